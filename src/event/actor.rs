@@ -1,0 +1,30 @@
+//! Who did it.
+
+use super::open_struct::open_struct;
+
+open_struct! {
+    /// Who did it. All three fields are always written, null when empty: then the caller was anonymous.
+    ///
+    /// Put one into the request's extensions (an outer authentication layer does) or give it to
+    /// [`AuditContext::actor`](crate::AuditContext::actor).
+    ///
+    /// ```
+    /// let actor = tower_audit::Actor::user("alice@example.org");
+    /// assert_eq!(actor.user_email.as_deref(), Some("alice@example.org"));
+    /// ```
+    Actor, always {
+        /// Whatever names the principal.
+        user_email: String,
+        /// The SHA-256 (or HMAC-SHA-256) of the API key that was presented, in hexadecimal; never the key.
+        api_key_hash: String,
+        /// The client's address, without a port.
+        remote_addr: String,
+    }
+}
+
+impl Actor {
+    /// An actor of this name.
+    pub fn user(name: impl Into<String>) -> Self {
+        Self { user_email: Some(name.into()), ..Self::default() }
+    }
+}

@@ -1,0 +1,190 @@
+//! One entry of the log.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Error as _, MapAccess};
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{Actor, Classification, Details, EventId, EventType, Phase, RequestInfo, Resource, Timestamp};
+
+/// One immutable entry of the log. `docs/event-format.md` is its format as JSON.
+///
+/// ```
+/// use tower_audit::{Actor, AuditEvent, EventType};
+///
+/// let mut event = AuditEvent::new(EventType::new("backup.created")?);
+/// event.actor = Actor::user("operator");
+/// event.details.insert("bytes".into(), 1_048_576.into());
+/// let json = serde_json::to_string(&event)?;
+/// assert_eq!(serde_json::from_str::<AuditEvent>(&json)?, event);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct AuditEvent {
+    /// The id: the key of the event everywhere.
+    pub event_id: EventId,
+    /// The type.
+    pub event_type: EventType,
+    /// When the event was made.
+    pub created_at: Timestamp,
+    /// When in the life of its request it was written.
+    pub phase: Phase,
+    /// Who did it.
+    pub actor: Actor,
+    /// What it was done to.
+    pub resource: Resource,
+    /// The HTTP status; none for events that are no request, and while or where it is not known.
+    pub outcome: Option<u16>,
+    /// What the event says beyond its fixed fields.
+    pub details: Details,
+    /// What is known of the request.
+    pub request: RequestInfo,
+    /// How the app names what was done.
+    pub classification: Classification,
+    /// Fields of a later version of the format, kept as they were read.
+    pub extra: Details,
+}
+
+impl AuditEvent {
+    /// An event of this type, with a new id and the current time, and nothing else in it.
+    pub fn new(event_type: EventType) -> Self {
+        let (event_id, created_at) = crate::clock::stamp();
+        Self {
+            event_id,
+            event_type,
+            created_at,
+            phase: Phase::Completed,
+            actor: Actor::default(),
+            resource: Resource::default(),
+            outcome: None,
+            details: Details::new(),
+            request: RequestInfo::default(),
+            classification: Classification::default(),
+            extra: Details::new(),
+        }
+    }
+
+    /// What events are sorted by: the time, ties by id.
+    pub fn sort_key(&self) -> (Timestamp, EventId) {
+        (self.created_at, self.event_id)
+    }
+}
+
+impl Serialize for AuditEvent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("event_id", &self.event_id)?;
+        map.serialize_entry("event_type", &self.event_type)?;
+        map.serialize_entry("created_at", &self.created_at)?;
+        map.serialize_entry("phase", &self.phase)?;
+        map.serialize_entry("actor", &self.actor)?;
+        map.serialize_entry("resource", &self.resource)?;
+        map.serialize_entry("outcome", &self.outcome)?;
+        map.serialize_entry("details", &self.details)?;
+        if !self.request.is_empty() {
+            map.serialize_entry("request", &self.request)?;
+        }
+        if !self.classification.is_empty() {
+            map.serialize_entry("classification", &self.classification)?;
+        }
+        for (key, value) in &self.extra {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for AuditEvent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Visitor)
+    }
+}
+
+struct Visitor;
+
+impl<'de> serde::de::Visitor<'de> for Visitor {
+    type Value = AuditEvent;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an audit event")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<AuditEvent, A::Error> {
+        let (mut event_id, mut event_type, mut created_at) = (None, None, None);
+        let mut phase = Phase::Completed;
+        let mut actor = Actor::default();
+        let mut resource = Resource::default();
+        let mut outcome = None;
+        let mut details = None;
+        let mut request = RequestInfo::default();
+        let mut classification = Classification::default();
+        let mut extra = Details::new();
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            match key.as_ref() {
+                "event_id" => event_id = Some(map.next_value()?),
+                "event_type" => event_type = Some(map.next_value()?),
+                "created_at" => created_at = Some(map.next_value()?),
+                "phase" => phase = map.next_value()?,
+                "actor" => actor = map.next_value()?,
+                "resource" => resource = map.next_value()?,
+                "outcome" => outcome = map.next_value()?,
+                "details" => details = map.next_value::<Option<Details>>()?,
+                "request" => request = map.next_value()?,
+                "classification" => classification = map.next_value()?,
+                _ => {
+                    let value = map.next_value()?;
+                    extra.insert(key.into_owned(), value);
+                }
+            }
+        }
+        Ok(AuditEvent {
+            event_id: event_id.ok_or_else(|| A::Error::missing_field("event_id"))?,
+            event_type: event_type.ok_or_else(|| A::Error::missing_field("event_type"))?,
+            created_at: created_at.ok_or_else(|| A::Error::missing_field("created_at"))?,
+            phase,
+            actor,
+            resource,
+            outcome,
+            details: details.unwrap_or_default(),
+            request,
+            classification,
+            extra,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_shape_is_that_of_the_contract() {
+        let mut event = AuditEvent::new(EventType::UPLOAD);
+        event.event_id = EventId::from_u128(0x0199_a700_0000_7000_8000_0000_0000_0001);
+        event.created_at = "2026-05-25T12:00:00.123456Z".parse().unwrap();
+        event.actor = Actor::user("alice@example.org");
+        event.resource.route = Some("/scans".into());
+        event.resource.method = Some("POST".into());
+        event.outcome = Some(200);
+        assert_eq!(
+            serde_json::to_string(&event).unwrap(),
+            r#"{"event_id":"0199a700000070008000000000000001","event_type":"upload","created_at":"2026-05-25T12:00:00.123456Z","phase":"completed","actor":{"user_email":"alice@example.org","api_key_hash":null,"remote_addr":null},"resource":{"route":"/scans","method":"POST"},"outcome":200,"details":{}}"#
+        );
+    }
+
+    #[test]
+    fn unknown_fields_are_kept() {
+        let text = json!({
+            "event_id": "0199a700000070008000000000000001", "event_type": "later", "created_at": "2026-05-25T12:00:00.000000Z",
+            "phase": "completed", "actor": {"user_email": null, "api_key_hash": null, "remote_addr": null, "device": "d1"},
+            "resource": {"route": null, "method": null}, "outcome": null, "details": {},
+            "request": {"tls": {"version": "1.3"}}, "classification": {"error": "too-new"}, "region": "eu",
+        });
+        let event: AuditEvent = serde_json::from_value(text.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&event).unwrap(), text);
+    }
+}

@@ -1,0 +1,137 @@
+//! The type of an event.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::EventError;
+
+/// The type of an event: one of the four built-in ones, or an app's own `domain.action`.
+///
+/// ```
+/// use tower_audit::EventType;
+///
+/// let own: EventType = "user.password-reset".parse()?;
+/// assert_ne!(own, EventType::AUTH);
+/// assert!("User.Reset".parse::<EventType>().is_err());
+/// # Ok::<(), tower_audit::EventError>(())
+/// ```
+#[derive(Clone)]
+pub struct EventType(Name);
+
+#[derive(Clone)]
+enum Name {
+    BuiltIn(&'static str),
+    Own(Arc<str>),
+}
+
+impl EventType {
+    /// Data came in through the app's upload routes.
+    pub const UPLOAD: Self = Self(Name::BuiltIn("upload"));
+    /// A mutating request to the administration.
+    pub const ADMIN_ACTION: Self = Self(Name::BuiltIn("admin_action"));
+    /// A query whose result count passed the limit.
+    pub const OVERSIZE_QUERY: Self = Self(Name::BuiltIn("oversize_query"));
+    /// A login or another proof of identity.
+    pub const AUTH: Self = Self(Name::BuiltIn("auth"));
+    /// Events were removed from the log; written by the log itself.
+    pub const AUDIT_PURGE: Self = Self(Name::BuiltIn("audit.purge"));
+
+    /// The types that exist without an app's doing.
+    pub const BUILT_IN: [Self; 4] = [Self::UPLOAD, Self::ADMIN_ACTION, Self::OVERSIZE_QUERY, Self::AUTH];
+
+    /// The longest name, in bytes.
+    pub const MAX_BYTES: usize = 64;
+
+    /// An app's own type.
+    ///
+    /// # Errors
+    /// If the name is neither built in nor of the form `domain.action`.
+    pub fn new(name: &str) -> Result<Self, EventError> {
+        name.parse()
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        match &self.0 {
+            Name::BuiltIn(name) => name,
+            Name::Own(name) => name,
+        }
+    }
+}
+
+impl FromStr for EventType {
+    type Err = EventError;
+
+    fn from_str(text: &str) -> Result<Self, EventError> {
+        if let Some(built_in) = Self::BUILT_IN.into_iter().find(|known| known.as_str() == text) {
+            return Ok(built_in);
+        }
+        let part_is_fine =
+            |part: &str| !part.is_empty() && part.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
+        if text.len() <= Self::MAX_BYTES && text.contains('.') && text.split('.').all(part_is_fine) {
+            Ok(Self(Name::Own(text.into())))
+        } else {
+            Err(EventError::event_type(text))
+        }
+    }
+}
+
+impl PartialEq for EventType {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for EventType {}
+
+impl std::hash::Hash for EventType {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl fmt::Display for EventType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for EventType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EventType({self})")
+    }
+}
+
+impl Serialize for EventType {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// A type is read as it was stored: the list of a later version may be longer than this one's.
+impl<'de> Deserialize<'de> for EventType {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Ok(text.parse().unwrap_or_else(|_| Self(Name::Own(text.into()))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_apps() {
+        for good in ["user.created", "a.b.c", "x-1.y_2", &format!("a.{}", "b".repeat(62))] {
+            assert!(good.parse::<EventType>().is_ok(), "{good}");
+        }
+        for bad in
+            ["", "UPLOAD", "upload ", "own", ".a", "a.", "a..b", "a b.c", "é.x", &format!("a.{}", "b".repeat(63))]
+        {
+            assert!(bad.parse::<EventType>().is_err(), "{bad}");
+        }
+    }
+}

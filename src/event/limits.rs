@@ -1,0 +1,316 @@
+//! How large the parts of an event may be, and the visible cut of what is larger.
+//!
+//! A value that a client sends can neither suppress nor bloat its event: what is too long is cut to its limit, and
+//! the cut says how long the value was and which SHA-256 it had, so that a copy kept elsewhere can still be matched.
+//! U+0000, which PostgreSQL cannot store, becomes U+FFFD in every store alike.
+//!
+//! All limits count bytes of UTF-8, the cut's own words included.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{AuditEvent, Details};
+
+/// `actor.user_email`.
+pub const MAX_USER_EMAIL_BYTES: usize = 512;
+/// `actor.api_key_hash` and `actor.remote_addr`.
+pub const MAX_ADDR_BYTES: usize = 256;
+/// `resource.route`.
+pub const MAX_ROUTE_BYTES: usize = 512;
+/// `resource.method`.
+pub const MAX_METHOD_BYTES: usize = 128;
+/// `request.request_uri`.
+pub const MAX_URI_BYTES: usize = 2048;
+/// `request.user_agent` and `request.forwarded`.
+pub const MAX_HEADER_BYTES: usize = 512;
+/// `request.request_id`, `request.trace_id`, `classification.domain` and `classification.action`.
+pub const MAX_NAME_BYTES: usize = 128;
+/// One string anywhere in `details`.
+pub const MAX_DETAIL_STRING_BYTES: usize = 4096;
+/// One key anywhere in `details`.
+pub const MAX_DETAIL_KEY_BYTES: usize = 256;
+/// How deep objects and arrays in `details` may nest.
+pub const MAX_DETAIL_DEPTH: usize = 16;
+/// The whole of `details`, as compact JSON.
+pub const MAX_DETAILS_BYTES: usize = 16 * 1024;
+/// What no event exceeds as JSON, whatever went into it (every byte of a string may take six in JSON).
+pub const MAX_EVENT_BYTES: usize = 64 * 1024;
+
+/// Makes `text` fit: without U+0000 and no longer than `limit` bytes.
+///
+/// ```
+/// use tower_audit::event::limits::clip;
+///
+/// assert_eq!(clip("short", 128), "short");
+/// let cut = clip(&"x".repeat(1_000_000), 128);
+/// assert!(cut.len() <= 128 && cut.contains("[cut: 1000000 bytes, sha256 "));
+/// ```
+pub fn clip(text: &str, limit: usize) -> Cow<'_, str> {
+    if text.len() > limit {
+        return Cow::Owned(cut(text.as_bytes(), text, limit));
+    }
+    if text.as_bytes().contains(&0) {
+        let clean = text.replace('\0', "\u{fffd}");
+        // A replacement is longer than what it replaces, so that the clean text may be too long by now.
+        return if clean.len() > limit { Cow::Owned(cut(text.as_bytes(), &clean, limit)) } else { Cow::Owned(clean) };
+    }
+    Cow::Borrowed(text)
+}
+
+/// The same for bytes that may not be UTF-8; what is not becomes U+FFFD.
+pub fn clip_bytes(bytes: &[u8], limit: usize) -> String {
+    // A long value is read no further than it can be shown: lossy conversion triples its length at most.
+    let shown = &bytes[..bytes.len().min(limit.max(1))];
+    let lossy = String::from_utf8_lossy(shown);
+    if bytes.len() <= limit && lossy.len() <= limit && !lossy.as_bytes().contains(&0) {
+        return lossy.into_owned();
+    }
+    cut(bytes, &lossy, limit)
+}
+
+/// As much of `shown` as fits, and the length and digest of the `original`.
+fn cut(original: &[u8], shown: &str, limit: usize) -> String {
+    let mut note = format!("…[cut: {} bytes, sha256 ", original.len());
+    hex_into(&mut note, &Sha256::digest(original));
+    note.push(']');
+    let mut room = limit.saturating_sub(note.len());
+    // The replacement of U+0000 takes three bytes; a third of the room is enough text to be sure that it fits.
+    let mut text = String::with_capacity(limit);
+    for character in shown.chars() {
+        let character = if character == '\0' { '\u{fffd}' } else { character };
+        let Some(left) = room.checked_sub(character.len_utf8()) else { break };
+        room = left;
+        text.push(character);
+    }
+    text.push_str(&note);
+    text
+}
+
+/// Appends `bytes` in lower-case hexadecimal digits.
+pub(crate) fn hex_into(text: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+}
+
+/// What an error message shows of a value: its beginning, without characters that a terminal acts on.
+pub(crate) fn excerpt(given: &str) -> String {
+    const SHOWN_CHARS: usize = 80;
+    let mut shown: String = given.chars().take(SHOWN_CHARS).collect();
+    if shown.len() < given.len() {
+        shown.push('…');
+    }
+    shown
+}
+
+impl AuditEvent {
+    /// Makes every part of the event fit its limit. Doing it twice changes nothing more.
+    ///
+    /// [`AuditLog::record`](AuditEvent) and the layer do it with each event.
+    pub fn fit(&mut self) {
+        let actor = &mut self.actor;
+        fit(&mut actor.user_email, MAX_USER_EMAIL_BYTES);
+        fit(&mut actor.api_key_hash, MAX_ADDR_BYTES);
+        fit(&mut actor.remote_addr, MAX_ADDR_BYTES);
+        fit(&mut self.resource.route, MAX_ROUTE_BYTES);
+        fit(&mut self.resource.method, MAX_METHOD_BYTES);
+        let request = &mut self.request;
+        fit(&mut request.request_id, MAX_NAME_BYTES);
+        fit(&mut request.trace_id, MAX_NAME_BYTES);
+        fit(&mut request.request_uri, MAX_URI_BYTES);
+        fit(&mut request.user_agent, MAX_HEADER_BYTES);
+        fit(&mut request.forwarded, MAX_HEADER_BYTES);
+        fit(&mut self.classification.domain, MAX_NAME_BYTES);
+        fit(&mut self.classification.action, MAX_NAME_BYTES);
+        // What a reader kept of a later version, in all five places together, has the room of the details.
+        for map in [
+            &mut self.details,
+            &mut self.extra,
+            &mut self.actor.extra,
+            &mut self.resource.extra,
+            &mut self.request.extra,
+            &mut self.classification.extra,
+        ] {
+            if !map.is_empty() {
+                fit_details(map);
+            }
+        }
+    }
+}
+
+fn fit(text: &mut Option<String>, limit: usize) {
+    if let Some(given) = text
+        && let Cow::Owned(fitting) = clip(given, limit)
+    {
+        *given = fitting;
+    }
+}
+
+fn fit_details(details: &mut Details) {
+    *details = std::mem::take(details).into_iter().map(|(key, value)| fit_entry(key, value, 1)).collect();
+    let mut size = json_len(details);
+    if size <= MAX_DETAILS_BYTES {
+        return;
+    }
+    // The largest entries give way first, until the rest fits.
+    let mut by_size: Vec<(usize, String)> = details.iter().map(|(key, value)| (json_len(value), key.clone())).collect();
+    by_size.sort_unstable_by(|a, b| b.cmp(a));
+    for (len, key) in by_size {
+        if len <= CUT_NOTE_BYTES {
+            break;
+        }
+        if let Some(value) = details.get_mut(&key) {
+            *value = note_of(value);
+            size = size - len + json_len(value);
+        }
+        if size <= MAX_DETAILS_BYTES {
+            return;
+        }
+    }
+    // Very many small entries: they are replaced as a whole.
+    let note = note_of(&Value::Object(std::mem::take(details)));
+    details.insert("…".to_owned(), note);
+}
+
+/// No less than the JSON of what stands for a value that was cut.
+const CUT_NOTE_BYTES: usize = 160;
+
+fn fit_entry(key: String, value: Value, depth: usize) -> (String, Value) {
+    let key = match clip(&key, MAX_DETAIL_KEY_BYTES) {
+        Cow::Owned(fitting) => fitting,
+        Cow::Borrowed(_) => key,
+    };
+    (key, fit_value(value, depth))
+}
+
+fn fit_value(value: Value, depth: usize) -> Value {
+    match value {
+        Value::String(text) => match clip(&text, MAX_DETAIL_STRING_BYTES) {
+            Cow::Owned(fitting) => Value::String(fitting),
+            Cow::Borrowed(_) => Value::String(text),
+        },
+        Value::Array(_) | Value::Object(_) if depth >= MAX_DETAIL_DEPTH => note_of(&value),
+        Value::Array(items) => Value::Array(items.into_iter().map(|item| fit_value(item, depth + 1)).collect()),
+        Value::Object(entries) => {
+            Value::Object(entries.into_iter().map(|(key, value)| fit_entry(key, value, depth + 1)).collect())
+        }
+        plain => plain,
+    }
+}
+
+fn json_len<T: serde::Serialize>(value: &T) -> usize {
+    struct Counter(usize);
+    impl std::io::Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    match serde_json::to_writer(&mut counter, value) {
+        Ok(()) => counter.0,
+        Err(_) => usize::MAX,
+    }
+}
+
+fn note_of(value: &Value) -> Value {
+    let text = value.to_string();
+    Value::String(cut(text.as_bytes(), "", 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{EventType, Phase};
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    proptest! {
+        #[test]
+        fn clipped_text_fits_and_is_stable(text in "\\PC*|[\\x00-\\x10]{0,400}|é{0,300}", limit in 128usize..400) {
+            let once = clip(&text, limit).into_owned();
+            prop_assert!(once.len() <= limit);
+            prop_assert!(!once.contains('\0'));
+            prop_assert_eq!(clip(&once, limit), once.as_str());
+        }
+
+        #[test]
+        fn clipped_bytes_fit(bytes in proptest::collection::vec(any::<u8>(), 0..600), limit in 128usize..400) {
+            let text = clip_bytes(&bytes, limit);
+            prop_assert!(text.len() <= limit && !text.contains('\0'));
+        }
+    }
+
+    #[test]
+    fn a_cut_names_length_and_digest() {
+        let cut = clip(&"a".repeat(1_000_000), 512).into_owned();
+        assert!(cut.starts_with("aaaa"));
+        assert!(
+            cut.ends_with(
+                "…[cut: 1000000 bytes, sha256 cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0]"
+            ),
+            "{cut}"
+        );
+    }
+
+    #[test]
+    fn the_largest_details_give_way_and_the_rest_stays() {
+        let mut event = AuditEvent::new(EventType::UPLOAD);
+        event.details.insert("count".into(), json!(17));
+        event.details.insert("names".into(), json!(vec!["x".repeat(100); 1000]));
+        event.fit();
+        assert_eq!(event.details["count"], 17);
+        assert!(event.details["names"].as_str().unwrap().contains("[cut: "));
+        assert!(json_len(&event.details) <= MAX_DETAILS_BYTES);
+    }
+
+    #[test]
+    fn no_event_exceeds_the_limit_of_all() {
+        let worst = "\u{1}".repeat(1 << 14);
+        let mut event = AuditEvent::new(EventType::UPLOAD);
+        event.phase = Phase::Completed;
+        for text in [
+            &mut event.actor.user_email,
+            &mut event.actor.api_key_hash,
+            &mut event.actor.remote_addr,
+            &mut event.resource.route,
+            &mut event.resource.method,
+            &mut event.request.request_id,
+            &mut event.request.request_uri,
+            &mut event.request.user_agent,
+            &mut event.request.forwarded,
+            &mut event.request.trace_id,
+            &mut event.classification.domain,
+            &mut event.classification.action,
+        ] {
+            *text = Some(worst.clone());
+        }
+        for n in 0..200 {
+            event.details.insert(format!("{n}{worst:.300}"), json!(worst));
+        }
+        event.fit();
+        assert!(json_len(&event) <= MAX_EVENT_BYTES, "{}", json_len(&event));
+        let once = event.clone();
+        event.fit();
+        assert_eq!(event, once);
+    }
+
+    #[test]
+    fn deep_nesting_is_cut() {
+        let mut deep = json!(1);
+        for _ in 0..100 {
+            deep = json!([deep]);
+        }
+        let mut event = AuditEvent::new(EventType::UPLOAD);
+        event.details.insert("deep".into(), deep);
+        event.fit();
+        assert!(event.details["deep"].to_string().contains("[cut: "));
+    }
+}

@@ -1,0 +1,29 @@
+//! What one event is: plain data. No I/O, no async.
+
+mod actor;
+mod audit_event;
+mod classification;
+mod details;
+mod error;
+mod error_code;
+mod event_type;
+mod id;
+pub mod limits;
+mod open_struct;
+mod phase;
+mod request;
+mod resource;
+mod timestamp;
+
+pub use actor::Actor;
+pub use audit_event::AuditEvent;
+pub use classification::Classification;
+pub use details::Details;
+pub use error::EventError;
+pub use error_code::ErrorCode;
+pub use event_type::EventType;
+pub use id::{EventId, EventIdHex};
+pub use phase::Phase;
+pub use request::RequestInfo;
+pub use resource::Resource;
+pub use timestamp::Timestamp;

@@ -1,0 +1,74 @@
+//! Objects inside an event whose fields may all be missing, and which keep fields they do not know.
+
+/// Declares a struct of optional fields with an `extra` map for the fields of later versions.
+///
+/// `always` writes every field, null when empty; `sparse` leaves empty fields out.
+macro_rules! open_struct {
+    ($(#[$meta:meta])* $name:ident, $mode:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Default, PartialEq)]
+        #[non_exhaustive]
+        pub struct $name {
+            $($(#[$field_meta])* pub $field: Option<$type>,)*
+            /// Fields of a later version of the format, kept as they were read.
+            pub extra: crate::event::Details,
+        }
+
+        impl $name {
+            /// Whether nothing is in it.
+            pub fn is_empty(&self) -> bool {
+                $(self.$field.is_none() &&)* self.extra.is_empty()
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                use serde::ser::SerializeMap as _;
+                let mut map = serializer.serialize_map(None)?;
+                $(open_struct!(@entry $mode map self $field);)*
+                for (key, value) in &self.extra {
+                    map.serialize_entry(key, value)?;
+                }
+                map.end()
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Visitor;
+                impl<'de> serde::de::Visitor<'de> for Visitor {
+                    type Value = $name;
+
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.write_str("an object")
+                    }
+
+                    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<$name, A::Error> {
+                        let mut this = $name::default();
+                        while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+                            match key.as_ref() {
+                                $(stringify!($field) => this.$field = map.next_value()?,)*
+                                _ => {
+                                    let value = map.next_value()?;
+                                    this.extra.insert(key.into_owned(), value);
+                                }
+                            }
+                        }
+                        Ok(this)
+                    }
+                }
+                deserializer.deserialize_map(Visitor)
+            }
+        }
+    };
+    (@entry always $map:ident $this:ident $field:ident) => {
+        $map.serialize_entry(stringify!($field), &$this.$field)?;
+    };
+    (@entry sparse $map:ident $this:ident $field:ident) => {
+        if let Some(value) = &$this.$field {
+            $map.serialize_entry(stringify!($field), value)?;
+        }
+    };
+}
+
+pub(super) use open_struct;

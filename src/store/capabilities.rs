@@ -1,0 +1,26 @@
+//! What a store can do, as data.
+
+/// What a store can do, as data that callers and tests read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// The name of the kind of store: the scheme of its URL.
+    pub name: &'static str,
+    /// An append that succeeded survives a crash of the process and of the machine.
+    pub durable: bool,
+    /// The store has a [`Reader`](super::Reader).
+    pub readable: bool,
+    /// The store has a [`Keeper`](super::Keeper).
+    pub purgeable: bool,
+    /// The store finds the `started` events of dead processes: it has [`Orphans`](super::Orphans).
+    pub orphans: bool,
+    /// How many appends it serves well at the same time; at least 1.
+    pub parallel_appends: usize,
+}
+
+impl Capabilities {
+    /// A store that can be appended to and nothing else.
+    pub const fn sink(name: &'static str) -> Self {
+        Self { name, durable: false, readable: false, purgeable: false, orphans: false, parallel_appends: 1 }
+    }
+}

@@ -1,0 +1,105 @@
+//! The contract between the log and a store.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use super::{Capabilities, StoreError};
+use crate::event::{AuditEvent, EventId, Timestamp};
+use crate::query::{Filter, Query};
+
+/// What the methods of a store return: a boxed future, so that stores are trait objects.
+pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// A place that events are appended to.
+///
+/// # Contract
+/// - **Append.** All of a batch, or none of it, is kept. When the future is ready with `Ok`, the batch is as durable
+///   as [`Capabilities::durable`] says, and a reader sees it. An error says nothing about whether the batch was kept:
+///   the caller appends it again, or does not.
+/// - **The id is the key.** An event whose id is already kept is not kept again, whatever else is in it; this is no
+///   error. So an append can be repeated.
+/// - **Everything is accepted.** A store refuses no event that [`AuditEvent::fit`] left as it is.
+/// - **Nothing is updated.** What is kept is returned as it was given, until a purge removes it.
+/// - **Time.** A future may take long or hang: the caller bounds it. The caller does not drop the future of an append
+///   that it has polled, except when the process ends.
+///
+/// What more a store can do is in the parts it returns: [`reader`](Self::reader), [`keeper`](Self::keeper),
+/// [`orphans`](Self::orphans). The conformance suite (feature `conformance`) is this contract as tests.
+///
+/// `Debug` must not show a connection string.
+pub trait AuditStore: fmt::Debug + Send + Sync + 'static {
+    /// What the store can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Keeps a batch of events; see the contract above.
+    fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()>;
+
+    /// Whether the next append would be accepted and be durable. Tries it as far as that leaves no event behind.
+    fn health(&self) -> StoreFuture<'_, ()>;
+
+    /// Called while nothing waits to be written: a moment for work that appends would otherwise have to do.
+    /// A call takes a few milliseconds at most and says whether there is more to do.
+    fn tidy(&self) -> StoreFuture<'_, bool> {
+        Box::pin(std::future::ready(Ok(false)))
+    }
+
+    /// Lets go of everything. Appends fail from here on.
+    fn close(&self) -> StoreFuture<'_, ()>;
+
+    /// The part that reads, if the store can be read.
+    fn reader(&self) -> Option<&dyn Reader>;
+
+    /// The part that provisions and removes, if the store has one.
+    fn keeper(&self) -> Option<&dyn Keeper>;
+
+    /// The part that finds the `started` events of dead processes, if the store has one.
+    fn orphans(&self) -> Option<&dyn Orphans>;
+}
+
+/// Reads a store. A reader sees every event whose append was acknowledged before it was called.
+pub trait Reader: Send + Sync {
+    /// One page: newest first, ties by id, greatest first.
+    fn query<'a>(&'a self, query: &'a Query) -> StoreFuture<'a, Vec<AuditEvent>>;
+
+    /// How many events pass the filter, exactly.
+    fn count<'a>(&'a self, filter: &'a Filter) -> StoreFuture<'a, u64>;
+
+    /// The event with this id.
+    fn get(&self, id: EventId) -> StoreFuture<'_, Option<AuditEvent>>;
+}
+
+/// Provisions a store and removes from it.
+pub trait Keeper: Send + Sync {
+    /// Makes the store anew, empty. Destroys every event in it.
+    fn init(&self) -> StoreFuture<'_, ()>;
+
+    /// Makes what is missing of tables and indexes and leaves every event as it is. Can be done at any time, by
+    /// several at once.
+    fn ensure_indexes(&self) -> StoreFuture<'_, ()>;
+
+    /// Removes up to about `at_most` of the events older than `before`, and says how many and whether there may be
+    /// more. Callers repeat it until there is no more; writers get their turn between the calls.
+    fn purge(&self, before: Timestamp, at_most: usize) -> StoreFuture<'_, Purged>;
+}
+
+/// What one call of [`Keeper::purge`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Purged {
+    /// How many events it removed.
+    pub removed: u64,
+    /// Whether there may be more to remove.
+    pub more: bool,
+}
+
+/// Finds the `started` events that no later event ends and whose process no longer lives.
+pub trait Orphans: Send + Sync {
+    /// For each of them, keeps what `close` makes of it; each is closed once, whoever of several callers comes first.
+    /// Says how many were closed.
+    ///
+    /// An event is never taken for an orphan while the process that wrote it lives, however old it is.
+    fn close_orphans<'a>(
+        &'a self,
+        close: &'a (dyn Fn(&AuditEvent) -> AuditEvent + Send + Sync),
+    ) -> StoreFuture<'a, u64>;
+}

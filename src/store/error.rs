@@ -1,0 +1,84 @@
+//! What can go wrong in a store.
+
+use std::error::Error;
+use std::fmt;
+
+/// What went wrong in a store: for the operator's log, never for a response.
+///
+/// The text has the store, the operation and, where there is one, the remedy, and never a connection string; the cause
+/// is the [`source`](Error::source).
+#[derive(Debug)]
+pub struct StoreError {
+    kind: StoreErrorKind,
+    store: &'static str,
+    doing: &'static str,
+    remedy: Option<String>,
+    cause: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// What a caller can do about a [`StoreError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreErrorKind {
+    /// It may pass by itself: try again soon (busy, locked, no space left, disconnected).
+    Transient,
+    /// Trying again does not help until somebody changes something.
+    Permanent,
+    /// The store cannot do this.
+    Unsupported,
+    /// The store was told something it does not understand: its URL or its schema.
+    Config,
+}
+
+impl StoreError {
+    /// An error of this kind, of a store, while doing something (`"append"`).
+    pub fn new(kind: StoreErrorKind, store: &'static str, doing: &'static str) -> Self {
+        Self { kind, store, doing, remedy: None, cause: None }
+    }
+
+    /// The same with its cause.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// The same with what went wrong in words, or what to do about it.
+    #[must_use]
+    pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// What a caller can do about it.
+    pub fn kind(&self) -> StoreErrorKind {
+        self.kind
+    }
+
+    /// Whether it may pass by itself.
+    pub fn is_transient(&self) -> bool {
+        self.kind == StoreErrorKind::Transient
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            StoreErrorKind::Transient => "failed for now",
+            StoreErrorKind::Permanent => "failed",
+            StoreErrorKind::Unsupported => "is not supported",
+            StoreErrorKind::Config => "is not possible",
+        };
+        write!(f, "{} store: {} {kind}", self.store, self.doing)?;
+        match &self.remedy {
+            Some(remedy) => write!(f, ": {remedy}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as &(dyn Error + 'static))
+    }
+}

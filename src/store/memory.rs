@@ -1,0 +1,136 @@
+//! `memory:`: events in the memory of the process, for tests.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{AuditStore, Capabilities, Keeper, Orphans, Purged, Reader, StoreFuture};
+use crate::event::{AuditEvent, EventId, Timestamp};
+use crate::query::{Cursor, Filter, Query};
+
+/// Events in the memory of the process, for tests: gone when the last handle goes.
+///
+/// Clones share the events, so that a test can read what an app under test has written.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryStore {
+    events: Arc<Mutex<Events>>,
+}
+
+#[derive(Debug, Default)]
+struct Events {
+    by_place: BTreeMap<Cursor, AuditEvent>,
+    places: HashMap<EventId, Cursor>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Every event, newest first.
+    pub fn events(&self) -> Vec<AuditEvent> {
+        self.lock().by_place.values().rev().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Events> {
+        // Nothing under the lock panics half way through a change.
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AuditStore for MemoryStore {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { readable: true, purgeable: true, ..Capabilities::sink("memory") }
+    }
+
+    fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let mut kept = self.lock();
+            for event in events {
+                let place = Cursor::of(event);
+                if let std::collections::hash_map::Entry::Vacant(entry) = kept.places.entry(event.event_id) {
+                    entry.insert(place);
+                    kept.by_place.insert(place, event.clone());
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn health(&self) -> StoreFuture<'_, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn close(&self) -> StoreFuture<'_, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn reader(&self) -> Option<&dyn Reader> {
+        Some(self)
+    }
+
+    fn keeper(&self) -> Option<&dyn Keeper> {
+        Some(self)
+    }
+
+    /// None: what a process wrote to its memory dies with it.
+    fn orphans(&self) -> Option<&dyn Orphans> {
+        None
+    }
+}
+
+impl Reader for MemoryStore {
+    fn query<'a>(&'a self, query: &'a Query) -> StoreFuture<'a, Vec<AuditEvent>> {
+        Box::pin(async move {
+            let kept = self.lock();
+            let end = query.after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+            Ok(kept
+                .by_place
+                .range((std::ops::Bound::Unbounded, end))
+                .rev()
+                .map(|(_, event)| event)
+                .filter(|event| query.filter.matches(event))
+                .skip(usize::try_from(query.skip).unwrap_or(usize::MAX))
+                .take(query.limit)
+                .cloned()
+                .collect())
+        })
+    }
+
+    fn count<'a>(&'a self, filter: &'a Filter) -> StoreFuture<'a, u64> {
+        Box::pin(async move { Ok(self.lock().by_place.values().filter(|event| filter.matches(event)).count() as u64) })
+    }
+
+    fn get(&self, id: EventId) -> StoreFuture<'_, Option<AuditEvent>> {
+        Box::pin(async move {
+            let kept = self.lock();
+            Ok(kept.places.get(&id).and_then(|place| kept.by_place.get(place)).cloned())
+        })
+    }
+}
+
+impl Keeper for MemoryStore {
+    fn init(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            *self.lock() = Events::default();
+            Ok(())
+        })
+    }
+
+    fn ensure_indexes(&self) -> StoreFuture<'_, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn purge(&self, before: Timestamp, at_most: usize) -> StoreFuture<'_, Purged> {
+        Box::pin(async move {
+            let mut kept = self.lock();
+            let end = Cursor { created_at: before, event_id: EventId::from_u128(0) };
+            let old: Vec<Cursor> = kept.by_place.range(..end).map(|(place, _)| *place).take(at_most).collect();
+            for place in &old {
+                kept.by_place.remove(place);
+                kept.places.remove(&place.event_id);
+            }
+            Ok(Purged { removed: old.len() as u64, more: old.len() == at_most })
+        })
+    }
+}

@@ -1,0 +1,17 @@
+//! Where events go: the contract of a store, and the stores.
+
+mod capabilities;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod contract;
+mod error;
+mod memory;
+mod open;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+pub use capabilities::Capabilities;
+pub use contract::{AuditStore, Keeper, Orphans, Purged, Reader, StoreFuture};
+pub use error::{StoreError, StoreErrorKind};
+pub use memory::MemoryStore;
+pub use open::{OpenOptions, open};

@@ -1,0 +1,51 @@
+//! From a URL to a store: the only file that names particular stores.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{AuditStore, MemoryStore, StoreError, StoreErrorKind};
+use crate::event::limits::excerpt;
+
+/// How a store is opened.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct OpenOptions {
+    /// Create what does not exist yet. A reader opens without it, so that a mistyped path is an error.
+    pub create: bool,
+    /// How long opening, and any single wait inside of the store, may take.
+    pub patience: Duration,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self { create: true, patience: Duration::from_secs(5) }
+    }
+}
+
+/// Opens the store that `url` names.
+///
+/// # Errors
+/// If the URL is malformed, names a store that this build has no feature for, or the store cannot be opened.
+pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn AuditStore>, StoreError> {
+    let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
+    match scheme {
+        "memory" if rest.is_empty() => Ok(Arc::new(MemoryStore::new())),
+        "memory" => Err(config("memory", "expected `memory:` and nothing after it")),
+        #[cfg(feature = "sqlite")]
+        "sqlite" => super::sqlite::SqliteStore::open(rest, options).await.map(|_| Arc::new(MemoryStore::new()) as _),
+        #[cfg(not(feature = "sqlite"))]
+        "sqlite" => {
+            let _ = options;
+            Err(config("sqlite", "this build has no feature `sqlite`: enable it"))
+        }
+        other => Err(config(
+            "audit",
+            // Only the scheme is shown: the rest may hold a password.
+            format!("{:?} is no scheme of a store: expected `sqlite:PATH` or `memory:`", excerpt(other)),
+        )),
+    }
+}
+
+fn config(store: &'static str, remedy: impl Into<String>) -> StoreError {
+    StoreError::new(StoreErrorKind::Config, store, "opening the URL").with_remedy(remedy)
+}
