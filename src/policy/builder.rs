@@ -1,0 +1,205 @@
+//! How a policy is made in code.
+
+use std::fmt;
+
+use ipnet::IpNet;
+
+use super::audit_policy::Parts;
+use super::error::Place;
+use super::filter::Filter;
+use super::mount::Mount;
+use super::redact::Names;
+use super::{AuditPolicy, Candidates, Capture, PolicyError, ProxyHeader, QueryString, Rule};
+use crate::event::EventType;
+use crate::event::limits::excerpt;
+
+/// Makes an [`AuditPolicy`]: rules are asked in the order in which they were added.
+///
+/// ```
+/// use tower_audit::{AuditPolicy, Rule};
+///
+/// let policy = AuditPolicy::builder()
+///     .rule(Rule::upload().paths(["/import"]))
+///     .rule(Rule::auth().paths(["/login"]))
+///     .declare(["user.invited"])
+///     .exclude(["user.all"])
+///     .build()?;
+/// assert!(!policy.allows(&"user.invited".parse().unwrap()));
+/// # Ok::<(), tower_audit::PolicyError>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+#[must_use]
+pub struct PolicyBuilder {
+    rules: Vec<Rule>,
+    mount: Option<String>,
+    max_results: Option<u64>,
+    include: Option<Vec<String>>,
+    exclude: Option<Vec<String>>,
+    declared: Vec<String>,
+    trusted: Vec<IpNet>,
+    proxy_header: ProxyHeader,
+    query: QueryString,
+    pepper: Option<Secret>,
+}
+
+#[derive(Clone)]
+struct Secret(Vec<u8>);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl PolicyBuilder {
+    /// Adds the four presets: upload, admin_action, oversize_query, auth.
+    pub fn preset(self) -> Self {
+        self.rules([Rule::upload(), Rule::admin_action(), Rule::oversize_query(), Rule::auth()])
+    }
+
+    /// Adds a rule.
+    pub fn rule(mut self, rule: Rule) -> Self {
+        self.rules.push(rule);
+        self
+    }
+
+    /// Adds rules.
+    pub fn rules(mut self, rules: impl IntoIterator<Item = Rule>) -> Self {
+        self.rules.extend(rules);
+        self
+    }
+
+    /// The prefix under which the app is mounted. Rules and events know nothing of it.
+    pub fn mount(mut self, prefix: impl Into<String>) -> Self {
+        self.mount = Some(prefix.into());
+        self
+    }
+
+    /// A query with more results than these is oversize.
+    pub fn max_results(mut self, max_results: u64) -> Self {
+        self.max_results = Some(max_results);
+        self
+    }
+
+    /// Records only these types: names, `resource.all`, or `all`. Called again, it adds to the list.
+    pub fn include(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.include.get_or_insert_default().extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Never records these types; wins over [`include`](Self::include). Called again, it adds to the list.
+    pub fn exclude(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.exclude.get_or_insert_default().extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Makes types known that no rule has, but handlers name, so that the filter may speak of them.
+    pub fn declare(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.declared.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// The networks whose proxies are believed, and the header in which they name the client.
+    pub fn trusted_proxies(mut self, proxies: impl IntoIterator<Item = IpNet>, header: ProxyHeader) -> Self {
+        self.trusted = proxies.into_iter().collect();
+        self.proxy_header = header;
+        self
+    }
+
+    /// Whether query strings are kept.
+    pub fn query_string(mut self, query: QueryString) -> Self {
+        self.query = query;
+        self
+    }
+
+    /// The secret with which API keys are hashed. It is in no file and in no `Debug`.
+    pub fn pepper(mut self, pepper: impl Into<Vec<u8>>) -> Self {
+        self.pepper = Some(Secret(pepper.into()));
+        self
+    }
+
+    /// The policy.
+    ///
+    /// # Errors
+    /// If anything in it cannot be, or would silently have no effect; the text names the rule, the value and what
+    /// would be right.
+    pub fn build(self) -> Result<AuditPolicy, PolicyError> {
+        let wrong = |key: &str, what: String| PolicyError::new(Place::key(key), what);
+
+        if self.rules.len() > Candidates::MAX_RULES {
+            let what = format!("there are {} rules: expected {} at most", self.rules.len(), Candidates::MAX_RULES);
+            return Err(wrong("rules", what));
+        }
+        let mount = self.mount.as_deref().map(Mount::parse).transpose().map_err(|what| wrong("mount", what))?;
+        if self.max_results.is_some() && !self.rules.iter().any(Rule::is_oversize) {
+            let what = "has no effect without a rule of the type `oversize_query`: add it, or the preset";
+            return Err(wrong("max_results", what.to_owned()));
+        }
+
+        let declared = self.declared.iter().enumerate().map(|(item, name)| {
+            EventType::new(name).map_err(|error| PolicyError::new(Place::key("declare").item(item), error.to_string()))
+        });
+        let declared = declared.collect::<Result<Vec<_>, _>>()?;
+        let mut known: Vec<&EventType> = EventType::BUILT_IN.iter().collect();
+        for event_type in self.rules.iter().map(Rule::event_type).chain(&declared) {
+            if !known.contains(&event_type) {
+                known.push(event_type);
+            }
+        }
+        let filter = Filter::new(self.include.as_deref(), self.exclude.as_deref(), &known)?;
+
+        let names = match &self.query {
+            QueryString::Off => Names::default(),
+            QueryString::Redacted(names) => Names::new(names).map_err(|name| {
+                wrong("capture.redact", format!("{:?} is no parameter name: expected letters or digits", excerpt(name)))
+            })?,
+        };
+        AuditPolicy::new(Parts {
+            rules: self.rules,
+            mount: mount.unwrap_or_default(),
+            max_results: self.max_results,
+            filter,
+            capture: Capture {
+                pepper: self.pepper.map(|pepper| pepper.0),
+                trusted: self.trusted,
+                proxy_header: self.proxy_header,
+                query: self.query,
+                names,
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_name_key_and_value() {
+        let new = PolicyBuilder::default;
+        for (builder, text) in [
+            (new().rules(vec![Rule::auth(); 65]), "key `rules`: there are 65 rules: expected 64 at most"),
+            (new().mount("cgi"), "key `mount`: \"cgi\" is no path pattern: it must start with `/`"),
+            (new().max_results(1), "key `max_results`: has no effect without a rule"),
+            (new().declare(["a.b", "A.b"]), "key `declare`: \"A.b\" is no event_type: expected"),
+            (new().include(["a.b"]), "key `filter.include`: \"a.b\" is no known event type: expected"),
+            (new().include([""; 0]).exclude([""; 0]), "key `filter`: neither"),
+            (new().query_string(QueryString::redacted(["-"])), "key `capture.redact`: \"-\" is no parameter name"),
+            (new().pepper(""), "key `pepper`: the pepper is empty"),
+        ] {
+            let found = builder.build().expect_err(text).to_string();
+            assert!(found.starts_with(text), "{found}\n{text}");
+        }
+        assert!(new().rules(vec![Rule::auth(); 64]).build().is_ok());
+    }
+
+    #[test]
+    fn the_pepper_is_not_shown() {
+        let builder = PolicyBuilder::default().pepper("hunter2");
+        assert!(format!("{builder:?}").contains("***"));
+        let policy = builder.clone().build().expect("a policy");
+        let shown = format!("{builder:?} {policy:?}");
+        assert!(!shown.contains("hunter2") && !shown.contains("104"), "{shown}");
+        assert_eq!(policy.capture().pepper(), Some(&b"hunter2"[..]));
+    }
+}

@@ -1,0 +1,44 @@
+//! How a request ended, and what that means for its record.
+
+use http::StatusCode;
+
+use super::FailMode;
+use crate::event::EventType;
+
+/// How a request ended.
+///
+/// ```
+/// use tower_audit::AuditPolicy;
+/// use tower_audit::policy::Ended;
+///
+/// let policy = AuditPolicy::preset();
+/// let candidates = policy.candidates(&http::Method::POST, "/scans");
+/// let ended = Ended { status: Some(http::StatusCode::OK), ..Ended::default() };
+/// assert_eq!(policy.decide(candidates, &ended).unwrap().event_type.as_str(), "upload");
+///
+/// let refused = Ended { status: Some(http::StatusCode::FORBIDDEN), ..Ended::default() };
+/// assert!(policy.decide(candidates, &refused).is_none());
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ended<'a> {
+    /// The status of the response, if there was one.
+    pub status: Option<StatusCode>,
+    /// Whether the handler panicked, an inner layer failed, or the request was aborted.
+    pub abnormal: bool,
+    /// How many results the handler says its query has.
+    pub result_count: Option<u64>,
+    /// The type that the handler gave the event.
+    pub declared: Option<&'a EventType>,
+}
+
+/// That a request is recorded, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// The rule that decided, as an index into [`AuditPolicy::rules`](super::AuditPolicy::rules); none if the handler
+    /// named a type that no rule is about.
+    pub rule: Option<usize>,
+    /// The type of the event.
+    pub event_type: EventType,
+    /// What becomes of the response if the event cannot be written.
+    pub fail_mode: FailMode,
+}

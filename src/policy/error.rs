@@ -1,0 +1,125 @@
+//! What is wrong with a policy.
+
+use std::fmt;
+
+/// A policy that cannot be: the text names the rule, the key, the value and what would be right, and, where the
+/// policy was read from a file, the line.
+///
+/// ```
+/// use tower_audit::{AuditPolicy, Rule};
+///
+/// let error = AuditPolicy::builder().rule(Rule::upload().paths(["scans"])).build().unwrap_err();
+/// assert_eq!(error.key(), Some("paths"));
+/// assert_eq!(
+///     error.to_string(),
+///     "rule 1 (`upload`): key `paths`: \"scans\" is no path pattern: it must start with `/`"
+/// );
+/// ```
+pub struct PolicyError(Box<Inner>);
+
+struct Inner {
+    file: Option<String>,
+    line: Option<usize>,
+    place: Place,
+    what: String,
+    cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// Where in a policy something is wrong.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The index of the rule, and the name of its type if it has one.
+    pub(super) rule: Option<(usize, String)>,
+    /// The key as it stands in a file; a dot leads into a table.
+    pub(super) key: Option<String>,
+    /// Which of the values of a list.
+    pub(super) item: Option<usize>,
+}
+
+impl Place {
+    pub(super) fn key(key: &str) -> Self {
+        Self { key: Some(key.to_owned()), ..Self::default() }
+    }
+
+    pub(super) fn rule(index: usize, name: &str, key: &str) -> Self {
+        Self { rule: Some((index, name.to_owned())), ..Self::key(key) }
+    }
+
+    pub(super) fn item(mut self, item: usize) -> Self {
+        self.item = Some(item);
+        self
+    }
+}
+
+impl PolicyError {
+    pub(super) fn new(place: Place, what: impl Into<String>) -> Self {
+        Self(Box::new(Inner { file: None, line: None, place, what: what.into(), cause: None }))
+    }
+
+    /// The line of the policy file, from 1.
+    pub fn line(&self) -> Option<usize> {
+        self.0.line
+    }
+
+    /// The key of the policy file, or the setter of the same name, that has the wrong value.
+    pub fn key(&self) -> Option<&str> {
+        self.0.place.key.as_deref()
+    }
+}
+
+#[cfg(feature = "policy-file")]
+impl PolicyError {
+    pub(super) fn because(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.0.cause = Some(cause.into());
+        self
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.0.place
+    }
+
+    pub(super) fn on_line(mut self, line: usize) -> Self {
+        self.0.line = self.0.line.or(Some(line));
+        self
+    }
+
+    pub(super) fn in_file(mut self, file: String) -> Self {
+        self.0.file = Some(file);
+        self
+    }
+}
+
+impl fmt::Display for PolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { file, line, place, what, .. } = &*self.0;
+        if let Some(file) = file {
+            write!(f, "{file}: ")?;
+        }
+        if let Some(line) = line {
+            write!(f, "line {line}: ")?;
+        }
+        match &place.rule {
+            Some((index, name)) if name.is_empty() => write!(f, "rule {}: ", index + 1)?,
+            Some((index, name)) => write!(f, "rule {} (`{name}`): ", index + 1)?,
+            None => {}
+        }
+        match &place.key {
+            // Only of a key itself can be said that it "is" something; of a value, the value comes first.
+            Some(key) if what.starts_with("is ") => write!(f, "key `{key}` {what}"),
+            Some(key) => write!(f, "key `{key}`: {what}"),
+            None => f.write_str(what),
+        }
+    }
+}
+
+impl fmt::Debug for PolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PolicyError({self})")
+    }
+}
+
+impl std::error::Error for PolicyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.cause.as_deref().map(|cause| cause as _)
+    }
+}

@@ -1,0 +1,281 @@
+//! A rule: which requests are recorded, when, and how.
+
+use super::method_set::{MethodSet, Methods};
+use super::pattern::Pattern;
+use super::{FailMode, PolicyError, When};
+use crate::event::EventType;
+
+/// Which requests are recorded as events of one type, at which ends, and how.
+///
+/// A rule is made of one of the presets or from nothing, and changed by its setters; whether it makes sense is said by
+/// [`PolicyBuilder::build`](super::PolicyBuilder::build).
+///
+/// ```
+/// use tower_audit::{EventType, FailMode, Rule, When};
+///
+/// let own_uploads = Rule::upload().paths(["/import", "/import/{format}"]);
+/// let resets = Rule::new(EventType::new("user.reset")?)
+///     .methods(["POST"])
+///     .paths(["/users/{id}/reset"])
+///     .when(When::always())
+///     .write_ahead(true)
+///     .fail_mode(FailMode::Closed);
+/// assert!(resets.is_write_ahead() && !own_uploads.is_write_ahead());
+/// # Ok::<(), tower_audit::EventError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    event_type: EventType,
+    methods: Option<Methods>,
+    paths: Option<Vec<String>>,
+    when: When,
+    write_ahead: bool,
+    body_end: bool,
+    fail_mode: FailMode,
+}
+
+/// The request side of a rule, ready to be compared with.
+#[derive(Debug)]
+pub(super) struct RequestSide {
+    pub(super) methods: MethodSet,
+    pub(super) patterns: Box<[Pattern]>,
+}
+
+/// Presets.
+impl Rule {
+    /// `POST` on `/scans`, `/view`, `/flows` and `/flows/cleanup`, when the upload may have had its effect.
+    pub fn upload() -> Self {
+        Self::new(EventType::UPLOAD)
+            .methods(["POST"])
+            .paths(["/scans", "/view", "/flows", "/flows/cleanup"])
+            .when(When::effect_possible())
+    }
+
+    /// Every method that is not safe under `/auth/admin/`, always, and written ahead.
+    pub fn admin_action() -> Self {
+        Self::new(EventType::ADMIN_ACTION).unsafe_methods().paths(["/auth/admin/{*rest}"]).write_ahead(true)
+    }
+
+    /// Any request whose result count is greater than the policy's `max_results`; off until that is set.
+    pub fn oversize_query() -> Self {
+        Self::new(EventType::OVERSIZE_QUERY)
+    }
+
+    /// What a handler says is an authentication.
+    ///
+    /// With [`paths`](Self::paths), the requests to them are driven to their end even when the client hangs up, so
+    /// that the handler comes to say it.
+    pub fn auth() -> Self {
+        Self::new(EventType::AUTH).when(When::declared())
+    }
+
+    /// A rule from nothing: any method, no path yet, always.
+    ///
+    /// A rule of the type `oversize_query` compares the result count in addition to all else.
+    pub fn new(event_type: EventType) -> Self {
+        Self {
+            event_type,
+            methods: None,
+            paths: None,
+            when: When::always(),
+            write_ahead: false,
+            body_end: false,
+            fail_mode: FailMode::Closed,
+        }
+    }
+}
+
+/// Setters; each replaces what was set before.
+impl Rule {
+    /// These methods, in whatever letter case they come. `GET` covers `HEAD`, for which routers run the same handler.
+    #[must_use]
+    pub fn methods(mut self, methods: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.methods = Some(Methods::Listed(methods.into_iter().map(Into::into).collect()));
+        self
+    }
+
+    /// Every method but `GET`, `HEAD`, `OPTIONS` and `TRACE`, spelled exactly so: a `get` is something else.
+    #[must_use]
+    pub fn unsafe_methods(mut self) -> Self {
+        self.methods = Some(Methods::Unsafe);
+        self
+    }
+
+    /// Every method.
+    #[must_use]
+    pub fn any_method(mut self) -> Self {
+        self.methods = Some(Methods::Any);
+        self
+    }
+
+    /// Paths below the mount prefix: literal segments, `{name}` for any one segment, and at the end `{*name}` for any
+    /// number of them, none included. `/{*path}` is every path.
+    ///
+    /// A path matches if any plausible reading of it does: split at `/` only or also at `%2f`; `.` and `..` left in
+    /// place or resolved, as written or also as `%2e`; segments as written or decoded. Empty segments and a `/` at
+    /// the end never count. Letter case does.
+    ///
+    /// ```
+    /// use tower_audit::AuditPolicy;
+    ///
+    /// let policy = AuditPolicy::preset();
+    /// for dodge in ["/auth//admin/./u/", "/auth/%61dmin/u", "/x/../auth/admin/u", "/auth/admin/../../public"] {
+    ///     assert!(policy.candidates(&http::Method::PUT, dodge).contains(1), "{dodge}");
+    /// }
+    /// ```
+    #[must_use]
+    pub fn paths(mut self, paths: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.paths = Some(paths.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Which ends of a request are recorded.
+    #[must_use]
+    pub fn when(mut self, when: When) -> Self {
+        self.when = when;
+        self
+    }
+
+    /// Whether a `started` event is durable before the handler runs.
+    ///
+    /// What was started is also completed: where no rule's [`when`](Self::when) holds in the end, this one decides.
+    #[must_use]
+    pub fn write_ahead(mut self, write_ahead: bool) -> Self {
+        self.write_ahead = write_ahead;
+        self
+    }
+
+    /// Whether the `completed` event is written when the response's body has ended, rather than before it begins.
+    /// Implies [`write_ahead`](Self::write_ahead).
+    #[must_use]
+    pub fn body_end(mut self, body_end: bool) -> Self {
+        self.body_end = body_end;
+        self
+    }
+
+    /// What becomes of a request whose event cannot be written.
+    #[must_use]
+    pub fn fail_mode(mut self, fail_mode: FailMode) -> Self {
+        self.fail_mode = fail_mode;
+        self
+    }
+}
+
+impl Rule {
+    /// The type of the events.
+    pub fn event_type(&self) -> &EventType {
+        &self.event_type
+    }
+
+    /// Whether a `started` event is durable before the handler runs, be it asked for or implied.
+    pub fn is_write_ahead(&self) -> bool {
+        self.write_ahead || self.body_end
+    }
+
+    /// Whether the `completed` event is written when the response's body has ended.
+    pub fn is_body_end(&self) -> bool {
+        self.body_end
+    }
+
+    /// What becomes of a request whose event cannot be written.
+    pub fn failing(&self) -> FailMode {
+        self.fail_mode
+    }
+
+    pub(super) fn ends(&self) -> &When {
+        &self.when
+    }
+
+    pub(super) fn is_oversize(&self) -> bool {
+        self.event_type == EventType::OVERSIZE_QUERY
+    }
+
+    /// Makes the request side ready, if there is one.
+    ///
+    /// # Errors
+    /// If anything about the rule cannot be. The rule's place is left for the caller to fill in.
+    pub(super) fn compile(&self, index: usize) -> Result<Option<RequestSide>, PolicyError> {
+        let place = |key| super::error::Place::rule(index, self.event_type.as_str(), key);
+        let wrong = |key, what: String| Err(PolicyError::new(place(key), what));
+
+        if let Some(fault) = self.when.fault() {
+            return wrong("when", fault);
+        }
+        if self.is_write_ahead() && self.is_oversize() {
+            let key = if self.body_end { "body_end" } else { "write_ahead" };
+            return wrong(key, "cannot be true for `oversize_query`: the count is known only after the handler".into());
+        }
+        let methods = match self.methods.as_ref().unwrap_or(&Methods::Any).compile() {
+            Ok(methods) => methods,
+            Err((None, what)) => return wrong("methods", what),
+            Err((Some(item), what)) => return Err(PolicyError::new(place("methods").item(item), what)),
+        };
+        let Some(paths) = &self.paths else {
+            let response_side = self.methods.is_none() && !self.is_write_ahead();
+            if response_side && (self.is_oversize() || self.when.is_only_declared()) {
+                return Ok(None);
+            }
+            return wrong(
+                "paths",
+                "is missing: expected patterns such as \"/users/{id}\", or \"/{*path}\" for all".into(),
+            );
+        };
+        if paths.is_empty() {
+            return wrong("paths", "the list is empty: expected at least one, or \"/{*path}\" for all".into());
+        }
+        let mut patterns = Vec::with_capacity(paths.len());
+        for (item, path) in paths.iter().enumerate() {
+            patterns.push(Pattern::parse(path).map_err(|what| PolicyError::new(place("paths").item(item), what))?);
+        }
+        Ok(Some(RequestSide { methods, patterns: patterns.into() }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(rule: Rule) -> String {
+        rule.compile(2).expect_err("a fault").to_string()
+    }
+
+    #[test]
+    fn presets_are_valid() {
+        for (rule, has_request_side) in [
+            (Rule::upload(), true),
+            (Rule::admin_action(), true),
+            (Rule::oversize_query(), false),
+            (Rule::auth(), false),
+            (Rule::auth().paths(["/login"]), true),
+            (Rule::oversize_query().paths(["/scans"]), true),
+        ] {
+            assert_eq!(rule.compile(0).expect("valid").is_some(), has_request_side, "{rule:?}");
+        }
+    }
+
+    #[test]
+    fn faults_name_rule_key_and_value() {
+        let own = || Rule::new(EventType::new("a.b").expect("a type"));
+        for (rule, text) in [
+            (own(), "rule 3 (`a.b`): key `paths` is missing: expected"),
+            (own().methods(["PUT"]).when(When::declared()), "rule 3 (`a.b`): key `paths` is missing: expected"),
+            (Rule::auth().write_ahead(true), "rule 3 (`auth`): key `paths` is missing: expected"),
+            (own().paths([""; 0]), "rule 3 (`a.b`): key `paths`: the list is empty: expected"),
+            (Rule::upload().paths(["/a", "b"]), "rule 3 (`upload`): key `paths`: \"b\" is no path pattern"),
+            (Rule::upload().methods(["P T"]), "rule 3 (`upload`): key `methods`: \"P T\" is no HTTP method"),
+            (Rule::upload().methods([""; 0]), "rule 3 (`upload`): key `methods`: the list is empty: expected"),
+            (Rule::upload().when(When::statuses([7])), "rule 3 (`upload`): key `when`: 7 is no HTTP status"),
+            (Rule::oversize_query().write_ahead(true), "rule 3 (`oversize_query`): key `write_ahead`: cannot be true"),
+            (Rule::oversize_query().body_end(true), "rule 3 (`oversize_query`): key `body_end`: cannot be true"),
+        ] {
+            let found = fault(rule);
+            assert!(found.starts_with(text), "{found}\n{text}");
+        }
+    }
+
+    #[test]
+    fn body_end_implies_write_ahead() {
+        assert!(Rule::upload().body_end(true).write_ahead(false).is_write_ahead());
+        assert!(!Rule::upload().is_write_ahead());
+    }
+}
