@@ -182,6 +182,11 @@ impl Rule {
         self.fail_mode
     }
 
+    /// Whether the rule names paths.
+    pub(crate) fn has_paths(&self) -> bool {
+        self.paths.is_some()
+    }
+
     pub(super) fn ends(&self) -> &When {
         &self.when
     }

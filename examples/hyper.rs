@@ -1,0 +1,62 @@
+//! Without axum: a service of hyper's, wrapped by hand. There is no router, so the handler says which route matched.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tower::{ServiceBuilder, service_fn};
+use tower_audit::{AuditContext, AuditLayer, AuditLog, AuditPolicy, PeerAddr, Rule};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let log = AuditLog::open("sqlite:hyper.db").await?;
+    let policy = AuditPolicy::builder().rule(Rule::upload()).rule(Rule::admin_action()).build()?;
+    let layer = AuditLayer::new(&log, policy);
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    println!("curl -X POST -d data http://127.0.0.1:3000/scans");
+    println!("cargo run -q --features cli -- query --url sqlite:hyper.db");
+    loop {
+        let (stream, peer) = tokio::select! {
+            accepted = listener.accept() => accepted?,
+            _ = tokio::signal::ctrl_c() => break,
+        };
+        let service = ServiceBuilder::new()
+            .map_request(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(PeerAddr(peer));
+                request
+            })
+            .layer(layer.clone())
+            .service(service_fn(handle));
+        tokio::spawn(async move {
+            let connection =
+                http1::Builder::new().serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+            if let Err(error) = connection.await {
+                eprintln!("connection: {error}");
+            }
+        });
+    }
+    log.close().await?;
+    Ok(())
+}
+
+async fn handle(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (status, text) = match (request.method(), request.uri().path()) {
+        (&Method::POST, "/scans") => (StatusCode::OK, "stored\n"),
+        (&Method::DELETE, path) if path.starts_with("/auth/admin/users/") => {
+            if let Some(audit) = AuditContext::current() {
+                audit.route("/auth/admin/users/{email}");
+            }
+            (StatusCode::OK, "deleted\n")
+        }
+        _ => (StatusCode::NOT_FOUND, "not found\n"),
+    };
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    *response.status_mut() = status;
+    Ok(response)
+}

@@ -1,0 +1,173 @@
+//! What is kept of a request's head while its handler runs.
+
+use std::net::IpAddr;
+
+use http::header::{AUTHORIZATION, FORWARDED, HeaderName, USER_AGENT};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Uri};
+use smallvec::SmallVec;
+
+use super::{PeerAddr, api_key, client_addr};
+use crate::event::limits::{MAX_HEADER_BYTES, MAX_METHOD_BYTES, MAX_URI_BYTES, clip, clip_bytes};
+use crate::event::{Actor, AuditEvent, EventId, EventType};
+use crate::policy::{AuditPolicy, Capture, ProxyHeader};
+
+/// What is kept of a request's head while its handler runs: shared parts only, so that keeping it allocates nothing.
+/// The text of the event is made when there is to be one.
+#[derive(Clone)]
+pub(crate) struct RequestHead {
+    method: Method,
+    uri: Uri,
+    #[cfg(feature = "axum")]
+    matched_path: Option<axum::extract::MatchedPath>,
+    peer: Option<IpAddr>,
+    actor: Option<Actor>,
+    user_agent: Option<HeaderValue>,
+    x_request_id: Option<HeaderValue>,
+    traceparent: Option<HeaderValue>,
+    x_api_key: Option<HeaderValue>,
+    authorization: Option<HeaderValue>,
+    forwarded: SmallVec<[HeaderValue; 1]>,
+    x_forwarded_for: SmallVec<[HeaderValue; 1]>,
+}
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// How many lines of a proxies' header are looked at.
+const MAX_FORWARDED_LINES: usize = 16;
+/// The longest `x-request-id` that is taken over, in bytes.
+const MAX_REQUEST_ID_BYTES: usize = 128;
+
+impl RequestHead {
+    pub(crate) fn of(method: &Method, uri: &Uri, headers: &HeaderMap, extensions: &Extensions) -> Self {
+        let last_lines = |name: HeaderName| -> SmallVec<[HeaderValue; 1]> {
+            let mut lines: SmallVec<[HeaderValue; 1]> =
+                headers.get_all(name).iter().rev().take(MAX_FORWARDED_LINES).cloned().collect();
+            lines.reverse();
+            lines
+        };
+        let peer = extensions.get::<PeerAddr>().map(|peer| peer.0.ip());
+        #[cfg(feature = "axum")]
+        let peer = peer.or_else(|| {
+            let info = extensions.get::<axum::extract::ConnectInfo<std::net::SocketAddr>>()?;
+            Some(info.0.ip())
+        });
+        Self {
+            method: method.clone(),
+            uri: uri.clone(),
+            #[cfg(feature = "axum")]
+            matched_path: extensions.get().cloned(),
+            peer,
+            actor: extensions.get().cloned(),
+            user_agent: headers.get(USER_AGENT).cloned(),
+            x_request_id: headers.get(X_REQUEST_ID).cloned(),
+            traceparent: headers.get(TRACEPARENT).cloned(),
+            x_api_key: headers.get(X_API_KEY).cloned(),
+            authorization: headers.get(AUTHORIZATION).cloned(),
+            forwarded: last_lines(FORWARDED),
+            x_forwarded_for: last_lines(X_FORWARDED_FOR),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.uri.path()
+    }
+
+    /// The client's request id, if it is bounded and clean.
+    pub(crate) fn clean_request_id(&self) -> Option<String> {
+        let given = self.x_request_id.as_ref()?.to_str().ok()?;
+        let is_clean = |b: u8| b.is_ascii_alphanumeric() || b"-_.:/+=@".contains(&b);
+        let fits = (1..=MAX_REQUEST_ID_BYTES).contains(&given.len()) && given.bytes().all(is_clean);
+        fits.then(|| given.to_owned())
+    }
+
+    /// An event of this type, with what is known from the head. `template` is the route where no router says.
+    pub(crate) fn event(&self, event_type: EventType, policy: &AuditPolicy, template: Option<&str>) -> AuditEvent {
+        let capture = policy.capture();
+        let mut event = AuditEvent::new(event_type);
+        event.actor = self.actor.clone().unwrap_or_default();
+        if event.actor.api_key_hash.is_none() {
+            event.actor.api_key_hash =
+                api_key::digest(self.x_api_key.as_ref(), self.authorization.as_ref(), capture.pepper());
+        }
+        if event.actor.remote_addr.is_none() {
+            event.actor.remote_addr = self.remote_addr(capture).map(|addr| addr.to_string());
+        }
+        event.resource.method = Some(clip(self.method.as_str(), MAX_METHOD_BYTES).into_owned());
+        event.resource.route = self.route(policy).or(template).map(str::to_owned);
+        let request = &mut event.request;
+        request.request_uri = Some(self.request_uri(capture));
+        request.user_agent = self.user_agent.as_ref().map(|value| clip_bytes(value.as_bytes(), MAX_HEADER_BYTES));
+        request.forwarded = joined(&self.forwarded).or_else(|| joined(&self.x_forwarded_for));
+        request.trace_id = self.traceparent.as_ref().and_then(|value| trace_id(value.as_bytes()));
+        event
+    }
+
+    #[cfg(feature = "axum")]
+    fn route<'a>(&'a self, policy: &'a AuditPolicy) -> Option<&'a str> {
+        self.matched_path.as_ref().map(|path| policy.strip_mount(path.as_str()))
+    }
+
+    #[cfg(not(feature = "axum"))]
+    fn route<'a>(&'a self, _policy: &'a AuditPolicy) -> Option<&'a str> {
+        None
+    }
+
+    fn remote_addr(&self, capture: &Capture) -> Option<IpAddr> {
+        let values = match capture.proxy_header() {
+            ProxyHeader::XForwardedFor => &self.x_forwarded_for,
+            ProxyHeader::Forwarded => &self.forwarded,
+        };
+        client_addr::resolve(self.peer, capture, values.iter().map(HeaderValue::as_bytes))
+    }
+
+    fn request_uri(&self, capture: &Capture) -> String {
+        let path = clip(self.uri.path(), MAX_URI_BYTES);
+        match self.uri.query().and_then(|query| capture.redact_query(query)) {
+            None => path.into_owned(),
+            Some(query) => clip(&format!("{path}?{query}"), MAX_URI_BYTES).into_owned(),
+        }
+    }
+}
+
+/// Without the values of headers, which may hold credentials.
+impl std::fmt::Debug for RequestHead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RequestHead")
+            .field("method", &self.method)
+            .field("path", &self.uri.path())
+            .finish_non_exhaustive()
+    }
+}
+
+fn joined(values: &[HeaderValue]) -> Option<String> {
+    match values {
+        [] => None,
+        [one] => Some(clip_bytes(one.as_bytes(), MAX_HEADER_BYTES)),
+        many => {
+            let all = many.iter().map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b", "[..]);
+            Some(clip_bytes(&all, MAX_HEADER_BYTES))
+        }
+    }
+}
+
+/// The trace id in a `traceparent` (W3C Trace Context section 3.2): 32 lower-case digits, not all zero.
+fn trace_id(value: &[u8]) -> Option<String> {
+    let mut parts = value.split(|b| *b == b'-');
+    let (version, id) = (parts.next()?, parts.next()?);
+    let is_hex = |b: &u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+    let fits = version.len() == 2
+        && version != b"ff"
+        && version.iter().all(is_hex)
+        && id.len() == 32
+        && id.iter().all(is_hex)
+        && id.iter().any(|b| *b != b'0');
+    fits.then(|| String::from_utf8_lossy(id).into_owned())
+}
+
+/// The id of a request whose client gave none that can be used.
+pub(super) fn new_request_id() -> String {
+    EventId::new().to_string()
+}

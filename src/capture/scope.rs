@@ -1,0 +1,79 @@
+//! Which audited request the current thread is working on.
+//!
+//! A layer that put its context into the extensions of every request would allocate for each of them. So an outer layer
+//! opens a scope around each poll of the inner service instead; a context is made when somebody in there asks for one.
+
+use std::cell::RefCell;
+
+use super::AuditContext;
+
+thread_local! {
+    static CURRENT: RefCell<Slot> = const { RefCell::new(Slot::Outside) };
+}
+
+/// Identifies a log among those of a process. An address: unique while the log lives, and that is as long as it matters.
+pub(crate) type LogId = usize;
+
+/// What a layer has opened around the current poll.
+#[derive(Debug, Default)]
+pub(crate) enum Slot {
+    /// No layer.
+    #[default]
+    Outside,
+    /// A layer of this log, and nobody has asked for a context yet.
+    Vacant(LogId),
+    /// A layer and its context.
+    Held(AuditContext),
+}
+
+/// An open scope. Dropped, it restores what was there before.
+pub(crate) struct Entered {
+    before: Slot,
+}
+
+/// Opens a scope.
+pub(crate) fn enter(slot: Slot) -> Entered {
+    Entered { before: CURRENT.with(|current| current.replace(slot)) }
+}
+
+impl Entered {
+    /// Ends the scope and returns what has become of its slot.
+    pub(crate) fn leave(mut self) -> Slot {
+        let before = std::mem::take(&mut self.before);
+        let after = CURRENT.with(|current| current.replace(before));
+        std::mem::forget(self);
+        after
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let before = std::mem::take(&mut self.before);
+        CURRENT.with(|current| current.replace(before));
+    }
+}
+
+/// The context of the innermost scope, made now if there is none yet.
+pub(crate) fn current() -> Option<AuditContext> {
+    CURRENT.with(|current| {
+        let mut slot = current.borrow_mut();
+        match &*slot {
+            Slot::Outside => None,
+            Slot::Held(context) => Some(context.clone()),
+            Slot::Vacant(log) => {
+                let context = AuditContext::new(*log, None);
+                *slot = Slot::Held(context.clone());
+                Some(context)
+            }
+        }
+    })
+}
+
+/// Whether the innermost scope is one of this log.
+pub(crate) fn is_within(log: LogId) -> bool {
+    CURRENT.with(|current| match &*current.borrow() {
+        Slot::Outside => false,
+        Slot::Vacant(outer) => *outer == log,
+        Slot::Held(context) => context.log() == log,
+    })
+}

@@ -1,0 +1,276 @@
+//! The body of a response.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::time::Instant;
+
+use crate::event::AuditEvent;
+use crate::policy::FailMode;
+use crate::writer::{AuditLog, InFlightGuard, RecordError};
+
+/// What the body of an audited response fails with: the error of the inner body, or that the event at its end could not
+/// be written.
+pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+pin_project! {
+    /// The body of a response that has passed an [`AuditLayer`](crate::AuditLayer).
+    ///
+    /// It forwards the frames, the trailers, the size and the end of the inner body. Where the rule asks for an event at
+    /// the end of the body, the last frame is held back until the event is durable; if it cannot be written, the body ends
+    /// in an error, so that the client does not take it for complete.
+    pub struct AuditBody<R> {
+        #[pin]
+        kind: Kind<R>,
+    }
+}
+
+pin_project! {
+    #[project = KindProj]
+    enum Kind<R> {
+        Inner { #[pin] body: R },
+        Ending { #[pin] body: R, end: Ending },
+        Problem { document: Option<Bytes> },
+    }
+}
+
+struct Ending {
+    end_of_body: EndOfBody,
+    /// The last frame or the error of the inner body, until the event is written.
+    held: Option<Held>,
+}
+
+enum Held {
+    Data(Bytes),
+    Trailers(http::HeaderMap),
+    Error(BodyError),
+    Nothing,
+}
+
+impl<R> AuditBody<R> {
+    pub(super) fn inner(body: R, end_of_body: Option<EndOfBody>) -> Self {
+        let kind = match end_of_body {
+            None => Kind::Inner { body },
+            Some(end_of_body) => Kind::Ending { body, end: Ending { end_of_body, held: None } },
+        };
+        Self { kind }
+    }
+
+    pub(super) fn problem(document: Bytes) -> Self {
+        Self { kind: Kind::Problem { document: Some(document) } }
+    }
+}
+
+/// An inner body by its own default, for layers further out that answer by themselves (a timeout does).
+impl<R: Default> Default for AuditBody<R> {
+    fn default() -> Self {
+        Self::inner(R::default(), None)
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<R> Body for AuditBody<R>
+where
+    R: Body,
+    R::Data: From<Bytes>,
+    R::Error: Into<BodyError>,
+{
+    type Data = R::Data;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<R::Data>, BodyError>>> {
+        match self.project().kind.project() {
+            KindProj::Inner { body } => body.poll_frame(cx).map_err(Into::into),
+            KindProj::Ending { body, end } => poll_ending(body, end, cx),
+            KindProj::Problem { document } => {
+                Poll::Ready(document.take().map(|document| Ok(Frame::data(R::Data::from(document)))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Inner { body } => body.is_end_stream(),
+            Kind::Ending { body, end } => end.end_of_body.is_written() && end.held.is_none() && body.is_end_stream(),
+            Kind::Problem { document } => document.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Inner { body } => body.size_hint(),
+            Kind::Ending { body, end } => {
+                let mut hint = body.size_hint();
+                if let Some(Held::Data(data)) = &end.held {
+                    let held = data.len() as u64;
+                    let upper = hint.upper().map(|upper| upper + held);
+                    let lower = hint.lower() + held;
+                    hint = SizeHint::new();
+                    hint.set_lower(lower);
+                    if let Some(upper) = upper {
+                        hint.set_upper(upper);
+                    }
+                }
+                hint
+            }
+            Kind::Problem { document } => SizeHint::with_exact(document.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+        }
+    }
+}
+
+fn poll_ending<R>(
+    mut body: Pin<&mut R>,
+    end: &mut Ending,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<R::Data>, BodyError>>>
+where
+    R: Body,
+    R::Data: From<Bytes>,
+    R::Error: Into<BodyError>,
+{
+    loop {
+        if end.held.is_some() {
+            let result = ready!(end.end_of_body.poll_written(cx));
+            let held = end.held.take();
+            if let Err(error) = result {
+                return Poll::Ready(Some(Err(Box::new(error))));
+            }
+            return Poll::Ready(match held {
+                Some(Held::Data(data)) => Some(Ok(Frame::data(R::Data::from(data)))),
+                Some(Held::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
+                Some(Held::Error(error)) => Some(Err(error)),
+                Some(Held::Nothing) | None => None,
+            });
+        }
+        if end.end_of_body.is_written() {
+            return body.poll_frame(cx).map_err(Into::into);
+        }
+        let frame = match ready!(body.as_mut().poll_frame(cx)) {
+            None => {
+                end.hold(Held::Nothing, "complete");
+                continue;
+            }
+            Some(Err(error)) => {
+                end.hold(Held::Error(error.into()), "error");
+                continue;
+            }
+            Some(Ok(frame)) => frame,
+        };
+        match frame.into_data() {
+            Ok(mut data) => {
+                end.end_of_body.bytes += data.remaining() as u64;
+                let is_last = body.is_end_stream()
+                    || body.size_hint().exact() == Some(0)
+                    || end.end_of_body.length.is_some_and(|length| end.end_of_body.bytes >= length);
+                if !is_last {
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                let data = data.copy_to_bytes(data.remaining());
+                end.hold(Held::Data(data), "complete");
+            }
+            Err(frame) => match frame.into_trailers() {
+                Ok(trailers) => end.hold(Held::Trailers(trailers), "complete"),
+                Err(other) => return Poll::Ready(Some(Ok(other))),
+            },
+        }
+    }
+}
+
+impl Ending {
+    fn hold(&mut self, held: Held, how: &'static str) {
+        self.held = Some(held);
+        self.end_of_body.begin(how);
+    }
+}
+
+/// The event at the end of a body.
+pub(super) struct EndOfBody {
+    log: AuditLog,
+    state: State,
+    fail_mode: FailMode,
+    budget: Duration,
+    arrived: Instant,
+    /// What `content-length` announces: the client takes the body for complete when it has that much.
+    length: Option<u64>,
+    bytes: u64,
+    in_flight: Option<InFlightGuard>,
+}
+
+enum State {
+    Waiting(Box<AuditEvent>),
+    Writing(Pin<Box<dyn Future<Output = Result<(), RecordError>> + Send>>),
+    Written,
+}
+
+impl EndOfBody {
+    pub(super) fn new(
+        log: AuditLog,
+        event: AuditEvent,
+        fail_mode: FailMode,
+        budget: Duration,
+        arrived: Instant,
+        length: Option<u64>,
+        in_flight: Option<InFlightGuard>,
+    ) -> Self {
+        let state = State::Waiting(Box::new(event));
+        Self { log, state, fail_mode, budget, arrived, length, bytes: 0, in_flight }
+    }
+
+    fn is_written(&self) -> bool {
+        matches!(self.state, State::Written)
+    }
+
+    /// Begins to write the event; `how` the body ended.
+    fn begin(&mut self, how: &'static str) {
+        if let State::Waiting(event) = std::mem::replace(&mut self.state, State::Written) {
+            let mut event = *event;
+            event.details.insert("body_bytes".into(), self.bytes.into());
+            event.details.insert("body_end".into(), how.into());
+            event.request.duration_us = u64::try_from(self.arrived.elapsed().as_micros()).ok();
+            let log = self.log.clone();
+            let deadline = Instant::now() + self.budget;
+            self.state = State::Writing(Box::pin(async move { log.write(event, deadline).await }));
+        }
+    }
+
+    fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RecordError>> {
+        let State::Writing(write) = &mut self.state else { return Poll::Ready(Ok(())) };
+        let result = ready!(write.as_mut().poll(cx));
+        self.state = State::Written;
+        self.in_flight = None;
+        Poll::Ready(match result {
+            Err(_) if self.fail_mode == FailMode::Open => {
+                self.log.let_go();
+                Ok(())
+            }
+            result => result,
+        })
+    }
+}
+
+/// Whoever lets go of the body does not let go of its event.
+impl Drop for EndOfBody {
+    fn drop(&mut self) {
+        self.begin("dropped");
+        if let State::Writing(write) = std::mem::replace(&mut self.state, State::Written) {
+            let in_flight = self.in_flight.take();
+            self.log.detach(async move {
+                let _guard = in_flight;
+                // The writer says why, if it fails; there is nobody left to tell.
+                let _ = write.await;
+            });
+        }
+    }
+}
+
+impl<R> fmt::Debug for AuditBody<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuditBody").finish_non_exhaustive()
+    }
+}

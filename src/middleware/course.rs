@@ -1,0 +1,355 @@
+//! The course of one audited request, from its arrival to the release of its response.
+
+use std::panic::resume_unwind;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use tokio::time::Instant;
+use tower_service::Service;
+
+use super::body::EndOfBody;
+use super::layer::Shared;
+use super::problem;
+use super::scoped::{Panic, Scoped, scoped};
+use super::{AuditBody, BodyError};
+use crate::capture::scope::Slot;
+use crate::capture::{AuditContext, Claim, ContextData, ResultCount, Started};
+use crate::event::{AuditEvent, ErrorCode, EventType, Phase};
+use crate::policy::{Candidates, Decision, Ended, FailMode};
+use crate::writer::InFlightGuard;
+
+/// The course of one audited request. It owns what it needs, so that it can run to its end wherever it is polled.
+pub(super) struct Course {
+    pub(super) shared: Arc<Shared>,
+    pub(super) context: AuditContext,
+    pub(super) candidates: Candidates,
+    /// The rule whose `started` event comes before the handler.
+    pub(super) write_ahead: Option<usize>,
+    pub(super) arrived: Instant,
+    /// How long the request may still wait for its events, all of them together.
+    pub(super) budget: Duration,
+    /// Keeps a closing log waiting.
+    pub(super) in_flight: Option<InFlightGuard>,
+}
+
+/// The handler of an audited request.
+pub(super) enum Handler<S, B, F> {
+    /// Not called before the `started` event is durable.
+    Waits { service: S, request: Request<B> },
+    /// Called.
+    Runs(Scoped<F>),
+    /// Called, and that was its end.
+    Panicked(Panic),
+}
+
+/// How a handler ended.
+pub(super) enum End<R, E> {
+    Response(Response<R>),
+    Error(E),
+    Panic(Panic),
+    /// Nobody polled it to its end, and it could not be driven there.
+    Dropped,
+}
+
+/// Marks the response of a request that is recorded, for a layer further out that runs on another task.
+#[derive(Clone, Copy)]
+pub(super) struct Recorded(pub(super) crate::capture::scope::LogId);
+
+/// What a course ends with. None only after [`End::Dropped`].
+pub(super) type Released<R, E> = Option<Result<Response<AuditBody<R>>, E>>;
+
+impl Course {
+    pub(super) fn new(shared: &Arc<Shared>, context: AuditContext, candidates: Candidates) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            context,
+            candidates,
+            write_ahead: shared.policy.write_ahead(candidates),
+            arrived: Instant::now(),
+            budget: shared.log.write_budget(),
+            in_flight: shared.log.enter(),
+        }
+    }
+
+    /// Writes the `started` event if there is to be one, runs the handler, records how it ended, releases the response.
+    pub(super) async fn run<S, B, R>(mut self, handler: Handler<S, B, S::Future>) -> Released<R, S::Error>
+    where
+        S: Service<Request<B>, Response = Response<R>>,
+        R: Body + Send + 'static,
+        R::Data: From<Bytes>,
+        R::Error: Into<BodyError>,
+    {
+        let mut handler = handler;
+        let end = loop {
+            handler = match handler {
+                Handler::Waits { mut service, request } => {
+                    if let Err(refusal) = self.write_started().await {
+                        return Some(Ok(refusal));
+                    }
+                    let mut slot = Slot::Held(self.context.clone());
+                    match scoped(&mut slot, || service.call(request)) {
+                        Ok(future) => Handler::Runs(Scoped::new(future, slot)),
+                        Err(panic) => Handler::Panicked(panic),
+                    }
+                }
+                Handler::Runs(future) => match future.await {
+                    Ok(Ok(response)) => break End::Response(response),
+                    Ok(Err(error)) => break End::Error(error),
+                    Err(panic) => Handler::Panicked(panic),
+                },
+                Handler::Panicked(panic) => break End::Panic(panic),
+            };
+        };
+        self.finish(end).await
+    }
+
+    /// Makes the `started` event durable. An error is the answer to the client: the handler must not run.
+    async fn write_started<R>(&mut self) -> Result<(), Response<AuditBody<R>>> {
+        let Some(index) = self.write_ahead else { return Ok(()) };
+        let rule = self.shared.policy.rule_at(index);
+        let mut event = {
+            let mut data = self.context.lock();
+            if data.started.is_some() {
+                // A layer further out has written it.
+                return Ok(());
+            }
+            let event_type = data.event_type.clone().unwrap_or_else(|| rule.event_type().clone());
+            data.event(event_type, &self.shared.policy, Some(index))
+        };
+        event.phase = Phase::Started;
+        event.fit();
+        let started = Started {
+            event_id: event.event_id,
+            event_type: event.event_type.clone(),
+            fail_mode: rule.failing(),
+            body_end: rule.is_body_end(),
+        };
+        match self.write(event).await {
+            Ok(()) => self.context.lock().started = Some(started),
+            Err(()) if started.fail_mode == FailMode::Open => self.shared.log.let_go(),
+            Err(()) => {
+                // A layer further out must not take the refusal for an outcome.
+                self.context.settle(false);
+                return Err(problem::not_done(started.event_id));
+            }
+        }
+        Ok(())
+    }
+
+    /// Records how the handler ended and releases the response, or what takes its place.
+    pub(super) async fn finish<R, E>(mut self, end: End<R, E>) -> Released<R, E>
+    where
+        R: Body + Send + 'static,
+        R::Data: From<Bytes>,
+        R::Error: Into<BodyError>,
+    {
+        let (end, parts) = split(end);
+        let is_recorded_elsewhere = parts.as_ref().is_some_and(|parts: &http::response::Parts| {
+            parts.extensions.get::<Recorded>().is_some_and(|recorded| recorded.0 == self.shared.log_id)
+        });
+        let verdict = if is_recorded_elsewhere { Verdict::Elsewhere } else { self.decide(&end, parts.as_ref()) };
+        let (event, decision) = match verdict {
+            Verdict::Record(event, decision) => (event, decision),
+            Verdict::Nothing => return release(end, parts, None),
+            Verdict::Elsewhere => {
+                let is_written = is_recorded_elsewhere || self.context.settled().await;
+                let has_refusal =
+                    parts.as_ref().is_some_and(|parts| parts.headers.contains_key(problem::AUDIT_EVENT_ID));
+                return match end {
+                    // Only a layer between the two can have made another response of the refusal.
+                    End::Response(_) if !is_written && !has_refusal => {
+                        Some(Ok(problem::not_recorded(crate::event::EventId::new())))
+                    }
+                    end => release(end, parts, None),
+                };
+            }
+        };
+        let id = event.event_id;
+        if decision.body_end && body_follows(&end, parts.as_ref(), event.resource.method.as_deref()) {
+            self.context.settle(true);
+            let length = parts.as_ref().and_then(content_length);
+            let end_of_body = EndOfBody::new(
+                self.shared.log.clone(),
+                *event,
+                decision.fail_mode,
+                self.budget,
+                self.arrived,
+                length,
+                self.in_flight.take(),
+            );
+            return release(end, mark(parts, self.shared.log_id), Some(end_of_body));
+        }
+        let result = self.write(*event).await;
+        let may_leave = result.is_ok() || decision.fail_mode == FailMode::Open;
+        if result.is_err() && may_leave {
+            self.shared.log.let_go();
+        }
+        self.context.settle(may_leave);
+        match end {
+            // A panic goes on as it would have; there is no response that could be withheld.
+            End::Response(_) | End::Error(_) if !may_leave => Some(Ok(problem::not_recorded(id))),
+            end => release(end, mark(parts, self.shared.log_id), None),
+        }
+    }
+
+    /// Which event the end of the handler makes, if any.
+    fn decide<R, E>(&self, end: &End<R, E>, parts: Option<&http::response::Parts>) -> Verdict {
+        // Read before the lock: the callback is the app's, and may use the context.
+        let read_off = parts.map(|parts| self.shared.details(parts)).unwrap_or_default();
+        let mut data = self.context.lock();
+        if data.claim != Claim::Open {
+            return Verdict::Elsewhere;
+        }
+        let (policy, candidates) = match &data.inner {
+            Some(inner) => (inner.policy.clone(), inner.candidates),
+            None => (self.shared.policy.clone(), self.candidates),
+        };
+        let status = parts.map(|parts| parts.status);
+        let said = parts.and_then(|parts| parts.extensions.get::<ResultCount>().map(|count| count.0));
+        let result_count = data.result_count.or(said);
+        let ended = Ended {
+            status,
+            abnormal: !matches!(end, End::Response(_)),
+            result_count,
+            declared: data.event_type.as_ref(),
+        };
+        let decided = match (policy.decide(candidates, &ended), &data.started) {
+            (Some(Decision { rule, event_type, fail_mode }), _) => Decided {
+                body_end: rule.is_some_and(|rule| policy.rule_at(rule).is_body_end()),
+                rule,
+                event_type,
+                fail_mode,
+            },
+            // What was started must be ended, whatever came of it.
+            (None, Some(started)) => Decided {
+                body_end: started.body_end,
+                rule: None,
+                event_type: started.event_type.clone(),
+                fail_mode: started.fail_mode,
+            },
+            (None, None) => return Verdict::Nothing,
+        };
+        data.claim = Claim::Writing;
+        let mut event = data.event(decided.event_type.clone(), &policy, decided.rule);
+        event.details = read_off;
+        event.details.append(&mut data.details);
+        describe(&mut event, end, status, &mut data);
+        if decided.event_type == EventType::OVERSIZE_QUERY {
+            let max = policy.max_results().or(self.shared.policy.max_results());
+            event.details.insert("result_count".into(), result_count.into());
+            event.details.insert("max_results".into(), max.into());
+        }
+        drop(data);
+        event.request.duration_us = u64::try_from(self.arrived.elapsed().as_micros()).ok();
+        event.fit();
+        Verdict::Record(Box::new(event), decided)
+    }
+
+    /// Writes an event within what is left of the budget. The writer has said why, if it fails.
+    async fn write(&mut self, event: AuditEvent) -> Result<(), ()> {
+        let begun = Instant::now();
+        let result = self.shared.log.write(event, begun + self.budget).await;
+        self.budget = self.budget.saturating_sub(begun.elapsed());
+        result.map_err(|_| ())
+    }
+}
+
+/// What the end of a handler comes to.
+enum Verdict {
+    Record(Box<AuditEvent>, Decided),
+    /// No rule wants it.
+    Nothing,
+    /// Another layer around the same request has it.
+    Elsewhere,
+}
+
+struct Decided {
+    rule: Option<usize>,
+    event_type: EventType,
+    fail_mode: FailMode,
+    body_end: bool,
+}
+
+/// Says in the event how the handler ended.
+fn describe<R, E>(event: &mut AuditEvent, end: &End<R, E>, status: Option<StatusCode>, data: &mut ContextData) {
+    let (outcome, error) = match end {
+        End::Response(_) => (status, status.and_then(ErrorCode::from_status)),
+        End::Error(_) => {
+            event.details.insert("service_error".into(), true.into());
+            (Some(StatusCode::INTERNAL_SERVER_ERROR), Some(ErrorCode::SERVER_ERROR))
+        }
+        End::Panic(_) => {
+            event.details.insert("panic".into(), true.into());
+            (Some(StatusCode::INTERNAL_SERVER_ERROR), Some(ErrorCode::SERVER_ERROR))
+        }
+        End::Dropped => {
+            event.details.insert("aborted".into(), true.into());
+            (None, None)
+        }
+    };
+    event.outcome = outcome.map(|status| status.as_u16());
+    event.classification.error = data.error.take().or(error);
+}
+
+/// Takes the head off a response, so that it can be read without its body.
+fn split<R, E>(end: End<R, E>) -> (End<R, E>, Option<http::response::Parts>) {
+    match end {
+        End::Response(response) => {
+            let (parts, body) = response.into_parts();
+            (End::Response(Response::new(body)), Some(parts))
+        }
+        end => (end, None),
+    }
+}
+
+fn mark(parts: Option<http::response::Parts>, log: crate::capture::scope::LogId) -> Option<http::response::Parts> {
+    parts.map(|mut parts| {
+        parts.extensions.insert(Recorded(log));
+        parts
+    })
+}
+
+/// Lets go of what the handler made.
+fn release<R, E>(end: End<R, E>, parts: Option<http::response::Parts>, end_of_body: Option<EndOfBody>) -> Released<R, E>
+where
+    R: Body,
+    R::Data: From<Bytes>,
+    R::Error: Into<BodyError>,
+{
+    match end {
+        End::Response(response) => {
+            let body = AuditBody::inner(response.into_body(), end_of_body);
+            let mut response = Response::new(body);
+            if let Some(parts) = parts {
+                let body = response.into_body();
+                response = Response::from_parts(parts, body);
+            }
+            Some(Ok(response))
+        }
+        End::Error(error) => Some(Err(error)),
+        End::Panic(panic) => resume_unwind(panic),
+        End::Dropped => None,
+    }
+}
+
+/// Whether the client will be sent a body whose end can be waited for.
+fn body_follows<R: Body, E>(end: &End<R, E>, parts: Option<&http::response::Parts>, method: Option<&str>) -> bool {
+    let End::Response(response) = end else { return false };
+    let is_bodiless = parts.is_some_and(|parts| {
+        parts.status.is_informational()
+            || parts.status == StatusCode::NO_CONTENT
+            || parts.status == StatusCode::NOT_MODIFIED
+    });
+    !is_bodiless && method != Some("HEAD") && !response.body().is_end_stream()
+}
+
+fn content_length(parts: &http::response::Parts) -> Option<u64> {
+    parts.headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The boxed course of a request.
+pub(super) type BoxedCourse<R, E> = Pin<Box<dyn Future<Output = Released<R, E>> + Send>>;

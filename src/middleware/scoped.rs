@@ -1,0 +1,54 @@
+//! A future polled within a scope, its panics caught.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::capture::scope::{self, Slot};
+
+/// What a panic carries.
+pub(super) type Panic = Box<dyn Any + Send>;
+
+/// Calls `f` within a scope with this slot. The slot may be filled by it. A panic is returned.
+pub(super) fn scoped<T>(slot: &mut Slot, f: impl FnOnce() -> T) -> Result<T, Panic> {
+    let entered = scope::enter(std::mem::take(slot));
+    let result = catch_unwind(AssertUnwindSafe(f));
+    *slot = entered.leave();
+    result
+}
+
+pin_project! {
+    /// A future polled within a scope, its panics caught. Not to be polled again after it was ready.
+    pub(super) struct Scoped<F> {
+        #[pin]
+        future: F,
+        slot: Slot,
+    }
+}
+
+impl<F> Scoped<F> {
+    pub(super) fn new(future: F, slot: Slot) -> Self {
+        Self { future, slot }
+    }
+
+    pub(super) fn slot(self: Pin<&mut Self>) -> &mut Slot {
+        self.project().slot
+    }
+}
+
+impl<F: Future> Future for Scoped<F> {
+    type Output = Result<F::Output, Panic>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        match scoped(this.slot, || this.future.poll(cx)) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The service.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::course::{Course, Handler};
+use super::future::ResponseFuture;
+use super::layer::Shared;
+use super::scoped::{Scoped, scoped};
+use super::{AuditBody, BodyError};
+use crate::capture::scope::{self, LogId, Slot};
+use crate::capture::{AuditContext, Override, RequestHead};
+
+/// The service that [`AuditLayer`](super::AuditLayer) makes.
+///
+/// Readiness is that of the inner service, and so is the error type.
+#[derive(Clone)]
+pub struct AuditService<S> {
+    inner: S,
+    shared: Option<Arc<Shared>>,
+}
+
+impl<S> AuditService<S> {
+    pub(super) fn new(inner: S, shared: Option<Arc<Shared>>) -> Self {
+        Self { inner, shared }
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for AuditService<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    B: Send + 'static,
+    R: Body + Send + 'static,
+    R::Data: From<Bytes>,
+    R::Error: Into<BodyError>,
+{
+    type Response = Response<AuditBody<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, R, S::Error>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let Some(shared) = &self.shared else {
+            return ResponseFuture::off(self.inner.call(request));
+        };
+        let candidates = shared.policy.candidates(request.method(), request.uri().path());
+        let around = around(&request, shared.log_id);
+        if candidates.is_empty() {
+            if around.is_some() {
+                // The layer around this one looks at the response.
+                return ResponseFuture::off(self.inner.call(request));
+            }
+            let head = shared.watches_responses.then(|| head_of(&request));
+            let mut slot = Slot::Vacant(shared.log_id);
+            return match scoped(&mut slot, || self.inner.call(request)) {
+                Ok(future) => ResponseFuture::watched(Scoped::new(future, slot), head, Arc::clone(shared)),
+                Err(panic) => std::panic::resume_unwind(panic),
+            };
+        }
+        let shared = Arc::clone(shared);
+        let context = match around {
+            Some(around) => {
+                let context = around.context().unwrap_or_else(|| AuditContext::new(shared.log_id, None));
+                let mut data = context.lock();
+                data.head.get_or_insert_with(|| head_of(&request));
+                data.inner = Some(Override { policy: shared.policy.clone(), candidates });
+                drop(data);
+                context
+            }
+            None => AuditContext::new(shared.log_id, Some(head_of(&request))),
+        };
+        request.extensions_mut().insert(context.clone());
+        let course = Course::new(&shared, context, candidates);
+        let handler = if course.write_ahead.is_some() {
+            // The service that was made ready is the one to be called; a clone takes its place.
+            let next = self.inner.clone();
+            Handler::Waits { service: std::mem::replace(&mut self.inner, next), request }
+        } else {
+            // Called at once, so that whatever it does within the call is part of the request.
+            let mut slot = Slot::Held(course.context.clone());
+            match scoped(&mut slot, || self.inner.call(request)) {
+                Ok(future) => Handler::Runs(Scoped::new(future, slot)),
+                Err(panic) => Handler::Panicked(panic),
+            }
+        };
+        let has_begun = !matches!(handler, Handler::Waits { .. });
+        ResponseFuture::audited(Box::pin(course.run(handler)), shared.log.clone(), has_begun)
+    }
+}
+
+/// A layer of the same log around this one.
+enum Around {
+    /// On this task.
+    Scope,
+    /// Further away: its context came with the request.
+    Request(AuditContext),
+}
+
+fn around<B>(request: &Request<B>, log: LogId) -> Option<Around> {
+    if scope::is_within(log) {
+        return Some(Around::Scope);
+    }
+    let context = request.extensions().get::<AuditContext>().filter(|context| context.log() == log)?;
+    Some(Around::Request(context.clone()))
+}
+
+impl Around {
+    fn context(self) -> Option<AuditContext> {
+        match self {
+            Self::Scope => scope::current(),
+            Self::Request(context) => Some(context),
+        }
+    }
+}
+
+fn head_of<B>(request: &Request<B>) -> RequestHead {
+    RequestHead::of(request.method(), request.uri(), request.headers(), request.extensions())
+}
+
+impl<S: fmt::Debug> fmt::Debug for AuditService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuditService").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}

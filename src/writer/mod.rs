@@ -1,0 +1,19 @@
+//! What stands between the requests and the store: one writer per log.
+//!
+//! Requests put their events into a bounded [queue](queue) and wait. One [worker](worker) takes whatever waits and
+//! appends it as one batch; what arrives meanwhile is the next batch. There is no timer: an idle log writes an event at
+//! once, a busy one shares each commit among all who wait. Each request gets its own answer.
+
+mod builder;
+mod error;
+mod in_flight;
+mod log;
+mod queue;
+mod stats;
+mod worker;
+
+pub use builder::{AuditLogBuilder, DEFAULT_WRITE_DEADLINE, MAX_BATCH_EVENTS, MAX_QUEUE_BYTES, MAX_QUEUE_EVENTS};
+pub use error::{CloseError, OpenError, RecordError, RecordErrorKind};
+pub(crate) use in_flight::InFlightGuard;
+pub use log::AuditLog;
+pub use stats::Stats;

@@ -1,0 +1,263 @@
+//! What waits for the writer.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+use super::error::{RecordError, RecordErrorKind};
+use crate::event::AuditEvent;
+
+/// The bounds of a queue.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) events: usize,
+    pub(super) bytes: usize,
+}
+
+/// What waits for the writer, in the order of arrival; bounded in number and in bytes.
+#[derive(Debug)]
+pub(super) struct Queue {
+    waiting: Mutex<Waiting>,
+    bounds: Bounds,
+    /// Wakes the worker.
+    filled: Notify,
+    /// Wakes those who found no room.
+    drained: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    batch: Batch,
+    bytes: usize,
+    /// How many events have ever been queued.
+    accepted: u64,
+    closed: bool,
+}
+
+/// Events and who waits for them: `events[i]` belongs to `waiters[i]`.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) events: Vec<AuditEvent>,
+    pub(super) waiters: Vec<Waiter>,
+}
+
+/// Who waits for an event.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    /// Taken when the answer is given.
+    answer: Option<oneshot::Sender<Answer>>,
+    deadline: Instant,
+    bytes: usize,
+}
+
+pub(super) type Answer = Result<(), RecordError>;
+
+impl Waiter {
+    pub(super) fn answer(&mut self, answer: Answer) {
+        if let Some(sender) = self.answer.take() {
+            // Whoever has stopped waiting needs no answer.
+            let _ = sender.send(answer);
+        }
+    }
+
+    pub(super) fn is_answered(&self) -> bool {
+        self.answer.is_none()
+    }
+
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.deadline <= now
+    }
+}
+
+impl Batch {
+    pub(super) fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// Keeps the entries whose waiter passes.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&mut Waiter) -> bool) {
+        let keeps: Vec<bool> = self.waiters.iter_mut().map(&mut keep).collect();
+        let mut verdicts = keeps.iter();
+        self.waiters.retain(|_| *verdicts.next().unwrap_or(&true));
+        let mut verdicts = keeps.iter();
+        self.events.retain(|_| *verdicts.next().unwrap_or(&true));
+    }
+
+    /// The entries from `at` on.
+    pub(super) fn split_off(&mut self, at: usize) -> Self {
+        Self { events: self.events.split_off(at), waiters: self.waiters.split_off(at) }
+    }
+}
+
+impl Queue {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self { waiting: Mutex::default(), bounds, filled: Notify::new(), drained: Notify::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing under this lock panics half way through a change.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lock().batch.len()
+    }
+
+    /// How many events have ever been queued.
+    pub(super) fn accepted(&self) -> u64 {
+        self.lock().accepted
+    }
+
+    /// Queues the event, waiting for room until the deadline, and returns what its answer will come through.
+    ///
+    /// Cancel safety: dropped before it is ready, the event is not queued.
+    pub(super) async fn push(
+        &self,
+        event: AuditEvent,
+        deadline: Instant,
+    ) -> Result<oneshot::Receiver<Answer>, RecordError> {
+        let mut entry = match self.try_push(event, deadline)? {
+            Pushed::Queued(receiver) => return Ok(receiver),
+            Pushed::NoRoom(event) => event,
+        };
+        loop {
+            let drained = self.drained.notified();
+            tokio::pin!(drained);
+            drained.as_mut().enable();
+            entry = match self.try_push(*entry, deadline)? {
+                Pushed::Queued(receiver) => return Ok(receiver),
+                Pushed::NoRoom(event) => event,
+            };
+            if tokio::time::timeout_at(deadline, drained).await.is_err() {
+                return Err(RecordError::new(RecordErrorKind::QueueFull));
+            }
+        }
+    }
+
+    pub(super) fn try_push(&self, event: AuditEvent, deadline: Instant) -> Result<Pushed, RecordError> {
+        let bytes = weight(&event);
+        let mut waiting = self.lock();
+        if waiting.closed {
+            return Err(RecordError::new(RecordErrorKind::Closed));
+        }
+        let has_room = waiting.batch.len() < self.bounds.events && waiting.bytes + bytes <= self.bounds.bytes;
+        // An event is never larger than the whole queue may be: alone, it always has room.
+        if !has_room && !waiting.batch.is_empty() {
+            return Ok(Pushed::NoRoom(Box::new(event)));
+        }
+        let (answer, receiver) = oneshot::channel();
+        let was_empty = waiting.batch.is_empty();
+        waiting.bytes += bytes;
+        waiting.accepted += 1;
+        waiting.batch.events.push(event);
+        waiting.batch.waiters.push(Waiter { answer: Some(answer), deadline, bytes });
+        drop(waiting);
+        if was_empty {
+            self.filled.notify_one();
+        }
+        Ok(Pushed::Queued(receiver))
+    }
+
+    /// Takes up to `at_most` events into the empty `batch`; waits for the first. False: the queue is closed and empty.
+    pub(super) async fn take(&self, batch: &mut Batch, at_most: usize) -> bool {
+        loop {
+            {
+                let mut waiting = self.lock();
+                if !waiting.batch.is_empty() {
+                    if waiting.batch.len() <= at_most {
+                        std::mem::swap(&mut waiting.batch, batch);
+                        waiting.bytes = 0;
+                    } else {
+                        let rest = waiting.batch.split_off(at_most);
+                        *batch = std::mem::replace(&mut waiting.batch, rest);
+                        waiting.bytes -= batch.waiters.iter().map(|waiter| waiter.bytes).sum::<usize>();
+                        // Whoever pushes next finds the queue filled and wakes nobody.
+                        self.filled.notify_one();
+                    }
+                    self.drained.notify_waiters();
+                    return true;
+                }
+                if waiting.closed {
+                    return false;
+                }
+            }
+            self.filled.notified().await;
+        }
+    }
+
+    /// Answers those in the queue whose deadline has passed and forgets their events. Says how many.
+    pub(super) fn expire(&self, now: Instant) -> usize {
+        let mut waiting = self.lock();
+        if !waiting.batch.waiters.iter().any(|waiter| waiter.is_due(now)) {
+            return 0;
+        }
+        let before = waiting.batch.len();
+        let mut freed = 0;
+        waiting.batch.retain(|waiter| {
+            let due = waiter.is_due(now);
+            if due {
+                freed += waiter.bytes;
+                waiter.answer(Err(RecordError::new(RecordErrorKind::Deadline)));
+            }
+            !due
+        });
+        waiting.bytes -= freed;
+        let expired = before - waiting.batch.len();
+        drop(waiting);
+        self.drained.notify_waiters();
+        expired
+    }
+
+    /// Refuses everything from here on. What is queued stays.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.filled.notify_one();
+        self.drained.notify_waiters();
+    }
+}
+
+/// What became of an event that was to be queued.
+#[derive(Debug)]
+pub(super) enum Pushed {
+    Queued(oneshot::Receiver<Answer>),
+    NoRoom(Box<AuditEvent>),
+}
+
+/// About how many bytes of memory an event takes while it waits.
+fn weight(event: &AuditEvent) -> usize {
+    const FIXED: usize = size_of::<AuditEvent>() + size_of::<Waiter>();
+    fn text(text: &Option<String>) -> usize {
+        text.as_ref().map_or(0, String::len)
+    }
+    fn value_of(value: &serde_json::Value) -> usize {
+        use serde_json::Value;
+        const NODE: usize = size_of::<Value>();
+        NODE + match value {
+            Value::String(text) => text.len(),
+            Value::Array(items) => items.iter().map(value_of).sum(),
+            Value::Object(entries) => object(entries),
+            _ => 0,
+        }
+    }
+    fn object(entries: &crate::event::Details) -> usize {
+        const ENTRY: usize = size_of::<String>() + 16;
+        entries.iter().map(|(key, entry)| ENTRY + key.len() + value_of(entry)).sum()
+    }
+    FIXED
+        + text(&event.actor.user_email)
+        + text(&event.actor.api_key_hash)
+        + text(&event.actor.remote_addr)
+        + text(&event.resource.route)
+        + text(&event.resource.method)
+        + text(&event.request.request_uri)
+        + text(&event.request.user_agent)
+        + text(&event.request.forwarded)
+        + text(&event.request.request_id)
+        + object(&event.details)
+        + object(&event.extra)
+}

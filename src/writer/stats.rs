@@ -1,0 +1,60 @@
+//! What the writer has done, in numbers.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// What the writer of a log has done since it was opened; for the app's metrics.
+///
+/// `queued` counts what waits right now, everything else only grows. Each event that was accepted ends in exactly one
+/// of `written`, `failed` and `expired`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Events that wait for the writer.
+    pub queued: u64,
+    /// Events that were acknowledged by the store.
+    pub written: u64,
+    /// Events that the store refused.
+    pub failed: u64,
+    /// Events whose deadline passed first. Those that the store was busy with may be kept all the same.
+    pub expired: u64,
+    /// Events that found no room in the queue until their deadline, or a closed log.
+    pub refused: u64,
+    /// Events let go by a rule with [`FailMode::Open`](crate::FailMode::Open): the response went out without them.
+    pub let_go: u64,
+    /// Batches that were acknowledged.
+    pub batches: u64,
+    /// Appends that were tried again.
+    pub retries: u64,
+}
+
+/// The counters behind [`Stats`].
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(super) written: AtomicU64,
+    pub(super) failed: AtomicU64,
+    pub(super) expired: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) let_go: AtomicU64,
+    pub(super) batches: AtomicU64,
+    pub(super) retries: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn read(&self, queued: u64) -> Stats {
+        Stats {
+            queued,
+            written: self.written.load(Relaxed),
+            failed: self.failed.load(Relaxed),
+            expired: self.expired.load(Relaxed),
+            refused: self.refused.load(Relaxed),
+            let_go: self.let_go.load(Relaxed),
+            batches: self.batches.load(Relaxed),
+            retries: self.retries.load(Relaxed),
+        }
+    }
+}
+
+/// Counts `n` more.
+pub(super) fn add(counter: &AtomicU64, n: usize) {
+    counter.fetch_add(n as u64, Relaxed);
+}

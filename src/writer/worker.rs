@@ -1,0 +1,185 @@
+//! The one task that appends to the store.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::error::{RecordError, RecordErrorKind};
+use super::queue::{Batch, Queue};
+use super::stats::{Counters, add};
+use crate::store::{AuditStore, StoreError, StoreErrorKind};
+
+/// The worker of a log: owns the order of the appends, and answers those who wait.
+pub(super) struct Worker {
+    pub(super) store: Arc<dyn AuditStore>,
+    pub(super) queue: Arc<Queue>,
+    pub(super) counters: Arc<Counters>,
+    /// How many events have been answered, for those who wait for all before them.
+    pub(super) settled: watch::Sender<u64>,
+    pub(super) max_batch: usize,
+}
+
+/// While an append takes its time, how often the worker looks for deadlines that have passed.
+const TICK: Duration = Duration::from_millis(20);
+/// The first pause before an append is tried again; each further one is twice as long, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+
+impl Worker {
+    /// Runs until the queue is closed and empty.
+    pub(super) async fn run(self) {
+        let mut batch = Batch::default();
+        while self.queue.take(&mut batch, self.max_batch).await {
+            let taken = batch.len() as u64;
+            self.write(&mut batch).await;
+            batch.events.clear();
+            batch.waiters.clear();
+            self.settled.send_modify(|settled| *settled += taken);
+            self.tidy().await;
+        }
+    }
+
+    /// Appends the batch and answers everyone in it.
+    ///
+    /// An append that fails for now is tried again while somebody still waits for it. When the store refuses a batch
+    /// for good, its halves are tried by themselves, so that no event can take others down with it.
+    async fn write(&self, batch: &mut Batch) {
+        let mut rest = vec![std::mem::take(batch)];
+        while let Some(mut part) = rest.pop() {
+            if let Err(cause) = self.write_part(&mut part).await {
+                if part.len() > 1 && cause.kind() == StoreErrorKind::Permanent {
+                    let half = part.split_off(part.len() / 2);
+                    rest.extend([half, part]);
+                } else {
+                    self.fail(&mut part, Arc::new(cause));
+                }
+            } else if rest.is_empty() && batch.events.capacity() == 0 {
+                // The usual case: the vectors are used again.
+                *batch = part;
+            }
+        }
+    }
+
+    /// Tries until the store answers, fails for good, or nobody waits any longer.
+    async fn write_part(&self, part: &mut Batch) -> Result<(), StoreError> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            // The future is driven to its end even when everyone has stopped waiting: the contract of a store.
+            match self.append(part).await {
+                Ok(()) => {
+                    let waited = part.waiters.iter().filter(|waiter| !waiter.is_answered()).count();
+                    add(&self.counters.written, waited);
+                    add(&self.counters.batches, 1);
+                    for waiter in &mut part.waiters {
+                        waiter.answer(Ok(()));
+                    }
+                    return Ok(());
+                }
+                Err(cause) => {
+                    part.retain(|waiter| !waiter.is_answered());
+                    if part.is_empty() || !cause.is_transient() {
+                        return Err(cause);
+                    }
+                    add(&self.counters.retries, 1);
+                    tracing::warn!(
+                        error = &cause as &dyn std::error::Error,
+                        events = part.len(),
+                        "audit append failed, trying again"
+                    );
+                }
+            }
+            let until = Instant::now() + pause;
+            while Instant::now() < until {
+                tokio::time::sleep_until(until.min(Instant::now() + TICK)).await;
+                self.expire(part);
+            }
+            part.retain(|waiter| !waiter.is_answered());
+            if part.is_empty() {
+                return Ok(());
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// One append, during which deadlines go on passing.
+    async fn append(&self, part: &mut Batch) -> Result<(), StoreError> {
+        let events = std::mem::take(&mut part.events);
+        let result = {
+            let mut append = pin!(guarded(|| self.store.append(&events)));
+            loop {
+                match tokio::time::timeout(TICK, append.as_mut()).await {
+                    Ok(result) => break result,
+                    Err(_) => self.expire(part),
+                }
+            }
+        };
+        part.events = events;
+        result
+    }
+
+    /// Answers whoever has waited long enough, in the part and in the queue.
+    fn expire(&self, part: &mut Batch) {
+        let now = Instant::now();
+        let mut expired = 0;
+        for waiter in &mut part.waiters {
+            if !waiter.is_answered() && waiter.is_due(now) {
+                waiter.answer(Err(RecordError::new(RecordErrorKind::Deadline)));
+                expired += 1;
+            }
+        }
+        if expired > 0 {
+            add(&self.counters.expired, expired);
+            tracing::error!(events = expired, "audit events not acknowledged within the write deadline");
+        }
+        let unwritten = self.queue.expire(now);
+        if unwritten > 0 {
+            add(&self.counters.expired, unwritten);
+            self.settled.send_modify(|settled| *settled += unwritten as u64);
+            tracing::error!(events = unwritten, "audit events not written within the write deadline");
+        }
+    }
+
+    fn fail(&self, part: &mut Batch, cause: Arc<StoreError>) {
+        let failed = part.waiters.iter().filter(|waiter| !waiter.is_answered()).count();
+        if failed == 0 {
+            return;
+        }
+        add(&self.counters.failed, failed);
+        tracing::error!(
+            error = &*cause as &dyn std::error::Error,
+            events = failed,
+            first_event_id = part.events.first().map(|event| tracing::field::display(event.event_id)),
+            "audit events not written"
+        );
+        for waiter in &mut part.waiters {
+            waiter.answer(Err(RecordError::store(Arc::clone(&cause))));
+        }
+    }
+
+    /// Gives the store its moments while nobody waits.
+    async fn tidy(&self) {
+        while self.queue.len() == 0 {
+            match guarded(|| self.store.tidy()).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(cause) => {
+                    tracing::warn!(error = &cause as &dyn std::error::Error, "the audit store could not tidy up");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// A store that panics fails: the worker goes on.
+async fn guarded<'a, T>(call: impl FnOnce() -> crate::store::StoreFuture<'a, T>) -> Result<T, StoreError> {
+    match AssertUnwindSafe(async move { call().await }).catch_unwind().await {
+        Ok(result) => result,
+        Err(_) => Err(StoreError::new(StoreErrorKind::Permanent, "audit", "append").with_remedy("the store panicked")),
+    }
+}

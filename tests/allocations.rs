@@ -1,0 +1,65 @@
+//! What an unaudited request costs in memory: nothing. In a binary of its own, for its allocator counts.
+
+use std::convert::Infallible;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response};
+use http_body_util::Full;
+use tower::{Layer as _, Service};
+use tower_audit::{AuditLayer, AuditLog, AuditPolicy};
+
+/// How many allocations a call of the service makes for this request, which is made beforehand.
+fn allocations<S, R>(service: &mut S, request: Request<()>) -> u64
+where
+    S: Service<Request<()>, Response = Response<R>, Error = Infallible>,
+{
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(service.poll_ready(&mut cx).is_ready());
+    let mut answer = None;
+    let counted = allocation_counter::measure(|| {
+        let mut future = std::pin::pin!(service.call(request));
+        match future.as_mut().poll(&mut cx) {
+            Poll::Ready(Ok(response)) => answer = Some(response),
+            Poll::Ready(Err(never)) => match never {},
+            Poll::Pending => panic!("the handler answers at once"),
+        }
+    });
+    drop(answer);
+    counted.count_total
+}
+
+fn requests() -> [Request<()>; 4] {
+    let get = |uri: &str| {
+        Request::builder()
+            .method(Method::GET)
+            .uri(uri)
+            // Shared already, as those that a server parses are: slices of its buffer.
+            .header("authorization", HeaderValue::from_static("Bearer alice-token"))
+            .header("user-agent", HeaderValue::from_static("probe"))
+            .header("x-request-id", HeaderValue::from_static("1"))
+            .body(())
+            .expect("a valid request")
+    };
+    let post = Request::builder().method(Method::POST).uri("/notes").body(()).expect("a valid request");
+    [get("/health"), get("/scans?n=10"), get("/a/very/long/path/of/many/segments/%41nd/one/more"), post]
+}
+
+#[test]
+fn an_unaudited_request_allocates_nothing() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let log = runtime.block_on(AuditLog::open("memory:")).expect("a log in memory");
+    let bare = tower::service_fn(|_request: Request<()>| {
+        std::future::ready(Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"ok")))))
+    });
+    let with_limit = AuditPolicy::builder().preset().max_results(1000).build().expect("a valid policy");
+    for policy in [AuditPolicy::preset(), with_limit] {
+        let mut audited = AuditLayer::new(&log, policy).layer(bare);
+        for request in requests() {
+            // Once to warm up what is set up once.
+            allocations(&mut audited, Request::new(()));
+            let uri = request.uri().clone();
+            assert_eq!(allocations(&mut audited, request), 0, "{uri}");
+        }
+    }
+}

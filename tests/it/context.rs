@@ -1,0 +1,180 @@
+//! What a handler adds to its event, and what is taken from the request: P7, P9.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, Path};
+use axum::{Router, routing};
+use http::{HeaderValue, Method, Request, StatusCode};
+use serde_json::json;
+use tower::{Layer as _, ServiceExt as _};
+use tower_audit::policy::{ProxyHeader, QueryString};
+use tower_audit::{Actor, AuditContext, AuditEvent, AuditLayer, AuditPolicy, ErrorCode, EventType};
+
+use crate::support::{Body, answering, memory_log, post, response};
+
+async fn event_of(policy: AuditPolicy, request: Request<Body>) -> AuditEvent {
+    let (log, store) = memory_log().await;
+    let service = AuditLayer::new(&log, policy).layer(answering(StatusCode::OK));
+    service.oneshot(request).await.expect("infallible");
+    let events = store.events();
+    assert_eq!(events.len(), 1);
+    events[0].clone()
+}
+
+fn with_header(mut request: Request<Body>, name: &'static str, value: &[u8]) -> Request<Body> {
+    request.headers_mut().append(name, HeaderValue::from_bytes(value).expect("a valid value"));
+    request
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_of_axum_fills_in_its_event() {
+    let (log, store) = memory_log().await;
+    async fn put(audit: AuditContext, Path(id): Path<u32>) -> StatusCode {
+        audit.actor(Actor::user("alice")).detail("id", id).classify("security.user", "update");
+        audit.error(ErrorCode::BAD_SESSION);
+        StatusCode::CONFLICT
+    }
+    let app: Router = Router::new()
+        .nest("/auth/admin", Router::new().route("/users/{id}", routing::put(put)))
+        .layer(AuditLayer::new(&log, AuditPolicy::builder().preset().build().expect("valid")));
+    let mut request = Request::put("/auth/admin/users/7").body(axum::body::Body::empty()).expect("valid");
+    let peer: SocketAddr = "192.0.2.7:4711".parse().expect("an address");
+    request.extensions_mut().insert(ConnectInfo(peer));
+    app.clone().oneshot(request).await.expect("infallible");
+    let events = store.events();
+    assert_eq!(events.len(), 2);
+    let event = &events[0];
+    assert_eq!(event.resource.route.as_deref(), Some("/auth/admin/users/{id}"));
+    assert_eq!(event.actor.user_email.as_deref(), Some("alice"));
+    assert_eq!(event.actor.remote_addr.as_deref(), Some("192.0.2.7"));
+    assert_eq!(event.details["id"], 7);
+    assert_eq!(event.classification.error, Some(ErrorCode::BAD_SESSION));
+    assert_eq!(event.request.request_uri.as_deref(), Some("/auth/admin/users/7"));
+    // No route matched: no template, never the raw path.
+    let request = Request::delete("/auth/admin/no/such/route").body(axum::body::Body::empty()).expect("valid");
+    app.oneshot(request).await.expect("infallible");
+    assert_eq!(store.events()[0].resource.route, None);
+    assert_eq!(store.events()[0].outcome, Some(404));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_declares_an_event_on_any_route() {
+    let (log, store) = memory_log().await;
+    async fn login(audit: AuditContext) -> StatusCode {
+        audit.event_type(EventType::AUTH).actor(Actor::user("mallory"));
+        StatusCode::UNAUTHORIZED
+    }
+    let app: Router =
+        Router::new().route("/login", routing::post(login)).layer(AuditLayer::new(&log, AuditPolicy::preset()));
+    let mut request = Request::post("/login").body(axum::body::Body::empty()).expect("valid");
+    request.headers_mut().insert("user-agent", HeaderValue::from_static("probe"));
+    app.oneshot(request).await.expect("infallible");
+    let events = store.events();
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].event_type, EventType::AUTH);
+    assert_eq!(events[0].classification.error, Some(ErrorCode::UNAUTHENTICATED));
+    assert_eq!(events[0].request.user_agent.as_deref(), Some("probe"));
+    assert_eq!(events[0].resource.route.as_deref(), Some("/login"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outer_layer_names_the_actor() {
+    let mut request = post("/scans");
+    request.extensions_mut().insert(Actor::user("bob"));
+    let request = with_header(request, "authorization", b"Bearer key");
+    let event = event_of(AuditPolicy::preset(), request).await;
+    assert_eq!(event.actor.user_email.as_deref(), Some("bob"));
+    assert_eq!(
+        event.actor.api_key_hash.as_deref(),
+        Some("2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683")
+    );
+    assert!(!serde_json::to_string(&event).expect("serialises").contains("Bearer"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn proxies_are_believed_only_when_named() {
+    let request = || {
+        let mut request = with_header(post("/scans"), "x-forwarded-for", b"198.51.100.9");
+        request.extensions_mut().insert(tower_audit::PeerAddr("10.0.0.1:80".parse().expect("an address")));
+        request
+    };
+    let event = event_of(AuditPolicy::preset(), request()).await;
+    assert_eq!(event.actor.remote_addr.as_deref(), Some("10.0.0.1"));
+    assert_eq!(event.request.forwarded.as_deref(), Some("198.51.100.9"));
+    let policy = AuditPolicy::builder()
+        .preset()
+        .trusted_proxies(["10.0.0.0/8".parse().expect("a network")], ProxyHeader::XForwardedFor)
+        .build()
+        .expect("valid");
+    assert_eq!(event_of(policy, request()).await.actor.remote_addr.as_deref(), Some("198.51.100.9"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn query_strings_are_off_and_redacted_when_on() {
+    let event = event_of(AuditPolicy::preset(), post("/scans?token=abc&page=2")).await;
+    assert_eq!(event.request.request_uri.as_deref(), Some("/scans"));
+    let policy = AuditPolicy::builder().preset().query_string(QueryString::redacted(["page"])).build().expect("valid");
+    let event = event_of(policy, post("/scans?%74oken=abc&page=2&n=1")).await;
+    assert_eq!(event.request.request_uri.as_deref(), Some("/scans?%74oken=***&page=***&n=1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_id_is_taken_over_or_replaced() {
+    let event = event_of(AuditPolicy::preset(), with_header(post("/scans"), "x-request-id", b"r-1.2:3")).await;
+    assert_eq!(event.request.request_id.as_deref(), Some("r-1.2:3"));
+    for bad in [&b"with blank"[..], b"", b"\xff", &[b'x'; 129]] {
+        let event = event_of(AuditPolicy::preset(), with_header(post("/scans"), "x-request-id", bad)).await;
+        assert_eq!(event.request.request_id.expect("one was made").len(), 32);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_that_a_client_sends_suppresses_or_bloats_its_event() {
+    let method = Method::from_bytes(&[b'X'; 40]).expect("a valid method");
+    let mut request = crate::support::request(method, &format!("/auth/admin/{}", "a".repeat(60_000)));
+    for name in ["user-agent", "x-forwarded-for", "forwarded", "x-request-id", "traceparent", "x-api-key"] {
+        request = with_header(request, name, &[0xfe; 1 << 20]);
+    }
+    let (log, store) = memory_log().await;
+    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(answering(StatusCode::OK));
+    service.oneshot(request).await.expect("infallible");
+    let events = store.events();
+    assert_eq!(events.len(), 2);
+    for event in events {
+        let json = serde_json::to_string(&event).expect("serialises");
+        assert!(json.len() < 8192, "{}", json.len());
+        assert_eq!(event.resource.method.as_deref(), Some("X".repeat(40).as_str()));
+        assert!(event.request.user_agent.expect("it is there").contains("[cut: 1048576 bytes, sha256 "));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_details_callback_adds_and_never_costs_the_event() {
+    for fate in ["adds", "fails", "panics"] {
+        let (log, store) = memory_log().await;
+        let layer = AuditLayer::new(&log, AuditPolicy::preset()).with_details(move |parts| match fate {
+            "adds" => {
+                let seen = parts.headers.contains_key("x-handler");
+                Ok(json!({ "seen": seen }).as_object().cloned().unwrap_or_default())
+            }
+            "fails" => Err("on purpose".into()),
+            _ => panic!("on purpose"),
+        });
+        layer.layer(answering(StatusCode::OK)).oneshot(post("/scans")).await.expect("infallible");
+        assert_eq!(store.events().len(), 1, "{fate}");
+        assert_eq!(store.events()[0].details.get("seen"), (fate == "adds").then_some(&json!(true)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_is_off_passes_everything_through() {
+    let log = tower_audit::AuditLog::off();
+    let handler = tower::service_fn(|_request: Request<Body>| async {
+        assert!(AuditContext::current().is_none());
+        Ok::<_, Infallible>(response(StatusCode::OK))
+    });
+    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+    assert_eq!(service.oneshot(post("/scans")).await.expect("infallible").status(), 200);
+    log.close().await.expect("nothing to close");
+}

@@ -1,0 +1,122 @@
+//! How a handler can end, and what the event says of it: P5, P6, and the default policy.
+
+use std::convert::Infallible;
+
+use http::{Method, Request, Response, StatusCode};
+use tower::{Layer as _, ServiceExt as _};
+use tower_audit::{AuditLayer, AuditPolicy, Phase, ResultCount};
+
+use crate::support::{Body, answering, delete, memory_log, of_phase, post, request, response, text};
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_is_an_outcome_and_goes_on() {
+    for (request, started) in [(post("/scans"), 0), (delete("/auth/admin/users/bob"), 1)] {
+        let (log, store) = memory_log().await;
+        let handler = tower::service_fn(|_request: Request<Body>| async {
+            tokio::task::yield_now().await;
+            if true {
+                panic!("on purpose");
+            }
+            Ok::<_, Infallible>(response(StatusCode::OK))
+        });
+        let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+        let panic = tokio::spawn(service.oneshot(request)).await.expect_err("the panic goes on").into_panic();
+        assert_eq!(panic.downcast_ref::<&str>(), Some(&"on purpose"));
+        assert_eq!(of_phase(&store, Phase::Started).len(), started);
+        let completed = of_phase(&store, Phase::Completed);
+        assert_eq!(completed.len(), 1);
+        assert_eq!(completed[0].outcome, Some(500));
+        assert_eq!(completed[0].details["panic"], true);
+        assert_eq!(completed[0].classification.error.as_ref().map(|e| e.as_str()), Some("server-error"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_within_the_call_is_no_different() {
+    let (log, store) = memory_log().await;
+    let handler = tower::service_fn(|_request: Request<Body>| {
+        if true {
+            panic!("on purpose");
+        }
+        std::future::ready(Ok::<_, Infallible>(response(StatusCode::OK)))
+    });
+    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+    tokio::spawn(service.oneshot(post("/scans"))).await.expect_err("the panic goes on");
+    assert_eq!(of_phase(&store, Phase::Completed).len(), 1);
+}
+
+#[derive(Debug, PartialEq)]
+struct OwnError(u32);
+
+#[tokio::test(start_paused = true)]
+async fn the_error_of_the_inner_service_passes_through_unchanged() {
+    let (log, store) = memory_log().await;
+    let handler = tower::service_fn(|_request: Request<Body>| async { Err::<Response<Body>, _>(OwnError(7)) });
+    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+    assert_eq!(service.oneshot(post("/scans")).await.expect_err("the handler fails"), OwnError(7));
+    let completed = of_phase(&store, Phase::Completed);
+    assert_eq!(completed.len(), 1);
+    assert_eq!(completed[0].details["service_error"], true);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_default_policy_records_what_it_says() {
+    let upload = [(200, 1), (201, 1), (303, 0), (400, 0), (404, 0), (500, 1), (503, 1)];
+    for (status, events) in upload {
+        assert_eq!(recorded(post("/scans"), status).await, (0, events), "upload with {status}");
+    }
+    for status in [200, 401, 403, 404, 500] {
+        assert_eq!(recorded(delete("/auth/admin/users/bob"), status).await, (1, 1), "admin action with {status}");
+        assert_eq!(recorded(request(Method::GET, "/auth/admin/users"), status).await, (0, 0));
+    }
+    assert_eq!(recorded(request(Method::GET, "/scans"), 200).await, (0, 0));
+    let lower_case = Method::from_bytes(b"post").expect("a valid method");
+    assert_eq!(recorded(request(lower_case, "//scans/"), 200).await, (0, 1));
+}
+
+/// How many `started` and `completed` events a request makes that is answered with this status.
+async fn recorded(request: Request<Body>, status: u16) -> (usize, usize) {
+    let (log, store) = memory_log().await;
+    let status = StatusCode::from_u16(status).expect("a valid status");
+    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(answering(status));
+    let answer = service.oneshot(request).await.expect("infallible");
+    assert_eq!(answer.status(), status);
+    assert_eq!(answer.headers()["x-handler"], "1");
+    assert_eq!(text(answer).await, "from the handler");
+    let started = of_phase(&store, Phase::Started);
+    let completed = of_phase(&store, Phase::Completed);
+    for event in &completed {
+        assert_eq!(event.outcome, Some(status.as_u16()));
+        assert_eq!(event.request.started_event_id, started.first().map(|event| event.event_id));
+        if let Some(started) = started.first() {
+            assert_eq!(event.request.request_id, started.request.request_id);
+        }
+    }
+    (started.len(), completed.len())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_oversize_query_is_one_over_the_limit() {
+    for (count, events) in [(0, 0), (999, 0), (1000, 0), (1001, 1), (u64::MAX, 1)] {
+        let (log, store) = memory_log().await;
+        let handler = tower::service_fn(move |_request: Request<Body>| async move {
+            let mut response = response(StatusCode::OK);
+            response.extensions_mut().insert(ResultCount(count));
+            Ok::<_, Infallible>(response)
+        });
+        let policy = AuditPolicy::builder().preset().max_results(1000).build().expect("a valid policy");
+        let service = AuditLayer::new(&log, policy).layer(handler.clone());
+        service.oneshot(request(Method::GET, "/scans")).await.expect("infallible");
+        assert_eq!(store.events().len(), events, "{count} results");
+        for event in store.events() {
+            assert_eq!(event.event_type.as_str(), "oversize_query");
+            assert_eq!(event.details["result_count"], count);
+            assert_eq!(event.details["max_results"], 1000);
+            assert_eq!(event.resource.method.as_deref(), Some("GET"));
+        }
+        // Off until a limit is set.
+        let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+        service.oneshot(request(Method::GET, "/scans")).await.expect("infallible");
+        assert_eq!(store.events().len(), events);
+    }
+}

@@ -1,0 +1,10 @@
+//! The promises of the layer and the writer, through the public surface. One module per theme; each says what belongs
+//! in it. Nothing here sleeps: time is paused, or a condition is waited for.
+
+mod body;
+mod context;
+mod dropped;
+mod ended;
+mod nested;
+mod passing;
+mod support;

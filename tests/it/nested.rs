@@ -1,0 +1,92 @@
+//! Several layers of one log around a request: it is recorded once, by the rules of the inner one.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use http::{Request, StatusCode};
+use tower::{Layer as _, ServiceBuilder, ServiceExt as _};
+use tower_audit::{AuditLayer, AuditPolicy, EventType, Phase, Rule, When};
+
+use crate::support::{Body, answering, delete, memory_log, of_phase, post, response};
+
+fn own(name: &str) -> Rule {
+    Rule::new(EventType::new(name).expect("a valid type")).when(When::always())
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_layers_record_once() {
+    for request in [post("/scans"), delete("/auth/admin/users/bob")] {
+        let (log, store) = memory_log().await;
+        let layer = AuditLayer::new(&log, AuditPolicy::preset());
+        let service = layer.layer(layer.clone().layer(answering(StatusCode::OK)));
+        service.oneshot(request).await.expect("infallible");
+        assert_eq!(of_phase(&store, Phase::Completed).len(), 1);
+        assert!(of_phase(&store, Phase::Started).len() <= 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_inner_rule_takes_the_place_of_the_outer_one() {
+    for path in ["/scans", "/not/named/by/the/outer"] {
+        let (log, store) = memory_log().await;
+        let outer = AuditLayer::new(&log, AuditPolicy::preset());
+        let inner = AuditLayer::for_route(&log, own("scan.imported")).expect("a valid rule");
+        let service = outer.layer(inner.layer(answering(StatusCode::IM_A_TEAPOT)));
+        service.oneshot(post(path)).await.expect("infallible");
+        let events = store.events();
+        assert_eq!(events.len(), 1, "{path}");
+        assert_eq!(events[0].event_type.as_str(), "scan.imported");
+        assert_eq!(events[0].outcome, Some(418));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_outer_layer_started_the_inner_one_ends() {
+    let (log, store) = memory_log().await;
+    let outer = AuditLayer::new(&log, AuditPolicy::preset());
+    let inner = AuditLayer::for_route(&log, own("user.removed").write_ahead(true)).expect("a valid rule");
+    let service = outer.layer(inner.layer(answering(StatusCode::OK)));
+    service.oneshot(delete("/auth/admin/users/bob")).await.expect("infallible");
+    let started = of_phase(&store, Phase::Started);
+    let completed = of_phase(&store, Phase::Completed);
+    assert_eq!((started.len(), completed.len()), (1, 1));
+    assert_eq!(completed[0].request.started_event_id, Some(started[0].event_id));
+    assert_eq!(completed[0].event_type.as_str(), "user.removed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn layers_on_different_tasks_record_once() {
+    for path in ["/scans", "/elsewhere"] {
+        let (log, store) = memory_log().await;
+        let inner = AuditLayer::for_route(&log, own("scan.imported")).expect("a valid rule");
+        let inner = inner.layer(answering(StatusCode::OK));
+        // A buffer runs the inner service on a task of its own.
+        let service = ServiceBuilder::new()
+            .layer(AuditLayer::new(&log, AuditPolicy::preset()))
+            .layer(tower::buffer::BufferLayer::new(4))
+            .service(inner);
+        service.oneshot(post(path)).await.expect("it answers");
+        assert_eq!(store.events().len(), 1, "{path}");
+        assert_eq!(store.events()[0].event_type.as_str(), "scan.imported");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_between_two_layers_leaves_one_event() {
+    let (log, store) = memory_log().await;
+    let handler = tower::service_fn(|_request: Request<Body>| async {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        Ok::<_, Infallible>(response(StatusCode::OK))
+    });
+    let inner = AuditLayer::for_route(&log, own("scan.imported")).expect("a valid rule").layer(handler);
+    let between =
+        tower_http::timeout::TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_secs(1));
+    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(between.layer(inner));
+    let answer = service.oneshot(post("/scans")).await.expect("infallible");
+    assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
+    // Durable before the answer of the timeout, and still one when the handler has ended.
+    assert_eq!(store.events().len(), 1);
+    log.close().await.expect("everything is written");
+    assert_eq!(store.events().len(), 1);
+    assert_eq!(store.events()[0].outcome, Some(504));
+}
