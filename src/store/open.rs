@@ -32,7 +32,7 @@ pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn AuditStore>
         "memory" if rest.is_empty() => Ok(Arc::new(MemoryStore::new())),
         "memory" => Err(config("memory", "expected `memory:` and nothing after it")),
         #[cfg(feature = "sqlite")]
-        "sqlite" => super::sqlite::SqliteStore::open(rest, options).await.map(|_| Arc::new(MemoryStore::new()) as _),
+        "sqlite" => super::sqlite::SqliteStore::open(rest, options).await.map(|store| Arc::new(store) as _),
         #[cfg(not(feature = "sqlite"))]
         "sqlite" => {
             let _ = options;

@@ -1,19 +1,48 @@
-//! `sqlite:PATH`: the embedded default.
+//! `sqlite:PATH`: the embedded default, one SQLite file.
+//!
+//! # Guarantees
+//! - **Durable**: an append is acknowledged when its transaction is in the write-ahead log and the log is synced
+//!   (`journal_mode=WAL`, `synchronous=FULL`, both read back), and the file at PATH is still the one written to.
+//! - **Exactly once**: the id is the key, over every process that writes the file and over restarts.
+//! - **Readable at once**: every read is one snapshot of the journal and the segments together.
+//!
+//! # The life of an event
+//! 1. **Journal.** A batch becomes one row of the table `journal`: one statement, one commit, no secondary index.
+//!    Indexes are what makes a big SQLite table slow to append to, and a request waits for this step only.
+//! 2. **Segment.** While nothing waits, [`tidy`](crate::store::AuditStore::tidy) moves the oldest journal rows into
+//!    the newest table `segment_N`, which is indexed. Segments are small, so that the pages an insertion touches stay
+//!    hot however many events the log holds. If the journal still grows past its bound, an append moves a chunk first.
+//! 3. **Purge.** A segment that is wholly old loses its indexes, then its rows by the chunk, then its table.
+//!
+//! The file can be opened by several processes of one machine. It must not lie on a network file system: SQLite's
+//! write-ahead log needs memory that all of its processes share.
+//!
+//! # Orphans
+//! A `started` event is also a row of `open_started` until the event that ends it arrives. Each writing store has an
+//! instance: an id, a row, and a lock held on the file `PATH-instance-ID`, which the kernel releases when the process
+//! dies, however it dies. So whether an instance lives is never a guess from time.
 
-use crate::store::{OpenOptions, StoreError, StoreErrorKind};
+mod append;
+mod backlog;
+mod batch;
+mod columns;
+mod config;
+mod connection;
+mod error;
+mod identity;
+mod instance;
+mod keep;
+mod mover;
+mod orphans;
+mod page;
+mod purge;
+mod read;
+mod reader;
+mod schema;
+mod segment;
+mod store;
+#[cfg(test)]
+mod tests;
+mod wanted;
 
-/// A placeholder until the store lands.
-#[derive(Debug)]
-pub struct SqliteStore {
-    inner: crate::store::MemoryStore,
-}
-
-impl SqliteStore {
-    /// Opens the file.
-    ///
-    /// # Errors
-    /// Always, for now.
-    pub async fn open(_path: &str, _options: OpenOptions) -> Result<Self, StoreError> {
-        Err(StoreError::new(StoreErrorKind::Unsupported, "sqlite", "opening"))
-    }
-}
+pub use store::SqliteStore;

@@ -1,0 +1,207 @@
+//! The hot path: one batch, one row, one commit.
+//!
+//! The statement carries a guard: it does nothing unless the last row of the journal is the one that this connection
+//! knows. So in the usual case no lock is taken before the statement and nothing is read. When the guard fails,
+//! another process has appended: then, under the lock, what it appended is read and the batch is tried again.
+
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection};
+use sqlx::AssertSqlSafe;
+
+use super::backlog;
+use super::batch::Batch;
+use super::connection::Connection;
+use super::error::{Doing as _, is_not_null, of};
+use super::instance::Instance;
+use super::mover;
+use super::segment::id_bytes;
+use crate::event::AuditEvent;
+use crate::store::StoreError;
+
+/// When the journal holds more events than this, an append moves a chunk of them first. It bounds what a reader scans
+/// and what the ids take in memory.
+pub(super) const MAX_BACKLOG_EVENTS: usize = 64 * 1024;
+
+/// Keeps the events that are not kept yet.
+pub(super) async fn append(
+    connection: &mut Connection,
+    instance: &mut Instance,
+    events: &[AuditEvent],
+) -> Result<(), StoreError> {
+    if connection.backlog.len() > MAX_BACKLOG_EVENTS {
+        mover::move_chunk(connection).await?;
+    }
+    let fresh = take_fresh(connection, events).await?;
+    if fresh.is_empty() {
+        return Ok(());
+    }
+    let batch = Batch::of(&fresh).doing(DOING)?;
+    if batch.effects.as_ref().is_some_and(|effects| effects.any_started) {
+        instance.register(&connection.database)?;
+    }
+    if insert_guarded(connection, instance, &batch).await? {
+        let seq = connection.backlog.last_seq + 1;
+        connection.backlog.push(seq, batch.ids);
+        return Ok(());
+    }
+    connection.backlog.give_back(&batch.ids);
+    begin(&mut connection.db).await?;
+    append_locked(connection, instance, events).await?;
+    commit(&mut connection.db).await
+}
+
+/// The same inside of a transaction that holds the write lock.
+pub(super) async fn append_locked(
+    connection: &mut Connection,
+    instance: &mut Instance,
+    events: &[AuditEvent],
+) -> Result<(), StoreError> {
+    backlog::sync(connection).await?;
+    let fresh = take_fresh(connection, events).await?;
+    if fresh.is_empty() {
+        return Ok(());
+    }
+    let batch = Batch::of(&fresh).doing(DOING)?;
+    if batch.effects.as_ref().is_some_and(|effects| effects.any_started) {
+        instance.register(&connection.database)?;
+    }
+    let sql = if batch.effects.is_some() { WITH_EFFECTS } else { PLAIN };
+    bound(sqlx::query(sql), connection.backlog.last_seq, instance, &batch)
+        .execute(&mut connection.db)
+        .await
+        .doing(DOING)?;
+    let seq = connection.backlog.last_seq + 1;
+    connection.backlog.push(seq, batch.ids);
+    Ok(())
+}
+
+pub(super) async fn begin(db: &mut SqliteConnection) -> Result<(), StoreError> {
+    sqlx::query("BEGIN IMMEDIATE").execute(db).await.doing(DOING)?;
+    Ok(())
+}
+
+pub(super) async fn commit(db: &mut SqliteConnection) -> Result<(), StoreError> {
+    sqlx::query("COMMIT").execute(db).await.doing(DOING)?;
+    Ok(())
+}
+
+/// The events that are not kept yet, each once. Their ids are taken into the backlog.
+async fn take_fresh<'a>(
+    connection: &mut Connection,
+    events: &'a [AuditEvent],
+) -> Result<Vec<&'a AuditEvent>, StoreError> {
+    let mut fresh = Vec::with_capacity(events.len());
+    let mut doubtful = Vec::new();
+    for event in events {
+        let id = event.event_id.as_u128();
+        if !connection.backlog.take(id) {
+            continue;
+        }
+        fresh.push(event);
+        // Ids grow with time: a new one is usually beyond every segment.
+        if connection.segments.iter().rev().any(|segment| segment.spans(id)) {
+            doubtful.push(event.event_id);
+        }
+    }
+    if doubtful.is_empty() {
+        return Ok(fresh);
+    }
+    let kept = kept_in_segments(connection, &doubtful).await?;
+    connection.backlog.give_back(&kept);
+    fresh.retain(|event| !kept.contains(&event.event_id.as_u128()));
+    Ok(fresh)
+}
+
+/// Which of the ids are in segments.
+async fn kept_in_segments(
+    connection: &mut Connection,
+    ids: &[crate::event::EventId],
+) -> Result<Vec<u128>, StoreError> {
+    let mut kept = Vec::new();
+    for segment in &connection.segments {
+        let here: Vec<_> = ids.iter().filter(|id| segment.spans(id.as_u128())).collect();
+        if here.is_empty() {
+            continue;
+        }
+        let sql = format!(
+            "SELECT event_id FROM segment_{} WHERE event_id IN (SELECT unhex(value) FROM json_each(?1))",
+            segment.n
+        );
+        let found: Vec<Vec<u8>> = match sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(serde_json::to_string(&here).doing(DOING)?)
+            .fetch_all(&mut connection.db)
+            .await
+        {
+            Ok(found) => found,
+            Err(error) => return Err(of(DOING, error)),
+        };
+        for id in found {
+            kept.push(super::segment::id_of(&id).doing(DOING)?);
+        }
+    }
+    Ok(kept)
+}
+
+/// Whether the guard let the batch in.
+async fn insert_guarded(
+    connection: &mut Connection,
+    instance: &Instance,
+    batch: &Batch,
+) -> Result<bool, StoreError> {
+    let last_seq = connection.backlog.last_seq;
+    if batch.effects.is_none() {
+        let done = bound(sqlx::query(PLAIN), last_seq, instance, batch).execute(&mut connection.db).await.doing(DOING)?;
+        return Ok(done.rows_affected() == 1);
+    }
+    match bound(sqlx::query(WITH_EFFECTS_AT_ONCE), last_seq, instance, batch).execute(&mut connection.db).await {
+        Ok(_) => Ok(true),
+        Err(error) if is_not_null(&error) => {
+            sqlx::query("ROLLBACK").execute(&mut connection.db).await.doing(DOING)?;
+            Ok(false)
+        }
+        Err(error) => Err(of(DOING, error)),
+    }
+}
+
+type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
+
+fn bound<'q>(query: Query<'q>, last_seq: i64, instance: &Instance, batch: &Batch) -> Query<'q> {
+    let query = query
+        .bind(last_seq)
+        .bind(i64::try_from(batch.ids.len()).unwrap_or(i64::MAX))
+        .bind(batch.min_at)
+        .bind(batch.max_at)
+        .bind(id_bytes(batch.min_id()))
+        .bind(id_bytes(batch.max_id()))
+        .bind(batch.events.as_str());
+    match &batch.effects {
+        Some(effects) => query
+            .bind(effects.any_started.then(|| instance.id().to_vec()))
+            .bind(effects.started.as_str())
+            .bind(effects.ended.as_str()),
+        None => query,
+    }
+}
+
+const DOING: &str = "append";
+
+const PLAIN: &str = "INSERT INTO journal SELECT ?1 + 1, ?2, ?3, ?4, ?5, ?6, ?7 \
+    WHERE (SELECT max(seq) FROM journal) = ?1";
+
+/// The number of events is null, and so refused, if the guard does not hold: a row that is merely left out would not
+/// stop the statements after it.
+macro_rules! with_effects {
+    ($before:literal, $after:literal) => {
+        concat!(
+            $before,
+            "INSERT INTO journal SELECT ?1 + 1, CASE WHEN (SELECT max(seq) FROM journal) = ?1 THEN ?2 END, \
+                ?3, ?4, ?5, ?6, ?7; \
+            INSERT OR IGNORE INTO instances SELECT ?8 WHERE ?8 IS NOT NULL; \
+            INSERT OR IGNORE INTO open_started SELECT unhex(value ->> 0), ?8, value ->> 1 FROM json_each(?9); \
+            DELETE FROM open_started WHERE event_id IN (SELECT unhex(value) FROM json_each(?10))",
+            $after
+        )
+    };
+}
+
+const WITH_EFFECTS: &str = with_effects!("", "");
+const WITH_EFFECTS_AT_ONCE: &str = with_effects!("BEGIN IMMEDIATE; ", "; COMMIT");

@@ -1,0 +1,96 @@
+//! What stands behind `sqlite:` in the URL.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::error::config;
+use crate::event::limits::excerpt;
+use crate::store::{OpenOptions, StoreError};
+
+/// Where the file is and how it is opened.
+#[derive(Debug, Clone)]
+pub(super) struct Config {
+    /// As it was given, made absolute: what must stay the file that is written to. May be a symbolic link.
+    pub(super) path: PathBuf,
+    pub(super) create: bool,
+    pub(super) patience: Duration,
+}
+
+impl Config {
+    /// Reads `PATH` or `//PATH`. The path is taken letter by letter: nothing in it is decoded.
+    pub(super) fn parse(rest: &str, options: OpenOptions) -> Result<Self, StoreError> {
+        let rest = rest.strip_prefix("//").unwrap_or(rest);
+        let (path, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+        if let Some(parameter) = parameters.split('&').find(|parameter| !parameter.is_empty()) {
+            let name = parameter.split('=').next().unwrap_or(parameter);
+            return Err(config(format!("{:?} is no parameter: `sqlite:PATH` takes none", excerpt(name))));
+        }
+        if path.is_empty() {
+            return Err(config("the path is empty: expected `sqlite:PATH`, or `memory:` for events kept in memory"));
+        }
+        if path == ":memory:" {
+            return Err(config("a database in memory is not durable: use `memory:` for tests"));
+        }
+        if path.contains('\0') {
+            return Err(config("a path cannot have U+0000 in it"));
+        }
+        let path = std::path::absolute(path).map_err(|error| config("the path cannot be resolved").because(error))?;
+        Ok(Self { path, create: options.create, patience: options.patience })
+    }
+
+    /// The file itself, after any symbolic link: SQLite puts its other files beside this one. A file that does not
+    /// exist yet is named within its real directory.
+    pub(super) fn resolved(&self) -> std::io::Result<PathBuf> {
+        match self.path.canonicalize() {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let (Some(directory), Some(name)) = (self.path.parent(), self.path.file_name()) else {
+                    return Err(error);
+                };
+                Ok(directory.canonicalize()?.join(name))
+            }
+            resolved => resolved,
+        }
+    }
+
+    /// How long SQLite waits for a lock: less than the whole patience, so that the error is SQLite's own and not that
+    /// of a deadline.
+    pub(super) fn busy_timeout(&self) -> Duration {
+        (self.patience / 2).min(MAX_BUSY_TIMEOUT)
+    }
+}
+
+/// The path with something after its name.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+const MAX_BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(rest: &str) -> Result<PathBuf, String> {
+        Config::parse(rest, OpenOptions::default()).map(|config| config.path).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_form_of_a_path() {
+        assert_eq!(parse("/var/a.db").unwrap(), Path::new("/var/a.db"));
+        assert_eq!(parse("///var/a.db").unwrap(), Path::new("/var/a.db"));
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(parse("a%20b.db").unwrap(), here.join("a%20b.db"));
+        assert_eq!(parse("//a.db?").unwrap(), here.join("a.db"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        assert!(parse("").unwrap_err().contains("memory:"));
+        assert!(parse("//").unwrap_err().contains("memory:"));
+        assert!(parse(":memory:").unwrap_err().contains("use `memory:`"));
+        assert!(parse("a.db?mode=ro").unwrap_err().contains("\"mode\""));
+        assert!(parse("a\0b").is_err());
+    }
+}

@@ -1,0 +1,88 @@
+//! Whether the files at PATH are still those that a connection has open.
+//!
+//! A database that was unlinked or replaced goes on accepting writes that nobody will ever find. So after each commit
+//! the files are looked at by name: two calls of `stat`, about a microsecond each, which is why they are not moved to
+//! another thread. The files are never opened here: closing any descriptor of a file drops all of the locks that the
+//! process holds on it, SQLite's among them.
+
+use std::fs::Metadata;
+use std::path::{Path, PathBuf};
+
+use super::config::{Config, beside};
+use super::error::{Doing as _, transient};
+use crate::store::StoreError;
+
+/// The files that a connection has open.
+#[derive(Debug)]
+pub(super) struct Identity {
+    files: [(PathBuf, Option<FileId>); 2],
+}
+
+/// What tells a file from another that takes its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileId(u64, u64);
+
+impl Identity {
+    /// The files as they are now. `resolved` is the database after symbolic links.
+    pub(super) fn now(config: &Config, resolved: &Path) -> Result<Self, StoreError> {
+        let log = beside(resolved, "-wal");
+        let files = [(file_id(&config.path)?, config.path.clone()), (file_id(&log)?, log)];
+        Ok(Self { files: files.map(|(id, path)| (path, id)) })
+    }
+
+    /// An error if one of the files is no longer the same.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        for (path, id) in &self.files {
+            if file_id(path)? != *id {
+                return Err(replaced());
+            }
+        }
+        Ok(())
+    }
+
+    /// An error if the file may not be written, although a connection that opened it earlier still can.
+    pub(super) fn check_writable(&self) -> Result<(), StoreError> {
+        let metadata = std::fs::metadata(&self.files[0].0).doing("health")?;
+        if metadata.permissions().readonly() {
+            return Err(transient("health").with_remedy("the file is read-only"));
+        }
+        Ok(())
+    }
+
+    /// Which file the database is.
+    pub(super) fn database(&self) -> Option<FileId> {
+        self.files[0].1
+    }
+}
+
+/// Which file has this name, if one has.
+pub(super) fn file_id(path: &Path) -> Result<Option<FileId>, StoreError> {
+    match std::fs::metadata(path) {
+        Ok(metadata) => Ok(Some(FileId::of(&metadata))),
+        Err(error) if gone(&error) => Ok(None),
+        Err(error) => Err(error).doing("looking at the file"),
+    }
+}
+
+pub(super) fn replaced() -> StoreError {
+    transient("write").with_remedy("the log file was removed or replaced under the writer")
+}
+
+fn gone(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+}
+
+impl FileId {
+    #[cfg(unix)]
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt as _;
+        Self(metadata.dev(), metadata.ino())
+    }
+
+    /// Elsewhere an open file cannot be removed, and its time of creation is enough.
+    #[cfg(not(unix))]
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        let created = metadata.created().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+        Self(0, created.map_or(0, |since| since.as_micros() as u64))
+    }
+}

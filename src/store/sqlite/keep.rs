@@ -1,0 +1,68 @@
+//! What provisions the file and removes from it.
+
+use sqlx::sqlite::SqliteConnection;
+
+use super::append::{begin, commit};
+use super::connection::Connection;
+use super::error::Doing as _;
+use super::instance::Dead;
+use super::store::SqliteStore;
+use super::{backlog, purge, schema};
+use crate::event::Timestamp;
+use crate::store::{Keeper, Purged, StoreError, StoreFuture};
+
+impl Keeper for SqliteStore {
+    fn init(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            let mut lease = self.lease("init").await?;
+            let done = init(&mut lease.connection).await;
+            lease.settle(done)
+        })
+    }
+
+    fn ensure_indexes(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            let mut lease = self.lease("ensure-indexes").await?;
+            let done = schema::create(&mut lease.connection.db).await;
+            lease.settle(done)
+        })
+    }
+
+    fn purge(&self, before: Timestamp, at_most: usize) -> StoreFuture<'_, Purged> {
+        Box::pin(async move {
+            // Each step is a lease of its own, so that an append that waits gets its turn in between.
+            loop {
+                let mut lease = self.lease("purge").await?;
+                let done = purge::move_old(&mut lease.connection, before.as_micros()).await;
+                if !lease.settle(done)? {
+                    break;
+                }
+            }
+            let mut lease = self.lease("purge").await?;
+            let done = purge::remove(&mut lease.connection, before.as_micros(), at_most.max(1)).await;
+            lease.settle(done)
+        })
+    }
+}
+
+async fn init(connection: &mut Connection) -> Result<(), StoreError> {
+    begin(&mut connection.db).await?;
+    let dead: Vec<Dead> = instances(&mut connection.db)
+        .await?
+        .iter()
+        .filter_map(|id| Dead::find(&connection.database, id))
+        .collect();
+    let last = schema::drop_all(&mut connection.db).await?;
+    schema::tables(&mut connection.db).await?;
+    sqlx::query("UPDATE journal SET seq = ?1 + 1").bind(last).execute(&mut connection.db).await.doing("init")?;
+    connection.backlog = backlog::Backlog::default();
+    backlog::sync(connection).await?;
+    commit(&mut connection.db).await?;
+    dead.into_iter().for_each(Dead::bury);
+    Ok(())
+}
+
+/// Every instance that the file names.
+pub(super) async fn instances(db: &mut SqliteConnection) -> Result<Vec<Vec<u8>>, StoreError> {
+    sqlx::query_scalar("SELECT id FROM instances").fetch_all(db).await.doing("listing the writers")
+}

@@ -1,0 +1,150 @@
+//! From the journal into the segments, a chunk at a time.
+//!
+//! A chunk is one transaction, so that every event is in exactly one of the two at any moment. It is big enough that
+//! the pages of the indexes, which it dirties nearly all of, are written for many events, and small enough that an
+//! append which comes meanwhile does not wait long.
+
+use serde_json::value::RawValue;
+use sqlx::AssertSqlSafe;
+
+use super::append::{begin, commit};
+use super::backlog;
+use super::columns::Columns;
+use super::connection::Connection;
+use super::error::Doing as _;
+use super::segment::{self, Segment, id_bytes};
+use crate::store::StoreError;
+
+/// How many events the journal holds before tidying begins: an idle system then has nothing to sync.
+pub(super) const TIDY_FROM_EVENTS: usize = 2048;
+/// How many events one transaction moves, as nearly as whole rows allow.
+pub(super) const CHUNK_EVENTS: usize = 1536;
+
+/// Whether tidying has something to do.
+pub(super) fn has_enough(connection: &Connection) -> bool {
+    connection.backlog.len() >= TIDY_FROM_EVENTS
+}
+
+/// Moves one chunk, and says whether there is still enough for another.
+pub(super) async fn tidy(connection: &mut Connection) -> Result<bool, StoreError> {
+    move_chunk(connection).await?;
+    Ok(has_enough(connection))
+}
+
+/// Moves one chunk of the oldest rows.
+pub(super) async fn move_chunk(connection: &mut Connection) -> Result<(), StoreError> {
+    begin(&mut connection.db).await?;
+    backlog::sync(connection).await?;
+    if let Some(last) = connection.backlog.oldest(CHUNK_EVENTS) {
+        move_rows(connection, last).await?;
+    }
+    commit(&mut connection.db).await
+}
+
+/// Moves the rows up to this one, inside of a transaction.
+pub(super) async fn move_rows(connection: &mut Connection, last: i64) -> Result<(), StoreError> {
+    // One row out of SQLite instead of one for each batch: each row costs a crossing of threads.
+    let text: Option<String> = sqlx::query_scalar(
+        "SELECT group_concat(events, ',') FROM \
+         (SELECT events FROM journal WHERE seq <= ?1 AND events_n > 0 ORDER BY seq)",
+    )
+    .bind(last)
+    .fetch_one(&mut connection.db)
+    .await
+    .doing(DOING)?;
+    let text = format!("[{}]", text.unwrap_or_default());
+    let batches: Vec<Vec<&RawValue>> = serde_json::from_str(&text).doing(DOING)?;
+    let events: Vec<&RawValue> = batches.into_iter().flatten().collect();
+    if !events.is_empty() {
+        insert(connection, &events).await?;
+    }
+    sqlx::query("DELETE FROM journal WHERE seq <= ?1").bind(last).execute(&mut connection.db).await.doing(DOING)?;
+    connection.backlog.forget_up_to(last);
+    Ok(())
+}
+
+/// Inserts the events into the newest segment, or into a new one.
+async fn insert(connection: &mut Connection, events: &[&RawValue]) -> Result<(), StoreError> {
+    let mut current = match connection.segments.last() {
+        Some(newest) if newest.has_room() => *newest,
+        newest => {
+            let made = Segment::empty(newest.map_or(1, |newest| newest.n + 1));
+            segment::create(&mut connection.db, made.n).await?;
+            made
+        }
+    };
+    let mut rest = events;
+    for shape in SHAPES {
+        while rest.len() >= shape {
+            let (now, later) = rest.split_at(shape);
+            insert_rows(connection, &mut current, now).await?;
+            rest = later;
+        }
+    }
+    list(connection, current).await
+}
+
+/// Inserts as many events as one of the [`SHAPES`] has rows.
+async fn insert_rows(
+    connection: &mut Connection,
+    segment: &mut Segment,
+    events: &[&RawValue],
+) -> Result<(), StoreError> {
+    let mut query = sqlx::query(AssertSqlSafe(statement(segment.n, events.len())));
+    for event in events {
+        let columns: Columns<'_> = serde_json::from_str(event.get()).doing(DOING)?;
+        let (at, id) = (columns.created_at.as_micros(), columns.event_id.as_u128());
+        segment.first_at = segment.first_at.min(at);
+        segment.last_at = segment.last_at.max(at);
+        segment.min_id = segment.min_id.min(id);
+        segment.max_id = segment.max_id.max(id);
+        query = query
+            .bind(id_bytes(id))
+            .bind(at)
+            .bind(columns.event_type)
+            .bind(columns.phase.as_str())
+            .bind(columns.actor.user_email)
+            .bind(columns.actor.remote_addr)
+            .bind(columns.resource.route)
+            .bind(columns.outcome.map(i64::from))
+            .bind(event.get());
+    }
+    segment.events_n += query.execute(&mut connection.db).await.doing(DOING)?.rows_affected();
+    Ok(())
+}
+
+fn statement(n: i64, rows: usize) -> String {
+    let mut sql = format!(
+        "INSERT OR IGNORE INTO segment_{n}\
+         (event_id, created_at, event_type, phase, user_email, remote_addr, route, outcome, event) VALUES "
+    );
+    for row in 0..rows {
+        sql.push_str(if row == 0 { "(?,?,?,?,?,?,?,?,?)" } else { ",(?,?,?,?,?,?,?,?,?)" });
+    }
+    sql
+}
+
+/// Writes what is now known of the segment to the list, in the file and in memory.
+async fn list(connection: &mut Connection, segment: Segment) -> Result<(), StoreError> {
+    sqlx::query("INSERT OR REPLACE INTO segments VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0)")
+        .bind(segment.n)
+        .bind(segment.first_at)
+        .bind(segment.last_at)
+        .bind(id_bytes(segment.min_id))
+        .bind(id_bytes(segment.max_id))
+        .bind(i64::try_from(segment.events_n).unwrap_or(i64::MAX))
+        .execute(&mut connection.db)
+        .await
+        .doing(DOING)?;
+    match connection.segments.last_mut() {
+        Some(newest) if newest.n == segment.n => *newest = segment,
+        _ => connection.segments.push(segment),
+    }
+    Ok(())
+}
+
+const DOING: &str = "indexing";
+
+/// How many rows a statement inserts: few shapes, so that each stays prepared, and few statements, because each is a
+/// crossing of threads.
+const SHAPES: [usize; 3] = [64, 8, 1];

@@ -1,0 +1,161 @@
+//! What a reader asks, each in one snapshot.
+
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Row as _};
+
+use super::error::Doing as _;
+use super::page::{self, Place, Source, as_limit};
+use super::segment::id_bytes;
+use super::store::SqliteStore;
+use super::wanted::Wanted;
+use crate::event::{AuditEvent, EventId, Timestamp};
+use crate::query::{Cursor, Filter, Query};
+use crate::store::{Reader, StoreError, StoreFuture};
+
+impl Reader for SqliteStore {
+    fn query<'a>(&'a self, query: &'a Query) -> StoreFuture<'a, Vec<AuditEvent>> {
+        Box::pin(async move {
+            if query.limit == 0 {
+                return Ok(Vec::new());
+            }
+            let mut lease = self.readers.take(&self.config).await?;
+            let done = list(lease.db(), query).await;
+            self.readers.finish(lease, done).await
+        })
+    }
+
+    fn count<'a>(&'a self, filter: &'a Filter) -> StoreFuture<'a, u64> {
+        Box::pin(async move {
+            let mut lease = self.readers.take(&self.config).await?;
+            let done = count(lease.db(), Wanted { filter, after: None }, i64::MIN).await;
+            self.readers.finish(lease, done).await
+        })
+    }
+
+    fn get(&self, id: EventId) -> StoreFuture<'_, Option<AuditEvent>> {
+        Box::pin(async move {
+            let mut lease = self.readers.take(&self.config).await?;
+            let done = get(lease.db(), id).await;
+            self.readers.finish(lease, done).await
+        })
+    }
+}
+
+async fn list(db: &mut SqliteConnection, query: &Query) -> Result<Vec<AuditEvent>, StoreError> {
+    let wanted = Wanted { filter: &query.filter, after: query.after };
+    match skip(db, wanted, query.skip).await? {
+        Some(wanted) => page::events(db, wanted, query.limit).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// What is wanted after the first `left` events are left out, or none if there are not as many.
+///
+/// Whole stretches of time are counted over the indexes; only within the last of them are the events gone through, a
+/// bounded number at once.
+async fn skip<'a>(
+    db: &mut SqliteConnection,
+    mut wanted: Wanted<'a>,
+    mut left: u64,
+) -> Result<Option<Wanted<'a>>, StoreError> {
+    while left > COUNT_FROM {
+        let end = wanted.end();
+        let sources = page::sources(db, wanted).await?;
+        // Where the newest of the sources begins that begins before the end: beyond it lies about one source's worth.
+        let Some(begin) = sources.iter().map(|source| source.min_at).filter(|at| at.saturating_add(1) < end).max()
+        else {
+            break;
+        };
+        let counted = count(db, wanted, begin + 1).await?;
+        if counted > left {
+            break;
+        }
+        left -= counted;
+        let created_at = Timestamp::from_micros_clamped(begin + 1);
+        wanted.after = Some(Cursor { created_at, event_id: EventId::from_u128(0) });
+    }
+    while left > 0 {
+        let step = usize::try_from(left.min(SKIP_STEP)).unwrap_or(usize::MAX);
+        let Some(last) = page::nth(db, wanted, step).await? else { return Ok(None) };
+        wanted.after = Some(last);
+        left -= step as u64;
+    }
+    Ok(Some(wanted))
+}
+
+/// How many wanted events are at the moment `from` or later.
+async fn count(db: &mut SqliteConnection, wanted: Wanted<'_>, from: i64) -> Result<u64, StoreError> {
+    let since = wanted.filter.since.map_or(from, |since| since.as_micros().max(from));
+    let filter = Filter {
+        since: if since == i64::MIN { None } else { Some(Timestamp::from_micros_clamped(since)) },
+        ..wanted.filter.clone()
+    };
+    let wanted = Wanted { filter: &filter, after: wanted.after };
+    let mut sources = page::sources(db, wanted).await?;
+    let mut total = 0;
+    while let Some(source) = sources.pop_front() {
+        let Source { place, events_n, min_at, max_at } = source;
+        if wanted.takes_all(min_at, max_at) {
+            total += u64::try_from(events_n).unwrap_or(0);
+            continue;
+        }
+        match place {
+            Place::Journal(_) => {
+                let events = page::journal(db, source, &mut sources, usize::MAX).await?;
+                let passes = |event: &&AuditEvent| {
+                    filter.matches(event) && wanted.after.is_none_or(|after| Cursor::of(event) < after)
+                };
+                total += events.iter().filter(passes).count() as u64;
+            }
+            Place::Segment(n) => {
+                let sql = format!("SELECT count(*) FROM segment_{n} {}", wanted.conditions());
+                let row = wanted.bind(sqlx::query(AssertSqlSafe(sql))).fetch_one(&mut *db).await.doing(DOING)?;
+                total += u64::try_from(row.try_get::<i64, _>(0).doing(DOING)?).unwrap_or(0);
+            }
+        }
+    }
+    Ok(total)
+}
+
+async fn get(db: &mut SqliteConnection, id: EventId) -> Result<Option<AuditEvent>, StoreError> {
+    let bytes = id_bytes(id.as_u128());
+    let rows = sqlx::query(
+        "SELECT events FROM journal WHERE events_n > 0 AND min_id <= ?1 AND max_id >= ?1 AND instr(events, ?2) > 0",
+    )
+    .bind(bytes.as_slice())
+    .bind(id.to_string())
+    .fetch_all(&mut *db)
+    .await
+    .doing(DOING)?;
+    for row in rows {
+        // The id may also stand in an event that names another.
+        let events: Vec<AuditEvent> = serde_json::from_str(row.try_get(0).doing(DOING)?).doing(DOING)?;
+        if let Some(event) = events.into_iter().find(|event| event.event_id == id) {
+            return Ok(Some(event));
+        }
+    }
+    let segments: Vec<i64> =
+        sqlx::query_scalar("SELECT n FROM segments WHERE min_id <= ?1 AND max_id >= ?1 ORDER BY n DESC")
+            .bind(bytes.as_slice())
+            .fetch_all(&mut *db)
+            .await
+            .doing(DOING)?;
+    for n in segments {
+        let found = sqlx::query(AssertSqlSafe(format!("SELECT event FROM segment_{n} WHERE event_id = ?1 LIMIT ?2")))
+            .bind(bytes.as_slice())
+            .bind(as_limit(1))
+            .fetch_optional(&mut *db)
+            .await
+            .doing(DOING)?;
+        if let Some(row) = found {
+            return Ok(Some(serde_json::from_str(row.try_get(0).doing(DOING)?).doing(DOING)?));
+        }
+    }
+    Ok(None)
+}
+
+const DOING: &str = "reading";
+/// From how many events on it pays to count them by the segment.
+const COUNT_FROM: u64 = 4096;
+/// How many places are held at once while events are gone through.
+const SKIP_STEP: u64 = 4096;

@@ -1,0 +1,116 @@
+//! The indexed tables that events end up in, `segment_N`, and the list of them.
+//!
+//! A segment is small: the indexes of the one that grows stay in the cache, and a purge drops whole tables.
+
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, Row as _};
+
+use super::error::Doing as _;
+use crate::store::StoreError;
+
+/// How many events a segment takes before the next one begins.
+pub(super) const SEGMENT_EVENTS: u64 = 64 * 1024;
+
+/// A row of the list of segments. The bounds may be wider than the events in it, never narrower.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Segment {
+    pub(super) n: i64,
+    pub(super) first_at: i64,
+    pub(super) last_at: i64,
+    pub(super) min_id: u128,
+    pub(super) max_id: u128,
+    pub(super) events_n: u64,
+    pub(super) state: State,
+}
+
+/// Where in its life a segment is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// Indexed, and takes events while it is the newest.
+    Open,
+    /// A purge has dropped its indexes and removes its rows. Takes no event any more.
+    Dropping,
+}
+
+impl Segment {
+    /// A segment without an event.
+    pub(super) fn empty(n: i64) -> Self {
+        Self { n, first_at: i64::MAX, last_at: i64::MIN, min_id: u128::MAX, max_id: 0, events_n: 0, state: State::Open }
+    }
+
+    /// Whether the event may be in it.
+    pub(super) fn spans(&self, id: u128) -> bool {
+        self.min_id <= id && id <= self.max_id
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.state == State::Open && self.events_n < SEGMENT_EVENTS
+    }
+}
+
+/// Every segment, oldest first.
+pub(super) async fn load(db: &mut SqliteConnection) -> Result<Vec<Segment>, StoreError> {
+    let rows = sqlx::query("SELECT n, first_at, last_at, min_id, max_id, events_n, state FROM segments ORDER BY n")
+        .fetch_all(db)
+        .await
+        .doing(LISTING)?;
+    rows.iter().map(|row| of_row(row).doing(LISTING)).collect()
+}
+
+fn of_row(row: &SqliteRow) -> Result<Segment, sqlx::Error> {
+    Ok(Segment {
+        n: row.try_get(0)?,
+        first_at: row.try_get(1)?,
+        last_at: row.try_get(2)?,
+        min_id: id_of(row.try_get(3)?)?,
+        max_id: id_of(row.try_get(4)?)?,
+        events_n: u64::try_from(row.try_get::<i64, _>(5)?).unwrap_or(0),
+        state: if row.try_get::<i64, _>(6)? == 0 { State::Open } else { State::Dropping },
+    })
+}
+
+/// The id in a column of 16 bytes.
+pub(super) fn id_of(bytes: &[u8]) -> Result<u128, sqlx::Error> {
+    let bytes = <[u8; 16]>::try_from(bytes).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    Ok(u128::from_be_bytes(bytes))
+}
+
+/// The 16 bytes of an id, as a parameter.
+pub(super) fn id_bytes(id: u128) -> Vec<u8> {
+    id.to_be_bytes().to_vec()
+}
+
+/// Makes the table and its indexes, as far as they are missing.
+pub(super) async fn create(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
+    let sql = format!(
+        "CREATE TABLE IF NOT EXISTS segment_{n}(
+            seq INTEGER PRIMARY KEY, event_id BLOB NOT NULL, created_at INTEGER NOT NULL, event_type TEXT NOT NULL,
+            phase TEXT NOT NULL, user_email TEXT, remote_addr TEXT, route TEXT, outcome INTEGER, event TEXT NOT NULL);
+        CREATE UNIQUE INDEX IF NOT EXISTS segment_{n}_id ON segment_{n}(event_id);
+        CREATE INDEX IF NOT EXISTS segment_{n}_time ON segment_{n}(created_at, event_id);
+        CREATE INDEX IF NOT EXISTS segment_{n}_type ON segment_{n}(event_type, created_at, event_id);
+        CREATE INDEX IF NOT EXISTS segment_{n}_user ON segment_{n}(user_email, created_at, event_id)
+            WHERE user_email IS NOT NULL;"
+    );
+    sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(db).await.doing("making a segment")?;
+    Ok(())
+}
+
+/// Drops the indexes, so that the rows can go without a write to any of them.
+pub(super) async fn drop_indexes(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
+    let sql = format!(
+        "DROP INDEX IF EXISTS segment_{n}_id; DROP INDEX IF EXISTS segment_{n}_time;
+         DROP INDEX IF EXISTS segment_{n}_type; DROP INDEX IF EXISTS segment_{n}_user;"
+    );
+    sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(db).await.doing("purge")?;
+    Ok(())
+}
+
+/// Drops the table and takes it off the list.
+pub(super) async fn drop_table(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
+    let sql = format!("DROP TABLE IF EXISTS segment_{n}; DELETE FROM segments WHERE n = {n};");
+    sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(db).await.doing("purge")?;
+    Ok(())
+}
+
+const LISTING: &str = "listing the segments";

@@ -1,0 +1,156 @@
+//! The store: one connection that writes, a few that read.
+
+use sqlx::Connection as _;
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::config::Config;
+use super::connection::{Connection, closed, probe, while_in_use};
+use super::error::{Doing as _, NAME};
+use super::instance::Instance;
+use super::reader::Readers;
+use super::{append, mover, orphans};
+use crate::event::AuditEvent;
+use crate::store::{AuditStore, Capabilities, Keeper, OpenOptions, Orphans, Reader, StoreError, StoreFuture};
+
+/// Events in one SQLite file; see the documentation of the module.
+///
+/// # Cancel safety
+/// A future of this store that is dropped takes the connection it worked on with it: SQLite rolls back what was not
+/// committed, and the next call opens another. Whether an append that was dropped is kept is not known; appending
+/// it again is right in both cases.
+#[derive(Debug)]
+pub struct SqliteStore {
+    pub(super) config: Config,
+    writer: Mutex<Writer>,
+    pub(super) readers: Readers,
+}
+
+#[derive(Debug)]
+struct Writer {
+    connection: Option<Connection>,
+    instance: Instance,
+    closed: bool,
+}
+
+impl SqliteStore {
+    /// Opens what stands behind `sqlite:` in a URL.
+    ///
+    /// Without [`OpenOptions::create`], nothing is made and nothing is written before the first append.
+    ///
+    /// # Errors
+    /// If the path cannot be one, the file is not there and not to be made, it is no log of this version, or it
+    /// cannot be written durably.
+    pub async fn open(rest: &str, options: OpenOptions) -> Result<Self, StoreError> {
+        let config = Config::parse(rest, options)?;
+        let connection = if config.create { Some(Connection::open(&config).await?) } else { None };
+        let store = Self {
+            readers: Readers::new(),
+            writer: Mutex::new(Writer { connection, instance: Instance::new(), closed: false }),
+            config,
+        };
+        if !store.config.create {
+            let reader = store.readers.take(&store.config).await?;
+            store.readers.finish(reader, Ok(())).await?;
+        }
+        Ok(store)
+    }
+
+    /// The writing connection, for one task. It is lost if it is not given back.
+    pub(super) async fn lease(&self, doing: &'static str) -> Result<Lease<'_>, StoreError> {
+        let mut writer = self.writer.lock().await;
+        if writer.closed {
+            return Err(closed(doing));
+        }
+        let connection = match writer.connection.take() {
+            Some(connection) => connection,
+            None => Connection::open(&self.config).await.map_err(while_in_use)?,
+        };
+        Ok(Lease { writer, connection })
+    }
+}
+
+/// The writing connection, taken out of the store: whoever does not [settle](Self::settle) has lost it, and with it
+/// whatever it left half done.
+pub(super) struct Lease<'a> {
+    writer: MutexGuard<'a, Writer>,
+    pub(super) connection: Connection,
+}
+
+impl Lease<'_> {
+    /// The connection and who writes through it.
+    pub(super) fn parts(&mut self) -> (&mut Connection, &mut Instance) {
+        (&mut self.connection, &mut self.writer.instance)
+    }
+
+    /// Gives the connection back if all went well and the files are still those it has open.
+    pub(super) fn settle<T>(mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
+        let done = done?;
+        self.connection.identity.check()?;
+        self.writer.connection = Some(self.connection);
+        Ok(done)
+    }
+}
+
+impl AuditStore for SqliteStore {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { durable: true, readable: true, purgeable: true, orphans: true, ..Capabilities::sink(NAME) }
+    }
+
+    fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let mut lease = self.lease("append").await?;
+            let (connection, instance) = lease.parts();
+            let done = append::append(connection, instance, events).await;
+            lease.settle(done)
+        })
+    }
+
+    fn health(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            let mut lease = self.lease("health").await?;
+            let done = probe(&mut lease.connection.db, "health").await;
+            let done = done.and_then(|()| lease.connection.identity.check_writable());
+            lease.settle(done)
+        })
+    }
+
+    fn tidy(&self) -> StoreFuture<'_, bool> {
+        Box::pin(async move {
+            let mut writer = self.writer.lock().await;
+            // Nothing is opened for this: who does not write leaves no work behind.
+            let Some(connection) = writer.connection.take() else { return Ok(false) };
+            if !mover::has_enough(&connection) {
+                writer.connection = Some(connection);
+                return Ok(false);
+            }
+            let mut lease = Lease { writer, connection };
+            let done = mover::tidy(&mut lease.connection).await;
+            lease.settle(done)
+        })
+    }
+
+    fn close(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            let mut writer = self.writer.lock().await;
+            writer.closed = true;
+            self.readers.close().await;
+            let Some(mut connection) = writer.connection.take() else { return Ok(()) };
+            let left = orphans::leave(&mut connection, &mut writer.instance).await;
+            // The last connection to go copies the write-ahead log into the database.
+            connection.db.close().await.doing("close")?;
+            left
+        })
+    }
+
+    fn reader(&self) -> Option<&dyn Reader> {
+        Some(self)
+    }
+
+    fn keeper(&self) -> Option<&dyn Keeper> {
+        Some(self)
+    }
+
+    fn orphans(&self) -> Option<&dyn Orphans> {
+        Some(self)
+    }
+}
