@@ -1,8 +1,9 @@
 //! The readings of a path: every way in which an app may plausibly understand it.
 //!
 //! A path is split at `/`, or also at `%2f`; `.` and `..` stay in place, are dropped (`.` only) or are resolved, as
-//! they are written or also as `%2e`; segments are compared as they are written or decoded. Empty segments never
-//! count. All of that takes time linear in the path, and room for as many segments as the longest pattern has.
+//! they are written or also as `%2e`; a `..` takes away the segment before it, or the last one that is not empty;
+//! segments are compared as they are written or decoded. Apart from that, empty segments never count. All of it takes
+//! time linear in the path, and room for as many segments as the longest pattern has.
 
 use smallvec::SmallVec;
 
@@ -20,9 +21,15 @@ pub(super) struct Reading<'r, 'p> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Dots {
     Kept,
+    /// `.` is left out, `..` stays.
     Skipped,
+    /// `..` takes away the segment before it that is not empty.
     Resolved,
+    /// `..` takes away the segment before it, be it empty, as RFC 3986 has it.
+    ResolvedWithEmpty,
 }
+
+type Kept<'p> = SmallVec<[&'p [u8]; 16]>;
 
 /// Whether a path has one reading only, so that it can be compared as it stands.
 pub(super) fn is_plain(path: &str) -> bool {
@@ -40,15 +47,24 @@ pub(super) fn is_plain(path: &str) -> bool {
 pub(super) fn each_reading(path: &str, limit: usize, mut visit: impl FnMut(Reading<'_, '_>) -> bool) {
     let path = path.as_bytes();
     let encoded = path.contains(&b'%');
-    // Without `%`, splitting and decoding make no difference.
+    // Without `%`, splitting and decoding make no difference; without `..`, nothing is to be resolved.
     let choices: &[bool] = if encoded { &[false, true] } else { &[false] };
+    let climbs = encoded || path.windows(2).any(|pair| pair == b"..");
+    let dots: &[Dots] = match climbs {
+        true => &[Dots::Kept, Dots::Skipped, Dots::Resolved, Dots::ResolvedWithEmpty],
+        false => &[Dots::Kept, Dots::Skipped],
+    };
     for &split_encoded in choices {
-        for dots in [Dots::Kept, Dots::Skipped, Dots::Resolved] {
+        for &dots in dots {
             for &encoded_dots in choices {
                 if dots == Dots::Kept && encoded_dots {
                     continue;
                 }
-                let (segments, total) = read(path, limit, split_encoded, dots, encoded_dots);
+                let split = Split { rest: Some(path), encoded: split_encoded };
+                let (segments, total) = match dots {
+                    Dots::Kept | Dots::Skipped => in_place(split, limit, dots, encoded_dots),
+                    Dots::Resolved | Dots::ResolvedWithEmpty => resolved(split, limit, dots, encoded_dots),
+                };
                 for &decode in choices {
                     if visit(Reading { segments: &segments, total, decode }) {
                         return;
@@ -59,38 +75,47 @@ pub(super) fn each_reading(path: &str, limit: usize, mut visit: impl FnMut(Readi
     }
 }
 
-fn read(
-    path: &[u8],
-    limit: usize,
-    split_encoded: bool,
-    dots: Dots,
-    encoded_dots: bool,
-) -> (SmallVec<[&[u8]; 16]>, usize) {
-    let mut kept = SmallVec::new();
-    let mut total = 0_usize;
-    for segment in (Split { rest: Some(path), encoded: split_encoded }) {
-        if segment.is_empty() {
-            continue;
-        }
-        let dot_count = if dots == Dots::Kept { 0 } else { dot_count(segment, encoded_dots) };
-        match (dots, dot_count) {
-            (_, 1) => continue,
-            (Dots::Resolved, 2) => {
-                total = total.saturating_sub(1);
-                kept.truncate(total);
-                continue;
-            }
-            _ => {}
-        }
-        if total < limit {
-            kept.push(segment);
-        }
+fn in_place(split: Split<'_>, limit: usize, dots: Dots, encoded_dots: bool) -> (Kept<'_>, usize) {
+    let is_left_out = |segment: &[u8]| dots == Dots::Skipped && dot_count(segment, encoded_dots) == 1;
+    let mut kept = Kept::new();
+    let mut total = 0;
+    for segment in split.filter(|segment| !segment.is_empty() && !is_left_out(segment)) {
         total += 1;
-        // What follows can still take away segments only where `..` is resolved.
-        if total > limit && dots != Dots::Resolved {
+        // One more than any pattern looks at says enough.
+        if total > limit {
             break;
         }
+        kept.push(segment);
     }
+    (kept, total)
+}
+
+/// From the end, each `..` waits for the next segment that it takes away. So nothing has to be remembered but a count,
+/// however deep the path is; what waits in vain would have led above the root.
+fn resolved(split: Split<'_>, limit: usize, dots: Dots, encoded_dots: bool) -> (Kept<'_>, usize) {
+    let from_the_end = || {
+        let mut waiting = 0_usize;
+        split.clone().rev().filter(move |segment| {
+            if segment.is_empty() && dots == Dots::Resolved {
+                return false;
+            }
+            match dot_count(segment, encoded_dots) {
+                1 => false,
+                2 => {
+                    waiting += 1;
+                    false
+                }
+                _ if waiting > 0 => {
+                    waiting -= 1;
+                    false
+                }
+                _ => !segment.is_empty(),
+            }
+        })
+    };
+    let total = from_the_end().count();
+    let mut kept: Kept<'_> = from_the_end().skip(total.saturating_sub(limit)).collect();
+    kept.reverse();
     (kept, total)
 }
 
@@ -115,9 +140,27 @@ fn dot_count(segment: &[u8], encoded: bool) -> usize {
 }
 
 /// The segments of a path between `/`, and, if told so, between `%2f`.
+#[derive(Clone)]
 struct Split<'p> {
     rest: Option<&'p [u8]>,
     encoded: bool,
+}
+
+impl<'p> Split<'p> {
+    /// How many bytes of a separator begin here.
+    fn separator(&self, rest: &[u8], at: usize) -> Option<usize> {
+        match rest.get(at) {
+            Some(b'/') => Some(1),
+            Some(b'%') if self.encoded => matches!(rest.get(at + 1..at + 3), Some([b'2', b'f' | b'F'])).then_some(3),
+            _ => None,
+        }
+    }
+
+    /// Goes on after (or before) the separator found, or ends.
+    fn cut(&mut self, found: Option<(&'p [u8], &'p [u8])>, rest: &'p [u8]) -> &'p [u8] {
+        self.rest = found.map(|(_, others)| others);
+        found.map_or(rest, |(segment, _)| segment)
+    }
 }
 
 impl<'p> Iterator for Split<'p> {
@@ -125,21 +168,22 @@ impl<'p> Iterator for Split<'p> {
 
     fn next(&mut self) -> Option<&'p [u8]> {
         let rest = self.rest?;
-        let mut at = 0;
-        while let Some(&byte) = rest.get(at) {
-            let width = match byte {
-                b'/' => 1,
-                b'%' if self.encoded && matches!(rest.get(at + 1..at + 3), Some(b"2f" | b"2F")) => 3,
-                _ => {
-                    at += 1;
-                    continue;
-                }
-            };
-            self.rest = rest.get(at + width..);
-            return rest.get(..at);
-        }
-        self.rest = None;
-        Some(rest)
+        let found = (0..rest.len()).find_map(|at| {
+            let width = self.separator(rest, at)?;
+            Some((rest.get(..at)?, rest.get(at + width..)?))
+        });
+        Some(self.cut(found, rest))
+    }
+}
+
+impl<'p> DoubleEndedIterator for Split<'p> {
+    fn next_back(&mut self) -> Option<&'p [u8]> {
+        let rest = self.rest?;
+        let found = (0..rest.len()).rev().find_map(|at| {
+            let width = self.separator(rest, at)?;
+            Some((rest.get(at + width..)?, rest.get(..at)?))
+        });
+        Some(self.cut(found, rest))
     }
 }
 
@@ -219,10 +263,27 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_segment_may_be_what_is_taken_away() {
+        assert_eq!(texts("/a//../b"), ["a|..|b", "a|b", "b"]);
+        assert_eq!(texts("/a//..//../b"), ["a|..|..|b", "a|b", "b"]);
+    }
+
+    #[test]
+    fn splitting_from_both_ends_agrees() {
+        for path in ["", "/", "//", "a", "/a/b/", "a%2fb", "%2f%2F/", "%%2f%2", "%2%2f2f", "/%2"] {
+            for encoded in [false, true] {
+                let split = Split { rest: Some(path.as_bytes()), encoded };
+                let mut back: Vec<_> = split.clone().rev().collect();
+                back.reverse();
+                assert_eq!(split.collect::<Vec<_>>(), back, "{path} {encoded}");
+            }
+        }
+    }
+
+    #[test]
     fn only_as_many_segments_are_kept_as_are_looked_at() {
         let deep = format!("/{}", "a/".repeat(100_000));
-        assert_eq!(readings(&deep, 3).len(), 2, "{:?}", readings(&deep, 3));
-        assert!(readings(&deep, 3).iter().all(|(kept, total)| kept == "a|a|a" && *total > 3));
+        assert_eq!(readings(&deep, 3), [("a|a|a".to_owned(), 4)]);
         // Deeper than the limit and back again.
         let back = format!("{deep}{}", "../".repeat(99_999));
         assert!(readings(&back, 3).contains(&("a".to_owned(), 1)));

@@ -75,6 +75,9 @@ fn spellings_that_dodge_nothing() {
         "/./auth/.%2f/admin",
         "/../auth/admin",
         "/a/b/c/d/e/f/g/h/../../../../../../../../auth/admin/u",
+        "/auth//../admin/u",
+        "/auth/%2f..%2F/admin/u",
+        "/auth//%2e./admin/u",
         "/cgi/auth/admin/u",
         "//cgi/./auth//admin/u",
         "/%63gi/auth/admin",
@@ -114,9 +117,9 @@ fn hostile_paths_take_linear_time() {
     for path in [
         "/a".repeat(500_000),
         "/..".repeat(300_000),
-        "/%2e%2e".repeat(150_000),
-        "%2f".repeat(300_000),
-        "%".repeat(1_000_000),
+        "/%2e%2e".repeat(50_000),
+        "%2f".repeat(100_000),
+        "%".repeat(200_000),
         "/".repeat(1_000_000),
         format!("{}{}/auth/admin", "/a".repeat(100_000), "/..".repeat(100_000)),
     ] {
