@@ -64,6 +64,8 @@ fn spellings_that_dodge_nothing() {
     let policy = full();
     for path in [
         "/auth/admin/../../public",
+        "/./auth/admin/../../public",
+        "/%2e/auth/admin/../../public",
         "/x/../auth/admin/u",
         "/auth/%61dmin/u",
         "//auth///admin/./u/",

@@ -71,7 +71,7 @@ fn rule(index: usize, node: &Node) -> Result<Rule> {
         Some(Value::Text(name)) => name.as_str(),
         _ => "",
     };
-    let place = Place { rule: Some((index, excerpt(name))), ..Place::default() };
+    let place = Place { rule: Some((index, excerpt(name).escape_debug().to_string())), ..Place::default() };
     let table = Table::new(node, place, "", RULE_KEYS)?;
     let Some(field) = table.field("type") else {
         let place = Place { key: Some("type".to_owned()), ..table.place };
@@ -219,7 +219,7 @@ impl<'n> Table<'n> {
         let table = Self { node, place, prefix: prefix.to_owned() };
         for entry in node.entries() {
             if !known.contains(&entry.name.as_str()) {
-                let place = table.key(&excerpt(&entry.name));
+                let place = table.key(&excerpt(&entry.name).escape_debug().to_string());
                 let what = format!("is unknown: expected one of `{}`", known.join("`, `"));
                 return Err(PolicyError::new(place, what).on_line(entry.line));
             }

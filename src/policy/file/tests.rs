@@ -115,6 +115,7 @@ fn faults_in_toml() {
             "line 3: key `filter.included` is unknown: expected one of `include`",
         ),
         ("preset = true\n[capture]\npepper = \"x\"", "line 3: key `capture.pepper` is unknown: expected one of"),
+        ("\"a\\nb\" = 1", "line 1: key `a\\nb` is unknown: expected one of"),
         ("", "nothing would be audited: expected"),
         ("mount = \"/cgi\"", "nothing would be audited: expected"),
         ("preset = 1", "line 1: key `preset`: 1: expected true or false"),
