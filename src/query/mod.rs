@@ -6,4 +6,4 @@ mod when;
 
 pub use filter::{Filter, FilterError};
 pub use page::{Cursor, Query};
-pub use when::{TimeError, parse_duration, parse_when};
+pub use when::{TimeError, cutoff, parse_duration, parse_when};

@@ -12,7 +12,7 @@ pub struct Query {
     pub after: Option<Cursor>,
     /// How many of them to leave out first.
     pub skip: u64,
-    /// How many events at the most. A page of 0 is empty.
+    /// How many events at the most. A page of 0 is empty; a page with fewer than this is the last one.
     pub limit: usize,
 }
 
