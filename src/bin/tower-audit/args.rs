@@ -1,0 +1,267 @@
+//! What can be typed, and what it means.
+//!
+//! clap reads the words; the values whose grammar the API shares are read by the library, so that both give the same
+//! answers and the same errors.
+
+use std::env::VarError;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use tower_audit::query::{Filter, parse_duration};
+use tower_audit::{EventId, Timestamp};
+
+use crate::exit::{EXIT_CODES, Failure};
+
+/// Reads and keeps a store of audit events.
+#[derive(Parser)]
+#[command(name = "tower-audit", version, after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    /// The store, such as sqlite:/var/lib/app/audit.db; without it, what the environment variable AUDIT_URL holds,
+    /// else DATABASE_URL. A URL with a password belongs there: other users of the machine can see a command line
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) url: Option<String>,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Prints the events that pass the filters, newest first
+    Query(QueryArgs),
+    /// Prints how many events pass the filters
+    Count(FilterArgs),
+    /// Prints the event with this id
+    Get(GetArgs),
+    /// Removes the events older than a duration, prints how many, and records that it did
+    Purge(PurgeArgs),
+    /// Makes the store anew, empty: destroys every event in it, and asks first
+    Init(InitArgs),
+    /// Makes what is missing of the store and its indexes, and leaves every event as it is
+    EnsureIndexes,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct QueryArgs {
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+
+    /// How many events at the most; 0 is all of them
+    #[arg(long, value_name = "N", default_value = "100", value_parser = whole_number, allow_hyphen_values = true)]
+    pub(crate) limit: u64,
+
+    /// How many of the newest events to leave out
+    #[arg(long, value_name = "N", default_value = "0", value_parser = whole_number, allow_hyphen_values = true)]
+    pub(crate) skip: u64,
+
+    /// How to print [default: table on a terminal, else json]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Format>,
+}
+
+/// Which events: every condition that is given must hold; text is compared exactly
+#[derive(ClapArgs)]
+pub(crate) struct FilterArgs {
+    /// Events of this type: upload, admin_action, oversize_query, auth, or an app's own domain.action
+    #[arg(long, value_name = "TYPE", allow_hyphen_values = true)]
+    event_type: Option<String>,
+
+    /// Events whose actor has this name
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    user_email: Option<String>,
+
+    /// Events at this moment or later: 30d, 2h, 90m, 10s, 1w or 2y ago; a Unix timestamp; ISO 8601 (UTC if it has no
+    /// offset)
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    since: Option<String>,
+
+    /// Events before this moment
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    until: Option<String>,
+
+    /// Events with this HTTP status
+    #[arg(long, value_name = "STATUS", allow_hyphen_values = true)]
+    outcome: Option<String>,
+
+    /// Events of this route template, such as /users/{id}
+    #[arg(long, value_name = "TEMPLATE", allow_hyphen_values = true)]
+    route: Option<String>,
+
+    /// Events of this client address
+    #[arg(long, value_name = "ADDRESS", allow_hyphen_values = true)]
+    remote_addr: Option<String>,
+
+    /// Events of this phase: completed, started or unknown
+    #[arg(long, value_name = "PHASE", allow_hyphen_values = true)]
+    phase: Option<String>,
+}
+
+impl FilterArgs {
+    /// What was asked for, with relative times counted back from `now`.
+    pub(crate) fn filter(&self, now: Timestamp) -> Result<Filter, Failure> {
+        let conditions = [
+            ("event_type", &self.event_type),
+            ("user_email", &self.user_email),
+            ("since", &self.since),
+            ("until", &self.until),
+            ("outcome", &self.outcome),
+            ("route", &self.route),
+            ("remote_addr", &self.remote_addr),
+            ("phase", &self.phase),
+        ];
+        let mut filter = Filter::default();
+        for (name, value) in conditions {
+            let Some(value) = value else { continue };
+            filter.set(name, value, now).map_err(|error| {
+                // The library names the condition as the API does; here it is an option.
+                let text = error.to_string();
+                let text = text.strip_prefix(name).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text);
+                Failure::Usage(format!("--{}: {text}", name.replace('_', "-")))
+            })?;
+        }
+        Ok(filter)
+    }
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct GetArgs {
+    /// The id of the event, in any textual form of a UUID
+    #[arg(value_name = "ID")]
+    id: String,
+
+    /// How to print
+    #[arg(long, value_enum, default_value = "json")]
+    pub(crate) format: Format,
+}
+
+impl GetArgs {
+    pub(crate) fn id(&self) -> Result<EventId, Failure> {
+        self.id.parse().map_err(|error| Failure::Usage(format!("{error}")))
+    }
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct PurgeArgs {
+    /// How old the events must be: 180d, 2h, 90m, 10s, 1w, 2y, or a number of seconds; more than 0
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    pub(crate) older_than: String,
+
+    /// Print how many events a purge would remove now, and remove none
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+impl PurgeArgs {
+    pub(crate) fn age(&self) -> Result<Duration, Failure> {
+        parse_duration(&self.older_than).map_err(|error| Failure::Usage(format!("--older-than: {error}")))
+    }
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct InitArgs {
+    /// Do not ask; needed where there is no terminal to ask at
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+/// How events are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A JSON array, one event a line
+    Json,
+    /// JSON lines: one event a line, and nothing else
+    Jsonl,
+    /// RFC 4180, with a header; what a spreadsheet would take for a formula gets an apostrophe
+    Csv,
+    /// Columns for the eye, fitted to the terminal
+    Table,
+}
+
+/// The URL of the store: what was typed, else what the environment holds. Something empty is nothing.
+pub(crate) fn store_url(
+    typed: Option<String>,
+    variable: impl Fn(&str) -> Result<String, VarError>,
+) -> Result<String, Failure> {
+    if let Some(url) = typed.filter(|url| !url.is_empty()) {
+        return Ok(url);
+    }
+    for name in ["AUDIT_URL", "DATABASE_URL"] {
+        match variable(name) {
+            Ok(url) if !url.is_empty() => return Ok(url),
+            Ok(_) | Err(VarError::NotPresent) => {}
+            Err(VarError::NotUnicode(_)) => return Err(Failure::Usage(format!("{name} is not UTF-8: correct it"))),
+        }
+    }
+    Err(Failure::Usage(
+        "no store is named: give --url URL, or set AUDIT_URL or DATABASE_URL, such as sqlite:/var/lib/app/audit.db"
+            .into(),
+    ))
+}
+
+fn whole_number(text: &str) -> Result<u64, &'static str> {
+    const RIGHT: &str = "expected a whole number, 0 or more";
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().map_err(|_| RIGHT) } else { Err(RIGHT) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn parse(words: &[&str]) -> Args {
+        Args::try_parse_from([&["tower-audit"], words].concat()).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_url_may_come_before_or_after_the_subcommand() {
+        assert_eq!(parse(&["--url", "memory:", "count"]).url.as_deref(), Some("memory:"));
+        assert_eq!(parse(&["count", "--url", "memory:"]).url.as_deref(), Some("memory:"));
+        assert_eq!(parse(&["--url=a:", "get", "00", "--url=b:"]).url.as_deref(), Some("b:"));
+    }
+
+    #[test]
+    fn the_url_is_the_typed_one_then_audit_url_then_database_url() {
+        let both = |name: &str| match name {
+            "AUDIT_URL" => Ok("audit:".to_owned()),
+            _ => Ok("database:".to_owned()),
+        };
+        let second = |name: &str| match name {
+            "AUDIT_URL" => Ok(String::new()),
+            _ => Ok("database:".to_owned()),
+        };
+        assert_eq!(store_url(Some("typed:".into()), both).unwrap(), "typed:");
+        assert_eq!(store_url(None, both).unwrap(), "audit:");
+        assert_eq!(store_url(Some(String::new()), second).unwrap(), "database:");
+        let error = store_url(None, |_| Err(VarError::NotPresent)).unwrap_err().to_string();
+        assert!(["--url", "AUDIT_URL", "DATABASE_URL"].iter().all(|name| error.contains(name)), "{error}");
+    }
+
+    #[test]
+    fn every_filter_of_the_library_is_an_option() {
+        for name in Filter::NAMES {
+            let option = format!("--{}", name.replace('_', "-"));
+            assert!(Args::try_parse_from(["tower-audit", "query", &option, "x"]).is_ok(), "{option}");
+            assert!(Args::try_parse_from(["tower-audit", "count", &option, "x"]).is_ok(), "{option}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_filter_names_its_option() {
+        let Command::Count(filter) = parse(&["count", "--since", "-5d"]).command else { panic!("count") };
+        let error = filter.filter(Timestamp::now()).unwrap_err().to_string();
+        assert!(error.starts_with("--since: \"-5d\" is no time: expected"), "{error}");
+    }
+
+    #[test]
+    fn numbers_are_whole() {
+        assert_eq!(whole_number("0"), Ok(0));
+        for text in ["", "-1", "+1", "1.5", "all", "99999999999999999999"] {
+            assert!(whole_number(text).is_err(), "{text}");
+        }
+    }
+}

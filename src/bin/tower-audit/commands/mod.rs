@@ -1,0 +1,133 @@
+//! The subcommands, and what they share: one place opens the store, one walks through its pages.
+
+mod count;
+mod ensure_indexes;
+mod get;
+mod init;
+mod purge;
+mod query;
+
+use std::sync::Arc;
+
+use tower_audit::AuditEvent;
+use tower_audit::query::{Cursor, Filter, Query};
+use tower_audit::store::{AuditStore, Keeper, OpenOptions, Reader};
+
+use crate::args::{Args, Command, store_url};
+use crate::exit::Failure;
+use crate::progress::patiently;
+
+/// Does what was asked for.
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+    let url = store_url(args.url, |name| std::env::var(name))?;
+    match args.command {
+        Command::Query(args) => query::run(&url, args).await,
+        Command::Count(args) => count::run(&url, args).await,
+        Command::Get(args) => get::run(&url, args).await,
+        Command::Purge(args) => purge::run(&url, args).await,
+        Command::Init(args) => init::run(&url, args).await,
+        Command::EnsureIndexes => ensure_indexes::run(&url).await,
+    }
+}
+
+/// Whether a store that does not exist yet is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum IfMissing {
+    Create,
+    /// A mistyped path is an error, never an empty log.
+    Fail,
+}
+
+/// Opens the store, does `work` with it, and closes it.
+async fn with_store<T>(
+    url: &str,
+    if_missing: IfMissing,
+    work: impl AsyncFnOnce(&dyn AuditStore) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let mut options = OpenOptions::default();
+    options.create = if_missing == IfMissing::Create;
+    let store: Arc<dyn AuditStore> = patiently("opening the store", tower_audit::store::open(url, options)).await?;
+    let result = work(&*store).await;
+    // Whatever was appended or removed is durable by now; what closing could still fail at is tidying up.
+    let _ = store.close().await;
+    result
+}
+
+fn reader(store: &dyn AuditStore) -> Result<&dyn Reader, Failure> {
+    store.reader().ok_or_else(|| Failure::CannotDo { store: store.capabilities().name, what: "read" })
+}
+
+fn keeper<'a>(store: &'a dyn AuditStore, what: &'static str) -> Result<&'a dyn Keeper, Failure> {
+    store.keeper().ok_or_else(|| Failure::CannotDo { store: store.capabilities().name, what })
+}
+
+/// How many events are in memory at a time.
+const PAGE_EVENTS: usize = 256;
+
+/// Gives `visit` page after page of the events that pass `filter`, at most `limit` events; a limit of 0 is none.
+///
+/// Each page begins where the one before it ended, so that the last page costs no more than the first, and events that
+/// come in meanwhile neither repeat nor hide another.
+async fn for_each_page(
+    reader: &dyn Reader,
+    filter: Filter,
+    skip: u64,
+    limit: u64,
+    mut visit: impl FnMut(&[AuditEvent]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut left = if limit == 0 { u64::MAX } else { limit };
+    let mut query = Query::new(filter, PAGE_EVENTS);
+    query.skip = skip;
+    while left > 0 {
+        query.limit = usize::try_from(left).map_or(PAGE_EVENTS, |left| left.min(PAGE_EVENTS));
+        let page = reader.query(&query).await?;
+        visit(&page)?;
+        left -= page.len() as u64;
+        match page.last() {
+            Some(last) if page.len() == query.limit => query.after = Some(Cursor::of(last)),
+            _ => break,
+        }
+        query.skip = 0;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tower_audit::EventType;
+    use tower_audit::store::MemoryStore;
+
+    async fn pages(events: usize, skip: u64, limit: u64) -> Vec<usize> {
+        let store = MemoryStore::new();
+        let batch: Vec<_> = (0..events).map(|_| AuditEvent::new(EventType::UPLOAD)).collect();
+        store.append(&batch).await.unwrap();
+        let mut sizes = Vec::new();
+        let mut ids = Vec::new();
+        for_each_page(&store, Filter::default(), skip, limit, |page| {
+            sizes.push(page.len());
+            ids.extend(page.iter().map(|event| event.event_id));
+            Ok(())
+        })
+        .await
+        .unwrap();
+        let skip = usize::try_from(skip).unwrap();
+        let expected: Vec<_> = batch.iter().rev().skip(skip).take(ids.len()).map(|event| event.event_id).collect();
+        assert_eq!(ids, expected);
+        sizes
+    }
+
+    #[tokio::test]
+    async fn pages_end_where_they_should() {
+        assert_eq!(pages(0, 0, 0).await, [0]);
+        assert_eq!(pages(255, 0, 0).await, [255]);
+        assert_eq!(pages(256, 0, 0).await, [256, 0]);
+        assert_eq!(pages(600, 0, 0).await, [256, 256, 88]);
+        assert_eq!(pages(600, 0, 100).await, [100]);
+        assert_eq!(pages(600, 0, 256).await, [256]);
+        assert_eq!(pages(600, 0, 300).await, [256, 44]);
+        assert_eq!(pages(600, 10, 300).await, [256, 44]);
+        assert_eq!(pages(600, 500, 300).await, [100]);
+        assert_eq!(pages(600, 1000, 0).await, [0]);
+    }
+}

@@ -1,0 +1,231 @@
+//! How the program ends: every failure that is expected, its exit code and its text.
+
+use std::error::Error;
+use std::fmt;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use tower_audit::EventId;
+use tower_audit::store::{StoreError, StoreErrorKind};
+
+use crate::sanitize::{conceal_urls, sanitize_line};
+
+/// The end of `--help`; `docs/cli.md` has the same.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+  0  done; also when the reader of the output went away
+  1  it failed, was declined or was interrupted
+  2  something typed makes no sense: an option, a value, the URL of the store
+  3  the store cannot be opened, or does not answer as it should
+  4  get: there is no event with this id";
+
+/// Why the program did not do what it was told.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Something typed makes no sense; the text says what would.
+    Usage(String),
+    /// The store failed.
+    Store(StoreError),
+    /// The store has no part that does this.
+    CannotDo { store: &'static str, what: &'static str },
+    /// There is no event with this id.
+    NotFound(EventId),
+    /// The output cannot be written.
+    Output(io::Error),
+    /// The answer to a question cannot be read.
+    Input(io::Error),
+    /// The process has no threads, timers or sockets.
+    Start(io::Error),
+    /// A person said no.
+    Declined,
+    /// Somebody ended a purge.
+    Interrupted { removed: u64 },
+    /// A purge failed on its way.
+    PurgeStopped { removed: u64, cause: StoreError },
+    /// Events were removed, and the event that says so could not be written.
+    Unrecorded { removed: u64, cause: StoreError },
+}
+
+impl Failure {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+            Self::Usage(_) => 2,
+            Self::Store(error) => match error.kind() {
+                StoreErrorKind::Config => 2,
+                StoreErrorKind::Unsupported => 1,
+                _ => 3,
+            },
+            Self::PurgeStopped { .. } | Self::Unrecorded { .. } => 3,
+            Self::NotFound(_) => 4,
+            Self::CannotDo { .. }
+            | Self::Output(_)
+            | Self::Input(_)
+            | Self::Start(_)
+            | Self::Declined
+            | Self::Interrupted { .. } => 1,
+        }
+    }
+
+    /// What to do about it, where the text does not end with it anyway.
+    fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Usage(_) => Some("`tower-audit --help` lists the options"),
+            Self::Store(error) if error.kind() == StoreErrorKind::Transient => {
+                Some("try again; if it stays, look at who holds the store and at its disk")
+            }
+            Self::Store(_) => Some("check --url, AUDIT_URL or DATABASE_URL, and the rights on what it names"),
+            Self::CannotDo { .. } => Some("name a store that can, with --url"),
+            Self::NotFound(_) => Some("check the id and the store; a purge may have removed the event"),
+            Self::Output(_) => Some("see what the output goes to: is its disk full?"),
+            Self::Input(_) => Some("give --yes instead of an answer"),
+            Self::Start(_) => Some("see the limits of the process (ulimit -a)"),
+            Self::Declined => None,
+            Self::Interrupted { .. } | Self::PurgeStopped { .. } => Some("run it again for the rest"),
+            Self::Unrecorded { .. } => Some("note the number; correct the store before the next purge"),
+        }
+    }
+
+    /// Says on stderr what happened, unless nobody needs to know, and gives the exit code.
+    pub(crate) fn report(&self) -> ExitCode {
+        let code = self.code();
+        if code != 0 {
+            // Where stderr is gone there is nobody left to tell.
+            let _ = io::stderr().write_all(self.text().as_bytes());
+        }
+        ExitCode::from(code)
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("tower-audit: {}\n", harmless(&self.to_string()));
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(&format!("  because: {}\n", harmless(&error.to_string())));
+            cause = error.source();
+        }
+        if let Some(remedy) = self.remedy() {
+            text.push_str(&format!("  to do: {remedy}\n"));
+        }
+        text
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(text) => f.write_str(text),
+            // Its own words are those of the store's error; what follows is that error's cause.
+            Self::Store(error) => error.fmt(f),
+            Self::CannotDo { store, what } => write!(f, "the {store} store cannot be {what}"),
+            Self::NotFound(id) => write!(f, "there is no event {id}"),
+            Self::Output(_) => f.write_str("the output cannot be written"),
+            Self::Input(_) => f.write_str("the answer cannot be read"),
+            Self::Start(_) => f.write_str("cannot start"),
+            Self::Declined => f.write_str("declined; nothing was changed"),
+            Self::Interrupted { removed } => write!(f, "interrupted; {removed} events were removed, which is recorded"),
+            Self::PurgeStopped { removed, .. } => {
+                write!(f, "the purge stopped; {removed} events were removed before, which is recorded")
+            }
+            Self::Unrecorded { removed, .. } => {
+                write!(f, "{removed} events were removed, and the event that says so could not be written")
+            }
+        }
+    }
+}
+
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Store(error) => error.source(),
+            Self::Output(error) | Self::Input(error) | Self::Start(error) => Some(error),
+            Self::PurgeStopped { cause, .. } | Self::Unrecorded { cause, .. } => Some(cause),
+            Self::Usage(_) | Self::CannotDo { .. } | Self::NotFound(_) | Self::Declined | Self::Interrupted { .. } => {
+                None
+            }
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// Prints what clap has to say, help or error, and gives the exit code.
+pub(crate) fn of_clap(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // A reader that goes away while help is printed has read enough.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    // clap repeats what was typed; a password or a control character may be in it.
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").map_or_else(|| text.clone(), |rest| format!("tower-audit: {rest}"));
+    let lines: String = text.lines().map(|line| harmless(line) + "\n").collect();
+    let _ = io::stderr().write_all(lines.as_bytes());
+    ExitCode::from(2)
+}
+
+fn harmless(line: &str) -> String {
+    sanitize_line(&conceal_urls(line)).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(kind: StoreErrorKind) -> StoreError {
+        StoreError::new(kind, "sqlite", "opening").because("disk I/O error")
+    }
+
+    #[test]
+    fn codes_are_those_of_the_manual() {
+        let broken_pipe = io::Error::from(io::ErrorKind::BrokenPipe);
+        for (failure, code) in [
+            (Failure::Output(broken_pipe), 0),
+            (Failure::Output(io::Error::from(io::ErrorKind::StorageFull)), 1),
+            (Failure::Declined, 1),
+            (Failure::Interrupted { removed: 3 }, 1),
+            (Failure::CannotDo { store: "syslog", what: "read" }, 1),
+            (Failure::Store(store(StoreErrorKind::Unsupported)), 1),
+            (Failure::Usage(String::new()), 2),
+            (Failure::Store(store(StoreErrorKind::Config)), 2),
+            (Failure::Store(store(StoreErrorKind::Transient)), 3),
+            (Failure::Store(store(StoreErrorKind::Permanent)), 3),
+            (Failure::PurgeStopped { removed: 3, cause: store(StoreErrorKind::Config) }, 3),
+            (Failure::NotFound(EventId::from_u128(1)), 4),
+        ] {
+            assert_eq!(failure.code(), code, "{failure}");
+        }
+        let manual = include_str!("../../../docs/cli.md");
+        for line in EXIT_CODES.lines().skip(1) {
+            assert!(manual.contains(line.trim()), "docs/cli.md lacks: {line}");
+        }
+    }
+
+    #[test]
+    fn a_failure_tells_its_causes_and_what_to_do() {
+        let text = Failure::Unrecorded { removed: 7, cause: store(StoreErrorKind::Transient) }.text();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].starts_with("tower-audit: 7 events were removed"), "{text}");
+        assert_eq!(lines[1], "  because: sqlite store: opening failed for now");
+        assert_eq!(lines[2], "  because: disk I/O error");
+        assert!(lines[3].starts_with("  to do: "), "{text}");
+        assert_eq!(lines.len(), 4);
+    }
+
+    #[test]
+    fn a_cause_can_neither_forge_a_line_nor_show_a_password() {
+        let cause = "no\r\ntower-audit: all is well\u{1b}[8m postgres://app:secret@db/audit";
+        let text = Failure::Store(StoreError::new(StoreErrorKind::Permanent, "x", "y").because(cause)).text();
+        assert!(!text.contains("secret") && !text.contains('\u{1b}') && !text.contains('\r'), "{text}");
+        assert_eq!(text.lines().filter(|line| line.starts_with("tower-audit:")).count(), 1);
+    }
+}

@@ -1,0 +1,33 @@
+//! The program `tower-audit`: reads a store of audit events, and keeps it. `docs/cli.md` is its manual.
+//!
+//! What an event holds was chosen by the clients of the audited app, attackers included. So nothing of it goes to a
+//! terminal as it is: see [`sanitize`].
+
+mod args;
+mod commands;
+mod exit;
+mod output;
+mod progress;
+mod sanitize;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let args = match args::Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return exit::of_clap(&error),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::Failure::Start(error).report(),
+    };
+    let result = runtime.block_on(commands::run(args));
+    // A store may have left a thread that waits for a lock: the answer is known, nobody waits for it.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -1,0 +1,254 @@
+//! `--format csv`: RFC 4180, for spreadsheets; one event a record.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+use serde_json::{Map, Value};
+use tower_audit::AuditEvent;
+
+use super::Listing;
+use crate::sanitize::sanitize_line;
+
+/// The columns, each one field of the event. `docs/cli.md` documents them; new ones come last.
+const COLUMNS: [&str; 22] = [
+    "event_id",
+    "event_type",
+    "created_at",
+    "phase",
+    "user_email",
+    "api_key_hash",
+    "remote_addr",
+    "route",
+    "method",
+    "outcome",
+    "request_id",
+    "started_event_id",
+    "request_uri",
+    "user_agent",
+    "forwarded",
+    "trace_id",
+    "duration_us",
+    "domain",
+    "action",
+    "error",
+    "details",
+    "extra",
+];
+
+/// Records of comma-separated values.
+#[derive(Debug)]
+pub(crate) struct Csv {
+    for_terminal: bool,
+    begun: bool,
+}
+
+impl Csv {
+    /// What goes to a terminal is made safe to look at, too.
+    pub(crate) fn new(for_terminal: bool) -> Self {
+        Self { for_terminal, begun: false }
+    }
+
+    fn field(&self, text: &str, first: bool, out: &mut dyn Write) -> io::Result<()> {
+        if !first {
+            out.write_all(b",")?;
+        }
+        let text = if self.for_terminal { sanitize_line(text) } else { Cow::Borrowed(text) };
+        let text = neutralise(&text);
+        if text.contains([',', '"', '\r', '\n']) || text.starts_with(' ') || text.ends_with(' ') {
+            write!(out, "\"{}\"", text.replace('"', "\"\""))
+        } else {
+            out.write_all(text.as_bytes())
+        }
+    }
+
+    fn record<'a>(&self, fields: impl IntoIterator<Item = Cow<'a, str>>, out: &mut dyn Write) -> io::Result<()> {
+        for (n, field) in fields.into_iter().enumerate() {
+            self.field(&field, n == 0, out)?;
+        }
+        out.write_all(b"\r\n")
+    }
+}
+
+impl Listing for Csv {
+    fn page(&mut self, events: &[AuditEvent], out: &mut dyn Write) -> io::Result<()> {
+        if !self.begun {
+            self.begun = true;
+            self.record(COLUMNS.map(Cow::Borrowed), out)?;
+        }
+        for event in events {
+            self.record(fields(event), out)?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, _: &mut dyn Write) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Puts an apostrophe before what a spreadsheet would take for a formula, and run.
+///
+/// Blanks before the sign are looked through, because some programs trim them, and the wide forms of the signs count,
+/// because some fold them.
+fn neutralise(text: &str) -> Cow<'_, str> {
+    let control_first = text.starts_with(['\t', '\r', '\n']);
+    if control_first || text.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']) {
+        Cow::Owned(format!("'{text}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+fn fields(event: &AuditEvent) -> [Cow<'_, str>; 22] {
+    fn text(value: &Option<String>) -> Cow<'_, str> {
+        value.as_deref().unwrap_or_default().into()
+    }
+    fn shown<'a>(value: Option<impl ToString>) -> Cow<'a, str> {
+        value.map(|value| value.to_string()).unwrap_or_default().into()
+    }
+    let (actor, resource) = (&event.actor, &event.resource);
+    let (request, classification) = (&event.request, &event.classification);
+    [
+        event.event_id.to_string().into(),
+        event.event_type.as_str().into(),
+        event.created_at.to_string().into(),
+        event.phase.as_str().into(),
+        text(&actor.user_email),
+        text(&actor.api_key_hash),
+        text(&actor.remote_addr),
+        text(&resource.route),
+        text(&resource.method),
+        shown(event.outcome),
+        text(&request.request_id),
+        shown(request.started_event_id),
+        text(&request.request_uri),
+        text(&request.user_agent),
+        text(&request.forwarded),
+        text(&request.trace_id),
+        shown(request.duration_us),
+        text(&classification.domain),
+        text(&classification.action),
+        shown(classification.error.as_ref()),
+        json(&event.details),
+        json(&extra(event)),
+    ]
+}
+
+/// An empty object is an empty field.
+fn json<'a>(object: &Map<String, Value>) -> Cow<'a, str> {
+    if object.is_empty() { "".into() } else { Value::Object(object.clone()).to_string().into() }
+}
+
+/// The fields that a later version of the format added, where they were in the event.
+fn extra(event: &AuditEvent) -> Map<String, Value> {
+    let mut extra = event.extra.clone();
+    for (name, part) in [
+        ("actor", &event.actor.extra),
+        ("resource", &event.resource.extra),
+        ("request", &event.request.extra),
+        ("classification", &event.classification.extra),
+    ] {
+        if !part.is_empty() {
+            extra.insert(name.into(), Value::Object(part.clone()));
+        }
+    }
+    extra
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::samples::{printed, upload};
+
+    /// Reads RFC 4180 strictly: records end with CRLF, quotes are only where they may be.
+    fn read(text: &str) -> Vec<Vec<String>> {
+        let (mut records, mut record, mut rest) = (Vec::new(), Vec::new(), text);
+        while !rest.is_empty() {
+            let mut field = String::new();
+            if let Some(mut quoted) = rest.strip_prefix('"') {
+                loop {
+                    let end = quoted.find('"').expect("a quoted field ends");
+                    field.push_str(&quoted[..end]);
+                    quoted = &quoted[end + 1..];
+                    let Some(more) = quoted.strip_prefix('"') else { break };
+                    field.push('"');
+                    quoted = more;
+                }
+                rest = quoted;
+            } else {
+                let end = rest.find([',', '\r', '\n', '"']).expect("a field ends");
+                field.push_str(&rest[..end]);
+                rest = &rest[end..];
+            }
+            record.push(field);
+            match rest.strip_prefix(',') {
+                Some(more) => rest = more,
+                None => {
+                    rest = rest.strip_prefix("\r\n").expect("a record ends with CRLF");
+                    records.push(std::mem::take(&mut record));
+                }
+            }
+        }
+        records
+    }
+
+    #[test]
+    fn a_header_then_a_record_per_event() {
+        let text = printed(Csv::new(false), &[&[upload()], &[upload()]]);
+        assert_eq!(text.lines().next().unwrap(), COLUMNS.join(","));
+        assert_eq!(
+            text.split("\r\n").nth(1).unwrap(),
+            "0199a700000070008000000000000001,upload,2026-05-25T12:00:00.123456Z,completed,alice@example.org,,\
+             192.0.2.7,/scans,POST,200,,,,,,,,,,,,"
+        );
+        let records = read(&text);
+        assert_eq!(records.len(), 3);
+        assert!(records.iter().all(|record| record.len() == COLUMNS.len()));
+        assert_eq!(read(&printed(Csv::new(false), &[&[]])).len(), 1);
+    }
+
+    #[test]
+    fn quotes_commas_and_line_breaks_stay_in_their_field() {
+        let mut event = upload();
+        for hostile in ["a,b", "a\"b", "\"", "a\r\nb", "a\nb,\"c\"", " a ", "\",\"\r\n"] {
+            event.actor.user_email = Some(hostile.into());
+            event.details.insert("k".into(), hostile.into());
+            let records = read(&printed(Csv::new(false), &[std::slice::from_ref(&event)]));
+            assert_eq!(records.len(), 2);
+            assert_eq!(records[1][4], hostile);
+            assert_eq!(serde_json::from_str::<Value>(&records[1][20]).unwrap()["k"], hostile);
+        }
+    }
+
+    #[test]
+    fn formulas_are_neutralised() {
+        for formula in ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "＝1"] {
+            let mut event = upload();
+            event.request.user_agent = Some(formula.into());
+            let records = read(&printed(Csv::new(false), &[&[event]]));
+            assert_eq!(records[1][13], format!("'{formula}"));
+        }
+        for harmless in ["a=b", "'", "1-2", "/x", ""] {
+            assert_eq!(neutralise(harmless), harmless);
+        }
+    }
+
+    #[test]
+    fn a_terminal_gets_no_control_characters() {
+        let mut event = upload();
+        event.actor.user_email = Some("\u{1b}[2J\r\u{202e}x".into());
+        let text = printed(Csv::new(true), &[&[event]]);
+        assert!(text.contains(r"\u{1b}[2J\u{d}\u{202e}x"), "{text}");
+        assert_eq!(text.matches('\r').count(), 2);
+    }
+
+    #[test]
+    fn fields_of_later_versions_are_in_the_last_column() {
+        let mut event = upload();
+        event.extra.insert("region".into(), "eu".into());
+        event.actor.extra.insert("device".into(), "d1".into());
+        let records = read(&printed(Csv::new(false), &[&[event]]));
+        let extra: Value = serde_json::from_str(&records[1][21]).unwrap();
+        assert_eq!(extra, serde_json::json!({"region": "eu", "actor": {"device": "d1"}}));
+    }
+}

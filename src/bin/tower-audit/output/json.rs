@@ -1,0 +1,98 @@
+//! `--format json`: an array, one event a line.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use tower_audit::AuditEvent;
+
+use super::Listing;
+use crate::sanitize::is_hostile;
+
+/// An array that is valid however many pages it comes in.
+#[derive(Debug, Default)]
+pub(crate) struct JsonArray {
+    begun: bool,
+}
+
+impl Listing for JsonArray {
+    fn page(&mut self, events: &[AuditEvent], out: &mut dyn Write) -> io::Result<()> {
+        for event in events {
+            out.write_all(if self.begun { b",\n" } else { b"[\n" })?;
+            self.begun = true;
+            out.write_all(compact(event)?.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(if self.begun { b"\n]\n" } else { b"[]\n" })
+    }
+}
+
+/// An event in one line.
+pub(crate) fn compact(event: &AuditEvent) -> io::Result<String> {
+    Ok(escape(serde_json::to_string(event)?))
+}
+
+/// An event in many lines, for the eye.
+pub(crate) fn pretty(event: &AuditEvent) -> io::Result<String> {
+    Ok(escape(serde_json::to_string_pretty(event)?))
+}
+
+/// Gives characters that are not safe to look at JSON's own escapes: the value stays what it is.
+///
+/// JSON has them in strings only; the line feeds are those between values.
+fn escape(json: String) -> String {
+    let hostile = |character: char| character != '\n' && is_hostile(character);
+    if !json.contains(hostile) {
+        return json;
+    }
+    let mut escaped = String::with_capacity(json.len() + 64);
+    for character in json.chars() {
+        if hostile(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                // Writing to a String cannot fail.
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::samples::{printed, upload};
+
+    #[test]
+    fn an_array_is_valid_in_any_number_of_pages() {
+        let event = upload();
+        for (pages, count) in [
+            (&[&[][..]][..], 0),
+            (&[&[event.clone()]], 1),
+            (&[&[event.clone(), event.clone()], &[event.clone()]], 3),
+            (&[&[event.clone()], &[]], 1),
+        ] {
+            let text = printed(JsonArray::default(), pages);
+            let read: Vec<AuditEvent> = serde_json::from_str(&text).unwrap();
+            assert_eq!(read, vec![event.clone(); count]);
+            assert!(text.ends_with("]\n"));
+            assert_eq!(text.lines().count(), if count == 0 { 1 } else { count + 2 });
+        }
+    }
+
+    #[test]
+    fn hostile_text_is_escaped_and_keeps_its_value() {
+        let mut event = upload();
+        let hostile = "\u{1b}[2J\u{7f}\u{9b}\u{202e}\u{200b}\u{2028}\u{e0041}é";
+        event.actor.user_email = Some(hostile.into());
+        event.details.insert(hostile.into(), hostile.into());
+        for text in [compact(&event).unwrap(), pretty(&event).unwrap()] {
+            assert!(!text.contains(|c: char| c != '\n' && is_hostile(c)), "{text}");
+            assert!(text.contains(r"\u202e\u200b\u2028\udb40\udc41é"), "{text}");
+            assert_eq!(serde_json::from_str::<AuditEvent>(&text).unwrap(), event);
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! `--format jsonl`: one event a line, and nothing else.
+
+use std::io::{self, Write};
+
+use tower_audit::AuditEvent;
+
+use super::{Listing, json};
+
+/// JSON lines. No line has a line separator in it, not even U+2028, which JSON would allow.
+#[derive(Debug)]
+pub(crate) struct JsonLines;
+
+impl Listing for JsonLines {
+    fn page(&mut self, events: &[AuditEvent], out: &mut dyn Write) -> io::Result<()> {
+        for event in events {
+            out.write_all(json::compact(event)?.as_bytes())?;
+            out.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, _: &mut dyn Write) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::samples::{printed, upload};
+
+    #[test]
+    fn a_line_is_an_event() {
+        assert_eq!(printed(JsonLines, &[&[]]), "");
+        let mut hostile = upload();
+        hostile.actor.user_email = Some("a\nb\u{2028}c\u{85}d".into());
+        let text = printed(JsonLines, &[&[upload(), hostile.clone()], &[upload()]]);
+        let read: Vec<AuditEvent> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(read, [upload(), hostile, upload()]);
+        assert!(!text.contains(['\u{2028}', '\u{85}']));
+    }
+}

@@ -1,0 +1,327 @@
+//! `--format table`: columns for the eye.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+use tower_audit::{AuditEvent, Phase};
+use unicode_width::UnicodeWidthChar as _;
+use unicode_width::UnicodeWidthStr as _;
+
+use super::Listing;
+use crate::sanitize::sanitize_cell;
+
+const COLUMNS: usize = 9;
+
+const HEADERS: [&str; COLUMNS] = ["time (UTC)", "type", "phase", "user", "address", "method", "route", "outcome", "id"];
+
+/// How narrow a column may get on a terminal; none: it is never cut.
+const NARROWEST: [Option<usize>; COLUMNS] = [None, Some(8), None, Some(10), Some(9), Some(6), Some(8), None, None];
+
+/// Which columns give way on a terminal that is too narrow for all, first ones first: what is left says when, who,
+/// what and how it ended. An id that is cut is of no use to `get`, so that it gives way as a whole.
+const GIVE_WAY: [usize; 5] = [2, 8, 4, 5, 1];
+
+const GAP: &str = "  ";
+
+/// How wide a column is made, at most, where nothing forces it to fit: what is longer sticks out of its own row only.
+const WIDEST_UNFORCED: usize = 40;
+
+/// Rows under a header. The widths are those that the first page needs: later rows keep to them.
+#[derive(Debug)]
+pub(crate) struct Table {
+    terminal_columns: Option<usize>,
+    colour: bool,
+    layout: Option<Layout>,
+}
+
+impl Table {
+    pub(crate) fn new(terminal_columns: Option<usize>, colour: bool) -> Self {
+        Self { terminal_columns, colour, layout: None }
+    }
+}
+
+impl Listing for Table {
+    fn page(&mut self, events: &[AuditEvent], out: &mut dyn Write) -> io::Result<()> {
+        let rows: Vec<Row<'_>> = events.iter().map(Row::of).collect();
+        let layout = match &mut self.layout {
+            Some(layout) => layout,
+            empty @ None => {
+                let layout = empty.insert(Layout::fit(&rows, self.terminal_columns));
+                let style = if self.colour { BOLD } else { "" };
+                layout.print(&HEADERS.map(Cow::Borrowed), |_| style, out)?;
+                layout
+            }
+        };
+        for (row, event) in rows.iter().zip(events) {
+            let style = |column| if self.colour { style_of(event, column) } else { "" };
+            layout.print(&row.0, style, out)?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        let Some(layout) = &self.layout else { return Ok(()) };
+        let left_out: Vec<&str> =
+            (0..COLUMNS).filter(|column| !layout.shows(*column)).map(|column| HEADERS[column]).collect();
+        if left_out.is_empty() {
+            return Ok(());
+        }
+        let text = format!("(too narrow for {}; --format jsonl has all)", left_out.join(", "));
+        writeln!(out, "{}", cut(&text, self.terminal_columns.unwrap_or(usize::MAX)))
+    }
+}
+
+/// The cells of an event, safe to look at.
+struct Row<'a>([Cow<'a, str>; COLUMNS]);
+
+impl<'a> Row<'a> {
+    fn of(event: &'a AuditEvent) -> Self {
+        let text = |value: &'a Option<String>| match value.as_deref() {
+            None => "-".into(),
+            // Not to be taken for nobody.
+            Some("-") => "\"-\"".into(),
+            Some("") => "\"\"".into(),
+            Some(text) => sanitize_cell(text),
+        };
+        // The fraction and the `Z` are left to the other formats.
+        let mut time = event.created_at.to_string().replace('T', " ");
+        time.truncate("2026-05-25 12:00:00".len());
+        Self([
+            time.into(),
+            sanitize_cell(event.event_type.as_str()),
+            event.phase.as_str().into(),
+            text(&event.actor.user_email),
+            text(&event.actor.remote_addr),
+            text(&event.resource.method),
+            text(&event.resource.route),
+            event.outcome.map_or("-".into(), |outcome| outcome.to_string().into()),
+            event.event_id.to_string().into(),
+        ])
+    }
+}
+
+/// Which columns are shown, from left to right, and how wide each is.
+#[derive(Debug, PartialEq, Eq)]
+struct Layout {
+    columns: Vec<(usize, usize)>,
+    /// Whether what is wider than its column is cut.
+    cuts: bool,
+}
+
+impl Layout {
+    fn fit(rows: &[Row<'_>], terminal_columns: Option<usize>) -> Self {
+        let needed = |column: usize| {
+            let cells = rows.iter().map(|row| row.0[column].width()).max().unwrap_or(0);
+            cells.max(HEADERS[column].width())
+        };
+        let mut columns: Vec<(usize, usize)> = (0..COLUMNS).map(|column| (column, needed(column))).collect();
+        let Some(room) = terminal_columns else {
+            for (_, width) in &mut columns {
+                *width = (*width).min(WIDEST_UNFORCED);
+            }
+            return Self { columns, cuts: false };
+        };
+        let narrowest = |column: usize, width: usize| NARROWEST[column].map_or(width, |least| least.min(width));
+        let fits = |columns: &[(usize, usize)]| {
+            total(columns.iter().map(|(column, width)| narrowest(*column, *width))) <= room
+        };
+        let all = columns.clone();
+        let mut gone: Vec<usize> = Vec::new();
+        for column in GIVE_WAY {
+            if fits(&columns) {
+                break;
+            }
+            gone.push(column);
+            columns.retain(|(shown, _)| *shown != column);
+        }
+        // A wide column that gave way may have left room for one that did so in vain.
+        for column in gone.clone() {
+            let with: Vec<_> =
+                all.iter().filter(|(shown, _)| *shown == column || !gone.contains(shown)).copied().collect();
+            if fits(&with) {
+                gone.retain(|left_out| *left_out != column);
+                columns = with;
+            }
+        }
+        // The widest gives first, so that a long route does not cost a short name its end.
+        while total(columns.iter().map(|(_, width)| *width)) > room {
+            let widest = columns
+                .iter_mut()
+                .filter(|(column, width)| *width > narrowest(*column, *width))
+                .max_by_key(|(_, width)| *width);
+            let Some((_, width)) = widest else { break };
+            *width -= 1;
+        }
+        Self { columns, cuts: true }
+    }
+
+    fn shows(&self, column: usize) -> bool {
+        self.columns.iter().any(|(shown, _)| *shown == column)
+    }
+
+    fn print(
+        &self,
+        cells: &[Cow<'_, str>; COLUMNS],
+        style: impl Fn(usize) -> &'static str,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        for (place, (column, width)) in self.columns.iter().enumerate() {
+            let cell = &cells[*column];
+            let cell = if self.cuts { cut(cell, *width) } else { Cow::Borrowed(cell.as_ref()) };
+            let style = style(*column);
+            if place > 0 {
+                out.write_all(GAP.as_bytes())?;
+            }
+            let end = if style.is_empty() { "" } else { PLAIN };
+            write!(out, "{style}{cell}{end}")?;
+            // No blanks at the end of a line.
+            if place + 1 < self.columns.len() {
+                write!(out, "{:1$}", "", width.saturating_sub(cell.width()))?;
+            }
+        }
+        out.write_all(b"\n")
+    }
+}
+
+fn total(widths: impl ExactSizeIterator<Item = usize>) -> usize {
+    let gaps = GAP.len() * widths.len().saturating_sub(1);
+    widths.sum::<usize>() + gaps
+}
+
+/// As much of `text` as fits, with `…` at its end if that is not all.
+fn cut(text: &str, width: usize) -> Cow<'_, str> {
+    if text.width() <= width {
+        return Cow::Borrowed(text);
+    }
+    let mut room = width.saturating_sub(1);
+    let end = text.char_indices().find(|(_, character)| match room.checked_sub(character.width().unwrap_or(0)) {
+        Some(left) => {
+            room = left;
+            false
+        }
+        None => true,
+    });
+    let end = end.map_or(text.len(), |(at, _)| at);
+    Cow::Owned(format!("{}…", &text[..end]))
+}
+
+const PLAIN: &str = "\u{1b}[0m";
+const BOLD: &str = "\u{1b}[1m";
+const GREEN: &str = "\u{1b}[32m";
+const YELLOW: &str = "\u{1b}[33m";
+const RED: &str = "\u{1b}[31m";
+
+fn style_of(event: &AuditEvent, column: usize) -> &'static str {
+    match HEADERS[column] {
+        "phase" if event.phase == Phase::Unknown => RED,
+        "phase" if event.phase == Phase::Started => YELLOW,
+        "outcome" => match event.outcome {
+            Some(500..) => RED,
+            Some(400..) => YELLOW,
+            Some(200..300) => GREEN,
+            _ => "",
+        },
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::samples::{printed, upload};
+
+    fn lines(text: &str) -> Vec<&str> {
+        text.lines().collect()
+    }
+
+    #[test]
+    fn all_columns_where_there_is_room() {
+        let mut anonymous = upload();
+        anonymous.actor.user_email = None;
+        anonymous.outcome = None;
+        let text = printed(Table::new(None, false), &[&[upload()], &[anonymous]]);
+        assert_eq!(
+            lines(&text),
+            [
+                "time (UTC)           type    phase      user               address    method  route   outcome  id",
+                "2026-05-25 12:00:00  upload  completed  alice@example.org  192.0.2.7  POST    /scans  200      0199a700000070008000000000000001",
+                "2026-05-25 12:00:00  upload  completed  -                  192.0.2.7  POST    /scans  -        0199a700000070008000000000000001",
+            ]
+        );
+        assert_eq!(printed(Table::new(Some(200), false), &[&[upload()]]), lines(&text)[..2].join("\n") + "\n");
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        let mut long = upload();
+        long.actor.user_email = Some("日本語".repeat(40));
+        long.actor.remote_addr = Some("2001:db8:1111:2222:3333:4444:5555:6666".into());
+        long.resource.route = Some("/users/{id}/".repeat(20));
+        long.resource.method = Some("PROPFIND".repeat(16));
+        long.event_type = format!("a.{}", "b".repeat(62)).parse().unwrap();
+        for columns in 60..260 {
+            let text = printed(Table::new(Some(columns), false), &[&[upload(), long.clone()], &[long.clone()]]);
+            for line in text.lines() {
+                assert!(line.width() <= columns, "{columns}: {line}");
+            }
+            assert!(lines(&text)[1].contains("2026-05-25 12:00:00") && lines(&text)[0].contains("user"));
+        }
+    }
+
+    #[test]
+    fn a_narrow_terminal_is_told_what_it_misses() {
+        let text = printed(Table::new(Some(80), false), &[&[upload()]]);
+        assert_eq!(lines(&text)[0], "time (UTC)           type    user             address    method  route   outcome");
+        assert_eq!(lines(&text)[2], "(too narrow for phase, id; --format jsonl has all)");
+    }
+
+    #[test]
+    fn a_column_returns_when_another_made_room() {
+        let header =
+            |columns| printed(Table::new(Some(columns), false), &[&[upload()]]).lines().next().unwrap().to_owned();
+        assert!(!header(80).contains("phase") && !header(80).contains("id"));
+        assert!(header(95).contains("phase") && !header(95).contains("id"));
+        assert!(header(130).contains("phase") && header(130).contains("id"));
+    }
+
+    #[test]
+    fn hostile_text_is_shown_and_not_obeyed() {
+        let mut event = upload();
+        event.actor.user_email = Some("\u{1b}[2Jmal\rlory\u{202e}\u{200b}\u{7}\n  POST".into());
+        event.resource.method = Some("\u{9b}0m".into());
+        let text = printed(Table::new(None, false), &[&[event]]);
+        assert!(text.contains(r"\u{1b}[2Jmal\u{d}lory\u{202e}\u{200b}\u{7}\u{a} \u{20}POST"), "{text}");
+        assert!(text.contains(r"\u{9b}0m"));
+        assert_eq!(text.lines().count(), 2);
+        assert!(!text.contains(|c: char| c != '\n' && c.is_control()));
+    }
+
+    #[test]
+    fn a_user_called_dash_is_not_anonymous() {
+        let mut event = upload();
+        event.actor.user_email = Some("-".into());
+        assert!(printed(Table::new(None, false), &[&[event]]).contains("\"-\""));
+    }
+
+    #[test]
+    fn colours_only_where_they_are_wanted() {
+        let mut failed = upload();
+        failed.outcome = Some(500);
+        failed.phase = Phase::Unknown;
+        let events = [upload(), failed];
+        let plain = printed(Table::new(Some(200), false), &[&events]);
+        let coloured = printed(Table::new(Some(200), true), &[&events]);
+        assert!(!plain.contains('\u{1b}'));
+        assert!(coloured.contains("\u{1b}[32m200\u{1b}[0m") && coloured.contains("\u{1b}[31m500\u{1b}[0m"));
+        let stripped = [PLAIN, BOLD, GREEN, YELLOW, RED].iter().fold(coloured, |text, code| text.replace(code, ""));
+        assert_eq!(stripped, plain);
+    }
+
+    #[test]
+    fn cuts_are_visible_and_fit() {
+        assert_eq!(cut("abc", 3), "abc");
+        assert_eq!(cut("abcd", 3), "ab…");
+        assert_eq!(cut("日本語", 4), "日…");
+        assert_eq!(cut("abc", 0), "…");
+    }
+}

@@ -1,0 +1,187 @@
+//! Text that others chose, made safe to look at.
+//!
+//! A terminal acts on some characters (ESC sequences, carriage returns), shows others in another order than they are
+//! stored (bidirectional controls), and shows some not at all. Each of them is written as `\u{…}` instead, so that what
+//! is seen is what is there. JSON output keeps its value: there, the same characters take JSON's own escapes.
+
+use std::borrow::Cow;
+
+use unicode_width::UnicodeWidthChar as _;
+
+/// Makes `text` safe to be shown in one line.
+pub(crate) fn sanitize_line(text: &str) -> Cow<'_, str> {
+    sanitize(text, false)
+}
+
+/// The same for a cell of a table, where blanks that could pass for the border of a column are shown, too.
+pub(crate) fn sanitize_cell(text: &str) -> Cow<'_, str> {
+    sanitize(text, true)
+}
+
+/// Whether a terminal acts on the character, reorders others because of it, or shows nothing or a mere blank for it.
+pub(crate) fn is_hostile(character: char) -> bool {
+    if character.is_ascii() {
+        return character.is_ascii_control();
+    }
+    // C1 controls, and every blank that is not the plain one: line and paragraph separators among them.
+    if character.is_control() || character.is_whitespace() {
+        return true;
+    }
+    matches!(
+        character,
+        '\u{00ad}' // soft hyphen
+        | '\u{034f}' // combining grapheme joiner
+        | '\u{061c}' // Arabic letter mark
+        | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' // Hangul fillers
+        | '\u{17b4}' | '\u{17b5}' // Khmer inherent vowels
+        | '\u{180b}'..='\u{180f}' // Mongolian selectors and vowel separator
+        | '\u{200b}'..='\u{200f}' // zero-width characters and directional marks
+        | '\u{202a}'..='\u{202e}' // bidirectional embeddings and overrides
+        | '\u{2060}'..='\u{206f}' // joiners, isolates, deprecated format characters
+        | '\u{2800}' // the empty Braille pattern
+        | '\u{fe00}'..='\u{fe0f}' // variation selectors
+        | '\u{feff}' // byte order mark
+        | '\u{fff0}'..='\u{fffb}' // unassigned, interlinear annotations
+        | '\u{13430}'..='\u{1345f}' // Egyptian format controls
+        | '\u{1bca0}'..='\u{1bca3}' // shorthand format controls
+        | '\u{1d173}'..='\u{1d17a}' // musical format controls
+        | '\u{e0000}'..='\u{e0fff}' // tags and more variation selectors
+    )
+}
+
+/// Replaces what follows `://` in URLs: it may hold a password.
+pub(crate) fn conceal_urls(text: &str) -> Cow<'_, str> {
+    let Some(first) = text.find("://") else { return Cow::Borrowed(text) };
+    let (mut shown, mut rest) = (text[..first].to_owned(), &text[first..]);
+    while let Some(after) = rest.strip_prefix("://") {
+        shown.push_str("://…");
+        let end = after.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`')).unwrap_or(after.len());
+        let next = after[end..].find("://").map_or(after.len(), |next| end + next);
+        shown.push_str(&after[end..next]);
+        rest = &after[next..];
+    }
+    Cow::Owned(shown)
+}
+
+/// How many marks may stack on one character before the rest is shown escaped: enough for every living script.
+const MAX_MARKS: usize = 3;
+
+fn sanitize(text: &str, show_blanks: bool) -> Cow<'_, str> {
+    let plain = |byte: &u8| byte.is_ascii_graphic() || (*byte == b' ' && !show_blanks);
+    if text.bytes().all(|byte| plain(&byte)) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    // At the start, a mark would stack on what was printed before the text.
+    let mut marks = MAX_MARKS;
+    let mut after_blank = true;
+    for (at, character) in text.char_indices() {
+        let blank_at_border = character == ' ' && show_blanks && (after_blank || at + 1 == text.len());
+        let is_mark = character.width() == Some(0);
+        if is_hostile(character) || blank_at_border || (is_mark && marks == MAX_MARKS) {
+            shown.extend(character.escape_unicode());
+            (marks, after_blank) = (MAX_MARKS, false);
+            continue;
+        }
+        marks = if is_mark { marks + 1 } else { 0 };
+        after_blank = character == ' ';
+        shown.push(character);
+    }
+    Cow::Owned(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_text_stays() {
+        for text in ["", "alice@example.org", "/users/{id}", r"CORP\alice", "Zoë 日本語 שלום", "e\u{301}t", "a b"]
+        {
+            assert_eq!(sanitize_line(text), text);
+            assert_eq!(sanitize_cell(text), text);
+        }
+    }
+
+    #[test]
+    fn escape_sequence_that_clears_the_screen() {
+        assert_eq!(sanitize_line("\u{1b}[2J\u{1b}[1;1H"), r"\u{1b}[2J\u{1b}[1;1H");
+    }
+
+    #[test]
+    fn eight_bit_escape_sequence() {
+        assert_eq!(sanitize_line("\u{9b}31mred"), r"\u{9b}31mred");
+    }
+
+    #[test]
+    fn carriage_return_that_overwrites_the_line() {
+        assert_eq!(sanitize_line("mallory\ralice"), r"mallory\u{d}alice");
+    }
+
+    #[test]
+    fn line_feed_that_forges_a_row() {
+        assert_eq!(sanitize_line("x\n2026-05-25"), r"x\u{a}2026-05-25");
+        assert_eq!(sanitize_line("x\u{2028}y\u{2029}z\u{85}"), r"x\u{2028}y\u{2029}z\u{85}");
+    }
+
+    #[test]
+    fn backspace_that_deletes_what_was_there() {
+        assert_eq!(sanitize_line("403\u{8}\u{8}\u{8}200\u{7f}"), r"403\u{8}\u{8}\u{8}200\u{7f}");
+    }
+
+    #[test]
+    fn right_to_left_override_that_reverses_a_name() {
+        assert_eq!(sanitize_line("\u{202e}ecila"), r"\u{202e}ecila");
+        assert_eq!(sanitize_line("\u{2066}a\u{2069}\u{61c}"), r"\u{2066}a\u{2069}\u{61c}");
+    }
+
+    #[test]
+    fn bell_that_annoys() {
+        assert_eq!(sanitize_line("\u{7}"), r"\u{7}");
+    }
+
+    #[test]
+    fn osc_52_that_writes_the_clipboard() {
+        assert_eq!(sanitize_line("\u{1b}]52;c;cm0gLXJm\u{7}"), r"\u{1b}]52;c;cm0gLXJm\u{7}");
+    }
+
+    #[test]
+    fn osc_8_that_hides_a_link() {
+        assert_eq!(sanitize_line("\u{1b}]8;;http://x\u{1b}\\"), "\\u{1b}]8;;http://x\\u{1b}\\");
+    }
+
+    #[test]
+    fn zero_width_characters_that_make_a_twin() {
+        assert_eq!(sanitize_line("ali\u{200b}ce\u{feff}\u{ad}"), r"ali\u{200b}ce\u{feff}\u{ad}");
+        assert_eq!(sanitize_line("a\u{2060}\u{3164}\u{2800}"), r"a\u{2060}\u{3164}\u{2800}");
+    }
+
+    #[test]
+    fn tags_that_smuggle_text() {
+        assert_eq!(sanitize_line("ok\u{e0041}\u{e007f}"), r"ok\u{e0041}\u{e007f}");
+    }
+
+    #[test]
+    fn blanks_that_are_none() {
+        assert_eq!(sanitize_line("a\u{a0}b\u{3000}c\td"), r"a\u{a0}b\u{3000}c\u{9}d");
+    }
+
+    #[test]
+    fn blanks_that_forge_a_column() {
+        assert_eq!(sanitize_cell(" a  b "), r"\u{20}a \u{20}b\u{20}");
+        assert_eq!(sanitize_line(" a  b "), " a  b ");
+    }
+
+    #[test]
+    fn marks_that_pile_up() {
+        let shown = sanitize_line("\u{301}a\u{301}\u{301}\u{301}\u{301}\u{301}").into_owned();
+        assert_eq!(shown, "\\u{301}a\u{301}\u{301}\u{301}\\u{301}\\u{301}");
+    }
+
+    #[test]
+    fn passwords_in_urls() {
+        assert_eq!(conceal_urls("no url"), "no url");
+        assert_eq!(conceal_urls("'pg://u:p@h/d' and mysql://x y"), "'pg://…' and mysql://… y");
+        assert_eq!(conceal_urls("a://://b c"), "a://… c");
+    }
+}
