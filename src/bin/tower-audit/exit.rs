@@ -15,7 +15,7 @@ pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0  done; also when the reader of the output went away
   1  it failed, was declined or was interrupted
-  2  something typed makes no sense: an option, a value, the URL of the store
+  2  something typed makes no sense, or a store or a --yes is missing; no store was touched
   3  the store cannot be opened, or does not answer as it should
   4  get: there is no event with this id";
 
@@ -52,7 +52,6 @@ impl Failure {
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Usage(_) => 2,
             Self::Store(error) => match error.kind() {
-                StoreErrorKind::Config => 2,
                 StoreErrorKind::Unsupported => 1,
                 _ => 3,
             },
@@ -196,7 +195,7 @@ mod tests {
             (Failure::CannotDo { store: "syslog", what: "read" }, 1),
             (Failure::Store(store(StoreErrorKind::Unsupported)), 1),
             (Failure::Usage(String::new()), 2),
-            (Failure::Store(store(StoreErrorKind::Config)), 2),
+            (Failure::Store(store(StoreErrorKind::Config)), 3),
             (Failure::Store(store(StoreErrorKind::Transient)), 3),
             (Failure::Store(store(StoreErrorKind::Permanent)), 3),
             (Failure::PurgeStopped { removed: 3, cause: store(StoreErrorKind::Config) }, 3),

@@ -1,0 +1,157 @@
+//! A store of its own for each test, and the program to run on it.
+
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tower_audit::store::{self, OpenOptions};
+use tower_audit::{Actor, AuditEvent, EventType};
+
+/// A folder with an SQLite store in it.
+pub(crate) struct Store {
+    folder: TempDir,
+}
+
+impl Store {
+    /// A folder in which no store was made yet.
+    pub(crate) fn none() -> Self {
+        Self { folder: tempfile::tempdir().expect("a folder for the test") }
+    }
+
+    /// A store of these events.
+    pub(crate) fn of(events: &[AuditEvent]) -> Self {
+        let this = Self::none();
+        runtime().block_on(async {
+            let store = store::open(&this.url(), OpenOptions::default()).await.expect("the store opens");
+            for batch in events.chunks(500) {
+                store.append(batch).await.expect("the events are kept");
+            }
+            store.close().await.expect("the store closes");
+        });
+        this
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join("audit.db")
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("sqlite:{}", self.path().display())
+    }
+
+    /// The program, with these words and the store's URL in `AUDIT_URL`.
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        let mut command = program(words);
+        command.env("AUDIT_URL", self.url());
+        command
+    }
+
+    pub(crate) fn run(&self, words: &[&str]) -> Run {
+        Run::of(self.command(words))
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.run(&["count"]).ok().trim().parse().expect("a number")
+    }
+
+    /// The events that `query` prints with these words.
+    pub(crate) fn query(&self, words: &[&str]) -> Vec<AuditEvent> {
+        serde_json::from_str(&self.run(&[&["query"], words].concat()).ok()).expect("a JSON array of events")
+    }
+}
+
+/// The program with these words, and nothing in its environment that it reads.
+pub(crate) fn program(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tower-audit"));
+    command.args(words).stdin(Stdio::null());
+    for name in ["AUDIT_URL", "DATABASE_URL", "USER", "LOGNAME", "NO_COLOR"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// What a run of the program left behind.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Run {
+    pub(crate) fn of(mut command: Command) -> Self {
+        let Output { status, stdout, stderr } = command.output().expect("the program starts");
+        Self {
+            code: status.code(),
+            stdout: String::from_utf8(stdout).expect("UTF-8 on stdout"),
+            stderr: String::from_utf8(stderr).expect("UTF-8 on stderr"),
+        }
+    }
+
+    /// What it printed, of a run that went well.
+    pub(crate) fn ok(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        assert_eq!(self.stderr, "");
+        self.stdout
+    }
+
+    /// What it complained about, of a run that failed with this code and printed nothing.
+    pub(crate) fn failed(self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        assert_eq!(self.stdout, "");
+        assert!(self.stderr.starts_with("tower-audit: "), "{self:?}");
+        self.stderr
+    }
+}
+
+/// An event of each sort that the filters tell apart, oldest first.
+pub(crate) fn samples() -> Vec<AuditEvent> {
+    let mut alice = at(EventType::UPLOAD, "2026-05-01T10:00:00Z");
+    alice.actor = Actor::user("alice@example.org");
+    alice.actor.remote_addr = Some("192.0.2.7".into());
+    alice.resource.route = Some("/scans".into());
+    alice.resource.method = Some("POST".into());
+    alice.outcome = Some(200);
+    alice.details.insert("files".into(), 3.into());
+
+    let mut bob = at(EventType::ADMIN_ACTION, "2026-05-02T10:00:00Z");
+    bob.actor = Actor::user("bob@example.org");
+    bob.actor.remote_addr = Some("2001:db8::7".into());
+    bob.resource.route = Some("/auth/admin/users/{id}".into());
+    bob.resource.method = Some("DELETE".into());
+    bob.outcome = Some(403);
+
+    let mut started = at(EventType::ADMIN_ACTION, "2026-05-03T10:00:00Z");
+    started.phase = tower_audit::Phase::Started;
+    started.resource.method = Some("PUT".into());
+
+    vec![alice, bob, started]
+}
+
+/// This many plain events, a second apart, oldest first.
+pub(crate) fn many(count: u32, first: &str) -> Vec<AuditEvent> {
+    let first: tower_audit::Timestamp = first.parse().expect("a time");
+    (0..i64::from(count))
+        .map(|n| {
+            let mut event = AuditEvent::new(EventType::UPLOAD);
+            event.created_at =
+                tower_audit::Timestamp::from_micros(first.as_micros() + n * 1_000_000).expect("in range");
+            event
+        })
+        .collect()
+}
+
+pub(crate) fn at(event_type: EventType, time: &str) -> AuditEvent {
+    let mut event = AuditEvent::new(event_type);
+    event.created_at = time.parse().expect("a time");
+    event
+}
+
+pub(crate) fn json(text: &str) -> Value {
+    serde_json::from_str(text).expect("JSON")
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+}
