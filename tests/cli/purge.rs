@@ -1,6 +1,9 @@
 //! `purge`: exactly what is old goes, and it is recorded.
 
-use crate::support::{Store, at, many};
+#[cfg(unix)]
+use std::process::Stdio;
+
+use crate::support::{Run, Store, at, many};
 use tower_audit::{AuditEvent, EventType};
 
 fn old_and_new() -> (Store, AuditEvent) {
@@ -29,7 +32,7 @@ fn a_purge_is_recorded() {
     let before = tower_audit::Timestamp::now();
     let mut command = store.command(&["purge", "--older-than", "15552000"]);
     command.env("USER", "operator");
-    assert_eq!(crate::support::Run::of(command).ok(), "2500\n");
+    assert_eq!(Run::of(command).ok(), "2500\n");
 
     let records = store.query(&["--event-type", "audit.purge"]);
     let [record] = records.as_slice() else { panic!("{records:?}") };
@@ -72,4 +75,25 @@ fn bad_durations_remove_nothing() {
     }
     assert!(store.run(&["purge"]).failed(2).contains("--older-than"));
     assert_eq!(store.query(&[]).len(), 1);
+}
+
+/// Wherever the signal comes: what is gone is recorded.
+#[cfg(unix)]
+#[test]
+fn a_purge_that_is_told_to_end_records_what_is_gone() {
+    const EVENTS: u64 = 20_000;
+    let store = Store::of(&many(20_000, "2020-01-01T00:00:00Z"));
+    let mut command = store.command(&["purge", "--older-than", "1d"]);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
+    std::thread::sleep(std::time::Duration::from_millis(150));
+    // It may have ended by now; it is not waited for yet, so that its id is still its own.
+    let _ = std::process::Command::new("kill").arg(child.id().to_string()).status();
+    child.wait_with_output().expect("the program ends");
+
+    let records = store.query(&["--event-type", "audit.purge"]);
+    let recorded: u64 = records.iter().filter_map(|record| record.details["removed"].as_u64()).sum();
+    assert_eq!(recorded, EVENTS - (store.count() - records.len() as u64));
+
+    store.run(&["purge", "--older-than", "1d"]).ok();
+    assert_eq!(store.run(&["count", "--event-type", "upload"]).ok(), "0\n");
 }

@@ -18,7 +18,7 @@ use crate::exit::{EXIT_CODES, Failure};
 pub(crate) struct Args {
     /// The store, such as sqlite:/var/lib/app/audit.db; without it, what the environment variable AUDIT_URL holds,
     /// else DATABASE_URL. A URL with a password belongs there: other users of the machine can see a command line
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(long, global = true, value_name = "URL", display_order = 100)]
     pub(crate) url: Option<String>,
 
     #[command(subcommand)]
