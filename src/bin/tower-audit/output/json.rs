@@ -69,12 +69,8 @@ mod tests {
     #[test]
     fn an_array_is_valid_in_any_number_of_pages() {
         let event = upload();
-        for (pages, count) in [
-            (&[&[][..]][..], 0),
-            (&[&[event.clone()]], 1),
-            (&[&[event.clone(), event.clone()], &[event.clone()]], 3),
-            (&[&[event.clone()], &[]], 1),
-        ] {
+        let (none, one, two) = (&[][..], &[upload()][..], &[upload(), upload()][..]);
+        for (pages, count) in [(&[none][..], 0), (&[one], 1), (&[two, one], 3), (&[one, none], 1)] {
             let text = printed(JsonArray::default(), pages);
             let read: Vec<AuditEvent> = serde_json::from_str(&text).unwrap();
             assert_eq!(read, vec![event.clone(); count]);
