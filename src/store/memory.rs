@@ -1,18 +1,26 @@
 //! `memory:`: events in the memory of the process, for tests.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{AuditStore, Capabilities, Keeper, Orphans, Purged, Reader, StoreFuture};
+use super::{AuditStore, Capabilities, Keeper, Orphans, Purged, Reader, StoreError, StoreErrorKind, StoreFuture};
 use crate::event::{AuditEvent, EventId, Timestamp};
 use crate::query::{Cursor, Filter, Query};
 
 /// Events in the memory of the process, for tests: gone when the last handle goes.
 ///
-/// Clones share the events, so that a test can read what an app under test has written.
-#[derive(Debug, Clone, Default)]
+/// Clones share the events, so that a test can read what an app under test has written. Each clone is closed by itself.
+#[derive(Debug, Default)]
 pub struct MemoryStore {
     events: Arc<Mutex<Events>>,
+    closed: AtomicBool,
+}
+
+impl Clone for MemoryStore {
+    fn clone(&self) -> Self {
+        Self { events: self.events.clone(), closed: AtomicBool::new(false) }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -32,6 +40,13 @@ impl MemoryStore {
         self.lock().by_place.values().rev().cloned().collect()
     }
 
+    fn still_open(&self, doing: &'static str) -> Result<(), StoreError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(StoreError::new(StoreErrorKind::Permanent, "memory", doing).with_remedy("it was closed"));
+        }
+        Ok(())
+    }
+
     fn lock(&self) -> MutexGuard<'_, Events> {
         // Nothing under the lock panics half way through a change.
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
@@ -45,6 +60,7 @@ impl AuditStore for MemoryStore {
 
     fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
         Box::pin(async move {
+            self.still_open("append")?;
             let mut kept = self.lock();
             for event in events {
                 let place = Cursor::of(event);
@@ -58,11 +74,14 @@ impl AuditStore for MemoryStore {
     }
 
     fn health(&self) -> StoreFuture<'_, ()> {
-        Box::pin(std::future::ready(Ok(())))
+        Box::pin(std::future::ready(self.still_open("health check")))
     }
 
     fn close(&self) -> StoreFuture<'_, ()> {
-        Box::pin(std::future::ready(Ok(())))
+        Box::pin(async move {
+            self.closed.store(true, Ordering::Release);
+            Ok(())
+        })
     }
 
     fn reader(&self) -> Option<&dyn Reader> {
