@@ -1,0 +1,179 @@
+//! Filters select what they say and nothing else, and a count agrees with the listing.
+
+use serde_json::json;
+
+use super::Harness;
+use super::listing::{append, assert_listing, assert_selects, count, found, page};
+use super::model::Model;
+use super::sample::{at, event, event_at, id};
+use super::text::HOSTILE;
+use crate::event::{AuditEvent, EventType, Phase};
+use crate::query::Filter;
+
+/// The text that can be filtered by: where it is in an event and in a filter.
+type TextField = (&'static str, fn(&mut AuditEvent, Option<&str>), fn(&mut Filter, &str));
+
+const TEXT_FIELDS: [TextField; 3] = [
+    ("user_email", |e, text| e.actor.user_email = text.map(str::to_owned), |f, text| f.user_email = Some(text.into())),
+    ("route", |e, text| e.resource.route = text.map(str::to_owned), |f, text| f.route = Some(text.into())),
+    (
+        "remote_addr",
+        |e, text| e.actor.remote_addr = text.map(str::to_owned),
+        |f, text| f.remote_addr = Some(text.into()),
+    ),
+];
+
+/// For each text an event that has it in all the places that can be filtered by.
+fn one_of_each(texts: &[&str]) -> Vec<AuditEvent> {
+    let mut all = Vec::new();
+    for text in texts {
+        let mut event = event(all.len() as u64);
+        for (_, set, _) in TEXT_FIELDS {
+            set(&mut event, Some(text));
+        }
+        event.fit();
+        all.push(event);
+    }
+    all
+}
+
+/// Each of the texts, as a filter, selects the one event that has it.
+async fn assert_told_apart(harness: &Harness, texts: &[&str]) {
+    let fresh = harness.fresh().await;
+    let all = one_of_each(texts);
+    append(&*fresh.store, &all).await;
+    for event in &all {
+        let text = event.resource.route.as_deref().expect("every one has a route");
+        for (name, _, set) in TEXT_FIELDS {
+            let mut filter = Filter::default();
+            set(&mut filter, text);
+            // Two hostile texts may have become one: U+0000 becomes U+FFFD.
+            let expected: Vec<_> = all.iter().filter(|event| filter.matches(event)).cloned().collect();
+            assert_selects(&*fresh.store, filter, &expected, &format!("{name} is {text:?}")).await;
+        }
+    }
+}
+
+pub(super) async fn since_includes_its_instant(harness: &Harness) {
+    let fresh = harness.fresh().await;
+    let all = [event_at(1, -1), event_at(2, 0), event_at(3, 1)];
+    append(&*fresh.store, &all).await;
+    for (micros, first) in [(-1, 0), (0, 1), (1, 2), (2, 3)] {
+        let filter = Filter { since: Some(at(micros)), ..Filter::default() };
+        assert_selects(&*fresh.store, filter, &all[first..], &format!("since {micros} µs")).await;
+    }
+}
+
+pub(super) async fn until_excludes_its_instant(harness: &Harness) {
+    let fresh = harness.fresh().await;
+    let all = [event_at(1, -1), event_at(2, 0), event_at(3, 1)];
+    append(&*fresh.store, &all).await;
+    for (micros, end) in [(-1, 0), (0, 1), (1, 2), (2, 3)] {
+        let filter = Filter { until: Some(at(micros)), ..Filter::default() };
+        assert_selects(&*fresh.store, filter, &all[..end], &format!("until {micros} µs")).await;
+    }
+}
+
+pub(super) async fn a_span_of_nothing_is_empty(harness: &Harness) {
+    let fresh = harness.fresh().await;
+    append(&*fresh.store, &[event_at(1, -1), event_at(2, 0), event_at(3, 1)]).await;
+    for (since, until) in [(0, 0), (1, 0), (1, -1), (5, 9), (-9, -5)] {
+        let filter = Filter { since: Some(at(since)), until: Some(at(until)), ..Filter::default() };
+        assert_selects(&*fresh.store, filter, &[], &format!("from {since} to {until} µs")).await;
+    }
+}
+
+pub(super) async fn text_is_matched_exactly(harness: &Harness) {
+    let texts = [
+        "alice@example.org",
+        "Alice@example.org",
+        "ALICE@EXAMPLE.ORG",
+        " alice@example.org",
+        "alice@example.org ",
+        "alice@example.or",
+        "lice@example.org",
+        "alice@example.org\n",
+        "straße",
+        "STRASSE",
+        "strasse",
+        "0",
+        "00",
+        "0.0",
+    ];
+    assert_told_apart(harness, &texts).await;
+}
+
+pub(super) async fn wildcards_are_plain_text(harness: &Harness) {
+    let texts =
+        ["%", "_", "*", "?", "a", "ab", "a%", "%b", "a_", "_b", "a*", "a?", "[ab]", "a|ab", "^a", ".*", "a.", r"a\%"];
+    assert_told_apart(harness, &texts).await;
+}
+
+pub(super) async fn hostile_text_is_matched_exactly(harness: &Harness) {
+    assert_told_apart(harness, HOSTILE).await;
+}
+
+pub(super) async fn nothing_matches_what_is_missing(harness: &Harness) {
+    let fresh = harness.fresh().await;
+    let missing = AuditEvent { event_id: id(1), ..AuditEvent::new(EventType::UPLOAD) };
+    append(&*fresh.store, &[missing]).await;
+    for (name, _, set) in TEXT_FIELDS {
+        for text in ["", "null", "NULL", "None", "%", "0"] {
+            let mut filter = Filter::default();
+            set(&mut filter, text);
+            assert_selects(&*fresh.store, filter, &[], &format!("{name} is {text:?} and the event has none")).await;
+        }
+    }
+    let filter = Filter { outcome: Some(0), ..Filter::default() };
+    assert_selects(&*fresh.store, filter, &[], "outcome is 0 and the event has none").await;
+}
+
+pub(super) async fn types_phases_and_outcomes_are_matched_exactly(harness: &Harness) {
+    let fresh = harness.fresh().await;
+    let types = ["upload", "auth", "admin_action", "a_b.c", "axb.c", "a.b", "a.b.c", "UPLOAD", "later"];
+    let outcomes = [None, Some(0), Some(20), Some(200), Some(2000), Some(404), Some(u16::MAX)];
+    let mut all = Vec::new();
+    for name in types {
+        for outcome in outcomes {
+            for phase in [Phase::Completed, Phase::Started, Phase::Unknown] {
+                let mut event = event(all.len() as u64);
+                event.event_type = serde_json::from_value(json!(name)).expect("any type is read");
+                event.outcome = outcome;
+                event.phase = phase;
+                all.push(event);
+            }
+        }
+    }
+    append(&*fresh.store, &all).await;
+    let one = |filter: Filter| {
+        let expected: Vec<_> = all.iter().filter(|event| filter.matches(event)).cloned().collect();
+        (filter, expected)
+    };
+    for event in &all {
+        let by_type = Filter { event_type: Some(event.event_type.clone()), ..Filter::default() };
+        let by_outcome = Filter { outcome: event.outcome.or(Some(7)), ..Filter::default() };
+        let by_phase = Filter { phase: Some(event.phase), ..Filter::default() };
+        // Each value once: the first event of it stands for the others.
+        for (filter, expected) in [one(by_type), one(by_outcome), one(by_phase)] {
+            if expected.first().is_none_or(|first| first.event_id == event.event_id) {
+                assert_selects(&*fresh.store, filter.clone(), &expected, &format!("{filter:?}")).await;
+            }
+        }
+    }
+}
+
+pub(super) async fn filters_agree_with_the_model(harness: &Harness) {
+    let fresh = harness.fresh().await;
+    let mut model = Model::new(41, 400);
+    for batch in model.events().chunks(37) {
+        append(&*fresh.store, batch).await;
+    }
+    for _ in 0..300 {
+        let filter = model.some_filter();
+        let expected = model.found(&filter);
+        assert_listing(&found(&*fresh.store, filter.clone()).await, &expected, &format!("{filter:?}"));
+        assert_eq!(count(&*fresh.store, &filter).await, expected.len() as u64, "the count of {filter:?}");
+        let query = model.some_query();
+        assert_listing(&page(&*fresh.store, &query).await, &model.page(&query), &format!("{query:?}"));
+    }
+}

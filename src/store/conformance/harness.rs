@@ -1,0 +1,246 @@
+//! What the suite needs of a store under test.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Fault, FaultyStore};
+use crate::store::AuditStore;
+
+type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+type Make<T> = Arc<dyn Fn() -> Task<T> + Send + Sync>;
+
+/// How the suite gets at the store under test.
+#[derive(Clone)]
+pub struct Harness {
+    open: Make<Fresh>,
+    lacks: Vec<Need>,
+    total: usize,
+    patience: Duration,
+}
+
+impl Harness {
+    /// `open` opens a new, empty store each time it is called, in a place of its own (a directory, a schema), so that
+    /// checks can run at the same time.
+    pub fn new<F, Fut>(open: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Fresh> + Send + 'static,
+    {
+        Self {
+            open: Arc::new(move || Box::pin(open())),
+            lacks: Vec::new(),
+            total: 10_000,
+            patience: Duration::from_secs(120),
+        }
+    }
+
+    /// Admits that the store has no such parts: the checks that need one of them are skipped. Any other skip fails.
+    #[must_use]
+    pub fn lacking(mut self, needs: &[Need]) -> Self {
+        self.lacks.extend_from_slice(needs);
+        self
+    }
+
+    /// How many events the checks of capacity append; 10,000 unless told. Choose it so that thresholds inside of the
+    /// store are crossed.
+    #[must_use]
+    pub fn with_total(mut self, events: usize) -> Self {
+        self.total = events;
+        self
+    }
+
+    /// How long a check may take; two minutes unless told. Longer is a failure, not a hang.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// The same with every fresh store inside of `wrap`.
+    #[must_use]
+    pub fn wrapped<F>(mut self, wrap: F) -> Self
+    where
+        F: Fn(Fresh) -> Fresh + Send + Sync + 'static,
+    {
+        let open = self.open;
+        let wrap = Arc::new(wrap);
+        self.open = Arc::new(move || {
+            let (opening, wrap) = (open(), wrap.clone());
+            Box::pin(async move { wrap(opening.await) })
+        });
+        self
+    }
+
+    /// The same with a fault in every fresh store and in its other handles.
+    #[must_use]
+    pub fn with_fault(self, fault: Option<Fault>) -> Self {
+        self.wrapped(move |fresh| {
+            let faulty = FaultyStore::new(fresh.store);
+            faulty.set_fault(fault);
+            // Not a clone: it would keep the first handle alive.
+            let another = faulty.others();
+            Fresh { store: Arc::new(faulty), ground: fresh.ground.handles_in(another) }
+        })
+    }
+
+    pub(super) async fn fresh(&self) -> Fresh {
+        (self.open)().await
+    }
+
+    pub(super) fn total(&self) -> usize {
+        self.total
+    }
+
+    pub(super) fn lacks(&self, need: Need) -> bool {
+        self.lacks.contains(&need)
+    }
+}
+
+impl fmt::Debug for Harness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Harness").field("lacks", &self.lacks).field("total", &self.total).finish_non_exhaustive()
+    }
+}
+
+/// A store that was just opened and is empty, and the ground it stands on.
+#[derive(Debug)]
+pub struct Fresh {
+    /// The store.
+    pub store: Arc<dyn AuditStore>,
+    /// What stays when the store is dropped.
+    pub ground: Ground,
+}
+
+impl Fresh {
+    /// This store, which cannot be opened a second time.
+    pub fn new(store: Arc<dyn AuditStore>) -> Self {
+        Self { store, ground: Ground { reopen: None, keep: Vec::new() } }
+    }
+
+    /// The same with a way to open another handle on the same events. It must not hold on to the first handle.
+    #[must_use]
+    pub fn reopened_by<F, Fut>(mut self, reopen: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Arc<dyn AuditStore>> + Send + 'static,
+    {
+        self.ground.reopen = Some(Arc::new(move || Box::pin(reopen())));
+        self
+    }
+
+    /// The same with something that lives as long as the check: a temporary directory, a schema.
+    #[must_use]
+    pub fn keeping(mut self, thing: impl Any + Send + Sync) -> Self {
+        self.ground.keep.push(Box::new(thing));
+        self
+    }
+}
+
+/// What stays when a store is dropped: where its events are, and the way to open them again.
+pub struct Ground {
+    reopen: Option<Make<Arc<dyn AuditStore>>>,
+    keep: Vec<Box<dyn Any + Send + Sync>>,
+}
+
+impl Ground {
+    /// Another handle on the same events.
+    pub(super) async fn reopen(&self) -> Arc<dyn AuditStore> {
+        let reopen = self.reopen.as_ref().expect("the check said that it needs a second handle");
+        reopen().await
+    }
+
+    fn handles_in<S: AuditStore>(mut self, wrap: impl Fn(Arc<dyn AuditStore>) -> S + Send + Sync + 'static) -> Self {
+        let wrap = Arc::new(wrap);
+        self.reopen = self.reopen.map(|reopen| -> Make<Arc<dyn AuditStore>> {
+            Arc::new(move || {
+                let (opening, wrap) = (reopen(), wrap.clone());
+                Box::pin(async move { Arc::new(wrap(opening.await)) as Arc<dyn AuditStore> })
+            })
+        });
+        self
+    }
+}
+
+impl fmt::Debug for Ground {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ground").field("can_reopen", &self.reopen.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// What a check needs beyond a store that can be appended to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// The store can be read.
+    Reader,
+    /// The store can be provisioned and purged.
+    Keeper,
+    /// The store finds the `started` events of dead processes.
+    Orphans,
+    /// A second handle can be opened on the same events.
+    SecondHandle,
+}
+
+impl Need {
+    fn is_met(self, fresh: &Fresh) -> bool {
+        match self {
+            Self::Reader => fresh.store.reader().is_some(),
+            Self::Keeper => fresh.store.keeper().is_some(),
+            Self::Orphans => fresh.store.orphans().is_some(),
+            Self::SecondHandle => fresh.ground.reopen.is_some(),
+        }
+    }
+}
+
+/// One check of the suite.
+#[derive(Clone, Copy)]
+pub struct Check {
+    pub(super) name: &'static str,
+    pub(super) needs: &'static [Need],
+    pub(super) body: for<'a> fn(&'a Harness) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>,
+}
+
+impl Check {
+    /// The check with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|check| check.name == name).copied()
+    }
+
+    /// Its name: what a store that passes it does.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What it needs of the store.
+    pub fn needs(&self) -> &'static [Need] {
+        self.needs
+    }
+}
+
+impl fmt::Debug for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Check").field("name", &self.name).field("needs", &self.needs).finish_non_exhaustive()
+    }
+}
+
+/// Runs a check, or skips it and prints why.
+///
+/// # Panics
+/// If the store fails the check, takes longer than [`Harness::with_patience`], or lacks a part that the harness did not
+/// admit to be missing.
+pub async fn run(check: &Check, harness: &Harness) {
+    let fresh = harness.fresh().await;
+    if let Some(need) = check.needs.iter().find(|need| !need.is_met(&fresh)) {
+        let store = fresh.store.capabilities().name;
+        assert!(harness.lacks(*need), "{}: the store `{store}` lacks {need:?}, and may not", check.name);
+        println!("skipped: {}: the store `{store}` has no {need:?}", check.name);
+        return;
+    }
+    drop(fresh);
+    if tokio::time::timeout(harness.patience, (check.body)(harness)).await.is_err() {
+        panic!("{}: not done within {:?}", check.name, harness.patience);
+    }
+}

@@ -1,0 +1,9 @@
+//! The conformance suite on the stores of this crate, and the proof that each of its checks can fail.
+
+mod faults;
+mod faulty;
+mod memory;
+mod orphan_memory;
+mod sink;
+#[cfg(feature = "sqlite")]
+mod sqlite;

@@ -1,0 +1,108 @@
+//! A store in memory that finds the `started` events of handles that are gone.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, Weak};
+
+use tower_audit::query::{Filter, Query};
+use tower_audit::store::{AuditStore, Capabilities, Keeper, MemoryStore, Orphans, Reader, StoreFuture};
+use tower_audit::{AuditEvent, EventId, Phase};
+
+/// One handle. It lives until it is closed or dropped.
+#[derive(Debug)]
+pub(crate) struct OrphanMemory {
+    ground: Ground,
+    life: Mutex<Option<Arc<()>>>,
+}
+
+/// What all handles share.
+#[derive(Debug, Clone)]
+pub(crate) struct Ground {
+    store: MemoryStore,
+    writers: Arc<Mutex<HashMap<EventId, Weak<()>>>>,
+}
+
+impl OrphanMemory {
+    pub(crate) fn new() -> Self {
+        Self::on(&Ground { store: MemoryStore::new(), writers: Arc::default() })
+    }
+
+    /// Another handle on the same events.
+    pub(crate) fn on(ground: &Ground) -> Self {
+        Self { ground: ground.clone(), life: Mutex::new(Some(Arc::new(()))) }
+    }
+
+    pub(crate) fn ground(&self) -> Ground {
+        self.ground.clone()
+    }
+
+    fn note_writer(&self, events: &[AuditEvent]) {
+        let life =
+            self.life.lock().expect("nothing panics under this lock").as_ref().map(Arc::downgrade).unwrap_or_default();
+        let mut writers = self.ground.writers.lock().expect("nothing panics under this lock");
+        for event in events.iter().filter(|event| event.phase == Phase::Started) {
+            writers.entry(event.event_id).or_insert_with(|| life.clone());
+        }
+    }
+}
+
+impl AuditStore for OrphanMemory {
+    fn capabilities(&self) -> Capabilities {
+        let mut told = self.ground.store.capabilities();
+        told.orphans = true;
+        told
+    }
+
+    fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.note_writer(events);
+            self.ground.store.append(events).await
+        })
+    }
+
+    fn health(&self) -> StoreFuture<'_, ()> {
+        self.ground.store.health()
+    }
+
+    fn close(&self) -> StoreFuture<'_, ()> {
+        self.life.lock().expect("nothing panics under this lock").take();
+        self.ground.store.close()
+    }
+
+    fn reader(&self) -> Option<&dyn Reader> {
+        self.ground.store.reader()
+    }
+
+    fn keeper(&self) -> Option<&dyn Keeper> {
+        self.ground.store.keeper()
+    }
+
+    fn orphans(&self) -> Option<&dyn Orphans> {
+        Some(self)
+    }
+}
+
+impl Orphans for OrphanMemory {
+    fn close_orphans<'a>(
+        &'a self,
+        close: &'a (dyn Fn(&AuditEvent) -> AuditEvent + Send + Sync),
+    ) -> StoreFuture<'a, u64> {
+        Box::pin(async move {
+            let reader = self.reader().expect("memory can be read");
+            let all = reader.query(&Query::new(Filter::default(), usize::MAX)).await?;
+            let ended: Vec<_> = all.iter().filter_map(|event| event.request.started_event_id).collect();
+            let mut orphans = Vec::new();
+            {
+                // Whoever takes an event out of the map closes it.
+                let mut writers = self.ground.writers.lock().expect("nothing panics under this lock");
+                for event in all.iter().filter(|event| event.phase == Phase::Started) {
+                    let dead = writers.get(&event.event_id).is_some_and(|life| life.strong_count() == 0);
+                    if dead && writers.remove(&event.event_id).is_some() && !ended.contains(&event.event_id) {
+                        orphans.push(close(event));
+                    }
+                }
+            }
+            self.ground.store.append(&orphans).await?;
+            Ok(orphans.len() as u64)
+        })
+    }
+}

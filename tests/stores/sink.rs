@@ -1,0 +1,58 @@
+//! A store that can only be appended to, and how the suite skips what it cannot do.
+
+use std::sync::Arc;
+
+use tower_audit::AuditEvent;
+use tower_audit::store::conformance::{Check, Fresh, Harness, Need, run};
+use tower_audit::store::{AuditStore, Capabilities, Keeper, MemoryStore, Orphans, Reader, StoreFuture};
+
+#[derive(Debug)]
+struct Sink(MemoryStore);
+
+impl AuditStore for Sink {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::sink("sink")
+    }
+
+    fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
+        self.0.append(events)
+    }
+
+    fn health(&self) -> StoreFuture<'_, ()> {
+        self.0.health()
+    }
+
+    fn close(&self) -> StoreFuture<'_, ()> {
+        self.0.close()
+    }
+
+    fn reader(&self) -> Option<&dyn Reader> {
+        None
+    }
+
+    fn keeper(&self) -> Option<&dyn Keeper> {
+        None
+    }
+
+    fn orphans(&self) -> Option<&dyn Orphans> {
+        None
+    }
+}
+
+fn plain() -> Harness {
+    Harness::new(|| async { Fresh::new(Arc::new(Sink(MemoryStore::new()))) })
+}
+
+fn sink() -> Harness {
+    plain().lacking(&[Need::Reader, Need::Keeper, Need::Orphans, Need::SecondHandle])
+}
+
+tower_audit::conformance_tests!(append_only, || async { sink() });
+
+#[tokio::test]
+async fn a_skip_that_nobody_admitted_fails() {
+    for check in Check::ALL.iter().filter(|check| !check.needs().is_empty()) {
+        let running = tokio::spawn(async move { run(check, &plain()).await });
+        assert!(running.await.unwrap_err().is_panic(), "skipped in silence: {}", check.name());
+    }
+}
