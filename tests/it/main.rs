@@ -5,6 +5,7 @@ mod body;
 mod context;
 mod dropped;
 mod ended;
+mod failing;
 mod nested;
 mod passing;
 mod support;

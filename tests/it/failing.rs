@@ -1,0 +1,226 @@
+//! What happens when the store fails: P2, P6, P8. The store of these tests is a real one with a fault that can be set.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use tokio::time::Instant;
+use tower::{Layer as _, ServiceExt as _};
+use tower_audit::store::conformance::{Fault, FaultyStore};
+use tower_audit::store::{MemoryStore, StoreErrorKind};
+use tower_audit::{AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType, FailMode, Phase, Rule};
+
+use crate::support::{Body, answering, delete, let_others_run, of_phase, post, response};
+
+const DEADLINE: Duration = Duration::from_secs(5);
+
+async fn faulty_log() -> (AuditLog, FaultyStore, MemoryStore) {
+    let memory = MemoryStore::new();
+    let faulty = FaultyStore::new(Arc::new(memory.clone()));
+    let log = AuditLog::with_store(Arc::new(faulty.clone())).open().await.expect("the store is well for now");
+    (log, faulty, memory)
+}
+
+/// The faults that no retry heals within the deadline, and how long a request waits for them at the most.
+const LASTING: [(Fault, Duration); 4] = [
+    (Fault::FailsAppend(StoreErrorKind::Permanent), Duration::from_millis(100)),
+    (Fault::FailsAppend(StoreErrorKind::Transient), DEADLINE),
+    (Fault::HangsAppend, DEADLINE),
+    (Fault::Panics, Duration::from_millis(100)),
+];
+
+#[tokio::test(start_paused = true)]
+async fn not_started_means_not_done_and_says_so() {
+    for (fault, bound) in LASTING {
+        let (log, faulty, memory) = faulty_log().await;
+        faulty.set_fault(Some(fault));
+        let has_run = Arc::new(AtomicBool::new(false));
+        let runs = Arc::clone(&has_run);
+        let handler = tower::service_fn(move |_request: Request<Body>| {
+            runs.store(true, Ordering::Relaxed);
+            async { Ok::<_, Infallible>(response(StatusCode::OK)) }
+        });
+        let begun = Instant::now();
+        let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+        let answer = service.oneshot(delete("/auth/admin/users/bob")).await.expect("infallible");
+        assert!(begun.elapsed() <= bound + Duration::from_millis(100), "{fault:?}: {:?}", begun.elapsed());
+        assert!(!has_run.load(Ordering::Relaxed), "{fault:?}: the handler ran");
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.headers().contains_key("retry-after"));
+        assert_problem(answer, 503).await;
+        assert!(memory.events().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn not_recorded_means_possibly_done_and_says_so() {
+    for (fault, bound) in LASTING {
+        let (log, faulty, _memory) = faulty_log().await;
+        faulty.set_fault(Some(fault));
+        let begun = Instant::now();
+        let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(answering(StatusCode::OK));
+        let answer = service.oneshot(post("/scans")).await.expect("infallible");
+        assert!(begun.elapsed() <= bound + Duration::from_millis(100), "{fault:?}: {:?}", begun.elapsed());
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(!answer.headers().contains_key("retry-after"));
+        assert_problem(answer, 500).await;
+    }
+}
+
+/// The answer is a problem document with the id to quote, and nothing of the handler's or the store's is in it.
+async fn assert_problem<B>(answer: Response<B>, status: u16)
+where
+    B: http_body::Body,
+    B::Error: std::fmt::Debug,
+{
+    let (parts, body) = answer.into_parts();
+    assert!(!parts.headers.contains_key("x-handler"));
+    assert_eq!(parts.headers["content-type"], "application/problem+json");
+    let id = parts.headers["audit-event-id"].to_str().expect("text").to_owned();
+    let bytes = body.collect().await.expect("the body ends well").to_bytes();
+    let document: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
+    assert_eq!(document["status"], status);
+    assert_eq!(document["audit_event_id"], id);
+    let text = String::from_utf8(bytes.to_vec()).expect("text");
+    for word in ["from the handler", "memory", "store", "fault", "panic"] {
+        assert!(!text.contains(word), "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_between_start_and_end_leaves_the_start() {
+    let (log, faulty, memory) = faulty_log().await;
+    let breaks = faulty.clone();
+    let handler = tower::service_fn(move |_request: Request<Body>| {
+        breaks.set_fault(Some(Fault::FailsAppend(StoreErrorKind::Permanent)));
+        async { Ok::<_, Infallible>(response(StatusCode::OK)) }
+    });
+    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+    let answer = service.oneshot(delete("/auth/admin/users/bob")).await.expect("infallible");
+    assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(of_phase(&memory, Phase::Started).len(), 1);
+    assert_eq!(of_phase(&memory, Phase::Completed).len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_passes_by_itself_is_tried_again() {
+    for fault in [Fault::FailsFirst(3), Fault::AnswersErrorButKeeps] {
+        let (log, faulty, memory) = faulty_log().await;
+        faulty.set_fault(Some(fault));
+        let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(answering(StatusCode::OK));
+        let answer = service.oneshot(post("/scans")).await.expect("infallible");
+        assert_eq!(answer.status(), StatusCode::OK, "{fault:?}");
+        // Kept once, also when the store had kept it the first time.
+        assert_eq!(memory.events().len(), 1, "{fault:?}");
+        assert!(log.stats().retries > 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_well_again_is_used_again() {
+    let (log, faulty, memory) = faulty_log().await;
+    for fault in LASTING.map(|(fault, _)| fault) {
+        faulty.set_fault(Some(fault));
+        let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(answering(StatusCode::OK));
+        assert_eq!(service.clone().oneshot(post("/scans")).await.expect("infallible").status(), 500);
+        faulty.set_fault(None);
+        let before = memory.events().len();
+        if matches!(fault, Fault::HangsAppend) {
+            // What hangs for ever keeps the writer for ever: only its end frees it.
+            break;
+        }
+        assert_eq!(service.oneshot(post("/scans")).await.expect("infallible").status(), 200, "{fault:?}");
+        assert!(memory.events().len() > before);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_may_let_its_events_go() {
+    let (log, faulty, _memory) = faulty_log().await;
+    faulty.set_fault(Some(Fault::FailsAppend(StoreErrorKind::Permanent)));
+    let rule = Rule::admin_action().fail_mode(FailMode::Open);
+    let policy = AuditPolicy::builder().rule(rule).build().expect("a valid policy");
+    let service = AuditLayer::new(&log, policy).layer(answering(StatusCode::OK));
+    let answer = service.oneshot(delete("/auth/admin/users/bob")).await.expect("infallible");
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.headers()["x-handler"], "1");
+    // Counted, not silent: the start and the end.
+    assert_eq!(log.stats().let_go, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_while_a_batch_is_written_is_the_next_batch() {
+    let (log, faulty, memory) = faulty_log().await;
+    faulty.hold();
+    let record = || {
+        let log = log.clone();
+        tokio::spawn(async move { log.record(AuditEvent::new(EventType::UPLOAD)).await })
+    };
+    let mut tasks = vec![record()];
+    faulty.until_held(1).await;
+    tasks.extend((0..99).map(|_| record()));
+    let_others_run().await;
+    assert!(memory.events().is_empty());
+    faulty.release();
+    for task in tasks {
+        task.await.expect("no panic").expect("recorded");
+    }
+    assert_eq!(memory.events().len(), 100);
+    assert_eq!(faulty.appends(), 2, "the first event, then all the others");
+    log.flush().await;
+    assert_eq!(log.stats().written, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_queue_is_bounded_and_everyone_gets_an_answer_by_the_deadline() {
+    let memory = MemoryStore::new();
+    let faulty = FaultyStore::new(Arc::new(memory.clone()));
+    let log = AuditLog::with_store(Arc::new(faulty.clone())).queue(10, 1 << 20).open().await.expect("it opens");
+    faulty.set_fault(Some(Fault::HangsAppend));
+    let most_queued = Arc::new(AtomicUsize::new(0));
+    let begun = Instant::now();
+    let tasks: Vec<_> = (0..500)
+        .map(|_| {
+            let (log, most) = (log.clone(), Arc::clone(&most_queued));
+            tokio::spawn(async move {
+                let result = log.record(AuditEvent::new(EventType::UPLOAD)).await;
+                most.fetch_max(usize::try_from(log.stats().queued).expect("small"), Ordering::Relaxed);
+                result
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.expect("no panic").expect_err("the store hangs");
+    }
+    assert!(begun.elapsed() <= DEADLINE + Duration::from_millis(100), "{:?}", begun.elapsed());
+    assert!(most_queued.load(Ordering::Relaxed) <= 10);
+    let stats = log.stats();
+    assert_eq!(stats.expired + stats.refused, 500);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_log_refuses() {
+    let (log, _faulty, memory) = faulty_log().await;
+    log.record(AuditEvent::new(EventType::UPLOAD)).await.expect("recorded");
+    log.close().await.expect("closed");
+    log.close().await.expect("closing twice is no error");
+    log.record(AuditEvent::new(EventType::UPLOAD)).await.expect_err("it is closed");
+    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(answering(StatusCode::OK));
+    assert_eq!(service.oneshot(delete("/auth/admin/users/bob")).await.expect("infallible").status(), 503);
+    assert_eq!(memory.events().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_whose_event_cannot_be_written_ends_in_an_error() {
+    let (log, faulty, _memory) = faulty_log().await;
+    let rule = Rule::upload().body_end(true);
+    let policy = AuditPolicy::builder().rule(rule).build().expect("a valid policy");
+    let service = AuditLayer::new(&log, policy).layer(answering(StatusCode::OK));
+    let answer = service.oneshot(post("/scans")).await.expect("infallible");
+    assert_eq!(answer.status(), StatusCode::OK);
+    faulty.set_fault(Some(Fault::FailsAppend(StoreErrorKind::Permanent)));
+    answer.into_body().collect().await.expect_err("no clean end without the event");
+}
