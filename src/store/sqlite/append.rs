@@ -4,8 +4,8 @@
 //! knows. So in the usual case no lock is taken before the statement and nothing is read. When the guard fails,
 //! another process has appended: then, under the lock, what it appended is read and the batch is tried again.
 
-use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection};
+use sqlx::AssertSqlSafe;
 
 use super::backlog;
 use super::batch::Batch;
@@ -27,12 +27,18 @@ pub(super) async fn append(
     instance: &mut Instance,
     events: &[AuditEvent],
 ) -> Result<(), StoreError> {
+    if events.is_empty() {
+        return Ok(());
+    }
     if connection.backlog.len() > MAX_BACKLOG_EVENTS {
         mover::move_chunk(connection).await?;
     }
     let fresh = take_fresh(connection, events).await?;
-    if fresh.is_empty() {
-        return Ok(());
+    if fresh.len() < events.len() {
+        // A repeated event. What is known of it may be old: another process may have removed it since.
+        let taken: Vec<u128> = fresh.iter().map(|event| event.event_id.as_u128()).collect();
+        connection.backlog.give_back(&taken);
+        return append_under_lock(connection, instance, events).await;
     }
     let batch = Batch::of(&fresh).doing(DOING)?;
     if batch.effects.as_ref().is_some_and(|effects| effects.any_started) {
@@ -44,9 +50,17 @@ pub(super) async fn append(
         return Ok(());
     }
     connection.backlog.give_back(&batch.ids);
-    begin(&mut connection.db).await?;
+    append_under_lock(connection, instance, events).await
+}
+
+async fn append_under_lock(
+    connection: &mut Connection,
+    instance: &mut Instance,
+    events: &[AuditEvent],
+) -> Result<(), StoreError> {
+    begin(&mut *connection.db).await?;
     append_locked(connection, instance, events).await?;
-    commit(&mut connection.db).await
+    commit(&mut *connection.db).await
 }
 
 /// The same inside of a transaction that holds the write lock.
@@ -66,7 +80,7 @@ pub(super) async fn append_locked(
     }
     let sql = if batch.effects.is_some() { WITH_EFFECTS } else { PLAIN };
     bound(sqlx::query(sql), connection.backlog.last_seq, instance, &batch)
-        .execute(&mut connection.db)
+        .execute(&mut *connection.db)
         .await
         .doing(DOING)?;
     let seq = connection.backlog.last_seq + 1;
@@ -112,7 +126,10 @@ async fn take_fresh<'a>(
 }
 
 /// Which of the ids are in segments.
-async fn kept_in_segments(connection: &mut Connection, ids: &[crate::event::EventId]) -> Result<Vec<u128>, StoreError> {
+async fn kept_in_segments(
+    connection: &mut Connection,
+    ids: &[crate::event::EventId],
+) -> Result<Vec<u128>, StoreError> {
     let mut kept = Vec::new();
     for segment in &connection.segments {
         let here: Vec<_> = ids.iter().filter(|id| segment.spans(id.as_u128())).collect();
@@ -125,7 +142,7 @@ async fn kept_in_segments(connection: &mut Connection, ids: &[crate::event::Even
         );
         let found: Vec<Vec<u8>> = match sqlx::query_scalar(AssertSqlSafe(sql))
             .bind(serde_json::to_string(&here).doing(DOING)?)
-            .fetch_all(&mut connection.db)
+            .fetch_all(&mut *connection.db)
             .await
         {
             Ok(found) => found,
@@ -139,17 +156,20 @@ async fn kept_in_segments(connection: &mut Connection, ids: &[crate::event::Even
 }
 
 /// Whether the guard let the batch in.
-async fn insert_guarded(connection: &mut Connection, instance: &Instance, batch: &Batch) -> Result<bool, StoreError> {
+async fn insert_guarded(
+    connection: &mut Connection,
+    instance: &Instance,
+    batch: &Batch,
+) -> Result<bool, StoreError> {
     let last_seq = connection.backlog.last_seq;
     if batch.effects.is_none() {
-        let done =
-            bound(sqlx::query(PLAIN), last_seq, instance, batch).execute(&mut connection.db).await.doing(DOING)?;
+        let done = bound(sqlx::query(PLAIN), last_seq, instance, batch).execute(&mut *connection.db).await.doing(DOING)?;
         return Ok(done.rows_affected() == 1);
     }
-    match bound(sqlx::query(WITH_EFFECTS_AT_ONCE), last_seq, instance, batch).execute(&mut connection.db).await {
+    match bound(sqlx::query(WITH_EFFECTS_AT_ONCE), last_seq, instance, batch).execute(&mut *connection.db).await {
         Ok(_) => Ok(true),
         Err(error) if is_not_null(&error) => {
-            sqlx::query("ROLLBACK").execute(&mut connection.db).await.doing(DOING)?;
+            sqlx::query("ROLLBACK").execute(&mut *connection.db).await.doing(DOING)?;
             Ok(false)
         }
         Err(error) => Err(of(DOING, error)),
@@ -158,22 +178,18 @@ async fn insert_guarded(connection: &mut Connection, instance: &Instance, batch:
 
 type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
 
-fn bound<'q>(query: Query<'q>, last_seq: i64, instance: &Instance, batch: &Batch) -> Query<'q> {
-    let query = query
+fn bound<'q>(mut query: Query<'q>, last_seq: i64, instance: &Instance, batch: &Batch) -> Query<'q> {
+    if let Some(effects) = &batch.effects {
+        query = query.bind(effects.any_started.then(|| instance.id().to_vec())).bind(effects.changes.as_str());
+    }
+    query
         .bind(last_seq)
         .bind(i64::try_from(batch.ids.len()).unwrap_or(i64::MAX))
         .bind(batch.min_at)
         .bind(batch.max_at)
         .bind(id_bytes(batch.min_id()))
         .bind(id_bytes(batch.max_id()))
-        .bind(batch.events.as_str());
-    match &batch.effects {
-        Some(effects) => query
-            .bind(effects.any_started.then(|| instance.id().to_vec()))
-            .bind(effects.started.as_str())
-            .bind(effects.ended.as_str()),
-        None => query,
-    }
+        .bind(batch.events.as_str())
 }
 
 const DOING: &str = "append";
@@ -183,15 +199,19 @@ const PLAIN: &str = "INSERT INTO journal SELECT ?1 + 1, ?2, ?3, ?4, ?5, ?6, ?7 \
 
 /// The number of events is null, and so refused, if the guard does not hold: a row that is merely left out would not
 /// stop the statements after it.
+///
+/// The parameters of the short statements come first: the driver counts those that a statement passes over as used,
+/// and binds nothing beyond the last.
 macro_rules! with_effects {
     ($before:literal, $after:literal) => {
         concat!(
             $before,
-            "INSERT INTO journal SELECT ?1 + 1, CASE WHEN (SELECT max(seq) FROM journal) = ?1 THEN ?2 END, \
-                ?3, ?4, ?5, ?6, ?7; \
-            INSERT OR IGNORE INTO instances SELECT ?8 WHERE ?8 IS NOT NULL; \
-            INSERT OR IGNORE INTO open_started SELECT unhex(value ->> 0), ?8, value ->> 1 FROM json_each(?9); \
-            DELETE FROM open_started WHERE event_id IN (SELECT unhex(value) FROM json_each(?10))",
+            "INSERT INTO journal SELECT ?3 + 1, CASE WHEN (SELECT max(seq) FROM journal) = ?3 THEN ?4 END, \
+                ?5, ?6, ?7, ?8, ?9; \
+            INSERT OR IGNORE INTO instances SELECT ?1 WHERE ?1 IS NOT NULL; \
+            INSERT OR IGNORE INTO open_started \
+                SELECT unhex(value ->> 0), ?1, value ->> 1 FROM json_each(?2, '$.started'); \
+            DELETE FROM open_started WHERE event_id IN (SELECT unhex(value) FROM json_each(?2, '$.ended'))",
             $after
         )
     };

@@ -83,7 +83,7 @@ pub(super) async fn sync(connection: &mut Connection) -> Result<(), StoreError> 
     const DOING: &str = "reading the journal";
     let (first, last): (i64, i64) =
         sqlx::query_as("SELECT (SELECT min(seq) FROM journal), (SELECT max(seq) FROM journal)")
-            .fetch_one(&mut connection.db)
+            .fetch_one(&mut *connection.db)
             .await
             .doing(DOING)?;
     let backlog = &mut connection.backlog;
@@ -94,7 +94,7 @@ pub(super) async fn sync(connection: &mut Connection) -> Result<(), StoreError> 
     if last > backlog.last_seq {
         let mut rows = sqlx::query("SELECT seq, events FROM journal WHERE seq > ?1 ORDER BY seq")
             .bind(backlog.last_seq)
-            .fetch(&mut connection.db);
+            .fetch(&mut *connection.db);
         while let Some(row) = rows.try_next().await.doing(DOING)? {
             let seq: i64 = row.try_get(0).doing(DOING)?;
             let events: Vec<OnlyId> = serde_json::from_str(row.try_get(1).doing(DOING)?).doing(DOING)?;
@@ -103,7 +103,7 @@ pub(super) async fn sync(connection: &mut Connection) -> Result<(), StoreError> 
             backlog.push(seq, ids);
         }
     }
-    connection.segments = segment::load(&mut connection.db).await?;
+    connection.segments = segment::load(&mut *connection.db).await?;
     Ok(())
 }
 

@@ -15,14 +15,12 @@ pub(super) struct Batch {
     pub(super) effects: Option<Effects>,
 }
 
-/// What a batch does to the list of open `started` events; both as JSON arrays.
+/// What a batch does to the list of open `started` events.
 #[derive(Debug)]
 pub(super) struct Effects {
-    /// `[[id, event as text], ...]`.
-    pub(super) started: String,
     pub(super) any_started: bool,
-    /// `[id, ...]`.
-    pub(super) ended: String,
+    /// `{"started": [[id, event as text], ...], "ended": [id, ...]}`.
+    pub(super) changes: String,
 }
 
 impl Batch {
@@ -50,9 +48,8 @@ impl Batch {
             None
         } else {
             Some(Effects {
-                started: serde_json::to_string(&started)?,
                 any_started: !started.is_empty(),
-                ended: serde_json::to_string(&ended)?,
+                changes: serde_json::to_string(&serde_json::json!({"started": started, "ended": ended}))?,
             })
         };
         let events = String::from_utf8(text).map_err(<Error as serde::ser::Error>::custom)?;

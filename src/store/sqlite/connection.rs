@@ -1,15 +1,16 @@
 //! The writing connection: opened, checked, and known to be that of the file at PATH.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Row as _};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
 use super::backlog::{self, Backlog};
 use super::config::Config;
-use super::error::{Doing as _, config as refused, is_busy, of, permanent, transient};
+use super::error::{Doing as _, config as refused, is_busy, is_no_database, of, permanent, transient};
 use super::identity::{Identity, file_id, replaced};
 use super::schema::{self, Found};
 use super::segment::Segment;
@@ -18,10 +19,9 @@ use crate::store::{StoreError, StoreErrorKind};
 /// A connection that writes, and what it knows of the file. Whatever fails on it drops it: SQLite then rolls back, and
 /// the next connection reads the file anew, so that nothing doubtful is ever remembered.
 pub(super) struct Connection {
-    pub(super) db: SqliteConnection,
+    pub(super) db: Handle,
     /// Where the database is, after symbolic links.
     pub(super) database: PathBuf,
-    pub(super) identity: Identity,
     pub(super) backlog: Backlog,
     pub(super) segments: Vec<Segment>,
 }
@@ -31,7 +31,7 @@ impl Connection {
     pub(super) async fn open(config: &Config) -> Result<Self, StoreError> {
         let resolved = look(config)?;
         let before = file_id(&resolved)?;
-        let mut db = options(config, &resolved).create_if_missing(config.create).connect().await.doing(OPENING)?;
+        let mut db = options(config, &resolved).create_if_missing(config.create).connect().await.map_err(opening)?;
         let found = schema::examine(&mut db).await?;
         if found == Found::Empty && !config.create {
             return Err(refused("the file is empty: begin a log in it with `tower-audit init`"));
@@ -49,11 +49,54 @@ impl Connection {
             return Err(replaced());
         }
         let mut connection =
-            Self { db, database: resolved, identity, backlog: Backlog::default(), segments: Vec::new() };
-        sqlx::query("BEGIN").execute(&mut connection.db).await.doing(OPENING)?;
+            Self { db: Handle { db: Some(db), identity }, database: resolved, backlog: Backlog::default(), segments: Vec::new() };
+        sqlx::query("BEGIN").execute(&mut *connection.db).await.doing(OPENING)?;
         backlog::sync(&mut connection).await?;
-        sqlx::query("COMMIT").execute(&mut connection.db).await.doing(OPENING)?;
+        sqlx::query("COMMIT").execute(&mut *connection.db).await.doing(OPENING)?;
         Ok(connection)
+    }
+}
+
+/// The driver's connection and the files it has open.
+///
+/// When SQLite closes the last connection to a database, it removes the write-ahead log *by name*. If the database was
+/// replaced in the meantime, that name is the log of another one, with events that were acknowledged. So a connection
+/// whose database is no longer at PATH is never closed: its thread and its descriptors are given up, once for each
+/// time that somebody takes the file away.
+pub(super) struct Handle {
+    db: Option<SqliteConnection>,
+    pub(super) identity: Identity,
+}
+
+impl Handle {
+    /// Closes the connection, with all that this means for the write-ahead log.
+    pub(super) async fn close(mut self) -> Result<(), sqlx::Error> {
+        match self.db.take_if(|_| self.identity.has_database()) {
+            Some(db) => db.close().await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Deref for Handle {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        self.db.as_ref().expect("only `close` and `drop` take it, and both end the handle")
+    }
+}
+
+impl DerefMut for Handle {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        self.db.as_mut().expect("only `close` and `drop` take it, and both end the handle")
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if let Some(db) = self.db.take_if(|_| !self.identity.has_database()) {
+            std::mem::forget(db);
+        }
     }
 }
 
@@ -100,6 +143,14 @@ pub(super) fn options(config: &Config, resolved: &Path) -> SqliteConnectOptions 
         .row_buffer_size(ROW_BUFFER)
         // Statements have the events in them.
         .disable_statement_logging()
+}
+
+/// The error of opening what may be anything.
+pub(super) fn opening(error: sqlx::Error) -> StoreError {
+    if is_no_database(&error) {
+        return refused("the file is no SQLite database: choose another path").because(error);
+    }
+    of(OPENING, error)
 }
 
 /// Turns on the write-ahead log and reads back that it and the syncing are on.

@@ -40,6 +40,12 @@ impl Identity {
         Ok(())
     }
 
+    /// Whether the database, at least, is still the same. In doubt it is not.
+    pub(super) fn has_database(&self) -> bool {
+        let (path, id) = &self.files[0];
+        matches!(file_id(path), Ok(found) if found == *id)
+    }
+
     /// An error if the file may not be written, although a connection that opened it earlier still can.
     pub(super) fn check_writable(&self) -> Result<(), StoreError> {
         let metadata = std::fs::metadata(&self.files[0].0).doing("health")?;

@@ -16,15 +16,15 @@ impl Keeper for SqliteStore {
         Box::pin(async move {
             let mut lease = self.lease("init").await?;
             let done = init(&mut lease.connection).await;
-            lease.settle(done)
+            lease.settle(done).await
         })
     }
 
     fn ensure_indexes(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let mut lease = self.lease("ensure-indexes").await?;
-            let done = schema::create(&mut lease.connection.db).await;
-            lease.settle(done)
+            let done = schema::create(&mut *lease.connection.db).await;
+            lease.settle(done).await
         })
     }
 
@@ -34,27 +34,30 @@ impl Keeper for SqliteStore {
             loop {
                 let mut lease = self.lease("purge").await?;
                 let done = purge::move_old(&mut lease.connection, before.as_micros()).await;
-                if !lease.settle(done)? {
+                if !lease.settle(done).await? {
                     break;
                 }
             }
             let mut lease = self.lease("purge").await?;
             let done = purge::remove(&mut lease.connection, before.as_micros(), at_most.max(1)).await;
-            lease.settle(done)
+            lease.settle(done).await
         })
     }
 }
 
 async fn init(connection: &mut Connection) -> Result<(), StoreError> {
-    begin(&mut connection.db).await?;
-    let dead: Vec<Dead> =
-        instances(&mut connection.db).await?.iter().filter_map(|id| Dead::find(&connection.database, id)).collect();
-    let last = schema::drop_all(&mut connection.db).await?;
-    schema::tables(&mut connection.db).await?;
-    sqlx::query("UPDATE journal SET seq = ?1 + 1").bind(last).execute(&mut connection.db).await.doing("init")?;
+    begin(&mut *connection.db).await?;
+    let dead: Vec<Dead> = instances(&mut *connection.db)
+        .await?
+        .iter()
+        .filter_map(|id| Dead::find(&connection.database, id))
+        .collect();
+    let last = schema::drop_all(&mut *connection.db).await?;
+    schema::tables(&mut *connection.db).await?;
+    sqlx::query("UPDATE journal SET seq = ?1 + 1").bind(last).execute(&mut *connection.db).await.doing("init")?;
     connection.backlog = backlog::Backlog::default();
     backlog::sync(connection).await?;
-    commit(&mut connection.db).await?;
+    commit(&mut *connection.db).await?;
     dead.into_iter().for_each(Dead::bury);
     Ok(())
 }

@@ -33,12 +33,12 @@ pub(super) async fn tidy(connection: &mut Connection) -> Result<bool, StoreError
 
 /// Moves one chunk of the oldest rows.
 pub(super) async fn move_chunk(connection: &mut Connection) -> Result<(), StoreError> {
-    begin(&mut connection.db).await?;
+    begin(&mut *connection.db).await?;
     backlog::sync(connection).await?;
     if let Some(last) = connection.backlog.oldest(CHUNK_EVENTS) {
         move_rows(connection, last).await?;
     }
-    commit(&mut connection.db).await
+    commit(&mut *connection.db).await
 }
 
 /// Moves the rows up to this one, inside of a transaction.
@@ -49,7 +49,7 @@ pub(super) async fn move_rows(connection: &mut Connection, last: i64) -> Result<
          (SELECT events FROM journal WHERE seq <= ?1 AND events_n > 0 ORDER BY seq)",
     )
     .bind(last)
-    .fetch_one(&mut connection.db)
+    .fetch_one(&mut *connection.db)
     .await
     .doing(DOING)?;
     let text = format!("[{}]", text.unwrap_or_default());
@@ -58,7 +58,7 @@ pub(super) async fn move_rows(connection: &mut Connection, last: i64) -> Result<
     if !events.is_empty() {
         insert(connection, &events).await?;
     }
-    sqlx::query("DELETE FROM journal WHERE seq <= ?1").bind(last).execute(&mut connection.db).await.doing(DOING)?;
+    sqlx::query("DELETE FROM journal WHERE seq <= ?1").bind(last).execute(&mut *connection.db).await.doing(DOING)?;
     connection.backlog.forget_up_to(last);
     Ok(())
 }
@@ -69,7 +69,7 @@ async fn insert(connection: &mut Connection, events: &[&RawValue]) -> Result<(),
         Some(newest) if newest.has_room() => *newest,
         newest => {
             let made = Segment::empty(newest.map_or(1, |newest| newest.n + 1));
-            segment::create(&mut connection.db, made.n).await?;
+            segment::create(&mut *connection.db, made.n).await?;
             made
         }
     };
@@ -109,7 +109,7 @@ async fn insert_rows(
             .bind(columns.outcome.map(i64::from))
             .bind(event.get());
     }
-    segment.events_n += query.execute(&mut connection.db).await.doing(DOING)?.rows_affected();
+    segment.events_n += query.execute(&mut *connection.db).await.doing(DOING)?.rows_affected();
     Ok(())
 }
 
@@ -133,7 +133,7 @@ async fn list(connection: &mut Connection, segment: Segment) -> Result<(), Store
         .bind(id_bytes(segment.min_id))
         .bind(id_bytes(segment.max_id))
         .bind(i64::try_from(segment.events_n).unwrap_or(i64::MAX))
-        .execute(&mut connection.db)
+        .execute(&mut *connection.db)
         .await
         .doing(DOING)?;
     match connection.segments.last_mut() {

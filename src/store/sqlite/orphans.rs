@@ -17,7 +17,7 @@ impl Orphans for SqliteStore {
             let mut lease = self.lease("closing orphans").await?;
             let (connection, instance) = lease.parts();
             let done = close_orphans(connection, instance, close).await;
-            lease.settle(done)
+            lease.settle(done).await
         })
     }
 }
@@ -28,17 +28,17 @@ async fn close_orphans(
     instance: &mut Instance,
     close: Close<'_>,
 ) -> Result<u64, StoreError> {
-    begin(&mut connection.db).await?;
+    begin(&mut *connection.db).await?;
     let mut closed = 0;
     let mut buried = Vec::new();
-    for id in instances(&mut connection.db).await? {
+    for id in instances(&mut *connection.db).await? {
         if id == instance.id() {
             continue;
         }
         let Some(dead) = Dead::find(&connection.database, &id) else { continue };
         let open: Vec<String> = sqlx::query_scalar("SELECT event FROM open_started WHERE instance = ?1")
             .bind(id.as_slice())
-            .fetch_all(&mut connection.db)
+            .fetch_all(&mut *connection.db)
             .await
             .doing(DOING)?;
         let mut ends = Vec::with_capacity(open.len());
@@ -50,7 +50,7 @@ async fn close_orphans(
         forget(connection, &id).await?;
         buried.push(dead);
     }
-    commit(&mut connection.db).await?;
+    commit(&mut *connection.db).await?;
     // Their locks were held until here.
     buried.into_iter().for_each(Dead::bury);
     Ok(closed)
@@ -61,16 +61,16 @@ pub(super) async fn leave(connection: &mut Connection, instance: &mut Instance) 
     if !instance.is_registered() {
         return Ok(());
     }
-    begin(&mut connection.db).await?;
+    begin(&mut *connection.db).await?;
     let open: i64 = sqlx::query_scalar("SELECT count(*) FROM open_started WHERE instance = ?1")
         .bind(instance.id().as_slice())
-        .fetch_one(&mut connection.db)
+        .fetch_one(&mut *connection.db)
         .await
         .doing(DOING)?;
     if open == 0 {
         forget(connection, instance.id()).await?;
     }
-    commit(&mut connection.db).await?;
+    commit(&mut *connection.db).await?;
     if open == 0 {
         instance.unregister();
     } else {
@@ -81,7 +81,7 @@ pub(super) async fn leave(connection: &mut Connection, instance: &mut Instance) 
 
 async fn forget(connection: &mut Connection, id: &[u8]) -> Result<(), StoreError> {
     for sql in ["DELETE FROM open_started WHERE instance = ?1", "DELETE FROM instances WHERE id = ?1"] {
-        sqlx::query(sql).bind(id).execute(&mut connection.db).await.doing(DOING)?;
+        sqlx::query(sql).bind(id).execute(&mut *connection.db).await.doing(DOING)?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::config::Config;
-use super::connection::{closed, look, options};
+use super::connection::{closed, look, opening, options};
 use super::error::{Doing as _, config as refused};
 use super::identity::Identity;
 use super::schema::{self, Found};
@@ -50,11 +50,7 @@ impl Readers {
     }
 
     /// Ends the read. A lease that is not put back closes its connection.
-    pub(super) async fn finish<T>(
-        &self,
-        mut lease: ReadLease<'_>,
-        done: Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
+    pub(super) async fn finish<T>(&self, mut lease: ReadLease<'_>, done: Result<T, StoreError>) -> Result<T, StoreError> {
         let done = done?;
         sqlx::query("ROLLBACK").execute(lease.db()).await.doing(DOING)?;
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(lease.open);
@@ -64,6 +60,11 @@ impl Readers {
     /// Closes what is idle, and refuses what comes.
     pub(super) async fn close(&self) {
         self.permits.close();
+        self.close_idle().await;
+    }
+
+    /// Closes what is idle.
+    pub(super) async fn close_idle(&self) {
         let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
         for open in idle {
             // A connection that only read has nothing to lose.
@@ -88,7 +89,7 @@ impl Open {
     async fn new(config: &Config) -> Result<Self, StoreError> {
         let existing = Config { create: false, ..config.clone() };
         let resolved = look(&existing)?;
-        let mut db = options(config, &resolved).read_only(true).connect().await.doing(DOING)?;
+        let mut db = options(config, &resolved).read_only(true).connect().await.map_err(opening)?;
         if schema::examine(&mut db).await? == Found::Empty {
             return Err(refused("the file is empty: begin a log in it with `tower-audit init`"));
         }

@@ -5,6 +5,7 @@
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
+use super::connection::opening;
 use super::error::{Doing as _, config};
 use super::segment;
 use crate::store::StoreError;
@@ -31,13 +32,7 @@ pub(super) async fn examine(db: &mut SqliteConnection) -> Result<Found, StoreErr
     )
     .fetch_one(db)
     .await
-    .map_err(|error| {
-        if super::error::is_no_database(&error) {
-            config("the file is no SQLite database: choose another path").because(error)
-        } else {
-            super::error::of("opening the file", error)
-        }
-    })?;
+    .map_err(opening)?;
     let id: i32 = row.try_get(0).doing(DOING)?;
     let version: i32 = row.try_get(1).doing(DOING)?;
     let tables: i64 = row.try_get(2).doing(DOING)?;

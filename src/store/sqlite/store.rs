@@ -1,6 +1,5 @@
 //! The store: one connection that writes, a few that read.
 
-use sqlx::Connection as _;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::config::Config;
@@ -65,7 +64,7 @@ impl SqliteStore {
             Some(connection) => connection,
             None => Connection::open(&self.config).await.map_err(while_in_use)?,
         };
-        Ok(Lease { writer, connection })
+        Ok(Lease { writer, readers: &self.readers, connection })
     }
 }
 
@@ -73,6 +72,7 @@ impl SqliteStore {
 /// whatever it left half done.
 pub(super) struct Lease<'a> {
     writer: MutexGuard<'a, Writer>,
+    readers: &'a Readers,
     pub(super) connection: Connection,
 }
 
@@ -83,9 +83,14 @@ impl Lease<'_> {
     }
 
     /// Gives the connection back if all went well and the files are still those it has open.
-    pub(super) fn settle<T>(mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) async fn settle<T>(mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
         let done = done?;
-        self.connection.identity.check()?;
+        if let Err(error) = self.connection.db.identity.check() {
+            // If only the write-ahead log was removed, what is in it is saved by closing, before anything is opened.
+            self.readers.close_idle().await;
+            let _ = self.connection.db.close().await;
+            return Err(error);
+        }
         self.writer.connection = Some(self.connection);
         Ok(done)
     }
@@ -101,16 +106,16 @@ impl AuditStore for SqliteStore {
             let mut lease = self.lease("append").await?;
             let (connection, instance) = lease.parts();
             let done = append::append(connection, instance, events).await;
-            lease.settle(done)
+            lease.settle(done).await
         })
     }
 
     fn health(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let mut lease = self.lease("health").await?;
-            let done = probe(&mut lease.connection.db, "health").await;
-            let done = done.and_then(|()| lease.connection.identity.check_writable());
-            lease.settle(done)
+            let done = probe(&mut *lease.connection.db, "health").await;
+            let done = done.and_then(|()| lease.connection.db.identity.check_writable());
+            lease.settle(done).await
         })
     }
 
@@ -123,9 +128,9 @@ impl AuditStore for SqliteStore {
                 writer.connection = Some(connection);
                 return Ok(false);
             }
-            let mut lease = Lease { writer, connection };
+            let mut lease = Lease { writer, readers: &self.readers, connection };
             let done = mover::tidy(&mut lease.connection).await;
-            lease.settle(done)
+            lease.settle(done).await
         })
     }
 
@@ -134,7 +139,11 @@ impl AuditStore for SqliteStore {
             let mut writer = self.writer.lock().await;
             writer.closed = true;
             self.readers.close().await;
-            let Some(mut connection) = writer.connection.take() else { return Ok(()) };
+            let Some(mut connection) = writer.connection.take() else {
+                // The lock goes; whoever opens the file next finds this writer dead.
+                writer.instance = Instance::new();
+                return Ok(());
+            };
             let left = orphans::leave(&mut connection, &mut writer.instance).await;
             // The last connection to go copies the write-ahead log into the database.
             connection.db.close().await.doing("close")?;

@@ -1,0 +1,165 @@
+//! The file itself: which is opened, and whether it is still there.
+
+use super::*;
+use crate::store::StoreErrorKind;
+
+#[tokio::test]
+async fn what_is_not_there_is_not_made_without_being_asked() {
+    let place = Place::new();
+    let error = place.try_open(false).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Config);
+    assert!(error.to_string().contains("audit.db"), "{error}");
+    assert_eq!(std::fs::read_dir(place.folder.path()).unwrap().count(), 0);
+    std::fs::write(place.path(), b"").unwrap();
+    assert_eq!(place.try_open(false).await.unwrap_err().kind(), StoreErrorKind::Config);
+    assert_eq!(std::fs::metadata(place.path()).unwrap().len(), 0);
+
+    place.open().await.append(&events(0..3)).await.unwrap();
+    let second = place.try_open(false).await.unwrap();
+    assert_eq!(all(&second).await.len(), 3);
+    second.append(&events(3..5)).await.unwrap();
+    assert_eq!(all(&second).await.len(), 5);
+}
+
+#[tokio::test]
+async fn other_files_are_refused_and_left_as_they_are() {
+    let place = Place::new();
+    for sql in ["CREATE TABLE t(a); PRAGMA user_version = 1", "PRAGMA application_id = 7"] {
+        let mut options = SqliteConnectOptions::new().filename(place.path()).create_if_missing(true);
+        options = options.journal_mode(sqlx::sqlite::SqliteJournalMode::Delete);
+        let mut other = SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::query(sql).persistent(false).execute(&mut other).await.unwrap();
+        other.close().await.unwrap();
+        let before = std::fs::read(place.path()).unwrap();
+        for create in [true, false] {
+            let error = place.try_open(create).await.unwrap_err();
+            assert_eq!(error.kind(), StoreErrorKind::Config);
+            assert!(error.to_string().contains("another application"), "{error}");
+        }
+        assert_eq!(std::fs::read(place.path()).unwrap(), before);
+        std::fs::remove_file(place.path()).unwrap();
+    }
+    std::fs::write(place.path(), "not a database, but long enough to be looked at ".repeat(100)).unwrap();
+    let error = place.try_open(true).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Config, "{error}");
+    std::fs::remove_file(place.path()).unwrap();
+    std::fs::create_dir(place.path()).unwrap();
+    assert_eq!(place.try_open(true).await.unwrap_err().kind(), StoreErrorKind::Config);
+    let error = SqliteStore::open("/dev/null", OpenOptions::default()).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Config);
+}
+
+#[tokio::test]
+async fn a_newer_version_is_refused() {
+    let place = Place::new();
+    place.open().await.close().await.unwrap();
+    sqlx::query("PRAGMA user_version = 2").execute(&mut place.raw().await).await.unwrap();
+    for create in [true, false] {
+        let error = place.try_open(create).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Config);
+        assert!(error.to_string().contains("version 2"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn commits_are_durable_and_the_file_is_ours() {
+    let place = Place::new();
+    let store = place.open().await;
+    let mut lease = store.lease("test").await.unwrap();
+    for (pragma, value) in [("synchronous", "2"), ("journal_mode", "wal"), ("user_version", "1")] {
+        let row = sqlx::query(AssertSqlSafe(format!("PRAGMA {pragma}")))
+            .fetch_one(&mut *lease.connection.db)
+            .await
+            .unwrap();
+        let found = row.try_get::<String, _>(0).unwrap_or_else(|_| row.get::<i64, _>(0).to_string());
+        assert_eq!(found, value, "{pragma}");
+    }
+    lease.settle(Ok(())).await.unwrap();
+    assert_eq!(place.number("PRAGMA application_id").await, i64::from(super::super::schema::APPLICATION_ID));
+    store.health().await.unwrap();
+    assert_eq!(all(&store).await, []);
+    assert!(!format!("{store:?}").contains("wal"));
+}
+
+/// Appends until it works again, and says how often it did not.
+async fn recovers(store: &SqliteStore, batch: &[AuditEvent]) -> usize {
+    for failures in 0..5 {
+        match store.append(batch).await {
+            Ok(()) => return failures,
+            Err(error) => assert!(error.is_transient(), "{error}"),
+        }
+    }
+    panic!("the store does not recover");
+}
+
+#[tokio::test]
+async fn a_file_that_was_removed_or_replaced_is_noticed() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.append(&events(0..5)).await.unwrap();
+    for gone in [vec!["audit.db"], vec!["audit.db-wal"], vec!["audit.db", "audit.db-wal", "audit.db-shm"]] {
+        for name in &gone {
+            std::fs::remove_file(place.folder.path().join(name)).unwrap();
+        }
+        assert!(store.health().await.unwrap_err().is_transient());
+        recovers(&store, &events(0..9)).await;
+        store.health().await.unwrap();
+        assert_eq!(place.number("SELECT sum(events_n) FROM journal").await, 9, "{gone:?}");
+        assert_eq!(all(&store).await.len(), 9, "readers follow");
+        assert_eq!(all(&place.open().await).await.len(), 9, "{gone:?}");
+    }
+    // Replaced by another log.
+    let other = Place::new();
+    other.open().await.append(&events(20..22)).await.unwrap();
+    let copied = other.open().await;
+    copied.close().await.unwrap();
+    std::fs::rename(other.path(), place.path()).unwrap();
+    let error = store.append(&events(0..9)).await.unwrap_err();
+    assert!(error.to_string().contains("removed or replaced"), "{error}");
+}
+
+#[tokio::test]
+async fn a_folder_that_was_removed_is_noticed_and_not_made() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.append(&events(0..5)).await.unwrap();
+    let folder = place.folder.path().to_owned();
+    std::fs::remove_dir_all(&folder).unwrap();
+    for _ in 0..3 {
+        assert!(store.append(&events(5..6)).await.unwrap_err().is_transient());
+        assert!(store.health().await.unwrap_err().is_transient());
+    }
+    assert!(!folder.exists());
+    std::fs::create_dir(&folder).unwrap();
+    store.append(&events(0..6)).await.unwrap();
+    assert_eq!(all(&store).await.len(), 6);
+}
+
+#[tokio::test]
+async fn a_held_lock_is_an_error_that_passes() {
+    let place = Place::new();
+    let options = OpenOptions { patience: std::time::Duration::from_millis(40), ..OpenOptions::default() };
+    let store = SqliteStore::open(place.path().to_str().unwrap(), options).await.unwrap();
+    let mut other = place.raw().await;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    assert!(store.append(&events(0..1)).await.unwrap_err().is_transient());
+    assert!(store.append(&[started(2)]).await.unwrap_err().is_transient());
+    assert!(store.health().await.unwrap_err().is_transient());
+    assert_eq!(all(&store).await, []);
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    store.append(&events(0..1)).await.unwrap();
+    assert_eq!(all(&store).await.len(), 1);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_link_is_followed_and_must_go_on_to_lead_there() {
+    let place = Place::new();
+    let real = Place::new();
+    std::os::unix::fs::symlink(real.path(), place.path()).unwrap();
+    let store = place.open().await;
+    store.append(&events(0..2)).await.unwrap();
+    assert_eq!(all(&real.open().await).await.len(), 2);
+    std::fs::remove_file(place.path()).unwrap();
+    assert!(store.append(&events(2..3)).await.unwrap_err().is_transient());
+}

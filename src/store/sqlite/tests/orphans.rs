@@ -1,0 +1,95 @@
+//! Whose `started` events are closed.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
+use super::*;
+use crate::store::Orphans as _;
+
+fn close(event: &AuditEvent) -> AuditEvent {
+    let mut end = AuditEvent::new(event.event_type.clone());
+    end.phase = Phase::Unknown;
+    end.request.started_event_id = Some(event.event_id);
+    end
+}
+
+fn lock_files(place: &Place) -> usize {
+    let names = std::fs::read_dir(place.folder.path()).unwrap();
+    names.filter(|name| name.as_ref().unwrap().file_name().to_string_lossy().contains("-instance-")).count()
+}
+
+#[tokio::test]
+async fn an_ended_request_is_no_orphan() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.append(&[started(1), started(2)]).await.unwrap();
+    store.append(&[ending(3, &started(1)), event(4)]).await.unwrap();
+    assert_eq!(place.number("SELECT count(*) FROM open_started").await, 1);
+    assert_eq!(store.close_orphans(&close).await.unwrap(), 0, "its own");
+    store.append(&[ending(5, &started(2))]).await.unwrap();
+    store.close().await.unwrap();
+    assert_eq!(place.number("SELECT (SELECT count(*) FROM open_started) + (SELECT count(*) FROM instances)").await, 0);
+    assert_eq!(lock_files(&place), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_orphan_is_closed_once_whoever_comes_first() {
+    let place = Place::new();
+    let dead = place.open().await;
+    dead.append(&events(0..3)).await.unwrap();
+    dead.append(&(10..20).map(started).collect::<Vec<_>>()).await.unwrap();
+    settle(&dead).await;
+    dead.append(&[ending(30, &started(12))]).await.unwrap();
+    drop(dead);
+    let stores: Vec<_> = [place.open().await, place.open().await, place.open().await].map(std::sync::Arc::new).into();
+    let tasks: Vec<_> =
+        stores.iter().cloned().map(|store| tokio::spawn(async move { store.close_orphans(&close).await.unwrap() })).collect();
+    let mut closed = 0;
+    for task in tasks {
+        closed += task.await.unwrap();
+    }
+    assert_eq!(closed, 9);
+    let ends = Filter { phase: Some(Phase::Unknown), ..Filter::default() };
+    let ended = stores[0].query(&Query::new(ends, 100)).await.unwrap();
+    let mut ids: Vec<_> = ended.iter().map(|event| event.request.started_event_id.unwrap()).collect();
+    ids.sort();
+    let open: Vec<_> = (10..20).filter(|n| *n != 12).map(|n| event(n).event_id).collect();
+    assert_eq!(ids, open);
+    assert_eq!(lock_files(&place), 0);
+    assert_eq!(place.number("SELECT count(*) FROM instances").await, 0);
+}
+
+#[tokio::test]
+async fn the_events_of_a_living_neighbour_are_left_alone_until_it_is_killed() {
+    let place = Place::new();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "store::sqlite::tests::orphans::neighbour", "--ignored", "--nocapture"])
+        .env("NEIGHBOUR_LOG", place.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("neighbour has started")));
+    let store = place.open().await;
+    assert_eq!(store.close_orphans(&close).await.unwrap(), 0);
+    assert_eq!(lock_files(&place), 1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(store.close_orphans(&close).await.unwrap(), 1);
+    assert_eq!(store.close_orphans(&close).await.unwrap(), 0);
+    assert_eq!(lock_files(&place), 0);
+    place.assert_whole().await;
+}
+
+/// The other process of the test above: it waits to be killed.
+#[tokio::test]
+#[ignore = "run by the_events_of_a_living_neighbour_are_left_alone_until_it_is_killed"]
+async fn neighbour() {
+    let Ok(path) = std::env::var("NEIGHBOUR_LOG") else { return };
+    let store = SqliteStore::open(&path, OpenOptions::default()).await.unwrap();
+    store.append(&[started(1)]).await.unwrap();
+    println!("\nneighbour has started");
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).unwrap();
+}

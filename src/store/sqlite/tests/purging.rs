@@ -1,0 +1,103 @@
+//! What a purge removes, and what it leaves.
+
+use super::*;
+use crate::store::Keeper as _;
+
+async fn purge(store: &SqliteStore, before: Timestamp, at_most: usize) -> u64 {
+    let mut removed = 0;
+    for _ in 0..1000 {
+        let purged = store.purge(before, at_most).await.unwrap();
+        assert!(purged.removed <= at_most as u64);
+        removed += purged.removed;
+        if !purged.more {
+            return removed;
+        }
+    }
+    panic!("a purge does not end");
+}
+
+#[tokio::test]
+async fn exactly_the_older_events_go() {
+    let place = Place::new();
+    let store = place.open().await;
+    for n in 0..30 {
+        store.append(&events(n * 10..n * 10 + 10)).await.unwrap();
+        if n % 10 == 3 {
+            settle(&store).await;
+        }
+    }
+    assert_eq!(purge(&store, at(0), 50).await, 0);
+    assert_eq!(purge(&store, at(125), 50).await, 125);
+    assert_eq!(all(&store).await, newest_first(events(125..300)));
+    assert_eq!(store.count(&Filter::default()).await.unwrap(), 175);
+    assert_eq!(store.count(&Filter { since: Some(at(126)), ..Filter::default() }).await.unwrap(), 174);
+    assert_eq!(purge(&store, Timestamp::MAX, 50).await, 175);
+    assert_eq!(all(&store).await, []);
+    assert_eq!(place.number("SELECT count(*) FROM sqlite_schema WHERE name LIKE 'segment\\_%' ESCAPE '\\'").await, 0);
+    // What was removed may come again.
+    store.append(&events(0..20)).await.unwrap();
+    assert_eq!(all(&store).await.len(), 20);
+    place.assert_whole().await;
+}
+
+#[tokio::test]
+async fn a_purge_that_was_killed_goes_on() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.append(&events(0..100)).await.unwrap();
+    let first = store.purge(at(1000), 30).await.unwrap();
+    assert_eq!((first.removed, first.more), (30, true));
+    drop(store);
+    let store = place.open().await;
+    assert_eq!(store.count(&Filter::default()).await.unwrap(), 70);
+    store.ensure_indexes().await.unwrap();
+    store.append(&events(200..300)).await.unwrap();
+    settle(&store).await;
+    assert_eq!(purge(&store, at(150), 30).await, 70);
+    assert_eq!(all(&store).await, newest_first(events(200..300)));
+    place.assert_whole().await;
+}
+
+#[tokio::test]
+async fn init_leaves_nothing_and_other_writers_notice() {
+    let place = Place::new();
+    let (one, two) = (place.open().await, place.open().await);
+    one.append(&[events(0..50), vec![started(60)]].concat()).await.unwrap();
+    settle(&one).await;
+    two.append(&events(70..80)).await.unwrap();
+    one.init().await.unwrap();
+    assert_eq!(all(&one).await, []);
+    assert_eq!(place.number("SELECT count(*) FROM instances").await, 0);
+    two.append(&events(70..80)).await.unwrap();
+    one.append(&events(75..85)).await.unwrap();
+    assert_eq!(all(&two).await, newest_first(events(70..85)));
+    place.assert_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn indexes_can_be_made_by_several_at_once() {
+    let place = Place::new();
+    std::fs::write(place.path(), b"").unwrap();
+    let place = std::sync::Arc::new(place);
+    let tasks: Vec<_> = (0..8)
+        .map(|n| {
+            let place = place.clone();
+            tokio::spawn(async move {
+                let store = place.open().await;
+                store.ensure_indexes().await.unwrap();
+                store.append(&events(n * 10..n * 10 + 10)).await.unwrap();
+                settle(&store).await;
+                store.ensure_indexes().await.unwrap();
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let store = place.open().await;
+    assert_eq!(all(&store).await, newest_first(events(0..80)));
+    sqlx::query("DROP INDEX segment_1_type").execute(&mut place.raw().await).await.unwrap();
+    store.ensure_indexes().await.unwrap();
+    assert_eq!(place.number("SELECT count(*) FROM sqlite_schema WHERE name = 'segment_1_type'").await, 1);
+    place.assert_whole().await;
+}

@@ -1,0 +1,138 @@
+//! What a reader sees.
+
+use super::*;
+use crate::query::Cursor;
+use crate::store::MemoryStore;
+
+/// Events in several segments and in the journal, some of them out of order in time.
+async fn mixed(place: &Place) -> (SqliteStore, MemoryStore) {
+    let (store, model) = (place.open().await, MemoryStore::new());
+    let mut given = events(0..400);
+    for n in 0..40 {
+        given.swap(n * 10, 399 - n * 7);
+        given[n * 10 + 5].created_at = at(77);
+        given[n * 9].actor.user_email = None;
+    }
+    for (step, batch) in given.chunks(13).enumerate() {
+        store.append(batch).await.unwrap();
+        model.append(batch).await.unwrap();
+        if step % 8 == 7 && step < 28 {
+            settle(&store).await;
+            // The next move begins another segment.
+            sqlx::query("UPDATE segments SET state = 1").execute(&mut place.raw().await).await.unwrap();
+            store.ensure_open_again(place).await;
+        }
+    }
+    assert_eq!(place.number("SELECT count(*) FROM segments").await, 3);
+    (store, model)
+}
+
+impl SqliteStore {
+    /// Makes the connection read the list of segments again.
+    async fn ensure_open_again(&self, _place: &Place) {
+        let mut lease = self.lease("test").await.unwrap();
+        sqlx::query("BEGIN").execute(&mut *lease.connection.db).await.unwrap();
+        super::super::backlog::sync(&mut lease.connection).await.unwrap();
+        sqlx::query("COMMIT").execute(&mut *lease.connection.db).await.unwrap();
+        lease.settle(Ok(())).await.unwrap();
+    }
+}
+
+fn filters() -> Vec<Filter> {
+    let none = Filter::default();
+    vec![
+        none.clone(),
+        Filter { event_type: Some(EventType::AUTH), ..none.clone() },
+        Filter { user_email: Some("user3".into()), ..none.clone() },
+        Filter { user_email: Some("user3".into()), event_type: Some(EventType::AUTH), ..none.clone() },
+        Filter { user_email: Some("nobody' OR 1=1 --".into()), ..none.clone() },
+        Filter { since: Some(at(77)), until: Some(at(300)), ..none.clone() },
+        Filter { until: Some(at(77)), outcome: Some(201), ..none.clone() },
+        Filter { route: Some("/scans \"{id}\"\n".into()), phase: Some(Phase::Completed), ..none.clone() },
+        Filter { remote_addr: Some("192.0.2.8".into()), ..none.clone() },
+        Filter { phase: Some(Phase::Started), ..none.clone() },
+        Filter { since: Some(at(300)), until: Some(at(10)), ..none },
+    ]
+}
+
+#[tokio::test]
+async fn every_page_is_that_of_the_model() {
+    let place = Place::new();
+    let (store, model) = mixed(&place).await;
+    for filter in filters() {
+        assert_eq!(store.count(&filter).await.unwrap(), model.count(&filter).await.unwrap(), "{filter:?}");
+        for limit in [0, 1, 7, 100, 1000, usize::MAX] {
+            for skip in [0, 1, 50, 399, 1000] {
+                for after in [None, Some(Cursor::of(&event(200))), Some(Cursor { created_at: at(77), event_id: event(55).event_id })] {
+                    let query = Query { filter: filter.clone(), after, skip, limit };
+                    assert_eq!(store.query(&query).await.unwrap(), model.query(&query).await.unwrap(), "{query:?}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn pages_by_cursor_join_without_gap_or_double() {
+    let place = Place::new();
+    let (store, model) = mixed(&place).await;
+    let mut query = Query::new(Filter::default(), 9);
+    let mut found = Vec::new();
+    loop {
+        let page = store.query(&query).await.unwrap();
+        let Some(last) = page.last() else { break };
+        query.after = Some(Cursor::of(last));
+        found.extend(page);
+    }
+    assert_eq!(found, model.events());
+    for event in found {
+        assert_eq!(store.get(event.event_id).await.unwrap().unwrap(), event);
+    }
+}
+
+#[tokio::test]
+async fn deep_skips_are_exact() {
+    let place = Place::new();
+    let store = place.open().await;
+    let small = |n: u64| {
+        let mut event = AuditEvent::new([EventType::UPLOAD, EventType::AUTH][n as usize % 2].clone());
+        event.event_id = EventId::from_u128(u128::from(n));
+        event.created_at = at(n / 3);
+        event
+    };
+    for n in 0..15 {
+        store.append(&(n * 1000..n * 1000 + 1000).map(small).collect::<Vec<_>>()).await.unwrap();
+    }
+    tidy(&store).await;
+    // As if they were many: three lists of the same kind.
+    for skip in [0, 4095, 4096, 4097, 5000, 9999, 14_998, 14_999, 15_000] {
+        let query = Query { skip, ..Query::new(Filter::default(), 1) };
+        let found: Vec<u128> =
+            store.query(&query).await.unwrap().iter().map(|event| event.event_id.as_u128()).collect();
+        let wanted: Vec<u128> = 14_999_u64.checked_sub(skip).into_iter().map(u128::from).collect();
+        assert_eq!(found, wanted, "{skip}");
+    }
+    let filter = Filter { event_type: Some(EventType::AUTH), ..Filter::default() };
+    let found = store.query(&Query { skip: 7000, ..Query::new(filter, 1) }).await.unwrap();
+    assert_eq!(found[0].event_id.as_u128(), 14_999 - 14_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_event_is_seen_once_while_it_moves() {
+    let place = Place::new();
+    let store = std::sync::Arc::new(place.open().await);
+    for n in 0..8 {
+        store.append(&events(n * 1000..n * 1000 + 1000)).await.unwrap();
+    }
+    let mover = tokio::spawn({
+        let store = store.clone();
+        async move { settle(&store).await }
+    });
+    let mut reads = 0;
+    while !mover.is_finished() || reads < 3 {
+        assert_eq!(store.count(&Filter { outcome: Some(200), ..Filter::default() }).await.unwrap(), 2667);
+        assert!(store.get(event(5).event_id).await.unwrap().is_some());
+        reads += 1;
+    }
+    mover.await.unwrap();
+}
