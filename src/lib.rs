@@ -1,4 +1,53 @@
-//! Audit middleware for tower.
+//! Audit middleware for tower: an append-only event for every request that matters, durable before its response leaves,
+//! and a 5xx that says whether the request was carried out when it could not be written.
+//!
+//! ```no_run
+//! # #[cfg(all(feature = "axum", feature = "sqlite"))]
+//! # async fn serve(listener: tokio::net::TcpListener) -> Result<(), Box<dyn std::error::Error>> {
+//! use std::net::SocketAddr;
+//!
+//! use axum::{Router, routing::post};
+//! use tower_audit::{AuditLayer, AuditLog, AuditPolicy};
+//!
+//! let log = AuditLog::open("sqlite:audit.db").await?;
+//! let app = Router::new()
+//!     .route("/scans", post(|| async { "stored" }))
+//!     .layer(AuditLayer::new(&log, AuditPolicy::preset()));
+//! axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;
+//! log.close().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # When an event is written
+//!
+//! | moment | event | if it cannot be written |
+//! |---|---|---|
+//! | before the handler is called, for rules with write-ahead | `started` | 503 with `Retry-After`; the handler never runs |
+//! | when the handler has ended, before the head of the response leaves | `completed` | 500; what the handler answered is dropped whole |
+//! | at the end of the body, for rules that ask for it | `completed` | the body ends in an error |
+//! | when a log is opened and finds `started` events of a dead process | `unknown` | the log is not opened |
+//!
+//! A handler that has been polled is driven to its end, whoever hangs up. A panic is recorded and goes on. Nested layers
+//! of one log record once.
+//!
+//! # Where to look
+//!
+//! - [`AuditLog`]: the writer and its store; [`AuditLog::record`] for events that are no request
+//! - [`AuditLayer`], [`AuditContext`]: the middleware, and what a handler adds to its event
+//! - [`AuditPolicy`], [`Rule`]: which requests, and how
+//! - [`AuditEvent`]: one entry; [`event::limits`]: how large its parts may be
+//! - [`store`]: the contract of a store, and the stores; [`query`]: what a reader may ask
+//!
+//! # Features
+//!
+//! | feature | default | brings |
+//! |---|---|---|
+//! | `axum` | yes | the extractor [`AuditContext`], the route template and the peer's address from axum |
+//! | `sqlite` | yes | the store `sqlite:PATH`; compiles SQLite |
+//! | `policy-file` | no | `AuditPolicy::from_file`, for TOML and YAML |
+//! | `cli` | no | the program `tower-audit` |
+//! | `conformance` | no | the suite that every store must pass, and a faulty store; outside of semver |
 
 pub mod capture;
 pub(crate) mod clock;
@@ -17,3 +66,8 @@ pub use event::{
 pub use middleware::{AUDIT_EVENT_ID, AuditBody, AuditLayer, AuditService, ResponseFuture};
 pub use policy::{AuditPolicy, FailMode, PolicyError, Rule, When};
 pub use writer::{AuditLog, AuditLogBuilder, CloseError, OpenError, RecordError, Stats};
+
+/// The documents of the repository, so that the code in them is compiled.
+#[cfg(all(doctest, feature = "axum", feature = "sqlite"))]
+#[doc = include_str!("../README.md")]
+mod readme {}

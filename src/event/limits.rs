@@ -36,6 +36,8 @@ pub const MAX_DETAIL_KEY_BYTES: usize = 256;
 pub const MAX_DETAIL_DEPTH: usize = 16;
 /// The whole of `details`, as compact JSON.
 pub const MAX_DETAILS_BYTES: usize = 16 * 1024;
+/// The fields of a later version that a reader has kept, in each of the five objects that may have some.
+pub const MAX_EXTRA_BYTES: usize = 2 * 1024;
 /// What no event exceeds as JSON, whatever went into it (every byte of a string may take six in JSON).
 pub const MAX_EVENT_BYTES: usize = 64 * 1024;
 
@@ -126,18 +128,15 @@ impl AuditEvent {
         fit(&mut request.forwarded, MAX_HEADER_BYTES);
         fit(&mut self.classification.domain, MAX_NAME_BYTES);
         fit(&mut self.classification.action, MAX_NAME_BYTES);
-        // What a reader kept of a later version, in all five places together, has the room of the details.
-        for map in [
-            &mut self.details,
+        fit_map(&mut self.details, MAX_DETAILS_BYTES);
+        for unknown in [
             &mut self.extra,
             &mut self.actor.extra,
             &mut self.resource.extra,
             &mut self.request.extra,
             &mut self.classification.extra,
         ] {
-            if !map.is_empty() {
-                fit_details(map);
-            }
+            fit_map(unknown, MAX_EXTRA_BYTES);
         }
     }
 }
@@ -150,10 +149,13 @@ fn fit(text: &mut Option<String>, limit: usize) {
     }
 }
 
-fn fit_details(details: &mut Details) {
+fn fit_map(details: &mut Details, limit: usize) {
+    if details.is_empty() {
+        return;
+    }
     *details = std::mem::take(details).into_iter().map(|(key, value)| fit_entry(key, value, 1)).collect();
     let mut size = json_len(details);
-    if size <= MAX_DETAILS_BYTES {
+    if size <= limit {
         return;
     }
     // The largest entries give way first, until the rest fits.
@@ -167,7 +169,7 @@ fn fit_details(details: &mut Details) {
             *value = note_of(value);
             size = size - len + json_len(value);
         }
-        if size <= MAX_DETAILS_BYTES {
+        if size <= limit {
             return;
         }
     }
@@ -294,6 +296,11 @@ mod tests {
         }
         for n in 0..200 {
             event.details.insert(format!("{n}{worst:.300}"), json!(worst));
+            event.extra.insert(format!("{n}{worst:.300}"), json!(worst));
+            event.actor.extra.insert(format!("{n}{worst:.300}"), json!(worst));
+            event.resource.extra.insert(format!("{n}{worst:.300}"), json!(worst));
+            event.request.extra.insert(format!("{n}{worst:.300}"), json!(worst));
+            event.classification.extra.insert(format!("{n}{worst:.300}"), json!(worst));
         }
         event.fit();
         assert!(json_len(&event) <= MAX_EVENT_BYTES, "{}", json_len(&event));

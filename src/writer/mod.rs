@@ -1,6 +1,6 @@
 //! What stands between the requests and the store: one writer per log.
 //!
-//! Requests put their events into a bounded [queue](queue) and wait. One [worker](worker) takes whatever waits and
+//! Requests put their events into a bounded queue and wait. One worker takes whatever waits and
 //! appends it as one batch; what arrives meanwhile is the next batch. There is no timer: an idle log writes an event at
 //! once, a busy one shares each commit among all who wait. Each request gets its own answer.
 

@@ -4,8 +4,8 @@
 //! knows. So in the usual case no lock is taken before the statement and nothing is read. When the guard fails,
 //! another process has appended: then, under the lock, what it appended is read and the batch is tried again.
 
-use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection};
 use sqlx::AssertSqlSafe;
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection};
 
 use super::backlog;
 use super::batch::Batch;
@@ -126,10 +126,7 @@ async fn take_fresh<'a>(
 }
 
 /// Which of the ids are in segments.
-async fn kept_in_segments(
-    connection: &mut Connection,
-    ids: &[crate::event::EventId],
-) -> Result<Vec<u128>, StoreError> {
+async fn kept_in_segments(connection: &mut Connection, ids: &[crate::event::EventId]) -> Result<Vec<u128>, StoreError> {
     let mut kept = Vec::new();
     for segment in &connection.segments {
         let here: Vec<_> = ids.iter().filter(|id| segment.spans(id.as_u128())).collect();
@@ -156,14 +153,11 @@ async fn kept_in_segments(
 }
 
 /// Whether the guard let the batch in.
-async fn insert_guarded(
-    connection: &mut Connection,
-    instance: &Instance,
-    batch: &Batch,
-) -> Result<bool, StoreError> {
+async fn insert_guarded(connection: &mut Connection, instance: &Instance, batch: &Batch) -> Result<bool, StoreError> {
     let last_seq = connection.backlog.last_seq;
     if batch.effects.is_none() {
-        let done = bound(sqlx::query(PLAIN), last_seq, instance, batch).execute(&mut *connection.db).await.doing(DOING)?;
+        let done =
+            bound(sqlx::query(PLAIN), last_seq, instance, batch).execute(&mut *connection.db).await.doing(DOING)?;
         return Ok(done.rows_affected() == 1);
     }
     match bound(sqlx::query(WITH_EFFECTS_AT_ONCE), last_seq, instance, batch).execute(&mut *connection.db).await {

@@ -48,8 +48,12 @@ impl Connection {
         if identity.database().is_none() || (before.is_some() && identity.database() != before) {
             return Err(replaced());
         }
-        let mut connection =
-            Self { db: Handle { db: Some(db), identity }, database: resolved, backlog: Backlog::default(), segments: Vec::new() };
+        let mut connection = Self {
+            db: Handle { db: Some(db), identity },
+            database: resolved,
+            backlog: Backlog::default(),
+            segments: Vec::new(),
+        };
         sqlx::query("BEGIN").execute(&mut *connection.db).await.doing(OPENING)?;
         backlog::sync(&mut connection).await?;
         sqlx::query("COMMIT").execute(&mut *connection.db).await.doing(OPENING)?;

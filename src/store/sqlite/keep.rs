@@ -47,11 +47,8 @@ impl Keeper for SqliteStore {
 
 async fn init(connection: &mut Connection) -> Result<(), StoreError> {
     begin(&mut *connection.db).await?;
-    let dead: Vec<Dead> = instances(&mut *connection.db)
-        .await?
-        .iter()
-        .filter_map(|id| Dead::find(&connection.database, id))
-        .collect();
+    let dead: Vec<Dead> =
+        instances(&mut *connection.db).await?.iter().filter_map(|id| Dead::find(&connection.database, id)).collect();
     let last = schema::drop_all(&mut *connection.db).await?;
     schema::tables(&mut *connection.db).await?;
     sqlx::query("UPDATE journal SET seq = ?1 + 1").bind(last).execute(&mut *connection.db).await.doing("init")?;

@@ -93,7 +93,11 @@ pub(super) async fn events(
 }
 
 /// The place of the `nth` event (from 1) that is wanted, or none if there are fewer.
-pub(super) async fn nth(db: &mut SqliteConnection, wanted: Wanted<'_>, nth: usize) -> Result<Option<Cursor>, StoreError> {
+pub(super) async fn nth(
+    db: &mut SqliteConnection,
+    wanted: Wanted<'_>,
+    nth: usize,
+) -> Result<Option<Cursor>, StoreError> {
     let mut page = Page { found: BTreeMap::new(), limit: nth };
     let mut sources = sources(db, wanted).await?;
     while let Some(source) = sources.pop_front() {
@@ -141,7 +145,8 @@ pub(super) async fn journal(
     while let Some(Source { place: Place::Journal(seq), events_n: more, .. }) = next {
         seqs.push(seq);
         events_n += more;
-        next = if events_n < about { rest.pop_front_if(|source| matches!(source.place, Place::Journal(_))) } else { None };
+        next =
+            if events_n < about { rest.pop_front_if(|source| matches!(source.place, Place::Journal(_))) } else { None };
     }
     let rows = sqlx::query("SELECT events FROM journal WHERE seq IN (SELECT value FROM json_each(?1))")
         .bind(serde_json::to_string(&seqs).doing(DOING)?)

@@ -75,12 +75,8 @@ async fn remove_whole(connection: &mut Connection, kept: &Segment, at_most: i64)
             .doing(DOING)?;
     }
     let sql = format!("DELETE FROM segment_{n} WHERE seq IN (SELECT seq FROM segment_{n} ORDER BY seq LIMIT ?1)");
-    let gone = sqlx::query(AssertSqlSafe(sql))
-        .bind(at_most)
-        .execute(&mut *connection.db)
-        .await
-        .doing(DOING)?
-        .rows_affected();
+    let gone =
+        sqlx::query(AssertSqlSafe(sql)).bind(at_most).execute(&mut *connection.db).await.doing(DOING)?.rows_affected();
     if gone >= kept.events_n {
         segment::drop_table(&mut *connection.db, n).await?;
     } else {

@@ -50,7 +50,11 @@ impl Readers {
     }
 
     /// Ends the read. A lease that is not put back closes its connection.
-    pub(super) async fn finish<T>(&self, mut lease: ReadLease<'_>, done: Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) async fn finish<T>(
+        &self,
+        mut lease: ReadLease<'_>,
+        done: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let done = done?;
         sqlx::query("ROLLBACK").execute(lease.db()).await.doing(DOING)?;
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(lease.open);

@@ -24,9 +24,8 @@ impl Wanted<'_> {
     pub(super) fn end(&self) -> i64 {
         let until = self.filter.until.map_or(i64::MAX, |until| until.as_micros());
         // An event of the cursor's own moment may still come after it, by a smaller id.
-        let after = self.after.map_or(i64::MAX, |after| {
-            after.created_at.as_micros() + i64::from(after.event_id.as_u128() > 0)
-        });
+        let after =
+            self.after.map_or(i64::MAX, |after| after.created_at.as_micros() + i64::from(after.event_id.as_u128() > 0));
         until.min(after)
     }
 

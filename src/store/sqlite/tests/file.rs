@@ -67,10 +67,8 @@ async fn commits_are_durable_and_the_file_is_ours() {
     let store = place.open().await;
     let mut lease = store.lease("test").await.unwrap();
     for (pragma, value) in [("synchronous", "2"), ("journal_mode", "wal"), ("user_version", "1")] {
-        let row = sqlx::query(AssertSqlSafe(format!("PRAGMA {pragma}")))
-            .fetch_one(&mut *lease.connection.db)
-            .await
-            .unwrap();
+        let row =
+            sqlx::query(AssertSqlSafe(format!("PRAGMA {pragma}"))).fetch_one(&mut *lease.connection.db).await.unwrap();
         let found = row.try_get::<String, _>(0).unwrap_or_else(|_| row.get::<i64, _>(0).to_string());
         assert_eq!(found, value, "{pragma}");
     }

@@ -42,8 +42,11 @@ async fn each_orphan_is_closed_once_whoever_comes_first() {
     dead.append(&[ending(30, &started(12))]).await.unwrap();
     drop(dead);
     let stores: Vec<_> = [place.open().await, place.open().await, place.open().await].map(std::sync::Arc::new).into();
-    let tasks: Vec<_> =
-        stores.iter().cloned().map(|store| tokio::spawn(async move { store.close_orphans(&close).await.unwrap() })).collect();
+    let tasks: Vec<_> = stores
+        .iter()
+        .cloned()
+        .map(|store| tokio::spawn(async move { store.close_orphans(&close).await.unwrap() }))
+        .collect();
     let mut closed = 0;
     for task in tasks {
         closed += task.await.unwrap();

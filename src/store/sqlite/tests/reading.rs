@@ -63,7 +63,11 @@ async fn every_page_is_that_of_the_model() {
         assert_eq!(store.count(&filter).await.unwrap(), model.count(&filter).await.unwrap(), "{filter:?}");
         for limit in [0, 1, 7, 100, 1000, usize::MAX] {
             for skip in [0, 1, 50, 399, 1000] {
-                for after in [None, Some(Cursor::of(&event(200))), Some(Cursor { created_at: at(77), event_id: event(55).event_id })] {
+                for after in [
+                    None,
+                    Some(Cursor::of(&event(200))),
+                    Some(Cursor { created_at: at(77), event_id: event(55).event_id }),
+                ] {
                     let query = Query { filter: filter.clone(), after, skip, limit };
                     assert_eq!(store.query(&query).await.unwrap(), model.query(&query).await.unwrap(), "{query:?}");
                 }
