@@ -1,11 +1,14 @@
 //! Several layers of one log around a request: it is recorded once, by the rules of the inner one.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, StatusCode};
 use tower::{Layer as _, ServiceBuilder, ServiceExt as _};
-use tower_audit::{AuditLayer, AuditPolicy, EventType, Phase, Rule, When};
+use tower_audit::store::conformance::{Fault, FaultyStore};
+use tower_audit::store::{MemoryStore, StoreErrorKind};
+use tower_audit::{AuditLayer, AuditLog, AuditPolicy, EventType, Phase, ResultCount, Rule, When};
 
 use crate::support::{Body, answering, delete, memory_log, of_phase, post, response};
 
@@ -89,4 +92,64 @@ async fn a_timeout_between_two_layers_leaves_one_event() {
     log.close().await.expect("everything is written");
     assert_eq!(store.events().len(), 1);
     assert_eq!(store.events()[0].outcome, Some(504));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_made_anew_between_two_layers_is_recorded_once() {
+    let (log, store) = memory_log().await;
+    let handler = tower::service_fn(|_request: Request<Body>| async {
+        let mut response = response(StatusCode::OK);
+        response.extensions_mut().insert(ResultCount(5000));
+        Ok::<_, Infallible>(response)
+    });
+    let inner = AuditLayer::for_route(&log, own("scan.imported")).expect("a valid rule").layer(handler);
+    let policy = AuditPolicy::builder().preset().max_results(1000).build().expect("a valid policy");
+    // Neither the task nor the extensions lead from one layer to the other: only the response does.
+    let service = ServiceBuilder::new()
+        .layer(AuditLayer::new(&log, policy))
+        .layer(tower::buffer::BufferLayer::new(4))
+        .map_request(|request: Request<Body>| post(request.uri().path()))
+        .service(inner);
+    for path in ["/scans", "/elsewhere"] {
+        let before = store.events().len();
+        service.clone().oneshot(post(path)).await.expect("it answers");
+        assert_eq!(store.events().len() - before, 1, "{path}");
+        assert_eq!(store.events()[0].event_type.as_str(), "scan.imported");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_between_two_layers_waits_for_the_event_that_the_inner_one_is_writing() {
+    let store = MemoryStore::new();
+    let faulty = FaultyStore::new(Arc::new(store.clone()));
+    let log = AuditLog::with_store(Arc::new(faulty.clone())).open().await.expect("it opens");
+    let inner = AuditLayer::for_route(&log, own("scan.imported")).expect("a valid rule");
+    let between =
+        tower_http::timeout::TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_secs(1));
+    let service =
+        AuditLayer::new(&log, AuditPolicy::preset()).layer(between.layer(inner.layer(answering(StatusCode::OK))));
+    faulty.hold();
+    let mut answer = tokio::spawn(service.oneshot(post("/scans")));
+    faulty.until_held(1).await;
+    // The timeout fires while the event is on its way.
+    let early = tokio::time::timeout(Duration::from_secs(2), &mut answer).await;
+    assert!(early.is_err(), "the answer left before the event was durable");
+    faulty.release();
+    assert_eq!(answer.await.expect("no panic").expect("infallible").status(), StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(store.events().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_the_inner_layer_is_not_taken_for_an_outcome() {
+    let store = MemoryStore::new();
+    let faulty = FaultyStore::new(Arc::new(store.clone()));
+    let log = AuditLog::with_store(Arc::new(faulty.clone())).open().await.expect("it opens");
+    faulty.set_fault(Some(Fault::FailsAppend(StoreErrorKind::Permanent)));
+    let inner = AuditLayer::for_route(&log, own("scan.imported").write_ahead(true)).expect("a valid rule");
+    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(inner.layer(answering(StatusCode::OK)));
+    for path in ["/scans", "/elsewhere"] {
+        let answer = service.clone().oneshot(post(path)).await.expect("infallible");
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        assert!(answer.headers().contains_key("retry-after"));
+    }
 }
