@@ -6,6 +6,7 @@ mod context;
 mod dropped;
 mod ended;
 mod failing;
+mod grpc;
 mod nested;
 mod passing;
 mod support;

@@ -58,9 +58,9 @@ async fn append_under_lock(
     instance: &mut Instance,
     events: &[AuditEvent],
 ) -> Result<(), StoreError> {
-    begin(&mut *connection.db).await?;
+    begin(&mut connection.db).await?;
     append_locked(connection, instance, events).await?;
-    commit(&mut *connection.db).await
+    commit(&mut connection.db).await
 }
 
 /// The same inside of a transaction that holds the write lock.
@@ -105,14 +105,15 @@ async fn take_fresh<'a>(
 ) -> Result<Vec<&'a AuditEvent>, StoreError> {
     let mut fresh = Vec::with_capacity(events.len());
     let mut doubtful = Vec::new();
+    // Ids grow with time: a new one is usually beyond every segment.
+    let highest = connection.segments.iter().map(|segment| segment.max_id).max().unwrap_or(0);
     for event in events {
         let id = event.event_id.as_u128();
         if !connection.backlog.take(id) {
             continue;
         }
         fresh.push(event);
-        // Ids grow with time: a new one is usually beyond every segment.
-        if connection.segments.iter().rev().any(|segment| segment.spans(id)) {
+        if id <= highest && connection.segments.iter().any(|segment| segment.spans(id)) {
             doubtful.push(event.event_id);
         }
     }
@@ -137,14 +138,11 @@ async fn kept_in_segments(connection: &mut Connection, ids: &[crate::event::Even
             "SELECT event_id FROM segment_{} WHERE event_id IN (SELECT unhex(value) FROM json_each(?1))",
             segment.n
         );
-        let found: Vec<Vec<u8>> = match sqlx::query_scalar(AssertSqlSafe(sql))
+        let found: Vec<Vec<u8>> = sqlx::query_scalar(AssertSqlSafe(sql))
             .bind(serde_json::to_string(&here).doing(DOING)?)
             .fetch_all(&mut *connection.db)
             .await
-        {
-            Ok(found) => found,
-            Err(error) => return Err(of(DOING, error)),
-        };
+            .doing(DOING)?;
         for id in found {
             kept.push(super::segment::id_of(&id).doing(DOING)?);
         }

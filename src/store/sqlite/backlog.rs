@@ -103,7 +103,7 @@ pub(super) async fn sync(connection: &mut Connection) -> Result<(), StoreError> 
             backlog.push(seq, ids);
         }
     }
-    connection.segments = segment::load(&mut *connection.db).await?;
+    connection.segments = segment::load(&mut connection.db).await?;
     Ok(())
 }
 

@@ -41,7 +41,7 @@ impl Connection {
             schema::create(&mut db).await?;
         }
         probe(&mut db, OPENING).await?;
-        if before.is_none() {
+        if found == Found::Empty {
             sync_directory(&resolved)?;
         }
         let identity = Identity::now(config, &resolved)?;

@@ -35,10 +35,11 @@ impl Instance {
     pub(super) fn register(&mut self, database: &Path) -> Result<(), StoreError> {
         const DOING: &str = "registering the writer";
         let path = lock_path(database, &self.id);
-        if let Some((locked, file)) = &self.lock {
-            if *locked == path && is_at(file, &path) {
-                return Ok(());
-            }
+        if let Some((locked, file)) = &self.lock
+            && *locked == path
+            && is_at(file, &path)
+        {
+            return Ok(());
         }
         self.lock = None;
         let file = File::options().create(true).truncate(false).write(true).open(&path).doing(DOING)?;

@@ -23,7 +23,7 @@ impl Keeper for SqliteStore {
     fn ensure_indexes(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let mut lease = self.lease("ensure-indexes").await?;
-            let done = schema::create(&mut *lease.connection.db).await;
+            let done = schema::create(&mut lease.connection.db).await;
             lease.settle(done).await
         })
     }
@@ -46,15 +46,15 @@ impl Keeper for SqliteStore {
 }
 
 async fn init(connection: &mut Connection) -> Result<(), StoreError> {
-    begin(&mut *connection.db).await?;
+    begin(&mut connection.db).await?;
     let dead: Vec<Dead> =
-        instances(&mut *connection.db).await?.iter().filter_map(|id| Dead::find(&connection.database, id)).collect();
-    let last = schema::drop_all(&mut *connection.db).await?;
-    schema::tables(&mut *connection.db).await?;
+        instances(&mut connection.db).await?.iter().filter_map(|id| Dead::find(&connection.database, id)).collect();
+    let last = schema::drop_all(&mut connection.db).await?;
+    schema::tables(&mut connection.db).await?;
     sqlx::query("UPDATE journal SET seq = ?1 + 1").bind(last).execute(&mut *connection.db).await.doing("init")?;
     connection.backlog = backlog::Backlog::default();
     backlog::sync(connection).await?;
-    commit(&mut *connection.db).await?;
+    commit(&mut connection.db).await?;
     dead.into_iter().for_each(Dead::bury);
     Ok(())
 }

@@ -33,12 +33,12 @@ pub(super) async fn tidy(connection: &mut Connection) -> Result<bool, StoreError
 
 /// Moves one chunk of the oldest rows.
 pub(super) async fn move_chunk(connection: &mut Connection) -> Result<(), StoreError> {
-    begin(&mut *connection.db).await?;
+    begin(&mut connection.db).await?;
     backlog::sync(connection).await?;
     if let Some(last) = connection.backlog.oldest(CHUNK_EVENTS) {
         move_rows(connection, last).await?;
     }
-    commit(&mut *connection.db).await
+    commit(&mut connection.db).await
 }
 
 /// Moves the rows up to this one, inside of a transaction.
@@ -69,7 +69,7 @@ async fn insert(connection: &mut Connection, events: &[&RawValue]) -> Result<(),
         Some(newest) if newest.has_room() => *newest,
         newest => {
             let made = Segment::empty(newest.map_or(1, |newest| newest.n + 1));
-            segment::create(&mut *connection.db, made.n).await?;
+            segment::create(&mut connection.db, made.n).await?;
             made
         }
     };

@@ -28,10 +28,10 @@ async fn close_orphans(
     instance: &mut Instance,
     close: Close<'_>,
 ) -> Result<u64, StoreError> {
-    begin(&mut *connection.db).await?;
+    begin(&mut connection.db).await?;
     let mut closed = 0;
     let mut buried = Vec::new();
-    for id in instances(&mut *connection.db).await? {
+    for id in instances(&mut connection.db).await? {
         if id == instance.id() {
             continue;
         }
@@ -50,7 +50,7 @@ async fn close_orphans(
         forget(connection, &id).await?;
         buried.push(dead);
     }
-    commit(&mut *connection.db).await?;
+    commit(&mut connection.db).await?;
     // Their locks were held until here.
     buried.into_iter().for_each(Dead::bury);
     Ok(closed)
@@ -61,7 +61,7 @@ pub(super) async fn leave(connection: &mut Connection, instance: &mut Instance) 
     if !instance.is_registered() {
         return Ok(());
     }
-    begin(&mut *connection.db).await?;
+    begin(&mut connection.db).await?;
     let open: i64 = sqlx::query_scalar("SELECT count(*) FROM open_started WHERE instance = ?1")
         .bind(instance.id().as_slice())
         .fetch_one(&mut *connection.db)
@@ -70,7 +70,7 @@ pub(super) async fn leave(connection: &mut Connection, instance: &mut Instance) 
     if open == 0 {
         forget(connection, instance.id()).await?;
     }
-    commit(&mut *connection.db).await?;
+    commit(&mut connection.db).await?;
     if open == 0 {
         instance.unregister();
     } else {

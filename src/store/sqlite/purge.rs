@@ -16,7 +16,7 @@ use crate::store::{Purged, StoreError};
 /// Moves a chunk of the journal's rows into segments if any of its events is old, and says whether it did. Rows
 /// between them move too, so that what is left of the journal is its newest part.
 pub(super) async fn move_old(connection: &mut Connection, before: i64) -> Result<bool, StoreError> {
-    begin(&mut *connection.db).await?;
+    begin(&mut connection.db).await?;
     let old: Option<i64> = sqlx::query_scalar("SELECT max(seq) FROM journal WHERE events_n > 0 AND min_at < ?1")
         .bind(before)
         .fetch_one(&mut *connection.db)
@@ -36,21 +36,22 @@ pub(super) async fn move_old(connection: &mut Connection, before: i64) -> Result
         let chunk = connection.backlog.oldest(CHUNK_EVENTS).unwrap_or(old);
         move_rows(connection, chunk.min(old)).await?;
     }
-    commit(&mut *connection.db).await?;
+    commit(&mut connection.db).await?;
     Ok(old.is_some())
 }
 
 /// Removes up to `at_most` old events from the segments.
 pub(super) async fn remove(connection: &mut Connection, before: i64, at_most: usize) -> Result<Purged, StoreError> {
-    begin(&mut *connection.db).await?;
-    let mut segments = segment::load(&mut *connection.db).await?;
+    begin(&mut connection.db).await?;
+    let segments = segment::load(&mut connection.db).await?;
     let mut left = i64::try_from(at_most).unwrap_or(i64::MAX);
     let mut removed = 0;
-    for kept in segments.iter_mut().filter(|kept| kept.first_at < before) {
+    for kept in segments.iter().filter(|kept| kept.first_at < before) {
         if left <= 0 {
             break;
         }
-        let gone = if kept.last_at < before || kept.state == State::Dropping {
+        // An earlier purge that was stopped may have gone further than this one may.
+        let gone = if kept.last_at < before {
             remove_whole(connection, kept, left).await?
         } else {
             remove_part(connection, kept, before, left).await?
@@ -58,8 +59,8 @@ pub(super) async fn remove(connection: &mut Connection, before: i64, at_most: us
         removed += gone;
         left -= i64::try_from(gone).unwrap_or(i64::MAX);
     }
-    connection.segments = segment::load(&mut *connection.db).await?;
-    commit(&mut *connection.db).await?;
+    connection.segments = segment::load(&mut connection.db).await?;
+    commit(&mut connection.db).await?;
     Ok(Purged { removed, more: connection.segments.iter().any(|kept| kept.first_at < before) })
 }
 
@@ -67,7 +68,7 @@ pub(super) async fn remove(connection: &mut Connection, before: i64, at_most: us
 async fn remove_whole(connection: &mut Connection, kept: &Segment, at_most: i64) -> Result<u64, StoreError> {
     let Segment { n, .. } = *kept;
     if kept.state == State::Open {
-        segment::drop_indexes(&mut *connection.db, n).await?;
+        segment::drop_indexes(&mut connection.db, n).await?;
         sqlx::query("UPDATE segments SET state = 1 WHERE n = ?1")
             .bind(n)
             .execute(&mut *connection.db)
@@ -78,7 +79,7 @@ async fn remove_whole(connection: &mut Connection, kept: &Segment, at_most: i64)
     let gone =
         sqlx::query(AssertSqlSafe(sql)).bind(at_most).execute(&mut *connection.db).await.doing(DOING)?.rows_affected();
     if gone >= kept.events_n {
-        segment::drop_table(&mut *connection.db, n).await?;
+        segment::drop_table(&mut connection.db, n).await?;
     } else {
         sqlx::query("UPDATE segments SET events_n = events_n - ?2 WHERE n = ?1")
             .bind(n)
@@ -109,6 +110,10 @@ async fn remove_part(
         .await
         .doing(DOING)?
         .rows_affected();
+    if gone >= kept.events_n {
+        segment::drop_table(&mut connection.db, n).await?;
+        return Ok(gone);
+    }
     // Where the segment begins now is what says whether more of it is old.
     let sql = format!(
         "UPDATE segments SET events_n = events_n - ?2, \

@@ -58,21 +58,27 @@ async fn skip<'a>(
     mut wanted: Wanted<'a>,
     mut left: u64,
 ) -> Result<Option<Wanted<'a>>, StoreError> {
+    // How many sources the next stretch takes in: more as long as that is not too far.
+    let mut stretch = 1;
     while left > COUNT_FROM {
         let end = wanted.end();
+        // Where sources begin that begin before the end, the newest first.
         let sources = page::sources(db, wanted).await?;
-        // Where the newest of the sources begins that begins before the end: beyond it lies about one source's worth.
-        let Some(begin) = sources.iter().map(|source| source.min_at).filter(|at| at.saturating_add(1) < end).max()
-        else {
-            break;
-        };
+        let mut begins: Vec<i64> =
+            sources.iter().map(|source| source.min_at).filter(|at| at.saturating_add(1) < end).collect();
+        begins.sort_unstable_by(|a, b| b.cmp(a));
+        let Some(begin) = begins.get(stretch - 1).or(begins.last()) else { break };
         let counted = count(db, wanted, begin + 1).await?;
-        if counted > left {
+        if counted <= left {
+            left -= counted;
+            let created_at = Timestamp::from_micros_clamped(begin + 1);
+            wanted.after = Some(Cursor { created_at, event_id: EventId::from_u128(0) });
+            stretch *= 2;
+        } else if stretch > 1 {
+            stretch = (stretch.min(begins.len()) / 2).max(1);
+        } else {
             break;
         }
-        left -= counted;
-        let created_at = Timestamp::from_micros_clamped(begin + 1);
-        wanted.after = Some(Cursor { created_at, event_id: EventId::from_u128(0) });
     }
     while left > 0 {
         let step = usize::try_from(left.min(SKIP_STEP)).unwrap_or(usize::MAX);

@@ -57,7 +57,9 @@ impl Readers {
     ) -> Result<T, StoreError> {
         let done = done?;
         sqlx::query("ROLLBACK").execute(lease.db()).await.doing(DOING)?;
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(lease.open);
+        if !self.permits.is_closed() {
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(lease.open);
+        }
         Ok(done)
     }
 

@@ -9,7 +9,7 @@ use super::error::Doing as _;
 use crate::store::StoreError;
 
 /// How many events a segment takes before the next one begins.
-pub(super) const SEGMENT_EVENTS: u64 = 64 * 1024;
+pub(super) const SEGMENT_EVENTS: u64 = 32 * 1024;
 
 /// A row of the list of segments. The bounds may be wider than the events in it, never narrower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,9 +87,9 @@ pub(super) async fn create(db: &mut SqliteConnection, n: i64) -> Result<(), Stor
             seq INTEGER PRIMARY KEY, event_id BLOB NOT NULL, created_at INTEGER NOT NULL, event_type TEXT NOT NULL,
             phase TEXT NOT NULL, user_email TEXT, remote_addr TEXT, route TEXT, outcome INTEGER, event TEXT NOT NULL);
         CREATE UNIQUE INDEX IF NOT EXISTS segment_{n}_id ON segment_{n}(event_id);
-        CREATE INDEX IF NOT EXISTS segment_{n}_time ON segment_{n}(created_at, event_id);
-        CREATE INDEX IF NOT EXISTS segment_{n}_type ON segment_{n}(event_type, created_at, event_id);
-        CREATE INDEX IF NOT EXISTS segment_{n}_user ON segment_{n}(user_email, created_at, event_id)
+        CREATE INDEX IF NOT EXISTS segment_{n}_time ON segment_{n}(created_at);
+        CREATE INDEX IF NOT EXISTS segment_{n}_type ON segment_{n}(event_type, created_at);
+        CREATE INDEX IF NOT EXISTS segment_{n}_user ON segment_{n}(user_email, created_at)
             WHERE user_email IS NOT NULL;"
     );
     sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(db).await.doing("making a segment")?;

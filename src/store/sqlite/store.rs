@@ -1,5 +1,7 @@
 //! The store: one connection that writes, a few that read.
 
+use std::fmt;
+
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::config::Config;
@@ -17,14 +19,12 @@ use crate::store::{AuditStore, Capabilities, Keeper, OpenOptions, Orphans, Reade
 /// A future of this store that is dropped takes the connection it worked on with it: SQLite rolls back what was not
 /// committed, and the next call opens another. Whether an append that was dropped is kept is not known; appending
 /// it again is right in both cases.
-#[derive(Debug)]
 pub struct SqliteStore {
     pub(super) config: Config,
     writer: Mutex<Writer>,
     pub(super) readers: Readers,
 }
 
-#[derive(Debug)]
 struct Writer {
     connection: Option<Connection>,
     instance: Instance,
@@ -65,6 +65,13 @@ impl SqliteStore {
             None => Connection::open(&self.config).await.map_err(while_in_use)?,
         };
         Ok(Lease { writer, readers: &self.readers, connection })
+    }
+}
+
+/// Without the path, which is the URL.
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").field("create", &self.config.create).finish_non_exhaustive()
     }
 }
 
@@ -113,7 +120,7 @@ impl AuditStore for SqliteStore {
     fn health(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let mut lease = self.lease("health").await?;
-            let done = probe(&mut *lease.connection.db, "health").await;
+            let done = probe(&mut lease.connection.db, "health").await;
             let done = done.and_then(|()| lease.connection.db.identity.check_writable());
             lease.settle(done).await
         })

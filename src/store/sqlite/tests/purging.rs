@@ -59,6 +59,20 @@ async fn a_purge_that_was_killed_goes_on() {
 }
 
 #[tokio::test]
+async fn a_purge_removes_nothing_newer_than_its_own_limit() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.append(&events(0..100)).await.unwrap();
+    store.purge(at(1000), 10).await.unwrap();
+    assert_eq!(purge(&store, at(50), 7).await, 40);
+    assert_eq!(all(&store).await, newest_first(events(50..100)));
+    store.append(&events(100..110)).await.unwrap();
+    assert_eq!(purge(&store, at(105), 7).await, 55);
+    assert_eq!(all(&store).await, newest_first(events(105..110)));
+    place.assert_whole().await;
+}
+
+#[tokio::test]
 async fn init_leaves_nothing_and_other_writers_notice() {
     let place = Place::new();
     let (one, two) = (place.open().await, place.open().await);
