@@ -161,3 +161,22 @@ async fn a_link_is_followed_and_must_go_on_to_lead_there() {
     std::fs::remove_file(place.path()).unwrap();
     assert!(store.append(&events(2..3)).await.unwrap_err().is_transient());
 }
+
+#[tokio::test]
+async fn a_full_disk_is_an_error_that_passes_and_keeps_nothing_half() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.append(&events(0..5)).await.unwrap();
+    let mut lease = store.lease("test").await.unwrap();
+    // SQLite makes it as few as the file has.
+    sqlx::query("PRAGMA max_page_count = 1").execute(&mut *lease.connection.db).await.unwrap();
+    lease.settle(Ok(())).await.unwrap();
+    let big = [events(10..60), vec![started(60)]].concat();
+    let error = store.append(&big).await.unwrap_err();
+    assert!(error.is_transient() && error.to_string().contains("no space"), "{error}");
+    assert_eq!(all(&store).await.len(), 5);
+    // The next connection has no such limit.
+    store.append(&big).await.unwrap();
+    assert_eq!(all(&store).await.len(), 56);
+    place.assert_whole().await;
+}
