@@ -47,7 +47,8 @@ pub const MAX_EVENT_BYTES: usize = 64 * 1024;
 /// use tower_audit::event::limits::clip;
 ///
 /// assert_eq!(clip("short", 128), "short");
-/// let cut = clip(&"x".repeat(1_000_000), 128);
+/// let long = "x".repeat(1_000_000);
+/// let cut = clip(&long, 128);
 /// assert!(cut.len() <= 128 && cut.contains("[cut: 1000000 bytes, sha256 "));
 /// ```
 pub fn clip(text: &str, limit: usize) -> Cow<'_, str> {
