@@ -1,0 +1,158 @@
+//! Runs a named case N times and does nothing else: what `instructions.sh` counts the instructions of.
+
+mod support;
+
+use std::hint::black_box;
+
+use axum::Router;
+use axum::body::Body;
+use futures_util::future::join_all;
+use http::{Method, Request};
+use support::*;
+use tower::layer::util::Identity;
+use tower::{Layer as _, Service};
+use tower_audit::{AuditLayer, AuditLog, AuditPolicy};
+
+const CASES: &[(&str, fn(usize))] = &[
+    ("bare-get", |n| plain(n, None, get)),
+    ("layer-get", |n| plain(n, Some(AuditPolicy::preset()), get)),
+    ("limit-get", |n| plain(n, Some(with_limit()), get)),
+    ("rules-10-get", |n| plain(n, Some(with_rules(10)), get)),
+    ("rules-60-get", |n| plain(n, Some(with_rules(60)), get)),
+    ("bare-post", |n| plain(n, None, other_post)),
+    ("rules-10-post", |n| plain(n, Some(with_rules(10)), other_post)),
+    ("rules-60-post", |n| plain(n, Some(with_rules(60)), other_post)),
+    ("axum-bare", |n| routed(n, None)),
+    ("axum-layer", |n| routed(n, Some(AuditPolicy::preset()))),
+    ("axum-limit", |n| routed(n, Some(with_limit()))),
+    ("candidates-get", |n| candidates(n, Method::GET, "/health")),
+    ("candidates-post", |n| candidates(n, Method::POST, "/scans")),
+    ("candidates-encoded", |n| candidates(n, Method::POST, "/%73cans//x/..")),
+    ("event", |n| built(n)),
+    ("audited", |n| audited(n, 1)),
+    ("audited-64", |n| audited(n, 64)),
+    ("unlogged", |n| unlogged(n, 1)),
+    ("unlogged-64", |n| unlogged(n, 64)),
+    ("event-dropped", events),
+    ("record", |n| recorded(n, 1)),
+    ("record-64", |n| recorded(n, 64)),
+];
+
+fn main() {
+    let mut args = std::env::args().skip(1).filter(|arg| !arg.starts_with('-'));
+    match (args.next(), args.next().and_then(|count| count.parse().ok())) {
+        (Some(name), Some(count)) => {
+            let case = CASES.iter().find(|(known, _)| *known == name);
+            case.unwrap_or_else(|| panic!("no case {name:?}")).1(count);
+        }
+        // Run by cargo: each case once, so that it is known to run.
+        _ => CASES.iter().for_each(|(_, case)| case(2)),
+    }
+}
+
+fn other_post() -> Request<()> {
+    request(Method::POST, "/area/part-x/17", ())
+}
+
+/// Through a plain service, without a runtime.
+fn plain(count: usize, policy: Option<AuditPolicy>, request: fn() -> Request<()>) {
+    fn run(
+        count: usize,
+        mut service: impl Service<Request<()>, Error = std::convert::Infallible>,
+        make: fn() -> Request<()>,
+    ) {
+        for _ in 0..count {
+            black_box(call_now(&mut service, make()));
+        }
+    }
+    let runtime = current_thread();
+    let log = runtime.block_on(log());
+    match policy {
+        None => run(count, bare(), request),
+        Some(policy) => run(count, AuditLayer::new(&log, policy).layer(bare()), request),
+    }
+}
+
+/// Through a router of axum. Without a policy, its layer does nothing.
+fn routed(count: usize, policy: Option<AuditPolicy>) {
+    let runtime = current_thread();
+    let log = runtime.block_on(log());
+    let app = Router::new().route("/health", axum::routing::get(|| async { "ok" }));
+    let mut app: Router = match policy {
+        None => app.layer(Identity::new()),
+        Some(policy) => app.layer(AuditLayer::new(&log, policy)),
+    };
+    for _ in 0..count {
+        let request = request(Method::GET, "/health", Body::empty());
+        black_box(call_now(&mut app, request));
+    }
+}
+
+fn candidates(count: usize, method: Method, path: &str) {
+    let policy = AuditPolicy::preset();
+    for _ in 0..count {
+        black_box(policy.candidates(black_box(&method), black_box(path)));
+    }
+}
+
+/// A request whose event is built and then refused by a log that is closed.
+fn built(count: usize) {
+    let runtime = current_thread();
+    let log = runtime.block_on(closed_log());
+    let _entered = runtime.enter();
+    let mut service = AuditLayer::new(&log, letting_go()).layer(bare());
+    for _ in 0..count {
+        black_box(call_now(&mut service, post()));
+    }
+}
+
+/// So many requests at a time, from arrival to response.
+fn audited(count: usize, at_once: usize) {
+    current_thread().block_on(async {
+        let log = log().await;
+        batches(count, at_once, AuditLayer::new(&log, AuditPolicy::preset()).layer(bare())).await;
+        assert_eq!(log.stats().written, count as u64);
+    });
+}
+
+/// The same without auditing.
+fn unlogged(count: usize, at_once: usize) {
+    current_thread().block_on(batches(count, at_once, bare()));
+}
+
+async fn batches<S>(count: usize, at_once: usize, mut service: S)
+where
+    S: Service<Request<()>, Error = std::convert::Infallible>,
+    S::Future: Send + 'static,
+    S::Response: Send + 'static,
+{
+    for start in (0..count).step_by(at_once) {
+        // Tasks, as a server has them.
+        let tasks = (start..count.min(start + at_once)).map(|_| tokio::spawn(service.call(post())));
+        for done in join_all(tasks).await {
+            let _ = black_box(done.expect("no task panics"));
+        }
+    }
+}
+
+fn events(count: usize) {
+    for _ in 0..count {
+        black_box(event());
+    }
+}
+
+fn recorded(count: usize, at_once: usize) {
+    current_thread().block_on(async {
+        let log = log().await;
+        for start in (0..count).step_by(at_once) {
+            let tasks = (start..count.min(start + at_once)).map(|_| tokio::spawn(record(log.clone())));
+            for done in join_all(tasks).await {
+                done.expect("no task panics");
+            }
+        }
+    });
+}
+
+async fn record(log: AuditLog) {
+    log.record(event()).await.expect("a store that accepts everything");
+}
