@@ -1,0 +1,69 @@
+//! Fills a store with events as a busy year leaves them: `fill URL COUNT`. For `benches/load.sh`.
+//!
+//! Their times are spread evenly over the 500 days before now; a hundred thousand users took turns at random.
+
+use std::error::Error;
+
+use tower_audit::store::OpenOptions;
+use tower_audit::{Actor, AuditEvent, EventId, EventType, Timestamp};
+
+const SPAN_MICROS: i64 = 500 * 86_400 * 1_000_000;
+const BATCH: u64 = 1000;
+const USERS: u64 = 100_000;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1);
+    let (Some(url), Some(count), None) = (args.next(), args.next(), args.next()) else {
+        return Err("usage: fill URL COUNT".into());
+    };
+    let count: u64 = count.parse()?;
+    let store = tower_audit::store::open(&url, OpenOptions::default()).await?;
+    let first = Timestamp::now().as_micros() - SPAN_MICROS;
+    let step = SPAN_MICROS / i64::try_from(count.max(1))?;
+    let mut made = 0;
+    while made < count {
+        let until = count.min(made + BATCH);
+        let events: Vec<AuditEvent> = (made..until).map(|n| event(first + step * n as i64)).collect();
+        store.append(&events).await?;
+        while store.tidy().await? {}
+        if until / 500_000 > made / 500_000 {
+            eprintln!("{until} of {count} events");
+        }
+        made = until;
+    }
+    store.close().await?;
+    Ok(())
+}
+
+fn event(micros: i64) -> AuditEvent {
+    let event_type = match fastrand::u8(0..20) {
+        0 => EventType::ADMIN_ACTION,
+        1 => EventType::AUTH,
+        2 => EventType::OVERSIZE_QUERY,
+        _ => EventType::UPLOAD,
+    };
+    let mut event = AuditEvent::new(event_type);
+    event.created_at = Timestamp::from_micros(micros).unwrap_or(event.created_at);
+    event.event_id = id_at(micros);
+    let user = fastrand::u64(..USERS);
+    event.actor = Actor::user(format!("user-{:08x}@example.org", user.wrapping_mul(0x9e37_79b9) & 0xffff_ffff));
+    event.actor.api_key_hash = Some(format!("{:064x}", u128::from(user) << 64 | 0xabcd));
+    event.actor.remote_addr = Some(format!("10.{}.{}.{}", user >> 16 & 255, user >> 8 & 255, user & 255));
+    event.resource.route = Some("/scans".to_owned());
+    event.resource.method = Some("POST".to_owned());
+    event.outcome = Some(if fastrand::u8(0..50) == 0 { 500 } else { 200 });
+    event.request.request_id = Some(format!("{:032x}", fastrand::u128(..)));
+    event.request.request_uri = Some("/scans".to_owned());
+    event.request.user_agent = Some("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101".to_owned());
+    event.request.duration_us = Some(fastrand::u64(500..50_000));
+    event
+}
+
+/// A UUIDv7 of that time.
+fn id_at(micros: i64) -> EventId {
+    let millis = (micros / 1000) as u128 & 0xffff_ffff_ffff;
+    let fraction = (micros % 1000) as u128 * 4096 / 1000;
+    let random = u128::from(fastrand::u64(..)) >> 2;
+    EventId::from_u128(millis << 80 | 7 << 76 | fraction << 64 | 2 << 62 | random)
+}
