@@ -7,7 +7,6 @@
 //! All limits count bytes of UTF-8, the cut's own words included.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -94,9 +93,10 @@ fn cut(original: &[u8], shown: &str, limit: usize) -> String {
 
 /// Appends `bytes` in lower-case hexadecimal digits.
 pub(crate) fn hex_into(text: &mut String, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for byte in bytes {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
     }
 }
 
