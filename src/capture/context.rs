@@ -198,14 +198,17 @@ impl ContextData {
     }
 
     /// An event with everything that is known so far.
-    pub(crate) fn event(&mut self, event_type: EventType, policy: &AuditPolicy, rule: Option<usize>) -> AuditEvent {
-        let mut event = match &self.head {
-            Some(head) => {
-                let template = rule.and_then(|rule| policy.template(rule, head.path()));
-                head.event(event_type, policy, template)
-            }
-            None => AuditEvent::new(event_type),
-        };
+    pub(crate) fn event(
+        &mut self,
+        event_type: EventType,
+        policy: &AuditPolicy,
+        rule: Option<usize>,
+    ) -> Box<AuditEvent> {
+        let mut event = Box::new(AuditEvent::new(event_type));
+        if let Some(head) = &self.head {
+            let template = rule.and_then(|rule| policy.template(rule, head.path()));
+            head.fill_in(&mut event, policy, template);
+        }
         if let Some(actor) = &self.actor {
             let known = std::mem::replace(&mut event.actor, actor.clone());
             let said = &mut event.actor;

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::{PeerAddr, api_key, client_addr};
 use crate::event::limits::{MAX_HEADER_BYTES, MAX_METHOD_BYTES, MAX_URI_BYTES, clip, clip_bytes};
-use crate::event::{Actor, AuditEvent, EventId, EventType};
+use crate::event::{Actor, AuditEvent, EventId};
 use crate::policy::{AuditPolicy, Capture, ProxyHeader};
 
 /// What is kept of a request's head while its handler runs: shared parts only, so that keeping it allocates nothing.
@@ -83,10 +83,9 @@ impl RequestHead {
         fits.then(|| given.to_owned())
     }
 
-    /// An event of this type, with what is known from the head. `template` is the route where no router says.
-    pub(crate) fn event(&self, event_type: EventType, policy: &AuditPolicy, template: Option<&str>) -> AuditEvent {
+    /// Fills in what is known from the head. `template` is the route where no router says.
+    pub(crate) fn fill_in(&self, event: &mut AuditEvent, policy: &AuditPolicy, template: Option<&str>) {
         let capture = policy.capture();
-        let mut event = AuditEvent::new(event_type);
         event.actor = self.actor.clone().unwrap_or_default();
         if event.actor.api_key_hash.is_none() {
             event.actor.api_key_hash =
@@ -102,7 +101,6 @@ impl RequestHead {
         request.user_agent = self.user_agent.as_ref().map(|value| clip_bytes(value.as_bytes(), MAX_HEADER_BYTES));
         request.forwarded = joined(&self.forwarded).or_else(|| joined(&self.x_forwarded_for));
         request.trace_id = self.traceparent.as_ref().and_then(|value| trace_id(value.as_bytes()));
-        event
     }
 
     #[cfg(feature = "axum")]

@@ -211,14 +211,14 @@ enum State {
 impl EndOfBody {
     pub(super) fn new(
         log: AuditLog,
-        event: AuditEvent,
+        event: Box<AuditEvent>,
         fail_mode: FailMode,
         budget: Duration,
         arrived: Instant,
         length: Option<u64>,
         in_flight: Option<InFlightGuard>,
     ) -> Self {
-        let state = State::Waiting(Box::new(event));
+        let state = State::Waiting(event);
         Self { log, state, fail_mode, budget, arrived, length, bytes: 0, in_flight }
     }
 
@@ -228,8 +228,7 @@ impl EndOfBody {
 
     /// Begins to write the event; `how` the body ended.
     fn begin(&mut self, how: &'static str) {
-        if let State::Waiting(event) = std::mem::replace(&mut self.state, State::Written) {
-            let mut event = *event;
+        if let State::Waiting(mut event) = std::mem::replace(&mut self.state, State::Written) {
             event.details.insert("body_bytes".into(), self.bytes.into());
             event.details.insert("body_end".into(), how.into());
             event.request.duration_us = u64::try_from(self.arrived.elapsed().as_micros()).ok();

@@ -174,7 +174,7 @@ impl Course {
             let length = parts.as_ref().and_then(content_length);
             let end_of_body = EndOfBody::new(
                 self.shared.log.clone(),
-                *event,
+                event,
                 decision.fail_mode,
                 self.budget,
                 self.arrived,
@@ -183,7 +183,7 @@ impl Course {
             );
             return release(end, mark(parts, self.shared.log_id), Some(end_of_body));
         }
-        let result = self.write(*event).await;
+        let result = self.write(event).await;
         let may_leave = result.is_ok() || decision.fail_mode == FailMode::Open;
         if result.is_err() && may_leave {
             self.shared.log.let_go();
@@ -246,11 +246,11 @@ impl Course {
         drop(data);
         event.request.duration_us = u64::try_from(self.arrived.elapsed().as_micros()).ok();
         event.fit();
-        Verdict::Record(Box::new(event), decided)
+        Verdict::Record(event, decided)
     }
 
     /// Writes an event within what is left of the budget. The writer has said why, if it fails.
-    async fn write(&mut self, event: AuditEvent) -> Result<(), ()> {
+    async fn write(&mut self, event: Box<AuditEvent>) -> Result<(), ()> {
         let begun = Instant::now();
         let result = self.shared.log.write(event, begun + self.budget).await;
         self.budget = self.budget.saturating_sub(begun.elapsed());

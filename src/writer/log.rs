@@ -111,9 +111,10 @@ impl AuditLog {
     ///
     /// # Cancel safety
     /// Dropped before it is ready, the event may be recorded or not.
-    pub async fn record(&self, mut event: AuditEvent) -> Result<EventId, RecordError> {
+    pub async fn record(&self, event: AuditEvent) -> Result<EventId, RecordError> {
         let id = event.event_id;
         let Some(inner) = &self.inner else { return Ok(id) };
+        let mut event = Box::new(event);
         event.fit();
         self.write(event, Instant::now() + inner.write_deadline).await.map(|()| id)
     }
@@ -189,8 +190,8 @@ impl AuditLog {
         self.inner.as_ref().map(|inner| &inner.store)
     }
 
-    /// Writes an event that fits.
-    pub(crate) async fn write(&self, event: AuditEvent, deadline: Instant) -> Result<(), RecordError> {
+    /// Writes an event that fits. Boxed, because each future on the way would have room for it and copy it.
+    pub(crate) async fn write(&self, event: Box<AuditEvent>, deadline: Instant) -> Result<(), RecordError> {
         let Some(inner) = &self.inner else { return Ok(()) };
         let answer = match inner.queue.push(event, deadline).await {
             Ok(receiver) => receiver,

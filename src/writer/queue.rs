@@ -118,7 +118,7 @@ impl Queue {
     /// Cancel safety: dropped before it is ready, the event is not queued.
     pub(super) async fn push(
         &self,
-        event: AuditEvent,
+        event: Box<AuditEvent>,
         deadline: Instant,
     ) -> Result<oneshot::Receiver<Answer>, RecordError> {
         let mut entry = match self.try_push(event, deadline)? {
@@ -129,7 +129,7 @@ impl Queue {
             let drained = self.drained.notified();
             tokio::pin!(drained);
             drained.as_mut().enable();
-            entry = match self.try_push(*entry, deadline)? {
+            entry = match self.try_push(entry, deadline)? {
                 Pushed::Queued(receiver) => return Ok(receiver),
                 Pushed::NoRoom(event) => event,
             };
@@ -139,7 +139,7 @@ impl Queue {
         }
     }
 
-    pub(super) fn try_push(&self, event: AuditEvent, deadline: Instant) -> Result<Pushed, RecordError> {
+    pub(super) fn try_push(&self, event: Box<AuditEvent>, deadline: Instant) -> Result<Pushed, RecordError> {
         let bytes = weight(&event);
         let mut waiting = self.lock();
         if waiting.closed {
@@ -148,13 +148,13 @@ impl Queue {
         let has_room = waiting.batch.len() < self.bounds.events && waiting.bytes + bytes <= self.bounds.bytes;
         // An event is never larger than the whole queue may be: alone, it always has room.
         if !has_room && !waiting.batch.is_empty() {
-            return Ok(Pushed::NoRoom(Box::new(event)));
+            return Ok(Pushed::NoRoom(event));
         }
         let (answer, receiver) = oneshot::channel();
         let was_empty = waiting.batch.is_empty();
         waiting.bytes += bytes;
         waiting.accepted += 1;
-        waiting.batch.events.push(event);
+        waiting.batch.events.push(*event);
         waiting.batch.waiters.push(Waiter { answer: Some(answer), deadline, bytes });
         drop(waiting);
         if was_empty {
