@@ -64,6 +64,11 @@ pub fn clip(text: &str, limit: usize) -> Cow<'_, str> {
 
 /// The same for bytes that may not be UTF-8; what is not becomes U+FFFD.
 pub fn clip_bytes(bytes: &[u8], limit: usize) -> String {
+    if bytes.len() <= limit
+        && let Ok(text) = std::str::from_utf8(bytes)
+    {
+        return clip(text, limit).into_owned();
+    }
     // A long value is read no further than it can be shown: lossy conversion triples its length at most.
     let shown = &bytes[..bytes.len().min(limit.max(1))];
     let lossy = String::from_utf8_lossy(shown);
@@ -94,9 +99,13 @@ fn cut(original: &[u8], shown: &str, limit: usize) -> String {
 /// Appends `bytes` in lower-case hexadecimal digits.
 pub(crate) fn hex_into(text: &mut String, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    for part in bytes.chunks(32) {
+        let mut digits = [0; 64];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(part) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        text.push_str(std::str::from_utf8(&digits[..2 * part.len()]).unwrap_or_default());
     }
 }
 
