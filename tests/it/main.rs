@@ -3,6 +3,7 @@
 
 mod body;
 mod context;
+mod documented;
 mod dropped;
 mod ended;
 mod failing;
