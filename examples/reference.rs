@@ -41,10 +41,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .build()?;
     let app = app(App { effects: effects.map(Arc::new), max_results, log: log.clone() }, policy);
 
+    // Before it says that it listens: a signal that came earlier would end it as if there was nothing to close.
+    let terminated = terminated()?;
     let listener = tokio::net::TcpListener::bind(&listen).await?;
     eprintln!("listening on http://{}", listener.local_addr()?);
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(terminated())
+        .with_graceful_shutdown(terminated)
         .await?;
     log.close().await?;
     Ok(())
@@ -212,13 +214,14 @@ fn env(name: &str, default: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| default.to_owned())
 }
 
-async fn terminated() {
+/// Ready after a signal that came at any time after the call.
+fn terminated() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    })
 }
