@@ -1,0 +1,101 @@
+//! Killed under load again and again, at random moments, on one log.
+
+use std::time::{Duration, Instant};
+
+use tower_audit::{Phase, Timestamp};
+
+use crate::support::{Folder, Kind, Record, SOON, Server, Settings, Shot, alone, integrity, load_while, until};
+
+const KILLS: usize = 40;
+const CLIENTS: usize = 16;
+/// How many responses a kill comes after, at the most.
+const MOST_RESPONSES: usize = 400;
+
+#[test]
+fn what_was_answered_survives_every_kill() {
+    let _turn = alone();
+    let begun = Instant::now();
+    let folder = Folder::new();
+    let settings = folder.settings();
+    let mut shots = Vec::new();
+    let mut killed_at = Vec::new();
+    for kill in 0..KILLS {
+        if kill % 4 == 3 {
+            kill_while_starting(&settings);
+        }
+        shots.push(kill_under_load(settings.start(), kill));
+        killed_at.push(Timestamp::now());
+    }
+    // The last start closes what the last kill left.
+    settings.start().stop();
+
+    let record = Record::read(&folder.database());
+    record.assert_successes(shots.iter().flatten());
+    record.assert_all_ended();
+    let effects = assert_no_effect_without_record(&folder, &record, shots.iter().flatten());
+    assert_closed_by_the_next_start(&record, &killed_at);
+    assert_eq!(integrity(&folder.database()), "ok");
+
+    let sent: usize = shots.iter().map(Vec::len).sum();
+    let successes = shots.iter().flatten().filter(|shot| shot.is_success()).count();
+    let cut = shots.iter().flatten().filter(|shot| shot.status.is_none()).count();
+    let unknown = record.of_phase(Phase::Unknown).count();
+    println!(
+        "kill: {KILLS} kills under load and {} while starting, {sent} requests, {successes} of them 2xx, {cut} cut \
+         off, {effects} effects, {} events, {unknown} of them unknown, {:?}",
+        KILLS / 4,
+        record.len(),
+        begun.elapsed(),
+    );
+    assert!(unknown > 0, "no kill ever hit an action that had started: this run has shown little");
+    assert!(begun.elapsed() < Duration::from_secs(60), "too slow to be run often: {:?}", begun.elapsed());
+}
+
+/// The server may be anywhere: not yet at its log, closing what the one before left, or listening.
+fn kill_while_starting(settings: &Settings) {
+    let moment = Duration::from_micros(fastrand::u64(..60_000));
+    let begun = Instant::now();
+    let starting = settings.spawn();
+    until("the moment of the kill", SOON, || (begun.elapsed() >= moment).then_some(()));
+    starting.kill();
+}
+
+fn kill_under_load(server: Server, kill: usize) -> Vec<Shot> {
+    let responses = fastrand::usize(1..=MOST_RESPONSES);
+    let address = server.address();
+    load_while(address, CLIENTS, &format!("kill-{kill}"), |progress| {
+        until("the clients get their responses", SOON, || (progress.successes() >= responses).then_some(()));
+        assert_eq!(progress.failures(), 0, "{}", server.said());
+        server.kill();
+    })
+}
+
+/// P3. Says how many effects there were.
+#[track_caller]
+fn assert_no_effect_without_record<'a>(
+    folder: &Folder,
+    record: &Record,
+    shots: impl Iterator<Item = &'a Shot>,
+) -> usize {
+    let effects = folder.effects();
+    let started = record.counts(Phase::Started);
+    for shot in shots.filter(|shot| shot.kind == Kind::Admin) {
+        let Some(times) = effects.get(&shot.id) else { continue };
+        assert_eq!(*times, 1, "{} took effect {times} times", shot.id);
+        assert!(started.contains_key(shot.id.as_str()), "{} took effect and there is no record of it", shot.id);
+    }
+    effects.len()
+}
+
+/// An `unknown` event is there before the next server takes its first request.
+#[track_caller]
+fn assert_closed_by_the_next_start(record: &Record, killed_at: &[Timestamp]) {
+    for unknown in record.of_phase(Phase::Unknown) {
+        let started = unknown.request.started_event_id.expect("it says what it ends");
+        let started = record.of_phase(Phase::Started).find(|event| event.event_id == started).expect("it is there");
+        let died = killed_at.iter().find(|at| **at >= started.created_at).expect("it was killed later");
+        let next = killed_at.iter().find(|at| *at > died);
+        assert!(unknown.created_at >= *died, "closed while its server lived");
+        assert!(next.is_none_or(|next| unknown.created_at < *next), "not closed by the next start");
+    }
+}

@@ -1,0 +1,10 @@
+//! The reference server as its own process, and what may go wrong around it: it is killed, its disk fails, its clients
+//! hang up. The log is read from outside, by the program.
+
+#![cfg(unix)]
+
+mod kill;
+mod lives;
+mod order;
+mod store_fails;
+mod support;

@@ -1,0 +1,44 @@
+//! P1 and P3 by the order of the system calls: an event is synced to the disk before a byte of its response leaves, and
+//! a `started` event before the handler takes effect.
+
+mod check;
+mod trace;
+
+use std::fs;
+
+use self::check::Expected;
+use crate::support::{Client, Folder, Kind, SOON, beside_others, fire, strace, until};
+
+const REQUESTS: usize = 100;
+
+#[test]
+fn an_event_is_synced_before_its_response_leaves() {
+    let _turn = beside_others();
+    let folder = Folder::new();
+    let traced = folder.path().join("trace");
+    let words = strace::tracing("fdatasync,fsync,write,writev,sendto,sendmsg,pwrite64,pwritev,pwritev2", &traced);
+    let server = folder.settings().under(words).start();
+    let pid = server.pid();
+
+    let mut client = Client::new(server.address());
+    let mut expected = Vec::new();
+    for number in 0..REQUESTS {
+        let kind = if number % 2 == 0 { Kind::Upload } else { Kind::Admin };
+        let shot = fire(&mut client, kind, format!("order-{number:04}"));
+        assert_eq!(shot.answer().status, 200, "{}", server.said());
+        expected.push(Expected { id: shot.id, is_written_ahead: kind == Kind::Admin });
+    }
+    drop(client);
+    server.stop();
+
+    let pid = pid.to_string();
+    let text = until("the trace is whole", SOON, || {
+        let text = String::from_utf8_lossy(&fs::read(&traced).expect("there is a trace")).into_owned();
+        text.lines().any(|line| trace::split(line) == Some((&pid, "+++ exited with 0 +++"))).then_some(text)
+    });
+    let calls = trace::parse(&text);
+    match check::check(&calls, &folder.database(), &folder.effects_file(), &expected) {
+        Ok(syncs) => println!("order: {REQUESTS} responses, {} calls, {syncs} syncs, each in its place", calls.len()),
+        Err(why) => panic!("{why}"),
+    }
+}

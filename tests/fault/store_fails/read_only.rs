@@ -1,0 +1,82 @@
+//! A log that cannot be written is refused at the start.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use crate::support::{Exit, Folder, Settings, beside, beside_others, in_own_namespace, is_root, reference, run};
+
+const ON_READ_ONLY_DISK: &str = "store_fails::read_only::a_read_only_disk_is_refused";
+
+#[test]
+fn a_read_only_disk_is_refused() {
+    let _turn = beside_others();
+    in_own_namespace(ON_READ_ONLY_DISK, || {
+        let folder = Folder::new();
+        let disk = folder.path().join("disk");
+        fs::create_dir(&disk).expect("a folder to mount to");
+        let disk_name = disk.to_str().expect("a path of text");
+        run("mount", &["-t", "tmpfs", "-o", "size=2m", "tmpfs", disk_name]);
+        let settings = folder.settings_for(&disk.join("audit.db"));
+        settings.start().stop();
+        run("mount", &["-o", "remount,ro", disk_name]);
+        assert_says(&settings.refused(), "writable");
+        let missing = folder.settings_for(&disk.join("other.db"));
+        assert_says(&missing.refused(), "writable");
+        run("mount", &["-o", "remount,rw", disk_name]);
+        settings.start().stop();
+    });
+}
+
+#[test]
+fn a_read_only_file_is_refused() {
+    let _turn = beside_others();
+    let folder = Folder::new();
+    folder.settings().start().stop();
+    let settings = without_rights(&folder, folder.settings());
+    mode(folder.path(), 0o777);
+    mode(&folder.database(), 0o444);
+    assert_says(&settings.refused(), "read-only");
+    mode(&folder.database(), 0o666);
+    // SQLite makes its other files with the mode of the database.
+    for suffix in ["-wal", "-shm"] {
+        let _ = fs::remove_file(beside(&folder.database(), suffix));
+    }
+    settings.start().stop();
+}
+
+#[test]
+fn a_read_only_directory_is_refused() {
+    let _turn = beside_others();
+    let folder = Folder::new();
+    folder.settings().start().stop();
+    let settings = without_rights(&folder, folder.settings());
+    mode(&folder.database(), 0o666);
+    mode(folder.path(), 0o555);
+    let exit = settings.refused();
+    mode(folder.path(), 0o777);
+    assert_says(&exit, "directory");
+    settings.start().stop();
+}
+
+/// The same server as somebody to whom the modes of files mean something.
+fn without_rights(folder: &Folder, settings: Settings) -> Settings {
+    mode(&folder.effects_file(), 0o666);
+    if !is_root() {
+        return settings;
+    }
+    let copy = folder.path().join("reference");
+    fs::copy(reference(), &copy).expect("a copy that everyone may run");
+    mode(&copy, 0o755);
+    settings.binary(copy).under(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"])
+}
+
+fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).expect("the mode can be set");
+}
+
+#[track_caller]
+fn assert_says(exit: &Exit, what: &str) {
+    assert!(exit.status.code().is_some_and(|code| code != 0), "{exit:?}");
+    assert!(exit.stderr.contains(what), "{exit:?}");
+}

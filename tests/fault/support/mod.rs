@@ -1,0 +1,26 @@
+//! What the tests share.
+
+mod build;
+mod database;
+mod folder;
+mod http;
+mod load;
+mod namespace;
+mod program;
+mod record;
+mod server;
+pub(crate) mod strace;
+mod turn;
+mod wait;
+
+pub(crate) use build::reference;
+pub(crate) use database::{Database, integrity};
+pub(crate) use folder::{Folder, beside, url};
+pub(crate) use http::{Answer, Client, Request};
+pub(crate) use load::{Kind, Shot, fire, load_while};
+pub(crate) use namespace::{in_own_namespace, is_root};
+pub(crate) use program::{run, try_run};
+pub(crate) use record::Record;
+pub(crate) use server::{Exit, Server, Settings};
+pub(crate) use turn::{alone, beside_others};
+pub(crate) use wait::{SOON, until};

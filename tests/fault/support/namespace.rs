@@ -1,0 +1,34 @@
+//! Mounts that nobody else sees and that vanish with the test, however it ends.
+
+use std::process::Command;
+
+/// Whether the tests may do anything.
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Runs `body`, the rest of the test of this name, in a process with mounts of its own.
+#[track_caller]
+pub(crate) fn in_own_namespace(test: &str, body: impl FnOnce()) {
+    if std::env::var_os(INSIDE).is_some() {
+        return body();
+    }
+    let output = Command::new("unshare")
+        .args(if is_root() { ["--mount"].as_slice() } else { &["--mount", "--user", "--map-root-user"] })
+        .arg("--")
+        .arg(std::env::current_exe().expect("the test knows where it is"))
+        .args([test, "--exact", "--nocapture"])
+        .env(INSIDE, "1")
+        .output()
+        .expect("`unshare` of util-linux is installed");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    eprint!("{stderr}");
+    assert!(output.status.success(), "in a mount namespace: {}\n{stdout}{stderr}", output.status);
+    assert!(stdout.contains("1 passed"), "there is no test {test:?}: {stdout}");
+    for line in stdout.lines().filter(|line| line.starts_with(test)) {
+        println!("{line}");
+    }
+}
+
+const INSIDE: &str = "TOWER_AUDIT_FAULT_IN_NAMESPACE";

@@ -1,0 +1,27 @@
+//! Running other programs to their end.
+
+use std::process::{Command, Stdio};
+
+/// What the program printed.
+#[track_caller]
+pub(crate) fn run(program: &str, words: &[&str]) -> String {
+    match try_run(program, words) {
+        Ok(printed) => printed,
+        Err(why) => panic!("{why}"),
+    }
+}
+
+/// What the program printed, or why it failed.
+pub(crate) fn try_run(program: &str, words: &[&str]) -> Result<String, String> {
+    let output = Command::new(program)
+        .args(words)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("`{program}` cannot be run: {error}"))?;
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        return Ok(stdout);
+    }
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    Err(format!("`{program} {}`: {}\n{stdout}{stderr}", words.join(" "), output.status))
+}

@@ -1,0 +1,83 @@
+//! The log as the program shows it, and what must be true of it.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use tower_audit::{AuditEvent, EventId, Phase};
+
+use super::folder::url;
+use super::{Shot, run};
+
+/// Every event of a log.
+#[derive(Debug)]
+pub(crate) struct Record {
+    events: Vec<AuditEvent>,
+}
+
+impl Record {
+    /// Reads the log from outside.
+    #[track_caller]
+    pub(crate) fn read(database: &Path) -> Self {
+        let url = url(database);
+        let words = ["query", "--url", &url, "--format", "jsonl", "--limit", "0"];
+        let lines = run(env!("CARGO_BIN_EXE_tower-audit"), &words);
+        let events = lines.lines().map(|line| serde_json::from_str(line).expect("an event")).collect();
+        Self { events }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// The events of this phase.
+    pub(crate) fn of_phase(&self, phase: Phase) -> impl Iterator<Item = &AuditEvent> {
+        self.events.iter().filter(move |event| event.phase == phase)
+    }
+
+    /// The events of this phase that belong to the request.
+    pub(crate) fn of_request(&self, phase: Phase, id: &str) -> Vec<&AuditEvent> {
+        self.of_phase(phase).filter(|event| request_id(event) == id).collect()
+    }
+
+    /// How many events of this phase each request has.
+    pub(crate) fn counts(&self, phase: Phase) -> HashMap<&str, usize> {
+        let mut counts = HashMap::new();
+        for event in self.of_phase(phase) {
+            *counts.entry(request_id(event)).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Every request that a client saw succeed has exactly one `completed` event, and no request has two.
+    #[track_caller]
+    pub(crate) fn assert_successes<'a>(&self, shots: impl IntoIterator<Item = &'a Shot>) {
+        let completed = self.counts(Phase::Completed);
+        for (id, count) in &completed {
+            assert_eq!(*count, 1, "request {id} is recorded {count} times");
+        }
+        for shot in shots.into_iter().filter(|shot| shot.is_success()) {
+            assert!(completed.contains_key(shot.id.as_str()), "{:?} {} was answered and is lost", shot.kind, shot.id);
+        }
+    }
+
+    /// Every `started` event has exactly one event that ends it.
+    #[track_caller]
+    pub(crate) fn assert_all_ended(&self) {
+        let mut ends: HashMap<EventId, usize> = HashMap::new();
+        for event in self.events.iter().filter(|event| event.phase != Phase::Started) {
+            if let Some(started) = event.request.started_event_id {
+                *ends.entry(started).or_default() += 1;
+            }
+        }
+        for started in self.of_phase(Phase::Started) {
+            let count = ends.remove(&started.event_id).unwrap_or(0);
+            assert_eq!(count, 1, "what request {} started is ended {count} times", request_id(started));
+        }
+        assert!(ends.is_empty(), "events end what was never started: {ends:?}");
+    }
+}
+
+/// The id that the client gave.
+pub(crate) fn request_id(event: &AuditEvent) -> &str {
+    event.request.request_id.as_deref().expect("every request has an id")
+}

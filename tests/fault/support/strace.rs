@@ -1,0 +1,68 @@
+//! System calls of a server: traced, made to fail, or made to take long.
+
+use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Once;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{is_root, try_run};
+
+/// What makes a file durable.
+const SYNCS: &str = "fsync,fdatasync";
+
+/// The words that start a program under trace: its process stays the child of whoever starts it.
+pub(crate) fn tracing(calls: &str, into: &Path) -> Vec<OsString> {
+    install();
+    let mut words: Vec<OsString> = ["strace", "-D", "-f", "-yy", "-s", "5000"].map(Into::into).into();
+    words.extend(["-e".into(), format!("trace={calls}").into(), "-o".into(), into.into(), "--".into()]);
+    words
+}
+
+/// A fault in the syncing of a running process, until it is dropped.
+pub(crate) struct Fault(Child);
+
+impl Fault {
+    /// Every sync of the process fails with this error, or takes this long: see the manual of `strace`.
+    pub(crate) fn in_syncs_of(pid: u32, how: &str) -> Self {
+        install();
+        let mut child = Command::new("strace")
+            .args(["-f", "-o", "/dev/null", "-e", &format!("trace={SYNCS}"), "-e", &format!("inject={SYNCS}:{how}")])
+            .args(["-p", &pid.to_string()])
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("`strace` starts");
+        let mut said = BufReader::new(child.stderr.take().expect("it was piped"));
+        let mut line = String::new();
+        said.read_line(&mut line).expect("`strace` speaks UTF-8");
+        assert!(line.contains("attached"), "`strace` cannot attach, see /proc/sys/kernel/yama/ptrace_scope: {line}");
+        // It goes on to tell of each new thread.
+        std::thread::spawn(move || said.lines().map_while(Result::ok).count());
+        Self(child)
+    }
+}
+
+impl Drop for Fault {
+    fn drop(&mut self) {
+        // Then it lets go of the process. It cannot have been waited for.
+        let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
+        let _ = self.0.wait();
+    }
+}
+
+/// Makes sure of `strace`.
+fn install() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if try_run("strace", &["-V"]).is_ok() {
+            return;
+        }
+        assert!(is_root(), "these tests need `strace`: install it, for example with `apt-get install strace`");
+        if let Err(why) = try_run("timeout", &["300", "apt-get", "install", "-y", "-q", "strace"]) {
+            panic!("these tests need `strace`: {why}");
+        }
+    });
+}
