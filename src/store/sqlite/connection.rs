@@ -100,6 +100,7 @@ impl Drop for Handle {
     fn drop(&mut self) {
         if let Some(db) = self.db.take_if(|_| !self.identity.has_database()) {
             std::mem::forget(db);
+            self.identity.set_log_aside();
         }
     }
 }

@@ -16,6 +16,8 @@ use crate::store::StoreError;
 #[derive(Debug)]
 pub(super) struct Identity {
     files: [(PathBuf, Option<FileId>); 2],
+    /// The database after symbolic links: its log is beside it.
+    resolved: PathBuf,
 }
 
 /// What tells a file from another that takes its name.
@@ -27,7 +29,7 @@ impl Identity {
     pub(super) fn now(config: &Config, resolved: &Path) -> Result<Self, StoreError> {
         let log = beside(resolved, "-wal");
         let files = [(file_id(&config.path)?, config.path.clone()), (file_id(&log)?, log)];
-        Ok(Self { files: files.map(|(id, path)| (path, id)) })
+        Ok(Self { files: files.map(|(id, path)| (path, id)), resolved: resolved.to_owned() })
     }
 
     /// An error if one of the files is no longer the same.
@@ -44,6 +46,30 @@ impl Identity {
     pub(super) fn has_database(&self) -> bool {
         let (path, id) = &self.files[0];
         matches!(file_id(path), Ok(found) if found == *id)
+    }
+
+    /// Moves the log of a database that is no longer at PATH out of the way of whatever is there now.
+    ///
+    /// SQLite finds a log by its name, and would write the pages in it into the database that took the place of theirs.
+    /// The file is kept: it may hold acknowledged events that nothing else holds. In doubt nothing is touched.
+    pub(super) fn set_log_aside(&self) {
+        let (log, id) = &self.files[1];
+        let is_ours = |path: &Path, id: Option<FileId>| id.is_some() && file_id(path).is_ok_and(|found| found == id);
+        if !is_ours(log, *id) {
+            return;
+        }
+        let aside = beside(&self.resolved, &format!("-wal-of-replaced-{:016x}", fastrand::u64(..)));
+        match std::fs::rename(log, &aside) {
+            // The index of a log is made anew from it; one that fits another log is worse than none.
+            Ok(()) => {
+                let _ = std::fs::remove_file(beside(&self.resolved, "-shm"));
+                tracing::error!(
+                    file = %aside.display(),
+                    "the audit log was replaced under the writer: its last events are in this file"
+                );
+            }
+            Err(error) => tracing::error!(%error, "the audit log was replaced, and its write-ahead log is in the way"),
+        }
     }
 
     /// An error if the file may not be written, although a connection that opened it earlier still can.

@@ -113,7 +113,6 @@ fn a_database_that_is_replaced_by_another_log() {
 }
 
 #[test]
-#[ignore = "known: SQLite applies the write-ahead log of the old database to the one that takes its place"]
 fn a_log_that_takes_the_place_is_not_damaged() {
     let _turn = beside_others();
     let scene = Scene::new();
