@@ -3,12 +3,12 @@
 //! A layer that put its context into the extensions of every request would allocate for each of them. So an outer layer
 //! opens a scope around each poll of the inner service instead; a context is made when somebody in there asks for one.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 
 use super::AuditContext;
 
 thread_local! {
-    static CURRENT: RefCell<Slot> = const { RefCell::new(Slot::Outside) };
+    static CURRENT: Cell<Slot> = const { Cell::new(Slot::Outside) };
 }
 
 /// Identifies a log among those of a process. An address: unique while the log lives, and that is as long as it matters.
@@ -56,24 +56,26 @@ impl Drop for Entered {
 /// The context of the innermost scope, made now if there is none yet.
 pub(crate) fn current() -> Option<AuditContext> {
     CURRENT.with(|current| {
-        let mut slot = current.borrow_mut();
-        match &*slot {
-            Slot::Outside => None,
-            Slot::Held(context) => Some(context.clone()),
-            Slot::Vacant(log) => {
-                let context = AuditContext::new(*log, None);
-                *slot = Slot::Held(context.clone());
-                Some(context)
-            }
-        }
+        let context = match current.take() {
+            Slot::Outside => return None,
+            Slot::Held(context) => context,
+            Slot::Vacant(log) => AuditContext::new(log, None),
+        };
+        current.set(Slot::Held(context.clone()));
+        Some(context)
     })
 }
 
 /// Whether the innermost scope is one of this log.
 pub(crate) fn is_within(log: LogId) -> bool {
-    CURRENT.with(|current| match &*current.borrow() {
-        Slot::Outside => false,
-        Slot::Vacant(outer) => *outer == log,
-        Slot::Held(context) => context.log() == log,
+    CURRENT.with(|current| {
+        let slot = current.take();
+        let is_within = match &slot {
+            Slot::Outside => return false,
+            Slot::Vacant(outer) => *outer == log,
+            Slot::Held(context) => context.log() == log,
+        };
+        current.set(slot);
+        is_within
     })
 }

@@ -62,11 +62,10 @@ where
                 return ResponseFuture::off(self.inner.call(request));
             }
             let head = shared.watches_responses.then(|| head_of(&request));
-            let mut slot = Slot::Vacant(shared.log_id);
-            return match scoped(&mut slot, || self.inner.call(request)) {
-                Ok(future) => ResponseFuture::watched(Scoped::new(future, slot), head, Arc::clone(shared)),
-                Err(panic) => std::panic::resume_unwind(panic),
-            };
+            // Nothing is to be done about a panic here: the scope ends with it.
+            let entered = scope::enter(Slot::Vacant(shared.log_id));
+            let future = self.inner.call(request);
+            return ResponseFuture::watched(Scoped::new(future, entered.leave()), head, Arc::clone(shared));
         }
         let shared = Arc::clone(shared);
         let context = match around {
