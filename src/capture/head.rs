@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use http::header::{AUTHORIZATION, FORWARDED, HeaderName, USER_AGENT};
 use http::{Extensions, HeaderMap, HeaderValue, Method, Uri};
 use smallvec::SmallVec;
 
@@ -30,45 +29,57 @@ pub(crate) struct RequestHead {
     x_forwarded_for: SmallVec<[HeaderValue; 1]>,
 }
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-
-/// How many lines of a proxies' header are looked at.
+/// How many lines of a proxies' header are looked at: the last ones.
 const MAX_FORWARDED_LINES: usize = 16;
 /// The longest `x-request-id` that is taken over, in bytes.
 const MAX_REQUEST_ID_BYTES: usize = 128;
 
 impl RequestHead {
     pub(crate) fn of(method: &Method, uri: &Uri, headers: &HeaderMap, extensions: &Extensions) -> Self {
-        let last_lines = |name: HeaderName| -> SmallVec<[HeaderValue; 1]> {
-            let mut lines: SmallVec<[HeaderValue; 1]> =
-                headers.get_all(name).iter().rev().take(MAX_FORWARDED_LINES).cloned().collect();
-            lines.reverse();
-            lines
-        };
         let peer = extensions.get::<PeerAddr>().map(|peer| peer.0.ip());
         #[cfg(feature = "axum")]
         let peer = peer.or_else(|| {
             let info = extensions.get::<axum::extract::ConnectInfo<std::net::SocketAddr>>()?;
             Some(info.0.ip())
         });
-        Self {
+        let mut head = Self {
             method: method.clone(),
             uri: uri.clone(),
             #[cfg(feature = "axum")]
             matched_path: extensions.get().cloned(),
             peer,
             actor: extensions.get().cloned(),
-            user_agent: headers.get(USER_AGENT).cloned(),
-            x_request_id: headers.get(X_REQUEST_ID).cloned(),
-            traceparent: headers.get(TRACEPARENT).cloned(),
-            x_api_key: headers.get(X_API_KEY).cloned(),
-            authorization: headers.get(AUTHORIZATION).cloned(),
-            forwarded: last_lines(FORWARDED),
-            x_forwarded_for: last_lines(X_FORWARDED_FOR),
+            user_agent: None,
+            x_request_id: None,
+            traceparent: None,
+            x_api_key: None,
+            authorization: None,
+            forwarded: SmallVec::new(),
+            x_forwarded_for: SmallVec::new(),
+        };
+        // One pass: a look-up of each name would hash it.
+        for (name, value) in headers {
+            let first = match name.as_str() {
+                "user-agent" => &mut head.user_agent,
+                "x-request-id" => &mut head.x_request_id,
+                "traceparent" => &mut head.traceparent,
+                "x-api-key" => &mut head.x_api_key,
+                "authorization" => &mut head.authorization,
+                "forwarded" => {
+                    push_last(&mut head.forwarded, value);
+                    continue;
+                }
+                "x-forwarded-for" => {
+                    push_last(&mut head.x_forwarded_for, value);
+                    continue;
+                }
+                _ => continue,
+            };
+            if first.is_none() {
+                *first = Some(value.clone());
+            }
         }
+        head
     }
 
     pub(crate) fn path(&self) -> &str {
@@ -128,6 +139,13 @@ impl RequestHead {
             Some(query) => clip(&format!("{path}?{query}"), MAX_URI_BYTES).into_owned(),
         }
     }
+}
+
+fn push_last(lines: &mut SmallVec<[HeaderValue; 1]>, value: &HeaderValue) {
+    if lines.len() == MAX_FORWARDED_LINES {
+        lines.remove(0);
+    }
+    lines.push(value.clone());
 }
 
 /// Without the values of headers, which may hold credentials.
