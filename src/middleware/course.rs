@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::response::Parts;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use tokio::time::Instant;
@@ -16,7 +17,7 @@ use super::layer::Shared;
 use super::problem;
 use super::scoped::{Panic, Scoped, scoped};
 use super::{AuditBody, BodyError};
-use crate::capture::scope::Slot;
+use crate::capture::scope::{LogId, Slot};
 use crate::capture::{AuditContext, Claim, ContextData, ResultCount, Started};
 use crate::event::{AuditEvent, ErrorCode, EventType, Phase};
 use crate::policy::{Candidates, Decision, Ended, FailMode};
@@ -36,28 +37,37 @@ pub(super) struct Course {
     pub(super) in_flight: Option<InFlightGuard>,
 }
 
-/// The handler of an audited request.
-pub(super) enum Handler<S, B, F> {
-    /// Not called before the `started` event is durable.
-    Waits { service: S, request: Request<B> },
-    /// Called.
-    Runs(Scoped<F>),
-    /// Called, and that was its end.
-    Panicked(Panic),
-}
-
 /// How a handler ended.
 pub(super) enum End<R, E> {
-    Response(Response<R>),
+    Response(Parts, R),
     Error(E),
     Panic(Panic),
     /// Nobody polled it to its end, and it could not be driven there.
     Dropped,
 }
 
+impl<R, E> End<R, E> {
+    pub(super) fn response(response: Response<R>) -> Self {
+        let (parts, body) = response.into_parts();
+        Self::Response(parts, body)
+    }
+
+    /// The head of the response, if there is one.
+    pub(super) fn parts(&self) -> Option<&Parts> {
+        if let Self::Response(parts, _) = self { Some(parts) } else { None }
+    }
+
+    fn marked(mut self, log: LogId) -> Self {
+        if let Self::Response(parts, _) = &mut self {
+            parts.extensions.insert(Recorded(log));
+        }
+        self
+    }
+}
+
 /// Marks the response of a request that is recorded, for a layer further out that runs on another task.
 #[derive(Clone, Copy)]
-pub(super) struct Recorded(pub(super) crate::capture::scope::LogId);
+pub(super) struct Recorded(pub(super) LogId);
 
 /// What a course ends with. None only after [`End::Dropped`].
 pub(super) type Released<R, E> = Option<Result<Response<AuditBody<R>>, E>>;
@@ -75,36 +85,48 @@ impl Course {
         }
     }
 
-    /// Writes the `started` event if there is to be one, runs the handler, records how it ended, releases the response.
-    pub(super) async fn run<S, B, R>(mut self, handler: Handler<S, B, S::Future>) -> Released<R, S::Error>
+    /// Writes the `started` event, and only then calls the handler.
+    pub(super) fn run_ahead<S, B, R>(
+        mut self,
+        mut service: S,
+        request: Request<B>,
+    ) -> impl Future<Output = Released<R, S::Error>> + Send
     where
-        S: Service<Request<B>, Response = Response<R>>,
+        S: Service<Request<B>, Response = Response<R>> + Send,
+        S::Future: Send,
+        S::Error: Send,
+        B: Send,
         R: Body + Send + 'static,
         R::Data: From<Bytes>,
         R::Error: Into<BodyError>,
     {
-        let mut handler = handler;
-        let end = loop {
-            handler = match handler {
-                Handler::Waits { mut service, request } => {
-                    if let Err(refusal) = self.write_started().await {
-                        return Some(Ok(refusal));
-                    }
-                    let mut slot = Slot::Held(self.context.clone());
-                    match scoped(&mut slot, || service.call(request)) {
-                        Ok(future) => Handler::Runs(Scoped::new(future, slot)),
-                        Err(panic) => Handler::Panicked(panic),
-                    }
-                }
-                Handler::Runs(future) => match future.await {
-                    Ok(Ok(response)) => break End::Response(response),
-                    Ok(Err(error)) => break End::Error(error),
-                    Err(panic) => Handler::Panicked(panic),
-                },
-                Handler::Panicked(panic) => break End::Panic(panic),
-            };
-        };
-        self.finish(end).await
+        async move {
+            if let Err(refusal) = self.write_started().await {
+                return Some(Ok(refusal));
+            }
+            let mut slot = Slot::Held(self.context.clone());
+            match scoped(&mut slot, || service.call(request)) {
+                Ok(future) => self.run(Scoped::new(future, slot)).await,
+                Err(panic) => self.finish(End::Panic(panic)).await,
+            }
+        }
+    }
+
+    /// Runs a handler that was called, records how it ended, releases the response.
+    ///
+    /// An `async` block, not an `async fn`: that would have room for each argument twice.
+    pub(super) fn run<F, R, E>(self, handler: Scoped<F>) -> impl Future<Output = Released<R, E>> + Send
+    where
+        F: Future<Output = Result<Response<R>, E>> + Send,
+        R: Body + Send + 'static,
+        R::Data: From<Bytes>,
+        R::Error: Into<BodyError>,
+        E: Send,
+    {
+        async move {
+            let end = ended(handler.await);
+            self.finish(end).await
+        }
     }
 
     /// Makes the `started` event durable. An error is the answer to the client: the handler must not run.
@@ -141,79 +163,86 @@ impl Course {
     }
 
     /// Records how the handler ended and releases the response, or what takes its place.
-    pub(super) async fn finish<R, E>(mut self, end: End<R, E>) -> Released<R, E>
+    ///
+    /// An `async` block, as [`run`](Self::run) is.
+    pub(super) fn finish<R, E>(mut self, end: End<R, E>) -> impl Future<Output = Released<R, E>> + Send
     where
         R: Body + Send + 'static,
         R::Data: From<Bytes>,
         R::Error: Into<BodyError>,
+        E: Send,
     {
-        let (end, parts) = split(end);
-        let is_recorded_elsewhere = parts.as_ref().is_some_and(|parts: &http::response::Parts| {
-            parts.extensions.get::<Recorded>().is_some_and(|recorded| recorded.0 == self.shared.log_id)
-        });
-        let verdict = if is_recorded_elsewhere { Verdict::Elsewhere } else { self.decide(&end, parts.as_ref()) };
-        let (event, decision) = match verdict {
-            Verdict::Record(event, decision) => (event, decision),
-            Verdict::Nothing => return release(end, parts, None),
-            Verdict::Elsewhere => {
-                let is_written = is_recorded_elsewhere || self.context.settled().await;
-                let has_refusal =
-                    parts.as_ref().is_some_and(|parts| parts.headers.contains_key(problem::AUDIT_EVENT_ID));
-                return match end {
-                    // Only a layer between the two can have made another response of the refusal.
-                    End::Response(_) if !is_written && !has_refusal => {
-                        Some(Ok(problem::not_recorded(crate::event::EventId::new())))
-                    }
-                    end => release(end, parts, None),
-                };
+        async move {
+            let is_recorded_elsewhere = end.parts().is_some_and(|parts| {
+                parts.extensions.get::<Recorded>().is_some_and(|recorded| recorded.0 == self.shared.log_id)
+            });
+            let (event, decision) = match self.decide(&end, is_recorded_elsewhere) {
+                Verdict::Record(event, decision) => (event, decision),
+                Verdict::Nothing => return release(end, None),
+                Verdict::Elsewhere => {
+                    let is_written = is_recorded_elsewhere || self.context.settled().await;
+                    let has_refusal =
+                        end.parts().is_some_and(|parts| parts.headers.contains_key(problem::AUDIT_EVENT_ID));
+                    return match end {
+                        // Only a layer between the two can have made another response of the refusal.
+                        End::Response(..) if !is_written && !has_refusal => {
+                            Some(Ok(problem::not_recorded(crate::event::EventId::new())))
+                        }
+                        end => release(end, None),
+                    };
+                }
+            };
+            let id = event.event_id;
+            if decision.body_end && body_follows(&end, event.resource.method.as_deref()) {
+                self.context.settle(true);
+                let end_of_body = EndOfBody::new(
+                    self.shared.log.clone(),
+                    event,
+                    decision.fail_mode,
+                    self.budget,
+                    self.arrived,
+                    end.parts().and_then(content_length),
+                    self.in_flight.take(),
+                );
+                return release(end.marked(self.shared.log_id), Some(end_of_body));
             }
-        };
-        let id = event.event_id;
-        if decision.body_end && body_follows(&end, parts.as_ref(), event.resource.method.as_deref()) {
-            self.context.settle(true);
-            let length = parts.as_ref().and_then(content_length);
-            let end_of_body = EndOfBody::new(
-                self.shared.log.clone(),
-                event,
-                decision.fail_mode,
-                self.budget,
-                self.arrived,
-                length,
-                self.in_flight.take(),
-            );
-            return release(end, mark(parts, self.shared.log_id), Some(end_of_body));
-        }
-        let result = self.write(event).await;
-        let may_leave = result.is_ok() || decision.fail_mode == FailMode::Open;
-        if result.is_err() && may_leave {
-            self.shared.log.let_go();
-        }
-        self.context.settle(may_leave);
-        match end {
-            // A panic goes on as it would have; there is no response that could be withheld.
-            End::Response(_) | End::Error(_) if !may_leave => Some(Ok(problem::not_recorded(id))),
-            end => release(end, mark(parts, self.shared.log_id), None),
+            let result = self.write(event).await;
+            let may_leave = result.is_ok() || decision.fail_mode == FailMode::Open;
+            if result.is_err() && may_leave {
+                self.shared.log.let_go();
+            }
+            self.context.settle(may_leave);
+            match end {
+                // A panic goes on as it would have; there is no response that could be withheld.
+                End::Response(..) | End::Error(_) if !may_leave => Some(Ok(problem::not_recorded(id))),
+                end => release(end.marked(self.shared.log_id), None),
+            }
         }
     }
 
     /// Which event the end of the handler makes, if any.
-    fn decide<R, E>(&self, end: &End<R, E>, parts: Option<&http::response::Parts>) -> Verdict {
+    fn decide<R, E>(&self, end: &End<R, E>, is_recorded_elsewhere: bool) -> Verdict {
+        if is_recorded_elsewhere {
+            return Verdict::Elsewhere;
+        }
+        let parts = end.parts();
         // Read before the lock: the callback is the app's, and may use the context.
         let read_off = parts.map(|parts| self.shared.details(parts)).unwrap_or_default();
         let mut data = self.context.lock();
         if data.claim != Claim::Open {
             return Verdict::Elsewhere;
         }
-        let (policy, candidates) = match &data.inner {
-            Some(inner) => (inner.policy.clone(), inner.candidates),
-            None => (self.shared.policy.clone(), self.candidates),
+        let inner = data.inner.clone();
+        let (policy, candidates) = match &inner {
+            Some(inner) => (&inner.policy, inner.candidates),
+            None => (&self.shared.policy, self.candidates),
         };
         let status = parts.map(|parts| parts.status);
         let said = parts.and_then(|parts| parts.extensions.get::<ResultCount>().map(|count| count.0));
         let result_count = data.result_count.or(said);
         let ended = Ended {
             status,
-            abnormal: !matches!(end, End::Response(_)),
+            abnormal: !matches!(end, End::Response(..)),
             result_count,
             declared: data.event_type.as_ref(),
         };
@@ -234,7 +263,7 @@ impl Course {
             (None, None) => return Verdict::Nothing,
         };
         data.claim = Claim::Writing;
-        let mut event = data.event(decided.event_type.clone(), &policy, decided.rule);
+        let mut event = data.event(decided.event_type.clone(), policy, decided.rule);
         event.details = read_off;
         event.details.append(&mut data.details);
         describe(&mut event, end, status, &mut data);
@@ -258,6 +287,15 @@ impl Course {
     }
 }
 
+/// How a handler ended whose future is ready.
+pub(super) fn ended<R, E>(result: Result<Result<Response<R>, E>, Panic>) -> End<R, E> {
+    match result {
+        Ok(Ok(response)) => End::response(response),
+        Ok(Err(error)) => End::Error(error),
+        Err(panic) => End::Panic(panic),
+    }
+}
+
 /// What the end of a handler comes to.
 enum Verdict {
     Record(Box<AuditEvent>, Decided),
@@ -277,7 +315,7 @@ struct Decided {
 /// Says in the event how the handler ended.
 fn describe<R, E>(event: &mut AuditEvent, end: &End<R, E>, status: Option<StatusCode>, data: &mut ContextData) {
     let (outcome, error) = match end {
-        End::Response(_) => (status, status.and_then(ErrorCode::from_status)),
+        End::Response(..) => (status, status.and_then(ErrorCode::from_status)),
         End::Error(_) => {
             event.details.insert("service_error".into(), true.into());
             (Some(StatusCode::INTERNAL_SERVER_ERROR), Some(ErrorCode::SERVER_ERROR))
@@ -295,41 +333,15 @@ fn describe<R, E>(event: &mut AuditEvent, end: &End<R, E>, status: Option<Status
     event.classification.error = data.error.take().or(error);
 }
 
-/// Takes the head off a response, so that it can be read without its body.
-fn split<R, E>(end: End<R, E>) -> (End<R, E>, Option<http::response::Parts>) {
-    match end {
-        End::Response(response) => {
-            let (parts, body) = response.into_parts();
-            (End::Response(Response::new(body)), Some(parts))
-        }
-        end => (end, None),
-    }
-}
-
-fn mark(parts: Option<http::response::Parts>, log: crate::capture::scope::LogId) -> Option<http::response::Parts> {
-    parts.map(|mut parts| {
-        parts.extensions.insert(Recorded(log));
-        parts
-    })
-}
-
 /// Lets go of what the handler made.
-fn release<R, E>(end: End<R, E>, parts: Option<http::response::Parts>, end_of_body: Option<EndOfBody>) -> Released<R, E>
+fn release<R, E>(end: End<R, E>, end_of_body: Option<EndOfBody>) -> Released<R, E>
 where
     R: Body,
     R::Data: From<Bytes>,
     R::Error: Into<BodyError>,
 {
     match end {
-        End::Response(response) => {
-            let body = AuditBody::inner(response.into_body(), end_of_body);
-            let mut response = Response::new(body);
-            if let Some(parts) = parts {
-                let body = response.into_body();
-                response = Response::from_parts(parts, body);
-            }
-            Some(Ok(response))
-        }
+        End::Response(parts, body) => Some(Ok(Response::from_parts(parts, AuditBody::inner(body, end_of_body)))),
         End::Error(error) => Some(Err(error)),
         End::Panic(panic) => resume_unwind(panic),
         End::Dropped => None,
@@ -337,17 +349,14 @@ where
 }
 
 /// Whether the client will be sent a body whose end can be waited for.
-fn body_follows<R: Body, E>(end: &End<R, E>, parts: Option<&http::response::Parts>, method: Option<&str>) -> bool {
-    let End::Response(response) = end else { return false };
-    let is_bodiless = parts.is_some_and(|parts| {
-        parts.status.is_informational()
-            || parts.status == StatusCode::NO_CONTENT
-            || parts.status == StatusCode::NOT_MODIFIED
-    });
-    !is_bodiless && method != Some("HEAD") && !response.body().is_end_stream()
+fn body_follows<R: Body, E>(end: &End<R, E>, method: Option<&str>) -> bool {
+    let End::Response(Parts { status, .. }, body) = end else { return false };
+    let is_bodiless =
+        status.is_informational() || *status == StatusCode::NO_CONTENT || *status == StatusCode::NOT_MODIFIED;
+    !is_bodiless && method != Some("HEAD") && !body.is_end_stream()
 }
 
-fn content_length(parts: &http::response::Parts) -> Option<u64> {
+fn content_length(parts: &Parts) -> Option<u64> {
     parts.headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 

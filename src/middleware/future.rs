@@ -12,7 +12,7 @@ use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use super::course::{BoxedCourse, Course, End, Recorded};
+use super::course::{BoxedCourse, Course, End, Recorded, ended};
 use super::layer::Shared;
 use super::scoped::Scoped;
 use super::{AuditBody, BodyError};
@@ -130,15 +130,11 @@ where
                 WayProj::Watched { mut future, head, shared } => {
                     let result = ready!(future.as_mut().poll(cx));
                     let slot = std::mem::take(future.slot());
-                    let end = match result {
-                        Ok(Ok(response)) => End::Response(response),
-                        Ok(Err(error)) => End::Error(error),
-                        Err(panic) => End::Panic(panic),
-                    };
+                    let end = ended(result);
                     let Some(context) = to_record(slot, &end, head, shared) else {
                         way.set(Way::Over);
                         return Poll::Ready(match end {
-                            End::Response(response) => Ok(response.map(|body| AuditBody::inner(body, None))),
+                            End::Response(parts, body) => Ok(Response::from_parts(parts, AuditBody::inner(body, None))),
                             End::Error(error) => Err(error),
                             End::Panic(panic) => resume_unwind(panic),
                             End::Dropped => return Poll::Pending,
@@ -174,12 +170,8 @@ fn to_record<R, E>(
     shared: &Arc<Shared>,
 ) -> Option<AuditContext> {
     let is_over = |count: u64| shared.policy.max_results().is_some_and(|max| shared.watches_responses && count > max);
-    let said = match end {
-        End::Response(response) if response.extensions().get::<Recorded>().is_none() => {
-            response.extensions().get::<ResultCount>().map(|count| count.0)
-        }
-        _ => None,
-    };
+    let said = end.parts().filter(|parts| parts.extensions.get::<Recorded>().is_none());
+    let said = said.and_then(|parts| parts.extensions.get::<ResultCount>().map(|count| count.0));
     match slot {
         Slot::Held(context) => {
             let mut data = context.lock();

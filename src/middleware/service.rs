@@ -9,7 +9,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::course::{Course, Handler};
+use super::course::{BoxedCourse, Course, End};
 use super::future::ResponseFuture;
 use super::layer::Shared;
 use super::scoped::{Scoped, scoped};
@@ -81,20 +81,20 @@ where
         };
         request.extensions_mut().insert(context.clone());
         let course = Course::new(&shared, context, candidates);
-        let handler = if course.write_ahead.is_some() {
+        let log = shared.log.clone();
+        if course.write_ahead.is_some() {
             // The service that was made ready is the one to be called; a clone takes its place.
             let next = self.inner.clone();
-            Handler::Waits { service: std::mem::replace(&mut self.inner, next), request }
-        } else {
-            // Called at once, so that whatever it does within the call is part of the request.
-            let mut slot = Slot::Held(course.context.clone());
-            match scoped(&mut slot, || self.inner.call(request)) {
-                Ok(future) => Handler::Runs(Scoped::new(future, slot)),
-                Err(panic) => Handler::Panicked(panic),
-            }
+            let service = std::mem::replace(&mut self.inner, next);
+            return ResponseFuture::audited(Box::pin(course.run_ahead(service, request)), log, false);
+        }
+        // Called at once, so that whatever it does within the call is part of the request.
+        let mut slot = Slot::Held(course.context.clone());
+        let course: BoxedCourse<R, S::Error> = match scoped(&mut slot, || self.inner.call(request)) {
+            Ok(future) => Box::pin(course.run(Scoped::new(future, slot))),
+            Err(panic) => Box::pin(course.finish(End::Panic(panic))),
         };
-        let has_begun = !matches!(handler, Handler::Waits { .. });
-        ResponseFuture::audited(Box::pin(course.run(handler)), shared.log.clone(), has_begun)
+        ResponseFuture::audited(course, log, true)
     }
 }
 

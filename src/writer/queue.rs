@@ -121,10 +121,19 @@ impl Queue {
         event: Box<AuditEvent>,
         deadline: Instant,
     ) -> Result<oneshot::Receiver<Answer>, RecordError> {
-        let mut entry = match self.try_push(event, deadline)? {
-            Pushed::Queued(receiver) => return Ok(receiver),
-            Pushed::NoRoom(event) => event,
-        };
+        match self.try_push(event, deadline)? {
+            Pushed::Queued(receiver) => Ok(receiver),
+            // Boxed, because it is rare and every request would carry the room for it.
+            Pushed::NoRoom(event) => Box::pin(self.push_later(event, deadline)).await,
+        }
+    }
+
+    /// Queues the event when there is room.
+    async fn push_later(
+        &self,
+        mut entry: Box<AuditEvent>,
+        deadline: Instant,
+    ) -> Result<oneshot::Receiver<Answer>, RecordError> {
         loop {
             let drained = self.drained.notified();
             tokio::pin!(drained);
