@@ -6,27 +6,29 @@
 #     benches/load.sh --prefill 5000000   audited, with so many events stored, against an empty store
 #     benches/load.sh --prefill 5000000 --purge
 #                                         what writers notice while a fifth of the events is purged
-# Further: --rounds N (5), --seconds N (5) for each measurement, --connections "1 64 256", --kinds "bare audited naive",
+# Further: --rounds N (5), --seconds N (5) for each measurement, --connections "1 64 256", --kinds "bare audited naive"
+# (also: memory, which is layer and writer without a disk),
 # --dir DIR (where the databases go: a temporary directory, unless the filled one is to be kept for the next run).
 #
 # Generator, server and disk share one machine, so only ratios mean something: the kinds take turns within each round,
 # and what is printed are medians over the rounds.
 set -eu
-rounds=5 seconds=5 connections='1 64 256' kinds='bare audited naive' prefill=0 purge=no query='' dir=''
+rounds=5 seconds=5 connections='1 64 256' kinds='bare audited naive' kinds_given=no prefill=0 purge=no query='' dir=''
 while [ $# -gt 0 ]; do
     case $1 in
         --rounds) rounds=$2; shift ;;
         --seconds) seconds=$2; shift ;;
         --connections) connections=$2; shift ;;
-        --kinds) kinds=$2; shift ;;
+        --kinds) kinds=$2 kinds_given=yes; shift ;;
         --work) query="?sleep_ms=$2"; shift ;;
-        --prefill) prefill=$2 kinds='audited filled'; shift ;;
+        --prefill) prefill=$2; shift ;;
         --purge) purge=yes ;;
         --dir) dir=$2; shift ;;
         *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 64 ;;
     esac
     shift
 done
+[ "$prefill" -eq 0 ] || [ $kinds_given = yes ] || kinds='audited filled'
 command -v wrk >/dev/null || { echo 'wrk is missing' >&2; exit 69; }
 here=$(cd "$(dirname "$0")/.." && pwd)
 cd "$here"
@@ -44,6 +46,7 @@ start() {
     : >"$work/said"
     case $1 in
         bare) AUDIT_URL='' LISTEN=127.0.0.1:0 "$target/examples/reference" 2>"$work/said" & ;;
+        memory) AUDIT_URL='memory:' LISTEN=127.0.0.1:0 "$target/examples/reference" 2>"$work/said" & ;;
         audited) AUDIT_URL="sqlite:$work/store/audit.db" LISTEN=127.0.0.1:0 "$target/examples/reference" 2>"$work/said" & ;;
         filled) AUDIT_URL="sqlite:$filled" LISTEN=127.0.0.1:0 "$target/examples/reference" 2>"$work/said" & ;;
         naive) DATABASE="$work/store/naive.db" LISTEN=127.0.0.1:0 "$target/examples/naive" 2>"$work/said" & ;;
@@ -94,16 +97,19 @@ if [ "$purge" = yes ]; then
     rm -f "$filled.complete"
     start filled
     drive 64 2 >/dev/null
+    # Half of the quiet rounds come before, half after, so that a machine that slows down does not look like the purge.
     for _ in $(seq "$rounds"); do drive 64 "$seconds"; done >"$work/quiet"
     began=$(date +%s)
     timeout 3000 "$target/tower-audit" purge --url "sqlite:$filled" --older-than 400d >"$work/purged" &
     purging=$!
     while kill -0 "$purging" 2>/dev/null; do drive 64 "$seconds"; done >"$work/purge"
-    wait "$purging"
+    wait "$purging" || echo "the purge stopped early" >&2
+    spent=$(($(date +%s) - began))
     # The last one may have been quiet in part.
     sed -i '$d' "$work/purge"
+    for _ in $(seq "$rounds"); do drive 64 "$seconds"; done >>"$work/quiet"
     stop
-    echo "purged $(cat "$work/purged") of $prefill events in about $(($(date +%s) - began)) s"
+    echo "purged $(cat "$work/purged") of $prefill events in about $spent s"
     printf '%-8s %10s %9s %9s %9s %7s\n' 64 req/s p50 p99 'worst p99' failed
     for phase in quiet purge; do
         printf '%-8s %10s %9s %9s %9s %7s\n' $phase "$(median "$work/$phase" 1)" "$(median "$work/$phase" 2)" \
@@ -133,7 +139,7 @@ for count in $connections; do
         printf '%5s %-8s %10s %9s %9s %7s\n' "$count" "$kind" "$(median "$found" 1)" "$(median "$found" 2)" \
             "$(median "$found" 3)" "$(awk '{n += $4} END {print n}' "$found")"
     done
-    for pair in audited/bare audited/naive filled/audited; do
+    for pair in memory/bare audited/bare audited/naive filled/audited; do
         above=$work/${pair%/*}.$count below=$work/${pair#*/}.$count
         if [ -e "$above" ] && [ -e "$below" ]; then
             # The ratio of each round, and of those the median: what slows a whole round down cancels out.

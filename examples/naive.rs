@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::net::SocketAddr;
 use std::str::FromStr as _;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::extract::{ConnectInfo, MatchedPath, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -70,11 +70,11 @@ async fn audit(
     let principal = request.extensions().get::<Principal>().cloned();
     let (method, uri) = (request.method().to_string(), request.uri().to_string());
     let response = next.run(request).await;
-    let created_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+    let created_at = tower_audit::Timestamp::now().as_micros();
     let written =
         sqlx::query("INSERT INTO audit_events VALUES (?, 'upload', ?, 'completed', ?, ?, ?, ?, ?, ?, ?, ?, '{}')")
             .bind(Uuid::from_u128(fastrand::u128(..)).to_string())
-            .bind(i64::try_from(created_at).unwrap_or(i64::MAX))
+            .bind(created_at)
             .bind(principal.map(|principal| principal.0))
             .bind(peer.ip().to_string())
             .bind(path.as_str())

@@ -86,35 +86,27 @@ impl Course {
     }
 
     /// Writes the `started` event, and only then calls the handler.
-    pub(super) fn run_ahead<S, B, R>(
-        mut self,
-        mut service: S,
-        request: Request<B>,
-    ) -> impl Future<Output = Released<R, S::Error>> + Send
+    pub(super) async fn run_ahead<S, B, R>(mut self, mut service: S, request: Request<B>) -> Released<R, S::Error>
     where
-        S: Service<Request<B>, Response = Response<R>> + Send,
+        S: Service<Request<B>, Response = Response<R>>,
         S::Future: Send,
         S::Error: Send,
-        B: Send,
         R: Body + Send + 'static,
         R::Data: From<Bytes>,
         R::Error: Into<BodyError>,
     {
-        async move {
-            if let Err(refusal) = self.write_started().await {
-                return Some(Ok(refusal));
-            }
-            let mut slot = Slot::Held(self.context.clone());
-            match scoped(&mut slot, || service.call(request)) {
-                Ok(future) => self.run(Scoped::new(future, slot)).await,
-                Err(panic) => self.finish(End::Panic(panic)).await,
-            }
+        if let Err(refusal) = self.write_started().await {
+            return Some(Ok(refusal));
+        }
+        let mut slot = Slot::Held(self.context.clone());
+        match scoped(&mut slot, || service.call(request)) {
+            Ok(future) => self.run(Scoped::new(future, slot)).await,
+            Err(panic) => self.finish(End::Panic(panic)).await,
         }
     }
 
     /// Runs a handler that was called, records how it ended, releases the response.
-    ///
-    /// An `async` block, not an `async fn`: that would have room for each argument twice.
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` has room for each argument twice")]
     pub(super) fn run<F, R, E>(self, handler: Scoped<F>) -> impl Future<Output = Released<R, E>> + Send
     where
         F: Future<Output = Result<Response<R>, E>> + Send,
@@ -163,8 +155,7 @@ impl Course {
     }
 
     /// Records how the handler ended and releases the response, or what takes its place.
-    ///
-    /// An `async` block, as [`run`](Self::run) is.
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` has room for each argument twice")]
     pub(super) fn finish<R, E>(mut self, end: End<R, E>) -> impl Future<Output = Released<R, E>> + Send
     where
         R: Body + Send + 'static,
