@@ -13,7 +13,10 @@ use tower::layer::util::Identity;
 use tower::{Layer as _, Service};
 use tower_audit::{AuditLayer, AuditLog, AuditPolicy};
 
-const CASES: &[(&str, fn(usize))] = &[
+/// A name, and what runs it so many times.
+type Case = (&'static str, fn(usize));
+
+const CASES: &[Case] = &[
     ("bare-get", |n| plain(n, None, get)),
     ("layer-get", |n| plain(n, Some(AuditPolicy::preset()), get)),
     ("limit-get", |n| plain(n, Some(with_limit()), get)),
@@ -28,7 +31,7 @@ const CASES: &[(&str, fn(usize))] = &[
     ("candidates-get", |n| candidates(n, Method::GET, "/health")),
     ("candidates-post", |n| candidates(n, Method::POST, "/scans")),
     ("candidates-encoded", |n| candidates(n, Method::POST, "/%73cans//x/..")),
-    ("event", |n| built(n)),
+    ("event", built),
     ("audited", |n| audited(n, 1)),
     ("audited-64", |n| audited(n, 64)),
     ("unlogged", |n| unlogged(n, 1)),
