@@ -9,7 +9,8 @@ use futures_util::future::join_all;
 use support::*;
 
 fn record(criterion: &mut Criterion) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let log = runtime.block_on(log());
     let mut group = criterion.benchmark_group("record");
     group.throughput(Throughput::Elements(1));
