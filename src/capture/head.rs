@@ -1,6 +1,7 @@
 //! What is kept of a request's head while its handler runs.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::{Extensions, HeaderMap, HeaderValue, Method, Uri};
 use smallvec::SmallVec;
@@ -19,7 +20,7 @@ pub(crate) struct RequestHead {
     #[cfg(feature = "axum")]
     matched_path: Option<axum::extract::MatchedPath>,
     peer: Option<IpAddr>,
-    actor: Option<Actor>,
+    actor: Option<Arc<Actor>>,
     user_agent: Option<HeaderValue>,
     x_request_id: Option<HeaderValue>,
     traceparent: Option<HeaderValue>,
@@ -48,7 +49,7 @@ impl RequestHead {
             #[cfg(feature = "axum")]
             matched_path: extensions.get().cloned(),
             peer,
-            actor: extensions.get().cloned(),
+            actor: extensions.get().cloned().or_else(|| extensions.get::<Actor>().cloned().map(Arc::new)),
             user_agent: None,
             x_request_id: None,
             traceparent: None,
@@ -97,7 +98,7 @@ impl RequestHead {
     /// Fills in what is known from the head. `template` is the route where no router says.
     pub(crate) fn fill_in(&self, event: &mut AuditEvent, policy: &AuditPolicy, template: Option<&str>) {
         let capture = policy.capture();
-        event.actor = self.actor.clone().unwrap_or_default();
+        event.actor = self.actor.as_deref().cloned().unwrap_or_default();
         if event.actor.api_key_hash.is_none() {
             event.actor.api_key_hash =
                 api_key::digest(self.x_api_key.as_ref(), self.authorization.as_ref(), capture.pepper());

@@ -6,7 +6,8 @@ open_struct! {
     /// Who did it. All three fields are always written, null when empty: then the caller was anonymous.
     ///
     /// Put one into the request's extensions (an outer authentication layer does) or give it to
-    /// [`AuditContext::actor`](crate::AuditContext::actor).
+    /// [`AuditContext::actor`](crate::AuditContext::actor). An `Arc<Actor>` in the extensions does as well, and is not
+    /// copied for requests that turn out not to be audited.
     ///
     /// ```
     /// let actor = tower_audit::Actor::user("alice@example.org");

@@ -81,6 +81,10 @@ async fn a_handler_declares_an_event_on_any_route() {
 #[tokio::test(start_paused = true)]
 async fn an_outer_layer_names_the_actor() {
     let mut request = post("/scans");
+    request.extensions_mut().insert(std::sync::Arc::new(Actor::user("shared")));
+    let event = event_of(AuditPolicy::preset(), request).await;
+    assert_eq!(event.actor.user_email.as_deref(), Some("shared"));
+    let mut request = post("/scans");
     request.extensions_mut().insert(Actor::user("bob"));
     let request = with_header(request, "authorization", b"Bearer key");
     let event = event_of(AuditPolicy::preset(), request).await;

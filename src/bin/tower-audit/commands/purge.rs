@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use tower_audit::query::{Filter, cutoff};
-use tower_audit::store::Keeper;
+use tower_audit::store::{Keeper, StoreError, StoreFuture};
 use tower_audit::{Actor, AuditEvent, EventType, Timestamp};
 
 use super::{IfMissing, keeper, reader, with_store};
@@ -28,7 +28,9 @@ pub(crate) async fn run(url: &str, args: PurgeArgs) -> Result<(), Failure> {
             let (removed, end) = remove(keeper(store, "purged")?, cutoff).await;
             // What is gone is recorded, whatever ended the work.
             let record = record(&args.older_than, cutoff, removed);
-            store.append(&[record]).await.map_err(|cause| Failure::Unrecorded { removed, cause })?;
+            persist(|| store.append(std::slice::from_ref(&record)))
+                .await
+                .map_err(|cause| Failure::Unrecorded { removed, cause })?;
             end?;
             removed
         };
@@ -46,7 +48,7 @@ async fn remove(keeper: &dyn Keeper, cutoff: Timestamp) -> (u64, Result<(), Fail
     let mut removed = 0;
     loop {
         let started = Instant::now();
-        let chunk = match keeper.purge(cutoff, CHUNK_EVENTS).await {
+        let chunk = match persist(|| keeper.purge(cutoff, CHUNK_EVENTS)).await {
             Ok(chunk) => chunk,
             Err(cause) => return (removed, Err(Failure::PurgeStopped { removed, cause })),
         };
@@ -61,6 +63,25 @@ async fn remove(keeper: &dyn Keeper, cutoff: Timestamp) -> (u64, Result<(), Fail
         }
     }
 }
+
+/// Tries again what fails for now, such as a lock that busy writers hardly ever let go of, for [`PERSISTENCE`].
+///
+/// Both calls can be repeated: a chunk is one transaction, and an event is kept once.
+async fn persist<'a, T>(mut call: impl FnMut() -> StoreFuture<'a, T>) -> Result<T, StoreError> {
+    let begun = tokio::time::Instant::now();
+    loop {
+        match call().await {
+            Err(cause) if cause.is_transient() && begun.elapsed() < PERSISTENCE => {
+                tokio::time::sleep(RETRY_AFTER).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// How long a chunk may fail for passing reasons before the purge gives up: one minute.
+const PERSISTENCE: Duration = Duration::from_secs(60);
+const RETRY_AFTER: Duration = Duration::from_millis(50);
 
 /// How long the writers are left alone after a chunk took this long.
 ///
@@ -128,6 +149,25 @@ mod tests {
             assert!(end.is_ok());
             assert_eq!(removed, count as u64);
             assert_eq!(store.events(), [events.pop().unwrap()]);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_fails_for_now_is_tried_again_and_what_fails_for_good_is_not() {
+        use tower_audit::store::StoreErrorKind::{Permanent, Transient};
+        for (kind, failures, succeeds) in [(Transient, 20, true), (Transient, usize::MAX, false), (Permanent, 1, false)]
+        {
+            let mut calls = 0;
+            let begun = tokio::time::Instant::now();
+            let result = persist(|| {
+                calls += 1;
+                let fails = calls <= failures;
+                Box::pin(async move { if fails { Err(StoreError::new(kind, "test", "purge")) } else { Ok(()) } })
+            })
+            .await;
+            assert_eq!(result.is_ok(), succeeds, "{kind:?}");
+            assert!(begun.elapsed() <= PERSISTENCE + RETRY_AFTER);
+            assert!(kind == Transient || calls == 1);
         }
     }
 
