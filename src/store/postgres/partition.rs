@@ -1,0 +1,177 @@
+//! A partition for each month, made ahead of its first event.
+//!
+//! The key is the id: a UUID of version 7 begins with the milliseconds of its time, so that a span of time is a span of
+//! ids. An id that is none of version 7, or of a month without a partition, belongs to the default partition.
+
+use jiff::ToSpan as _;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
+
+use super::connection::run;
+use super::error::{CHECK_VIOLATION, DEADLOCK, Doing as _, LOCK_NOT_AVAILABLE, is, of};
+use super::names::{DEFAULT, Names, quoted};
+use super::schema::begin_alone;
+use crate::event::Timestamp;
+use crate::store::StoreError;
+
+/// A month that has, or will have, a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Month {
+    first: Date,
+}
+
+impl Month {
+    fn of(time: Timestamp) -> Self {
+        let time = jiff::Timestamp::from_microsecond(time.as_micros()).unwrap_or_default();
+        Self { first: time.to_zoned(TimeZone::UTC).date().first_of_month() }
+    }
+
+    /// The month so many after this one. There is none after the year 9999.
+    fn plus(self, months: i32) -> Option<Self> {
+        self.first.checked_add(months.months()).ok().map(|first| Self { first })
+    }
+
+    /// What the name of its partition ends in.
+    fn suffix(self) -> String {
+        format!("_{:04}_{:02}", self.first.year(), self.first.month())
+    }
+
+    /// The smallest id of its first millisecond.
+    fn first_id(self) -> Option<Uuid> {
+        let start = self.first.to_zoned(TimeZone::UTC).ok()?.timestamp().as_millisecond();
+        Some(Uuid::from_u128(u128::from(u64::try_from(start).ok()?) << 80))
+    }
+}
+
+/// Makes the partitions of this month and of the next ones, as far as they are missing, and says whether all are there.
+///
+/// What stands in the way for now is no error: events of a month without a partition are in the default one.
+pub(super) async fn make_ahead(db: &mut PgConnection, names: &Names) -> Result<bool, StoreError> {
+    let now = Month::of(Timestamp::now());
+    let mut all = true;
+    for month in (0..=MONTHS_AHEAD).filter_map(|ahead| now.plus(ahead)) {
+        if exists(db, names, month).await? {
+            continue;
+        }
+        begin_alone(db, names, DOING).await?;
+        match make(db, names, month).await {
+            Ok(true) => run(db, DOING, "COMMIT".to_owned()).await?,
+            Ok(false) => {
+                run(db, DOING, "ROLLBACK".to_owned()).await?;
+                all = false;
+            }
+            Err(error) if [LOCK_NOT_AVAILABLE, DEADLOCK, CHECK_VIOLATION].iter().any(|code| is(&error, code)) => {
+                run(db, DOING, "ROLLBACK".to_owned()).await?;
+                all = false;
+            }
+            Err(error) => return Err(of(DOING, error)),
+        }
+    }
+    Ok(all)
+}
+
+async fn exists(db: &mut PgConnection, names: &Names, month: Month) -> Result<bool, StoreError> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = $1 AND c.relname = $2)",
+    )
+    .bind(names.schema())
+    .bind(names.bare(&month.suffix()))
+    .fetch_one(db)
+    .await
+    .doing(DOING)
+}
+
+/// Makes one, within a transaction, and says whether it should be kept.
+///
+/// It is made beside the table and then attached: that locks out nobody who appends or reads but for the default
+/// partition, and that only for as long as it takes to look for rows that belong into the new one.
+async fn make(db: &mut PgConnection, names: &Names, month: Month) -> Result<bool, sqlx::Error> {
+    let (Some(from), Some(to)) = (month.first_id(), month.plus(1).and_then(Month::first_id)) else { return Ok(false) };
+    let (table, new, default) = (names.table(), names.beside(&month.suffix()), names.beside(DEFAULT));
+    let range = format!("event_id >= '{from}' AND event_id < '{to}'");
+    let misplaced = format!("SELECT count(*) FROM (SELECT FROM {default} WHERE {range} LIMIT {}) AS some", MOST_MOVED + 1);
+    sqlx::raw_sql(AssertSqlSafe(format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT_MS}ms'"))).execute(&mut *db).await?;
+    let misplaced: i64 = sqlx::query_scalar(AssertSqlSafe(misplaced)).persistent(false).fetch_one(&mut *db).await?;
+    if misplaced > MOST_MOVED {
+        tracing::warn!(
+            month = month.suffix().trim_start_matches('_'),
+            "the default partition of the audit log has too many events of this month to give it a partition"
+        );
+        return Ok(false);
+    }
+    let mut sql = format!("CREATE TABLE {new} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS);");
+    if misplaced > 0 {
+        sql.push_str(&format!(
+            "WITH moved AS (DELETE FROM {default} WHERE {range} RETURNING *) INSERT INTO {new} SELECT * FROM moved;"
+        ));
+    }
+    sql.push_str(&format!("ALTER TABLE {table} ATTACH PARTITION {new} FOR VALUES FROM ('{from}') TO ('{to}')"));
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(db).await?;
+    Ok(true)
+}
+
+/// A partition that holds events of a span of time, by what its name says.
+#[derive(Debug)]
+pub(super) struct Partition {
+    /// Quoted, with its schema.
+    pub(super) name: String,
+}
+
+/// The partitions of whole months that had ended at this moment, the earliest first.
+pub(super) async fn ended_before(
+    db: &mut PgConnection,
+    names: &Names,
+    moment: Timestamp,
+) -> Result<Vec<Partition>, StoreError> {
+    let children: Vec<String> = sqlx::query_scalar(
+        "SELECT p.relname::text FROM pg_catalog.pg_inherits i \
+         JOIN pg_catalog.pg_class c ON c.oid = i.inhparent JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         JOIN pg_catalog.pg_class p ON p.oid = i.inhrelid AND p.relnamespace = n.oid \
+         WHERE n.nspname = $1 AND c.relname = $2 ORDER BY 1",
+    )
+    .bind(names.schema())
+    .bind(names.bare(""))
+    .fetch_all(db)
+    .await
+    .doing(DOING)?;
+    let newest = names.bare(&Month::of(moment).suffix());
+    let default = names.bare(DEFAULT);
+    // Names of one length sort as their months do.
+    let ended = children.into_iter().filter(|name| *name != default && name.len() == newest.len() && *name < newest);
+    Ok(ended.map(|name| Partition { name: format!("{}.{}", names.quoted_schema(), quoted(&name)) }).collect())
+}
+
+const DOING: &str = "making a partition";
+const MONTHS_AHEAD: i32 = 3;
+/// How many events are moved out of the default partition while it is locked.
+const MOST_MOVED: i64 = 20_000;
+/// How long whoever wants a strong lock may keep others waiting behind it.
+pub(super) const LOCK_TIMEOUT_MS: u32 = 500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::EventId;
+
+    #[test]
+    fn a_month_is_a_span_of_ids() {
+        let last: Timestamp = "2026-11-30T23:59:59.999999Z".parse().unwrap();
+        let next: Timestamp = "2026-12-01T00:00:00Z".parse().unwrap();
+        let month = Month::of(last);
+        assert_eq!(month.suffix(), "_2026_11");
+        let end = EventId::from(month.plus(1).unwrap().first_id().unwrap());
+        assert!(EventId::from_micros(last.as_micros(), u64::MAX) < end);
+        assert!(EventId::from_micros(next.as_micros(), 0) >= end);
+        assert_eq!(Month::of(next), month.plus(1).unwrap());
+    }
+
+    #[test]
+    fn the_ends_of_time_have_no_partition() {
+        assert_eq!(Month::of(Timestamp::MIN).first_id(), None);
+        assert_eq!(Month::of(Timestamp::MAX).plus(1), None);
+    }
+}
