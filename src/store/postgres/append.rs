@@ -71,9 +71,9 @@ fn rows(alias: &str) -> String {
         "details" => format!("{alias}details::pg_catalog.jsonb AS details"),
         column => format!("{alias}{column}"),
     });
-    let arrays = (1..).zip(COLUMNS).map(|(n, (_, kind))| format!("${n}::pg_catalog.{kind}[]"));
+    let arrays = (1..).zip(COLUMNS).map(|(n, (_, kind))| format!("pg_catalog.unnest(${n}::pg_catalog.{kind}[])"));
     format!(
-        "SELECT {} FROM pg_catalog.unnest({}) AS g({})",
+        "SELECT {} FROM ROWS FROM ({}) AS g({})",
         wanted.collect::<Vec<_>>().join(", "),
         arrays.collect::<Vec<_>>().join(", "),
         columns()
