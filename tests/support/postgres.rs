@@ -146,16 +146,25 @@ impl Cluster {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
+    /// Makes the server, which is stopped, a standby that nobody replicates to.
+    pub(crate) fn make_standby(&self) {
+        let signal = self.folder.join("data/standby.signal");
+        fs::write(&signal, "").expect("the data folder can be written");
+        if let Some(Account { uid, gid }) = self.account {
+            chown(&signal, Some(uid), Some(gid)).expect("root can give a file away");
+        }
+    }
+
     /// What psql prints for these statements, each in a transaction of its own, done by the superuser.
     pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
-        let done = self.psql(database, sql);
+        let done = self.psql("postgres", database, sql);
         assert!(done.status.success(), "{sql}: {}", String::from_utf8_lossy(&done.stderr));
         String::from_utf8(done.stdout).expect("psql prints UTF-8").trim_end().to_owned()
     }
 
-    fn psql(&self, database: &str, sql: &str) -> Output {
+    fn psql(&self, role: &str, database: &str, sql: &str) -> Output {
         Command::new(self.programs.join("psql"))
-            .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "postgres", "-d", database])
+            .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", role, "-d", database])
             .args(["-v", "ON_ERROR_STOP=1", "-qXAtc", sql])
             .env_remove("PGOPTIONS")
             .output()
@@ -207,6 +216,13 @@ impl Database<'_> {
 
     pub(crate) fn sql(&self, sql: &str) -> String {
         self.cluster.sql(&self.name, sql)
+    }
+
+    /// What psql says when this role is refused this statement.
+    pub(crate) fn refusal_as(&self, role: &str, sql: &str) -> String {
+        let done = self.cluster.psql(role, &self.name, sql);
+        assert!(!done.status.success(), "{role} may: {sql}");
+        String::from_utf8_lossy(&done.stderr).into_owned()
     }
 
     pub(crate) fn name(&self) -> &str {
