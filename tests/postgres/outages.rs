@@ -55,7 +55,8 @@ async fn a_log_keeps_what_it_acknowledged_over_crashes() {
         .collect();
     for _ in 0..3 {
         let before = log.stats().written;
-        eventually("the writers write", async || log.stats().written > before + 20 || log.stats().written >= 1500).await;
+        eventually("the writers write", async || log.stats().written > before + 20 || log.stats().written >= 1500)
+            .await;
         cluster.crash();
         cluster.resume();
     }

@@ -6,8 +6,7 @@ use tower_audit::{EventId, Timestamp};
 use crate::cluster::Cluster;
 use crate::support::{all, event, ok, open};
 
-const PARTITIONS: &str =
-    "SELECT count(*) FROM pg_inherits WHERE inhparent = 'audit_events'::regclass AND inhrelid::regclass::text ~ '_[0-9]+$'";
+const PARTITIONS: &str = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'audit_events'::regclass AND inhrelid::regclass::text ~ '_[0-9]+$'";
 
 async fn purge_all(store: &dyn AuditStore, before: Timestamp, at_most: usize) -> u64 {
     let keeper = store.keeper().expect("it is kept");
@@ -96,6 +95,8 @@ async fn a_listing_goes_over_an_index() {
         ok(store.append(&events).await);
     }
     database.sql("ANALYZE audit_events");
+    let month = database
+        .sql("SELECT relname FROM pg_class WHERE relname ~ '^audit_events_[0-9_]+$' ORDER BY reltuples DESC LIMIT 1");
     for condition in [
         "true",
         "event_type = 'upload'",
@@ -110,6 +111,6 @@ async fn a_listing_goes_over_an_index() {
             "EXPLAIN SELECT event FROM public.audit_events WHERE {condition} \
              ORDER BY created_at DESC, event_id DESC LIMIT 100"
         ));
-        assert!(plan.contains("Index") && !plan.contains("Seq Scan on audit_events_2"), "{condition}: {plan}");
+        assert!(plan.contains("Index") && !plan.contains(&format!("Seq Scan on {month}")), "{condition}: {plan}");
     }
 }

@@ -21,7 +21,7 @@ async fn presets_of_the_database_change_nothing() {
         "extra_float_digits = -15",
         "default_transaction_isolation = serializable",
         "default_transaction_read_only = on",
-        "statement_timeout = '1ms'",
+        "statement_timeout = '5s'",
         "lock_timeout = '1ms'",
         "standard_conforming_strings = off",
     ] {

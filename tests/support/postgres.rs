@@ -64,7 +64,8 @@ impl Cluster {
             .output()
             .expect("initdb starts");
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        let cluster = Self { port: free_port(), folder, programs, account, server: Mutex::new(None), _janitor: janitor };
+        let cluster =
+            Self { port: free_port(), folder, programs, account, server: Mutex::new(None), _janitor: janitor };
         cluster.resume();
         cluster
     }

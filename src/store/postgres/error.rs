@@ -103,7 +103,10 @@ mod tests {
     fn what_passes_by_itself_is_transient() {
         use StoreErrorKind::{Config, Permanent, Transient};
         for (kind, codes) in [
-            (Transient, &["08006", "08P01", "57P01", "57P02", "57P03", "53300", "53100", "40001", "40P01", "25006"][..]),
+            (
+                Transient,
+                &["08006", "08P01", "57P01", "57P02", "57P03", "53300", "53100", "40001", "40P01", "25006"][..],
+            ),
             (Transient, &["55P03", "57014", "58030"]),
             (Permanent, &["42501", "42P01", "22021", "23514", "23505", "XX001", ""]),
             (Config, &["28P01", "28000", "3D000"]),

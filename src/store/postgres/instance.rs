@@ -109,8 +109,9 @@ impl Instance {
             let (instances, open) = (self.config.names.beside(INSTANCES), self.config.names.beside(OPEN));
             let sql = format!("UPDATE {instances} SET has_left = true WHERE id = $1");
             sqlx::query(AssertSqlSafe(sql)).bind(id).execute(&mut db).await.doing(LEAVING)?;
-            let sql =
-                format!("DELETE FROM {instances} WHERE id = $1 AND NOT EXISTS (SELECT FROM {open} WHERE instance = $1)");
+            let sql = format!(
+                "DELETE FROM {instances} WHERE id = $1 AND NOT EXISTS (SELECT FROM {open} WHERE instance = $1)"
+            );
             sqlx::query(AssertSqlSafe(sql)).bind(id).execute(&mut db).await.doing(LEAVING)?;
             Ok(())
         };

@@ -28,7 +28,8 @@ impl Names {
                 )));
             }
         }
-        let mut names = Self { schema: schema.into(), table: table.into(), append: "".into(), append_with_effects: "".into() };
+        let mut names =
+            Self { schema: schema.into(), table: table.into(), append: "".into(), append_with_effects: "".into() };
         names.append = super::append::plain(&names).into();
         names.append_with_effects = super::append::with_effects(&names).into();
         Ok(names)
@@ -83,9 +84,8 @@ impl Names {
     /// A number for an advisory lock that nobody else is likely to take: FNV-1a of the names.
     pub(super) fn lock_key(&self) -> i64 {
         let bytes = b"tower-audit\0".iter().chain(self.schema.as_bytes()).chain(b"\0").chain(self.table.as_bytes());
-        let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = bytes
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
         hash.cast_signed()
     }
 }

@@ -84,7 +84,8 @@ impl PostgresStore {
             return Ok(0);
         }
         let sql = format!("SELECT event FROM {open} WHERE instance = $1");
-        let left: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql)).bind(id).fetch_all(&mut *db).await.doing(DOING)?;
+        let left: Vec<String> =
+            sqlx::query_scalar(AssertSqlSafe(sql)).bind(id).fetch_all(&mut *db).await.doing(DOING)?;
         let mut ends = Vec::with_capacity(left.len());
         for event in &left {
             ends.push(close(&serde_json::from_str(event).doing(DOING)?));
@@ -93,7 +94,8 @@ impl PostgresStore {
             append(db, &self.config.names, &self.instance, some).await?;
         }
         // The ends may not name what they end.
-        for sql in [format!("DELETE FROM {open} WHERE instance = $1"), format!("DELETE FROM {instances} WHERE id = $1")] {
+        for sql in [format!("DELETE FROM {open} WHERE instance = $1"), format!("DELETE FROM {instances} WHERE id = $1")]
+        {
             sqlx::query(AssertSqlSafe(sql)).bind(id).execute(&mut *db).await.doing(DOING)?;
         }
         run(db, DOING, "COMMIT".to_owned()).await?;

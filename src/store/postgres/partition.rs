@@ -93,7 +93,8 @@ async fn make(db: &mut PgConnection, names: &Names, month: Month) -> Result<bool
     let (Some(from), Some(to)) = (month.first_id(), month.plus(1).and_then(Month::first_id)) else { return Ok(false) };
     let (table, new, default) = (names.table(), names.beside(&month.suffix()), names.beside(DEFAULT));
     let range = format!("event_id >= '{from}' AND event_id < '{to}'");
-    let misplaced = format!("SELECT count(*) FROM (SELECT FROM {default} WHERE {range} LIMIT {}) AS misplaced", MOST_MOVED + 1);
+    let misplaced =
+        format!("SELECT count(*) FROM (SELECT FROM {default} WHERE {range} LIMIT {}) AS misplaced", MOST_MOVED + 1);
     sqlx::raw_sql(AssertSqlSafe(format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT_MS}ms'"))).execute(&mut *db).await?;
     let misplaced: i64 = sqlx::query_scalar(AssertSqlSafe(misplaced)).persistent(false).fetch_one(&mut *db).await?;
     if misplaced > MOST_MOVED {

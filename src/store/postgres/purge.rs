@@ -4,7 +4,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::connection::run;
-use super::error::{Doing as _, DEADLOCK, LOCK_NOT_AVAILABLE, is, of};
+use super::error::{DEADLOCK, Doing as _, LOCK_NOT_AVAILABLE, is, of};
 use super::moment::Moment;
 use super::names::Names;
 use super::partition::{self, LOCK_TIMEOUT_MS, Partition};

@@ -54,9 +54,7 @@ async fn list(db: &mut PgConnection, names: &Names, query: &Query) -> Result<Vec
     if query.skip > 0 {
         sql.push_str(&format!(" OFFSET ${}", next + 1));
     }
-    let mut asked = wanted
-        .bind(sqlx::query(AssertSqlSafe(sql)))
-        .bind(i64::try_from(query.limit).unwrap_or(i64::MAX));
+    let mut asked = wanted.bind(sqlx::query(AssertSqlSafe(sql))).bind(i64::try_from(query.limit).unwrap_or(i64::MAX));
     if query.skip > 0 {
         asked = asked.bind(i64::try_from(query.skip).unwrap_or(i64::MAX));
     }

@@ -1,7 +1,7 @@
 //! What the database has of the log, and the making of what is missing.
 
-use sqlx::postgres::PgConnection;
 use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
 
 use super::connection::run;
 use super::error::{Doing as _, INSUFFICIENT_PRIVILEGE, MISSING, config, is, of};
@@ -111,12 +111,11 @@ pub(super) async fn begin_alone(db: &mut PgConnection, names: &Names, doing: &'s
 
 /// Asked for by `IF NOT EXISTS`, a schema that exists would still need the right to make one.
 async fn create_schema(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
-    let exists: bool =
-        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)")
-            .bind(names.schema())
-            .fetch_one(&mut *db)
-            .await
-            .doing(DOING)?;
+    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)")
+        .bind(names.schema())
+        .fetch_one(&mut *db)
+        .await
+        .doing(DOING)?;
     if exists { Ok(()) } else { raw(db, format!("CREATE SCHEMA {}", names.quoted_schema())).await }
 }
 
@@ -124,8 +123,7 @@ async fn create_schema(db: &mut PgConnection, names: &Names) -> Result<(), Store
 async fn create_indexes(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
     let sql = "SELECT c.relname::text FROM pg_catalog.pg_class c \
         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind = 'I'";
-    let existing: Vec<String> =
-        sqlx::query_scalar(sql).bind(names.schema()).fetch_all(&mut *db).await.doing(DOING)?;
+    let existing: Vec<String> = sqlx::query_scalar(sql).bind(names.schema()).fetch_all(&mut *db).await.doing(DOING)?;
     for (suffix, definition) in INDEXES {
         let index = names.bare(suffix);
         if !existing.contains(&index) {
