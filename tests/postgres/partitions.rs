@@ -34,9 +34,12 @@ async fn every_event_has_a_place() {
     stray.event_id = EventId::from_u128(u128::MAX);
     let mut early = event(3);
     early.event_id = EventId::from_u128(0);
-    ok(store.append(&[event(1), stray, early]).await);
+    let mut far = event(4);
+    far.event_id = EventId::from_u128(0x0fff_ffff_ffff_7fff << 64);
+    ok(store.append(&[event(1), stray, early, far]).await);
     assert_eq!(database.sql("SELECT count(*) FROM audit_events_default"), "2");
-    assert_eq!(all(&*store).await.len(), 3);
+    assert_eq!(database.sql("SELECT count(*) FROM audit_events_before"), "1");
+    assert_eq!(all(&*store).await.len(), 4);
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ fn refusal(code: &str) -> (StoreErrorKind, &'static str) {
     use StoreErrorKind::{Config, Permanent, Transient};
     match code {
         "25006" => (Transient, "the server is read-only: it is a standby, or was told to be"),
-        "42501" => (Permanent, "the role may not do this: see `tower-audit init --roles`"),
+        "42501" => (Permanent, "the role may not do this: `tower-audit ensure-indexes --roles` makes roles that may"),
         "42P01" | "3F000" => (Permanent, MISSING),
         "53100" => (Transient, "no space is left on the server's disk: free some"),
         "53300" => (Transient, "the server has no connection left"),
@@ -91,6 +91,8 @@ pub(super) const MISSING: &str =
 /// A row refers to a row that is not there.
 pub(super) const FOREIGN_KEY_VIOLATION: &str = "23503";
 pub(super) const CHECK_VIOLATION: &str = "23514";
+pub(super) const DUPLICATE_TABLE: &str = "42P07";
+pub(super) const OVERLAPPING_PARTITION: &str = "42P17";
 pub(super) const INSUFFICIENT_PRIVILEGE: &str = "42501";
 pub(super) const LOCK_NOT_AVAILABLE: &str = "55P03";
 pub(super) const DEADLOCK: &str = "40P01";

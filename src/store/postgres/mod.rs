@@ -11,8 +11,8 @@
 //! # The tables
 //! `audit_events` has the columns that other readers of such logs know, and `event`, the whole event as it was given.
 //! It is partitioned by the id, which begins with the time: so the id can be the key of the whole table, and still a
-//! partition is a month, which retention drops whole. What is of no month that has a partition is in the default
-//! partition; no event is ever without a place. Partitions of the months to come are made ahead by whoever owns the table
+//! partition is a month, which retention drops whole. What is older than the first month is in one partition, and what
+//! is of no month that has one is in the default partition; no event is ever without a place. Partitions of the months to come are made ahead by whoever owns the table
 //! and opens or keeps it.
 //!
 //! # Writing
@@ -41,8 +41,10 @@ mod partition;
 mod pool;
 mod purge;
 mod read;
+mod roles;
 mod schema;
 mod store;
 mod wanted;
 
+pub use roles::make_roles;
 pub use store::PostgresStore;

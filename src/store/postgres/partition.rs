@@ -11,7 +11,9 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::connection::run;
-use super::error::{CHECK_VIOLATION, DEADLOCK, Doing as _, LOCK_NOT_AVAILABLE, is, of};
+use super::error::{
+    CHECK_VIOLATION, DEADLOCK, DUPLICATE_TABLE, Doing as _, LOCK_NOT_AVAILABLE, OVERLAPPING_PARTITION, is, of,
+};
 use super::names::{DEFAULT, Names, quoted};
 use super::schema::begin_alone;
 use crate::event::Timestamp;
@@ -46,24 +48,53 @@ impl Month {
     }
 }
 
+/// A span of ids that has, or will have, a partition of its own.
+#[derive(Debug)]
+struct Span {
+    /// What the name of the partition ends in.
+    suffix: String,
+    /// The smallest id in it; none is the smallest there is.
+    from: Option<Uuid>,
+    /// The smallest id beyond it.
+    to: Uuid,
+}
+
+impl Span {
+    fn of(month: Month) -> Option<Self> {
+        Some(Self { suffix: month.suffix(), from: Some(month.first_id()?), to: month.plus(1)?.first_id()? })
+    }
+
+    /// All that is older than the month.
+    fn before(month: Month) -> Option<Self> {
+        Some(Self { suffix: BEFORE.to_owned(), from: None, to: month.first_id()? })
+    }
+}
+
 /// Makes the partitions of this month and of the next ones, as far as they are missing, and says whether all are there.
+///
+/// With the first of them comes one for all that is older: what is imported has its place there, and the default
+/// partition, which is looked through when another is made, stays small.
 ///
 /// What stands in the way for now is no error: events of a month without a partition are in the default one.
 pub(super) async fn make_ahead(db: &mut PgConnection, names: &Names) -> Result<bool, StoreError> {
     let now = Month::of(Timestamp::now());
+    let spans = (0..=MONTHS_AHEAD).filter_map(|ahead| Span::of(now.plus(ahead)?));
     let mut all = true;
-    for month in (0..=MONTHS_AHEAD).filter_map(|ahead| now.plus(ahead)) {
-        if exists(db, names, month).await? {
+    for span in Span::before(now).into_iter().chain(spans) {
+        let missing =
+            if span.from.is_some() { !exists(db, names, &span.suffix).await? } else { is_new(db, names).await? };
+        if !missing {
             continue;
         }
         begin_alone(db, names, DOING).await?;
-        match make(db, names, month).await {
+        match make(db, names, &span).await {
             Ok(true) => run(db, DOING, "COMMIT".to_owned()).await?,
             Ok(false) => {
                 run(db, DOING, "ROLLBACK".to_owned()).await?;
                 all = false;
             }
-            Err(error) if [LOCK_NOT_AVAILABLE, DEADLOCK, CHECK_VIOLATION].iter().any(|code| is(&error, code)) => {
+            // Somebody was in the way, or faster.
+            Err(error) if IN_THE_WAY.iter().any(|code| is(&error, code)) => {
                 run(db, DOING, "ROLLBACK".to_owned()).await?;
                 all = false;
             }
@@ -73,13 +104,19 @@ pub(super) async fn make_ahead(db: &mut PgConnection, names: &Names) -> Result<b
     Ok(all)
 }
 
-async fn exists(db: &mut PgConnection, names: &Names, month: Month) -> Result<bool, StoreError> {
+/// Whether the table has no partition but the default one.
+async fn is_new(db: &mut PgConnection, names: &Names) -> Result<bool, StoreError> {
+    let found = children(db, names).await?;
+    Ok(found.iter().all(|name| *name == names.bare(DEFAULT)))
+}
+
+async fn exists(db: &mut PgConnection, names: &Names, suffix: &str) -> Result<bool, StoreError> {
     sqlx::query_scalar(
         "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE n.nspname = $1 AND c.relname = $2)",
     )
     .bind(names.schema())
-    .bind(names.bare(&month.suffix()))
+    .bind(names.bare(suffix))
     .fetch_one(db)
     .await
     .doing(DOING)
@@ -89,18 +126,21 @@ async fn exists(db: &mut PgConnection, names: &Names, month: Month) -> Result<bo
 ///
 /// It is made beside the table and then attached: that locks out nobody who appends or reads but for the default
 /// partition, and that only for as long as it takes to look for rows that belong into the new one.
-async fn make(db: &mut PgConnection, names: &Names, month: Month) -> Result<bool, sqlx::Error> {
-    let (Some(from), Some(to)) = (month.first_id(), month.plus(1).and_then(Month::first_id)) else { return Ok(false) };
-    let (table, new, default) = (names.table(), names.beside(&month.suffix()), names.beside(DEFAULT));
-    let range = format!("event_id >= '{from}' AND event_id < '{to}'");
+async fn make(db: &mut PgConnection, names: &Names, span: &Span) -> Result<bool, sqlx::Error> {
+    let Span { suffix, from, to } = span;
+    let (table, new, default) = (names.table(), names.beside(suffix), names.beside(DEFAULT));
+    let (from, range) = match from {
+        Some(from) => (format!("'{from}'"), format!("event_id >= '{from}' AND event_id < '{to}'")),
+        None => ("MINVALUE".to_owned(), format!("event_id < '{to}'")),
+    };
     let misplaced =
         format!("SELECT count(*) FROM (SELECT FROM {default} WHERE {range} LIMIT {}) AS misplaced", MOST_MOVED + 1);
     sqlx::raw_sql(AssertSqlSafe(format!("SET LOCAL lock_timeout = '{LOCK_TIMEOUT_MS}ms'"))).execute(&mut *db).await?;
     let misplaced: i64 = sqlx::query_scalar(AssertSqlSafe(misplaced)).persistent(false).fetch_one(&mut *db).await?;
     if misplaced > MOST_MOVED {
         tracing::warn!(
-            month = month.suffix().trim_start_matches('_'),
-            "the default partition of the audit log has too many events of this month to give it a partition"
+            partition = suffix.as_str(),
+            "the default partition of the audit log has too many events of this time to give them one of their own"
         );
         return Ok(false);
     }
@@ -110,9 +150,24 @@ async fn make(db: &mut PgConnection, names: &Names, month: Month) -> Result<bool
             "WITH moved AS (DELETE FROM {default} WHERE {range} RETURNING *) INSERT INTO {new} SELECT * FROM moved;"
         ));
     }
-    sql.push_str(&format!("ALTER TABLE {table} ATTACH PARTITION {new} FOR VALUES FROM ('{from}') TO ('{to}')"));
+    sql.push_str(&format!("ALTER TABLE {table} ATTACH PARTITION {new} FOR VALUES FROM ({from}) TO ('{to}')"));
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(db).await?;
     Ok(true)
+}
+
+/// The bare names of the partitions that are beside the table.
+async fn children(db: &mut PgConnection, names: &Names) -> Result<Vec<String>, StoreError> {
+    sqlx::query_scalar(
+        "SELECT p.relname::text FROM pg_catalog.pg_inherits i \
+         JOIN pg_catalog.pg_class c ON c.oid = i.inhparent JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         JOIN pg_catalog.pg_class p ON p.oid = i.inhrelid AND p.relnamespace = n.oid \
+         WHERE n.nspname = $1 AND c.relname = $2 ORDER BY 1",
+    )
+    .bind(names.schema())
+    .bind(names.bare(""))
+    .fetch_all(db)
+    .await
+    .doing(DOING)
 }
 
 /// A partition that holds events of a span of time, by what its name says.
@@ -128,26 +183,21 @@ pub(super) async fn ended_before(
     names: &Names,
     moment: Timestamp,
 ) -> Result<Vec<Partition>, StoreError> {
-    let children: Vec<String> = sqlx::query_scalar(
-        "SELECT p.relname::text FROM pg_catalog.pg_inherits i \
-         JOIN pg_catalog.pg_class c ON c.oid = i.inhparent JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         JOIN pg_catalog.pg_class p ON p.oid = i.inhrelid AND p.relnamespace = n.oid \
-         WHERE n.nspname = $1 AND c.relname = $2 ORDER BY 1",
-    )
-    .bind(names.schema())
-    .bind(names.bare(""))
-    .fetch_all(db)
-    .await
-    .doing(DOING)?;
     let newest = names.bare(&Month::of(moment).suffix());
-    let default = names.bare(DEFAULT);
+    let other = [DEFAULT, BEFORE].map(|suffix| names.bare(suffix));
     // Names of one length sort as their months do.
-    let ended = children.into_iter().filter(|name| *name != default && name.len() == newest.len() && *name < newest);
+    let ended = children(db, names)
+        .await?
+        .into_iter()
+        .filter(|name| !other.contains(name) && name.len() == newest.len() && *name < newest);
     Ok(ended.map(|name| Partition { name: format!("{}.{}", names.quoted_schema(), quoted(&name)) }).collect())
 }
 
 const DOING: &str = "making a partition";
 const MONTHS_AHEAD: i32 = 3;
+/// The partition of all that is older than the first month.
+const BEFORE: &str = "_before";
+const IN_THE_WAY: [&str; 5] = [LOCK_NOT_AVAILABLE, DEADLOCK, CHECK_VIOLATION, DUPLICATE_TABLE, OVERLAPPING_PARTITION];
 /// How many events are moved out of the default partition while it is locked.
 const MOST_MOVED: i64 = 20_000;
 /// How long whoever wants a strong lock may keep others waiting behind it.
