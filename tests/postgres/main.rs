@@ -4,6 +4,7 @@
 mod cluster;
 mod durability;
 mod orphans;
+mod other_readers;
 mod outages;
 mod partitions;
 mod proxy;
