@@ -50,7 +50,10 @@ pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn AuditStore>
         other => Err(config(
             "audit",
             // Only the scheme is shown: the rest may hold a password.
-            format!("{:?} is no scheme of a store: expected `sqlite:PATH`, `postgres://…` or `memory:`", excerpt(other)),
+            format!(
+                "{:?} is no scheme of a store: expected `sqlite:PATH`, `postgres://…` or `memory:`",
+                excerpt(other)
+            ),
         )),
     }
 }

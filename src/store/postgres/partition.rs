@@ -27,7 +27,8 @@ struct Month {
 
 impl Month {
     fn of(time: Timestamp) -> Self {
-        let time = jiff::Timestamp::from_microsecond(time.as_micros()).unwrap_or_default();
+        // By the second: the last microseconds of the last second are beyond what the library takes.
+        let time = jiff::Timestamp::from_second(time.as_micros().div_euclid(1_000_000)).unwrap_or_default();
         Self { first: time.to_zoned(TimeZone::UTC).date().first_of_month() }
     }
 
