@@ -45,6 +45,7 @@
 //! |---|---|---|
 //! | `axum` | yes | the extractor [`AuditContext`], the route template and the peer's address from axum |
 //! | `sqlite` | yes | the store `sqlite:PATH`; compiles SQLite |
+//! | `postgres` | no | the store `postgres://…`, for many instances; TLS by rustls |
 //! | `policy-file` | no | `AuditPolicy::from_file`, for TOML and YAML |
 //! | `cli` | no | the program `tower-audit` |
 //! | `conformance` | no | the suite that every store must pass, and a faulty store; outside of semver |

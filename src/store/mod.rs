@@ -7,6 +7,8 @@ mod contract;
 mod error;
 mod memory;
 mod open;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 

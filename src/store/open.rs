@@ -38,10 +38,22 @@ pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn AuditStore>
             let _ = options;
             Err(config("sqlite", "this build has no feature `sqlite`: enable it"))
         }
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => {
+            super::postgres::PostgresStore::open(url, options).await.map(|store| Arc::new(store) as _)
+        }
+        #[cfg(not(feature = "postgres"))]
+        "postgres" | "postgresql" => {
+            let _ = options;
+            Err(config("postgres", "this build has no feature `postgres`: enable it"))
+        }
         other => Err(config(
             "audit",
             // Only the scheme is shown: the rest may hold a password.
-            format!("{:?} is no scheme of a store: expected `sqlite:PATH` or `memory:`", excerpt(other)),
+            format!(
+                "{:?} is no scheme of a store: expected `sqlite:PATH`, `postgres://…` or `memory:`",
+                excerpt(other)
+            ),
         )),
     }
 }

@@ -4,6 +4,11 @@ mod faults;
 mod faulty;
 mod memory;
 mod orphan_memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod sink;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "postgres")]
+#[path = "../support/postgres.rs"]
+mod support;

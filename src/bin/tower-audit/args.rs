@@ -38,7 +38,7 @@ pub(crate) enum Command {
     /// Makes the store anew, empty: destroys every event in it, and asks first
     Init(InitArgs),
     /// Makes what is missing of the store and its indexes, and leaves every event as it is
-    EnsureIndexes,
+    EnsureIndexes(EnsureIndexesArgs),
 }
 
 #[derive(ClapArgs)]
@@ -162,6 +162,17 @@ pub(crate) struct InitArgs {
     /// Do not ask; needed where there is no terminal to ask at
     #[arg(long)]
     pub(crate) yes: bool,
+
+    /// Also makes the roles that may append, read or purge, and nothing else (PostgreSQL)
+    #[arg(long)]
+    pub(crate) roles: bool,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct EnsureIndexesArgs {
+    /// Also makes the roles that may append, read or purge, and nothing else (PostgreSQL)
+    #[arg(long)]
+    pub(crate) roles: bool,
 }
 
 /// How events are printed.

@@ -1,12 +1,15 @@
 //! `ensure-indexes`: what is missing of the store.
 
-use super::{IfMissing, keeper, with_store};
+use super::{IfMissing, keeper, roles, with_store};
+use crate::args::EnsureIndexesArgs;
 use crate::exit::Failure;
 use crate::progress::patiently;
 
-pub(crate) async fn run(url: &str) -> Result<(), Failure> {
+pub(crate) async fn run(url: &str, args: EnsureIndexesArgs) -> Result<(), Failure> {
+    roles::check(url, args.roles)?;
     with_store(url, IfMissing::Create, async |store| {
         Ok(patiently("making indexes", keeper(store, "provisioned")?.ensure_indexes()).await?)
     })
-    .await
+    .await?;
+    if args.roles { roles::make(url).await } else { Ok(()) }
 }

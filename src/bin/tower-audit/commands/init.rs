@@ -4,12 +4,13 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use tower_audit::query::Filter;
 
-use super::{IfMissing, keeper, with_store};
+use super::{IfMissing, keeper, roles, with_store};
 use crate::args::InitArgs;
 use crate::exit::Failure;
 use crate::progress::patiently;
 
 pub(crate) async fn run(url: &str, args: InitArgs) -> Result<(), Failure> {
+    roles::check(url, args.roles)?;
     if !args.yes {
         if !io::stdin().is_terminal() {
             return Err(Failure::Usage(
@@ -23,7 +24,8 @@ pub(crate) async fn run(url: &str, args: InitArgs) -> Result<(), Failure> {
     with_store(url, IfMissing::Create, async |store| {
         Ok(patiently("making the store anew", keeper(store, "initialised")?.init()).await?)
     })
-    .await
+    .await?;
+    if args.roles { roles::make(url).await } else { Ok(()) }
 }
 
 /// Nothing is made before there is an answer: not even the store, if there is none yet.

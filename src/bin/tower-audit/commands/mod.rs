@@ -6,6 +6,7 @@ mod get;
 mod init;
 mod purge;
 mod query;
+mod roles;
 
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::Get(args) => get::run(&url, args).await,
         Command::Purge(args) => purge::run(&url, args).await,
         Command::Init(args) => init::run(&url, args).await,
-        Command::EnsureIndexes => ensure_indexes::run(&url).await,
+        Command::EnsureIndexes(args) => ensure_indexes::run(&url, args).await,
     }
 }
 

@@ -1,0 +1,83 @@
+//! The hot path: one batch, one statement, one commit.
+//!
+//! The values go as arrays: one exchange with the server, whatever the size of the batch, and one plan for all sizes.
+//! There is no conflict target: to name one would need the right to read the ids, and the id is the only key.
+
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
+
+use super::batch::{Batch, COLUMNS};
+use super::error::{Doing as _, FOREIGN_KEY_VIOLATION, is, of, transient};
+use super::instance::Instance;
+use super::names::{Names, OPEN};
+use crate::event::AuditEvent;
+use crate::store::StoreError;
+
+/// Keeps the events that are not kept yet.
+pub(super) async fn append(
+    db: &mut PgConnection,
+    names: &Names,
+    instance: &Instance,
+    events: &[AuditEvent],
+) -> Result<(), StoreError> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let batch = Batch::of(events).doing(DOING)?;
+    // What is started is ours to end: whoever looks for orphans must be able to see that we live.
+    let id = if batch.any_started { Some(instance.id().await?) } else { None };
+    let effects = batch.has_effects();
+    let sql = if effects { &names.append_with_effects } else { &names.append };
+    let query = batch.bind(sqlx::query(AssertSqlSafe(sql.clone())), id);
+    match query.execute(db).await {
+        Ok(_) => Ok(()),
+        Err(error) if effects && is(&error, FOREIGN_KEY_VIOLATION) => {
+            // We were taken for dead, or the tables were made anew. Under another name we live.
+            instance.forget();
+            Err(transient(DOING).with_remedy("this writer has to be registered again").because(error))
+        }
+        Err(error) => Err(of(DOING, error)),
+    }
+}
+
+/// The statement for events that neither open nor end anything.
+pub(super) fn plain(names: &Names) -> String {
+    format!("INSERT INTO {} ({}) {} ON CONFLICT DO NOTHING", names.table(), columns(), rows("g."))
+}
+
+/// The statement for the others. A `started` event is open if it is new, and not ended by the same batch; all parts
+/// of the statement see the tables as they were before it.
+pub(super) fn with_effects(names: &Names) -> String {
+    let (given, columns, open) = (rows("g."), columns(), names.beside(OPEN));
+    let (ended, instance) = (COLUMNS.len() + 1, COLUMNS.len() + 2);
+    format!(
+        "WITH given AS MATERIALIZED ({given}), \
+         kept AS (INSERT INTO {} ({columns}) SELECT {columns} FROM given ON CONFLICT DO NOTHING RETURNING event_id), \
+         opened AS (INSERT INTO {open} (event_id, instance, event) \
+            SELECT g.event_id, ${instance}::int8, g.event FROM given g JOIN kept USING (event_id) \
+            WHERE g.phase = 'started' AND g.event_id <> ALL (${ended}::uuid[]) ON CONFLICT DO NOTHING) \
+         DELETE FROM {open} WHERE event_id = ANY (${ended}::uuid[])",
+        names.table()
+    )
+}
+
+fn columns() -> String {
+    COLUMNS.iter().map(|(column, _)| *column).collect::<Vec<_>>().join(", ")
+}
+
+/// The parameters as rows.
+fn rows(alias: &str) -> String {
+    let wanted = COLUMNS.iter().map(|(column, _)| match *column {
+        "details" => format!("{alias}details::pg_catalog.jsonb AS details"),
+        column => format!("{alias}{column}"),
+    });
+    let arrays = (1..).zip(COLUMNS).map(|(n, (_, kind))| format!("pg_catalog.unnest(${n}::pg_catalog.{kind}[])"));
+    format!(
+        "SELECT {} FROM ROWS FROM ({}) AS g({})",
+        wanted.collect::<Vec<_>>().join(", "),
+        arrays.collect::<Vec<_>>().join(", "),
+        columns()
+    )
+}
+
+const DOING: &str = "append";

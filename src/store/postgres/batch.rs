@@ -1,0 +1,116 @@
+//! What a batch becomes: an array for each column.
+
+use std::borrow::Cow;
+
+use serde_json::Error;
+use sqlx::postgres::{PgArguments, Postgres};
+use uuid::Uuid;
+
+use super::moment::Moment;
+use crate::event::{AuditEvent, Phase};
+
+/// A batch, ready to be bound. Its rows are in the order of their ids: two writers that append the same events then
+/// never wait for each other in a circle.
+#[derive(Debug, Default)]
+pub(super) struct Batch<'a> {
+    event_id: Vec<Uuid>,
+    event_type: Vec<&'a str>,
+    created_at: Vec<Moment>,
+    phase: Vec<&'static str>,
+    user_email: Vec<Option<&'a str>>,
+    api_key_hash: Vec<Option<&'a str>>,
+    remote_addr: Vec<Option<&'a str>>,
+    route: Vec<Option<&'a str>>,
+    method: Vec<Option<&'a str>>,
+    outcome: Vec<Option<i32>>,
+    details: Vec<Cow<'static, str>>,
+    event: Vec<String>,
+    /// The `started` events that events of the batch end.
+    ended: Vec<Uuid>,
+    /// Whether it has `started` events.
+    pub(super) any_started: bool,
+}
+
+pub(super) type Query<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
+
+impl<'a> Batch<'a> {
+    pub(super) fn of(events: &'a [AuditEvent]) -> Result<Self, Error> {
+        if events.is_sorted_by_key(|event| event.event_id) {
+            return Self::collect(events.iter());
+        }
+        let mut sorted: Vec<&AuditEvent> = events.iter().collect();
+        // Of events with one id, the first stays the first.
+        sorted.sort_by_key(|event| event.event_id);
+        Self::collect(sorted.into_iter())
+    }
+
+    fn collect(events: impl Iterator<Item = &'a AuditEvent>) -> Result<Self, Error> {
+        let mut batch = Self::default();
+        for event in events {
+            batch.event_id.push(event.event_id.into());
+            batch.event_type.push(event.event_type.as_str());
+            batch.created_at.push(Moment(event.created_at));
+            batch.phase.push(event.phase.as_str());
+            batch.user_email.push(event.actor.user_email.as_deref());
+            batch.api_key_hash.push(event.actor.api_key_hash.as_deref());
+            batch.remote_addr.push(event.actor.remote_addr.as_deref());
+            batch.route.push(event.resource.route.as_deref());
+            batch.method.push(event.resource.method.as_deref());
+            batch.outcome.push(event.outcome.map(i32::from));
+            batch.details.push(match event.details.is_empty() {
+                true => "{}".into(),
+                false => serde_json::to_string(&event.details)?.into(),
+            });
+            batch.event.push(serde_json::to_string(event)?);
+            if event.phase == Phase::Started {
+                batch.any_started = true;
+            } else {
+                batch.ended.extend(event.request.started_event_id.map(Uuid::from));
+            }
+        }
+        Ok(batch)
+    }
+
+    /// Whether the batch is more than rows of the one table.
+    pub(super) fn has_effects(&self) -> bool {
+        self.any_started || !self.ended.is_empty()
+    }
+
+    /// Binds the columns, in the order of [`COLUMNS`], and what the batch opens and ends, if it does.
+    pub(super) fn bind<'q>(self, query: Query<'q>, instance: Option<i64>) -> Query<'q>
+    where
+        'a: 'q,
+    {
+        let effects = self.has_effects();
+        let query = query
+            .bind(self.event_id)
+            .bind(self.event_type)
+            .bind(self.created_at)
+            .bind(self.phase)
+            .bind(self.user_email)
+            .bind(self.api_key_hash)
+            .bind(self.remote_addr)
+            .bind(self.route)
+            .bind(self.method)
+            .bind(self.outcome)
+            .bind(self.details)
+            .bind(self.event);
+        if effects { query.bind(self.ended).bind(instance) } else { query }
+    }
+}
+
+/// The columns, with the types of their arrays' elements.
+pub(super) const COLUMNS: &[(&str, &str)] = &[
+    ("event_id", "uuid"),
+    ("event_type", "text"),
+    ("created_at", "timestamptz"),
+    ("phase", "text"),
+    ("actor_user_email", "text"),
+    ("actor_api_key_hash", "text"),
+    ("actor_remote_addr", "text"),
+    ("resource_route", "text"),
+    ("resource_method", "text"),
+    ("outcome", "int4"),
+    ("details", "text"),
+    ("event", "text"),
+];

@@ -1,0 +1,138 @@
+//! What a URL says: where the server is, and which tables of it are the log.
+
+use std::fmt;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::PgConnectOptions;
+
+use super::error::config;
+use super::names::Names;
+use crate::event::limits::excerpt;
+use crate::store::{OpenOptions, StoreError};
+
+/// How the store is opened.
+#[derive(Clone)]
+pub(super) struct Config {
+    /// With the password: never shown.
+    pub(super) server: PgConnectOptions,
+    pub(super) names: Names,
+    pub(super) create: bool,
+    pub(super) patience: Duration,
+}
+
+impl Config {
+    /// Reads a whole URL. What it says beyond our own parameters is the driver's to understand.
+    pub(super) fn parse(url: &str, options: OpenOptions) -> Result<Self, StoreError> {
+        let (place, parameters) = url.split_once('?').unwrap_or((url, ""));
+        let mut driver = format!("{place}?");
+        let (mut schema, mut table) = (String::from(DEFAULT_SCHEMA), String::from(DEFAULT_TABLE));
+        for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            match name {
+                "schema" => schema = decoded(value)?,
+                "table" => table = decoded(value)?,
+                // The driver passes over what it does not know, and logs its value.
+                _ if is_known_to_driver(name) => {
+                    driver.push_str(parameter);
+                    driver.push('&');
+                }
+                _ => return Err(config(format!("{:?} is no parameter of `postgres://…`", excerpt(name)))),
+            }
+        }
+        let names = Names::new(&schema, &table)?;
+        let server = PgConnectOptions::from_str(&driver)
+            .map_err(|error| config("the URL is malformed: expected `postgres://USER@HOST/DATABASE`").because(error))?
+            // Statements have the events in them.
+            .disable_statement_logging();
+        Ok(Self { server, names, create: options.create, patience: options.patience })
+    }
+}
+
+/// Without where the server is and who connects.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config").field("names", &self.names).field("create", &self.create).finish_non_exhaustive()
+    }
+}
+
+fn is_known_to_driver(name: &str) -> bool {
+    const KNOWN: [&str; 18] = [
+        "sslmode",
+        "ssl-mode",
+        "sslrootcert",
+        "ssl-root-cert",
+        "ssl-ca",
+        "sslcert",
+        "ssl-cert",
+        "sslkey",
+        "ssl-key",
+        "statement-cache-capacity",
+        "host",
+        "hostaddr",
+        "port",
+        "dbname",
+        "user",
+        "password",
+        "application_name",
+        "options",
+    ];
+    KNOWN.contains(&name) || name.starts_with("options[") || name.starts_with("options%5B")
+}
+
+/// The value of a parameter, percent signs and all.
+fn decoded(value: &str) -> Result<String, StoreError> {
+    let wrong = || config("a percent sign in `schema` or `table` must begin two hexadecimal digits of UTF-8");
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16)).ok_or_else(wrong);
+        let value = digit()? * 16 + digit()?;
+        bytes.push(u8::try_from(value).map_err(|_| wrong())?);
+    }
+    String::from_utf8(bytes).map_err(|_| wrong())
+}
+
+const DEFAULT_SCHEMA: &str = "public";
+const DEFAULT_TABLE: &str = "audit_events";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(url: &str) -> Result<Config, String> {
+        Config::parse(url, OpenOptions::default()).map_err(|error| format!("{error} {error:?}"))
+    }
+
+    #[test]
+    fn the_log_may_be_anywhere() {
+        assert_eq!(parse("postgres://a@b/c").unwrap().names.table(), r#""public"."audit_events""#);
+        let there = parse("postgresql://a@b/c?sslmode=require&schema=Au%22dit&table=log&application_name=x").unwrap();
+        assert_eq!(there.names.table(), r#""Au""dit"."log""#);
+        assert_eq!(there.server.get_application_name(), Some("x"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        assert!(parse("postgres://a@b/c?shcema=x").unwrap_err().contains("shcema"));
+        for url in ["postgres://a@b/c?schema=", "postgres://a@b/c?table=%0", "postgres://a@b/c?table=%00"] {
+            parse(url).unwrap_err();
+        }
+        assert!(parse(&format!("postgres://a@b/c?table={}", "x".repeat(41))).unwrap_err().contains("40"));
+    }
+
+    #[test]
+    fn no_secret_is_shown() {
+        let shown = format!("{:?}", parse("postgres://alice:hunter2@b/c").unwrap());
+        assert!(!shown.contains("hunter2") && !shown.contains("alice"), "{shown}");
+        for url in ["postgres://me:hunter2@b:port/c", "postgres://me:hunter2@b/c?hunter2=hunter2&sslmode=hunter2"] {
+            let error = parse(url).unwrap_err();
+            assert!(url.contains("?hunter2") || !error.contains("hunter2"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! One session with the server, with every setting that could change what a statement means set explicitly.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _};
+
+use super::config::Config;
+use super::durability::Durability;
+use super::error::{Doing as _, config as refused, of, transient};
+use super::schema::{self, Found};
+use crate::store::StoreError;
+
+/// What a session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Appends: durable or not at all, on tables of this version.
+    Append,
+    /// Reads, and can do nothing else.
+    Read,
+    /// Makes, looks after and removes.
+    Keep,
+}
+
+/// Connects, within the patience that one attempt deserves.
+pub(super) async fn connect(config: &Config, purpose: Purpose) -> Result<PgConnection, StoreError> {
+    let within = config.patience.min(LONGEST_CONNECT);
+    match tokio::time::timeout(within, set_up(config, purpose)).await {
+        Ok(connected) => connected,
+        Err(_) => Err(transient(CONNECTING).with_remedy("the server did not answer in time")),
+    }
+}
+
+async fn set_up(config: &Config, purpose: Purpose) -> Result<PgConnection, StoreError> {
+    let options: PgConnectOptions = config.server.clone();
+    let mut db = PgConnection::connect_with(&options).await.doing(CONNECTING)?;
+    let read_only = if purpose == Purpose::Read { "on" } else { "off" };
+    // A plan for any value passes over partial indexes and takes no notice of how rare a value is.
+    let plans = if purpose == Purpose::Read { "force_custom_plan" } else { "auto" };
+    sqlx::query(SETTINGS).bind(read_only).bind(plans).execute(&mut db).await.doing(CONNECTING)?;
+    match purpose {
+        Purpose::Append => {
+            match schema::examine(&mut db, &config.names).await? {
+                Found::Ours => {}
+                Found::Empty | Found::Older(_) => return Err(refused(super::error::MISSING)),
+            }
+            make_durable(&mut db, config).await?;
+        }
+        Purpose::Read => {
+            if schema::examine(&mut db, &config.names).await? != Found::Ours {
+                return Err(refused(super::error::MISSING));
+            }
+        }
+        Purpose::Keep => {}
+    }
+    Ok(db)
+}
+
+/// Sets what a commit of this session means, and reads back all that it depends on.
+async fn make_durable(db: &mut PgConnection, config: &Config) -> Result<(), StoreError> {
+    let found = Durability::ask(db, &config.names, CONNECTING).await?;
+    let set = format!("SET synchronous_commit = {}", found.commit_to_set());
+    sqlx::query(AssertSqlSafe(set)).persistent(false).execute(&mut *db).await.doing(CONNECTING)?;
+    Durability::ask(db, &config.names, CONNECTING).await?.judge(CONNECTING)
+}
+
+/// An answer within the patience, or none: a connection whose other end has vanished would keep its caller for a
+/// quarter of an hour. The future is dropped then, and with it the connection that it has leased.
+pub(super) async fn within<T>(
+    patience: Duration,
+    doing: &'static str,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    match tokio::time::timeout(patience, work).await {
+        Ok(done) => done,
+        Err(_) => Err(transient(doing).with_remedy("the server did not answer in time")),
+    }
+}
+
+/// A statement of our own making, values bound elsewhere.
+pub(super) async fn run(db: &mut PgConnection, doing: &'static str, sql: String) -> Result<(), StoreError> {
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(db).await.map_err(|error| of(doing, error))?;
+    Ok(())
+}
+
+pub(super) const CONNECTING: &str = "connecting";
+const LONGEST_CONNECT: Duration = Duration::from_secs(3);
+
+/// Defaults of the role, of the database or of the URL must not reach the log. Of these settings, a server takes those
+/// that it knows.
+///
+/// No statement of a writer is ever cancelled by the server: a commit that waits for a replica would then count as
+/// done without it.
+const SETTINGS: &str = "SELECT pg_catalog.set_config(s.name, v.value, false) FROM (VALUES \
+    ('search_path', 'pg_catalog, pg_temp'), ('client_encoding', 'UTF8'), ('TimeZone', 'UTC'), \
+    ('default_transaction_isolation', 'read committed'), ('default_transaction_deferrable', 'off'), \
+    ('default_transaction_read_only', $1), ('plan_cache_mode', $2), ('row_security', 'on'), \
+    ('statement_timeout', '0'), ('lock_timeout', '0'), ('transaction_timeout', '0'), \
+    ('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0') \
+    ) AS v(name, value) JOIN pg_catalog.pg_settings s ON s.name = v.name \
+    WHERE s.setting IS DISTINCT FROM v.value";

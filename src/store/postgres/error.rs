@@ -1,0 +1,127 @@
+//! From the driver's errors to what a caller can do about them: the only place that knows PostgreSQL's codes.
+
+use crate::store::{StoreError, StoreErrorKind};
+
+/// Turns a driver's result into the store's, with what was being done.
+pub(super) trait Doing<T> {
+    fn doing(self, what: &'static str) -> Result<T, StoreError>;
+}
+
+impl<T> Doing<T> for Result<T, sqlx::Error> {
+    fn doing(self, what: &'static str) -> Result<T, StoreError> {
+        self.map_err(|error| of(what, error))
+    }
+}
+
+impl<T> Doing<T> for serde_json::Result<T> {
+    fn doing(self, what: &'static str) -> Result<T, StoreError> {
+        self.map_err(|error| permanent(what).with_remedy("a kept event is not readable as JSON").because(error))
+    }
+}
+
+/// The error for what the server refused, or for a server that is not there.
+pub(super) fn of(doing: &'static str, error: sqlx::Error) -> StoreError {
+    let (kind, remedy) = match &error {
+        sqlx::Error::Database(refused) => refusal(refused.code().as_deref().unwrap_or_default()),
+        sqlx::Error::Configuration(_) => (StoreErrorKind::Config, ""),
+        sqlx::Error::Tls(_) => (StoreErrorKind::Transient, "the encrypted connection failed: see `sslmode`"),
+        sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => {
+            (StoreErrorKind::Permanent, "")
+        }
+        // The connection broke, or never was.
+        _ => (StoreErrorKind::Transient, ""),
+    };
+    let made = StoreError::new(kind, NAME, doing).because(error);
+    if remedy.is_empty() { made } else { made.with_remedy(remedy) }
+}
+
+/// What a SQLSTATE says, by its class where the class is enough.
+fn refusal(code: &str) -> (StoreErrorKind, &'static str) {
+    use StoreErrorKind::{Config, Permanent, Transient};
+    match code {
+        "25006" => (Transient, "the server is read-only: it is a standby, or was told to be"),
+        "42501" => (Permanent, "the role may not do this: `tower-audit ensure-indexes --roles` makes roles that may"),
+        "42P01" | "3F000" => (Permanent, MISSING),
+        "53100" => (Transient, "no space is left on the server's disk: free some"),
+        "53300" => (Transient, "the server has no connection left"),
+        "57P04" | "3D000" => (Config, "there is no such database"),
+        "55P03" | "55006" => (Transient, "another session holds a lock"),
+        // A pooler between us and the server gave the session to somebody else.
+        "26000" | "42P05" => (Transient, "the session is not ours alone: connect past the pooler, or pool by session"),
+        // A plan of before a change of the tables; the next connection has none.
+        "0A000" => (Transient, ""),
+        _ => match code.get(..2).unwrap_or_default() {
+            "08" | "40" | "53" | "57" | "58" => (Transient, ""),
+            "28" => (Config, "the server does not let this role in"),
+            _ => (Permanent, ""),
+        },
+    }
+}
+
+/// Whether the server said this.
+pub(super) fn is(error: &sqlx::Error, code: &str) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|found| found == code)
+}
+
+pub(super) fn config(remedy: impl Into<String>) -> StoreError {
+    StoreError::new(StoreErrorKind::Config, NAME, "opening the log").with_remedy(remedy)
+}
+
+pub(super) fn transient(doing: &'static str) -> StoreError {
+    StoreError::new(StoreErrorKind::Transient, NAME, doing)
+}
+
+pub(super) fn permanent(doing: &'static str) -> StoreError {
+    StoreError::new(StoreErrorKind::Permanent, NAME, doing)
+}
+
+/// The error of a store that was closed.
+pub(super) fn closed(doing: &'static str) -> StoreError {
+    permanent(doing).with_remedy("the store is closed")
+}
+
+/// An opening that fails while the log is in use is no mistake in the URL: what was there may come back.
+pub(super) fn while_in_use(error: StoreError) -> StoreError {
+    if error.kind() == StoreErrorKind::Config { transient("connecting again").because(error) } else { error }
+}
+
+pub(super) const NAME: &str = "postgres";
+pub(super) const MISSING: &str =
+    "the tables of the log are missing: let their owner run `tower-audit ensure-indexes` on this database";
+/// A row refers to a row that is not there.
+pub(super) const FOREIGN_KEY_VIOLATION: &str = "23503";
+pub(super) const CHECK_VIOLATION: &str = "23514";
+pub(super) const DUPLICATE_TABLE: &str = "42P07";
+pub(super) const OVERLAPPING_PARTITION: &str = "42P17";
+pub(super) const INSUFFICIENT_PRIVILEGE: &str = "42501";
+pub(super) const LOCK_NOT_AVAILABLE: &str = "55P03";
+pub(super) const DEADLOCK: &str = "40P01";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_by_itself_is_transient() {
+        use StoreErrorKind::{Config, Permanent, Transient};
+        for (kind, codes) in [
+            (
+                Transient,
+                &["08006", "08P01", "57P01", "57P02", "57P03", "53300", "53100", "40001", "40P01", "25006"][..],
+            ),
+            (Transient, &["55P03", "57014", "58030"]),
+            (Permanent, &["42501", "42P01", "22021", "23514", "23505", "XX001", ""]),
+            (Config, &["28P01", "28000", "3D000"]),
+        ] {
+            for code in codes {
+                assert_eq!(refusal(code).0, kind, "{code}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_gone_is_transient() {
+        assert!(of("append", sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into())).is_transient());
+        assert!(of("append", sqlx::Error::Protocol("cut off".into())).is_transient());
+    }
+}

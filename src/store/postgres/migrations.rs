@@ -1,0 +1,57 @@
+//! The tables, from the first version on. A step is never changed once it is released: a change is a further step.
+
+/// What makes version `n + 1` out of version `n`, in one transaction.
+pub(super) const STEPS: &[&str] = &[FIRST];
+
+/// The version that this program reads and writes.
+pub(super) const VERSION: i32 = STEPS.len() as i32;
+
+/// Text is compared byte by byte, whatever the database's language is.
+///
+/// Numbers for `id` are taken by the block: what is left of a block when a session ends is never used.
+const FIRST: &str = r#"
+CREATE SEQUENCE {sequence} AS bigint CACHE 64;
+CREATE TABLE {table}(
+    id bigint NOT NULL,
+    event_id uuid NOT NULL CONSTRAINT "{bare}_idx_event_id" PRIMARY KEY,
+    event_type text COLLATE "C" NOT NULL,
+    created_at timestamptz NOT NULL,
+    actor_user_email text COLLATE "C",
+    actor_api_key_hash text COLLATE "C",
+    actor_remote_addr text COLLATE "C",
+    resource_route text COLLATE "C",
+    resource_method text COLLATE "C",
+    details jsonb,
+    outcome integer,
+    phase text COLLATE "C" NOT NULL,
+    event text COLLATE "C" NOT NULL
+) PARTITION BY RANGE (event_id);
+ALTER TABLE {table} ALTER COLUMN id SET DEFAULT pg_catalog.nextval({sequence_text}::pg_catalog.regclass);
+ALTER SEQUENCE {sequence} OWNED BY {table}.id;
+CREATE TABLE {table_default} PARTITION OF {table} DEFAULT;
+CREATE TABLE {table_instances}(
+    id bigint PRIMARY KEY,
+    retaken bigint NOT NULL DEFAULT 0,
+    has_left boolean NOT NULL DEFAULT false);
+CREATE TABLE {table_open}(
+    event_id uuid PRIMARY KEY,
+    instance bigint NOT NULL REFERENCES {table_instances}(id),
+    event text COLLATE "C" NOT NULL);
+CREATE INDEX ON {table_open}(instance);
+CREATE TABLE {table_probe}(one integer PRIMARY KEY CHECK (one = 1), times bigint NOT NULL);
+CREATE TABLE {table_version}(one integer PRIMARY KEY CHECK (one = 1), version integer NOT NULL);
+INSERT INTO {table_version} VALUES (1, 1);
+"#;
+
+/// The indexes of the events: the end of the name, and what is in it. Each ends in the order of a listing, so that the
+/// first page of a filter and its ten thousandth cost the same.
+pub(super) const INDEXES: &[(&str, &str)] = &[
+    ("_idx_created", "(created_at, event_id)"),
+    ("_idx_type_created", "(event_type, created_at, event_id)"),
+    ("_idx_user_created", "(actor_user_email, created_at, event_id) WHERE actor_user_email IS NOT NULL"),
+    ("_idx_addr_created", "(actor_remote_addr, created_at, event_id) WHERE actor_remote_addr IS NOT NULL"),
+    ("_idx_route_created", "(resource_route, created_at, event_id) WHERE resource_route IS NOT NULL"),
+    ("_idx_outcome_created", "(outcome, created_at, event_id) WHERE outcome IS NOT NULL"),
+    // Nearly every event is `completed`: that listing is the whole one.
+    ("_idx_phase_created", "(phase, created_at, event_id) WHERE phase <> 'completed'"),
+];

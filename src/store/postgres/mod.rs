@@ -1,0 +1,50 @@
+//! `postgres://…`: one log that many instances of a service share.
+//!
+//! # Guarantees
+//! - **Durable**: an append is acknowledged when its transaction is committed with `synchronous_commit=on` or stronger
+//!   by a server that has `fsync=on`, is no standby and keeps the events in no unlogged table. All of it is looked at
+//!   when a connection is opened and by [`health`](crate::store::AuditStore::health).
+//! - **Exactly once**: the id is the key, over every partition, every writer and every time; of several events with
+//!   one id, the first is kept.
+//! - **Readable at once**: a read is one statement, so one snapshot, on the primary.
+//!
+//! # The tables
+//! `audit_events` has the columns that other readers of such logs know, and `event`, the whole event as it was given.
+//! It is partitioned by the id, which begins with the time: so the id can be the key of the whole table, and still a
+//! partition is a month, which retention drops whole. What is older than the first month is in one partition, and what
+//! is of no month that has one is in the default partition; no event is ever without a place. Partitions of the months to come are made ahead by whoever owns the table
+//! and opens or keeps it.
+//!
+//! # Writing
+//! A batch is one statement, its values are arrays, and its transaction is its own. Nothing is read, no lock is taken
+//! that another writer waits for. A connection that fails is given up and the next append opens another; nothing
+//! waits for a pool to make up its mind.
+//!
+//! # Orphans
+//! A `started` event is also a row of `audit_events_open` until the event that ends it arrives. Each writing store is
+//! an instance: a row, and an advisory lock that a session of its own holds. The server lets go of the lock when that
+//! session ends, and never before; see `instance.rs` for what happens when only the session dies.
+
+mod append;
+mod batch;
+mod config;
+mod connection;
+mod durability;
+mod error;
+mod instance;
+mod keep;
+mod migrations;
+mod moment;
+mod names;
+mod orphans;
+mod partition;
+mod pool;
+mod purge;
+mod read;
+mod roles;
+mod schema;
+mod store;
+mod wanted;
+
+pub use roles::make_roles;
+pub use store::PostgresStore;

@@ -1,0 +1,115 @@
+//! The names of the tables, quoted, and the statements of the hot path made from them once.
+//!
+//! Every name in a statement has its schema before it: what `search_path` says decides nothing.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::error::config;
+use crate::event::limits::excerpt;
+use crate::store::StoreError;
+
+/// The tables of one log.
+#[derive(Clone)]
+pub(super) struct Names {
+    schema: Arc<str>,
+    table: Arc<str>,
+    pub(super) append: Arc<str>,
+    pub(super) append_with_effects: Arc<str>,
+}
+
+impl Names {
+    pub(super) fn new(schema: &str, table: &str) -> Result<Self, StoreError> {
+        for (what, name, most) in [("schema", schema, 63), ("table", table, MAX_TABLE_BYTES)] {
+            if name.is_empty() || name.len() > most || name.contains('\0') {
+                return Err(config(format!(
+                    "{:?} is no name for a {what}: expected 1 to {most} bytes without U+0000",
+                    excerpt(name)
+                )));
+            }
+        }
+        let mut names =
+            Self { schema: schema.into(), table: table.into(), append: "".into(), append_with_effects: "".into() };
+        names.append = super::append::plain(&names).into();
+        names.append_with_effects = super::append::with_effects(&names).into();
+        Ok(names)
+    }
+
+    /// The bare name of the schema, to be bound.
+    pub(super) fn schema(&self) -> &str {
+        &self.schema
+    }
+
+    /// The bare name of a table beside the one of the events, to be bound; `""` for that one itself.
+    pub(super) fn bare(&self, suffix: &str) -> String {
+        format!("{}{suffix}", self.table)
+    }
+
+    /// The quoted name of the table of the events.
+    pub(super) fn table(&self) -> String {
+        self.beside("")
+    }
+
+    /// The quoted name of what stands beside it.
+    pub(super) fn beside(&self, suffix: &str) -> String {
+        format!("{}.{}", quoted(&self.schema), quoted(&self.bare(suffix)))
+    }
+
+    /// The quoted name of the sequence that numbers the events.
+    pub(super) fn sequence(&self) -> String {
+        format!("{}.{}", self.quoted_schema(), quoted(&format!("seq_{}_id", self.table)))
+    }
+
+    /// The quoted name of the schema.
+    pub(super) fn quoted_schema(&self) -> String {
+        quoted(&self.schema)
+    }
+
+    /// Puts the names into a text with `{…}` in it: `{table}` and what is beside it, `{sequence}`, the same as a text
+    /// between quotes, and `{bare}` to be put between double quotes with something after it.
+    pub(super) fn fill(&self, template: &str) -> String {
+        let mut filled = template.to_owned();
+        for suffix in [OPEN, INSTANCES, VERSION, DEFAULT, PROBE] {
+            filled = filled.replace(&format!("{{table{suffix}}}"), &self.beside(suffix));
+        }
+        let sequence = self.sequence();
+        let as_text = format!("'{}'", sequence.replace('\'', "''"));
+        filled
+            .replace("{table}", &self.table())
+            .replace("{sequence_text}", &as_text)
+            .replace("{sequence}", &sequence)
+            .replace("{bare}", &self.table.replace('"', "\"\""))
+    }
+
+    /// A number for an advisory lock that nobody else is likely to take: FNV-1a of the names.
+    pub(super) fn lock_key(&self) -> i64 {
+        let bytes = b"tower-audit\0".iter().chain(self.schema.as_bytes()).chain(b"\0").chain(self.table.as_bytes());
+        let hash = bytes
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+        hash.cast_signed()
+    }
+}
+
+impl fmt::Debug for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.table())
+    }
+}
+
+/// A name as an identifier, whatever is in it.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// The `started` events that nothing has ended yet.
+pub(super) const OPEN: &str = "_open";
+/// The writers.
+pub(super) const INSTANCES: &str = "_instances";
+/// Which version the tables have.
+pub(super) const VERSION: &str = "_version";
+/// The partition of what has no other.
+pub(super) const DEFAULT: &str = "_default";
+/// What `health` writes to.
+pub(super) const PROBE: &str = "_probe";
+/// PostgreSQL cuts names at 63 bytes; ours go on after the table's.
+const MAX_TABLE_BYTES: usize = 40;

@@ -1,0 +1,137 @@
+//! Closing the `started` events of writers that died.
+
+use std::collections::HashMap;
+
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
+
+use super::append::append;
+use super::connection::run;
+use super::error::{Doing as _, FOREIGN_KEY_VIOLATION, is, of};
+use super::instance::GRACE;
+use super::names::{INSTANCES, Names, OPEN};
+use super::store::PostgresStore;
+use crate::event::AuditEvent;
+use crate::store::{Orphans, StoreError, StoreFuture};
+
+type Close<'a> = &'a (dyn Fn(&AuditEvent) -> AuditEvent + Send + Sync);
+
+impl Orphans for PostgresStore {
+    fn close_orphans<'a>(&'a self, close: Close<'a>) -> StoreFuture<'a, u64> {
+        Box::pin(async move {
+            let suspects = self.suspects().await?;
+            if suspects.is_empty() {
+                return Ok(0);
+            }
+            let mut dead: Vec<Suspect> = suspects.iter().filter(|suspect| suspect.has_left).copied().collect();
+            let before: HashMap<i64, i64> = suspects
+                .iter()
+                .filter(|suspect| !suspect.has_left)
+                .map(|suspect| (suspect.id, suspect.retaken))
+                .collect();
+            if !before.is_empty() {
+                // Whoever only lost the session takes the lock again meanwhile.
+                tokio::time::sleep(GRACE).await;
+                let still = self.suspects().await?;
+                let same = still.iter().filter(|suspect| before.get(&suspect.id) == Some(&suspect.retaken));
+                dead.extend(same);
+            }
+            let mut closed = 0;
+            for suspect in dead {
+                let mut lease = self.writers.lease(&self.config, DOING).await?;
+                let done = self.bury(&mut lease.db, suspect, close).await;
+                closed += lease.settle(done)?;
+            }
+            Ok(closed)
+        })
+    }
+}
+
+/// A writer whose lock is free, or that said that it has left.
+#[derive(Debug, Clone, Copy)]
+struct Suspect {
+    id: i64,
+    retaken: i64,
+    has_left: bool,
+}
+
+impl PostgresStore {
+    /// The writers with open events that have left, or whose locks nobody holds. Those without open events are struck off the list.
+    async fn suspects(&self) -> Result<Vec<Suspect>, StoreError> {
+        let mut lease = self.writers.lease(&self.config, DOING).await?;
+        let done = suspects(&mut lease.db, &self.config.names).await;
+        lease.settle(done)
+    }
+
+    /// Closes what a dead writer left open, and strikes it off the list, in one transaction that holds its row: of two
+    /// that race, the second finds nothing left; and the writer, should it live, can start nothing until it is over.
+    async fn bury(&self, db: &mut PgConnection, suspect: Suspect, close: Close<'_>) -> Result<u64, StoreError> {
+        let (open, instances) = (self.config.names.beside(OPEN), self.config.names.beside(INSTANCES));
+        let Suspect { id, has_left, .. } = suspect;
+        run(db, DOING, "BEGIN".to_owned()).await?;
+        let sql = format!(
+            "SELECT $2 OR pg_catalog.pg_try_advisory_xact_lock(i.id) FROM {instances} i WHERE i.id = $1 \
+             FOR UPDATE SKIP LOCKED"
+        );
+        let is_dead: Option<bool> = sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(id)
+            .bind(has_left)
+            .fetch_optional(&mut *db)
+            .await
+            .doing(DOING)?;
+        if is_dead != Some(true) {
+            run(db, DOING, "ROLLBACK".to_owned()).await?;
+            return Ok(0);
+        }
+        let sql = format!("SELECT event FROM {open} WHERE instance = $1");
+        let left: Vec<String> =
+            sqlx::query_scalar(AssertSqlSafe(sql)).bind(id).fetch_all(&mut *db).await.doing(DOING)?;
+        let mut ends = Vec::with_capacity(left.len());
+        for event in &left {
+            ends.push(close(&serde_json::from_str(event).doing(DOING)?));
+        }
+        for some in ends.chunks(EVENTS_AT_ONCE) {
+            append(db, &self.config.names, &self.instance, some).await?;
+        }
+        // The ends may not name what they end.
+        for sql in [format!("DELETE FROM {open} WHERE instance = $1"), format!("DELETE FROM {instances} WHERE id = $1")]
+        {
+            sqlx::query(AssertSqlSafe(sql)).bind(id).execute(&mut *db).await.doing(DOING)?;
+        }
+        run(db, DOING, "COMMIT".to_owned()).await?;
+        Ok(ends.len() as u64)
+    }
+}
+
+async fn suspects(db: &mut PgConnection, names: &Names) -> Result<Vec<Suspect>, StoreError> {
+    let (open, instances) = (names.beside(OPEN), names.beside(INSTANCES));
+    // A lock by one 64-bit number is listed in halves.
+    let is_free = "NOT EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.locktype = 'advisory' AND l.objsubid = 1 \
+        AND l.granted AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) \
+        AND ((l.classid::int8 << 32) | l.objid::int8) = i.id)";
+    let sql = format!(
+        "SELECT i.id, i.retaken, i.has_left, EXISTS (SELECT FROM {open} o WHERE o.instance = i.id) \
+         FROM {instances} i WHERE i.has_left OR {is_free} ORDER BY i.id"
+    );
+    let rows: Vec<(i64, i64, bool, bool)> =
+        sqlx::query_as(AssertSqlSafe(sql)).fetch_all(&mut *db).await.doing(DOING)?;
+    let mut suspects = Vec::new();
+    for (id, retaken, has_left, has_open) in rows {
+        if has_open {
+            suspects.push(Suspect { id, retaken, has_left });
+            continue;
+        }
+        // If it lives, it registers again under another number before it starts anything.
+        let sql = format!("DELETE FROM {instances} WHERE id = $1");
+        match sqlx::query(AssertSqlSafe(sql)).bind(id).execute(&mut *db).await {
+            Ok(_) => {}
+            Err(error) if is(&error, FOREIGN_KEY_VIOLATION) => {}
+            Err(error) => return Err(of(DOING, error)),
+        }
+    }
+    Ok(suspects)
+}
+
+const DOING: &str = "closing orphans";
+/// How many events one statement takes.
+const EVENTS_AT_ONCE: usize = 1024;

@@ -1,0 +1,160 @@
+//! What the database has of the log, and the making of what is missing.
+
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
+
+use super::connection::run;
+use super::error::{Doing as _, INSUFFICIENT_PRIVILEGE, MISSING, config, is, of};
+use super::migrations::{INDEXES, STEPS, VERSION};
+use super::names::{INSTANCES, Names, OPEN, PROBE, VERSION as VERSION_TABLE, quoted};
+use super::partition;
+use crate::store::StoreError;
+
+/// What a database has of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Nothing.
+    Empty,
+    /// Tables of an earlier version.
+    Older(i32),
+    /// Tables of this version.
+    Ours,
+}
+
+/// Looks without a change.
+pub(super) async fn examine(db: &mut PgConnection, names: &Names) -> Result<Found, StoreError> {
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT c.relname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = $1 AND c.relname = ANY($2)",
+    )
+    .bind(names.schema())
+    .bind([names.bare(""), names.bare(VERSION_TABLE)])
+    .fetch_all(&mut *db)
+    .await
+    .doing(DOING)?;
+    if tables.is_empty() {
+        return Ok(Found::Empty);
+    }
+    if !tables.contains(&names.bare(VERSION_TABLE)) {
+        return Err(config(format!(
+            "the table {names:?} is another application's: choose another name by `?schema=` or `?table=`"
+        )));
+    }
+    let sql = format!("SELECT version FROM {}", names.beside(VERSION_TABLE));
+    let version: i32 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(db).await.doing(DOING)?;
+    match version {
+        VERSION => Ok(Found::Ours),
+        older if (1..VERSION).contains(&older) => Ok(Found::Older(older)),
+        newer if newer > VERSION => Err(config(format!(
+            "the tables have version {newer} and this program knows those up to {VERSION}: use a newer one"
+        ))),
+        other => Err(config(format!("version {other} of the tables does not exist"))),
+    }
+}
+
+/// Makes the tables, or brings them up to date, in one transaction. Several may do it at once.
+pub(super) async fn create(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
+    begin_alone(db, names, DOING).await?;
+    let steps = match examine(db, names).await? {
+        Found::Ours => &[],
+        Found::Older(version) => STEPS.get(usize::try_from(version).unwrap_or(0)..).unwrap_or_default(),
+        Found::Empty => {
+            create_schema(db, names).await?;
+            STEPS
+        }
+    };
+    for step in steps {
+        raw(db, names.fill(step)).await?;
+    }
+    if !steps.is_empty() {
+        let sql = format!("UPDATE {} SET version = {VERSION}", names.beside(VERSION_TABLE));
+        raw(db, sql).await?;
+    }
+    create_indexes(db, names).await?;
+    run(db, DOING, "COMMIT".to_owned()).await
+}
+
+/// Drops every table, and makes them anew.
+pub(super) async fn recreate(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
+    begin_alone(db, names, "init").await?;
+    if examine(db, names).await? != Found::Empty {
+        let tables = [OPEN, INSTANCES, PROBE, VERSION_TABLE, ""].map(|suffix| names.beside(suffix)).join(", ");
+        raw(db, format!("DROP TABLE {tables}")).await?;
+    }
+    create_schema(db, names).await?;
+    for step in STEPS {
+        raw(db, names.fill(step)).await?;
+    }
+    create_indexes(db, names).await?;
+    run(db, "init", "COMMIT".to_owned()).await?;
+    partition::make_ahead(db, names).await.map(drop)
+}
+
+/// Whether this role may change the tables: it is their owner, or a member of it.
+pub(super) async fn is_owner(db: &mut PgConnection, names: &Names) -> Result<bool, StoreError> {
+    let owner: Option<bool> = sqlx::query_scalar(
+        "SELECT pg_catalog.pg_has_role(c.relowner, 'USAGE') FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2",
+    )
+    .bind(names.schema())
+    .bind(names.bare(""))
+    .fetch_optional(db)
+    .await
+    .doing(DOING)?;
+    Ok(owner == Some(true))
+}
+
+/// Begins a transaction that no other maker of tables is in at the same time.
+pub(super) async fn begin_alone(db: &mut PgConnection, names: &Names, doing: &'static str) -> Result<(), StoreError> {
+    run(db, doing, format!("BEGIN; SELECT pg_catalog.pg_advisory_xact_lock({})", names.lock_key())).await
+}
+
+/// Asked for by `IF NOT EXISTS`, a schema that exists would still need the right to make one.
+async fn create_schema(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
+    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)")
+        .bind(names.schema())
+        .fetch_one(&mut *db)
+        .await
+        .doing(DOING)?;
+    if exists { Ok(()) } else { raw(db, format!("CREATE SCHEMA {}", names.quoted_schema())).await }
+}
+
+/// Makes those that are missing. To ask for one that exists would already keep writers waiting.
+async fn create_indexes(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
+    let sql = "SELECT c.relname::text FROM pg_catalog.pg_class c \
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind = 'I'";
+    let existing: Vec<String> = sqlx::query_scalar(sql).bind(names.schema()).fetch_all(&mut *db).await.doing(DOING)?;
+    for (suffix, definition) in INDEXES {
+        let index = names.bare(suffix);
+        if !existing.contains(&index) {
+            raw(db, format!("CREATE INDEX {} ON {} {definition}", quoted(&index), names.table())).await?;
+        }
+    }
+    Ok(())
+}
+
+/// A statement that needs the rights of an owner.
+async fn raw(db: &mut PgConnection, sql: String) -> Result<(), StoreError> {
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(db).await.map(drop).map_err(|error| {
+        if is(&error, INSUFFICIENT_PRIVILEGE) {
+            return config(MISSING).because(error);
+        }
+        of(DOING, error)
+    })
+}
+
+const DOING: &str = "preparing the tables";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_in_the_steps_is_filled_in() {
+        let names = Names::new("it's \"quoted\"", "log").unwrap();
+        for step in STEPS {
+            let filled = names.fill(step);
+            assert!(!filled.contains(['{', '}']), "{filled}");
+        }
+    }
+}

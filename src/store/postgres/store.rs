@@ -1,0 +1,205 @@
+//! The store: a few sessions that write, a few that read, and one that keeps.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::AssertSqlSafe;
+use tokio::time::Instant;
+
+use super::append;
+use super::config::Config;
+use super::connection::{Purpose, connect, within};
+use super::durability::Durability;
+use super::error::{Doing as _, MISSING, NAME, config as refused, permanent};
+use super::instance::Instance;
+use super::names::PROBE;
+use super::partition;
+use super::pool::Pool;
+use super::schema::{self, Found};
+use crate::event::AuditEvent;
+use crate::store::{AuditStore, Capabilities, Keeper, OpenOptions, Orphans, Reader, StoreError, StoreFuture};
+
+/// Events in one table of a PostgreSQL server; see the documentation of the module.
+///
+/// # Cancel safety
+/// A future of this store that is dropped takes the session it worked on with it. Whether an append that was dropped
+/// is kept is not known; appending it again is right in both cases.
+pub struct PostgresStore {
+    pub(super) config: Config,
+    pub(super) writers: Pool,
+    pub(super) readers: Pool,
+    pub(super) keepers: Pool,
+    pub(super) instance: Instance,
+    /// When to see to the partitions of the months to come; none for a role that may not make them.
+    see_to_partitions: Mutex<Option<Instant>>,
+}
+
+impl PostgresStore {
+    /// Opens what a URL `postgres://…` or `postgresql://…` names.
+    ///
+    /// With [`OpenOptions::create`], what is missing of the tables is made, if the role may do that, and the server is
+    /// checked for what makes a commit durable. Without it nothing is made and nothing is written before the first
+    /// append, and a standby can be opened to read it.
+    ///
+    /// # Errors
+    /// If the URL is malformed, the server does not let us in, the tables are missing and are not to be made or may
+    /// not be, they are of a newer version or of another application, or a commit would not be durable.
+    pub async fn open(url: &str, options: OpenOptions) -> Result<Self, StoreError> {
+        let config = Config::parse(url, options)?;
+        let store = Self {
+            writers: Pool::new(Purpose::Append, PARALLEL_APPENDS),
+            readers: Pool::new(Purpose::Read, MOST_READERS),
+            keepers: Pool::new(Purpose::Keep, MOST_KEEPERS),
+            instance: Instance::new(config.clone()),
+            see_to_partitions: Mutex::default(),
+            config,
+        };
+        if store.config.create {
+            store.provision().await?;
+            store.writers.put(connect(&store.config, Purpose::Append).await?);
+        } else {
+            store.readers.put(connect(&store.config, Purpose::Read).await?);
+        }
+        Ok(store)
+    }
+
+    /// Makes what is missing, as far as this role may.
+    async fn provision(&self) -> Result<(), StoreError> {
+        let Config { names, .. } = &self.config;
+        let mut db = connect(&self.config, Purpose::Keep).await?;
+        // A server on which nothing would be durable, or nothing can be made, is refused for that reason.
+        Durability::ask(&mut db, names, "opening the log").await?.judge_server("opening the log")?;
+        match schema::examine(&mut db, names).await? {
+            Found::Ours => {}
+            Found::Empty => schema::create(&mut db, names).await?,
+            Found::Older(version) if schema::is_owner(&mut db, names).await? => {
+                tracing::info!(from = version, "bringing the tables of the audit log up to date");
+                schema::create(&mut db, names).await?;
+            }
+            Found::Older(version) => {
+                return Err(refused(format!(
+                    "the tables have the earlier version {version}: let their owner run `tower-audit ensure-indexes`"
+                )));
+            }
+        }
+        if schema::is_owner(&mut db, names).await? {
+            partition::make_ahead(&mut db, names).await?;
+            *self.see_to_partitions() = Some(Instant::now() + SEE_TO_PARTITIONS);
+        }
+        self.keepers.put(db);
+        Ok(())
+    }
+
+    async fn probe(&self) -> Result<(), StoreError> {
+        let names = &self.config.names;
+        let mut lease = self.writers.lease(&self.config, HEALTH).await?;
+        let done = async {
+            Durability::ask(&mut lease.db, names, HEALTH).await?.judge(HEALTH)?;
+            if schema::examine(&mut lease.db, names).await? != Found::Ours {
+                return Err(permanent(HEALTH).with_remedy(MISSING));
+            }
+            let may: Option<bool> = sqlx::query_scalar("SELECT pg_catalog.has_table_privilege($1, 'INSERT')")
+                .bind(names.table())
+                .fetch_one(&mut lease.db)
+                .await
+                .doing(HEALTH)?;
+            if may != Some(true) {
+                return Err(permanent(HEALTH).with_remedy("the role may not insert events"));
+            }
+            // A commit that leaves nothing behind: it goes all the way to the disk, and to the replicas.
+            let sql = format!(
+                "INSERT INTO {} AS p VALUES (1, 1) ON CONFLICT (one) DO UPDATE SET times = p.times + 1",
+                names.beside(PROBE)
+            );
+            sqlx::query(AssertSqlSafe(sql)).execute(&mut lease.db).await.doing(HEALTH).map(drop)
+        };
+        let done = done.await;
+        lease.settle(done)
+    }
+
+    fn see_to_partitions(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.see_to_partitions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Without the URL.
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl AuditStore for PostgresStore {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            durable: true,
+            readable: true,
+            purgeable: true,
+            orphans: true,
+            parallel_appends: PARALLEL_APPENDS,
+            ..Capabilities::sink(NAME)
+        }
+    }
+
+    fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
+        Box::pin(within(self.config.patience, "append", async move {
+            let mut lease = self.writers.lease(&self.config, "append").await?;
+            let done = append::append(&mut lease.db, &self.config.names, &self.instance, events).await;
+            lease.settle(done)
+        }))
+    }
+
+    fn health(&self) -> StoreFuture<'_, ()> {
+        Box::pin(within(self.config.patience, HEALTH, self.probe()))
+    }
+
+    fn tidy(&self) -> StoreFuture<'_, bool> {
+        Box::pin(async move {
+            let now = Instant::now();
+            {
+                let mut due = self.see_to_partitions();
+                if due.is_none_or(|due| now < due) {
+                    return Ok(false);
+                }
+                *due = Some(now + SEE_TO_PARTITIONS);
+            }
+            within(self.config.patience, "making partitions", async {
+                let mut lease = self.keepers.lease(&self.config, "making partitions").await?;
+                let done = partition::make_ahead(&mut lease.db, &self.config.names).await;
+                lease.settle(done)
+            })
+            .await?;
+            Ok(false)
+        })
+    }
+
+    fn close(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            self.writers.close().await;
+            let left = within(self.config.patience, "close", self.instance.leave()).await;
+            self.readers.close().await;
+            self.keepers.close().await;
+            left
+        })
+    }
+
+    fn reader(&self) -> Option<&dyn Reader> {
+        Some(self)
+    }
+
+    fn keeper(&self) -> Option<&dyn Keeper> {
+        Some(self)
+    }
+
+    fn orphans(&self) -> Option<&dyn Orphans> {
+        Some(self)
+    }
+}
+
+const HEALTH: &str = "health";
+const PARALLEL_APPENDS: usize = 4;
+const MOST_READERS: usize = 4;
+const MOST_KEEPERS: usize = 2;
+/// Partitions are made months ahead; an hour is soon enough, also for what stood in the way the last time.
+const SEE_TO_PARTITIONS: Duration = Duration::from_secs(3600);

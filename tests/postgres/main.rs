@@ -1,0 +1,14 @@
+//! The PostgreSQL store by its behaviour, on private clusters; the suite of all stores is in `tests/stores`.
+
+#[path = "../support/postgres.rs"]
+mod cluster;
+mod durability;
+mod orphans;
+mod other_readers;
+mod outages;
+mod partitions;
+mod proxy;
+mod rights;
+mod sessions;
+mod support;
+mod versions;

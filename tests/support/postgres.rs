@@ -1,0 +1,331 @@
+//! A private PostgreSQL for tests: installed if it is missing, in a temporary folder, on a free port of this machine,
+//! gone when the test binary ends, however it ends.
+//!
+//! The server is a direct child of this process, so that it can be killed and waited for: nothing is left that a
+//! restart could stumble over. A small shell beside it holds the other end of a pipe; when the pipe breaks, because
+//! this process has ended, it stops the server and removes the folder.
+
+#![allow(dead_code)] // Each test binary uses another part.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+/// A server and where its files are.
+pub(crate) struct Cluster {
+    folder: PathBuf,
+    port: u16,
+    programs: PathBuf,
+    account: Option<Account>,
+    /// The configuration of one server may be changed by one test at a time; that test has a cluster of its own.
+    server: Mutex<Option<Child>>,
+    _janitor: Child,
+}
+
+/// Who the server runs as: it refuses to be root.
+#[derive(Clone, Copy)]
+struct Account {
+    uid: u32,
+    gid: u32,
+}
+
+impl Cluster {
+    /// The one that all tests of this binary share. It is never configured by a test, nor restarted.
+    pub(crate) fn shared() -> &'static Self {
+        static SHARED: OnceLock<Cluster> = OnceLock::new();
+        SHARED.get_or_init(Self::start)
+    }
+
+    /// One for a test that stops it, or changes what all of its sessions share.
+    pub(crate) fn start() -> Self {
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let programs = programs();
+        let account = account();
+        // A short name: the path of a socket has 107 bytes at the most.
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("tapg-{}-{number}", std::process::id()));
+        fs::create_dir(&folder).expect("a folder of this name is new");
+        if let Some(Account { uid, gid }) = account {
+            chown(&folder, Some(uid), Some(gid)).expect("root can give a folder away");
+        }
+        let janitor = janitor(&folder, &programs, account);
+        let data = folder.join("data");
+        let made = as_account(&programs.join("initdb"), account)
+            .current_dir(&folder)
+            .arg("-D")
+            .arg(&data)
+            .args(["-U", "postgres", "-A", "trust", "--no-locale", "-E", "UTF8"])
+            .output()
+            .expect("initdb starts");
+        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        let cluster =
+            Self { port: free_port(), folder, programs, account, server: Mutex::new(None), _janitor: janitor };
+        cluster.resume();
+        cluster
+    }
+
+    /// Starts the server again after [`crash`](Self::crash) or [`stop`](Self::stop).
+    pub(crate) fn resume(&self) {
+        let mut server = self.server.lock().expect("no test panics under this lock");
+        let deadline = Instant::now() + START_WITHIN;
+        loop {
+            let mut child = self.spawn();
+            let ended = loop {
+                if self.answers() {
+                    *server = Some(child);
+                    return;
+                }
+                if child.try_wait().expect("a child can be waited for").is_some() {
+                    break true;
+                }
+                assert!(Instant::now() < deadline, "the server does not answer: {}", self.log());
+                // A server that starts is waited for; there is no event to wait on.
+                std::thread::sleep(POLL);
+            };
+            // The processes of the one before may hold its memory for a moment.
+            assert!(ended && Instant::now() < deadline, "the server does not start: {}", self.log());
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// Ends the server at once, as a loss of power would: what was not committed is gone.
+    pub(crate) fn crash(&self) {
+        self.end("immediate");
+    }
+
+    /// Ends the server in order; sessions are ended.
+    pub(crate) fn stop(&self) {
+        self.end("fast");
+    }
+
+    fn end(&self, mode: &str) {
+        let mut server = self.server.lock().expect("no test panics under this lock");
+        let Some(mut child) = server.take() else { return };
+        let asked = as_account(&self.programs.join("pg_ctl"), self.account)
+            .current_dir(&self.folder)
+            .arg("-D")
+            .arg(self.folder.join("data"))
+            .args(["-m", mode, "-W", "stop"])
+            .output()
+            .expect("pg_ctl starts");
+        assert!(asked.status.success(), "pg_ctl: {}", String::from_utf8_lossy(&asked.stderr));
+        child.wait().expect("a child can be waited for");
+    }
+
+    fn spawn(&self) -> Child {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log"));
+        as_account(&self.programs.join("postgres"), self.account)
+            .current_dir(&self.folder)
+            .arg("-D")
+            .arg(self.folder.join("data"))
+            .args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200", "-k"])
+            .arg(&self.folder)
+            .args(["-p", &self.port.to_string()])
+            // A Ctrl-C at the terminal is for the test; the janitor sees to the server.
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log.expect("the log can be written"))
+            .spawn()
+            .expect("postgres starts")
+    }
+
+    fn answers(&self) -> bool {
+        let asked = Command::new(self.programs.join("pg_isready"))
+            .args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()])
+            .status();
+        asked.is_ok_and(|status| status.success())
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// Makes the server, which is stopped, a standby that nobody replicates to.
+    pub(crate) fn make_standby(&self) {
+        let signal = self.folder.join("data/standby.signal");
+        fs::write(&signal, "").expect("the data folder can be written");
+        if let Some(Account { uid, gid }) = self.account {
+            chown(&signal, Some(uid), Some(gid)).expect("root can give a file away");
+        }
+    }
+
+    /// What psql prints for these statements, each in a transaction of its own, done by the superuser.
+    pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
+        let done = self.psql("postgres", database, sql);
+        assert!(done.status.success(), "{sql}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).expect("psql prints UTF-8").trim_end().to_owned()
+    }
+
+    fn psql(&self, role: &str, database: &str, sql: &str) -> Output {
+        Command::new(self.programs.join("psql"))
+            .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", role, "-d", database])
+            .args(["-v", "ON_ERROR_STOP=1", "-qXAtc", sql])
+            .env_remove("PGOPTIONS")
+            .output()
+            .expect("psql starts")
+    }
+
+    /// A new, empty database.
+    pub(crate) fn database(&self) -> Database<'_> {
+        let database = Database { cluster: self, name: unique("db") };
+        self.sql("postgres", &format!("CREATE DATABASE {}", database.name));
+        database
+    }
+
+    /// The URL of a database for the superuser.
+    pub(crate) fn url(&self, database: &str) -> String {
+        self.url_as("postgres", database)
+    }
+
+    /// The URL of a database for a role.
+    pub(crate) fn url_as(&self, role: &str, database: &str) -> String {
+        format!("postgres://{role}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.crash();
+    }
+}
+
+/// A database of its own, which lasts as long as its cluster.
+pub(crate) struct Database<'a> {
+    cluster: &'a Cluster,
+    name: String,
+}
+
+impl Database<'_> {
+    pub(crate) fn url(&self) -> String {
+        self.cluster.url(&self.name)
+    }
+
+    pub(crate) fn url_as(&self, role: &str) -> String {
+        self.cluster.url_as(role, &self.name)
+    }
+
+    pub(crate) fn sql(&self, sql: &str) -> String {
+        self.cluster.sql(&self.name, sql)
+    }
+
+    /// What psql says when this role is refused this statement.
+    pub(crate) fn refusal_as(&self, role: &str, sql: &str) -> String {
+        let done = self.cluster.psql(role, &self.name, sql);
+        assert!(!done.status.success(), "{role} may: {sql}");
+        String::from_utf8_lossy(&done.stderr).into_owned()
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// A name that nothing else of this process has.
+pub(crate) fn unique(prefix: &str) -> String {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    format!("{prefix}_{}", MADE.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Waits until `is_so`, for as long as anything may take here.
+pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + START_WITHIN;
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// The newest PostgreSQL of the machine; Debian's is installed if there is none.
+fn programs() -> PathBuf {
+    find_programs().unwrap_or_else(|| {
+        install();
+        find_programs().expect("the package `postgresql` brings the server")
+    })
+}
+
+fn find_programs() -> Option<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let debian = versions
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path().join("bin"))))
+        .filter(|(_, programs)| programs.join("postgres").exists())
+        .max();
+    if let Some((_, programs)) = debian {
+        return Some(programs);
+    }
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).find(|folder| folder.join("postgres").exists() && folder.join("initdb").exists())
+}
+
+fn install() {
+    for arguments in [&["update", "-qq"][..], &["install", "-y", "-qq", "--no-install-recommends", "postgresql"]] {
+        let done = Command::new("apt-get")
+            .args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .output()
+            .expect("PostgreSQL is missing, and so is apt-get: install PostgreSQL");
+        assert!(done.status.success(), "apt-get {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+}
+
+/// For root the account `postgres`, which Debian's package makes; for anybody else themselves.
+fn account() -> Option<Account> {
+    let me = fs::metadata("/proc/self").expect("/proc is there").uid();
+    if me != 0 {
+        return None;
+    }
+    let accounts = fs::read_to_string("/etc/passwd").expect("there is a list of accounts");
+    let account = accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let named = fields.next()? == "postgres";
+        let (uid, gid) = (fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
+        named.then_some(Account { uid, gid })
+    });
+    Some(account.expect("there is an account `postgres`"))
+}
+
+fn as_account(program: &Path, account: Option<Account>) -> Command {
+    let mut command = Command::new(program);
+    // Nothing of the tester's own set-up leaks in.
+    command.env_clear().env("LC_ALL", "C").env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    if let Some(Account { uid, gid }) = account {
+        command.uid(uid).gid(gid);
+    }
+    command
+}
+
+/// Cleans up when this process has ended, and with it the other end of its standard input.
+fn janitor(folder: &Path, programs: &Path, account: Option<Account>) -> Child {
+    const SCRIPT: &str = r#"trap '' INT TERM HUP; cat >/dev/null
+        "$1/pg_ctl" -D "$0/data" -m immediate -w stop; rm -rf "$0""#;
+    as_account(Path::new("/bin/sh"), account)
+        .arg("-c")
+        .arg(SCRIPT)
+        .arg(folder)
+        .arg(programs)
+        .current_dir("/")
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("there is a shell")
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("a listener has an address").port()
+}
+
+const START_WITHIN: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(5);
