@@ -37,7 +37,8 @@
 //! - [`AuditLayer`], [`AuditContext`]: the middleware, and what a handler adds to its event
 //! - [`AuditPolicy`], [`Rule`]: which requests, and how
 //! - [`AuditEvent`]: one entry; [`event::limits`]: how large its parts may be
-//! - [`store`]: the contract of a store, and the stores; [`query`]: what a reader may ask
+//! - [`store`]: the contract of a store, and the stores; [`query`]: what a reader may ask; [`export`]: events as
+//!   CSV and JSON
 //!
 //! # Features
 //!
@@ -52,6 +53,7 @@
 pub mod capture;
 pub(crate) mod clock;
 pub mod event;
+pub mod export;
 pub mod middleware;
 pub mod policy;
 pub mod query;
