@@ -46,6 +46,7 @@
 //! |---|---|---|
 //! | `axum` | yes | the extractor [`AuditContext`], the route template and the peer's address from axum |
 //! | `sqlite` | yes | the store `sqlite:PATH`; compiles SQLite |
+//! | `router` | no | the read API: an axum router behind the app's own gate; implies `axum` |
 //! | `policy-file` | no | `AuditPolicy::from_file`, for TOML and YAML |
 //! | `cli` | no | the program `tower-audit` |
 //! | `conformance` | no | the suite that every store must pass, and a faulty store; outside of semver |
@@ -57,6 +58,8 @@ pub mod export;
 pub mod middleware;
 pub mod policy;
 pub mod query;
+#[cfg(feature = "router")]
+pub mod router;
 pub mod store;
 pub mod writer;
 
@@ -73,3 +76,7 @@ pub use writer::{AuditLog, AuditLogBuilder, CloseError, OpenError, RecordError, 
 #[cfg(all(doctest, feature = "axum", feature = "sqlite"))]
 #[doc = include_str!("../README.md")]
 mod readme {}
+
+#[cfg(all(doctest, feature = "router"))]
+#[doc = include_str!("../docs/api.md")]
+mod api_manual {}
