@@ -32,7 +32,7 @@ done
 command -v wrk >/dev/null || { echo 'wrk is missing' >&2; exit 69; }
 here=$(cd "$(dirname "$0")/.." && pwd)
 cd "$here"
-cargo build --quiet --release --features cli --example reference --example naive --example fill --bin tower-audit
+cargo build --quiet --release --features cli,router --example reference --example naive --example fill --bin tower-audit
 target=${CARGO_TARGET_DIR:-target}/release
 work=$(mktemp -d ${dir:+-p "$dir"})
 server=''

@@ -11,12 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Path, Query, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json, Router, routing};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tower_audit::router::{AuditApi, Caller, GateError, gate_fn};
 use tower_audit::{Actor, AuditContext, AuditLayer, AuditLog, AuditPolicy, ErrorCode, EventType, ResultCount, Rule};
 
 #[tokio::main]
@@ -74,6 +76,8 @@ fn app(app: App, policy: AuditPolicy) -> Router {
         .route("/health", routing::get(|| async { "ok" }))
         .route("/health/audit", routing::get(health))
         .layer(AuditLayer::new(&app.log, policy))
+        // Reading the log is not audited by the layer: what is added behind it is outside of it.
+        .merge(AuditApi::new(&app.log, gate_fn(gate)).router("/audit"))
         // Outside of the audit layer, so that it knows who it is.
         .layer(middleware::from_fn(authenticate))
         .with_state(app)
@@ -99,6 +103,12 @@ async fn authenticate(mut request: Request, next: Next) -> Response {
         request.extensions_mut().insert(Actor::user(principal.email));
     }
     next.run(request).await
+}
+
+/// Who may read the audit log: everyone their own events, an administrator all.
+fn gate(head: &Parts) -> Result<Option<Caller>, GateError> {
+    let principal = head.extensions.get::<Principal>();
+    Ok(principal.map(|it| if it.is_admin { Caller::admin(it.email) } else { Caller::user(it.email) }))
 }
 
 async fn only_admins(principal: Option<Extension<Principal>>, request: Request, next: Next) -> Response {

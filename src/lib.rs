@@ -37,7 +37,8 @@
 //! - [`AuditLayer`], [`AuditContext`]: the middleware, and what a handler adds to its event
 //! - [`AuditPolicy`], [`Rule`]: which requests, and how
 //! - [`AuditEvent`]: one entry; [`event::limits`]: how large its parts may be
-//! - [`store`]: the contract of a store, and the stores; [`query`]: what a reader may ask
+//! - [`store`]: the contract of a store, and the stores; [`query`]: what a reader may ask; [`export`]: events as
+//!   CSV and JSON
 //!
 //! # Features
 //!
@@ -46,6 +47,7 @@
 //! | `axum` | yes | the extractor [`AuditContext`], the route template and the peer's address from axum |
 //! | `sqlite` | yes | the store `sqlite:PATH`; compiles SQLite |
 //! | `postgres` | no | the store `postgres://…`, for many instances; TLS by rustls |
+//! | `router` | yes | the read API: an axum router behind the app's own gate; implies `axum` |
 //! | `policy-file` | no | `AuditPolicy::from_file`, for TOML and YAML |
 //! | `cli` | no | the program `tower-audit` |
 //! | `conformance` | no | the suite that every store must pass, and a faulty store; outside of semver |
@@ -53,9 +55,12 @@
 pub mod capture;
 pub(crate) mod clock;
 pub mod event;
+pub mod export;
 pub mod middleware;
 pub mod policy;
 pub mod query;
+#[cfg(feature = "router")]
+pub mod router;
 pub mod store;
 pub mod writer;
 
@@ -72,3 +77,7 @@ pub use writer::{AuditLog, AuditLogBuilder, CloseError, OpenError, RecordError, 
 #[cfg(all(doctest, feature = "axum", feature = "sqlite"))]
 #[doc = include_str!("../README.md")]
 mod readme {}
+
+#[cfg(all(doctest, feature = "router"))]
+#[doc = include_str!("../docs/api.md")]
+mod api_manual {}

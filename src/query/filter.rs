@@ -62,7 +62,10 @@ impl Filter {
             "since" => self.since = Some(super::parse_when(value, now).map_err(|e| wrong(e.to_string()))?),
             "until" => self.until = Some(super::parse_when(value, now).map_err(|e| wrong(e.to_string()))?),
             "outcome" => {
-                let status = value.parse().ok().filter(|status| (100..=999).contains(status));
+                // `FromStr` of a number would also take a sign.
+                let digits = Some(value).filter(|value| value.bytes().all(|byte| byte.is_ascii_digit()));
+                let status = digits.and_then(|digits| digits.parse().ok());
+                let status = status.filter(|status| (100..=999).contains(status));
                 let status = status.ok_or_else(|| {
                     wrong(format!("{:?} is no HTTP status: expected a number from 100 to 999", excerpt(value)))
                 })?;

@@ -22,13 +22,19 @@ fn find() -> PathBuf {
     if changed(&path).is_none_or(|built| Some(built) < sources) {
         build(profile);
     }
-    assert!(path.is_file(), "no reference server at {}: run `cargo build --example reference`", path.display());
+    assert!(
+        path.is_file(),
+        "no reference server at {}: run `cargo build --features router --example reference`",
+        path.display()
+    );
     path
 }
 
 fn build(profile: &Path) {
     let mut command = Command::new(env!("CARGO"));
-    command.args(["build", "--quiet", "--example", "reference"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    command
+        .args(["build", "--quiet", "--features", "router", "--example", "reference"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
     match profile.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => {}
         Some(name) => drop(command.args(["--profile", name])),

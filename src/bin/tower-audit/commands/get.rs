@@ -2,10 +2,12 @@
 
 use std::io::Write as _;
 
+use tower_audit::export::{to_json, to_json_pretty};
+
 use super::{IfMissing, reader, with_store};
 use crate::args::{Format, GetArgs};
 use crate::exit::Failure;
-use crate::output::{Output, Target, json};
+use crate::output::{Output, Target};
 
 pub(crate) async fn run(url: &str, args: GetArgs) -> Result<(), Failure> {
     let id = args.id()?;
@@ -15,7 +17,7 @@ pub(crate) async fn run(url: &str, args: GetArgs) -> Result<(), Failure> {
         let mut out = Output::new();
         match (&found, args.format) {
             (Some(event), Format::Json) => {
-                let text = if target.is_terminal() { json::pretty(event)? } else { json::compact(event)? };
+                let text = if target.is_terminal() { to_json_pretty(event)? } else { to_json(event)? };
                 writeln!(out, "{text}")?;
             }
             // What reads JSON gets JSON, whatever it makes of the exit code.

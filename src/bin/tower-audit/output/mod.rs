@@ -1,15 +1,13 @@
 //! How events are printed.
 
-mod csv;
-pub(crate) mod json;
-mod jsonl;
 mod table;
 
 use std::io::{self, BufWriter, IsTerminal as _, StdoutLock, Write};
 
-use tower_audit::AuditEvent;
+use tower_audit::export::{Csv, JsonArray, JsonLines, Listing};
 
 use crate::args::Format;
+use crate::sanitize::sanitize_line;
 
 /// Standard output, locked and buffered. Errors come back as values, so that a reader that goes away ends the program
 /// quietly.
@@ -29,15 +27,6 @@ impl Write for Output {
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
     }
-}
-
-/// A listing that is printed page by page, in constant memory.
-pub(crate) trait Listing {
-    /// Prints one page.
-    fn page(&mut self, events: &[AuditEvent], out: &mut dyn Write) -> io::Result<()>;
-
-    /// Prints what comes after the last page. There was a page before, perhaps an empty one.
-    fn end(&mut self, out: &mut dyn Write) -> io::Result<()>;
 }
 
 /// What the output goes to.
@@ -71,9 +60,9 @@ impl Target {
 
     pub(crate) fn listing(self, format: Format) -> Box<dyn Listing> {
         match format {
-            Format::Json => Box::<json::JsonArray>::default(),
-            Format::Jsonl => Box::new(jsonl::JsonLines),
-            Format::Csv => Box::new(csv::Csv::new(self.is_terminal())),
+            Format::Json => Box::<JsonArray>::default(),
+            Format::Jsonl => Box::new(JsonLines),
+            Format::Csv => Box::new(if self.is_terminal() { Csv::shown_as(sanitize_line) } else { Csv::new() }),
             Format::Table => Box::new(table::Table::new(self.terminal_columns, self.colour)),
         }
     }
@@ -88,9 +77,30 @@ fn terminal_columns() -> usize {
     }
 }
 
-/// Events for the tests of this folder.
+#[cfg(test)]
+mod tests {
+    use super::samples::{printed, upload};
+    use super::*;
+
+    #[test]
+    fn csv_on_a_terminal_has_no_control_characters() {
+        let mut event = upload();
+        event.actor.user_email = Some("\u{1b}[2J\r\u{202e}x".into());
+        for (columns, is_safe) in [(Some(80), true), (None, false)] {
+            let target = Target { terminal_columns: columns, colour: false };
+            let mut out = Vec::new();
+            target.listing(Format::Csv).page(std::slice::from_ref(&event), &mut out).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            assert_eq!(text.contains(r"\u{1b}[2J\u{d}\u{202e}x"), is_safe, "{text}");
+        }
+        assert!(!printed(Csv::shown_as(sanitize_line), &[&[event]]).contains('\u{1b}'));
+    }
+}
+
+/// What the tests of this folder share.
 #[cfg(test)]
 mod samples {
+    use tower_audit::export::Listing;
     use tower_audit::{Actor, AuditEvent, EventId, EventType};
 
     /// The event of the contract.
@@ -107,7 +117,7 @@ mod samples {
     }
 
     /// What `listing` prints of these pages.
-    pub(super) fn printed(mut listing: impl super::Listing, pages: &[&[AuditEvent]]) -> String {
+    pub(super) fn printed(mut listing: impl Listing, pages: &[&[AuditEvent]]) -> String {
         let mut out = Vec::new();
         for page in pages {
             listing.page(page, &mut out).unwrap();

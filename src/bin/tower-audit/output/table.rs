@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
+use tower_audit::export::Listing;
 use tower_audit::{AuditEvent, Phase};
 use unicode_width::UnicodeWidthChar as _;
 use unicode_width::UnicodeWidthStr as _;
 
-use super::Listing;
 use crate::sanitize::sanitize_cell;
 
 const COLUMNS: usize = 9;

@@ -1,16 +1,14 @@
-//! `--format json`: an array, one event a line.
+//! JSON: an array with one event a line, or one event.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use tower_audit::AuditEvent;
-
-use super::Listing;
-use crate::sanitize::is_hostile;
+use super::{Listing, is_hostile};
+use crate::event::AuditEvent;
 
 /// An array that is valid however many pages it comes in.
 #[derive(Debug, Default)]
-pub(crate) struct JsonArray {
+pub struct JsonArray {
     begun: bool,
 }
 
@@ -19,7 +17,7 @@ impl Listing for JsonArray {
         for event in events {
             out.write_all(if self.begun { b",\n" } else { b"[\n" })?;
             self.begun = true;
-            out.write_all(compact(event)?.as_bytes())?;
+            out.write_all(to_json(event)?.as_bytes())?;
         }
         Ok(())
     }
@@ -30,12 +28,18 @@ impl Listing for JsonArray {
 }
 
 /// An event in one line.
-pub(crate) fn compact(event: &AuditEvent) -> io::Result<String> {
+///
+/// # Errors
+/// None that is known: an event is JSON.
+pub fn to_json(event: &AuditEvent) -> io::Result<String> {
     Ok(escape(serde_json::to_string(event)?))
 }
 
 /// An event in many lines, for the eye.
-pub(crate) fn pretty(event: &AuditEvent) -> io::Result<String> {
+///
+/// # Errors
+/// None that is known: an event is JSON.
+pub fn to_json_pretty(event: &AuditEvent) -> io::Result<String> {
     Ok(escape(serde_json::to_string_pretty(event)?))
 }
 
@@ -64,7 +68,7 @@ fn escape(json: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::samples::{printed, upload};
+    use crate::export::samples::{printed, upload};
 
     #[test]
     fn an_array_is_valid_in_any_number_of_pages() {
@@ -85,7 +89,7 @@ mod tests {
         let hostile = "\u{1b}[2J\u{7f}\u{9b}\u{202e}\u{200b}\u{2028}\u{e0041}é";
         event.actor.user_email = Some(hostile.into());
         event.details.insert(hostile.into(), hostile.into());
-        for text in [compact(&event).unwrap(), pretty(&event).unwrap()] {
+        for text in [to_json(&event).unwrap(), to_json_pretty(&event).unwrap()] {
             assert!(!text.contains(|c: char| c != '\n' && is_hostile(c)), "{text}");
             assert!(text.contains(r"\u202e\u200b\u2028\udb40\udc41é"), "{text}");
             assert_eq!(serde_json::from_str::<AuditEvent>(&text).unwrap(), event);

@@ -1,19 +1,18 @@
-//! `--format jsonl`: one event a line, and nothing else.
+//! JSON lines: one event a line, and nothing else.
 
 use std::io::{self, Write};
 
-use tower_audit::AuditEvent;
-
-use super::{Listing, json};
+use super::{Listing, to_json};
+use crate::event::AuditEvent;
 
 /// JSON lines. No line has a line separator in it, not even U+2028, which JSON would allow.
 #[derive(Debug)]
-pub(crate) struct JsonLines;
+pub struct JsonLines;
 
 impl Listing for JsonLines {
     fn page(&mut self, events: &[AuditEvent], out: &mut dyn Write) -> io::Result<()> {
         for event in events {
-            out.write_all(json::compact(event)?.as_bytes())?;
+            out.write_all(to_json(event)?.as_bytes())?;
             out.write_all(b"\n")?;
         }
         Ok(())
@@ -27,7 +26,7 @@ impl Listing for JsonLines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::samples::{printed, upload};
+    use crate::export::samples::{printed, upload};
 
     #[test]
     fn a_line_is_an_event() {

@@ -1,13 +1,12 @@
-//! `--format csv`: RFC 4180, for spreadsheets; one event a record.
+//! RFC 4180, for spreadsheets; one event a record.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
 
 use serde_json::{Map, Value};
-use tower_audit::AuditEvent;
 
 use super::Listing;
-use crate::sanitize::sanitize_line;
+use crate::event::AuditEvent;
 
 /// The columns, each one field of the event. `docs/cli.md` documents them; new ones come last.
 const COLUMNS: [&str; 22] = [
@@ -35,24 +34,32 @@ const COLUMNS: [&str; 22] = [
     "extra",
 ];
 
-/// Records of comma-separated values.
-#[derive(Debug)]
-pub(crate) struct Csv {
-    for_terminal: bool,
+/// Records of comma-separated values under a header.
+///
+/// A value that a spreadsheet would take for a formula has an apostrophe before it: it was chosen by a client, and must
+/// not run where it is opened.
+#[derive(Debug, Default)]
+pub struct Csv {
+    shown_as: Option<fn(&str) -> Cow<'_, str>>,
     begun: bool,
 }
 
 impl Csv {
-    /// What goes to a terminal is made safe to look at, too.
-    pub(crate) fn new(for_terminal: bool) -> Self {
-        Self { for_terminal, begun: false }
+    /// Values as they are.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Each value as `shown_as` has it, such as one that is safe on a terminal.
+    pub fn shown_as(shown_as: fn(&str) -> Cow<'_, str>) -> Self {
+        Self { shown_as: Some(shown_as), begun: false }
     }
 
     fn field(&self, text: &str, first: bool, out: &mut dyn Write) -> io::Result<()> {
         if !first {
             out.write_all(b",")?;
         }
-        let text = if self.for_terminal { sanitize_line(text) } else { Cow::Borrowed(text) };
+        let text = self.shown_as.map_or(Cow::Borrowed(text), |shown_as| shown_as(text));
         let text = neutralise(&text);
         if text.contains([',', '"', '\r', '\n']) || text.starts_with(' ') || text.ends_with(' ') {
             write!(out, "\"{}\"", text.replace('"', "\"\""))
@@ -158,7 +165,7 @@ fn extra(event: &AuditEvent) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::samples::{printed, upload};
+    use crate::export::samples::{printed, upload};
 
     /// Reads RFC 4180 strictly: records end with CRLF, quotes are only where they may be.
     fn read(text: &str) -> Vec<Vec<String>> {
@@ -194,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_header_then_a_record_per_event() {
-        let text = printed(Csv::new(false), &[&[upload()], &[upload()]]);
+        let text = printed(Csv::new(), &[&[upload()], &[upload()]]);
         assert_eq!(text.lines().next().unwrap(), COLUMNS.join(","));
         assert_eq!(
             text.split("\r\n").nth(1).unwrap(),
@@ -204,7 +211,7 @@ mod tests {
         let records = read(&text);
         assert_eq!(records.len(), 3);
         assert!(records.iter().all(|record| record.len() == COLUMNS.len()));
-        assert_eq!(read(&printed(Csv::new(false), &[&[]])).len(), 1);
+        assert_eq!(read(&printed(Csv::new(), &[&[]])).len(), 1);
     }
 
     #[test]
@@ -213,7 +220,7 @@ mod tests {
         for hostile in ["a,b", "a\"b", "\"", "a\r\nb", "a\nb,\"c\"", " a ", "\",\"\r\n"] {
             event.actor.user_email = Some(hostile.into());
             event.details.insert("k".into(), hostile.into());
-            let records = read(&printed(Csv::new(false), &[std::slice::from_ref(&event)]));
+            let records = read(&printed(Csv::new(), &[std::slice::from_ref(&event)]));
             assert_eq!(records.len(), 2);
             assert_eq!(records[1][4], hostile);
             assert_eq!(serde_json::from_str::<Value>(&records[1][20]).unwrap()["k"], hostile);
@@ -225,7 +232,7 @@ mod tests {
         for formula in ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "＝1"] {
             let mut event = upload();
             event.request.user_agent = Some(formula.into());
-            let records = read(&printed(Csv::new(false), &[&[event]]));
+            let records = read(&printed(Csv::new(), &[&[event]]));
             assert_eq!(records[1][13], format!("'{formula}"));
         }
         for harmless in ["a=b", "'", "1-2", "/x", ""] {
@@ -234,11 +241,12 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_gets_no_control_characters() {
+    fn values_can_be_shown_otherwise() {
         let mut event = upload();
-        event.actor.user_email = Some("\u{1b}[2J\r\u{202e}x".into());
-        let text = printed(Csv::new(true), &[&[event]]);
-        assert!(text.contains(r"\u{1b}[2J\u{d}\u{202e}x"), "{text}");
+        event.actor.user_email = Some("\u{1b}[2J\r=x".into());
+        let escaped = Csv::shown_as(|text| text.chars().flat_map(char::escape_default).collect::<String>().into());
+        let text = printed(escaped, &[&[event]]);
+        assert!(text.contains(r"\u{1b}[2J\r=x"), "{text}");
         assert_eq!(text.matches('\r').count(), 2);
     }
 
@@ -247,7 +255,7 @@ mod tests {
         let mut event = upload();
         event.extra.insert("region".into(), "eu".into());
         event.actor.extra.insert("device".into(), "d1".into());
-        let records = read(&printed(Csv::new(false), &[&[event]]));
+        let records = read(&printed(Csv::new(), &[&[event]]));
         let extra: Value = serde_json::from_str(&records[1][21]).unwrap();
         assert_eq!(extra, serde_json::json!({"region": "eu", "actor": {"device": "d1"}}));
     }

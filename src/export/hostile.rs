@@ -1,0 +1,38 @@
+//! Characters that are not safe to look at.
+
+/// Whether a terminal acts on the character, reorders others because of it, or shows nothing or a mere blank for it.
+///
+/// ```
+/// use tower_audit::export::is_hostile;
+///
+/// assert!(is_hostile('\u{202e}') && is_hostile('\u{1b}') && !is_hostile('é'));
+/// ```
+pub fn is_hostile(character: char) -> bool {
+    if character.is_ascii() {
+        return character.is_ascii_control();
+    }
+    // C1 controls, and every blank that is not the plain one: line and paragraph separators among them.
+    if character.is_control() || character.is_whitespace() {
+        return true;
+    }
+    matches!(
+        character,
+        '\u{00ad}' // soft hyphen
+        | '\u{034f}' // combining grapheme joiner
+        | '\u{061c}' // Arabic letter mark
+        | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' // Hangul fillers
+        | '\u{17b4}' | '\u{17b5}' // Khmer inherent vowels
+        | '\u{180b}'..='\u{180f}' // Mongolian selectors and vowel separator
+        | '\u{200b}'..='\u{200f}' // zero-width characters and directional marks
+        | '\u{202a}'..='\u{202e}' // bidirectional embeddings and overrides
+        | '\u{2060}'..='\u{206f}' // joiners, isolates, deprecated format characters
+        | '\u{2800}' // the empty Braille pattern
+        | '\u{fe00}'..='\u{fe0f}' // variation selectors
+        | '\u{feff}' // byte order mark
+        | '\u{fff0}'..='\u{fffb}' // unassigned, interlinear annotations
+        | '\u{13430}'..='\u{1345f}' // Egyptian format controls
+        | '\u{1bca0}'..='\u{1bca3}' // shorthand format controls
+        | '\u{1d173}'..='\u{1d17a}' // musical format controls
+        | '\u{e0000}'..='\u{e0fff}' // tags and more variation selectors
+    )
+}

@@ -1,0 +1,299 @@
+//! What a query string asks for.
+
+use std::borrow::Cow;
+
+use super::Caller;
+use super::cursor::{Binding, Place};
+use super::operation::Operation;
+use super::parameter::{DEFAULT_LIMIT, FORMATS, MAX_LIMIT, Parameter};
+use super::refusal::Refusal;
+use crate::event::limits::excerpt;
+use crate::event::{AuditEvent, Timestamp};
+use crate::query::{Cursor, Filter};
+
+/// What a query string asks for: everything in it was understood.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) filter: Filter,
+    /// The filters as they were given, in the order of their table.
+    pub(super) given: Vec<(&'static str, String)>,
+    pub(super) limit: usize,
+    pub(super) skip: u64,
+    /// Where the page before ended.
+    pub(super) after: Option<Cursor>,
+    /// One of [`FORMATS`].
+    pub(super) format: &'static str,
+}
+
+impl Asked {
+    /// Reads a query string by the parameters of the operation. Whatever is not one of them, stands twice, or has a
+    /// value that makes no sense is an error: ignored, it would widen what is shown. So is a cursor of another question.
+    pub(super) fn read(
+        query: Option<&str>,
+        operation: &Operation,
+        caller: &Caller,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
+        Self::understand(query, operation, caller, now).map_err(Refusal::Malformed)
+    }
+
+    fn understand(query: Option<&str>, operation: &Operation, caller: &Caller, now: Timestamp) -> Result<Self, String> {
+        let mut asked = Self {
+            filter: Filter::default(),
+            given: Vec::new(),
+            limit: DEFAULT_LIMIT,
+            skip: 0,
+            after: None,
+            format: FORMATS[0],
+        };
+        let pairs = pairs(query, operation)?;
+        let mut cursor = None;
+        // In the order of the table, so that the same question reads the same in any order.
+        for parameter in operation.parameters() {
+            match pairs.iter().find(|(known, _)| known.name == parameter.name) {
+                Some((_, value)) if parameter.name == "cursor" => cursor = Some(value),
+                Some((_, value)) => asked.set(parameter, value, now)?,
+                None => {}
+            }
+        }
+        if let (Some(since), Some(until)) = (asked.filter.since, asked.filter.until)
+            && since >= until
+        {
+            return Err(format!("until: {until} is not after since, {since}: no event is in between"));
+        }
+        if let Some(cursor) = cursor {
+            if asked.skip > 0 {
+                return Err(
+                    "skip: it counts from the newest event, and a cursor begins elsewhere: expected one of them".into(),
+                );
+            }
+            let place = Place::from_text(cursor, asked.binding(caller))?;
+            // The span of time is that of the first page.
+            (asked.filter.since, asked.filter.until) = (place.since, place.until);
+            asked.after = Some(place.after);
+        }
+        Ok(asked)
+    }
+
+    fn set(&mut self, parameter: &Parameter, value: &str, now: Timestamp) -> Result<(), String> {
+        let name = parameter.name;
+        match name {
+            "limit" => {
+                let limit = whole_number(name, value)?;
+                if limit == 0 {
+                    return Err("limit: a page of 0 events shows nothing: expected 1 or more; everything is an \
+                                export"
+                        .into());
+                }
+                self.limit = usize::try_from(limit).unwrap_or(MAX_LIMIT).min(MAX_LIMIT);
+            }
+            "skip" => self.skip = whole_number(name, value)?,
+            "format" => {
+                let known = FORMATS.into_iter().find(|known| *known == value);
+                self.format = known.ok_or_else(|| {
+                    format!("format: {:?} is none: expected one of {}", excerpt(value), FORMATS.join(", "))
+                })?;
+            }
+            _ => {
+                self.filter.set(name, value, now).map_err(|error| error.to_string())?;
+                self.given.push((name, value.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The cursor of the page that follows this event.
+    pub(super) fn cursor_after(&self, last: &AuditEvent, caller: &Caller) -> String {
+        let place = Place { since: self.filter.since, until: self.filter.until, after: Cursor::of(last) };
+        place.to_text(self.binding(caller))
+    }
+
+    fn binding<'a>(&'a self, caller: &'a Caller) -> Binding<'a> {
+        Binding { caller, given: &self.given }
+    }
+
+    /// The query string that asks for the page at `cursor`.
+    pub(super) fn following(&self, cursor: &str) -> String {
+        let mut query = String::new();
+        for (name, value) in &self.given {
+            query.push_str(name);
+            query.push('=');
+            encode_into(&mut query, value);
+            query.push('&');
+        }
+        // A cursor has no character that would need to be encoded.
+        query + &format!("limit={}&cursor={cursor}", self.limit)
+    }
+}
+
+/// The pairs of a query string, decoded, each with the parameter that it names.
+fn pairs(query: Option<&str>, operation: &Operation) -> Result<Vec<(&'static Parameter, String)>, String> {
+    let mut pairs: Vec<(&'static Parameter, String)> = Vec::new();
+    let Some(query) = query.filter(|query| !query.is_empty()) else { return Ok(pairs) };
+    for pair in query.split('&') {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let name = decode(name).map_err(|why| format!("the name of a parameter {why}"))?;
+        let Some(parameter) = operation.parameters().find(|known| known.name == name) else {
+            let known: Vec<_> = operation.parameters().map(|known| known.name).collect();
+            return Err(match known.as_slice() {
+                [] => format!("{:?} is no parameter: expected none", excerpt(&name)),
+                _ => format!("{:?} is no parameter: expected one of {}", excerpt(&name), known.join(", ")),
+            });
+        };
+        let name = parameter.name;
+        if pairs.iter().any(|(earlier, _)| earlier.name == name) {
+            return Err(format!("{name}: it is given twice: expected one value"));
+        }
+        let value = decode(value).map_err(|why| format!("{name}: its value {why}"))?;
+        if value.is_empty() {
+            return Err(format!("{name}: it is empty: expected a value, or no {name} at all"));
+        }
+        if value.len() > parameter.max_bytes {
+            return Err(format!("{name}: its value has more than {} bytes", parameter.max_bytes));
+        }
+        pairs.push((parameter, value.into_owned()));
+    }
+    Ok(pairs)
+}
+
+/// Decodes what a form encodes. Bytes that mean nothing are an error, not U+FFFD: what is looked for would be something
+/// else than what was given.
+fn decode(text: &str) -> Result<Cow<'_, str>, &'static str> {
+    if !text.contains(['%', '+', '\0']) {
+        return Ok(Cow::Borrowed(text));
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16));
+                let pair = digit().zip(digit()).and_then(|(high, low)| u8::try_from(high * 16 + low).ok());
+                pair.ok_or("has a % that two hexadecimal digits do not follow")?
+            }
+            plain => plain,
+        });
+    }
+    if bytes.contains(&0) {
+        return Err("has U+0000 in it, which no event has");
+    }
+    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| "is not UTF-8")
+}
+
+/// Encodes what is more than a letter, a digit, or one of `-._~`.
+fn encode_into(query: &mut String, value: &str) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            query.push(char::from(byte));
+        } else {
+            query.push('%');
+            query.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            query.push(char::from(DIGITS[usize::from(byte & 15)]));
+        }
+    }
+}
+
+/// Digits alone. As many digits as a `u64` does not hold are its greatest: there are no more events than that.
+fn whole_number(name: &str, value: &str) -> Result<u64, String> {
+    if !value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("{name}: {:?} is no number: expected a whole number, 0 or more", excerpt(value)));
+    }
+    Ok(value.parse().unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::EventType;
+
+    fn now() -> Timestamp {
+        "2026-05-25T12:00:00Z".parse().unwrap()
+    }
+
+    fn read_at(query: &str, now: Timestamp) -> Result<Asked, String> {
+        Asked::understand(Some(query), &Operation::LIST, &Caller::user("alice"), now)
+    }
+
+    fn read(query: &str) -> Result<Asked, String> {
+        read_at(query, now())
+    }
+
+    #[test]
+    fn what_is_asked_is_understood_in_any_order() {
+        let one = read("limit=7&route=%2Fa+b&event_type=upload").unwrap();
+        let other = read("event%5Ftype=upload&route=/a%20b&limit=7").unwrap();
+        assert_eq!(one.given, [("event_type", "upload".to_owned()), ("route", "/a b".to_owned())]);
+        assert_eq!((one.filter, one.given, one.limit), (other.filter, other.given, other.limit));
+    }
+
+    #[test]
+    fn what_makes_no_sense_names_its_parameter() {
+        for (query, why) in [
+            ("limit=0", "limit: a page of 0"),
+            ("limit=-1", "limit: \"-1\" is no number"),
+            ("limit=%2B5", "limit: \"+5\" is no number"),
+            ("skip=x", "skip: \"x\" is no number"),
+            ("outcome=%2B200", "outcome: its value has more"),
+            ("outcome=%2B20", "outcome: \"+20\" is no HTTP status"),
+            ("outcome=20", "outcome: \"20\" is no HTTP status"),
+            ("phase=ended", "phase: "),
+            ("event_type=Upload", "event_type: "),
+            ("since=yesterday", "since: "),
+            ("since=1d&until=2d", "until: "),
+            ("user_email=", "user_email: it is empty"),
+            ("user_email", "user_email: it is empty"),
+            ("user_email=a&user_email=a", "user_email: it is given twice"),
+            ("user%5femail=a&user_email=b", "user_email: it is given twice"),
+            ("User_Email=a", "\"User_Email\" is no parameter"),
+            ("format=csv", "\"format\" is no parameter: expected one of event_type, "),
+            ("&", "\"\" is no parameter"),
+            ("limit=1&", "\"\" is no parameter"),
+            ("limit=1;skip=2", "limit: \"1;skip=2\" is no number"),
+            ("route=%ff", "route: its value is not UTF-8"),
+            ("route=%c0%80", "route: its value is not UTF-8"),
+            ("route=%00", "route: its value has U+0000"),
+            ("route=%0", "route: its value has a %"),
+            ("route=%zz", "route: its value has a %"),
+            ("%ff=1", "the name of a parameter is not UTF-8"),
+            ("cursor=x&skip=1", "skip: it counts"),
+        ] {
+            let error = read(query).expect_err(query);
+            assert!(error.starts_with(why), "{query}: {error}");
+        }
+        let long = read(&format!("user_email={}", "é".repeat(257))).unwrap_err();
+        assert_eq!(long, "user_email: its value has more than 512 bytes");
+    }
+
+    #[test]
+    fn limits_are_capped() {
+        for (query, limit) in [("", 100), ("limit=1", 1), ("limit=1000", 1000), ("limit=1001", 1000)] {
+            assert_eq!(read(query).unwrap().limit, limit, "{query}");
+        }
+        assert_eq!(read("limit=99999999999999999999").unwrap().limit, MAX_LIMIT);
+        assert_eq!(read("skip=99999999999999999999").unwrap().skip, u64::MAX);
+    }
+
+    #[test]
+    fn what_follows_asks_the_same() {
+        let asked = read("route=/a%26b%3Dc+é%25%2B&limit=5&skip=3&user_email=a@b").unwrap();
+        let last = AuditEvent::new(EventType::UPLOAD);
+        let following = asked.following(&asked.cursor_after(&last, &Caller::user("alice")));
+        assert!(following.is_ascii());
+        let again = read(&following).unwrap();
+        assert_eq!((again.given, again.filter, again.limit), (asked.given, asked.filter, 5));
+        assert_eq!((again.after, again.skip), (Some(Cursor::of(&last)), 0));
+    }
+
+    #[test]
+    fn the_span_of_a_listing_is_that_of_its_first_page() {
+        // "An hour ago" moves between two pages; what was in the span must not fall out of it.
+        let asked = read("since=1h&until=1m").unwrap();
+        let last = AuditEvent::new(EventType::UPLOAD);
+        let following = asked.following(&asked.cursor_after(&last, &Caller::user("alice")));
+        let later = Timestamp::from_micros(now().as_micros() + 86_400_000_000).unwrap();
+        assert_eq!(read_at(&following, later).unwrap().filter, asked.filter);
+        assert_ne!(read_at("since=1h&until=1m", later).unwrap().filter, asked.filter);
+    }
+}

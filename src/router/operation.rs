@@ -1,0 +1,57 @@
+//! What the API does: the one table that its routes, its parser and its OpenAPI document are made from.
+
+use http::StatusCode;
+
+use super::parameter::{FILTERS, FORMATTING, PAGING, Parameter};
+
+/// One thing that the API does, by GET.
+#[derive(Debug)]
+pub(super) struct Operation {
+    /// Below the place where the API is mounted.
+    pub(super) path: &'static str,
+    /// Its name; in the details of the event of a reading, too.
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    parameters: &'static [&'static [Parameter]],
+    /// The refusals that only some operations have.
+    pub(super) own_refusals: &'static [StatusCode],
+}
+
+impl Operation {
+    pub(super) const LIST: Self = Self {
+        path: "/",
+        name: "list",
+        about: "One page of the events that pass the filters: newest first, ties by id.",
+        parameters: &[FILTERS, PAGING],
+        own_refusals: &[StatusCode::FORBIDDEN],
+    };
+    pub(super) const COUNT: Self = Self {
+        path: "/count",
+        name: "count",
+        about: "How many events pass the filters.",
+        parameters: &[FILTERS],
+        own_refusals: &[StatusCode::FORBIDDEN],
+    };
+    pub(super) const EXPORT: Self = Self {
+        path: "/export",
+        name: "export",
+        about: "Every event that passes the filters, newest first, as a stream. A stream that breaks off is incomplete.",
+        parameters: &[FILTERS, FORMATTING],
+        own_refusals: &[StatusCode::FORBIDDEN],
+    };
+    pub(super) const GET: Self = Self {
+        path: "/{id}",
+        name: "get",
+        about: "The event with this id.",
+        parameters: &[],
+        own_refusals: &[StatusCode::NOT_FOUND],
+    };
+
+    /// All of them.
+    pub(super) const ALL: [&'static Self; 4] = [&Self::LIST, &Self::COUNT, &Self::EXPORT, &Self::GET];
+
+    /// What may stand in the query string.
+    pub(super) fn parameters(&self) -> impl Iterator<Item = &'static Parameter> + use<> {
+        self.parameters.iter().copied().flatten()
+    }
+}

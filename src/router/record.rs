@@ -1,0 +1,134 @@
+//! The event that says who read what.
+
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, MatchedPath};
+use http::StatusCode;
+use serde_json::{Map, Value};
+
+use super::asked::Asked;
+use super::reading::Reading;
+use crate::AuditLog;
+use crate::event::{Actor, AuditEvent, EventId, EventType, Phase};
+use crate::writer::InFlightGuard;
+
+/// The type of the event that says who read what.
+pub const AUDIT_READ: &str = "audit.read";
+
+/// A reading, on its way to be an event.
+#[derive(Debug)]
+pub(super) struct Record(AuditEvent);
+
+impl Record {
+    /// Who asked for what kind of thing, with outcome 200.
+    pub(super) fn of(reading: &Reading) -> Self {
+        let mut event = AuditEvent::new(read_type());
+        event.actor = Actor::user(reading.caller.name());
+        let peer = reading.head.extensions.get::<ConnectInfo<SocketAddr>>();
+        event.actor.remote_addr = peer.map(|ConnectInfo(peer)| peer.ip().to_canonical().to_string());
+        event.resource.route = reading.head.extensions.get::<MatchedPath>().map(|path| path.as_str().to_owned());
+        event.resource.method = Some(reading.head.method.to_string());
+        event.outcome = Some(StatusCode::OK.as_u16());
+        event.details.insert("read".into(), reading.operation.name.into());
+        Self(event)
+    }
+
+    /// The filters as they were given.
+    pub(super) fn asked(self, asked: &Asked) -> Self {
+        let given: Map<_, _> =
+            asked.given.iter().map(|(name, value)| ((*name).into(), value.as_str().into())).collect();
+        self.detail("filter", Value::Object(given))
+    }
+
+    /// How many events were shown, or counted.
+    pub(super) fn count(self, count: u64) -> Self {
+        self.detail("count", count)
+    }
+
+    pub(super) fn detail(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.0.details.insert(name.into(), value.into());
+        self
+    }
+
+    /// Nothing was shown.
+    pub(super) fn refused(mut self, status: StatusCode) -> Self {
+        self.0.outcome = Some(status.as_u16());
+        self.count(0)
+    }
+
+    pub(super) fn into_event(self) -> AuditEvent {
+        self.0
+    }
+}
+
+/// The two events of an export, whose end nobody knows when it begins: `started` is durable before its first byte,
+/// `completed` says how many events left, however it ended.
+#[derive(Debug)]
+pub(super) struct ExportRecord {
+    log: AuditLog,
+    completed: Option<AuditEvent>,
+    released: u64,
+    /// Closing the log waits for the second event.
+    in_flight: Option<InFlightGuard>,
+}
+
+impl ExportRecord {
+    /// Records the first.
+    pub(super) async fn begin(log: &AuditLog, record: Record) -> Result<Self, crate::RecordError> {
+        let in_flight = log.enter();
+        let completed = record.into_event();
+        let mut started = AuditEvent::new(read_type());
+        let (event_id, created_at) = (started.event_id, started.created_at);
+        started = AuditEvent { event_id, created_at, phase: Phase::Started, outcome: None, ..completed.clone() };
+        log.record(started).await?;
+        Ok(Self { log: log.clone(), completed: Some(with_start(completed, event_id)), released: 0, in_flight })
+    }
+
+    /// A page is about to leave.
+    pub(super) fn release(&mut self, events: usize) {
+        self.released += events as u64;
+    }
+
+    /// Records the second, before the last page leaves.
+    pub(super) async fn complete(&mut self) -> Result<(), crate::RecordError> {
+        match self.take("complete") {
+            Some(event) => self.log.record(event).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Records the second behind the back of whoever gets no more.
+    pub(super) fn abandon(&mut self, end: &'static str) {
+        if let Some(event) = self.take(end) {
+            let (log, in_flight) = (self.log.clone(), self.in_flight.take());
+            self.log.detach(async move {
+                // The log says itself what it cannot write.
+                let _ = log.record(event).await;
+                drop(in_flight);
+            });
+        }
+    }
+
+    fn take(&mut self, end: &'static str) -> Option<AuditEvent> {
+        let completed = self.completed.take()?;
+        // The times are those of the end.
+        let (event_id, created_at) = crate::clock::stamp();
+        let event = AuditEvent { event_id, created_at, ..completed };
+        Some(Record(event).count(self.released).detail("body_end", end).into_event())
+    }
+}
+
+impl Drop for ExportRecord {
+    fn drop(&mut self) {
+        self.abandon("dropped");
+    }
+}
+
+fn with_start(mut completed: AuditEvent, started: EventId) -> AuditEvent {
+    completed.request.started_event_id = Some(started);
+    completed
+}
+
+fn read_type() -> EventType {
+    EventType::new(AUDIT_READ).expect("`domain.action`, in lower case")
+}

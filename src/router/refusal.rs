@@ -1,0 +1,93 @@
+//! What a caller is told who gets nothing.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+
+/// Why a request gets nothing. The order of the first six is the order in which they are found out.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// There is no store to read.
+    NoStore,
+    /// Nobody is asking.
+    Anonymous { challenge: HeaderValue },
+    /// It makes no sense; the text says what would.
+    Malformed(String),
+    /// It asks for another user's events.
+    Forbidden,
+    /// There is no such event, or it is another user's: the same answer, byte for byte.
+    NotFound,
+    /// Wrong verb.
+    Method,
+    /// Who is asking cannot be told.
+    GateFailed,
+    /// The store does not answer, for now.
+    StoreBusy,
+    /// The store cannot answer.
+    StoreFailed,
+    /// The reading itself could not be recorded.
+    Unrecorded,
+}
+
+impl Refusal {
+    pub(super) const fn status(&self) -> StatusCode {
+        match self {
+            Self::NoStore => StatusCode::NOT_IMPLEMENTED,
+            Self::Anonymous { .. } => StatusCode::UNAUTHORIZED,
+            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::GateFailed | Self::StoreBusy | Self::Unrecorded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::StoreFailed => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn title_and_detail(&self) -> (&'static str, &str) {
+        match self {
+            Self::NoStore => ("No audit log", "There is no audit log here that can be read."),
+            Self::Anonymous { .. } => ("Not authenticated", "Only an authenticated user reads the audit log."),
+            Self::Malformed(detail) => ("Malformed request", detail),
+            Self::Forbidden => ("Not permitted", "Only an administrator reads the events of another user."),
+            Self::NotFound => ("Not found", "There is no such event, or none that you may see."),
+            Self::Method => ("Method not allowed", "The audit log is only read: GET or HEAD."),
+            Self::GateFailed => {
+                ("Not available", "Who is asking, and what they may see, cannot be told for now. Try again.")
+            }
+            Self::StoreBusy => ("Not available", "The audit log cannot be read for now. Try again."),
+            Self::StoreFailed => ("Not readable", "The audit log cannot be read."),
+            Self::Unrecorded => {
+                ("Not available", "The reading could not be recorded, so that nothing is shown. Try again.")
+            }
+        }
+    }
+}
+
+/// A problem document by RFC 9457, which names neither the store nor a cause.
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (title, detail) = self.title_and_detail();
+        let status = self.status();
+        let document = serde_json::json!({
+            "type": "about:blank",
+            "title": title,
+            "status": status.as_u16(),
+            "detail": detail,
+        });
+        let mut response = Response::new(Body::from(document.to_string()));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        }
+        if let Self::Anonymous { challenge } = self {
+            headers.insert(WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+}
+
+/// When to try again: nothing has been done, and nothing is known of when it will work.
+const RETRY_AFTER_SECONDS: &str = "1";

@@ -1,0 +1,57 @@
+//! A store that fails: what the client is told, and what not.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tower_audit::router::AuditApi;
+use tower_audit::store::StoreErrorKind;
+
+use crate::support::{ROOT, TestGate, Trouble, app, ask, events, spy};
+
+const ROUTES: [&str; 4] = ["/", "/count", "/export", "/00000000000000000000000000000001"];
+
+#[tokio::test]
+async fn a_failure_that_may_pass_is_503_and_any_other_500() {
+    tokio::time::pause();
+    let spy = spy(&events(3)).await;
+    let app = app(spy.clone());
+    for (trouble, status) in [
+        (Trouble::Fails(StoreErrorKind::Transient), 503),
+        (Trouble::Fails(StoreErrorKind::Permanent), 500),
+        (Trouble::Fails(StoreErrorKind::Unsupported), 500),
+        (Trouble::Fails(StoreErrorKind::Config), 500),
+        (Trouble::Hangs, 503),
+        (Trouble::Panics, 500),
+    ] {
+        spy.trouble_after(0, trouble);
+        for route in ROUTES {
+            let answer = ask(&app, ROOT, &format!("/audit{route}")).await;
+            answer.assert_problem(status);
+            assert_eq!(answer.headers.contains_key("retry-after"), status == 503);
+            assert!(!answer.text().contains("secret"), "{answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_longer_than_the_deadline() {
+    tokio::time::pause();
+    let spy = spy(&events(3)).await;
+    spy.trouble_after(0, Trouble::Hangs);
+    let deadline = Duration::from_secs(7);
+    let usual = AuditApi::over(std::sync::Arc::new(spy.clone()), TestGate).router("/audit");
+    let short = AuditApi::over(std::sync::Arc::new(spy), TestGate).deadline(deadline).router("/audit");
+    for (app, deadline) in [(usual, AuditApi::DEFAULT_DEADLINE), (short, deadline)] {
+        for caller in ["hangs", ROOT] {
+            for route in ROUTES {
+                let began = Instant::now();
+                ask(&app, caller, &format!("/audit{route}")).await.assert_problem(503);
+                let waited = began.elapsed();
+                assert!(
+                    waited >= deadline && waited < deadline + Duration::from_secs(1),
+                    "{caller} {route}: {waited:?}"
+                );
+            }
+        }
+    }
+}
