@@ -199,6 +199,21 @@ impl Queue {
         }
     }
 
+    /// Returns when something waits, or the queue is closed.
+    ///
+    /// Cancel safety: can be dropped at any time; the worker looks at the queue before it waits.
+    pub(super) async fn filled(&self) {
+        loop {
+            {
+                let waiting = self.lock();
+                if waiting.closed || !waiting.batch.is_empty() {
+                    return;
+                }
+            }
+            self.filled.notified().await;
+        }
+    }
+
     /// Answers those in the queue whose deadline has passed and forgets their events. Says how many.
     pub(super) fn expire(&self, now: Instant) -> usize {
         let mut waiting = self.lock();

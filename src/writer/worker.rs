@@ -26,6 +26,8 @@ pub(super) struct Worker {
 
 /// While an append takes its time, how often the worker looks for deadlines that have passed.
 const TICK: Duration = Duration::from_millis(20);
+/// How long nothing must have come before the store may tidy up.
+const IDLE: Duration = Duration::from_millis(5);
 /// The first pause before an append is tried again; each further one is twice as long, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
@@ -161,9 +163,10 @@ impl Worker {
         }
     }
 
-    /// Gives the store its moments while nobody waits.
+    /// Gives the store its moments while nobody waits, and nobody has come for a while: right after an answer, whoever
+    /// got it is on the way back with the next request.
     async fn tidy(&self) {
-        while self.queue.len() == 0 {
+        while tokio::time::timeout(IDLE, self.queue.filled()).await.is_err() {
             match guarded(|| self.store.tidy()).await {
                 Ok(true) => {}
                 Ok(false) => return,

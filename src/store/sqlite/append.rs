@@ -21,6 +21,9 @@ use crate::store::StoreError;
 /// and what the ids take in memory.
 pub(super) const MAX_BACKLOG_EVENTS: usize = 64 * 1024;
 
+const MOVED_PER_APPENDED: usize = 4;
+const LEAST_MOVED: usize = 64;
+
 /// Keeps the events that are not kept yet.
 pub(super) async fn append(
     connection: &mut Connection,
@@ -31,7 +34,9 @@ pub(super) async fn append(
         return Ok(());
     }
     if connection.backlog.len() > MAX_BACKLOG_EVENTS {
-        mover::move_chunk(connection).await?;
+        // A few times what comes, so that a small batch waits for little and the backlog shrinks all the same.
+        let chunk = (events.len() * MOVED_PER_APPENDED).clamp(LEAST_MOVED, mover::CHUNK_EVENTS);
+        mover::move_chunk(connection, chunk).await?;
     }
     let fresh = take_fresh(connection, events).await?;
     if fresh.len() < events.len() {

@@ -17,8 +17,10 @@ use crate::store::StoreError;
 
 /// How many events the journal holds before tidying begins: an idle system then has nothing to sync.
 pub(super) const TIDY_FROM_EVENTS: usize = 2048;
-/// How many events one transaction moves, as nearly as whole rows allow.
+/// How many events one transaction moves at the most, as nearly as whole rows allow.
 pub(super) const CHUNK_EVENTS: usize = 1536;
+/// How many it moves while nobody waits: about 5 ms, for somebody may come.
+const IDLE_CHUNK_EVENTS: usize = 512;
 
 /// Whether tidying has something to do.
 pub(super) fn has_enough(connection: &Connection) -> bool {
@@ -27,15 +29,15 @@ pub(super) fn has_enough(connection: &Connection) -> bool {
 
 /// Moves one chunk, and says whether there is still enough for another.
 pub(super) async fn tidy(connection: &mut Connection) -> Result<bool, StoreError> {
-    move_chunk(connection).await?;
+    move_chunk(connection, IDLE_CHUNK_EVENTS).await?;
     Ok(has_enough(connection))
 }
 
-/// Moves one chunk of the oldest rows.
-pub(super) async fn move_chunk(connection: &mut Connection) -> Result<(), StoreError> {
+/// Moves about this many events of the oldest rows.
+pub(super) async fn move_chunk(connection: &mut Connection, events: usize) -> Result<(), StoreError> {
     begin(&mut connection.db).await?;
     backlog::sync(connection).await?;
-    if let Some(last) = connection.backlog.oldest(CHUNK_EVENTS) {
+    if let Some(last) = connection.backlog.oldest(events) {
         move_rows(connection, last).await?;
     }
     commit(&mut connection.db).await
