@@ -2,78 +2,84 @@
 
 use std::fmt;
 
+use super::condition::{event_type, phase};
+use super::{Condition, Pattern, Status};
 use crate::event::limits::excerpt;
-use crate::event::{AuditEvent, EventType, Phase, Timestamp};
+use crate::event::{AuditEvent, Phase, Timestamp};
 
-/// Which events a reader wants: every condition that is set must hold; text is compared exactly, case and all.
+/// Which events a reader wants: every condition that is set must hold.
 ///
 /// ```
 /// use tower_audit::{AuditEvent, EventType};
-/// use tower_audit::query::Filter;
+/// use tower_audit::query::{Condition, Filter, Pattern, Status};
 ///
-/// let filter = Filter { event_type: Some(EventType::AUTH), ..Filter::default() };
+/// let filter = Filter { event_type: EventType::AUTH.into(), ..Filter::default() };
+/// assert!(!filter.matches(&AuditEvent::new(EventType::UPLOAD)));
+///
+/// // What was denied or failed, of anybody but the monitoring.
+/// let filter = Filter {
+///     outcome: Condition::one_of([Status::Class(4), Status::Class(5)]),
+///     user_email: Condition::none_of([Pattern::beginning("monitor-")]),
+///     ..Filter::default()
+/// };
 /// assert!(!filter.matches(&AuditEvent::new(EventType::UPLOAD)));
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Events of this type.
-    pub event_type: Option<EventType>,
-    /// Events whose actor has this name.
-    pub user_email: Option<String>,
+    /// Events of these types.
+    pub event_type: Condition<Pattern>,
+    /// Events whose actor has one of these names. Whoever has none passes where names are only unwanted.
+    pub user_email: Condition<Pattern>,
     /// Events at this moment or later.
     pub since: Option<Timestamp>,
     /// Events before this moment.
     pub until: Option<Timestamp>,
-    /// Events with this status.
-    pub outcome: Option<u16>,
-    /// Events of this route template.
-    pub route: Option<String>,
-    /// Events of this client address.
-    pub remote_addr: Option<String>,
-    /// Events of this phase.
-    pub phase: Option<Phase>,
+    /// Events with these statuses.
+    pub outcome: Condition<Status>,
+    /// Events of these route templates.
+    pub route: Condition<Pattern>,
+    /// Events of these client addresses.
+    pub remote_addr: Condition<Pattern>,
+    /// Events of these phases.
+    pub phase: Condition<Phase>,
 }
 
 impl Filter {
     /// Whether the event is one of those wanted.
     pub fn matches(&self, event: &AuditEvent) -> bool {
-        fn is<T: PartialEq + ?Sized>(wanted: Option<&T>, found: Option<&T>) -> bool {
-            wanted.is_none() || wanted == found
+        fn text(condition: &Condition<Pattern>, found: Option<&str>) -> bool {
+            condition.passes(|pattern| found.is_some_and(|found| pattern.matches(found)))
         }
         self.since.is_none_or(|since| event.created_at >= since)
             && self.until.is_none_or(|until| event.created_at < until)
-            && is(self.event_type.as_ref(), Some(&event.event_type))
-            && is(self.user_email.as_deref(), event.actor.user_email.as_deref())
-            && is(self.outcome.as_ref(), event.outcome.as_ref())
-            && is(self.route.as_deref(), event.resource.route.as_deref())
-            && is(self.remote_addr.as_deref(), event.actor.remote_addr.as_deref())
-            && is(self.phase.as_ref(), Some(&event.phase))
+            && text(&self.event_type, Some(event.event_type.as_str()))
+            && text(&self.user_email, event.actor.user_email.as_deref())
+            && self.outcome.passes(|status| status.matches(event.outcome))
+            && text(&self.route, event.resource.route.as_deref())
+            && text(&self.remote_addr, event.actor.remote_addr.as_deref())
+            && self.phase.passes(|phase| *phase == event.phase)
     }
 
     /// Sets the condition called `name` from its textual form. `now` is what relative times count back from.
     ///
+    /// A condition on something else than time can be set several times: with each the field may be one thing more,
+    /// or, after a `!`, must not be one more. Text may have `*` in it ([`Pattern`]); a status may be a class (`4xx`) or
+    /// `none`.
+    ///
     /// # Errors
-    /// If there is no such condition, or the value cannot be one; the text names both and what would be right.
+    /// If there is no such condition, the value cannot be one, or a condition has more than 20 values; the text names
+    /// both and what would be right.
     pub fn set(&mut self, name: &str, value: &str, now: Timestamp) -> Result<(), FilterError> {
-        let wrong = |cause: String| FilterError(format!("{name}: {cause}"));
-        match name {
-            "event_type" => self.event_type = Some(value.parse().map_err(|e| wrong(format!("{e}")))?),
-            "user_email" => self.user_email = Some(value.to_owned()),
-            "since" => self.since = Some(super::parse_when(value, now).map_err(|e| wrong(e.to_string()))?),
-            "until" => self.until = Some(super::parse_when(value, now).map_err(|e| wrong(e.to_string()))?),
-            "outcome" => {
-                // `FromStr` of a number would also take a sign.
-                let digits = Some(value).filter(|value| value.bytes().all(|byte| byte.is_ascii_digit()));
-                let status = digits.and_then(|digits| digits.parse().ok());
-                let status = status.filter(|status| (100..=999).contains(status));
-                let status = status.ok_or_else(|| {
-                    wrong(format!("{:?} is no HTTP status: expected a number from 100 to 999", excerpt(value)))
-                })?;
-                self.outcome = Some(status);
-            }
-            "route" => self.route = Some(value.to_owned()),
-            "remote_addr" => self.remote_addr = Some(value.to_owned()),
-            "phase" => self.phase = Some(value.parse().map_err(|e| wrong(format!("{e}")))?),
+        let when = |value| super::parse_when(value, now).map(Some).map_err(|error| FilterError::new(error.to_string()));
+        let done = match name {
+            "event_type" => self.event_type.add(value, event_type),
+            "user_email" => self.user_email.add(value, Pattern::parse),
+            "since" => when(value).map(|since| self.since = since),
+            "until" => when(value).map(|until| self.until = until),
+            "outcome" => self.outcome.add(value, str::parse),
+            "route" => self.route.add(value, Pattern::parse),
+            "remote_addr" => self.remote_addr.add(value, Pattern::parse),
+            "phase" => self.phase.add(value, phase),
             other => {
                 return Err(FilterError(format!(
                     "{:?} is no filter: expected one of {}",
@@ -81,8 +87,8 @@ impl Filter {
                     Self::NAMES.join(", ")
                 )));
             }
-        }
-        Ok(())
+        };
+        done.map_err(|error| FilterError(format!("{name}: {error}")))
     }
 
     /// The names that [`set`](Self::set) knows.
@@ -93,6 +99,12 @@ impl Filter {
 /// A filter that cannot be; the text says what was given and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilterError(String);
+
+impl FilterError {
+    pub(super) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
 
 impl fmt::Display for FilterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -50,10 +50,11 @@ impl Asked {
         let mut cursor = None;
         // In the order of the table, so that the same question reads the same in any order.
         for parameter in operation.parameters() {
-            match pairs.iter().find(|(known, _)| known.name == parameter.name) {
-                Some((_, value)) if parameter.name == "cursor" => cursor = Some(value),
-                Some((_, value)) => asked.set(parameter, value, now)?,
-                None => {}
+            for (_, value) in pairs.iter().filter(|(known, _)| known.name == parameter.name) {
+                match parameter.name {
+                    "cursor" => cursor = Some(value),
+                    _ => asked.set(parameter, value, now)?,
+                }
             }
         }
         if let (Some(since), Some(until)) = (asked.filter.since, asked.filter.until)
@@ -141,7 +142,7 @@ fn pairs(query: Option<&str>, operation: &Operation) -> Result<Vec<(&'static Par
             });
         };
         let name = parameter.name;
-        if pairs.iter().any(|(earlier, _)| earlier.name == name) {
+        if !parameter.may_repeat && pairs.iter().any(|(earlier, _)| earlier.name == name) {
             return Err(format!("{name}: it is given twice: expected one value"));
         }
         let value = decode(value).map_err(|why| format!("{name}: its value {why}"))?;
@@ -206,7 +207,8 @@ fn whole_number(name: &str, value: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::EventType;
+    use crate::event::{EventType, Phase};
+    use crate::query::{Condition, Pattern, Status};
 
     fn now() -> Timestamp {
         "2026-05-25T12:00:00Z".parse().unwrap()
@@ -235,7 +237,8 @@ mod tests {
             ("limit=-1", "limit: \"-1\" is no number"),
             ("limit=%2B5", "limit: \"+5\" is no number"),
             ("skip=x", "skip: \"x\" is no number"),
-            ("outcome=%2B200", "outcome: its value has more"),
+            ("outcome=%2B20000", "outcome: its value has more"),
+            ("outcome=%2B200", "outcome: \"+200\" is no HTTP status"),
             ("outcome=%2B20", "outcome: \"+20\" is no HTTP status"),
             ("outcome=20", "outcome: \"20\" is no HTTP status"),
             ("phase=ended", "phase: "),
@@ -244,8 +247,14 @@ mod tests {
             ("since=1d&until=2d", "until: "),
             ("user_email=", "user_email: it is empty"),
             ("user_email", "user_email: it is empty"),
-            ("user_email=a&user_email=a", "user_email: it is given twice"),
-            ("user%5femail=a&user_email=b", "user_email: it is given twice"),
+            ("user_email=!!a", "user_email: \"!a\" negates twice"),
+            ("user_email=a%5Cb", "user_email: \"a\\\\b\" has a backslash"),
+            ("outcome=4XX", "outcome: \"4XX\" is no HTTP status"),
+            ("outcome=099", "outcome: \"099\" is no HTTP status"),
+            ("event_type=Up*", "event_type: \"Up*\" is like no type"),
+            ("phase=*", "phase: "),
+            ("since=1d&since=2d", "since: it is given twice"),
+            ("limit=1&%6Cimit=1", "limit: it is given twice"),
             ("User_Email=a", "\"User_Email\" is no parameter"),
             ("format=csv", "\"format\" is no parameter: expected one of event_type, "),
             ("&", "\"\" is no parameter"),
@@ -262,8 +271,22 @@ mod tests {
             let error = read(query).expect_err(query);
             assert!(error.starts_with(why), "{query}: {error}");
         }
-        let long = read(&format!("user_email={}", "é".repeat(257))).unwrap_err();
-        assert_eq!(long, "user_email: its value has more than 512 bytes");
+        let long = read(&format!("user_email={}", "é".repeat(520))).unwrap_err();
+        assert_eq!(long, "user_email: its value has more than 1025 bytes");
+        let many = read(&["user_email=a"; 21].join("&")).unwrap_err();
+        assert_eq!(many, "user_email: it has more than 20 values");
+    }
+
+    #[test]
+    fn a_filter_takes_several_values_patterns_and_negations() {
+        let asked = read("user_email=a*&outcome=4xx&user_email=!ab&outcome=none&phase=!started").unwrap();
+        let mut expected = Filter { user_email: Condition::one_of([Pattern::beginning("a")]), ..Filter::default() };
+        expected.set("user_email", "!ab", now()).unwrap();
+        expected.outcome = Condition::one_of([Status::Class(4), Status::None]);
+        expected.phase = Condition::none_of([Phase::Started]);
+        assert_eq!(asked.filter, expected);
+        let given = asked.given.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+        assert_eq!(given, ["user_email=a*", "user_email=!ab", "outcome=4xx", "outcome=none", "phase=!started"]);
     }
 
     #[test]

@@ -7,8 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::answer::json as json_response;
 use super::operation::Operation;
-use super::parameter::FORMATS;
+use super::parameter::{FORMATS, Parameter};
 use crate::event::{EventType, Phase};
+use crate::query::Condition;
 
 /// Shown to everybody: it says nothing of the events.
 pub(super) async fn serve(OriginalUri(uri): OriginalUri) -> Response {
@@ -50,7 +51,7 @@ fn get(operation: &Operation) -> Value {
                 "name": parameter.name,
                 "in": "query",
                 "description": parameter.about,
-                "schema": (parameter.schema)(),
+                "schema": schema_of(parameter),
             })
         })
         .collect();
@@ -80,6 +81,16 @@ fn get(operation: &Operation) -> Value {
         "parameters": parameters,
         "responses": responses,
     })
+}
+
+/// Several values are the parameter again and again, which is what OpenAPI does with an array unless told.
+fn schema_of(parameter: &Parameter) -> Value {
+    let one = (parameter.schema)();
+    if parameter.may_repeat {
+        json!({ "type": "array", "items": one, "minItems": 1, "maxItems": Condition::<Phase>::MAX_VALUES })
+    } else {
+        one
+    }
 }
 
 fn success(operation: &Operation) -> Value {

@@ -5,13 +5,15 @@ use serde_json::{Value, json};
 use crate::event::limits::{MAX_ADDR_BYTES, MAX_ROUTE_BYTES, MAX_USER_EMAIL_BYTES};
 use crate::event::{EventType, Phase, Timestamp};
 
-/// One parameter. It stands at most once, and is never empty.
+/// One parameter. It is never empty.
 #[derive(Debug)]
 pub(super) struct Parameter {
     pub(super) name: &'static str,
     pub(super) about: &'static str,
     /// No value is longer. For text it is the limit of the event's field: no event has more.
     pub(super) max_bytes: usize,
+    /// Whether it may stand several times.
+    pub(super) may_repeat: bool,
     /// What a value looks like, as JSON Schema.
     pub(super) schema: fn() -> Value,
 }
@@ -20,50 +22,67 @@ pub(super) struct Parameter {
 pub(super) const FILTERS: &[Parameter] = &[
     Parameter {
         name: "event_type",
-        about: "Events of this type.",
-        max_bytes: EventType::MAX_BYTES,
+        about: "Events of this type. PATTERN.",
+        max_bytes: 2 * EventType::MAX_BYTES,
+        may_repeat: true,
         schema: || {
             let own = r"[a-z0-9_-]+(\.[a-z0-9_-]+)+";
+            let like = r"[a-z0-9._-]{0,40}\*[a-z0-9._-]{0,20}";
             let names = EventType::BUILT_IN.map(|built_in| built_in.as_str().to_owned()).join("|");
-            json!({ "type": "string", "pattern": format!("^({names}|{own})$"), "maxLength": EventType::MAX_BYTES })
+            json!({ "type": "string", "pattern": format!("^!?({names}|{own}|{like})$"), "maxLength": EventType::MAX_BYTES })
         },
     },
     Parameter {
         name: "user_email",
-        about: "Events of this user, compared exactly. Who is no administrator may only name themselves.",
-        max_bytes: MAX_USER_EMAIL_BYTES,
+        about: "Events of this user. Who is no administrator may only name themselves, exactly. PATTERN.",
+        max_bytes: escaped(MAX_USER_EMAIL_BYTES),
+        may_repeat: true,
         schema: || text(MAX_USER_EMAIL_BYTES),
     },
-    Parameter { name: "since", about: "Events at this time or later. WHEN.", max_bytes: 64, schema: when },
+    Parameter {
+        name: "since",
+        about: "Events at this time or later. WHEN.",
+        max_bytes: 64,
+        may_repeat: false,
+        schema: when,
+    },
     Parameter {
         name: "until",
         about: "Events before this time, which is after `since`. WHEN.",
         max_bytes: 64,
+        may_repeat: false,
         schema: when,
     },
     Parameter {
         name: "outcome",
-        about: "Events with this HTTP status.",
-        max_bytes: 3,
-        schema: || json!({ "type": "integer", "minimum": 100, "maximum": 999 }),
+        about: "Events with this HTTP status, one of a class such as `4xx`, or `none`; after a `!`, those without.",
+        max_bytes: 5,
+        may_repeat: true,
+        schema: || json!({ "type": "string", "pattern": "^!?([1-9][0-9][0-9]|[1-9]xx|none)$" }),
     },
     Parameter {
         name: "route",
-        about: "Events of this route template, compared exactly.",
-        max_bytes: MAX_ROUTE_BYTES,
+        about: "Events of this route template. PATTERN.",
+        max_bytes: escaped(MAX_ROUTE_BYTES),
+        may_repeat: true,
         schema: || text(MAX_ROUTE_BYTES),
     },
     Parameter {
         name: "remote_addr",
-        about: "Events of this client address, compared exactly.",
-        max_bytes: MAX_ADDR_BYTES,
+        about: "Events of this client address. PATTERN.",
+        max_bytes: escaped(MAX_ADDR_BYTES),
+        may_repeat: true,
         schema: || text(MAX_ADDR_BYTES),
     },
     Parameter {
         name: "phase",
-        about: "Events of this phase.",
-        max_bytes: 16,
-        schema: || json!({ "type": "string", "enum": [Phase::Completed, Phase::Started, Phase::Unknown] }),
+        about: "Events of this phase; after a `!`, those of the others.",
+        max_bytes: 17,
+        may_repeat: true,
+        schema: || {
+            let names = [Phase::Completed, Phase::Started, Phase::Unknown].map(Phase::as_str).join("|");
+            json!({ "type": "string", "pattern": format!("^!?({names})$") })
+        },
     },
 ];
 
@@ -73,18 +92,21 @@ pub(super) const PAGING: &[Parameter] = &[
         name: "limit",
         about: "How many events at the most. What is more than the maximum is taken for the maximum.",
         max_bytes: 20,
+        may_repeat: false,
         schema: || json!({ "type": "integer", "minimum": 1, "default": DEFAULT_LIMIT, "x-capped-at": MAX_LIMIT }),
     },
     Parameter {
         name: "skip",
         about: "How many of the newest to leave out. Not together with `cursor`.",
         max_bytes: 20,
+        may_repeat: false,
         schema: || json!({ "type": "integer", "minimum": 0, "default": 0 }),
     },
     Parameter {
         name: "cursor",
         about: "Where the page before ended, as its header `audit-next-cursor` said, with the same filters.",
         max_bytes: 256,
+        may_repeat: false,
         schema: || json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]+$", "maxLength": 256 }),
     },
 ];
@@ -94,6 +116,7 @@ pub(super) const FORMATTING: &[Parameter] = &[Parameter {
     name: "format",
     about: "As what.",
     max_bytes: 8,
+    may_repeat: false,
     schema: || json!({ "type": "string", "enum": FORMATS, "default": FORMATS[0] }),
 }];
 
@@ -106,9 +129,21 @@ pub(super) const MAX_LIMIT: usize = 1000;
 /// The formats of an export; the first is the default.
 pub(super) const FORMATS: [&str; 3] = ["ndjson", "csv", "json"];
 
+/// How long the textual form of a pattern may be whose characters would all have to be escaped.
+const fn escaped(max_bytes: usize) -> usize {
+    1 + 2 * max_bytes
+}
+
 fn text(max_bytes: usize) -> Value {
+    // A run of characters that stand for themselves, then as many as eight stars, each with such a run behind it.
+    let (first, plain) = (r"([^\\*!\u0000]|\\[\\*!])", r"([^\\*\u0000]|\\[\\*!])*");
+    let pattern = format!(r"^!?({first}{plain}(\*+{plain}){{0,8}}|(\*+{plain}){{1,8}})$");
     // In characters, of which each has a byte at least, so that what is valid by the schema may still be too long.
-    json!({ "type": "string", "minLength": 1, "maxLength": max_bytes, "pattern": r"^[^\u0000]+$" })
+    json!({
+        "description": "Text compared exactly, where `*` stands for any run of characters; `\\` before `*`, `!` and `\\` \
+                        makes them plain. After a `!`: what is something else, or missing.",
+        "type": "string", "minLength": 1, "maxLength": max_bytes, "pattern": pattern,
+    })
 }
 
 fn when() -> Value {

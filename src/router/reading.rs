@@ -12,7 +12,7 @@ use super::record::Record;
 use super::refusal::Refusal;
 use super::{Caller, GateError};
 use crate::event::{AuditEvent, EventId, Timestamp};
-use crate::query::{Filter, Query};
+use crate::query::{Condition, Filter, Query};
 use crate::store::{AuditStore, Reader, StoreFuture};
 
 /// A request that came through the gate: there is a store, and somebody is asking. Its methods are the only way from
@@ -49,10 +49,11 @@ impl Reading {
     pub(super) async fn confine(&self, asked: &Asked) -> Result<Filter, Refusal> {
         let mut filter = asked.filter.clone();
         let Some(own) = self.caller.confined_to() else { return Ok(filter) };
+        let theirs = Condition::from(own);
         match &filter.user_email {
-            None => filter.user_email = Some(own.to_owned()),
-            Some(name) if name == own => {}
-            Some(_) => {
+            any if any.is_none() => filter.user_email = theirs,
+            name if *name == theirs => {}
+            _ => {
                 self.record(Record::of(self).asked(asked).refused(Refusal::Forbidden.status())).await?;
                 return Err(Refusal::Forbidden);
             }

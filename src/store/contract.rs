@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use super::{Capabilities, StoreError};
 use crate::event::{AuditEvent, EventId, Timestamp};
-use crate::query::{Filter, Query};
+use crate::query::{Buckets, Field, Filter, Query, Tally};
 
 /// What the methods of a store return: a boxed future, so that stores are trait objects.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -64,6 +64,13 @@ pub trait Reader: Send + Sync {
 
     /// How many events pass the filter, exactly.
     fn count<'a>(&'a self, filter: &'a Filter) -> StoreFuture<'a, u64>;
+
+    /// How many events pass the filter, by what they have in a field: the `at_most` of them with the most events, the
+    /// most first, then by the bytes of the value, nothing last.
+    fn tally<'a>(&'a self, filter: &'a Filter, by: Field, at_most: usize) -> StoreFuture<'a, Vec<Tally>>;
+
+    /// How many events pass the filter in each of the buckets, in their order.
+    fn activity<'a>(&'a self, filter: &'a Filter, buckets: &'a Buckets) -> StoreFuture<'a, Vec<u64>>;
 
     /// The event with this id.
     fn get(&self, id: EventId) -> StoreFuture<'_, Option<AuditEvent>>;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{AuditStore, Capabilities, Keeper, Orphans, Purged, Reader, StoreError, StoreErrorKind, StoreFuture};
 use crate::event::{AuditEvent, EventId, Timestamp};
-use crate::query::{Cursor, Filter, Query};
+use crate::query::{Buckets, Cursor, Field, Filter, Query, Tally};
 
 /// Events in the memory of the process, for tests: gone when the last handle goes.
 ///
@@ -118,6 +118,30 @@ impl Reader for MemoryStore {
 
     fn count<'a>(&'a self, filter: &'a Filter) -> StoreFuture<'a, u64> {
         Box::pin(async move { Ok(self.lock().by_place.values().filter(|event| filter.matches(event)).count() as u64) })
+    }
+
+    fn tally<'a>(&'a self, filter: &'a Filter, by: Field, at_most: usize) -> StoreFuture<'a, Vec<Tally>> {
+        Box::pin(async move {
+            let mut found: HashMap<Option<String>, u64> = HashMap::new();
+            for event in self.lock().by_place.values().filter(|event| filter.matches(event)) {
+                *found.entry(by.of(event)).or_default() += 1;
+            }
+            let mut tallies = found.into_iter().map(|(value, events)| Tally { value, events }).collect();
+            Tally::most_first(&mut tallies, at_most);
+            Ok(tallies)
+        })
+    }
+
+    fn activity<'a>(&'a self, filter: &'a Filter, buckets: &'a Buckets) -> StoreFuture<'a, Vec<u64>> {
+        Box::pin(async move {
+            let mut counts = vec![0; buckets.count()];
+            for event in self.lock().by_place.values().filter(|event| filter.matches(event)) {
+                if let Some(count) = buckets.of(event.created_at).and_then(|bucket| counts.get_mut(bucket)) {
+                    *count += 1;
+                }
+            }
+            Ok(counts)
+        })
     }
 
     fn get(&self, id: EventId) -> StoreFuture<'_, Option<AuditEvent>> {

@@ -10,7 +10,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
-use tower_audit::query::{Filter, Query};
+use tower_audit::query::{Buckets, Field, Filter, Query, Tally};
 use tower_audit::router::{AuditApi, Caller, Gate, GateFuture};
 use tower_audit::store::{
     AuditStore, Capabilities, Keeper, MemoryStore, Orphans, Reader, StoreError, StoreErrorKind, StoreFuture,
@@ -251,6 +251,14 @@ impl Reader for Spy {
 
     fn count<'a>(&'a self, filter: &'a Filter) -> StoreFuture<'a, u64> {
         self.read(format!("count of {:?}", filter.user_email), self.reader_inside().count(filter))
+    }
+
+    fn tally<'a>(&'a self, filter: &'a Filter, by: Field, at_most: usize) -> StoreFuture<'a, Vec<Tally>> {
+        self.read(format!("tally of {:?}", filter.user_email), self.reader_inside().tally(filter, by, at_most))
+    }
+
+    fn activity<'a>(&'a self, filter: &'a Filter, buckets: &'a Buckets) -> StoreFuture<'a, Vec<u64>> {
+        self.read(format!("activity of {:?}", filter.user_email), self.reader_inside().activity(filter, buckets))
     }
 
     fn get(&self, id: EventId) -> StoreFuture<'_, Option<AuditEvent>> {

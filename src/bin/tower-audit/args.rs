@@ -59,16 +59,18 @@ pub(crate) struct QueryArgs {
     pub(crate) format: Option<Format>,
 }
 
-/// Which events: every condition that is given must hold; text is compared exactly
+/// Which events: every condition that is given must hold. Given several times, an option takes any of its values, and
+/// none of those after a `!`. Text is compared exactly, but for `*`, which stands for any run of characters; a backslash
+/// makes a `*`, a `!` at the beginning, or a backslash plain
 #[derive(ClapArgs)]
 pub(crate) struct FilterArgs {
-    /// Events of this type: upload, admin_action, oversize_query, auth, or an app's own domain.action
+    /// Events of this type: upload, admin_action, oversize_query, auth, an app's own domain.action, or domain.*
     #[arg(long, value_name = "TYPE", allow_hyphen_values = true)]
-    event_type: Option<String>,
+    event_type: Vec<String>,
 
-    /// Events whose actor has this name
+    /// Events whose actor has this name, such as alice@example.org or *@example.org; '!*' is nobody
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
-    user_email: Option<String>,
+    user_email: Vec<String>,
 
     /// Events at this moment or later: 30d, 2h, 90m, 10s, 1w or 2y ago; a Unix timestamp; ISO 8601 (UTC if it has no
     /// offset)
@@ -79,39 +81,39 @@ pub(crate) struct FilterArgs {
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     until: Option<String>,
 
-    /// Events with this HTTP status
+    /// Events with this HTTP status, one of a class such as 4xx, or none
     #[arg(long, value_name = "STATUS", allow_hyphen_values = true)]
-    outcome: Option<String>,
+    outcome: Vec<String>,
 
-    /// Events of this route template, such as /users/{id}
+    /// Events of this route template, such as /users/{id} or /users*
     #[arg(long, value_name = "TEMPLATE", allow_hyphen_values = true)]
-    route: Option<String>,
+    route: Vec<String>,
 
-    /// Events of this client address
+    /// Events of this client address, such as 192.0.2.7 or 192.0.2.*
     #[arg(long, value_name = "ADDRESS", allow_hyphen_values = true)]
-    remote_addr: Option<String>,
+    remote_addr: Vec<String>,
 
     /// Events of this phase: completed, started or unknown
     #[arg(long, value_name = "PHASE", allow_hyphen_values = true)]
-    phase: Option<String>,
+    phase: Vec<String>,
 }
 
 impl FilterArgs {
     /// What was asked for, with relative times counted back from `now`.
     pub(crate) fn filter(&self, now: Timestamp) -> Result<Filter, Failure> {
         let conditions = [
-            ("event_type", &self.event_type),
-            ("user_email", &self.user_email),
-            ("since", &self.since),
-            ("until", &self.until),
-            ("outcome", &self.outcome),
-            ("route", &self.route),
-            ("remote_addr", &self.remote_addr),
-            ("phase", &self.phase),
+            ("event_type", self.event_type.as_slice()),
+            ("user_email", self.user_email.as_slice()),
+            ("since", self.since.as_slice()),
+            ("until", self.until.as_slice()),
+            ("outcome", self.outcome.as_slice()),
+            ("route", self.route.as_slice()),
+            ("remote_addr", self.remote_addr.as_slice()),
+            ("phase", self.phase.as_slice()),
         ];
         let mut filter = Filter::default();
-        for (name, value) in conditions {
-            let Some(value) = value else { continue };
+        let given = conditions.into_iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
+        for (name, value) in given {
             filter.set(name, value, now).map_err(|error| {
                 // The library names the condition as the API does; here it is an option.
                 let text = error.to_string();

@@ -93,6 +93,26 @@ faults! {
     MatchesAnyCondition,
     /// Quotes in a filter are an error.
     BreaksOnQuotes,
+    /// A class of statuses is taken for its first status.
+    TakesClassesForStatuses,
+    /// Only the first of several values is looked at.
+    ForgetsTheSecondValue,
+    /// What is missing passes no negation.
+    NegationNeedsSomething,
+    /// A star stands for one character at least.
+    StarsNeedSomething,
+    /// A tally leaves out what has nothing in the field.
+    TallyForgetsMissing,
+    /// A tally gives more values than were asked for.
+    TallyIgnoresAtMost,
+    /// A tally is in the order of its values.
+    TallyOrdersByValue,
+    /// A tally counts everything.
+    TallyIgnoresFilter,
+    /// A bucket has its end, and not its beginning.
+    BucketsIncludeTheirEnd,
+    /// The activity is that of everything.
+    ActivityIgnoresFilter,
     /// Oldest first.
     OldestFirst,
     /// Ties by id, smallest first.

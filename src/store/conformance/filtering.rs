@@ -8,19 +8,15 @@ use super::model::Model;
 use super::sample::{at, event, event_at, id};
 use super::text::HOSTILE;
 use crate::event::{AuditEvent, EventType, Phase};
-use crate::query::Filter;
+use crate::query::{Condition, Filter, Pattern, Status};
 
 /// The text that can be filtered by: where it is in an event and in a filter.
 type TextField = (&'static str, fn(&mut AuditEvent, Option<&str>), fn(&mut Filter, &str));
 
 const TEXT_FIELDS: [TextField; 3] = [
-    ("user_email", |e, text| e.actor.user_email = text.map(str::to_owned), |f, text| f.user_email = Some(text.into())),
-    ("route", |e, text| e.resource.route = text.map(str::to_owned), |f, text| f.route = Some(text.into())),
-    (
-        "remote_addr",
-        |e, text| e.actor.remote_addr = text.map(str::to_owned),
-        |f, text| f.remote_addr = Some(text.into()),
-    ),
+    ("user_email", |e, text| e.actor.user_email = text.map(str::to_owned), |f, text| f.user_email = text.into()),
+    ("route", |e, text| e.resource.route = text.map(str::to_owned), |f, text| f.route = text.into()),
+    ("remote_addr", |e, text| e.actor.remote_addr = text.map(str::to_owned), |f, text| f.remote_addr = text.into()),
 ];
 
 /// For each text an event that has it in all the places that can be filtered by.
@@ -124,7 +120,7 @@ pub(super) async fn nothing_matches_what_is_missing(harness: &Harness) {
             assert_selects(&*fresh.store, filter, &[], &format!("{name} is {text:?} and the event has none")).await;
         }
     }
-    let filter = Filter { outcome: Some(0), ..Filter::default() };
+    let filter = Filter { outcome: 0.into(), ..Filter::default() };
     assert_selects(&*fresh.store, filter, &[], "outcome is 0 and the event has none").await;
 }
 
@@ -150,15 +146,91 @@ pub(super) async fn types_phases_and_outcomes_are_matched_exactly(harness: &Harn
         (filter, expected)
     };
     for event in &all {
-        let by_type = Filter { event_type: Some(event.event_type.clone()), ..Filter::default() };
-        let by_outcome = Filter { outcome: event.outcome.or(Some(7)), ..Filter::default() };
-        let by_phase = Filter { phase: Some(event.phase), ..Filter::default() };
+        let by_type = Filter { event_type: event.event_type.clone().into(), ..Filter::default() };
+        let by_outcome = Filter { outcome: event.outcome.unwrap_or(7).into(), ..Filter::default() };
+        let by_phase = Filter { phase: event.phase.into(), ..Filter::default() };
         // Each value once: the first event of it stands for the others.
         for (filter, expected) in [one(by_type), one(by_outcome), one(by_phase)] {
             if expected.first().is_none_or(|first| first.event_id == event.event_id) {
                 assert_selects(&*fresh.store, filter.clone(), &expected, &format!("{filter:?}")).await;
             }
         }
+    }
+}
+
+pub(super) async fn patterns_match_as_they_say(harness: &Harness) {
+    let fresh = harness.fresh().await;
+    let texts = ["a", "ab", "abc", "b", "A", "AB", "", "a*", "a%", "a_", "a?", "[a]", r"a\b", "!a", "é", "éa", "a\n"];
+    let mut all = one_of_each(&texts);
+    // One has nothing.
+    all.push(event(all.len() as u64));
+    append(&*fresh.store, &all).await;
+    for text in [
+        "*",
+        "a*",
+        "*b",
+        "*b*",
+        "a*c",
+        "a*b*",
+        r"a\**",
+        "a%*",
+        "a_*",
+        "a?*",
+        "[a*",
+        r"a\\*",
+        r"\!*",
+        "é*",
+        "x*",
+        "*\n",
+        "A*",
+        "a\u{10FFFF}*",
+    ] {
+        let pattern = Pattern::parse(text).expect("each is a pattern");
+        for (name, _, set) in TEXT_FIELDS {
+            for condition in [Condition::from(pattern.clone()), Condition::none_of([pattern.clone()])] {
+                let mut filter = Filter::default();
+                set(&mut filter, "");
+                for field in [&mut filter.user_email, &mut filter.route, &mut filter.remote_addr] {
+                    if !field.is_none() {
+                        *field = condition.clone();
+                    }
+                }
+                let expected: Vec<_> = all.iter().filter(|event| filter.matches(event)).cloned().collect();
+                assert_selects(&*fresh.store, filter, &expected, &format!("{name} is like {condition:?}")).await;
+            }
+        }
+    }
+}
+
+pub(super) async fn classes_of_statuses_match(harness: &Harness) {
+    let fresh = harness.fresh().await;
+    let outcomes =
+        [None, Some(0), Some(99), Some(100), Some(199), Some(200), Some(404), Some(499), Some(500), Some(1404)];
+    let mut all = Vec::new();
+    for outcome in outcomes {
+        all.push(AuditEvent { outcome, ..event(all.len() as u64) });
+    }
+    append(&*fresh.store, &all).await;
+    let of = |statuses: &[Status], unwanted: &[Status]| {
+        let mut condition = Condition::one_of(statuses.iter().copied());
+        if statuses.is_empty() {
+            condition = Condition::none_of(unwanted.iter().copied());
+        }
+        condition
+    };
+    for condition in [
+        of(&[Status::Class(4)], &[]),
+        of(&[Status::Class(1)], &[]),
+        of(&[Status::None], &[]),
+        of(&[Status::Class(4), Status::None], &[]),
+        of(&[Status::Is(200), Status::Is(500)], &[]),
+        of(&[], &[Status::Class(4)]),
+        of(&[], &[Status::None]),
+        of(&[], &[Status::Is(200), Status::Class(1)]),
+    ] {
+        let filter = Filter { outcome: condition.clone(), ..Filter::default() };
+        let expected: Vec<_> = all.iter().filter(|event| filter.matches(event)).cloned().collect();
+        assert_selects(&*fresh.store, filter, &expected, &format!("the outcome is {condition:?}")).await;
     }
 }
 

@@ -44,6 +44,7 @@ mod purging;
 mod repeating;
 mod round_trip;
 mod sample;
+mod tallying;
 mod text;
 
 pub use fault::Fault;
@@ -110,7 +111,13 @@ macro_rules! conformance_tests {
             filtering::hostile_text_is_matched_exactly [Reader],
             filtering::nothing_matches_what_is_missing [Reader],
             filtering::types_phases_and_outcomes_are_matched_exactly [Reader],
+            filtering::patterns_match_as_they_say [Reader],
+            filtering::classes_of_statuses_match [Reader],
             filtering::filters_agree_with_the_model [Reader],
+            tallying::tallies_agree_with_the_model [Reader],
+            tallying::what_is_missing_is_tallied [Reader],
+            tallying::buckets_are_half_open [Reader],
+            tallying::activity_agrees_with_the_model [Reader],
             ordering::newest_come_first [Reader],
             ordering::ties_are_ordered_by_id [Reader],
             ordering::late_events_find_their_place [Reader],

@@ -5,7 +5,7 @@ use fastrand::Rng;
 use super::listing::newest_first;
 use super::sample::{at, event};
 use crate::event::{AuditEvent, EventType, Phase};
-use crate::query::{Cursor, Filter, Query};
+use crate::query::{Condition, Cursor, Filter, Pattern, Query, Status};
 
 const USERS: [&str; 6] = ["alice", "Alice", "bob", "", "b%", "b_b"];
 const ROUTES: [&str; 5] = ["/scans", "/Scans", "/users/{id}", "", "/scans/"];
@@ -38,24 +38,27 @@ impl Model {
     pub(super) fn some_filter(&mut self) -> Filter {
         let random = &mut self.random;
         let mut filter = Filter::default();
-        let text = |random: &mut Rng, pool: &[&str]| pick(random, pool).map(|text| (*text).to_owned());
         if random.u8(..3) == 0 {
-            filter.event_type = pick(random, &TYPES).map(|name| of_type(name));
+            filter.event_type = some(random, |random| text(random, &TYPES));
         }
         if random.u8(..3) == 0 {
-            filter.user_email = text(random, &USERS);
+            filter.user_email = some(random, |random| text(random, &USERS));
         }
         if random.u8(..3) == 0 {
-            filter.route = text(random, &ROUTES);
+            filter.route = some(random, |random| text(random, &ROUTES));
         }
         if random.u8(..3) == 0 {
-            filter.remote_addr = text(random, &ADDRESSES);
+            filter.remote_addr = some(random, |random| text(random, &ADDRESSES));
         }
         if random.u8(..4) == 0 {
-            filter.outcome = pick(random, &OUTCOMES).copied();
+            filter.outcome = some(random, |random| match random.u8(..4) {
+                0 => Status::Class(random.u8(1..=5)),
+                1 => Status::None,
+                _ => Status::Is(pick(random, &OUTCOMES)),
+            });
         }
         if random.u8(..4) == 0 {
-            filter.phase = pick(random, &PHASES).copied();
+            filter.phase = some(random, |random| pick(random, &PHASES));
         }
         if random.u8(..3) == 0 {
             filter.since = Some(at(random.i64(-1..SPAN_MICROS)));
@@ -69,7 +72,7 @@ impl Model {
     pub(super) fn some_query(&mut self) -> Query {
         let filter = self.some_filter();
         let random = &mut self.random;
-        let after = if random.bool() { pick(random, &self.newest_first).map(Cursor::of) } else { None };
+        let after = random.bool().then(|| Cursor::of(&self.newest_first[random.usize(..self.newest_first.len())]));
         let skip = if random.bool() { random.u64(..20) } else { 0 };
         Query { after, skip, ..Query::new(filter, random.usize(..30)) }
     }
@@ -93,22 +96,35 @@ impl Model {
 fn random_event(random: &mut Rng, number: u64) -> AuditEvent {
     let mut event = event(number);
     let text = |random: &mut Rng, pool: &[&str]| {
-        if random.u8(..5) == 0 { None } else { pick(random, pool).map(|text| (*text).to_owned()) }
+        if random.u8(..5) == 0 { None } else { Some(pick(random, pool).to_owned()) }
     };
     event.created_at = at(random.i64(0..SPAN_MICROS));
-    event.event_type = pick(random, &TYPES).map(|name| of_type(name)).unwrap_or(EventType::UPLOAD);
+    event.event_type = EventType::new(pick(random, &TYPES)).expect("the types of the model are types");
     event.actor.user_email = text(random, &USERS);
     event.resource.route = text(random, &ROUTES);
     event.actor.remote_addr = text(random, &ADDRESSES);
-    event.outcome = if random.u8(..5) == 0 { None } else { pick(random, &OUTCOMES).copied() };
-    event.phase = pick(random, &PHASES).copied().unwrap_or_default();
+    event.outcome = if random.u8(..5) == 0 { None } else { Some(pick(random, &OUTCOMES)) };
+    event.phase = pick(random, &PHASES);
     event
 }
 
-fn of_type(name: &str) -> EventType {
-    EventType::new(name).expect("the types of the model are types")
+/// One value or two, wanted or not.
+fn some<T>(random: &mut Rng, one: impl Fn(&mut Rng) -> T) -> Condition<T> {
+    let values: Vec<T> = (0..random.usize(1..=2)).map(|_| one(random)).collect();
+    if random.u8(..3) == 0 { Condition::none_of(values) } else { Condition::one_of(values) }
 }
 
-fn pick<'a, T>(random: &mut Rng, pool: &'a [T]) -> Option<&'a T> {
-    if pool.is_empty() { None } else { pool.get(random.usize(..pool.len())) }
+/// A text of the pool, or what begins or ends like it.
+fn text(random: &mut Rng, pool: &[&str]) -> Pattern {
+    let text = Pattern::exactly(pick(random, pool)).to_string();
+    let pattern = match random.u8(..5) {
+        0 => format!("{text}*"),
+        1 => format!("*{text}"),
+        _ => text,
+    };
+    Pattern::parse(&pattern).expect("what a pattern prints is one")
+}
+
+fn pick<T: Copy>(random: &mut Rng, pool: &[T]) -> T {
+    pool[random.usize(..pool.len())]
 }

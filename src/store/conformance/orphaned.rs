@@ -153,7 +153,7 @@ pub(super) async fn what_close_makes_is_kept(harness: &Harness) {
     let closed = part.close_orphans(&close).await.expect("closing orphans works");
     assert_eq!(closed, 1);
     let made = made.into_inner().expect("nothing panicked under this lock");
-    let kept: Vec<_> = found(&*second, Filter { phase: Some(Phase::Unknown), ..Filter::default() }).await;
+    let kept: Vec<_> = found(&*second, Filter { phase: Phase::Unknown.into(), ..Filter::default() }).await;
     assert_eq!(kept.len(), 1, "one closing event");
     assert!(made.contains(&kept[0]), "what is kept is what `close` made\n kept {kept:?}\n made {made:?}");
     assert_eq!(event_of(&*second, kept[0].event_id).await.as_ref(), kept.first(), "it is found by its id");

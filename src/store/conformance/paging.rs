@@ -32,7 +32,7 @@ pub(super) async fn pages_cover_each_event_once(harness: &Harness) {
     let fresh = harness.fresh().await;
     let all = tied_events();
     append(&*fresh.store, &shuffled(all.clone())).await;
-    let user = Filter { user_email: Some("user2@example.org".into()), ..Filter::default() };
+    let user = Filter { user_email: "user2@example.org".into(), ..Filter::default() };
     for filter in [Filter::default(), user] {
         let expected = newest_first(all.iter().filter(|event| filter.matches(event)).cloned());
         for page_size in [1, 2, 7, 100, 120, 121] {

@@ -48,9 +48,9 @@ pub(super) async fn the_first_of_an_id_wins(harness: &Harness) {
         append(&*fresh.store, std::slice::from_ref(&other)).await;
         assert_eq!(event_of(&*fresh.store, id(3)).await, Some(event(3)), "after another event with its id: {other:?}");
         assert_holds(&*fresh.store, &all, "after another event with an id that is kept").await;
-        let by_phase = Filter { phase: Some(Phase::Unknown), ..Filter::default() };
+        let by_phase = Filter { phase: Phase::Unknown.into(), ..Filter::default() };
         assert_selects(&*fresh.store, by_phase, &[], "by what the other event says").await;
-        let by_user = Filter { user_email: Some("mallory@example.org".into()), ..Filter::default() };
+        let by_user = Filter { user_email: "mallory@example.org".into(), ..Filter::default() };
         assert_selects(&*fresh.store, by_user, &[], "by what the other event says").await;
     }
 }

@@ -1,15 +1,17 @@
 //! What a reader asks: one statement each, so one snapshot.
 
-use sqlx::AssertSqlSafe;
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
 use super::error::Doing as _;
+use super::moment::Moment;
 use super::names::Names;
 use super::store::PostgresStore;
-use super::wanted::Wanted;
+use super::wanted::{DIALECT, bind};
 use crate::event::{AuditEvent, EventId};
-use crate::query::{Filter, Query};
+use crate::query::{Buckets, Field, Filter, Query, Tally};
+use crate::store::sql::Clause;
 use crate::store::{Reader, StoreError, StoreFuture};
 
 impl Reader for PostgresStore {
@@ -32,6 +34,22 @@ impl Reader for PostgresStore {
         })
     }
 
+    fn tally<'a>(&'a self, filter: &'a Filter, by: Field, at_most: usize) -> StoreFuture<'a, Vec<Tally>> {
+        Box::pin(async move {
+            let mut lease = self.readers.lease(&self.config, DOING).await?;
+            let done = tally(&mut lease.db, &self.config.names, filter, by, at_most).await;
+            lease.settle(done)
+        })
+    }
+
+    fn activity<'a>(&'a self, filter: &'a Filter, buckets: &'a Buckets) -> StoreFuture<'a, Vec<u64>> {
+        Box::pin(async move {
+            let mut lease = self.readers.lease(&self.config, DOING).await?;
+            let done = activity(&mut lease.db, &self.config.names, filter, buckets).await;
+            lease.settle(done)
+        })
+    }
+
     fn get(&self, id: EventId) -> StoreFuture<'_, Option<AuditEvent>> {
         Box::pin(async move {
             let mut lease = self.readers.lease(&self.config, DOING).await?;
@@ -42,19 +60,18 @@ impl Reader for PostgresStore {
 }
 
 async fn list(db: &mut PgConnection, names: &Names, query: &Query) -> Result<Vec<AuditEvent>, StoreError> {
-    let wanted = Wanted { filter: &query.filter, after: query.after };
-    if wanted.is_impossible() {
-        return Ok(Vec::new());
-    }
-    let (conditions, next) = wanted.conditions();
+    let clause = Clause::new(&DIALECT, &query.filter, query.after);
+    let next = clause.next();
     let mut sql = format!(
-        "SELECT event FROM {} {conditions} ORDER BY created_at DESC, event_id DESC LIMIT ${next}",
-        names.table()
+        "SELECT event FROM {} {} ORDER BY created_at DESC, event_id DESC LIMIT ${next}",
+        names.table(),
+        clause.sql()
     );
     if query.skip > 0 {
         sql.push_str(&format!(" OFFSET ${}", next + 1));
     }
-    let mut asked = wanted.bind(sqlx::query(AssertSqlSafe(sql))).bind(i64::try_from(query.limit).unwrap_or(i64::MAX));
+    let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
+    let mut asked = bind(sqlx::query(AssertSqlSafe(sql)), clause).bind(limit);
     if query.skip > 0 {
         asked = asked.bind(i64::try_from(query.skip).unwrap_or(i64::MAX));
     }
@@ -63,15 +80,67 @@ async fn list(db: &mut PgConnection, names: &Names, query: &Query) -> Result<Vec
 }
 
 async fn count(db: &mut PgConnection, names: &Names, filter: &Filter) -> Result<u64, StoreError> {
-    let wanted = Wanted { filter, after: None };
-    if wanted.is_impossible() {
-        return Ok(0);
-    }
-    let (conditions, _) = wanted.conditions();
-    let sql = format!("SELECT count(*) FROM {} {conditions}", names.table());
-    let row = wanted.bind(sqlx::query(AssertSqlSafe(sql))).fetch_one(db).await.doing(DOING)?;
-    let counted: i64 = sqlx::Row::try_get(&row, 0).doing(DOING)?;
+    let clause = Clause::new(&DIALECT, filter, None);
+    let sql = format!("SELECT count(*) FROM {} {}", names.table(), clause.sql());
+    let row = bind(sqlx::query(AssertSqlSafe(sql)), clause).fetch_one(db).await.doing(DOING)?;
+    let counted: i64 = row.try_get(0).doing(DOING)?;
     Ok(u64::try_from(counted).unwrap_or(0))
+}
+
+async fn tally(
+    db: &mut PgConnection,
+    names: &Names,
+    filter: &Filter,
+    by: Field,
+    at_most: usize,
+) -> Result<Vec<Tally>, StoreError> {
+    let clause = Clause::new(&DIALECT, filter, None);
+    let sql = format!(
+        "SELECT {}::text COLLATE \"C\" AS value, count(*) AS events FROM {} {} \
+         GROUP BY 1 ORDER BY events DESC, value ASC NULLS LAST LIMIT ${}",
+        DIALECT.columns.of(by),
+        names.table(),
+        clause.sql(),
+        clause.next(),
+    );
+    let limit = i64::try_from(at_most).unwrap_or(i64::MAX);
+    let rows = bind(sqlx::query(AssertSqlSafe(sql)), clause).bind(limit).fetch_all(db).await.doing(DOING)?;
+    let tally = |row: &PgRow| -> Result<Tally, sqlx::Error> {
+        let events: i64 = row.try_get(1)?;
+        Ok(Tally { value: row.try_get(0)?, events: u64::try_from(events).unwrap_or(0) })
+    };
+    rows.iter().map(|row| tally(row).doing(DOING)).collect()
+}
+
+async fn activity(
+    db: &mut PgConnection,
+    names: &Names,
+    filter: &Filter,
+    buckets: &Buckets,
+) -> Result<Vec<u64>, StoreError> {
+    let filter = buckets.within(filter);
+    let clause = Clause::new(&DIALECT, &filter, None);
+    let next = clause.next();
+    let sql = format!(
+        "SELECT date_bin(${next}::text::interval, created_at, ${}) AS begin, count(*) FROM {} {} GROUP BY 1",
+        next + 1,
+        names.table(),
+        clause.sql(),
+    );
+    let rows = bind(sqlx::query(AssertSqlSafe(sql)), clause)
+        .bind(format!("{} microseconds", buckets.width_micros()))
+        .bind(Moment(buckets.start()))
+        .fetch_all(db)
+        .await
+        .doing(DOING)?;
+    let mut counts = vec![0; buckets.count()];
+    for row in &rows {
+        let (Moment(begin), events) = (row.try_get(0).doing(DOING)?, row.try_get::<i64, _>(1).doing(DOING)?);
+        if let Some(count) = buckets.of(begin).and_then(|bucket| counts.get_mut(bucket)) {
+            *count += u64::try_from(events).unwrap_or(0);
+        }
+    }
+    Ok(counts)
 }
 
 async fn get(db: &mut PgConnection, names: &Names, id: EventId) -> Result<Option<AuditEvent>, StoreError> {
@@ -80,8 +149,8 @@ async fn get(db: &mut PgConnection, names: &Names, id: EventId) -> Result<Option
     row.as_ref().map(event_of).transpose()
 }
 
-fn event_of(row: &sqlx::postgres::PgRow) -> Result<AuditEvent, StoreError> {
-    let text: &str = sqlx::Row::try_get(row, 0).doing(DOING)?;
+fn event_of(row: &PgRow) -> Result<AuditEvent, StoreError> {
+    let text: &str = row.try_get(0).doing(DOING)?;
     serde_json::from_str(text).doing(DOING)
 }
 

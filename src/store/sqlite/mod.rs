@@ -41,6 +41,7 @@ mod reader;
 mod schema;
 mod segment;
 mod store;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod wanted;

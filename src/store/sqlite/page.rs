@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::error::Doing as _;
 use super::segment::id_of;
-use super::wanted::Wanted;
+use super::wanted::{Wanted, bind};
 use crate::event::{AuditEvent, EventId, Timestamp};
 use crate::query::Cursor;
 use crate::store::StoreError;
@@ -77,11 +77,12 @@ pub(super) async fn events(
                 }
             }
             Place::Segment(n) => {
+                let clause = wanted.clause();
                 let sql = format!(
                     "SELECT event FROM segment_{n} {} ORDER BY created_at DESC, event_id DESC LIMIT ?",
-                    wanted.conditions()
+                    clause.sql()
                 );
-                let query = wanted.bind(sqlx::query(AssertSqlSafe(sql))).bind(as_limit(limit));
+                let query = bind(sqlx::query(AssertSqlSafe(sql)), clause).bind(as_limit(limit));
                 for row in query.fetch_all(&mut *db).await.doing(DOING)? {
                     let event: AuditEvent = serde_json::from_str(row.try_get(0).doing(DOING)?).doing(DOING)?;
                     page.put(Cursor::of(&event), event);
@@ -114,11 +115,12 @@ pub(super) async fn nth(
                 }
             }
             Place::Segment(n) => {
+                let clause = wanted.clause();
                 let sql = format!(
                     "SELECT created_at, event_id FROM segment_{n} {} ORDER BY created_at DESC, event_id DESC LIMIT ?",
-                    wanted.conditions()
+                    clause.sql()
                 );
-                let query = wanted.bind(sqlx::query(AssertSqlSafe(sql))).bind(as_limit(nth));
+                let query = bind(sqlx::query(AssertSqlSafe(sql)), clause).bind(as_limit(nth));
                 for row in query.fetch_all(&mut *db).await.doing(DOING)? {
                     let created_at = Timestamp::from_micros_clamped(row.try_get(0).doing(DOING)?);
                     let event_id = EventId::from_u128(id_of(row.try_get(1).doing(DOING)?).doing(DOING)?);

@@ -7,9 +7,10 @@ use super::error::Doing as _;
 use super::page::{self, Place, Source, as_limit};
 use super::segment::id_bytes;
 use super::store::SqliteStore;
-use super::wanted::Wanted;
+use super::tally;
+use super::wanted::{Wanted, bind};
 use crate::event::{AuditEvent, EventId, Timestamp};
-use crate::query::{Cursor, Filter, Query};
+use crate::query::{Buckets, Cursor, Field, Filter, Query, Tally};
 use crate::store::{Reader, StoreError, StoreFuture};
 
 impl Reader for SqliteStore {
@@ -28,6 +29,22 @@ impl Reader for SqliteStore {
         Box::pin(async move {
             let mut lease = self.readers.take(&self.config).await?;
             let done = count(lease.db(), Wanted { filter, after: None }, i64::MIN).await;
+            self.readers.finish(lease, done).await
+        })
+    }
+
+    fn tally<'a>(&'a self, filter: &'a Filter, by: Field, at_most: usize) -> StoreFuture<'a, Vec<Tally>> {
+        Box::pin(async move {
+            let mut lease = self.readers.take(&self.config).await?;
+            let done = tally::by_field(lease.db(), filter, by, at_most).await;
+            self.readers.finish(lease, done).await
+        })
+    }
+
+    fn activity<'a>(&'a self, filter: &'a Filter, buckets: &'a Buckets) -> StoreFuture<'a, Vec<u64>> {
+        Box::pin(async move {
+            let mut lease = self.readers.take(&self.config).await?;
+            let done = tally::by_time(lease.db(), filter, buckets).await;
             self.readers.finish(lease, done).await
         })
     }
@@ -114,8 +131,9 @@ async fn count(db: &mut SqliteConnection, wanted: Wanted<'_>, from: i64) -> Resu
                 total += events.iter().filter(passes).count() as u64;
             }
             Place::Segment(n) => {
-                let sql = format!("SELECT count(*) FROM segment_{n} {}", wanted.conditions());
-                let row = wanted.bind(sqlx::query(AssertSqlSafe(sql))).fetch_one(&mut *db).await.doing(DOING)?;
+                let clause = wanted.clause();
+                let sql = format!("SELECT count(*) FROM segment_{n} {}", clause.sql());
+                let row = bind(sqlx::query(AssertSqlSafe(sql)), clause).fetch_one(&mut *db).await.doing(DOING)?;
                 total += u64::try_from(row.try_get::<i64, _>(0).doing(DOING)?).unwrap_or(0);
             }
         }

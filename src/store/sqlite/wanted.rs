@@ -1,9 +1,10 @@
-//! From a filter and a cursor to conditions in SQL with bound values.
+//! What a read asks for, as this store asks for it.
 
 use sqlx::sqlite::{Sqlite, SqliteArguments};
 
 use super::segment::id_bytes;
-use crate::query::{Cursor, Filter};
+use crate::query::{Cursor, Field, Filter};
+use crate::store::sql::{Clause, Columns, Dialect, Value};
 
 /// What a read asks for: the events of `filter` that sort after `after`.
 #[derive(Debug, Clone, Copy)]
@@ -13,6 +14,22 @@ pub(super) struct Wanted<'a> {
 }
 
 pub(super) type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
+
+/// `LIKE` would not tell upper case from lower case.
+const DIALECT: Dialect = Dialect {
+    columns: Columns { event_type: "event_type", user_email: "user_email", remote_addr: "remote_addr", route: "route" },
+    numbered: false,
+    like: "GLOB",
+    any_run: '*',
+    literal: |c, pattern| match c {
+        '*' | '?' | '[' => pattern.extend(['[', c, ']']),
+        plain => pattern.push(plain),
+    },
+};
+
+/// While a user is asked for, the listing goes over the index of users whatever else is asked for: the plus sign keeps
+/// the planner, which has no statistics, from the index of types.
+const OF_A_USER: Dialect = Dialect { columns: Columns { event_type: "+event_type", ..DIALECT.columns }, ..DIALECT };
 
 impl Wanted<'_> {
     /// The earliest moment that can be wanted.
@@ -32,66 +49,35 @@ impl Wanted<'_> {
     /// Whether every event between these moments is wanted.
     pub(super) fn takes_all(&self, min_at: i64, max_at: i64) -> bool {
         let Filter { event_type, user_email, since: _, until: _, outcome, route, remote_addr, phase } = self.filter;
-        let any = event_type.is_none()
-            && user_email.is_none()
+        let any = [event_type, user_email, route, remote_addr].into_iter().all(|condition| condition.is_none())
             && outcome.is_none()
-            && route.is_none()
-            && remote_addr.is_none()
             && phase.is_none();
         any && self.earliest() <= min_at
             && self.filter.until.is_none_or(|until| max_at < until.as_micros())
             && self.after.is_none_or(|after| max_at < after.created_at.as_micros())
     }
 
-    /// `WHERE ...`, to be bound by [`bind`](Self::bind) in the same order.
-    pub(super) fn conditions(&self) -> String {
-        let filter = self.filter;
-        // The listing of one user goes over the index of users whatever else is asked for: the plus sign keeps the
-        // planner, which has no statistics, from the index of types.
-        let of_type = if filter.user_email.is_some() { "+event_type = ?" } else { "event_type = ?" };
-        let parts = [
-            (filter.user_email.is_some(), "user_email = ?"),
-            (filter.event_type.is_some(), of_type),
-            (filter.since.is_some(), "created_at >= ?"),
-            (filter.until.is_some(), "created_at < ?"),
-            (filter.outcome.is_some(), "outcome = ?"),
-            (filter.route.is_some(), "route = ?"),
-            (filter.remote_addr.is_some(), "remote_addr = ?"),
-            (filter.phase.is_some(), "phase = ?"),
-            (self.after.is_some(), "(created_at, event_id) < (?, ?)"),
-        ];
-        let mut sql = String::from("WHERE true");
-        for (_, part) in parts.iter().filter(|(set, _)| *set) {
-            sql.push_str(" AND ");
-            sql.push_str(part);
-        }
-        sql
+    /// `WHERE ...` and its values.
+    pub(super) fn clause(&self) -> Clause {
+        let of_a_user = !self.filter.user_email.wanted().is_empty();
+        Clause::new(if of_a_user { &OF_A_USER } else { &DIALECT }, self.filter, self.after)
     }
+}
 
-    /// Binds what [`conditions`](Self::conditions) left open.
-    pub(super) fn bind<'q>(&self, mut query: Query<'q>) -> Query<'q> {
-        let filter = self.filter;
-        if let Some(user_email) = &filter.user_email {
-            query = query.bind(user_email.clone());
-        }
-        if let Some(event_type) = &filter.event_type {
-            query = query.bind(event_type.as_str().to_owned());
-        }
-        for moment in [filter.since, filter.until].into_iter().flatten() {
-            query = query.bind(moment.as_micros());
-        }
-        if let Some(outcome) = filter.outcome {
-            query = query.bind(i64::from(outcome));
-        }
-        for text in [&filter.route, &filter.remote_addr].into_iter().flatten() {
-            query = query.bind(text.clone());
-        }
-        if let Some(phase) = filter.phase {
-            query = query.bind(phase.as_str());
-        }
-        if let Some(after) = self.after {
-            query = query.bind(after.created_at.as_micros()).bind(id_bytes(after.event_id.as_u128()));
-        }
-        query
+/// Binds the values of a clause.
+pub(super) fn bind<'q>(mut query: Query<'q>, clause: Clause) -> Query<'q> {
+    for value in clause.into_values() {
+        query = match value {
+            Value::Text(text) => query.bind(text),
+            Value::Integer(integer) => query.bind(i64::from(integer)),
+            Value::Moment(moment) => query.bind(moment.as_micros()),
+            Value::Id(id) => query.bind(id_bytes(id.as_u128())),
+        };
     }
+    query
+}
+
+/// The column of a field.
+pub(super) fn column(field: Field) -> &'static str {
+    DIALECT.columns.of(field)
 }

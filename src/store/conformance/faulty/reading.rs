@@ -2,7 +2,7 @@
 
 use super::{Fault, FaultyStore};
 use crate::event::{AuditEvent, EventId};
-use crate::query::{Cursor, Filter, Query};
+use crate::query::{Buckets, Condition, Cursor, Field, Filter, Pattern, Query, Status, Tally};
 use crate::store::{Reader, StoreError, StoreErrorKind, StoreFuture};
 
 impl Reader for FaultyStore {
@@ -50,6 +50,52 @@ impl Reader for FaultyStore {
                 Fault::CountIgnoresFilter => listing.len() as u64,
                 _ => passing,
             })
+        })
+    }
+
+    fn tally<'a>(&'a self, filter: &'a Filter, by: Field, at_most: usize) -> StoreFuture<'a, Vec<Tally>> {
+        Box::pin(async move {
+            let Some(fault) = self.fault() else { return self.inner_reader()?.tally(filter, by, at_most).await };
+            let everything = Filter::default();
+            let filter = if fault == Fault::TallyIgnoresFilter { &everything } else { filter };
+            let listing = self.listing(fault).await?;
+            let mut tallies: Vec<Tally> = Vec::new();
+            for event in listing.iter().filter(|event| passes(fault, filter, event)) {
+                let value = by.of(event);
+                match tallies.iter_mut().find(|tally| tally.value == value) {
+                    Some(tally) => tally.events += 1,
+                    None => tallies.push(Tally { value, events: 1 }),
+                }
+            }
+            match fault {
+                Fault::TallyForgetsMissing => tallies.retain(|tally| tally.value.is_some()),
+                Fault::TallyIgnoresAtMost => return Ok(most_first(tallies, usize::MAX)),
+                Fault::TallyOrdersByValue => {
+                    tallies.sort_by(|a, b| a.value.cmp(&b.value));
+                    tallies.truncate(at_most);
+                    return Ok(tallies);
+                }
+                _ => {}
+            }
+            Ok(most_first(tallies, at_most))
+        })
+    }
+
+    fn activity<'a>(&'a self, filter: &'a Filter, buckets: &'a Buckets) -> StoreFuture<'a, Vec<u64>> {
+        Box::pin(async move {
+            let Some(fault) = self.fault() else { return self.inner_reader()?.activity(filter, buckets).await };
+            let everything = Filter::default();
+            let filter = if fault == Fault::ActivityIgnoresFilter { &everything } else { filter };
+            let mut counts = vec![0; buckets.count()];
+            for event in self.listing(fault).await?.iter().filter(|event| passes(fault, filter, event)) {
+                // Off by a microsecond, which only an event at the very edge shows.
+                let late = i64::from(fault == Fault::BucketsIncludeTheirEnd);
+                let moment = crate::Timestamp::from_micros_clamped(event.created_at.as_micros() - late);
+                if let Some(count) = buckets.of(moment).and_then(|bucket| counts.get_mut(bucket)) {
+                    *count += 1;
+                }
+            }
+            Ok(counts)
         })
     }
 
@@ -106,11 +152,17 @@ impl FaultyStore {
         match fault {
             Fault::RefusesEmptySpans => filter.since.zip(filter.until).is_some_and(|(since, until)| since > until),
             Fault::BreaksOnQuotes => {
-                [&filter.user_email, &filter.route, &filter.remote_addr].into_iter().flatten().any(|t| t.contains('\''))
+                let conditions = [&filter.user_email, &filter.route, &filter.remote_addr];
+                conditions.into_iter().filter_map(only_text).any(|text| text.contains('\''))
             }
             _ => false,
         }
     }
+}
+
+fn most_first(mut tallies: Vec<Tally>, at_most: usize) -> Vec<Tally> {
+    Tally::most_first(&mut tallies, at_most);
+    tallies
 }
 
 fn comes_after(fault: Fault, event: &AuditEvent, after: Cursor) -> bool {
@@ -127,11 +179,38 @@ fn passes(fault: Fault, filter: &Filter, event: &AuditEvent) -> bool {
     match fault {
         Fault::SinceExclusive if filter.since == Some(event.created_at) => return false,
         Fault::UntilInclusive if filter.until == Some(event.created_at) => filter.until = None,
-        Fault::IgnoresPhase => filter.phase = None,
-        Fault::ZeroMatchesNull if filter.outcome == Some(0) && event.outcome.is_none() => filter.outcome = None,
+        Fault::IgnoresPhase => filter.phase = Condition::default(),
+        Fault::ZeroMatchesNull if filter.outcome == 0.into() && event.outcome.is_none() => {
+            filter.outcome = Condition::default();
+        }
+        Fault::TakesClassesForStatuses => {
+            let one = |status: &Status| match *status {
+                Status::Class(hundreds) => Status::Is(u16::from(hundreds) * 100),
+                other => other,
+            };
+            filter.outcome = each(&filter.outcome, one);
+        }
+        Fault::ForgetsTheSecondValue => {
+            filter.user_email = Condition::one_of(filter.user_email.wanted().first().cloned());
+        }
+        Fault::NegationNeedsSomething => {
+            let missing = |condition: &Condition<_>, found: &Option<String>| {
+                !condition.unwanted().is_empty() && condition.unwanted() != [Pattern::any()] && found.is_none()
+            };
+            if missing(&filter.user_email, &event.actor.user_email) || missing(&filter.route, &event.resource.route) {
+                return false;
+            }
+        }
+        Fault::StarsNeedSomething => {
+            let found = event.resource.route.as_deref().unwrap_or_default();
+            let shortest = |pattern: &Pattern| pattern.as_exact().is_none() && pattern.literals().concat() == found;
+            if filter.route.wanted().iter().any(shortest) {
+                return false;
+            }
+        }
         Fault::MatchesTypePrefix => {
-            let wanted = filter.event_type.take();
-            if wanted.is_some_and(|wanted| !event.event_type.as_str().starts_with(wanted.as_str())) {
+            let wanted = std::mem::take(&mut filter.event_type);
+            if only_text(&wanted).is_some_and(|wanted| !event.event_type.as_str().starts_with(wanted)) {
                 return false;
             }
         }
@@ -142,21 +221,37 @@ fn passes(fault: Fault, filter: &Filter, event: &AuditEvent) -> bool {
                 (&mut filter.route, &resource.route),
                 (&mut filter.remote_addr, &actor.remote_addr),
             ] {
-                if wanted.as_deref().is_some_and(|wanted| is_like(fault, wanted, found.as_deref())) {
-                    *wanted = None;
+                if only_text(wanted).is_some_and(|wanted| is_like(fault, wanted, found.as_deref())) {
+                    *wanted = Condition::default();
                 }
             }
         }
         Fault::MatchesAnyCondition => {
             let none = Filter::default();
-            let user = Filter { user_email: filter.user_email.take(), ..none.clone() };
-            let route = Filter { route: filter.route.take(), ..none.clone() };
+            let user = Filter { user_email: std::mem::take(&mut filter.user_email), ..none.clone() };
+            let route = Filter { route: std::mem::take(&mut filter.route), ..none.clone() };
             let asked: Vec<_> = [user, route, filter].into_iter().filter(|part| *part != none).collect();
             return asked.is_empty() || asked.iter().any(|part| part.matches(event));
         }
         _ => {}
     }
     filter.matches(event)
+}
+
+/// The text that is asked for, where it is one text exactly.
+fn only_text(condition: &Condition<Pattern>) -> Option<&str> {
+    match (condition.wanted(), condition.unwanted()) {
+        ([only], []) => only.as_exact(),
+        _ => None,
+    }
+}
+
+fn each<T>(condition: &Condition<T>, one: impl Fn(&T) -> T) -> Condition<T> {
+    if condition.wanted().is_empty() {
+        Condition::none_of(condition.unwanted().iter().map(one))
+    } else {
+        Condition::one_of(condition.wanted().iter().map(one))
+    }
 }
 
 fn is_like(fault: Fault, wanted: &str, found: Option<&str>) -> bool {

@@ -52,7 +52,7 @@ async fn each_orphan_is_closed_once_whoever_comes_first() {
         closed += task.await.unwrap();
     }
     assert_eq!(closed, 9);
-    let ends = Filter { phase: Some(Phase::Unknown), ..Filter::default() };
+    let ends = Filter { phase: Phase::Unknown.into(), ..Filter::default() };
     let ended = stores[0].query(&Query::new(ends, 100)).await.unwrap();
     let mut ids: Vec<_> = ended.iter().map(|event| event.request.started_event_id.unwrap()).collect();
     ids.sort();

@@ -42,15 +42,15 @@ fn filters() -> Vec<Filter> {
     let none = Filter::default();
     vec![
         none.clone(),
-        Filter { event_type: Some(EventType::AUTH), ..none.clone() },
-        Filter { user_email: Some("user3".into()), ..none.clone() },
-        Filter { user_email: Some("user3".into()), event_type: Some(EventType::AUTH), ..none.clone() },
-        Filter { user_email: Some("nobody' OR 1=1 --".into()), ..none.clone() },
+        Filter { event_type: EventType::AUTH.into(), ..none.clone() },
+        Filter { user_email: "user3".into(), ..none.clone() },
+        Filter { user_email: "user3".into(), event_type: EventType::AUTH.into(), ..none.clone() },
+        Filter { user_email: "nobody' OR 1=1 --".into(), ..none.clone() },
         Filter { since: Some(at(77)), until: Some(at(300)), ..none.clone() },
-        Filter { until: Some(at(77)), outcome: Some(201), ..none.clone() },
-        Filter { route: Some("/scans \"{id}\"\n".into()), phase: Some(Phase::Completed), ..none.clone() },
-        Filter { remote_addr: Some("192.0.2.8".into()), ..none.clone() },
-        Filter { phase: Some(Phase::Started), ..none.clone() },
+        Filter { until: Some(at(77)), outcome: 201.into(), ..none.clone() },
+        Filter { route: "/scans \"{id}\"\n".into(), phase: Phase::Completed.into(), ..none.clone() },
+        Filter { remote_addr: "192.0.2.8".into(), ..none.clone() },
+        Filter { phase: Phase::Started.into(), ..none.clone() },
         Filter { since: Some(at(300)), until: Some(at(10)), ..none },
     ]
 }
@@ -116,7 +116,7 @@ async fn deep_skips_are_exact() {
         let wanted: Vec<u128> = 14_999_u64.checked_sub(skip).into_iter().map(u128::from).collect();
         assert_eq!(found, wanted, "{skip}");
     }
-    let filter = Filter { event_type: Some(EventType::AUTH), ..Filter::default() };
+    let filter = Filter { event_type: EventType::AUTH.into(), ..Filter::default() };
     let found = store.query(&Query { skip: 7000, ..Query::new(filter, 1) }).await.unwrap();
     assert_eq!(found[0].event_id.as_u128(), 14_999 - 14_000);
 }
@@ -134,7 +134,7 @@ async fn each_event_is_seen_once_while_it_moves() {
     });
     let mut reads = 0;
     while !mover.is_finished() || reads < 3 {
-        assert_eq!(store.count(&Filter { outcome: Some(200), ..Filter::default() }).await.unwrap(), 2667);
+        assert_eq!(store.count(&Filter { outcome: 200.into(), ..Filter::default() }).await.unwrap(), 2667);
         assert!(store.get(event(5).event_id).await.unwrap().is_some());
         reads += 1;
     }

@@ -1,0 +1,184 @@
+//! How many events there are of what, and when.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{Filter, FilterError};
+use crate::event::limits::excerpt;
+use crate::event::{AuditEvent, Timestamp};
+
+/// A field that events are told apart by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Field {
+    /// `event_type`
+    EventType,
+    /// `actor.user_email`
+    UserEmail,
+    /// `actor.remote_addr`
+    RemoteAddr,
+    /// `resource.route`
+    Route,
+    /// `outcome`
+    Outcome,
+    /// `phase`
+    Phase,
+}
+
+impl Field {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::EventType, Self::UserEmail, Self::RemoteAddr, Self::Route, Self::Outcome, Self::Phase];
+
+    /// The name, as a filter has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::EventType => "event_type",
+            Self::UserEmail => "user_email",
+            Self::RemoteAddr => "remote_addr",
+            Self::Route => "route",
+            Self::Outcome => "outcome",
+            Self::Phase => "phase",
+        }
+    }
+
+    /// What an event has there, as text; none if it has nothing.
+    pub fn of(self, event: &AuditEvent) -> Option<String> {
+        match self {
+            Self::EventType => Some(event.event_type.as_str().to_owned()),
+            Self::UserEmail => event.actor.user_email.clone(),
+            Self::RemoteAddr => event.actor.remote_addr.clone(),
+            Self::Route => event.resource.route.clone(),
+            Self::Outcome => event.outcome.map(|outcome| outcome.to_string()),
+            Self::Phase => Some(event.phase.as_str().to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Field {
+    type Err = FilterError;
+
+    fn from_str(text: &str) -> Result<Self, FilterError> {
+        Self::ALL.into_iter().find(|field| field.as_str() == text).ok_or_else(|| {
+            let known = Self::ALL.map(Self::as_str).join(", ");
+            FilterError::new(format!(
+                "{:?} is no field to tell events apart by: expected one of {known}",
+                excerpt(text)
+            ))
+        })
+    }
+}
+
+/// How many events have the same in a field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tally {
+    /// What they have there, as text; none if they have nothing.
+    pub value: Option<String>,
+    /// How many they are: at least 1.
+    pub events: u64,
+}
+
+impl Tally {
+    /// The order of tallies: the most events first, then by the bytes of the value, nothing last.
+    pub(crate) fn most_first(tallies: &mut Vec<Self>, at_most: usize) {
+        tallies.sort_unstable_by(|a, b| {
+            let last = |tally: &Self| tally.value.is_none();
+            b.events.cmp(&a.events).then(last(a).cmp(&last(b))).then_with(|| a.value.cmp(&b.value))
+        });
+        tallies.truncate(at_most);
+    }
+}
+
+/// Spans of time of the same length, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Buckets {
+    start: Timestamp,
+    width_micros: i64,
+    count: usize,
+}
+
+impl Buckets {
+    /// How many buckets there are at the most.
+    pub const MAX_COUNT: usize = 1000;
+
+    /// `count` spans of `width_micros` each, the first of which begins at `start`; none if there is no such thing: a
+    /// width of less than a microsecond, no bucket or more than [`MAX_COUNT`](Self::MAX_COUNT), or an end beyond the
+    /// year 9999.
+    pub fn new(start: Timestamp, width_micros: i64, count: usize) -> Option<Self> {
+        let length = i64::try_from(count).ok()?.checked_mul(width_micros)?;
+        let end = start.as_micros().checked_add(length)?;
+        let fits = width_micros > 0 && (1..=Self::MAX_COUNT).contains(&count);
+        (fits && Timestamp::from_micros(end).is_some()).then_some(Self { start, width_micros, count })
+    }
+
+    /// When the first begins.
+    pub fn start(&self) -> Timestamp {
+        self.start
+    }
+
+    /// When the last has ended.
+    pub fn end(&self) -> Timestamp {
+        self.begin(self.count)
+    }
+
+    /// How long each is, in microseconds.
+    pub fn width_micros(&self) -> i64 {
+        self.width_micros
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// When the bucket with this number begins, counted from 0.
+    pub fn begin(&self, bucket: usize) -> Timestamp {
+        let bucket = i64::try_from(bucket.min(self.count)).unwrap_or(0);
+        Timestamp::from_micros_clamped(self.start.as_micros() + bucket * self.width_micros)
+    }
+
+    /// The filter, confined to the time of the buckets.
+    pub(crate) fn within(&self, filter: &Filter) -> Filter {
+        let since = filter.since.map_or(self.start, |since| since.max(self.start));
+        let until = filter.until.map_or(self.end(), |until| until.min(self.end()));
+        Filter { since: Some(since), until: Some(until), ..filter.clone() }
+    }
+
+    /// The bucket that a moment is in.
+    pub fn of(&self, moment: Timestamp) -> Option<usize> {
+        let since = moment.as_micros().checked_sub(self.start.as_micros()).filter(|since| *since >= 0)?;
+        usize::try_from(since / self.width_micros).ok().filter(|bucket| *bucket < self.count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_are_half_open_and_bounded() {
+        let at = |micros| Timestamp::from_micros(micros).unwrap();
+        let buckets = Buckets::new(at(10), 5, 3).unwrap();
+        assert_eq!((buckets.begin(0), buckets.begin(2), buckets.end()), (at(10), at(20), at(25)));
+        let found: Vec<_> = [9, 10, 14, 15, 24, 25].map(|micros| buckets.of(at(micros))).to_vec();
+        assert_eq!(found, [None, Some(0), Some(0), Some(1), Some(2), None]);
+        for (width, count) in [(0, 1), (-1, 1), (1, 0), (1, 1001), (i64::MAX, 2), (i64::MAX, 1)] {
+            assert_eq!(Buckets::new(at(0), width, count), None, "{width} {count}");
+        }
+    }
+
+    #[test]
+    fn tallies_have_one_order() {
+        let tally = |value: Option<&str>, events| Tally { value: value.map(str::to_owned), events };
+        let mut tallies = vec![tally(None, 2), tally(Some("b"), 2), tally(Some("a"), 2), tally(Some("c"), 3)];
+        Tally::most_first(&mut tallies, 4);
+        assert_eq!(tallies, [tally(Some("c"), 3), tally(Some("a"), 2), tally(Some("b"), 2), tally(None, 2)]);
+        Tally::most_first(&mut tallies, 1);
+        assert_eq!(tallies.len(), 1);
+    }
+}

@@ -1,0 +1,201 @@
+//! The conditions of a filter and a cursor.
+
+use super::Dialect;
+use crate::event::{EventId, Phase, Timestamp};
+use crate::query::{Condition, Cursor, Field, Filter, Pattern, Status};
+
+/// `WHERE ...` and the values of its parameters, in their order.
+#[derive(Debug)]
+pub(crate) struct Clause {
+    sql: String,
+    values: Vec<Value>,
+    dialect: &'static Dialect,
+}
+
+/// A value that is bound to a parameter.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Value {
+    Text(String),
+    Integer(i32),
+    Moment(Timestamp),
+    Id(EventId),
+}
+
+impl Clause {
+    /// The events that pass the filter and come after the cursor.
+    pub(crate) fn new(dialect: &'static Dialect, filter: &Filter, after: Option<Cursor>) -> Self {
+        let mut clause = Self { sql: String::from("WHERE true"), values: Vec::new(), dialect };
+        clause.text(Field::UserEmail, &filter.user_email);
+        clause.text(Field::EventType, &filter.event_type);
+        if let Some(since) = filter.since {
+            clause.and("created_at >= ", Value::Moment(since));
+        }
+        if let Some(until) = filter.until {
+            clause.and("created_at < ", Value::Moment(until));
+        }
+        clause.outcome(&filter.outcome);
+        clause.text(Field::Route, &filter.route);
+        clause.text(Field::RemoteAddr, &filter.remote_addr);
+        clause.phase(&filter.phase);
+        if let Some(Cursor { created_at, event_id }) = after {
+            let (moment, id) = (clause.bound(Value::Moment(created_at)), clause.bound(Value::Id(event_id)));
+            clause.sql.push_str(&format!(" AND (created_at, event_id) < ({moment}, {id})"));
+        }
+        clause
+    }
+
+    /// The text.
+    pub(crate) fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    /// The number of the next parameter.
+    pub(crate) fn next(&self) -> usize {
+        self.values.len() + 1
+    }
+
+    /// The values, to be bound in this order.
+    pub(crate) fn into_values(self) -> Vec<Value> {
+        self.values
+    }
+
+    fn and(&mut self, condition: &str, value: Value) {
+        let parameter = self.bound(value);
+        self.sql.push_str(&format!(" AND {condition}{parameter}"));
+    }
+
+    /// A parameter of this value.
+    fn bound(&mut self, value: Value) -> String {
+        self.values.push(value);
+        if self.dialect.numbered { format!("${}", self.values.len()) } else { "?".to_owned() }
+    }
+
+    fn text(&mut self, field: Field, condition: &Condition<Pattern>) {
+        let column = self.dialect.columns.of(field);
+        let texts: Vec<&str> = condition.wanted().iter().filter_map(Pattern::as_exact).collect();
+        if texts.len() > 1 && texts.len() == condition.wanted().len() {
+            let listed: Vec<_> = texts.iter().map(|text| self.bound(Value::Text((*text).to_owned()))).collect();
+            self.sql.push_str(&format!(" AND {column} IN ({})", listed.join(", ")));
+        } else {
+            self.one_of(condition.wanted(), |clause, pattern| clause.like(column, pattern));
+        }
+        self.none_of(condition.unwanted(), column, |clause, pattern| clause.like(column, pattern));
+    }
+
+    fn outcome(&mut self, condition: &Condition<Status>) {
+        let one = |clause: &mut Self, status: &Status| match *status {
+            Status::Is(status) => format!("outcome = {}", clause.bound(Value::Integer(i32::from(status)))),
+            Status::Class(hundreds) => {
+                let first = i32::from(hundreds) * 100;
+                let (first, last) = (clause.bound(Value::Integer(first)), clause.bound(Value::Integer(first + 99)));
+                format!("outcome BETWEEN {first} AND {last}")
+            }
+            Status::None => "outcome IS NULL".to_owned(),
+        };
+        self.one_of(condition.wanted(), one);
+        self.none_of(condition.unwanted(), "outcome", one);
+    }
+
+    fn phase(&mut self, condition: &Condition<Phase>) {
+        let one = |clause: &mut Self, phase: &Phase| {
+            format!("phase = {}", clause.bound(Value::Text(phase.as_str().to_owned())))
+        };
+        self.one_of(condition.wanted(), one);
+        self.none_of(condition.unwanted(), "phase", one);
+    }
+
+    fn one_of<T>(&mut self, values: &[T], mut one: impl FnMut(&mut Self, &T) -> String) {
+        let each: Vec<_> = values.iter().map(|value| one(self, value)).collect();
+        match each.as_slice() {
+            [] => {}
+            [only] => self.sql.push_str(&format!(" AND {only}")),
+            _ => self.sql.push_str(&format!(" AND ({})", each.join(" OR "))),
+        }
+    }
+
+    /// What is missing is none of them: SQL would say that it does not know.
+    fn none_of<T>(&mut self, values: &[T], column: &str, mut one: impl FnMut(&mut Self, &T) -> String) {
+        for value in values {
+            let condition = one(self, value);
+            if condition.ends_with(" IS NULL") || condition.ends_with(" IS NOT NULL") {
+                self.sql.push_str(&format!(" AND NOT {condition}"));
+            } else {
+                self.sql.push_str(&format!(" AND ({column} IS NULL OR NOT ({condition}))"));
+            }
+        }
+    }
+
+    /// Whether a column looks like the pattern: false or unknown where it has nothing.
+    fn like(&mut self, column: &str, pattern: &Pattern) -> String {
+        let literals = pattern.literals();
+        // No event has U+0000, and not every database takes it.
+        if literals.iter().any(|literal| literal.contains('\0')) {
+            return "false".to_owned();
+        }
+        if let Some(text) = pattern.as_exact() {
+            return format!("{column} = {}", self.bound(Value::Text(text.to_owned())));
+        }
+        let mut conditions = Vec::new();
+        let beginning = &literals[0];
+        if !beginning.is_empty() {
+            // A span of the index, where the database would not find it by itself.
+            conditions.push(format!("{column} >= {}", self.bound(Value::Text(beginning.clone()))));
+            if let Some(end) = after_all_that_begin(beginning) {
+                conditions.push(format!("{column} < {}", self.bound(Value::Text(end))));
+            }
+        }
+        if literals[1..].iter().any(|literal| !literal.is_empty()) {
+            let pattern = self.pattern(literals);
+            conditions.push(format!("{column} {} {}", self.dialect.like, self.bound(Value::Text(pattern))));
+        }
+        if conditions.is_empty() {
+            return format!("{column} IS NOT NULL");
+        }
+        format!("({})", conditions.join(" AND "))
+    }
+
+    fn pattern(&self, literals: &[String]) -> String {
+        let mut pattern = String::new();
+        for (place, literal) in literals.iter().enumerate() {
+            if place > 0 {
+                pattern.push(self.dialect.any_run);
+            }
+            literal.chars().for_each(|c| (self.dialect.literal)(c, &mut pattern));
+        }
+        pattern
+    }
+}
+
+/// The first text, byte by byte, that comes after all that begin like this; none if there is no such text.
+fn after_all_that_begin(beginning: &str) -> Option<String> {
+    let mut text = beginning.to_owned();
+    while let Some(last) = text.pop() {
+        // The bytes of UTF-8 sort as the characters do; between U+D7FF and U+E000 there are none.
+        let next = match last {
+            '\u{D7FF}' => Some('\u{E000}'),
+            other => char::from_u32(u32::from(other) + 1),
+        };
+        if let Some(next) = next {
+            text.push(next);
+            return Some(text);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_span_holds_what_begins_alike(beginning in "[a\u{D7FF}\u{10FFFF}é]{1,4}", rest in "\\PC{0,4}", other in "\\PC{0,5}") {
+            let begins = format!("{beginning}{rest}");
+            let end = after_all_that_begin(&beginning);
+            let within = |text: &str| text >= beginning.as_str() && end.as_deref().is_none_or(|end| text < end);
+            prop_assert!(within(&begins));
+            prop_assert_eq!(within(&other), other.starts_with(&beginning));
+        }
+    }
+}

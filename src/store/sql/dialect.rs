@@ -1,0 +1,40 @@
+//! In what the databases differ.
+
+use crate::query::Field;
+
+/// How a database writes what all of them can say.
+#[derive(Debug)]
+pub(crate) struct Dialect {
+    pub(crate) columns: Columns,
+    /// Whether parameters are numbered (`$1`) or not (`?`).
+    pub(crate) numbered: bool,
+    /// The operator of patterns, which tells upper case from lower case.
+    pub(crate) like: &'static str,
+    /// Any run of characters, in such a pattern.
+    pub(crate) any_run: char,
+    /// Writes a character that stands for itself.
+    pub(crate) literal: fn(char, &mut String),
+}
+
+/// What the columns are called.
+#[derive(Debug)]
+pub(crate) struct Columns {
+    pub(crate) event_type: &'static str,
+    pub(crate) user_email: &'static str,
+    pub(crate) remote_addr: &'static str,
+    pub(crate) route: &'static str,
+}
+
+impl Columns {
+    /// The column of a field.
+    pub(crate) fn of(&self, field: Field) -> &'static str {
+        match field {
+            Field::EventType => self.event_type,
+            Field::UserEmail => self.user_email,
+            Field::RemoteAddr => self.remote_addr,
+            Field::Route => self.route,
+            Field::Outcome => "outcome",
+            Field::Phase => "phase",
+        }
+    }
+}
