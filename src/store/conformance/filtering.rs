@@ -162,8 +162,11 @@ pub(super) async fn patterns_match_as_they_say(harness: &Harness) {
     let fresh = harness.fresh().await;
     let texts = ["a", "ab", "abc", "b", "A", "AB", "", "a*", "a%", "a_", "a?", "[a]", r"a\b", "!a", "é", "éa", "a\n"];
     let mut all = one_of_each(&texts);
-    // One has nothing.
-    all.push(event(all.len() as u64));
+    let mut nothing = event(all.len() as u64);
+    for (_, set, _) in TEXT_FIELDS {
+        set(&mut nothing, None);
+    }
+    all.push(nothing);
     append(&*fresh.store, &all).await;
     for text in [
         "*",
