@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value};
 
-use super::Listing;
+use super::{Listing, is_hostile};
 use crate::event::AuditEvent;
 
 /// The columns, each one field of the event. `docs/cli.md` documents them; new ones come last.
@@ -36,8 +36,8 @@ const COLUMNS: [&str; 22] = [
 
 /// Records of comma-separated values under a header.
 ///
-/// A value that a spreadsheet would take for a formula has an apostrophe before it: it was chosen by a client, and must
-/// not run where it is opened.
+/// What a spreadsheet would take for a formula has an apostrophe before it: it was chosen by a client, and must not run
+/// where it is opened.
 #[derive(Debug, Default)]
 pub struct Csv {
     shown_as: Option<fn(&str) -> Cow<'_, str>>,
@@ -61,7 +61,7 @@ impl Csv {
         }
         let text = self.shown_as.map_or(Cow::Borrowed(text), |shown_as| shown_as(text));
         let text = neutralise(&text);
-        if text.contains([',', '"', '\r', '\n']) || text.starts_with(' ') || text.ends_with(' ') {
+        if text.contains([',', '"']) || text.contains(MAY_SEPARATE) || text.starts_with(' ') || text.ends_with(' ') {
             write!(out, "\"{}\"", text.replace('"', "\"\""))
         } else {
             out.write_all(text.as_bytes())
@@ -95,16 +95,39 @@ impl Listing for Csv {
 
 /// Puts an apostrophe before what a spreadsheet would take for a formula, and run.
 ///
-/// Blanks before the sign are looked through, because some programs trim them, and the wide forms of the signs count,
-/// because some fold them.
+/// Whoever opens the file chooses what separates the cells, and a program that is set to semicolons or tabs does not
+/// see the quotes around a field of ours. So what comes after one of those, or on a line of its own, may be a cell, too.
 fn neutralise(text: &str) -> Cow<'_, str> {
-    let control_first = text.starts_with(['\t', '\r', '\n']);
-    if control_first || text.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']) {
-        Cow::Owned(format!("'{text}"))
-    } else {
-        Cow::Borrowed(text)
+    let mut safe = String::new();
+    let (mut copied, mut cell) = (0, 0);
+    loop {
+        let end = text[cell..].find(MAY_SEPARATE).map_or(text.len(), |at| cell + at);
+        if is_formula(&text[cell..end]) || (cell == 0 && text.starts_with(['\t', '\r', '\n'])) {
+            safe.push_str(&text[copied..cell]);
+            safe.push('\'');
+            copied = cell;
+        }
+        if end == text.len() {
+            break;
+        }
+        cell = end + 1;
     }
+    if safe.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    safe.push_str(&text[copied..]);
+    Cow::Owned(safe)
 }
+
+/// Whether a cell would run. Blanks, quotes and what is not seen are looked through, because some programs drop them;
+/// the wide forms of the signs count, because some fold them.
+fn is_formula(cell: &str) -> bool {
+    let seen = cell.trim_start_matches(|c: char| c == '"' || c.is_whitespace() || is_hostile(c));
+    seen.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
+}
+
+/// What separates cells where a program is set to something else than the comma; each is one byte.
+const MAY_SEPARATE: [char; 4] = [';', '\t', '\r', '\n'];
 
 fn fields(event: &AuditEvent) -> [Cow<'_, str>; 22] {
     fn text(value: &Option<String>) -> Cow<'_, str> {
@@ -229,14 +252,28 @@ mod tests {
 
     #[test]
     fn formulas_are_neutralised() {
-        for formula in ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "＝1"] {
+        for formula in ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "  =1", "\"=1\"", "\u{200b}=1", "＝1"] {
             let mut event = upload();
             event.request.user_agent = Some(formula.into());
             let records = read(&printed(Csv::new(), &[&[event]]));
             assert_eq!(records[1][13], format!("'{formula}"));
         }
-        for harmless in ["a=b", "'", "1-2", "/x", ""] {
+        for harmless in ["a=b", "'", "1-2", "/x", "", "a;b\tc\nd", "q=1; r=2"] {
             assert_eq!(neutralise(harmless), harmless);
+        }
+    }
+
+    #[test]
+    fn what_another_separator_would_make_a_cell_is_neutralised() {
+        for (text, safe) in [
+            ("\t=1", "'\t'=1"),
+            ("\r\n=1", "'\r\n'=1"),
+            ("a;=1;+2;b", "a;'=1;'+2;b"),
+            ("a; \"=1", "a;' \"=1"),
+            ("-1;-1", "'-1;'-1"),
+            ("\n", "'\n"),
+        ] {
+            assert_eq!(neutralise(text), safe);
         }
     }
 

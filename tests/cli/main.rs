@@ -2,6 +2,9 @@
 
 mod errors;
 mod formats;
+#[path = "../support/hostile.rs"]
+mod hostile;
+mod hostile_events;
 mod init;
 mod purge;
 mod reading;

@@ -1,6 +1,6 @@
 //! A store of its own for each test, and the program to run on it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
@@ -30,6 +30,17 @@ impl Store {
             store.close().await.expect("the store closes");
         });
         this
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A file beside the store.
+    pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).expect("the file is written");
+        path
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -69,6 +80,34 @@ pub(crate) fn program(words: &[&str]) -> Command {
         command.env_remove(name);
     }
     command
+}
+
+/// What a terminal of this width is sent by a program that runs on it: standard output and standard error.
+pub(crate) fn on_terminal(command: Command, columns: usize) -> String {
+    let done = terminal(&command, columns).output().expect("`script` gives a program a terminal");
+    assert_eq!(done.status.code(), Some(0), "{done:?}");
+    String::from_utf8(done.stdout).expect("UTF-8 on a terminal")
+}
+
+/// The same program on a terminal of this width, with `xterm-256color` for its name.
+pub(crate) fn terminal(command: &Command, columns: usize) -> Command {
+    let quoted = |word: &std::ffi::OsStr| format!("'{}'", word.to_str().expect("UTF-8").replace('\'', r"'\''"));
+    let words: Vec<String> = std::iter::once(command.get_program()).chain(command.get_args()).map(quoted).collect();
+    let mut script = Command::new("script");
+    script
+        .args(["--quiet", "--return", "--command"])
+        .arg(format!("stty cols {columns} rows 40; exec {}", words.join(" ")))
+        .arg("/dev/null")
+        .env("SHELL", "/bin/sh")
+        .env("TERM", "xterm-256color")
+        .stdin(Stdio::null());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => script.env(name, value),
+            None => script.env_remove(name),
+        };
+    }
+    script
 }
 
 /// What a run of the program left behind.
