@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Filter, FilterError};
+use super::FilterError;
 use crate::event::limits::excerpt;
 use crate::event::{AuditEvent, Timestamp};
 
@@ -143,10 +143,11 @@ impl Buckets {
     }
 
     /// The filter, confined to the time of the buckets.
-    pub(crate) fn within(&self, filter: &Filter) -> Filter {
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub(crate) fn within(&self, filter: &super::Filter) -> super::Filter {
         let since = filter.since.map_or(self.start, |since| since.max(self.start));
         let until = filter.until.map_or(self.end(), |until| until.min(self.end()));
-        Filter { since: Some(since), until: Some(until), ..filter.clone() }
+        super::Filter { since: Some(since), until: Some(until), ..filter.clone() }
     }
 
     /// The bucket that a moment is in.

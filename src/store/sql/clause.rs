@@ -50,6 +50,7 @@ impl Clause {
     }
 
     /// The number of the next parameter.
+    #[cfg(feature = "postgres")]
     pub(crate) fn next(&self) -> usize {
         self.values.len() + 1
     }
