@@ -90,9 +90,7 @@ pub(super) const MISSING: &str =
     "the tables of the log are missing: let their owner run `tower-audit ensure-indexes` on this database";
 /// A row refers to a row that is not there.
 pub(super) const FOREIGN_KEY_VIOLATION: &str = "23503";
-pub(super) const CHECK_VIOLATION: &str = "23514";
-pub(super) const DUPLICATE_TABLE: &str = "42P07";
-pub(super) const OVERLAPPING_PARTITION: &str = "42P17";
+pub(super) const UNDEFINED_TABLE: &str = "42P01";
 pub(super) const INSUFFICIENT_PRIVILEGE: &str = "42501";
 pub(super) const LOCK_NOT_AVAILABLE: &str = "55P03";
 pub(super) const DEADLOCK: &str = "40P01";

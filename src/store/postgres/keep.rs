@@ -1,5 +1,6 @@
 //! What provisions the tables and removes from them.
 
+use super::indexes;
 use super::partition;
 use super::purge;
 use super::schema;
@@ -21,7 +22,8 @@ impl Keeper for PostgresStore {
             let mut lease = self.keepers.lease(&self.config, "ensure-indexes").await?;
             let done = async {
                 schema::create(&mut lease.db, &self.config.names).await?;
-                partition::make_ahead(&mut lease.db, &self.config.names).await.map(drop)
+                indexes::complete(&mut lease.db, &self.config.names).await?;
+                partition::make_ahead(&mut lease.db, &self.config.names).await
             };
             let done = done.await;
             lease.settle(done)

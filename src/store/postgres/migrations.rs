@@ -1,7 +1,7 @@
 //! The tables, from the first version on. A step is never changed once it is released: a change is a further step.
 
 /// What makes version `n + 1` out of version `n`, in one transaction.
-pub(super) const STEPS: &[&str] = &[FIRST];
+pub(super) const STEPS: &[&str] = &[FIRST, include_str!("migrations/2_months.sql")];
 
 /// The version that this program reads and writes.
 pub(super) const VERSION: i32 = STEPS.len() as i32;
@@ -41,6 +41,30 @@ CREATE INDEX ON {table_open}(instance);
 CREATE TABLE {table_probe}(one integer PRIMARY KEY CHECK (one = 1), times bigint NOT NULL);
 CREATE TABLE {table_version}(one integer PRIMARY KEY CHECK (one = 1), version integer NOT NULL);
 INSERT INTO {table_version} VALUES (1, 1);
+"#;
+
+/// What an owner's default privileges gave to others when the tables were made is taken away: rights to the log are given
+/// one by one.
+pub(super) const NOBODY_ELSE: &str = r#"
+DO {body}
+DECLARE
+    given record;
+BEGIN
+    FOR given IN
+        SELECT DISTINCT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind,
+            pg_catalog.format('%I.%I', n.nspname, c.relname) AS name,
+            CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END
+                AS grantee
+        FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        CROSS JOIN pg_catalog.aclexplode(c.relacl) a
+        WHERE n.nspname = {schema_text} AND a.grantee <> c.relowner AND c.relname IN ('seq_' || {bare_text} || '_id',
+            {bare_text}, {bare_text} || '_default', {bare_text} || '_open', {bare_text} || '_instances',
+            {bare_text} || '_version', {bare_text} || '_probe')
+    LOOP
+        EXECUTE pg_catalog.format('REVOKE ALL ON %s %s FROM %s', given.kind, given.name, given.grantee);
+    END LOOP;
+END
+{body};
 "#;
 
 /// The indexes of the events: the end of the name, and what is in it. Each ends in the order of a listing, so that the

@@ -12,8 +12,8 @@
 //! `audit_events` has the columns that other readers of such logs know, and `event`, the whole event as it was given.
 //! It is partitioned by the id, which begins with the time: so the id can be the key of the whole table, and still a
 //! partition is a month, which retention drops whole. What is older than the first month is in one partition, and what
-//! is of no month that has one is in the default partition; no event is ever without a place. Partitions of the months to come are made ahead by whoever owns the table
-//! and opens or keeps it.
+//! is of no month that has one is in the default partition; no event is ever without a place. Whoever writes makes the
+//! partitions of the months to come, by a function that does that and nothing else as the owner of the tables.
 //!
 //! # Writing
 //! A batch is one statement, its values are arrays, and its transaction is its own. Nothing is read, no lock is taken
@@ -31,6 +31,7 @@ mod config;
 mod connection;
 mod durability;
 mod error;
+mod indexes;
 mod instance;
 mod keep;
 mod migrations;

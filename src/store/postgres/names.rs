@@ -65,20 +65,34 @@ impl Names {
         quoted(&self.schema)
     }
 
-    /// Puts the names into a text with `{…}` in it: `{table}` and what is beside it, `{sequence}`, the same as a text
-    /// between quotes, and `{bare}` to be put between double quotes with something after it.
+    /// Puts the names into a text with `{…}` in it: `{table}` and what is beside it, `{sequence}`, some of them as
+    /// literals (`…_text`), `{bare}` to be put between double quotes with something after it, the `{lock_key}`, and
+    /// `{body}` for what a function's body is put between.
     pub(super) fn fill(&self, template: &str) -> String {
-        let mut filled = template.to_owned();
-        for suffix in [OPEN, INSTANCES, VERSION, DEFAULT, PROBE] {
-            filled = filled.replace(&format!("{{table{suffix}}}"), &self.beside(suffix));
+        let mut parts = template.split('{');
+        let mut filled = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let named = part.split_once('}').and_then(|(name, after)| Some((self.place(name)?, after)));
+            match named {
+                Some((text, after)) => filled.extend([&text, after]),
+                None => filled.extend(["{", part]),
+            }
         }
-        let sequence = self.sequence();
-        let as_text = format!("'{}'", sequence.replace('\'', "''"));
         filled
-            .replace("{table}", &self.table())
-            .replace("{sequence_text}", &as_text)
-            .replace("{sequence}", &sequence)
-            .replace("{bare}", &self.table.replace('"', "\"\""))
+    }
+
+    /// What stands for this name in a text that is filled in.
+    fn place(&self, name: &str) -> Option<String> {
+        Some(match name {
+            "schema_text" => literal(&self.schema),
+            "bare_text" => literal(&self.table),
+            "bare" => self.table.replace('"', "\"\""),
+            "sequence" => self.sequence(),
+            "sequence_text" => literal(&self.sequence()),
+            "lock_key" => self.lock_key().to_string(),
+            "body" => BODY.to_owned(),
+            _ => self.beside(name.strip_prefix("table")?),
+        })
     }
 
     /// A number for an advisory lock that nobody else is likely to take: FNV-1a of the names.
@@ -101,14 +115,25 @@ pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
+/// A text as a literal that means the same whatever `standard_conforming_strings` is.
+fn literal(text: &str) -> String {
+    let doubled = text.replace('\'', "''");
+    if doubled.contains('\\') { format!(" E'{}'", doubled.replace('\\', r"\\")) } else { format!("'{doubled}'") }
+}
+
+/// Longer than any name, so that no name can have it within.
+const BODY: &str = "$a_body_with_names_in_it_of_63_bytes_at_the_most_ends_at_the_next_one_of_these$";
+
+/// The function that makes a month.
+pub(super) const MAKE_MONTH: &str = "_make_month";
+/// The function that drops a month.
+pub(super) const DROP_MONTH: &str = "_drop_month";
 /// The `started` events that nothing has ended yet.
 pub(super) const OPEN: &str = "_open";
 /// The writers.
 pub(super) const INSTANCES: &str = "_instances";
 /// Which version the tables have.
 pub(super) const VERSION: &str = "_version";
-/// The partition of what has no other.
-pub(super) const DEFAULT: &str = "_default";
 /// What `health` writes to.
 pub(super) const PROBE: &str = "_probe";
 /// PostgreSQL cuts names at 63 bytes; ours go on after the table's.

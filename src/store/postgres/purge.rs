@@ -3,28 +3,25 @@
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
-use super::connection::run;
-use super::error::{DEADLOCK, Doing as _, LOCK_NOT_AVAILABLE, is, of};
+use super::error::Doing as _;
 use super::moment::Moment;
 use super::names::Names;
-use super::partition::{self, LOCK_TIMEOUT_MS, Partition};
-use super::schema;
+use super::partition;
 use crate::event::Timestamp;
 use crate::store::{Purged, StoreError};
 
-/// Removes whole partitions, however many events they hold: that takes no longer than to remove a few. Then up to
-/// `at_most` events of the others.
+/// Removes a whole month, however many events it holds: that takes no longer than to remove a few. Where there is none,
+/// up to `at_most` events.
 pub(super) async fn purge(
     db: &mut PgConnection,
     names: &Names,
     before: Timestamp,
     at_most: usize,
 ) -> Result<Purged, StoreError> {
-    let ended = partition::ended_before(db, names, before).await?;
-    if !ended.is_empty() && schema::is_owner(db, names).await? {
-        for partition in ended {
+    if partition::may_drop(db, names).await? {
+        while let Some(removed) = partition::drop_one(db, names, before).await? {
             // A month that had none left costs its caller no turn.
-            if let Some(removed @ 1..) = drop_whole(db, names, &partition, before).await? {
+            if removed > 0 {
                 return Ok(Purged { removed, more: is_more(db, names, before).await? });
             }
         }
@@ -44,56 +41,6 @@ pub(super) async fn purge(
         .doing(DOING)?
         .rows_affected();
     Ok(Purged { removed, more: removed > 0 && is_more(db, names, before).await? })
-}
-
-/// Drops a partition if everything in it is old, and says how many events that were. None if it is not all old, or if
-/// somebody is in the way for now.
-///
-/// Writers to this very partition are locked out first, so that what is counted is what is dropped. The lock that
-/// stops everyone is asked for last, is not waited for for long, and is held for no more than the change of the catalog.
-async fn drop_whole(
-    db: &mut PgConnection,
-    names: &Names,
-    partition: &Partition,
-    before: Timestamp,
-) -> Result<Option<u64>, StoreError> {
-    run(db, DOING, format!("BEGIN; SET LOCAL lock_timeout = '{LOCK_TIMEOUT_MS}ms'")).await?;
-    match drop_locked(db, names, partition, before).await {
-        Ok(Some(removed)) => {
-            run(db, DOING, "COMMIT".to_owned()).await?;
-            Ok(Some(removed))
-        }
-        Ok(None) => {
-            run(db, DOING, "ROLLBACK".to_owned()).await?;
-            Ok(None)
-        }
-        Err(error) if is(&error, LOCK_NOT_AVAILABLE) || is(&error, DEADLOCK) => {
-            run(db, DOING, "ROLLBACK".to_owned()).await?;
-            Ok(None)
-        }
-        Err(error) => Err(of(DOING, error)),
-    }
-}
-
-async fn drop_locked(
-    db: &mut PgConnection,
-    names: &Names,
-    Partition { name }: &Partition,
-    before: Timestamp,
-) -> Result<Option<u64>, sqlx::Error> {
-    sqlx::raw_sql(AssertSqlSafe(format!("LOCK TABLE {name} IN SHARE MODE"))).execute(&mut *db).await?;
-    let sql = format!("SELECT EXISTS (SELECT FROM {name} WHERE created_at >= $1)");
-    let any_new: bool =
-        sqlx::query_scalar(AssertSqlSafe(sql)).persistent(false).bind(Moment(before)).fetch_one(&mut *db).await?;
-    if any_new {
-        return Ok(None);
-    }
-    let sql = format!("SELECT count(*) FROM {name}");
-    let events: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).persistent(false).fetch_one(&mut *db).await?;
-    let table = names.table();
-    let sql = format!("ALTER TABLE {table} DETACH PARTITION {name}; DROP TABLE {name}");
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(db).await?;
-    Ok(Some(u64::try_from(events).unwrap_or(0)))
 }
 
 async fn is_more(db: &mut PgConnection, names: &Names, before: Timestamp) -> Result<bool, StoreError> {

@@ -5,9 +5,11 @@ use sqlx::postgres::PgConnection;
 
 use super::connection::run;
 use super::error::{Doing as _, INSUFFICIENT_PRIVILEGE, MISSING, config, is, of};
-use super::migrations::{INDEXES, STEPS, VERSION};
-use super::names::{INSTANCES, Names, OPEN, PROBE, VERSION as VERSION_TABLE, quoted};
+use super::indexes;
+use super::migrations::{NOBODY_ELSE, STEPS, VERSION};
+use super::names::{INSTANCES, Names, OPEN, PROBE, VERSION as VERSION_TABLE};
 use super::partition;
+use super::roles;
 use crate::store::StoreError;
 
 /// What a database has of the log.
@@ -55,39 +57,47 @@ pub(super) async fn examine(db: &mut PgConnection, names: &Names) -> Result<Foun
 /// Makes the tables, or brings them up to date, in one transaction. Several may do it at once.
 pub(super) async fn create(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
     begin_alone(db, names, DOING).await?;
-    let steps = match examine(db, names).await? {
-        Found::Ours => &[],
-        Found::Older(version) => STEPS.get(usize::try_from(version).unwrap_or(0)..).unwrap_or_default(),
-        Found::Empty => {
-            create_schema(db, names).await?;
-            STEPS
+    match examine(db, names).await? {
+        Found::Ours => {}
+        Found::Older(version) => {
+            for step in STEPS.iter().skip(usize::try_from(version).unwrap_or(0)) {
+                raw(db, names.fill(step)).await?;
+            }
+            raw(db, format!("UPDATE {} SET version = {VERSION}", names.beside(VERSION_TABLE))).await?;
+            if roles::are_given(db, names).await? {
+                roles::give(db, names).await?;
+            }
         }
-    };
-    for step in steps {
-        raw(db, names.fill(step)).await?;
+        Found::Empty => create_all(db, names).await?,
     }
-    if !steps.is_empty() {
-        let sql = format!("UPDATE {} SET version = {VERSION}", names.beside(VERSION_TABLE));
-        raw(db, sql).await?;
-    }
-    create_indexes(db, names).await?;
     run(db, DOING, "COMMIT".to_owned()).await
 }
 
-/// Drops every table, and makes them anew.
+/// Drops every table, and makes them anew. Roles that had rights have them again.
 pub(super) async fn recreate(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
     begin_alone(db, names, "init").await?;
+    let given = roles::are_given(db, names).await?;
     if examine(db, names).await? != Found::Empty {
         let tables = [OPEN, INSTANCES, PROBE, VERSION_TABLE, ""].map(|suffix| names.beside(suffix)).join(", ");
         raw(db, format!("DROP TABLE {tables}")).await?;
     }
+    create_all(db, names).await?;
+    if given {
+        roles::give(db, names).await?;
+    }
+    run(db, "init", "COMMIT".to_owned()).await?;
+    partition::make_ahead(db, names).await
+}
+
+/// Makes everything, for the owner alone.
+async fn create_all(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
     create_schema(db, names).await?;
     for step in STEPS {
         raw(db, names.fill(step)).await?;
     }
-    create_indexes(db, names).await?;
-    run(db, "init", "COMMIT".to_owned()).await?;
-    partition::make_ahead(db, names).await.map(drop)
+    raw(db, format!("UPDATE {} SET version = {VERSION}", names.beside(VERSION_TABLE))).await?;
+    raw(db, names.fill(NOBODY_ELSE)).await?;
+    indexes::create(db, names).await
 }
 
 /// Whether this role may change the tables: it is their owner, or a member of it.
@@ -119,20 +129,6 @@ async fn create_schema(db: &mut PgConnection, names: &Names) -> Result<(), Store
     if exists { Ok(()) } else { raw(db, format!("CREATE SCHEMA {}", names.quoted_schema())).await }
 }
 
-/// Makes those that are missing. To ask for one that exists would already keep writers waiting.
-async fn create_indexes(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
-    let sql = "SELECT c.relname::text FROM pg_catalog.pg_class c \
-        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind = 'I'";
-    let existing: Vec<String> = sqlx::query_scalar(sql).bind(names.schema()).fetch_all(&mut *db).await.doing(DOING)?;
-    for (suffix, definition) in INDEXES {
-        let index = names.bare(suffix);
-        if !existing.contains(&index) {
-            raw(db, format!("CREATE INDEX {} ON {} {definition}", quoted(&index), names.table())).await?;
-        }
-    }
-    Ok(())
-}
-
 /// A statement that needs the rights of an owner.
 async fn raw(db: &mut PgConnection, sql: String) -> Result<(), StoreError> {
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(db).await.map(drop).map_err(|error| {
@@ -152,7 +148,7 @@ mod tests {
     #[test]
     fn every_name_in_the_steps_is_filled_in() {
         let names = Names::new("it's \"quoted\"", "log").unwrap();
-        for step in STEPS {
+        for step in STEPS.iter().chain([&NOBODY_ELSE]) {
             let filled = names.fill(step);
             assert!(!filled.contains(['{', '}']), "{filled}");
         }

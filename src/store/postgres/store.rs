@@ -12,6 +12,7 @@ use super::config::Config;
 use super::connection::{Purpose, connect, within};
 use super::durability::Durability;
 use super::error::{Doing as _, MISSING, NAME, config as refused, permanent};
+use super::indexes;
 use super::instance::Instance;
 use super::names::PROBE;
 use super::partition;
@@ -83,8 +84,17 @@ impl PostgresStore {
                 )));
             }
         }
-        if schema::is_owner(&mut db, names).await? {
-            partition::make_ahead(&mut db, names).await?;
+        if indexes::are_missing(&mut db, names).await? {
+            tracing::warn!("the audit log has not all of its indexes: let its owner run `tower-audit ensure-indexes`");
+        }
+        if partition::may_make(&mut db, names).await? {
+            // Without them, events are in the default partition.
+            if let Err(error) = partition::make_ahead(&mut db, names).await {
+                if error.is_transient() {
+                    return Err(error);
+                }
+                tracing::warn!(error = &error as &dyn std::error::Error, "the audit log has no partition for a month");
+            }
             *self.see_to_partitions() = Some(Instant::now() + SEE_TO_PARTITIONS);
         }
         self.keepers.put(db);

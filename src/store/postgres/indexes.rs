@@ -1,0 +1,231 @@
+//! Indexes that are missing on tables that are written to: made without keeping a writer waiting.
+//!
+//! An index of a partitioned table cannot be made concurrently at once. So its place is made first, on the table alone,
+//! which has no rows of its own; then the index of each partition, concurrently; and each is attached to its place. What
+//! is interrupted goes on with the next call.
+
+use std::time::Duration;
+
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
+use tokio::time::Instant;
+
+use super::connection::run;
+use super::error::{
+    DEADLOCK, Doing as _, INSUFFICIENT_PRIVILEGE, LOCK_NOT_AVAILABLE, UNDEFINED_TABLE, config, is, of, transient,
+};
+use super::migrations::INDEXES;
+use super::names::{Names, quoted};
+use crate::store::StoreError;
+
+/// Makes all of them on tables that nobody uses yet.
+pub(super) async fn create(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
+    for (suffix, definition) in INDEXES {
+        let sql = format!("CREATE INDEX {} ON {} {definition}", quoted(&names.bare(suffix)), names.table());
+        run(db, DOING, sql).await?;
+    }
+    Ok(())
+}
+
+/// Whether any is missing, or not whole.
+pub(super) async fn are_missing(db: &mut PgConnection, names: &Names) -> Result<bool, StoreError> {
+    let whole: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         JOIN pg_catalog.pg_index x ON x.indexrelid = c.oid \
+         WHERE n.nspname = $1 AND c.relname = ANY($2) AND x.indisvalid",
+    )
+    .bind(names.schema())
+    .bind(all(names))
+    .fetch_one(db)
+    .await
+    .doing(DOING)?;
+    Ok(usize::try_from(whole) != Ok(INDEXES.len()))
+}
+
+/// Makes those that are missing, beside whoever appends.
+pub(super) async fn complete(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
+    if !are_missing(db, names).await? {
+        return Ok(());
+    }
+    // Asked again and again: a session that waits for a lock is one that the making of an index waits for.
+    while !sqlx::query_scalar("SELECT pg_catalog.pg_try_advisory_lock($1)")
+        .bind(lock_key(names))
+        .fetch_one(&mut *db)
+        .await
+        .doing(DOING)?
+    {
+        tokio::time::sleep(PAUSE).await;
+    }
+    for (suffix, definition) in INDEXES {
+        if !exists(db, names, suffix).await? {
+            // Nothing is in the table itself, but for a moment all writers to it must be out of the way.
+            let (index, table) = (quoted(&names.bare(suffix)), names.table());
+            briefly(db, format!("CREATE INDEX {index} ON ONLY {table} {definition}")).await?;
+        }
+    }
+    while let Some(missing) = next(db, names).await? {
+        missing.make(db, names).await?;
+    }
+    sqlx::query("SELECT pg_catalog.pg_advisory_unlock($1)").bind(lock_key(names)).execute(db).await.doing(DOING)?;
+    Ok(())
+}
+
+/// An index that a partition does not have.
+struct Missing {
+    suffix: &'static str,
+    definition: &'static str,
+    partition: String,
+}
+
+impl Missing {
+    async fn make(&self, db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
+        let made = self.try_make(db, names).await;
+        match made {
+            // The partition was dropped meanwhile.
+            Err(Failed::Server(error)) if is(&error, UNDEFINED_TABLE) => Ok(()),
+            Err(Failed::Server(error)) => Err(refused(error)),
+            Err(Failed::Store(error)) => Err(error),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    async fn try_make(&self, db: &mut PgConnection, names: &Names) -> Result<(), Failed> {
+        let schema = names.quoted_schema();
+        let bare = cut(format!("{}{}", self.partition, self.suffix));
+        let index = format!("{schema}.{}", quoted(&bare));
+        let is_whole: Option<bool> = sqlx::query_scalar(
+            "SELECT x.indisvalid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             JOIN pg_catalog.pg_index x ON x.indexrelid = c.oid WHERE n.nspname = $1 AND c.relname = $2",
+        )
+        .bind(names.schema())
+        .bind(&bare)
+        .fetch_optional(&mut *db)
+        .await?;
+        if is_whole == Some(false) {
+            statement(db, format!("DROP INDEX CONCURRENTLY {index}")).await?;
+        }
+        if is_whole != Some(true) {
+            let (partition, definition) = (quoted(&self.partition), self.definition);
+            let sql = format!("CREATE INDEX CONCURRENTLY {} ON {schema}.{partition} {definition}", quoted(&bare));
+            statement(db, sql).await?;
+        }
+        let whole = format!("{schema}.{}", quoted(&names.bare(self.suffix)));
+        briefly(db, format!("ALTER INDEX {whole} ATTACH PARTITION {index}")).await.map_err(Failed::Store)
+    }
+}
+
+enum Failed {
+    Server(sqlx::Error),
+    Store(StoreError),
+}
+
+impl From<sqlx::Error> for Failed {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Server(error)
+    }
+}
+
+/// The first that is missing.
+async fn next(db: &mut PgConnection, names: &Names) -> Result<Option<Missing>, StoreError> {
+    let found: Option<(String, String)> = sqlx::query_as(
+        "SELECT i.relname::text, p.relname::text FROM pg_catalog.pg_class t \
+         JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace \
+         JOIN pg_catalog.pg_index x ON x.indrelid = t.oid JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid \
+         JOIN pg_catalog.pg_inherits h ON h.inhparent = t.oid \
+         JOIN pg_catalog.pg_class p ON p.oid = h.inhrelid AND p.relnamespace = n.oid \
+         WHERE n.nspname = $1 AND t.relname = $2 AND i.relname = ANY($3) AND NOT EXISTS (\
+            SELECT FROM pg_catalog.pg_inherits a JOIN pg_catalog.pg_index y ON y.indexrelid = a.inhrelid \
+            WHERE a.inhparent = i.oid AND y.indrelid = p.oid) \
+         ORDER BY 2, 1 LIMIT 1",
+    )
+    .bind(names.schema())
+    .bind(names.bare(""))
+    .bind(all(names))
+    .fetch_optional(db)
+    .await
+    .doing(DOING)?;
+    let Some((index, partition)) = found else { return Ok(None) };
+    let known = INDEXES.iter().find(|(suffix, _)| names.bare(suffix) == index);
+    Ok(known.map(|(suffix, definition)| Missing { suffix, definition, partition }))
+}
+
+async fn exists(db: &mut PgConnection, names: &Names, suffix: &str) -> Result<bool, StoreError> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind = 'I')",
+    )
+    .bind(names.schema())
+    .bind(names.bare(suffix))
+    .fetch_one(db)
+    .await
+    .doing(DOING)
+}
+
+/// A statement that needs a strong lock for a moment: it gives way to who holds one, so that nobody queues behind it for
+/// long, and tries again.
+async fn briefly(db: &mut PgConnection, sql: String) -> Result<(), StoreError> {
+    let begun = Instant::now();
+    let sql = format!("BEGIN; SET LOCAL lock_timeout = '{LOCK_TIMEOUT_MS}ms'; {sql}; COMMIT");
+    loop {
+        let Err(error) = statement(db, sql.clone()).await else { return Ok(()) };
+        if !is(&error, LOCK_NOT_AVAILABLE) && !is(&error, DEADLOCK) {
+            return Err(refused(error));
+        }
+        run(db, DOING, "ROLLBACK".to_owned()).await?;
+        if begun.elapsed() > PERSISTENCE {
+            return Err(transient(DOING)
+                .with_remedy("a transaction on the table does not end: try again when it has")
+                .because(error));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn statement(db: &mut PgConnection, sql: String) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(db).await.map(drop)
+}
+
+fn refused(error: sqlx::Error) -> StoreError {
+    if is(&error, INSUFFICIENT_PRIVILEGE) {
+        return config("indexes are missing: let the owner of the tables run `tower-audit ensure-indexes`")
+            .because(error);
+    }
+    of(DOING, error)
+}
+
+fn all(names: &Names) -> Vec<String> {
+    INDEXES.iter().map(|(suffix, _)| names.bare(suffix)).collect()
+}
+
+/// As PostgreSQL would cut it.
+fn cut(mut name: String) -> String {
+    while name.len() > MAX_NAME_BYTES {
+        name.pop();
+    }
+    name
+}
+
+/// Another than that of who changes the tables, for that one is waited for.
+fn lock_key(names: &Names) -> i64 {
+    !names.lock_key()
+}
+
+const DOING: &str = "making indexes";
+const MAX_NAME_BYTES: usize = 63;
+const LOCK_TIMEOUT_MS: u32 = 500;
+const PAUSE: Duration = Duration::from_millis(100);
+const PERSISTENCE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_that_are_cut_are_still_apart() {
+        let partition = format!("{}_2026_11", "x".repeat(40));
+        let names: HashSet<String> = INDEXES.iter().map(|(suffix, _)| cut(format!("{partition}{suffix}"))).collect();
+        assert_eq!(names.len(), INDEXES.len());
+        assert!(names.iter().all(|name| name.len() <= 63));
+    }
+}
