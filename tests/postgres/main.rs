@@ -3,6 +3,8 @@
 #[path = "../support/postgres.rs"]
 mod cluster;
 mod durability;
+mod indexes;
+mod months;
 mod orphans;
 mod other_readers;
 mod outages;

@@ -4,7 +4,7 @@ use tower_audit::Timestamp;
 use tower_audit::store::StoreErrorKind;
 use tower_audit::store::postgres::make_roles;
 
-use crate::cluster::{Cluster, unique};
+use crate::cluster::{Cluster, Database, unique};
 use crate::support::{all, at, close_orphans, end_of, event, ok, open, open_to_read, refusal, started};
 
 #[tokio::test]
@@ -39,27 +39,115 @@ async fn an_appender_appends_and_nothing_else() {
     let again = open(&database.url_as(&role)).await;
     assert_eq!(close_orphans(&*again).await, 1);
     assert_eq!(all(&*owner).await.len(), 6);
-    for sql in [
-        "UPDATE audit_events SET outcome = 1",
-        "DELETE FROM audit_events",
-        "TRUNCATE audit_events",
-        "DELETE FROM audit_events_default",
-        "UPDATE audit_events_default SET outcome = 1",
-        "DROP TABLE audit_events_default",
-        "ALTER TABLE audit_events DETACH PARTITION audit_events_default",
-        "SELECT event FROM audit_events",
-        "UPDATE audit_events_open SET event = ''",
-        "UPDATE audit_events_version SET version = 9",
-        "ALTER TABLE audit_events DISABLE TRIGGER ALL",
-        "SELECT setval('seq_audit_events_id', 1)",
-    ] {
-        let said = database.refusal_as(&role, sql);
-        assert!(said.contains("permission denied") || said.contains("must be owner"), "{sql}: {said}");
+    let month = database
+        .sql("SELECT max(inhrelid::regclass::text) FROM pg_inherits WHERE inhparent = 'audit_events'::regclass");
+    let before = database.sql(STATE);
+    for table in ["audit_events", "audit_events_default", &month] {
+        assert_append_only(&database, &role, table);
     }
+    for sql in [
+        "SELECT event FROM audit_events",
+        "SELECT FROM audit_events WHERE created_at < now()",
+        "COPY audit_events TO STDOUT",
+        "COPY (SELECT details FROM audit_events) TO STDOUT",
+        "COPY audit_events FROM PROGRAM 'true'",
+        "COPY audit_events FROM '/dev/null'",
+        "UPDATE audit_events_open SET event = ''",
+        "UPDATE audit_events_open SET instance = 1",
+        "TRUNCATE audit_events_open, audit_events_instances",
+        "UPDATE audit_events_instances SET id = id + 1",
+        "UPDATE audit_events_version SET version = 9",
+        "DELETE FROM audit_events_version",
+        "DELETE FROM audit_events_probe",
+        "DROP TABLE audit_events_open",
+        "ALTER TABLE audit_events_open DROP CONSTRAINT audit_events_open_instance_fkey",
+        "SELECT setval('seq_audit_events_id', 1)",
+        "ALTER SEQUENCE seq_audit_events_id RESTART",
+        "DROP SCHEMA public CASCADE",
+        "CREATE TABLE public.mine (id int)",
+        "REINDEX TABLE audit_events",
+        "SET ROLE postgres",
+        "SET ROLE audit_events_reader",
+        "SET SESSION AUTHORIZATION postgres",
+        "SET session_replication_role = replica",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'postgres' AND pid <> pg_backend_pid()",
+        "ALTER SYSTEM SET fsync = off",
+        "UPDATE pg_class SET relacl = NULL",
+        "CREATE ROLE mine SUPERUSER",
+        "GRANT audit_events_purger TO CURRENT_USER",
+    ] {
+        assert_refused(&database, &role, sql);
+    }
+    // The server says OK to these, and that nothing was granted.
+    database.sql_as(&role, "GRANT ALL ON audit_events TO CURRENT_USER");
+    database.sql_as(&role, "REVOKE ALL ON audit_events FROM audit_events_reader CASCADE");
+    assert_eq!(database.sql(STATE), before);
     assert_eq!(all(&*owner).await.len(), 6);
     let reader = again.reader().expect("the store is read");
     assert_eq!(reader.get(first.event_id).await.unwrap_err().kind(), StoreErrorKind::Permanent);
 }
+
+/// Nothing that is in the table can be changed or removed, by whatever way, and nothing about it.
+fn assert_append_only(database: &Database<'_>, role: &str, table: &str) {
+    let one = "1, '00000000-0000-7000-8000-000000000000', 'x', now(), NULL, NULL, NULL, NULL, NULL, '{}', 1, 'completed', '{}'";
+    for sql in [
+        "UPDATE {table} SET outcome = 1",
+        "UPDATE ONLY {table} SET event = ''",
+        "UPDATE {table} SET event_id = event_id",
+        "DELETE FROM {table}",
+        "DELETE FROM {table} USING audit_events_open",
+        "WITH gone AS (DELETE FROM {table} RETURNING 1) SELECT count(*) FROM gone",
+        "TRUNCATE {table}",
+        "INSERT INTO {table} VALUES ({one}) ON CONFLICT (event_id) DO UPDATE SET outcome = 2",
+        "MERGE INTO {table} t USING (SELECT 1) s ON true WHEN MATCHED THEN DELETE",
+        "MERGE INTO {table} t USING (SELECT 1) s ON true WHEN MATCHED THEN UPDATE SET outcome = 1",
+        "SELECT event_id FROM {table} FOR UPDATE",
+        "SELECT event_id FROM {table} FOR NO KEY UPDATE",
+        "SELECT event_id FROM {table} FOR SHARE",
+        "SELECT event_id FROM {table} FOR KEY SHARE",
+        "BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE",
+        "BEGIN; LOCK TABLE {table} IN SHARE MODE",
+        "DROP TABLE {table}",
+        "DROP TABLE {table} CASCADE",
+        "ALTER TABLE {table} RENAME TO mine",
+        "ALTER TABLE {table} SET SCHEMA pg_temp",
+        "ALTER TABLE {table} DROP COLUMN event",
+        "ALTER TABLE {table} ALTER COLUMN event SET DEFAULT 'x'",
+        "ALTER TABLE {table} DISABLE TRIGGER ALL",
+        "ALTER TABLE {table} ENABLE ROW LEVEL SECURITY",
+        "ALTER TABLE {table} OWNER TO CURRENT_USER",
+        "ALTER TABLE {table} SET UNLOGGED",
+        "ALTER TABLE {table} INHERIT audit_events",
+        "CREATE RULE r AS ON INSERT TO {table} DO INSTEAD NOTHING",
+        "CREATE TRIGGER t BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        "CREATE POLICY p ON {table} USING (false)",
+        "CREATE INDEX ON {table} ((1 / 0))",
+        "CREATE STATISTICS pg_temp.s ON event_type, phase FROM {table}",
+        "CLUSTER {table} USING audit_events_idx_event_id",
+        "COMMENT ON TABLE {table} IS 'mine'",
+        "SELECT lo_from_bytea(0, (SELECT event FROM {table} LIMIT 1)::bytea)",
+    ] {
+        assert_refused(database, role, &sql.replace("{table}", table).replace("{one}", one));
+    }
+}
+
+#[track_caller]
+fn assert_refused(database: &Database<'_>, role: &str, sql: &str) {
+    let said = database.refusal_as(role, sql);
+    let refused = [
+        "permission denied",
+        "must be owner",
+        "must be a superuser",
+        "must be superuser",
+        "must have admin option",
+        "must be member",
+    ];
+    assert!(refused.iter().any(|words| said.contains(words)), "{sql}: {said}");
+}
+
+/// All that is in the log, and what it is made of.
+const STATE: &str = "SELECT md5(string_agg(e::text, ',' ORDER BY event_id)) FROM audit_events e; \
+    SELECT md5(string_agg(c::text, ',' ORDER BY oid)) FROM pg_class c WHERE relnamespace = 'public'::regnamespace AND relkind <> 'S'";
 
 #[tokio::test]
 async fn a_reader_reads_and_nothing_else() {
@@ -94,7 +182,7 @@ async fn a_purger_removes_what_is_old_and_reads_nothing() {
     let keeper = store.keeper().expect("it is kept");
     let purged = ok(keeper.purge(at("2021-01-01T00:00:00Z"), 10).await);
     assert_eq!((purged.removed, purged.more), (1, false));
-    // A month of which all is old could be dropped by the owner; this role goes by the event.
+    // The month of today goes as a whole; `months.rs` has more of that.
     let purged = ok(keeper.purge(Timestamp::MAX, 10).await);
     assert_eq!((purged.removed, purged.more), (1, false));
     let record = event(3);
@@ -103,4 +191,37 @@ async fn a_purger_removes_what_is_old_and_reads_nothing() {
     for sql in ["SELECT event FROM purgeable", "UPDATE purgeable SET outcome = 1", "TRUNCATE purgeable"] {
         assert!(database.refusal_as(&role, sql).contains("permission denied"), "{sql}");
     }
+}
+
+#[tokio::test]
+async fn roles_keep_their_rights_over_init_and_have_none_to_another_log() {
+    let database = Cluster::shared().database();
+    let url = format!("{}?table=renewed", database.url());
+    let owner = open(&url).await;
+    ok(make_roles(&url).await);
+    let role = unique("renewed");
+    database.sql(&format!("CREATE ROLE {role} LOGIN IN ROLE renewed_appender"));
+    let as_role = format!("{}?table=renewed", database.url_as(&role));
+    ok(open(&as_role).await.append(&[event(1)]).await);
+    ok(owner.keeper().expect("it is kept").init().await);
+    ok(open(&as_role).await.append(&[event(2)]).await);
+    assert_eq!(all(&*owner).await.len(), 1);
+    // The roles are of the whole server; a log of the same name elsewhere has not given them anything.
+    let other = format!("{url}&schema=elsewhere");
+    let elsewhere = open(&other).await;
+    ok(elsewhere.keeper().expect("it is kept").init().await);
+    assert!(refusal(&format!("{as_role}&schema=elsewhere")).await.to_string().contains("may not"));
+}
+
+#[tokio::test]
+async fn a_schema_in_which_everyone_may_make_tables_is_refused() {
+    let database = Cluster::shared().database();
+    let store = open(&database.url()).await;
+    ok(store.append(&[event(1)]).await);
+    database.sql("GRANT CREATE ON SCHEMA public TO PUBLIC");
+    let error = make_roles(&database.url()).await.unwrap_err();
+    assert!(error.to_string().contains("REVOKE CREATE ON SCHEMA \"public\" FROM PUBLIC"), "{error}");
+    assert_eq!(database.sql("SELECT has_table_privilege('audit_events_appender', 'audit_events', 'INSERT')"), "f");
+    database.sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC");
+    ok(make_roles(&database.url()).await);
 }

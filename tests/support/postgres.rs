@@ -8,11 +8,12 @@
 #![allow(dead_code)] // Each test binary uses another part.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -164,12 +165,16 @@ impl Cluster {
     }
 
     fn psql(&self, role: &str, database: &str, sql: &str) -> Output {
-        Command::new(self.programs.join("psql"))
+        self.psql_command(role, database).args(["-c", sql]).output().expect("psql starts")
+    }
+
+    fn psql_command(&self, role: &str, database: &str) -> Command {
+        let mut command = Command::new(self.programs.join("psql"));
+        command
             .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", role, "-d", database])
-            .args(["-v", "ON_ERROR_STOP=1", "-qXAtc", sql])
-            .env_remove("PGOPTIONS")
-            .output()
-            .expect("psql starts")
+            .args(["-v", "ON_ERROR_STOP=1", "-qXAt"])
+            .env_remove("PGOPTIONS");
+        command
     }
 
     /// A new, empty database.
@@ -226,8 +231,50 @@ impl Database<'_> {
         String::from_utf8_lossy(&done.stderr).into_owned()
     }
 
+    /// What psql prints for these statements, done by this role in one transaction.
+    pub(crate) fn sql_as(&self, role: &str, sql: &str) -> String {
+        let done = self.cluster.psql(role, &self.name, sql);
+        assert!(done.status.success(), "{role}: {sql}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).expect("psql prints UTF-8").trim_end().to_owned()
+    }
+
+    /// A transaction of the superuser that has done this and stays open until it is dropped.
+    pub(crate) fn hold(&self, sql: &str) -> Held {
+        let mut child = self
+            .cluster
+            .psql_command("postgres", &self.name)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("psql starts");
+        let mut input = child.stdin.take().expect("it is piped");
+        writeln!(input, "BEGIN; {sql}; \\echo held").expect("psql reads");
+        let mut line = String::new();
+        let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
+        while line.trim_end() != "held" {
+            line.clear();
+            let read = output.read_line(&mut line).expect("psql prints");
+            assert!(read > 0, "psql ended: {sql}");
+        }
+        Held { child, input: Some(input) }
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+}
+
+/// An open transaction.
+pub(crate) struct Held {
+    child: Child,
+    input: Option<ChildStdin>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // At the end of its input psql ends, and the server has rolled back before it does.
+        drop(self.input.take());
+        let _ = self.child.wait();
     }
 }
 

@@ -7,8 +7,8 @@ use sqlx::{AssertSqlSafe, Connection as _};
 
 use super::config::Config;
 use super::durability::Durability;
-use super::error::{Doing as _, config as refused, of, transient};
-use super::schema::{self, Found};
+use super::error::{Doing as _, of, transient};
+use super::schema;
 use crate::store::StoreError;
 
 /// What a session is for.
@@ -40,17 +40,10 @@ async fn set_up(config: &Config, purpose: Purpose) -> Result<PgConnection, Store
     sqlx::query(SETTINGS).bind(read_only).bind(plans).execute(&mut db).await.doing(CONNECTING)?;
     match purpose {
         Purpose::Append => {
-            match schema::examine(&mut db, &config.names).await? {
-                Found::Ours => {}
-                Found::Empty | Found::Older(_) => return Err(refused(super::error::MISSING)),
-            }
+            schema::require(&mut db, &config.names).await?;
             make_durable(&mut db, config).await?;
         }
-        Purpose::Read => {
-            if schema::examine(&mut db, &config.names).await? != Found::Ours {
-                return Err(refused(super::error::MISSING));
-            }
-        }
+        Purpose::Read => schema::require(&mut db, &config.names).await?,
         Purpose::Keep => {}
     }
     Ok(db)

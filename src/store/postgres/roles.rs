@@ -7,9 +7,9 @@ use sqlx::postgres::PgConnection;
 
 use super::config::Config;
 use super::connection::{Purpose, connect, run};
-use super::error::{Doing as _, INSUFFICIENT_PRIVILEGE, MISSING, config as refused, is, of};
+use super::error::{Doing as _, INSUFFICIENT_PRIVILEGE, config as refused, is, of};
 use super::names::{DROP_MONTH, INSTANCES, MAKE_MONTH, Names, OPEN, PROBE, VERSION, quoted};
-use super::schema::{self, Found, begin_alone, is_owner};
+use super::schema::{self, begin_alone, is_owner};
 use crate::store::{OpenOptions, StoreError};
 
 /// Makes the roles of the log that `url` names, as far as they are missing, gives them their rights, and says what
@@ -30,9 +30,7 @@ pub async fn make_roles(url: &str) -> Result<Vec<String>, StoreError> {
     if !is_owner(&mut db, names).await? {
         return Err(refused("only the owner of the tables can give rights to them, and they must be there"));
     }
-    if schema::examine(&mut db, names).await? != Found::Ours {
-        return Err(refused(MISSING));
-    }
+    schema::require(&mut db, names).await?;
     begin_alone(&mut db, names, DOING).await?;
     for role in ROLES {
         let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1)")

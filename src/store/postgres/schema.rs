@@ -54,6 +54,22 @@ pub(super) async fn examine(db: &mut PgConnection, names: &Names) -> Result<Foun
     }
 }
 
+/// An error that says what to do, unless the tables are there and of this version.
+pub(super) async fn require(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
+    match examine(db, names).await? {
+        Found::Ours => Ok(()),
+        Found::Empty => Err(config(MISSING)),
+        Found::Older(version) => Err(outdated(version)),
+    }
+}
+
+/// The error for tables of an earlier version that one may not change.
+pub(super) fn outdated(version: i32) -> StoreError {
+    config(format!(
+        "the tables have the earlier version {version}: let their owner run `tower-audit ensure-indexes` on this database"
+    ))
+}
+
 /// Makes the tables, or brings them up to date, in one transaction. Several may do it at once.
 pub(super) async fn create(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
     begin_alone(db, names, DOING).await?;

@@ -11,7 +11,7 @@ use super::append;
 use super::config::Config;
 use super::connection::{Purpose, connect, within};
 use super::durability::Durability;
-use super::error::{Doing as _, MISSING, NAME, config as refused, permanent};
+use super::error::{Doing as _, NAME, permanent};
 use super::indexes;
 use super::instance::Instance;
 use super::names::PROBE;
@@ -78,11 +78,7 @@ impl PostgresStore {
                 tracing::info!(from = version, "bringing the tables of the audit log up to date");
                 schema::create(&mut db, names).await?;
             }
-            Found::Older(version) => {
-                return Err(refused(format!(
-                    "the tables have the earlier version {version}: let their owner run `tower-audit ensure-indexes`"
-                )));
-            }
+            Found::Older(version) => return Err(schema::outdated(version)),
         }
         if indexes::are_missing(&mut db, names).await? {
             tracing::warn!("the audit log has not all of its indexes: let its owner run `tower-audit ensure-indexes`");
@@ -106,9 +102,7 @@ impl PostgresStore {
         let mut lease = self.writers.lease(&self.config, HEALTH).await?;
         let done = async {
             Durability::ask(&mut lease.db, names, HEALTH).await?.judge(HEALTH)?;
-            if schema::examine(&mut lease.db, names).await? != Found::Ours {
-                return Err(permanent(HEALTH).with_remedy(MISSING));
-            }
+            schema::require(&mut lease.db, names).await?;
             let may: Option<bool> = sqlx::query_scalar("SELECT pg_catalog.has_table_privilege($1, 'INSERT')")
                 .bind(names.table())
                 .fetch_one(&mut lease.db)
