@@ -46,7 +46,7 @@ pub fn to_json_pretty(event: &AuditEvent) -> io::Result<String> {
 /// Gives characters that are not safe to look at JSON's own escapes: the value stays what it is.
 ///
 /// JSON has them in strings only; the line feeds are those between values.
-fn escape(json: String) -> String {
+pub(crate) fn escape(json: String) -> String {
     let hostile = |character: char| character != '\n' && is_hostile(character);
     if !json.contains(hostile) {
         return json;

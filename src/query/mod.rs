@@ -1,6 +1,7 @@
 //! What a reader may ask: pure values, no I/O.
 
 mod condition;
+mod covering;
 mod filter;
 mod page;
 mod pattern;

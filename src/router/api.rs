@@ -10,7 +10,7 @@ use axum::routing::{self, MethodRouter};
 
 use super::operation::Operation;
 use super::refusal::Refusal;
-use super::{Gate, answer, count, export, get, list, openapi};
+use super::{Gate, answer, count, export, get, list, openapi, stats};
 use crate::AuditLog;
 use crate::store::AuditStore;
 
@@ -79,6 +79,7 @@ impl AuditApi {
             (Operation::LIST, routing::get(list::list)),
             (Operation::COUNT, routing::get(count::count)),
             (Operation::EXPORT, routing::get(export::export)),
+            (Operation::STATS, routing::get(stats::stats)),
             (Operation::GET, routing::get(get::get)),
         ] {
             let handler = only(handler);

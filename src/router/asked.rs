@@ -5,11 +5,13 @@ use std::borrow::Cow;
 use super::Caller;
 use super::cursor::{Binding, Place};
 use super::operation::Operation;
-use super::parameter::{DEFAULT_LIMIT, FORMATS, MAX_LIMIT, Parameter};
+use super::parameter::{
+    DEFAULT_BUCKETS, DEFAULT_BY, DEFAULT_LIMIT, DEFAULT_TOP, FORMATS, MAX_LIMIT, MAX_TOP, Parameter,
+};
 use super::refusal::Refusal;
 use crate::event::limits::excerpt;
 use crate::event::{AuditEvent, Timestamp};
-use crate::query::{Cursor, Filter};
+use crate::query::{Buckets, Cursor, Field, Filter};
 
 /// What a query string asks for: everything in it was understood.
 #[derive(Debug)]
@@ -23,6 +25,14 @@ pub(super) struct Asked {
     pub(super) after: Option<Cursor>,
     /// One of [`FORMATS`].
     pub(super) format: &'static str,
+    /// What events are counted by, each once.
+    pub(super) by: Vec<Field>,
+    /// How many values of each.
+    pub(super) top: usize,
+    /// How many spans of time.
+    pub(super) buckets: usize,
+    /// When it was asked.
+    now: Timestamp,
 }
 
 impl Asked {
@@ -45,6 +55,10 @@ impl Asked {
             skip: 0,
             after: None,
             format: FORMATS[0],
+            by: Vec::new(),
+            top: DEFAULT_TOP,
+            buckets: DEFAULT_BUCKETS,
+            now,
         };
         let pairs = pairs(query, operation)?;
         let mut cursor = None;
@@ -56,6 +70,9 @@ impl Asked {
                     _ => asked.set(parameter, value, now)?,
                 }
             }
+        }
+        if asked.by.is_empty() {
+            asked.by.extend(DEFAULT_BY);
         }
         if let (Some(since), Some(until)) = (asked.filter.since, asked.filter.until)
             && since >= until
@@ -80,13 +97,18 @@ impl Asked {
         let name = parameter.name;
         match name {
             "limit" => {
-                let limit = whole_number(name, value)?;
-                if limit == 0 {
-                    return Err("limit: a page of 0 events shows nothing: expected 1 or more; everything is an \
-                                export"
-                        .into());
+                self.limit = capped(name, value, MAX_LIMIT).map_err(|error| {
+                    if whole_number(name, value) == Ok(0) { error + "; everything is an export" } else { error }
+                })?;
+            }
+            "top" => self.top = capped(name, value, MAX_TOP)?,
+            "buckets" => self.buckets = capped(name, value, Buckets::MAX_COUNT)?,
+            "by" => {
+                let field = value.parse().map_err(|error| format!("{name}: {error}"))?;
+                if self.by.contains(&field) {
+                    return Err(format!("{name}: {field} is given twice: expected each field once"));
                 }
-                self.limit = usize::try_from(limit).unwrap_or(MAX_LIMIT).min(MAX_LIMIT);
+                self.by.push(field);
             }
             "skip" => self.skip = whole_number(name, value)?,
             "format" => {
@@ -101,6 +123,20 @@ impl Asked {
             }
         }
         Ok(())
+    }
+
+    /// The span of time to count over: from `since`, or from 30 days before its end, to `until`, or to now.
+    pub(super) fn span(&self) -> Result<(Timestamp, Timestamp), Refusal> {
+        let until = self.filter.until.unwrap_or(self.now);
+        let usual = Timestamp::from_micros_clamped(until.as_micros() - DEFAULT_SPAN_MICROS);
+        let since = self.filter.since.unwrap_or(usual);
+        if since < until {
+            return Ok((since, until));
+        }
+        Err(Refusal::Malformed(match self.filter.since {
+            Some(_) => format!("since: {since} is not before now: expected an earlier time, or an until after it"),
+            None => format!("until: nothing is before {until}: expected a later time"),
+        }))
     }
 
     /// The cursor of the page that follows this event.
@@ -196,6 +232,17 @@ fn encode_into(query: &mut String, value: &str) {
     }
 }
 
+/// A whole number from 1 to `most`; more is taken for that.
+fn capped(name: &str, value: &str, most: usize) -> Result<usize, String> {
+    match whole_number(name, value)? {
+        0 => Err(format!("{name}: 0 of them show nothing: expected 1 or more")),
+        number => Ok(usize::try_from(number).unwrap_or(most).min(most)),
+    }
+}
+
+/// How long before its end a span begins that is counted over: 30 days.
+const DEFAULT_SPAN_MICROS: i64 = 30 * 86_400 * 1_000_000;
+
 /// Digits alone. As many digits as a `u64` does not hold are its greatest: there are no more events than that.
 fn whole_number(name: &str, value: &str) -> Result<u64, String> {
     if !value.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -233,7 +280,7 @@ mod tests {
     #[test]
     fn what_makes_no_sense_names_its_parameter() {
         for (query, why) in [
-            ("limit=0", "limit: a page of 0"),
+            ("limit=0", "limit: 0 of them show nothing: expected 1 or more; everything is an export"),
             ("limit=-1", "limit: \"-1\" is no number"),
             ("limit=%2B5", "limit: \"+5\" is no number"),
             ("skip=x", "skip: \"x\" is no number"),

@@ -67,6 +67,7 @@ mod parameter;
 mod reading;
 mod record;
 mod refusal;
+mod stats;
 
 pub use api::AuditApi;
 pub use caller::Caller;

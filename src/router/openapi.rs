@@ -9,7 +9,7 @@ use super::answer::json as json_response;
 use super::operation::Operation;
 use super::parameter::{FORMATS, Parameter};
 use crate::event::{EventType, Phase};
-use crate::query::Condition;
+use crate::query::{Condition, Field};
 
 /// Shown to everybody: it says nothing of the events.
 pub(super) async fn serve(OriginalUri(uri): OriginalUri) -> Response {
@@ -35,7 +35,7 @@ fn document(mount: &str) -> Value {
         "security": [{ "app": [] }],
         "paths": paths,
         "components": {
-            "schemas": { "AuditEvent": event(), "Problem": problem() },
+            "schemas": { "AuditEvent": event(), "Stats": stats(), "Problem": problem() },
             "securitySchemes": {
                 "app": { "type": "http", "scheme": "bearer", "description": "Whatever the app authenticates with." },
             },
@@ -119,6 +119,10 @@ fn success(operation: &Operation) -> Value {
                 "application/json": { "schema": events },
             },
         }),
+        "stats" => json!({
+            "description": "The numbers.",
+            "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Stats" } } },
+        }),
         _ => json!({ "description": "The event.", "content": { "application/json": { "schema": event } } }),
     }
 }
@@ -157,6 +161,40 @@ fn problem() -> Value {
             "title": { "type": "string" },
             "status": { "type": "integer" },
             "detail": { "type": "string" },
+        },
+    })
+}
+
+fn stats() -> Value {
+    let (time, number) =
+        (json!({ "type": "string", "format": "date-time" }), json!({ "type": "integer", "minimum": 0 }));
+    let tallies = json!({
+        "type": "array",
+        "description": "The values with the most events first; null is no value.",
+        "items": {
+            "type": "object",
+            "required": ["value", "events"],
+            "properties": { "value": { "type": ["string", "null"] }, "events": number },
+        },
+    });
+    let by: Map<_, _> = Field::ALL.iter().map(|field| (field.as_str().to_owned(), tallies.clone())).collect();
+    json!({
+        "type": "object",
+        "required": ["since", "until", "events", "by", "activity"],
+        "properties": {
+            "since": time,
+            "until": time,
+            "events": number,
+            "by": { "type": "object", "properties": by, "additionalProperties": false },
+            "activity": {
+                "type": "array",
+                "description": "One span of time after the other.",
+                "items": {
+                    "type": "object",
+                    "required": ["since", "until", "events"],
+                    "properties": { "since": time, "until": time, "events": number },
+                },
+            },
         },
     })
 }

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use super::parameter::{FILTERS, FORMATTING, PAGING, Parameter};
+use super::parameter::{FILTERS, FORMATTING, PAGING, Parameter, TALLYING};
 
 /// One thing that the API does, by GET.
 #[derive(Debug)]
@@ -39,6 +39,14 @@ impl Operation {
         parameters: &[FILTERS, FORMATTING],
         own_refusals: &[StatusCode::FORBIDDEN],
     };
+    pub(super) const STATS: Self = Self {
+        path: "/stats",
+        name: "stats",
+        about: "How many events pass the filters: by what they are, and over time. Of the last 30 days unless `since` \
+                says otherwise.",
+        parameters: &[FILTERS, TALLYING],
+        own_refusals: &[StatusCode::FORBIDDEN],
+    };
     pub(super) const GET: Self = Self {
         path: "/{id}",
         name: "get",
@@ -48,7 +56,7 @@ impl Operation {
     };
 
     /// All of them.
-    pub(super) const ALL: [&'static Self; 4] = [&Self::LIST, &Self::COUNT, &Self::EXPORT, &Self::GET];
+    pub(super) const ALL: [&'static Self; 5] = [&Self::LIST, &Self::COUNT, &Self::EXPORT, &Self::STATS, &Self::GET];
 
     /// What may stand in the query string.
     pub(super) fn parameters(&self) -> impl Iterator<Item = &'static Parameter> + use<> {

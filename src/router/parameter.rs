@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::event::limits::{MAX_ADDR_BYTES, MAX_ROUTE_BYTES, MAX_USER_EMAIL_BYTES};
 use crate::event::{EventType, Phase, Timestamp};
+use crate::query::{Buckets, Field};
 
 /// One parameter. It is never empty.
 #[derive(Debug)]
@@ -119,6 +120,45 @@ pub(super) const FORMATTING: &[Parameter] = &[Parameter {
     may_repeat: false,
     schema: || json!({ "type": "string", "enum": FORMATS, "default": FORMATS[0] }),
 }];
+
+/// How they are counted.
+pub(super) const TALLYING: &[Parameter] = &[
+    Parameter {
+        name: "by",
+        about: "The fields to count by.",
+        max_bytes: 16,
+        may_repeat: true,
+        schema: || json!({ "type": "string", "enum": Field::ALL.map(Field::as_str) }),
+    },
+    Parameter {
+        name: "top",
+        about: "How many values of a field at the most: those with the most events. What is more than the maximum is \
+                taken for the maximum.",
+        max_bytes: 20,
+        may_repeat: false,
+        schema: || json!({ "type": "integer", "minimum": 1, "default": DEFAULT_TOP, "x-capped-at": MAX_TOP }),
+    },
+    Parameter {
+        name: "buckets",
+        about: "How many spans of time at the most; how long they are is chosen so that it is a round length. What is \
+                more than the maximum is taken for the maximum.",
+        max_bytes: 20,
+        may_repeat: false,
+        schema: || json!({ "type": "integer", "minimum": 1, "default": DEFAULT_BUCKETS, "x-capped-at": Buckets::MAX_COUNT }),
+    },
+];
+
+/// What events are counted by if nobody says otherwise.
+pub(super) const DEFAULT_BY: [Field; 4] = [Field::EventType, Field::UserEmail, Field::Route, Field::Outcome];
+
+/// How many values of a field are told if nobody says otherwise.
+pub(super) const DEFAULT_TOP: usize = 10;
+
+/// How many values of a field are told at the most.
+pub(super) const MAX_TOP: usize = 1000;
+
+/// How many spans of time there are at the most if nobody says otherwise.
+pub(super) const DEFAULT_BUCKETS: usize = 60;
 
 /// How many events a page has if nobody says otherwise.
 pub(super) const DEFAULT_LIMIT: usize = 100;

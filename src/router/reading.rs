@@ -12,7 +12,7 @@ use super::record::Record;
 use super::refusal::Refusal;
 use super::{Caller, GateError};
 use crate::event::{AuditEvent, EventId, Timestamp};
-use crate::query::{Condition, Filter, Query};
+use crate::query::{Buckets, Condition, Field, Filter, Query, Tally};
 use crate::store::{AuditStore, Reader, StoreFuture};
 
 /// A request that came through the gate: there is a store, and somebody is asking. Its methods are the only way from
@@ -67,6 +67,14 @@ impl Reading {
 
     pub(super) async fn count(&self, filter: &Filter) -> Result<u64, Refusal> {
         self.read(|reader| reader.count(filter)).await
+    }
+
+    pub(super) async fn tally(&self, filter: &Filter, by: Field, at_most: usize) -> Result<Vec<Tally>, Refusal> {
+        self.read(|reader| reader.tally(filter, by, at_most)).await
+    }
+
+    pub(super) async fn activity(&self, filter: &Filter, buckets: &Buckets) -> Result<Vec<u64>, Refusal> {
+        self.read(|reader| reader.activity(filter, buckets)).await
     }
 
     /// The event, if the caller may see it. For one who may not, the same is done as if there was none.

@@ -33,11 +33,13 @@ async fn every_parameter_described_is_understood() {
             let name = parameter["name"].as_str().unwrap();
             let value = match name {
                 "event_type" => "upload",
-                "since" | "until" => "2026-05-25",
+                "since" => "2026-05-25",
+                "until" => "2026-05-26",
                 "outcome" => "200",
                 "phase" => "completed",
                 "format" => "csv",
-                "limit" | "skip" => "1",
+                "limit" | "skip" | "top" | "buckets" => "1",
+                "by" => "route",
                 _ => "x",
             };
             if parameter["in"] == "query" && name != "cursor" {

@@ -8,7 +8,7 @@ use tower_audit::store::StoreErrorKind;
 
 use crate::support::{ROOT, TestGate, Trouble, app, ask, events, spy};
 
-const ROUTES: [&str; 4] = ["/", "/count", "/export", "/00000000000000000000000000000001"];
+const ROUTES: [&str; 5] = ["/", "/count", "/export", "/stats", "/00000000000000000000000000000001"];
 
 #[tokio::test]
 async fn a_failure_that_may_pass_is_503_and_any_other_500() {

@@ -8,4 +8,5 @@ mod hostile;
 mod order;
 mod paging;
 mod readings;
+mod stats;
 mod support;

@@ -16,9 +16,17 @@ async fn no_store_comes_before_everything() {
         .router("/audit");
     for app in [off, unrecorded] {
         for caller in ["", "fails", "panics", ALICE] {
-            for route in
-                ["/", "/count", "/export", "/nonsense", "/%ff", "/?limit=x", "/?user_email=bob", &format!("/{HIDDEN}")]
-            {
+            for route in [
+                "/",
+                "/count",
+                "/export",
+                "/stats",
+                "/nonsense",
+                "/%ff",
+                "/?limit=x",
+                "/?user_email=bob",
+                &format!("/{HIDDEN}"),
+            ] {
                 ask(&app, caller, &format!("/audit{route}")).await.assert_problem(501);
             }
         }
@@ -64,6 +72,7 @@ async fn anonymous_comes_before_what_is_malformed() {
         "/?nonsense".into(),
         "/count?since=x".into(),
         "/export?format=x".into(),
+        "/stats?by=x".into(),
         "/?cursor=x".into(),
         "/nonsense".into(),
         "/%ff".into(),
@@ -78,7 +87,7 @@ async fn anonymous_comes_before_what_is_malformed() {
 #[tokio::test]
 async fn malformed_comes_before_forbidden_and_missing() {
     let app = app(spy(&events(3)).await);
-    for route in ["/", "/count", "/export"] {
+    for route in ["/", "/count", "/export", "/stats"] {
         for wrong in ["limit=x", "nonsense=1", "outcome=7", "since=x", "phase=", "route=%ff", "until=3d&since=1d"] {
             for filter in [format!("user_email={BOB}&{wrong}"), format!("{wrong}&user_email={BOB}")] {
                 ask(&app, ALICE, &format!("/audit{route}?{filter}")).await.assert_problem(400);

@@ -45,6 +45,12 @@ async fn who_read_what_and_how_many() {
         (ROOT, "/audit/count?since=2026-05-25", 200, r#"{"count":30,"filter":{"since":"2026-05-25"},"read":"count"}"#),
         (
             ALICE,
+            "/audit/stats?since=2026-05-25&until=2026-05-26",
+            200,
+            r#"{"count":10,"filter":{"since":"2026-05-25","until":"2026-05-26"},"read":"stats"}"#,
+        ),
+        (
+            ALICE,
             "/audit/00000000000000000000000000000001",
             200,
             r#"{"count":1,"event_id":"00000000000000000000000000000001","read":"get"}"#,
@@ -97,6 +103,7 @@ async fn what_cannot_be_recorded_is_not_shown() {
         for (caller, route) in [
             (ROOT, "/".to_owned()),
             (ROOT, "/count".into()),
+            (ROOT, "/stats".into()),
             (ROOT, "/export".into()),
             (ROOT, "/00000000000000000000000000000001".into()),
             (ALICE, "/00000000000000000000000000000002".into()),
@@ -113,7 +120,7 @@ async fn what_cannot_be_recorded_is_not_shown() {
 #[tokio::test]
 async fn nothing_is_shown_before_it_is_recorded() {
     let Recorded { app, faulty, .. } = recorded(spy(&events(3)).await).await;
-    for route in ["/", "/count", "/export", "/00000000000000000000000000000001"] {
+    for route in ["/", "/count", "/export", "/stats", "/00000000000000000000000000000001"] {
         faulty.hold();
         let asking = tokio::spawn({
             let app = app.clone();

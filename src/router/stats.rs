@@ -1,0 +1,72 @@
+//! `GET /stats`: how many events there are of what, and when.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+
+use super::answer::json as json_response;
+use super::api::Api;
+use super::operation::Operation;
+use super::reading::Reading;
+use super::record::Record;
+use super::refusal::Refusal;
+use crate::event::Timestamp;
+use crate::export::escape;
+use crate::query::{Buckets, Filter, Tally};
+
+pub(super) async fn stats(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refusal> {
+    let reading = Reading::admit(api, &Operation::STATS, request.into_parts().0).await?;
+    let asked = reading.asked()?;
+    let (since, until) = asked.span()?;
+    let filter = Filter { since: Some(since), until: Some(until), ..reading.confine(&asked).await? };
+    let Activity { events, buckets } = Activity::read(&reading, &filter, asked.buckets).await?;
+    let mut by = Map::new();
+    for field in &asked.by {
+        let tallies = reading.tally(&filter, *field, asked.top).await?;
+        by.insert(field.as_str().to_owned(), tallies.into_iter().map(tally).collect());
+    }
+    reading.record(Record::of(&reading).asked(&asked).count(events)).await?;
+    let buckets: Vec<_> = buckets
+        .into_iter()
+        .map(|Bucket { since, until, events }| json!({ "since": since, "until": until, "events": events }))
+        .collect();
+    let stats = json!({ "since": since, "until": until, "events": events, "by": by, "activity": buckets });
+    Ok(json_response(escape(stats.to_string()) + "\n"))
+}
+
+fn tally(Tally { value, events }: Tally) -> Value {
+    json!({ "value": value, "events": events })
+}
+
+/// How many events there are, and when.
+#[derive(Debug)]
+pub(super) struct Activity {
+    pub(super) events: u64,
+    pub(super) buckets: Vec<Bucket>,
+}
+
+/// How many events there are in a span of time.
+#[derive(Debug)]
+pub(super) struct Bucket {
+    pub(super) since: Timestamp,
+    pub(super) until: Timestamp,
+    pub(super) events: u64,
+}
+
+impl Activity {
+    /// Counts the events of a filter that has both ends of its span. The buckets end where it ends, so that each is
+    /// itself a filter that finds its events.
+    pub(super) async fn read(reading: &Reading, filter: &Filter, at_most: usize) -> Result<Self, Refusal> {
+        let (since, until) = (filter.since.unwrap_or(Timestamp::MIN), filter.until.unwrap_or(Timestamp::MAX));
+        let Some(buckets) = Buckets::covering(since, until, at_most) else {
+            return Ok(Self { events: 0, buckets: Vec::new() });
+        };
+        let counts = reading.activity(filter, &buckets).await?;
+        let bucket =
+            |(n, events)| Bucket { since: buckets.begin(n).max(since), until: buckets.begin(n + 1).min(until), events };
+        let buckets: Vec<_> = counts.into_iter().enumerate().map(bucket).collect();
+        Ok(Self { events: buckets.iter().map(|bucket| bucket.events).sum(), buckets })
+    }
+}
