@@ -24,6 +24,7 @@ use std::io::{self, Write};
 
 pub use csv::Csv;
 pub use hostile::is_hostile;
+#[cfg(feature = "router")]
 pub(crate) use json::escape;
 pub use json::{JsonArray, to_json, to_json_pretty};
 pub use json_lines::JsonLines;
