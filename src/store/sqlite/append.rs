@@ -140,7 +140,7 @@ async fn kept_in_segments(connection: &mut Connection, ids: &[crate::event::Even
             continue;
         }
         let sql = format!(
-            "SELECT event_id FROM segment_{} WHERE event_id IN (SELECT unhex(value) FROM json_each(?1))",
+            "SELECT event_id FROM audit_segment_{} WHERE event_id IN (SELECT unhex(value) FROM json_each(?1))",
             segment.n
         );
         let found: Vec<Vec<u8>> = sqlx::query_scalar(AssertSqlSafe(sql))
@@ -191,8 +191,8 @@ fn bound<'q>(mut query: Query<'q>, last_seq: i64, instance: &Instance, batch: &B
 
 const DOING: &str = "append";
 
-const PLAIN: &str = "INSERT INTO journal SELECT ?1 + 1, ?2, ?3, ?4, ?5, ?6, ?7 \
-    WHERE (SELECT max(seq) FROM journal) = ?1";
+const PLAIN: &str = "INSERT INTO audit_journal SELECT ?1 + 1, ?2, ?3, ?4, ?5, ?6, ?7 \
+    WHERE (SELECT max(seq) FROM audit_journal) = ?1";
 
 /// The number of events is null, and so refused, if the guard does not hold: a row that is merely left out would not
 /// stop the statements after it.
@@ -203,12 +203,12 @@ macro_rules! with_effects {
     ($before:literal, $after:literal) => {
         concat!(
             $before,
-            "INSERT INTO journal SELECT ?3 + 1, CASE WHEN (SELECT max(seq) FROM journal) = ?3 THEN ?4 END, \
+            "INSERT INTO audit_journal SELECT ?3 + 1, CASE WHEN (SELECT max(seq) FROM audit_journal) = ?3 THEN ?4 END, \
                 ?5, ?6, ?7, ?8, ?9; \
-            INSERT OR IGNORE INTO instances SELECT ?1 WHERE ?1 IS NOT NULL; \
-            INSERT OR IGNORE INTO open_started \
+            INSERT OR IGNORE INTO audit_instances SELECT ?1 WHERE ?1 IS NOT NULL; \
+            INSERT OR IGNORE INTO audit_open_started \
                 SELECT unhex(value ->> 0), ?1, value ->> 1 FROM json_each(?2, '$.started'); \
-            DELETE FROM open_started WHERE event_id IN (SELECT unhex(value) FROM json_each(?2, '$.ended'))",
+            DELETE FROM audit_open_started WHERE event_id IN (SELECT unhex(value) FROM json_each(?2, '$.ended'))",
             $after
         )
     };

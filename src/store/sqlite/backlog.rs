@@ -82,7 +82,7 @@ impl Backlog {
 pub(super) async fn sync(connection: &mut Connection) -> Result<(), StoreError> {
     const DOING: &str = "reading the journal";
     let (first, last): (i64, i64) =
-        sqlx::query_as("SELECT (SELECT min(seq) FROM journal), (SELECT max(seq) FROM journal)")
+        sqlx::query_as("SELECT (SELECT min(seq) FROM audit_journal), (SELECT max(seq) FROM audit_journal)")
             .fetch_one(&mut *connection.db)
             .await
             .doing(DOING)?;
@@ -92,7 +92,7 @@ pub(super) async fn sync(connection: &mut Connection) -> Result<(), StoreError> 
     }
     backlog.forget_up_to(first - 1);
     if last > backlog.last_seq {
-        let mut rows = sqlx::query("SELECT seq, events FROM journal WHERE seq > ?1 ORDER BY seq")
+        let mut rows = sqlx::query("SELECT seq, events FROM audit_journal WHERE seq > ?1 ORDER BY seq")
             .bind(backlog.last_seq)
             .fetch(&mut *connection.db);
         while let Some(row) = rows.try_next().await.doing(DOING)? {

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::error::config;
+use sqlx::SqlitePool;
+
+use super::error::{Doing as _, config};
 use crate::event::limits::excerpt;
 use crate::store::{OpenOptions, StoreError};
 
@@ -13,6 +15,8 @@ pub(super) struct Config {
     /// As it was given, made absolute: what must stay the file that is written to. May be a symbolic link.
     pub(super) path: PathBuf,
     pub(super) create: bool,
+    /// The file is an application's, and the log is to be made beside its tables.
+    pub(super) beside: bool,
     pub(super) patience: Duration,
 }
 
@@ -35,7 +39,19 @@ impl Config {
             return Err(config("a path cannot have U+0000 in it"));
         }
         let path = std::path::absolute(path).map_err(|error| config("the path cannot be resolved").because(error))?;
-        Ok(Self { path, create: options.create, patience: options.patience })
+        Ok(Self { path, create: options.create, beside: false, patience: options.patience })
+    }
+
+    /// The file that the connections of a pool have open.
+    pub(super) async fn of_pool(pool: &SqlitePool, options: OpenOptions) -> Result<Self, StoreError> {
+        let path: String = sqlx::query_scalar("SELECT file FROM pragma_database_list WHERE name = 'main'")
+            .fetch_one(pool)
+            .await
+            .doing("asking the pool for its file")?;
+        if path.is_empty() {
+            return Err(config("the pool's database is in memory, and so not durable: use a file"));
+        }
+        Ok(Self { path: path.into(), create: options.create, beside: true, patience: options.patience })
     }
 
     /// The file itself, after any symbolic link: SQLite puts its other files beside this one. A file that does not

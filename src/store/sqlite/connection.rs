@@ -33,12 +33,14 @@ impl Connection {
         let before = file_id(&resolved)?;
         let mut db = options(config, &resolved).create_if_missing(config.create).connect().await.map_err(opening)?;
         let found = schema::examine(&mut db).await?;
-        if found == Found::Empty && !config.create {
-            return Err(refused("the file is empty: begin a log in it with `tower-audit init`"));
+        match found {
+            Found::Empty if !config.create => return Err(schema::empty()),
+            Found::Foreign if !(config.create && config.beside) => return Err(schema::foreign()),
+            _ => {}
         }
         set_up(&mut db, config).await?;
-        if found == Found::Empty {
-            schema::create(&mut db).await?;
+        if found != Found::Ours {
+            schema::create(&mut db, config.beside).await?;
         }
         probe(&mut db, OPENING).await?;
         if found == Found::Empty {
@@ -185,7 +187,7 @@ async fn set_up(db: &mut SqliteConnection, config: &Config) -> Result<(), StoreE
 /// A commit that leaves nothing behind: it goes all the way to the disk.
 pub(super) async fn probe(db: &mut SqliteConnection, doing: &'static str) -> Result<(), StoreError> {
     sqlx::query(
-        "BEGIN IMMEDIATE; INSERT INTO probe VALUES (1, 1) ON CONFLICT (one) DO UPDATE SET times = times + 1; COMMIT",
+        "BEGIN IMMEDIATE; INSERT INTO audit_probe VALUES (1, 1) ON CONFLICT (one) DO UPDATE SET times = times + 1; COMMIT",
     )
     .execute(db)
     .await

@@ -23,7 +23,7 @@ impl Keeper for SqliteStore {
     fn ensure_indexes(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let mut lease = self.lease("ensure-indexes").await?;
-            let done = schema::create(&mut lease.connection.db).await;
+            let done = schema::create(&mut lease.connection.db, self.config.beside).await;
             lease.settle(done).await
         })
     }
@@ -51,7 +51,7 @@ async fn init(connection: &mut Connection) -> Result<(), StoreError> {
         instances(&mut connection.db).await?.iter().filter_map(|id| Dead::find(&connection.database, id)).collect();
     let last = schema::drop_all(&mut connection.db).await?;
     schema::tables(&mut connection.db).await?;
-    sqlx::query("UPDATE journal SET seq = ?1 + 1").bind(last).execute(&mut *connection.db).await.doing("init")?;
+    sqlx::query("UPDATE audit_journal SET seq = ?1 + 1").bind(last).execute(&mut *connection.db).await.doing("init")?;
     connection.backlog = backlog::Backlog::default();
     backlog::sync(connection).await?;
     commit(&mut connection.db).await?;
@@ -61,5 +61,5 @@ async fn init(connection: &mut Connection) -> Result<(), StoreError> {
 
 /// Every instance that the file names.
 pub(super) async fn instances(db: &mut SqliteConnection) -> Result<Vec<Vec<u8>>, StoreError> {
-    sqlx::query_scalar("SELECT id FROM instances").fetch_all(db).await.doing("listing the writers")
+    sqlx::query_scalar("SELECT id FROM audit_instances").fetch_all(db).await.doing("listing the writers")
 }

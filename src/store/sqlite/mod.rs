@@ -7,18 +7,21 @@
 //! - **Readable at once**: every read is one snapshot of the journal and the segments together.
 //!
 //! # The life of an event
-//! 1. **Journal.** A batch becomes one row of the table `journal`: one statement, one commit, no secondary index.
+//! 1. **Journal.** A batch becomes one row of the table `audit_journal`: one statement, one commit, no secondary index.
 //!    Indexes are what makes a big SQLite table slow to append to, and a request waits for this step only.
 //! 2. **Segment.** While nothing waits, [`tidy`](crate::store::AuditStore::tidy) moves the oldest journal rows into
-//!    the newest table `segment_N`, which is indexed. Segments are small, so that the pages an insertion touches stay
+//!    the newest table `audit_segment_N`, which is indexed. Segments are small, so that the pages an insertion touches stay
 //!    hot however many events the log holds. If the journal still grows past its bound, an append moves a chunk first.
 //! 3. **Purge.** A segment that is wholly old loses its indexes, then its rows by the chunk, then its table.
 //!
 //! The file can be opened by several processes of one machine. It must not lie on a network file system: SQLite's
 //! write-ahead log needs memory that all of its processes share.
 //!
+//! The file can also be an application's own, with the application's tables beside the log's
+//! ([`SqliteStore::from_pool`]): then a transaction can hold an effect and its event.
+//!
 //! # Orphans
-//! A `started` event is also a row of `open_started` until the event that ends it arrives. Each writing store has an
+//! A `started` event is also a row of `audit_open_started` until the event that ends it arrives. Each writing store has an
 //! instance: an id, a row, and a lock held on the file `PATH-instance-ID`, which the kernel releases when the process
 //! dies, however it dies. So whether an instance lives is never a guess from time.
 

@@ -29,8 +29,10 @@ pub(super) fn has_enough(connection: &Connection) -> bool {
 
 /// Moves one chunk, and says whether there is still enough for another.
 pub(super) async fn tidy(connection: &mut Connection) -> Result<bool, StoreError> {
+    let before = connection.backlog.len();
     move_chunk(connection, IDLE_CHUNK_EVENTS).await?;
-    Ok(has_enough(connection))
+    // The last row stays: a row that has enough by itself is not to be tried again and again.
+    Ok(has_enough(connection) && connection.backlog.len() < before)
 }
 
 /// Moves about this many events of the oldest rows.
@@ -48,7 +50,7 @@ pub(super) async fn move_rows(connection: &mut Connection, last: i64) -> Result<
     // One row out of SQLite instead of one for each batch: each row costs a crossing of threads.
     let text: Option<String> = sqlx::query_scalar(
         "SELECT group_concat(events, ',') FROM \
-         (SELECT events FROM journal WHERE seq <= ?1 AND events_n > 0 ORDER BY seq)",
+         (SELECT events FROM audit_journal WHERE seq <= ?1 AND events_n > 0 ORDER BY seq)",
     )
     .bind(last)
     .fetch_one(&mut *connection.db)
@@ -60,7 +62,11 @@ pub(super) async fn move_rows(connection: &mut Connection, last: i64) -> Result<
     if !events.is_empty() {
         insert(connection, &events).await?;
     }
-    sqlx::query("DELETE FROM journal WHERE seq <= ?1").bind(last).execute(&mut *connection.db).await.doing(DOING)?;
+    sqlx::query("DELETE FROM audit_journal WHERE seq <= ?1")
+        .bind(last)
+        .execute(&mut *connection.db)
+        .await
+        .doing(DOING)?;
     connection.backlog.forget_up_to(last);
     Ok(())
 }
@@ -117,7 +123,7 @@ async fn insert_rows(
 
 fn statement(n: i64, rows: usize) -> String {
     let mut sql = format!(
-        "INSERT OR IGNORE INTO segment_{n}\
+        "INSERT OR IGNORE INTO audit_segment_{n}\
          (event_id, created_at, event_type, phase, user_email, remote_addr, route, outcome, event) VALUES "
     );
     for row in 0..rows {
@@ -128,7 +134,7 @@ fn statement(n: i64, rows: usize) -> String {
 
 /// Writes what is now known of the segment to the list, in the file and in memory.
 async fn list(connection: &mut Connection, segment: Segment) -> Result<(), StoreError> {
-    sqlx::query("INSERT OR REPLACE INTO segments VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0)")
+    sqlx::query("INSERT OR REPLACE INTO audit_segments VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0)")
         .bind(segment.n)
         .bind(segment.first_at)
         .bind(segment.last_at)

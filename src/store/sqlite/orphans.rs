@@ -36,7 +36,7 @@ async fn close_orphans(
             continue;
         }
         let Some(dead) = Dead::find(&connection.database, &id) else { continue };
-        let open: Vec<String> = sqlx::query_scalar("SELECT event FROM open_started WHERE instance = ?1")
+        let open: Vec<String> = sqlx::query_scalar("SELECT event FROM audit_open_started WHERE instance = ?1")
             .bind(id.as_slice())
             .fetch_all(&mut *connection.db)
             .await
@@ -62,7 +62,7 @@ pub(super) async fn leave(connection: &mut Connection, instance: &mut Instance) 
         return Ok(());
     }
     begin(&mut connection.db).await?;
-    let open: i64 = sqlx::query_scalar("SELECT count(*) FROM open_started WHERE instance = ?1")
+    let open: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_open_started WHERE instance = ?1")
         .bind(instance.id().as_slice())
         .fetch_one(&mut *connection.db)
         .await
@@ -80,7 +80,7 @@ pub(super) async fn leave(connection: &mut Connection, instance: &mut Instance) 
 }
 
 async fn forget(connection: &mut Connection, id: &[u8]) -> Result<(), StoreError> {
-    for sql in ["DELETE FROM open_started WHERE instance = ?1", "DELETE FROM instances WHERE id = ?1"] {
+    for sql in ["DELETE FROM audit_open_started WHERE instance = ?1", "DELETE FROM audit_instances WHERE id = ?1"] {
         sqlx::query(sql).bind(id).execute(&mut *connection.db).await.doing(DOING)?;
     }
     Ok(())

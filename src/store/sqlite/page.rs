@@ -33,9 +33,9 @@ pub(super) enum Place {
 /// The sources that may have wanted events, the one with the newest event first.
 pub(super) async fn sources(db: &mut SqliteConnection, wanted: Wanted<'_>) -> Result<VecDeque<Source>, StoreError> {
     let rows = sqlx::query(
-        "SELECT 0, seq, events_n, min_at, max_at FROM journal WHERE events_n > 0 AND max_at >= ?1 AND min_at < ?2 \
+        "SELECT 0, seq, events_n, min_at, max_at FROM audit_journal WHERE events_n > 0 AND max_at >= ?1 AND min_at < ?2 \
          UNION ALL \
-         SELECT 1, n, events_n, first_at, last_at FROM segments WHERE events_n > 0 AND last_at >= ?1 AND first_at < ?2 \
+         SELECT 1, n, events_n, first_at, last_at FROM audit_segments WHERE events_n > 0 AND last_at >= ?1 AND first_at < ?2 \
          ORDER BY 5 DESC",
     )
     .bind(wanted.earliest())
@@ -79,7 +79,7 @@ pub(super) async fn events(
             Place::Segment(n) => {
                 let clause = wanted.clause();
                 let sql = format!(
-                    "SELECT event FROM segment_{n} {} ORDER BY created_at DESC, event_id DESC LIMIT ?",
+                    "SELECT event FROM audit_segment_{n} {} ORDER BY created_at DESC, event_id DESC LIMIT ?",
                     clause.sql()
                 );
                 let query = bind(sqlx::query(AssertSqlSafe(sql)), clause).bind(as_limit(limit));
@@ -117,7 +117,7 @@ pub(super) async fn nth(
             Place::Segment(n) => {
                 let clause = wanted.clause();
                 let sql = format!(
-                    "SELECT created_at, event_id FROM segment_{n} {} ORDER BY created_at DESC, event_id DESC LIMIT ?",
+                    "SELECT created_at, event_id FROM audit_segment_{n} {} ORDER BY created_at DESC, event_id DESC LIMIT ?",
                     clause.sql()
                 );
                 let query = bind(sqlx::query(AssertSqlSafe(sql)), clause).bind(as_limit(nth));
@@ -150,7 +150,7 @@ pub(super) async fn journal(
         next =
             if events_n < about { rest.pop_front_if(|source| matches!(source.place, Place::Journal(_))) } else { None };
     }
-    let rows = sqlx::query("SELECT events FROM journal WHERE seq IN (SELECT value FROM json_each(?1))")
+    let rows = sqlx::query("SELECT events FROM audit_journal WHERE seq IN (SELECT value FROM json_each(?1))")
         .bind(serde_json::to_string(&seqs).doing(DOING)?)
         .fetch_all(db)
         .await

@@ -17,7 +17,7 @@ use crate::store::{Purged, StoreError};
 /// between them move too, so that what is left of the journal is its newest part.
 pub(super) async fn move_old(connection: &mut Connection, before: i64) -> Result<bool, StoreError> {
     begin(&mut connection.db).await?;
-    let old: Option<i64> = sqlx::query_scalar("SELECT max(seq) FROM journal WHERE events_n > 0 AND min_at < ?1")
+    let old: Option<i64> = sqlx::query_scalar("SELECT max(seq) FROM audit_journal WHERE events_n > 0 AND min_at < ?1")
         .bind(before)
         .fetch_one(&mut *connection.db)
         .await
@@ -26,7 +26,7 @@ pub(super) async fn move_old(connection: &mut Connection, before: i64) -> Result
         backlog::sync(connection).await?;
         if old == connection.backlog.last_seq {
             // The last row stays, so it must be another: one without an event.
-            sqlx::query("INSERT INTO journal VALUES (?1 + 1, 0, 0, 0, x'', x'', '[]')")
+            sqlx::query("INSERT INTO audit_journal VALUES (?1 + 1, 0, 0, 0, x'', x'', '[]')")
                 .bind(old)
                 .execute(&mut *connection.db)
                 .await
@@ -69,19 +69,20 @@ async fn remove_whole(connection: &mut Connection, kept: &Segment, at_most: i64)
     let Segment { n, .. } = *kept;
     if kept.state == State::Open {
         segment::drop_indexes(&mut connection.db, n).await?;
-        sqlx::query("UPDATE segments SET state = 1 WHERE n = ?1")
+        sqlx::query("UPDATE audit_segments SET state = 1 WHERE n = ?1")
             .bind(n)
             .execute(&mut *connection.db)
             .await
             .doing(DOING)?;
     }
-    let sql = format!("DELETE FROM segment_{n} WHERE seq IN (SELECT seq FROM segment_{n} ORDER BY seq LIMIT ?1)");
+    let sql =
+        format!("DELETE FROM audit_segment_{n} WHERE seq IN (SELECT seq FROM audit_segment_{n} ORDER BY seq LIMIT ?1)");
     let gone =
         sqlx::query(AssertSqlSafe(sql)).bind(at_most).execute(&mut *connection.db).await.doing(DOING)?.rows_affected();
     if gone >= kept.events_n {
         segment::drop_table(&mut connection.db, n).await?;
     } else {
-        sqlx::query("UPDATE segments SET events_n = events_n - ?2 WHERE n = ?1")
+        sqlx::query("UPDATE audit_segments SET events_n = events_n - ?2 WHERE n = ?1")
             .bind(n)
             .bind(i64::try_from(gone).unwrap_or(i64::MAX))
             .execute(&mut *connection.db)
@@ -100,8 +101,8 @@ async fn remove_part(
 ) -> Result<u64, StoreError> {
     let Segment { n, .. } = *kept;
     let sql = format!(
-        "DELETE FROM segment_{n} WHERE seq IN \
-         (SELECT seq FROM segment_{n} WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)"
+        "DELETE FROM audit_segment_{n} WHERE seq IN \
+         (SELECT seq FROM audit_segment_{n} WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)"
     );
     let gone = sqlx::query(AssertSqlSafe(sql))
         .bind(before)
@@ -116,8 +117,8 @@ async fn remove_part(
     }
     // Where the segment begins now is what says whether more of it is old.
     let sql = format!(
-        "UPDATE segments SET events_n = events_n - ?2, \
-         first_at = coalesce((SELECT min(created_at) FROM segment_{n}), last_at) WHERE n = ?1"
+        "UPDATE audit_segments SET events_n = events_n - ?2, \
+         first_at = coalesce((SELECT min(created_at) FROM audit_segment_{n}), last_at) WHERE n = ?1"
     );
     sqlx::query(AssertSqlSafe(sql))
         .bind(n)

@@ -132,7 +132,7 @@ async fn count(db: &mut SqliteConnection, wanted: Wanted<'_>, from: i64) -> Resu
             }
             Place::Segment(n) => {
                 let clause = wanted.clause();
-                let sql = format!("SELECT count(*) FROM segment_{n} {}", clause.sql());
+                let sql = format!("SELECT count(*) FROM audit_segment_{n} {}", clause.sql());
                 let row = bind(sqlx::query(AssertSqlSafe(sql)), clause).fetch_one(&mut *db).await.doing(DOING)?;
                 total += u64::try_from(row.try_get::<i64, _>(0).doing(DOING)?).unwrap_or(0);
             }
@@ -144,7 +144,7 @@ async fn count(db: &mut SqliteConnection, wanted: Wanted<'_>, from: i64) -> Resu
 async fn get(db: &mut SqliteConnection, id: EventId) -> Result<Option<AuditEvent>, StoreError> {
     let bytes = id_bytes(id.as_u128());
     let rows = sqlx::query(
-        "SELECT events FROM journal WHERE events_n > 0 AND min_id <= ?1 AND max_id >= ?1 AND instr(events, ?2) > 0",
+        "SELECT events FROM audit_journal WHERE events_n > 0 AND min_id <= ?1 AND max_id >= ?1 AND instr(events, ?2) > 0",
     )
     .bind(bytes.as_slice())
     .bind(id.to_string())
@@ -159,18 +159,19 @@ async fn get(db: &mut SqliteConnection, id: EventId) -> Result<Option<AuditEvent
         }
     }
     let segments: Vec<i64> =
-        sqlx::query_scalar("SELECT n FROM segments WHERE min_id <= ?1 AND max_id >= ?1 ORDER BY n DESC")
+        sqlx::query_scalar("SELECT n FROM audit_segments WHERE min_id <= ?1 AND max_id >= ?1 ORDER BY n DESC")
             .bind(bytes.as_slice())
             .fetch_all(&mut *db)
             .await
             .doing(DOING)?;
     for n in segments {
-        let found = sqlx::query(AssertSqlSafe(format!("SELECT event FROM segment_{n} WHERE event_id = ?1 LIMIT ?2")))
-            .bind(bytes.as_slice())
-            .bind(as_limit(1))
-            .fetch_optional(&mut *db)
-            .await
-            .doing(DOING)?;
+        let found =
+            sqlx::query(AssertSqlSafe(format!("SELECT event FROM audit_segment_{n} WHERE event_id = ?1 LIMIT ?2")))
+                .bind(bytes.as_slice())
+                .bind(as_limit(1))
+                .fetch_optional(&mut *db)
+                .await
+                .doing(DOING)?;
         if let Some(row) = found {
             return Ok(Some(serde_json::from_str(row.try_get(0).doing(DOING)?).doing(DOING)?));
         }

@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::config::Config;
 use super::connection::{closed, look, opening, options};
-use super::error::{Doing as _, config as refused};
+use super::error::Doing as _;
 use super::identity::Identity;
 use super::schema::{self, Found};
 use crate::store::StoreError;
@@ -96,8 +96,10 @@ impl Open {
         let existing = Config { create: false, ..config.clone() };
         let resolved = look(&existing)?;
         let mut db = options(config, &resolved).read_only(true).connect().await.map_err(opening)?;
-        if schema::examine(&mut db).await? == Found::Empty {
-            return Err(refused("the file is empty: begin a log in it with `tower-audit init`"));
+        match schema::examine(&mut db).await? {
+            Found::Ours => {}
+            Found::Empty => return Err(schema::empty()),
+            Found::Foreign => return Err(schema::foreign()),
         }
         Ok(Self { db, identity: Identity::now(config, &resolved)? })
     }

@@ -1,5 +1,8 @@
 //! The tables, and which version of them a file has.
 //!
+//! Their names begin with `audit_`, for the file may be an application's own, with its tables beside them: then one
+//! transaction can hold an effect and its event. `user_version` and `application_id` are then the application's.
+//!
 //! Columns that a listing looks at come before the long text of a row: SQLite then reads no overflow page for them.
 
 use sqlx::sqlite::SqliteConnection;
@@ -10,9 +13,10 @@ use super::error::{Doing as _, config};
 use super::segment;
 use crate::store::StoreError;
 
-/// `PRAGMA application_id` of our files: "twau".
+/// `PRAGMA application_id` of files that are a log and nothing else: "twau". It tells people and tools; what decides is
+/// the table `audit_version`.
 pub(super) const APPLICATION_ID: i32 = 0x7477_6175;
-/// `PRAGMA user_version`: the version of the tables below.
+/// The version of the tables below.
 pub(super) const VERSION: i32 = 1;
 
 /// What a file is to us.
@@ -20,7 +24,9 @@ pub(super) const VERSION: i32 = 1;
 pub(super) enum Found {
     /// A new or empty database.
     Empty,
-    /// A log of this version.
+    /// A database of another application, without a log in it.
+    Foreign,
+    /// A log of this version, perhaps beside the tables of an application.
     Ours,
 }
 
@@ -28,30 +34,67 @@ pub(super) enum Found {
 pub(super) async fn examine(db: &mut SqliteConnection) -> Result<Found, StoreError> {
     let row = sqlx::query(
         "SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version), \
-         (SELECT count(*) FROM sqlite_schema)",
+         (SELECT count(*) FROM sqlite_schema), (SELECT count(*) FROM sqlite_schema WHERE name = 'audit_version')",
     )
-    .fetch_one(db)
+    .fetch_one(&mut *db)
     .await
     .map_err(opening)?;
-    let id: i32 = row.try_get(0).doing(DOING)?;
-    let version: i32 = row.try_get(1).doing(DOING)?;
-    let tables: i64 = row.try_get(2).doing(DOING)?;
-    match (id, version) {
-        (0, 0) if tables == 0 => Ok(Found::Empty),
-        (APPLICATION_ID, VERSION) => Ok(Found::Ours),
-        (APPLICATION_ID, newer) if newer > VERSION => Err(config(format!(
+    let number = |column: usize| row.try_get::<i64, _>(column).doing(DOING);
+    let (id, user_version, tables, versions) = (number(0)?, number(1)?, number(2)?, number(3)?);
+    if versions == 0 {
+        return match (id, user_version, tables) {
+            (0, 0, 0) => Ok(Found::Empty),
+            (id, ..) if id == i64::from(APPLICATION_ID) => {
+                Err(config("the file is a log of a version that was never released: begin another"))
+            }
+            _ => Ok(Found::Foreign),
+        };
+    }
+    let version: i32 =
+        sqlx::query_scalar("SELECT version FROM audit_version WHERE one = 1").fetch_one(db).await.doing(DOING)?;
+    match version {
+        VERSION => Ok(Found::Ours),
+        newer if newer > VERSION => Err(config(format!(
             "the file has version {newer} of the tables and this program knows those up to {VERSION}: use a newer one"
         ))),
-        (APPLICATION_ID, other) => Err(config(format!("version {other} of the tables does not exist"))),
-        _ => Err(config("the file is a database of another application: choose another path")),
+        other => Err(config(format!("version {other} of the tables does not exist"))),
     }
 }
 
-/// Makes what is missing, in one transaction. Several may do it at once.
-pub(super) async fn create(db: &mut SqliteConnection) -> Result<(), StoreError> {
+/// The error of a file without a log, where none is to be made.
+pub(super) fn empty() -> StoreError {
+    config("the file is empty: begin a log in it with `tower-audit init`")
+}
+
+/// The error of a file that a log is not to be put into.
+pub(super) fn foreign() -> StoreError {
+    config("the file is a database of another application: choose another path")
+}
+
+/// Makes what is missing, in one transaction. Several may do it at once. `beside`: in a database of an application,
+/// too, beside its tables.
+pub(super) async fn create(db: &mut SqliteConnection, beside: bool) -> Result<(), StoreError> {
     sqlx::query("BEGIN IMMEDIATE").execute(&mut *db).await.doing(DOING)?;
     // Who had the lock before may have made it all, or something else.
-    examine(db).await?;
+    match examine(db).await? {
+        Found::Ours => {}
+        Found::Empty if !beside => {
+            let sql = format!("PRAGMA application_id = {APPLICATION_ID}");
+            sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(&mut *db).await.doing(DOING)?;
+        }
+        Found::Empty => {}
+        Found::Foreign if beside => {
+            let taken: Option<String> =
+                sqlx::query_scalar(NAMES_OF_OURS).fetch_optional(&mut *db).await.doing(DOING)?;
+            if let Some(name) = taken {
+                return Err(config(format!(
+                    "the database has a {name:?} of another application, which the log would need for itself: rename \
+                     it, or keep the log in a file of its own"
+                )));
+            }
+        }
+        Found::Foreign => return Err(foreign()),
+    }
     tables(db).await?;
     sqlx::query("COMMIT").execute(db).await.doing(DOING)?;
     Ok(())
@@ -59,13 +102,11 @@ pub(super) async fn create(db: &mut SqliteConnection) -> Result<(), StoreError> 
 
 /// Makes what is missing, inside of a transaction.
 pub(super) async fn tables(db: &mut SqliteConnection) -> Result<(), StoreError> {
-    sqlx::query(AssertSqlSafe(format!(
-        "{TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION};"
-    )))
-    .persistent(false)
-    .execute(&mut *db)
-    .await
-    .doing(DOING)?;
+    sqlx::query(AssertSqlSafe(format!("{TABLES} INSERT OR IGNORE INTO audit_version VALUES (1, {VERSION});")))
+        .persistent(false)
+        .execute(&mut *db)
+        .await
+        .doing(DOING)?;
     for kept in segment::load(db).await? {
         if kept.state == segment::State::Open {
             segment::create(db, kept.n).await?;
@@ -77,13 +118,16 @@ pub(super) async fn tables(db: &mut SqliteConnection) -> Result<(), StoreError> 
 /// Drops every table, inside of a transaction, and says where the numbers of the journal must go on: they never go
 /// back, so that another writer's guard notices even this.
 pub(super) async fn drop_all(db: &mut SqliteConnection) -> Result<i64, StoreError> {
-    let last: i64 =
-        sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM journal").fetch_one(&mut *db).await.doing("init")?;
+    let last: i64 = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM audit_journal")
+        .fetch_one(&mut *db)
+        .await
+        .doing("init")?;
     for kept in segment::load(db).await? {
         segment::drop_table(db, kept.n).await?;
     }
     sqlx::query(
-        "DROP TABLE journal; DROP TABLE segments; DROP TABLE open_started; DROP TABLE instances; DROP TABLE probe;",
+        "DROP TABLE audit_journal; DROP TABLE audit_segments; DROP TABLE audit_open_started; DROP TABLE audit_instances; \
+         DROP TABLE audit_probe; DROP TABLE audit_version;",
     )
     .persistent(false)
     .execute(db)
@@ -94,17 +138,21 @@ pub(super) async fn drop_all(db: &mut SqliteConnection) -> Result<i64, StoreErro
 
 const DOING: &str = "preparing the tables";
 
+const NAMES_OF_OURS: &str = "SELECT name FROM sqlite_schema WHERE name GLOB 'audit_segment_[0-9]*' OR name IN \
+    ('audit_journal', 'audit_segments', 'audit_open_started', 'audit_instances', 'audit_probe')";
+
 /// The first row of the journal holds no event. A journal always has a last row, and the mover leaves it.
 const TABLES: &str = "
-CREATE TABLE IF NOT EXISTS journal(
+CREATE TABLE IF NOT EXISTS audit_journal(
     seq INTEGER PRIMARY KEY, events_n INTEGER NOT NULL, min_at INTEGER NOT NULL, max_at INTEGER NOT NULL,
     min_id BLOB NOT NULL, max_id BLOB NOT NULL, events TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS segments(
+CREATE TABLE IF NOT EXISTS audit_segments(
     n INTEGER PRIMARY KEY, first_at INTEGER NOT NULL, last_at INTEGER NOT NULL,
     min_id BLOB NOT NULL, max_id BLOB NOT NULL, events_n INTEGER NOT NULL, state INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS open_started(
+CREATE TABLE IF NOT EXISTS audit_open_started(
     event_id BLOB PRIMARY KEY, instance BLOB NOT NULL, event TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS instances(id BLOB PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS probe(one INTEGER PRIMARY KEY CHECK (one = 1), times INTEGER NOT NULL);
-INSERT INTO journal SELECT 1, 0, 0, 0, x'', x'', '[]' WHERE NOT EXISTS (SELECT 1 FROM journal);
+CREATE TABLE IF NOT EXISTS audit_instances(id BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS audit_probe(one INTEGER PRIMARY KEY CHECK (one = 1), times INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS audit_version(one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL);
+INSERT INTO audit_journal SELECT 1, 0, 0, 0, x'', x'', '[]' WHERE NOT EXISTS (SELECT 1 FROM audit_journal);
 ";

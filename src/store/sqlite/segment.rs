@@ -1,4 +1,4 @@
-//! The indexed tables that events end up in, `segment_N`, and the list of them.
+//! The indexed tables that events end up in, `audit_segment_N`, and the list of them.
 //!
 //! A segment is small: the indexes of the one that grows stay in the cache, and a purge drops whole tables.
 
@@ -50,10 +50,11 @@ impl Segment {
 
 /// Every segment, oldest first.
 pub(super) async fn load(db: &mut SqliteConnection) -> Result<Vec<Segment>, StoreError> {
-    let rows = sqlx::query("SELECT n, first_at, last_at, min_id, max_id, events_n, state FROM segments ORDER BY n")
-        .fetch_all(db)
-        .await
-        .doing(LISTING)?;
+    let rows =
+        sqlx::query("SELECT n, first_at, last_at, min_id, max_id, events_n, state FROM audit_segments ORDER BY n")
+            .fetch_all(db)
+            .await
+            .doing(LISTING)?;
     rows.iter().map(|row| of_row(row).doing(LISTING)).collect()
 }
 
@@ -83,13 +84,13 @@ pub(super) fn id_bytes(id: u128) -> Vec<u8> {
 /// Makes the table and its indexes, as far as they are missing.
 pub(super) async fn create(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
     let sql = format!(
-        "CREATE TABLE IF NOT EXISTS segment_{n}(
+        "CREATE TABLE IF NOT EXISTS audit_segment_{n}(
             seq INTEGER PRIMARY KEY, event_id BLOB NOT NULL, created_at INTEGER NOT NULL, event_type TEXT NOT NULL,
             phase TEXT NOT NULL, user_email TEXT, remote_addr TEXT, route TEXT, outcome INTEGER, event TEXT NOT NULL);
-        CREATE UNIQUE INDEX IF NOT EXISTS segment_{n}_id ON segment_{n}(event_id);
-        CREATE INDEX IF NOT EXISTS segment_{n}_time ON segment_{n}(created_at);
-        CREATE INDEX IF NOT EXISTS segment_{n}_type ON segment_{n}(event_type, created_at);
-        CREATE INDEX IF NOT EXISTS segment_{n}_user ON segment_{n}(user_email, created_at)
+        CREATE UNIQUE INDEX IF NOT EXISTS audit_segment_{n}_id ON audit_segment_{n}(event_id);
+        CREATE INDEX IF NOT EXISTS audit_segment_{n}_time ON audit_segment_{n}(created_at);
+        CREATE INDEX IF NOT EXISTS audit_segment_{n}_type ON audit_segment_{n}(event_type, created_at);
+        CREATE INDEX IF NOT EXISTS audit_segment_{n}_user ON audit_segment_{n}(user_email, created_at)
             WHERE user_email IS NOT NULL;"
     );
     sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(db).await.doing("making a segment")?;
@@ -99,8 +100,8 @@ pub(super) async fn create(db: &mut SqliteConnection, n: i64) -> Result<(), Stor
 /// Drops the indexes, so that the rows can go without a write to any of them.
 pub(super) async fn drop_indexes(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
     let sql = format!(
-        "DROP INDEX IF EXISTS segment_{n}_id; DROP INDEX IF EXISTS segment_{n}_time;
-         DROP INDEX IF EXISTS segment_{n}_type; DROP INDEX IF EXISTS segment_{n}_user;"
+        "DROP INDEX IF EXISTS audit_segment_{n}_id; DROP INDEX IF EXISTS audit_segment_{n}_time;
+         DROP INDEX IF EXISTS audit_segment_{n}_type; DROP INDEX IF EXISTS audit_segment_{n}_user;"
     );
     sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(db).await.doing("purge")?;
     Ok(())
@@ -108,7 +109,7 @@ pub(super) async fn drop_indexes(db: &mut SqliteConnection, n: i64) -> Result<()
 
 /// Drops the table and takes it off the list.
 pub(super) async fn drop_table(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
-    let sql = format!("DROP TABLE IF EXISTS segment_{n}; DELETE FROM segments WHERE n = {n};");
+    let sql = format!("DROP TABLE IF EXISTS audit_segment_{n}; DELETE FROM audit_segments WHERE n = {n};");
     sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(db).await.doing("purge")?;
     Ok(())
 }

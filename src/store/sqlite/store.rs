@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use sqlx::SqlitePool;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::config::Config;
@@ -40,7 +41,48 @@ impl SqliteStore {
     /// If the path cannot be one, the file is not there and not to be made, it is no log of this version, or it
     /// cannot be written durably.
     pub async fn open(rest: &str, options: OpenOptions) -> Result<Self, StoreError> {
-        let config = Config::parse(rest, options)?;
+        Self::open_in(Config::parse(rest, options)?).await
+    }
+
+    /// Opens the log in the database of a pool that the app has, beside the app's own tables: then a transaction of
+    /// the app's can hold an effect and its event, and both are kept or neither. With [`OpenOptions::create`], the log's
+    /// tables, whose names begin with `audit_`, are made if they are not there, and the file's journal becomes a
+    /// write-ahead log.
+    ///
+    /// The pool is asked for the name of its file. The log opens connections of its own and never waits for one of
+    /// the pool's. No connection to the file may have `synchronous=OFF`, not even one that has nothing to do with the
+    /// log: what it copies from the write-ahead log into the file, it does not sync.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use sqlx::SqlitePool;
+    /// use sqlx::sqlite::SqliteConnectOptions;
+    /// use tower_audit::AuditLog;
+    /// use tower_audit::store::OpenOptions;
+    /// use tower_audit::store::sqlite::SqliteStore;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("app.db");
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let pool = SqlitePool::connect_with(SqliteConnectOptions::new().filename(path).create_if_missing(true)).await?;
+    /// sqlx::query("CREATE TABLE users (name TEXT PRIMARY KEY)").execute(&pool).await?;
+    /// let store = SqliteStore::from_pool(&pool, OpenOptions::default()).await?;
+    /// let log = AuditLog::with_store(Arc::new(store)).open().await?;
+    /// # log.close().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the pool has no connection to give, its database is in memory, it has tables of the names that the log needs,
+    /// or it cannot be written durably.
+    pub async fn from_pool(pool: &SqlitePool, options: OpenOptions) -> Result<Self, StoreError> {
+        Self::open_in(Config::of_pool(pool, options).await?).await
+    }
+
+    async fn open_in(config: Config) -> Result<Self, StoreError> {
         let connection = if config.create { Some(Connection::open(&config).await?) } else { None };
         let store = Self {
             readers: Readers::new(),

@@ -35,7 +35,7 @@ pub(super) async fn by_field(
                 let clause = wanted.clause();
                 let column = column(by);
                 let sql = format!(
-                    "SELECT CAST({column} AS TEXT), count(*) FROM segment_{n} {} GROUP BY {column}",
+                    "SELECT CAST({column} AS TEXT), count(*) FROM audit_segment_{n} {} GROUP BY {column}",
                     clause.sql()
                 );
                 for row in bind(sqlx::query(AssertSqlSafe(sql)), clause).fetch_all(&mut *db).await.doing(DOING)? {
@@ -87,7 +87,7 @@ pub(super) async fn by_time(
                 let clause = wanted.clause();
                 let (start, width) = (buckets.start().as_micros(), buckets.width_micros());
                 let sql = format!(
-                    "SELECT (created_at - {start}) / {width}, count(*) FROM segment_{n} {} GROUP BY 1",
+                    "SELECT (created_at - {start}) / {width}, count(*) FROM audit_segment_{n} {} GROUP BY 1",
                     clause.sql()
                 );
                 for row in bind(sqlx::query(AssertSqlSafe(sql)), clause).fetch_all(&mut *db).await.doing(DOING)? {

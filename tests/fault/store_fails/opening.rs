@@ -52,7 +52,7 @@ fn a_database_of_somebody_else() {
 
     let newer = folder.database();
     folder.settings().start().stop();
-    change(&newer, "PRAGMA user_version = 999");
+    change(&newer, "UPDATE audit_version SET version = 999");
     is_unchanged(&newer, "999");
 }
 

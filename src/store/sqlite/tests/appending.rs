@@ -10,7 +10,7 @@ async fn what_was_given_is_returned() {
     store.append(&events(0..10)).await.unwrap();
     assert_eq!(all(&store).await, newest_first(events(0..10)));
     settle(&store).await;
-    assert_eq!(place.number("SELECT sum(events_n) FROM journal").await, 0);
+    assert_eq!(place.number("SELECT sum(events_n) FROM audit_journal").await, 0);
     assert_eq!(all(&store).await, newest_first(events(0..10)));
     assert_eq!(store.get(event(3).event_id).await.unwrap(), Some(event(3)));
     assert_eq!(store.get(event(99).event_id).await.unwrap(), None);
@@ -102,7 +102,7 @@ async fn a_dropped_append_can_be_repeated() {
         store.append(&batch).await.unwrap();
     }
     assert_eq!(store.count(&Filter::default()).await.unwrap(), 48);
-    assert_eq!(place.number("SELECT count(*) FROM open_started").await, 12);
+    assert_eq!(place.number("SELECT count(*) FROM audit_open_started").await, 12);
     place.assert_whole().await;
 }
 
@@ -112,15 +112,15 @@ async fn tidying_leaves_an_idle_log_alone() {
     let store = place.open().await;
     store.append(&events(0..1000)).await.unwrap();
     assert!(!store.tidy().await.unwrap());
-    assert_eq!(place.number("SELECT count(*) FROM segments").await, 0);
+    assert_eq!(place.number("SELECT count(*) FROM audit_segments").await, 0);
     for n in 1..9 {
         store.append(&events(n * 1000..n * 1000 + 1000)).await.unwrap();
     }
     assert!(store.tidy().await.unwrap());
     tidy(&store).await;
-    let journal = place.number("SELECT sum(events_n) FROM journal").await;
+    let journal = place.number("SELECT sum(events_n) FROM audit_journal").await;
     assert!((1..2048).contains(&journal), "{journal}");
-    assert_eq!(place.number("SELECT sum(events_n) FROM segments").await, 9000 - journal);
+    assert_eq!(place.number("SELECT sum(events_n) FROM audit_segments").await, 9000 - journal);
     assert_eq!(all(&store).await, newest_first(events(0..9000)));
 }
 
@@ -138,6 +138,6 @@ async fn the_journal_is_bounded_without_tidying() {
             .collect();
         store.append(&small).await.unwrap();
     }
-    assert!(place.number("SELECT sum(events_n) FROM journal").await <= 64 * 1024 + 2000);
+    assert!(place.number("SELECT sum(events_n) FROM audit_journal").await <= 64 * 1024 + 2000);
     assert_eq!(store.count(&Filter::default()).await.unwrap(), 70_000);
 }

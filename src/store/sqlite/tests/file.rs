@@ -53,7 +53,7 @@ async fn other_files_are_refused_and_left_as_they_are() {
 async fn a_newer_version_is_refused() {
     let place = Place::new();
     place.open().await.close().await.unwrap();
-    sqlx::query("PRAGMA user_version = 2").execute(&mut place.raw().await).await.unwrap();
+    sqlx::query("UPDATE audit_version SET version = 2").execute(&mut place.raw().await).await.unwrap();
     for create in [true, false] {
         let error = place.try_open(create).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Config);
@@ -66,7 +66,7 @@ async fn commits_are_durable_and_the_file_is_ours() {
     let place = Place::new();
     let store = place.open().await;
     let mut lease = store.lease("test").await.unwrap();
-    for (pragma, value) in [("synchronous", "2"), ("journal_mode", "wal"), ("user_version", "1")] {
+    for (pragma, value) in [("synchronous", "2"), ("journal_mode", "wal"), ("user_version", "0")] {
         let row =
             sqlx::query(AssertSqlSafe(format!("PRAGMA {pragma}"))).fetch_one(&mut *lease.connection.db).await.unwrap();
         let found = row.try_get::<String, _>(0).unwrap_or_else(|_| row.get::<i64, _>(0).to_string());
@@ -102,7 +102,7 @@ async fn a_file_that_was_removed_or_replaced_is_noticed() {
         assert!(store.health().await.unwrap_err().is_transient());
         recovers(&store, &events(0..9)).await;
         store.health().await.unwrap();
-        assert_eq!(place.number("SELECT sum(events_n) FROM journal").await, 9, "{gone:?}");
+        assert_eq!(place.number("SELECT sum(events_n) FROM audit_journal").await, 9, "{gone:?}");
         assert_eq!(all(&store).await.len(), 9, "readers follow");
         assert_eq!(all(&place.open().await).await.len(), 9, "{gone:?}");
     }

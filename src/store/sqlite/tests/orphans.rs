@@ -24,11 +24,14 @@ async fn an_ended_request_is_no_orphan() {
     let store = place.open().await;
     store.append(&[started(1), started(2)]).await.unwrap();
     store.append(&[ending(3, &started(1)), event(4)]).await.unwrap();
-    assert_eq!(place.number("SELECT count(*) FROM open_started").await, 1);
+    assert_eq!(place.number("SELECT count(*) FROM audit_open_started").await, 1);
     assert_eq!(store.close_orphans(&close).await.unwrap(), 0, "its own");
     store.append(&[ending(5, &started(2))]).await.unwrap();
     store.close().await.unwrap();
-    assert_eq!(place.number("SELECT (SELECT count(*) FROM open_started) + (SELECT count(*) FROM instances)").await, 0);
+    assert_eq!(
+        place.number("SELECT (SELECT count(*) FROM audit_open_started) + (SELECT count(*) FROM audit_instances)").await,
+        0
+    );
     assert_eq!(lock_files(&place), 0);
 }
 
@@ -59,7 +62,7 @@ async fn each_orphan_is_closed_once_whoever_comes_first() {
     let open: Vec<_> = (10..20).filter(|n| *n != 12).map(|n| event(n).event_id).collect();
     assert_eq!(ids, open);
     assert_eq!(lock_files(&place), 0);
-    assert_eq!(place.number("SELECT count(*) FROM instances").await, 0);
+    assert_eq!(place.number("SELECT count(*) FROM audit_instances").await, 0);
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ async fn exactly_the_older_events_go() {
     assert_eq!(store.count(&Filter { since: Some(at(126)), ..Filter::default() }).await.unwrap(), 174);
     assert_eq!(purge(&store, Timestamp::MAX, 50).await, 175);
     assert_eq!(all(&store).await, []);
-    assert_eq!(place.number("SELECT count(*) FROM sqlite_schema WHERE name LIKE 'segment\\_%' ESCAPE '\\'").await, 0);
+    assert_eq!(place.number("SELECT count(*) FROM sqlite_schema WHERE name GLOB 'audit_segment_*'").await, 0);
     // What was removed may come again.
     store.append(&events(0..20)).await.unwrap();
     assert_eq!(all(&store).await.len(), 20);
@@ -81,7 +81,7 @@ async fn init_leaves_nothing_and_other_writers_notice() {
     two.append(&events(70..80)).await.unwrap();
     one.init().await.unwrap();
     assert_eq!(all(&one).await, []);
-    assert_eq!(place.number("SELECT count(*) FROM instances").await, 0);
+    assert_eq!(place.number("SELECT count(*) FROM audit_instances").await, 0);
     two.append(&events(70..80)).await.unwrap();
     one.append(&events(75..85)).await.unwrap();
     assert_eq!(all(&two).await, newest_first(events(70..85)));
@@ -110,8 +110,8 @@ async fn indexes_can_be_made_by_several_at_once() {
     }
     let store = place.open().await;
     assert_eq!(all(&store).await, newest_first(events(0..80)));
-    sqlx::query("DROP INDEX segment_1_type").execute(&mut place.raw().await).await.unwrap();
+    sqlx::query("DROP INDEX audit_segment_1_type").execute(&mut place.raw().await).await.unwrap();
     store.ensure_indexes().await.unwrap();
-    assert_eq!(place.number("SELECT count(*) FROM sqlite_schema WHERE name = 'segment_1_type'").await, 1);
+    assert_eq!(place.number("SELECT count(*) FROM sqlite_schema WHERE name = 'audit_segment_1_type'").await, 1);
     place.assert_whole().await;
 }
