@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tower_audit::{Phase, Timestamp};
 
-use crate::support::{Folder, Kind, Record, SOON, Server, Settings, Shot, alone, integrity, load_while, until};
+use crate::support::{Folder, Record, SOON, Server, Settings, Shot, alone, integrity, load_while, until};
 
 const KILLS: usize = 40;
 const CLIENTS: usize = 16;
@@ -32,7 +32,7 @@ fn what_was_answered_survives_every_kill() {
     let record = Record::read(&folder.database());
     record.assert_successes(shots.iter().flatten());
     record.assert_all_ended();
-    let effects = assert_no_effect_without_record(&folder, &record, shots.iter().flatten());
+    let effects = record.assert_no_effect_without_record(&folder.effects(), shots.iter().flatten());
     assert_closed_by_the_next_start(&record, &killed_at);
     assert_eq!(integrity(&folder.database()), "ok");
 
@@ -68,23 +68,6 @@ fn kill_under_load(server: Server, kill: usize) -> Vec<Shot> {
         assert_eq!(progress.failures(), 0, "{}", server.said());
         server.kill();
     })
-}
-
-/// P3. Says how many effects there were.
-#[track_caller]
-fn assert_no_effect_without_record<'a>(
-    folder: &Folder,
-    record: &Record,
-    shots: impl Iterator<Item = &'a Shot>,
-) -> usize {
-    let effects = folder.effects();
-    let started = record.counts(Phase::Started);
-    for shot in shots.filter(|shot| shot.kind == Kind::Admin) {
-        let Some(times) = effects.get(&shot.id) else { continue };
-        assert_eq!(*times, 1, "{} took effect {times} times", shot.id);
-        assert!(started.contains_key(shot.id.as_str()), "{} took effect and there is no record of it", shot.id);
-    }
-    effects.len()
 }
 
 /// An `unknown` event is there before the next server takes its first request.

@@ -3,8 +3,13 @@
 
 #![cfg(unix)]
 
+#[cfg(feature = "postgres")]
+#[path = "../support/postgres.rs"]
+mod cluster;
 mod kill;
 mod lives;
+#[cfg(feature = "postgres")]
+mod many;
 mod order;
 mod store_fails;
 mod support;

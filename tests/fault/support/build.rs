@@ -24,7 +24,7 @@ fn find() -> PathBuf {
     }
     assert!(
         path.is_file(),
-        "no reference server at {}: run `cargo build --features router --example reference`",
+        "no reference server at {}: run `cargo build --features {FEATURES} --example reference`",
         path.display()
     );
     path
@@ -33,7 +33,7 @@ fn find() -> PathBuf {
 fn build(profile: &Path) {
     let mut command = Command::new(env!("CARGO"));
     command
-        .args(["build", "--quiet", "--features", "router", "--example", "reference"])
+        .args(["build", "--quiet", "--features", FEATURES, "--example", "reference"])
         .current_dir(env!("CARGO_MANIFEST_DIR"));
     match profile.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => {}
@@ -45,6 +45,9 @@ fn build(profile: &Path) {
     let status = command.status().expect("cargo runs");
     assert!(status.success(), "the reference server was not built: {status}");
 }
+
+/// What the server must know for the tests of this build.
+const FEATURES: &str = if cfg!(feature = "postgres") { "router,postgres" } else { "router" };
 
 /// When the newest file below was changed.
 fn newest(folder: &Path) -> Option<SystemTime> {

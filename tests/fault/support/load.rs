@@ -60,7 +60,7 @@ pub(crate) fn fire(client: &mut Client, kind: Kind, id: String) -> Shot {
 pub(crate) struct Progress {
     successes: AtomicUsize,
     failures: AtomicUsize,
-    is_over: AtomicBool,
+    pub(super) is_over: AtomicBool,
 }
 
 impl Progress {
@@ -76,7 +76,7 @@ impl Progress {
 }
 
 /// Ends the load, even if the test panics.
-struct Over<'a>(&'a Progress);
+pub(super) struct Over<'a>(pub(super) &'a Progress);
 
 impl Drop for Over<'_> {
     fn drop(&mut self) {

@@ -6,6 +6,8 @@ mod folder;
 mod http;
 mod load;
 mod namespace;
+#[cfg(feature = "postgres")]
+mod places;
 mod program;
 mod record;
 mod server;
@@ -19,6 +21,8 @@ pub(crate) use folder::{Folder, beside, url};
 pub(crate) use http::{Answer, Client, Request};
 pub(crate) use load::{Kind, Shot, fire, load_while};
 pub(crate) use namespace::{in_own_namespace, is_root};
+#[cfg(feature = "postgres")]
+pub(crate) use places::{Place, load_everywhere_while};
 pub(crate) use program::{run, try_run};
 pub(crate) use record::Record;
 pub(crate) use server::{Exit, Server, Settings};

@@ -1,12 +1,12 @@
 //! The log as the program shows it, and what must be true of it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use tower_audit::{AuditEvent, EventId, Phase};
 
 use super::folder::url;
-use super::{Shot, run};
+use super::{Kind, Shot, run};
 
 /// Every event of a log.
 #[derive(Debug)]
@@ -18,8 +18,13 @@ impl Record {
     /// Reads the log from outside.
     #[track_caller]
     pub(crate) fn read(database: &Path) -> Self {
-        let url = url(database);
-        let words = ["query", "--url", &url, "--format", "jsonl", "--limit", "0"];
+        Self::read_url(&url(database))
+    }
+
+    /// Reads the log at this URL from outside.
+    #[track_caller]
+    pub(crate) fn read_url(url: &str) -> Self {
+        let words = ["query", "--url", url, "--format", "jsonl", "--limit", "0"];
         let lines = run(env!("CARGO_BIN_EXE_tower-audit"), &words);
         let events = lines.lines().map(|line| serde_json::from_str(line).expect("an event")).collect();
         Self { events }
@@ -58,6 +63,23 @@ impl Record {
         for shot in shots.into_iter().filter(|shot| shot.is_success()) {
             assert!(completed.contains_key(shot.id.as_str()), "{:?} {} was answered and is lost", shot.kind, shot.id);
         }
+    }
+
+    /// P3: no administrator's action took effect more than once, or without a record of its beginning. Says how many
+    /// effects there were.
+    #[track_caller]
+    pub(crate) fn assert_no_effect_without_record<'a>(
+        &self,
+        effects: &BTreeMap<String, usize>,
+        shots: impl IntoIterator<Item = &'a Shot>,
+    ) -> usize {
+        let started = self.counts(Phase::Started);
+        for shot in shots.into_iter().filter(|shot| shot.kind == Kind::Admin) {
+            let Some(times) = effects.get(&shot.id) else { continue };
+            assert_eq!(*times, 1, "{} took effect {times} times", shot.id);
+            assert!(started.contains_key(shot.id.as_str()), "{} took effect and there is no record of it", shot.id);
+        }
+        effects.len()
     }
 
     /// Every `started` event has exactly one event that ends it.
