@@ -19,7 +19,10 @@ use axum::{Extension, Json, Router, routing};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tower_audit::router::{AuditApi, Caller, GateError, gate_fn};
-use tower_audit::{Actor, AuditContext, AuditLayer, AuditLog, AuditPolicy, ErrorCode, EventType, ResultCount, Rule};
+use tower_audit::wiring::Wiring;
+use tower_audit::{
+    Actor, AuditContext, AuditLayer, AuditLog, AuditPolicy, ErrorCode, EventType, PolicyError, ResultCount, Rule,
+};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -36,12 +39,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         "" => AuditLog::off(),
         url => AuditLog::builder(url).write_deadline(deadline).open().await?,
     };
-    let upload = Rule::upload().write_ahead(env("UPLOAD_WRITE_AHEAD", "0") == "1");
-    let policy = AuditPolicy::builder()
-        .rules([upload, Rule::admin_action(), Rule::oversize_query(), Rule::auth().methods(["POST"]).paths(["/login"])])
-        .max_results(max_results)
-        .build()?;
+    let policy = policy(env("UPLOAD_WRITE_AHEAD", "0") == "1", max_results)?;
     let app = app(App { effects: effects.map(Arc::new), max_results, log: log.clone() }, policy);
+    // A route that no rule covers is a warning at the start.
+    Wiring::of(&app).await?.report();
 
     // Before it says that it listens: a signal that came earlier would end it as if there was nothing to close.
     let terminated = terminated()?;
@@ -52,6 +53,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .await?;
     log.close().await?;
     Ok(())
+}
+
+fn policy(upload_write_ahead: bool, max_results: u64) -> Result<AuditPolicy, PolicyError> {
+    let upload = Rule::upload().write_ahead(upload_write_ahead);
+    let login = Rule::auth().methods(["POST"]).paths(["/login"]);
+    AuditPolicy::builder()
+        .rules([upload, Rule::admin_action(), Rule::oversize_query(), login])
+        .max_results(max_results)
+        .build()
 }
 
 #[derive(Clone)]
@@ -234,4 +244,19 @@ fn terminated() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
             _ = int.recv() => {}
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whatever_changes_something_is_audited() -> Result<(), Box<dyn Error>> {
+        let log = AuditLog::open("memory:").await?;
+        let app = app(App { effects: None, max_results: 1000, log }, policy(false, 1000)?);
+        let wiring = Wiring::of(&app).await?;
+        assert!(wiring.routes().len() > 20, "{wiring}");
+        assert_eq!(wiring.uncovered_changes().count(), 0, "{wiring}");
+        Ok(())
+    }
 }

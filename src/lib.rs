@@ -39,6 +39,7 @@
 //! - [`AuditEvent`]: one entry; [`event::limits`]: how large its parts may be
 //! - [`store`]: the contract of a store, and the stores; [`query`]: what a reader may ask; [`export`]: events as
 //!   CSV and JSON
+//! - `wiring` (feature `axum`): which routes of an app are covered by which rule
 //!
 //! # Features
 //!
@@ -62,6 +63,8 @@ pub mod query;
 #[cfg(feature = "router")]
 pub mod router;
 pub mod store;
+#[cfg(feature = "axum")]
+pub mod wiring;
 pub mod writer;
 
 pub use capture::{AuditContext, PeerAddr, ResultCount};

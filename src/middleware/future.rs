@@ -70,7 +70,7 @@ pin_project! {
                         shared.log.detach(async move { drop(course.await) });
                     }
                 }
-                WayProj::Off { .. } | WayProj::Over => {}
+                WayProj::Off { .. } | WayProj::Never | WayProj::Over => {}
             }
         }
     }
@@ -85,6 +85,8 @@ pin_project! {
         Watched { #[pin] future: Scoped<F>, head: Option<RequestHead>, shared: Arc<Shared> },
         /// A rule names the request, or its response has turned out to be of interest.
         Audited { course: Option<BoxedCourse<R, E>>, log: AuditLog, has_begun: bool },
+        /// Nobody waits for it.
+        Never,
         Over,
     }
 }
@@ -98,6 +100,11 @@ where
 {
     pub(super) fn off(future: F) -> Self {
         Self { way: Way::Off { future } }
+    }
+
+    #[cfg_attr(not(feature = "axum"), expect(dead_code))]
+    pub(super) fn never() -> Self {
+        Self { way: Way::Never }
     }
 
     pub(super) fn watched(future: Scoped<F>, head: Option<RequestHead>, shared: Arc<Shared>) -> Self {
@@ -127,6 +134,7 @@ where
                 WayProj::Off { future } => {
                     return future.poll(cx).map_ok(|response| response.map(|body| AuditBody::inner(body, None)));
                 }
+                WayProj::Never => return Poll::Pending,
                 WayProj::Watched { mut future, head, shared } => {
                     let result = ready!(future.as_mut().poll(cx));
                     let slot = std::mem::take(future.slot());

@@ -13,6 +13,8 @@ mod course;
 mod future;
 mod layer;
 mod problem;
+#[cfg(feature = "axum")]
+pub(crate) mod roll_call;
 mod scoped;
 mod service;
 

@@ -12,6 +12,8 @@ use tower_service::Service;
 use super::course::{BoxedCourse, Course, End};
 use super::future::ResponseFuture;
 use super::layer::Shared;
+#[cfg(feature = "axum")]
+use super::roll_call::{self, StandIn};
 use super::scoped::{Scoped, scoped};
 use super::{AuditBody, BodyError};
 use crate::capture::scope::{self, LogId, Slot};
@@ -20,15 +22,38 @@ use crate::capture::{AuditContext, Override, RequestHead};
 /// The service that [`AuditLayer`](super::AuditLayer) makes.
 ///
 /// Readiness is that of the inner service, and so is the error type.
-#[derive(Clone)]
 pub struct AuditService<S> {
     inner: S,
     shared: Option<Arc<Shared>>,
+    /// What is done instead of passing through, in a copy of an app whose wiring is looked at.
+    #[cfg(feature = "axum")]
+    stand_in: Option<Arc<StandIn>>,
 }
 
 impl<S> AuditService<S> {
+    #[cfg(feature = "axum")]
+    pub(super) fn new(inner: S, shared: Option<Arc<Shared>>) -> Self {
+        match roll_call::answer(shared.as_ref()) {
+            None => Self { inner, shared, stand_in: None },
+            stand_in => Self { inner, shared: None, stand_in: stand_in.map(Arc::new) },
+        }
+    }
+
+    #[cfg(not(feature = "axum"))]
     pub(super) fn new(inner: S, shared: Option<Arc<Shared>>) -> Self {
         Self { inner, shared }
+    }
+}
+
+impl<S: Clone> Clone for AuditService<S> {
+    fn clone(&self) -> Self {
+        // The inner one first: a roll is called from the inside out.
+        let inner = self.inner.clone();
+        #[cfg(feature = "axum")]
+        if self.stand_in.is_some() {
+            return Self { inner, shared: None, stand_in: self.stand_in.clone() };
+        }
+        Self::new(inner, self.shared.clone())
     }
 }
 
@@ -52,6 +77,10 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let Some(shared) = &self.shared else {
+            #[cfg(feature = "axum")]
+            if self.stand_in.as_ref().is_some_and(|stand_in| !stand_in.sees(request.uri().path())) {
+                return ResponseFuture::never();
+            }
             return ResponseFuture::off(self.inner.call(request));
         };
         let candidates = shared.policy.candidates(request.method(), request.uri().path());

@@ -187,6 +187,12 @@ impl Rule {
         self.paths.is_some()
     }
 
+    /// The paths that the rule names.
+    #[cfg(feature = "axum")]
+    pub(crate) fn path_patterns(&self) -> impl Iterator<Item = &str> {
+        self.paths.iter().flatten().map(String::as_str)
+    }
+
     pub(super) fn ends(&self) -> &When {
         &self.when
     }

@@ -1,15 +1,23 @@
 //! What all answers have.
 
 use axum::body::Body;
-use axum::response::Response;
-use http::HeaderValue;
+use axum::response::{IntoResponse as _, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, StatusCode};
+
+use super::refusal::Refusal;
 
 /// A body of JSON.
 pub(super) fn json(body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+/// Another verb than those of the route is a refusal like the others; axum adds which verbs there are. A fallback of the
+/// routes would do as well, but it would make of each a route for any method, as whoever lists them sees it.
+pub(super) async fn by_its_verbs(response: Response) -> Response {
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED { Refusal::Method.into_response() } else { response }
 }
 
 /// Kept by no cache, and taken for nothing but what it says it is: whatever is in an event, no browser runs it.

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::map_response;
-use axum::routing::{self, MethodRouter};
+use axum::routing;
 
 use super::operation::Operation;
-use super::refusal::Refusal;
 use super::{Gate, answer, count, export, get, list, openapi, stats};
 use crate::AuditLog;
 use crate::store::AuditStore;
@@ -82,22 +81,17 @@ impl AuditApi {
             (Operation::STATS, routing::get(stats::stats)),
             (Operation::GET, routing::get(get::get)),
         ] {
-            let handler = only(handler);
             if operation.path == "/" && !at.is_empty() {
                 router = router.route(at, handler.clone());
             }
             router = router.route(&format!("{at}{}", operation.path), handler);
         }
         router
-            .route(&format!("{at}/openapi.json"), only(routing::get(openapi::serve)))
+            .route(&format!("{at}/openapi.json"), routing::get(openapi::serve))
+            .layer(map_response(answer::by_its_verbs))
             .layer(map_response(answer::guarded))
             .with_state(Arc::new(self.0))
     }
-}
-
-/// Any other verb is a refusal like the others; axum adds which verbs there are.
-fn only(get: MethodRouter<Arc<Api>>) -> MethodRouter<Arc<Api>> {
-    get.fallback(async || Refusal::Method)
 }
 
 impl Api {

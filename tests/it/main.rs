@@ -11,3 +11,4 @@ mod grpc;
 mod nested;
 mod passing;
 mod support;
+mod wiring;
