@@ -6,6 +6,11 @@ mod formats;
 mod hostile;
 mod hostile_events;
 mod init;
+#[cfg(feature = "postgres")]
+#[path = "../support/postgres.rs"]
+mod postgres;
 mod purge;
 mod reading;
 mod support;
+#[cfg(unix)]
+mod tail;

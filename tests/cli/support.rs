@@ -22,14 +22,13 @@ impl Store {
     /// A store of these events.
     pub(crate) fn of(events: &[AuditEvent]) -> Self {
         let this = Self::none();
-        runtime().block_on(async {
-            let store = store::open(&this.url(), OpenOptions::default()).await.expect("the store opens");
-            for batch in events.chunks(500) {
-                store.append(batch).await.expect("the events are kept");
-            }
-            store.close().await.expect("the store closes");
-        });
+        this.append(events);
         this
+    }
+
+    /// Appends to the store, which is made if it is not there.
+    pub(crate) fn append(&self, events: &[AuditEvent]) {
+        append(&self.url(), events);
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -70,6 +69,17 @@ impl Store {
     pub(crate) fn query(&self, words: &[&str]) -> Vec<AuditEvent> {
         serde_json::from_str(&self.run(&[&["query"], words].concat()).ok()).expect("a JSON array of events")
     }
+}
+
+/// Appends to the store of this URL, which is made if it is not there.
+pub(crate) fn append(url: &str, events: &[AuditEvent]) {
+    runtime().block_on(async {
+        let store = store::open(url, OpenOptions::default()).await.expect("the store opens");
+        for batch in events.chunks(500) {
+            store.append(batch).await.expect("the events are kept");
+        }
+        store.close().await.expect("the store closes");
+    });
 }
 
 /// The program with these words, and nothing in its environment that it reads.

@@ -29,6 +29,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Prints the events that pass the filters, newest first
     Query(QueryArgs),
+    /// Prints the newest events that pass the filters, the oldest of them first, and those that come
+    Tail(TailArgs),
     /// Prints how many events pass the filters
     Count(FilterArgs),
     /// Prints the event with this id
@@ -57,6 +59,24 @@ pub(crate) struct QueryArgs {
     /// How to print [default: table on a terminal, else json]
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct TailArgs {
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+
+    /// How many of the newest events to begin with, 100000 at the most
+    #[arg(short = 'n', long, value_name = "N", default_value = "10", value_parser = tail_limit, allow_hyphen_values = true)]
+    pub(crate) limit: usize,
+
+    /// Go on with events as they arrive, until Ctrl-C. Each is printed once, if it arrives within a minute of its time
+    #[arg(short = 'f', long)]
+    pub(crate) follow: bool,
+
+    /// How to print [default: table on a terminal, else jsonl]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<StreamFormat>,
 }
 
 /// Which events: every condition that is given must hold. Given several times, an option takes any of its values, and
@@ -190,6 +210,27 @@ pub(crate) enum Format {
     Table,
 }
 
+/// How events are printed that come one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StreamFormat {
+    /// JSON lines: one event a line, and nothing else
+    Jsonl,
+    /// RFC 4180, with a header; what a spreadsheet would take for a formula gets an apostrophe
+    Csv,
+    /// Columns for the eye, fitted to the terminal
+    Table,
+}
+
+impl From<StreamFormat> for Format {
+    fn from(format: StreamFormat) -> Self {
+        match format {
+            StreamFormat::Jsonl => Self::Jsonl,
+            StreamFormat::Csv => Self::Csv,
+            StreamFormat::Table => Self::Table,
+        }
+    }
+}
+
 /// The URL of the store: what was typed, else what the environment holds. Something empty is nothing.
 pub(crate) fn store_url(
     typed: Option<String>,
@@ -214,6 +255,14 @@ pub(crate) fn store_url(
 fn whole_number(text: &str) -> Result<u64, &'static str> {
     const RIGHT: &str = "expected a whole number, 0 or more";
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().map_err(|_| RIGHT) } else { Err(RIGHT) }
+}
+
+/// They are held in memory before the oldest is printed.
+fn tail_limit(text: &str) -> Result<usize, &'static str> {
+    match text.parse() {
+        Ok(limit @ 0..=100_000) if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(limit),
+        _ => Err("expected a whole number from 0 to 100000; `query` prints more"),
+    }
 }
 
 #[cfg(test)]
@@ -260,6 +309,7 @@ mod tests {
             let option = format!("--{}", name.replace('_', "-"));
             assert!(Args::try_parse_from(["tower-audit", "query", &option, "x"]).is_ok(), "{option}");
             assert!(Args::try_parse_from(["tower-audit", "count", &option, "x"]).is_ok(), "{option}");
+            assert!(Args::try_parse_from(["tower-audit", "tail", &option, "x"]).is_ok(), "{option}");
         }
     }
 

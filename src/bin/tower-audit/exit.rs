@@ -95,6 +95,17 @@ impl Failure {
         ExitCode::from(code)
     }
 
+    /// What happened and why, for a line of its own.
+    pub(crate) fn in_one_line(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        text
+    }
+
     fn text(&self) -> String {
         let mut text = format!("tower-audit: {}\n", harmless(&self.to_string()));
         let mut cause = self.source();
@@ -170,6 +181,12 @@ pub(crate) fn of_clap(error: &clap::Error) -> ExitCode {
     let lines: String = text.lines().map(|line| harmless(line) + "\n").collect();
     let _ = io::stderr().write_all(lines.as_bytes());
     ExitCode::from(2)
+}
+
+/// Says something on stderr while the work goes on.
+pub(crate) fn say(text: &str) {
+    // Where stderr is gone there is nobody left to tell.
+    let _ = io::stderr().write_all(format!("tower-audit: {}\n", harmless(text)).as_bytes());
 }
 
 fn harmless(line: &str) -> String {

@@ -6,9 +6,11 @@
 mod args;
 mod commands;
 mod exit;
+mod follow;
 mod output;
 mod progress;
 mod sanitize;
+mod signals;
 
 use std::process::ExitCode;
 

@@ -75,6 +75,20 @@ impl Config {
     }
 }
 
+/// The file that a URL `sqlite:PATH` names, made absolute; none if it is no such URL.
+///
+/// ```
+/// use std::path::Path;
+/// use tower_audit::store::sqlite::path_of;
+///
+/// assert_eq!(path_of("sqlite:/var/lib/app/audit.db").as_deref(), Some(Path::new("/var/lib/app/audit.db")));
+/// assert_eq!(path_of("postgres://localhost/audit"), None);
+/// ```
+pub fn path_of(url: &str) -> Option<PathBuf> {
+    let rest = url.strip_prefix("sqlite:")?;
+    Config::parse(rest, OpenOptions::default()).ok().map(|config| config.path)
+}
+
 /// The path with something after its name.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

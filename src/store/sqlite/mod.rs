@@ -49,4 +49,5 @@ mod tally;
 mod tests;
 mod wanted;
 
+pub use config::path_of;
 pub use store::SqliteStore;

@@ -7,6 +7,7 @@ mod init;
 mod purge;
 mod query;
 mod roles;
+mod tail;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let url = store_url(args.url, |name| std::env::var(name))?;
     match args.command {
         Command::Query(args) => query::run(&url, args).await,
+        Command::Tail(args) => tail::run(&url, args).await,
         Command::Count(args) => count::run(&url, args).await,
         Command::Get(args) => get::run(&url, args).await,
         Command::Purge(args) => purge::run(&url, args).await,
@@ -54,7 +56,7 @@ async fn with_store<T>(
     result
 }
 
-fn reader(store: &dyn AuditStore) -> Result<&dyn Reader, Failure> {
+pub(crate) fn reader(store: &dyn AuditStore) -> Result<&dyn Reader, Failure> {
     store.reader().ok_or_else(|| Failure::CannotDo { store: store.capabilities().name, what: "read" })
 }
 

@@ -1,6 +1,5 @@
 //! `purge`: events that are too old, removed and accounted for.
 
-use std::future::Future;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use crate::args::PurgeArgs;
 use crate::exit::Failure;
 use crate::output::Output;
 use crate::progress::{Progress, patiently};
+use crate::signals::interrupt;
 
 /// How many events one transaction removes: few enough that a writer never waits for long.
 const CHUNK_EVENTS: usize = 1000;
@@ -43,6 +43,7 @@ pub(crate) async fn run(url: &str, args: PurgeArgs) -> Result<(), Failure> {
 
 /// Removes chunk after chunk; says how many events are gone, and whether that was all.
 async fn remove(keeper: &dyn Keeper, cutoff: Timestamp) -> (u64, Result<(), Failure>) {
+    // A chunk that is gone without a record would be a hole in the log.
     let mut interrupt = std::pin::pin!(interrupt());
     let mut progress = Progress::new("events removed", true);
     let mut removed = 0;
@@ -89,30 +90,6 @@ const RETRY_AFTER: Duration = Duration::from_millis(50);
 /// is always enough for its turn. The upper bound keeps a slow disk from making the whole purge endless.
 fn pause_after(held: Duration) -> Duration {
     (held * 2).clamp(Duration::from_millis(5), Duration::from_millis(500))
-}
-
-/// Ends when somebody asks the process to end. From this call on, the process does not end by itself when asked:
-/// a chunk that is gone without a record would be a hole in the log.
-#[cfg(unix)]
-fn interrupt() -> impl Future<Output = ()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    async move {
-        // Where signals cannot be listened to, they do what they always do.
-        let (Ok(mut interrupt), Ok(mut terminate)) = signals else { return std::future::pending().await };
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    }
-}
-
-/// The same where there is only Ctrl-C.
-#[cfg(not(unix))]
-async fn interrupt() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
-    }
 }
 
 fn record(older_than: &str, cutoff: Timestamp, removed: u64) -> AuditEvent {

@@ -19,6 +19,25 @@ impl Output {
     }
 }
 
+impl Output {
+    /// Whether nobody can read what would be written: the other end of the pipe is closed.
+    #[cfg(unix)]
+    pub(crate) fn is_unread(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let stdout = io::stdout();
+        let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
+        // Whether it is a broken pipe is told whatever is asked for.
+        matches!(poll(&mut fds, Some(&at_once)), Ok(1..)) && fds[0].revents().contains(PollFlags::ERR)
+    }
+
+    /// Found out by writing.
+    #[cfg(not(unix))]
+    pub(crate) fn is_unread(&self) -> bool {
+        false
+    }
+}
+
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.write(bytes)
@@ -56,6 +75,19 @@ impl Target {
 
     pub(crate) fn default_format(self) -> Format {
         if self.is_terminal() { Format::Table } else { Format::Json }
+    }
+
+    /// The same for events that come one after the other.
+    pub(crate) fn default_stream_format(self) -> Format {
+        if self.is_terminal() { Format::Table } else { Format::Jsonl }
+    }
+
+    /// What prints events of which the first few tell little about those to come.
+    pub(crate) fn stream(self, format: Format) -> Box<dyn Listing> {
+        match format {
+            Format::Table => Box::new(table::Table::new(self.terminal_columns, self.colour).roomy()),
+            format => self.listing(format),
+        }
     }
 
     pub(crate) fn listing(self, format: Format) -> Box<dyn Listing> {

@@ -21,6 +21,9 @@ const NARROWEST: [Option<usize>; COLUMNS] = [None, Some(8), None, Some(10), Some
 /// what and how it ended. An id that is cut is of no use to `get`, so that it gives way as a whole.
 const GIVE_WAY: [usize; 5] = [2, 8, 4, 5, 1];
 
+/// How wide a column is made for events that are not known yet.
+const LIKELY: [usize; COLUMNS] = [19, 12, 9, 24, 15, 6, 24, 7, 32];
+
 const GAP: &str = "  ";
 
 /// How wide a column is made, at most, where nothing forces it to fit: what is longer sticks out of its own row only.
@@ -32,11 +35,18 @@ pub(crate) struct Table {
     terminal_columns: Option<usize>,
     colour: bool,
     layout: Option<Layout>,
+    /// How wide the columns are at least, where there is room.
+    likely: [usize; COLUMNS],
 }
 
 impl Table {
     pub(crate) fn new(terminal_columns: Option<usize>, colour: bool) -> Self {
-        Self { terminal_columns, colour, layout: None }
+        Self { terminal_columns, colour, layout: None, likely: [0; COLUMNS] }
+    }
+
+    /// With room for what usual events have, whatever the first few have.
+    pub(crate) fn roomy(self) -> Self {
+        Self { likely: LIKELY, ..self }
     }
 }
 
@@ -46,7 +56,7 @@ impl Listing for Table {
         let layout = match &mut self.layout {
             Some(layout) => layout,
             empty @ None => {
-                let layout = empty.insert(Layout::fit(&rows, self.terminal_columns));
+                let layout = empty.insert(Layout::fit(&rows, &self.likely, self.terminal_columns));
                 let style = if self.colour { BOLD } else { "" };
                 layout.print(&HEADERS.map(Cow::Borrowed), |_| style, out)?;
                 layout
@@ -109,10 +119,10 @@ struct Layout {
 }
 
 impl Layout {
-    fn fit(rows: &[Row<'_>], terminal_columns: Option<usize>) -> Self {
+    fn fit(rows: &[Row<'_>], likely: &[usize; COLUMNS], terminal_columns: Option<usize>) -> Self {
         let needed = |column: usize| {
             let cells = rows.iter().map(|row| row.0[column].width()).max().unwrap_or(0);
-            cells.max(HEADERS[column].width())
+            cells.max(HEADERS[column].width()).max(likely[column])
         };
         let mut columns: Vec<(usize, usize)> = (0..COLUMNS).map(|column| (column, needed(column))).collect();
         let Some(room) = terminal_columns else {

@@ -1,0 +1,60 @@
+//! `tail`: the newest events, and what comes after them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tower_audit::Timestamp;
+
+use super::{IfMissing, with_store};
+use crate::args::TailArgs;
+use crate::exit::Failure;
+use crate::follow::Follower;
+use crate::output::Target;
+use crate::signals::interrupt;
+
+pub(crate) async fn run(url: &str, args: TailArgs) -> Result<(), Failure> {
+    let filter = args.filter.filter(Timestamp::now())?;
+    let target = Target::stdout();
+    let listing = target.stream(args.format.map_or_else(|| target.default_stream_format(), Into::into));
+    let asked_to_end = args.follow.then(end_when_asked);
+    let work = with_store(url, IfMissing::Fail, async |store| {
+        let mut follower = Follower::new(store, filter, listing, file_of(url));
+        follower.begin(args.limit).await?;
+        if args.follow {
+            follower.go_on().await?;
+        }
+        follower.end()
+    });
+    match asked_to_end {
+        None => work.await,
+        Some(asked_to_end) => tokio::select! {
+            () = asked_to_end => Ok(()),
+            done = work => done,
+        },
+    }
+}
+
+/// Ends when the process is asked to end; that is how following ends well.
+fn end_when_asked() -> impl Future<Output = ()> {
+    // Whoever reads the output may have stopped to, so that writing never ends.
+    let insist = interrupt();
+    tokio::spawn(async {
+        insist.await;
+        tokio::time::sleep(GRACE).await;
+        std::process::exit(0);
+    });
+    interrupt()
+}
+
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The file of the store, if it is one.
+#[cfg(feature = "sqlite")]
+fn file_of(url: &str) -> Option<PathBuf> {
+    tower_audit::store::sqlite::path_of(url)
+}
+
+#[cfg(not(feature = "sqlite"))]
+fn file_of(_url: &str) -> Option<PathBuf> {
+    None
+}

@@ -1,0 +1,218 @@
+//! Looking again and again.
+
+use std::future::Future;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tower_audit::export::Listing;
+use tower_audit::query::{Cursor, Filter, Query};
+use tower_audit::store::{AuditStore, StoreError, StoreErrorKind};
+use tower_audit::{AuditEvent, Timestamp};
+
+use super::seen::Seen;
+use super::watch::Watch;
+use crate::commands::reader;
+use crate::exit::{Failure, say};
+use crate::output::Output;
+
+/// How often the log is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How far each look reaches back.
+const GLANCE_MICROS: i64 = 2_000_000;
+/// How often a look reaches back all the way.
+const LOOK_BACK_EVERY: Duration = Duration::from_secs(10);
+/// How far that is. An event is shown that becomes visible a minute after its time, and the look that finds it may be
+/// [`LOOK_BACK_EVERY`] later.
+pub(super) const LOOK_BACK_MICROS: i64 = 70_000_000;
+/// How long a question to the store may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The pauses while the store does not answer double up to this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+const PAGE_EVENTS: usize = 500;
+/// How many new events are in memory at a time.
+const MOST_FRESH: usize = 10_000;
+
+/// Shows the events of a store as they arrive.
+pub(crate) struct Follower<'a> {
+    store: &'a dyn AuditStore,
+    filter: Filter,
+    listing: Box<dyn Listing>,
+    out: Output,
+    seen: Seen,
+    watch: Watch,
+    looked_back: Instant,
+    told_of_forgetting: bool,
+}
+
+impl<'a> Follower<'a> {
+    /// `file` is the file of the store, if it is one.
+    pub(crate) fn new(
+        store: &'a dyn AuditStore,
+        filter: Filter,
+        listing: Box<dyn Listing>,
+        file: Option<PathBuf>,
+    ) -> Self {
+        Self {
+            store,
+            filter,
+            listing,
+            out: Output::new(),
+            seen: Seen::new(),
+            watch: Watch::new(file),
+            looked_back: Instant::now(),
+            told_of_forgetting: false,
+        }
+    }
+
+    /// Shows the newest `most` events, the oldest of them first.
+    pub(crate) async fn begin(&mut self, most: usize) -> Result<(), Failure> {
+        let mut newest = Vec::new();
+        let mut query = Query::new(self.filter.clone(), PAGE_EVENTS);
+        // Everything that a later look may meet again counts as shown.
+        loop {
+            let page = self.ask(&query).await?;
+            for event in &page {
+                if newest.len() < most {
+                    newest.push(event.clone());
+                }
+                self.seen.insert(event);
+            }
+            let Some(last) = page.last().filter(|_| page.len() == query.limit) else { break };
+            let may_be_met = last.created_at >= self.seen.since(LOOK_BACK_MICROS, Timestamp::now());
+            if newest.len() >= most && !may_be_met {
+                break;
+            }
+            query.after = Some(Cursor::of(last));
+        }
+        newest.reverse();
+        self.seen.forget(Timestamp::now());
+        // A header comes before there is anything under it.
+        self.listing.page(&newest, &mut self.out)?;
+        Ok(self.out.flush()?)
+    }
+
+    /// Shows what comes. Ends when nobody reads it any more, and with what is no failure of the store.
+    pub(crate) async fn go_on(&mut self) -> Result<(), Failure> {
+        let mut pause = LOOK_EVERY;
+        let mut lost: Option<Instant> = None;
+        loop {
+            tokio::time::sleep(pause).await;
+            if self.out.is_unread() {
+                return Ok(());
+            }
+            if self.watch.was_replaced() {
+                say("the file of the store was replaced: following the new one");
+            }
+            let begun = Instant::now();
+            match self.look().await {
+                Ok(()) => {
+                    if let Some(lost) = lost.take() {
+                        say(&format!("the store answers again, after {} s", lost.elapsed().as_secs()));
+                    }
+                    // A log that takes long to look at is not looked at all the time.
+                    pause = LOOK_EVERY.max(begun.elapsed());
+                }
+                Err(Failure::Store(error)) if error.kind() != StoreErrorKind::Unsupported => {
+                    if lost.is_none() {
+                        lost = Some(begun);
+                        say(&format!("{}; trying again", Failure::Store(error).in_one_line()));
+                    }
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    /// Writes what comes after the last event.
+    pub(crate) fn end(&mut self) -> Result<(), Failure> {
+        self.listing.end(&mut self.out)?;
+        Ok(self.out.flush()?)
+    }
+
+    async fn look(&mut self) -> Result<(), Failure> {
+        let now = Timestamp::now();
+        let is_back = self.looked_back.elapsed() >= LOOK_BACK_EVERY;
+        let back = if is_back { LOOK_BACK_MICROS } else { GLANCE_MICROS };
+        let since = self.seen.since(back, now);
+        // What is too much for the memory is shown in parts, the earlier half first.
+        let mut spans = vec![(since, None)];
+        while let Some((since, until)) = spans.pop() {
+            match self.fresh(since, until).await? {
+                Fresh::All(events) => self.show(events, now)?,
+                Fresh::TooMany { middle } => spans.extend([(middle, until), (since, Some(middle))]),
+            }
+        }
+        if is_back {
+            self.looked_back = Instant::now();
+        }
+        self.seen.forget(now);
+        Ok(())
+    }
+
+    /// The events of this time that were not shown yet, the oldest first.
+    async fn fresh(&self, since: Timestamp, until: Option<Timestamp>) -> Result<Fresh, Failure> {
+        let mut filter = self.filter.clone();
+        let since = filter.since.map_or(since, |wanted| wanted.max(since));
+        filter.since = Some(since);
+        filter.until = [filter.until, until].into_iter().flatten().min();
+        let mut query = Query::new(filter, PAGE_EVENTS);
+        let mut fresh: Vec<AuditEvent> = Vec::new();
+        loop {
+            let page = self.ask(&query).await?;
+            let (is_last, last) = (page.len() < query.limit, page.last().map(Cursor::of));
+            fresh.extend(page.into_iter().filter(|event| self.seen.is_new(event)));
+            let newest = fresh.first().map_or(since, |event| event.created_at).as_micros();
+            let half = (newest + 1 - since.as_micros()) / 2;
+            if fresh.len() > MOST_FRESH
+                && half > 0
+                && let Some(middle) = Timestamp::from_micros(since.as_micros() + half)
+            {
+                return Ok(Fresh::TooMany { middle });
+            }
+            if is_last {
+                break;
+            }
+            query.after = last;
+        }
+        fresh.reverse();
+        Ok(Fresh::All(fresh))
+    }
+
+    fn show(&mut self, events: Vec<AuditEvent>, now: Timestamp) -> Result<(), Failure> {
+        if !events.is_empty() {
+            self.listing.page(&events, &mut self.out)?;
+            self.out.flush()?;
+        }
+        let mut all_remembered = true;
+        for event in &events {
+            all_remembered &= self.seen.insert(event);
+        }
+        self.seen.forget(now);
+        if !all_remembered && !self.told_of_forgetting {
+            self.told_of_forgetting = true;
+            say("more events arrive than can be remembered: one that comes late may not be shown");
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, query: &Query) -> Result<Vec<AuditEvent>, Failure> {
+        Ok(in_time(reader(self.store)?.query(query)).await?)
+    }
+}
+
+enum Fresh {
+    All(Vec<AuditEvent>),
+    /// More than there is room for; about as many of them are before this moment as after it, if they come evenly.
+    TooMany {
+        middle: Timestamp,
+    },
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    match tokio::time::timeout(PATIENCE, work).await {
+        Ok(done) => done,
+        Err(_) => Err(StoreError::new(StoreErrorKind::Transient, "this", "reading").with_remedy("it does not answer")),
+    }
+}
