@@ -68,7 +68,11 @@ impl Csv {
         }
     }
 
-    fn record<'a>(&self, fields: impl IntoIterator<Item = Cow<'a, str>>, out: &mut dyn Write) -> io::Result<()> {
+    /// Writes a record that is no event, by the same rules.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn record<'a>(&self, fields: impl IntoIterator<Item = Cow<'a, str>>, out: &mut dyn Write) -> io::Result<()> {
         for (n, field) in fields.into_iter().enumerate() {
             self.field(&field, n == 0, out)?;
         }

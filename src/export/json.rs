@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
+use serde::Serialize;
+
 use super::{Listing, is_hostile};
 use crate::event::AuditEvent;
 
@@ -27,20 +29,20 @@ impl Listing for JsonArray {
     }
 }
 
-/// An event in one line.
+/// An event, or what is told of events, in one line.
 ///
 /// # Errors
-/// None that is known: an event is JSON.
-pub fn to_json(event: &AuditEvent) -> io::Result<String> {
-    Ok(escape(serde_json::to_string(event)?))
+/// If it is no JSON; an event is.
+pub fn to_json(value: &impl Serialize) -> io::Result<String> {
+    Ok(escape(serde_json::to_string(value)?))
 }
 
-/// An event in many lines, for the eye.
+/// The same in many lines, for the eye.
 ///
 /// # Errors
-/// None that is known: an event is JSON.
-pub fn to_json_pretty(event: &AuditEvent) -> io::Result<String> {
-    Ok(escape(serde_json::to_string_pretty(event)?))
+/// If it is no JSON; an event is.
+pub fn to_json_pretty(value: &impl Serialize) -> io::Result<String> {
+    Ok(escape(serde_json::to_string_pretty(value)?))
 }
 
 /// Gives characters that are not safe to look at JSON's own escapes: the value stays what it is.

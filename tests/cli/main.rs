@@ -11,6 +11,7 @@ mod init;
 mod postgres;
 mod purge;
 mod reading;
+mod stats;
 mod support;
 #[cfg(unix)]
 mod tail;

@@ -4,10 +4,11 @@
 //! answers and the same errors.
 
 use std::env::VarError;
+use std::str::FromStr as _;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use tower_audit::query::{Filter, parse_duration};
+use tower_audit::query::{Field, Filter, parse_duration};
 use tower_audit::{EventId, Timestamp};
 
 use crate::exit::{EXIT_CODES, Failure};
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     Query(QueryArgs),
     /// Prints the newest events that pass the filters, the oldest of them first, and those that come
     Tail(TailArgs),
+    /// Prints how many events there are of what, and when they were
+    Stats(StatsArgs),
     /// Prints how many events pass the filters
     Count(FilterArgs),
     /// Prints the event with this id
@@ -77,6 +80,46 @@ pub(crate) struct TailArgs {
     /// How to print [default: table on a terminal, else jsonl]
     #[arg(long, value_enum)]
     pub(crate) format: Option<StreamFormat>,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct StatsArgs {
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+
+    /// What to tell events apart by; can be given several times: event_type, user_email, remote_addr, route, outcome or
+    /// phase [default: event_type, user_email, route and outcome]
+    #[arg(long = "of", value_name = "FIELD", value_parser = Field::from_str)]
+    pub(crate) of: Vec<Field>,
+
+    /// How many values of each, those with the most events, 1000 at the most
+    #[arg(long, value_name = "N", default_value = "10", value_parser = top, allow_hyphen_values = true)]
+    pub(crate) top: usize,
+
+    /// How long each stretch of time is
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(crate) by: By,
+
+    /// How to print [default: table on a terminal, else json]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Format>,
+}
+
+/// How long each stretch of time is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum By {
+    /// So long that there are 40 at the most
+    Auto,
+    /// A second
+    Second,
+    /// A minute
+    Minute,
+    /// An hour
+    Hour,
+    /// A day of UTC
+    Day,
+    /// A week of UTC, which begins on Monday
+    Week,
 }
 
 /// Which events: every condition that is given must hold. Given several times, an option takes any of its values, and
@@ -257,6 +300,13 @@ fn whole_number(text: &str) -> Result<u64, &'static str> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().map_err(|_| RIGHT) } else { Err(RIGHT) }
 }
 
+fn top(text: &str) -> Result<usize, &'static str> {
+    match text.parse() {
+        Ok(top @ 1..=1000) if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(top),
+        _ => Err("expected a whole number from 1 to 1000"),
+    }
+}
+
 /// They are held in memory before the oldest is printed.
 fn tail_limit(text: &str) -> Result<usize, &'static str> {
     match text.parse() {
@@ -310,6 +360,7 @@ mod tests {
             assert!(Args::try_parse_from(["tower-audit", "query", &option, "x"]).is_ok(), "{option}");
             assert!(Args::try_parse_from(["tower-audit", "count", &option, "x"]).is_ok(), "{option}");
             assert!(Args::try_parse_from(["tower-audit", "tail", &option, "x"]).is_ok(), "{option}");
+            assert!(Args::try_parse_from(["tower-audit", "stats", &option, "x"]).is_ok(), "{option}");
         }
     }
 

@@ -11,6 +11,7 @@ mod output;
 mod progress;
 mod sanitize;
 mod signals;
+mod statistics;
 
 use std::process::ExitCode;
 

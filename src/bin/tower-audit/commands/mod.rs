@@ -7,6 +7,7 @@ mod init;
 mod purge;
 mod query;
 mod roles;
+mod stats;
 mod tail;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     match args.command {
         Command::Query(args) => query::run(&url, args).await,
         Command::Tail(args) => tail::run(&url, args).await,
+        Command::Stats(args) => stats::run(&url, args).await,
         Command::Count(args) => count::run(&url, args).await,
         Command::Get(args) => get::run(&url, args).await,
         Command::Purge(args) => purge::run(&url, args).await,

@@ -2,6 +2,8 @@
 
 mod table;
 
+pub(crate) use table::{BOLD, PLAIN, cell, cut};
+
 use std::io::{self, BufWriter, IsTerminal as _, StdoutLock, Write};
 
 use tower_audit::export::{Csv, JsonArray, JsonLines, Listing};
@@ -69,6 +71,19 @@ impl Target {
         }
     }
 
+    pub(crate) fn columns(self) -> Option<usize> {
+        self.terminal_columns
+    }
+
+    pub(crate) fn has_colour(self) -> bool {
+        self.colour
+    }
+
+    /// What writes records of CSV.
+    pub(crate) fn csv(self) -> Csv {
+        if self.is_terminal() { Csv::shown_as(sanitize_line) } else { Csv::new() }
+    }
+
     pub(crate) fn is_terminal(self) -> bool {
         self.terminal_columns.is_some()
     }
@@ -94,7 +109,7 @@ impl Target {
         match format {
             Format::Json => Box::<JsonArray>::default(),
             Format::Jsonl => Box::new(JsonLines),
-            Format::Csv => Box::new(if self.is_terminal() { Csv::shown_as(sanitize_line) } else { Csv::new() }),
+            Format::Csv => Box::new(self.csv()),
             Format::Table => Box::new(table::Table::new(self.terminal_columns, self.colour)),
         }
     }

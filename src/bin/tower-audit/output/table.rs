@@ -86,13 +86,7 @@ struct Row<'a>([Cow<'a, str>; COLUMNS]);
 
 impl<'a> Row<'a> {
     fn of(event: &'a AuditEvent) -> Self {
-        let text = |value: &'a Option<String>| match value.as_deref() {
-            None => "-".into(),
-            // Not to be taken for nobody.
-            Some("-") => "\"-\"".into(),
-            Some("") => "\"\"".into(),
-            Some(text) => sanitize_cell(text),
-        };
+        let text = |value: &'a Option<String>| cell(value.as_deref());
         // The fraction and the `Z` are left to the other formats.
         let mut time = event.created_at.to_string().replace('T', " ");
         time.truncate("2026-05-25 12:00:00".len());
@@ -107,6 +101,17 @@ impl<'a> Row<'a> {
             event.outcome.map_or("-".into(), |outcome| outcome.to_string().into()),
             event.event_id.to_string().into(),
         ])
+    }
+}
+
+/// What somebody chose, safe to look at in one line; `-` is nothing.
+pub(crate) fn cell(value: Option<&str>) -> Cow<'_, str> {
+    match value {
+        None => "-".into(),
+        // Not to be taken for nobody.
+        Some("-") => "\"-\"".into(),
+        Some("") => "\"\"".into(),
+        Some(text) => sanitize_cell(text),
     }
 }
 
@@ -199,7 +204,7 @@ fn total(widths: impl ExactSizeIterator<Item = usize>) -> usize {
 }
 
 /// As much of `text` as fits, with `…` at its end if that is not all.
-fn cut(text: &str, width: usize) -> Cow<'_, str> {
+pub(crate) fn cut(text: &str, width: usize) -> Cow<'_, str> {
     if text.width() <= width {
         return Cow::Borrowed(text);
     }
@@ -215,8 +220,8 @@ fn cut(text: &str, width: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{}…", &text[..end]))
 }
 
-const PLAIN: &str = "\u{1b}[0m";
-const BOLD: &str = "\u{1b}[1m";
+pub(crate) const PLAIN: &str = "\u{1b}[0m";
+pub(crate) const BOLD: &str = "\u{1b}[1m";
 const GREEN: &str = "\u{1b}[32m";
 const YELLOW: &str = "\u{1b}[33m";
 const RED: &str = "\u{1b}[31m";

@@ -1,0 +1,169 @@
+//! Which stretches of time the activity is counted in.
+
+use tower_audit::Timestamp;
+use tower_audit::query::{Buckets, Filter, Query};
+use tower_audit::store::{Reader, StoreError};
+
+use crate::args::By;
+
+const SECOND: i64 = 1_000_000;
+const MINUTE: i64 = 60 * SECOND;
+const HOUR: i64 = 60 * MINUTE;
+pub(super) const DAY: i64 = 24 * HOUR;
+const WEEK: i64 = 7 * DAY;
+
+/// What `auto` chooses from; a hundred of the last are more than there is time.
+const LADDER: [i64; 18] = [
+    SECOND,
+    5 * SECOND,
+    15 * SECOND,
+    MINUTE,
+    5 * MINUTE,
+    15 * MINUTE,
+    HOUR,
+    3 * HOUR,
+    6 * HOUR,
+    12 * HOUR,
+    DAY,
+    WEEK,
+    4 * WEEK,
+    13 * WEEK,
+    52 * WEEK,
+    260 * WEEK,
+    520 * WEEK,
+    5200 * WEEK,
+];
+
+/// How many stretches `auto` makes at the most.
+const MOST_AUTOMATIC: i64 = 40;
+
+/// The first and the last moment that matter: those of the filter, else those of the events. None if there is no event.
+///
+/// An end in the future is taken for now, unless there are events of it.
+pub(super) async fn of_events(
+    reader: &dyn Reader,
+    filter: &Filter,
+    now: Timestamp,
+) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
+    let newest = reader.query(&Query::new(filter.clone(), 1)).await?;
+    let Some(newest) = newest.first().map(|event| event.created_at) else { return Ok(None) };
+    let first = match filter.since {
+        Some(since) => since,
+        None => first_event(reader, filter, newest).await?,
+    };
+    // What is before `until` is the last microsecond that counts.
+    let until = filter.until.and_then(|until| Timestamp::from_micros(until.as_micros() - 1));
+    Ok(Some((first, until.map_or(newest, |until| until.min(now)).max(newest))))
+}
+
+/// The moment of the first event. A store tells the newest event, not the oldest: so the stretch that has it
+/// is looked for in ever finer buckets.
+async fn first_event(reader: &dyn Reader, filter: &Filter, newest: Timestamp) -> Result<Timestamp, StoreError> {
+    let (mut start, mut end) = (Timestamp::MIN.as_micros(), newest.as_micros() + 1);
+    while end - start > 1 {
+        let count = i64::try_from(Buckets::MAX_COUNT).unwrap_or(1);
+        let width = (end - start) / count + 1;
+        let first = Timestamp::from_micros(start);
+        let Some(buckets) = first.and_then(|first| Buckets::new(first, width, Buckets::MAX_COUNT)) else { break };
+        let counts = reader.activity(filter, &buckets).await?;
+        let Some(bucket) = counts.iter().position(|events| *events > 0) else { break };
+        start = buckets.begin(bucket).as_micros();
+        end = start + width;
+    }
+    Ok(Timestamp::from_micros(start).unwrap_or(newest))
+}
+
+/// The stretches from `first` to `last`, both included; none if there are too many.
+pub(super) fn buckets(first: Timestamp, last: Timestamp, by: By) -> Option<Buckets> {
+    let width = match by {
+        By::Auto => automatic(first, last),
+        By::Second => SECOND,
+        By::Minute => MINUTE,
+        By::Hour => HOUR,
+        By::Day => DAY,
+        By::Week => WEEK,
+    };
+    let start = aligned(first, width).max(Timestamp::MIN.as_micros());
+    let count = count(start, last, width);
+    Buckets::new(Timestamp::from_micros(start)?, width, usize::try_from(count).ok()?)
+}
+
+fn automatic(first: Timestamp, last: Timestamp) -> i64 {
+    let fits = |width: &i64| count(aligned(first, *width), last, *width) <= MOST_AUTOMATIC;
+    LADDER.into_iter().find(fits).unwrap_or(LADDER[LADDER.len() - 1])
+}
+
+fn count(start: i64, last: Timestamp, width: i64) -> i64 {
+    (last.as_micros() - start) / width + 1
+}
+
+/// Where the stretch begins that a moment is in: weeks begin on Mondays, and everything shorter with them.
+fn aligned(moment: Timestamp, width: i64) -> i64 {
+    // The first of 1970 was a Thursday.
+    const MONDAY: i64 = -3 * DAY;
+    (moment.as_micros() - MONDAY).div_euclid(width) * width + MONDAY
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tower_audit::store::{AuditStore as _, MemoryStore};
+    use tower_audit::{AuditEvent, EventType};
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn stretches_begin_where_people_expect() {
+        let (first, last) = (at("2026-05-27T10:20:30Z"), at("2026-06-02T00:00:00Z"));
+        for (by, start, count) in [
+            (By::Hour, "2026-05-27T10:00:00Z", 135),
+            (By::Day, "2026-05-27T00:00:00Z", 7),
+            (By::Week, "2026-05-25T00:00:00Z", 2),
+        ] {
+            let buckets = buckets(first, last, by).unwrap();
+            assert_eq!((buckets.start(), buckets.count()), (at(start), count), "{by:?}");
+        }
+        assert_eq!(buckets(first, last, By::Minute), None, "8,000 minutes");
+    }
+
+    #[test]
+    fn automatic_stretches_are_few_and_cover_all() {
+        let first = at("2026-05-27T10:20:30Z");
+        for micros in [0, 1, SECOND, 39 * SECOND, MINUTE, HOUR, DAY, WEEK, 52 * WEEK, 500 * 52 * WEEK] {
+            let last = Timestamp::from_micros(first.as_micros() + micros).unwrap();
+            let buckets = buckets(first, last, By::Auto).unwrap();
+            assert!(buckets.count() <= 40, "{micros}");
+            assert!(buckets.of(first) == Some(0) && buckets.of(last) == Some(buckets.count() - 1), "{micros}");
+        }
+        assert!(buckets(Timestamp::MIN, Timestamp::from_micros(0).unwrap(), By::Auto).is_some());
+    }
+
+    #[tokio::test]
+    async fn the_first_event_is_found() {
+        let store = MemoryStore::new();
+        let mut events: Vec<_> = (0..3).map(|_| AuditEvent::new(EventType::UPLOAD)).collect();
+        for (event, time) in
+            events.iter_mut().zip(["0800-01-01T00:00:00Z", "2026-05-01T00:00:00Z", "2026-05-02T00:00:00Z"])
+        {
+            event.created_at = at(time);
+        }
+        store.append(&events).await.unwrap();
+        let reader = store.reader().unwrap();
+        let now = at("2026-06-01T00:00:00Z");
+        let within = |since: Option<&str>, until: Option<&str>| Filter {
+            since: since.map(at),
+            until: until.map(at),
+            ..Filter::default()
+        };
+        let (first, last) = of_events(reader, &within(None, None), now).await.unwrap().unwrap();
+        assert_eq!((first, last), (at("0800-01-01T00:00:00Z"), events[2].created_at));
+        let since = within(Some("2026-04-30T00:00:00Z"), Some("2026-05-05T00:00:00Z"));
+        let (first, last) = of_events(reader, &since, now).await.unwrap().unwrap();
+        assert_eq!((first, last), (at("2026-04-30T00:00:00Z"), at("2026-05-04T23:59:59.999999Z")));
+        let (_, last) = of_events(reader, &within(None, Some("2999-01-01T00:00:00Z")), now).await.unwrap().unwrap();
+        assert_eq!(last, now);
+        assert_eq!(of_events(reader, &within(Some("2026-05-03T00:00:00Z"), None), now).await.unwrap(), None);
+    }
+}

@@ -1,0 +1,129 @@
+//! `stats`: how many events there are of what, and when.
+
+use serde_json::json;
+use tower_audit::{Actor, AuditEvent, EventType};
+use unicode_width::UnicodeWidthStr as _;
+
+use crate::hostile;
+use crate::support::{Store, at, json as read, on_terminal, samples};
+
+/// Of five events: three of alice on the first of May, one of bob on the third, one of nobody.
+fn store() -> Store {
+    let of = |user: Option<&str>, time: &str, outcome: Option<u16>| -> AuditEvent {
+        let mut event = at(EventType::AUTH, time);
+        event.actor.user_email = user.map(str::to_owned);
+        event.resource.route = Some("/login".into());
+        event.outcome = outcome;
+        event
+    };
+    Store::of(&[
+        of(Some("alice"), "2026-05-01T10:00:00Z", Some(200)),
+        of(Some("alice"), "2026-05-01T10:59:59.999999Z", Some(401)),
+        of(Some("alice"), "2026-05-01T12:00:00Z", Some(200)),
+        of(Some("bob"), "2026-05-03T00:00:00Z", Some(200)),
+        of(None, "2026-05-03T00:00:00Z", None),
+    ])
+}
+
+#[test]
+fn json_has_every_number() {
+    let found = read(&store().run(&["stats", "--by", "day"]).ok());
+    let expected = json!({
+        "total": 5,
+        "of": {
+            "event_type": [{ "value": "auth", "events": 5 }],
+            "user_email": [
+                { "value": "alice", "events": 3 }, { "value": "bob", "events": 1 }, { "value": null, "events": 1 },
+            ],
+            "route": [{ "value": "/login", "events": 5 }],
+            "outcome": [
+                { "value": "200", "events": 3 }, { "value": "401", "events": 1 }, { "value": null, "events": 1 },
+            ],
+        },
+        "activity": {
+            "seconds": 86400,
+            "buckets": [
+                { "begin": "2026-05-01T00:00:00.000000Z", "events": 3 },
+                { "begin": "2026-05-02T00:00:00.000000Z", "events": 0 },
+                { "begin": "2026-05-03T00:00:00.000000Z", "events": 2 },
+            ],
+        },
+    });
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn filters_and_options_choose() {
+    let store = store();
+    let found = read(&store.run(&["stats", "--user-email", "!alice", "--of", "phase", "--top", "1"]).ok());
+    assert_eq!(found["of"], json!({ "phase": [{ "value": "completed", "events": 2 }] }));
+    let hours = store.run(&["stats", "--until", "2026-05-02", "--by", "hour", "--of", "phase", "--format", "csv"]).ok();
+    let lines: Vec<&str> = hours.split("\r\n").collect();
+    assert_eq!(lines[..3], ["of,value,events", "total,,3", "phase,completed,3"]);
+    // From the first event to the end that was asked for.
+    assert_eq!(lines[3], "time,2026-05-01T10:00:00.000000Z,2");
+    assert_eq!(lines[5], "time,2026-05-01T12:00:00.000000Z,1");
+    assert_eq!(lines[16..], ["time,2026-05-01T23:00:00.000000Z,0", ""]);
+    let lines = store.run(&["stats", "--format", "jsonl", "--of", "user_email"]).ok();
+    assert!(lines.starts_with("{\"events\":5,\"of\":\"total\",\"value\":null}\n"), "{lines}");
+    let none = read(&store.run(&["stats", "--outcome", "599"]).ok());
+    assert_eq!((&none["total"], &none["activity"]), (&json!(0), &json!(null)));
+}
+
+#[test]
+fn automatic_stretches_are_few() {
+    for words in [&["stats"][..], &["stats", "--since", "2000-01-01"], &["stats", "--until", "2026-05-01T11:00:00Z"]] {
+        let found = read(&store().run(words).ok());
+        let buckets = found["activity"]["buckets"].as_array().expect("buckets");
+        assert!((1..=40).contains(&buckets.len()), "{words:?}: {buckets:?}");
+        let sum: u64 = buckets.iter().filter_map(|bucket| bucket["events"].as_u64()).sum();
+        assert_eq!(sum, found["total"], "{words:?}");
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_named() {
+    let store = store();
+    for (words, right) in [
+        (&["stats", "--of", "user"][..], "user_email"),
+        (&["stats", "--top", "0"], "from 1 to 1000"),
+        (&["stats", "--by", "month"], "week"),
+        (&["stats", "--by", "second"], "more than 1000"),
+    ] {
+        let stderr = store.run(words).failed(2);
+        assert!(stderr.contains(right), "{words:?}: {stderr}");
+    }
+}
+
+#[test]
+fn bars_are_drawn_to_scale() {
+    let text = store().run(&["stats", "--format", "table", "--by", "day", "--top", "1"]).ok();
+    let bars = |label: &str| {
+        text.lines().find(|line| line.trim_start().starts_with(label)).map(|line| line.matches('█').count())
+    };
+    assert_eq!((bars("2026-05-01"), bars("2026-05-02"), bars("2026-05-03")), (Some(60), Some(0), Some(40)), "{text}");
+    assert!(text.contains("\n  (others)     2\n"), "{text}");
+    assert!(!text.contains('\u{1b}'));
+}
+
+#[test]
+fn it_fits_the_terminal_and_hostile_names_are_text() {
+    let mut events = samples();
+    for (_, value) in hostile::values() {
+        events.push(hostile::event(&value));
+    }
+    let mut long = at(EventType::AUTH, "2026-05-04T00:00:00Z");
+    long.actor = Actor::user("x".repeat(200));
+    events.push(long);
+    let store = Store::of(&events);
+    for columns in [40, 80, 160] {
+        let shown = on_terminal(store.command(&["stats", "--top", "1000"]), columns).replace("\r\n", "\n");
+        let shown = shown.replace("\u{1b}[1m", "").replace("\u{1b}[0m", "");
+        let bad = shown.chars().find(|c| *c != '\n' && tower_audit::export::is_hostile(*c));
+        assert_eq!(bad, None);
+        let widest = shown.lines().map(|line| line.width()).max().expect("lines");
+        assert!(widest <= columns, "{columns}: {widest}");
+    }
+    let lines = store.run(&["stats", "--top", "1000", "--format", "jsonl"]).ok();
+    assert!(!lines.contains(|c| c != '\n' && tower_audit::export::is_hostile(c)));
+}
