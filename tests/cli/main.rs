@@ -1,6 +1,8 @@
 //! The built program, from outside: what it prints, what it leaves in the store, and how it exits.
 
 mod errors;
+#[cfg(unix)]
+mod export;
 mod formats;
 #[path = "../support/hostile.rs"]
 mod hostile;

@@ -102,7 +102,7 @@ fn bars_are_drawn_to_scale() {
         text.lines().find(|line| line.trim_start().starts_with(label)).map(|line| line.matches('█').count())
     };
     assert_eq!((bars("2026-05-01"), bars("2026-05-02"), bars("2026-05-03")), (Some(60), Some(0), Some(40)), "{text}");
-    assert!(text.contains("\n  (others)     2\n"), "{text}");
+    assert!(text.contains("\n  (others)  2\n"), "{text}");
     assert!(!text.contains('\u{1b}'));
 }
 

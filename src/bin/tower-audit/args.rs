@@ -4,6 +4,7 @@
 //! answers and the same errors.
 
 use std::env::VarError;
+use std::path::PathBuf;
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     Query(QueryArgs),
     /// Prints the newest events that pass the filters, the oldest of them first, and those that come
     Tail(TailArgs),
+    /// Writes every event that passes the filters, newest first, to standard output or to a file
+    Export(ExportArgs),
     /// Prints how many events there are of what, and when they were
     Stats(StatsArgs),
     /// Prints how many events pass the filters
@@ -80,6 +83,24 @@ pub(crate) struct TailArgs {
     /// How to print [default: table on a terminal, else jsonl]
     #[arg(long, value_enum)]
     pub(crate) format: Option<StreamFormat>,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+
+    /// A file to write to, which is there when it is complete; prints how many events are in it. Only you can read it
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Replace the file if there is one
+    #[arg(long, requires = "output")]
+    pub(crate) force: bool,
+
+    /// How to write
+    #[arg(long, value_enum, default_value = "jsonl")]
+    pub(crate) format: ExportFormat,
 }
 
 #[derive(ClapArgs)]
@@ -253,6 +274,27 @@ pub(crate) enum Format {
     Table,
 }
 
+/// How events are exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// JSON lines: one event a line, and nothing else
+    Jsonl,
+    /// RFC 4180, with a header; what a spreadsheet would take for a formula gets an apostrophe
+    Csv,
+    /// A JSON array, one event a line
+    Json,
+}
+
+impl From<ExportFormat> for Format {
+    fn from(format: ExportFormat) -> Self {
+        match format {
+            ExportFormat::Jsonl => Self::Jsonl,
+            ExportFormat::Csv => Self::Csv,
+            ExportFormat::Json => Self::Json,
+        }
+    }
+}
+
 /// How events are printed that come one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum StreamFormat {
@@ -357,10 +399,9 @@ mod tests {
     fn every_filter_of_the_library_is_an_option() {
         for name in Filter::NAMES {
             let option = format!("--{}", name.replace('_', "-"));
-            assert!(Args::try_parse_from(["tower-audit", "query", &option, "x"]).is_ok(), "{option}");
-            assert!(Args::try_parse_from(["tower-audit", "count", &option, "x"]).is_ok(), "{option}");
-            assert!(Args::try_parse_from(["tower-audit", "tail", &option, "x"]).is_ok(), "{option}");
-            assert!(Args::try_parse_from(["tower-audit", "stats", &option, "x"]).is_ok(), "{option}");
+            for command in ["query", "count", "tail", "stats", "export"] {
+                assert!(Args::try_parse_from(["tower-audit", command, &option, "x"]).is_ok(), "{command} {option}");
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use tower_audit::EventId;
@@ -15,7 +16,7 @@ pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0  done; also when the reader of the output went away
   1  it failed, was declined or was interrupted
-  2  something typed makes no sense, or a store or a --yes is missing; no store was touched
+  2  something typed makes no sense, or a store or a --yes is missing; nothing was changed
   3  the store cannot be opened, or does not answer as it should
   4  get: there is no event with this id";
 
@@ -32,6 +33,10 @@ pub(crate) enum Failure {
     NotFound(EventId),
     /// The output cannot be written.
     Output(io::Error),
+    /// A file cannot be written.
+    File { path: PathBuf, cause: io::Error },
+    /// Somebody ended an export.
+    Unfinished,
     /// The answer to a question cannot be read.
     Input(io::Error),
     /// The process has no threads, timers or sockets.
@@ -59,6 +64,8 @@ impl Failure {
             Self::NotFound(_) => 4,
             Self::CannotDo { .. }
             | Self::Output(_)
+            | Self::File { .. }
+            | Self::Unfinished
             | Self::Input(_)
             | Self::Start(_)
             | Self::Declined
@@ -77,9 +84,11 @@ impl Failure {
             Self::CannotDo { .. } => Some("name a store that can, with --url"),
             Self::NotFound(_) => Some("check the id and the store; a purge may have removed the event"),
             Self::Output(_) => Some("see what the output goes to: is its disk full?"),
+            Self::File { .. } => Some("see the rights on its folder, and the space on its disk"),
             Self::Input(_) => Some("give --yes instead of an answer"),
             Self::Start(_) => Some("see the limits of the process (ulimit -a)"),
             Self::Declined => None,
+            Self::Unfinished => Some("run it again"),
             Self::Interrupted { .. } | Self::PurgeStopped { .. } => Some("run it again for the rest"),
             Self::Unrecorded { .. } => Some("note the number; correct the store before the next purge"),
         }
@@ -129,6 +138,8 @@ impl fmt::Display for Failure {
             Self::CannotDo { store, what } => write!(f, "the {store} store cannot be {what}"),
             Self::NotFound(id) => write!(f, "there is no event {id}"),
             Self::Output(_) => f.write_str("the output cannot be written"),
+            Self::File { path, .. } => write!(f, "{} cannot be written, and was left as it is", path.display()),
+            Self::Unfinished => f.write_str("interrupted; the file was left as it is"),
             Self::Input(_) => f.write_str("the answer cannot be read"),
             Self::Start(_) => f.write_str("cannot start"),
             Self::Declined => f.write_str("declined; nothing was changed"),
@@ -148,10 +159,14 @@ impl Error for Failure {
         match self {
             Self::Store(error) => error.source(),
             Self::Output(error) | Self::Input(error) | Self::Start(error) => Some(error),
+            Self::File { cause, .. } => Some(cause),
             Self::PurgeStopped { cause, .. } | Self::Unrecorded { cause, .. } => Some(cause),
-            Self::Usage(_) | Self::CannotDo { .. } | Self::NotFound(_) | Self::Declined | Self::Interrupted { .. } => {
-                None
-            }
+            Self::Usage(_)
+            | Self::CannotDo { .. }
+            | Self::NotFound(_)
+            | Self::Declined
+            | Self::Unfinished
+            | Self::Interrupted { .. } => None,
         }
     }
 }

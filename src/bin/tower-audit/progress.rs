@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::pin::pin;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// Work that is done sooner shows nothing.
@@ -14,20 +15,33 @@ pub(crate) struct Progress {
     what: &'static str,
     next: Option<Instant>,
     shown: bool,
+    /// How many there are in all, once it is known.
+    total: Arc<OnceLock<u64>>,
 }
 
 impl Progress {
     /// Counts `what`, if `wanted`.
     pub(crate) fn new(what: &'static str, wanted: bool) -> Self {
         let next = (wanted && io::stderr().is_terminal()).then(|| Instant::now() + SHOW_AFTER);
-        Self { what, next, shown: false }
+        Self { what, next, shown: false, total: Arc::default() }
+    }
+
+    /// Whether anybody sees it.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.next.is_some()
+    }
+
+    /// Where to put how many there are in all.
+    pub(crate) fn total(&self) -> Arc<OnceLock<u64>> {
+        Arc::clone(&self.total)
     }
 
     pub(crate) fn at(&mut self, count: u64) {
         if self.next.is_some_and(|next| Instant::now() >= next) {
             self.next = Some(Instant::now() + SHOW_EVERY);
             self.shown = true;
-            show(&format!("\r{count} {}…", self.what));
+            let of = self.total.get().map(|total| format!(" of {total}")).unwrap_or_default();
+            show(&format!("\r{count}{of} {}…", self.what));
         }
     }
 }

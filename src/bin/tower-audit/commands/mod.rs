@@ -2,6 +2,7 @@
 
 mod count;
 mod ensure_indexes;
+mod export;
 mod get;
 mod init;
 mod purge;
@@ -27,6 +28,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::Query(args) => query::run(&url, args).await,
         Command::Tail(args) => tail::run(&url, args).await,
         Command::Stats(args) => stats::run(&url, args).await,
+        Command::Export(args) => export::run(&url, args).await,
         Command::Count(args) => count::run(&url, args).await,
         Command::Get(args) => get::run(&url, args).await,
         Command::Purge(args) => purge::run(&url, args).await,
@@ -49,10 +51,19 @@ async fn with_store<T>(
     if_missing: IfMissing,
     work: impl AsyncFnOnce(&dyn AuditStore) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
+    with_shared_store(url, if_missing, async |store| work(&**store).await).await
+}
+
+/// The same for work that shares the store with tasks of its own.
+async fn with_shared_store<T>(
+    url: &str,
+    if_missing: IfMissing,
+    work: impl AsyncFnOnce(&Arc<dyn AuditStore>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let mut options = OpenOptions::default();
     options.create = if_missing == IfMissing::Create;
     let store: Arc<dyn AuditStore> = patiently("opening the store", tower_audit::store::open(url, options)).await?;
-    let result = work(&*store).await;
+    let result = work(&store).await;
     // Whatever was appended or removed is durable by now; what closing could still fail at is tidying up.
     let _ = store.close().await;
     result

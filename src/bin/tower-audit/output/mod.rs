@@ -1,7 +1,9 @@
 //! How events are printed.
 
+mod file;
 mod table;
 
+pub(crate) use file::FileOutput;
 pub(crate) use table::{BOLD, PLAIN, cell, cut};
 
 use std::io::{self, BufWriter, IsTerminal as _, StdoutLock, Write};
@@ -69,6 +71,11 @@ impl Target {
             // https://no-color.org
             colour: is_terminal && !dumb && !set("NO_COLOR"),
         }
+    }
+
+    /// A file, of which nobody looks at the bytes.
+    pub(crate) fn file() -> Self {
+        Self { terminal_columns: None, colour: false }
     }
 
     pub(crate) fn columns(self) -> Option<usize> {

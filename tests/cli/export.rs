@@ -1,0 +1,137 @@
+//! `export`: all of it, to standard output or into a file that is whole or not there.
+
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
+
+use tower_audit::{AuditEvent, EventType};
+
+use crate::support::{Run, Store, at, many, samples};
+
+#[test]
+fn it_writes_all_that_passes_newest_first() {
+    let events = many(1201, "2026-01-01T00:00:00Z");
+    let store = Store::of(&events);
+    let newest_first: Vec<_> = events.into_iter().rev().collect();
+    let lines = store.run(&["export"]).ok();
+    let read: Vec<AuditEvent> = lines.lines().map(|line| serde_json::from_str(line).expect("an event")).collect();
+    assert_eq!(read, newest_first);
+    let json = store.run(&["export", "--format", "json", "--until", "2026-01-01T00:10:00Z"]).ok();
+    assert_eq!(serde_json::from_str::<Vec<AuditEvent>>(&json).expect("events"), newest_first[601..]);
+    let csv = store.run(&["export", "--format", "csv"]).ok();
+    assert_eq!(csv, store.run(&["query", "--limit", "0", "--format", "csv"]).ok());
+    let none = |format| store.run(&["export", "--event-type", "auth", "--format", format]).ok();
+    assert_eq!((none("jsonl"), none("json"), none("csv").lines().count()), (String::new(), "[]\n".into(), 1));
+    assert!(store.run(&["export", "--format", "table"]).failed(2).contains("jsonl"));
+}
+
+#[test]
+fn a_file_is_the_same_and_its_owner_s_alone() {
+    let store = Store::of(&samples());
+    let file = store.folder().join("out.csv");
+    let path = file.to_str().expect("UTF-8");
+    for words in
+        [&["export", "--format", "csv", "--output", path][..], &["export", "-o", path, "--force", "--format=csv"]]
+    {
+        assert_eq!(store.run(words).ok(), "3\n");
+        assert_eq!(fs::read_to_string(&file).expect("the file"), store.run(&["export", "--format", "csv"]).ok());
+        assert_eq!(fs::metadata(&file).expect("the file").permissions().mode() & 0o777, 0o600);
+        assert_eq!(beside(&store), ["audit.db", "out.csv"]);
+    }
+}
+
+#[test]
+fn nothing_is_replaced_unless_told_to() {
+    let store = Store::of(&samples());
+    let file = store.file("out", "my tax return");
+    let path = file.to_str().expect("UTF-8");
+    assert!(store.run(&["export", "-o", path]).failed(2).contains("--force"));
+    // Neither a folder nor a device, whatever is told.
+    for other in [store.folder().to_str().expect("UTF-8"), "/dev/null"] {
+        assert!(store.run(&["export", "--force", "-o", other]).failed(2).contains("no regular file"));
+    }
+    assert!(store.run(&["export", "--force"]).failed(2).contains("--output"));
+    // What fails leaves it as it is, and leaves nothing else.
+    store.run(&["export", "-o", path, "--force", "--url", "sqlite:/nowhere/audit.db"]).failed(3);
+    store.run(&["export", "-o", "/nowhere/out"]).failed(1);
+    assert_eq!(fs::read_to_string(&file).expect("the file"), "my tax return");
+    assert_eq!(beside(&store), ["audit.db", "out"]);
+}
+
+/// A file that cannot grow: the one that was there stays.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_leaves_the_file_as_it_was() {
+    let store = Store::of(&many(2000, "2026-01-01T00:00:00Z"));
+    let file = store.file("out", "yesterday's");
+    let mut command = std::process::Command::new("sh");
+    // SIGXFSZ is ignored, so that the limit is an error, as a full disk is.
+    command
+        .args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$0\" export --force -o \"$1\""])
+        .arg(env!("CARGO_BIN_EXE_tower-audit"))
+        .arg(&file)
+        .env("AUDIT_URL", store.url());
+    let stderr = Run::of(command).failed(1);
+    assert!(stderr.contains("cannot be written, and was left as it is\n  because: "), "{stderr}");
+    assert_eq!(fs::read_to_string(&file).expect("the file"), "yesterday's");
+    assert_eq!(beside(&store), ["audit.db", "out"]);
+}
+
+#[test]
+fn an_export_that_is_told_to_end_leaves_nothing() {
+    let store = Store::of(&many(60_000, "2026-01-01T00:00:00Z"));
+    let file = store.folder().join("out");
+    let mut command = store.command(&["export", "-o", file.to_str().expect("UTF-8")]);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    let has_begun = (0..1_000_000).any(|_| beside(&store).iter().any(|name| name.starts_with(".tower-audit-")));
+    assert!(has_begun, "there is no file on its way");
+    let _ = std::process::Command::new("kill").arg(child.id().to_string()).status();
+    let done = child.wait_with_output().expect("the program ends");
+    let stderr = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(1), "{stderr}");
+    assert!(stderr.starts_with("tower-audit: interrupted; the file was left as it is\n"), "{stderr}");
+    assert_eq!(beside(&store), ["audit.db"]);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let store = Store::of(&many(5000, "2026-01-01T00:00:00Z"));
+    for format in ["json", "jsonl", "csv"] {
+        let mut command = store.command(&["export", "--format", format]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        child.stdout.take().expect("a pipe").read_exact(&mut [0; 100]).expect("some bytes");
+        let done = child.wait_with_output().expect("the program ends");
+        assert_eq!((done.status.code(), String::from_utf8_lossy(&done.stderr).as_ref()), (Some(0), ""), "{format}");
+    }
+}
+
+#[test]
+fn patterns_values_and_negations_choose() {
+    let mut events = samples();
+    events.push(at(EventType::AUTH, "2026-05-04T10:00:00Z"));
+    let store = Store::of(&events);
+    let count = |words: &[&str]| store.run(&[&["export"], words].concat()).ok().lines().count();
+    for (words, expected) in [
+        (&["--user-email", "*@example.org"][..], 2),
+        (&["--user-email", "!*"], 2),
+        (&["--user-email", "alice@example.org", "--user-email", "bob*"], 2),
+        (&["--route", "/auth/*", "--route", "/scans"], 2),
+        (&["--outcome", "4xx"], 1),
+        (&["--outcome", "none", "--outcome", "200"], 3),
+        (&["--event-type", "!upload", "--event-type", "!auth"], 2),
+        (&["--remote-addr", "192.0.2.*"], 1),
+        (&["--phase", "!completed"], 1),
+    ] {
+        assert_eq!(count(words), expected, "{words:?}");
+    }
+}
+
+/// What is in the folder of the store, but for files that SQLite keeps beside it.
+fn beside(store: &Store) -> Vec<String> {
+    let entries = fs::read_dir(store.folder()).expect("the folder");
+    let names = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"));
+    let mut names: Vec<_> = names.filter(|name| !name.starts_with("audit.db-")).collect();
+    names.sort();
+    names
+}
