@@ -12,5 +12,7 @@ mod partitions;
 mod proxy;
 mod rights;
 mod sessions;
+mod storm;
 mod support;
 mod versions;
+mod weather;
