@@ -14,5 +14,6 @@ mod rights;
 mod sessions;
 mod storm;
 mod support;
+mod tls;
 mod versions;
 mod weather;

@@ -10,7 +10,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
@@ -146,6 +146,19 @@ impl Cluster {
 
     fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// A file beside the server's data that only the server may read, and where it is.
+    pub(crate) fn write(&self, name: &str, contents: &[u8]) -> PathBuf {
+        let path = self.folder.join(name);
+        let mut options = fs::OpenOptions::new();
+        let mut file =
+            options.create(true).truncate(true).write(true).mode(0o600).open(&path).expect("the folder is ours");
+        file.write_all(contents).expect("the file can be written");
+        if let Some(Account { uid, gid }) = self.account {
+            chown(&path, Some(uid), Some(gid)).expect("root can give a file away");
+        }
+        path
     }
 
     /// Makes the server, which is stopped, a standby that nobody replicates to.

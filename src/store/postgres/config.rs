@@ -35,6 +35,9 @@ impl Config {
                 "table" => table = decoded(value)?,
                 // The driver passes over what it does not know, and logs its value.
                 _ if is_known_to_driver(name) => {
+                    if FILES.contains(&name) {
+                        look_for(name, &decoded(value)?)?;
+                    }
                     driver.push_str(parameter);
                     driver.push('&');
                 }
@@ -81,9 +84,21 @@ fn is_known_to_driver(name: &str) -> bool {
     KNOWN.contains(&name) || name.starts_with("options[") || name.starts_with("options%5B")
 }
 
+/// Parameters that name a file, or are what would be in it.
+const FILES: [&str; 7] = ["sslrootcert", "ssl-root-cert", "ssl-ca", "sslcert", "ssl-cert", "sslkey", "ssl-key"];
+
+fn look_for(name: &str, path: &str) -> Result<(), StoreError> {
+    if path.starts_with("-----BEGIN") {
+        return Ok(());
+    }
+    std::fs::File::open(path)
+        .map(drop)
+        .map_err(|error| config(format!("the file that `{name}` names cannot be read")).because(error))
+}
+
 /// The value of a parameter, percent signs and all.
 fn decoded(value: &str) -> Result<String, StoreError> {
-    let wrong = || config("a percent sign in `schema` or `table` must begin two hexadecimal digits of UTF-8");
+    let wrong = || config("a percent sign in the value of a parameter must begin two hexadecimal digits of UTF-8");
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.bytes();
     while let Some(byte) = rest.next() {

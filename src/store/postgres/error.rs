@@ -24,7 +24,11 @@ pub(super) fn of(doing: &'static str, error: sqlx::Error) -> StoreError {
     let (kind, remedy) = match &error {
         sqlx::Error::Database(refused) => refusal(refused.code().as_deref().unwrap_or_default()),
         sqlx::Error::Configuration(_) => (StoreErrorKind::Config, ""),
-        sqlx::Error::Tls(_) => (StoreErrorKind::Transient, "the encrypted connection failed: see `sslmode`"),
+        sqlx::Error::Tls(error) => (StoreErrorKind::Config, untrusted(&error.to_string())),
+        // What the library for TLS says of a certificate comes in here.
+        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            (StoreErrorKind::Config, untrusted(&error.to_string()))
+        }
         sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => {
             (StoreErrorKind::Permanent, "")
         }
@@ -33,6 +37,21 @@ pub(super) fn of(doing: &'static str, error: sqlx::Error) -> StoreError {
     };
     let made = StoreError::new(kind, NAME, doing).because(error);
     if remedy.is_empty() { made } else { made.with_remedy(remedy) }
+}
+
+/// What to do when there is no encrypted connection that can be trusted.
+fn untrusted(cause: &str) -> &'static str {
+    const UNKNOWN: &str =
+        "the server's certificate is of an authority that is not known here: name its file by `sslrootcert`";
+    const REMEDIES: [(&str, &str); 5] = [
+        ("UnknownIssuer", UNKNOWN),
+        ("BadSignature", UNKNOWN),
+        ("not valid for name", "the server's certificate is not for the host that the URL names"),
+        ("xpired", "the server's certificate has expired, or a clock is wrong"),
+        ("does not support TLS", "the server has no TLS and `sslmode` asks for it: turn it on there"),
+    ];
+    let known = REMEDIES.iter().find(|(words, _)| cause.contains(words));
+    known.map_or("the encrypted connection failed: see `sslmode`", |(_, remedy)| remedy)
 }
 
 /// What a SQLSTATE says, by its class where the class is enough.
