@@ -26,6 +26,8 @@ pub enum StoreErrorKind {
     Permanent,
     /// The store cannot do this.
     Unsupported,
+    /// The store is set up to lose what it has acknowledged: see [`Durability`](super::Durability).
+    NotDurable,
     /// The store was told something it does not understand: its URL or its schema.
     Config,
 }
@@ -68,6 +70,7 @@ impl fmt::Display for StoreError {
             StoreErrorKind::Permanent => "failed",
             StoreErrorKind::Unsupported => "is not supported",
             StoreErrorKind::Config => "is not possible",
+            StoreErrorKind::NotDurable => "is not durable",
         };
         write!(f, "{} store: {} {kind}", self.store, self.doing)?;
         match &self.remedy {

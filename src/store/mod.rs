@@ -18,4 +18,4 @@ pub use capabilities::Capabilities;
 pub use contract::{AuditStore, Keeper, Orphans, Purged, Reader, StoreFuture};
 pub use error::{StoreError, StoreErrorKind};
 pub use memory::MemoryStore;
-pub use open::{OpenOptions, open};
+pub use open::{Durability, OpenOptions, open};

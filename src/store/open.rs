@@ -14,11 +14,32 @@ pub struct OpenOptions {
     pub create: bool,
     /// How long opening, and any single wait inside of the store, may take.
     pub patience: Duration,
+    /// What to do about a store that is set up to lose what it has acknowledged.
+    pub durability: Durability,
+}
+
+/// What to do about a store that is set up to lose what it has acknowledged: a server with `fsync=off`, commits that
+/// nobody syncs, replicas that nobody waits for, tables that a crash empties.
+///
+/// The store's [`health`](super::AuditStore::health) reports it in any case, as
+/// [`StoreErrorKind::NotDurable`](super::StoreErrorKind::NotDurable).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Durability {
+    /// It is refused: not opened, and not written to any more once it has become so.
+    #[default]
+    Required,
+    /// It is written to as it is set up, with a warning whenever a connection is opened. The store then promises
+    /// nothing: [`Capabilities::durable`](super::Capabilities::durable) is false.
+    ///
+    /// Only `postgres://…` has anything to be warned about. What SQLite checks at the start are things without which
+    /// it keeps nothing at all, and it sets what a commit means itself.
+    Warn,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { create: true, patience: Duration::from_secs(5) }
+        Self { create: true, patience: Duration::from_secs(5), durability: Durability::default() }
     }
 }
 

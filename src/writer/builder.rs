@@ -10,7 +10,7 @@ use super::log::{AuditLog, Inner};
 use super::queue::{Bounds, Queue};
 use super::worker::Worker;
 use crate::event::{AuditEvent, Phase};
-use crate::store::{AuditStore, OpenOptions};
+use crate::store::{AuditStore, Durability, OpenOptions, StoreErrorKind};
 
 /// How long a request waits for its events, all of them together, unless the app says otherwise.
 pub const DEFAULT_WRITE_DEADLINE: Duration = Duration::from_secs(5);
@@ -31,6 +31,7 @@ pub struct AuditLogBuilder {
     queue_bytes: usize,
     batch_events: usize,
     close_deadline: Duration,
+    durability: Durability,
 }
 
 enum Place {
@@ -65,6 +66,7 @@ impl AuditLogBuilder {
             queue_bytes: MAX_QUEUE_BYTES,
             batch_events: MAX_BATCH_EVENTS,
             close_deadline: Duration::from_secs(30),
+            durability: Durability::default(),
         }
     }
 
@@ -94,6 +96,14 @@ impl AuditLogBuilder {
         self
     }
 
+    /// What to do about a store that is set up to lose what it has acknowledged: by default it is refused. Told to warn,
+    /// the log opens and [`AuditLog::health`] still reports it. A store that the app opened itself has to be told as
+    /// well.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
     /// Opens the log: opens the store and checks it, closes as `unknown` what dead processes left `started`, and starts
     /// the writer on the current runtime.
     ///
@@ -106,13 +116,21 @@ impl AuditLogBuilder {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| OpenError(OpenErrorRepr::NoRuntime))?;
         let store = match self.place {
             Place::Url(url) => {
-                let options = OpenOptions { patience: self.write_deadline, ..OpenOptions::default() };
+                let options = OpenOptions {
+                    patience: self.write_deadline,
+                    durability: self.durability,
+                    ..OpenOptions::default()
+                };
                 crate::store::open(&url, options).await?
             }
             Place::Store(store) => store,
         };
         let check = async {
-            store.health().await?;
+            match store.health().await {
+                // The store has warned of it.
+                Err(error) if self.durability == Durability::Warn && error.kind() == StoreErrorKind::NotDurable => {}
+                health => health?,
+            }
             if let Some(orphans) = store.orphans() {
                 let closed = orphans.close_orphans(&close_orphan).await?;
                 if closed > 0 {

@@ -1,9 +1,13 @@
 //! A server on which a commit would not last is refused, when the log is opened and by its health.
 
-use tower_audit::store::{AuditStore, StoreErrorKind};
+use std::time::Duration;
+
+use tower_audit::AuditLog;
+use tower_audit::query::Filter;
+use tower_audit::store::{AuditStore, Durability, StoreErrorKind};
 
 use crate::cluster::{Cluster, eventually};
-use crate::support::{all, event, ok, open, open_to_read, refusal};
+use crate::support::{all, append_at_last, event, ok, open, open_patiently, open_to_read, refusal};
 
 /// The health is bad for a reason with this word in it, as soon as the server has read its configuration.
 async fn becomes_ill(store: &dyn AuditStore, word: &str) {
@@ -77,6 +81,94 @@ async fn a_standby_is_for_readers() {
     let reading = ok(open_to_read(&database.url()).await);
     assert_eq!(all(&*reading).await, [first]);
     assert!(reading.health().await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_is_waited_for_read_and_refused_until_it_is_the_primary() {
+    let primary = Cluster::start();
+    let database = primary.database();
+    let name = database.name();
+    let (store, first) = (open_patiently(&database.url(), Duration::from_secs(2)).await, event(1));
+    ok(store.append(std::slice::from_ref(&first)).await);
+    let replica = primary.start_standby();
+    let error = refusal(&replica.url(name)).await;
+    assert!(error.to_string().contains("name the primary"), "{error}");
+    let reading = ok(open_to_read(&replica.url(name)).await);
+    assert_eq!(all(&*reading).await, std::slice::from_ref(&first));
+    assert!(reading.health().await.unwrap_err().to_string().contains("name the primary"));
+    assert!(reading.append(&[event(2)]).await.is_err());
+
+    primary.sql("postgres", "ALTER SYSTEM SET synchronous_standby_names = 'replica'");
+    primary.sql("postgres", "SELECT pg_reload_conf()");
+    eventually("it is waited for", async || {
+        primary.sql("postgres", "SELECT string_agg(sync_state, '') FROM pg_stat_replication") == "sync"
+    })
+    .await;
+    let second = event(2);
+    ok(store.append(std::slice::from_ref(&second)).await);
+    ok(store.health().await);
+    // What is acknowledged is there as well.
+    eventually("the replica has it", async || all(&*reading).await.len() == 2).await;
+    for weaker in ["local", "remote_write"] {
+        primary.sql("postgres", &format!("ALTER DATABASE {name} SET synchronous_commit = {weaker}"));
+        let error = refusal(&database.url()).await;
+        assert!(error.to_string().contains("replicas are required"), "{error}");
+        assert_eq!(error.kind(), StoreErrorKind::NotDurable);
+    }
+    primary.sql("postgres", &format!("ALTER DATABASE {name} SET synchronous_commit = remote_apply"));
+    let strong = open(&database.url()).await;
+    ok(strong.append(&[event(3)]).await);
+    assert_eq!(all(&*reading).await.len(), 3, "applied there before it was acknowledged");
+
+    // While it is away, nothing is acknowledged; when it is back, what was appended is there once.
+    replica.stop();
+    let third = event(4);
+    let error = store.append(std::slice::from_ref(&third)).await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    replica.resume();
+    append_at_last(&*store, &[third]).await;
+    assert_eq!(all(&*store).await.len(), 4);
+    eventually("the replica has it", async || match reading.reader() {
+        Some(reader) => reader.count(&Filter::default()).await.ok() == Some(4),
+        None => false,
+    })
+    .await;
+
+    primary.stop();
+    replica.sql("postgres", "SELECT pg_promote()");
+    replica.sql("postgres", "ALTER SYSTEM RESET synchronous_standby_names");
+    replica.sql("postgres", "SELECT pg_reload_conf()");
+    let promoted = open(&replica.url(name)).await;
+    ok(promoted.append(&[event(5)]).await);
+    assert_eq!(all(&*promoted).await.len(), 5);
+}
+
+#[tokio::test]
+async fn told_to_warn_it_works_and_its_health_says_so() {
+    let database = Cluster::shared().database();
+    let name = database.name();
+    ok(open(&database.url()).await.close().await);
+    database.sql(&format!("ALTER DATABASE {name} SET synchronous_commit = off"));
+    database.sql("ALTER TABLE audit_events_before SET UNLOGGED");
+    let refused = AuditLog::open(&database.url()).await.unwrap_err();
+    assert!(format!("{refused} {refused:?}").contains("synchronous_commit is off"), "{refused:?}");
+
+    let log = AuditLog::builder(&database.url()).durability(Durability::Warn).open().await.expect("it only warns");
+    log.record(event(1)).await.expect("it is written to");
+    let ill = log.health().await.unwrap_err();
+    assert_eq!(ill.kind(), StoreErrorKind::NotDurable);
+    assert!(ill.to_string().contains("synchronous_commit is off"), "{ill}");
+    assert!(!log.store().expect("it is on").capabilities().durable, "it promises nothing");
+    assert_eq!(all(&**log.store().expect("it is on")).await.len(), 1);
+    // What cannot be written to is no matter of durability.
+    database.sql("DROP TABLE audit_events_probe");
+    assert_ne!(log.health().await.unwrap_err().kind(), StoreErrorKind::NotDurable);
+    log.close().await.expect("it closes");
+    let error = match AuditLog::builder(&database.url()).durability(Durability::Warn).open().await {
+        Ok(_) => panic!("it opens without its tables"),
+        Err(error) => error,
+    };
+    assert!(format!("{error:?}").contains("audit_events_probe"), "{error:?}");
 }
 
 #[tokio::test]

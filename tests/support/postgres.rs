@@ -45,6 +45,31 @@ impl Cluster {
 
     /// One for a test that stops it, or changes what all of its sessions share.
     pub(crate) fn start() -> Self {
+        Self::start_from(|programs, account, folder| {
+            as_account(&programs.join("initdb"), account)
+                .current_dir(folder)
+                .arg("-D")
+                .arg(folder.join("data"))
+                .args(["-U", "postgres", "-A", "trust", "--no-locale", "-E", "UTF8"])
+                .output()
+        })
+    }
+
+    /// A copy of this one that follows it, and is `replica` for its `synchronous_standby_names`.
+    pub(crate) fn start_standby(&self) -> Self {
+        let primary = format!("host=127.0.0.1 port={} user=postgres application_name=replica", self.port);
+        Self::start_from(|programs, account, folder| {
+            as_account(&programs.join("pg_basebackup"), account)
+                .current_dir(folder)
+                .arg("-D")
+                .arg(folder.join("data"))
+                .args(["-R", "-c", "fast", "-d", &primary])
+                .output()
+        })
+    }
+
+    /// One whose data folder is made by another program.
+    fn start_from(make: impl FnOnce(&Path, Option<Account>, &Path) -> std::io::Result<Output>) -> Self {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let programs = programs();
         let account = account();
@@ -56,15 +81,8 @@ impl Cluster {
             chown(&folder, Some(uid), Some(gid)).expect("root can give a folder away");
         }
         let janitor = janitor(&folder, &programs, account);
-        let data = folder.join("data");
-        let made = as_account(&programs.join("initdb"), account)
-            .current_dir(&folder)
-            .arg("-D")
-            .arg(&data)
-            .args(["-U", "postgres", "-A", "trust", "--no-locale", "-E", "UTF8"])
-            .output()
-            .expect("initdb starts");
-        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        let made = make(&programs, account, &folder).expect("the programs of PostgreSQL start");
+        assert!(made.status.success(), "no data folder: {}", String::from_utf8_lossy(&made.stderr));
         let cluster =
             Self { port: free_port(), folder, programs, account, server: Mutex::new(None), _janitor: janitor };
         cluster.resume();

@@ -10,7 +10,7 @@ use sqlx::postgres::PgConnectOptions;
 use super::error::config;
 use super::names::Names;
 use crate::event::limits::excerpt;
-use crate::store::{OpenOptions, StoreError};
+use crate::store::{Durability, OpenOptions, StoreError};
 
 /// How the store is opened.
 #[derive(Clone)]
@@ -20,6 +20,7 @@ pub(super) struct Config {
     pub(super) names: Names,
     pub(super) create: bool,
     pub(super) patience: Duration,
+    pub(super) durability: Durability,
 }
 
 impl Config {
@@ -49,7 +50,7 @@ impl Config {
             .map_err(|error| config("the URL is malformed: expected `postgres://USER@HOST/DATABASE`").because(error))?
             // Statements have the events in them.
             .disable_statement_logging();
-        Ok(Self { server, names, create: options.create, patience: options.patience })
+        Ok(Self { server, names, create: options.create, patience: options.patience, durability: options.durability })
     }
 }
 

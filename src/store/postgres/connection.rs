@@ -6,7 +6,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, Connection as _};
 
 use super::config::Config;
-use super::durability::Durability;
+use super::durability::Facts;
 use super::error::{Doing as _, of, transient};
 use super::schema;
 use crate::store::StoreError;
@@ -51,10 +51,10 @@ async fn set_up(config: &Config, purpose: Purpose) -> Result<PgConnection, Store
 
 /// Sets what a commit of this session means, and reads back all that it depends on.
 async fn make_durable(db: &mut PgConnection, config: &Config) -> Result<(), StoreError> {
-    let found = Durability::ask(db, &config.names, CONNECTING).await?;
-    let set = format!("SET synchronous_commit = {}", found.commit_to_set());
+    let found = Facts::ask(db, &config.names, CONNECTING).await?;
+    let set = format!("SET synchronous_commit = {}", found.commit_to_set(config.durability));
     sqlx::query(AssertSqlSafe(set)).persistent(false).execute(&mut *db).await.doing(CONNECTING)?;
-    Durability::ask(db, &config.names, CONNECTING).await?.judge(CONNECTING)
+    Facts::ask(db, &config.names, CONNECTING).await?.judge(config.durability, CONNECTING)
 }
 
 /// An answer within the patience, or none: a connection whose other end has vanished would keep its caller for a

@@ -3,13 +3,13 @@
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 
-use super::error::{Doing as _, permanent, transient};
+use super::error::{Doing as _, NAME, permanent, transient};
 use super::names::Names;
-use crate::store::StoreError;
+use crate::store::{Durability, StoreError, StoreErrorKind};
 
 /// What the server says of itself and of the session.
 #[derive(Debug, Clone)]
-pub(super) struct Durability {
+pub(super) struct Facts {
     in_recovery: bool,
     read_only: bool,
     fsync: bool,
@@ -23,7 +23,7 @@ pub(super) struct Durability {
     unlogged: bool,
 }
 
-impl Durability {
+impl Facts {
     pub(super) async fn ask(db: &mut PgConnection, names: &Names, doing: &'static str) -> Result<Self, StoreError> {
         let row = sqlx::query(ASK).bind(names.schema()).bind(names.bare("")).fetch_one(db).await.doing(doing)?;
         let on = |column: &str| row.try_get::<String, _>(column).map(|value| value == "on");
@@ -42,30 +42,54 @@ impl Durability {
         read().doing(doing)
     }
 
-    /// What the session should have: what was wanted, if that is stronger than `on`.
-    pub(super) fn commit_to_set(&self) -> &'static str {
-        if self.wanted_commit == "remote_apply" { "remote_apply" } else { "on" }
+    /// What the session should have: what was wanted, if that is stronger than `on`, or if it need not be durable.
+    pub(super) fn commit_to_set(&self, durability: Durability) -> &'static str {
+        const WEAKER: [&str; 3] = ["off", "local", "remote_write"];
+        let weaker = WEAKER.into_iter().find(|weaker| *weaker == self.wanted_commit);
+        match (durability, weaker) {
+            (Durability::Warn, Some(weaker)) => weaker,
+            _ if self.wanted_commit == "remote_apply" => "remote_apply",
+            _ => "on",
+        }
     }
 
-    /// Whether the session has it.
-    pub(super) fn is_set(&self) -> bool {
-        self.commit == self.commit_to_set()
+    /// An error that says why the log cannot be kept here, if so, or why what is kept would not be durable. A session of
+    /// which nothing is asked yet does not matter.
+    pub(super) fn judge_server(&self, durability: Durability, doing: &'static str) -> Result<(), StoreError> {
+        Self { commit: self.commit_to_set(durability).to_owned(), ..self.clone() }.judge(durability, doing)
     }
 
-    /// An error that says why nothing that this server or this database keeps would be durable, if so. What the session
-    /// was set to does not matter.
-    pub(super) fn judge_server(&self, doing: &'static str) -> Result<(), StoreError> {
-        Self { commit: self.commit_to_set().to_owned(), ..self.clone() }.judge(doing)
+    /// The same of this session. Told to warn, it warns of what is not durable.
+    pub(super) fn judge(&self, durability: Durability, doing: &'static str) -> Result<(), StoreError> {
+        self.judge_use(doing)?;
+        match self.judge_durability(doing) {
+            Err(weakness) if durability == Durability::Warn => {
+                tracing::warn!(error = &weakness as &dyn std::error::Error, "audit events may be lost");
+                Ok(())
+            }
+            judged => judged,
+        }
     }
 
-    /// An error that says what is not durable, if anything is.
-    pub(super) fn judge(&self, doing: &'static str) -> Result<(), StoreError> {
+    /// An error that says why nothing can be kept here, if so.
+    pub(super) fn judge_use(&self, doing: &'static str) -> Result<(), StoreError> {
         if self.in_recovery {
             return Err(transient(doing).with_remedy("the server is a standby or in recovery: name the primary"));
         }
         if self.read_only {
             return Err(transient(doing).with_remedy("the server is read-only"));
         }
+        if self.encoding != "UTF8" {
+            return Err(permanent(doing).with_remedy(format!(
+                "the database has the encoding {}, which has no place for every text: use UTF8",
+                self.encoding
+            )));
+        }
+        Ok(())
+    }
+
+    /// An error that says what is not durable, if anything is.
+    pub(super) fn judge_durability(&self, doing: &'static str) -> Result<(), StoreError> {
         let remedy = if !self.fsync {
             "the server has fsync=off, so a crash of its machine loses events: turn it on".to_owned()
         } else if self.wanted_commit == "off" {
@@ -80,14 +104,13 @@ impl Durability {
             )
         } else if self.unlogged {
             "a table of the log is UNLOGGED, so a crash of the server empties it: ALTER TABLE … SET LOGGED".to_owned()
-        } else if self.encoding != "UTF8" {
-            format!("the database has the encoding {}, which has no place for every text: use UTF8", self.encoding)
-        } else if !self.is_set() {
+        } else if self.commit == "off" || (!self.standbys.is_empty() && !matches!(&*self.commit, "on" | "remote_apply"))
+        {
             format!("the session has synchronous_commit={}, although it was set to be durable", self.commit)
         } else {
             return Ok(());
         };
-        Err(permanent(doing).with_remedy(remedy))
+        Err(StoreError::new(StoreErrorKind::NotDurable, NAME, doing).with_remedy(remedy))
     }
 }
 
@@ -106,8 +129,8 @@ const ASK: &str = "SELECT pg_catalog.pg_is_in_recovery() AS in_recovery, \
 mod tests {
     use super::*;
 
-    fn good() -> Durability {
-        Durability {
+    fn good() -> Facts {
+        Facts {
             in_recovery: false,
             read_only: false,
             fsync: true,
@@ -121,31 +144,48 @@ mod tests {
 
     #[test]
     fn what_is_durable_passes() {
-        good().judge("health").unwrap();
+        good().judge(Durability::Required, "health").unwrap();
         // Without replicas these two are as durable as `on`, which the session gets anyway.
         for wanted in ["local", "remote_write"] {
-            Durability { wanted_commit: wanted.into(), ..good() }.judge("health").unwrap();
+            Facts { wanted_commit: wanted.into(), ..good() }.judge(Durability::Required, "health").unwrap();
         }
-        let strong = Durability { wanted_commit: "remote_apply".into(), commit: "remote_apply".into(), ..good() };
-        Durability { standbys: "*".into(), ..strong }.judge("health").unwrap();
+        let strong = Facts { wanted_commit: "remote_apply".into(), commit: "remote_apply".into(), ..good() };
+        Facts { standbys: "*".into(), ..strong }.judge(Durability::Required, "health").unwrap();
     }
 
     #[test]
     fn what_is_not_durable_is_named() {
-        let replicated = Durability { standbys: "ANY 1 (a, b)".into(), ..good() };
-        for (durability, word) in [
-            (Durability { in_recovery: true, ..good() }, "standby"),
-            (Durability { read_only: true, ..good() }, "read-only"),
-            (Durability { fsync: false, ..good() }, "fsync"),
-            (Durability { wanted_commit: "off".into(), ..good() }, "synchronous_commit"),
-            (Durability { wanted_commit: "local".into(), ..replicated.clone() }, "replicas"),
-            (Durability { wanted_commit: "remote_write".into(), ..replicated }, "replicas"),
-            (Durability { commit: "local".into(), ..good() }, "synchronous_commit=local"),
-            (Durability { unlogged: true, ..good() }, "UNLOGGED"),
-            (Durability { encoding: "SQL_ASCII".into(), ..good() }, "SQL_ASCII"),
+        let replicated = Facts { standbys: "ANY 1 (a, b)".into(), ..good() };
+        for (facts, word) in [
+            (Facts { in_recovery: true, ..good() }, "standby"),
+            (Facts { read_only: true, ..good() }, "read-only"),
+            (Facts { fsync: false, ..good() }, "fsync"),
+            (Facts { wanted_commit: "off".into(), ..good() }, "synchronous_commit"),
+            (Facts { wanted_commit: "local".into(), ..replicated.clone() }, "replicas"),
+            (Facts { wanted_commit: "remote_write".into(), ..replicated }, "replicas"),
+            (Facts { commit: "off".into(), ..good() }, "synchronous_commit=off"),
+            (Facts { commit: "local".into(), standbys: "*".into(), ..good() }, "synchronous_commit=local"),
+            (Facts { unlogged: true, ..good() }, "UNLOGGED"),
+            (Facts { encoding: "SQL_ASCII".into(), ..good() }, "SQL_ASCII"),
         ] {
-            let error = durability.judge("health").unwrap_err().to_string();
+            let error = facts.judge(Durability::Required, "health").unwrap_err().to_string();
             assert!(error.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn told_to_warn_it_refuses_only_what_cannot_be_written_to() {
+        let weak = Facts { fsync: false, unlogged: true, wanted_commit: "off".into(), commit: "off".into(), ..good() };
+        weak.judge(Durability::Warn, "append").unwrap();
+        assert_eq!(weak.commit_to_set(Durability::Warn), "off");
+        assert_eq!(weak.commit_to_set(Durability::Required), "on");
+        assert_eq!(weak.judge_durability("health").unwrap_err().kind(), StoreErrorKind::NotDurable);
+        for facts in [
+            Facts { in_recovery: true, ..good() },
+            Facts { read_only: true, ..good() },
+            Facts { encoding: "LATIN1".into(), ..good() },
+        ] {
+            assert!(facts.judge(Durability::Warn, "append").is_err());
         }
     }
 }

@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 
 use super::config::Config;
 use super::connection::{Purpose, connect, within};
-use super::error::{Doing as _, transient};
+use super::error::{Doing as _, transient, while_in_use};
 use super::names::{INSTANCES, OPEN};
 use crate::store::StoreError;
 
@@ -65,7 +65,7 @@ impl Instance {
             return Ok(id);
         }
         let id = fastrand::i64(..);
-        let mut db = connect(&self.config, Purpose::Keep).await?;
+        let mut db = connect(&self.config, Purpose::Keep).await.map_err(while_in_use)?;
         if !try_lock(&mut db, id).await? {
             return Err(transient(DOING).with_remedy("another writer has this number"));
         }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::append;
 use super::config::Config;
 use super::connection::{Purpose, connect, within};
-use super::durability::Durability;
+use super::durability::Facts;
 use super::error::{Doing as _, NAME, permanent};
 use super::indexes;
 use super::instance::Instance;
@@ -19,7 +19,9 @@ use super::partition;
 use super::pool::Pool;
 use super::schema::{self, Found};
 use crate::event::AuditEvent;
-use crate::store::{AuditStore, Capabilities, Keeper, OpenOptions, Orphans, Reader, StoreError, StoreFuture};
+use crate::store::{
+    AuditStore, Capabilities, Durability, Keeper, OpenOptions, Orphans, Reader, StoreError, StoreFuture,
+};
 
 /// Events in one table of a PostgreSQL server; see the documentation of the module.
 ///
@@ -70,7 +72,8 @@ impl PostgresStore {
         let Config { names, .. } = &self.config;
         let mut db = connect(&self.config, Purpose::Keep).await?;
         // A server on which nothing would be durable, or nothing can be made, is refused for that reason.
-        Durability::ask(&mut db, names, "opening the log").await?.judge_server("opening the log")?;
+        let facts = Facts::ask(&mut db, names, "opening the log").await?;
+        facts.judge_server(self.config.durability, "opening the log")?;
         match schema::examine(&mut db, names).await? {
             Found::Ours => {}
             Found::Empty => schema::create(&mut db, names).await?,
@@ -101,7 +104,12 @@ impl PostgresStore {
         let names = &self.config.names;
         let mut lease = self.writers.lease(&self.config, HEALTH).await?;
         let done = async {
-            Durability::ask(&mut lease.db, names, HEALTH).await?.judge(HEALTH)?;
+            let facts = Facts::ask(&mut lease.db, names, HEALTH).await?;
+            facts.judge_use(HEALTH)?;
+            if self.config.durability == Durability::Required {
+                // What would not last is not tried: where a replica is missing, it might not end.
+                facts.judge_durability(HEALTH)?;
+            }
             schema::require(&mut lease.db, names).await?;
             let may: Option<bool> = sqlx::query_scalar("SELECT pg_catalog.has_table_privilege($1, 'INSERT')")
                 .bind(names.table())
@@ -116,7 +124,8 @@ impl PostgresStore {
                 "INSERT INTO {} AS p VALUES (1, 1) ON CONFLICT (one) DO UPDATE SET times = p.times + 1",
                 names.beside(PROBE)
             );
-            sqlx::query(AssertSqlSafe(sql)).execute(&mut lease.db).await.doing(HEALTH).map(drop)
+            sqlx::query(AssertSqlSafe(sql)).execute(&mut lease.db).await.doing(HEALTH)?;
+            facts.judge_durability(HEALTH)
         };
         let done = done.await;
         lease.settle(done)
@@ -137,7 +146,7 @@ impl fmt::Debug for PostgresStore {
 impl AuditStore for PostgresStore {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            durable: true,
+            durable: self.config.durability == Durability::Required,
             readable: true,
             purgeable: true,
             orphans: true,
