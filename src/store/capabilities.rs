@@ -14,7 +14,8 @@ pub struct Capabilities {
     pub purgeable: bool,
     /// The store finds the `started` events of dead processes: it has [`Orphans`](super::Orphans).
     pub orphans: bool,
-    /// How many appends it serves well at the same time; at least 1.
+    /// How many appends it serves well at the same time; at least 1. A log has so many under way when it is busy, and
+    /// they may end in any order.
     pub parallel_appends: usize,
 }
 

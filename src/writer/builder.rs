@@ -84,7 +84,9 @@ impl AuditLogBuilder {
         self
     }
 
-    /// How many events are appended in one batch at the most: [`MAX_BATCH_EVENTS`] by default, at least 1.
+    /// How many events are appended in one batch at the most: [`MAX_BATCH_EVENTS`] by default, at least 1. As many batches
+    /// as [`Capabilities::parallel_appends`](crate::store::Capabilities::parallel_appends) says are under way at the most;
+    /// what is in them is no longer in the queue.
     pub fn batch(mut self, events: usize) -> Self {
         self.batch_events = events.max(1);
         self
@@ -153,6 +155,7 @@ impl AuditLogBuilder {
             counters: Arc::clone(&counters),
             settled,
             max_batch: self.batch_events,
+            parallel: store.capabilities().parallel_appends.max(1),
         };
         runtime.spawn(worker.run());
         Ok(AuditLog::from_inner(Inner {

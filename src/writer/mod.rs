@@ -2,7 +2,8 @@
 //!
 //! Requests put their events into a bounded queue and wait. One worker takes whatever waits and
 //! appends it as one batch; what arrives meanwhile is the next batch. There is no timer: an idle log writes an event at
-//! once, a busy one shares each commit among all who wait. Each request gets its own answer.
+//! once, a busy one shares each commit among all who wait. Over a store that serves several appends well at the same
+//! time, the next batch begins beside the last as soon as it is worth it. Each request gets its own answer.
 
 mod builder;
 mod error;

@@ -30,8 +30,10 @@ pub(super) struct Queue {
 struct Waiting {
     batch: Batch,
     bytes: usize,
-    /// How many events have ever been queued.
+    /// How many events have ever been queued: the number of the next one.
     accepted: u64,
+    /// How many must wait for the worker to be woken.
+    wanted: usize,
     closed: bool,
 }
 
@@ -47,6 +49,8 @@ pub(super) struct Batch {
 pub(super) struct Waiter {
     /// Taken when the answer is given.
     answer: Option<oneshot::Sender<Answer>>,
+    /// Events are numbered in the order of their arrival.
+    number: u64,
     deadline: Instant,
     bytes: usize,
 }
@@ -77,6 +81,16 @@ impl Batch {
 
     pub(super) fn is_empty(&self) -> bool {
         self.events.is_empty()
+    }
+
+    /// The number of the first event, of a batch that has one.
+    pub(super) fn first(&self) -> u64 {
+        self.waiters.first().map_or(u64::MAX, |waiter| waiter.number)
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.events.clear();
+        self.waiters.clear();
     }
 
     /// Keeps the entries whose waiter passes.
@@ -111,6 +125,12 @@ impl Queue {
     /// How many events have ever been queued.
     pub(super) fn accepted(&self) -> u64 {
         self.lock().accepted
+    }
+
+    /// The number of the first event that waits, or of the next that comes.
+    pub(super) fn first(&self) -> u64 {
+        let waiting = self.lock();
+        waiting.batch.first().min(waiting.accepted)
     }
 
     /// Queues the event, waiting for room until the deadline, and returns what its answer will come through.
@@ -160,24 +180,32 @@ impl Queue {
             return Ok(Pushed::NoRoom(event));
         }
         let (answer, receiver) = oneshot::channel();
-        let was_empty = waiting.batch.is_empty();
+        let number = waiting.accepted;
         waiting.bytes += bytes;
         waiting.accepted += 1;
         waiting.batch.events.push(*event);
-        waiting.batch.waiters.push(Waiter { answer: Some(answer), deadline, bytes });
+        waiting.batch.waiters.push(Waiter { answer: Some(answer), number, deadline, bytes });
+        let is_enough = waiting.batch.len() == waiting.wanted;
         drop(waiting);
-        if was_empty {
+        if is_enough {
             self.filled.notify_one();
         }
         Ok(Pushed::Queued(receiver))
     }
 
-    /// Takes up to `at_most` events into the empty `batch`; waits for the first. False: the queue is closed and empty.
-    pub(super) async fn take(&self, batch: &mut Batch, at_most: usize) -> bool {
+    /// Takes up to `at_most` events into the empty `batch`, as soon as `at_least` wait, or [`expire`](Self::expire) finds
+    /// some that are fewer. False: the queue is closed and empty.
+    ///
+    /// Cancel safety: dropped before it is ready, nothing is taken.
+    pub(super) async fn take(&self, batch: &mut Batch, at_least: usize, at_most: usize) -> bool {
+        self.lock().wanted = at_least.min(self.bounds.events);
         loop {
             {
                 let mut waiting = self.lock();
-                if !waiting.batch.is_empty() {
+                if waiting.closed && waiting.batch.is_empty() {
+                    return false;
+                }
+                if waiting.closed || waiting.batch.len() >= waiting.wanted {
                     if waiting.batch.len() <= at_most {
                         std::mem::swap(&mut waiting.batch, batch);
                         waiting.bytes = 0;
@@ -185,14 +213,10 @@ impl Queue {
                         let rest = waiting.batch.split_off(at_most);
                         *batch = std::mem::replace(&mut waiting.batch, rest);
                         waiting.bytes -= batch.waiters.iter().map(|waiter| waiter.bytes).sum::<usize>();
-                        // Whoever pushes next finds the queue filled and wakes nobody.
-                        self.filled.notify_one();
                     }
+                    waiting.wanted = usize::MAX;
                     self.drained.notify_waiters();
                     return true;
-                }
-                if waiting.closed {
-                    return false;
                 }
             }
             self.filled.notified().await;
@@ -203,6 +227,7 @@ impl Queue {
     ///
     /// Cancel safety: can be dropped at any time; the worker looks at the queue before it waits.
     pub(super) async fn filled(&self) {
+        self.lock().wanted = 1;
         loop {
             {
                 let waiting = self.lock();
@@ -214,9 +239,14 @@ impl Queue {
         }
     }
 
-    /// Answers those in the queue whose deadline has passed and forgets their events. Says how many.
+    /// Answers those in the queue whose deadline has passed and forgets their events. Says how many. Those that are left
+    /// have waited long enough for others to come: the worker, if it waits for more, is woken.
     pub(super) fn expire(&self, now: Instant) -> usize {
         let mut waiting = self.lock();
+        if waiting.batch.len() < waiting.wanted && waiting.wanted != usize::MAX {
+            waiting.wanted = 1;
+            self.filled.notify_one();
+        }
         if !waiting.batch.waiters.iter().any(|waiter| waiter.is_due(now)) {
             return 0;
         }

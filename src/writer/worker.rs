@@ -1,4 +1,8 @@
 //! The one task that appends to the store.
+//!
+//! It has as many batches under way as the store serves well. The first begins as soon as anything waits; a further one
+//! when enough waits to be worth a commit of its own, or when one that is under way takes long. So batches stay large,
+//! and an append that hangs does not stop the others.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -6,6 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use futures_util::future::{Either, pending, select};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -19,11 +25,23 @@ pub(super) struct Worker {
     pub(super) store: Arc<dyn AuditStore>,
     pub(super) queue: Arc<Queue>,
     pub(super) counters: Arc<Counters>,
-    /// How many events have been answered, for those who wait for all before them.
+    /// The number of the first event that is not settled, for those who wait for all before them.
     pub(super) settled: watch::Sender<u64>,
     pub(super) max_batch: usize,
+    /// How many appends may be under way.
+    pub(super) parallel: usize,
 }
 
+/// A batch whose events are all settled.
+struct Written {
+    /// The number of the first of them.
+    first: u64,
+    /// The vectors, to be used again.
+    emptied: Batch,
+}
+
+/// How many events must wait for a further batch to begin while others are under way.
+const FURTHER: usize = 32;
 /// While an append takes its time, how often the worker looks for deadlines that have passed.
 const TICK: Duration = Duration::from_millis(20);
 /// How long nothing must have come before the store may tidy up.
@@ -33,46 +51,87 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 impl Worker {
-    /// Runs until the queue is closed and empty.
+    /// Runs until the queue is closed and everything is settled.
     pub(super) async fn run(self) {
-        let mut batch = Batch::default();
-        while self.queue.take(&mut batch, self.max_batch).await {
-            let taken = batch.len() as u64;
-            self.write(&mut batch).await;
-            batch.events.clear();
-            batch.waiters.clear();
-            self.settled.send_modify(|settled| *settled += taken);
-            self.tidy().await;
+        let mut writing = FuturesUnordered::new();
+        // The number of the first event of each of them.
+        let mut firsts = Vec::with_capacity(self.parallel);
+        let mut next = Batch::default();
+        loop {
+            let ready = {
+                let take = pin!(self.take(&mut next, writing.len()));
+                match select(writing.next(), take).await {
+                    Either::Left((Some(written), _)) => Err(written),
+                    // Nothing is under way.
+                    Either::Left((None, take)) => Ok(take.await),
+                    Either::Right((taken, _)) => Ok(taken),
+                }
+            };
+            match ready {
+                Ok(true) => {
+                    let first = next.first();
+                    firsts.push(first);
+                    writing.push(self.write(std::mem::take(&mut next), first));
+                }
+                Ok(false) => break,
+                Err(written) => {
+                    self.settle(&mut firsts, written.first);
+                    next = written.emptied;
+                    if writing.is_empty() {
+                        self.tidy().await;
+                    }
+                }
+            }
         }
+        while let Some(written) = writing.next().await {
+            self.settle(&mut firsts, written.first);
+        }
+    }
+
+    /// Takes what waits, when it is time for a batch beside so many others. False: the queue is closed and empty.
+    async fn take(&self, batch: &mut Batch, under_way: usize) -> bool {
+        let at_least = match under_way {
+            0 => 1,
+            some if some < self.parallel => FURTHER.min(self.max_batch),
+            _ => return pending().await,
+        };
+        self.queue.take(batch, at_least, self.max_batch).await
+    }
+
+    /// Says up to where everything is settled: batches end in any order.
+    fn settle(&self, firsts: &mut Vec<u64>, written: u64) {
+        firsts.retain(|first| *first != written);
+        self.settled.send_replace(firsts.iter().min().copied().unwrap_or_else(|| self.queue.first()));
     }
 
     /// Appends the batch and answers everyone in it.
     ///
     /// An append that fails for now is tried again while somebody still waits for it. When the store refuses a batch
     /// for good, its halves are tried by themselves, so that no event can take others down with it.
-    async fn write(&self, batch: &mut Batch) {
-        let mut rest = vec![std::mem::take(batch)];
+    async fn write(&self, batch: Batch, first: u64) -> Written {
+        let mut emptied = Batch::default();
+        let mut rest = vec![batch];
         while let Some(mut part) = rest.pop() {
-            if let Err(cause) = self.write_part(&mut part).await {
+            if let Err(cause) = self.write_part(&mut part, &mut rest).await {
                 if part.len() > 1 && cause.kind() == StoreErrorKind::Permanent {
                     let half = part.split_off(part.len() / 2);
                     rest.extend([half, part]);
-                } else {
-                    self.fail(&mut part, Arc::new(cause));
+                    continue;
                 }
-            } else if rest.is_empty() && batch.events.capacity() == 0 {
-                // The usual case: the vectors are used again.
-                *batch = part;
+                self.fail(&mut part, Arc::new(cause));
             }
+            part.clear();
+            emptied = part;
         }
+        Written { first, emptied }
     }
 
-    /// Tries until the store answers, fails for good, or nobody waits any longer.
-    async fn write_part(&self, part: &mut Batch) -> Result<(), StoreError> {
+    /// Tries until the store answers, fails for good, or nobody waits any longer. The rest waits meanwhile.
+    async fn write_part(&self, part: &mut Batch, rest: &mut [Batch]) -> Result<(), StoreError> {
         let mut pause = FIRST_PAUSE;
         loop {
             // The future is driven to its end even when everyone has stopped waiting: the contract of a store.
-            match self.append(part).await {
+            match self.append(part, rest).await {
                 Ok(()) => {
                     let waited = part.waiters.iter().filter(|waiter| !waiter.is_answered()).count();
                     add(&self.counters.written, waited);
@@ -98,7 +157,7 @@ impl Worker {
             let until = Instant::now() + pause;
             while Instant::now() < until {
                 tokio::time::sleep_until(until.min(Instant::now() + TICK)).await;
-                self.expire(part);
+                self.expire(part, rest);
             }
             part.retain(|waiter| !waiter.is_answered());
             if part.is_empty() {
@@ -109,14 +168,14 @@ impl Worker {
     }
 
     /// One append, during which deadlines go on passing.
-    async fn append(&self, part: &mut Batch) -> Result<(), StoreError> {
+    async fn append(&self, part: &mut Batch, rest: &mut [Batch]) -> Result<(), StoreError> {
         let events = std::mem::take(&mut part.events);
         let result = {
             let mut append = pin!(guarded(|| self.store.append(&events)));
             loop {
                 match tokio::time::timeout(TICK, append.as_mut()).await {
                     Ok(result) => break result,
-                    Err(_) => self.expire(part),
+                    Err(_) => self.expire(part, rest),
                 }
             }
         };
@@ -124,11 +183,11 @@ impl Worker {
         result
     }
 
-    /// Answers whoever has waited long enough, in the part and in the queue.
-    fn expire(&self, part: &mut Batch) {
+    /// Answers whoever has waited long enough: in the batch and in the queue.
+    fn expire(&self, part: &mut Batch, rest: &mut [Batch]) {
         let now = Instant::now();
         let mut expired = 0;
-        for waiter in &mut part.waiters {
+        for waiter in rest.iter_mut().chain([part]).flat_map(|batch| &mut batch.waiters) {
             if !waiter.is_answered() && waiter.is_due(now) {
                 waiter.answer(Err(RecordError::new(RecordErrorKind::Deadline)));
                 expired += 1;
@@ -141,7 +200,6 @@ impl Worker {
         let unwritten = self.queue.expire(now);
         if unwritten > 0 {
             add(&self.counters.expired, unwritten);
-            self.settled.send_modify(|settled| *settled += unwritten as u64);
             tracing::error!(events = unwritten, "audit events not written within the write deadline");
         }
     }

@@ -9,6 +9,7 @@ mod ended;
 mod failing;
 mod grpc;
 mod nested;
+mod parallel;
 mod passing;
 mod support;
 mod wiring;
