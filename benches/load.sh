@@ -2,60 +2,102 @@
 # The price of auditing under load: the app of examples/reference.rs, driven by wrk on POST /scans.
 #
 #     benches/load.sh                     bare, audited and naive, at 1, 64 and 256 connections
+#     benches/load.sh --postgres          the same on a private PostgreSQL: bare, audited-pg and naive-pg
 #     benches/load.sh --work 1            the same with a handler that works 1 ms
 #     benches/load.sh --prefill 5000000   audited, with so many events stored, against an empty store
 #     benches/load.sh --prefill 5000000 --purge
 #                                         what writers notice while a fifth of the events is purged
-# Further: --rounds N (5), --seconds N (5) for each measurement, --connections "1 64 256", --kinds "bare audited naive"
-# (also: memory, which is layer and writer without a disk),
+# Kinds: bare audited naive, audited-pg naive-pg, filled and filled-pg (with --prefill), and memory, which is layer and
+# writer without a disk. A kind and a number, as in audited-pg:3, is so many servers on one store, each with connections
+# of its own: their rates are summed.
+# Further: --rounds N (5), --seconds N (5) for each measurement, --connections "1 64 256", --kinds "bare audited naive",
+# --days N (500), over which the events of the prefill are spread,
 # --dir DIR (where the databases go: a temporary directory, unless the filled one is to be kept for the next run).
 #
 # Generator, server and disk share one machine, so only ratios mean something: the kinds take turns within each round,
 # and what is printed are medians over the rounds.
 set -eu
-rounds=5 seconds=5 connections='1 64 256' kinds='bare audited naive' kinds_given=no prefill=0 purge=no query='' dir=''
+rounds=5 seconds=5 connections='1 64 256' kinds='' prefill=0 days=500 purge=no query='' dir='' on=''
 while [ $# -gt 0 ]; do
     case $1 in
         --rounds) rounds=$2; shift ;;
         --seconds) seconds=$2; shift ;;
         --connections) connections=$2; shift ;;
-        --kinds) kinds=$2 kinds_given=yes; shift ;;
+        --kinds) kinds=$2; shift ;;
+        --postgres) on=-pg ;;
         --work) query="?sleep_ms=$2"; shift ;;
         --prefill) prefill=$2; shift ;;
+        --days) days=$2; shift ;;
         --purge) purge=yes ;;
         --dir) dir=$2; shift ;;
         *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 64 ;;
     esac
     shift
 done
-[ "$prefill" -eq 0 ] || [ $kinds_given = yes ] || kinds='audited filled'
+if [ -z "$kinds" ]; then
+    [ "$prefill" -eq 0 ] && kinds="bare audited$on naive$on" || kinds="audited$on filled$on"
+fi
 command -v wrk >/dev/null || { echo 'wrk is missing' >&2; exit 69; }
 here=$(cd "$(dirname "$0")/.." && pwd)
 cd "$here"
-cargo build --quiet --release --features cli,router --example reference --example naive --example fill --bin tower-audit
+. benches/support/postgres.sh
+cargo build --quiet --release --features cli,router,postgres --example reference --example naive --example fill \
+    --bin tower-audit
 target=${CARGO_TARGET_DIR:-target}/release
 work=$(mktemp -d ${dir:+-p "$dir"})
-server=''
-trap 'stop; rm -rf "$work"' EXIT
+cluster=''
+servers=''
+trap 'stop; stop_postgres; rm -rf "$work"; [ -n "$dir" ] || [ -z "$cluster" ] || rm -rf "$cluster"' EXIT
 trap 'exit 130' INT TERM
 
-# Starts a server of this kind over a store of its own and sets `address`.
-start() {
+case "$kinds " in
+    *-pg*)
+        # Outside of `work`, which is closed to the account that the server runs as.
+        cluster=${dir:+$dir/postgres}
+        [ -n "$cluster" ] || cluster=$(mktemp -d)
+        mkdir -p "$cluster"
+        start_postgres "$cluster" ;;
+esac
+
+# Starts so many servers of this kind over one store of their own and sets `addresses`.
+start() { # KIND[:SERVERS]
+    sort=${1%:*}
     rm -rf "$work/store"
     mkdir "$work/store"
+    case $sort in
+        audited-pg | naive-pg) sql postgres 'DROP DATABASE IF EXISTS empty'; sql postgres 'CREATE DATABASE empty' ;;
+    esac
+    addresses=''
+    server=0
+    while [ $server -lt "$(expr "$1" : '.*:\([0-9]*\)' \| 1)" ]; do
+        server=$((server + 1))
+        start_one "$sort"
+    done
+}
+
+start_one() {
     : >"$work/said"
     case $1 in
-        bare) AUDIT_URL='' LISTEN=127.0.0.1:0 "$target/examples/reference" 2>"$work/said" & ;;
-        memory) AUDIT_URL='memory:' LISTEN=127.0.0.1:0 "$target/examples/reference" 2>"$work/said" & ;;
-        audited) AUDIT_URL="sqlite:$work/store/audit.db" LISTEN=127.0.0.1:0 "$target/examples/reference" 2>"$work/said" & ;;
-        filled) AUDIT_URL="sqlite:$filled" LISTEN=127.0.0.1:0 "$target/examples/reference" 2>"$work/said" & ;;
-        naive) DATABASE="$work/store/naive.db" LISTEN=127.0.0.1:0 "$target/examples/naive" 2>"$work/said" & ;;
+        bare) url='' ;;
+        memory) url='memory:' ;;
+        audited) url="sqlite:$work/store/audit.db" ;;
+        filled) url="sqlite:$filled" ;;
+        naive) url="sqlite:$work/store/naive.db" ;;
+        audited-pg | naive-pg) url="$postgres/empty" ;;
+        filled-pg) url="$postgres/$filled_pg" ;;
+        *) echo "there is no kind $1" >&2; exit 64 ;;
     esac
-    server=$!
-    address=''
+    case $1 in
+        naive*) DATABASE=$url LISTEN=127.0.0.1:0 "$target/examples/naive" 2>"$work/said" & ;;
+        *) AUDIT_URL=$url LISTEN=127.0.0.1:0 "$target/examples/reference" 2>"$work/said" & ;;
+    esac
+    servers="$servers $!"
     for _ in $(seq 100); do
         address=$(sed -n 's/^listening on //p' "$work/said")
-        [ -n "$address" ] && return
+        if [ -n "$address" ]; then
+            addresses="$addresses $address"
+            return
+        fi
         sleep 0.1
     done
     cat "$work/said" >&2
@@ -63,18 +105,26 @@ start() {
 }
 
 stop() {
-    [ -n "$server" ] || return 0
-    kill "$server" 2>/dev/null || true
-    wait "$server" 2>/dev/null || true
-    server=''
+    for server in $servers; do kill "$server" 2>/dev/null || true; done
+    for server in $servers; do wait "$server" 2>/dev/null || true; done
+    servers=''
 }
 
-# Drives the server with so many connections for so long: "requests/s p50 p99 failed", times in milliseconds.
+# Drives each server with so many connections for so long: "requests/s p50 p99 failed", times in milliseconds. Of
+# several servers, the sum of the rates and the worst of the times.
 drive() {
     threads=2
     [ "$1" -ge 2 ] || threads=1
-    timeout $(($2 + 30)) wrk -t "$threads" -c "$1" -d "${2}s" -s benches/load.lua "$address/scans$query" |
-        sed -n 's/^FOUND //p'
+    : >"$work/found"
+    driving=''
+    for address in $addresses; do
+        timeout $(($2 + 30)) wrk -t "$threads" -c "$1" -d "${2}s" -s benches/load.lua "$address/scans$query" \
+            >>"$work/found" &
+        driving="$driving $!"
+    done
+    for one in $driving; do wait "$one"; done
+    awk '/^FOUND/ {r += $2; if ($3 > p50) p50 = $3; if ($4 > p99) p99 = $4; f += $5} END {print r, p50, p99, f + 0}' \
+        "$work/found"
 }
 
 median() { # FILE COLUMN
@@ -83,13 +133,28 @@ median() { # FILE COLUMN
 
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN {printf "%.3f", (b > 0 ? a / b : 0)}'; }
 
-if [ "$prefill" -gt 0 ]; then
-    filled=${dir:-$work}/filled-$prefill.db
-    if [ ! -e "$filled.complete" ]; then
-        rm -f "$filled" "$filled"-*
-        timeout 3600 "$target/examples/fill" "sqlite:$filled" "$prefill"
-        : >"$filled.complete"
-    fi
+if [ "$prefill" -gt 0 ] && [ "${kinds#*filled}" != "$kinds" ]; then
+    case "$kinds " in
+        *'filled-pg'*)
+            filled_pg=filled_${prefill}_$days
+            if [ ! -e "$cluster/$filled_pg.complete" ]; then
+                sql postgres "DROP DATABASE IF EXISTS $filled_pg"
+                sql postgres "CREATE DATABASE $filled_pg"
+                timeout 7200 "$target/examples/fill" "$postgres/$filled_pg" "$prefill" "$days"
+                # As an old database is: its statistics made, its pages seen by the server's housekeeping.
+                sql "$filled_pg" 'VACUUM ANALYZE'
+                : >"$cluster/$filled_pg.complete"
+            fi ;;
+    esac
+    case "$kinds " in
+        *'filled '*)
+            filled=${dir:-$work}/filled-$prefill.db
+            if [ ! -e "$filled.complete" ]; then
+                rm -f "$filled" "$filled"-*
+                timeout 3600 "$target/examples/fill" "sqlite:$filled" "$prefill" "$days"
+                : >"$filled.complete"
+            fi ;;
+    esac
 fi
 
 if [ "$purge" = yes ]; then
@@ -132,14 +197,15 @@ for round in $(seq "$rounds"); do
     echo "round $round of $rounds" >&2
 done
 
-printf '%5s %-8s %10s %9s %9s %7s\n' conns kind req/s p50 p99 failed
+printf '%5s %-12s %10s %9s %9s %7s\n' conns kind req/s p50 p99 failed
 for count in $connections; do
     for kind in $kinds; do
         found=$work/$kind.$count
-        printf '%5s %-8s %10s %9s %9s %7s\n' "$count" "$kind" "$(median "$found" 1)" "$(median "$found" 2)" \
+        printf '%5s %-12s %10s %9s %9s %7s\n' "$count" "$kind" "$(median "$found" 1)" "$(median "$found" 2)" \
             "$(median "$found" 3)" "$(awk '{n += $4} END {print n}' "$found")"
     done
-    for pair in memory/bare audited/bare audited/naive filled/audited; do
+    for pair in memory/bare audited/bare audited/naive filled/audited audited-pg/bare audited-pg/naive-pg \
+        filled-pg/audited-pg audited-pg:2/audited-pg audited-pg:3/audited-pg; do
         above=$work/${pair%/*}.$count below=$work/${pair#*/}.$count
         if [ -e "$above" ] && [ -e "$below" ]; then
             # The ratio of each round, and of those the median: what slows a whole round down cancels out.

@@ -1,26 +1,27 @@
-//! Fills a store with events as a busy year leaves them: `fill URL COUNT`. For `benches/load.sh`.
+//! Fills a store with events as a busy year leaves them: `fill URL COUNT [DAYS]`. For `benches/load.sh`.
 //!
-//! Their times are spread evenly over the 500 days before now; a hundred thousand users took turns at random.
+//! Their times are spread evenly over the 500 days before now, or so many; a hundred thousand users took turns at random.
 
 use std::error::Error;
 
 use tower_audit::store::OpenOptions;
 use tower_audit::{Actor, AuditEvent, EventId, EventType, Timestamp};
 
-const SPAN_MICROS: i64 = 500 * 86_400 * 1_000_000;
+const DAY_MICROS: i64 = 86_400 * 1_000_000;
 const BATCH: u64 = 1000;
 const USERS: u64 = 100_000;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
-    let (Some(url), Some(count), None) = (args.next(), args.next(), args.next()) else {
-        return Err("usage: fill URL COUNT".into());
+    let (Some(url), Some(count), days, None) = (args.next(), args.next(), args.next(), args.next()) else {
+        return Err("usage: fill URL COUNT [DAYS]".into());
     };
     let count: u64 = count.parse()?;
+    let span = DAY_MICROS * days.map_or(Ok(500), |days| days.parse::<i64>())?;
     let store = tower_audit::store::open(&url, OpenOptions::default()).await?;
-    let first = Timestamp::now().as_micros() - SPAN_MICROS;
-    let step = SPAN_MICROS / i64::try_from(count.max(1))?;
+    let first = Timestamp::now().as_micros() - span;
+    let step = span / i64::try_from(count.max(1))?;
     let mut made = 0;
     while made < count {
         let until = count.min(made + BATCH);
