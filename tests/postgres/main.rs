@@ -9,6 +9,7 @@ mod orphans;
 mod other_readers;
 mod outages;
 mod partitions;
+mod plans;
 mod proxy;
 mod rights;
 mod sessions;

@@ -162,7 +162,8 @@ impl Cluster {
         asked.is_ok_and(|status| status.success())
     }
 
-    fn log(&self) -> String {
+    /// What the server has said so far.
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 

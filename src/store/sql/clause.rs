@@ -30,7 +30,8 @@ impl Clause {
         if let Some(since) = filter.since {
             clause.and("created_at >= ", Value::Moment(since));
         }
-        if let Some(until) = filter.until {
+        // A cursor is a narrower end of the span; a database that is given two ends may begin at the wider one.
+        if let Some(until) = filter.until.filter(|until| after.is_none_or(|after| after.created_at >= *until)) {
             clause.and("created_at < ", Value::Moment(until));
         }
         clause.outcome(&filter.outcome);

@@ -1,0 +1,146 @@
+//! Every filter's first page and its ten thousandth come from an index: the server itself says how it answered.
+
+use std::collections::VecDeque;
+
+use serde_json::Value;
+use tower_audit::Timestamp;
+use tower_audit::query::{Cursor, Filter, Query};
+use tower_audit::store::Reader;
+
+use crate::cluster::Cluster;
+use crate::support::{ok, open};
+
+const PAGE: usize = 10;
+const LAST: u64 = 10_000;
+
+/// Two hundred thousand events, one every three minutes up to now: by one statement, for it takes a second.
+const FILL: &str = r#"
+INSERT INTO audit_events(event_id, event_type, created_at, actor_user_email, actor_remote_addr, resource_route, details,
+    outcome, phase, event)
+SELECT id, type, at, email, addr, route, '{}', outcome, phase,
+    format('{"event_id":"%s","event_type":"%s","created_at":"%s"}', replace(id::text, '-', ''), type,
+        to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
+FROM (
+    SELECT at,
+        (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '70008' || substr(md5(n::text), 1, 15))::uuid AS id,
+        CASE WHEN n % 20 < 14 THEN 'upload' WHEN n % 20 < 18 THEN 'auth' ELSE 'admin_action' END AS type,
+        CASE WHEN n % 7 = 0 THEN NULL WHEN n % 3 = 0 THEN 'robot@example.org'
+            ELSE format('user-%s@example.org', lpad(to_hex(n * 7919 % 20000), 4, '0')) END AS email,
+        CASE WHEN n % 3 = 0 THEN '192.0.2.1' ELSE format('10.0.%s.%s', n * 31 % 200, n % 250) END AS addr,
+        CASE n % 10 WHEN 0 THEN '/flows/cleanup' WHEN 1 THEN format('/areas/%s/{id}', n % 40) WHEN 2 THEN NULL
+            ELSE '/scans' END AS route,
+        CASE WHEN n % 1000 = 7 THEN NULL WHEN n % 20000 = 5 THEN 418 WHEN n % 4 = 0 THEN 403 ELSE 200 END AS outcome,
+        CASE WHEN n % 1000 = 7 THEN 'unknown' ELSE 'completed' END AS phase
+    FROM (SELECT n, now() - n * interval '3 minutes' AS at FROM generate_series(1, 200000) AS n) AS moments
+) AS rows;
+ANALYZE audit_events;
+"#;
+
+/// The filters of one field, each by something frequent and by something rare or absent; and those of several fields,
+/// of several values, and by patterns. With each, how many rows may be read for one that is answered: what is frequent
+/// is rightly met by going through the index of time.
+const FILTERS: [(&[(&str, &str)], u64); 24] = [
+    (&[], 1),
+    (&[("event_type", "upload")], 10),
+    (&[("event_type", "oversize_query")], 1),
+    (&[("user_email", "robot@example.org")], 10),
+    (&[("user_email", "user-0007@example.org")], 1),
+    (&[("user_email", "nobody@example.org")], 1),
+    (&[("since", "400d")], 1),
+    (&[("until", "100d")], 1),
+    (&[("since", "300d"), ("until", "100d")], 1),
+    (&[("outcome", "403")], 10),
+    (&[("outcome", "418")], 1),
+    (&[("route", "/scans")], 10),
+    (&[("route", "/nowhere")], 1),
+    (&[("remote_addr", "192.0.2.1")], 10),
+    (&[("remote_addr", "203.0.113.9")], 1),
+    (&[("phase", "completed")], 1),
+    (&[("phase", "unknown")], 1),
+    (&[("user_email", "robot*")], 20),
+    (&[("user_email", "user-000*")], 20),
+    (&[("user_email", "zz*")], 1),
+    (&[("event_type", "!upload")], 20),
+    (&[("event_type", "auth"), ("event_type", "admin_action")], 20),
+    (&[("outcome", "4xx")], 20),
+    (&[("route", "/scans"), ("outcome", "!200"), ("user_email", "robot@example.org")], 100),
+];
+
+#[tokio::test]
+async fn every_page_of_every_filter_comes_from_an_index() {
+    let database = Cluster::shared().database();
+    let filler = open(&database.url()).await;
+    database.sql(FILL);
+    for setting in [
+        "session_preload_libraries = auto_explain",
+        "auto_explain.log_min_duration = 0",
+        "auto_explain.log_analyze = on",
+        "auto_explain.log_format = json",
+    ] {
+        database.sql(&format!("ALTER DATABASE {} SET {setting}", database.name()));
+    }
+    ok(filler.close().await);
+    let store = open(&database.url()).await;
+    let reader = store.reader().expect("the store is read");
+    for (set, most_read) in FILTERS {
+        let mut filter = Filter::default();
+        for (name, value) in set {
+            filter.set(name, value, Timestamp::now()).expect("a filter");
+        }
+        let events = ok(reader.count(&filter).await);
+        let skip = ((LAST - 1) * PAGE as u64).min(events.saturating_sub(PAGE as u64));
+        let first = Query::new(filter, PAGE);
+        let mut last = first.clone();
+        if skip > 0 {
+            let before = ok(reader.query(&Query { skip: skip - 1, limit: 1, ..first.clone() }).await);
+            last.after = before.first().map(Cursor::of);
+        }
+        for (name, query) in [("first", &first), ("last", &last)] {
+            let what = format!("the {name} page of {set:?}, which has {events} events");
+            // A statement that is asked often gets a plan that does not know its values.
+            for _ in 0..6 {
+                assert_eq!(ok(reader.query(query).await).len() as u64, events.min(PAGE as u64), "{what}");
+            }
+            let plan = plan_of(reader, query).await;
+            let read = rows_read(&plan, &what);
+            assert!(read <= most_read * PAGE as u64 + PARTITIONS, "{what} reads {read} rows: {plan:#}");
+        }
+    }
+}
+
+/// How many rows may be looked at once more: each partition is asked for its first.
+const PARTITIONS: u64 = 12;
+
+/// How the server answered a query.
+async fn plan_of(reader: &dyn Reader, query: &Query) -> Value {
+    let before = Cluster::shared().log().len();
+    ok(reader.query(query).await);
+    let log = Cluster::shared().log();
+    let plans: Vec<Value> = log[before..]
+        .split("plan:\n")
+        .skip(1)
+        .filter_map(|text| serde_json::Deserializer::from_str(text).into_iter().next()?.ok())
+        .collect();
+    assert_eq!(plans.len(), 1, "{log}");
+    plans.into_iter().next().expect("there is one")
+}
+
+/// How many rows of the log were read. They came from indexes, but for what is in tables of next to nothing.
+fn rows_read(plan: &Value, what: &str) -> u64 {
+    let mut read = 0;
+    let mut nodes = VecDeque::from([&plan["Plan"]]);
+    while let Some(node) = nodes.pop_front() {
+        let number = |name: &str| node[name].as_f64().unwrap_or(0.0);
+        let kind = node["Node Type"].as_str().unwrap_or_default();
+        let rows = (number("Actual Rows") + number("Rows Removed by Filter") + number("Rows Removed by Index Recheck"))
+            * number("Actual Loops");
+        if kind == "Seq Scan" {
+            assert!(rows < 1.0, "{what} is looked for in a whole table: {plan:#}");
+        }
+        if node["Relation Name"].is_string() {
+            read += rows as u64;
+        }
+        nodes.extend(node["Plans"].as_array().into_iter().flatten());
+    }
+    read
+}
