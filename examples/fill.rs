@@ -1,11 +1,13 @@
-//! Fills a store with events as a busy year leaves them: `fill URL COUNT [DAYS]`. For `benches/load.sh`.
+//! Fills a store with events as a busy year leaves them: `fill URL COUNT [DAYS]`. For `benches/load.sh` and
+//! `benches/reading.sh`.
 //!
-//! Their times are spread evenly over the 500 days before now, or so many; a hundred thousand users took turns at random.
+//! Their times are spread evenly over the 500 days before now, or so many; a robot and a hundred thousand users took
+//! turns at random.
 
 use std::error::Error;
 
 use tower_audit::store::OpenOptions;
-use tower_audit::{Actor, AuditEvent, EventId, EventType, Timestamp};
+use tower_audit::{Actor, AuditEvent, EventId, EventType, Phase, Timestamp};
 
 const DAY_MICROS: i64 = 86_400 * 1_000_000;
 const BATCH: u64 = 1000;
@@ -40,22 +42,48 @@ async fn main() -> Result<(), Box<dyn Error>> {
 fn event(micros: i64) -> AuditEvent {
     let event_type = match fastrand::u8(0..20) {
         0 => EventType::ADMIN_ACTION,
-        1 => EventType::AUTH,
-        2 => EventType::OVERSIZE_QUERY,
+        1..5 => EventType::AUTH,
+        5 => EventType::OVERSIZE_QUERY,
         _ => EventType::UPLOAD,
     };
     let mut event = AuditEvent::new(event_type);
     event.created_at = Timestamp::from_micros(micros).unwrap_or(event.created_at);
     event.event_id = id_at(micros);
-    let user = fastrand::u64(..USERS);
-    event.actor = Actor::user(format!("user-{:08x}@example.org", user.wrapping_mul(0x9e37_79b9) & 0xffff_ffff));
-    event.actor.api_key_hash = Some(format!("{:064x}", u128::from(user) << 64 | 0xabcd));
-    event.actor.remote_addr = Some(format!("10.{}.{}.{}", user >> 16 & 255, user >> 8 & 255, user & 255));
-    event.resource.route = Some("/scans".to_owned());
+    // A robot at one place does a quarter of the work.
+    if fastrand::u8(0..4) == 0 {
+        event.actor = Actor::user("robot@example.org");
+        event.actor.remote_addr = Some("192.0.2.1".to_owned());
+    } else {
+        let user = fastrand::u64(..USERS);
+        event.actor = Actor::user(format!("user-{:08x}@example.org", user.wrapping_mul(0x9e37_79b9) & 0xffff_ffff));
+        event.actor.api_key_hash = Some(format!("{:064x}", u128::from(user) << 64 | 0xabcd));
+        event.actor.remote_addr = Some(format!("10.{}.{}.{}", user >> 16 & 255, user >> 8 & 255, user & 255));
+    }
+    let (route, uri) = match fastrand::u8(0..10) {
+        0..4 => ("/scans".to_owned(), "/scans".to_owned()),
+        4..7 => ("/scans/{id}".to_owned(), format!("/scans/{}", fastrand::u32(..))),
+        7 => ("/flows/cleanup".to_owned(), "/flows/cleanup".to_owned()),
+        _ => {
+            let area = fastrand::u8(0..40);
+            (format!("/areas/{area}/{{id}}"), format!("/areas/{area}/{}", fastrand::u32(..)))
+        }
+    };
+    event.resource.route = Some(route);
     event.resource.method = Some("POST".to_owned());
-    event.outcome = Some(if fastrand::u8(0..50) == 0 { 500 } else { 200 });
+    event.outcome = match fastrand::u16(0..1000) {
+        // A teapot is found every ten thousandth time.
+        0 if fastrand::u8(0..10) == 0 => Some(418),
+        0..20 => Some(500),
+        20..270 => Some(403),
+        270..300 => Some(404),
+        _ => Some(200),
+    };
+    // The process died, and another closed what it had begun.
+    if fastrand::u16(0..1000) == 0 {
+        (event.phase, event.outcome) = (Phase::Unknown, None);
+    }
     event.request.request_id = Some(format!("{:032x}", fastrand::u128(..)));
-    event.request.request_uri = Some("/scans".to_owned());
+    event.request.request_uri = Some(uri);
     event.request.user_agent = Some("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101".to_owned());
     event.request.duration_us = Some(fastrand::u64(500..50_000));
     event

@@ -47,16 +47,21 @@ pub struct Filter {
 impl Filter {
     /// Whether the event is one of those wanted.
     pub fn matches(&self, event: &AuditEvent) -> bool {
+        self.passes(&Facts::of(event))
+    }
+
+    /// Whether an event of which this is known is one of those wanted.
+    pub(crate) fn passes(&self, event: &Facts<'_>) -> bool {
         fn text(condition: &Condition<Pattern>, found: Option<&str>) -> bool {
             condition.passes(|pattern| found.is_some_and(|found| pattern.matches(found)))
         }
         self.since.is_none_or(|since| event.created_at >= since)
             && self.until.is_none_or(|until| event.created_at < until)
-            && text(&self.event_type, Some(event.event_type.as_str()))
-            && text(&self.user_email, event.actor.user_email.as_deref())
+            && text(&self.event_type, Some(event.event_type))
+            && text(&self.user_email, event.user_email)
             && self.outcome.passes(|status| status.matches(event.outcome))
-            && text(&self.route, event.resource.route.as_deref())
-            && text(&self.remote_addr, event.actor.remote_addr.as_deref())
+            && text(&self.route, event.route)
+            && text(&self.remote_addr, event.remote_addr)
             && self.phase.passes(|phase| *phase == event.phase)
     }
 
@@ -94,6 +99,32 @@ impl Filter {
     /// The names that [`set`](Self::set) knows.
     pub const NAMES: [&'static str; 8] =
         ["event_type", "user_email", "since", "until", "outcome", "route", "remote_addr", "phase"];
+}
+
+/// What a filter looks at in an event: a store can have it without the whole event.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Facts<'a> {
+    pub(crate) created_at: Timestamp,
+    pub(crate) event_type: &'a str,
+    pub(crate) user_email: Option<&'a str>,
+    pub(crate) outcome: Option<u16>,
+    pub(crate) route: Option<&'a str>,
+    pub(crate) remote_addr: Option<&'a str>,
+    pub(crate) phase: Phase,
+}
+
+impl<'a> Facts<'a> {
+    fn of(event: &'a AuditEvent) -> Self {
+        Self {
+            created_at: event.created_at,
+            event_type: event.event_type.as_str(),
+            user_email: event.actor.user_email.as_deref(),
+            outcome: event.outcome,
+            route: event.resource.route.as_deref(),
+            remote_addr: event.actor.remote_addr.as_deref(),
+            phase: event.phase,
+        }
+    }
 }
 
 /// A filter that cannot be; the text says what was given and what would be right.

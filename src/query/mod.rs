@@ -9,6 +9,8 @@ mod tally;
 mod when;
 
 pub use condition::{Condition, Status};
+#[cfg(feature = "sqlite")]
+pub(crate) use filter::Facts;
 pub use filter::{Filter, FilterError};
 pub use page::{Cursor, Query};
 pub use pattern::Pattern;

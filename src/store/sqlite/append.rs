@@ -11,6 +11,7 @@ use super::backlog;
 use super::batch::Batch;
 use super::connection::Connection;
 use super::error::{Doing as _, is_not_null, of};
+use super::index;
 use super::instance::Instance;
 use super::mover;
 use super::segment::id_bytes;
@@ -37,6 +38,7 @@ pub(super) async fn append(
         // A few times what comes, so that a small batch waits for little and the backlog shrinks all the same.
         let chunk = (events.len() * MOVED_PER_APPENDED).clamp(LEAST_MOVED, mover::CHUNK_EVENTS);
         mover::move_chunk(connection, chunk).await?;
+        index::merge(connection).await?;
     }
     let fresh = take_fresh(connection, events).await?;
     if fresh.len() < events.len() {

@@ -7,7 +7,7 @@ use super::connection::Connection;
 use super::error::Doing as _;
 use super::instance::Dead;
 use super::store::SqliteStore;
-use super::{backlog, purge, schema};
+use super::{backlog, index, purge, schema};
 use crate::event::Timestamp;
 use crate::store::{Keeper, Purged, StoreError, StoreFuture};
 
@@ -24,7 +24,15 @@ impl Keeper for SqliteStore {
         Box::pin(async move {
             let mut lease = self.lease("ensure-indexes").await?;
             let done = schema::create(&mut lease.connection.db, self.config.beside).await;
-            lease.settle(done).await
+            lease.settle(done).await?;
+            // A step is a lease of its own, so that an append that waits gets its turn in between.
+            loop {
+                let mut lease = self.lease("ensure-indexes").await?;
+                let done = index::merge(&mut lease.connection).await;
+                if !lease.settle(done).await? {
+                    return Ok(());
+                }
+            }
         })
     }
 

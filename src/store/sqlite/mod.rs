@@ -10,9 +10,13 @@
 //! 1. **Journal.** A batch becomes one row of the table `audit_journal`: one statement, one commit, no secondary index.
 //!    Indexes are what makes a big SQLite table slow to append to, and a request waits for this step only.
 //! 2. **Segment.** While nothing waits, [`tidy`](crate::store::AuditStore::tidy) moves the oldest journal rows into
-//!    the newest table `audit_segment_N`, which is indexed. Segments are small, so that the pages an insertion touches stay
-//!    hot however many events the log holds. If the journal still grows past its bound, an append moves a chunk first.
-//! 3. **Purge.** A segment that is wholly old loses its indexes, then its rows by the chunk, then its table.
+//!    the newest table `audit_segment_N`, which has indexes of the ids and the times. Segments are small, so that the
+//!    pages an insertion touches stay hot however many events the log holds. If the journal still grows past its bound,
+//!    an append moves a chunk first.
+//! 3. **Index.** Which rows of a segment have which type, user, address, route, outcome and phase is in
+//!    `audit_value_rows`: compact sets of rows, written once with each chunk and once more when the segment is full. So
+//!    every filter finds what it wants, and what there is nothing of is known without a look at any event.
+//! 4. **Purge.** A segment that is wholly old loses its indexes, then its rows by the chunk, then its table.
 //!
 //! The file can be opened by several processes of one machine. It must not lie on a network file system: SQLite's
 //! write-ahead log needs memory that all of its processes share.
@@ -28,11 +32,13 @@
 mod append;
 mod backlog;
 mod batch;
+mod candidates;
 mod columns;
 mod config;
 mod connection;
 mod error;
 mod identity;
+mod index;
 mod instance;
 mod keep;
 mod mover;
@@ -41,12 +47,15 @@ mod page;
 mod purge;
 mod read;
 mod reader;
+mod rows;
 mod schema;
 mod segment;
 mod store;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod traces;
+mod values;
 mod wanted;
 
 pub use config::path_of;

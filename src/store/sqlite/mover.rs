@@ -12,7 +12,8 @@ use super::backlog;
 use super::columns::Columns;
 use super::connection::Connection;
 use super::error::Doing as _;
-use super::segment::{self, Segment, id_bytes};
+use super::index::{self, Part};
+use super::segment::{self, SEGMENT_EVENTS, Segment, State, id_bytes};
 use crate::store::StoreError;
 
 /// How many events the journal holds before tidying begins: an idle system then has nothing to sync.
@@ -23,16 +24,25 @@ pub(super) const CHUNK_EVENTS: usize = 1536;
 const IDLE_CHUNK_EVENTS: usize = 512;
 
 /// Whether tidying has something to do.
-pub(super) fn has_enough(connection: &Connection) -> bool {
+pub(super) fn has_work(connection: &Connection) -> bool {
+    has_enough(connection) || index::unmerged(&connection.segments).is_some()
+}
+
+fn has_enough(connection: &Connection) -> bool {
     connection.backlog.len() >= TIDY_FROM_EVENTS
 }
 
-/// Moves one chunk, and says whether there is still enough for another.
+/// Moves one chunk, or merges a part of an index, and says whether there is still work.
 pub(super) async fn tidy(connection: &mut Connection) -> Result<bool, StoreError> {
     let before = connection.backlog.len();
-    move_chunk(connection, IDLE_CHUNK_EVENTS).await?;
+    if has_enough(connection) {
+        move_chunk(connection, IDLE_CHUNK_EVENTS).await?;
+    }
     // The last row stays: a row that has enough by itself is not to be tried again and again.
-    Ok(has_enough(connection) && connection.backlog.len() < before)
+    if connection.backlog.len() < before {
+        return Ok(has_work(connection));
+    }
+    index::merge(connection).await
 }
 
 /// Moves about this many events of the oldest rows.
@@ -71,36 +81,62 @@ pub(super) async fn move_rows(connection: &mut Connection, last: i64) -> Result<
     Ok(())
 }
 
-/// Inserts the events into the newest segment, or into a new one.
-async fn insert(connection: &mut Connection, events: &[&RawValue]) -> Result<(), StoreError> {
-    let mut current = match connection.segments.last() {
-        Some(newest) if newest.has_room() => *newest,
-        newest => {
-            let made = Segment::empty(newest.map_or(1, |newest| newest.n + 1));
-            segment::create(&mut connection.db, made.n).await?;
-            made
-        }
-    };
-    let mut rest = events;
-    for shape in SHAPES {
-        while rest.len() >= shape {
-            let (now, later) = rest.split_at(shape);
-            insert_rows(connection, &mut current, now).await?;
-            rest = later;
-        }
+/// Inserts the events into the newest segment, as far as it has room, and into new ones.
+async fn insert(connection: &mut Connection, mut events: &[&RawValue]) -> Result<(), StoreError> {
+    while !events.is_empty() {
+        let mut current = match connection.segments.last() {
+            Some(newest) if newest.has_room() => *newest,
+            newest => {
+                let made = Segment::empty(newest.map_or(1, |newest| newest.n + 1));
+                segment::create(&mut connection.db, made.n).await?;
+                made
+            }
+        };
+        let room = usize::try_from(SEGMENT_EVENTS - current.events_n).unwrap_or(0);
+        let (now, later) = events.split_at(room.min(events.len()));
+        insert_part(connection, &mut current, now).await?;
+        list(connection, current).await?;
+        events = later;
     }
-    list(connection, current).await
+    Ok(())
 }
 
-/// Inserts as many events as one of the [`SHAPES`] has rows.
-async fn insert_rows(
+/// Inserts the events into a segment, and their part into its index.
+async fn insert_part(
     connection: &mut Connection,
     segment: &mut Segment,
     events: &[&RawValue],
 ) -> Result<(), StoreError> {
+    // Its rows are numbered from 1 without a gap: from an indexed segment none is ever removed.
+    let before = segment.events_n;
+    let mut part = Part::default();
+    let mut rest = events;
+    for shape in SHAPES {
+        while rest.len() >= shape {
+            let (now, later) = rest.split_at(shape);
+            insert_rows(connection, segment, now, &mut part).await?;
+            rest = later;
+        }
+    }
+    if segment.events_n == before + events.len() as u64 {
+        return part.keep(&mut connection.db, segment.n, as_number(before) + 1).await;
+    }
+    // An event was there already, so that the rows are not those of the part.
+    segment.state = State::Bare;
+    index::forget(&mut connection.db, segment.n).await
+}
+
+/// Inserts as many events as one of the [`SHAPES`] has rows.
+async fn insert_rows<'a>(
+    connection: &mut Connection,
+    segment: &mut Segment,
+    events: &[&'a RawValue],
+    part: &mut Part<'a>,
+) -> Result<(), StoreError> {
     let mut query = sqlx::query(AssertSqlSafe(statement(segment.n, events.len())));
-    for event in events {
-        let columns: Columns<'_> = serde_json::from_str(event.get()).doing(DOING)?;
+    for (event, before) in events.iter().zip(segment.events_n..) {
+        let columns: Columns<'a> = serde_json::from_str(event.get()).doing(DOING)?;
+        part.add(&columns, u32::try_from(before + 1).unwrap_or(u32::MAX));
         let (at, id) = (columns.created_at.as_micros(), columns.event_id.as_u128());
         segment.first_at = segment.first_at.min(at);
         segment.last_at = segment.last_at.max(at);
@@ -134,13 +170,14 @@ fn statement(n: i64, rows: usize) -> String {
 
 /// Writes what is now known of the segment to the list, in the file and in memory.
 async fn list(connection: &mut Connection, segment: Segment) -> Result<(), StoreError> {
-    sqlx::query("INSERT OR REPLACE INTO audit_segments VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0)")
+    sqlx::query("INSERT OR REPLACE INTO audit_segments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)")
         .bind(segment.n)
         .bind(segment.first_at)
         .bind(segment.last_at)
         .bind(id_bytes(segment.min_id))
         .bind(id_bytes(segment.max_id))
-        .bind(i64::try_from(segment.events_n).unwrap_or(i64::MAX))
+        .bind(as_number(segment.events_n))
+        .bind(segment.state.number())
         .execute(&mut *connection.db)
         .await
         .doing(DOING)?;
@@ -149,6 +186,10 @@ async fn list(connection: &mut Connection, segment: Segment) -> Result<(), Store
         _ => connection.segments.push(segment),
     }
     Ok(())
+}
+
+fn as_number(events: u64) -> i64 {
+    i64::try_from(events).unwrap_or(i64::MAX)
 }
 
 const DOING: &str = "indexing";

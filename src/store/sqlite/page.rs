@@ -3,12 +3,17 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use sqlx::sqlite::SqliteConnection;
-use sqlx::{AssertSqlSafe, Row as _};
+use serde_json::value::RawValue;
+use sqlx::Row as _;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use super::candidates::Candidates;
+use super::columns::Columns;
 use super::error::Doing as _;
+use super::rows::Rows;
 use super::segment::id_of;
-use super::wanted::{Wanted, bind};
+use super::traces::Traces;
+use super::wanted::Wanted;
 use crate::event::{AuditEvent, EventId, Timestamp};
 use crate::query::Cursor;
 use crate::store::StoreError;
@@ -20,6 +25,8 @@ pub(super) struct Source {
     pub(super) events_n: i64,
     pub(super) min_at: i64,
     pub(super) max_at: i64,
+    /// Whether it is a segment whose index is exact.
+    pub(super) indexed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,9 +40,11 @@ pub(super) enum Place {
 /// The sources that may have wanted events, the one with the newest event first.
 pub(super) async fn sources(db: &mut SqliteConnection, wanted: Wanted<'_>) -> Result<VecDeque<Source>, StoreError> {
     let rows = sqlx::query(
-        "SELECT 0, seq, events_n, min_at, max_at FROM audit_journal WHERE events_n > 0 AND max_at >= ?1 AND min_at < ?2 \
+        "SELECT 0, seq, events_n, min_at, max_at, false FROM audit_journal \
+             WHERE events_n > 0 AND max_at >= ?1 AND min_at < ?2 \
          UNION ALL \
-         SELECT 1, n, events_n, first_at, last_at FROM audit_segments WHERE events_n > 0 AND last_at >= ?1 AND first_at < ?2 \
+         SELECT 1, n, events_n, first_at, last_at, state = 2 FROM audit_segments \
+             WHERE events_n > 0 AND last_at >= ?1 AND first_at < ?2 \
          ORDER BY 5 DESC",
     )
     .bind(wanted.earliest())
@@ -43,13 +52,14 @@ pub(super) async fn sources(db: &mut SqliteConnection, wanted: Wanted<'_>) -> Re
     .fetch_all(db)
     .await
     .doing(DOING)?;
-    let source = |row: &sqlx::sqlite::SqliteRow| {
+    let source = |row: &SqliteRow| {
         let number = row.try_get(1)?;
         Ok(Source {
             place: if row.try_get::<i64, _>(0)? == 0 { Place::Journal(number) } else { Place::Segment(number) },
             events_n: row.try_get(2)?,
             min_at: row.try_get(3)?,
             max_at: row.try_get(4)?,
+            indexed: row.try_get::<i64, _>(5)? == 1,
         })
     };
     rows.iter().map(source).collect::<Result<_, sqlx::Error>>().doing(DOING)
@@ -61,36 +71,13 @@ pub(super) async fn events(
     wanted: Wanted<'_>,
     limit: usize,
 ) -> Result<Vec<AuditEvent>, StoreError> {
-    let mut page = Page { found: BTreeMap::new(), limit };
-    let mut sources = sources(db, wanted).await?;
-    while let Some(source) = sources.pop_front() {
-        if page.is_complete_before(source) {
-            break;
-        }
-        match source.place {
-            Place::Journal(_) => {
-                for event in journal(db, source, &mut sources, limit).await? {
-                    let place = Cursor::of(&event);
-                    if wanted.filter.matches(&event) && wanted.after.is_none_or(|after| place < after) {
-                        page.put(place, event);
-                    }
-                }
-            }
-            Place::Segment(n) => {
-                let clause = wanted.clause();
-                let sql = format!(
-                    "SELECT event FROM audit_segment_{n} {} ORDER BY created_at DESC, event_id DESC LIMIT ?",
-                    clause.sql()
-                );
-                let query = bind(sqlx::query(AssertSqlSafe(sql)), clause).bind(as_limit(limit));
-                for row in query.fetch_all(&mut *db).await.doing(DOING)? {
-                    let event: AuditEvent = serde_json::from_str(row.try_get(0).doing(DOING)?).doing(DOING)?;
-                    page.put(Cursor::of(&event), event);
-                }
-            }
-        }
-    }
-    Ok(page.found.into_values().rev().collect())
+    let of_journal = |_: &Columns<'_>, event: &RawValue| serde_json::from_str(event.get()).doing(DOING);
+    let of_segment = |row: &SqliteRow| {
+        let event: AuditEvent = serde_json::from_str(row.try_get(0).doing(DOING)?).doing(DOING)?;
+        Ok((Cursor::of(&event), event))
+    };
+    let found = newest(db, wanted, limit, of_journal, "event", of_segment).await?;
+    Ok(found.into_values().rev().collect())
 }
 
 /// The place of the `nth` event (from 1) that is wanted, or none if there are fewer.
@@ -99,47 +86,74 @@ pub(super) async fn nth(
     wanted: Wanted<'_>,
     nth: usize,
 ) -> Result<Option<Cursor>, StoreError> {
-    let mut page = Page { found: BTreeMap::new(), limit: nth };
+    let of_segment = |row: &SqliteRow| {
+        let created_at = Timestamp::from_micros_clamped(row.try_get(0).doing(DOING)?);
+        let event_id = EventId::from_u128(id_of(row.try_get(1).doing(DOING)?).doing(DOING)?);
+        Ok((Cursor { created_at, event_id }, ()))
+    };
+    let found = newest(db, wanted, nth, |_, _| Ok(()), "created_at, event_id", of_segment).await?;
+    Ok(if found.len() == nth { found.into_keys().next() } else { None })
+}
+
+/// The newest `limit` of what is wanted, by its place: what `of_journal` makes of an event in the journal, and
+/// `of_segment` of these columns.
+async fn newest<T>(
+    db: &mut SqliteConnection,
+    wanted: Wanted<'_>,
+    limit: usize,
+    of_journal: impl Fn(&Columns<'_>, &RawValue) -> Result<T, StoreError>,
+    columns: &str,
+    of_segment: impl Fn(&SqliteRow) -> Result<(Cursor, T), StoreError>,
+) -> Result<BTreeMap<Cursor, T>, StoreError> {
+    let mut page = Page { found: BTreeMap::new(), limit };
+    let mut candidates = Candidates::new(wanted.filter);
     let mut sources = sources(db, wanted).await?;
+    // How many events of the journal are looked at in one statement: more, as long as the page does not fill.
+    let mut about = limit.min(MOST_JOURNAL_EVENTS);
     while let Some(source) = sources.pop_front() {
         if page.is_complete_before(source) {
             break;
         }
         match source.place {
             Place::Journal(_) => {
-                for event in journal(db, source, &mut sources, nth).await? {
-                    let place = Cursor::of(&event);
-                    if wanted.filter.matches(&event) && wanted.after.is_none_or(|after| place < after) {
-                        page.put(place, ());
+                journal(db, wanted, source, &mut sources, about, |columns, event| {
+                    if page.has_room_for(columns.place()) {
+                        page.put(columns.place(), of_journal(columns, event)?);
                     }
-                }
+                    Ok(())
+                })
+                .await?;
+                about = (about * 4).min(MOST_JOURNAL_EVENTS);
             }
             Place::Segment(n) => {
-                let clause = wanted.clause();
-                let sql = format!(
-                    "SELECT created_at, event_id FROM audit_segment_{n} {} ORDER BY created_at DESC, event_id DESC LIMIT ?",
-                    clause.sql()
-                );
-                let query = bind(sqlx::query(AssertSqlSafe(sql)), clause).bind(as_limit(nth));
-                for row in query.fetch_all(&mut *db).await.doing(DOING)? {
-                    let created_at = Timestamp::from_micros_clamped(row.try_get(0).doing(DOING)?);
-                    let event_id = EventId::from_u128(id_of(row.try_get(1).doing(DOING)?).doing(DOING)?);
-                    page.put(Cursor { created_at, event_id }, ());
+                let mut rows = candidates.of(db, source, &sources).await?;
+                if rows.as_ref().is_some_and(Rows::is_empty) {
+                    continue;
+                }
+                // What is frequent is met soon by going through the segment in the order of time.
+                rows.take_if(|rows| rows.len() > FEW_ROWS);
+                let select = wanted.select(columns, n, rows.as_ref());
+                let select = select.then(" ORDER BY created_at DESC, event_id DESC LIMIT ?");
+                for row in select.query().bind(as_limit(limit)).fetch_all(&mut *db).await.doing(DOING)? {
+                    let (place, item) = of_segment(&row)?;
+                    page.put(place, item);
                 }
             }
         }
     }
-    Ok(if page.found.len() == nth { page.found.into_keys().next() } else { None })
+    Ok(page.found)
 }
 
-/// The events of this row of the journal, and of as many rows after it as make the page likely full: a statement for
-/// each row would cost more than the events that are read in vain.
+/// Gives `visit` the wanted events of this row of the journal, and of as many rows after it as have about so many
+/// events: a statement for each row would cost more than the events that are read in vain.
 pub(super) async fn journal(
     db: &mut SqliteConnection,
+    wanted: Wanted<'_>,
     first: Source,
     rest: &mut VecDeque<Source>,
     about: usize,
-) -> Result<Vec<AuditEvent>, StoreError> {
+    mut visit: impl FnMut(&Columns<'_>, &RawValue) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
     let about = i64::try_from(about.min(MOST_JOURNAL_EVENTS)).unwrap_or(0);
     let mut seqs = Vec::new();
     let mut events_n = 0;
@@ -150,17 +164,29 @@ pub(super) async fn journal(
         next =
             if events_n < about { rest.pop_front_if(|source| matches!(source.place, Place::Journal(_))) } else { None };
     }
-    let rows = sqlx::query("SELECT events FROM audit_journal WHERE seq IN (SELECT value FROM json_each(?1))")
-        .bind(serde_json::to_string(&seqs).doing(DOING)?)
-        .fetch_all(db)
-        .await
-        .doing(DOING)?;
-    let mut events = Vec::new();
+    let rows = sqlx::query(
+        "SELECT events FROM audit_journal WHERE seq IN (SELECT value FROM json_each(?1)) ORDER BY seq DESC",
+    )
+    .bind(serde_json::to_string(&seqs).doing(DOING)?)
+    .fetch_all(db)
+    .await
+    .doing(DOING)?;
+    let traces = Traces::of(wanted.filter);
     for row in rows {
-        let more: Vec<AuditEvent> = serde_json::from_str(row.try_get(0).doing(DOING)?).doing(DOING)?;
-        events.extend(more);
+        let text: &str = row.try_get(0).doing(DOING)?;
+        if !traces.are_in(text) {
+            continue;
+        }
+        let events: Vec<&RawValue> = serde_json::from_str(text).doing(DOING)?;
+        // The newest are usually the last: a page that is full with them decodes no other.
+        for event in events.into_iter().rev().filter(|event| traces.are_in(event.get())) {
+            let columns: Columns<'_> = serde_json::from_str(event.get()).doing(DOING)?;
+            if wanted.takes(&columns) {
+                visit(&columns, event)?;
+            }
+        }
     }
-    Ok(events)
+    Ok(())
 }
 
 /// The newest of what was put into it.
@@ -177,6 +203,11 @@ impl<T> Page<T> {
         }
     }
 
+    /// Whether something at this place would stay.
+    fn has_room_for(&self, place: Cursor) -> bool {
+        self.found.len() < self.limit || self.found.first_key_value().is_some_and(|(last, _)| place > *last)
+    }
+
     /// Whether nothing in the source could still come in.
     fn is_complete_before(&self, source: Source) -> bool {
         self.found.len() >= self.limit
@@ -191,3 +222,5 @@ pub(super) fn as_limit(limit: usize) -> i64 {
 const DOING: &str = "reading";
 /// How many events of the journal are decoded at once.
 const MOST_JOURNAL_EVENTS: usize = 2048;
+/// Up to how many rows of a segment are looked up one by one.
+pub(super) const FEW_ROWS: u64 = 1024;

@@ -67,13 +67,8 @@ pub(super) async fn remove(connection: &mut Connection, before: i64, at_most: us
 /// Removes rows of a segment that is wholly old. Its table goes with its last row.
 async fn remove_whole(connection: &mut Connection, kept: &Segment, at_most: i64) -> Result<u64, StoreError> {
     let Segment { n, .. } = *kept;
-    if kept.state == State::Open {
-        segment::drop_indexes(&mut connection.db, n).await?;
-        sqlx::query("UPDATE audit_segments SET state = 1 WHERE n = ?1")
-            .bind(n)
-            .execute(&mut *connection.db)
-            .await
-            .doing(DOING)?;
+    if kept.state != State::Dropping {
+        segment::begin_dropping(&mut connection.db, n).await?;
     }
     let sql =
         format!("DELETE FROM audit_segment_{n} WHERE seq IN (SELECT seq FROM audit_segment_{n} ORDER BY seq LIMIT ?1)");
@@ -100,6 +95,9 @@ async fn remove_part(
     at_most: i64,
 ) -> Result<u64, StoreError> {
     let Segment { n, .. } = *kept;
+    if kept.state == State::Indexed || kept.merged != 0 {
+        segment::set_bare(&mut connection.db, n).await?;
+    }
     let sql = format!(
         "DELETE FROM audit_segment_{n} WHERE seq IN \
          (SELECT seq FROM audit_segment_{n} WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)"

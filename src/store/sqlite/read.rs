@@ -3,12 +3,13 @@
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
+use super::candidates::Candidates;
 use super::error::Doing as _;
 use super::page::{self, Place, Source, as_limit};
 use super::segment::id_bytes;
 use super::store::SqliteStore;
 use super::tally;
-use super::wanted::{Wanted, bind};
+use super::wanted::Wanted;
 use crate::event::{AuditEvent, EventId, Timestamp};
 use crate::query::{Buckets, Cursor, Field, Filter, Query, Tally};
 use crate::store::{Reader, StoreError, StoreFuture};
@@ -114,26 +115,32 @@ async fn count(db: &mut SqliteConnection, wanted: Wanted<'_>, from: i64) -> Resu
         ..wanted.filter.clone()
     };
     let wanted = Wanted { filter: &filter, after: wanted.after };
+    let mut candidates = Candidates::new(&filter);
     let mut sources = page::sources(db, wanted).await?;
     let mut total = 0;
     while let Some(source) = sources.pop_front() {
-        let Source { place, events_n, min_at, max_at } = source;
-        if wanted.takes_all(min_at, max_at) {
+        let Source { place, events_n, min_at, max_at, .. } = source;
+        let is_within = wanted.takes_all(min_at, max_at);
+        if is_within && candidates.is_everything() {
             total += u64::try_from(events_n).unwrap_or(0);
             continue;
         }
         match place {
             Place::Journal(_) => {
-                let events = page::journal(db, source, &mut sources, usize::MAX).await?;
-                let passes = |event: &&AuditEvent| {
-                    filter.matches(event) && wanted.after.is_none_or(|after| Cursor::of(event) < after)
-                };
-                total += events.iter().filter(passes).count() as u64;
+                page::journal(db, wanted, source, &mut sources, usize::MAX, |_, _| {
+                    total += 1;
+                    Ok(())
+                })
+                .await?;
             }
             Place::Segment(n) => {
-                let clause = wanted.clause();
-                let sql = format!("SELECT count(*) FROM audit_segment_{n} {}", clause.sql());
-                let row = bind(sqlx::query(AssertSqlSafe(sql)), clause).fetch_one(&mut *db).await.doing(DOING)?;
+                let rows = candidates.of(db, source, &sources).await?;
+                if let Some(rows) = rows.as_ref().filter(|rows| is_within || rows.is_empty()) {
+                    total += rows.len();
+                    continue;
+                }
+                let select = wanted.select("count(*)", n, rows.as_ref());
+                let row = select.query().fetch_one(&mut *db).await.doing(DOING)?;
                 total += u64::try_from(row.try_get::<i64, _>(0).doing(DOING)?).unwrap_or(0);
             }
         }

@@ -97,7 +97,8 @@ impl Open {
         let resolved = look(&existing)?;
         let mut db = options(config, &resolved).read_only(true).connect().await.map_err(opening)?;
         match schema::examine(&mut db).await? {
-            Found::Ours => {}
+            // An earlier version can be read as it is.
+            Found::Ours | Found::Older => {}
             Found::Empty => return Err(schema::empty()),
             Found::Foreign => return Err(schema::foreign()),
         }

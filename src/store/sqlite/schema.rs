@@ -17,7 +17,7 @@ use crate::store::StoreError;
 /// the table `audit_version`.
 pub(super) const APPLICATION_ID: i32 = 0x7477_6175;
 /// The version of the tables below.
-pub(super) const VERSION: i32 = 1;
+pub(super) const VERSION: i32 = 2;
 
 /// What a file is to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub(super) enum Found {
     Empty,
     /// A database of another application, without a log in it.
     Foreign,
+    /// A log of an earlier version. It can be read as it is.
+    Older,
     /// A log of this version, perhaps beside the tables of an application.
     Ours,
 }
@@ -54,6 +56,7 @@ pub(super) async fn examine(db: &mut SqliteConnection) -> Result<Found, StoreErr
         sqlx::query_scalar("SELECT version FROM audit_version WHERE one = 1").fetch_one(db).await.doing(DOING)?;
     match version {
         VERSION => Ok(Found::Ours),
+        1 => Ok(Found::Older),
         newer if newer > VERSION => Err(config(format!(
             "the file has version {newer} of the tables and this program knows those up to {VERSION}: use a newer one"
         ))),
@@ -71,13 +74,16 @@ pub(super) fn foreign() -> StoreError {
     config("the file is a database of another application: choose another path")
 }
 
-/// Makes what is missing, in one transaction. Several may do it at once. `beside`: in a database of an application,
+/// Makes what is missing and brings an earlier version up to date, in one transaction. Several may do it at once. `beside`: in a database of an application,
 /// too, beside its tables.
 pub(super) async fn create(db: &mut SqliteConnection, beside: bool) -> Result<(), StoreError> {
     sqlx::query("BEGIN IMMEDIATE").execute(&mut *db).await.doing(DOING)?;
     // Who had the lock before may have made it all, or something else.
     match examine(db).await? {
         Found::Ours => {}
+        Found::Older => {
+            sqlx::query(FROM_1).persistent(false).execute(&mut *db).await.doing(DOING)?;
+        }
         Found::Empty if !beside => {
             let sql = format!("PRAGMA application_id = {APPLICATION_ID}");
             sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(&mut *db).await.doing(DOING)?;
@@ -108,7 +114,7 @@ pub(super) async fn tables(db: &mut SqliteConnection) -> Result<(), StoreError> 
         .await
         .doing(DOING)?;
     for kept in segment::load(db).await? {
-        if kept.state == segment::State::Open {
+        if kept.state != segment::State::Dropping {
             segment::create(db, kept.n).await?;
         }
     }
@@ -126,7 +132,7 @@ pub(super) async fn drop_all(db: &mut SqliteConnection) -> Result<i64, StoreErro
         segment::drop_table(db, kept.n).await?;
     }
     sqlx::query(
-        "DROP TABLE audit_journal; DROP TABLE audit_segments; DROP TABLE audit_open_started; DROP TABLE audit_instances; \
+        "DROP TABLE audit_journal; DROP TABLE audit_segments; DROP TABLE audit_value_rows; DROP TABLE audit_open_started; DROP TABLE audit_instances; \
          DROP TABLE audit_probe; DROP TABLE audit_version;",
     )
     .persistent(false)
@@ -139,7 +145,11 @@ pub(super) async fn drop_all(db: &mut SqliteConnection) -> Result<i64, StoreErro
 const DOING: &str = "preparing the tables";
 
 const NAMES_OF_OURS: &str = "SELECT name FROM sqlite_schema WHERE name GLOB 'audit_segment_[0-9]*' OR name IN \
-    ('audit_journal', 'audit_segments', 'audit_open_started', 'audit_instances', 'audit_probe')";
+    ('audit_journal', 'audit_segments', 'audit_value_rows', 'audit_open_started', 'audit_instances', 'audit_probe')";
+
+/// Segments of version 1 have state 0, without an index of their fields; they get it while nothing waits to be written.
+const FROM_1: &str = "ALTER TABLE audit_segments ADD COLUMN merged INTEGER NOT NULL DEFAULT 0; \
+    UPDATE audit_version SET version = 2";
 
 /// The first row of the journal holds no event. A journal always has a last row, and the mover leaves it.
 const TABLES: &str = "
@@ -148,7 +158,12 @@ CREATE TABLE IF NOT EXISTS audit_journal(
     min_id BLOB NOT NULL, max_id BLOB NOT NULL, events TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS audit_segments(
     n INTEGER PRIMARY KEY, first_at INTEGER NOT NULL, last_at INTEGER NOT NULL,
-    min_id BLOB NOT NULL, max_id BLOB NOT NULL, events_n INTEGER NOT NULL, state INTEGER NOT NULL);
+    min_id BLOB NOT NULL, max_id BLOB NOT NULL, events_n INTEGER NOT NULL, state INTEGER NOT NULL,
+    merged INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS audit_value_rows(
+    id INTEGER PRIMARY KEY, n INTEGER NOT NULL, field INTEGER NOT NULL, part INTEGER NOT NULL, first BLOB NOT NULL,
+    body BLOB NOT NULL);
+CREATE UNIQUE INDEX IF NOT EXISTS audit_value_rows_place ON audit_value_rows(n, field, part, first);
 CREATE TABLE IF NOT EXISTS audit_open_started(
     event_id BLOB PRIMARY KEY, instance BLOB NOT NULL, event TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS audit_instances(id BLOB PRIMARY KEY) WITHOUT ROWID;

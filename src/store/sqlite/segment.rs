@@ -6,6 +6,8 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::error::Doing as _;
+use super::index::FIELDS;
+use crate::query::Field;
 use crate::store::StoreError;
 
 /// How many events a segment takes before the next one begins.
@@ -21,21 +23,53 @@ pub(super) struct Segment {
     pub(super) max_id: u128,
     pub(super) events_n: u64,
     pub(super) state: State,
+    /// How many fields of its index are merged; less than none for a segment that has too many rows for an index.
+    pub(super) merged: i64,
 }
 
 /// Where in its life a segment is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
-    /// Indexed, and takes events while it is the newest.
-    Open,
+    /// Without an index of its fields: from an earlier version, or a purge has removed some of its rows. Takes no event
+    /// any more.
+    Bare,
     /// A purge has dropped its indexes and removes its rows. Takes no event any more.
     Dropping,
+    /// What its index says is exact. Takes events while it has room.
+    Indexed,
+}
+
+impl State {
+    fn of_number(number: i64) -> Self {
+        match number {
+            0 => Self::Bare,
+            2 => Self::Indexed,
+            _ => Self::Dropping,
+        }
+    }
+
+    pub(super) fn number(self) -> i64 {
+        match self {
+            Self::Bare => 0,
+            Self::Dropping => 1,
+            Self::Indexed => 2,
+        }
+    }
 }
 
 impl Segment {
     /// A segment without an event.
     pub(super) fn empty(n: i64) -> Self {
-        Self { n, first_at: i64::MAX, last_at: i64::MIN, min_id: u128::MAX, max_id: 0, events_n: 0, state: State::Open }
+        Self {
+            n,
+            first_at: i64::MAX,
+            last_at: i64::MIN,
+            min_id: u128::MAX,
+            max_id: 0,
+            events_n: 0,
+            state: State::Indexed,
+            merged: 0,
+        }
     }
 
     /// Whether the event may be in it.
@@ -44,17 +78,23 @@ impl Segment {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.state == State::Open && self.events_n < SEGMENT_EVENTS
+        self.state == State::Indexed && self.merged == 0 && self.events_n < SEGMENT_EVENTS
+    }
+
+    /// The field whose part of the index is to be merged next.
+    pub(super) fn field(&self) -> Option<Field> {
+        usize::try_from(self.merged).ok().and_then(|merged| FIELDS.get(merged)).copied()
     }
 }
 
 /// Every segment, oldest first.
 pub(super) async fn load(db: &mut SqliteConnection) -> Result<Vec<Segment>, StoreError> {
-    let rows =
-        sqlx::query("SELECT n, first_at, last_at, min_id, max_id, events_n, state FROM audit_segments ORDER BY n")
-            .fetch_all(db)
-            .await
-            .doing(LISTING)?;
+    let rows = sqlx::query(
+        "SELECT n, first_at, last_at, min_id, max_id, events_n, state, merged FROM audit_segments ORDER BY n",
+    )
+    .fetch_all(db)
+    .await
+    .doing(LISTING)?;
     rows.iter().map(|row| of_row(row).doing(LISTING)).collect()
 }
 
@@ -66,7 +106,8 @@ fn of_row(row: &SqliteRow) -> Result<Segment, sqlx::Error> {
         min_id: id_of(row.try_get(3)?)?,
         max_id: id_of(row.try_get(4)?)?,
         events_n: u64::try_from(row.try_get::<i64, _>(5)?).unwrap_or(0),
-        state: if row.try_get::<i64, _>(6)? == 0 { State::Open } else { State::Dropping },
+        state: State::of_number(row.try_get(6)?),
+        merged: row.try_get(7)?,
     })
 }
 
@@ -81,27 +122,45 @@ pub(super) fn id_bytes(id: u128) -> Vec<u8> {
     id.to_be_bytes().to_vec()
 }
 
-/// Makes the table and its indexes, as far as they are missing.
+/// Makes the table and its indexes, as far as they are missing. In an index of SQLite's is only what comes in its order
+/// or has to be unique.
 pub(super) async fn create(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
     let sql = format!(
         "CREATE TABLE IF NOT EXISTS audit_segment_{n}(
             seq INTEGER PRIMARY KEY, event_id BLOB NOT NULL, created_at INTEGER NOT NULL, event_type TEXT NOT NULL,
             phase TEXT NOT NULL, user_email TEXT, remote_addr TEXT, route TEXT, outcome INTEGER, event TEXT NOT NULL);
         CREATE UNIQUE INDEX IF NOT EXISTS audit_segment_{n}_id ON audit_segment_{n}(event_id);
-        CREATE INDEX IF NOT EXISTS audit_segment_{n}_time ON audit_segment_{n}(created_at);
-        CREATE INDEX IF NOT EXISTS audit_segment_{n}_type ON audit_segment_{n}(event_type, created_at);
-        CREATE INDEX IF NOT EXISTS audit_segment_{n}_user ON audit_segment_{n}(user_email, created_at)
-            WHERE user_email IS NOT NULL;"
+        CREATE INDEX IF NOT EXISTS audit_segment_{n}_time ON audit_segment_{n}(created_at);"
     );
     sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(db).await.doing("making a segment")?;
     Ok(())
 }
 
+/// The index of the segment's fields is exact from now on. Takes away those that an earlier version made of them.
+pub(super) async fn set_indexed(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
+    let sql = format!(
+        "DROP INDEX IF EXISTS audit_segment_{n}_type; DROP INDEX IF EXISTS audit_segment_{n}_user;
+         UPDATE audit_segments SET state = 2 WHERE n = {n};"
+    );
+    sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(db).await.doing("indexing")?;
+    Ok(())
+}
+
+/// The index of the segment's fields is not exact any more.
+pub(super) async fn set_bare(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
+    let sql = format!(
+        "UPDATE audit_segments SET state = 0, merged = 0 WHERE n = {n}; DELETE FROM audit_value_rows WHERE n = {n};"
+    );
+    sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(db).await.doing("indexing")?;
+    Ok(())
+}
+
 /// Drops the indexes, so that the rows can go without a write to any of them.
-pub(super) async fn drop_indexes(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
+pub(super) async fn begin_dropping(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
     let sql = format!(
         "DROP INDEX IF EXISTS audit_segment_{n}_id; DROP INDEX IF EXISTS audit_segment_{n}_time;
-         DROP INDEX IF EXISTS audit_segment_{n}_type; DROP INDEX IF EXISTS audit_segment_{n}_user;"
+         DROP INDEX IF EXISTS audit_segment_{n}_type; DROP INDEX IF EXISTS audit_segment_{n}_user;
+         UPDATE audit_segments SET state = 1 WHERE n = {n}; DELETE FROM audit_value_rows WHERE n = {n};"
     );
     sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(db).await.doing("purge")?;
     Ok(())
@@ -109,7 +168,9 @@ pub(super) async fn drop_indexes(db: &mut SqliteConnection, n: i64) -> Result<()
 
 /// Drops the table and takes it off the list.
 pub(super) async fn drop_table(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
-    let sql = format!("DROP TABLE IF EXISTS audit_segment_{n}; DELETE FROM audit_segments WHERE n = {n};");
+    let sql = format!(
+        "DROP TABLE IF EXISTS audit_segment_{n}; DELETE FROM audit_segments WHERE n = {n}; DELETE FROM audit_value_rows WHERE n = {n};"
+    );
     sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(db).await.doing("purge")?;
     Ok(())
 }

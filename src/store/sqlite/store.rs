@@ -173,7 +173,7 @@ impl AuditStore for SqliteStore {
             let mut writer = self.writer.lock().await;
             // Nothing is opened for this: who does not write leaves no work behind.
             let Some(connection) = writer.connection.take() else { return Ok(false) };
-            if !mover::has_enough(&connection) {
+            if !mover::has_work(&connection) {
                 writer.connection = Some(connection);
                 return Ok(false);
             }

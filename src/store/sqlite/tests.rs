@@ -3,6 +3,7 @@
 mod appending;
 mod beside;
 mod file;
+mod indexing;
 mod orphans;
 mod purging;
 mod reading;

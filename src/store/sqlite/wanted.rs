@@ -1,7 +1,10 @@
 //! What a read asks for, as this store asks for it.
 
+use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{Sqlite, SqliteArguments};
 
+use super::columns::Columns as Seen;
+use super::rows::Rows;
 use super::segment::id_bytes;
 use crate::query::{Cursor, Field, Filter};
 use crate::store::sql::{Clause, Columns, Dialect, Value};
@@ -27,8 +30,8 @@ const DIALECT: Dialect = Dialect {
     },
 };
 
-/// While a user is asked for, the listing goes over the index of users whatever else is asked for: the plus sign keeps
-/// the planner, which has no statistics, from the index of types.
+/// A segment of an earlier version has indexes of users and of types. While a user is asked for, the listing goes over
+/// the former whatever else is asked for: the plus sign keeps the planner, which has no statistics, from the latter.
 const OF_A_USER: Dialect = Dialect { columns: Columns { event_type: "+event_type", ..DIALECT.columns }, ..DIALECT };
 
 impl Wanted<'_> {
@@ -46,35 +49,70 @@ impl Wanted<'_> {
         until.min(after)
     }
 
-    /// Whether every event between these moments is wanted.
+    /// Whether every event between these moments is of a wanted time.
     pub(super) fn takes_all(&self, min_at: i64, max_at: i64) -> bool {
-        let Filter { event_type, user_email, since: _, until: _, outcome, route, remote_addr, phase } = self.filter;
-        let any = [event_type, user_email, route, remote_addr].into_iter().all(|condition| condition.is_none())
-            && outcome.is_none()
-            && phase.is_none();
-        any && self.earliest() <= min_at
+        self.earliest() <= min_at
             && self.filter.until.is_none_or(|until| max_at < until.as_micros())
             && self.after.is_none_or(|after| max_at < after.created_at.as_micros())
     }
 
-    /// `WHERE ...` and its values.
-    pub(super) fn clause(&self) -> Clause {
+    /// Whether the event is wanted.
+    pub(super) fn takes(&self, event: &Seen<'_>) -> bool {
+        self.filter.passes(&event.facts()) && self.after.is_none_or(|after| event.place() < after)
+    }
+
+    /// What to select from where for the events of a segment that are wanted; a query goes on after it. `rows`, if the
+    /// index of the segment says which rows they are: then nothing is asked of the fields again.
+    pub(super) fn select(&self, what: &str, n: i64, rows: Option<&Rows>) -> Select {
+        if let Some(rows) = rows {
+            let of_any_time = Filter { since: self.filter.since, until: self.filter.until, ..Filter::default() };
+            let clause = Clause::new(&DIALECT, &of_any_time, self.after);
+            // In this order: the rows are looked up one by one, whatever else could be gone through.
+            let sql = format!(
+                "SELECT {what} FROM json_each(?) AS wanted CROSS JOIN audit_segment_{n} ON seq = wanted.value {}",
+                clause.sql()
+            );
+            let listed: Vec<u32> = rows.iter().collect();
+            return Select { sql, rows: Some(format!("{listed:?}")), values: clause.into_values() };
+        }
         let of_a_user = !self.filter.user_email.wanted().is_empty();
-        Clause::new(if of_a_user { &OF_A_USER } else { &DIALECT }, self.filter, self.after)
+        let clause = Clause::new(if of_a_user { &OF_A_USER } else { &DIALECT }, self.filter, self.after);
+        let sql = format!("SELECT {what} FROM audit_segment_{n} {}", clause.sql());
+        Select { sql, rows: None, values: clause.into_values() }
     }
 }
 
-/// Binds the values of a clause.
-pub(super) fn bind<'q>(mut query: Query<'q>, clause: Clause) -> Query<'q> {
-    for value in clause.into_values() {
-        query = match value {
-            Value::Text(text) => query.bind(text),
-            Value::Integer(integer) => query.bind(i64::from(integer)),
-            Value::Moment(moment) => query.bind(moment.as_micros()),
-            Value::Id(id) => query.bind(id_bytes(id.as_u128())),
-        };
+/// A statement's beginning and the values that are bound to it.
+#[derive(Debug)]
+pub(super) struct Select {
+    sql: String,
+    rows: Option<String>,
+    values: Vec<Value>,
+}
+
+impl Select {
+    /// The whole statement, with what comes after its conditions.
+    pub(super) fn then(mut self, end: &str) -> Self {
+        self.sql.push_str(end);
+        self
     }
-    query
+
+    /// The statement with its values.
+    pub(super) fn query(&self) -> Query<'_> {
+        let mut query = sqlx::query(AssertSqlSafe(self.sql.as_str()));
+        if let Some(rows) = &self.rows {
+            query = query.bind(rows.as_str());
+        }
+        for value in &self.values {
+            query = match value {
+                Value::Text(text) => query.bind(text.as_str()),
+                Value::Integer(integer) => query.bind(i64::from(*integer)),
+                Value::Moment(moment) => query.bind(moment.as_micros()),
+                Value::Id(id) => query.bind(id_bytes(id.as_u128())),
+            };
+        }
+        query
+    }
 }
 
 /// The column of a field.

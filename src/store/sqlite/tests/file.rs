@@ -53,11 +53,11 @@ async fn other_files_are_refused_and_left_as_they_are() {
 async fn a_newer_version_is_refused() {
     let place = Place::new();
     place.open().await.close().await.unwrap();
-    sqlx::query("UPDATE audit_version SET version = 2").execute(&mut place.raw().await).await.unwrap();
+    sqlx::query("UPDATE audit_version SET version = 3").execute(&mut place.raw().await).await.unwrap();
     for create in [true, false] {
         let error = place.try_open(create).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Config);
-        assert!(error.to_string().contains("version 2"), "{error}");
+        assert!(error.to_string().contains("version 3"), "{error}");
     }
 }
 

@@ -110,8 +110,8 @@ async fn indexes_can_be_made_by_several_at_once() {
     }
     let store = place.open().await;
     assert_eq!(all(&store).await, newest_first(events(0..80)));
-    sqlx::query("DROP INDEX audit_segment_1_type").execute(&mut place.raw().await).await.unwrap();
+    sqlx::query("DROP INDEX audit_segment_1_time").execute(&mut place.raw().await).await.unwrap();
     store.ensure_indexes().await.unwrap();
-    assert_eq!(place.number("SELECT count(*) FROM sqlite_schema WHERE name = 'audit_segment_1_type'").await, 1);
+    assert_eq!(place.number("SELECT count(*) FROM sqlite_schema WHERE name = 'audit_segment_1_time'").await, 1);
     place.assert_whole().await;
 }

@@ -19,7 +19,7 @@ async fn mixed(place: &Place) -> (SqliteStore, MemoryStore) {
         if step % 8 == 7 && step < 28 {
             settle(&store).await;
             // The next move begins another segment.
-            sqlx::query("UPDATE audit_segments SET state = 1").execute(&mut place.raw().await).await.unwrap();
+            sqlx::query("UPDATE audit_segments SET merged = 6").execute(&mut place.raw().await).await.unwrap();
             store.ensure_open_again(place).await;
         }
     }

@@ -1,0 +1,221 @@
+//! Which rows of a segment have what a filter asks of their fields, by its index.
+//!
+//! The segments that come next are asked along with the one at hand: a few at first, since a page is soon full, then
+//! more and more, since what is rare is looked for in all of them.
+
+use std::collections::{HashMap, VecDeque};
+
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteConnection;
+
+use super::error::Doing as _;
+use super::index::number;
+use super::page::{Place, Source};
+use super::rows::Rows;
+use super::values::{self, PRESENT, key};
+use crate::event::Phase;
+use crate::query::{Condition, Field, Filter, Pattern, Status};
+use crate::store::StoreError;
+
+/// The rows that a filter may select, as far as they are known.
+#[derive(Debug)]
+pub(super) struct Candidates<'a> {
+    conditions: Vec<Asked<'a>>,
+    found: HashMap<i64, Rows>,
+    /// How many segments are asked at once.
+    at_once: usize,
+}
+
+/// What is asked of one field: one of these, and none of those.
+#[derive(Debug)]
+struct Asked<'a> {
+    field: Field,
+    wanted: Vec<Test<'a>>,
+    unwanted: Vec<Test<'a>>,
+}
+
+/// What a value may be asked to be.
+#[derive(Debug, Clone, Copy)]
+enum Test<'a> {
+    Text(&'a Pattern),
+    Status(Status),
+    Phase(Phase),
+    Anything,
+}
+
+impl<'a> Candidates<'a> {
+    pub(super) fn new(filter: &'a Filter) -> Self {
+        let conditions = [
+            asked(Field::EventType, &filter.event_type, Test::Text),
+            asked(Field::UserEmail, &filter.user_email, Test::Text),
+            asked(Field::RemoteAddr, &filter.remote_addr, Test::Text),
+            asked(Field::Route, &filter.route, Test::Text),
+            asked(Field::Outcome, &filter.outcome, |status| Test::Status(*status)),
+            asked(Field::Phase, &filter.phase, |phase| Test::Phase(*phase)),
+        ];
+        let conditions = conditions.into_iter().filter(|asked| !asked.wanted.is_empty() || !asked.unwanted.is_empty());
+        Self { conditions: conditions.collect(), found: HashMap::new(), at_once: 1 }
+    }
+
+    /// Whether nothing is asked of the fields.
+    pub(super) fn is_everything(&self) -> bool {
+        self.conditions.is_empty()
+    }
+
+    /// The rows of a segment that have what is asked; none if its index does not say, or nothing is asked. `rest` is
+    /// where the reader goes on.
+    pub(super) async fn of(
+        &mut self,
+        db: &mut SqliteConnection,
+        source: Source,
+        rest: &VecDeque<Source>,
+    ) -> Result<Option<Rows>, StoreError> {
+        let Source { place: Place::Segment(n), indexed: true, .. } = source else { return Ok(None) };
+        if self.is_everything() {
+            return Ok(None);
+        }
+        if let Some(rows) = self.found.remove(&n) {
+            return Ok(Some(rows));
+        }
+        let next = rest.iter().filter_map(|source| match source.place {
+            Place::Segment(n) if source.indexed => Some(n),
+            _ => None,
+        });
+        let mut asked: Vec<i64> = [n].into_iter().chain(next.take(self.at_once - 1)).collect();
+        self.at_once = (self.at_once * 4).min(MOST_AT_ONCE);
+        self.found = asked.iter().map(|n| (*n, Rows::default())).collect();
+        for (place, condition) in self.conditions.iter().enumerate() {
+            let mut selected = condition.select(db, &asked).await?;
+            for (n, rows) in &mut self.found {
+                let now = selected.remove(n).unwrap_or_default();
+                if place == 0 { *rows = now } else { rows.retain(&now) }
+            }
+            asked.retain(|n| self.found.get(n).is_some_and(|rows| !rows.is_empty()));
+            if asked.is_empty() {
+                break;
+            }
+        }
+        Ok(Some(self.found.remove(&n).unwrap_or_default()))
+    }
+}
+
+fn asked<'a, T>(field: Field, condition: &'a Condition<T>, test: impl Fn(&'a T) -> Test<'a>) -> Asked<'a> {
+    Asked {
+        field,
+        wanted: condition.wanted().iter().map(&test).collect(),
+        unwanted: condition.unwanted().iter().map(&test).collect(),
+    }
+}
+
+impl Asked<'_> {
+    /// The rows of each segment that have what is asked of this field; nothing for a segment without such rows.
+    async fn select(&self, db: &mut SqliteConnection, segments: &[i64]) -> Result<HashMap<i64, Rows>, StoreError> {
+        let mut selected = HashMap::new();
+        if self.wanted.is_empty() {
+            // Every event has a phase, and there are few of them.
+            Test::Anything.select(Field::Phase, db, segments, &mut selected).await?;
+        }
+        for test in &self.wanted {
+            test.select(self.field, db, segments, &mut selected).await?;
+        }
+        let mut unwanted = HashMap::new();
+        for test in &self.unwanted {
+            test.select(self.field, db, segments, &mut unwanted).await?;
+        }
+        for (n, rows) in &unwanted {
+            if let Some(selected) = selected.get_mut(n) {
+                selected.remove(rows);
+            }
+        }
+        Ok(selected)
+    }
+}
+
+impl Test<'_> {
+    /// Takes the rows in that have what is asked for.
+    async fn select(
+        self,
+        field: Field,
+        db: &mut SqliteConnection,
+        segments: &[i64],
+        selected: &mut HashMap<i64, Rows>,
+    ) -> Result<(), StoreError> {
+        let (first, end) = self.span();
+        let mut visit = |n, body: &[u8]| {
+            values::read(body, |value, rows| {
+                if self.matches(value) {
+                    selected.entry(n).or_default().add(rows);
+                }
+            })
+        };
+        for row in sqlx::query(BLOCKS)
+            .bind(number(field))
+            .bind(serde_json::to_string(segments).doing(DOING)?)
+            .bind(first)
+            .bind(end)
+            .fetch_all(db)
+            .await
+            .doing(DOING)?
+        {
+            visit(row.try_get(0).doing(DOING)?, row.try_get(1).doing(DOING)?).doing(DOING)?;
+        }
+        Ok(())
+    }
+
+    /// The first key that can pass, and the first after it that cannot.
+    fn span(self) -> (Vec<u8>, Vec<u8>) {
+        let beginning = |text: &str| {
+            let first = key(Some(text));
+            let mut end = first.clone();
+            // Not the last of all bytes: none of UTF-8 is.
+            if let Some(last) = end.last_mut() {
+                *last += 1;
+            }
+            (first, end)
+        };
+        let exactly = |text: &str| {
+            let first = key(Some(text));
+            let end = [first.as_slice(), &[0]].concat();
+            (first, end)
+        };
+        match self {
+            Self::Text(pattern) => match pattern.as_exact() {
+                Some(text) => exactly(text),
+                None => beginning(pattern.literals().first().map_or("", String::as_str)),
+            },
+            Self::Status(Status::Is(status)) => exactly(&status.to_string()),
+            Self::Status(Status::Class(0)) => beginning(""),
+            Self::Status(Status::Class(hundreds)) => beginning(&hundreds.to_string()),
+            Self::Status(Status::None) => (Vec::new(), vec![PRESENT]),
+            Self::Phase(phase) => exactly(phase.as_str()),
+            Self::Anything => (Vec::new(), vec![u8::MAX]),
+        }
+    }
+
+    fn matches(self, value: Option<&str>) -> bool {
+        match self {
+            Self::Text(pattern) => value.is_some_and(|value| pattern.matches(value)),
+            Self::Status(status) => status.matches(value.and_then(|value| value.parse().ok())),
+            Self::Phase(phase) => value == Some(phase.as_str()),
+            Self::Anything => true,
+        }
+    }
+}
+
+const DOING: &str = "reading";
+/// The most segments that are asked at once: 4 KB a segment and condition are held.
+const MOST_AT_ONCE: usize = 64;
+
+/// The blocks that values from ?3 to before ?4 can be in: of the blocks of a part, the last that does not begin after
+/// ?3 is the first of them. Part 0 is what is merged. Which other parts there are is seen at the field that is merged
+/// last, the phase.
+const BLOCKS: &str = "
+SELECT s.value, b.body FROM json_each(?2) AS s CROSS JOIN audit_value_rows AS b
+    ON b.n = s.value AND b.field = ?1 AND b.part = 0 AND b.first < ?4 AND b.first >= (
+        SELECT max(first) FROM audit_value_rows WHERE n = s.value AND field = ?1 AND part = 0 AND first <= ?3)
+UNION ALL
+SELECT s.value, b.body FROM json_each(?2) AS s
+    CROSS JOIN audit_value_rows AS p ON p.n = s.value AND p.field = 5 AND p.part > 0 AND p.first = x''
+    CROSS JOIN audit_value_rows AS b
+    ON b.n = s.value AND b.field = ?1 AND b.part = p.part AND b.first < ?4 AND b.first >= (
+        SELECT max(first) FROM audit_value_rows WHERE n = s.value AND field = ?1 AND part = p.part AND first <= ?3)";

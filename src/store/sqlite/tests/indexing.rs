@@ -1,0 +1,367 @@
+//! The index of a segment says what its rows say, in whatever state it is.
+
+use proptest::prelude::*;
+
+use super::super::index;
+use super::*;
+use crate::query::{Buckets, Condition, Cursor, Field, Pattern, Status};
+use crate::store::{Keeper as _, MemoryStore};
+
+/// What becomes of the segment that takes events.
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// Full, and its index is still in parts.
+    Parts,
+    /// Full, and the index of some fields is merged.
+    Half,
+    /// Full, and its index is merged.
+    Merged,
+    /// Without an index.
+    Bare,
+    /// Without one, and an index that was made of its rows.
+    Made,
+}
+
+const STATES: [State; 5] = [State::Parts, State::Half, State::Merged, State::Bare, State::Made];
+
+async fn sql(place: &Place, store: &SqliteStore, sql: &str) {
+    sqlx::query(AssertSqlSafe(sql.to_owned())).persistent(false).execute(&mut place.raw().await).await.unwrap();
+    // The writer reads the list of segments again.
+    let mut lease = store.lease("test").await.unwrap();
+    super::super::append::begin(&mut lease.connection.db).await.unwrap();
+    super::super::backlog::sync(&mut lease.connection).await.unwrap();
+    super::super::append::commit(&mut lease.connection.db).await.unwrap();
+    lease.settle(Ok(())).await.unwrap();
+}
+
+async fn merge(store: &SqliteStore, times: usize) {
+    for _ in 0..times {
+        let mut lease = store.lease("test").await.unwrap();
+        let done = index::merge(&mut lease.connection).await;
+        lease.settle(done).await.unwrap();
+    }
+}
+
+/// Makes the newest segment full and brings it into a state.
+async fn bring(place: &Place, store: &SqliteStore, state: State) {
+    let n = place.number("SELECT coalesce(max(n), 0) FROM audit_segments").await;
+    let merges = match state {
+        State::Parts => {
+            return sql(place, store, &format!("UPDATE audit_segments SET merged = 6 WHERE n = {n}")).await;
+        }
+        State::Half | State::Bare => 3,
+        State::Merged | State::Made => 6,
+    };
+    if matches!(state, State::Bare | State::Made) {
+        sql(
+            place,
+            store,
+            &format!(
+                "UPDATE audit_segments SET state = 0, merged = 0 WHERE n = {n}; DELETE FROM audit_value_rows WHERE n = {n};
+                 UPDATE audit_segments SET merged = merged + 10 WHERE n < {n}"
+            ),
+        )
+        .await;
+    } else {
+        sql(
+            place,
+            store,
+            &format!(
+                "UPDATE audit_segments SET events_n = events_n + 32768 WHERE n = {n};
+                 UPDATE audit_segments SET merged = merged + 10 WHERE n < {n}"
+            ),
+        )
+        .await;
+    }
+    merge(store, merges).await;
+    sql(
+        place,
+        store,
+        &format!(
+            "UPDATE audit_segments SET events_n = events_n % 32768 WHERE n = {n};
+             UPDATE audit_segments SET merged = merged - 10 WHERE n < {n}"
+        ),
+    )
+    .await;
+}
+
+const TEXTS: [Option<&str>; 10] = [
+    None,
+    Some(""),
+    Some("a"),
+    Some("ab"),
+    Some("abc"),
+    Some("b"),
+    Some("b*?[%_"),
+    Some("é\u{10FFFF}"),
+    Some("\u{D7FF}x"),
+    Some("q\"\\\n\u{1}/"),
+];
+const OUTCOMES: [Option<u16>; 7] = [None, Some(99), Some(200), Some(204), Some(404), Some(4040), Some(500)];
+const PHASES: [Phase; 3] = [Phase::Completed, Phase::Started, Phase::Unknown];
+
+/// An event whose fields are chosen by a number.
+fn chosen(n: u64, seed: u64) -> AuditEvent {
+    let pick = |salt: u64, of: usize| (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15 + salt * 2) >> 32) as usize % of;
+    let text = |salt| TEXTS[pick(salt, TEXTS.len())].map(str::to_owned);
+    let mut event = event(n);
+    event.created_at = at(pick(1, 40) as u64);
+    event.actor.user_email = if pick(2, 2) == 0 { Some(format!("user-{seed:020}@example.org")) } else { text(3) };
+    event.actor.remote_addr = text(4);
+    event.resource.route = text(5);
+    event.outcome = OUTCOMES[pick(6, OUTCOMES.len())];
+    event.phase = PHASES[pick(7, PHASES.len())];
+    event
+}
+
+fn some_pattern() -> impl Strategy<Value = Pattern> {
+    prop_oneof![
+        prop::sample::select(&["", "a", "ab", "b", "user-", "b*?[%_", "é", "\u{10FFFF}", "upload", "u", "zz"][..])
+            .prop_flat_map(|text| prop_oneof![Just(Pattern::exactly(text)), Just(Pattern::beginning(text))]),
+        prop::sample::select(&["*", "*b", "*\"\n*", "*b*", "a*c", "user-*9@*", "*org", r"b\*?*", "u*d"][..])
+            .prop_map(|text| Pattern::parse(text).unwrap()),
+    ]
+}
+
+fn some_condition<T: Clone + std::fmt::Debug + 'static>(
+    value: impl Strategy<Value = T> + Clone + 'static,
+) -> impl Strategy<Value = Condition<T>> {
+    prop_oneof![
+        4 => Just(Condition::default()),
+        2 => prop::collection::vec(value.clone(), 1..3).prop_map(Condition::one_of),
+        1 => prop::collection::vec(value, 1..3).prop_map(Condition::none_of),
+    ]
+}
+
+fn some_filter() -> impl Strategy<Value = Filter> {
+    let status = prop_oneof![
+        prop::sample::select(&[200, 204, 404, 500, 99, 4040][..]).prop_map(Status::Is),
+        (0..6_u8).prop_map(Status::Class),
+        Just(Status::None),
+    ]
+    .boxed();
+    let pattern = || some_pattern().boxed();
+    let moment = || prop::option::weighted(0.3, (0..42_u64).prop_map(at));
+    (
+        (some_condition(pattern()), some_condition(pattern()), some_condition(pattern()), some_condition(pattern())),
+        (some_condition(status), some_condition(prop::sample::select(&PHASES[..]).boxed()), moment(), moment()),
+    )
+        .prop_map(|((event_type, user_email, route, remote_addr), (outcome, phase, since, until))| Filter {
+            event_type,
+            user_email,
+            since,
+            until,
+            outcome,
+            route,
+            remote_addr,
+            phase,
+        })
+}
+
+/// Every kind of reading of the store is what it is of the model.
+async fn assert_alike(store: &SqliteStore, model: &MemoryStore, filter: &Filter) {
+    assert_eq!(store.count(filter).await.unwrap(), model.count(filter).await.unwrap(), "{filter:?}");
+    let all = model.query(&Query::new(filter.clone(), usize::MAX)).await.unwrap();
+    let after = all.get(all.len() / 2).map(Cursor::of);
+    for (after, skip, limit) in [(None, 0, usize::MAX), (None, 0, 3), (after, 0, 5), (after, 2, 5), (None, 40, 2)] {
+        let query = Query { filter: filter.clone(), after, skip, limit };
+        assert_eq!(store.query(&query).await.unwrap(), model.query(&query).await.unwrap(), "{query:?}");
+    }
+    for field in Field::ALL {
+        let (found, right) = (store.tally(filter, field, 30).await, model.tally(filter, field, 30).await);
+        assert_eq!(found.unwrap(), right.unwrap(), "{filter:?} by {field}");
+    }
+    for buckets in [Buckets::new(at(0), 40_000_000, 1), Buckets::new(at(3), 7_000_000, 5)] {
+        let buckets = buckets.unwrap();
+        let (found, right) = (store.activity(filter, &buckets).await, model.activity(filter, &buckets).await);
+        assert_eq!(found.unwrap(), right.unwrap(), "{filter:?} in {buckets:?}");
+    }
+}
+
+/// Segments in these states, the newest of which takes events, and a journal.
+async fn mixed(place: &Place, states: &[State], seed: u64) -> (SqliteStore, MemoryStore) {
+    let (store, model) = (place.open().await, MemoryStore::new());
+    let mut n = 0;
+    let mut next = |events: u64| {
+        let batch: Vec<_> = (n..n + events).map(|n| chosen(n, seed.wrapping_add(n * n))).collect();
+        n += events;
+        batch
+    };
+    for state in states.iter().map(Some).chain([None]) {
+        for size in [70, 30] {
+            let batch = next(size);
+            store.append(&batch).await.unwrap();
+            model.append(&batch).await.unwrap();
+            settle(&store).await;
+        }
+        if let Some(state) = state {
+            bring(place, &store, *state).await;
+        }
+    }
+    let batch = next(20);
+    store.append(&batch).await.unwrap();
+    model.append(&batch).await.unwrap();
+    (store, model)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #[test]
+    fn an_index_says_what_the_rows_say(
+        states in prop::collection::vec(prop::sample::select(&STATES[..]), 0..5),
+        seed in any::<u64>(),
+        filters in prop::collection::vec(some_filter(), 12),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let place = Place::new();
+            let (store, model) = mixed(&place, &states, seed).await;
+            assert_eq!(place.number("SELECT count(*) FROM audit_segments").await as usize, states.len() + 1);
+            for filter in &filters {
+                assert_alike(&store, &model, filter).await;
+            }
+        });
+    }
+}
+
+fn telling() -> Vec<Filter> {
+    let none = Filter::default();
+    vec![
+        none.clone(),
+        Filter { user_email: Pattern::beginning("user-").into(), ..none.clone() },
+        Filter { outcome: Condition::none_of([Status::Is(200)]), route: "ab".into(), ..none.clone() },
+        Filter { phase: Phase::Started.into(), ..none },
+    ]
+}
+
+#[tokio::test]
+async fn a_purge_of_a_part_takes_the_index_along() {
+    let place = Place::new();
+    let (store, model) = mixed(&place, &[State::Merged, State::Parts, State::Half], 7).await;
+    let before = at(17);
+    while store.purge(before, 13).await.unwrap().more {}
+    while model.purge(before, 13).await.unwrap().more {}
+    for filter in telling() {
+        assert_alike(&store, &model, &filter).await;
+    }
+    assert_eq!(place.number("SELECT count(*) FROM audit_value_rows").await, 0);
+    store.ensure_indexes().await.unwrap();
+    assert_eq!(place.number("SELECT count(*) FROM audit_segments WHERE state = 2 AND merged = 6").await, 4);
+    for filter in telling() {
+        assert_alike(&store, &model, &filter).await;
+    }
+    place.assert_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_see_every_event_while_an_index_is_made() {
+    let place = std::sync::Arc::new(Place::new());
+    let (store, model) = mixed(&place, &[State::Bare, State::Bare, State::Parts, State::Bare], 3).await;
+    let store = std::sync::Arc::new(store);
+    let maker = tokio::spawn({
+        let store = store.clone();
+        async move { store.ensure_indexes().await.unwrap() }
+    });
+    loop {
+        let is_last = maker.is_finished();
+        for filter in telling() {
+            assert_eq!(store.count(&filter).await.unwrap(), model.count(&filter).await.unwrap());
+        }
+        if is_last {
+            break;
+        }
+    }
+    maker.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_index_is_an_error() {
+    let place = Place::new();
+    let (store, _) = mixed(&place, &[State::Merged], 5).await;
+    sql(&place, &store, "UPDATE audit_value_rows SET body = x'0561' WHERE field = 3").await;
+    let error = store.count(&Filter { route: "a".into(), ..Filter::default() }).await.unwrap_err();
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("damaged"), "{error:?}");
+    store.count(&Filter { user_email: "a".into(), ..Filter::default() }).await.unwrap();
+}
+
+/// The tables as version 1 made them.
+const VERSION_1: &str = "
+PRAGMA application_id = 1953980789; PRAGMA journal_mode = WAL;
+CREATE TABLE audit_version(one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL);
+INSERT INTO audit_version VALUES (1, 1);
+CREATE TABLE audit_journal(
+    seq INTEGER PRIMARY KEY, events_n INTEGER NOT NULL, min_at INTEGER NOT NULL, max_at INTEGER NOT NULL,
+    min_id BLOB NOT NULL, max_id BLOB NOT NULL, events TEXT NOT NULL);
+CREATE TABLE audit_segments(
+    n INTEGER PRIMARY KEY, first_at INTEGER NOT NULL, last_at INTEGER NOT NULL,
+    min_id BLOB NOT NULL, max_id BLOB NOT NULL, events_n INTEGER NOT NULL, state INTEGER NOT NULL);
+CREATE TABLE audit_open_started(
+    event_id BLOB PRIMARY KEY, instance BLOB NOT NULL, event TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE audit_instances(id BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE audit_probe(one INTEGER PRIMARY KEY CHECK (one = 1), times INTEGER NOT NULL);";
+const SEGMENT_1: &str = "
+CREATE TABLE audit_segment_N(
+    seq INTEGER PRIMARY KEY, event_id BLOB NOT NULL, created_at INTEGER NOT NULL, event_type TEXT NOT NULL,
+    phase TEXT NOT NULL, user_email TEXT, remote_addr TEXT, route TEXT, outcome INTEGER, event TEXT NOT NULL);
+CREATE UNIQUE INDEX audit_segment_N_id ON audit_segment_N(event_id);
+CREATE INDEX audit_segment_N_time ON audit_segment_N(created_at);
+CREATE INDEX audit_segment_N_type ON audit_segment_N(event_type, created_at);
+CREATE INDEX audit_segment_N_user ON audit_segment_N(user_email, created_at) WHERE user_email IS NOT NULL;";
+
+/// A file of version 1 with the events of a store of this version.
+async fn as_version_1(new: &Place) -> Place {
+    let old = Place::new();
+    let mut db =
+        SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(old.path()).create_if_missing(true))
+            .await
+            .unwrap();
+    let segments = new.number("SELECT max(n) FROM audit_segments").await;
+    let mut script = VERSION_1.to_owned();
+    script.push_str(&format!(
+        "ATTACH '{}' AS new; INSERT INTO audit_journal SELECT * FROM new.audit_journal;
+         INSERT INTO audit_segments SELECT n, first_at, last_at, min_id, max_id, events_n, 0 FROM new.audit_segments;",
+        new.path().display()
+    ));
+    for n in 1..=segments {
+        script.push_str(&SEGMENT_1.replace("_N", &format!("_{n}")));
+        script.push_str(&format!("INSERT INTO audit_segment_{n} SELECT * FROM new.audit_segment_{n};"));
+    }
+    script.push_str("DETACH new;");
+    sqlx::query(AssertSqlSafe(script)).persistent(false).execute(&mut db).await.unwrap();
+    db.close().await.unwrap();
+    old
+}
+
+#[tokio::test]
+async fn a_file_of_version_1_is_read_as_it_is_and_brought_up_to_date_by_who_writes() {
+    let place = Place::new();
+    let (store, model) = mixed(&place, &[State::Merged, State::Parts], 11).await;
+    store.close().await.unwrap();
+    let old = as_version_1(&place).await;
+    let reader = old.try_open(false).await.unwrap();
+    for filter in telling() {
+        assert_alike(&reader, &model, &filter).await;
+    }
+    assert_eq!(old.number("SELECT version FROM audit_version").await, 1);
+    let writer = old.open().await;
+    assert_eq!(old.number("SELECT version FROM audit_version").await, 2);
+    // An event that is there already is not kept again, and a new one is.
+    let more = [chosen(5, 5), chosen(900, 900)];
+    let kept = model.query(&Query::new(Filter::default(), 1)).await.unwrap();
+    writer.append(&[kept.clone(), more[1..].to_vec()].concat()).await.unwrap();
+    model.append(&more[1..]).await.unwrap();
+    settle(&writer).await;
+    for filter in telling() {
+        // The reader's connection is older than the change.
+        assert_alike(&reader, &model, &filter).await;
+        assert_alike(&writer, &model, &filter).await;
+    }
+    while writer.tidy().await.unwrap() {}
+    assert_eq!(old.number("SELECT count(*) FROM audit_segments WHERE state <> 2").await, 0);
+    assert_eq!(old.number("SELECT count(*) FROM sqlite_schema WHERE name LIKE '%\\_user' ESCAPE '\\'").await, 0);
+    for filter in telling() {
+        assert_alike(&reader, &model, &filter).await;
+    }
+    writer.append(&[chosen(901, 901)]).await.unwrap();
+    old.assert_whole().await;
+}
