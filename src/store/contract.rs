@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
-use super::{Capabilities, StoreError};
+use super::{Capabilities, Finding, StoreError};
 use crate::event::{AuditEvent, EventId, Timestamp};
 use crate::query::{Buckets, Field, Filter, Query, Tally};
 
@@ -37,6 +37,12 @@ pub trait AuditStore: fmt::Debug + Send + Sync + 'static {
 
     /// Whether the next append would be accepted and be durable. Tries it as far as that leaves no event behind.
     fn health(&self) -> StoreFuture<'_, ()>;
+
+    /// What an operator should know of the store, found out now: how it is set up, and what is wrong with it beyond what
+    /// [`health`](Self::health) says. Changes nothing.
+    fn inspect(&self) -> StoreFuture<'_, Vec<Finding>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
 
     /// Called while nothing waits to be written: a moment for work that appends would otherwise have to do.
     /// A call takes a few milliseconds at most and says whether there is more to do.

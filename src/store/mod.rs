@@ -5,6 +5,7 @@ mod capabilities;
 pub mod conformance;
 mod contract;
 mod error;
+mod finding;
 mod memory;
 mod open;
 #[cfg(feature = "postgres")]
@@ -17,5 +18,6 @@ pub mod sqlite;
 pub use capabilities::Capabilities;
 pub use contract::{AuditStore, Keeper, Orphans, Purged, Reader, StoreFuture};
 pub use error::{StoreError, StoreErrorKind};
+pub use finding::{Finding, Level};
 pub use memory::MemoryStore;
 pub use open::{Durability, OpenOptions, open};

@@ -1,5 +1,7 @@
 //! The built program, from outside: what it prints, what it leaves in the store, and how it exits.
 
+#[cfg(unix)]
+mod doctor;
 mod errors;
 #[cfg(unix)]
 mod export;
@@ -8,11 +10,14 @@ mod formats;
 mod hostile;
 mod hostile_events;
 mod init;
+mod manual;
 #[cfg(feature = "postgres")]
 #[path = "../support/postgres.rs"]
 mod postgres;
 mod purge;
 mod reading;
+#[cfg(unix)]
+mod serve;
 mod stats;
 mod support;
 #[cfg(unix)]

@@ -9,6 +9,7 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use tower_audit::query::{Field, Filter, parse_duration};
 use tower_audit::{EventId, Timestamp};
 
@@ -47,6 +48,18 @@ pub(crate) enum Command {
     Init(InitArgs),
     /// Makes what is missing of the store and its indexes, and leaves every event as it is
     EnsureIndexes(EnsureIndexesArgs),
+    /// Says whether the next event would be kept, durably, what else is wrong, and what to do about it
+    Doctor(DoctorArgs),
+    /// Serves the read API to a browser on this machine, and prints the address to open
+    Serve(ServeArgs),
+    /// Prints what a shell needs to complete commands and options
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Prints a page of the manual, for `man -l -`
+    Man(ManArgs),
 }
 
 #[derive(ClapArgs)]
@@ -261,6 +274,32 @@ pub(crate) struct EnsureIndexesArgs {
     pub(crate) roles: bool,
 }
 
+#[derive(ClapArgs)]
+pub(crate) struct DoctorArgs {
+    /// A policy file of an app, TOML or YAML, to be looked at as the app would
+    #[cfg(feature = "policy-file")]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+
+    /// How to print [default: table on a terminal, else json]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Format>,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct ServeArgs {
+    /// The port on 127.0.0.1; 0 is any that is free
+    #[arg(long, value_name = "PORT", default_value = "0")]
+    pub(crate) port: u16,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct ManArgs {
+    /// The command that the page is about; without it, the program
+    #[arg(value_name = "COMMAND")]
+    pub(crate) command: Option<String>,
+}
+
 /// How events are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -316,25 +355,29 @@ impl From<StreamFormat> for Format {
     }
 }
 
+/// The URL of the store, and what named it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StoreUrl {
+    pub(crate) url: String,
+    pub(crate) source: &'static str,
+}
+
 /// The URL of the store: what was typed, else what the environment holds. Something empty is nothing.
 pub(crate) fn store_url(
     typed: Option<String>,
     variable: impl Fn(&str) -> Result<String, VarError>,
-) -> Result<String, Failure> {
+) -> Result<Option<StoreUrl>, Failure> {
     if let Some(url) = typed.filter(|url| !url.is_empty()) {
-        return Ok(url);
+        return Ok(Some(StoreUrl { url, source: "--url" }));
     }
     for name in ["AUDIT_URL", "DATABASE_URL"] {
         match variable(name) {
-            Ok(url) if !url.is_empty() => return Ok(url),
+            Ok(url) if !url.is_empty() => return Ok(Some(StoreUrl { url, source: name })),
             Ok(_) | Err(VarError::NotPresent) => {}
             Err(VarError::NotUnicode(_)) => return Err(Failure::Usage(format!("{name} is not UTF-8: correct it"))),
         }
     }
-    Err(Failure::Usage(
-        "no store is named: give --url URL, or set AUDIT_URL or DATABASE_URL, such as sqlite:/var/lib/app/audit.db"
-            .into(),
-    ))
+    Ok(None)
 }
 
 fn whole_number(text: &str) -> Result<u64, &'static str> {
@@ -388,11 +431,13 @@ mod tests {
             "AUDIT_URL" => Ok(String::new()),
             _ => Ok("database:".to_owned()),
         };
-        assert_eq!(store_url(Some("typed:".into()), both).unwrap(), "typed:");
-        assert_eq!(store_url(None, both).unwrap(), "audit:");
-        assert_eq!(store_url(Some(String::new()), second).unwrap(), "database:");
-        let error = store_url(None, |_| Err(VarError::NotPresent)).unwrap_err().to_string();
-        assert!(["--url", "AUDIT_URL", "DATABASE_URL"].iter().all(|name| error.contains(name)), "{error}");
+        let found = |typed: Option<&str>, variable: fn(&str) -> Result<String, VarError>| {
+            store_url(typed.map(str::to_owned), variable).unwrap().map(|url| (url.url, url.source))
+        };
+        assert_eq!(found(Some("typed:"), both), Some(("typed:".into(), "--url")));
+        assert_eq!(found(None, both), Some(("audit:".into(), "AUDIT_URL")));
+        assert_eq!(found(Some(""), second), Some(("database:".into(), "DATABASE_URL")));
+        assert_eq!(found(None, |_| Err(VarError::NotPresent)), None);
     }
 
     #[test]

@@ -18,7 +18,8 @@ Exit codes:
   1  it failed, was declined or was interrupted
   2  something typed makes no sense, or a store or a --yes is missing; nothing was changed
   3  the store cannot be opened, or does not answer as it should
-  4  get: there is no event with this id";
+  4  get: there is no event with this id
+  5  doctor: something is wrong";
 
 /// Why the program did not do what it was told.
 #[derive(Debug)]
@@ -37,6 +38,10 @@ pub(crate) enum Failure {
     File { path: PathBuf, cause: io::Error },
     /// Somebody ended an export.
     Unfinished,
+    /// Something is wrong with the store, which was told.
+    Unwell { wrong: usize },
+    /// Nothing can be served.
+    Listen(io::Error),
     /// The answer to a question cannot be read.
     Input(io::Error),
     /// The process has no threads, timers or sockets.
@@ -62,10 +67,12 @@ impl Failure {
             },
             Self::PurgeStopped { .. } | Self::Unrecorded { .. } => 3,
             Self::NotFound(_) => 4,
+            Self::Unwell { .. } => 5,
             Self::CannotDo { .. }
             | Self::Output(_)
             | Self::File { .. }
             | Self::Unfinished
+            | Self::Listen(_)
             | Self::Input(_)
             | Self::Start(_)
             | Self::Declined
@@ -85,6 +92,8 @@ impl Failure {
             Self::NotFound(_) => Some("check the id and the store; a purge may have removed the event"),
             Self::Output(_) => Some("see what the output goes to: is its disk full?"),
             Self::File { .. } => Some("see the rights on its folder, and the space on its disk"),
+            Self::Unwell { .. } => Some("what the report says"),
+            Self::Listen(_) => Some("name a free --port, or none"),
             Self::Input(_) => Some("give --yes instead of an answer"),
             Self::Start(_) => Some("see the limits of the process (ulimit -a)"),
             Self::Declined => None,
@@ -102,17 +111,6 @@ impl Failure {
             let _ = io::stderr().write_all(self.text().as_bytes());
         }
         ExitCode::from(code)
-    }
-
-    /// What happened and why, for a line of its own.
-    pub(crate) fn in_one_line(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text.push_str(&format!(": {error}"));
-            cause = error.source();
-        }
-        text
     }
 
     fn text(&self) -> String {
@@ -140,6 +138,9 @@ impl fmt::Display for Failure {
             Self::Output(_) => f.write_str("the output cannot be written"),
             Self::File { path, .. } => write!(f, "{} cannot be written, and was left as it is", path.display()),
             Self::Unfinished => f.write_str("interrupted; the file was left as it is"),
+            Self::Unwell { wrong: 1 } => f.write_str("something is wrong"),
+            Self::Unwell { wrong } => write!(f, "{wrong} things are wrong"),
+            Self::Listen(_) => f.write_str("cannot listen"),
             Self::Input(_) => f.write_str("the answer cannot be read"),
             Self::Start(_) => f.write_str("cannot start"),
             Self::Declined => f.write_str("declined; nothing was changed"),
@@ -158,12 +159,13 @@ impl Error for Failure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Store(error) => error.source(),
-            Self::Output(error) | Self::Input(error) | Self::Start(error) => Some(error),
+            Self::Output(error) | Self::Input(error) | Self::Start(error) | Self::Listen(error) => Some(error),
             Self::File { cause, .. } => Some(cause),
             Self::PurgeStopped { cause, .. } | Self::Unrecorded { cause, .. } => Some(cause),
             Self::Usage(_)
             | Self::CannotDo { .. }
             | Self::NotFound(_)
+            | Self::Unwell { .. }
             | Self::Declined
             | Self::Unfinished
             | Self::Interrupted { .. } => None,
@@ -196,6 +198,21 @@ pub(crate) fn of_clap(error: &clap::Error) -> ExitCode {
     let lines: String = text.lines().map(|line| harmless(line) + "\n").collect();
     let _ = io::stderr().write_all(lines.as_bytes());
     ExitCode::from(2)
+}
+
+/// What happened and why, in one line.
+pub(crate) fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let why = error.to_string();
+        // Some errors say what their cause says.
+        if !text.ends_with(&why) {
+            text.push_str(&format!(": {why}"));
+        }
+        cause = error.source();
+    }
+    text
 }
 
 /// Says something on stderr while the work goes on.
@@ -232,6 +249,13 @@ mod tests {
             (Failure::Store(store(StoreErrorKind::Permanent)), 3),
             (Failure::PurgeStopped { removed: 3, cause: store(StoreErrorKind::Config) }, 3),
             (Failure::NotFound(EventId::from_u128(1)), 4),
+            (Failure::Unwell { wrong: 1 }, 5),
+            (Failure::Unfinished, 1),
+            (Failure::Listen(io::Error::from(io::ErrorKind::AddrInUse)), 1),
+            (Failure::File { path: "x".into(), cause: io::Error::from(io::ErrorKind::StorageFull) }, 1),
+            (Failure::Unrecorded { removed: 3, cause: store(StoreErrorKind::Transient) }, 3),
+            (Failure::Input(io::Error::from(io::ErrorKind::NotFound)), 1),
+            (Failure::Start(io::Error::from(io::ErrorKind::NotFound)), 1),
         ] {
             assert_eq!(failure.code(), code, "{failure}");
         }

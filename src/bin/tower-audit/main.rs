@@ -5,11 +5,13 @@
 
 mod args;
 mod commands;
+mod doctor;
 mod exit;
 mod follow;
 mod output;
 mod progress;
 mod sanitize;
+mod serve;
 mod signals;
 mod statistics;
 

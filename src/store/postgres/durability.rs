@@ -1,5 +1,7 @@
 //! Whether a commit means what it should: asked of the server, judged here.
 
+use std::fmt;
+
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 
@@ -111,6 +113,21 @@ impl Facts {
             return Ok(());
         };
         Err(StoreError::new(StoreErrorKind::NotDurable, NAME, doing).with_remedy(remedy))
+    }
+}
+
+/// What was found, for an operator.
+impl fmt::Display for Facts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let on = |on| if on { "on" } else { "off" };
+        write!(f, "fsync {}, synchronous_commit {}", on(self.fsync), self.wanted_commit)?;
+        if !self.standbys.is_empty() {
+            write!(f, ", replicas {}", self.standbys)?;
+        }
+        if self.in_recovery {
+            write!(f, ", a standby")?;
+        }
+        Ok(())
     }
 }
 

@@ -32,6 +32,7 @@ mod connection;
 mod durability;
 mod error;
 mod indexes;
+mod inspect;
 mod instance;
 mod keep;
 mod migrations;

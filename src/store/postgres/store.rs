@@ -13,6 +13,7 @@ use super::connection::{Purpose, connect, within};
 use super::durability::Facts;
 use super::error::{Doing as _, NAME, permanent};
 use super::indexes;
+use super::inspect;
 use super::instance::Instance;
 use super::names::PROBE;
 use super::partition;
@@ -20,7 +21,7 @@ use super::pool::Pool;
 use super::schema::{self, Found};
 use crate::event::AuditEvent;
 use crate::store::{
-    AuditStore, Capabilities, Durability, Keeper, OpenOptions, Orphans, Reader, StoreError, StoreFuture,
+    AuditStore, Capabilities, Durability, Finding, Keeper, OpenOptions, Orphans, Reader, StoreError, StoreFuture,
 };
 
 /// Events in one table of a PostgreSQL server; see the documentation of the module.
@@ -165,6 +166,10 @@ impl AuditStore for PostgresStore {
 
     fn health(&self) -> StoreFuture<'_, ()> {
         Box::pin(within(self.config.patience, HEALTH, self.probe()))
+    }
+
+    fn inspect(&self) -> StoreFuture<'_, Vec<Finding>> {
+        Box::pin(within(self.config.patience, "inspecting the server", inspect::inspect(self)))
     }
 
     fn tidy(&self) -> StoreFuture<'_, bool> {

@@ -39,6 +39,7 @@ mod connection;
 mod error;
 mod identity;
 mod index;
+mod inspect;
 mod instance;
 mod keep;
 mod mover;

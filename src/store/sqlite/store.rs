@@ -10,9 +10,9 @@ use super::connection::{Connection, closed, probe, while_in_use};
 use super::error::{Doing as _, NAME};
 use super::instance::Instance;
 use super::reader::Readers;
-use super::{append, mover, orphans};
+use super::{append, inspect, mover, orphans};
 use crate::event::AuditEvent;
-use crate::store::{AuditStore, Capabilities, Keeper, OpenOptions, Orphans, Reader, StoreError, StoreFuture};
+use crate::store::{AuditStore, Capabilities, Finding, Keeper, OpenOptions, Orphans, Reader, StoreError, StoreFuture};
 
 /// Events in one SQLite file; see the documentation of the module.
 ///
@@ -166,6 +166,10 @@ impl AuditStore for SqliteStore {
             let done = done.and_then(|()| lease.connection.db.identity.check_writable());
             lease.settle(done).await
         })
+    }
+
+    fn inspect(&self) -> StoreFuture<'_, Vec<Finding>> {
+        Box::pin(inspect::inspect(self))
     }
 
     fn tidy(&self) -> StoreFuture<'_, bool> {

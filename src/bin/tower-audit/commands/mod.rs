@@ -1,13 +1,17 @@
 //! The subcommands, and what they share: one place opens the store, one walks through its pages.
 
+mod completions;
 mod count;
+mod doctor;
 mod ensure_indexes;
 mod export;
 mod get;
 mod init;
+mod man;
 mod purge;
 mod query;
 mod roles;
+mod serve;
 mod stats;
 mod tail;
 
@@ -24,17 +28,35 @@ use crate::progress::patiently;
 /// Does what was asked for.
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let url = store_url(args.url, |name| std::env::var(name))?;
+    let named = || url.clone().map(|url| url.url).ok_or_else(no_store);
     match args.command {
-        Command::Query(args) => query::run(&url, args).await,
-        Command::Tail(args) => tail::run(&url, args).await,
-        Command::Stats(args) => stats::run(&url, args).await,
-        Command::Export(args) => export::run(&url, args).await,
-        Command::Count(args) => count::run(&url, args).await,
-        Command::Get(args) => get::run(&url, args).await,
-        Command::Purge(args) => purge::run(&url, args).await,
-        Command::Init(args) => init::run(&url, args).await,
-        Command::EnsureIndexes(args) => ensure_indexes::run(&url, args).await,
+        Command::Query(args) => query::run(&named()?, args).await,
+        Command::Tail(args) => tail::run(&named()?, args).await,
+        Command::Stats(args) => stats::run(&named()?, args).await,
+        Command::Export(args) => export::run(&named()?, args).await,
+        Command::Count(args) => count::run(&named()?, args).await,
+        Command::Get(args) => get::run(&named()?, args).await,
+        Command::Purge(args) => purge::run(&named()?, args).await,
+        Command::Init(args) => init::run(&named()?, args).await,
+        Command::EnsureIndexes(args) => ensure_indexes::run(&named()?, args).await,
+        Command::Serve(args) => serve::run(&named()?, args).await,
+        Command::Doctor(args) => doctor::run(url, args).await,
+        Command::Completions { shell } => completions::run(shell),
+        Command::Man(args) => man::run(&args),
     }
+}
+
+fn no_store() -> Failure {
+    Failure::Usage(
+        "no store is named: give --url URL, or set AUDIT_URL or DATABASE_URL, such as sqlite:/var/lib/app/audit.db"
+            .into(),
+    )
+}
+
+/// Who runs the program, by their own account: whoever runs it can set these variables. A name for honest operators, no
+/// proof against others.
+fn user() -> Option<String> {
+    ["USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok()).find(|user| !user.is_empty())
 }
 
 /// Whether a store that does not exist yet is made.

@@ -94,10 +94,7 @@ fn pause_after(held: Duration) -> Duration {
 
 fn record(older_than: &str, cutoff: Timestamp, removed: u64) -> AuditEvent {
     let mut event = AuditEvent::new(EventType::AUDIT_PURGE);
-    // Whoever runs the program can set these variables: a name for honest operators, no proof against others.
-    let user =
-        ["USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok()).find(|user| !user.is_empty());
-    if let Some(user) = user {
+    if let Some(user) = super::user() {
         event.actor = Actor::user(user);
     }
     event.details.insert("cutoff".into(), cutoff.to_string().into());

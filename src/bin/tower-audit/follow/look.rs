@@ -13,7 +13,7 @@ use tower_audit::{AuditEvent, Timestamp};
 use super::seen::Seen;
 use super::watch::Watch;
 use crate::commands::reader;
-use crate::exit::{Failure, say};
+use crate::exit::{Failure, say, with_causes};
 use crate::output::Output;
 
 /// How often the log is looked at.
@@ -116,7 +116,7 @@ impl<'a> Follower<'a> {
                 Err(Failure::Store(error)) if error.kind() != StoreErrorKind::Unsupported => {
                     if lost.is_none() {
                         lost = Some(begun);
-                        say(&format!("{}; trying again", Failure::Store(error).in_one_line()));
+                        say(&format!("{}; trying again", with_causes(&error)));
                     }
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }

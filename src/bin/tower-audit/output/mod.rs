@@ -4,7 +4,7 @@ mod file;
 mod table;
 
 pub(crate) use file::FileOutput;
-pub(crate) use table::{BOLD, PLAIN, cell, cut};
+pub(crate) use table::{BOLD, PLAIN, RED, YELLOW, cell, cut};
 
 use std::io::{self, BufWriter, IsTerminal as _, StdoutLock, Write};
 

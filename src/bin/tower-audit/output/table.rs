@@ -223,8 +223,8 @@ pub(crate) fn cut(text: &str, width: usize) -> Cow<'_, str> {
 pub(crate) const PLAIN: &str = "\u{1b}[0m";
 pub(crate) const BOLD: &str = "\u{1b}[1m";
 const GREEN: &str = "\u{1b}[32m";
-const YELLOW: &str = "\u{1b}[33m";
-const RED: &str = "\u{1b}[31m";
+pub(crate) const YELLOW: &str = "\u{1b}[33m";
+pub(crate) const RED: &str = "\u{1b}[31m";
 
 fn style_of(event: &AuditEvent, column: usize) -> &'static str {
     match HEADERS[column] {

@@ -1,0 +1,54 @@
+//! `serve`: the API on this machine, for an operator without an app.
+
+use std::io::Write as _;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use super::{IfMissing, reader, with_shared_store};
+use crate::args::ServeArgs;
+use crate::exit::{Failure, say};
+use crate::output::Output;
+use crate::serve::{Access, app};
+use crate::signals::interrupt;
+
+/// How long what is under way may take when the process is told to end.
+const GRACE: Duration = Duration::from_secs(5);
+
+pub(crate) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
+    let (asked, told) = tokio::sync::watch::channel(false);
+    let interrupt = interrupt();
+    tokio::spawn(async move {
+        interrupt.await;
+        let _ = asked.send(true);
+    });
+    with_shared_store(url, IfMissing::Fail, async |store| {
+        reader(&**store)?;
+        // Never another address: see the module `serve`.
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).await.map_err(Failure::Listen)?;
+        let port = listener.local_addr().map_err(Failure::Listen)?.port();
+        let access = Access::new(port).map_err(|error| Failure::Start(std::io::Error::other(error)))?;
+        let mut out = Output::new();
+        writeln!(out, "http://127.0.0.1:{port}/?token={}", access.token())?;
+        out.flush()?;
+        say("open this address in a browser; Ctrl-C ends the server, and the address with it");
+        let app = app(Arc::clone(store), access, &operator(), port);
+        let ended = |mut told: tokio::sync::watch::Receiver<bool>| async move {
+            let _ = told.wait_for(|told| *told).await;
+        };
+        let serving = axum::serve(listener, app).with_graceful_shutdown(ended(told.clone()));
+        tokio::select! {
+            served = serving => served.map_err(Failure::Listen),
+            // Whoever still reads an export then does not keep it from ending.
+            () = async { ended(told).await; tokio::time::sleep(GRACE).await } => Ok(()),
+        }
+    })
+    .await
+}
+
+/// What the operator is called, by their own account.
+fn operator() -> String {
+    super::user().unwrap_or_else(|| "operator".to_owned())
+}

@@ -1,0 +1,100 @@
+//! The file of a store that is one: who can get at it, and whether there is room.
+
+#[cfg(all(unix, feature = "sqlite"))]
+mod unix {
+    use std::fs::Metadata;
+    use std::os::unix::fs::MetadataExt as _;
+    use std::path::Path;
+
+    use tower_audit::store::Finding;
+
+    pub(super) fn look(path: &Path) -> Vec<Finding> {
+        let mut found = Vec::new();
+        if let Ok(metadata) = std::fs::metadata(path) {
+            found.push(file(path, &metadata));
+        }
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        if let Ok(metadata) = std::fs::metadata(folder) {
+            found.push(self::folder(folder, &metadata));
+        }
+        if let Ok(disk) = rustix::fs::statvfs(folder) {
+            found.push(room(disk.f_bavail.saturating_mul(disk.f_frsize)));
+        }
+        found
+    }
+
+    fn file(path: &Path, metadata: &Metadata) -> Finding {
+        let (shown, mode) = (path.display(), metadata.mode() & 0o7777);
+        let text = format!("{shown}, mode {mode:04o}, of user {}", metadata.uid());
+        let remedy = format!("chmod o= {shown} {shown}-wal {shown}-shm, and give the app the umask 027");
+        if mode & 0o002 != 0 {
+            Finding::wrong("file", format!("{text}: everybody on this machine can change events"), remedy)
+        } else if mode & 0o004 != 0 {
+            Finding::warning("file", format!("{text}: everybody on this machine can read the events"), remedy)
+        } else {
+            Finding::fine("file", text)
+        }
+    }
+
+    /// Whoever can write to a folder can put another file in the place of one.
+    fn folder(path: &Path, metadata: &Metadata) -> Finding {
+        const STICKY: u32 = 0o1000;
+        let (shown, mode) = (path.display(), metadata.mode() & 0o7777);
+        let text = format!("{shown}, mode {mode:04o}, of user {}", metadata.uid());
+        if mode & 0o002 != 0 && mode & STICKY == 0 {
+            Finding::wrong("folder", format!("{text}: everybody can replace the log"), format!("chmod o-w {shown}"))
+        } else if mode & 0o002 != 0 {
+            Finding::warning(
+                "folder",
+                format!("{text}: everybody can put files beside the log"),
+                "keep the log in a folder of the app's own",
+            )
+        } else {
+            Finding::fine("folder", text)
+        }
+    }
+
+    fn room(bytes: u64) -> Finding {
+        const MB: u64 = 1_000_000;
+        let text = format!("{} MB are free", bytes / MB);
+        let remedy =
+            "make room: a full disk makes the app answer 503 and 500; `tower-audit purge` makes room within the file";
+        match bytes {
+            ..FULL => Finding::wrong("disk", text, remedy),
+            FULL..LITTLE => Finding::warning("disk", text, remedy),
+            _ => Finding::fine("disk", text),
+        }
+    }
+
+    /// A write-ahead log alone takes as much.
+    const FULL: u64 = 64_000_000;
+    const LITTLE: u64 = 1_000_000_000;
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+        use tower_audit::store::Level;
+
+        #[test]
+        fn little_room_is_told() {
+            for (bytes, level) in
+                [(0, Level::Wrong), (FULL, Level::Warning), (LITTLE, Level::Fine), (u64::MAX, Level::Fine)]
+            {
+                assert_eq!(room(bytes).level, level, "{bytes}");
+            }
+        }
+    }
+}
+
+use tower_audit::store::Finding;
+
+/// Nothing for stores that are no file.
+#[cfg(all(unix, feature = "sqlite"))]
+pub(super) fn files(url: &str) -> Vec<Finding> {
+    tower_audit::store::sqlite::path_of(url).map(|path| unix::look(&path)).unwrap_or_default()
+}
+
+#[cfg(not(all(unix, feature = "sqlite")))]
+pub(super) fn files(_url: &str) -> Vec<Finding> {
+    Vec::new()
+}

@@ -1,0 +1,132 @@
+//! The store, from its name to its newest event.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tower_audit::query::{Filter, Query};
+use tower_audit::store::{AuditStore, Finding, OpenOptions, StoreError};
+use tower_audit::{Phase, Timestamp};
+
+use super::files::files;
+use crate::args::StoreUrl;
+use crate::exit::with_causes;
+
+/// Longer than a store that is well takes for anything that is asked here.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Who named the store, and how.
+pub(crate) fn named(url: &StoreUrl) -> Finding {
+    let StoreUrl { url, source } = url;
+    let scheme = url.split(':').next().unwrap_or_default();
+    let text = format!("{scheme}: store, named by {source}");
+    let has_password = url.split_once("://").is_some_and(|(_, rest)| {
+        rest.split('/')
+            .next()
+            .is_some_and(|authority| authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')))
+    });
+    if has_password && *source == "--url" {
+        return Finding::warning(
+            "url",
+            format!("{text}, with a password, which other users of this machine can see"),
+            "set AUDIT_URL instead",
+        );
+    }
+    Finding::fine("url", text)
+}
+
+/// What can be told of the store that this URL names. Nothing in it is changed but the counter of such looks.
+pub(crate) async fn store(url: &str) -> Vec<Finding> {
+    let mut found = files(url);
+    let mut options = OpenOptions::default();
+    options.create = false;
+    match in_time(tower_audit::store::open(url, options)).await {
+        Ok(store) => {
+            found.extend(opened(&*store).await);
+            // What was looked at is known; what closing fails at is of no interest.
+            let _ = tokio::time::timeout(PATIENCE, store.close()).await;
+        }
+        Err(why) => found.push(Finding::wrong(
+            "store",
+            why,
+            "see the URL, and the rights on what it names; an app that names it does not start until then",
+        )),
+    }
+    found
+}
+
+async fn opened(store: &dyn AuditStore) -> Vec<Finding> {
+    let can = store.capabilities();
+    let abilities = [
+        (can.readable, "can be read"),
+        (can.purgeable, "can be purged"),
+        (can.orphans, "closes what dead processes left open"),
+    ];
+    let abilities: Vec<&str> = abilities.into_iter().filter(|(can, _)| *can).map(|(_, text)| text).collect();
+    let mut found = vec![if can.durable {
+        Finding::fine("store", format!("durable; {}", abilities.join(", ")))
+    } else {
+        Finding::wrong(
+            "store",
+            "not durable: events are lost with the process",
+            "name one that is, such as sqlite:PATH",
+        )
+    }];
+    found.push(match in_time(store.health()).await {
+        Ok(()) if can.durable => Finding::fine("write", "the next event would be kept, durably"),
+        Ok(()) => Finding::fine("write", "the next event would be kept"),
+        Err(why) => Finding::wrong(
+            "write",
+            why,
+            "see to what it says; until then an app answers 503 and 500 where it must record",
+        ),
+    });
+    if let Some(reader) = store.reader() {
+        let newest = Query::new(Filter::default(), 1);
+        found.push(match in_time(reader.query(&newest)).await {
+            Ok(events) => {
+                Finding::fine("read", events.first().map_or_else(nothing_yet, |event| newest_was(event.created_at)))
+            }
+            Err(why) => Finding::wrong("read", why, "see the rights on what the URL names"),
+        });
+        let since = Timestamp::from_micros(Timestamp::now().as_micros() - DAY_MICROS);
+        let lost = Filter { since, phase: Phase::Unknown.into(), ..Filter::default() };
+        if let Ok(lost @ 1..) = in_time(reader.count(&lost)).await {
+            found.push(Finding::warning(
+                "ends",
+                format!("of {lost} requests of the last day nobody knows how they ended: their process died"),
+                "`tower-audit query --phase unknown --since 1d` shows them",
+            ));
+        }
+    }
+    match in_time(store.inspect()).await {
+        Ok(more) => found.extend(more),
+        Err(why) => found.push(Finding::warning("store", why, "what else there is to know cannot be told")),
+    }
+    found
+}
+
+fn nothing_yet() -> String {
+    "there is no event yet".to_owned()
+}
+
+fn newest_was(moment: Timestamp) -> String {
+    let seconds = (Timestamp::now().as_micros() - moment.as_micros()) / 1_000_000;
+    match seconds {
+        ..0 => format!("the newest event is of {moment}, which is in the future: see the clocks"),
+        0..120 => format!("the newest event is {seconds} s old"),
+        120..7200 => format!("the newest event is {} minutes old", seconds / 60),
+        7200..172_800 => format!("the newest event is {} hours old", seconds / 3600),
+        _ => format!("the newest event is {} days old", seconds / 86_400),
+    }
+}
+
+/// The answer, or why there is none, in one line.
+async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, String> {
+    match tokio::time::timeout(PATIENCE, work).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(with_causes(&error)),
+        Err(_) => Err(format!("no answer in {} s", PATIENCE.as_secs())),
+    }
+}
+
+const DAY_MICROS: i64 = 86_400_000_000;

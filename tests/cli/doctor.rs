@@ -1,0 +1,186 @@
+//! `doctor`: what is well, what is not, and what to do.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::{Run, Store, json, program, samples};
+
+/// What it found in a run that ended with this code: about what, how bad, and the text.
+fn findings(run: &Run, code: i32) -> Vec<(String, String, String)> {
+    assert_eq!(run.code, Some(code), "{run:?}");
+    let report = json(&run.stdout);
+    assert_eq!(report["well"], code == 0);
+    let findings = report["findings"].as_array().expect("a list");
+    let text = |finding: &Value, name: &str| finding[name].as_str().unwrap_or_default().to_owned();
+    findings.iter().map(|found| (text(found, "about"), text(found, "level"), text(found, "text"))).collect()
+}
+
+/// What it found to be other than fine.
+fn complaints(run: &Run, code: i32) -> Vec<(String, String)> {
+    let bad = findings(run, code).into_iter().filter(|(_, level, _)| level != "fine");
+    bad.map(|(about, level, _)| (about, level)).collect()
+}
+
+fn private() -> Store {
+    let store = Store::of(&samples());
+    chmod(&store.path(), 0o600);
+    store
+}
+
+fn chmod(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("the file is ours");
+}
+
+#[test]
+fn a_store_that_is_well() {
+    let store = private();
+    let run = store.run(&["doctor"]);
+    assert_eq!(run.stderr, "");
+    let found = findings(&run, 0);
+    let about: Vec<&str> = found.iter().map(|(about, ..)| about.as_str()).collect();
+    assert_eq!(
+        about,
+        ["url", "file", "folder", "disk", "store", "write", "read", "tables", "size", "open"],
+        "{found:?}"
+    );
+    assert!(found.iter().all(|(_, level, _)| level == "fine"), "{found:?}");
+    assert_eq!(found[0].2, "sqlite: store, named by AUDIT_URL");
+    assert_eq!(found[5].2, "the next event would be kept, durably");
+    assert!(found[7].2.starts_with("version 1; SQLite 3."), "{found:?}");
+    // Nothing was changed.
+    assert_eq!(store.count(), 3);
+}
+
+#[test]
+fn who_else_can_get_at_the_file_is_told() {
+    let store = private();
+    for (mode, code, expected) in [(0o640, 0, None), (0o644, 0, Some("warning")), (0o666, 5, Some("wrong"))] {
+        chmod(&store.path(), mode);
+        let expected: Vec<_> = expected.map(|level| ("file".to_owned(), level.to_owned())).into_iter().collect();
+        assert_eq!(complaints(&store.run(&["doctor"]), code), expected, "{mode:o}");
+    }
+    chmod(&store.path(), 0o600);
+    for (mode, code, level) in [(0o777, 5, "wrong"), (0o1777, 0, "warning")] {
+        chmod(store.folder(), mode);
+        assert_eq!(complaints(&store.run(&["doctor"]), code), [("folder".to_owned(), level.to_owned())], "{mode:o}");
+    }
+    chmod(store.folder(), 0o700);
+}
+
+#[test]
+fn what_would_not_be_kept_is_wrong() {
+    let store = private();
+    chmod(&store.path(), 0o444);
+    let bad = complaints(&store.run(&["doctor"]), 5);
+    assert!(bad.contains(&("write".into(), "wrong".into())), "{bad:?}");
+
+    let missing = Store::none();
+    assert_eq!(complaints(&missing.run(&["doctor"]), 5), [("store".to_owned(), "wrong".to_owned())]);
+    assert!(!missing.path().exists());
+
+    let memory = Run::of(program(&["doctor", "--url", "memory:"]));
+    assert_eq!(complaints(&memory, 5), [("store".to_owned(), "wrong".to_owned())]);
+    assert_eq!(complaints(&Run::of(program(&["doctor"])), 5), [("url".to_owned(), "wrong".to_owned())]);
+    assert_eq!(memory.stderr, "tower-audit: something is wrong\n  to do: what the report says\n");
+}
+
+#[test]
+fn requests_whose_end_nobody_knows_are_told() {
+    let store = private();
+    let mut lost = tower_audit::AuditEvent::new(tower_audit::EventType::ADMIN_ACTION);
+    lost.phase = tower_audit::Phase::Unknown;
+    store.append(&[lost]);
+    assert_eq!(complaints(&store.run(&["doctor"]), 0), [("ends".to_owned(), "warning".to_owned())]);
+}
+
+#[test]
+fn every_format_says_the_same() {
+    let store = Store::of(&samples());
+    chmod(&store.path(), 0o666);
+    let of = |format: &str| {
+        let run = store.run(&["doctor", "--format", format]);
+        assert_eq!(run.code, Some(5));
+        run.stdout
+    };
+    let lines = of("jsonl");
+    assert_eq!(lines.lines().count(), 10);
+    assert!(lines.lines().all(|line| json(line)["level"].is_string()));
+    assert_eq!(of("csv").split("\r\n").count(), 12);
+    let table = of("table");
+    assert!(table.contains("\nWRONG    file    ") && table.contains("\n                 to do: chmod o= "), "{table}");
+    assert!(!table.contains('\u{1b}'));
+}
+
+#[test]
+fn a_password_is_never_shown_and_complained_about_where_others_see_it() {
+    let url = "postgres://audit:hunter2@127.0.0.1:1/db";
+    for format in ["json", "table", "csv", "jsonl"] {
+        let mut command = program(&["doctor", "--format", format]);
+        command.env("AUDIT_URL", url);
+        let run = Run::of(command);
+        assert_eq!(run.code, Some(5));
+        assert!(!run.stdout.contains("hunter2") && !run.stderr.contains("hunter2"), "{run:?}");
+    }
+    let bad = complaints(&Run::of(program(&["doctor", "--url", url])), 5);
+    assert_eq!(bad[0], ("url".to_owned(), "warning".to_owned()));
+}
+
+#[cfg(feature = "policy-file")]
+#[test]
+fn a_policy_is_looked_at_as_the_app_would() {
+    let store = private();
+    let good = store.file("good.toml", "preset = true\n");
+    let bad = store.file("bad.toml", "preset = true\nrulez = []\n");
+    let run = |path: &Path| store.run(&["doctor", "--policy", path.to_str().expect("UTF-8")]);
+    let found = findings(&run(&good), 0);
+    assert!(found.last().is_some_and(|(about, _, text)| about == "policy" && text.ends_with("4 rules")), "{found:?}");
+    let found = findings(&run(&bad), 5);
+    assert!(found.last().is_some_and(|(.., text)| text.contains("rulez")), "{found:?}");
+    assert_eq!(complaints(&run(Path::new("/nowhere")), 5), [("policy".to_owned(), "wrong".to_owned())]);
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn a_server_its_roles_and_its_months() {
+    use crate::postgres::Cluster;
+    use crate::support::append;
+
+    let database = Cluster::shared().database();
+    append(&database.url(), &samples());
+    let doctor = |url: String| {
+        let mut command = program(&["doctor"]);
+        command.env("AUDIT_URL", url);
+        Run::of(command)
+    };
+    let run = doctor(database.url());
+    assert_eq!(complaints(&run, 0), [("role".to_owned(), "warning".to_owned())], "a superuser");
+    let found = findings(&run, 0);
+    let text = |about: &str| found.iter().find(|(found, ..)| found == about).map_or("", |(.., text)| text.as_str());
+    assert!(text("tables").contains("PostgreSQL 1"), "{found:?}");
+    assert!(text("partitions").starts_with("ready up to 2"), "{found:?}");
+    assert_eq!(text("durability"), "fsync on, synchronous_commit on");
+    assert!(text("role").contains("may append, read, remove, change, empty"), "{found:?}");
+
+    // An app's own role: it appends and does no more.
+    let mut roles = program(&["ensure-indexes", "--roles"]);
+    roles.env("AUDIT_URL", database.url());
+    Run::of(roles).ok();
+    let app = crate::postgres::unique("doctor_app");
+    database.sql(&format!("CREATE ROLE {app} LOGIN IN ROLE audit_events_appender"));
+    let found = findings(&doctor(database.url_as(&app)), 5);
+    let level =
+        |about: &str| found.iter().find(|(found, ..)| found == about).map_or("", |(_, level, _)| level.as_str());
+    assert_eq!((level("write"), level("role"), level("read")), ("fine", "fine", "wrong"), "{found:?}");
+
+    let next = database.sql("SELECT to_char(now() + interval '1 month', 'YYYY_MM')");
+    database.sql(&format!("DROP TABLE audit_events_{next}"));
+    let bad = complaints(&doctor(database.url()), 0);
+    assert!(bad.contains(&("partitions".into(), "warning".into())), "{bad:?}");
+
+    database.sql(&format!("ALTER DATABASE {} SET synchronous_commit = off", database.name()));
+    let bad = complaints(&doctor(database.url()), 5);
+    assert!(bad.contains(&("write".into(), "wrong".into())), "{bad:?}");
+}
