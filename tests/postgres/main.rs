@@ -12,6 +12,7 @@ mod partitions;
 mod plans;
 mod proxy;
 mod rights;
+mod script;
 mod sessions;
 mod storm;
 mod support;
