@@ -37,7 +37,7 @@ async fn set_up(config: &Config, purpose: Purpose) -> Result<PgConnection, Store
     let read_only = if purpose == Purpose::Read { "on" } else { "off" };
     // A plan for any value passes over partial indexes and takes no notice of how rare a value is.
     let plans = if purpose == Purpose::Read { "force_custom_plan" } else { "auto" };
-    sqlx::query(SETTINGS).bind(read_only).bind(plans).execute(&mut db).await.doing(CONNECTING)?;
+    run(&mut db, CONNECTING, settings(read_only, plans)).await?;
     match purpose {
         Purpose::Append => {
             schema::require(&mut db, &config.names).await?;
@@ -80,15 +80,19 @@ pub(super) const CONNECTING: &str = "connecting";
 const LONGEST_CONNECT: Duration = Duration::from_secs(3);
 
 /// Defaults of the role, of the database or of the URL must not reach the log. Of these settings, a server takes those
-/// that it knows.
+/// that it knows. The first statement has no operator and no function in it that another schema could have, too.
 ///
 /// No statement of a writer is ever cancelled by the server: a commit that waits for a replica would then count as
 /// done without it.
-const SETTINGS: &str = "SELECT pg_catalog.set_config(s.name, v.value, false) FROM (VALUES \
-    ('search_path', 'pg_catalog, pg_temp'), ('client_encoding', 'UTF8'), ('TimeZone', 'UTC'), \
-    ('default_transaction_isolation', 'read committed'), ('default_transaction_deferrable', 'off'), \
-    ('default_transaction_read_only', $1), ('plan_cache_mode', $2), ('row_security', 'on'), \
-    ('statement_timeout', '0'), ('lock_timeout', '0'), ('transaction_timeout', '0'), \
-    ('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0') \
-    ) AS v(name, value) JOIN pg_catalog.pg_settings s ON s.name = v.name \
-    WHERE s.setting IS DISTINCT FROM v.value";
+fn settings(read_only: &str, plans: &str) -> String {
+    format!(
+        "SET statement_timeout = 0; SET search_path = pg_catalog, pg_temp; \
+         SELECT pg_catalog.set_config(s.name, v.value, false) FROM (VALUES \
+         ('client_encoding', 'UTF8'), ('TimeZone', 'UTC'), ('standard_conforming_strings', 'on'), \
+         ('default_transaction_isolation', 'read committed'), ('default_transaction_deferrable', 'off'), \
+         ('default_transaction_read_only', '{read_only}'), ('plan_cache_mode', '{plans}'), ('row_security', 'on'), \
+         ('lock_timeout', '0'), ('transaction_timeout', '0'), \
+         ('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0') \
+         ) AS v(name, value) JOIN pg_catalog.pg_settings s ON s.name = v.name WHERE s.setting IS DISTINCT FROM v.value"
+    )
+}
