@@ -14,11 +14,12 @@ use axum::extract::{Path, Query, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
 use axum::{Extension, Json, Router, routing};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tower_audit::router::{AuditApi, Caller, GateError, gate_fn};
+use tower_audit::viewer::AuditViewer;
 use tower_audit::wiring::Wiring;
 use tower_audit::{
     Actor, AuditContext, AuditLayer, AuditLog, AuditPolicy, ErrorCode, EventType, PolicyError, ResultCount, Rule,
@@ -82,18 +83,19 @@ fn app(app: App, policy: AuditPolicy) -> Router {
         .route("/flows", routing::post(upload))
         .route("/flows/cleanup", routing::post(upload))
         .nest("/auth/admin", admin)
-        .route("/login", routing::post(login))
+        .route("/login", routing::post(login).get(async || Html(SIGN_IN)))
         .route("/health", routing::get(|| async { "ok" }))
         .route("/health/audit", routing::get(health))
         .layer(AuditLayer::new(&app.log, policy))
         // Reading the log is not audited by the layer: what is added behind it is outside of it.
         .merge(AuditApi::new(&app.log, gate_fn(gate)).router("/audit"))
+        .merge(AuditViewer::new(&app.log, gate_fn(gate)).sign_in_at("/login").router("/audit/ui"))
         // Outside of the audit layer, so that it knows who it is.
         .layer(middleware::from_fn(authenticate))
         .with_state(app)
 }
 
-/// Who the bearer token says it is.
+/// Who the bearer token says it is, or the cookie that has it.
 #[derive(Clone)]
 struct Principal {
     email: &'static str,
@@ -106,9 +108,18 @@ const PRINCIPALS: [(&str, Principal); 3] = [
     ("bob-token", Principal { email: "bob@example.org", is_admin: false }),
 ];
 
+fn token(headers: &HeaderMap) -> Option<&str> {
+    let header = |name: &str| headers.get(name)?.to_str().ok();
+    let bearer = header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+    bearer.or_else(|| header("cookie")?.split("; ").find_map(|cookie| cookie.strip_prefix("token=")))
+}
+
+fn principal(token: &str) -> Option<&'static Principal> {
+    PRINCIPALS.iter().find(|(known, _)| token == *known).map(|(_, principal)| principal)
+}
+
 async fn authenticate(mut request: Request, next: Next) -> Response {
-    let token = request.headers().get("authorization").and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    if let Some((_, principal)) = PRINCIPALS.iter().find(|(known, _)| token == Some(known)) {
+    if let Some(principal) = token(request.headers()).and_then(principal) {
         request.extensions_mut().insert(principal.clone());
         request.extensions_mut().insert(Actor::user(principal.email));
     }
@@ -202,12 +213,23 @@ async fn delete_key(
 type Answer = Result<Json<Value>, StatusCode>;
 
 /// Good for whoever presents a token; the user name of a bad attempt is recorded all the same.
-async fn login(audit: AuditContext, principal: Option<Extension<Principal>>, body: String) -> StatusCode {
-    audit.event_type(EventType::AUTH).classify("authentication", "login").detail("method", "bearer");
-    match principal {
+///
+/// A browser posts the form, and gets the token as a cookie for what is below `/audit`, which no script can read and no
+/// other site can send.
+async fn login(audit: AuditContext, presented: Option<Extension<Principal>>, body: String) -> Response {
+    audit.event_type(EventType::AUTH).classify("authentication", "login");
+    if let Some(token) = body.strip_prefix("token=")
+        && let Some(principal) = principal(token)
+    {
+        audit.actor(Actor::user(principal.email)).detail("method", "form");
+        let cookie = format!("token={token}; Path=/audit; HttpOnly; SameSite=Strict");
+        return (StatusCode::SEE_OTHER, [("set-cookie", cookie.as_str()), ("location", "/audit/ui/")]).into_response();
+    }
+    audit.detail("method", "bearer");
+    match presented {
         Some(Extension(principal)) => {
             audit.actor(Actor::user(principal.email));
-            StatusCode::OK
+            StatusCode::OK.into_response()
         }
         None => {
             let claimed = serde_json::from_str::<Value>(&body).ok();
@@ -215,10 +237,14 @@ async fn login(audit: AuditContext, principal: Option<Extension<Principal>>, bod
                 audit.actor(Actor::user(user));
             }
             audit.classify("authentication", "failure").error(ErrorCode::BAD_AUTHENTICATION);
-            StatusCode::UNAUTHORIZED
+            StatusCode::UNAUTHORIZED.into_response()
         }
     }
 }
+
+const SIGN_IN: &str = "<!DOCTYPE html><html lang=en><meta name=viewport content=width=device-width><title>Sign in</title>\
+    <main><h1>Sign in</h1><form method=post><label>Token <input name=token type=password required></label> \
+    <button>Sign in</button></form></main></html>";
 
 async fn health(State(app): State<App>) -> Response {
     match app.log.health().await {

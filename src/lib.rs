@@ -49,6 +49,7 @@
 //! | `sqlite` | yes | the store `sqlite:PATH`; compiles SQLite |
 //! | `postgres` | no | the store `postgres://…`, for many instances; TLS by rustls |
 //! | `router` | yes | the read API: an axum router behind the app's own gate; implies `axum` |
+//! | `viewer` | yes | HTML pages over the same reader and gate; implies `router` |
 //! | `policy-file` | no | `AuditPolicy::from_file`, for TOML and YAML |
 //! | `cli` | no | the program `tower-audit` |
 //! | `conformance` | no | the suite that every store must pass, and a faulty store; outside of semver |
@@ -63,6 +64,8 @@ pub mod query;
 #[cfg(feature = "router")]
 pub mod router;
 pub mod store;
+#[cfg(feature = "viewer")]
+pub mod viewer;
 #[cfg(feature = "axum")]
 pub mod wiring;
 pub mod writer;

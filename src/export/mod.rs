@@ -19,6 +19,8 @@ mod csv;
 mod hostile;
 mod json;
 mod json_lines;
+#[cfg(any(feature = "cli", feature = "viewer"))]
+mod visible;
 
 use std::io::{self, Write};
 
@@ -28,6 +30,8 @@ pub use hostile::is_hostile;
 pub(crate) use json::escape;
 pub use json::{JsonArray, to_json, to_json_pretty};
 pub use json_lines::JsonLines;
+#[cfg(any(feature = "cli", feature = "viewer"))]
+pub use visible::{Piece, Visible};
 
 use crate::event::AuditEvent;
 

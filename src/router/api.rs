@@ -18,12 +18,12 @@ use crate::store::AuditStore;
 pub struct AuditApi(Api);
 
 /// What every handler knows.
-pub(super) struct Api {
+pub(crate) struct Api {
     store: Option<Arc<dyn AuditStore>>,
-    pub(super) gate: Box<dyn Gate>,
+    pub(crate) gate: Box<dyn Gate>,
     /// Where readings are recorded, if they are.
-    pub(super) readings: Option<AuditLog>,
-    pub(super) deadline: Duration,
+    pub(crate) readings: Option<AuditLog>,
+    pub(crate) deadline: Duration,
 }
 
 impl AuditApi {
@@ -32,16 +32,12 @@ impl AuditApi {
 
     /// The API over the store of this log. Where auditing is off, or the store cannot be read, it answers 501.
     pub fn new(log: &AuditLog, gate: impl Gate) -> Self {
-        Self::build(log.store().cloned(), gate)
+        Self(Api::new(log.store().cloned(), gate))
     }
 
     /// The API over a store that nobody writes here.
     pub fn over(store: Arc<dyn AuditStore>, gate: impl Gate) -> Self {
-        Self::build(Some(store), gate)
-    }
-
-    fn build(store: Option<Arc<dyn AuditStore>>, gate: impl Gate) -> Self {
-        Self(Api { store, gate: Box::new(gate), readings: None, deadline: Self::DEFAULT_DEADLINE })
+        Self(Api::new(Some(store), gate))
     }
 
     /// Records every reading in `log`, too: who, with which filters, how many events, as an event of type
@@ -95,8 +91,12 @@ impl AuditApi {
 }
 
 impl Api {
+    pub(crate) fn new(store: Option<Arc<dyn AuditStore>>, gate: impl Gate) -> Self {
+        Self { store, gate: Box::new(gate), readings: None, deadline: AuditApi::DEFAULT_DEADLINE }
+    }
+
     /// The store, if there is one, if it can be read, and if readings that must be recorded can be.
-    pub(super) fn readable_store(&self) -> Option<Arc<dyn AuditStore>> {
+    pub(crate) fn readable_store(&self) -> Option<Arc<dyn AuditStore>> {
         if self.readings.as_ref().is_some_and(AuditLog::is_off) {
             return None;
         }

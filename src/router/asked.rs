@@ -15,30 +15,33 @@ use crate::query::{Buckets, Cursor, Field, Filter};
 
 /// What a query string asks for: everything in it was understood.
 #[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) filter: Filter,
+pub(crate) struct Asked {
+    pub(crate) filter: Filter,
     /// The filters as they were given, in the order of their table.
-    pub(super) given: Vec<(&'static str, String)>,
-    pub(super) limit: usize,
-    pub(super) skip: u64,
+    pub(crate) given: Vec<(&'static str, String)>,
+    limit: Option<usize>,
+    pub(crate) skip: u64,
     /// Where the page before ended.
-    pub(super) after: Option<Cursor>,
+    pub(crate) after: Option<Cursor>,
+    /// Where the page behind it, that of newer events, begins: the way back.
+    #[cfg_attr(not(feature = "viewer"), allow(dead_code, reason = "the API has no such parameter"))]
+    pub(crate) newer: Option<Cursor>,
     /// One of [`FORMATS`].
-    pub(super) format: &'static str,
+    pub(crate) format: &'static str,
     /// What events are counted by, each once.
-    pub(super) by: Vec<Field>,
+    pub(crate) by: Vec<Field>,
     /// How many values of each.
-    pub(super) top: usize,
+    pub(crate) top: usize,
     /// How many spans of time.
-    pub(super) buckets: usize,
+    pub(crate) buckets: usize,
     /// When it was asked.
-    now: Timestamp,
+    pub(crate) now: Timestamp,
 }
 
 impl Asked {
     /// Reads a query string by the parameters of the operation. Whatever is not one of them, stands twice, or has a
     /// value that makes no sense is an error: ignored, it would widen what is shown. So is a cursor of another question.
-    pub(super) fn read(
+    pub(crate) fn read(
         query: Option<&str>,
         operation: &Operation,
         caller: &Caller,
@@ -51,9 +54,10 @@ impl Asked {
         let mut asked = Self {
             filter: Filter::default(),
             given: Vec::new(),
-            limit: DEFAULT_LIMIT,
+            limit: None,
             skip: 0,
             after: None,
+            newer: None,
             format: FORMATS[0],
             by: Vec::new(),
             top: DEFAULT_TOP,
@@ -61,12 +65,13 @@ impl Asked {
             now,
         };
         let pairs = pairs(query, operation)?;
-        let mut cursor = None;
+        let (mut cursor, mut newer) = (None, None);
         // In the order of the table, so that the same question reads the same in any order.
         for parameter in operation.parameters() {
             for (_, value) in pairs.iter().filter(|(known, _)| known.name == parameter.name) {
                 match parameter.name {
                     "cursor" => cursor = Some(value),
+                    "newer" => newer = Some(value),
                     _ => asked.set(parameter, value, now)?,
                 }
             }
@@ -79,7 +84,10 @@ impl Asked {
         {
             return Err(format!("until: {until} is not after since, {since}: no event is in between"));
         }
-        if let Some(cursor) = cursor {
+        if cursor.is_some() && newer.is_some() {
+            return Err("newer: a page does not begin at two places: expected this or a cursor".into());
+        }
+        if let Some(cursor) = cursor.or(newer) {
             if asked.skip > 0 {
                 return Err(
                     "skip: it counts from the newest event, and a cursor begins elsewhere: expected one of them".into(),
@@ -88,7 +96,7 @@ impl Asked {
             let place = Place::from_text(cursor, asked.binding(caller))?;
             // The span of time is that of the first page.
             (asked.filter.since, asked.filter.until) = (place.since, place.until);
-            asked.after = Some(place.after);
+            *(if newer.is_some() { &mut asked.newer } else { &mut asked.after }) = Some(place.after);
         }
         Ok(asked)
     }
@@ -97,9 +105,7 @@ impl Asked {
         let name = parameter.name;
         match name {
             "limit" => {
-                self.limit = capped(name, value, MAX_LIMIT).map_err(|error| {
-                    if whole_number(name, value) == Ok(0) { error + "; everything is an export" } else { error }
-                })?;
+                self.limit = Some(capped(name, value, MAX_LIMIT)?);
             }
             "top" => self.top = capped(name, value, MAX_TOP)?,
             "buckets" => self.buckets = capped(name, value, Buckets::MAX_COUNT)?,
@@ -126,10 +132,9 @@ impl Asked {
     }
 
     /// The span of time to count over: from `since`, or from 30 days before its end, to `until`, or to now.
-    pub(super) fn span(&self) -> Result<(Timestamp, Timestamp), Refusal> {
+    pub(crate) fn span(&self) -> Result<(Timestamp, Timestamp), Refusal> {
         let until = self.filter.until.unwrap_or(self.now);
-        let usual = Timestamp::from_micros_clamped(until.as_micros() - DEFAULT_SPAN_MICROS);
-        let since = self.filter.since.unwrap_or(usual);
+        let since = self.filter.since.unwrap_or_else(|| self.usual_since(until));
         if since < until {
             return Ok((since, until));
         }
@@ -139,10 +144,30 @@ impl Asked {
         }))
     }
 
+    /// When a span begins that ends there, if nobody says otherwise.
+    pub(crate) fn usual_since(&self, until: Timestamp) -> Timestamp {
+        Timestamp::from_micros_clamped(until.as_micros() - DEFAULT_SPAN_MICROS)
+    }
+
+    /// How many events a page has.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit.unwrap_or(DEFAULT_LIMIT)
+    }
+
+    /// The number that was given, if one was.
+    #[cfg(feature = "viewer")]
+    pub(crate) fn given_limit(&self) -> Option<usize> {
+        self.limit
+    }
+
     /// The cursor of the page that follows this event.
-    pub(super) fn cursor_after(&self, last: &AuditEvent, caller: &Caller) -> String {
-        let place = Place { since: self.filter.since, until: self.filter.until, after: Cursor::of(last) };
-        place.to_text(self.binding(caller))
+    pub(crate) fn cursor_after(&self, last: &AuditEvent, caller: &Caller) -> String {
+        self.cursor_at(Cursor::of(last), caller)
+    }
+
+    /// The cursor of this place.
+    pub(crate) fn cursor_at(&self, after: Cursor, caller: &Caller) -> String {
+        Place { since: self.filter.since, until: self.filter.until, after }.to_text(self.binding(caller))
     }
 
     fn binding<'a>(&'a self, caller: &'a Caller) -> Binding<'a> {
@@ -150,7 +175,7 @@ impl Asked {
     }
 
     /// The query string that asks for the page at `cursor`.
-    pub(super) fn following(&self, cursor: &str) -> String {
+    pub(crate) fn following(&self, cursor: &str) -> String {
         let mut query = String::new();
         for (name, value) in &self.given {
             query.push_str(name);
@@ -159,7 +184,7 @@ impl Asked {
             query.push('&');
         }
         // A cursor has no character that would need to be encoded.
-        query + &format!("limit={}&cursor={cursor}", self.limit)
+        query + &format!("limit={}&cursor={cursor}", self.limit())
     }
 }
 
@@ -219,7 +244,7 @@ fn decode(text: &str) -> Result<Cow<'_, str>, &'static str> {
 }
 
 /// Encodes what is more than a letter, a digit, or one of `-._~`.
-fn encode_into(query: &mut String, value: &str) {
+pub(crate) fn encode_into(query: &mut String, value: &str) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     for byte in value.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -280,7 +305,7 @@ mod tests {
     #[test]
     fn what_makes_no_sense_names_its_parameter() {
         for (query, why) in [
-            ("limit=0", "limit: 0 of them show nothing: expected 1 or more; everything is an export"),
+            ("limit=0", "limit: 0 of them show nothing: expected 1 or more"),
             ("limit=-1", "limit: \"-1\" is no number"),
             ("limit=%2B5", "limit: \"+5\" is no number"),
             ("skip=x", "skip: \"x\" is no number"),
@@ -339,9 +364,9 @@ mod tests {
     #[test]
     fn limits_are_capped() {
         for (query, limit) in [("", 100), ("limit=1", 1), ("limit=1000", 1000), ("limit=1001", 1000)] {
-            assert_eq!(read(query).unwrap().limit, limit, "{query}");
+            assert_eq!(read(query).unwrap().limit(), limit, "{query}");
         }
-        assert_eq!(read("limit=99999999999999999999").unwrap().limit, MAX_LIMIT);
+        assert_eq!(read("limit=99999999999999999999").unwrap().limit(), MAX_LIMIT);
         assert_eq!(read("skip=99999999999999999999").unwrap().skip, u64::MAX);
     }
 
@@ -352,7 +377,7 @@ mod tests {
         let following = asked.following(&asked.cursor_after(&last, &Caller::user("alice")));
         assert!(following.is_ascii());
         let again = read(&following).unwrap();
-        assert_eq!((again.given, again.filter, again.limit), (asked.given, asked.filter, 5));
+        assert_eq!((again.given, again.filter, again.limit), (asked.given, asked.filter, Some(5)));
         assert_eq!((again.after, again.skip), (Some(Cursor::of(&last)), 0));
     }
 

@@ -40,7 +40,7 @@ impl Caller {
     }
 
     /// The only name whose events this caller may see; none: everyone's.
-    pub(super) fn confined_to(&self) -> Option<&str> {
+    pub(crate) fn confined_to(&self) -> Option<&str> {
         if self.is_admin { None } else { Some(&self.name) }
     }
 }

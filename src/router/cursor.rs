@@ -10,10 +10,10 @@ use crate::query::Cursor;
 
 /// Where a page ended, and the span of time that its listing is of: `since=30d` stays what it was on the first page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) since: Option<Timestamp>,
-    pub(super) until: Option<Timestamp>,
-    pub(super) after: Cursor,
+pub(crate) struct Place {
+    pub(crate) since: Option<Timestamp>,
+    pub(crate) until: Option<Timestamp>,
+    pub(crate) after: Cursor,
 }
 
 /// What a cursor is good for: this caller's view, through these filters as they were given.
@@ -22,9 +22,9 @@ pub(super) struct Place {
 /// without a secret, so that it outlives restarts and goes from one server of an app to another: what the digest
 /// prevents is the mistake of a cursor with filters that it does not belong to, which would silently leave out events.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Binding<'a> {
-    pub(super) caller: &'a Caller,
-    pub(super) given: &'a [(&'static str, String)],
+pub(crate) struct Binding<'a> {
+    pub(crate) caller: &'a Caller,
+    pub(crate) given: &'a [(&'static str, String)],
 }
 
 /// The first byte of a cursor. What is behind it is another matter in another version.
@@ -35,7 +35,7 @@ const DIGEST: usize = 16;
 
 impl Place {
     /// The cursor: version, place, span, digest; base64url.
-    pub(super) fn to_text(self, binding: Binding<'_>) -> String {
+    pub(crate) fn to_text(self, binding: Binding<'_>) -> String {
         let mut bytes = Vec::with_capacity(FIELDS + DIGEST);
         bytes.push(VERSION);
         for moment in [self.since, self.until, Some(self.after.created_at)] {
@@ -50,7 +50,7 @@ impl Place {
     ///
     /// # Errors
     /// What is wrong with it, in words for the client.
-    pub(super) fn from_text(text: &str, binding: Binding<'_>) -> Result<Self, &'static str> {
+    pub(crate) fn from_text(text: &str, binding: Binding<'_>) -> Result<Self, &'static str> {
         const NONE: &str = "cursor: it is none: expected what `audit-next-cursor` of the page before said";
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| NONE)?;
         match bytes.first() {

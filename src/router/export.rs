@@ -23,7 +23,7 @@ use crate::query::{Cursor, Query};
 /// How many events are in memory at a time. An event has 64 KiB at the most, and half a KiB usually.
 const PAGE_EVENTS: usize = 500;
 
-pub(super) async fn export(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refusal> {
+pub(crate) async fn export(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refusal> {
     let reading = Reading::admit(api, &Operation::EXPORT, request.into_parts().0).await?;
     let asked = reading.asked()?;
     let query = Query::new(reading.confine(&asked).await?, PAGE_EVENTS);

@@ -15,7 +15,7 @@ use super::refusal::Refusal;
 use crate::event::EventId;
 use crate::export::to_json;
 
-pub(super) async fn get(
+pub(crate) async fn get(
     State(api): State<Arc<Api>>,
     // Bytes that are not UTF-8 are looked at when it is their turn, after who is asking.
     params: Result<RawPathParams, RawPathParamsRejection>,
@@ -33,7 +33,7 @@ pub(super) async fn get(
     Ok(json(to_json(&event).map_err(|_| Refusal::StoreFailed)? + "\n"))
 }
 
-fn id(params: Result<RawPathParams, RawPathParamsRejection>) -> Result<EventId, Refusal> {
+pub(crate) fn id(params: Result<RawPathParams, RawPathParamsRejection>) -> Result<EventId, Refusal> {
     let params = params.map_err(|_| Refusal::Malformed("event_id: it is not UTF-8: expected a UUID".into()))?;
     let text = params.iter().find(|(name, _)| *name == "id").map_or("", |(_, value)| value);
     text.parse().map_err(|error| Refusal::Malformed(format!("{error}")))

@@ -24,10 +24,10 @@ pub(super) async fn list(State(api): State<Arc<Api>>, request: Request) -> Resul
     let asked = reading.asked()?;
     let filter = reading.confine(&asked).await?;
     // One more than is shown tells whether there is another page.
-    let query = Query { filter, after: asked.after, skip: asked.skip, limit: asked.limit + 1 };
+    let query = Query { filter, after: asked.after, skip: asked.skip, limit: asked.limit() + 1 };
     let mut events = reading.query(&query).await?;
-    let is_followed = events.len() > asked.limit;
-    events.truncate(asked.limit);
+    let is_followed = events.len() > asked.limit();
+    events.truncate(asked.limit());
     reading.record(Record::of(&reading).asked(&asked).count(events.len() as u64)).await?;
 
     let mut body = Vec::new();

@@ -51,23 +51,23 @@
 //! sees what that layer found out.
 
 mod answer;
-mod api;
-mod asked;
+pub(crate) mod api;
+pub(crate) mod asked;
 mod bounded;
 mod caller;
 mod count;
 mod cursor;
-mod export;
+pub(crate) mod export;
 mod gate;
-mod get;
+pub(crate) mod get;
 mod list;
 mod openapi;
-mod operation;
-mod parameter;
-mod reading;
-mod record;
-mod refusal;
-mod stats;
+pub(crate) mod operation;
+pub(crate) mod parameter;
+pub(crate) mod reading;
+pub(crate) mod record;
+pub(crate) mod refusal;
+pub(crate) mod stats;
 
 pub use api::AuditApi;
 pub use caller::Caller;

@@ -6,40 +6,40 @@ use super::parameter::{FILTERS, FORMATTING, PAGING, Parameter, TALLYING};
 
 /// One thing that the API does, by GET.
 #[derive(Debug)]
-pub(super) struct Operation {
+pub(crate) struct Operation {
     /// Below the place where the API is mounted.
-    pub(super) path: &'static str,
+    pub(crate) path: &'static str,
     /// Its name; in the details of the event of a reading, too.
-    pub(super) name: &'static str,
-    pub(super) about: &'static str,
-    parameters: &'static [&'static [Parameter]],
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) parameters: &'static [&'static [Parameter]],
     /// The refusals that only some operations have.
-    pub(super) own_refusals: &'static [StatusCode],
+    pub(crate) own_refusals: &'static [StatusCode],
 }
 
 impl Operation {
-    pub(super) const LIST: Self = Self {
+    pub(crate) const LIST: Self = Self {
         path: "/",
         name: "list",
         about: "One page of the events that pass the filters: newest first, ties by id.",
         parameters: &[FILTERS, PAGING],
         own_refusals: &[StatusCode::FORBIDDEN],
     };
-    pub(super) const COUNT: Self = Self {
+    pub(crate) const COUNT: Self = Self {
         path: "/count",
         name: "count",
         about: "How many events pass the filters.",
         parameters: &[FILTERS],
         own_refusals: &[StatusCode::FORBIDDEN],
     };
-    pub(super) const EXPORT: Self = Self {
+    pub(crate) const EXPORT: Self = Self {
         path: "/export",
         name: "export",
         about: "Every event that passes the filters, newest first, as a stream. A stream that breaks off is incomplete.",
         parameters: &[FILTERS, FORMATTING],
         own_refusals: &[StatusCode::FORBIDDEN],
     };
-    pub(super) const STATS: Self = Self {
+    pub(crate) const STATS: Self = Self {
         path: "/stats",
         name: "stats",
         about: "How many events pass the filters: by what they are, and over time. Of the last 30 days unless `since` \
@@ -47,7 +47,7 @@ impl Operation {
         parameters: &[FILTERS, TALLYING],
         own_refusals: &[StatusCode::FORBIDDEN],
     };
-    pub(super) const GET: Self = Self {
+    pub(crate) const GET: Self = Self {
         path: "/{id}",
         name: "get",
         about: "The event with this id.",
@@ -56,10 +56,10 @@ impl Operation {
     };
 
     /// All of them.
-    pub(super) const ALL: [&'static Self; 5] = [&Self::LIST, &Self::COUNT, &Self::EXPORT, &Self::STATS, &Self::GET];
+    pub(crate) const ALL: [&'static Self; 5] = [&Self::LIST, &Self::COUNT, &Self::EXPORT, &Self::STATS, &Self::GET];
 
     /// What may stand in the query string.
-    pub(super) fn parameters(&self) -> impl Iterator<Item = &'static Parameter> + use<> {
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = &'static Parameter> + use<> {
         self.parameters.iter().copied().flatten()
     }
 }

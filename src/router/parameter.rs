@@ -8,19 +8,19 @@ use crate::query::{Buckets, Field};
 
 /// One parameter. It is never empty.
 #[derive(Debug)]
-pub(super) struct Parameter {
-    pub(super) name: &'static str,
-    pub(super) about: &'static str,
+pub(crate) struct Parameter {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
     /// No value is longer. For text it is the limit of the event's field: no event has more.
-    pub(super) max_bytes: usize,
+    pub(crate) max_bytes: usize,
     /// Whether it may stand several times.
-    pub(super) may_repeat: bool,
+    pub(crate) may_repeat: bool,
     /// What a value looks like, as JSON Schema.
-    pub(super) schema: fn() -> Value,
+    pub(crate) schema: fn() -> Value,
 }
 
 /// Which events: the names of [`Filter::NAMES`](crate::query::Filter::NAMES).
-pub(super) const FILTERS: &[Parameter] = &[
+pub(crate) const FILTERS: &[Parameter] = &[
     Parameter {
         name: "event_type",
         about: "Events of this type. PATTERN.",
@@ -88,32 +88,37 @@ pub(super) const FILTERS: &[Parameter] = &[
 ];
 
 /// Which of them, in a listing.
-pub(super) const PAGING: &[Parameter] = &[
-    Parameter {
-        name: "limit",
-        about: "How many events at the most. What is more than the maximum is taken for the maximum.",
-        max_bytes: 20,
-        may_repeat: false,
-        schema: || json!({ "type": "integer", "minimum": 1, "default": DEFAULT_LIMIT, "x-capped-at": MAX_LIMIT }),
-    },
-    Parameter {
-        name: "skip",
-        about: "How many of the newest to leave out. Not together with `cursor`.",
-        max_bytes: 20,
-        may_repeat: false,
-        schema: || json!({ "type": "integer", "minimum": 0, "default": 0 }),
-    },
-    Parameter {
-        name: "cursor",
-        about: "Where the page before ended, as its header `audit-next-cursor` said, with the same filters.",
-        max_bytes: 256,
-        may_repeat: false,
-        schema: || json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]+$", "maxLength": 256 }),
-    },
-];
+pub(crate) const PAGING: &[Parameter] = &[LIMIT, SKIP, CURSOR];
+
+pub(crate) const LIMIT: Parameter = Parameter {
+    name: "limit",
+    about: "How many events at the most. What is more than the maximum is taken for the maximum.",
+    max_bytes: 20,
+    may_repeat: false,
+    schema: || json!({ "type": "integer", "minimum": 1, "default": DEFAULT_LIMIT, "x-capped-at": MAX_LIMIT }),
+};
+
+const SKIP: Parameter = Parameter {
+    name: "skip",
+    about: "How many of the newest to leave out. Not together with `cursor`.",
+    max_bytes: 20,
+    may_repeat: false,
+    schema: || json!({ "type": "integer", "minimum": 0, "default": 0 }),
+};
+
+pub(crate) const CURSOR: Parameter = Parameter {
+    name: "cursor",
+    about: "Where the page before ended, as its header `audit-next-cursor` said, with the same filters.",
+    max_bytes: MAX_CURSOR_BYTES,
+    may_repeat: false,
+    schema: || json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]+$", "maxLength": MAX_CURSOR_BYTES }),
+};
+
+/// No cursor is longer.
+pub(crate) const MAX_CURSOR_BYTES: usize = 256;
 
 /// As what, in an export.
-pub(super) const FORMATTING: &[Parameter] = &[Parameter {
+pub(crate) const FORMATTING: &[Parameter] = &[Parameter {
     name: "format",
     about: "As what.",
     max_bytes: 8,
@@ -122,7 +127,7 @@ pub(super) const FORMATTING: &[Parameter] = &[Parameter {
 }];
 
 /// How they are counted.
-pub(super) const TALLYING: &[Parameter] = &[
+pub(crate) const TALLYING: &[Parameter] = &[
     Parameter {
         name: "by",
         about: "The fields to count by.",
@@ -149,25 +154,25 @@ pub(super) const TALLYING: &[Parameter] = &[
 ];
 
 /// What events are counted by if nobody says otherwise.
-pub(super) const DEFAULT_BY: [Field; 4] = [Field::EventType, Field::UserEmail, Field::Route, Field::Outcome];
+pub(crate) const DEFAULT_BY: [Field; 4] = [Field::EventType, Field::UserEmail, Field::Route, Field::Outcome];
 
 /// How many values of a field are told if nobody says otherwise.
-pub(super) const DEFAULT_TOP: usize = 10;
+pub(crate) const DEFAULT_TOP: usize = 10;
 
 /// How many values of a field are told at the most.
-pub(super) const MAX_TOP: usize = 1000;
+pub(crate) const MAX_TOP: usize = 1000;
 
 /// How many spans of time there are at the most if nobody says otherwise.
-pub(super) const DEFAULT_BUCKETS: usize = 60;
+pub(crate) const DEFAULT_BUCKETS: usize = 60;
 
 /// How many events a page has if nobody says otherwise.
-pub(super) const DEFAULT_LIMIT: usize = 100;
+pub(crate) const DEFAULT_LIMIT: usize = 100;
 
 /// How many events a page has at the most.
-pub(super) const MAX_LIMIT: usize = 1000;
+pub(crate) const MAX_LIMIT: usize = 1000;
 
 /// The formats of an export; the first is the default.
-pub(super) const FORMATS: [&str; 3] = ["ndjson", "csv", "json"];
+pub(crate) const FORMATS: [&str; 3] = ["ndjson", "csv", "json"];
 
 /// How long the textual form of a pattern may be whose characters would all have to be escaped.
 const fn escaped(max_bytes: usize) -> usize {

@@ -18,17 +18,17 @@ use crate::store::{AuditStore, Reader, StoreFuture};
 /// A request that came through the gate: there is a store, and somebody is asking. Its methods are the only way from
 /// a request to the store.
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(crate) struct Reading {
     api: Arc<Api>,
     store: Arc<dyn AuditStore>,
-    pub(super) caller: Caller,
-    pub(super) operation: &'static Operation,
-    pub(super) head: Parts,
+    pub(crate) caller: Caller,
+    pub(crate) operation: &'static Operation,
+    pub(crate) head: Parts,
 }
 
 impl Reading {
     /// The first two refusals: no store, then nobody asking.
-    pub(super) async fn admit(api: Arc<Api>, operation: &'static Operation, head: Parts) -> Result<Self, Refusal> {
+    pub(crate) async fn admit(api: Arc<Api>, operation: &'static Operation, head: Parts) -> Result<Self, Refusal> {
         let store = api.readable_store().ok_or(Refusal::NoStore)?;
         let caller = match bounded(api.deadline, async { api.gate.caller(&head).await }).await {
             Ok(Ok(Some(caller))) if !caller.name().is_empty() => caller,
@@ -41,12 +41,12 @@ impl Reading {
     }
 
     /// The third: a question that makes no sense.
-    pub(super) fn asked(&self) -> Result<Asked, Refusal> {
+    pub(crate) fn asked(&self) -> Result<Asked, Refusal> {
         Asked::read(self.head.uri.query(), self.operation, &self.caller, Timestamp::now())
     }
 
     /// The fourth: who is no administrator asks for their own events, by name or by default. The store is not asked.
-    pub(super) async fn confine(&self, asked: &Asked) -> Result<Filter, Refusal> {
+    pub(crate) async fn confine(&self, asked: &Asked) -> Result<Filter, Refusal> {
         let mut filter = asked.filter.clone();
         let Some(own) = self.caller.confined_to() else { return Ok(filter) };
         let theirs = Condition::from(own);
@@ -61,24 +61,24 @@ impl Reading {
         Ok(filter)
     }
 
-    pub(super) async fn query(&self, query: &Query) -> Result<Vec<AuditEvent>, Refusal> {
+    pub(crate) async fn query(&self, query: &Query) -> Result<Vec<AuditEvent>, Refusal> {
         self.read(|reader| reader.query(query)).await
     }
 
-    pub(super) async fn count(&self, filter: &Filter) -> Result<u64, Refusal> {
+    pub(crate) async fn count(&self, filter: &Filter) -> Result<u64, Refusal> {
         self.read(|reader| reader.count(filter)).await
     }
 
-    pub(super) async fn tally(&self, filter: &Filter, by: Field, at_most: usize) -> Result<Vec<Tally>, Refusal> {
+    pub(crate) async fn tally(&self, filter: &Filter, by: Field, at_most: usize) -> Result<Vec<Tally>, Refusal> {
         self.read(|reader| reader.tally(filter, by, at_most)).await
     }
 
-    pub(super) async fn activity(&self, filter: &Filter, buckets: &Buckets) -> Result<Vec<u64>, Refusal> {
+    pub(crate) async fn activity(&self, filter: &Filter, buckets: &Buckets) -> Result<Vec<u64>, Refusal> {
         self.read(|reader| reader.activity(filter, buckets)).await
     }
 
     /// The event, if the caller may see it. For one who may not, the same is done as if there was none.
-    pub(super) async fn get(&self, id: EventId) -> Result<Option<AuditEvent>, Refusal> {
+    pub(crate) async fn get(&self, id: EventId) -> Result<Option<AuditEvent>, Refusal> {
         let found = self.read(|reader| reader.get(id)).await?;
         let may_see = |event: &AuditEvent| {
             self.caller.confined_to().is_none_or(|own| event.actor.user_email.as_deref() == Some(own))
@@ -87,7 +87,7 @@ impl Reading {
     }
 
     /// Records that this was read, if readings are recorded. What is not recorded is not shown.
-    pub(super) async fn record(&self, record: Record) -> Result<(), Refusal> {
+    pub(crate) async fn record(&self, record: Record) -> Result<(), Refusal> {
         match &self.api.readings {
             Some(log) => log.record(record.into_event()).await.map(drop).map_err(|_| Refusal::Unrecorded),
             None => Ok(()),
@@ -95,7 +95,7 @@ impl Reading {
     }
 
     /// The log that readings are recorded in, if they are.
-    pub(super) fn readings(&self) -> Option<&crate::AuditLog> {
+    pub(crate) fn readings(&self) -> Option<&crate::AuditLog> {
         self.api.readings.as_ref()
     }
 

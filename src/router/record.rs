@@ -17,11 +17,11 @@ pub const AUDIT_READ: &str = "audit.read";
 
 /// A reading, on its way to be an event.
 #[derive(Debug)]
-pub(super) struct Record(AuditEvent);
+pub(crate) struct Record(AuditEvent);
 
 impl Record {
     /// Who asked for what kind of thing, with outcome 200.
-    pub(super) fn of(reading: &Reading) -> Self {
+    pub(crate) fn of(reading: &Reading) -> Self {
         let mut event = AuditEvent::new(read_type());
         event.actor = Actor::user(reading.caller.name());
         let peer = reading.head.extensions.get::<ConnectInfo<SocketAddr>>();
@@ -34,29 +34,29 @@ impl Record {
     }
 
     /// The filters as they were given.
-    pub(super) fn asked(self, asked: &Asked) -> Self {
+    pub(crate) fn asked(self, asked: &Asked) -> Self {
         let given: Map<_, _> =
             asked.given.iter().map(|(name, value)| ((*name).into(), value.as_str().into())).collect();
         self.detail("filter", Value::Object(given))
     }
 
     /// How many events were shown, or counted.
-    pub(super) fn count(self, count: u64) -> Self {
+    pub(crate) fn count(self, count: u64) -> Self {
         self.detail("count", count)
     }
 
-    pub(super) fn detail(mut self, name: &str, value: impl Into<Value>) -> Self {
+    pub(crate) fn detail(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.0.details.insert(name.into(), value.into());
         self
     }
 
     /// Nothing was shown.
-    pub(super) fn refused(mut self, status: StatusCode) -> Self {
+    pub(crate) fn refused(mut self, status: StatusCode) -> Self {
         self.0.outcome = Some(status.as_u16());
         self.count(0)
     }
 
-    pub(super) fn into_event(self) -> AuditEvent {
+    pub(crate) fn into_event(self) -> AuditEvent {
         self.0
     }
 }
@@ -64,7 +64,7 @@ impl Record {
 /// The two events of an export, whose end nobody knows when it begins: `started` is durable before its first byte,
 /// `completed` says how many events left, however it ended.
 #[derive(Debug)]
-pub(super) struct ExportRecord {
+pub(crate) struct ExportRecord {
     log: AuditLog,
     completed: Option<AuditEvent>,
     released: u64,
@@ -74,7 +74,7 @@ pub(super) struct ExportRecord {
 
 impl ExportRecord {
     /// Records the first.
-    pub(super) async fn begin(log: &AuditLog, record: Record) -> Result<Self, crate::RecordError> {
+    pub(crate) async fn begin(log: &AuditLog, record: Record) -> Result<Self, crate::RecordError> {
         let in_flight = log.enter();
         let completed = record.into_event();
         let mut started = AuditEvent::new(read_type());
@@ -85,12 +85,12 @@ impl ExportRecord {
     }
 
     /// A page is about to leave.
-    pub(super) fn release(&mut self, events: usize) {
+    pub(crate) fn release(&mut self, events: usize) {
         self.released += events as u64;
     }
 
     /// Records the second, before the last page leaves.
-    pub(super) async fn complete(&mut self) -> Result<(), crate::RecordError> {
+    pub(crate) async fn complete(&mut self) -> Result<(), crate::RecordError> {
         match self.take("complete") {
             Some(event) => self.log.record(event).await.map(drop),
             None => Ok(()),
@@ -98,7 +98,7 @@ impl ExportRecord {
     }
 
     /// Records the second behind the back of whoever gets no more.
-    pub(super) fn abandon(&mut self, end: &'static str) {
+    pub(crate) fn abandon(&mut self, end: &'static str) {
         if let Some(event) = self.take(end) {
             let (log, in_flight) = (self.log.clone(), self.in_flight.take());
             self.log.detach(async move {

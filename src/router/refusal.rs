@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode};
 
 /// Why a request gets nothing. The order of the first six is the order in which they are found out.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// There is no store to read.
     NoStore,
     /// Nobody is asking.
@@ -31,7 +31,7 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    pub(super) const fn status(&self) -> StatusCode {
+    pub(crate) const fn status(&self) -> StatusCode {
         match self {
             Self::NoStore => StatusCode::NOT_IMPLEMENTED,
             Self::Anonymous { .. } => StatusCode::UNAUTHORIZED,
@@ -44,7 +44,7 @@ impl Refusal {
         }
     }
 
-    fn title_and_detail(&self) -> (&'static str, &str) {
+    pub(crate) fn title_and_detail(&self) -> (&'static str, &str) {
         match self {
             Self::NoStore => ("No audit log", "There is no audit log here that can be read."),
             Self::Anonymous { .. } => ("Not authenticated", "Only an authenticated user reads the audit log."),
@@ -90,4 +90,4 @@ impl IntoResponse for Refusal {
 }
 
 /// When to try again: nothing has been done, and nothing is known of when it will work.
-const RETRY_AFTER_SECONDS: &str = "1";
+pub(crate) const RETRY_AFTER_SECONDS: &str = "1";

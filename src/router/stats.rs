@@ -16,7 +16,7 @@ use crate::event::Timestamp;
 use crate::export::escape;
 use crate::query::{Buckets, Filter, Tally};
 
-pub(super) async fn stats(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refusal> {
+pub(crate) async fn stats(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refusal> {
     let reading = Reading::admit(api, &Operation::STATS, request.into_parts().0).await?;
     let asked = reading.asked()?;
     let (since, until) = asked.span()?;
@@ -42,23 +42,23 @@ fn tally(Tally { value, events }: Tally) -> Value {
 
 /// How many events there are, and when.
 #[derive(Debug)]
-pub(super) struct Activity {
-    pub(super) events: u64,
-    pub(super) buckets: Vec<Bucket>,
+pub(crate) struct Activity {
+    pub(crate) events: u64,
+    pub(crate) buckets: Vec<Bucket>,
 }
 
 /// How many events there are in a span of time.
 #[derive(Debug)]
-pub(super) struct Bucket {
-    pub(super) since: Timestamp,
-    pub(super) until: Timestamp,
-    pub(super) events: u64,
+pub(crate) struct Bucket {
+    pub(crate) since: Timestamp,
+    pub(crate) until: Timestamp,
+    pub(crate) events: u64,
 }
 
 impl Activity {
     /// Counts the events of a filter that has both ends of its span. The buckets end where it ends, so that each is
     /// itself a filter that finds its events.
-    pub(super) async fn read(reading: &Reading, filter: &Filter, at_most: usize) -> Result<Self, Refusal> {
+    pub(crate) async fn read(reading: &Reading, filter: &Filter, at_most: usize) -> Result<Self, Refusal> {
         let (since, until) = (filter.since.unwrap_or(Timestamp::MIN), filter.until.unwrap_or(Timestamp::MAX));
         let Some(buckets) = Buckets::covering(since, until, at_most) else {
             return Ok(Self { events: 0, buckets: Vec::new() });

@@ -10,3 +10,5 @@ mod paging;
 mod readings;
 mod stats;
 mod support;
+#[cfg(feature = "viewer")]
+mod viewer;

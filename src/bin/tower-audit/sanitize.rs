@@ -6,17 +6,16 @@
 
 use std::borrow::Cow;
 
-use tower_audit::export::is_hostile;
-use unicode_width::UnicodeWidthChar as _;
+use tower_audit::export::{Piece, Visible};
 
 /// Makes `text` safe to be shown in one line.
 pub(crate) fn sanitize_line(text: &str) -> Cow<'_, str> {
-    sanitize(text, false)
+    shown(text, Visible::new(text))
 }
 
 /// The same for a cell of a table, where blanks that could pass for the border of a column are shown, too.
 pub(crate) fn sanitize_cell(text: &str) -> Cow<'_, str> {
-    sanitize(text, true)
+    shown(text, Visible::new(text).with_blanks())
 }
 
 /// Replaces what follows `://` in URLs: it may hold a password.
@@ -33,29 +32,16 @@ pub(crate) fn conceal_urls(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// How many marks may stack on one character before the rest is shown escaped: enough for every living script.
-const MAX_MARKS: usize = 3;
-
-fn sanitize(text: &str, show_blanks: bool) -> Cow<'_, str> {
-    let plain = |byte: &u8| byte.is_ascii_graphic() || (*byte == b' ' && !show_blanks);
-    if text.bytes().all(|byte| plain(&byte)) {
+fn shown<'a>(text: &'a str, pieces: Visible<'a>) -> Cow<'a, str> {
+    if pieces.clone().all(|piece| matches!(piece, Piece::Plain(_))) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 16);
-    // At the start, a mark would stack on what was printed before the text.
-    let mut marks = MAX_MARKS;
-    let mut after_blank = true;
-    for (at, character) in text.char_indices() {
-        let blank_at_border = character == ' ' && show_blanks && (after_blank || at + 1 == text.len());
-        let is_mark = character.width() == Some(0);
-        if is_hostile(character) || blank_at_border || (is_mark && marks == MAX_MARKS) {
-            shown.extend(character.escape_unicode());
-            (marks, after_blank) = (MAX_MARKS, false);
-            continue;
+    for piece in pieces {
+        match piece {
+            Piece::Plain(plain) => shown.push_str(plain),
+            Piece::Escaped(character) => shown.extend(character.escape_unicode()),
         }
-        marks = if is_mark { marks + 1 } else { 0 };
-        after_blank = character == ' ';
-        shown.push(character);
     }
     Cow::Owned(shown)
 }

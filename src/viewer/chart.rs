@@ -1,0 +1,149 @@
+//! Activity over time as a drawing, and the same as a table.
+
+use super::links::Links;
+use super::text::Number;
+use super::time::span;
+use crate::event::Timestamp;
+use crate::router::stats::Bucket;
+
+/// How wide a bar is with the gap behind it, and how high the tallest, in the units of the drawing.
+const STEP: usize = 10;
+const HEIGHT: f64 = 100.0;
+/// So that a single event beside a million is seen.
+const LEAST_HEIGHT: f64 = 2.0;
+
+#[derive(Debug)]
+pub(super) struct Chart {
+    pub(super) width: usize,
+    pub(super) bars: Vec<Bar>,
+    pub(super) most: Number,
+    /// Times along the bottom.
+    pub(super) begin: String,
+    pub(super) middle: String,
+    pub(super) end: String,
+    /// Whether it is known how many were denied or failed.
+    pub(super) tells_failures: bool,
+    pub(super) failures: Number,
+    /// How long a bar is, in words.
+    pub(super) step: String,
+}
+
+#[derive(Debug)]
+pub(super) struct Bar {
+    pub(super) x: usize,
+    pub(super) height: String,
+    pub(super) y: String,
+    pub(super) failed_height: String,
+    pub(super) failed_y: String,
+    pub(super) events: u64,
+    pub(super) failed: u64,
+    pub(super) span: String,
+    pub(super) href: String,
+    /// Whether events of the page are in it.
+    pub(super) is_here: bool,
+}
+
+impl Bar {
+    pub(super) fn count(&self) -> Number {
+        Number(self.events)
+    }
+
+    pub(super) fn failures(&self) -> Number {
+        Number(self.failed)
+    }
+}
+
+impl Chart {
+    /// Draws the buckets. `failed` has as many counts as there are buckets, or is missing; `here` is the time of the
+    /// oldest and the newest event of the page.
+    pub(super) fn draw(
+        buckets: &[Bucket],
+        failed: Option<&[Bucket]>,
+        here: Option<(Timestamp, Timestamp)>,
+        links: &Links,
+        given: &[(&'static str, String)],
+    ) -> Self {
+        let most = buckets.iter().map(|bucket| bucket.events).max().unwrap_or(0);
+        let height = |events: u64| match events {
+            0 => 0.0,
+            some => (some as f64 / most as f64 * HEIGHT).max(LEAST_HEIGHT),
+        };
+        let bar = |(n, bucket): (usize, &Bucket)| {
+            let failed = failed.and_then(|failed| failed.get(n)).map_or(0, |bucket| bucket.events);
+            let (high, failed_high) = (height(bucket.events), height(failed));
+            let (since, until) = (bucket.since.to_string(), bucket.until.to_string());
+            let others = given.iter().map(|(name, value)| (*name, value.as_str()));
+            let others = others.filter(|(name, _)| !matches!(*name, "since" | "until"));
+            Bar {
+                x: n * STEP,
+                height: format!("{high:.1}"),
+                y: format!("{:.1}", HEIGHT - high),
+                failed_height: format!("{failed_high:.1}"),
+                failed_y: format!("{:.1}", HEIGHT - failed_high),
+                events: bucket.events,
+                failed,
+                span: span(bucket.since, bucket.until),
+                href: links.list(others.chain([("since", since.as_str()), ("until", until.as_str())])),
+                is_here: here.is_some_and(|(oldest, newest)| bucket.since <= newest && oldest < bucket.until),
+            }
+        };
+        let at =
+            |place: Option<Timestamp>| place.map_or(String::new(), |time| time.to_string()[..16].replace('T', " "));
+        let (first, last) = (buckets.first(), buckets.last());
+        let longest = buckets.iter().map(|bucket| bucket.until.as_micros() - bucket.since.as_micros()).max();
+        Self {
+            width: buckets.len() * STEP,
+            bars: buckets.iter().enumerate().map(bar).collect(),
+            most: Number(most),
+            begin: at(first.map(|bucket| bucket.since)),
+            middle: at(buckets.get(buckets.len() / 2).map(|bucket| bucket.since)),
+            end: at(last.map(|bucket| bucket.until)),
+            tells_failures: failed.is_some(),
+            failures: Number(failed.unwrap_or_default().iter().map(|bucket| bucket.events).sum()),
+            step: length(longest.unwrap_or(0)),
+        }
+    }
+}
+
+/// A length of time in the largest unit that it is a multiple of.
+fn length(micros: i64) -> String {
+    const UNITS: [(i64, &str); 5] = [(604_800, "week"), (86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
+    let seconds = micros / 1_000_000;
+    let (count, unit) = UNITS
+        .into_iter()
+        .find(|(unit, _)| seconds >= *unit && seconds % unit == 0)
+        .map_or((seconds, "second"), |(unit, name)| (seconds / unit, name));
+    if count == 1 { unit.to_owned() } else { format!("{count} {unit}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time() {
+        for (seconds, text) in
+            [(1, "second"), (3600, "hour"), (7200, "2 hours"), (5400, "90 minutes"), (604_800, "week")]
+        {
+            assert_eq!(length(seconds * 1_000_000), text);
+        }
+    }
+
+    #[test]
+    fn bars_are_as_high_as_their_numbers() {
+        let at = |n| Timestamp::from_micros(n * 1_000_000).unwrap();
+        let buckets = |counts: [u64; 4]| {
+            let bucket = |(n, events)| Bucket { since: at(n), until: at(n + 1), events };
+            (0..).zip(counts).map(bucket).collect::<Vec<_>>()
+        };
+        let given = [("outcome", "4xx".to_owned()), ("since", "1y".to_owned())];
+        let (all, failed) = (buckets([0, 1, 500, 1000]), buckets([0, 0, 250, 0]));
+        let chart = Chart::draw(&all, Some(&failed), Some((at(1), at(2))), &Links::from("./"), &given);
+        let heights: Vec<_> = chart.bars.iter().map(|bar| bar.height.as_str()).collect();
+        assert_eq!(heights, ["0.0", "2.0", "50.0", "100.0"]);
+        assert_eq!((chart.bars[2].y.as_str(), chart.bars[2].failed_y.as_str()), ("50.0", "75.0"));
+        assert_eq!(chart.bars.iter().map(|bar| bar.is_here).collect::<Vec<_>>(), [false, true, true, false]);
+        let link = "./?outcome=4xx&since=1970-01-01T00%3A00%3A01.000000Z&until=1970-01-01T00%3A00%3A02.000000Z";
+        assert_eq!(chart.bars[1].href, link);
+    }
+}

@@ -1,0 +1,118 @@
+//! The viewer, to be mounted.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::FromRef;
+use axum::middleware::map_response;
+use axum::routing::{self, MethodRouter};
+
+use super::links::Links;
+use super::operation::{EVENT, EVENTS, OVERVIEW};
+use super::{answer, asset, event, list, overview};
+use crate::AuditLog;
+use crate::router::api::Api;
+use crate::router::refusal::Refusal;
+use crate::router::{AuditApi, Gate, export, get};
+use crate::store::AuditStore;
+
+/// Pages to read a store by, behind a gate; [the module](super) says what they are.
+#[derive(Debug)]
+pub struct AuditViewer {
+    api: Api,
+    sign_in: Option<String>,
+}
+
+/// What every page knows.
+#[derive(Debug)]
+pub(super) struct Viewer {
+    pub(super) api: Arc<Api>,
+    /// Where the app lets people sign in.
+    pub(super) sign_in: Option<String>,
+}
+
+/// The state of the router.
+#[derive(Debug, Clone)]
+pub(super) struct Shared(Arc<Viewer>);
+
+impl Deref for Shared {
+    type Target = Viewer;
+
+    fn deref(&self) -> &Viewer {
+        &self.0
+    }
+}
+
+/// The JSON of an event and the exports are answered as the API does.
+impl FromRef<Shared> for Arc<Api> {
+    fn from_ref(shared: &Shared) -> Self {
+        shared.api.clone()
+    }
+}
+
+impl AuditViewer {
+    /// How long the gate, and each question to the store, may take if nobody says otherwise: as long as with the API.
+    pub const DEFAULT_DEADLINE: Duration = AuditApi::DEFAULT_DEADLINE;
+
+    /// Pages over the store of this log. Where auditing is off, or the store cannot be read, they say so, with 501.
+    pub fn new(log: &AuditLog, gate: impl Gate) -> Self {
+        Self { api: Api::new(log.store().cloned(), gate), sign_in: None }
+    }
+
+    /// Pages over a store that nobody writes here.
+    pub fn over(store: Arc<dyn AuditStore>, gate: impl Gate) -> Self {
+        Self { api: Api::new(Some(store), gate), sign_in: None }
+    }
+
+    /// Records every reading in `log`, too, as [`AuditApi::record_readings`] does: before anything is shown. Its
+    /// `details.read` is `view_list`, `view_get` or `view_stats`, and that of the API for what is downloaded.
+    #[must_use]
+    pub fn record_readings(mut self, log: &AuditLog) -> Self {
+        self.api.readings = Some(log.clone());
+        self
+    }
+
+    /// How long the gate, and each question to the store, may take before the answer is 503.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.api.deadline = deadline;
+        self
+    }
+
+    /// Where the app lets people sign in, such as `/login`: whom the gate does not know is shown a link to it. It may be
+    /// relative to where the browser is.
+    #[must_use]
+    pub fn sign_in_at(mut self, place: impl Into<String>) -> Self {
+        self.sign_in = Some(place.into());
+        self
+    }
+
+    /// The routes, below `at`: `/audit/ui`, or nothing for the root. Merge them into the app's router; that may be nested
+    /// under any prefix, and behind a proxy that has one of its own: every link is relative.
+    ///
+    /// # Panics
+    /// If `at` does not begin with `/`, or is no path that axum takes.
+    pub fn router<S>(self, at: &str) -> Router<S>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        let at = at.trim_end_matches('/');
+        let page = |handler: MethodRouter<Shared>, root: &'static str| handler.fallback(answer::wrong_verb(root));
+        let mut router = Router::new();
+        if !at.is_empty() {
+            router = router.route(at, page(routing::get(list::list), Links::HERE));
+        }
+        router
+            .route(&format!("{at}{}", EVENTS.path), page(routing::get(list::list), Links::HERE))
+            .route(&format!("{at}{}", OVERVIEW.path), page(routing::get(overview::overview), Links::HERE))
+            .route(&format!("{at}{}", EVENT.path), page(routing::get(event::event), Links::ABOVE))
+            .route(&format!("{at}{}/json", EVENT.path), routing::get(get::get).fallback(async || Refusal::Method))
+            .route(&format!("{at}/export"), routing::get(export::export).fallback(async || Refusal::Method))
+            .route(&format!("{at}/{}", asset::style_name()), routing::get(asset::style))
+            .route(&format!("{at}/{}", asset::ICON_NAME), routing::get(asset::icon))
+            .layer(map_response(answer::guarded))
+            .with_state(Shared(Arc::new(Viewer { api: Arc::new(self.api), sign_in: self.sign_in })))
+    }
+}

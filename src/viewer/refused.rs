@@ -1,0 +1,52 @@
+//! What a person is told who gets nothing.
+
+use askama::Template;
+use axum::response::Response;
+use http::HeaderValue;
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+
+use super::answer::html;
+use super::asset;
+use super::links::Links;
+use super::mount::Viewer;
+use super::text::Text;
+use crate::router::refusal::{RETRY_AFTER_SECONDS, Refusal};
+
+#[derive(Template)]
+#[template(path = "refused.html")]
+struct Page<'a> {
+    root: &'a str,
+    style: &'static str,
+    status: u16,
+    title: &'a str,
+    detail: Text<'a>,
+    sign_in: Option<&'a str>,
+    may_try_again: bool,
+}
+
+/// The same status and the same headers as from the API, and the same words. Nothing of the request is in it but what
+/// was malformed: what is missing and what is another's look the same.
+pub(super) fn refused(viewer: &Viewer, links: &Links, refusal: Refusal) -> Response {
+    let status = refusal.status();
+    let (title, detail) = refusal.title_and_detail();
+    let page = Page {
+        root: links.root(),
+        style: asset::style_name(),
+        status: status.as_u16(),
+        title,
+        detail: Text::whole(detail),
+        sign_in: viewer.sign_in.as_deref().filter(|_| matches!(refusal, Refusal::Anonymous { .. })),
+        may_try_again: status.is_server_error() && !matches!(refusal, Refusal::NoStore),
+    };
+    // Writing to memory does not fail.
+    let mut response = html(page.render().unwrap_or_default());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    if status == http::StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+    }
+    if let Refusal::Anonymous { challenge } = refusal {
+        headers.insert(WWW_AUTHENTICATE, challenge);
+    }
+    response
+}

@@ -1,0 +1,5 @@
+//! The viewer, through its router: who sees what, and that whatever they see is harmless.
+
+mod gate;
+mod headers;
+mod html;
