@@ -87,3 +87,7 @@ mod readme {}
 #[cfg(all(doctest, feature = "router"))]
 #[doc = include_str!("../docs/api.md")]
 mod api_manual {}
+
+#[cfg(all(doctest, feature = "viewer"))]
+#[doc = include_str!("../docs/viewer.md")]
+mod viewer_manual {}

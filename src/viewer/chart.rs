@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn bars_are_as_high_as_their_numbers() {
-        let at = |n| Timestamp::from_micros(n * 1_000_000).unwrap();
+        let at = |n: i64| Timestamp::from_micros(n * 1_000_000).unwrap();
         let buckets = |counts: [u64; 4]| {
             let bucket = |(n, events)| Bucket { since: at(n), until: at(n + 1), events };
             (0..).zip(counts).map(bucket).collect::<Vec<_>>()

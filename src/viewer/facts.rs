@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::links::Links;
+use super::operation::can_be_asked;
 use super::text::{Json, Text};
 use crate::event::AuditEvent;
 use crate::query::{Field, Pattern};
@@ -94,14 +95,14 @@ fn fact(part: &str, name: String, value: Value, caller: &Caller, links: &Links) 
         };
         part == part_of && field.as_str() == name && (field != Field::UserEmail || caller.is_admin())
     };
-    let alike = Field::ALL.into_iter().find(|field| is_of(*field)).map(|field| {
+    let alike = Field::ALL.into_iter().find(|field| is_of(*field)).and_then(|field| {
         let wanted = match (field, &value) {
             (Field::Outcome, Value::Null) => "none".to_owned(),
             (Field::Outcome, value) => value.to_string(),
             (_, Value::String(text)) => Pattern::exactly(text.as_str()).to_string(),
             _ => "!*".to_owned(),
         };
-        links.list([(field.as_str(), wanted.as_str())])
+        can_be_asked(field.as_str(), &wanted).then(|| links.list([(field.as_str(), wanted.as_str())]))
     });
     let value = match value {
         Value::Null => Held::Nothing,

@@ -37,6 +37,7 @@ pub(super) struct Preset {
 #[derive(Debug)]
 pub(super) struct Form<'a> {
     pub(super) action: String,
+    pub(super) is_admin: bool,
     pub(super) controls: Vec<Control<'a>>,
     pub(super) limit: Option<usize>,
     pub(super) chips: Vec<Chip<'a>>,
@@ -47,14 +48,14 @@ pub(super) struct Form<'a> {
 
 #[rustfmt::skip]
 const CONTROLS: [(&str, &str, &str, &[&str]); 8] = [
-    ("user_email", "User", "alice@example.org, *@example.org", &[]),
+    ("user_email", "User", "alice@example.org, *@…", &[]),
     ("event_type", "Type", "upload, admin_*", &["upload", "admin_action", "oversize_query", "auth", "audit.read"]),
     ("outcome", "Status", "403, 4xx, none", &["2xx", "3xx", "4xx", "5xx", "none", "200", "401", "403", "404", "500"]),
     ("route", "Route", "/scans, /users/*", &[]),
     ("remote_addr", "Address", "192.0.2.7, 192.0.2.*", &[]),
     ("phase", "Phase", "unknown, !started", &["completed", "started", "unknown"]),
     ("since", "Since", "7d, 2026-05-25", &["1h", "1d", "7d", "30d", "1y"]),
-    ("until", "Until", "1h, 2026-05-25 14:00", &[]),
+    ("until", "Until", "2026-05-25 14:00", &[]),
 ];
 
 const TIMES: [(&str, Option<&str>); 6] = [
@@ -120,6 +121,7 @@ impl<'a> Form<'a> {
         });
         Self {
             action: links.to(page, []),
+            is_admin: caller.is_admin(),
             limit: asked.given_limit(),
             controls: controls.collect(),
             chips: chips.collect(),

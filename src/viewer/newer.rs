@@ -14,50 +14,49 @@ const FIRST_WINDOW_MICROS: i64 = 1_000_000;
 
 /// The `limit` wanted events that come right before `place` in a listing, newest first; fewer if there are no more.
 ///
-/// They are the last of what is between the place and some later moment. That moment is searched for: so much later
-/// that there are enough of them, and not so much that there are many more.
+/// One span of time after the other is read from there on, each longer than the one before, and shorter again where it
+/// has very many events.
 pub(super) async fn newer(
     reading: &Reading,
     filter: &Filter,
     place: Cursor,
     limit: usize,
 ) -> Result<Vec<AuditEvent>, Refusal> {
-    let begin = place.created_at;
-    let since = filter.since.map_or(begin, |since| since.max(begin));
+    let enough = WINDOW_EVENTS.max(limit + 1);
     let end = filter.until.unwrap_or(Timestamp::MAX);
-    let enough = WINDOW_EVENTS.max(2 * limit);
-    let (mut too_short, mut width) = (0_i64, FIRST_WINDOW_MICROS);
-    let mut too_long = None;
+    let (mut begin, mut width) = (place.created_at, FIRST_WINDOW_MICROS);
+    let mut found = Vec::new();
     loop {
         let until = Timestamp::from_micros_clamped(begin.as_micros().saturating_add(width)).min(end);
-        let is_all = until == end;
-        let filter =
-            Filter { since: Some(since), until: if is_all { filter.until } else { Some(until) }, ..filter.clone() };
-        let mut query = Query::new(filter, enough);
+        let is_last = until == end;
+        let since = Some(filter.since.map_or(begin, |since| since.max(begin)));
+        let until = if is_last { filter.until } else { Some(until) };
+        let mut query = Query::new(Filter { since, until, ..filter.clone() }, enough);
         let mut events = reading.query(&query).await?;
-        let mut is_whole = events.len() < enough;
-        if !is_whole && width - too_short > 1 {
-            too_long = Some(width);
-            width = too_short + (width - too_short) / 2;
+        if events.len() == enough && width > 1 {
+            width = (width / 8).max(1);
             continue;
         }
-        // Very many events of one moment: they are walked through.
+        // Very many events of one moment are walked through.
+        let mut is_whole = events.len() < enough;
         while !is_whole {
             query.after = events.last().map(Cursor::of);
             let more = reading.query(&query).await?;
-            is_whole = more.len() < enough;
+            is_whole = more.len() < enough || more.last().is_some_and(|event| Cursor::of(event) <= place);
             events.extend(more);
-            events.drain(..events.len() - enough);
+            // The farthest are not wanted.
+            events.drain(..events.len().saturating_sub(2 * enough));
         }
         events.retain(|event| Cursor::of(event) > place);
-        if events.len() >= limit || is_all {
-            events.drain(..events.len().saturating_sub(limit));
-            return Ok(events);
+        events.append(&mut found);
+        found = events;
+        match until {
+            Some(until) if found.len() < limit && !is_last => begin = until,
+            _ => {
+                found.drain(..found.len().saturating_sub(limit));
+                return Ok(found);
+            }
         }
-        too_short = width;
-        width = match too_long {
-            Some(too_long) => (too_short + (too_long - too_short) / 2).max(too_short + 1),
-            None => width.saturating_mul(8),
-        };
+        width = width.saturating_mul(8);
     }
 }

@@ -15,7 +15,7 @@ use super::form::{Form, without_empty};
 use super::links::Links;
 use super::list::{given, see_other};
 use super::mount::{Shared, Viewer};
-use super::operation::OVERVIEW;
+use super::operation::{OVERVIEW, can_be_asked};
 use super::refused::refused;
 use super::text::{Number, Text};
 use super::time::span;
@@ -175,6 +175,9 @@ impl Part {
             (_, Some(value)) => Pattern::exactly(value).to_string(),
             (_, None) => "!*".to_owned(),
         };
+        if !can_be_asked(name, &wanted) {
+            return None;
+        }
         let (since, until) = (self.filter.since?.to_string(), self.filter.until?.to_string());
         let others = self.given.iter().map(|(name, value)| (*name, value.as_str()));
         let others = others.filter(|(other, _)| ![name, "since", "until"].contains(other));

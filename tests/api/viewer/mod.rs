@@ -2,4 +2,7 @@
 
 mod gate;
 mod headers;
+mod hostile;
 mod html;
+mod pages;
+mod reading;
