@@ -11,13 +11,15 @@ fn the_address_it_prints_lets_in() {
     let server = Server::start(Store::of(&samples()));
     let answer = server.ask(&format!("/?token={}", server.token), &[]);
     assert_eq!(answer.status, 303);
-    assert_eq!((answer.header("location"), answer.header("cache-control")), (Some("/audit/"), Some("no-store")));
+    assert_eq!((answer.header("location"), answer.header("cache-control")), (Some("/audit/ui/"), Some("no-store")));
     let cookie = answer.header("set-cookie").expect("a cookie");
     for part in ["HttpOnly", "SameSite=Strict", "Path=/"] {
         assert!(cookie.split("; ").any(|found| found == part), "{cookie}");
     }
     assert!(!cookie.contains("Expires") && !cookie.contains("Max-Age") && !cookie.contains("Domain"), "{cookie}");
     let cookie = format!("cookie: other=1; {}", cookie.split(';').next().expect("a pair"));
+    let page = server.ask("/audit/ui/", &[&cookie]);
+    assert!(page.status == 200 && page.body.contains("<td"), "{}", page.body);
     let events = server.ask("/audit/", &[&cookie]);
     assert_eq!((events.status, json(&events.body).as_array().map(Vec::len)), (200, Some(3)));
     assert_eq!(server.ask("/", &[&cookie]).status, 303);
@@ -40,7 +42,7 @@ fn nobody_else_is_let_in() {
         format!("authorization: {token}"),
     ];
     for header in &cookies {
-        for path in ["/audit/", "/audit/count", "/audit/export", "/", "/?x=1"] {
+        for path in ["/audit/", "/audit/ui/", "/audit/count", "/audit/export", "/", "/?x=1"] {
             let answer = server.ask(path, &[header]);
             assert_eq!(answer.status, 401, "{header} {path}");
             assert!(answer.header("set-cookie").is_none() && !answer.body.contains("alice"), "{header} {path}");

@@ -37,7 +37,7 @@ fn ids(answer: &Answer) -> Vec<EventId> {
     elements(answer)
         .into_iter()
         .filter(is_row)
-        .map(|it| it.attribute("href").unwrap().rsplit('/').next().unwrap().parse().expect("an id"))
+        .filter_map(|it| it.attribute("href").and_then(|href| href.rsplit('/').next()?.parse().ok()))
         .collect()
 }
 

@@ -1,4 +1,4 @@
-//! `serve`: the API on this machine, for an operator without an app.
+//! `serve`: the API and the viewer on this machine, for an operator without an app.
 
 use std::io::Write as _;
 use std::net::Ipv4Addr;

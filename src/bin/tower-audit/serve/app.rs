@@ -11,14 +11,15 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use tower_audit::router::{AuditApi, Caller, GateError, gate_fn};
 use tower_audit::store::AuditStore;
+use tower_audit::viewer::AuditViewer;
 
 use super::access::Access;
 use super::host;
 
 /// Where a browser goes that came in.
-const FIRST_PAGE: &str = "/audit/";
+const FIRST_PAGE: &str = "/audit/ui/";
 
-/// The API over `store`, for whoever has access, who is called `name`.
+/// The API and the viewer over `store`, for whoever has access, who is called `name`.
 pub(crate) fn app(store: Arc<dyn AuditStore>, access: Access, name: &str, port: u16) -> Router {
     let operator = Operator(name.to_owned());
     let access = Arc::new(access);
@@ -27,7 +28,8 @@ pub(crate) fn app(store: Arc<dyn AuditStore>, access: Access, name: &str, port: 
     });
     Router::new()
         .route("/", routing::get(enter).with_state(Arc::clone(&access)))
-        .merge(AuditApi::over(store, gate).router("/audit"))
+        .merge(AuditApi::over(Arc::clone(&store), gate).router("/audit"))
+        .merge(AuditViewer::over(store, gate).router("/audit/ui"))
         .layer(middleware::from_fn_with_state((access, operator), admit))
         .layer(middleware::from_fn_with_state(port, host::only_for_us))
 }
