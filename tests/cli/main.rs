@@ -14,6 +14,7 @@ mod manual;
 #[cfg(feature = "postgres")]
 #[path = "../support/postgres.rs"]
 mod postgres;
+mod promises;
 mod purge;
 mod reading;
 #[cfg(unix)]
