@@ -49,7 +49,7 @@ fn a_store_that_is_well() {
     assert!(found.iter().all(|(_, level, _)| level == "fine"), "{found:?}");
     assert_eq!(found[0].2, "sqlite: store, named by AUDIT_URL");
     assert_eq!(found[5].2, "the next event would be kept, durably");
-    assert!(found[7].2.starts_with("version 1; SQLite 3."), "{found:?}");
+    assert!(found[7].2.contains("; SQLite 3."), "{found:?}");
     // Nothing was changed.
     assert_eq!(store.count(), 3);
 }

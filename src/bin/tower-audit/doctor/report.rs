@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 use tower_audit::export::{Csv, to_json};
 use tower_audit::store::{Finding, Level};
+use unicode_width::UnicodeWidthStr as _;
 
-use crate::output::{BOLD, PLAIN, RED, Target, YELLOW};
+use crate::output::{PLAIN, RED, Target, YELLOW};
 use crate::sanitize::{conceal_urls, sanitize_line};
 
 /// What was found.
@@ -58,14 +59,32 @@ impl Report {
                 Level::Wrong => ("WRONG  ", RED),
             };
             let (colour, plain) = if target.has_colour() && !colour.is_empty() { (colour, PLAIN) } else { ("", "") };
-            writeln!(out, "{colour}{mark}{plain}  {about:width$}  {text}")?;
-            if let Some(remedy) = remedy {
-                let (bold, plain) = if target.has_colour() { (BOLD, PLAIN) } else { ("", "") };
-                writeln!(out, "{:9}{:width$}  {bold}to do:{plain} {remedy}", "", "")?;
+            let indent = mark.len() + width + 4;
+            let room = target.columns().map_or(usize::MAX, |columns| columns.saturating_sub(indent));
+            let mut lines = wrapped(text, room).into_iter();
+            writeln!(out, "{colour}{mark}{plain}  {about:width$}  {}", lines.next().unwrap_or_default())?;
+            let remedy = remedy.as_ref().map(|remedy| format!("to do: {remedy}")).unwrap_or_default();
+            for line in lines.chain(wrapped(&remedy, room)) {
+                writeln!(out, "{:indent$}{line}", "")?;
             }
         }
         Ok(())
     }
+}
+
+/// The text in lines that are no wider than this, but for words that are.
+fn wrapped(text: &str, room: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        match lines.last_mut() {
+            Some(line) if line.width() + 1 + word.width() <= room => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 fn harmless(text: &str) -> String {
@@ -83,5 +102,28 @@ fn level_of(level: Level) -> &'static str {
         Level::Fine => "fine",
         Level::Warning => "warning",
         Level::Wrong => "wrong",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_break_between_words() {
+        assert_eq!(wrapped("the quick  brown fox", 9), ["the quick", "brown fox"]);
+        assert_eq!(wrapped("a verylongword b", 5), ["a", "verylongword", "b"]);
+        assert_eq!(wrapped("", 5), [""; 0]);
+    }
+
+    #[test]
+    fn what_others_wrote_forges_no_line_and_shows_no_password() {
+        let mut report = Report::default();
+        report.add([Finding::wrong("store", "no\r\nfine  all\u{1b}[8m postgres://app:secret@db/x", "see \u{202e}")]);
+        let mut out = Vec::new();
+        report.print(Target::file(), &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.lines().count(), 2);
+        assert!(!text.contains(['\u{1b}', '\r', '\u{202e}']) && !text.contains("secret"), "{text}");
     }
 }

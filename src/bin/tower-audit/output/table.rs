@@ -15,7 +15,7 @@ const COLUMNS: usize = 9;
 const HEADERS: [&str; COLUMNS] = ["time (UTC)", "type", "phase", "user", "address", "method", "route", "outcome", "id"];
 
 /// How narrow a column may get on a terminal; none: it is never cut.
-const NARROWEST: [Option<usize>; COLUMNS] = [None, Some(8), None, Some(10), Some(9), Some(6), Some(8), None, None];
+const NARROWEST: [Option<usize>; COLUMNS] = [None, Some(8), None, Some(16), Some(9), Some(6), Some(10), None, None];
 
 /// Which columns give way on a terminal that is too narrow for all, first ones first: what is left says when, who,
 /// what and how it ended. An id that is cut is of no use to `get`, so that it gives way as a whole.
@@ -286,8 +286,8 @@ mod tests {
     #[test]
     fn a_narrow_terminal_is_told_what_it_misses() {
         let text = printed(Table::new(Some(80), false), &[&[upload()]]);
-        assert_eq!(lines(&text)[0], "time (UTC)           type    user             address    method  route   outcome");
-        assert_eq!(lines(&text)[2], "(too narrow for phase, id; --format jsonl has all)");
+        assert_eq!(lines(&text)[0], "time (UTC)           type    user               method  route   outcome");
+        assert_eq!(lines(&text)[2], "(too narrow for phase, address, id; --format jsonl has all)");
     }
 
     #[test]
