@@ -50,7 +50,7 @@ pub(crate) enum Command {
     EnsureIndexes(EnsureIndexesArgs),
     /// Says whether the next event would be kept, durably, what else is wrong, and what to do about it
     Doctor(DoctorArgs),
-    /// Serves the read API to a browser on this machine, and prints the address to open
+    /// Serves the viewer and the read API to a browser on this machine, and prints the address to open
     Serve(ServeArgs),
     /// Prints what a shell needs to complete commands and options
     Completions {
