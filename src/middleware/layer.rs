@@ -7,6 +7,8 @@ use std::sync::Arc;
 use tower_layer::Layer;
 
 use super::AuditService;
+#[cfg(feature = "axum")]
+use super::roll_call::StandIn;
 use crate::capture::scope::LogId;
 use crate::event::Details;
 use crate::policy::{AuditPolicy, PolicyError, Rule};
@@ -47,6 +49,9 @@ pub(super) struct Shared {
     pub(super) policy: AuditPolicy,
     pub(super) watches_responses: bool,
     details: Option<DetailsHook>,
+    /// What is done instead, in a copy of an app whose wiring is looked at.
+    #[cfg(feature = "axum")]
+    pub(super) stand_in: Option<StandIn>,
 }
 
 type DetailsHook =
@@ -57,7 +62,15 @@ impl AuditLayer {
     pub fn new(log: &AuditLog, policy: AuditPolicy) -> Self {
         let shared = log.id().map(|log_id| {
             let watches_responses = policy.watches_responses();
-            Arc::new(Shared { log: log.clone(), log_id, policy, watches_responses, details: None })
+            Arc::new(Shared {
+                log: log.clone(),
+                log_id,
+                policy,
+                watches_responses,
+                details: None,
+                #[cfg(feature = "axum")]
+                stand_in: None,
+            })
         });
         Self { shared }
     }
@@ -86,6 +99,8 @@ impl AuditLayer {
                 policy: shared.policy.clone(),
                 watches_responses: shared.watches_responses,
                 details: Some(Arc::new(details)),
+                #[cfg(feature = "axum")]
+                stand_in: None,
             });
         }
         self
@@ -93,6 +108,19 @@ impl AuditLayer {
 }
 
 impl Shared {
+    /// The same, but for what is done instead.
+    #[cfg(feature = "axum")]
+    pub(super) fn replaced_by(&self, stand_in: StandIn) -> Self {
+        Self {
+            log: self.log.clone(),
+            log_id: self.log_id,
+            policy: self.policy.clone(),
+            watches_responses: self.watches_responses,
+            details: None,
+            stand_in: Some(stand_in),
+        }
+    }
+
     /// What the callback reads off the response.
     pub(super) fn details(&self, response: &http::response::Parts) -> Details {
         let Some(hook) = &self.details else { return Details::new() };

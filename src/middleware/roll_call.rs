@@ -70,20 +70,21 @@ fn call<T>(roll: Roll, hand_over: impl FnOnce() -> T) -> (T, Roll) {
     (handed_over, ROLL.take().unwrap_or_default())
 }
 
-/// Answers a roll call, if there is one. What is returned stands in for the service.
+/// Answers a roll call, if there is one, and returns what the service is to do.
 #[inline]
-pub(super) fn answer(shared: Option<&Arc<Shared>>) -> Option<StandIn> {
-    if IS_CALLED.get() { answer_now(shared) } else { None }
+pub(super) fn answer(shared: Option<Arc<Shared>>) -> Option<Arc<Shared>> {
+    if IS_CALLED.get() { answer_now(shared) } else { shared }
 }
 
 #[cold]
-fn answer_now(shared: Option<&Arc<Shared>>) -> Option<StandIn> {
-    let present = Present(shared.cloned());
+fn answer_now(shared: Option<Arc<Shared>>) -> Option<Arc<Shared>> {
     ROLL.with_borrow_mut(|roll| {
-        let roll = roll.as_mut()?;
-        roll.present.push(present.clone());
-        let sightings = roll.sightings.clone()?;
-        Some(StandIn { present, is_innermost: roll.present.len() == 1, sightings })
+        let Some(roll) = roll else { return shared };
+        let is_innermost = roll.present.iter().all(|other| other.0.is_none());
+        roll.present.push(Present(shared.clone()));
+        let (Some(sightings), Some(real)) = (&roll.sightings, &shared) else { return shared };
+        let stand_in = StandIn { present: Present(shared.clone()), is_innermost, sightings: Arc::clone(sightings) };
+        Some(Arc::new(real.replaced_by(stand_in)))
     })
 }
 

@@ -13,7 +13,7 @@ use super::course::{BoxedCourse, Course, End};
 use super::future::ResponseFuture;
 use super::layer::Shared;
 #[cfg(feature = "axum")]
-use super::roll_call::{self, StandIn};
+use super::roll_call;
 use super::scoped::{Scoped, scoped};
 use super::{AuditBody, BodyError};
 use crate::capture::scope::{self, LogId, Slot};
@@ -25,22 +25,12 @@ use crate::capture::{AuditContext, Override, RequestHead};
 pub struct AuditService<S> {
     inner: S,
     shared: Option<Arc<Shared>>,
-    /// What is done instead of passing through, in a copy of an app whose wiring is looked at.
-    #[cfg(feature = "axum")]
-    stand_in: Option<Arc<StandIn>>,
 }
 
 impl<S> AuditService<S> {
-    #[cfg(feature = "axum")]
     pub(super) fn new(inner: S, shared: Option<Arc<Shared>>) -> Self {
-        match roll_call::answer(shared.as_ref()) {
-            None => Self { inner, shared, stand_in: None },
-            stand_in => Self { inner, shared: None, stand_in: stand_in.map(Arc::new) },
-        }
-    }
-
-    #[cfg(not(feature = "axum"))]
-    pub(super) fn new(inner: S, shared: Option<Arc<Shared>>) -> Self {
+        #[cfg(feature = "axum")]
+        let shared = roll_call::answer(shared);
         Self { inner, shared }
     }
 }
@@ -49,10 +39,6 @@ impl<S: Clone> Clone for AuditService<S> {
     fn clone(&self) -> Self {
         // The inner one first: a roll is called from the inside out.
         let inner = self.inner.clone();
-        #[cfg(feature = "axum")]
-        if self.stand_in.is_some() {
-            return Self { inner, shared: None, stand_in: self.stand_in.clone() };
-        }
         Self::new(inner, self.shared.clone())
     }
 }
@@ -77,12 +63,13 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let Some(shared) = &self.shared else {
-            #[cfg(feature = "axum")]
-            if self.stand_in.as_ref().is_some_and(|stand_in| !stand_in.sees(request.uri().path())) {
-                return ResponseFuture::never();
-            }
             return ResponseFuture::off(self.inner.call(request));
         };
+        #[cfg(feature = "axum")]
+        if let Some(stand_in) = &shared.stand_in {
+            let goes_on = stand_in.sees(request.uri().path());
+            return if goes_on { ResponseFuture::off(self.inner.call(request)) } else { ResponseFuture::never() };
+        }
         let candidates = shared.policy.candidates(request.method(), request.uri().path());
         let around = around(&request, shared.log_id);
         if candidates.is_empty() {
