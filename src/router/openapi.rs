@@ -87,7 +87,10 @@ fn get(operation: &Operation) -> Value {
 fn schema_of(parameter: &Parameter) -> Value {
     let one = (parameter.schema)();
     if parameter.may_repeat {
-        json!({ "type": "array", "items": one, "minItems": 1, "maxItems": Condition::<Phase>::MAX_VALUES })
+        // A field to count by stands there once.
+        let unique = parameter.name == "by";
+        let most = Condition::<Phase>::MAX_VALUES;
+        json!({ "type": "array", "items": one, "minItems": 1, "maxItems": most, "uniqueItems": unique })
     } else {
         one
     }
