@@ -55,6 +55,9 @@ checks.positive_data_acceptance.enabled = false
 EOF
 # Not the phase `stateful`: there it guesses from the schema of an event what an id is, and takes part of a route for one.
 as() { # CALLER
+    # It leaves a cache where it is started.
+    mkdir "$work/$1"
+    cd "$work/$1"
     TOKEN=$1-token "$work/venv/bin/schemathesis" --config-file "$work/schemathesis.toml" run \
         "$url/audit/openapi.json" --seed "$seed" --phases examples,coverage,fuzzing --max-examples 15 \
         --request-timeout 10 --no-color >"$work/$1.report" 2>&1

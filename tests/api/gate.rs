@@ -7,80 +7,140 @@ use tower_audit::AuditLog;
 use tower_audit::router::AuditApi;
 use tower_audit::store::AuditStore;
 
-use crate::support::{ALICE, BOB, ROOT, TestGate, app, app_over, ask, ask_by, event, events, spy, stores};
+use crate::support::{ALICE, Answer, BOB, ROOT, TestGate, app, app_over, ask, ask_by, event, events, spy, stores};
 
 /// A status, and how many events there are to see.
 type Expected = (u16, u64);
 
-/// Whose events there are to see for each, and whom they may name.
+const NOBODY: Expected = (401, 0);
+const WRONG: Expected = (400, 0);
+const OTHERS: Expected = (403, 0);
+
+const fn sees(count: u64) -> Expected {
+    (200, count)
+}
+
+/// Of 30 events, 10 each of Alice's, of Bob's and of nobody's: what these filters find for Alice, Bob, an administrator.
+#[rustfmt::skip]
+const TABLE: [(&str, &str, [Expected; 3]); 26] = [
+    ("none",          "",                                    [sees(10), sees(10), sees(30)]),
+    ("one of them",   "user_email=alice@example.org",        [sees(10), OTHERS,   sees(10)]),
+    ("another",       "user_email=bob@example.org",          [OTHERS,   sees(10), sees(10)]),
+    ("in disguise",   "%75ser_email=%61lice%40example.org",  [sees(10), OTHERS,   sees(10)]),
+    ("no one's",      "user_email=nobody",                   [OTHERS,   OTHERS,   sees(0)]),
+    ("the admin's",   "user_email=root@example.org",         [OTHERS,   OTHERS,   sees(0)]),
+    ("case",          "user_email=Alice@example.org",        [OTHERS,   OTHERS,   sees(0)]),
+    ("blank",         "user_email=alice@example.org%20",     [OTHERS,   OTHERS,   sees(0)]),
+    ("two users",     "user_email=alice@example.org&user_email=bob@example.org", [OTHERS, OTHERS, sees(20)]),
+    ("everybody",     "user_email=*",                        [OTHERS,   OTHERS,   sees(20)]),
+    ("nobody",        "user_email=!*",                       [OTHERS,   OTHERS,   sees(10)]),
+    ("the like",      "user_email=alice*",                   [OTHERS,   OTHERS,   sees(10)]),
+    ("a wildcard of SQL", "user_email=alice@example.or_",    [OTHERS,   OTHERS,   sees(0)]),
+    ("one and not",   "user_email=alice@example.org&user_email=!bob@example.org", [OTHERS, OTHERS, sees(10)]),
+    ("not Bob",       "user_email=!bob@example.org",         [OTHERS,   OTHERS,   sees(20)]),
+    ("not Alice",     "user_email=!alice@example.org",       [OTHERS,   OTHERS,   sees(20)]),
+    ("other",         "route=/scans",                        [sees(10), sees(10), sees(30)]),
+    ("no match",      "route=/none",                         [sees(0),  sees(0),  sees(0)]),
+    ("patterns",      "route=/s*&route=!/none",              [sees(10), sees(10), sees(30)]),
+    ("not the only",  "route=!/scans",                       [sees(0),  sees(0),  sees(0)]),
+    ("several",       "outcome=2xx&outcome=none&phase=!started", [sees(10), sees(10), sees(30)]),
+    ("empty",         "user_email=",                         [WRONG,    WRONG,    WRONG]),
+    ("unknown",       "user=bob@example.org",                [WRONG,    WRONG,    WRONG]),
+    ("twice",         "since=1d&since=2d",                   [WRONG,    WRONG,    WRONG]),
+    ("bad escape",    "user_email=bob%5C@example.org",       [WRONG,    WRONG,    WRONG]),
+    ("bad and another", "user_email=bob@example.org&outcome=9999", [WRONG, WRONG, WRONG]),
+];
+
+const ROUTES: [&str; 5] = ["", "/", "/count", "/export", "/stats"];
+
+/// The events are older than what is counted unless told.
+fn uri(route: &str, filter: &str) -> String {
+    match (route, filter.contains("since=")) {
+        ("/stats", false) => {
+            format!("/audit/stats?since=2026-05-25{}{filter}", if filter.is_empty() { "" } else { "&" })
+        }
+        _ => format!("/audit{route}?{filter}"),
+    }
+}
+
+fn found(route: &str, answer: &Answer) -> u64 {
+    match route {
+        "/count" => answer.json().as_u64().expect("a number"),
+        "/stats" => answer.json()["events"].as_u64().expect("a number"),
+        "/export" => answer.text().lines().count() as u64,
+        _ => answer.events().len() as u64,
+    }
+}
+
 #[tokio::test]
 async fn caller_by_route_by_filter() {
-    // 30 events: 10 of Alice's, 10 of Bob's, 10 of nobody's.
-    const WRONG: Expected = (400, 0);
-    #[rustfmt::skip]
-    let table: [(&str, &str, Expected, Expected, Expected); 18] = [
-        // filter                                 anonymous  Alice      admin
-        ("",                            "none",        (401, 0), (200, 10), (200, 30)),
-        ("user_email=alice@example.org", "own",        (401, 0), (200, 10), (200, 10)),
-        ("user_email=bob@example.org",   "another's",  (401, 0), (403, 0),  (200, 10)),
-        ("user_email=nobody",            "no one's",   (401, 0), (403, 0),  (200, 0)),
-        ("user_email=Alice@example.org", "case",       (401, 0), (403, 0),  (200, 0)),
-        ("user_email=alice@example.org%20", "blank",   (401, 0), (403, 0),  (200, 0)),
-        ("route=/scans",                "other",       (401, 0), (200, 10), (200, 30)),
-        ("route=/none",                 "no match",    (401, 0), (200, 0),  (200, 0)),
-        ("user_email=",                 "empty",       (401, 0), WRONG,     WRONG),
-        ("user=bob@example.org",        "unknown",     (401, 0), WRONG,     WRONG),
-        ("since=1d&since=2d",           "two times",   (401, 0), WRONG,     WRONG),
-        ("user_email=alice@example.org&user_email=bob@example.org", "two", (401, 0), (403, 0), (200, 20)),
-        ("user_email=*",                "everybody",   (401, 0), (403, 0),  (200, 20)),
-        ("user_email=!*",               "nobody",      (401, 0), (403, 0),  (200, 10)),
-        ("user_email=alice*",           "the like",    (401, 0), (403, 0),  (200, 10)),
-        ("user_email=!bob@example.org", "not another", (401, 0), (403, 0),  (200, 20)),
-        ("user_email=!alice@example.org", "not own",   (401, 0), (403, 0),  (200, 20)),
-        ("route=/s*&route=!/none",      "patterns",    (401, 0), (200, 10), (200, 30)),
-    ];
     for (store, _folder) in stores().await {
         let name = store.capabilities().name;
         store.append(&events(30)).await.unwrap();
         let app = app_over(store);
-        for (filter, about, anonymous, alice, admin) in table {
-            for (caller, (status, count)) in [("", anonymous), (ALICE, alice), (ROOT, admin)] {
-                for route in ["", "/", "/count", "/export", "/stats"] {
-                    let uri = match route {
-                        // The events are older than what is counted unless told.
-                        "/stats" if filter.is_empty() => "/audit/stats?since=2026-05-25".to_owned(),
-                        "/stats" => format!("/audit/stats?{filter}&since=2026-05-25"),
-                        _ => format!("/audit{route}?{filter}"),
-                    };
+        for (about, filter, [alice, bob, admin]) in TABLE {
+            let callers = [("", NOBODY), ("nameless", NOBODY), (ALICE, alice), (BOB, bob), (ROOT, admin)];
+            for (caller, (status, count)) in callers {
+                for route in ROUTES {
+                    let uri = uri(route, filter);
                     let answer = ask(&app, caller, &uri).await;
                     let context = format!("{name}: {caller:?} asks for {about}: {uri}");
+                    assert_eq!(answer.status, status, "{context}");
                     if status != 200 {
-                        assert_eq!(answer.status, status, "{context}");
                         answer.assert_problem(status);
                         continue;
                     }
                     answer.assert_guarded();
-                    assert_eq!(answer.status, 200, "{context}");
-                    let found = match route {
-                        "/count" => answer.json().as_u64().unwrap(),
-                        "/stats" => answer.json()["events"].as_u64().unwrap(),
-                        "/export" => answer.text().lines().count() as u64,
-                        _ => answer.events().len() as u64,
-                    };
-                    assert_eq!(found, count, "{context}");
-                    if caller == ALICE && route != "/count" {
-                        assert!(!answer.text().contains(BOB), "{context}");
+                    assert_eq!(found(route, &answer), count, "{context}");
+                    for other in [ALICE, BOB].into_iter().filter(|other| caller != ROOT && *other != caller) {
+                        assert!(!answer.text().contains(other), "{context}");
                     }
                 }
+                // One event has no filters; who may ask at all is told so.
+                let one = format!("/audit/{:032x}?{filter}", 1);
+                let status = match (caller, filter) {
+                    ("" | "nameless", _) => 401,
+                    (ALICE | ROOT, "") => 200,
+                    (_, "") => 404,
+                    _ => 400,
+                };
+                assert_eq!(ask(&app, caller, &one).await.status, status, "{name}: {caller:?} asks for {one}");
+                // What the API is like, everybody may know.
+                assert_eq!(ask(&app, caller, "/audit/openapi.json").await.status, 200);
             }
         }
-        for (id, alice, admin) in [(1, 200, 200), (2, 404, 200), (3, 404, 200), (99, 404, 404)] {
-            for (caller, status) in [("", 401), (ALICE, alice), (ROOT, admin), ("nobody", 404)] {
+        for (id, [alice, bob, admin]) in
+            [(1, [200, 404, 200]), (2, [404, 200, 200]), (3, [404, 404, 200]), (99, [404, 404, 404])]
+        {
+            for (caller, status) in [("", 401), (ALICE, alice), (BOB, bob), (ROOT, admin), ("nobody", 404)] {
                 let uri = format!("/audit/{id:032x}");
                 assert_eq!(ask(&app, caller, &uri).await.status, status, "{name}: {caller:?} asks for {uri}");
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_gate_that_fails_shows_nothing_whatever_is_asked() {
+    tokio::time::pause();
+    let spy = spy(&events(30)).await;
+    let app = app(spy.clone());
+    for caller in ["fails", "panics", "panics at once", "hangs"] {
+        let mut answers = Vec::new();
+        for (_, filter, _) in TABLE {
+            for route in ROUTES {
+                answers.push(ask(&app, caller, &uri(route, filter)).await);
+            }
+            answers.push(ask(&app, caller, &format!("/audit/{:032x}?{filter}", 1)).await);
+        }
+        answers.push(ask(&app, caller, "/audit/nonsense").await);
+        answers[0].assert_problem(503);
+        assert_eq!(answers[0].header("retry-after"), Some("1"));
+        assert!(!answers[0].text().contains("secret"), "{answers:?}");
+        assert!(answers.windows(2).all(|two| two[0] == two[1]), "the answer depends on what was asked: {answers:?}");
+        assert_eq!(ask(&app, caller, "/audit/openapi.json").await.status, 200);
+    }
+    assert!(spy.reads().is_empty());
 }
 
 #[tokio::test]
@@ -92,9 +152,10 @@ async fn what_is_missing_and_what_is_anothers_look_the_same() {
             let missing = ask_by(&app, method.clone(), ALICE, &format!("/audit/{:032x}", 99)).await;
             assert_eq!(missing.status, 404);
             for another in [2, 3] {
-                // Another caller's and nobody's: status, headers, body.
+                // Another caller's and nobody's: status, headers and their order, body.
                 let hidden = ask_by(&app, method.clone(), ALICE, &format!("/audit/{another:032x}")).await;
                 assert_eq!(hidden, missing);
+                assert!(hidden.headers.iter().eq(missing.headers.iter()));
             }
         }
     }
@@ -150,20 +211,13 @@ async fn a_name_too_long_for_an_event_still_finds_its_own() {
 }
 
 #[tokio::test]
-async fn a_gate_that_fails_shows_nothing() {
-    tokio::time::pause();
+async fn a_caller_without_a_name_is_anonymous() {
     let spy = spy(&events(3)).await;
     let app = app(spy.clone());
-    for caller in ["fails", "panics", "panics at once", "hangs"] {
-        for route in ["/", "/count", "/export", "/00000000000000000000000000000001"] {
-            let answer = ask(&app, caller, &format!("/audit{route}")).await;
-            answer.assert_problem(503);
-            assert_eq!(answer.header("retry-after"), Some("1"));
-            assert!(!answer.text().contains("secret"), "{answer:?}");
-        }
-    }
     for nameless in ["nameless", "nameless admin"] {
-        ask(&app, nameless, "/audit/").await.assert_problem(401);
+        for route in ROUTES {
+            ask(&app, nameless, &format!("/audit{route}")).await.assert_problem(401);
+        }
     }
     assert!(spy.reads().is_empty());
 }

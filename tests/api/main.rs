@@ -1,5 +1,6 @@
 //! The promises of the read API, through its router. One module per theme; nothing here sleeps.
 
+mod arriving;
 mod documented;
 mod export;
 mod failing;
@@ -7,6 +8,9 @@ mod gate;
 mod hostile;
 mod order;
 mod paging;
+#[cfg(feature = "postgres")]
+#[path = "../support/postgres.rs"]
+mod postgres;
 mod readings;
 mod stats;
 mod support;

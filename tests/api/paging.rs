@@ -7,7 +7,7 @@ use tower_audit::router::AUDIT_NEXT_CURSOR;
 use crate::support::{ALICE, Answer, BOB, ROOT, app, app_over, ask, event, events, spy, stores};
 
 /// The address of the next page, as its link says.
-fn next(answer: &Answer, at: &str) -> Option<String> {
+pub(crate) fn next(answer: &Answer, at: &str) -> Option<String> {
     let link = answer.header("link")?;
     let query = link.strip_prefix("<?").and_then(|link| link.strip_suffix(">; rel=\"next\"")).expect("a next link");
     let cursor = answer.header(AUDIT_NEXT_CURSOR.as_str()).expect("both headers, or none");

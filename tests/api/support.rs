@@ -73,6 +73,13 @@ pub(crate) async fn stores() -> Vec<(Arc<dyn AuditStore>, Option<tempfile::TempD
         let store = tower_audit::store::open(&url, tower_audit::store::OpenOptions::default()).await;
         stores.push((store.expect("the store opens"), Some(folder)));
     }
+    #[cfg(feature = "postgres")]
+    {
+        use crate::postgres::{Cluster, unique};
+        let url = format!("{}?schema={}", Cluster::shared().url("postgres"), unique("log"));
+        let store = tower_audit::store::open(&url, tower_audit::store::OpenOptions::default()).await;
+        stores.push((store.expect("the store opens"), None));
+    }
     stores
 }
 
