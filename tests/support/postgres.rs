@@ -327,10 +327,15 @@ pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool)
 
 /// The newest PostgreSQL of the machine; Debian's is installed if there is none.
 fn programs() -> PathBuf {
-    find_programs().unwrap_or_else(|| {
-        install();
-        find_programs().expect("the package `postgresql` brings the server")
-    })
+    // Looked for once: of tests that begin at the same time, one installs it and the others wait.
+    static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
+    let find = || {
+        find_programs().unwrap_or_else(|| {
+            install();
+            find_programs().expect("the package `postgresql` brings the server")
+        })
+    };
+    PROGRAMS.get_or_init(find).clone()
 }
 
 fn find_programs() -> Option<PathBuf> {
