@@ -36,7 +36,9 @@ async fn an_append_works_as_soon_as_the_server_does() {
 async fn a_log_keeps_what_it_acknowledged_over_crashes() {
     let cluster = Cluster::start();
     let database = cluster.database();
-    let log = AuditLog::open(&database.url()).await.expect("the log opens");
+    // However long a busy machine takes to start the server.
+    let log = AuditLog::builder(&database.url()).write_deadline(Duration::from_secs(60)).open().await;
+    let log = log.expect("the log opens");
     let writers: Vec<_> = (0..4)
         .map(|writer| {
             let log = log.clone();
@@ -64,7 +66,7 @@ async fn a_log_keeps_what_it_acknowledged_over_crashes() {
     for writer in writers {
         acknowledged.extend(writer.await.expect("a writer only writes"));
     }
-    assert_eq!(acknowledged.len(), 1600, "no outage was longer than the deadline");
+    assert_eq!(acknowledged.len(), 1600, "every outage ends within the deadline");
     log.close().await.expect("the log closes");
     let store = open(&database.url()).await;
     let mut kept: Vec<_> = all(&*store).await.iter().map(|event| event.event_id).collect();

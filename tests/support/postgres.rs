@@ -143,7 +143,9 @@ impl Cluster {
             .current_dir(&self.folder)
             .arg("-D")
             .arg(self.folder.join("data"))
-            .args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200", "-k"])
+            .args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"])
+            // After a crash, each file of the folder would be synced by itself, which takes seconds on a busy machine.
+            .args(["-c", "recovery_init_sync_method=syncfs", "-k"])
             .arg(&self.folder)
             .args(["-p", &self.port.to_string()])
             // A Ctrl-C at the terminal is for the test; the janitor sees to the server.
