@@ -8,6 +8,7 @@ mod months;
 mod orphans;
 mod other_readers;
 mod outages;
+mod parallel;
 mod partitions;
 mod plans;
 mod proxy;

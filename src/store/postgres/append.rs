@@ -7,7 +7,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::batch::{Batch, COLUMNS};
-use super::error::{Doing as _, FOREIGN_KEY_VIOLATION, is, of, transient};
+use super::error::{Doing as _, FOREIGN_KEY_VIOLATION, UNIQUE_VIOLATION, is, of, transient};
 use super::instance::Instance;
 use super::names::{Names, OPEN};
 use crate::event::AuditEvent;
@@ -23,15 +23,16 @@ pub(super) async fn append(
     if events.is_empty() {
         return Ok(());
     }
-    let batch = Batch::of(events).doing(DOING)?;
+    let batch = Batch::of(events);
+    if !batch.has_effects() {
+        return keep(db, names, events, batch).await;
+    }
     // What is started is ours to end: whoever looks for orphans must be able to see that we live.
     let id = if batch.any_started { Some(instance.id().await?) } else { None };
-    let effects = batch.has_effects();
-    let sql = if effects { &names.append_with_effects } else { &names.append };
-    let query = batch.bind(sqlx::query(AssertSqlSafe(sql.clone())), id);
+    let query = batch.bind(sqlx::query(AssertSqlSafe(names.append_with_effects.clone())), id);
     match query.execute(db).await {
         Ok(_) => Ok(()),
-        Err(error) if effects && is(&error, FOREIGN_KEY_VIOLATION) => {
+        Err(error) if is(&error, FOREIGN_KEY_VIOLATION) => {
             // We were taken for dead, or the tables were made anew. Under another name we live.
             instance.forget();
             Err(transient(DOING).with_remedy("this writer has to be registered again").because(error))
@@ -40,9 +41,24 @@ pub(super) async fn append(
     }
 }
 
-/// The statement for events that neither open nor end anything.
+/// Keeps events that neither open nor end anything. Nearly always all of them are new, so the server is told to look
+/// for each whether it is there already only after it has found one that is: looking is an eighth of its work.
+async fn keep(db: &mut PgConnection, names: &Names, events: &[AuditEvent], batch: Batch<'_>) -> Result<(), StoreError> {
+    let query = batch.bind(sqlx::query(AssertSqlSafe(names.append.clone())), None);
+    match query.execute(&mut *db).await {
+        Ok(_) => Ok(()),
+        Err(error) if is(&error, UNIQUE_VIOLATION) => {
+            let sql = format!("{} ON CONFLICT DO NOTHING", names.append);
+            let query = Batch::of(events).bind(sqlx::query(AssertSqlSafe(sql)), None);
+            query.execute(db).await.map(drop).doing(DOING)
+        }
+        Err(error) => Err(of(DOING, error)),
+    }
+}
+
+/// The statement for events that neither open nor end anything, of which none is kept yet.
 pub(super) fn plain(names: &Names) -> String {
-    format!("INSERT INTO {} ({}) {} ON CONFLICT DO NOTHING", names.table(), columns(), rows("g."))
+    format!("INSERT INTO {} ({}) {}", names.table(), columns(), rows("g."))
 }
 
 /// The statement for the others. A `started` event is open if it is new, and not ended by the same batch; all parts

@@ -1,13 +1,11 @@
 //! What a batch becomes: an array for each column.
 
-use std::borrow::Cow;
-
-use serde_json::Error;
 use sqlx::postgres::{PgArguments, Postgres};
 use uuid::Uuid;
 
+use super::document::Document;
 use super::moment::Moment;
-use crate::event::{AuditEvent, Phase};
+use crate::event::{AuditEvent, Details, Phase};
 
 /// A batch, ready to be bound. Its rows are in the order of their ids: two writers that append the same events then
 /// never wait for each other in a circle.
@@ -23,8 +21,8 @@ pub(super) struct Batch<'a> {
     route: Vec<Option<&'a str>>,
     method: Vec<Option<&'a str>>,
     outcome: Vec<Option<i32>>,
-    details: Vec<Cow<'static, str>>,
-    event: Vec<String>,
+    details: Vec<Document<'a, Details>>,
+    event: Vec<Document<'a, AuditEvent>>,
     /// The `started` events that events of the batch end.
     ended: Vec<Uuid>,
     /// Whether it has `started` events.
@@ -34,7 +32,7 @@ pub(super) struct Batch<'a> {
 pub(super) type Query<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
 
 impl<'a> Batch<'a> {
-    pub(super) fn of(events: &'a [AuditEvent]) -> Result<Self, Error> {
+    pub(super) fn of(events: &'a [AuditEvent]) -> Self {
         if events.is_sorted_by_key(|event| event.event_id) {
             return Self::collect(events.iter());
         }
@@ -44,7 +42,7 @@ impl<'a> Batch<'a> {
         Self::collect(sorted.into_iter())
     }
 
-    fn collect(events: impl Iterator<Item = &'a AuditEvent>) -> Result<Self, Error> {
+    fn collect(events: impl Iterator<Item = &'a AuditEvent>) -> Self {
         let mut batch = Self::default();
         for event in events {
             batch.event_id.push(event.event_id.into());
@@ -57,18 +55,15 @@ impl<'a> Batch<'a> {
             batch.route.push(event.resource.route.as_deref());
             batch.method.push(event.resource.method.as_deref());
             batch.outcome.push(event.outcome.map(i32::from));
-            batch.details.push(match event.details.is_empty() {
-                true => "{}".into(),
-                false => serde_json::to_string(&event.details)?.into(),
-            });
-            batch.event.push(serde_json::to_string(event)?);
+            batch.details.push(Document(&event.details));
+            batch.event.push(Document(event));
             if event.phase == Phase::Started {
                 batch.any_started = true;
             } else {
                 batch.ended.extend(event.request.started_event_id.map(Uuid::from));
             }
         }
-        Ok(batch)
+        batch
     }
 
     /// Whether the batch is more than rows of the one table.

@@ -107,6 +107,8 @@ pub(super) fn while_in_use(error: StoreError) -> StoreError {
 pub(super) const NAME: &str = "postgres";
 pub(super) const MISSING: &str =
     "the tables of the log are missing: let their owner run `tower-audit ensure-indexes` on this database";
+/// A row with this key is there already.
+pub(super) const UNIQUE_VIOLATION: &str = "23505";
 /// A row refers to a row that is not there.
 pub(super) const FOREIGN_KEY_VIOLATION: &str = "23503";
 pub(super) const UNDEFINED_TABLE: &str = "42P01";

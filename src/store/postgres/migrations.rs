@@ -68,14 +68,27 @@ END
 "#;
 
 /// The indexes of the events: the end of the name, and what is in it. Each ends in the order of a listing, so that the
-/// first page of a filter and its ten thousandth cost the same.
+/// first page of a filter and its ten thousandth cost the same. No two entries are the same: the server need not look
+/// for such.
 pub(super) const INDEXES: &[(&str, &str)] = &[
-    ("_idx_created", "(created_at, event_id)"),
-    ("_idx_type_created", "(event_type, created_at, event_id)"),
-    ("_idx_user_created", "(actor_user_email, created_at, event_id) WHERE actor_user_email IS NOT NULL"),
-    ("_idx_addr_created", "(actor_remote_addr, created_at, event_id) WHERE actor_remote_addr IS NOT NULL"),
-    ("_idx_route_created", "(resource_route, created_at, event_id) WHERE resource_route IS NOT NULL"),
-    ("_idx_outcome_created", "(outcome, created_at, event_id) WHERE outcome IS NOT NULL"),
+    ("_idx_created", "(created_at, event_id) WITH (deduplicate_items = off)"),
+    ("_idx_type_created", "(event_type, created_at, event_id) WITH (deduplicate_items = off)"),
+    (
+        "_idx_user_created",
+        "(actor_user_email, created_at, event_id) WITH (deduplicate_items = off) WHERE actor_user_email IS NOT NULL",
+    ),
+    (
+        "_idx_addr_created",
+        "(actor_remote_addr, created_at, event_id) WITH (deduplicate_items = off) WHERE actor_remote_addr IS NOT NULL",
+    ),
+    (
+        "_idx_route_created",
+        "(resource_route, created_at, event_id) WITH (deduplicate_items = off) WHERE resource_route IS NOT NULL",
+    ),
+    (
+        "_idx_outcome_created",
+        "(outcome, created_at, event_id) WITH (deduplicate_items = off) WHERE outcome IS NOT NULL",
+    ),
     // Nearly every event is `completed`: that listing is the whole one.
-    ("_idx_phase_created", "(phase, created_at, event_id) WHERE phase <> 'completed'"),
+    ("_idx_phase_created", "(phase, created_at, event_id) WITH (deduplicate_items = off) WHERE phase <> 'completed'"),
 ];

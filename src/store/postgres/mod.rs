@@ -29,6 +29,7 @@ mod append;
 mod batch;
 mod config;
 mod connection;
+mod document;
 mod durability;
 mod error;
 mod indexes;
