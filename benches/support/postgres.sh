@@ -42,5 +42,5 @@ stop_postgres() {
 }
 
 sql() { # DATABASE STATEMENT
-    "$programs/psql" -h 127.0.0.1 -p "$port" -U postgres -d "$1" -v ON_ERROR_STOP=1 -qXAtc "$2"
+    PGOPTIONS='-c client_min_messages=warning' "$programs/psql" -h 127.0.0.1 -p "$port" -U postgres -d "$1" -v ON_ERROR_STOP=1 -qXAtc "$2"
 }
