@@ -18,10 +18,6 @@ use super::segment::id_bytes;
 use crate::event::AuditEvent;
 use crate::store::StoreError;
 
-/// When the journal holds more events than this, an append moves a chunk of them first. It bounds what a reader scans
-/// and what the ids take in memory.
-pub(super) const MAX_BACKLOG_EVENTS: usize = 64 * 1024;
-
 const MOVED_PER_APPENDED: usize = 4;
 const LEAST_MOVED: usize = 64;
 
@@ -34,7 +30,7 @@ pub(super) async fn append(
     if events.is_empty() {
         return Ok(());
     }
-    if connection.backlog.len() > MAX_BACKLOG_EVENTS {
+    if connection.backlog.is_full() {
         // A few times what comes, so that a small batch waits for little and the backlog shrinks all the same.
         let chunk = (events.len() * MOVED_PER_APPENDED).clamp(LEAST_MOVED, mover::CHUNK_EVENTS);
         mover::move_chunk(connection, chunk).await?;
@@ -53,7 +49,7 @@ pub(super) async fn append(
     }
     if insert_guarded(connection, instance, &batch).await? {
         let seq = connection.backlog.last_seq + 1;
-        connection.backlog.push(seq, batch.ids);
+        connection.backlog.push(seq, batch.ids, batch.events.len());
         return Ok(());
     }
     connection.backlog.give_back(&batch.ids);
@@ -91,7 +87,7 @@ pub(super) async fn append_locked(
         .await
         .doing(DOING)?;
     let seq = connection.backlog.last_seq + 1;
-    connection.backlog.push(seq, batch.ids);
+    connection.backlog.push(seq, batch.ids, batch.events.len());
     Ok(())
 }
 

@@ -21,14 +21,32 @@ use crate::store::StoreError;
 pub(super) struct Backlog {
     /// The number of the last row that is known.
     pub(super) last_seq: i64,
-    rows: VecDeque<(i64, Vec<u128>)>,
+    rows: VecDeque<Row>,
     ids: HashSet<u128>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Row {
+    seq: i64,
+    ids: Vec<u128>,
+    bytes: usize,
 }
 
 impl Backlog {
     /// How many events wait in the journal.
     pub(super) fn len(&self) -> usize {
         self.ids.len()
+    }
+
+    /// Whether an append should move a chunk first.
+    pub(super) fn is_full(&self) -> bool {
+        self.ids.len() > MAX_EVENTS || self.bytes > MAX_BYTES
+    }
+
+    /// How many bytes they have.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Takes an id in, unless it is there. Belongs to no row before [`push`](Self::push).
@@ -43,40 +61,48 @@ impl Backlog {
         }
     }
 
-    /// A row came to the journal; its ids are taken already.
-    pub(super) fn push(&mut self, seq: i64, ids: Vec<u128>) {
+    /// A row of so many bytes came to the journal; its ids are taken already.
+    pub(super) fn push(&mut self, seq: i64, ids: Vec<u128>, bytes: usize) {
         self.last_seq = seq;
-        self.rows.push_back((seq, ids));
+        self.bytes += bytes;
+        self.rows.push_back(Row { seq, ids, bytes });
     }
 
     /// The rows up to this one have left the journal.
     pub(super) fn forget_up_to(&mut self, seq: i64) {
-        while let Some((first, ids)) = self.rows.front() {
-            if *first > seq {
-                break;
-            }
-            for id in ids {
+        while let Some(row) = self.rows.pop_front_if(|row| row.seq <= seq) {
+            for id in &row.ids {
                 self.ids.remove(id);
             }
-            self.rows.pop_front();
+            self.bytes -= row.bytes;
         }
     }
 
-    /// The last of the oldest rows that hold `events` together, without the last row of the journal: it stays, so that
-    /// the numbers never go back.
+    /// The last of the oldest rows that hold `events` together, or a chunk's bytes, without the last row of the journal:
+    /// it stays, so that the numbers never go back.
     pub(super) fn oldest(&self, events: usize) -> Option<i64> {
         let mut found = None;
-        let mut sum = 0;
-        for (seq, ids) in self.rows.iter().take_while(|(seq, _)| *seq < self.last_seq) {
-            found = Some(*seq);
-            sum += ids.len();
-            if sum >= events {
+        let (mut sum, mut bytes) = (0, 0);
+        for row in self.rows.iter().take_while(|row| row.seq < self.last_seq) {
+            found = Some(row.seq);
+            sum += row.ids.len();
+            bytes += row.bytes;
+            if sum >= events || bytes >= CHUNK_BYTES {
                 break;
             }
         }
         found
     }
 }
+
+/// When the journal holds more events or bytes than this, an append moves a chunk of them first. It bounds what a reader
+/// scans and what the ids take in memory.
+pub(super) const MAX_EVENTS: usize = 64 * 1024;
+const MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// How many bytes one transaction moves at the most, as nearly as whole rows allow. Events of a usual size are fewer
+/// than that by their number.
+const CHUNK_BYTES: usize = 2 * 1024 * 1024;
 
 /// Brings what is known of the journal and of the segments up to date, inside of a transaction.
 pub(super) async fn sync(connection: &mut Connection) -> Result<(), StoreError> {
@@ -97,10 +123,11 @@ pub(super) async fn sync(connection: &mut Connection) -> Result<(), StoreError> 
             .fetch(&mut *connection.db);
         while let Some(row) = rows.try_next().await.doing(DOING)? {
             let seq: i64 = row.try_get(0).doing(DOING)?;
-            let events: Vec<OnlyId> = serde_json::from_str(row.try_get(1).doing(DOING)?).doing(DOING)?;
+            let text: &str = row.try_get(1).doing(DOING)?;
+            let events: Vec<OnlyId> = serde_json::from_str(text).doing(DOING)?;
             let ids: Vec<u128> = events.iter().map(|event| event.event_id.as_u128()).collect();
             backlog.ids.extend(&ids);
-            backlog.push(seq, ids);
+            backlog.push(seq, ids, text.len());
         }
     }
     connection.segments = segment::load(&mut connection.db).await?;
@@ -110,4 +137,29 @@ pub(super) async fn sync(connection: &mut Connection) -> Result<(), StoreError> 
 #[derive(Deserialize)]
 struct OnlyId {
     event_id: EventId,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_full_by_its_events_or_by_their_bytes() {
+        let mut backlog = Backlog::default();
+        for seq in 1..=33 {
+            assert!(!backlog.is_full(), "{seq}");
+            assert!(backlog.take(seq as u128));
+            backlog.push(seq, vec![seq as u128], 2 * 1024 * 1024);
+        }
+        assert!(backlog.is_full());
+        assert_eq!(backlog.oldest(1000), Some(1));
+        backlog.forget_up_to(1);
+        assert!(!backlog.is_full());
+        backlog.forget_up_to(33);
+        assert_eq!((backlog.len(), backlog.bytes()), (0, 0));
+        let ids: Vec<u128> = (0..=MAX_EVENTS as u128).collect();
+        assert!(ids.iter().all(|id| backlog.take(*id)));
+        backlog.push(34, ids, 100);
+        assert!(backlog.is_full());
+    }
 }

@@ -18,6 +18,8 @@ use crate::store::StoreError;
 
 /// How many events the journal holds before tidying begins: an idle system then has nothing to sync.
 pub(super) const TIDY_FROM_EVENTS: usize = 2048;
+/// Or how many bytes.
+const TIDY_FROM_BYTES: usize = 4 * 1024 * 1024;
 /// How many events one transaction moves at the most, as nearly as whole rows allow.
 pub(super) const CHUNK_EVENTS: usize = 1536;
 /// How many it moves while nobody waits: about 5 ms, for somebody may come.
@@ -29,7 +31,7 @@ pub(super) fn has_work(connection: &Connection) -> bool {
 }
 
 fn has_enough(connection: &Connection) -> bool {
-    connection.backlog.len() >= TIDY_FROM_EVENTS
+    connection.backlog.len() >= TIDY_FROM_EVENTS || connection.backlog.bytes() >= TIDY_FROM_BYTES
 }
 
 /// Moves one chunk, or merges a part of an index, and says whether there is still work.

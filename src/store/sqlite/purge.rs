@@ -31,7 +31,7 @@ pub(super) async fn move_old(connection: &mut Connection, before: i64) -> Result
                 .execute(&mut *connection.db)
                 .await
                 .doing(DOING)?;
-            connection.backlog.push(old + 1, Vec::new());
+            connection.backlog.push(old + 1, Vec::new(), 0);
         }
         let chunk = connection.backlog.oldest(CHUNK_EVENTS).unwrap_or(old);
         move_rows(connection, chunk.min(old)).await?;

@@ -14,7 +14,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 use tempfile::TempDir;
 
-use super::SqliteStore;
+use super::{SqliteStore, purge};
 use crate::event::{Actor, AuditEvent, EventId, EventType, Phase, Timestamp};
 use crate::query::{Filter, Query};
 use crate::store::{AuditStore as _, OpenOptions, Reader as _, StoreError};
@@ -107,12 +107,16 @@ async fn tidy(store: &SqliteStore) {
 
 /// Moves every event into segments: a purge of nothing but the journal's place.
 async fn settle(store: &SqliteStore) {
+    try_settle(store).await.unwrap();
+}
+
+async fn try_settle(store: &SqliteStore) -> Result<(), StoreError> {
     let end = Timestamp::MAX.as_micros();
     loop {
-        let mut lease = store.lease("test").await.unwrap();
-        let done = super::purge::move_old(&mut lease.connection, end).await;
-        if !lease.settle(done).await.unwrap() {
-            break;
+        let mut lease = store.lease("test").await?;
+        let done = purge::move_old(&mut lease.connection, end).await;
+        if !lease.settle(done).await? {
+            return Ok(());
         }
     }
 }

@@ -141,3 +141,21 @@ async fn the_journal_is_bounded_without_tidying() {
     assert!(place.number("SELECT sum(events_n) FROM audit_journal").await <= 64 * 1024 + 2000);
     assert_eq!(store.count(&Filter::default()).await.unwrap(), 70_000);
 }
+
+#[tokio::test]
+async fn a_few_large_events_are_moved_as_many_small_ones_are() {
+    let place = Place::new();
+    let store = place.open().await;
+    for n in 0..60 {
+        let mut event = event(n);
+        event.details.insert("text".into(), "x".repeat(120_000).into());
+        store.append(&[event]).await.unwrap();
+    }
+    assert!(store.tidy().await.unwrap());
+    let moved = place.number("SELECT events_n FROM audit_segments").await;
+    assert!((15..20).contains(&moved), "{moved} events of 120 KB in one transaction");
+    tidy(&store).await;
+    let bytes = place.number("SELECT sum(length(events)) FROM audit_journal").await;
+    assert!(bytes < 4 * 1024 * 1024, "{bytes} bytes in the journal");
+    assert_eq!(store.count(&Filter::default()).await.unwrap(), 60);
+}
