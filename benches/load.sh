@@ -159,13 +159,19 @@ fi
 
 if [ "$purge" = yes ]; then
     # What is purged is gone: the next run fills anew.
-    rm -f "$filled.complete"
-    start filled
+    if [ -n "$on" ]; then
+        rm -f "$cluster/$filled_pg.complete"
+        url=$postgres/$filled_pg
+    else
+        rm -f "$filled.complete"
+        url=sqlite:$filled
+    fi
+    start "filled$on"
     drive 64 2 >/dev/null
     # Half of the quiet rounds come before, half after, so that a machine that slows down does not look like the purge.
     for _ in $(seq "$rounds"); do drive 64 "$seconds"; done >"$work/quiet"
     began=$(date +%s)
-    timeout 3000 "$target/tower-audit" purge --url "sqlite:$filled" --older-than 400d >"$work/purged" &
+    timeout 3000 "$target/tower-audit" purge --url "$url" --older-than 400d >"$work/purged" &
     purging=$!
     while kill -0 "$purging" 2>/dev/null; do drive 64 "$seconds"; done >"$work/purge"
     wait "$purging" || echo "the purge stopped early" >&2
