@@ -16,7 +16,7 @@ pub(super) fn json(body: impl Into<Body>) -> Response {
 
 /// Another verb than those of the route is a refusal like the others; axum adds which verbs there are. A fallback of the
 /// routes would do as well, but it would make of each a route for any method, as whoever lists them sees it.
-pub(super) async fn by_its_verbs(response: Response) -> Response {
+pub(crate) async fn by_its_verbs(response: Response) -> Response {
     if response.status() == StatusCode::METHOD_NOT_ALLOWED { Refusal::Method.into_response() } else { response }
 }
 

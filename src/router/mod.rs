@@ -50,7 +50,7 @@
 //! what the layer is for. [`AuditApi::record_readings`] is. Inside of the layer that authenticates, so that the gate
 //! sees what that layer found out.
 
-mod answer;
+pub(crate) mod answer;
 pub(crate) mod api;
 pub(crate) mod asked;
 mod bounded;

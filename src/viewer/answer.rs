@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::response::Response;
 use futures_util::{StreamExt as _, stream};
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::links::Links;
 use super::mount::Shared;
@@ -69,8 +69,11 @@ pub(super) fn html(body: impl Into<Body>) -> Response {
 }
 
 /// Any other verb is refused as everything else is; axum adds which verbs there are.
-pub(super) fn wrong_verb(
+pub(super) fn by_its_verbs(
     root: &'static str,
-) -> impl Fn(State<Shared>) -> std::future::Ready<Response> + Clone + Send + Sync + 'static {
-    move |State(viewer)| std::future::ready(refused(&viewer, &Links::from(root), Refusal::Method))
+) -> impl Fn(State<Shared>, Response) -> std::future::Ready<Response> + Clone + Send + Sync + 'static {
+    move |State(viewer), response: Response| {
+        let is_wrong = response.status() == StatusCode::METHOD_NOT_ALLOWED;
+        std::future::ready(if is_wrong { refused(&viewer, &Links::from(root), Refusal::Method) } else { response })
+    }
 }

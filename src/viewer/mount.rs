@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::FromRef;
-use axum::middleware::map_response;
+use axum::middleware::{map_response, map_response_with_state};
 use axum::routing::{self, MethodRouter};
 
 use super::links::Links;
 use super::operation::{EVENT, EVENTS, OVERVIEW};
 use super::{answer, asset, event, list, overview};
 use crate::AuditLog;
+use crate::router::answer::by_its_verbs;
 use crate::router::api::Api;
-use crate::router::refusal::Refusal;
 use crate::router::{AuditApi, Gate, export, get};
 use crate::store::AuditStore;
 
@@ -99,7 +99,12 @@ impl AuditViewer {
         S: Clone + Send + Sync + 'static,
     {
         let at = at.trim_end_matches('/');
-        let page = |handler: MethodRouter<Shared>, root: &'static str| handler.fallback(answer::wrong_verb(root));
+        let shared = Shared(Arc::new(Viewer { api: Arc::new(self.api), sign_in: self.sign_in }));
+        let page = |handler: MethodRouter<Shared>, root: &'static str| -> MethodRouter<Shared> {
+            handler.layer(map_response_with_state(shared.clone(), answer::by_its_verbs(root)))
+        };
+        let download =
+            |handler: MethodRouter<Shared>| -> MethodRouter<Shared> { handler.layer(map_response(by_its_verbs)) };
         let mut router = Router::new();
         if !at.is_empty() {
             router = router.route(at, page(routing::get(list::list), Links::HERE));
@@ -108,11 +113,11 @@ impl AuditViewer {
             .route(&format!("{at}{}", EVENTS.path), page(routing::get(list::list), Links::HERE))
             .route(&format!("{at}{}", OVERVIEW.path), page(routing::get(overview::overview), Links::HERE))
             .route(&format!("{at}{}", EVENT.path), page(routing::get(event::event), Links::ABOVE))
-            .route(&format!("{at}{}/json", EVENT.path), routing::get(get::get).fallback(async || Refusal::Method))
-            .route(&format!("{at}/export"), routing::get(export::export).fallback(async || Refusal::Method))
+            .route(&format!("{at}{}/json", EVENT.path), download(routing::get(get::get)))
+            .route(&format!("{at}/export"), download(routing::get(export::export)))
             .route(&format!("{at}/{}", asset::style_name()), routing::get(asset::style))
             .route(&format!("{at}/{}", asset::ICON_NAME), routing::get(asset::icon))
             .layer(map_response(answer::guarded))
-            .with_state(Shared(Arc::new(Viewer { api: Arc::new(self.api), sign_in: self.sign_in })))
+            .with_state(shared)
     }
 }
