@@ -1,11 +1,10 @@
 //! The neighbours of an event: what else its request left, and what its actor did before and after.
 
+use super::newer::newer;
 use crate::event::{AuditEvent, Phase, Timestamp};
 use crate::query::{Condition, Cursor, Filter, Pattern, Query};
 use crate::router::reading::Reading;
 use crate::router::refusal::Refusal;
-
-use super::newer::newer;
 
 /// How many events on either side are looked through for those of the same request.
 pub(super) const LOOKED_THROUGH: usize = 250;
