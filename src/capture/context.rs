@@ -2,13 +2,16 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use http::StatusCode;
 use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::head::{RequestHead, new_request_id};
 use super::scope::{self, LogId};
-use crate::event::{Actor, AuditEvent, Details, ErrorCode, EventId, EventType};
+use super::shared::Shared;
+use crate::event::{Actor, AuditEvent, Details, ErrorCode, EventId, EventType, Timestamp};
 use crate::policy::{AuditPolicy, Candidates, FailMode};
+use crate::store::TransactionId;
 
 /// What a handler or an inner layer adds to the event of its request. Cheap to clone; all clones are the same.
 ///
@@ -36,7 +39,8 @@ use crate::policy::{AuditPolicy, Candidates, FailMode};
 /// ```
 #[derive(Clone)]
 pub struct AuditContext {
-    log: LogId,
+    /// The outermost layer around the request; none where there is no layer.
+    layer: Option<Arc<Shared>>,
     shared: Arc<ContextShared>,
 }
 
@@ -67,6 +71,16 @@ pub(crate) struct Started {
     pub(crate) body_end: bool,
 }
 
+/// The event of the request, as it was written in a transaction of the handler's.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Written {
+    pub(crate) event_id: EventId,
+    pub(crate) created_at: Timestamp,
+    pub(crate) transaction: TransactionId,
+    pub(crate) outcome: StatusCode,
+    pub(crate) fail_mode: FailMode,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct ContextData {
     pub(crate) head: Option<RequestHead>,
@@ -80,6 +94,11 @@ pub(crate) struct ContextData {
     pub(crate) result_count: Option<u64>,
     pub(crate) request_id: Option<String>,
     pub(crate) started: Option<Started>,
+    /// The status that the handler will answer with if its transaction is committed.
+    pub(crate) foreseen: Option<StatusCode>,
+    pub(crate) written: Option<Written>,
+    /// The rules of the outermost layer that name the request.
+    pub(crate) candidates: Candidates,
     pub(crate) claim: Claim,
     /// What a layer nearer to the handler has to say.
     pub(crate) inner: Option<Override>,
@@ -93,9 +112,15 @@ pub(crate) struct Override {
 }
 
 impl AuditContext {
-    pub(crate) fn new(log: LogId, head: Option<RequestHead>) -> Self {
+    pub(crate) fn new(layer: Arc<Shared>, head: Option<RequestHead>) -> Self {
         let data = Mutex::new(ContextData { head, ..ContextData::default() });
-        Self { log, shared: Arc::new(ContextShared { data, settled: Notify::new() }) }
+        Self { layer: Some(layer), shared: Arc::new(ContextShared { data, settled: Notify::new() }) }
+    }
+
+    /// A context that nobody reads.
+    #[cfg(feature = "axum")]
+    fn idle() -> Self {
+        Self { layer: None, shared: Arc::default() }
     }
 
     /// The context of the request that the current task is handling, if a layer is around it.
@@ -105,8 +130,14 @@ impl AuditContext {
         scope::current()
     }
 
-    pub(crate) fn log(&self) -> LogId {
-        self.log
+    /// The outermost layer around the request.
+    pub(crate) fn layer(&self) -> Option<&Arc<Shared>> {
+        self.layer.as_ref()
+    }
+
+    /// Whether it is one of this log.
+    pub(crate) fn is_of(&self, log: LogId) -> bool {
+        self.layer.as_ref().is_some_and(|layer| layer.log_id == log)
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, ContextData> {
@@ -177,6 +208,13 @@ impl AuditContext {
         self
     }
 
+    /// Says which status the handler will answer with if its transaction is committed: what an event says that is
+    /// written [in the transaction](Self::record_in). 200 if nothing is said.
+    pub fn foresee(&self, status: StatusCode) -> &Self {
+        self.lock().foreseen = Some(status);
+        self
+    }
+
     /// Says which route template matched, where no router of axum does.
     pub fn route(&self, template: impl Into<String>) -> &Self {
         self.lock().route = Some(template.into());
@@ -205,6 +243,10 @@ impl ContextData {
         rule: Option<usize>,
     ) -> Box<AuditEvent> {
         let mut event = Box::new(AuditEvent::new(event_type));
+        if let Some(written) = &self.written {
+            // Of one request there is one event, whichever of the two it is.
+            (event.event_id, event.created_at) = (written.event_id, written.created_at);
+        }
         if let Some(head) = &self.head {
             let template = rule.and_then(|rule| policy.template(rule, head.path()));
             head.fill_in(&mut event, policy, template);
@@ -239,8 +281,7 @@ impl<S: Send + Sync> axum::extract::FromRequestParts<S> for AuditContext {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut http::request::Parts, _state: &S) -> Result<Self, Self::Rejection> {
-        let context =
-            parts.extensions.get::<Self>().cloned().or_else(scope::current).unwrap_or_else(|| Self::new(0, None));
+        let context = parts.extensions.get::<Self>().cloned().or_else(scope::current).unwrap_or_else(Self::idle);
         context
             .lock()
             .head

@@ -4,8 +4,9 @@
 //! opens a scope around each poll of the inner service instead; a context is made when somebody in there asks for one.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
-use super::AuditContext;
+use super::{AuditContext, Shared};
 
 thread_local! {
     static CURRENT: Cell<Slot> = const { Cell::new(Slot::Outside) };
@@ -14,14 +15,14 @@ thread_local! {
 /// Identifies a log among those of a process. An address: unique while the log lives, and that is as long as it matters.
 pub(crate) type LogId = usize;
 
-/// What a layer has opened around the current poll.
+/// What a layer has opened around the current poll. Always of the same size: it moves with every poll.
 #[derive(Debug, Default)]
 pub(crate) enum Slot {
     /// No layer.
     #[default]
     Outside,
-    /// A layer of this log, and nobody has asked for a context yet.
-    Vacant(LogId),
+    /// A layer, and nobody has asked for a context yet.
+    Vacant(Arc<Shared>),
     /// A layer and its context.
     Held(AuditContext),
 }
@@ -59,7 +60,7 @@ pub(crate) fn current() -> Option<AuditContext> {
         let context = match current.take() {
             Slot::Outside => return None,
             Slot::Held(context) => context,
-            Slot::Vacant(log) => AuditContext::new(log, None),
+            Slot::Vacant(shared) => AuditContext::new(shared, None),
         };
         current.set(Slot::Held(context.clone()));
         Some(context)
@@ -72,8 +73,8 @@ pub(crate) fn is_within(log: LogId) -> bool {
         let slot = current.take();
         let is_within = match &slot {
             Slot::Outside => return false,
-            Slot::Vacant(outer) => *outer == log,
-            Slot::Held(context) => context.log() == log,
+            Slot::Vacant(outer) => outer.log_id == log,
+            Slot::Held(context) => context.is_of(log),
         };
         current.set(slot);
         is_within

@@ -13,14 +13,13 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::body::EndOfBody;
-use super::layer::Shared;
 use super::problem;
 use super::scoped::{Panic, Scoped, scoped};
 use super::{AuditBody, BodyError};
 use crate::capture::scope::{LogId, Slot};
-use crate::capture::{AuditContext, Claim, ContextData, ResultCount, Started};
-use crate::event::{AuditEvent, ErrorCode, EventType, Phase};
-use crate::policy::{Candidates, Decision, Ended, FailMode};
+use crate::capture::{AuditContext, Claim, ContextData, ResultCount, Shared, Started, Written};
+use crate::event::{AuditEvent, ErrorCode, EventId, EventType, Phase};
+use crate::policy::{AuditPolicy, Candidates, Decision, Ended, FailMode};
 use crate::writer::InFlightGuard;
 
 /// The course of one audited request. It owns what it needs, so that it can run to its end wherever it is polled.
@@ -55,6 +54,15 @@ impl<R, E> End<R, E> {
     /// The head of the response, if there is one.
     pub(super) fn parts(&self) -> Option<&Parts> {
         if let Self::Response(parts, _) = self { Some(parts) } else { None }
+    }
+
+    /// The outcome, if there is one.
+    pub(super) fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Response(parts, _) => Some(parts.status),
+            Self::Error(_) | Self::Panic(_) => Some(StatusCode::INTERNAL_SERVER_ERROR),
+            Self::Dropped => None,
+        }
     }
 
     fn marked(mut self, log: LogId) -> Self {
@@ -167,9 +175,26 @@ impl Course {
             let is_recorded_elsewhere = end.parts().is_some_and(|parts| {
                 parts.extensions.get::<Recorded>().is_some_and(|recorded| recorded.0 == self.shared.log_id)
             });
-            let (event, decision) = match self.decide(&end, is_recorded_elsewhere) {
-                Verdict::Record(event, decision) => (event, decision),
-                Verdict::Nothing => return release(end, None),
+            let verdict = self.decide(&end, is_recorded_elsewhere);
+            if let Verdict::Record(.., Some(written)) | Verdict::Nothing(Some(written)) = verdict {
+                // Boxed, because few requests have room for it to spare.
+                match Box::pin(self.is_committed(written, end.status())).await {
+                    Ok(true) => {
+                        self.context.settle(true);
+                        return release(end.marked(self.shared.log_id), None);
+                    }
+                    Ok(false) => {}
+                    Err(()) => return self.give_up(end, written.event_id, written.fail_mode),
+                }
+            }
+            let (event, decision) = match verdict {
+                Verdict::Record(event, decision, _) => (event, decision),
+                Verdict::Nothing(written) => {
+                    if written.is_some() {
+                        self.context.settle(true);
+                    }
+                    return release(end, None);
+                }
                 Verdict::Elsewhere => {
                     let is_written = is_recorded_elsewhere || self.context.settled().await;
                     let has_refusal =
@@ -177,7 +202,7 @@ impl Course {
                     return match end {
                         // Only a layer between the two can have made another response of the refusal.
                         End::Response(..) if !is_written && !has_refusal => {
-                            Some(Ok(problem::not_recorded(crate::event::EventId::new())))
+                            Some(Ok(problem::not_recorded(EventId::new())))
                         }
                         end => release(end, None),
                     };
@@ -197,17 +222,32 @@ impl Course {
                 );
                 return release(end.marked(self.shared.log_id), Some(end_of_body));
             }
-            let result = self.write(event).await;
-            let may_leave = result.is_ok() || decision.fail_mode == FailMode::Open;
-            if result.is_err() && may_leave {
-                self.shared.log.let_go();
+            match self.write(event).await {
+                Ok(()) => {
+                    self.context.settle(true);
+                    release(end.marked(self.shared.log_id), None)
+                }
+                Err(()) => self.give_up(end, id, decision.fail_mode),
             }
-            self.context.settle(may_leave);
-            match end {
-                // A panic goes on as it would have; there is no response that could be withheld.
-                End::Response(..) | End::Error(_) if !may_leave => Some(Ok(problem::not_recorded(id))),
-                end => release(end.marked(self.shared.log_id), None),
-            }
+        }
+    }
+
+    /// The event is not written, or nobody knows.
+    fn give_up<R, E>(&self, end: End<R, E>, id: EventId, fail_mode: FailMode) -> Released<R, E>
+    where
+        R: Body,
+        R::Data: From<Bytes>,
+        R::Error: Into<BodyError>,
+    {
+        let may_leave = fail_mode == FailMode::Open;
+        if may_leave {
+            self.shared.log.let_go();
+        }
+        self.context.settle(may_leave);
+        match end {
+            // A panic goes on as it would have; there is no response that could be withheld.
+            End::Response(..) | End::Error(_) if !may_leave => Some(Ok(problem::not_recorded(id))),
+            end => release(end.marked(self.shared.log_id), None),
         }
     }
 
@@ -237,36 +277,23 @@ impl Course {
             result_count,
             declared: data.event_type.as_ref(),
         };
-        let decided = match (policy.decide(candidates, &ended), &data.started) {
-            (Some(Decision { rule, event_type, fail_mode }), _) => Decided {
-                body_end: rule.is_some_and(|rule| policy.rule_at(rule).is_body_end()),
-                rule,
-                event_type,
-                fail_mode,
-            },
-            // What was started must be ended, whatever came of it.
-            (None, Some(started)) => Decided {
-                body_end: started.body_end,
-                rule: None,
-                event_type: started.event_type.clone(),
-                fail_mode: started.fail_mode,
-            },
-            (None, None) => return Verdict::Nothing,
+        let written = data.written;
+        let Some(decided) = decided(policy, candidates, &ended, data.started.as_ref()) else {
+            if written.is_some() {
+                data.claim = Claim::Writing;
+            }
+            return Verdict::Nothing(written);
         };
         data.claim = Claim::Writing;
         let mut event = data.event(decided.event_type.clone(), policy, decided.rule);
         event.details = read_off;
         event.details.append(&mut data.details);
-        describe(&mut event, end, status, &mut data);
-        if decided.event_type == EventType::OVERSIZE_QUERY {
-            let max = policy.max_results().or(self.shared.policy.max_results());
-            event.details.insert("result_count".into(), result_count.into());
-            event.details.insert("max_results".into(), max.into());
-        }
+        describe(&mut event, end, &mut data);
+        describe_query(&mut event, result_count, policy.max_results().or(self.shared.policy.max_results()));
         drop(data);
         event.request.duration_us = u64::try_from(self.arrived.elapsed().as_micros()).ok();
         event.fit();
-        Verdict::Record(event, decided)
+        Verdict::Record(event, decided, written)
     }
 
     /// Writes an event within what is left of the budget. The writer has said why, if it fails.
@@ -289,39 +316,66 @@ pub(super) fn ended<R, E>(result: Result<Result<Response<R>, E>, Panic>) -> End<
 
 /// What the end of a handler comes to.
 enum Verdict {
-    Record(Box<AuditEvent>, Decided),
-    /// No rule wants it.
-    Nothing,
+    /// This event, unless the one is committed that the handler wrote in a transaction.
+    Record(Box<AuditEvent>, Decided, Option<Written>),
+    /// No rule wants it; the handler may have written its event all the same.
+    Nothing(Option<Written>),
     /// Another layer around the same request has it.
     Elsewhere,
 }
 
-struct Decided {
-    rule: Option<usize>,
-    event_type: EventType,
-    fail_mode: FailMode,
+pub(super) struct Decided {
+    pub(super) rule: Option<usize>,
+    pub(super) event_type: EventType,
+    pub(super) fail_mode: FailMode,
     body_end: bool,
 }
 
+/// Whether a request that ended like this is recorded, and how.
+pub(super) fn decided(
+    policy: &AuditPolicy,
+    candidates: Candidates,
+    ended: &Ended<'_>,
+    started: Option<&Started>,
+) -> Option<Decided> {
+    match (policy.decide(candidates, ended), started) {
+        (Some(Decision { rule, event_type, fail_mode }), _) => Some(Decided {
+            body_end: rule.is_some_and(|rule| policy.rule_at(rule).is_body_end()),
+            rule,
+            event_type,
+            fail_mode,
+        }),
+        // What was started must be ended, whatever came of it.
+        (None, Some(started)) => Some(Decided {
+            body_end: started.body_end,
+            rule: None,
+            event_type: started.event_type.clone(),
+            fail_mode: started.fail_mode,
+        }),
+        (None, None) => None,
+    }
+}
+
+/// Says in the event of a query that it had too many results.
+pub(super) fn describe_query(event: &mut AuditEvent, result_count: Option<u64>, max_results: Option<u64>) {
+    if event.event_type == EventType::OVERSIZE_QUERY {
+        event.details.insert("result_count".into(), result_count.into());
+        event.details.insert("max_results".into(), max_results.into());
+    }
+}
+
 /// Says in the event how the handler ended.
-fn describe<R, E>(event: &mut AuditEvent, end: &End<R, E>, status: Option<StatusCode>, data: &mut ContextData) {
-    let (outcome, error) = match end {
-        End::Response(..) => (status, status.and_then(ErrorCode::from_status)),
-        End::Error(_) => {
-            event.details.insert("service_error".into(), true.into());
-            (Some(StatusCode::INTERNAL_SERVER_ERROR), Some(ErrorCode::SERVER_ERROR))
-        }
-        End::Panic(_) => {
-            event.details.insert("panic".into(), true.into());
-            (Some(StatusCode::INTERNAL_SERVER_ERROR), Some(ErrorCode::SERVER_ERROR))
-        }
-        End::Dropped => {
-            event.details.insert("aborted".into(), true.into());
-            (None, None)
-        }
+fn describe<R, E>(event: &mut AuditEvent, end: &End<R, E>, data: &mut ContextData) {
+    let detail = match end {
+        End::Response(..) => None,
+        End::Error(_) => Some("service_error"),
+        End::Panic(_) => Some("panic"),
+        End::Dropped => Some("aborted"),
     };
+    event.details.extend(detail.map(|detail| (detail.into(), true.into())));
+    let outcome = end.status();
     event.outcome = outcome.map(|status| status.as_u16());
-    event.classification.error = data.error.take().or(error);
+    event.classification.error = data.error.take().or_else(|| outcome.and_then(ErrorCode::from_status));
 }
 
 /// Lets go of what the handler made.

@@ -13,11 +13,10 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::course::{BoxedCourse, Course, End, Recorded, ended};
-use super::layer::Shared;
 use super::scoped::Scoped;
 use super::{AuditBody, BodyError};
 use crate::capture::scope::Slot;
-use crate::capture::{AuditContext, Claim, RequestHead, ResultCount};
+use crate::capture::{AuditContext, Claim, RequestHead, ResultCount, Shared};
 use crate::policy::Candidates;
 use crate::writer::AuditLog;
 
@@ -63,8 +62,9 @@ pin_project! {
                         log.detach(async move { drop(course.await) });
                     }
                 }
-                WayProj::Watched { future, head, shared } => {
+                WayProj::Watched { future, head } => {
                     if let Slot::Held(context) = std::mem::take(future.slot())
+                        && let Some(shared) = context.layer()
                         && let Some(course) = dropped::<R, E>(&context, head.take(), shared)
                     {
                         shared.log.detach(async move { drop(course.await) });
@@ -82,7 +82,7 @@ pin_project! {
         /// The log is off, or a layer further out does the work.
         Off { #[pin] future: F },
         /// No rule names the request: its response is looked at.
-        Watched { #[pin] future: Scoped<F>, head: Option<RequestHead>, shared: Arc<Shared> },
+        Watched { #[pin] future: Scoped<F>, head: Option<RequestHead> },
         /// A rule names the request, or its response has turned out to be of interest.
         Audited { course: Option<BoxedCourse<R, E>>, log: AuditLog, has_begun: bool },
         /// Nobody waits for it.
@@ -107,8 +107,8 @@ where
         Self { way: Way::Never }
     }
 
-    pub(super) fn watched(future: Scoped<F>, head: Option<RequestHead>, shared: Arc<Shared>) -> Self {
-        Self { way: Way::Watched { future, head, shared } }
+    pub(super) fn watched(future: Scoped<F>, head: Option<RequestHead>) -> Self {
+        Self { way: Way::Watched { future, head } }
     }
 
     /// `has_begun`: something of the request may already have happened.
@@ -135,11 +135,11 @@ where
                     return future.poll(cx).map_ok(|response| response.map(|body| AuditBody::inner(body, None)));
                 }
                 WayProj::Never => return Poll::Pending,
-                WayProj::Watched { mut future, head, shared } => {
+                WayProj::Watched { mut future, head } => {
                     let result = ready!(future.as_mut().poll(cx));
                     let slot = std::mem::take(future.slot());
                     let end = ended(result);
-                    let Some(context) = to_record(slot, &end, head, shared) else {
+                    let Some((shared, context)) = to_record(slot, &end, head) else {
                         way.set(Way::Over);
                         return Poll::Ready(match end {
                             End::Response(parts, body) => Ok(Response::from_parts(parts, AuditBody::inner(body, None))),
@@ -148,7 +148,7 @@ where
                             End::Dropped => return Poll::Pending,
                         });
                     };
-                    let course = Course::new(shared, context, Candidates::default());
+                    let course = Course::new(&shared, context, Candidates::default());
                     let log = shared.log.clone();
                     way.set(Way::Audited { course: Some(Box::pin(course.finish(end))), log, has_begun: true });
                 }
@@ -171,27 +171,29 @@ where
 }
 
 /// The context of a watched request that is to be recorded after all.
-fn to_record<R, E>(
-    slot: Slot,
-    end: &End<R, E>,
-    head: &mut Option<RequestHead>,
-    shared: &Arc<Shared>,
-) -> Option<AuditContext> {
+fn to_record<R, E>(slot: Slot, end: &End<R, E>, head: &mut Option<RequestHead>) -> Option<(Arc<Shared>, AuditContext)> {
+    let shared = match &slot {
+        Slot::Outside => return None,
+        Slot::Vacant(shared) => Arc::clone(shared),
+        Slot::Held(context) => Arc::clone(context.layer()?),
+    };
     let is_over = |count: u64| shared.policy.max_results().is_some_and(|max| shared.watches_responses && count > max);
     let said = end.parts().filter(|parts| parts.extensions.get::<Recorded>().is_none());
     let said = said.and_then(|parts| parts.extensions.get::<ResultCount>().map(|count| count.0));
     match slot {
         Slot::Held(context) => {
             let mut data = context.lock();
-            let is_wanted =
-                data.event_type.is_some() || data.inner.is_some() || data.result_count.or(said).is_some_and(is_over);
+            let is_wanted = data.event_type.is_some()
+                || data.written.is_some()
+                || data.inner.is_some()
+                || data.result_count.or(said).is_some_and(is_over);
             if data.head.is_none() {
                 data.head = head.take();
             }
             drop(data);
-            is_wanted.then_some(context)
+            is_wanted.then_some((shared, context))
         }
-        _ => said.is_some_and(is_over).then(|| AuditContext::new(shared.log_id, head.take())),
+        _ => said.is_some_and(is_over).then(|| (shared.clone(), AuditContext::new(shared, head.take()))),
     }
 }
 
@@ -205,7 +207,8 @@ where
 {
     let mut data = context.lock();
     // A layer nearer to the handler drives its request to its end by itself.
-    let is_wanted = data.event_type.is_some() && data.inner.is_none() && data.claim == Claim::Open;
+    let is_wanted =
+        (data.event_type.is_some() || data.written.is_some()) && data.inner.is_none() && data.claim == Claim::Open;
     if data.head.is_none() {
         data.head = head;
     }

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use tower_layer::Layer;
 
 use super::AuditService;
-#[cfg(feature = "axum")]
-use super::roll_call::StandIn;
-use crate::capture::scope::LogId;
+use crate::capture::Shared;
 use crate::event::Details;
 use crate::policy::{AuditPolicy, PolicyError, Rule};
 use crate::writer::AuditLog;
@@ -41,21 +39,6 @@ pub struct AuditLayer {
     /// None: auditing is off.
     shared: Option<Arc<Shared>>,
 }
-
-/// What all requests through a layer share.
-pub(super) struct Shared {
-    pub(super) log: AuditLog,
-    pub(super) log_id: LogId,
-    pub(super) policy: AuditPolicy,
-    pub(super) watches_responses: bool,
-    details: Option<DetailsHook>,
-    /// What is done instead, in a copy of an app whose wiring is looked at.
-    #[cfg(feature = "axum")]
-    pub(super) stand_in: Option<StandIn>,
-}
-
-type DetailsHook =
-    Arc<dyn Fn(&http::response::Parts) -> Result<Details, Box<dyn Error + Send + Sync>> + Send + Sync + 'static>;
 
 impl AuditLayer {
     /// A layer that records into `log` what `policy` says. If the log is off, the layer passes everything through.
@@ -104,37 +87,6 @@ impl AuditLayer {
             });
         }
         self
-    }
-}
-
-impl Shared {
-    /// The same, but for what is done instead.
-    #[cfg(feature = "axum")]
-    pub(super) fn replaced_by(&self, stand_in: StandIn) -> Self {
-        Self {
-            log: self.log.clone(),
-            log_id: self.log_id,
-            policy: self.policy.clone(),
-            watches_responses: self.watches_responses,
-            details: None,
-            stand_in: Some(stand_in),
-        }
-    }
-
-    /// What the callback reads off the response.
-    pub(super) fn details(&self, response: &http::response::Parts) -> Details {
-        let Some(hook) = &self.details else { return Details::new() };
-        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook(response))) {
-            Ok(Ok(details)) => details,
-            Ok(Err(error)) => {
-                tracing::warn!(error = &*error as &dyn Error, "the details callback of an audit layer failed");
-                Details::new()
-            }
-            Err(_) => {
-                tracing::warn!("the details callback of an audit layer panicked");
-                Details::new()
-            }
-        }
     }
 }
 

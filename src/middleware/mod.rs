@@ -11,6 +11,7 @@
 mod body;
 mod course;
 mod future;
+mod in_transaction;
 mod layer;
 mod problem;
 #[cfg(feature = "axum")]

@@ -9,7 +9,7 @@
 use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::layer::Shared;
+use crate::capture::{Shared, StandsIn};
 use crate::policy::AuditPolicy;
 
 thread_local! {
@@ -84,7 +84,7 @@ fn answer_now(shared: Option<Arc<Shared>>) -> Option<Arc<Shared>> {
         roll.present.push(Present(shared.clone()));
         let (Some(sightings), Some(real)) = (&roll.sightings, &shared) else { return shared };
         let stand_in = StandIn { present: Present(shared.clone()), is_innermost, sightings: Arc::clone(sightings) };
-        Some(Arc::new(real.replaced_by(stand_in)))
+        Some(Arc::new(real.replaced_by(Box::new(stand_in))))
     })
 }
 
@@ -105,15 +105,14 @@ impl Sightings {
 }
 
 /// Stands in for the service of a layer.
-pub(super) struct StandIn {
+struct StandIn {
     present: Present,
     is_innermost: bool,
     sightings: Arc<Sightings>,
 }
 
-impl StandIn {
-    /// Writes down which path it sees. Whether the request goes on from here.
-    pub(super) fn sees(&self, path: &str) -> bool {
+impl StandsIn for StandIn {
+    fn sees(&self, path: &str) -> bool {
         let mut sightings = self.sightings.0.lock().unwrap_or_else(PoisonError::into_inner);
         sightings.0.push((self.present.clone(), path.to_owned()));
         sightings.1 |= self.is_innermost;

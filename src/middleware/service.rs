@@ -11,13 +11,12 @@ use tower_service::Service;
 
 use super::course::{BoxedCourse, Course, End};
 use super::future::ResponseFuture;
-use super::layer::Shared;
 #[cfg(feature = "axum")]
 use super::roll_call;
 use super::scoped::{Scoped, scoped};
 use super::{AuditBody, BodyError};
 use crate::capture::scope::{self, LogId, Slot};
-use crate::capture::{AuditContext, Override, RequestHead};
+use crate::capture::{AuditContext, Override, RequestHead, Shared};
 
 /// The service that [`AuditLayer`](super::AuditLayer) makes.
 ///
@@ -79,21 +78,25 @@ where
             }
             let head = shared.watches_responses.then(|| head_of(&request));
             // Nothing is to be done about a panic here: the scope ends with it.
-            let entered = scope::enter(Slot::Vacant(shared.log_id));
+            let entered = scope::enter(Slot::Vacant(Arc::clone(shared)));
             let future = self.inner.call(request);
-            return ResponseFuture::watched(Scoped::new(future, entered.leave()), head, Arc::clone(shared));
+            return ResponseFuture::watched(Scoped::new(future, entered.leave()), head);
         }
         let shared = Arc::clone(shared);
         let context = match around {
             Some(around) => {
-                let context = around.context().unwrap_or_else(|| AuditContext::new(shared.log_id, None));
+                let context = around.context().unwrap_or_else(|| AuditContext::new(Arc::clone(&shared), None));
                 let mut data = context.lock();
                 data.head.get_or_insert_with(|| head_of(&request));
                 data.inner = Some(Override { policy: shared.policy.clone(), candidates });
                 drop(data);
                 context
             }
-            None => AuditContext::new(shared.log_id, Some(head_of(&request))),
+            None => {
+                let context = AuditContext::new(Arc::clone(&shared), Some(head_of(&request)));
+                context.lock().candidates = candidates;
+                context
+            }
         };
         request.extensions_mut().insert(context.clone());
         let course = Course::new(&shared, context, candidates);
@@ -126,7 +129,7 @@ fn around<B>(request: &Request<B>, log: LogId) -> Option<Around> {
     if scope::is_within(log) {
         return Some(Around::Scope);
     }
-    let context = request.extensions().get::<AuditContext>().filter(|context| context.log() == log)?;
+    let context = request.extensions().get::<AuditContext>().filter(|context| context.is_of(log))?;
     Some(Around::Request(context.clone()))
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
-use super::{Capabilities, Finding, StoreError};
+use super::{Capabilities, Finding, InTransaction, StoreError};
 use crate::event::{AuditEvent, EventId, Timestamp};
 use crate::query::{Buckets, Field, Filter, Query, Tally};
 
@@ -25,7 +25,8 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 ///   that it has polled, except when the process ends.
 ///
 /// What more a store can do is in the parts it returns: [`reader`](Self::reader), [`keeper`](Self::keeper),
-/// [`orphans`](Self::orphans). The conformance suite (feature `conformance`) is this contract as tests.
+/// [`orphans`](Self::orphans), [`in_transaction`](Self::in_transaction). The conformance suite (feature `conformance`)
+/// is this contract as tests.
 ///
 /// `Debug` must not show a connection string.
 pub trait AuditStore: fmt::Debug + Send + Sync + 'static {
@@ -61,6 +62,11 @@ pub trait AuditStore: fmt::Debug + Send + Sync + 'static {
 
     /// The part that finds the `started` events of dead processes, if the store has one.
     fn orphans(&self) -> Option<&dyn Orphans>;
+
+    /// The part that keeps events in transactions of the app's own, if the store has one.
+    fn in_transaction(&self) -> Option<&dyn InTransaction> {
+        None
+    }
 }
 
 /// Reads a store. A reader sees every event whose append was acknowledged before it was called.

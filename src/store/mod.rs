@@ -6,6 +6,7 @@ pub mod conformance;
 mod contract;
 mod error;
 mod finding;
+mod in_transaction;
 mod memory;
 mod open;
 #[cfg(feature = "postgres")]
@@ -19,5 +20,6 @@ pub use capabilities::Capabilities;
 pub use contract::{AuditStore, Keeper, Orphans, Purged, Reader, StoreFuture};
 pub use error::{StoreError, StoreErrorKind};
 pub use finding::{Finding, Level};
+pub use in_transaction::{AppConnection, AppTransaction, Fate, InTransaction, TransactionId};
 pub use memory::MemoryStore;
 pub use open::{Durability, OpenOptions, open};

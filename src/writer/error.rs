@@ -25,10 +25,15 @@ pub enum RecordErrorKind {
     Store,
     /// The log is closed.
     Closed,
+    /// No rule records the request if it is answered with the status that was foreseen, and its handler has named no
+    /// event type; or, outside of axum, no rule names the request at all.
+    Undecided,
+    /// The request has its event already.
+    Repeated,
 }
 
 impl RecordError {
-    pub(super) fn new(kind: RecordErrorKind) -> Self {
+    pub(crate) fn new(kind: RecordErrorKind) -> Self {
         Self { kind, cause: None }
     }
 
@@ -49,6 +54,10 @@ impl fmt::Display for RecordError {
             RecordErrorKind::QueueFull => "the queue had no room for the event within the write deadline",
             RecordErrorKind::Store => "the store did not keep the event",
             RecordErrorKind::Closed => "the audit log is closed",
+            RecordErrorKind::Undecided => {
+                "no rule records the request with the status that was foreseen, and its handler has named no event type"
+            }
+            RecordErrorKind::Repeated => "the request has its event already",
         })
     }
 }

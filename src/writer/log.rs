@@ -98,6 +98,10 @@ impl AuditLog {
         self.inner.is_none()
     }
 
+    pub(super) fn inner(&self) -> Option<&Arc<Inner>> {
+        self.inner.as_ref()
+    }
+
     pub(super) fn from_inner(inner: Inner) -> Self {
         Self { inner: Some(Arc::new(inner)) }
     }

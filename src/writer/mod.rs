@@ -8,6 +8,7 @@
 mod builder;
 mod error;
 mod in_flight;
+mod in_transaction;
 mod log;
 mod queue;
 mod stats;

@@ -122,6 +122,10 @@ impl Queue {
         self.lock().batch.len()
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// How many events have ever been queued.
     pub(super) fn accepted(&self) -> u64 {
         self.lock().accepted

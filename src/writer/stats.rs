@@ -21,6 +21,10 @@ pub struct Stats {
     pub refused: u64,
     /// Events let go by a rule with [`FailMode::Open`](crate::FailMode::Open): the response went out without them.
     pub let_go: u64,
+    /// Events that were put into transactions of the app's, whatever became of them. They are in none of the others.
+    pub in_transactions: u64,
+    /// Responses that left with another status than their event says, which was committed with the effect.
+    pub unforeseen: u64,
     /// Batches that were acknowledged.
     pub batches: u64,
     /// Appends that were tried again.
@@ -35,6 +39,8 @@ pub(crate) struct Counters {
     pub(super) expired: AtomicU64,
     pub(super) refused: AtomicU64,
     pub(super) let_go: AtomicU64,
+    pub(super) in_transactions: AtomicU64,
+    pub(super) unforeseen: AtomicU64,
     pub(super) batches: AtomicU64,
     pub(super) retries: AtomicU64,
 }
@@ -48,6 +54,8 @@ impl Counters {
             expired: self.expired.load(Relaxed),
             refused: self.refused.load(Relaxed),
             let_go: self.let_go.load(Relaxed),
+            in_transactions: self.in_transactions.load(Relaxed),
+            unforeseen: self.unforeseen.load(Relaxed),
             batches: self.batches.load(Relaxed),
             retries: self.retries.load(Relaxed),
         }

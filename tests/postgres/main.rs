@@ -2,7 +2,9 @@
 
 #[path = "../support/postgres.rs"]
 mod cluster;
+mod database;
 mod durability;
+mod in_transaction;
 mod indexes;
 mod months;
 mod orphans;
@@ -18,5 +20,7 @@ mod sessions;
 mod storm;
 mod support;
 mod tls;
+#[path = "../support/transactions.rs"]
+mod transactions;
 mod versions;
 mod weather;

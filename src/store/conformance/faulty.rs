@@ -9,7 +9,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Fault;
-use crate::store::{AuditStore, Capabilities, Keeper, Orphans, Reader, StoreError, StoreErrorKind, StoreFuture};
+use crate::store::{
+    AuditStore, Capabilities, InTransaction, Keeper, Orphans, Reader, StoreError, StoreErrorKind, StoreFuture,
+};
 use shared::Shared;
 
 /// A store around another that does what a [`Fault`] says, and can be broken and healed while it is in use.
@@ -183,5 +185,9 @@ impl AuditStore for FaultyStore {
 
     fn orphans(&self) -> Option<&dyn Orphans> {
         self.inner.orphans().map(|_| self as &dyn Orphans)
+    }
+
+    fn in_transaction(&self) -> Option<&dyn InTransaction> {
+        self.inner.in_transaction()
     }
 }

@@ -72,12 +72,22 @@ impl<'a> Batch<'a> {
     }
 
     /// Binds the columns, in the order of [`COLUMNS`], and what the batch opens and ends, if it does.
-    pub(super) fn bind<'q>(self, query: Query<'q>, instance: Option<i64>) -> Query<'q>
+    pub(super) fn bind<'q>(mut self, query: Query<'q>, instance: Option<i64>) -> Query<'q>
     where
         'a: 'q,
     {
         let effects = self.has_effects();
-        let query = query
+        let ended = std::mem::take(&mut self.ended);
+        let query = self.bind_columns(query);
+        if effects { query.bind(ended).bind(instance) } else { query }
+    }
+
+    /// Binds the columns, in the order of [`COLUMNS`].
+    pub(super) fn bind_columns<'q>(self, query: Query<'q>) -> Query<'q>
+    where
+        'a: 'q,
+    {
+        query
             .bind(self.event_id)
             .bind(self.event_type)
             .bind(self.created_at)
@@ -89,8 +99,7 @@ impl<'a> Batch<'a> {
             .bind(self.method)
             .bind(self.outcome)
             .bind(self.details)
-            .bind(self.event);
-        if effects { query.bind(self.ended).bind(instance) } else { query }
+            .bind(self.event)
     }
 }
 

@@ -5,18 +5,53 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use sqlx::ConnectOptions as _;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgPool};
 
 use super::error::config;
 use super::names::Names;
 use crate::event::limits::excerpt;
 use crate::store::{Durability, OpenOptions, StoreError};
 
+/// Where the server is, and who connects. With the password: never shown.
+#[derive(Clone)]
+enum Server {
+    Url(Box<PgConnectOptions>),
+    /// As this pool connects, each time it is asked.
+    Pool(PgPool),
+}
+
+/// The table of the log in the database of a pool; `public.audit_events` unless told.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct PostgresTable {
+    schema: String,
+    table: String,
+}
+
+impl Default for PostgresTable {
+    fn default() -> Self {
+        Self { schema: DEFAULT_SCHEMA.into(), table: DEFAULT_TABLE.into() }
+    }
+}
+
+impl PostgresTable {
+    /// In this schema, which is made if it is not there.
+    pub fn in_schema(mut self, schema: impl Into<String>) -> Self {
+        self.schema = schema.into();
+        self
+    }
+
+    /// Under this name, of at most 40 bytes; the tables beside it begin with it.
+    pub fn named(mut self, table: impl Into<String>) -> Self {
+        self.table = table.into();
+        self
+    }
+}
+
 /// How the store is opened.
 #[derive(Clone)]
 pub(super) struct Config {
-    /// With the password: never shown.
-    pub(super) server: PgConnectOptions,
+    server: Server,
     pub(super) names: Names,
     pub(super) create: bool,
     pub(super) patience: Duration,
@@ -47,10 +82,26 @@ impl Config {
         }
         let names = Names::new(&schema, &table)?;
         let server = PgConnectOptions::from_str(&driver)
-            .map_err(|error| config("the URL is malformed: expected `postgres://USER@HOST/DATABASE`").because(error))?
-            // Statements have the events in them.
-            .disable_statement_logging();
-        Ok(Self { server, names, create: options.create, patience: options.patience, durability: options.durability })
+            .map_err(|error| config("the URL is malformed: expected `postgres://USER@HOST/DATABASE`").because(error))?;
+        let OpenOptions { create, patience, durability } = options;
+        Ok(Self { server: Server::Url(Box::new(server)), names, create, patience, durability })
+    }
+
+    /// The server of a pool.
+    pub(super) fn of_pool(pool: &PgPool, table: &PostgresTable, options: OpenOptions) -> Result<Self, StoreError> {
+        let names = Names::new(&table.schema, &table.table)?;
+        let OpenOptions { create, patience, durability } = options;
+        Ok(Self { server: Server::Pool(pool.clone()), names, create, patience, durability })
+    }
+
+    /// How to connect now.
+    pub(super) fn server(&self) -> PgConnectOptions {
+        let options = match &self.server {
+            Server::Url(options) => options.as_ref().clone(),
+            Server::Pool(pool) => pool.connect_options().as_ref().clone(),
+        };
+        // Statements have the events in them.
+        options.disable_statement_logging()
     }
 }
 
@@ -130,7 +181,7 @@ mod tests {
         assert_eq!(parse("postgres://a@b/c").unwrap().names.table(), r#""public"."audit_events""#);
         let there = parse("postgresql://a@b/c?sslmode=require&schema=Au%22dit&table=log&application_name=x").unwrap();
         assert_eq!(there.names.table(), r#""Au""dit"."log""#);
-        assert_eq!(there.server.get_application_name(), Some("x"));
+        assert_eq!(there.server().get_application_name(), Some("x"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
 
 use super::config::Config;
@@ -32,8 +32,7 @@ pub(super) async fn connect(config: &Config, purpose: Purpose) -> Result<PgConne
 }
 
 async fn set_up(config: &Config, purpose: Purpose) -> Result<PgConnection, StoreError> {
-    let options: PgConnectOptions = config.server.clone();
-    let mut db = PgConnection::connect_with(&options).await.doing(CONNECTING)?;
+    let mut db = PgConnection::connect_with(&config.server()).await.doing(CONNECTING)?;
     let read_only = if purpose == Purpose::Read { "on" } else { "off" };
     // A plan for any value passes over partial indexes and takes no notice of how rare a value is.
     let plans = if purpose == Purpose::Read { "force_custom_plan" } else { "auto" };

@@ -32,6 +32,7 @@ mod connection;
 mod document;
 mod durability;
 mod error;
+mod in_transaction;
 mod indexes;
 mod inspect;
 mod instance;
@@ -49,5 +50,6 @@ mod schema;
 mod store;
 mod wanted;
 
+pub use config::PostgresTable;
 pub use roles::make_roles;
 pub use store::PostgresStore;

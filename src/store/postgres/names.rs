@@ -16,6 +16,8 @@ pub(super) struct Names {
     table: Arc<str>,
     pub(super) append: Arc<str>,
     pub(super) append_with_effects: Arc<str>,
+    /// The statement that keeps one event in a transaction of the app's.
+    pub(super) keep: Arc<str>,
 }
 
 impl Names {
@@ -28,10 +30,16 @@ impl Names {
                 )));
             }
         }
-        let mut names =
-            Self { schema: schema.into(), table: table.into(), append: "".into(), append_with_effects: "".into() };
+        let mut names = Self {
+            schema: schema.into(),
+            table: table.into(),
+            append: "".into(),
+            append_with_effects: "".into(),
+            keep: "".into(),
+        };
         names.append = super::append::plain(&names).into();
         names.append_with_effects = super::append::with_effects(&names).into();
+        names.keep = super::in_transaction::statement(&names).into();
         Ok(names)
     }
 

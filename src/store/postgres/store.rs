@@ -5,13 +5,15 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgPool;
 use tokio::time::Instant;
 
 use super::append;
-use super::config::Config;
+use super::config::{Config, PostgresTable};
 use super::connection::{Purpose, connect, within};
 use super::durability::Facts;
 use super::error::{Doing as _, NAME, permanent};
+use super::in_transaction::Place;
 use super::indexes;
 use super::inspect;
 use super::instance::Instance;
@@ -21,7 +23,8 @@ use super::pool::Pool;
 use super::schema::{self, Found};
 use crate::event::AuditEvent;
 use crate::store::{
-    AuditStore, Capabilities, Durability, Finding, Keeper, OpenOptions, Orphans, Reader, StoreError, StoreFuture,
+    AuditStore, Capabilities, Durability, Finding, InTransaction, Keeper, OpenOptions, Orphans, Reader, StoreError,
+    StoreFuture,
 };
 
 /// Events in one table of a PostgreSQL server; see the documentation of the module.
@@ -34,6 +37,10 @@ pub struct PostgresStore {
     pub(super) writers: Pool,
     pub(super) readers: Pool,
     pub(super) keepers: Pool,
+    /// Those that ask for the end of transactions: whoever reads a lot must not keep them waiting.
+    pub(super) askers: Pool,
+    /// Where the log is, once somebody has asked.
+    place: Mutex<Option<Place>>,
     pub(super) instance: Instance,
     /// When to see to the partitions of the months to come; none for a role that may not make them.
     see_to_partitions: Mutex<Option<Instant>>,
@@ -50,11 +57,47 @@ impl PostgresStore {
     /// If the URL is malformed, the server does not let us in, the tables are missing and are not to be made or may
     /// not be, they are of a newer version or of another application, or a commit would not be durable.
     pub async fn open(url: &str, options: OpenOptions) -> Result<Self, StoreError> {
-        let config = Config::parse(url, options)?;
+        Self::open_in(Config::parse(url, options)?).await
+    }
+
+    /// Opens the log in the database of a pool that the app has: then a transaction of the app's can hold an effect and
+    /// its event, and both are kept or neither.
+    ///
+    /// The log connects as the pool does (server, role, TLS), and as it is told to later on
+    /// ([`set_connect_options`](sqlx::Pool::set_connect_options)), but takes none of its connections: handlers that hold
+    /// all of them and wait for their events would wait for ever. What the pool does to a connection
+    /// (`after_connect`) is not done to the log's, up to 13 of them.
+    ///
+    /// ```no_run
+    /// use std::sync::Arc;
+    ///
+    /// use sqlx::postgres::PgPool;
+    /// use tower_audit::AuditLog;
+    /// use tower_audit::store::OpenOptions;
+    /// use tower_audit::store::postgres::{PostgresStore, PostgresTable};
+    ///
+    /// # async fn open() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pool = PgPool::connect("postgres://web@db/app").await?;
+    /// let table = PostgresTable::default().in_schema("audit");
+    /// let store = PostgresStore::from_pool(&pool, &table, OpenOptions::default()).await?;
+    /// let log = AuditLog::with_store(Arc::new(store)).open().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open); and if the schema or the table has no possible name.
+    pub async fn from_pool(pool: &PgPool, table: &PostgresTable, options: OpenOptions) -> Result<Self, StoreError> {
+        Self::open_in(Config::of_pool(pool, table, options)?).await
+    }
+
+    async fn open_in(config: Config) -> Result<Self, StoreError> {
         let store = Self {
             writers: Pool::new(Purpose::Append, PARALLEL_APPENDS),
             readers: Pool::new(Purpose::Read, MOST_READERS),
             keepers: Pool::new(Purpose::Keep, MOST_KEEPERS),
+            askers: Pool::new(Purpose::Read, MOST_ASKERS),
+            place: Mutex::default(),
             instance: Instance::new(config.clone()),
             see_to_partitions: Mutex::default(),
             config,
@@ -132,6 +175,10 @@ impl PostgresStore {
         lease.settle(done)
     }
 
+    pub(super) fn place(&self) -> std::sync::MutexGuard<'_, Option<Place>> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn see_to_partitions(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
         self.see_to_partitions.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -197,6 +244,7 @@ impl AuditStore for PostgresStore {
             self.writers.close().await;
             let left = within(self.config.patience, "close", self.instance.leave()).await;
             self.readers.close().await;
+            self.askers.close().await;
             self.keepers.close().await;
             left
         })
@@ -213,11 +261,16 @@ impl AuditStore for PostgresStore {
     fn orphans(&self) -> Option<&dyn Orphans> {
         Some(self)
     }
+
+    fn in_transaction(&self) -> Option<&dyn InTransaction> {
+        Some(self)
+    }
 }
 
 const HEALTH: &str = "health";
 const PARALLEL_APPENDS: usize = 4;
 const MOST_READERS: usize = 4;
+const MOST_ASKERS: usize = 2;
 const MOST_KEEPERS: usize = 2;
 /// Partitions are made months ahead; an hour is soon enough, also for what stood in the way the last time.
 const SEE_TO_PARTITIONS: Duration = Duration::from_secs(3600);

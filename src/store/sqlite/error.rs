@@ -52,6 +52,11 @@ pub(super) fn is_no_database(error: &sqlx::Error) -> bool {
     primary_code(error) == Some(SQLITE_NOTADB)
 }
 
+/// Whether the statement itself is wrong: there is no such table.
+pub(super) fn is_plain_error(error: &sqlx::Error) -> bool {
+    code(error) == Some(SQLITE_ERROR)
+}
+
 /// Whether another connection held a lock for too long.
 pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     matches!(primary_code(error), Some(SQLITE_BUSY | SQLITE_LOCKED))
@@ -85,6 +90,7 @@ fn code(error: &sqlx::Error) -> Option<i32> {
 
 pub(super) const NAME: &str = "sqlite";
 
+const SQLITE_ERROR: i32 = 1;
 const SQLITE_BUSY: i32 = 5;
 const SQLITE_LOCKED: i32 = 6;
 const SQLITE_NOMEM: i32 = 7;

@@ -38,6 +38,7 @@ mod config;
 mod connection;
 mod error;
 mod identity;
+mod in_transaction;
 mod index;
 mod inspect;
 mod instance;

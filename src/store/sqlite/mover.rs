@@ -25,36 +25,35 @@ pub(super) const CHUNK_EVENTS: usize = 1536;
 /// How many it moves while nobody waits: about 5 ms, for somebody may come.
 const IDLE_CHUNK_EVENTS: usize = 512;
 
-/// Whether tidying has something to do.
-pub(super) fn has_work(connection: &Connection) -> bool {
-    has_enough(connection) || index::unmerged(&connection.segments).is_some()
+/// Whether tidying has something to do. `elsewhere`: how many events came to the journal that the connection may not
+/// know of.
+pub(super) fn has_work(connection: &Connection, elsewhere: usize) -> bool {
+    has_enough(connection, elsewhere) || index::unmerged(&connection.segments).is_some()
 }
 
-fn has_enough(connection: &Connection) -> bool {
-    connection.backlog.len() >= TIDY_FROM_EVENTS || connection.backlog.bytes() >= TIDY_FROM_BYTES
+fn has_enough(connection: &Connection, elsewhere: usize) -> bool {
+    connection.backlog.len() + elsewhere >= TIDY_FROM_EVENTS || connection.backlog.bytes() >= TIDY_FROM_BYTES
 }
 
 /// Moves one chunk, or merges a part of an index, and says whether there is still work.
-pub(super) async fn tidy(connection: &mut Connection) -> Result<bool, StoreError> {
-    let before = connection.backlog.len();
-    if has_enough(connection) {
-        move_chunk(connection, IDLE_CHUNK_EVENTS).await?;
-    }
+pub(super) async fn tidy(connection: &mut Connection, elsewhere: usize) -> Result<bool, StoreError> {
     // The last row stays: a row that has enough by itself is not to be tried again and again.
-    if connection.backlog.len() < before {
-        return Ok(has_work(connection));
+    if has_enough(connection, elsewhere) && move_chunk(connection, IDLE_CHUNK_EVENTS).await? {
+        return Ok(has_work(connection, 0));
     }
     index::merge(connection).await
 }
 
-/// Moves about this many events of the oldest rows.
-pub(super) async fn move_chunk(connection: &mut Connection, events: usize) -> Result<(), StoreError> {
+/// Moves about this many events of the oldest rows, and says whether there were any.
+pub(super) async fn move_chunk(connection: &mut Connection, events: usize) -> Result<bool, StoreError> {
     begin(&mut connection.db).await?;
     backlog::sync(connection).await?;
-    if let Some(last) = connection.backlog.oldest(events) {
+    let oldest = connection.backlog.oldest(events);
+    if let Some(last) = oldest {
         move_rows(connection, last).await?;
     }
-    commit(&mut connection.db).await
+    commit(&mut connection.db).await?;
+    Ok(oldest.is_some())
 }
 
 /// Moves the rows up to this one, inside of a transaction.

@@ -148,7 +148,7 @@ async fn count(db: &mut SqliteConnection, wanted: Wanted<'_>, from: i64) -> Resu
     Ok(total)
 }
 
-async fn get(db: &mut SqliteConnection, id: EventId) -> Result<Option<AuditEvent>, StoreError> {
+pub(super) async fn get(db: &mut SqliteConnection, id: EventId) -> Result<Option<AuditEvent>, StoreError> {
     let bytes = id_bytes(id.as_u128());
     let rows = sqlx::query(
         "SELECT events FROM audit_journal WHERE events_n > 0 AND min_id <= ?1 AND max_id >= ?1 AND instr(events, ?2) > 0",

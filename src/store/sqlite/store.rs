@@ -1,6 +1,7 @@
 //! The store: one connection that writes, a few that read.
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sqlx::SqlitePool;
 use tokio::sync::{Mutex, MutexGuard};
@@ -12,7 +13,9 @@ use super::instance::Instance;
 use super::reader::Readers;
 use super::{append, inspect, mover, orphans};
 use crate::event::AuditEvent;
-use crate::store::{AuditStore, Capabilities, Finding, Keeper, OpenOptions, Orphans, Reader, StoreError, StoreFuture};
+use crate::store::{
+    AuditStore, Capabilities, Finding, InTransaction, Keeper, OpenOptions, Orphans, Reader, StoreError, StoreFuture,
+};
 
 /// Events in one SQLite file; see the documentation of the module.
 ///
@@ -24,6 +27,10 @@ pub struct SqliteStore {
     pub(super) config: Config,
     writer: Mutex<Writer>,
     pub(super) readers: Readers,
+    /// Those that ask for the fate of an event: whoever reads a lot must not keep them waiting.
+    pub(super) askers: Readers,
+    /// How many events transactions of the app's were given since the journal was last looked at.
+    pub(super) elsewhere: AtomicUsize,
 }
 
 struct Writer {
@@ -86,6 +93,8 @@ impl SqliteStore {
         let connection = if config.create { Some(Connection::open(&config).await?) } else { None };
         let store = Self {
             readers: Readers::new(),
+            askers: Readers::new(),
+            elsewhere: AtomicUsize::new(0),
             writer: Mutex::new(Writer { connection, instance: Instance::new(), closed: false }),
             config,
         };
@@ -106,7 +115,7 @@ impl SqliteStore {
             Some(connection) => connection,
             None => Connection::open(&self.config).await.map_err(while_in_use)?,
         };
-        Ok(Lease { writer, readers: &self.readers, connection })
+        Ok(Lease { writer, readers: &self.readers, askers: &self.askers, connection })
     }
 }
 
@@ -122,6 +131,7 @@ impl fmt::Debug for SqliteStore {
 pub(super) struct Lease<'a> {
     writer: MutexGuard<'a, Writer>,
     readers: &'a Readers,
+    askers: &'a Readers,
     pub(super) connection: Connection,
 }
 
@@ -137,6 +147,7 @@ impl Lease<'_> {
         if let Err(error) = self.connection.db.identity.check() {
             // If only the write-ahead log was removed, what is in it is saved by closing, before anything is opened.
             self.readers.close_idle().await;
+            self.askers.close_idle().await;
             let _ = self.connection.db.close().await;
             return Err(error);
         }
@@ -174,16 +185,24 @@ impl AuditStore for SqliteStore {
 
     fn tidy(&self) -> StoreFuture<'_, bool> {
         Box::pin(async move {
-            let mut writer = self.writer.lock().await;
-            // Nothing is opened for this: who does not write leaves no work behind.
-            let Some(connection) = writer.connection.take() else { return Ok(false) };
-            if !mover::has_work(&connection) {
-                writer.connection = Some(connection);
+            let elsewhere = self.elsewhere.load(Ordering::Relaxed);
+            let has_work = match &*self.writer.lock().await {
+                Writer { closed: true, .. } => false,
+                Writer { connection: Some(connection), .. } => mover::has_work(connection, elsewhere),
+                // Nothing is opened for less than that: who does not write leaves no work behind.
+                _ => elsewhere >= mover::TIDY_FROM_EVENTS,
+            };
+            if !has_work {
                 return Ok(false);
             }
-            let mut lease = Lease { writer, readers: &self.readers, connection };
-            let done = mover::tidy(&mut lease.connection).await;
-            lease.settle(done).await
+            let elsewhere = self.elsewhere.swap(0, Ordering::Relaxed);
+            let mut lease = self.lease("indexing").await?;
+            let done = mover::tidy(&mut lease.connection, elsewhere).await;
+            let done = lease.settle(done).await;
+            if done.is_err() {
+                self.elsewhere.fetch_add(elsewhere, Ordering::Relaxed);
+            }
+            done
         })
     }
 
@@ -192,6 +211,7 @@ impl AuditStore for SqliteStore {
             let mut writer = self.writer.lock().await;
             writer.closed = true;
             self.readers.close().await;
+            self.askers.close().await;
             let Some(mut connection) = writer.connection.take() else {
                 // The lock goes; whoever opens the file next finds this writer dead.
                 writer.instance = Instance::new();
@@ -213,6 +233,10 @@ impl AuditStore for SqliteStore {
     }
 
     fn orphans(&self) -> Option<&dyn Orphans> {
+        Some(self)
+    }
+
+    fn in_transaction(&self) -> Option<&dyn InTransaction> {
         Some(self)
     }
 }

@@ -1,0 +1,151 @@
+//! The event of a request, written in a transaction of its handler's.
+//!
+//! The event gets its id before it is written, and keeps it: whatever becomes of the transaction, there is one event of
+//! that id. When the handler has ended, the layer asks the store whether it is there. If it is, nothing is left to do;
+//! if it is not, the layer writes it, with the outcome that the request had. A store that knows the id takes no second.
+
+use http::StatusCode;
+use tokio::time::Instant;
+
+use super::course::{Course, decided, describe_query};
+use crate::capture::{AuditContext, Claim, Shared, Written};
+use crate::event::{AuditEvent, ErrorCode, EventId};
+use crate::policy::Ended;
+use crate::store::{AppTransaction, Fate, TransactionId};
+use crate::writer::{RecordError, RecordErrorKind};
+
+impl AuditContext {
+    /// Writes the event of the request in a transaction of the handler's own, so that the effect and its record are
+    /// committed together, or neither is. The layer then writes none: one commit instead of two.
+    ///
+    /// The event says what the context has been told so far, and as its outcome the status that the handler
+    /// [foresees](Self::foresee), 200 if it says none. When the handler has ended, the layer looks whether the event is
+    /// there:
+    ///
+    /// - **committed**: the response leaves. If it has another status than was foreseen, the event stays as it is,
+    ///   for that is what was done; the operator's log says so, and [`Stats::unforeseen`](crate::Stats) counts it.
+    /// - **rolled back**, by an error, a panic, a dropped or lost connection: nothing of it is there, and the layer
+    ///   records the request as ever, with the outcome it had, under the same id.
+    /// - **not over**: the layer waits for its end until the write deadline. Then the client is told that the action may
+    ///   have happened (500), and the event is whatever the transaction comes to. So end the transaction before the
+    ///   handler returns, and do not wait for its end with the pool: a dropped transaction of a connection that is in
+    ///   no pool is rolled back only when the connection is used again.
+    ///
+    /// After a transaction that was rolled back, it may be called again in the next one. Both `&mut tx` and `&mut *tx` will
+    /// do. Which databases can be used: [`AuditLog::record_in`](crate::AuditLog::record_in). Where no layer is around,
+    /// or the log is off, nothing is written and nothing is wrong.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "axum", feature = "sqlite"))] {
+    /// use axum::extract::{Path, State};
+    /// use axum::http::StatusCode;
+    /// use sqlx::SqlitePool;
+    /// use tower_audit::AuditContext;
+    ///
+    /// async fn delete_user(
+    ///     State(pool): State<SqlitePool>,
+    ///     audit: AuditContext,
+    ///     Path(email): Path<String>,
+    /// ) -> Result<StatusCode, StatusCode> {
+    ///     audit.foresee(StatusCode::NO_CONTENT).detail("target_email", email.as_str());
+    ///     remove(&pool, &audit, &email).await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    ///     Ok(StatusCode::NO_CONTENT)
+    /// }
+    ///
+    /// async fn remove(pool: &SqlitePool, audit: &AuditContext, email: &str) -> Result<(), Box<dyn std::error::Error>> {
+    ///     let mut tx = pool.begin().await?;
+    ///     sqlx::query("DELETE FROM users WHERE email = ?").bind(email).execute(&mut *tx).await?;
+    ///     audit.record_in(&mut tx).await?;
+    ///     Ok(tx.commit().await?)
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`AuditLog::record_in`](crate::AuditLog::record_in); [`Repeated`](RecordErrorKind::Repeated) if the
+    /// request has its event already; [`Undecided`](RecordErrorKind::Undecided) if nothing says that it is to be recorded,
+    /// or as what.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, the event may be in the transaction or not. The layer finds out.
+    pub async fn record_in<T: AppTransaction>(&self, transaction: &mut T) -> Result<EventId, RecordError> {
+        let Some(layer) = self.layer() else { return Ok(EventId::new()) };
+        let log = &layer.log;
+        let number = log.enlist(transaction).await?;
+        let earlier = self.lock().written;
+        if let Some(Written { event_id, transaction: earlier, .. }) = earlier
+            && earlier != number
+            && log.fate(event_id, earlier, Instant::now() + log.write_budget()).await? == Fate::Kept
+        {
+            return Err(RecordError::new(RecordErrorKind::Repeated));
+        }
+        // From here on the layer knows of it, whatever becomes of this future.
+        let event = self.foreseen_event(layer, number)?;
+        if log.keep_in(transaction, &event, earlier.is_none()).await? {
+            return Ok(event.event_id);
+        }
+        Err(RecordError::new(RecordErrorKind::Repeated))
+    }
+
+    /// The event as it will be if the transaction is committed.
+    fn foreseen_event(&self, layer: &Shared, transaction: TransactionId) -> Result<Box<AuditEvent>, RecordError> {
+        let mut data = self.lock();
+        if data.claim != Claim::Open {
+            return Err(RecordError::new(RecordErrorKind::Repeated));
+        }
+        let inner = data.inner.clone();
+        let (policy, candidates) = match &inner {
+            Some(inner) => (&inner.policy, inner.candidates),
+            None => (&layer.policy, data.candidates),
+        };
+        let outcome = data.foreseen.unwrap_or(StatusCode::OK);
+        let ended = Ended {
+            status: Some(outcome),
+            abnormal: false,
+            result_count: data.result_count,
+            declared: data.event_type.as_ref(),
+        };
+        let decided = decided(policy, candidates, &ended, data.started.as_ref()).filter(|_| data.head.is_some());
+        let decided = decided.ok_or_else(|| RecordError::new(RecordErrorKind::Undecided))?;
+        let mut event = data.event(decided.event_type.clone(), policy, decided.rule);
+        event.outcome = Some(outcome.as_u16());
+        event.classification.error = data.error.clone().or(ErrorCode::from_status(outcome));
+        // Copied: if the transaction is rolled back, the layer's event has them too.
+        event.details = data.details.clone();
+        describe_query(&mut event, data.result_count, policy.max_results().or(layer.policy.max_results()));
+        data.written = Some(Written {
+            event_id: event.event_id,
+            created_at: event.created_at,
+            transaction,
+            outcome,
+            fail_mode: decided.fail_mode,
+        });
+        drop(data);
+        event.fit();
+        Ok(event)
+    }
+}
+
+impl Course {
+    /// Whether the event is kept that the handler wrote in a transaction before it ended with this status. An error:
+    /// nobody knows, and the writer has said why.
+    pub(super) async fn is_committed(&mut self, written: Written, answered: Option<StatusCode>) -> Result<bool, ()> {
+        let begun = Instant::now();
+        let log = &self.shared.log;
+        let fate = log.fate(written.event_id, written.transaction, begun + self.budget).await;
+        self.budget = self.budget.saturating_sub(begun.elapsed());
+        if fate.map_err(drop)? != Fate::Kept {
+            return Ok(false);
+        }
+        if answered.is_some_and(|status| status != written.outcome) {
+            log.unforeseen();
+            tracing::warn!(
+                event_id = %written.event_id,
+                recorded = written.outcome.as_u16(),
+                answered = answered.map(|status| status.as_u16()),
+                "a request was committed and recorded with one outcome, and answered with another"
+            );
+        }
+        Ok(true)
+    }
+}

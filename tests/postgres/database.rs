@@ -1,0 +1,60 @@
+//! A database with the tables of an app, and a log beside them.
+
+use std::sync::Arc;
+
+use tower_audit::AuditLog;
+use tower_audit::store::OpenOptions;
+use tower_audit::store::postgres::{PostgresStore, PostgresTable};
+use tower_audit::writer::AuditLogBuilder;
+
+use crate::cluster::{Cluster, Database};
+
+pub(crate) type Db = sqlx::Postgres;
+pub(crate) type Pool = sqlx::PgPool;
+
+pub(crate) struct Ground {
+    pub(crate) pool: Pool,
+    pub(crate) database: Database<'static>,
+}
+
+impl Ground {
+    pub(crate) async fn new() -> Self {
+        let database = Cluster::shared().database();
+        database.sql("CREATE TABLE effects (n integer)");
+        let pool = Pool::connect(&database.url()).await.expect("the server lets us in");
+        Self { pool, database }
+    }
+
+    pub(crate) async fn store(&self) -> PostgresStore {
+        let table = PostgresTable::default().in_schema("the app's").named("audit \"log\"");
+        PostgresStore::from_pool(&self.pool, &table, OpenOptions::default()).await.expect("the store opens")
+    }
+
+    pub(crate) async fn builder(&self) -> AuditLogBuilder {
+        AuditLog::with_store(Arc::new(self.store().await))
+    }
+
+    pub(crate) async fn log(&self) -> AuditLog {
+        self.builder().await.open().await.expect("the log opens")
+    }
+
+    pub(crate) async fn effects(&self) -> i64 {
+        self.count("SELECT count(*) FROM effects").await
+    }
+
+    pub(crate) async fn open_started(&self) -> i64 {
+        self.count(r#"SELECT count(*) FROM "the app's"."audit ""log""_open""#).await
+    }
+
+    async fn count(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(&self.pool).await.expect("a number")
+    }
+
+    /// No effects and no events, for another round. Past the pool: a `begin` of sqlx that was cancelled leaves its
+    /// connection in a transaction that nobody commits.
+    pub(crate) async fn clear(&self, _log: &AuditLog) {
+        self.database.sql(
+            r#"DELETE FROM effects; DELETE FROM "the app's"."audit ""log"""; DELETE FROM "the app's"."audit ""log""_open""#,
+        );
+    }
+}

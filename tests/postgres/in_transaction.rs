@@ -1,0 +1,146 @@
+//! What is particular to PostgreSQL about events in transactions of the app's own.
+
+use std::error::Error as _;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{Request, StatusCode};
+use axum::{Router, routing};
+use sqlx::PgPool;
+use tower::ServiceExt as _;
+use tower_audit::store::OpenOptions;
+use tower_audit::store::postgres::{PostgresStore, PostgresTable, make_roles};
+use tower_audit::{AuditContext, AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType};
+
+use crate::cluster::{Cluster, unique};
+use crate::database::Ground;
+use crate::proxy::{Mode, Proxy};
+use crate::support::all;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_answer_is_lost_is_recorded_once() {
+    let cluster = Cluster::shared();
+    let ground = Ground::new().await;
+    let log = ground.log().await;
+    let proxy = Arc::new(Proxy::to(cluster.port()).await);
+    let url = format!("postgres://postgres@127.0.0.1:{}/{}", proxy.port(), ground.database.name());
+    let pool = PgPool::connect(&url).await.expect("the server lets us in");
+    async fn handle(State((pool, proxy)): State<(PgPool, Arc<Proxy>)>, audit: AuditContext) -> StatusCode {
+        let mut tx = pool.begin().await.expect("begun");
+        sqlx::query("INSERT INTO effects VALUES (1)").execute(&mut *tx).await.expect("an effect");
+        audit.record_in(&mut tx).await.expect("an event");
+        proxy.set(Mode::LoseAnswer);
+        match tx.commit().await {
+            Ok(()) => StatusCode::OK,
+            Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+    let app = Router::new()
+        .route("/auth/admin/users", routing::delete(handle))
+        .layer(AuditLayer::new(&log, AuditPolicy::preset()))
+        .with_state((pool, proxy.clone()));
+    let request = Request::delete("/auth/admin/users").body(axum::body::Body::empty()).expect("a valid request");
+    let answer = app.oneshot(request).await.expect("infallible");
+    assert!(proxy.is(Mode::Pass), "an answer was lost");
+    assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR, "the handler cannot know");
+    assert_eq!(ground.effects().await, 1, "it was committed all the same");
+    let events = all(&**log.store().expect("a store")).await;
+    assert_eq!(events.len(), 2, "started and completed");
+    assert_eq!(events[0].outcome, Some(200));
+    assert_eq!(ground.open_started().await, 0);
+    assert_eq!((log.stats().written, log.stats().unforeseen), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_commit_is_durable_whatever_the_session_presets() {
+    let ground = Ground::new().await;
+    let log = ground.log().await;
+    for (preset, within) in [("off", "on"), ("local", "on"), ("on", "on"), ("remote_apply", "remote_apply")] {
+        let mut connection = ground.pool.acquire().await.expect("a connection");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("SET synchronous_commit = {preset}; SET search_path = nowhere")))
+            .execute(&mut *connection)
+            .await
+            .expect("set");
+        let mut tx = sqlx::Connection::begin(&mut *connection).await.expect("begun");
+        log.record_in(&mut tx, AuditEvent::new(EventType::AUTH)).await.expect("recorded");
+        let show = "SELECT pg_catalog.current_setting('synchronous_commit')";
+        let now: String = sqlx::query_scalar(show).fetch_one(&mut *tx).await.expect("a setting");
+        assert_eq!(now, within, "in the transaction");
+        tx.commit().await.expect("committed");
+        let after: String = sqlx::query_scalar(show).fetch_one(&mut *connection).await.expect("a setting");
+        assert_eq!(after, preset, "the session is as it was");
+        connection.close().await.expect("closed");
+    }
+    assert_eq!(all(&**log.store().expect("a store")).await.len(), 4);
+}
+
+#[tokio::test]
+async fn what_the_transaction_may_not_is_said_before_it_fails() {
+    let database = Cluster::shared().database();
+    let log = AuditLog::open(&database.url()).await.expect("the log opens");
+    make_roles(&database.url()).await.expect("roles are made");
+    let role = unique("web");
+    database
+        .sql(&format!("CREATE ROLE {role} LOGIN; CREATE TABLE effects (n integer); GRANT INSERT ON effects TO {role}"));
+    let pool = PgPool::connect(&database.url_as(&role)).await.expect("the server lets us in");
+    let event = || AuditEvent::new(EventType::AUTH);
+    let mut tx = pool.begin().await.expect("begun");
+    let error = log.record_in(&mut tx, event()).await.expect_err("no right to");
+    let cause = error.source().expect("a cause").to_string();
+    assert!(cause.contains("GRANT audit_events_appender"), "{cause}");
+    sqlx::query("INSERT INTO effects VALUES (1)").execute(&mut *tx).await.expect("the transaction is as it was");
+    tx.rollback().await.expect("rolled back");
+    database.sql(&format!("GRANT audit_events_appender TO {role}"));
+    let mut tx = pool.begin().await.expect("begun");
+    log.record_in(&mut tx, event()).await.expect("the right that an appender has is enough");
+    tx.commit().await.expect("committed");
+    let mut tx = pool.begin_with("BEGIN READ ONLY").await.expect("begun");
+    let error = log.record_in(&mut tx, event()).await.expect_err("read-only");
+    assert!(error.source().expect("a cause").to_string().contains("read-only"), "{error:?}");
+    drop(tx);
+    let mut tx = pool.begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE").await.expect("begun");
+    log.record_in(&mut tx, event()).await.expect("recorded");
+    tx.commit().await.expect("committed");
+    assert_eq!(all(&**log.store().expect("a store")).await.len(), 2);
+}
+
+/// What the log knows of its database is not taken for granted when the server was started anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_restart_and_after_init_the_database_is_still_the_same() {
+    let cluster = Cluster::start();
+    let database = cluster.database();
+    let log = AuditLog::open(&database.url()).await.expect("the log opens");
+    let pool = PgPool::connect(&database.url()).await.expect("the server lets us in");
+    let record = async || {
+        let mut tx = pool.begin().await?;
+        let recorded = log.record_in(&mut tx, AuditEvent::new(EventType::AUTH)).await;
+        if let Err(error) = recorded {
+            assert!(error.source().is_some_and(|cause| !cause.to_string().contains("another database")), "{error:?}");
+            return Ok(false);
+        }
+        tx.commit().await.map(|()| true)
+    };
+    assert!(record().await.expect("committed"));
+    cluster.crash();
+    cluster.resume();
+    crate::cluster::eventually("it is recorded again", async || record().await.unwrap_or(false)).await;
+    let keeper = log.store().and_then(|store| store.keeper()).expect("it is kept");
+    crate::cluster::eventually("the tables are made anew", async || keeper.init().await.is_ok()).await;
+    crate::cluster::eventually("it is recorded again", async || record().await.unwrap_or(false)).await;
+    assert_eq!(all(&**log.store().expect("a store")).await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_log_connects_as_the_pool_does_and_takes_no_connection_of_it() {
+    let ground = Ground::new().await;
+    let options = ground.pool.connect_options().as_ref().clone().application_name("the app");
+    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1).connect_with(options).await.expect("a pool");
+    let _all_of_it = pool.acquire().await.expect("a connection");
+    let store = PostgresStore::from_pool(&pool, &PostgresTable::default(), OpenOptions::default()).await;
+    let log = AuditLog::with_store(Arc::new(store.expect("it opens"))).open().await.expect("it opens");
+    log.record(AuditEvent::new(EventType::AUTH)).await.expect("recorded");
+    let named = "SELECT count(*) > 1 FROM pg_stat_activity \
+        WHERE datname = current_database() AND application_name = 'the app'";
+    assert_eq!(ground.database.sql(named), "t");
+    assert_eq!(ground.database.sql("SELECT count(*) FROM public.audit_events"), "1");
+}

@@ -1,0 +1,62 @@
+//! A file with the tables of an app, and a log beside them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use tower_audit::store::OpenOptions;
+use tower_audit::store::sqlite::SqliteStore;
+use tower_audit::{AuditLog, writer::AuditLogBuilder};
+
+pub(crate) type Db = sqlx::Sqlite;
+pub(crate) type Pool = sqlx::SqlitePool;
+
+pub(crate) struct Ground {
+    pub(crate) pool: Pool,
+    folder: tempfile::TempDir,
+}
+
+impl Ground {
+    pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pool = pool(&folder.path().join("app.db")).await;
+        sqlx::query("CREATE TABLE effects (n INTEGER)").execute(&pool).await.expect("a table");
+        Self { pool, folder }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join("app.db")
+    }
+
+    pub(crate) async fn builder(&self) -> AuditLogBuilder {
+        let store = SqliteStore::from_pool(&self.pool, OpenOptions::default()).await.expect("the store opens");
+        AuditLog::with_store(Arc::new(store))
+    }
+
+    pub(crate) async fn log(&self) -> AuditLog {
+        self.builder().await.open().await.expect("the log opens")
+    }
+
+    pub(crate) async fn effects(&self) -> i64 {
+        self.count("SELECT count(*) FROM effects").await
+    }
+
+    pub(crate) async fn open_started(&self) -> i64 {
+        self.count("SELECT count(*) FROM audit_open_started").await
+    }
+
+    pub(crate) async fn count(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(&self.pool).await.expect("a number")
+    }
+
+    /// No effects and no events, for another round.
+    pub(crate) async fn clear(&self, log: &AuditLog) {
+        sqlx::query("DELETE FROM effects").execute(&self.pool).await.expect("cleared");
+        log.store().and_then(|store| store.keeper()).expect("it is kept").init().await.expect("made anew");
+    }
+}
+
+pub(crate) async fn pool(path: &Path) -> Pool {
+    let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
+    Pool::connect_with(options).await.expect("the file opens")
+}
