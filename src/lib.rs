@@ -35,6 +35,7 @@
 //!
 //! - [`AuditLog`]: the writer and its store; [`AuditLog::record`] for events that are no request
 //! - [`AuditLayer`], [`AuditContext`]: the middleware, and what a handler adds to its event
+//! - [`AuditContext::record_in`]: the event in the handler's own transaction, committed with its effect or not at all
 //! - [`AuditPolicy`], [`Rule`]: which requests, and how
 //! - [`AuditEvent`]: one entry; [`event::limits`]: how large its parts may be
 //! - [`store`]: the contract of a store, and the stores; [`query`]: what a reader may ask; [`export`]: events as
@@ -91,3 +92,7 @@ mod api_manual {}
 #[cfg(all(doctest, feature = "viewer"))]
 #[doc = include_str!("../docs/viewer.md")]
 mod viewer_manual {}
+
+#[cfg(all(doctest, feature = "axum", feature = "sqlite"))]
+#[doc = include_str!("../docs/durability.md")]
+mod durability {}
