@@ -152,9 +152,14 @@ where
                     let log = shared.log.clone();
                     way.set(Way::Audited { course: Some(Box::pin(course.finish(end))), log, has_begun: true });
                 }
-                WayProj::Audited { course: Some(course), has_begun, .. } => {
+                WayProj::Audited { course: slot, has_begun, .. } => {
                     *has_begun = true;
-                    let released = ready!(course.as_mut().poll(cx));
+                    // Taken out while it is polled: a course that lets a panic go on is not driven any further.
+                    let Some(mut course) = slot.take() else { polled_after_the_end() };
+                    let Poll::Ready(released) = course.as_mut().poll(cx) else {
+                        *slot = Some(course);
+                        return Poll::Pending;
+                    };
                     way.set(Way::Over);
                     match released {
                         Some(result) => return Poll::Ready(result),
@@ -162,12 +167,14 @@ where
                         None => return Poll::Pending,
                     }
                 }
-                WayProj::Audited { course: None, .. } | WayProj::Over => {
-                    panic!("the future of an audited response was polled after it was ready")
-                }
+                WayProj::Over => polled_after_the_end(),
             }
         }
     }
+}
+
+fn polled_after_the_end() -> ! {
+    panic!("the future of an audited response was polled after it was ready")
 }
 
 /// The context of a watched request that is to be recorded after all.

@@ -1,7 +1,9 @@
 //! How a handler can end, and what the event says of it: P5, P6, and the default policy.
 
 use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
 
+use futures_util::FutureExt as _;
 use http::{Method, Request, Response, StatusCode};
 use tower::{Layer as _, ServiceExt as _};
 use tower_audit::{AuditLayer, AuditPolicy, Phase, ResultCount};
@@ -43,6 +45,25 @@ async fn a_panic_within_the_call_is_no_different() {
     let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
     tokio::spawn(service.oneshot(post("/scans"))).await.expect_err("the panic goes on");
     assert_eq!(of_phase(&store, Phase::Completed).len(), 1);
+}
+
+/// A panic ends the future that lets it go on: to drive that any further would be a second panic, on a task of its own.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_panicked_is_driven_no_further() {
+    let (log, store) = memory_log().await;
+    for (recorded, request) in [post("/scans"), delete("/auth/admin/users/bob")].into_iter().enumerate() {
+        let handler = tower::service_fn(|_request: Request<Body>| async {
+            if true {
+                panic!("on purpose");
+            }
+            Ok::<_, Infallible>(response(StatusCode::OK))
+        });
+        let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+        let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        AssertUnwindSafe(service.oneshot(request)).catch_unwind().await.expect_err("the panic goes on");
+        assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), tasks);
+        assert_eq!(of_phase(&store, Phase::Completed).len(), recorded + 1);
+    }
 }
 
 #[derive(Debug, PartialEq)]
