@@ -10,6 +10,7 @@ use axum::response::Response;
 use futures_util::stream;
 use http::HeaderValue;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use tokio::task::JoinSet;
 
 use super::api::Api;
 use super::operation::Operation;
@@ -20,7 +21,7 @@ use crate::event::AuditEvent;
 use crate::export::{Csv, JsonArray, JsonLines, Listing};
 use crate::query::{Cursor, Query};
 
-/// How many events are in memory at a time. An event has 64 KiB at the most, and half a KiB usually.
+/// How many events a page has; two pages are in memory at a time. An event has 64 KiB at the most, and half a KiB usually.
 const PAGE_EVENTS: usize = 500;
 
 pub(crate) async fn export(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refusal> {
@@ -43,7 +44,8 @@ pub(crate) async fn export(State(api): State<Arc<Api>>, request: Request) -> Res
         }
         None => None,
     };
-    let pages = Pages { reading, query, listing, record, next: Next::Write(first) };
+    let mut pages = Pages { reading: Arc::new(reading), query, listing, record, ahead: JoinSet::new(), next: None };
+    pages.next = Some(pages.read_ahead(first));
     let body = Body::from_stream(stream::try_unfold(pages, Pages::chunk));
     let mut response = Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -51,22 +53,30 @@ pub(crate) async fn export(State(api): State<Arc<Api>>, request: Request) -> Res
     Ok(response)
 }
 
-/// What is left of an export. It goes on only as fast as the client takes it.
+/// What is left of an export. It goes on only as fast as the client takes it: one page is written while the next is
+/// read, so that the store and the server both have work.
 struct Pages {
-    reading: Reading,
+    reading: Arc<Reading>,
     query: Query,
     listing: Box<dyn Listing + Send>,
     record: Option<ExportRecord>,
-    next: Next,
-}
-
-enum Next {
-    Write(Vec<AuditEvent>),
-    Read,
-    End,
+    /// The page that is being read; a reading ends with the export.
+    ahead: JoinSet<Result<Vec<AuditEvent>, Refusal>>,
+    /// The page to write now; none: the one that is being read.
+    next: Option<Vec<AuditEvent>>,
 }
 
 impl Pages {
+    /// Begins to read what comes after a page, if anything does.
+    fn read_ahead(&mut self, page: Vec<AuditEvent>) -> Vec<AuditEvent> {
+        if page.len() == self.query.limit {
+            self.query.after = page.last().map(Cursor::of);
+            let (reading, query) = (Arc::clone(&self.reading), self.query.clone());
+            self.ahead.spawn(async move { reading.query(&query).await });
+        }
+        page
+    }
+
     /// The next page, and what is left after it. After an error the stream ends without an end, so that a client can
     /// tell that something is missing.
     async fn chunk(mut self) -> Result<Option<(Bytes, Self)>, Broken> {
@@ -82,14 +92,17 @@ impl Pages {
     }
 
     async fn write(&mut self) -> Result<Option<Bytes>, Broken> {
-        let page = match std::mem::replace(&mut self.next, Next::End) {
-            Next::Write(page) => page,
-            Next::Read => self.reading.query(&self.query).await.map_err(|_| Broken)?,
-            Next::End => return Ok(None),
+        let page = match self.next.take() {
+            Some(first) => first,
+            None => match self.ahead.join_next().await {
+                None => return Ok(None),
+                Some(Ok(Ok(page))) => self.read_ahead(page),
+                Some(_) => return Err(Broken),
+            },
         };
         let mut chunk = Vec::new();
         self.listing.page(&page, &mut chunk)?;
-        let is_last = page.len() < self.query.limit;
+        let is_last = self.ahead.is_empty();
         if let Some(record) = &mut self.record {
             record.release(page.len());
         }
@@ -98,9 +111,6 @@ impl Pages {
             if let Some(record) = &mut self.record {
                 record.complete().await.map_err(|_| Broken)?;
             }
-        } else {
-            self.query.after = page.last().map(Cursor::of);
-            self.next = Next::Read;
         }
         Ok(Some(chunk.into()))
     }
