@@ -84,6 +84,10 @@ impl AuditLog {
     }
 
     /// Keeps an event in the transaction. False: it is kept already.
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "sqlite")),
+        expect(unused_variables, reason = "nobody can have a transaction")
+    )]
     pub(crate) async fn keep_in<T: AppTransaction>(
         &self,
         transaction: &mut T,
