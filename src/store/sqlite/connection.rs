@@ -31,6 +31,9 @@ impl Connection {
     pub(super) async fn open(config: &Config) -> Result<Self, StoreError> {
         let resolved = look(config)?;
         let before = file_id(&resolved)?;
+        if config.create && before.is_none() {
+            begin_file(&resolved);
+        }
         let mut db = options(config, &resolved).create_if_missing(config.create).connect().await.map_err(opening)?;
         let found = schema::examine(&mut db).await?;
         match found {
@@ -131,6 +134,16 @@ pub(super) fn look(config: &Config) -> Result<PathBuf, StoreError> {
         }
         Err(error) => Err(error).doing(OPENING),
     }
+}
+
+/// Makes an empty file that is for its owner alone: it will say who did what. SQLite gives the files beside it the same
+/// mode, and would have made this one readable to everybody. Where it cannot be made, SQLite is asked to and says why.
+fn begin_file(resolved: &Path) {
+    let mut options = std::fs::File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    drop(options.open(resolved));
 }
 
 /// What every connection is opened with. Changes nothing in a file that exists, for it may not be ours.

@@ -21,6 +21,26 @@ async fn what_is_not_there_is_not_made_without_being_asked() {
     assert_eq!(all(&second).await.len(), 5);
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_new_file_is_for_its_owner_alone_and_the_mode_of_another_stays() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let place = Place::new();
+    let modes = || {
+        let files = std::fs::read_dir(place.folder.path()).unwrap();
+        let modes = files.map(|file| file.unwrap().metadata().unwrap().permissions().mode() & 0o777);
+        modes.collect::<Vec<_>>()
+    };
+    let store = place.open().await;
+    store.append(&events(0..3)).await.unwrap();
+    assert!(modes().len() >= 2 && modes().iter().all(|mode| *mode == 0o600), "{:?}", modes());
+    store.close().await.unwrap();
+    std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o640)).unwrap();
+    place.open().await.append(&events(3..5)).await.unwrap();
+    assert_eq!(std::fs::metadata(place.path()).unwrap().permissions().mode() & 0o777, 0o640);
+}
+
 #[tokio::test]
 async fn other_files_are_refused_and_left_as_they_are() {
     let place = Place::new();
