@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::event::limits::excerpt;
+use crate::event::limits::{MAX_ROUTE_BYTES, excerpt};
 
 /// What a text may look like. In its textual form `*` stands for any run of characters, none included; everything else
 /// stands for itself, `%`, `_` and `?` too, and letters by their case. A backslash takes the meaning from a `*`, a `!`
@@ -29,6 +29,9 @@ pub struct Pattern {
 const MAX_STARS: usize = 8;
 
 impl Pattern {
+    /// The longest textual form that is read, in bytes: any value that an event may have, with a backslash before each.
+    pub const MAX_BYTES: usize = 2 * MAX_ROUTE_BYTES;
+
     /// This text and no other.
     pub fn exactly(text: impl Into<String>) -> Self {
         Self { literals: vec![text.into()] }
@@ -48,9 +51,12 @@ impl Pattern {
     ///
     /// # Errors
     /// If a backslash stands before something that has no other meaning, a `!` at the beginning stands by itself, or
-    /// there are more than 8 `*`.
+    /// there are more than 8 `*` or more than 1024 bytes.
     pub fn parse(text: &str) -> Result<Self, super::FilterError> {
         let wrong = |why: &str| super::FilterError::new(format!("{:?} {why}", excerpt(text)));
+        if text.len() > Self::MAX_BYTES {
+            return Err(wrong(&format!("has {} bytes: expected {} at the most", text.len(), Self::MAX_BYTES)));
+        }
         if text.starts_with('!') {
             return Err(wrong(r"negates twice: expected \! where a text begins with one"));
         }
@@ -189,15 +195,32 @@ mod tests {
         assert!(Pattern::parse("a*b*c*d*e*f*g*h*i*").unwrap_err().to_string().contains("more than 8"));
     }
 
-    /// The plainest way to say what a pattern matches.
-    fn matches_slowly(pattern: &[String], text: &str) -> bool {
-        let Some((first, rest)) = pattern.split_first() else { return false };
-        let Some(tail) = text.strip_prefix(first.as_str()) else { return false };
-        if rest.is_empty() {
-            return tail.is_empty();
+    #[test]
+    fn whatever_is_stored_can_be_asked_for_and_no_more() {
+        use crate::event::EventType;
+        use crate::event::limits::{MAX_ADDR_BYTES, MAX_USER_EMAIL_BYTES};
+        for limit in [EventType::MAX_BYTES, MAX_USER_EMAIL_BYTES, MAX_ROUTE_BYTES, MAX_ADDR_BYTES] {
+            let longest = Pattern::exactly("*".repeat(limit));
+            assert_eq!(Pattern::parse(&longest.to_string()), Ok(longest));
         }
-        let mut places = tail.char_indices().map(|(at, _)| at).chain([tail.len()]);
-        places.any(|at| matches_slowly(rest, &tail[at..]))
+        assert!(Pattern::parse(&"é".repeat(512)).is_ok());
+        let error = Pattern::parse(&format!("{}*", "é".repeat(512))).unwrap_err().to_string();
+        assert!(error.ends_with("has 1025 bytes: expected 1024 at the most") && error.len() < 300, "{error}");
+    }
+
+    /// The plainest way to say what a pattern in its textual form matches.
+    fn matches_slowly(pattern: &str, text: &str) -> bool {
+        let (mut pattern_after, mut text_after) = (pattern.chars(), text.chars());
+        let (first, found) = (pattern_after.next(), text_after.next());
+        let plain = match first {
+            Some('*') => {
+                let is_over = matches_slowly(pattern_after.as_str(), text);
+                return is_over || (found.is_some() && matches_slowly(pattern, text_after.as_str()));
+            }
+            Some('\\') => pattern_after.next(),
+            plain => plain,
+        };
+        plain == found && (plain.is_none() || matches_slowly(pattern_after.as_str(), text_after.as_str()))
     }
 
     proptest! {
@@ -212,9 +235,13 @@ mod tests {
         }
 
         #[test]
-        fn matching_agrees_with_the_plainest_way(pattern in "[ab*]{0,8}", text in "[ab]{0,10}") {
-            let pattern = Pattern::parse(&pattern).unwrap();
-            prop_assert_eq!(pattern.matches(&text), matches_slowly(pattern.literals(), &text));
+        fn matching_agrees_with_the_plainest_way(pattern in r"([aAé%*]|\\[*!\\]){0,8}", text in r"[aAé%*!\\]{0,6}") {
+            prop_assert_eq!(Pattern::parse(&pattern).unwrap().matches(&text), matches_slowly(&pattern, &text));
+        }
+
+        #[test]
+        fn stars_agree_with_the_plainest_way(pattern in "[ab*]{0,8}", text in "[ab]{0,10}") {
+            prop_assert_eq!(Pattern::parse(&pattern).unwrap().matches(&text), matches_slowly(&pattern, &text));
         }
     }
 }
