@@ -55,6 +55,19 @@ const TABLE: &[(&str, &[Fault])] = &[
         ],
     ),
     ("patterns_match_as_they_say", &[StarsNeedSomething, NegationNeedsSomething]),
+    (
+        "patterns_agree_with_the_model",
+        &[
+            StarsOverlap,
+            MatchesLikeBesideStars,
+            FoldsCaseBesideStars,
+            WantedHidesUnwanted,
+            StarsNeedSomething,
+            NegationNeedsSomething,
+            EmptyMatchesNull,
+            IgnoresPhase,
+        ],
+    ),
     ("classes_of_statuses_match", &[TakesClassesForStatuses]),
     (
         "tallies_agree_with_the_model",

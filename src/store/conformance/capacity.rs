@@ -10,7 +10,7 @@ use crate::store::AuditStore;
 const BATCH: usize = 1000;
 
 /// Tidies until there is no more to do.
-async fn tidy_all(store: &dyn AuditStore, kept: usize) {
+pub(super) async fn tidy_all(store: &dyn AuditStore, kept: usize) {
     // Work that is worth a call moves more than one event, or it would never catch up with the writers.
     for _ in 0..kept + 100 {
         match store.tidy().await {

@@ -101,6 +101,14 @@ faults! {
     NegationNeedsSomething,
     /// A star stands for one character at least.
     StarsNeedSomething,
+    /// What stands around stars may overlap, and be in any order.
+    StarsOverlap,
+    /// Beside a star, `%` and `_` stand for other text.
+    MatchesLikeBesideStars,
+    /// Beside a star, text is compared without regard to case.
+    FoldsCaseBesideStars,
+    /// What is unwanted is looked at only where nothing is wanted.
+    WantedHidesUnwanted,
     /// A tally leaves out what has nothing in the field.
     TallyForgetsMissing,
     /// A tally gives more values than were asked for.

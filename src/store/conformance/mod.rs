@@ -39,6 +39,7 @@ mod numbers;
 mod ordering;
 mod orphaned;
 mod paging;
+mod patterns;
 mod provisioning;
 mod purging;
 mod repeating;
@@ -112,6 +113,7 @@ macro_rules! conformance_tests {
             filtering::nothing_matches_what_is_missing [Reader],
             filtering::types_phases_and_outcomes_are_matched_exactly [Reader],
             filtering::patterns_match_as_they_say [Reader],
+            patterns::patterns_agree_with_the_model [Reader],
             filtering::classes_of_statuses_match [Reader],
             filtering::filters_agree_with_the_model [Reader],
             tallying::tallies_agree_with_the_model [Reader],

@@ -208,6 +208,21 @@ fn passes(fault: Fault, filter: &Filter, event: &AuditEvent) -> bool {
                 return false;
             }
         }
+        Fault::StarsOverlap
+        | Fault::MatchesLikeBesideStars
+        | Fault::FoldsCaseBesideStars
+        | Fault::WantedHidesUnwanted => {
+            let (actor, resource) = (&event.actor, &event.resource);
+            for (condition, found) in [
+                (&mut filter.user_email, &actor.user_email),
+                (&mut filter.route, &resource.route),
+                (&mut filter.remote_addr, &actor.remote_addr),
+            ] {
+                if !is_as_wanted(fault, &std::mem::take(condition), found.as_deref()) {
+                    return false;
+                }
+            }
+        }
         Fault::MatchesTypePrefix => {
             let wanted = std::mem::take(&mut filter.event_type);
             if only_text(&wanted).is_some_and(|wanted| !event.event_type.as_str().starts_with(wanted)) {
@@ -251,6 +266,27 @@ fn each<T>(condition: &Condition<T>, one: impl Fn(&T) -> T) -> Condition<T> {
         Condition::none_of(condition.unwanted().iter().map(one))
     } else {
         Condition::one_of(condition.wanted().iter().map(one))
+    }
+}
+
+fn is_as_wanted(fault: Fault, condition: &Condition<Pattern>, found: Option<&str>) -> bool {
+    let is = |pattern: &Pattern| found.is_some_and(|found| looks_like(fault, pattern, found));
+    let (wanted, unwanted) = (condition.wanted(), condition.unwanted());
+    let is_wanted = wanted.is_empty() || wanted.iter().any(is);
+    is_wanted && (!unwanted.iter().any(is) || (fault == Fault::WantedHidesUnwanted && !wanted.is_empty()))
+}
+
+fn looks_like(fault: Fault, pattern: &Pattern, found: &str) -> bool {
+    match (fault, pattern.literals()) {
+        (Fault::StarsOverlap, [first, middle @ .., last]) => {
+            found.starts_with(first) && found.ends_with(last) && middle.iter().all(|literal| found.contains(literal))
+        }
+        (Fault::MatchesLikeBesideStars, literals @ [_, _, ..]) => like(literals.join("%").as_bytes(), found.as_bytes()),
+        (Fault::FoldsCaseBesideStars, [_, _, ..]) => {
+            let folded = Pattern::parse(&pattern.to_string().to_lowercase());
+            folded.is_ok_and(|folded| folded.matches(&found.to_lowercase()))
+        }
+        _ => pattern.matches(found),
     }
 }
 
