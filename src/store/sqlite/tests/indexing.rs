@@ -118,8 +118,10 @@ fn some_pattern() -> impl Strategy<Value = Pattern> {
     prop_oneof![
         prop::sample::select(&["", "a", "ab", "b", "user-", "b*?[%_", "é", "\u{10FFFF}", "upload", "u", "zz"][..])
             .prop_flat_map(|text| prop_oneof![Just(Pattern::exactly(text)), Just(Pattern::beginning(text))]),
-        prop::sample::select(&["*", "*b", "*\"\n*", "*b*", "a*c", "user-*9@*", "*org", r"b\*?*", "u*d"][..])
-            .prop_map(|text| Pattern::parse(text).unwrap()),
+        prop::sample::select(
+            &["*", "*b", "*\"\n*", "*b*", "a*c", "user-*9@*", "*org", r"b\*?*", "u*d", "*?*", "*[*_", r"*\*?*"][..]
+        )
+        .prop_map(|text| Pattern::parse(text).unwrap()),
     ]
 }
 
@@ -226,11 +228,16 @@ proptest! {
 
 fn telling() -> Vec<Filter> {
     let none = Filter::default();
+    // The last of them are for `GLOB`, which goes over segments that have no index.
+    let like = |pattern| Filter { route: Pattern::parse(pattern).unwrap().into(), ..Filter::default() };
     vec![
         none.clone(),
         Filter { user_email: Pattern::beginning("user-").into(), ..none.clone() },
         Filter { outcome: Condition::none_of([Status::Is(200)]), route: "ab".into(), ..none.clone() },
         Filter { phase: Phase::Started.into(), ..none },
+        like("*?*"),
+        like("*[*"),
+        like(r"*\**"),
     ]
 }
 
