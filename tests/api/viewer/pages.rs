@@ -257,16 +257,18 @@ async fn how_it_went_is_told_in_words_and_signs() {
             event
         })
         .collect();
-    let ui = viewer(spy(&all).await);
-    let found = elements(&ask(&ui, ROOT, "/ui/").await);
-    let words: Vec<_> = found.iter().filter(|it| it.is_of_class("word")).map(|it| it.text.as_str()).collect();
-    assert_eq!(words, kinds.iter().rev().copied().collect::<Vec<_>>());
-    let signs: Vec<_> = found.iter().filter(|it| it.tag == "use").filter_map(|it| it.attribute("href")).collect();
-    for kind in kinds {
-        assert!(signs.contains(&format!("#s-{kind}").as_str()), "no sign for {kind}");
+    for (store, _folder) in stores().await {
+        store.append(&all).await.unwrap();
+        let found = elements(&ask(&viewer_over(store), ROOT, "/ui/").await);
+        let words: Vec<_> = found.iter().filter(|it| it.is_of_class("word")).map(|it| it.text.as_str()).collect();
+        assert_eq!(words, kinds.iter().rev().copied().collect::<Vec<_>>());
+        let signs: Vec<_> = found.iter().filter(|it| it.tag == "use").filter_map(|it| it.attribute("href")).collect();
+        for kind in kinds {
+            assert!(signs.contains(&format!("#s-{kind}").as_str()), "no sign for {kind}");
+        }
+        let anonymous = found.iter().filter(|it| it.is_of_class("anonymous")).map(|it| it.text.as_str());
+        assert_eq!(anonymous.collect::<Vec<_>>(), ["Anonymous"]);
     }
-    let anonymous: Vec<_> = found.iter().filter(|it| it.is_of_class("anonymous")).map(|it| it.text.as_str()).collect();
-    assert_eq!(anonymous, ["Anonymous"]);
 }
 
 #[tokio::test]
