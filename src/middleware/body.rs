@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::event::AuditEvent;
 use crate::policy::FailMode;
+use crate::store::TransactionId;
 use crate::writer::{AuditLog, InFlightGuard, RecordError};
 
 /// What the body of an audited response fails with: the error of the inner body, or that the event at its end could not
@@ -203,7 +204,8 @@ pub(super) struct EndOfBody {
 }
 
 enum State {
-    Waiting(Box<AuditEvent>),
+    /// And the transaction that the handler wrote it in.
+    Waiting(Box<AuditEvent>, Option<TransactionId>),
     Writing(Pin<Box<dyn Future<Output = Result<(), RecordError>> + Send>>),
     Written,
 }
@@ -211,14 +213,14 @@ enum State {
 impl EndOfBody {
     pub(super) fn new(
         log: AuditLog,
-        event: Box<AuditEvent>,
+        (event, transaction): (Box<AuditEvent>, Option<TransactionId>),
         fail_mode: FailMode,
         budget: Duration,
         arrived: Instant,
         length: Option<u64>,
         in_flight: Option<InFlightGuard>,
     ) -> Self {
-        let state = State::Waiting(event);
+        let state = State::Waiting(event, transaction);
         Self { log, state, fail_mode, budget, arrived, length, bytes: 0, in_flight }
     }
 
@@ -228,13 +230,14 @@ impl EndOfBody {
 
     /// Begins to write the event; `how` the body ended.
     fn begin(&mut self, how: &'static str) {
-        if let State::Waiting(mut event) = std::mem::replace(&mut self.state, State::Written) {
+        if let State::Waiting(mut event, transaction) = std::mem::replace(&mut self.state, State::Written) {
             event.details.insert("body_bytes".into(), self.bytes.into());
             event.details.insert("body_end".into(), how.into());
             event.request.duration_us = u64::try_from(self.arrived.elapsed().as_micros()).ok();
             let log = self.log.clone();
             let deadline = Instant::now() + self.budget;
-            self.state = State::Writing(Box::pin(async move { log.write(event, deadline).await }));
+            self.state =
+                State::Writing(Box::pin(async move { log.write_or_watch(event, deadline, transaction).await }));
         }
     }
 

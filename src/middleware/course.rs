@@ -20,6 +20,7 @@ use crate::capture::scope::{LogId, Slot};
 use crate::capture::{AuditContext, Claim, ContextData, ResultCount, Shared, Started, Written};
 use crate::event::{AuditEvent, ErrorCode, EventId, EventType, Phase};
 use crate::policy::{AuditPolicy, Candidates, Decision, Ended, FailMode};
+use crate::store::TransactionId;
 use crate::writer::InFlightGuard;
 
 /// The course of one audited request. It owns what it needs, so that it can run to its end wherever it is polled.
@@ -150,7 +151,7 @@ impl Course {
             fail_mode: rule.failing(),
             body_end: rule.is_body_end(),
         };
-        match self.write(event).await {
+        match self.write(event, None).await {
             Ok(()) => self.context.lock().started = Some(started),
             Err(()) if started.fail_mode == FailMode::Open => self.shared.log.let_go(),
             Err(()) => {
@@ -184,11 +185,16 @@ impl Course {
                         return release(end.marked(self.shared.log_id), None);
                     }
                     Ok(false) => {}
-                    Err(()) => return self.give_up(end, written.event_id, written.fail_mode),
+                    Err(()) => {
+                        if let Verdict::Record(event, ..) = verdict {
+                            self.shared.log.watch(event, written.transaction);
+                        }
+                        return self.give_up(end, written.event_id, written.fail_mode);
+                    }
                 }
             }
-            let (event, decision) = match verdict {
-                Verdict::Record(event, decision, _) => (event, decision),
+            let (event, decision, written) = match verdict {
+                Verdict::Record(event, decision, written) => (event, decision, written),
                 Verdict::Nothing(written) => {
                     if written.is_some() {
                         self.context.settle(true);
@@ -209,11 +215,12 @@ impl Course {
                 }
             };
             let id = event.event_id;
+            let transaction = written.map(|written| written.transaction);
             if decision.body_end && body_follows(&end, event.resource.method.as_deref()) {
                 self.context.settle(true);
                 let end_of_body = EndOfBody::new(
                     self.shared.log.clone(),
-                    event,
+                    (event, transaction),
                     decision.fail_mode,
                     self.budget,
                     self.arrived,
@@ -222,7 +229,7 @@ impl Course {
                 );
                 return release(end.marked(self.shared.log_id), Some(end_of_body));
             }
-            match self.write(event).await {
+            match self.write(event, transaction).await {
                 Ok(()) => {
                     self.context.settle(true);
                     release(end.marked(self.shared.log_id), None)
@@ -297,9 +304,10 @@ impl Course {
     }
 
     /// Writes an event within what is left of the budget. The writer has said why, if it fails.
-    async fn write(&mut self, event: Box<AuditEvent>) -> Result<(), ()> {
+    /// `transaction`: which the handler wrote it in.
+    async fn write(&mut self, event: Box<AuditEvent>, transaction: Option<TransactionId>) -> Result<(), ()> {
         let begun = Instant::now();
-        let result = self.shared.log.write(event, begun + self.budget).await;
+        let result = self.shared.log.write_or_watch(event, begun + self.budget, transaction).await;
         self.budget = self.budget.saturating_sub(begun.elapsed());
         result.map_err(|_| ())
     }

@@ -27,8 +27,9 @@ impl AuditContext {
     /// - **rolled back**, by an error, a panic, a dropped or lost connection: nothing of it is there, and the layer
     ///   records the request as ever, with the outcome it had, under the same id.
     /// - **not over**: the layer waits for its end until the write deadline. Then the client is told that the action may
-    ///   have happened (500), and the event is whatever the transaction comes to. So end the transaction before the
-    ///   handler returns, and do not wait for its end with the pool: a dropped transaction of a connection that is in
+    ///   have happened (500), and the log watches the transaction until it ends: if it is rolled back after all, the
+    ///   log writes the event, with the status that the handler answered. So end the transaction before the handler
+    ///   returns, and do not wait for its end with the pool: a dropped transaction of a connection that is in
     ///   no pool is rolled back only when the connection is used again.
     ///
     /// After a transaction that was rolled back, it may be called again in the next one. Both `&mut tx` and `&mut *tx` will

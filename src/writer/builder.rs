@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::error::{OpenError, OpenErrorRepr};
 use super::log::{AuditLog, Inner};
 use super::queue::{Bounds, Queue};
+use super::watch::MOST_WATCHED;
 use super::worker::Worker;
 use crate::event::{AuditEvent, Phase};
 use crate::store::{AuditStore, Durability, OpenOptions, StoreErrorKind};
@@ -92,7 +93,8 @@ impl AuditLogBuilder {
         self
     }
 
-    /// How long [`AuditLog::close`] waits for audited requests that are still running: 30 s by default.
+    /// How long [`AuditLog::close`] waits for audited requests that are still running and for transactions that outlived
+    /// theirs: 30 s by default.
     pub fn close_deadline(mut self, deadline: Duration) -> Self {
         self.close_deadline = deadline;
         self
@@ -164,6 +166,7 @@ impl AuditLogBuilder {
             counters,
             settled: watch_settled,
             in_flight: Arc::default(),
+            watches: Arc::new(Semaphore::new(MOST_WATCHED)),
             runtime,
             write_deadline: self.write_deadline,
             close_deadline: self.close_deadline,

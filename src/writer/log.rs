@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use super::builder::AuditLogBuilder;
@@ -46,6 +46,7 @@ pub(super) struct Inner {
     pub(super) counters: Arc<Counters>,
     pub(super) settled: watch::Receiver<u64>,
     pub(super) in_flight: Arc<InFlight>,
+    pub(super) watches: Arc<Semaphore>,
     pub(super) runtime: Handle,
     pub(super) write_deadline: Duration,
     pub(super) close_deadline: Duration,
@@ -136,7 +137,8 @@ impl AuditLog {
         let _ = settled.wait_for(|settled| *settled >= target).await;
     }
 
-    /// Waits for the audited requests that are still running, writes what is left, and closes the store.
+    /// Waits for the audited requests that are still running and for transactions that outlived theirs, writes what is
+    /// left, and closes the store.
     /// From then on every handle refuses events. Closing twice is no error.
     ///
     /// # Errors

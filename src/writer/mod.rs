@@ -12,6 +12,7 @@ mod in_transaction;
 mod log;
 mod queue;
 mod stats;
+mod watch;
 mod worker;
 
 pub use builder::{AuditLogBuilder, DEFAULT_WRITE_DEADLINE, MAX_BATCH_EVENTS, MAX_QUEUE_BYTES, MAX_QUEUE_EVENTS};

@@ -15,7 +15,8 @@ pub struct Stats {
     pub written: u64,
     /// Events that the store refused.
     pub failed: u64,
-    /// Events whose deadline passed first. Those that the store was busy with may be kept all the same.
+    /// Events whose deadline passed first. Those that the store was busy with may be kept all the same. Those whose
+    /// transaction is watched count as `written`, too, once they are.
     pub expired: u64,
     /// Events that found no room in the queue until their deadline, or a closed log.
     pub refused: u64,

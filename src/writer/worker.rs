@@ -238,7 +238,7 @@ impl Worker {
 }
 
 /// A store that panics fails: the worker goes on.
-async fn guarded<'a, T>(call: impl FnOnce() -> crate::store::StoreFuture<'a, T>) -> Result<T, StoreError> {
+pub(super) async fn guarded<'a, T>(call: impl FnOnce() -> crate::store::StoreFuture<'a, T>) -> Result<T, StoreError> {
     match AssertUnwindSafe(async move { call().await }).catch_unwind().await {
         Ok(result) => result,
         Err(_) => Err(StoreError::new(StoreErrorKind::Permanent, "audit", "append").with_remedy("the store panicked")),

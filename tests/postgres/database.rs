@@ -1,6 +1,7 @@
 //! A database with the tables of an app, and a log beside them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tower_audit::AuditLog;
 use tower_audit::store::OpenOptions;
@@ -25,13 +26,21 @@ impl Ground {
         Self { pool, database }
     }
 
-    pub(crate) async fn store(&self) -> PostgresStore {
-        let table = PostgresTable::default().in_schema("the app's").named("audit \"log\"");
-        PostgresStore::from_pool(&self.pool, &table, OpenOptions::default()).await.expect("the store opens")
+    pub(crate) async fn builder(&self) -> AuditLogBuilder {
+        self.builder_of(OpenOptions::default()).await
     }
 
-    pub(crate) async fn builder(&self) -> AuditLogBuilder {
-        AuditLog::with_store(Arc::new(self.store().await))
+    /// A log whose store gives up after that long.
+    pub(crate) async fn impatient(&self, patience: Duration) -> AuditLogBuilder {
+        let mut options = OpenOptions::default();
+        options.patience = patience;
+        self.builder_of(options).await
+    }
+
+    async fn builder_of(&self, options: OpenOptions) -> AuditLogBuilder {
+        let table = PostgresTable::default().in_schema("the app's").named("audit \"log\"");
+        let store = PostgresStore::from_pool(&self.pool, &table, options).await.expect("the store opens");
+        AuditLog::with_store(Arc::new(store))
     }
 
     pub(crate) async fn log(&self) -> AuditLog {
@@ -48,13 +57,5 @@ impl Ground {
 
     async fn count(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(&self.pool).await.expect("a number")
-    }
-
-    /// No effects and no events, for another round. Past the pool: a `begin` of sqlx that was cancelled leaves its
-    /// connection in a transaction that nobody commits.
-    pub(crate) async fn clear(&self, _log: &AuditLog) {
-        self.database.sql(
-            r#"DELETE FROM effects; DELETE FROM "the app's"."audit ""log"""; DELETE FROM "the app's"."audit ""log""_open""#,
-        );
     }
 }

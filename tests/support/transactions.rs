@@ -44,16 +44,24 @@ struct App {
     pool: Pool,
     course: Course,
     given: mpsc::UnboundedSender<Transaction<'static, Db>>,
+    /// What its effect and its event have in them.
+    n: i32,
 }
 
-fn app(ground: &Ground, log: &AuditLog, course: Course) -> (Router, mpsc::UnboundedReceiver<Transaction<'static, Db>>) {
+type Taken = mpsc::UnboundedReceiver<Transaction<'static, Db>>;
+
+fn app(ground: &Ground, log: &AuditLog, course: Course) -> (Router, Taken) {
+    numbered(ground, log, course, 7)
+}
+
+fn numbered(ground: &Ground, log: &AuditLog, course: Course, n: i32) -> (Router, Taken) {
     let (given, taken) = mpsc::unbounded_channel();
     let app = Router::new()
         .route("/scans", routing::post(handle))
         .route("/auth/admin/users", routing::delete(handle))
         .route("/unnamed", routing::put(declare))
         .layer(AuditLayer::new(log, AuditPolicy::preset()))
-        .with_state(App { pool: ground.pool.clone(), course, given });
+        .with_state(App { pool: ground.pool.clone(), course, given, n });
     (app, taken)
 }
 
@@ -63,7 +71,7 @@ async fn declare(app: State<App>, audit: AuditContext) -> Result<StatusCode, Sta
 }
 
 async fn handle(State(app): State<App>, audit: AuditContext) -> Result<StatusCode, StatusCode> {
-    audit.foresee(StatusCode::CREATED).detail("n", 7);
+    audit.foresee(StatusCode::CREATED).detail("n", app.n);
     match change(&app, &audit).await {
         Ok(status) => Ok(status),
         Err(error) => {
@@ -73,11 +81,11 @@ async fn handle(State(app): State<App>, audit: AuditContext) -> Result<StatusCod
     }
 }
 
-const EFFECT: &str = "INSERT INTO effects VALUES (1)";
+const EFFECT: &str = "INSERT INTO effects VALUES ($1)";
 
 async fn change(app: &App, audit: &AuditContext) -> Result<StatusCode, Box<dyn Error + Send + Sync>> {
     let mut tx = app.pool.begin().await?;
-    sqlx::query(EFFECT).execute(&mut *tx).await?;
+    sqlx::query(EFFECT).bind(app.n).execute(&mut *tx).await?;
     if app.course == Course::RollsBackInside {
         use sqlx::Acquire as _;
         let mut inside = tx.begin().await?;
@@ -104,7 +112,7 @@ async fn change(app: &App, audit: &AuditContext) -> Result<StatusCode, Box<dyn E
             assert_eq!(twice.kind(), RecordErrorKind::Repeated);
             drop(tx);
             let mut tx = app.pool.begin().await?;
-            sqlx::query(EFFECT).execute(&mut *tx).await?;
+            sqlx::query(EFFECT).bind(app.n).execute(&mut *tx).await?;
             assert_eq!(audit.detail("n", 8).record_in(&mut *tx).await?, id);
             tx.commit().await?;
             let mut tx = app.pool.begin().await?;
@@ -227,35 +235,40 @@ async fn drop_after<F: Future>(future: F, polls: usize) -> bool {
     .await
 }
 
+/// Each round has a number of its own, which its effect and its event have in them, so that all rounds share one log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hanging_up_at_any_poll_leaves_effect_and_event_together() {
-    let ground = Ground::new().await;
-    let seen = ground.log().await;
     for (method, path, _) in REQUESTS {
         let courses = if path == "/scans" { vec![Course::Commits] } else { vec![Course::Commits, Course::Drops] };
         for course in courses {
+            let ground = Ground::new().await;
+            let log = ground.log().await;
+            let mut rounds = 0;
             for polls in 0.. {
-                ground.clear(&seen).await;
-                let log = ground.log().await;
-                let (app, _) = app(&ground, &log, course);
-                let is_ready = drop_after(app.oneshot(request(method, path)), polls).await;
-                // Waits for what goes on behind the back of the client.
-                log.close().await.expect("the log closes");
-                let (events, effects) = (events(&seen).await, ground.effects().await);
-                let ends: Vec<_> = events.iter().filter(|event| event.phase == Phase::Completed).collect();
-                let done = ends.iter().filter(|event| event.outcome == Some(201)).count();
-                let told = format!("{path} {course:?} after {polls} polls: {effects} effects, {events:?}");
-                assert_eq!(done as i64, effects, "{told}");
-                assert!(ends.len() <= 1, "{told}");
-                assert_eq!(ground.open_started().await, 0, "{told}");
-                if is_ready || (polls > 0 && path != "/unnamed") {
-                    assert_eq!(ends.len(), 1, "{told}");
-                    assert_eq!(effects == 1, course == Course::Commits, "{told}");
-                }
-                if is_ready {
+                let (app, _) = numbered(&ground, &log, course, rounds);
+                rounds += 1;
+                if drop_after(app.oneshot(request(method, path)), polls).await {
                     break;
                 }
             }
+            // Waits for what goes on behind the back of the client.
+            log.close().await.expect("the log closes");
+            let completed = completed(&ground.log().await).await;
+            let effects: Vec<i32> =
+                sqlx::query_scalar("SELECT n FROM effects").fetch_all(&ground.pool).await.expect("effects");
+            for n in 0..rounds {
+                let effects = effects.iter().filter(|effect| **effect == n).count();
+                let ends: Vec<_> = completed.iter().filter(|event| event.details["n"] == n).collect();
+                let done = ends.iter().filter(|event| event.outcome == Some(201)).count();
+                let told = format!("{path} {course:?} after {n} polls: {effects} effects, {ends:?}");
+                assert_eq!(done, effects, "{told}");
+                assert!(ends.len() <= 1, "{told}");
+                if n + 1 == rounds || (n > 0 && path != "/unnamed") {
+                    assert_eq!(ends.len(), 1, "{told}");
+                    assert_eq!(effects == 1, course == Course::Commits, "{told}");
+                }
+            }
+            assert_eq!(ground.open_started().await, 0, "{path} {course:?}");
         }
     }
 }
@@ -282,25 +295,59 @@ async fn a_transaction_that_outlives_its_handler_is_waited_for() {
     }
 }
 
+const DEADLINE: Duration = Duration::from_millis(400);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_transaction_that_does_not_end_costs_the_deadline_and_no_more() {
+async fn a_transaction_that_outlives_the_deadline_is_watched_to_its_end() {
+    for (commits, (method, path, started)) in [true, false, false].into_iter().zip(REQUESTS) {
+        let ground = Ground::new().await;
+        let log = ground.impatient(DEADLINE / 2).await.write_deadline(DEADLINE).open().await.expect("the log opens");
+        let (app, mut taken) = app(&ground, &log, Course::GivesAway);
+        let begun = std::time::Instant::now();
+        let answer = app.oneshot(request(method, path)).await.expect("infallible");
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR, "possibly done");
+        assert!(!answer.headers().contains_key("retry-after"));
+        let id: EventId = answer.headers()["audit-event-id"].to_str().expect("text").parse().expect("an id");
+        let took = begun.elapsed();
+        assert!(took >= DEADLINE && took < DEADLINE * 6, "{took:?}");
+        // What the writer had begun has failed.
+        log.flush().await;
+        assert_eq!(completed(&log).await.len(), 0);
+        let tx = taken.recv().await.expect("the handler gave it away");
+        if commits {
+            tx.commit().await.expect("committed");
+        } else {
+            tx.rollback().await.expect("rolled back");
+        }
+        log.close().await.expect("the log waits for it");
+        let log = ground.log().await;
+        let events = events(&log).await;
+        assert_eq!(events.len(), 1 + started, "{events:?}");
+        assert_eq!(events[0].event_id, id, "under the id that the client was told");
+        assert_eq!((events[0].phase, events[0].outcome), (Phase::Completed, Some(201)));
+        assert_eq!(events[0].request.duration_us.is_none(), commits, "whose event it is");
+        assert_eq!((ground.effects().await, ground.open_started().await), (i64::from(commits), 0));
+        log.record(AuditEvent::new(EventType::AUTH)).await.expect("nothing is left in the way");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_is_closed_watches_no_longer() {
     let ground = Ground::new().await;
-    let deadline = Duration::from_millis(400);
-    let log = ground.builder().await.write_deadline(deadline).open().await.expect("the log opens");
+    let log = ground.impatient(DEADLINE / 2).await.write_deadline(DEADLINE).close_deadline(DEADLINE);
+    let log = log.open().await.expect("the log opens");
     let (app, mut taken) = app(&ground, &log, Course::GivesAway);
-    let begun = std::time::Instant::now();
-    let answer = app.oneshot(request("POST", "/scans")).await.expect("infallible");
-    assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR, "possibly done");
-    assert!(!answer.headers().contains_key("retry-after"));
-    let id: EventId = answer.headers()["audit-event-id"].to_str().expect("text").parse().expect("an id");
-    let took = begun.elapsed();
-    assert!(took >= deadline && took < deadline * 6, "{took:?}");
-    taken.recv().await.expect("the handler gave it away").commit().await.expect("committed");
-    let completed = completed(&log).await;
-    assert_eq!(completed.len(), 1, "what was committed in the end is recorded");
-    assert_eq!(completed[0].event_id, id, "under the id that the client was told");
-    // Others are not kept waiting.
-    log.record(AuditEvent::new(EventType::AUTH)).await.expect("recorded");
+    assert_eq!(app.oneshot(request("POST", "/scans")).await.expect("infallible").status(), 500);
+    let tx = taken.recv().await.expect("the handler gave it away");
+    let error = log.close().await.expect_err("the transaction is not over");
+    assert_eq!(error.unfinished_requests(), 1);
+    let store = Arc::downgrade(log.store().expect("a store"));
+    drop(log);
+    while store.strong_count() > 0 {
+        tokio::task::yield_now().await;
+    }
+    tx.commit().await.expect("committed");
+    assert_eq!(completed(&ground.log().await).await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -314,7 +361,7 @@ async fn another_database_is_refused_before_anything_is_written() {
     let error = log.record_in(&mut tx, AuditEvent::new(EventType::AUTH)).await.expect_err("another database");
     assert!(cause(&error).contains("another database"), "{}", cause(&error));
     // The transaction is as it was.
-    sqlx::query(EFFECT).execute(&mut *tx).await.expect("it goes on");
+    sqlx::query(EFFECT).bind(7).execute(&mut *tx).await.expect("it goes on");
     others.record_in(&mut tx, AuditEvent::new(EventType::AUTH)).await.expect("its own log");
     tx.commit().await.expect("committed");
     assert_eq!((events(&log).await.len(), events(&others).await.len(), other.effects().await), (0, 1, 1));
@@ -322,7 +369,12 @@ async fn another_database_is_refused_before_anything_is_written() {
     let app = Router::new()
         .route("/scans", routing::post(handle))
         .layer(AuditLayer::new(&log, AuditPolicy::preset()))
-        .with_state(App { pool: other.pool.clone(), course: Course::Commits, given: mpsc::unbounded_channel().0 });
+        .with_state(App {
+            pool: other.pool.clone(),
+            course: Course::Commits,
+            given: mpsc::unbounded_channel().0,
+            n: 7,
+        });
     assert_eq!(app.oneshot(request("POST", "/scans")).await.expect("infallible").status(), 500);
     assert_eq!(completed(&log).await[0].outcome, Some(500));
     assert_eq!(other.effects().await, 1);

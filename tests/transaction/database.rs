@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::sqlite::SqliteConnectOptions;
 use tower_audit::store::OpenOptions;
@@ -29,7 +30,18 @@ impl Ground {
     }
 
     pub(crate) async fn builder(&self) -> AuditLogBuilder {
-        let store = SqliteStore::from_pool(&self.pool, OpenOptions::default()).await.expect("the store opens");
+        self.builder_of(OpenOptions::default()).await
+    }
+
+    /// A log whose store gives up after that long.
+    pub(crate) async fn impatient(&self, patience: Duration) -> AuditLogBuilder {
+        let mut options = OpenOptions::default();
+        options.patience = patience;
+        self.builder_of(options).await
+    }
+
+    async fn builder_of(&self, options: OpenOptions) -> AuditLogBuilder {
+        let store = SqliteStore::from_pool(&self.pool, options).await.expect("the store opens");
         AuditLog::with_store(Arc::new(store))
     }
 
@@ -47,12 +59,6 @@ impl Ground {
 
     pub(crate) async fn count(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(&self.pool).await.expect("a number")
-    }
-
-    /// No effects and no events, for another round.
-    pub(crate) async fn clear(&self, log: &AuditLog) {
-        sqlx::query("DELETE FROM effects").execute(&self.pool).await.expect("cleared");
-        log.store().and_then(|store| store.keeper()).expect("it is kept").init().await.expect("made anew");
     }
 }
 

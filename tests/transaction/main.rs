@@ -2,6 +2,7 @@
 
 mod database;
 mod killed;
+mod layers;
 mod sqlite;
 #[path = "../support/transactions.rs"]
 mod transactions;

@@ -1,0 +1,104 @@
+//! Watching a transaction that was not over at the write deadline of its request.
+//!
+//! The client has its answer; the event of the request is still owed. Whoever watches holds no lock and no connection
+//! between two looks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::error::RecordError;
+use super::log::{AuditLog, Inner};
+use super::stats::add;
+use super::worker::guarded;
+use crate::event::AuditEvent;
+use crate::store::{Fate, StoreError, TransactionId};
+
+impl AuditLog {
+    /// Writes the event of a request. If that fails, and the handler had written it in this transaction, watches: the
+    /// write may have failed because the transaction is not over.
+    pub(crate) async fn write_or_watch(
+        &self,
+        event: Box<AuditEvent>,
+        deadline: Instant,
+        transaction: Option<TransactionId>,
+    ) -> Result<(), RecordError> {
+        let owed = transaction.map(|transaction| (event.clone(), transaction));
+        let written = self.write(event, deadline).await;
+        if written.is_err()
+            && let Some((event, transaction)) = owed
+        {
+            self.watch(event, transaction);
+        }
+        written
+    }
+
+    /// Sees to it that the event is kept once the transaction is over, by the transaction or by the log, on the log's
+    /// runtime. The log's closing waits for it, and ends it when its time is over.
+    ///
+    /// A transaction that is not over holds a connection of the app's pool, which so bounds how many are watched; there
+    /// are [`MOST_WATCHED`] at the most.
+    pub(crate) fn watch(&self, event: Box<AuditEvent>, transaction: TransactionId) {
+        let Some(inner) = self.inner() else { return };
+        let Ok(permit) = Arc::clone(&inner.watches).try_acquire_owned() else {
+            tracing::error!(event_id = %event.event_id, "too many transactions are not over: this one is not watched");
+            return;
+        };
+        let under_way = inner.in_flight.enter();
+        let inner = Arc::clone(inner);
+        self.detach(async move {
+            inner.watch(*event, transaction).await;
+            drop((under_way, permit));
+        });
+    }
+}
+
+impl Inner {
+    async fn watch(&self, event: AuditEvent, transaction: TransactionId) {
+        let event_id = event.event_id;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            if self.queue.is_closed() {
+                tracing::error!(%event_id, "the audit log is closed, and the transaction with this event is not over");
+                return;
+            }
+            match self.keep_if_gone(&event, transaction).await {
+                Ok(Fate::Open) => {}
+                Ok(fate) => {
+                    tracing::warn!(%event_id, ?fate, "a transaction ended after the write deadline of its request");
+                    return;
+                }
+                Err(cause) if cause.is_transient() => {
+                    let error = &cause as &dyn std::error::Error;
+                    tracing::debug!(error, %event_id, "what became of the transaction with this event is not known yet");
+                }
+                Err(cause) => {
+                    let error = &cause as &dyn std::error::Error;
+                    tracing::error!(error, %event_id, "the event of a transaction that was watched is not written");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The append stands by itself: if it has to wait for the transaction after all, nobody else waits with it.
+    async fn keep_if_gone(&self, event: &AuditEvent, transaction: TransactionId) -> Result<Fate, StoreError> {
+        let Some(store) = self.store.in_transaction() else { return Ok(Fate::Open) };
+        let fate = guarded(|| store.fate(event.event_id, transaction)).await?;
+        if fate == Fate::Gone {
+            guarded(|| self.store.append(std::slice::from_ref(event))).await?;
+            add(&self.counters.written, 1);
+            add(&self.counters.batches, 1);
+        }
+        Ok(fate)
+    }
+}
+
+/// How many transactions are watched at the most.
+pub(super) const MOST_WATCHED: usize = 1024;
+/// The first pause between two looks; each further one is twice as long, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
