@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{Request, StatusCode};
@@ -49,6 +50,54 @@ async fn a_commit_whose_answer_is_lost_is_recorded_once() {
     assert_eq!(events[0].outcome, Some(200));
     assert_eq!(ground.open_started().await, 0);
     assert_eq!((log.stats().written, log.stats().unforeseen), (1, 1));
+}
+
+/// As many transactions are open as the writer has appends under way: if it waited for them, nothing else would be written.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn others_are_written_while_transactions_are_open() {
+    type Given = tokio::sync::mpsc::UnboundedSender<sqlx::PgTransaction<'static>>;
+    async fn handle(State((pool, given)): State<(PgPool, Given)>, audit: AuditContext) {
+        let mut tx = pool.begin().await.expect("begun");
+        audit.record_in(&mut tx).await.expect("an event");
+        given.send(tx).expect("it is taken");
+    }
+    let ground = Ground::new().await;
+    let deadline = Duration::from_secs(2);
+    let log = ground.builder().await.write_deadline(deadline).open().await.expect("the log opens");
+    let (given, mut taken) = tokio::sync::mpsc::unbounded_channel();
+    let app = Router::new()
+        .route("/scans", routing::post(handle))
+        .layer(AuditLayer::new(&log, AuditPolicy::preset()))
+        .with_state((ground.pool.clone(), given));
+    let mut answers = tokio::task::JoinSet::new();
+    let mut open = Vec::new();
+    for _ in 0..log.store().expect("a store").capabilities().parallel_appends {
+        let request = Request::post("/scans").body(axum::body::Body::empty()).expect("a valid request");
+        answers.spawn(app.clone().oneshot(request));
+        open.push(taken.recv().await.expect("the handler gives it away"));
+    }
+    let mut others = 0;
+    // Until the layer has stopped waiting for all of them, and once more.
+    let mut is_last = false;
+    loop {
+        let begun = std::time::Instant::now();
+        log.record(AuditEvent::new(EventType::AUTH)).await.expect("written");
+        assert!(begun.elapsed() < deadline / 2, "promptly: {:?}", begun.elapsed());
+        others += 1;
+        while let Some(answer) = answers.try_join_next() {
+            assert_eq!(answer.expect("no panic").expect("infallible").status(), 500);
+        }
+        if is_last {
+            break;
+        }
+        is_last = answers.is_empty();
+    }
+    let requests = open.len();
+    for tx in open {
+        tx.rollback().await.expect("rolled back");
+    }
+    log.close().await.expect("the log waits for them");
+    assert_eq!(all(&**ground.log().await.store().expect("a store")).await.len(), others + requests);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
