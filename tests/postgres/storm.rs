@@ -16,7 +16,7 @@ use crate::cluster::Cluster;
 use crate::support::{all, close_orphans, open};
 use crate::weather::{FAULTS, Weather};
 
-const CLIENTS: usize = 16;
+const CLIENTS: usize = 48;
 const DEADLINE: Duration = Duration::from_secs(1);
 /// What a request may take beyond it.
 const BEYOND: Duration = Duration::from_millis(100);
