@@ -40,7 +40,7 @@ pub(super) struct Numbers {
 }
 
 #[derive(Template)]
-#[template(path = "activity.html")]
+#[template(path = "activity.html", config = "src/viewer/askama.toml")]
 struct Section {
     total: String,
     within: Number,
@@ -50,7 +50,7 @@ struct Section {
 }
 
 #[derive(Template)]
-#[template(path = "unread.html")]
+#[template(path = "unread.html", config = "src/viewer/askama.toml")]
 struct Unread;
 
 impl Numbers {

@@ -22,7 +22,7 @@ use crate::router::record::Record;
 use crate::router::refusal::Refusal;
 
 #[derive(Template)]
-#[template(path = "event.html")]
+#[template(path = "event.html", config = "src/viewer/askama.toml")]
 struct Page<'a> {
     root: &'a str,
     style: &'static str,

@@ -32,7 +32,7 @@ use crate::router::refusal::Refusal;
 const USUAL_LIMIT: usize = 50;
 
 #[derive(Template)]
-#[template(path = "list.html")]
+#[template(path = "list.html", config = "src/viewer/askama.toml")]
 struct Page<'a> {
     root: &'a str,
     style: &'static str,

@@ -26,7 +26,7 @@ use crate::router::refusal::Refusal;
 use crate::router::stats::Activity;
 
 #[derive(Template)]
-#[template(path = "overview.html")]
+#[template(path = "overview.html", config = "src/viewer/askama.toml")]
 struct Page<'a> {
     root: &'a str,
     style: &'static str,
@@ -41,7 +41,7 @@ struct Page<'a> {
 }
 
 #[derive(Template)]
-#[template(path = "tally.html")]
+#[template(path = "tally.html", config = "src/viewer/askama.toml")]
 struct Section<'a> {
     title: &'static str,
     name: &'static str,

@@ -13,7 +13,7 @@ use super::text::Text;
 use crate::router::refusal::{RETRY_AFTER_SECONDS, Refusal};
 
 #[derive(Template)]
-#[template(path = "refused.html")]
+#[template(path = "refused.html", config = "src/viewer/askama.toml")]
 struct Page<'a> {
     root: &'a str,
     style: &'static str,
