@@ -1,8 +1,8 @@
 //! The one task that appends to the store.
 //!
 //! It has as many batches under way as the store serves well. The first begins as soon as anything waits; a further one
-//! when enough waits to be worth a commit of its own, or when one that is under way takes long. So batches stay large,
-//! and an append that hangs does not stop the others.
+//! when as much waits as is under way, or when one that is under way takes long. So batches grow with the load, and an
+//! append that hangs does not stop the others.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -32,6 +32,13 @@ pub(super) struct Worker {
     pub(super) parallel: usize,
 }
 
+/// A batch that is being written.
+struct UnderWay {
+    /// The number of the first of its events.
+    first: u64,
+    events: usize,
+}
+
 /// A batch whose events are all settled.
 struct Written {
     /// The number of the first of them.
@@ -40,8 +47,8 @@ struct Written {
     emptied: Batch,
 }
 
-/// How many events must wait for a further batch to begin while others are under way.
-const FURTHER: usize = 32;
+/// How few events are no batch of their own while others are under way.
+const FURTHER: usize = 24;
 /// While an append takes its time, how often the worker looks for deadlines that have passed.
 const TICK: Duration = Duration::from_millis(20);
 /// How long nothing must have come before the store may tidy up.
@@ -54,12 +61,11 @@ impl Worker {
     /// Runs until the queue is closed and everything is settled.
     pub(super) async fn run(self) {
         let mut writing = FuturesUnordered::new();
-        // The number of the first event of each of them.
-        let mut firsts = Vec::with_capacity(self.parallel);
+        let mut under_way = Vec::with_capacity(self.parallel);
         let mut next = Batch::default();
         loop {
             let ready = {
-                let take = pin!(self.take(&mut next, writing.len()));
+                let take = pin!(self.take(&mut next, &under_way));
                 match select(writing.next(), take).await {
                     Either::Left((Some(written), _)) => Err(written),
                     // Nothing is under way.
@@ -70,12 +76,12 @@ impl Worker {
             match ready {
                 Ok(true) => {
                     let first = next.first();
-                    firsts.push(first);
+                    under_way.push(UnderWay { first, events: next.len() });
                     writing.push(self.write(std::mem::take(&mut next), first));
                 }
                 Ok(false) => break,
                 Err(written) => {
-                    self.settle(&mut firsts, written.first);
+                    self.settle(&mut under_way, written.first);
                     next = written.emptied;
                     if writing.is_empty() {
                         self.tidy().await;
@@ -84,24 +90,28 @@ impl Worker {
             }
         }
         while let Some(written) = writing.next().await {
-            self.settle(&mut firsts, written.first);
+            self.settle(&mut under_way, written.first);
         }
     }
 
-    /// Takes what waits, when it is time for a batch beside so many others. False: the queue is closed and empty.
-    async fn take(&self, batch: &mut Batch, under_way: usize) -> bool {
-        let at_least = match under_way {
+    /// Takes what waits, when it is time for a batch beside these. False: the queue is closed and empty.
+    async fn take(&self, batch: &mut Batch, under_way: &[UnderWay]) -> bool {
+        let at_least = match under_way.len() {
             0 => 1,
-            some if some < self.parallel => FURTHER.min(self.max_batch),
+            some if some < self.parallel => {
+                let events: usize = under_way.iter().map(|batch| batch.events).sum();
+                events.max(FURTHER).min(self.max_batch)
+            }
             _ => return pending().await,
         };
         self.queue.take(batch, at_least, self.max_batch).await
     }
 
     /// Says up to where everything is settled: batches end in any order.
-    fn settle(&self, firsts: &mut Vec<u64>, written: u64) {
-        firsts.retain(|first| *first != written);
-        self.settled.send_replace(firsts.iter().min().copied().unwrap_or_else(|| self.queue.first()));
+    fn settle(&self, under_way: &mut Vec<UnderWay>, written: u64) {
+        under_way.retain(|batch| batch.first != written);
+        let first = under_way.iter().map(|batch| batch.first).min();
+        self.settled.send_replace(first.unwrap_or_else(|| self.queue.first()));
     }
 
     /// Appends the batch and answers everyone in it.

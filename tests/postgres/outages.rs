@@ -101,17 +101,25 @@ async fn a_commit_whose_answer_is_lost_is_kept_once() {
     let database = cluster.database();
     let proxy = Proxy::to(cluster.port()).await;
     let store = open(&format!("postgres://postgres@127.0.0.1:{}/{}", proxy.port(), database.name())).await;
-    // The statement is prepared by now: the next exchange is its execution alone.
-    ok(store.append(&[event(0)]).await);
-    let batch = [event(1), event(2), event(3)];
-    proxy.set(Mode::LoseAnswer);
-    let error = store.append(&batch).await.unwrap_err();
-    assert!(error.is_transient(), "{error}");
-    assert!(proxy.is(Mode::Pass), "an answer was lost");
-    assert_eq!(database.sql("SELECT count(*) FROM audit_events"), "4", "it was committed all the same");
-    append_at_last(&*store, &batch).await;
-    assert_eq!(database.sql("SELECT count(*) FROM audit_events"), "4");
-    assert_eq!(all(&*store).await[..3], [batch[2].clone(), batch[1].clone(), batch[0].clone()]);
+    let mut kept = vec![event(0), event(1), event(2)];
+    for (single, several) in [(event(3), [event(4), event(5)]), (event(6), [event(7), event(8)])] {
+        for batch in [std::slice::from_ref(&single), &several] {
+            // The statements are prepared by now: the next exchange is the execution alone.
+            ok(store.append(&kept[..1]).await);
+            ok(store.append(&kept[1..3]).await);
+            kept.extend_from_slice(batch);
+            let count = kept.len().to_string();
+            proxy.set(Mode::LoseAnswer);
+            let error = store.append(batch).await.unwrap_err();
+            assert!(error.is_transient(), "{error}");
+            assert!(proxy.is(Mode::Pass), "an answer was lost");
+            assert_eq!(database.sql("SELECT count(*) FROM audit_events"), count, "it was committed all the same");
+            append_at_last(&*store, batch).await;
+            assert_eq!(database.sql("SELECT count(*) FROM audit_events"), count);
+        }
+    }
+    kept.reverse();
+    assert_eq!(all(&*store).await, kept);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

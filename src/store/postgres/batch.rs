@@ -1,4 +1,4 @@
-//! What a batch becomes: an array for each column.
+//! What a batch becomes: an array for each column, or, of a single event, a value for each.
 
 use sqlx::postgres::{PgArguments, Postgres};
 use uuid::Uuid;
@@ -66,20 +66,13 @@ impl<'a> Batch<'a> {
         batch
     }
 
-    /// Whether the batch is more than rows of the one table.
-    pub(super) fn has_effects(&self) -> bool {
-        self.any_started || !self.ended.is_empty()
-    }
-
-    /// Binds the columns, in the order of [`COLUMNS`], and what the batch opens and ends, if it does.
-    pub(super) fn bind<'q>(mut self, query: Query<'q>, instance: Option<i64>) -> Query<'q>
+    /// Binds the columns, in the order of [`COLUMNS`], and what the batch ends and who opens.
+    pub(super) fn bind_with_effects<'q>(mut self, query: Query<'q>, instance: Option<i64>) -> Query<'q>
     where
         'a: 'q,
     {
-        let effects = self.has_effects();
         let ended = std::mem::take(&mut self.ended);
-        let query = self.bind_columns(query);
-        if effects { query.bind(ended).bind(instance) } else { query }
+        self.bind_columns(query).bind(ended).bind(instance)
     }
 
     /// Binds the columns, in the order of [`COLUMNS`].
@@ -103,7 +96,29 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// The columns, with the types of their arrays' elements.
+/// Whether to keep the event is more than a row of the one table: it opens something, or ends it.
+pub(super) fn has_effects(event: &AuditEvent) -> bool {
+    event.phase == Phase::Started || event.request.started_event_id.is_some()
+}
+
+/// Binds the values of a single event, in the order of [`COLUMNS`].
+pub(super) fn bind_one<'q>(query: Query<'q>, event: &'q AuditEvent) -> Query<'q> {
+    query
+        .bind(Uuid::from(event.event_id))
+        .bind(event.event_type.as_str())
+        .bind(Moment(event.created_at))
+        .bind(event.phase.as_str())
+        .bind(event.actor.user_email.as_deref())
+        .bind(event.actor.api_key_hash.as_deref())
+        .bind(event.actor.remote_addr.as_deref())
+        .bind(event.resource.route.as_deref())
+        .bind(event.resource.method.as_deref())
+        .bind(event.outcome.map(i32::from))
+        .bind(Document(&event.details))
+        .bind(Document(event))
+}
+
+/// The columns, with the types of their values.
 pub(super) const COLUMNS: &[(&str, &str)] = &[
     ("event_id", "uuid"),
     ("event_type", "text"),

@@ -7,7 +7,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 use uuid::Uuid;
 
-use super::batch::{Batch, COLUMNS};
+use super::batch::{COLUMNS, bind_one};
 use super::connection::within;
 use super::error::{Doing as _, NAME};
 use super::moment::Moment;
@@ -56,8 +56,7 @@ impl InTransaction for PostgresStore {
         Box::pin(async move {
             let db = of_this_kind(connection)?;
             let ended = event.request.started_event_id.map(Uuid::from);
-            let batch = Batch::of(std::slice::from_ref(event));
-            let query = batch.bind_columns(sqlx::query(AssertSqlSafe(self.config.names.keep.clone()))).bind(ended);
+            let query = bind_one(sqlx::query(AssertSqlSafe(self.config.names.keep.clone())), event).bind(ended);
             let kept: i64 = query.fetch_one(db).await.doing(DOING)?.try_get(0).doing(DOING)?;
             Ok(kept == 1)
         })
@@ -148,7 +147,7 @@ pub(super) fn statement(names: &Names) -> String {
     format!(
         "WITH kept AS ({} ON CONFLICT DO NOTHING RETURNING 1), ended AS (DELETE FROM {} WHERE event_id = ${}::pg_catalog.uuid) \
          SELECT pg_catalog.count(*) FROM kept",
-        super::append::plain(names),
+        super::append::one(names),
         names.beside(OPEN),
         COLUMNS.len() + 1
     )

@@ -15,6 +15,7 @@ pub(super) struct Names {
     schema: Arc<str>,
     table: Arc<str>,
     pub(super) append: Arc<str>,
+    pub(super) append_one: Arc<str>,
     pub(super) append_with_effects: Arc<str>,
     /// The statement that keeps one event in a transaction of the app's.
     pub(super) keep: Arc<str>,
@@ -34,10 +35,12 @@ impl Names {
             schema: schema.into(),
             table: table.into(),
             append: "".into(),
+            append_one: "".into(),
             append_with_effects: "".into(),
             keep: "".into(),
         };
         names.append = super::append::plain(&names).into();
+        names.append_one = super::append::one(&names).into();
         names.append_with_effects = super::append::with_effects(&names).into();
         names.keep = super::in_transaction::statement(&names).into();
         Ok(names)
