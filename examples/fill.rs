@@ -10,7 +10,7 @@ use tower_audit::store::OpenOptions;
 use tower_audit::{Actor, AuditEvent, EventId, EventType, Phase, Timestamp};
 
 const DAY_MICROS: i64 = 86_400 * 1_000_000;
-const BATCH: u64 = 1000;
+const BATCH: u64 = 256;
 const USERS: u64 = 100_000;
 
 #[tokio::main(flavor = "current_thread")]

@@ -62,14 +62,21 @@ impl Reader for PostgresStore {
 async fn list(db: &mut PgConnection, names: &Names, query: &Query) -> Result<Vec<AuditEvent>, StoreError> {
     let clause = Clause::new(&DIALECT, &query.filter, query.after);
     let next = clause.next();
-    let mut sql = format!(
-        "SELECT event FROM {} {} ORDER BY created_at DESC, event_id DESC LIMIT ${next}",
-        names.table(),
-        clause.sql()
-    );
+    let (table, clause_sql) = (names.table(), clause.sql());
+    let newest = "ORDER BY created_at DESC, event_id DESC";
+    let mut part = format!("LIMIT ${next}");
     if query.skip > 0 {
-        sql.push_str(&format!(" OFFSET ${}", next + 1));
+        part.push_str(&format!(" OFFSET ${}", next + 1));
     }
+    let sql = if clause.is_ordered() {
+        format!("SELECT event FROM {table} {clause_sql} {newest} {part}")
+    } else {
+        // All of them are sorted for each page: only their places, which the index has, and then the page is fetched.
+        format!(
+            "SELECT (SELECT e.event FROM {table} AS e WHERE e.event_id = page.event_id) \
+             FROM (SELECT created_at, event_id FROM {table} {clause_sql} {newest} {part}) AS page {newest}"
+        )
+    };
     let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
     let mut asked = bind(sqlx::query(AssertSqlSafe(sql)), clause).bind(limit);
     if query.skip > 0 {

@@ -10,6 +10,7 @@ pub(crate) struct Clause {
     sql: String,
     values: Vec<Value>,
     dialect: &'static Dialect,
+    is_ordered: bool,
 }
 
 /// A value that is bound to a parameter.
@@ -24,7 +25,7 @@ pub(crate) enum Value {
 impl Clause {
     /// The events that pass the filter and come after the cursor.
     pub(crate) fn new(dialect: &'static Dialect, filter: &Filter, after: Option<Cursor>) -> Self {
-        let mut clause = Self { sql: String::from("WHERE true"), values: Vec::new(), dialect };
+        let mut clause = Self { sql: String::from("WHERE true"), values: Vec::new(), dialect, is_ordered: true };
         clause.text(Field::UserEmail, &filter.user_email);
         clause.text(Field::EventType, &filter.event_type);
         if let Some(since) = filter.since {
@@ -56,6 +57,13 @@ impl Clause {
         self.values.len() + 1
     }
 
+    /// Whether an index of one field and the time has what is asked in the order of time: not what has one of several
+    /// values of that field.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn is_ordered(&self) -> bool {
+        self.is_ordered
+    }
+
     /// The values, to be bound in this order.
     pub(crate) fn into_values(self) -> Vec<Value> {
         self.values
@@ -78,6 +86,7 @@ impl Clause {
         if texts.len() > 1 && texts.len() == condition.wanted().len() {
             let listed: Vec<_> = texts.iter().map(|text| self.bound(Value::Text((*text).to_owned()))).collect();
             self.sql.push_str(&format!(" AND {column} IN ({})", listed.join(", ")));
+            self.is_ordered = false;
         } else {
             self.one_of(condition.wanted(), |clause, pattern| clause.like(column, pattern));
         }
@@ -90,6 +99,7 @@ impl Clause {
             Status::Class(hundreds) => {
                 let first = i32::from(hundreds) * 100;
                 let (first, last) = (clause.bound(Value::Integer(first)), clause.bound(Value::Integer(first + 99)));
+                clause.is_ordered = false;
                 format!("outcome BETWEEN {first} AND {last}")
             }
             Status::None => "outcome IS NULL".to_owned(),
@@ -111,12 +121,16 @@ impl Clause {
         match each.as_slice() {
             [] => {}
             [only] => self.sql.push_str(&format!(" AND {only}")),
-            _ => self.sql.push_str(&format!(" AND ({})", each.join(" OR "))),
+            _ => {
+                self.sql.push_str(&format!(" AND ({})", each.join(" OR ")));
+                self.is_ordered = false;
+            }
         }
     }
 
     /// What is missing is none of them: SQL would say that it does not know.
     fn none_of<T>(&mut self, values: &[T], column: &str, mut one: impl FnMut(&mut Self, &T) -> String) {
+        let is_ordered = self.is_ordered;
         for value in values {
             let condition = one(self, value);
             if condition.ends_with(" IS NULL") || condition.ends_with(" IS NOT NULL") {
@@ -125,6 +139,7 @@ impl Clause {
                 self.sql.push_str(&format!(" AND ({column} IS NULL OR NOT ({condition}))"));
             }
         }
+        self.is_ordered = is_ordered;
     }
 
     /// Whether a column looks like the pattern: false or unknown where it has nothing.
@@ -141,6 +156,7 @@ impl Clause {
         let beginning = &literals[0];
         if !beginning.is_empty() {
             // A span of the index, where the database would not find it by itself.
+            self.is_ordered = false;
             conditions.push(format!("{column} >= {}", self.bound(Value::Text(beginning.clone()))));
             if let Some(end) = after_all_that_begin(beginning) {
                 conditions.push(format!("{column} < {}", self.bound(Value::Text(end))));

@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use futures_util::TryStreamExt as _;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 
@@ -24,6 +25,8 @@ pub(super) struct Candidates<'a> {
     found: HashMap<i64, Rows>,
     /// How many segments are asked at once.
     at_once: usize,
+    /// How many rows of a segment are many: beyond that, they need not all be found.
+    many: u64,
 }
 
 /// What is asked of one field: one of these, and none of those.
@@ -54,7 +57,12 @@ impl<'a> Candidates<'a> {
             asked(Field::Phase, &filter.phase, |phase| Test::Phase(*phase)),
         ];
         let conditions = conditions.into_iter().filter(|asked| !asked.wanted.is_empty() || !asked.unwanted.is_empty());
-        Self { conditions: conditions.collect(), found: HashMap::new(), at_once: 1 }
+        Self { conditions: conditions.collect(), found: HashMap::new(), at_once: 1, many: u64::MAX }
+    }
+
+    /// The same for who does not care which rows they are, if a segment has more than so many of them.
+    pub(super) fn unless_many(filter: &'a Filter, many: u64) -> Self {
+        Self { many, ..Self::new(filter) }
     }
 
     /// Whether nothing is asked of the fields.
@@ -84,6 +92,13 @@ impl<'a> Candidates<'a> {
         let mut asked: Vec<i64> = [n].into_iter().chain(next.take(self.at_once - 1)).collect();
         self.at_once = (self.at_once * 4).min(MOST_AT_ONCE);
         self.found = asked.iter().map(|n| (*n, Rows::default())).collect();
+        if let ([Asked { field, wanted, unwanted }], [_]) = (self.conditions.as_slice(), asked.as_slice())
+            && let ([test], []) = (wanted.as_slice(), unwanted.as_slice())
+        {
+            // Nothing that is found can be taken away again.
+            test.select(*field, db, &asked, &mut self.found, self.many).await?;
+            return Ok(self.found.remove(&n));
+        }
         for (place, condition) in self.conditions.iter().enumerate() {
             let mut selected = condition.select(db, &asked).await?;
             for (n, rows) in &mut self.found {
@@ -113,14 +128,14 @@ impl Asked<'_> {
         let mut selected = HashMap::new();
         if self.wanted.is_empty() {
             // Every event has a phase, and there are few of them.
-            Test::Anything.select(Field::Phase, db, segments, &mut selected).await?;
+            Test::Anything.select(Field::Phase, db, segments, &mut selected, u64::MAX).await?;
         }
         for test in &self.wanted {
-            test.select(self.field, db, segments, &mut selected).await?;
+            test.select(self.field, db, segments, &mut selected, u64::MAX).await?;
         }
         let mut unwanted = HashMap::new();
         for test in &self.unwanted {
-            test.select(self.field, db, segments, &mut unwanted).await?;
+            test.select(self.field, db, segments, &mut unwanted, u64::MAX).await?;
         }
         for (n, rows) in &unwanted {
             if let Some(selected) = selected.get_mut(n) {
@@ -132,32 +147,33 @@ impl Asked<'_> {
 }
 
 impl Test<'_> {
-    /// Takes the rows in that have what is asked for.
+    /// Takes the rows in that have what is asked for, until there are more than `many` in one segment.
     async fn select(
         self,
         field: Field,
         db: &mut SqliteConnection,
         segments: &[i64],
         selected: &mut HashMap<i64, Rows>,
+        many: u64,
     ) -> Result<(), StoreError> {
         let (first, end) = self.span();
-        let mut visit = |n, body: &[u8]| {
+        let mut blocks = sqlx::query(BLOCKS)
+            .bind(number(field))
+            .bind(serde_json::to_string(segments).doing(DOING)?)
+            .bind(first)
+            .bind(end)
+            .fetch(db);
+        while let Some(block) = blocks.try_next().await.doing(DOING)? {
+            let (n, body): (i64, &[u8]) = (block.try_get(0).doing(DOING)?, block.try_get(1).doing(DOING)?);
             values::read(body, |value, rows| {
                 if self.matches(value) {
                     selected.entry(n).or_default().add(rows);
                 }
             })
-        };
-        for row in sqlx::query(BLOCKS)
-            .bind(number(field))
-            .bind(serde_json::to_string(segments).doing(DOING)?)
-            .bind(first)
-            .bind(end)
-            .fetch_all(db)
-            .await
-            .doing(DOING)?
-        {
-            visit(row.try_get(0).doing(DOING)?, row.try_get(1).doing(DOING)?).doing(DOING)?;
+            .doing(DOING)?;
+            if many < u64::MAX && selected.get(&n).is_some_and(|rows| rows.len() > many) {
+                break;
+            }
         }
         Ok(())
     }

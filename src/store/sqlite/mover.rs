@@ -17,7 +17,7 @@ use super::segment::{self, SEGMENT_EVENTS, Segment, State, id_bytes};
 use crate::store::StoreError;
 
 /// How many events the journal holds before tidying begins: an idle system then has nothing to sync.
-pub(super) const TIDY_FROM_EVENTS: usize = 2048;
+pub(super) const TIDY_FROM_EVENTS: usize = 512;
 /// Or how many bytes.
 const TIDY_FROM_BYTES: usize = 4 * 1024 * 1024;
 /// How many events one transaction moves at the most, as nearly as whole rows allow.

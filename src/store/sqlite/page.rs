@@ -106,7 +106,7 @@ async fn newest<T>(
     of_segment: impl Fn(&SqliteRow) -> Result<(Cursor, T), StoreError>,
 ) -> Result<BTreeMap<Cursor, T>, StoreError> {
     let mut page = Page { found: BTreeMap::new(), limit };
-    let mut candidates = Candidates::new(wanted.filter);
+    let mut candidates = Candidates::unless_many(wanted.filter, FEW_ROWS);
     let mut sources = sources(db, wanted).await?;
     // How many events of the journal are looked at in one statement: more, as long as the page does not fill.
     let mut about = limit.min(MOST_JOURNAL_EVENTS);
@@ -131,8 +131,9 @@ async fn newest<T>(
                     continue;
                 }
                 // What is frequent is met soon by going through the segment in the order of time.
-                rows.take_if(|rows| rows.len() > FEW_ROWS);
-                let select = wanted.select(columns, n, rows.as_ref());
+                let is_frequent = rows.take_if(|rows| rows.len() > FEW_ROWS).is_some();
+                let select =
+                    if is_frequent { wanted.by_time(columns, n) } else { wanted.select(columns, n, rows.as_ref()) };
                 let select = select.then(" ORDER BY created_at DESC, event_id DESC LIMIT ?");
                 for row in select.query().bind(as_limit(limit)).fetch_all(&mut *db).await.doing(DOING)? {
                     let (place, item) = of_segment(&row)?;
