@@ -50,7 +50,7 @@ pub fn to_json_pretty(value: &impl Serialize) -> io::Result<String> {
 /// JSON has them in strings only; the line feeds are those between values.
 pub(crate) fn escape(json: String) -> String {
     let hostile = |character: char| character != '\n' && is_hostile(character);
-    if !json.contains(hostile) {
+    if is_plain(json.as_bytes()) || !json.contains(hostile) {
         return json;
     }
     let mut escaped = String::with_capacity(json.len() + 64);
@@ -65,6 +65,13 @@ pub(crate) fn escape(json: String) -> String {
         }
     }
     escaped
+}
+
+/// Whether it is ASCII without a control character but line feeds, as nearly all is: many bytes are looked at at once.
+fn is_plain(text: &[u8]) -> bool {
+    const AT_ONCE: usize = 64;
+    let plain = |byte: &u8| *byte == b'\n' || matches!(byte, b' '..=b'~');
+    text.chunks(AT_ONCE).all(|chunk| chunk.iter().fold(true, |all, byte| all & plain(byte)))
 }
 
 #[cfg(test)]
@@ -82,6 +89,16 @@ mod tests {
             assert_eq!(read, vec![event.clone(); count]);
             assert!(text.ends_with("]\n"));
             assert_eq!(text.lines().count(), if count == 0 { 1 } else { count + 2 });
+        }
+    }
+
+    #[test]
+    fn plain_is_what_has_nothing_hostile_in_ascii() {
+        for byte in 0..=u8::MAX {
+            let mut text = [b'a'; 100];
+            text[70] = byte;
+            let is_safe = byte.is_ascii() && (byte == b'\n' || !is_hostile(char::from(byte)));
+            assert_eq!(is_plain(&text), is_safe, "{byte:#x}");
         }
     }
 

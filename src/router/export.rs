@@ -22,7 +22,7 @@ use crate::export::{Csv, JsonArray, JsonLines, Listing};
 use crate::query::{Cursor, Query};
 
 /// How many events a page has; two pages are in memory at a time. An event has 64 KiB at the most, and half a KiB usually.
-const PAGE_EVENTS: usize = 500;
+const PAGE_EVENTS: usize = 1000;
 
 pub(crate) async fn export(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Refusal> {
     let reading = Reading::admit(api, &Operation::EXPORT, request.into_parts().0).await?;
@@ -96,7 +96,12 @@ impl Pages {
             Some(first) => first,
             None => match self.ahead.join_next().await {
                 None => return Ok(None),
-                Some(Ok(Ok(page))) => self.read_ahead(page),
+                Some(Ok(Ok(page))) => {
+                    let page = self.read_ahead(page);
+                    // The reading begins on this thread, and would wait for the writing of this page to be over.
+                    tokio::task::yield_now().await;
+                    page
+                }
                 Some(_) => return Err(Broken),
             },
         };

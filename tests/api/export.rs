@@ -11,7 +11,7 @@ use tower_audit::{AuditEvent, Timestamp};
 use crate::support::{ALICE, ROOT, Trouble, app, app_over, ask, event, events, respond, spy, stores};
 
 /// More than three pages.
-const MANY: u64 = 1700;
+const MANY: u64 = 3400;
 
 #[tokio::test]
 async fn an_export_is_what_the_query_gives_in_every_format() {
@@ -34,7 +34,7 @@ async fn an_export_is_what_the_query_gives_in_every_format() {
                         || (time("2026-05-25T12:05:00Z")..time("2026-05-25T12:25:00Z")).contains(&event.created_at)
                 })
                 .collect();
-            assert!(expected.len() > 500);
+            assert!(expected.len() > 1000);
             let json = ask(&app, caller, &format!("/audit/export?format=json{filter}")).await;
             assert!(json.events().iter().eq(expected.iter().copied()));
             assert_eq!(json.header("content-type"), Some("application/json"));
@@ -71,9 +71,12 @@ async fn an_export_reads_no_further_than_its_client() {
     let spy = spy(&events(MANY)).await;
     let app = app(spy.clone());
     let mut body = respond(&app, Method::GET, ROOT, "/audit/export").await.into_body();
-    for pages in 1..=3 {
+    let mut read = 0;
+    for page in 1..=3 {
         body.frame().await.unwrap().unwrap();
-        assert_eq!(spy.reads().len(), 1, "page {pages}");
+        read += spy.reads().len();
+        // One more than is written, at the most.
+        assert!((page..=page + 1).contains(&read), "{read} pages are read at page {page}");
     }
     drop(body);
     respond(&app, Method::HEAD, ROOT, "/audit/export").await;

@@ -144,7 +144,7 @@ fn of_export(records: &MemoryStore) -> (AuditEvent, AuditEvent) {
 
 #[tokio::test]
 async fn an_export_is_recorded_before_its_first_byte_and_before_its_last() {
-    let Recorded { app, records, log, .. } = recorded(spy(&events(1200)).await).await;
+    let Recorded { app, records, log, .. } = recorded(spy(&events(2400)).await).await;
     let mut body = respond(&app, Method::GET, ROOT, "/audit/export?format=csv").await.into_body();
     assert_eq!(records.events().len(), 1);
     assert_eq!(records.events()[0].phase, Phase::Started);
@@ -154,7 +154,7 @@ async fn an_export_is_recorded_before_its_first_byte_and_before_its_last() {
     assert_eq!(records.events().len(), 1);
     body.frame().await.unwrap().unwrap();
     let (_, completed) = of_export(&records);
-    assert_eq!((&completed.details["count"], &completed.details["body_end"]), (&1200.into(), &"complete".into()));
+    assert_eq!((&completed.details["count"], &completed.details["body_end"]), (&2400.into(), &"complete".into()));
     assert!(body.frame().await.is_none());
     drop(body);
     log.close().await.unwrap();
@@ -164,7 +164,7 @@ async fn an_export_is_recorded_before_its_first_byte_and_before_its_last() {
 #[tokio::test]
 async fn an_export_that_ends_early_says_how_many_left() {
     for (trouble, end) in [(None, "dropped"), (Some(Trouble::Fails(StoreErrorKind::Permanent)), "error")] {
-        let spy = spy(&events(1200)).await;
+        let spy = spy(&events(2400)).await;
         let Recorded { app, records, log, .. } = recorded(spy.clone()).await;
         let mut body = respond(&app, Method::GET, ROOT, "/audit/export?format=csv").await.into_body();
         body.frame().await.unwrap().unwrap();
@@ -176,13 +176,13 @@ async fn an_export_that_ends_early_says_how_many_left() {
         // Closing waits for what is recorded behind the back of the client.
         log.close().await.unwrap();
         let (_, completed) = of_export(&records);
-        assert_eq!((&completed.details["count"], &completed.details["body_end"]), (&500.into(), &end.into()));
+        assert_eq!((&completed.details["count"], &completed.details["body_end"]), (&1000.into(), &end.into()));
     }
 }
 
 #[tokio::test]
 async fn an_export_whose_end_cannot_be_recorded_has_no_end() {
-    let Recorded { app, faulty, .. } = recorded(spy(&events(600)).await).await;
+    let Recorded { app, faulty, .. } = recorded(spy(&events(1200)).await).await;
     let mut body = respond(&app, Method::GET, ROOT, "/audit/export?format=csv").await.into_body();
     body.frame().await.unwrap().unwrap();
     faulty.set_fault(Some(Fault::FailsAppend(StoreErrorKind::Permanent)));

@@ -13,7 +13,7 @@ use super::error::Doing as _;
 use super::rows::Rows;
 use super::segment::id_of;
 use super::traces::Traces;
-use super::wanted::Wanted;
+use super::wanted::{Part, Wanted};
 use crate::event::{AuditEvent, EventId, Timestamp};
 use crate::query::Cursor;
 use crate::store::StoreError;
@@ -37,32 +37,35 @@ pub(super) enum Place {
     Segment(i64),
 }
 
-/// The sources that may have wanted events, the one with the newest event first.
+/// The sources that may have wanted events, the one with the newest event first: as one row, because each row is a
+/// crossing of threads.
 pub(super) async fn sources(db: &mut SqliteConnection, wanted: Wanted<'_>) -> Result<VecDeque<Source>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT 0, seq, events_n, min_at, max_at, false FROM audit_journal \
+    let listed: String = sqlx::query_scalar(
+        "SELECT json_group_array(json_array(kind, number, events_n, min_at, max_at, indexed)) FROM (\
+         SELECT 0 AS kind, seq AS number, events_n, min_at, max_at, 0 AS indexed FROM audit_journal \
              WHERE events_n > 0 AND max_at >= ?1 AND min_at < ?2 \
          UNION ALL \
          SELECT 1, n, events_n, first_at, last_at, state = 2 FROM audit_segments \
-             WHERE events_n > 0 AND last_at >= ?1 AND first_at < ?2 \
-         ORDER BY 5 DESC",
+             WHERE events_n > 0 AND last_at >= ?1 AND first_at < ?2)",
     )
     .bind(wanted.earliest())
     .bind(wanted.end())
-    .fetch_all(db)
+    .fetch_one(db)
     .await
     .doing(DOING)?;
-    let source = |row: &SqliteRow| {
-        let number = row.try_get(1)?;
-        Ok(Source {
-            place: if row.try_get::<i64, _>(0)? == 0 { Place::Journal(number) } else { Place::Segment(number) },
-            events_n: row.try_get(2)?,
-            min_at: row.try_get(3)?,
-            max_at: row.try_get(4)?,
-            indexed: row.try_get::<i64, _>(5)? == 1,
+    let listed: Vec<(i64, i64, i64, i64, i64, i64)> = serde_json::from_str(&listed).doing(DOING)?;
+    let mut sources: Vec<Source> = listed
+        .into_iter()
+        .map(|(kind, number, events_n, min_at, max_at, indexed)| Source {
+            place: if kind == 0 { Place::Journal(number) } else { Place::Segment(number) },
+            events_n,
+            min_at,
+            max_at,
+            indexed: indexed == 1,
         })
-    };
-    rows.iter().map(source).collect::<Result<_, sqlx::Error>>().doing(DOING)
+        .collect();
+    sources.sort_by_key(|source| std::cmp::Reverse(source.max_at));
+    Ok(sources.into())
 }
 
 /// The first events that are wanted, newest first.
@@ -73,10 +76,11 @@ pub(super) async fn events(
 ) -> Result<Vec<AuditEvent>, StoreError> {
     let of_journal = |_: &Columns<'_>, event: &RawValue| serde_json::from_str(event.get()).doing(DOING);
     let of_segment = |row: &SqliteRow| {
-        let event: AuditEvent = serde_json::from_str(row.try_get(0).doing(DOING)?).doing(DOING)?;
-        Ok((Cursor::of(&event), event))
+        let array: Option<&str> = row.try_get(0).doing(DOING)?;
+        let events: Vec<AuditEvent> = serde_json::from_str(array.unwrap_or("[]")).doing(DOING)?;
+        Ok(events.into_iter().map(|event| (Cursor::of(&event), event)).collect())
     };
-    let found = newest(db, wanted, limit, of_journal, "event", of_segment).await?;
+    let found = newest(db, wanted, limit, of_journal, Part::Event, of_segment).await?;
     Ok(found.into_values().rev().collect())
 }
 
@@ -89,21 +93,21 @@ pub(super) async fn nth(
     let of_segment = |row: &SqliteRow| {
         let created_at = Timestamp::from_micros_clamped(row.try_get(0).doing(DOING)?);
         let event_id = EventId::from_u128(id_of(row.try_get(1).doing(DOING)?).doing(DOING)?);
-        Ok((Cursor { created_at, event_id }, ()))
+        Ok(vec![(Cursor { created_at, event_id }, ())])
     };
-    let found = newest(db, wanted, nth, |_, _| Ok(()), "created_at, event_id", of_segment).await?;
+    let found = newest(db, wanted, nth, |_, _| Ok(()), Part::Place, of_segment).await?;
     Ok(if found.len() == nth { found.into_keys().next() } else { None })
 }
 
 /// The newest `limit` of what is wanted, by its place: what `of_journal` makes of an event in the journal, and
-/// `of_segment` of these columns.
+/// `of_segment` of a row that has this part of the events of a segment.
 async fn newest<T>(
     db: &mut SqliteConnection,
     wanted: Wanted<'_>,
     limit: usize,
     of_journal: impl Fn(&Columns<'_>, &RawValue) -> Result<T, StoreError>,
-    columns: &str,
-    of_segment: impl Fn(&SqliteRow) -> Result<(Cursor, T), StoreError>,
+    part: Part,
+    of_segment: impl Fn(&SqliteRow) -> Result<Vec<(Cursor, T)>, StoreError>,
 ) -> Result<BTreeMap<Cursor, T>, StoreError> {
     let mut page = Page { found: BTreeMap::new(), limit };
     let mut candidates = Candidates::unless_many(wanted.filter, FEW_ROWS);
@@ -132,12 +136,18 @@ async fn newest<T>(
                 }
                 // What is frequent is met soon by going through the segment in the order of time.
                 let is_frequent = rows.take_if(|rows| rows.len() > FEW_ROWS).is_some();
-                let select =
-                    if is_frequent { wanted.by_time(columns, n) } else { wanted.select(columns, n, rows.as_ref()) };
-                let select = select.then(" ORDER BY created_at DESC, event_id DESC LIMIT ?");
-                for row in select.query().bind(as_limit(limit)).fetch_all(&mut *db).await.doing(DOING)? {
-                    let (place, item) = of_segment(&row)?;
-                    page.put(place, item);
+                let (mut left, mut wanted) = (limit, wanted);
+                while left > 0 {
+                    let step = left.min(MOST_SEGMENT_EVENTS);
+                    let select = wanted.newest(part, n, rows.as_ref(), is_frequent);
+                    let mut found = Vec::with_capacity(step);
+                    for row in select.query().bind(as_limit(step)).fetch_all(&mut *db).await.doing(DOING)? {
+                        found.extend(of_segment(&row)?);
+                    }
+                    // Fewer than were asked for: there are no more.
+                    left = if found.len() == step { left - step } else { 0 };
+                    wanted.after = found.iter().map(|(place, _)| *place).min();
+                    found.into_iter().for_each(|(place, item)| page.put(place, item));
                 }
             }
         }
@@ -221,6 +231,8 @@ pub(super) fn as_limit(limit: usize) -> i64 {
 }
 
 const DOING: &str = "reading";
+/// How many events of a segment are read by one statement: 64 MiB at the most, where SQLite takes no text of 1 GB.
+const MOST_SEGMENT_EVENTS: usize = 1024;
 /// How many events of the journal are decoded at once.
 const MOST_JOURNAL_EVENTS: usize = 2048;
 /// Up to how many rows of a segment are looked up one by one.

@@ -81,9 +81,30 @@ impl Wanted<'_> {
         Select { sql, rows: None, values: clause.into_values() }
     }
 
+    /// The newest events of a segment that are wanted; the last parameter is how many. `is_frequent`: there are known to
+    /// be many, and the segment has its indexes.
+    pub(super) fn newest(&self, part: Part, n: i64, rows: Option<&Rows>, is_frequent: bool) -> Select {
+        let what = match (part, rows) {
+            (Part::Place, _) => "created_at, event_id",
+            (Part::Event, Some(_)) => "seq",
+            (Part::Event, None) => "event",
+        };
+        let select = if is_frequent { self.by_time(what, n) } else { self.select(what, n, rows) };
+        let mut select = select.then(" ORDER BY created_at DESC, event_id DESC LIMIT ?");
+        if part == Part::Event {
+            let from = match rows {
+                // Only their numbers are sorted, and what is left is read.
+                Some(_) => format!("audit_segment_{n} WHERE seq IN ({})", select.sql),
+                None => format!("({})", select.sql),
+            };
+            select.sql = format!("SELECT '[' || group_concat(event) || ']' FROM {from}");
+        }
+        select
+    }
+
     /// The same for what is known to be frequent in a segment that has its indexes: over the index of time. The planner,
     /// which has no statistics, takes an equality for rare, and would sort all that there is of it for a few.
-    pub(super) fn by_time(&self, what: &str, n: i64) -> Select {
+    fn by_time(&self, what: &str, n: i64) -> Select {
         let clause = Clause::new(&DIALECT, self.filter, self.after);
         let sql = format!("SELECT {what} FROM audit_segment_{n} INDEXED BY audit_segment_{n}_time {}", clause.sql());
         Select { sql, rows: None, values: clause.into_values() }
@@ -96,6 +117,15 @@ pub(super) struct Select {
     sql: String,
     rows: Option<String>,
     values: Vec<Value>,
+}
+
+/// What is read of each event of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// All of it: one row that has the array of them, because each row is a crossing of threads.
+    Event,
+    /// Its moment and its id, in a row for each.
+    Place,
 }
 
 impl Select {
