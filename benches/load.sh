@@ -7,8 +7,8 @@
 #     benches/load.sh --prefill 5000000   audited, with so many events stored, against an empty store
 #     benches/load.sh --prefill 5000000 --purge
 #                                         what writers notice while a fifth of the events is purged
-# Kinds: bare audited naive, audited-pg naive-pg, filled and filled-pg (with --prefill), and memory, which is layer and
-# writer without a disk. A kind and a number, as in audited-pg:3, is so many servers on one store, each with connections
+# Kinds: bare audited naive, audited-pg naive-pg, filled and filled-pg (with --prefill), memory, which is layer and
+# writer without a disk, and lean-pg, which is audited-pg without the indexes that naive-pg does not have. A kind and a number, as in audited-pg:3, is so many servers on one store, each with connections
 # of its own: their rates are summed.
 # Further: --rounds N (5), --seconds N (5) for each measurement, --connections "1 64 256", --kinds "bare audited naive",
 # --days N (500), over which the events of the prefill are spread,
@@ -65,8 +65,14 @@ start() { # KIND[:SERVERS]
     rm -rf "$work/store"
     mkdir "$work/store"
     case $sort in
-        audited-pg | naive-pg) sql postgres 'DROP DATABASE IF EXISTS empty'; sql postgres 'CREATE DATABASE empty' ;;
+        audited-pg | naive-pg | lean-pg)
+            sql postgres 'DROP DATABASE IF EXISTS empty'
+            sql postgres 'CREATE DATABASE empty' ;;
     esac
+    if [ "$sort" = lean-pg ]; then
+        "$target/tower-audit" ensure-indexes --url "$postgres/empty" >/dev/null
+        for column in addr route outcome phase; do sql empty "DROP INDEX audit_events_idx_${column}_created"; done
+    fi
     addresses=''
     server=0
     while [ $server -lt "$(expr "$1" : '.*:\([0-9]*\)' \| 1)" ]; do
@@ -83,7 +89,7 @@ start_one() {
         audited) url="sqlite:$work/store/audit.db" ;;
         filled) url="sqlite:$filled" ;;
         naive) url="sqlite:$work/store/naive.db" ;;
-        audited-pg | naive-pg) url="$postgres/empty" ;;
+        audited-pg | naive-pg | lean-pg) url="$postgres/empty" ;;
         filled-pg) url="$postgres/$filled_pg" ;;
         *) echo "there is no kind $1" >&2; exit 64 ;;
     esac
@@ -211,7 +217,7 @@ for count in $connections; do
             "$(median "$found" 3)" "$(awk '{n += $4} END {print n}' "$found")"
     done
     for pair in memory/bare audited/bare audited/naive filled/audited audited-pg/bare audited-pg/naive-pg \
-        filled-pg/audited-pg audited-pg:2/audited-pg audited-pg:3/audited-pg; do
+        lean-pg/naive-pg filled-pg/audited-pg audited-pg:2/audited-pg audited-pg:3/audited-pg; do
         above=$work/${pair%/*}.$count below=$work/${pair#*/}.$count
         if [ -e "$above" ] && [ -e "$below" ]; then
             # The ratio of each round, and of those the median: what slows a whole round down cancels out.

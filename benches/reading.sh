@@ -102,6 +102,7 @@ for store in $stores; do
     echo "== $store, $events events"
     "fill_$store"
     "$target/examples/reading" "$url"
+    measure 'tower-audit export' "$target/tower-audit" export --url "$url" --format jsonl
     measure 'query --limit 0' "$target/tower-audit" query --url "$url" --limit 0 --format jsonl
     AUDIT_URL=$url LISTEN=127.0.0.1:0 "$target/examples/reference" 2>"$work/said" &
     serving=$!

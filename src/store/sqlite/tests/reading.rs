@@ -76,6 +76,43 @@ async fn every_page_is_that_of_the_model() {
     }
 }
 
+/// More than are looked up one by one, or read by one statement.
+#[tokio::test]
+async fn what_a_segment_has_much_of_is_in_pages_of_any_size() {
+    let place = Place::new();
+    let (store, model) = (place.open().await, MemoryStore::new());
+    let mut given = events(0..5000);
+    for (n, event) in given.iter_mut().enumerate() {
+        event.actor.remote_addr = Some(format!("10.{}.{}.1", n % 5, n % 250));
+    }
+    for batch in given.chunks(250) {
+        store.append(batch).await.unwrap();
+        model.append(batch).await.unwrap();
+    }
+    settle(&store).await;
+    assert!(place.number("SELECT max(events_n) FROM audit_segments").await > 4000);
+    let none = Filter::default();
+    let pattern = |text: &str| crate::query::Pattern::parse(text).unwrap().into();
+    for (least, filter) in [
+        (5000, none.clone()),
+        (2500, Filter { event_type: EventType::AUTH.into(), ..none.clone() }),
+        (1666, Filter { outcome: 201.into(), ..none.clone() }),
+        (714, Filter { user_email: "user3".into(), ..none.clone() }),
+        (5000, Filter { remote_addr: pattern("10.*"), ..none.clone() }),
+        (3000, Filter { remote_addr: pattern("10.*"), until: Some(at(3000)), ..none.clone() }),
+        (1000, Filter { remote_addr: pattern("10.3.*"), ..none.clone() }),
+        (20, Filter { remote_addr: pattern("10.3.18.*"), ..none }),
+    ] {
+        assert!(store.count(&filter).await.unwrap() >= least, "{filter:?}");
+        for limit in [1, 100, 1024, 1025, 2500, usize::MAX] {
+            for after in [None, Some(Cursor::of(&event(3700)))] {
+                let query = Query { filter: filter.clone(), after, skip: 0, limit };
+                assert!(store.query(&query).await.unwrap() == model.query(&query).await.unwrap(), "{query:?}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn pages_by_cursor_join_without_gap_or_double() {
     let place = Place::new();
