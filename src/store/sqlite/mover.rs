@@ -16,7 +16,8 @@ use super::index::{self, Part};
 use super::segment::{self, SEGMENT_EVENTS, Segment, State, id_bytes};
 use crate::store::StoreError;
 
-/// How many events the journal holds before tidying begins: an idle system then has nothing to sync.
+/// How many events the journal holds before tidying begins: an idle system then has nothing to sync, and a reader little
+/// to look through.
 pub(super) const TIDY_FROM_EVENTS: usize = 512;
 /// Or how many bytes.
 const TIDY_FROM_BYTES: usize = 4 * 1024 * 1024;
