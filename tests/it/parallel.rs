@@ -419,3 +419,33 @@ async fn the_store_tidies_up_when_nothing_is_under_way() {
     assert_eq!(store.tidied.load(Ordering::Relaxed), 1);
     assert_eq!(store.disturbed.load(Ordering::Relaxed), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_further_batch_begins_when_as_much_waits_as_is_under_way() {
+    let (log, mut appends, _store) = Steered::log().await;
+    let mut recordings = record(&log, 100).0;
+    let first = appends.recv().await.expect("it begins at once");
+    assert_eq!(first.ids.len(), 100);
+    recordings.extend(record(&log, 99).0);
+    let_others_run().await;
+    assert!(appends.try_recv().is_err(), "fewer than are under way wait");
+    recordings.extend(record(&log, 1).0);
+    let_others_run().await;
+    let second = appends.try_recv().expect("as many wait");
+    assert_eq!(second.ids.len(), 100);
+    // What is under way is less again: what is worth a batch of its own is, too.
+    first.answers(Answer::Kept);
+    second.answers(Answer::Kept);
+    recordings.extend(record(&log, 1).0);
+    let small = next(&mut appends).await;
+    recordings.extend(record(&log, 23).0);
+    let_others_run().await;
+    assert!(appends.try_recv().is_err(), "too few for a batch of their own");
+    recordings.extend(record(&log, 1).0);
+    let_others_run().await;
+    let further = appends.try_recv().expect("enough");
+    assert_eq!((small.ids.len(), further.ids.len()), (1, 24));
+    small.answers(Answer::Kept);
+    further.answers(Answer::Kept);
+    all_recorded(recordings).await;
+}
