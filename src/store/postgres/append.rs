@@ -67,7 +67,7 @@ fn bound<'q>(query: Query<'q>, events: &'q [AuditEvent]) -> Query<'q> {
 
 /// The statement for events that neither open nor end anything, of which none is kept yet.
 pub(super) fn plain(names: &Names) -> String {
-    format!("INSERT INTO {} ({}) {}", names.table(), columns(), rows("g."))
+    format!("INSERT INTO {} ({}) {}", names.table(), columns(), rows())
 }
 
 /// The same for one event.
@@ -82,7 +82,7 @@ pub(super) fn one(names: &Names) -> String {
 /// The statement for the others. A `started` event is open if it is new, and not ended by the same batch; all parts
 /// of the statement see the tables as they were before it.
 pub(super) fn with_effects(names: &Names) -> String {
-    let (given, columns, open) = (rows("g."), columns(), names.beside(OPEN));
+    let (given, columns, open) = (rows(), columns(), names.beside(OPEN));
     let (ended, instance) = (COLUMNS.len() + 1, COLUMNS.len() + 2);
     format!(
         "WITH given AS MATERIALIZED ({given}), \
@@ -101,10 +101,10 @@ fn columns() -> String {
 
 /// The parameters as rows. Functions beside each other in a list of columns go through their arrays in step; after FROM,
 /// each would first write its rows down, which costs the server a tenth of its work.
-fn rows(alias: &str) -> String {
+fn rows() -> String {
     let wanted = COLUMNS.iter().map(|(column, _)| match *column {
-        "details" => format!("{alias}details::pg_catalog.jsonb AS details"),
-        column => format!("{alias}{column}"),
+        "details" => "g.details::pg_catalog.jsonb AS details".to_owned(),
+        column => format!("g.{column}"),
     });
     let arrays = (1..)
         .zip(COLUMNS)
