@@ -17,11 +17,11 @@ const ROUNDS: usize = 3;
 fn event(n: u64) -> AuditEvent {
     let mut event = AuditEvent::new(EventType::BUILT_IN[n as usize % 4].clone());
     event.actor = Actor::user(format!("user{}@example.org", n.wrapping_mul(2_654_435_761) % 100_000));
-    event.actor.remote_addr = Some(format!("192.0.2.{}", n % 250));
+    event.actor.remote_addr = Some(format!("192.0.2.{}", n % 250).into());
     event.resource.route = Some("/flows/cleanup".into());
     event.resource.method = Some("POST".into());
     event.outcome = Some(200);
-    event.request.request_id = Some(format!("{n:032x}"));
+    event.request.request_id = Some(format!("{n:032x}").into());
     event.request.request_uri = Some("/flows/cleanup".into());
     event.request.user_agent = Some("Mozilla/5.0 (X11; Linux x86_64)".into());
     event.details.insert("result_count".into(), n.into());

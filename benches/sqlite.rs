@@ -30,7 +30,7 @@ fn event(n: u64) -> AuditEvent {
     event.resource.route = Some("/flows/cleanup".into());
     event.resource.method = Some("POST".into());
     event.outcome = Some(200);
-    event.request.request_id = Some(format!("{n:032x}"));
+    event.request.request_id = Some(format!("{n:032x}").into());
     event.request.request_uri = Some("/flows/cleanup".into());
     event.request.user_agent = Some("Mozilla/5.0 (X11; Linux x86_64)".into());
     event.details.insert("result_count".into(), n.into());
@@ -101,7 +101,7 @@ async fn insert(db: &mut SqliteConnection, events: &[AuditEvent], rows: usize) -
                 .bind(event.event_id.to_string())
                 .bind(event.created_at.to_string())
                 .bind(event.event_type.as_str())
-                .bind(event.actor.user_email.clone())
+                .bind(event.actor.user_email.as_deref())
                 .bind(serde_json::to_string(event).unwrap_or_default());
         }
         query.execute(&mut *db).await?;

@@ -52,12 +52,12 @@ fn event(micros: i64) -> AuditEvent {
     // A robot at one place does a quarter of the work.
     if fastrand::u8(0..4) == 0 {
         event.actor = Actor::user("robot@example.org");
-        event.actor.remote_addr = Some("192.0.2.1".to_owned());
+        event.actor.remote_addr = Some("192.0.2.1".into());
     } else {
         let user = fastrand::u64(..USERS);
         event.actor = Actor::user(format!("user-{:08x}@example.org", user.wrapping_mul(0x9e37_79b9) & 0xffff_ffff));
-        event.actor.api_key_hash = Some(format!("{:064x}", u128::from(user) << 64 | 0xabcd));
-        event.actor.remote_addr = Some(format!("10.{}.{}.{}", user >> 16 & 255, user >> 8 & 255, user & 255));
+        event.actor.api_key_hash = Some(format!("{:064x}", u128::from(user) << 64 | 0xabcd).into());
+        event.actor.remote_addr = Some(format!("10.{}.{}.{}", user >> 16 & 255, user >> 8 & 255, user & 255).into());
     }
     let (route, uri) = match fastrand::u8(0..10) {
         0..4 => ("/scans".to_owned(), "/scans".to_owned()),
@@ -68,8 +68,8 @@ fn event(micros: i64) -> AuditEvent {
             (format!("/areas/{area}/{{id}}"), format!("/areas/{area}/{}", fastrand::u32(..)))
         }
     };
-    event.resource.route = Some(route);
-    event.resource.method = Some("POST".to_owned());
+    event.resource.route = Some(route.into());
+    event.resource.method = Some("POST".into());
     event.outcome = match fastrand::u16(0..1000) {
         // A teapot is found every ten thousandth time.
         0 if fastrand::u8(0..10) == 0 => Some(418),
@@ -82,9 +82,9 @@ fn event(micros: i64) -> AuditEvent {
     if fastrand::u16(0..1000) == 0 {
         (event.phase, event.outcome) = (Phase::Unknown, None);
     }
-    event.request.request_id = Some(format!("{:032x}", fastrand::u128(..)));
-    event.request.request_uri = Some(uri);
-    event.request.user_agent = Some("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101".to_owned());
+    event.request.request_id = Some(format!("{:032x}", fastrand::u128(..)).into());
+    event.request.request_uri = Some(uri.into());
+    event.request.user_agent = Some("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101".into());
     event.request.duration_us = Some(fastrand::u64(500..50_000));
     event
 }

@@ -74,7 +74,7 @@ pub mod writer;
 pub use capture::{AuditContext, PeerAddr, ResultCount};
 pub use event::{
     Actor, AuditEvent, Classification, Details, ErrorCode, EventError, EventId, EventType, Phase, RequestInfo,
-    Resource, Timestamp,
+    Resource, Text, Timestamp,
 };
 pub use middleware::{AUDIT_EVENT_ID, AuditBody, AuditLayer, AuditService, ResponseFuture};
 pub use policy::{AuditPolicy, FailMode, PolicyError, Rule, When};

@@ -117,14 +117,14 @@ pub(crate) fn post() -> Request<()> {
 pub(crate) fn event() -> AuditEvent {
     let mut event = AuditEvent::new(EventType::UPLOAD);
     event.actor = Actor::user("alice@example.org");
-    event.actor.api_key_hash = Some("2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683".to_owned());
-    event.actor.remote_addr = Some("192.0.2.7".to_owned());
-    event.resource.route = Some("/scans".to_owned());
-    event.resource.method = Some("POST".to_owned());
+    event.actor.api_key_hash = Some("2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683".into());
+    event.actor.remote_addr = Some("192.0.2.7".into());
+    event.resource.route = Some("/scans".into());
+    event.resource.method = Some("POST".into());
     event.outcome = Some(200);
-    event.request.request_id = Some("3f2c9a8e51d04b7c".to_owned());
-    event.request.request_uri = Some("/scans".to_owned());
-    event.request.user_agent = Some("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101".to_owned());
+    event.request.request_id = Some("3f2c9a8e51d04b7c".into());
+    event.request.request_uri = Some("/scans".into());
+    event.request.user_agent = Some("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101".into());
     event.request.duration_us = Some(1234);
     event
 }

@@ -4,7 +4,8 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::HeaderValue;
 use sha2::{Digest as _, Sha256};
 
-use crate::event::limits::hex_into;
+use crate::event::Text;
+use crate::event::limits::hex;
 
 /// The digest of the API key: `x-api-key` if it is not empty, else the token of `authorization: Bearer`.
 ///
@@ -14,21 +15,20 @@ pub(super) fn digest(
     api_key: Option<&HeaderValue>,
     authorization: Option<&HeaderValue>,
     pepper: Option<&[u8]>,
-) -> Option<String> {
+) -> Option<Text> {
     let key = api_key
         .map(HeaderValue::as_bytes)
         .filter(|key| !key.is_empty())
         .or_else(|| bearer(authorization?.as_bytes()))?;
-    let mut text = String::with_capacity(64);
-    match pepper {
-        None => hex_into(&mut text, &Sha256::digest(key)),
+    let digest = match pepper {
+        None => Sha256::digest(key),
         Some(pepper) => {
             let mut mac = Hmac::<Sha256>::new_from_slice(pepper).ok()?;
             mac.update(key);
-            hex_into(&mut text, &mac.finalize().into_bytes());
+            mac.finalize().into_bytes()
         }
-    }
-    Some(text)
+    };
+    Some(hex(&digest, &mut [0; 64]).into())
 }
 
 /// The token, if there are exactly two parts and the first is `bearer` in any case.

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use super::head::{RequestHead, new_request_id};
 use super::scope::{self, LogId};
 use super::shared::Shared;
-use crate::event::{Actor, AuditEvent, Details, ErrorCode, EventId, EventType, Timestamp};
+use crate::event::{Actor, AuditEvent, Details, ErrorCode, EventId, EventType, Text, Timestamp};
 use crate::policy::{AuditPolicy, Candidates, FailMode};
 use crate::store::TransactionId;
 
@@ -88,11 +88,11 @@ pub(crate) struct ContextData {
     pub(crate) details: Details,
     pub(crate) event_type: Option<EventType>,
     pub(crate) error: Option<ErrorCode>,
-    pub(crate) domain: Option<String>,
-    pub(crate) action: Option<String>,
-    pub(crate) route: Option<String>,
+    pub(crate) domain: Option<Text>,
+    pub(crate) action: Option<Text>,
+    pub(crate) route: Option<Text>,
     pub(crate) result_count: Option<u64>,
-    pub(crate) request_id: Option<String>,
+    pub(crate) request_id: Option<Text>,
     pub(crate) started: Option<Started>,
     /// The status that the handler will answer with if its transaction is committed.
     pub(crate) foreseen: Option<StatusCode>,
@@ -194,7 +194,7 @@ impl AuditContext {
     }
 
     /// Says how the app calls what was done: `security.user`, `update`.
-    pub fn classify(&self, domain: impl Into<String>, action: impl Into<String>) -> &Self {
+    pub fn classify(&self, domain: impl Into<Text>, action: impl Into<Text>) -> &Self {
         let mut data = self.lock();
         data.domain = Some(domain.into());
         data.action = Some(action.into());
@@ -216,7 +216,7 @@ impl AuditContext {
     }
 
     /// Says which route template matched, where no router of axum does.
-    pub fn route(&self, template: impl Into<String>) -> &Self {
+    pub fn route(&self, template: impl Into<Text>) -> &Self {
         self.lock().route = Some(template.into());
         self
     }
@@ -224,12 +224,12 @@ impl AuditContext {
     /// The id that all events of the request share: the client's `x-request-id`, if it is bounded and clean, or one made
     /// for the request.
     pub fn request_id(&self) -> String {
-        self.lock().request_id().to_owned()
+        self.lock().request_id().to_string()
     }
 }
 
 impl ContextData {
-    pub(crate) fn request_id(&mut self) -> &str {
+    pub(crate) fn request_id(&mut self) -> &Text {
         let head = &self.head;
         self.request_id
             .get_or_insert_with(|| head.as_ref().and_then(RequestHead::clean_request_id).unwrap_or_else(new_request_id))
@@ -264,7 +264,7 @@ impl ContextData {
         event.classification.domain.clone_from(&self.domain);
         event.classification.action.clone_from(&self.action);
         event.request.started_event_id = self.started.as_ref().map(|started| started.event_id);
-        event.request.request_id = Some(self.request_id().to_owned());
+        event.request.request_id = Some(self.request_id().clone());
         event
     }
 }

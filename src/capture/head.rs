@@ -3,12 +3,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use http::uri::PathAndQuery;
 use http::{Extensions, HeaderMap, HeaderValue, Method, Uri};
 use smallvec::SmallVec;
 
 use super::{PeerAddr, api_key, client_addr};
 use crate::event::limits::{MAX_HEADER_BYTES, MAX_METHOD_BYTES, MAX_URI_BYTES, clip, clip_bytes};
-use crate::event::{Actor, AuditEvent, EventId};
+use crate::event::{Actor, AuditEvent, EventId, Text};
 use crate::policy::{AuditPolicy, Capture, ProxyHeader};
 
 /// What is kept of a request's head while its handler runs: shared parts only, so that keeping it allocates nothing.
@@ -16,11 +17,12 @@ use crate::policy::{AuditPolicy, Capture, ProxyHeader};
 #[derive(Clone)]
 pub(crate) struct RequestHead {
     method: Method,
-    uri: Uri,
+    /// None where the request is for no path, as with `CONNECT`.
+    target: Option<PathAndQuery>,
     #[cfg(feature = "axum")]
     matched_path: Option<axum::extract::MatchedPath>,
     peer: Option<IpAddr>,
-    actor: Option<Arc<Actor>>,
+    actor: Option<Actor>,
     user_agent: Option<HeaderValue>,
     x_request_id: Option<HeaderValue>,
     traceparent: Option<HeaderValue>,
@@ -45,11 +47,11 @@ impl RequestHead {
         });
         let mut head = Self {
             method: method.clone(),
-            uri: uri.clone(),
+            target: uri.path_and_query().cloned(),
             #[cfg(feature = "axum")]
             matched_path: extensions.get().cloned(),
             peer,
-            actor: extensions.get().cloned().or_else(|| extensions.get::<Actor>().cloned().map(Arc::new)),
+            actor: extensions.get::<Arc<Actor>>().map(|actor| &**actor).or_else(|| extensions.get()).cloned(),
             user_agent: None,
             x_request_id: None,
             traceparent: None,
@@ -84,21 +86,21 @@ impl RequestHead {
     }
 
     pub(crate) fn path(&self) -> &str {
-        self.uri.path()
+        self.target.as_ref().map_or("", PathAndQuery::path)
     }
 
     /// The client's request id, if it is bounded and clean.
-    pub(crate) fn clean_request_id(&self) -> Option<String> {
+    pub(crate) fn clean_request_id(&self) -> Option<Text> {
         let given = self.x_request_id.as_ref()?.to_str().ok()?;
         let is_clean = |b: u8| b.is_ascii_alphanumeric() || b"-_.:/+=@".contains(&b);
         let fits = (1..=MAX_REQUEST_ID_BYTES).contains(&given.len()) && given.bytes().all(is_clean);
-        fits.then(|| given.to_owned())
+        fits.then(|| given.into())
     }
 
     /// Fills in what is known from the head. `template` is the route where no router says.
     pub(crate) fn fill_in(&self, event: &mut AuditEvent, policy: &AuditPolicy, template: Option<&str>) {
         let capture = policy.capture();
-        event.actor = self.actor.as_deref().cloned().unwrap_or_default();
+        event.actor = self.actor.clone().unwrap_or_default();
         if event.actor.api_key_hash.is_none() {
             event.actor.api_key_hash =
                 api_key::digest(self.x_api_key.as_ref(), self.authorization.as_ref(), capture.pepper());
@@ -106,11 +108,12 @@ impl RequestHead {
         if event.actor.remote_addr.is_none() {
             event.actor.remote_addr = self.remote_addr(capture).map(text_of);
         }
-        event.resource.method = Some(clip(self.method.as_str(), MAX_METHOD_BYTES).into_owned());
-        event.resource.route = self.route(policy).or(template).map(str::to_owned);
+        event.resource.method = Some(clip(self.method.as_str(), MAX_METHOD_BYTES).into());
+        event.resource.route = self.route(policy).or(template).map(Text::from);
         let request = &mut event.request;
         request.request_uri = Some(self.request_uri(capture));
-        request.user_agent = self.user_agent.as_ref().map(|value| clip_bytes(value.as_bytes(), MAX_HEADER_BYTES));
+        request.user_agent =
+            self.user_agent.as_ref().map(|value| clip_bytes(value.as_bytes(), MAX_HEADER_BYTES).into());
         request.forwarded = joined(&self.forwarded).or_else(|| joined(&self.x_forwarded_for));
         request.trace_id = self.traceparent.as_ref().and_then(|value| trace_id(value.as_bytes()));
     }
@@ -133,11 +136,11 @@ impl RequestHead {
         client_addr::resolve(self.peer, capture, values.iter().map(HeaderValue::as_bytes))
     }
 
-    fn request_uri(&self, capture: &Capture) -> String {
-        let path = clip(self.uri.path(), MAX_URI_BYTES);
-        match self.uri.query().and_then(|query| capture.redact_query(query)) {
-            None => path.into_owned(),
-            Some(query) => clip(&format!("{path}?{query}"), MAX_URI_BYTES).into_owned(),
+    fn request_uri(&self, capture: &Capture) -> Text {
+        let path = clip(self.path(), MAX_URI_BYTES);
+        match self.target.as_ref().and_then(PathAndQuery::query).and_then(|query| capture.redact_query(query)) {
+            None => path.into(),
+            Some(query) => clip(&format!("{path}?{query}"), MAX_URI_BYTES).into(),
         }
     }
 }
@@ -152,43 +155,45 @@ fn push_last(lines: &mut SmallVec<[HeaderValue; 1]>, value: &HeaderValue) {
 /// Without the values of headers, which may hold credentials.
 impl std::fmt::Debug for RequestHead {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RequestHead")
-            .field("method", &self.method)
-            .field("path", &self.uri.path())
-            .finish_non_exhaustive()
+        f.debug_struct("RequestHead").field("method", &self.method).field("path", &self.path()).finish_non_exhaustive()
     }
 }
 
-fn joined(values: &[HeaderValue]) -> Option<String> {
+fn joined(values: &[HeaderValue]) -> Option<Text> {
     match values {
         [] => None,
-        [one] => Some(clip_bytes(one.as_bytes(), MAX_HEADER_BYTES)),
+        [one] => Some(clip_bytes(one.as_bytes(), MAX_HEADER_BYTES).into()),
         many => {
             let all = many.iter().map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b", "[..]);
-            Some(clip_bytes(&all, MAX_HEADER_BYTES))
+            Some(clip_bytes(&all, MAX_HEADER_BYTES).into())
         }
     }
 }
 
 /// An address as text. By hand, where it is version 4: the formatter takes five times as long for it.
-fn text_of(addr: IpAddr) -> String {
-    let IpAddr::V4(addr) = addr else { return addr.to_string() };
-    let mut text = String::with_capacity("255.255.255.255".len());
-    for octet in addr.octets() {
-        if !text.is_empty() {
-            text.push('.');
+fn text_of(addr: IpAddr) -> Text {
+    let IpAddr::V4(addr) = addr else { return addr.to_string().into() };
+    let mut text = [0; "255.255.255.255".len()];
+    let mut len = 0;
+    let mut push = |byte| {
+        text[len] = byte;
+        len += 1;
+    };
+    for (n, octet) in addr.octets().into_iter().enumerate() {
+        if n > 0 {
+            push(b'.');
         }
         for (power, is_last) in [(100, false), (10, false), (1, true)] {
             if is_last || octet >= power {
-                text.push(char::from(b'0' + octet / power % 10));
+                push(b'0' + octet / power % 10);
             }
         }
     }
-    text
+    std::str::from_utf8(&text[..len]).unwrap_or_default().into()
 }
 
 /// The trace id in a `traceparent` (W3C Trace Context section 3.2): 32 lower-case digits, not all zero.
-fn trace_id(value: &[u8]) -> Option<String> {
+fn trace_id(value: &[u8]) -> Option<Text> {
     let mut parts = value.split(|b| *b == b'-');
     let (version, id) = (parts.next()?, parts.next()?);
     let is_hex = |b: &u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
@@ -198,12 +203,12 @@ fn trace_id(value: &[u8]) -> Option<String> {
         && id.len() == 32
         && id.iter().all(is_hex)
         && id.iter().any(|b| *b != b'0');
-    fits.then(|| String::from_utf8_lossy(id).into_owned())
+    fits.then(|| String::from_utf8_lossy(id).into())
 }
 
 /// The id of a request whose client gave none that can be used.
-pub(super) fn new_request_id() -> String {
-    EventId::new().to_string()
+pub(super) fn new_request_id() -> Text {
+    EventId::new().to_hex().as_str().into()
 }
 
 #[cfg(test)]
@@ -214,7 +219,7 @@ mod tests {
     fn addresses_are_written_as_the_standard_library_does() {
         for octet in 0..=255 {
             let addr = IpAddr::from([octet, 0, 255 - octet, octet]);
-            assert_eq!(text_of(addr), addr.to_string());
+            assert_eq!(text_of(addr).as_str(), addr.to_string());
         }
         assert_eq!(text_of("2001:db8::1".parse().unwrap()), "2001:db8::1");
     }

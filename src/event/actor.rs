@@ -1,13 +1,13 @@
 //! Who did it.
 
+use super::Text;
 use super::open_struct::open_struct;
 
 open_struct! {
     /// Who did it. All three fields are always written, null when empty: then the caller was anonymous.
     ///
     /// Put one into the request's extensions (an outer authentication layer does) or give it to
-    /// [`AuditContext::actor`](crate::AuditContext::actor). An `Arc<Actor>` in the extensions does as well, and is not
-    /// copied for requests that turn out not to be audited.
+    /// [`AuditContext::actor`](crate::AuditContext::actor). An `Arc<Actor>` in the extensions does as well.
     ///
     /// ```
     /// let actor = tower_audit::Actor::user("alice@example.org");
@@ -15,17 +15,17 @@ open_struct! {
     /// ```
     Actor, always {
         /// Whatever names the principal.
-        user_email: String,
+        user_email: Text,
         /// The SHA-256 (or HMAC-SHA-256) of the API key that was presented, in hexadecimal; never the key.
-        api_key_hash: String,
+        api_key_hash: Text,
         /// The client's address, without a port.
-        remote_addr: String,
+        remote_addr: Text,
     }
 }
 
 impl Actor {
     /// An actor of this name.
-    pub fn user(name: impl Into<String>) -> Self {
+    pub fn user(name: impl Into<Text>) -> Self {
         Self { user_email: Some(name.into()), ..Self::default() }
     }
 }

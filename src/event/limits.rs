@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{AuditEvent, Details};
+use super::{AuditEvent, Details, Text};
 
 /// `actor.user_email`.
 pub const MAX_USER_EMAIL_BYTES: usize = 512;
@@ -63,25 +63,25 @@ pub fn clip(text: &str, limit: usize) -> Cow<'_, str> {
 }
 
 /// The same for bytes that may not be UTF-8; what is not becomes U+FFFD.
-pub fn clip_bytes(bytes: &[u8], limit: usize) -> String {
+pub fn clip_bytes(bytes: &[u8], limit: usize) -> Cow<'_, str> {
     if bytes.len() <= limit
         && let Ok(text) = std::str::from_utf8(bytes)
     {
-        return clip(text, limit).into_owned();
+        return clip(text, limit);
     }
     // A long value is read no further than it can be shown: lossy conversion triples its length at most.
     let shown = &bytes[..bytes.len().min(limit.max(1))];
     let lossy = String::from_utf8_lossy(shown);
     if bytes.len() <= limit && lossy.len() <= limit && !lossy.as_bytes().contains(&0) {
-        return lossy.into_owned();
+        return lossy;
     }
-    cut(bytes, &lossy, limit)
+    Cow::Owned(cut(bytes, &lossy, limit))
 }
 
 /// As much of `shown` as fits, and the length and digest of the `original`.
 fn cut(original: &[u8], shown: &str, limit: usize) -> String {
     let mut note = format!("…[cut: {} bytes, sha256 ", original.len());
-    hex_into(&mut note, &Sha256::digest(original));
+    note.push_str(hex(&Sha256::digest(original), &mut [0; 64]));
     note.push(']');
     let mut room = limit.saturating_sub(note.len());
     // The replacement of U+0000 takes three bytes; a third of the room is enough text to be sure that it fits.
@@ -96,17 +96,16 @@ fn cut(original: &[u8], shown: &str, limit: usize) -> String {
     text
 }
 
-/// Appends `bytes` in lower-case hexadecimal digits.
-pub(crate) fn hex_into(text: &mut String, bytes: &[u8]) {
+/// The bytes in lower-case hexadecimal digits: as many of them as there is room for.
+pub(crate) fn hex<'a>(bytes: &[u8], room: &'a mut [u8]) -> &'a str {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for part in bytes.chunks(32) {
-        let mut digits = [0; 64];
-        for (pair, byte) in digits.chunks_exact_mut(2).zip(part) {
-            pair[0] = DIGITS[usize::from(byte >> 4)];
-            pair[1] = DIGITS[usize::from(byte & 15)];
-        }
-        text.push_str(std::str::from_utf8(&digits[..2 * part.len()]).unwrap_or_default());
+    let mut len = 0;
+    for (pair, byte) in room.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+        len += 2;
     }
+    std::str::from_utf8(&room[..len]).unwrap_or_default()
 }
 
 /// What an error message shows of a value: its beginning, without characters that a terminal acts on.
@@ -151,11 +150,11 @@ impl AuditEvent {
     }
 }
 
-fn fit(text: &mut Option<String>, limit: usize) {
+fn fit(text: &mut Option<Text>, limit: usize) {
     if let Some(given) = text
         && let Cow::Owned(fitting) = clip(given, limit)
     {
-        *given = fitting;
+        *given = fitting.into();
     }
 }
 
@@ -302,7 +301,7 @@ mod tests {
             &mut event.classification.domain,
             &mut event.classification.action,
         ] {
-            *text = Some(worst.clone());
+            *text = Some(worst.as_str().into());
         }
         for n in 0..200 {
             event.details.insert(format!("{n}{worst:.300}"), json!(worst));

@@ -13,6 +13,7 @@ mod open_struct;
 mod phase;
 mod request;
 mod resource;
+mod text;
 mod timestamp;
 
 pub use actor::Actor;
@@ -26,4 +27,5 @@ pub use id::{EventId, EventIdHex};
 pub use phase::Phase;
 pub use request::RequestInfo;
 pub use resource::Resource;
+pub use text::Text;
 pub use timestamp::Timestamp;

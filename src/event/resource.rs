@@ -1,13 +1,14 @@
 //! What it was done to.
 
+use super::Text;
 use super::open_struct::open_struct;
 
 open_struct! {
     /// What the request was for. Both fields are always written, null when empty.
     Resource, always {
         /// The route's template, such as `/users/{id}`; never the raw path. Null if no route matched.
-        route: String,
+        route: Text,
         /// The method as the client sent it.
-        method: String,
+        method: Text,
     }
 }

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use serde_json::{Map, Value};
 
 use super::{Listing, is_hostile};
-use crate::event::AuditEvent;
+use crate::event::{AuditEvent, Text};
 
 /// The columns, each one field of the event. `docs/cli.md` documents them; new ones come last.
 const COLUMNS: [&str; 22] = [
@@ -134,7 +134,7 @@ fn is_formula(cell: &str) -> bool {
 const MAY_SEPARATE: [char; 4] = [';', '\t', '\r', '\n'];
 
 fn fields(event: &AuditEvent) -> [Cow<'_, str>; 22] {
-    fn text(value: &Option<String>) -> Cow<'_, str> {
+    fn text(value: &Option<Text>) -> Cow<'_, str> {
         value.as_deref().unwrap_or_default().into()
     }
     fn shown<'a>(value: Option<impl ToString>) -> Cow<'a, str> {

@@ -45,9 +45,9 @@ impl Field {
     pub fn of(self, event: &AuditEvent) -> Option<String> {
         match self {
             Self::EventType => Some(event.event_type.as_str().to_owned()),
-            Self::UserEmail => event.actor.user_email.clone(),
-            Self::RemoteAddr => event.actor.remote_addr.clone(),
-            Self::Route => event.resource.route.clone(),
+            Self::UserEmail => event.actor.user_email.as_deref().map(str::to_owned),
+            Self::RemoteAddr => event.actor.remote_addr.as_deref().map(str::to_owned),
+            Self::Route => event.resource.route.as_deref().map(str::to_owned),
             Self::Outcome => event.outcome.map(|outcome| outcome.to_string()),
             Self::Phase => Some(event.phase.as_str().to_owned()),
         }

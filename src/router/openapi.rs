@@ -250,7 +250,7 @@ mod tests {
 
     /// An event with every field there is.
     fn whole() -> AuditEvent {
-        let text = || Some("x".to_owned());
+        let text = || Some("x".into());
         let mut event = AuditEvent::new(EventType::UPLOAD);
         event.actor = Actor::user("x");
         event.request.request_id = text();

@@ -25,9 +25,9 @@ impl Record {
         let mut event = AuditEvent::new(read_type());
         event.actor = Actor::user(reading.caller.name());
         let peer = reading.head.extensions.get::<ConnectInfo<SocketAddr>>();
-        event.actor.remote_addr = peer.map(|ConnectInfo(peer)| peer.ip().to_canonical().to_string());
-        event.resource.route = reading.head.extensions.get::<MatchedPath>().map(|path| path.as_str().to_owned());
-        event.resource.method = Some(reading.head.method.to_string());
+        event.actor.remote_addr = peer.map(|ConnectInfo(peer)| peer.ip().to_canonical().to_string().into());
+        event.resource.route = reading.head.extensions.get::<MatchedPath>().map(|path| path.as_str().into());
+        event.resource.method = Some(reading.head.method.as_str().into());
         event.outcome = Some(StatusCode::OK.as_u16());
         event.details.insert("read".into(), reading.operation.name.into());
         Self(event)

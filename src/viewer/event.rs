@@ -15,7 +15,7 @@ use super::operation::EVENT;
 use super::refused::refused;
 use super::related::{LOOKED_THROUGH, Related};
 use super::row::Row;
-use super::text::{Json, Text};
+use super::text::{Json, Shown};
 use crate::router::get::id;
 use crate::router::reading::Reading;
 use crate::router::record::Record;
@@ -26,7 +26,7 @@ use crate::router::refusal::Refusal;
 struct Page<'a> {
     root: &'a str,
     style: &'static str,
-    caller: Text<'a>,
+    caller: Shown<'a>,
     is_admin: bool,
     id: String,
     row: Row<'a>,
@@ -89,7 +89,7 @@ async fn page(
     answer(&Page {
         root: links.root(),
         style: asset::style_name(),
-        caller: Text::line(reading.caller.name()),
+        caller: Shown::line(reading.caller.name()),
         is_admin: reading.caller.is_admin(),
         id: event.event_id.to_string(),
         row: Row::of(&event, links, now),

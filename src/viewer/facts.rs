@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::links::Links;
 use super::operation::can_be_asked;
-use super::text::{Json, Text};
+use super::text::{Json, Shown};
 use crate::event::AuditEvent;
 use crate::query::{Field, Pattern};
 use crate::router::Caller;
@@ -37,18 +37,18 @@ pub(super) enum Held {
 }
 
 impl Fact {
-    pub(super) fn name(&self) -> Text<'_> {
-        Text::line(&self.name)
+    pub(super) fn name(&self) -> Shown<'_> {
+        Shown::line(&self.name)
     }
 }
 
 impl Held {
-    pub(super) fn short<'a>(&self, text: &'a str) -> Text<'a> {
-        Text::whole(text)
+    pub(super) fn short<'a>(&self, text: &'a str) -> Shown<'a> {
+        Shown::whole(text)
     }
 
-    pub(super) fn beginning<'a>(&self, text: &'a str) -> Text<'a> {
-        Text::beginning(text)
+    pub(super) fn beginning<'a>(&self, text: &'a str) -> Shown<'a> {
+        Shown::beginning(text)
     }
 }
 
@@ -106,7 +106,7 @@ fn fact(part: &str, name: String, value: Value, caller: &Caller, links: &Links) 
     });
     let value = match value {
         Value::Null => Held::Nothing,
-        Value::String(text) if Text::beginning(&text).is_cut() => Held::Long(text),
+        Value::String(text) if Shown::beginning(&text).is_cut() => Held::Long(text),
         Value::String(text) => Held::Short(text),
         Value::Bool(_) | Value::Number(_) => Held::Short(value.to_string()),
         Value::Array(_) | Value::Object(_) => Held::Json(Json::of(&value)),

@@ -1,7 +1,7 @@
 //! The filters: a plain form, what is set of it, and some that are often wanted.
 
 use super::links::Links;
-use super::text::Text;
+use super::text::Shown;
 use crate::router::Caller;
 use crate::router::asked::Asked;
 
@@ -22,7 +22,7 @@ pub(super) struct Control<'a> {
 pub(super) struct Chip<'a> {
     pub(super) label: &'static str,
     pub(super) relation: &'static str,
-    pub(super) value: Text<'a>,
+    pub(super) value: Shown<'a>,
     pub(super) without: String,
 }
 
@@ -106,7 +106,7 @@ impl<'a> Form<'a> {
                 Some(rest) => ("is not", rest),
                 None => (if is_time { "" } else { "is" }, *value),
             };
-            Chip { label, relation, value: Text::line(value), without: link(&without) }
+            Chip { label, relation, value: Shown::line(value), without: link(&without) }
         });
         let times = TIMES.into_iter().map(|(label, since)| {
             let others = given.iter().copied().filter(|(name, _)| !matches!(*name, "since" | "until"));

@@ -19,7 +19,7 @@ use super::newer::newer;
 use super::operation::EVENTS;
 use super::refused::refused;
 use super::row::Row;
-use super::text::Text;
+use super::text::Shown;
 use crate::event::{AuditEvent, EventId, Timestamp};
 use crate::query::{Cursor, Filter, Query};
 use crate::router::Caller;
@@ -36,7 +36,7 @@ const USUAL_LIMIT: usize = 50;
 struct Page<'a> {
     root: &'a str,
     style: &'static str,
-    caller: Text<'a>,
+    caller: Shown<'a>,
     is_admin: bool,
     overview: String,
     form: Form<'a>,
@@ -74,7 +74,7 @@ async fn page(viewer: &Viewer, links: &Links, head: Parts) -> Result<Response, R
     let page = Page {
         root: links.root(),
         style: asset::style_name(),
-        caller: Text::line(reading.caller.name()),
+        caller: Shown::line(reading.caller.name()),
         is_admin: reading.caller.is_admin(),
         overview: links.to("overview", given(&asked)),
         form: Form::of(&asked, &reading.caller, links, ""),

@@ -17,7 +17,7 @@ use super::list::{given, see_other};
 use super::mount::{Shared, Viewer};
 use super::operation::{OVERVIEW, can_be_asked};
 use super::refused::refused;
-use super::text::{Number, Text};
+use super::text::{Number, Shown};
 use super::time::span;
 use crate::query::{Field, Filter, Pattern, Tally};
 use crate::router::reading::Reading;
@@ -30,7 +30,7 @@ use crate::router::stats::Activity;
 struct Page<'a> {
     root: &'a str,
     style: &'static str,
-    caller: Text<'a>,
+    caller: Shown<'a>,
     is_admin: bool,
     events_link: String,
     form: Form<'a>,
@@ -51,7 +51,7 @@ struct Section<'a> {
 
 /// How many events have a value.
 struct Line<'a> {
-    value: Option<Text<'a>>,
+    value: Option<Shown<'a>>,
     nothing: &'static str,
     href: Option<String>,
     events: Number,
@@ -95,7 +95,7 @@ async fn page(viewer: &Viewer, links: &Links, head: Parts) -> Result<Response, R
     let page = Page {
         root: links.root(),
         style: asset::style_name(),
-        caller: Text::line(reading.caller.name()),
+        caller: Shown::line(reading.caller.name()),
         is_admin: reading.caller.is_admin(),
         events_link: links.list(given(&asked)),
         form: Form::of(&asked, &reading.caller, links, "overview"),
@@ -151,7 +151,7 @@ impl Part {
 
     fn line<'a>(&self, Tally { value, events }: &'a Tally, most: u64) -> Line<'a> {
         Line {
-            value: value.as_deref().map(Text::line),
+            value: value.as_deref().map(Shown::line),
             nothing: match self.field {
                 Field::UserEmail => "Anonymous",
                 _ => "None",

@@ -9,7 +9,7 @@ use super::answer::html;
 use super::asset;
 use super::links::Links;
 use super::mount::Viewer;
-use super::text::Text;
+use super::text::Shown;
 use crate::router::refusal::{RETRY_AFTER_SECONDS, Refusal};
 
 #[derive(Template)]
@@ -20,7 +20,7 @@ struct Page<'a> {
     status: u16,
     sign: &'static str,
     title: &'a str,
-    detail: Text<'a>,
+    detail: Shown<'a>,
     sign_in: Option<&'a str>,
     may_try_again: bool,
 }
@@ -41,7 +41,7 @@ pub(super) fn refused(viewer: &Viewer, links: &Links, refusal: Refusal) -> Respo
             _ => "failed",
         },
         title,
-        detail: Text::whole(detail),
+        detail: Shown::whole(detail),
         sign_in: viewer.sign_in.as_deref().filter(|_| matches!(refusal, Refusal::Anonymous { .. })),
         may_try_again: status.is_server_error() && !matches!(refusal, Refusal::NoStore),
     };

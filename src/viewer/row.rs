@@ -2,22 +2,22 @@
 
 use super::kind::Kind;
 use super::links::Links;
-use super::text::Text;
+use super::text::Shown;
 use super::time::Moment;
-use crate::event::{AuditEvent, Timestamp};
+use crate::event::{AuditEvent, Text, Timestamp};
 
 #[derive(Debug)]
 pub(super) struct Row<'a> {
     pub(super) href: String,
     pub(super) time: Moment,
-    pub(super) user: Option<Text<'a>>,
-    pub(super) addr: Option<Text<'a>>,
-    pub(super) event_type: Text<'a>,
-    pub(super) domain: Option<Text<'a>>,
-    pub(super) action: Option<Text<'a>>,
-    pub(super) method: Option<Text<'a>>,
-    pub(super) route: Option<Text<'a>>,
-    pub(super) uri: Option<Text<'a>>,
+    pub(super) user: Option<Shown<'a>>,
+    pub(super) addr: Option<Shown<'a>>,
+    pub(super) event_type: Shown<'a>,
+    pub(super) domain: Option<Shown<'a>>,
+    pub(super) action: Option<Shown<'a>>,
+    pub(super) method: Option<Shown<'a>>,
+    pub(super) route: Option<Shown<'a>>,
+    pub(super) uri: Option<Shown<'a>>,
     pub(super) kind: Kind,
     pub(super) outcome: Option<u16>,
     /// What it is to the event that is looked at.
@@ -26,13 +26,13 @@ pub(super) struct Row<'a> {
 
 impl<'a> Row<'a> {
     pub(super) fn of(event: &'a AuditEvent, links: &Links, now: Timestamp) -> Self {
-        let line = |text: &'a Option<String>| text.as_deref().map(Text::line);
+        let line = |text: &'a Option<Text>| text.as_deref().map(Shown::line);
         Self {
             href: links.event(event.event_id),
             time: Moment::new(event.created_at, now),
             user: line(&event.actor.user_email),
             addr: line(&event.actor.remote_addr),
-            event_type: Text::line(event.event_type.as_str()),
+            event_type: Shown::line(event.event_type.as_str()),
             domain: line(&event.classification.domain),
             action: line(&event.classification.action),
             method: line(&event.resource.method),

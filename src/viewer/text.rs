@@ -9,7 +9,7 @@ use crate::export::{Piece, Visible, escape};
 /// Text that others chose. It is shown as text, apart from its surroundings whatever its direction; characters that are
 /// not safe to look at stand in boxes, as what they are. What is too long is cut, and says so.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Text<'a> {
+pub(super) struct Shown<'a> {
     text: &'a str,
     at_most: usize,
 }
@@ -20,7 +20,7 @@ const LINE_CHARS: usize = 80;
 /// How many characters of a value a page shows at the most: as much as an event may have as a whole.
 const MOST_CHARS: usize = 65_536;
 
-impl<'a> Text<'a> {
+impl<'a> Shown<'a> {
     /// As much of it as fits into a line of a table.
     pub(super) fn line(text: &'a str) -> Self {
         Self { text, at_most: LINE_CHARS }
@@ -47,7 +47,7 @@ impl<'a> Text<'a> {
     }
 }
 
-impl fmt::Display for Text<'_> {
+impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let end = self.text.char_indices().nth(self.at_most).map(|(at, _)| at);
         f.write_str("<bdi>")?;
@@ -57,7 +57,7 @@ impl fmt::Display for Text<'_> {
 }
 
 /// What is written is HTML.
-impl HtmlSafe for Text<'_> {}
+impl HtmlSafe for Shown<'_> {}
 
 /// JSON in many lines, as HTML.
 #[derive(Debug, Clone)]
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn markup_is_text_and_what_hides_is_seen() {
-        let text = Text::line("<b a='\"'>&\u{202e}\u{0}").to_string();
+        let text = Shown::line("<b a='\"'>&\u{202e}\u{0}").to_string();
         let expected = "<bdi>&lt;b a=&#39;&quot;&#39;&gt;&amp;<span class=\"odd\">\\u{202e}</span>\
                         <span class=\"odd\">\\u{0}</span></bdi>";
         assert_eq!(text, expected);
@@ -151,9 +151,9 @@ mod tests {
     #[test]
     fn what_is_too_long_is_cut_between_characters() {
         let long = "é".repeat(130);
-        assert!(Text::line(&long).is_cut() && !Text::whole(&long).is_cut());
-        assert_eq!(Text::line(&long).to_string().matches('é').count(), 80);
-        assert!(!Text::line(&"é".repeat(80)).is_cut());
+        assert!(Shown::line(&long).is_cut() && !Shown::whole(&long).is_cut());
+        assert_eq!(Shown::line(&long).to_string().matches('é').count(), 80);
+        assert!(!Shown::line(&"é".repeat(80)).is_cut());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::error::{RecordError, RecordErrorKind};
-use crate::event::AuditEvent;
+use crate::event::{AuditEvent, Text};
 
 /// The bounds of a queue.
 #[derive(Debug, Clone, Copy)]
@@ -289,8 +289,8 @@ pub(super) enum Pushed {
 /// About how many bytes of memory an event takes while it waits.
 fn weight(event: &AuditEvent) -> usize {
     const FIXED: usize = size_of::<AuditEvent>() + size_of::<Waiter>();
-    fn text(text: &Option<String>) -> usize {
-        text.as_ref().map_or(0, String::len)
+    fn text(text: &Option<Text>) -> usize {
+        text.as_ref().map_or(0, |text| text.len())
     }
     fn value_of(value: &serde_json::Value) -> usize {
         use serde_json::Value;

@@ -33,7 +33,7 @@ fn last(records: &MemoryStore) -> (String, Option<u16>, Phase, String) {
     let event = records.events().remove(0);
     assert_eq!(event.event_type.as_str(), AUDIT_READ);
     let details = serde_json::to_string(&event.details).expect("JSON");
-    (event.actor.user_email.expect("a name"), event.outcome, event.phase, details)
+    (event.actor.user_email.expect("a name").to_string(), event.outcome, event.phase, details)
 }
 
 #[tokio::test]

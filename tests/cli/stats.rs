@@ -11,7 +11,7 @@ use crate::support::{Store, at, json as read, on_terminal, samples};
 fn store() -> Store {
     let of = |user: Option<&str>, time: &str, outcome: Option<u16>| -> AuditEvent {
         let mut event = at(EventType::AUTH, time);
-        event.actor.user_email = user.map(str::to_owned);
+        event.actor.user_email = user.map(Into::into);
         event.resource.route = Some("/login".into());
         event.outcome = outcome;
         event

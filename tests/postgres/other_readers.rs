@@ -15,7 +15,7 @@ async fn a_reader_of_the_older_columns_reads_it() {
     let store = open(&database.url()).await;
     let mut first = event(1);
     first.created_at = at("2026-05-25T12:00:00.123456Z");
-    first.actor.api_key_hash = Some("ab".repeat(32));
+    first.actor.api_key_hash = Some("ab".repeat(32).into());
     first.resource.method = Some("PROPPATCH-AND-MORE".into());
     first.details.insert("source".into(), serde_json::json!({"categories": ["a", ""], "of": 1.5}));
     let mut second = event(2);
@@ -74,8 +74,8 @@ async fn sqlalchemy_reads_it() {
     events[1].actor = Actor::default();
     events[1].resource = Resource::default();
     events[1].outcome = None;
-    events[2].actor.api_key_hash = Some("ab".repeat(32));
-    events[2].actor.user_email = Some(format!("日本{}@example.org", "ö".repeat(300)));
+    events[2].actor.api_key_hash = Some("ab".repeat(32).into());
+    events[2].actor.user_email = Some(format!("日本{}@example.org", "ö".repeat(300)).into());
     events[2].resource.method = Some("PROPPATCH-AND-MORE".into());
     events[3].event_type = EventType::ADMIN_ACTION;
     events[3].details.insert("nul\0".into(), serde_json::json!({"a": ["x\0y", 1.5, null], "big": u64::MAX}));

@@ -72,7 +72,9 @@ async fn what_was_answered_is_kept_once_and_nobody_waits_beyond_the_deadline() {
 
     let events = all(&*store).await;
     let shots = std::mem::take(&mut *shots.lock().expect("nobody panics"));
-    let request = |event: &tower_audit::AuditEvent| event.request.request_id.clone().expect("every request has an id");
+    let request = |event: &tower_audit::AuditEvent| {
+        event.request.request_id.as_deref().expect("every request has an id").to_owned()
+    };
     let mut completed: Vec<String> =
         events.iter().filter(|event| event.phase == Phase::Completed).map(request).collect();
     let total = completed.len();

@@ -150,7 +150,7 @@ pub(crate) fn event(value: &str) -> AuditEvent {
 
 /// The same before it is made to fit: what no log keeps, but another program may have put into a table.
 pub(crate) fn unfit(value: &str) -> AuditEvent {
-    let text = || Some(value.to_owned());
+    let text = || Some(value.into());
     let mut event = AuditEvent::new(EventType::UPLOAD);
     event.actor = Actor::user(value);
     event.actor.api_key_hash = text();

@@ -7,16 +7,16 @@ use super::listing::{append, assert_listing, assert_selects, count, found, page}
 use super::model::Model;
 use super::sample::{at, event, event_at, id};
 use super::text::HOSTILE;
-use crate::event::{AuditEvent, EventType, Phase};
+use crate::event::{AuditEvent, EventType, Phase, Text};
 use crate::query::{Condition, Filter, Pattern, Status};
 
 /// The text that can be filtered by: where it is in an event and in a filter.
 type TextField = (&'static str, fn(&mut AuditEvent, Option<&str>), fn(&mut Filter, &str));
 
 const TEXT_FIELDS: [TextField; 3] = [
-    ("user_email", |e, text| e.actor.user_email = text.map(str::to_owned), |f, text| f.user_email = text.into()),
-    ("route", |e, text| e.resource.route = text.map(str::to_owned), |f, text| f.route = text.into()),
-    ("remote_addr", |e, text| e.actor.remote_addr = text.map(str::to_owned), |f, text| f.remote_addr = text.into()),
+    ("user_email", |e, text| e.actor.user_email = text.map(Text::from), |f, text| f.user_email = text.into()),
+    ("route", |e, text| e.resource.route = text.map(Text::from), |f, text| f.route = text.into()),
+    ("remote_addr", |e, text| e.actor.remote_addr = text.map(Text::from), |f, text| f.remote_addr = text.into()),
 ];
 
 /// For each text an event that has it in all the places that can be filtered by.

@@ -96,7 +96,7 @@ impl Model {
 fn random_event(random: &mut Rng, number: u64) -> AuditEvent {
     let mut event = event(number);
     let text = |random: &mut Rng, pool: &[&str]| {
-        if random.u8(..5) == 0 { None } else { Some(pick(random, pool).to_owned()) }
+        if random.u8(..5) == 0 { None } else { Some(pick(random, pool).into()) }
     };
     event.created_at = at(random.i64(0..SPAN_MICROS));
     event.event_type = EventType::new(pick(random, &TYPES)).expect("the types of the model are types");

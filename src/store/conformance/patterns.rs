@@ -54,7 +54,7 @@ fn some_event(random: &mut Rng, number: u64) -> AuditEvent {
     event.event_type = serde_json::from_value(json!(word(random, OF_TYPES, length))).expect("any type is read");
     for text in [&mut event.actor.user_email, &mut event.resource.route, &mut event.actor.remote_addr] {
         let (alphabet, length) = (pick(random, &ALPHABETS), random.usize(..=4));
-        *text = (random.u8(..8) > 0).then(|| word(random, alphabet, length));
+        *text = (random.u8(..8) > 0).then(|| word(random, alphabet, length).into());
     }
     event.outcome = pick(random, &[None, Some(200), Some(403), Some(404)]);
     event.phase = pick(random, &[Phase::Completed, Phase::Started, Phase::Unknown]);

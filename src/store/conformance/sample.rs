@@ -75,7 +75,7 @@ pub(super) fn started(number: u64) -> AuditEvent {
     let mut event = event(number);
     event.phase = Phase::Started;
     event.outcome = None;
-    event.request.request_id = Some(format!("req-{number}"));
+    event.request.request_id = Some(format!("req-{number}").into());
     event
 }
 

@@ -4,7 +4,7 @@ use super::Harness;
 use super::listing::{append, count, reader};
 use super::model::Model;
 use super::sample::{at, event, event_at};
-use crate::event::AuditEvent;
+use crate::event::{AuditEvent, Text};
 use crate::query::{Buckets, Field, Filter, Tally};
 use crate::store::AuditStore;
 
@@ -59,7 +59,7 @@ pub(super) async fn what_is_missing_is_tallied(harness: &Harness) {
         event.actor.user_email = None;
         event.outcome = None;
     }
-    all[2].actor.user_email = Some(String::new());
+    all[2].actor.user_email = Some(Text::default());
     append(&*fresh.store, &all).await;
     let of = |value: Option<&str>, events| Tally { value: value.map(str::to_owned), events };
     let users = tally(&*fresh.store, &Filter::default(), Field::UserEmail, 10).await;

@@ -9,7 +9,7 @@ use crate::event::limits::{
     MAX_ADDR_BYTES, MAX_DETAIL_KEY_BYTES, MAX_DETAIL_STRING_BYTES, MAX_EVENT_BYTES, MAX_HEADER_BYTES, MAX_METHOD_BYTES,
     MAX_NAME_BYTES, MAX_ROUTE_BYTES, MAX_URI_BYTES, MAX_USER_EMAIL_BYTES,
 };
-use crate::event::{AuditEvent, EventType, Phase};
+use crate::event::{AuditEvent, EventType, Phase, Text};
 use crate::query::Filter;
 
 /// What clients send to see what breaks.
@@ -57,7 +57,7 @@ pub(super) const HOSTILE: &[&str] = &[
 ];
 
 /// The places of an event that hold text which a client can choose, each with its limit.
-fn places(event: &mut AuditEvent) -> [(&mut Option<String>, usize); 12] {
+fn places(event: &mut AuditEvent) -> [(&mut Option<Text>, usize); 12] {
     let (actor, resource) = (&mut event.actor, &mut event.resource);
     let (request, classification) = (&mut event.request, &mut event.classification);
     [
@@ -82,7 +82,7 @@ fn hostile_events() -> Vec<AuditEvent> {
     for text in HOSTILE {
         let mut event = event(all.len() as u64);
         for (place, _) in places(&mut event) {
-            *place = Some((*text).to_owned());
+            *place = Some((*text).into());
         }
         event.details.insert("value".into(), json!(text));
         event.details.insert((*text).to_owned(), json!([text, {*text: text}]));
@@ -102,7 +102,7 @@ fn event_at_its_limits(number: u64, filler: char) -> AuditEvent {
     };
     let mut event = event(number);
     for (place, limit) in places(&mut event) {
-        *place = Some(fill(limit));
+        *place = Some(fill(limit).into());
     }
     // One character of a string may take six bytes of JSON: this key and this value fit the details even so.
     event.details.insert(fill(MAX_DETAIL_KEY_BYTES), json!(1));
@@ -120,7 +120,7 @@ fn maximal_events() -> Vec<AuditEvent> {
         let mut event = event(all.len() as u64);
         event.phase = Phase::Started;
         for (place, _) in places(&mut event) {
-            *place = Some(filler.repeat(MAX_EVENT_BYTES));
+            *place = Some(filler.repeat(MAX_EVENT_BYTES).into());
         }
         for number in 0..20 {
             event.details.insert(format!("{number}{}", filler.repeat(10)), json!(filler.repeat(700 / filler.len())));
@@ -169,7 +169,7 @@ pub(super) async fn forms_of_unicode_stay_distinct(harness: &Harness) {
     let mut all = Vec::new();
     for form in forms {
         let mut event = event(all.len() as u64);
-        event.actor.user_email = Some(form.to_owned());
+        event.actor.user_email = Some(form.into());
         event.details.insert(form.to_owned(), json!(form));
         all.push(event);
     }
@@ -179,7 +179,7 @@ pub(super) async fn forms_of_unicode_stay_distinct(harness: &Harness) {
     assert_holds(&*fresh.store, &all, "forms of unicode").await;
     for event in &all {
         let filter = Filter {
-            user_email: event.actor.user_email.clone().map(Into::into).unwrap_or_default(),
+            user_email: event.actor.user_email.as_deref().map(Into::into).unwrap_or_default(),
             ..Filter::default()
         };
         assert_selects(&*fresh.store, filter, std::slice::from_ref(event), "one form of unicode").await;
@@ -191,7 +191,7 @@ pub(super) async fn empty_and_missing_stay_distinct(harness: &Harness) {
     let missing = AuditEvent { event_id: id(1), ..AuditEvent::new(EventType::UPLOAD) };
     let mut empty = AuditEvent { event_id: id(2), ..missing.clone() };
     for (place, _) in places(&mut empty) {
-        *place = Some(String::new());
+        *place = Some(Text::default());
     }
     let mut in_details = AuditEvent { event_id: id(3), ..missing.clone() };
     in_details.details = json!({"empty": "", "null": null, "": "", "list": [], "object": {}, "zero": 0, "no": false})

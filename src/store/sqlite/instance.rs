@@ -116,7 +116,5 @@ fn is_at(file: &File, path: &Path) -> bool {
 }
 
 fn lock_path(database: &Path, id: &[u8]) -> PathBuf {
-    let mut suffix = String::from("-instance-");
-    crate::event::limits::hex_into(&mut suffix, id);
-    beside(database, &suffix)
+    beside(database, &format!("-instance-{}", crate::event::limits::hex(id, &mut [0; 32])))
 }

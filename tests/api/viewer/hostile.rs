@@ -30,7 +30,7 @@ const CORPUS: [&str; 18] = [
 
 /// An event that has the value wherever it may be.
 fn event_of(value: &str) -> AuditEvent {
-    let text = || Some(value.to_owned());
+    let text = || Some(value.into());
     let mut event = event(1, Some(value), value);
     event.actor.remote_addr = text();
     event.actor.api_key_hash = text();

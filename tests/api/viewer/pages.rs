@@ -52,7 +52,7 @@ async fn every_link_leads_somewhere() {
     for (n, event) in all.iter_mut().enumerate() {
         event.outcome = [Some(200), Some(403), Some(500), None][n % 4];
         event.phase = [Phase::Completed, Phase::Started][n % 2];
-        event.request.request_id = Some(format!("r{}", n / 2));
+        event.request.request_id = Some(format!("r{}", n / 2).into());
     }
     let store = spy(&all).await;
     let mounts = [

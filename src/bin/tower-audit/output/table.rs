@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 
 use tower_audit::export::Listing;
-use tower_audit::{AuditEvent, Phase};
+use tower_audit::{AuditEvent, Phase, Text};
 use unicode_width::UnicodeWidthChar as _;
 use unicode_width::UnicodeWidthStr as _;
 
@@ -86,7 +86,7 @@ struct Row<'a>([Cow<'a, str>; COLUMNS]);
 
 impl<'a> Row<'a> {
     fn of(event: &'a AuditEvent) -> Self {
-        let text = |value: &'a Option<String>| cell(value.as_deref());
+        let text = |value: &'a Option<Text>| cell(value.as_deref());
         // The fraction and the `Z` are left to the other formats.
         let mut time = event.created_at.to_string().replace('T', " ");
         time.truncate("2026-05-25 12:00:00".len());
@@ -269,10 +269,10 @@ mod tests {
     #[test]
     fn no_line_is_wider_than_the_terminal() {
         let mut long = upload();
-        long.actor.user_email = Some("日本語".repeat(40));
+        long.actor.user_email = Some("日本語".repeat(40).into());
         long.actor.remote_addr = Some("2001:db8:1111:2222:3333:4444:5555:6666".into());
-        long.resource.route = Some("/users/{id}/".repeat(20));
-        long.resource.method = Some("PROPFIND".repeat(16));
+        long.resource.route = Some("/users/{id}/".repeat(20).into());
+        long.resource.method = Some("PROPFIND".repeat(16).into());
         long.event_type = format!("a.{}", "b".repeat(62)).parse().unwrap();
         for columns in 60..260 {
             let text = printed(Table::new(Some(columns), false), &[&[upload(), long.clone()], &[long.clone()]]);

@@ -1,7 +1,7 @@
 //! Reads that go wrong: a listing in memory, with what the fault changes about it.
 
 use super::{Fault, FaultyStore};
-use crate::event::{AuditEvent, EventId};
+use crate::event::{AuditEvent, EventId, Text};
 use crate::query::{Buckets, Condition, Cursor, Field, Filter, Pattern, Query, Status, Tally};
 use crate::store::{Reader, StoreError, StoreErrorKind, StoreFuture};
 
@@ -194,7 +194,7 @@ fn passes(fault: Fault, filter: &Filter, event: &AuditEvent) -> bool {
             filter.user_email = Condition::one_of(filter.user_email.wanted().first().cloned());
         }
         Fault::NegationNeedsSomething => {
-            let missing = |condition: &Condition<_>, found: &Option<String>| {
+            let missing = |condition: &Condition<_>, found: &Option<Text>| {
                 !condition.unwanted().is_empty() && condition.unwanted() != [Pattern::any()] && found.is_none()
             };
             if missing(&filter.user_email, &event.actor.user_email) || missing(&filter.route, &event.resource.route) {

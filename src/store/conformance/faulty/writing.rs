@@ -129,7 +129,9 @@ fn distorted(fault: Fault, mut event: AuditEvent) -> AuditEvent {
             }
             text.truncate(end);
         }),
-        Fault::LowersUserEmail => event.actor.user_email = event.actor.user_email.map(|text| text.to_lowercase()),
+        Fault::LowersUserEmail => {
+            event.actor.user_email = event.actor.user_email.map(|text| text.to_lowercase().into())
+        }
         Fault::TrimsText => each_text(&mut event, &mut |text| *text = text.trim().to_owned()),
         Fault::DropsReplacements => each_text(&mut event, &mut |text| *text = text.replace('\u{fffd}', "")),
         Fault::ComposesAccents => each_text(&mut event, &mut |text| *text = text.replace("e\u{301}", "é")),
@@ -177,7 +179,11 @@ fn each_text(event: &mut AuditEvent, change: &mut dyn FnMut(&mut String)) {
         &mut classification.domain,
         &mut classification.action,
     ];
-    places.into_iter().flatten().for_each(&mut *change);
+    for place in places.into_iter().flatten() {
+        let mut text = place.to_string();
+        change(&mut text);
+        *place = text.into();
+    }
     each_value(event, &mut |value| {
         if let Value::String(text) = value {
             change(text);

@@ -103,10 +103,11 @@ const PHASES: [Phase; 3] = [Phase::Completed, Phase::Started, Phase::Unknown];
 /// An event whose fields are chosen by a number.
 fn chosen(n: u64, seed: u64) -> AuditEvent {
     let pick = |salt: u64, of: usize| (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15 + salt * 2) >> 32) as usize % of;
-    let text = |salt| TEXTS[pick(salt, TEXTS.len())].map(str::to_owned);
+    let text = |salt| TEXTS[pick(salt, TEXTS.len())].map(Into::into);
     let mut event = event(n);
     event.created_at = at(pick(1, 40) as u64);
-    event.actor.user_email = if pick(2, 2) == 0 { Some(format!("user-{seed:020}@example.org")) } else { text(3) };
+    event.actor.user_email =
+        if pick(2, 2) == 0 { Some(format!("user-{seed:020}@example.org").into()) } else { text(3) };
     event.actor.remote_addr = text(4);
     event.resource.route = text(5);
     event.outcome = OUTCOMES[pick(6, OUTCOMES.len())];

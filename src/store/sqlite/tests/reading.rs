@@ -83,7 +83,7 @@ async fn what_a_segment_has_much_of_is_in_pages_of_any_size() {
     let (store, model) = (place.open().await, MemoryStore::new());
     let mut given = events(0..5000);
     for (n, event) in given.iter_mut().enumerate() {
-        event.actor.remote_addr = Some(format!("10.{}.{}.1", n % 5, n % 250));
+        event.actor.remote_addr = Some(format!("10.{}.{}.1", n % 5, n % 250).into());
     }
     for batch in given.chunks(250) {
         store.append(batch).await.unwrap();
