@@ -297,7 +297,10 @@ impl Course {
         event.details.append(&mut data.details);
         describe(&mut event, end, &mut data);
         describe_query(&mut event, result_count, policy.max_results().or(self.shared.policy.max_results()));
+        // Nobody needs the head any more, and its parts keep the memory that the server has read the request into.
+        let head = data.head.take();
         drop(data);
+        drop(head);
         event.request.duration_us = u64::try_from(self.arrived.elapsed().as_micros()).ok();
         event.fit();
         Verdict::Record(event, decided, written)

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode};
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 use tower::{Layer as _, ServiceExt as _};
@@ -219,4 +220,42 @@ async fn a_body_whose_event_cannot_be_written_ends_in_an_error() {
     assert_eq!(answer.status(), StatusCode::OK);
     faulty.set_fault(Some(Fault::FailsAppend(StoreErrorKind::Permanent)));
     answer.into_body().collect().await.expect_err("no clean end without the event");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_for_its_event_keeps_nothing_that_the_server_read() {
+    /// What a server reads requests into. It counts for no bound of the queue, and there may be one for each request.
+    struct ReadBuffer(Arc<AtomicBool>);
+
+    impl AsRef<[u8]> for ReadBuffer {
+        fn as_ref(&self) -> &[u8] {
+            b"/scans?q=1 Bearer token agent 192.0.2.1"
+        }
+    }
+
+    impl Drop for ReadBuffer {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    let (log, faulty, memory) = faulty_log().await;
+    let is_free = Arc::new(AtomicBool::new(false));
+    let read = Bytes::from_owner(ReadBuffer(Arc::clone(&is_free)));
+    let mut request = post("/");
+    *request.uri_mut() = Uri::from_maybe_shared(read.slice(..10)).expect("a path");
+    for (name, place) in [("authorization", 11..23), ("user-agent", 24..29), ("x-forwarded-for", 30..39)] {
+        let value = HeaderValue::from_maybe_shared(read.slice(place)).expect("a value");
+        request.headers_mut().insert(name, value);
+    }
+    drop(read);
+    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(answering(StatusCode::OK));
+    faulty.hold();
+    let answer = tokio::spawn(service.oneshot(request));
+    faulty.until_held(1).await;
+    assert!(is_free.load(Ordering::Relaxed), "the request still has a part of it");
+    faulty.release();
+    assert_eq!(answer.await.expect("no panic").expect("infallible").status(), StatusCode::OK);
+    assert_eq!(memory.events()[0].request.user_agent.as_deref(), Some("agent"));
+    assert_eq!(memory.events()[0].request.forwarded.as_deref(), Some("192.0.2.1"));
 }
