@@ -9,7 +9,7 @@ use crate::event::{AuditEvent, Details, Phase};
 
 /// A batch, ready to be bound. Its rows are in the order of their ids: two writers that append the same events then
 /// never wait for each other in a circle.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Batch<'a> {
     event_id: Vec<Uuid>,
     event_type: Vec<&'a str>,
@@ -42,8 +42,27 @@ impl<'a> Batch<'a> {
         Self::collect(sorted.into_iter())
     }
 
-    fn collect(events: impl Iterator<Item = &'a AuditEvent>) -> Self {
-        let mut batch = Self::default();
+    fn with_capacity(events: usize) -> Self {
+        Self {
+            event_id: Vec::with_capacity(events),
+            event_type: Vec::with_capacity(events),
+            created_at: Vec::with_capacity(events),
+            phase: Vec::with_capacity(events),
+            user_email: Vec::with_capacity(events),
+            api_key_hash: Vec::with_capacity(events),
+            remote_addr: Vec::with_capacity(events),
+            route: Vec::with_capacity(events),
+            method: Vec::with_capacity(events),
+            outcome: Vec::with_capacity(events),
+            details: Vec::with_capacity(events),
+            event: Vec::with_capacity(events),
+            ended: Vec::new(),
+            any_started: false,
+        }
+    }
+
+    fn collect(events: impl ExactSizeIterator<Item = &'a AuditEvent>) -> Self {
+        let mut batch = Self::with_capacity(events.len());
         for event in events {
             batch.event_id.push(event.event_id.into());
             batch.event_type.push(event.event_type.as_str());
