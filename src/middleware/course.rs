@@ -151,7 +151,10 @@ impl Course {
             fail_mode: rule.failing(),
             body_end: rule.is_body_end(),
         };
-        match self.write(event, None).await {
+        let begun = Instant::now();
+        let written = self.write(event, None).await;
+        self.budget = self.budget.saturating_sub(begun.elapsed());
+        match written {
             Ok(()) => self.context.lock().started = Some(started),
             Err(()) if started.fail_mode == FailMode::Open => self.shared.log.let_go(),
             Err(()) => {
@@ -308,11 +311,9 @@ impl Course {
 
     /// Writes an event within what is left of the budget. The writer has said why, if it fails.
     /// `transaction`: which the handler wrote it in.
-    async fn write(&mut self, event: Box<AuditEvent>, transaction: Option<TransactionId>) -> Result<(), ()> {
-        let begun = Instant::now();
-        let result = self.shared.log.write_or_watch(event, begun + self.budget, transaction).await;
-        self.budget = self.budget.saturating_sub(begun.elapsed());
-        result.map_err(|_| ())
+    async fn write(&self, event: Box<AuditEvent>, transaction: Option<TransactionId>) -> Result<(), ()> {
+        let deadline = Instant::now() + self.budget;
+        self.shared.log.write_or_watch(event, deadline, transaction).await.map_err(|_| ())
     }
 }
 
