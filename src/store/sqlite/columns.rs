@@ -71,9 +71,9 @@ impl Columns<'_> {
 
 /// A text that is borrowed where it can be.
 #[derive(Debug, Deserialize)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+pub(super) struct Borrowed<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 /// An optional text that is borrowed where it can be; serde by itself would copy it.
 fn text<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'a, str>>, D::Error> {
-    Ok(Option::<Text<'a>>::deserialize(deserializer)?.map(|text| text.0))
+    Ok(Option::<Borrowed<'a>>::deserialize(deserializer)?.map(|text| text.0))
 }

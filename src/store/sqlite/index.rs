@@ -10,7 +10,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 
 use super::append::{begin, commit};
-use super::columns::{Columns, Text};
+use super::columns::{Borrowed, Columns};
 use super::connection::Connection;
 use super::error::Doing as _;
 use super::rows::MOST_ROWS;
@@ -173,7 +173,7 @@ async fn made(db: &mut SqliteConnection, n: i64, field: Field) -> Result<Option<
     if last >= i64::from(MOST_ROWS) {
         return Ok(None);
     }
-    let rows: Vec<(u32, Option<Text<'_>>)> = serde_json::from_str(&rows).doing(DOING)?;
+    let rows: Vec<(u32, Option<Borrowed<'_>>)> = serde_json::from_str(&rows).doing(DOING)?;
     let mut all: Values<'_> = Values::default();
     rows.into_iter().for_each(|(row, value)| all.add(value.map(|text| text.0), row));
     Ok(Some(all.into_blocks(BLOCK_BYTES)))
