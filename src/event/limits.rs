@@ -2,7 +2,8 @@
 //!
 //! A value that a client sends can neither suppress nor bloat its event: what is too long is cut to its limit, and
 //! the cut says how long the value was and which SHA-256 it had, so that a copy kept elsewhere can still be matched.
-//! U+0000, which PostgreSQL cannot store, becomes U+FFFD in every store alike.
+//! U+0000, which PostgreSQL cannot store, becomes U+FFFD in every store alike. So does the `$` of a key that begins with
+//! `$serde_json::private::`: serde_json has names of its own there, and what is behind one would not be read back.
 //!
 //! All limits count bytes of UTF-8, the cut's own words included.
 
@@ -191,6 +192,10 @@ fn fit_map(details: &mut Details, limit: usize) {
 const CUT_NOTE_BYTES: usize = 160;
 
 fn fit_entry(key: String, value: Value, depth: usize) -> (String, Value) {
+    let key = match key.strip_prefix('$') {
+        Some(rest) if rest.starts_with("serde_json::private::") => format!("\u{fffd}{rest}"),
+        _ => key,
+    };
     let key = match clip(&key, MAX_DETAIL_KEY_BYTES) {
         Cow::Owned(fitting) => fitting,
         Cow::Borrowed(_) => key,
@@ -316,6 +321,23 @@ mod tests {
         let once = event.clone();
         event.fit();
         assert_eq!(event, once);
+    }
+
+    #[test]
+    fn a_name_that_serde_json_has_for_itself_comes_back() {
+        for name in ["RawValue", "Number"] {
+            let name = format!("$serde_json::private::{name}");
+            let mut event = AuditEvent::new(EventType::UPLOAD);
+            event.details.insert("sent".into(), json!([{ name.clone(): "no JSON" }]));
+            event.extra.insert(name.clone(), json!({ name.clone(): 1, "a": 2 }));
+            event.fit();
+            let json = serde_json::to_string(&event).unwrap();
+            assert_eq!(serde_json::from_str::<AuditEvent>(&json).unwrap(), event);
+            assert_eq!(
+                serde_json::from_str::<Value>(&json).unwrap()["details"]["sent"][0][name.replace('$', "\u{fffd}")],
+                "no JSON"
+            );
+        }
     }
 
     #[test]

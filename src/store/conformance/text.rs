@@ -51,6 +51,8 @@ pub(super) const HOSTILE: &[&str] = &[
     "1e999",
     "NaN",
     "${jndi:ldap://x/a}",
+    "$serde_json::private::RawValue",
+    "$serde_json::private::Number",
     "../../etc/passwd",
     "\u{130}\u{131}\u{df}\u{17f}\u{212a}",
     "PROPFINDPROPFINDPROPFINDPROPFINDPROPFINDX",
