@@ -8,6 +8,7 @@ use http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::EventError;
+use super::limits::{MAX_NAME_BYTES, clip};
 
 /// How a request went wrong: a code of the closed list of the Nexus IQ Server.
 ///
@@ -81,6 +82,13 @@ impl ErrorCode {
     /// The name in JSON.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Only what was read, from a later version's hand or a stranger's, may not fit.
+    pub(super) fn fit(&mut self) {
+        if let Cow::Owned(fitting) = clip(&self.0, MAX_NAME_BYTES) {
+            self.0 = fitting.into();
+        }
     }
 }
 

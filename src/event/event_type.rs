@@ -1,5 +1,6 @@
 //! The type of an event.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::EventError;
+use super::limits::{MAX_NAME_BYTES, clip};
 
 /// The type of an event: one of the four built-in ones, or an app's own `domain.action`.
 ///
@@ -58,6 +60,13 @@ impl EventType {
         match &self.0 {
             Name::BuiltIn(name) => name,
             Name::Own(name) => name,
+        }
+    }
+
+    /// Only what was read, from a later version's hand or a stranger's, may not fit.
+    pub(super) fn fit(&mut self) {
+        if let Cow::Owned(fitting) = clip(self.as_str(), MAX_NAME_BYTES) {
+            self.0 = Name::Own(fitting.into());
         }
     }
 }
@@ -114,7 +123,7 @@ impl Serialize for EventType {
 /// A type is read as it was stored: the list of a later version may be longer than this one's.
 impl<'de> Deserialize<'de> for EventType {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        let text = <Cow<'de, str>>::deserialize(deserializer)?;
         Ok(text.parse().unwrap_or_else(|_| Self(Name::Own(text.into()))))
     }
 }

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{AuditEvent, Details, Text};
+use super::{AuditEvent, Details, ErrorCode, Text};
 
 /// `actor.user_email`.
 pub const MAX_USER_EMAIL_BYTES: usize = 512;
@@ -26,7 +26,8 @@ pub const MAX_METHOD_BYTES: usize = 128;
 pub const MAX_URI_BYTES: usize = 2048;
 /// `request.user_agent` and `request.forwarded`.
 pub const MAX_HEADER_BYTES: usize = 512;
-/// `request.request_id`, `request.trace_id`, `classification.domain` and `classification.action`.
+/// `request.request_id`, `request.trace_id`, `classification.domain` and `classification.action`; `event_type` and
+/// `classification.error` too, where a later version has more of them than this one.
 pub const MAX_NAME_BYTES: usize = 128;
 /// One string anywhere in `details`.
 pub const MAX_DETAIL_STRING_BYTES: usize = 4096;
@@ -124,6 +125,7 @@ impl AuditEvent {
     ///
     /// [`AuditLog::record`](AuditEvent) and the layer do it with each event.
     pub fn fit(&mut self) {
+        self.event_type.fit();
         let actor = &mut self.actor;
         fit(&mut actor.user_email, MAX_USER_EMAIL_BYTES);
         fit(&mut actor.api_key_hash, MAX_ADDR_BYTES);
@@ -138,6 +140,7 @@ impl AuditEvent {
         fit(&mut request.forwarded, MAX_HEADER_BYTES);
         fit(&mut self.classification.domain, MAX_NAME_BYTES);
         fit(&mut self.classification.action, MAX_NAME_BYTES);
+        self.classification.error.iter_mut().for_each(ErrorCode::fit);
         fit_map(&mut self.details, MAX_DETAILS_BYTES);
         for unknown in [
             &mut self.extra,
@@ -292,6 +295,8 @@ mod tests {
         let worst = "\u{1}".repeat(1 << 14);
         let mut event = AuditEvent::new(EventType::UPLOAD);
         event.phase = Phase::Completed;
+        event.event_type = serde_json::from_value(json!(worst)).unwrap();
+        event.classification.error = Some(serde_json::from_value(json!(worst)).unwrap());
         for text in [
             &mut event.actor.user_email,
             &mut event.actor.api_key_hash,
@@ -338,6 +343,20 @@ mod tests {
                 "no JSON"
             );
         }
+    }
+
+    #[test]
+    fn a_type_and_a_code_of_a_later_version_fit() {
+        let mut event = AuditEvent::new(EventType::UPLOAD);
+        event.event_type = serde_json::from_value(json!("\0later".repeat(100_000))).unwrap();
+        event.classification.error = Some(serde_json::from_value(json!("\0")).unwrap());
+        event.fit();
+        let name = event.event_type.as_str();
+        assert!(name.len() <= MAX_NAME_BYTES && name.contains("[cut: 600000 bytes"), "{name}");
+        assert_eq!(event.classification.error.as_ref().unwrap().as_str(), "\u{fffd}");
+        let once = event.clone();
+        event.fit();
+        assert_eq!(event, once);
     }
 
     #[test]
