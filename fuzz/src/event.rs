@@ -1,0 +1,57 @@
+//! An event in JSON.
+
+use tower_audit::event::limits;
+use tower_audit::{AuditEvent, ErrorCode};
+
+/// An event that can be read can be written and read again, and is the same; made to fit, it is within its limits, and
+/// nothing is left to be made to fit.
+pub fn run(data: &[u8]) {
+    let Ok(mut event) = serde_json::from_slice::<AuditEvent>(data) else { return };
+    // serde_json keeps some keys for itself, and what is made to fit has none of them.
+    if !serde_json::to_string(&event).expect("an event is JSON").contains("$serde_json::private::") {
+        assert_comes_back(&event);
+    }
+
+    event.fit();
+    let size = assert_comes_back(&event);
+    assert!(size <= limits::MAX_EVENT_BYTES, "{size} bytes");
+    let (actor, resource) = (&event.actor, &event.resource);
+    let (request, classification) = (&event.request, &event.classification);
+    for (text, limit) in [
+        (&actor.user_email, limits::MAX_USER_EMAIL_BYTES),
+        (&actor.api_key_hash, limits::MAX_ADDR_BYTES),
+        (&actor.remote_addr, limits::MAX_ADDR_BYTES),
+        (&resource.route, limits::MAX_ROUTE_BYTES),
+        (&resource.method, limits::MAX_METHOD_BYTES),
+        (&request.request_id, limits::MAX_NAME_BYTES),
+        (&request.trace_id, limits::MAX_NAME_BYTES),
+        (&request.request_uri, limits::MAX_URI_BYTES),
+        (&request.user_agent, limits::MAX_HEADER_BYTES),
+        (&request.forwarded, limits::MAX_HEADER_BYTES),
+        (&classification.domain, limits::MAX_NAME_BYTES),
+        (&classification.action, limits::MAX_NAME_BYTES),
+    ] {
+        assert!(text.as_ref().is_none_or(|text| text.len() <= limit), "{text:?}");
+    }
+    let error = classification.error.as_ref().map_or("", ErrorCode::as_str);
+    assert!(event.event_type.as_str().len().max(error.len()) <= limits::MAX_NAME_BYTES, "{} {error}", event.event_type);
+    let details = serde_json::to_string(&event.details).expect("an object is JSON");
+    assert!(details.len() <= limits::MAX_DETAILS_BYTES, "{} bytes of details", details.len());
+    let json = serde_json::to_string(&event).expect("an event is JSON");
+    // PostgreSQL refuses it wherever it is.
+    assert!(!json.replace("\\\\", "").contains("\\u0000"), "U+0000 in {json}");
+
+    let once = event.clone();
+    event.fit();
+    assert_eq!(event, once);
+}
+
+/// How many bytes the event has as JSON.
+fn assert_comes_back(event: &AuditEvent) -> usize {
+    let json = serde_json::to_string(event).expect("an event is JSON");
+    match serde_json::from_str::<AuditEvent>(&json) {
+        Ok(read) => assert_eq!(&read, event),
+        Err(error) => panic!("{error}: {json}"),
+    }
+    json.len()
+}

@@ -1,0 +1,172 @@
+//! Events as CSV and JSON.
+
+use tower_audit::export::{Csv, JsonArray, JsonLines, Listing, is_hostile, to_json_pretty};
+use tower_audit::{AuditEvent, EventId, EventType, Text, Timestamp};
+
+use super::choices::Choices;
+
+/// How many columns there are.
+const COLUMNS: usize = 22;
+
+/// JSON is read back as the events that were written, and is safe to look at. CSV has one record an event whose fields are
+/// what was in it, but for apostrophes before what would be a formula; no cell is one, whatever a program takes for the
+/// separator.
+pub fn run(data: &[u8]) {
+    let mut choices = Choices(data);
+    let event = event(&mut choices);
+    let (one, two) = (std::slice::from_ref(&event), [event.clone(), event.clone()]);
+
+    for pages in [&[one, &two][..], &[&[]]] {
+        let events = pages.concat();
+        let array = written(JsonArray::default(), pages);
+        assert_eq!(serde_json::from_str::<Vec<AuditEvent>>(&array).expect("an array"), events);
+        let lines = written(JsonLines, pages);
+        let read = lines.lines().map(|line| serde_json::from_str::<AuditEvent>(line).expect("an event a line"));
+        assert_eq!(read.collect::<Vec<_>>(), events);
+        for json in [array, lines] {
+            assert!(!json.contains(|c| c != '\n' && is_hostile(c)), "{json:?}");
+        }
+    }
+    let pretty = to_json_pretty(&event).expect("an event is JSON");
+    assert_eq!(serde_json::from_str::<AuditEvent>(&pretty).expect("an event"), event);
+
+    let csv = written(Csv::new(), &[one, &two]);
+    let records = records(&csv);
+    assert_eq!(records.len(), 4);
+    let (header, record) = (&records[0], &records[1]);
+    assert!(records[2..].iter().all(|other| other == record));
+    assert_eq!((header.len(), record.len()), (COLUMNS, COLUMNS));
+    for (column, given) in given(&event) {
+        let at = header.iter().position(|name| name == column).expect("a column");
+        assert!(is_guarded(&record[at], &given), "{column}: {:?} of {given:?}", record[at]);
+    }
+    for field in record {
+        assert!(!field.starts_with(['\t', '\r', '\n']), "{field:?}");
+        assert_no_formula(field);
+    }
+    assert_no_formula(&csv);
+}
+
+fn event(choices: &mut Choices<'_>) -> AuditEvent {
+    let mut event = AuditEvent::new(EventType::UPLOAD);
+    event.event_id = EventId::from_u128(1);
+    event.created_at = Timestamp::MIN;
+    let (fields, is_fit) = (choices.below(8), choices.flip());
+    let text = choices.rest();
+    let (actor, resource) = (&mut event.actor, &mut event.resource);
+    let (request, classification) = (&mut event.request, &mut event.classification);
+    for (n, field) in [
+        &mut actor.user_email,
+        &mut actor.api_key_hash,
+        &mut actor.remote_addr,
+        &mut resource.route,
+        &mut resource.method,
+        &mut request.request_id,
+        &mut request.request_uri,
+        &mut request.user_agent,
+        &mut request.forwarded,
+        &mut request.trace_id,
+        &mut classification.domain,
+        &mut classification.action,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        *field = (fields == 0 || n % fields == 0).then(|| text.as_str().into());
+    }
+    event.details.insert(text.clone(), text.as_str().into());
+    event.actor.extra.insert("later".into(), text.into());
+    if is_fit {
+        event.fit();
+    }
+    event
+}
+
+/// What stands in the columns that take free text.
+fn given(event: &AuditEvent) -> [(&'static str, Text); 13] {
+    let text = |text: &Option<Text>| text.clone().unwrap_or_default();
+    let (actor, resource) = (&event.actor, &event.resource);
+    let (request, classification) = (&event.request, &event.classification);
+    [
+        ("user_email", text(&actor.user_email)),
+        ("api_key_hash", text(&actor.api_key_hash)),
+        ("remote_addr", text(&actor.remote_addr)),
+        ("route", text(&resource.route)),
+        ("method", text(&resource.method)),
+        ("request_id", text(&request.request_id)),
+        ("request_uri", text(&request.request_uri)),
+        ("user_agent", text(&request.user_agent)),
+        ("forwarded", text(&request.forwarded)),
+        ("trace_id", text(&request.trace_id)),
+        ("domain", text(&classification.domain)),
+        ("action", text(&classification.action)),
+        ("details", serde_json::to_string(&event.details).expect("an object is JSON").into()),
+    ]
+}
+
+fn written(mut listing: impl Listing, pages: &[&[AuditEvent]]) -> String {
+    let mut out = Vec::new();
+    for page in pages {
+        listing.page(page, &mut out).expect("a Vec takes everything");
+    }
+    listing.end(&mut out).expect("a Vec takes everything");
+    String::from_utf8(out).expect("UTF-8")
+}
+
+/// Reads RFC 4180 strictly: records end with CRLF, quotes are only where they may be.
+fn records(csv: &str) -> Vec<Vec<String>> {
+    let (mut records, mut record, mut rest) = (Vec::new(), Vec::new(), csv);
+    while !rest.is_empty() {
+        let mut field = String::new();
+        if let Some(mut quoted) = rest.strip_prefix('"') {
+            loop {
+                let (text, more) = quoted.split_once('"').expect("a quoted field ends");
+                field.push_str(text);
+                let Some(more) = more.strip_prefix('"') else {
+                    rest = more;
+                    break;
+                };
+                field.push('"');
+                quoted = more;
+            }
+        } else {
+            let end = rest.find([',', '\r', '\n', '"']).expect("a field ends");
+            field.push_str(&rest[..end]);
+            rest = &rest[end..];
+        }
+        record.push(field);
+        match rest.strip_prefix(',') {
+            Some(more) => rest = more,
+            None => {
+                rest = rest.strip_prefix("\r\n").expect("a record ends with CRLF");
+                records.push(std::mem::take(&mut record));
+            }
+        }
+    }
+    records
+}
+
+/// What separates cells, in some program.
+const SEPARATORS: [char; 4] = [';', '\t', '\r', '\n'];
+
+/// Whether a field is what was given, with nothing more than an apostrophe at the beginning of some cells.
+fn is_guarded(field: &str, given: &str) -> bool {
+    let (mut field, mut at_start) = (field.chars().peekable(), true);
+    for character in given.chars() {
+        if at_start && character != '\'' {
+            field.next_if_eq(&'\'');
+        }
+        if field.next() != Some(character) {
+            return false;
+        }
+        at_start = SEPARATORS.contains(&character);
+    }
+    field.next().is_none()
+}
+
+fn assert_no_formula(text: &str) {
+    for cell in text.split(SEPARATORS) {
+        let seen = cell.trim_start_matches(|c: char| c == '"' || c.is_whitespace() || is_hostile(c));
+        assert!(!seen.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']), "{cell:?}");
+    }
+}

@@ -1,0 +1,16 @@
+//! What must hold whatever comes in: a module for each thing that is read from others, with a function `run` that takes
+//! any bytes and panics where a promise of the crate is broken. libFuzzer calls them (`fuzz_targets/`), and so does a
+//! test of the crate (`tests/fuzzed/`), with the same seeds.
+
+#![forbid(unsafe_code)]
+
+mod choices;
+pub mod clip;
+pub mod event;
+pub mod export;
+pub mod pattern;
+pub mod policy;
+pub mod policy_file;
+pub mod query_string;
+pub mod request;
+pub mod when;
