@@ -33,10 +33,17 @@ impl Record {
         Self(event)
     }
 
-    /// The filters as they were given.
+    /// The filters as they were given: of one that has several values, the list of them.
     pub(crate) fn asked(self, asked: &Asked) -> Self {
-        let given: Map<_, _> =
-            asked.given.iter().map(|(name, value)| ((*name).into(), value.as_str().into())).collect();
+        let mut given = Map::new();
+        for (name, value) in &asked.given {
+            let value = Value::from(value.as_str());
+            match given.get_mut(*name) {
+                None => drop(given.insert((*name).into(), value)),
+                Some(Value::Array(values)) => values.push(value),
+                Some(first) => *first = Value::Array(vec![first.take(), value]),
+            }
+        }
         self.detail("filter", Value::Object(given))
     }
 

@@ -41,6 +41,12 @@ async fn who_read_what_and_how_many() {
     let Recorded { app, records, .. } = recorded(spy(&events(30)).await).await;
     for (caller, uri, outcome, details) in [
         (ROOT, "/audit/?limit=5&route=/scans", 200, r#"{"count":5,"filter":{"route":"/scans"},"read":"list"}"#),
+        (
+            ROOT,
+            "/audit/?limit=5&outcome=200&route=!/a&outcome=404&outcome=500&route=!/b",
+            200,
+            r#"{"count":5,"filter":{"outcome":["200","404","500"],"route":["!/a","!/b"]},"read":"list"}"#,
+        ),
         (ALICE, "/audit/", 200, r#"{"count":10,"filter":{},"read":"list"}"#),
         (ROOT, "/audit/count?since=2026-05-25", 200, r#"{"count":30,"filter":{"since":"2026-05-25"},"read":"count"}"#),
         (
