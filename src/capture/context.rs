@@ -248,8 +248,7 @@ impl ContextData {
             (event.event_id, event.created_at) = (written.event_id, written.created_at);
         }
         if let Some(head) = &self.head {
-            let template = rule.and_then(|rule| policy.template(rule, head.path()));
-            head.fill_in(&mut event, policy, template);
+            head.fill_in(&mut event, policy, rule);
         }
         if let Some(actor) = &self.actor {
             let known = std::mem::replace(&mut event.actor, actor.clone());

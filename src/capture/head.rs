@@ -97,8 +97,8 @@ impl RequestHead {
         fits.then(|| given.into())
     }
 
-    /// Fills in what is known from the head. `template` is the route where no router says.
-    pub(crate) fn fill_in(&self, event: &mut AuditEvent, policy: &AuditPolicy, template: Option<&str>) {
+    /// Fills in what is known from the head. Where no router says the route, the pattern of this rule does.
+    pub(crate) fn fill_in(&self, event: &mut AuditEvent, policy: &AuditPolicy, rule: Option<usize>) {
         let capture = policy.capture();
         event.actor = self.actor.clone().unwrap_or_default();
         if event.actor.api_key_hash.is_none() {
@@ -109,7 +109,8 @@ impl RequestHead {
             event.actor.remote_addr = self.remote_addr(capture).map(text_of);
         }
         event.resource.method = Some(clip(self.method.as_str(), MAX_METHOD_BYTES).into());
-        event.resource.route = self.route(policy).or(template).map(Text::from);
+        let route = self.route(policy).or_else(|| policy.template(rule?, self.path()));
+        event.resource.route = route.map(Text::from);
         let request = &mut event.request;
         request.request_uri = Some(self.request_uri(capture));
         request.user_agent =
