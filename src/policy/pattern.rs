@@ -92,15 +92,29 @@ impl Pattern {
     }
 
     /// The same for a path that has one reading only: no `%`, no `//`, no `/.`.
+    ///
+    /// Most paths are another route's: they are left at the first byte that differs, wherever their segments end.
     pub(super) fn matches_plain(&self, path: &str) -> bool {
-        let mut found = path.split('/').filter(|segment| !segment.is_empty());
-        self.segments.iter().all(|segment| found.next().is_some_and(|found| segment.matches(found.as_bytes(), false)))
-            && (self.catch_all || found.next().is_none())
+        let mut rest = after_slashes(path.as_bytes());
+        for segment in &self.segments {
+            match segment.strip_from(rest) {
+                Some(after) => rest = after_slashes(after),
+                None => return false,
+            }
+        }
+        self.catch_all || rest.is_empty()
     }
 
     fn fits(&self, reading: &Reading<'_, '_>) -> bool {
         self.segments.iter().zip(reading.segments).all(|(segment, found)| segment.matches(found, reading.decode))
     }
+}
+
+fn after_slashes(mut path: &[u8]) -> &[u8] {
+    while let [b'/', rest @ ..] = path {
+        path = rest;
+    }
+    path
 }
 
 impl Segment {
@@ -116,6 +130,23 @@ impl Segment {
             Self::Literal(text, meant) => is(text) || meant.as_deref().is_some_and(is),
             Self::Parameter => true,
         }
+    }
+
+    /// What follows a first segment that matches as it is, from its slash on.
+    fn strip_from<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
+        let (text, meant) = match self {
+            Self::Literal(text, meant) => (text, meant),
+            Self::Parameter => {
+                let end = path.iter().position(|byte| *byte == b'/').unwrap_or(path.len());
+                return if end > 0 { Some(&path[end..]) } else { None };
+            }
+        };
+        let strip = |literal: &[u8]| {
+            let rest = path.strip_prefix(literal)?;
+            rest.first().is_none_or(|byte| *byte == b'/').then_some(rest)
+        };
+        // A slash that is meant within a segment is none in a path that has one reading only.
+        strip(text).or_else(|| strip(meant.as_deref().filter(|meant| !meant.contains(&b'/'))?))
     }
 }
 
@@ -166,6 +197,10 @@ mod tests {
             ("/scans", "/", false),
             ("/users/{id}", "/users/7", true),
             ("/users/{id}", "/users", false),
+            ("/a%2Fb", "/a/b", false),
+            ("/%61/b", "/a/b", true),
+            ("/users/{id}", "/users//7", true),
+            ("/users/{id}", "users/7", true),
             ("/users/{id}", "/users/7/x", false),
             ("/x/{*rest}", "/x", true),
             ("/x/{*rest}", "/x/", true),
