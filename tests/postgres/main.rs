@@ -18,6 +18,7 @@ mod rights;
 mod script;
 mod sessions;
 mod storm;
+mod strays;
 mod support;
 mod tls;
 #[path = "../support/transactions.rs"]

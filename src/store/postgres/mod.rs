@@ -48,6 +48,7 @@ mod read;
 mod roles;
 mod schema;
 mod store;
+mod stray;
 mod wanted;
 
 pub use config::PostgresTable;

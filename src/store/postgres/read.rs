@@ -8,9 +8,10 @@ use super::error::Doing as _;
 use super::moment::Moment;
 use super::names::Names;
 use super::store::PostgresStore;
+use super::stray;
 use super::wanted::{DIALECT, bind};
 use crate::event::{AuditEvent, EventId};
-use crate::query::{Buckets, Field, Filter, Query, Tally};
+use crate::query::{Buckets, Cursor, Field, Filter, Query, Tally};
 use crate::store::sql::Clause;
 use crate::store::{Reader, StoreError, StoreFuture};
 
@@ -69,11 +70,11 @@ async fn list(db: &mut PgConnection, names: &Names, query: &Query) -> Result<Vec
         part.push_str(&format!(" OFFSET ${}", next + 1));
     }
     let sql = if clause.is_ordered() {
-        format!("SELECT event FROM {table} {clause_sql} {newest} {part}")
+        format!("SELECT event, event_id, created_at FROM {table} {clause_sql} {newest} {part}")
     } else {
         // All of them are sorted for each page: only their places, which the index has, and then the page is fetched.
         format!(
-            "SELECT (SELECT e.event FROM {table} AS e WHERE e.event_id = page.event_id) \
+            "SELECT (SELECT e.event FROM {table} AS e WHERE e.event_id = page.event_id), event_id, created_at \
              FROM (SELECT created_at, event_id FROM {table} {clause_sql} {newest} {part}) AS page {newest}"
         )
     };
@@ -82,8 +83,16 @@ async fn list(db: &mut PgConnection, names: &Names, query: &Query) -> Result<Vec
     if query.skip > 0 {
         asked = asked.bind(i64::try_from(query.skip).unwrap_or(i64::MAX));
     }
-    let rows = asked.fetch_all(db).await.doing(DOING)?;
-    rows.iter().map(event_of).collect()
+    let rows = asked.fetch_all(&mut *db).await.doing(DOING)?;
+    let mut events = Vec::with_capacity(rows.len());
+    for row in &rows {
+        events.extend(event_of(db, names, row).await?);
+    }
+    // What has no place in time that an event can have is put at the end of time. It is not met there for ever.
+    if let Some(after) = query.after {
+        events.retain(|event| Cursor::of(event) < after);
+    }
+    Ok(events)
 }
 
 async fn count(db: &mut PgConnection, names: &Names, filter: &Filter) -> Result<u64, StoreError> {
@@ -151,14 +160,23 @@ async fn activity(
 }
 
 async fn get(db: &mut PgConnection, names: &Names, id: EventId) -> Result<Option<AuditEvent>, StoreError> {
-    let sql = format!("SELECT event FROM {} WHERE event_id = $1", names.table());
-    let row = sqlx::query(AssertSqlSafe(sql)).bind(Uuid::from(id)).fetch_optional(db).await.doing(DOING)?;
-    row.as_ref().map(event_of).transpose()
+    let sql = format!("SELECT event, event_id, created_at FROM {} WHERE event_id = $1", names.table());
+    let row = sqlx::query(AssertSqlSafe(sql)).bind(Uuid::from(id)).fetch_optional(&mut *db).await.doing(DOING)?;
+    match row {
+        Some(row) => event_of(db, names, &row).await,
+        None => Ok(None),
+    }
 }
 
-fn event_of(row: &PgRow) -> Result<AuditEvent, StoreError> {
+/// The event of a row; none if it was purged before it could be looked at once more.
+async fn event_of(db: &mut PgConnection, names: &Names, row: &PgRow) -> Result<Option<AuditEvent>, StoreError> {
     let text: &str = row.try_get(0).doing(DOING)?;
-    serde_json::from_str(text).doing(DOING)
+    let id = EventId::from(row.try_get::<Uuid, _>(1).doing(DOING)?);
+    let Moment(created_at) = row.try_get(2).doing(DOING)?;
+    match serde_json::from_str::<AuditEvent>(text) {
+        Ok(event) if event.sort_key() == (created_at, id) => Ok(Some(event)),
+        _ => stray::stand_in(db, names, id).await,
+    }
 }
 
 const DOING: &str = "reading";
