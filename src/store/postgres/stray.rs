@@ -12,7 +12,7 @@ use super::error::Doing as _;
 use super::moment::Moment;
 use super::names::Names;
 use crate::event::limits::{MAX_DETAIL_STRING_BYTES, clip};
-use crate::event::{AuditEvent, EventId, EventType, Phase, Text};
+use crate::event::{AuditEvent, EventId, Phase, Text};
 use crate::store::StoreError;
 
 /// The detail that has the beginning of what should have been the event.
@@ -42,7 +42,8 @@ fn of_columns(row: &PgRow, id: EventId) -> Result<AuditEvent, StoreError> {
     let phase: &str = row.try_get(2).doing(DOING)?;
     let outcome: Option<i32> = row.try_get(8).doing(DOING)?;
     let unreadable: &str = row.try_get(9).doing(DOING)?;
-    let mut event = AuditEvent::new(serde_json::from_value(json!(event_type)).unwrap_or(EventType::UPLOAD));
+    // As it was stored: any name is read.
+    let mut event = AuditEvent::new(serde_json::from_value(json!(event_type)).doing(DOING)?);
     event.event_id = id;
     event.created_at = row.try_get::<Moment, _>(0).doing(DOING)?.0;
     // Nobody knows how it ended.
