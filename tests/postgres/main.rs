@@ -14,6 +14,7 @@ mod parallel;
 mod partitions;
 mod plans;
 mod proxy;
+mod purging;
 mod rights;
 mod script;
 mod sessions;

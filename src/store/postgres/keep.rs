@@ -33,7 +33,7 @@ impl Keeper for PostgresStore {
     fn purge(&self, before: Timestamp, at_most: usize) -> StoreFuture<'_, Purged> {
         Box::pin(async move {
             let mut lease = self.keepers.lease(&self.config, "purge").await?;
-            let done = purge::purge(&mut lease.db, &self.config.names, before, at_most).await;
+            let done = purge::purge(&mut lease.db, &self.config.names, &self.front, before, at_most).await;
             lease.settle(done)
         })
     }

@@ -1,5 +1,7 @@
 //! Removing what is old: a month at once where all of it is old, a little at a time elsewhere.
 
+use std::sync::{Mutex, PoisonError};
+
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
@@ -10,11 +12,27 @@ use super::partition;
 use crate::event::Timestamp;
 use crate::store::{Purged, StoreError};
 
+/// How far the last call came, where there was more to remove. The next one begins there: what is removed stays in the
+/// indexes until the server vacuums them, and each call would go over all of it once more.
+#[derive(Debug, Default)]
+pub(super) struct Front(Mutex<Option<Timestamp>>);
+
+impl Front {
+    fn take(&self) -> Option<Timestamp> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn set(&self, last: Option<Timestamp>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = last;
+    }
+}
+
 /// Removes a whole month, however many events it holds: that takes no longer than to remove a few. Where there is none,
 /// up to `at_most` events.
 pub(super) async fn purge(
     db: &mut PgConnection,
     names: &Names,
+    front: &Front,
     before: Timestamp,
     at_most: usize,
 ) -> Result<Purged, StoreError> {
@@ -26,21 +44,45 @@ pub(super) async fn purge(
             }
         }
     }
-    let at_most = at_most.clamp(1, MOST_AT_ONCE);
+    let at_most = at_most.clamp(1, MOST_AT_ONCE) as u64;
+    let from = front.take();
+    let (mut removed, mut last) = remove(db, names, from, before, at_most).await?;
+    if from.is_some() && removed < at_most {
+        // Behind us there may be what came late.
+        let (further, its_last) = remove(db, names, None, before, at_most - removed).await?;
+        removed += further;
+        last = its_last;
+    }
+    let more = removed == at_most;
+    if more {
+        front.set(last);
+    }
+    Ok(Purged { removed, more })
+}
+
+/// Removes the earliest events that are not before `from`; how many, and the time of the last.
+async fn remove(
+    db: &mut PgConnection,
+    names: &Names,
+    from: Option<Timestamp>,
+    before: Timestamp,
+    at_most: u64,
+) -> Result<(u64, Option<Timestamp>), StoreError> {
+    let from_on = if from.is_some() { "AND created_at >= $3" } else { "" };
     // The ids are found first and then taken as one array: a join might read the whole table.
     let sql = format!(
-        "DELETE FROM {0} WHERE event_id = ANY (ARRAY(\
-            SELECT event_id FROM {0} WHERE created_at < $1 ORDER BY created_at, event_id LIMIT $2))",
+        "WITH old AS MATERIALIZED (\
+            SELECT event_id, created_at FROM {0} WHERE created_at < $1 {from_on} ORDER BY created_at, event_id LIMIT $2), \
+         gone AS (DELETE FROM {0} WHERE event_id = ANY (ARRAY(SELECT event_id FROM old)) RETURNING 1) \
+         SELECT (SELECT count(*) FROM gone), (SELECT max(created_at) FROM old)",
         names.table()
     );
-    let removed = sqlx::query(AssertSqlSafe(sql))
-        .bind(Moment(before))
-        .bind(i64::try_from(at_most).unwrap_or(i64::MAX))
-        .execute(&mut *db)
-        .await
-        .doing(DOING)?
-        .rows_affected();
-    Ok(Purged { removed, more: removed > 0 && is_more(db, names, before).await? })
+    let mut asked = sqlx::query_as(AssertSqlSafe(sql)).bind(Moment(before)).bind(at_most.cast_signed());
+    if let Some(from) = from {
+        asked = asked.bind(Moment(from));
+    }
+    let (removed, last): (i64, Option<Moment>) = asked.fetch_one(db).await.doing(DOING)?;
+    Ok((removed.cast_unsigned(), last.map(|last| last.0)))
 }
 
 async fn is_more(db: &mut PgConnection, names: &Names, before: Timestamp) -> Result<bool, StoreError> {

@@ -20,6 +20,7 @@ use super::instance::Instance;
 use super::names::PROBE;
 use super::partition;
 use super::pool::Pool;
+use super::purge::Front;
 use super::schema::{self, Found};
 use crate::event::AuditEvent;
 use crate::store::{
@@ -42,6 +43,7 @@ pub struct PostgresStore {
     /// Where the log is, once somebody has asked.
     place: Mutex<Option<Place>>,
     pub(super) instance: Instance,
+    pub(super) front: Front,
     /// When to see to the partitions of the months to come; none for a role that may not make them.
     see_to_partitions: Mutex<Option<Instant>>,
 }
@@ -99,6 +101,7 @@ impl PostgresStore {
             askers: Pool::new(Purpose::Read, MOST_ASKERS),
             place: Mutex::default(),
             instance: Instance::new(config.clone()),
+            front: Front::default(),
             see_to_partitions: Mutex::default(),
             config,
         };

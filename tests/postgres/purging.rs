@@ -1,0 +1,75 @@
+//! A purge goes over what it removes once, and over nothing else.
+
+use tower_audit::store::{AuditStore, Purged};
+
+use crate::cluster::{Cluster, Database, eventually};
+use crate::support::{all, at, event, ok, open};
+
+const CHUNK: usize = 1000;
+
+/// Forty thousand events of one day, in the partition of what is older than the first month.
+const FILL: &str = r#"
+INSERT INTO audit_events(event_id, event_type, created_at, details, phase, event)
+SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '70008' || substr(md5(n::text), 1, 15))::uuid,
+    'upload', at, '{}', 'completed', '{}'
+FROM (SELECT n, '2020-01-01T00:00:00Z'::timestamptz + n * interval '2 seconds' AS at FROM generate_series(1, 40000) AS n) AS rows
+"#;
+
+async fn purge(store: &dyn AuditStore) -> Purged {
+    ok(store.keeper().expect("it is kept").purge(at("2021-01-01T00:00:00Z"), CHUNK).await)
+}
+
+/// How many pages of the index by time were looked at by sessions that have ended.
+async fn pages_looked_at(database: &Database<'_>) -> u64 {
+    eventually("all sessions have ended", async || {
+        database
+            .sql("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+            == "0"
+    })
+    .await;
+    let pages = "SELECT sum(idx_blks_hit + idx_blks_read) FROM pg_statio_user_indexes \
+        WHERE indexrelname ~ '^audit_events_[0-9a-z_]+_created_at_event_id_idx$' AND indexrelname !~ 'type|user|addr|route|outcome|phase'";
+    database.sql(pages).parse().expect("a number")
+}
+
+#[tokio::test]
+async fn a_chunk_does_not_go_over_what_the_chunks_before_it_removed() {
+    let database = Cluster::shared().database();
+    let store = open(&database.url()).await;
+    database.sql(FILL);
+    for _ in 0..20 {
+        assert_eq!(purge(&*store).await, Purged { removed: CHUNK as u64, more: true });
+    }
+    ok(store.close().await);
+    let before = pages_looked_at(&database).await;
+    // It does not know where the other one was: its first chunk goes over all of that.
+    let store = open(&database.url()).await;
+    for _ in 0..20 {
+        assert_eq!(purge(&*store).await, Purged { removed: CHUNK as u64, more: true });
+    }
+    assert_eq!(purge(&*store).await, Purged { removed: 0, more: false });
+    ok(store.close().await);
+    let pages = pages_looked_at(&database).await - before;
+    assert!(pages < 2000, "{pages} pages of about 200 were looked at to remove half of what they had");
+}
+
+#[tokio::test]
+async fn what_comes_late_is_removed_too() {
+    let database = Cluster::shared().database();
+    let store = open(&database.url()).await;
+    database.sql(FILL);
+    assert_eq!(purge(&*store).await, Purged { removed: CHUNK as u64, more: true });
+    let mut late = event(1);
+    late.created_at = at("2019-01-01T00:00:00Z");
+    // A month that is old as a whole is dropped at once: this one is not.
+    ok(store.append(&[late, event(2)]).await);
+    let mut removed = CHUNK as u64;
+    loop {
+        let purged = purge(&*store).await;
+        removed += purged.removed;
+        if !purged.more {
+            break;
+        }
+    }
+    assert_eq!((removed, all(&*store).await.len()), (40_001, 1));
+}
