@@ -38,14 +38,12 @@ use crate::store::TransactionId;
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct AuditContext {
-    /// The outermost layer around the request; none where there is no layer.
-    layer: Option<Arc<Shared>>,
-    shared: Arc<ContextShared>,
-}
+pub struct AuditContext(Arc<ContextShared>);
 
 #[derive(Default)]
 struct ContextShared {
+    /// The outermost layer around the request; none where there is no layer.
+    layer: Option<Arc<Shared>>,
     data: Mutex<ContextData>,
     /// Wakes those who wait for the claim to be settled.
     settled: Notify,
@@ -114,13 +112,13 @@ pub(crate) struct Override {
 impl AuditContext {
     pub(crate) fn new(layer: Arc<Shared>, head: Option<RequestHead>) -> Self {
         let data = Mutex::new(ContextData { head, ..ContextData::default() });
-        Self { layer: Some(layer), shared: Arc::new(ContextShared { data, settled: Notify::new() }) }
+        Self(Arc::new(ContextShared { layer: Some(layer), data, settled: Notify::new() }))
     }
 
     /// A context that nobody reads.
     #[cfg(feature = "axum")]
     fn idle() -> Self {
-        Self { layer: None, shared: Arc::default() }
+        Self(Arc::default())
     }
 
     /// The context of the request that the current task is handling, if a layer is around it.
@@ -132,29 +130,29 @@ impl AuditContext {
 
     /// The outermost layer around the request.
     pub(crate) fn layer(&self) -> Option<&Arc<Shared>> {
-        self.layer.as_ref()
+        self.0.layer.as_ref()
     }
 
     /// Whether it is one of this log.
     pub(crate) fn is_of(&self, log: LogId) -> bool {
-        self.layer.as_ref().is_some_and(|layer| layer.log_id == log)
+        self.layer().is_some_and(|layer| layer.log_id == log)
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, ContextData> {
         // Nothing under this lock panics half way through a change.
-        self.shared.data.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.data.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says that the request is recorded, or could not be; whether the response may leave.
     pub(crate) fn settle(&self, may_leave: bool) {
         self.lock().claim = Claim::Settled(may_leave);
-        self.shared.settled.notify_waiters();
+        self.0.settled.notify_waiters();
     }
 
     /// Waits for the layer that is at it; whether the response may leave.
     pub(crate) async fn settled(&self) -> bool {
         loop {
-            let mut settled = std::pin::pin!(self.shared.settled.notified());
+            let mut settled = std::pin::pin!(self.0.settled.notified());
             settled.as_mut().enable();
             if let Claim::Settled(may_leave) = self.lock().claim {
                 return may_leave;

@@ -33,12 +33,14 @@ pub(crate) struct Entered {
 }
 
 /// Opens a scope.
+#[inline]
 pub(crate) fn enter(slot: Slot) -> Entered {
     Entered { before: CURRENT.with(|current| current.replace(slot)) }
 }
 
 impl Entered {
     /// Ends the scope and returns what has become of its slot.
+    #[inline]
     pub(crate) fn leave(mut self) -> Slot {
         let before = std::mem::take(&mut self.before);
         let after = CURRENT.with(|current| current.replace(before));
@@ -48,6 +50,7 @@ impl Entered {
 }
 
 impl Drop for Entered {
+    #[inline]
     fn drop(&mut self) {
         let before = std::mem::take(&mut self.before);
         CURRENT.with(|current| current.replace(before));
@@ -68,6 +71,7 @@ pub(crate) fn current() -> Option<AuditContext> {
 }
 
 /// Whether the innermost scope is one of this log.
+#[inline]
 pub(crate) fn is_within(log: LogId) -> bool {
     CURRENT.with(|current| {
         let slot = current.take();

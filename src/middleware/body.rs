@@ -36,7 +36,8 @@ pin_project! {
     #[project = KindProj]
     enum Kind<R> {
         Inner { #[pin] body: R },
-        Ending { #[pin] body: R, end: Ending },
+        // Boxed, because every other body would have room for it.
+        Ending { #[pin] body: R, end: Box<Ending> },
         Problem { document: Option<Bytes> },
     }
 }
@@ -58,7 +59,7 @@ impl<R> AuditBody<R> {
     pub(super) fn inner(body: R, end_of_body: Option<EndOfBody>) -> Self {
         let kind = match end_of_body {
             None => Kind::Inner { body },
-            Some(end_of_body) => Kind::Ending { body, end: Ending { end_of_body, held: None } },
+            Some(end_of_body) => Kind::Ending { body, end: Box::new(Ending { end_of_body, held: None }) },
         };
         Self { kind }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::Response;
+use http::{Extensions, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
@@ -132,25 +132,24 @@ where
         loop {
             match way.as_mut().project() {
                 WayProj::Off { future } => {
-                    return future.poll(cx).map_ok(|response| response.map(|body| AuditBody::inner(body, None)));
+                    return future.poll(cx).map_ok(passed_on);
                 }
                 WayProj::Never => return Poll::Pending,
                 WayProj::Watched { mut future, head } => {
                     let result = ready!(future.as_mut().poll(cx));
                     let slot = std::mem::take(future.slot());
-                    let end = ended(result);
-                    let Some((shared, context)) = to_record(slot, &end, head) else {
+                    let response = result.as_ref().ok().and_then(|result| result.as_ref().ok());
+                    let Some((shared, context)) = to_record(slot, response.map(Response::extensions), head) else {
                         way.set(Way::Over);
-                        return Poll::Ready(match end {
-                            End::Response(parts, body) => Ok(Response::from_parts(parts, AuditBody::inner(body, None))),
-                            End::Error(error) => Err(error),
-                            End::Panic(panic) => resume_unwind(panic),
-                            End::Dropped => return Poll::Pending,
-                        });
+                        return match result {
+                            Ok(result) => Poll::Ready(result.map(passed_on)),
+                            Err(panic) => resume_unwind(panic),
+                        };
                     };
                     let course = Course::new(&shared, context, Candidates::default());
                     let log = shared.log.clone();
-                    way.set(Way::Audited { course: Some(Box::pin(course.finish(end))), log, has_begun: true });
+                    let course: BoxedCourse<R, E> = Box::pin(course.finish(ended(result)));
+                    way.set(Way::Audited { course: Some(course), log, has_begun: true });
                 }
                 WayProj::Audited { course: slot, has_begun, .. } => {
                     *has_begun = true;
@@ -173,34 +172,46 @@ where
     }
 }
 
+/// A response that nothing is to be done about.
+fn passed_on<R>(response: Response<R>) -> Response<AuditBody<R>> {
+    response.map(|body| AuditBody::inner(body, None))
+}
+
 fn polled_after_the_end() -> ! {
     panic!("the future of an audited response was polled after it was ready")
 }
 
-/// The context of a watched request that is to be recorded after all.
-fn to_record<R, E>(slot: Slot, end: &End<R, E>, head: &mut Option<RequestHead>) -> Option<(Arc<Shared>, AuditContext)> {
-    let shared = match &slot {
-        Slot::Outside => return None,
-        Slot::Vacant(shared) => Arc::clone(shared),
-        Slot::Held(context) => Arc::clone(context.layer()?),
+/// The context of a watched request that is to be recorded after all; `said`: what came with its response, if it has one.
+fn to_record(
+    slot: Slot,
+    said: Option<&Extensions>,
+    head: &mut Option<RequestHead>,
+) -> Option<(Arc<Shared>, AuditContext)> {
+    let is_over = |shared: &Shared, count: u64| {
+        shared.watches_responses && shared.policy.max_results().is_some_and(|max| count > max)
     };
-    let is_over = |count: u64| shared.policy.max_results().is_some_and(|max| shared.watches_responses && count > max);
-    let said = end.parts().filter(|parts| parts.extensions.get::<Recorded>().is_none());
-    let said = said.and_then(|parts| parts.extensions.get::<ResultCount>().map(|count| count.0));
+    let said = said.and_then(|said| {
+        let count = said.get::<ResultCount>()?.0;
+        said.get::<Recorded>().is_none().then_some(count)
+    });
     match slot {
+        Slot::Outside => None,
+        Slot::Vacant(shared) => {
+            is_over(&shared, said?).then(|| (Arc::clone(&shared), AuditContext::new(shared, head.take())))
+        }
         Slot::Held(context) => {
+            let shared = Arc::clone(context.layer()?);
             let mut data = context.lock();
             let is_wanted = data.event_type.is_some()
                 || data.written.is_some()
                 || data.inner.is_some()
-                || data.result_count.or(said).is_some_and(is_over);
+                || data.result_count.or(said).is_some_and(|count| is_over(&shared, count));
             if data.head.is_none() {
                 data.head = head.take();
             }
             drop(data);
             is_wanted.then_some((shared, context))
         }
-        _ => said.is_some_and(is_over).then(|| (shared.clone(), AuditContext::new(shared, head.take()))),
     }
 }
 

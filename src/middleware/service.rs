@@ -76,11 +76,13 @@ where
                 // The layer around this one looks at the response.
                 return ResponseFuture::off(self.inner.call(request));
             }
-            let head = shared.watches_responses.then(|| head_of(&request));
-            // Nothing is to be done about a panic here: the scope ends with it.
-            let entered = scope::enter(Slot::Vacant(Arc::clone(shared)));
-            let future = self.inner.call(request);
-            return ResponseFuture::watched(Scoped::new(future, entered.leave()), head);
+            // Two ways, because room for a head that is not there would be moved all the same.
+            return if shared.watches_responses {
+                let head = head_of(&request);
+                ResponseFuture::watched(watched(shared, || self.inner.call(request)), Some(head))
+            } else {
+                ResponseFuture::watched(watched(shared, || self.inner.call(request)), None)
+            };
         }
         let shared = Arc::clone(shared);
         let context = match around {
@@ -115,6 +117,14 @@ where
         };
         ResponseFuture::audited(course, log, true)
     }
+}
+
+/// Calls the inner service within a scope that has no context yet. Nothing is to be done about a panic of the call: the
+/// scope ends with it.
+fn watched<F>(shared: &Arc<Shared>, call: impl FnOnce() -> F) -> Scoped<F> {
+    let entered = scope::enter(Slot::Vacant(Arc::clone(shared)));
+    let future = call();
+    Scoped::new(future, entered.leave())
 }
 
 /// A layer of the same log around this one.

@@ -7,7 +7,7 @@ use http::Method;
 
 use super::error::Place;
 use super::filter::Filter;
-use super::method_set::MethodClass;
+use super::method_set::{MethodClass, OpenedBy};
 use super::mount::Mount;
 use super::pattern::Pattern;
 use super::rule::RequestSide;
@@ -38,6 +38,8 @@ struct Inner {
     parts: Parts,
     /// The request sides of the rules that are active, and their indices.
     request_sides: Vec<(usize, RequestSide)>,
+    /// Which of them a method leaves open.
+    opened_by: OpenedBy,
     /// The rules that are active: allowed by the filter, and not an oversize rule without a maximum.
     active: Candidates,
     /// Those of them that have a request side.
@@ -88,7 +90,8 @@ impl AuditPolicy {
         let lengths = request_sides.iter().flat_map(|(_, side)| side.patterns.iter().map(Pattern::len));
         let segment_limit = parts.mount.len() + lengths.max().unwrap_or(0);
         let (active, named) = (Candidates(active), Candidates(named));
-        Ok(Self(Arc::new(Inner { parts, request_sides, active, named, segment_limit })))
+        let opened_by = OpenedBy::of(request_sides.iter().map(|(index, side)| (*index, &side.methods)));
+        Ok(Self(Arc::new(Inner { parts, request_sides, opened_by, active, named, segment_limit })))
     }
 
     /// The active rules whose methods and paths match. Rules that name neither are not among them; they are asked when
@@ -97,10 +100,7 @@ impl AuditPolicy {
     /// Allocates nothing, whatever the path, unless a pattern has more than 16 segments.
     pub fn candidates(&self, method: &Method, path: &str) -> Candidates {
         let class = MethodClass::of(method);
-        let mut open = 0;
-        for (index, side) in &self.0.request_sides {
-            open |= u64::from(side.methods.has(class)) << index;
-        }
+        let open = self.0.opened_by.get(class).unwrap_or_else(|| self.opened_by_other(class));
         if open == 0 {
             return Candidates::NONE;
         }
@@ -230,6 +230,12 @@ impl AuditPolicy {
         (candidates.contains(index) || !self.0.named.contains(index))
             && (!rule.is_oversize() || is_oversize())
             && rule.ends().holds(ended, declared)
+    }
+
+    /// The rules that a method opens which has no bit of its own.
+    fn opened_by_other(&self, class: MethodClass<'_>) -> u64 {
+        let bits = self.0.request_sides.iter().map(|(index, side)| u64::from(side.methods.has(class)) << index);
+        bits.fold(0, |open, bit| open | bit)
     }
 
     /// Which of the `open` rules match a path that has one reading only.

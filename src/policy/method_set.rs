@@ -1,4 +1,4 @@
-//! The methods of a rule, as a bit mask: an unaudited request is told apart in two instructions a rule.
+//! The methods of a rule, as a bit mask, and of all rules, as a table.
 
 use http::Method;
 
@@ -26,6 +26,11 @@ pub(super) struct MethodClass<'m> {
     mask: u16,
     text: &'m str,
 }
+
+/// The rules that a method opens, for each that has a bit of its own: a request that no rule's methods name is told apart
+/// by one look, however many rules there are.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct OpenedBy([u64; NAMES.len()]);
 
 const NAMES: [&str; 9] = ["GET", "HEAD", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "DELETE", "CONNECT"];
 /// The first four of them.
@@ -74,6 +79,24 @@ impl MethodSet {
     }
 }
 
+impl OpenedBy {
+    /// Of rules by their indices.
+    pub(super) fn of<'a>(rules: impl Iterator<Item = (usize, &'a MethodSet)>) -> Self {
+        let mut opened = Self::default();
+        for (index, methods) in rules {
+            for (at, rules) in opened.0.iter_mut().enumerate() {
+                *rules |= u64::from(methods.mask >> at & 1) << index;
+            }
+        }
+        opened
+    }
+
+    /// The rules that this one opens; none if it has no bit of its own.
+    pub(super) fn get(&self, class: MethodClass<'_>) -> Option<u64> {
+        self.0.get(class.mask.trailing_zeros() as usize).filter(|_| class.mask & OTHER == 0).copied()
+    }
+}
+
 impl<'m> MethodClass<'m> {
     pub(super) fn of(method: &'m Method) -> Self {
         let mask = match method {
@@ -117,6 +140,20 @@ mod tests {
                 let covers = name == other || (name, other) == ("GET", "HEAD");
                 assert_eq!(has(&listed(&[name]), other), covers, "{name} {other}");
             }
+        }
+    }
+
+    #[test]
+    fn the_table_says_what_the_rules_say() {
+        let mut methods = vec![Methods::Any, Methods::Unsafe, listed(&["PURGE"]), listed(&["post", "DELETE"])];
+        methods.extend(NAMES.map(|name| listed(&[name])));
+        let sets: Vec<MethodSet> = methods.iter().map(|methods| methods.compile().expect("methods")).collect();
+        let opened_by = OpenedBy::of((50..).zip(&sets));
+        for name in NAMES.into_iter().chain(["purge", "post", "X"]) {
+            let method = Method::from_bytes(name.as_bytes()).expect("a method");
+            let class = MethodClass::of(&method);
+            let opened = (50..).zip(&sets).fold(0, |opened, (at, set)| opened | u64::from(set.has(class)) << at);
+            assert_eq!(opened_by.get(class), NAMES.contains(&name).then_some(opened), "{name}");
         }
     }
 
