@@ -12,7 +12,8 @@ const FILL: &str = r#"
 INSERT INTO audit_events(event_id, event_type, created_at, details, phase, event)
 SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '70008' || substr(md5(n::text), 1, 15))::uuid,
     'upload', at, '{}', 'completed', '{}'
-FROM (SELECT n, '2020-01-01T00:00:00Z'::timestamptz + n * interval '2 seconds' AS at FROM generate_series(1, 40000) AS n) AS rows
+FROM (SELECT n, '2020-01-01T00:00:00Z'::timestamptz + n * interval '2 seconds' AS at FROM generate_series(1, 40000) AS n) AS rows;
+ALTER TABLE audit_events_before SET (autovacuum_enabled = false);
 "#;
 
 async fn purge(store: &dyn AuditStore) -> Purged {
