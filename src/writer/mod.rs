@@ -11,9 +11,11 @@ mod in_flight;
 mod in_transaction;
 mod log;
 mod queue;
+mod quiet;
 mod stats;
 mod watch;
 mod worker;
+mod writing;
 
 pub use builder::{AuditLogBuilder, DEFAULT_WRITE_DEADLINE, MAX_BATCH_EVENTS, MAX_QUEUE_BYTES, MAX_QUEUE_EVENTS};
 pub use error::{CloseError, OpenError, RecordError, RecordErrorKind};

@@ -227,22 +227,6 @@ impl Queue {
         }
     }
 
-    /// Returns when something waits, or the queue is closed.
-    ///
-    /// Cancel safety: can be dropped at any time; the worker looks at the queue before it waits.
-    pub(super) async fn filled(&self) {
-        self.lock().wanted = 1;
-        loop {
-            {
-                let waiting = self.lock();
-                if waiting.closed || !waiting.batch.is_empty() {
-                    return;
-                }
-            }
-            self.filled.notified().await;
-        }
-    }
-
     /// Answers those in the queue whose deadline has passed and forgets their events. Says how many. Those that are left
     /// have waited long enough for others to come: the worker, if it waits for more, is woken.
     pub(super) fn expire(&self, now: Instant) -> usize {

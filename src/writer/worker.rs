@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, pending, select};
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::error::{RecordError, RecordErrorKind};
 use super::queue::{Batch, Queue};
+use super::quiet::Quiet;
 use super::stats::{Counters, add};
+use super::writing::Writing;
 use crate::store::{AuditStore, StoreError, StoreErrorKind};
 
 /// The worker of a log: owns the order of the appends, and answers those who wait.
@@ -39,6 +40,15 @@ struct UnderWay {
     events: usize,
 }
 
+/// What the worker has waited for.
+enum Ready {
+    Written(Written),
+    /// False: there will be no more.
+    Taken(bool),
+    /// Nobody has come for a while.
+    Quiet,
+}
+
 /// A batch whose events are all settled.
 struct Written {
     /// The number of the first of them.
@@ -51,8 +61,6 @@ struct Written {
 const FURTHER: usize = 24;
 /// While an append takes its time, how often the worker looks for deadlines that have passed.
 const TICK: Duration = Duration::from_millis(20);
-/// How long nothing must have come before the store may tidy up.
-const IDLE: Duration = Duration::from_millis(5);
 /// The first pause before an append is tried again; each further one is twice as long, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
@@ -60,36 +68,43 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 impl Worker {
     /// Runs until the queue is closed and everything is settled.
     pub(super) async fn run(self) {
-        let mut writing = FuturesUnordered::new();
+        let mut writing = Writing::new();
         let mut under_way = Vec::with_capacity(self.parallel);
         let mut next = Batch::default();
+        let mut quiet = Quiet::new();
+        // Whether the store may have something to tidy up.
+        let mut untidy = false;
         loop {
             let ready = {
                 let take = pin!(self.take(&mut next, &under_way));
-                match select(writing.next(), take).await {
-                    Either::Left((Some(written), _)) => Err(written),
-                    // Nothing is under way.
-                    Either::Left((None, take)) => Ok(take.await),
-                    Either::Right((taken, _)) => Ok(taken),
+                let quiet = pin!(quiet.over(untidy && writing.is_empty()));
+                match select(writing.next(), select(take, quiet)).await {
+                    Either::Left((written, _)) => Ready::Written(written),
+                    Either::Right((Either::Left((taken, _)), _)) => Ready::Taken(taken),
+                    Either::Right((Either::Right(((), _)), _)) => Ready::Quiet,
                 }
             };
             match ready {
-                Ok(true) => {
+                Ready::Taken(true) => {
                     let first = next.first();
                     under_way.push(UnderWay { first, events: next.len() });
                     writing.push(self.write(std::mem::take(&mut next), first));
                 }
-                Ok(false) => break,
-                Err(written) => {
+                Ready::Taken(false) => break,
+                Ready::Written(written) => {
                     self.settle(&mut under_way, written.first);
                     next = written.emptied;
-                    if writing.is_empty() {
-                        self.tidy().await;
-                    }
+                    untidy = true;
+                    quiet.begins();
+                }
+                Ready::Quiet => {
+                    untidy = self.tidy().await;
+                    quiet.begins();
                 }
             }
         }
-        while let Some(written) = writing.next().await {
+        while !writing.is_empty() {
+            let written = writing.next().await;
             self.settle(&mut under_way, written.first);
         }
     }
@@ -231,17 +246,13 @@ impl Worker {
         }
     }
 
-    /// Gives the store its moments while nobody waits, and nobody has come for a while: right after an answer, whoever
-    /// got it is on the way back with the next request.
-    async fn tidy(&self) {
-        while tokio::time::timeout(IDLE, self.queue.filled()).await.is_err() {
-            match guarded(|| self.store.tidy()).await {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(cause) => {
-                    tracing::warn!(error = &cause as &dyn std::error::Error, "the audit store could not tidy up");
-                    return;
-                }
+    /// Gives the store a moment while nobody waits. Whether it may have more to do.
+    async fn tidy(&self) -> bool {
+        match guarded(|| self.store.tidy()).await {
+            Ok(more) => more,
+            Err(cause) => {
+                tracing::warn!(error = &cause as &dyn std::error::Error, "the audit store could not tidy up");
+                false
             }
         }
     }
