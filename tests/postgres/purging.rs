@@ -74,3 +74,23 @@ async fn what_comes_late_is_removed_too() {
     }
     assert_eq!((removed, all(&*store).await.len()), (40_001, 1));
 }
+
+#[tokio::test]
+async fn two_purges_at_once_remove_everything_once() {
+    let database = Cluster::shared().database();
+    let stores = [open(&database.url()).await, open(&database.url()).await];
+    database.sql(FILL);
+    let all_of = async |store: &dyn AuditStore| {
+        let mut removed = 0;
+        loop {
+            let purged = purge(store).await;
+            removed += purged.removed;
+            if !purged.more {
+                return removed;
+            }
+        }
+    };
+    let (one, other) = tokio::join!(all_of(&*stores[0]), all_of(&*stores[1]));
+    assert_eq!(one + other, 40_000);
+    assert_eq!(all(&*stores[0]).await, []);
+}

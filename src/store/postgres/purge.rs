@@ -46,43 +46,52 @@ pub(super) async fn purge(
     }
     let at_most = at_most.clamp(1, MOST_AT_ONCE) as u64;
     let from = front.take();
-    let (mut removed, mut last) = remove(db, names, from, before, at_most).await?;
-    if from.is_some() && removed < at_most {
+    let mut chunk = remove(db, names, from, before, at_most).await?;
+    if from.is_some() && chunk.found < at_most {
         // Behind us there may be what came late.
-        let (further, its_last) = remove(db, names, None, before, at_most - removed).await?;
-        removed += further;
-        last = its_last;
+        let behind = remove(db, names, None, before, at_most - chunk.found).await?;
+        chunk = Chunk { found: chunk.found + behind.found, removed: chunk.removed + behind.removed, last: behind.last };
     }
-    let more = removed == at_most;
+    // What was found and is not removed by us was removed by another, or cannot be removed: that must come to an end.
+    let more = chunk.found == at_most && chunk.removed > 0;
     if more {
-        front.set(last);
+        front.set(chunk.last);
     }
-    Ok(Purged { removed, more })
+    Ok(Purged { removed: chunk.removed, more })
 }
 
-/// Removes the earliest events that are not before `from`; how many, and the time of the last.
+struct Chunk {
+    /// How many there were to be removed.
+    found: u64,
+    /// How many of them were removed, and not by somebody else at the same time.
+    removed: u64,
+    /// The time of the last.
+    last: Option<Timestamp>,
+}
+
+/// Removes the earliest events that are not before `from`.
 async fn remove(
     db: &mut PgConnection,
     names: &Names,
     from: Option<Timestamp>,
     before: Timestamp,
     at_most: u64,
-) -> Result<(u64, Option<Timestamp>), StoreError> {
+) -> Result<Chunk, StoreError> {
     let from_on = if from.is_some() { "AND created_at >= $3" } else { "" };
     // The ids are found first and then taken as one array: a join might read the whole table.
     let sql = format!(
         "WITH old AS MATERIALIZED (\
             SELECT event_id, created_at FROM {0} WHERE created_at < $1 {from_on} ORDER BY created_at, event_id LIMIT $2), \
          gone AS (DELETE FROM {0} WHERE event_id = ANY (ARRAY(SELECT event_id FROM old)) RETURNING 1) \
-         SELECT (SELECT count(*) FROM gone), (SELECT max(created_at) FROM old)",
+         SELECT (SELECT count(*) FROM old), (SELECT count(*) FROM gone), (SELECT max(created_at) FROM old)",
         names.table()
     );
     let mut asked = sqlx::query_as(AssertSqlSafe(sql)).bind(Moment(before)).bind(at_most.cast_signed());
     if let Some(from) = from {
         asked = asked.bind(Moment(from));
     }
-    let (removed, last): (i64, Option<Moment>) = asked.fetch_one(db).await.doing(DOING)?;
-    Ok((removed.cast_unsigned(), last.map(|last| last.0)))
+    let (found, removed, last): (i64, i64, Option<Moment>) = asked.fetch_one(db).await.doing(DOING)?;
+    Ok(Chunk { found: found.cast_unsigned(), removed: removed.cast_unsigned(), last: last.map(|last| last.0) })
 }
 
 async fn is_more(db: &mut PgConnection, names: &Names, before: Timestamp) -> Result<bool, StoreError> {
