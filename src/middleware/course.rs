@@ -22,7 +22,7 @@ use crate::capture::{AuditContext, Claim, ContextData, ResultCount, Shared, Star
 use crate::event::{AuditEvent, ErrorCode, EventId, EventType, Phase};
 use crate::policy::{AuditPolicy, Candidates, Decision, Ended, FailMode};
 use crate::store::TransactionId;
-use crate::writer::InFlightGuard;
+use crate::writer::{IfRefused, InFlightGuard};
 
 /// The course of one audited request. It owns what it needs, so that it can run to its end wherever it is polled.
 pub(super) struct Course {
@@ -152,12 +152,17 @@ impl Course {
             body_end: rule.is_body_end(),
         };
         let begun = Instant::now();
-        let written = self.write(event, None).await;
+        // The log has an owner for it, if it becomes durable after this request was refused.
+        let if_refused = match started.fail_mode {
+            FailMode::Open => IfRefused::Leave,
+            _ => IfRefused::EndNotRun,
+        };
+        let written = self.shared.log.write(event, begun + self.budget, if_refused).await;
         self.budget = self.budget.saturating_sub(begun.elapsed());
         match written {
             Ok(()) => self.context.lock().started = Some(started),
-            Err(()) if started.fail_mode == FailMode::Open => self.shared.log.let_go(),
-            Err(()) => {
+            Err(_) if started.fail_mode == FailMode::Open => self.shared.log.let_go(),
+            Err(_) => {
                 // A layer further out must not take the refusal for an outcome.
                 self.context.settle(false);
                 return Err(problem::not_done(started.event_id));

@@ -21,6 +21,10 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 ///   error. So an append can be repeated.
 /// - **Everything is accepted.** A store refuses no event that [`AuditEvent::fit`] left as it is.
 /// - **Nothing is updated.** What is kept is returned as it was given, until a purge removes it.
+/// - **Damage.** A store that has seen damage, in whatever it was doing, refuses appends and fails its health check as
+///   [`Corrupt`](super::StoreErrorKind::Corrupt) until an operator has looked at it: an event that is written to a
+///   damaged store may not be readable. The log takes such an error from [`tidy`](Self::tidy) as a failed health
+///   check, too.
 /// - **Time.** A future may take long or hang: the caller bounds it. The caller does not drop the future of an append
 ///   that it has polled, except when the process ends.
 ///

@@ -30,6 +30,9 @@ pub enum StoreErrorKind {
     NotDurable,
     /// The store was told something it does not understand: its URL or its schema.
     Config,
+    /// The store has seen that what it holds is damaged. From then on it refuses appends with this kind, and its health
+    /// check fails, until an operator has looked at it.
+    Corrupt,
 }
 
 impl StoreError {
@@ -71,6 +74,7 @@ impl fmt::Display for StoreError {
             StoreErrorKind::Unsupported => "is not supported",
             StoreErrorKind::Config => "is not possible",
             StoreErrorKind::NotDurable => "is not durable",
+            StoreErrorKind::Corrupt => "met damage",
         };
         write!(f, "{} store: {} {kind}", self.store, self.doing)?;
         match &self.remedy {

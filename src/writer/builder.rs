@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
+use super::endings;
 use super::error::{OpenError, OpenErrorRepr};
 use super::log::{AuditLog, Inner};
 use super::queue::{Bounds, Queue};
 use super::watch::MOST_WATCHED;
 use super::worker::Worker;
-use crate::event::{AuditEvent, Phase};
 use crate::store::{AuditStore, Durability, OpenOptions, StoreErrorKind};
 
 /// How long a request waits for its events, all of them together, unless the app says otherwise.
@@ -136,7 +136,7 @@ impl AuditLogBuilder {
                 health => health?,
             }
             if let Some(orphans) = store.orphans() {
-                let closed = orphans.close_orphans(&close_orphan).await?;
+                let closed = orphans.close_orphans(&endings::unknown).await?;
                 if closed > 0 {
                     tracing::warn!(events = closed, "closed started audit events of processes that have died");
                 }
@@ -172,16 +172,4 @@ impl AuditLogBuilder {
             close_deadline: self.close_deadline,
         }))
     }
-}
-
-/// The event that ends a `started` event whose process has died.
-fn close_orphan(started: &AuditEvent) -> AuditEvent {
-    let mut event = AuditEvent::new(started.event_type.clone());
-    event.phase = Phase::Unknown;
-    event.actor = started.actor.clone();
-    event.resource = started.resource.clone();
-    event.classification = started.classification.clone();
-    event.request.request_id = started.request.request_id.clone();
-    event.request.started_event_id = Some(started.event_id);
-    event
 }

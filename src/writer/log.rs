@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::builder::AuditLogBuilder;
 use super::error::{CloseError, OpenError, RecordError, RecordErrorKind};
 use super::in_flight::{InFlight, InFlightGuard};
-use super::queue::Queue;
+use super::queue::{IfRefused, Queue};
 use super::stats::{Counters, Stats, add};
 use crate::event::{AuditEvent, EventId};
 use crate::store::{AuditStore, StoreError, StoreErrorKind};
@@ -121,7 +121,7 @@ impl AuditLog {
         let Some(inner) = &self.inner else { return Ok(id) };
         let mut event = Box::new(event);
         event.fit();
-        self.write(event, Instant::now() + inner.write_deadline).await.map(|()| id)
+        self.write(event, Instant::now() + inner.write_deadline, IfRefused::Leave).await.map(|()| id)
     }
 
     /// Ready when everything that was given to the log before is written, or has failed.
@@ -197,9 +197,17 @@ impl AuditLog {
     }
 
     /// Writes an event that fits. Boxed, because each future on the way would have room for it and copy it.
-    pub(crate) async fn write(&self, event: Box<AuditEvent>, deadline: Instant) -> Result<(), RecordError> {
+    ///
+    /// An error says that the event is not known to be durable. It may become so later; then the log does what
+    /// `if_refused` says, without the caller.
+    pub(crate) async fn write(
+        &self,
+        event: Box<AuditEvent>,
+        deadline: Instant,
+        if_refused: IfRefused,
+    ) -> Result<(), RecordError> {
         let Some(inner) = &self.inner else { return Ok(()) };
-        let answer = match inner.queue.push(event, deadline).await {
+        let answer = match inner.queue.push(event, deadline, if_refused).await {
             Ok(receiver) => receiver,
             Err(error) => {
                 add(&inner.counters.refused, 1);

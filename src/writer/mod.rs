@@ -6,6 +6,7 @@
 //! time, the next batch begins beside the last as soon as it is worth it. Each request gets its own answer.
 
 mod builder;
+mod endings;
 mod error;
 mod in_flight;
 mod in_transaction;
@@ -21,4 +22,5 @@ pub use builder::{AuditLogBuilder, DEFAULT_WRITE_DEADLINE, MAX_BATCH_EVENTS, MAX
 pub use error::{CloseError, OpenError, RecordError, RecordErrorKind};
 pub(crate) use in_flight::InFlightGuard;
 pub use log::AuditLog;
+pub(crate) use queue::IfRefused;
 pub use stats::Stats;

@@ -30,6 +30,8 @@ pub(super) struct Queue {
 struct Waiting {
     batch: Batch,
     bytes: usize,
+    /// How many of the events the log itself owes.
+    owed: usize,
     /// How many events have ever been queued: the number of the next one.
     accepted: u64,
     /// How many must wait for the worker to be woken.
@@ -44,33 +46,79 @@ pub(super) struct Batch {
     pub(super) waiters: Vec<Waiter>,
 }
 
-/// Who waits for an event.
+/// An event's place in the queue and in batches.
 #[derive(Debug)]
 pub(super) struct Waiter {
-    /// Taken when the answer is given.
-    answer: Option<oneshot::Sender<Answer>>,
+    owner: Owner,
+    if_refused: IfRefused,
     /// Events are numbered in the order of their arrival.
     number: u64,
     deadline: Instant,
     bytes: usize,
 }
 
+/// Who an event is written for.
+#[derive(Debug)]
+enum Owner {
+    /// A caller, who gets the answer.
+    Caller(oneshot::Sender<Answer>),
+    /// The log itself: it tries until the store has answered.
+    Log,
+    /// The log itself, after the caller was refused: whether the store has the event decides if it is to be ended.
+    Refused,
+    /// The caller has the answer, and nothing else is owed.
+    Answered,
+}
+
+/// What the log does about an event that becomes durable after its caller was told that it is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IfRefused {
+    /// Nothing: the event says what happened.
+    Leave,
+    /// It is a `started` event, and its handler does not run: it is ended by a `completed` event that says so.
+    EndNotRun,
+}
+
 pub(super) type Answer = Result<(), RecordError>;
 
 impl Waiter {
-    pub(super) fn answer(&mut self, answer: Answer) {
-        if let Some(sender) = self.answer.take() {
-            // Whoever has stopped waiting needs no answer.
-            let _ = sender.send(answer);
-        }
+    /// Gives the answer to whoever waits for it. True: the event is durable, its caller was told otherwise or has gone, and
+    /// the log owes it an end.
+    pub(super) fn answer(&mut self, answer: Answer) -> bool {
+        let is_refusal = answer.is_err();
+        let (owner, owes_end) = match std::mem::replace(&mut self.owner, Owner::Answered) {
+            Owner::Caller(sender) => {
+                let is_heard = sender.send(answer).is_ok();
+                match self.if_refused {
+                    IfRefused::EndNotRun if is_refusal => (Owner::Refused, false),
+                    IfRefused::EndNotRun => (Owner::Answered, !is_heard),
+                    IfRefused::Leave => (Owner::Answered, false),
+                }
+            }
+            Owner::Refused if is_refusal => (Owner::Refused, false),
+            Owner::Refused => (Owner::Answered, true),
+            Owner::Log | Owner::Answered => (Owner::Answered, false),
+        };
+        self.owner = owner;
+        owes_end
     }
 
-    pub(super) fn is_answered(&self) -> bool {
-        self.answer.is_none()
+    /// Whether the event is still to be written for somebody.
+    pub(super) fn is_owed(&self) -> bool {
+        !matches!(self.owner, Owner::Answered)
+    }
+
+    /// Whether nothing has been said of the event so far, neither to its caller nor in the numbers.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.owner, Owner::Caller(_) | Owner::Log)
+    }
+
+    fn is_the_logs(&self) -> bool {
+        matches!(self.owner, Owner::Log)
     }
 
     pub(super) fn is_due(&self, now: Instant) -> bool {
-        self.deadline <= now
+        matches!(self.owner, Owner::Caller(_)) && self.deadline <= now
     }
 }
 
@@ -108,6 +156,20 @@ impl Batch {
     }
 }
 
+impl Waiting {
+    /// Queues an event. True: the worker is to be woken.
+    fn add(&mut self, event: AuditEvent, bytes: usize, deadline: Instant, owner: Owner, if_refused: IfRefused) -> bool {
+        self.batch.events.push(event);
+        self.batch.waiters.push(Waiter { owner, if_refused, number: self.accepted, deadline, bytes });
+        self.bytes += bytes;
+        self.accepted += 1;
+        self.batch.len() == self.wanted
+    }
+}
+
+/// How many events that the log itself owes may wait at the most.
+const MAX_OWED: usize = 4096;
+
 impl Queue {
     pub(super) fn new(bounds: Bounds) -> Self {
         Self { waiting: Mutex::default(), bounds, filled: Notify::new(), drained: Notify::new() }
@@ -144,11 +206,12 @@ impl Queue {
         &self,
         event: Box<AuditEvent>,
         deadline: Instant,
+        if_refused: IfRefused,
     ) -> Result<oneshot::Receiver<Answer>, RecordError> {
-        match self.try_push(event, deadline)? {
+        match self.try_push(event, deadline, if_refused)? {
             Pushed::Queued(receiver) => Ok(receiver),
             // Boxed, because it is rare and every request would carry the room for it.
-            Pushed::NoRoom(event) => Box::pin(self.push_later(event, deadline)).await,
+            Pushed::NoRoom(event) => Box::pin(self.push_later(event, deadline, if_refused)).await,
         }
     }
 
@@ -157,12 +220,13 @@ impl Queue {
         &self,
         mut entry: Box<AuditEvent>,
         deadline: Instant,
+        if_refused: IfRefused,
     ) -> Result<oneshot::Receiver<Answer>, RecordError> {
         loop {
             let drained = self.drained.notified();
             tokio::pin!(drained);
             drained.as_mut().enable();
-            entry = match self.try_push(entry, deadline)? {
+            entry = match self.try_push(entry, deadline, if_refused)? {
                 Pushed::Queued(receiver) => return Ok(receiver),
                 Pushed::NoRoom(event) => event,
             };
@@ -172,7 +236,12 @@ impl Queue {
         }
     }
 
-    pub(super) fn try_push(&self, event: Box<AuditEvent>, deadline: Instant) -> Result<Pushed, RecordError> {
+    pub(super) fn try_push(
+        &self,
+        event: Box<AuditEvent>,
+        deadline: Instant,
+        if_refused: IfRefused,
+    ) -> Result<Pushed, RecordError> {
         let bytes = weight(&event);
         let mut waiting = self.lock();
         if waiting.closed {
@@ -183,18 +252,30 @@ impl Queue {
         if !has_room && !waiting.batch.is_empty() {
             return Ok(Pushed::NoRoom(event));
         }
-        let (answer, receiver) = oneshot::channel();
-        let number = waiting.accepted;
-        waiting.bytes += bytes;
-        waiting.accepted += 1;
-        waiting.batch.events.push(*event);
-        waiting.batch.waiters.push(Waiter { answer: Some(answer), number, deadline, bytes });
-        let is_enough = waiting.batch.len() == waiting.wanted;
+        let (sender, receiver) = oneshot::channel();
+        let is_enough = waiting.add(*event, bytes, deadline, Owner::Caller(sender), if_refused);
         drop(waiting);
         if is_enough {
             self.filled.notify_one();
         }
         Ok(Pushed::Queued(receiver))
+    }
+
+    /// Queues an event that the log itself owes, beyond the bounds of the queue and after its end. False: as many as
+    /// [`MAX_OWED`] wait already.
+    pub(super) fn owe(&self, event: AuditEvent) -> bool {
+        let bytes = weight(&event);
+        let mut waiting = self.lock();
+        if waiting.owed >= MAX_OWED {
+            return false;
+        }
+        waiting.owed += 1;
+        let is_enough = waiting.add(event, bytes, Instant::now(), Owner::Log, IfRefused::Leave);
+        drop(waiting);
+        if is_enough {
+            self.filled.notify_one();
+        }
+        true
     }
 
     /// Takes up to `at_most` events into the empty `batch`, as soon as `at_least` wait, or [`expire`](Self::expire) finds
@@ -213,10 +294,12 @@ impl Queue {
                     if waiting.batch.len() <= at_most {
                         std::mem::swap(&mut waiting.batch, batch);
                         waiting.bytes = 0;
+                        waiting.owed = 0;
                     } else {
                         let rest = waiting.batch.split_off(at_most);
                         *batch = std::mem::replace(&mut waiting.batch, rest);
                         waiting.bytes -= batch.waiters.iter().map(|waiter| waiter.bytes).sum::<usize>();
+                        waiting.owed = waiting.batch.waiters.iter().filter(|waiter| waiter.is_the_logs()).count();
                     }
                     waiting.wanted = usize::MAX;
                     self.drained.notify_waiters();

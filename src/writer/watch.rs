@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::error::RecordError;
 use super::log::{AuditLog, Inner};
+use super::queue::IfRefused;
 use super::stats::add;
 use super::worker::guarded;
 use crate::event::AuditEvent;
@@ -25,7 +26,7 @@ impl AuditLog {
         transaction: Option<TransactionId>,
     ) -> Result<(), RecordError> {
         let owed = transaction.map(|transaction| (event.clone(), transaction));
-        let written = self.write(event, deadline).await;
+        let written = self.write(event, deadline, IfRefused::Leave).await;
         if written.is_err()
             && let Some((event, transaction)) = owed
         {

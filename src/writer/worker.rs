@@ -14,11 +14,13 @@ use futures_util::future::{Either, pending, select};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::endings;
 use super::error::{RecordError, RecordErrorKind};
-use super::queue::{Batch, Queue};
+use super::queue::{Batch, Queue, Waiter};
 use super::quiet::Quiet;
 use super::stats::{Counters, add};
 use super::writing::Writing;
+use crate::event::AuditEvent;
 use crate::store::{AuditStore, StoreError, StoreErrorKind};
 
 /// The worker of a log: owns the order of the appends, and answers those who wait.
@@ -90,7 +92,12 @@ impl Worker {
                     under_way.push(UnderWay { first, events: next.len() });
                     writing.push(self.write(std::mem::take(&mut next), first));
                 }
-                Ready::Taken(false) => break,
+                Ready::Taken(false) if writing.is_empty() => break,
+                Ready::Taken(false) => {
+                    // What is under way may leave something that the log owes: it is queued behind the end.
+                    let written = writing.next().await;
+                    self.settle(&mut under_way, written.first);
+                }
                 Ready::Written(written) => {
                     self.settle(&mut under_way, written.first);
                     next = written.emptied;
@@ -102,10 +109,6 @@ impl Worker {
                     quiet.begins();
                 }
             }
-        }
-        while !writing.is_empty() {
-            let written = writing.next().await;
-            self.settle(&mut under_way, written.first);
         }
     }
 
@@ -158,17 +161,20 @@ impl Worker {
             // The future is driven to its end even when everyone has stopped waiting: the contract of a store.
             match self.append(part, rest).await {
                 Ok(()) => {
-                    let waited = part.waiters.iter().filter(|waiter| !waiter.is_answered()).count();
-                    add(&self.counters.written, waited);
+                    let open = part.waiters.iter().filter(|waiter| waiter.is_open()).count();
+                    add(&self.counters.written, open);
                     add(&self.counters.batches, 1);
-                    for waiter in &mut part.waiters {
-                        waiter.answer(Ok(()));
+                    for (waiter, event) in part.waiters.iter_mut().zip(&part.events) {
+                        if waiter.answer(Ok(())) {
+                            self.end_not_run(event);
+                        }
                     }
                     return Ok(());
                 }
                 Err(cause) => {
-                    part.retain(|waiter| !waiter.is_answered());
-                    if part.is_empty() || !cause.is_transient() {
+                    part.retain(|waiter| waiter.is_owed());
+                    let is_over = self.queue.is_closed() && !part.waiters.iter().any(Waiter::is_open);
+                    if part.is_empty() || is_over || !cause.is_transient() {
                         return Err(cause);
                     }
                     add(&self.counters.retries, 1);
@@ -182,9 +188,9 @@ impl Worker {
             let until = Instant::now() + pause;
             while Instant::now() < until {
                 tokio::time::sleep_until(until.min(Instant::now() + TICK)).await;
-                self.expire(part, rest);
+                self.expire(&mut part.waiters, rest);
             }
-            part.retain(|waiter| !waiter.is_answered());
+            part.retain(|waiter| waiter.is_owed());
             if part.is_empty() {
                 return Ok(());
             }
@@ -194,29 +200,24 @@ impl Worker {
 
     /// One append, during which deadlines go on passing.
     async fn append(&self, part: &mut Batch, rest: &mut [Batch]) -> Result<(), StoreError> {
-        let events = std::mem::take(&mut part.events);
-        let result = {
-            let mut append = pin!(guarded(|| self.store.append(&events)));
-            loop {
-                match tokio::time::timeout(TICK, append.as_mut()).await {
-                    Ok(result) => break result,
-                    Err(_) => self.expire(part, rest),
-                }
+        let Batch { events, waiters } = part;
+        let mut append = pin!(guarded(|| self.store.append(events)));
+        loop {
+            match tokio::time::timeout(TICK, append.as_mut()).await {
+                Ok(result) => return result,
+                Err(_) => self.expire(waiters, rest),
             }
-        };
-        part.events = events;
-        result
+        }
     }
 
     /// Answers whoever has waited long enough: in the batch and in the queue.
-    fn expire(&self, part: &mut Batch, rest: &mut [Batch]) {
+    fn expire(&self, waiters: &mut [Waiter], rest: &mut [Batch]) {
         let now = Instant::now();
         let mut expired = 0;
-        for waiter in rest.iter_mut().chain([part]).flat_map(|batch| &mut batch.waiters) {
-            if !waiter.is_answered() && waiter.is_due(now) {
-                waiter.answer(Err(RecordError::new(RecordErrorKind::Deadline)));
-                expired += 1;
-            }
+        let rest = rest.iter_mut().flat_map(|batch| &mut batch.waiters);
+        for waiter in rest.chain(waiters).filter(|waiter| waiter.is_due(now)) {
+            waiter.answer(Err(RecordError::new(RecordErrorKind::Deadline)));
+            expired += 1;
         }
         if expired > 0 {
             add(&self.counters.expired, expired);
@@ -229,8 +230,18 @@ impl Worker {
         }
     }
 
+    /// Ends a `started` event that the store has kept after its caller was told that it is not written.
+    fn end_not_run(&self, started: &AuditEvent) {
+        if !self.queue.owe(endings::not_run(started)) {
+            tracing::error!(
+                event_id = %started.event_id,
+                "too many refused requests wait for their end: this audit event stays open until the next start"
+            );
+        }
+    }
+
     fn fail(&self, part: &mut Batch, cause: Arc<StoreError>) {
-        let failed = part.waiters.iter().filter(|waiter| !waiter.is_answered()).count();
+        let failed = part.waiters.iter().filter(|waiter| waiter.is_open()).count();
         if failed == 0 {
             return;
         }

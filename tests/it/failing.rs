@@ -259,3 +259,42 @@ async fn a_request_that_waits_for_its_event_keeps_nothing_that_the_server_read()
     assert_eq!(memory.events()[0].request.user_agent.as_deref(), Some("agent"));
     assert_eq!(memory.events()[0].request.forwarded.as_deref(), Some("192.0.2.1"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_request_whose_start_is_kept_late_is_ended() {
+    let (log, faulty, memory) = faulty_log().await;
+    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(answering(StatusCode::OK));
+    faulty.hold();
+    let answer = service.clone().oneshot(delete("/auth/admin/users/bob")).await.expect("infallible");
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(memory.events().is_empty(), "the store is still at it");
+    faulty.release();
+    log.close().await.expect("closing waits for the end");
+    let [started] = &of_phase(&memory, Phase::Started)[..] else { panic!("{:?}", memory.events()) };
+    let [completed] = &of_phase(&memory, Phase::Completed)[..] else { panic!("{:?}", memory.events()) };
+    assert_eq!(answer.headers()["audit-event-id"], started.event_id.to_hex().as_str());
+    assert_eq!(completed.request.started_event_id, Some(started.event_id));
+    assert_eq!(completed.request.request_id, started.request.request_id);
+    assert_eq!(completed.outcome, Some(503));
+    assert_eq!(completed.classification.error.as_ref().map(|error| error.as_str()), Some("service-unavailable"));
+    assert_eq!(completed.details["not_run"], true);
+    assert_eq!((&completed.resource, &completed.actor), (&started.resource, &started.actor));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_became_of_a_refused_start_is_asked_until_the_store_answers() {
+    let (log, faulty, memory) = faulty_log().await;
+    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(answering(StatusCode::OK));
+    // Each append may have been kept before its answer was lost.
+    faulty.set_fault(Some(Fault::FailsAppend(StoreErrorKind::Transient)));
+    let answer = service.clone().oneshot(delete("/auth/admin/users/bob")).await.expect("infallible");
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    tokio::time::sleep(DEADLINE * 10).await;
+    faulty.set_fault(None);
+    assert_eq!(service.oneshot(post("/scans")).await.expect("infallible").status(), StatusCode::OK);
+    log.flush().await;
+    assert_eq!(of_phase(&memory, Phase::Started).len(), 1);
+    let completed = of_phase(&memory, Phase::Completed);
+    assert_eq!(completed.iter().filter(|event| event.details.contains_key("not_run")).count(), 1);
+    assert_eq!(completed.len(), 2);
+}
