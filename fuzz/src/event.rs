@@ -4,7 +4,8 @@ use tower_audit::event::limits;
 use tower_audit::{AuditEvent, ErrorCode};
 
 /// An event that can be read can be written and read again, and is the same; made to fit, it is within its limits, and
-/// nothing is left to be made to fit.
+/// nothing is left to be made to fit. The same holds of an event into whose objects an app has copied what it was given,
+/// whatever the names are.
 pub fn run(data: &[u8]) {
     let Ok(mut event) = serde_json::from_slice::<AuditEvent>(data) else { return };
     // serde_json keeps some keys for itself, and what is made to fit has none of them.
@@ -13,7 +14,27 @@ pub fn run(data: &[u8]) {
     }
 
     event.fit();
-    let size = assert_comes_back(&event);
+    assert_fits(&event);
+
+    for extra in [
+        &mut event.extra,
+        &mut event.actor.extra,
+        &mut event.resource.extra,
+        &mut event.request.extra,
+        &mut event.classification.extra,
+    ] {
+        extra.extend(event.details.clone());
+    }
+    // A name is never written twice, even if the event was not made to fit.
+    let json = serde_json::to_string(&event).expect("an event is JSON");
+    let read: AuditEvent = serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error}: {json}"));
+    assert_eq!((&read.event_id, &read.actor.user_email), (&event.event_id, &event.actor.user_email));
+    event.fit();
+    assert_fits(&event);
+}
+
+fn assert_fits(event: &AuditEvent) {
+    let size = assert_comes_back(event);
     assert!(size <= limits::MAX_EVENT_BYTES, "{size} bytes");
     let (actor, resource) = (&event.actor, &event.resource);
     let (request, classification) = (&event.request, &event.classification);
@@ -41,9 +62,9 @@ pub fn run(data: &[u8]) {
     // PostgreSQL refuses it wherever it is.
     assert!(!json.replace("\\\\", "").contains("\\u0000"), "U+0000 in {json}");
 
-    let once = event.clone();
-    event.fit();
-    assert_eq!(event, once);
+    let mut again = event.clone();
+    again.fit();
+    assert_eq!(&again, event);
 }
 
 /// How many bytes the event has as JSON.

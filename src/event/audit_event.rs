@@ -7,7 +7,7 @@ use serde::de::{Error as _, MapAccess};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Actor, Classification, Details, EventId, EventType, Phase, RequestInfo, Resource, Timestamp};
+use super::{Actor, Classification, Details, EventId, EventType, Phase, RequestInfo, Resource, Timestamp, names};
 
 /// One immutable entry of the log. `docs/event-format.md` is its format as JSON.
 ///
@@ -49,6 +49,20 @@ pub struct AuditEvent {
 }
 
 impl AuditEvent {
+    /// The names that the format has for itself in the object.
+    pub(super) const NAMES: &'static [&'static str] = &[
+        "event_id",
+        "event_type",
+        "created_at",
+        "phase",
+        "actor",
+        "resource",
+        "outcome",
+        "details",
+        "request",
+        "classification",
+    ];
+
     /// An event of this type, with a new id and the current time, and nothing else in it.
     pub fn new(event_type: EventType) -> Self {
         let (event_id, created_at) = crate::clock::stamp();
@@ -90,7 +104,7 @@ impl Serialize for AuditEvent {
         if !self.classification.is_empty() {
             map.serialize_entry("classification", &self.classification)?;
         }
-        for (key, value) in &self.extra {
+        for (key, value) in &*names::apart(&self.extra, Self::NAMES) {
             map.serialize_entry(key, value)?;
         }
         map.end()

@@ -5,6 +5,11 @@
 //! U+0000, which PostgreSQL cannot store, becomes U+FFFD in every store alike. So does the `$` of a key that begins with
 //! `$serde_json::private::`: serde_json has names of its own there, and what is behind one would not be read back.
 //!
+//! A name that the format has for itself, among the fields that a reader does not know, gets an underscore in front:
+//! `actor.extra["user_email"]` becomes `_user_email`. So no object of an event has a name twice, and the value that a
+//! filter compares is the one that is shown. Two names that become the same are told apart by `_`, `_2_`, `_3_`, … in
+//! front of one of them; no value is lost.
+//!
 //! All limits count bytes of UTF-8, the cut's own words included.
 
 use std::borrow::Cow;
@@ -12,7 +17,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{AuditEvent, Details, ErrorCode, Text};
+use super::{Actor, AuditEvent, Classification, Details, ErrorCode, RequestInfo, Resource, Text, names};
 
 /// `actor.user_email`.
 pub const MAX_USER_EMAIL_BYTES: usize = 512;
@@ -81,7 +86,7 @@ pub fn clip_bytes(bytes: &[u8], limit: usize) -> Cow<'_, str> {
 }
 
 /// As much of `shown` as fits, and the length and digest of the `original`.
-fn cut(original: &[u8], shown: &str, limit: usize) -> String {
+pub(super) fn cut(original: &[u8], shown: &str, limit: usize) -> String {
     let mut note = format!("…[cut: {} bytes, sha256 ", original.len());
     note.push_str(hex(&Sha256::digest(original), &mut [0; 64]));
     note.push(']');
@@ -141,15 +146,15 @@ impl AuditEvent {
         fit(&mut self.classification.domain, MAX_NAME_BYTES);
         fit(&mut self.classification.action, MAX_NAME_BYTES);
         self.classification.error.iter_mut().for_each(ErrorCode::fit);
-        fit_map(&mut self.details, MAX_DETAILS_BYTES);
-        for unknown in [
-            &mut self.extra,
-            &mut self.actor.extra,
-            &mut self.resource.extra,
-            &mut self.request.extra,
-            &mut self.classification.extra,
+        fit_map(&mut self.details, &[], MAX_DETAILS_BYTES);
+        for (unknown, reserved) in [
+            (&mut self.extra, Self::NAMES),
+            (&mut self.actor.extra, Actor::NAMES),
+            (&mut self.resource.extra, Resource::NAMES),
+            (&mut self.request.extra, RequestInfo::NAMES),
+            (&mut self.classification.extra, Classification::NAMES),
         ] {
-            fit_map(unknown, MAX_EXTRA_BYTES);
+            fit_map(unknown, reserved, MAX_EXTRA_BYTES);
         }
     }
 }
@@ -162,11 +167,11 @@ fn fit(text: &mut Option<Text>, limit: usize) {
     }
 }
 
-fn fit_map(details: &mut Details, limit: usize) {
+fn fit_map(details: &mut Details, reserved: &[&str], limit: usize) {
     if details.is_empty() {
         return;
     }
-    *details = std::mem::take(details).into_iter().map(|(key, value)| fit_entry(key, value, 1)).collect();
+    *details = fit_entries(std::mem::take(details), reserved, 1);
     let mut size = json_len(details);
     if size <= limit {
         return;
@@ -194,16 +199,8 @@ fn fit_map(details: &mut Details, limit: usize) {
 /// No less than the JSON of what stands for a value that was cut.
 const CUT_NOTE_BYTES: usize = 160;
 
-fn fit_entry(key: String, value: Value, depth: usize) -> (String, Value) {
-    let key = match key.strip_prefix('$') {
-        Some(rest) if rest.starts_with("serde_json::private::") => format!("\u{fffd}{rest}"),
-        _ => key,
-    };
-    let key = match clip(&key, MAX_DETAIL_KEY_BYTES) {
-        Cow::Owned(fitting) => fitting,
-        Cow::Borrowed(_) => key,
-    };
-    (key, fit_value(value, depth))
+fn fit_entries(entries: Details, reserved: &[&str], depth: usize) -> Details {
+    names::fit(entries, reserved).into_iter().map(|(key, value)| (key, fit_value(value, depth))).collect()
 }
 
 fn fit_value(value: Value, depth: usize) -> Value {
@@ -214,9 +211,7 @@ fn fit_value(value: Value, depth: usize) -> Value {
         },
         Value::Array(_) | Value::Object(_) if depth >= MAX_DETAIL_DEPTH => note_of(&value),
         Value::Array(items) => Value::Array(items.into_iter().map(|item| fit_value(item, depth + 1)).collect()),
-        Value::Object(entries) => {
-            Value::Object(entries.into_iter().map(|(key, value)| fit_entry(key, value, depth + 1)).collect())
-        }
+        Value::Object(entries) => Value::Object(fit_entries(entries, &[], depth + 1)),
         plain => plain,
     }
 }

@@ -9,6 +9,7 @@ mod error_code;
 mod event_type;
 mod id;
 pub mod limits;
+mod names;
 mod open_struct;
 mod phase;
 mod request;

@@ -1,4 +1,7 @@
 //! Objects inside an event whose fields may all be missing, and which keep fields they do not know.
+//!
+//! Of a name that JSON has twice, the last value counts, here as in the event itself: so do JSON readers of most languages
+//! and PostgreSQL's `jsonb` read it, and one such name makes no event unreadable.
 
 /// Declares a struct of optional fields with an `extra` map for the fields of later versions.
 ///
@@ -15,6 +18,9 @@ macro_rules! open_struct {
         }
 
         impl $name {
+            /// The names that the format has for itself in this object.
+            pub(super) const NAMES: &'static [&'static str] = &[$(stringify!($field)),*];
+
             /// Whether nothing is in it.
             pub fn is_empty(&self) -> bool {
                 $(self.$field.is_none() &&)* self.extra.is_empty()
@@ -26,7 +32,7 @@ macro_rules! open_struct {
                 use serde::ser::SerializeMap as _;
                 let mut map = serializer.serialize_map(None)?;
                 $(open_struct!(@entry $mode map self $field);)*
-                for (key, value) in &self.extra {
+                for (key, value) in &*crate::event::names::apart(&self.extra, Self::NAMES) {
                     map.serialize_entry(key, value)?;
                 }
                 map.end()

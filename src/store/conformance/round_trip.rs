@@ -88,7 +88,12 @@ pub(super) async fn unknown_fields_are_kept(harness: &Harness) {
     ] {
         extra.insert(format!("later_{place}"), json!({"place": place, "list": [1, 2.5, null]}));
         extra.insert("Ünknown".into(), json!("kept"));
+        // Names of the format, here or in another object.
+        for name in ["event_id", "created_at", "actor", "user_email", "route", "request_id", "domain"] {
+            extra.insert(name.into(), json!("an app's own"));
+        }
     }
+    event.fit();
     let mut alone = AuditEvent { event_id: id(2), ..AuditEvent::new(EventType::UPLOAD) };
     alone.request.extra.insert("tls".into(), json!({"version": "1.3"}));
     alone.classification.extra.insert("severity".into(), json!(3));
