@@ -11,6 +11,7 @@ mod memory;
 mod open;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod redacted_url;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 #[cfg(feature = "sqlite")]
@@ -23,3 +24,4 @@ pub use finding::{Finding, Level};
 pub use in_transaction::{AppConnection, AppTransaction, Fate, InTransaction, TransactionId};
 pub use memory::MemoryStore;
 pub use open::{Durability, OpenOptions, open};
+pub use redacted_url::RedactedUrl;

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{AuditStore, MemoryStore, StoreError, StoreErrorKind};
-use crate::event::limits::excerpt;
+use super::{AuditStore, MemoryStore, RedactedUrl, StoreError, StoreErrorKind};
 
 /// How a store is opened.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +47,10 @@ impl Default for OpenOptions {
 /// # Errors
 /// If the URL is malformed, names a store that this build has no feature for, or the store cannot be opened.
 pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn AuditStore>, StoreError> {
-    let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
+    let scheme = RedactedUrl::of(url).scheme().unwrap_or_default();
+    let Some(rest) = url.strip_prefix(scheme).and_then(|rest| rest.strip_prefix(':')) else {
+        return Err(no_store(url));
+    };
     match scheme {
         "memory" if rest.is_empty() => Ok(Arc::new(MemoryStore::new())),
         "memory" => Err(config("memory", "expected `memory:` and nothing after it")),
@@ -68,15 +70,25 @@ pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn AuditStore>
             let _ = options;
             Err(config("postgres", "this build has no feature `postgres`: enable it"))
         }
-        other => Err(config(
-            "audit",
-            // Only the scheme is shown: the rest may hold a password.
-            format!(
-                "{:?} is no scheme of a store: expected `sqlite:PATH`, `postgres://…` or `memory:`",
-                excerpt(other)
-            ),
-        )),
+        _ => Err(no_store(url)),
     }
+}
+
+/// Says why a URL names no store; of the URL at most a known scheme is shown, for a password may be anywhere in it.
+fn no_store(url: &str) -> StoreError {
+    const STORES: &str = "`sqlite:PATH`, `postgres://USER@HOST/DATABASE` or `memory:`";
+    let what = match RedactedUrl::of(url).scheme() {
+        Some("jdbc" | "postgresql+asyncpg" | "postgresql+psycopg" | "postgresql+psycopg2") => {
+            format!("the URL is one of another driver's: expected {STORES}")
+        }
+        Some(scheme) if url.starts_with(scheme) => format!("`{scheme}:` is no scheme of a store: expected {STORES}"),
+        Some(scheme) => format!("the scheme is written in lower case, `{scheme}:`: expected {STORES}"),
+        None => format!(
+            "the URL does not begin with the scheme of a store, and is not shown, for it may have a password in it: \
+             expected {STORES}"
+        ),
+    };
+    config("audit", what)
 }
 
 fn config(store: &'static str, remedy: impl Into<String>) -> StoreError {

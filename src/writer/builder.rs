@@ -11,7 +11,7 @@ use super::log::{AuditLog, Inner};
 use super::queue::{Bounds, Queue};
 use super::watch::MOST_WATCHED;
 use super::worker::Worker;
-use crate::store::{AuditStore, Durability, OpenOptions, StoreErrorKind};
+use crate::store::{AuditStore, Durability, OpenOptions, RedactedUrl, StoreErrorKind};
 
 /// How long a request waits for its events, all of them together, unless the app says otherwise.
 pub const DEFAULT_WRITE_DEADLINE: Duration = Duration::from_secs(5);
@@ -44,7 +44,7 @@ enum Place {
 impl std::fmt::Debug for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Url(url) => write!(f, "{}:…", url.split(':').next().unwrap_or_default()),
+            Self::Url(url) => write!(f, "{}", RedactedUrl::of(url)),
             Self::Store(store) => store.fmt(f),
         }
     }

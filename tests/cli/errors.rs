@@ -20,7 +20,7 @@ fn without_a_url_the_three_ways_to_give_one_are_named() {
 #[test]
 fn a_url_that_names_no_store_is_told_so() {
     let stderr = Run::of(program(&["count", "--url", "audit.db"])).failed(3);
-    assert!(stderr.contains("is no scheme of a store: expected"), "{stderr}");
+    assert!(stderr.contains("does not begin with the scheme of a store"), "{stderr}");
 }
 
 #[test]

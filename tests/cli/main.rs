@@ -17,6 +17,7 @@ mod postgres;
 mod promises;
 mod purge;
 mod reading;
+mod secrets;
 #[cfg(unix)]
 mod serve;
 mod stats;

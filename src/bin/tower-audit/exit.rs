@@ -9,7 +9,8 @@ use std::process::ExitCode;
 use tower_audit::EventId;
 use tower_audit::store::{StoreError, StoreErrorKind};
 
-use crate::sanitize::{conceal_urls, sanitize_line};
+use crate::conceal::conceal_passwords;
+use crate::sanitize::sanitize_line;
 
 /// The end of `--help`; `docs/cli.md` has the same.
 pub(crate) const EXIT_CODES: &str = "\
@@ -222,7 +223,7 @@ pub(crate) fn say(text: &str) {
 }
 
 fn harmless(line: &str) -> String {
-    sanitize_line(&conceal_urls(line)).into_owned()
+    sanitize_line(&conceal_passwords(line)).into_owned()
 }
 
 #[cfg(test)]

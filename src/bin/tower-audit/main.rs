@@ -5,6 +5,7 @@
 
 mod args;
 mod commands;
+mod conceal;
 mod doctor;
 mod exit;
 mod follow;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::SqlitePool;
 
 use super::error::{Doing as _, config};
-use crate::event::limits::excerpt;
+use crate::store::redacted_url::parameter_name;
 use crate::store::{OpenOptions, StoreError};
 
 /// Where the file is and how it is opened.
@@ -23,11 +23,16 @@ pub(super) struct Config {
 impl Config {
     /// Reads `PATH` or `//PATH`. The path is taken letter by letter: nothing in it is decoded.
     pub(super) fn parse(rest: &str, options: OpenOptions) -> Result<Self, StoreError> {
-        let rest = rest.strip_prefix("//").unwrap_or(rest);
+        let given = rest;
+        let rest = given.strip_prefix("//").unwrap_or(given);
         let (path, parameters) = rest.split_once('?').unwrap_or((rest, ""));
         if let Some(parameter) = parameters.split('&').find(|parameter| !parameter.is_empty()) {
             let name = parameter.split('=').next().unwrap_or(parameter);
-            return Err(config(format!("{:?} is no parameter: `sqlite:PATH` takes none", excerpt(name))));
+            let name = parameter_name(name);
+            return Err(config(format!("{name:?} is no parameter: `sqlite:PATH` takes none")));
+        }
+        if names_a_user(given) {
+            return Err(config("a file has no user and no host: expected `sqlite:PATH`"));
         }
         if path.is_empty() {
             return Err(config("the path is empty: expected `sqlite:PATH`, or `memory:` for events kept in memory"));
@@ -73,6 +78,12 @@ impl Config {
     pub(super) fn busy_timeout(&self) -> Duration {
         (self.patience / 2).min(MAX_BUSY_TIMEOUT)
     }
+}
+
+/// Whether it is written as the address of a server, `//USER:PASSWORD@HOST`: taken for a path, it would be shown.
+fn names_a_user(rest: &str) -> bool {
+    let authority = rest.strip_prefix("//").and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    authority.split_once(':').is_some_and(|(_, rest)| rest.contains('@'))
 }
 
 /// The file that a URL `sqlite:PATH` names, made absolute; none if it is no such URL.
@@ -122,5 +133,9 @@ mod tests {
         assert!(parse(":memory:").unwrap_err().contains("use `memory:`"));
         assert!(parse("a.db?mode=ro").unwrap_err().contains("\"mode\""));
         assert!(parse("a\0b").is_err());
+        for secret in ["//me:hunter2@host/a.db", "a.db?hunter2@host/x", "a.db?Hunter2=1"] {
+            let error = parse(secret).unwrap_err().to_lowercase();
+            assert!(!error.contains("hunter2"), "{error}");
+        }
     }
 }

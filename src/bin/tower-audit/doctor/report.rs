@@ -7,8 +7,9 @@ use tower_audit::export::{Csv, to_json};
 use tower_audit::store::{Finding, Level};
 use unicode_width::UnicodeWidthStr as _;
 
+use crate::conceal::conceal_passwords;
 use crate::output::{PLAIN, RED, Target, YELLOW};
-use crate::sanitize::{conceal_urls, sanitize_line};
+use crate::sanitize::sanitize_line;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -88,7 +89,7 @@ fn wrapped(text: &str, room: usize) -> Vec<String> {
 }
 
 fn harmless(text: &str) -> String {
-    sanitize_line(&conceal_urls(text)).into_owned()
+    sanitize_line(&conceal_passwords(text)).into_owned()
 }
 
 fn object(finding: &Finding) -> Value {

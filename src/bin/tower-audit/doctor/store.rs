@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use tower_audit::query::{Filter, Query};
-use tower_audit::store::{AuditStore, Finding, OpenOptions, StoreError};
+use tower_audit::store::{AuditStore, Finding, OpenOptions, RedactedUrl, StoreError};
 use tower_audit::{Phase, Timestamp};
 
 use super::files::files;
@@ -17,7 +17,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Who named the store, and how.
 pub(crate) fn named(url: &StoreUrl) -> Finding {
     let StoreUrl { url, source } = url;
-    let scheme = url.split(':').next().unwrap_or_default();
+    let shown = RedactedUrl::of(url);
+    let Some(scheme) = shown.scheme() else {
+        return Finding::wrong(
+            "url",
+            format!("{shown}, named by {source}, and so not shown"),
+            "write it as sqlite:PATH or postgres://USER@HOST/DATABASE",
+        );
+    };
     let text = format!("{scheme}: store, named by {source}");
     let has_password = url.split_once("://").is_some_and(|(_, rest)| {
         rest.split('/')

@@ -1,0 +1,98 @@
+//! A connection string as it may be shown.
+
+use std::fmt;
+
+/// A connection string as it may be shown in an error, a log or `Debug`: its scheme, if that is a known one, and nothing
+/// else.
+///
+/// People write connection strings in many forms, and a password can be in any part of them: `host=db password=…` (libpq)
+/// has no scheme, and what stands before the first colon of `hunter2:…` is no scheme either. So only a name of the list
+/// below is shown. Everything that shows a connection string shows it by this type.
+///
+/// ```
+/// use tower_audit::store::RedactedUrl;
+///
+/// assert_eq!(RedactedUrl::of("postgres://audit:hunter2@db/app").to_string(), "postgres:…");
+/// assert_eq!(RedactedUrl::of("host=db password=hunter2").to_string(), "a URL without a known scheme");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct RedactedUrl {
+    scheme: Option<&'static str>,
+}
+
+/// The schemes of the stores, and those that people write by mistake.
+const KNOWN: [&str; 36] = [
+    "memory",
+    "sqlite",
+    "postgres",
+    "postgresql",
+    "jsonl",
+    "syslog",
+    "tracing",
+    "nats",
+    "duckdb",
+    "mongodb",
+    "mongodb+srv",
+    "mysql",
+    "mariadb",
+    // Of other software.
+    "sqlite3",
+    "file",
+    "pg",
+    "pgsql",
+    "psql",
+    "postgresql+asyncpg",
+    "postgresql+psycopg",
+    "postgresql+psycopg2",
+    "postgis",
+    "cockroachdb",
+    "jdbc",
+    "odbc",
+    "mssql",
+    "sqlserver",
+    "oracle",
+    "redis",
+    "rediss",
+    "amqp",
+    "kafka",
+    "http",
+    "https",
+    "tcp",
+    "unix",
+];
+
+impl RedactedUrl {
+    /// Reads the scheme of a connection string; in any letter case (RFC 3986 section 3.1).
+    pub fn of(url: &str) -> Self {
+        let given = url.split_once(':').map(|(scheme, _)| scheme);
+        Self { scheme: given.and_then(|given| KNOWN.into_iter().find(|known| known.eq_ignore_ascii_case(given))) }
+    }
+
+    /// Returns the scheme in lower case, if it is a known one.
+    pub fn scheme(&self) -> Option<&'static str> {
+        self.scheme
+    }
+}
+
+impl fmt::Display for RedactedUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.scheme {
+            Some(scheme) => write!(f, "{scheme}:…"),
+            None => f.write_str("a URL without a known scheme"),
+        }
+    }
+}
+
+impl fmt::Debug for RedactedUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The name of a parameter as it may be shown: only if it looks like one. Behind an unescaped `?` in a password stands the
+/// rest of the password.
+#[cfg(feature = "sqlite")]
+pub(crate) fn parameter_name(name: &str) -> &str {
+    let is_plain = (1..=32).contains(&name.len()) && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'_'));
+    if is_plain { name } else { "…" }
+}
