@@ -36,16 +36,23 @@ impl Buckets {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn covering(since: Timestamp, until: Timestamp, at_most: usize) -> Option<Self> {
-        let length = until.as_micros().checked_sub(since.as_micros()).filter(|length| *length > 0)?;
+        // The last moment of time is in the span that reaches to it: no bucket would have it.
+        let until = if until == Timestamp::MAX { until.as_micros() + 1 } else { until.as_micros() };
+        let length = until.checked_sub(since.as_micros()).filter(|length| *length > 0)?;
         let at_most = at_most.clamp(1, Self::MAX_COUNT);
         let round = |width: &i64| {
             let origin = if *width >= WEEK { FIRST_MONDAY } else { 0 };
             let begin = since.as_micros() - (since.as_micros() - origin).rem_euclid(*width);
-            let count = usize::try_from((until.as_micros() - begin + width - 1) / width).ok()?;
+            let count = usize::try_from((until - begin + width - 1) / width).ok()?;
             if count > at_most { None } else { Self::new(Timestamp::from_micros(begin)?, *width, count) }
         };
-        // At the ends of time, round buckets reach out of it.
-        WIDTHS.iter().find_map(round).or_else(|| Self::new(since, length, 1))
+        let exact = || {
+            let most = i64::try_from(at_most).ok()?;
+            let width = (length + most - 1) / most;
+            Self::new(since, width, usize::try_from((length + width - 1) / width).ok()?)
+        };
+        // At the beginning of time, round buckets reach out of it.
+        WIDTHS.iter().find_map(round).or_else(exact)
     }
 }
 
@@ -95,7 +102,8 @@ mod tests {
     fn the_ends_of_time_are_covered() {
         for at_most in [1, 60, 1000] {
             let buckets = Buckets::covering(Timestamp::MIN, Timestamp::MAX, at_most).unwrap();
-            assert!(buckets.start() <= Timestamp::MIN && buckets.end() >= Timestamp::MAX, "{buckets:?}");
+            assert!(buckets.count() == at_most || at_most == 1000, "{buckets:?}");
+            assert_eq!((buckets.start(), buckets.of(Timestamp::MAX)), (Timestamp::MIN, Some(buckets.count() - 1)));
         }
     }
 }

@@ -107,13 +107,14 @@ impl Buckets {
     pub const MAX_COUNT: usize = 1000;
 
     /// `count` spans of `width_micros` each, the first of which begins at `start`; none if there is no such thing: a
-    /// width of less than a microsecond, no bucket or more than [`MAX_COUNT`](Self::MAX_COUNT), or an end beyond the
-    /// year 9999.
+    /// width of less than a microsecond or of more than all of time, no bucket or more than
+    /// [`MAX_COUNT`](Self::MAX_COUNT), or a bucket that begins after [`Timestamp::MAX`]. The last may end after it.
     pub fn new(start: Timestamp, width_micros: i64, count: usize) -> Option<Self> {
-        let length = i64::try_from(count).ok()?.checked_mul(width_micros)?;
-        let end = start.as_micros().checked_add(length)?;
-        let fits = width_micros > 0 && (1..=Self::MAX_COUNT).contains(&count);
-        (fits && Timestamp::from_micros(end).is_some()).then_some(Self { start, width_micros, count })
+        const ALL_OF_TIME: i64 = Timestamp::MAX.as_micros() - Timestamp::MIN.as_micros() + 1;
+        let fits = (1..=ALL_OF_TIME).contains(&width_micros) && (1..=Self::MAX_COUNT).contains(&count);
+        let last = i64::try_from(count).ok()?.checked_sub(1)?.checked_mul(width_micros)?;
+        let last = Timestamp::from_micros(start.as_micros().checked_add(last)?);
+        (fits && last.is_some()).then_some(Self { start, width_micros, count })
     }
 
     /// When the first begins.
@@ -121,7 +122,7 @@ impl Buckets {
         self.start
     }
 
-    /// When the last has ended.
+    /// When the last has ended; [`Timestamp::MAX`] if it ends after it.
     pub fn end(&self) -> Timestamp {
         self.begin(self.count)
     }
@@ -146,8 +147,10 @@ impl Buckets {
     #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(crate) fn within(&self, filter: &super::Filter) -> super::Filter {
         let since = filter.since.map_or(self.start, |since| since.max(self.start));
-        let until = filter.until.map_or(self.end(), |until| until.min(self.end()));
-        super::Filter { since: Some(since), until: Some(until), ..filter.clone() }
+        // What ends after the end of time has the last moment of time in it.
+        let end = Timestamp::from_micros(self.start.as_micros() + self.count as i64 * self.width_micros);
+        let until = [filter.until, end].into_iter().flatten().min();
+        super::Filter { since: Some(since), until, ..filter.clone() }
     }
 
     /// The bucket that a moment is in.
@@ -171,6 +174,11 @@ mod tests {
         for (width, count) in [(0, 1), (-1, 1), (1, 0), (1, 1001), (i64::MAX, 2), (i64::MAX, 1)] {
             assert_eq!(Buckets::new(at(0), width, count), None, "{width} {count}");
         }
+        // The last may reach out of time, and has the last moment of it.
+        let last = Timestamp::MAX.as_micros() - 7;
+        let buckets = Buckets::new(at(last), 5, 2).unwrap();
+        assert_eq!((buckets.of(at(last + 7)), buckets.end()), (Some(1), Timestamp::MAX));
+        assert_eq!(Buckets::new(at(last), 5, 3), None);
     }
 
     #[test]

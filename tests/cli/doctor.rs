@@ -165,7 +165,7 @@ fn a_server_its_roles_and_its_months() {
     assert!(text("role").contains("may append, read, remove, change, empty"), "{found:?}");
 
     // An app's own role: it appends and does no more.
-    let mut roles = program(&["ensure-indexes", "--roles"]);
+    let mut roles = program(&["migrate", "--roles"]);
     roles.env("AUDIT_URL", database.url());
     Run::of(roles).ok();
     let app = crate::postgres::unique("doctor_app");

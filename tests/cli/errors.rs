@@ -5,7 +5,7 @@ use crate::support::{Run, Store, program, samples};
 #[test]
 fn help_tells_the_exit_codes() {
     let text = Run::of(program(&["--help"])).ok();
-    for part in ["Exit codes:", "  4  get", "query", "ensure-indexes", "AUDIT_URL", "DATABASE_URL"] {
+    for part in ["Exit codes:", "  4  get", "query", "migrate", "AUDIT_URL", "DATABASE_URL"] {
         assert!(text.contains(part), "no {part}: {text}");
     }
     assert!(Run::of(program(&["--version"])).ok().starts_with("tower-audit "));
@@ -107,7 +107,7 @@ fn a_file_that_is_no_store_is_left_as_it_is() {
     let store = Store::none();
     let text = "my tax return ".repeat(1000);
     std::fs::write(store.path(), &text).expect("the file is written");
-    for words in [&["query"][..], &["ensure-indexes"], &["purge", "--older-than", "1d"]] {
+    for words in [&["query"][..], &["migrate"], &["purge", "--older-than", "1d"]] {
         let run = store.run(words);
         assert_eq!(run.code, Some(3), "{run:?}");
     }

@@ -1,5 +1,6 @@
 //! The built program, from outside: what it prints, what it leaves in the store, and how it exits.
 
+mod destroying;
 #[cfg(unix)]
 mod doctor;
 mod errors;
@@ -9,7 +10,6 @@ mod formats;
 #[path = "../support/hostile.rs"]
 mod hostile;
 mod hostile_events;
-mod init;
 mod manual;
 #[cfg(feature = "postgres")]
 #[path = "../support/postgres.rs"]

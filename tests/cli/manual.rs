@@ -48,7 +48,7 @@ fn every_command_has_a_page() {
         assert!(own.contains(&format!(".TH tower-audit-{command} 1")), "{own}");
     }
     assert!(page.contains("Exit codes"), "{page}");
-    assert!(Run::of(program(&["man", "nosuch"])).failed(2).contains("ensure-indexes"));
+    assert!(Run::of(program(&["man", "nosuch"])).failed(2).contains("migrate"));
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn printing(store: &Store) -> Vec<Vec<String>> {
         "export",
         "count",
         "get ID",
-        "purge --older-than 100y --dry-run",
+        "purge --older-than 100y --dry-run --quiet",
         "doctor",
         "completions bash",
         "man",

@@ -127,3 +127,19 @@ fn it_fits_the_terminal_and_hostile_names_are_text() {
     let lines = store.run(&["stats", "--top", "1000", "--format", "jsonl"]).ok();
     assert!(!lines.contains(|c| c != '\n' && tower_audit::export::is_hostile(c)));
 }
+
+#[test]
+fn an_event_at_the_end_of_time_is_counted_like_any_other() {
+    let store = Store::of(&[
+        at(EventType::UPLOAD, "0001-01-01T00:00:00Z"),
+        at(EventType::UPLOAD, "2026-05-25T12:00:00Z"),
+        at(EventType::AUTH, "9999-12-30T22:00:00.999999Z"),
+    ]);
+    for words in [&["stats"][..], &["stats", "--since", "2026-01-01"]] {
+        let stats = read(&store.run(words).ok());
+        let buckets = stats["activity"]["buckets"].as_array().expect("a list");
+        let events: u64 = buckets.iter().filter_map(|bucket| bucket["events"].as_u64()).sum();
+        assert_eq!(stats["total"], events, "{stats}");
+        assert!((1..=40).contains(&buckets.len()), "{stats}");
+    }
+}

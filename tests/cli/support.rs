@@ -120,6 +120,33 @@ pub(crate) fn terminal(command: &Command, columns: usize) -> Command {
     script
 }
 
+/// What a terminal is sent by a program on it that is typed `answer` as soon as it asks, and its exit code.
+#[cfg(unix)]
+pub(crate) fn answered(command: &Command, answer: &str) -> (String, Option<i32>) {
+    use std::io::{Read as _, Write as _};
+    let mut shown = terminal(command, 120)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("`script` gives a program a terminal");
+    let mut screen = shown.stdout.take().expect("a pipe");
+    let mut keys = shown.stdin.take().expect("a pipe");
+    let (mut text, mut has_answered) = (Vec::new(), false);
+    loop {
+        let mut more = [0; 256];
+        match screen.read(&mut more).expect("the screen") {
+            0 => break,
+            bytes => text.extend_from_slice(&more[..bytes]),
+        }
+        if !has_answered && (text.ends_with(b"] ") || text.ends_with(b": ")) {
+            keys.write_all(format!("{answer}\n").as_bytes()).expect("it is typed");
+            has_answered = true;
+        }
+    }
+    let code = shown.wait().expect("it ends").code();
+    (String::from_utf8(text).expect("UTF-8 on a terminal"), code)
+}
+
 /// What a run of the program left behind.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -143,6 +170,12 @@ impl Run {
         assert_eq!(self.code, Some(0), "{self:?}");
         assert_eq!(self.stderr, "");
         self.stdout
+    }
+
+    /// What it printed, and what it said on the way, of a run that went well.
+    pub(crate) fn ok_saying(self) -> (String, String) {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        (self.stdout, self.stderr)
     }
 
     /// What it complained about, of a run that failed with this code and printed nothing.

@@ -81,7 +81,7 @@ fn what_was_answered_survives_every_kill_of_an_instance_and_of_the_database() {
 /// The tables by their owner; the service as a member of the role that appends.
 fn deployed(database: &Database<'_>, folder: &Folder) -> Settings {
     let program = env!("CARGO_BIN_EXE_tower-audit");
-    let made = run(program, &["init", "--yes", "--roles", "--url", &database.url()]);
+    let made = run(program, &["migrate", "--roles", "--url", &database.url()]);
     assert!(made.contains("audit_events_appender"), "{made}");
     let account = unique("service");
     database.sql(&format!("CREATE ROLE {account} LOGIN IN ROLE audit_events_appender"));

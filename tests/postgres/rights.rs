@@ -15,7 +15,7 @@ async fn without_rights_it_says_which_command_to_run() {
     cluster.sql("postgres", &format!("CREATE ROLE {role} LOGIN"));
     let error = refusal(&database.url_as(&role)).await;
     assert_eq!(error.kind(), StoreErrorKind::Config);
-    assert!(error.to_string().contains("tower-audit ensure-indexes"), "{error}");
+    assert!(error.to_string().contains("tower-audit migrate"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

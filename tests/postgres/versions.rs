@@ -37,7 +37,7 @@ async fn tables_of_version_1_are_brought_up_to_date_by_their_owner() {
     let events = database.sql("SELECT event FROM audit_events ORDER BY created_at DESC");
     for error in [refusal(&database.url_as(&appender)).await, open_to_read(&database.url()).await.unwrap_err()] {
         assert_eq!(error.kind(), StoreErrorKind::Config);
-        assert!(error.to_string().contains("let their owner run `tower-audit ensure-indexes`"), "{error}");
+        assert!(error.to_string().contains("let their owner run `tower-audit migrate`"), "{error}");
     }
     assert_eq!(database.sql("SELECT version FROM audit_events_version"), "1", "nobody else touches it");
 
@@ -71,7 +71,7 @@ async fn a_reader_makes_nothing() {
     let database = Cluster::shared().database();
     let error = open_to_read(&database.url()).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Config);
-    assert!(error.to_string().contains("tower-audit ensure-indexes"), "{error}");
+    assert!(error.to_string().contains("tower-audit migrate"), "{error}");
     assert_eq!(database.sql("SELECT count(*) FROM pg_class WHERE relname LIKE 'audit%'"), "0");
 }
 

@@ -19,10 +19,14 @@ use crate::exit::{EXIT_CODES, Failure};
 #[derive(Parser)]
 #[command(name = "tower-audit", version, after_help = EXIT_CODES)]
 pub(crate) struct Args {
-    /// The store, such as sqlite:/var/lib/app/audit.db; without it, what the environment variable AUDIT_URL holds,
-    /// else DATABASE_URL. A URL with a password belongs there: other users of the machine can see a command line
+    /// The store, such as sqlite:/var/lib/app/audit.db; without it and --url-file, the value of AUDIT_URL, else of
+    /// DATABASE_URL. Not for a URL with a password: other users of the machine can see a command line
     #[arg(long, global = true, value_name = "URL", display_order = 100)]
     pub(crate) url: Option<String>,
+
+    /// A file whose first line is the URL: for a URL with a password, in a file that only you can read
+    #[arg(long, global = true, value_name = "FILE", display_order = 101)]
+    pub(crate) url_file: Option<PathBuf>,
 
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -42,12 +46,14 @@ pub(crate) enum Command {
     Count(FilterArgs),
     /// Prints the event with this id
     Get(GetArgs),
-    /// Removes the events older than a duration, prints how many, and records that it did
+    /// Removes the events older than a duration, says which before, and records it
     Purge(PurgeArgs),
-    /// Makes the store anew, empty: destroys every event in it, and asks first
-    Init(InitArgs),
-    /// Makes what is missing of the store and its indexes, and leaves every event as it is
-    EnsureIndexes(EnsureIndexesArgs),
+    /// Makes what is missing of the store: tables, indexes, partitions. Leaves every event as it is
+    #[command(alias = "ensure-indexes")]
+    Migrate(MigrateArgs),
+    /// Destroys every event in the store and makes it anew, empty. Asks first
+    #[command(alias = "init")]
+    DestroyAndRecreate(DestroyArgs),
     /// Says whether the next event would be kept, durably, what else is wrong, and what to do about it
     Doctor(DoctorArgs),
     /// Serves the viewer and the read API to a browser on this machine, and prints the address to open
@@ -248,6 +254,14 @@ pub(crate) struct PurgeArgs {
     /// Print how many events a purge would remove now, and remove none
     #[arg(long)]
     pub(crate) dry_run: bool,
+
+    /// Do not ask. Where there is no terminal to ask at, a number without a unit and anything younger than a day need it
+    #[arg(short = 'y', long)]
+    pub(crate) yes: bool,
+
+    /// Say nothing unless something goes wrong or there is a question; a dry run prints the number alone
+    #[arg(short = 'q', long)]
+    pub(crate) quiet: bool,
 }
 
 impl PurgeArgs {
@@ -257,9 +271,9 @@ impl PurgeArgs {
 }
 
 #[derive(ClapArgs)]
-pub(crate) struct InitArgs {
+pub(crate) struct DestroyArgs {
     /// Do not ask; needed where there is no terminal to ask at
-    #[arg(long)]
+    #[arg(short = 'y', long)]
     pub(crate) yes: bool,
 
     /// Also makes the roles that may append, read or purge, and nothing else (PostgreSQL)
@@ -268,7 +282,7 @@ pub(crate) struct InitArgs {
 }
 
 #[derive(ClapArgs)]
-pub(crate) struct EnsureIndexesArgs {
+pub(crate) struct MigrateArgs {
     /// Also makes the roles that may append, read or purge, and nothing else (PostgreSQL)
     #[arg(long)]
     pub(crate) roles: bool,
@@ -362,13 +376,27 @@ pub(crate) struct StoreUrl {
     pub(crate) source: &'static str,
 }
 
-/// The URL of the store: what was typed, else what the environment holds. Something empty is nothing.
+/// The URL of the store: what was typed, else what a file that was named holds, else the environment. Something empty
+/// is nothing, but for a file: who names one means it.
 pub(crate) fn store_url(
     typed: Option<String>,
+    file: Option<PathBuf>,
     variable: impl Fn(&str) -> Result<String, VarError>,
 ) -> Result<Option<StoreUrl>, Failure> {
     if let Some(url) = typed.filter(|url| !url.is_empty()) {
+        if file.is_some() {
+            return Err(Failure::Usage("--url and --url-file both name a store: give one of them".into()));
+        }
         return Ok(Some(StoreUrl { url, source: "--url" }));
+    }
+    if let Some(path) = file {
+        let refused = |why: &str| Failure::Usage(format!("--url-file: {}: {why}", path.display()));
+        let text = std::fs::read_to_string(&path).map_err(|error| refused(&error.to_string()))?;
+        let url = text.lines().next().unwrap_or_default().trim();
+        if url.is_empty() {
+            return Err(refused("its first line is empty: expected a URL there"));
+        }
+        return Ok(Some(StoreUrl { url: url.to_owned(), source: "--url-file" }));
     }
     for name in ["AUDIT_URL", "DATABASE_URL"] {
         match variable(name) {
@@ -432,7 +460,7 @@ mod tests {
             _ => Ok("database:".to_owned()),
         };
         let found = |typed: Option<&str>, variable: fn(&str) -> Result<String, VarError>| {
-            store_url(typed.map(str::to_owned), variable).unwrap().map(|url| (url.url, url.source))
+            store_url(typed.map(str::to_owned), None, variable).unwrap().map(|url| (url.url, url.source))
         };
         assert_eq!(found(Some("typed:"), both), Some(("typed:".into(), "--url")));
         assert_eq!(found(None, both), Some(("audit:".into(), "AUDIT_URL")));

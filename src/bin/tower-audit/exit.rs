@@ -10,17 +10,19 @@ use tower_audit::EventId;
 use tower_audit::store::{StoreError, StoreErrorKind};
 
 use crate::conceal::conceal_passwords;
+use crate::retention::{NotRecreated, Unfinished};
 use crate::sanitize::sanitize_line;
 
 /// The end of `--help`; `docs/cli.md` has the same.
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
-  0  done; also when the reader of the output went away
-  1  it failed, was declined or was interrupted
+  0  done; also when the reader of the output went away, and after Ctrl-C in tail -f and serve
+  1  it failed, was declined, or was interrupted and tidied up (purge, export --output)
   2  something typed makes no sense, or a store or a --yes is missing; nothing was changed
   3  the store cannot be opened, or does not answer as it should
   4  get: there is no event with this id
-  5  doctor: something is wrong";
+  5  doctor: something is wrong
+  130, 143  a shell's numbers for a command that SIGINT or SIGTERM ended: there was nothing to tidy up";
 
 /// Why the program did not do what it was told.
 #[derive(Debug)]
@@ -49,12 +51,10 @@ pub(crate) enum Failure {
     Start(io::Error),
     /// A person said no.
     Declined,
-    /// Somebody ended a purge.
-    Interrupted { removed: u64 },
-    /// A purge failed on its way.
-    PurgeStopped { removed: u64, cause: StoreError },
-    /// Events were removed, and the event that says so could not be written.
-    Unrecorded { removed: u64, cause: StoreError },
+    /// A purge did not come to its end.
+    Purge(Unfinished),
+    /// The store was made anew, and the event that says so could not be written.
+    Unsaid(StoreError),
 }
 
 impl Failure {
@@ -66,7 +66,8 @@ impl Failure {
                 StoreErrorKind::Unsupported => 1,
                 _ => 3,
             },
-            Self::PurgeStopped { .. } | Self::Unrecorded { .. } => 3,
+            Self::Purge(Unfinished::Interrupted { .. }) => 1,
+            Self::Purge(_) | Self::Unsaid(_) => 3,
             Self::NotFound(_) => 4,
             Self::Unwell { .. } => 5,
             Self::CannotDo { .. }
@@ -76,8 +77,7 @@ impl Failure {
             | Self::Listen(_)
             | Self::Input(_)
             | Self::Start(_)
-            | Self::Declined
-            | Self::Interrupted { .. } => 1,
+            | Self::Declined => 1,
         }
     }
 
@@ -99,8 +99,14 @@ impl Failure {
             Self::Start(_) => Some("see the limits of the process (ulimit -a)"),
             Self::Declined => None,
             Self::Unfinished => Some("run it again"),
-            Self::Interrupted { .. } | Self::PurgeStopped { .. } => Some("run it again for the rest"),
-            Self::Unrecorded { .. } => Some("note the number; correct the store before the next purge"),
+            Self::Purge(Unfinished::Unannounced(_)) => Some("correct the store, and the rights on it"),
+            Self::Purge(Unfinished::Interrupted { .. } | Unfinished::Failed { .. }) => {
+                Some("run it again for the rest")
+            }
+            Self::Purge(Unfinished::Unrecorded { .. }) => {
+                Some("correct the store before the next purge; the log holds what this one was to remove")
+            }
+            Self::Unsaid(_) => Some("note it elsewhere, and correct the store"),
         }
     }
 
@@ -145,13 +151,19 @@ impl fmt::Display for Failure {
             Self::Input(_) => f.write_str("the answer cannot be read"),
             Self::Start(_) => f.write_str("cannot start"),
             Self::Declined => f.write_str("declined; nothing was changed"),
-            Self::Interrupted { removed } => write!(f, "interrupted; {removed} events were removed, which is recorded"),
-            Self::PurgeStopped { removed, .. } => {
+            Self::Purge(Unfinished::Unannounced(_)) => {
+                f.write_str("the event that announces the purge cannot be written; nothing was removed")
+            }
+            Self::Purge(Unfinished::Interrupted { removed }) => {
+                write!(f, "interrupted; {removed} events were removed, which is recorded")
+            }
+            Self::Purge(Unfinished::Failed { removed, .. }) => {
                 write!(f, "the purge stopped; {removed} events were removed before, which is recorded")
             }
-            Self::Unrecorded { removed, .. } => {
-                write!(f, "{removed} events were removed, and the event that says so could not be written")
+            Self::Purge(Unfinished::Unrecorded { removed, .. }) => {
+                write!(f, "{removed} events were removed, and the event that says how many could not be written")
             }
+            Self::Unsaid(_) => f.write_str("the store was made anew, and the event that says so could not be written"),
         }
     }
 }
@@ -162,14 +174,19 @@ impl Error for Failure {
             Self::Store(error) => error.source(),
             Self::Output(error) | Self::Input(error) | Self::Start(error) | Self::Listen(error) => Some(error),
             Self::File { cause, .. } => Some(cause),
-            Self::PurgeStopped { cause, .. } | Self::Unrecorded { cause, .. } => Some(cause),
+            Self::Purge(
+                Unfinished::Unannounced(cause)
+                | Unfinished::Failed { cause, .. }
+                | Unfinished::Unrecorded { cause, .. },
+            )
+            | Self::Unsaid(cause) => Some(cause),
             Self::Usage(_)
             | Self::CannotDo { .. }
             | Self::NotFound(_)
             | Self::Unwell { .. }
             | Self::Declined
             | Self::Unfinished
-            | Self::Interrupted { .. } => None,
+            | Self::Purge(Unfinished::Interrupted { .. }) => None,
         }
     }
 }
@@ -177,6 +194,21 @@ impl Error for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+impl From<Unfinished> for Failure {
+    fn from(unfinished: Unfinished) -> Self {
+        Self::Purge(unfinished)
+    }
+}
+
+impl From<NotRecreated> for Failure {
+    fn from(failed: NotRecreated) -> Self {
+        match failed {
+            NotRecreated::Failed(error) => Self::Store(error),
+            NotRecreated::Unrecorded(cause) => Self::Unsaid(cause),
+        }
     }
 }
 
@@ -241,20 +273,22 @@ mod tests {
             (Failure::Output(broken_pipe), 0),
             (Failure::Output(io::Error::from(io::ErrorKind::StorageFull)), 1),
             (Failure::Declined, 1),
-            (Failure::Interrupted { removed: 3 }, 1),
+            (Failure::Purge(Unfinished::Interrupted { removed: 3 }), 1),
             (Failure::CannotDo { store: "syslog", what: "read" }, 1),
             (Failure::Store(store(StoreErrorKind::Unsupported)), 1),
             (Failure::Usage(String::new()), 2),
             (Failure::Store(store(StoreErrorKind::Config)), 3),
             (Failure::Store(store(StoreErrorKind::Transient)), 3),
             (Failure::Store(store(StoreErrorKind::Permanent)), 3),
-            (Failure::PurgeStopped { removed: 3, cause: store(StoreErrorKind::Config) }, 3),
+            (Failure::Purge(Unfinished::Failed { removed: 3, cause: store(StoreErrorKind::Config) }), 3),
             (Failure::NotFound(EventId::from_u128(1)), 4),
             (Failure::Unwell { wrong: 1 }, 5),
             (Failure::Unfinished, 1),
             (Failure::Listen(io::Error::from(io::ErrorKind::AddrInUse)), 1),
             (Failure::File { path: "x".into(), cause: io::Error::from(io::ErrorKind::StorageFull) }, 1),
-            (Failure::Unrecorded { removed: 3, cause: store(StoreErrorKind::Transient) }, 3),
+            (Failure::Purge(Unfinished::Unrecorded { removed: 3, cause: store(StoreErrorKind::Transient) }), 3),
+            (Failure::Purge(Unfinished::Unannounced(store(StoreErrorKind::Transient))), 3),
+            (Failure::Unsaid(store(StoreErrorKind::Transient)), 3),
             (Failure::Input(io::Error::from(io::ErrorKind::NotFound)), 1),
             (Failure::Start(io::Error::from(io::ErrorKind::NotFound)), 1),
         ] {
@@ -268,7 +302,8 @@ mod tests {
 
     #[test]
     fn a_failure_tells_its_causes_and_what_to_do() {
-        let text = Failure::Unrecorded { removed: 7, cause: store(StoreErrorKind::Transient) }.text();
+        let text =
+            Failure::Purge(Unfinished::Unrecorded { removed: 7, cause: store(StoreErrorKind::Transient) }).text();
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].starts_with("tower-audit: 7 events were removed"), "{text}");
         assert_eq!(lines[1], "  because: sqlite store: opening failed for now");

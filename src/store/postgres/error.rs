@@ -59,7 +59,7 @@ fn refusal(code: &str) -> (StoreErrorKind, &'static str) {
     use StoreErrorKind::{Config, Permanent, Transient};
     match code {
         "25006" => (Transient, "the server is read-only: it is a standby, or was told to be"),
-        "42501" => (Permanent, "the role may not do this: `tower-audit ensure-indexes --roles` makes roles that may"),
+        "42501" => (Permanent, "the role may not do this: `tower-audit migrate --roles` makes roles that may"),
         "42P01" | "3F000" => (Permanent, MISSING),
         "53100" => (Transient, "no space is left on the server's disk: free some"),
         "53300" => (Transient, "the server has no connection left"),
@@ -106,7 +106,7 @@ pub(super) fn while_in_use(error: StoreError) -> StoreError {
 
 pub(super) const NAME: &str = "postgres";
 pub(super) const MISSING: &str =
-    "the tables of the log are missing: let their owner run `tower-audit ensure-indexes` on this database";
+    "the tables of the log are missing: let their owner run `tower-audit migrate` on this database";
 /// A row with this key is there already.
 pub(super) const UNIQUE_VIOLATION: &str = "23505";
 /// A row refers to a row that is not there.

@@ -187,8 +187,7 @@ async fn statement(db: &mut PgConnection, sql: String) -> Result<(), sqlx::Error
 
 fn refused(error: sqlx::Error) -> StoreError {
     if is(&error, INSUFFICIENT_PRIVILEGE) {
-        return config("indexes are missing: let the owner of the tables run `tower-audit ensure-indexes`")
-            .because(error);
+        return config("indexes are missing: let the owner of the tables run `tower-audit migrate`").because(error);
     }
     of(DOING, error)
 }

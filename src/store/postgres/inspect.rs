@@ -68,7 +68,7 @@ async fn role(db: &mut PgConnection, names: &Names) -> Result<Vec<Finding>, Stor
     let (name, rights): (String, String) = (row.try_get(0).doing(DOING)?, row.try_get(2).doing(DOING)?);
     let is_superuser: bool = row.try_get(1).doing(DOING)?;
     let text = format!("{name:?} may {}", if rights.is_empty() { "nothing" } else { &rights });
-    let remedy = "give the app an account of the appender role: `tower-audit ensure-indexes --roles`, then GRANT it";
+    let remedy = "give the app an account of the appender role: `tower-audit migrate --roles`, then GRANT it";
     Ok(vec![if is_superuser {
         Finding::warning("role", format!("{text}: a superuser, whom nothing stops from changing events"), remedy)
     } else if schema::is_owner(db, names).await? {
@@ -101,9 +101,9 @@ async fn months(db: &mut PgConnection, names: &Names) -> Result<Vec<Finding>, St
         Finding::fine("partitions", format!("ready up to {last}"))
     } else {
         let remedy = if partition::may_make(db, names).await? {
-            "run `tower-audit ensure-indexes`; a running app makes them by itself within the hour"
+            "run `tower-audit migrate`; a running app makes them by itself within the hour"
         } else {
-            "let the owner of the tables run `tower-audit ensure-indexes`"
+            "let the owner of the tables run `tower-audit migrate`"
         };
         Finding::warning(
             "partitions",

@@ -66,7 +66,7 @@ pub(super) async fn require(db: &mut PgConnection, names: &Names) -> Result<(), 
 /// The error for tables of an earlier version that one may not change.
 pub(super) fn outdated(version: i32) -> StoreError {
     config(format!(
-        "the tables have the earlier version {version}: let their owner run `tower-audit ensure-indexes` on this database"
+        "the tables have the earlier version {version}: let their owner run `tower-audit migrate` on this database"
     ))
 }
 

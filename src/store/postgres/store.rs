@@ -131,7 +131,7 @@ impl PostgresStore {
             Found::Older(version) => return Err(schema::outdated(version)),
         }
         if indexes::are_missing(&mut db, names).await? {
-            tracing::warn!("the audit log has not all of its indexes: let its owner run `tower-audit ensure-indexes`");
+            tracing::warn!("the audit log has not all of its indexes: let its owner run `tower-audit migrate`");
         }
         if partition::may_make(&mut db, names).await? {
             // Without them, events are in the default partition.

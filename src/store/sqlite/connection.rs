@@ -129,7 +129,7 @@ pub(super) fn look(config: &Config) -> Result<PathBuf, StoreError> {
             if config.create {
                 return Ok(resolved);
             }
-            Err(refused(format!("{shown} does not exist: check the path, or begin a log with `tower-audit init`"))
+            Err(refused(format!("{shown} does not exist: check the path; an app makes the file when it starts, and so does `tower-audit migrate`"))
                 .because(error))
         }
         Err(error) => Err(error).doing(OPENING),

@@ -66,7 +66,10 @@ pub(super) async fn examine(db: &mut SqliteConnection) -> Result<Found, StoreErr
 
 /// The error of a file without a log, where none is to be made.
 pub(super) fn empty() -> StoreError {
-    config("the file is empty: begin a log in it with `tower-audit init`")
+    config(
+        "the file is empty: check the path; a copy needs the file beside it that ends in `-wal`, too. An app makes a log \
+         in an empty file when it starts, and so does `tower-audit migrate`",
+    )
 }
 
 /// The error of a file that a log is not to be put into.

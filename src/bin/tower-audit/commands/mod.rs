@@ -2,12 +2,12 @@
 
 mod completions;
 mod count;
+mod destroy_and_recreate;
 mod doctor;
-mod ensure_indexes;
 mod export;
 mod get;
-mod init;
 mod man;
+mod migrate;
 mod purge;
 mod query;
 mod roles;
@@ -15,6 +15,7 @@ mod serve;
 mod stats;
 mod tail;
 
+use std::io::{self, BufRead as _, Write as _};
 use std::sync::Arc;
 
 use tower_audit::AuditEvent;
@@ -27,7 +28,7 @@ use crate::progress::patiently;
 
 /// Does what was asked for.
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
-    let url = store_url(args.url, |name| std::env::var(name))?;
+    let url = store_url(args.url, args.url_file, |name| std::env::var(name))?;
     let named = || url.clone().map(|url| url.url).ok_or_else(no_store);
     match args.command {
         Command::Query(args) => query::run(&named()?, args).await,
@@ -37,8 +38,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::Count(args) => count::run(&named()?, args).await,
         Command::Get(args) => get::run(&named()?, args).await,
         Command::Purge(args) => purge::run(&named()?, args).await,
-        Command::Init(args) => init::run(&named()?, args).await,
-        Command::EnsureIndexes(args) => ensure_indexes::run(&named()?, args).await,
+        Command::DestroyAndRecreate(args) => destroy_and_recreate::run(&named()?, args).await,
+        Command::Migrate(args) => migrate::run(&named()?, args).await,
         Command::Serve(args) => serve::run(&named()?, args).await,
         Command::Doctor(args) => doctor::run(url, args).await,
         Command::Completions { shell } => completions::run(shell),
@@ -48,15 +49,25 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
 
 fn no_store() -> Failure {
     Failure::Usage(
-        "no store is named: give --url URL, or set AUDIT_URL or DATABASE_URL, such as sqlite:/var/lib/app/audit.db"
+        "no store is named: give --url URL or --url-file FILE, or set AUDIT_URL or DATABASE_URL; a URL is such as \
+         sqlite:/var/lib/app/audit.db"
             .into(),
     )
 }
 
-/// Who runs the program, by their own account: whoever runs it can set these variables. A name for honest operators, no
-/// proof against others.
+/// The account that runs the program, as its environment names it: a name for honest operators, no proof against
+/// others.
 fn user() -> Option<String> {
     ["USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok()).find(|user| !user.is_empty())
+}
+
+/// Asks at the terminal, and declines unless the answer, without the blanks around it, is right.
+fn ask(question: &str, is_right: impl FnOnce(&str) -> bool) -> Result<(), Failure> {
+    let mut stderr = io::stderr();
+    stderr.write_all(question.as_bytes()).and_then(|()| stderr.flush()).map_err(Failure::Input)?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).map_err(Failure::Input)?;
+    if is_right(answer.trim()) { Ok(()) } else { Err(Failure::Declined) }
 }
 
 /// Whether a store that does not exist yet is made.

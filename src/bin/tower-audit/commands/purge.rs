@@ -1,154 +1,183 @@
 //! `purge`: events that are too old, removed and accounted for.
 
-use std::io::Write as _;
-use std::time::{Duration, Instant};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
 
+use tower_audit::Timestamp;
 use tower_audit::query::{Filter, cutoff};
-use tower_audit::store::{Keeper, StoreError, StoreFuture};
-use tower_audit::{Actor, AuditEvent, EventType, Timestamp};
+use tower_audit::store::AuditStore;
 
-use super::{IfMissing, keeper, reader, with_store};
+use super::{IfMissing, ask, keeper, reader, with_store};
 use crate::args::PurgeArgs;
-use crate::exit::Failure;
+use crate::exit::{Failure, say};
+use crate::extent::Extent;
 use crate::output::Output;
 use crate::progress::{Progress, patiently};
+use crate::retention::Purge;
 use crate::signals::interrupt;
 
-/// How many events one transaction removes: few enough that a writer never waits for long.
-const CHUNK_EVENTS: usize = 1000;
+/// A purge of anything younger is seldom meant.
+const YOUNG: Duration = Duration::from_secs(86_400);
 
 pub(crate) async fn run(url: &str, args: PurgeArgs) -> Result<(), Failure> {
     let age = args.age()?;
     let cutoff = cutoff(age, Timestamp::now()).map_err(|error| Failure::Usage(format!("--older-than: {error}")))?;
+    let asks = !args.yes && !args.dry_run && io::stdin().is_terminal();
+    if !asks && !args.yes && !args.dry_run {
+        confirmed_by(&args.older_than, age)?;
+    }
     with_store(url, IfMissing::Fail, async |store| {
-        let count = if args.dry_run {
-            let filter = Filter { until: Some(cutoff), ..Filter::default() };
-            patiently("counting", reader(store)?.count(&filter)).await?
-        } else {
-            let (removed, end) = remove(keeper(store, "purged")?, cutoff).await;
-            // What is gone is recorded, whatever ended the work.
-            let record = record(&args.older_than, cutoff, removed);
-            persist(|| store.append(std::slice::from_ref(&record)))
-                .await
-                .map_err(|cause| Failure::Unrecorded { removed, cause })?;
-            end?;
-            removed
-        };
-        let mut out = Output::new();
-        writeln!(out, "{count}")?;
-        Ok(out.flush()?)
+        let keeper = if args.dry_run { None } else { Some(keeper(store, "purged")?) };
+        let extent = if args.dry_run { old(store, cutoff).await } else { old_if_readable(store, cutoff).await }?;
+        let meaning = format!("{}: {}", spelled(&args.older_than, age), extent.text());
+        if !args.quiet || asks {
+            say(&meaning);
+        }
+        let Some(keeper) = keeper else { return print(extent.events()) };
+        if asks && extent.events() != 0 {
+            ask("Remove them? [y/N] ", |answer| ["y", "yes"].iter().any(|yes| answer.eq_ignore_ascii_case(yes)))?;
+        }
+        // From here on, a signal ends the work and not the process.
+        let stop = interrupt();
+        let mut progress = Progress::new("events removed", !args.quiet);
+        let purge = Purge { cutoff, older_than: args.older_than, extent: extent.of, actor: super::user() };
+        let removed = purge.run(store, keeper, stop, |removed| progress.at(removed)).await?;
+        drop(progress);
+        if args.quiet { Ok(()) } else { print(removed) }
     })
     .await
 }
 
-/// Removes chunk after chunk; says how many events are gone, and whether that was all.
-async fn remove(keeper: &dyn Keeper, cutoff: Timestamp) -> (u64, Result<(), Failure>) {
-    // A chunk that is gone without a record would be a hole in the log.
-    let mut interrupt = std::pin::pin!(interrupt());
-    let mut progress = Progress::new("events removed", true);
-    let mut removed = 0;
-    loop {
-        let started = Instant::now();
-        let chunk = match persist(|| keeper.purge(cutoff, CHUNK_EVENTS)).await {
-            Ok(chunk) => chunk,
-            Err(cause) => return (removed, Err(Failure::PurgeStopped { removed, cause })),
-        };
-        removed += chunk.removed;
-        progress.at(removed);
-        if !chunk.more {
-            return (removed, Ok(()));
-        }
-        tokio::select! {
-            () = &mut interrupt => return (removed, Err(Failure::Interrupted { removed })),
-            () = tokio::time::sleep(pause_after(started.elapsed())) => {}
-        }
-    }
+fn print(count: u64) -> Result<(), Failure> {
+    let mut out = Output::new();
+    writeln!(out, "{count}")?;
+    Ok(out.flush()?)
 }
 
-/// Tries again what fails for now, such as a lock that busy writers hardly ever let go of, for [`PERSISTENCE`].
-///
-/// Both calls can be repeated: a chunk is one transaction, and an event is kept once.
-async fn persist<'a, T>(mut call: impl FnMut() -> StoreFuture<'a, T>) -> Result<T, StoreError> {
-    let begun = tokio::time::Instant::now();
-    loop {
-        match call().await {
-            Err(cause) if cause.is_transient() && begun.elapsed() < PERSISTENCE => {
-                tokio::time::sleep(RETRY_AFTER).await;
+/// Without somebody to ask, what is easily mistyped needs a word more.
+fn confirmed_by(typed: &str, age: Duration) -> Result<(), Failure> {
+    let is_bare = typed.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_bare && age >= YOUNG {
+        return Ok(());
+    }
+    let why = if is_bare { "a number without a unit is seconds" } else { "that is less than a day" };
+    Err(Failure::Usage(format!(
+        "--older-than: {typed} means {}; {why}, and there is no terminal to ask at: give --yes if that is meant; \
+         nothing was removed",
+        spelled(typed, age)
+    )))
+}
+
+/// The events that are old, and all of them.
+struct Old {
+    of: Option<Extent>,
+    /// How many events there are in all; none if they cannot be counted.
+    all: Option<u64>,
+}
+
+impl Old {
+    /// How many are old. Some, where they cannot be counted.
+    fn events(&self) -> u64 {
+        match (self.of, self.all) {
+            (Some(extent), _) => extent.events,
+            (None, Some(_)) => 0,
+            (None, None) => u64::MAX,
+        }
+    }
+
+    fn text(&self) -> String {
+        match (self.of, self.all) {
+            (Some(Extent { events, first, last }), Some(all)) => {
+                format!("{events} of {all} events, from {} to {}", to_the_second(first), to_the_second(last))
             }
-            result => return result,
+            (_, Some(all)) => format!("0 of {all} events"),
+            (_, None) => "events that this account cannot count".to_owned(),
         }
     }
 }
 
-/// How long a chunk may fail for passing reasons before the purge gives up: one minute.
-const PERSISTENCE: Duration = Duration::from_secs(60);
-const RETRY_AFTER: Duration = Duration::from_millis(50);
-
-/// How long the writers are left alone after a chunk took this long.
-///
-/// A writer that waited for the chunk looks again after about as long as it has waited, so that a pause of twice that
-/// is always enough for its turn. The upper bound keeps a slow disk from making the whole purge endless.
-fn pause_after(held: Duration) -> Duration {
-    (held * 2).clamp(Duration::from_millis(5), Duration::from_millis(500))
+async fn old(store: &dyn AuditStore, cutoff: Timestamp) -> Result<Old, Failure> {
+    let reader = reader(store)?;
+    let filter = Filter { until: Some(cutoff), ..Filter::default() };
+    let everything = Filter::default();
+    let work = async { Ok((Extent::of(reader, &filter).await?, Some(reader.count(&everything).await?))) };
+    let (of, all) = patiently("counting", work).await.map_err(Failure::Store)?;
+    Ok(Old { of, all })
 }
 
-fn record(older_than: &str, cutoff: Timestamp, removed: u64) -> AuditEvent {
-    let mut event = AuditEvent::new(EventType::AUDIT_PURGE);
-    if let Some(user) = super::user() {
-        event.actor = Actor::user(user);
+/// The same for an account that may remove events and perhaps not count them.
+async fn old_if_readable(store: &dyn AuditStore, cutoff: Timestamp) -> Result<Old, Failure> {
+    match old(store, cutoff).await {
+        Err(Failure::CannotDo { .. }) => Ok(Old { of: None, all: None }),
+        Err(Failure::Store(error)) if !error.is_transient() => Ok(Old { of: None, all: None }),
+        result => result,
     }
-    event.details.insert("cutoff".into(), cutoff.to_string().into());
-    event.details.insert("older_than".into(), older_than.into());
-    event.details.insert("removed".into(), removed.into());
-    event.fit();
-    event
 }
+
+/// A moment without its fraction.
+pub(super) fn to_the_second(moment: Timestamp) -> String {
+    let mut text = moment.to_string();
+    text.truncate("2026-05-25T12:00:00".len());
+    text + "Z"
+}
+
+/// A duration in words, as it was typed and in a unit that people count it in: `180 seconds (3 minutes)`, `180 days`.
+fn spelled(typed: &str, age: Duration) -> String {
+    const UNITS: [(char, u64, &str); 5] =
+        [('w', 604_800, "week"), ('d', 86_400, "day"), ('h', 3_600, "hour"), ('m', 60, "minute"), ('s', 1, "second")];
+    let words = |count: u64, name: &str| format!("{count} {name}{}", if count == 1 { "" } else { "s" });
+    let seconds = age.as_secs();
+    let unit = typed.chars().last().filter(char::is_ascii_alphabetic).unwrap_or('s');
+    let Some((_, length, name)) = UNITS.into_iter().find(|(letter, ..)| *letter == unit) else {
+        return words(seconds / YEAR, "year");
+    };
+    let text = words(seconds / length, name);
+    let usual = UNITS[1..].iter().find(|(_, length, _)| seconds >= *length);
+    match usual {
+        Some((_, usual, name)) if *usual > length => {
+            let over = if seconds.is_multiple_of(*usual) { "" } else { "over " };
+            format!("{text} ({over}{})", words(seconds / usual, name))
+        }
+        _ => text,
+    }
+}
+
+/// 365.25 days, in seconds.
+const YEAR: u64 = 31_557_600;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tower_audit::store::{AuditStore as _, MemoryStore};
 
-    #[tokio::test]
-    async fn every_chunk_boundary_is_exact() {
-        for count in [0, 1, CHUNK_EVENTS - 1, CHUNK_EVENTS, CHUNK_EVENTS + 1, 2 * CHUNK_EVENTS + 1] {
-            let store = MemoryStore::new();
-            let mut events: Vec<_> = (0..count).map(|_| AuditEvent::new(EventType::UPLOAD)).collect();
-            for event in &mut events {
-                event.created_at = "2020-01-01T00:00:00Z".parse().unwrap();
-            }
-            events.push(AuditEvent::new(EventType::UPLOAD));
-            store.append(&events).await.unwrap();
-            let (removed, end) = remove(&store, "2021-01-01T00:00:00Z".parse().unwrap()).await;
-            assert!(end.is_ok());
-            assert_eq!(removed, count as u64);
-            assert_eq!(store.events(), [events.pop().unwrap()]);
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_fails_for_now_is_tried_again_and_what_fails_for_good_is_not() {
-        use tower_audit::store::StoreErrorKind::{Permanent, Transient};
-        for (kind, failures, succeeds) in [(Transient, 20, true), (Transient, usize::MAX, false), (Permanent, 1, false)]
-        {
-            let mut calls = 0;
-            let begun = tokio::time::Instant::now();
-            let result = persist(|| {
-                calls += 1;
-                let fails = calls <= failures;
-                Box::pin(async move { if fails { Err(StoreError::new(kind, "test", "purge")) } else { Ok(()) } })
-            })
-            .await;
-            assert_eq!(result.is_ok(), succeeds, "{kind:?}");
-            assert!(begun.elapsed() <= PERSISTENCE + RETRY_AFTER);
-            assert!(kind == Transient || calls == 1);
+    #[test]
+    fn durations_are_spelled_out() {
+        for (typed, seconds, text) in [
+            ("1", 1, "1 second"),
+            ("180", 180, "180 seconds (3 minutes)"),
+            ("181s", 181, "181 seconds (over 3 minutes)"),
+            ("6m", 360, "6 minutes"),
+            ("24h", 86_400, "24 hours (1 day)"),
+            ("1d", 86_400, "1 day"),
+            ("180d", 15_552_000, "180 days"),
+            ("15552000", 15_552_000, "15552000 seconds (180 days)"),
+            ("2w", 1_209_600, "2 weeks"),
+            ("2y", 63_115_200, "2 years"),
+        ] {
+            assert_eq!(spelled(typed, Duration::from_secs(seconds)), text);
         }
     }
 
     #[test]
-    fn pauses_are_in_bounds() {
-        assert_eq!(pause_after(Duration::ZERO), Duration::from_millis(5));
-        assert_eq!(pause_after(Duration::from_millis(40)), Duration::from_millis(80));
-        assert_eq!(pause_after(Duration::from_secs(60)), Duration::from_millis(500));
+    fn a_number_and_a_short_time_need_to_be_confirmed() {
+        for (typed, seconds, is_clear) in [
+            ("365d", 365 * 86_400, true),
+            ("1d", 86_400, true),
+            ("24h", 86_400, true),
+            ("23h", 23 * 3600, false),
+            ("6m", 360, false),
+            ("31536000", 31_536_000, false),
+        ] {
+            assert_eq!(confirmed_by(typed, Duration::from_secs(seconds)).is_ok(), is_clear, "{typed}");
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! Which stretches of time the activity is counted in.
 
 use tower_audit::Timestamp;
-use tower_audit::query::{Buckets, Filter, Query};
+use tower_audit::query::{Buckets, Filter};
 use tower_audit::store::{Reader, StoreError};
 
 use crate::args::By;
+use crate::extent::Extent;
 
 const SECOND: i64 = 1_000_000;
 const MINUTE: i64 = 60 * SECOND;
@@ -12,30 +13,8 @@ const HOUR: i64 = 60 * MINUTE;
 pub(super) const DAY: i64 = 24 * HOUR;
 const WEEK: i64 = 7 * DAY;
 
-/// What `auto` chooses from; a hundred of the last are more than there is time.
-const LADDER: [i64; 18] = [
-    SECOND,
-    5 * SECOND,
-    15 * SECOND,
-    MINUTE,
-    5 * MINUTE,
-    15 * MINUTE,
-    HOUR,
-    3 * HOUR,
-    6 * HOUR,
-    12 * HOUR,
-    DAY,
-    WEEK,
-    4 * WEEK,
-    13 * WEEK,
-    52 * WEEK,
-    260 * WEEK,
-    520 * WEEK,
-    5200 * WEEK,
-];
-
 /// How many stretches `auto` makes at the most.
-const MOST_AUTOMATIC: i64 = 40;
+const MOST_AUTOMATIC: usize = 40;
 
 /// The first and the last moment that matter: those of the filter, else those of the events. None if there is no event.
 ///
@@ -45,38 +24,19 @@ pub(super) async fn of_events(
     filter: &Filter,
     now: Timestamp,
 ) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
-    let newest = reader.query(&Query::new(filter.clone(), 1)).await?;
-    let Some(newest) = newest.first().map(|event| event.created_at) else { return Ok(None) };
-    let first = match filter.since {
-        Some(since) => since,
-        None => first_event(reader, filter, newest).await?,
-    };
+    let Some(Extent { first, last, .. }) = Extent::of(reader, filter).await? else { return Ok(None) };
     // What is before `until` is the last microsecond that counts.
     let until = filter.until.and_then(|until| Timestamp::from_micros(until.as_micros() - 1));
-    Ok(Some((first, until.map_or(newest, |until| until.min(now)).max(newest))))
-}
-
-/// The moment of the first event. A store tells the newest event, not the oldest: so the stretch that has it
-/// is looked for in ever finer buckets.
-async fn first_event(reader: &dyn Reader, filter: &Filter, newest: Timestamp) -> Result<Timestamp, StoreError> {
-    let (mut start, mut end) = (Timestamp::MIN.as_micros(), newest.as_micros() + 1);
-    while end - start > 1 {
-        let count = i64::try_from(Buckets::MAX_COUNT).unwrap_or(1);
-        let width = (end - start) / count + 1;
-        let first = Timestamp::from_micros(start);
-        let Some(buckets) = first.and_then(|first| Buckets::new(first, width, Buckets::MAX_COUNT)) else { break };
-        let counts = reader.activity(filter, &buckets).await?;
-        let Some(bucket) = counts.iter().position(|events| *events > 0) else { break };
-        start = buckets.begin(bucket).as_micros();
-        end = start + width;
-    }
-    Ok(Timestamp::from_micros(start).unwrap_or(newest))
+    Ok(Some((filter.since.unwrap_or(first), until.map_or(last, |until| until.min(now)).max(last))))
 }
 
 /// The stretches from `first` to `last`, both included; none if there are too many.
 pub(super) fn buckets(first: Timestamp, last: Timestamp, by: By) -> Option<Buckets> {
     let width = match by {
-        By::Auto => automatic(first, last),
+        By::Auto => {
+            let after_last = Timestamp::from_micros(last.as_micros() + 1).unwrap_or(Timestamp::MAX);
+            return Buckets::covering(first, after_last, MOST_AUTOMATIC);
+        }
         By::Second => SECOND,
         By::Minute => MINUTE,
         By::Hour => HOUR,
@@ -86,11 +46,6 @@ pub(super) fn buckets(first: Timestamp, last: Timestamp, by: By) -> Option<Bucke
     let start = aligned(first, width).max(Timestamp::MIN.as_micros());
     let count = count(start, last, width);
     Buckets::new(Timestamp::from_micros(start)?, width, usize::try_from(count).ok()?)
-}
-
-fn automatic(first: Timestamp, last: Timestamp) -> i64 {
-    let fits = |width: &i64| count(aligned(first, *width), last, *width) <= MOST_AUTOMATIC;
-    LADDER.into_iter().find(fits).unwrap_or(LADDER[LADDER.len() - 1])
 }
 
 fn count(start: i64, last: Timestamp, width: i64) -> i64 {

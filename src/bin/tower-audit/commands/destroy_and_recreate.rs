@@ -1,0 +1,61 @@
+//! `destroy-and-recreate`: the store made anew, with one event in it that says so.
+
+use std::io::{self, IsTerminal as _};
+
+use tower_audit::query::Filter;
+
+use super::purge::to_the_second;
+use super::{IfMissing, ask, keeper, roles, with_store};
+use crate::args::DestroyArgs;
+use crate::exit::{Failure, say};
+use crate::extent::Extent;
+use crate::progress::patiently;
+use crate::retention::{Destroyed, recreate};
+
+pub(crate) async fn run(url: &str, args: DestroyArgs) -> Result<(), Failure> {
+    roles::check(url, args.roles)?;
+    if !args.yes && !io::stdin().is_terminal() {
+        return Err(Failure::Usage(
+            "this destroys every event in the store, and there is no terminal to ask at: give --yes if that is meant; \
+             nothing was changed. `tower-audit migrate` makes what is missing of a store and destroys nothing"
+                .into(),
+        ));
+    }
+    // A store that cannot be opened without making it has no event: it is not made before there is an answer.
+    let destroyed = with_store(url, IfMissing::Fail, async |store| {
+        let Some(reader) = store.reader() else { return Ok(Destroyed::Unknown) };
+        Ok(match patiently("counting", Extent::of(reader, &Filter::default())).await {
+            Ok(None) => Destroyed::Nothing,
+            Ok(Some(extent)) => Destroyed::Events(extent),
+            Err(_) => Destroyed::Unknown,
+        })
+    })
+    .await
+    .unwrap_or(Destroyed::Unknown);
+    if !args.yes {
+        confirm(destroyed)?;
+    }
+    with_store(url, IfMissing::Create, async |store| {
+        let work = recreate(store, keeper(store, "made anew")?, destroyed, super::user());
+        Ok(patiently("making the store anew", work).await?)
+    })
+    .await?;
+    if args.roles { roles::make(url).await } else { Ok(()) }
+}
+
+/// What is typed in passing destroys nothing: it takes the number of the events, or a word.
+fn confirm(destroyed: Destroyed) -> Result<(), Failure> {
+    let (text, word) = match destroyed {
+        Destroyed::Events(Extent { events, first, last }) => {
+            let (first, last) = (to_the_second(first), to_the_second(last));
+            (format!("this destroys all {events} events in the store, from {first} to {last}"), events.to_string())
+        }
+        Destroyed::Nothing => ("there is no event in the store; it is made anew".to_owned(), "destroy".to_owned()),
+        Destroyed::Unknown => {
+            ("this destroys every event in the store, if there are any".to_owned(), "destroy".to_owned())
+        }
+    };
+    say(&text);
+    let what = if word == "destroy" { "the word destroy" } else { "the number of events" };
+    ask(&format!("To go on, type {what}: "), |answer| answer == word)
+}
