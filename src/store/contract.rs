@@ -88,6 +88,18 @@ pub trait Reader: Send + Sync {
     /// How many events pass the filter in each of the buckets, in their order.
     fn activity<'a>(&'a self, filter: &'a Filter, buckets: &'a Buckets) -> StoreFuture<'a, Vec<u64>>;
 
+    /// Checks that events can be read with the rights that the store was opened with, without reading one.
+    ///
+    /// A service asks it once, when it mounts a reader: an account that may only append is told so at the start and not
+    /// by each request.
+    ///
+    /// # Errors
+    /// One of [`StoreErrorKind::Denied`](super::StoreErrorKind::Denied) that names the right to give; and whatever
+    /// stands in the way of asking.
+    fn check_access(&self) -> StoreFuture<'_, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// The event with this id.
     fn get(&self, id: EventId) -> StoreFuture<'_, Option<AuditEvent>>;
 }

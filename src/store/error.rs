@@ -33,6 +33,8 @@ pub enum StoreErrorKind {
     /// The store has seen that what it holds is damaged. From then on it refuses appends with this kind, and its health
     /// check fails, until an operator has looked at it.
     Corrupt,
+    /// The account that the store is used with has no right to this: somebody has to give it one.
+    Denied,
 }
 
 impl StoreError {
@@ -73,6 +75,7 @@ impl fmt::Display for StoreError {
             StoreErrorKind::Permanent => "failed",
             StoreErrorKind::Unsupported => "is not supported",
             StoreErrorKind::Config => "is not possible",
+            StoreErrorKind::Denied => "is not permitted",
             StoreErrorKind::NotDurable => "is not durable",
             StoreErrorKind::Corrupt => "met damage",
         };

@@ -48,9 +48,11 @@ impl Default for OpenOptions {
 /// If the URL is malformed, names a store that this build has no feature for, or the store cannot be opened.
 pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn AuditStore>, StoreError> {
     let scheme = RedactedUrl::of(url).scheme().unwrap_or_default();
-    let Some(rest) = url.strip_prefix(scheme).and_then(|rest| rest.strip_prefix(':')) else {
-        return Err(no_store(url));
-    };
+    let Some((given, rest)) = url.split_once(':') else { return Err(no_store(url)) };
+    #[cfg(feature = "postgres")]
+    let scheme = if super::postgres::is_scheme(given) { "postgres" } else { scheme };
+    #[cfg(not(feature = "postgres"))]
+    let _ = given;
     match scheme {
         "memory" if rest.is_empty() => Ok(Arc::new(MemoryStore::new())),
         "memory" => Err(config("memory", "expected `memory:` and nothing after it")),
@@ -62,9 +64,7 @@ pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn AuditStore>
             Err(config("sqlite", "this build has no feature `sqlite`: enable it"))
         }
         #[cfg(feature = "postgres")]
-        "postgres" | "postgresql" => {
-            super::postgres::PostgresStore::open(url, options).await.map(|store| Arc::new(store) as _)
-        }
+        "postgres" => super::postgres::PostgresStore::open(url, options).await.map(|store| Arc::new(store) as _),
         #[cfg(not(feature = "postgres"))]
         "postgres" | "postgresql" => {
             let _ = options;
@@ -78,11 +78,8 @@ pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn AuditStore>
 fn no_store(url: &str) -> StoreError {
     const STORES: &str = "`sqlite:PATH`, `postgres://USER@HOST/DATABASE` or `memory:`";
     let what = match RedactedUrl::of(url).scheme() {
-        Some("jdbc" | "postgresql+asyncpg" | "postgresql+psycopg" | "postgresql+psycopg2") => {
-            format!("the URL is one of another driver's: expected {STORES}")
-        }
-        Some(scheme) if url.starts_with(scheme) => format!("`{scheme}:` is no scheme of a store: expected {STORES}"),
-        Some(scheme) => format!("the scheme is written in lower case, `{scheme}:`: expected {STORES}"),
+        Some("jdbc") => format!("the URL is one of another driver's: expected {STORES}"),
+        Some(scheme) => format!("`{scheme}:` is no scheme of a store: expected {STORES}"),
         None => format!(
             "the URL does not begin with the scheme of a store, and is not shown, for it may have a password in it: \
              expected {STORES}"

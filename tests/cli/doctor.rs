@@ -169,7 +169,7 @@ fn a_server_its_roles_and_its_months() {
     roles.env("AUDIT_URL", database.url());
     Run::of(roles).ok();
     let app = crate::postgres::unique("doctor_app");
-    database.sql(&format!("CREATE ROLE {app} LOGIN IN ROLE audit_events_appender"));
+    database.sql(&format!("CREATE ROLE {app} LOGIN IN ROLE {}", database.role("appender")));
     let found = findings(&doctor(database.url_as(&app)), 5);
     let level =
         |about: &str| found.iter().find(|(found, ..)| found == about).map_or("", |(_, level, _)| level.as_str());

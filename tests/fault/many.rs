@@ -82,9 +82,9 @@ fn what_was_answered_survives_every_kill_of_an_instance_and_of_the_database() {
 fn deployed(database: &Database<'_>, folder: &Folder) -> Settings {
     let program = env!("CARGO_BIN_EXE_tower-audit");
     let made = run(program, &["migrate", "--roles", "--url", &database.url()]);
-    assert!(made.contains("audit_events_appender"), "{made}");
+    assert!(made.contains(&database.role("appender")), "{made}");
     let account = unique("service");
-    database.sql(&format!("CREATE ROLE {account} LOGIN IN ROLE audit_events_appender"));
+    database.sql(&format!("CREATE ROLE {account} LOGIN IN ROLE {}", database.role("appender")));
     Settings::new(&database.url_as(&account)).env("EFFECTS", folder.effects_file())
 }
 

@@ -97,6 +97,20 @@ async fn a_replica_is_waited_for_read_and_refused_until_it_is_the_primary() {
     assert_eq!(all(&*reading).await, std::slice::from_ref(&first));
     assert!(reading.health().await.unwrap_err().to_string().contains("name the primary"));
     assert!(reading.append(&[event(2)]).await.is_err());
+    // Of several servers the primary is written to, whatever their order, and nobody waits for those that are gone.
+    let all_of_them = format!("127.0.0.1:1,127.0.0.1:{},127.0.0.1:{}", replica.port(), primary.port());
+    let several = open(&format!("postgres://postgres@{all_of_them}/{name}")).await;
+    ok(several.append(std::slice::from_ref(&first)).await);
+    let is_standby = |attributes: &str| {
+        let url = format!("postgres://postgres@{all_of_them}/{name}?target_session_attrs={attributes}");
+        async move { ok(ok(open_to_read(&url).await).inspect().await).iter().any(|found| found.text.ends_with("a standby")) }
+    };
+    for (attributes, expected) in [("standby", true), ("prefer-standby", true), ("any", true), ("primary", false)] {
+        assert_eq!(is_standby(attributes).await, expected, "{attributes}");
+    }
+    let nobody = format!("postgres://postgres@127.0.0.1:1,127.0.0.1:{}/{name}", replica.port());
+    let error = refusal(&nobody).await;
+    assert!(error.is_transient() && error.to_string().contains("none of the 2 servers"), "{error}");
 
     primary.sql("postgres", "ALTER SYSTEM SET synchronous_standby_names = 'replica'");
     primary.sql("postgres", "SELECT pg_reload_conf()");
@@ -138,9 +152,10 @@ async fn a_replica_is_waited_for_read_and_refused_until_it_is_the_primary() {
     replica.sql("postgres", "SELECT pg_promote()");
     replica.sql("postgres", "ALTER SYSTEM RESET synchronous_standby_names");
     replica.sql("postgres", "SELECT pg_reload_conf()");
+    append_at_last(&*several, &[event(6)]).await;
     let promoted = open(&replica.url(name)).await;
     ok(promoted.append(&[event(5)]).await);
-    assert_eq!(all(&*promoted).await.len(), 5);
+    assert_eq!(all(&*promoted).await.len(), 6);
 }
 
 #[tokio::test]

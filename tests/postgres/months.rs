@@ -19,8 +19,8 @@ const DROP_MONTHS: &str = "DO $$ DECLARE month text; BEGIN FOR month IN SELECT i
 async fn accounts(database: &Database<'_>) -> (String, String) {
     ok(make_roles(&database.url()).await);
     let (appender, purger) = (unique("appends"), unique("purges"));
-    database.sql(&format!("CREATE ROLE {appender} LOGIN IN ROLE audit_events_appender"));
-    database.sql(&format!("CREATE ROLE {purger} LOGIN IN ROLE audit_events_purger"));
+    database.sql(&format!("CREATE ROLE {appender} LOGIN IN ROLE {}", database.role("appender")));
+    database.sql(&format!("CREATE ROLE {purger} LOGIN IN ROLE {}", database.role("purger")));
     (appender, purger)
 }
 

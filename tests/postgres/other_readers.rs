@@ -84,7 +84,7 @@ async fn sqlalchemy_reads_it() {
     ok(store.append(&events).await);
     let role = crate::cluster::unique("older_reader");
     ok(tower_audit::store::postgres::make_roles(&database.url()).await);
-    database.sql(&format!("CREATE ROLE {role} LOGIN IN ROLE audit_events_reader"));
+    database.sql(&format!("CREATE ROLE {role} LOGIN IN ROLE {}", database.role("reader")));
     database.sql(&format!("ALTER ROLE {role} SET TimeZone = 'Pacific/Apia'"));
 
     for driver in ["postgresql+psycopg2:", "postgresql+psycopg:"] {

@@ -1,6 +1,7 @@
 //! A role that can append, and nothing else.
 
 use tower_audit::Timestamp;
+use tower_audit::query::{Field, Filter, Query};
 use tower_audit::store::StoreErrorKind;
 use tower_audit::store::postgres::make_roles;
 
@@ -23,11 +24,10 @@ async fn an_appender_appends_and_nothing_else() {
     let cluster = Cluster::shared();
     let database = cluster.database();
     let owner = open(&database.url()).await;
-    let role = unique("appender");
     let made = ok(make_roles(&database.url()).await);
-    assert_eq!(made, ["audit_events_appender", "audit_events_reader", "audit_events_purger"]);
+    assert_eq!(made, ["appender", "reader", "purger"].map(|of| database.role(of)));
+    let role = database.account_of(&made[0]);
     assert_eq!(ok(make_roles(&database.url()).await), made, "as often as one likes");
-    database.sql(&format!("CREATE ROLE {role} LOGIN IN ROLE audit_events_appender"));
     let store = open(&database.url_as(&role)).await;
     let (first, second) = (started(1), started(2));
     ok(store.append(&[event(0), first.clone()]).await);
@@ -67,24 +67,42 @@ async fn an_appender_appends_and_nothing_else() {
         "CREATE TABLE public.mine (id int)",
         "REINDEX TABLE audit_events",
         "SET ROLE postgres",
-        "SET ROLE audit_events_reader",
         "SET SESSION AUTHORIZATION postgres",
         "SET session_replication_role = replica",
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'postgres' AND pid <> pg_backend_pid()",
         "ALTER SYSTEM SET fsync = off",
         "UPDATE pg_class SET relacl = NULL",
         "CREATE ROLE mine SUPERUSER",
-        "GRANT audit_events_purger TO CURRENT_USER",
     ] {
         assert_refused(&database, &role, sql);
     }
+    assert_refused(&database, &role, &format!("SET ROLE {}", made[1]));
+    assert_refused(&database, &role, &format!("GRANT {} TO CURRENT_USER", made[2]));
     // The server says OK to these, and that nothing was granted.
     database.sql_as(&role, "GRANT ALL ON audit_events TO CURRENT_USER");
-    database.sql_as(&role, "REVOKE ALL ON audit_events FROM audit_events_reader CASCADE");
+    database.sql_as(&role, &format!("REVOKE ALL ON audit_events FROM {} CASCADE", made[1]));
     assert_eq!(database.sql(STATE), before);
     assert_eq!(all(&*owner).await.len(), 6);
     let reader = again.reader().expect("the store is read");
-    assert_eq!(reader.get(first.event_id).await.unwrap_err().kind(), StoreErrorKind::Permanent);
+    let grant = format!("the role \"{role}\" may not read events: `GRANT \"{}\" TO \"{role}\";`", made[1]);
+    let filter = Filter::default();
+    for error in [
+        reader.check_access().await.unwrap_err(),
+        reader.get(first.event_id).await.unwrap_err(),
+        reader.query(&Query::new(filter.clone(), 1)).await.unwrap_err(),
+        // Not even their number.
+        reader.count(&filter).await.unwrap_err(),
+        reader.tally(&filter, Field::UserEmail, 1).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), StoreErrorKind::Denied);
+        assert!(error.to_string().contains(&grant), "{error}");
+    }
+    let error = again.keeper().expect("it is kept").purge(Timestamp::MAX, 1).await.unwrap_err();
+    let grant = format!("GRANT \"{}\" TO \"{role}\";", made[2]);
+    assert!(error.kind() == StoreErrorKind::Denied && error.to_string().contains(&grant), "{error}");
+    database.sql(&format!("GRANT \"{}\" TO \"{role}\";", made[1]));
+    ok(reader.check_access().await);
+    assert_eq!(ok(reader.get(first.event_id).await), Some(first));
 }
 
 /// Nothing that is in the table can be changed or removed, by whatever way, and nothing about it.
@@ -155,9 +173,8 @@ async fn a_reader_reads_and_nothing_else() {
     let url = format!("{}?table=readable", database.url());
     let (owner, kept) = (open(&url).await, event(1));
     ok(owner.append(std::slice::from_ref(&kept)).await);
-    ok(make_roles(&url).await);
-    let role = unique("reader");
-    database.sql(&format!("CREATE ROLE {role} LOGIN IN ROLE readable_reader"));
+    let roles = ok(make_roles(&url).await);
+    let role = database.account_of(&roles[1]);
     let store = ok(open_to_read(&format!("{}?table=readable", database.url_as(&role))).await);
     assert_eq!(all(&*store).await, [kept]);
     assert!(store.append(&[event(2)]).await.is_err());
@@ -175,9 +192,8 @@ async fn a_purger_removes_what_is_old_and_reads_nothing() {
     let (mut old, new) = (event(1), event(2));
     old.created_at = at("2020-01-01T00:00:00Z");
     ok(owner.append(&[old, new.clone()]).await);
-    ok(make_roles(&url).await);
-    let role = unique("purger");
-    database.sql(&format!("CREATE ROLE {role} LOGIN IN ROLE purgeable_purger"));
+    let roles = ok(make_roles(&url).await);
+    let role = database.account_of(&roles[2]);
     let store = ok(open_to_read(&format!("{}?table=purgeable", database.url_as(&role))).await);
     let keeper = store.keeper().expect("it is kept");
     let purged = ok(keeper.purge(at("2021-01-01T00:00:00Z"), 10).await);
@@ -188,6 +204,10 @@ async fn a_purger_removes_what_is_old_and_reads_nothing() {
     let record = event(3);
     ok(store.append(std::slice::from_ref(&record)).await);
     assert_eq!(all(&*owner).await, [record]);
+    // As IVRE removes, and counts, in its own words.
+    database.sql_as(&role, "SELECT count(*) FROM (SELECT id, event_id FROM purgeable WHERE created_at < now()) AS old");
+    database.sql_as(&role, "DELETE FROM purgeable WHERE purgeable.created_at < '2020-01-01' RETURNING purgeable.id");
+    assert_eq!(all(&*owner).await.len(), 1);
     for sql in ["SELECT event FROM purgeable", "UPDATE purgeable SET outcome = 1", "TRUNCATE purgeable"] {
         assert!(database.refusal_as(&role, sql).contains("permission denied"), "{sql}");
     }
@@ -198,9 +218,8 @@ async fn roles_keep_their_rights_over_init_and_have_none_to_another_log() {
     let database = Cluster::shared().database();
     let url = format!("{}?table=renewed", database.url());
     let owner = open(&url).await;
-    ok(make_roles(&url).await);
-    let role = unique("renewed");
-    database.sql(&format!("CREATE ROLE {role} LOGIN IN ROLE renewed_appender"));
+    let roles = ok(make_roles(&url).await);
+    let role = database.account_of(&roles[0]);
     let as_role = format!("{}?table=renewed", database.url_as(&role));
     ok(open(&as_role).await.append(&[event(1)]).await);
     ok(owner.keeper().expect("it is kept").init().await);
@@ -221,7 +240,122 @@ async fn a_schema_in_which_everyone_may_make_tables_is_refused() {
     database.sql("GRANT CREATE ON SCHEMA public TO PUBLIC");
     let error = make_roles(&database.url()).await.unwrap_err();
     assert!(error.to_string().contains("REVOKE CREATE ON SCHEMA \"public\" FROM PUBLIC"), "{error}");
-    assert_eq!(database.sql("SELECT has_table_privilege('audit_events_appender', 'audit_events', 'INSERT')"), "f");
+    assert_eq!(database.sql("SELECT has_table_privilege(oid, 'audit_events', 'INSERT') FROM pg_roles WHERE rolname = current_database() || '_public_audit_events_appender'"), "");
     database.sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC");
     ok(make_roles(&database.url()).await);
+}
+
+/// The first log's roles read, append to and remove from nothing of the second.
+async fn assert_apart(first: &str, alice_at_second: impl Fn(&str) -> String, database: &Database<'_>, second: &str) {
+    let owner = open(second).await;
+    ok(owner.append(&[event(1)]).await);
+    let roles = [ok(make_roles(first).await), ok(make_roles(second).await)];
+    for (first, second) in roles[0].iter().zip(&roles[1]) {
+        assert_ne!(first, second);
+    }
+    for role in &roles[0] {
+        let alice = database.account_of(role);
+        let error = open_to_read(&alice_at_second(&alice)).await.expect_err("no right to it");
+        assert_eq!(error.kind(), StoreErrorKind::Denied, "{error}");
+    }
+    for role in &roles[1] {
+        let bob = database.account_of(role);
+        ok(open_to_read(&alice_at_second(&bob)).await);
+    }
+}
+
+#[tokio::test]
+async fn the_roles_of_one_database_have_nothing_in_the_next() {
+    let (first, second) = (Cluster::shared().database(), Cluster::shared().database());
+    let _owner = open(&first.url()).await;
+    assert_apart(&first.url(), |role| second.url_as(role), &second, &second.url()).await;
+}
+
+#[tokio::test]
+async fn the_roles_of_one_schema_have_nothing_in_the_next() {
+    let database = Cluster::shared().database();
+    let in_schema = |role: &str, schema: &str| format!("{}?schema={schema}", database.url_as(role));
+    let _owner = open(&in_schema("postgres", "tenant_1")).await;
+    let (first, second) = (in_schema("postgres", "tenant_1"), in_schema("postgres", "tenant_2"));
+    assert_apart(&first, |role| in_schema(role, "tenant_2"), &database, &second).await;
+}
+
+#[tokio::test]
+async fn a_role_that_is_not_the_logs_is_taken_only_if_that_is_meant() {
+    let (database, other) = (Cluster::shared().database(), Cluster::shared().database());
+    let _logs = [open(&database.url()).await, open(&other.url()).await];
+    let prefix = unique("prefix");
+    let url = |database: &Database<'_>| format!("{}?roles={prefix}", database.url());
+    let taken = async |sql: &str, words: &str| {
+        database.sql(sql);
+        let error = make_roles(&url(&database)).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Config);
+        assert!(error.to_string().contains(words), "{error}");
+        let (_, statement) = error.to_string().split_once(": `").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        statement.trim_end_matches('`').to_owned()
+    };
+    // Each could be somebody's.
+    for existing in ["LOGIN", "SUPERUSER", "CREATEROLE", "IN ROLE pg_monitor", "ROLE postgres"] {
+        taken(&format!("CREATE ROLE {prefix}_reader {existing}"), "exists, and has members").await;
+        database.sql(&format!("DROP ROLE {prefix}_reader"));
+    }
+    let statement = taken(&format!("CREATE ROLE {prefix}_reader LOGIN"), "exists, and has members").await;
+    database.sql(&statement);
+    ok(make_roles(&url(&database)).await);
+    ok(open_to_read(&format!("{}?roles={prefix}", database.url_as(&format!("{prefix}_reader")))).await);
+    // The next log does not share them by mistake.
+    let error = make_roles(&url(&other)).await.unwrap_err();
+    assert!(error.to_string().contains(&format!("was made for the log \"{}\"", database.name())), "{error}");
+    let text = error.to_string();
+    for role in ["appender", "reader", "purger"] {
+        let log = format!(
+            "COMMENT ON ROLE \"{prefix}_{role}\" IS 'tower-audit \"{}\".\"public\".\"audit_events\"';",
+            other.name()
+        );
+        assert!(role != "appender" || text.contains(&log), "{text}");
+        database.sql(&log);
+    }
+    ok(make_roles(&url(&other)).await);
+    // Who has the rights already is given them anew.
+    ok(make_roles(&url(&database)).await);
+}
+
+#[tokio::test]
+async fn an_owner_who_may_make_no_roles_takes_those_made_for_them() {
+    let database = Cluster::shared().database();
+    let owner = unique("owner");
+    database.sql(&format!("CREATE ROLE {owner} LOGIN"));
+    database.sql(&format!("CREATE SCHEMA log AUTHORIZATION {owner}"));
+    let url = format!("{}?schema=log", database.url_as(&owner));
+    let _store = open(&url).await;
+    let prefix = format!("{}_log_audit_events", database.name());
+    for role in ["appender", "reader", "purger"] {
+        let error = make_roles(&url).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Denied);
+        let statement = format!("CREATE ROLE \"{prefix}_{role}\" NOLOGIN;");
+        assert!(error.to_string().contains(&statement), "{error}");
+        database.sql(&statement);
+    }
+    let roles = ok(make_roles(&url).await);
+    let alice = database.account_of(&roles[1]);
+    ok(make_roles(&url).await);
+    ok(open_to_read(&format!("{}?schema=log", database.url_as(&alice))).await);
+}
+
+#[tokio::test]
+async fn what_only_the_owner_may_is_refused_to_others_with_the_owners_name() {
+    let database = Cluster::shared().database();
+    let owner = open(&database.url()).await;
+    ok(owner.append(&[event(1)]).await);
+    let roles = ok(make_roles(&database.url()).await);
+    let web = database.account_of(&roles[0]);
+    let error = open(&database.url_as(&web)).await.keeper().expect("it is kept").init().await.unwrap_err();
+    for error in [error, make_roles(&database.url_as(&web)).await.unwrap_err()] {
+        assert_eq!(error.kind(), StoreErrorKind::Denied);
+        assert!(
+            error.to_string().contains("only the owner of the tables may do this: connect as \"postgres\""),
+            "{error}"
+        );
+    }
+    assert_eq!(all(&*owner).await.len(), 1);
 }

@@ -296,6 +296,18 @@ impl Database<'_> {
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
+
+    /// The name of the role of the log at its usual place that may do this: `appender`, `reader` or `purger`.
+    pub(crate) fn role(&self, of: &str) -> String {
+        format!("{}_public_audit_events_{of}", self.name)
+    }
+
+    /// A new account that has this role.
+    pub(crate) fn account_of(&self, role: &str) -> String {
+        let account = unique("account");
+        self.sql(&format!("CREATE ROLE {account} LOGIN IN ROLE \"{role}\""));
+        account
+    }
 }
 
 /// An open transaction.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection as _};
 
 use super::config::Config;
 use super::durability::Facts;
@@ -32,7 +32,8 @@ pub(super) async fn connect(config: &Config, purpose: Purpose) -> Result<PgConne
 }
 
 async fn set_up(config: &Config, purpose: Purpose) -> Result<PgConnection, StoreError> {
-    let mut db = PgConnection::connect_with(&config.server()).await.doing(CONNECTING)?;
+    let within = config.patience.min(LONGEST_CONNECT);
+    let mut db = config.servers.connect(within, purpose != Purpose::Read, CONNECTING).await?;
     let read_only = if purpose == Purpose::Read { "on" } else { "off" };
     // A plan for any value passes over partial indexes and takes no notice of how rare a value is.
     let plans = if purpose == Purpose::Read { "force_custom_plan" } else { "auto" };

@@ -56,10 +56,10 @@ fn untrusted(cause: &str) -> &'static str {
 
 /// What a SQLSTATE says, by its class where the class is enough.
 fn refusal(code: &str) -> (StoreErrorKind, &'static str) {
-    use StoreErrorKind::{Config, Permanent, Transient};
+    use StoreErrorKind::{Config, Denied, Permanent, Transient};
     match code {
         "25006" => (Transient, "the server is read-only: it is a standby, or was told to be"),
-        "42501" => (Permanent, "the role may not do this: `tower-audit migrate --roles` makes roles that may"),
+        "42501" => (Denied, "the role may not do this: `tower-audit migrate --roles` makes roles that may"),
         "42P01" | "3F000" => (Permanent, MISSING),
         "53100" => (Transient, "no space is left on the server's disk: free some"),
         "53300" => (Transient, "the server has no connection left"),
@@ -122,14 +122,15 @@ mod tests {
 
     #[test]
     fn what_passes_by_itself_is_transient() {
-        use StoreErrorKind::{Config, Permanent, Transient};
+        use StoreErrorKind::{Config, Denied, Permanent, Transient};
         for (kind, codes) in [
             (
                 Transient,
                 &["08006", "08P01", "57P01", "57P02", "57P03", "53300", "53100", "40001", "40P01", "25006"][..],
             ),
             (Transient, &["55P03", "57014", "58030"]),
-            (Permanent, &["42501", "42P01", "22021", "23514", "23505", "XX001", ""]),
+            (Permanent, &["42P01", "22021", "23514", "23505", "XX001", ""]),
+            (Denied, &["42501"]),
             (Config, &["28P01", "28000", "3D000"]),
         ] {
             for code in codes {

@@ -12,6 +12,7 @@ use super::connection::within;
 use super::error::{Doing as _, NAME};
 use super::moment::Moment;
 use super::names::{Names, OPEN};
+use super::roles::{Right, Roles};
 use super::store::PostgresStore;
 use crate::event::{AuditEvent, EventId};
 use crate::store::{AppConnection, Fate, InTransaction, StoreError, StoreErrorKind, StoreFuture, TransactionId};
@@ -43,9 +44,10 @@ impl InTransaction for PostgresStore {
                 ));
             }
             if row.try_get::<Option<bool>, _>("may").doing(DOING)? != Some(true) {
+                let roles = Roles::of(db, names).await?;
                 return Err(refused(format!(
-                    "the role of the transaction may not insert events: GRANT {} TO it",
-                    names.bare("_appender")
+                    "the role of the transaction may not insert events: `{}`",
+                    roles.grant(Right::Append)
                 )));
             }
             Ok(TransactionId(number.cast_unsigned()))

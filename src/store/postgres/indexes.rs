@@ -15,7 +15,7 @@ use super::error::{
     DEADLOCK, Doing as _, INSUFFICIENT_PRIVILEGE, LOCK_NOT_AVAILABLE, UNDEFINED_TABLE, config, is, of, transient,
 };
 use super::migrations::INDEXES;
-use super::names::{Names, quoted};
+use super::names::{MAX_NAME_BYTES, Names, quoted};
 use crate::store::StoreError;
 
 /// Makes all of them on tables that nobody uses yet.
@@ -210,7 +210,6 @@ fn lock_key(names: &Names) -> i64 {
 }
 
 const DOING: &str = "making indexes";
-const MAX_NAME_BYTES: usize = 63;
 const LOCK_TIMEOUT_MS: u32 = 500;
 const PAUSE: Duration = Duration::from_millis(100);
 const PERSISTENCE: Duration = Duration::from_secs(60);

@@ -3,6 +3,7 @@
 use super::indexes;
 use super::partition;
 use super::purge;
+use super::roles::{Right, explained};
 use super::schema;
 use super::store::PostgresStore;
 use crate::event::Timestamp;
@@ -34,6 +35,7 @@ impl Keeper for PostgresStore {
         Box::pin(async move {
             let mut lease = self.keepers.lease(&self.config, "purge").await?;
             let done = purge::purge(&mut lease.db, &self.config.names, &self.front, before, at_most).await;
+            let done = explained(&mut lease.db, &self.config.names, Right::Purge, done).await;
             lease.settle(done)
         })
     }

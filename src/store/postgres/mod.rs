@@ -47,10 +47,13 @@ mod purge;
 mod read;
 mod roles;
 mod schema;
+mod servers;
 mod store;
 mod stray;
+mod url;
 mod wanted;
 
 pub use config::PostgresTable;
 pub use roles::make_roles;
 pub use store::PostgresStore;
+pub(crate) use url::is_scheme;

@@ -14,6 +14,8 @@ use crate::store::StoreError;
 pub(super) struct Names {
     schema: Arc<str>,
     table: Arc<str>,
+    /// What the names of the roles begin with, where somebody chose that.
+    roles: Option<Arc<str>>,
     pub(super) append: Arc<str>,
     pub(super) append_one: Arc<str>,
     pub(super) append_with_effects: Arc<str>,
@@ -22,8 +24,11 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub(super) fn new(schema: &str, table: &str) -> Result<Self, StoreError> {
-        for (what, name, most) in [("schema", schema, 63), ("table", table, MAX_TABLE_BYTES)] {
+    pub(super) fn new(schema: &str, table: &str, roles: Option<&str>) -> Result<Self, StoreError> {
+        let prefix = roles.map(|roles| ("prefix of roles", roles, MAX_ROLE_PREFIX_BYTES));
+        for (what, name, most) in
+            [("schema", schema, MAX_NAME_BYTES), ("table", table, MAX_TABLE_BYTES)].into_iter().chain(prefix)
+        {
             if name.is_empty() || name.len() > most || name.contains('\0') {
                 return Err(config(format!(
                     "{:?} is no name for a {what}: expected 1 to {most} bytes without U+0000",
@@ -34,6 +39,7 @@ impl Names {
         let mut names = Self {
             schema: schema.into(),
             table: table.into(),
+            roles: roles.map(Into::into),
             append: "".into(),
             append_one: "".into(),
             append_with_effects: "".into(),
@@ -49,6 +55,11 @@ impl Names {
     /// The bare name of the schema, to be bound.
     pub(super) fn schema(&self) -> &str {
         &self.schema
+    }
+
+    /// What the names of the roles begin with, where somebody chose that.
+    pub(super) fn roles(&self) -> Option<&str> {
+        self.roles.as_deref()
     }
 
     /// The bare name of a table beside the one of the events, to be bound; `""` for that one itself.
@@ -109,9 +120,7 @@ impl Names {
     /// A number for an advisory lock that nobody else is likely to take: FNV-1a of the names.
     pub(super) fn lock_key(&self) -> i64 {
         let bytes = b"tower-audit\0".iter().chain(self.schema.as_bytes()).chain(b"\0").chain(self.table.as_bytes());
-        let hash = bytes
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
-        hash.cast_signed()
+        hash(bytes.copied()).cast_signed()
     }
 }
 
@@ -121,13 +130,18 @@ impl fmt::Debug for Names {
     }
 }
 
+/// FNV-1a.
+pub(super) fn hash(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
 /// A name as an identifier, whatever is in it.
 pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// A text as a literal that means the same whatever `standard_conforming_strings` is.
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     let doubled = text.replace('\'', "''");
     if doubled.contains('\\') { format!(" E'{}'", doubled.replace('\\', r"\\")) } else { format!("'{doubled}'") }
 }
@@ -147,5 +161,9 @@ pub(super) const INSTANCES: &str = "_instances";
 pub(super) const VERSION: &str = "_version";
 /// What `health` writes to.
 pub(super) const PROBE: &str = "_probe";
-/// PostgreSQL cuts names at 63 bytes; ours go on after the table's.
+/// PostgreSQL cuts names there.
+pub(super) const MAX_NAME_BYTES: usize = 63;
+/// The longest end of a role's name is `_appender`.
+pub(super) const MAX_ROLE_PREFIX_BYTES: usize = MAX_NAME_BYTES - 9;
+/// The names of what is beside the table go on after the table's.
 const MAX_TABLE_BYTES: usize = 40;

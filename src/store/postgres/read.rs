@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::error::Doing as _;
 use super::moment::Moment;
 use super::names::Names;
+use super::roles::{Right, check_may_read, explained};
 use super::store::PostgresStore;
 use super::stray;
 use super::wanted::{DIALECT, bind};
@@ -23,6 +24,7 @@ impl Reader for PostgresStore {
             }
             let mut lease = self.readers.lease(&self.config, DOING).await?;
             let done = list(&mut lease.db, &self.config.names, query).await;
+            let done = explained(&mut lease.db, &self.config.names, Right::Read, done).await;
             lease.settle(done)
         })
     }
@@ -31,6 +33,7 @@ impl Reader for PostgresStore {
         Box::pin(async move {
             let mut lease = self.readers.lease(&self.config, DOING).await?;
             let done = count(&mut lease.db, &self.config.names, filter).await;
+            let done = explained(&mut lease.db, &self.config.names, Right::Read, done).await;
             lease.settle(done)
         })
     }
@@ -39,6 +42,7 @@ impl Reader for PostgresStore {
         Box::pin(async move {
             let mut lease = self.readers.lease(&self.config, DOING).await?;
             let done = tally(&mut lease.db, &self.config.names, filter, by, at_most).await;
+            let done = explained(&mut lease.db, &self.config.names, Right::Read, done).await;
             lease.settle(done)
         })
     }
@@ -47,6 +51,15 @@ impl Reader for PostgresStore {
         Box::pin(async move {
             let mut lease = self.readers.lease(&self.config, DOING).await?;
             let done = activity(&mut lease.db, &self.config.names, filter, buckets).await;
+            let done = explained(&mut lease.db, &self.config.names, Right::Read, done).await;
+            lease.settle(done)
+        })
+    }
+
+    fn check_access(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            let mut lease = self.readers.lease(&self.config, DOING).await?;
+            let done = check_may_read(&mut lease.db, &self.config.names).await;
             lease.settle(done)
         })
     }
@@ -55,6 +68,7 @@ impl Reader for PostgresStore {
         Box::pin(async move {
             let mut lease = self.readers.lease(&self.config, DOING).await?;
             let done = get(&mut lease.db, &self.config.names, id).await;
+            let done = explained(&mut lease.db, &self.config.names, Right::Read, done).await;
             lease.settle(done)
         })
     }
@@ -97,7 +111,8 @@ async fn list(db: &mut PgConnection, names: &Names, query: &Query) -> Result<Vec
 
 async fn count(db: &mut PgConnection, names: &Names, filter: &Filter) -> Result<u64, StoreError> {
     let clause = Clause::new(&DIALECT, filter, None);
-    let sql = format!("SELECT count(*) FROM {} {}", names.table(), clause.sql());
+    // Whoever may see no more than which ids there are is not told how many.
+    let sql = format!("SELECT count(created_at) FROM {} {}", names.table(), clause.sql());
     let row = bind(sqlx::query(AssertSqlSafe(sql)), clause).fetch_one(db).await.doing(DOING)?;
     let counted: i64 = row.try_get(0).doing(DOING)?;
     Ok(u64::try_from(counted).unwrap_or(0))

@@ -4,13 +4,13 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::connection::run;
-use super::error::{Doing as _, INSUFFICIENT_PRIVILEGE, MISSING, config, is, of};
+use super::error::{Doing as _, INSUFFICIENT_PRIVILEGE, MISSING, NAME, config, is, of};
 use super::indexes;
 use super::migrations::{NOBODY_ELSE, STEPS, VERSION};
-use super::names::{INSTANCES, Names, OPEN, PROBE, VERSION as VERSION_TABLE};
+use super::names::{INSTANCES, Names, OPEN, PROBE, VERSION as VERSION_TABLE, quoted};
 use super::partition;
 use super::roles;
-use crate::store::StoreError;
+use crate::store::{StoreError, StoreErrorKind};
 
 /// What a database has of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,9 +80,8 @@ pub(super) async fn create(db: &mut PgConnection, names: &Names) -> Result<(), S
                 raw(db, names.fill(step)).await?;
             }
             raw(db, format!("UPDATE {} SET version = {VERSION}", names.beside(VERSION_TABLE))).await?;
-            if roles::are_given(db, names).await? {
-                roles::give(db, names).await?;
-            }
+            let given = roles::given(db, names).await?;
+            roles::give_again(db, names, given).await?;
         }
         Found::Empty => create_all(db, names).await?,
     }
@@ -91,16 +90,15 @@ pub(super) async fn create(db: &mut PgConnection, names: &Names) -> Result<(), S
 
 /// Drops every table, and makes them anew. Roles that had rights have them again.
 pub(super) async fn recreate(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
+    require_owner(db, names, "init").await?;
     begin_alone(db, names, "init").await?;
-    let given = roles::are_given(db, names).await?;
+    let given = roles::given(db, names).await?;
     if examine(db, names).await? != Found::Empty {
         let tables = [OPEN, INSTANCES, PROBE, VERSION_TABLE, ""].map(|suffix| names.beside(suffix)).join(", ");
         raw(db, format!("DROP TABLE {tables}")).await?;
     }
     create_all(db, names).await?;
-    if given {
-        roles::give(db, names).await?;
-    }
+    roles::give_again(db, names, given).await?;
     run(db, "init", "COMMIT".to_owned()).await?;
     partition::make_ahead(db, names).await
 }
@@ -116,18 +114,41 @@ async fn create_all(db: &mut PgConnection, names: &Names) -> Result<(), StoreErr
     indexes::create(db, names).await
 }
 
-/// Whether this role may change the tables: it is their owner, or a member of it.
-pub(super) async fn is_owner(db: &mut PgConnection, names: &Names) -> Result<bool, StoreError> {
-    let owner: Option<bool> = sqlx::query_scalar(
-        "SELECT pg_catalog.pg_has_role(c.relowner, 'USAGE') FROM pg_catalog.pg_class c \
-         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2",
+/// The owner of the tables.
+#[derive(Debug)]
+pub(super) struct Owner {
+    pub(super) name: String,
+    /// Who asks is the owner, or a member of it.
+    pub(super) is_us: bool,
+}
+
+/// The owner of the events, or, where that table is missing, of what is left beside it.
+pub(super) async fn owner(db: &mut PgConnection, names: &Names) -> Result<Option<Owner>, StoreError> {
+    let found: Option<(String, bool)> = sqlx::query_as(
+        "SELECT pg_catalog.pg_get_userbyid(c.relowner)::text AS name, pg_catalog.pg_has_role(c.relowner, 'USAGE') AS is_us \
+         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = $1 AND c.relname = ANY($2) ORDER BY c.relname COLLATE \"C\" LIMIT 1",
     )
     .bind(names.schema())
-    .bind(names.bare(""))
+    .bind(["", OPEN, INSTANCES, PROBE, VERSION_TABLE].map(|suffix| names.bare(suffix)))
     .fetch_optional(db)
     .await
     .doing(DOING)?;
-    Ok(owner == Some(true))
+    Ok(found.map(|(name, is_us)| Owner { name, is_us }))
+}
+
+/// Reports that this role may change the tables.
+pub(super) async fn is_owner(db: &mut PgConnection, names: &Names) -> Result<bool, StoreError> {
+    Ok(owner(db, names).await?.is_some_and(|owner| owner.is_us))
+}
+
+/// An error that names the owner, unless this role is it or there is nothing to own yet.
+pub(super) async fn require_owner(db: &mut PgConnection, names: &Names, doing: &'static str) -> Result<(), StoreError> {
+    match owner(db, names).await? {
+        Some(owner) if !owner.is_us => Err(StoreError::new(StoreErrorKind::Denied, NAME, doing)
+            .with_remedy(format!("only the owner of the tables may do this: connect as {}", quoted(&owner.name)))),
+        _ => Ok(()),
+    }
 }
 
 /// Begins a transaction that no other maker of tables is in at the same time.
@@ -163,7 +184,7 @@ mod tests {
 
     #[test]
     fn every_name_in_the_steps_is_filled_in() {
-        let names = Names::new("it's \"quoted\"", "log").unwrap();
+        let names = Names::new("it's \"quoted\"", "log", None).unwrap();
         for step in STEPS.iter().chain([&NOBODY_ELSE]) {
             let filled = names.fill(step);
             assert!(!filled.contains(['{', '}']), "{filled}");

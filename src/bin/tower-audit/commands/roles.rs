@@ -4,8 +4,8 @@ use crate::exit::Failure;
 
 /// Whether the store of this URL has roles, before anything is done to it.
 pub(super) fn check(url: &str, wanted: bool) -> Result<(), Failure> {
-    let scheme = url.split(':').next().unwrap_or_default();
-    if !wanted || matches!(scheme, "postgres" | "postgresql") {
+    let scheme = url.split([':', '+']).next().unwrap_or_default().to_ascii_lowercase();
+    if !wanted || matches!(&*scheme, "postgres" | "postgresql") {
         return Ok(());
     }
     Err(Failure::Usage("--roles is for `postgres://…`: other stores know no roles; nothing was changed".into()))

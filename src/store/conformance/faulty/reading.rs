@@ -99,6 +99,10 @@ impl Reader for FaultyStore {
         })
     }
 
+    fn check_access(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async move { self.inner_reader()?.check_access().await })
+    }
+
     fn get(&self, id: EventId) -> StoreFuture<'_, Option<AuditEvent>> {
         Box::pin(async move {
             let Some(fault) = self.fault() else { return self.inner_reader()?.get(id).await };

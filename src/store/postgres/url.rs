@@ -1,0 +1,311 @@
+//! A URL `postgres://USER:PASSWORD@HOST:PORT,HOST:PORT/DATABASE?NAME=VALUE&…`, taken apart.
+//!
+//! What libpq takes, this takes, with two exceptions. An unescaped `?`, `#` or `@` in a user or a password is an error:
+//! libpq guesses there, and a guess that is wrong shows a password to a name server. And a parameter that nobody knows
+//! is an error, for it is a setting that would silently be missing.
+//!
+//! No part of a malformed URL is shown: any of it may be a piece of a password.
+
+use std::net::IpAddr;
+use std::str::FromStr as _;
+
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+
+use super::error::config;
+use super::servers::Target;
+use crate::store::StoreError;
+
+/// What the parameters say, and one set of options for each server.
+pub(super) struct Url {
+    pub(super) schema: Option<String>,
+    pub(super) table: Option<String>,
+    pub(super) roles: Option<String>,
+    pub(super) target: Option<Target>,
+    pub(super) servers: Vec<PgConnectOptions>,
+}
+
+/// Reports a scheme that is PostgreSQL's: in any case, and with the driver that SQLAlchemy puts behind it.
+pub(crate) fn is_scheme(scheme: &str) -> bool {
+    let (name, driver) = scheme.split_once('+').unwrap_or((scheme, "any"));
+    let is_name = ["postgres", "postgresql"].iter().any(|known| name.eq_ignore_ascii_case(known));
+    is_name && !driver.is_empty() && driver.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+impl Url {
+    pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
+        let parts = Parts::of(url.trim()).ok_or_else(malformed)?;
+        let mut found = Self { schema: None, table: None, roles: None, target: None, servers: Vec::new() };
+        let (mut hosts, mut ports) = hosts_of(parts.authority).ok_or_else(malformed)?;
+        // What is given to the driver, as parameters of a URL without anything else.
+        let mut given = String::new();
+        let mut give = |name: &str, value: &str| given.extend(["&", name, "=", &encoded(value)]);
+        let (user, password) = parts.user.split_once(':').unwrap_or((parts.user, ""));
+        for (name, value) in [("user", user), ("password", password), ("dbname", parts.database)] {
+            if !value.is_empty() {
+                give(name, &decoded(value)?);
+            }
+        }
+        for parameter in parts.parameters.split('&').filter(|parameter| !parameter.is_empty()) {
+            let (name, value) = parameter.split_once('=').ok_or_else(malformed)?;
+            let (name, value) = (decoded(name)?, decoded(value)?);
+            match &*name {
+                "schema" => found.schema = Some(value),
+                "table" => found.table = Some(value),
+                "roles" => found.roles = Some(value),
+                "target_session_attrs" => found.target = Some(Target::parse(&value)?),
+                "host" => hosts = value.split(',').map(str::to_owned).collect(),
+                "hostaddr" => {
+                    hosts = value.split(',').map(str::to_owned).collect();
+                    if !hosts.iter().all(|host| host.parse::<IpAddr>().is_ok()) {
+                        return Err(config("the value of `hostaddr` is no address of a host"));
+                    }
+                }
+                "port" => ports = value.split(',').map(str::to_owned).collect(),
+                name if is_known_to_driver(name) => {
+                    check(name, &value)?;
+                    give(&encoded(name), &value);
+                }
+                // The name may be the rest of a password: then there is a host behind it.
+                name if looks_like_a_name(name) && !parts.parameters.contains('@') => {
+                    return Err(config(format!("`{name}` is no parameter of `postgres://…`")));
+                }
+                _ => return Err(malformed()),
+            }
+        }
+        for (host, port) in pairs(&hosts, &ports)? {
+            let mut url = String::from("postgres://?");
+            if !host.is_empty() {
+                url.extend(["host=", &encoded(host)]);
+            }
+            if !port.is_empty() {
+                let port = port.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(malformed)?;
+                url.push_str(&format!("&port={port}"));
+            }
+            url.push_str(&given);
+            // The driver's error may have a value in it.
+            found.servers.push(PgConnectOptions::from_str(&url).map_err(|_| malformed())?);
+        }
+        Ok(found)
+    }
+}
+
+/// The parts of a URL, still encoded.
+struct Parts<'a> {
+    user: &'a str,
+    authority: &'a str,
+    database: &'a str,
+    parameters: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn of(url: &'a str) -> Option<Self> {
+        let (scheme, rest) = url.split_once("://")?;
+        if !is_scheme(scheme) || rest.contains(|c: char| c == '#' || c.is_control() || c.is_whitespace()) {
+            return None;
+        }
+        let (place, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, database) = place.split_once('/').unwrap_or((place, ""));
+        let (user, authority) = match authority.split_once('@') {
+            Some((user, authority)) => (user, authority),
+            // A host that comes late: what was taken for one is the beginning of a password.
+            None if database.contains('@') || (!place.contains('/') && parameters.contains('@')) => return None,
+            None => ("", authority),
+        };
+        let is_whole = !authority.contains('@') && !database.contains(['@', '/']);
+        is_whole.then_some(Self { user, authority, database, parameters })
+    }
+}
+
+/// The hosts and, in the same order, their ports, empty where there is none.
+fn hosts_of(authority: &str) -> Option<(Vec<String>, Vec<String>)> {
+    let mut places = (Vec::new(), Vec::new());
+    for place in authority.split(',') {
+        let (host, port) = match place.strip_prefix('[') {
+            Some(rest) => {
+                let (host, rest) = rest.split_once(']')?;
+                (host, if rest.is_empty() { "" } else { rest.strip_prefix(':')? })
+            }
+            None => place.split_once(':').unwrap_or((place, "")),
+        };
+        if port.contains(':') || host.contains(['[', ']']) {
+            return None;
+        }
+        places.0.push(decoded(host).ok()?);
+        places.1.push(port.to_owned());
+    }
+    Some(places)
+}
+
+/// Each host with its port: one port is that of all of them.
+fn pairs<'a>(hosts: &'a [String], ports: &'a [String]) -> Result<Vec<(&'a str, &'a str)>, StoreError> {
+    match ports {
+        [port] => Ok(hosts.iter().map(|host| (host.as_str(), port.as_str())).collect()),
+        _ if ports.iter().all(String::is_empty) => Ok(hosts.iter().map(|host| (host.as_str(), "")).collect()),
+        _ if ports.len() == hosts.len() => {
+            Ok(hosts.iter().zip(ports).map(|(host, port)| (host.as_str(), port.as_str())).collect())
+        }
+        _ => {
+            Err(config(format!("the URL has {} hosts and {} ports: expected one or as many", hosts.len(), ports.len())))
+        }
+    }
+}
+
+/// Refuses what the driver would refuse with the value in its error, and files that are not there.
+fn check(name: &str, value: &str) -> Result<(), StoreError> {
+    let is_good = match name {
+        "sslmode" | "ssl-mode" => value.parse::<PgSslMode>().is_ok(),
+        "statement-cache-capacity" => value.parse::<usize>().is_ok(),
+        _ if FILES.contains(&name) && !value.starts_with("-----BEGIN") => {
+            return std::fs::File::open(value)
+                .map(drop)
+                .map_err(|error| config(format!("the file that `{name}` names cannot be read")).because(error));
+        }
+        _ => true,
+    };
+    if is_good { Ok(()) } else { Err(config(format!("the value of `{name}` is not one of those that it can have"))) }
+}
+
+/// The driver passes over what it does not know, and logs its value.
+fn is_known_to_driver(name: &str) -> bool {
+    const KNOWN: [&str; 8] = [
+        "sslmode",
+        "ssl-mode",
+        "statement-cache-capacity",
+        "dbname",
+        "user",
+        "password",
+        "application_name",
+        "options",
+    ];
+    KNOWN.contains(&name) || FILES.contains(&name) || (name.starts_with("options[") && name.ends_with(']'))
+}
+
+/// Parameters that name a file, or are what would be in it.
+const FILES: [&str; 7] = ["sslrootcert", "ssl-root-cert", "ssl-ca", "sslcert", "ssl-cert", "sslkey", "ssl-key"];
+
+fn looks_like_a_name(name: &str) -> bool {
+    (1..=32).contains(&name.len()) && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'_' | b'-'))
+}
+
+/// The text with its percent signs resolved.
+fn decoded(value: &str) -> Result<String, StoreError> {
+    let wrong = || config("a percent sign in the URL must begin two hexadecimal digits of UTF-8");
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16)).ok_or_else(wrong);
+        let value = digit()? * 16 + digit()?;
+        bytes.push(u8::try_from(value).map_err(|_| wrong())?);
+    }
+    String::from_utf8(bytes).map_err(|_| wrong())
+}
+
+fn encoded(value: &str) -> String {
+    value.bytes().fold(String::with_capacity(value.len()), |mut text, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' | b'.' => text.push(char::from(byte)),
+            _ => text.push_str(&format!("%{byte:02X}")),
+        }
+        text
+    })
+}
+
+fn malformed() -> StoreError {
+    config(
+        "the URL is malformed: expected `postgres://USER:PASSWORD@HOST:PORT/DATABASE?NAME=VALUE`, with `@`, `/`, `?`, \
+         `#`, `%` and blanks in a user or a password written as %40, %2F, %3F, %23, %25 and %20",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn servers(url: &str) -> Vec<PgConnectOptions> {
+        Url::parse(url).unwrap_or_else(|error| panic!("{url}: {error}")).servers
+    }
+
+    fn places(url: &str) -> Vec<(String, u16)> {
+        servers(url).iter().map(|server| (server.get_host().to_owned(), server.get_port())).collect()
+    }
+
+    #[test]
+    fn hosts_are_read_as_libpq_reads_them() {
+        for (url, expected) in [
+            ("postgres://u@h/d", vec![("h", 5432)]),
+            ("postgres://u@h:6000/d", vec![("h", 6000)]),
+            ("postgres://u:p@[::1]:6000/d", vec![("::1", 6000)]),
+            ("postgres://[2001:db8::1]", vec![("2001:db8::1", 5432)]),
+            ("postgres://h1,h2:6000,[::1]:7000/d", vec![("h1", 5432), ("h2", 6000), ("::1", 7000)]),
+            ("postgres://u@/d?host=::1&port=6000", vec![("::1", 6000)]),
+            ("postgres:///d?host=h1,h2&port=6000,7000", vec![("h1", 6000), ("h2", 7000)]),
+            ("postgres:///d?host=h1,h2&port=6000", vec![("h1", 6000), ("h2", 6000)]),
+            ("postgres://h1:6000/d?hostaddr=192.0.2.1", vec![("192.0.2.1", 6000)]),
+            ("postgresql+psycopg2://u@h/d", vec![("h", 5432)]),
+            ("PostgreSQL://u@h/d\n", vec![("h", 5432)]),
+        ] {
+            let expected: Vec<_> = expected.into_iter().map(|(host, port)| (host.to_owned(), port)).collect();
+            assert_eq!(places(url), expected, "{url}");
+        }
+        let socket = servers("postgres://u@%2Frun%2Fpg/d").remove(0);
+        assert_eq!(socket.get_socket().and_then(|path| path.to_str()), Some("/run/pg"));
+    }
+
+    #[test]
+    fn names_are_decoded() {
+        let server =
+            servers("postgres://a%40b:p%3A%2F%40%3F%23@h/d%2Fb?application_name=x%20y&options[a.b]=c").remove(0);
+        assert_eq!((server.get_username(), server.get_database()), ("a@b", Some("d/b")));
+        assert_eq!(server.get_application_name(), Some("x y"));
+        assert!(server.get_options().is_some_and(|options| options.contains("a.b=c")));
+    }
+
+    #[test]
+    fn nothing_of_a_malformed_url_is_shown() {
+        for url in [
+            "postgres://app:hunt?er2-secret@db.example.org/app",
+            "postgres://app:12?secret@db.example.org/app",
+            "postgres://app:12?secret=x@db.example.org/app",
+            "postgres://app:12/secret?secret=x@db.example.org/app",
+            "postgres://app:x@12?secret=x@db.example.org/app",
+            "postgres://app:hunt#secret@db.example.org/app",
+            "postgres://app:hunt@secret@db.example.org/app",
+            "postgres://app:hunt/secret@db.example.org/app",
+            "postgres://app:12/secret@db.example.org/app",
+            "postgres://app:se cret@db.example.org/app",
+            "postgres://app:%zzsecret@db.example.org/app",
+            "postgres://app:secret@db.example.org:secret/app",
+            "postgres://app:secret@db.example.org:0/app",
+            "postgres://app:secret@[::1/app",
+            "postgres://app:secret@::1/app",
+            "postgres://app@h/d?Secret=x",
+            "postgres://app@h/d?secret",
+            "postgres://app@h/d?sslmode=secret",
+            "postgres://app@h/d?port=secret",
+            "postgres://app@h/d?statement-cache-capacity=secret",
+            "postgres://app@h/d?target_session_attrs=secret",
+            "postgres://app@h/d?sslrootcert=/secret/file",
+            "postgres:app:secret@h/d",
+            "postgres+://app:secret@h/d",
+            "mysql://app:secret@h/d",
+        ] {
+            let Err(error) = Url::parse(url) else { panic!("{url} is taken") };
+            let shown = format!("{error} {error:?}");
+            let named = shown.replace("SECRET", "").to_lowercase();
+            assert!(
+                !named.contains("secret") && !named.contains("hunt") && !named.contains("example"),
+                "{url}: {shown}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_nobody_knows_is_named() {
+        let error = Url::parse("postgres://u@h/d?shcema=x").err().expect("it is not known");
+        assert!(error.to_string().contains("`shcema`"), "{error}");
+    }
+}
