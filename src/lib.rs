@@ -96,3 +96,6 @@ mod viewer_manual {}
 #[cfg(all(doctest, feature = "axum", feature = "sqlite"))]
 #[doc = include_str!("../docs/durability.md")]
 mod durability {}
+#[cfg(doctest)]
+#[doc = include_str!("../docs/capture.md")]
+mod capture_manual {}

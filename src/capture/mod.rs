@@ -4,6 +4,7 @@ mod api_key;
 mod client_addr;
 mod context;
 mod head;
+mod node;
 mod result_count;
 pub(crate) mod scope;
 mod shared;

@@ -99,7 +99,8 @@ impl PolicyBuilder {
         self
     }
 
-    /// The networks whose proxies are believed, and the header in which they name the client.
+    /// Names the networks whose proxies are believed, and the header in which they name the client. Without them
+    /// `actor.remote_addr` is the address at the other end of the connection.
     pub fn trusted_proxies(mut self, proxies: impl IntoIterator<Item = IpNet>, header: ProxyHeader) -> Self {
         self.trusted = proxies.into_iter().collect();
         self.proxy_header = header;

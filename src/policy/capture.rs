@@ -36,13 +36,13 @@ pub struct Capture {
     pub(super) names: Names,
 }
 
-/// The header in which a trusted proxy names the client.
+/// The header in which a trusted proxy names the client. `docs/capture.md` says how each is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum ProxyHeader {
-    /// `X-Forwarded-For`.
+    /// `X-Forwarded-For`: addresses between commas, with a port or without.
     #[default]
     XForwardedFor,
-    /// `Forwarded`, RFC 7239.
+    /// `Forwarded`, by the grammar of RFC 7239.
     Forwarded,
 }
 

@@ -2,6 +2,7 @@
 //! in it. Nothing here sleeps: time is paused, or a condition is waited for.
 
 mod body;
+mod client_addr;
 mod context;
 mod documented;
 mod dropped;
