@@ -101,6 +101,12 @@ impl FromStr for EventId {
             }
             _ => text,
         };
+        // The library reads braces around hyphens alone.
+        let known = known
+            .strip_prefix('{')
+            .and_then(|rest| rest.strip_suffix('}'))
+            .filter(|digits| digits.len() == 32)
+            .unwrap_or(known);
         match Uuid::try_parse(known) {
             Ok(uuid) => Ok(uuid.into()),
             Err(_) => Err(EventError::id(text)),
@@ -173,6 +179,7 @@ mod tests {
             "0199A7B00000700080000000000000FF",
             "0199a7b0-0000-7000-8000-0000000000ff",
             "{0199a7b0-0000-7000-8000-0000000000FF}",
+            "{0199a7b00000700080000000000000Ff}",
             "urn:uuid:0199a7b0-0000-7000-8000-0000000000ff",
             "URN:UUID:0199a7b0-0000-7000-8000-0000000000ff",
         ] {
@@ -188,6 +195,9 @@ mod tests {
             " 0199a7b00000700080000000000000ff",
             "{{0199a7b0-0000-7000-8000-0000000000ff}}",
             "uuid:0199a7b0-0000-7000-8000-0000000000ff",
+            "{0199a7b00000700080000000000000ff",
+            "{0199a7b0000070008000000000000ff}",
+            "{urn:0199a7b000007000800000000000}",
             "01-99a7b00000700080000000000000ff",
             "0x99a7b00000700080000000000000ff",
             "+199a7b00000700080000000000000ff",

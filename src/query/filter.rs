@@ -69,7 +69,7 @@ impl Filter {
     ///
     /// A condition on something else than time can be set several times: with each the field may be one thing more,
     /// or, after a `!`, must not be one more. Text may have `*` in it ([`Pattern`]); a status may be a class (`4xx`) or
-    /// `none`.
+    /// `none`, and several may stand in one text, with commas between them.
     ///
     /// # Errors
     /// If there is no such condition, the value cannot be one, or a condition has more than 20 values; the text names
@@ -81,7 +81,8 @@ impl Filter {
             "user_email" => self.user_email.add(value, Pattern::parse),
             "since" => when(value).map(|since| self.since = since),
             "until" => when(value).map(|until| self.until = until),
-            "outcome" => self.outcome.add(value, str::parse),
+            // No status has a comma in it.
+            "outcome" => value.split(',').try_for_each(|value| self.outcome.add(value.trim(), str::parse)),
             "route" => self.route.add(value, Pattern::parse),
             "remote_addr" => self.remote_addr.add(value, Pattern::parse),
             "phase" => self.phase.add(value, phase),
@@ -94,6 +95,19 @@ impl Filter {
             }
         };
         done.map_err(|error| FilterError(format!("{name}: {error}")))
+    }
+
+    /// Checks that there is time between `since` and `until`, if both are set.
+    ///
+    /// # Errors
+    /// If there is none: no event could pass.
+    pub fn check_times(&self) -> Result<(), FilterError> {
+        match (self.since, self.until) {
+            (Some(since), Some(until)) if since >= until => {
+                Err(FilterError(format!("until: {until} is not after since, {since}: no event is in between")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The names that [`set`](Self::set) knows.

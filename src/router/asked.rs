@@ -79,11 +79,7 @@ impl Asked {
         if asked.by.is_empty() {
             asked.by.extend(DEFAULT_BY);
         }
-        if let (Some(since), Some(until)) = (asked.filter.since, asked.filter.until)
-            && since >= until
-        {
-            return Err(format!("until: {until} is not after since, {since}: no event is in between"));
-        }
+        asked.filter.check_times().map_err(|error| error.to_string())?;
         if cursor.is_some() && newer.is_some() {
             return Err("newer: a page does not begin at two places: expected this or a cursor".into());
         }
@@ -123,11 +119,20 @@ impl Asked {
                     format!("format: {:?} is none: expected one of {}", excerpt(value), FORMATS.join(", "))
                 })?;
             }
-            _ => {
-                self.filter.set(name, value, now).map_err(|error| error.to_string())?;
-                self.given.push((name, value.to_owned()));
+            // As if each of them stood alone, so that the same question reads the same.
+            "outcome" => {
+                for value in value.split(',').map(str::trim) {
+                    self.set_filter(name, value, now)?;
+                }
             }
+            _ => self.set_filter(name, value, now)?,
         }
+        Ok(())
+    }
+
+    fn set_filter(&mut self, name: &'static str, value: &str, now: Timestamp) -> Result<(), String> {
+        self.filter.set(name, value, now).map_err(|error| error.to_string())?;
+        self.given.push((name, value.to_owned()));
         Ok(())
     }
 
@@ -309,7 +314,8 @@ mod tests {
             ("limit=-1", "limit: \"-1\" is no number"),
             ("limit=%2B5", "limit: \"+5\" is no number"),
             ("skip=x", "skip: \"x\" is no number"),
-            ("outcome=%2B20000", "outcome: its value has more"),
+            ("outcome=401,,403", "outcome: \"\" is no HTTP status"),
+            ("outcome=401,x", "outcome: \"x\" is no HTTP status"),
             ("outcome=%2B200", "outcome: \"+200\" is no HTTP status"),
             ("outcome=%2B20", "outcome: \"+20\" is no HTTP status"),
             ("outcome=20", "outcome: \"20\" is no HTTP status"),
@@ -359,6 +365,13 @@ mod tests {
         assert_eq!(asked.filter, expected);
         let given = asked.given.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
         assert_eq!(given, ["user_email=a*", "user_email=!ab", "outcome=4xx", "outcome=none", "phase=!started"]);
+    }
+
+    #[test]
+    fn several_statuses_may_stand_in_one_value() {
+        let several = read("outcome=401,%204xx&outcome=!404").unwrap();
+        let alone = read("outcome=401&outcome=4xx&outcome=!404").unwrap();
+        assert_eq!((several.filter, several.given), (alone.filter, alone.given));
     }
 
     #[test]

@@ -42,24 +42,28 @@ pub(crate) const FILTERS: &[Parameter] = &[
     },
     Parameter {
         name: "since",
-        about: "Events at this time or later. WHEN.",
+        about: "Events at this time or later. It is before `until`, if that is given, or the answer is 400. WHEN.",
         max_bytes: 64,
         may_repeat: false,
         schema: when,
     },
     Parameter {
         name: "until",
-        about: "Events before this time, which is after `since`. WHEN.",
+        about: "Events before this time. It is after `since`, if that is given, or the answer is 400. WHEN.",
         max_bytes: 64,
         may_repeat: false,
         schema: when,
     },
     Parameter {
         name: "outcome",
-        about: "Events with this HTTP status, one of a class such as `4xx`, or `none`; after a `!`, those without.",
-        max_bytes: 5,
+        about: "Events with this HTTP status, one of a class such as `4xx`, or `none`; after a `!`, those without. Several \
+                with commas between them are the same as the parameter several times.",
+        max_bytes: MAX_OUTCOMES_BYTES,
         may_repeat: true,
-        schema: || json!({ "type": "string", "pattern": "^!?([1-9][0-9][0-9]|[1-9]xx|none)$" }),
+        schema: || {
+            let one = "!?([1-9][0-9][0-9]|[1-9]xx|none)";
+            json!({ "type": "string", "pattern": format!("^{one}(,{one}){{0,9}}$"), "maxLength": MAX_OUTCOMES_BYTES })
+        },
     },
     Parameter {
         name: "route",
@@ -113,6 +117,9 @@ pub(crate) const CURSOR: Parameter = Parameter {
     may_repeat: false,
     schema: || json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]+$", "maxLength": MAX_CURSOR_BYTES }),
 };
+
+/// Twenty statuses, each with a `!`, a comma and a blank.
+const MAX_OUTCOMES_BYTES: usize = 20 * 7;
 
 /// No cursor is longer.
 pub(crate) const MAX_CURSOR_BYTES: usize = 256;

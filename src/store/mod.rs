@@ -23,5 +23,5 @@ pub use error::{StoreError, StoreErrorKind};
 pub use finding::{Finding, Level};
 pub use in_transaction::{AppConnection, AppTransaction, Fate, InTransaction, TransactionId};
 pub use memory::MemoryStore;
-pub use open::{Durability, OpenOptions, open};
+pub use open::{Durability, OpenOptions, SCHEMES, open};
 pub use redacted_url::RedactedUrl;

@@ -42,6 +42,19 @@ impl Default for OpenOptions {
     }
 }
 
+/// The schemes of the stores of this build, as their URLs have them.
+///
+/// ```
+/// assert!(tower_audit::store::SCHEMES.contains(&"memory"));
+/// ```
+pub const SCHEMES: &[&str] = &[
+    "memory",
+    #[cfg(feature = "sqlite")]
+    "sqlite",
+    #[cfg(feature = "postgres")]
+    "postgres",
+];
+
 /// Opens the store that `url` names.
 ///
 /// # Errors
@@ -61,14 +74,14 @@ pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn AuditStore>
         #[cfg(not(feature = "sqlite"))]
         "sqlite" => {
             let _ = options;
-            Err(config("sqlite", "this build has no feature `sqlite`: enable it"))
+            Err(absent("sqlite"))
         }
         #[cfg(feature = "postgres")]
         "postgres" => super::postgres::PostgresStore::open(url, options).await.map(|store| Arc::new(store) as _),
         #[cfg(not(feature = "postgres"))]
         "postgres" | "postgresql" => {
             let _ = options;
-            Err(config("postgres", "this build has no feature `postgres`: enable it"))
+            Err(absent("postgres"))
         }
         _ => Err(no_store(url)),
     }
@@ -86,6 +99,18 @@ fn no_store(url: &str) -> StoreError {
         ),
     };
     config("audit", what)
+}
+
+/// The error of a store that is left out of this build.
+#[cfg(not(all(feature = "sqlite", feature = "postgres")))]
+fn absent(feature: &'static str) -> StoreError {
+    config(
+        feature,
+        format!(
+            "this build is without it: add the feature `{feature}` to `tower-audit` in Cargo.toml. The program has it: \
+             `cargo install --path . --features cli`"
+        ),
+    )
 }
 
 fn config(store: &'static str, remedy: impl Into<String>) -> StoreError {

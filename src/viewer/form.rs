@@ -10,6 +10,8 @@ use crate::router::asked::Asked;
 pub(super) struct Control<'a> {
     pub(super) name: &'static str,
     pub(super) label: &'static str,
+    /// What its label cannot say in a word.
+    pub(super) note: &'static str,
     pub(super) hint: &'static str,
     /// What may be chosen, besides anything else.
     pub(super) options: &'static [&'static str],
@@ -95,7 +97,12 @@ impl<'a> Form<'a> {
                 if values.is_empty() || !matches!(name, "since" | "until") {
                     values.push("");
                 }
-                Control { name, label, hint, options, values }
+                let note = match name {
+                    "since" => "UTC, included",
+                    "until" => "UTC, not included",
+                    _ => "",
+                };
+                Control { name, label, note, hint, options, values }
             });
         let chips = given.iter().enumerate().map(|(n, (name, value))| {
             let without: Vec<_> =

@@ -8,7 +8,14 @@ fn help_tells_the_exit_codes() {
     for part in ["Exit codes:", "  4  get", "query", "migrate", "AUDIT_URL", "DATABASE_URL"] {
         assert!(text.contains(part), "no {part}: {text}");
     }
-    assert!(Run::of(program(&["--version"])).ok().starts_with("tower-audit "));
+    for part in ["Examples:", "Environment:", "PGPASSWORD", "tail -f"] {
+        assert!(text.contains(part), "no {part}: {text}");
+    }
+    let version = Run::of(program(&["--version"])).ok();
+    assert!(
+        version.starts_with("tower-audit ") && version.ends_with("stores: memory, sqlite, postgres\n"),
+        "{version}"
+    );
 }
 
 #[test]

@@ -135,3 +135,37 @@ fn beside(store: &Store) -> Vec<String> {
     names.sort();
     names
 }
+
+#[test]
+fn the_log_itself_is_never_replaced() {
+    let store = Store::of(&samples());
+    let folder = store.folder().to_owned();
+    // Somebody has the log open, so that its other files are there.
+    let mut tail = store.command(&["tail", "-f"]).stdout(Stdio::null()).spawn().expect("the program starts");
+    assert!((0..10_000).any(|_| store.folder().join("audit.db-wal").exists()), "no write-ahead log");
+    let names = ["audit.db", "audit.db-wal", "audit.db-shm", "sub/../audit.db", "link", "twin"];
+    std::os::unix::fs::symlink(store.path(), folder.join("link")).expect("a link");
+    fs::hard_link(store.path(), folder.join("twin")).expect("a link");
+    fs::create_dir(folder.join("sub")).expect("a folder");
+    std::os::unix::fs::symlink(store.path(), folder.join("sub/other.db")).expect("a link");
+    for name in names {
+        let path = folder.join(name);
+        for url in [store.url(), format!("sqlite:{}", folder.join("sub/other.db").display())] {
+            let words = ["export", "--force", "-o", path.to_str().expect("UTF-8"), "--url", &url];
+            let stderr = store.run(&words).failed(2);
+            assert!(stderr.contains("is a file of the log itself"), "{name}: {stderr}");
+        }
+    }
+    tail.kill().expect("it is killed");
+    tail.wait().expect("it ends");
+    assert_eq!(store.count(), 3);
+}
+
+#[test]
+fn a_dash_is_standard_output() {
+    let store = Store::of(&samples());
+    let mut command = store.command(&["export", "-o", "-"]);
+    command.current_dir(store.folder());
+    assert_eq!(Run::of(command).ok(), store.run(&["export"]).ok());
+    assert_eq!(beside(&store), ["audit.db"]);
+}

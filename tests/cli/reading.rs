@@ -137,3 +137,36 @@ fn reading_changes_nothing() {
     }
     assert_eq!(json(&store.run(&["query"]).ok()).as_array().map(Vec::len), Some(3));
 }
+
+#[test]
+fn nothing_is_between_times_that_cross() {
+    let store = Store::of(&samples());
+    for (since, until) in [("2026-01-02", "2026-01-01"), ("2026-01-01", "2026-01-01"), ("1h", "2h")] {
+        for command in ["query", "count", "tail", "stats", "export"] {
+            let stderr = store.run(&[command, "--since", since, "--until", until]).failed(2);
+            assert!(stderr.contains("--until: ") && stderr.contains("is not after since"), "{stderr}");
+        }
+    }
+}
+
+#[test]
+fn statuses_may_stand_in_one_value() {
+    let store = Store::of(&samples());
+    for (value, count) in [("200,403", "2"), ("200, 4xx", "2"), ("!200,none", "1"), ("4xx", "1")] {
+        assert_eq!(store.run(&["count", "--outcome", value]).ok(), format!("{count}\n"), "{value}");
+    }
+}
+
+#[test]
+fn json_is_indented_as_far_as_was_asked() {
+    let store = Store::of(&samples());
+    let id = store.query(&["-n", "1"])[0].event_id.to_string();
+    let event = store.run(&["get", &id, "--indent", "4"]).ok();
+    assert!(event.starts_with("{\n    \"event_id\": ") && event.contains("\n        \"method\": \"PUT\""), "{event}");
+    assert_eq!(json(&event), json(&store.run(&["get", &id]).ok()));
+    let events = store.run(&["query", "--indent", "1", "-u", "alice*", "-t", "upload", "-s", "2026-01-01"]).ok();
+    assert!(events.starts_with("[\n {\n  \"event_id\": "), "{events}");
+    assert_eq!(json(&events).as_array().map(Vec::len), Some(1));
+    assert!(store.run(&["query", "--indent", "2", "--format", "csv"]).failed(2).contains("--indent"));
+    assert!(store.run(&["get", &id, "--indent", "9"]).failed(2).contains("--indent"));
+}

@@ -66,6 +66,9 @@ fn a_page_whose_name_leads_here_gets_nothing() {
     for (host, status) in [
         (format!("host: 127.0.0.1:{port}"), 200),
         (format!("host: localhost:{port}"), 200),
+        (format!("host: LocalHost:{port}"), 200),
+        (format!("host: {}:{port}", server.host), 200),
+        (format!("host: x.localhost:{port}"), 421),
         (format!("host: evil.example:{port}"), 421),
         ("host: 127.0.0.1".to_owned(), 421),
         (format!("host: 127.0.0.1:{}", port ^ 1), 421),
@@ -85,6 +88,30 @@ fn a_page_whose_name_leads_here_gets_nothing() {
     );
     assert_eq!(server.send(&absolute).status, 421);
     assert_eq!(server.ask(&format!("/?token={}", server.token), &["origin: http://evil.example"]).status, 303);
+}
+
+/// A browser sends a cookie to every port of the host that it is of, whoever listens there.
+#[test]
+fn the_cookie_is_of_a_name_that_nobody_else_has() {
+    let server = Server::start(Store::of(&samples()));
+    assert!(server.host.len() > 16 && server.host.ends_with(".localhost"), "{}", server.host);
+    assert_ne!(Server::start(Store::of(&[])).host, server.host);
+    let answer = server.ask(&format!("/?token={}", server.token), &[]);
+    let cookie = format!("cookie: {}", answer.header("set-cookie").expect("a cookie"));
+    assert_eq!(server.ask("/audit/count", &[&cookie]).status, 200);
+    let bearer = format!("authorization: Bearer {}", server.token);
+    for host in ["127.0.0.1", "localhost"] {
+        let answer = server.ask_as(host, &format!("/?token={}", server.token), &[]);
+        assert_eq!((answer.status, answer.header("set-cookie")), (401, None), "{host}");
+        assert_eq!(server.ask_as(host, "/audit/count", &[&cookie]).status, 401, "{host}");
+        assert_eq!(server.ask_as(host, "/audit/count", &[&bearer]).status, 200, "{host}");
+    }
+
+    let numeric = Server::start_as(Store::of(&samples()), &["serve", "--numeric"]);
+    assert_eq!(numeric.host, "127.0.0.1");
+    let answer = numeric.ask(&format!("/?token={}", numeric.token), &[]);
+    let cookie = format!("cookie: {}", answer.header("set-cookie").expect("a cookie"));
+    assert_eq!(numeric.ask("/audit/count", &[&cookie]).status, 200);
 }
 
 #[cfg(target_os = "linux")]
@@ -124,10 +151,15 @@ fn what_cannot_be_served_is_told() {
     let port = taken.local_addr().expect("an address").port().to_string();
     assert!(store.run(&["serve", "--port", &port]).failed(1).contains("cannot listen"));
     assert!(store.run(&["serve", "--host", "0.0.0.0"]).failed(2).contains("--host"));
+    for port in ["+1", "-1", "65536", ""] {
+        assert!(store.run(&["serve", "--port", port]).failed(2).contains("a port from 0 to 65535"), "{port}");
+    }
 }
 
 struct Server {
     child: Child,
+    /// The name that the printed address has.
+    host: String,
     port: u16,
     token: String,
     _store: Store,
@@ -135,22 +167,30 @@ struct Server {
 
 impl Server {
     fn start(store: Store) -> Self {
-        let mut command = store.command(&["serve"]);
+        Self::start_as(store, &["serve"])
+    }
+
+    fn start_as(store: Store, words: &[&str]) -> Self {
+        let mut command = store.command(words);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
-        let rest = line.trim_end().strip_prefix("http://127.0.0.1:").expect("an address");
-        let (port, token) = rest.split_once("/?token=").expect("a token");
+        let rest = line.trim_end().strip_prefix("http://").expect("an address");
+        let (authority, token) = rest.split_once("/?token=").expect("a token");
+        let (host, port) = authority.split_once(':').expect("a port");
         assert!(token.len() >= 32, "{token}");
-        Self { child, port: port.parse().expect("a port"), token: token.to_owned(), _store: store }
+        let (host, port, token) = (host.to_owned(), port.parse().expect("a port"), token.to_owned());
+        Self { child, host, port, token, _store: store }
     }
 
     fn ask(&self, path: &str, headers: &[&str]) -> Answer {
+        self.ask_as(&self.host, path, headers)
+    }
+
+    /// The answer to a client that calls the server by this name.
+    fn ask_as(&self, host: &str, path: &str, headers: &[&str]) -> Answer {
         let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
-        self.send(&format!(
-            "GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{}\r\n{headers}connection: close\r\n\r\n",
-            self.port
-        ))
+        self.send(&format!("GET {path} HTTP/1.1\r\nhost: {host}:{}\r\n{headers}connection: close\r\n\r\n", self.port))
     }
 
     fn send(&self, request: &str) -> Answer {

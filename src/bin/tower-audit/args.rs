@@ -3,7 +3,6 @@
 //! clap reads the words; the values whose grammar the API shares are read by the library, so that both give the same
 //! answers and the same errors.
 
-use std::env::VarError;
 use std::path::PathBuf;
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -13,11 +12,12 @@ use clap_complete::Shell;
 use tower_audit::query::{Field, Filter, parse_duration};
 use tower_audit::{EventId, Timestamp};
 
-use crate::exit::{EXIT_CODES, Failure};
+use crate::exit::Failure;
+use crate::help;
 
 /// Reads and keeps a store of audit events.
 #[derive(Parser)]
-#[command(name = "tower-audit", version, after_help = EXIT_CODES)]
+#[command(name = "tower-audit", version, long_version = help::version(), after_help = help::after())]
 pub(crate) struct Args {
     /// The store, such as sqlite:/var/lib/app/audit.db; without it and --url-file, the value of AUDIT_URL, else of
     /// DATABASE_URL. Not for a URL with a password: other users of the machine can see a command line
@@ -36,7 +36,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Prints the events that pass the filters, newest first
     Query(QueryArgs),
-    /// Prints the newest events that pass the filters, the oldest of them first, and those that come
+    /// Prints the newest events that pass the filters, the oldest of them first; with -f, also those that come
     Tail(TailArgs),
     /// Writes every event that passes the filters, newest first, to standard output or to a file
     Export(ExportArgs),
@@ -74,7 +74,7 @@ pub(crate) struct QueryArgs {
     pub(crate) filter: FilterArgs,
 
     /// How many events at the most; 0 is all of them
-    #[arg(long, value_name = "N", default_value = "100", value_parser = whole_number, allow_hyphen_values = true)]
+    #[arg(short = 'n', long, value_name = "N", default_value = "100", value_parser = whole_number, allow_hyphen_values = true)]
     pub(crate) limit: u64,
 
     /// How many of the newest events to leave out
@@ -84,6 +84,10 @@ pub(crate) struct QueryArgs {
     /// How to print [default: table on a terminal, else json]
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
+
+    /// Print JSON in many lines, each level by so many blanks further to the right, 8 at the most
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=8))]
+    pub(crate) indent: Option<u8>,
 }
 
 #[derive(ClapArgs)]
@@ -109,7 +113,8 @@ pub(crate) struct ExportArgs {
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
 
-    /// A file to write to, which is there when it is complete; prints how many events are in it. Only you can read it
+    /// A file to write to, which is there when it is complete; prints how many events are in it. Only you can read it.
+    /// `-` is standard output
     #[arg(short = 'o', long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
@@ -168,23 +173,23 @@ pub(crate) enum By {
 #[derive(ClapArgs)]
 pub(crate) struct FilterArgs {
     /// Events of this type: upload, admin_action, oversize_query, auth, an app's own domain.action, or domain.*
-    #[arg(long, value_name = "TYPE", allow_hyphen_values = true)]
+    #[arg(short = 't', long, value_name = "TYPE", allow_hyphen_values = true)]
     event_type: Vec<String>,
 
     /// Events whose actor has this name, such as alice@example.org or *@example.org; '!*' is nobody
-    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    #[arg(short = 'u', long, value_name = "NAME", allow_hyphen_values = true)]
     user_email: Vec<String>,
 
     /// Events at this moment or later: 30d, 2h, 90m, 10s, 1w or 2y ago; a Unix timestamp; ISO 8601 (UTC if it has no
     /// offset)
-    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    #[arg(short = 's', long, value_name = "WHEN", allow_hyphen_values = true)]
     since: Option<String>,
 
-    /// Events before this moment
+    /// Events before this moment, which is after that of --since
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     until: Option<String>,
 
-    /// Events with this HTTP status, one of a class such as 4xx, or none
+    /// Events with this HTTP status, one of a class such as 4xx, or none; several with commas between them
     #[arg(long, value_name = "STATUS", allow_hyphen_values = true)]
     outcome: Vec<String>,
 
@@ -224,6 +229,7 @@ impl FilterArgs {
                 Failure::Usage(format!("--{}: {text}", name.replace('_', "-")))
             })?;
         }
+        filter.check_times().map_err(|error| Failure::Usage(format!("--{error}")))?;
         Ok(filter)
     }
 }
@@ -237,6 +243,11 @@ pub(crate) struct GetArgs {
     /// How to print
     #[arg(long, value_enum, default_value = "json")]
     pub(crate) format: Format,
+
+    /// Print JSON in many lines, each level by so many blanks further to the right, 8 at the most
+    /// [default: 2 on a terminal, else one line]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=8))]
+    pub(crate) indent: Option<u8>,
 }
 
 impl GetArgs {
@@ -291,7 +302,6 @@ pub(crate) struct MigrateArgs {
 #[derive(ClapArgs)]
 pub(crate) struct DoctorArgs {
     /// A policy file of an app, TOML or YAML, to be looked at as the app would
-    #[cfg(feature = "policy-file")]
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
 
@@ -303,8 +313,13 @@ pub(crate) struct DoctorArgs {
 #[derive(ClapArgs)]
 pub(crate) struct ServeArgs {
     /// The port on 127.0.0.1; 0 is any that is free
-    #[arg(long, value_name = "PORT", default_value = "0")]
+    #[arg(long, value_name = "PORT", default_value = "0", value_parser = port, allow_hyphen_values = true)]
     pub(crate) port: u16,
+
+    /// Print an address of 127.0.0.1, for a browser that does not find names below .localhost. Do not visit servers of
+    /// others on 127.0.0.1 with it meanwhile: a browser sends them the token
+    #[arg(long)]
+    pub(crate) numeric: bool,
 }
 
 #[derive(ClapArgs)]
@@ -317,9 +332,9 @@ pub(crate) struct ManArgs {
 /// How events are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// A JSON array, one event a line
+    /// JSON: events as an array, one a line; a single event, a report or statistics as one object
     Json,
-    /// JSON lines: one event a line, and nothing else
+    /// JSON lines: one object a line, and nothing else
     Jsonl,
     /// RFC 4180, with a header; what a spreadsheet would take for a formula gets an apostrophe
     Csv,
@@ -369,47 +384,13 @@ impl From<StreamFormat> for Format {
     }
 }
 
-/// The URL of the store, and what named it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StoreUrl {
-    pub(crate) url: String,
-    pub(crate) source: &'static str,
-}
-
-/// The URL of the store: what was typed, else what a file that was named holds, else the environment. Something empty
-/// is nothing, but for a file: who names one means it.
-pub(crate) fn store_url(
-    typed: Option<String>,
-    file: Option<PathBuf>,
-    variable: impl Fn(&str) -> Result<String, VarError>,
-) -> Result<Option<StoreUrl>, Failure> {
-    if let Some(url) = typed.filter(|url| !url.is_empty()) {
-        if file.is_some() {
-            return Err(Failure::Usage("--url and --url-file both name a store: give one of them".into()));
-        }
-        return Ok(Some(StoreUrl { url, source: "--url" }));
-    }
-    if let Some(path) = file {
-        let refused = |why: &str| Failure::Usage(format!("--url-file: {}: {why}", path.display()));
-        let text = std::fs::read_to_string(&path).map_err(|error| refused(&error.to_string()))?;
-        let url = text.lines().next().unwrap_or_default().trim();
-        if url.is_empty() {
-            return Err(refused("its first line is empty: expected a URL there"));
-        }
-        return Ok(Some(StoreUrl { url: url.to_owned(), source: "--url-file" }));
-    }
-    for name in ["AUDIT_URL", "DATABASE_URL"] {
-        match variable(name) {
-            Ok(url) if !url.is_empty() => return Ok(Some(StoreUrl { url, source: name })),
-            Ok(_) | Err(VarError::NotPresent) => {}
-            Err(VarError::NotUnicode(_)) => return Err(Failure::Usage(format!("{name} is not UTF-8: correct it"))),
-        }
-    }
-    Ok(None)
-}
-
 fn whole_number(text: &str) -> Result<u64, &'static str> {
     const RIGHT: &str = "expected a whole number, 0 or more";
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().map_err(|_| RIGHT) } else { Err(RIGHT) }
+}
+
+fn port(text: &str) -> Result<u16, &'static str> {
+    const RIGHT: &str = "expected a port from 0 to 65535";
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().map_err(|_| RIGHT) } else { Err(RIGHT) }
 }
 
@@ -447,25 +428,6 @@ mod tests {
         assert_eq!(parse(&["--url", "memory:", "count"]).url.as_deref(), Some("memory:"));
         assert_eq!(parse(&["count", "--url", "memory:"]).url.as_deref(), Some("memory:"));
         assert_eq!(parse(&["--url=a:", "get", "00", "--url=b:"]).url.as_deref(), Some("b:"));
-    }
-
-    #[test]
-    fn the_url_is_the_typed_one_then_audit_url_then_database_url() {
-        let both = |name: &str| match name {
-            "AUDIT_URL" => Ok("audit:".to_owned()),
-            _ => Ok("database:".to_owned()),
-        };
-        let second = |name: &str| match name {
-            "AUDIT_URL" => Ok(String::new()),
-            _ => Ok("database:".to_owned()),
-        };
-        let found = |typed: Option<&str>, variable: fn(&str) -> Result<String, VarError>| {
-            store_url(typed.map(str::to_owned), None, variable).unwrap().map(|url| (url.url, url.source))
-        };
-        assert_eq!(found(Some("typed:"), both), Some(("typed:".into(), "--url")));
-        assert_eq!(found(None, both), Some(("audit:".into(), "AUDIT_URL")));
-        assert_eq!(found(Some(""), second), Some(("database:".into(), "DATABASE_URL")));
-        assert_eq!(found(None, |_| Err(VarError::NotPresent)), None);
     }
 
     #[test]

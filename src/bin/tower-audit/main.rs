@@ -10,6 +10,7 @@ mod doctor;
 mod exit;
 mod extent;
 mod follow;
+mod help;
 mod output;
 mod progress;
 mod retention;
@@ -17,6 +18,7 @@ mod sanitize;
 mod serve;
 mod signals;
 mod statistics;
+mod store_url;
 
 use std::process::ExitCode;
 

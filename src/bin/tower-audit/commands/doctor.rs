@@ -4,11 +4,12 @@ use std::io::Write as _;
 
 use tower_audit::store::Finding;
 
-use crate::args::{DoctorArgs, Format, StoreUrl};
+use crate::args::{DoctorArgs, Format};
 use crate::doctor::{self, Report};
 use crate::exit::Failure;
 use crate::output::{Output, Target};
 use crate::progress::patiently;
+use crate::store_url::StoreUrl;
 
 /// `url` is none if no store is named.
 pub(crate) async fn run(url: Option<StoreUrl>, args: DoctorArgs) -> Result<(), Failure> {
@@ -24,7 +25,6 @@ pub(crate) async fn run(url: Option<StoreUrl>, args: DoctorArgs) -> Result<(), F
             "set AUDIT_URL, such as sqlite:/var/lib/app/audit.db, or give --url",
         )]),
     }
-    #[cfg(feature = "policy-file")]
     if let Some(path) = &args.policy {
         report.add([doctor::policy(path)]);
     }

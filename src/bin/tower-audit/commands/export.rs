@@ -1,11 +1,14 @@
 //! `export`: every event that passes the filters.
 
+use std::ffi::OsStr;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tower_audit::export::Listing;
 use tower_audit::query::{Cursor, Filter, Query};
+use tower_audit::store::sqlite::path_of;
 use tower_audit::store::{AuditStore, StoreError};
 use tower_audit::{AuditEvent, Timestamp};
 
@@ -23,7 +26,7 @@ const PAGES_AHEAD: usize = 2;
 pub(crate) async fn run(url: &str, args: ExportArgs) -> Result<(), Failure> {
     let filter = args.filter.filter(Timestamp::now())?;
     let format = args.format.into();
-    let Some(path) = args.output else {
+    let Some(path) = args.output.filter(|path| path.as_os_str() != "-") else {
         return with_shared_store(url, IfMissing::Fail, async |store| {
             let target = Target::stdout();
             let mut out = Output::new();
@@ -35,6 +38,12 @@ pub(crate) async fn run(url: &str, args: ExportArgs) -> Result<(), Failure> {
     };
     // Before there is a file that would have to be removed.
     let interrupt = interrupt();
+    if is_of_store(url, &path) {
+        return Err(Failure::Usage(format!(
+            "--output: {} is a file of the log itself: name another; nothing was changed",
+            path.display()
+        )));
+    }
     let file = FileOutput::new(path.clone(), args.force)?;
     let work = with_shared_store(url, IfMissing::Fail, async |store| {
         let mut file = file;
@@ -53,6 +62,48 @@ pub(crate) async fn run(url: &str, args: ExportArgs) -> Result<(), Failure> {
     let mut out = Output::new();
     writeln!(out, "{count}")?;
     Ok(out.flush()?)
+}
+
+/// Whether a file belongs to the store of this URL, by whatever name or link.
+fn is_of_store(url: &str, path: &Path) -> bool {
+    let Some(database) = path_of(url) else { return false };
+    let Some(name) = database.file_name() else { return false };
+    let folder_of = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        folder.canonicalize().ok()
+    };
+    // SQLite makes files beside the database, and removes them: also one that is not there just now.
+    let is_named_so = |path: &Path, name: &OsStr| {
+        let own = path.file_name().unwrap_or_default().as_encoded_bytes();
+        own.strip_prefix(name.as_encoded_bytes()).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"-"))
+    };
+    if is_named_so(path, name) && folder_of(path).is_some_and(|folder| folder_of(&database) == Some(folder)) {
+        return true;
+    }
+    let beside = folder_of(&database).and_then(|folder| std::fs::read_dir(folder).ok());
+    let files = beside.into_iter().flatten().flatten().map(|entry| entry.path());
+    // The database may be a link to a file elsewhere, with its files beside it there.
+    let elsewhere = database.canonicalize().ok();
+    let more = elsewhere.iter().flat_map(|real| {
+        ["", "-wal", "-shm"].map(|end| {
+            let mut file = real.clone().into_os_string();
+            file.push(end);
+            PathBuf::from(file)
+        })
+    });
+    files.filter(|file| is_named_so(file, name)).chain(more).any(|file| is_same_file(&file, path))
+}
+
+#[cfg(unix)]
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let place = |path: &Path| std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+    place(one).is_some_and(|one| place(other) == Some(one))
+}
+
+#[cfg(not(unix))]
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
 }
 
 /// Writes page after page, while the next is read; says how many events they had.

@@ -2,22 +2,29 @@
 
 use std::io::Write as _;
 
-use tower_audit::export::{to_json, to_json_pretty};
+use tower_audit::export::to_json;
 
 use super::{IfMissing, reader, with_store};
 use crate::args::{Format, GetArgs};
 use crate::exit::Failure;
-use crate::output::{Output, Target};
+use crate::output::{Output, Target, indented};
 
 pub(crate) async fn run(url: &str, args: GetArgs) -> Result<(), Failure> {
     let id = args.id()?;
+    if args.indent.is_some() && args.format != Format::Json {
+        return Err(Failure::Usage("--indent: only --format json has more than one line".into()));
+    }
     with_store(url, IfMissing::Fail, async |store| {
         let found = reader(store)?.get(id).await?;
         let target = Target::stdout();
         let mut out = Output::new();
         match (&found, args.format) {
             (Some(event), Format::Json) => {
-                let text = if target.is_terminal() { to_json_pretty(event)? } else { to_json(event)? };
+                let text = match args.indent {
+                    Some(blanks) => indented(event, blanks.into(), 0)?,
+                    None if target.is_terminal() => indented(event, 2, 0)?,
+                    None => to_json(event)?,
+                };
                 writeln!(out, "{text}")?;
             }
             // What reads JSON gets JSON, whatever it makes of the exit code.

@@ -22,9 +22,10 @@ use tower_audit::AuditEvent;
 use tower_audit::query::{Cursor, Filter, Query};
 use tower_audit::store::{AuditStore, Keeper, OpenOptions, Reader};
 
-use crate::args::{Args, Command, store_url};
+use crate::args::{Args, Command};
 use crate::exit::Failure;
 use crate::progress::patiently;
+use crate::store_url::store_url;
 
 /// Does what was asked for.
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {

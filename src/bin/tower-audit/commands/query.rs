@@ -12,10 +12,10 @@ use crate::progress::Progress;
 
 pub(crate) async fn run(url: &str, args: QueryArgs) -> Result<(), Failure> {
     let filter = args.filter.filter(Timestamp::now())?;
+    let target = Target::stdout();
+    let mut listing = target.indented_listing(args.format, args.indent)?;
     with_store(url, IfMissing::Fail, async |store| {
         let reader = reader(store)?;
-        let target = Target::stdout();
-        let mut listing = target.listing(args.format.unwrap_or_else(|| target.default_format()));
         let mut out = Output::new();
         // Where events run over the terminal, they are the progress.
         let mut progress = Progress::new("events", !target.is_terminal());

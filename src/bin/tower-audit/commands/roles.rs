@@ -11,7 +11,6 @@ pub(super) fn check(url: &str, wanted: bool) -> Result<(), Failure> {
     Err(Failure::Usage("--roles is for `postgres://…`: other stores know no roles; nothing was changed".into()))
 }
 
-#[cfg(feature = "postgres")]
 pub(super) async fn make(url: &str) -> Result<(), Failure> {
     use std::io::Write as _;
 
@@ -23,10 +22,4 @@ pub(super) async fn make(url: &str) -> Result<(), Failure> {
         writeln!(out, "{role}")?;
     }
     Ok(out.flush()?)
-}
-
-/// Never reached: without the feature, no such store was opened.
-#[cfg(not(feature = "postgres"))]
-pub(super) async fn make(_url: &str) -> Result<(), Failure> {
-    Ok(())
 }

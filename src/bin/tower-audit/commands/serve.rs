@@ -11,7 +11,7 @@ use super::{IfMissing, reader, with_shared_store};
 use crate::args::ServeArgs;
 use crate::exit::{Failure, say};
 use crate::output::Output;
-use crate::serve::{Access, app};
+use crate::serve::{Access, Host, app};
 use crate::signals::interrupt;
 
 /// How long what is under way may take when the process is told to end.
@@ -29,12 +29,13 @@ pub(crate) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
         // Never another address: see the module `serve`.
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).await.map_err(Failure::Listen)?;
         let port = listener.local_addr().map_err(Failure::Listen)?.port();
-        let access = Access::new(port).map_err(|error| Failure::Start(std::io::Error::other(error)))?;
+        let host = if args.numeric { Ok(Host::numeric(port)) } else { Host::of_its_own(port) };
+        let access = host.and_then(Access::new).map_err(|error| Failure::Start(std::io::Error::other(error)))?;
         let mut out = Output::new();
-        writeln!(out, "http://127.0.0.1:{port}/?token={}", access.token())?;
+        writeln!(out, "{}", access.address())?;
         out.flush()?;
         say("open this address in a browser; Ctrl-C ends the server, and the address with it");
-        let app = app(Arc::clone(store), access, &operator(), port);
+        let app = app(Arc::clone(store), access, &operator());
         let ended = |mut told: tokio::sync::watch::Receiver<bool>| async move {
             let _ = told.wait_for(|told| *told).await;
         };

@@ -1,9 +1,9 @@
 //! `tail`: the newest events, and what comes after them.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tower_audit::Timestamp;
+use tower_audit::store::sqlite::path_of;
 
 use super::{IfMissing, with_store};
 use crate::args::TailArgs;
@@ -18,7 +18,7 @@ pub(crate) async fn run(url: &str, args: TailArgs) -> Result<(), Failure> {
     let listing = target.stream(args.format.map_or_else(|| target.default_stream_format(), Into::into));
     let asked_to_end = args.follow.then(end_when_asked);
     let work = with_store(url, IfMissing::Fail, async |store| {
-        let mut follower = Follower::new(store, filter, listing, file_of(url));
+        let mut follower = Follower::new(store, filter, listing, path_of(url));
         follower.begin(args.limit).await?;
         if args.follow {
             follower.go_on().await?;
@@ -47,14 +47,3 @@ fn end_when_asked() -> impl Future<Output = ()> {
 }
 
 const GRACE: Duration = Duration::from_secs(1);
-
-/// The file of the store, if it is one.
-#[cfg(feature = "sqlite")]
-fn file_of(url: &str) -> Option<PathBuf> {
-    tower_audit::store::sqlite::path_of(url)
-}
-
-#[cfg(not(feature = "sqlite"))]
-fn file_of(_url: &str) -> Option<PathBuf> {
-    None
-}

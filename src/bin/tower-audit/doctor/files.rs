@@ -1,6 +1,6 @@
 //! The file of a store that is one: who can get at it, and whether there is room.
 
-#[cfg(all(unix, feature = "sqlite"))]
+#[cfg(unix)]
 mod unix {
     use std::fs::Metadata;
     use std::os::unix::fs::MetadataExt as _;
@@ -89,12 +89,12 @@ mod unix {
 use tower_audit::store::Finding;
 
 /// Nothing for stores that are no file.
-#[cfg(all(unix, feature = "sqlite"))]
+#[cfg(unix)]
 pub(super) fn files(url: &str) -> Vec<Finding> {
     tower_audit::store::sqlite::path_of(url).map(|path| unix::look(&path)).unwrap_or_default()
 }
 
-#[cfg(not(all(unix, feature = "sqlite")))]
+#[cfg(not(unix))]
 pub(super) fn files(_url: &str) -> Vec<Finding> {
     Vec::new()
 }

@@ -8,8 +8,8 @@ use tower_audit::store::{AuditStore, Finding, OpenOptions, RedactedUrl, StoreErr
 use tower_audit::{Phase, Timestamp};
 
 use super::files::files;
-use crate::args::StoreUrl;
 use crate::exit::with_causes;
+use crate::store_url::StoreUrl;
 
 /// Longer than a store that is well takes for anything that is asked here.
 const PATIENCE: Duration = Duration::from_secs(10);

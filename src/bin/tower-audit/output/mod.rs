@@ -1,9 +1,11 @@
 //! How events are printed.
 
 mod file;
+mod indented;
 mod table;
 
 pub(crate) use file::FileOutput;
+pub(crate) use indented::indented;
 pub(crate) use table::{BOLD, PLAIN, RED, YELLOW, cell, cut};
 
 use std::io::{self, BufWriter, IsTerminal as _, StdoutLock, Write};
@@ -11,6 +13,7 @@ use std::io::{self, BufWriter, IsTerminal as _, StdoutLock, Write};
 use tower_audit::export::{Csv, JsonArray, JsonLines, Listing};
 
 use crate::args::Format;
+use crate::exit::Failure;
 use crate::sanitize::sanitize_line;
 
 /// Standard output, locked and buffered. Errors come back as values, so that a reader that goes away ends the program
@@ -109,6 +112,19 @@ impl Target {
         match format {
             Format::Table => Box::new(table::Table::new(self.terminal_columns, self.colour).roomy()),
             format => self.listing(format),
+        }
+    }
+
+    /// The same as [`listing`](Self::listing), but for JSON that is to be indented.
+    pub(crate) fn indented_listing(
+        self,
+        format: Option<Format>,
+        indent: Option<u8>,
+    ) -> Result<Box<dyn Listing>, Failure> {
+        match (format, indent) {
+            (format, None) => Ok(self.listing(format.unwrap_or_else(|| self.default_format()))),
+            (None | Some(Format::Json), Some(blanks)) => Ok(Box::new(indented::IndentedArray::new(blanks.into()))),
+            (Some(_), Some(_)) => Err(Failure::Usage("--indent: only --format json has more than one line".into())),
         }
     }
 

@@ -1,30 +1,40 @@
-//! Who may look: whoever has the token, as a cookie or as a bearer.
+//! Access for a browser with the cookie, or for a program with the bearer token.
 //!
 //! Every user of the machine can connect to a loopback address, and every page that a browser shows can send requests
-//! to it. The token keeps out the former; the latter are kept out because the cookie is sent by pages of this very
-//! address only (`SameSite=Strict`), and scripts do not see it (`HttpOnly`).
+//! to it. The token keeps out the former; the latter are kept out because the cookie is of a name that is this server's
+//! alone, is sent by pages of this very address only (`SameSite=Strict`), and is hidden from scripts (`HttpOnly`).
 
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderValue};
 
-/// The token and the name of its cookie.
+use super::host::Host;
+
+/// The token, and the cookie that has it.
 pub(crate) struct Access {
     token: String,
-    /// Cookies know no ports: this one is of the server on this port.
+    /// The name that the cookie belongs to.
+    host: Host,
+    /// The name of the cookie. Cookies know no ports: this one is of the server on this port.
     cookie: String,
 }
 
 impl Access {
-    /// Access by a new token, to the server on this port.
-    pub(crate) fn new(port: u16) -> Result<Self, getrandom::Error> {
+    /// Access by a new token, to the server of this name.
+    pub(crate) fn new(host: Host) -> Result<Self, getrandom::Error> {
         let mut bytes = [0; TOKEN_BYTES];
         getrandom::fill(&mut bytes)?;
         let token = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { token, cookie: format!("tower-audit-{port}") })
+        let cookie = format!("tower-audit-{}", host.port());
+        Ok(Self { token, host, cookie })
     }
 
-    pub(crate) fn token(&self) -> &str {
-        &self.token
+    /// The address that lets a browser in.
+    pub(crate) fn address(&self) -> String {
+        format!("http://{}/?token={}", self.host.authority(), self.token)
+    }
+
+    pub(super) fn host(&self) -> &Host {
+        &self.host
     }
 
     /// Whether this is the token. Takes as long for every text of its length.
@@ -32,13 +42,15 @@ impl Access {
         text.len() == self.token.len() && text.bytes().zip(self.token.bytes()).fold(0, |all, (a, b)| all | (a ^ b)) == 0
     }
 
-    /// Whether a request has it.
+    /// Whether a request has it: as a bearer by any name of the server, as a cookie by the one that the cookie is of.
     pub(super) fn is_in(&self, headers: &HeaderMap) -> bool {
-        let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let of_cookies = cookies.flat_map(|value| value.split(';')).filter_map(|pair| {
-            let (name, value) = pair.trim().split_once('=')?;
-            (name == self.cookie).then_some(value)
-        });
+        let is_for_browsers = self.host.is_named_in(headers);
+        let cookies = headers.get_all(COOKIE).iter().filter(|_| is_for_browsers);
+        let of_cookies =
+            cookies.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';')).filter_map(|pair| {
+                let (name, value) = pair.trim().split_once('=')?;
+                (name == self.cookie).then_some(value)
+            });
         let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
         of_cookies.chain(bearer).any(|text| self.is_token(text))
     }

@@ -20,7 +20,8 @@ use super::host;
 const FIRST_PAGE: &str = "/audit/ui/";
 
 /// The API and the viewer over `store`, for whoever has access, who is called `name`.
-pub(crate) fn app(store: Arc<dyn AuditStore>, access: Access, name: &str, port: u16) -> Router {
+pub(crate) fn app(store: Arc<dyn AuditStore>, access: Access, name: &str) -> Router {
+    let host = access.host().clone();
     let operator = Operator(name.to_owned());
     let access = Arc::new(access);
     let gate = gate_fn(|head: &Parts| -> Result<Option<Caller>, GateError> {
@@ -31,7 +32,7 @@ pub(crate) fn app(store: Arc<dyn AuditStore>, access: Access, name: &str, port: 
         .merge(AuditApi::over(Arc::clone(&store), gate).router("/audit"))
         .merge(AuditViewer::over(store, gate).router("/audit/ui"))
         .layer(middleware::from_fn_with_state((access, operator), admit))
-        .layer(middleware::from_fn_with_state(port, host::only_for_us))
+        .layer(middleware::from_fn_with_state(host, host::only_for_us))
 }
 
 /// Whoever came in with the token.
@@ -54,7 +55,8 @@ async fn admit(
 async fn enter(State(access): State<Arc<Access>>, request: Request) -> Response {
     let given = request.uri().query().and_then(|query| query.strip_prefix("token="));
     let mut response = match given {
-        Some(token) if access.is_token(token) => {
+        // By another name, the cookie would be one of that name.
+        Some(token) if access.is_token(token) && access.host().is_named_in(request.headers()) => {
             let mut response = StatusCode::SEE_OTHER.into_response();
             if let Some(cookie) = access.set_cookie() {
                 response.headers_mut().insert(SET_COOKIE, cookie);

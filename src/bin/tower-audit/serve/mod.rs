@@ -9,3 +9,4 @@ mod host;
 
 pub(crate) use access::Access;
 pub(crate) use app::app;
+pub(crate) use host::Host;
