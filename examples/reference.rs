@@ -35,9 +35,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Ok(path) => Some(File::options().create(true).append(true).open(path)?),
         Err(_) => None,
     };
-    // The variable unset, there is a file; set and empty, auditing is off.
+    // The variable unset, there is a file; `off` or empty, auditing is off.
     let log = match env("AUDIT_URL", "sqlite:audit.db").as_str() {
-        "" => AuditLog::off(),
+        "" | "off" => AuditLog::off(),
         url => AuditLog::builder(url).write_deadline(deadline).open().await?,
     };
     let policy = policy(env("UPLOAD_WRITE_AHEAD", "0") == "1", max_results)?;

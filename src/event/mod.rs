@@ -16,6 +16,7 @@ mod request;
 mod resource;
 mod text;
 mod timestamp;
+mod weight;
 
 pub use actor::Actor;
 pub use audit_event::AuditEvent;

@@ -13,6 +13,7 @@ use http_body::Body;
 use tokio::time::Instant;
 use tower_service::Service;
 
+use super::abandonable::Abandonable;
 use super::body::EndOfBody;
 use super::problem;
 use super::scoped::{Panic, Scoped, scoped};
@@ -127,7 +128,7 @@ impl Course {
         R::Error: Into<BodyError>,
         E: Send,
     {
-        handler.then(|result| self.finish(ended(result)))
+        Abandonable::new(handler).then(|result| self.finish(result.map_or(End::Dropped, ended)))
     }
 
     /// Makes the `started` event durable. An error is the answer to the client: the handler must not run.

@@ -8,6 +8,7 @@
 //! - **Audited.** A rule names the request. Its whole course is one boxed future (`course.rs`), which owns everything it
 //!   needs. When whoever polls it lets go of it, it moves to the runtime of the log and runs to its end there.
 
+mod abandonable;
 mod body;
 mod course;
 mod future;

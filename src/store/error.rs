@@ -92,3 +92,21 @@ impl Error for StoreError {
         self.cause.as_deref().map(|cause| cause as &(dyn Error + 'static))
     }
 }
+
+/// An error and what has caused it, in one line. A cause that the text before it has already is left out.
+pub(crate) fn chain(error: &dyn Error) -> impl fmt::Display {
+    fmt::from_fn(move |f| {
+        let mut said = error.to_string();
+        f.write_str(&said)?;
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !said.contains(&text) {
+                write!(f, ": {text}")?;
+                said = text;
+            }
+            cause = error.source();
+        }
+        Ok(())
+    })
+}

@@ -19,6 +19,7 @@ pub mod sqlite;
 
 pub use capabilities::Capabilities;
 pub use contract::{AuditStore, Keeper, Orphans, Purged, Reader, StoreFuture};
+pub(crate) use error::chain;
 pub use error::{StoreError, StoreErrorKind};
 pub use finding::{Finding, Level};
 pub use in_transaction::{AppConnection, AppTransaction, Fate, InTransaction, TransactionId};

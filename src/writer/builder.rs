@@ -3,14 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
+use super::detached::DetachedLimits;
 use super::endings;
 use super::error::{OpenError, OpenErrorRepr};
-use super::log::{AuditLog, Inner};
+use super::limit::{LONGEST, from_now};
+use super::log::{AuditLog, Inner, MOST_HEALTH_CHECKS};
 use super::queue::{Bounds, Queue};
+use super::refusals::Refusals;
+use super::shield::shielded;
+use super::throttle::Throttle;
 use super::watch::MOST_WATCHED;
-use super::worker::Worker;
+use super::worker::{Worker, guarded};
 use crate::store::{AuditStore, Durability, OpenOptions, RedactedUrl, StoreErrorKind};
 
 /// How long a request waits for its events, all of them together, unless the app says otherwise.
@@ -21,6 +27,10 @@ pub const MAX_QUEUE_EVENTS: usize = 16_384;
 pub const MAX_QUEUE_BYTES: usize = 64 * 1024 * 1024;
 /// How many events are appended in one batch at the most.
 pub const MAX_BATCH_EVENTS: usize = 1024;
+/// How many bytes of memory the events of one batch take at the most: 8 MiB.
+pub const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// How many audited requests whose client has gone may go on at the same time.
+pub const MAX_DETACHED: usize = 16_384;
 
 /// How a log is opened; from [`AuditLog::builder`].
 #[derive(Debug)]
@@ -32,6 +42,7 @@ pub struct AuditLogBuilder {
     queue_bytes: usize,
     batch_events: usize,
     close_deadline: Duration,
+    detached: DetachedLimits,
     durability: Durability,
 }
 
@@ -46,6 +57,17 @@ impl std::fmt::Debug for Place {
         match self {
             Self::Url(url) => write!(f, "{}", RedactedUrl::of(url)),
             Self::Store(store) => store.fmt(f),
+        }
+    }
+}
+
+impl Place {
+    /// The place as the operator's log may show it: a path, or nothing but the kind of a URL that may hold a password.
+    fn shown(&self) -> String {
+        match self {
+            Self::Url(url) if url.starts_with("sqlite:") => url.split('?').next().unwrap_or_default().to_owned(),
+            Self::Url(url) => RedactedUrl::of(url).to_string(),
+            Self::Store(_) => "opened by the app".to_owned(),
         }
     }
 }
@@ -67,25 +89,30 @@ impl AuditLogBuilder {
             queue_bytes: MAX_QUEUE_BYTES,
             batch_events: MAX_BATCH_EVENTS,
             close_deadline: Duration::from_secs(30),
+            detached: DetachedLimits { requests: MAX_DETACHED, deadline: None },
             durability: Durability::default(),
         }
     }
 
-    /// How long a request waits for its events, all of them together: 5 s by default.
+    /// How long a request waits for its events, all of them together: 5 s by default, a year at the most.
     pub fn write_deadline(mut self, deadline: Duration) -> Self {
-        self.write_deadline = deadline;
+        self.write_deadline = deadline.min(LONGEST);
         self
     }
 
     /// How many events, and how many bytes of them, may wait for the writer: [`MAX_QUEUE_EVENTS`] and
-    /// [`MAX_QUEUE_BYTES`] by default. Requests beyond that wait for room until their deadline. At least one event fits.
+    /// [`MAX_QUEUE_BYTES`] by default. At least one event fits.
+    ///
+    /// Requests beyond that wait for room until their deadline, in the order in which they came: [`MAX_QUEUE_EVENTS`] of
+    /// them at the most, whose events take as many bytes again. Further ones are refused at once.
     pub fn queue(mut self, events: usize, bytes: usize) -> Self {
         self.queue_events = events.max(1);
         self.queue_bytes = bytes;
         self
     }
 
-    /// How many events are appended in one batch at the most: [`MAX_BATCH_EVENTS`] by default, at least 1. As many batches
+    /// How many events are appended in one batch at the most: [`MAX_BATCH_EVENTS`] by default, at least 1; they take
+    /// [`MAX_BATCH_BYTES`] at the most. As many batches
     /// as [`Capabilities::parallel_appends`](crate::store::Capabilities::parallel_appends) says are under way at the most;
     /// what is in them is no longer in the queue.
     pub fn batch(mut self, events: usize) -> Self {
@@ -94,9 +121,23 @@ impl AuditLogBuilder {
     }
 
     /// How long [`AuditLog::close`] waits for audited requests that are still running and for transactions that outlived
-    /// theirs: 30 s by default.
+    /// theirs: 30 s by default, a year at the most. The events that are left and the store then have the write deadline each,
+    /// or this one if it is shorter.
     pub fn close_deadline(mut self, deadline: Duration) -> Self {
-        self.close_deadline = deadline;
+        self.close_deadline = deadline.min(LONGEST);
+        self
+    }
+
+    /// How many audited requests whose client has gone may go on at the same time, and for how long:
+    /// [`MAX_DETACHED`] without a deadline by default.
+    ///
+    /// Without the layer, a client that hangs up ends its handler. With it, the handler of an audited request is driven to
+    /// its end, so that the event tells what came of it. A handler that waits for something slow then stays, with all that
+    /// it holds, whatever its client does. One that is too many, or too slow, is dropped where it waits, and its event
+    /// says `aborted`; [`Stats::detached`](crate::Stats::detached) and [`Stats::abandoned`](crate::Stats::abandoned) count
+    /// them.
+    pub fn detached(mut self, requests: usize, deadline: Option<Duration>) -> Self {
+        self.detached = DetachedLimits { requests, deadline };
         self
     }
 
@@ -111,65 +152,92 @@ impl AuditLogBuilder {
     /// Opens the log: opens the store and checks it, closes as `unknown` what dead processes left `started`, and starts
     /// the writer on the current runtime.
     ///
+    /// All of it together has four times the write deadline, or four times [`DEFAULT_WRITE_DEADLINE`] if that is longer:
+    /// after a long outage there may be much to close.
+    ///
     /// # Errors
-    /// If the URL is malformed, or the store cannot be opened or is not durable in a way it should be.
+    /// If the URL is malformed, or the store cannot be opened or is not durable in a way it should be; if it does not
+    /// answer in time; outside of a tokio runtime.
     ///
     /// # Cancel safety
     /// Dropped before it is ready, no log is open; the store may have been created.
     pub async fn open(self) -> Result<AuditLog, OpenError> {
-        let runtime = tokio::runtime::Handle::try_current().map_err(|_| OpenError(OpenErrorRepr::NoRuntime))?;
-        let store = match self.place {
-            Place::Url(url) => {
-                let options = OpenOptions {
-                    patience: self.write_deadline,
-                    durability: self.durability,
-                    ..OpenOptions::default()
-                };
-                crate::store::open(&url, options).await?
-            }
-            Place::Store(store) => store,
+        let runtime = Handle::try_current().map_err(|_| OpenError(OpenErrorRepr::NoRuntime))?;
+        let limit = self.write_deadline.max(DEFAULT_WRITE_DEADLINE).saturating_mul(4).min(LONGEST);
+        let store = match tokio::time::timeout_at(from_now(limit), self.open_store()).await {
+            Ok(store) => store?,
+            Err(_) => return Err(OpenError(OpenErrorRepr::Deadline(limit))),
         };
-        let check = async {
-            match store.health().await {
-                // The store has warned of it.
-                Err(error) if self.durability == Durability::Warn && error.kind() == StoreErrorKind::NotDurable => {}
-                health => health?,
-            }
-            if let Some(orphans) = store.orphans() {
-                let closed = orphans.close_orphans(&endings::unknown).await?;
-                if closed > 0 {
-                    tracing::warn!(events = closed, "closed started audit events of processes that have died");
-                }
-            }
-            Ok::<_, OpenError>(())
-        };
-        // Closing orphans may take a while after a long outage, so that opening is given more than one write.
-        match tokio::time::timeout(self.write_deadline.max(DEFAULT_WRITE_DEADLINE) * 4, check).await {
-            Ok(result) => result?,
-            Err(_) => return Err(OpenError(OpenErrorRepr::Deadline)),
-        }
+        let capabilities = store.capabilities();
+        shielded(|| {
+            tracing::info!(
+                store = capabilities.name,
+                place = self.place.shown(),
+                durable = capabilities.durable,
+                "the audit log is open"
+            );
+        });
         let queue = Arc::new(Queue::new(Bounds { events: self.queue_events, bytes: self.queue_bytes }));
         let counters = Arc::default();
+        let damage = Arc::default();
+        let refusals = Arc::new(Refusals::new(runtime.clone()));
         let (settled, watch_settled) = watch::channel(0);
         let worker = Worker {
             store: Arc::clone(&store),
             queue: Arc::clone(&queue),
             counters: Arc::clone(&counters),
+            refusals: Arc::clone(&refusals),
+            damage: Arc::clone(&damage),
             settled,
             max_batch: self.batch_events,
-            parallel: store.capabilities().parallel_appends.max(1),
+            parallel: capabilities.parallel_appends.max(1),
+            retries: Throttle::default(),
         };
         runtime.spawn(worker.run());
         Ok(AuditLog::from_inner(Inner {
             store,
             queue,
             counters,
+            refusals,
+            damage,
             settled: watch_settled,
             in_flight: Arc::default(),
             watches: Arc::new(Semaphore::new(MOST_WATCHED)),
+            health_checks: Arc::new(Semaphore::new(MOST_HEALTH_CHECKS)),
+            is_tidying: Arc::default(),
+            detached: self.detached,
             runtime,
             write_deadline: self.write_deadline,
             close_deadline: self.close_deadline,
         }))
+    }
+
+    /// Opens the store, checks it, and closes what dead processes left.
+    async fn open_store(&self) -> Result<Arc<dyn AuditStore>, OpenError> {
+        let store = match &self.place {
+            Place::Url(url) => {
+                let options = OpenOptions {
+                    patience: self.write_deadline,
+                    durability: self.durability,
+                    ..OpenOptions::default()
+                };
+                crate::store::open(url, options).await?
+            }
+            Place::Store(store) => Arc::clone(store),
+        };
+        match guarded(|| store.health()).await {
+            // The store has warned of it.
+            Err(error) if self.durability == Durability::Warn && error.kind() == StoreErrorKind::NotDurable => {}
+            health => health?,
+        }
+        if let Some(orphans) = store.orphans() {
+            let closed = guarded(|| orphans.close_orphans(&endings::unknown)).await?;
+            if closed > 0 {
+                shielded(|| {
+                    tracing::warn!(events = closed, "closed started audit events of processes that have died");
+                });
+            }
+        }
+        Ok(store)
     }
 }

@@ -1,16 +1,23 @@
 //! Events in transactions of the app's own.
 
+use std::future::pending;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::error::{RecordError, RecordErrorKind};
+use super::limit::within;
 use super::log::{AuditLog, Inner};
+use super::shield::shielded;
 use super::stats::add;
+use super::worker::guarded;
 use crate::event::{AuditEvent, EventId, Phase};
-use crate::store::{AppTransaction, Fate, InTransaction, StoreError, StoreErrorKind, StoreFuture, TransactionId};
+use crate::store::{
+    AppTransaction, Fate, InTransaction, StoreError, StoreErrorKind, StoreFuture, TransactionId, chain,
+};
 
 impl AuditLog {
     /// Records an event that is no request in a transaction of the app's own: it is kept if and only if the transaction
@@ -110,7 +117,7 @@ impl AuditLog {
         transaction: TransactionId,
         deadline: Instant,
     ) -> Result<Fate, RecordError> {
-        let (_, store) = self.part()?;
+        let (inner, store) = self.part()?;
         let ended = async {
             let mut pause = FIRST_PAUSE;
             loop {
@@ -118,22 +125,24 @@ impl AuditLog {
                     Ok(Fate::Open) => {}
                     Ok(fate) => return Ok(fate),
                     Err(cause) if cause.is_transient() => {
-                        tracing::warn!(error = &cause as &dyn std::error::Error, "audit event not found, trying again");
+                        shielded(|| tracing::warn!(error = %chain(&cause), "audit event not found, trying again"));
                     }
                     Err(cause) => return Err(RecordError::store(Arc::new(cause))),
                 }
-                tokio::time::sleep(pause).await;
+                inner.within(pause, pending::<()>()).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         };
-        let ended = tokio::time::timeout_at(deadline, ended).await;
-        let ended = ended.unwrap_or_else(|_| Err(RecordError::new(RecordErrorKind::Deadline)));
+        let ended = within(&inner.runtime, deadline, ended).await;
+        let ended = ended.unwrap_or_else(|| Err(RecordError::new(RecordErrorKind::Deadline)));
         if let Err(error) = &ended {
-            tracing::error!(
-                error = error as &dyn std::error::Error,
-                event_id = %event,
-                "what became of the transaction with this audit event is not known"
-            );
+            shielded(|| {
+                tracing::error!(
+                    error = %chain(error),
+                    event_id = %event,
+                    "what became of the transaction with this audit event is not known"
+                );
+            });
         }
         ended
     }
@@ -146,8 +155,8 @@ impl AuditLog {
     }
 
     fn part(&self) -> Result<(&Arc<Inner>, &dyn InTransaction), RecordError> {
-        let inner = self.inner().filter(|inner| !inner.queue.is_closed());
-        let inner = inner.ok_or_else(|| RecordError::new(RecordErrorKind::Closed))?;
+        let inner = self.inner().ok_or_else(|| RecordError::new(RecordErrorKind::Closed))?;
+        inner.queue.check_open()?;
         match inner.store.in_transaction() {
             Some(store) => Ok((inner, store)),
             None => Err(RecordError::store(Arc::new(
@@ -156,20 +165,17 @@ impl AuditLog {
         }
     }
 
-    /// The worker lets the store tidy up after its own appends, and knows nothing of these.
+    /// The worker lets the store tidy up after its own appends, and knows nothing of these. Once at a time.
     fn tidy_soon(&self, inner: &Arc<Inner>) {
+        if inner.is_tidying.swap(true, AcqRel) {
+            return;
+        }
+        let is_tidying = OneAtATime(Arc::clone(&inner.is_tidying));
         let store = Arc::clone(&inner.store);
-        self.detach(async move {
-            loop {
-                match store.tidy().await {
-                    Ok(true) => {}
-                    Ok(false) => return,
-                    Err(cause) => {
-                        tracing::warn!(error = &cause as &dyn std::error::Error, "the audit store could not tidy up");
-                        return;
-                    }
-                }
-            }
+        let damage = Arc::clone(&inner.damage);
+        inner.runtime.spawn(async move {
+            let _is_tidying = is_tidying;
+            while damage.is_untidy(guarded(|| store.tidy()).await) {}
         });
     }
 }
@@ -177,11 +183,20 @@ impl AuditLog {
 impl Inner {
     /// The answer of a store within the write deadline.
     async fn in_time<T>(&self, work: StoreFuture<'_, T>) -> Result<T, RecordError> {
-        match tokio::time::timeout(self.write_deadline, work).await {
-            Ok(Ok(done)) => Ok(done),
-            Ok(Err(cause)) => Err(RecordError::store(Arc::new(cause))),
-            Err(_) => Err(RecordError::new(RecordErrorKind::Deadline)),
+        match self.within(self.write_deadline, work).await {
+            Some(Ok(done)) => Ok(done),
+            Some(Err(cause)) => Err(RecordError::store(Arc::new(cause))),
+            None => Err(RecordError::new(RecordErrorKind::Deadline)),
         }
+    }
+}
+
+/// Says when the store is no longer being given a moment.
+struct OneAtATime(Arc<AtomicBool>);
+
+impl Drop for OneAtATime {
+    fn drop(&mut self) {
+        self.0.store(false, Release);
     }
 }
 

@@ -1,17 +1,23 @@
 //! The handle that an app holds.
 
+use std::env::VarError;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
-use super::builder::AuditLogBuilder;
-use super::error::{CloseError, OpenError, RecordError, RecordErrorKind};
+use super::builder::{AuditLogBuilder, DEFAULT_WRITE_DEADLINE};
+use super::damage::Damage;
+use super::detached::{Detached, DetachedLimits};
+use super::error::{CloseError, OpenError, OpenErrorRepr, RecordError, RecordErrorKind};
 use super::in_flight::{InFlight, InFlightGuard};
-use super::queue::{IfRefused, Queue};
+use super::limit::{Within, from_now, within};
+use super::queue::{Entry, IfRefused, Pushed, Queue};
+use super::refusals::Refusals;
 use super::stats::{Counters, Stats, add};
 use crate::event::{AuditEvent, EventId};
 use crate::store::{AuditStore, StoreError, StoreErrorKind};
@@ -44,9 +50,15 @@ pub(super) struct Inner {
     pub(super) store: Arc<dyn AuditStore>,
     pub(super) queue: Arc<Queue>,
     pub(super) counters: Arc<Counters>,
+    pub(super) refusals: Arc<Refusals>,
+    pub(super) damage: Arc<Damage>,
     pub(super) settled: watch::Receiver<u64>,
     pub(super) in_flight: Arc<InFlight>,
     pub(super) watches: Arc<Semaphore>,
+    pub(super) health_checks: Arc<Semaphore>,
+    /// The store is being given a moment beside the worker.
+    pub(super) is_tidying: Arc<AtomicBool>,
+    pub(super) detached: DetachedLimits,
     pub(super) runtime: Handle,
     pub(super) write_deadline: Duration,
     pub(super) close_deadline: Duration,
@@ -68,14 +80,17 @@ impl AuditLog {
         Self::builder(url).open().await
     }
 
-    /// Opens the log at the URL in the environment variable `AUDIT_URL`. Unset or empty, auditing is off.
+    /// Opens the log at the URL in the environment variable `AUDIT_URL`. `off`, or an empty value, turns auditing
+    /// [off](Self::off), which has to be asked for.
     ///
     /// # Errors
-    /// See [`AuditLogBuilder::open`].
+    /// If the variable is not set, or is no text; otherwise see [`AuditLogBuilder::open`].
     pub async fn from_env() -> Result<Self, OpenError> {
         match std::env::var("AUDIT_URL") {
-            Ok(url) if !url.is_empty() => Self::open(&url).await,
-            _ => Ok(Self::off()),
+            Ok(url) if url.is_empty() || url == "off" => Ok(Self::off()),
+            Ok(url) => Self::open(&url).await,
+            Err(VarError::NotPresent) => Err(OpenError(OpenErrorRepr::Unset)),
+            Err(VarError::NotUnicode(_)) => Err(OpenError(OpenErrorRepr::NotUnicode)),
         }
     }
 
@@ -89,8 +104,9 @@ impl AuditLog {
         AuditLogBuilder::store(store)
     }
 
-    /// A log that records nothing: layers pass everything through.
+    /// A log that records nothing: layers pass everything through. The operator's log has a warning of it each time.
     pub fn off() -> Self {
+        tracing::warn!("auditing is off: nothing that is done is recorded");
         Self { inner: None }
     }
 
@@ -121,68 +137,112 @@ impl AuditLog {
         let Some(inner) = &self.inner else { return Ok(id) };
         let mut event = Box::new(event);
         event.fit();
-        self.write(event, Instant::now() + inner.write_deadline, IfRefused::Leave).await.map(|()| id)
+        self.write(event, from_now(inner.write_deadline), IfRefused::Leave).await.map(|()| id)
     }
 
     /// Ready when everything that was given to the log before is written, or has failed.
     ///
+    /// # Errors
+    /// If that has not come within the write deadline (the store hangs, or the writer waits for it to come back), or the
+    /// writer is gone.
+    ///
     /// # Cancel safety
     /// Can be dropped at any time.
-    pub async fn flush(&self) {
-        let Some(inner) = &self.inner else { return };
+    pub async fn flush(&self) -> Result<(), RecordError> {
+        let Some(inner) = &self.inner else { return Ok(()) };
         // The worker takes in order: an entry behind everything else is behind all of it.
         let target = inner.queue.accepted();
         let mut settled = inner.settled.clone();
-        // An error says that the worker is gone, and then everything is settled.
-        let _ = settled.wait_for(|settled| *settled >= target).await;
+        let settled = inner.within(inner.write_deadline + GRACE, settled.wait_for(|settled| *settled >= target)).await;
+        match settled {
+            // An error says that the worker has ended: if it was not stopped, everything is settled.
+            Some(_) if !inner.queue.is_stopped() => Ok(()),
+            Some(_) => Err(RecordError::new(RecordErrorKind::Stopped)),
+            None => Err(RecordError::new(RecordErrorKind::Deadline)),
+        }
     }
 
     /// Waits for the audited requests that are still running and for transactions that outlived theirs, writes what is
     /// left, and closes the store.
     /// From then on every handle refuses events. Closing twice is no error.
     ///
+    /// It ends in time, whatever hangs: requests have the
+    /// [`close_deadline`](AuditLogBuilder::close_deadline), and then the events that are left and the store have the write
+    /// deadline each, or the close deadline if that is shorter.
+    ///
     /// # Errors
     /// If requests were still running when the time was over (their events are refused), if events could not be
-    /// written, or the store could not be closed.
+    /// written, or the store could not be closed; if the runtime on which the log was opened has ended before. The error
+    /// names what is left.
     ///
     /// # Cancel safety
     /// Dropped before it is ready, the log may be closed or not.
     pub async fn close(&self) -> Result<(), CloseError> {
         let Some(inner) = &self.inner else { return Ok(()) };
         let before = self.stats();
-        let unfinished = match tokio::time::timeout(inner.close_deadline, inner.in_flight.settled()).await {
-            Ok(()) => 0,
-            Err(_) => inner.in_flight.count(),
-        };
+        let mut left = CloseError::default();
+        let is_stopped = inner.queue.is_stopped();
+        if !is_stopped && inner.within(inner.close_deadline, inner.in_flight.settled()).await.is_none() {
+            left.unfinished_requests = inner.in_flight.count();
+        }
         inner.queue.close();
+        let step = inner.close_deadline.min(inner.write_deadline) + GRACE;
         let mut settled = inner.settled.clone();
-        // Ends when the worker drops its side, which it does when the queue is empty. Deadlines bound that.
-        while settled.changed().await.is_ok() {}
-        let store = match tokio::time::timeout(inner.close_deadline, inner.store.close()).await {
-            Ok(result) => result.err(),
-            Err(_) => {
-                Some(StoreError::new(StoreErrorKind::Transient, "audit", "close").with_remedy("it took too long"))
-            }
+        // Ends when the worker drops its side, which it does when the queue is empty and the store has answered.
+        inner.within(step, async { while settled.changed().await.is_ok() {} }).await;
+        inner.refusals.say();
+        left.is_stopped = inner.queue.is_stopped();
+        let store = Arc::clone(&inner.store);
+        left.store = match inner.within(step, inner.call(move || async move { store.close().await })).await {
+            Some(Ok(result)) => result.err(),
+            // Its runtime is gone.
+            Some(Err(Gone)) => None,
+            None => Some(StoreError::new(StoreErrorKind::Transient, "audit", "close").with_remedy("it took too long")),
         };
         let after = self.stats();
-        let unwritten = (after.failed - before.failed) + (after.expired - before.expired);
-        if unfinished == 0 && unwritten == 0 && store.is_none() {
-            return Ok(());
-        }
-        Err(CloseError { unfinished_requests: unfinished, unwritten_events: unwritten, store })
+        left.unwritten_events = (after.failed - before.failed) + (after.expired - before.expired);
+        (left.queued_events, left.unanswered_events) = (after.queued, after.at_store);
+        if left.is_empty() { Ok(()) } else { Err(left) }
     }
 
     /// Whether the next event would be accepted and be durable; tried, not guessed, and answered within the write
     /// deadline. A log that is off is healthy.
     ///
     /// # Errors
-    /// What is wrong with the store.
+    /// What is wrong with the store, or with the writer: it is gone, or does not get to take an event.
     pub async fn health(&self) -> Result<(), StoreError> {
         let Some(inner) = &self.inner else { return Ok(()) };
-        match tokio::time::timeout(inner.write_deadline, inner.store.health()).await {
-            Ok(result) => result,
-            Err(_) => Err(StoreError::new(StoreErrorKind::Transient, inner.store.capabilities().name, "health check")
-                .with_remedy("the store does not answer")),
+        let deadline = from_now(inner.write_deadline);
+        let name = inner.store.capabilities().name;
+        let bad = |kind, remedy: &str| Err(StoreError::new(kind, name, "health check").with_remedy(remedy));
+        inner.damage.check(name)?;
+        if inner.queue.is_stopped() {
+            return bad(StoreErrorKind::Permanent, GONE);
+        }
+        // The next event would go through the writer.
+        let mut settled = inner.settled.clone();
+        let awaited = async { while !inner.queue.is_awaited() && settled.changed().await.is_ok() {} };
+        if within(&inner.runtime, deadline, awaited).await.is_none() {
+            return bad(StoreErrorKind::Transient, "it does not answer for the events that it was given");
+        }
+        // A check that hangs goes on when its caller has given up: then the next one waits for it.
+        let turn = Arc::clone(&inner.health_checks).acquire_owned();
+        let Some(turn) = within(&inner.runtime, deadline, turn).await else {
+            return bad(StoreErrorKind::Transient, "the store has not answered earlier checks");
+        };
+        let store = Arc::clone(&inner.store);
+        let check = inner.call(move || async move {
+            let _turn = turn;
+            store.health().await
+        });
+        match within(&inner.runtime, deadline, check).await {
+            Some(Ok(result)) => result,
+            Some(Err(Gone)) => {
+                bad(StoreErrorKind::Permanent, "the check panicked, or the runtime of the log has ended")
+            }
+            None => {
+                bad(StoreErrorKind::Transient, "the store does not answer, or the runtime of the log is not driven")
+            }
         }
     }
 
@@ -207,21 +267,17 @@ impl AuditLog {
         if_refused: IfRefused,
     ) -> Result<(), RecordError> {
         let Some(inner) = &self.inner else { return Ok(()) };
-        let answer = match inner.queue.push(event, deadline, if_refused).await {
-            Ok(receiver) => receiver,
-            Err(error) => {
-                add(&inner.counters.refused, 1);
-                tracing::error!(error = &error as &dyn std::error::Error, "audit event refused");
-                return Err(error);
-            }
-        };
-        // The worker answers everyone by the deadline. It is gone only if the runtime is.
-        answer.await.unwrap_or_else(|_| Err(RecordError::new(RecordErrorKind::Closed)))
+        let id = event.event_id;
+        let written = inner.write(Entry { event, deadline, if_refused }).await;
+        if let Err(error) = &written {
+            inner.refusals.note(id, error);
+        }
+        written
     }
 
     /// When a request that begins to write now stops waiting.
     pub(crate) fn write_budget(&self) -> Duration {
-        self.inner.as_ref().map_or(Duration::MAX, |inner| inner.write_deadline)
+        self.inner.as_ref().map_or(DEFAULT_WRITE_DEADLINE, |inner| inner.write_deadline)
     }
 
     /// One audited request is under way.
@@ -236,10 +292,12 @@ impl AuditLog {
         }
     }
 
-    /// Drives a future to its end behind the back of whoever has stopped polling it.
+    /// Drives the course of a request to its end after its client has gone, on the log's runtime.
+    ///
+    /// The handler may be ended before its time: see [`is_abandoned`](super::is_abandoned).
     pub(crate) fn detach(&self, future: impl Future<Output = ()> + Send + 'static) {
         if let Some(inner) = &self.inner {
-            inner.runtime.spawn(future);
+            inner.runtime.spawn(Detached::new(future, Arc::clone(&inner.counters), inner.detached));
         }
     }
 
@@ -248,3 +306,54 @@ impl AuditLog {
         self.inner.as_ref().map(|inner| Arc::as_ptr(inner) as usize)
     }
 }
+
+impl Inner {
+    /// Waits for the future so long; none if the time is over.
+    pub(super) fn within<F: Future>(&self, limit: Duration, future: F) -> Within<'_, F> {
+        within(&self.runtime, from_now(limit), future)
+    }
+
+    /// Calls the store on the log's runtime, where it can go on when the caller has given up.
+    async fn call<F, T>(&self, call: impl FnOnce() -> F + Send + 'static) -> Result<T, Gone>
+    where
+        F: Future<Output = T> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.runtime.spawn(async move { call().await }).await.map_err(|_| Gone)
+    }
+
+    async fn write(&self, entry: Entry) -> Result<(), RecordError> {
+        let deadline = entry.deadline;
+        let pushed = match self.queue.push(entry) {
+            Ok(Pushed::Queued(answer)) => Ok(answer),
+            // Boxed, because it is rare and every request would carry the room for it.
+            Ok(Pushed::NoRoom(entry)) => {
+                let pushed = Box::pin(within(&self.runtime, deadline, self.queue.push_in_turn(entry))).await;
+                pushed.unwrap_or_else(|| Err(RecordError::new(RecordErrorKind::QueueFull)))
+            }
+            Err(error) => Err(error),
+        };
+        let mut answer = pushed.inspect_err(|_| add(&self.counters.refused, 1))?;
+        // The worker answers by the deadline. This limit is for when it cannot: it hangs, or is not driven.
+        let heard = match within(&self.runtime, deadline + GRACE, &mut answer).await {
+            Some(heard) => heard.ok(),
+            None => {
+                answer.close();
+                Some(answer.try_recv().unwrap_or_else(|_| Err(RecordError::new(RecordErrorKind::Deadline))))
+            }
+        };
+        heard.unwrap_or_else(|| {
+            add(&self.counters.failed, 1);
+            Err(RecordError::new(RecordErrorKind::Stopped))
+        })
+    }
+}
+
+/// The runtime of the log is gone, or what was called has panicked.
+struct Gone;
+
+const GONE: &str = "the writer has stopped, because the runtime on which the log was opened has ended";
+/// How much later than the deadline a caller gives up on the worker's answer.
+const GRACE: Duration = Duration::from_millis(50);
+/// How many health checks run at the same time.
+pub(super) const MOST_HEALTH_CHECKS: usize = 2;

@@ -2,11 +2,12 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::Instant;
 
+use super::builder::{MAX_BATCH_BYTES, MAX_QUEUE_EVENTS};
 use super::error::{RecordError, RecordErrorKind};
-use crate::event::{AuditEvent, Text};
+use crate::event::AuditEvent;
 
 /// The bounds of a queue.
 #[derive(Debug, Clone, Copy)]
@@ -16,14 +17,19 @@ pub(super) struct Bounds {
 }
 
 /// What waits for the writer, in the order of arrival; bounded in number and in bytes.
+///
+/// Callers that find no room wait for it outside, one behind the other: only the first of them looks for room, and
+/// whoever comes then goes to the end of their line.
 #[derive(Debug)]
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,
     bounds: Bounds,
     /// Wakes the worker.
     filled: Notify,
-    /// Wakes those who found no room.
+    /// Wakes the first of those who found no room.
     drained: Notify,
+    /// Which of those who found no room is the first: a fair lock.
+    turn: Semaphore,
 }
 
 #[derive(Debug, Default)]
@@ -34,9 +40,46 @@ struct Waiting {
     owed: usize,
     /// How many events have ever been queued: the number of the next one.
     accepted: u64,
-    /// How many must wait for the worker to be woken.
-    wanted: usize,
-    closed: bool,
+    /// How many events the worker waits for; none while it does not wait.
+    needs: Option<usize>,
+    /// How many callers wait for room, and how many bytes their events take.
+    outside: (usize, usize),
+    state: State,
+}
+
+/// What becomes of events that come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum State {
+    #[default]
+    Open,
+    /// The log was closed. What is queued is still written.
+    Closed,
+    /// The worker is gone.
+    Stopped,
+}
+
+impl State {
+    fn check(self) -> Result<(), RecordError> {
+        match self {
+            Self::Open => Ok(()),
+            Self::Closed => Err(RecordError::new(RecordErrorKind::Closed)),
+            Self::Stopped => Err(RecordError::new(RecordErrorKind::Stopped)),
+        }
+    }
+}
+
+/// An event on its way into the queue.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) event: Box<AuditEvent>,
+    pub(super) deadline: Instant,
+    pub(super) if_refused: IfRefused,
+}
+
+impl Entry {
+    fn weight(&self) -> usize {
+        self.event.weight() + size_of::<Waiter>()
+    }
 }
 
 /// Events and who waits for them: `events[i]` belongs to `waiters[i]`.
@@ -113,7 +156,8 @@ impl Waiter {
         matches!(self.owner, Owner::Caller(_) | Owner::Log)
     }
 
-    fn is_the_logs(&self) -> bool {
+    /// Whether the log itself owes the event, and no caller has waited for it.
+    pub(super) fn is_the_logs(&self) -> bool {
         matches!(self.owner, Owner::Log)
     }
 
@@ -163,7 +207,21 @@ impl Waiting {
         self.batch.waiters.push(Waiter { owner, if_refused, number: self.accepted, deadline, bytes });
         self.bytes += bytes;
         self.accepted += 1;
-        self.batch.len() == self.wanted
+        self.needs == Some(self.batch.len())
+    }
+
+    /// How many events are the next batch.
+    fn next_batch(&self, at_most: usize) -> usize {
+        if self.bytes <= MAX_BATCH_BYTES {
+            return self.batch.len().min(at_most);
+        }
+        let mut bytes = 0;
+        let fits = |waiter: &&Waiter| {
+            bytes += waiter.bytes;
+            bytes <= MAX_BATCH_BYTES
+        };
+        // No event is larger than a batch.
+        self.batch.waiters.iter().take(at_most).take_while(fits).count().max(1)
     }
 }
 
@@ -172,7 +230,13 @@ const MAX_OWED: usize = 4096;
 
 impl Queue {
     pub(super) fn new(bounds: Bounds) -> Self {
-        Self { waiting: Mutex::default(), bounds, filled: Notify::new(), drained: Notify::new() }
+        Self {
+            waiting: Mutex::default(),
+            bounds,
+            filled: Notify::new(),
+            drained: Notify::new(),
+            turn: Semaphore::new(1),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -185,7 +249,22 @@ impl Queue {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.lock().closed
+        self.lock().state != State::Open
+    }
+
+    /// An error if an event that came now would be refused.
+    pub(super) fn check_open(&self) -> Result<(), RecordError> {
+        self.lock().state.check()
+    }
+
+    /// Whether the worker is gone.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.lock().state == State::Stopped
+    }
+
+    /// Whether the worker would take an event that comes now.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.lock().needs.is_some()
     }
 
     /// How many events have ever been queued.
@@ -199,60 +278,23 @@ impl Queue {
         waiting.batch.first().min(waiting.accepted)
     }
 
-    /// Queues the event, waiting for room until the deadline, and returns what its answer will come through.
-    ///
-    /// Cancel safety: dropped before it is ready, the event is not queued.
-    pub(super) async fn push(
-        &self,
-        event: Box<AuditEvent>,
-        deadline: Instant,
-        if_refused: IfRefused,
-    ) -> Result<oneshot::Receiver<Answer>, RecordError> {
-        match self.try_push(event, deadline, if_refused)? {
-            Pushed::Queued(receiver) => Ok(receiver),
-            // Boxed, because it is rare and every request would carry the room for it.
-            Pushed::NoRoom(event) => Box::pin(self.push_later(event, deadline, if_refused)).await,
-        }
+    /// Queues the event, if there is room and nobody waits for it already. Returns what its answer will come through.
+    pub(super) fn push(&self, entry: Entry) -> Result<Pushed, RecordError> {
+        self.push_as(entry, false)
     }
 
-    /// Queues the event when there is room.
-    async fn push_later(
-        &self,
-        mut entry: Box<AuditEvent>,
-        deadline: Instant,
-        if_refused: IfRefused,
-    ) -> Result<oneshot::Receiver<Answer>, RecordError> {
-        loop {
-            let drained = self.drained.notified();
-            tokio::pin!(drained);
-            drained.as_mut().enable();
-            entry = match self.try_push(entry, deadline, if_refused)? {
-                Pushed::Queued(receiver) => return Ok(receiver),
-                Pushed::NoRoom(event) => event,
-            };
-            if tokio::time::timeout_at(deadline, drained).await.is_err() {
-                return Err(RecordError::new(RecordErrorKind::QueueFull));
-            }
-        }
-    }
-
-    pub(super) fn try_push(
-        &self,
-        event: Box<AuditEvent>,
-        deadline: Instant,
-        if_refused: IfRefused,
-    ) -> Result<Pushed, RecordError> {
-        let bytes = weight(&event);
+    fn push_as(&self, entry: Entry, is_first: bool) -> Result<Pushed, RecordError> {
+        let bytes = entry.weight();
         let mut waiting = self.lock();
-        if waiting.closed {
-            return Err(RecordError::new(RecordErrorKind::Closed));
-        }
+        waiting.state.check()?;
         let has_room = waiting.batch.len() < self.bounds.events && waiting.bytes + bytes <= self.bounds.bytes;
         // An event is never larger than the whole queue may be: alone, it always has room.
-        if !has_room && !waiting.batch.is_empty() {
-            return Ok(Pushed::NoRoom(event));
+        let has_room = has_room || waiting.batch.is_empty();
+        if !has_room || (!is_first && waiting.outside.0 > 0) {
+            return Ok(Pushed::NoRoom(entry));
         }
         let (sender, receiver) = oneshot::channel();
+        let Entry { event, deadline, if_refused } = entry;
         let is_enough = waiting.add(*event, bytes, deadline, Owner::Caller(sender), if_refused);
         drop(waiting);
         if is_enough {
@@ -261,12 +303,44 @@ impl Queue {
         Ok(Pushed::Queued(receiver))
     }
 
+    /// Queues the event when it is its turn and there is room. The caller bounds the wait.
+    ///
+    /// Cancel safety: dropped before it is ready, the event is not queued.
+    pub(super) async fn push_in_turn(&self, mut entry: Entry) -> Result<oneshot::Receiver<Answer>, RecordError> {
+        let _outside = self.wait_outside(entry.weight())?;
+        let Ok(_turn) = self.turn.acquire().await else {
+            return Err(RecordError::new(RecordErrorKind::Closed));
+        };
+        loop {
+            let drained = self.drained.notified();
+            tokio::pin!(drained);
+            drained.as_mut().enable();
+            entry = match self.push_as(entry, true)? {
+                Pushed::Queued(receiver) => return Ok(receiver),
+                Pushed::NoRoom(entry) => entry,
+            };
+            drained.await;
+        }
+    }
+
+    /// Counts a caller that waits for room, until the guard is dropped.
+    fn wait_outside(&self, bytes: usize) -> Result<Outside<'_>, RecordError> {
+        let mut waiting = self.lock();
+        let (callers, their_bytes) = &mut waiting.outside;
+        if *callers >= MAX_QUEUE_EVENTS || (*callers > 0 && *their_bytes + bytes > self.bounds.bytes) {
+            return Err(RecordError::new(RecordErrorKind::QueueFull));
+        }
+        *callers += 1;
+        *their_bytes += bytes;
+        Ok(Outside { queue: self, bytes })
+    }
+
     /// Queues an event that the log itself owes, beyond the bounds of the queue and after its end. False: as many as
     /// [`MAX_OWED`] wait already.
     pub(super) fn owe(&self, event: AuditEvent) -> bool {
-        let bytes = weight(&event);
+        let bytes = event.weight() + size_of::<Waiter>();
         let mut waiting = self.lock();
-        if waiting.owed >= MAX_OWED {
+        if waiting.owed >= MAX_OWED || waiting.state == State::Stopped {
             return false;
         }
         waiting.owed += 1;
@@ -278,31 +352,37 @@ impl Queue {
         true
     }
 
-    /// Takes up to `at_most` events into the empty `batch`, as soon as `at_least` wait, or [`expire`](Self::expire) finds
-    /// some that are fewer. False: the queue is closed and empty.
+    /// Takes up to `at_most` events and [`MAX_BATCH_BYTES`] into the empty `batch`, as soon as `at_least` wait, or
+    /// [`expire`](Self::expire) finds some that are fewer. False: the queue is closed and empty.
     ///
     /// Cancel safety: dropped before it is ready, nothing is taken.
     pub(super) async fn take(&self, batch: &mut Batch, at_least: usize, at_most: usize) -> bool {
-        self.lock().wanted = at_least.min(self.bounds.events);
+        self.lock().needs = Some(at_least.min(self.bounds.events));
         loop {
             {
                 let mut waiting = self.lock();
-                if waiting.closed && waiting.batch.is_empty() {
+                let is_closed = waiting.state != State::Open;
+                if is_closed && waiting.batch.is_empty() {
                     return false;
                 }
-                if waiting.closed || waiting.batch.len() >= waiting.wanted {
-                    if waiting.batch.len() <= at_most {
+                if is_closed || waiting.needs.is_none_or(|needs| waiting.batch.len() >= needs) {
+                    let events = waiting.next_batch(at_most);
+                    if events == waiting.batch.len() {
                         std::mem::swap(&mut waiting.batch, batch);
                         waiting.bytes = 0;
                         waiting.owed = 0;
                     } else {
-                        let rest = waiting.batch.split_off(at_most);
+                        let rest = waiting.batch.split_off(events);
                         *batch = std::mem::replace(&mut waiting.batch, rest);
                         waiting.bytes -= batch.waiters.iter().map(|waiter| waiter.bytes).sum::<usize>();
                         waiting.owed = waiting.batch.waiters.iter().filter(|waiter| waiter.is_the_logs()).count();
                     }
-                    waiting.wanted = usize::MAX;
-                    self.drained.notify_waiters();
+                    waiting.needs = None;
+                    let is_waited_for = waiting.outside.0 > 0;
+                    drop(waiting);
+                    if is_waited_for {
+                        self.drained.notify_one();
+                    }
                     return true;
                 }
             }
@@ -314,14 +394,16 @@ impl Queue {
     /// have waited long enough for others to come: the worker, if it waits for more, is woken.
     pub(super) fn expire(&self, now: Instant) -> usize {
         let mut waiting = self.lock();
-        if waiting.batch.len() < waiting.wanted && waiting.wanted != usize::MAX {
-            waiting.wanted = 1;
+        let len = waiting.batch.len();
+        if let Some(needs) = &mut waiting.needs
+            && len < *needs
+        {
+            *needs = 1;
             self.filled.notify_one();
         }
         if !waiting.batch.waiters.iter().any(|waiter| waiter.is_due(now)) {
             return 0;
         }
-        let before = waiting.batch.len();
         let mut freed = 0;
         waiting.batch.retain(|waiter| {
             let due = waiter.is_due(now);
@@ -332,17 +414,56 @@ impl Queue {
             !due
         });
         waiting.bytes -= freed;
-        let expired = before - waiting.batch.len();
+        let expired = len - waiting.batch.len();
         drop(waiting);
-        self.drained.notify_waiters();
+        self.drained.notify_one();
         expired
     }
 
     /// Refuses everything from here on. What is queued stays.
     pub(super) fn close(&self) {
-        self.lock().closed = true;
+        let mut waiting = self.lock();
+        if waiting.state == State::Open {
+            waiting.state = State::Closed;
+        }
+        drop(waiting);
+        self.wake_all();
+    }
+
+    /// The worker is gone: refuses everything, and lets go of what is queued, whose callers learn of it. Not so if it has
+    /// done all that it was there for.
+    pub(super) fn stop(&self) {
+        let mut waiting = self.lock();
+        if waiting.state == State::Closed && waiting.batch.is_empty() {
+            return;
+        }
+        waiting.state = State::Stopped;
+        waiting.needs = None;
+        (waiting.bytes, waiting.owed) = (0, 0);
+        let left = std::mem::take(&mut waiting.batch);
+        drop(waiting);
+        drop(left);
+        self.wake_all();
+    }
+
+    fn wake_all(&self) {
         self.filled.notify_one();
-        self.drained.notify_waiters();
+        self.drained.notify_one();
+    }
+}
+
+/// A caller that waits for room.
+struct Outside<'a> {
+    queue: &'a Queue,
+    bytes: usize,
+}
+
+impl Drop for Outside<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.queue.lock();
+        let (callers, their_bytes) = &mut waiting.outside;
+        *callers -= 1;
+        *their_bytes -= self.bytes;
     }
 }
 
@@ -350,39 +471,5 @@ impl Queue {
 #[derive(Debug)]
 pub(super) enum Pushed {
     Queued(oneshot::Receiver<Answer>),
-    NoRoom(Box<AuditEvent>),
-}
-
-/// About how many bytes of memory an event takes while it waits.
-fn weight(event: &AuditEvent) -> usize {
-    const FIXED: usize = size_of::<AuditEvent>() + size_of::<Waiter>();
-    fn text(text: &Option<Text>) -> usize {
-        text.as_ref().map_or(0, |text| text.len())
-    }
-    fn value_of(value: &serde_json::Value) -> usize {
-        use serde_json::Value;
-        const NODE: usize = size_of::<Value>();
-        NODE + match value {
-            Value::String(text) => text.len(),
-            Value::Array(items) => items.iter().map(value_of).sum(),
-            Value::Object(entries) => object(entries),
-            _ => 0,
-        }
-    }
-    fn object(entries: &crate::event::Details) -> usize {
-        const ENTRY: usize = size_of::<String>() + 16;
-        entries.iter().map(|(key, entry)| ENTRY + key.len() + value_of(entry)).sum()
-    }
-    FIXED
-        + text(&event.actor.user_email)
-        + text(&event.actor.api_key_hash)
-        + text(&event.actor.remote_addr)
-        + text(&event.resource.route)
-        + text(&event.resource.method)
-        + text(&event.request.request_uri)
-        + text(&event.request.user_agent)
-        + text(&event.request.forwarded)
-        + text(&event.request.request_id)
-        + object(&event.details)
-        + object(&event.extra)
+    NoRoom(Entry),
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What the writer of a log has done since it was opened; for the app's metrics.
 ///
-/// `queued` counts what waits right now, everything else only grows. Each event that was accepted ends in exactly one
+/// `queued`, `at_store` and `detached` count what is so right now, everything else only grows. Each event that was accepted ends in exactly one
 /// of `written`, `failed` and `expired`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -30,6 +30,12 @@ pub struct Stats {
     pub batches: u64,
     /// Appends that were tried again.
     pub retries: u64,
+    /// Events that the store has been given and has not answered for, right now.
+    pub at_store: u64,
+    /// Requests whose client has gone and whose handler still runs, right now.
+    pub detached: u64,
+    /// Requests whose client had gone and whose handler was ended before its time: too many ran, or one too long.
+    pub abandoned: u64,
 }
 
 /// The counters behind [`Stats`].
@@ -44,9 +50,16 @@ pub(crate) struct Counters {
     pub(super) unforeseen: AtomicU64,
     pub(super) batches: AtomicU64,
     pub(super) retries: AtomicU64,
+    pub(super) at_store: AtomicU64,
+    pub(super) detached: AtomicU64,
+    pub(super) abandoned: AtomicU64,
 }
 
 impl Counters {
+    pub(super) fn at_store(&self, events: usize) {
+        self.at_store.store(events as u64, Relaxed);
+    }
+
     pub(super) fn read(&self, queued: u64) -> Stats {
         Stats {
             queued,
@@ -59,6 +72,9 @@ impl Counters {
             unforeseen: self.unforeseen.load(Relaxed),
             batches: self.batches.load(Relaxed),
             retries: self.retries.load(Relaxed),
+            at_store: self.at_store.load(Relaxed),
+            detached: self.detached.load(Relaxed),
+            abandoned: self.abandoned.load(Relaxed),
         }
     }
 }

@@ -11,10 +11,11 @@ use tokio::time::Instant;
 use super::error::RecordError;
 use super::log::{AuditLog, Inner};
 use super::queue::IfRefused;
+use super::shield::shielded;
 use super::stats::add;
 use super::worker::guarded;
 use crate::event::AuditEvent;
-use crate::store::{Fate, StoreError, TransactionId};
+use crate::store::{Fate, StoreError, TransactionId, chain};
 
 impl AuditLog {
     /// Writes the event of a request. If that fails, and the handler had written it in this transaction, watches: the
@@ -43,13 +44,15 @@ impl AuditLog {
     pub(crate) fn watch(&self, event: Box<AuditEvent>, transaction: TransactionId) {
         let Some(inner) = self.inner() else { return };
         let Ok(permit) = Arc::clone(&inner.watches).try_acquire_owned() else {
-            tracing::error!(event_id = %event.event_id, "too many transactions are not over: this one is not watched");
+            shielded(|| {
+                tracing::error!(event_id = %event.event_id, "too many transactions are not over: this one is not watched");
+            });
             return;
         };
         let under_way = inner.in_flight.enter();
-        let inner = Arc::clone(inner);
-        self.detach(async move {
-            inner.watch(*event, transaction).await;
+        let watching = Arc::clone(inner);
+        inner.runtime.spawn(async move {
+            watching.watch(*event, transaction).await;
             drop((under_way, permit));
         });
     }
@@ -63,22 +66,36 @@ impl Inner {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
             if self.queue.is_closed() {
-                tracing::error!(%event_id, "the audit log is closed, and the transaction with this event is not over");
+                shielded(|| {
+                    tracing::error!(%event_id, "the audit log is closed, and the transaction with this event is not over");
+                });
                 return;
             }
             match self.keep_if_gone(&event, transaction).await {
                 Ok(Fate::Open) => {}
                 Ok(fate) => {
-                    tracing::warn!(%event_id, ?fate, "a transaction ended after the write deadline of its request");
+                    shielded(|| {
+                        tracing::warn!(%event_id, ?fate, "a transaction ended after the write deadline of its request");
+                    });
                     return;
                 }
                 Err(cause) if cause.is_transient() => {
-                    let error = &cause as &dyn std::error::Error;
-                    tracing::debug!(error, %event_id, "what became of the transaction with this event is not known yet");
+                    shielded(|| {
+                        tracing::debug!(
+                            error = %chain(&cause),
+                            %event_id,
+                            "what became of the transaction with this event is not known yet"
+                        );
+                    });
                 }
                 Err(cause) => {
-                    let error = &cause as &dyn std::error::Error;
-                    tracing::error!(error, %event_id, "the event of a transaction that was watched is not written");
+                    shielded(|| {
+                        tracing::error!(
+                            error = %chain(&cause),
+                            %event_id,
+                            "the event of a transaction that was watched is not written"
+                        );
+                    });
                     return;
                 }
             }

@@ -4,49 +4,73 @@
 //! when as much waits as is under way, or when one that is under way takes long. So batches grow with the load, and an
 //! append that hangs does not stop the others.
 
+use std::future::{Future, pending};
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::{Either, pending, select};
+use futures_util::future::{Either, select};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::damage::Damage;
 use super::endings;
 use super::error::{RecordError, RecordErrorKind};
 use super::queue::{Batch, Queue, Waiter};
 use super::quiet::Quiet;
+use super::refusals::Refusals;
+use super::shield::shielded;
 use super::stats::{Counters, add};
+use super::throttle::Throttle;
 use super::writing::Writing;
 use crate::event::AuditEvent;
-use crate::store::{AuditStore, StoreError, StoreErrorKind};
+use crate::store::{AuditStore, StoreError, StoreErrorKind, StoreFuture, chain};
 
 /// The worker of a log: owns the order of the appends, and answers those who wait.
 pub(super) struct Worker {
     pub(super) store: Arc<dyn AuditStore>,
     pub(super) queue: Arc<Queue>,
     pub(super) counters: Arc<Counters>,
+    pub(super) refusals: Arc<Refusals>,
+    pub(super) damage: Arc<Damage>,
     /// The number of the first event that is not settled, for those who wait for all before them.
     pub(super) settled: watch::Sender<u64>,
     pub(super) max_batch: usize,
     /// How many appends may be under way.
     pub(super) parallel: usize,
+    pub(super) retries: Throttle,
+}
+
+/// What the worker has under way. It outlives a panic of the worker.
+struct UnderWay<'a> {
+    writing: Writing<'a, Written>,
+    batches: Vec<BatchUnderWay>,
+    /// The vectors that the next batch is taken into.
+    next: Batch,
+    tidying: Option<Tidying>,
+    /// Whether the store may have something to tidy up.
+    is_untidy: bool,
+    quiet: Quiet,
 }
 
 /// A batch that is being written.
-struct UnderWay {
+struct BatchUnderWay {
     /// The number of the first of its events.
     first: u64,
     events: usize,
 }
+
+/// The store's housekeeping under way. It owns the store, so that it can go on when the worker has ended.
+type Tidying = Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send>>;
 
 /// What the worker has waited for.
 enum Ready {
     Written(Written),
     /// False: there will be no more.
     Taken(bool),
+    Tidied(Result<bool, StoreError>),
     /// Nobody has come for a while.
     Quiet,
 }
@@ -66,54 +90,105 @@ const TICK: Duration = Duration::from_millis(20);
 /// The first pause before an append is tried again; each further one is twice as long, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+/// The pause after a panic of the worker itself.
+const AFTER_PANIC: Duration = Duration::from_millis(20);
+
+/// Stops the queue when the worker ends, however it does: its runtime may drop it at any time, also before its first
+/// poll.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.queue.stop();
+    }
+}
 
 impl Worker {
     /// Runs until the queue is closed and everything is settled.
+    ///
+    /// A panic in it costs the batch that it happened in at the most: the worker goes on with what it has under way.
     pub(super) async fn run(self) {
-        let mut writing = Writing::new();
-        let mut under_way = Vec::with_capacity(self.parallel);
-        let mut next = Batch::default();
-        let mut quiet = Quiet::new();
-        // Whether the store may have something to tidy up.
-        let mut untidy = false;
+        let mut under_way = UnderWay {
+            writing: Writing::new(),
+            batches: Vec::with_capacity(self.parallel),
+            next: Batch::default(),
+            tidying: None,
+            is_untidy: false,
+            quiet: Quiet::new(),
+        };
+        while AssertUnwindSafe(self.work(&mut under_way)).catch_unwind().await.is_err() {
+            shielded(|| tracing::error!("the writer of the audit log panicked; it goes on"));
+            tokio::time::sleep(AFTER_PANIC).await;
+        }
+        if let Some(tidying) = under_way.tidying {
+            // Whoever closes the store waits for it, or gives up; the worker does not.
+            tokio::spawn(tidying);
+        }
+    }
+
+    async fn work<'a>(&'a self, under_way: &mut UnderWay<'a>) {
+        if !under_way.next.is_empty() {
+            // A panic came between taking it and beginning it.
+            self.begin(under_way);
+        }
         loop {
             let ready = {
-                let take = pin!(self.take(&mut next, &under_way));
-                let quiet = pin!(quiet.over(untidy && writing.is_empty()));
-                match select(writing.next(), select(take, quiet)).await {
-                    Either::Left((written, _)) => Ready::Written(written),
+                let UnderWay { writing, batches, next, tidying, is_untidy, quiet } = under_way;
+                let is_idle = writing.is_empty() && tidying.is_none();
+                let take = pin!(self.take(next, batches));
+                let quiet = pin!(quiet.over(*is_untidy && is_idle));
+                let store = pin!(async {
+                    match select(writing.next(), pin!(tidied(tidying))).await {
+                        Either::Left((written, _)) => Ready::Written(written),
+                        Either::Right((tidied, _)) => Ready::Tidied(tidied),
+                    }
+                });
+                match select(store, select(take, quiet)).await {
+                    Either::Left((ready, _)) => ready,
                     Either::Right((Either::Left((taken, _)), _)) => Ready::Taken(taken),
                     Either::Right((Either::Right(((), _)), _)) => Ready::Quiet,
                 }
             };
             match ready {
-                Ready::Taken(true) => {
-                    let first = next.first();
-                    under_way.push(UnderWay { first, events: next.len() });
-                    writing.push(self.write(std::mem::take(&mut next), first));
-                }
-                Ready::Taken(false) if writing.is_empty() => break,
+                Ready::Taken(true) => self.begin(under_way),
+                Ready::Taken(false) if under_way.writing.is_empty() => return,
                 Ready::Taken(false) => {
                     // What is under way may leave something that the log owes: it is queued behind the end.
-                    let written = writing.next().await;
-                    self.settle(&mut under_way, written.first);
+                    let written = under_way.writing.next().await;
+                    self.settle(&mut under_way.batches, written.first);
                 }
                 Ready::Written(written) => {
-                    self.settle(&mut under_way, written.first);
-                    next = written.emptied;
-                    untidy = true;
-                    quiet.begins();
+                    self.settle(&mut under_way.batches, written.first);
+                    under_way.next = written.emptied;
+                    under_way.is_untidy = true;
+                    under_way.quiet.begins();
                 }
                 Ready::Quiet => {
-                    untidy = self.tidy().await;
-                    quiet.begins();
+                    let store = Arc::clone(&self.store);
+                    under_way.tidying = Some(Box::pin(async move { guarded(|| store.tidy()).await }));
+                }
+                Ready::Tidied(result) => {
+                    under_way.tidying = None;
+                    under_way.is_untidy = self.damage.is_untidy(result);
+                    under_way.quiet.begins();
                 }
             }
         }
     }
 
+    /// Begins to write the batch that was taken.
+    fn begin<'a>(&'a self, under_way: &mut UnderWay<'a>) {
+        let batch = std::mem::take(&mut under_way.next);
+        let first = batch.first();
+        under_way.batches.push(BatchUnderWay { first, events: batch.len() });
+        self.counters.at_store(under_way.batches.iter().map(|batch| batch.events).sum());
+        let written = AssertUnwindSafe(self.write(batch, first)).catch_unwind();
+        under_way.writing.push(async move {
+            // Those who waited for the batch have been told by its end.
+            written.await.unwrap_or_else(|_| Written { first, emptied: Batch::default() })
+        });
+    }
+
     /// Takes what waits, when it is time for a batch beside these. False: the queue is closed and empty.
-    async fn take(&self, batch: &mut Batch, under_way: &[UnderWay]) -> bool {
+    async fn take(&self, batch: &mut Batch, under_way: &[BatchUnderWay]) -> bool {
         let at_least = match under_way.len() {
             0 => 1,
             some if some < self.parallel => {
@@ -126,8 +201,9 @@ impl Worker {
     }
 
     /// Says up to where everything is settled: batches end in any order.
-    fn settle(&self, under_way: &mut Vec<UnderWay>, written: u64) {
+    fn settle(&self, under_way: &mut Vec<BatchUnderWay>, written: u64) {
         under_way.retain(|batch| batch.first != written);
+        self.counters.at_store(under_way.iter().map(|batch| batch.events).sum());
         let first = under_way.iter().map(|batch| batch.first).min();
         self.settled.send_replace(first.unwrap_or_else(|| self.queue.first()));
     }
@@ -139,8 +215,9 @@ impl Worker {
     async fn write(&self, batch: Batch, first: u64) -> Written {
         let mut emptied = Batch::default();
         let mut rest = vec![batch];
+        let mut has_panicked = false;
         while let Some(mut part) = rest.pop() {
-            if let Err(cause) = self.write_part(&mut part, &mut rest).await {
+            if let Err(cause) = self.write_part(&mut part, &mut rest, &mut has_panicked).await {
                 if part.len() > 1 && cause.kind() == StoreErrorKind::Permanent {
                     let half = part.split_off(part.len() / 2);
                     rest.extend([half, part]);
@@ -155,11 +232,24 @@ impl Worker {
     }
 
     /// Tries until the store answers, fails for good, or nobody waits any longer. The rest waits meanwhile.
-    async fn write_part(&self, part: &mut Batch, rest: &mut [Batch]) -> Result<(), StoreError> {
+    async fn write_part(
+        &self,
+        part: &mut Batch,
+        rest: &mut [Batch],
+        has_panicked: &mut bool,
+    ) -> Result<(), StoreError> {
         let mut pause = FIRST_PAUSE;
         loop {
             // The future is driven to its end even when everyone has stopped waiting: the contract of a store.
-            match self.append(part, rest).await {
+            let result = match self.append(part, rest).await {
+                Err(Failure::Panic) if !*has_panicked => {
+                    // It may not be the batch's fault: a line that could not be logged, say.
+                    *has_panicked = true;
+                    Err(panicked(StoreErrorKind::Transient))
+                }
+                result => result.map_err(StoreError::from),
+            };
+            match result {
                 Ok(()) => {
                     let open = part.waiters.iter().filter(|waiter| waiter.is_open()).count();
                     add(&self.counters.written, open);
@@ -178,11 +268,16 @@ impl Worker {
                         return Err(cause);
                     }
                     add(&self.counters.retries, 1);
-                    tracing::warn!(
-                        error = &cause as &dyn std::error::Error,
-                        events = part.len(),
-                        "audit append failed, trying again"
-                    );
+                    if let Some(unsaid) = self.retries.say() {
+                        shielded(|| {
+                            tracing::warn!(
+                                error = %chain(&cause),
+                                events = part.len(),
+                                unsaid,
+                                "audit append failed, trying again"
+                            );
+                        });
+                    }
                 }
             }
             let until = Instant::now() + pause;
@@ -199,9 +294,9 @@ impl Worker {
     }
 
     /// One append, during which deadlines go on passing.
-    async fn append(&self, part: &mut Batch, rest: &mut [Batch]) -> Result<(), StoreError> {
+    async fn append(&self, part: &mut Batch, rest: &mut [Batch]) -> Result<(), Failure> {
         let Batch { events, waiters } = part;
-        let mut append = pin!(guarded(|| self.store.append(events)));
+        let mut append = pin!(caught(|| self.store.append(events)));
         loop {
             match tokio::time::timeout(TICK, append.as_mut()).await {
                 Ok(result) => return result,
@@ -219,60 +314,69 @@ impl Worker {
             waiter.answer(Err(RecordError::new(RecordErrorKind::Deadline)));
             expired += 1;
         }
-        if expired > 0 {
-            add(&self.counters.expired, expired);
-            tracing::error!(events = expired, "audit events not acknowledged within the write deadline");
-        }
-        let unwritten = self.queue.expire(now);
-        if unwritten > 0 {
-            add(&self.counters.expired, unwritten);
-            tracing::error!(events = unwritten, "audit events not written within the write deadline");
-        }
+        add(&self.counters.expired, expired + self.queue.expire(now));
     }
 
     /// Ends a `started` event that the store has kept after its caller was told that it is not written.
     fn end_not_run(&self, started: &AuditEvent) {
         if !self.queue.owe(endings::not_run(started)) {
-            tracing::error!(
-                event_id = %started.event_id,
-                "too many refused requests wait for their end: this audit event stays open until the next start"
-            );
+            shielded(|| {
+                tracing::error!(
+                    event_id = %started.event_id,
+                    "too many refused requests wait for their end: this audit event stays open until the next start"
+                );
+            });
         }
     }
 
     fn fail(&self, part: &mut Batch, cause: Arc<StoreError>) {
-        let failed = part.waiters.iter().filter(|waiter| waiter.is_open()).count();
-        if failed == 0 {
-            return;
-        }
-        add(&self.counters.failed, failed);
-        tracing::error!(
-            error = &*cause as &dyn std::error::Error,
-            events = failed,
-            first_event_id = part.events.first().map(|event| tracing::field::display(event.event_id)),
-            "audit events not written"
-        );
-        for waiter in &mut part.waiters {
-            waiter.answer(Err(RecordError::store(Arc::clone(&cause))));
-        }
-    }
-
-    /// Gives the store a moment while nobody waits. Whether it may have more to do.
-    async fn tidy(&self) -> bool {
-        match guarded(|| self.store.tidy()).await {
-            Ok(more) => more,
-            Err(cause) => {
-                tracing::warn!(error = &cause as &dyn std::error::Error, "the audit store could not tidy up");
-                false
+        add(&self.counters.failed, part.waiters.iter().filter(|waiter| waiter.is_open()).count());
+        for (waiter, event) in part.waiters.iter_mut().zip(&part.events) {
+            let error = RecordError::store(Arc::clone(&cause));
+            if waiter.is_the_logs() {
+                // Callers say it themselves.
+                self.refusals.note(event.event_id, &error);
             }
+            waiter.answer(Err(error));
         }
     }
 }
 
-/// A store that panics fails: the worker goes on.
-pub(super) async fn guarded<'a, T>(call: impl FnOnce() -> crate::store::StoreFuture<'a, T>) -> Result<T, StoreError> {
-    match AssertUnwindSafe(async move { call().await }).catch_unwind().await {
-        Ok(result) => result,
-        Err(_) => Err(StoreError::new(StoreErrorKind::Permanent, "audit", "append").with_remedy("the store panicked")),
+/// What the housekeeping under way comes to; never ready while there is none.
+async fn tidied(tidying: &mut Option<Tidying>) -> Result<bool, StoreError> {
+    match tidying {
+        Some(tidying) => tidying.await,
+        None => pending().await,
     }
+}
+
+/// Why a call of a store came to nothing.
+enum Failure {
+    Store(StoreError),
+    Panic,
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Store(error) => error,
+            Failure::Panic => panicked(StoreErrorKind::Permanent),
+        }
+    }
+}
+
+fn panicked(kind: StoreErrorKind) -> StoreError {
+    StoreError::new(kind, "audit", "the call").with_remedy("the store, or the subscriber of its log lines, panicked")
+}
+
+async fn caught<'a, T>(call: impl FnOnce() -> StoreFuture<'a, T>) -> Result<T, Failure> {
+    match AssertUnwindSafe(async move { call().await }).catch_unwind().await {
+        Ok(result) => result.map_err(Failure::Store),
+        Err(_) => Err(Failure::Panic),
+    }
+}
+
+/// A store that panics fails: the caller goes on.
+pub(super) async fn guarded<'a, T>(call: impl FnOnce() -> StoreFuture<'a, T>) -> Result<T, StoreError> {
+    Ok(caught(call).await?)
 }

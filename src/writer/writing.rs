@@ -8,14 +8,14 @@ use std::task::Poll;
 ///
 /// `FuturesUnordered` asks only those; but when it has asked them all, it has its task polled once more, and for that the
 /// runtime wakes a thread: with each batch, where there is one.
-pub(super) struct Writing<F>(Vec<Pin<Box<F>>>);
+pub(super) struct Writing<'a, T>(Vec<Pin<Box<dyn Future<Output = T> + Send + 'a>>>);
 
-impl<F: Future> Writing<F> {
+impl<'a, T> Writing<'a, T> {
     pub(super) fn new() -> Self {
         Self(Vec::new())
     }
 
-    pub(super) fn push(&mut self, batch: F) {
+    pub(super) fn push(&mut self, batch: impl Future<Output = T> + Send + 'a) {
         self.0.push(Box::pin(batch));
     }
 
@@ -26,7 +26,7 @@ impl<F: Future> Writing<F> {
     /// What the next one comes to that ends; never ready while there is none.
     ///
     /// Cancel safety: can be dropped at any time.
-    pub(super) fn next(&mut self) -> impl Future<Output = F::Output> {
+    pub(super) fn next(&mut self) -> impl Future<Output = T> {
         poll_fn(|cx| {
             for at in 0..self.0.len() {
                 if let Poll::Ready(output) = self.0[at].as_mut().poll(cx) {

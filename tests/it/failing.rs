@@ -171,7 +171,7 @@ async fn whoever_waits_while_a_batch_is_written_is_the_next_batch() {
     }
     assert_eq!(memory.events().len(), 100);
     assert_eq!(faulty.appends(), 2, "the first event, then all the others");
-    log.flush().await;
+    log.flush().await.expect("everything is settled");
     assert_eq!(log.stats().written, 100);
 }
 
@@ -292,7 +292,7 @@ async fn what_became_of_a_refused_start_is_asked_until_the_store_answers() {
     tokio::time::sleep(DEADLINE * 10).await;
     faulty.set_fault(None);
     assert_eq!(service.oneshot(post("/scans")).await.expect("infallible").status(), StatusCode::OK);
-    log.flush().await;
+    log.flush().await.expect("everything is settled");
     assert_eq!(of_phase(&memory, Phase::Started).len(), 1);
     let completed = of_phase(&memory, Phase::Completed);
     assert_eq!(completed.iter().filter(|event| event.details.contains_key("not_run")).count(), 1);

@@ -9,6 +9,7 @@ mod dropped;
 mod ended;
 mod failing;
 mod grpc;
+mod hanging;
 mod nested;
 mod parallel;
 mod passing;

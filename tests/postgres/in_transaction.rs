@@ -1,6 +1,5 @@
 //! What is particular to PostgreSQL about events in transactions of the app's own.
 
-use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,7 +134,7 @@ async fn what_the_transaction_may_not_is_said_before_it_fails() {
     let event = || AuditEvent::new(EventType::AUTH);
     let mut tx = pool.begin().await.expect("begun");
     let error = log.record_in(&mut tx, event()).await.expect_err("no right to");
-    let cause = error.source().expect("a cause").to_string();
+    let cause = error.store_error().expect("a cause").to_string();
     let grant = format!("GRANT \"{}\" TO \"{role}\";", database.role("appender"));
     assert!(cause.contains(&grant), "{cause}");
     sqlx::query("INSERT INTO effects VALUES (1)").execute(&mut *tx).await.expect("the transaction is as it was");
@@ -146,7 +145,7 @@ async fn what_the_transaction_may_not_is_said_before_it_fails() {
     tx.commit().await.expect("committed");
     let mut tx = pool.begin_with("BEGIN READ ONLY").await.expect("begun");
     let error = log.record_in(&mut tx, event()).await.expect_err("read-only");
-    assert!(error.source().expect("a cause").to_string().contains("read-only"), "{error:?}");
+    assert!(error.store_error().expect("a cause").to_string().contains("read-only"), "{error:?}");
     drop(tx);
     let mut tx = pool.begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE").await.expect("begun");
     log.record_in(&mut tx, event()).await.expect("recorded");
@@ -165,7 +164,10 @@ async fn after_a_restart_and_after_init_the_database_is_still_the_same() {
         let mut tx = pool.begin().await?;
         let recorded = log.record_in(&mut tx, AuditEvent::new(EventType::AUTH)).await;
         if let Err(error) = recorded {
-            assert!(error.source().is_some_and(|cause| !cause.to_string().contains("another database")), "{error:?}");
+            assert!(
+                error.store_error().is_some_and(|cause| !cause.to_string().contains("another database")),
+                "{error:?}"
+            );
             return Ok(false);
         }
         tx.commit().await.map(|()| true)

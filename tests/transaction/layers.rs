@@ -76,7 +76,7 @@ async fn a_rule_that_lets_go_does_not_let_go_of_the_transaction() {
         .with_state((ground.pool.clone(), given));
     assert_eq!(app.oneshot(delete()).await.expect("infallible").status(), 204, "it leaves");
     assert_eq!(log.stats().let_go, 1);
-    log.flush().await;
+    log.flush().await.expect("everything is settled");
     assert_eq!(events(&log).await.iter().filter(|event| event.phase == Phase::Completed).count(), 0);
     taken.recv().await.expect("the handler gave it away").rollback().await.expect("rolled back");
     log.close().await.expect("the log waits for it");
@@ -109,7 +109,7 @@ async fn a_body_that_cannot_end_in_time_leaves_its_event_to_the_log() {
         .with_state((ground.pool.clone(), given));
     let answer = app.oneshot(delete()).await.expect("infallible");
     axum::body::to_bytes(answer.into_body(), 100).await.expect_err("it is cut short");
-    log.flush().await;
+    log.flush().await.expect("everything is settled");
     taken.recv().await.expect("the handler gave it away").rollback().await.expect("rolled back");
     log.close().await.expect("the log waits for it");
     let events = events(&ground.log().await).await;

@@ -1,6 +1,5 @@
 //! What is particular to SQLite.
 
-use std::error::Error as _;
 use std::sync::Arc;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqliteSynchronous};
@@ -17,7 +16,7 @@ async fn a_connection_whose_commit_would_not_be_durable_is_refused() {
     let weak = SqlitePool::connect_with(options).await.expect("the file opens");
     let mut tx = weak.begin().await.expect("begun");
     let error = log.record_in(&mut tx, AuditEvent::new(EventType::AUTH)).await.expect_err("not durable");
-    let cause = error.source().expect("a cause").to_string();
+    let cause = error.store_error().expect("a cause").to_string();
     assert!(cause.contains("synchronous=1") && cause.contains("SqliteSynchronous::Full"), "{cause}");
 }
 

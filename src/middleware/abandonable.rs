@@ -1,0 +1,34 @@
+//! A handler that ends before its time when its client has gone and too many, or too slow ones, of these run.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::writer::is_abandoned;
+
+pin_project! {
+    /// The future of a handler. None: it was abandoned, and is to be dropped.
+    pub(super) struct Abandonable<F> {
+        #[pin]
+        handler: F,
+    }
+}
+
+impl<F> Abandonable<F> {
+    pub(super) fn new(handler: F) -> Self {
+        Self { handler }
+    }
+}
+
+impl<F: Future> Future for Abandonable<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if is_abandoned() {
+            return Poll::Ready(None);
+        }
+        self.project().handler.poll(cx).map(Some)
+    }
+}

@@ -1,0 +1,34 @@
+//! One line a second at most.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The least time between two lines of one kind in the operator's log.
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
+
+/// Holds back lines that come too often, and counts them.
+#[derive(Debug, Default)]
+pub(super) struct Throttle(Mutex<Said>);
+
+#[derive(Debug, Default)]
+struct Said {
+    last: Option<Instant>,
+    unsaid: u64,
+}
+
+impl Throttle {
+    /// The number of lines held back since the last one, if one may be written now.
+    pub(super) fn say(&self) -> Option<u64> {
+        let now = Instant::now();
+        // Nothing under this lock panics half way through a change.
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.last.is_some_and(|last| now.saturating_duration_since(last) < PAUSE) {
+            said.unsaid += 1;
+            return None;
+        }
+        said.last = Some(now);
+        Some(std::mem::take(&mut said.unsaid))
+    }
+}

@@ -1,0 +1,440 @@
+//! Whatever hangs, or is gone: each request is answered in time, nothing piles up, closing ends, and the log recovers.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::{Request, StatusCode};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tower::{Layer as _, ServiceExt as _};
+use tower_audit::store::{
+    AuditStore, Capabilities, Keeper, MemoryStore, Orphans, Reader, StoreError, StoreErrorKind, StoreFuture,
+};
+use tower_audit::{AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType, Phase, RecordError};
+
+use tower_audit::writer::RecordErrorKind;
+
+use crate::support::{Body, answering, delete, let_others_run, of_phase, post, response};
+
+const DEADLINE: Duration = Duration::from_secs(5);
+const IN_TIME: Duration = Duration::from_millis(5100);
+
+/// What a store can be asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    Append,
+    Tidy,
+    Health,
+    Close,
+    Orphans,
+}
+
+/// A store of which one call hangs for as long as the test likes.
+#[derive(Debug)]
+struct Hanging {
+    kept: MemoryStore,
+    hangs: watch::Sender<Option<Call>>,
+    calls: AtomicUsize,
+    /// What `tidy` says that it has met.
+    damage: watch::Sender<bool>,
+}
+
+impl Hanging {
+    fn new(hangs: Option<Call>) -> Arc<Self> {
+        let (hangs, damage) = (watch::Sender::new(hangs), watch::Sender::new(false));
+        Arc::new(Self { kept: MemoryStore::new(), hangs, calls: AtomicUsize::new(0), damage })
+    }
+
+    async fn log() -> (AuditLog, Arc<Self>) {
+        let store = Self::new(None);
+        let log = AuditLog::with_store(store.clone()).queue(50, 1 << 20).open().await.expect("it opens");
+        (log, store)
+    }
+
+    fn set(&self, hangs: Option<Call>) {
+        self.hangs.send_replace(hangs);
+    }
+
+    async fn pass(&self, call: Call) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let mut hangs = self.hangs.subscribe();
+        let _ = hangs.wait_for(|hangs| *hangs != Some(call)).await;
+    }
+}
+
+impl AuditStore for Hanging {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::sink("hanging")
+    }
+
+    fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.pass(Call::Append).await;
+            if *self.hangs.borrow() == Some(Call::Tidy) {
+                // As on SQLite: the housekeeping has the only connection that writes.
+                self.pass(Call::Tidy).await;
+            }
+            self.kept.append(events).await
+        })
+    }
+
+    fn health(&self) -> StoreFuture<'_, ()> {
+        Box::pin(self.pass_ok(Call::Health))
+    }
+
+    fn tidy(&self) -> StoreFuture<'_, bool> {
+        Box::pin(async {
+            self.pass(Call::Tidy).await;
+            if *self.damage.borrow() {
+                return Err(StoreError::new(StoreErrorKind::Corrupt, "hanging", "tidying up").because("a page is gone"));
+            }
+            Ok(false)
+        })
+    }
+
+    fn close(&self) -> StoreFuture<'_, ()> {
+        Box::pin(self.pass_ok(Call::Close))
+    }
+
+    fn reader(&self) -> Option<&dyn Reader> {
+        None
+    }
+
+    fn keeper(&self) -> Option<&dyn Keeper> {
+        None
+    }
+
+    fn orphans(&self) -> Option<&dyn Orphans> {
+        Some(self)
+    }
+}
+
+impl Hanging {
+    async fn pass_ok(&self, call: Call) -> Result<(), StoreError> {
+        self.pass(call).await;
+        Ok(())
+    }
+}
+
+impl Orphans for Hanging {
+    fn close_orphans<'a>(
+        &'a self,
+        _close: &'a (dyn Fn(&AuditEvent) -> AuditEvent + Send + Sync),
+    ) -> StoreFuture<'a, u64> {
+        Box::pin(async {
+            self.pass(Call::Orphans).await;
+            Ok(0)
+        })
+    }
+}
+
+fn record(log: &AuditLog) -> JoinHandle<Result<tower_audit::EventId, RecordError>> {
+    let log = log.clone();
+    tokio::spawn(async move { log.record(AuditEvent::new(EventType::UPLOAD)).await })
+}
+
+/// Answers to an upload and to an admin action, which have to come in time.
+async fn answers(log: &AuditLog) -> [StatusCode; 2] {
+    let service = AuditLayer::new(log, AuditPolicy::preset()).layer(answering(StatusCode::OK));
+    let begun = Instant::now();
+    let requests = [post("/scans"), delete("/auth/admin/users/bob")].map(|request| service.clone().oneshot(request));
+    let answers = futures_util::future::join_all(requests).await;
+    assert!(begun.elapsed() <= IN_TIME, "{:?}", begun.elapsed());
+    let mut answers = answers.into_iter().map(|answer| answer.expect("infallible").status());
+    std::array::from_fn(|_| answers.next().expect("two"))
+}
+
+const OK: [StatusCode; 2] = [StatusCode::OK; 2];
+const REFUSED: [StatusCode; 2] = [StatusCode::INTERNAL_SERVER_ERROR, StatusCode::SERVICE_UNAVAILABLE];
+
+#[tokio::test(start_paused = true)]
+async fn whatever_hangs_in_the_store_costs_a_request_its_deadline_and_no_more() {
+    for call in [Call::Append, Call::Tidy, Call::Health] {
+        let (log, store) = Hanging::log().await;
+        assert_eq!(answers(&log).await, OK);
+        store.set(Some(call));
+        // The housekeeping begins.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let hangs_writes = call != Call::Health;
+        let expected = if hangs_writes { REFUSED } else { OK };
+        for _ in 0..3 {
+            assert_eq!(answers(&log).await, expected, "{call:?}");
+        }
+        let begun = Instant::now();
+        log.health().await.expect_err("the next event would not be accepted");
+        assert!(begun.elapsed() <= IN_TIME, "{call:?}: {:?}", begun.elapsed());
+        if hangs_writes {
+            assert_eq!(log.flush().await.expect_err("it hangs").kind(), RecordErrorKind::Deadline);
+            assert!(begun.elapsed() <= IN_TIME * 2, "{call:?}: {:?}", begun.elapsed());
+        }
+        store.set(None);
+        // Nobody has to do anything.
+        assert_eq!(answers(&log).await, OK, "{call:?}");
+        log.health().await.expect("it is well again");
+        log.flush().await.expect("everything is settled");
+        log.close().await.expect("nothing is left");
+        let completed = of_phase(&store.kept, Phase::Completed);
+        let started = of_phase(&store.kept, Phase::Started);
+        let ended = completed.iter().filter(|event| event.request.started_event_id.is_some()).count();
+        assert_eq!(started.len(), ended, "{call:?}: what was started is ended");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_while_the_store_hangs_is_bounded() {
+    let (log, store) = Hanging::log().await;
+    store.set(Some(Call::Append));
+    for _ in 0..10 {
+        let recordings: Vec<_> = (0..500).map(|_| record(&log)).collect();
+        let_others_run().await;
+        assert!(log.stats().queued <= 50);
+        assert!(log.stats().at_store <= 50);
+        let begun = Instant::now();
+        for recording in recordings {
+            recording.await.expect("no panic").expect_err("it hangs");
+        }
+        assert!(begun.elapsed() <= IN_TIME);
+    }
+    assert_eq!(store.calls.load(Ordering::Relaxed), 3, "two to open, and one append that hangs");
+    let stats = log.stats();
+    assert_eq!((stats.queued, stats.expired + stats.refused), (0, 5000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_ends_and_names_what_is_left() {
+    for call in [Call::Append, Call::Tidy, Call::Close] {
+        let (log, store) = Hanging::log().await;
+        record(&log).await.expect("no panic").expect("recorded");
+        store.set(Some(call));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let recordings: Vec<_> = (0..3).map(|_| record(&log)).collect();
+        let_others_run().await;
+        let begun = Instant::now();
+        let error = log.close().await.expect_err("something hangs");
+        assert!(begun.elapsed() <= IN_TIME * 2, "{call:?}: {:?}", begun.elapsed());
+        let text = error.to_string();
+        if call == Call::Close {
+            assert!(error.store_error().is_some() && text.contains("it took too long"), "{text}");
+            continue;
+        }
+        assert_eq!((error.unwritten_events(), error.unanswered_events(), error.queued_events()), (3, 3, 0), "{text}");
+        assert!(text.contains("events are at the store, which has not answered: 3"), "{text}");
+        for recording in recordings {
+            recording.await.expect("no panic").expect_err("it hangs");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_has_the_time_that_the_app_gives_it() {
+    let store = Hanging::new(None);
+    let limit = Duration::from_secs(2);
+    let log = AuditLog::with_store(store.clone()).close_deadline(limit).open().await.expect("it opens");
+    store.set(Some(Call::Append));
+    let recording = record(&log);
+    let handler = tower::service_fn(|_request: Request<Body>| std::future::pending::<Result<_, Infallible>>());
+    let service =
+        AuditLayer::new(&log, AuditPolicy::preset()).layer(handler.map_response(|()| response(StatusCode::OK)));
+    drop(tokio::spawn(service.oneshot(post("/scans"))));
+    let_others_run().await;
+    let begun = Instant::now();
+    let error = log.close().await.expect_err("everything hangs");
+    assert!(begun.elapsed() <= 3 * limit + Duration::from_millis(200), "{:?}", begun.elapsed());
+    assert_eq!((error.unfinished_requests(), error.unanswered_events()), (1, 1), "{error}");
+    recording.await.expect("no panic").expect_err("it hangs");
+}
+
+#[tokio::test(start_paused = true)]
+async fn opening_ends_whatever_hangs() {
+    for call in [Call::Health, Call::Orphans] {
+        let begun = Instant::now();
+        let error = AuditLog::with_store(Hanging::new(Some(call))).open().await.expect_err("it hangs");
+        assert!(begun.elapsed() <= DEADLINE * 4 + Duration::from_millis(100), "{call:?}: {:?}", begun.elapsed());
+        assert!(format!("{error:?}").contains("did not answer within 20s"), "{error:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_deadline_is_too_long() {
+    let builder = AuditLog::with_store(Hanging::new(None)).write_deadline(Duration::MAX).close_deadline(Duration::MAX);
+    let log = builder.detached(1, Some(Duration::MAX)).open().await.expect("it opens");
+    assert_eq!(answers(&log).await, OK);
+    log.health().await.expect("it is well");
+    log.flush().await.expect("everything is settled");
+    log.close().await.expect("nothing is left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn damage_that_the_housekeeping_meets_fails_the_health_check() {
+    let (log, store) = Hanging::log().await;
+    store.damage.send_replace(true);
+    record(&log).await.expect("no panic").expect("recorded");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let error = log.health().await.expect_err("it is damaged");
+    assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+    assert!(std::error::Error::source(&error).expect("a cause").to_string().contains("a page is gone"));
+}
+
+/// A runtime that may be ended while another one runs.
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+/// What a log of an app does whose runtime is of no use any more.
+async fn assert_errors(log: AuditLog) {
+    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(answering(StatusCode::OK));
+    let begun = std::time::Instant::now();
+    let answers = [post("/scans"), delete("/auth/admin/users/bob")].map(|request| service.clone().oneshot(request));
+    let answers = futures_util::future::join_all(answers).await;
+    let statuses: Vec<_> = answers.into_iter().map(|answer| answer.expect("infallible").status()).collect();
+    assert_eq!(statuses, REFUSED);
+    log.record(AuditEvent::new(EventType::UPLOAD)).await.expect_err("nobody writes");
+    log.flush().await.expect_err("nobody writes");
+    log.health().await.expect_err("nobody writes");
+    let error = log.close().await.expect_err("nobody writes");
+    assert!(error.is_stopped() || error.queued_events() > 0, "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+fn short(store: Arc<Hanging>) -> tower_audit::AuditLogBuilder {
+    AuditLog::with_store(store).write_deadline(Duration::from_millis(100)).close_deadline(Duration::from_millis(100))
+}
+
+#[test]
+fn a_log_whose_runtime_has_ended_is_an_error_and_no_wait() {
+    let first = runtime();
+    let log = first.block_on(short(Hanging::new(None)).open()).expect("it opens");
+    drop(first);
+    runtime().block_on(assert_errors(log.clone()));
+    // Without any runtime.
+    futures_util::FutureExt::now_or_never(log.record(AuditEvent::new(EventType::UPLOAD)))
+        .expect("it is known at once")
+        .expect_err("nobody writes");
+}
+
+#[test]
+fn a_log_whose_runtime_is_not_driven_is_an_error_and_no_wait() {
+    let first = runtime();
+    let log = first.block_on(short(Hanging::new(None)).open()).expect("it opens");
+    runtime().block_on(assert_errors(log));
+}
+
+#[test]
+fn outside_of_tokio_nothing_waits_for_ever() {
+    let first = runtime();
+    let log = first.block_on(short(Hanging::new(None)).queue(1, 1 << 20).open()).expect("it opens");
+    // The runtime is not driven: the first waits in the queue, the second for room in it.
+    let (one, two) = (log.clone(), log.clone());
+    let waiters = [one, two].map(|log| {
+        std::thread::spawn(move || block_on(async move { log.record(AuditEvent::new(EventType::UPLOAD)).await }))
+    });
+    for waiter in waiters {
+        waiter.join().expect("no panic").expect_err("nobody writes");
+    }
+    block_on(assert_errors(log));
+}
+
+/// Drives a future on this thread, without tokio.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = std::task::Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut std::task::Context::from_waker(&waker)) {
+            std::task::Poll::Ready(output) => return output,
+            std::task::Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_runtime_that_ends_while_requests_wait_tells_them() {
+    let (log, store) = std::thread::spawn(|| {
+        let first = runtime();
+        let store = Hanging::new(None);
+        let log = first.block_on(AuditLog::with_store(store.clone()).open()).expect("it opens");
+        store.set(Some(Call::Append));
+        first.block_on(async {
+            let _under_way = record(&log);
+            let_others_run().await;
+        });
+        (log, (store, first))
+    })
+    .join()
+    .expect("no panic");
+    let recording = record(&log);
+    let_others_run().await;
+    std::thread::spawn(move || drop(store)).join().expect("no panic");
+    let error = recording.await.expect("no panic").expect_err("its writer is gone");
+    assert_eq!(error.kind(), RecordErrorKind::Stopped, "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_room_is_not_overtaken() {
+    let store = Hanging::new(None);
+    let log = AuditLog::with_store(store.clone()).queue(1, 1 << 20).batch(1).open().await.expect("it opens");
+    store.set(Some(Call::Append));
+    let mut ids = Vec::new();
+    let mut recordings = Vec::new();
+    for _ in 0..20 {
+        let event = AuditEvent::new(EventType::UPLOAD);
+        ids.push(event.event_id);
+        let log = log.clone();
+        recordings.push(tokio::spawn(async move { log.record(event).await }));
+        let_others_run().await;
+    }
+    store.set(None);
+    // Others come while there is room now and then.
+    for _ in 0..20 {
+        recordings.push(record(&log));
+        tokio::task::yield_now().await;
+    }
+    let mut order = Vec::new();
+    for recording in recordings {
+        order.push(recording.await.expect("no panic").expect("recorded"));
+    }
+    assert_eq!(order[..20], ids);
+    assert_eq!(log.stats().written, 40);
+}
+
+#[tokio::test(start_paused = true)]
+async fn handlers_whose_client_has_gone_are_counted_and_bounded() {
+    let memory = MemoryStore::new();
+    let log = AuditLog::with_store(Arc::new(memory.clone()));
+    let log = log.detached(2, Some(Duration::from_secs(60))).open().await.expect("it opens");
+    let handler = tower::service_fn(|_request: Request<Body>| async {
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        Ok::<_, Infallible>(response(StatusCode::OK))
+    });
+    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+    let hang_up = || {
+        let service = service.clone();
+        async move { tokio::time::timeout(Duration::from_millis(1), service.oneshot(post("/scans"))).await.is_err() }
+    };
+    for _ in 0..2 {
+        assert!(hang_up().await);
+    }
+    let_others_run().await;
+    assert_eq!((log.stats().detached, log.stats().abandoned), (2, 0));
+    assert!(hang_up().await, "one too many");
+    let_others_run().await;
+    log.flush().await.expect("everything is settled");
+    assert_eq!((log.stats().detached, log.stats().abandoned), (2, 1));
+    assert_eq!(memory.events().len(), 1);
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    log.flush().await.expect("everything is settled");
+    assert_eq!((log.stats().detached, log.stats().abandoned), (0, 3));
+    log.close().await.expect("no request runs");
+    let events = memory.events();
+    assert_eq!(events.len(), 3);
+    assert!(events.iter().all(|event| event.details["aborted"] == true && event.outcome.is_none()), "{events:?}");
+}
