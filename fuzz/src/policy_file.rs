@@ -29,7 +29,9 @@ pub fn run(data: &[u8]) {
             }
             write(&mut yaml, &Value::Object(values), ": ");
             let toml = checked(AuditPolicy::from_toml(&toml), &toml);
-            let yaml = checked(AuditPolicy::from_yaml(&yaml), &yaml);
+            // What is advised is written in the file's own language.
+            let yaml = checked(AuditPolicy::from_yaml(&yaml), &yaml)
+                .map_err(|error| error.replace("`preset: true`", "`preset = true`"));
             // What is too deep for one format need not be for the other.
             let is_read = |policy: &Result<_, String>| !policy.as_ref().is_err_and(|error| error.starts_with("not "));
             if is_read(&toml) && is_read(&yaml) {

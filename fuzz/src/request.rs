@@ -82,7 +82,8 @@ impl Server {
         let policy = AuditPolicy::builder()
             .rule(Rule::new(EventType::new("any.request").expect("a type")).paths(["/{*path}"]))
             .trusted_proxies(["10.0.0.0/8".parse().expect("a network")], header)
-            .query_string(QueryString::redacted(["own"]))
+            .query_string(QueryString::Redacted)
+            .redact(["own"])
             .build()
             .expect("a policy");
         let service = service_fn(|_| async { Ok::<_, Infallible>(Response::new(String::new())) });

@@ -246,7 +246,7 @@ impl ContextData {
             (event.event_id, event.created_at) = (written.event_id, written.created_at);
         }
         if let Some(head) = &self.head {
-            head.fill_in(&mut event, policy, rule);
+            head.fill_in(&mut event, policy, rule, self.route.as_ref());
         }
         if let Some(actor) = &self.actor {
             let known = std::mem::replace(&mut event.actor, actor.clone());

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::uri::PathAndQuery;
+use http::uri::{Authority, PathAndQuery};
 use http::{Extensions, HeaderMap, HeaderValue, Method, Uri};
 use smallvec::SmallVec;
 
@@ -17,8 +17,7 @@ use crate::policy::{AuditPolicy, Capture, ProxyHeader};
 #[derive(Clone)]
 pub(crate) struct RequestHead {
     method: Method,
-    /// None where the request is for no path, as with `CONNECT`.
-    target: Option<PathAndQuery>,
+    target: Target,
     #[cfg(feature = "axum")]
     matched_path: Option<axum::extract::MatchedPath>,
     peer: Option<IpAddr>,
@@ -28,10 +27,41 @@ pub(crate) struct RequestHead {
     traceparent: Option<HeaderValue>,
     x_api_key: Option<HeaderValue>,
     authorization: Option<HeaderValue>,
+    /// Further lines of either.
+    more_keys: Vec<(KeyHeader, HeaderValue)>,
     forwarded: SmallVec<[HeaderValue; 1]>,
     x_forwarded_for: SmallVec<[HeaderValue; 1]>,
 }
 
+/// The target of a request (RFC 9112 section 3.2).
+#[derive(Clone)]
+enum Target {
+    /// A path, or the `*` of `OPTIONS`.
+    Path(PathAndQuery),
+    /// The host and port of `CONNECT`.
+    Authority(Authority),
+    None,
+}
+
+impl Target {
+    fn of(uri: &Uri) -> Self {
+        match (uri.path_and_query(), uri.authority()) {
+            (Some(path), _) => Self::Path(path.clone()),
+            (None, Some(authority)) => Self::Authority(authority.clone()),
+            (None, None) => Self::None,
+        }
+    }
+}
+
+/// A header that may have a key in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum KeyHeader {
+    XApiKey,
+    Authorization,
+}
+
+/// How many further lines with keys are looked at.
+const MAX_MORE_KEYS: usize = 16;
 /// How many lines of a proxies' header are looked at: the last ones.
 const MAX_FORWARDED_LINES: usize = 16;
 /// The longest `x-request-id` that is taken over, in bytes.
@@ -47,7 +77,7 @@ impl RequestHead {
         });
         let mut head = Self {
             method: method.clone(),
-            target: uri.path_and_query().cloned(),
+            target: Target::of(uri),
             #[cfg(feature = "axum")]
             matched_path: extensions.get().cloned(),
             peer,
@@ -57,6 +87,7 @@ impl RequestHead {
             traceparent: None,
             x_api_key: None,
             authorization: None,
+            more_keys: Vec::new(),
             forwarded: SmallVec::new(),
             x_forwarded_for: SmallVec::new(),
         };
@@ -66,8 +97,14 @@ impl RequestHead {
                 "user-agent" => &mut head.user_agent,
                 "x-request-id" => &mut head.x_request_id,
                 "traceparent" => &mut head.traceparent,
-                "x-api-key" => &mut head.x_api_key,
-                "authorization" => &mut head.authorization,
+                "x-api-key" => {
+                    push_key(&mut head.x_api_key, &mut head.more_keys, KeyHeader::XApiKey, value);
+                    continue;
+                }
+                "authorization" => {
+                    push_key(&mut head.authorization, &mut head.more_keys, KeyHeader::Authorization, value);
+                    continue;
+                }
                 "forwarded" => {
                     push_last(&mut head.forwarded, value);
                     continue;
@@ -86,7 +123,10 @@ impl RequestHead {
     }
 
     pub(crate) fn path(&self) -> &str {
-        self.target.as_ref().map_or("", PathAndQuery::path)
+        match &self.target {
+            Target::Path(target) => target.path(),
+            _ => "",
+        }
     }
 
     /// The client's request id, if it is bounded and clean.
@@ -97,36 +137,56 @@ impl RequestHead {
         fits.then(|| given.into())
     }
 
-    /// Fills in what is known from the head. Where no router says the route, the pattern of this rule does.
-    pub(crate) fn fill_in(&self, event: &mut AuditEvent, policy: &AuditPolicy, rule: Option<usize>) {
+    /// Fills in what is known from the head. The route is the one that was `said`, or the router's; where there is
+    /// neither, the pattern of this rule.
+    pub(crate) fn fill_in(
+        &self,
+        event: &mut AuditEvent,
+        policy: &AuditPolicy,
+        rule: Option<usize>,
+        said: Option<&Text>,
+    ) {
         let capture = policy.capture();
         event.actor = self.actor.clone().unwrap_or_default();
         if event.actor.api_key_hash.is_none() {
-            event.actor.api_key_hash =
-                api_key::digest(self.x_api_key.as_ref(), self.authorization.as_ref(), capture.pepper());
+            event.actor.api_key_hash = api_key::digest(
+                self.keys(KeyHeader::XApiKey, self.x_api_key.as_ref()),
+                self.keys(KeyHeader::Authorization, self.authorization.as_ref()),
+                capture,
+            );
         }
         if event.actor.remote_addr.is_none() {
             event.actor.remote_addr = self.remote_addr(capture).map(text_of);
         }
         event.resource.method = Some(clip(self.method.as_str(), MAX_METHOD_BYTES).into());
-        let route = self.route(policy).or_else(|| policy.template(rule?, self.path()));
-        event.resource.route = route.map(Text::from);
+        event.resource.route = said.cloned().or_else(|| {
+            let route = self.matched_path().map(|route| policy.strip_mount(route));
+            route.or_else(|| policy.template(rule?, self.path())).map(Text::from)
+        });
         let request = &mut event.request;
-        request.request_uri = Some(self.request_uri(capture));
+        request.request_uri = self.request_uri(policy, rule, said.map(Text::as_str));
         request.user_agent =
             self.user_agent.as_ref().map(|value| clip_bytes(value.as_bytes(), MAX_HEADER_BYTES).into());
         request.forwarded = joined(&self.forwarded).or_else(|| joined(&self.x_forwarded_for));
         request.trace_id = self.traceparent.as_ref().and_then(|value| trace_id(value.as_bytes()));
     }
 
+    /// The template that axum's router matched, mount prefix and all.
     #[cfg(feature = "axum")]
-    fn route<'a>(&'a self, policy: &'a AuditPolicy) -> Option<&'a str> {
-        self.matched_path.as_ref().map(|path| policy.strip_mount(path.as_str()))
+    fn matched_path(&self) -> Option<&str> {
+        self.matched_path.as_ref().map(axum::extract::MatchedPath::as_str)
     }
 
     #[cfg(not(feature = "axum"))]
-    fn route<'a>(&'a self, _policy: &'a AuditPolicy) -> Option<&'a str> {
+    #[allow(clippy::unused_self, reason = "with axum it looks at it")]
+    fn matched_path(&self) -> Option<&str> {
         None
+    }
+
+    /// The lines of a header that may have a key in it.
+    fn keys<'a>(&'a self, header: KeyHeader, first: Option<&'a HeaderValue>) -> impl Iterator<Item = &'a [u8]> {
+        let more = self.more_keys.iter().filter(move |(of, _)| *of == header).map(|(_, value)| value);
+        first.into_iter().chain(more).map(HeaderValue::as_bytes)
     }
 
     fn remote_addr(&self, capture: &Capture) -> Option<IpAddr> {
@@ -137,12 +197,37 @@ impl RequestHead {
         client_addr::resolve(self.peer, capture, values.iter().map(HeaderValue::as_bytes))
     }
 
-    fn request_uri(&self, capture: &Capture) -> Text {
-        let path = clip(self.path(), MAX_URI_BYTES);
-        match self.target.as_ref().and_then(PathAndQuery::query).and_then(|query| capture.redact_query(query)) {
+    fn request_uri(&self, policy: &AuditPolicy, rule: Option<usize>, said: Option<&str>) -> Option<Text> {
+        let target = match &self.target {
+            Target::Path(target) => target,
+            Target::Authority(authority) => return Some(clip(without_user(authority), MAX_URI_BYTES).into()),
+            Target::None => return None,
+        };
+        let path = policy.redact_path(target.path(), said, self.matched_path(), rule)?;
+        let path = clip(&path, MAX_URI_BYTES);
+        Some(match target.query().and_then(|query| policy.capture().redact_query(query)) {
             None => path.into(),
             Some(query) => clip(&format!("{path}?{query}"), MAX_URI_BYTES).into(),
-        }
+        })
+    }
+}
+
+/// Host and port: before an `@` there may be a password.
+fn without_user(authority: &Authority) -> &str {
+    let text = authority.as_str();
+    text.rsplit_once('@').map_or(text, |(_, host)| host)
+}
+
+fn push_key(
+    first: &mut Option<HeaderValue>,
+    more: &mut Vec<(KeyHeader, HeaderValue)>,
+    header: KeyHeader,
+    value: &HeaderValue,
+) {
+    if first.is_none() {
+        *first = Some(value.clone());
+    } else if more.len() < MAX_MORE_KEYS {
+        more.push((header, value.clone()));
     }
 }
 

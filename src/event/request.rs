@@ -11,7 +11,8 @@ open_struct! {
         request_id: Text,
         /// The `started` event that this event ends.
         started_event_id: EventId,
-        /// The path as the client sent it; with the query, redacted, where the policy asks for it.
+        /// The path as the client sent it, without parameters that are credentials; with the query, redacted, where the
+        /// policy asks for it. Of `CONNECT`, the host and port.
         request_uri: Text,
         /// The header `user-agent`.
         user_agent: Text,

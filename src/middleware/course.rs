@@ -304,6 +304,7 @@ impl Course {
         let mut event = data.event(decided.event_type.clone(), policy, decided.rule);
         event.details = read_off;
         event.details.append(&mut data.details);
+        policy.capture().redact_details(&mut event.details);
         describe(&mut event, end, &mut data);
         describe_query(&mut event, result_count, policy.max_results().or(self.shared.policy.max_results()));
         // Nobody needs the head any more, and its parts keep the memory that the server has read the request into.

@@ -113,6 +113,7 @@ impl AuditContext {
         event.classification.error = data.error.clone().or(ErrorCode::from_status(outcome));
         // Copied: if the transaction is rolled back, the layer's event has them too.
         event.details = data.details.clone();
+        policy.capture().redact_details(&mut event.details);
         describe_query(&mut event, data.result_count, policy.max_results().or(layer.policy.max_results()));
         data.written = Some(Written {
             event_id: event.event_id,

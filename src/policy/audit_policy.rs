@@ -1,5 +1,6 @@
 //! The policy: rules, filter, capture settings.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use super::method_set::{MethodClass, OpenedBy};
 use super::mount::Mount;
 use super::pattern::Pattern;
 use super::rule::RequestSide;
-use super::{Candidates, Capture, Decision, Ended, FailMode, PolicyBuilder, PolicyError, Rule, path};
+use super::{Candidates, Capture, Decision, Ended, FailMode, PolicyBuilder, PolicyError, RequestPath, Rule, path};
 use crate::event::EventType;
 
 /// Which requests are audited, and how. Cheap to clone.
@@ -46,6 +47,8 @@ struct Inner {
     named: Candidates,
     /// How many segments of a path any rule looks at.
     segment_limit: usize,
+    /// Whether a pattern of theirs has a parameter that is hidden.
+    patterns_hide: bool,
 }
 
 /// What a policy is made of.
@@ -91,7 +94,9 @@ impl AuditPolicy {
         let segment_limit = parts.mount.len() + lengths.max().unwrap_or(0);
         let (active, named) = (Candidates(active), Candidates(named));
         let opened_by = OpenedBy::of(request_sides.iter().map(|(index, side)| (*index, &side.methods)));
-        Ok(Self(Arc::new(Inner { parts, request_sides, opened_by, active, named, segment_limit })))
+        let mut patterns = request_sides.iter().flat_map(|(_, side)| &side.patterns);
+        let patterns_hide = patterns.any(|pattern| parts.capture.hides_parameters_of(pattern.text()));
+        Ok(Self(Arc::new(Inner { parts, request_sides, opened_by, active, named, segment_limit, patterns_hide })))
     }
 
     /// The active rules whose methods and paths match. Rules that name neither are not among them; they are asked when
@@ -180,8 +185,13 @@ impl AuditPolicy {
     /// # Ok::<(), tower_audit::PolicyError>(())
     /// ```
     pub fn template(&self, index: usize, path: &str) -> Option<&str> {
+        self.pattern(index, path, |pattern| !pattern.is_catch_all()).map(Pattern::text)
+    }
+
+    /// The first pattern of this rule that is one of `these` and matches the path.
+    fn pattern(&self, index: usize, path: &str, these: impl Fn(&Pattern) -> bool) -> Option<&Pattern> {
         let (_, side) = self.0.request_sides.iter().find(|(at, _)| *at == index)?;
-        let mut patterns = side.patterns.iter().filter(|pattern| !pattern.is_catch_all());
+        let mut patterns = side.patterns.iter().filter(|pattern| these(pattern));
         let mut found = None;
         if path::is_plain(path) {
             let rest = self.strip_mount(path);
@@ -193,7 +203,48 @@ impl AuditPolicy {
                 found.is_some()
             });
         }
-        found.map(Pattern::text)
+        found
+    }
+
+    /// The path as it may be recorded: none if no template matched it, and the policy asks for nothing else. The template
+    /// is the one that was `said`, the one that the router `matched`, and the pattern of this rule.
+    pub(crate) fn redact_path<'p>(
+        &self,
+        path: &'p str,
+        said: Option<&str>,
+        matched: Option<&str>,
+        rule: Option<usize>,
+    ) -> Option<Cow<'p, str>> {
+        let capture = self.capture();
+        let mount = self.0.parts.mount.prefix_of(path);
+        let redact = |shown: &mut Cow<'p, str>, template: &str, is_below_mount: bool| {
+            let below_mount = (is_below_mount && !mount.is_empty()).then(|| format!("{mount}{template}"));
+            if let Cow::Owned(redacted) = capture.redact_path(shown, below_mount.as_deref().unwrap_or(template)) {
+                *shown = Cow::Owned(redacted);
+            }
+        };
+        // Each look at a pattern costs; few have anything to hide.
+        let of_rule = || {
+            let hides = |pattern: &Pattern| capture.hides_parameters_of(pattern.text());
+            self.0.patterns_hide.then(|| self.pattern(rule?, path, hides)).flatten().map(Pattern::text)
+        };
+        let mut shown = Cow::Borrowed(path);
+        match capture.request_path() {
+            RequestPath::AsSent => {}
+            RequestPath::Template => match (said, matched) {
+                (Some(said), _) => redact(&mut shown, said, true),
+                (None, Some(matched)) => redact(&mut shown, matched, false),
+                (None, None) => redact(&mut shown, self.template(rule?, path)?, true),
+            },
+            RequestPath::Redacted => {
+                for (template, is_below_mount) in [(said, true), (matched, false), (of_rule(), true)] {
+                    if let Some(template) = template {
+                        redact(&mut shown, template, is_below_mount);
+                    }
+                }
+            }
+        }
+        Some(shown)
     }
 
     /// The same policy with this secret, with which API keys are hashed: for a policy that was read from a file, where

@@ -1,6 +1,7 @@
 //! How a policy is made in code.
 
 use std::fmt;
+use std::ops::Range;
 
 use ipnet::IpNet;
 
@@ -9,7 +10,7 @@ use super::error::Place;
 use super::filter::Filter;
 use super::mount::Mount;
 use super::redact::Names;
-use super::{AuditPolicy, Candidates, Capture, PolicyError, ProxyHeader, QueryString, Rule};
+use super::{ApiKeySource, AuditPolicy, Candidates, Capture, PolicyError, ProxyHeader, QueryString, RequestPath, Rule};
 use crate::event::EventType;
 use crate::event::limits::excerpt;
 
@@ -31,6 +32,8 @@ use crate::event::limits::excerpt;
 #[must_use]
 pub struct PolicyBuilder {
     rules: Vec<Rule>,
+    /// Which of them are of the preset.
+    preset_rules: Vec<Range<usize>>,
     mount: Option<String>,
     max_results: Option<u64>,
     include: Option<Vec<String>>,
@@ -39,6 +42,9 @@ pub struct PolicyBuilder {
     trusted: Vec<IpNet>,
     proxy_header: ProxyHeader,
     query: QueryString,
+    path: RequestPath,
+    api_key: ApiKeySource,
+    redact: Vec<String>,
     pepper: Option<Secret>,
 }
 
@@ -52,8 +58,10 @@ impl fmt::Debug for Secret {
 }
 
 impl PolicyBuilder {
-    /// Adds the four presets: upload, admin_action, oversize_query, auth.
-    pub fn preset(self) -> Self {
+    /// Adds the four presets: upload, admin_action, oversize_query (off until there is a [`max_results`](Self::max_results)),
+    /// auth.
+    pub fn preset(mut self) -> Self {
+        self.preset_rules.push(self.rules.len()..self.rules.len() + 4);
         self.rules([Rule::upload(), Rule::admin_action(), Rule::oversize_query(), Rule::auth()])
     }
 
@@ -107,9 +115,30 @@ impl PolicyBuilder {
         self
     }
 
-    /// Whether query strings are kept.
+    /// Sets the part of the query string that `request.request_uri` has: none by default.
     pub fn query_string(mut self, query: QueryString) -> Self {
         self.query = query;
+        self
+    }
+
+    /// Sets the part of the path that `request.request_uri` has: by default all but parameters that are credentials.
+    pub fn request_path(mut self, path: RequestPath) -> Self {
+        self.path = path;
+        self
+    }
+
+    /// Sets the headers of which a digest is kept in `actor.api_key_hash`: by default `x-api-key`, else a bearer token
+    /// that is no JWT.
+    pub fn api_key(mut self, source: ApiKeySource) -> Self {
+        self.api_key = source;
+        self
+    }
+
+    /// Hides the values that have one of these names: parameters of a query string, parameters of a path, keys of
+    /// `details`. Letter case and punctuation do not count: `patient-id` is `patientId`, too. Called again, it adds to the
+    /// list.
+    pub fn redact(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.redact.extend(names.into_iter().map(Into::into));
         self
     }
 
@@ -137,6 +166,16 @@ impl PolicyBuilder {
             return Err(wrong("max_results", what.to_owned()));
         }
 
+        let is_of_preset = |index: &usize| self.preset_rules.iter().any(|preset| preset.contains(index));
+        let oversize = self.rules.iter().enumerate().filter(|(_, rule)| rule.is_oversize()).map(|(index, _)| index);
+        if self.max_results.is_none()
+            && let Some(index) = oversize.into_iter().find(|index| !is_of_preset(index))
+        {
+            let what = "has no effect without `max_results`, the number of results beyond which a query is oversize: set \
+                        it, or leave the rule out";
+            return Err(PolicyError::new(Place::rule(index, EventType::OVERSIZE_QUERY.as_str(), "type"), what));
+        }
+
         let declared = self.declared.iter().enumerate().map(|(item, name)| {
             EventType::new(name).map_err(|error| PolicyError::new(Place::key("declare").item(item), error.to_string()))
         });
@@ -149,12 +188,10 @@ impl PolicyBuilder {
         }
         let filter = Filter::new(self.include.as_deref(), self.exclude.as_deref(), &known)?;
 
-        let names = match &self.query {
-            QueryString::Off => Names::default(),
-            QueryString::Redacted(names) => Names::new(names).map_err(|name| {
-                wrong("capture.redact", format!("{:?} is no parameter name: expected letters or digits", excerpt(name)))
-            })?,
-        };
+        let names = Names::new(&self.redact).map_err(|(item, name)| {
+            let what = format!("{:?} is no name: expected letters or digits", excerpt(name));
+            PolicyError::new(Place::key("capture.redact").item(item), what)
+        })?;
         AuditPolicy::new(Parts {
             rules: self.rules,
             mount: mount.unwrap_or_default(),
@@ -165,6 +202,8 @@ impl PolicyBuilder {
                 trusted: self.trusted,
                 proxy_header: self.proxy_header,
                 query: self.query,
+                path: self.path,
+                api_key: self.api_key,
                 names,
             },
         })
@@ -182,10 +221,14 @@ mod tests {
             (new().rules(vec![Rule::auth(); 65]), "key `rules`: there are 65 rules: expected 64 at most"),
             (new().mount("cgi"), "key `mount`: \"cgi\" is no path pattern: it must start with `/`"),
             (new().max_results(1), "key `max_results`: has no effect without a rule"),
+            (
+                new().preset().rule(Rule::oversize_query()),
+                "rule 5 (`oversize_query`): key `type`: has no effect without",
+            ),
             (new().declare(["a.b", "A.b"]), "key `declare`: \"A.b\" is no event_type: expected"),
             (new().include(["a.b"]), "key `filter.include`: \"a.b\" is no known event type: expected"),
             (new().include([""; 0]).exclude([""; 0]), "key `filter`: neither"),
-            (new().query_string(QueryString::redacted(["-"])), "key `capture.redact`: \"-\" is no parameter name"),
+            (new().redact(["a", "-"]), "key `capture.redact`: \"-\" is no name"),
             (new().pepper(""), "key `pepper`: the pepper is empty"),
         ] {
             let found = builder.build().expect_err(text).to_string();

@@ -1,12 +1,14 @@
 //! What is taken from a request, and what is hidden.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::path_parameters;
 use super::redact::{self, Names};
+use crate::event::Details;
 
 /// What is taken from a request, and what is hidden: the settings of a policy that are no rules.
 ///
@@ -17,7 +19,8 @@ use super::redact::{self, Names};
 /// let policy = AuditPolicy::builder()
 ///     .preset()
 ///     .trusted_proxies(["10.0.0.0/8".parse()?], ProxyHeader::Forwarded)
-///     .query_string(QueryString::redacted(["patient"]))
+///     .query_string(QueryString::Redacted)
+///     .redact(["patient"])
 ///     .build()?;
 /// let capture = policy.capture();
 /// assert!(capture.trusts("10.1.2.3".parse()?));
@@ -33,6 +36,8 @@ pub struct Capture {
     pub(super) trusted: Vec<IpNet>,
     pub(super) proxy_header: ProxyHeader,
     pub(super) query: QueryString,
+    pub(super) path: RequestPath,
+    pub(super) api_key: ApiKeySource,
     pub(super) names: Names,
 }
 
@@ -46,21 +51,46 @@ pub enum ProxyHeader {
     Forwarded,
 }
 
-/// Whether the query string of a request is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// The part of the query string that `request.request_uri` has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum QueryString {
-    /// It is not.
+    /// None.
     #[default]
     Off,
-    /// It is, without the values of parameters that look like credentials or have one of these names.
-    Redacted(BTreeSet<String>),
+    /// All of it, with `***` for the values of parameters that look like credentials or have a name of the app's own list
+    /// ([`PolicyBuilder::redact`](super::PolicyBuilder::redact)). `docs/capture.md` lists the names.
+    Redacted,
 }
 
-impl QueryString {
-    /// Kept without the values of parameters that look like credentials or have one of these names.
-    pub fn redacted(names: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self::Redacted(names.into_iter().map(Into::into).collect())
-    }
+/// The part of the path that `request.request_uri` has.
+///
+/// A path has parameters where a route template or a rule's pattern matched that names them: `/reset/{token}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum RequestPath {
+    /// All of it, with `***` for parameters whose names say that they are credentials (`{token}`, `{code}`), or that have a
+    /// name of the app's own list ([`PolicyBuilder::redact`](super::PolicyBuilder::redact)). `docs/capture.md` lists the
+    /// names.
+    #[default]
+    Redacted,
+    /// The path as it was sent, credentials included.
+    AsSent,
+    /// The path with `***` for every parameter; nothing where no template matched.
+    Template,
+}
+
+/// The headers of which a digest is kept in `actor.api_key_hash`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ApiKeySource {
+    /// None.
+    Off,
+    /// `x-api-key`.
+    XApiKey,
+    /// `authorization: Bearer`, unless the token is a JWT: it stands for a session, is another one after each login, and
+    /// so names nothing.
+    Bearer,
+    /// `x-api-key`; where there is none, `authorization: Bearer` as above.
+    #[default]
+    Both,
 }
 
 impl Capture {
@@ -85,9 +115,19 @@ impl Capture {
         self.proxy_header
     }
 
-    /// Whether query strings are kept.
-    pub fn query_string(&self) -> &QueryString {
-        &self.query
+    /// The part of the query string that is kept.
+    pub fn query_string(&self) -> QueryString {
+        self.query
+    }
+
+    /// The part of the path that is kept.
+    pub fn request_path(&self) -> RequestPath {
+        self.path
+    }
+
+    /// The headers of which a digest is kept.
+    pub fn api_key(&self) -> ApiKeySource {
+        self.api_key
     }
 
     /// The query string as it may be recorded: nothing if query strings are off; else with `***` for every value whose
@@ -95,8 +135,51 @@ impl Capture {
     pub fn redact_query(&self, query: &str) -> Option<String> {
         match self.query {
             QueryString::Off => None,
-            QueryString::Redacted(_) => Some(redact::redact(query, &self.names)),
+            QueryString::Redacted => Some(redact::redact(query, &self.names)),
         }
+    }
+
+    /// The path as it may be recorded, where `template` is what matched it: with `***` for every parameter that is to be
+    /// hidden.
+    ///
+    /// A template that does not fit the path, as the whole template of a nested router does not fit the rest of a path,
+    /// is aligned at the ends of both. Where that fails, nobody knows where the parameter is: the template is returned.
+    ///
+    /// ```
+    /// let policy = tower_audit::AuditPolicy::builder().preset().redact(["patient"]).build()?;
+    /// let capture = policy.capture();
+    /// assert_eq!(capture.redact_path("/reset/8b1c/", "/reset/{token}"), "/reset/***/");
+    /// assert_eq!(capture.redact_path("/7/scans/8", "/{patient}/scans/{id}"), "/***/scans/8");
+    /// assert_eq!(capture.redact_path("/tokens/8", "/tokens/{token_id}"), "/tokens/8");
+    /// # Ok::<(), tower_audit::PolicyError>(())
+    /// ```
+    pub fn redact_path<'p>(&self, path: &'p str, template: &str) -> Cow<'p, str> {
+        if !self.hides_parameters_of(template) {
+            return Cow::Borrowed(path);
+        }
+        Cow::Owned(path_parameters::redact(path, template, |name| self.hides_parameter(name)))
+    }
+
+    /// Whether a parameter of the template is to be hidden.
+    pub(super) fn hides_parameters_of(&self, template: &str) -> bool {
+        self.path != RequestPath::AsSent
+            && template.contains('{')
+            && path_parameters::names(template).any(|name| self.hides_parameter(name))
+    }
+
+    fn hides_parameter(&self, name: &str) -> bool {
+        match self.path {
+            RequestPath::AsSent => false,
+            RequestPath::Template => true,
+            RequestPath::Redacted => self.names.hide_in_path(name),
+        }
+    }
+
+    /// Puts `***` in the place of every value of the details, at any depth, whose key is a name of the app's own list.
+    ///
+    /// Names that look like credentials are left alone here: the app itself has put them in.
+    pub fn redact_details(&self, details: &mut Details) {
+        self.names.redact_details(details);
     }
 }
 
@@ -108,6 +191,9 @@ impl fmt::Debug for Capture {
             .field("trusted", &self.trusted)
             .field("proxy_header", &self.proxy_header)
             .field("query", &self.query)
+            .field("path", &self.path)
+            .field("api_key", &self.api_key)
+            .field("redact", &self.names)
             .finish()
     }
 }

@@ -39,6 +39,11 @@ impl Mount {
         }
     }
 
+    /// The prefix, if the path begins with it; else nothing.
+    pub(super) fn prefix_of(&self, path: &str) -> &str {
+        if self.strip(path).len() < path.len() { &self.text } else { "" }
+    }
+
     /// What follows the prefix in this reading of a path, or the whole of it.
     pub(super) fn strip_reading<'r, 'p>(&self, reading: Reading<'r, 'p>) -> Reading<'r, 'p> {
         match &self.pattern {

@@ -1,12 +1,16 @@
-//! Query strings without credentials.
+//! The names whose values are hidden, and query strings without those values. `docs/capture.md` lists them.
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+use smol_str::SmolStr;
+
 use super::path::decoded;
+use crate::event::Details;
 
 /// Names of an app's own whose values are hidden, as [`folded`].
 #[derive(Debug, Clone, Default)]
-pub(super) struct Names(BTreeSet<String>);
+pub(super) struct Names(BTreeSet<SmolStr>);
 
 /// Names that are hidden as a whole.
 const WHOLE: [&str; 22] = [
@@ -51,12 +55,55 @@ const PART: [&str; 13] = [
     "sessionid",
 ];
 
+/// Names of [`WHOLE`] that are left alone in a path, where they name a thing: `/kv/{key}`, `/tickets/{ticket}`.
+const THINGS: [&str; 4] = ["key", "state", "sid", "ticket"];
+
+/// The ends of names that are left alone in a path: `{token_id}` names a token, it is none.
+const IDS: [&str; 2] = ["id", "name"];
+
+/// What stands in the place of a hidden value.
+pub(super) const HIDDEN: &str = "***";
+
 impl Names {
     /// # Errors
-    /// The first name that has neither a letter nor a digit.
-    pub(super) fn new<'n>(names: impl IntoIterator<Item = &'n String>) -> Result<Self, &'n str> {
-        let fold = |name: &'n String| Some(folded(name)).filter(|folded| !folded.is_empty()).ok_or(name.as_str());
-        names.into_iter().map(fold).collect::<Result<_, _>>().map(Self)
+    /// The first name that has neither a letter nor a digit, and its index.
+    pub(super) fn new(names: &[String]) -> Result<Self, (usize, &str)> {
+        let folded = |(index, name)| Some(folded(name)).filter(|folded| !folded.is_empty()).ok_or((index, name));
+        names.iter().map(String::as_str).enumerate().map(folded).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether a parameter of this name is hidden in a path.
+    pub(super) fn hide_in_path(&self, name: &str) -> bool {
+        let name = folded(name);
+        let is_credential = || WHOLE.contains(&name.as_str()) && !THINGS.contains(&name.as_str());
+        let has_credential = || {
+            let is_id = name != "sessionid" && IDS.iter().any(|end| name.ends_with(end));
+            !is_id && PART.iter().any(|part| name.contains(part))
+        };
+        // A session is known by its id, and whoever knows the id has the session.
+        self.0.contains(&name) || is_credential() || has_credential()
+    }
+
+    /// Hides the values of the app's own names, at any depth.
+    pub(super) fn redact_details(&self, details: &mut Details) {
+        if self.0.is_empty() {
+            return;
+        }
+        for (key, value) in details {
+            if self.0.contains(&folded(key)) {
+                *value = HIDDEN.into();
+            } else {
+                self.redact_value(value);
+            }
+        }
+    }
+
+    fn redact_value(&self, value: &mut Value) {
+        match value {
+            Value::Object(object) => self.redact_details(object),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.redact_value(item)),
+            _ => {}
+        }
     }
 
     fn hide(&self, name: &str) -> bool {
@@ -84,7 +131,8 @@ pub(super) fn redact(query: &str, names: &Names) -> String {
             match piece.split_once('=') {
                 Some((name, value)) if names.hide(&plain(name)) || has_hidden(&plain(value), names) => {
                     shown.push_str(name);
-                    shown.push_str("=***");
+                    shown.push('=');
+                    shown.push_str(HIDDEN);
                     break;
                 }
                 _ => shown.push_str(piece),
@@ -114,9 +162,8 @@ fn plain(text: &str) -> String {
 }
 
 /// In lower case and without punctuation, so that `API-Key`, `api_key` and `apiKey` are one.
-fn folded(name: &str) -> String {
-    let kept = name.chars().filter(|char| char.is_alphanumeric());
-    kept.flat_map(char::to_lowercase).collect()
+fn folded(name: &str) -> SmolStr {
+    name.chars().filter(|char| char.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 #[cfg(test)]
@@ -194,8 +241,41 @@ mod tests {
 
     #[test]
     fn a_name_without_letters_is_none() {
-        assert_eq!(Names::new(&["ok".to_owned(), "--".to_owned()]).map(|_| ()), Err("--"));
+        assert_eq!(Names::new(&["ok".to_owned(), "--".to_owned()]).map(|_| ()), Err((1, "--")));
         let names = ["пароль".to_owned()];
         assert_eq!(redact("%D0%9F%D0%B0%D1%80%D0%BE%D0%BB%D1%8C=S", &Names::new(&names).expect("names")).len(), 40);
+    }
+
+    #[test]
+    fn credentials_in_paths_are_hidden_and_ids_are_not() {
+        let names = Names::new(&["Patient-Id".to_owned()]).expect("names");
+        for hidden in
+            ["token", "reset_token", "code", "inviteCode", "secret", "password", "api_key", "jwt", "patient_id"]
+        {
+            assert_eq!(names.hide_in_path(hidden), hidden != "inviteCode", "{hidden}");
+        }
+        for shown in ["id", "user_id", "token_id", "secret_name", "key", "state", "ticket", "sid", "path", "decode", ""]
+        {
+            assert!(!names.hide_in_path(shown), "{shown}");
+        }
+        assert!(names.hide_in_path("session_id") && names.hide_in_path("session"));
+    }
+
+    #[test]
+    fn details_are_hidden_by_the_names_of_the_app_alone() {
+        let names = Names::new(&["iban".to_owned()]).expect("names");
+        let mut details = serde_json::json!({"IBAN": "DE02", "token": "t", "list": [{"a": {"i_ban": [1]}}, 2]});
+        let Value::Object(details) = &mut details else { unreachable!("an object") };
+        names.redact_details(details);
+        let expected = serde_json::json!({"IBAN": "***", "token": "t", "list": [{"a": {"i_ban": "***"}}, 2]});
+        assert_eq!(Value::Object(details.clone()), expected);
+    }
+
+    #[test]
+    fn the_manual_lists_every_name() {
+        const MANUAL: &str = include_str!("../../docs/capture.md");
+        for name in WHOLE.iter().chain(&PART).chain(&THINGS).chain(&IDS) {
+            assert!(MANUAL.contains(&format!("`{name}`")), "{name} is not in docs/capture.md");
+        }
     }
 }

@@ -29,7 +29,8 @@ pub struct Rule {
     methods: Option<Methods>,
     paths: Option<Vec<String>>,
     when: When,
-    write_ahead: bool,
+    /// As it was set.
+    write_ahead: Option<bool>,
     body_end: bool,
     fail_mode: FailMode,
 }
@@ -78,7 +79,7 @@ impl Rule {
             methods: None,
             paths: None,
             when: When::always(),
-            write_ahead: false,
+            write_ahead: None,
             body_end: false,
             fail_mode: FailMode::Closed,
         }
@@ -141,12 +142,12 @@ impl Rule {
     /// What was started is also completed: where no rule's [`when`](Self::when) holds in the end, this one decides.
     #[must_use]
     pub fn write_ahead(mut self, write_ahead: bool) -> Self {
-        self.write_ahead = write_ahead;
+        self.write_ahead = Some(write_ahead);
         self
     }
 
     /// Whether the `completed` event is written when the response's body has ended, rather than before it begins.
-    /// Implies [`write_ahead`](Self::write_ahead).
+    /// Implies [`write_ahead`](Self::write_ahead), which cannot be false with it.
     #[must_use]
     pub fn body_end(mut self, body_end: bool) -> Self {
         self.body_end = body_end;
@@ -169,7 +170,7 @@ impl Rule {
 
     /// Whether a `started` event is durable before the handler runs, be it asked for or implied.
     pub fn is_write_ahead(&self) -> bool {
-        self.write_ahead || self.body_end
+        self.write_ahead == Some(true) || self.body_end
     }
 
     /// Whether the `completed` event is written when the response's body has ended.
@@ -215,6 +216,11 @@ impl Rule {
         if self.is_write_ahead() && self.is_oversize() {
             let key = if self.body_end { "body_end" } else { "write_ahead" };
             return wrong(key, "cannot be true for `oversize_query`: the count is known only after the handler".into());
+        }
+        if self.body_end && self.write_ahead == Some(false) {
+            let what = "cannot be false where `body_end` is true: what has begun must be durable before a body that may \
+                        never end. Leave it out";
+            return wrong("write_ahead", what.into());
         }
         let methods = match self.methods.as_ref().unwrap_or(&Methods::Any).compile() {
             Ok(methods) => methods,
@@ -278,6 +284,7 @@ mod tests {
             (Rule::upload().when(When::statuses([7])), "rule 3 (`upload`): key `when`: 7 is no HTTP status"),
             (Rule::oversize_query().write_ahead(true), "rule 3 (`oversize_query`): key `write_ahead`: cannot be true"),
             (Rule::oversize_query().body_end(true), "rule 3 (`oversize_query`): key `body_end`: cannot be true"),
+            (Rule::upload().body_end(true).write_ahead(false), "rule 3 (`upload`): key `write_ahead`: cannot be false"),
         ] {
             let found = fault(rule);
             assert!(found.starts_with(text), "{found}\n{text}");
@@ -286,7 +293,8 @@ mod tests {
 
     #[test]
     fn body_end_implies_write_ahead() {
-        assert!(Rule::upload().body_end(true).write_ahead(false).is_write_ahead());
+        assert!(Rule::upload().body_end(true).is_write_ahead());
+        assert!(Rule::upload().body_end(false).write_ahead(true).is_write_ahead());
         assert!(!Rule::upload().is_write_ahead());
     }
 }

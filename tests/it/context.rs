@@ -8,8 +8,8 @@ use axum::{Router, routing};
 use http::{HeaderValue, Method, Request, StatusCode};
 use serde_json::json;
 use tower::{Layer as _, ServiceExt as _};
-use tower_audit::policy::{ProxyHeader, QueryString};
-use tower_audit::{Actor, AuditContext, AuditEvent, AuditLayer, AuditPolicy, ErrorCode, EventType};
+use tower_audit::policy::{ApiKeySource, ProxyHeader, QueryString, RequestPath};
+use tower_audit::{Actor, AuditContext, AuditEvent, AuditLayer, AuditPolicy, ErrorCode, EventType, Rule};
 
 use crate::support::{Body, answering, memory_log, post, response};
 
@@ -118,9 +118,120 @@ async fn proxies_are_believed_only_when_named() {
 async fn query_strings_are_off_and_redacted_when_on() {
     let event = event_of(AuditPolicy::preset(), post("/scans?token=abc&page=2")).await;
     assert_eq!(event.request.request_uri.as_deref(), Some("/scans"));
-    let policy = AuditPolicy::builder().preset().query_string(QueryString::redacted(["page"])).build().expect("valid");
+    let policy =
+        AuditPolicy::builder().preset().query_string(QueryString::Redacted).redact(["page"]).build().expect("valid");
     let event = event_of(policy, post("/scans?%74oken=abc&page=2&n=1")).await;
     assert_eq!(event.request.request_uri.as_deref(), Some("/scans?%74oken=***&page=***&n=1"));
+}
+
+/// A policy that records everything.
+fn everything() -> tower_audit::policy::PolicyBuilder {
+    AuditPolicy::builder().rule(Rule::new("any.request".parse().expect("a type")).paths(["/{*path}"]))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_credential_in_a_path_is_hidden_where_a_router_names_it() {
+    for (path, redacted, template) in [
+        ("/reset/S3cr3t", Some("/reset/***"), Some("/reset/***")),
+        ("/api/v1/invite/S3cr3t/", None, None),
+        ("/api/v1/invite/S3cr3t", Some("/api/v1/invite/***"), Some("/api/v1/invite/***")),
+        ("/users/7/tokens/8?a=1", Some("/users/7/tokens/8"), Some("/users/***/tokens/***")),
+    ] {
+        for (part, expected) in [
+            (RequestPath::Redacted, redacted),
+            (RequestPath::Template, template),
+            (RequestPath::AsSent, Some(path.split('?').next().expect("a path"))),
+        ] {
+            let (log, store) = memory_log().await;
+            let answer = || routing::post(|| async { "done" });
+            let nested = Router::new().route("/invite/{code}", answer());
+            let app: Router = Router::new()
+                .route("/reset/{token}", answer())
+                .route("/users/{id}/tokens/{token_id}", answer())
+                .nest("/api/v1", nested)
+                .layer(AuditLayer::new(&log, everything().request_path(part).build().expect("valid")));
+            let request = Request::post(path).body(axum::body::Body::empty()).expect("valid");
+            app.oneshot(request).await.expect("infallible");
+            let uri = store.events()[0].request.request_uri.clone();
+            // What no route matches is no route's parameter.
+            let expected = expected.or((part == RequestPath::Redacted).then_some(path));
+            assert_eq!(uri.as_deref(), expected, "{part:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_credential_in_a_path_is_hidden_where_a_rule_or_the_app_names_it() {
+    let rule = || Rule::upload().paths(["/{*all}", "/reset/{token}", "/files/{*secret}", "/clinic/{patient}"]);
+    let policy = || AuditPolicy::builder().rule(rule()).mount("/cgi").redact(["Patient"]).build().expect("valid");
+    for (path, expected) in [
+        ("/reset/S3cr3t", "/reset/***"),
+        ("/cgi/reset/S3cr3t", "/cgi/reset/***"),
+        ("/files/S3cr3t/S3cr3t", "/files/***"),
+        ("/clinic/S3cr3t", "/clinic/***"),
+        ("//%72eset//S3cr3t", "//%72eset//***"),
+        // The rule sees through it, and where the parameter stands in it is not certain.
+        ("/x/../reset/S3cr3t", "/reset/{token}"),
+        ("/reset%2fS3cr3t", "/reset/{token}"),
+        ("/reset/./S3cr3t", "/reset/{token}"),
+        ("/scans/7", "/scans/7"),
+    ] {
+        let event = event_of(policy(), post(path)).await;
+        assert_eq!(event.request.request_uri.as_deref(), Some(expected), "{path}");
+        assert!(!serde_json::to_string(&event).expect("JSON").contains("S3cr3t"), "{path}");
+    }
+    let (log, store) = memory_log().await;
+    let handler = tower::service_fn(|_request: Request<Body>| async {
+        AuditContext::current().expect("a layer is around").route("/any/{secret}");
+        Ok::<_, Infallible>(response(StatusCode::OK))
+    });
+    let policy = everything().request_path(RequestPath::Redacted).build().expect("valid");
+    AuditLayer::new(&log, policy).layer(handler).oneshot(post("/any/S3cr3t")).await.expect("infallible");
+    assert_eq!(store.events()[0].request.request_uri.as_deref(), Some("/any/***"));
+    assert_eq!(store.events()[0].resource.route.as_deref(), Some("/any/{secret}"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn details_are_hidden_by_the_names_of_the_app() {
+    let (log, store) = memory_log().await;
+    let handler = tower::service_fn(|_request: Request<Body>| async {
+        let context = AuditContext::current().expect("a layer is around");
+        context.detail("iban", "DE02").detail("payments", json!([{ "IBAN": "DE02", "cents": 5 }])).detail("token", "t");
+        Ok::<_, Infallible>(response(StatusCode::OK))
+    });
+    let policy = everything().redact(["iban"]).build().expect("valid");
+    AuditLayer::new(&log, policy).layer(handler).oneshot(post("/pay")).await.expect("infallible");
+    let details = serde_json::Value::Object(store.events()[0].details.clone());
+    assert_eq!(details, json!({ "iban": "***", "payments": [{ "IBAN": "***", "cents": 5 }], "token": "t" }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_target_of_connect_is_recorded_without_its_user() {
+    let request = crate::support::request(Method::CONNECT, "alice:hunter2@example.org:443");
+    let event = event_of(everything().build().expect("valid"), request).await;
+    assert_eq!(event.request.request_uri.as_deref(), Some("example.org:443"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_keys_are_told_and_a_session_token_is_none() {
+    let hash = async |source: ApiKeySource, headers: &[(&'static str, &str)]| {
+        let request =
+            headers.iter().fold(post("/scans"), |request, (name, value)| with_header(request, name, value.as_bytes()));
+        event_of(AuditPolicy::builder().preset().api_key(source).build().expect("valid"), request)
+            .await
+            .actor
+            .api_key_hash
+    };
+    let both = ApiKeySource::Both;
+    let one = hash(both, &[("x-api-key", "a")]).await.expect("a digest");
+    let other = hash(both, &[("x-api-key", "b"), ("authorization", "Bearer c")]).await.expect("a digest");
+    let keys = [("x-api-key", "a"), ("x-api-key", ""), ("x-api-key", "b"), ("x-api-key", "a")];
+    assert_eq!(hash(both, &keys).await.as_deref(), Some(format!("{one} {other}").as_str()));
+    assert_eq!(hash(ApiKeySource::Bearer, &keys).await, None);
+    assert_eq!(hash(ApiKeySource::Bearer, &[("authorization", "Bearer a")]).await.as_deref(), Some(one.as_str()));
+    let jwt = "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl";
+    assert_eq!(hash(both, &[("authorization", jwt)]).await, None);
+    assert_eq!(hash(ApiKeySource::Off, &[("x-api-key", "a")]).await, None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,27 +8,47 @@ use super::node::{Entry, Node, Value};
 use crate::event::EventType;
 use crate::event::limits::excerpt;
 use crate::policy::error::Place;
-use crate::policy::{AuditPolicy, FailMode, PolicyBuilder, PolicyError, ProxyHeader, QueryString, Rule, When};
+use crate::policy::{
+    ApiKeySource, AuditPolicy, FailMode, PolicyBuilder, PolicyError, ProxyHeader, QueryString, RequestPath, Rule, When,
+};
 
 const ROOT_KEYS: &[&str] = &["preset", "mount", "max_results", "rules", "declare", "filter", "capture"];
 const RULE_KEYS: &[&str] = &["type", "methods", "paths", "when", "write_ahead", "body_end", "fail"];
 const FILTER_KEYS: &[&str] = &["include", "exclude"];
-const CAPTURE_KEYS: &[&str] = &["trusted_proxies", "proxy_header", "query", "redact"];
+const CAPTURE_KEYS: &[&str] = &["trusted_proxies", "proxy_header", "query", "path", "api_key", "redact"];
 
 type Result<T> = std::result::Result<T, PolicyError>;
 
-/// The policy that a file describes.
-pub(super) fn policy(root: &Node) -> Result<AuditPolicy> {
-    builder(root)?.build().map_err(|error| {
+/// The language of a file: what an error advises is written in it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Language {
+    Toml,
+    Yaml,
+}
+
+impl Language {
+    /// A key with its value.
+    fn setting(self, key: &str, value: &str) -> String {
+        match self {
+            Self::Toml => format!("`{key} = {value}`"),
+            Self::Yaml => format!("`{key}: {value}`"),
+        }
+    }
+}
+
+/// Returns the policy that a file describes.
+pub(super) fn policy(root: &Node, language: Language) -> Result<AuditPolicy> {
+    builder(root, language)?.build().map_err(|error| {
         let line = line_of(root, error.place());
         error.on_line(line)
     })
 }
 
-fn builder(root: &Node) -> Result<PolicyBuilder> {
+fn builder(root: &Node, language: Language) -> Result<PolicyBuilder> {
     let table = Table::new(root, Place::default(), "", ROOT_KEYS)?;
     if !["preset", "rules", "declare"].iter().any(|key| root.entry(key).is_some()) {
-        let what = "nothing would be audited: expected `preset = true`, or `rules`, or `declare`";
+        let preset = language.setting("preset", "true");
+        let what = format!("nothing would be audited: expected {preset}, or `rules`, or `declare`");
         return Err(PolicyError::new(Place::default(), what));
     }
 
@@ -182,17 +202,31 @@ fn capture(table: &Table<'_>, mut builder: PolicyBuilder) -> Result<PolicyBuilde
         (None, None) => {}
     }
 
-    let modes = [("off", false), ("redacted", true)];
-    let redacted = table.field("query").map(|query| query.choice(&modes)).transpose()?.unwrap_or(false);
-    let names = table.field("redact");
-    match (redacted, names) {
-        (true, names) => {
-            let names = names.map(|names| names.texts()).transpose()?.unwrap_or_default();
-            Ok(builder.query_string(QueryString::redacted(names)))
-        }
-        (false, Some(names)) => Err(names.wrong("has no effect without `query = \"redacted\"`")),
-        (false, None) => Ok(builder),
+    if let Some(query) = table.field("query") {
+        builder =
+            builder.query_string(query.choice(&[("off", QueryString::Off), ("redacted", QueryString::Redacted)])?);
     }
+    if let Some(path) = table.field("path") {
+        let parts = [
+            ("redacted", RequestPath::Redacted),
+            ("as-sent", RequestPath::AsSent),
+            ("template", RequestPath::Template),
+        ];
+        builder = builder.request_path(path.choice(&parts)?);
+    }
+    if let Some(api_key) = table.field("api_key") {
+        let sources = [
+            ("both", ApiKeySource::Both),
+            ("x-api-key", ApiKeySource::XApiKey),
+            ("bearer", ApiKeySource::Bearer),
+            ("off", ApiKeySource::Off),
+        ];
+        builder = builder.api_key(api_key.choice(&sources)?);
+    }
+    if let Some(names) = table.field("redact") {
+        builder = builder.redact(names.texts()?);
+    }
+    Ok(builder)
 }
 
 /// A table all of whose keys are known.

@@ -6,6 +6,7 @@ mod node;
 use std::io::Read as _;
 use std::path::Path;
 
+use self::document::Language;
 use self::node::Node;
 use super::{AuditPolicy, PolicyError};
 use crate::policy::error::Place;
@@ -28,18 +29,22 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// | `filter.include`, `filter.exclude` | event types, `resource.all`, `all` |
 /// | `capture.trusted_proxies` | networks or addresses whose proxies are believed |
 /// | `capture.proxy_header` | `"x-forwarded-for"` (the default) or `"forwarded"` |
-/// | `capture.query` | `"off"` (the default) or `"redacted"` |
-/// | `capture.redact` | names of parameters of the app's own whose values are hidden |
+/// | `capture.query` | the query string in `request_uri`: `"off"` (the default) or `"redacted"` |
+/// | `capture.path` | the path there: `"redacted"` (the default: without parameters such as `{token}`), `"as-sent"` or `"template"` (without any parameter) |
+/// | `capture.api_key` | the headers of which a digest is kept: `"both"` (the default), `"x-api-key"`, `"bearer"` or `"off"` |
+/// | `capture.redact` | names whose values are hidden: of parameters of a query or a path, and of keys of `details` |
+///
+/// `docs/capture.md` lists the names that are hidden anyway.
 ///
 /// The pepper is a secret and in no file: see [`with_pepper`](AuditPolicy::with_pepper). A rule has these keys:
 ///
 /// | key | meaning |
 /// |---|---|
-/// | `type` | the type of the events; a built-in one brings the settings of its preset, which the other keys replace |
+/// | `type` | the type of the events; a built-in one brings the settings of its preset, which the other keys replace: `upload` its `when` of `effect_possible`, so that a 403 or a 413 leaves no event |
 /// | `methods` | a list, or `"any"` (the default), or `"unsafe"` |
 /// | `paths` | a list of patterns, as [`Rule::paths`](super::Rule::paths) has them |
 /// | `when` | `"always"` (the default), `"success"`, `"effect_possible"`, `"abnormal"`, `"declared"`, a status such as `404`, a range such as `"4xx"` or `"200-299"`, or a list of any of these |
-/// | `write_ahead`, `body_end` | `true` or `false` (the default) |
+/// | `write_ahead`, `body_end` | `true` or `false` (the default); `body_end` implies `write_ahead` |
 /// | `fail` | `"closed"` (the default) or `"open"` |
 impl AuditPolicy {
     /// Reads a policy in TOML.
@@ -67,7 +72,7 @@ impl AuditPolicy {
     /// # Errors
     /// If the text is not TOML, or no policy; the error names the line and the key.
     pub fn from_toml(text: &str) -> Result<Self, PolicyError> {
-        document::policy(&Node::from_toml(text)?)
+        document::policy(&Node::from_toml(text)?, Language::Toml)
     }
 
     /// Reads a policy in YAML.
@@ -86,7 +91,7 @@ impl AuditPolicy {
     /// # Errors
     /// If the text is not YAML, or no policy; the error names the line and the key.
     pub fn from_yaml(text: &str) -> Result<Self, PolicyError> {
-        document::policy(&Node::from_yaml(text)?)
+        document::policy(&Node::from_yaml(text)?, Language::Yaml)
     }
 
     /// Reads a policy from a file whose name ends in `.toml`, `.yaml` or `.yml`.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::event::EventType;
-use crate::policy::{FailMode, ProxyHeader, QueryString, Rule, When};
+use crate::policy::{ApiKeySource, FailMode, ProxyHeader, QueryString, RequestPath, Rule, When};
 
 const TOML: &str = r#"
 preset = true
@@ -31,6 +31,8 @@ exclude = ["user.invited"]
 trusted_proxies = ["10.0.0.0/8", "::1"]
 proxy_header = "forwarded"
 query = "redacted"
+path = "template"
+api_key = "x-api-key"
 redact = ["patient"]
 "#;
 
@@ -57,6 +59,8 @@ capture:
   trusted_proxies: [10.0.0.0/8, "::1"]
   proxy_header: forwarded
   query: redacted
+  path: template
+  api_key: x-api-key
   redact: [patient]
 "#;
 
@@ -82,7 +86,10 @@ fn built() -> AuditPolicy {
             ["10.0.0.0/8".parse().expect("a net"), "::1/128".parse().expect("a net")],
             ProxyHeader::Forwarded,
         )
-        .query_string(QueryString::redacted(["patient"]))
+        .query_string(QueryString::Redacted)
+        .request_path(RequestPath::Template)
+        .api_key(ApiKeySource::XApiKey)
+        .redact(["patient"])
         .build()
         .expect("a policy")
 }
@@ -97,7 +104,7 @@ fn both_formats_and_the_builder_make_the_same() {
 #[test]
 fn words_that_older_yaml_takes_for_something_else() {
     let policy = AuditPolicy::from_yaml("preset: true\ncapture: {query: off}").expect("a policy");
-    assert_eq!(*policy.capture().query_string(), QueryString::Off);
+    assert_eq!(policy.capture().query_string(), QueryString::Off);
 }
 
 /// Each fault, in TOML, with the whole beginning of its error.
@@ -116,7 +123,7 @@ fn faults_in_toml() {
         ),
         ("preset = true\n[capture]\npepper = \"x\"", "line 3: key `capture.pepper` is unknown: expected one of"),
         ("\"a\\nb\" = 1", "line 1: key `a\\nb` is unknown: expected one of"),
-        ("", "nothing would be audited: expected"),
+        ("", "nothing would be audited: expected `preset = true`, or"),
         ("mount = \"/cgi\"", "nothing would be audited: expected"),
         ("preset = 1", "line 1: key `preset`: 1: expected true or false"),
         ("preset = true\nmax_results = -1", "line 2: key `max_results`: -1: expected a number from 0"),
@@ -163,8 +170,8 @@ fn faults_in_toml() {
             "line 3: rule 1 (`upload`): key `fail`: \"ajar\": expected \"closed\" or \"open\"",
         ),
         (
-            "[[rules]]\ntype = \"oversize_query\"\n\nwrite_ahead = true",
-            "line 4: rule 1 (`oversize_query`): key `write_ahead`: cannot be true",
+            "max_results = 1\n[[rules]]\ntype = \"oversize_query\"\n\nwrite_ahead = true",
+            "line 5: rule 1 (`oversize_query`): key `write_ahead`: cannot be true",
         ),
         (
             "preset = true\n[filter]\nexclude = [\n\"auth\",\n\"autn\"]",
@@ -185,10 +192,19 @@ fn faults_in_toml() {
             "preset = true\n[capture]\nquery = \"on\"",
             "line 3: key `capture.query`: \"on\": expected \"off\" or \"redacted\"",
         ),
-        ("preset = true\n[capture]\nredact = [\"a\"]", "line 3: key `capture.redact`: has no effect without"),
         (
-            "preset = true\n[capture]\nquery = \"redacted\"\nredact = [\"-\"]",
-            "line 4: key `capture.redact`: \"-\" is no",
+            "preset = true\n[capture]\npath = \"as sent\"",
+            "line 3: key `capture.path`: \"as sent\": expected \"redacted\" or \"as-sent\" or \"template\"",
+        ),
+        ("preset = true\n[capture]\napi_key = true", "line 3: key `capture.api_key`: true: expected \"both\" or"),
+        ("preset = true\n[capture]\nredact = [\"a\",\n\"-\"]", "line 4: key `capture.redact`: \"-\" is no name"),
+        (
+            "preset = true\n\n[[rules]]\npaths = [\"/q\"]\ntype = \"oversize_query\"",
+            "line 5: rule 1 (`oversize_query`): key `type`: has no effect without `max_results`",
+        ),
+        (
+            "[[rules]]\ntype = \"upload\"\nbody_end = true\nwrite_ahead = false",
+            "line 4: rule 1 (`upload`): key `write_ahead`: cannot be false where `body_end` is true",
         ),
         ("preset = true\npreset = false", "line 2: not TOML: duplicate key"),
         ("preset = true\nmount = ", "line 2: not TOML: "),
@@ -208,7 +224,11 @@ fn faults_in_yaml() {
             "line 6: rule 1 (`upload`): key `write_ahaed` is unknown: expected one of",
         ),
         ("preset: true\nfilter:\n  included: []", "line 3: key `filter.included` is unknown: expected one of"),
-        ("", "nothing would be audited"),
+        ("", "nothing would be audited: expected `preset: true`, or"),
+        (
+            "rules:\n  - type: upload\n    body_end: true\n    write_ahead: false",
+            "line 4: rule 1 (`upload`): key `write_ahead`: cannot be false",
+        ),
         ("preset: yes", "line 1: key `preset`: \"yes\": expected true or false"),
         ("rules:\n  - type: upload\n\n  - paths: [/]", "line 4: rule 2: key `type` is missing"),
         (

@@ -1,0 +1,183 @@
+//! The parameters of a route template, and paths without the values of some of them.
+
+use std::borrow::Cow;
+
+use super::path::{decoded, is_plain};
+use super::redact::HIDDEN;
+
+/// Returns the names of the parameters: `id` and `rest` of `/users/{id}/{*rest}`.
+pub(super) fn names(template: &str) -> impl Iterator<Item = &str> {
+    segments(template).flat_map(parameters).map(|(name, _)| name)
+}
+
+/// Returns the path with [`HIDDEN`] in the place of the parameters that `hides` names; the template, if it does not fit the
+/// path.
+pub(super) fn redact(path: &str, template: &str, hides: impl Fn(&str) -> bool) -> String {
+    let wanted: Vec<&str> = segments(template).collect();
+    let given: Vec<&str> = segments(path).collect();
+    let alignments = alignments(&given, &wanted, is_plain(path));
+    if alignments.is_empty() {
+        return template.to_owned();
+    }
+    let hidden_at = |number: usize| {
+        let mut parameters =
+            alignments.iter().flat_map(|alignment| alignment.at(number).into_iter().flat_map(parameters));
+        parameters.find(|(name, _)| hides(name)).map(|(_, takes_rest)| takes_rest)
+    };
+    let mut shown = String::with_capacity(path.len() + HIDDEN.len());
+    let mut number = 0;
+    for (n, segment) in path.split('/').enumerate() {
+        if n > 0 {
+            shown.push('/');
+        }
+        if segment.is_empty() {
+            continue;
+        }
+        match hidden_at(number) {
+            None => shown.push_str(segment),
+            Some(takes_rest) => {
+                shown.push_str(HIDDEN);
+                if takes_rest {
+                    break;
+                }
+            }
+        }
+        number += 1;
+    }
+    shown
+}
+
+/// A template laid against a path.
+struct Alignment<'t> {
+    /// How many segments of the path come before it.
+    skipped: usize,
+    wanted: &'t [&'t str],
+}
+
+impl<'t> Alignment<'t> {
+    /// The segment of the template for this one of the path.
+    fn at(&self, number: usize) -> Option<&'t str> {
+        self.wanted.get(number.checked_sub(self.skipped)?).copied()
+    }
+}
+
+/// The ways to lay a template against a path: from the beginning of both, if that fits. Else a part of either is missing: a
+/// nested router sees the rest of a path alone, an app behind a prefix knows nothing of that. Of all ways that fit then, none
+/// is surely the right one. A path by a detour (`/./`, `%2f`) could fit one by chance.
+fn alignments<'t>(given: &[&str], wanted: &'t [&'t str], is_plain: bool) -> Vec<Alignment<'t>> {
+    if fits(given, wanted) {
+        return vec![Alignment { skipped: 0, wanted }];
+    }
+    if !is_plain {
+        return Vec::new();
+    }
+    let path_first = (1..given.len()).map(|skipped| (skipped, 0));
+    let template_first = (1..wanted.len()).map(|skipped| (0, skipped));
+    path_first
+        .chain(template_first)
+        .filter(|(path, template)| fits(&given[*path..], &wanted[*template..]))
+        .map(|(skipped, template)| Alignment { skipped, wanted: &wanted[template..] })
+        .collect()
+}
+
+fn fits(given: &[&str], wanted: &[&str]) -> bool {
+    let takes_rest = wanted.last().is_some_and(|last| parameters(last).any(|(_, takes_rest)| takes_rest));
+    let enough = if takes_rest { given.len() + 1 >= wanted.len() } else { given.len() == wanted.len() };
+    enough && given.iter().zip(wanted).all(|(given, wanted)| is_same(given, wanted))
+}
+
+/// Whether a segment of a path may be the one of a template: any, for a parameter.
+fn is_same(given: &str, wanted: &str) -> bool {
+    parameters(wanted).next().is_some() || decoded(given.as_bytes()).eq(decoded(unescaped(wanted).as_bytes()))
+}
+
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|segment| !segment.is_empty())
+}
+
+/// The parameters in a segment, of which routers allow more than one: each name, and whether it takes all the rest. Doubled
+/// braces stand for themselves.
+fn parameters(segment: &str) -> impl Iterator<Item = (&str, bool)> {
+    let mut rest = segment;
+    std::iter::from_fn(move || {
+        loop {
+            let begin = rest.find('{')?;
+            let after = &rest[begin + 1..];
+            if let Some(after) = after.strip_prefix('{') {
+                rest = after;
+                continue;
+            }
+            let end = after.find('}')?;
+            rest = &after[end + 1..];
+            let name = &after[..end];
+            return Some(name.strip_prefix('*').map_or((name, false), |name| (name, true)));
+        }
+    })
+}
+
+fn unescaped(segment: &str) -> Cow<'_, str> {
+    if segment.contains("{{") || segment.contains("}}") {
+        segment.replace("{{", "{").replace("}}", "}").into()
+    } else {
+        segment.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn check(path: &str, template: &str) -> String {
+        redact(path, template, |name| name == "token")
+    }
+
+    #[test]
+    fn a_parameter_is_hidden_wherever_it_stands() {
+        for (path, template, shown) in [
+            ("/reset/S", "/reset/{token}", "/reset/***"),
+            ("/reset/S/", "/reset/{token}", "/reset/***/"),
+            ("//reset//S", "/reset/{token}/", "//reset//***"),
+            ("/%72eset/S", "/reset/{token}", "/%72eset/***"),
+            ("/S/7/S", "/{token}/{id}/{token}", "/***/7/***"),
+            ("/files/S.txt", "/files/{token}.txt", "/files/***"),
+            ("/a/S/S/S", "/a/{*token}", "/a/***"),
+            ("/a", "/a/{*token}", "/a"),
+            ("/a/{token}/S", "/a/{{token}}/{token}", "/a/{token}/***"),
+            ("/users/7", "/users/{id}", "/users/7"),
+            // A mount prefix, and a nested router that sees the rest of the path.
+            ("/cgi/reset/S", "/reset/{token}", "/cgi/reset/***"),
+            // As the end of a nested router's template it fits, too.
+            ("/cgi/a/S/S", "/a/{*token}", "/***"),
+            ("/reset/S", "/api/v1/reset/{token}", "/reset/***"),
+            ("/S", "/api/reset/{token}", "/***"),
+            ("/a/S/S", "/{token}/{*rest}", "/***/S/S"),
+            // Where the parameter is, nobody knows.
+            ("/S/./7", "/{token}/{id}", "/{token}/{id}"),
+            ("/S%2f7", "/{token}/{id}", "/{token}/{id}"),
+            ("/other/S", "/reset/{token}", "/reset/{token}"),
+            ("/reset%2FS", "/reset/{token}/x", "/reset/{token}/x"),
+            ("", "/reset/{token}", "/reset/{token}"),
+        ] {
+            assert_eq!(check(path, template), shown, "{path} {template}");
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_the_parameters() {
+        assert_eq!(names("/a/{b}/{c}.{d}/{{e}}/{*f}").collect::<Vec<_>>(), ["b", "c", "d", "f"]);
+    }
+
+    proptest! {
+        /// Whatever is sent, the value of a hidden parameter is not shown.
+        #[test]
+        fn no_path_shows_what_is_hidden(
+            before in proptest::collection::vec("[ab]{0,2}|%61|\\{token\\}", 0..3),
+            template in proptest::collection::vec("[ab]{1,2}|\\{id\\}", 0..3),
+        ) {
+            let template = format!("/{}/{{token}}", template.join("/"));
+            let path = format!("/{}/S3cr3t", before.join("/"));
+            prop_assert!(!check(&path, &template).contains("S3cr3t"), "{}", check(&path, &template));
+        }
+    }
+}
