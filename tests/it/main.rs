@@ -13,5 +13,6 @@ mod hanging;
 mod nested;
 mod parallel;
 mod passing;
+mod said;
 mod support;
 mod wiring;

@@ -48,7 +48,7 @@ fn a_full_disk_refuses_and_recovers() {
 }
 
 /// Runs `body` while something takes every byte that becomes free: whoever lets go of the log makes room.
-fn while_full(disk: &Path, body: impl FnOnce()) {
+pub(super) fn while_full(disk: &Path, body: impl FnOnce()) {
     /// Ends the greed, even if the test panics.
     struct Enough<'a>(&'a AtomicBool);
     impl Drop for Enough<'_> {
@@ -78,7 +78,7 @@ fn while_full(disk: &Path, body: impl FnOnce()) {
 }
 
 /// Sends requests until so many were refused.
-fn until_refused(client: &mut Client, kind: Kind, refusals: usize) -> Vec<Shot> {
+pub(super) fn until_refused(client: &mut Client, kind: Kind, refusals: usize) -> Vec<Shot> {
     let mut shots: Vec<Shot> = Vec::new();
     let mut refused = 0;
     until("requests are refused", SOON, || {

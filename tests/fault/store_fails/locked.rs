@@ -59,7 +59,7 @@ fn a_held_lock_costs_the_deadline_and_no_more() {
 }
 
 /// Runs `body` while this process holds the lock.
-fn while_locked<T>(path: &Path, begin: &'static str, body: impl FnOnce() -> T) -> T {
+pub(super) fn while_locked<T>(path: &Path, begin: &'static str, body: impl FnOnce() -> T) -> T {
     let mut database = Database::open(path);
     database.execute(begin);
     let result = body();

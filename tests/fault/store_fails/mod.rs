@@ -3,6 +3,7 @@
 mod full;
 mod gone;
 mod locked;
+mod mute;
 mod opening;
 mod read_only;
 mod refusal;

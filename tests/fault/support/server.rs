@@ -1,8 +1,10 @@
 //! The reference server as a child process.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,12 +20,23 @@ use super::{Answer, Client, Request, SOON, reference, until};
 pub(crate) struct Settings {
     words: Vec<OsString>,
     variables: Vec<(OsString, OsString)>,
+    stderr: Stderr,
+}
+
+/// What the server's stderr is.
+#[derive(Debug, Clone)]
+enum Stderr {
+    /// A pipe that somebody reads.
+    Heard,
+    /// A pipe whose reader goes away once the server listens.
+    Broken,
+    File(PathBuf),
 }
 
 impl Settings {
     /// A server with its log at this URL.
     pub(crate) fn new(url: &str) -> Self {
-        Self { words: vec![reference().into()], variables: Vec::new() }
+        Self { words: vec![reference().into()], variables: Vec::new(), stderr: Stderr::Heard }
             .env("AUDIT_URL", url)
             .env("LISTEN", "127.0.0.1:0")
     }
@@ -35,6 +48,18 @@ impl Settings {
 
     pub(crate) fn deadline(self, deadline: Duration) -> Self {
         self.env("WRITE_DEADLINE_MS", deadline.as_millis().to_string())
+    }
+
+    /// Once it listens, whatever it writes to stderr fails: nobody reads it any more.
+    pub(crate) fn stderr_breaks(mut self) -> Self {
+        self.stderr = Stderr::Broken;
+        self
+    }
+
+    /// Its stderr is this file.
+    pub(crate) fn stderr_to(mut self, path: PathBuf) -> Self {
+        self.stderr = Stderr::File(path);
+        self
     }
 
     /// Started by another program, which becomes it or is its parent in name only.
@@ -53,26 +78,45 @@ impl Settings {
     /// Starts it and does not wait.
     pub(crate) fn spawn(&self) -> Starting {
         let mut command = Command::new(&self.words[0]);
-        command.args(&self.words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.args(&self.words[1..]).stdin(Stdio::null()).stdout(Stdio::null());
+        match &self.stderr {
+            Stderr::Heard | Stderr::Broken => command.stderr(Stdio::piped()),
+            Stderr::File(path) => command.stderr(File::create(path).expect("a file for stderr")),
+        };
         for name in ["EFFECTS", "MAX_RESULTS", "WRITE_DEADLINE_MS", "UPLOAD_WRITE_AHEAD", "RUST_BACKTRACE"] {
             command.env_remove(name);
         }
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let mut child = command.spawn().expect("the server starts");
         let said = Said::default();
-        let errors = BufReader::new(child.stderr.take().expect("it was piped"));
         let (found, address) = mpsc::channel();
         let heard = said.clone();
-        thread::spawn(move || {
-            for line in errors.lines().map_while(Result::ok) {
-                let listens = line.strip_prefix("listening on http://").and_then(|address| address.parse().ok());
+        let breaks = matches!(self.stderr, Stderr::Broken);
+        match (&self.stderr, child.stderr.take()) {
+            (Stderr::File(path), _) => {
+                let line = until("the server says where it listens", SOON, || {
+                    let text = fs::read_to_string(path).expect("stderr can be read");
+                    text.lines().find(|line| listens(line).is_some() && text.ends_with('\n')).map(str::to_owned)
+                });
                 heard.add(&line);
-                if let Some(address) = listens {
-                    // Whoever has killed it meanwhile does not want to know.
-                    let _ = found.send(address);
-                }
+                let _ = found.send(listens(&line).expect("it listens"));
             }
-        });
+            (_, errors) => {
+                let errors = BufReader::new(errors.expect("it was piped"));
+                thread::spawn(move || {
+                    for line in errors.lines().map_while(Result::ok) {
+                        heard.add(&line);
+                        if let Some(address) = listens(&line) {
+                            // Whoever has killed it meanwhile does not want to know.
+                            let _ = found.send(address);
+                            if breaks {
+                                return;
+                            }
+                        }
+                    }
+                });
+            }
+        }
         Starting { child, said, address }
     }
 
@@ -93,6 +137,11 @@ impl Settings {
             Err(exit) => exit,
         }
     }
+}
+
+/// Where the server listens, if it says so here.
+fn listens(line: &str) -> Option<SocketAddr> {
+    line.strip_prefix("listening on http://").and_then(|address| address.parse().ok())
 }
 
 /// What a server has said on stderr so far.

@@ -1,0 +1,202 @@
+//! What the operator's log says of the writer, and what it does when that log cannot be written.
+
+use std::io::{self, Write};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tower::{Layer as _, ServiceExt as _};
+use tower_audit::store::conformance::{Fault, FaultyStore};
+use tower_audit::store::{MemoryStore, StoreErrorKind};
+use tower_audit::{AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType, OpenError};
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::support::{answering, delete, let_others_run, post};
+
+/// Lines of the operator's log on this thread.
+#[derive(Clone, Default)]
+struct Said(Arc<Mutex<Vec<u8>>>);
+
+impl Said {
+    fn listen() -> (Self, DefaultGuard) {
+        let said = Self::default();
+        let subscriber = tracing_subscriber::fmt().with_writer(said.clone()).with_ansi(false).without_time().finish();
+        (said, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let bytes = self.0.lock().expect("no panic").clone();
+        String::from_utf8(bytes).expect("text").lines().map(str::to_owned).collect()
+    }
+
+    fn of(&self, what: &str) -> Vec<String> {
+        self.lines().into_iter().filter(|line| line.contains(what)).collect()
+    }
+}
+
+impl Write for Said {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no panic").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Said {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+async fn faulty_log() -> (AuditLog, FaultyStore) {
+    let faulty = FaultyStore::new(Arc::new(MemoryStore::new()));
+    let log = AuditLog::with_store(Arc::new(faulty.clone())).open().await.expect("the store is well for now");
+    (log, faulty)
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_id_that_a_client_was_given_is_said_and_not_in_a_line_of_its_own() {
+    const REQUESTS: usize = 200;
+    for fault in [
+        Fault::FailsAppend(StoreErrorKind::Permanent),
+        Fault::FailsAppend(StoreErrorKind::Transient),
+        Fault::HangsAppend,
+    ] {
+        let (said, _listening) = Said::listen();
+        let (log, faulty) = faulty_log().await;
+        faulty.set_fault(Some(fault));
+        let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(answering(http::StatusCode::OK));
+        let begun = Instant::now();
+        let mut ids = Vec::new();
+        // One after the other where that takes no time, so that there is a batch for each.
+        for at in 0..REQUESTS / 20 {
+            let requests = (0..20).map(|_| {
+                let request = if at % 2 == 0 { post("/scans") } else { delete("/auth/admin/users/bob") };
+                service.clone().oneshot(request)
+            });
+            for answer in futures_util::future::join_all(requests).await {
+                let answer = answer.expect("infallible");
+                ids.push(answer.headers()["audit-event-id"].to_str().expect("text").to_owned());
+            }
+        }
+        let seconds = begun.elapsed().as_secs() as usize + 1;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let lines = said.of("audit events not written");
+        for id in &ids {
+            assert_eq!(lines.iter().filter(|line| line.contains(id.as_str())).count(), 1, "{fault:?}: {id}");
+        }
+        assert!(lines.len() <= seconds + 1 + REQUESTS / 32 + 1, "{fault:?}: {} lines", lines.len());
+        let retries = said.of("trying again").len();
+        assert!(retries <= seconds + 1, "{fault:?}: {retries} lines in {seconds} s");
+        if matches!(fault, Fault::FailsAppend(_)) {
+            assert!(!said.of("an injected fault").is_empty(), "{fault:?}: {:?}", said.lines());
+        }
+        assert!(said.lines().iter().all(|line| line.matches("an injected fault").count() <= 1), "{:?}", said.lines());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_opened_is_said_in_one_line_and_what_is_off_in_another() {
+    let (said, _listening) = Said::listen();
+    let _log = AuditLog::open("memory:").await.expect("it opens");
+    let lines = said.lines();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    for part in [" INFO ", "the audit log is open", "store=\"memory\"", "place=\"memory:", "durable=false"] {
+        assert!(lines[0].contains(part), "{part}: {}", lines[0]);
+    }
+    let _off = AuditLog::off();
+    let warning = &said.lines()[1];
+    assert!(warning.contains(" WARN ") && warning.contains("auditing is off"), "{warning}");
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn an_error_that_is_printed_alone_says_why() {
+    let error = AuditLog::open("sqlite:/nonexistent/folder/audit.db").await.expect_err("no such folder");
+    let text = format!("{error:?}");
+    assert!(text.starts_with("the audit log was not opened: sqlite store: "), "{text}");
+    assert!(!text.contains("OpenError") && !text.contains("Some("), "{text}");
+    let (log, faulty) = faulty_log().await;
+    faulty.set_fault(Some(Fault::FailsAppend(StoreErrorKind::Permanent)));
+    let error = log.record(AuditEvent::new(EventType::UPLOAD)).await.expect_err("it fails");
+    assert_eq!(error.to_string(), "the store did not keep the event: memory store: append failed");
+    assert_eq!(
+        format!("{error:?}"),
+        "Store: the store did not keep the event: memory store: append failed: an injected fault"
+    );
+}
+
+/// As `tracing_subscriber::fmt` does when stderr is a broken pipe.
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_that_panics_costs_nobody_an_answer() {
+    let (log, faulty) = faulty_log().await;
+    let panics = || -> io::Stderr { panic!("failed printing to stderr") };
+    let _listening = tracing::subscriber::set_default(tracing_subscriber::fmt().with_writer(panics).finish());
+    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(answering(http::StatusCode::OK));
+    for fault in [
+        Fault::FailsAppend(StoreErrorKind::Permanent),
+        Fault::FailsAppend(StoreErrorKind::Transient),
+        Fault::FailsAppend(StoreErrorKind::Corrupt),
+        Fault::Panics,
+    ] {
+        faulty.set_fault(Some(fault));
+        let begun = Instant::now();
+        assert_eq!(service.clone().oneshot(post("/scans")).await.expect("infallible").status(), 500, "{fault:?}");
+        assert!(begun.elapsed() <= Duration::from_millis(5100), "{fault:?}: {:?}", begun.elapsed());
+        faulty.set_fault(None);
+        assert_eq!(service.clone().oneshot(post("/scans")).await.expect("infallible").status(), 200, "{fault:?}");
+    }
+    let_others_run().await;
+    log.health().await.expect("it is well");
+    log.close().await.expect("nothing is left");
+}
+
+/// Opens what `AUDIT_URL` names, in a process of its own.
+#[tokio::test]
+#[ignore = "run by what_the_environment_says_is_taken_at_its_word"]
+async fn opened_from_the_environment() {
+    match AuditLog::from_env().await {
+        Ok(log) if log.is_off() => println!("\nOFF"),
+        Ok(_) => println!("\nON"),
+        Err(error) => println!("\nERROR {error:?}"),
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_the_environment_says_is_taken_at_its_word() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let opened = |value: Option<&[u8]>| {
+        let mut command = Command::new(std::env::current_exe().expect("the test knows where it is"));
+        command.args(["--exact", "said::opened_from_the_environment", "--ignored", "--nocapture", "--test-threads=1"]);
+        command.env_remove("AUDIT_URL").envs(value.map(|value| ("AUDIT_URL", OsStr::from_bytes(value))));
+        let output = command.output().expect("it runs");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let lines =
+            ["OFF", "ON", "ERROR"].map(|word| text.lines().find(|line| line.starts_with(word)).map(str::to_owned));
+        lines.into_iter().flatten().next().unwrap_or_else(|| panic!("{output:?}"))
+    };
+    assert_eq!(opened(Some(b"memory:")), "ON");
+    assert_eq!(opened(Some(b"off")), "OFF");
+    assert_eq!(opened(Some(b"")), "OFF");
+    let unset = opened(None);
+    assert!(unset.starts_with("ERROR") && unset.contains("AUDIT_URL is not set") && unset.contains("`off`"), "{unset}");
+    let no_text = opened(Some(b"sqlite:/srv/donn\xe9es.db"));
+    assert!(no_text.starts_with("ERROR") && no_text.contains("AUDIT_URL is not UTF-8"), "{no_text}");
+}
+
+/// Only the type is of interest here: what `main` returns is printed by its `Debug`.
+#[test]
+fn an_error_can_be_returned_by_main() {
+    fn is_error<E: std::error::Error + Send + Sync + 'static>() {}
+    is_error::<OpenError>();
+}
