@@ -1,12 +1,12 @@
 //! What is kept of a request's head while its handler runs.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use http::uri::{Authority, PathAndQuery};
 use http::{Extensions, HeaderMap, HeaderValue, Method, Uri};
 use smallvec::SmallVec;
 
+use super::context::actor_in;
 use super::{PeerAddr, api_key, client_addr};
 use crate::event::limits::{MAX_HEADER_BYTES, MAX_METHOD_BYTES, MAX_URI_BYTES, clip, clip_bytes};
 use crate::event::{Actor, AuditEvent, EventId, Text};
@@ -53,6 +53,29 @@ impl Target {
     }
 }
 
+/// The target of a request as the client sent it: a router that nests another one strips a prefix off the path.
+///
+/// A request that is sent from within a handler may have got the extensions of another one, so what they say is believed
+/// only if it can be true.
+#[cfg_attr(not(feature = "axum"), expect(unused_variables, reason = "nobody has changed it"))]
+#[inline]
+pub(crate) fn sent<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
+    #[cfg(feature = "axum")]
+    if let Some(axum::extract::OriginalUri(original)) = extensions.get()
+        && original.query() == uri.query()
+        && (original.path().ends_with(uri.path()) || uri.path() == "/")
+    {
+        return original;
+    }
+    uri
+}
+
+/// Path and query of a target.
+#[inline]
+pub(crate) fn path_and_query(uri: &Uri) -> &str {
+    uri.path_and_query().map_or("", PathAndQuery::as_str)
+}
+
 /// A header that may have a key in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum KeyHeader {
@@ -77,11 +100,11 @@ impl RequestHead {
         });
         let mut head = Self {
             method: method.clone(),
-            target: Target::of(uri),
+            target: Target::of(sent(uri, extensions)),
             #[cfg(feature = "axum")]
             matched_path: extensions.get().cloned(),
             peer,
-            actor: extensions.get::<Arc<Actor>>().map(|actor| &**actor).or_else(|| extensions.get()).cloned(),
+            actor: actor_in(extensions).cloned(),
             user_agent: None,
             x_request_id: None,
             traceparent: None,
@@ -127,6 +150,17 @@ impl RequestHead {
             Target::Path(target) => target.path(),
             _ => "",
         }
+    }
+
+    /// Whether it is the head of a request like this one.
+    pub(crate) fn is_of(&self, method: &Method, target: &str) -> bool {
+        let own = if let Target::Path(path) = &self.target { path.as_str() } else { "" };
+        self.method == *method && own == target
+    }
+
+    /// The actor that came with the request.
+    pub(crate) fn actor(&self) -> Option<&Actor> {
+        self.actor.as_ref()
     }
 
     /// The client's request id, if it is bounded and clean.

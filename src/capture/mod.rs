@@ -4,15 +4,17 @@ mod api_key;
 mod client_addr;
 mod context;
 mod head;
+mod identity;
 mod node;
 mod result_count;
+mod said;
 pub(crate) mod scope;
 mod shared;
 
 pub use client_addr::PeerAddr;
 pub use context::AuditContext;
-pub(crate) use context::{Claim, ContextData, Override, Started, Written};
-pub(crate) use head::RequestHead;
+pub(crate) use head::{RequestHead, path_and_query, sent};
+pub(crate) use identity::{EndKind, Refusal, Stage, Standing, Started, Written};
 pub use result_count::ResultCount;
 pub(crate) use shared::Shared;
 #[cfg(feature = "axum")]

@@ -1,86 +1,220 @@
-//! Which audited request the current thread is working on.
+//! The audited requests that the current thread is working on, one within the other.
 //!
-//! A layer that put its context into the extensions of every request would allocate for each of them. So an outer layer
-//! opens a scope around each poll of the inner service instead; a context is made when somebody in there asks for one.
+//! A layer that put its context into the extensions of every request would allocate for each of them. So a layer opens a
+//! scope around each poll of the inner service instead; a context is made when somebody in there asks for one.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
+use http::{HeaderMap, Method};
+
+use super::head::RequestHead;
 use super::{AuditContext, Shared};
 
 thread_local! {
+    /// The innermost scope.
     static CURRENT: Cell<Slot> = const { Cell::new(Slot::Outside) };
+    /// The scopes around it, the outermost first.
+    static AROUND: RefCell<Vec<Slot>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Identifies a log among those of a process. An address: unique while the log lives, and that is as long as it matters.
 pub(crate) type LogId = usize;
 
-/// What a layer has opened around the current poll. Always of the same size: it moves with every poll.
+/// The contents of a scope. Always of the same size: it moves with every poll.
 #[derive(Debug, Default)]
 pub(crate) enum Slot {
     /// No layer.
     #[default]
     Outside,
     /// A layer, and nobody has asked for a context yet.
-    Vacant(Arc<Shared>),
-    /// A layer and its context.
-    Held(AuditContext),
+    Vacant(Vacant),
+    /// A layer and its context. Without a print, only the extensions of the request lead to it.
+    Held(AuditContext, Print),
+}
+
+/// A layer around a request that no rule names.
+#[derive(Debug)]
+pub(crate) struct Vacant {
+    pub(crate) shared: Arc<Shared>,
+    print: Print,
+    /// The context around, if it came with the request.
+    around: Option<AuditContext>,
+    /// Another layer, nearer to the handler, says which results are too many.
+    pub(crate) is_limited_within: bool,
+}
+
+/// Tells a request from others that are sent from within its handler: its method and the place of its target in memory,
+/// or, where the target is `/`, which has one place for all, of its first header. Clones of a request have the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Print(u64);
+
+impl Print {
+    /// Not to be found by.
+    pub(crate) const NONE: Self = Self(0);
+
+    /// `target`: as the client sent it.
+    #[inline]
+    pub(crate) fn of(method: &Method, target: &str, headers: &HeaderMap) -> Self {
+        let place = if target.len() > 1 { Some(target.as_ptr()) } else { first_value(headers) };
+        let Some(place) = place else { return Self::NONE };
+        let mut name = [0; 8];
+        for (to, from) in name.iter_mut().zip(method.as_str().bytes()) {
+            *to = from;
+        }
+        let mixed = (place.addr() as u64 ^ (target.len() as u64).rotate_right(16)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Self((mixed ^ u64::from_le_bytes(name)).max(1))
+    }
+
+    fn is(self, other: Self) -> bool {
+        self != Self::NONE && self == other
+    }
+}
+
+fn first_value(headers: &HeaderMap) -> Option<*const u8> {
+    headers.values().next().map(|value| value.as_bytes().as_ptr())
+}
+
+impl Slot {
+    pub(crate) fn vacant(shared: &Arc<Shared>, print: Print, around: Option<AuditContext>) -> Self {
+        Self::Vacant(Vacant { shared: Arc::clone(shared), print, around, is_limited_within: false })
+    }
+
+    fn print(&self) -> Print {
+        match self {
+            Self::Outside => Print::NONE,
+            Self::Vacant(vacant) => vacant.print,
+            Self::Held(_, print) => *print,
+        }
+    }
+}
+
+impl Vacant {
+    /// Whether a layer of another log around the same request has been told an event type.
+    pub(crate) fn is_declared_around(&self) -> bool {
+        let log = self.shared.log_id;
+        match &self.around {
+            Some(around) => around.declared_for(log),
+            None => innermost(|slot| match slot {
+                Slot::Held(around, print) => print.is(self.print) && around.declared_for(log),
+                _ => false,
+            }),
+        }
+    }
+
+    /// The context of this scope, which the thread has left or is about to enter.
+    pub(crate) fn hold(self, head: Option<RequestHead>) -> AuditContext {
+        let Self { shared, print, around, is_limited_within } = self;
+        let around = around.or_else(|| current_if(print));
+        let context = AuditContext::watched(shared, around.as_ref(), head);
+        if is_limited_within {
+            context.limit();
+        }
+        context
+    }
 }
 
 /// An open scope. Dropped, it restores what was there before.
 pub(crate) struct Entered {
-    before: Slot,
+    is_within: bool,
 }
 
 /// Opens a scope.
 #[inline]
 pub(crate) fn enter(slot: Slot) -> Entered {
-    Entered { before: CURRENT.with(|current| current.replace(slot)) }
+    let before = CURRENT.with(|current| current.replace(slot));
+    let is_within = !matches!(before, Slot::Outside);
+    if is_within {
+        AROUND.with_borrow_mut(|around| around.push(before));
+    }
+    Entered { is_within }
 }
 
 impl Entered {
     /// Ends the scope and returns what has become of its slot.
     #[inline]
-    pub(crate) fn leave(mut self) -> Slot {
-        let before = std::mem::take(&mut self.before);
-        let after = CURRENT.with(|current| current.replace(before));
+    pub(crate) fn leave(self) -> Slot {
+        let after = self.restore();
         std::mem::forget(self);
         after
+    }
+
+    #[inline]
+    fn restore(&self) -> Slot {
+        let before = if self.is_within { AROUND.with_borrow_mut(Vec::pop) } else { None };
+        CURRENT.with(|current| current.replace(before.unwrap_or_default()))
     }
 }
 
 impl Drop for Entered {
     #[inline]
     fn drop(&mut self) {
-        let before = std::mem::take(&mut self.before);
-        CURRENT.with(|current| current.replace(before));
+        drop(self.restore());
     }
 }
 
 /// The context of the innermost scope, made now if there is none yet.
 pub(crate) fn current() -> Option<AuditContext> {
+    let (context, print) = match CURRENT.with(Cell::take) {
+        Slot::Outside => return None,
+        Slot::Held(context, print) => (context, print),
+        Slot::Vacant(vacant) => {
+            let print = vacant.print;
+            (within_the_next(|| vacant.hold(None)), print)
+        }
+    };
+    CURRENT.with(|current| current.set(Slot::Held(context.clone(), print)));
+    Some(context)
+}
+
+/// The context of the innermost scope, if it is that of this request.
+fn current_if(print: Print) -> Option<AuditContext> {
+    if is_innermost(print) { current() } else { None }
+}
+
+/// Whether the innermost scope is that of this request.
+#[inline]
+pub(crate) fn is_innermost(print: Print) -> bool {
+    innermost(|slot| slot.print().is(print))
+}
+
+/// Runs `f` as if the innermost scope, whose slot was taken out, had been left.
+fn within_the_next<T>(f: impl FnOnce() -> T) -> T {
+    let Some(next) = AROUND.with_borrow_mut(Vec::pop) else { return f() };
+    CURRENT.with(|current| current.set(next));
+    let result = f();
+    let next = CURRENT.with(Cell::take);
+    AROUND.with_borrow_mut(|around| around.push(next));
+    result
+}
+
+/// Looks at the innermost slot.
+#[inline]
+fn innermost<T>(look: impl FnOnce(&mut Slot) -> T) -> T {
     CURRENT.with(|current| {
-        let context = match current.take() {
-            Slot::Outside => return None,
-            Slot::Held(context) => context,
-            Slot::Vacant(shared) => AuditContext::new(shared, None),
-        };
-        current.set(Slot::Held(context.clone()));
-        Some(context)
+        let mut slot = current.take();
+        let seen = look(&mut slot);
+        current.set(slot);
+        seen
     })
 }
 
-/// Whether the innermost scope is one of this log.
-#[inline]
-pub(crate) fn is_within(log: LogId) -> bool {
-    CURRENT.with(|current| {
-        let slot = current.take();
-        let is_within = match &slot {
-            Slot::Outside => return false,
-            Slot::Vacant(outer) => outer.log_id == log,
-            Slot::Held(context) => context.is_of(log),
-        };
-        current.set(slot);
-        is_within
-    })
+/// A layer of this log among the scopes of this request, from the innermost on. `limits`: the layer that asks says which
+/// results are too many.
+pub(crate) fn is_within(print: Print, log: LogId, limits: bool) -> bool {
+    let look = |slot: &mut Slot| {
+        if !slot.print().is(print) {
+            return Some(false);
+        }
+        match slot {
+            Slot::Outside => Some(false),
+            Slot::Vacant(vacant) if vacant.shared.log_id == log => {
+                vacant.is_limited_within |= limits;
+                Some(true)
+            }
+            Slot::Vacant(vacant) => vacant.around.as_ref().map(|around| around.has_around(log, limits)),
+            Slot::Held(context, _) => Some(context.has_around(log, limits)),
+        }
+    };
+    innermost(look).or_else(|| AROUND.with_borrow_mut(|around| around.iter_mut().rev().find_map(look))).unwrap_or(false)
 }

@@ -11,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
+use crate::capture::AuditContext;
 use crate::event::AuditEvent;
 use crate::policy::FailMode;
 use crate::store::TransactionId;
@@ -193,18 +194,22 @@ impl Ending {
 
 /// The event at the end of a body.
 pub(super) struct EndOfBody {
-    log: AuditLog,
-    state: State,
-    fail_mode: FailMode,
-    budget: Duration,
-    arrived: Instant,
+    pub(super) log: AuditLog,
+    /// Of the request: more may be said while the body is made.
+    pub(super) context: AuditContext,
+    pub(super) state: State,
+    pub(super) fail_mode: FailMode,
+    pub(super) budget: Duration,
+    /// Absent where the layer has not looked at the clock.
+    pub(super) arrived: Option<Instant>,
     /// What `content-length` announces: the client takes the body for complete when it has that much.
-    length: Option<u64>,
-    bytes: u64,
-    in_flight: Option<InFlightGuard>,
+    pub(super) length: Option<u64>,
+    /// How many bytes have left.
+    pub(super) bytes: u64,
+    pub(super) in_flight: Option<InFlightGuard>,
 }
 
-enum State {
+pub(super) enum State {
     /// And the transaction that the handler wrote it in.
     Waiting(Box<AuditEvent>, Option<TransactionId>),
     Writing(Pin<Box<dyn Future<Output = Result<(), RecordError>> + Send>>),
@@ -212,19 +217,6 @@ enum State {
 }
 
 impl EndOfBody {
-    pub(super) fn new(
-        log: AuditLog,
-        (event, transaction): (Box<AuditEvent>, Option<TransactionId>),
-        fail_mode: FailMode,
-        budget: Duration,
-        arrived: Instant,
-        length: Option<u64>,
-        in_flight: Option<InFlightGuard>,
-    ) -> Self {
-        let state = State::Waiting(event, transaction);
-        Self { log, state, fail_mode, budget, arrived, length, bytes: 0, in_flight }
-    }
-
     fn is_written(&self) -> bool {
         matches!(self.state, State::Written)
     }
@@ -232,9 +224,12 @@ impl EndOfBody {
     /// Begins to write the event; `how` the body ended.
     fn begin(&mut self, how: &'static str) {
         if let State::Waiting(mut event, transaction) = std::mem::replace(&mut self.state, State::Written) {
+            self.context.amend(&mut event);
             event.details.insert("body_bytes".into(), self.bytes.into());
             event.details.insert("body_end".into(), how.into());
-            event.request.duration_us = u64::try_from(self.arrived.elapsed().as_micros()).ok();
+            event.request.duration_us =
+                self.arrived.and_then(|arrived| u64::try_from(arrived.elapsed().as_micros()).ok());
+            event.fit();
             let log = self.log.clone();
             let deadline = Instant::now() + self.budget;
             self.state =

@@ -1,103 +1,115 @@
 //! The course of one audited request, from its arrival to the release of its response.
 
-use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::response::Parts;
-use http::{Request, Response, StatusCode};
+use http::{Extensions, Request, Response, StatusCode};
 use http_body::Body;
 use tokio::time::Instant;
 use tower_service::Service;
 
 use super::abandonable::Abandonable;
-use super::body::EndOfBody;
-use super::problem;
-use super::scoped::{Panic, Scoped, scoped};
-use super::{AuditBody, BodyError};
-use crate::capture::scope::{LogId, Slot};
-use crate::capture::{AuditContext, Claim, ContextData, ResultCount, Shared, Started, Written};
-use crate::event::{AuditEvent, ErrorCode, EventId, EventType, Phase};
-use crate::policy::{AuditPolicy, Candidates, Decision, Ended, FailMode};
+use super::body::{self, EndOfBody};
+use super::decided::{Decided, decided, describe_query};
+use super::end::{End, Released};
+use super::scoped::{Scoped, scoped};
+use super::{BodyError, mark, problem};
+use crate::capture::scope::{Print, Slot};
+use crate::capture::{AuditContext, EndKind, Refusal, ResultCount, Shared, Stage, Standing, Started, Written};
+use crate::event::{AuditEvent, Details, ErrorCode, EventId, Phase};
+use crate::policy::{Ended, FailMode};
 use crate::store::TransactionId;
 use crate::writer::{IfRefused, InFlightGuard};
 
 /// The course of one audited request. It owns what it needs, so that it can run to its end wherever it is polled.
 pub(super) struct Course {
     pub(super) shared: Arc<Shared>,
-    pub(super) context: AuditContext,
-    pub(super) candidates: Candidates,
-    /// The rule whose `started` event comes before the handler.
-    pub(super) write_ahead: Option<usize>,
-    pub(super) arrived: Instant,
+    pub(super) claim: Claim,
+    /// Absent where the layer has not looked at the clock.
+    arrived: Option<Instant>,
     /// How long the request may still wait for its events, all of them together.
     pub(super) budget: Duration,
     /// Keeps a closing log waiting.
-    pub(super) in_flight: Option<InFlightGuard>,
+    in_flight: Option<InFlightGuard>,
 }
 
-/// How a handler ended.
-pub(super) enum End<R, E> {
-    Response(Parts, R),
-    Error(E),
-    Panic(Panic),
-    /// Nobody polled it to its end, and it could not be driven there.
-    Dropped,
+/// The boxed course of a request.
+pub(super) type BoxedCourse<R, E> = Pin<Box<dyn Future<Output = Released<R, E>> + Send>>;
+
+/// The claim of a layer to tell the end of its attempt. Dropped before it is settled, the attempt has nothing to say, and
+/// nobody waits for it.
+pub(super) struct Claim {
+    context: AuditContext,
+    is_settled: bool,
 }
 
-impl<R, E> End<R, E> {
-    pub(super) fn response(response: Response<R>) -> Self {
-        let (parts, body) = response.into_parts();
-        Self::Response(parts, body)
+impl Claim {
+    /// Settles the attempt. True: the request has others.
+    fn settle(&mut self, stage: Stage) -> bool {
+        self.is_settled = true;
+        self.context.settle(stage)
     }
+}
 
-    /// The head of the response, if there is one.
-    pub(super) fn parts(&self) -> Option<&Parts> {
-        if let Self::Response(parts, _) = self { Some(parts) } else { None }
+impl std::ops::Deref for Claim {
+    type Target = AuditContext;
+
+    fn deref(&self) -> &AuditContext {
+        &self.context
     }
+}
 
-    /// The outcome, if there is one.
-    pub(super) fn status(&self) -> Option<StatusCode> {
-        match self {
-            Self::Response(parts, _) => Some(parts.status),
-            Self::Error(_) | Self::Panic(_) => Some(StatusCode::INTERNAL_SERVER_ERROR),
-            Self::Dropped => None,
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if !self.is_settled {
+            self.context.settle(Stage::Silent);
         }
     }
-
-    fn marked(mut self, log: LogId) -> Self {
-        if let Self::Response(parts, _) = &mut self {
-            parts.extensions.insert(Recorded(log));
-        }
-        self
-    }
 }
 
-/// Marks the response of a request that is recorded, for a layer further out that runs on another task.
-#[derive(Clone, Copy)]
-pub(super) struct Recorded(pub(super) LogId);
+/// What the end of a handler comes to.
+enum Verdict {
+    /// A layer within is about to tell it.
+    Awaited,
+    /// A layer within has told it.
+    Told,
+    /// A layer within could not record it, and a layer in between has made something else of that.
+    Refused(Refusal),
+    /// No rule wants it. The handler may have written its event all the same.
+    Nothing(Option<Written>),
+    /// This event, unless the one is committed that the handler wrote in a transaction.
+    Record(Box<AuditEvent>, Decided, Option<Written>),
+}
 
-/// What a course ends with. None only after [`End::Dropped`].
-pub(super) type Released<R, E> = Option<Result<Response<AuditBody<R>>, E>>;
+/// What the response says of the request.
+#[derive(Default)]
+struct Remarks {
+    details: Details,
+    result_count: Option<u64>,
+    mark: Option<usize>,
+}
 
 impl Course {
-    pub(super) fn new(shared: &Arc<Shared>, context: AuditContext, candidates: Candidates) -> Self {
+    pub(super) fn new(shared: &Arc<Shared>, context: AuditContext, arrived: Option<Instant>) -> Self {
         Self {
             shared: Arc::clone(shared),
-            context,
-            candidates,
-            write_ahead: shared.policy.write_ahead(candidates),
-            arrived: Instant::now(),
+            claim: Claim { context, is_settled: false },
+            arrived,
             budget: shared.log.write_budget(),
             in_flight: shared.log.enter(),
         }
     }
 
-    /// Writes the `started` event, and only then calls the handler.
-    pub(super) async fn run_ahead<S, B, R>(mut self, mut service: S, request: Request<B>) -> Released<R, S::Error>
+    /// Writes the `started` event of this rule, and only then calls the handler.
+    pub(super) async fn run_ahead<S, B, R>(
+        mut self,
+        rule: usize,
+        mut service: S,
+        request: Request<B>,
+    ) -> Released<R, S::Error>
     where
         S: Service<Request<B>, Response = Response<R>>,
         S::Future: Send,
@@ -106,10 +118,10 @@ impl Course {
         R::Data: From<Bytes>,
         R::Error: Into<BodyError>,
     {
-        if let Err(refusal) = self.write_started().await {
-            return Some(Ok(refusal));
+        if let Err(refusal) = self.start(rule).await {
+            return self.refuse(refusal);
         }
-        let mut slot = Slot::Held(self.context.clone());
+        let mut slot = Slot::Held(self.claim.clone(), Print::NONE);
         match scoped(&mut slot, || service.call(request)) {
             Ok(future) => self.run(Scoped::new(future, slot)).await,
             Err(panic) => self.finish(End::Panic(panic)).await,
@@ -128,48 +140,80 @@ impl Course {
         R::Error: Into<BodyError>,
         E: Send,
     {
-        Abandonable::new(handler).then(|result| self.finish(result.map_or(End::Dropped, ended)))
+        Abandonable::new(handler).then(|result| self.finish(result.map_or(End::Dropped, End::of)))
     }
 
-    /// Makes the `started` event durable. An error is the answer to the client: the handler must not run.
-    async fn write_started<R>(&mut self) -> Result<(), Response<AuditBody<R>>> {
-        let Some(index) = self.write_ahead else { return Ok(()) };
-        let rule = self.shared.policy.rule_at(index);
-        let mut event = {
-            let mut data = self.context.lock();
-            if data.started.is_some() {
-                // A layer further out has written it.
-                return Ok(());
+    /// Makes the `started` event durable and says that the handler is about to be called. An error: it must not be.
+    async fn start(&mut self, rule_at: usize) -> Result<(), Refusal> {
+        let rule = self.shared.policy.rule_at(rule_at);
+        let attempt = self.claim.attempt();
+        let event = {
+            let mut attempts = self.claim.lock();
+            if attempts.take_over(attempt) {
+                None
+            } else {
+                let event_type = attempts.declared(attempt).unwrap_or_else(|| rule.event_type().clone());
+                Some(attempts.draft(attempt, event_type, &self.shared.policy, Some(rule_at)))
             }
-            let event_type = data.event_type.clone().unwrap_or_else(|| rule.event_type().clone());
-            data.event(event_type, &self.shared.policy, Some(index))
         };
-        event.phase = Phase::Started;
-        event.fit();
-        let started = Started {
-            event_id: event.event_id,
-            event_type: event.event_type.clone(),
-            fail_mode: rule.failing(),
-            body_end: rule.is_body_end(),
-        };
-        let begun = Instant::now();
-        // The log has an owner for it, if it becomes durable after this request was refused.
-        let if_refused = match started.fail_mode {
-            FailMode::Open => IfRefused::Leave,
-            _ => IfRefused::EndNotRun,
-        };
-        let written = self.shared.log.write(event, begun + self.budget, if_refused).await;
-        self.budget = self.budget.saturating_sub(begun.elapsed());
-        match written {
-            Ok(()) => self.context.lock().started = Some(started),
-            Err(_) if started.fail_mode == FailMode::Open => self.shared.log.let_go(),
-            Err(_) => {
-                // A layer further out must not take the refusal for an outcome.
-                self.context.settle(false);
-                return Err(problem::not_done(started.event_id));
+        if let Some(mut event) = event {
+            event.phase = Phase::Started;
+            event.fit();
+            let started = Started {
+                event_id: event.event_id,
+                event_type: event.event_type.clone(),
+                fail_mode: rule.failing(),
+                body_end: rule.is_body_end(),
+            };
+            // The log ends it, if it becomes durable after this request was refused.
+            let may_run = started.fail_mode == FailMode::Open;
+            let if_refused = if may_run { IfRefused::Leave } else { IfRefused::EndNotRun };
+            let begun = Instant::now();
+            let written = self.shared.log.write(event, begun + self.budget, if_refused).await;
+            self.budget = self.budget.saturating_sub(begun.elapsed());
+            if written.is_err() {
+                if !may_run {
+                    return Err(Refusal { event_id: started.event_id, has_run: false });
+                }
+                self.shared.log.let_go();
             }
+            // Named by the end even if it was let go: it may become durable yet.
+            self.claim.lock()[attempt].started = Some(started);
         }
-        Ok(())
+        if self.claim.lock().begin(attempt) { Ok(()) } else { Err(self.end_unrun().await) }
+    }
+
+    /// Ends a `started` event whose handler is not called, for nobody waits for it any more.
+    async fn end_unrun(&mut self) -> Refusal {
+        let event = {
+            let mut attempts = self.claim.lock();
+            let attempt = self.claim.attempt();
+            attempts[attempt].started.as_ref().map(|started| started.event_type.clone()).map(|event_type| {
+                let mut event = attempts.draft(attempt, event_type, &self.shared.policy, None);
+                attempts.claim(attempt);
+                event.details = attempts.take_details(attempt);
+                self.shared.policy.capture().redact_details(&mut event.details);
+                event
+            })
+        };
+        let Some(mut event) = event else { return Refusal { event_id: EventId::new(), has_run: false } };
+        let event_id = event.event_id;
+        event.outcome = Some(StatusCode::SERVICE_UNAVAILABLE.as_u16());
+        event.classification.error = ErrorCode::from_status(StatusCode::SERVICE_UNAVAILABLE);
+        event.details.insert("not_run".into(), true.into());
+        event.fit();
+        if self.write(event, None).await.is_ok() {
+            self.claim.settle(Stage::Told(EndKind::Dropped));
+        }
+        Refusal { event_id, has_run: false }
+    }
+
+    /// The answer to a request whose event could not be written.
+    pub(super) fn refuse<R, E>(mut self, refusal: Refusal) -> Released<R, E> {
+        let mut response =
+            if refusal.has_run { problem::not_recorded(refusal.event_id) } else { problem::not_done(refusal.event_id) };
+        self.settle(Stage::Refused(refusal), Some(response.extensions_mut()));
+        Some(Ok(response))
     }
 
     /// Records how the handler ended and releases the response, or what takes its place.
@@ -182,17 +226,16 @@ impl Course {
         E: Send,
     {
         async move {
-            let is_recorded_elsewhere = end.parts().is_some_and(|parts| {
-                parts.extensions.get::<Recorded>().is_some_and(|recorded| recorded.0 == self.shared.log_id)
-            });
-            let verdict = self.decide(&end, is_recorded_elsewhere);
+            let mut remarks = self.remarks(&end);
+            let mut verdict = self.decide(&end, &mut remarks, true);
+            if let Verdict::Awaited = verdict {
+                // Boxed, here and below, because few requests have room for it to spare.
+                Box::pin(self.nobody_tells()).await;
+                verdict = self.decide(&end, &mut remarks, false);
+            }
             if let Verdict::Record(.., Some(written)) | Verdict::Nothing(Some(written)) = verdict {
-                // Boxed, because few requests have room for it to spare.
                 match Box::pin(self.is_committed(written, end.status())).await {
-                    Ok(true) => {
-                        self.context.settle(true);
-                        return release(end.marked(self.shared.log_id), None);
-                    }
+                    Ok(true) => return self.release(end, None),
                     Ok(false) => {}
                     Err(()) => {
                         if let Verdict::Record(event, ..) = verdict {
@@ -202,116 +245,163 @@ impl Course {
                     }
                 }
             }
-            let (event, decision, written) = match verdict {
-                Verdict::Record(event, decision, written) => (event, decision, written),
-                Verdict::Nothing(written) => {
-                    if written.is_some() {
-                        self.context.settle(true);
-                    }
-                    return release(end, None);
-                }
-                Verdict::Elsewhere => {
-                    let is_written = is_recorded_elsewhere || self.context.settled().await;
-                    let has_refusal =
-                        end.parts().is_some_and(|parts| parts.headers.contains_key(problem::AUDIT_EVENT_ID));
-                    return match end {
-                        // Only a layer between the two can have made another response of the refusal.
-                        End::Response(..) if !is_written && !has_refusal => {
-                            Some(Ok(problem::not_recorded(EventId::new())))
-                        }
-                        end => release(end, None),
-                    };
-                }
+            let (event, decided, written) = match verdict {
+                Verdict::Record(event, decided, written) => (event, decided, written),
+                Verdict::Refused(refusal) => return self.refuse(refusal),
+                Verdict::Told | Verdict::Awaited => return self.release(end, None),
+                Verdict::Nothing(_) => return self.pass(end),
             };
-            let id = event.event_id;
+            let event_id = event.event_id;
             let transaction = written.map(|written| written.transaction);
-            if decision.body_end && body_follows(&end, event.resource.method.as_deref()) {
-                self.context.settle(true);
-                let end_of_body = EndOfBody::new(
-                    self.shared.log.clone(),
-                    (event, transaction),
-                    decision.fail_mode,
-                    self.budget,
-                    self.arrived,
-                    end.parts().and_then(content_length),
-                    self.in_flight.take(),
-                );
-                return release(end.marked(self.shared.log_id), Some(end_of_body));
+            if decided.body_end && end.has_body(event.resource.method.as_deref()) {
+                let end_of_body = EndOfBody {
+                    log: self.shared.log.clone(),
+                    context: self.claim.clone(),
+                    state: body::State::Waiting(event, transaction),
+                    fail_mode: decided.fail_mode,
+                    budget: self.budget,
+                    arrived: self.arrived,
+                    length: end.content_length(),
+                    bytes: 0,
+                    in_flight: self.in_flight.take(),
+                };
+                return self.release(end, Some(end_of_body));
             }
             match self.write(event, transaction).await {
-                Ok(()) => {
-                    self.context.settle(true);
-                    release(end.marked(self.shared.log_id), None)
-                }
-                Err(()) => self.give_up(end, id, decision.fail_mode),
+                Ok(()) => self.release(end, None),
+                Err(()) => self.give_up(end, event_id, decided.fail_mode),
             }
         }
     }
 
-    /// The event is not written, or nobody knows.
-    fn give_up<R, E>(&self, end: End<R, E>, id: EventId, fail_mode: FailMode) -> Released<R, E>
+    /// Waits for a layer within that is about to tell the end, but not for ever: nobody may be polling it.
+    async fn nobody_tells(&mut self) {
+        let begun = Instant::now();
+        self.shared.log.within(self.budget, self.claim.nobody_tells()).await;
+        self.budget = self.budget.saturating_sub(begun.elapsed());
+    }
+
+    /// Says that the end is told, and lets go of what the handler made.
+    fn release<R, E>(mut self, mut end: End<R, E>, end_of_body: Option<EndOfBody>) -> Released<R, E>
     where
         R: Body,
         R::Data: From<Bytes>,
         R::Error: Into<BodyError>,
     {
-        let may_leave = fail_mode == FailMode::Open;
-        if may_leave {
-            self.shared.log.let_go();
+        let stage = Stage::Told(end.kind());
+        self.settle(stage, end.extensions_mut());
+        drop(self);
+        end.release(end_of_body)
+    }
+
+    /// Lets go of what the handler made, for the rules leave it out. If they do not even name the request, the layers
+    /// further out decide.
+    fn pass<R, E>(self, end: End<R, E>) -> Released<R, E>
+    where
+        R: Body,
+        R::Data: From<Bytes>,
+        R::Error: Into<BodyError>,
+    {
+        let is_named = !self.claim.lock()[self.claim.attempt()].candidates.is_empty();
+        if is_named {
+            return self.release(end, None);
         }
-        self.context.settle(may_leave);
+        drop(self);
+        end.release(None)
+    }
+
+    /// The event is not written, or nobody knows.
+    fn give_up<R, E>(mut self, end: End<R, E>, event_id: EventId, fail_mode: FailMode) -> Released<R, E>
+    where
+        R: Body,
+        R::Data: From<Bytes>,
+        R::Error: Into<BodyError>,
+    {
+        if fail_mode == FailMode::Open {
+            self.shared.log.let_go();
+            return self.release(end, None);
+        }
+        let refusal = Refusal { event_id, has_run: true };
         match end {
+            End::Response(..) | End::Error(_) => self.refuse(refusal),
             // A panic goes on as it would have; there is no response that could be withheld.
-            End::Response(..) | End::Error(_) if !may_leave => Some(Ok(problem::not_recorded(id))),
-            end => release(end.marked(self.shared.log_id), None),
+            end => {
+                self.settle(Stage::Refused(refusal), None);
+                end.release(None)
+            }
         }
     }
 
-    /// Which event the end of the handler makes, if any.
-    fn decide<R, E>(&self, end: &End<R, E>, is_recorded_elsewhere: bool) -> Verdict {
-        if is_recorded_elsewhere {
-            return Verdict::Elsewhere;
+    /// Settles the attempt, and marks the response if there may be a layer further out that knows the request.
+    fn settle(&mut self, stage: Stage, response: Option<&mut Extensions>) {
+        let has_others = self.claim.settle(stage);
+        if has_others && let Some(extensions) = response {
+            mark::put(extensions, self.shared.log_id, &self.claim);
         }
-        let parts = end.parts();
-        // Read before the lock: the callback is the app's, and may use the context.
-        let read_off = parts.map(|parts| self.shared.details(parts)).unwrap_or_default();
-        let mut data = self.context.lock();
-        if data.claim != Claim::Open {
-            return Verdict::Elsewhere;
+    }
+
+    /// Reads off the response what it says of the request. Before the lock is taken: the callback is the app's, and may
+    /// use the context.
+    fn remarks<R, E>(&self, end: &End<R, E>) -> Remarks {
+        let Some(parts) = end.parts() else { return Remarks::default() };
+        self.claim.find_actor(&parts.extensions);
+        let mark = mark::read(&parts.extensions, self.shared.log_id, &self.claim);
+        Remarks {
+            details: if mark.is_none() { self.shared.details(parts) } else { Details::new() },
+            result_count: parts.extensions.get::<ResultCount>().map(|count| count.0),
+            mark,
         }
-        let inner = data.inner.clone();
-        let (policy, candidates) = match &inner {
-            Some(inner) => (&inner.policy, inner.candidates),
-            None => (&self.shared.policy, self.candidates),
+    }
+
+    /// Which event the end of the handler makes, if any. `waits`: for a layer within that is about to tell it.
+    fn decide<R, E>(&self, end: &End<R, E>, remarks: &mut Remarks, waits: bool) -> Verdict {
+        let attempt = self.claim.attempt();
+        let mut attempts = self.claim.lock();
+        let written = attempts[attempt].written;
+        let beside = match attempts.standing(attempt, remarks.mark, end.kind(), waits) {
+            Standing::Telling => return Verdict::Awaited,
+            // The handler has written the event of this layer.
+            _ if written.is_some() => None,
+            Standing::Told => return Verdict::Told,
+            Standing::Refused(refusal) => return Verdict::Refused(refusal),
+            Standing::Alone => None,
+            Standing::Beside(open) => Some(open),
         };
-        let status = parts.map(|parts| parts.status);
-        let said = parts.and_then(|parts| parts.extensions.get::<ResultCount>().map(|count| count.0));
-        let result_count = data.result_count.or(said);
+        let rules_beside = beside.and_then(|beside| attempts[beside].rules());
+        let (policy, candidates) = match &rules_beside {
+            Some((policy, candidates)) => (policy, *candidates),
+            None => (&self.shared.policy, attempts[attempt].candidates),
+        };
+        let result_count = attempts.result_count(attempt).or(remarks.result_count);
+        let declared = attempts.declared(attempt);
         let ended = Ended {
-            status,
-            abnormal: !matches!(end, End::Response(..)),
-            result_count,
-            declared: data.event_type.as_ref(),
+            status: end.parts().map(|parts| parts.status),
+            abnormal: end.kind() != EndKind::Response,
+            result_count: result_count.filter(|_| !attempts[attempt].is_limited_within),
+            declared: declared.as_ref(),
         };
-        let written = data.written;
-        let Some(decided) = decided(policy, candidates, &ended, data.started.as_ref()) else {
+        let Some(decided) = decided(policy, candidates, &ended, attempts[attempt].started.as_ref()) else {
             if written.is_some() {
-                data.claim = Claim::Writing;
+                attempts.claim(attempt);
             }
             return Verdict::Nothing(written);
         };
-        data.claim = Claim::Writing;
-        let mut event = data.event(decided.event_type.clone(), policy, decided.rule);
-        event.details = read_off;
-        event.details.append(&mut data.details);
+        attempts.claim(attempt);
+        let mut event = attempts.draft(attempt, decided.event_type.clone(), policy, decided.rule);
+        event.details = std::mem::take(&mut remarks.details);
+        event.details.append(&mut attempts.take_details(attempt));
         policy.capture().redact_details(&mut event.details);
-        describe(&mut event, end, &mut data);
-        describe_query(&mut event, result_count, policy.max_results().or(self.shared.policy.max_results()));
         // Nobody needs the head any more, and its parts keep the memory that the server has read the request into.
-        let head = data.head.take();
-        drop(data);
+        let head = attempts[attempt].head.take();
+        drop(attempts);
         drop(head);
-        event.request.duration_us = u64::try_from(self.arrived.elapsed().as_micros()).ok();
+        event.details.extend(end.detail().map(|detail| (detail.into(), true.into())));
+        event.outcome = end.status().map(|status| status.as_u16());
+        if event.classification.error.is_none() {
+            event.classification.error = end.status().and_then(ErrorCode::from_status);
+        }
+        describe_query(&mut event, result_count, policy.max_results());
+        event.request.duration_us = self.arrived.and_then(|arrived| u64::try_from(arrived.elapsed().as_micros()).ok());
         event.fit();
         Verdict::Record(event, decided, written)
     }
@@ -323,106 +413,3 @@ impl Course {
         self.shared.log.write_or_watch(event, deadline, transaction).await.map_err(|_| ())
     }
 }
-
-/// How a handler ended whose future is ready.
-pub(super) fn ended<R, E>(result: Result<Result<Response<R>, E>, Panic>) -> End<R, E> {
-    match result {
-        Ok(Ok(response)) => End::response(response),
-        Ok(Err(error)) => End::Error(error),
-        Err(panic) => End::Panic(panic),
-    }
-}
-
-/// What the end of a handler comes to.
-enum Verdict {
-    /// This event, unless the one is committed that the handler wrote in a transaction.
-    Record(Box<AuditEvent>, Decided, Option<Written>),
-    /// No rule wants it; the handler may have written its event all the same.
-    Nothing(Option<Written>),
-    /// Another layer around the same request has it.
-    Elsewhere,
-}
-
-pub(super) struct Decided {
-    pub(super) rule: Option<usize>,
-    pub(super) event_type: EventType,
-    pub(super) fail_mode: FailMode,
-    body_end: bool,
-}
-
-/// Whether a request that ended like this is recorded, and how.
-pub(super) fn decided(
-    policy: &AuditPolicy,
-    candidates: Candidates,
-    ended: &Ended<'_>,
-    started: Option<&Started>,
-) -> Option<Decided> {
-    match (policy.decide(candidates, ended), started) {
-        (Some(Decision { rule, event_type, fail_mode }), _) => Some(Decided {
-            body_end: rule.is_some_and(|rule| policy.rule_at(rule).is_body_end()),
-            rule,
-            event_type,
-            fail_mode,
-        }),
-        // What was started must be ended, whatever came of it.
-        (None, Some(started)) => Some(Decided {
-            body_end: started.body_end,
-            rule: None,
-            event_type: started.event_type.clone(),
-            fail_mode: started.fail_mode,
-        }),
-        (None, None) => None,
-    }
-}
-
-/// Says in the event of a query that it had too many results.
-pub(super) fn describe_query(event: &mut AuditEvent, result_count: Option<u64>, max_results: Option<u64>) {
-    if event.event_type == EventType::OVERSIZE_QUERY {
-        event.details.insert("result_count".into(), result_count.into());
-        event.details.insert("max_results".into(), max_results.into());
-    }
-}
-
-/// Says in the event how the handler ended.
-fn describe<R, E>(event: &mut AuditEvent, end: &End<R, E>, data: &mut ContextData) {
-    let detail = match end {
-        End::Response(..) => None,
-        End::Error(_) => Some("service_error"),
-        End::Panic(_) => Some("panic"),
-        End::Dropped => Some("aborted"),
-    };
-    event.details.extend(detail.map(|detail| (detail.into(), true.into())));
-    let outcome = end.status();
-    event.outcome = outcome.map(|status| status.as_u16());
-    event.classification.error = data.error.take().or_else(|| outcome.and_then(ErrorCode::from_status));
-}
-
-/// Lets go of what the handler made.
-fn release<R, E>(end: End<R, E>, end_of_body: Option<EndOfBody>) -> Released<R, E>
-where
-    R: Body,
-    R::Data: From<Bytes>,
-    R::Error: Into<BodyError>,
-{
-    match end {
-        End::Response(parts, body) => Some(Ok(Response::from_parts(parts, AuditBody::inner(body, end_of_body)))),
-        End::Error(error) => Some(Err(error)),
-        End::Panic(panic) => resume_unwind(panic),
-        End::Dropped => None,
-    }
-}
-
-/// Whether the client will be sent a body whose end can be waited for.
-fn body_follows<R: Body, E>(end: &End<R, E>, method: Option<&str>) -> bool {
-    let End::Response(Parts { status, .. }, body) = end else { return false };
-    let is_bodiless =
-        status.is_informational() || *status == StatusCode::NO_CONTENT || *status == StatusCode::NOT_MODIFIED;
-    !is_bodiless && method != Some("HEAD") && !body.is_end_stream()
-}
-
-fn content_length(parts: &Parts) -> Option<u64> {
-    parts.headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// The boxed course of a request.
-pub(super) type BoxedCourse<R, E> = Pin<Box<dyn Future<Output = Released<R, E>> + Send>>;

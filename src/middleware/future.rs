@@ -12,13 +12,12 @@ use http::{Extensions, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use super::course::{BoxedCourse, Course, End, Recorded, ended};
+use super::course::{BoxedCourse, Course};
+use super::end::End;
 use super::scoped::Scoped;
 use super::{AuditBody, BodyError};
 use crate::capture::scope::Slot;
-use crate::capture::{AuditContext, Claim, RequestHead, ResultCount, Shared};
-use crate::policy::Candidates;
-use crate::writer::AuditLog;
+use crate::capture::{AuditContext, RequestHead, ResultCount, Shared, Stage};
 
 pin_project! {
     /// The future of [`AuditService`](super::AuditService).
@@ -26,9 +25,9 @@ pin_project! {
     /// # Cancel safety
     ///
     /// Dropped before it is ready, an audited request goes on by itself, on the runtime of the log, until its handler has
-    /// ended and its event is written. (One that waits for its `started` event and was never polled is let go: nothing of it
-    /// has happened.) A request that no rule names is cancelled with the future; if its handler had declared an event
-    /// type by then, the event is written and says `aborted`.
+    /// ended and its event is written. One whose handler has not been called yet, because it waits for its `started` event,
+    /// never is: that event is ended by one that says `not_run`. A request that no rule names is cancelled with the future; if
+    /// its handler had declared an event type by then, the event is written and says `aborted`.
     pub struct ResponseFuture<F, R, E>
     where
         R: Body,
@@ -55,17 +54,20 @@ pin_project! {
     {
         fn drop(this: Pin<&mut Self>) {
             match this.project().way.project() {
-                WayProj::Audited { course, log, has_begun } => {
+                WayProj::Audited { course, context, has_begun } => {
+                    // Nothing has happened yet of one that was never polled.
                     if let Some(course) = course.take()
                         && *has_begun
+                        && let Some(shared) = context.layer()
                     {
-                        log.detach(async move { drop(course.await) });
+                        context.withdraw();
+                        shared.log.detach(async move { drop(course.await) });
                     }
                 }
                 WayProj::Watched { future, head } => {
-                    if let Slot::Held(context) = std::mem::take(future.slot())
+                    if let Slot::Held(context, _) = std::mem::take(future.slot())
                         && let Some(shared) = context.layer()
-                        && let Some(course) = dropped::<R, E>(&context, head.take(), shared)
+                        && let Some(course) = dropped::<R, E>(&context, head.take(), &shared)
                     {
                         shared.log.detach(async move { drop(course.await) });
                     }
@@ -84,7 +86,7 @@ pin_project! {
         /// No rule names the request: its response is looked at.
         Watched { #[pin] future: Scoped<F>, head: Option<RequestHead> },
         /// A rule names the request, or its response has turned out to be of interest.
-        Audited { course: Option<BoxedCourse<R, E>>, log: AuditLog, has_begun: bool },
+        Audited { course: Option<BoxedCourse<R, E>>, context: AuditContext, has_begun: bool },
         /// Nobody waits for it.
         Never,
         Over,
@@ -107,13 +109,13 @@ where
         Self { way: Way::Never }
     }
 
-    pub(super) fn watched(future: Scoped<F>, head: Option<RequestHead>) -> Self {
-        Self { way: Way::Watched { future, head } }
+    pub(super) fn watched(future: Scoped<F>, head: RequestHead) -> Self {
+        Self { way: Way::Watched { future, head: Some(head) } }
     }
 
     /// `has_begun`: something of the request may already have happened.
-    pub(super) fn audited(course: BoxedCourse<R, E>, log: AuditLog, has_begun: bool) -> Self {
-        Self { way: Way::Audited { course: Some(course), log, has_begun } }
+    pub(super) fn audited(course: BoxedCourse<R, E>, context: AuditContext, has_begun: bool) -> Self {
+        Self { way: Way::Audited { course: Some(course), context, has_begun } }
     }
 }
 
@@ -139,17 +141,17 @@ where
                     let result = ready!(future.as_mut().poll(cx));
                     let slot = std::mem::take(future.slot());
                     let response = result.as_ref().ok().and_then(|result| result.as_ref().ok());
-                    let Some((shared, context)) = to_record(slot, response.map(Response::extensions), head) else {
+                    let Some(context) = to_record(slot, response.map(Response::extensions), head) else {
                         way.set(Way::Over);
                         return match result {
                             Ok(result) => Poll::Ready(result.map(passed_on)),
                             Err(panic) => resume_unwind(panic),
                         };
                     };
-                    let course = Course::new(&shared, context, Candidates::default());
-                    let log = shared.log.clone();
-                    let course: BoxedCourse<R, E> = Box::pin(course.finish(ended(result)));
-                    way.set(Way::Audited { course: Some(course), log, has_begun: true });
+                    let Some(shared) = context.layer() else { polled_after_the_end() };
+                    let course = Course::new(&shared, context.clone(), None);
+                    let course: BoxedCourse<R, E> = Box::pin(course.finish(End::of(result)));
+                    way.set(Way::Audited { course: Some(course), context, has_begun: true });
                 }
                 WayProj::Audited { course: slot, has_begun, .. } => {
                     *has_begun = true;
@@ -181,36 +183,37 @@ fn polled_after_the_end() -> ! {
     panic!("the future of an audited response was polled after it was ready")
 }
 
-/// The context of a watched request that is to be recorded after all; `said`: what came with its response, if it has one.
-fn to_record(
-    slot: Slot,
-    said: Option<&Extensions>,
-    head: &mut Option<RequestHead>,
-) -> Option<(Arc<Shared>, AuditContext)> {
-    let is_over = |shared: &Shared, count: u64| {
+/// The context of a watched request that may have to be recorded after all; `response`: the extensions of its response.
+fn to_record(slot: Slot, response: Option<&Extensions>, head: &mut Option<RequestHead>) -> Option<AuditContext> {
+    let is_too_many = |shared: &Shared, count: u64| {
         shared.watches_responses && shared.policy.max_results().is_some_and(|max| count > max)
     };
-    let said = said.and_then(|said| {
-        let count = said.get::<ResultCount>()?.0;
-        said.get::<Recorded>().is_none().then_some(count)
-    });
+    let counted = || Some(response?.get::<ResultCount>()?.0);
     match slot {
         Slot::Outside => None,
-        Slot::Vacant(shared) => {
-            is_over(&shared, said?).then(|| (Arc::clone(&shared), AuditContext::new(shared, head.take())))
+        Slot::Vacant(vacant) => {
+            let is_oversize = vacant.shared.watches_responses
+                && !vacant.is_limited_within
+                && counted().is_some_and(|count| is_too_many(&vacant.shared, count));
+            (is_oversize || vacant.is_declared_around()).then(|| vacant.hold(head.take()))
         }
-        Slot::Held(context) => {
-            let shared = Arc::clone(context.layer()?);
-            let mut data = context.lock();
-            let is_wanted = data.event_type.is_some()
-                || data.written.is_some()
-                || data.inner.is_some()
-                || data.result_count.or(said).is_some_and(|count| is_over(&shared, count));
-            if data.head.is_none() {
-                data.head = head.take();
+        Slot::Held(context, _) => {
+            let shared = context.layer()?;
+            let attempt = context.attempt();
+            let mut attempts = context.lock();
+            let count = attempts.result_count(attempt).or_else(counted);
+            let is_wanted = attempts.declared(attempt).is_some()
+                || attempts[attempt].written.is_some()
+                || attempts.has_within(attempt)
+                || count.is_some_and(|count| is_too_many(&shared, count));
+            if is_wanted && attempts[attempt].head.is_none() {
+                attempts[attempt].head = head.take();
             }
-            drop(data);
-            is_wanted.then_some((shared, context))
+            drop(attempts);
+            if !is_wanted {
+                context.settle(Stage::Silent);
+            }
+            is_wanted.then_some(context)
         }
     }
 }
@@ -223,18 +226,19 @@ where
     R::Error: Into<BodyError>,
     E: Send + 'static,
 {
-    let mut data = context.lock();
+    let attempt = context.attempt();
+    let mut attempts = context.lock();
     // A layer nearer to the handler drives its request to its end by itself.
-    let is_wanted =
-        (data.event_type.is_some() || data.written.is_some()) && data.inner.is_none() && data.claim == Claim::Open;
-    if data.head.is_none() {
-        data.head = head;
+    let is_wanted = (attempts.declared(attempt).is_some() || attempts[attempt].written.is_some())
+        && !attempts.has_within(attempt)
+        && attempts.is_open(attempt);
+    if attempts[attempt].head.is_none() {
+        attempts[attempt].head = head;
     }
-    drop(data);
-    is_wanted.then(|| -> BoxedCourse<R, E> {
-        let course = Course::new(shared, context.clone(), Candidates::default());
-        Box::pin(course.finish(End::Dropped))
-    })
+    drop(attempts);
+    // Dropped, it settles the attempt.
+    let course = Course::new(shared, context.clone(), None);
+    is_wanted.then(|| -> BoxedCourse<R, E> { Box::pin(course.finish(End::Dropped)) })
 }
 
 impl<F, R, E> fmt::Debug for ResponseFuture<F, R, E>

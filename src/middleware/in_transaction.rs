@@ -7,10 +7,11 @@
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::course::{Course, decided, describe_query};
-use crate::capture::{AuditContext, Claim, Shared, Written};
+use super::course::Course;
+use super::decided::{decided, describe_query};
+use crate::capture::{AuditContext, Shared, Written};
 use crate::event::{AuditEvent, ErrorCode, EventId};
-use crate::policy::Ended;
+use crate::policy::{Candidates, Ended};
 use crate::store::{AppTransaction, Fate, TransactionId};
 use crate::writer::{RecordError, RecordErrorKind};
 
@@ -73,7 +74,7 @@ impl AuditContext {
         let Some(layer) = self.layer() else { return Ok(EventId::new()) };
         let log = &layer.log;
         let number = log.enlist(transaction).await?;
-        let earlier = self.lock().written;
+        let earlier = self.written();
         if let Some(Written { event_id, transaction: earlier, .. }) = earlier
             && earlier != number
             && log.fate(event_id, earlier, Instant::now() + log.write_budget()).await? == Fate::Kept
@@ -81,48 +82,55 @@ impl AuditContext {
             return Err(RecordError::new(RecordErrorKind::Repeated));
         }
         // From here on the layer knows of it, whatever becomes of this future.
-        let event = self.foreseen_event(layer, number)?;
+        let event = self.foreseen_event(&layer, number)?;
         if log.keep_in(transaction, &event, earlier.is_none()).await? {
             return Ok(event.event_id);
         }
         Err(RecordError::new(RecordErrorKind::Repeated))
     }
 
+    /// The event of the request, as it was last written in a transaction.
+    fn written(&self) -> Option<Written> {
+        let attempts = self.lock();
+        attempts[attempts.named(self.attempt())].written
+    }
+
     /// The event as it will be if the transaction is committed.
     fn foreseen_event(&self, layer: &Shared, transaction: TransactionId) -> Result<Box<AuditEvent>, RecordError> {
-        let mut data = self.lock();
-        if data.claim != Claim::Open {
+        let mut attempts = self.lock();
+        let attempt = attempts.named(self.attempt());
+        if !attempts.is_open(attempt) {
             return Err(RecordError::new(RecordErrorKind::Repeated));
         }
-        let inner = data.inner.clone();
-        let (policy, candidates) = match &inner {
-            Some(inner) => (&inner.policy, inner.candidates),
-            None => (&layer.policy, data.candidates),
+        let own_rules = attempts[attempt].rules();
+        let (policy, candidates) = match &own_rules {
+            Some((policy, candidates)) => (policy, *candidates),
+            None => (&layer.policy, Candidates::NONE),
         };
-        let outcome = data.foreseen.unwrap_or(StatusCode::OK);
-        let ended = Ended {
-            status: Some(outcome),
-            abnormal: false,
-            result_count: data.result_count,
-            declared: data.event_type.as_ref(),
-        };
-        let decided = decided(policy, candidates, &ended, data.started.as_ref()).filter(|_| data.head.is_some());
+        let outcome = attempts.foreseen(attempt).unwrap_or(StatusCode::OK);
+        let declared = attempts.declared(attempt);
+        let result_count = attempts.result_count(attempt);
+        let ended = Ended { status: Some(outcome), abnormal: false, result_count, declared: declared.as_ref() };
+        let decided = decided(policy, candidates, &ended, attempts[attempt].started.as_ref());
+        let decided = decided.filter(|_| attempts[attempt].head.is_some());
         let decided = decided.ok_or_else(|| RecordError::new(RecordErrorKind::Undecided))?;
-        let mut event = data.event(decided.event_type.clone(), policy, decided.rule);
+        let mut event = attempts.draft(attempt, decided.event_type.clone(), policy, decided.rule);
         event.outcome = Some(outcome.as_u16());
-        event.classification.error = data.error.clone().or(ErrorCode::from_status(outcome));
+        if event.classification.error.is_none() {
+            event.classification.error = ErrorCode::from_status(outcome);
+        }
         // Copied: if the transaction is rolled back, the layer's event has them too.
-        event.details = data.details.clone();
+        event.details = attempts.details(attempt);
         policy.capture().redact_details(&mut event.details);
-        describe_query(&mut event, data.result_count, policy.max_results().or(layer.policy.max_results()));
-        data.written = Some(Written {
+        describe_query(&mut event, result_count, policy.max_results());
+        attempts[attempt].written = Some(Written {
             event_id: event.event_id,
             created_at: event.created_at,
             transaction,
             outcome,
             fail_mode: decided.fail_mode,
         });
-        drop(data);
+        drop(attempts);
         event.fit();
         Ok(event)
     }

@@ -11,9 +11,12 @@
 mod abandonable;
 mod body;
 mod course;
+mod decided;
+mod end;
 mod future;
 mod in_transaction;
 mod layer;
+mod mark;
 mod problem;
 #[cfg(feature = "axum")]
 pub(crate) mod roll_call;

@@ -1,22 +1,27 @@
 //! The service.
 
 use std::fmt;
+use std::future::ready;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
+use tokio::time::Instant;
 use tower_service::Service;
 
-use super::course::{BoxedCourse, Course, End};
+use super::course::{BoxedCourse, Course};
+use super::end::End;
 use super::future::ResponseFuture;
 #[cfg(feature = "axum")]
 use super::roll_call;
 use super::scoped::{Scoped, scoped};
 use super::{AuditBody, BodyError};
-use crate::capture::scope::{self, LogId, Slot};
-use crate::capture::{AuditContext, Override, RequestHead, Shared};
+use crate::capture::scope::{self, LogId, Print, Slot};
+use crate::capture::{AuditContext, Refusal, RequestHead, Shared, Stage, path_and_query, sent};
+use crate::event::EventId;
+use crate::policy::Candidates;
 
 /// The service that [`AuditLayer`](super::AuditLayer) makes.
 ///
@@ -70,84 +75,118 @@ where
             return if goes_on { ResponseFuture::off(self.inner.call(request)) } else { ResponseFuture::never() };
         }
         let candidates = shared.policy.candidates(request.method(), request.uri().path());
-        let around = around(&request, shared.log_id);
+        let around = Around::of(&request);
         if candidates.is_empty() {
-            if around.is_some() {
+            if around.has_log(shared.log_id, shared.watches_responses) && !shared.watches_responses {
                 // The layer around this one looks at the response.
                 return ResponseFuture::off(self.inner.call(request));
             }
-            // Two ways, because room for a head that is not there would be moved all the same.
-            return if shared.watches_responses {
-                let head = head_of(&request);
-                ResponseFuture::watched(watched(shared, || self.inner.call(request)), Some(head))
-            } else {
-                ResponseFuture::watched(watched(shared, || self.inner.call(request)), None)
-            };
+            let slot = around.slot(shared, &mut request);
+            let head = head_of(&request);
+            return ResponseFuture::watched(watched(slot, || self.inner.call(request)), head);
         }
-        let shared = Arc::clone(shared);
-        let context = match around {
-            Some(around) => {
-                let context = around.context().unwrap_or_else(|| AuditContext::new(Arc::clone(&shared), None));
-                let mut data = context.lock();
-                data.head.get_or_insert_with(|| head_of(&request));
-                data.inner = Some(Override { policy: shared.policy.clone(), candidates });
-                drop(data);
-                context
-            }
-            None => {
-                let context = AuditContext::new(Arc::clone(&shared), Some(head_of(&request)));
-                context.lock().candidates = candidates;
-                context
-            }
-        };
+        let arrived = Instant::now();
+        let write_ahead = shared.policy.write_ahead(candidates);
+        let context = around.context(shared, head_of(&request), candidates);
         request.extensions_mut().insert(context.clone());
-        let course = Course::new(&shared, context, candidates);
-        let log = shared.log.clone();
-        if course.write_ahead.is_some() {
+        let course = Course::new(shared, context.clone(), Some(arrived));
+        if let Some(rule) = write_ahead {
             // The service that was made ready is the one to be called; a clone takes its place.
             let next = self.inner.clone();
             let service = std::mem::replace(&mut self.inner, next);
-            return ResponseFuture::audited(Box::pin(course.run_ahead(service, request)), log, false);
+            return ResponseFuture::audited(Box::pin(course.run_ahead(rule, service, request)), context, false);
         }
+        if shared.log.is_closed() && shared.policy.is_fail_closed(candidates) {
+            let refusal = Refusal { event_id: EventId::new(), has_run: false };
+            return ResponseFuture::audited(Box::pin(ready(course.refuse(refusal))), context, false);
+        }
+        context.begin();
         // Called at once, so that whatever it does within the call is part of the request.
-        let mut slot = Slot::Held(course.context.clone());
+        let mut slot = Slot::Held(context.clone(), Print::NONE);
         let course: BoxedCourse<R, S::Error> = match scoped(&mut slot, || self.inner.call(request)) {
             Ok(future) => Box::pin(course.run(Scoped::new(future, slot))),
             Err(panic) => Box::pin(course.finish(End::Panic(panic))),
         };
-        ResponseFuture::audited(course, log, true)
+        ResponseFuture::audited(course, context, true)
     }
 }
 
-/// Calls the inner service within a scope that has no context yet. Nothing is to be done about a panic of the call: the
-/// scope ends with it.
-fn watched<F>(shared: &Arc<Shared>, call: impl FnOnce() -> F) -> Scoped<F> {
-    let entered = scope::enter(Slot::Vacant(Arc::clone(shared)));
+/// Calls the inner service within a scope. Nothing is to be done about a panic of the call: the scope ends with it.
+fn watched<F>(slot: Slot, call: impl FnOnce() -> F) -> Scoped<F> {
+    let entered = scope::enter(slot);
     let future = call();
     Scoped::new(future, entered.leave())
 }
 
-/// A layer of the same log around this one.
-enum Around {
-    /// On this task.
-    Scope,
-    /// Further away: its context came with the request.
-    Request(AuditContext),
+/// The layer around this one, whichever log it is of, that has seen the same request.
+///
+/// That it is the same is believed on evidence only: it has the same method and the same target, and its context has
+/// come with it, or, where a layer has made none, it lies in the same place in memory and is called from there. Whatever
+/// else a handler sends to services of its process is another request.
+struct Around {
+    print: Print,
+    seen: Seen,
 }
 
-fn around<B>(request: &Request<B>, log: LogId) -> Option<Around> {
-    if scope::is_within(log) {
-        return Some(Around::Scope);
-    }
-    let context = request.extensions().get::<AuditContext>().filter(|context| context.is_of(log))?;
-    Some(Around::Request(context.clone()))
+enum Seen {
+    /// On this thread.
+    InScope,
+    /// Further away: its context came with the request.
+    WithRequest(AuditContext),
+    ByNobody {
+        /// The context of another request is in the extensions of this one.
+        has_other: bool,
+    },
 }
 
 impl Around {
-    fn context(self) -> Option<AuditContext> {
-        match self {
-            Self::Scope => scope::current(),
-            Self::Request(context) => Some(context),
+    fn of<B>(request: &Request<B>) -> Self {
+        let target = path_and_query(sent(request.uri(), request.extensions()));
+        let print = Print::of(request.method(), target, request.headers());
+        if scope::is_innermost(print) {
+            return Self { print, seen: Seen::InScope };
+        }
+        let seen = match request.extensions().get::<AuditContext>() {
+            Some(context) if context.is_of(request.method(), target) => Seen::WithRequest(context.clone()),
+            other => Seen::ByNobody { has_other: other.is_some() },
+        };
+        Self { print, seen }
+    }
+
+    /// Whether a layer of this log is around. `limits`: the layer that asks says which results are too many.
+    fn has_log(&self, log: LogId, limits: bool) -> bool {
+        match &self.seen {
+            Seen::InScope => scope::is_within(self.print, log, limits),
+            Seen::WithRequest(context) => context.has_around(log, limits),
+            Seen::ByNobody { .. } => false,
+        }
+    }
+
+    /// What a layer opens whose rules do not name the request.
+    fn slot<B>(self, shared: &Arc<Shared>, request: &mut Request<B>) -> Slot {
+        match self.seen {
+            Seen::InScope | Seen::ByNobody { has_other: false } => Slot::vacant(shared, self.print, None),
+            Seen::WithRequest(context) => Slot::vacant(shared, self.print, Some(context)),
+            Seen::ByNobody { has_other: true } => {
+                // What the handler says is not for the other one.
+                let context = AuditContext::watched(Arc::clone(shared), None, None);
+                request.extensions_mut().insert(context.clone());
+                Slot::Held(context, self.print)
+            }
+        }
+    }
+
+    /// The context of a layer whose rules name the request.
+    fn context(self, shared: &Arc<Shared>, head: RequestHead, candidates: Candidates) -> AuditContext {
+        let around = match self.seen {
+            Seen::InScope => scope::current(),
+            Seen::WithRequest(context) => Some(context),
+            Seen::ByNobody { .. } => None,
+        };
+        let shared = Arc::clone(shared);
+        match around {
+            Some(around) => around.within(shared, Some(head), candidates, Stage::Waiting),
+            None => AuditContext::new(shared, Some(head), candidates, Stage::Waiting),
         }
     }
 }

@@ -140,6 +140,11 @@ impl AuditPolicy {
         candidates.iter().find(|&index| self.rule_at(index).is_write_ahead())
     }
 
+    /// Whether one of these rules lets no response leave without its event.
+    pub(crate) fn is_fail_closed(&self, candidates: Candidates) -> bool {
+        candidates.iter().any(|index| self.rule_at(index).failing() != FailMode::Open)
+    }
+
     /// Whether a request that ended so is recorded, and how.
     ///
     /// 1. A type that the handler named is recorded, unless the filter excludes it. How is said by the first candidate,

@@ -275,6 +275,19 @@ impl AuditLog {
         written
     }
 
+    /// Whether it refuses every event from here on.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.inner.as_ref().is_some_and(|inner| inner.queue.is_closed())
+    }
+
+    /// Waits for the future so long; none if the time is over.
+    pub(crate) async fn within<F: Future>(&self, limit: Duration, future: F) -> Option<F::Output> {
+        match &self.inner {
+            Some(inner) => inner.within(limit, future).await,
+            None => Some(future.await),
+        }
+    }
+
     /// When a request that begins to write now stops waiting.
     pub(crate) fn write_budget(&self) -> Duration {
         self.inner.as_ref().map_or(DEFAULT_WRITE_DEADLINE, |inner| inner.write_deadline)

@@ -1,6 +1,7 @@
 //! The promises of the layer and the writer, through the public surface. One module per theme; each says what belongs
 //! in it. Nothing here sleeps: time is paused, or a condition is waited for.
 
+mod attempts;
 mod body;
 mod client_addr;
 mod context;
@@ -10,9 +11,11 @@ mod ended;
 mod failing;
 mod grpc;
 mod hanging;
+mod logs;
 mod nested;
 mod parallel;
 mod passing;
 mod said;
+mod subrequests;
 mod support;
 mod wiring;

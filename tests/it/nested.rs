@@ -1,4 +1,5 @@
-//! Several layers of one log around a request: it is recorded once, by the rules of the inner one.
+//! Several layers around a request. Those of one log record it once, by the rules of the inner one; each run of a handler
+//! has one end, and no response leaves that nobody has told.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,6 +15,13 @@ use crate::support::{Body, answering, delete, memory_log, of_phase, post, respon
 
 fn own(name: &str) -> Rule {
     Rule::new(EventType::new(name).expect("a valid type")).when(When::always())
+}
+
+/// The types and outcomes of the completed events, the oldest first.
+fn told(store: &MemoryStore) -> Vec<(String, Option<u16>)> {
+    let mut completed = of_phase(store, Phase::Completed);
+    completed.reverse();
+    completed.iter().map(|event| (event.event_type.as_str().to_owned(), event.outcome)).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -75,7 +83,7 @@ async fn layers_on_different_tasks_record_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_between_two_layers_leaves_one_event() {
+async fn a_timeout_between_two_layers_and_the_handler_that_still_runs_are_both_told() {
     let (log, store) = memory_log().await;
     let handler = tower::service_fn(|_request: Request<Body>| async {
         tokio::time::sleep(Duration::from_secs(10)).await;
@@ -87,15 +95,18 @@ async fn a_timeout_between_two_layers_leaves_one_event() {
     let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(between.layer(inner));
     let answer = service.oneshot(post("/scans")).await.expect("infallible");
     assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
-    // Durable before the answer of the timeout, and still one when the handler has ended.
-    assert_eq!(store.events().len(), 1);
+    // Durable before the answer of the timeout leaves, by the rules of the inner layer.
+    assert_eq!(told(&store), [("scan.imported".to_owned(), Some(504))]);
     log.close().await.expect("everything is written");
-    assert_eq!(store.events().len(), 1);
-    assert_eq!(store.events()[0].outcome, Some(504));
+    // And the handler had an end of its own.
+    assert_eq!(told(&store), [("scan.imported".to_owned(), Some(504)), ("scan.imported".to_owned(), Some(200))]);
+    let events = store.events();
+    assert_eq!(events[0].request.request_id, events[1].request.request_id, "they are of one request");
 }
 
+/// Nothing leads from one layer to the other but the response, and a response may be of any request.
 #[tokio::test(start_paused = true)]
-async fn a_request_made_anew_between_two_layers_is_recorded_once() {
+async fn a_request_made_anew_between_two_layers_is_another_one() {
     let (log, store) = memory_log().await;
     let handler = tower::service_fn(|_request: Request<Body>| async {
         let mut response = response(StatusCode::OK);
@@ -104,17 +115,15 @@ async fn a_request_made_anew_between_two_layers_is_recorded_once() {
     });
     let inner = AuditLayer::for_route(&log, own("scan.imported")).expect("a valid rule").layer(handler);
     let policy = AuditPolicy::builder().preset().max_results(1000).build().expect("a valid policy");
-    // Neither the task nor the extensions lead from one layer to the other: only the response does.
     let service = ServiceBuilder::new()
         .layer(AuditLayer::new(&log, policy))
-        .layer(tower::buffer::BufferLayer::new(4))
         .map_request(|request: Request<Body>| post(request.uri().path()))
         .service(inner);
-    for path in ["/scans", "/elsewhere"] {
+    for (path, outer) in [("/scans", "upload"), ("/elsewhere", "oversize_query")] {
         let before = store.events().len();
         service.clone().oneshot(post(path)).await.expect("it answers");
-        assert_eq!(store.events().len() - before, 1, "{path}");
-        assert_eq!(store.events()[0].event_type.as_str(), "scan.imported");
+        let types = told(&store)[before..].iter().map(|(event_type, _)| event_type.clone()).collect::<Vec<_>>();
+        assert_eq!(types, ["scan.imported", outer], "{path}");
     }
 }
 

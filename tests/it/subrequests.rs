@@ -1,0 +1,227 @@
+//! Requests that a handler sends into an audited service of its own process: each is one of its own, with events of its
+//! own. P3, P6.
+
+use std::convert::Infallible;
+
+use axum::{Router, routing};
+use futures_util::future::join_all;
+use http::{Extensions, Method, Request, StatusCode};
+use tower::util::BoxCloneSyncService;
+use tower::{Layer as _, ServiceExt as _};
+use tower_audit::store::MemoryStore;
+use tower_audit::{
+    Actor, AuditContext, AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType, Phase, ResultCount, Rule, When,
+};
+
+use crate::support::{Body, answering, delete, memory_log, of_phase, post, request, response};
+
+type Service = BoxCloneSyncService<Request<Body>, http::Response<tower_audit::AuditBody<Body>>, Infallible>;
+
+fn own(name: &str) -> Rule {
+    Rule::new(EventType::new(name).expect("a valid type")).when(When::always())
+}
+
+fn admin(log: &AuditLog) -> Service {
+    BoxCloneSyncService::new(AuditLayer::new(log, AuditPolicy::preset()).layer(answering(StatusCode::OK)))
+}
+
+/// The URIs of the completed events, the oldest first. Each of an admin action has a `started` event of its own.
+fn told(store: &MemoryStore) -> Vec<(String, Option<u16>)> {
+    let events = store.events();
+    let mut told: Vec<_> = events
+        .iter()
+        .filter(|event| event.phase == Phase::Completed)
+        .map(|end| {
+            let uri = uri(end);
+            let started = events.iter().find(|event| Some(event.event_id) == end.request.started_event_id);
+            assert_eq!(started.is_some(), uri.starts_with("/auth/admin"), "{uri}");
+            if let Some(started) = started {
+                assert_eq!(
+                    (uri.as_str(), &started.request.request_id),
+                    (&*self::uri(started), &end.request.request_id)
+                );
+            }
+            (uri, end.outcome)
+        })
+        .collect();
+    assert_eq!(of_phase(store, Phase::Started).len(), told.iter().filter(|(uri, _)| uri.starts_with("/auth")).count());
+    told.reverse();
+    told
+}
+
+fn uri(event: &AuditEvent) -> String {
+    event.request.request_uri.as_deref().expect("a URI").to_owned()
+}
+
+/// How a handler sends what a batch asks for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Sends {
+    OneAfterTheOther,
+    AtOnce,
+    OnTasksOfTheirOwn,
+}
+
+/// A handler of batches, whose parts are removals of users.
+fn batch(log: &AuditLog, sends: Sends, copies_extensions: bool) -> Service {
+    let inner = admin(log);
+    let handler = tower::service_fn(move |request: Request<Body>| {
+        let inner = inner.clone();
+        async move {
+            let extensions = if copies_extensions { request.extensions().clone() } else { Extensions::new() };
+            let parts = ["a", "b", "c"].map(|user| {
+                let mut part = delete(&format!("/auth/admin/users/{user}"));
+                *part.extensions_mut() = extensions.clone();
+                inner.clone().oneshot(part)
+            });
+            match sends {
+                Sends::OneAfterTheOther => {
+                    for part in parts {
+                        part.await.expect("infallible");
+                    }
+                }
+                Sends::AtOnce => {
+                    join_all(parts).await;
+                }
+                Sends::OnTasksOfTheirOwn => {
+                    for part in parts.map(tokio::spawn) {
+                        part.await.expect("no panic").expect("infallible");
+                    }
+                }
+            }
+            Ok::<_, Infallible>(response(StatusCode::MULTI_STATUS))
+        }
+    });
+    let policy = AuditPolicy::builder().preset().rule(own("batch.run").paths(["/batch"])).build().expect("valid");
+    BoxCloneSyncService::new(AuditLayer::new(log, policy).layer(handler))
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_part_of_a_batch_has_its_own_events() {
+    let sends = [Sends::OneAfterTheOther, Sends::AtOnce, Sends::OnTasksOfTheirOwn];
+    for (sends, copies_extensions) in sends.into_iter().flat_map(|sends| [(sends, false), (sends, true)]) {
+        for path in ["/unnamed", "/batch", "/auth/admin/batch"] {
+            let (log, store) = memory_log().await;
+            batch(&log, sends, copies_extensions).oneshot(request(Method::DELETE, path)).await.expect("infallible");
+            let mut expected: Vec<_> =
+                ["a", "b", "c"].map(|user| (format!("/auth/admin/users/{user}"), Some(200))).to_vec();
+            if path != "/unnamed" {
+                expected.push((path.to_owned(), Some(207)));
+            }
+            let mut told = told(&store);
+            if sends != Sends::OneAfterTheOther {
+                told[..3].sort();
+            }
+            assert_eq!(told, expected, "{path}, {sends:?}, extensions copied: {copies_extensions}");
+        }
+    }
+}
+
+/// A part that is like the request around it in everything but that it is another one.
+#[tokio::test(start_paused = true)]
+async fn parts_of_the_same_method_and_target_are_told_beside_the_whole() {
+    let (log, store) = memory_log().await;
+    let layer =
+        AuditLayer::new(&log, AuditPolicy::builder().rule(own("rpc.call").paths(["/rpc"])).build().expect("valid"));
+    let inner = layer.layer(answering(StatusCode::NO_CONTENT));
+    let handler = tower::service_fn(move |request: Request<Body>| {
+        let inner = inner.clone();
+        async move {
+            for _ in 0..3 {
+                inner.clone().oneshot(request.clone()).await.expect("infallible");
+            }
+            Ok::<_, Infallible>(response(StatusCode::MULTI_STATUS))
+        }
+    });
+    layer.layer(handler).oneshot(post("/rpc")).await.expect("infallible");
+    let outcomes: Vec<_> = told(&store).into_iter().map(|(_, outcome)| outcome).collect();
+    assert_eq!(outcomes, [Some(204), Some(204), Some(204), Some(207)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_router_may_send_requests_to_itself() {
+    let (log, store) = memory_log().await;
+    async fn batch(router: Router) -> StatusCode {
+        for user in ["a", "b"] {
+            let part = Request::delete(format!("/auth/admin/users/{user}")).body(axum::body::Body::empty());
+            router.clone().oneshot(part.expect("valid")).await.expect("infallible");
+        }
+        StatusCode::MULTI_STATUS
+    }
+    let layer = AuditLayer::new(&log, AuditPolicy::preset());
+    let users: Router = Router::new()
+        .route(
+            "/auth/admin/users/{user}",
+            routing::delete(|audit: AuditContext| async move {
+                audit.detail("by", "the part");
+            }),
+        )
+        .layer(layer.clone());
+    let app: Router = Router::new().route("/auth/admin/batch", routing::delete(move || batch(users))).layer(layer);
+    let whole = Request::delete("/auth/admin/batch").body(axum::body::Body::empty()).expect("valid");
+    assert_eq!(app.oneshot(whole).await.expect("infallible").status(), StatusCode::MULTI_STATUS);
+    let completed = of_phase(&store, Phase::Completed);
+    let said: Vec<_> = completed
+        .iter()
+        .map(|event| (event.resource.route.as_deref().expect("a route"), event.outcome, event.details.len()))
+        .collect();
+    let part = ("/auth/admin/users/{user}", Some(200), 1);
+    assert_eq!(said, [("/auth/admin/batch", Some(207), 0), part, part]);
+    assert_eq!(uri(&completed[1]), "/auth/admin/users/b");
+    assert_eq!(told(&store).len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_of_a_part_is_not_said_of_the_whole() {
+    let (log, store) = memory_log().await;
+    let login = tower::service_fn(|request: Request<Body>| async move {
+        let context = AuditContext::current().or_else(|| request.extensions().get().cloned());
+        context.expect("a layer is around").event_type(EventType::AUTH).actor(Actor::user("mallory"));
+        Ok::<_, Infallible>(response(StatusCode::UNAUTHORIZED))
+    });
+    let login = AuditLayer::new(&log, AuditPolicy::preset()).layer(login);
+    let handler = tower::service_fn(move |request: Request<Body>| {
+        let mut part = post("/login");
+        *part.extensions_mut() = request.extensions().clone();
+        let login = login.clone();
+        async move {
+            login.oneshot(part).await.expect("infallible");
+            Ok::<_, Infallible>(response(StatusCode::OK))
+        }
+    });
+    AuditLayer::new(&log, AuditPolicy::preset()).layer(handler).oneshot(post("/scans")).await.expect("infallible");
+    let [whole, part] = &store.events()[..] else { panic!("{:?}", store.events()) };
+    assert_eq!((uri(whole).as_str(), &whole.event_type, whole.outcome), ("/scans", &EventType::UPLOAD, Some(200)));
+    assert_eq!(whole.actor.user_email, None);
+    assert_eq!((uri(part).as_str(), &part.event_type, part.outcome), ("/login", &EventType::AUTH, Some(401)));
+    assert_eq!(part.actor.user_email.as_deref(), Some("mallory"));
+}
+
+/// The answer to another request, on the same task or from another one, by an audited service: it is passed on as it is.
+#[tokio::test(start_paused = true)]
+async fn a_response_that_is_passed_on_suppresses_nothing() {
+    for from_elsewhere in [false, true] {
+        let (log, store) = memory_log().await;
+        let inner = admin(&log);
+        let handler = tower::service_fn(move |_request: Request<Body>| {
+            let answer = inner.clone().oneshot(delete("/auth/admin/users/eve"));
+            async move {
+                let answer = if from_elsewhere { tokio::spawn(answer).await.expect("no panic") } else { answer.await };
+                let mut answer = answer.expect("infallible");
+                answer.extensions_mut().insert(ResultCount(5000));
+                Ok::<_, Infallible>(answer)
+            }
+        });
+        let policy = AuditPolicy::builder().preset().max_results(1000).build().expect("valid");
+        let service = AuditLayer::new(&log, policy).layer(handler);
+        service.clone().oneshot(delete("/auth/admin/users/bob")).await.expect("infallible");
+        assert_eq!(
+            told(&store),
+            ["eve", "bob"].map(|user| (format!("/auth/admin/users/{user}"), Some(200))),
+            "from elsewhere: {from_elsewhere}"
+        );
+        // Nor does it hide what it says of the request that it now answers.
+        service.oneshot(request(Method::GET, "/list")).await.expect("infallible");
+        assert_eq!(store.events()[0].event_type, EventType::OVERSIZE_QUERY);
+        assert_eq!(uri(&store.events()[0]), "/list");
+    }
+}
