@@ -16,6 +16,7 @@ mod plans;
 mod proxy;
 mod purging;
 mod rights;
+mod sabotage;
 mod script;
 mod sessions;
 mod storm;

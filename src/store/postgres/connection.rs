@@ -43,7 +43,7 @@ async fn set_up(config: &Config, purpose: Purpose) -> Result<PgConnection, Store
             schema::require(&mut db, &config.names).await?;
             make_durable(&mut db, config).await?;
         }
-        Purpose::Read => schema::require(&mut db, &config.names).await?,
+        Purpose::Read => schema::require_to_read(&mut db, &config.names).await?,
         Purpose::Keep => {}
     }
     Ok(db)

@@ -14,39 +14,85 @@ use super::connection::run;
 use super::error::{
     DEADLOCK, Doing as _, INSUFFICIENT_PRIVILEGE, LOCK_NOT_AVAILABLE, UNDEFINED_TABLE, config, is, of, transient,
 };
-use super::migrations::INDEXES;
 use super::names::{MAX_NAME_BYTES, Names, quoted};
+use super::schema::require_owner;
+use super::shape::{INDEXES, Index};
 use crate::store::StoreError;
 
 /// Makes all of them on tables that nobody uses yet.
 pub(super) async fn create(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
-    for (suffix, definition) in INDEXES {
-        let sql = format!("CREATE INDEX {} ON {} {definition}", quoted(&names.bare(suffix)), names.table());
-        run(db, DOING, sql).await?;
+    for index in INDEXES {
+        let (name, table, definition) = (quoted(&names.bare(index.suffix)), names.table(), index.definition());
+        run(db, DOING, format!("CREATE INDEX {name} ON {table} {definition}")).await?;
     }
     Ok(())
 }
 
-/// Whether any is missing, or not whole.
-pub(super) async fn are_missing(db: &mut PgConnection, names: &Names) -> Result<bool, StoreError> {
-    let whole: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         JOIN pg_catalog.pg_index x ON x.indexrelid = c.oid \
-         WHERE n.nspname = $1 AND c.relname = ANY($2) AND x.indisvalid",
-    )
-    .bind(names.schema())
-    .bind(all(names))
-    .fetch_one(db)
-    .await
-    .doing(DOING)?;
-    Ok(usize::try_from(whole) != Ok(INDEXES.len()))
+/// Indexes that are not as they should be.
+#[derive(Debug, Default)]
+pub(super) struct Flaws {
+    /// Not there, or not made to the end.
+    pub(super) missing: Vec<String>,
+    /// There, with something else in them.
+    pub(super) different: Vec<String>,
+}
+
+impl Flaws {
+    pub(super) async fn of(db: &mut PgConnection, names: &Names) -> Result<Self, StoreError> {
+        let found: Vec<(String, bool, String)> = sqlx::query_as(
+            "SELECT c.relname::text, x.indisvalid, pg_catalog.pg_get_indexdef(c.oid) \
+             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             JOIN pg_catalog.pg_index x ON x.indexrelid = c.oid WHERE n.nspname = $1 AND c.relname = ANY($2)",
+        )
+        .bind(names.schema())
+        .bind(all(names))
+        .fetch_all(db)
+        .await
+        .doing(DOING)?;
+        let mut flaws = Self::default();
+        for index in INDEXES {
+            let name = names.bare(index.suffix);
+            match found.iter().find(|(found, ..)| *found == name) {
+                Some((.., definition)) if !index.is(definition) => flaws.different.push(name),
+                Some((_, true, _)) => {}
+                _ => flaws.missing.push(name),
+            }
+        }
+        Ok(flaws)
+    }
+
+    /// What is wrong, in words; none if nothing is.
+    pub(super) fn text(&self) -> Option<String> {
+        let part = |indexes: &[String], what| (!indexes.is_empty()).then(|| format!("{what}: {}", indexes.join(", ")));
+        let parts: Vec<_> = [part(&self.missing, "missing"), part(&self.different, "of another definition")]
+            .into_iter()
+            .flatten()
+            .collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+
+    /// The statements that remove those of another definition.
+    pub(super) fn drop_different(&self, names: &Names) -> String {
+        let schema = names.quoted_schema();
+        let drops = self.different.iter().map(|index| format!("DROP INDEX {schema}.{};", quoted(index)));
+        drops.collect::<Vec<_>>().join(" ")
+    }
 }
 
 /// Makes those that are missing, beside whoever appends.
 pub(super) async fn complete(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
-    if !are_missing(db, names).await? {
+    let flaws = Flaws::of(db, names).await?;
+    if !flaws.different.is_empty() {
+        return Err(config(format!(
+            "somebody has made an index of another definition under the name of one of the log's: run this again after \
+             `{}`",
+            flaws.drop_different(names)
+        )));
+    }
+    if flaws.missing.is_empty() {
         return Ok(());
     }
+    require_owner(db, names, DOING).await?;
     // Asked again and again: a session that waits for a lock is one that the making of an index waits for.
     while !sqlx::query_scalar("SELECT pg_catalog.pg_try_advisory_lock($1)")
         .bind(lock_key(names))
@@ -56,11 +102,11 @@ pub(super) async fn complete(db: &mut PgConnection, names: &Names) -> Result<(),
     {
         tokio::time::sleep(PAUSE).await;
     }
-    for (suffix, definition) in INDEXES {
-        if !exists(db, names, suffix).await? {
+    for index in INDEXES {
+        if !exists(db, names, index.suffix).await? {
             // Nothing is in the table itself, but for a moment all writers to it must be out of the way.
-            let (index, table) = (quoted(&names.bare(suffix)), names.table());
-            briefly(db, format!("CREATE INDEX {index} ON ONLY {table} {definition}")).await?;
+            let (name, table, definition) = (quoted(&names.bare(index.suffix)), names.table(), index.definition());
+            briefly(db, format!("CREATE INDEX {name} ON ONLY {table} {definition}")).await?;
         }
     }
     while let Some(missing) = next(db, names).await? {
@@ -72,8 +118,7 @@ pub(super) async fn complete(db: &mut PgConnection, names: &Names) -> Result<(),
 
 /// An index that a partition does not have.
 struct Missing {
-    suffix: &'static str,
-    definition: &'static str,
+    index: Index,
     partition: String,
 }
 
@@ -91,25 +136,27 @@ impl Missing {
 
     async fn try_make(&self, db: &mut PgConnection, names: &Names) -> Result<(), Failed> {
         let schema = names.quoted_schema();
-        let bare = cut(format!("{}{}", self.partition, self.suffix));
+        let bare = cut(format!("{}{}", self.partition, self.index.suffix));
         let index = format!("{schema}.{}", quoted(&bare));
-        let is_whole: Option<bool> = sqlx::query_scalar(
-            "SELECT x.indisvalid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+        let found: Option<(bool, String)> = sqlx::query_as(
+            "SELECT x.indisvalid, pg_catalog.pg_get_indexdef(c.oid) FROM pg_catalog.pg_class c \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              JOIN pg_catalog.pg_index x ON x.indexrelid = c.oid WHERE n.nspname = $1 AND c.relname = $2",
         )
         .bind(names.schema())
         .bind(&bare)
         .fetch_optional(&mut *db)
         .await?;
+        let is_whole = found.map(|(is_valid, definition)| is_valid && self.index.is(&definition));
         if is_whole == Some(false) {
             statement(db, format!("DROP INDEX CONCURRENTLY {index}")).await?;
         }
         if is_whole != Some(true) {
-            let (partition, definition) = (quoted(&self.partition), self.definition);
+            let (partition, definition) = (quoted(&self.partition), self.index.definition());
             let sql = format!("CREATE INDEX CONCURRENTLY {} ON {schema}.{partition} {definition}", quoted(&bare));
             statement(db, sql).await?;
         }
-        let whole = format!("{schema}.{}", quoted(&names.bare(self.suffix)));
+        let whole = format!("{schema}.{}", quoted(&names.bare(self.index.suffix)));
         briefly(db, format!("ALTER INDEX {whole} ATTACH PARTITION {index}")).await.map_err(Failed::Store)
     }
 }
@@ -145,8 +192,8 @@ async fn next(db: &mut PgConnection, names: &Names) -> Result<Option<Missing>, S
     .await
     .doing(DOING)?;
     let Some((index, partition)) = found else { return Ok(None) };
-    let known = INDEXES.iter().find(|(suffix, _)| names.bare(suffix) == index);
-    Ok(known.map(|(suffix, definition)| Missing { suffix, definition, partition }))
+    let known = INDEXES.into_iter().find(|known| names.bare(known.suffix) == index);
+    Ok(known.map(|index| Missing { index, partition }))
 }
 
 async fn exists(db: &mut PgConnection, names: &Names, suffix: &str) -> Result<bool, StoreError> {
@@ -193,7 +240,7 @@ fn refused(error: sqlx::Error) -> StoreError {
 }
 
 fn all(names: &Names) -> Vec<String> {
-    INDEXES.iter().map(|(suffix, _)| names.bare(suffix)).collect()
+    INDEXES.iter().map(|index| names.bare(index.suffix)).collect()
 }
 
 /// As PostgreSQL would cut it.
@@ -222,7 +269,7 @@ mod tests {
     #[test]
     fn names_that_are_cut_are_still_apart() {
         let partition = format!("{}_2026_11", "x".repeat(40));
-        let names: HashSet<String> = INDEXES.iter().map(|(suffix, _)| cut(format!("{partition}{suffix}"))).collect();
+        let names: HashSet<String> = INDEXES.iter().map(|index| cut(format!("{partition}{}", index.suffix))).collect();
         assert_eq!(names.len(), INDEXES.len());
         assert!(names.iter().all(|name| name.len() <= 63));
     }

@@ -77,9 +77,14 @@ impl Names {
         format!("{}.{}", quoted(&self.schema), quoted(&self.bare(suffix)))
     }
 
+    /// The bare name of the sequence that numbers the events.
+    pub(super) fn bare_sequence(&self) -> String {
+        format!("seq_{}_id", self.table)
+    }
+
     /// The quoted name of the sequence that numbers the events.
     pub(super) fn sequence(&self) -> String {
-        format!("{}.{}", self.quoted_schema(), quoted(&format!("seq_{}_id", self.table)))
+        format!("{}.{}", self.quoted_schema(), quoted(&self.bare_sequence()))
     }
 
     /// The quoted name of the schema.

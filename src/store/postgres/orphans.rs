@@ -105,13 +105,9 @@ impl PostgresStore {
 
 async fn suspects(db: &mut PgConnection, names: &Names) -> Result<Vec<Suspect>, StoreError> {
     let (open, instances) = (names.beside(OPEN), names.beside(INSTANCES));
-    // A lock by one 64-bit number is listed in halves.
-    let is_free = "NOT EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.locktype = 'advisory' AND l.objsubid = 1 \
-        AND l.granted AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) \
-        AND ((l.classid::int8 << 32) | l.objid::int8) = i.id)";
     let sql = format!(
         "SELECT i.id, i.retaken, i.has_left, EXISTS (SELECT FROM {open} o WHERE o.instance = i.id) \
-         FROM {instances} i WHERE i.has_left OR {is_free} ORDER BY i.id"
+         FROM {instances} i WHERE i.has_left OR {IS_FREE} ORDER BY i.id"
     );
     let rows: Vec<(i64, i64, bool, bool)> =
         sqlx::query_as(AssertSqlSafe(sql)).fetch_all(&mut *db).await.doing(DOING)?;
@@ -132,6 +128,10 @@ async fn suspects(db: &mut PgConnection, names: &Names) -> Result<Vec<Suspect>, 
     Ok(suspects)
 }
 
+/// Nobody holds the lock of the writer `i`. A lock by one 64-bit number is listed in halves.
+pub(super) const IS_FREE: &str = "NOT EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.locktype = 'advisory' AND l.objsubid = 1 \
+    AND l.granted AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) \
+    AND ((l.classid::int8 << 32) | l.objid::int8) = i.id)";
 const DOING: &str = "closing orphans";
 /// How many events one statement takes.
 const EVENTS_AT_ONCE: usize = 1024;

@@ -6,7 +6,7 @@
 //! partition, which is looked through when another is made, stays small.
 //!
 //! Making and dropping are functions of the database that act as the owner of the tables
-//! (`migrations/2_months.sql`), so that whoever appends can make months, and whoever purges can drop them, without
+//! (`schema.sql`), so that whoever appends can make months, and whoever purges can drop them, without
 //! owning anything. Each call is one transaction and does one thing.
 
 use sqlx::AssertSqlSafe;

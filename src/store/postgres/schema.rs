@@ -1,91 +1,118 @@
-//! What the database has of the log, and the making of what is missing.
+//! The tables of the log: looked at, made, made again where they are missing, and made anew.
 
 use sqlx::AssertSqlSafe;
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgDatabaseError};
 
 use super::connection::run;
 use super::error::{Doing as _, INSUFFICIENT_PRIVILEGE, MISSING, NAME, config, is, of};
 use super::indexes;
-use super::migrations::{NOBODY_ELSE, STEPS, VERSION};
 use super::names::{INSTANCES, Names, OPEN, PROBE, VERSION as VERSION_TABLE, quoted};
 use super::partition;
 use super::roles;
+use super::shape::{self, SCHEMA, VERSION};
+use super::survey::{Change, Missing, Survey};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// What a database has of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// Nothing.
     Empty,
-    /// Tables of an earlier version.
-    Older(i32),
-    /// Tables of this version.
+    /// Parts of it.
+    Partial(Missing),
+    /// All of it, as this program knows it.
     Ours,
 }
 
-/// Looks without a change.
+/// Looks without a change. What stands in the way of reading and appending is an error with what to do about it.
 pub(super) async fn examine(db: &mut PgConnection, names: &Names) -> Result<Found, StoreError> {
-    let tables: Vec<String> = sqlx::query_scalar(
-        "SELECT c.relname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE n.nspname = $1 AND c.relname = ANY($2)",
-    )
-    .bind(names.schema())
-    .bind([names.bare(""), names.bare(VERSION_TABLE)])
-    .fetch_all(&mut *db)
-    .await
-    .doing(DOING)?;
-    if tables.is_empty() {
-        return Ok(Found::Empty);
-    }
-    if !tables.contains(&names.bare(VERSION_TABLE)) {
-        return Err(config(format!(
-            "the table {names:?} is another application's: choose another name by `?schema=` or `?table=`"
-        )));
-    }
-    let sql = format!("SELECT version FROM {}", names.beside(VERSION_TABLE));
-    let version: i32 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(db).await.doing(DOING)?;
-    match version {
-        VERSION => Ok(Found::Ours),
-        older if (1..VERSION).contains(&older) => Ok(Found::Older(older)),
-        newer if newer > VERSION => Err(config(format!(
-            "the tables have version {newer} and this program knows those up to {VERSION}: use a newer one"
-        ))),
-        other => Err(config(format!("version {other} of the tables does not exist"))),
+    let survey = survey(db, names).await?;
+    Change::refuse(survey.changed(names))?;
+    Ok(found(&survey))
+}
+
+fn found(survey: &Survey) -> Found {
+    match survey.missing() {
+        _ if survey.is_empty() => Found::Empty,
+        Some(missing) => Found::Partial(missing),
+        None => Found::Ours,
     }
 }
 
-/// An error that says what to do, unless the tables are there and of this version.
+/// What there is, if it is the log's and of a version that this program knows.
+pub(super) async fn survey(db: &mut PgConnection, names: &Names) -> Result<Survey, StoreError> {
+    let survey = Survey::of(db, names, DOING).await?;
+    survey.refuse_strangers(db, names).await?;
+    survey.refuse_other_version()?;
+    Ok(survey)
+}
+
+/// An error that says what to do, unless events can be read and appended.
 pub(super) async fn require(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
+    let survey = survey(db, names).await?;
+    Change::refuse(survey.changed(names))?;
+    refuse_missing(db, names, &survey).await
+}
+
+/// An error that says what to do, unless events can be read.
+pub(super) async fn require_to_read(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
+    let survey = survey(db, names).await?;
+    Change::refuse(survey.unreadable(names))?;
+    refuse_missing(db, names, &survey).await
+}
+
+async fn refuse_missing(db: &mut PgConnection, names: &Names, survey: &Survey) -> Result<(), StoreError> {
+    match found(survey) {
+        Found::Empty => Err(config(MISSING)),
+        Found::Partial(missing) if missing.is_fatal => Err(lacking(db, names, &missing).await),
+        Found::Partial(_) | Found::Ours => Ok(()),
+    }
+}
+
+/// Makes what is missing as far as this role may, before the log is used.
+pub(super) async fn provide(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
     match examine(db, names).await? {
         Found::Ours => Ok(()),
-        Found::Empty => Err(config(MISSING)),
-        Found::Older(version) => Err(outdated(version)),
+        Found::Empty => create(db, names).await,
+        Found::Partial(missing) => {
+            let parts = missing.parts.join(", ");
+            if is_owner(db, names).await? {
+                tracing::warn!(parts, "parts of the audit log were missing and are made again, empty");
+                create(db, names).await
+            } else if missing.is_fatal {
+                Err(lacking(db, names, &missing).await)
+            } else {
+                tracing::warn!(parts, "parts of the audit log are missing: let its owner run `tower-audit migrate`");
+                Ok(())
+            }
+        }
     }
 }
 
-/// The error for tables of an earlier version that one may not change.
-pub(super) fn outdated(version: i32) -> StoreError {
+/// The error for parts that are missing, and that this role may not make.
+async fn lacking(db: &mut PgConnection, names: &Names, missing: &Missing) -> StoreError {
+    let owner = match owner(db, names).await {
+        Ok(Some(owner)) => format!("their owner {}", quoted(&owner.name)),
+        _ => "their owner".to_owned(),
+    };
     config(format!(
-        "the tables have the earlier version {version}: let their owner run `tower-audit migrate` on this database"
+        "parts of the log are missing ({}): let {owner} run `tower-audit migrate` on this database",
+        missing.parts.join(", ")
     ))
 }
 
-/// Makes the tables, or brings them up to date, in one transaction. Several may do it at once.
+/// Makes the tables, or what is missing of them, in one transaction, and leaves the rest as it is. Several may do it at
+/// once.
 pub(super) async fn create(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
     begin_alone(db, names, DOING).await?;
-    match examine(db, names).await? {
-        Found::Ours => {}
-        Found::Older(version) => {
-            for step in STEPS.iter().skip(usize::try_from(version).unwrap_or(0)) {
-                raw(db, names.fill(step)).await?;
-            }
-            raw(db, format!("UPDATE {} SET version = {VERSION}", names.beside(VERSION_TABLE))).await?;
-            let given = roles::given(db, names).await?;
-            roles::give_again(db, names, given).await?;
-        }
-        Found::Empty => create_all(db, names).await?,
+    if examine(db, names).await? != Found::Ours {
+        let given = roles::given(db, names).await?;
+        create_missing(db, names).await?;
+        roles::give_again(db, names, given).await?;
     }
-    run(db, DOING, "COMMIT".to_owned()).await
+    run(db, DOING, "COMMIT".to_owned()).await?;
+    // What was made may show that another part is not where it belongs.
+    Change::refuse(survey(db, names).await?.changed(names))
 }
 
 /// Drops every table, and makes them anew. Roles that had rights have them again.
@@ -93,25 +120,26 @@ pub(super) async fn recreate(db: &mut PgConnection, names: &Names) -> Result<(),
     require_owner(db, names, "init").await?;
     begin_alone(db, names, "init").await?;
     let given = roles::given(db, names).await?;
-    if examine(db, names).await? != Found::Empty {
-        let tables = [OPEN, INSTANCES, PROBE, VERSION_TABLE, ""].map(|suffix| names.beside(suffix)).join(", ");
-        raw(db, format!("DROP TABLE {tables}")).await?;
+    let tables = survey(db, names).await?.tables();
+    if !tables.is_empty() {
+        let tables: Vec<String> =
+            tables.iter().map(|table| format!("{}.{}", names.quoted_schema(), quoted(table))).collect();
+        raw(db, format!("DROP TABLE {}", tables.join(", "))).await?;
     }
-    create_all(db, names).await?;
+    create_missing(db, names).await?;
     roles::give_again(db, names, given).await?;
     run(db, "init", "COMMIT".to_owned()).await?;
     partition::make_ahead(db, names).await
 }
 
-/// Makes everything, for the owner alone.
-async fn create_all(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
+/// Makes what is missing, for the owner alone.
+async fn create_missing(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
     create_schema(db, names).await?;
-    for step in STEPS {
-        raw(db, names.fill(step)).await?;
-    }
-    raw(db, format!("UPDATE {} SET version = {VERSION}", names.beside(VERSION_TABLE))).await?;
-    raw(db, names.fill(NOBODY_ELSE)).await?;
-    indexes::create(db, names).await
+    let before = Survey::of(db, names, DOING).await?;
+    raw(db, names.fill(SCHEMA).replace("{version}", &VERSION.to_string())).await?;
+    let made: Vec<String> = shape::all(names).into_iter().filter(|name| !before.has(name)).collect();
+    raw(db, shape::revoke(names, &made)).await?;
+    if before.has(&names.bare("")) { Ok(()) } else { indexes::create(db, names).await }
 }
 
 /// The owner of the tables.
@@ -172,22 +200,16 @@ async fn raw(db: &mut PgConnection, sql: String) -> Result<(), StoreError> {
         if is(&error, INSUFFICIENT_PRIVILEGE) {
             return config(MISSING).because(error);
         }
-        of(DOING, error)
+        let dependents = match error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>()) {
+            Some(refused) if refused.code() == DEPENDENT_OBJECTS => refused.detail().map(str::to_owned),
+            _ => None,
+        };
+        match dependents {
+            Some(dependents) => config(format!("drop first what depends on the tables of the log: {dependents}")),
+            None => of(DOING, error),
+        }
     })
 }
 
+const DEPENDENT_OBJECTS: &str = "2BP01";
 const DOING: &str = "preparing the tables";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_name_in_the_steps_is_filled_in() {
-        let names = Names::new("it's \"quoted\"", "log", None).unwrap();
-        for step in STEPS.iter().chain([&NOBODY_ELSE]) {
-            let filled = names.fill(step);
-            assert!(!filled.contains(['{', '}']), "{filled}");
-        }
-    }
-}

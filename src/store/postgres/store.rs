@@ -12,7 +12,7 @@ use super::append;
 use super::config::{Config, PostgresTable};
 use super::connection::{Purpose, connect, within};
 use super::durability::Facts;
-use super::error::{Doing as _, NAME, permanent};
+use super::error::{Doing as _, NAME};
 use super::in_transaction::Place;
 use super::indexes;
 use super::inspect;
@@ -21,11 +21,12 @@ use super::names::PROBE;
 use super::partition;
 use super::pool::Pool;
 use super::purge::Front;
-use super::schema::{self, Found};
+use super::roles::{self, Right};
+use super::schema;
 use crate::event::AuditEvent;
 use crate::store::{
     AuditStore, Capabilities, Durability, Finding, InTransaction, Keeper, OpenOptions, Orphans, Reader, StoreError,
-    StoreFuture,
+    StoreErrorKind, StoreFuture,
 };
 
 /// Events in one table of a PostgreSQL server; see the documentation of the module.
@@ -121,17 +122,9 @@ impl PostgresStore {
         // A server on which nothing would be durable, or nothing can be made, is refused for that reason.
         let facts = Facts::ask(&mut db, names, "opening the log").await?;
         facts.judge_server(self.config.durability, "opening the log")?;
-        match schema::examine(&mut db, names).await? {
-            Found::Ours => {}
-            Found::Empty => schema::create(&mut db, names).await?,
-            Found::Older(version) if schema::is_owner(&mut db, names).await? => {
-                tracing::info!(from = version, "bringing the tables of the audit log up to date");
-                schema::create(&mut db, names).await?;
-            }
-            Found::Older(version) => return Err(schema::outdated(version)),
-        }
-        if indexes::are_missing(&mut db, names).await? {
-            tracing::warn!("the audit log has not all of its indexes: let its owner run `tower-audit migrate`");
+        schema::provide(&mut db, names).await?;
+        if let Some(indexes) = indexes::Flaws::of(&mut db, names).await?.text() {
+            tracing::warn!(indexes, "the audit log has not its indexes: let its owner run `tower-audit migrate`");
         }
         if partition::may_make(&mut db, names).await? {
             // Without them, events are in the default partition.
@@ -164,7 +157,8 @@ impl PostgresStore {
                 .await
                 .doing(HEALTH)?;
             if may != Some(true) {
-                return Err(permanent(HEALTH).with_remedy("the role may not insert events"));
+                let error = StoreError::new(StoreErrorKind::Denied, NAME, HEALTH);
+                return Err(roles::explain(&mut lease.db, names, Right::Append, error).await);
             }
             // A commit that leaves nothing behind: it goes all the way to the disk, and to the replicas.
             let sql = format!(

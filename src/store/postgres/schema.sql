@@ -1,3 +1,45 @@
+-- All that a log is made of. Done again, it makes what is missing and leaves the rest: so whoever lost a table gets it back
+-- by the command that makes all of them.
+--
+-- Text is compared byte by byte, whatever the database's language is. Numbers for `id` are taken by the block: what is
+-- left of a block when a session ends is never used. `phase` and `event` have defaults for other programs that insert into
+-- the older columns: an event that is empty is read from the columns.
+
+SET LOCAL client_min_messages = warning;
+CREATE SEQUENCE IF NOT EXISTS {sequence} AS bigint CACHE 64;
+ALTER SEQUENCE {sequence} AS bigint CACHE 64;
+CREATE TABLE IF NOT EXISTS {table}(
+    id bigint NOT NULL,
+    event_id uuid NOT NULL CONSTRAINT "{bare}_idx_event_id" PRIMARY KEY,
+    event_type text COLLATE "C" NOT NULL,
+    created_at timestamptz NOT NULL,
+    actor_user_email text COLLATE "C",
+    actor_api_key_hash text COLLATE "C",
+    actor_remote_addr text COLLATE "C",
+    resource_route text COLLATE "C",
+    resource_method text COLLATE "C",
+    details jsonb,
+    outcome integer,
+    phase text COLLATE "C" NOT NULL,
+    event text COLLATE "C" NOT NULL
+) PARTITION BY RANGE (event_id);
+ALTER TABLE {table} ALTER COLUMN id SET DEFAULT pg_catalog.nextval({sequence_text}::pg_catalog.regclass),
+    ALTER COLUMN phase SET DEFAULT 'completed', ALTER COLUMN event SET DEFAULT '';
+ALTER SEQUENCE {sequence} OWNED BY {table}.id;
+CREATE TABLE IF NOT EXISTS {table_default} PARTITION OF {table} DEFAULT;
+CREATE TABLE IF NOT EXISTS {table_instances}(
+    id bigint PRIMARY KEY,
+    retaken bigint NOT NULL DEFAULT 0,
+    has_left boolean NOT NULL DEFAULT false);
+CREATE TABLE IF NOT EXISTS {table_open}(
+    event_id uuid PRIMARY KEY,
+    instance bigint NOT NULL REFERENCES {table_instances}(id),
+    event text COLLATE "C" NOT NULL);
+CREATE INDEX IF NOT EXISTS "{bare}_open_instance_idx" ON {table_open}(instance);
+CREATE TABLE IF NOT EXISTS {table_probe}(one integer PRIMARY KEY CHECK (one = 1), times bigint NOT NULL);
+CREATE TABLE IF NOT EXISTS {table_version}(one integer PRIMARY KEY CHECK (one = 1), version integer NOT NULL);
+INSERT INTO {table_version} VALUES (1, {version}) ON CONFLICT DO NOTHING;
+
 -- The making and the dropping of months, for roles that own nothing: functions that do this one thing as the owner.
 --
 -- What whoever calls them has set, or made in temporary tables, does not reach them: every name has its schema, what

@@ -1,0 +1,97 @@
+//! What somebody has put beside or upon the tables of the log: it can refuse events, discard them, or hide them.
+
+use sqlx::postgres::PgConnection;
+
+use super::error::Doing as _;
+use super::names::{INSTANCES, Names, OPEN};
+use crate::store::StoreError;
+
+/// Something that is in the way, and the statement that removes it.
+#[derive(Debug)]
+pub(super) struct Obstacle {
+    pub(super) text: String,
+    pub(super) statement: String,
+}
+
+/// Looks for triggers, rules, row security and constraints upon the tables, for months that are no part of the log, and
+/// for what has the name of a month.
+pub(super) async fn find(
+    db: &mut PgConnection,
+    names: &Names,
+    doing: &'static str,
+) -> Result<Vec<Obstacle>, StoreError> {
+    let found: Vec<(String, String)> = sqlx::query_as(ASK)
+        .bind(names.schema())
+        .bind(names.bare(""))
+        .bind([OPEN, INSTANCES].map(|suffix| names.bare(suffix)))
+        .fetch_all(db)
+        .await
+        .doing(doing)?;
+    Ok(found.into_iter().map(|(text, statement)| Obstacle { text, statement }).collect())
+}
+
+/// What a partition has from the whole is listed once. A table that has a month's name and the columns of the log is a month
+/// that was detached; its bounds are in its name, and those of what is older end where the first month begins.
+const ASK: &str = r#"
+WITH events AS (
+    SELECT c.oid, n.oid AS schema FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = $1 AND c.relname = $2
+), tables AS (
+    SELECT oid FROM events UNION ALL SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN events ON events.oid = i.inhparent
+    UNION ALL SELECT c.oid FROM pg_catalog.pg_class c JOIN events ON c.relnamespace = events.schema AND c.relname = ANY($3)
+), named AS (
+    SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name, c.relrowsecurity
+    FROM tables JOIN pg_catalog.pg_class c ON c.oid = tables.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+), strangers AS (
+    SELECT c.oid, c.relname, pg_catalog.format('%I.%I', $1, c.relname) AS name,
+        pg_catalog.substring(c.relname, pg_catalog.length($2) + 2) AS part,
+        c.relkind = 'r' AND (SELECT count(*) = 3 FROM pg_catalog.pg_attribute a
+            WHERE a.attrelid = c.oid AND a.attname IN ('event_id', 'created_at', 'event')) AS is_ours
+    FROM pg_catalog.pg_class c JOIN events ON c.relnamespace = events.schema
+    WHERE NOT c.relispartition AND pg_catalog.starts_with(c.relname, $2)
+    AND pg_catalog.substring(c.relname, pg_catalog.length($2) + 1) ~ '^_([0-9]{4}_(0[1-9]|1[0-2])|before)$'
+), bounded AS (
+    SELECT strangers.*, bound.* FROM strangers CROSS JOIN LATERAL (SELECT CASE WHEN part <> 'before'
+        THEN pg_catalog.to_timestamp(part || ' +00', 'YYYY_MM TZH') END AS month) AS month
+    CROSS JOIN LATERAL (SELECT
+        (pg_catalog.lpad(pg_catalog.to_hex((extract(epoch FROM month) * 1000)::int8), 12, '0')
+            || pg_catalog.repeat('0', 20))::uuid::text AS lower,
+        (pg_catalog.lpad(pg_catalog.to_hex((extract(epoch FROM (month AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC')
+            * 1000)::int8), 12, '0') || pg_catalog.repeat('0', 20))::uuid::text AS upper) AS bound
+), months AS (
+    SELECT name, relname, is_ours, coalesce(pg_catalog.quote_literal(lower), 'MINVALUE') AS lower, coalesce(upper, least(
+        (SELECT min(other.lower) FROM bounded AS other WHERE other.is_ours),
+        (SELECT min(pg_catalog.substring(pg_catalog.pg_get_expr(p.relpartbound, p.oid), $re$FROM \('([0-9a-f-]+)'\)$re$))
+            FROM pg_catalog.pg_inherits i JOIN events ON events.oid = i.inhparent
+            JOIN pg_catalog.pg_class p ON p.oid = i.inhrelid))) AS upper
+    FROM bounded
+)
+SELECT pg_catalog.format('the trigger %I on %s', t.tgname, named.name),
+    pg_catalog.format('DROP TRIGGER %I ON %s;', t.tgname, named.name)
+FROM pg_catalog.pg_trigger t JOIN named ON named.oid = t.tgrelid WHERE NOT t.tgisinternal AND t.tgparentid = 0
+UNION ALL
+SELECT pg_catalog.format('the rule %I on %s', r.rulename, named.name),
+    pg_catalog.format('DROP RULE %I ON %s;', r.rulename, named.name)
+FROM pg_catalog.pg_rewrite r JOIN named ON named.oid = r.ev_class
+UNION ALL
+SELECT pg_catalog.format('row security on %s', name), pg_catalog.format('ALTER TABLE %s DISABLE ROW LEVEL SECURITY;', name)
+FROM named WHERE relrowsecurity
+UNION ALL
+SELECT pg_catalog.format('the constraint %I on %s', k.conname, named.name),
+    pg_catalog.format('ALTER TABLE %s DROP CONSTRAINT %I;', named.name, k.conname)
+FROM pg_catalog.pg_constraint k JOIN named ON named.oid = k.conrelid
+WHERE k.contype IN ('c', 'x', 'u') AND k.conislocal AND k.conparentid = 0
+UNION ALL
+SELECT pg_catalog.format('the foreign key %I on %s', k.conname, named.name),
+    pg_catalog.format('ALTER TABLE %s DROP CONSTRAINT %I;', named.name, k.conname)
+FROM pg_catalog.pg_constraint k JOIN named ON named.oid = k.conrelid
+WHERE k.contype = 'f' AND k.conparentid = 0 AND NOT EXISTS (SELECT FROM tables WHERE tables.oid = k.confrelid)
+UNION ALL
+SELECT pg_catalog.format('the events of %s are detached, and nobody sees them', name),
+    pg_catalog.format('ALTER TABLE %I.%I ATTACH PARTITION %s FOR VALUES FROM (%s) TO (%L);', $1, $2, name, lower, upper)
+FROM months WHERE is_ours AND upper IS NOT NULL
+UNION ALL
+SELECT pg_catalog.format('%s has the name of a month', name),
+    pg_catalog.format('ALTER TABLE %s RENAME TO %I;', name, pg_catalog.left(relname, 57) || '_other')
+FROM months WHERE NOT is_ours OR upper IS NULL
+"#;
