@@ -11,7 +11,7 @@ use axum::routing;
 use super::operation::Operation;
 use super::{Gate, answer, count, export, get, list, openapi, stats};
 use crate::AuditLog;
-use crate::store::AuditStore;
+use crate::store::{AuditStore, StoreError, StoreErrorKind};
 
 /// The read API over a store, behind a gate; [the module](super) says what it answers.
 #[derive(Debug)]
@@ -59,6 +59,29 @@ impl AuditApi {
         self
     }
 
+    /// Checks that events can be read with the rights that the store was opened with, without reading one: an account
+    /// that may only append cannot. Without this, [`router`](Self::router) writes a warning when it is called within a
+    /// tokio runtime, and each request is answered with 500.
+    ///
+    /// # Errors
+    /// If they cannot: the error names the right to give. Where auditing is off there is nothing to check.
+    ///
+    /// ```
+    /// # use tower_audit::AuditLog;
+    /// # use tower_audit::router::{AuditApi, Caller, gate_fn};
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let log = AuditLog::open("memory:").await?;
+    /// let api = AuditApi::new(&log, gate_fn(|_| Ok(Some(Caller::user("alice")))));
+    /// api.check().await?;
+    /// let app: axum::Router = api.router("/audit");
+    /// # let _ = app;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.0.check_access().await
+    }
+
     /// The routes, below `at`: `/audit`, or nothing for the root. Merge them into the app's router; that may be nested
     /// under any prefix.
     ///
@@ -69,6 +92,8 @@ impl AuditApi {
         S: Clone + Send + Sync + 'static,
     {
         let at = at.trim_end_matches('/');
+        let api = Arc::new(self.0);
+        api.warn_if_denied("read API");
         let mut router = Router::new();
         for (operation, handler) in [
             (Operation::LIST, routing::get(list::list)),
@@ -86,7 +111,7 @@ impl AuditApi {
             .route(&format!("{at}/openapi.json"), routing::get(openapi::serve))
             .layer(map_response(answer::by_its_verbs))
             .layer(map_response(answer::guarded))
-            .with_state(Arc::new(self.0))
+            .with_state(api)
     }
 }
 
@@ -101,6 +126,33 @@ impl Api {
             return None;
         }
         self.store.clone().filter(|store| store.reader().is_some())
+    }
+
+    /// Whether the store lets us read, in time. One that cannot be read at all is told to those who ask.
+    pub(crate) async fn check_access(&self) -> Result<(), StoreError> {
+        let Some(store) = self.readable_store() else { return Ok(()) };
+        let Some(reader) = store.reader() else { return Ok(()) };
+        match tokio::time::timeout(self.deadline, reader.check_access()).await {
+            Ok(result) => result,
+            Err(_) => Err(StoreError::new(StoreErrorKind::Transient, store.capabilities().name, "checking the access")
+                .with_remedy("it did not answer in time")),
+        }
+    }
+
+    /// Tells the operator now what each request would meet: at the start somebody looks.
+    pub(crate) fn warn_if_denied(self: &Arc<Self>, what: &'static str) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let api = Arc::clone(self);
+        runtime.spawn(async move {
+            match api.check_access().await {
+                Err(error) if error.kind() == StoreErrorKind::Denied => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the account of this service may not read the audit log: the {what} shows nothing"
+                ),
+                // What may be otherwise by then, the first request tells.
+                _ => {}
+            }
+        });
     }
 }
 

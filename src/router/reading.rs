@@ -13,7 +13,7 @@ use super::refusal::Refusal;
 use super::{Caller, GateError};
 use crate::event::{AuditEvent, EventId, Timestamp};
 use crate::query::{Buckets, Condition, Field, Filter, Query, Tally};
-use crate::store::{AuditStore, Reader, StoreFuture};
+use crate::store::{AuditStore, Reader, StoreErrorKind, StoreFuture};
 
 /// A request that came through the gate: there is a store, and somebody is asking. Its methods are the only way from
 /// a request to the store.
@@ -77,13 +77,13 @@ impl Reading {
         self.read(|reader| reader.activity(filter, buckets)).await
     }
 
-    /// The event, if the caller may see it. For one who may not, the same is done as if there was none.
+    /// The event, if the caller may see it. The store is asked one question, with the caller's name in it: it does not
+    /// know an event of another from none.
     pub(crate) async fn get(&self, id: EventId) -> Result<Option<AuditEvent>, Refusal> {
-        let found = self.read(|reader| reader.get(id)).await?;
-        let may_see = |event: &AuditEvent| {
-            self.caller.confined_to().is_none_or(|own| event.actor.user_email.as_deref() == Some(own))
-        };
-        Ok(found.filter(may_see))
+        let Some(own) = self.caller.confined_to() else { return self.read(|reader| reader.get(id)).await };
+        let found = self.read(|reader| reader.get_of(id, own)).await?;
+        // Whatever a store makes of the name.
+        Ok(found.filter(|event| event.actor.user_email.as_deref() == Some(own)))
     }
 
     /// Records that this was read, if readings are recorded. What is not recorded is not shown.
@@ -104,7 +104,11 @@ impl Reading {
         let (refusal, why) = match bounded(self.api.deadline, async { ask(reader).await }).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => {
-                let refusal = if error.is_transient() { Refusal::StoreBusy } else { Refusal::StoreFailed };
+                let refusal = match error.kind() {
+                    StoreErrorKind::Transient => Refusal::StoreBusy,
+                    StoreErrorKind::Denied => Refusal::StoreDenied,
+                    _ => Refusal::StoreFailed,
+                };
                 tracing::error!(error = &error as &dyn std::error::Error, "the audit store cannot be read");
                 return Err(refusal);
             }

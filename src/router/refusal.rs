@@ -26,6 +26,8 @@ pub(crate) enum Refusal {
     StoreBusy,
     /// The store cannot answer.
     StoreFailed,
+    /// The service's account may not read the store.
+    StoreDenied,
     /// The reading itself could not be recorded.
     Unrecorded,
 }
@@ -40,7 +42,7 @@ impl Refusal {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::GateFailed | Self::StoreBusy | Self::Unrecorded => StatusCode::SERVICE_UNAVAILABLE,
-            Self::StoreFailed => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::StoreFailed | Self::StoreDenied => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -57,6 +59,7 @@ impl Refusal {
             }
             Self::StoreBusy => ("Not available", "The audit log cannot be read for now. Try again."),
             Self::StoreFailed => ("Not readable", "The audit log cannot be read."),
+            Self::StoreDenied => ("Not readable", "The role that this service has may not read the audit log."),
             Self::Unrecorded => {
                 ("Not available", "The reading could not be recorded, so that nothing is shown. Try again.")
             }

@@ -102,6 +102,17 @@ pub trait Reader: Send + Sync {
 
     /// The event with this id.
     fn get(&self, id: EventId) -> StoreFuture<'_, Option<AuditEvent>>;
+
+    /// The event with this id, if its actor has exactly this name (`user_email`).
+    ///
+    /// For callers who may see their own events only. A store that can ask for both at once does: what another's event
+    /// costs is then what a missing one costs, and the time tells a caller nothing.
+    fn get_of<'a>(&'a self, id: EventId, user_email: &'a str) -> StoreFuture<'a, Option<AuditEvent>> {
+        Box::pin(async move {
+            let found = self.get(id).await?;
+            Ok(found.filter(|event| event.actor.user_email.as_deref() == Some(user_email)))
+        })
+    }
 }
 
 /// Provisions a store and removes from it.

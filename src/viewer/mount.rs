@@ -16,7 +16,7 @@ use crate::AuditLog;
 use crate::router::answer::by_its_verbs;
 use crate::router::api::Api;
 use crate::router::{AuditApi, Gate, export, get};
-use crate::store::AuditStore;
+use crate::store::{AuditStore, StoreError};
 
 /// Pages to read a store by, behind a gate; [the module](super) says what they are.
 #[derive(Debug)]
@@ -89,6 +89,14 @@ impl AuditViewer {
         self
     }
 
+    /// Checks that events can be read with the rights that the store was opened with, as [`AuditApi::check`] does.
+    ///
+    /// # Errors
+    /// If they cannot: the error names the right to give.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.api.check_access().await
+    }
+
     /// The routes, below `at`: `/audit/ui`, or nothing for the root. Merge them into the app's router; that may be nested
     /// under any prefix, and behind a proxy that has one of its own: every link is relative.
     ///
@@ -99,7 +107,9 @@ impl AuditViewer {
         S: Clone + Send + Sync + 'static,
     {
         let at = at.trim_end_matches('/');
-        let shared = Shared(Arc::new(Viewer { api: Arc::new(self.api), sign_in: self.sign_in }));
+        let api = Arc::new(self.api);
+        api.warn_if_denied("viewer");
+        let shared = Shared(Arc::new(Viewer { api, sign_in: self.sign_in }));
         let page = |handler: MethodRouter<Shared>, root: &'static str| -> MethodRouter<Shared> {
             handler.layer(map_response_with_state(shared.clone(), answer::by_its_verbs(root)))
         };

@@ -6,6 +6,7 @@ mod export;
 mod failing;
 mod gate;
 mod hostile;
+mod log;
 mod order;
 mod paging;
 #[cfg(feature = "postgres")]

@@ -271,4 +271,15 @@ impl Reader for Spy {
     fn get(&self, id: EventId) -> StoreFuture<'_, Option<AuditEvent>> {
         self.read("get".into(), self.reader_inside().get(id))
     }
+
+    fn get_of<'a>(&'a self, id: EventId, user_email: &'a str) -> StoreFuture<'a, Option<AuditEvent>> {
+        self.read(format!("get of {:?}", [user_email]), self.reader_inside().get_of(id, user_email))
+    }
+
+    fn check_access(&self) -> StoreFuture<'_, ()> {
+        // No read of an event, so that it is not written down.
+        let trouble = *self.trouble.lock().expect("no test panics under the lock");
+        let Some(Trouble::Fails(kind)) = trouble else { return self.reader_inside().check_access() };
+        Box::pin(async move { Err(StoreError::new(kind, "secret-store", "secret-operation")) })
+    }
 }

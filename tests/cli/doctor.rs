@@ -173,10 +173,24 @@ fn a_server_its_roles_and_its_months() {
     Run::of(roles).ok();
     let app = crate::postgres::unique("doctor_app");
     database.sql(&format!("CREATE ROLE {app} LOGIN IN ROLE {}", database.role("appender")));
-    let found = findings(&doctor(database.url_as(&app)), 5);
-    let level =
-        |about: &str| found.iter().find(|(found, ..)| found == about).map_or("", |(_, level, _)| level.as_str());
-    assert_eq!((level("write"), level("role"), level("read")), ("fine", "fine", "wrong"), "{found:?}");
+    // A deployment as the documentation has it is well: each account is judged by what it is for.
+    let reader = crate::postgres::unique("doctor_reader");
+    let purger = crate::postgres::unique("doctor_purger");
+    let nobody = crate::postgres::unique("doctor_nobody");
+    database.sql(&format!("CREATE ROLE {reader} LOGIN IN ROLE {}", database.role("reader")));
+    database.sql(&format!("CREATE ROLE {purger} LOGIN IN ROLE {}", database.role("purger")));
+    for (account, write, read) in [
+        (&app, "the next event would be kept, durably", "may append and not read"),
+        (&purger, "the next event would be kept, durably", "may append and not read"),
+        (&reader, "may read and not append", "days old"),
+    ] {
+        let found = findings(&doctor(database.url_as(account)), 0);
+        let text = |about: &str| found.iter().find(|(found, ..)| found == about).map_or("", |(.., text)| text.as_str());
+        assert!(text("write").contains(write) && text("read").contains(read), "{account}: {found:?}");
+    }
+    // One that may do neither is of no use.
+    database.sql(&format!("CREATE ROLE {nobody} LOGIN"));
+    assert_ne!(doctor(database.url_as(&nobody)).code, Some(0));
 
     let next = database.sql("SELECT to_char(now() + interval '1 month', 'YYYY_MM')");
     database.sql(&format!("DROP TABLE audit_events_{next}"));

@@ -2,6 +2,8 @@
 
 use std::process::{Command, Stdio};
 
+#[cfg(unix)]
+use crate::support::terminal;
 use crate::support::{Run, program};
 
 /// Every command, as `--help` lists them.
@@ -27,15 +29,77 @@ fn every_shell_completes_every_command() {
     assert!(Run::of(program(&["completions", "tcsh"])).failed(2).contains("fish"));
 }
 
+/// What is typed before the tab, and what a shell makes of it.
+const COMPLETIONS: [(&str, &str); 5] = [
+    ("tower-audit dest", "tower-audit destroy-and-recreate"),
+    ("tower-audit query --form", "tower-audit query --format"),
+    ("tower-audit --url memory: tail --fol", "tower-audit --url memory: tail --follow"),
+    ("tower-audit purge --older", "tower-audit purge --older-than"),
+    ("tower-audit export --format js", "tower-audit export --format json"),
+];
+
+/// Somebody sits at a shell and types.
+#[cfg(unix)]
 #[test]
-fn bash_understands_its_script() {
-    let script = Run::of(program(&["completions", "bash"])).ok();
-    let ask = format!(
-        "{script}\nCOMP_WORDS=(tower-audit ta); COMP_CWORD=1; _tower__audit tower-audit ta tower-audit; echo ${{COMPREPLY[@]}}"
-    );
-    let mut bash = Command::new("bash");
-    bash.args(["--norc", "-c", &ask]).stdin(Stdio::null());
-    assert_eq!(Run::of(bash).ok(), "tail\n");
+fn bash_and_zsh_complete_what_is_typed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (shell, words, prepare) in [
+        ("bash", &["--norc", "-i"][..], "bind 'set enable-bracketed-paste off'; bind 'set completion-query-items 0'"),
+        ("zsh", &["-f", "-i"], "bindkey -e; autoload -Uz compinit; compinit -u -D"),
+    ] {
+        let script = folder.path().join(shell);
+        std::fs::write(&script, Run::of(program(&["completions", shell])).ok()).expect("the script is written");
+        for (typed, completed) in COMPLETIONS {
+            let mut command = Command::new(shell);
+            command.args(words).env("TERM", "dumb");
+            let prepare = format!("{prepare}; source {}; PS1='REA''DY> '\n", script.display());
+            // The line is completed, shown, and thrown away.
+            let screen = typed_into(&command, &prepare, "READY> ", &format!("{typed}\t\u{15}exit\n"));
+            let shown = screen.replace(['\u{7}', '\u{8}'], "");
+            assert!(shown.contains(completed), "{shell}: {typed:?} gives {screen:?}");
+        }
+    }
+}
+
+#[test]
+fn fish_completes_what_is_typed() {
+    let script = Run::of(program(&["completions", "fish"])).ok();
+    for (typed, completed) in COMPLETIONS {
+        let mut fish = Command::new("fish");
+        fish.args(["--no-config", "-c", &format!("{script}\ncomplete -C '{typed}'")]).stdin(Stdio::null());
+        let output = fish.output().expect("this test needs fish: apt-get install fish");
+        let found = String::from_utf8(output.stdout).expect("UTF-8");
+        let last = completed.rsplit(' ').next().expect("a word");
+        let first = found.lines().next().and_then(|line| line.split('\t').next());
+        assert_eq!(first, Some(last), "{typed:?} gives {found:?}");
+    }
+}
+
+/// What a shell shows to somebody who types `first`, waits for the prompt, and types `then`, up to its end.
+#[cfg(unix)]
+fn typed_into(shell: &Command, first: &str, prompt: &str, then: &str) -> String {
+    use std::io::{Read as _, Write as _};
+    let mut shown = terminal(shell, 200)
+        .env("HOME", "/nonexistent")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("`script` gives a program a terminal");
+    let mut keys = shown.stdin.take().expect("a pipe");
+    let mut screen = shown.stdout.take().expect("a pipe");
+    keys.write_all(first.as_bytes()).expect("it is typed");
+    let mut text = Vec::new();
+    // Before the shell reads the line itself, the terminal would take a tab for a tab.
+    while !text.ends_with(prompt.as_bytes()) {
+        let mut more = [0; 1];
+        let bytes = screen.read(&mut more).expect("the screen");
+        assert!(bytes > 0, "it ended without a prompt: {:?}", String::from_utf8_lossy(&text));
+        text.extend_from_slice(&more);
+    }
+    keys.write_all(then.as_bytes()).expect("it is typed");
+    screen.read_to_end(&mut text).expect("the rest");
+    shown.wait().expect("the shell ends");
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 #[test]

@@ -196,7 +196,7 @@ fn an_account_that_may_only_purge_can_do_all_of_it() {
     };
     run(database.url(), &["migrate", "--roles"]).ok();
     let purger = unique("purger");
-    database.sql(&format!("CREATE ROLE {purger} LOGIN IN ROLE audit_events_purger"));
+    database.sql(&format!("CREATE ROLE {purger} LOGIN IN ROLE {}", database.role("purger")));
     let (count, meaning) = run(database.url_as(&purger), &["purge", "--older-than", "1d"]).ok_saying();
     let expected = "tower-audit: 1 day: 3 of 3 events, from 2026-05-01T10:00:00Z to 2026-05-03T10:00:00Z\n";
     assert_eq!((count.as_str(), meaning.as_str()), ("3\n", expected));

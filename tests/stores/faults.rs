@@ -18,6 +18,7 @@ const TABLE: &[(&str, &[Fault])] = &[
     ("unknown_fields_are_kept", &[LosesUnknownFields]),
     ("deep_details_come_back", &[LosesDepth]),
     ("each_is_found_by_its_id", &[FindsNothing, FindsAnother]),
+    ("an_event_is_found_for_its_user_alone", &[GetsOfAnybody, GetsOfNobody]),
     ("what_is_missing_is_not_found", &[FailsToMiss]),
     ("everything_is_accepted", &[RejectsLongText, RejectsHostileText]),
     ("hostile_text_comes_back", &[LowersUserEmail, TrimsText, DropsReplacements, RejectsHostileText]),

@@ -88,6 +88,9 @@ impl Failure {
             Self::Store(error) if error.kind() == StoreErrorKind::Transient => {
                 Some("try again; if it stays, look at who holds the store and at its disk")
             }
+            Self::Store(error) if error.kind() == StoreErrorKind::Denied => {
+                Some("ask the owner of the log for that right, or name another account")
+            }
             Self::Store(_) => Some("check --url, AUDIT_URL or DATABASE_URL, and the rights on what it names"),
             Self::CannotDo { .. } => Some("name a store that can, with --url"),
             Self::NotFound(_) => Some("check the id and the store; a purge may have removed the event"),

@@ -69,6 +69,10 @@ faults! {
     FindsNothing,
     /// What is found by an id is another event.
     FindsAnother,
+    /// Looking for an event of a user finds that of another.
+    GetsOfAnybody,
+    /// Looking for an event of a user finds none.
+    GetsOfNobody,
     /// Looking for an id that is not there is an error.
     FailsToMiss,
     /// `since` excludes its instant.

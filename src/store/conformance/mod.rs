@@ -95,6 +95,7 @@ macro_rules! conformance_tests {
             round_trip::unknown_fields_are_kept [Reader],
             round_trip::deep_details_come_back [Reader],
             round_trip::each_is_found_by_its_id [Reader],
+            round_trip::an_event_is_found_for_its_user_alone [Reader],
             round_trip::what_is_missing_is_not_found [Reader],
             text::everything_is_accepted [],
             text::hostile_text_comes_back [Reader],

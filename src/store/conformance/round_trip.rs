@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Harness;
-use super::listing::{append, assert_holds, event_of, newest_first};
+use super::listing::{append, assert_holds, event_of, newest_first, reader};
 use super::sample::{at, event, events, full_event, id};
 use crate::event::{AuditEvent, EventId, EventType, Phase, Timestamp};
 
@@ -129,6 +129,30 @@ pub(super) async fn each_is_found_by_its_id(harness: &Harness) {
     for event in newest_first(all) {
         let found = event_of(&*fresh.store, event.event_id).await;
         assert_eq!(found.as_ref(), Some(&event), "the event with id {}", event.event_id);
+    }
+}
+
+pub(super) async fn an_event_is_found_for_its_user_alone(harness: &Harness) {
+    let fresh = harness.fresh().await;
+    let names = [Some("alice"), Some("Alice"), Some("ali"), Some("*"), Some("!alice"), Some(r"a\b"), Some(""), None];
+    let all: Vec<_> = (0..)
+        .zip(names)
+        .map(|(number, name)| {
+            let mut event = event(number);
+            event.actor.user_email = name.map(Into::into);
+            event
+        })
+        .collect();
+    append(&*fresh.store, &all).await;
+    for event in &all {
+        for name in names.into_iter().flatten() {
+            let found = match reader(&*fresh.store).get_of(event.event_id, name).await {
+                Ok(found) => found,
+                Err(error) => panic!("looking for an event of {name:?} failed: {error}"),
+            };
+            let is_theirs = event.actor.user_email.as_deref() == Some(name);
+            assert_eq!(found.as_ref(), is_theirs.then_some(event), "of {name:?}");
+        }
     }
 }
 

@@ -67,7 +67,17 @@ impl Reader for PostgresStore {
     fn get(&self, id: EventId) -> StoreFuture<'_, Option<AuditEvent>> {
         Box::pin(async move {
             let mut lease = self.readers.lease(&self.config, DOING).await?;
-            let done = get(&mut lease.db, &self.config.names, id).await;
+            let done = get(&mut lease.db, &self.config.names, id, &Filter::default()).await;
+            let done = explained(&mut lease.db, &self.config.names, Right::Read, done).await;
+            lease.settle(done)
+        })
+    }
+
+    fn get_of<'a>(&'a self, id: EventId, user_email: &'a str) -> StoreFuture<'a, Option<AuditEvent>> {
+        Box::pin(async move {
+            let mut lease = self.readers.lease(&self.config, DOING).await?;
+            let of_user = Filter { user_email: user_email.into(), ..Filter::default() };
+            let done = get(&mut lease.db, &self.config.names, id, &of_user).await;
             let done = explained(&mut lease.db, &self.config.names, Right::Read, done).await;
             lease.settle(done)
         })
@@ -174,9 +184,19 @@ async fn activity(
     Ok(counts)
 }
 
-async fn get(db: &mut PgConnection, names: &Names, id: EventId) -> Result<Option<AuditEvent>, StoreError> {
-    let sql = format!("SELECT event, event_id, created_at FROM {} WHERE event_id = $1", names.table());
-    let row = sqlx::query(AssertSqlSafe(sql)).bind(Uuid::from(id)).fetch_optional(&mut *db).await.doing(DOING)?;
+async fn get(
+    db: &mut PgConnection,
+    names: &Names,
+    id: EventId,
+    filter: &Filter,
+) -> Result<Option<AuditEvent>, StoreError> {
+    let clause = Clause::new(&DIALECT, filter, None);
+    let (conditions, id_place) = (clause.sql().to_owned(), clause.next());
+    let and = if conditions.is_empty() { "WHERE" } else { "AND" };
+    let sql =
+        format!("SELECT event, event_id, created_at FROM {} {conditions} {and} event_id = ${id_place}", names.table());
+    let asked = bind(sqlx::query(AssertSqlSafe(sql)), clause).bind(Uuid::from(id));
+    let row = asked.fetch_optional(&mut *db).await.doing(DOING)?;
     match row {
         Some(row) => event_of(db, names, &row).await,
         None => Ok(None),

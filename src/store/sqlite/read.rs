@@ -57,6 +57,14 @@ impl Reader for SqliteStore {
             self.readers.finish(lease, done).await
         })
     }
+
+    fn get_of<'a>(&'a self, id: EventId, user_email: &'a str) -> StoreFuture<'a, Option<AuditEvent>> {
+        Box::pin(async move {
+            let mut lease = self.readers.take(&self.config).await?;
+            let done = get_of(lease.db(), id, Some(user_email)).await;
+            self.readers.finish(lease, done).await
+        })
+    }
 }
 
 async fn list(db: &mut SqliteConnection, query: &Query) -> Result<Vec<AuditEvent>, StoreError> {
@@ -148,7 +156,18 @@ async fn count(db: &mut SqliteConnection, wanted: Wanted<'_>, from: i64) -> Resu
     Ok(total)
 }
 
+/// The event with this id.
 pub(super) async fn get(db: &mut SqliteConnection, id: EventId) -> Result<Option<AuditEvent>, StoreError> {
+    get_of(db, id, None).await
+}
+
+/// The event with this id, if it is of this user; without one, of anybody.
+async fn get_of(
+    db: &mut SqliteConnection,
+    id: EventId,
+    user_email: Option<&str>,
+) -> Result<Option<AuditEvent>, StoreError> {
+    let is_theirs = |event: &AuditEvent| user_email.is_none_or(|user| event.actor.user_email.as_deref() == Some(user));
     let bytes = id_bytes(id.as_u128());
     let rows = sqlx::query(
         "SELECT events FROM audit_journal WHERE events_n > 0 AND min_id <= ?1 AND max_id >= ?1 AND instr(events, ?2) > 0",
@@ -162,7 +181,7 @@ pub(super) async fn get(db: &mut SqliteConnection, id: EventId) -> Result<Option
         // The id may also stand in an event that names another.
         let events: Vec<AuditEvent> = serde_json::from_str(row.try_get(0).doing(DOING)?).doing(DOING)?;
         if let Some(event) = events.into_iter().find(|event| event.event_id == id) {
-            return Ok(Some(event));
+            return Ok(Some(event).filter(is_theirs));
         }
     }
     let segments: Vec<i64> =
@@ -172,13 +191,15 @@ pub(super) async fn get(db: &mut SqliteConnection, id: EventId) -> Result<Option
             .await
             .doing(DOING)?;
     for n in segments {
-        let found =
-            sqlx::query(AssertSqlSafe(format!("SELECT event FROM audit_segment_{n} WHERE event_id = ?1 LIMIT ?2")))
-                .bind(bytes.as_slice())
-                .bind(as_limit(1))
-                .fetch_optional(&mut *db)
-                .await
-                .doing(DOING)?;
+        let found = sqlx::query(AssertSqlSafe(format!(
+            "SELECT event FROM audit_segment_{n} WHERE event_id = ?1 AND (?3 IS NULL OR user_email = ?3) LIMIT ?2"
+        )))
+        .bind(bytes.as_slice())
+        .bind(as_limit(1))
+        .bind(user_email)
+        .fetch_optional(&mut *db)
+        .await
+        .doing(DOING)?;
         if let Some(row) = found {
             return Ok(Some(serde_json::from_str(row.try_get(0).doing(DOING)?).doing(DOING)?));
         }

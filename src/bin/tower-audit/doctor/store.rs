@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use tower_audit::query::{Filter, Query};
-use tower_audit::store::{AuditStore, Finding, OpenOptions, RedactedUrl, StoreError};
+use tower_audit::store::{AuditStore, Finding, OpenOptions, RedactedUrl, StoreError, StoreErrorKind};
 use tower_audit::{Phase, Timestamp};
 
 use super::files::files;
@@ -52,7 +52,7 @@ pub(crate) async fn store(url: &str) -> Vec<Finding> {
             // What was looked at is known; what closing fails at is of no interest.
             let _ = tokio::time::timeout(PATIENCE, store.close()).await;
         }
-        Err(why) => found.push(Finding::wrong(
+        Err(Trouble { why, .. }) => found.push(Finding::wrong(
             "store",
             why,
             "see the URL, and the rights on what it names; an app that names it does not start until then",
@@ -70,7 +70,8 @@ async fn opened(store: &dyn AuditStore) -> Vec<Finding> {
     ];
     let abilities: Vec<&str> = abilities.into_iter().filter(|(can, _)| *can).map(|(_, text)| text).collect();
     let mut found = vec![if can.durable {
-        Finding::fine("store", format!("durable; {}", abilities.join(", ")))
+        // What this one is, and what this account may do with it, follows.
+        Finding::fine("store", format!("opens; a store of its kind {}", abilities.join(", ")))
     } else {
         Finding::wrong(
             "store",
@@ -78,23 +79,40 @@ async fn opened(store: &dyn AuditStore) -> Vec<Finding> {
             "name one that is, such as sqlite:PATH",
         )
     }];
-    found.push(match in_time(store.health()).await {
+    let write = in_time(store.health()).await;
+    let read = match store.reader() {
+        None => None,
+        Some(reader) => Some(match in_time(reader.check_access()).await {
+            Ok(()) => in_time(reader.query(&Query::new(Filter::default(), 1))).await,
+            Err(trouble) => Err(trouble),
+        }),
+    };
+    let may_read = !matches!(&read, None | Some(Err(Trouble { is_denied: true, .. })));
+    let may_write = !matches!(&write, Err(Trouble { is_denied: true, .. }));
+    found.push(match write {
         Ok(()) if can.durable => Finding::fine("write", "the next event would be kept, durably"),
         Ok(()) => Finding::fine("write", "the next event would be kept"),
-        Err(why) => Finding::wrong(
+        // An account that reads has no business writing: it is not an app's.
+        Err(Trouble { is_denied: true, .. }) if may_read => {
+            Finding::fine("write", "this account may read and not append: it is for readers, not for an app")
+        }
+        Err(Trouble { why, .. }) => Finding::wrong(
             "write",
             why,
             "see to what it says; until then an app answers 503 and 500 where it must record",
         ),
     });
-    if let Some(reader) = store.reader() {
-        let newest = Query::new(Filter::default(), 1);
-        found.push(match in_time(reader.query(&newest)).await {
-            Ok(events) => {
-                Finding::fine("read", events.first().map_or_else(nothing_yet, |event| newest_was(event.created_at)))
-            }
-            Err(why) => Finding::wrong("read", why, "see the rights on what the URL names"),
-        });
+    found.extend(read.as_ref().map(|read| match read {
+        Ok(events) => {
+            Finding::fine("read", events.first().map_or_else(nothing_yet, |event| newest_was(event.created_at)))
+        }
+        Err(Trouble { is_denied: true, .. }) if may_write => Finding::fine(
+            "read",
+            "this account may append and not read, as it should be for an app that shows no events itself",
+        ),
+        Err(Trouble { why, .. }) => Finding::wrong("read", why.clone(), "see the rights on what the URL names"),
+    }));
+    if let (Some(reader), Some(Ok(_))) = (store.reader(), read) {
         let since = Timestamp::from_micros(Timestamp::now().as_micros() - DAY_MICROS);
         let lost = Filter { since, phase: Phase::Unknown.into(), ..Filter::default() };
         if let Ok(lost @ 1..) = in_time(reader.count(&lost)).await {
@@ -107,7 +125,9 @@ async fn opened(store: &dyn AuditStore) -> Vec<Finding> {
     }
     match in_time(store.inspect()).await {
         Ok(more) => found.extend(more),
-        Err(why) => found.push(Finding::warning("store", why, "what else there is to know cannot be told")),
+        Err(trouble) => {
+            found.push(Finding::warning("store", trouble.why, "what else there is to know cannot be told"));
+        }
     }
     found
 }
@@ -127,12 +147,18 @@ fn newest_was(moment: Timestamp) -> String {
     }
 }
 
-/// The answer, or why there is none, in one line.
-async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, String> {
+/// The reason why there is no answer, in one line.
+struct Trouble {
+    why: String,
+    /// The account has no right to it.
+    is_denied: bool,
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, Trouble> {
     match tokio::time::timeout(PATIENCE, work).await {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(error)) => Err(with_causes(&error)),
-        Err(_) => Err(format!("no answer in {} s", PATIENCE.as_secs())),
+        Ok(Err(error)) => Err(Trouble { why: with_causes(&error), is_denied: error.kind() == StoreErrorKind::Denied }),
+        Err(_) => Err(Trouble { why: format!("no answer in {} s", PATIENCE.as_secs()), is_denied: false }),
     }
 }
 

@@ -117,6 +117,20 @@ impl Reader for FaultyStore {
             }
         })
     }
+
+    fn get_of<'a>(&'a self, id: EventId, user_email: &'a str) -> StoreFuture<'a, Option<AuditEvent>> {
+        Box::pin(async move {
+            match self.fault() {
+                None => self.inner_reader()?.get_of(id, user_email).await,
+                Some(Fault::GetsOfAnybody) => self.get(id).await,
+                Some(Fault::GetsOfNobody) => Ok(None),
+                Some(_) => {
+                    let found = self.get(id).await?;
+                    Ok(found.filter(|event| event.actor.user_email.as_deref() == Some(user_email)))
+                }
+            }
+        })
+    }
 }
 
 impl FaultyStore {
