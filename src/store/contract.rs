@@ -26,7 +26,7 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 ///   damaged store may not be readable. The log takes such an error from [`tidy`](Self::tidy) as a failed health
 ///   check, too.
 /// - **Time.** A future may take long or hang: the caller bounds it. The caller does not drop the future of an append
-///   that it has polled, except when the process ends.
+///   that it has polled, nor one of [`tidy`](Self::tidy), except when the process or the runtime ends.
 ///
 /// What more a store can do is in the parts it returns: [`reader`](Self::reader), [`keeper`](Self::keeper),
 /// [`orphans`](Self::orphans), [`in_transaction`](Self::in_transaction). The conformance suite (feature `conformance`)
@@ -50,7 +50,7 @@ pub trait AuditStore: fmt::Debug + Send + Sync + 'static {
     }
 
     /// Called while nothing waits to be written: a moment for work that appends would otherwise have to do.
-    /// A call takes a few milliseconds at most and says whether there is more to do.
+    /// A call takes a few milliseconds at most and says whether there is more to do. An append may begin while it runs.
     fn tidy(&self) -> StoreFuture<'_, bool> {
         Box::pin(std::future::ready(Ok(false)))
     }

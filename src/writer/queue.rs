@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::builder::{MAX_BATCH_BYTES, MAX_QUEUE_EVENTS};
 use super::error::{RecordError, RecordErrorKind};
+use super::shield::shielded;
 use crate::event::AuditEvent;
 
 /// The bounds of a queue.
@@ -131,7 +132,9 @@ impl Waiter {
         let is_refusal = answer.is_err();
         let (owner, owes_end) = match std::mem::replace(&mut self.owner, Owner::Answered) {
             Owner::Caller(sender) => {
-                let is_heard = sender.send(answer).is_ok();
+                let mut is_heard = true;
+                // It wakes the caller's task, and the waker is the code of whatever runs that.
+                shielded(|| is_heard = sender.send(answer).is_ok());
                 match self.if_refused {
                     IfRefused::EndNotRun if is_refusal => (Owner::Refused, false),
                     IfRefused::EndNotRun => (Owner::Answered, !is_heard),
@@ -381,7 +384,7 @@ impl Queue {
                     let is_waited_for = waiting.outside.0 > 0;
                     drop(waiting);
                     if is_waited_for {
-                        self.drained.notify_one();
+                        self.wake_first_outside();
                     }
                     return true;
                 }
@@ -416,7 +419,7 @@ impl Queue {
         waiting.bytes -= freed;
         let expired = len - waiting.batch.len();
         drop(waiting);
-        self.drained.notify_one();
+        self.wake_first_outside();
         expired
     }
 
@@ -442,13 +445,17 @@ impl Queue {
         (waiting.bytes, waiting.owed) = (0, 0);
         let left = std::mem::take(&mut waiting.batch);
         drop(waiting);
-        drop(left);
+        left.waiters.into_iter().for_each(|waiter| shielded(|| drop(waiter)));
         self.wake_all();
     }
 
     fn wake_all(&self) {
         self.filled.notify_one();
-        self.drained.notify_one();
+        self.wake_first_outside();
+    }
+
+    fn wake_first_outside(&self) {
+        shielded(|| self.drained.notify_one());
     }
 }
 

@@ -298,3 +298,27 @@ async fn what_became_of_a_refused_start_is_asked_until_the_store_answers() {
     assert_eq!(completed.iter().filter(|event| event.details.contains_key("not_run")).count(), 1);
     assert_eq!(completed.len(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_bounded_in_bytes() {
+    const EVENTS: usize = 600;
+    let (log, faulty, memory) = faulty_log().await;
+    faulty.hold();
+    let record = |bytes: usize| {
+        let log = log.clone();
+        let mut event = AuditEvent::new(EventType::UPLOAD);
+        event.details.insert("text".into(), vec!["x".repeat(4000); bytes / 4000].into());
+        tokio::spawn(async move { log.record(event).await })
+    };
+    let mut tasks = vec![record(0)];
+    faulty.until_held(1).await;
+    // 9.6 MB: more than a batch may have, in fewer events than a batch may have.
+    tasks.extend((0..EVENTS).map(|_| record(16_000)));
+    let_others_run().await;
+    faulty.release();
+    for task in tasks {
+        task.await.expect("no panic").expect("recorded");
+    }
+    assert_eq!(memory.events().len(), EVENTS + 1);
+    assert_eq!(faulty.appends(), 3, "the first event, 8 MiB, and the rest");
+}

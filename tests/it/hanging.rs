@@ -1,8 +1,8 @@
 //! Whatever hangs, or is gone: each request is answered in time, nothing piles up, closing ends, and the log recovers.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{Request, StatusCode};
@@ -14,7 +14,7 @@ use tower::{Layer as _, ServiceExt as _};
 use tower_audit::store::{
     AuditStore, Capabilities, Keeper, MemoryStore, Orphans, Reader, StoreError, StoreErrorKind, StoreFuture,
 };
-use tower_audit::{AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType, Phase, RecordError};
+use tower_audit::{AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventId, EventType, Phase, RecordError};
 
 use tower_audit::writer::RecordErrorKind;
 
@@ -39,6 +39,8 @@ struct Hanging {
     kept: MemoryStore,
     hangs: watch::Sender<Option<Call>>,
     calls: AtomicUsize,
+    /// The ids of what was kept, in the order of the appends.
+    order: Mutex<Vec<EventId>>,
     /// What `tidy` says that it has met.
     damage: watch::Sender<bool>,
 }
@@ -46,7 +48,7 @@ struct Hanging {
 impl Hanging {
     fn new(hangs: Option<Call>) -> Arc<Self> {
         let (hangs, damage) = (watch::Sender::new(hangs), watch::Sender::new(false));
-        Arc::new(Self { kept: MemoryStore::new(), hangs, calls: AtomicUsize::new(0), damage })
+        Arc::new(Self { kept: MemoryStore::new(), hangs, calls: AtomicUsize::new(0), order: Mutex::default(), damage })
     }
 
     async fn log() -> (AuditLog, Arc<Self>) {
@@ -78,6 +80,7 @@ impl AuditStore for Hanging {
                 // As on SQLite: the housekeeping has the only connection that writes.
                 self.pass(Call::Tidy).await;
             }
+            self.order.lock().expect("no panic").extend(events.iter().map(|event| event.event_id));
             self.kept.append(events).await
         })
     }
@@ -132,7 +135,7 @@ impl Orphans for Hanging {
     }
 }
 
-fn record(log: &AuditLog) -> JoinHandle<Result<tower_audit::EventId, RecordError>> {
+fn record(log: &AuditLog) -> JoinHandle<Result<EventId, RecordError>> {
     let log = log.clone();
     tokio::spawn(async move { log.record(AuditEvent::new(EventType::UPLOAD)).await })
 }
@@ -399,11 +402,10 @@ async fn who_waits_for_room_is_not_overtaken() {
         recordings.push(record(&log));
         tokio::task::yield_now().await;
     }
-    let mut order = Vec::new();
     for recording in recordings {
-        order.push(recording.await.expect("no panic").expect("recorded"));
+        recording.await.expect("no panic").expect("recorded");
     }
-    assert_eq!(order[..20], ids);
+    assert_eq!(store.order.lock().expect("no panic")[..20], ids);
     assert_eq!(log.stats().written, 40);
 }
 
@@ -438,4 +440,39 @@ async fn handlers_whose_client_has_gone_are_counted_and_bounded() {
     let events = memory.events();
     assert_eq!(events.len(), 3);
     assert!(events.iter().all(|event| event.details["aborted"] == true && event.outcome.is_none()), "{events:?}");
+}
+
+/// The waker is the code of whatever polls the request.
+#[tokio::test(start_paused = true)]
+async fn a_waker_that_panics_costs_nobody_else_an_answer() {
+    struct Panics;
+    impl std::task::Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("as the test says");
+        }
+    }
+
+    let (log, store) = Hanging::log().await;
+    let waker = std::task::Waker::from(Arc::new(Panics));
+    let mut cx = std::task::Context::from_waker(&waker);
+    for hangs in [None, Some(Call::Append)] {
+        store.set(Some(Call::Append));
+        let first = record(&log);
+        let_others_run().await;
+        // In one batch: between two others.
+        let mut recordings = vec![record(&log)];
+        let_others_run().await;
+        let mut panicking = Box::pin(log.record(AuditEvent::new(EventType::UPLOAD)));
+        assert!(panicking.as_mut().poll(&mut cx).is_pending());
+        recordings.push(record(&log));
+        let_others_run().await;
+        store.set(hangs);
+        recordings.push(first);
+        for recording in recordings {
+            assert_eq!(recording.await.expect("no panic").is_ok(), hangs.is_none());
+        }
+        store.set(None);
+        assert_eq!(answers(&log).await, OK);
+    }
+    log.close().await.expect("nothing is left");
 }
