@@ -403,6 +403,7 @@ impl Course {
         describe_query(&mut event, result_count, policy.max_results());
         event.request.duration_us = self.arrived.and_then(|arrived| u64::try_from(arrived.elapsed().as_micros()).ok());
         event.fit();
+        self.shared.log.note(&event);
         Verdict::Record(event, decided, written)
     }
 

@@ -9,17 +9,63 @@ use tower_layer::Layer;
 use super::AuditService;
 use crate::capture::Shared;
 use crate::event::Details;
-use crate::policy::{AuditPolicy, PolicyError, Rule};
+use crate::policy::{AuditPolicy, PolicyBuilder, PolicyError, Rule};
 use crate::writer::AuditLog;
 
 /// Wraps a service so that the requests its policy names are recorded, durably, before their responses leave.
 ///
-/// Put it outside of everything that decides about a request (authentication, limits), so that denials are recorded,
-/// and inside of what changes responses for transport only (compression). With axum, `Router::layer` runs after routing, so that
-/// the route template is known.
+/// Put it outside of everything that decides about a request (authorisation, limits), so that denials are recorded,
+/// and inside of what changes responses for transport only (compression) or the request's method (method override). With
+/// axum, `Router::layer` runs after routing, so that the route template is known.
 ///
-/// Where two layers of one log are around a request, it is recorded once, by the outer one: the inner one's rules take
-/// the place of the outer one's. That is how a single route is given a rule of its own ([`AuditLayer::for_route`]).
+/// # The actor
+///
+/// A layer outside of this one that identifies the caller inserts an [`Actor`](crate::Actor) into the extensions of the
+/// request. One inside of it calls [`AuditContext::actor`](crate::AuditContext::actor), or inserts the `Actor` into the extensions of the response:
+/// what it puts into those of the request is seen only if the handler extracts the [`AuditContext`](crate::AuditContext), or if a further
+/// `AuditLayer` is around the handler.
+///
+/// ```
+/// # #[cfg(feature = "axum")] {
+/// use axum::{Router, extract::Request, middleware::{Next, from_fn}, response::Response, routing::post};
+/// use tower_audit::{Actor, AuditContext, AuditLayer, AuditLog, AuditPolicy};
+///
+/// async fn outside(mut request: Request, next: Next) -> Response {
+///     request.extensions_mut().insert(Actor::user("alice"));
+///     next.run(request).await
+/// }
+///
+/// async fn inside(audit: AuditContext, request: Request, next: Next) -> Response {
+///     audit.actor(Actor::user("alice"));
+///     next.run(request).await
+/// }
+///
+/// # async fn doc() -> Result<(), Box<dyn std::error::Error>> {
+/// # let log = AuditLog::open("memory:").await?;
+/// let app: Router = Router::new()
+///     .route("/scans", post(|| async { "stored" }))
+///     .layer(from_fn(inside)) // either this
+///     .layer(AuditLayer::new(&log, AuditPolicy::preset()))
+///     .layer(from_fn(outside)); // or this
+/// # Ok(()) }
+/// # }
+/// ```
+///
+/// # Several layers
+///
+/// Where layers of one log are around a request, the rules of the one nearest to the handler take the place of the others',
+/// and it is the one that records: the outcome is what has left the handler, not what layers further out made of it, and the
+/// [`with_details`](Self::with_details) of the outer layer is not asked. That is how a single route is given a rule of
+/// its own ([`AuditLayer::for_route`]). A layer whose policy only has `max_results` changes that limit, and leaves the rest
+/// to the one around it. Layers of different logs each record, and both events have what the handler said.
+///
+/// A layer in between that calls the inner one several times (a retry) leaves an event for each attempt. If it answers
+/// while the handler still runs (a timeout), its answer has an event and the end of the handler another. If it makes the
+/// request anew, or gives it another URI, the request is another one for the inner layer, with events of its own; so are
+/// requests that a handler sends into an audited service. A handler that sends its own request on as it is, with
+/// method, URI and extensions, is a layer in between.
+///
+/// # Example
 ///
 /// ```
 /// # #[cfg(feature = "axum")] {
@@ -61,10 +107,9 @@ impl AuditLayer {
     /// A layer for a single route, whatever its path: `.route_layer(AuditLayer::for_route(&log, rule)?)`.
     ///
     /// # Errors
-    /// If the rule is not a valid one.
+    /// If the rule is not a valid one, or is one for oversize queries: those need the `max_results` of a policy.
     pub fn for_route(log: &AuditLog, rule: Rule) -> Result<Self, PolicyError> {
-        let rule = if rule.has_paths() { rule } else { rule.paths(["/{*rest}"]) };
-        Ok(Self::new(log, AuditPolicy::builder().rule(rule).build()?))
+        Ok(Self::new(log, PolicyBuilder::for_route(rule)?))
     }
 
     /// The same layer with a callback that reads further details off the response, before it is released.

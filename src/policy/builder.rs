@@ -148,6 +148,21 @@ impl PolicyBuilder {
         self
     }
 
+    /// The policy of one rule for a single route, whatever its path.
+    ///
+    /// # Errors
+    /// If the rule is not a valid one, or would never hold.
+    pub(crate) fn for_route(rule: Rule) -> Result<AuditPolicy, PolicyError> {
+        if rule.is_oversize() {
+            let place = Place::rule(0, rule.event_type().as_str(), "max_results");
+            let what = "is missing, and a rule has no place for it: expected a layer with a policy of its own, \
+                        `AuditLayer::new(&log, AuditPolicy::builder().rule(rule).max_results(1000).build()?)`";
+            return Err(PolicyError::new(place, what));
+        }
+        let rule = if rule.has_paths() { rule } else { rule.paths(["/{*rest}"]) };
+        Self::default().rule(rule).build()
+    }
+
     /// The policy.
     ///
     /// # Errors

@@ -16,8 +16,8 @@ use crate::event::EventType;
 /// let ended = Ended { status: Some(http::StatusCode::OK), ..Ended::default() };
 /// assert_eq!(policy.decide(candidates, &ended).unwrap().event_type.as_str(), "upload");
 ///
-/// let refused = Ended { status: Some(http::StatusCode::FORBIDDEN), ..Ended::default() };
-/// assert!(policy.decide(candidates, &refused).is_none());
+/// let unnamed = policy.candidates(&http::Method::GET, "/scans");
+/// assert!(policy.decide(unnamed, &ended).is_none());
 /// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Ended<'a> {

@@ -28,7 +28,8 @@ pub struct Rule {
     event_type: EventType,
     methods: Option<Methods>,
     paths: Option<Vec<String>>,
-    when: When,
+    /// None: that of its type.
+    when: Option<When>,
     /// As it was set.
     write_ahead: Option<bool>,
     body_end: bool,
@@ -44,12 +45,12 @@ pub(super) struct RequestSide {
 
 /// Presets.
 impl Rule {
-    /// `POST` on `/scans`, `/view`, `/flows` and `/flows/cleanup`, when the upload may have had its effect.
+    /// `POST` on `/scans`, `/view`, `/flows` and `/flows/cleanup`, always.
+    ///
+    /// No status says that an upload had no effect: "see other" after a `POST` is common, and an error may come after it.
+    /// [`When::effect_possible`] leaves out what is answered with 3xx and 4xx, for apps that know better.
     pub fn upload() -> Self {
-        Self::new(EventType::UPLOAD)
-            .methods(["POST"])
-            .paths(["/scans", "/view", "/flows", "/flows/cleanup"])
-            .when(When::effect_possible())
+        Self::new(EventType::UPLOAD).methods(["POST"]).paths(["/scans", "/view", "/flows", "/flows/cleanup"])
     }
 
     /// Every method that is not safe under `/auth/admin/`, always, and written ahead.
@@ -62,15 +63,25 @@ impl Rule {
         Self::new(EventType::OVERSIZE_QUERY)
     }
 
-    /// What a handler says is an authentication.
+    /// Authentications: on whatever route, what a handler says is one.
     ///
-    /// With [`paths`](Self::paths), the requests to them are driven to their end even when the client hangs up, so
-    /// that the handler comes to say it.
+    /// With [`paths`](Self::paths), every request to them in addition, by any method that is not safe unless
+    /// [`methods`](Self::methods) are given: an attempt is recorded also where the handler never came to say so, because
+    /// the body broke off, was too large, or was no form. Such requests are driven to their end even when the client hangs up.
+    ///
+    /// ```
+    /// use tower_audit::{AuditPolicy, Rule};
+    ///
+    /// let policy = AuditPolicy::builder().rule(Rule::auth().paths(["/login"])).build()?;
+    /// assert!(!policy.candidates(&http::Method::POST, "/login").is_empty());
+    /// assert!(policy.candidates(&http::Method::GET, "/login").is_empty());
+    /// # Ok::<(), tower_audit::PolicyError>(())
+    /// ```
     pub fn auth() -> Self {
-        Self::new(EventType::AUTH).when(When::declared())
+        Self::new(EventType::AUTH)
     }
 
-    /// A rule from nothing: any method, no path yet, always.
+    /// A rule from nothing: any method, no path yet, always. One of the type `auth` is [`Rule::auth`].
     ///
     /// A rule of the type `oversize_query` compares the result count in addition to all else.
     pub fn new(event_type: EventType) -> Self {
@@ -78,7 +89,7 @@ impl Rule {
             event_type,
             methods: None,
             paths: None,
-            when: When::always(),
+            when: None,
             write_ahead: None,
             body_end: false,
             fail_mode: FailMode::Closed,
@@ -133,7 +144,7 @@ impl Rule {
     /// Which ends of a request are recorded.
     #[must_use]
     pub fn when(mut self, when: When) -> Self {
-        self.when = when;
+        self.when = Some(when);
         self
     }
 
@@ -195,7 +206,17 @@ impl Rule {
     }
 
     pub(super) fn ends(&self) -> &When {
-        &self.when
+        static ALWAYS: When = When::ALWAYS;
+        static DECLARED: When = When::DECLARED;
+        match &self.when {
+            Some(when) => when,
+            None if self.is_auth() && self.paths.is_none() => &DECLARED,
+            None => &ALWAYS,
+        }
+    }
+
+    fn is_auth(&self) -> bool {
+        self.event_type == EventType::AUTH
     }
 
     pub(super) fn is_oversize(&self) -> bool {
@@ -210,7 +231,7 @@ impl Rule {
         let place = |key| super::error::Place::rule(index, self.event_type.as_str(), key);
         let wrong = |key, what: String| Err(PolicyError::new(place(key), what));
 
-        if let Some(fault) = self.when.fault() {
+        if let Some(fault) = self.ends().fault() {
             return wrong("when", fault);
         }
         if self.is_write_ahead() && self.is_oversize() {
@@ -222,14 +243,15 @@ impl Rule {
                         never end. Leave it out";
             return wrong("write_ahead", what.into());
         }
-        let methods = match self.methods.as_ref().unwrap_or(&Methods::Any).compile() {
+        let own_methods = if self.is_auth() { &Methods::Unsafe } else { &Methods::Any };
+        let methods = match self.methods.as_ref().unwrap_or(own_methods).compile() {
             Ok(methods) => methods,
             Err((None, what)) => return wrong("methods", what),
             Err((Some(item), what)) => return Err(PolicyError::new(place("methods").item(item), what)),
         };
         let Some(paths) = &self.paths else {
             let response_side = self.methods.is_none() && !self.is_write_ahead();
-            if response_side && (self.is_oversize() || self.when.is_only_declared()) {
+            if response_side && (self.is_oversize() || self.ends().is_only_declared()) {
                 return Ok(None);
             }
             return wrong(

@@ -24,10 +24,12 @@ pub struct When {
 
 impl When {
     const NEVER: Self = Self { always: false, statuses: Vec::new(), abnormal: false, declared: false };
+    pub(super) const ALWAYS: Self = Self { always: true, statuses: Vec::new(), abnormal: false, declared: false };
+    pub(super) const DECLARED: Self = Self { always: false, statuses: Vec::new(), abnormal: false, declared: true };
 
     /// Every end, denials and panics included.
     pub fn always() -> Self {
-        Self { always: true, ..Self::NEVER }
+        Self::ALWAYS
     }
 
     /// Status 2xx.
@@ -47,7 +49,7 @@ impl When {
 
     /// Only when the handler names the type of the rule.
     pub fn declared() -> Self {
-        Self { declared: true, ..Self::NEVER }
+        Self::DECLARED
     }
 
     /// These statuses: a list `[401, 403]`, or a range `400..=499`.

@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use super::detached::DetachedLimits;
 use super::endings;
 use super::error::{OpenError, OpenErrorRepr};
+use super::first_requests::FirstRequests;
 use super::limit::{LONGEST, from_now};
 use super::log::{AuditLog, Inner, MOST_HEALTH_CHECKS};
 use super::queue::{Bounds, Queue};
@@ -202,6 +203,7 @@ impl AuditLogBuilder {
             damage,
             settled: watch_settled,
             in_flight: Arc::default(),
+            first_requests: FirstRequests::default(),
             watches: Arc::new(Semaphore::new(MOST_WATCHED)),
             health_checks: Arc::new(Semaphore::new(MOST_HEALTH_CHECKS)),
             is_tidying: Arc::default(),

@@ -14,6 +14,7 @@ use super::builder::{AuditLogBuilder, DEFAULT_WRITE_DEADLINE};
 use super::damage::Damage;
 use super::detached::{Detached, DetachedLimits};
 use super::error::{CloseError, OpenError, OpenErrorRepr, RecordError, RecordErrorKind};
+use super::first_requests::FirstRequests;
 use super::in_flight::{InFlight, InFlightGuard};
 use super::limit::{Within, from_now, within};
 use super::queue::{Entry, IfRefused, Pushed, Queue};
@@ -54,6 +55,7 @@ pub(super) struct Inner {
     pub(super) damage: Arc<Damage>,
     pub(super) settled: watch::Receiver<u64>,
     pub(super) in_flight: Arc<InFlight>,
+    pub(super) first_requests: FirstRequests,
     pub(super) watches: Arc<Semaphore>,
     pub(super) health_checks: Arc<Semaphore>,
     /// The store is being given a moment beside the worker.
@@ -296,6 +298,13 @@ impl AuditLog {
     /// One audited request is under way.
     pub(crate) fn enter(&self) -> Option<InFlightGuard> {
         self.inner.as_ref().map(|inner| inner.in_flight.enter())
+    }
+
+    /// Takes note of the event of a request, which is about to be written.
+    pub(crate) fn note(&self, event: &AuditEvent) {
+        if let Some(inner) = &self.inner {
+            inner.first_requests.note(event);
+        }
     }
 
     /// Counts an event that a rule lets go.

@@ -11,6 +11,7 @@ mod damage;
 mod detached;
 mod endings;
 mod error;
+mod first_requests;
 mod in_flight;
 mod in_transaction;
 mod limit;

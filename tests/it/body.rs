@@ -3,12 +3,12 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use tower::{Layer as _, ServiceExt as _};
-use tower_audit::{AuditLayer, AuditLog, AuditPolicy, Phase, Rule};
+use tower_audit::{Actor, AuditContext, AuditLayer, AuditLog, AuditPolicy, ErrorCode, EventType, Phase, Rule};
 
 use crate::support::{memory_log, of_phase, post};
 
@@ -104,4 +104,49 @@ async fn a_response_without_a_body_is_complete_at_its_head() {
     let response = at_body_end(&log).layer(handler).oneshot(post("/scans")).await.expect("infallible");
     assert_eq!(of_phase(&store, Phase::Completed).len(), 1);
     drop(response);
+}
+
+/// A handler that streams goes on saying things, and its event is bounded all the same.
+#[tokio::test(start_paused = true)]
+async fn what_is_said_while_the_body_streams_is_in_the_event_at_its_end() {
+    let (log, store) = memory_log().await;
+    let handler = tower::service_fn(|_request: Request<_>| async {
+        let context = AuditContext::current().expect("a layer is around");
+        context.detail("before", 1);
+        // With these alone they are just short of the limit.
+        for n in 0..75 {
+            context.detail(format!("part_{n}"), "y".repeat(205));
+        }
+        let said = context.clone();
+        let frames = stream::iter(0..3).map(move |n| {
+            said.detail("rows", n).actor(Actor::user("late")).error(ErrorCode::BAD_SESSION);
+            Ok::<_, std::io::Error>(Frame::data(Bytes::from_static(b"row")))
+        });
+        Ok::<_, Infallible>(Response::new(StreamBody::new(frames)))
+    });
+    let response = at_body_end(&log).layer(handler).oneshot(post("/scans")).await.expect("infallible");
+    response.into_body().collect().await.expect("it ends well");
+    let event = &of_phase(&store, Phase::Completed)[0];
+    assert_eq!((&event.details["before"], &event.details["rows"]), (&1.into(), &2.into()));
+    assert_eq!(event.actor.user_email.as_deref(), Some("late"));
+    assert_eq!(event.classification.error, Some(ErrorCode::BAD_SESSION));
+    assert_eq!((&event.details["body_bytes"], &event.details["body_end"]), (&9.into(), &"complete".into()));
+    assert!(serde_json::to_string(&event.details).expect("JSON").contains("[cut: "));
+    let mut fitted = event.clone();
+    fitted.fit();
+    assert_eq!(&fitted, event, "it fits as it is stored");
+}
+
+/// Where nothing was written before the handler ran, no byte leaves before the event.
+#[tokio::test(start_paused = true)]
+async fn a_declared_event_does_not_wait_for_the_end_of_the_body() {
+    let (log, store) = memory_log().await;
+    let handler = tower::service_fn(|_request: Request<_>| async {
+        AuditContext::current().expect("a layer is around").event_type(EventType::UPLOAD);
+        Ok::<_, Infallible>(Response::new(three_frames()))
+    });
+    let response = at_body_end(&log).layer(handler).oneshot(post("/elsewhere")).await.expect("infallible");
+    assert_eq!(of_phase(&store, Phase::Completed).len(), 1, "before the head leaves");
+    response.into_body().collect().await.expect("it ends well");
+    assert_eq!(store.events().len(), 1);
 }

@@ -293,3 +293,157 @@ async fn a_log_that_is_off_passes_everything_through() {
     assert_eq!(service.oneshot(post("/scans")).await.expect("infallible").status(), 200);
     log.close().await.expect("nothing to close");
 }
+
+/// Without axum's extractor: found through the thread alone.
+#[tokio::test(start_paused = true)]
+async fn a_declared_event_says_who_asked_for_what() {
+    let (log, store) = memory_log().await;
+    let handler = tower::service_fn(|_request: Request<Body>| async {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        AuditContext::current().expect("a layer is around").event_type(EventType::AUTH);
+        Ok::<_, Infallible>(response(StatusCode::UNAUTHORIZED))
+    });
+    let mut request = with_header(post("/login"), "user-agent", b"probe");
+    request.extensions_mut().insert(tower_audit::PeerAddr("192.0.2.7:80".parse().expect("an address")));
+    AuditLayer::new(&log, AuditPolicy::preset()).layer(handler).oneshot(request).await.expect("infallible");
+    let event = &store.events()[0];
+    assert_eq!((event.event_type.as_str(), event.outcome), ("auth", Some(401)));
+    assert_eq!(event.resource.method.as_deref(), Some("POST"));
+    assert_eq!(event.request.request_uri.as_deref(), Some("/login"));
+    assert_eq!(event.request.user_agent.as_deref(), Some("probe"));
+    assert_eq!(event.actor.remote_addr.as_deref(), Some("192.0.2.7"));
+    // A second, or nothing: but not the time from the handler's end.
+    assert_eq!(event.request.duration_us, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_uri_is_the_one_that_was_sent() {
+    async fn login(audit: AuditContext) {
+        audit.event_type(EventType::AUTH);
+    }
+    async fn scan() {}
+    for outside in [true, false] {
+        let (log, store) = memory_log().await;
+        let layer = AuditLayer::new(&log, AuditPolicy::preset());
+        let nested = Router::new().route("/login", routing::post(login)).route("/scans", routing::post(scan));
+        let nested = if outside { nested } else { nested.layer(layer.clone()) };
+        let app: Router = Router::new().nest("/api", Router::new().nest("/v1", nested));
+        let app = if outside { app.layer(layer) } else { app };
+        for path in ["/api/v1/login", "/api/v1/scans"] {
+            let request = Request::post(path).body(axum::body::Body::empty()).expect("valid");
+            app.clone().oneshot(request).await.expect("infallible");
+            let events = store.events();
+            // Outside of the nested router, the rule for uploads does not name the path.
+            if !(outside && path.ends_with("scans")) {
+                assert_eq!(events[0].request.request_uri.as_deref(), Some(path), "outside: {outside}");
+                assert_eq!(events[0].resource.route.as_deref(), Some(path), "outside: {outside}");
+            }
+        }
+    }
+}
+
+/// The same request, around and within a nested router, with the layers' view of its path.
+#[tokio::test(start_paused = true)]
+async fn a_nested_router_is_no_other_request() {
+    for path in ["/api/scans", "/api", "/api/"] {
+        let (log, store) = memory_log().await;
+        let rule = |path| tower_audit::Rule::new(EventType::new("a.b").expect("a type")).paths([path]);
+        let outer = AuditPolicy::builder().rule(rule("/{*all}")).build().expect("valid");
+        let inner = AuditLayer::for_route(&log, rule("/{*all}")).expect("valid");
+        let nested = Router::new().route("/scans", routing::post(|| async {})).route("/", routing::post(|| async {}));
+        let app: Router = Router::new().nest("/api", nested.layer(inner));
+        let service = AuditLayer::new(&log, outer).layer(app);
+        let request = Request::post(path).body(axum::body::Body::empty()).expect("valid");
+        service.oneshot(request).await.expect("infallible");
+        assert_eq!(store.events().len(), 1, "{path}");
+        assert_eq!(store.events()[0].request.request_uri.as_deref(), Some(path));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_target_of_connect_is_its_authority() {
+    let policy = AuditPolicy::builder()
+        .rule(tower_audit::Rule::new(EventType::new("a.b").expect("a type")).paths(["/{*all}"]))
+        .build()
+        .expect("valid");
+    let mut request = crate::support::request(Method::CONNECT, "/");
+    *request.uri_mut() = "example.org:443".parse().expect("an authority");
+    assert_eq!(event_of(policy, request).await.request.request_uri.as_deref(), Some("example.org:443"));
+}
+
+/// The conversions of an app may use the context: they run before its lock is taken.
+#[test]
+fn a_conversion_may_use_the_context() {
+    struct Late(AuditContext);
+    impl From<Late> for serde_json::Value {
+        fn from(late: Late) -> Self {
+            late.0.request_id().into()
+        }
+    }
+    impl From<Late> for tower_audit::Text {
+        fn from(late: Late) -> Self {
+            late.0.request_id().as_str().into()
+        }
+    }
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let event = runtime.block_on(async {
+            let (log, store) = memory_log().await;
+            let handler = tower::service_fn(|_request: Request<Body>| async {
+                let context = AuditContext::current().expect("a layer is around");
+                let late = || Late(context.clone());
+                context.detail("id", late()).classify(late(), late()).route(late());
+                Ok::<_, Infallible>(response(StatusCode::OK))
+            });
+            let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+            service.oneshot(post("/scans")).await.expect("infallible");
+            store.events().remove(0)
+        });
+        done.send(event).expect("the test waits");
+    });
+    let event = is_done.recv_timeout(std::time::Duration::from_secs(10)).expect("nobody waits for a lock of its own");
+    let id = event.request.request_id.as_deref().expect("an id");
+    assert_eq!(event.details["id"], id);
+    assert_eq!(event.resource.route.as_deref(), Some(id));
+}
+
+/// What identifies the caller inside of the layer says so to the context, or in the response.
+#[tokio::test(start_paused = true)]
+async fn an_actor_from_within_is_found() {
+    async fn plain() {}
+    async fn extracting(_audit: AuditContext) {}
+    async fn in_request(mut request: axum::extract::Request, next: axum::middleware::Next) -> axum::response::Response {
+        request.extensions_mut().insert(Actor::user("alice"));
+        next.run(request).await
+    }
+    async fn in_response(request: axum::extract::Request, next: axum::middleware::Next) -> axum::response::Response {
+        let mut response = next.run(request).await;
+        response.extensions_mut().insert(std::sync::Arc::new(Actor::user("alice")));
+        response
+    }
+    let (log, store) = memory_log().await;
+    let layer = || AuditLayer::new(&log, AuditPolicy::preset());
+    let apps: [Router; 3] = [
+        Router::new().route("/scans", routing::post(plain)).layer(axum::middleware::from_fn(in_response)),
+        Router::new().route("/scans", routing::post(extracting)).layer(axum::middleware::from_fn(in_request)),
+        Router::new().route("/scans", routing::post(plain).layer(layer())).layer(axum::middleware::from_fn(in_request)),
+    ];
+    for (n, app) in apps.into_iter().enumerate() {
+        let request = |with: Option<&str>| {
+            let mut request = Request::post("/scans").body(axum::body::Body::empty()).expect("valid");
+            if let Some(user) = with {
+                request.extensions_mut().insert(Actor::user(user));
+            }
+            request
+        };
+        let app = app.layer(layer());
+        app.clone().oneshot(request(None)).await.expect("infallible");
+        assert_eq!(store.events()[0].actor.user_email.as_deref(), Some("alice"), "app {n}");
+        if n != 2 {
+            // The one that came with the request is not replaced by one that nobody said.
+            app.oneshot(request(Some("bob"))).await.expect("infallible");
+            assert_eq!(store.events()[0].actor.user_email.as_deref(), Some("bob"), "app {n}");
+        }
+    }
+}

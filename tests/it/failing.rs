@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -205,9 +205,44 @@ async fn a_closed_log_refuses() {
     log.close().await.expect("closed");
     log.close().await.expect("closing twice is no error");
     log.record(AuditEvent::new(EventType::UPLOAD)).await.expect_err("it is closed");
-    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(answering(StatusCode::OK));
-    assert_eq!(service.oneshot(delete("/auth/admin/users/bob")).await.expect("infallible").status(), 503);
-    assert_eq!(memory.events().len(), 1);
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&runs);
+    let handler = tower::service_fn(move |_request: Request<Body>| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        async { Ok::<_, Infallible>(response(StatusCode::OK)) }
+    });
+    // It is known beforehand that nothing can be written: no handler runs, with or without write-ahead.
+    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler.clone());
+    for request in [delete("/auth/admin/users/bob"), post("/scans")] {
+        let answer = service.clone().oneshot(request).await.expect("infallible");
+        assert!(answer.headers().contains_key("retry-after"));
+        assert_problem(answer, 503).await;
+    }
+    assert_eq!((memory.events().len(), runs.load(Ordering::Relaxed)), (1, 0));
+    // But one that may go on without.
+    let rule = Rule::upload().fail_mode(FailMode::Open);
+    let policy = AuditPolicy::builder().rule(rule).build().expect("a valid policy");
+    let answer = AuditLayer::new(&log, policy).layer(handler).oneshot(post("/scans")).await.expect("infallible");
+    assert_eq!((answer.status(), runs.load(Ordering::Relaxed), log.stats().let_go), (StatusCode::OK, 1, 1));
+}
+
+/// A start that was let go is named by the end all the same: it may be kept yet.
+#[tokio::test(start_paused = true)]
+async fn an_end_names_a_start_that_came_late() {
+    let (log, faulty, memory) = faulty_log().await;
+    let policy = AuditPolicy::builder().rule(Rule::admin_action().fail_mode(FailMode::Open)).build().expect("valid");
+    let recovers = faulty.clone();
+    let handler = tower::service_fn(move |_request: Request<Body>| {
+        recovers.release();
+        async { Ok::<_, Infallible>(response(StatusCode::OK)) }
+    });
+    faulty.hold();
+    let service = AuditLayer::new(&log, policy).layer(handler);
+    assert_eq!(service.oneshot(delete("/auth/admin/users/bob")).await.expect("infallible").status(), StatusCode::OK);
+    log.close().await.expect("everything is written");
+    let [completed, started] = &memory.events()[..] else { panic!("{:?}", memory.events()) };
+    assert_eq!((started.phase, completed.phase), (Phase::Started, Phase::Completed));
+    assert_eq!(completed.request.started_event_id, Some(started.event_id));
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, StatusCode};
+use http::{Request, Response, StatusCode};
 use tower::{Layer as _, ServiceBuilder, ServiceExt as _};
 use tower_audit::store::conformance::{Fault, FaultyStore};
 use tower_audit::store::{MemoryStore, StoreErrorKind};
@@ -161,4 +161,60 @@ async fn a_refusal_of_the_inner_layer_is_not_taken_for_an_outcome() {
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
         assert!(answer.headers().contains_key("retry-after"));
     }
+}
+
+fn counting(
+    count: u64,
+) -> impl tower::Service<
+    Request<Body>,
+    Response = Response<Body>,
+    Error = Infallible,
+    Future = impl Future<Output = Result<Response<Body>, Infallible>> + Send,
+> + Clone
++ Send {
+    tower::service_fn(move |_request: Request<Body>| async move {
+        let mut response = response(StatusCode::OK);
+        response.extensions_mut().insert(ResultCount(count));
+        Ok(response)
+    })
+}
+
+/// A layer that has a limit of its own, and no rule that names a request, changes the limit of the one around it.
+#[tokio::test(start_paused = true)]
+async fn an_inner_limit_takes_the_place_of_the_outer_one() {
+    let limited = |log: &AuditLog, max| {
+        let policy = AuditPolicy::builder().preset().max_results(max).build().expect("a valid policy");
+        AuditLayer::new(log, policy)
+    };
+    let oversize = |max| vec![("oversize_query".to_owned(), max)];
+    for (path, count, outer, inner, expected) in [
+        ("/list", 5000, None, 1000, oversize(1000)),
+        ("/list", 5000, Some(10_000), 1000, oversize(1000)),
+        ("/list", 5000, Some(1000), 10_000, vec![]),
+        ("/list", 5000, Some(1000), 2000, oversize(2000)),
+        // Nothing but the limit: what the outer rules are about stays theirs.
+        ("/auth/admin/x", 500, Some(100), 1000, vec![("admin_action".to_owned(), 0)]),
+    ] {
+        let (log, store) = memory_log().await;
+        let only = AuditPolicy::builder().rule(Rule::oversize_query()).max_results(inner).build().expect("valid");
+        let inner = AuditLayer::new(&log, only).layer(counting(count));
+        let outer = outer.map_or_else(|| AuditLayer::new(&log, AuditPolicy::preset()), |max| limited(&log, max));
+        outer.layer(inner).oneshot(delete(path)).await.expect("infallible");
+        let told: Vec<_> = of_phase(&store, Phase::Completed)
+            .iter()
+            .map(|event| {
+                let max = event.details.get("max_results").and_then(serde_json::Value::as_u64);
+                (event.event_type.as_str().to_owned(), max.unwrap_or(0))
+            })
+            .collect();
+        assert_eq!(told, expected, "{path}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_single_rule_for_oversize_queries_has_no_limit_and_is_refused() {
+    let (log, _store) = memory_log().await;
+    let error = AuditLayer::for_route(&log, Rule::oversize_query()).expect_err("it would never hold");
+    assert_eq!(error.key(), Some("max_results"));
+    assert!(error.to_string().contains("AuditLayer::new"), "{error}");
 }

@@ -200,3 +200,27 @@ fn an_error_can_be_returned_by_main() {
     fn is_error<E: std::error::Error + Send + Sync + 'static>() {}
     is_error::<OpenError>();
 }
+
+/// Once, after a hundred of them: events that do not say who, and events that all come from one proxy.
+#[tokio::test(start_paused = true)]
+async fn events_that_name_nobody_are_noticed() {
+    for (named, proxied, expected) in [(49, 100, [1, 1]), (50, 99, [0, 0])] {
+        let log = AuditLog::open("memory:").await.expect("it opens");
+        let (said, _guard) = Said::listen();
+        let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(answering(http::StatusCode::OK));
+        for n in 0..250 {
+            let mut request = post("/scans");
+            let peer = tower_audit::PeerAddr("10.0.0.1:80".parse().expect("an address"));
+            request.extensions_mut().insert(peer);
+            if n < named {
+                request.extensions_mut().insert(tower_audit::Actor::user("alice"));
+            }
+            if n < proxied {
+                request.headers_mut().insert("x-forwarded-for", http::HeaderValue::from_static("192.0.2.1"));
+            }
+            service.clone().oneshot(request).await.expect("infallible");
+        }
+        let lines = ["name no actor", "trusted_proxies"].map(|what| said.of(what).len());
+        assert_eq!(lines, expected, "{:?}", said.lines());
+    }
+}

@@ -17,7 +17,7 @@ use tower::ServiceExt as _;
 use tower_audit::query::{Filter, Query};
 use tower_audit::writer::RecordErrorKind;
 use tower_audit::{
-    AuditContext, AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventId, EventType, Phase, RecordError,
+    AuditContext, AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventId, EventType, Phase, RecordError, Rule, When,
 };
 
 use crate::database::{Db, Ground, Pool};
@@ -447,10 +447,12 @@ async fn what_nobody_records_is_an_error() {
         assert_eq!(error.kind(), RecordErrorKind::Undecided);
         StatusCode::SEE_OTHER
     }
+    let rule = Rule::upload().when(When::effect_possible());
+    let policy = AuditPolicy::builder().rule(rule).build().expect("a valid policy");
     let app = Router::new()
         .route("/scans", routing::post(undecided))
         .route("/unnamed", routing::post(undecided))
-        .layer(AuditLayer::new(&log, AuditPolicy::preset()))
+        .layer(AuditLayer::new(&log, policy))
         .with_state(ground.pool.clone());
     for path in ["/scans", "/unnamed"] {
         let answer = app.clone().oneshot(request("POST", path)).await.expect("infallible");

@@ -40,7 +40,7 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 ///
 /// | key | meaning |
 /// |---|---|
-/// | `type` | the type of the events; a built-in one brings the settings of its preset, which the other keys replace: `upload` its `when` of `effect_possible`, so that a 403 or a 413 leaves no event |
+/// | `type` | the type of the events; a built-in one brings the settings of its preset, which the other keys replace: `auth` its `when` of `declared` without `paths`, and with them its methods, those that are not safe |
 /// | `methods` | a list, or `"any"` (the default), or `"unsafe"` |
 /// | `paths` | a list of patterns, as [`Rule::paths`](super::Rule::paths) has them |
 /// | `when` | `"always"` (the default), `"success"`, `"effect_possible"`, `"abnormal"`, `"declared"`, a status such as `404`, a range such as `"4xx"` or `"200-299"`, or a list of any of these |

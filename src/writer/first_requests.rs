@@ -1,0 +1,69 @@
+//! A look at the first requests of a log: do their events say who asked, and from where?
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+use crate::event::{AuditEvent, Text};
+
+/// How many events are looked at.
+const FIRST: u32 = 100;
+
+/// What the first events of requests have in common; said once, when there are enough of them.
+#[derive(Debug, Default)]
+pub(super) struct FirstRequests {
+    is_over: AtomicBool,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    events: u32,
+    anonymous: u32,
+    /// How many came through a proxy, from the first one's address.
+    behind_proxy: u32,
+    addr: Option<Text>,
+}
+
+impl FirstRequests {
+    /// Takes note of the event of a request.
+    pub(super) fn note(&self, event: &AuditEvent) {
+        if self.is_over.load(Relaxed) {
+            return;
+        }
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.events >= FIRST {
+            return;
+        }
+        seen.events += 1;
+        let actor = &event.actor;
+        seen.anonymous += u32::from(actor.user_email.is_none() && actor.api_key_hash.is_none());
+        if let Some(addr) = &actor.remote_addr {
+            let is_first = seen.addr.get_or_insert_with(|| addr.clone()) == addr;
+            seen.behind_proxy += u32::from(is_first && event.request.forwarded.is_some());
+        }
+        if seen.events == FIRST {
+            self.is_over.store(true, Relaxed);
+            seen.speak();
+        }
+    }
+}
+
+impl Seen {
+    fn speak(&self) {
+        if self.anonymous * 2 > FIRST {
+            tracing::warn!(
+                anonymous = self.anonymous,
+                events = FIRST,
+                "most audited requests name no actor: insert an `Actor` into the extensions of the request outside of the \
+                 audit layer, or call `AuditContext::actor` inside of it"
+            );
+        }
+        if self.behind_proxy == FIRST {
+            tracing::warn!(
+                remote_addr = self.addr.as_deref(),
+                events = FIRST,
+                "all audited requests have the address of one proxy: name it in `trusted_proxies` of the policy"
+            );
+        }
+    }
+}
