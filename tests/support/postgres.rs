@@ -182,6 +182,19 @@ impl Cluster {
         path
     }
 
+    /// A disk of so many bytes that the server may write to. The namespace of mounts must be ours alone.
+    pub(crate) fn small_disk(&self, bytes: u64) -> PathBuf {
+        let path = self.folder.join("disk");
+        fs::create_dir(&path).expect("the folder is ours");
+        let options = match self.account {
+            Some(Account { uid, gid }) => format!("size={bytes},uid={uid},gid={gid},mode=700"),
+            None => format!("size={bytes}"),
+        };
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&path).status();
+        assert!(mounted.expect("there is a `mount`").success(), "no disk");
+        path
+    }
+
     /// Makes the server, which is stopped, a standby that nobody replicates to.
     pub(crate) fn make_standby(&self) {
         let signal = self.folder.join("data/standby.signal");

@@ -2,21 +2,24 @@
 //!
 //! The values go as arrays: one exchange with the server, whatever the size of the batch, and one plan for all sizes.
 //! A single event, as it comes while nobody else is there, is a row of plain values: less work for the server.
+//! The server says how many rows it has inserted; an append is done when that is all of them, or the others were there.
 //! There is no conflict target: to name one would need the right to read the ids, and the id is the only key.
 
 use std::sync::Arc;
 
-use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Row as _};
+use uuid::Uuid;
 
 use super::batch::{Batch, COLUMNS, Query, bind_one, has_effects};
-use super::error::{Doing as _, FOREIGN_KEY_VIOLATION, UNIQUE_VIOLATION, is, of, transient};
+use super::connection::only;
+use super::error::{Doing as _, FOREIGN_KEY_VIOLATION, UNIQUE_VIOLATION, cause, is, of, permanent, transient};
 use super::instance::Instance;
 use super::names::{Names, OPEN};
 use crate::event::AuditEvent;
 use crate::store::StoreError;
 
-/// Keeps the events that are not kept yet.
+/// Inserts the events that are not there yet, and is content when the server says that all of them are.
 pub(super) async fn append(
     db: &mut PgConnection,
     names: &Names,
@@ -26,36 +29,74 @@ pub(super) async fn append(
     if events.is_empty() {
         return Ok(());
     }
-    if !events.iter().any(has_effects) {
-        return keep(db, names, events).await;
-    }
+    let inserted = if events.iter().any(has_effects) {
+        insert_with_effects(db, names, instance, events).await?
+    } else {
+        insert(db, names, events).await?
+    };
+    if inserted == events.len() as u64 { Ok(()) } else { confirm(db, names, events).await }
+}
+
+/// Inserts events of which some open or end something, and says how many were new.
+async fn insert_with_effects(
+    db: &mut PgConnection,
+    names: &Names,
+    instance: &Instance,
+    events: &[AuditEvent],
+) -> Result<u64, StoreError> {
     let batch = Batch::of(events);
     // What is started is ours to end: whoever looks for orphans must be able to see that we live.
     let id = if batch.any_started { Some(instance.id().await?) } else { None };
     let query = batch.bind_with_effects(sqlx::query(AssertSqlSafe(names.append_with_effects.clone())), id);
-    match query.execute(db).await {
-        Ok(_) => Ok(()),
+    match query.fetch_all(db).await {
+        Ok(rows) => {
+            let inserted: i64 = only(rows, DOING)?.try_get(0).doing(DOING)?;
+            Ok(inserted.cast_unsigned())
+        }
         Err(error) if is(&error, FOREIGN_KEY_VIOLATION) => {
             // We were taken for dead, or the tables were made anew. Under another name we live.
             instance.forget();
-            Err(transient(DOING).with_remedy("this writer has to be registered again").because(error))
+            Err(transient(DOING).with_remedy("this writer has to be registered again").because(cause(error)))
         }
         Err(error) => Err(of(DOING, error)),
     }
 }
 
-/// Keeps events that neither open nor end anything. Nearly always all of them are new, so the server is told to look
-/// for each whether it is there already only after it has found one that is: looking is an eighth of its work.
-async fn keep(db: &mut PgConnection, names: &Names, events: &[AuditEvent]) -> Result<(), StoreError> {
+/// Inserts events that neither open nor end anything, and says how many were new. Nearly always all of them are, so the
+/// server is told to look for each whether it is there already only after it has found one that is: looking is an eighth
+/// of its work.
+async fn insert(db: &mut PgConnection, names: &Names, events: &[AuditEvent]) -> Result<u64, StoreError> {
     let sql = if events.len() == 1 { &names.append_one } else { &names.append };
-    match bound(sqlx::query(AssertSqlSafe(Arc::clone(sql))), events).execute(&mut *db).await {
-        Ok(_) => Ok(()),
+    let inserted = match bound(sqlx::query(AssertSqlSafe(Arc::clone(sql))), events).execute(&mut *db).await {
         Err(error) if is(&error, UNIQUE_VIOLATION) => {
             let sql = format!("{sql} ON CONFLICT DO NOTHING");
-            bound(sqlx::query(AssertSqlSafe(sql)), events).execute(db).await.map(drop).doing(DOING)
+            bound(sqlx::query(AssertSqlSafe(sql)), events).execute(db).await
         }
-        Err(error) => Err(of(DOING, error)),
+        inserted => inserted,
+    };
+    Ok(inserted.doing(DOING)?.rows_affected())
+}
+
+/// Looks for events that were not inserted: they are there already, or something discards them.
+///
+/// The commit of whoever inserted them may have been shown to us before a replica has them: its session was ended, or
+/// its wait cancelled. So this is a transaction that writes, and its commit is durable only with all before it.
+async fn confirm(db: &mut PgConnection, names: &Names, events: &[AuditEvent]) -> Result<(), StoreError> {
+    let mut ids: Vec<Uuid> = events.iter().map(|event| event.event_id.into()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let sql = format!("SELECT pg_catalog.count(*), {COMMIT_MARK} FROM {} WHERE event_id = ANY ($1)", names.table());
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(&ids).fetch_all(db).await.doing(DOING)?;
+    let there: i64 = only(rows, DOING)?.try_get(0).doing(DOING)?;
+    let missing = ids.len() as u64 - there.cast_unsigned().min(ids.len() as u64);
+    if missing == 0 {
+        return Ok(());
     }
+    Err(permanent(DOING).with_remedy(format!(
+        "the server refused nothing and did not insert {missing} of {} events: a trigger, a rule or a further unique index \
+         on the log's table discards them; drop it",
+        ids.len()
+    )))
 }
 
 fn bound<'q>(query: Query<'q>, events: &'q [AuditEvent]) -> Query<'q> {
@@ -80,7 +121,7 @@ pub(super) fn one(names: &Names) -> String {
 }
 
 /// The statement for the others. A `started` event is open if it is new, and not ended by the same batch; all parts
-/// of the statement see the tables as they were before it.
+/// of the statement see the tables as they were before it. Its row says how many events were new.
 pub(super) fn with_effects(names: &Names) -> String {
     let (given, columns, open) = (rows(), columns(), names.beside(OPEN));
     let (ended, instance) = (COLUMNS.len() + 1, COLUMNS.len() + 2);
@@ -89,8 +130,9 @@ pub(super) fn with_effects(names: &Names) -> String {
          kept AS (INSERT INTO {} ({columns}) SELECT {columns} FROM given ON CONFLICT DO NOTHING RETURNING event_id), \
          opened AS (INSERT INTO {open} (event_id, instance, event) \
             SELECT g.event_id, ${instance}::int8, g.event FROM given g JOIN kept USING (event_id) \
-            WHERE g.phase = 'started' AND g.event_id <> ALL (${ended}::uuid[]) ON CONFLICT DO NOTHING) \
-         DELETE FROM {open} WHERE event_id = ANY (${ended}::uuid[])",
+            WHERE g.phase = 'started' AND g.event_id <> ALL (${ended}::uuid[]) ON CONFLICT DO NOTHING), \
+         closed AS (DELETE FROM {open} WHERE event_id = ANY (${ended}::uuid[])) \
+         SELECT pg_catalog.count(*) FROM kept",
         names.table()
     )
 }
@@ -116,4 +158,6 @@ fn rows() -> String {
     )
 }
 
+/// Makes a transaction write, and leaves nothing but an entry in the server's log of changes, which says nothing.
+pub(super) const COMMIT_MARK: &str = "pg_catalog.pg_logical_emit_message(true, 'tower-audit', '')::pg_catalog.text";
 const DOING: &str = "append";

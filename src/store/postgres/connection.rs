@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Row as _};
+use tokio::time::{Instant, timeout_at};
 
 use super::config::Config;
 use super::durability::Facts;
-use super::error::{Doing as _, of, transient};
+use super::error::{Doing as _, of, permanent, transient};
 use super::schema;
 use crate::store::StoreError;
 
@@ -20,33 +21,82 @@ pub(super) enum Purpose {
     Read,
     /// Makes, looks after and removes.
     Keep,
+    /// Holds the writer's advisory lock.
+    Lock,
+    /// Looks at the other sessions of the log: at those of readers, or at the others.
+    Observe { readers: bool },
 }
 
-/// Connects, within the patience that one attempt deserves.
-pub(super) async fn connect(config: &Config, purpose: Purpose) -> Result<PgConnection, StoreError> {
-    let within = config.patience.min(LONGEST_CONNECT);
-    match tokio::time::timeout(within, set_up(config, purpose)).await {
-        Ok(connected) => connected,
-        Err(_) => Err(transient(CONNECTING).with_remedy("the server did not answer in time")),
+impl Purpose {
+    /// Whether the primary serves it. Readers, and whoever looks at their sessions, may be at a standby.
+    fn is_of_primary(self) -> bool {
+        !matches!(self, Self::Read | Self::Observe { readers: true })
     }
 }
 
-async fn set_up(config: &Config, purpose: Purpose) -> Result<PgConnection, StoreError> {
-    let within = config.patience.min(LONGEST_CONNECT);
-    let mut db = config.servers.connect(within, purpose != Purpose::Read, CONNECTING).await?;
-    let read_only = if purpose == Purpose::Read { "on" } else { "off" };
-    // A plan for any value passes over partial indexes and takes no notice of how rare a value is.
-    let plans = if purpose == Purpose::Read { "force_custom_plan" } else { "auto" };
-    run(&mut db, CONNECTING, settings(read_only, plans)).await?;
+/// A session, and the number by which the server knows it.
+pub(super) struct Session {
+    pub(super) db: PgConnection,
+    pub(super) backend: Backend,
+}
+
+/// The process of the server that serves a session. The number may be another's later, with another start.
+#[derive(Debug, Clone)]
+pub(super) struct Backend {
+    pub(super) pid: i32,
+    pub(super) started: String,
+}
+
+impl Session {
+    /// Connects and sets what every session has. Dropped before its end, the server has no session that could do
+    /// anything.
+    pub(super) async fn establish(config: &Config, purpose: Purpose) -> Result<Self, StoreError> {
+        let within = connect_within(config);
+        let mut db = config.servers.connect(within, purpose.is_of_primary(), CONNECTING).await?;
+        let sql = settings(purpose, config.patience);
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut db).await.doing(CONNECTING)?;
+        let row = rows.last().ok_or_else(|| permanent(CONNECTING))?;
+        let backend = Backend { pid: row.try_get(0).doing(CONNECTING)?, started: row.try_get(1).doing(CONNECTING)? };
+        Ok(Self { db, backend })
+    }
+}
+
+/// Finds the tables as this program knows them, and makes sure that commits mean what they should.
+pub(super) async fn prepare(db: &mut PgConnection, config: &Config, purpose: Purpose) -> Result<(), StoreError> {
     match purpose {
         Purpose::Append => {
-            schema::require(&mut db, &config.names).await?;
-            make_durable(&mut db, config).await?;
+            schema::require(db, &config.names).await?;
+            make_durable(db, config).await
         }
-        Purpose::Read => schema::require_to_read(&mut db, &config.names).await?,
-        Purpose::Keep => {}
+        Purpose::Read => schema::require_to_read(db, &config.names).await,
+        Purpose::Keep | Purpose::Lock | Purpose::Observe { .. } => Ok(()),
     }
-    Ok(db)
+}
+
+/// Connects for one task, within the patience that one attempt deserves.
+pub(super) async fn connect(config: &Config, purpose: Purpose) -> Result<PgConnection, StoreError> {
+    let until = connect_until(config);
+    let mut session = answered_until(until, Session::establish(config, purpose)).await?;
+    answered_until(until, prepare(&mut session.db, config, purpose)).await?;
+    Ok(session.db)
+}
+
+/// The end of an attempt to connect that begins now.
+pub(super) fn connect_until(config: &Config) -> Instant {
+    Instant::now() + connect_within(config)
+}
+
+/// The time for an attempt to connect. Where the patience is shorter, whoever has less waits for less.
+fn connect_within(config: &Config) -> Duration {
+    config.patience.clamp(SHORTEST_CONNECT, LONGEST_CONNECT)
+}
+
+/// A part of an attempt to connect.
+pub(super) async fn answered_until<T>(
+    until: Instant,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    timeout_at(until, work).await.unwrap_or_else(|_| Err(unanswered(CONNECTING)))
 }
 
 /// Sets what a commit of this session means, and reads back all that it depends on.
@@ -58,16 +108,18 @@ async fn make_durable(db: &mut PgConnection, config: &Config) -> Result<(), Stor
 }
 
 /// An answer within the patience, or none: a connection whose other end has vanished would keep its caller for a
-/// quarter of an hour. The future is dropped then, and with it the connection that it has leased.
+/// quarter of an hour. The future is dropped then; the session that it has leased has an owner all the same
+/// (`abandoned.rs`).
 pub(super) async fn within<T>(
     patience: Duration,
     doing: &'static str,
     work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    match tokio::time::timeout(patience, work).await {
-        Ok(done) => done,
-        Err(_) => Err(transient(doing).with_remedy("the server did not answer in time")),
-    }
+    tokio::time::timeout(patience, work).await.unwrap_or_else(|_| Err(unanswered(doing)))
+}
+
+pub(super) fn unanswered(doing: &'static str) -> StoreError {
+    transient(doing).with_remedy("the server did not answer in time")
 }
 
 /// A statement of our own making, values bound elsewhere.
@@ -76,23 +128,59 @@ pub(super) async fn run(db: &mut PgConnection, doing: &'static str, sql: String)
     Ok(())
 }
 
+/// The only row of a statement that changes something, all of whose answer was read.
+///
+/// The driver's `fetch_one` is content with the row. It may arrive before the server has committed, and a commit that
+/// fails would then pass for done.
+pub(super) fn only<T>(rows: Vec<T>, doing: &'static str) -> Result<T, StoreError> {
+    rows.into_iter().next().ok_or_else(|| permanent(doing).with_remedy("the server answered without a row"))
+}
+
+/// Milliseconds, as a setting of the server takes them; never 0, which would be no limit.
+pub(super) fn millis(limit: Duration) -> i32 {
+    i32::try_from(limit.as_millis()).unwrap_or(i32::MAX).max(1)
+}
+
 pub(super) const CONNECTING: &str = "connecting";
+const SHORTEST_CONNECT: Duration = Duration::from_secs(1);
 const LONGEST_CONNECT: Duration = Duration::from_secs(3);
+/// How long one statement of a reader may take.
+const LONGEST_READ: Duration = Duration::from_secs(600);
 
 /// Defaults of the role, of the database or of the URL must not reach the log. Of these settings, a server takes those
-/// that it knows. The first statement has no operator and no function in it that another schema could have, too.
+/// that it knows. The first statement has no operator and no function in it that another schema could have, too. The
+/// last row says which process of the server this is.
 ///
-/// No statement of a writer is ever cancelled by the server: a commit that waits for a replica would then count as
-/// done without it.
-fn settings(read_only: &str, plans: &str) -> String {
+/// No statement of a writer is cancelled by the server for its time: a commit that waits for a replica would then count
+/// as done without it. A wait for a lock comes before the commit and may end, early enough for the caller to be told.
+///
+/// The sockets are the driver's and have no keepalive, so the server is told to look after its end: a session whose
+/// client has vanished ends within a minute, and one that is only idle is not forgotten by a firewall. What an operator
+/// has set of that stays. Only Linux can tell everywhere that a client has gone in the midst of a statement.
+fn settings(purpose: Purpose, patience: Duration) -> String {
+    let read_only = if purpose == Purpose::Read { "on" } else { "off" };
+    // A plan for any value passes over partial indexes and takes no notice of how rare a value is.
+    let plans = if purpose == Purpose::Read { "force_custom_plan" } else { "auto" };
+    let (lock, statement) = match purpose {
+        Purpose::Append => (millis(patience / 4 * 3), 0),
+        Purpose::Read => (millis(patience), millis(LONGEST_READ)),
+        Purpose::Keep => (0, 0),
+        Purpose::Lock | Purpose::Observe { .. } => (millis(patience), 0),
+    };
     format!(
         "SET statement_timeout = 0; SET search_path = pg_catalog, pg_temp; \
          SELECT pg_catalog.set_config(s.name, v.value, false) FROM (VALUES \
          ('client_encoding', 'UTF8'), ('TimeZone', 'UTC'), ('standard_conforming_strings', 'on'), \
          ('default_transaction_isolation', 'read committed'), ('default_transaction_deferrable', 'off'), \
          ('default_transaction_read_only', '{read_only}'), ('plan_cache_mode', '{plans}'), ('row_security', 'on'), \
-         ('lock_timeout', '0'), ('transaction_timeout', '0'), \
+         ('lock_timeout', '{lock}'), ('statement_timeout', '{statement}'), ('transaction_timeout', '0'), \
          ('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0') \
-         ) AS v(name, value) JOIN pg_catalog.pg_settings s ON s.name = v.name WHERE s.setting IS DISTINCT FROM v.value"
+         ) AS v(name, value) JOIN pg_catalog.pg_settings s ON s.name = v.name WHERE s.setting IS DISTINCT FROM v.value; \
+         SELECT pg_catalog.set_config(s.name, v.value, false) FROM (VALUES \
+         ('tcp_keepalives_idle', '30'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '3'), \
+         ('tcp_user_timeout', '30000'), ('client_connection_check_interval', '1000') \
+         ) AS v(name, value) JOIN pg_catalog.pg_settings s ON s.name = v.name WHERE s.source = 'default' \
+         AND (s.name <> 'client_connection_check_interval' OR pg_catalog.version() LIKE '%linux%'); \
+         SELECT pid, backend_start::text FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())"
     )
 }

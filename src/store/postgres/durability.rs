@@ -90,6 +90,11 @@ impl Facts {
         Ok(())
     }
 
+    /// Whether a commit waits for replicas.
+    pub(super) fn has_replicas(&self) -> bool {
+        !self.standbys.is_empty()
+    }
+
     /// An error that says what is not durable, if anything is.
     pub(super) fn judge_durability(&self, doing: &'static str) -> Result<(), StoreError> {
         let remedy = if !self.fsync {

@@ -1,5 +1,13 @@
 //! From the driver's errors to what a caller can do about them: the only place that knows PostgreSQL's codes.
 
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+
+use sqlx::error::DatabaseError;
+use sqlx::postgres::PgDatabaseError;
+
+use crate::event::limits::excerpt;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Turns a driver's result into the store's, with what was being done.
@@ -21,22 +29,73 @@ impl<T> Doing<T> for serde_json::Result<T> {
 
 /// The error for what the server refused, or for a server that is not there.
 pub(super) fn of(doing: &'static str, error: sqlx::Error) -> StoreError {
-    let (kind, remedy) = match &error {
-        sqlx::Error::Database(refused) => refusal(refused.code().as_deref().unwrap_or_default()),
-        sqlx::Error::Configuration(_) => (StoreErrorKind::Config, ""),
-        sqlx::Error::Tls(error) => (StoreErrorKind::Config, untrusted(&error.to_string())),
+    let (kind, remedy): (_, Cow<'static, str>) = match &error {
+        // A plan of before a change of the tables; the next session has none.
+        sqlx::Error::Database(refused) if is_stale_plan(&**refused) => (StoreErrorKind::Transient, "".into()),
+        sqlx::Error::Database(refused) => refusal(refused.code().as_deref().unwrap_or_default(), refused.constraint()),
+        sqlx::Error::Configuration(_) => (StoreErrorKind::Config, "".into()),
+        sqlx::Error::Tls(error) => (StoreErrorKind::Config, untrusted(&error.to_string()).into()),
         // What the library for TLS says of a certificate comes in here.
         sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            (StoreErrorKind::Config, untrusted(&error.to_string()))
+            (StoreErrorKind::Config, untrusted(&error.to_string()).into())
         }
         sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => {
-            (StoreErrorKind::Permanent, "")
+            (StoreErrorKind::Permanent, "".into())
         }
         // The connection broke, or never was.
-        _ => (StoreErrorKind::Transient, ""),
+        _ => (StoreErrorKind::Transient, "".into()),
     };
-    let made = StoreError::new(kind, NAME, doing).because(error);
+    let made = StoreError::new(kind, NAME, doing).because(cause(error));
     if remedy.is_empty() { made } else { made.with_remedy(remedy) }
+}
+
+/// The same code says what the server cannot do at all; the text is of any language.
+fn is_stale_plan(refused: &dyn DatabaseError) -> bool {
+    let known = refused.try_downcast_ref::<PgDatabaseError>();
+    known.is_some_and(|refused| refused.code() == "0A000" && refused.routine() == Some("RevalidateCachedQuery"))
+}
+
+/// The cause without what the driver puts around it: it would be printed twice, once by each.
+pub(super) fn cause(error: sqlx::Error) -> Box<dyn Error + Send + Sync> {
+    match error {
+        sqlx::Error::Database(refused) => Box::new(Refusal {
+            code: refused.code().unwrap_or_default().into_owned(),
+            message: refused.message().to_owned(),
+        }),
+        sqlx::Error::Io(error) => Box::new(error),
+        sqlx::Error::Configuration(error)
+        | sqlx::Error::Tls(error)
+        | sqlx::Error::Encode(error)
+        | sqlx::Error::Decode(error)
+        | sqlx::Error::ColumnDecode { source: error, .. } => error,
+        error => Box::new(error),
+    }
+}
+
+/// What the server said. Without its details, which repeat the values of an event, and without the line of its source.
+#[derive(Debug)]
+struct Refusal {
+    code: String,
+    message: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (SQLSTATE {})", self.message, self.code)
+    }
+}
+
+impl Error for Refusal {}
+
+/// Whether the server refused a statement and nothing else, so that the session is as it was before.
+pub(super) fn leaves_session_usable(error: &StoreError) -> bool {
+    let Some(refusal) = error.source().and_then(|cause| cause.downcast_ref::<Refusal>()) else { return false };
+    match refusal.code.as_str() {
+        QUERY_CANCELED => true,
+        // Plans and prepared statements that are no more; another session has none of them.
+        "0A000" | "26000" | "42P05" => false,
+        code => !matches!(code.get(..2), None | Some("08" | "57" | "58" | "XX")),
+    }
 }
 
 /// What to do when there is no encrypted connection that can be trusted.
@@ -54,27 +113,60 @@ fn untrusted(cause: &str) -> &'static str {
     known.map_or("the encrypted connection failed: see `sslmode`", |(_, remedy)| remedy)
 }
 
-/// What a SQLSTATE says, by its class where the class is enough.
-fn refusal(code: &str) -> (StoreErrorKind, &'static str) {
+/// What a SQLSTATE says, by its class where the class is enough; of which constraint, if of any.
+fn refusal(code: &str, constraint: Option<&str>) -> (StoreErrorKind, Cow<'static, str>) {
     use StoreErrorKind::{Config, Denied, Permanent, Transient};
-    match code {
+    let (kind, remedy) = match code {
         "25006" => (Transient, "the server is read-only: it is a standby, or was told to be"),
-        "42501" => (Denied, "the role may not do this: `tower-audit migrate --roles` makes roles that may"),
-        "42P01" | "3F000" => (Permanent, MISSING),
+        INSUFFICIENT_PRIVILEGE => {
+            (Denied, "the role may not do this: `tower-audit migrate --roles` makes roles that may")
+        }
+        UNDEFINED_TABLE | "3F000" => (Permanent, MISSING),
+        "42703" => (Permanent, "a column of the log's table is missing or has another name: give it its name back"),
+        "23502" => {
+            (Permanent, "a column that the log does not know must not be null: give it a default, or let it be null")
+        }
+        "23514" => match constraint {
+            None => (
+                Permanent,
+                "no partition takes the event: let the owner of the tables run `tower-audit migrate`, or attach \
+                 the default partition again",
+            ),
+            Some(name) => {
+                let name = excerpt(name);
+                return (
+                    Permanent,
+                    format!("the constraint {name:?} on the log's table refuses the event: drop it").into(),
+                );
+            }
+        },
+        "P0001" => (Permanent, "a trigger on the log's table refuses the event: drop it, or disable it"),
+        "2200H" => (Permanent, "the sequence of the log's table has no number left: ALTER SEQUENCE … NO MAXVALUE"),
+        "22001" => (Permanent, "a column of the log's table has become too narrow: make it `text COLLATE \"C\"` again"),
         "53100" => (Transient, "no space is left on the server's disk: free some"),
-        "53300" => (Transient, "the server has no connection left"),
+        "53300" => (
+            Transient,
+            "the server has no connection left for this role: a log takes up to 12; raise `max_connections`, or the \
+             role's CONNECTION LIMIT",
+        ),
         "57P04" | "3D000" => (Config, "there is no such database"),
-        "55P03" | "55006" => (Transient, "another session holds a lock"),
+        LOCK_NOT_AVAILABLE | "55006" => {
+            (Transient, "another session holds a lock on a table of the log: `pg_blocking_pids` names it")
+        }
+        QUERY_CANCELED => (Transient, "it took too long, or was cancelled"),
         // A pooler between us and the server gave the session to somebody else.
         "26000" | "42P05" => (Transient, "the session is not ours alone: connect past the pooler, or pool by session"),
-        // A plan of before a change of the tables; the next connection has none.
-        "0A000" => (Transient, ""),
+        "0A000" => (
+            Permanent,
+            "the server does not do that with the log's table as it is: a rule on it may be in the way; drop it",
+        ),
         _ => match code.get(..2).unwrap_or_default() {
             "08" | "40" | "53" | "57" | "58" => (Transient, ""),
             "28" => (Config, "the server does not let this role in"),
             _ => (Permanent, ""),
         },
-    }
+    };
+    (kind, remedy.into())
 }
 
 /// Whether the server said this.
@@ -115,6 +207,8 @@ pub(super) const UNDEFINED_TABLE: &str = "42P01";
 pub(super) const INSUFFICIENT_PRIVILEGE: &str = "42501";
 pub(super) const LOCK_NOT_AVAILABLE: &str = "55P03";
 pub(super) const DEADLOCK: &str = "40P01";
+/// By a time limit, or because somebody asked for it.
+const QUERY_CANCELED: &str = "57014";
 
 #[cfg(test)]
 mod tests {
@@ -134,7 +228,7 @@ mod tests {
             (Config, &["28P01", "28000", "3D000"]),
         ] {
             for code in codes {
-                assert_eq!(refusal(code).0, kind, "{code}");
+                assert_eq!(refusal(code, None).0, kind, "{code}");
             }
         }
     }

@@ -8,7 +8,6 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 use uuid::Uuid;
 
 use super::batch::{COLUMNS, bind_one};
-use super::connection::within;
 use super::error::{Doing as _, NAME};
 use super::moment::Moment;
 use super::names::{Names, OPEN};
@@ -65,7 +64,7 @@ impl InTransaction for PostgresStore {
     }
 
     fn fate(&self, event: EventId, transaction: TransactionId) -> StoreFuture<'_, Fate> {
-        Box::pin(within(self.config.patience, ASKING, async move {
+        Box::pin(self.askers.within(self.config.patience, ASKING, async move {
             let mut lease = self.askers.lease(&self.config, ASKING).await?;
             let done = fate(&mut lease.db, &self.config.names, event, transaction).await;
             lease.settle(done)
@@ -87,7 +86,7 @@ impl PostgresStore {
                 .bind(names.schema())
                 .bind(names.bare(""))
                 .bind(names.bare(OPEN))
-                .fetch_one(&mut lease.db)
+                .fetch_one(&mut *lease.db)
                 .await
                 .doing(ASKING)?;
             Place::of(&row).doing(ASKING)

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::connection::run;
 use super::error::{
-    DEADLOCK, Doing as _, INSUFFICIENT_PRIVILEGE, LOCK_NOT_AVAILABLE, UNDEFINED_TABLE, config, is, of, transient,
+    DEADLOCK, Doing as _, INSUFFICIENT_PRIVILEGE, LOCK_NOT_AVAILABLE, UNDEFINED_TABLE, cause, config, is, of, transient,
 };
 use super::names::{MAX_NAME_BYTES, Names, quoted};
 use super::schema::require_owner;
@@ -222,7 +222,7 @@ async fn briefly(db: &mut PgConnection, sql: String) -> Result<(), StoreError> {
         if begun.elapsed() > PERSISTENCE {
             return Err(transient(DOING)
                 .with_remedy("a transaction on the table does not end: try again when it has")
-                .because(error));
+                .because(cause(error)));
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -234,7 +234,8 @@ async fn statement(db: &mut PgConnection, sql: String) -> Result<(), sqlx::Error
 
 fn refused(error: sqlx::Error) -> StoreError {
     if is(&error, INSUFFICIENT_PRIVILEGE) {
-        return config("indexes are missing: let the owner of the tables run `tower-audit migrate`").because(error);
+        return config("indexes are missing: let the owner of the tables run `tower-audit migrate`")
+            .because(cause(error));
     }
     of(DOING, error)
 }

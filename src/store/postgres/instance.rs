@@ -4,32 +4,40 @@
 //! server releases the lock when the session ends: when the process dies, whatever the clocks say.
 //!
 //! A session can also end without its process: the server restarts, the network breaks. So the session is asked for
-//! its pulse all the time, and when it is gone the lock is taken again at once and `retaken` counts up. Whoever finds a lock
-//! free waits for longer than that takes before it believes the writer dead ([`GRACE`]). Until its lock is held
+//! its pulse all the time, and when it is gone the lock is taken again at once and `retaken` counts up. There is one
+//! session at a time: one that does not answer holds the lock for as long as the server thinks that it is there, so it
+//! must have answered or ended before another tries (`abandoned.rs`). Whoever finds a lock free waits for longer than that takes before it believes the writer dead ([`GRACE`]). Until its lock is held
 //! again, a writer starts nothing new. And if it was taken for dead all the same (it was cut off from the server for
 //! longer than the grace, while the server lost its session), its row is gone, and a foreign key keeps it from ever using
 //! that number again: it goes on under another.
 
+use std::collections::hash_map::RandomState;
 use std::fmt;
+use std::hash::BuildHasher as _;
+use std::pin::pin;
 use std::sync::Mutex as SyncMutex;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use sqlx::AssertSqlSafe;
+use futures_util::future::{Either, select};
 use sqlx::postgres::PgConnection;
-use tokio::sync::Mutex;
+use sqlx::{AssertSqlSafe, Connection as _};
+use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
 
 use super::config::Config;
-use super::connection::{Purpose, connect, within};
-use super::error::{Doing as _, transient, while_in_use};
+use super::connection::Purpose;
+use super::error::{Doing as _, transient};
 use super::names::{INSTANCES, OPEN};
+use super::observer::Observer;
+use super::pool::{Lease, Pool, Shared};
 use crate::store::StoreError;
 
 /// A writer.
 pub(super) struct Instance {
     config: Config,
+    /// Of one session.
+    sessions: Pool,
     /// Held while the writer is being registered, so that it is once.
     registering: Mutex<()>,
     held: SyncMutex<Option<Held>>,
@@ -38,8 +46,24 @@ pub(super) struct Instance {
 /// A number, and the task that keeps its lock.
 struct Held {
     id: i64,
-    state: Arc<AtomicU8>,
+    state: Arc<State>,
+    /// Ends the task, and the session with it.
+    stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
+}
+
+/// How it is with the lock of a number.
+#[derive(Debug, Default)]
+struct State(SyncMutex<Lock>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Lock {
+    #[default]
+    Held,
+    /// Its session does not answer, or is gone. It is being taken again.
+    Lost,
+    /// The writer was taken for dead: it must have another number.
+    Buried,
 }
 
 /// The task and its session end with the writer.
@@ -51,8 +75,13 @@ impl Drop for Held {
 
 impl Instance {
     /// A writer that nobody has heard of yet.
-    pub(super) fn new(config: Config) -> Self {
-        Self { config, registering: Mutex::default(), held: SyncMutex::default() }
+    pub(super) fn new(config: Config, observer: &Arc<Observer>) -> Self {
+        Self {
+            config,
+            sessions: Pool::new(Purpose::Lock, 1, observer),
+            registering: Mutex::default(),
+            held: SyncMutex::default(),
+        }
     }
 
     /// The number, with its lock held.
@@ -64,16 +93,21 @@ impl Instance {
         if let Some(id) = self.current()? {
             return Ok(id);
         }
-        let id = fastrand::i64(..);
-        let mut db = connect(&self.config, Purpose::Keep).await.map_err(while_in_use)?;
-        if !try_lock(&mut db, id).await? {
-            return Err(transient(DOING).with_remedy("another writer has this number"));
-        }
-        let sql = format!("INSERT INTO {} (id) VALUES ($1)", self.config.names.beside(INSTANCES));
-        sqlx::query(AssertSqlSafe(sql)).bind(id).execute(&mut db).await.doing(DOING)?;
-        let state = Arc::new(AtomicU8::new(HELD));
-        let task = tokio::spawn(keep(self.config.clone(), id, db, Arc::clone(&state)));
-        *self.held() = Some(Held { id, state, task });
+        let mut lease = self.sessions.lease(&self.config, DOING).await?;
+        let registered = register(&mut lease.db, &self.config).await;
+        let id = match registered {
+            Ok(id) => id,
+            Err(error) => return lease.settle(Err(error)),
+        };
+        let (state, (stop, stopped)) = (Arc::default(), oneshot::channel());
+        let keeper = Keeper {
+            config: self.config.clone(),
+            sessions: Arc::clone(self.sessions.shared()),
+            id,
+            state: Arc::clone(&state),
+        };
+        let task = tokio::spawn(keeper.run(lease, stopped));
+        *self.held() = Some(Held { id, state, stop: Some(stop), task });
         Ok(id)
     }
 
@@ -81,12 +115,16 @@ impl Instance {
     fn current(&self) -> Result<Option<i64>, StoreError> {
         let mut held = self.held();
         let Some(found) = &*held else { return Ok(None) };
-        match found.state.load(Ordering::Acquire) {
+        match found.state.get() {
             // A task that ended with its runtime holds nothing.
             _ if found.task.is_finished() => *held = None,
-            HELD => return Ok(Some(found.id)),
-            LOST => return Err(transient(DOING).with_remedy("the writer's lock is being taken again")),
-            _ => *held = None,
+            Lock::Held => return Ok(Some(found.id)),
+            Lock::Lost => {
+                return Err(transient(DOING).with_remedy(
+                    "the session that holds the writer's lock does not answer; the lock is being taken again",
+                ));
+            }
+            Lock::Buried => *held = None,
         }
         Ok(None)
     }
@@ -101,31 +139,24 @@ impl Instance {
         *self.held() = None;
     }
 
-    /// Takes the writer's leave: its row goes, or says that it has left if events of it are still open.
-    pub(super) async fn leave(&self) -> Result<(), StoreError> {
+    /// Takes the writer's leave in one of its sessions, so that it needs no further one: its row goes, or says that it has
+    /// left if events of it are still open.
+    pub(super) async fn leave(&self, writers: &Pool) -> Result<(), StoreError> {
         let Some(id) = self.known() else { return Ok(()) };
-        let left = async {
-            let mut db = connect(&self.config, Purpose::Keep).await?;
-            let (instances, open) = (self.config.names.beside(INSTANCES), self.config.names.beside(OPEN));
-            let sql = format!("UPDATE {instances} SET has_left = true WHERE id = $1");
-            sqlx::query(AssertSqlSafe(sql)).bind(id).execute(&mut db).await.doing(LEAVING)?;
-            let sql = format!(
-                "DELETE FROM {instances} WHERE id = $1 AND NOT EXISTS (SELECT FROM {open} WHERE instance = $1)"
-            );
-            sqlx::query(AssertSqlSafe(sql)).bind(id).execute(&mut db).await.doing(LEAVING)?;
-            Ok(())
-        };
+        let left = writers.within(self.config.patience, LEAVING, async {
+            let mut lease = writers.lease(&self.config, LEAVING).await?;
+            let done = strike_off(&mut lease.db, &self.config, id).await;
+            lease.settle(done)
+        });
         let left = left.await;
         // The lock is let go of in any case: a closed writer is a dead one.
-        let task = self.held().as_mut().map(|held| {
-            held.task.abort();
-            std::mem::replace(&mut held.task, tokio::spawn(std::future::ready(())))
-        });
-        if let Some(task) = task {
-            // When it has ended, its session has been dropped.
-            let _ = task.await;
+        let held = self.held().take();
+        if let Some(mut held) = held {
+            drop(held.stop.take());
+            // When it has ended, its session is closed.
+            let _ = tokio::time::timeout(self.config.patience, &mut held.task).await;
         }
-        self.forget();
+        self.sessions.close().await;
         left
     }
 
@@ -140,53 +171,137 @@ impl fmt::Debug for Instance {
     }
 }
 
-/// Keeps the lock: feels the pulse of the session that holds it, and takes it again when that session is gone.
-async fn keep(config: Config, id: i64, mut db: PgConnection, state: Arc<AtomicU8>) {
-    loop {
-        while pulse(&mut db).await.is_ok() {
-            tokio::time::sleep(PULSE).await;
-        }
-        state.store(LOST, Ordering::Release);
-        db = loop {
-            match retake(&config, id).await {
-                Ok(Some(db)) => break db,
-                Ok(None) => {
-                    state.store(BURIED, Ordering::Release);
-                    return;
-                }
-                Err(_) => tokio::time::sleep(RETRY_AFTER).await,
-            }
-        };
-        state.store(HELD, Ordering::Release);
+impl State {
+    fn get(&self) -> Lock {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, lock: Lock) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = lock;
     }
 }
 
-async fn pulse(db: &mut PgConnection) -> Result<(), StoreError> {
-    let asked = async { sqlx::query("SELECT").execute(db).await.doing(DOING) };
-    within(PULSE_WITHIN, DOING, asked).await.map(drop)
+/// The task that keeps the lock: feels the pulse of the session that holds it, and takes it again when that session is
+/// gone.
+struct Keeper {
+    config: Config,
+    sessions: Arc<Shared>,
+    id: i64,
+    state: Arc<State>,
 }
 
-/// The session that has the lock now, or none if the writer was taken for dead.
-async fn retake(config: &Config, id: i64) -> Result<Option<PgConnection>, StoreError> {
-    let mut db = connect(config, Purpose::Keep).await?;
-    if !try_lock(&mut db, id).await? {
+impl Keeper {
+    /// Runs until it is told to stop, or the writer has been taken for dead.
+    async fn run(self, mut lease: Lease, mut stopped: oneshot::Receiver<()>) {
+        loop {
+            let Some(is_broken) = unless(&mut stopped, pulses(&mut lease.db)).await else {
+                return lease.close().await;
+            };
+            self.state.set(Lock::Lost);
+            // It must be gone, or have answered, before there is another.
+            if is_broken {
+                lease.lose()
+            } else {
+                drop(lease)
+            }
+            lease = match unless(&mut stopped, self.retake_at_last()).await {
+                None => return,
+                Some(Some(lease)) => lease,
+                Some(None) => return self.state.set(Lock::Buried),
+            };
+            self.state.set(Lock::Held);
+        }
+    }
+
+    async fn retake_at_last(&self) -> Option<Lease> {
+        loop {
+            match self.retake().await {
+                Ok(lease) => return lease,
+                Err(_) => tokio::time::sleep(RETRY_AFTER).await,
+            }
+        }
+    }
+
+    /// The session that has the lock now, or none if the writer was taken for dead.
+    async fn retake(&self) -> Result<Option<Lease>, StoreError> {
+        let mut lease = self.sessions.lease(&self.config, DOING).await?;
+        match retaken(&mut lease.db, &self.config, self.id).await {
+            Ok(true) => Ok(Some(lease)),
+            Ok(false) => lease.settle(Ok(None)),
+            Err(error) => lease.settle(Err(error)),
+        }
+    }
+}
+
+/// What the work comes to, or none if it is told to stop before that.
+async fn unless<T>(stopped: &mut oneshot::Receiver<()>, work: impl Future<Output = T>) -> Option<T> {
+    match select(stopped, pin!(work)).await {
+        Either::Left(_) => None,
+        Either::Right((done, _)) => Some(done),
+    }
+}
+
+/// Ready when the session does not answer any more; true if its connection is broken.
+async fn pulses(db: &mut PgConnection) -> bool {
+    loop {
+        match tokio::time::timeout(PULSE_WITHIN, db.ping()).await {
+            Ok(Ok(())) => tokio::time::sleep(PULSE).await,
+            Ok(Err(_)) => return true,
+            Err(_) => return false,
+        }
+    }
+}
+
+/// A number that no other writer has, with its lock, in the list of writers.
+async fn register(db: &mut PgConnection, config: &Config) -> Result<i64, StoreError> {
+    let sql = format!("INSERT INTO {} (id) VALUES ($1) ON CONFLICT DO NOTHING", config.names.beside(INSTANCES));
+    for _ in 0..MOST_NUMBERS {
+        let id = random();
+        if !try_lock(db, id).await? {
+            continue;
+        }
+        let done = sqlx::query(AssertSqlSafe(sql.clone())).bind(id).execute(&mut *db).await.doing(DOING)?;
+        if done.rows_affected() == 1 {
+            return Ok(id);
+        }
+        // It is the number of one that died, perhaps: whose events are closed by its lock must find it free.
+        sqlx::query("SELECT pg_catalog.pg_advisory_unlock($1)").bind(id).execute(&mut *db).await.doing(DOING)?;
+    }
+    Err(transient(DOING).with_remedy("every number that was tried is another writer's"))
+}
+
+/// From the randomness of the system: the generator of the thread may have been seeded, alike in two processes.
+fn random() -> i64 {
+    RandomState::new().hash_one("a writer").cast_signed()
+}
+
+/// Takes the lock again; false if the writer was taken for dead.
+async fn retaken(db: &mut PgConnection, config: &Config, id: i64) -> Result<bool, StoreError> {
+    if !try_lock(db, id).await? {
         return Err(transient(DOING));
     }
     let sql = format!("UPDATE {} SET retaken = retaken + 1 WHERE id = $1", config.names.beside(INSTANCES));
-    let done = sqlx::query(AssertSqlSafe(sql)).bind(id).execute(&mut db).await.doing(DOING)?;
-    Ok((done.rows_affected() == 1).then_some(db))
+    let done = sqlx::query(AssertSqlSafe(sql)).bind(id).execute(&mut *db).await.doing(DOING)?;
+    Ok(done.rows_affected() == 1)
 }
 
 async fn try_lock(db: &mut PgConnection, id: i64) -> Result<bool, StoreError> {
     sqlx::query_scalar("SELECT pg_catalog.pg_try_advisory_lock($1)").bind(id).fetch_one(db).await.doing(DOING)
 }
 
+async fn strike_off(db: &mut PgConnection, config: &Config, id: i64) -> Result<(), StoreError> {
+    let (instances, open) = (config.names.beside(INSTANCES), config.names.beside(OPEN));
+    let sql = format!("UPDATE {instances} SET has_left = true WHERE id = $1");
+    sqlx::query(AssertSqlSafe(sql)).bind(id).execute(&mut *db).await.doing(LEAVING)?;
+    let sql = format!("DELETE FROM {instances} WHERE id = $1 AND NOT EXISTS (SELECT FROM {open} WHERE instance = $1)");
+    sqlx::query(AssertSqlSafe(sql)).bind(id).execute(&mut *db).await.doing(LEAVING)?;
+    Ok(())
+}
+
 const DOING: &str = "registering the writer";
 const LEAVING: &str = "taking the writer's leave";
-
-const HELD: u8 = 0;
-const LOST: u8 = 1;
-const BURIED: u8 = 2;
+/// Two of them are the same once in 2^64.
+const MOST_NUMBERS: u32 = 8;
 
 /// How often the session that holds the lock is asked, and how long it may take to answer.
 const PULSE: Duration = Duration::from_millis(250);

@@ -25,6 +25,7 @@
 //! an instance: a row, and an advisory lock that a session of its own holds. The server lets go of the lock when that
 //! session ends, and never before; see `instance.rs` for what happens when only the session dies.
 
+mod abandoned;
 mod append;
 mod batch;
 mod config;
@@ -32,6 +33,7 @@ mod connection;
 mod document;
 mod durability;
 mod error;
+mod health;
 mod in_transaction;
 mod indexes;
 mod inspect;
@@ -39,6 +41,7 @@ mod instance;
 mod keep;
 mod moment;
 mod names;
+mod observer;
 mod obstacles;
 mod orphans;
 mod partition;

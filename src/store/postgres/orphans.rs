@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
+use uuid::Uuid;
 
 use super::append::append;
 use super::connection::run;
@@ -11,7 +12,7 @@ use super::error::{Doing as _, FOREIGN_KEY_VIOLATION, is, of};
 use super::instance::GRACE;
 use super::names::{INSTANCES, Names, OPEN};
 use super::store::PostgresStore;
-use crate::event::AuditEvent;
+use crate::event::{AuditEvent, EventId, EventType, Phase};
 use crate::store::{Orphans, StoreError, StoreFuture};
 
 type Close<'a> = &'a (dyn Fn(&AuditEvent) -> AuditEvent + Send + Sync);
@@ -83,13 +84,10 @@ impl PostgresStore {
             run(db, DOING, "ROLLBACK".to_owned()).await?;
             return Ok(0);
         }
-        let sql = format!("SELECT event FROM {open} WHERE instance = $1");
-        let left: Vec<String> =
-            sqlx::query_scalar(AssertSqlSafe(sql)).bind(id).fetch_all(&mut *db).await.doing(DOING)?;
-        let mut ends = Vec::with_capacity(left.len());
-        for event in &left {
-            ends.push(close(&serde_json::from_str(event).doing(DOING)?));
-        }
+        let sql = format!("SELECT event_id, event FROM {open} WHERE instance = $1");
+        let left: Vec<(Uuid, String)> =
+            sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_all(&mut *db).await.doing(DOING)?;
+        let ends: Vec<AuditEvent> = left.iter().map(|(id, event)| close(&started(*id, event))).collect();
         for some in ends.chunks(EVENTS_AT_ONCE) {
             append(db, &self.config.names, &self.instance, some).await?;
         }
@@ -101,6 +99,17 @@ impl PostgresStore {
         run(db, DOING, "COMMIT".to_owned()).await?;
         Ok(ends.len() as u64)
     }
+}
+
+/// The event that is open. Whoever may append can put there what is none: it is ended by its id alone, and keeps no log
+/// from being opened.
+fn started(id: Uuid, event: &str) -> AuditEvent {
+    serde_json::from_str(event).unwrap_or_else(|_| {
+        let mut event = AuditEvent::new(EventType::ADMIN_ACTION);
+        event.event_id = EventId::from(id);
+        event.phase = Phase::Started;
+        event
+    })
 }
 
 async fn suspects(db: &mut PgConnection, names: &Names) -> Result<Vec<Suspect>, StoreError> {

@@ -12,6 +12,7 @@
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
+use super::connection::only;
 use super::error::Doing as _;
 use super::moment::Moment;
 use super::names::{DROP_MONTH, MAKE_MONTH, Names};
@@ -46,8 +47,8 @@ async fn may_call(db: &mut PgConnection, names: &Names, function: &str) -> Resul
 pub(super) async fn make_ahead(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
     let sql = format!("SELECT {}()", names.beside(MAKE_MONTH));
     for _ in 0..MOST_MADE {
-        let made: bool = sqlx::query_scalar(AssertSqlSafe(sql.clone())).fetch_one(&mut *db).await.doing(MAKING)?;
-        if !made {
+        let made: Vec<bool> = sqlx::query_scalar(AssertSqlSafe(sql.clone())).fetch_all(&mut *db).await.doing(MAKING)?;
+        if !only(made, MAKING)? {
             break;
         }
     }
@@ -62,9 +63,9 @@ pub(super) async fn drop_one(
     before: Timestamp,
 ) -> Result<Option<u64>, StoreError> {
     let sql = format!("SELECT {}($1)", names.beside(DROP_MONTH));
-    let dropped: Option<i64> =
-        sqlx::query_scalar(AssertSqlSafe(sql)).bind(Moment(before)).fetch_one(db).await.doing(DROPPING)?;
-    Ok(dropped.map(|events| u64::try_from(events).unwrap_or(0)))
+    let dropped: Vec<Option<i64>> =
+        sqlx::query_scalar(AssertSqlSafe(sql)).bind(Moment(before)).fetch_all(db).await.doing(DROPPING)?;
+    Ok(only(dropped, DROPPING)?.map(|events| u64::try_from(events).unwrap_or(0)))
 }
 
 const MAKING: &str = "making a partition";

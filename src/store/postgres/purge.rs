@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
+use super::connection::only;
 use super::error::Doing as _;
 use super::moment::Moment;
 use super::names::Names;
@@ -90,7 +91,8 @@ async fn remove(
     if let Some(from) = from {
         asked = asked.bind(Moment(from));
     }
-    let (found, removed, last): (i64, i64, Option<Moment>) = asked.fetch_one(db).await.doing(DOING)?;
+    let rows: Vec<(i64, i64, Option<Moment>)> = asked.fetch_all(db).await.doing(DOING)?;
+    let (found, removed, last) = only(rows, DOING)?;
     Ok(Chunk { found: found.cast_unsigned(), removed: removed.cast_unsigned(), last: last.map(|last| last.0) })
 }
 

@@ -11,7 +11,7 @@ use sqlx::postgres::PgConnection;
 
 use super::config::Config;
 use super::connection::{Purpose, connect, run};
-use super::error::{Doing as _, INSUFFICIENT_PRIVILEGE, config as refused, is, of};
+use super::error::{Doing as _, INSUFFICIENT_PRIVILEGE, cause, config as refused, is, of};
 use super::names::{
     DROP_MONTH, INSTANCES, MAKE_MONTH, MAX_ROLE_PREFIX_BYTES, Names, OPEN, PROBE, VERSION, hash, literal, quoted,
 };
@@ -146,7 +146,7 @@ impl Roles {
                          `CREATE ROLE {name} NOLOGIN;`",
                         quoted(&self.account)
                     ))
-                    .because(error);
+                    .because(cause(error));
             }
             of(DOING, error)
         })

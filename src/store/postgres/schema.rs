@@ -4,7 +4,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnection, PgDatabaseError};
 
 use super::connection::run;
-use super::error::{Doing as _, INSUFFICIENT_PRIVILEGE, MISSING, NAME, config, is, of};
+use super::error::{Doing as _, INSUFFICIENT_PRIVILEGE, MISSING, NAME, cause, config, is, of};
 use super::indexes;
 use super::names::{INSTANCES, Names, OPEN, PROBE, VERSION as VERSION_TABLE, quoted};
 use super::partition;
@@ -198,7 +198,7 @@ async fn create_schema(db: &mut PgConnection, names: &Names) -> Result<(), Store
 async fn raw(db: &mut PgConnection, sql: String) -> Result<(), StoreError> {
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(db).await.map(drop).map_err(|error| {
         if is(&error, INSUFFICIENT_PRIVILEGE) {
-            return config(MISSING).because(error);
+            return config(MISSING).because(cause(error));
         }
         let dependents = match error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>()) {
             Some(refused) if refused.code() == DEPENDENT_OBJECTS => refused.detail().map(str::to_owned),

@@ -1,42 +1,50 @@
 //! The store: a few sessions that write, a few that read, and one that keeps.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgPool;
 use tokio::time::Instant;
 
 use super::append;
 use super::config::{Config, PostgresTable};
-use super::connection::{Purpose, connect, within};
+use super::connection::{Purpose, millis, run, within};
 use super::durability::Facts;
-use super::error::{Doing as _, NAME};
+use super::error::NAME;
+use super::health::HEALTH;
 use super::in_transaction::Place;
 use super::indexes;
 use super::inspect;
 use super::instance::Instance;
-use super::names::PROBE;
+use super::observer::{Observer, Wait};
 use super::partition;
 use super::pool::Pool;
 use super::purge::Front;
-use super::roles::{self, Right};
+use super::roles::{Right, explained};
 use super::schema;
 use crate::event::AuditEvent;
 use crate::store::{
     AuditStore, Capabilities, Durability, Finding, InTransaction, Keeper, OpenOptions, Orphans, Reader, StoreError,
-    StoreErrorKind, StoreFuture,
+    StoreFuture,
 };
 
 /// Events in one table of a PostgreSQL server; see the documentation of the module.
 ///
 /// # Cancel safety
-/// A future of this store that is dropped takes the session it worked on with it. Whether an append that was dropped
-/// is kept is not known; appending it again is right in both cases.
+/// A future of this store can be dropped. What the server is doing for it is cancelled, unless it is an append, and its
+/// session stays in its place until the server has answered. Whether an append that was dropped is kept is not known;
+/// appending it again is right in both cases.
+///
+/// # Sessions
+/// At most 12 on the server, whatever hangs: 4 that append, 3 that read, and one each for health, for the writer's lock,
+/// for the ends of transactions, for the tables, and for a look at those that do not answer.
 pub struct PostgresStore {
     pub(super) config: Config,
     pub(super) writers: Pool,
+    /// The one that tries out what the next append would meet.
+    pub(super) probers: Pool,
     pub(super) readers: Pool,
     pub(super) keepers: Pool,
     /// Those that ask for the end of transactions: whoever reads a lot must not keep them waiting.
@@ -44,6 +52,8 @@ pub struct PostgresStore {
     /// Where the log is, once somebody has asked.
     place: Mutex<Option<Place>>,
     pub(super) instance: Instance,
+    /// A health check has come as far as a commit that needs a replica.
+    commits_wait: AtomicBool,
     pub(super) front: Front,
     /// When to see to the partitions of the months to come; none for a role that may not make them.
     see_to_partitions: Mutex<Option<Instant>>,
@@ -69,7 +79,7 @@ impl PostgresStore {
     /// The log connects as the pool does (server, role, TLS), and as it is told to later on
     /// ([`set_connect_options`](sqlx::Pool::set_connect_options)), but takes none of its connections: handlers that hold
     /// all of them and wait for their events would wait for ever. What the pool does to a connection
-    /// (`after_connect`) is not done to the log's, up to 13 of them.
+    /// (`after_connect`) is not done to the log's, up to 12 of them.
     ///
     /// ```no_run
     /// use std::sync::Arc;
@@ -95,40 +105,51 @@ impl PostgresStore {
     }
 
     async fn open_in(config: Config) -> Result<Self, StoreError> {
+        let observer = Observer::new(config.clone());
+        let pool = |purpose, most| Pool::new(purpose, most, &observer);
         let store = Self {
-            writers: Pool::new(Purpose::Append, PARALLEL_APPENDS),
-            readers: Pool::new(Purpose::Read, MOST_READERS),
-            keepers: Pool::new(Purpose::Keep, MOST_KEEPERS),
-            askers: Pool::new(Purpose::Read, MOST_ASKERS),
+            writers: pool(Purpose::Append, PARALLEL_APPENDS),
+            probers: pool(Purpose::Append, MOST_PROBERS),
+            readers: pool(Purpose::Read, MOST_READERS),
+            keepers: pool(Purpose::Keep, MOST_KEEPERS),
+            askers: pool(Purpose::Read, MOST_ASKERS),
             place: Mutex::default(),
-            instance: Instance::new(config.clone()),
+            instance: Instance::new(config.clone(), &observer),
+            commits_wait: AtomicBool::new(false),
             front: Front::default(),
             see_to_partitions: Mutex::default(),
             config,
         };
-        if store.config.create {
+        let opened = async {
+            if !store.config.create {
+                return store.readers.first(&store.config).await?.settle(Ok(()));
+            }
             store.provision().await?;
-            store.writers.put(connect(&store.config, Purpose::Append).await?);
-        } else {
-            store.readers.put(connect(&store.config, Purpose::Read).await?);
-        }
+            // Both are needed as soon as a log is opened over this.
+            store.probers.first(&store.config).await?.settle(Ok(()))?;
+            store.writers.first(&store.config).await?.settle(Ok(()))
+        };
+        within(store.config.patience.max(SHORT_PATIENCE) * 4, OPENING, opened).await?;
         Ok(store)
     }
 
     /// Makes what is missing, as far as this role may.
     async fn provision(&self) -> Result<(), StoreError> {
         let Config { names, .. } = &self.config;
-        let mut db = connect(&self.config, Purpose::Keep).await?;
+        let mut lease = self.keepers.first(&self.config).await?;
+        let db = &mut *lease.db;
+        // Whoever changes the tables now is waited for, but not for ever.
+        run(db, OPENING, format!("SET lock_timeout = {}", millis(self.config.patience))).await?;
         // A server on which nothing would be durable, or nothing can be made, is refused for that reason.
-        let facts = Facts::ask(&mut db, names, "opening the log").await?;
-        facts.judge_server(self.config.durability, "opening the log")?;
-        schema::provide(&mut db, names).await?;
-        if let Some(indexes) = indexes::Flaws::of(&mut db, names).await?.text() {
+        let facts = Facts::ask(db, names, OPENING).await?;
+        facts.judge_server(self.config.durability, OPENING)?;
+        schema::provide(db, names).await?;
+        if let Some(indexes) = indexes::Flaws::of(db, names).await?.text() {
             tracing::warn!(indexes, "the audit log has not its indexes: let its owner run `tower-audit migrate`");
         }
-        if partition::may_make(&mut db, names).await? {
+        if partition::may_make(db, names).await? {
             // Without them, events are in the default partition.
-            if let Err(error) = partition::make_ahead(&mut db, names).await {
+            if let Err(error) = partition::make_ahead(db, names).await {
                 if error.is_transient() {
                     return Err(error);
                 }
@@ -136,40 +157,14 @@ impl PostgresStore {
             }
             *self.see_to_partitions() = Some(Instant::now() + SEE_TO_PARTITIONS);
         }
-        self.keepers.put(db);
+        // It is needed an hour from now at the earliest.
+        lease.close().await;
         Ok(())
     }
 
-    async fn probe(&self) -> Result<(), StoreError> {
-        let names = &self.config.names;
-        let mut lease = self.writers.lease(&self.config, HEALTH).await?;
-        let done = async {
-            let facts = Facts::ask(&mut lease.db, names, HEALTH).await?;
-            facts.judge_use(HEALTH)?;
-            if self.config.durability == Durability::Required {
-                // What would not last is not tried: where a replica is missing, it might not end.
-                facts.judge_durability(HEALTH)?;
-            }
-            schema::require(&mut lease.db, names).await?;
-            let may: Option<bool> = sqlx::query_scalar("SELECT pg_catalog.has_table_privilege($1, 'INSERT')")
-                .bind(names.table())
-                .fetch_one(&mut lease.db)
-                .await
-                .doing(HEALTH)?;
-            if may != Some(true) {
-                let error = StoreError::new(StoreErrorKind::Denied, NAME, HEALTH);
-                return Err(roles::explain(&mut lease.db, names, Right::Append, error).await);
-            }
-            // A commit that leaves nothing behind: it goes all the way to the disk, and to the replicas.
-            let sql = format!(
-                "INSERT INTO {} AS p VALUES (1, 1) ON CONFLICT (one) DO UPDATE SET times = p.times + 1",
-                names.beside(PROBE)
-            );
-            sqlx::query(AssertSqlSafe(sql)).execute(&mut lease.db).await.doing(HEALTH)?;
-            facts.judge_durability(HEALTH)
-        };
-        let done = done.await;
-        lease.settle(done)
+    /// Says that the commits of a health check are waited for, which may be in vain.
+    pub(super) fn commits_wait(&self, is_so: bool) {
+        self.commits_wait.store(is_so, Ordering::Relaxed);
     }
 
     pub(super) fn place(&self) -> std::sync::MutexGuard<'_, Option<Place>> {
@@ -201,15 +196,27 @@ impl AuditStore for PostgresStore {
     }
 
     fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
-        Box::pin(within(self.config.patience, "append", async move {
+        Box::pin(self.writers.within(self.config.patience, "append", async move {
             let mut lease = self.writers.lease(&self.config, "append").await?;
             let done = append::append(&mut lease.db, &self.config.names, &self.instance, events).await;
+            let done = explained(&mut lease.db, &self.config.names, Right::Append, done).await;
             lease.settle(done)
         }))
     }
 
     fn health(&self) -> StoreFuture<'_, ()> {
-        Box::pin(within(self.config.patience, HEALTH, self.probe()))
+        Box::pin(async move {
+            self.commits_wait(false);
+            // A little less: a caller with the same patience is given the reason, too.
+            let patience = (self.config.patience / 20 * 19).max(SHORTEST_HEALTH);
+            let done = self.probers.within(patience, HEALTH, self.probe()).await;
+            match done {
+                Err(error) if self.commits_wait.load(Ordering::Relaxed) => {
+                    Err(error.with_remedy(Wait::Replica.reason()))
+                }
+                done => done,
+            }
+        })
     }
 
     fn inspect(&self) -> StoreFuture<'_, Vec<Finding>> {
@@ -226,23 +233,22 @@ impl AuditStore for PostgresStore {
                 }
                 *due = Some(now + SEE_TO_PARTITIONS);
             }
-            within(self.config.patience, "making partitions", async {
+            let making = self.keepers.within(self.config.patience, "making partitions", async {
                 let mut lease = self.keepers.lease(&self.config, "making partitions").await?;
                 let done = partition::make_ahead(&mut lease.db, &self.config.names).await;
                 lease.settle(done)
-            })
-            .await?;
+            });
+            making.await?;
             Ok(false)
         })
     }
 
     fn close(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            self.writers.close().await;
-            let left = within(self.config.patience, "close", self.instance.leave()).await;
-            self.readers.close().await;
-            self.askers.close().await;
-            self.keepers.close().await;
+            let left = self.instance.leave(&self.writers).await;
+            for pool in [&self.writers, &self.probers, &self.readers, &self.askers, &self.keepers] {
+                pool.close().await;
+            }
             left
         })
     }
@@ -264,10 +270,17 @@ impl AuditStore for PostgresStore {
     }
 }
 
-const HEALTH: &str = "health";
+const OPENING: &str = "opening the log";
+/// With the session of the writer's lock and the observer's, at most 12 sessions: each purpose has its own, so that no
+/// reader keeps a writer waiting.
 const PARALLEL_APPENDS: usize = 4;
-const MOST_READERS: usize = 4;
-const MOST_ASKERS: usize = 2;
-const MOST_KEEPERS: usize = 2;
+const MOST_PROBERS: usize = 1;
+const MOST_READERS: usize = 3;
+const MOST_ASKERS: usize = 1;
+const MOST_KEEPERS: usize = 1;
+/// It has more to say to the server than an append. Whoever has less patience waits for less.
+const SHORTEST_HEALTH: Duration = Duration::from_millis(900);
+/// Tables are made in more than one step, however little patience there is for each.
+const SHORT_PATIENCE: Duration = Duration::from_secs(5);
 /// Partitions are made months ahead; an hour is soon enough, also for what stood in the way the last time.
 const SEE_TO_PARTITIONS: Duration = Duration::from_secs(3600);
