@@ -1,7 +1,9 @@
 //! The hops that a proxies' header names.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
+
+use crate::event::address::{self, is_port, node, plain_text};
 
 /// The members of the list that a header line is, from left to right: the address of each, none where it names no
 /// address. An error is the last one: the line is no such list.
@@ -14,13 +16,12 @@ pub(super) struct Malformed;
 
 /// Reads a line of `X-Forwarded-For`. No standard says what is in it; proxies write addresses between commas.
 ///
-/// Taken are IPv4 and IPv6 addresses, bare or, version 6, in brackets, with a port or without. A zone of an IPv6 address
-/// (`fe80::1%eth0`, RFC 4007) is left out: it means something on the host alone that wrote it.
+/// Taken are all forms of an address that [`address::read`] knows.
 pub(super) fn in_x_forwarded_for(line: &[u8]) -> impl Members {
-    line.split(|byte| *byte == b',').map(trimmed).filter(|member| !member.is_empty()).map(|member| {
-        let bare = || without_zone(member)?.parse::<Ipv6Addr>().ok().map(IpAddr::V6);
-        Ok(bare().or_else(|| node(member, without_zone, is_port)))
-    })
+    line.split(|byte| *byte == b',')
+        .map(trimmed)
+        .filter(|member| !member.is_empty())
+        .map(|member| Ok(address::read(member)))
 }
 
 /// Reads a line of `Forwarded` by RFC 7239 section 4. Blanks around `;`, which its grammar does not have, are passed
@@ -151,50 +152,11 @@ impl<'h> Elements<'h> {
     }
 }
 
-/// The address of a node, without its port:
-///
-/// ```text
-/// node        = nodename [ ":" node-port ]                                       RFC 7239 section 6
-/// nodename    = IPv4address / "[" IPv6address "]" / "unknown" / obfnode
-/// node-port   = 1*5DIGIT / obfport
-/// ```
-///
-/// `unknown` and what begins with `_` (section 6.3) name no address.
-fn node(node: &[u8], version_6: fn(&[u8]) -> Option<&str>, is_port: fn(&[u8]) -> bool) -> Option<IpAddr> {
-    let (name, port) = match node.iter().rposition(|byte| *byte == b']') {
-        Some(end) => (&node[..=end], &node[end + 1..]),
-        None => node.split_at(node.iter().position(|byte| *byte == b':').unwrap_or(node.len())),
-    };
-    if !port.is_empty() && !is_port(port.strip_prefix(b":")?) {
-        return None;
-    }
-    match name.strip_prefix(b"[") {
-        Some(inner) => version_6(inner.strip_suffix(b"]")?)?.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
-        None => plain_text(name)?.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
-    }
-}
-
-fn is_port(port: &[u8]) -> bool {
-    (1..=5).contains(&port.len()) && port.iter().all(u8::is_ascii_digit)
-}
-
 /// `obfport = "_" 1*( ALPHA / DIGIT / "." / "_" / "-" )`
 fn is_forwarded_port(port: &[u8]) -> bool {
     let is_hidden =
         |name: &[u8]| !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte));
     is_port(port) || port.strip_prefix(b"_").is_some_and(is_hidden)
-}
-
-fn plain_text(text: &[u8]) -> Option<&str> {
-    std::str::from_utf8(text).ok()
-}
-
-/// The address before a `%` and the name of a zone: one or more of the characters that RFC 6874 has for it.
-fn without_zone(address: &[u8]) -> Option<&str> {
-    let text = plain_text(address)?;
-    let Some((address, zone)) = text.split_once('%') else { return Some(text) };
-    let is_zone = !zone.is_empty() && zone.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
-    is_zone.then_some(address)
 }
 
 fn trimmed(text: &[u8]) -> &[u8] {

@@ -18,7 +18,7 @@ open_struct! {
         user_email: Text,
         /// The SHA-256 (or HMAC-SHA-256) of the API key that was presented, in hexadecimal; never the key.
         api_key_hash: Text,
-        /// The client's address, without a port.
+        /// The client's address, without a port. [`AuditEvent::fit`](crate::AuditEvent::fit) puts it into its usual form.
         remote_addr: Text,
     }
 }

@@ -17,7 +17,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{Actor, AuditEvent, Classification, Details, ErrorCode, RequestInfo, Resource, Text, names};
+use super::{Actor, AuditEvent, Classification, Details, ErrorCode, RequestInfo, Resource, Text, address, names};
 
 /// `actor.user_email`.
 pub const MAX_USER_EMAIL_BYTES: usize = 512;
@@ -126,7 +126,8 @@ pub(crate) fn excerpt(given: &str) -> String {
 }
 
 impl AuditEvent {
-    /// Makes every part of the event fit its limit. Doing it twice changes nothing more.
+    /// Makes every part of the event fit its limit, and puts its address into the one form that filters know: without a
+    /// port, IPv4 where it was mapped into IPv6. Doing it twice changes nothing more.
     ///
     /// [`AuditLog::record`](AuditEvent) and the layer do it with each event.
     pub fn fit(&mut self) {
@@ -134,6 +135,9 @@ impl AuditEvent {
         let actor = &mut self.actor;
         fit(&mut actor.user_email, MAX_USER_EMAIL_BYTES);
         fit(&mut actor.api_key_hash, MAX_ADDR_BYTES);
+        if let Some(canonical) = actor.remote_addr.as_deref().and_then(address::canonical) {
+            actor.remote_addr = Some(canonical);
+        }
         fit(&mut actor.remote_addr, MAX_ADDR_BYTES);
         fit(&mut self.resource.route, MAX_ROUTE_BYTES);
         fit(&mut self.resource.method, MAX_METHOD_BYTES);

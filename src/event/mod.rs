@@ -1,6 +1,7 @@
 //! What one event is: plain data. No I/O, no async.
 
 mod actor;
+pub(crate) mod address;
 mod audit_event;
 mod classification;
 mod details;

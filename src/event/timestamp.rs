@@ -3,6 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::civil::DateTime;
+use jiff::fmt::temporal::Pieces;
+use jiff::tz::Offset;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::EventError;
@@ -24,8 +27,8 @@ pub struct Timestamp(i64);
 impl Timestamp {
     /// The earliest moment, `0001-01-01T00:00:00.000000Z`: what every store and reader can represent.
     pub const MIN: Self = Self(-62_135_596_800_000_000);
-    /// The latest moment, `9999-12-30T22:00:00.999999Z`: the latest that has a civil time in every zone.
-    pub const MAX: Self = Self(253_402_207_200_999_999);
+    /// The latest moment, `9999-12-31T23:59:59.999999Z`.
+    pub const MAX: Self = Self(253_402_300_799_999_999);
 
     /// The current time.
     pub fn now() -> Self {
@@ -41,6 +44,14 @@ impl Timestamp {
     /// The microseconds since 1970-01-01T00:00Z; negative before.
     pub const fn as_micros(self) -> i64 {
         self.0
+    }
+
+    /// The moment of a civil time; digits beyond the microsecond are cut. A leap second, `23:59:60`, is the second before
+    /// it: Unix time has none.
+    pub(crate) fn from_civil(civil: DateTime, offset: Offset) -> Option<Self> {
+        const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+        let since_epoch = civil.duration_since(EPOCH).as_nanos() - i128::from(offset.seconds()) * 1_000_000_000;
+        Self::from_micros(i64::try_from(since_epoch.div_euclid(1000)).ok()?)
     }
 
     pub(crate) fn from_micros_clamped(micros: i64) -> Self {
@@ -90,6 +101,16 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
+/// The inverse of [`civil_from_days`], for any month and day of it.
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let shifted_year = year - i64::from(month <= 2);
+    let era = shifted_year.div_euclid(400);
+    let year_of_era = shifted_year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(std::str::from_utf8(&self.to_text()).unwrap_or_default())
@@ -102,14 +123,68 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-/// Reads RFC 3339, with any offset; digits beyond the microsecond are cut.
+/// The number that these digits are; none if there is something else.
+fn digits(text: &[u8]) -> Option<i64> {
+    text.iter().try_fold(0, |number, byte| byte.is_ascii_digit().then(|| number * 10 + i64::from(byte - b'0')))
+}
+
+/// The moment in a text of the one form that is written here, as nearly every text is; none if it is in another form.
+fn from_own_text(text: &[u8]) -> Option<Timestamp> {
+    let [
+        y1,
+        y2,
+        y3,
+        y4,
+        b'-',
+        mo1,
+        mo2,
+        b'-',
+        d1,
+        d2,
+        b'T',
+        h1,
+        h2,
+        b':',
+        mi1,
+        mi2,
+        b':',
+        s1,
+        s2,
+        b'.',
+        fraction @ ..,
+        b'Z',
+    ] = text
+    else {
+        return None;
+    };
+    if fraction.len() != 6 {
+        return None;
+    }
+    let year = digits(&[*y1, *y2, *y3, *y4])?;
+    let [month, day] = [digits(&[*mo1, *mo2])?, digits(&[*d1, *d2])?];
+    let [hour, minute, second] = [digits(&[*h1, *h2])?, digits(&[*mi1, *mi2])?, digits(&[*s1, *s2])?];
+    let days = days_from_civil(year, month, day);
+    // What is no day of the month comes back as one of the next.
+    if civil_from_days(days) != (year, month, day) || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let seconds = days * 86_400 + hour * 3600 + minute * 60 + second;
+    Timestamp::from_micros(seconds * 1_000_000 + digits(fraction)?)
+}
+
+/// Reads RFC 3339, with any offset; digits beyond the microsecond are cut, and a leap second is the second before it.
 impl FromStr for Timestamp {
     type Err = EventError;
 
     fn from_str(text: &str) -> Result<Self, EventError> {
-        let parsed: jiff::Timestamp = text.parse().map_err(|_| EventError::timestamp(text))?;
-        let micros = parsed.as_nanosecond().div_euclid(1000);
-        i64::try_from(micros).ok().and_then(Self::from_micros).ok_or_else(|| EventError::timestamp(text))
+        if let Some(moment) = from_own_text(text.as_bytes()) {
+            return Ok(moment);
+        }
+        let civil = || {
+            let pieces = Pieces::parse(text).ok()?;
+            Self::from_civil(pieces.date().to_datetime(pieces.time()?), pieces.to_numeric_offset()?)
+        };
+        civil().ok_or_else(|| EventError::timestamp(text))
     }
 }
 
@@ -148,15 +223,62 @@ mod tests {
             let time = Timestamp(micros);
             let text = time.to_string();
             prop_assert_eq!(text.len(), 27);
-            prop_assert_eq!(text.parse::<Timestamp>().unwrap(), time);
-            prop_assert_eq!(text, format!("{:.6}", jiff::Timestamp::from_microsecond(micros).unwrap()));
+            prop_assert_eq!(from_own_text(text.as_bytes()), Some(time));
+            let civil: DateTime = text.trim_end_matches('Z').parse().unwrap();
+            prop_assert_eq!(Timestamp::from_civil(civil, Offset::UTC), Some(time));
+            if let Ok(jiff) = jiff::Timestamp::from_microsecond(micros) {
+                prop_assert_eq!(&text, &format!("{jiff:.6}"));
+            }
+        }
+
+        #[test]
+        fn both_ways_to_read_agree(
+            text in "(00[0-9]{2}|20[0-9]{2}|9999)-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9]\\.[0-9]{6}Z",
+        ) {
+            let jiff = text.parse::<jiff::Timestamp>().ok().map(|jiff| jiff.as_microsecond());
+            let read = text.parse::<Timestamp>().ok().map(Timestamp::as_micros);
+            // The last hours of 9999 are beyond jiff's, and the first year is 0001.
+            let is_beyond = text.starts_with("9999-12-3") || text.starts_with("0000");
+            prop_assert!(read == jiff || is_beyond, "{} {:?} {:?}", text, read, jiff);
         }
     }
 
     #[test]
     fn the_ends_of_the_range() {
         assert_eq!(Timestamp::MIN.to_string(), "0001-01-01T00:00:00.000000Z");
-        assert_eq!(Timestamp::MAX.to_string(), "9999-12-30T22:00:00.999999Z");
+        assert_eq!(Timestamp::MAX.to_string(), "9999-12-31T23:59:59.999999Z");
         assert_eq!(Timestamp::from_micros(Timestamp::MAX.0 + 1), None);
+        for (text, moment) in [
+            ("9999-12-31T23:59:59.9999999Z", Some(Timestamp::MAX)),
+            ("9999-12-31T22:59:59.999999-01:00", Some(Timestamp::MAX)),
+            ("9999-12-31T23:59:59-00:01", None),
+            ("0001-01-01T00:00:00+00:00", Some(Timestamp::MIN)),
+            ("0001-01-01T00:00:00+00:01", None),
+            ("0000-12-31T23:59:59.999999Z", None),
+        ] {
+            assert_eq!(text.parse().ok(), moment, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_and_what_is_one_in_another_form() {
+        for text in [
+            "2026-02-29T00:00:00.000000Z",
+            "2026-00-01T00:00:00.000000Z",
+            "2026-05-25T24:00:00.000000Z",
+            "2026-05-25",
+            "2026-05-25T10:00:00",
+            "",
+        ] {
+            assert!(text.parse::<Timestamp>().is_err(), "{text}");
+        }
+        let noon: Timestamp = "2026-05-25T12:00:00.000000Z".parse().unwrap();
+        for text in
+            ["2026-05-25T12:00:00Z", "2026-05-25T14:00:00+02:00", "2026-05-25t12:00:00z", "2026-05-25T12:00:00-00:00"]
+        {
+            assert_eq!(text.parse(), Ok(noon), "{text}");
+        }
+        let leap: Timestamp = "2016-12-31T23:59:60.5Z".parse().unwrap();
+        assert_eq!(leap, "2016-12-31T23:59:59.5Z".parse().unwrap());
     }
 }

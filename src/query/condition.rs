@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::{FilterError, Pattern};
 use crate::event::limits::excerpt;
-use crate::event::{EventType, Phase};
+use crate::event::{EventType, Phase, address};
 
 /// What a field of an event must be: one of some values, and none of some others. Nothing of either is no condition.
 ///
@@ -185,6 +185,33 @@ pub(super) fn event_type(text: &str) -> Result<Pattern, FilterError> {
         "{:?} is like no type: expected lower-case letters, digits, `.`, `_`, `-` and `*`",
         excerpt(text)
     )))
+}
+
+/// A client's address in any of its forms, or a text that may have `*` in it.
+///
+/// An app may name its clients otherwise, so other text is compared as it is; but what looks like an address and is none
+/// is a mistake, which would find nothing.
+pub(super) fn remote_addr(text: &str) -> Result<Pattern, FilterError> {
+    let pattern = Pattern::parse(text)?;
+    let Some(exact) = pattern.as_exact() else { return Ok(pattern) };
+    match address::read(exact.as_bytes()) {
+        Some(addr) => Ok(Pattern::exactly(address::to_text(addr).as_str())),
+        None if looks_like_address(exact) => Err(FilterError::new(format!(
+            "{:?} is no address: expected one such as 192.0.2.7 or 2001:db8::1, or the beginning of several such as 192.0.2.*",
+            excerpt(text)
+        ))),
+        None => Ok(pattern),
+    }
+}
+
+/// Four numbers between dots, or hexadecimal digits between colons, with whatever people put behind them.
+fn looks_like_address(text: &str) -> bool {
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let before_port = text.split([':', '/']).next().unwrap_or_default();
+    let is_version_4 = before_port.split('.').count() == 4 && before_port.split('.').all(is_number);
+    let is_version_6 =
+        text.matches(':').count() > 1 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || b":.[]/".contains(&byte));
+    is_version_4 || is_version_6
 }
 
 pub(super) fn phase(text: &str) -> Result<Phase, FilterError> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::condition::{event_type, phase};
+use super::condition::{event_type, phase, remote_addr};
 use super::{Condition, Pattern, Status};
 use crate::event::limits::excerpt;
 use crate::event::{AuditEvent, Phase, Timestamp};
@@ -38,7 +38,8 @@ pub struct Filter {
     pub outcome: Condition<Status>,
     /// Events of these route templates.
     pub route: Condition<Pattern>,
-    /// Events of these client addresses.
+    /// Events of these client addresses. [`set`](Self::set) reads any form of an address; a pattern that was made otherwise
+    /// is compared as it is with the one that events have: no port, lower case, IPv4 where it was mapped into IPv6.
     pub remote_addr: Condition<Pattern>,
     /// Events of these phases.
     pub phase: Condition<Phase>,
@@ -84,7 +85,7 @@ impl Filter {
             // No status has a comma in it.
             "outcome" => value.split(',').try_for_each(|value| self.outcome.add(value.trim(), str::parse)),
             "route" => self.route.add(value, Pattern::parse),
-            "remote_addr" => self.remote_addr.add(value, Pattern::parse),
+            "remote_addr" => self.remote_addr.add(value, remote_addr),
             "phase" => self.phase.add(value, phase),
             other => {
                 return Err(FilterError(format!(

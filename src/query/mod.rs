@@ -15,4 +15,4 @@ pub use filter::{Filter, FilterError};
 pub use page::{Cursor, Query};
 pub use pattern::Pattern;
 pub use tally::{Buckets, Field, Tally};
-pub use when::{TimeError, cutoff, parse_duration, parse_when};
+pub use when::{TimeError, cutoff, parse_cutoff, parse_duration, parse_when};

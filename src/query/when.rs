@@ -23,7 +23,7 @@ const UNITS: [(char, u64); 6] = [('s', 1), ('m', 60), ('h', 3_600), ('d', 86_400
 ///   `20260525`: a date has hyphens.
 /// - ISO 8601: `2026-05-25`, `2026-05-25T12:00`, `2026-05-25 12:00:00,5+02:00`; without an offset it is UTC.
 ///
-/// Digits beyond the microsecond are cut.
+/// Digits beyond the microsecond are cut. A leap second, `23:59:60`, is the second before it.
 ///
 /// ```
 /// use tower_audit::Timestamp;
@@ -97,6 +97,27 @@ pub fn cutoff(age: Duration, now: Timestamp) -> Result<Timestamp, TimeError> {
     }
 }
 
+/// Reads a DURATION, and the moment before which an event is older than it: always in the past, as seen from `now`.
+///
+/// ```
+/// use tower_audit::Timestamp;
+/// use tower_audit::query::parse_cutoff;
+///
+/// let now: Timestamp = "2026-05-25T12:00:00Z".parse()?;
+/// let (_, cutoff) = parse_cutoff("2h", now)?;
+/// assert_eq!(cutoff, "2026-05-25T10:00:00Z".parse()?);
+/// assert!(parse_cutoff("3000y", now).unwrap_err().to_string().starts_with("\"3000y\" reaches back"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// Those of [`parse_duration`] and [`cutoff`], about the text as it was given.
+pub fn parse_cutoff(text: &str, now: Timestamp) -> Result<(Duration, Timestamp), TimeError> {
+    let age = parse_duration(text)?;
+    let cutoff = cutoff(age, now).map_err(|error| TimeError { given: excerpt(text), ..error })?;
+    Ok((age, cutoff))
+}
+
 const WHEN: &str = "expected a time before now such as 30d, 2h, 90m, 10s, 1w or 2y, a Unix timestamp in seconds, or \
                     ISO 8601 such as 2026-05-25 or 2026-05-25T12:00:00Z";
 const DURATION: &str =
@@ -163,26 +184,17 @@ fn unix_micros(text: &str) -> Option<Option<i64>> {
 
 fn iso_8601(text: &str) -> Result<Timestamp, TimeError> {
     let none = || TimeError::new(text, "is no time", WHEN);
+    let moment = |civil, offset| Timestamp::from_civil(civil, offset).ok_or_else(|| out_of_range(text));
     if let Ok(week_date) = text.parse::<ISOWeekDate>() {
-        return Offset::UTC
-            .to_timestamp(week_date.date().into())
-            .map_err(|_| out_of_range(text))
-            .and_then(|moment| in_range(moment, text));
+        return moment(week_date.date().into(), Offset::UTC);
     }
     let pieces = Pieces::parse(text).map_err(|_| none())?;
     // `[Europe/Berlin]` is no ISO 8601, and an answer that depends on the host's time zone database is none here.
     if text.contains('[') {
         return Err(none());
     }
-    let offset = pieces.to_numeric_offset().unwrap_or(Offset::UTC);
     let civil = pieces.date().to_datetime(pieces.time().unwrap_or(Time::midnight()));
-    let moment = offset.to_timestamp(civil).map_err(|_| out_of_range(text))?;
-    in_range(moment, text)
-}
-
-fn in_range(moment: jiff::Timestamp, text: &str) -> Result<Timestamp, TimeError> {
-    let micros = i64::try_from(moment.as_nanosecond().div_euclid(1000)).ok();
-    micros.and_then(Timestamp::from_micros).ok_or_else(|| out_of_range(text))
+    moment(civil, pieces.to_numeric_offset().unwrap_or(Offset::UTC))
 }
 
 fn out_of_range(text: &str) -> TimeError {
@@ -232,6 +244,11 @@ mod tests {
             ("2026-W22-1", "2026-05-25T00:00:00.000000Z"),
             ("2999-01-01", "2999-01-01T00:00:00.000000Z"),
             ("0001-01-01", "0001-01-01T00:00:00.000000Z"),
+            ("9999-12-31", "9999-12-31T00:00:00.000000Z"),
+            ("9999-12-31T23:59:59.999999", "9999-12-31T23:59:59.999999Z"),
+            ("9999-W52-5", "9999-12-31T00:00:00.000000Z"),
+            ("253402300799", "9999-12-31T23:59:59.000000Z"),
+            ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59.000000Z"),
         ] {
             assert_eq!(parse_when(text, now()).map(|moment| moment.to_string()), Ok(moment.to_owned()), "{text:?}");
         }
@@ -276,6 +293,9 @@ mod tests {
             ("999999999999y", "too large"),
             ("99999999999999999999s", "too large"),
             ("-000001-01-01", "not in the years"),
+            ("0000-12-31", "not in the years"),
+            ("0001-01-01T00:00+00:01", "not in the years"),
+            ("9999-12-31T23:59-00:01", "not in the years"),
         ] {
             let error = parse_when(text, now()).expect_err(text).to_string();
             assert!(error.contains(why) && error.contains("expected"), "{text:?}: {error}");

@@ -131,7 +131,13 @@ impl Asked {
     }
 
     fn set_filter(&mut self, name: &'static str, value: &str, now: Timestamp) -> Result<(), String> {
-        self.filter.set(name, value, now).map_err(|error| error.to_string())?;
+        self.filter.set(name, value, now).map_err(|error| match name {
+            // The sign of an offset that was not encoded.
+            "since" | "until" if value.contains(' ') => {
+                format!("{error} (a + in a query string is a blank: write %2B)")
+            }
+            _ => error.to_string(),
+        })?;
         self.given.push((name, value.to_owned()));
         Ok(())
     }
@@ -211,12 +217,19 @@ fn pairs(query: Option<&str>, operation: &Operation) -> Result<Vec<(&'static Par
         if !parameter.may_repeat && pairs.iter().any(|(earlier, _)| earlier.name == name) {
             return Err(format!("{name}: it is given twice: expected one value"));
         }
-        let value = decode(value).map_err(|why| format!("{name}: its value {why}"))?;
+        let raw = value;
+        let value = decode(raw).map_err(|why| format!("{name}: its value {why}"))?;
         if value.is_empty() {
             return Err(format!("{name}: it is empty: expected a value, or no {name} at all"));
         }
         if value.len() > parameter.max_bytes {
             return Err(format!("{name}: its value has more than {} bytes", parameter.max_bytes));
+        }
+        if name == "user_email" && raw.contains('+') && value.contains('@') {
+            return Err(format!(
+                "{name}: a + in a query string is a blank, which no e-mail address has: write %2B for a plus sign, %20 for a \
+                 blank"
+            ));
         }
         pairs.push((parameter, value.into_owned()));
     }
@@ -322,6 +335,10 @@ mod tests {
             ("phase=ended", "phase: "),
             ("event_type=Upload", "event_type: "),
             ("since=yesterday", "since: "),
+            ("user_email=alice+test@example.org", "user_email: a + in a query string is a blank"),
+            ("remote_addr=127.0.0.01", "remote_addr: \"127.0.0.01\" is no address: expected one such as"),
+            ("remote_addr=!192.0.2.0/24", "remote_addr: \"192.0.2.0/24\" is no address"),
+            ("remote_addr=1::2::3", "remote_addr: \"1::2::3\" is no address"),
             ("since=1d&until=2d", "until: "),
             ("user_email=", "user_email: it is empty"),
             ("user_email", "user_email: it is empty"),
@@ -349,6 +366,8 @@ mod tests {
             let error = read(query).expect_err(query);
             assert!(error.starts_with(why), "{query}: {error}");
         }
+        let plus = read("since=2026-05-25T12:00:00+02:00").unwrap_err();
+        assert!(plus.starts_with("since: ") && plus.ends_with("write %2B)"), "{plus}");
         let long = read(&format!("user_email={}", "é".repeat(520))).unwrap_err();
         assert_eq!(long, "user_email: its value has more than 1025 bytes");
         let many = read(&["user_email=a"; 21].join("&")).unwrap_err();
@@ -372,6 +391,26 @@ mod tests {
         let several = read("outcome=401,%204xx&outcome=!404").unwrap();
         let alone = read("outcome=401&outcome=4xx&outcome=!404").unwrap();
         assert_eq!((several.filter, several.given), (alone.filter, alone.given));
+    }
+
+    #[test]
+    fn what_is_legal_with_a_blank_or_no_address_is_asked_for() {
+        for (query, user) in [
+            ("user_email=Alice+Smith", "Alice Smith"),
+            ("user_email=a%2Bb@c", "a+b@c"),
+            ("user_email=%22a%20b%22@c", "\"a b\"@c"),
+        ] {
+            assert_eq!(read(query).unwrap().filter.user_email, user.into(), "{query}");
+        }
+        for (addr, found) in [
+            ("::ffff:127.0.0.1", "127.0.0.1"),
+            ("127.0.0.1:4711", "127.0.0.1"),
+            ("[2001:DB8::1]:80", "2001:db8::1"),
+            ("localhost", "localhost"),
+        ] {
+            assert_eq!(read(&format!("remote_addr={addr}")).unwrap().filter.remote_addr, found.into(), "{addr}");
+        }
+        assert_eq!(read("remote_addr=::FFFF:*").unwrap().filter.remote_addr, Pattern::beginning("::FFFF:").into());
     }
 
     #[test]

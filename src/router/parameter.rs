@@ -74,7 +74,7 @@ pub(crate) const FILTERS: &[Parameter] = &[
     },
     Parameter {
         name: "remote_addr",
-        about: "Events of this client address. PATTERN.",
+        about: "Events of this client address, in any of its forms; what only looks like an address is an error. PATTERN.",
         max_bytes: escaped(MAX_ADDR_BYTES),
         may_repeat: true,
         schema: || text(MAX_ADDR_BYTES),

@@ -67,6 +67,7 @@ fn bad_values_name_the_option_and_what_would_be_right() {
         ("--until", "1716595200000", "not milliseconds"),
         ("--since", "3000y", "beyond the year 0001"),
         ("--event-type", "Upload", "`upload`, `admin_action`"),
+        ("--remote-addr", "127.0.0.01", "is no address: expected one such as 192.0.2.7"),
         ("--outcome", "99", "a number from 100 to 999"),
         ("--outcome", "-1", "a number from 100 to 999"),
         ("--phase", "done", "`completed`, `started`, `unknown`"),

@@ -86,6 +86,7 @@ fn bad_durations_remove_nothing() {
         for words in [&["purge", "--older-than", duration][..], &["purge", "--dry-run", "--older-than", duration]] {
             let stderr = store.run(words).failed(2);
             assert!(stderr.contains("--older-than") && stderr.contains(why), "{duration:?}: {stderr}");
+            assert!(stderr.contains(&format!("{duration:?}")), "as it was typed: {stderr}");
         }
     }
     assert!(store.run(&["purge"]).failed(2).contains("--older-than"));

@@ -133,7 +133,7 @@ fn an_event_at_the_end_of_time_is_counted_like_any_other() {
     let store = Store::of(&[
         at(EventType::UPLOAD, "0001-01-01T00:00:00Z"),
         at(EventType::UPLOAD, "2026-05-25T12:00:00Z"),
-        at(EventType::AUTH, "9999-12-30T22:00:00.999999Z"),
+        at(EventType::AUTH, "9999-12-31T23:59:59.999999Z"),
     ]);
     for words in [&["stats"][..], &["stats", "--since", "2026-01-01"]] {
         let stats = read(&store.run(words).ok());

@@ -5,11 +5,10 @@
 
 use std::path::PathBuf;
 use std::str::FromStr as _;
-use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use tower_audit::query::{Field, Filter, parse_duration};
+use tower_audit::query::{Field, Filter};
 use tower_audit::{EventId, Timestamp};
 
 use crate::exit::Failure;
@@ -273,12 +272,6 @@ pub(crate) struct PurgeArgs {
     /// Say nothing unless something goes wrong or there is a question; a dry run prints the number alone
     #[arg(short = 'q', long)]
     pub(crate) quiet: bool,
-}
-
-impl PurgeArgs {
-    pub(crate) fn age(&self) -> Result<Duration, Failure> {
-        parse_duration(&self.older_than).map_err(|error| Failure::Usage(format!("--older-than: {error}")))
-    }
 }
 
 #[derive(ClapArgs)]

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use tower_audit::Timestamp;
-use tower_audit::query::{Filter, cutoff};
+use tower_audit::query::{Filter, parse_cutoff};
 use tower_audit::store::AuditStore;
 
 use super::{IfMissing, ask, keeper, reader, with_store};
@@ -20,8 +20,8 @@ use crate::signals::interrupt;
 const YOUNG: Duration = Duration::from_secs(86_400);
 
 pub(crate) async fn run(url: &str, args: PurgeArgs) -> Result<(), Failure> {
-    let age = args.age()?;
-    let cutoff = cutoff(age, Timestamp::now()).map_err(|error| Failure::Usage(format!("--older-than: {error}")))?;
+    let (age, cutoff) = parse_cutoff(&args.older_than, Timestamp::now())
+        .map_err(|error| Failure::Usage(format!("--older-than: {error}")))?;
     let asks = !args.yes && !args.dry_run && io::stdin().is_terminal();
     if !asks && !args.yes && !args.dry_run {
         confirmed_by(&args.older_than, age)?;
