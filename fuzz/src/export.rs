@@ -1,6 +1,6 @@
 //! Events as CSV and JSON.
 
-use tower_audit::export::{Csv, JsonArray, JsonLines, Listing, is_hostile, to_json_pretty};
+use tower_audit::export::{Csv, JsonArray, JsonLines, Listing, drives_terminal, is_hostile, to_json, to_json_pretty};
 use tower_audit::{AuditEvent, EventId, EventType, Text, Timestamp};
 
 use super::choices::Choices;
@@ -30,7 +30,11 @@ pub fn run(data: &[u8]) {
     let pretty = to_json_pretty(&event).expect("an event is JSON");
     assert_eq!(serde_json::from_str::<AuditEvent>(&pretty).expect("an event"), event);
 
-    let csv = written(Csv::new(), &[one, &two]);
+    let shown = written(Csv::new(), &[one, &two]);
+    assert!(!shown.contains(drives_terminal), "{shown:?}");
+    assert_eq!(records(&shown).len(), 4);
+    assert_no_formula(&shown);
+    let csv = written(Csv::raw(), &[one, &two]);
     let records = records(&csv);
     assert_eq!(records.len(), 4);
     let (header, record) = (&records[0], &records[1]);
@@ -100,7 +104,7 @@ fn given(event: &AuditEvent) -> [(&'static str, Text); 13] {
         ("trace_id", text(&request.trace_id)),
         ("domain", text(&classification.domain)),
         ("action", text(&classification.action)),
-        ("details", serde_json::to_string(&event.details).expect("an object is JSON").into()),
+        ("details", to_json(&event.details).expect("an object is JSON").into()),
     ]
 }
 

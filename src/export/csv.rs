@@ -5,7 +5,8 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value};
 
-use super::{Listing, is_hostile};
+use super::json::escape;
+use super::{Listing, drives_terminal, is_hostile};
 use crate::event::{AuditEvent, Text};
 
 /// The columns, each one field of the event. `docs/cli.md` documents them; new ones come last.
@@ -37,29 +38,58 @@ const COLUMNS: [&str; 22] = [
 /// Records of comma-separated values under a header.
 ///
 /// What a spreadsheet would take for a formula has an apostrophe before it: it was chosen by a client, and must not run
-/// where it is opened.
+/// where it is opened. What a terminal acts on ([`drives_terminal`]) is written as `\u{1b}`, for a file is looked at with
+/// `cat`, too, unless it is asked for [`raw`](Self::raw). CSV has no escapes of its own, so a reader cannot tell such a
+/// text from one that was written so: JSON has every value as it is.
 #[derive(Debug, Default)]
 pub struct Csv {
-    shown_as: Option<fn(&str) -> Cow<'_, str>>,
+    values: Values,
+    byte_order_mark: bool,
     begun: bool,
 }
 
+/// How values are written.
+#[derive(Debug, Default)]
+enum Values {
+    #[default]
+    Visible,
+    Raw,
+    ShownAs(fn(&str) -> Cow<'_, str>),
+}
+
 impl Csv {
-    /// Values as they are.
+    /// Values with what a terminal acts on escaped.
     pub fn new() -> Self {
         Self::default()
     }
 
+    /// Values as they are, but for formulas.
+    pub fn raw() -> Self {
+        Self { values: Values::Raw, ..Self::default() }
+    }
+
     /// Each value as `shown_as` has it, such as one that is safe on a terminal.
     pub fn shown_as(shown_as: fn(&str) -> Cow<'_, str>) -> Self {
-        Self { shown_as: Some(shown_as), begun: false }
+        Self { values: Values::ShownAs(shown_as), ..Self::default() }
+    }
+
+    /// Begins with a byte order mark (U+FEFF), without which Excel takes UTF-8 for something else. Other readers take it
+    /// for a part of the first column's name.
+    #[must_use]
+    pub fn with_byte_order_mark(mut self) -> Self {
+        self.byte_order_mark = true;
+        self
     }
 
     fn field(&self, text: &str, first: bool, out: &mut dyn Write) -> io::Result<()> {
         if !first {
             out.write_all(b",")?;
         }
-        let text = self.shown_as.map_or(Cow::Borrowed(text), |shown_as| shown_as(text));
+        let text = match self.values {
+            Values::Visible => visible(text),
+            Values::Raw => Cow::Borrowed(text),
+            Values::ShownAs(shown_as) => shown_as(text),
+        };
         let text = neutralise(&text);
         if text.contains([',', '"']) || text.contains(MAY_SEPARATE) || text.starts_with(' ') || text.ends_with(' ') {
             write!(out, "\"{}\"", text.replace('"', "\"\""))
@@ -84,6 +114,9 @@ impl Listing for Csv {
     fn page(&mut self, events: &[AuditEvent], out: &mut dyn Write) -> io::Result<()> {
         if !self.begun {
             self.begun = true;
+            if self.byte_order_mark {
+                out.write_all("\u{feff}".as_bytes())?;
+            }
             self.record(COLUMNS.map(Cow::Borrowed), out)?;
         }
         for event in events {
@@ -95,6 +128,22 @@ impl Listing for Csv {
     fn end(&mut self, _: &mut dyn Write) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Writes what a terminal acts on as `\u{1b}`.
+fn visible(text: &str) -> Cow<'_, str> {
+    if !text.contains(drives_terminal) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        if drives_terminal(character) {
+            shown.extend(character.escape_unicode());
+        } else {
+            shown.push(character);
+        }
+    }
+    Cow::Owned(shown)
 }
 
 /// Puts an apostrophe before what a spreadsheet would take for a formula, and run.
@@ -168,9 +217,9 @@ fn fields(event: &AuditEvent) -> [Cow<'_, str>; 22] {
     ]
 }
 
-/// An empty object is an empty field.
+/// An empty object is an empty field. JSON has escapes of its own, which leave a value what it is.
 fn json<'a>(object: &Map<String, Value>) -> Cow<'a, str> {
-    if object.is_empty() { "".into() } else { Value::Object(object.clone()).to_string().into() }
+    if object.is_empty() { "".into() } else { escape(Value::Object(object.clone()).to_string()).into() }
 }
 
 /// The fields that a later version of the format added, where they were in the event.
@@ -289,6 +338,24 @@ mod tests {
         let text = printed(escaped, &[&[event]]);
         assert!(text.contains(r"\u{1b}[2J\r=x"), "{text}");
         assert_eq!(text.matches('\r').count(), 2);
+    }
+
+    #[test]
+    fn what_a_terminal_acts_on_is_escaped_unless_it_is_asked_for() {
+        let mut event = upload();
+        let hostile = "\u{1b}[2J\u{9b}31m\u{202e}\u{200f}\u{7}\u{2028}|a\tb\r\nc|é\u{200d}\u{a0}\u{ad}";
+        event.actor.user_email = Some(hostile.into());
+        let shown = "\\u{1b}[2J\\u{9b}31m\\u{202e}\\u{200f}\\u{7}\\u{2028}|a\tb\r\nc|é\u{200d}\u{a0}\u{ad}";
+        let events = [event];
+        assert_eq!(read(&printed(Csv::new(), &[&events]))[1][4], shown);
+        assert!(!printed(Csv::new(), &[&events]).contains(drives_terminal));
+        assert_eq!(read(&printed(Csv::raw(), &[&events]))[1][4], hostile);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_written_once() {
+        let text = printed(Csv::new().with_byte_order_mark(), &[&[upload()], &[upload()]]);
+        assert_eq!(text.strip_prefix('\u{feff}'), Some(printed(Csv::new(), &[&[upload()], &[upload()]]).as_str()));
     }
 
     #[test]

@@ -36,3 +36,21 @@ pub fn is_hostile(character: char) -> bool {
         | '\u{e0000}'..='\u{e0fff}' // tags and more variation selectors
     )
 }
+
+/// Whether a terminal acts on the character or reorders others because of it, wherever it is written: control characters but
+/// those of text files (tab, carriage return, line feed), bidirectional controls, line and paragraph separators.
+///
+/// ```
+/// use tower_audit::export::drives_terminal;
+///
+/// assert!(drives_terminal('\u{1b}') && drives_terminal('\u{202e}'));
+/// // Not seen, and harmless: emoji and many scripts need them.
+/// assert!(!drives_terminal('\u{200d}') && !drives_terminal('\n'));
+/// ```
+pub fn drives_terminal(character: char) -> bool {
+    match character {
+        '\t' | '\r' | '\n' => false,
+        '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        other => other.is_control(),
+    }
+}

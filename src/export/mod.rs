@@ -1,7 +1,8 @@
 //! Events as text for others to read: what the program prints and what the read API streams, from one place.
 //!
 //! What is in an event was chosen by the clients of the audited app, attackers included. So JSON escapes every character
-//! that is not safe to look at (its value stays what it is), and CSV defuses what a spreadsheet would take for a formula.
+//! that is not safe to look at (its value stays what it is). CSV defuses what a spreadsheet would take for a formula, and what
+//! a terminal acts on, as a file of it is looked at by either.
 //!
 //! ```
 //! use tower_audit::{AuditEvent, EventType};
@@ -25,7 +26,7 @@ mod visible;
 use std::io::{self, Write};
 
 pub use csv::Csv;
-pub use hostile::is_hostile;
+pub use hostile::{drives_terminal, is_hostile};
 #[cfg(feature = "router")]
 pub(crate) use json::escape;
 pub use json::{JsonArray, to_json, to_json_pretty};

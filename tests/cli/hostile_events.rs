@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use tower_audit::AuditEvent;
-use tower_audit::export::is_hostile;
+use tower_audit::export::{drives_terminal, is_hostile};
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::hostile;
@@ -59,7 +59,8 @@ fn a_terminal_shows_text_and_acts_on_nothing() {
     }
 }
 
-/// Another reader of CSV finds every value in its column, but for apostrophes before what would be a formula.
+/// Another reader of CSV finds every value in its column, but for apostrophes before what would be a formula, and for what a
+/// terminal acts on, unless that is asked for.
 #[test]
 fn csv_is_read_by_another_parser() {
     const READ: &str = "import csv, json, sys\n\
@@ -67,10 +68,24 @@ fn csv_is_read_by_another_parser() {
         text = open(sys.argv[1], encoding='utf-8', newline='')\n\
         json.dump(list(csv.DictReader(text, strict=True, restkey='more')), sys.stdout)";
     let (store, events) = store();
-    let file = store.file("audit.csv", &store.run(&all("csv")).ok());
-    let mut python = Command::new("python3");
-    python.args(["-c", READ]).arg(file);
-    let records: Vec<BTreeMap<String, Option<String>>> = serde_json::from_str(&Run::of(python).ok()).expect("records");
+    let read = |csv: &str| -> Vec<BTreeMap<String, Option<String>>> {
+        let mut python = Command::new("python3");
+        python.args(["-c", READ]).arg(store.file("audit.csv", csv));
+        serde_json::from_str(&Run::of(python).ok()).expect("records")
+    };
+    let shown = store.run(&all("csv")).ok();
+    assert!(!shown.contains(drives_terminal), "a file is looked at on a terminal");
+    assert_eq!(shown, store.run(&["export", "--format", "csv"]).ok());
+    assert_eq!(read(&shown).len(), events.len());
+    let raw = store.run(&["export", "--format", "csv", "--raw"]).ok();
+    assert!(
+        raw.contains(drives_terminal)
+            && !on_terminal(store.command(&["export", "--format=csv", "--raw"]), 80).contains('\u{1b}')
+    );
+    let marked = store.run(&["export", "--format", "csv", "--bom"]).ok();
+    assert_eq!(marked.strip_prefix('\u{feff}'), Some(shown.as_str()));
+    assert!(store.run(&["export", "--bom"]).failed(2).contains("--format csv"));
+    let records = read(&raw);
     assert_eq!(records.len(), events.len());
     for (record, event) in records.iter().zip(&events) {
         assert_eq!(record.len(), 22, "{event:?}");

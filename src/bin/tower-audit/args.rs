@@ -124,6 +124,14 @@ pub(crate) struct ExportArgs {
     /// How to write
     #[arg(long, value_enum, default_value = "jsonl")]
     pub(crate) format: ExportFormat,
+
+    /// CSV: write control and bidirectional characters as they are, not as \u{1b}; never to a terminal
+    #[arg(long)]
+    pub(crate) raw: bool,
+
+    /// CSV: begin with a byte order mark, which Excel needs to read UTF-8
+    #[arg(long)]
+    pub(crate) bom: bool,
 }
 
 #[derive(ClapArgs)]

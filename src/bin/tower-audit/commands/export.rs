@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use tower_audit::export::Listing;
+use tower_audit::export::{Csv, Listing};
 use tower_audit::query::{Cursor, Filter, Query};
 use tower_audit::store::sqlite::path_of;
 use tower_audit::store::{AuditStore, StoreError};
 use tower_audit::{AuditEvent, Timestamp};
 
 use super::{IfMissing, reader, with_shared_store};
-use crate::args::ExportArgs;
+use crate::args::{ExportArgs, ExportFormat};
 use crate::exit::Failure;
 use crate::output::{FileOutput, Output, Target};
 use crate::progress::Progress;
@@ -25,12 +25,12 @@ const PAGES_AHEAD: usize = 2;
 
 pub(crate) async fn run(url: &str, args: ExportArgs) -> Result<(), Failure> {
     let filter = args.filter.filter(Timestamp::now())?;
-    let format = args.format.into();
+    let form = Form::of(&args)?;
     let Some(path) = args.output.filter(|path| path.as_os_str() != "-") else {
         return with_shared_store(url, IfMissing::Fail, async |store| {
             let target = Target::stdout();
             let mut out = Output::new();
-            let mut listing = target.listing(format);
+            let mut listing = form.listing(target);
             write(store, filter, &mut *listing, &mut out, !target.is_terminal()).await?;
             Ok(out.flush()?)
         })
@@ -47,7 +47,7 @@ pub(crate) async fn run(url: &str, args: ExportArgs) -> Result<(), Failure> {
     let file = FileOutput::new(path.clone(), args.force)?;
     let work = with_shared_store(url, IfMissing::Fail, async |store| {
         let mut file = file;
-        let mut listing = Target::file().listing(format);
+        let mut listing = form.listing(Target::file());
         let count = write(store, filter, &mut *listing, &mut file, true).await.map_err(|failure| match failure {
             Failure::Output(cause) => Failure::File { path, cause },
             other => other,
@@ -62,6 +62,34 @@ pub(crate) async fn run(url: &str, args: ExportArgs) -> Result<(), Failure> {
     let mut out = Output::new();
     writeln!(out, "{count}")?;
     Ok(out.flush()?)
+}
+
+/// How the events are written.
+#[derive(Debug, Clone, Copy)]
+struct Form {
+    format: ExportFormat,
+    raw: bool,
+    bom: bool,
+}
+
+impl Form {
+    fn of(args: &ExportArgs) -> Result<Self, Failure> {
+        let ExportArgs { format, raw, bom, .. } = *args;
+        for (option, is_given) in [("--raw", raw), ("--bom", bom)] {
+            if is_given && format != ExportFormat::Csv {
+                return Err(Failure::Usage(format!("{option}: it is about CSV: add --format csv, or leave it out")));
+            }
+        }
+        Ok(Self { format, raw, bom })
+    }
+
+    fn listing(self, target: Target) -> Box<dyn Listing> {
+        if self.format != ExportFormat::Csv {
+            return target.listing(self.format.into());
+        }
+        let csv = if self.raw && !target.is_terminal() { Csv::raw() } else { target.csv() };
+        Box::new(if self.bom { csv.with_byte_order_mark() } else { csv })
+    }
 }
 
 /// Whether a file belongs to the store of this URL, by whatever name or link.

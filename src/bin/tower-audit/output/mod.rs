@@ -162,6 +162,8 @@ mod tests {
             target.listing(Format::Csv).page(std::slice::from_ref(&event), &mut out).unwrap();
             let text = String::from_utf8(out).unwrap();
             assert_eq!(text.contains(r"\u{1b}[2J\u{d}\u{202e}x"), is_safe, "{text}");
+            // In a file a line end is one.
+            assert_eq!(text.contains("\\u{1b}[2J\r\\u{202e}x"), !is_safe, "{text}");
         }
         assert!(!printed(Csv::shown_as(sanitize_line), &[&[event]]).contains('\u{1b}'));
     }
