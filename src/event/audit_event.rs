@@ -7,6 +7,7 @@ use serde::de::{Error as _, MapAccess};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::open_struct::once;
 use super::{Actor, Classification, Details, EventId, EventType, Phase, RequestInfo, Resource, Timestamp, names};
 
 /// One immutable entry of the log. `docs/event-format.md` is its format as JSON.
@@ -136,7 +137,11 @@ impl<'de> serde::de::Visitor<'de> for Visitor {
         let mut request = RequestInfo::default();
         let mut classification = Classification::default();
         let mut extra = Details::new();
+        let mut seen = [false; AuditEvent::NAMES.len()];
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            if let Some((field, seen)) = AuditEvent::NAMES.iter().zip(&mut seen).find(|(field, _)| **field == key) {
+                once(seen, field)?;
+            }
             match key.as_ref() {
                 "event_id" => event_id = Some(map.next_value()?),
                 "event_type" => event_type = Some(map.next_value()?),
@@ -188,6 +193,20 @@ mod tests {
             serde_json::to_string(&event).unwrap(),
             r#"{"event_id":"0199a700000070008000000000000001","event_type":"upload","created_at":"2026-05-25T12:00:00.123456Z","phase":"completed","actor":{"user_email":"alice@example.org","api_key_hash":null,"remote_addr":null},"resource":{"route":"/scans","method":"POST"},"outcome":200,"details":{}}"#
         );
+    }
+
+    #[test]
+    fn a_field_that_comes_twice_is_an_error() {
+        let text = r#"{"event_id":"0199a700000070008000000000000001","event_type":"upload",
+            "created_at":"2026-05-25T12:00:00.000000Z","actor":{"user_email":null}}"#;
+        assert!(serde_json::from_str::<AuditEvent>(text).is_ok());
+        for (once, twice) in [
+            ("\"event_type\":\"upload\"", "\"event_type\":\"upload\",\"event_type\":\"auth\""),
+            ("\"user_email\":null", "\"user_email\":null,\"user_email\":\"bob\""),
+        ] {
+            let error = serde_json::from_str::<AuditEvent>(&text.replace(once, twice)).unwrap_err();
+            assert!(error.to_string().contains("duplicate field"), "{error}");
+        }
     }
 
     #[test]

@@ -41,6 +41,9 @@ impl EventType {
     /// Events were removed from the log; written by the log itself.
     pub const AUDIT_PURGE: Self = Self(Name::BuiltIn("audit.purge"));
 
+    /// Auditing itself failed for a while, or another log was in this one's place; written by the log itself.
+    pub const AUDIT_FAILED: Self = Self(Name::BuiltIn("audit.failed"));
+
     /// The types that exist without an app's doing.
     pub const BUILT_IN: [Self; 4] = [Self::UPLOAD, Self::ADMIN_ACTION, Self::OVERSIZE_QUERY, Self::AUTH];
 
@@ -61,6 +64,11 @@ impl EventType {
             Name::BuiltIn(name) => name,
             Name::Own(name) => name,
         }
+    }
+
+    /// The type of this name, whatever the name is: the list of a later version may be longer than this one's.
+    pub(crate) fn as_stored(name: &str) -> Self {
+        name.parse().unwrap_or_else(|_| Self(Name::Own(name.into())))
     }
 
     /// Only what was read, from a later version's hand or a stranger's, may not fit.
@@ -124,7 +132,7 @@ impl Serialize for EventType {
 impl<'de> Deserialize<'de> for EventType {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <Cow<'de, str>>::deserialize(deserializer)?;
-        Ok(text.parse().unwrap_or_else(|_| Self(Name::Own(text.into()))))
+        Ok(Self::as_stored(&text))
     }
 }
 

@@ -17,6 +17,8 @@ mod request;
 mod resource;
 mod text;
 mod timestamp;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) mod undecodable;
 mod weight;
 
 pub use actor::Actor;

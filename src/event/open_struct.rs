@@ -50,10 +50,18 @@ macro_rules! open_struct {
                     }
 
                     fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<$name, A::Error> {
+                        #[derive(Default)]
+                        struct Seen {
+                            $($field: bool,)*
+                        }
+                        let mut seen = Seen::default();
                         let mut this = $name::default();
                         while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
                             match key.as_ref() {
-                                $(stringify!($field) => this.$field = map.next_value()?,)*
+                                $(stringify!($field) => {
+                                    crate::event::open_struct::once(&mut seen.$field, stringify!($field))?;
+                                    this.$field = map.next_value()?;
+                                })*
                                 _ => {
                                     let value = map.next_value()?;
                                     this.extra.insert(key.into_owned(), value);
@@ -78,3 +86,8 @@ macro_rules! open_struct {
 }
 
 pub(super) use open_struct;
+
+/// Rejects a field that came before: readers that take the first and readers that take the last would disagree.
+pub(super) fn once<E: serde::de::Error>(seen: &mut bool, field: &'static str) -> Result<(), E> {
+    if std::mem::replace(seen, true) { Err(E::duplicate_field(field)) } else { Ok(()) }
+}

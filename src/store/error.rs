@@ -62,6 +62,12 @@ impl StoreError {
         self.kind
     }
 
+    /// What the store was doing.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn doing(&self) -> &'static str {
+        self.doing
+    }
+
     /// Whether it may pass by itself.
     pub fn is_transient(&self) -> bool {
         self.kind == StoreErrorKind::Transient

@@ -43,7 +43,7 @@ fn a_store_that_is_well() {
     let about: Vec<&str> = found.iter().map(|(about, ..)| about.as_str()).collect();
     assert_eq!(
         about,
-        ["url", "file", "folder", "disk", "store", "write", "read", "tables", "size", "open"],
+        ["url", "file", "folder", "disk", "store", "write", "read", "tables", "size", "open", "wal"],
         "{found:?}"
     );
     assert!(found.iter().all(|(_, level, _)| level == "fine"), "{found:?}");
@@ -106,9 +106,9 @@ fn every_format_says_the_same() {
         run.stdout
     };
     let lines = of("jsonl");
-    assert_eq!(lines.lines().count(), 10);
+    assert_eq!(lines.lines().count(), 11);
     assert!(lines.lines().all(|line| json(line)["level"].is_string()));
-    assert_eq!(of("csv").split("\r\n").count(), 12);
+    assert_eq!(of("csv").split("\r\n").count(), 13);
     let table = of("table");
     assert!(table.contains("\nWRONG    file    ") && table.contains("\n                 to do: chmod o= "), "{table}");
     assert!(!table.contains('\u{1b}'));

@@ -1,5 +1,6 @@
 //! The built program, from outside: what it prints, what it leaves in the store, and how it exits.
 
+mod backup;
 mod destroying;
 #[cfg(unix)]
 mod doctor;

@@ -6,6 +6,8 @@ mod memory;
 mod orphan_memory;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(all(feature = "sqlite", unix))]
+mod sabotage;
 mod sink;
 #[cfg(feature = "sqlite")]
 mod sqlite;

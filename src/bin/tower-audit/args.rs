@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Get(GetArgs),
     /// Removes the events older than a duration, says which before, and records it
     Purge(PurgeArgs),
+    /// Copies the log into a file while it is written, and prints how many events are in the copy (SQLite)
+    Backup(BackupArgs),
     /// Makes what is missing of the store: tables, indexes, partitions. Leaves every event as it is
     #[command(alias = "ensure-indexes")]
     Migrate(MigrateArgs),
@@ -291,6 +293,17 @@ pub(crate) struct DestroyArgs {
     /// Also makes the roles that may append, read or purge, and nothing else (PostgreSQL)
     #[arg(long)]
     pub(crate) roles: bool,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct BackupArgs {
+    /// The file that the copy becomes
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Replace the file if it exists
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(ClapArgs)]

@@ -3,7 +3,6 @@
 //! No writer of ours makes one, but whoever may append can. It must neither keep what stands around it from being read,
 //! nor lead a reader on from another place than its own: what is read then is what the other columns say.
 
-use serde_json::{Value, json};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
@@ -11,12 +10,9 @@ use uuid::Uuid;
 use super::error::Doing as _;
 use super::moment::Moment;
 use super::names::Names;
-use crate::event::limits::{MAX_DETAIL_STRING_BYTES, clip};
-use crate::event::{AuditEvent, EventId, Phase, Text};
+use crate::event::undecodable::Undecodable;
+use crate::event::{Actor, AuditEvent, EventId, Phase, Resource, Text};
 use crate::store::StoreError;
-
-/// The detail that has the beginning of what should have been the event.
-const UNREADABLE: &str = "unreadable_event";
 
 /// What stands for the event of this row; none if the row is gone.
 pub(super) async fn stand_in(
@@ -42,21 +38,21 @@ fn of_columns(row: &PgRow, id: EventId) -> Result<AuditEvent, StoreError> {
     let phase: &str = row.try_get(2).doing(DOING)?;
     let outcome: Option<i32> = row.try_get(8).doing(DOING)?;
     let unreadable: &str = row.try_get(9).doing(DOING)?;
-    // As it was stored: any name is read.
-    let mut event = AuditEvent::new(serde_json::from_value(json!(event_type)).doing(DOING)?);
-    event.event_id = id;
-    event.created_at = row.try_get::<Moment, _>(0).doing(DOING)?.0;
-    // Nobody knows how it ended.
-    event.phase = phase.parse().unwrap_or(Phase::Unknown);
-    event.actor.user_email = text(3)?;
-    event.actor.api_key_hash = text(4)?;
-    event.actor.remote_addr = text(5)?;
-    event.resource.route = text(6)?;
-    event.resource.method = text(7)?;
-    event.outcome = outcome.and_then(|outcome| outcome.try_into().ok());
-    event.details.insert(UNREADABLE.into(), Value::from(clip(unreadable, MAX_DETAIL_STRING_BYTES)));
-    event.fit();
-    Ok(event)
+    let mut actor = Actor::default();
+    (actor.user_email, actor.api_key_hash, actor.remote_addr) = (text(3)?, text(4)?, text(5)?);
+    let mut resource = Resource::default();
+    (resource.route, resource.method) = (text(6)?, text(7)?);
+    let undecodable = Undecodable {
+        event_id: id,
+        created_at: row.try_get::<Moment, _>(0).doing(DOING)?.0,
+        event_type,
+        phase: phase.parse().unwrap_or(Phase::Unknown),
+        actor,
+        resource,
+        outcome: outcome.and_then(|outcome| outcome.try_into().ok()),
+        text: unreadable,
+    };
+    Ok(undecodable.into_event())
 }
 
 const DOING: &str = "reading";

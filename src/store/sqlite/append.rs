@@ -10,14 +10,16 @@ use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection};
 use super::backlog;
 use super::batch::Batch;
 use super::connection::Connection;
-use super::error::{Doing as _, is_not_null, of};
+use super::error::{Doing as _, discarded, is_discarded, is_not_null, of};
 use super::index;
 use super::instance::Instance;
 use super::mover;
 use super::segment::id_bytes;
-use crate::event::AuditEvent;
-use crate::store::StoreError;
+use crate::event::{AuditEvent, EventType, Phase, Timestamp};
+use crate::store::{StoreError, StoreErrorKind};
 
+/// Numbers beyond this are no writer's: there are enough for a million rows a second in a thousand centuries.
+const LAST_SEQ: i64 = i64::MAX / 2;
 const MOVED_PER_APPENDED: usize = 4;
 const LEAST_MOVED: usize = 64;
 
@@ -31,10 +33,7 @@ pub(super) async fn append(
         return Ok(());
     }
     if connection.backlog.is_full() {
-        // A few times what comes, so that a small batch waits for little and the backlog shrinks all the same.
-        let chunk = (events.len() * MOVED_PER_APPENDED).clamp(LEAST_MOVED, mover::CHUNK_EVENTS);
-        mover::move_chunk(connection, chunk).await?;
-        index::merge(connection).await?;
+        make_room(connection, events.len()).await?;
     }
     let fresh = take_fresh(connection, events).await?;
     if fresh.len() < events.len() {
@@ -56,6 +55,32 @@ pub(super) async fn append(
     append_under_lock(connection, instance, events).await
 }
 
+/// Moves a few times what comes, so that a small batch waits for little and the backlog shrinks all the same.
+///
+/// What cannot be moved stays in the journal, and the log goes on: a journal that is too long makes reading slow, and
+/// that is better than no log.
+async fn make_room(connection: &mut Connection, coming: usize) -> Result<(), StoreError> {
+    let chunk = (coming * MOVED_PER_APPENDED).clamp(LEAST_MOVED, mover::CHUNK_EVENTS);
+    let moved = async {
+        mover::move_chunk(connection, chunk).await?;
+        index::merge(connection).await
+    };
+    match moved.await {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() != StoreErrorKind::Permanent => Err(error),
+        Err(error) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                events = connection.backlog.len(),
+                "the journal of the audit log cannot be moved into segments, and grows"
+            );
+            // Fails if the transaction has ended by itself.
+            let _ = sqlx::query("ROLLBACK").execute(&mut *connection.db).await;
+            backlog::renew(connection).await
+        }
+    }
+}
+
 async fn append_under_lock(
     connection: &mut Connection,
     instance: &mut Instance,
@@ -73,6 +98,7 @@ pub(super) async fn append_locked(
     events: &[AuditEvent],
 ) -> Result<(), StoreError> {
     backlog::sync(connection).await?;
+    begin_journal(connection).await?;
     let fresh = take_fresh(connection, events).await?;
     if fresh.is_empty() {
         return Ok(());
@@ -81,14 +107,61 @@ pub(super) async fn append_locked(
     if batch.effects.as_ref().is_some_and(|effects| effects.any_started) {
         instance.register(&connection.database)?;
     }
-    let sql = if batch.effects.is_some() { WITH_EFFECTS } else { PLAIN };
-    bound(sqlx::query(sql), connection.backlog.last_seq, instance, &batch)
-        .execute(&mut *connection.db)
-        .await
-        .doing(DOING)?;
+    insert_locked(connection, instance, &batch).await?;
     let seq = connection.backlog.last_seq + 1;
     connection.backlog.push(seq, batch.ids, batch.events.len());
     Ok(())
+}
+
+/// Inserts the row after the last, inside of a transaction that holds the write lock.
+async fn insert_locked(connection: &mut Connection, instance: &Instance, batch: &Batch) -> Result<(), StoreError> {
+    let last_seq = connection.backlog.last_seq;
+    let sql = if batch.effects.is_some() { WITH_EFFECTS } else { PLAIN };
+    match bound(sqlx::query(sql), last_seq, instance, batch).execute(&mut *connection.db).await {
+        // Of several statements the sum: they look at the number themselves.
+        Ok(done) if batch.effects.is_some() || done.rows_affected() == 1 => Ok(()),
+        Ok(_) => Err(discarded(DOING)),
+        Err(error) if is_discarded(&error) => Err(discarded(DOING)),
+        Err(error) => Err(of(DOING, error)),
+    }
+}
+
+/// Makes sure that the journal has a last row, with a number that another can come after. Inside of a transaction that
+/// holds the write lock, after [`backlog::sync`].
+///
+/// The numbers then go on from the clock: another writer whose journal was emptied knows none of them.
+pub(super) async fn begin_journal(connection: &mut Connection) -> Result<(), StoreError> {
+    let last = connection.backlog.last_seq;
+    if (1..=LAST_SEQ).contains(&last) {
+        return Ok(());
+    }
+    mover::move_rows(connection, last).await?;
+    let first = Timestamp::now().as_micros();
+    let done = sqlx::query(EMPTY_ROW).bind(first).execute(&mut *connection.db).await.doing(DOING)?;
+    if done.rows_affected() != 1 {
+        return Err(discarded(DOING));
+    }
+    connection.backlog.restart(first);
+    Ok(())
+}
+
+/// Appends what an append could have, takes it back, and commits something else that leaves nothing behind: so all
+/// that could refuse the next append is met, the disk included.
+pub(super) async fn rehearse(connection: &mut Connection) -> Result<(), StoreError> {
+    const DOING: &str = "health";
+    let mut started = AuditEvent::new(EventType::AUDIT_PURGE);
+    started.phase = Phase::Started;
+    let mut completed = AuditEvent::new(EventType::AUDIT_PURGE);
+    completed.request.started_event_id = Some(started.event_id);
+    let batch = Batch::of(&[&started, &completed]).doing(DOING)?;
+    begin(&mut connection.db).await?;
+    backlog::sync(connection).await?;
+    begin_journal(connection).await?;
+    sqlx::query("SAVEPOINT rehearsal").execute(&mut *connection.db).await.doing(DOING)?;
+    insert_locked(connection, &Instance::new(), &batch).await?;
+    sqlx::query("ROLLBACK TO rehearsal; RELEASE rehearsal").execute(&mut *connection.db).await.doing(DOING)?;
+    sqlx::query(PROBE).execute(&mut *connection.db).await.doing(DOING)?;
+    commit(&mut connection.db).await
 }
 
 pub(super) async fn begin(db: &mut SqliteConnection) -> Result<(), StoreError> {
@@ -163,7 +236,8 @@ async fn insert_guarded(connection: &mut Connection, instance: &Instance, batch:
     }
     match bound(sqlx::query(WITH_EFFECTS_AT_ONCE), last_seq, instance, batch).execute(&mut *connection.db).await {
         Ok(_) => Ok(true),
-        Err(error) if is_not_null(&error) => {
+        // What else may be wrong is seen under the lock.
+        Err(error) if is_not_null(&error) || is_discarded(&error) => {
             sqlx::query("ROLLBACK").execute(&mut *connection.db).await.doing(DOING)?;
             Ok(false)
         }
@@ -189,11 +263,27 @@ fn bound<'q>(mut query: Query<'q>, last_seq: i64, instance: &Instance, batch: &B
 
 const DOING: &str = "append";
 
-const PLAIN: &str = "INSERT INTO audit_journal SELECT ?1 + 1, ?2, ?3, ?4, ?5, ?6, ?7 \
-    WHERE (SELECT max(seq) FROM audit_journal) = ?1";
+/// The journal may have columns that others have added.
+macro_rules! journal_columns {
+    () => {
+        "(seq, events_n, min_at, max_at, min_id, max_id, events) "
+    };
+}
+pub(super) use journal_columns;
+
+const PLAIN: &str = concat!(
+    "INSERT INTO audit_journal",
+    journal_columns!(),
+    "SELECT ?1 + 1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE (SELECT max(seq) FROM audit_journal) = ?1"
+);
+
+/// A row without an event.
+pub(super) const EMPTY_ROW: &str =
+    concat!("INSERT INTO audit_journal", journal_columns!(), "VALUES (?1, 0, 0, 0, x'', x'', '[]')");
 
 /// The number of events is null, and so refused, if the guard does not hold: a row that is merely left out would not
-/// stop the statements after it.
+/// stop the statements after it. A row that the database discards does not stop them either: `json` does, of a text
+/// that is none.
 ///
 /// The parameters of the short statements come first: the driver counts those that a statement passes over as used,
 /// and binds nothing beyond the last.
@@ -201,16 +291,22 @@ macro_rules! with_effects {
     ($before:literal, $after:literal) => {
         concat!(
             $before,
-            "INSERT INTO audit_journal SELECT ?3 + 1, CASE WHEN (SELECT max(seq) FROM audit_journal) = ?3 THEN ?4 END, \
-                ?5, ?6, ?7, ?8, ?9; \
-            INSERT OR IGNORE INTO audit_instances SELECT ?1 WHERE ?1 IS NOT NULL; \
-            INSERT OR IGNORE INTO audit_open_started \
+            "INSERT INTO audit_journal",
+            journal_columns!(),
+            "SELECT ?3 + 1, CASE WHEN (SELECT max(seq) FROM audit_journal) = ?3 THEN ?4 END, ?5, ?6, ?7, ?8, ?9; \
+            SELECT json(CASE changes() WHEN 1 THEN '1' ELSE '' END); \
+            INSERT OR IGNORE INTO audit_instances(id) SELECT ?1 WHERE ?1 IS NOT NULL; \
+            INSERT OR IGNORE INTO audit_open_started(event_id, instance, event) \
                 SELECT unhex(value ->> 0), ?1, value ->> 1 FROM json_each(?2, '$.started'); \
             DELETE FROM audit_open_started WHERE event_id IN (SELECT unhex(value) FROM json_each(?2, '$.ended'))",
             $after
         )
     };
 }
+
+/// A commit that leaves nothing behind: it goes all the way to the disk.
+pub(super) const PROBE: &str =
+    "INSERT INTO audit_probe(one, times) VALUES (1, 1) ON CONFLICT (one) DO UPDATE SET times = times + 1";
 
 const WITH_EFFECTS: &str = with_effects!("", "");
 const WITH_EFFECTS_AT_ONCE: &str = with_effects!("BEGIN IMMEDIATE; ", "; COMMIT");

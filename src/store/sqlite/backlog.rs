@@ -7,13 +7,12 @@
 use std::collections::{HashSet, VecDeque};
 
 use futures_util::TryStreamExt as _;
-use serde::Deserialize;
-use sqlx::Row as _;
+use sqlx::AssertSqlSafe;
 
 use super::connection::Connection;
 use super::error::Doing as _;
+use super::journal::{COLUMNS, JournalRow};
 use super::segment;
-use crate::event::EventId;
 use crate::store::StoreError;
 
 /// The ids of the events in the journal.
@@ -24,6 +23,8 @@ pub(super) struct Backlog {
     rows: VecDeque<Row>,
     ids: HashSet<u128>,
     bytes: usize,
+    /// It is not full with fewer events: what it has could not be moved.
+    not_before: usize,
 }
 
 #[derive(Debug)]
@@ -41,7 +42,13 @@ impl Backlog {
 
     /// Whether an append should move a chunk first.
     pub(super) fn is_full(&self) -> bool {
-        self.ids.len() > MAX_EVENTS || self.bytes > MAX_BYTES
+        (self.ids.len() > MAX_EVENTS || self.bytes > MAX_BYTES) && self.ids.len() >= self.not_before
+    }
+
+    /// The journal begins again with an empty row of this number.
+    pub(super) fn restart(&mut self, first: i64) {
+        *self = Self { last_seq: first, not_before: self.not_before, ..Self::default() };
+        self.push(first, Vec::new(), 0);
     }
 
     /// How many bytes they have.
@@ -104,39 +111,48 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// than that by their number.
 const CHUNK_BYTES: usize = 2 * 1024 * 1024;
 
+/// Reads the journal anew after a failure, and leaves it alone until more has come to it.
+pub(super) async fn renew(connection: &mut Connection) -> Result<(), StoreError> {
+    const DOING: &str = "reading the journal";
+    let not_before = connection.backlog.len() + MAX_EVENTS / 4;
+    connection.backlog = Backlog { not_before, ..Backlog::default() };
+    sqlx::query("BEGIN").execute(&mut *connection.db).await.doing(DOING)?;
+    sync(connection).await?;
+    sqlx::query("COMMIT").execute(&mut *connection.db).await.doing(DOING)?;
+    Ok(())
+}
+
 /// Brings what is known of the journal and of the segments up to date, inside of a transaction.
 pub(super) async fn sync(connection: &mut Connection) -> Result<(), StoreError> {
     const DOING: &str = "reading the journal";
-    let (first, last): (i64, i64) =
+    let (first, last): (Option<i64>, Option<i64>) =
         sqlx::query_as("SELECT (SELECT min(seq) FROM audit_journal), (SELECT max(seq) FROM audit_journal)")
             .fetch_one(&mut *connection.db)
             .await
             .doing(DOING)?;
     let backlog = &mut connection.backlog;
+    let (Some(first), Some(last)) = (first, last) else {
+        // Somebody has emptied the journal; an append makes its first row again.
+        *backlog = Backlog { not_before: backlog.not_before, ..Backlog::default() };
+        connection.segments = segment::load(&mut connection.db).await?;
+        return Ok(());
+    };
     if last < backlog.last_seq {
-        *backlog = Backlog::default();
+        *backlog = Backlog { not_before: backlog.not_before, ..Backlog::default() };
     }
-    backlog.forget_up_to(first - 1);
+    backlog.forget_up_to(first.saturating_sub(1));
     if last > backlog.last_seq {
-        let mut rows = sqlx::query("SELECT seq, events FROM audit_journal WHERE seq > ?1 ORDER BY seq")
-            .bind(backlog.last_seq)
-            .fetch(&mut *connection.db);
+        let sql = format!("SELECT {COLUMNS} FROM audit_journal WHERE seq > ?1 ORDER BY seq");
+        let mut rows = sqlx::query(AssertSqlSafe(sql)).bind(backlog.last_seq).fetch(&mut *connection.db);
         while let Some(row) = rows.try_next().await.doing(DOING)? {
-            let seq: i64 = row.try_get(0).doing(DOING)?;
-            let text: &str = row.try_get(1).doing(DOING)?;
-            let events: Vec<OnlyId> = serde_json::from_str(text).doing(DOING)?;
-            let ids: Vec<u128> = events.iter().map(|event| event.event_id.as_u128()).collect();
+            let (row, text) = JournalRow::read(&row).doing(DOING)?;
+            let ids = row.ids(&text);
             backlog.ids.extend(&ids);
-            backlog.push(seq, ids, text.len());
+            backlog.push(row.seq, ids, text.len());
         }
     }
     connection.segments = segment::load(&mut connection.db).await?;
     Ok(())
-}
-
-#[derive(Deserialize)]
-struct OnlyId {
-    event_id: EventId,
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use sqlx::SqlitePool;
 
 use super::error::{Doing as _, config};
 use crate::store::redacted_url::parameter_name;
-use crate::store::{OpenOptions, StoreError};
+use crate::store::{Durability, OpenOptions, StoreError};
 
 /// Where the file is and how it is opened.
 #[derive(Debug, Clone)]
@@ -18,6 +18,7 @@ pub(super) struct Config {
     /// The file is an application's, and the log is to be made beside its tables.
     pub(super) beside: bool,
     pub(super) patience: Duration,
+    pub(super) durability: Durability,
 }
 
 impl Config {
@@ -40,11 +41,23 @@ impl Config {
         if path == ":memory:" {
             return Err(config("a database in memory is not durable: use `memory:` for tests"));
         }
-        if path.contains('\0') {
-            return Err(config("a path cannot have U+0000 in it"));
+        if let Some(control) = path.chars().find(|c| c.is_control()) {
+            return Err(config(format!(
+                "the path has the control character {control:?} in it: does the URL come from a file with other ends \
+                 of lines?"
+            )));
+        }
+        if path.ends_with(char::is_whitespace) {
+            return Err(config("the path ends with a blank: take it away"));
         }
         let path = std::path::absolute(path).map_err(|error| config("the path cannot be resolved").because(error))?;
-        Ok(Self { path, create: options.create, beside: false, patience: options.patience })
+        Ok(Self {
+            path,
+            create: options.create,
+            beside: false,
+            patience: options.patience,
+            durability: options.durability,
+        })
     }
 
     /// The file that the connections of a pool have open.
@@ -56,7 +69,13 @@ impl Config {
         if path.is_empty() {
             return Err(config("the pool's database is in memory, and so not durable: use a file"));
         }
-        Ok(Self { path: path.into(), create: options.create, beside: true, patience: options.patience })
+        Ok(Self {
+            path: path.into(),
+            create: options.create,
+            beside: true,
+            patience: options.patience,
+            durability: options.durability,
+        })
     }
 
     /// The file itself, after any symbolic link: SQLite puts its other files beside this one. A file that does not
@@ -132,7 +151,12 @@ mod tests {
         assert!(parse("//").unwrap_err().contains("memory:"));
         assert!(parse(":memory:").unwrap_err().contains("use `memory:`"));
         assert!(parse("a.db?mode=ro").unwrap_err().contains("\"mode\""));
-        assert!(parse("a\0b").is_err());
+        for (path, named) in
+            [("a\0b", "'\\0'"), ("a.db\r", "'\\r'"), ("a.db\n", "'\\n'"), ("a.db ", "blank"), ("a\u{85}", "'\\u{85}'")]
+        {
+            assert!(parse(path).unwrap_err().contains(named), "{path:?}");
+        }
+        assert!(parse("a b/ c.db").is_ok());
         for secret in ["//me:hunter2@host/a.db", "a.db?hunter2@host/x", "a.db?Hunter2=1"] {
             let error = parse(secret).unwrap_err().to_lowercase();
             assert!(!error.contains("hunter2"), "{error}");

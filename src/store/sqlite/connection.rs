@@ -3,18 +3,22 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
+use super::append::{PROBE, begin, commit};
 use super::backlog::{self, Backlog};
-use super::config::Config;
-use super::error::{Doing as _, config as refused, is_busy, is_no_database, of, permanent, transient};
-use super::identity::{Identity, file_id, replaced};
+use super::config::{Config, beside};
+use super::error::{Doing as _, NAME, config as refused, corrupt, is_busy, is_no_database, of, permanent, transient};
+use super::identity::{Identity, Lengths, file_id, replaced};
+use super::parked::Parking;
 use super::schema::{self, Found};
 use super::segment::Segment;
-use crate::store::{StoreError, StoreErrorKind};
+use super::version::{self, Version};
+use crate::store::{Durability, StoreError, StoreErrorKind};
 
 /// A connection that writes, and what it knows of the file. Whatever fails on it drops it: SQLite then rolls back, and
 /// the next connection reads the file anew, so that nothing doubtful is ever remembered.
@@ -22,40 +26,55 @@ pub(super) struct Connection {
     pub(super) db: Handle,
     /// Where the database is, after symbolic links.
     pub(super) database: PathBuf,
+    busy_timeout: Duration,
+    pub(super) version: Version,
     pub(super) backlog: Backlog,
     pub(super) segments: Vec<Segment>,
 }
 
 impl Connection {
     /// Opens the file, makes it if that is wanted, and proves that it can be written durably.
-    pub(super) async fn open(config: &Config) -> Result<Self, StoreError> {
+    ///
+    /// `is_first`: tables that are missing are made. Later they are missed: what was in them was acknowledged.
+    pub(super) async fn open(config: &Config, parking: &Arc<Parking>, is_first: bool) -> Result<Self, StoreError> {
         let resolved = look(config)?;
         let before = file_id(&resolved)?;
         if config.create && before.is_none() {
             begin_file(&resolved);
         }
+        check_modes(&resolved)?;
         let mut db = options(config, &resolved).create_if_missing(config.create).connect().await.map_err(opening)?;
         let found = schema::examine(&mut db).await?;
         match found {
-            Found::Empty if !config.create => return Err(schema::empty()),
+            Found::Empty if !config.create => return Err(schema::empty(&resolved)),
             Found::Foreign if !(config.create && config.beside) => return Err(schema::foreign()),
             _ => {}
         }
-        set_up(&mut db, config).await?;
-        if found != Found::Ours {
+        let version = set_up(&mut db, config).await?;
+        if found != Found::Ours || (is_first && config.create) {
             schema::create(&mut db, config.beside).await?;
         }
         probe(&mut db, OPENING).await?;
         if found == Found::Empty {
             sync_directory(&resolved)?;
         }
+        // A link that led nowhere leads to the file by now.
+        let resolved = config.resolved().doing(OPENING)?;
         let identity = Identity::now(config, &resolved)?;
         if identity.database().is_none() || (before.is_some() && identity.database() != before) {
             return Err(replaced());
         }
+        if !identity.has_index() {
+            return Err(transient(OPENING).with_remedy(
+                "its index (-shm) was removed, and another connection of this process still has the removed one open: \
+                 end the reads that go on, close the pools that are open on the file, or start the process again",
+            ));
+        }
         let mut connection = Self {
-            db: Handle { db: Some(db), identity },
+            db: Handle { db: Some(db), identity, parking: parking.clone(), is_suspect: false },
             database: resolved,
+            busy_timeout: config.busy_timeout(),
+            version,
             backlog: Backlog::default(),
             segments: Vec::new(),
         };
@@ -64,23 +83,86 @@ impl Connection {
         sqlx::query("COMMIT").execute(&mut *connection.db).await.doing(OPENING)?;
         Ok(connection)
     }
+
+    /// Sets how long SQLite waits for a lock as it was.
+    pub(super) async fn set_busy_timeout(&mut self) -> Result<(), StoreError> {
+        let sql = format!("PRAGMA busy_timeout = {}", self.busy_timeout.as_millis());
+        sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(&mut *self.db).await.doing(OPENING)?;
+        Ok(())
+    }
+
+    /// Before something is written: an error if another process may write past this one, or the log was cut.
+    pub(super) async fn check_before(&mut self) -> Result<(), StoreError> {
+        let lengths = self.db.identity.check_before()?;
+        self.explain(lengths).await
+    }
+
+    /// After something was committed: an error if it may be where nobody finds it.
+    pub(super) async fn check_after(&mut self) -> Result<(), StoreError> {
+        let lengths = self.db.identity.check_after()?;
+        self.explain(lengths).await
+    }
+
+    /// An error if a file is shorter than what SQLite knows to be in it.
+    async fn explain(&mut self, lengths: Lengths) -> Result<(), StoreError> {
+        const DOING: &str = "looking at the files";
+        if lengths == Lengths::Grown || !self.version.can_look_at_log() {
+            return Ok(());
+        }
+        // Another process may do a checkpoint between one look and the next.
+        for _ in 0..LOOKS {
+            let (_, log, copied): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(NOOP)")
+                .persistent(false)
+                .fetch_one(&mut *self.db)
+                .await
+                .doing(DOING)?;
+            let (pages, page): (i64, i64) = sqlx::query_as(
+                "SELECT (SELECT page_count FROM pragma_page_count), (SELECT page_size FROM pragma_page_size)",
+            )
+            .fetch_one(&mut *self.db)
+            .await
+            .doing(DOING)?;
+            let (database_len, log_len) = self.db.identity.lengths()?;
+            let number = |value: i64| u64::try_from(value).unwrap_or(0);
+            let in_log = if log > 0 { LOG_HEADER + number(log) * (number(page) + FRAME_HEADER) } else { 0 };
+            // Pages that were never copied into the database are in the log.
+            let in_database = number(pages - (log - copied).max(0)) * number(page);
+            if log_len < in_log || database_len < in_database {
+                continue;
+            }
+            return if number(pages * page) <= QUICKLY_CHECKED { self.check_pages().await } else { Ok(()) };
+        }
+        Err(corrupt(DOING, "the database or its write-ahead log was cut, or an older one was written over it"))
+    }
+
+    /// Reads a small database through: what was written over it may be as long as it should be.
+    async fn check_pages(&mut self) -> Result<(), StoreError> {
+        const DOING: &str = "looking at the files";
+        sqlx::query("PRAGMA shrink_memory").persistent(false).execute(&mut *self.db).await.doing(DOING)?;
+        let verdict: String = sqlx::query_scalar("PRAGMA quick_check(1)")
+            .persistent(false)
+            .fetch_one(&mut *self.db)
+            .await
+            .doing(DOING)?;
+        if verdict == "ok" { Ok(()) } else { Err(corrupt(DOING, verdict.lines().next().unwrap_or_default())) }
+    }
 }
 
 /// The driver's connection and the files it has open.
 ///
-/// When SQLite closes the last connection to a database, it removes the write-ahead log *by name*. If the database was
-/// replaced in the meantime, that name is the log of another one, with events that were acknowledged. So a connection
-/// whose database is no longer at PATH is never closed: its thread and its descriptors are given up, once for each
-/// time that somebody takes the file away.
+/// A connection whose database is no longer at PATH is [parked](Parking). One whose files were seen to be damaged is never
+/// closed: SQLite would copy the log into the database, and that would destroy what can still be told from the two.
 pub(super) struct Handle {
     db: Option<SqliteConnection>,
     pub(super) identity: Identity,
+    parking: Arc<Parking>,
+    pub(super) is_suspect: bool,
 }
 
 impl Handle {
     /// Closes the connection, with all that this means for the write-ahead log.
     pub(super) async fn close(mut self) -> Result<(), sqlx::Error> {
-        match self.db.take_if(|_| self.identity.has_database()) {
+        match self.db.take_if(|_| !self.is_suspect && self.identity.has_database()) {
             Some(db) => db.close().await,
             None => Ok(()),
         }
@@ -103,9 +185,11 @@ impl DerefMut for Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if let Some(db) = self.db.take_if(|_| !self.identity.has_database()) {
+        let Some(db) = self.db.take() else { return };
+        if self.is_suspect {
             std::mem::forget(db);
-            self.identity.set_log_aside();
+        } else if !self.identity.has_database() {
+            self.parking.park(db, self.identity.clone());
         }
     }
 }
@@ -136,9 +220,27 @@ pub(super) fn look(config: &Config) -> Result<PathBuf, StoreError> {
     }
 }
 
+/// An error if the file may not be written: SQLite would open it all the same, and make files beside it that may not be
+/// written either. Those that were made so meanwhile get the mode of the database again.
+pub(super) fn check_modes(database: &Path) -> Result<(), StoreError> {
+    let Ok(metadata) = std::fs::metadata(database) else { return Ok(()) };
+    let permissions = metadata.permissions();
+    if permissions.readonly() {
+        return Err(transient(OPENING).with_remedy("the file is read-only: give the service the right to write it"));
+    }
+    for suffix in ["-wal", "-shm"] {
+        let other = beside(database, suffix);
+        if std::fs::metadata(&other).is_ok_and(|metadata| metadata.permissions().readonly()) {
+            // If it is somebody else's, SQLite says what is wrong.
+            let _ = std::fs::set_permissions(&other, permissions.clone());
+        }
+    }
+    Ok(())
+}
+
 /// Makes an empty file that is for its owner alone: it will say who did what. SQLite gives the files beside it the same
 /// mode, and would have made this one readable to everybody. Where it cannot be made, SQLite is asked to and says why.
-fn begin_file(resolved: &Path) {
+pub(super) fn begin_file(resolved: &Path) {
     let mut options = std::fs::File::options();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -157,6 +259,8 @@ pub(super) fn options(config: &Config, resolved: &Path) -> SqliteConnectOptions 
         .pragma("cache_size", CACHE_PAGES)
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
         .pragma("journal_size_limit", KEPT_LOG_BYTES)
+        // What is deleted is overwritten in pages that are written anyway; a purge overwrites the others.
+        .pragma("secure_delete", "FAST")
         // Only macOS knows the difference: there a plain fsync stops at the cache of the drive.
         .pragma("fullfsync", "ON")
         .pragma("checkpoint_fullfsync", "ON")
@@ -174,7 +278,16 @@ pub(super) fn opening(error: sqlx::Error) -> StoreError {
 }
 
 /// Turns on the write-ahead log and reads back that it and the syncing are on.
-async fn set_up(db: &mut SqliteConnection, config: &Config) -> Result<(), StoreError> {
+async fn set_up(db: &mut SqliteConnection, config: &Config) -> Result<Version, StoreError> {
+    let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&mut *db).await.doing(OPENING)?;
+    let known = Version::parse(&version);
+    if known.resets_logs_wrongly() {
+        let error = resets_logs_wrongly(&version);
+        if config.durability == Durability::Required {
+            return Err(error);
+        }
+        tracing::warn!(error = &error as &dyn std::error::Error, "the audit log may be damaged by this SQLite");
+    }
     // SQLite does not wait for the lock that this needs.
     let mut waited = Duration::ZERO;
     let mode: String = loop {
@@ -192,20 +305,22 @@ async fn set_up(db: &mut SqliteConnection, config: &Config) -> Result<(), StoreE
     }
     let row = sqlx::query("PRAGMA synchronous").persistent(false).fetch_one(db).await.doing(OPENING)?;
     match row.try_get::<i64, _>(0).doing(OPENING)? {
-        SYNCHRONOUS_FULL => Ok(()),
+        SYNCHRONOUS_FULL => Ok(known),
         other => Err(permanent(OPENING).with_remedy(format!("synchronous is {other}: a commit would not be durable"))),
     }
 }
 
 /// A commit that leaves nothing behind: it goes all the way to the disk.
 pub(super) async fn probe(db: &mut SqliteConnection, doing: &'static str) -> Result<(), StoreError> {
-    sqlx::query(
-        "BEGIN IMMEDIATE; INSERT INTO audit_probe VALUES (1, 1) ON CONFLICT (one) DO UPDATE SET times = times + 1; COMMIT",
-    )
-    .execute(db)
-    .await
-    .doing(doing)?;
-    Ok(())
+    begin(db).await?;
+    sqlx::query(PROBE).execute(&mut *db).await.doing(doing)?;
+    commit(db).await
+}
+
+/// The error of a SQLite that may damage the file.
+pub(super) fn resets_logs_wrongly(version: &str) -> StoreError {
+    let (text, remedy) = version::fault(version);
+    StoreError::new(StoreErrorKind::NotDurable, NAME, OPENING).with_remedy(format!("{text}: {remedy}"))
 }
 
 /// A new file is only there after a crash if its name is.
@@ -234,6 +349,12 @@ const ROW_BUFFER: usize = 256;
 const PAGE_BYTES: u32 = 4096;
 /// Negative: KiB. Enough for the indexes of the segment that grows.
 const CACHE_PAGES: &str = "-16384";
+const LOOKS: usize = 3;
+/// The bytes of a write-ahead log before its first frame, and of a frame before its page.
+const LOG_HEADER: u64 = 32;
+const FRAME_HEADER: u64 = 24;
+/// A database of this size is read through in some tenths of a second.
+const QUICKLY_CHECKED: u64 = 64 * 1024 * 1024;
 const CHECKPOINT_PAGES: &str = "4000";
 /// What a write-ahead log that once grew large is cut back to.
 const KEPT_LOG_BYTES: &str = "67108864";

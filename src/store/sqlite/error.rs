@@ -31,14 +31,25 @@ pub(super) fn of(doing: &'static str, error: sqlx::Error) -> StoreError {
         Some(SQLITE_BUSY | SQLITE_LOCKED) => (StoreErrorKind::Transient, "another process holds the file's lock"),
         Some(SQLITE_FULL) => (StoreErrorKind::Transient, "no space is left for the file: free some"),
         Some(SQLITE_IOERR) => (StoreErrorKind::Transient, "the disk failed"),
-        Some(SQLITE_CANTOPEN) => {
-            (StoreErrorKind::Transient, "the file cannot be opened: its directory must exist and be writable")
-        }
+        Some(SQLITE_CANTOPEN) => (
+            StoreErrorKind::Transient,
+            "the file cannot be opened: its directory must exist and be writable, and the file readable, for the user \
+                 that this runs as",
+        ),
         Some(SQLITE_READONLY) => (StoreErrorKind::Transient, "the file or its directory is read-only"),
         Some(SQLITE_NOMEM | SQLITE_INTERRUPT | SQLITE_PROTOCOL | SQLITE_SCHEMA) => (StoreErrorKind::Transient, ""),
-        Some(SQLITE_CORRUPT | SQLITE_NOTADB) => {
-            (StoreErrorKind::Permanent, "the file is damaged: keep a copy of it, and restore or begin another")
-        }
+        Some(SQLITE_CORRUPT | SQLITE_NOTADB) => (StoreErrorKind::Corrupt, DAMAGED),
+        Some(SQLITE_ERROR) if of_schema(&error) => (
+            StoreErrorKind::Permanent,
+            "the tables of the log were changed: `tower-audit migrate` makes those that are missing; a column that was \
+             renamed or dropped has to be brought back as it was",
+        ),
+        Some(SQLITE_CONSTRAINT) => (
+            StoreErrorKind::Permanent,
+            "a trigger or a constraint that somebody added to the tables of the log refuses its rows: list the triggers \
+             with `SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name LIKE 'audit!_%' ESCAPE '!'` and \
+             drop those that are not yours",
+        ),
         Some(_) => (StoreErrorKind::Permanent, ""),
         // The thread of the connection is gone: the next connection has another.
         None => (StoreErrorKind::Transient, ""),
@@ -47,9 +58,29 @@ pub(super) fn of(doing: &'static str, error: sqlx::Error) -> StoreError {
     if remedy.is_empty() { made } else { made.with_remedy(remedy) }
 }
 
+/// Whether a table or a column is not there.
+fn of_schema(error: &sqlx::Error) -> bool {
+    let message = error.as_database_error().map_or("", |error| error.message());
+    ["no such table", "no such column", "has no column"].iter().any(|part| message.contains(part))
+}
+
+/// The error of rows that a statement should have changed and has not, without an error of its own.
+pub(super) fn discarded(doing: &'static str) -> StoreError {
+    permanent(doing).with_remedy(
+        "the database discards rows of the log: list its triggers with `SELECT name FROM sqlite_schema WHERE type = \
+         'trigger' AND tbl_name LIKE 'audit!_%' ESCAPE '!'` and drop those that are not yours",
+    )
+}
+
 /// Whether the error says that the file is no database at all.
 pub(super) fn is_no_database(error: &sqlx::Error) -> bool {
     primary_code(error) == Some(SQLITE_NOTADB)
+}
+
+/// Whether the file cannot be opened as it is asked for, here or by this user.
+pub(super) fn is_not_openable(error: &StoreError) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<sqlx::Error>());
+    matches!(cause.and_then(primary_code), Some(SQLITE_CANTOPEN | SQLITE_READONLY))
 }
 
 /// Whether the statement itself is wrong: there is no such table.
@@ -60,6 +91,12 @@ pub(super) fn is_plain_error(error: &sqlx::Error) -> bool {
 /// Whether another connection held a lock for too long.
 pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     matches!(primary_code(error), Some(SQLITE_BUSY | SQLITE_LOCKED))
+}
+
+/// Whether a statement has seen that the database discarded a row: `json` was asked to read what is no JSON.
+pub(super) fn is_discarded(error: &sqlx::Error) -> bool {
+    code(error) == Some(SQLITE_ERROR)
+        && error.as_database_error().is_some_and(|error| error.message().contains("malformed JSON"))
 }
 
 /// Whether a column that must not be null would have become it.
@@ -88,7 +125,18 @@ fn code(error: &sqlx::Error) -> Option<i32> {
     error.as_database_error()?.code()?.parse().ok()
 }
 
+/// The error of a file that is not as it was left.
+pub(super) fn corrupt(doing: &'static str, what: impl std::fmt::Display) -> StoreError {
+    StoreError::new(StoreErrorKind::Corrupt, NAME, doing).with_remedy(format!("{what}: {DAMAGED}"))
+}
+
 pub(super) const NAME: &str = "sqlite";
+
+/// What to do about a damaged file.
+const DAMAGED: &str = "the file is damaged, and nothing more is written to it. Copy it and the files beside it (-wal, \
+    -shm) to another place before anything else; get back what can be read of the copy with `tower-audit backup`, or \
+    `.recover` of SQLite's shell; then move all three away, and the log goes on in a new file, or in a whole one that \
+    takes their place";
 
 const SQLITE_ERROR: i32 = 1;
 const SQLITE_BUSY: i32 = 5;
@@ -102,5 +150,6 @@ const SQLITE_FULL: i32 = 13;
 const SQLITE_CANTOPEN: i32 = 14;
 const SQLITE_PROTOCOL: i32 = 15;
 const SQLITE_SCHEMA: i32 = 17;
+const SQLITE_CONSTRAINT: i32 = 19;
 const SQLITE_NOTADB: i32 = 26;
 const SQLITE_CONSTRAINT_NOTNULL: i32 = 1299;

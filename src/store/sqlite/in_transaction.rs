@@ -10,8 +10,9 @@ use std::sync::atomic::Ordering;
 use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
 
+use super::append::journal_columns;
 use super::batch::Batch;
-use super::error::{Doing as _, NAME, is_plain_error};
+use super::error::{Doing as _, NAME, discarded, is_plain_error};
 use super::identity::file_id;
 use super::read::get;
 use super::segment::id_bytes;
@@ -54,13 +55,16 @@ impl InTransaction for SqliteStore {
                 return Ok(false);
             }
             let batch = Batch::of(&[event]).doing(DOING)?;
-            sqlx::query(KEEP)
+            let done = sqlx::query(KEEP)
                 .bind(batch.min_at)
                 .bind(id_bytes(batch.min_id()))
                 .bind(batch.events)
                 .execute(&mut *db)
                 .await
                 .doing(DOING)?;
+            if done.rows_affected() != 1 {
+                return Err(discarded(DOING));
+            }
             if let Some(started) = event.request.started_event_id {
                 sqlx::query(END).bind(id_bytes(started.as_u128())).execute(db).await.doing(DOING)?;
             }
@@ -117,8 +121,13 @@ const ASK: &str = "SELECT (SELECT file FROM pragma_database_list WHERE name = 'm
     (SELECT synchronous FROM pragma_synchronous), (SELECT journal_mode FROM pragma_journal_mode)";
 
 /// The row after the last: the lock is the transaction's from here on.
-const KEEP: &str = "INSERT INTO main.audit_journal \
-    SELECT max(seq) + 1, 1, ?1, ?1, ?2, ?2, ?3 FROM main.audit_journal";
+const KEEP: &str = concat!(
+    "INSERT INTO main.audit_journal",
+    journal_columns!(),
+    // An emptied journal goes on from the clock, as in an append.
+    "SELECT coalesce(max(seq) + 1, CAST(unixepoch('subsec') * 1000000 AS INTEGER)), 1, ?1, ?1, ?2, ?2, ?3 \
+    FROM main.audit_journal"
+);
 
 const END: &str = "DELETE FROM main.audit_open_started WHERE event_id = ?1";
 

@@ -3,15 +3,45 @@
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 
+use super::backlog::MAX_EVENTS;
+use super::config::beside;
 use super::error::Doing as _;
+use super::identity::{LARGE_LOG_BYTES, length};
 use super::schema::VERSION;
 use super::store::SqliteStore;
+use super::version::{self, Version};
 use crate::store::{Finding, StoreError};
 
 pub(super) async fn inspect(store: &SqliteStore) -> Result<Vec<Finding>, StoreError> {
     let mut lease = store.readers.take(&store.config).await?;
     let done = ask(lease.db()).await;
-    store.readers.finish(lease, done).await
+    let mut found = store.readers.finish(lease, done).await?;
+    if let Ok(database) = store.config.resolved() {
+        found.push(log_of(length(&beside(&database, "-wal"))?));
+    }
+    let copies = store.parking.copies();
+    if !copies.is_empty() {
+        let names: Vec<_> = copies.iter().map(|copy| copy.display().to_string()).collect();
+        found.push(Finding::warning(
+            "replaced",
+            "the log file was removed or replaced while it was written",
+            format!("the events of what was there are in {}: read them as logs of their own", names.join(", ")),
+        ));
+    }
+    Ok(found)
+}
+
+/// The write-ahead log of so many bytes.
+fn log_of(bytes: u64) -> Finding {
+    let text = format!("the file beside it (-wal) has {} MB", bytes / 1_000_000);
+    if bytes <= LARGE_LOG_BYTES {
+        return Finding::fine("wal", text);
+    }
+    Finding::warning(
+        "wal",
+        text,
+        "a program that reads the file has had a transaction open for long: end it, and the log shrinks",
+    )
 }
 
 async fn ask(db: &mut SqliteConnection) -> Result<Vec<Finding>, StoreError> {
@@ -33,10 +63,23 @@ async fn ask(db: &mut SqliteConnection) -> Result<Vec<Finding>, StoreError> {
             format!("{} MB; {segments} indexed segments, {journal} events not indexed yet", bytes / 1_000_000),
         ),
     ];
+    if Version::parse(&sqlite).resets_logs_wrongly() {
+        let (text, remedy) = version::fault(&sqlite);
+        found.push(Finding::wrong("sqlite", text, remedy));
+    }
+    if journal > MOST_WAITING {
+        found.push(Finding::warning(
+            "journal",
+            format!("{journal} events wait to be indexed, so that reading is slow"),
+            "see in the service's log why they are not: it warns of each time that it fails",
+        ));
+    }
     if open > 0 {
         found.push(Finding::fine("open", format!("{open} requests have started and not ended")));
     }
     Ok(found)
 }
 
+/// A batch may come on top of what the journal is bounded to.
+const MOST_WAITING: i64 = 2 * MAX_EVENTS as i64;
 const DOING: &str = "inspecting the file";

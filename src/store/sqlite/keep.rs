@@ -1,5 +1,7 @@
 //! What provisions the file and removes from it.
 
+use std::sync::atomic::Ordering;
+
 use sqlx::sqlite::SqliteConnection;
 
 use super::append::{begin, commit};
@@ -38,19 +40,56 @@ impl Keeper for SqliteStore {
 
     fn purge(&self, before: Timestamp, at_most: usize) -> StoreFuture<'_, Purged> {
         Box::pin(async move {
+            let at_most = at_most.max(1);
             // Each step is a lease of its own, so that an append that waits gets its turn in between.
-            loop {
-                let mut lease = self.lease("purge").await?;
-                let done = purge::move_old(&mut lease.connection, before.as_micros()).await;
-                if !lease.settle(done).await? {
-                    break;
-                }
-            }
             let mut lease = self.lease("purge").await?;
-            let done = purge::remove(&mut lease.connection, before.as_micros(), at_most.max(1)).await;
-            lease.settle(done).await
+            let done = overwriting(&mut lease.connection, async |connection| {
+                let is_old = purge::move_old(connection, before.as_micros(), at_most).await?;
+                Ok((is_old, purge::remove_open(connection, before, at_most).await?))
+            });
+            let done = done.await;
+            let (is_in_journal, closed) = lease.settle(done).await?;
+            let mut lease = self.lease("purge").await?;
+            let done = overwriting(&mut lease.connection, async |connection| {
+                purge::remove(connection, before.as_micros(), at_most).await
+            });
+            let done = done.await;
+            let Purged { removed, more } = lease.settle(done).await?;
+            let more = more || is_in_journal || closed >= at_most as u64;
+            if removed > 0 || closed > 0 {
+                self.is_to_scrub.store(true, Ordering::Relaxed);
+            }
+            if !more && self.is_to_scrub.swap(false, Ordering::Relaxed) {
+                self.scrub().await?;
+            }
+            Ok(Purged { removed, more })
         })
     }
+}
+
+impl SqliteStore {
+    async fn scrub(&self) -> Result<(), StoreError> {
+        let mut left = None;
+        loop {
+            let mut lease = self.lease("purge").await?;
+            let done = purge::scrub(&mut lease.connection, left).await;
+            left = lease.settle(done).await?;
+            if left.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Does `step` with a connection that overwrites what it deletes.
+async fn overwriting<T>(
+    connection: &mut Connection,
+    step: impl AsyncFnOnce(&mut Connection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    purge::begin_overwriting(connection).await?;
+    let done = step(connection).await?;
+    purge::end_overwriting(connection).await?;
+    Ok(done)
 }
 
 async fn init(connection: &mut Connection) -> Result<(), StoreError> {

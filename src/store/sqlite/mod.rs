@@ -31,21 +31,25 @@
 
 mod append;
 mod backlog;
+mod backup;
 mod batch;
 mod candidates;
 mod columns;
 mod config;
 mod connection;
+mod damage;
 mod error;
 mod identity;
 mod in_transaction;
 mod index;
 mod inspect;
 mod instance;
+mod journal;
 mod keep;
 mod mover;
 mod orphans;
 mod page;
+mod parked;
 mod purge;
 mod read;
 mod reader;
@@ -58,7 +62,9 @@ mod tally;
 mod tests;
 mod traces;
 mod values;
+mod version;
 mod wanted;
 
+pub use backup::Backup;
 pub use config::path_of;
 pub use store::SqliteStore;

@@ -4,16 +4,18 @@
 //! the pages of the indexes, which it dirties nearly all of, are written for many events, and small enough that an
 //! append which comes meanwhile does not wait long.
 
-use serde_json::value::RawValue;
+use std::collections::HashSet;
+
 use sqlx::AssertSqlSafe;
 
 use super::append::{begin, commit};
 use super::backlog;
-use super::columns::Columns;
 use super::connection::Connection;
-use super::error::Doing as _;
+use super::error::{Doing as _, discarded, permanent};
 use super::index::{self, Part};
+use super::journal::{JournalRow, Stored};
 use super::segment::{self, SEGMENT_EVENTS, Segment, State, id_bytes};
+use crate::event::EventId;
 use crate::store::StoreError;
 
 /// How many events the journal holds before tidying begins: an idle system then has nothing to sync, and a reader little
@@ -59,32 +61,48 @@ pub(super) async fn move_chunk(connection: &mut Connection, events: usize) -> Re
 
 /// Moves the rows up to this one, inside of a transaction.
 pub(super) async fn move_rows(connection: &mut Connection, last: i64) -> Result<(), StoreError> {
-    // One row out of SQLite instead of one for each batch: each row costs a crossing of threads.
-    let text: Option<String> = sqlx::query_scalar(
-        "SELECT group_concat(events, ',') FROM \
-         (SELECT events FROM audit_journal WHERE seq <= ?1 AND events_n > 0 ORDER BY seq)",
+    // One row out of SQLite instead of one for each batch: each row costs a crossing of threads. The texts come as they
+    // are, one after the other, for a row may hold anything.
+    let (rows, text): (String, Vec<u8>) = sqlx::query_as(
+        "SELECT json_group_array(json_array(seq, events_n, min_at, max_at, length(text))), \
+         coalesce(CAST(group_concat(text, '') AS BLOB), x'') FROM \
+         (SELECT seq, events_n, min_at, max_at, CAST(events AS BLOB) AS text FROM audit_journal \
+          WHERE seq <= ?1 ORDER BY seq)",
     )
     .bind(last)
     .fetch_one(&mut *connection.db)
     .await
     .doing(DOING)?;
-    let text = format!("[{}]", text.unwrap_or_default());
-    let batches: Vec<Vec<&RawValue>> = serde_json::from_str(&text).doing(DOING)?;
-    let events: Vec<&RawValue> = batches.into_iter().flatten().collect();
+    let rows: Vec<(i64, i64, i64, i64, usize)> = serde_json::from_str(&rows).doing(DOING)?;
+    let mut texts = Vec::with_capacity(rows.len());
+    let mut rest = text.as_slice();
+    for (seq, events_n, min_at, max_at, len) in &rows {
+        let (text, later) = rest.split_at_checked(*len).ok_or_else(|| permanent(DOING))?;
+        rest = later;
+        if *events_n > 0 {
+            let row = JournalRow { seq: *seq, events_n: *events_n, min_at: *min_at, max_at: *max_at };
+            texts.push((row, String::from_utf8_lossy(text)));
+        }
+    }
+    let events: Vec<Stored<'_>> =
+        texts.iter().flat_map(|(row, text)| row.pieces(text).map(|piece| row.stored(piece))).collect();
     if !events.is_empty() {
         insert(connection, &events).await?;
     }
-    sqlx::query("DELETE FROM audit_journal WHERE seq <= ?1")
+    let deleted = sqlx::query("DELETE FROM audit_journal WHERE seq <= ?1")
         .bind(last)
         .execute(&mut *connection.db)
         .await
         .doing(DOING)?;
+    if deleted.rows_affected() != rows.len() as u64 {
+        return Err(discarded(DOING));
+    }
     connection.backlog.forget_up_to(last);
     Ok(())
 }
 
 /// Inserts the events into the newest segment, as far as it has room, and into new ones.
-async fn insert(connection: &mut Connection, mut events: &[&RawValue]) -> Result<(), StoreError> {
+async fn insert(connection: &mut Connection, mut events: &[Stored<'_>]) -> Result<(), StoreError> {
     while !events.is_empty() {
         let mut current = match connection.segments.last() {
             Some(newest) if newest.has_room() => *newest,
@@ -107,7 +125,7 @@ async fn insert(connection: &mut Connection, mut events: &[&RawValue]) -> Result
 async fn insert_part(
     connection: &mut Connection,
     segment: &mut Segment,
-    events: &[&RawValue],
+    events: &[Stored<'_>],
 ) -> Result<(), StoreError> {
     // Its rows are numbered from 1 without a gap: from an indexed segment none is ever removed.
     let before = segment.events_n;
@@ -123,22 +141,34 @@ async fn insert_part(
     if segment.events_n == before + events.len() as u64 {
         return part.keep(&mut connection.db, segment.n, as_number(before) + 1).await;
     }
-    // An event was there already, so that the rows are not those of the part.
+    // An event was there already, so that the rows are not those of the part. Or the database discards rows: then they
+    // must not leave the journal.
+    assert_all_in(connection, segment.n, events).await?;
     segment.state = State::Bare;
     index::forget(&mut connection.db, segment.n).await
+}
+
+/// An error if one of the events is not in the segment.
+async fn assert_all_in(connection: &mut Connection, n: i64, events: &[Stored<'_>]) -> Result<(), StoreError> {
+    let ids: HashSet<EventId> = events.iter().map(|event| event.columns.event_id).collect();
+    let listed = serde_json::to_string(&ids).doing(DOING)?;
+    let sql =
+        format!("SELECT count(*) FROM audit_segment_{n} WHERE event_id IN (SELECT unhex(value) FROM json_each(?1))");
+    let there: i64 =
+        sqlx::query_scalar(AssertSqlSafe(sql)).bind(listed).fetch_one(&mut *connection.db).await.doing(DOING)?;
+    if usize::try_from(there) == Ok(ids.len()) { Ok(()) } else { Err(discarded(DOING)) }
 }
 
 /// Inserts as many events as one of the [`SHAPES`] has rows.
 async fn insert_rows<'a>(
     connection: &mut Connection,
     segment: &mut Segment,
-    events: &[&'a RawValue],
+    events: &[Stored<'a>],
     part: &mut Part<'a>,
 ) -> Result<(), StoreError> {
     let mut query = sqlx::query(AssertSqlSafe(statement(segment.n, events.len())));
-    for (event, before) in events.iter().zip(segment.events_n..) {
-        let columns: Columns<'a> = serde_json::from_str(event.get()).doing(DOING)?;
-        part.add(&columns, u32::try_from(before + 1).unwrap_or(u32::MAX));
+    for (Stored { columns, text }, before) in events.iter().zip(segment.events_n..) {
+        part.add(columns, u32::try_from(before + 1).unwrap_or(u32::MAX));
         let (at, id) = (columns.created_at.as_micros(), columns.event_id.as_u128());
         segment.first_at = segment.first_at.min(at);
         segment.last_at = segment.last_at.max(at);
@@ -147,13 +177,13 @@ async fn insert_rows<'a>(
         query = query
             .bind(id_bytes(id))
             .bind(at)
-            .bind(columns.event_type)
+            .bind(columns.event_type.as_ref())
             .bind(columns.phase.as_str())
-            .bind(columns.actor.user_email)
-            .bind(columns.actor.remote_addr)
-            .bind(columns.resource.route)
+            .bind(columns.actor.user_email.as_deref())
+            .bind(columns.actor.remote_addr.as_deref())
+            .bind(columns.resource.route.as_deref())
             .bind(columns.outcome.map(i64::from))
-            .bind(event.get());
+            .bind(*text);
     }
     segment.events_n += query.execute(&mut *connection.db).await.doing(DOING)?.rows_affected();
     Ok(())

@@ -1,12 +1,18 @@
 //! Closing the `started` events of writers that died.
 
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
 use super::append::{append_locked, begin, commit};
+use super::columns::Columns;
 use super::connection::Connection;
 use super::error::Doing as _;
 use super::instance::{Dead, Instance};
 use super::keep::instances;
+use super::segment::id_of;
 use super::store::SqliteStore;
-use crate::event::AuditEvent;
+use crate::event::{AuditEvent, EventId, Timestamp};
+use crate::query::Cursor;
 use crate::store::{Orphans, StoreError, StoreFuture};
 
 type Close<'a> = &'a (dyn Fn(&AuditEvent) -> AuditEvent + Send + Sync);
@@ -36,15 +42,9 @@ async fn close_orphans(
             continue;
         }
         let Some(dead) = Dead::find(&connection.database, &id) else { continue };
-        let open: Vec<String> = sqlx::query_scalar("SELECT event FROM audit_open_started WHERE instance = ?1")
-            .bind(id.as_slice())
-            .fetch_all(&mut *connection.db)
-            .await
-            .doing(DOING)?;
-        let mut ends = Vec::with_capacity(open.len());
-        for event in &open {
-            ends.push(close(&serde_json::from_str(event).doing(DOING)?));
-        }
+        let sql = "SELECT event_id, CAST(event AS BLOB) FROM audit_open_started WHERE instance = ?1";
+        let open = sqlx::query(sql).bind(id.as_slice()).fetch_all(&mut *connection.db).await.doing(DOING)?;
+        let ends = open.iter().map(|row| Ok(close(&started(row)?))).collect::<Result<Vec<_>, StoreError>>()?;
         append_locked(connection, instance, &ends).await?;
         closed += ends.len() as u64;
         forget(connection, &id).await?;
@@ -54,6 +54,19 @@ async fn close_orphans(
     // Their locks were held until here.
     buried.into_iter().for_each(Dead::bury);
     Ok(closed)
+}
+
+/// The event of a row, or what is shown in its place.
+fn started(row: &SqliteRow) -> Result<AuditEvent, StoreError> {
+    let id = EventId::from_u128(id_of(row.try_get(0).doing(DOING)?).doing(DOING)?);
+    let text = String::from_utf8_lossy(row.try_get(1).doing(DOING)?);
+    Ok(match serde_json::from_str::<AuditEvent>(&text) {
+        Ok(event) if event.event_id == id => event,
+        _ => {
+            let otherwise = Cursor { created_at: Timestamp::now(), event_id: id };
+            Columns { event_id: id, ..Columns::salvaged(&text, otherwise) }.stand_in(&text)
+        }
+    })
 }
 
 /// Takes the instance's leave, unless it has events open: then it is left to be found dead.

@@ -1,20 +1,21 @@
 //! One page out of many tables: the sources are taken by their newest event, and as soon as the page is full, those
 //! that cannot have anything newer than its last event are left alone.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
-use serde_json::value::RawValue;
-use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, Row as _};
 
 use super::candidates::Candidates;
-use super::columns::Columns;
+use super::columns::{ActorColumns, Columns, ResourceColumns};
 use super::error::Doing as _;
+use super::journal::{COLUMNS, JournalRow, Stored};
 use super::rows::Rows;
 use super::segment::id_of;
 use super::traces::Traces;
 use super::wanted::{Part, Wanted};
-use crate::event::{AuditEvent, EventId, Timestamp};
+use crate::event::{AuditEvent, EventId, Phase, Timestamp};
 use crate::query::Cursor;
 use crate::store::StoreError;
 
@@ -74,13 +75,8 @@ pub(super) async fn events(
     wanted: Wanted<'_>,
     limit: usize,
 ) -> Result<Vec<AuditEvent>, StoreError> {
-    let of_journal = |_: &Columns<'_>, event: &RawValue| serde_json::from_str(event.get()).doing(DOING);
-    let of_segment = |row: &SqliteRow| {
-        let array: Option<&str> = row.try_get(0).doing(DOING)?;
-        let events: Vec<AuditEvent> = serde_json::from_str(array.unwrap_or("[]")).doing(DOING)?;
-        Ok(events.into_iter().map(|event| (Cursor::of(&event), event)).collect())
-    };
-    let found = newest(db, wanted, limit, of_journal, Part::Event, of_segment).await?;
+    let of_journal = |columns: &Columns<'_>, text: &str| columns.event(text);
+    let found = newest(db, wanted, limit, of_journal, Part::Event, events_of).await?;
     Ok(found.into_values().rev().collect())
 }
 
@@ -90,24 +86,21 @@ pub(super) async fn nth(
     wanted: Wanted<'_>,
     nth: usize,
 ) -> Result<Option<Cursor>, StoreError> {
-    let of_segment = |row: &SqliteRow| {
-        let created_at = Timestamp::from_micros_clamped(row.try_get(0).doing(DOING)?);
-        let event_id = EventId::from_u128(id_of(row.try_get(1).doing(DOING)?).doing(DOING)?);
-        Ok(vec![(Cursor { created_at, event_id }, ())])
-    };
-    let found = newest(db, wanted, nth, |_, _| Ok(()), Part::Place, of_segment).await?;
+    let of_segment = |row: &SqliteRow| Ok(Some(vec![(place_of(row, 0, 1)?, ())]));
+    let found = newest(db, wanted, nth, |_, _| (), Part::Place, of_segment).await?;
     Ok(if found.len() == nth { found.into_keys().next() } else { None })
 }
 
-/// The newest `limit` of what is wanted, by its place: what `of_journal` makes of an event in the journal, and
-/// `of_segment` of a row that has this part of the events of a segment.
+/// The newest `limit` of what is wanted, by its place: what `of_columns` makes of an event in the journal, and
+/// `of_segment` of a row that has this part of the events of a segment. If that is none, an event of them cannot be
+/// decoded: then they are read one by one.
 async fn newest<T>(
     db: &mut SqliteConnection,
     wanted: Wanted<'_>,
     limit: usize,
-    of_journal: impl Fn(&Columns<'_>, &RawValue) -> Result<T, StoreError>,
+    of_columns: impl Fn(&Columns<'_>, &str) -> T,
     part: Part,
-    of_segment: impl Fn(&SqliteRow) -> Result<Vec<(Cursor, T)>, StoreError>,
+    of_segment: impl Fn(&SqliteRow) -> Result<Option<Vec<(Cursor, T)>>, StoreError>,
 ) -> Result<BTreeMap<Cursor, T>, StoreError> {
     let mut page = Page { found: BTreeMap::new(), limit };
     let mut candidates = Candidates::unless_many(wanted.filter, FEW_ROWS);
@@ -122,9 +115,8 @@ async fn newest<T>(
             Place::Journal(_) => {
                 journal(db, wanted, source, &mut sources, about, |columns, event| {
                     if page.has_room_for(columns.place()) {
-                        page.put(columns.place(), of_journal(columns, event)?);
+                        page.put(columns.place(), of_columns(columns, event));
                     }
-                    Ok(())
                 })
                 .await?;
                 about = (about * 4).min(MOST_JOURNAL_EVENTS);
@@ -141,8 +133,19 @@ async fn newest<T>(
                     let step = left.min(MOST_SEGMENT_EVENTS);
                     let select = wanted.newest(part, n, rows.as_ref(), is_frequent);
                     let mut found = Vec::with_capacity(step);
+                    let mut is_decoded = true;
                     for row in select.query().bind(as_limit(step)).fetch_all(&mut *db).await.doing(DOING)? {
-                        found.extend(of_segment(&row)?);
+                        match of_segment(&row)? {
+                            Some(items) => found.extend(items),
+                            None => is_decoded = false,
+                        }
+                    }
+                    if !is_decoded {
+                        let select = wanted.newest(Part::Columns, n, rows.as_ref(), is_frequent);
+                        for row in select.query().bind(as_limit(step)).fetch_all(&mut *db).await.doing(DOING)? {
+                            let (columns, text) = (columns_of(&row)?, lossy(&row, EVENT)?.unwrap_or_default());
+                            found.push((columns.place(), of_columns(&columns, &text)));
+                        }
                     }
                     // Fewer than were asked for: there are no more.
                     left = if found.len() == step { left - step } else { 0 };
@@ -163,7 +166,7 @@ pub(super) async fn journal(
     first: Source,
     rest: &mut VecDeque<Source>,
     about: usize,
-    mut visit: impl FnMut(&Columns<'_>, &RawValue) -> Result<(), StoreError>,
+    mut visit: impl FnMut(&Columns<'_>, &str),
 ) -> Result<(), StoreError> {
     let about = i64::try_from(about.min(MOST_JOURNAL_EVENTS)).unwrap_or(0);
     let mut seqs = Vec::new();
@@ -175,29 +178,73 @@ pub(super) async fn journal(
         next =
             if events_n < about { rest.pop_front_if(|source| matches!(source.place, Place::Journal(_))) } else { None };
     }
-    let rows = sqlx::query(
-        "SELECT events FROM audit_journal WHERE seq IN (SELECT value FROM json_each(?1)) ORDER BY seq DESC",
-    )
-    .bind(serde_json::to_string(&seqs).doing(DOING)?)
-    .fetch_all(db)
-    .await
-    .doing(DOING)?;
+    let sql =
+        format!("SELECT {COLUMNS} FROM audit_journal WHERE seq IN (SELECT value FROM json_each(?1)) ORDER BY seq DESC");
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(serde_json::to_string(&seqs).doing(DOING)?)
+        .fetch_all(db)
+        .await
+        .doing(DOING)?;
     let traces = Traces::of(wanted.filter);
     for row in rows {
-        let text: &str = row.try_get(0).doing(DOING)?;
-        if !traces.are_in(text) {
+        let (row, text) = JournalRow::read(&row).doing(DOING)?;
+        if !traces.are_in(&text) {
             continue;
         }
-        let events: Vec<&RawValue> = serde_json::from_str(text).doing(DOING)?;
         // The newest are usually the last: a page that is full with them decodes no other.
-        for event in events.into_iter().rev().filter(|event| traces.are_in(event.get())) {
-            let columns: Columns<'_> = serde_json::from_str(event.get()).doing(DOING)?;
+        for piece in row.pieces(&text).rev().filter(|(_, event)| traces.are_in(event)) {
+            let Stored { columns, text } = row.stored(piece);
             if wanted.takes(&columns) {
-                visit(&columns, event)?;
+                visit(&columns, text);
             }
         }
     }
     Ok(())
+}
+
+/// The events of a row that has all of a page, or none if one of them is not what its columns say.
+fn events_of(row: &SqliteRow) -> Result<Option<Vec<(Cursor, AuditEvent)>>, StoreError> {
+    let (Ok(array), Ok(moments), Ok(ids)) =
+        (row.try_get::<Option<&str>, _>(0), row.try_get::<Option<&str>, _>(1), row.try_get::<Option<&str>, _>(2))
+    else {
+        return Ok(None);
+    };
+    let (Some(array), Some(moments), Some(ids)) = (array, moments, ids) else { return Ok(Some(Vec::new())) };
+    let Ok(events) = serde_json::from_str::<Vec<AuditEvent>>(array) else { return Ok(None) };
+    let places = moments.split(',').zip(ids.as_bytes().chunks(HEX_ID));
+    let is_at = |event: &AuditEvent, (moment, id): (&str, &[u8])| {
+        moment.parse() == Ok(event.created_at.as_micros())
+            && event.event_id.to_hex().as_str().as_bytes().eq_ignore_ascii_case(id)
+    };
+    let are_whole =
+        ids.len() == events.len() * HEX_ID && events.iter().zip(places).all(|(event, place)| is_at(event, place));
+    Ok(are_whole.then(|| events.into_iter().map(|event| (Cursor::of(&event), event)).collect()))
+}
+
+/// The columns of a row with [`Part::Columns`].
+pub(super) fn columns_of(row: &SqliteRow) -> Result<Columns<'_>, StoreError> {
+    let Cursor { created_at, event_id } = place_of(row, 0, 1)?;
+    Ok(Columns {
+        event_id,
+        created_at,
+        event_type: lossy(row, 2)?.unwrap_or_default(),
+        phase: lossy(row, 3)?.and_then(|phase| phase.parse().ok()).unwrap_or(Phase::Unknown),
+        actor: ActorColumns { user_email: lossy(row, 4)?, remote_addr: lossy(row, 5)? },
+        resource: ResourceColumns { route: lossy(row, 6)? },
+        outcome: row.try_get::<Option<i64>, _>(7).doing(DOING)?.and_then(|outcome| outcome.try_into().ok()),
+    })
+}
+
+/// The place in these columns. An id that is none is the least.
+fn place_of(row: &SqliteRow, moment: usize, id: usize) -> Result<Cursor, StoreError> {
+    let created_at = Timestamp::from_micros_clamped(row.try_get(moment).doing(DOING)?);
+    let id: &[u8] = row.try_get(id).doing(DOING)?;
+    Ok(Cursor { created_at, event_id: EventId::from_u128(id_of(id).unwrap_or(0)) })
+}
+
+/// A text that was read as bytes.
+pub(super) fn lossy(row: &SqliteRow, column: usize) -> Result<Option<Cow<'_, str>>, StoreError> {
+    Ok(row.try_get::<Option<&[u8]>, _>(column).doing(DOING)?.map(String::from_utf8_lossy))
 }
 
 /// The newest of what was put into it.
@@ -231,6 +278,10 @@ pub(super) fn as_limit(limit: usize) -> i64 {
 }
 
 const DOING: &str = "reading";
+/// The column of [`Part::Columns`] that has the text.
+pub(super) const EVENT: usize = 8;
+/// The digits of an id.
+const HEX_ID: usize = 32;
 /// How many events of a segment are read by one statement: 64 MiB at the most, where SQLite takes no text of 1 GB.
 const MOST_SEGMENT_EVENTS: usize = 1024;
 /// How many events of the journal are decoded at once.

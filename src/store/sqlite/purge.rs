@@ -5,39 +5,62 @@
 
 use sqlx::AssertSqlSafe;
 
-use super::append::{begin, commit};
+use super::append::{EMPTY_ROW, begin, begin_journal, commit};
 use super::backlog;
 use super::connection::Connection;
-use super::error::Doing as _;
+use super::error::{Doing as _, discarded};
 use super::mover::{CHUNK_EVENTS, move_rows};
-use super::segment::{self, Segment, State};
+use super::segment::{self, Segment, State, id_bytes};
+use crate::event::{EventId, Timestamp};
 use crate::store::{Purged, StoreError};
 
-/// Moves a chunk of the journal's rows into segments if any of its events is old, and says whether it did. Rows
-/// between them move too, so that what is left of the journal is its newest part.
-pub(super) async fn move_old(connection: &mut Connection, before: i64) -> Result<bool, StoreError> {
+/// From here on what is deleted is overwritten, also in pages that are freed. An append need not do that: its pages are
+/// used again soon, and [scrubbed](scrub) by the next purge.
+pub(super) async fn begin_overwriting(connection: &mut Connection) -> Result<(), StoreError> {
+    pragma(connection, "PRAGMA secure_delete = ON").await
+}
+
+pub(super) async fn end_overwriting(connection: &mut Connection) -> Result<(), StoreError> {
+    pragma(connection, "PRAGMA secure_delete = FAST").await
+}
+
+async fn pragma(connection: &mut Connection, sql: &'static str) -> Result<(), StoreError> {
+    sqlx::query(sql).persistent(false).execute(&mut *connection.db).await.doing(DOING)?;
+    Ok(())
+}
+
+/// Moves about `at_most` events of the oldest rows of the journal into segments, if any event of the journal is old, and
+/// says whether that is still so. Rows between them move too, so that what is left of the journal is its newest part.
+pub(super) async fn move_old(connection: &mut Connection, before: i64, at_most: usize) -> Result<bool, StoreError> {
     begin(&mut connection.db).await?;
-    let old: Option<i64> = sqlx::query_scalar("SELECT max(seq) FROM audit_journal WHERE events_n > 0 AND min_at < ?1")
-        .bind(before)
-        .fetch_one(&mut *connection.db)
-        .await
-        .doing(DOING)?;
-    if let Some(old) = old {
+    let mut old = newest_old(connection, before).await?;
+    if let Some(seq) = old {
         backlog::sync(connection).await?;
-        if old == connection.backlog.last_seq {
+        begin_journal(connection).await?;
+        let last = connection.backlog.last_seq;
+        if seq == last {
             // The last row stays, so it must be another: one without an event.
-            sqlx::query("INSERT INTO audit_journal VALUES (?1 + 1, 0, 0, 0, x'', x'', '[]')")
-                .bind(old)
-                .execute(&mut *connection.db)
-                .await
-                .doing(DOING)?;
-            connection.backlog.push(old + 1, Vec::new(), 0);
+            let done = sqlx::query(EMPTY_ROW).bind(last + 1).execute(&mut *connection.db).await.doing(DOING)?;
+            if done.rows_affected() != 1 {
+                return Err(discarded(DOING));
+            }
+            connection.backlog.push(last + 1, Vec::new(), 0);
         }
-        let chunk = connection.backlog.oldest(CHUNK_EVENTS).unwrap_or(old);
-        move_rows(connection, chunk.min(old)).await?;
+        let chunk = connection.backlog.oldest(CHUNK_EVENTS.min(at_most)).unwrap_or(seq);
+        move_rows(connection, chunk.min(seq)).await?;
+        old = newest_old(connection, before).await?;
     }
     commit(&mut connection.db).await?;
     Ok(old.is_some())
+}
+
+/// The last row of the journal with an old event.
+async fn newest_old(connection: &mut Connection, before: i64) -> Result<Option<i64>, StoreError> {
+    sqlx::query_scalar("SELECT max(seq) FROM audit_journal WHERE events_n > 0 AND min_at < ?1")
+        .bind(before)
+        .fetch_one(&mut *connection.db)
+        .await
+        .doing(DOING)
 }
 
 /// Removes up to `at_most` old events from the segments.
@@ -64,6 +87,74 @@ pub(super) async fn remove(connection: &mut Connection, before: i64, at_most: us
     Ok(Purged { removed, more: connection.segments.iter().any(|kept| kept.first_at < before) })
 }
 
+/// Removes up to `at_most` of the copies of old `started` events that have not ended: they would come back as `unknown`
+/// events. Says how many.
+pub(super) async fn remove_open(
+    connection: &mut Connection,
+    before: Timestamp,
+    at_most: usize,
+) -> Result<u64, StoreError> {
+    // The moments of a log all have one width. Of a copy that cannot be read, the id says when.
+    let least = EventId::from_micros(before.as_micros(), 0);
+    let done = sqlx::query(
+        "DELETE FROM audit_open_started WHERE event_id IN (SELECT event_id FROM audit_open_started WHERE \
+         CASE WHEN json_valid(event) THEN event ->> '$.created_at' < ?1 ELSE event_id < ?2 END LIMIT ?3)",
+    )
+    .bind(before.to_string())
+    .bind(id_bytes(least.as_u128()))
+    .bind(i64::try_from(at_most).unwrap_or(i64::MAX))
+    .execute(&mut *connection.db)
+    .await
+    .doing(DOING)?;
+    Ok(done.rows_affected())
+}
+
+/// Overwrites the next of the pages that are free, and says how many there are still to do; first none is known. In the
+/// end gives them back, and empties the write-ahead log if nobody reads it.
+///
+/// What was moved out of the journal stays in pages that are free. Free pages are used again from the last that was
+/// freed on, so that those of a journal are among the first.
+pub(super) async fn scrub(connection: &mut Connection, left: Option<i64>) -> Result<Option<i64>, StoreError> {
+    let left = match left {
+        Some(left) => left,
+        None => {
+            give_back(connection).await?;
+            let free: i64 = sqlx::query_scalar("SELECT freelist_count FROM pragma_freelist_count")
+                .fetch_one(&mut *connection.db)
+                .await
+                .doing(DOING)?;
+            free.min(MOST_SCRUBBED)
+        }
+    };
+    let pages = left.min(SCRUBBED_AT_ONCE);
+    // The row itself, and what the table needs for it, are pages too.
+    if pages > SPARED {
+        sqlx::query(
+            "INSERT INTO audit_value_rows(n, field, part, first, body) \
+             SELECT -1, 0, coalesce(max(part) + 1, 0), x'', zeroblob(?1 * (SELECT page_size - 4 FROM pragma_page_size)) \
+             FROM audit_value_rows WHERE n = -1",
+        )
+        .bind(pages - SPARED)
+        .execute(&mut *connection.db)
+        .await
+        .doing(DOING)?;
+        return Ok(Some(left - pages));
+    }
+    give_back(connection).await?;
+    // Readers are not waited for: then the log is used again from its beginning, as always.
+    for sql in ["PRAGMA busy_timeout = 20", "PRAGMA wal_checkpoint(TRUNCATE)"] {
+        pragma(connection, sql).await?;
+    }
+    connection.set_busy_timeout().await?;
+    Ok(None)
+}
+
+/// Frees the pages that were overwritten.
+async fn give_back(connection: &mut Connection) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM audit_value_rows WHERE n = -1").execute(&mut *connection.db).await.doing(DOING)?;
+    Ok(())
+}
+
 /// Removes rows of a segment that is wholly old. Its table goes with its last row.
 async fn remove_whole(connection: &mut Connection, kept: &Segment, at_most: i64) -> Result<u64, StoreError> {
     let Segment { n, .. } = *kept;
@@ -74,7 +165,7 @@ async fn remove_whole(connection: &mut Connection, kept: &Segment, at_most: i64)
         format!("DELETE FROM audit_segment_{n} WHERE seq IN (SELECT seq FROM audit_segment_{n} ORDER BY seq LIMIT ?1)");
     let gone =
         sqlx::query(AssertSqlSafe(sql)).bind(at_most).execute(&mut *connection.db).await.doing(DOING)?.rows_affected();
-    if gone >= kept.events_n {
+    if is_exhausted(connection, n, gone, at_most).await? {
         segment::drop_table(&mut connection.db, n).await?;
     } else {
         sqlx::query("UPDATE audit_segments SET events_n = events_n - ?2 WHERE n = ?1")
@@ -109,7 +200,7 @@ async fn remove_part(
         .await
         .doing(DOING)?
         .rows_affected();
-    if gone >= kept.events_n {
+    if is_exhausted(connection, n, gone, at_most).await? {
         segment::drop_table(&mut connection.db, n).await?;
         return Ok(gone);
     }
@@ -124,7 +215,26 @@ async fn remove_part(
         .execute(&mut *connection.db)
         .await
         .doing(DOING)?;
+    // If there were fewer than it may remove, none is left that is old.
+    let sql = format!("SELECT EXISTS (SELECT 1 FROM audit_segment_{n} WHERE created_at < ?1)");
+    if gone < u64::try_from(at_most).unwrap_or(0)
+        && sqlx::query_scalar(AssertSqlSafe(sql)).bind(before).fetch_one(&mut *connection.db).await.doing(DOING)?
+    {
+        return Err(discarded(DOING));
+    }
     Ok(gone)
 }
 
+/// Whether no row is left, whatever the list says of their number.
+async fn is_exhausted(connection: &mut Connection, n: i64, gone: u64, at_most: i64) -> Result<bool, StoreError> {
+    let sql = format!("SELECT EXISTS (SELECT 1 FROM audit_segment_{n})");
+    let is_left: bool = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *connection.db).await.doing(DOING)?;
+    // Rows that should have gone are there: the purge would come back to them again and again.
+    if is_left && gone == 0 && at_most > 0 { Err(discarded(DOING)) } else { Ok(!is_left) }
+}
+
+/// How many free pages are overwritten at the most: more than a journal has.
+const MOST_SCRUBBED: i64 = 32 * 1024;
+const SCRUBBED_AT_ONCE: i64 = 512;
+const SPARED: i64 = 3;
 const DOING: &str = "purge";

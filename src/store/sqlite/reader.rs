@@ -1,16 +1,19 @@
 //! The connections that read: a few, opened when they are needed, never able to write or to make a file.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::config::Config;
+use super::config::{Config, beside};
 use super::connection::{closed, look, opening, options};
-use super::error::Doing as _;
-use super::identity::Identity;
+use super::damage::Damage;
+use super::error::{Doing as _, config, is_not_openable, transient};
+use super::identity::{Identity, length};
 use super::schema::{self, Found};
 use crate::store::StoreError;
 
@@ -18,6 +21,7 @@ use crate::store::StoreError;
 pub(super) struct Readers {
     idle: Mutex<Vec<Open>>,
     permits: Semaphore,
+    damage: Arc<Damage>,
 }
 
 /// A connection for one read, in a transaction of its own: every statement on it sees the same moment.
@@ -29,11 +33,30 @@ pub(super) struct ReadLease<'a> {
 struct Open {
     db: SqliteConnection,
     identity: Identity,
+    /// The file that is read without a lock on it, as nobody could write it when it was opened.
+    still: Option<Still>,
+}
+
+/// What changes when a file is written.
+#[derive(Debug, PartialEq, Eq)]
+struct Still {
+    modified: SystemTime,
+    bytes: u64,
 }
 
 impl Readers {
-    pub(super) fn new() -> Self {
-        Self { idle: Mutex::new(Vec::new()), permits: Semaphore::new(MOST_AT_ONCE) }
+    pub(super) fn new(damage: &Arc<Damage>) -> Self {
+        Self { idle: Mutex::new(Vec::new()), permits: Semaphore::new(MOST_AT_ONCE), damage: damage.clone() }
+    }
+
+    /// Waits until no read goes on; none begins while the answer lives.
+    pub(super) async fn quiet(&self, config: &Config) -> Result<SemaphorePermit<'_>, StoreError> {
+        let all = self.permits.acquire_many(MOST_AT_ONCE as u32);
+        match tokio::time::timeout(config.patience / 2, all).await {
+            Ok(permits) => permits.map_err(|_| closed(DOING)),
+            Err(_) => Err(transient("opening the file again")
+                .with_remedy("a read of the file that was there before goes on: it ends, or is to be ended")),
+        }
     }
 
     /// A connection to the file that is at PATH now.
@@ -41,12 +64,42 @@ impl Readers {
         let permit = self.permits.acquire().await.map_err(|_| closed(DOING))?;
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let open = match idle {
-            Some(open) if open.identity.check().is_ok() => open,
-            _ => Open::new(config).await?,
+            Some(open) if open.is_current() => open,
+            _ => self.open(config).await?,
         };
         let mut lease = ReadLease { open, _permit: permit };
         sqlx::query("BEGIN").execute(lease.db()).await.doing(DOING)?;
         Ok(lease)
+    }
+
+    /// Copies the database into an empty file.
+    pub(super) async fn copy_into(&self, config: &Config, target: &str) -> Result<(), StoreError> {
+        const DOING: &str = "backup";
+        let mut open = self.open(config).await?;
+        // In no transaction: SQLite makes one itself.
+        let done =
+            sqlx::query("VACUUM INTO ?1").persistent(false).bind(target).execute(&mut open.db).await.doing(DOING);
+        self.damage.note(&config.path, &done);
+        if !open.is_current() {
+            return Err(
+                transient(DOING).with_remedy("the file was replaced or written to while it was read: try again")
+            );
+        }
+        done.map(drop)
+    }
+
+    /// Reads every page, and says what is wrong, or `ok`.
+    pub(super) async fn check_pages(&self, config: &Config) -> Result<String, StoreError> {
+        let mut lease = self.take(config).await?;
+        let done =
+            sqlx::query_scalar("PRAGMA quick_check(1)").persistent(false).fetch_one(lease.db()).await.doing(DOING);
+        self.finish(lease, done).await
+    }
+
+    async fn open(&self, config: &Config) -> Result<Open, StoreError> {
+        let open = Open::new(config).await;
+        self.damage.note(&config.path, &open);
+        open
     }
 
     /// Ends the read. A lease that is not put back closes its connection.
@@ -55,6 +108,10 @@ impl Readers {
         mut lease: ReadLease<'_>,
         done: Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        self.damage.note(lease.open.identity.path(), &done);
+        if lease.open.still.is_some() && !lease.open.is_current() {
+            return Err(transient(DOING).with_remedy("somebody began to write the file while it was read: read again"));
+        }
         let done = done?;
         sqlx::query("ROLLBACK").execute(lease.db()).await.doing(DOING)?;
         if !self.permits.is_closed() {
@@ -95,15 +152,49 @@ impl Open {
     async fn new(config: &Config) -> Result<Self, StoreError> {
         let existing = Config { create: false, ..config.clone() };
         let resolved = look(&existing)?;
-        let mut db = options(config, &resolved).read_only(true).connect().await.map_err(opening)?;
+        match Self::connect(config, &resolved, None).await {
+            // Readers of a write-ahead log share an index with those who write. Here none can be made.
+            Err(error) if is_not_openable(&error) => match still(&resolved)? {
+                Some(still) => Self::connect(config, &resolved, Some(still)).await,
+                None => Err(of_log_without_index()),
+            },
+            opened => opened,
+        }
+    }
+
+    async fn connect(config: &Config, resolved: &Path, still: Option<Still>) -> Result<Self, StoreError> {
+        let options = options(config, resolved).read_only(true).immutable(still.is_some());
+        let mut db = options.connect().await.map_err(opening)?;
         match schema::examine(&mut db).await? {
             // An earlier version can be read as it is.
             Found::Ours | Found::Older => {}
-            Found::Empty => return Err(schema::empty()),
+            Found::Empty => return Err(schema::empty(resolved)),
             Found::Foreign => return Err(schema::foreign()),
         }
-        Ok(Self { db, identity: Identity::now(config, &resolved)? })
+        Ok(Self { db, identity: Identity::now(config, resolved)?, still })
     }
+
+    /// Whether it is open on what is at PATH now.
+    fn is_current(&self) -> bool {
+        self.identity.check().is_ok()
+            && (self.still.is_none() || matches!(still(self.identity.path()), Ok(now) if now == self.still))
+    }
+}
+
+/// What tells whether a file was written; none if it has a log that may have events.
+fn still(database: &Path) -> Result<Option<Still>, StoreError> {
+    if length(&beside(database, "-wal"))? > 0 {
+        return Ok(None);
+    }
+    let metadata = std::fs::metadata(database).doing(DOING)?;
+    Ok(Some(Still { modified: metadata.modified().doing(DOING)?, bytes: metadata.len() }))
+}
+
+fn of_log_without_index() -> StoreError {
+    config(
+        "events are in its write-ahead log (-wal), and the index that reading it needs (-shm) can neither be used nor made \
+         here by this user: copy the file and its -wal to a folder that you can write, and read the copy",
+    )
 }
 
 const DOING: &str = "reading";

@@ -5,6 +5,8 @@
 //!
 //! Columns that a listing looks at come before the long text of a row: SQLite then reads no overflow page for them.
 
+use std::path::Path;
+
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
@@ -65,11 +67,17 @@ pub(super) async fn examine(db: &mut SqliteConnection) -> Result<Found, StoreErr
 }
 
 /// The error of a file without a log, where none is to be made.
-pub(super) fn empty() -> StoreError {
-    config(
-        "the file is empty: check the path; a copy needs the file beside it that ends in `-wal`, too. An app makes a log \
-         in an empty file when it starts, and so does `tower-audit migrate`",
-    )
+pub(super) fn empty(database: &Path) -> StoreError {
+    match std::fs::metadata(database).map(|metadata| metadata.len()) {
+        Ok(0) => config(
+            "the file is empty, of no bytes: check the path, and where the file comes from. An app makes a log in it when \
+             it starts, and so does `tower-audit migrate`",
+        ),
+        _ => config(
+            "the file has no tables, and no write-ahead log (-wal) is beside it: it may be a copy of a log without that \
+             file, which has the events. Copy both, or make the copy with `tower-audit backup`",
+        ),
+    }
 }
 
 /// The error of a file that a log is not to be put into.
@@ -83,7 +91,12 @@ pub(super) async fn create(db: &mut SqliteConnection, beside: bool) -> Result<()
     sqlx::query("BEGIN IMMEDIATE").execute(&mut *db).await.doing(DOING)?;
     // Who had the lock before may have made it all, or something else.
     match examine(db).await? {
-        Found::Ours => {}
+        Found::Ours => {
+            let tables: i64 = sqlx::query_scalar(COUNT_OF_OURS).fetch_one(&mut *db).await.doing(DOING)?;
+            if tables != OF_OURS {
+                tracing::warn!("tables of the audit log were missing and are made again: what was in them is gone");
+            }
+        }
         Found::Older => {
             sqlx::query(FROM_1).persistent(false).execute(&mut *db).await.doing(DOING)?;
         }
@@ -150,6 +163,10 @@ const DOING: &str = "preparing the tables";
 const NAMES_OF_OURS: &str = "SELECT name FROM sqlite_schema WHERE name GLOB 'audit_segment_[0-9]*' OR name IN \
     ('audit_journal', 'audit_segments', 'audit_value_rows', 'audit_open_started', 'audit_instances', 'audit_probe')";
 
+const COUNT_OF_OURS: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN \
+    ('audit_journal', 'audit_segments', 'audit_value_rows', 'audit_open_started', 'audit_instances', 'audit_probe')";
+const OF_OURS: i64 = 6;
+
 /// Segments of version 1 have state 0, without an index of their fields; they get it while nothing waits to be written.
 const FROM_1: &str = "ALTER TABLE audit_segments ADD COLUMN merged INTEGER NOT NULL DEFAULT 0; \
     UPDATE audit_version SET version = 2";
@@ -172,5 +189,5 @@ CREATE TABLE IF NOT EXISTS audit_open_started(
 CREATE TABLE IF NOT EXISTS audit_instances(id BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS audit_probe(one INTEGER PRIMARY KEY CHECK (one = 1), times INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS audit_version(one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL);
-INSERT INTO audit_journal SELECT 1, 0, 0, 0, x'', x'', '[]' WHERE NOT EXISTS (SELECT 1 FROM audit_journal);
+INSERT INTO audit_journal(seq, events_n, min_at, max_at, min_id, max_id, events) SELECT 1, 0, 0, 0, x'', x'', '[]' WHERE NOT EXISTS (SELECT 1 FROM audit_journal);
 ";

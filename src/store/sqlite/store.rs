@@ -1,20 +1,25 @@
 //! The store: one connection that writes, a few that read.
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use sqlx::SqlitePool;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::config::Config;
-use super::connection::{Connection, closed, probe, while_in_use};
+use super::connection::{Connection, check_modes, closed, resets_logs_wrongly, while_in_use};
+use super::damage::Damage;
 use super::error::{Doing as _, NAME};
+use super::identity::Identity;
 use super::instance::Instance;
+use super::parked::Parking;
 use super::reader::Readers;
 use super::{append, inspect, mover, orphans};
-use crate::event::AuditEvent;
+use crate::event::{AuditEvent, EventType};
 use crate::store::{
-    AuditStore, Capabilities, Finding, InTransaction, Keeper, OpenOptions, Orphans, Reader, StoreError, StoreFuture,
+    AuditStore, Capabilities, Finding, InTransaction, Keeper, OpenOptions, Orphans, Reader, StoreError, StoreErrorKind,
+    StoreFuture,
 };
 
 /// Events in one SQLite file; see the documentation of the module.
@@ -31,10 +36,16 @@ pub struct SqliteStore {
     pub(super) askers: Readers,
     /// How many events transactions of the app's were given since the journal was last looked at.
     pub(super) elsewhere: AtomicUsize,
+    /// Whether a purge has removed something, and free pages may have more of it.
+    pub(super) is_to_scrub: AtomicBool,
+    damage: Arc<Damage>,
+    pub(super) parking: Arc<Parking>,
 }
 
 struct Writer {
     connection: Option<Connection>,
+    /// The files of the last connection that was opened.
+    last: Option<Identity>,
     instance: Instance,
     closed: bool,
 }
@@ -89,14 +100,23 @@ impl SqliteStore {
         Self::open_in(Config::of_pool(pool, options).await?).await
     }
 
-    async fn open_in(config: Config) -> Result<Self, StoreError> {
-        let connection = if config.create { Some(Connection::open(&config).await?) } else { None };
+    pub(super) async fn open_in(config: Config) -> Result<Self, StoreError> {
+        let (damage, parking) = (Arc::<Damage>::default(), Arc::<Parking>::default());
+        let connection = if config.create { Some(Connection::open(&config, &parking, true).await?) } else { None };
         let store = Self {
-            readers: Readers::new(),
-            askers: Readers::new(),
+            readers: Readers::new(&damage),
+            askers: Readers::new(&damage),
             elsewhere: AtomicUsize::new(0),
-            writer: Mutex::new(Writer { connection, instance: Instance::new(), closed: false }),
+            is_to_scrub: AtomicBool::new(false),
+            writer: Mutex::new(Writer {
+                last: connection.as_ref().map(|connection| connection.db.identity.clone()),
+                connection,
+                instance: Instance::new(),
+                closed: false,
+            }),
             config,
+            damage,
+            parking,
         };
         if !store.config.create {
             let reader = store.readers.take(&store.config).await?;
@@ -111,11 +131,60 @@ impl SqliteStore {
         if writer.closed {
             return Err(closed(doing));
         }
-        let connection = match writer.connection.take() {
-            Some(connection) => connection,
-            None => Connection::open(&self.config).await.map_err(while_in_use)?,
-        };
-        Ok(Lease { writer, readers: &self.readers, askers: &self.askers, connection })
+        if let Err(damaged) = self.damage.check(&self.config.path, doing) {
+            if let Some(mut connection) = writer.connection.take() {
+                connection.db.is_suspect = true;
+            }
+            return Err(damaged);
+        }
+        if let Some(connection) = writer.connection.take() {
+            let mut lease = Lease { writer, store: self, connection };
+            return match lease.connection.check_before().await {
+                Ok(()) => Ok(lease),
+                Err(error) => lease.part(error).await,
+            };
+        }
+        let connection = self.open_again(&mut writer).await;
+        self.damage.note(&self.config.path, &connection);
+        Ok(Lease { writer, store: self, connection: connection? })
+    }
+
+    /// Opens whatever is at PATH now.
+    async fn open_again(&self, writer: &mut Writer) -> Result<Connection, StoreError> {
+        self.close_idle().await;
+        let mut still = None;
+        if let (Some(last), Ok(database)) = (&writer.last, self.config.resolved()) {
+            self.parking.tend(&database, self.config.patience / 2).await;
+            if !last.has_same_index(&database) {
+                // The reads that go on have an index that was removed, and SQLite would use it for this connection too.
+                still = Some((self.readers.quiet(&self.config).await?, self.askers.quiet(&self.config).await?));
+                self.close_idle().await;
+            }
+        }
+        let mut connection =
+            Connection::open(&self.config, &self.parking, writer.last.is_none()).await.map_err(while_in_use)?;
+        drop(still);
+        let now = connection.db.identity.clone();
+        if writer.last.as_ref().is_some_and(|last| last.database() != now.database()) {
+            self.record_replaced(&mut connection, &mut writer.instance).await?;
+        }
+        writer.last = Some(now);
+        Ok(connection)
+    }
+
+    /// Says in the log that is at PATH now that another was there before.
+    async fn record_replaced(&self, connection: &mut Connection, instance: &mut Instance) -> Result<(), StoreError> {
+        let mut event = AuditEvent::new(EventType::AUDIT_FAILED);
+        event.details.insert("reason".into(), "the log file was removed or replaced while it was written".into());
+        let names = self.parking.copies().into_iter().filter_map(|copy| Some(copy.file_name()?.to_str()?.to_owned()));
+        event.details.insert("copies_of_replaced_logs".into(), names.collect::<Vec<_>>().into());
+        event.fit();
+        append::append(connection, instance, &[event]).await
+    }
+
+    async fn close_idle(&self) {
+        self.readers.close_idle().await;
+        self.askers.close_idle().await;
     }
 }
 
@@ -130,8 +199,7 @@ impl fmt::Debug for SqliteStore {
 /// whatever it left half done.
 pub(super) struct Lease<'a> {
     writer: MutexGuard<'a, Writer>,
-    readers: &'a Readers,
-    askers: &'a Readers,
+    store: &'a SqliteStore,
     pub(super) connection: Connection,
 }
 
@@ -143,16 +211,28 @@ impl Lease<'_> {
 
     /// Gives the connection back if all went well and the files are still those it has open.
     pub(super) async fn settle<T>(mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
+        self.note(&done);
         let done = done?;
-        if let Err(error) = self.connection.db.identity.check() {
-            // If only the write-ahead log was removed, what is in it is saved by closing, before anything is opened.
-            self.readers.close_idle().await;
-            self.askers.close_idle().await;
-            let _ = self.connection.db.close().await;
-            return Err(error);
+        if let Err(error) = self.connection.check_after().await {
+            return self.part(error).await;
         }
         self.writer.connection = Some(self.connection);
         Ok(done)
+    }
+
+    /// Gives the connection up, for the files are no longer those it has open, or no longer whole.
+    async fn part<T>(mut self, error: StoreError) -> Result<T, StoreError> {
+        let parted = Err(error);
+        self.note(&parted);
+        // If only the write-ahead log was removed, what is in it is saved by closing, before anything is opened.
+        self.store.close_idle().await;
+        let _ = self.connection.db.close().await;
+        parted
+    }
+
+    fn note<T>(&mut self, result: &Result<T, StoreError>) {
+        self.store.damage.note(&self.store.config.path, result);
+        self.connection.db.is_suspect |= result.as_ref().is_err_and(|error| error.kind() == StoreErrorKind::Corrupt);
     }
 }
 
@@ -173,9 +253,11 @@ impl AuditStore for SqliteStore {
     fn health(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let mut lease = self.lease("health").await?;
-            let done = probe(&mut lease.connection.db, "health").await;
-            let done = done.and_then(|()| lease.connection.db.identity.check_writable());
-            lease.settle(done).await
+            let done = append::rehearse(&mut lease.connection).await;
+            let done = done.and_then(|()| check_modes(&lease.connection.database));
+            let is_faulty = lease.connection.version.resets_logs_wrongly();
+            lease.settle(done).await?;
+            if is_faulty { Err(resets_logs_wrongly("as it is linked")) } else { Ok(()) }
         })
     }
 
@@ -192,7 +274,7 @@ impl AuditStore for SqliteStore {
                 // Nothing is opened for less than that: who does not write leaves no work behind.
                 _ => elsewhere >= mover::TIDY_FROM_EVENTS,
             };
-            if !has_work {
+            if !has_work || self.damage.check(&self.config.path, "indexing").is_err() {
                 return Ok(false);
             }
             let elsewhere = self.elsewhere.swap(0, Ordering::Relaxed);

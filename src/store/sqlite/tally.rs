@@ -34,7 +34,6 @@ pub(super) async fn by_field(
             Place::Journal(_) => {
                 page::journal(db, wanted, source, &mut sources, usize::MAX, |event, _| {
                     found.add(event.value(by).as_deref(), 1);
-                    Ok(())
                 })
                 .await?;
             }
@@ -146,7 +145,6 @@ pub(super) async fn by_time(
             Place::Journal(_) => {
                 page::journal(db, wanted, source, &mut sources, usize::MAX, |event, _| {
                     put(buckets.of(event.created_at), 1);
-                    Ok(())
                 })
                 .await?;
             }

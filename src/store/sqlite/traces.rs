@@ -1,5 +1,7 @@
 //! What a text that holds a wanted event must have in it: to look for it is ten times cheaper than to read the text.
 
+use crate::event::Phase;
+use crate::event::undecodable::UNKNOWN_TYPE;
 use crate::query::{Condition, Filter, Pattern, Status};
 
 /// For each condition texts of which one must be there.
@@ -10,14 +12,19 @@ pub(super) struct Traces {
 
 impl Traces {
     pub(super) fn of(filter: &Filter) -> Self {
-        let texts = [&filter.event_type, &filter.user_email, &filter.route, &filter.remote_addr];
+        let texts = [&filter.user_email, &filter.route, &filter.remote_addr];
         let texts = texts.into_iter().map(|condition| of_each(condition, of_pattern));
+        // What is shown in the place of an event that cannot be decoded may have a type that is not in its text.
+        let types =
+            of_each(&filter.event_type, |pattern| of_pattern(pattern).filter(|_| !pattern.matches(UNKNOWN_TYPE)));
         let others = [
             of_each(&filter.outcome, |status| match status {
                 Status::Is(status) => Some(format!("\"outcome\":{status}")),
                 Status::Class(_) | Status::None => None,
             }),
-            of_each(&filter.phase, |phase| Some(phase.as_str().to_owned())),
+            types,
+            // A phase of a later version is shown as unknown.
+            of_each(&filter.phase, |phase| Some(phase.as_str().to_owned()).filter(|_| *phase != Phase::Unknown)),
         ];
         Self { each: texts.chain(others).flatten().collect() }
     }

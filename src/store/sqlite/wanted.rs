@@ -86,8 +86,9 @@ impl Wanted<'_> {
     pub(super) fn newest(&self, part: Part, n: i64, rows: Option<&Rows>, is_frequent: bool) -> Select {
         let what = match (part, rows) {
             (Part::Place, _) => "created_at, event_id",
+            (Part::Columns, _) => COLUMNS,
             (Part::Event, Some(_)) => "seq",
-            (Part::Event, None) => "event",
+            (Part::Event, None) => "event, created_at, event_id",
         };
         let select = if is_frequent { self.by_time(what, n) } else { self.select(what, n, rows) };
         let mut select = select.then(" ORDER BY created_at DESC, event_id DESC LIMIT ?");
@@ -97,7 +98,9 @@ impl Wanted<'_> {
                 Some(_) => format!("audit_segment_{n} WHERE seq IN ({})", select.sql),
                 None => format!("({})", select.sql),
             };
-            select.sql = format!("SELECT '[' || group_concat(event) || ']' FROM {from}");
+            select.sql = format!(
+                "SELECT '[' || group_concat(event) || ']', group_concat(created_at), group_concat(hex(event_id), '') FROM {from}"
+            );
         }
         select
     }
@@ -122,8 +125,11 @@ pub(super) struct Select {
 /// What is read of each event of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
-    /// All of it: one row that has the array of them, because each row is a crossing of threads.
+    /// All of it: one row that has the array of them, because each row is a crossing of threads; with their moments and
+    /// ids, which tell whether an event is the one of its row.
     Event,
+    /// All of it, in a row for each: [`COLUMNS`].
+    Columns,
     /// Its moment and its id, in a row for each.
     Place,
 }
@@ -152,6 +158,10 @@ impl Select {
         query
     }
 }
+
+/// What is read of an event that may not be one. The texts come as bytes: they may be anything.
+pub(super) const COLUMNS: &str = "created_at, event_id, CAST(event_type AS BLOB), CAST(phase AS BLOB), \
+    CAST(user_email AS BLOB), CAST(remote_addr AS BLOB), CAST(route AS BLOB), outcome, CAST(event AS BLOB)";
 
 /// The column of a field.
 pub(super) fn column(field: Field) -> &'static str {

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use tower_audit::{AuditEvent, EventId, Phase};
+use tower_audit::{AuditEvent, EventId, EventType, Phase};
 
 use super::folder::url;
 use super::{Kind, Shot, run};
 
-/// Every event of a log.
+/// Every event of a log, but for what it says of itself.
 #[derive(Debug)]
 pub(crate) struct Record {
     events: Vec<AuditEvent>,
@@ -26,8 +26,8 @@ impl Record {
     pub(crate) fn read_url(url: &str) -> Self {
         let words = ["query", "--url", url, "--format", "jsonl", "--limit", "0"];
         let lines = run(env!("CARGO_BIN_EXE_tower-audit"), &words);
-        let events = lines.lines().map(|line| serde_json::from_str(line).expect("an event")).collect();
-        Self { events }
+        let events = lines.lines().map(|line| serde_json::from_str::<AuditEvent>(line).expect("an event"));
+        Self { events: events.filter(|event| event.event_type != EventType::AUDIT_FAILED).collect() }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -1,5 +1,6 @@
 //! The subcommands, and what they share: one place opens the store, one walks through its pages.
 
+mod backup;
 mod completions;
 mod count;
 mod destroy_and_recreate;
@@ -40,6 +41,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::Get(args) => get::run(&named()?, args).await,
         Command::Purge(args) => purge::run(&named()?, args).await,
         Command::DestroyAndRecreate(args) => destroy_and_recreate::run(&named()?, args).await,
+        Command::Backup(args) => backup::run(&named()?, args).await,
         Command::Migrate(args) => migrate::run(&named()?, args).await,
         Command::Serve(args) => serve::run(&named()?, args).await,
         Command::Doctor(args) => doctor::run(url, args).await,

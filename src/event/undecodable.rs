@@ -1,0 +1,48 @@
+//! An event that was stored and cannot be decoded: no JSON, a field twice, a value of a later version, another id than
+//! that of its row.
+//!
+//! It must neither hide the events around it nor stop a purge. So every store shows an event in its place: what the
+//! store knows beside the text, and the beginning of the text in `details.unreadable_event`.
+
+use serde_json::Value;
+
+use super::limits::{MAX_DETAIL_STRING_BYTES, clip};
+use super::{Actor, AuditEvent, EventId, EventType, Phase, Resource, Timestamp};
+
+/// The detail that has the beginning of the text.
+const UNREADABLE: &str = "unreadable_event";
+
+/// The type of an event whose text has none.
+pub(crate) const UNKNOWN_TYPE: &str = "audit.unreadable";
+
+/// A stored event that cannot be decoded, and the values that the store knows all the same.
+#[derive(Debug)]
+pub(crate) struct Undecodable<'a> {
+    pub(crate) event_id: EventId,
+    pub(crate) created_at: Timestamp,
+    /// Any name.
+    pub(crate) event_type: &'a str,
+    /// [`Phase::Unknown`] for a phase that this version does not know: nobody knows how it ended.
+    pub(crate) phase: Phase,
+    pub(crate) actor: Actor,
+    pub(crate) resource: Resource,
+    pub(crate) outcome: Option<u16>,
+    /// The text as it is stored.
+    pub(crate) text: &'a str,
+}
+
+impl Undecodable<'_> {
+    /// The event that is shown in its place.
+    pub(crate) fn into_event(self) -> AuditEvent {
+        let mut event = AuditEvent::new(EventType::as_stored(self.event_type));
+        event.event_id = self.event_id;
+        event.created_at = self.created_at;
+        event.phase = self.phase;
+        event.actor = self.actor;
+        event.resource = self.resource;
+        event.outcome = self.outcome;
+        event.details.insert(UNREADABLE.into(), Value::from(clip(self.text, MAX_DETAIL_STRING_BYTES)));
+        event.fit();
+        event
+    }
+}

@@ -1,0 +1,145 @@
+//! A copy of the log in one file, made while it is written.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use super::config::{Config, beside};
+use super::connection::begin_file;
+use super::error::{Doing as _, config, corrupt, permanent};
+use super::identity::{file_id, length};
+use super::store::SqliteStore;
+use crate::query::Filter;
+use crate::store::{Reader as _, StoreError};
+
+/// A copy that [`SqliteStore::backup`] made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Backup {
+    /// How many events are in it.
+    pub events: u64,
+    /// How many bytes it has.
+    pub bytes: u64,
+}
+
+impl SqliteStore {
+    /// Copies the log into the file `target`: every event that was acknowledged before the call, and perhaps some that
+    /// come meanwhile. Others go on writing; the write-ahead log grows until the copy is made. The copy is one file,
+    /// without free pages, on the disk when this is ready, read through once, and readable for its owner alone.
+    ///
+    /// It is itself a log: open it, or put it in the place of a log that is lost. In a file that an application has
+    /// beside the log's tables, the application's tables are copied too.
+    ///
+    /// ```
+    /// use tower_audit::store::OpenOptions;
+    /// use tower_audit::store::sqlite::SqliteStore;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("audit.db");
+    /// # let path = path.to_str().unwrap();
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let store = SqliteStore::open(path, OpenOptions::default()).await?;
+    /// let backup = store.backup(&folder.path().join("copy.db"), false).await?;
+    /// assert_eq!(backup.events, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If a file is at `target` and `replace` is false, if `target` is the log itself or has another log's `-wal` beside
+    /// it, or if the log cannot be read or the copy not be written. What was at `target` is then as it was.
+    ///
+    /// # Cancel safety
+    /// Dropped, it leaves what was at `target`. SQLite may go on with a file of another name beside it.
+    pub async fn backup(&self, target: &Path, replace: bool) -> Result<Backup, StoreError> {
+        let target = std::path::absolute(target).doing(DOING)?;
+        self.check_target(&target, replace)?;
+        let part = Part(beside(&target, &format!(".part-{:016x}", fastrand::u64(..))));
+        let name = part.0.to_str().ok_or_else(|| config("the path of the copy is no text: choose another"))?;
+        let before = self.count(&Filter::default()).await?;
+        begin_file(&part.0);
+        self.readers.copy_into(&self.config, name).await?;
+        let events = read_through(&self.config, &part.0).await?;
+        let after = self.count(&Filter::default()).await?;
+        // A purge may have removed some meanwhile.
+        if events < before.min(after) {
+            return Err(permanent(DOING).with_remedy(format!("the copy has {events} events of {before}: try again")));
+        }
+        let bytes = length(&part.0)?;
+        let named = tokio::task::spawn_blocking(move || part.become_file(&target, replace)).await;
+        named.map_err(|error| permanent(DOING).because(error))??;
+        Ok(Backup { events, bytes })
+    }
+
+    fn check_target(&self, target: &Path, replace: bool) -> Result<(), StoreError> {
+        let shown = target.display();
+        let found = file_id(target)?;
+        let database = self.config.resolved().doing(DOING)?;
+        for own in [database.clone(), beside(&database, "-wal"), beside(&database, "-shm")] {
+            if own == target || (found.is_some() && file_id(&own)? == found) {
+                return Err(config(format!("{shown} is a file of the log itself: name another for the copy")));
+            }
+        }
+        if target.is_dir() {
+            return Err(config(format!("{shown} is a directory: name a file in it")));
+        }
+        if found.is_some() && !replace {
+            return Err(exists(target));
+        }
+        if length(&beside(target, "-wal"))? > 0 {
+            return Err(config(format!(
+                "beside {shown} is the write-ahead log (-wal) of another database, which would be taken for the copy's: \
+                 name another"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Reads all of the copy, and says how many events it has.
+async fn read_through(config: &Config, copy: &Path) -> Result<u64, StoreError> {
+    let config = Config { path: copy.to_owned(), create: false, ..config.clone() };
+    let copy = SqliteStore::open_in(config.clone()).await?;
+    let verdict = copy.readers.check_pages(&config).await?;
+    if verdict != "ok" {
+        return Err(corrupt(DOING, verdict));
+    }
+    let events = copy.count(&Filter::default()).await?;
+    copy.readers.close().await;
+    Ok(events)
+}
+
+/// A copy that is not complete. Dropped, it is removed.
+struct Part(PathBuf);
+
+impl Part {
+    /// Gives it its name. After this it is there whatever happens to the machine.
+    fn become_file(self, target: &Path, replace: bool) -> Result<(), StoreError> {
+        File::open(&self.0).and_then(|file| file.sync_all()).doing(DOING)?;
+        if replace {
+            std::fs::rename(&self.0, target).doing(DOING)?;
+        } else if let Err(error) = std::fs::hard_link(&self.0, target) {
+            // Not every file system has links.
+            if error.kind() == std::io::ErrorKind::AlreadyExists || target.exists() {
+                return Err(exists(target));
+            }
+            std::fs::rename(&self.0, target).doing(DOING)?;
+        }
+        if let Some(folder) = target.parent().filter(|_| cfg!(unix)) {
+            File::open(folder).and_then(|folder| folder.sync_all()).doing(DOING)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn exists(target: &Path) -> StoreError {
+    config(format!("{} exists: name another file, or say that it is to be replaced", target.display()))
+}
+
+const DOING: &str = "backup";

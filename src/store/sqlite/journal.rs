@@ -1,0 +1,162 @@
+//! The rows of the journal as they are read back: whatever a row holds, it stands for as many events as it says.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use super::columns::Columns;
+use crate::event::{EventId, Timestamp};
+use crate::query::Cursor;
+
+/// A row of the journal without its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct JournalRow {
+    pub(super) seq: i64,
+    pub(super) events_n: i64,
+    pub(super) min_at: i64,
+    pub(super) max_at: i64,
+}
+
+/// What [`JournalRow::read`] needs, in this order. The text comes as bytes: it may be anything.
+pub(super) const COLUMNS: &str = "seq, events_n, min_at, max_at, CAST(events AS BLOB)";
+
+/// An event of the journal.
+#[derive(Debug)]
+pub(super) struct Stored<'a> {
+    pub(super) columns: Columns<'a>,
+    pub(super) text: &'a str,
+}
+
+impl JournalRow {
+    /// The row and its text.
+    pub(super) fn read(row: &SqliteRow) -> Result<(Self, Cow<'_, str>), sqlx::Error> {
+        let this =
+            Self { seq: row.try_get(0)?, events_n: row.try_get(1)?, min_at: row.try_get(2)?, max_at: row.try_get(3)? };
+        let text: Option<&[u8]> = row.try_get(4)?;
+        Ok((this, String::from_utf8_lossy(text.unwrap_or_default())))
+    }
+
+    /// The texts of its events, with their numbers in the row.
+    pub(super) fn pieces<'a>(&self, text: &'a str) -> impl DoubleEndedIterator<Item = (usize, &'a str)> + use<'a> {
+        let mut pieces: Vec<&str> = match serde_json::from_str::<Vec<&RawValue>>(text) {
+            Ok(events) => events.into_iter().map(RawValue::get).collect(),
+            Err(_) => cut(text),
+        };
+        let events = self.events();
+        if pieces.len() < events {
+            // Events are missing, and nobody knows which.
+            pieces = vec![text; events];
+        }
+        pieces.into_iter().enumerate()
+    }
+
+    /// The event of a piece.
+    pub(super) fn stored<'a>(&self, (number, text): (usize, &'a str)) -> Stored<'a> {
+        let columns = serde_json::from_str::<Columns<'a>>(text).ok().filter(|columns| self.spans(columns.created_at));
+        let columns = columns.unwrap_or_else(|| {
+            let mut columns = Columns::salvaged(text, self.place_of(number, text));
+            if !self.spans(columns.created_at) {
+                columns.created_at = self.begin();
+            }
+            columns
+        });
+        Stored { columns, text }
+    }
+
+    /// The ids of its events.
+    pub(super) fn ids(&self, text: &str) -> Vec<u128> {
+        match serde_json::from_str::<Vec<OnlyId>>(text) {
+            Ok(events) if events.len() >= self.events() => {
+                events.iter().map(|event| event.event_id.as_u128()).collect()
+            }
+            _ => self.pieces(text).map(|piece| self.stored(piece).columns.event_id.as_u128()).collect(),
+        }
+    }
+
+    fn events(&self) -> usize {
+        usize::try_from(self.events_n).unwrap_or(0).min(MOST_EVENTS)
+    }
+
+    /// Whether the moment is one of those that readers look for in this row.
+    fn spans(&self, at: Timestamp) -> bool {
+        (self.min_at..=self.max_at).contains(&at.as_micros())
+    }
+
+    fn begin(&self) -> Timestamp {
+        Timestamp::from_micros_clamped(self.min_at)
+    }
+
+    /// Where an event without a place of its own is, always.
+    fn place_of(&self, number: usize, text: &str) -> Cursor {
+        let mut digest = Sha256::new();
+        digest.update(self.seq.to_be_bytes());
+        digest.update((number as u64).to_be_bytes());
+        digest.update(text);
+        let digest = digest.finalize();
+        let random = digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte));
+        Cursor { created_at: self.begin(), event_id: EventId::from_micros(self.min_at, random) }
+    }
+}
+
+/// The texts between the beginnings of events in what is no JSON as a whole: one damaged event leaves the others.
+fn cut(text: &str) -> Vec<&str> {
+    let begins: Vec<usize> = text
+        .match_indices(BEGINNING)
+        .map(|(at, _)| at)
+        .filter(|at| matches!(text.as_bytes().get(at.wrapping_sub(1)), Some(b'[' | b',')))
+        .collect();
+    let ends = begins.iter().skip(1).copied().chain([text.len()]);
+    let pieces = begins.iter().zip(ends).filter_map(|(begin, end)| text.get(*begin..end));
+    pieces.map(|piece| piece.strip_suffix([',', ']']).unwrap_or(piece)).collect()
+}
+
+#[derive(Deserialize)]
+struct OnlyId {
+    event_id: EventId,
+}
+
+/// Every event that a writer serialises begins with it, and no text in an event has it: a quote is escaped there.
+const BEGINNING: &str = "{\"event_id\":";
+/// No writer puts more into a row.
+const MOST_EVENTS: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{AuditEvent, EventType};
+
+    const ROW: JournalRow = JournalRow { seq: 7, events_n: 3, min_at: 0, max_at: i64::MAX };
+
+    fn shown(text: &str) -> Vec<AuditEvent> {
+        ROW.pieces(text).map(|piece| ROW.stored(piece)).map(|stored| stored.columns.event(stored.text)).collect()
+    }
+
+    #[test]
+    fn a_damaged_event_leaves_the_others() {
+        let events: Vec<_> = (0..3).map(|_| AuditEvent::new(EventType::UPLOAD)).collect();
+        let text = serde_json::to_string(&events).unwrap();
+        assert_eq!(shown(&text), events);
+        let damaged = text.replacen(&format!("{}\"", events[1].event_id), "", 1);
+        let shown = shown(&damaged);
+        assert_eq!((&shown[0], &shown[2]), (&events[0], &events[2]));
+        assert!(shown[1].details.contains_key("unreadable_event"));
+        assert_eq!(ROW.ids(&damaged), shown.iter().map(|event| event.event_id.as_u128()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_row_stands_for_as_many_events_as_it_says() {
+        for text in ["", "x", "[]", "[1]", "{}", "[{\"event_id\":", "[[],[]]", "\u{fffd}", "[{\"event_id\":\"\"},"] {
+            let shown = shown(text);
+            assert_eq!(shown.len(), 3, "{text}");
+            let mut ids = ROW.ids(text);
+            assert_eq!(ids, shown.iter().map(|event| event.event_id.as_u128()).collect::<Vec<_>>(), "{text}");
+            ids.sort_unstable();
+            ids.dedup();
+            assert_eq!(ids.len(), 3, "{text}");
+        }
+    }
+}

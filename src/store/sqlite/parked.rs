@@ -1,0 +1,177 @@
+//! Connections whose database is no longer at PATH.
+//!
+//! When SQLite closes the last connection to a database, it removes the write-ahead log *by name*. If the database was
+//! replaced in the meantime, that name is the log of another one, with events that were acknowledged. So such a
+//! connection is not closed. It is parked: what it has is copied to where it can be read, and if its file comes back,
+//! it is closed and the file is opened as any other.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::mem::ManuallyDrop;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::Connection as _;
+use sqlx::sqlite::SqliteConnection;
+
+use super::config::beside;
+use super::identity::Identity;
+
+/// The parked connections of a store.
+#[derive(Default)]
+pub(super) struct Parking {
+    parked: Mutex<VecDeque<Parked>>,
+    /// The copies that were made, for whoever inspects the store.
+    copies: Mutex<Vec<PathBuf>>,
+}
+
+struct Parked {
+    /// Dropped, it is given up: its thread and its descriptors stay until the process ends.
+    db: ManuallyDrop<SqliteConnection>,
+    identity: Identity,
+    /// Its log, if that was moved out of the way.
+    log: Option<PathBuf>,
+    /// Whether somebody has seen to what is in it.
+    is_saved: bool,
+}
+
+impl Parking {
+    /// Takes in a connection whose database is not at PATH.
+    pub(super) fn park(&self, db: SqliteConnection, identity: Identity) {
+        let log = identity.set_log_aside();
+        self.lock().push_back(Parked { db: ManuallyDrop::new(db), identity, log, is_saved: false });
+    }
+
+    /// The copies of databases that were at PATH, as far as they could be made.
+    pub(super) fn copies(&self) -> Vec<PathBuf> {
+        self.copies.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sees to each: closes those whose file is at PATH again, saves what the others have. `database` is PATH after
+    /// symbolic links.
+    pub(super) async fn tend(&self, database: &Path, timeout: Duration) {
+        let count = self.lock().len();
+        for _ in 0..count {
+            let Some(mut out) = self.take() else { return };
+            if out.one().identity.is_at(database) {
+                out.leave().come_back(database).await;
+                continue;
+            }
+            if !std::mem::replace(&mut out.one().is_saved, true) {
+                match tokio::time::timeout(timeout, out.one().save(database)).await {
+                    Ok(Some(copy)) => self.copies.lock().unwrap_or_else(PoisonError::into_inner).push(copy),
+                    Ok(None) => {}
+                    Err(_) => tracing::error!("the events of the replaced audit log could not be copied in time"),
+                }
+            }
+        }
+    }
+
+    /// The one that has been here longest. It is parked again when this is dropped.
+    fn take(&self) -> Option<Out<'_>> {
+        self.lock().pop_front().map(|one| Out { parking: self, one: Some(one) })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Parked>> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One that somebody sees to.
+struct Out<'a> {
+    parking: &'a Parking,
+    one: Option<Parked>,
+}
+
+impl Out<'_> {
+    fn one(&mut self) -> &mut Parked {
+        self.one.as_mut().expect("only `leave` and `drop` take it, and both end this")
+    }
+
+    fn leave(mut self) -> Parked {
+        self.one.take().expect("only `leave` and `drop` take it, and both end this")
+    }
+}
+
+impl Drop for Out<'_> {
+    fn drop(&mut self) {
+        self.parking.lock().extend(self.one.take());
+    }
+}
+
+impl Parked {
+    /// Makes the database whole, wherever its file is, and copies it beside PATH.
+    async fn save(&mut self, database: &Path) -> Option<PathBuf> {
+        // It may have been given up within a transaction; if not, this fails.
+        let _ = sqlx::query("ROLLBACK").execute(&mut *self.db).await;
+        let whole: Result<(i64, i64, i64), _> =
+            sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)").persistent(false).fetch_one(&mut *self.db).await;
+        let is_whole = whole.is_ok_and(|(busy, log, done)| busy == 0 && log == done);
+        let bytes: i64 = sqlx::query_scalar(SIZE).persistent(false).fetch_one(&mut *self.db).await.unwrap_or(i64::MAX);
+        if bytes <= MOST_COPIED_BYTES {
+            let copy = beside(database, &format!("-replaced-{:016x}", fastrand::u64(..)));
+            super::connection::begin_file(&copy);
+            let name = copy.to_string_lossy().into_owned();
+            match sqlx::query("VACUUM INTO ?1").persistent(false).bind(name).execute(&mut *self.db).await {
+                Ok(_) => {
+                    let _ = std::fs::File::open(&copy).and_then(|file| file.sync_all());
+                    if let Some(log) = self.log.take_if(|_| is_whole) {
+                        let _ = std::fs::remove_file(log);
+                    }
+                    tracing::error!(
+                        copy = %copy.display(),
+                        "the audit log was removed or replaced under the writer: the copy has its events; read it as \
+                         a log of its own, and move it away when they are no longer needed"
+                    );
+                    return Some(copy);
+                }
+                Err(error) => {
+                    let _ = std::fs::remove_file(&copy);
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "the audit log was removed or replaced under the writer, and could not be copied"
+                    );
+                }
+            }
+        }
+        let log = self.log.as_ref().map(|log| tracing::field::display(log.display()));
+        tracing::error!(
+            bytes,
+            log,
+            is_whole,
+            "the audit log was removed or replaced under the writer. If its file was moved, put it back at its place, \
+             and the log goes on with it; its last events are in the file too if it is whole. If it was removed, the \
+             process still has it open until it ends: copy it and its write-ahead log"
+        );
+        None
+    }
+
+    /// Closes the connection: the names beside PATH are those of its own files again.
+    async fn come_back(mut self, database: &Path) {
+        // What it had in its log and nowhere else is found there by the next connection.
+        if let Some(log) = self.log.take() {
+            let name = beside(database, "-wal");
+            if !name.exists() {
+                let _ = std::fs::rename(&log, &name);
+            }
+        }
+        let _ = sqlx::query("ROLLBACK").execute(&mut *self.db).await;
+        if let Err(error) = ManuallyDrop::into_inner(self.db).close().await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "an earlier connection to the audit log stays open"
+            );
+        }
+    }
+}
+
+impl fmt::Debug for Parking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parking").finish_non_exhaustive()
+    }
+}
+
+const SIZE: &str = "SELECT (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size)";
+/// A larger log is not copied while requests wait.
+const MOST_COPIED_BYTES: i64 = 64 * 1024 * 1024;
