@@ -1,13 +1,16 @@
-//! IVRE's system (see `docs/`) in one binary: what tests and load tools drive from outside.
+//! An app with uploads, an administration, large queries and sign-in, each of them audited, with the read API and the
+//! viewer: for a look around, and for tests and load tools that drive it from outside. Its routes are those of IVRE, a
+//! network recon framework whose audit log was the first model of this crate.
 //!
 //! Everything comes from the environment: `LISTEN`, `AUDIT_URL`, `MAX_RESULTS`, `WRITE_DEADLINE_MS`, `EFFECTS` (a file
 //! to which a handler appends the request's `x-request-id` as its effect, before it answers), `UPLOAD_WRITE_AHEAD`.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::fs::File;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{Path, Query, Request, State};
@@ -41,14 +44,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
         url => AuditLog::builder(url).write_deadline(deadline).open().await?,
     };
     let policy = policy(env("UPLOAD_WRITE_AHEAD", "0") == "1", max_results)?;
-    let app = app(App { effects: effects.map(Arc::new), max_results, log: log.clone() }, policy);
+    let is_local = listen.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback());
+    let sessions = Arc::new(Sessions { is_secure: !is_local, ..Sessions::default() });
+    let app = app(App { effects: effects.map(Arc::new), max_results, log: log.clone(), sessions }, policy);
     // A route that no rule covers is a warning at the start.
     Wiring::of(&app).await?.report();
 
     // Before it says that it listens: a signal that came earlier would end it as if there was nothing to close.
     let terminated = terminated()?;
     let listener = tokio::net::TcpListener::bind(&listen).await?;
-    eprintln!("listening on http://{}", listener.local_addr()?);
+    let address = listener.local_addr()?;
+    eprintln!("listening on http://{address}");
+    eprintln!("the viewer is http://{address}/audit/ui/; sign in with admin-token, alice-token or bob-token");
+    let place =
+        if log.is_off() { "nowhere: AUDIT_URL is off" } else { "the store that AUDIT_URL names, else audit.db" };
+    eprintln!("events go to {place}");
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(terminated)
         .await?;
@@ -70,6 +80,7 @@ struct App {
     effects: Option<Arc<File>>,
     max_results: u64,
     log: AuditLog,
+    sessions: Arc<Sessions>,
 }
 
 fn app(app: App, policy: AuditPolicy) -> Router {
@@ -83,7 +94,7 @@ fn app(app: App, policy: AuditPolicy) -> Router {
         .route("/flows", routing::post(upload))
         .route("/flows/cleanup", routing::post(upload))
         .nest("/auth/admin", admin)
-        .route("/login", routing::post(login).get(async || Html(SIGN_IN)))
+        .route("/login", routing::post(login).get(sign_in))
         .route("/health", routing::get(|| async { "ok" }))
         .route("/health/audit", routing::get(health))
         .layer(AuditLayer::new(&app.log, policy))
@@ -91,7 +102,7 @@ fn app(app: App, policy: AuditPolicy) -> Router {
         .merge(AuditApi::new(&app.log, gate_fn(gate)).router("/audit"))
         .merge(AuditViewer::new(&app.log, gate_fn(gate)).sign_in_at("/login").router("/audit/ui"))
         // Outside of the audit layer, so that it knows who it is.
-        .layer(middleware::from_fn(authenticate))
+        .layer(middleware::from_fn_with_state(app.sessions.clone(), authenticate))
         .with_state(app)
 }
 
@@ -108,18 +119,60 @@ const PRINCIPALS: [(&str, Principal); 3] = [
     ("bob-token", Principal { email: "bob@example.org", is_admin: false }),
 ];
 
-fn token(headers: &HeaderMap) -> Option<&str> {
-    let header = |name: &str| headers.get(name)?.to_str().ok();
-    let bearer = header("authorization").and_then(|value| value.strip_prefix("Bearer "));
-    bearer.or_else(|| header("cookie")?.split("; ").find_map(|cookie| cookie.strip_prefix("token=")))
+/// Whom the browsers are that have signed in.
+#[derive(Default)]
+struct Sessions {
+    by_id: Mutex<HashMap<String, &'static Principal>>,
+    /// Whether cookies go over TLS alone.
+    is_secure: bool,
+}
+
+impl Sessions {
+    fn begin(&self, principal: &'static Principal) -> Result<String, StatusCode> {
+        let id = random()?;
+        self.lock().insert(id.clone(), principal);
+        Ok(id)
+    }
+
+    fn principal(&self, id: &str) -> Option<&'static Principal> {
+        self.lock().get(id).copied()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, &'static Principal>> {
+        self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// No script reads it, no other site sends it.
+    fn cookie(&self, name: &str, value: &str, path: &str) -> String {
+        let secure = if self.is_secure { "; Secure" } else { "" };
+        format!("{name}={value}; Path={path}; HttpOnly; SameSite=Strict{secure}")
+    }
+}
+
+/// What nobody guesses.
+fn random() -> Result<String, StatusCode> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&'static Principal> {
+    principal(headers.get("authorization")?.to_str().ok()?.strip_prefix("Bearer ")?)
+}
+
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let pairs = headers.get("cookie")?.to_str().ok()?.split("; ");
+    pairs.filter_map(|pair| pair.split_once('=')).find(|(found, _)| *found == name).map(|(_, value)| value)
 }
 
 fn principal(token: &str) -> Option<&'static Principal> {
     PRINCIPALS.iter().find(|(known, _)| token == *known).map(|(_, principal)| principal)
 }
 
-async fn authenticate(mut request: Request, next: Next) -> Response {
-    if let Some(principal) = token(request.headers()).and_then(principal) {
+async fn authenticate(State(sessions): State<Arc<Sessions>>, mut request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let principal = bearer(headers).or_else(|| sessions.principal(cookie(headers, "session")?));
+    if let Some(principal) = principal {
         request.extensions_mut().insert(principal.clone());
         request.extensions_mut().insert(Actor::user(principal.email));
     }
@@ -212,21 +265,38 @@ async fn delete_key(
 
 type Answer = Result<Json<Value>, StatusCode>;
 
+/// A form whose token is in a cookie, too: another site can send neither, and sign nobody in as somebody else.
+async fn sign_in(State(app): State<App>) -> Result<Response, StatusCode> {
+    let token = random()?;
+    let page = SIGN_IN.replace("TOKEN", &token);
+    Ok(([("set-cookie", app.sessions.cookie("form", &token, "/login"))], Html(page)).into_response())
+}
+
 /// Good for whoever presents a token; the user name of a bad attempt is recorded all the same.
 ///
-/// A browser posts the form, and gets the token as a cookie for what is below `/audit`, which no script can read and no
-/// other site can send.
-async fn login(audit: AuditContext, presented: Option<Extension<Principal>>, body: String) -> Response {
+/// A browser posts the form, and gets a session as a cookie for what is below `/audit`.
+async fn login(
+    State(app): State<App>,
+    audit: AuditContext,
+    presented: Option<Extension<Principal>>,
+    headers: HeaderMap,
+    body: String,
+) -> Result<Response, StatusCode> {
     audit.event_type(EventType::AUTH).classify("authentication", "login");
-    if let Some(token) = body.strip_prefix("token=")
+    let form: HashMap<&str, &str> = body.split('&').filter_map(|pair| pair.split_once('=')).collect();
+    if let (Some(token), Some(shown)) = (form.get("token"), form.get("form"))
+        && cookie(&headers, "form") == Some(*shown)
         && let Some(principal) = principal(token)
     {
         audit.actor(Actor::user(principal.email)).detail("method", "form");
-        let cookie = format!("token={token}; Path=/audit; HttpOnly; SameSite=Strict");
-        return (StatusCode::SEE_OTHER, [("set-cookie", cookie.as_str()), ("location", "/audit/ui/")]).into_response();
+        let session = app.sessions.begin(principal)?;
+        let cookie = app.sessions.cookie("session", &session, "/audit");
+        return Ok(
+            (StatusCode::SEE_OTHER, [("set-cookie", cookie.as_str()), ("location", "/audit/ui/")]).into_response()
+        );
     }
     audit.detail("method", "bearer");
-    match presented {
+    Ok(match presented {
         Some(Extension(principal)) => {
             audit.actor(Actor::user(principal.email));
             StatusCode::OK.into_response()
@@ -239,12 +309,12 @@ async fn login(audit: AuditContext, presented: Option<Extension<Principal>>, bod
             audit.classify("authentication", "failure").error(ErrorCode::BAD_AUTHENTICATION);
             StatusCode::UNAUTHORIZED.into_response()
         }
-    }
+    })
 }
 
 const SIGN_IN: &str = "<!DOCTYPE html><html lang=en><meta name=viewport content=width=device-width><title>Sign in</title>\
-    <main><h1>Sign in</h1><form method=post><label>Token <input name=token type=password required></label> \
-    <button>Sign in</button></form></main></html>";
+    <main><h1>Sign in</h1><form method=post><input type=hidden name=form value=TOKEN><label>Token \
+    <input name=token type=password required></label> <button>Sign in</button></form></main></html>";
 
 async fn health(State(app): State<App>) -> Response {
     match app.log.health().await {
@@ -275,11 +345,55 @@ fn terminated() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::body::{Body, to_bytes};
+    use tower::ServiceExt as _;
+
+    /// Nobody is signed in by another site, and the cookie is no key to anything but its session.
+    #[tokio::test]
+    async fn a_browser_signs_in_by_the_form_that_it_was_shown() -> Result<(), Box<dyn Error>> {
+        let log = AuditLog::open("memory:").await?;
+        let sessions = Arc::new(Sessions { is_secure: true, ..Sessions::default() });
+        let app = app(App { effects: None, max_results: 1000, log, sessions }, policy(false, 1000)?);
+        let ask = |method: &str, uri: &str, cookie: &str, body: String| {
+            let request = Request::builder().method(method).uri(uri).header("cookie", cookie).body(Body::from(body));
+            let app = app.clone();
+            async move { app.oneshot(request.expect("a request")).await.expect("a router does not fail") }
+        };
+        let set = |response: &Response| {
+            let cookie = response.headers().get("set-cookie").and_then(|value| value.to_str().ok()).unwrap_or_default();
+            for part in ["; HttpOnly", "; SameSite=Strict", "; Secure"] {
+                assert!(cookie.contains(part), "{cookie}");
+            }
+            cookie.split(';').next().unwrap_or_default().to_owned()
+        };
+        let form = ask("GET", "/login", "", String::new()).await;
+        let cookie = set(&form);
+        let page = String::from_utf8(to_bytes(form.into_body(), 10_000).await?.to_vec())?;
+        let (_, token) = cookie.split_once('=').ok_or("a cookie")?;
+        assert!(page.contains(&format!("value={token}")), "{page}");
+        for (cookie, body) in [
+            ("", format!("form={token}&token=alice-token")),
+            (cookie.as_str(), "token=alice-token".to_owned()),
+            (cookie.as_str(), "form=0&token=alice-token".to_owned()),
+            (cookie.as_str(), format!("form={token}&token=mallory-token")),
+        ] {
+            assert_eq!(ask("POST", "/login", cookie, body).await.status(), StatusCode::UNAUTHORIZED);
+        }
+        let signed_in = ask("POST", "/login", &cookie, format!("form={token}&token=alice-token")).await;
+        assert_eq!(signed_in.status(), StatusCode::SEE_OTHER);
+        let session = set(&signed_in);
+        assert!(!session.contains("alice"), "{session}");
+        assert_eq!(ask("GET", "/audit/count", &session, String::new()).await.status(), StatusCode::OK);
+        for other in ["", "token=alice-token", "session=alice-token"] {
+            assert_eq!(ask("GET", "/audit/count", other, String::new()).await.status(), StatusCode::UNAUTHORIZED);
+        }
+        Ok(())
+    }
 
     #[tokio::test]
     async fn whatever_changes_something_is_audited() -> Result<(), Box<dyn Error>> {
         let log = AuditLog::open("memory:").await?;
-        let app = app(App { effects: None, max_results: 1000, log }, policy(false, 1000)?);
+        let app = app(App { effects: None, max_results: 1000, log, sessions: Arc::default() }, policy(false, 1000)?);
         let wiring = Wiring::of(&app).await?;
         assert!(wiring.routes().len() > 20, "{wiring}");
         assert_eq!(wiring.uncovered_changes().count(), 0, "{wiring}");

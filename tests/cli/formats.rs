@@ -44,10 +44,10 @@ fn a_table_has_a_row_per_event_and_no_colours_in_a_pipe() {
     let text = store.run(&["query", "--format", "table"]).ok();
     let lines: Vec<&str> = text.lines().collect();
     let words: Vec<&str> = lines[0].split_whitespace().collect();
-    assert_eq!(words, ["time", "(UTC)", "type", "phase", "user", "address", "method", "route", "outcome", "id"]);
+    assert_eq!(words, ["time", "(UTC)", "type", "user", "address", "method", "path", "outcome", "id"]);
     assert_eq!(lines.len(), 4);
     let cells: Vec<&str> = lines[1].split_whitespace().collect();
-    assert_eq!(cells[..9], ["2026-05-03", "10:00:00", "admin_action", "started", "-", "-", "PUT", "-", "-"]);
+    assert_eq!(cells[..8], ["2026-05-03", "10:00:00", "admin_action", "-", "-", "PUT", "-", "started"]);
     assert!(!text.contains('\u{1b}'));
 }
 
