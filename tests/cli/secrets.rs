@@ -9,7 +9,7 @@ const PASSWORD: &str = "hunter2";
 
 /// Forms of other software, of other databases, and with what should have been escaped. Where the password has more than
 /// one part, each begins with what is looked for.
-const WRITTEN: [&str; 42] = [
+const WRITTEN: [&str; 45] = [
     // libpq's keywords
     "host=db.example.org user=app password=hunter2",
     "host=db password='hunter2 and more' dbname=app",
@@ -55,6 +55,9 @@ const WRITTEN: [&str; 42] = [
     "postgres://app:hunter2/hunter2@db.invalid:1/app",
     "postgres://app:hunter2:hunter2@db.invalid:1/app",
     "postgres://app:hunter2 hunter2@db.invalid:1/app",
+    "postgres://app:x?hunter2@db.invalid:1/app",
+    "postgres://app:x?hunter2&hunter2@db.invalid:1/app",
+    "postgres://app:x?sslmode=hunter2@db.invalid:1/app",
     "postgres://app:%hunter2@db.invalid:1/app",
     "postgres://app:hunter2@hunter2@db.invalid:port/app",
     "postgres://app:[hunter2@db.invalid:1/app",
