@@ -74,7 +74,7 @@ pub(crate) enum Stage {
     Withdrawn,
     /// Its handler may have been called.
     Running,
-    /// Its handler has ended, and the event is being written.
+    /// Its handler has ended, and the event is being written: its own, or that of an attempt within it.
     Writing,
     /// Settled: its end is told, or the rules leave it out.
     Told(EndKind),
@@ -363,6 +363,11 @@ impl Attempts {
     /// Says that the event of this attempt is being written.
     pub(crate) fn claim(&mut self, attempt: usize) {
         self.take_over(attempt);
+        self.tell(attempt);
+    }
+
+    /// Says that the end of this attempt is about to be told, by itself or by one within it.
+    pub(crate) fn tell(&mut self, attempt: usize) {
         self[attempt].stage = Stage::Writing;
     }
 

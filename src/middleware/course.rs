@@ -359,7 +359,11 @@ impl Course {
         let mut attempts = self.claim.lock();
         let written = attempts[attempt].written;
         let beside = match attempts.standing(attempt, remarks.mark, end.kind(), waits) {
-            Standing::Telling => return Verdict::Awaited,
+            Standing::Telling => {
+                // For those further out this is the same as if this layer were about to.
+                attempts.tell(attempt);
+                return Verdict::Awaited;
+            }
             // The handler has written the event of this layer.
             _ if written.is_some() => None,
             Standing::Told => return Verdict::Told,

@@ -11,6 +11,7 @@ mod ended;
 mod failing;
 mod grpc;
 mod hanging;
+mod identity;
 mod logs;
 mod nested;
 mod parallel;
