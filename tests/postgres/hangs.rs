@@ -197,6 +197,8 @@ async fn a_commit_whose_wait_for_a_replica_was_ended_is_waited_for_again() {
     let store = open_patiently(&database.url(), Duration::from_millis(500)).await;
     ok(store.append(&[event(0), started(0)]).await);
     require(&cluster, "nobody");
+    // Each process of the server hears of it when it does.
+    eventually("commits wait", async || store.append(&[event(9)]).await.is_err()).await;
     for repeated in [event(1), started(2)] {
         let error = store.append(std::slice::from_ref(&repeated)).await.unwrap_err();
         assert!(error.is_transient(), "{error}");

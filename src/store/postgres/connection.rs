@@ -170,7 +170,7 @@ fn settings(purpose: Purpose, patience: Duration) -> String {
     format!(
         "SET statement_timeout = 0; SET search_path = pg_catalog, pg_temp; \
          SELECT pg_catalog.set_config(s.name, v.value, false) FROM (VALUES \
-         ('client_encoding', 'UTF8'), ('TimeZone', 'UTC'), ('standard_conforming_strings', 'on'), \
+         ('client_encoding', 'UTF8'), ('TimeZone', 'UTC'), ('standard_conforming_strings', 'on'), ('quote_all_identifiers', 'off'), \
          ('default_transaction_isolation', 'read committed'), ('default_transaction_deferrable', 'off'), \
          ('default_transaction_read_only', '{read_only}'), ('plan_cache_mode', '{plans}'), ('row_security', 'on'), \
          ('lock_timeout', '{lock}'), ('statement_timeout', '{statement}'), ('transaction_timeout', '0'), \
