@@ -17,6 +17,7 @@ pub(crate) const UNKNOWN_TYPE: &str = "audit.unreadable";
 
 /// A stored event that cannot be decoded, and the values that the store knows all the same.
 #[derive(Debug)]
+#[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "PostgreSQL reads its columns itself"))]
 pub(crate) struct Undecodable<'a> {
     pub(crate) event_id: EventId,
     pub(crate) created_at: Timestamp,
@@ -33,6 +34,7 @@ pub(crate) struct Undecodable<'a> {
 
 impl Undecodable<'_> {
     /// The event that is shown in its place.
+    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "PostgreSQL reads its columns itself"))]
     pub(crate) fn into_event(self) -> AuditEvent {
         let mut event = AuditEvent::new(EventType::as_stored(self.event_type));
         event.event_id = self.event_id;
@@ -41,8 +43,13 @@ impl Undecodable<'_> {
         event.actor = self.actor;
         event.resource = self.resource;
         event.outcome = self.outcome;
-        event.details.insert(UNREADABLE.into(), Value::from(clip(self.text, MAX_DETAIL_STRING_BYTES)));
-        event.fit();
+        mark(&mut event, self.text);
         event
     }
+}
+
+/// Marks an event as one that stands for another, with the beginning of that one's text or the reason.
+pub(crate) fn mark(event: &mut AuditEvent, why: &str) {
+    event.details.insert(UNREADABLE.into(), Value::from(clip(why, MAX_DETAIL_STRING_BYTES)));
+    event.fit();
 }

@@ -18,8 +18,10 @@ const FILL: &str = r#"
 INSERT INTO audit_events(event_id, event_type, created_at, actor_user_email, actor_remote_addr, resource_route, details,
     outcome, phase, event)
 SELECT id, type, at, email, addr, route, '{}', outcome, phase,
-    format('{"event_id":"%s","event_type":"%s","created_at":"%s"}', replace(id::text, '-', ''), type,
-        to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
+    json_build_object('event_id', replace(id::text, '-', ''), 'event_type', type, 'phase', phase, 'outcome', outcome,
+        'created_at', to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+        'actor', json_build_object('user_email', email, 'remote_addr', addr),
+        'resource', json_build_object('route', route))
 FROM (
     SELECT at,
         (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '70008' || substr(md5(n::text), 1, 15))::uuid AS id,

@@ -58,7 +58,6 @@ async fn an_appender_appends_and_nothing_else() {
         "UPDATE audit_events_instances SET id = id + 1",
         "UPDATE audit_events_version SET version = 9",
         "DELETE FROM audit_events_version",
-        "DELETE FROM audit_events_probe",
         "DROP TABLE audit_events_open",
         "ALTER TABLE audit_events_open DROP CONSTRAINT audit_events_open_instance_fkey",
         "SELECT setval('seq_audit_events_id', 1)",

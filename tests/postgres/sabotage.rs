@@ -49,9 +49,9 @@ const SABOTAGES: [(&str, &str, Events); 25] = [
         Gone,
     ),
     (
-        "DROP TABLE audit_events; CREATE VIEW audit_events AS SELECT 1 AS id; DROP TABLE audit_events_probe; \
-         CREATE TABLE audit_events_probe (depth float) PARTITION BY LIST (depth)",
-        "\"audit_events_probe\"|ALTER VIEW|ALTER TABLE",
+        "DROP TABLE audit_events; CREATE VIEW audit_events AS SELECT 1 AS id; DROP TABLE audit_events_version; \
+         CREATE TABLE audit_events_version (depth float) PARTITION BY LIST (depth)",
+        "\"audit_events_version\"|ALTER VIEW|ALTER TABLE",
         Gone,
     ),
     ("DROP TABLE audit_events; CREATE TYPE audit_events AS (id int)", "another application's", Gone),
@@ -126,8 +126,7 @@ const SABOTAGES: [(&str, &str, Events); 25] = [
     ),
 ];
 
-const DROP: &str =
-    "DROP TABLE audit_events, audit_events_open, audit_events_instances, audit_events_version, audit_events_probe";
+const DROP: &str = "DROP TABLE audit_events, audit_events_open, audit_events_instances, audit_events_version";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_remedy_is_in_the_message_and_works() {

@@ -1,4 +1,4 @@
-//! Rows that no writer of ours makes: whoever may append can. They blind no reader.
+//! Rows that no writer of ours makes: whoever may append can. They blind no reader, and show nobody under another's name.
 
 use tower_audit::query::{Cursor, Filter, Pattern, Query};
 use tower_audit::store::Reader;
@@ -55,6 +55,136 @@ async fn a_row_that_is_no_event_hides_no_other() {
         let hers = Filter { user_email: Pattern::parse("mallory*").expect("a pattern").into(), ..Filter::default() };
         assert_eq!(walk(reader, &hers, 3).await.len(), 1, "{time} {text}");
     }
+}
+
+/// What somebody makes of a column of an event that alice has, and the column's name.
+const EDITS: [(&str, &str); 9] = [
+    ("event_type = 'auth'", "event_type"),
+    ("phase = 'started'", "phase"),
+    ("actor_user_email = 'bob@example.org'", "actor_user_email"),
+    ("actor_api_key_hash = 'ab'", "actor_api_key_hash"),
+    ("actor_remote_addr = NULL", "actor_remote_addr"),
+    ("resource_route = '/other'", "resource_route"),
+    ("resource_method = 'PUT'", "resource_method"),
+    ("outcome = 401", "outcome"),
+    ("details = '{\"n\": 2}'", "details"),
+];
+
+#[tokio::test]
+async fn what_is_shown_is_what_the_filter_matched() {
+    let database = Cluster::shared().database();
+    let store = open(&database.url()).await;
+    let mut alice = event(1);
+    alice.actor.user_email = Some("alice@example.org".into());
+    alice.resource.method = Some("POST".into());
+    let mut events = vec![alice; EDITS.len()];
+    events.iter_mut().for_each(|event| event.event_id = EventId::new());
+    ok(store.append(&events).await);
+    let reader = store.reader().expect("the store is read");
+    for ((edit, column), event) in EDITS.iter().zip(&events) {
+        assert_eq!(ok(reader.get(event.event_id).await).as_ref(), Some(event));
+        database.sql(&format!("UPDATE audit_events SET {edit} WHERE event_id = '{}'", event.event_id));
+        let shown = ok(reader.get(event.event_id).await).expect("it is there");
+        let columns = database.sql(&format!(
+            "SELECT concat_ws(',', event_type, phase, actor_user_email, actor_api_key_hash, actor_remote_addr, \
+             resource_route, resource_method, outcome, details->>'n') FROM audit_events WHERE event_id = '{}'",
+            event.event_id
+        ));
+        let said = [
+            Some(shown.event_type.to_string()),
+            Some(shown.phase.as_str().to_owned()),
+            shown.actor.user_email.as_deref().map(str::to_owned),
+            shown.actor.api_key_hash.as_deref().map(str::to_owned),
+            shown.actor.remote_addr.as_deref().map(str::to_owned),
+            shown.resource.route.as_deref().map(str::to_owned),
+            shown.resource.method.as_deref().map(str::to_owned),
+            shown.outcome.map(|outcome| outcome.to_string()),
+            Some(shown.details["n"].to_string()),
+        ];
+        assert_eq!(said.into_iter().flatten().collect::<Vec<_>>().join(","), columns);
+        let why = shown.details["unreadable_event"].as_str().expect("it is marked");
+        assert!(why.contains(&format!(": {column} differ")) && !why.contains("alice"), "{why}");
+    }
+    let of = |email: &str| Filter { user_email: Pattern::exactly(email).into(), ..Filter::default() };
+    for (email, count) in [("alice@example.org", EDITS.len() - 1), ("bob@example.org", 1)] {
+        let found = walk(reader, &of(email), 2).await;
+        assert!(found.iter().all(|event| event.actor.user_email.as_deref() == Some(email)), "{found:?}");
+        assert_eq!(found.len(), count);
+    }
+}
+
+#[tokio::test]
+async fn what_a_later_version_wrote_is_shown_and_removed() {
+    let database = Cluster::shared().database();
+    let store = open(&database.url()).await;
+    let (first, second) = (event(1), event(2));
+    ok(store.append(&[first.clone(), second.clone()]).await);
+    database.sql(&format!(
+        "UPDATE audit_events SET phase = 'archived', event = replace(event, 'completed', 'archived') WHERE event_id = '{}'",
+        first.event_id
+    ));
+    let reader = store.reader().expect("the store is read");
+    let shown = ok(reader.get(first.event_id).await).expect("it is there");
+    assert_eq!((shown.phase, shown.actor.user_email), (Phase::Unknown, first.actor.user_email));
+    assert!(shown.details["unreadable_event"].as_str().is_some_and(|text| text.contains("archived")));
+    assert_eq!(walk(reader, &Filter::default(), 1).await.len(), 2);
+    let purged = ok(store.keeper().expect("it is kept").purge(tower_audit::Timestamp::MAX, 10).await);
+    assert_eq!(purged.removed, 2);
+}
+
+#[tokio::test]
+async fn what_another_program_inserts_is_read_from_its_columns() {
+    let database = Cluster::shared().database();
+    let store = open(&database.url()).await;
+    let ours = event(1);
+    ok(store.append(std::slice::from_ref(&ours)).await);
+    // As IVRE does it, with ids of no time; and an import by one statement.
+    database.sql(
+        "INSERT INTO audit_events (event_id, event_type, created_at, actor_user_email, actor_remote_addr, \
+         resource_route, resource_method, details, outcome) VALUES ('c0ffee00-0000-4000-8000-000000000001', 'upload', \
+         '2020-01-01T00:00:00Z', 'alice@example.org', '192.0.2.7', '/scans', 'POST', \
+         '{\"source\": \"s\", \"categories\": [\"a\"], \"n\": 1.5}', 200)",
+    );
+    database.sql(
+        "CREATE TABLE older AS SELECT 'c0ffee00-0000-4000-8000-000000000002'::uuid AS event_id, 'auth'::text AS event_type, \
+         '2020-01-02T00:00:00Z'::timestamptz AS created_at, '[1]'::jsonb AS details; \
+         INSERT INTO audit_events (event_id, event_type, created_at, details) SELECT * FROM older",
+    );
+    let mut first = AuditEvent::new(tower_audit::EventType::UPLOAD);
+    first.event_id = EventId::from_u128(0xc0ff_ee00_0000_4000_8000_0000_0000_0001);
+    first.created_at = at("2020-01-01T00:00:00Z");
+    first.actor = tower_audit::Actor::user("alice@example.org");
+    first.actor.remote_addr = Some("192.0.2.7".into());
+    first.resource.route = Some("/scans".into());
+    first.resource.method = Some("POST".into());
+    first.outcome = Some(200);
+    for (name, value) in [("source", "s".into()), ("categories", vec!["a"].into()), ("n", 1.5.into())] {
+        first.details.insert(name.into(), value);
+    }
+    let mut second = AuditEvent::new(tower_audit::EventType::AUTH);
+    second.event_id = EventId::from_u128(0xc0ff_ee00_0000_4000_8000_0000_0000_0002);
+    second.created_at = at("2020-01-02T00:00:00Z");
+    second.details.insert("details".into(), vec![1].into());
+    let reader = store.reader().expect("the store is read");
+    assert_eq!(walk(reader, &Filter::default(), 2).await, [ours, second, first.clone()]);
+    let hers = Filter { user_email: Pattern::exactly("alice@example.org").into(), ..Filter::default() };
+    assert_eq!(walk(reader, &hers, 2).await, [first]);
+    let purged = ok(store.keeper().expect("it is kept").purge(at("2021-01-01T00:00:00Z"), 10).await);
+    assert_eq!(purged.removed, 2);
+}
+
+#[tokio::test]
+async fn a_started_event_that_is_none_is_ended_all_the_same() {
+    let database = Cluster::shared().database();
+    let store = open(&database.url()).await;
+    let (first, second) = (crate::support::started(1), crate::support::started(2));
+    ok(store.append(&[first.clone(), second]).await);
+    database.sql(&format!("UPDATE audit_events_open SET event = 'x' WHERE event_id = '{}'", first.event_id));
+    ok(store.close().await);
+    let store = open(&database.url()).await;
+    assert_eq!(crate::support::close_orphans(&*store).await, 2);
+    let ended: Vec<_> = crate::support::all(&*store).await;
+    assert!(ended.iter().any(|event| event.request.started_event_id == Some(first.event_id)), "{ended:?}");
 }
 
 /// All events that a filter selects, page by page.

@@ -164,8 +164,6 @@ pub(super) const OPEN: &str = "_open";
 pub(super) const INSTANCES: &str = "_instances";
 /// Which version the tables have.
 pub(super) const VERSION: &str = "_version";
-/// What `health` writes to.
-pub(super) const PROBE: &str = "_probe";
 /// PostgreSQL cuts names there.
 pub(super) const MAX_NAME_BYTES: usize = 63;
 /// The longest end of a role's name is `_appender`.

@@ -11,8 +11,9 @@ use super::connection::run;
 use super::error::{Doing as _, FOREIGN_KEY_VIOLATION, is, of};
 use super::instance::GRACE;
 use super::names::{INSTANCES, Names, OPEN};
+use super::row;
 use super::store::PostgresStore;
-use crate::event::{AuditEvent, EventId, EventType, Phase};
+use crate::event::AuditEvent;
 use crate::store::{Orphans, StoreError, StoreFuture};
 
 type Close<'a> = &'a (dyn Fn(&AuditEvent) -> AuditEvent + Send + Sync);
@@ -87,7 +88,7 @@ impl PostgresStore {
         let sql = format!("SELECT event_id, event FROM {open} WHERE instance = $1");
         let left: Vec<(Uuid, String)> =
             sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_all(&mut *db).await.doing(DOING)?;
-        let ends: Vec<AuditEvent> = left.iter().map(|(id, event)| close(&started(*id, event))).collect();
+        let ends: Vec<AuditEvent> = left.iter().map(|(id, event)| close(&row::started((*id).into(), event))).collect();
         for some in ends.chunks(EVENTS_AT_ONCE) {
             append(db, &self.config.names, &self.instance, some).await?;
         }
@@ -99,17 +100,6 @@ impl PostgresStore {
         run(db, DOING, "COMMIT".to_owned()).await?;
         Ok(ends.len() as u64)
     }
-}
-
-/// The event that is open. Whoever may append can put there what is none: it is ended by its id alone, and keeps no log
-/// from being opened.
-fn started(id: Uuid, event: &str) -> AuditEvent {
-    serde_json::from_str(event).unwrap_or_else(|_| {
-        let mut event = AuditEvent::new(EventType::ADMIN_ACTION);
-        event.event_id = EventId::from(id);
-        event.phase = Phase::Started;
-        event
-    })
 }
 
 async fn suspects(db: &mut PgConnection, names: &Names) -> Result<Vec<Suspect>, StoreError> {

@@ -8,8 +8,8 @@ use super::error::Doing as _;
 use super::moment::Moment;
 use super::names::Names;
 use super::roles::{Right, check_may_read, explained};
+use super::row::{COLUMNS, event_of};
 use super::store::PostgresStore;
-use super::stray;
 use super::wanted::{DIALECT, bind};
 use crate::event::{AuditEvent, EventId};
 use crate::query::{Buckets, Cursor, Field, Filter, Query, Tally};
@@ -94,12 +94,14 @@ async fn list(db: &mut PgConnection, names: &Names, query: &Query) -> Result<Vec
         part.push_str(&format!(" OFFSET ${}", next + 1));
     }
     let sql = if clause.is_ordered() {
-        format!("SELECT event, event_id, created_at FROM {table} {clause_sql} {newest} {part}")
+        format!("SELECT {COLUMNS} FROM {table} AS e {clause_sql} {newest} {part}")
     } else {
-        // All of them are sorted for each page: only their places, which the index has, and then the page is fetched.
+        // All of them are sorted for each page: only their places, which the index has, and then the page is fetched,
+        // row by row.
         format!(
-            "SELECT (SELECT e.event FROM {table} AS e WHERE e.event_id = page.event_id), event_id, created_at \
-             FROM (SELECT created_at, event_id FROM {table} {clause_sql} {newest} {part}) AS page {newest}"
+            "SELECT e.* FROM (SELECT created_at, event_id FROM {table} {clause_sql} {newest} {part}) AS page \
+             CROSS JOIN LATERAL (SELECT {COLUMNS} FROM {table} AS e WHERE e.event_id = page.event_id OFFSET 0) AS e \
+             ORDER BY page.created_at DESC, page.event_id DESC"
         )
     };
     let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
@@ -110,7 +112,7 @@ async fn list(db: &mut PgConnection, names: &Names, query: &Query) -> Result<Vec
     let rows = asked.fetch_all(&mut *db).await.doing(DOING)?;
     let mut events = Vec::with_capacity(rows.len());
     for row in &rows {
-        events.extend(event_of(db, names, row).await?);
+        events.push(event_of(row, DOING)?);
     }
     // What has no place in time that an event can have is put at the end of time. It is not met there for ever.
     if let Some(after) = query.after {
@@ -191,27 +193,11 @@ async fn get(
     filter: &Filter,
 ) -> Result<Option<AuditEvent>, StoreError> {
     let clause = Clause::new(&DIALECT, filter, None);
-    let (conditions, id_place) = (clause.sql().to_owned(), clause.next());
-    let and = if conditions.is_empty() { "WHERE" } else { "AND" };
     let sql =
-        format!("SELECT event, event_id, created_at FROM {} {conditions} {and} event_id = ${id_place}", names.table());
-    let asked = bind(sqlx::query(AssertSqlSafe(sql)), clause).bind(Uuid::from(id));
-    let row = asked.fetch_optional(&mut *db).await.doing(DOING)?;
-    match row {
-        Some(row) => event_of(db, names, &row).await,
-        None => Ok(None),
-    }
-}
-
-/// The event of a row; none if it was purged before it could be looked at once more.
-async fn event_of(db: &mut PgConnection, names: &Names, row: &PgRow) -> Result<Option<AuditEvent>, StoreError> {
-    let text: &str = row.try_get(0).doing(DOING)?;
-    let id = EventId::from(row.try_get::<Uuid, _>(1).doing(DOING)?);
-    let Moment(created_at) = row.try_get(2).doing(DOING)?;
-    match serde_json::from_str::<AuditEvent>(text) {
-        Ok(event) if event.sort_key() == (created_at, id) => Ok(Some(event)),
-        _ => stray::stand_in(db, names, id).await,
-    }
+        format!("SELECT {COLUMNS} FROM {} AS e {} AND e.event_id = ${}", names.table(), clause.sql(), clause.next());
+    let row =
+        bind(sqlx::query(AssertSqlSafe(sql)), clause).bind(Uuid::from(id)).fetch_optional(db).await.doing(DOING)?;
+    row.map(|row| event_of(&row, DOING)).transpose()
 }
 
 const DOING: &str = "reading";

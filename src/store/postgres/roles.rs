@@ -13,7 +13,7 @@ use super::config::Config;
 use super::connection::{Purpose, connect, run};
 use super::error::{Doing as _, INSUFFICIENT_PRIVILEGE, cause, config as refused, is, of};
 use super::names::{
-    DROP_MONTH, INSTANCES, MAKE_MONTH, MAX_ROLE_PREFIX_BYTES, Names, OPEN, PROBE, VERSION, hash, literal, quoted,
+    DROP_MONTH, INSTANCES, MAKE_MONTH, MAX_ROLE_PREFIX_BYTES, Names, OPEN, VERSION, hash, literal, quoted,
 };
 use super::schema::{self, begin_alone, require_owner};
 use crate::store::{OpenOptions, StoreError, StoreErrorKind};
@@ -181,7 +181,7 @@ impl Roles {
         let [appender, reader, purger] = self.names.each_ref().map(|role| quoted(role));
         let (schema, table, sequence) = (names.quoted_schema(), names.table(), names.sequence());
         let (open, instances) = (names.beside(OPEN), names.beside(INSTANCES));
-        let (probe, version) = (names.beside(PROBE), names.beside(VERSION));
+        let version = names.beside(VERSION);
         let (make_month, drop_month) = (names.beside(MAKE_MONTH), names.beside(DROP_MONTH));
         format!(
             "GRANT USAGE ON SCHEMA {schema} TO {appender}, {reader}, {purger};
@@ -190,7 +190,6 @@ impl Roles {
             GRANT USAGE ON SEQUENCE {sequence} TO {appender}, {purger};
             GRANT SELECT, INSERT, DELETE ON {open} TO {appender}, {purger};
             GRANT SELECT, INSERT, UPDATE (retaken, has_left), DELETE ON {instances} TO {appender}, {purger};
-            GRANT SELECT, INSERT, UPDATE (times) ON {probe} TO {appender}, {purger};
             GRANT EXECUTE ON FUNCTION {make_month}() TO {appender}, {purger};
             GRANT EXECUTE ON FUNCTION {drop_month}(pg_catalog.timestamptz) TO {purger};
             GRANT SELECT ON {table} TO {reader};
@@ -207,7 +206,7 @@ impl Roles {
                 WHERE n.nspname = $1 AND c.relname = ANY($2) AND r.rolname = ANY($3))",
         )
         .bind(names.schema())
-        .bind(["", OPEN, INSTANCES, PROBE, VERSION].map(|suffix| names.bare(suffix)))
+        .bind(["", OPEN, INSTANCES, VERSION].map(|suffix| names.bare(suffix)))
         .bind(&self.names)
         .fetch_one(db)
         .await

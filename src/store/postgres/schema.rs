@@ -6,7 +6,7 @@ use sqlx::postgres::{PgConnection, PgDatabaseError};
 use super::connection::run;
 use super::error::{Doing as _, INSUFFICIENT_PRIVILEGE, MISSING, NAME, cause, config, is, of};
 use super::indexes;
-use super::names::{INSTANCES, Names, OPEN, PROBE, VERSION as VERSION_TABLE, quoted};
+use super::names::{INSTANCES, Names, OPEN, VERSION as VERSION_TABLE, quoted};
 use super::partition;
 use super::roles;
 use super::shape::{self, SCHEMA, VERSION};
@@ -158,7 +158,7 @@ pub(super) async fn owner(db: &mut PgConnection, names: &Names) -> Result<Option
          WHERE n.nspname = $1 AND c.relname = ANY($2) ORDER BY c.relname COLLATE \"C\" LIMIT 1",
     )
     .bind(names.schema())
-    .bind(["", OPEN, INSTANCES, PROBE, VERSION_TABLE].map(|suffix| names.bare(suffix)))
+    .bind(["", OPEN, INSTANCES, VERSION_TABLE].map(|suffix| names.bare(suffix)))
     .fetch_optional(db)
     .await
     .doing(DOING)?;

@@ -36,7 +36,6 @@ CREATE TABLE IF NOT EXISTS {table_open}(
     instance bigint NOT NULL REFERENCES {table_instances}(id),
     event text COLLATE "C" NOT NULL);
 CREATE INDEX IF NOT EXISTS "{bare}_open_instance_idx" ON {table_open}(instance);
-CREATE TABLE IF NOT EXISTS {table_probe}(one integer PRIMARY KEY CHECK (one = 1), times bigint NOT NULL);
 CREATE TABLE IF NOT EXISTS {table_version}(one integer PRIMARY KEY CHECK (one = 1), version integer NOT NULL);
 INSERT INTO {table_version} VALUES (1, {version}) ON CONFLICT DO NOTHING;
 

@@ -1,6 +1,6 @@
 //! The parts of a log in a database: their names, and what makes them the log's own.
 
-use super::names::{INSTANCES, Names, OPEN, PROBE, VERSION as VERSION_TABLE};
+use super::names::{INSTANCES, Names, OPEN, VERSION as VERSION_TABLE};
 
 /// Makes all of it, or what is missing of it, for the owner.
 pub(super) const SCHEMA: &str = include_str!("schema.sql");
@@ -41,10 +41,9 @@ pub(super) const COLUMNS: [Column; 13] = [
 const TEXT: &str = "text COLLATE \"C\"";
 
 /// The tables beside that of the events: the ends of their names, and columns that another table of such a name has not.
-pub(super) const TABLES_BESIDE: [(&str, &[&str]); 4] = [
+pub(super) const TABLES_BESIDE: [(&str, &[&str]); 3] = [
     (OPEN, &["event_id uuid", "instance bigint", "event text COLLATE \"C\""]),
     (INSTANCES, &["id bigint", "retaken bigint", "has_left boolean"]),
-    (PROBE, &["one integer", "times bigint"]),
     (VERSION_TABLE, &["one integer", "version integer"]),
 ];
 

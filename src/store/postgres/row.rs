@@ -1,0 +1,215 @@
+//! A row of the events, read: one truth for whoever filters it and whoever is shown it.
+//!
+//! Filters and the gate act on the columns; the rest of an event is in its text alone. So the text is the event of a row
+//! only if it says of each column what the column says. No writer of ours makes another row, but whoever may append can,
+//! and a later version may write what this one cannot read. Such a row hides no other, and is never shown under another's
+//! name: it is what its columns say, and `details.unreadable_event` says why.
+//!
+//! A row without a text is one that another program has inserted: all of it is in the columns.
+
+use serde_json::{Number, Value};
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use super::error::Doing as _;
+use super::moment::Moment;
+use crate::event::undecodable::{UNKNOWN_TYPE, mark};
+use crate::event::{AuditEvent, Details, EventId, EventType, Phase, Text};
+use crate::store::StoreError;
+
+/// The columns that an event is read from, of the table `e`.
+pub(super) const COLUMNS: &str = "e.event_id, e.created_at, e.event_type, e.phase, e.actor_user_email, e.actor_api_key_hash, \
+    e.actor_remote_addr, e.resource_route, e.resource_method, e.outcome, e.details::pg_catalog.text, e.event";
+
+/// The event of a row of [`COLUMNS`].
+pub(super) fn event_of(row: &PgRow, doing: &'static str) -> Result<AuditEvent, StoreError> {
+    let columns = Columns::of(row).doing(doing)?;
+    let text: Option<&str> = row.try_get(11).doing(doing)?;
+    Ok(columns.event_of(text.unwrap_or_default()))
+}
+
+/// A `started` event by its text. Whoever may append can make a row whose text is none, or another's: what stands for it has
+/// its id alone, is ended like any other, and keeps no log from being opened.
+pub(super) fn started(id: EventId, text: &str) -> AuditEvent {
+    match serde_json::from_str::<AuditEvent>(text) {
+        Ok(event) if event.event_id == id => event,
+        _ => {
+            let mut event = AuditEvent::new(EventType::as_stored(UNKNOWN_TYPE));
+            event.event_id = id;
+            event.phase = Phase::Started;
+            mark(&mut event, text);
+            event
+        }
+    }
+}
+
+/// What the columns say.
+#[derive(Debug, Clone)]
+struct Columns<'r> {
+    event_id: EventId,
+    created_at: Moment,
+    event_type: &'r str,
+    phase: &'r str,
+    user_email: Option<&'r str>,
+    api_key_hash: Option<&'r str>,
+    remote_addr: Option<&'r str>,
+    route: Option<&'r str>,
+    method: Option<&'r str>,
+    outcome: Option<i32>,
+    details: Option<&'r str>,
+}
+
+impl<'r> Columns<'r> {
+    fn of(row: &'r PgRow) -> Result<Self, sqlx::Error> {
+        // Whoever lets a column be null can make a row without a value.
+        let text = |column: usize| row.try_get::<Option<&'r str>, _>(column);
+        Ok(Self {
+            event_id: row.try_get::<Uuid, _>(0)?.into(),
+            created_at: row.try_get(1)?,
+            event_type: text(2)?.unwrap_or(UNKNOWN_TYPE),
+            phase: text(3)?.unwrap_or_default(),
+            user_email: text(4)?,
+            api_key_hash: text(5)?,
+            remote_addr: text(6)?,
+            route: text(7)?,
+            method: text(8)?,
+            outcome: row.try_get(9)?,
+            details: text(10)?,
+        })
+    }
+
+    fn event_of(&self, text: &str) -> AuditEvent {
+        if text.is_empty() {
+            let mut event = self.to_event();
+            if let Some(why) = self.impossible(&event) {
+                mark(&mut event, &why);
+            }
+            return event;
+        }
+        let Ok(event) = serde_json::from_str::<AuditEvent>(text) else {
+            let mut event = self.to_event();
+            mark(&mut event, text);
+            return event;
+        };
+        let differing = self.differing(&event);
+        if differing.is_empty() {
+            return event;
+        }
+        // Not the text: it may be another's.
+        let mut event = self.to_event();
+        mark(&mut event, &format!("the event is another than its row: {} differ", differing.join(", ")));
+        event
+    }
+
+    /// The columns of which the event says something else.
+    fn differing(&self, event: &AuditEvent) -> Vec<&'static str> {
+        let same = [
+            ("event_id", event.event_id == self.event_id),
+            ("created_at", event.created_at == self.created_at.0),
+            ("event_type", event.event_type.as_str() == self.event_type),
+            ("phase", event.phase.as_str() == self.phase),
+            ("actor_user_email", event.actor.user_email.as_deref() == self.user_email),
+            ("actor_api_key_hash", event.actor.api_key_hash.as_deref() == self.api_key_hash),
+            ("actor_remote_addr", event.actor.remote_addr.as_deref() == self.remote_addr),
+            ("resource_route", event.resource.route.as_deref() == self.route),
+            ("resource_method", event.resource.method.as_deref() == self.method),
+            ("outcome", event.outcome.map(i32::from) == self.outcome),
+            ("details", is_same_object(&event.details, self.details)),
+        ];
+        same.into_iter().filter(|(_, is_same)| !is_same).map(|(column, _)| column).collect()
+    }
+
+    /// What a column says and no event can.
+    fn impossible(&self, event: &AuditEvent) -> Option<String> {
+        if event.phase.as_str() != self.phase {
+            return Some(format!("no event has the phase {:?}", self.phase));
+        }
+        let outcome = self.outcome.filter(|outcome| event.outcome.map(i32::from) != Some(*outcome))?;
+        Some(format!("no event has the outcome {outcome}"))
+    }
+
+    fn to_event(&self) -> AuditEvent {
+        let mut event = AuditEvent::new(EventType::as_stored(self.event_type));
+        event.event_id = self.event_id;
+        event.created_at = self.created_at.0;
+        // How it ended is not known.
+        event.phase = self.phase.parse().unwrap_or(Phase::Unknown);
+        event.actor.user_email = self.user_email.map(Text::from);
+        event.actor.api_key_hash = self.api_key_hash.map(Text::from);
+        event.actor.remote_addr = self.remote_addr.map(Text::from);
+        event.resource.route = self.route.map(Text::from);
+        event.resource.method = self.method.map(Text::from);
+        event.outcome = self.outcome.and_then(|outcome| outcome.try_into().ok());
+        event.details = match self.details.map(serde_json::from_str) {
+            Some(Ok(Value::Object(details))) => details,
+            // Any JSON can be in the column.
+            Some(Ok(other)) if !other.is_null() => std::iter::once(("details".to_owned(), other)).collect(),
+            _ => Details::new(),
+        };
+        event.fit();
+        event
+    }
+}
+
+/// Compares details with what the server has made of them: it orders the names anew, and writes numbers in its own way.
+fn is_same_object(details: &Details, column: Option<&str>) -> bool {
+    match column.map(serde_json::from_str::<Value>) {
+        None | Some(Ok(Value::Null)) => details.is_empty(),
+        Some(Ok(Value::Object(column))) => {
+            details.len() == column.len()
+                && details.iter().all(|(name, value)| column.get(name).is_some_and(|other| is_same(value, other)))
+        }
+        _ => false,
+    }
+}
+
+fn is_same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => is_same_number(one, other),
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            one.len() == other.len()
+                && one.iter().all(|(name, value)| other.get(name).is_some_and(|other| is_same(value, other)))
+        }
+        (one, other) => one == other,
+    }
+}
+
+/// Compares integers exactly; what was a fraction or beyond them may be written as an integer now.
+fn is_same_number(one: &Number, other: &Number) -> bool {
+    if one.is_f64() || other.is_f64() { one.as_f64() == other.as_f64() } else { one == other }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn details_are_the_same_however_they_are_written() {
+        let details = json!({"a": [1e20, 1e308, -0.0, 1.5, u64::MAX], "b": {"c": null, "d": "x"}});
+        let details = details.as_object().expect("an object").clone();
+        let column = format!(
+            r#"{{"b": {{"d": "x", "c": null}}, "a": [100000000000000000000, 1{}, 0.0, 1.50, 18446744073709551615]}}"#,
+            "0".repeat(308)
+        );
+        assert!(is_same_object(&details, Some(&column)));
+        for other in [
+            column.replace("1.50", "1.51"),
+            column.replace("551615", "551614"),
+            column.replace("null", "0"),
+            column.replace(r#""d": "x", "#, ""),
+            "[]".to_owned(),
+            "{}".to_owned(),
+        ] {
+            assert!(!is_same_object(&details, Some(&other)), "{other}");
+        }
+        assert!(!is_same_object(&details, None));
+        for nothing in [None, Some("{}"), Some("null")] {
+            assert!(is_same_object(&Details::new(), nothing));
+        }
+    }
+}
