@@ -5,6 +5,8 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
+use crate::export::escape;
+
 /// Why a request gets nothing. The order of the first six is the order in which they are found out.
 #[derive(Debug)]
 pub(crate) enum Refusal {
@@ -67,7 +69,8 @@ impl Refusal {
     }
 }
 
-/// A problem document by RFC 9457, which names neither the store nor a cause.
+/// A problem document by RFC 9457, which names neither the store nor a cause. A detail may quote the request, so characters
+/// that are not safe to look at are written as JSON's escapes.
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (title, detail) = self.title_and_detail();
@@ -78,7 +81,7 @@ impl IntoResponse for Refusal {
             "status": status.as_u16(),
             "detail": detail,
         });
-        let mut response = Response::new(Body::from(document.to_string()));
+        let mut response = Response::new(Body::from(escape(document.to_string())));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

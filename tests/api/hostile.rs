@@ -43,9 +43,13 @@ async fn nonsense_is_refused_and_never_ignored() {
 #[tokio::test]
 async fn what_is_repeated_in_an_answer_is_harmless() {
     let app = app(spy(&[]).await);
-    let answer = ask(&app, ROOT, "/audit/?%3Cscript%3E%1b%5B2J%E2%80%AE=1").await;
-    answer.assert_problem(400);
-    assert!(!answer.text().contains(['\u{1b}', '\u{202e}']), "{answer:?}");
+    // An escape sequence, a bidirectional override, two Hangul fillers that look like blanks.
+    for hostile in ["%3Cscript%3E%1b%5B2J%E2%80%AE=1", "phase=%E1%85%9F%E3%85%A4", "outcome=%E2%80%8B4"] {
+        let answer = ask(&app, ROOT, &format!("/audit/?{hostile}")).await;
+        answer.assert_problem(400);
+        assert!(!answer.text().contains(tower_audit::export::is_hostile), "{answer:?}");
+    }
+    let answer = ask(&app, ROOT, "/audit/?%1b=1").await;
     assert_eq!(answer.header("content-type"), Some("application/problem+json"));
 }
 
