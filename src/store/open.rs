@@ -31,8 +31,8 @@ pub enum Durability {
     /// It is written to as it is set up, with a warning whenever a connection is opened. The store then promises
     /// nothing: [`Capabilities::durable`](super::Capabilities::durable) is false.
     ///
-    /// Only `postgres://…` has anything to be warned about. What SQLite checks at the start are things without which
-    /// it keeps nothing at all, and it sets what a commit means itself.
+    /// Of SQLite this is about one thing: a version that may damage files (the WAL-reset bug). What else it checks at the
+    /// start are things without which it keeps nothing at all, and it sets what a commit means itself.
     Warn,
 }
 

@@ -14,3 +14,5 @@ mod sqlite;
 #[cfg(feature = "postgres")]
 #[path = "../support/postgres.rs"]
 mod support;
+#[cfg(feature = "sqlite")]
+mod undecodable;

@@ -127,14 +127,17 @@ pub(super) async fn scrub(connection: &mut Connection, left: Option<i64>) -> Res
         }
     };
     let pages = left.min(SCRUBBED_AT_ONCE);
-    // The row itself, and what the table needs for it, are pages too.
-    if pages > SPARED {
+    // As long as it takes to fill each page to its end: what SQLite has in the row itself (at least `minLocal` of its
+    // file format, and a little more) is not counted. The table needs a page or two beside them, by which the file may
+    // grow.
+    if pages > 0 {
         sqlx::query(
             "INSERT INTO audit_value_rows(n, field, part, first, body) \
-             SELECT -1, 0, coalesce(max(part) + 1, 0), x'', zeroblob(?1 * (SELECT page_size - 4 FROM pragma_page_size)) \
+             SELECT -1, 0, coalesce(max(part) + 1, 0), x'', \
+             zeroblob((SELECT ?1 * (page_size - 4) + (page_size - 12) * 32 / 255 + 41 FROM pragma_page_size)) \
              FROM audit_value_rows WHERE n = -1",
         )
-        .bind(pages - SPARED)
+        .bind(pages)
         .execute(&mut *connection.db)
         .await
         .doing(DOING)?;
@@ -236,5 +239,4 @@ async fn is_exhausted(connection: &mut Connection, n: i64, gone: u64, at_most: i
 /// How many free pages are overwritten at the most: more than a journal has.
 const MOST_SCRUBBED: i64 = 32 * 1024;
 const SCRUBBED_AT_ONCE: i64 = 512;
-const SPARED: i64 = 3;
 const DOING: &str = "purge";

@@ -3,9 +3,12 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 
-use crate::support::{Exit, Folder, Settings, beside, beside_others, in_own_namespace, is_root, reference, run};
+use super::refusal::until_recovered;
+use crate::support::{Exit, Folder, Settings, beside, beside_others, in_own_namespace, is_root, reference, run, url};
 
+const IN_READ_ONLY_PLACE: &str = "store_fails::read_only::a_log_in_a_read_only_place_can_be_read";
 const ON_READ_ONLY_DISK: &str = "store_fails::read_only::a_read_only_disk_is_refused";
 
 #[test]
@@ -25,6 +28,56 @@ fn a_read_only_disk_is_refused() {
         assert_says(&missing.refused(), "writable");
         run("mount", &["-o", "remount,rw", disk_name]);
         settings.start().stop();
+    });
+}
+
+#[test]
+fn a_log_in_a_read_only_place_can_be_read() {
+    let _turn = beside_others();
+    in_own_namespace(IN_READ_ONLY_PLACE, || {
+        let folder = Folder::new();
+        let disk = folder.path().join("disk");
+        fs::create_dir(&disk).expect("a folder to mount to");
+        let disk_name = disk.to_str().expect("a path of text");
+        run("mount", &["-t", "tmpfs", "-o", "size=8m", "tmpfs", disk_name]);
+        let database = disk.join("audit.db");
+        let server = folder.settings_for(&database).start();
+        until_recovered(&server, "read-only");
+        let count = || {
+            let output = Command::new(env!("CARGO_BIN_EXE_tower-audit"))
+                .args(["count", "--url", &url(&database)])
+                .output()
+                .expect("the program runs");
+            (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+        };
+        let copy = disk.join("copy");
+        fs::create_dir(&copy).expect("a folder for the copy");
+        for suffix in ["", "-wal"] {
+            fs::copy(beside(&database, suffix), beside(&copy.join("audit.db"), suffix)).expect("a copy");
+        }
+        let before = count();
+        assert_eq!(before.0, Some(0), "{before:?}");
+        server.stop();
+        for suffix in ["-wal", "-shm"] {
+            let _ = fs::remove_file(beside(&database, suffix));
+        }
+        run("mount", &["-o", "remount,ro", disk_name]);
+        assert_eq!(count(), before, "a log that was closed");
+        // Events are in the log beside it: they are not left out.
+        run("mount", &["-o", "remount,rw", disk_name]);
+        fs::rename(&database, disk.join("away.db")).expect("the file is there");
+        for suffix in ["", "-wal"] {
+            fs::rename(beside(&copy.join("audit.db"), suffix), beside(&database, suffix)).expect("the copy is there");
+        }
+        run("mount", &["-o", "remount,ro", disk_name]);
+        let (code, said) = count();
+        assert!(code == Some(3) && said.contains("copy the file and its -wal"), "{code:?} {said}");
+        // The remedy.
+        for suffix in ["", "-wal"] {
+            fs::copy(beside(&database, suffix), beside(&folder.database(), suffix)).expect("a copy");
+        }
+        let output = run(env!("CARGO_BIN_EXE_tower-audit"), &["count", "--url", &url(&folder.database())]);
+        assert_eq!(output, before.1);
     });
 }
 

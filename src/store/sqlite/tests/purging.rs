@@ -126,3 +126,48 @@ async fn indexes_can_be_made_by_several_at_once() {
     assert_eq!(place.number("SELECT count(*) FROM sqlite_schema WHERE name = 'audit_segment_1_time'").await, 1);
     place.assert_whole().await;
 }
+
+/// The bytes of a file.
+fn bytes_of(place: &Place, suffix: &str) -> Vec<u8> {
+    std::fs::read(place.folder.path().join(format!("audit.db{suffix}"))).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn nothing_of_what_was_purged_is_left_in_the_files() {
+    let place = Place::new();
+    let store = place.open().await;
+    let forget = |n: u64| {
+        let mut event = if n.is_multiple_of(10) { started(n) } else { event(n) };
+        event.actor.user_email = Some("forget-me@example.org".into());
+        event
+    };
+    for n in 0..60 {
+        store.append(&(n * 20..n * 20 + 20).map(forget).collect::<Vec<_>>()).await.unwrap();
+    }
+    tidy(&store).await;
+    store.append(&events(5000..5010)).await.unwrap();
+    let needle = b"forget-me@example.org";
+    let is_there = |bytes: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+    assert!(is_there(&bytes_of(&place, "-wal")));
+    assert_eq!(place.number("SELECT count(*) FROM audit_open_started").await, 120);
+    assert_eq!(purge(&store, at(5000), 300).await, 1200);
+    assert_eq!(place.number("SELECT count(*) FROM audit_open_started").await, 0);
+    assert!(!is_there(&bytes_of(&place, "")), "in the database");
+    assert!(!is_there(&bytes_of(&place, "-wal")), "in the log");
+    assert_eq!(all(&store).await, newest_first(events(5000..5010)));
+    store.append(&events(5010..5020)).await.unwrap();
+    place.assert_whole().await;
+}
+
+#[tokio::test]
+async fn a_call_moves_no_more_of_the_journal_than_it_may_remove() {
+    let place = Place::new();
+    let store = place.open().await;
+    for n in 0..100 {
+        store.append(&events(n * 10..n * 10 + 10)).await.unwrap();
+    }
+    let purged = store.purge(at(900), 50).await.unwrap();
+    assert_eq!((purged.removed, purged.more), (50, true));
+    assert_eq!(place.number("SELECT sum(events_n) FROM audit_journal").await, 950);
+    assert_eq!(purge(&store, at(900), 50).await, 850);
+}
