@@ -40,8 +40,8 @@ use crate::policy::Candidates;
 #[derive(Clone)]
 pub struct AuditContext {
     identity: Arc<Identity>,
-    /// The attempt that the context is of.
-    attempt: usize,
+    /// The attempt that the context is of. Small, since it moves with every poll.
+    attempt: u32,
 }
 
 /// For the layers.
@@ -60,7 +60,9 @@ impl AuditContext {
         candidates: Candidates,
         stage: Stage,
     ) -> Self {
-        let attempt = self.lock().add(Attempt::new(layer, head, candidates, stage), self.attempt);
+        let attempt = self.lock().add(Attempt::new(layer, head, candidates, stage), self.attempt());
+        // As many do not fit into memory.
+        let attempt = u32::try_from(attempt).unwrap_or(u32::MAX);
         Self { identity: Arc::clone(&self.identity), attempt }
     }
 
@@ -80,12 +82,12 @@ impl AuditContext {
 
     /// The layer that the context is of; none where there is no layer.
     pub(crate) fn layer(&self) -> Option<Arc<Shared>> {
-        self.lock()[self.attempt].layer.clone()
+        self.lock()[self.attempt()].layer.clone()
     }
 
     /// The number of its attempt, and everything that is known of the request.
     pub(crate) fn attempt(&self) -> usize {
-        self.attempt
+        self.attempt as usize
     }
 
     /// What tells the request from all others of the process.
@@ -99,13 +101,13 @@ impl AuditContext {
 
     /// Whether it is the context of this request, which has come with it.
     pub(crate) fn is_of(&self, method: &Method, target: &str) -> bool {
-        self.lock()[self.attempt].head.as_ref().is_some_and(|head| head.is_of(method, target))
+        self.lock()[self.attempt()].head.as_ref().is_some_and(|head| head.is_of(method, target))
     }
 
     /// Whether a layer of this log is around the request. `limits`: a layer within says which results are too many.
     pub(crate) fn has_around(&self, log: LogId, limits: bool) -> bool {
         let mut attempts = self.lock();
-        let Some(nearest) = attempts.nearest(self.attempt, log) else { return false };
+        let Some(nearest) = attempts.nearest(self.attempt(), log) else { return false };
         attempts[nearest].is_limited_within |= limits;
         true
     }
@@ -113,40 +115,40 @@ impl AuditContext {
     /// Whether an event type was declared, and no layer of this log is around to record it.
     pub(crate) fn declared_for(&self, log: LogId) -> bool {
         let attempts = self.lock();
-        attempts.nearest(self.attempt, log).is_none() && attempts.declared(self.attempt).is_some()
+        attempts.nearest(self.attempt(), log).is_none() && attempts.declared(self.attempt()).is_some()
     }
 
     /// Says that a layer within says which results are too many.
     pub(crate) fn limit(&self) {
-        self.lock()[self.attempt].is_limited_within = true;
+        self.lock()[self.attempt()].is_limited_within = true;
     }
 
     /// Says that the handler is about to be called. False: it must not be.
     pub(crate) fn begin(&self) -> bool {
-        self.lock().begin(self.attempt)
+        self.lock().begin(self.attempt())
     }
 
     /// Says that the handler is not to be called, if it has not been called.
     pub(crate) fn withdraw(&self) {
-        self.lock().withdraw(self.attempt);
+        self.lock().withdraw(self.attempt());
     }
 
     /// Settles the attempt. True: the request has others.
     pub(crate) fn settle(&self, stage: Stage) -> bool {
-        self.identity.settle(self.attempt, stage)
+        self.identity.settle(self.attempt(), stage)
     }
 
     /// Waits until no layer within is about to tell the end of the request.
     pub(crate) async fn nobody_tells(&self) {
-        self.identity.nobody_tells(self.attempt).await;
+        self.identity.nobody_tells(self.attempt()).await;
     }
 
     /// Writes into an event of this attempt what was said since it was made.
     pub(crate) fn amend(&self, event: &mut AuditEvent) {
         let mut attempts = self.lock();
-        attempts.name(self.attempt, event);
-        let mut details = attempts.take_details(self.attempt);
-        if let Some(layer) = &attempts[self.attempt].layer {
+        attempts.name(self.attempt(), event);
+        let mut details = attempts.take_details(self.attempt());
+        if let Some(layer) = &attempts[self.attempt()].layer {
             layer.policy.capture().redact_details(&mut details);
         }
         event.details.append(&mut details);
@@ -161,7 +163,7 @@ impl AuditContext {
     }
 
     fn say(&self, what: impl FnOnce(&mut Said)) -> &Self {
-        what(&mut self.lock()[self.attempt].said);
+        what(&mut self.lock()[self.attempt()].said);
         self
     }
 }
@@ -252,7 +254,7 @@ impl<S: Send + Sync> axum::extract::FromRequestParts<S> for AuditContext {
     async fn from_request_parts(parts: &mut http::request::Parts, _state: &S) -> Result<Self, Self::Rejection> {
         let context = parts.extensions.get::<Self>().cloned().or_else(scope::current).unwrap_or_else(Self::idle);
         let mut attempts = context.lock();
-        let attempt = &mut attempts[context.attempt];
+        let attempt = &mut attempts[context.attempt()];
         if attempt.head.is_none() {
             attempt.head = Some(RequestHead::of(&parts.method, &parts.uri, &parts.headers, &parts.extensions));
         }

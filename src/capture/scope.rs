@@ -33,13 +33,16 @@ pub(crate) enum Slot {
     Held(AuditContext, Print),
 }
 
+/// So that it is moved in two registers.
+const _: () = assert!(size_of::<Slot>() <= 32);
+
 /// A layer around a request that no rule names.
 #[derive(Debug)]
 pub(crate) struct Vacant {
     pub(crate) shared: Arc<Shared>,
     print: Print,
-    /// The context around, if it came with the request.
-    around: Option<AuditContext>,
+    /// The context around, if it came with the request. Boxed, for it is rare.
+    around: Option<Box<AuditContext>>,
     /// Another layer, nearer to the handler, says which results are too many.
     pub(crate) is_limited_within: bool,
 }
@@ -77,7 +80,12 @@ fn first_value(headers: &HeaderMap) -> Option<*const u8> {
 
 impl Slot {
     pub(crate) fn vacant(shared: &Arc<Shared>, print: Print, around: Option<AuditContext>) -> Self {
-        Self::Vacant(Vacant { shared: Arc::clone(shared), print, around, is_limited_within: false })
+        Self::Vacant(Vacant {
+            shared: Arc::clone(shared),
+            print,
+            around: around.map(Box::new),
+            is_limited_within: false,
+        })
     }
 
     fn print(&self) -> Print {
@@ -105,7 +113,7 @@ impl Vacant {
     /// The context of this scope, which the thread has left or is about to enter.
     pub(crate) fn hold(self, head: Option<RequestHead>) -> AuditContext {
         let Self { shared, print, around, is_limited_within } = self;
-        let around = around.or_else(|| current_if(print));
+        let around = around.map(|around| *around).or_else(|| current_if(print));
         let context = AuditContext::watched(shared, around.as_ref(), head);
         if is_limited_within {
             context.limit();

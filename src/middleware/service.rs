@@ -20,7 +20,6 @@ use super::scoped::{Scoped, scoped};
 use super::{AuditBody, BodyError};
 use crate::capture::scope::{self, LogId, Print, Slot};
 use crate::capture::{AuditContext, Refusal, RequestHead, Shared, Stage, path_and_query, sent};
-use crate::event::EventId;
 use crate::policy::Candidates;
 
 /// The service that [`AuditLayer`](super::AuditLayer) makes.
@@ -96,8 +95,10 @@ where
             let service = std::mem::replace(&mut self.inner, next);
             return ResponseFuture::audited(Box::pin(course.run_ahead(rule, service, request)), context, false);
         }
-        if shared.log.is_closed() && shared.policy.is_fail_closed(candidates) {
-            let refusal = Refusal { event_id: EventId::new(), has_run: false };
+        if shared.policy.is_fail_closed(candidates)
+            && let Some(event_id) = shared.log.refuse_if_closed()
+        {
+            let refusal = Refusal { event_id, has_run: false };
             return ResponseFuture::audited(Box::pin(ready(course.refuse(refusal))), context, false);
         }
         context.begin();

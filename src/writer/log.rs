@@ -277,9 +277,13 @@ impl AuditLog {
         written
     }
 
-    /// Whether it refuses every event from here on.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.inner.as_ref().is_some_and(|inner| inner.queue.is_closed())
+    /// Refuses the event of a request beforehand, if the log is closed. Returns the id to quote.
+    pub(crate) fn refuse_if_closed(&self) -> Option<EventId> {
+        let inner = self.inner.as_ref().filter(|inner| inner.queue.is_closed())?;
+        let id = EventId::new();
+        add(&inner.counters.refused, 1);
+        inner.refusals.note(id, &RecordError::new(RecordErrorKind::Closed));
+        Some(id)
     }
 
     /// Waits for the future so long; none if the time is over.

@@ -219,6 +219,7 @@ async fn a_closed_log_refuses() {
         assert_problem(answer, 503).await;
     }
     assert_eq!((memory.events().len(), runs.load(Ordering::Relaxed)), (1, 0));
+    assert_eq!(log.stats().refused, 3);
     // But one that may go on without.
     let rule = Rule::upload().fail_mode(FailMode::Open);
     let policy = AuditPolicy::builder().rule(rule).build().expect("a valid policy");
