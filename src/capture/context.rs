@@ -104,12 +104,14 @@ impl AuditContext {
         self.lock()[self.attempt()].head.as_ref().is_some_and(|head| head.is_of(method, target))
     }
 
-    /// Whether a layer of this log is around the request. `limits`: a layer within says which results are too many.
-    pub(crate) fn has_around(&self, log: LogId, limits: bool) -> bool {
+    /// Whether the rules of a layer of this log, around the request, name it. `limits`: a layer within says which results
+    /// are too many.
+    pub(crate) fn is_named_around(&self, log: LogId, limits: bool) -> bool {
         let mut attempts = self.lock();
         let Some(nearest) = attempts.nearest(self.attempt(), log) else { return false };
         attempts[nearest].is_limited_within |= limits;
-        true
+        let named = attempts.named(nearest);
+        !attempts[named].candidates.is_empty()
     }
 
     /// Whether an event type was declared, and no layer of this log is around to record it.

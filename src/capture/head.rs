@@ -7,6 +7,7 @@ use http::{Extensions, HeaderMap, HeaderValue, Method, Uri};
 use smallvec::SmallVec;
 
 use super::context::actor_in;
+use super::scope::first_value;
 use super::{PeerAddr, api_key, client_addr};
 use crate::event::limits::{MAX_HEADER_BYTES, MAX_METHOD_BYTES, MAX_URI_BYTES, clip, clip_bytes};
 use crate::event::{Actor, AuditEvent, EventId, Text, address};
@@ -38,15 +39,20 @@ pub(crate) struct RequestHead {
 enum Target {
     /// A path, or the `*` of `OPTIONS`.
     Path(PathAndQuery),
+    /// `/`, and the header by whose place it is told from others.
+    Root(#[expect(dead_code, reason = "its place is not to be used again")] HeaderValue),
     /// The host and port of `CONNECT`.
     Authority(Authority),
     None,
 }
 
 impl Target {
-    fn of(uri: &Uri) -> Self {
+    fn of(uri: &Uri, headers: &HeaderMap) -> Self {
         match (uri.path_and_query(), uri.authority()) {
-            (Some(path), _) => Self::Path(path.clone()),
+            (Some(path), _) => match first_value(headers) {
+                Some(first) if path == "/" => Self::Root(first.clone()),
+                _ => Self::Path(path.clone()),
+            },
             (None, Some(authority)) => Self::Authority(authority.clone()),
             (None, None) => Self::None,
         }
@@ -100,7 +106,7 @@ impl RequestHead {
         });
         let mut head = Self {
             method: method.clone(),
-            target: Target::of(sent(uri, extensions)),
+            target: Target::of(sent(uri, extensions), headers),
             #[cfg(feature = "axum")]
             matched_path: extensions.get().cloned(),
             peer,
@@ -148,13 +154,18 @@ impl RequestHead {
     pub(crate) fn path(&self) -> &str {
         match &self.target {
             Target::Path(target) => target.path(),
+            Target::Root(_) => "/",
             _ => "",
         }
     }
 
     /// Whether it is the head of a request like this one.
     pub(crate) fn is_of(&self, method: &Method, target: &str) -> bool {
-        let own = if let Target::Path(path) = &self.target { path.as_str() } else { "" };
+        let own = match &self.target {
+            Target::Path(path) => path.as_str(),
+            Target::Root(_) => "/",
+            Target::Authority(_) | Target::None => "",
+        };
         self.method == *method && own == target
     }
 
@@ -232,14 +243,15 @@ impl RequestHead {
     }
 
     fn request_uri(&self, policy: &AuditPolicy, rule: Option<usize>, said: Option<&str>) -> Option<Text> {
-        let target = match &self.target {
-            Target::Path(target) => target,
+        let (path, query) = match &self.target {
+            Target::Path(target) => (target.path(), target.query()),
+            Target::Root(_) => ("/", None),
             Target::Authority(authority) => return Some(clip(without_user(authority), MAX_URI_BYTES).into()),
             Target::None => return None,
         };
-        let path = policy.redact_path(target.path(), said, self.matched_path(), rule)?;
+        let path = policy.redact_path(path, said, self.matched_path(), rule)?;
         let path = clip(&path, MAX_URI_BYTES);
-        Some(match target.query().and_then(|query| policy.capture().redact_query(query)) {
+        Some(match query.and_then(|query| policy.capture().redact_query(query)) {
             None => path.into(),
             Some(query) => clip(&format!("{path}?{query}"), MAX_URI_BYTES).into(),
         })

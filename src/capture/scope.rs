@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Request};
 
 use super::head::RequestHead;
 use super::{AuditContext, Shared};
@@ -49,6 +49,11 @@ pub(crate) struct Vacant {
 
 /// Tells a request from others that are sent from within its handler: its method and the place of its target in memory,
 /// or, where the target is `/`, which has one place for all, of its first header. Clones of a request have the same.
+///
+/// The place is taken for as long as the [`RequestHead`] lives.
+///
+/// The last byte is the number of its extensions: layers in between add some, and who makes a request anew of the target
+/// and the headers of another one begins with none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Print(u64);
 
@@ -58,24 +63,32 @@ impl Print {
 
     /// `target`: as the client sent it.
     #[inline]
-    pub(crate) fn of(method: &Method, target: &str, headers: &HeaderMap) -> Self {
-        let place = if target.len() > 1 { Some(target.as_ptr()) } else { first_value(headers) };
+    pub(crate) fn of<B>(request: &Request<B>, target: &str) -> Self {
+        let place = match target {
+            "/" => first_value(request.headers()).map(|value| value.as_bytes().as_ptr()),
+            "" | "*" => None,
+            target => Some(target.as_ptr()),
+        };
         let Some(place) = place else { return Self::NONE };
         let mut name = [0; 8];
-        for (to, from) in name.iter_mut().zip(method.as_str().bytes()) {
+        for (to, from) in name.iter_mut().zip(request.method().as_str().bytes()) {
             *to = from;
         }
         let mixed = (place.addr() as u64 ^ (target.len() as u64).rotate_right(16)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        Self((mixed ^ u64::from_le_bytes(name)).max(1))
+        let extensions = request.extensions().len().min(0xff) as u64;
+        Self(((mixed ^ u64::from_le_bytes(name)) & !0xff).max(0x100) | extensions)
     }
 
-    fn is(self, other: Self) -> bool {
-        self != Self::NONE && self == other
+    /// Whether this is the print of a request that `inner`, the print of one further in, may be of.
+    fn is_around(self, inner: Self) -> bool {
+        self != Self::NONE && self.0 & !0xff == inner.0 & !0xff && self.0 & 0xff <= inner.0 & 0xff
     }
 }
 
-fn first_value(headers: &HeaderMap) -> Option<*const u8> {
-    headers.values().next().map(|value| value.as_bytes().as_ptr())
+/// The header whose place stands for that of the target `/`.
+#[inline]
+pub(super) fn first_value(headers: &HeaderMap) -> Option<&HeaderValue> {
+    headers.values().next()
 }
 
 impl Slot {
@@ -104,7 +117,7 @@ impl Vacant {
         match &self.around {
             Some(around) => around.declared_for(log),
             None => innermost(|slot| match slot {
-                Slot::Held(around, print) => print.is(self.print) && around.declared_for(log),
+                Slot::Held(around, print) => print.is_around(self.print) && around.declared_for(log),
                 _ => false,
             }),
         }
@@ -183,7 +196,7 @@ fn current_if(print: Print) -> Option<AuditContext> {
 /// Whether the innermost scope is that of this request.
 #[inline]
 pub(crate) fn is_innermost(print: Print) -> bool {
-    innermost(|slot| slot.print().is(print))
+    innermost(|slot| slot.print().is_around(print))
 }
 
 /// Runs `f` as if the innermost scope, whose slot was taken out, had been left.
@@ -207,22 +220,24 @@ fn innermost<T>(look: impl FnOnce(&mut Slot) -> T) -> T {
     })
 }
 
-/// A layer of this log among the scopes of this request, from the innermost on. `limits`: the layer that asks says which
-/// results are too many.
-pub(crate) fn is_within(print: Print, log: LogId, limits: bool) -> bool {
-    let look = |slot: &mut Slot| {
-        if !slot.print().is(print) {
+/// Whether the rules of a layer of this log name this request, among its scopes, from the innermost on. `limits`: the layer
+/// that asks says which results are too many, instead of the nearest one of its log.
+pub(crate) fn is_named(print: Print, log: LogId, mut limits: bool) -> bool {
+    let mut look = |slot: &mut Slot| {
+        if !slot.print().is_around(print) {
             return Some(false);
         }
         match slot {
             Slot::Outside => Some(false),
-            Slot::Vacant(vacant) if vacant.shared.log_id == log => {
-                vacant.is_limited_within |= limits;
-                Some(true)
+            Slot::Vacant(vacant) => {
+                if vacant.shared.log_id == log {
+                    vacant.is_limited_within |= std::mem::take(&mut limits);
+                }
+                vacant.around.as_ref().map(|around| around.is_named_around(log, limits))
             }
-            Slot::Vacant(vacant) => vacant.around.as_ref().map(|around| around.has_around(log, limits)),
-            Slot::Held(context, _) => Some(context.has_around(log, limits)),
+            Slot::Held(context, _) => Some(context.is_named_around(log, limits)),
         }
     };
-    innermost(look).or_else(|| AROUND.with_borrow_mut(|around| around.iter_mut().rev().find_map(look))).unwrap_or(false)
+    let innermost = innermost(&mut look);
+    innermost.or_else(|| AROUND.with_borrow_mut(|around| around.iter_mut().rev().find_map(look))).unwrap_or(false)
 }

@@ -6,29 +6,32 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
+use super::scoped::{Panic, Scoped};
 use crate::writer::is_abandoned;
 
 pin_project! {
-    /// The future of a handler. None: it was abandoned, and is to be dropped.
+    /// The future of a handler. None: it was abandoned, and is dropped.
     pub(super) struct Abandonable<F> {
         #[pin]
-        handler: F,
+        handler: Scoped<F>,
     }
 }
 
 impl<F> Abandonable<F> {
-    pub(super) fn new(handler: F) -> Self {
+    pub(super) fn new(handler: Scoped<F>) -> Self {
         Self { handler }
     }
 }
 
 impl<F: Future> Future for Abandonable<F> {
-    type Output = Option<F::Output>;
+    type Output = Option<Result<F::Output, Panic>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let handler = self.project().handler;
         if is_abandoned() {
+            handler.end();
             return Poll::Ready(None);
         }
-        self.project().handler.poll(cx).map(Some)
+        handler.poll(cx).map(Some)
     }
 }

@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 
 use super::course::{BoxedCourse, Course};
 use super::end::End;
-use super::scoped::Scoped;
+use super::scoped::{Panic, Scoped};
 use super::{AuditBody, BodyError};
 use crate::capture::scope::Slot;
 use crate::capture::{AuditContext, RequestHead, ResultCount, Shared, Stage};
@@ -65,7 +65,7 @@ pin_project! {
                     }
                 }
                 WayProj::Watched { future, head } => {
-                    if let Slot::Held(context, _) = std::mem::take(future.slot())
+                    if let Some(context) = declared_in(std::mem::take(future.slot()))
                         && let Some(shared) = context.layer()
                         && let Some(course) = dropped::<R, E>(&context, head.take(), &shared)
                     {
@@ -113,9 +113,32 @@ where
         Self { way: Way::Watched { future, head: Some(head) } }
     }
 
+    /// The call of the handler has panicked.
+    pub(super) fn panicked(slot: Slot, head: RequestHead, panic: Panic) -> Self {
+        match to_record(slot, None, &mut Some(head)) {
+            Some(context) => Self { way: Way::recording(context, Err(panic)) },
+            None => resume_unwind(panic),
+        }
+    }
+
     /// `has_begun`: something of the request may already have happened.
     pub(super) fn audited(course: BoxedCourse<R, E>, context: AuditContext, has_begun: bool) -> Self {
         Self { way: Way::Audited { course: Some(course), context, has_begun } }
+    }
+}
+
+impl<F, R, E> Way<F, R, E>
+where
+    R: Body + Send + 'static,
+    R::Data: From<Bytes>,
+    R::Error: Into<BodyError>,
+    E: Send + 'static,
+{
+    /// A watched request that is to be recorded after all.
+    fn recording(context: AuditContext, result: Result<Result<Response<R>, E>, Panic>) -> Self {
+        let Some(shared) = context.layer() else { polled_after_the_end() };
+        let course = Course::new(&shared, context.clone(), None);
+        Self::Audited { course: Some(Box::pin(course.finish(End::of(result)))), context, has_begun: true }
     }
 }
 
@@ -140,18 +163,16 @@ where
                 WayProj::Watched { mut future, head } => {
                     let result = ready!(future.as_mut().poll(cx));
                     let slot = std::mem::take(future.slot());
-                    let response = result.as_ref().ok().and_then(|result| result.as_ref().ok());
-                    let Some(context) = to_record(slot, response.map(Response::extensions), head) else {
-                        way.set(Way::Over);
-                        return match result {
-                            Ok(result) => Poll::Ready(result.map(passed_on)),
-                            Err(panic) => resume_unwind(panic),
-                        };
-                    };
-                    let Some(shared) = context.layer() else { polled_after_the_end() };
-                    let course = Course::new(&shared, context.clone(), None);
-                    let course: BoxedCourse<R, E> = Box::pin(course.finish(End::of(result)));
-                    way.set(Way::Audited { course: Some(course), context, has_begun: true });
+                    match to_record(slot, extensions(&result), head) {
+                        Some(context) => way.set(Way::recording(context, result)),
+                        None => {
+                            way.set(Way::Over);
+                            return match result {
+                                Ok(result) => Poll::Ready(result.map(passed_on)),
+                                Err(panic) => resume_unwind(panic),
+                            };
+                        }
+                    }
                 }
                 WayProj::Audited { course: slot, has_begun, .. } => {
                     *has_begun = true;
@@ -172,6 +193,11 @@ where
             }
         }
     }
+}
+
+/// The extensions of the response, if there is one.
+fn extensions<R, E>(result: &Result<Result<Response<R>, E>, Panic>) -> Option<&Extensions> {
+    result.as_ref().ok()?.as_ref().ok().map(Response::extensions)
 }
 
 /// A response that nothing is to be done about.
@@ -215,6 +241,15 @@ fn to_record(slot: Slot, response: Option<&Extensions>, head: &mut Option<Reques
             }
             is_wanted.then_some(context)
         }
+    }
+}
+
+/// The context of a watched request in which something may have been said, or around which an event type was declared.
+fn declared_in(slot: Slot) -> Option<AuditContext> {
+    match slot {
+        Slot::Held(context, _) => Some(context),
+        Slot::Vacant(vacant) if vacant.is_declared_around() => Some(vacant.hold(None)),
+        Slot::Vacant(_) | Slot::Outside => None,
     }
 }
 

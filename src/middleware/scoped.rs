@@ -22,33 +22,51 @@ pub(super) fn scoped<T>(slot: &mut Slot, f: impl FnOnce() -> T) -> Result<T, Pan
 }
 
 pin_project! {
-    /// A future polled within a scope, its panics caught. Not to be polled again after it was ready.
+    /// A future polled within a scope, its panics caught, those of its drop included. Not to be polled again after it was
+    /// ready.
     pub(super) struct Scoped<F> {
         #[pin]
-        future: F,
+        future: Option<F>,
         slot: Slot,
     }
 }
 
 impl<F> Scoped<F> {
     pub(super) fn new(future: F, slot: Slot) -> Self {
-        Self { future, slot }
+        Self { future: Some(future), slot }
     }
 
     pub(super) fn slot(self: Pin<&mut Self>) -> &mut Slot {
         self.project().slot
+    }
+
+    /// Drops the future before its end.
+    pub(super) fn end(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        // It was to end, and it has: a panic on the way says no more.
+        drop(scoped(this.slot, || this.future.set(None)));
     }
 }
 
 impl<F: Future> Future for Scoped<F> {
     type Output = Result<F::Output, Panic>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        match scoped(this.slot, || this.future.poll(cx)) {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.as_mut().project();
+        let polled = scoped(this.slot, || {
+            let polled = this.future.as_mut().as_pin_mut().map_or(Poll::Pending, |future| future.poll(cx));
+            if polled.is_ready() {
+                this.future.set(None);
+            }
+            polled
+        });
+        match polled {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-            Err(panic) => Poll::Ready(Err(panic)),
+            Err(panic) => {
+                self.end();
+                Poll::Ready(Err(panic))
+            }
         }
     }
 }

@@ -76,13 +76,16 @@ where
         let candidates = shared.policy.candidates(request.method(), request.uri().path());
         let around = Around::of(&request);
         if candidates.is_empty() {
-            if around.has_log(shared.log_id, shared.watches_responses) && !shared.watches_responses {
-                // The layer around this one looks at the response.
+            if around.is_named(shared.log_id, shared.watches_responses) && !shared.watches_responses {
+                // The layer around this one records it.
                 return ResponseFuture::off(self.inner.call(request));
             }
-            let slot = around.slot(shared, &mut request);
+            let mut slot = around.slot(shared, &mut request);
             let head = head_of(&request);
-            return ResponseFuture::watched(watched(slot, || self.inner.call(request)), head);
+            return match scoped(&mut slot, || self.inner.call(request)) {
+                Ok(future) => ResponseFuture::watched(Scoped::new(future, slot), head),
+                Err(panic) => ResponseFuture::panicked(slot, head, panic),
+            };
         }
         let arrived = Instant::now();
         let write_ahead = shared.policy.write_ahead(candidates);
@@ -112,18 +115,11 @@ where
     }
 }
 
-/// Calls the inner service within a scope. Nothing is to be done about a panic of the call: the scope ends with it.
-fn watched<F>(slot: Slot, call: impl FnOnce() -> F) -> Scoped<F> {
-    let entered = scope::enter(slot);
-    let future = call();
-    Scoped::new(future, entered.leave())
-}
-
 /// The layer around this one, whichever log it is of, that has seen the same request.
 ///
 /// That it is the same is believed on evidence only: it has the same method and the same target, and its context has
-/// come with it, or, where a layer has made none, it lies in the same place in memory and is called from there. Whatever
-/// else a handler sends to services of its process is another request.
+/// come with it, or, where a layer has made none, it lies in the same place in memory, has no fewer extensions, and is
+/// called from there. Whatever else a handler sends to services of its process is another request.
 struct Around {
     print: Print,
     seen: Seen,
@@ -143,7 +139,7 @@ enum Seen {
 impl Around {
     fn of<B>(request: &Request<B>) -> Self {
         let target = path_and_query(sent(request.uri(), request.extensions()));
-        let print = Print::of(request.method(), target, request.headers());
+        let print = Print::of(request, target);
         if scope::is_innermost(print) {
             return Self { print, seen: Seen::InScope };
         }
@@ -154,11 +150,12 @@ impl Around {
         Self { print, seen }
     }
 
-    /// Whether a layer of this log is around. `limits`: the layer that asks says which results are too many.
-    fn has_log(&self, log: LogId, limits: bool) -> bool {
+    /// Whether the rules of a layer of this log that is around name the request. `limits`: the layer that asks says which
+    /// results are too many.
+    fn is_named(&self, log: LogId, limits: bool) -> bool {
         match &self.seen {
-            Seen::InScope => scope::is_within(self.print, log, limits),
-            Seen::WithRequest(context) => context.has_around(log, limits),
+            Seen::InScope => scope::is_named(self.print, log, limits),
+            Seen::WithRequest(context) => context.is_named_around(log, limits),
             Seen::ByNobody { .. } => false,
         }
     }

@@ -304,3 +304,43 @@ async fn a_refusal_that_was_made_anew_is_still_one() {
         assert!(store.events().is_empty());
     }
 }
+
+/// No rule names the request: its handler does, each time.
+#[tokio::test(start_paused = true)]
+async fn attempts_that_only_the_handler_names_are_told_each() {
+    let tried = Arc::new(AtomicU16::new(0));
+    let login = tower::service_fn(move |_request: Request<Body>| {
+        let tried = tried.fetch_add(1, Ordering::Relaxed) % 3;
+        async move {
+            let context = AuditContext::current().expect("a layer is around");
+            context.event_type(EventType::AUTH).detail(format!("tried_{tried}"), true);
+            tokio::time::sleep(Duration::from_secs(u64::from(3 - tried))).await;
+            Ok::<_, Infallible>(response(if tried < 2 { StatusCode::BAD_GATEWAY } else { StatusCode::OK }))
+        }
+    });
+    let said = |store: &MemoryStore| -> Vec<_> {
+        completed(store).iter().map(|end| end.details.keys().cloned().collect::<Vec<_>>().join(" ")).collect()
+    };
+
+    let (log, store) = memory_log().await;
+    let watching = AuditLayer::new(&log, AuditPolicy::preset());
+    let again = tower::retry::RetryLayer::new(Again(2));
+    let service = watching.layer(again.layer(watching.layer(login.clone())));
+    service.oneshot(post("/login")).await.expect("infallible");
+    assert_eq!(outcomes(&store), [Some(502), Some(502), Some(200)]);
+    assert_eq!(said(&store), ["tried_0", "tried_1", "tried_2"]);
+
+    // Two at once: the second one is faster, and the first one is let go.
+    let (log, store) = memory_log().await;
+    let watching = AuditLayer::new(&log, AuditPolicy::preset());
+    let inner = watching.layer(login);
+    let hedged = tower::service_fn(move |request: Request<Body>| {
+        let both = [inner.clone().oneshot(request.clone()), inner.clone().oneshot(request)];
+        async move { futures_util::future::select_all(both.map(Box::pin)).await.0 }
+    });
+    watching.layer(hedged).oneshot(post("/login")).await.expect("infallible");
+    let_others_run().await;
+    let mut said = said(&store);
+    said.sort();
+    assert_eq!(said, ["aborted tried_0", "tried_1"]);
+}

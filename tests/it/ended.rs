@@ -2,11 +2,16 @@
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use http::{Method, Request, Response, StatusCode};
 use tower::{Layer as _, ServiceExt as _};
-use tower_audit::{AuditLayer, AuditPolicy, Phase, ResultCount};
+use tower_audit::store::MemoryStore;
+use tower_audit::{AuditContext, AuditLayer, AuditLog, AuditPolicy, EventType, Phase, ResultCount};
 
 use crate::support::{Body, answering, delete, memory_log, of_phase, post, request, response, text};
 
@@ -45,6 +50,76 @@ async fn a_panic_within_the_call_is_no_different() {
     let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
     tokio::spawn(service.oneshot(post("/scans"))).await.expect_err("the panic goes on");
     assert_eq!(of_phase(&store, Phase::Completed).len(), 1);
+
+    // Nor where only the handler has named the request, before it panicked.
+    let handler = tower::service_fn(|_request: Request<Body>| {
+        AuditContext::current().expect("a layer is around").event_type(EventType::AUTH);
+        if true {
+            panic!("on purpose");
+        }
+        std::future::ready(Ok::<_, Infallible>(response(StatusCode::OK)))
+    });
+    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+    tokio::spawn(service.oneshot(post("/login"))).await.expect_err("the panic goes on");
+    let completed = of_phase(&store, Phase::Completed);
+    assert_eq!((completed.len(), &completed[0].event_type), (2, &EventType::AUTH));
+    assert_eq!((completed[0].outcome, &completed[0].details["panic"]), (Some(500), &true.into()));
+}
+
+/// The future of a handler that panics when it is dropped, whatever came of it before.
+struct PanicsInDrop<F>(Pin<Box<F>>);
+
+impl<F: Future> Future for PanicsInDrop<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl<F> Drop for PanicsInDrop<F> {
+    fn drop(&mut self) {
+        panic!("in drop");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_panics_when_it_is_dropped_has_its_event() {
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum Before {
+        Response,
+        Panic,
+        Nothing,
+    }
+    for (path, before) in ["/scans", "/auth/admin/users"]
+        .into_iter()
+        .flat_map(|path| [Before::Response, Before::Panic, Before::Nothing].map(|before| (path, before)))
+    {
+        let store = MemoryStore::new();
+        let log = AuditLog::with_store(Arc::new(store.clone())).detached(1, Some(Duration::from_secs(60)));
+        let log = log.open().await.expect("it opens");
+        let handler = tower::service_fn(move |_request: Request<Body>| {
+            PanicsInDrop(Box::pin(async move {
+                tokio::task::yield_now().await;
+                match before {
+                    Before::Response => {}
+                    Before::Panic => panic!("on purpose"),
+                    Before::Nothing => std::future::pending().await,
+                }
+                Ok::<_, Infallible>(response(StatusCode::OK))
+            }))
+        });
+        let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+        let answer = tokio::spawn(tokio::time::timeout(Duration::from_secs(1), service.oneshot(post(path)))).await;
+        assert_eq!(answer.is_err(), before != Before::Nothing, "{path}: after a response, too, it goes on");
+        // A client that has left leaves a handler that is given up later.
+        tokio::time::sleep(Duration::from_secs(61)).await;
+        log.close().await.expect("nothing is left");
+        let completed = of_phase(&store, Phase::Completed);
+        assert_eq!(completed.len(), 1, "{path}, {before:?}");
+        let how = if before == Before::Nothing { "aborted" } else { "panic" };
+        assert_eq!(completed[0].details[how], true, "{path}, {before:?}");
+    }
 }
 
 /// A panic ends the future that lets it go on: to drive that any further would be a second panic, on a task of its own.

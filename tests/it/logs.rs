@@ -124,3 +124,31 @@ async fn what_is_said_between_two_layers_is_in_both() {
         assert_eq!(store.events()[0].details["between"], 1);
     }
 }
+
+/// A timeout between two layers of two logs: the inner one is let go.
+#[tokio::test(start_paused = true)]
+async fn a_declared_type_survives_a_timeout_between_two_logs() {
+    for through_extensions in [false, true] {
+        let ((a, in_a), (b, in_b)) = (memory_log().await, memory_log().await);
+        let handler = tower::service_fn(move |request: Request<Body>| async move {
+            let sent = request.extensions().get::<AuditContext>().filter(|_| through_extensions).cloned();
+            sent.or_else(AuditContext::current).expect("a layer is around").event_type(EventType::AUTH);
+            std::future::pending::<Result<Response<Body>, Infallible>>().await
+        });
+        let limit = std::time::Duration::from_secs(1);
+        let timeout = tower_http::timeout::TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, limit);
+        // No rule of the second log names the request.
+        let watching = AuditLayer::new(&b, AuditPolicy::builder().build().expect("valid"));
+        let service = preset(&a).layer(timeout.layer(watching.layer(handler)));
+        service.oneshot(request(Method::POST, "/scans")).await.expect("infallible");
+        for log in [&a, &b] {
+            log.close().await.expect("nothing is left");
+        }
+        let ends = [&in_a, &in_b].map(|store| {
+            let ends = of_phase(store, Phase::Completed);
+            ends.into_iter().map(|end| (end.event_type, end.outcome)).collect::<Vec<_>>()
+        });
+        let expected = [vec![(EventType::AUTH, Some(504))], vec![(EventType::AUTH, None)]];
+        assert_eq!(ends, expected, "through extensions: {through_extensions}");
+    }
+}

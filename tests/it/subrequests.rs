@@ -5,7 +5,7 @@ use std::convert::Infallible;
 
 use axum::{Router, routing};
 use futures_util::future::join_all;
-use http::{Extensions, Method, Request, StatusCode};
+use http::{Extensions, HeaderValue, Method, Request, StatusCode};
 use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, ServiceExt as _};
 use tower_audit::store::MemoryStore;
@@ -223,5 +223,89 @@ async fn a_response_that_is_passed_on_suppresses_nothing() {
         service.oneshot(request(Method::GET, "/list")).await.expect("infallible");
         assert_eq!(store.events()[0].event_type, EventType::OVERSIZE_QUERY);
         assert_eq!(uri(&store.events()[0]), "/list");
+    }
+}
+
+/// Names the type of the event of the request around it.
+fn declare(name: &str) {
+    let context = AuditContext::current().expect("a layer is around");
+    context.event_type(EventType::new(name).expect("a valid type"));
+}
+
+/// The types and outcomes of the events, the oldest first.
+fn types(store: &MemoryStore) -> Vec<(String, Option<u16>)> {
+    let events = store.events().into_iter().rev();
+    events.map(|event| (event.event_type.as_str().to_owned(), event.outcome)).collect()
+}
+
+/// The handlers say what they do, no rule does. The parts have the method, the target and the headers of the whole.
+#[tokio::test(start_paused = true)]
+async fn parts_that_only_their_handlers_name_are_told_beside_the_whole() {
+    let part = tower::service_fn(|_request: Request<Body>| async {
+        tokio::task::yield_now().await;
+        declare("rpc.call");
+        Ok::<_, Infallible>(response(StatusCode::OK))
+    });
+    for (path, declares, parts) in [("/rpc", false), ("/rpc", true), ("/", false), ("/", true)]
+        .iter()
+        .flat_map(|(p, d)| [(*p, *d, 1), (*p, *d, 3)])
+    {
+        let (log, store) = memory_log().await;
+        let inner = AuditLayer::new(&log, AuditPolicy::preset()).layer(part);
+        let handler = tower::service_fn(move |request: Request<Body>| {
+            let inner = inner.clone();
+            async move {
+                if declares {
+                    declare("rpc.batch");
+                }
+                join_all((0..parts).map(|_| {
+                    let mut part = post("/");
+                    *part.uri_mut() = request.uri().clone();
+                    *part.headers_mut() = request.headers().clone();
+                    inner.clone().oneshot(part)
+                }))
+                .await;
+                Ok::<_, Infallible>(response(StatusCode::MULTI_STATUS))
+            }
+        });
+        let mut whole = post(path);
+        whole.headers_mut().insert("host", HeaderValue::from_static("example.org"));
+        whole.extensions_mut().insert("of the server's");
+        AuditLayer::new(&log, AuditPolicy::preset()).layer(handler).oneshot(whole).await.expect("infallible");
+        let mut expected = vec![("rpc.call".to_owned(), Some(200)); parts];
+        expected.extend(declares.then(|| ("rpc.batch".to_owned(), Some(207))));
+        assert_eq!(types(&store), expected, "{path}, the whole is declared: {declares}");
+    }
+}
+
+/// A handler that has let go of its request: what it makes then may lie where the request lay.
+#[tokio::test(start_paused = true)]
+async fn a_place_in_memory_that_is_used_again_is_not_the_same_request() {
+    let part = tower::service_fn(|_request: Request<Body>| async {
+        declare("a.part");
+        Ok::<_, Infallible>(response(StatusCode::OK))
+    });
+    let alike = |path: &str, n: usize| {
+        let mut request = post(&if path == "/" { path.to_owned() } else { format!("{path}{n:020}") });
+        request.headers_mut().insert("x-tag", HeaderValue::from_str(&format!("{n:040}")).expect("valid"));
+        request
+    };
+    for path in ["/", "/items/"] {
+        let (log, store) = memory_log().await;
+        let inner = AuditLayer::new(&log, AuditPolicy::preset()).layer(part);
+        let handler = tower::service_fn(move |request: Request<Body>| {
+            let inner = inner.clone();
+            async move {
+                drop(request);
+                declare("a.whole");
+                inner.oneshot(alike(path, 2)).await.expect("infallible");
+                Ok::<_, Infallible>(response(StatusCode::OK))
+            }
+        });
+        let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+        for n in 1..=50 {
+            service.clone().oneshot(alike(path, 1)).await.expect("infallible");
+            assert_eq!(store.events().len(), 2 * n, "{path}");
+        }
     }
 }
