@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::scope::LogId;
 use crate::event::Details;
 use crate::policy::AuditPolicy;
-use crate::writer::AuditLog;
+use crate::writer::{AuditLog, shielded};
 
 /// What all requests through a layer share. The scope of a request leads to it, so that whoever asks for the context
 /// finds the log and the policy, and a request that nobody asks about pays for one reference.
@@ -52,11 +52,13 @@ impl Shared {
         match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook(response))) {
             Ok(Ok(details)) => details,
             Ok(Err(error)) => {
-                tracing::warn!(error = &*error as &dyn Error, "the details callback of an audit layer failed");
+                shielded(|| {
+                    tracing::warn!(error = &*error as &dyn Error, "the details callback of an audit layer failed");
+                });
                 Details::new()
             }
             Err(_) => {
-                tracing::warn!("the details callback of an audit layer panicked");
+                shielded(|| tracing::warn!("the details callback of an audit layer panicked"));
                 Details::new()
             }
         }

@@ -13,7 +13,7 @@ use crate::capture::{AuditContext, Shared, Written};
 use crate::event::{AuditEvent, ErrorCode, EventId};
 use crate::policy::{Candidates, Ended};
 use crate::store::{AppTransaction, Fate, TransactionId};
-use crate::writer::{RecordError, RecordErrorKind};
+use crate::writer::{RecordError, RecordErrorKind, shielded};
 
 impl AuditContext {
     /// Writes the event of the request in a transaction of the handler's own, so that the effect and its record are
@@ -149,12 +149,14 @@ impl Course {
         }
         if answered.is_some_and(|status| status != written.outcome) {
             log.unforeseen();
-            tracing::warn!(
-                event_id = %written.event_id,
-                recorded = written.outcome.as_u16(),
-                answered = answered.map(|status| status.as_u16()),
-                "a request was committed and recorded with one outcome, and answered with another"
-            );
+            shielded(|| {
+                tracing::warn!(
+                    event_id = %written.event_id,
+                    recorded = written.outcome.as_u16(),
+                    answered = answered.map(|status| status.as_u16()),
+                    "a request was committed and recorded with one outcome, and answered with another"
+                );
+            });
         }
         Ok(true)
     }

@@ -44,10 +44,12 @@ impl Future for Alarm {
         if Instant::now() >= self.at {
             return Poll::Ready(());
         }
+        // Neither copied nor dropped under the lock: a waker is the code of whatever polls.
+        let waker = cx.waker().clone();
         let mut alarms = lock();
         let number = *self.number.get_or_insert(alarms.next);
         alarms.next = alarms.next.max(number + 1);
-        alarms.wakers.insert((self.at, number), cx.waker().clone());
+        let replaced = alarms.wakers.insert((self.at, number), waker);
         let is_first = alarms.wakers.first_key_value().is_some_and(|(key, _)| *key == (self.at, number));
         if !alarms.is_running {
             // Without a thread the alarm does not ring: the worker's own looks at the deadlines are left.
@@ -55,6 +57,8 @@ impl Future for Alarm {
         } else if is_first {
             CHANGED.notify_one();
         }
+        drop(alarms);
+        drop(replaced);
         Poll::Pending
     }
 }
@@ -62,7 +66,8 @@ impl Future for Alarm {
 impl Drop for Alarm {
     fn drop(&mut self) {
         if let Some(number) = self.number {
-            lock().wakers.remove(&(self.at, number));
+            let waker = lock().wakers.remove(&(self.at, number));
+            drop(waker);
         }
     }
 }

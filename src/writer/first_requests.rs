@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
+use super::shield::shielded;
 use crate::event::{AuditEvent, Text};
 
 /// How many events are looked at.
@@ -43,7 +44,7 @@ impl FirstRequests {
         }
         if seen.events == FIRST {
             self.is_over.store(true, Relaxed);
-            seen.speak();
+            shielded(|| seen.speak());
         }
     }
 }

@@ -35,4 +35,5 @@ pub use error::{CloseError, OpenError, RecordError, RecordErrorKind};
 pub(crate) use in_flight::InFlightGuard;
 pub use log::AuditLog;
 pub(crate) use queue::IfRefused;
+pub(crate) use shield::shielded;
 pub use stats::Stats;

@@ -149,6 +149,11 @@ impl Waiter {
         owes_end
     }
 
+    /// Takes out whoever waits.
+    fn take(&mut self) -> Self {
+        Self { owner: std::mem::replace(&mut self.owner, Owner::Answered), ..*self }
+    }
+
     /// Whether the event is still to be written for somebody.
     pub(super) fn is_owed(&self) -> bool {
         !matches!(self.owner, Owner::Answered)
@@ -407,20 +412,22 @@ impl Queue {
         if !waiting.batch.waiters.iter().any(|waiter| waiter.is_due(now)) {
             return 0;
         }
-        let mut freed = 0;
+        let mut due = Vec::new();
         waiting.batch.retain(|waiter| {
-            let due = waiter.is_due(now);
-            if due {
-                freed += waiter.bytes;
-                waiter.answer(Err(RecordError::new(RecordErrorKind::Deadline)));
+            let is_due = waiter.is_due(now);
+            if is_due {
+                due.push(waiter.take());
             }
-            !due
+            !is_due
         });
-        waiting.bytes -= freed;
-        let expired = len - waiting.batch.len();
+        waiting.bytes -= due.iter().map(|waiter| waiter.bytes).sum::<usize>();
         drop(waiting);
+        // Not under the lock: an answer wakes a caller, and the waker may use the log.
+        for waiter in &mut due {
+            waiter.answer(Err(RecordError::new(RecordErrorKind::Deadline)));
+        }
         self.wake_first_outside();
-        expired
+        due.len()
     }
 
     /// Refuses everything from here on. What is queued stays.

@@ -476,3 +476,34 @@ async fn a_waker_that_panics_costs_nobody_else_an_answer() {
     }
     log.close().await.expect("nothing is left");
 }
+
+/// Nothing is locked while a caller is woken: a waker may be the code of an executor that polls at once.
+#[test]
+fn a_waker_may_use_the_log() {
+    struct Looks(AuditLog);
+    impl std::task::Wake for Looks {
+        fn wake(self: Arc<Self>) {
+            self.0.stats();
+        }
+    }
+
+    // A thread of its own: if it never ends, the test does.
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+        runtime.block_on(async {
+            let (log, store) = Hanging::log().await;
+            store.set(Some(Call::Append));
+            let under_way = record(&log);
+            let_others_run().await;
+            let waker = std::task::Waker::from(Arc::new(Looks(log.clone())));
+            let mut waits = Box::pin(log.record(AuditEvent::new(EventType::UPLOAD)));
+            assert!(waits.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+            under_way.await.expect("no panic").expect_err("the store hangs");
+            let_others_run().await;
+            assert_eq!(waits.await.expect_err("the store hangs").kind(), RecordErrorKind::Deadline);
+        });
+        done.send(()).expect("it is waited for");
+    });
+    is_done.recv_timeout(Duration::from_secs(60)).expect("no deadlock, and no panic");
+}

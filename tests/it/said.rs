@@ -156,6 +156,14 @@ async fn a_subscriber_that_panics_costs_nobody_an_answer() {
     let_others_run().await;
     log.health().await.expect("it is well");
     log.close().await.expect("nothing is left");
+    // Lines of the request itself: after a hundred of them, and of a callback that has failed.
+    let log = AuditLog::open("memory:").await.expect("it opens");
+    let service = AuditLayer::new(&log, AuditPolicy::preset()).with_details(|_| Err("no details".into()));
+    let service = service.layer(answering(http::StatusCode::OK));
+    for _ in 0..101 {
+        assert_eq!(service.clone().oneshot(post("/scans")).await.expect("infallible").status(), 200);
+    }
+    assert_eq!(log.stats().written, 101);
 }
 
 /// Opens what `AUDIT_URL` names, in a process of its own.
