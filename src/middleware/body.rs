@@ -223,18 +223,22 @@ impl EndOfBody {
 
     /// Begins to write the event; `how` the body ended.
     fn begin(&mut self, how: &'static str) {
-        if let State::Waiting(mut event, transaction) = std::mem::replace(&mut self.state, State::Written) {
-            self.context.amend(&mut event);
-            event.details.insert("body_bytes".into(), self.bytes.into());
-            event.details.insert("body_end".into(), how.into());
-            event.request.duration_us =
-                self.arrived.and_then(|arrived| u64::try_from(arrived.elapsed().as_micros()).ok());
-            event.fit();
-            let log = self.log.clone();
-            let deadline = Instant::now() + self.budget;
-            self.state =
-                State::Writing(Box::pin(async move { log.write_or_watch(event, deadline, transaction).await }));
-        }
+        let (mut event, transaction) = match std::mem::replace(&mut self.state, State::Written) {
+            State::Waiting(event, transaction) => (event, transaction),
+            // One that is being written goes on.
+            other => {
+                self.state = other;
+                return;
+            }
+        };
+        self.context.amend(&mut event);
+        event.details.insert("body_bytes".into(), self.bytes.into());
+        event.details.insert("body_end".into(), how.into());
+        event.request.duration_us = self.arrived.and_then(|arrived| u64::try_from(arrived.elapsed().as_micros()).ok());
+        event.fit();
+        let log = self.log.clone();
+        let deadline = Instant::now() + self.budget;
+        self.state = State::Writing(Box::pin(async move { log.write_or_watch(event, deadline, transaction).await }));
     }
 
     fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RecordError>> {
