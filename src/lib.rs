@@ -96,6 +96,11 @@ mod viewer_manual {}
 #[cfg(all(doctest, feature = "axum", feature = "sqlite"))]
 #[doc = include_str!("../docs/durability.md")]
 mod durability {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/grpc.md")]
+mod grpc_manual {}
+
 #[cfg(doctest)]
 #[doc = include_str!("../docs/capture.md")]
 mod capture_manual {}

@@ -21,6 +21,7 @@ pub(crate) struct RequestHead {
     target: Target,
     #[cfg(feature = "axum")]
     matched_path: Option<axum::extract::MatchedPath>,
+    protocol: Protocol,
     peer: Option<IpAddr>,
     actor: Option<Actor>,
     user_agent: Option<HeaderValue>,
@@ -82,6 +83,21 @@ pub(crate) fn path_and_query(uri: &Uri) -> &str {
     uri.path_and_query().map_or("", PathAndQuery::as_str)
 }
 
+/// The protocol that a client speaks, by its own word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http,
+    Grpc,
+}
+
+/// Whether a `content-type` is that of gRPC over HTTP/2: `application/grpc`, with a suffix or parameters. That of
+/// gRPC-Web is none.
+pub(crate) fn is_grpc(content_type: &HeaderValue) -> bool {
+    const NAME: &[u8] = b"application/grpc";
+    let Some((name, rest)) = content_type.as_bytes().split_at_checked(NAME.len()) else { return false };
+    name.eq_ignore_ascii_case(NAME) && matches!(rest.first(), None | Some(b'+' | b';' | b' ' | b'\t'))
+}
+
 /// A header that may have a key in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum KeyHeader {
@@ -109,6 +125,7 @@ impl RequestHead {
             target: Target::of(sent(uri, extensions), headers),
             #[cfg(feature = "axum")]
             matched_path: extensions.get().cloned(),
+            protocol: Protocol::Http,
             peer,
             actor: actor_in(extensions).cloned(),
             user_agent: None,
@@ -142,6 +159,12 @@ impl RequestHead {
                     push_last(&mut head.x_forwarded_for, value);
                     continue;
                 }
+                "content-type" => {
+                    if is_grpc(value) {
+                        head.protocol = Protocol::Grpc;
+                    }
+                    continue;
+                }
                 _ => continue,
             };
             if first.is_none() {
@@ -157,6 +180,11 @@ impl RequestHead {
             Target::Root(_) => "/",
             _ => "",
         }
+    }
+
+    /// How the client expects to be answered.
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
     /// Whether it is the head of a request like this one.

@@ -13,7 +13,7 @@ mod shared;
 
 pub use client_addr::PeerAddr;
 pub use context::AuditContext;
-pub(crate) use head::{RequestHead, path_and_query, sent};
+pub(crate) use head::{Protocol, RequestHead, is_grpc, path_and_query, sent};
 pub(crate) use identity::{EndKind, Refusal, Stage, Standing, Started, Written};
 pub use result_count::ResultCount;
 pub(crate) use shared::Shared;

@@ -11,6 +11,8 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
+use super::grpc::CallEnd;
+use super::read_ahead::{ReadAhead, with_more};
 use crate::capture::AuditContext;
 use crate::event::AuditEvent;
 use crate::policy::FailMode;
@@ -26,7 +28,7 @@ pin_project! {
     ///
     /// It forwards the frames, the trailers, the size and the end of the inner body. Where the rule asks for an event at
     /// the end of the body, the last frame is held back until the event is durable; if it cannot be written, the body ends
-    /// in an error, so that the client does not take it for complete.
+    /// in an error, so that the client does not take it for complete. So it is with a gRPC call that streams its answer.
     pub struct AuditBody<R> {
         #[pin]
         kind: Kind<R>,
@@ -39,6 +41,7 @@ pin_project! {
         Inner { #[pin] body: R },
         // Boxed, because every other body would have room for it.
         Ending { #[pin] body: R, end: Box<Ending> },
+        Call { body: Pin<Box<ReadAhead<R>>>, end: Option<Box<Ending>> },
         Problem { document: Option<Bytes> },
     }
 }
@@ -60,9 +63,17 @@ impl<R> AuditBody<R> {
     pub(super) fn inner(body: R, end_of_body: Option<EndOfBody>) -> Self {
         let kind = match end_of_body {
             None => Kind::Inner { body },
-            Some(end_of_body) => Kind::Ending { body, end: Box::new(Ending { end_of_body, held: None }) },
+            Some(end_of_body) => Kind::Ending { body, end: Ending::new(end_of_body) },
         };
         Self { kind }
+    }
+
+    pub(super) fn call(body: Pin<Box<ReadAhead<R>>>, end_of_body: Option<EndOfBody>) -> Self {
+        Self { kind: Kind::Call { body, end: end_of_body.map(Ending::new) } }
+    }
+
+    pub(super) fn empty() -> Self {
+        Self { kind: Kind::Problem { document: None } }
     }
 
     pub(super) fn problem(document: Bytes) -> Self {
@@ -91,6 +102,8 @@ where
         match self.project().kind.project() {
             KindProj::Inner { body } => body.poll_frame(cx).map_err(Into::into),
             KindProj::Ending { body, end } => poll_ending(body, end, cx),
+            KindProj::Call { body, end: Some(end) } => poll_ending(body.as_mut(), end, cx),
+            KindProj::Call { body, end: None } => body.as_mut().poll_frame(cx),
             KindProj::Problem { document } => {
                 Poll::Ready(document.take().map(|document| Ok(Frame::data(R::Data::from(document)))))
             }
@@ -100,7 +113,8 @@ where
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Inner { body } => body.is_end_stream(),
-            Kind::Ending { body, end } => end.end_of_body.is_written() && end.held.is_none() && body.is_end_stream(),
+            Kind::Ending { body, end } => end.is_over() && body.is_end_stream(),
+            Kind::Call { body, end } => end.as_ref().is_none_or(|end| end.is_over()) && body.is_end_stream(),
             Kind::Problem { document } => document.is_none(),
         }
     }
@@ -108,20 +122,8 @@ where
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Inner { body } => body.size_hint(),
-            Kind::Ending { body, end } => {
-                let mut hint = body.size_hint();
-                if let Some(Held::Data(data)) = &end.held {
-                    let held = data.len() as u64;
-                    let upper = hint.upper().map(|upper| upper + held);
-                    let lower = hint.lower() + held;
-                    hint = SizeHint::new();
-                    hint.set_lower(lower);
-                    if let Some(upper) = upper {
-                        hint.set_upper(upper);
-                    }
-                }
-                hint
-            }
+            Kind::Ending { body, end } => with_more(&body.size_hint(), end.held_bytes()),
+            Kind::Call { body, end } => with_more(&body.size_hint(), end.as_ref().map_or(0, |end| end.held_bytes())),
             Kind::Problem { document } => SizeHint::with_exact(document.as_ref().map_or(0, |bytes| bytes.len() as u64)),
         }
     }
@@ -156,11 +158,11 @@ where
         }
         let frame = match ready!(body.as_mut().poll_frame(cx)) {
             None => {
-                end.hold(Held::Nothing, "complete");
+                end.hold(Held::Nothing);
                 continue;
             }
             Some(Err(error)) => {
-                end.hold(Held::Error(error.into()), "error");
+                end.hold(Held::Error(error.into()));
                 continue;
             }
             Some(Ok(frame)) => frame,
@@ -168,17 +170,19 @@ where
         match frame.into_data() {
             Ok(mut data) => {
                 end.end_of_body.bytes += data.remaining() as u64;
+                // Of a call the trailers are to come.
                 let is_last = body.is_end_stream()
-                    || body.size_hint().exact() == Some(0)
-                    || end.end_of_body.length.is_some_and(|length| end.end_of_body.bytes >= length);
+                    || end.end_of_body.call.is_none()
+                        && (body.size_hint().exact() == Some(0)
+                            || end.end_of_body.length.is_some_and(|length| end.end_of_body.bytes >= length));
                 if !is_last {
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 let data = data.copy_to_bytes(data.remaining());
-                end.hold(Held::Data(data), "complete");
+                end.hold(Held::Data(data));
             }
             Err(frame) => match frame.into_trailers() {
-                Ok(trailers) => end.hold(Held::Trailers(trailers), "complete"),
+                Ok(trailers) => end.hold(Held::Trailers(trailers)),
                 Err(other) => return Poll::Ready(Some(Ok(other))),
             },
         }
@@ -186,9 +190,26 @@ where
 }
 
 impl Ending {
-    fn hold(&mut self, held: Held, how: &'static str) {
+    fn new(end_of_body: EndOfBody) -> Box<Self> {
+        Box::new(Self { end_of_body, held: None })
+    }
+
+    fn hold(&mut self, held: Held) {
+        let (how, call) = match &held {
+            Held::Data(_) | Held::Nothing => ("complete", CallEnd::Missing),
+            Held::Trailers(trailers) => ("complete", CallEnd::of(trailers)),
+            Held::Error(_) => ("error", CallEnd::Broken),
+        };
         self.held = Some(held);
-        self.end_of_body.begin(how);
+        self.end_of_body.begin(how, call);
+    }
+
+    fn is_over(&self) -> bool {
+        self.end_of_body.is_written() && self.held.is_none()
+    }
+
+    fn held_bytes(&self) -> u64 {
+        if let Some(Held::Data(data)) = &self.held { data.len() as u64 } else { 0 }
     }
 }
 
@@ -207,6 +228,13 @@ pub(super) struct EndOfBody {
     /// How many bytes have left.
     pub(super) bytes: u64,
     pub(super) in_flight: Option<InFlightGuard>,
+    /// For a gRPC call whose end is not known yet.
+    pub(super) call: Option<OpenCall>,
+}
+
+/// A gRPC call whose end is not known yet. Until then, neither is the rule that decides.
+pub(super) struct OpenCall {
+    pub(super) result_count: Option<u64>,
 }
 
 pub(super) enum State {
@@ -221,8 +249,8 @@ impl EndOfBody {
         matches!(self.state, State::Written)
     }
 
-    /// Begins to write the event; `how` the body ended.
-    fn begin(&mut self, how: &'static str) {
+    /// Begins to write the event; `how` the body ended, and with it the call, if it is one.
+    pub(super) fn begin(&mut self, how: &'static str, end: CallEnd) {
         let (mut event, transaction) = match std::mem::replace(&mut self.state, State::Written) {
             State::Waiting(event, transaction) => (event, transaction),
             // One that is being written goes on.
@@ -234,6 +262,13 @@ impl EndOfBody {
         self.context.amend(&mut event);
         event.details.insert("body_bytes".into(), self.bytes.into());
         event.details.insert("body_end".into(), how.into());
+        if let Some(call) = &self.call {
+            end.describe(&mut event);
+            if let Some(decided) = end.decided(&self.context, call.result_count) {
+                event.event_type = decided.event_type;
+                self.fail_mode = decided.fail_mode;
+            }
+        }
         event.request.duration_us = self.arrived.and_then(|arrived| u64::try_from(arrived.elapsed().as_micros()).ok());
         event.fit();
         let log = self.log.clone();
@@ -259,7 +294,9 @@ impl EndOfBody {
 /// Whoever lets go of the body does not let go of its event.
 impl Drop for EndOfBody {
     fn drop(&mut self) {
-        self.begin("dropped");
+        // A body that panics ends in no other way than this.
+        let end = if std::thread::panicking() { CallEnd::Broken } else { CallEnd::Cancelled };
+        self.begin("dropped", end);
         if let State::Writing(write) = std::mem::replace(&mut self.state, State::Written) {
             let in_flight = self.in_flight.take();
             self.log.detach(async move {

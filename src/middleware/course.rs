@@ -12,13 +12,16 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::abandonable::Abandonable;
-use super::body::{self, EndOfBody};
+use super::body::{self, EndOfBody, OpenCall};
 use super::decided::{Decided, decided, describe_query};
 use super::end::{End, Released};
+use super::grpc::CallEnd;
 use super::scoped::{Scoped, scoped};
-use super::{BodyError, mark, problem};
+use super::{BodyError, grpc, mark, problem};
 use crate::capture::scope::{Print, Slot};
-use crate::capture::{AuditContext, EndKind, Refusal, ResultCount, Shared, Stage, Standing, Started, Written};
+use crate::capture::{
+    AuditContext, EndKind, Protocol, Refusal, ResultCount, Shared, Stage, Standing, Started, Written,
+};
 use crate::event::{AuditEvent, Details, ErrorCode, EventId, Phase};
 use crate::policy::{Ended, FailMode};
 use crate::store::TransactionId;
@@ -28,6 +31,7 @@ use crate::writer::{IfRefused, InFlightGuard};
 pub(super) struct Course {
     pub(super) shared: Arc<Shared>,
     pub(super) claim: Claim,
+    protocol: Protocol,
     /// Absent where the layer has not looked at the clock.
     arrived: Option<Instant>,
     /// How long the request may still wait for its events, all of them together.
@@ -93,10 +97,16 @@ struct Remarks {
 }
 
 impl Course {
-    pub(super) fn new(shared: &Arc<Shared>, context: AuditContext, arrived: Option<Instant>) -> Self {
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        context: AuditContext,
+        protocol: Protocol,
+        arrived: Option<Instant>,
+    ) -> Self {
         Self {
             shared: Arc::clone(shared),
             claim: Claim { context, is_settled: false },
+            protocol,
             arrived,
             budget: shared.log.write_budget(),
             in_flight: shared.log.enter(),
@@ -210,15 +220,18 @@ impl Course {
 
     /// The answer to a request whose event could not be written.
     pub(super) fn refuse<R, E>(mut self, refusal: Refusal) -> Released<R, E> {
-        let mut response =
-            if refusal.has_run { problem::not_recorded(refusal.event_id) } else { problem::not_done(refusal.event_id) };
+        let mut response = match (self.protocol, refusal.has_run) {
+            (Protocol::Grpc, _) => grpc::refused(refusal),
+            (Protocol::Http, true) => problem::not_recorded(refusal.event_id),
+            (Protocol::Http, false) => problem::not_done(refusal.event_id),
+        };
         self.settle(Stage::Refused(refusal), Some(response.extensions_mut()));
         Some(Ok(response))
     }
 
     /// Records how the handler ended and releases the response, or what takes its place.
     #[expect(clippy::manual_async_fn, reason = "an `async fn` has room for each argument twice")]
-    pub(super) fn finish<R, E>(mut self, end: End<R, E>) -> impl Future<Output = Released<R, E>> + Send
+    pub(super) fn finish<R, E>(mut self, mut end: End<R, E>) -> impl Future<Output = Released<R, E>> + Send
     where
         R: Body + Send + 'static,
         R::Data: From<Bytes>,
@@ -227,6 +240,9 @@ impl Course {
     {
         async move {
             let mut remarks = self.remarks(&end);
+            if remarks.mark.is_none() && end.is_unread_call() {
+                end = Box::pin(end.read_ahead()).await;
+            }
             let mut verdict = self.decide(&end, &mut remarks, true);
             if let Verdict::Awaited = verdict {
                 // Boxed, here and below, because few requests have room for it to spare.
@@ -245,7 +261,7 @@ impl Course {
                     }
                 }
             }
-            let (event, decided, written) = match verdict {
+            let (mut event, decided, written) = match verdict {
                 Verdict::Record(event, decided, written) => (event, decided, written),
                 Verdict::Refused(refusal) => return self.refuse(refusal),
                 Verdict::Told | Verdict::Awaited => return self.release(end, None),
@@ -253,8 +269,13 @@ impl Course {
             };
             let event_id = event.event_id;
             let transaction = written.map(|written| written.transaction);
-            if decided.body_end && end.has_body(event.resource.method.as_deref()) {
-                let end_of_body = EndOfBody {
+            let call = end.is_open_call().then_some(OpenCall { result_count: remarks.result_count });
+            let is_started = match call {
+                Some(_) => Box::pin(self.start_call(&mut event, &decided, transaction)).await,
+                None => Ok(()),
+            };
+            if call.is_some() || (decided.body_end && end.has_body(event.resource.method.as_deref())) {
+                let mut end_of_body = EndOfBody {
                     log: self.shared.log.clone(),
                     context: self.claim.clone(),
                     state: body::State::Waiting(event, transaction),
@@ -264,13 +285,59 @@ impl Course {
                     length: end.content_length(),
                     bytes: 0,
                     in_flight: self.in_flight.take(),
+                    call,
                 };
+                if let Err(started) = is_started {
+                    // The client is refused now; the end that comes to is written by whoever has the time.
+                    end_of_body.budget = self.shared.log.write_budget();
+                    end_of_body.begin("dropped", CallEnd::REFUSED);
+                    return self.give_up(end, started, decided.fail_mode);
+                }
                 return self.release(end, Some(end_of_body));
             }
             match self.write(event, transaction).await {
                 Ok(()) => self.release(end, None),
                 Err(()) => self.give_up(end, event_id, decided.fail_mode),
             }
+        }
+    }
+
+    /// Makes a `started` event durable for a gRPC call whose end is still to come, if there is none: no byte of its answer
+    /// leaves without an event. An error: it is not, and this is its id.
+    async fn start_call(
+        &mut self,
+        event: &mut AuditEvent,
+        decided: &Decided,
+        transaction: Option<TransactionId>,
+    ) -> Result<(), EventId> {
+        let attempt = self.claim.attempt();
+        if self.claim.lock()[attempt].started.is_some() {
+            return Ok(());
+        }
+        let mut started = Box::new(event.clone());
+        let later = AuditEvent::new(event.event_type.clone());
+        // The end has the later id, unless it has got its id in a transaction.
+        let id_of = if transaction.is_none() { &mut *event } else { &mut *started };
+        (id_of.event_id, id_of.created_at) = (later.event_id, later.created_at);
+        started.phase = Phase::Started;
+        started.outcome = None;
+        started.details = Details::new();
+        started.request.duration_us = None;
+        let event_id = started.event_id;
+        event.request.started_event_id = Some(event_id);
+        let fail_mode = decided.fail_mode;
+        self.claim.lock()[attempt].started =
+            Some(Started { event_id, event_type: started.event_type.clone(), fail_mode, body_end: true });
+        let begun = Instant::now();
+        let written = self.shared.log.write(started, begun + self.budget, IfRefused::Leave).await;
+        self.budget = self.budget.saturating_sub(begun.elapsed());
+        match written {
+            Err(_) if fail_mode != FailMode::Open => Err(event_id),
+            Err(_) => {
+                self.shared.log.let_go();
+                Ok(())
+            }
+            Ok(()) => Ok(()),
         }
     }
 
@@ -323,7 +390,7 @@ impl Course {
         }
         let refusal = Refusal { event_id, has_run: true };
         match end {
-            End::Response(..) | End::Error(_) => self.refuse(refusal),
+            End::Response(..) | End::Call(..) | End::Error(_) => self.refuse(refusal),
             // A panic goes on as it would have; there is no response that could be withheld.
             end => {
                 self.settle(Stage::Refused(refusal), None);
@@ -377,14 +444,18 @@ impl Course {
             None => (&self.shared.policy, attempts[attempt].candidates),
         };
         let result_count = attempts.result_count(attempt).or(remarks.result_count);
+        remarks.result_count = result_count.filter(|_| !attempts[attempt].is_limited_within);
         let declared = attempts.declared(attempt);
-        let ended = Ended {
-            status: end.parts().map(|parts| parts.status),
-            abnormal: end.kind() != EndKind::Response,
-            result_count: result_count.filter(|_| !attempts[attempt].is_limited_within),
-            declared: declared.as_ref(),
+        let decide = |status, abnormal| {
+            let ended = Ended { status, abnormal, result_count: remarks.result_count, declared: declared.as_ref() };
+            decided(policy, candidates, &ended, attempts[attempt].started.as_ref())
         };
-        let Some(decided) = decided(policy, candidates, &ended, attempts[attempt].started.as_ref()) else {
+        let decided = match end.parts() {
+            Some(_) if end.is_open_call() => grpc::any_end(decide),
+            Some(_) => decide(end.status(), end.is_abnormal()),
+            None => decide(None, true),
+        };
+        let Some(decided) = decided else {
             if written.is_some() {
                 attempts.claim(attempt);
             }
@@ -403,6 +474,9 @@ impl Course {
         event.outcome = end.status().map(|status| status.as_u16());
         if event.classification.error.is_none() {
             event.classification.error = end.status().and_then(ErrorCode::from_status);
+        }
+        if let Some(call) = end.of_call() {
+            call.describe(&mut event);
         }
         describe_query(&mut event, result_count, policy.max_results());
         event.request.duration_us = self.arrived.and_then(|arrived| u64::try_from(arrived.elapsed().as_micros()).ok());

@@ -17,7 +17,7 @@ use super::end::End;
 use super::scoped::{Panic, Scoped};
 use super::{AuditBody, BodyError};
 use crate::capture::scope::Slot;
-use crate::capture::{AuditContext, RequestHead, ResultCount, Shared, Stage};
+use crate::capture::{AuditContext, Protocol, RequestHead, ResultCount, Shared, Stage};
 
 pin_project! {
     /// The future of [`AuditService`](super::AuditService).
@@ -116,7 +116,7 @@ where
     /// The call of the handler has panicked.
     pub(super) fn panicked(slot: Slot, head: RequestHead, panic: Panic) -> Self {
         match to_record(slot, None, &mut Some(head)) {
-            Some(context) => Self { way: Way::recording(context, Err(panic)) },
+            Some(context) => Self { way: Way::recording(context, Protocol::Http, Err(panic)) },
             None => resume_unwind(panic),
         }
     }
@@ -135,9 +135,9 @@ where
     E: Send + 'static,
 {
     /// A watched request that is to be recorded after all.
-    fn recording(context: AuditContext, result: Result<Result<Response<R>, E>, Panic>) -> Self {
+    fn recording(context: AuditContext, protocol: Protocol, result: Result<Result<Response<R>, E>, Panic>) -> Self {
         let Some(shared) = context.layer() else { polled_after_the_end() };
-        let course = Course::new(&shared, context.clone(), None);
+        let course = Course::new(&shared, context.clone(), protocol, None);
         Self::Audited { course: Some(Box::pin(course.finish(End::of(result)))), context, has_begun: true }
     }
 }
@@ -163,8 +163,9 @@ where
                 WayProj::Watched { mut future, head } => {
                     let result = ready!(future.as_mut().poll(cx));
                     let slot = std::mem::take(future.slot());
+                    let protocol = head.as_ref().map_or(Protocol::Http, RequestHead::protocol);
                     match to_record(slot, extensions(&result), head) {
-                        Some(context) => way.set(Way::recording(context, result)),
+                        Some(context) => way.set(Way::recording(context, protocol, result)),
                         None => {
                             way.set(Way::Over);
                             return match result {
@@ -272,7 +273,7 @@ where
     }
     drop(attempts);
     // Dropped, it settles the attempt.
-    let course = Course::new(shared, context.clone(), None);
+    let course = Course::new(shared, context.clone(), Protocol::Http, None);
     is_wanted.then(|| -> BoxedCourse<R, E> { Box::pin(course.finish(End::Dropped)) })
 }
 

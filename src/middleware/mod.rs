@@ -14,10 +14,12 @@ mod course;
 mod decided;
 mod end;
 mod future;
+mod grpc;
 mod in_transaction;
 mod layer;
 mod mark;
 mod problem;
+mod read_ahead;
 #[cfg(feature = "axum")]
 pub(crate) mod roll_call;
 mod scoped;

@@ -89,9 +89,11 @@ where
         }
         let arrived = Instant::now();
         let write_ahead = shared.policy.write_ahead(candidates);
-        let context = around.context(shared, head_of(&request), candidates);
+        let head = head_of(&request);
+        let protocol = head.protocol();
+        let context = around.context(shared, head, candidates);
         request.extensions_mut().insert(context.clone());
-        let course = Course::new(shared, context.clone(), Some(arrived));
+        let course = Course::new(shared, context.clone(), protocol, Some(arrived));
         if let Some(rule) = write_ahead {
             // The service that was made ready is the one to be called; a clone takes its place.
             let next = self.inner.clone();

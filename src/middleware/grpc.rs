@@ -1,0 +1,132 @@
+//! gRPC: the end of a call is its `grpc-status`, which is in the trailers of the response, or in its head if nothing else
+//! follows. The HTTP status is 200 whatever came of it.
+
+use http::header::CONTENT_TYPE;
+use http::response::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+
+use super::decided::{Decided, decided};
+use super::{AUDIT_EVENT_ID, AuditBody};
+use crate::capture::{AuditContext, Refusal, is_grpc};
+use crate::event::{AuditEvent, ErrorCode};
+use crate::policy::Ended;
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+/// Tells clients with a policy of retries when to try again, in milliseconds; a negative number: not at all (gRFC A6).
+const GRPC_RETRY_PUSHBACK_MS: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
+
+const UNKNOWN: u32 = 2;
+
+/// The end of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CallEnd {
+    /// The server gave this code.
+    Code(u32),
+    /// The response ended without a code, which clients take for `UNKNOWN`.
+    Missing,
+    /// The body ended in an error.
+    Broken,
+    /// The client went before the end.
+    Cancelled,
+}
+
+impl CallEnd {
+    /// The end of a call that was refused after its handler had run.
+    pub(super) const REFUSED: Self = Self::Code(UNKNOWN);
+
+    /// The end by these trailers.
+    pub(super) fn of(trailers: &HeaderMap) -> Self {
+        Self::given(trailers).unwrap_or(Self::Missing)
+    }
+
+    /// The end by the head of a response that has no more than that.
+    pub(super) fn given(headers: &HeaderMap) -> Option<Self> {
+        let value = headers.get(GRPC_STATUS)?.as_bytes();
+        let digits = value.iter().all(u8::is_ascii_digit).then(|| std::str::from_utf8(value).ok()).flatten();
+        Some(Self::Code(digits.and_then(|digits| digits.parse().ok()).unwrap_or(UNKNOWN)))
+    }
+
+    /// The HTTP status that stands for it: the mapping of `google/rpc/code.proto`, whose codes are those of gRPC.
+    pub(super) fn status(self) -> StatusCode {
+        let status = match self {
+            Self::Code(code) => CODES.get(code as usize).copied().unwrap_or(500),
+            Self::Missing | Self::Broken => 500,
+            Self::Cancelled => 499,
+        };
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    pub(super) fn is_abnormal(self) -> bool {
+        matches!(self, Self::Broken | Self::Cancelled)
+    }
+
+    /// Says in an event how its call ended.
+    pub(super) fn describe(self, event: &mut AuditEvent) {
+        event.outcome = Some(self.status().as_u16());
+        if event.classification.error.is_none() {
+            event.classification.error = ErrorCode::from_status(self.status());
+        }
+        match self {
+            Self::Code(code) => {
+                event.details.insert("grpc_status".into(), code.into());
+            }
+            Self::Broken => {
+                event.details.insert("body_end".into(), "error".into());
+            }
+            Self::Missing | Self::Cancelled => {}
+        }
+    }
+
+    /// What the rules of a layer make of the end of a call that has been started.
+    pub(super) fn decided(self, context: &AuditContext, result_count: Option<u64>) -> Option<Decided> {
+        let attempts = context.lock();
+        let attempt = &attempts[context.attempt()];
+        let declared = attempts.declared(context.attempt());
+        let ended = Ended {
+            status: Some(self.status()),
+            abnormal: self.is_abnormal(),
+            result_count,
+            declared: declared.as_ref(),
+        };
+        decided(&attempt.layer.as_ref()?.policy, attempt.candidates, &ended, attempt.started.as_ref())
+    }
+}
+
+/// The statuses of the codes 0 to 16.
+const CODES: [u16; 17] = [200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401];
+
+/// What `decide` makes of the first end that it makes anything of. A call that goes on may come to any: it is given the
+/// status, and whether the end is abnormal.
+pub(super) fn any_end<T>(decide: impl Fn(Option<StatusCode>, bool) -> Option<T>) -> Option<T> {
+    let codes = (0..).take(CODES.len()).map(CallEnd::Code);
+    let mut ends = codes.chain([CallEnd::Broken, CallEnd::Cancelled]);
+    ends.find_map(|end| decide(Some(end.status()), end.is_abnormal()))
+}
+
+/// Whether it is the head of a response to a call. The server's own word: the client may say what it likes.
+pub(super) fn is_response(parts: &Parts) -> bool {
+    parts.headers.get(CONTENT_TYPE).is_some_and(is_grpc)
+        && (parts.status == StatusCode::OK || parts.headers.contains_key(GRPC_STATUS))
+}
+
+/// The answer to a call whose event could not be written: trailers only, as a client of gRPC reads no document.
+pub(super) fn refused<B>(refusal: Refusal) -> Response<AuditBody<B>> {
+    // These texts need no percent-encoding.
+    let (code, pushback, message) = if refusal.has_run {
+        ("2", "-1", "possibly done, not recorded in the audit log; do not repeat it without checking")
+    } else {
+        ("14", "1000", "not done, for it could not be recorded in the audit log; it is safe to try again")
+    };
+    let mut response = Response::new(AuditBody::empty());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(GRPC_STATUS, HeaderValue::from_static(code));
+    headers.insert(GRPC_MESSAGE, HeaderValue::from_static(message));
+    headers.insert(GRPC_RETRY_PUSHBACK_MS, HeaderValue::from_static(pushback));
+    // 32 hexadecimal digits are a header value.
+    if let Ok(value) = HeaderValue::from_str(refusal.event_id.to_hex().as_str()) {
+        headers.insert(AUDIT_EVENT_ID, value);
+    }
+    response
+}
