@@ -3,6 +3,7 @@
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 use tower_audit::store::{AuditStore, Purged};
+use tower_audit::{EventId, Phase};
 
 use crate::cluster::{Cluster, Database, eventually};
 use crate::support::{all, at, event, ok, open};
@@ -94,4 +95,26 @@ async fn what_another_purge_takes_from_a_chunk_does_not_end_it() {
     };
     let (purged, ()) = tokio::join!(purge(&*store), commits);
     assert_eq!(purged, Purged { removed: CHUNK as u64 - 10, more: true });
+}
+
+#[tokio::test]
+async fn nothing_of_an_open_event_outlives_the_purge() {
+    let database = Cluster::shared().database();
+    let store = open(&database.url()).await;
+    let mut events = Vec::new();
+    for (n, time) in ["2020-05-25T12:00:00Z", "2022-05-25T12:00:00Z"].into_iter().enumerate() {
+        let mut started = event(n as u64);
+        started.phase = Phase::Started;
+        started.created_at = at(time);
+        let millis = u128::try_from(started.created_at.as_micros() / 1000).expect("after 1970");
+        started.event_id = EventId::from_u128((millis << 80) | (0x7000_8000_0000_0000_0001 + n as u128));
+        started.actor.user_email = Some(format!("user-{n}@example.org").into());
+        events.push(started);
+    }
+    ok(store.append(&events).await);
+    assert_eq!(database.sql("SELECT count(*) FROM audit_events_open"), "2");
+    assert_eq!(purge(&*store).await.removed, 1);
+    let left = "SELECT count(*), string_agg(event, '') LIKE '%user-1@%' FROM audit_events_open";
+    assert_eq!(database.sql(left), "1|t", "the one that is younger stays open");
+    ok(store.close().await);
 }

@@ -4,11 +4,12 @@ use std::sync::{Mutex, PoisonError};
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
+use uuid::Uuid;
 
 use super::connection::only;
 use super::error::Doing as _;
 use super::moment::Moment;
-use super::names::Names;
+use super::names::{Names, OPEN};
 use super::partition;
 use crate::event::Timestamp;
 use crate::store::{Purged, StoreError};
@@ -37,6 +38,7 @@ pub(super) async fn purge(
     before: Timestamp,
     at_most: usize,
 ) -> Result<Purged, StoreError> {
+    forget_open(db, names, before).await?;
     if partition::may_drop(db, names).await? {
         while let Some(removed) = partition::drop_one(db, names, before).await? {
             // A month that had none left costs its caller no turn.
@@ -59,6 +61,16 @@ pub(super) async fn purge(
         front.set(chunk.last);
     }
     Ok(Purged { removed: chunk.removed, more })
+}
+
+/// Deletes the copies of `started` events that are still open and older than `before`: who and what they name would
+/// outlive the purge, and come back in the event that closes them. A log makes the ids of these events, so that a span of
+/// time is a span of ids.
+async fn forget_open(db: &mut PgConnection, names: &Names, before: Timestamp) -> Result<(), StoreError> {
+    let Ok(millis) = u128::try_from(before.as_micros().div_euclid(1000)) else { return Ok(()) };
+    let sql = format!("DELETE FROM {} WHERE event_id < $1", names.beside(OPEN));
+    sqlx::query(AssertSqlSafe(sql)).bind(Uuid::from_u128(millis << 80)).execute(db).await.doing(DOING)?;
+    Ok(())
 }
 
 struct Chunk {
