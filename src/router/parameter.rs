@@ -11,12 +11,19 @@ use crate::query::{Buckets, Field};
 pub(crate) struct Parameter {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
-    /// No value is longer. For text it is the limit of the event's field: no event has more.
+    /// No value is longer, a `!` before it apart. For text it is the limit of the event's field: no event has more.
     pub(crate) max_bytes: usize,
     /// Whether it may stand several times.
     pub(crate) may_repeat: bool,
     /// What a value looks like, as JSON Schema.
     pub(crate) schema: fn() -> Value,
+}
+
+impl Parameter {
+    /// Reports a value that is no longer than any that means something.
+    pub(crate) fn fits(&self, value: &str) -> bool {
+        value.strip_prefix('!').unwrap_or(value).len() <= self.max_bytes
+    }
 }
 
 /// Which events: the names of [`Filter::NAMES`](crate::query::Filter::NAMES).
@@ -60,10 +67,8 @@ pub(crate) const FILTERS: &[Parameter] = &[
                 with commas between them are the same as the parameter several times.",
         max_bytes: MAX_OUTCOMES_BYTES,
         may_repeat: true,
-        schema: || {
-            let one = "!?([1-9][0-9][0-9]|[1-9]xx|none)";
-            json!({ "type": "string", "pattern": format!("^{one}(,{one}){{0,9}}$"), "maxLength": MAX_OUTCOMES_BYTES })
-        },
+        // Several in one value are taken, too, and told in words: by the schema they count one each.
+        schema: || json!({ "type": "string", "pattern": "^!?([1-9][0-9][0-9]|[1-9]xx|none)$" }),
     },
     Parameter {
         name: "route",
@@ -99,7 +104,7 @@ pub(crate) const LIMIT: Parameter = Parameter {
     about: "How many events at the most. What is more than the maximum is taken for the maximum.",
     max_bytes: 20,
     may_repeat: false,
-    schema: || json!({ "type": "integer", "minimum": 1, "default": DEFAULT_LIMIT, "x-capped-at": MAX_LIMIT }),
+    schema: || json!({ "type": "integer", "minimum": 1, "maximum": i64::MAX, "default": DEFAULT_LIMIT, "x-capped-at": MAX_LIMIT }),
 };
 
 const SKIP: Parameter = Parameter {
@@ -107,7 +112,7 @@ const SKIP: Parameter = Parameter {
     about: "How many of the newest to leave out. Not together with `cursor`.",
     max_bytes: 20,
     may_repeat: false,
-    schema: || json!({ "type": "integer", "minimum": 0, "default": 0 }),
+    schema: || json!({ "type": "integer", "minimum": 0, "maximum": i64::MAX, "default": 0 }),
 };
 
 pub(crate) const CURSOR: Parameter = Parameter {
@@ -148,7 +153,7 @@ pub(crate) const TALLYING: &[Parameter] = &[
                 taken for the maximum.",
         max_bytes: 20,
         may_repeat: false,
-        schema: || json!({ "type": "integer", "minimum": 1, "default": DEFAULT_TOP, "x-capped-at": MAX_TOP }),
+        schema: || json!({ "type": "integer", "minimum": 1, "maximum": i64::MAX, "default": DEFAULT_TOP, "x-capped-at": MAX_TOP }),
     },
     Parameter {
         name: "buckets",
@@ -156,7 +161,7 @@ pub(crate) const TALLYING: &[Parameter] = &[
                 more than the maximum is taken for the maximum.",
         max_bytes: 20,
         may_repeat: false,
-        schema: || json!({ "type": "integer", "minimum": 1, "default": DEFAULT_BUCKETS, "x-capped-at": Buckets::MAX_COUNT }),
+        schema: || json!({ "type": "integer", "minimum": 1, "maximum": i64::MAX, "default": DEFAULT_BUCKETS, "x-capped-at": Buckets::MAX_COUNT }),
     },
 ];
 
@@ -181,9 +186,9 @@ pub(crate) const MAX_LIMIT: usize = 1000;
 /// The formats of an export; the first is the default.
 pub(crate) const FORMATS: [&str; 3] = ["ndjson", "csv", "json"];
 
-/// How long the textual form of a pattern may be whose characters would all have to be escaped.
+/// The length of the textual form of a pattern whose characters would all have to be escaped.
 const fn escaped(max_bytes: usize) -> usize {
-    1 + 2 * max_bytes
+    2 * max_bytes
 }
 
 fn text(max_bytes: usize) -> Value {
@@ -194,7 +199,7 @@ fn text(max_bytes: usize) -> Value {
     json!({
         "description": "Text compared exactly, where `*` stands for any run of characters; `\\` before `*`, `!` and `\\` \
                         makes them plain. After a `!`: what is something else, or missing.",
-        "type": "string", "minLength": 1, "maxLength": max_bytes, "pattern": pattern,
+        "type": "string", "minLength": 1, "maxLength": escaped(max_bytes), "pattern": pattern,
     })
 }
 

@@ -17,7 +17,7 @@ const PAGING: &[Parameter] = &[
 
 /// Whether events can be asked for by this value: what is longer than a filter takes cannot.
 pub(super) fn can_be_asked(name: &str, value: &str) -> bool {
-    FILTERS.iter().any(|filter| filter.name == name && value.len() <= filter.max_bytes)
+    FILTERS.iter().any(|filter| filter.name == name && filter.fits(value))
 }
 
 /// The table of events.
