@@ -102,6 +102,8 @@ impl<F: Future<Output = ()>> Future for Detached<F> {
             add(&this.under_way.counters.abandoned, 1);
         }
         let _abandoned = Abandoned(IS_ABANDONED.replace(*this.is_abandoned));
+        // A panic of its handler is an end, too: its event has been written by then.
+        this.under_way.is_over = true;
         let polled = this.future.poll(cx);
         this.under_way.is_over = polled.is_ready();
         polled

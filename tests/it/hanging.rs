@@ -442,6 +442,28 @@ async fn handlers_whose_client_has_gone_are_counted_and_bounded() {
     assert!(events.iter().all(|event| event.details["aborted"] == true && event.outcome.is_none()), "{events:?}");
 }
 
+/// It has come to its end: nothing has dropped it before.
+#[tokio::test(start_paused = true)]
+async fn a_panic_after_the_client_has_gone_is_an_outcome_and_abandons_nothing() {
+    let memory = MemoryStore::new();
+    let log = AuditLog::with_store(Arc::new(memory.clone())).open().await.expect("it opens");
+    let handler = tower::service_fn(|_request: Request<Body>| async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if true {
+            panic!("as the test says");
+        }
+        Ok::<_, Infallible>(response(StatusCode::OK))
+    });
+    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+    assert!(tokio::time::timeout(Duration::from_millis(1), service.oneshot(post("/scans"))).await.is_err());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    log.close().await.expect("no request runs");
+    assert_eq!((log.stats().detached, log.stats().abandoned), (0, 0));
+    let events = memory.events();
+    assert_eq!(events.len(), 1);
+    assert_eq!((events[0].outcome, &events[0].details["panic"]), (Some(500), &true.into()), "{events:?}");
+}
+
 /// The waker is the code of whatever polls the request.
 #[tokio::test(start_paused = true)]
 async fn a_waker_that_panics_costs_nobody_else_an_answer() {
