@@ -6,6 +6,7 @@
 //! to which a handler appends the request's `x-request-id` as its effect, before it answers), `UPLOAD_WRITE_AHEAD`.
 
 use std::collections::HashMap;
+use std::env::VarError;
 use std::error::Error;
 use std::fs::File;
 use std::io::Write as _;
@@ -31,19 +32,19 @@ use tower_audit::{
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::WARN).init();
-    let listen = env("LISTEN", "127.0.0.1:3000");
-    let max_results: u64 = env("MAX_RESULTS", "1000").parse()?;
-    let deadline = Duration::from_millis(env("WRITE_DEADLINE_MS", "5000").parse()?);
+    let listen = env("LISTEN", "127.0.0.1:3000")?;
+    let max_results: u64 = env("MAX_RESULTS", "1000")?.parse()?;
+    let deadline = Duration::from_millis(env("WRITE_DEADLINE_MS", "5000")?.parse()?);
     let effects = match std::env::var("EFFECTS") {
         Ok(path) => Some(File::options().create(true).append(true).open(path)?),
         Err(_) => None,
     };
     // The variable unset, there is a file; `off` or empty, auditing is off.
-    let log = match env("AUDIT_URL", "sqlite:audit.db").as_str() {
+    let log = match env("AUDIT_URL", "sqlite:audit.db")?.as_str() {
         "" | "off" => AuditLog::off(),
         url => AuditLog::builder(url).write_deadline(deadline).open().await?,
     };
-    let policy = policy(env("UPLOAD_WRITE_AHEAD", "0") == "1", max_results)?;
+    let policy = policy(env("UPLOAD_WRITE_AHEAD", "0")? == "1", max_results)?;
     let is_local = listen.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback());
     let sessions = Arc::new(Sessions { is_secure: !is_local, ..Sessions::default() });
     let app = app(App { effects: effects.map(Arc::new), max_results, log: log.clone(), sessions }, policy);
@@ -326,8 +327,17 @@ async fn health(State(app): State<App>) -> Response {
     }
 }
 
-fn env(name: &str, default: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| default.to_owned())
+fn env(name: &str, default: &str) -> Result<String, String> {
+    value_or(std::env::var(name), name, default)
+}
+
+fn value_or(value: Result<String, VarError>, name: &str, default: &str) -> Result<String, String> {
+    match value {
+        Ok(value) => Ok(value),
+        Err(VarError::NotPresent) => Ok(default.to_owned()),
+        // Nothing of it is shown: a password may be in it.
+        Err(VarError::NotUnicode(_)) => Err(format!("{name} is not UTF-8")),
+    }
 }
 
 /// Ready after a signal that came at any time after the call.
@@ -388,6 +398,15 @@ mod tests {
             assert_eq!(ask("GET", "/audit/count", other, String::new()).await.status(), StatusCode::UNAUTHORIZED);
         }
         Ok(())
+    }
+
+    #[test]
+    fn a_variable_that_cannot_be_read_is_no_default() {
+        let value = |value| value_or(value, "AUDIT_URL", "sqlite:audit.db");
+        assert_eq!(value(Err(VarError::NotPresent)).as_deref(), Ok("sqlite:audit.db"));
+        assert_eq!(value(Ok(String::new())).as_deref(), Ok(""));
+        let error = value(Err(VarError::NotUnicode("hunter2".into()))).unwrap_err();
+        assert_eq!(error, "AUDIT_URL is not UTF-8");
     }
 
     #[tokio::test]

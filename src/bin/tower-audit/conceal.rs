@@ -11,7 +11,7 @@ pub(crate) fn conceal_passwords(text: &str) -> Cow<'_, str> {
 }
 
 /// Replaces what follows `://` in URLs.
-fn conceal_urls(text: &str) -> Cow<'_, str> {
+pub(crate) fn conceal_urls(text: &str) -> Cow<'_, str> {
     let Some(first) = text.find("://") else { return Cow::Borrowed(text) };
     let (mut shown, mut rest) = (text[..first].to_owned(), &text[first..]);
     while let Some(after) = rest.strip_prefix("://") {
@@ -72,6 +72,7 @@ mod tests {
             ("'pg://u:p w@h/d' found", "'pg://… found"),
             ("'host=db password=hunter2 user=a'", "'host=db password=…"),
             ("a PWD = 'b c';", "a PWD =…"),
+            ("'pg://u:p\nw@h/d' found\nUsage", "'pg://… found\nUsage"),
             ("no 'alice:hunter2@db/app' here", "no … here"),
             ("alice@example.org: no such user", "alice@example.org: no such user"),
             ("with a password, which", "with a password, which"),

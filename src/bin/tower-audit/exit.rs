@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use tower_audit::EventId;
 use tower_audit::store::{StoreError, StoreErrorKind};
 
-use crate::conceal::conceal_passwords;
+use crate::conceal::{conceal_passwords, conceal_urls};
 use crate::retention::{NotRecreated, Unfinished};
 use crate::sanitize::sanitize_line;
 
@@ -88,7 +88,9 @@ impl Failure {
             Self::Store(error) if error.kind() == StoreErrorKind::Transient => {
                 Some("try again; if it stays, look at who holds the store and at its disk")
             }
-            Self::Store(error) if error.kind() == StoreErrorKind::Denied => {
+            Self::Store(cause) | Self::Purge(Unfinished::Failed { cause, .. } | Unfinished::Unannounced(cause))
+                if cause.kind() == StoreErrorKind::Denied =>
+            {
                 Some("ask the owner of the log for that right, or name another account")
             }
             Self::Store(_) => Some("check --url, AUDIT_URL or DATABASE_URL, and the rights on what it names"),
@@ -231,6 +233,8 @@ pub(crate) fn of_clap(error: &clap::Error) -> ExitCode {
     // clap repeats what was typed; a password or a control character may be in it.
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").map_or_else(|| text.clone(), |rest| format!("tower-audit: {rest}"));
+    // Before it is cut into lines: a password may have a line break in it.
+    let text = conceal_urls(&text);
     let lines: String = text.lines().map(|line| harmless(line) + "\n").collect();
     let _ = io::stderr().write_all(lines.as_bytes());
     ExitCode::from(2)
@@ -267,6 +271,18 @@ mod tests {
 
     fn store(kind: StoreErrorKind) -> StoreError {
         StoreError::new(kind, "sqlite", "opening").because("disk I/O error")
+    }
+
+    #[test]
+    fn who_lacks_a_right_is_not_told_to_try_again() {
+        for failure in [
+            Failure::Store(store(StoreErrorKind::Denied)),
+            Failure::Purge(Unfinished::Unannounced(store(StoreErrorKind::Denied))),
+            Failure::Purge(Unfinished::Failed { removed: 0, cause: store(StoreErrorKind::Denied) }),
+        ] {
+            let remedy = failure.remedy();
+            assert!(remedy.is_some_and(|remedy| remedy.contains("that right")), "{failure}: {remedy:?}");
+        }
     }
 
     #[test]

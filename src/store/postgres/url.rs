@@ -216,8 +216,9 @@ fn encoded(value: &str) -> String {
 
 fn malformed() -> StoreError {
     config(
-        "the URL is malformed: expected `postgres://USER:PASSWORD@HOST:PORT/DATABASE?NAME=VALUE`, with `@`, `/`, `?`, \
-         `#`, `%` and blanks in a user or a password written as %40, %2F, %3F, %23, %25 and %20",
+        // The program shows nothing of a URL, this form of one included: it stands last, and nothing is lost with it.
+        "the URL is malformed: `@`, `/`, `?`, `#`, `%` and blanks in a user or a password are written as %40, %2F, %3F, \
+         %23, %25 and %20; expected `postgres://USER:PASSWORD@HOST:PORT/DATABASE?NAME=VALUE`",
     )
 }
 
