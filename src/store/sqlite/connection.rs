@@ -70,6 +70,14 @@ impl Connection {
                  end the reads that go on, close the pools that are open on the file, or start the process again",
             ));
         }
+        // The write lock is in the index. Who commits holds that of the index that it has open, and two who have not the same
+        // one would write their pages to the same place of the log:
+        //   t0  A has the lock, and its pages go into the log
+        //   t1  the index is removed; B notices, opens the file anew and makes another index from the log
+        //   t2  B commits, and its pages go where those of A are
+        // So nobody commits once the index was removed, and B has held the lock of the removed one before it opens anew
+        // (`wait_for_others`): then A is through, or finds here that it must not.
+        db.lock_handle().await.doing(OPENING)?.set_commit_hook(identity.index_watch());
         let mut connection = Self {
             db: Handle { db: Some(db), identity, parking: parking.clone(), is_suspect: false },
             database: resolved,
@@ -88,6 +96,13 @@ impl Connection {
     pub(super) async fn set_busy_timeout(&mut self) -> Result<(), StoreError> {
         let sql = format!("PRAGMA busy_timeout = {}", self.busy_timeout.as_millis());
         sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(&mut *self.db).await.doing(OPENING)?;
+        Ok(())
+    }
+
+    /// Waits until nobody commits any more with the index of this connection, which was removed.
+    pub(super) async fn wait_for_others(&mut self) -> Result<(), StoreError> {
+        begin(&mut self.db).await?;
+        sqlx::query("ROLLBACK").execute(&mut *self.db).await.doing(OPENING)?;
         Ok(())
     }
 

@@ -44,6 +44,9 @@ pub(super) fn of(doing: &'static str, error: sqlx::Error) -> StoreError {
             "the tables of the log were changed: `tower-audit migrate` makes those that are missing; a column that was \
              renamed or dropped has to be brought back as it was",
         ),
+        Some(SQLITE_CONSTRAINT) if code(&error) == Some(SQLITE_CONSTRAINT_COMMITHOOK) => {
+            (StoreErrorKind::Transient, "the index (-shm) of the log file was removed or replaced under the writer")
+        }
         Some(SQLITE_CONSTRAINT) => (
             StoreErrorKind::Permanent,
             "a trigger or a constraint that somebody added to the tables of the log refuses its rows: list the triggers \
@@ -153,3 +156,4 @@ const SQLITE_SCHEMA: i32 = 17;
 const SQLITE_CONSTRAINT: i32 = 19;
 const SQLITE_NOTADB: i32 = 26;
 const SQLITE_CONSTRAINT_NOTNULL: i32 = 1299;
+const SQLITE_CONSTRAINT_COMMITHOOK: i32 = SQLITE_CONSTRAINT | (2 << 8);

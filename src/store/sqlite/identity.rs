@@ -75,6 +75,7 @@ impl Identity {
 
     /// After something was committed: an error if it may be where nobody finds it.
     pub(super) fn check_after(&mut self) -> Result<Lengths, StoreError> {
+        self.index.look()?;
         let lengths = [self.database.look()?, self.log.look()?];
         self.warn_of_large_log();
         Ok(if lengths.contains(&Lengths::Cut) { Lengths::Cut } else { Lengths::Grown })
@@ -132,6 +133,17 @@ impl Identity {
     /// Whether the index of the database at this path is the one that was there.
     pub(super) fn has_same_index(&self, database: &Path) -> bool {
         file_id(&beside(database, "-shm")).is_ok_and(|found| found == self.index.id)
+    }
+
+    /// Reports, whenever it is asked, an index that is still the one at its path.
+    pub(super) fn index_watch(&self) -> impl FnMut() -> bool + Send + 'static {
+        let File { path, id, .. } = self.index.clone();
+        move || file_id(&path).is_ok_and(|found| found == id)
+    }
+
+    /// Whether the database is where it was and its index is not.
+    pub(super) fn has_lost_index(&self) -> bool {
+        self.has_database() && !self.index_watch()()
     }
 
     /// Whether the index is a file at all.

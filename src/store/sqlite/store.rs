@@ -224,6 +224,12 @@ impl Lease<'_> {
     async fn part<T>(mut self, error: StoreError) -> Result<T, StoreError> {
         let parted = Err(error);
         self.note(&parted);
+        let lost_index = self.connection.db.identity.has_lost_index() && !self.connection.db.is_suspect;
+        if lost_index && let Err(error) = self.connection.wait_for_others().await {
+            // The next lease finds the same, and waits again.
+            self.writer.connection = Some(self.connection);
+            return Err(error);
+        }
         // If only the write-ahead log was removed, what is in it is saved by closing, before anything is opened.
         self.store.close_idle().await;
         let _ = self.connection.db.close().await;

@@ -2,6 +2,7 @@
 
 mod full;
 mod gone;
+mod index;
 mod locked;
 mod mute;
 mod opening;

@@ -1,5 +1,7 @@
 //! The file itself: which is opened, and whether it is still there.
 
+use super::super::append;
+use super::super::config::beside;
 use super::*;
 use crate::store::StoreErrorKind;
 
@@ -202,4 +204,23 @@ async fn a_full_disk_is_an_error_that_passes_and_keeps_nothing_half() {
     store.append(&big).await.unwrap();
     assert_eq!(all(&store).await.len(), 56);
     place.assert_whole().await;
+}
+
+/// As between the look at the files and the commit: another process may have made another index by then, and would write
+/// to the same place of the write-ahead log.
+#[tokio::test]
+async fn nothing_is_committed_with_an_index_that_was_removed() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.append(&events(0..3)).await.unwrap();
+    let mut lease = store.lease("append").await.unwrap();
+    std::fs::remove_file(beside(&place.path(), "-shm")).unwrap();
+    let (connection, instance) = lease.parts();
+    let done = append::append(connection, instance, &events(3..5)).await;
+    let error = lease.settle(done).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Transient, "{error}");
+    assert!(error.to_string().contains("-shm"), "{error}");
+    assert_eq!(all(&store).await.len(), 3);
+    store.append(&events(3..5)).await.unwrap();
+    assert_eq!(all(&store).await.len(), 5);
 }
