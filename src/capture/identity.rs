@@ -142,6 +142,15 @@ impl Stage {
         matches!(self, Self::Waiting | Self::Withdrawn | Self::Running)
     }
 
+    /// Whether its handler may have been called.
+    fn has_run(self) -> bool {
+        match self {
+            Self::Running | Self::Writing | Self::Told(_) => true,
+            Self::Refused(refusal) => refusal.has_run,
+            Self::Waiting | Self::Withdrawn | Self::Silent => false,
+        }
+    }
+
     fn is_settled(self) -> bool {
         matches!(self, Self::Told(_) | Self::Refused(_) | Self::Silent)
     }
@@ -278,6 +287,13 @@ impl Attempts {
     /// Whether an attempt of the same log is within this one and has a say.
     pub(crate) fn has_within(&self, attempt: usize) -> bool {
         self.within(attempt).any(|(_, within)| within.stage != Stage::Silent)
+    }
+
+    /// Whether the handler may have been called in another attempt, beside this one or within it.
+    pub(crate) fn has_run_elsewhere(&self, attempt: usize) -> bool {
+        let around: SmallVec<[usize; 4]> = self.around(attempt).collect();
+        let mut others = self.list.iter().enumerate().filter(|(number, _)| !around.contains(number));
+        others.any(|(_, other)| other.stage.has_run())
     }
 
     /// Whether there are attempts beside or around this one.

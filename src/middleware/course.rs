@@ -219,7 +219,9 @@ impl Course {
     }
 
     /// The answer to a request whose event could not be written.
-    pub(super) fn refuse<R, E>(mut self, refusal: Refusal) -> Released<R, E> {
+    pub(super) fn refuse<R, E>(mut self, mut refusal: Refusal) -> Released<R, E> {
+        // An earlier attempt may have done what this one has not: it is not safe to try again.
+        refusal.has_run |= self.claim.lock().has_run_elsewhere(self.claim.attempt());
         let mut response = match (self.protocol, refusal.has_run) {
             (Protocol::Grpc, _) => grpc::refused(refusal),
             (Protocol::Http, true) => problem::not_recorded(refusal.event_id),

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use http::{HeaderValue, Request, Response, StatusCode};
 use tower::{Layer as _, ServiceBuilder, ServiceExt as _};
-use tower_audit::store::MemoryStore;
 use tower_audit::store::conformance::{Fault, FaultyStore};
+use tower_audit::store::{MemoryStore, StoreErrorKind};
 use tower_audit::{
     AuditBody, AuditContext, AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType, Phase, Rule, When,
 };
@@ -343,4 +343,41 @@ async fn attempts_that_only_the_handler_names_are_told_each() {
     let mut said = said(&store);
     said.sort();
     assert_eq!(said, ["aborted tried_0", "tried_1"]);
+}
+
+/// An attempt that has not begun is safe to repeat only if none before it has.
+#[tokio::test(start_paused = true)]
+async fn what_an_earlier_attempt_did_is_not_said_to_be_undone() {
+    // The end of the first attempt is recorded, or is not.
+    for fails_at_once in [false, true] {
+        let (log, faulty, memory) = faulty_log().await;
+        let runs = Arc::new(AtomicUsize::new(0));
+        let (ran, failing) = (Arc::clone(&runs), faulty.clone());
+        let handler = tower::service_fn(move |_request: Request<Body>| {
+            ran.fetch_add(1, Ordering::Relaxed);
+            let failing = failing.clone();
+            async move {
+                if fails_at_once {
+                    failing.set_fault(Some(Fault::FailsAppend(StoreErrorKind::Permanent)));
+                }
+                Ok::<_, Infallible>(response(StatusCode::BAD_GATEWAY))
+            }
+        });
+        let route = AuditLayer::for_route(&log, own("user.removed").write_ahead(true)).expect("a valid rule");
+        let inner = route.layer(handler);
+        let again = tower::service_fn(move |request: Request<Body>| {
+            let (inner, failing) = (inner.clone(), faulty.clone());
+            async move {
+                inner.clone().oneshot(request.clone()).await.expect("infallible");
+                failing.set_fault(Some(Fault::FailsAppend(StoreErrorKind::Permanent)));
+                inner.oneshot(request).await
+            }
+        });
+        let answer = AuditLayer::new(&log, AuditPolicy::preset()).layer(again).oneshot(post("/unnamed")).await;
+        let answer = answer.expect("infallible");
+        assert_eq!(runs.load(Ordering::Relaxed), 1);
+        assert_eq!(outcomes(&memory).len(), usize::from(!fails_at_once));
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(answer.headers().get("retry-after"), None);
+    }
 }
