@@ -295,8 +295,9 @@ impl EndOfBody {
 impl Drop for EndOfBody {
     fn drop(&mut self) {
         // A body that panics ends in no other way than this.
-        let end = if std::thread::panicking() { CallEnd::Broken } else { CallEnd::Cancelled };
-        self.begin("dropped", end);
+        let is_panicking = std::thread::panicking();
+        let (how, end) = if is_panicking { ("panic", CallEnd::Broken) } else { ("dropped", CallEnd::Cancelled) };
+        self.begin(how, end);
         if let State::Writing(write) = std::mem::replace(&mut self.state, State::Written) {
             let in_flight = self.in_flight.take();
             self.log.detach(async move {

@@ -150,3 +150,22 @@ async fn a_declared_event_does_not_wait_for_the_end_of_the_body() {
     response.into_body().collect().await.expect("it ends well");
     assert_eq!(store.events().len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_panics_says_so() {
+    let (log, store) = memory_log().await;
+    let handler = tower::service_fn(|_request: Request<_>| async {
+        let mut is_first = true;
+        let body = StreamBody::new(stream::poll_fn(move |_| {
+            assert!(std::mem::take(&mut is_first), "on purpose");
+            std::task::Poll::Ready(Some(Ok::<_, std::io::Error>(Frame::data(Bytes::from_static(b"one")))))
+        }));
+        Ok::<_, Infallible>(Response::new(body))
+    });
+    let response = at_body_end(&log).layer(handler).oneshot(post("/scans")).await.expect("infallible");
+    let panic = tokio::spawn(response.into_body().collect()).await.expect_err("the panic goes on").into_panic();
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&"on purpose"));
+    log.close().await.expect("everything is written");
+    let event = of_phase(&store, Phase::Completed).pop().expect("one");
+    assert_eq!((&event.details["body_end"], &event.details["body_bytes"]), (&"panic".into(), &3.into()));
+}
