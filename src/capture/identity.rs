@@ -332,6 +332,10 @@ impl Attempts {
         match last {
             // The response may be made of that of any of them, or of none.
             Some(Stage::Told(kind)) if settled > 1 && (end == EndKind::Response || kind != end) => Standing::Alone,
+            // A handler has named this very run, and the response is of nobody within: an end of its own.
+            Some(Stage::Told(_)) if end == EndKind::Response && self[attempt].said.event_type.is_some() => {
+                Standing::Alone
+            }
             Some(Stage::Told(_)) => Standing::Told,
             Some(Stage::Refused(refusal)) if end == EndKind::Response => Standing::Refused(refusal),
             Some(Stage::Refused(_)) => Standing::Told,
@@ -416,6 +420,11 @@ impl Attempts {
 
     /// The event type that a handler has named.
     pub(crate) fn declared(&self, attempt: usize) -> Option<EventType> {
+        let own = &self[attempt].said.event_type;
+        // What was said within belongs to the ends that were told there.
+        if own.is_some() && self.within(attempt).any(|(_, within)| matches!(within.stage, Stage::Told(_))) {
+            return own.clone();
+        }
         self.last(attempt, |said| said.event_type.clone())
     }
 

@@ -246,9 +246,11 @@ async fn parts_that_only_their_handlers_name_are_told_beside_the_whole() {
         declare("rpc.call");
         Ok::<_, Infallible>(response(StatusCode::OK))
     });
-    for (path, declares, parts) in [("/rpc", false), ("/rpc", true), ("/", false), ("/", true)]
+    for (path, declares, parts, is_bare) in [("/rpc", false), ("/rpc", true), ("/", false), ("/", true)]
         .iter()
         .flat_map(|(p, d)| [(*p, *d, 1), (*p, *d, 3)])
+        // A server may put nothing at all into the extensions of a request.
+        .flat_map(|(p, d, n)| [(p, d, n, false), (p, d, n, d)])
     {
         let (log, store) = memory_log().await;
         let inner = AuditLayer::new(&log, AuditPolicy::preset()).layer(part);
@@ -270,11 +272,13 @@ async fn parts_that_only_their_handlers_name_are_told_beside_the_whole() {
         });
         let mut whole = post(path);
         whole.headers_mut().insert("host", HeaderValue::from_static("example.org"));
-        whole.extensions_mut().insert("of the server's");
+        if !is_bare {
+            whole.extensions_mut().insert("of the server's");
+        }
         AuditLayer::new(&log, AuditPolicy::preset()).layer(handler).oneshot(whole).await.expect("infallible");
         let mut expected = vec![("rpc.call".to_owned(), Some(200)); parts];
         expected.extend(declares.then(|| ("rpc.batch".to_owned(), Some(207))));
-        assert_eq!(types(&store), expected, "{path}, the whole is declared: {declares}");
+        assert_eq!(types(&store), expected, "{path}, the whole is declared: {declares}, bare: {is_bare}");
     }
 }
 
