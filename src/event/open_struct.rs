@@ -1,7 +1,7 @@
 //! Objects inside an event whose fields may all be missing, and which keep fields they do not know.
 //!
-//! Of a name that JSON has twice, the last value counts, here as in the event itself: so do JSON readers of most languages
-//! and PostgreSQL's `jsonb` read it, and one such name makes no event unreadable.
+//! A field of the format that JSON has twice is an error: a filter might match the one value and a reader show the other.
+//! Of a further name that comes twice, the last value counts, as in PostgreSQL's `jsonb`.
 
 /// Declares a struct of optional fields with an `extra` map for the fields of later versions.
 ///

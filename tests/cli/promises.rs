@@ -107,7 +107,7 @@ fn long_work_shows_that_it_goes_on() {
         .spawn()
         .expect("psql starts");
     let mut session = psql.stdin.take().expect("a pipe");
-    session.write_all(b"BEGIN; LOCK TABLE audit_events; SELECT 'held';\n").expect("it is sent");
+    session.write_all(b"BEGIN; LOCK TABLE ONLY audit_events_before; SELECT 'held';\n").expect("it is sent");
     let mut held = [0; 4];
     psql.stdout.as_mut().expect("a pipe").read_exact(&mut held).expect("the lock is held");
 
