@@ -1,6 +1,8 @@
 //! The URL of the store, and the place it comes from.
 
 use std::env::VarError;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::PathBuf;
 
 use crate::exit::Failure;
@@ -11,6 +13,9 @@ pub(crate) struct StoreUrl {
     pub(crate) url: String,
     pub(crate) source: &'static str,
 }
+
+/// The part of a file that is looked at for its first line, in bytes: a device may have no end.
+const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 /// The URL of the store: what was typed, else what a file that was named holds, else the environment. Something empty
 /// is nothing, but for a file: who names one means it.
@@ -27,7 +32,9 @@ pub(crate) fn store_url(
     }
     if let Some(path) = file {
         let refused = |why: &str| Failure::Usage(format!("--url-file: {}: {why}", path.display()));
-        let text = std::fs::read_to_string(&path).map_err(|error| refused(&error.to_string()))?;
+        let mut text = String::new();
+        let file = File::open(&path).map_err(|error| refused(&error.to_string()))?;
+        file.take(MAX_FILE_BYTES).read_to_string(&mut text).map_err(|error| refused(&error.to_string()))?;
         let url = text.lines().next().unwrap_or_default().trim();
         if url.is_empty() {
             return Err(refused("its first line is empty: expected a URL there"));
