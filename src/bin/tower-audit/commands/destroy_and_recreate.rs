@@ -43,7 +43,7 @@ pub(crate) async fn run(url: &str, args: DestroyArgs) -> Result<(), Failure> {
     if args.roles { roles::make(url).await } else { Ok(()) }
 }
 
-/// What is typed in passing destroys nothing: it takes the number of the events, or a word.
+/// Asks for the number of the events, or a word: nothing that is typed in passing destroys.
 fn confirm(destroyed: Destroyed) -> Result<(), Failure> {
     let (text, word) = match destroyed {
         Destroyed::Events(Extent { events, first, last }) => {

@@ -64,7 +64,7 @@ pub(crate) async fn run(url: &str, args: ExportArgs) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
-/// How the events are written.
+/// The format of the events.
 #[derive(Debug, Clone, Copy)]
 struct Form {
     format: ExportFormat,
@@ -92,7 +92,7 @@ impl Form {
     }
 }
 
-/// Whether a file belongs to the store of this URL, by whatever name or link.
+/// Returns true if a file belongs to the store of this URL, by any name or link.
 fn is_of_store(url: &str, path: &Path) -> bool {
     let Some(database) = path_of(url) else { return false };
     let Some(name) = database.file_name() else { return false };

@@ -71,12 +71,12 @@ fn confirmed_by(typed: &str, age: Duration) -> Result<(), Failure> {
 /// The events that are old, and all of them.
 struct Old {
     of: Option<Extent>,
-    /// How many events there are in all; none if they cannot be counted.
+    /// The number of all events; none if they cannot be counted.
     all: Option<u64>,
 }
 
 impl Old {
-    /// How many are old. Some, where they cannot be counted.
+    /// The number of old events; the greatest number where they cannot be counted.
     fn events(&self) -> u64 {
         match (self.of, self.all) {
             (Some(extent), _) => extent.events,
@@ -105,7 +105,7 @@ async fn old(store: &dyn AuditStore, cutoff: Timestamp) -> Result<Old, Failure> 
     Ok(Old { of, all })
 }
 
-/// The same for an account that may remove events and perhaps not count them.
+/// Counts the old events for an account that may remove events and perhaps not count them.
 async fn old_if_readable(store: &dyn AuditStore, cutoff: Timestamp) -> Result<Old, Failure> {
     match old(store, cutoff).await {
         Err(Failure::CannotDo { .. }) => Ok(Old { of: None, all: None }),
