@@ -55,16 +55,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let terminated = terminated()?;
     let listener = tokio::net::TcpListener::bind(&listen).await?;
     let address = listener.local_addr()?;
-    eprintln!("listening on http://{address}");
-    eprintln!("the viewer is http://{address}/audit/ui/; sign in with admin-token, alice-token or bob-token");
     let place =
         if log.is_off() { "nowhere: AUDIT_URL is off" } else { "the store that AUDIT_URL names, else audit.db" };
-    eprintln!("events go to {place}");
+    say(&format!("listening on http://{address}"));
+    say(&format!("the viewer is http://{address}/audit/ui/; sign in with admin-token, alice-token or bob-token"));
+    say(&format!("events go to {place}"));
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(terminated)
         .await?;
     log.close().await?;
     Ok(())
+}
+
+/// Writes a line to stderr. A reader that has gone, or a full disk, does not stop the server: `eprintln!` would panic.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 fn policy(upload_write_ahead: bool, max_results: u64) -> Result<AuditPolicy, PolicyError> {
