@@ -94,7 +94,7 @@ fn routed(count: usize, policy: Option<AuditPolicy>) {
 fn candidates(count: usize, method: Method, path: &str) {
     let policy = AuditPolicy::preset();
     for _ in 0..count {
-        black_box(policy.candidates(black_box(&method), black_box(path)));
+        black_box(policy.matching_rules(black_box(&method), black_box(path)));
     }
 }
 

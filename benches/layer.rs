@@ -79,7 +79,7 @@ fn parts(criterion: &mut Criterion) {
         ("candidates POST, encoded", Method::POST, "/%73cans//x/.."),
     ] {
         group.bench_function(name, |bencher| {
-            bencher.iter(|| policy.candidates(black_box(&method), black_box(path)));
+            bencher.iter(|| policy.matching_rules(black_box(&method), black_box(path)));
         });
     }
     group.finish();

@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let until = count.min(made + BATCH);
         let events: Vec<AuditEvent> = (made..until).map(|n| event(first + step * n as i64)).collect();
         store.append(&events).await?;
-        while store.tidy().await? {}
+        while store.maintain().await? {}
         if until / 500_000 > made / 500_000 {
             eprintln!("{until} of {count} events");
         }

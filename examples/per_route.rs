@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 
 use axum::body::{Body, Bytes};
 use axum::{Router, routing::get};
-use tower_audit::{AuditContext, AuditLayer, AuditLog, AuditPolicy, EventType, Rule, When};
+use tower_audit::{AuditContext, AuditLayer, AuditLog, AuditPolicy, EventType, RecordWhen, Rule};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let log = AuditLog::open("sqlite:per_route.db").await?;
-    let exported = Rule::new(EventType::new("report.exported")?).when(When::always()).body_end(true);
+    let exported = Rule::new(EventType::new("report.exported")?).when(RecordWhen::always()).body_end(true);
 
     let app = Router::new()
         .route("/reports/{id}/export", get(export).route_layer(AuditLayer::for_route(&log, exported)?))

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::time::Instant;
 
 use tower_audit::Timestamp;
-use tower_audit::query::{Buckets, Cursor, Field, Filter, Query};
+use tower_audit::query::{Buckets, Cursor, Field, Filter, PageQuery};
 use tower_audit::store::{OpenOptions, Reader};
 
 const PAGE: usize = 100;
@@ -52,7 +52,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: reading URL".into());
     };
     let mut options = OpenOptions::default();
-    options.create = false;
+    options.create_if_missing = false;
     let store = tower_audit::store::open(&url, options).await?;
     let reader = store.reader().ok_or("the store cannot be read")?;
     println!("{:58} {:>8} {:>8} {:>8} {:>8} {:>7}", "filter", "events", "count", "first", "last", "factor");
@@ -68,7 +68,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     for field in Field::ALL {
         let begin = Instant::now();
-        let found = reader.tally(&Filter::default(), field, 20).await?.len();
+        let found = reader.top_values(&Filter::default(), field, 20).await?.len();
         println!("tally by {field:12} {:8.1} ms ({found} values)", millis(begin));
     }
     let robot = Filter { user_email: "robot@example.org".into(), ..Filter::default() };
@@ -78,7 +78,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             let start = Timestamp::from_micros(now.as_micros() - width * count as i64).unwrap_or(now);
             let buckets = Buckets::new(start, width, count).ok_or("no such buckets")?;
             let begin = Instant::now();
-            reader.activity(&filter, &buckets).await?;
+            reader.histogram(&filter, &buckets).await?;
             println!("activity of {of} in {count} buckets {:8.1} ms", millis(begin));
         }
     }
@@ -92,10 +92,10 @@ async fn pages(reader: &dyn Reader, name: &str, filter: Filter) -> Result<(), Bo
     let count = millis(begin);
     let page = PAGE as u64;
     let skip = ((LAST - 1) * page).min(events.saturating_sub(page));
-    let mut first = Query::new(filter, PAGE);
+    let mut first = PageQuery::new(filter, PAGE);
     let mut last = first.clone();
     if skip > 0 {
-        let before = Query { skip: skip - 1, limit: 1, ..first.clone() };
+        let before = PageQuery { skip: skip - 1, limit: 1, ..first.clone() };
         last.after = reader.query(&before).await?.first().map(Cursor::of);
     }
     let mut spent = [Vec::new(), Vec::new()];

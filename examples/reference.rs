@@ -22,9 +22,9 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::{Extension, Json, Router, routing};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tower_audit::router::{AuditApi, Caller, GateError, gate_fn};
+use tower_audit::api::{AuditApi, Caller, GateError, gate_fn};
+use tower_audit::route_coverage::RouteCoverage;
 use tower_audit::viewer::AuditViewer;
-use tower_audit::wiring::Wiring;
 use tower_audit::{
     Actor, AuditContext, AuditLayer, AuditLog, AuditPolicy, ErrorCode, EventType, PolicyError, ResultCount, Rule,
 };
@@ -41,15 +41,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     // The variable unset, there is a file; `off` or empty, auditing is off.
     let log = match env("AUDIT_URL", "sqlite:audit.db")?.as_str() {
-        "" | "off" => AuditLog::off(),
-        url => AuditLog::builder(url).write_deadline(deadline).open().await?,
+        "" | "off" => AuditLog::disabled(),
+        url => AuditLog::builder(url).write_timeout(deadline).open().await?,
     };
     let policy = policy(env("UPLOAD_WRITE_AHEAD", "0")? == "1", max_results)?;
     let is_local = listen.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback());
     let sessions = Arc::new(Sessions { is_secure: !is_local, ..Sessions::default() });
     let app = app(App { effects: effects.map(Arc::new), max_results, log: log.clone(), sessions }, policy);
     // A route that no rule covers is a warning at the start.
-    Wiring::of(&app).await?.report();
+    RouteCoverage::of(&app).await?.log_report();
 
     // Before it says that it listens: a signal that came earlier would end it as if there was nothing to close.
     let terminated = terminated()?;
@@ -106,7 +106,7 @@ fn app(app: App, policy: AuditPolicy) -> Router {
         .layer(AuditLayer::new(&app.log, policy))
         // Reading the log is not audited by the layer: what is added behind it is outside of it.
         .merge(AuditApi::new(&app.log, gate_fn(gate)).router("/audit"))
-        .merge(AuditViewer::new(&app.log, gate_fn(gate)).sign_in_at("/login").router("/audit/ui"))
+        .merge(AuditViewer::new(&app.log, gate_fn(gate)).sign_in_url("/login").router("/audit/ui"))
         // Outside of the audit layer, so that it knows who it is.
         .layer(middleware::from_fn_with_state(app.sessions.clone(), authenticate))
         .with_state(app)
@@ -418,9 +418,9 @@ mod tests {
     async fn whatever_changes_something_is_audited() -> Result<(), Box<dyn Error>> {
         let log = AuditLog::open("memory:").await?;
         let app = app(App { effects: None, max_results: 1000, log, sessions: Arc::default() }, policy(false, 1000)?);
-        let wiring = Wiring::of(&app).await?;
+        let wiring = RouteCoverage::of(&app).await?;
         assert!(wiring.routes().len() > 20, "{wiring}");
-        assert_eq!(wiring.uncovered_changes().count(), 0, "{wiring}");
+        assert_eq!(wiring.unaudited_mutations().count(), 0, "{wiring}");
         Ok(())
     }
 }

@@ -46,7 +46,7 @@ async fn transfer(
     Path((from, to, amount)): Path<(String, String, u32)>,
 ) -> StatusCode {
     audit.classify("account", "transfer").detail("amount", amount);
-    audit.foresee(StatusCode::NO_CONTENT); // 2: what the handler answers with if it commits
+    audit.expect_status(StatusCode::NO_CONTENT); // 2: what the handler answers with if it commits
     match try_transfer(&pool, &audit, &from, &to, amount).await {
         Ok(()) => StatusCode::NO_CONTENT,
         Err(error) => {

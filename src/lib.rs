@@ -49,12 +49,14 @@
 //! | `axum` | yes | the extractor [`AuditContext`], the route template and the peer's address from axum |
 //! | `sqlite` | yes | the store `sqlite:PATH`; compiles SQLite |
 //! | `postgres` | no | the store `postgres://…`, for many instances; TLS by rustls |
-//! | `router` | yes | the read API: an axum router behind the app's own gate; implies `axum` |
-//! | `viewer` | yes | HTML pages over the same reader and gate; implies `router` |
+//! | `api` | yes | the read API: an axum router behind the app's own gate; implies `axum` |
+//! | `viewer` | yes | HTML pages over the same reader and gate; implies `api` |
 //! | `policy-file` | no | `AuditPolicy::from_file`, for TOML and YAML |
 //! | `cli` | no | the program `tower-audit` |
 //! | `conformance` | no | the suite that every store must pass, and a faulty store; outside of semver |
 
+#[cfg(feature = "api")]
+pub mod api;
 pub mod capture;
 pub(crate) mod clock;
 pub mod event;
@@ -62,22 +64,20 @@ pub mod export;
 pub mod middleware;
 pub mod policy;
 pub mod query;
-#[cfg(feature = "router")]
-pub mod router;
+#[cfg(feature = "axum")]
+pub mod route_coverage;
 pub mod store;
 #[cfg(feature = "viewer")]
 pub mod viewer;
-#[cfg(feature = "axum")]
-pub mod wiring;
 pub mod writer;
 
 pub use capture::{AuditContext, PeerAddr, ResultCount};
 pub use event::{
-    Actor, AuditEvent, Classification, Details, ErrorCode, EventError, EventId, EventType, Phase, RequestInfo,
-    Resource, Text, Timestamp,
+    Actor, AuditEvent, Classification, CompactText, Details, ErrorCode, EventError, EventId, EventType, Phase,
+    RequestInfo, Resource, Timestamp,
 };
 pub use middleware::{AUDIT_EVENT_ID, AuditBody, AuditLayer, AuditService, ResponseFuture};
-pub use policy::{AuditPolicy, FailMode, PolicyError, Rule, When};
+pub use policy::{AuditPolicy, FailMode, PolicyError, RecordWhen, Rule};
 pub use writer::{AuditLog, AuditLogBuilder, CloseError, OpenError, RecordError, Stats};
 
 /// The documents of the repository, so that the code in them is compiled.
@@ -85,7 +85,7 @@ pub use writer::{AuditLog, AuditLogBuilder, CloseError, OpenError, RecordError, 
 #[doc = include_str!("../README.md")]
 mod readme {}
 
-#[cfg(all(doctest, feature = "router"))]
+#[cfg(all(doctest, feature = "api"))]
 #[doc = include_str!("../docs/api.md")]
 mod api_manual {}
 

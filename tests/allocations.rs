@@ -53,7 +53,7 @@ fn an_unaudited_request_allocates_nothing() {
     let bare = tower::service_fn(|_request: Request<()>| {
         std::future::ready(Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"ok")))))
     });
-    let with_limit = AuditPolicy::builder().preset().max_results(1000).build().expect("a valid policy");
+    let with_limit = AuditPolicy::builder().preset_ivre().max_results(1000).build().expect("a valid policy");
     for policy in [AuditPolicy::preset(), with_limit] {
         let mut audited = AuditLayer::new(&log, policy).layer(bare);
         for request in requests() {

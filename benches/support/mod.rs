@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
 use http_body_util::Full;
 use tower::Service;
-use tower_audit::store::{AuditStore, Capabilities, Keeper, Orphans, Reader, StoreFuture};
+use tower_audit::store::{AuditStore, Capabilities, Reader, Recovery, StoreAdmin, StoreFuture};
 use tower_audit::{Actor, AuditEvent, AuditLog, AuditPolicy, EventType, FailMode, PeerAddr, Rule};
 
 /// Acknowledges everything at once and keeps nothing: what is measured over it is the price of layer and writer.
@@ -21,7 +21,7 @@ pub(crate) struct Acknowledging;
 
 impl AuditStore for Acknowledging {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::sink("acknowledging")
+        Capabilities::append_only("acknowledging")
     }
 
     fn append<'a>(&'a self, _events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
@@ -40,11 +40,11 @@ impl AuditStore for Acknowledging {
         None
     }
 
-    fn keeper(&self) -> Option<&dyn Keeper> {
+    fn keeper(&self) -> Option<&dyn StoreAdmin> {
         None
     }
 
-    fn orphans(&self) -> Option<&dyn Orphans> {
+    fn orphans(&self) -> Option<&dyn Recovery> {
         None
     }
 }
@@ -68,7 +68,7 @@ pub(crate) fn letting_go() -> AuditPolicy {
 
 /// The presets, with the rule that looks at the responses of queries.
 pub(crate) fn with_limit() -> AuditPolicy {
-    AuditPolicy::builder().preset().max_results(1000).build().expect("a valid policy")
+    AuditPolicy::builder().preset_ivre().max_results(1000).build().expect("a valid policy")
 }
 
 /// So many rules, each for a route of its own and two methods.

@@ -1,7 +1,9 @@
 //! Events as CSV and JSON.
 
-use tower_audit::export::{Csv, JsonArray, JsonLines, Listing, drives_terminal, is_hostile, to_json, to_json_pretty};
-use tower_audit::{AuditEvent, EventId, EventType, Text, Timestamp};
+use tower_audit::export::{
+    Csv, EventFormat, JsonArray, Jsonl, drives_terminal, is_unsafe_to_display, to_json, to_json_pretty,
+};
+use tower_audit::{AuditEvent, CompactText, EventId, EventType, Timestamp};
 
 use super::choices::Choices;
 
@@ -20,11 +22,11 @@ pub fn run(data: &[u8]) {
         let events = pages.concat();
         let array = written(JsonArray::default(), pages);
         assert_eq!(serde_json::from_str::<Vec<AuditEvent>>(&array).expect("an array"), events);
-        let lines = written(JsonLines, pages);
+        let lines = written(Jsonl, pages);
         let read = lines.lines().map(|line| serde_json::from_str::<AuditEvent>(line).expect("an event a line"));
         assert_eq!(read.collect::<Vec<_>>(), events);
         for json in [array, lines] {
-            assert!(!json.contains(|c| c != '\n' && is_hostile(c)), "{json:?}");
+            assert!(!json.contains(|c| c != '\n' && is_unsafe_to_display(c)), "{json:?}");
         }
     }
     let pretty = to_json_pretty(&event).expect("an event is JSON");
@@ -81,14 +83,14 @@ fn event(choices: &mut Choices<'_>) -> AuditEvent {
     event.details.insert(text.clone(), text.as_str().into());
     event.actor.extra.insert("later".into(), text.into());
     if is_fit {
-        event.fit();
+        event.truncate_to_limits();
     }
     event
 }
 
 /// What stands in the columns that take free text.
-fn given(event: &AuditEvent) -> [(&'static str, Text); 13] {
-    let text = |text: &Option<Text>| text.clone().unwrap_or_default();
+fn given(event: &AuditEvent) -> [(&'static str, CompactText); 13] {
+    let text = |text: &Option<CompactText>| text.clone().unwrap_or_default();
     let (actor, resource) = (&event.actor, &event.resource);
     let (request, classification) = (&event.request, &event.classification);
     [
@@ -108,12 +110,12 @@ fn given(event: &AuditEvent) -> [(&'static str, Text); 13] {
     ]
 }
 
-fn written(mut listing: impl Listing, pages: &[&[AuditEvent]]) -> String {
+fn written(mut listing: impl EventFormat, pages: &[&[AuditEvent]]) -> String {
     let mut out = Vec::new();
     for page in pages {
-        listing.page(page, &mut out).expect("a Vec takes everything");
+        listing.write_page(page, &mut out).expect("a Vec takes everything");
     }
-    listing.end(&mut out).expect("a Vec takes everything");
+    listing.finish(&mut out).expect("a Vec takes everything");
     String::from_utf8(out).expect("UTF-8")
 }
 
@@ -170,7 +172,7 @@ fn is_guarded(field: &str, given: &str) -> bool {
 
 fn assert_no_formula(text: &str) {
     for cell in text.split(SEPARATORS) {
-        let seen = cell.trim_start_matches(|c: char| c == '"' || c.is_whitespace() || is_hostile(c));
+        let seen = cell.trim_start_matches(|c: char| c == '"' || c.is_whitespace() || is_unsafe_to_display(c));
         assert!(!seen.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']), "{cell:?}");
     }
 }

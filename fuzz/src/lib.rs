@@ -5,12 +5,12 @@
 #![forbid(unsafe_code)]
 
 mod choices;
-pub mod clip;
 pub mod event;
 pub mod export;
-pub mod pattern;
 pub mod policy;
 pub mod policy_file;
 pub mod query_string;
 pub mod request;
-pub mod when;
+pub mod text_pattern;
+pub mod time_expr;
+pub mod truncate;

@@ -16,7 +16,7 @@ pub fn run(data: &[u8]) {
     let spelled = spelled(&path, &mut choices);
 
     let own_rule = Rule::new(EventType::new("own.rule").expect("a type")).paths(own.clone());
-    let policy = match AuditPolicy::builder().preset().rule(own_rule).mount(mount).build() {
+    let policy = match AuditPolicy::builder().preset_ivre().rule(own_rule).base_path(mount).build() {
         Ok(policy) => policy,
         Err(error) => {
             assert_eq!(error.key(), Some("paths"), "{error}");
@@ -28,8 +28,8 @@ pub fn run(data: &[u8]) {
         (!["GET", "HEAD", "OPTIONS", "TRACE"].contains(&method.as_str()), 1, texts(&["/auth/admin/{*rest}"])),
         (true, 4, own),
     ];
-    let candidates = policy.candidates(&method, &path);
-    let candidates_spelled = policy.candidates(&method, &spelled);
+    let candidates = policy.matching_rules(&method, &path);
+    let candidates_spelled = policy.matching_rules(&method, &spelled);
     for (has_method, index, patterns) in rules {
         let is_named = candidates.contains(index);
         assert!(has_method || !is_named, "{method} {path}");
@@ -39,8 +39,8 @@ pub fn run(data: &[u8]) {
             assert_eq!(is_named, is_meant, "{method} {path} by {patterns:?} below {mount}");
         }
 
-        let template = policy.template(index, &path);
-        assert!(template.is_none() || policy.template(index, &spelled).is_some(), "{path} as {spelled}");
+        let template = policy.route_pattern(index, &path);
+        assert!(template.is_none() || policy.route_pattern(index, &spelled).is_some(), "{path} as {spelled}");
         if let Some(template) = template {
             assert!(is_named || !has_method, "{path} by {template}");
             assert!(!template.contains("{*") && patterns.iter().any(|pattern| pattern == template), "{template}");
@@ -49,7 +49,7 @@ pub fn run(data: &[u8]) {
         }
     }
     assert!(candidates.iter().all(|index| [0, 1, 4].contains(&index)));
-    assert!(path.ends_with(policy.strip_mount(&path)) || policy.strip_mount(&path) == "/");
+    assert!(path.ends_with(policy.strip_base_path(&path)) || policy.strip_base_path(&path) == "/");
 }
 
 fn own_patterns(choices: &mut Choices<'_>) -> Vec<String> {

@@ -46,7 +46,7 @@ fn checked(policy: Result<AuditPolicy, PolicyError>, text: &str) -> Result<Strin
     let error = match policy {
         Ok(policy) => {
             for index in 0..policy.rules().len() {
-                policy.template(index, "/a/%2e%2e/b");
+                policy.route_pattern(index, "/a/%2e%2e/b");
             }
             return Ok(format!("{policy:?}"));
         }

@@ -9,7 +9,7 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tower::ServiceExt as _;
-use tower_audit::router::{AuditApi, Caller, gate_fn};
+use tower_audit::api::{AuditApi, Caller, gate_fn};
 use tower_audit::{Actor, AuditEvent, AuditLog, EventId, EventType};
 
 use super::choices::Choices;

@@ -47,7 +47,7 @@ pub fn run(data: &[u8]) {
     assert_eq!(event.phase, Phase::Completed);
     assert_eq!(event.outcome, Some(200));
     let mut fitting = event.clone();
-    fitting.fit();
+    fitting.truncate_to_limits();
     assert_eq!(fitting, event);
     let json = serde_json::to_string(&event).expect("an event is JSON");
     assert_eq!(serde_json::from_str::<AuditEvent>(&json).expect("an event"), event);
@@ -92,7 +92,7 @@ impl Server {
             let response = service.oneshot(request).await.expect("it does not fail");
             assert_eq!(response.status(), StatusCode::OK);
             let events = self.store.events();
-            self.store.keeper().expect("memory can be emptied").init().await.expect("memory does not fail");
+            self.store.keeper().expect("memory can be emptied").recreate().await.expect("memory does not fail");
             assert_eq!(events.len(), 1, "{events:?}");
             events.into_iter().next().expect("one")
         })

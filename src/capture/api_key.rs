@@ -5,9 +5,9 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use smallvec::SmallVec;
 
-use crate::event::Text;
+use crate::event::CompactText;
 use crate::event::limits::hex;
-use crate::policy::{ApiKeySource, Capture};
+use crate::policy::{ApiKeySource, CaptureConfig};
 
 /// How many digests an event has at the most: as many as fit the field.
 const MAX_DIGESTS: usize = 3;
@@ -23,8 +23,8 @@ const MAX_DIGESTS: usize = 3;
 pub(super) fn digest<'h>(
     x_api_keys: impl Iterator<Item = &'h [u8]>,
     authorizations: impl Iterator<Item = &'h [u8]>,
-    capture: &Capture,
-) -> Option<Text> {
+    capture: &CaptureConfig,
+) -> Option<CompactText> {
     let (x_api_key, with_bearer) = match capture.api_key() {
         ApiKeySource::Off => return None,
         ApiKeySource::XApiKey => (true, false),
@@ -38,14 +38,14 @@ pub(super) fn digest<'h>(
 }
 
 /// The digests of different keys.
-fn all<'h>(keys: impl Iterator<Item = &'h [u8]>, pepper: Option<&[u8]>) -> Option<Text> {
+fn all<'h>(keys: impl Iterator<Item = &'h [u8]>, pepper: Option<&[u8]>) -> Option<CompactText> {
     let mut different = SmallVec::<[&[u8]; MAX_DIGESTS + 1]>::new();
     for key in keys {
         if different.len() <= MAX_DIGESTS && !different.contains(&key) {
             different.push(key);
         }
     }
-    let first = Text::from(hex(&of_key(different.first()?, pepper)?, &mut [0; 64]));
+    let first = CompactText::from(hex(&of_key(different.first()?, pepper)?, &mut [0; 64]));
     if different.len() == 1 {
         return Some(first);
     }
@@ -122,10 +122,10 @@ mod tests {
         "Bearer eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UifQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r";
 
     fn digest_by(source: ApiKeySource, x_api_keys: &[&str], authorizations: &[&str]) -> Option<String> {
-        let policy = AuditPolicy::builder().preset().api_key(source).build().unwrap();
+        let policy = AuditPolicy::builder().preset_ivre().api_key(source).build().unwrap();
         let bytes = |lines: &[&str]| lines.iter().map(|line| line.as_bytes().to_vec()).collect::<Vec<_>>();
         let (keys, authorizations) = (bytes(x_api_keys), bytes(authorizations));
-        digest(keys.iter().map(Vec::as_slice), authorizations.iter().map(Vec::as_slice), policy.capture())
+        digest(keys.iter().map(Vec::as_slice), authorizations.iter().map(Vec::as_slice), policy.capture_config())
             .map(String::from)
     }
 
@@ -186,10 +186,10 @@ mod tests {
     #[test]
     fn a_pepper_makes_it_an_hmac() {
         // Test case 2 of RFC 4231.
-        let policy = AuditPolicy::builder().preset().pepper(*b"Jefe").build().unwrap();
+        let policy = AuditPolicy::builder().preset_ivre().pepper(*b"Jefe").build().unwrap();
         let key: &[u8] = b"what do ya want for nothing?";
         assert_eq!(
-            digest(std::iter::once(key), std::iter::empty(), policy.capture()).unwrap(),
+            digest(std::iter::once(key), std::iter::empty(), policy.capture_config()).unwrap(),
             "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
         );
     }

@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::node::{Members, in_forwarded, in_x_forwarded_for};
-use crate::policy::{Capture, ProxyHeader};
+use super::forwarded::{ForwardedHops, in_forwarded, in_x_forwarded_for};
+use crate::policy::{CaptureConfig, ProxyHeader};
 
 /// The address at the other end of the connection: put it into the extensions of the request.
 ///
@@ -26,7 +26,7 @@ pub struct PeerAddr(pub SocketAddr);
 /// ```
 pub(super) fn resolve<'h>(
     peer: Option<IpAddr>,
-    capture: &Capture,
+    capture: &CaptureConfig,
     lines: impl DoubleEndedIterator<Item = &'h [u8]>,
 ) -> Option<IpAddr> {
     let mut client = peer?.to_canonical();
@@ -57,7 +57,7 @@ enum Chain {
 }
 
 impl Chain {
-    fn of(members: impl Members, capture: &Capture) -> Self {
+    fn of(members: impl ForwardedHops, capture: &CaptureConfig) -> Self {
         let mut chain = Self::Trusted(None);
         for member in members {
             let Ok(hop) = member else { return Self::Ends(None) };
@@ -82,9 +82,9 @@ mod tests {
 
     fn client(peer: &str, header: ProxyHeader, values: &[&str]) -> String {
         let trusted = ["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()];
-        let policy = AuditPolicy::builder().preset().trusted_proxies(trusted, header).build().unwrap();
+        let policy = AuditPolicy::builder().preset_ivre().trusted_proxies(trusted, header).build().unwrap();
         let values = values.iter().map(|value| value.as_bytes());
-        resolve(Some(peer.parse().unwrap()), policy.capture(), values).unwrap().to_string()
+        resolve(Some(peer.parse().unwrap()), policy.capture_config(), values).unwrap().to_string()
     }
 
     #[test]

@@ -1,21 +1,23 @@
 //! What is taken from a request, and what a handler adds to it.
 
 mod api_key;
+mod audit_context;
 mod client_addr;
-mod context;
-mod head;
-mod identity;
-mod node;
+mod context_values;
+mod forwarded;
+mod layer_config;
+mod request_head;
+mod request_state;
 mod result_count;
-mod said;
 pub(crate) mod scope;
-mod shared;
 
+pub use audit_context::AuditContext;
 pub use client_addr::PeerAddr;
-pub use context::AuditContext;
-pub(crate) use head::{Protocol, RequestHead, is_grpc, path_and_query, sent};
-pub(crate) use identity::{EndKind, Refusal, Stage, Standing, Started, Written};
-pub use result_count::ResultCount;
-pub(crate) use shared::Shared;
+pub(crate) use layer_config::LayerConfig;
 #[cfg(feature = "axum")]
-pub(crate) use shared::StandsIn;
+pub(crate) use layer_config::ProbeStandIn;
+pub(crate) use request_head::{Protocol, RequestHead, is_grpc, path_and_query, sent};
+pub(crate) use request_state::{
+    AttemptRelation, AttemptStage, EndKind, StartedEvent, TransactionalEvent, WithheldResponse,
+};
+pub use result_count::ResultCount;

@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Request};
 
-use super::head::RequestHead;
-use super::{AuditContext, Shared};
+use super::request_head::RequestHead;
+use super::{AuditContext, LayerConfig};
 
 thread_local! {
     /// The innermost scope.
-    static CURRENT: Cell<Slot> = const { Cell::new(Slot::Outside) };
+    static CURRENT: Cell<Scope> = const { Cell::new(Scope::Outside) };
     /// The scopes around it, the outermost first.
-    static AROUND: RefCell<Vec<Slot>> = const { RefCell::new(Vec::new()) };
+    static AROUND: RefCell<Vec<Scope>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Identifies a log among those of a process. An address: unique while the log lives, and that is as long as it matters.
@@ -23,24 +23,24 @@ pub(crate) type LogId = usize;
 
 /// The contents of a scope. Always of the same size: it moves with every poll.
 #[derive(Debug, Default)]
-pub(crate) enum Slot {
+pub(crate) enum Scope {
     /// No layer.
     #[default]
     Outside,
     /// A layer, and nobody has asked for a context yet.
-    Vacant(Vacant),
+    Vacant(LayerScope),
     /// A layer and its context. Without a print, only the extensions of the request lead to it.
-    Held(AuditContext, Print),
+    Held(AuditContext, RequestFingerprint),
 }
 
 /// So that it is moved in two registers.
-const _: () = assert!(size_of::<Slot>() <= 32);
+const _: () = assert!(size_of::<Scope>() <= 32);
 
 /// A layer around a request that no rule names.
 #[derive(Debug)]
-pub(crate) struct Vacant {
-    pub(crate) shared: Arc<Shared>,
-    print: Print,
+pub(crate) struct LayerScope {
+    pub(crate) shared: Arc<LayerConfig>,
+    print: RequestFingerprint,
     /// The context around, if it came with the request. Boxed, for it is rare.
     around: Option<Box<AuditContext>>,
     /// Another layer, nearer to the handler, says which results are too many.
@@ -55,9 +55,9 @@ pub(crate) struct Vacant {
 /// The last byte is the number of its extensions: layers in between add some, and who makes a request anew of the target
 /// and the headers of another one begins with none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Print(u64);
+pub(crate) struct RequestFingerprint(u64);
 
-impl Print {
+impl RequestFingerprint {
     /// Not to be found by.
     pub(crate) const NONE: Self = Self(0);
 
@@ -91,9 +91,9 @@ pub(super) fn first_value(headers: &HeaderMap) -> Option<&HeaderValue> {
     headers.values().next()
 }
 
-impl Slot {
-    pub(crate) fn vacant(shared: &Arc<Shared>, print: Print, around: Option<AuditContext>) -> Self {
-        Self::Vacant(Vacant {
+impl Scope {
+    pub(crate) fn vacant(shared: &Arc<LayerConfig>, print: RequestFingerprint, around: Option<AuditContext>) -> Self {
+        Self::Vacant(LayerScope {
             shared: Arc::clone(shared),
             print,
             around: around.map(Box::new),
@@ -101,73 +101,73 @@ impl Slot {
         })
     }
 
-    fn print(&self) -> Print {
+    fn print(&self) -> RequestFingerprint {
         match self {
-            Self::Outside => Print::NONE,
+            Self::Outside => RequestFingerprint::NONE,
             Self::Vacant(vacant) => vacant.print,
             Self::Held(_, print) => *print,
         }
     }
 }
 
-impl Vacant {
+impl LayerScope {
     /// Whether a layer of another log around the same request has been told an event type.
     pub(crate) fn is_declared_around(&self) -> bool {
         let log = self.shared.log_id;
         match &self.around {
             Some(around) => around.declared_for(log),
             None => innermost(|slot| match slot {
-                Slot::Held(around, print) => print.is_around(self.print) && around.declared_for(log),
+                Scope::Held(around, print) => print.is_around(self.print) && around.declared_for(log),
                 _ => false,
             }),
         }
     }
 
     /// The context of this scope, which the thread has left or is about to enter.
-    pub(crate) fn hold(self, head: Option<RequestHead>) -> AuditContext {
+    pub(crate) fn into_context(self, head: Option<RequestHead>) -> AuditContext {
         let Self { shared, print, around, is_limited_within } = self;
         let around = around.map(|around| *around).or_else(|| current_if(print));
-        let context = AuditContext::watched(shared, around.as_ref(), head);
+        let context = AuditContext::unmatched(shared, around.as_ref(), head);
         if is_limited_within {
-            context.limit();
+            context.mark_limited();
         }
         context
     }
 }
 
 /// An open scope. Dropped, it restores what was there before.
-pub(crate) struct Entered {
+pub(crate) struct ScopeGuard {
     is_within: bool,
 }
 
 /// Opens a scope.
 #[inline]
-pub(crate) fn enter(slot: Slot) -> Entered {
+pub(crate) fn enter(slot: Scope) -> ScopeGuard {
     let before = CURRENT.with(|current| current.replace(slot));
-    let is_within = !matches!(before, Slot::Outside);
+    let is_within = !matches!(before, Scope::Outside);
     if is_within {
         AROUND.with_borrow_mut(|around| around.push(before));
     }
-    Entered { is_within }
+    ScopeGuard { is_within }
 }
 
-impl Entered {
+impl ScopeGuard {
     /// Ends the scope and returns what has become of its slot.
     #[inline]
-    pub(crate) fn leave(self) -> Slot {
+    pub(crate) fn leave(self) -> Scope {
         let after = self.restore();
         std::mem::forget(self);
         after
     }
 
     #[inline]
-    fn restore(&self) -> Slot {
+    fn restore(&self) -> Scope {
         let before = if self.is_within { AROUND.with_borrow_mut(Vec::pop) } else { None };
         CURRENT.with(|current| current.replace(before.unwrap_or_default()))
     }
 }
 
-impl Drop for Entered {
+impl Drop for ScopeGuard {
     #[inline]
     fn drop(&mut self) {
         drop(self.restore());
@@ -177,25 +177,25 @@ impl Drop for Entered {
 /// The context of the innermost scope, made now if there is none yet.
 pub(crate) fn current() -> Option<AuditContext> {
     let (context, print) = match CURRENT.with(Cell::take) {
-        Slot::Outside => return None,
-        Slot::Held(context, print) => (context, print),
-        Slot::Vacant(vacant) => {
+        Scope::Outside => return None,
+        Scope::Held(context, print) => (context, print),
+        Scope::Vacant(vacant) => {
             let print = vacant.print;
-            (within_the_next(|| vacant.hold(None)), print)
+            (within_the_next(|| vacant.into_context(None)), print)
         }
     };
-    CURRENT.with(|current| current.set(Slot::Held(context.clone(), print)));
+    CURRENT.with(|current| current.set(Scope::Held(context.clone(), print)));
     Some(context)
 }
 
 /// The context of the innermost scope, if it is that of this request.
-fn current_if(print: Print) -> Option<AuditContext> {
+fn current_if(print: RequestFingerprint) -> Option<AuditContext> {
     if is_innermost(print) { current() } else { None }
 }
 
 /// Whether the innermost scope is that of this request.
 #[inline]
-pub(crate) fn is_innermost(print: Print) -> bool {
+pub(crate) fn is_innermost(print: RequestFingerprint) -> bool {
     innermost(|slot| slot.print().is_around(print))
 }
 
@@ -211,7 +211,7 @@ fn within_the_next<T>(f: impl FnOnce() -> T) -> T {
 
 /// Looks at the innermost slot.
 #[inline]
-fn innermost<T>(look: impl FnOnce(&mut Slot) -> T) -> T {
+fn innermost<T>(look: impl FnOnce(&mut Scope) -> T) -> T {
     CURRENT.with(|current| {
         let mut slot = current.take();
         let seen = look(&mut slot);
@@ -222,20 +222,20 @@ fn innermost<T>(look: impl FnOnce(&mut Slot) -> T) -> T {
 
 /// Whether the rules of a layer of this log name this request, among its scopes, from the innermost on. `limits`: the layer
 /// that asks says which results are too many, instead of the nearest one of its log.
-pub(crate) fn is_named(print: Print, log: LogId, mut limits: bool) -> bool {
-    let mut look = |slot: &mut Slot| {
+pub(crate) fn is_named(print: RequestFingerprint, log: LogId, mut limits: bool) -> bool {
+    let mut look = |slot: &mut Scope| {
         if !slot.print().is_around(print) {
             return Some(false);
         }
         match slot {
-            Slot::Outside => Some(false),
-            Slot::Vacant(vacant) => {
+            Scope::Outside => Some(false),
+            Scope::Vacant(vacant) => {
                 if vacant.shared.log_id == log {
                     vacant.is_limited_within |= std::mem::take(&mut limits);
                 }
                 vacant.around.as_ref().map(|around| around.is_named_around(log, limits))
             }
-            Slot::Held(context, _) => Some(context.is_named_around(log, limits)),
+            Scope::Held(context, _) => Some(context.is_named_around(log, limits)),
         }
     };
     let innermost = innermost(&mut look);

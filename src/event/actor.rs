@@ -1,9 +1,9 @@
 //! Who did it.
 
-use super::Text;
-use super::open_struct::open_struct;
+use super::CompactText;
+use super::extensible_struct::extensible_struct;
 
-open_struct! {
+extensible_struct! {
     /// Who did it. All three fields are always written, null when empty: then the caller was anonymous.
     ///
     /// Put one into the request's extensions (an outer authentication layer does) or give it to
@@ -15,17 +15,17 @@ open_struct! {
     /// ```
     Actor, always {
         /// Whatever names the principal.
-        user_email: Text,
+        user_email: CompactText,
         /// The SHA-256 (or HMAC-SHA-256) of the API key that was presented, in hexadecimal; never the key.
-        api_key_hash: Text,
-        /// The client's address, without a port. [`AuditEvent::fit`](crate::AuditEvent::fit) puts it into its usual form.
-        remote_addr: Text,
+        api_key_hash: CompactText,
+        /// The client's address, without a port. [`AuditEvent::truncate_to_limits`](crate::AuditEvent::truncate_to_limits) puts it into its usual form.
+        remote_addr: CompactText,
     }
 }
 
 impl Actor {
     /// An actor of this name.
-    pub fn user(name: impl Into<Text>) -> Self {
+    pub fn user(name: impl Into<CompactText>) -> Self {
         Self { user_email: Some(name.into()), ..Self::default() }
     }
 }

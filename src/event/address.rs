@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::Text;
+use super::CompactText;
 
 /// Reads an address in any of the forms in which people and proxies write one: IPv4 and IPv6, bare or, version 6, in
 /// brackets, with a port or without. An IPv4 address that is mapped into IPv6 is the IPv4 address.
@@ -14,7 +14,7 @@ pub(crate) fn read(text: &[u8]) -> Option<IpAddr> {
 }
 
 /// Returns the one form in which events have an address, if the text is one in another form.
-pub(crate) fn canonical(text: &str) -> Option<Text> {
+pub(crate) fn canonical(text: &str) -> Option<CompactText> {
     // An IPv4 address has no other, and most are such.
     if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         return None;
@@ -63,7 +63,7 @@ fn without_zone(address: &[u8]) -> Option<&str> {
 }
 
 /// Writes an address. By hand, where it is version 4: the formatter takes five times as long for it.
-pub(crate) fn to_text(addr: IpAddr) -> Text {
+pub(crate) fn to_text(addr: IpAddr) -> CompactText {
     let IpAddr::V4(addr) = addr else { return addr.to_string().into() };
     let mut text = [0; "255.255.255.255".len()];
     let mut len = 0;

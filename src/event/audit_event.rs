@@ -7,7 +7,7 @@ use serde::de::{Error as _, MapAccess};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::open_struct::once;
+use super::extensible_struct::once;
 use super::{Actor, Classification, Details, EventId, EventType, Phase, RequestInfo, Resource, Timestamp, names};
 
 /// One immutable entry of the log. `docs/event-format.md` is its format as JSON.

@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::EventError;
-use super::limits::{MAX_NAME_BYTES, clip};
+use super::limits::{MAX_NAME_BYTES, truncate};
 
 /// How a request went wrong: a code of the closed list of the Nexus IQ Server.
 ///
@@ -85,8 +85,8 @@ impl ErrorCode {
     }
 
     /// Only what was read, from a later version's hand or a stranger's, may not fit.
-    pub(super) fn fit(&mut self) {
-        if let Cow::Owned(fitting) = clip(&self.0, MAX_NAME_BYTES) {
+    pub(super) fn truncate_to_limit(&mut self) {
+        if let Cow::Owned(fitting) = truncate(&self.0, MAX_NAME_BYTES) {
             self.0 = fitting.into();
         }
     }

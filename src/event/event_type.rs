@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::EventError;
-use super::limits::{MAX_NAME_BYTES, clip};
+use super::limits::{MAX_NAME_BYTES, truncate};
 
 /// The type of an event: one of the four built-in ones, or an app's own `domain.action`.
 ///
@@ -26,7 +26,7 @@ pub struct EventType(Name);
 #[derive(Clone)]
 enum Name {
     BuiltIn(&'static str),
-    Own(Arc<str>),
+    Custom(Arc<str>),
 }
 
 impl EventType {
@@ -62,19 +62,19 @@ impl EventType {
     pub fn as_str(&self) -> &str {
         match &self.0 {
             Name::BuiltIn(name) => name,
-            Name::Own(name) => name,
+            Name::Custom(name) => name,
         }
     }
 
     /// The type of this name, whatever the name is: the list of a later version may be longer than this one's.
     pub(crate) fn as_stored(name: &str) -> Self {
-        name.parse().unwrap_or_else(|_| Self(Name::Own(name.into())))
+        name.parse().unwrap_or_else(|_| Self(Name::Custom(name.into())))
     }
 
     /// Only what was read, from a later version's hand or a stranger's, may not fit.
-    pub(super) fn fit(&mut self) {
-        if let Cow::Owned(fitting) = clip(self.as_str(), MAX_NAME_BYTES) {
-            self.0 = Name::Own(fitting.into());
+    pub(super) fn truncate_to_limit(&mut self) {
+        if let Cow::Owned(fitting) = truncate(self.as_str(), MAX_NAME_BYTES) {
+            self.0 = Name::Custom(fitting.into());
         }
     }
 }
@@ -89,7 +89,7 @@ impl FromStr for EventType {
         let part_is_fine =
             |part: &str| !part.is_empty() && part.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
         if text.len() <= Self::MAX_BYTES && text.contains('.') && text.split('.').all(part_is_fine) {
-            Ok(Self(Name::Own(text.into())))
+            Ok(Self(Name::Custom(text.into())))
         } else {
             Err(EventError::event_type(text))
         }

@@ -17,7 +17,9 @@ use std::borrow::Cow;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{Actor, AuditEvent, Classification, Details, ErrorCode, RequestInfo, Resource, Text, address, names};
+use super::{
+    Actor, AuditEvent, Classification, CompactText, Details, ErrorCode, RequestInfo, Resource, address, names,
+};
 
 /// `actor.user_email`.
 pub const MAX_USER_EMAIL_BYTES: usize = 512;
@@ -50,31 +52,35 @@ pub const MAX_EVENT_BYTES: usize = 64 * 1024;
 /// Makes `text` fit: without U+0000 and no longer than `limit` bytes.
 ///
 /// ```
-/// use tower_audit::event::limits::clip;
+/// use tower_audit::event::limits::truncate;
 ///
-/// assert_eq!(clip("short", 128), "short");
+/// assert_eq!(truncate("short", 128), "short");
 /// let long = "x".repeat(1_000_000);
-/// let cut = clip(&long, 128);
+/// let cut = truncate(&long, 128);
 /// assert!(cut.len() <= 128 && cut.contains("[cut: 1000000 bytes, sha256 "));
 /// ```
-pub fn clip(text: &str, limit: usize) -> Cow<'_, str> {
+pub fn truncate(text: &str, limit: usize) -> Cow<'_, str> {
     if text.len() > limit {
-        return Cow::Owned(cut(text.as_bytes(), text, limit));
+        return Cow::Owned(with_digest(text.as_bytes(), text, limit));
     }
     if text.as_bytes().contains(&0) {
         let clean = text.replace('\0', "\u{fffd}");
         // A replacement is longer than what it replaces, so that the clean text may be too long by now.
-        return if clean.len() > limit { Cow::Owned(cut(text.as_bytes(), &clean, limit)) } else { Cow::Owned(clean) };
+        return if clean.len() > limit {
+            Cow::Owned(with_digest(text.as_bytes(), &clean, limit))
+        } else {
+            Cow::Owned(clean)
+        };
     }
     Cow::Borrowed(text)
 }
 
 /// The same for bytes that may not be UTF-8; what is not becomes U+FFFD.
-pub fn clip_bytes(bytes: &[u8], limit: usize) -> Cow<'_, str> {
+pub fn truncate_bytes(bytes: &[u8], limit: usize) -> Cow<'_, str> {
     if bytes.len() <= limit
         && let Ok(text) = std::str::from_utf8(bytes)
     {
-        return clip(text, limit);
+        return truncate(text, limit);
     }
     // A long value is read no further than it can be shown: lossy conversion triples its length at most.
     let shown = &bytes[..bytes.len().min(limit.max(1))];
@@ -82,11 +88,11 @@ pub fn clip_bytes(bytes: &[u8], limit: usize) -> Cow<'_, str> {
     if bytes.len() <= limit && lossy.len() <= limit && !lossy.as_bytes().contains(&0) {
         return lossy;
     }
-    Cow::Owned(cut(bytes, &lossy, limit))
+    Cow::Owned(with_digest(bytes, &lossy, limit))
 }
 
 /// As much of `shown` as fits, and the length and digest of the `original`.
-pub(super) fn cut(original: &[u8], shown: &str, limit: usize) -> String {
+pub(super) fn with_digest(original: &[u8], shown: &str, limit: usize) -> String {
     let mut note = format!("…[cut: {} bytes, sha256 ", original.len());
     note.push_str(hex(&Sha256::digest(original), &mut [0; 64]));
     note.push(']');
@@ -130,27 +136,27 @@ impl AuditEvent {
     /// port, IPv4 where it was mapped into IPv6. Doing it twice changes nothing more.
     ///
     /// [`AuditLog::record`](AuditEvent) and the layer do it with each event.
-    pub fn fit(&mut self) {
-        self.event_type.fit();
+    pub fn truncate_to_limits(&mut self) {
+        self.event_type.truncate_to_limit();
         let actor = &mut self.actor;
-        fit(&mut actor.user_email, MAX_USER_EMAIL_BYTES);
-        fit(&mut actor.api_key_hash, MAX_ADDR_BYTES);
+        truncate_text(&mut actor.user_email, MAX_USER_EMAIL_BYTES);
+        truncate_text(&mut actor.api_key_hash, MAX_ADDR_BYTES);
         if let Some(canonical) = actor.remote_addr.as_deref().and_then(address::canonical) {
             actor.remote_addr = Some(canonical);
         }
-        fit(&mut actor.remote_addr, MAX_ADDR_BYTES);
-        fit(&mut self.resource.route, MAX_ROUTE_BYTES);
-        fit(&mut self.resource.method, MAX_METHOD_BYTES);
+        truncate_text(&mut actor.remote_addr, MAX_ADDR_BYTES);
+        truncate_text(&mut self.resource.route, MAX_ROUTE_BYTES);
+        truncate_text(&mut self.resource.method, MAX_METHOD_BYTES);
         let request = &mut self.request;
-        fit(&mut request.request_id, MAX_NAME_BYTES);
-        fit(&mut request.trace_id, MAX_NAME_BYTES);
-        fit(&mut request.request_uri, MAX_URI_BYTES);
-        fit(&mut request.user_agent, MAX_HEADER_BYTES);
-        fit(&mut request.forwarded, MAX_HEADER_BYTES);
-        fit(&mut self.classification.domain, MAX_NAME_BYTES);
-        fit(&mut self.classification.action, MAX_NAME_BYTES);
-        self.classification.error.iter_mut().for_each(ErrorCode::fit);
-        fit_map(&mut self.details, &[], MAX_DETAILS_BYTES);
+        truncate_text(&mut request.request_id, MAX_NAME_BYTES);
+        truncate_text(&mut request.trace_id, MAX_NAME_BYTES);
+        truncate_text(&mut request.request_uri, MAX_URI_BYTES);
+        truncate_text(&mut request.user_agent, MAX_HEADER_BYTES);
+        truncate_text(&mut request.forwarded, MAX_HEADER_BYTES);
+        truncate_text(&mut self.classification.domain, MAX_NAME_BYTES);
+        truncate_text(&mut self.classification.action, MAX_NAME_BYTES);
+        self.classification.error.iter_mut().for_each(ErrorCode::truncate_to_limit);
+        truncate_map(&mut self.details, &[], MAX_DETAILS_BYTES);
         for (unknown, reserved) in [
             (&mut self.extra, Self::NAMES),
             (&mut self.actor.extra, Actor::NAMES),
@@ -158,24 +164,24 @@ impl AuditEvent {
             (&mut self.request.extra, RequestInfo::NAMES),
             (&mut self.classification.extra, Classification::NAMES),
         ] {
-            fit_map(unknown, reserved, MAX_EXTRA_BYTES);
+            truncate_map(unknown, reserved, MAX_EXTRA_BYTES);
         }
     }
 }
 
-fn fit(text: &mut Option<Text>, limit: usize) {
+fn truncate_text(text: &mut Option<CompactText>, limit: usize) {
     if let Some(given) = text
-        && let Cow::Owned(fitting) = clip(given, limit)
+        && let Cow::Owned(fitting) = truncate(given, limit)
     {
         *given = fitting.into();
     }
 }
 
-fn fit_map(details: &mut Details, reserved: &[&str], limit: usize) {
+fn truncate_map(details: &mut Details, reserved: &[&str], limit: usize) {
     if details.is_empty() {
         return;
     }
-    *details = fit_entries(std::mem::take(details), reserved, 1);
+    *details = truncate_entries(std::mem::take(details), reserved, 1);
     let mut size = json_len(details);
     if size <= limit {
         return;
@@ -184,11 +190,11 @@ fn fit_map(details: &mut Details, reserved: &[&str], limit: usize) {
     let mut by_size: Vec<(usize, String)> = details.iter().map(|(key, value)| (json_len(value), key.clone())).collect();
     by_size.sort_unstable_by(|a, b| b.cmp(a));
     for (len, key) in by_size {
-        if len <= CUT_NOTE_BYTES {
+        if len <= MIN_NOTE_BYTES {
             break;
         }
         if let Some(value) = details.get_mut(&key) {
-            *value = note_of(value);
+            *value = truncation_note(value);
             size = size - len + json_len(value);
         }
         if size <= limit {
@@ -196,26 +202,26 @@ fn fit_map(details: &mut Details, reserved: &[&str], limit: usize) {
         }
     }
     // Very many small entries: they are replaced as a whole.
-    let note = note_of(&Value::Object(std::mem::take(details)));
+    let note = truncation_note(&Value::Object(std::mem::take(details)));
     details.insert("…".to_owned(), note);
 }
 
 /// No less than the JSON of what stands for a value that was cut.
-const CUT_NOTE_BYTES: usize = 160;
+const MIN_NOTE_BYTES: usize = 160;
 
-fn fit_entries(entries: Details, reserved: &[&str], depth: usize) -> Details {
-    names::fit(entries, reserved).into_iter().map(|(key, value)| (key, fit_value(value, depth))).collect()
+fn truncate_entries(entries: Details, reserved: &[&str], depth: usize) -> Details {
+    names::fit(entries, reserved).into_iter().map(|(key, value)| (key, truncate_value(value, depth))).collect()
 }
 
-fn fit_value(value: Value, depth: usize) -> Value {
+fn truncate_value(value: Value, depth: usize) -> Value {
     match value {
-        Value::String(text) => match clip(&text, MAX_DETAIL_STRING_BYTES) {
+        Value::String(text) => match truncate(&text, MAX_DETAIL_STRING_BYTES) {
             Cow::Owned(fitting) => Value::String(fitting),
             Cow::Borrowed(_) => Value::String(text),
         },
-        Value::Array(_) | Value::Object(_) if depth >= MAX_DETAIL_DEPTH => note_of(&value),
-        Value::Array(items) => Value::Array(items.into_iter().map(|item| fit_value(item, depth + 1)).collect()),
-        Value::Object(entries) => Value::Object(fit_entries(entries, &[], depth + 1)),
+        Value::Array(_) | Value::Object(_) if depth >= MAX_DETAIL_DEPTH => truncation_note(&value),
+        Value::Array(items) => Value::Array(items.into_iter().map(|item| truncate_value(item, depth + 1)).collect()),
+        Value::Object(entries) => Value::Object(truncate_entries(entries, &[], depth + 1)),
         plain => plain,
     }
 }
@@ -238,9 +244,9 @@ fn json_len<T: serde::Serialize>(value: &T) -> usize {
     }
 }
 
-fn note_of(value: &Value) -> Value {
+fn truncation_note(value: &Value) -> Value {
     let text = value.to_string();
-    Value::String(cut(text.as_bytes(), "", 0))
+    Value::String(with_digest(text.as_bytes(), "", 0))
 }
 
 #[cfg(test)]
@@ -253,22 +259,22 @@ mod tests {
     proptest! {
         #[test]
         fn clipped_text_fits_and_is_stable(text in "\\PC*|[\\x00-\\x10]{0,400}|é{0,300}", limit in 128usize..400) {
-            let once = clip(&text, limit).into_owned();
+            let once = truncate(&text, limit).into_owned();
             prop_assert!(once.len() <= limit);
             prop_assert!(!once.contains('\0'));
-            prop_assert_eq!(clip(&once, limit), once.as_str());
+            prop_assert_eq!(truncate(&once, limit), once.as_str());
         }
 
         #[test]
         fn clipped_bytes_fit(bytes in proptest::collection::vec(any::<u8>(), 0..600), limit in 128usize..400) {
-            let text = clip_bytes(&bytes, limit);
+            let text = truncate_bytes(&bytes, limit);
             prop_assert!(text.len() <= limit && !text.contains('\0'));
         }
     }
 
     #[test]
     fn a_cut_names_length_and_digest() {
-        let cut = clip(&"a".repeat(1_000_000), 512).into_owned();
+        let cut = truncate(&"a".repeat(1_000_000), 512).into_owned();
         assert!(cut.starts_with("aaaa"));
         assert!(
             cut.ends_with(
@@ -283,7 +289,7 @@ mod tests {
         let mut event = AuditEvent::new(EventType::UPLOAD);
         event.details.insert("count".into(), json!(17));
         event.details.insert("names".into(), json!(vec!["x".repeat(100); 1000]));
-        event.fit();
+        event.truncate_to_limits();
         assert_eq!(event.details["count"], 17);
         assert!(event.details["names"].as_str().unwrap().contains("[cut: "));
         assert!(json_len(&event.details) <= MAX_DETAILS_BYTES);
@@ -320,10 +326,10 @@ mod tests {
             event.request.extra.insert(format!("{n}{worst:.300}"), json!(worst));
             event.classification.extra.insert(format!("{n}{worst:.300}"), json!(worst));
         }
-        event.fit();
+        event.truncate_to_limits();
         assert!(json_len(&event) <= MAX_EVENT_BYTES, "{}", json_len(&event));
         let once = event.clone();
-        event.fit();
+        event.truncate_to_limits();
         assert_eq!(event, once);
     }
 
@@ -334,7 +340,7 @@ mod tests {
             let mut event = AuditEvent::new(EventType::UPLOAD);
             event.details.insert("sent".into(), json!([{ name.clone(): "no JSON" }]));
             event.extra.insert(name.clone(), json!({ name.clone(): 1, "a": 2 }));
-            event.fit();
+            event.truncate_to_limits();
             let json = serde_json::to_string(&event).unwrap();
             assert_eq!(serde_json::from_str::<AuditEvent>(&json).unwrap(), event);
             assert_eq!(
@@ -349,12 +355,12 @@ mod tests {
         let mut event = AuditEvent::new(EventType::UPLOAD);
         event.event_type = serde_json::from_value(json!("\0later".repeat(100_000))).unwrap();
         event.classification.error = Some(serde_json::from_value(json!("\0")).unwrap());
-        event.fit();
+        event.truncate_to_limits();
         let name = event.event_type.as_str();
         assert!(name.len() <= MAX_NAME_BYTES && name.contains("[cut: 600000 bytes"), "{name}");
         assert_eq!(event.classification.error.as_ref().unwrap().as_str(), "\u{fffd}");
         let once = event.clone();
-        event.fit();
+        event.truncate_to_limits();
         assert_eq!(event, once);
     }
 
@@ -366,7 +372,7 @@ mod tests {
         }
         let mut event = AuditEvent::new(EventType::UPLOAD);
         event.details.insert("deep".into(), deep);
-        event.fit();
+        event.truncate_to_limits();
         assert!(event.details["deep"].to_string().contains("[cut: "));
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::Details;
-use super::limits::{MAX_DETAIL_KEY_BYTES, clip, cut};
+use super::limits::{MAX_DETAIL_KEY_BYTES, truncate, with_digest};
 
 /// Returns the entries under names that can be stored and read back, and that are none of the `reserved` ones.
 ///
@@ -41,7 +41,7 @@ fn candidate(name: &str, number: usize) -> String {
     };
     let candidate = format!("{prefix}{}", readable(name));
     if candidate.len() > MAX_DETAIL_KEY_BYTES {
-        cut(name.as_bytes(), &candidate, MAX_DETAIL_KEY_BYTES)
+        with_digest(name.as_bytes(), &candidate, MAX_DETAIL_KEY_BYTES)
     } else {
         candidate
     }
@@ -51,9 +51,9 @@ fn candidate(name: &str, number: usize) -> String {
 fn readable(name: &str) -> Cow<'_, str> {
     match name.strip_prefix('$') {
         Some(rest) if rest.starts_with("serde_json::private::") => {
-            Cow::Owned(clip(&format!("\u{fffd}{rest}"), MAX_DETAIL_KEY_BYTES).into_owned())
+            Cow::Owned(truncate(&format!("\u{fffd}{rest}"), MAX_DETAIL_KEY_BYTES).into_owned())
         }
-        _ => clip(name, MAX_DETAIL_KEY_BYTES),
+        _ => truncate(name, MAX_DETAIL_KEY_BYTES),
     }
 }
 
@@ -152,7 +152,7 @@ mod tests {
             }
         }
         let unfit = read_back(&event);
-        event.fit();
+        event.truncate_to_limits();
         assert_eq!(event.actor.user_email.as_deref(), Some("alice"));
         assert_eq!(event.actor.extra["_user_email"], "bob");
         for (extra, names) in objects(&mut event) {
@@ -171,13 +171,13 @@ mod tests {
         event.actor.extra = json!({"user_email": 1, "_user_email": 2, "_2_user_email": 3}).as_object().unwrap().clone();
         event.details = json!({
             "a\0": 1, "a\u{fffd}": 2, "$serde_json::private::a": 3, "\u{fffd}serde_json::private::a": 4,
-            long.clone(): 5, clip(&long, MAX_DETAIL_KEY_BYTES): 6,
+            long.clone(): 5, truncate(&long, MAX_DETAIL_KEY_BYTES): 6,
             "inside": {"a\0": 1, "a\u{fffd}": 2},
         })
         .as_object()
         .unwrap()
         .clone();
-        event.fit();
+        event.truncate_to_limits();
         let values = |object: &Details| {
             let mut values: Vec<_> = object.values().filter_map(Value::as_i64).collect();
             values.sort_unstable();
@@ -234,13 +234,13 @@ mod tests {
                 extra.clone_from(map);
             }
             let given = maps.iter().map(Details::len);
-            event.fit();
+            event.truncate_to_limits();
             let details = event.details.len();
             let kept = objects(&mut event).map(|(extra, _)| extra.len()).into_iter().chain([details]);
             prop_assert!(given.eq(kept), "no entry is lost");
             prop_assert_eq!(&read_back(&event), &event);
             let once = event.clone();
-            event.fit();
+            event.truncate_to_limits();
             prop_assert_eq!(event, once);
         }
     }

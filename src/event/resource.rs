@@ -1,14 +1,14 @@
 //! What it was done to.
 
-use super::Text;
-use super::open_struct::open_struct;
+use super::CompactText;
+use super::extensible_struct::extensible_struct;
 
-open_struct! {
+extensible_struct! {
     /// What the request was for. Both fields are always written, null when empty.
     Resource, always {
         /// The route's template, such as `/users/{id}`; never the raw path. Null if no route matched.
-        route: Text,
+        route: CompactText,
         /// The method as the client sent it.
-        method: Text,
+        method: CompactText,
     }
 }

@@ -64,14 +64,14 @@ impl Timestamp {
         let mut rest = self.0.rem_euclid(MICROS_PER_DAY);
         let (year, month, day) = civil_from_days(days);
         let mut text = *b"0000-00-00T00:00:00.000000Z";
-        put(&mut text[0..4], year);
-        put(&mut text[5..7], month);
-        put(&mut text[8..10], day);
-        put(&mut text[20..26], rest % 1_000_000);
+        write_digits(&mut text[0..4], year);
+        write_digits(&mut text[5..7], month);
+        write_digits(&mut text[8..10], day);
+        write_digits(&mut text[20..26], rest % 1_000_000);
         rest /= 1_000_000;
-        put(&mut text[17..19], rest % 60);
-        put(&mut text[14..16], rest / 60 % 60);
-        put(&mut text[11..13], rest / 3600);
+        write_digits(&mut text[17..19], rest % 60);
+        write_digits(&mut text[14..16], rest / 60 % 60);
+        write_digits(&mut text[11..13], rest / 3600);
         text
     }
 }
@@ -79,7 +79,7 @@ impl Timestamp {
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
 /// Writes `value` right-aligned, in decimal, over the zeros in `digits`.
-fn put(digits: &mut [u8], mut value: i64) {
+fn write_digits(digits: &mut [u8], mut value: i64) {
     for digit in digits.iter_mut().rev() {
         *digit = b'0' + (value % 10) as u8;
         value /= 10;

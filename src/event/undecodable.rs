@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use super::limits::{MAX_DETAIL_STRING_BYTES, clip};
+use super::limits::{MAX_DETAIL_STRING_BYTES, truncate};
 use super::{Actor, AuditEvent, EventId, EventType, Phase, Resource, Timestamp};
 
 /// The detail that has the beginning of the text.
@@ -50,6 +50,6 @@ impl Undecodable<'_> {
 
 /// Marks an event as one that stands for another, with the beginning of that one's text or the reason.
 pub(crate) fn mark(event: &mut AuditEvent, why: &str) {
-    event.details.insert(UNREADABLE.into(), Value::from(clip(why, MAX_DETAIL_STRING_BYTES)));
-    event.fit();
+    event.details.insert(UNREADABLE.into(), Value::from(truncate(why, MAX_DETAIL_STRING_BYTES)));
+    event.truncate_to_limits();
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Actor, AuditEvent, Classification, Details, RequestInfo, Resource, Text};
+use super::{Actor, AuditEvent, Classification, CompactText, Details, RequestInfo, Resource};
 
 impl AuditEvent {
     /// About how many bytes of memory the event takes.
@@ -45,7 +45,7 @@ impl AuditEvent {
     }
 }
 
-fn of(text: &Option<Text>) -> usize {
+fn of(text: &Option<CompactText>) -> usize {
     text.as_ref().map_or(0, |text| text.len())
 }
 

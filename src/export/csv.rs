@@ -5,9 +5,9 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value};
 
-use super::json::escape;
-use super::{Listing, drives_terminal, is_hostile};
-use crate::event::{AuditEvent, Text};
+use super::json::escape_unsafe_chars;
+use super::{EventFormat, drives_terminal, is_unsafe_to_display};
+use crate::event::{AuditEvent, CompactText};
 
 /// The columns, each one field of the event. `docs/cli.md` documents them; new ones come last.
 const COLUMNS: [&str; 22] = [
@@ -45,7 +45,7 @@ const COLUMNS: [&str; 22] = [
 pub struct Csv {
     values: Values,
     byte_order_mark: bool,
-    begun: bool,
+    header_written: bool,
 }
 
 /// How values are written.
@@ -69,7 +69,7 @@ impl Csv {
     }
 
     /// Each value as `shown_as` has it, such as one that is safe on a terminal.
-    pub fn shown_as(shown_as: fn(&str) -> Cow<'_, str>) -> Self {
+    pub fn with_sanitizer(shown_as: fn(&str) -> Cow<'_, str>) -> Self {
         Self { values: Values::ShownAs(shown_as), ..Self::default() }
     }
 
@@ -81,7 +81,7 @@ impl Csv {
         self
     }
 
-    fn field(&self, text: &str, first: bool, out: &mut dyn Write) -> io::Result<()> {
+    fn write_field(&self, text: &str, first: bool, out: &mut dyn Write) -> io::Result<()> {
         if !first {
             out.write_all(b",")?;
         }
@@ -90,8 +90,8 @@ impl Csv {
             Values::Raw => Cow::Borrowed(text),
             Values::ShownAs(shown_as) => shown_as(text),
         };
-        let text = neutralise(&text);
-        if text.contains([',', '"']) || text.contains(MAY_SEPARATE) || text.starts_with(' ') || text.ends_with(' ') {
+        let text = neutralize_formula(&text);
+        if text.contains([',', '"']) || text.contains(CELL_SEPARATORS) || text.starts_with(' ') || text.ends_with(' ') {
             write!(out, "\"{}\"", text.replace('"', "\"\""))
         } else {
             out.write_all(text.as_bytes())
@@ -102,30 +102,34 @@ impl Csv {
     ///
     /// # Errors
     /// Those of `out`.
-    pub fn record<'a>(&self, fields: impl IntoIterator<Item = Cow<'a, str>>, out: &mut dyn Write) -> io::Result<()> {
+    pub fn write_record<'a>(
+        &self,
+        fields: impl IntoIterator<Item = Cow<'a, str>>,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
         for (n, field) in fields.into_iter().enumerate() {
-            self.field(&field, n == 0, out)?;
+            self.write_field(&field, n == 0, out)?;
         }
         out.write_all(b"\r\n")
     }
 }
 
-impl Listing for Csv {
-    fn page(&mut self, events: &[AuditEvent], out: &mut dyn Write) -> io::Result<()> {
-        if !self.begun {
-            self.begun = true;
+impl EventFormat for Csv {
+    fn write_page(&mut self, events: &[AuditEvent], out: &mut dyn Write) -> io::Result<()> {
+        if !self.header_written {
+            self.header_written = true;
             if self.byte_order_mark {
                 out.write_all("\u{feff}".as_bytes())?;
             }
-            self.record(COLUMNS.map(Cow::Borrowed), out)?;
+            self.write_record(COLUMNS.map(Cow::Borrowed), out)?;
         }
         for event in events {
-            self.record(fields(event), out)?;
+            self.write_record(fields(event), out)?;
         }
         Ok(())
     }
 
-    fn end(&mut self, _: &mut dyn Write) -> io::Result<()> {
+    fn finish(&mut self, _: &mut dyn Write) -> io::Result<()> {
         Ok(())
     }
 }
@@ -150,11 +154,11 @@ fn visible(text: &str) -> Cow<'_, str> {
 ///
 /// Whoever opens the file chooses what separates the cells, and a program that is set to semicolons or tabs does not
 /// see the quotes around a field of ours. So what comes after one of those, or on a line of its own, may be a cell, too.
-fn neutralise(text: &str) -> Cow<'_, str> {
+fn neutralize_formula(text: &str) -> Cow<'_, str> {
     let mut safe = String::new();
     let (mut copied, mut cell) = (0, 0);
     loop {
-        let end = text[cell..].find(MAY_SEPARATE).map_or(text.len(), |at| cell + at);
+        let end = text[cell..].find(CELL_SEPARATORS).map_or(text.len(), |at| cell + at);
         if is_formula(&text[cell..end]) || (cell == 0 && text.starts_with(['\t', '\r', '\n'])) {
             safe.push_str(&text[copied..cell]);
             safe.push('\'');
@@ -175,15 +179,15 @@ fn neutralise(text: &str) -> Cow<'_, str> {
 /// Whether a cell would run. Blanks, quotes and what is not seen are looked through, because some programs drop them;
 /// the wide forms of the signs count, because some fold them.
 fn is_formula(cell: &str) -> bool {
-    let seen = cell.trim_start_matches(|c: char| c == '"' || c.is_whitespace() || is_hostile(c));
+    let seen = cell.trim_start_matches(|c: char| c == '"' || c.is_whitespace() || is_unsafe_to_display(c));
     seen.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
 }
 
 /// What separates cells where a program is set to something else than the comma; each is one byte.
-const MAY_SEPARATE: [char; 4] = [';', '\t', '\r', '\n'];
+const CELL_SEPARATORS: [char; 4] = [';', '\t', '\r', '\n'];
 
 fn fields(event: &AuditEvent) -> [Cow<'_, str>; 22] {
-    fn text(value: &Option<Text>) -> Cow<'_, str> {
+    fn text(value: &Option<CompactText>) -> Cow<'_, str> {
         value.as_deref().unwrap_or_default().into()
     }
     fn shown<'a>(value: Option<impl ToString>) -> Cow<'a, str> {
@@ -219,7 +223,7 @@ fn fields(event: &AuditEvent) -> [Cow<'_, str>; 22] {
 
 /// An empty object is an empty field. JSON has escapes of its own, which leave a value what it is.
 fn json<'a>(object: &Map<String, Value>) -> Cow<'a, str> {
-    if object.is_empty() { "".into() } else { escape(Value::Object(object.clone()).to_string()).into() }
+    if object.is_empty() { "".into() } else { escape_unsafe_chars(Value::Object(object.clone()).to_string()).into() }
 }
 
 /// The fields that a later version of the format added, where they were in the event.
@@ -312,7 +316,7 @@ mod tests {
             assert_eq!(records[1][13], format!("'{formula}"));
         }
         for harmless in ["a=b", "'", "1-2", "/x", "", "a;b\tc\nd", "q=1; r=2"] {
-            assert_eq!(neutralise(harmless), harmless);
+            assert_eq!(neutralize_formula(harmless), harmless);
         }
     }
 
@@ -326,7 +330,7 @@ mod tests {
             ("-1;-1", "'-1;'-1"),
             ("\n", "'\n"),
         ] {
-            assert_eq!(neutralise(text), safe);
+            assert_eq!(neutralize_formula(text), safe);
         }
     }
 
@@ -334,7 +338,8 @@ mod tests {
     fn values_can_be_shown_otherwise() {
         let mut event = upload();
         event.actor.user_email = Some("\u{1b}[2J\r=x".into());
-        let escaped = Csv::shown_as(|text| text.chars().flat_map(char::escape_default).collect::<String>().into());
+        let escaped =
+            Csv::with_sanitizer(|text| text.chars().flat_map(char::escape_default).collect::<String>().into());
         let text = printed(escaped, &[&[event]]);
         assert!(text.contains(r"\u{1b}[2J\r=x"), "{text}");
         assert_eq!(text.matches('\r').count(), 2);

@@ -3,11 +3,11 @@
 /// Whether a terminal acts on the character, reorders others because of it, or shows nothing or a mere blank for it.
 ///
 /// ```
-/// use tower_audit::export::is_hostile;
+/// use tower_audit::export::is_unsafe_to_display;
 ///
-/// assert!(is_hostile('\u{202e}') && is_hostile('\u{1b}') && !is_hostile('é'));
+/// assert!(is_unsafe_to_display('\u{202e}') && is_unsafe_to_display('\u{1b}') && !is_unsafe_to_display('é'));
 /// ```
-pub fn is_hostile(character: char) -> bool {
+pub fn is_unsafe_to_display(character: char) -> bool {
     if character.is_ascii() {
         return character.is_ascii_control();
     }
@@ -44,7 +44,7 @@ pub fn is_hostile(character: char) -> bool {
 /// use tower_audit::export::drives_terminal;
 ///
 /// assert!(drives_terminal('\u{1b}') && drives_terminal('\u{202e}'));
-/// // Not seen, and harmless: emoji and many scripts need them.
+/// // DebugNot seen, and harmless: emoji and many scripts need them.
 /// assert!(!drives_terminal('\u{200d}') && !drives_terminal('\n'));
 /// ```
 pub fn drives_terminal(character: char) -> bool {

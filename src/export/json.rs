@@ -5,27 +5,27 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::{Listing, is_hostile};
+use super::{EventFormat, is_unsafe_to_display};
 use crate::event::AuditEvent;
 
 /// An array that is valid however many pages it comes in.
 #[derive(Debug, Default)]
 pub struct JsonArray {
-    begun: bool,
+    is_open: bool,
 }
 
-impl Listing for JsonArray {
-    fn page(&mut self, events: &[AuditEvent], out: &mut dyn Write) -> io::Result<()> {
+impl EventFormat for JsonArray {
+    fn write_page(&mut self, events: &[AuditEvent], out: &mut dyn Write) -> io::Result<()> {
         for event in events {
-            out.write_all(if self.begun { b",\n" } else { b"[\n" })?;
-            self.begun = true;
+            out.write_all(if self.is_open { b",\n" } else { b"[\n" })?;
+            self.is_open = true;
             out.write_all(to_json(event)?.as_bytes())?;
         }
         Ok(())
     }
 
-    fn end(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        out.write_all(if self.begun { b"\n]\n" } else { b"[]\n" })
+    fn finish(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(if self.is_open { b"\n]\n" } else { b"[]\n" })
     }
 }
 
@@ -34,7 +34,7 @@ impl Listing for JsonArray {
 /// # Errors
 /// If it is no JSON; an event is.
 pub fn to_json(value: &impl Serialize) -> io::Result<String> {
-    Ok(escape(serde_json::to_string(value)?))
+    Ok(escape_unsafe_chars(serde_json::to_string(value)?))
 }
 
 /// The same in many lines, for the eye.
@@ -42,15 +42,15 @@ pub fn to_json(value: &impl Serialize) -> io::Result<String> {
 /// # Errors
 /// If it is no JSON; an event is.
 pub fn to_json_pretty(value: &impl Serialize) -> io::Result<String> {
-    Ok(escape(serde_json::to_string_pretty(value)?))
+    Ok(escape_unsafe_chars(serde_json::to_string_pretty(value)?))
 }
 
 /// Gives characters that are not safe to look at JSON's own escapes: the value stays what it is.
 ///
 /// JSON has them in strings only; the line feeds are those between values.
-pub(crate) fn escape(json: String) -> String {
-    let hostile = |character: char| character != '\n' && is_hostile(character);
-    if is_plain(json.as_bytes()) || !json.contains(hostile) {
+pub(crate) fn escape_unsafe_chars(json: String) -> String {
+    let hostile = |character: char| character != '\n' && is_unsafe_to_display(character);
+    if needs_no_escape(json.as_bytes()) || !json.contains(hostile) {
         return json;
     }
     let mut escaped = String::with_capacity(json.len() + 64);
@@ -68,7 +68,7 @@ pub(crate) fn escape(json: String) -> String {
 }
 
 /// Whether it is ASCII without a control character but line feeds, as nearly all is: many bytes are looked at at once.
-fn is_plain(text: &[u8]) -> bool {
+fn needs_no_escape(text: &[u8]) -> bool {
     const AT_ONCE: usize = 64;
     let plain = |byte: &u8| *byte == b'\n' || matches!(byte, b' '..=b'~');
     text.chunks(AT_ONCE).all(|chunk| chunk.iter().fold(true, |all, byte| all & plain(byte)))
@@ -97,8 +97,8 @@ mod tests {
         for byte in 0..=u8::MAX {
             let mut text = [b'a'; 100];
             text[70] = byte;
-            let is_safe = byte.is_ascii() && (byte == b'\n' || !is_hostile(char::from(byte)));
-            assert_eq!(is_plain(&text), is_safe, "{byte:#x}");
+            let is_safe = byte.is_ascii() && (byte == b'\n' || !is_unsafe_to_display(char::from(byte)));
+            assert_eq!(needs_no_escape(&text), is_safe, "{byte:#x}");
         }
     }
 
@@ -109,7 +109,7 @@ mod tests {
         event.actor.user_email = Some(hostile.into());
         event.details.insert(hostile.into(), hostile.into());
         for text in [to_json(&event).unwrap(), to_json_pretty(&event).unwrap()] {
-            assert!(!text.contains(|c: char| c != '\n' && is_hostile(c)), "{text}");
+            assert!(!text.contains(|c: char| c != '\n' && is_unsafe_to_display(c)), "{text}");
             assert!(text.contains(r"\u202e\u200b\u2028\udb40\udc41é"), "{text}");
             assert_eq!(serde_json::from_str::<AuditEvent>(&text).unwrap(), event);
         }

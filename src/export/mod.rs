@@ -6,12 +6,12 @@
 //!
 //! ```
 //! use tower_audit::{AuditEvent, EventType};
-//! use tower_audit::export::{JsonLines, Listing};
+//! use tower_audit::export::{Jsonl, EventFormat};
 //!
-//! let mut listing = JsonLines;
+//! let mut listing = Jsonl;
 //! let mut out = Vec::new();
-//! listing.page(&[AuditEvent::new(EventType::UPLOAD)], &mut out)?;
-//! listing.end(&mut out)?;
+//! listing.write_page(&[AuditEvent::new(EventType::UPLOAD)], &mut out)?;
+//! listing.finish(&mut out)?;
 //! assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 1);
 //! # Ok::<(), std::io::Error>(())
 //! ```
@@ -19,36 +19,36 @@
 mod csv;
 mod hostile;
 mod json;
-mod json_lines;
+mod jsonl;
 #[cfg(any(feature = "cli", feature = "viewer"))]
 mod visible;
 
 use std::io::{self, Write};
 
 pub use csv::Csv;
-pub use hostile::{drives_terminal, is_hostile};
-#[cfg(feature = "router")]
-pub(crate) use json::escape;
+pub use hostile::{drives_terminal, is_unsafe_to_display};
+#[cfg(feature = "api")]
+pub(crate) use json::escape_unsafe_chars;
 pub use json::{JsonArray, to_json, to_json_pretty};
-pub use json_lines::JsonLines;
+pub use jsonl::Jsonl;
 #[cfg(any(feature = "cli", feature = "viewer"))]
-pub use visible::{Piece, Visible};
+pub use visible::{SanitizedPiece, SanitizedText};
 
 use crate::event::AuditEvent;
 
 /// A listing that is written page by page, in constant memory.
-pub trait Listing {
+pub trait EventFormat {
     /// Writes one page.
     ///
     /// # Errors
     /// Those of `out`.
-    fn page(&mut self, events: &[AuditEvent], out: &mut dyn Write) -> io::Result<()>;
+    fn write_page(&mut self, events: &[AuditEvent], out: &mut dyn Write) -> io::Result<()>;
 
     /// Writes what comes after the last page. There was a page before, perhaps an empty one.
     ///
     /// # Errors
     /// Those of `out`.
-    fn end(&mut self, out: &mut dyn Write) -> io::Result<()>;
+    fn finish(&mut self, out: &mut dyn Write) -> io::Result<()>;
 }
 
 /// Events for the tests of this folder.
@@ -70,12 +70,12 @@ mod samples {
     }
 
     /// What `listing` writes of these pages.
-    pub(super) fn printed(mut listing: impl super::Listing, pages: &[&[AuditEvent]]) -> String {
+    pub(super) fn printed(mut listing: impl super::EventFormat, pages: &[&[AuditEvent]]) -> String {
         let mut out = Vec::new();
         for page in pages {
-            listing.page(page, &mut out).unwrap();
+            listing.write_page(page, &mut out).unwrap();
         }
-        listing.end(&mut out).unwrap();
+        listing.finish(&mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 }

@@ -2,11 +2,11 @@
 
 use unicode_width::UnicodeWidthChar as _;
 
-use super::is_hostile;
+use super::is_unsafe_to_display;
 
 /// A part of a text: as it is, or a character that has to be shown as what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Piece<'a> {
+pub enum SanitizedPiece<'a> {
     /// Safe to look at.
     Plain(&'a str),
     /// Not safe to look at: to be shown as `\u{202e}`, say, and set apart from text that only looks like that.
@@ -16,19 +16,19 @@ pub enum Piece<'a> {
 /// Takes a text apart so that what is seen is what is there.
 ///
 /// Terminals and browsers act on some characters, show others in another order than they are stored (bidirectional
-/// controls), and show some not at all ([`is_hostile`]). So do marks without end on one character: from the fourth on
+/// controls), and show some not at all ([`is_unsafe_to_display`]). So do marks without end on one character: from the fourth on
 /// they are escaped.
 ///
 /// ```
-/// use tower_audit::export::{Piece, Visible};
+/// use tower_audit::export::{SanitizedPiece, SanitizedText};
 ///
-/// let pieces: Vec<_> = Visible::new("ali\u{200b}ce").collect();
-/// assert_eq!(pieces, [Piece::Plain("ali"), Piece::Escaped('\u{200b}'), Piece::Plain("ce")]);
+/// let pieces: Vec<_> = SanitizedText::new("ali\u{200b}ce").collect();
+/// assert_eq!(pieces, [SanitizedPiece::Plain("ali"), SanitizedPiece::Escaped('\u{200b}'), SanitizedPiece::Plain("ce")]);
 /// ```
 #[derive(Debug, Clone)]
-pub struct Visible<'a> {
-    rest: &'a str,
-    show_blanks: bool,
+pub struct SanitizedText<'a> {
+    remaining: &'a str,
+    escape_blanks: bool,
     marks: usize,
     after_blank: bool,
 }
@@ -36,26 +36,26 @@ pub struct Visible<'a> {
 /// How many marks may stack on one character before the rest is shown escaped: enough for every living script.
 const MAX_MARKS: usize = 3;
 
-impl<'a> Visible<'a> {
+impl<'a> SanitizedText<'a> {
     /// The pieces of this text.
     pub fn new(text: &'a str) -> Self {
         // At the start, a mark would stack on what was shown before the text.
-        Self { rest: text, show_blanks: false, marks: MAX_MARKS, after_blank: true }
+        Self { remaining: text, escape_blanks: false, marks: MAX_MARKS, after_blank: true }
     }
 
     /// Blanks that could pass for the border of a column are escaped, too: those at either end, and all but the first
     /// of several.
     #[must_use]
-    pub fn with_blanks(mut self) -> Self {
-        self.show_blanks = true;
+    pub fn escape_blanks(mut self) -> Self {
+        self.escape_blanks = true;
         self
     }
 
     /// Whether this character is escaped, where `is_last` says that none follows.
-    fn escapes(&mut self, character: char, is_last: bool) -> bool {
-        let blank_at_border = character == ' ' && self.show_blanks && (self.after_blank || is_last);
+    fn needs_escape(&mut self, character: char, is_last: bool) -> bool {
+        let blank_at_border = character == ' ' && self.escape_blanks && (self.after_blank || is_last);
         let is_mark = !character.is_ascii() && character.width() == Some(0);
-        if is_hostile(character) || blank_at_border || (is_mark && self.marks == MAX_MARKS) {
+        if is_unsafe_to_display(character) || blank_at_border || (is_mark && self.marks == MAX_MARKS) {
             (self.marks, self.after_blank) = (MAX_MARKS, false);
             return true;
         }
@@ -65,32 +65,32 @@ impl<'a> Visible<'a> {
     }
 }
 
-impl<'a> Iterator for Visible<'a> {
-    type Item = Piece<'a>;
+impl<'a> Iterator for SanitizedText<'a> {
+    type Item = SanitizedPiece<'a>;
 
-    fn next(&mut self) -> Option<Piece<'a>> {
-        let mut characters = self.rest.char_indices();
+    fn next(&mut self) -> Option<SanitizedPiece<'a>> {
+        let mut characters = self.remaining.char_indices();
         let (_, first) = characters.next()?;
         let mut before = self.clone();
-        if self.escapes(first, self.rest.len() == first.len_utf8()) {
-            self.rest = characters.as_str();
-            return Some(Piece::Escaped(first));
+        if self.needs_escape(first, self.remaining.len() == first.len_utf8()) {
+            self.remaining = characters.as_str();
+            return Some(SanitizedPiece::Escaped(first));
         }
         let end = loop {
             before.clone_from(self);
-            let at = self.rest.len() - characters.as_str().len();
+            let at = self.remaining.len() - characters.as_str().len();
             match characters.next() {
                 None => break at,
-                Some((_, next)) if self.escapes(next, characters.as_str().is_empty()) => {
+                Some((_, next)) if self.needs_escape(next, characters.as_str().is_empty()) => {
                     // It is the next piece, and is judged again.
                     break at;
                 }
                 Some(_) => {}
             }
         };
-        let (plain, rest) = self.rest.split_at(end);
-        *self = Self { rest, ..before };
-        Some(Piece::Plain(plain))
+        let (plain, rest) = self.remaining.split_at(end);
+        *self = Self { remaining: rest, ..before };
+        Some(SanitizedPiece::Plain(plain))
     }
 }
 
@@ -99,11 +99,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn shown(pieces: Visible<'_>) -> String {
+    fn shown(pieces: SanitizedText<'_>) -> String {
         pieces
             .map(|piece| match piece {
-                Piece::Plain(text) => text.to_owned(),
-                Piece::Escaped(character) => format!("<{:x}>", u32::from(character)),
+                SanitizedPiece::Plain(text) => text.to_owned(),
+                SanitizedPiece::Escaped(character) => format!("<{:x}>", u32::from(character)),
             })
             .collect()
     }
@@ -119,26 +119,26 @@ mod tests {
             ("\u{301}a", "<301>a"),
             (" a  b ", " a  b "),
         ] {
-            assert_eq!(shown(Visible::new(text)), expected);
+            assert_eq!(shown(SanitizedText::new(text)), expected);
         }
-        assert_eq!(shown(Visible::new(" a  b ").with_blanks()), "<20>a <20>b<20>");
+        assert_eq!(shown(SanitizedText::new(" a  b ").escape_blanks()), "<20>a <20>b<20>");
     }
 
     proptest! {
         #[test]
         fn the_pieces_are_the_whole(text in "[a \u{301}\u{202e}é\n]{0,20}", blanks: bool) {
-            let pieces = if blanks { Visible::new(&text).with_blanks() } else { Visible::new(&text) };
+            let pieces = if blanks { SanitizedText::new(&text).escape_blanks() } else { SanitizedText::new(&text) };
             let mut whole = String::new();
             let mut after_plain = false;
             for piece in pieces {
                 match piece {
-                    Piece::Plain(plain) => {
-                        prop_assert!(!plain.is_empty() && !after_plain && !plain.contains(is_hostile));
+                    SanitizedPiece::Plain(plain) => {
+                        prop_assert!(!plain.is_empty() && !after_plain && !plain.contains(is_unsafe_to_display));
                         whole.push_str(plain);
                     }
-                    Piece::Escaped(character) => whole.push(character),
+                    SanitizedPiece::Escaped(character) => whole.push(character),
                 }
-                after_plain = matches!(piece, Piece::Plain(_));
+                after_plain = matches!(piece, SanitizedPiece::Plain(_));
             }
             prop_assert_eq!(whole, text);
         }

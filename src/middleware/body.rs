@@ -40,36 +40,36 @@ pin_project! {
     enum Kind<R> {
         Inner { #[pin] body: R },
         // Boxed, because every other body would have room for it.
-        Ending { #[pin] body: R, end: Box<Ending> },
-        Call { body: Pin<Box<ReadAhead<R>>>, end: Option<Box<Ending>> },
+        Ending { #[pin] body: R, end: Box<BodyWithEvent> },
+        Call { body: Pin<Box<ReadAhead<R>>>, end: Option<Box<BodyWithEvent>> },
         Problem { document: Option<Bytes> },
     }
 }
 
-struct Ending {
-    end_of_body: EndOfBody,
+struct BodyWithEvent {
+    end_of_body: BodyEndEvent,
     /// The last frame or the error of the inner body, until the event is written.
-    held: Option<Held>,
+    held: Option<HeldFrame>,
 }
 
-enum Held {
+enum HeldFrame {
     Data(Bytes),
     Trailers(http::HeaderMap),
     Error(BodyError),
-    Nothing,
+    Empty,
 }
 
 impl<R> AuditBody<R> {
-    pub(super) fn inner(body: R, end_of_body: Option<EndOfBody>) -> Self {
+    pub(super) fn inner(body: R, end_of_body: Option<BodyEndEvent>) -> Self {
         let kind = match end_of_body {
             None => Kind::Inner { body },
-            Some(end_of_body) => Kind::Ending { body, end: Ending::new(end_of_body) },
+            Some(end_of_body) => Kind::Ending { body, end: BodyWithEvent::new(end_of_body) },
         };
         Self { kind }
     }
 
-    pub(super) fn call(body: Pin<Box<ReadAhead<R>>>, end_of_body: Option<EndOfBody>) -> Self {
-        Self { kind: Kind::Call { body, end: end_of_body.map(Ending::new) } }
+    pub(super) fn call(body: Pin<Box<ReadAhead<R>>>, end_of_body: Option<BodyEndEvent>) -> Self {
+        Self { kind: Kind::Call { body, end: end_of_body.map(BodyWithEvent::new) } }
     }
 
     pub(super) fn empty() -> Self {
@@ -131,7 +131,7 @@ where
 
 fn poll_ending<R>(
     mut body: Pin<&mut R>,
-    end: &mut Ending,
+    end: &mut BodyWithEvent,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Frame<R::Data>, BodyError>>>
 where
@@ -147,10 +147,10 @@ where
                 return Poll::Ready(Some(Err(Box::new(error))));
             }
             return Poll::Ready(match held {
-                Some(Held::Data(data)) => Some(Ok(Frame::data(R::Data::from(data)))),
-                Some(Held::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
-                Some(Held::Error(error)) => Some(Err(error)),
-                Some(Held::Nothing) | None => None,
+                Some(HeldFrame::Data(data)) => Some(Ok(Frame::data(R::Data::from(data)))),
+                Some(HeldFrame::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
+                Some(HeldFrame::Error(error)) => Some(Err(error)),
+                Some(HeldFrame::Empty) | None => None,
             });
         }
         if end.end_of_body.is_written() {
@@ -158,11 +158,11 @@ where
         }
         let frame = match ready!(body.as_mut().poll_frame(cx)) {
             None => {
-                end.hold(Held::Nothing);
+                end.hold(HeldFrame::Empty);
                 continue;
             }
             Some(Err(error)) => {
-                end.hold(Held::Error(error.into()));
+                end.hold(HeldFrame::Error(error.into()));
                 continue;
             }
             Some(Ok(frame)) => frame,
@@ -179,26 +179,26 @@ where
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 let data = data.copy_to_bytes(data.remaining());
-                end.hold(Held::Data(data));
+                end.hold(HeldFrame::Data(data));
             }
             Err(frame) => match frame.into_trailers() {
-                Ok(trailers) => end.hold(Held::Trailers(trailers)),
+                Ok(trailers) => end.hold(HeldFrame::Trailers(trailers)),
                 Err(other) => return Poll::Ready(Some(Ok(other))),
             },
         }
     }
 }
 
-impl Ending {
-    fn new(end_of_body: EndOfBody) -> Box<Self> {
+impl BodyWithEvent {
+    fn new(end_of_body: BodyEndEvent) -> Box<Self> {
         Box::new(Self { end_of_body, held: None })
     }
 
-    fn hold(&mut self, held: Held) {
+    fn hold(&mut self, held: HeldFrame) {
         let (how, call) = match &held {
-            Held::Data(_) | Held::Nothing => ("complete", CallEnd::Missing),
-            Held::Trailers(trailers) => ("complete", CallEnd::of(trailers)),
-            Held::Error(_) => ("error", CallEnd::Broken),
+            HeldFrame::Data(_) | HeldFrame::Empty => ("complete", CallEnd::Missing),
+            HeldFrame::Trailers(trailers) => ("complete", CallEnd::of(trailers)),
+            HeldFrame::Error(_) => ("error", CallEnd::Broken),
         };
         self.held = Some(held);
         self.end_of_body.begin(how, call);
@@ -209,18 +209,18 @@ impl Ending {
     }
 
     fn held_bytes(&self) -> u64 {
-        if let Some(Held::Data(data)) = &self.held { data.len() as u64 } else { 0 }
+        if let Some(HeldFrame::Data(data)) = &self.held { data.len() as u64 } else { 0 }
     }
 }
 
 /// The event at the end of a body.
-pub(super) struct EndOfBody {
+pub(super) struct BodyEndEvent {
     pub(super) log: AuditLog,
     /// Of the request: more may be said while the body is made.
     pub(super) context: AuditContext,
-    pub(super) state: State,
+    pub(super) state: WriteState,
     pub(super) fail_mode: FailMode,
-    pub(super) budget: Duration,
+    pub(super) timeout: Duration,
     /// Absent where the layer has not looked at the clock.
     pub(super) arrived: Option<Instant>,
     /// What `content-length` announces: the client takes the body for complete when it has that much.
@@ -237,22 +237,22 @@ pub(super) struct OpenCall {
     pub(super) result_count: Option<u64>,
 }
 
-pub(super) enum State {
+pub(super) enum WriteState {
     /// And the transaction that the handler wrote it in.
     Waiting(Box<AuditEvent>, Option<TransactionId>),
     Writing(Pin<Box<dyn Future<Output = Result<(), RecordError>> + Send>>),
     Written,
 }
 
-impl EndOfBody {
+impl BodyEndEvent {
     fn is_written(&self) -> bool {
-        matches!(self.state, State::Written)
+        matches!(self.state, WriteState::Written)
     }
 
     /// Begins to write the event; `how` the body ended, and with it the call, if it is one.
     pub(super) fn begin(&mut self, how: &'static str, end: CallEnd) {
-        let (mut event, transaction) = match std::mem::replace(&mut self.state, State::Written) {
-            State::Waiting(event, transaction) => (event, transaction),
+        let (mut event, transaction) = match std::mem::replace(&mut self.state, WriteState::Written) {
+            WriteState::Waiting(event, transaction) => (event, transaction),
             // One that is being written goes on.
             other => {
                 self.state = other;
@@ -270,20 +270,23 @@ impl EndOfBody {
             }
         }
         event.request.duration_us = self.arrived.and_then(|arrived| u64::try_from(arrived.elapsed().as_micros()).ok());
-        event.fit();
+        event.truncate_to_limits();
         let log = self.log.clone();
-        let deadline = Instant::now() + self.budget;
-        self.state = State::Writing(Box::pin(async move { log.write_or_watch(event, deadline, transaction).await }));
+        let deadline = Instant::now() + self.timeout;
+        self.state =
+            WriteState::Writing(Box::pin(
+                async move { log.write_or_await_transaction(event, deadline, transaction).await },
+            ));
     }
 
     fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RecordError>> {
-        let State::Writing(write) = &mut self.state else { return Poll::Ready(Ok(())) };
+        let WriteState::Writing(write) = &mut self.state else { return Poll::Ready(Ok(())) };
         let result = ready!(write.as_mut().poll(cx));
-        self.state = State::Written;
+        self.state = WriteState::Written;
         self.in_flight = None;
         Poll::Ready(match result {
             Err(_) if self.fail_mode == FailMode::Open => {
-                self.log.let_go();
+                self.log.count_unrecorded();
                 Ok(())
             }
             result => result,
@@ -292,15 +295,15 @@ impl EndOfBody {
 }
 
 /// Whoever lets go of the body does not let go of its event.
-impl Drop for EndOfBody {
+impl Drop for BodyEndEvent {
     fn drop(&mut self) {
         // A body that panics ends in no other way than this.
         let is_panicking = std::thread::panicking();
         let (how, end) = if is_panicking { ("panic", CallEnd::Broken) } else { ("dropped", CallEnd::Cancelled) };
         self.begin(how, end);
-        if let State::Writing(write) = std::mem::replace(&mut self.state, State::Written) {
+        if let WriteState::Writing(write) = std::mem::replace(&mut self.state, WriteState::Written) {
             let in_flight = self.in_flight.take();
-            self.log.detach(async move {
+            self.log.spawn(async move {
                 let _guard = in_flight;
                 // The writer says why, if it fails; there is nobody left to tell.
                 let _ = write.await;

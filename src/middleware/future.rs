@@ -12,12 +12,12 @@ use http::{Extensions, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use super::course::{BoxedCourse, Course};
-use super::end::End;
-use super::scoped::{Panic, Scoped};
+use super::handler_end::HandlerEnd;
+use super::instrumented::{PanicPayload, Scoped};
+use super::lifecycle::{BoxedLifecycle, RequestLifecycle};
 use super::{AuditBody, BodyError};
-use crate::capture::scope::Slot;
-use crate::capture::{AuditContext, Protocol, RequestHead, ResultCount, Shared, Stage};
+use crate::capture::scope::Scope;
+use crate::capture::{AttemptStage, AuditContext, LayerConfig, Protocol, RequestHead, ResultCount};
 
 pin_project! {
     /// The future of [`AuditService`](super::AuditService).
@@ -61,15 +61,15 @@ pin_project! {
                         && let Some(shared) = context.layer()
                     {
                         context.withdraw();
-                        shared.log.detach(async move { drop(course.await) });
+                        shared.log.spawn(async move { drop(course.await) });
                     }
                 }
                 WayProj::Watched { future, head } => {
                     if let Some(context) = declared_in(std::mem::take(future.slot()))
                         && let Some(shared) = context.layer()
-                        && let Some(course) = dropped::<R, E>(&context, head.take(), &shared)
+                        && let Some(course) = unfinished_lifecycle::<R, E>(&context, head.take(), &shared)
                     {
-                        shared.log.detach(async move { drop(course.await) });
+                        shared.log.spawn(async move { drop(course.await) });
                     }
                 }
                 WayProj::Off { .. } | WayProj::Never | WayProj::Over => {}
@@ -86,7 +86,7 @@ pin_project! {
         /// No rule names the request: its response is looked at.
         Watched { #[pin] future: Scoped<F>, head: Option<RequestHead> },
         /// A rule names the request, or its response has turned out to be of interest.
-        Audited { course: Option<BoxedCourse<R, E>>, context: AuditContext, has_begun: bool },
+        Audited { course: Option<BoxedLifecycle<R, E>>, context: AuditContext, has_begun: bool },
         /// Nobody waits for it.
         Never,
         Over,
@@ -100,21 +100,21 @@ where
     R::Error: Into<BodyError>,
     E: Send + 'static,
 {
-    pub(super) fn off(future: F) -> Self {
+    pub(super) fn disabled(future: F) -> Self {
         Self { way: Way::Off { future } }
     }
 
     #[cfg_attr(not(feature = "axum"), expect(dead_code))]
-    pub(super) fn never() -> Self {
+    pub(super) fn pending() -> Self {
         Self { way: Way::Never }
     }
 
-    pub(super) fn watched(future: Scoped<F>, head: RequestHead) -> Self {
+    pub(super) fn unmatched(future: Scoped<F>, head: RequestHead) -> Self {
         Self { way: Way::Watched { future, head: Some(head) } }
     }
 
     /// The call of the handler has panicked.
-    pub(super) fn panicked(slot: Slot, head: RequestHead, panic: Panic) -> Self {
+    pub(super) fn panicked(slot: Scope, head: RequestHead, panic: PanicPayload) -> Self {
         match to_record(slot, None, &mut Some(head)) {
             Some(context) => Self { way: Way::recording(context, Protocol::Http, Err(panic)) },
             None => resume_unwind(panic),
@@ -122,7 +122,7 @@ where
     }
 
     /// `has_begun`: something of the request may already have happened.
-    pub(super) fn audited(course: BoxedCourse<R, E>, context: AuditContext, has_begun: bool) -> Self {
+    pub(super) fn audited(course: BoxedLifecycle<R, E>, context: AuditContext, has_begun: bool) -> Self {
         Self { way: Way::Audited { course: Some(course), context, has_begun } }
     }
 }
@@ -135,10 +135,14 @@ where
     E: Send + 'static,
 {
     /// A watched request that is to be recorded after all.
-    fn recording(context: AuditContext, protocol: Protocol, result: Result<Result<Response<R>, E>, Panic>) -> Self {
-        let Some(shared) = context.layer() else { polled_after_the_end() };
-        let course = Course::new(&shared, context.clone(), protocol, None);
-        Self::Audited { course: Some(Box::pin(course.finish(End::of(result)))), context, has_begun: true }
+    fn recording(
+        context: AuditContext,
+        protocol: Protocol,
+        result: Result<Result<Response<R>, E>, PanicPayload>,
+    ) -> Self {
+        let Some(shared) = context.layer() else { polled_after_completion() };
+        let course = RequestLifecycle::new(&shared, context.clone(), protocol, None);
+        Self::Audited { course: Some(Box::pin(course.finish(HandlerEnd::of(result)))), context, has_begun: true }
     }
 }
 
@@ -157,7 +161,7 @@ where
         loop {
             match way.as_mut().project() {
                 WayProj::Off { future } => {
-                    return future.poll(cx).map_ok(passed_on);
+                    return future.poll(cx).map_ok(pass_through);
                 }
                 WayProj::Never => return Poll::Pending,
                 WayProj::Watched { mut future, head } => {
@@ -169,7 +173,7 @@ where
                         None => {
                             way.set(Way::Over);
                             return match result {
-                                Ok(result) => Poll::Ready(result.map(passed_on)),
+                                Ok(result) => Poll::Ready(result.map(pass_through)),
                                 Err(panic) => resume_unwind(panic),
                             };
                         }
@@ -178,7 +182,7 @@ where
                 WayProj::Audited { course: slot, has_begun, .. } => {
                     *has_begun = true;
                     // Taken out while it is polled: a course that lets a panic go on is not driven any further.
-                    let Some(mut course) = slot.take() else { polled_after_the_end() };
+                    let Some(mut course) = slot.take() else { polled_after_completion() };
                     let Poll::Ready(released) = course.as_mut().poll(cx) else {
                         *slot = Some(course);
                         return Poll::Pending;
@@ -190,41 +194,41 @@ where
                         None => return Poll::Pending,
                     }
                 }
-                WayProj::Over => polled_after_the_end(),
+                WayProj::Over => polled_after_completion(),
             }
         }
     }
 }
 
 /// The extensions of the response, if there is one.
-fn extensions<R, E>(result: &Result<Result<Response<R>, E>, Panic>) -> Option<&Extensions> {
+fn extensions<R, E>(result: &Result<Result<Response<R>, E>, PanicPayload>) -> Option<&Extensions> {
     result.as_ref().ok()?.as_ref().ok().map(Response::extensions)
 }
 
 /// A response that nothing is to be done about.
-fn passed_on<R>(response: Response<R>) -> Response<AuditBody<R>> {
+fn pass_through<R>(response: Response<R>) -> Response<AuditBody<R>> {
     response.map(|body| AuditBody::inner(body, None))
 }
 
-fn polled_after_the_end() -> ! {
+fn polled_after_completion() -> ! {
     panic!("the future of an audited response was polled after it was ready")
 }
 
 /// The context of a watched request that may have to be recorded after all; `response`: the extensions of its response.
-fn to_record(slot: Slot, response: Option<&Extensions>, head: &mut Option<RequestHead>) -> Option<AuditContext> {
-    let is_too_many = |shared: &Shared, count: u64| {
-        shared.watches_responses && shared.policy.max_results().is_some_and(|max| count > max)
+fn to_record(slot: Scope, response: Option<&Extensions>, head: &mut Option<RequestHead>) -> Option<AuditContext> {
+    let is_too_many = |shared: &LayerConfig, count: u64| {
+        shared.inspects_responses && shared.policy.max_results().is_some_and(|max| count > max)
     };
     let counted = || Some(response?.get::<ResultCount>()?.0);
     match slot {
-        Slot::Outside => None,
-        Slot::Vacant(vacant) => {
-            let is_oversize = vacant.shared.watches_responses
+        Scope::Outside => None,
+        Scope::Vacant(vacant) => {
+            let is_oversize = vacant.shared.inspects_responses
                 && !vacant.is_limited_within
                 && counted().is_some_and(|count| is_too_many(&vacant.shared, count));
-            (is_oversize || vacant.is_declared_around()).then(|| vacant.hold(head.take()))
+            (is_oversize || vacant.is_declared_around()).then(|| vacant.into_context(head.take()))
         }
-        Slot::Held(context, _) => {
+        Scope::Held(context, _) => {
             let shared = context.layer()?;
             let attempt = context.attempt();
             let mut attempts = context.lock();
@@ -238,7 +242,7 @@ fn to_record(slot: Slot, response: Option<&Extensions>, head: &mut Option<Reques
             }
             drop(attempts);
             if !is_wanted {
-                context.settle(Stage::Silent);
+                context.settle(AttemptStage::Silent);
             }
             is_wanted.then_some(context)
         }
@@ -246,16 +250,20 @@ fn to_record(slot: Slot, response: Option<&Extensions>, head: &mut Option<Reques
 }
 
 /// The context of a watched request in which something may have been said, or around which an event type was declared.
-fn declared_in(slot: Slot) -> Option<AuditContext> {
+fn declared_in(slot: Scope) -> Option<AuditContext> {
     match slot {
-        Slot::Held(context, _) => Some(context),
-        Slot::Vacant(vacant) if vacant.is_declared_around() => Some(vacant.hold(None)),
-        Slot::Vacant(_) | Slot::Outside => None,
+        Scope::Held(context, _) => Some(context),
+        Scope::Vacant(vacant) if vacant.is_declared_around() => Some(vacant.into_context(None)),
+        Scope::Vacant(_) | Scope::Outside => None,
     }
 }
 
 /// What is left to do for a watched request that was let go before its end.
-fn dropped<R, E>(context: &AuditContext, head: Option<RequestHead>, shared: &Arc<Shared>) -> Option<BoxedCourse<R, E>>
+fn unfinished_lifecycle<R, E>(
+    context: &AuditContext,
+    head: Option<RequestHead>,
+    shared: &Arc<LayerConfig>,
+) -> Option<BoxedLifecycle<R, E>>
 where
     R: Body + Send + 'static,
     R::Data: From<Bytes>,
@@ -273,8 +281,8 @@ where
     }
     drop(attempts);
     // Dropped, it settles the attempt.
-    let course = Course::new(shared, context.clone(), Protocol::Http, None);
-    is_wanted.then(|| -> BoxedCourse<R, E> { Box::pin(course.finish(End::Dropped)) })
+    let course = RequestLifecycle::new(shared, context.clone(), Protocol::Http, None);
+    is_wanted.then(|| -> BoxedLifecycle<R, E> { Box::pin(course.finish(HandlerEnd::Dropped)) })
 }
 
 impl<F, R, E> fmt::Debug for ResponseFuture<F, R, E>

@@ -5,11 +5,11 @@ use http::header::CONTENT_TYPE;
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
-use super::decided::{Decided, decided};
+use super::record_decision::{RecordDecision, decide};
 use super::{AUDIT_EVENT_ID, AuditBody};
-use crate::capture::{AuditContext, Refusal, is_grpc};
+use crate::capture::{AuditContext, WithheldResponse, is_grpc};
 use crate::event::{AuditEvent, ErrorCode};
-use crate::policy::Ended;
+use crate::policy::RequestOutcome;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -79,17 +79,17 @@ impl CallEnd {
     }
 
     /// What the rules of a layer make of the end of a call that has been started.
-    pub(super) fn decided(self, context: &AuditContext, result_count: Option<u64>) -> Option<Decided> {
+    pub(super) fn decided(self, context: &AuditContext, result_count: Option<u64>) -> Option<RecordDecision> {
         let attempts = context.lock();
         let attempt = &attempts[context.attempt()];
         let declared = attempts.declared(context.attempt());
-        let ended = Ended {
+        let ended = RequestOutcome {
             status: Some(self.status()),
             abnormal: self.is_abnormal(),
             result_count,
-            declared: declared.as_ref(),
+            declared_type: declared.as_ref(),
         };
-        decided(&attempt.layer.as_ref()?.policy, attempt.candidates, &ended, attempt.started.as_ref())
+        decide(&attempt.layer.as_ref()?.policy, attempt.matching_rules, &ended, attempt.started.as_ref())
     }
 }
 
@@ -111,7 +111,7 @@ pub(super) fn is_response(parts: &Parts) -> bool {
 }
 
 /// The answer to a call whose event could not be written: trailers only, as a client of gRPC reads no document.
-pub(super) fn refused<B>(refusal: Refusal) -> Response<AuditBody<B>> {
+pub(super) fn refused<B>(refusal: WithheldResponse) -> Response<AuditBody<B>> {
     // These texts need no percent-encoding.
     let (code, pushback, message) = if refusal.has_run {
         ("2", "-1", "possibly done, not recorded in the audit log; do not repeat it without checking")

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tower_layer::Layer;
 
 use super::AuditService;
-use crate::capture::Shared;
+use crate::capture::LayerConfig;
 use crate::event::Details;
 use crate::policy::{AuditPolicy, PolicyBuilder, PolicyError, Rule};
 use crate::writer::AuditLog;
@@ -55,7 +55,7 @@ use crate::writer::AuditLog;
 ///
 /// Where layers of one log are around a request, the rules of the one nearest to the handler take the place of the others',
 /// and it is the one that records: the outcome is what has left the handler, not what layers further out made of it, and the
-/// [`with_details`](Self::with_details) of the outer layer is not asked. That is how a single route is given a rule of
+/// [`details_from_response`](Self::details_from_response) of the outer layer is not asked. That is how a single route is given a rule of
 /// its own ([`AuditLayer::for_route`]). A layer whose policy only has `max_results` changes that limit, and leaves the rest
 /// to the one around it. Layers of different logs each record, and both events have what the handler said.
 ///
@@ -83,25 +83,25 @@ use crate::writer::AuditLog;
 #[derive(Clone)]
 pub struct AuditLayer {
     /// None: auditing is off.
-    shared: Option<Arc<Shared>>,
+    config: Option<Arc<LayerConfig>>,
 }
 
 impl AuditLayer {
     /// A layer that records into `log` what `policy` says. If the log is off, the layer passes everything through.
     pub fn new(log: &AuditLog, policy: AuditPolicy) -> Self {
-        let shared = log.id().map(|log_id| {
-            let watches_responses = policy.watches_responses();
-            Arc::new(Shared {
+        let config = log.log_id().map(|log_id| {
+            let watches_responses = policy.inspects_responses();
+            Arc::new(LayerConfig {
                 log: log.clone(),
                 log_id,
                 policy,
-                watches_responses,
-                details: None,
+                inspects_responses: watches_responses,
+                details_from_response: None,
                 #[cfg(feature = "axum")]
-                stand_in: None,
+                probe_stand_in: None,
             })
         });
-        Self { shared }
+        Self { config }
     }
 
     /// A layer for a single route, whatever its path: `.route_layer(AuditLayer::for_route(&log, rule)?)`.
@@ -116,19 +116,19 @@ impl AuditLayer {
     ///
     /// A callback that fails or panics costs those details, never the event: the operator's log says so.
     #[must_use]
-    pub fn with_details<F>(mut self, details: F) -> Self
+    pub fn details_from_response<F>(mut self, details: F) -> Self
     where
         F: Fn(&http::response::Parts) -> Result<Details, Box<dyn Error + Send + Sync>> + Send + Sync + 'static,
     {
-        if let Some(shared) = &mut self.shared {
-            *shared = Arc::new(Shared {
+        if let Some(shared) = &mut self.config {
+            *shared = Arc::new(LayerConfig {
                 log: shared.log.clone(),
                 log_id: shared.log_id,
                 policy: shared.policy.clone(),
-                watches_responses: shared.watches_responses,
-                details: Some(Arc::new(details)),
+                inspects_responses: shared.inspects_responses,
+                details_from_response: Some(Arc::new(details)),
                 #[cfg(feature = "axum")]
-                stand_in: None,
+                probe_stand_in: None,
             });
         }
         self
@@ -139,12 +139,12 @@ impl<S> Layer<S> for AuditLayer {
     type Service = AuditService<S>;
 
     fn layer(&self, inner: S) -> AuditService<S> {
-        AuditService::new(inner, self.shared.clone())
+        AuditService::new(inner, self.config.clone())
     }
 }
 
 impl fmt::Debug for AuditLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AuditLayer").field("policy", &self.shared.as_ref().map(|shared| &shared.policy)).finish()
+        f.debug_struct("AuditLayer").field("policy", &self.config.as_ref().map(|shared| &shared.policy)).finish()
     }
 }

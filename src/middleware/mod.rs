@@ -8,25 +8,25 @@
 //! - **Audited.** A rule names the request. Its whole course is one boxed future (`course.rs`), which owns everything it
 //!   needs. When whoever polls it lets go of it, it moves to the runtime of the log and runs to its end there.
 
-mod abandonable;
 mod body;
-mod course;
-mod decided;
-mod end;
+mod cancellable;
 mod future;
 mod grpc;
-mod in_transaction;
+mod handler_end;
+mod instrumented;
 mod layer;
-mod mark;
-mod problem;
-mod read_ahead;
+mod lifecycle;
 #[cfg(feature = "axum")]
-pub(crate) mod roll_call;
-mod scoped;
+pub(crate) mod probe;
+mod problem_details;
+mod read_ahead;
+mod record_decision;
+mod response_mark;
 mod service;
+mod transactional;
 
 pub use body::{AuditBody, BodyError};
 pub use future::ResponseFuture;
 pub use layer::AuditLayer;
-pub use problem::AUDIT_EVENT_ID;
+pub use problem_details::AUDIT_EVENT_ID;
 pub use service::AuditService;

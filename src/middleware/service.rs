@@ -11,30 +11,30 @@ use http_body::Body;
 use tokio::time::Instant;
 use tower_service::Service;
 
-use super::course::{BoxedCourse, Course};
-use super::end::End;
 use super::future::ResponseFuture;
+use super::handler_end::HandlerEnd;
+use super::instrumented::{Scoped, instrument};
+use super::lifecycle::{BoxedLifecycle, RequestLifecycle};
 #[cfg(feature = "axum")]
-use super::roll_call;
-use super::scoped::{Scoped, scoped};
+use super::probe;
 use super::{AuditBody, BodyError};
-use crate::capture::scope::{self, LogId, Print, Slot};
-use crate::capture::{AuditContext, Refusal, RequestHead, Shared, Stage, path_and_query, sent};
-use crate::policy::Candidates;
+use crate::capture::scope::{self, LogId, RequestFingerprint, Scope};
+use crate::capture::{AttemptStage, AuditContext, LayerConfig, RequestHead, WithheldResponse, path_and_query, sent};
+use crate::policy::MatchingRules;
 
 /// The service that [`AuditLayer`](super::AuditLayer) makes.
 ///
 /// Readiness is that of the inner service, and so is the error type.
 pub struct AuditService<S> {
     inner: S,
-    shared: Option<Arc<Shared>>,
+    config: Option<Arc<LayerConfig>>,
 }
 
 impl<S> AuditService<S> {
-    pub(super) fn new(inner: S, shared: Option<Arc<Shared>>) -> Self {
+    pub(super) fn new(inner: S, shared: Option<Arc<LayerConfig>>) -> Self {
         #[cfg(feature = "axum")]
-        let shared = roll_call::answer(shared);
-        Self { inner, shared }
+        let config = probe::reply(shared);
+        Self { inner, config }
     }
 }
 
@@ -42,7 +42,7 @@ impl<S: Clone> Clone for AuditService<S> {
     fn clone(&self) -> Self {
         // The inner one first: a roll is called from the inside out.
         let inner = self.inner.clone();
-        Self::new(inner, self.shared.clone())
+        Self::new(inner, self.config.clone())
     }
 }
 
@@ -65,53 +65,57 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let Some(shared) = &self.shared else {
-            return ResponseFuture::off(self.inner.call(request));
+        let Some(shared) = &self.config else {
+            return ResponseFuture::disabled(self.inner.call(request));
         };
         #[cfg(feature = "axum")]
-        if let Some(stand_in) = &shared.stand_in {
-            let goes_on = stand_in.sees(request.uri().path());
-            return if goes_on { ResponseFuture::off(self.inner.call(request)) } else { ResponseFuture::never() };
+        if let Some(stand_in) = &shared.probe_stand_in {
+            let goes_on = stand_in.observe(request.uri().path());
+            return if goes_on {
+                ResponseFuture::disabled(self.inner.call(request))
+            } else {
+                ResponseFuture::pending()
+            };
         }
-        let candidates = shared.policy.candidates(request.method(), request.uri().path());
+        let candidates = shared.policy.matching_rules(request.method(), request.uri().path());
         let around = Around::of(&request);
         if candidates.is_empty() {
-            if around.is_named(shared.log_id, shared.watches_responses) && !shared.watches_responses {
+            if around.is_named(shared.log_id, shared.inspects_responses) && !shared.inspects_responses {
                 // The layer around this one records it.
-                return ResponseFuture::off(self.inner.call(request));
+                return ResponseFuture::disabled(self.inner.call(request));
             }
             let mut slot = around.slot(shared, &mut request);
             let head = head_of(&request);
-            return match scoped(&mut slot, || self.inner.call(request)) {
-                Ok(future) => ResponseFuture::watched(Scoped::new(future, slot), head),
+            return match instrument(&mut slot, || self.inner.call(request)) {
+                Ok(future) => ResponseFuture::unmatched(Scoped::new(future, slot), head),
                 Err(panic) => ResponseFuture::panicked(slot, head, panic),
             };
         }
         let arrived = Instant::now();
-        let write_ahead = shared.policy.write_ahead(candidates);
+        let write_ahead = shared.policy.first_write_ahead(candidates);
         let head = head_of(&request);
         let protocol = head.protocol();
         let context = around.context(shared, head, candidates);
         request.extensions_mut().insert(context.clone());
-        let course = Course::new(shared, context.clone(), protocol, Some(arrived));
+        let course = RequestLifecycle::new(shared, context.clone(), protocol, Some(arrived));
         if let Some(rule) = write_ahead {
             // The service that was made ready is the one to be called; a clone takes its place.
             let next = self.inner.clone();
             let service = std::mem::replace(&mut self.inner, next);
-            return ResponseFuture::audited(Box::pin(course.run_ahead(rule, service, request)), context, false);
+            return ResponseFuture::audited(Box::pin(course.run_write_ahead(rule, service, request)), context, false);
         }
         if shared.policy.is_fail_closed(candidates)
             && let Some(event_id) = shared.log.refuse_if_closed()
         {
-            let refusal = Refusal { event_id, has_run: false };
-            return ResponseFuture::audited(Box::pin(ready(course.refuse(refusal))), context, false);
+            let refusal = WithheldResponse { event_id, has_run: false };
+            return ResponseFuture::audited(Box::pin(ready(course.withhold(refusal))), context, false);
         }
         context.begin();
         // Called at once, so that whatever it does within the call is part of the request.
-        let mut slot = Slot::Held(context.clone(), Print::NONE);
-        let course: BoxedCourse<R, S::Error> = match scoped(&mut slot, || self.inner.call(request)) {
+        let mut slot = Scope::Held(context.clone(), RequestFingerprint::NONE);
+        let course: BoxedLifecycle<R, S::Error> = match instrument(&mut slot, || self.inner.call(request)) {
             Ok(future) => Box::pin(course.run(Scoped::new(future, slot))),
-            Err(panic) => Box::pin(course.finish(End::Panic(panic))),
+            Err(panic) => Box::pin(course.finish(HandlerEnd::Panic(panic))),
         };
         ResponseFuture::audited(course, context, true)
     }
@@ -123,7 +127,7 @@ where
 /// come with it, or, where a layer has made none, it lies in the same place in memory, has no fewer extensions, and is
 /// called from there. Whatever else a handler sends to services of its process is another request.
 struct Around {
-    print: Print,
+    print: RequestFingerprint,
     seen: Seen,
 }
 
@@ -141,7 +145,7 @@ enum Seen {
 impl Around {
     fn of<B>(request: &Request<B>) -> Self {
         let target = path_and_query(sent(request.uri(), request.extensions()));
-        let print = Print::of(request, target);
+        let print = RequestFingerprint::of(request, target);
         if scope::is_innermost(print) {
             return Self { print, seen: Seen::InScope };
         }
@@ -163,21 +167,21 @@ impl Around {
     }
 
     /// What a layer opens whose rules do not name the request.
-    fn slot<B>(self, shared: &Arc<Shared>, request: &mut Request<B>) -> Slot {
+    fn slot<B>(self, shared: &Arc<LayerConfig>, request: &mut Request<B>) -> Scope {
         match self.seen {
-            Seen::InScope | Seen::ByNobody { has_other: false } => Slot::vacant(shared, self.print, None),
-            Seen::WithRequest(context) => Slot::vacant(shared, self.print, Some(context)),
+            Seen::InScope | Seen::ByNobody { has_other: false } => Scope::vacant(shared, self.print, None),
+            Seen::WithRequest(context) => Scope::vacant(shared, self.print, Some(context)),
             Seen::ByNobody { has_other: true } => {
                 // What the handler says is not for the other one.
-                let context = AuditContext::watched(Arc::clone(shared), None, None);
+                let context = AuditContext::unmatched(Arc::clone(shared), None, None);
                 request.extensions_mut().insert(context.clone());
-                Slot::Held(context, self.print)
+                Scope::Held(context, self.print)
             }
         }
     }
 
     /// The context of a layer whose rules name the request.
-    fn context(self, shared: &Arc<Shared>, head: RequestHead, candidates: Candidates) -> AuditContext {
+    fn context(self, shared: &Arc<LayerConfig>, head: RequestHead, candidates: MatchingRules) -> AuditContext {
         let around = match self.seen {
             Seen::InScope => scope::current(),
             Seen::WithRequest(context) => Some(context),
@@ -185,8 +189,8 @@ impl Around {
         };
         let shared = Arc::clone(shared);
         match around {
-            Some(around) => around.within(shared, Some(head), candidates, Stage::Waiting),
-            None => AuditContext::new(shared, Some(head), candidates, Stage::Waiting),
+            Some(around) => around.within(shared, Some(head), candidates, AttemptStage::Waiting),
+            None => AuditContext::new(shared, Some(head), candidates, AttemptStage::Waiting),
         }
     }
 }

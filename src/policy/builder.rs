@@ -6,11 +6,13 @@ use std::ops::Range;
 use ipnet::IpNet;
 
 use super::audit_policy::Parts;
-use super::error::Place;
-use super::filter::Filter;
-use super::mount::Mount;
-use super::redact::Names;
-use super::{ApiKeySource, AuditPolicy, Candidates, Capture, PolicyError, ProxyHeader, QueryString, RequestPath, Rule};
+use super::base_path::BasePath;
+use super::error::Location;
+use super::event_type_filter::EventTypeFilter;
+use super::redact::SecretNames;
+use super::{
+    ApiKeySource, AuditPolicy, CaptureConfig, MatchingRules, PolicyError, ProxyHeader, QueryString, RequestPath, Rule,
+};
 use crate::event::EventType;
 use crate::event::limits::excerpt;
 
@@ -34,14 +36,14 @@ pub struct PolicyBuilder {
     rules: Vec<Rule>,
     /// Which of them are of the preset.
     preset_rules: Vec<Range<usize>>,
-    mount: Option<String>,
+    base_path: Option<String>,
     max_results: Option<u64>,
     include: Option<Vec<String>>,
     exclude: Option<Vec<String>>,
-    declared: Vec<String>,
-    trusted: Vec<IpNet>,
+    declared_types: Vec<String>,
+    trusted_proxies: Vec<IpNet>,
     proxy_header: ProxyHeader,
-    query: QueryString,
+    query_string: QueryString,
     path: RequestPath,
     api_key: ApiKeySource,
     redact: Vec<String>,
@@ -60,7 +62,7 @@ impl fmt::Debug for Secret {
 impl PolicyBuilder {
     /// Adds the four presets: upload, admin_action, oversize_query (off until there is a [`max_results`](Self::max_results)),
     /// auth.
-    pub fn preset(mut self) -> Self {
+    pub fn preset_ivre(mut self) -> Self {
         self.preset_rules.push(self.rules.len()..self.rules.len() + 4);
         self.rules([Rule::upload(), Rule::admin_action(), Rule::oversize_query(), Rule::auth()])
     }
@@ -78,8 +80,8 @@ impl PolicyBuilder {
     }
 
     /// The prefix under which the app is mounted. Rules and events know nothing of it.
-    pub fn mount(mut self, prefix: impl Into<String>) -> Self {
-        self.mount = Some(prefix.into());
+    pub fn base_path(mut self, prefix: impl Into<String>) -> Self {
+        self.base_path = Some(prefix.into());
         self
     }
 
@@ -103,21 +105,21 @@ impl PolicyBuilder {
 
     /// Makes types known that no rule has, but handlers name, so that the filter may speak of them.
     pub fn declare(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.declared.extend(names.into_iter().map(Into::into));
+        self.declared_types.extend(names.into_iter().map(Into::into));
         self
     }
 
     /// Names the networks whose proxies are believed, and the header in which they name the client. Without them
     /// `actor.remote_addr` is the address at the other end of the connection.
     pub fn trusted_proxies(mut self, proxies: impl IntoIterator<Item = IpNet>, header: ProxyHeader) -> Self {
-        self.trusted = proxies.into_iter().collect();
+        self.trusted_proxies = proxies.into_iter().collect();
         self.proxy_header = header;
         self
     }
 
     /// Sets the part of the query string that `request.request_uri` has: none by default.
     pub fn query_string(mut self, query: QueryString) -> Self {
-        self.query = query;
+        self.query_string = query;
         self
     }
 
@@ -154,7 +156,7 @@ impl PolicyBuilder {
     /// If the rule is not a valid one, or would never hold.
     pub(crate) fn for_route(rule: Rule) -> Result<AuditPolicy, PolicyError> {
         if rule.is_oversize() {
-            let place = Place::rule(0, rule.event_type().as_str(), "max_results");
+            let place = Location::rule(0, rule.event_type().as_str(), "max_results");
             let what = "is missing, and a rule has no place for it: expected a layer with a policy of its own, \
                         `AuditLayer::new(&log, AuditPolicy::builder().rule(rule).max_results(1000).build()?)`";
             return Err(PolicyError::new(place, what));
@@ -169,13 +171,13 @@ impl PolicyBuilder {
     /// If anything in it cannot be, or would silently have no effect; the text names the rule, the value and what
     /// would be right.
     pub fn build(self) -> Result<AuditPolicy, PolicyError> {
-        let wrong = |key: &str, what: String| PolicyError::new(Place::key(key), what);
+        let wrong = |key: &str, what: String| PolicyError::new(Location::key(key), what);
 
-        if self.rules.len() > Candidates::MAX_RULES {
-            let what = format!("there are {} rules: expected {} at most", self.rules.len(), Candidates::MAX_RULES);
+        if self.rules.len() > MatchingRules::MAX_RULES {
+            let what = format!("there are {} rules: expected {} at most", self.rules.len(), MatchingRules::MAX_RULES);
             return Err(wrong("rules", what));
         }
-        let mount = self.mount.as_deref().map(Mount::parse).transpose().map_err(|what| wrong("mount", what))?;
+        let mount = self.base_path.as_deref().map(BasePath::parse).transpose().map_err(|what| wrong("mount", what))?;
         if self.max_results.is_some() && !self.rules.iter().any(Rule::is_oversize) {
             let what = "has no effect without a rule of the type `oversize_query`: add it, or the preset";
             return Err(wrong("max_results", what.to_owned()));
@@ -188,11 +190,12 @@ impl PolicyBuilder {
         {
             let what = "has no effect without `max_results`, the number of results beyond which a query is oversize: set \
                         it, or leave the rule out";
-            return Err(PolicyError::new(Place::rule(index, EventType::OVERSIZE_QUERY.as_str(), "type"), what));
+            return Err(PolicyError::new(Location::rule(index, EventType::OVERSIZE_QUERY.as_str(), "type"), what));
         }
 
-        let declared = self.declared.iter().enumerate().map(|(item, name)| {
-            EventType::new(name).map_err(|error| PolicyError::new(Place::key("declare").item(item), error.to_string()))
+        let declared = self.declared_types.iter().enumerate().map(|(item, name)| {
+            EventType::new(name)
+                .map_err(|error| PolicyError::new(Location::key("declare").item(item), error.to_string()))
         });
         let declared = declared.collect::<Result<Vec<_>, _>>()?;
         let mut known: Vec<&EventType> = EventType::BUILT_IN.iter().collect();
@@ -201,25 +204,25 @@ impl PolicyBuilder {
                 known.push(event_type);
             }
         }
-        let filter = Filter::new(self.include.as_deref(), self.exclude.as_deref(), &known)?;
+        let filter = EventTypeFilter::new(self.include.as_deref(), self.exclude.as_deref(), &known)?;
 
-        let names = Names::new(&self.redact).map_err(|(item, name)| {
+        let names = SecretNames::new(&self.redact).map_err(|(item, name)| {
             let what = format!("{:?} is no name: expected letters or digits", excerpt(name));
-            PolicyError::new(Place::key("capture.redact").item(item), what)
+            PolicyError::new(Location::key("capture.redact").item(item), what)
         })?;
         AuditPolicy::new(Parts {
             rules: self.rules,
-            mount: mount.unwrap_or_default(),
+            base_path: mount.unwrap_or_default(),
             max_results: self.max_results,
-            filter,
-            capture: Capture {
+            event_types: filter,
+            capture_config: CaptureConfig {
                 pepper: self.pepper.map(|pepper| pepper.0),
-                trusted: self.trusted,
+                trusted_proxies: self.trusted_proxies,
                 proxy_header: self.proxy_header,
-                query: self.query,
+                query_string: self.query_string,
                 path: self.path,
                 api_key: self.api_key,
-                names,
+                secret_names: names,
             },
         })
     }
@@ -234,10 +237,10 @@ mod tests {
         let new = PolicyBuilder::default;
         for (builder, text) in [
             (new().rules(vec![Rule::auth(); 65]), "key `rules`: there are 65 rules: expected 64 at most"),
-            (new().mount("cgi"), "key `mount`: \"cgi\" is no path pattern: it must start with `/`"),
+            (new().base_path("cgi"), "key `mount`: \"cgi\" is no path pattern: it must start with `/`"),
             (new().max_results(1), "key `max_results`: has no effect without a rule"),
             (
-                new().preset().rule(Rule::oversize_query()),
+                new().preset_ivre().rule(Rule::oversize_query()),
                 "rule 5 (`oversize_query`): key `type`: has no effect without",
             ),
             (new().declare(["a.b", "A.b"]), "key `declare`: \"A.b\" is no event_type: expected"),
@@ -259,6 +262,6 @@ mod tests {
         let policy = builder.clone().build().expect("a policy");
         let shown = format!("{builder:?} {policy:?}");
         assert!(!shown.contains("hunter2") && !shown.contains("104"), "{shown}");
-        assert_eq!(policy.capture().pepper(), Some(&b"hunter2"[..]));
+        assert_eq!(policy.capture_config().pepper(), Some(&b"hunter2"[..]));
     }
 }

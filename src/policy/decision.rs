@@ -9,18 +9,18 @@ use crate::event::EventType;
 ///
 /// ```
 /// use tower_audit::AuditPolicy;
-/// use tower_audit::policy::Ended;
+/// use tower_audit::policy::RequestOutcome;
 ///
 /// let policy = AuditPolicy::preset();
-/// let candidates = policy.candidates(&http::Method::POST, "/scans");
-/// let ended = Ended { status: Some(http::StatusCode::OK), ..Ended::default() };
-/// assert_eq!(policy.decide(candidates, &ended).unwrap().event_type.as_str(), "upload");
+/// let matching = policy.matching_rules(&http::Method::POST, "/scans");
+/// let ended = RequestOutcome { status: Some(http::StatusCode::OK), ..RequestOutcome::default() };
+/// assert_eq!(policy.decide(matching, &ended).unwrap().event_type.as_str(), "upload");
 ///
-/// let unnamed = policy.candidates(&http::Method::GET, "/scans");
+/// let unnamed = policy.matching_rules(&http::Method::GET, "/scans");
 /// assert!(policy.decide(unnamed, &ended).is_none());
 /// ```
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Ended<'a> {
+pub struct RequestOutcome<'a> {
     /// The status of the response, if there was one.
     pub status: Option<StatusCode>,
     /// Whether the handler panicked, an inner layer failed, or the request was aborted.
@@ -28,7 +28,7 @@ pub struct Ended<'a> {
     /// How many results the handler says its query has.
     pub result_count: Option<u64>,
     /// The type that the handler gave the event.
-    pub declared: Option<&'a EventType>,
+    pub declared_type: Option<&'a EventType>,
 }
 
 /// That a request is recorded, and how.

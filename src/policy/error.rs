@@ -15,19 +15,19 @@ use std::fmt;
 ///     "rule 1 (`upload`): key `paths`: \"scans\" is no path pattern: it must start with `/`"
 /// );
 /// ```
-pub struct PolicyError(Box<Inner>);
+pub struct PolicyError(Box<PolicyErrorInner>);
 
-struct Inner {
+struct PolicyErrorInner {
     file: Option<String>,
     line: Option<usize>,
-    place: Place,
-    what: String,
-    cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+    location: Location,
+    problem: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 /// Where in a policy something is wrong.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Location {
     /// The index of the rule, and the name of its type if it has one.
     pub(super) rule: Option<(usize, String)>,
     /// The key as it stands in a file; a dot leads into a table.
@@ -36,7 +36,7 @@ pub(super) struct Place {
     pub(super) item: Option<usize>,
 }
 
-impl Place {
+impl Location {
     pub(super) fn key(key: &str) -> Self {
         Self { key: Some(key.to_owned()), ..Self::default() }
     }
@@ -52,8 +52,8 @@ impl Place {
 }
 
 impl PolicyError {
-    pub(super) fn new(place: Place, what: impl Into<String>) -> Self {
-        Self(Box::new(Inner { file: None, line: None, place, what: what.into(), cause: None }))
+    pub(super) fn new(place: Location, what: impl Into<String>) -> Self {
+        Self(Box::new(PolicyErrorInner { file: None, line: None, location: place, problem: what.into(), source: None }))
     }
 
     /// The line of the policy file, from 1.
@@ -63,19 +63,19 @@ impl PolicyError {
 
     /// The key of the policy file, or the setter of the same name, that has the wrong value.
     pub fn key(&self) -> Option<&str> {
-        self.0.place.key.as_deref()
+        self.0.location.key.as_deref()
     }
 }
 
 #[cfg(feature = "policy-file")]
 impl PolicyError {
-    pub(super) fn because(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        self.0.cause = Some(cause.into());
+    pub(super) fn with_source(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.0.source = Some(cause.into());
         self
     }
 
-    pub(super) fn place(&self) -> &Place {
-        &self.0.place
+    pub(super) fn location(&self) -> &Location {
+        &self.0.location
     }
 
     pub(super) fn on_line(mut self, line: usize) -> Self {
@@ -91,7 +91,7 @@ impl PolicyError {
 
 impl fmt::Display for PolicyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { file, line, place, what, .. } = &*self.0;
+        let PolicyErrorInner { file, line, location: place, problem: what, .. } = &*self.0;
         if let Some(file) = file {
             write!(f, "{file}: ")?;
         }
@@ -120,6 +120,6 @@ impl fmt::Debug for PolicyError {
 
 impl std::error::Error for PolicyError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.cause.as_deref().map(|cause| cause as _)
+        self.0.source.as_deref().map(|cause| cause as _)
     }
 }

@@ -30,13 +30,13 @@ pub(super) struct MethodClass<'m> {
 /// The rules that a method opens, for each that has a bit of its own: a request that no rule's methods name is told apart
 /// by one look, however many rules there are.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct OpenedBy([u64; NAMES.len()]);
+pub(super) struct RulesByMethod([u64; METHODS.len()]);
 
-const NAMES: [&str; 9] = ["GET", "HEAD", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "DELETE", "CONNECT"];
+const METHODS: [&str; 9] = ["GET", "HEAD", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "DELETE", "CONNECT"];
 /// The first four of them.
-const SAFE: u16 = 0b1111;
+const SAFE_MASK: u16 = 0b1111;
 /// What has any other spelling: `post`, `PURGE`. Never safe, whatever it looks like.
-const OTHER: u16 = 1 << NAMES.len();
+const OTHER_BIT: u16 = 1 << METHODS.len();
 
 impl Methods {
     /// Makes them ready.
@@ -46,7 +46,7 @@ impl Methods {
     pub(super) fn compile(&self) -> Result<MethodSet, (Option<usize>, String)> {
         let names = match self {
             Self::Any => return Ok(MethodSet { mask: u16::MAX, others: Box::default() }),
-            Self::Unsafe => return Ok(MethodSet { mask: !SAFE, others: Box::default() }),
+            Self::Unsafe => return Ok(MethodSet { mask: !SAFE_MASK, others: Box::default() }),
             Self::Listed(names) => names,
         };
         if names.is_empty() {
@@ -73,13 +73,13 @@ impl Methods {
 }
 
 impl MethodSet {
-    pub(super) fn has(&self, class: MethodClass<'_>) -> bool {
+    pub(super) fn contains(&self, class: MethodClass<'_>) -> bool {
         self.mask & class.mask != 0
-            || (class.mask & OTHER != 0 && self.others.iter().any(|other| other.eq_ignore_ascii_case(class.text)))
+            || (class.mask & OTHER_BIT != 0 && self.others.iter().any(|other| other.eq_ignore_ascii_case(class.text)))
     }
 }
 
-impl OpenedBy {
+impl RulesByMethod {
     /// Of rules by their indices.
     pub(super) fn of<'a>(rules: impl Iterator<Item = (usize, &'a MethodSet)>) -> Self {
         let mut opened = Self::default();
@@ -93,7 +93,7 @@ impl OpenedBy {
 
     /// The rules that this one opens; none if it has no bit of its own.
     pub(super) fn get(&self, class: MethodClass<'_>) -> Option<u64> {
-        self.0.get(class.mask.trailing_zeros() as usize).filter(|_| class.mask & OTHER == 0).copied()
+        self.0.get(class.mask.trailing_zeros() as usize).filter(|_| class.mask & OTHER_BIT == 0).copied()
     }
 }
 
@@ -109,7 +109,7 @@ impl<'m> MethodClass<'m> {
             &Method::PATCH => 1 << 6,
             &Method::DELETE => 1 << 7,
             &Method::CONNECT => 1 << 8,
-            other => OTHER | bit(other.as_str()).unwrap_or(0),
+            other => OTHER_BIT | bit(other.as_str()).unwrap_or(0),
         };
         Self { mask, text: method.as_str() }
     }
@@ -117,7 +117,7 @@ impl<'m> MethodClass<'m> {
 
 /// The bit of a method that has one, in whatever case.
 fn bit(name: &str) -> Option<u16> {
-    NAMES.iter().position(|known| known.eq_ignore_ascii_case(name)).map(|at| 1 << at)
+    METHODS.iter().position(|known| known.eq_ignore_ascii_case(name)).map(|at| 1 << at)
 }
 
 #[cfg(test)]
@@ -126,7 +126,7 @@ mod tests {
 
     fn has(methods: &Methods, method: &str) -> bool {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
-        methods.compile().expect("methods").has(MethodClass::of(&method))
+        methods.compile().expect("methods").contains(MethodClass::of(&method))
     }
 
     fn listed(names: &[&str]) -> Methods {
@@ -135,8 +135,8 @@ mod tests {
 
     #[test]
     fn bits_and_names_agree() {
-        for name in NAMES {
-            for other in NAMES {
+        for name in METHODS {
+            for other in METHODS {
                 let covers = name == other || (name, other) == ("GET", "HEAD");
                 assert_eq!(has(&listed(&[name]), other), covers, "{name} {other}");
             }
@@ -146,14 +146,14 @@ mod tests {
     #[test]
     fn the_table_says_what_the_rules_say() {
         let mut methods = vec![Methods::Any, Methods::Unsafe, listed(&["PURGE"]), listed(&["post", "DELETE"])];
-        methods.extend(NAMES.map(|name| listed(&[name])));
+        methods.extend(METHODS.map(|name| listed(&[name])));
         let sets: Vec<MethodSet> = methods.iter().map(|methods| methods.compile().expect("methods")).collect();
-        let opened_by = OpenedBy::of((50..).zip(&sets));
-        for name in NAMES.into_iter().chain(["purge", "post", "X"]) {
+        let opened_by = RulesByMethod::of((50..).zip(&sets));
+        for name in METHODS.into_iter().chain(["purge", "post", "X"]) {
             let method = Method::from_bytes(name.as_bytes()).expect("a method");
             let class = MethodClass::of(&method);
-            let opened = (50..).zip(&sets).fold(0, |opened, (at, set)| opened | u64::from(set.has(class)) << at);
-            assert_eq!(opened_by.get(class), NAMES.contains(&name).then_some(opened), "{name}");
+            let opened = (50..).zip(&sets).fold(0, |opened, (at, set)| opened | u64::from(set.contains(class)) << at);
+            assert_eq!(opened_by.get(class), METHODS.contains(&name).then_some(opened), "{name}");
         }
     }
 

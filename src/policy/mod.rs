@@ -2,21 +2,21 @@
 //!
 //! A [`Rule`] names requests, the ends that are worth a record, and how the record is written. An [`AuditPolicy`] is
 //! an ordered list of rules, the first that fits decides, plus an include/exclude filter over event types and the
-//! [`Capture`] settings: what is taken from a request, and what is hidden.
+//! [`CaptureConfig`] settings: what is taken from a request, and what is hidden.
 //!
 //! ```
-//! use tower_audit::{AuditPolicy, EventType, Rule, When};
+//! use tower_audit::{AuditPolicy, EventType, Rule, RecordWhen};
 //!
 //! let policy = AuditPolicy::builder()
 //!     .rule(Rule::new(EventType::new("user.reset")?).methods(["POST"]).paths(["/users/{id}/reset"]).write_ahead(true))
-//!     .preset()
-//!     .mount("/cgi")
+//!     .preset_ivre()
+//!     .base_path("/cgi")
 //!     .max_results(10_000)
 //!     .build()?;
 //!
-//! let candidates = policy.candidates(&http::Method::POST, "/cgi/users/7//%72eset/");
-//! assert_eq!(policy.write_ahead(candidates), Some(0));
-//! assert!(policy.candidates(&http::Method::GET, "/cgi/users/7").is_empty());
+//! let matching = policy.matching_rules(&http::Method::POST, "/cgi/users/7//%72eset/");
+//! assert_eq!(policy.first_write_ahead(matching), Some(0));
+//! assert!(policy.matching_rules(&http::Method::GET, "/cgi/users/7").is_empty());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -26,30 +26,30 @@
 //! no spelling gets around it; see [`Rule::paths`].
 
 mod audit_policy;
+mod base_path;
 mod builder;
-mod candidates;
-mod capture;
+mod capture_config;
 mod decision;
 mod error;
+mod event_type_filter;
 mod fail_mode;
 #[cfg(feature = "policy-file")]
 mod file;
-mod filter;
+mod matching_rules;
 mod method_set;
-mod mount;
-mod path;
 mod path_parameters;
-mod pattern;
+mod path_pattern;
+mod path_variants;
+mod record_when;
 mod redact;
 mod rule;
-mod when;
 
 pub use audit_policy::AuditPolicy;
 pub use builder::PolicyBuilder;
-pub use candidates::Candidates;
-pub use capture::{ApiKeySource, Capture, ProxyHeader, QueryString, RequestPath};
-pub use decision::{Decision, Ended};
+pub use capture_config::{ApiKeySource, CaptureConfig, ProxyHeader, QueryString, RequestPath};
+pub use decision::{Decision, RequestOutcome};
 pub use error::PolicyError;
 pub use fail_mode::FailMode;
+pub use matching_rules::MatchingRules;
+pub use record_when::RecordWhen;
 pub use rule::Rule;
-pub use when::When;

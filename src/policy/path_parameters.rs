@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::path::{decoded, is_plain};
+use super::path_variants::{is_plain, percent_decoded};
 use super::redact::HIDDEN;
 
 /// Returns the names of the parameters: `id` and `rest` of `/users/{id}/{*rest}`.
@@ -88,7 +88,8 @@ fn fits(given: &[&str], wanted: &[&str]) -> bool {
 
 /// Whether a segment of a path may be the one of a template: any, for a parameter.
 fn is_same(given: &str, wanted: &str) -> bool {
-    parameters(wanted).next().is_some() || decoded(given.as_bytes()).eq(decoded(unescaped(wanted).as_bytes()))
+    parameters(wanted).next().is_some()
+        || percent_decoded(given.as_bytes()).eq(percent_decoded(unescaped(wanted).as_bytes()))
 }
 
 fn segments(path: &str) -> impl Iterator<Item = &str> {

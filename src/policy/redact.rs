@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use smol_str::SmolStr;
 
-use super::path::decoded;
+use super::path_variants::percent_decoded;
 use crate::event::Details;
 
-/// Names of an app's own whose values are hidden, as [`folded`].
+/// Names of an app's own whose values are hidden, as [`normalized`].
 #[derive(Debug, Clone, Default)]
-pub(super) struct Names(BTreeSet<SmolStr>);
+pub(super) struct SecretNames(BTreeSet<SmolStr>);
 
 /// Names that are hidden as a whole.
-const WHOLE: [&str; 22] = [
+const SECRET_NAMES: [&str; 22] = [
     "pwd",
     "pass",
     "key",
@@ -39,7 +39,7 @@ const WHOLE: [&str; 22] = [
 ];
 
 /// What makes a name hidden wherever it stands in it: `client_secret`, `X-Amz-Security-Token`, `newPassword`.
-const PART: [&str; 13] = [
+const SECRET_PARTS: [&str; 13] = [
     "password",
     "passwd",
     "passphrase",
@@ -55,7 +55,7 @@ const PART: [&str; 13] = [
     "sessionid",
 ];
 
-/// Names of [`WHOLE`] that are left alone in a path, where they name a thing: `/kv/{key}`, `/tickets/{ticket}`.
+/// Names of [`SECRET_NAMES`] that are left alone in a path, where they name a thing: `/kv/{key}`, `/tickets/{ticket}`.
 const THINGS: [&str; 4] = ["key", "state", "sid", "ticket"];
 
 /// The ends of names that are left alone in a path: `{token_id}` names a token, it is none.
@@ -64,21 +64,21 @@ const IDS: [&str; 2] = ["id", "name"];
 /// What stands in the place of a hidden value.
 pub(super) const HIDDEN: &str = "***";
 
-impl Names {
+impl SecretNames {
     /// # Errors
     /// The first name that has neither a letter nor a digit, and its index.
     pub(super) fn new(names: &[String]) -> Result<Self, (usize, &str)> {
-        let folded = |(index, name)| Some(folded(name)).filter(|folded| !folded.is_empty()).ok_or((index, name));
+        let folded = |(index, name)| Some(normalized(name)).filter(|folded| !folded.is_empty()).ok_or((index, name));
         names.iter().map(String::as_str).enumerate().map(folded).collect::<Result<_, _>>().map(Self)
     }
 
     /// Whether a parameter of this name is hidden in a path.
     pub(super) fn hide_in_path(&self, name: &str) -> bool {
-        let name = folded(name);
-        let is_credential = || WHOLE.contains(&name.as_str()) && !THINGS.contains(&name.as_str());
+        let name = normalized(name);
+        let is_credential = || SECRET_NAMES.contains(&name.as_str()) && !THINGS.contains(&name.as_str());
         let has_credential = || {
             let is_id = name != "sessionid" && IDS.iter().any(|end| name.ends_with(end));
-            !is_id && PART.iter().any(|part| name.contains(part))
+            !is_id && SECRET_PARTS.iter().any(|part| name.contains(part))
         };
         // A session is known by its id, and whoever knows the id has the session.
         self.0.contains(&name) || is_credential() || has_credential()
@@ -90,7 +90,7 @@ impl Names {
             return;
         }
         for (key, value) in details {
-            if self.0.contains(&folded(key)) {
+            if self.0.contains(&normalized(key)) {
                 *value = HIDDEN.into();
             } else {
                 self.redact_value(value);
@@ -106,17 +106,19 @@ impl Names {
         }
     }
 
-    fn hide(&self, name: &str) -> bool {
+    fn is_secret(&self, name: &str) -> bool {
         // `user[password]` and `filter.pin` are as bad as what is inside of them.
         std::iter::once(name).chain(name.split(['[', ']', '.'])).any(|name| {
-            let name = folded(name);
-            WHOLE.contains(&name.as_str()) || PART.iter().any(|part| name.contains(part)) || self.0.contains(&name)
+            let name = normalized(name);
+            SECRET_NAMES.contains(&name.as_str())
+                || SECRET_PARTS.iter().any(|part| name.contains(part))
+                || self.0.contains(&name)
         })
     }
 }
 
 /// The query with `***` for every value that is to be hidden.
-pub(super) fn redact(query: &str, names: &Names) -> String {
+pub(super) fn redact_query(query: &str, names: &SecretNames) -> String {
     let mut shown = String::with_capacity(query.len());
     for (index, parameter) in query.split('&').enumerate() {
         if index > 0 {
@@ -129,7 +131,9 @@ pub(super) fn redact(query: &str, names: &Names) -> String {
                 shown.push(';');
             }
             match piece.split_once('=') {
-                Some((name, value)) if names.hide(&plain(name)) || has_hidden(&plain(value), names) => {
+                Some((name, value))
+                    if names.is_secret(&fully_decoded(name)) || contains_secret(&fully_decoded(value), names) =>
+                {
                     shown.push_str(name);
                     shown.push('=');
                     shown.push_str(HIDDEN);
@@ -143,26 +147,26 @@ pub(super) fn redact(query: &str, names: &Names) -> String {
 }
 
 /// Whether a value is itself a URL or a form with something to hide: `next=/login?token=…`.
-fn has_hidden(value: &str, names: &Names) -> bool {
+fn contains_secret(value: &str, names: &SecretNames) -> bool {
     let mut pieces = value.split(['?', '&', ';', '#']);
-    pieces.any(|piece| piece.split_once('=').is_some_and(|(name, value)| !value.is_empty() && names.hide(name)))
+    pieces.any(|piece| piece.split_once('=').is_some_and(|(name, value)| !value.is_empty() && names.is_secret(name)))
 }
 
 /// What the text means, however often it was encoded, within reason.
-fn plain(text: &str) -> String {
+fn fully_decoded(text: &str) -> String {
     let mut text = text.replace('+', " ");
     for _ in 0..3 {
         if !text.contains('%') {
             break;
         }
-        let bytes: Vec<u8> = decoded(text.as_bytes()).collect();
+        let bytes: Vec<u8> = percent_decoded(text.as_bytes()).collect();
         text = String::from_utf8_lossy(&bytes).into_owned();
     }
     text
 }
 
 /// In lower case and without punctuation, so that `API-Key`, `api_key` and `apiKey` are one.
-fn folded(name: &str) -> SmolStr {
+fn normalized(name: &str) -> SmolStr {
     name.chars().filter(|char| char.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
@@ -171,7 +175,7 @@ mod tests {
     use super::*;
 
     fn check(query: &str) -> String {
-        redact(query, &Names::new(&["Patient-Id".to_owned()]).expect("names"))
+        redact_query(query, &SecretNames::new(&["Patient-Id".to_owned()]).expect("names"))
     }
 
     #[test]
@@ -241,14 +245,17 @@ mod tests {
 
     #[test]
     fn a_name_without_letters_is_none() {
-        assert_eq!(Names::new(&["ok".to_owned(), "--".to_owned()]).map(|_| ()), Err((1, "--")));
+        assert_eq!(SecretNames::new(&["ok".to_owned(), "--".to_owned()]).map(|_| ()), Err((1, "--")));
         let names = ["пароль".to_owned()];
-        assert_eq!(redact("%D0%9F%D0%B0%D1%80%D0%BE%D0%BB%D1%8C=S", &Names::new(&names).expect("names")).len(), 40);
+        assert_eq!(
+            redact_query("%D0%9F%D0%B0%D1%80%D0%BE%D0%BB%D1%8C=S", &SecretNames::new(&names).expect("names")).len(),
+            40
+        );
     }
 
     #[test]
     fn credentials_in_paths_are_hidden_and_ids_are_not() {
-        let names = Names::new(&["Patient-Id".to_owned()]).expect("names");
+        let names = SecretNames::new(&["Patient-Id".to_owned()]).expect("names");
         for hidden in
             ["token", "reset_token", "code", "inviteCode", "secret", "password", "api_key", "jwt", "patient_id"]
         {
@@ -263,7 +270,7 @@ mod tests {
 
     #[test]
     fn details_are_hidden_by_the_names_of_the_app_alone() {
-        let names = Names::new(&["iban".to_owned()]).expect("names");
+        let names = SecretNames::new(&["iban".to_owned()]).expect("names");
         let mut details = serde_json::json!({"IBAN": "DE02", "token": "t", "list": [{"a": {"i_ban": [1]}}, 2]});
         let Value::Object(details) = &mut details else { unreachable!("an object") };
         names.redact_details(details);
@@ -274,7 +281,7 @@ mod tests {
     #[test]
     fn the_manual_lists_every_name() {
         const MANUAL: &str = include_str!("../../docs/capture.md");
-        for name in WHOLE.iter().chain(&PART).chain(&THINGS).chain(&IDS) {
+        for name in SECRET_NAMES.iter().chain(&SECRET_PARTS).chain(&THINGS).chain(&IDS) {
             assert!(MANUAL.contains(&format!("`{name}`")), "{name} is not in docs/capture.md");
         }
     }

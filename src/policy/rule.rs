@@ -1,8 +1,8 @@
 //! A rule: which requests are recorded, when, and how.
 
 use super::method_set::{MethodSet, Methods};
-use super::pattern::Pattern;
-use super::{FailMode, PolicyError, When};
+use super::path_pattern::PathPattern;
+use super::{FailMode, PolicyError, RecordWhen};
 use crate::event::EventType;
 
 /// Which requests are recorded as events of one type, at which ends, and how.
@@ -11,13 +11,13 @@ use crate::event::EventType;
 /// [`PolicyBuilder::build`](super::PolicyBuilder::build).
 ///
 /// ```
-/// use tower_audit::{EventType, FailMode, Rule, When};
+/// use tower_audit::{EventType, FailMode, Rule, RecordWhen};
 ///
 /// let own_uploads = Rule::upload().paths(["/import", "/import/{format}"]);
 /// let resets = Rule::new(EventType::new("user.reset")?)
 ///     .methods(["POST"])
 ///     .paths(["/users/{id}/reset"])
-///     .when(When::always())
+///     .when(RecordWhen::always())
 ///     .write_ahead(true)
 ///     .fail_mode(FailMode::Closed);
 /// assert!(resets.is_write_ahead() && !own_uploads.is_write_ahead());
@@ -29,7 +29,7 @@ pub struct Rule {
     methods: Option<Methods>,
     paths: Option<Vec<String>>,
     /// None: that of its type.
-    when: Option<When>,
+    when: Option<RecordWhen>,
     /// As it was set.
     write_ahead: Option<bool>,
     body_end: bool,
@@ -38,9 +38,9 @@ pub struct Rule {
 
 /// The request side of a rule, ready to be compared with.
 #[derive(Debug)]
-pub(super) struct RequestSide {
+pub(super) struct RequestMatcher {
     pub(super) methods: MethodSet,
-    pub(super) patterns: Box<[Pattern]>,
+    pub(super) patterns: Box<[PathPattern]>,
 }
 
 /// Presets.
@@ -48,7 +48,7 @@ impl Rule {
     /// `POST` on `/scans`, `/view`, `/flows` and `/flows/cleanup`, always.
     ///
     /// No status says that an upload had no effect: "see other" after a `POST` is common, and an error may come after it.
-    /// [`When::effect_possible`] leaves out what is answered with 3xx and 4xx, for apps that know better.
+    /// [`RecordWhen::effect_possible`] leaves out what is answered with 3xx and 4xx, for apps that know better.
     pub fn upload() -> Self {
         Self::new(EventType::UPLOAD).methods(["POST"]).paths(["/scans", "/view", "/flows", "/flows/cleanup"])
     }
@@ -73,8 +73,8 @@ impl Rule {
     /// use tower_audit::{AuditPolicy, Rule};
     ///
     /// let policy = AuditPolicy::builder().rule(Rule::auth().paths(["/login"])).build()?;
-    /// assert!(!policy.candidates(&http::Method::POST, "/login").is_empty());
-    /// assert!(policy.candidates(&http::Method::GET, "/login").is_empty());
+    /// assert!(!policy.matching_rules(&http::Method::POST, "/login").is_empty());
+    /// assert!(policy.matching_rules(&http::Method::GET, "/login").is_empty());
     /// # Ok::<(), tower_audit::PolicyError>(())
     /// ```
     pub fn auth() -> Self {
@@ -132,7 +132,7 @@ impl Rule {
     ///
     /// let policy = AuditPolicy::preset();
     /// for dodge in ["/auth//admin/./u/", "/auth/%61dmin/u", "/x/../auth/admin/u", "/auth/admin/../../public"] {
-    ///     assert!(policy.candidates(&http::Method::PUT, dodge).contains(1), "{dodge}");
+    ///     assert!(policy.matching_rules(&http::Method::PUT, dodge).contains(1), "{dodge}");
     /// }
     /// ```
     #[must_use]
@@ -143,7 +143,7 @@ impl Rule {
 
     /// Which ends of a request are recorded.
     #[must_use]
-    pub fn when(mut self, when: When) -> Self {
+    pub fn when(mut self, when: RecordWhen) -> Self {
         self.when = Some(when);
         self
     }
@@ -205,9 +205,9 @@ impl Rule {
         self.paths.iter().flatten().map(String::as_str)
     }
 
-    pub(super) fn ends(&self) -> &When {
-        static ALWAYS: When = When::ALWAYS;
-        static DECLARED: When = When::DECLARED;
+    pub(super) fn record_when(&self) -> &RecordWhen {
+        static ALWAYS: RecordWhen = RecordWhen::ALWAYS;
+        static DECLARED: RecordWhen = RecordWhen::DECLARED;
         match &self.when {
             Some(when) => when,
             None if self.is_auth() && self.paths.is_none() => &DECLARED,
@@ -227,11 +227,11 @@ impl Rule {
     ///
     /// # Errors
     /// If anything about the rule cannot be. The rule's place is left for the caller to fill in.
-    pub(super) fn compile(&self, index: usize) -> Result<Option<RequestSide>, PolicyError> {
-        let place = |key| super::error::Place::rule(index, self.event_type.as_str(), key);
+    pub(super) fn compile(&self, index: usize) -> Result<Option<RequestMatcher>, PolicyError> {
+        let place = |key| super::error::Location::rule(index, self.event_type.as_str(), key);
         let wrong = |key, what: String| Err(PolicyError::new(place(key), what));
 
-        if let Some(fault) = self.ends().fault() {
+        if let Some(fault) = self.record_when().problem() {
             return wrong("when", fault);
         }
         if self.is_write_ahead() && self.is_oversize() {
@@ -251,7 +251,7 @@ impl Rule {
         };
         let Some(paths) = &self.paths else {
             let response_side = self.methods.is_none() && !self.is_write_ahead();
-            if response_side && (self.is_oversize() || self.ends().is_only_declared()) {
+            if response_side && (self.is_oversize() || self.record_when().is_only_declared()) {
                 return Ok(None);
             }
             return wrong(
@@ -264,9 +264,9 @@ impl Rule {
         }
         let mut patterns = Vec::with_capacity(paths.len());
         for (item, path) in paths.iter().enumerate() {
-            patterns.push(Pattern::parse(path).map_err(|what| PolicyError::new(place("paths").item(item), what))?);
+            patterns.push(PathPattern::parse(path).map_err(|what| PolicyError::new(place("paths").item(item), what))?);
         }
-        Ok(Some(RequestSide { methods, patterns: patterns.into() }))
+        Ok(Some(RequestMatcher { methods, patterns: patterns.into() }))
     }
 }
 
@@ -297,13 +297,13 @@ mod tests {
         let own = || Rule::new(EventType::new("a.b").expect("a type"));
         for (rule, text) in [
             (own(), "rule 3 (`a.b`): key `paths` is missing: expected"),
-            (own().methods(["PUT"]).when(When::declared()), "rule 3 (`a.b`): key `paths` is missing: expected"),
+            (own().methods(["PUT"]).when(RecordWhen::declared()), "rule 3 (`a.b`): key `paths` is missing: expected"),
             (Rule::auth().write_ahead(true), "rule 3 (`auth`): key `paths` is missing: expected"),
             (own().paths([""; 0]), "rule 3 (`a.b`): key `paths`: the list is empty: expected"),
             (Rule::upload().paths(["/a", "b"]), "rule 3 (`upload`): key `paths`: \"b\" is no path pattern"),
             (Rule::upload().methods(["P T"]), "rule 3 (`upload`): key `methods`: \"P T\" is no HTTP method"),
             (Rule::upload().methods([""; 0]), "rule 3 (`upload`): key `methods`: the list is empty: expected"),
-            (Rule::upload().when(When::statuses([7])), "rule 3 (`upload`): key `when`: 7 is no HTTP status"),
+            (Rule::upload().when(RecordWhen::statuses([7])), "rule 3 (`upload`): key `when`: 7 is no HTTP status"),
             (Rule::oversize_query().write_ahead(true), "rule 3 (`oversize_query`): key `write_ahead`: cannot be true"),
             (Rule::oversize_query().body_end(true), "rule 3 (`oversize_query`): key `body_end`: cannot be true"),
             (Rule::upload().body_end(true).write_ahead(false), "rule 3 (`upload`): key `write_ahead`: cannot be false"),

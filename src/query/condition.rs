@@ -3,24 +3,24 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{FilterError, Pattern};
+use super::{FilterError, TextPattern};
 use crate::event::limits::excerpt;
 use crate::event::{EventType, Phase, address};
 
 /// What a field of an event must be: one of some values, and none of some others. Nothing of either is no condition.
 ///
 /// ```
-/// use tower_audit::query::{Condition, Pattern};
+/// use tower_audit::query::{Condition, TextPattern};
 ///
-/// let one: Condition<Pattern> = "alice@example.org".into();
-/// let others = Condition::none_of([Pattern::parse("*@example.org")?]);
-/// assert_eq!(one.wanted().len() + others.unwanted().len(), 2);
+/// let one: Condition<TextPattern> = "alice@example.org".into();
+/// let others = Condition::none_of([TextPattern::parse("*@example.org")?]);
+/// assert_eq!(one.included().len() + others.excluded().len(), 2);
 /// # Ok::<(), tower_audit::query::FilterError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Condition<T> {
-    wanted: Vec<T>,
-    unwanted: Vec<T>,
+    included: Vec<T>,
+    excluded: Vec<T>,
 }
 
 impl<T> Condition<T> {
@@ -28,43 +28,47 @@ impl<T> Condition<T> {
     pub const MAX_VALUES: usize = 20;
 
     /// One of these.
-    pub fn one_of(values: impl IntoIterator<Item = T>) -> Self {
-        Self { wanted: values.into_iter().collect(), unwanted: Vec::new() }
+    pub fn any_of(values: impl IntoIterator<Item = T>) -> Self {
+        Self { included: values.into_iter().collect(), excluded: Vec::new() }
     }
 
     /// None of these: something else, or nothing at all.
     pub fn none_of(values: impl IntoIterator<Item = T>) -> Self {
-        Self { wanted: Vec::new(), unwanted: values.into_iter().collect() }
+        Self { included: Vec::new(), excluded: values.into_iter().collect() }
     }
 
     /// The values of which the field must be one, if there are any.
-    pub fn wanted(&self) -> &[T] {
-        &self.wanted
+    pub fn included(&self) -> &[T] {
+        &self.included
     }
 
     /// The values of which the field must be none.
-    pub fn unwanted(&self) -> &[T] {
-        &self.unwanted
+    pub fn excluded(&self) -> &[T] {
+        &self.excluded
     }
 
     /// Whether there is no condition.
-    pub fn is_none(&self) -> bool {
-        self.wanted.is_empty() && self.unwanted.is_empty()
+    pub fn is_empty(&self) -> bool {
+        self.included.is_empty() && self.excluded.is_empty()
     }
 
     /// Whether a field passes, where `is` says which values it has.
-    pub(super) fn passes(&self, is: impl Fn(&T) -> bool) -> bool {
-        (self.wanted.is_empty() || self.wanted.iter().any(&is)) && !self.unwanted.iter().any(&is)
+    pub(super) fn matches(&self, is: impl Fn(&T) -> bool) -> bool {
+        (self.included.is_empty() || self.included.iter().any(&is)) && !self.excluded.iter().any(&is)
     }
 
     /// Takes one more value from its textual form; a `!` before it negates it.
-    pub(super) fn add(&mut self, text: &str, read: impl Fn(&str) -> Result<T, FilterError>) -> Result<(), FilterError> {
-        if self.wanted.len() + self.unwanted.len() >= Self::MAX_VALUES {
+    pub(super) fn add_parsed(
+        &mut self,
+        text: &str,
+        read: impl Fn(&str) -> Result<T, FilterError>,
+    ) -> Result<(), FilterError> {
+        if self.included.len() + self.excluded.len() >= Self::MAX_VALUES {
             return Err(FilterError::new(format!("it has more than {} values", Self::MAX_VALUES)));
         }
         match text.strip_prefix('!') {
-            Some(rest) => self.unwanted.push(read(rest)?),
-            None => self.wanted.push(read(text)?),
+            Some(rest) => self.excluded.push(read(rest)?),
+            None => self.included.push(read(text)?),
         }
         Ok(())
     }
@@ -73,54 +77,54 @@ impl<T> Condition<T> {
 impl<T> Default for Condition<T> {
     /// No condition.
     fn default() -> Self {
-        Self { wanted: Vec::new(), unwanted: Vec::new() }
+        Self { included: Vec::new(), excluded: Vec::new() }
     }
 }
 
 impl<T> From<T> for Condition<T> {
     /// This value.
     fn from(value: T) -> Self {
-        Self::one_of([value])
+        Self::any_of([value])
     }
 }
 
-impl From<&str> for Condition<Pattern> {
+impl From<&str> for Condition<TextPattern> {
     /// This text and no other.
     fn from(text: &str) -> Self {
-        Pattern::exactly(text).into()
+        TextPattern::exact(text).into()
     }
 }
 
-impl From<String> for Condition<Pattern> {
+impl From<String> for Condition<TextPattern> {
     /// This text and no other.
     fn from(text: String) -> Self {
-        Pattern::exactly(text).into()
+        TextPattern::exact(text).into()
     }
 }
 
-impl From<EventType> for Condition<Pattern> {
+impl From<EventType> for Condition<TextPattern> {
     /// This type and no other.
     fn from(event_type: EventType) -> Self {
-        Pattern::exactly(event_type.as_str()).into()
+        TextPattern::exact(event_type.as_str()).into()
     }
 }
 
-impl From<u16> for Condition<Status> {
+impl From<u16> for Condition<OutcomePattern> {
     /// This status.
     fn from(status: u16) -> Self {
-        Status::Is(status).into()
+        OutcomePattern::Exact(status).into()
     }
 }
 
 impl<T: fmt::Debug> fmt::Debug for Condition<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(&self.wanted).entries(self.unwanted.iter().map(Not)).finish()
+        f.debug_list().entries(&self.included).entries(self.excluded.iter().map(DebugNot)).finish()
     }
 }
 
-struct Not<'a, T>(&'a T);
+struct DebugNot<'a, T>(&'a T);
 
-impl<T: fmt::Debug> fmt::Debug for Not<'_, T> {
+impl<T: fmt::Debug> fmt::Debug for DebugNot<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "!{:?}", self.0)
     }
@@ -128,36 +132,36 @@ impl<T: fmt::Debug> fmt::Debug for Not<'_, T> {
 
 /// What the `outcome` of an event may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Status {
+pub enum OutcomePattern {
     /// This status.
-    Is(u16),
+    Exact(u16),
     /// A status whose hundreds are these: `4xx` is `Class(4)`.
     Class(u8),
     /// None: the event is no request, or its request has not ended.
-    None,
+    Missing,
 }
 
-impl Status {
+impl OutcomePattern {
     /// Whether an outcome is this.
     pub fn matches(self, outcome: Option<u16>) -> bool {
         match self {
-            Self::Is(status) => outcome == Some(status),
+            Self::Exact(status) => outcome == Some(status),
             Self::Class(hundreds) => outcome.is_some_and(|outcome| outcome / 100 == u16::from(hundreds)),
-            Self::None => outcome.is_none(),
+            Self::Missing => outcome.is_none(),
         }
     }
 }
 
 /// `404`, `4xx` or `none`.
-impl FromStr for Status {
+impl FromStr for OutcomePattern {
     type Err = FilterError;
 
     fn from_str(text: &str) -> Result<Self, FilterError> {
         let status = match text.as_bytes() {
-            b"none" => Some(Self::None),
+            b"none" => Some(Self::Missing),
             [hundreds @ b'1'..=b'9', b'x', b'x'] => Some(Self::Class(hundreds - b'0')),
             [b'1'..=b'9', tens, ones] if tens.is_ascii_digit() && ones.is_ascii_digit() => {
-                text.parse().ok().map(Self::Is)
+                text.parse().ok().map(Self::Exact)
             }
             _ => None,
         };
@@ -171,11 +175,11 @@ impl FromStr for Status {
 }
 
 /// A type of event, or the beginning of one before a `*`.
-pub(super) fn event_type(text: &str) -> Result<Pattern, FilterError> {
-    let pattern = Pattern::parse(text)?;
+pub(super) fn event_type(text: &str) -> Result<TextPattern, FilterError> {
+    let pattern = TextPattern::parse(text)?;
     if let Some(exact) = pattern.as_exact() {
         let event_type: EventType = exact.parse().map_err(|error| FilterError::new(format!("{error}")))?;
-        return Ok(Pattern::exactly(event_type.as_str()));
+        return Ok(TextPattern::exact(event_type.as_str()));
     }
     let may_be = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
     if pattern.literals().iter().all(|literal| literal.chars().all(may_be)) {
@@ -191,11 +195,11 @@ pub(super) fn event_type(text: &str) -> Result<Pattern, FilterError> {
 ///
 /// An app may name its clients otherwise, so other text is compared as it is; but what looks like an address and is none
 /// is a mistake, which would find nothing.
-pub(super) fn remote_addr(text: &str) -> Result<Pattern, FilterError> {
-    let pattern = Pattern::parse(text)?;
+pub(super) fn remote_addr(text: &str) -> Result<TextPattern, FilterError> {
+    let pattern = TextPattern::parse(text)?;
     let Some(exact) = pattern.as_exact() else { return Ok(pattern) };
     match address::read(exact.as_bytes()) {
-        Some(addr) => Ok(Pattern::exactly(address::to_text(addr).as_str())),
+        Some(addr) => Ok(TextPattern::exact(address::to_text(addr).as_str())),
         None if looks_like_address(exact) => Err(FilterError::new(format!(
             "{:?} is no address: expected one such as 192.0.2.7 or 2001:db8::1, or the beginning of several such as 192.0.2.*",
             excerpt(text)

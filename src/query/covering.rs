@@ -31,8 +31,8 @@ impl Buckets {
     /// use tower_audit::query::Buckets;
     ///
     /// let buckets = Buckets::covering("2026-05-25T12:34:56Z".parse()?, "2026-05-26T11:00:00Z".parse()?, 24).unwrap();
-    /// assert_eq!(buckets.begin(0).to_string(), "2026-05-25T12:00:00.000000Z");
-    /// assert_eq!((buckets.count(), buckets.width_micros()), (23, 3_600_000_000));
+    /// assert_eq!(buckets.start_of(0).to_string(), "2026-05-25T12:00:00.000000Z");
+    /// assert_eq!((buckets.len(), buckets.width_micros()), (23, 3_600_000_000));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn covering(since: Timestamp, until: Timestamp, at_most: usize) -> Option<Self> {
@@ -63,7 +63,7 @@ mod tests {
 
     fn covering(since: &str, until: &str, at_most: usize) -> (String, i64, usize) {
         let buckets = Buckets::covering(since.parse().unwrap(), until.parse().unwrap(), at_most).unwrap();
-        (buckets.start().to_string(), buckets.width_micros() / SECOND, buckets.count())
+        (buckets.start().to_string(), buckets.width_micros() / SECOND, buckets.len())
     }
 
     #[test]
@@ -91,10 +91,10 @@ mod tests {
             let until = Timestamp::from_micros_clamped(one.saturating_add(length));
             prop_assume!(since < until);
             let buckets = Buckets::covering(since, until, at_most).unwrap();
-            prop_assert!(buckets.count() <= at_most.clamp(1, Buckets::MAX_COUNT));
+            prop_assert!(buckets.len() <= at_most.clamp(1, Buckets::MAX_COUNT));
             prop_assert!(buckets.start() <= since && buckets.end() >= until);
             // None of them is in vain.
-            prop_assert!(buckets.begin(1) > since && buckets.begin(buckets.count() - 1) < until);
+            prop_assert!(buckets.start_of(1) > since && buckets.start_of(buckets.len() - 1) < until);
         }
     }
 
@@ -102,8 +102,8 @@ mod tests {
     fn the_ends_of_time_are_covered() {
         for at_most in [1, 60, 1000] {
             let buckets = Buckets::covering(Timestamp::MIN, Timestamp::MAX, at_most).unwrap();
-            assert!(buckets.count() == at_most || at_most == 1000, "{buckets:?}");
-            assert_eq!((buckets.start(), buckets.of(Timestamp::MAX)), (Timestamp::MIN, Some(buckets.count() - 1)));
+            assert!(buckets.len() == at_most || at_most == 1000, "{buckets:?}");
+            assert_eq!((buckets.start(), buckets.index_of(Timestamp::MAX)), (Timestamp::MIN, Some(buckets.len() - 1)));
         }
     }
 }

@@ -3,16 +3,16 @@
 mod condition;
 mod covering;
 mod filter;
-mod page;
-mod pattern;
-mod tally;
-mod when;
+mod page_query;
+mod text_pattern;
+mod time_expr;
+mod value_count;
 
-pub use condition::{Condition, Status};
+pub use condition::{Condition, OutcomePattern};
 #[cfg(feature = "sqlite")]
-pub(crate) use filter::Facts;
+pub(crate) use filter::FilterableFields;
 pub use filter::{Filter, FilterError};
-pub use page::{Cursor, Query};
-pub use pattern::Pattern;
-pub use tally::{Buckets, Field, Tally};
-pub use when::{TimeError, cutoff, parse_cutoff, parse_duration, parse_when};
+pub use page_query::{Cursor, PageQuery};
+pub use text_pattern::TextPattern;
+pub use time_expr::{TimeError, cutoff, parse_cutoff, parse_duration, parse_time};
+pub use value_count::{Buckets, Field, ValueCount};

@@ -10,18 +10,18 @@ pub struct Capabilities {
     pub durable: bool,
     /// The store has a [`Reader`](super::Reader).
     pub readable: bool,
-    /// The store has a [`Keeper`](super::Keeper).
+    /// The store has a [`StoreAdmin`](super::StoreAdmin).
     pub purgeable: bool,
-    /// The store finds the `started` events of dead processes: it has [`Orphans`](super::Orphans).
+    /// The store finds the `started` events of dead processes: it has [`Recovery`](super::Recovery).
     pub orphans: bool,
     /// How many appends it serves well at the same time; at least 1. A log has so many under way when it is busy, and
     /// they may end in any order.
-    pub parallel_appends: usize,
+    pub max_parallel_appends: usize,
 }
 
 impl Capabilities {
     /// A store that can be appended to and nothing else.
-    pub const fn sink(name: &'static str) -> Self {
-        Self { name, durable: false, readable: false, purgeable: false, orphans: false, parallel_appends: 1 }
+    pub const fn append_only(name: &'static str) -> Self {
+        Self { name, durable: false, readable: false, purgeable: false, orphans: false, max_parallel_appends: 1 }
     }
 }

@@ -11,9 +11,9 @@ use std::fmt;
 pub struct StoreError {
     kind: StoreErrorKind,
     store: &'static str,
-    doing: &'static str,
-    remedy: Option<String>,
-    cause: Option<Box<dyn Error + Send + Sync>>,
+    operation: &'static str,
+    hint: Option<String>,
+    source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 /// What a caller can do about a [`StoreError`].
@@ -39,21 +39,21 @@ pub enum StoreErrorKind {
 
 impl StoreError {
     /// An error of this kind, of a store, while doing something (`"append"`).
-    pub fn new(kind: StoreErrorKind, store: &'static str, doing: &'static str) -> Self {
-        Self { kind, store, doing, remedy: None, cause: None }
+    pub fn new(kind: StoreErrorKind, store: &'static str, operation: &'static str) -> Self {
+        Self { kind, store, operation, hint: None, source: None }
     }
 
     /// The same with its cause.
     #[must_use]
-    pub fn because(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        self.cause = Some(cause.into());
+    pub fn with_source(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(cause.into());
         self
     }
 
     /// The same with what went wrong in words, or what to do about it.
     #[must_use]
-    pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
-        self.remedy = Some(remedy.into());
+    pub fn with_hint(mut self, remedy: impl Into<String>) -> Self {
+        self.hint = Some(remedy.into());
         self
     }
 
@@ -65,7 +65,7 @@ impl StoreError {
     /// What the store was doing.
     #[cfg(feature = "sqlite")]
     pub(crate) fn doing(&self) -> &'static str {
-        self.doing
+        self.operation
     }
 
     /// Whether it may pass by itself.
@@ -85,8 +85,8 @@ impl fmt::Display for StoreError {
             StoreErrorKind::NotDurable => "is not durable",
             StoreErrorKind::Corrupt => "met damage",
         };
-        write!(f, "{} store: {} {kind}", self.store, self.doing)?;
-        match &self.remedy {
+        write!(f, "{} store: {} {kind}", self.store, self.operation)?;
+        match &self.hint {
             Some(remedy) => write!(f, ": {remedy}"),
             None => Ok(()),
         }
@@ -95,7 +95,7 @@ impl fmt::Display for StoreError {
 
 impl Error for StoreError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.cause.as_deref().map(|cause| cause as &(dyn Error + 'static))
+        self.source.as_deref().map(|cause| cause as &(dyn Error + 'static))
     }
 }
 

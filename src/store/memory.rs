@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{AuditStore, Capabilities, Keeper, Orphans, Purged, Reader, StoreError, StoreErrorKind, StoreFuture};
+use super::{
+    AuditStore, Capabilities, PurgeOutcome, Reader, Recovery, StoreAdmin, StoreError, StoreErrorKind, StoreFuture,
+};
 use crate::event::{AuditEvent, EventId, Timestamp};
-use crate::query::{Buckets, Cursor, Field, Filter, Query, Tally};
+use crate::query::{Buckets, Cursor, Field, Filter, PageQuery, ValueCount};
 
 /// Events in the memory of the process, for tests: gone when the last handle goes.
 ///
@@ -25,8 +27,8 @@ impl Clone for MemoryStore {
 
 #[derive(Debug, Default)]
 struct Events {
-    by_place: BTreeMap<Cursor, AuditEvent>,
-    places: HashMap<EventId, Cursor>,
+    by_cursor: BTreeMap<Cursor, AuditEvent>,
+    cursors: HashMap<EventId, Cursor>,
 }
 
 impl MemoryStore {
@@ -37,12 +39,12 @@ impl MemoryStore {
 
     /// Every event, newest first.
     pub fn events(&self) -> Vec<AuditEvent> {
-        self.lock().by_place.values().rev().cloned().collect()
+        self.lock().by_cursor.values().rev().cloned().collect()
     }
 
-    fn still_open(&self, doing: &'static str) -> Result<(), StoreError> {
+    fn check_open(&self, doing: &'static str) -> Result<(), StoreError> {
         if self.closed.load(Ordering::Acquire) {
-            return Err(StoreError::new(StoreErrorKind::Permanent, "memory", doing).with_remedy("it was closed"));
+            return Err(StoreError::new(StoreErrorKind::Permanent, "memory", doing).with_hint("it was closed"));
         }
         Ok(())
     }
@@ -55,18 +57,18 @@ impl MemoryStore {
 
 impl AuditStore for MemoryStore {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { readable: true, purgeable: true, ..Capabilities::sink("memory") }
+        Capabilities { readable: true, purgeable: true, ..Capabilities::append_only("memory") }
     }
 
     fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            self.still_open("append")?;
+            self.check_open("append")?;
             let mut kept = self.lock();
             for event in events {
                 let place = Cursor::of(event);
-                if let std::collections::hash_map::Entry::Vacant(entry) = kept.places.entry(event.event_id) {
+                if let std::collections::hash_map::Entry::Vacant(entry) = kept.cursors.entry(event.event_id) {
                     entry.insert(place);
-                    kept.by_place.insert(place, event.clone());
+                    kept.by_cursor.insert(place, event.clone());
                 }
             }
             Ok(())
@@ -74,7 +76,7 @@ impl AuditStore for MemoryStore {
     }
 
     fn health(&self) -> StoreFuture<'_, ()> {
-        Box::pin(std::future::ready(self.still_open("health check")))
+        Box::pin(std::future::ready(self.check_open("health check")))
     }
 
     fn close(&self) -> StoreFuture<'_, ()> {
@@ -88,23 +90,23 @@ impl AuditStore for MemoryStore {
         Some(self)
     }
 
-    fn keeper(&self) -> Option<&dyn Keeper> {
+    fn keeper(&self) -> Option<&dyn StoreAdmin> {
         Some(self)
     }
 
     /// None: what a process wrote to its memory dies with it.
-    fn orphans(&self) -> Option<&dyn Orphans> {
+    fn orphans(&self) -> Option<&dyn Recovery> {
         None
     }
 }
 
 impl Reader for MemoryStore {
-    fn query<'a>(&'a self, query: &'a Query) -> StoreFuture<'a, Vec<AuditEvent>> {
+    fn query<'a>(&'a self, query: &'a PageQuery) -> StoreFuture<'a, Vec<AuditEvent>> {
         Box::pin(async move {
             let kept = self.lock();
             let end = query.after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
             Ok(kept
-                .by_place
+                .by_cursor
                 .range((std::ops::Bound::Unbounded, end))
                 .rev()
                 .map(|(_, event)| event)
@@ -117,26 +119,26 @@ impl Reader for MemoryStore {
     }
 
     fn count<'a>(&'a self, filter: &'a Filter) -> StoreFuture<'a, u64> {
-        Box::pin(async move { Ok(self.lock().by_place.values().filter(|event| filter.matches(event)).count() as u64) })
+        Box::pin(async move { Ok(self.lock().by_cursor.values().filter(|event| filter.matches(event)).count() as u64) })
     }
 
-    fn tally<'a>(&'a self, filter: &'a Filter, by: Field, at_most: usize) -> StoreFuture<'a, Vec<Tally>> {
+    fn top_values<'a>(&'a self, filter: &'a Filter, by: Field, at_most: usize) -> StoreFuture<'a, Vec<ValueCount>> {
         Box::pin(async move {
             let mut found: HashMap<Option<String>, u64> = HashMap::new();
-            for event in self.lock().by_place.values().filter(|event| filter.matches(event)) {
-                *found.entry(by.of(event)).or_default() += 1;
+            for event in self.lock().by_cursor.values().filter(|event| filter.matches(event)) {
+                *found.entry(by.value_of(event)).or_default() += 1;
             }
-            let mut tallies = found.into_iter().map(|(value, events)| Tally { value, events }).collect();
-            Tally::most_first(&mut tallies, at_most);
+            let mut tallies = found.into_iter().map(|(value, events)| ValueCount { value, count: events }).collect();
+            ValueCount::sort_and_truncate(&mut tallies, at_most);
             Ok(tallies)
         })
     }
 
-    fn activity<'a>(&'a self, filter: &'a Filter, buckets: &'a Buckets) -> StoreFuture<'a, Vec<u64>> {
+    fn histogram<'a>(&'a self, filter: &'a Filter, buckets: &'a Buckets) -> StoreFuture<'a, Vec<u64>> {
         Box::pin(async move {
-            let mut counts = vec![0; buckets.count()];
-            for event in self.lock().by_place.values().filter(|event| filter.matches(event)) {
-                if let Some(count) = buckets.of(event.created_at).and_then(|bucket| counts.get_mut(bucket)) {
+            let mut counts = vec![0; buckets.len()];
+            for event in self.lock().by_cursor.values().filter(|event| filter.matches(event)) {
+                if let Some(count) = buckets.index_of(event.created_at).and_then(|bucket| counts.get_mut(bucket)) {
                     *count += 1;
                 }
             }
@@ -147,33 +149,33 @@ impl Reader for MemoryStore {
     fn get(&self, id: EventId) -> StoreFuture<'_, Option<AuditEvent>> {
         Box::pin(async move {
             let kept = self.lock();
-            Ok(kept.places.get(&id).and_then(|place| kept.by_place.get(place)).cloned())
+            Ok(kept.cursors.get(&id).and_then(|place| kept.by_cursor.get(place)).cloned())
         })
     }
 }
 
-impl Keeper for MemoryStore {
-    fn init(&self) -> StoreFuture<'_, ()> {
+impl StoreAdmin for MemoryStore {
+    fn recreate(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             *self.lock() = Events::default();
             Ok(())
         })
     }
 
-    fn ensure_indexes(&self) -> StoreFuture<'_, ()> {
+    fn migrate(&self) -> StoreFuture<'_, ()> {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn purge(&self, before: Timestamp, at_most: usize) -> StoreFuture<'_, Purged> {
+    fn purge(&self, before: Timestamp, at_most: usize) -> StoreFuture<'_, PurgeOutcome> {
         Box::pin(async move {
             let mut kept = self.lock();
             let end = Cursor { created_at: before, event_id: EventId::from_u128(0) };
-            let old: Vec<Cursor> = kept.by_place.range(..end).map(|(place, _)| *place).take(at_most).collect();
+            let old: Vec<Cursor> = kept.by_cursor.range(..end).map(|(place, _)| *place).take(at_most).collect();
             for place in &old {
-                kept.by_place.remove(place);
-                kept.places.remove(&place.event_id);
+                kept.by_cursor.remove(place);
+                kept.cursors.remove(&place.event_id);
             }
-            Ok(Purged { removed: old.len() as u64, more: old.len() == at_most })
+            Ok(PurgeOutcome { deleted: old.len() as u64, has_more: old.len() == at_most })
         })
     }
 }

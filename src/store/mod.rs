@@ -1,12 +1,11 @@
 //! Where events go: the contract of a store, and the stores.
 
+mod audit_store;
 mod capabilities;
 #[cfg(feature = "conformance")]
 pub mod conformance;
-mod contract;
+mod diagnostic;
 mod error;
-mod finding;
-mod in_transaction;
 mod memory;
 mod open;
 #[cfg(feature = "postgres")]
@@ -16,13 +15,14 @@ mod redacted_url;
 mod sql;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+mod transactional;
 
+pub use audit_store::{AuditStore, PurgeOutcome, Reader, Recovery, StoreAdmin, StoreFuture};
 pub use capabilities::Capabilities;
-pub use contract::{AuditStore, Keeper, Orphans, Purged, Reader, StoreFuture};
+pub use diagnostic::{Diagnostic, Severity};
 pub(crate) use error::chain;
 pub use error::{StoreError, StoreErrorKind};
-pub use finding::{Finding, Level};
-pub use in_transaction::{AppConnection, AppTransaction, Fate, InTransaction, TransactionId};
 pub use memory::MemoryStore;
 pub use open::{Durability, OpenOptions, SCHEMES, open};
 pub use redacted_url::RedactedUrl;
+pub use transactional::{AppConnection, AppTransaction, TransactionId, TransactionStatus, Transactional};

@@ -10,9 +10,9 @@ use super::{AuditStore, MemoryStore, RedactedUrl, StoreError, StoreErrorKind};
 #[non_exhaustive]
 pub struct OpenOptions {
     /// Create what does not exist yet. A reader opens without it, so that a mistyped path is an error.
-    pub create: bool,
+    pub create_if_missing: bool,
     /// How long opening, and any single wait inside of the store, may take.
-    pub patience: Duration,
+    pub timeout: Duration,
     /// What to do about a store that is set up to lose what it has acknowledged.
     pub durability: Durability,
 }
@@ -21,7 +21,7 @@ pub struct OpenOptions {
 /// nobody syncs, replicas that nobody waits for, tables that a crash empties.
 ///
 /// The store's [`health`](super::AuditStore::health) reports it in any case, as
-/// [`StoreErrorKind::NotDurable`](super::StoreErrorKind::NotDurable).
+/// [`StoreErrorKind::NotDurable`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Durability {
@@ -38,7 +38,7 @@ pub enum Durability {
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { create: true, patience: Duration::from_secs(5), durability: Durability::default() }
+        Self { create_if_missing: true, timeout: Duration::from_secs(5), durability: Durability::default() }
     }
 }
 
@@ -114,5 +114,5 @@ fn absent(feature: &'static str) -> StoreError {
 }
 
 fn config(store: &'static str, remedy: impl Into<String>) -> StoreError {
-    StoreError::new(StoreErrorKind::Config, store, "opening the URL").with_remedy(remedy)
+    StoreError::new(StoreErrorKind::Config, store, "opening the URL").with_hint(remedy)
 }

@@ -1,10 +1,10 @@
 //! Activity over time as a drawing, and the same as a table.
 
 use super::links::Links;
-use super::text::Number;
+use super::safe_html::Thousands;
 use super::time::span;
+use crate::api::stats::Bucket;
 use crate::event::Timestamp;
-use crate::router::stats::Bucket;
 
 /// How wide a bar is with the gap behind it, and how high the tallest, in the units of the drawing.
 const STEP: usize = 10;
@@ -13,17 +13,17 @@ const HEIGHT: f64 = 100.0;
 const LEAST_HEIGHT: f64 = 2.0;
 
 #[derive(Debug)]
-pub(super) struct Chart {
+pub(super) struct BarChart {
     pub(super) width: usize,
     pub(super) bars: Vec<Bar>,
-    pub(super) most: Number,
+    pub(super) most: Thousands,
     /// Times along the bottom.
     pub(super) begin: String,
     pub(super) middle: String,
     pub(super) end: String,
     /// Whether it is known how many were denied or failed.
-    pub(super) tells_failures: bool,
-    pub(super) failures: Number,
+    pub(super) has_failures: bool,
+    pub(super) failures: Thousands,
     /// How long a bar is, in words.
     pub(super) step: String,
 }
@@ -40,20 +40,20 @@ pub(super) struct Bar {
     pub(super) span: String,
     pub(super) href: String,
     /// Whether events of the page are in it.
-    pub(super) is_here: bool,
+    pub(super) is_on_page: bool,
 }
 
 impl Bar {
-    pub(super) fn count(&self) -> Number {
-        Number(self.events)
+    pub(super) fn count(&self) -> Thousands {
+        Thousands(self.events)
     }
 
-    pub(super) fn failures(&self) -> Number {
-        Number(self.failed)
+    pub(super) fn failures(&self) -> Thousands {
+        Thousands(self.failed)
     }
 }
 
-impl Chart {
+impl BarChart {
     /// Draws the buckets. `failed` has as many counts as there are buckets, or is missing; `here` is the time of the
     /// oldest and the newest event of the page.
     pub(super) fn draw(
@@ -84,7 +84,7 @@ impl Chart {
                 failed,
                 span: span(bucket.since, bucket.until),
                 href: links.list(others.chain([("since", since.as_str()), ("until", until.as_str())])),
-                is_here: here.is_some_and(|(oldest, newest)| bucket.since <= newest && oldest < bucket.until),
+                is_on_page: here.is_some_and(|(oldest, newest)| bucket.since <= newest && oldest < bucket.until),
             }
         };
         let at =
@@ -94,19 +94,19 @@ impl Chart {
         Self {
             width: buckets.len() * STEP,
             bars: buckets.iter().enumerate().map(bar).collect(),
-            most: Number(most),
+            most: Thousands(most),
             begin: at(first.map(|bucket| bucket.since)),
             middle: at(buckets.get(buckets.len() / 2).map(|bucket| bucket.since)),
             end: at(last.map(|bucket| bucket.until)),
-            tells_failures: failed.is_some(),
-            failures: Number(failed.unwrap_or_default().iter().map(|bucket| bucket.events).sum()),
-            step: length(longest.unwrap_or(0)),
+            has_failures: failed.is_some(),
+            failures: Thousands(failed.unwrap_or_default().iter().map(|bucket| bucket.events).sum()),
+            step: duration_text(longest.unwrap_or(0)),
         }
     }
 }
 
 /// A length of time in the largest unit that it is a multiple of.
-fn length(micros: i64) -> String {
+fn duration_text(micros: i64) -> String {
     const UNITS: [(i64, &str); 5] = [(604_800, "week"), (86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
     let seconds = micros / 1_000_000;
     let (count, unit) = UNITS
@@ -125,7 +125,7 @@ mod tests {
         for (seconds, text) in
             [(1, "second"), (3600, "hour"), (7200, "2 hours"), (5400, "90 minutes"), (604_800, "week")]
         {
-            assert_eq!(length(seconds * 1_000_000), text);
+            assert_eq!(duration_text(seconds * 1_000_000), text);
         }
     }
 
@@ -138,11 +138,11 @@ mod tests {
         };
         let given = [("outcome", "4xx".to_owned()), ("since", "1y".to_owned())];
         let (all, failed) = (buckets([0, 1, 500, 1000]), buckets([0, 0, 250, 0]));
-        let chart = Chart::draw(&all, Some(&failed), Some((at(1), at(2))), &Links::from("./"), &given);
+        let chart = BarChart::draw(&all, Some(&failed), Some((at(1), at(2))), &Links::from("./"), &given);
         let heights: Vec<_> = chart.bars.iter().map(|bar| bar.height.as_str()).collect();
         assert_eq!(heights, ["0.0", "2.0", "50.0", "100.0"]);
         assert_eq!((chart.bars[2].y.as_str(), chart.bars[2].failed_y.as_str()), ("50.0", "75.0"));
-        assert_eq!(chart.bars.iter().map(|bar| bar.is_here).collect::<Vec<_>>(), [false, true, true, false]);
+        assert_eq!(chart.bars.iter().map(|bar| bar.is_on_page).collect::<Vec<_>>(), [false, true, true, false]);
         let link = "./?outcome=4xx&since=1970-01-01T00%3A00%3A01.000000Z&until=1970-01-01T00%3A00%3A02.000000Z";
         assert_eq!(chart.bars[1].href, link);
     }

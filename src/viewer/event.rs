@@ -6,41 +6,41 @@ use axum::extract::{RawPathParams, Request, State};
 use axum::response::Response;
 use http::request::Parts;
 
-use super::answer::page as answer;
 use super::asset;
-use super::facts::{Group, Held, groups};
+use super::error::error_page;
+use super::event_fields::{DisplayValue, FieldGroup, groups};
+use super::event_row::EventRow;
 use super::links::Links;
-use super::mount::{Shared, Viewer};
 use super::operation::EVENT;
-use super::refused::refused;
-use super::related::{LOOKED_THROUGH, Related};
-use super::row::Row;
-use super::text::{Json, Shown};
-use crate::router::get::id;
-use crate::router::reading::Reading;
-use crate::router::record::Record;
-use crate::router::refusal::Refusal;
+use super::related_events::{MAX_SCANNED, RelatedEvents};
+use super::response::page as answer;
+use super::router::{SharedState, ViewerState};
+use super::safe_html::{PrettyJson, SafeText};
+use crate::api::access_log::AccessEvent;
+use crate::api::authorized::Admitted;
+use crate::api::error::ApiError;
+use crate::api::get::id;
 
 #[derive(Template)]
 #[template(path = "event.html", config = "src/viewer/askama.toml")]
-struct Page<'a> {
+struct EventPage<'a> {
     root: &'a str,
     style: &'static str,
-    caller: Shown<'a>,
+    caller: SafeText<'a>,
     is_admin: bool,
     id: String,
-    row: Row<'a>,
-    groups: Vec<Group>,
-    details: Option<Json>,
+    row: EventRow<'a>,
+    groups: Vec<FieldGroup>,
+    details: Option<PrettyJson>,
     has_related: bool,
     has_request_id: bool,
-    of_request: Vec<Row<'a>>,
-    of_actor: Vec<Row<'a>>,
+    of_request: Vec<EventRow<'a>>,
+    of_actor: Vec<EventRow<'a>>,
     looked_through: usize,
 }
 
 pub(super) async fn event(
-    State(viewer): State<Shared>,
+    State(viewer): State<SharedState>,
     // Bytes that are not UTF-8 are looked at when it is their turn, after who is asking.
     params: Result<RawPathParams, RawPathParamsRejection>,
     request: Request,
@@ -48,29 +48,29 @@ pub(super) async fn event(
     let links = Links::from(Links::ABOVE);
     page(&viewer, &links, params, request.into_parts().0)
         .await
-        .unwrap_or_else(|refusal| refused(&viewer, &links, refusal))
+        .unwrap_or_else(|refusal| error_page(&viewer, &links, refusal))
 }
 
 async fn page(
-    viewer: &Viewer,
+    viewer: &ViewerState,
     links: &Links,
     params: Result<RawPathParams, RawPathParamsRejection>,
     head: Parts,
-) -> Result<Response, Refusal> {
-    let reading = Reading::admit(viewer.api.clone(), &EVENT, head).await?;
-    let now = reading.asked()?.now;
+) -> Result<Response, ApiError> {
+    let reading = Admitted::admit(viewer.api.clone(), &EVENT, head).await?;
+    let now = reading.params()?.now;
     let id = id(params)?;
-    let record = Record::of(&reading).detail("event_id", id.to_string());
+    let record = AccessEvent::of(&reading).detail("event_id", id.to_string());
     let Some(event) = reading.get(id).await? else {
-        reading.record(record.refused(Refusal::NotFound.status())).await?;
-        return Err(Refusal::NotFound);
+        reading.record(record.rejected(ApiError::NotFound.status())).await?;
+        return Err(ApiError::NotFound);
     };
     // The event is shown even where its neighbours cannot be read.
-    let related = Related::read(&reading, &event).await.ok();
-    let shown = 1 + related.as_ref().map_or(0, Related::count);
+    let related = RelatedEvents::read(&reading, &event).await.ok();
+    let shown = 1 + related.as_ref().map_or(0, RelatedEvents::count);
     reading.record(record.count(shown as u64)).await?;
 
-    let row = |event, relation| Row { relation, ..Row::of(event, links, now) };
+    let row = |event, relation| EventRow { relation, ..EventRow::of(event, links, now) };
     let (mut of_request, mut of_actor) = (Vec::new(), Vec::new());
     if let Some(related) = &related {
         if !related.of_request.is_empty() {
@@ -86,19 +86,19 @@ async fn page(
             of_actor.extend(related.before.iter().map(|other| row(other, "before")));
         }
     }
-    answer(&Page {
+    answer(&EventPage {
         root: links.root(),
         style: asset::style_name(),
-        caller: Shown::line(reading.caller.name()),
+        caller: SafeText::line(reading.caller.name()),
         is_admin: reading.caller.is_admin(),
         id: event.event_id.to_string(),
-        row: Row::of(&event, links, now),
+        row: EventRow::of(&event, links, now),
         groups: groups(&event, &reading.caller, links),
-        details: Some(Json::of(&event.details)).filter(|_| !event.details.is_empty()),
+        details: Some(PrettyJson::of(&event.details)).filter(|_| !event.details.is_empty()),
         has_related: related.is_some(),
         has_request_id: event.request.request_id.is_some(),
         of_request,
         of_actor,
-        looked_through: LOOKED_THROUGH,
+        looked_through: MAX_SCANNED,
     })
 }

@@ -3,7 +3,7 @@
 use axum::extract::OriginalUri;
 use http::request::Parts;
 
-use crate::router::asked::encode_into;
+use crate::api::params::encode_into;
 
 /// Links from one page to the others.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@
 //! use http::{Request, StatusCode};
 //! use tower::ServiceExt as _;
 //! use tower_audit::AuditLog;
-//! use tower_audit::router::{Caller, gate_fn};
+//! use tower_audit::api::{Caller, gate_fn};
 //! use tower_audit::viewer::AuditViewer;
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
@@ -30,27 +30,27 @@
 //! the content security policy allows none. Whatever is in an event is shown as text, and characters that are not safe
 //! to look at are shown as what they are.
 //!
-//! Who sees what, the statuses and the order of the refusals are those of [the API](crate::router), because every page
+//! Who sees what, the statuses and the order of the refusals are those of [the API](crate::api), because every page
 //! is read through its gate and its reader; only that a browser gets a page instead of a problem document.
 
-mod activity;
-mod answer;
 mod asset;
 mod chart;
+mod error;
 mod event;
-mod facts;
-mod form;
-mod kind;
+mod event_fields;
+mod event_row;
+mod events;
+mod filter_form;
+mod histogram;
 mod links;
-mod list;
-mod mount;
-mod newer;
 mod operation;
+mod outcome_badge;
 mod overview;
-mod refused;
-mod related;
-mod row;
-mod text;
+mod previous_page;
+mod related_events;
+mod response;
+mod router;
+mod safe_html;
 mod time;
 
-pub use mount::AuditViewer;
+pub use router::AuditViewer;

@@ -7,54 +7,54 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::request::Parts;
 
-use super::activity::{BARS, failures, unread};
-use super::answer::{Later, page_with_parts};
 use super::asset;
-use super::chart::Chart;
-use super::form::{Form, without_empty};
+use super::chart::BarChart;
+use super::error::error_page;
+use super::events::{raw_filters, redirect};
+use super::filter_form::{FilterForm, strip_empty_fields};
+use super::histogram::{MAX_BARS, counts_failed, failures};
 use super::links::Links;
-use super::list::{given, see_other};
-use super::mount::{Shared, Viewer};
-use super::operation::{OVERVIEW, can_be_asked};
-use super::refused::refused;
-use super::text::{Number, Shown};
+use super::operation::{OVERVIEW, is_filterable};
+use super::response::{DeferredPart, page_with_parts};
+use super::router::{SharedState, ViewerState};
+use super::safe_html::{SafeText, Thousands};
 use super::time::span;
-use crate::query::{Field, Filter, Pattern, Tally};
-use crate::router::reading::Reading;
-use crate::router::record::Record;
-use crate::router::refusal::Refusal;
-use crate::router::stats::Activity;
+use crate::api::access_log::AccessEvent;
+use crate::api::authorized::Admitted;
+use crate::api::error::ApiError;
+use crate::api::stats::Histogram;
+use crate::query::{Field, Filter, TextPattern, ValueCount};
 
 #[derive(Template)]
 #[template(path = "overview.html", config = "src/viewer/askama.toml")]
-struct Page<'a> {
+struct OverviewPage<'a> {
     root: &'a str,
     style: &'static str,
-    caller: Shown<'a>,
+    caller: SafeText<'a>,
     is_admin: bool,
     events_link: String,
-    form: Form<'a>,
-    within: Number,
+    form: FilterForm<'a>,
+    within: Thousands,
     span: String,
-    chart: Option<Chart>,
+    chart: Option<BarChart>,
     sections: usize,
 }
 
 #[derive(Template)]
-#[template(path = "tally.html", config = "src/viewer/askama.toml")]
-struct Section<'a> {
+#[template(path = "top_values.html", config = "src/viewer/askama.toml")]
+struct TopValuesSection<'a> {
     title: &'static str,
     name: &'static str,
-    lines: Vec<Line<'a>>,
+    lines: Vec<ValueRow<'a>>,
     is_all: bool,
 }
 
 /// How many events have a value.
-struct Line<'a> {
-    value: Option<Shown<'a>>,
+struct ValueRow<'a> {
+    value: Option<SafeText<'a>>,
     nothing: &'static str,
     href: Option<String>,
-    events: Number,
+    events: Thousands,
     /// Of 1,000 parts of the most.
     length: u64,
     share: String,
@@ -70,36 +70,36 @@ const SECTIONS: [(Field, &str); 6] = [
 ];
 
 /// How many values are shown.
-const TOP: usize = 10;
+const MAX_VALUES: usize = 10;
 
-pub(super) async fn overview(State(viewer): State<Shared>, request: Request) -> Response {
+pub(super) async fn overview(State(viewer): State<SharedState>, request: Request) -> Response {
     let links = Links::from(Links::HERE);
-    page(&viewer, &links, request.into_parts().0).await.unwrap_or_else(|refusal| refused(&viewer, &links, refusal))
+    page(&viewer, &links, request.into_parts().0).await.unwrap_or_else(|refusal| error_page(&viewer, &links, refusal))
 }
 
-async fn page(viewer: &Viewer, links: &Links, head: Parts) -> Result<Response, Refusal> {
-    let reading = Arc::new(Reading::admit(viewer.api.clone(), &OVERVIEW, head).await?);
-    if let Some(clean) = without_empty(reading.head.uri.query()) {
-        return see_other(&format!("{}overview{clean}", links.root()));
+async fn page(viewer: &ViewerState, links: &Links, head: Parts) -> Result<Response, ApiError> {
+    let reading = Arc::new(Admitted::admit(viewer.api.clone(), &OVERVIEW, head).await?);
+    if let Some(clean) = strip_empty_fields(reading.head.uri.query()) {
+        return redirect(&format!("{}overview{clean}", links.root()));
     }
-    let asked = reading.asked()?;
+    let asked = reading.params()?;
     let (since, until) = asked.span()?;
     let filter = Filter { since: Some(since), until: Some(until), ..reading.confine(&asked).await? };
     // A store that cannot be read says so in the status.
-    let activity = Activity::read(&reading, &filter, BARS).await?;
+    let activity = Histogram::read(&reading, &filter, MAX_BARS).await?;
     let failed = failures(&reading, &filter).await?;
-    reading.record(Record::of(&reading).asked(&asked).count(activity.events)).await?;
+    reading.record(AccessEvent::of(&reading).asked(&asked).count(activity.events)).await?;
 
     let failed = failed.as_ref().map(|failed| failed.buckets.as_slice());
-    let chart = Chart::draw(&activity.buckets, failed, None, links, &asked.given);
-    let page = Page {
+    let chart = BarChart::draw(&activity.buckets, failed, None, links, &asked.raw_filters);
+    let page = OverviewPage {
         root: links.root(),
         style: asset::style_name(),
-        caller: Shown::line(reading.caller.name()),
+        caller: SafeText::line(reading.caller.name()),
         is_admin: reading.caller.is_admin(),
-        events_link: links.list(given(&asked)),
-        form: Form::of(&asked, &reading.caller, links, "overview"),
-        within: Number(activity.events),
+        events_link: links.list(raw_filters(&asked)),
+        form: FilterForm::of(&asked, &reading.caller, links, "overview"),
+        within: Thousands(activity.events),
         span: match (asked.filter.since, asked.filter.until) {
             (None, None) => "the last 30 days".to_owned(),
             _ => span(since, until),
@@ -108,23 +108,23 @@ async fn page(viewer: &Viewer, links: &Links, head: Parts) -> Result<Response, R
         sections: if activity.events > 0 { SECTIONS.len() } else { 0 },
     };
     let parts = SECTIONS.into_iter().take(page.sections).map(|(field, title)| {
-        let part = Part {
+        let part = TopValuesRequest {
             reading: reading.clone(),
             filter: filter.clone(),
-            given: asked.given.clone(),
+            given: asked.raw_filters.clone(),
             links: links.clone(),
             field,
             title,
             total: activity.events,
         };
-        Box::pin(part.draw()) as Later
+        Box::pin(part.draw()) as DeferredPart
     });
     page_with_parts(&page, parts.collect())
 }
 
 /// A question for the numbers of a field.
-struct Part {
-    reading: Arc<Reading>,
+struct TopValuesRequest {
+    reading: Arc<Admitted>,
     filter: Filter,
     given: Vec<(&'static str, String)>,
     links: Links,
@@ -133,14 +133,16 @@ struct Part {
     total: u64,
 }
 
-impl Part {
+impl TopValuesRequest {
     async fn draw(self) -> String {
         // One more than is shown tells whether these are all.
-        let Ok(mut tallies) = self.reading.tally(&self.filter, self.field, TOP + 1).await else { return unread() };
-        let is_all = tallies.len() <= TOP;
-        tallies.truncate(TOP);
-        let most = tallies.first().map_or(1, |tally| tally.events.max(1));
-        let section = Section {
+        let Ok(mut tallies) = self.reading.top_values(&self.filter, self.field, MAX_VALUES + 1).await else {
+            return counts_failed();
+        };
+        let is_all = tallies.len() <= MAX_VALUES;
+        tallies.truncate(MAX_VALUES);
+        let most = tallies.first().map_or(1, |tally| tally.count.max(1));
+        let section = TopValuesSection {
             title: self.title,
             name: self.field.as_str(),
             lines: tallies.iter().map(|tally| self.line(tally, most)).collect(),
@@ -149,15 +151,15 @@ impl Part {
         section.render().unwrap_or_default()
     }
 
-    fn line<'a>(&self, Tally { value, events }: &'a Tally, most: u64) -> Line<'a> {
-        Line {
-            value: value.as_deref().map(Shown::line),
+    fn line<'a>(&self, ValueCount { value, count: events }: &'a ValueCount, most: u64) -> ValueRow<'a> {
+        ValueRow {
+            value: value.as_deref().map(SafeText::line),
             nothing: match self.field {
                 Field::UserEmail => "Anonymous",
                 _ => "None",
             },
             href: self.link(value.as_deref()),
-            events: Number(*events),
+            events: Thousands(*events),
             length: (events * 1000 / most).max(4),
             share: share(*events, self.total),
         }
@@ -172,10 +174,10 @@ impl Part {
         let wanted = match (self.field, value) {
             (Field::Outcome, Some(status)) => status.to_owned(),
             (Field::Outcome, None) => "none".to_owned(),
-            (_, Some(value)) => Pattern::exactly(value).to_string(),
+            (_, Some(value)) => TextPattern::exact(value).to_string(),
             (_, None) => "!*".to_owned(),
         };
-        if !can_be_asked(name, &wanted) {
+        if !is_filterable(name, &wanted) {
             return None;
         }
         let (since, until) = (self.filter.since?.to_string(), self.filter.until?.to_string());

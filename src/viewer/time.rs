@@ -9,12 +9,12 @@ const DAY: i64 = 24 * HOUR;
 
 /// A moment, as seen from another.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Moment {
+pub(super) struct RelativeTime {
     at: Timestamp,
     now: Timestamp,
 }
 
-impl Moment {
+impl RelativeTime {
     pub(super) fn new(at: Timestamp, now: Timestamp) -> Self {
         Self { at, now }
     }
@@ -107,7 +107,7 @@ mod tests {
             (-2 * MINUTE, "in 2 min"),
         ] {
             let at = Timestamp::from_micros(now.as_micros() - passed).unwrap();
-            assert_eq!(Moment::new(at, now).ago(), text);
+            assert_eq!(RelativeTime::new(at, now).ago(), text);
         }
     }
 

@@ -33,7 +33,7 @@ const IDLE: Duration = Duration::from_secs(10);
 impl Alarm {
     pub(super) fn after(duration: Duration) -> Self {
         let now = Instant::now();
-        Self { at: now.checked_add(duration).unwrap_or(now + super::limit::LONGEST), number: None }
+        Self { at: now.checked_add(duration).unwrap_or(now + super::deadline::MAX_WAIT), number: None }
     }
 }
 
@@ -85,7 +85,7 @@ fn run() {
         let due = std::mem::replace(&mut alarms.wakers, later);
         if !due.is_empty() {
             drop(alarms);
-            due.into_values().for_each(|waker| super::shield::shielded(|| waker.wake()));
+            due.into_values().for_each(|waker| super::catch_panic::catch_panic(|| waker.wake()));
             alarms = lock();
             continue;
         }

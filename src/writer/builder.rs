@@ -6,22 +6,22 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
-use super::detached::DetachedLimits;
-use super::endings;
+use super::audit_log::{AuditLog, LogInner, MOST_HEALTH_CHECKS};
+use super::catch_panic::catch_panic;
+use super::closing_events;
+use super::deadline::{MAX_WAIT, from_now};
+use super::detached_requests::DetachedLimits;
 use super::error::{OpenError, OpenErrorRepr};
+use super::failure_log::FailureLog;
 use super::first_requests::FirstRequests;
-use super::limit::{LONGEST, from_now};
-use super::log::{AuditLog, Inner, MOST_HEALTH_CHECKS};
-use super::queue::{Bounds, Queue};
-use super::refusals::Refusals;
-use super::shield::shielded;
+use super::pending_transactions::MAX_PENDING_TRANSACTIONS;
+use super::queue::{Queue, QueueLimits};
 use super::throttle::Throttle;
-use super::watch::MOST_WATCHED;
-use super::worker::{Worker, guarded};
+use super::worker::{Worker, catch_store_panic};
 use crate::store::{AuditStore, Durability, OpenOptions, RedactedUrl, StoreErrorKind};
 
 /// How long a request waits for its events, all of them together, unless the app says otherwise.
-pub const DEFAULT_WRITE_DEADLINE: Duration = Duration::from_secs(5);
+pub const DEFAULT_WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many events may wait for the writer.
 pub const MAX_QUEUE_EVENTS: usize = 16_384;
 /// How many bytes of memory the events that wait may take: 64 MiB.
@@ -37,7 +37,7 @@ pub const MAX_DETACHED: usize = 16_384;
 #[derive(Debug)]
 #[must_use]
 pub struct AuditLogBuilder {
-    place: Place,
+    place: LogTarget,
     write_deadline: Duration,
     queue_events: usize,
     queue_bytes: usize,
@@ -47,13 +47,13 @@ pub struct AuditLogBuilder {
     durability: Durability,
 }
 
-enum Place {
+enum LogTarget {
     Url(String),
     Store(Arc<dyn AuditStore>),
 }
 
 /// Without the URL, which may hold a password.
-impl std::fmt::Debug for Place {
+impl std::fmt::Debug for LogTarget {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Url(url) => write!(f, "{}", RedactedUrl::of(url)),
@@ -62,7 +62,7 @@ impl std::fmt::Debug for Place {
     }
 }
 
-impl Place {
+impl LogTarget {
     /// The place as the operator's log may show it: a path, or nothing but the kind of a URL that may hold a password.
     fn shown(&self) -> String {
         match self {
@@ -75,17 +75,17 @@ impl Place {
 
 impl AuditLogBuilder {
     pub(super) fn url(url: &str) -> Self {
-        Self::new(Place::Url(url.to_owned()))
+        Self::new(LogTarget::Url(url.to_owned()))
     }
 
     pub(super) fn store(store: Arc<dyn AuditStore>) -> Self {
-        Self::new(Place::Store(store))
+        Self::new(LogTarget::Store(store))
     }
 
-    fn new(place: Place) -> Self {
+    fn new(place: LogTarget) -> Self {
         Self {
             place,
-            write_deadline: DEFAULT_WRITE_DEADLINE,
+            write_deadline: DEFAULT_WRITE_TIMEOUT,
             queue_events: MAX_QUEUE_EVENTS,
             queue_bytes: MAX_QUEUE_BYTES,
             batch_events: MAX_BATCH_EVENTS,
@@ -96,8 +96,8 @@ impl AuditLogBuilder {
     }
 
     /// How long a request waits for its events, all of them together: 5 s by default, a year at the most.
-    pub fn write_deadline(mut self, deadline: Duration) -> Self {
-        self.write_deadline = deadline.min(LONGEST);
+    pub fn write_timeout(mut self, deadline: Duration) -> Self {
+        self.write_deadline = deadline.min(MAX_WAIT);
         self
     }
 
@@ -106,7 +106,7 @@ impl AuditLogBuilder {
     ///
     /// Requests beyond that wait for room until their deadline, in the order in which they came: [`MAX_QUEUE_EVENTS`] of
     /// them at the most, whose events take as many bytes again. Further ones are refused at once.
-    pub fn queue(mut self, events: usize, bytes: usize) -> Self {
+    pub fn queue_limits(mut self, events: usize, bytes: usize) -> Self {
         self.queue_events = events.max(1);
         self.queue_bytes = bytes;
         self
@@ -114,9 +114,9 @@ impl AuditLogBuilder {
 
     /// How many events are appended in one batch at the most: [`MAX_BATCH_EVENTS`] by default, at least 1; they take
     /// [`MAX_BATCH_BYTES`] at the most. As many batches
-    /// as [`Capabilities::parallel_appends`](crate::store::Capabilities::parallel_appends) says are under way at the most;
+    /// as [`Capabilities::max_parallel_appends`](crate::store::Capabilities::max_parallel_appends) says are under way at the most;
     /// what is in them is no longer in the queue.
-    pub fn batch(mut self, events: usize) -> Self {
+    pub fn max_batch_events(mut self, events: usize) -> Self {
         self.batch_events = events.max(1);
         self
     }
@@ -124,8 +124,8 @@ impl AuditLogBuilder {
     /// How long [`AuditLog::close`] waits for audited requests that are still running and for transactions that outlived
     /// theirs: 30 s by default, a year at the most. The events that are left and the store then have the write deadline each,
     /// or this one if it is shorter.
-    pub fn close_deadline(mut self, deadline: Duration) -> Self {
-        self.close_deadline = deadline.min(LONGEST);
+    pub fn close_timeout(mut self, deadline: Duration) -> Self {
+        self.close_deadline = deadline.min(MAX_WAIT);
         self
     }
 
@@ -153,7 +153,7 @@ impl AuditLogBuilder {
     /// Opens the log: opens the store and checks it, closes as `unknown` what dead processes left `started`, and starts
     /// the writer on the current runtime.
     ///
-    /// All of it together has four times the write deadline, or four times [`DEFAULT_WRITE_DEADLINE`] if that is longer:
+    /// All of it together has four times the write deadline, or four times [`DEFAULT_WRITE_TIMEOUT`] if that is longer:
     /// after a long outage there may be much to close.
     ///
     /// # Errors
@@ -164,13 +164,13 @@ impl AuditLogBuilder {
     /// Dropped before it is ready, no log is open; the store may have been created.
     pub async fn open(self) -> Result<AuditLog, OpenError> {
         let runtime = Handle::try_current().map_err(|_| OpenError(OpenErrorRepr::NoRuntime))?;
-        let limit = self.write_deadline.max(DEFAULT_WRITE_DEADLINE).saturating_mul(4).min(LONGEST);
+        let limit = self.write_deadline.max(DEFAULT_WRITE_TIMEOUT).saturating_mul(4).min(MAX_WAIT);
         let store = match tokio::time::timeout_at(from_now(limit), self.open_store()).await {
             Ok(store) => store?,
-            Err(_) => return Err(OpenError(OpenErrorRepr::Deadline(limit))),
+            Err(_) => return Err(OpenError(OpenErrorRepr::Timeout(limit))),
         };
         let capabilities = store.capabilities();
-        shielded(|| {
+        catch_panic(|| {
             tracing::info!(
                 store = capabilities.name,
                 place = self.place.shown(),
@@ -178,10 +178,10 @@ impl AuditLogBuilder {
                 "the audit log is open"
             );
         });
-        let queue = Arc::new(Queue::new(Bounds { events: self.queue_events, bytes: self.queue_bytes }));
+        let queue = Arc::new(Queue::new(QueueLimits { events: self.queue_events, bytes: self.queue_bytes }));
         let counters = Arc::default();
         let damage = Arc::default();
-        let refusals = Arc::new(Refusals::new(runtime.clone()));
+        let refusals = Arc::new(FailureLog::new(runtime.clone()));
         let (settled, watch_settled) = watch::channel(0);
         let worker = Worker {
             store: Arc::clone(&store),
@@ -191,20 +191,20 @@ impl AuditLogBuilder {
             damage: Arc::clone(&damage),
             settled,
             max_batch: self.batch_events,
-            parallel: capabilities.parallel_appends.max(1),
+            parallel: capabilities.max_parallel_appends.max(1),
             retries: Throttle::default(),
         };
         runtime.spawn(worker.run());
-        Ok(AuditLog::from_inner(Inner {
+        Ok(AuditLog::from_inner(LogInner {
             store,
             queue,
             counters,
             refusals,
             damage,
             settled: watch_settled,
-            in_flight: Arc::default(),
+            in_flight_requests: Arc::default(),
             first_requests: FirstRequests::default(),
-            watches: Arc::new(Semaphore::new(MOST_WATCHED)),
+            pending_transactions: Arc::new(Semaphore::new(MAX_PENDING_TRANSACTIONS)),
             health_checks: Arc::new(Semaphore::new(MOST_HEALTH_CHECKS)),
             is_tidying: Arc::default(),
             detached: self.detached,
@@ -217,25 +217,22 @@ impl AuditLogBuilder {
     /// Opens the store, checks it, and closes what dead processes left.
     async fn open_store(&self) -> Result<Arc<dyn AuditStore>, OpenError> {
         let store = match &self.place {
-            Place::Url(url) => {
-                let options = OpenOptions {
-                    patience: self.write_deadline,
-                    durability: self.durability,
-                    ..OpenOptions::default()
-                };
+            LogTarget::Url(url) => {
+                let options =
+                    OpenOptions { timeout: self.write_deadline, durability: self.durability, ..OpenOptions::default() };
                 crate::store::open(url, options).await?
             }
-            Place::Store(store) => Arc::clone(store),
+            LogTarget::Store(store) => Arc::clone(store),
         };
-        match guarded(|| store.health()).await {
+        match catch_store_panic(|| store.health()).await {
             // The store has warned of it.
             Err(error) if self.durability == Durability::Warn && error.kind() == StoreErrorKind::NotDurable => {}
             health => health?,
         }
         if let Some(orphans) = store.orphans() {
-            let closed = guarded(|| orphans.close_orphans(&endings::unknown)).await?;
+            let closed = catch_store_panic(|| orphans.recover(&closing_events::unknown)).await?;
             if closed > 0 {
-                shielded(|| {
+                catch_panic(|| {
                     tracing::warn!(events = closed, "closed started audit events of processes that have died");
                 });
             }

@@ -14,7 +14,7 @@ use crate::store::{StoreError, chain};
 #[derive(Clone)]
 pub struct RecordError {
     kind: RecordErrorKind,
-    cause: Option<Arc<StoreError>>,
+    source: Option<Arc<StoreError>>,
 }
 
 /// What kept an event from being recorded.
@@ -22,7 +22,7 @@ pub struct RecordError {
 #[non_exhaustive]
 pub enum RecordErrorKind {
     /// The write deadline passed. The store may have kept the event all the same.
-    Deadline,
+    Timeout,
     /// The queue had no room until the deadline, or too many waited for room already.
     QueueFull,
     /// The store refused; the cause is the error's source.
@@ -34,18 +34,18 @@ pub enum RecordErrorKind {
     Stopped,
     /// No rule records the request if it is answered with the status that was foreseen, and its handler has named no
     /// event type; or, outside of axum, no rule names the request at all.
-    Undecided,
+    NoMatchingRule,
     /// The request has its event already.
-    Repeated,
+    AlreadyRecorded,
 }
 
 impl RecordError {
     pub(crate) fn new(kind: RecordErrorKind) -> Self {
-        Self { kind, cause: None }
+        Self { kind, source: None }
     }
 
     pub(super) fn store(cause: Arc<StoreError>) -> Self {
-        Self { kind: RecordErrorKind::Store, cause: Some(cause) }
+        Self { kind: RecordErrorKind::Store, source: Some(cause) }
     }
 
     /// What kept the event from being recorded.
@@ -55,14 +55,14 @@ impl RecordError {
 
     /// The error of the store, if it refused.
     pub fn store_error(&self) -> Option<&StoreError> {
-        self.cause.as_deref()
+        self.source.as_deref()
     }
 }
 
 impl fmt::Display for RecordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
-            RecordErrorKind::Deadline => "the event was not acknowledged within the write deadline",
+            RecordErrorKind::Timeout => "the event was not acknowledged within the write deadline",
             RecordErrorKind::QueueFull => "the queue of the audit log had no room for the event",
             RecordErrorKind::Store => "the store did not keep the event",
             RecordErrorKind::Closed => "the audit log is closed",
@@ -70,12 +70,12 @@ impl fmt::Display for RecordError {
                 "the writer of the audit log has stopped: open the log on the runtime that serves the requests, and keep \
                  that running until the log is closed"
             }
-            RecordErrorKind::Undecided => {
+            RecordErrorKind::NoMatchingRule => {
                 "no rule records the request with the status that was foreseen, and its handler has named no event type"
             }
-            RecordErrorKind::Repeated => "the request has its event already",
+            RecordErrorKind::AlreadyRecorded => "the request has its event already",
         })?;
-        match &self.cause {
+        match &self.source {
             Some(cause) => write!(f, ": {cause}"),
             None => Ok(()),
         }
@@ -90,7 +90,7 @@ impl fmt::Debug for RecordError {
 
 impl Error for RecordError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.cause.as_deref().and_then(Error::source)
+        self.source.as_deref().and_then(Error::source)
     }
 }
 
@@ -102,7 +102,7 @@ pub struct OpenError(pub(super) OpenErrorRepr);
 
 pub(super) enum OpenErrorRepr {
     Store(StoreError),
-    Deadline(Duration),
+    Timeout(Duration),
     NoRuntime,
     /// `AUDIT_URL` is not set.
     Unset,
@@ -115,7 +115,7 @@ impl fmt::Display for OpenError {
         f.write_str("the audit log was not opened: ")?;
         match &self.0 {
             OpenErrorRepr::Store(cause) => cause.fmt(f),
-            OpenErrorRepr::Deadline(limit) => write!(f, "the store did not answer within {limit:?}"),
+            OpenErrorRepr::Timeout(limit) => write!(f, "the store did not answer within {limit:?}"),
             OpenErrorRepr::NoRuntime => f.write_str("open it within a tokio runtime that has timers"),
             OpenErrorRepr::Unset => f.write_str(
                 "AUDIT_URL is not set: set it to the URL of a store, such as sqlite:/var/lib/app/audit.db, or to `off` if \

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-use super::shield::shielded;
-use crate::event::{AuditEvent, Text};
+use super::catch_panic::catch_panic;
+use crate::event::{AuditEvent, CompactText};
 
 /// How many events are looked at.
 const FIRST: u32 = 100;
@@ -22,7 +22,7 @@ struct Seen {
     anonymous: u32,
     /// How many came through a proxy, from the first one's address.
     behind_proxy: u32,
-    addr: Option<Text>,
+    addr: Option<CompactText>,
 }
 
 impl FirstRequests {
@@ -44,7 +44,7 @@ impl FirstRequests {
         }
         if seen.events == FIRST {
             self.is_over.store(true, Relaxed);
-            shielded(|| seen.speak());
+            catch_panic(|| seen.speak());
         }
     }
 }

@@ -6,34 +6,34 @@
 //! time, the next batch begins beside the last as soon as it is worth it. Each request gets its own answer.
 
 mod alarm;
+mod audit_log;
+mod batches_in_flight;
 mod builder;
-mod damage;
-mod detached;
-mod endings;
+mod catch_panic;
+mod closing_events;
+mod deadline;
+mod detached_requests;
 mod error;
+mod failure_log;
 mod first_requests;
-mod in_flight;
-mod in_transaction;
-mod limit;
-mod log;
+mod idle_timer;
+mod in_flight_requests;
+mod pending_transactions;
 mod queue;
-mod quiet;
-mod refusals;
-mod shield;
 mod stats;
+mod store_damage;
 mod throttle;
-mod watch;
+mod transactional;
 mod worker;
-mod writing;
 
+pub use audit_log::AuditLog;
 pub use builder::{
-    AuditLogBuilder, DEFAULT_WRITE_DEADLINE, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_DETACHED, MAX_QUEUE_BYTES,
+    AuditLogBuilder, DEFAULT_WRITE_TIMEOUT, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_DETACHED, MAX_QUEUE_BYTES,
     MAX_QUEUE_EVENTS,
 };
-pub(crate) use detached::is_abandoned;
+pub(crate) use catch_panic::catch_panic;
+pub(crate) use detached_requests::is_cancelled;
 pub use error::{CloseError, OpenError, RecordError, RecordErrorKind};
-pub(crate) use in_flight::InFlightGuard;
-pub use log::AuditLog;
+pub(crate) use in_flight_requests::InFlightGuard;
 pub(crate) use queue::IfRefused;
-pub(crate) use shield::shielded;
 pub use stats::Stats;

@@ -6,13 +6,13 @@ use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::Instant;
 
 use super::builder::{MAX_BATCH_BYTES, MAX_QUEUE_EVENTS};
+use super::catch_panic::catch_panic;
 use super::error::{RecordError, RecordErrorKind};
-use super::shield::shielded;
 use crate::event::AuditEvent;
 
 /// The bounds of a queue.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
+pub(super) struct QueueLimits {
     pub(super) events: usize,
     pub(super) bytes: usize,
 }
@@ -23,8 +23,8 @@ pub(super) struct Bounds {
 /// whoever comes then goes to the end of their line.
 #[derive(Debug)]
 pub(super) struct Queue {
-    waiting: Mutex<Waiting>,
-    bounds: Bounds,
+    waiting: Mutex<QueueState>,
+    bounds: QueueLimits,
     /// Wakes the worker.
     filled: Notify,
     /// Wakes the first of those who found no room.
@@ -34,7 +34,7 @@ pub(super) struct Queue {
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct QueueState {
     batch: Batch,
     bytes: usize,
     /// How many of the events the log itself owes.
@@ -45,12 +45,12 @@ struct Waiting {
     needs: Option<usize>,
     /// How many callers wait for room, and how many bytes their events take.
     outside: (usize, usize),
-    state: State,
+    state: Intake,
 }
 
 /// What becomes of events that come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum State {
+enum Intake {
     #[default]
     Open,
     /// The log was closed. What is queued is still written.
@@ -59,7 +59,7 @@ enum State {
     Stopped,
 }
 
-impl State {
+impl Intake {
     fn check(self) -> Result<(), RecordError> {
         match self {
             Self::Open => Ok(()),
@@ -93,7 +93,7 @@ pub(super) struct Batch {
 /// An event's place in the queue and in batches.
 #[derive(Debug)]
 pub(super) struct Waiter {
-    owner: Owner,
+    owner: EventOwner,
     if_refused: IfRefused,
     /// Events are numbered in the order of their arrival.
     number: u64,
@@ -103,7 +103,7 @@ pub(super) struct Waiter {
 
 /// Who an event is written for.
 #[derive(Debug)]
-enum Owner {
+enum EventOwner {
     /// A caller, who gets the answer.
     Caller(oneshot::Sender<Answer>),
     /// The log itself: it tries until the store has answered.
@@ -130,20 +130,20 @@ impl Waiter {
     /// the log owes it an end.
     pub(super) fn answer(&mut self, answer: Answer) -> bool {
         let is_refusal = answer.is_err();
-        let (owner, owes_end) = match std::mem::replace(&mut self.owner, Owner::Answered) {
-            Owner::Caller(sender) => {
+        let (owner, owes_end) = match std::mem::replace(&mut self.owner, EventOwner::Answered) {
+            EventOwner::Caller(sender) => {
                 let mut is_heard = true;
                 // It wakes the caller's task, and the waker is the code of whatever runs that.
-                shielded(|| is_heard = sender.send(answer).is_ok());
+                catch_panic(|| is_heard = sender.send(answer).is_ok());
                 match self.if_refused {
-                    IfRefused::EndNotRun if is_refusal => (Owner::Refused, false),
-                    IfRefused::EndNotRun => (Owner::Answered, !is_heard),
-                    IfRefused::Leave => (Owner::Answered, false),
+                    IfRefused::EndNotRun if is_refusal => (EventOwner::Refused, false),
+                    IfRefused::EndNotRun => (EventOwner::Answered, !is_heard),
+                    IfRefused::Leave => (EventOwner::Answered, false),
                 }
             }
-            Owner::Refused if is_refusal => (Owner::Refused, false),
-            Owner::Refused => (Owner::Answered, true),
-            Owner::Log | Owner::Answered => (Owner::Answered, false),
+            EventOwner::Refused if is_refusal => (EventOwner::Refused, false),
+            EventOwner::Refused => (EventOwner::Answered, true),
+            EventOwner::Log | EventOwner::Answered => (EventOwner::Answered, false),
         };
         self.owner = owner;
         owes_end
@@ -151,26 +151,26 @@ impl Waiter {
 
     /// Takes out whoever waits.
     fn take(&mut self) -> Self {
-        Self { owner: std::mem::replace(&mut self.owner, Owner::Answered), ..*self }
+        Self { owner: std::mem::replace(&mut self.owner, EventOwner::Answered), ..*self }
     }
 
     /// Whether the event is still to be written for somebody.
     pub(super) fn is_owed(&self) -> bool {
-        !matches!(self.owner, Owner::Answered)
+        !matches!(self.owner, EventOwner::Answered)
     }
 
     /// Whether nothing has been said of the event so far, neither to its caller nor in the numbers.
     pub(super) fn is_open(&self) -> bool {
-        matches!(self.owner, Owner::Caller(_) | Owner::Log)
+        matches!(self.owner, EventOwner::Caller(_) | EventOwner::Log)
     }
 
     /// Whether the log itself owes the event, and no caller has waited for it.
     pub(super) fn is_the_logs(&self) -> bool {
-        matches!(self.owner, Owner::Log)
+        matches!(self.owner, EventOwner::Log)
     }
 
-    pub(super) fn is_due(&self, now: Instant) -> bool {
-        matches!(self.owner, Owner::Caller(_)) && self.deadline <= now
+    pub(super) fn is_expired(&self, now: Instant) -> bool {
+        matches!(self.owner, EventOwner::Caller(_)) && self.deadline <= now
     }
 }
 
@@ -208,9 +208,16 @@ impl Batch {
     }
 }
 
-impl Waiting {
+impl QueueState {
     /// Queues an event. True: the worker is to be woken.
-    fn add(&mut self, event: AuditEvent, bytes: usize, deadline: Instant, owner: Owner, if_refused: IfRefused) -> bool {
+    fn add(
+        &mut self,
+        event: AuditEvent,
+        bytes: usize,
+        deadline: Instant,
+        owner: EventOwner,
+        if_refused: IfRefused,
+    ) -> bool {
         self.batch.events.push(event);
         self.batch.waiters.push(Waiter { owner, if_refused, number: self.accepted, deadline, bytes });
         self.bytes += bytes;
@@ -237,7 +244,7 @@ impl Waiting {
 const MAX_OWED: usize = 4096;
 
 impl Queue {
-    pub(super) fn new(bounds: Bounds) -> Self {
+    pub(super) fn new(bounds: QueueLimits) -> Self {
         Self {
             waiting: Mutex::default(),
             bounds,
@@ -247,7 +254,7 @@ impl Queue {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         // Nothing under this lock panics half way through a change.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -257,7 +264,7 @@ impl Queue {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.lock().state != State::Open
+        self.lock().state != Intake::Open
     }
 
     /// An error if an event that came now would be refused.
@@ -267,7 +274,7 @@ impl Queue {
 
     /// Whether the worker is gone.
     pub(super) fn is_stopped(&self) -> bool {
-        self.lock().state == State::Stopped
+        self.lock().state == Intake::Stopped
     }
 
     /// Whether the worker would take an event that comes now.
@@ -287,11 +294,11 @@ impl Queue {
     }
 
     /// Queues the event, if there is room and nobody waits for it already. Returns what its answer will come through.
-    pub(super) fn push(&self, entry: Entry) -> Result<Pushed, RecordError> {
+    pub(super) fn push(&self, entry: Entry) -> Result<PushOutcome, RecordError> {
         self.push_as(entry, false)
     }
 
-    fn push_as(&self, entry: Entry, is_first: bool) -> Result<Pushed, RecordError> {
+    fn push_as(&self, entry: Entry, is_first: bool) -> Result<PushOutcome, RecordError> {
         let bytes = entry.weight();
         let mut waiting = self.lock();
         waiting.state.check()?;
@@ -299,16 +306,16 @@ impl Queue {
         // An event is never larger than the whole queue may be: alone, it always has room.
         let has_room = has_room || waiting.batch.is_empty();
         if !has_room || (!is_first && waiting.outside.0 > 0) {
-            return Ok(Pushed::NoRoom(entry));
+            return Ok(PushOutcome::Full(entry));
         }
         let (sender, receiver) = oneshot::channel();
         let Entry { event, deadline, if_refused } = entry;
-        let is_enough = waiting.add(*event, bytes, deadline, Owner::Caller(sender), if_refused);
+        let is_enough = waiting.add(*event, bytes, deadline, EventOwner::Caller(sender), if_refused);
         drop(waiting);
         if is_enough {
             self.filled.notify_one();
         }
-        Ok(Pushed::Queued(receiver))
+        Ok(PushOutcome::Queued(receiver))
     }
 
     /// Queues the event when it is its turn and there is room. The caller bounds the wait.
@@ -324,8 +331,8 @@ impl Queue {
             tokio::pin!(drained);
             drained.as_mut().enable();
             entry = match self.push_as(entry, true)? {
-                Pushed::Queued(receiver) => return Ok(receiver),
-                Pushed::NoRoom(entry) => entry,
+                PushOutcome::Queued(receiver) => return Ok(receiver),
+                PushOutcome::Full(entry) => entry,
             };
             drained.await;
         }
@@ -348,11 +355,11 @@ impl Queue {
     pub(super) fn owe(&self, event: AuditEvent) -> bool {
         let bytes = event.weight() + size_of::<Waiter>();
         let mut waiting = self.lock();
-        if waiting.owed >= MAX_OWED || waiting.state == State::Stopped {
+        if waiting.owed >= MAX_OWED || waiting.state == Intake::Stopped {
             return false;
         }
         waiting.owed += 1;
-        let is_enough = waiting.add(event, bytes, Instant::now(), Owner::Log, IfRefused::Leave);
+        let is_enough = waiting.add(event, bytes, Instant::now(), EventOwner::Log, IfRefused::Leave);
         drop(waiting);
         if is_enough {
             self.filled.notify_one();
@@ -369,7 +376,7 @@ impl Queue {
         loop {
             {
                 let mut waiting = self.lock();
-                let is_closed = waiting.state != State::Open;
+                let is_closed = waiting.state != Intake::Open;
                 if is_closed && waiting.batch.is_empty() {
                     return false;
                 }
@@ -409,12 +416,12 @@ impl Queue {
             *needs = 1;
             self.filled.notify_one();
         }
-        if !waiting.batch.waiters.iter().any(|waiter| waiter.is_due(now)) {
+        if !waiting.batch.waiters.iter().any(|waiter| waiter.is_expired(now)) {
             return 0;
         }
         let mut due = Vec::new();
         waiting.batch.retain(|waiter| {
-            let is_due = waiter.is_due(now);
+            let is_due = waiter.is_expired(now);
             if is_due {
                 due.push(waiter.take());
             }
@@ -424,7 +431,7 @@ impl Queue {
         drop(waiting);
         // Not under the lock: an answer wakes a caller, and the waker may use the log.
         for waiter in &mut due {
-            waiter.answer(Err(RecordError::new(RecordErrorKind::Deadline)));
+            waiter.answer(Err(RecordError::new(RecordErrorKind::Timeout)));
         }
         self.wake_first_outside();
         due.len()
@@ -433,8 +440,8 @@ impl Queue {
     /// Refuses everything from here on. What is queued stays.
     pub(super) fn close(&self) {
         let mut waiting = self.lock();
-        if waiting.state == State::Open {
-            waiting.state = State::Closed;
+        if waiting.state == Intake::Open {
+            waiting.state = Intake::Closed;
         }
         drop(waiting);
         self.wake_all();
@@ -444,15 +451,15 @@ impl Queue {
     /// done all that it was there for.
     pub(super) fn stop(&self) {
         let mut waiting = self.lock();
-        if waiting.state == State::Closed && waiting.batch.is_empty() {
+        if waiting.state == Intake::Closed && waiting.batch.is_empty() {
             return;
         }
-        waiting.state = State::Stopped;
+        waiting.state = Intake::Stopped;
         waiting.needs = None;
         (waiting.bytes, waiting.owed) = (0, 0);
         let left = std::mem::take(&mut waiting.batch);
         drop(waiting);
-        left.waiters.into_iter().for_each(|waiter| shielded(|| drop(waiter)));
+        left.waiters.into_iter().for_each(|waiter| catch_panic(|| drop(waiter)));
         self.wake_all();
     }
 
@@ -462,7 +469,7 @@ impl Queue {
     }
 
     fn wake_first_outside(&self) {
-        shielded(|| self.drained.notify_one());
+        catch_panic(|| self.drained.notify_one());
     }
 }
 
@@ -483,7 +490,7 @@ impl Drop for Outside<'_> {
 
 /// What became of an event that was to be queued.
 #[derive(Debug)]
-pub(super) enum Pushed {
+pub(super) enum PushOutcome {
     Queued(oneshot::Receiver<Answer>),
-    NoRoom(Entry),
+    Full(Entry),
 }

@@ -17,15 +17,15 @@ pub struct Stats {
     pub failed: u64,
     /// Events whose deadline passed first. Those that the store was busy with may be kept all the same. Those whose
     /// transaction is watched count as `written`, too, once they are.
-    pub expired: u64,
+    pub timed_out: u64,
     /// Events that found no room in the queue until their deadline, or a closed log.
-    pub refused: u64,
+    pub rejected: u64,
     /// Events let go by a rule with [`FailMode::Open`](crate::FailMode::Open): the response went out without them.
-    pub let_go: u64,
+    pub unrecorded: u64,
     /// Events that were put into transactions of the app's, whatever became of them. They are in none of the others.
-    pub in_transactions: u64,
+    pub transactional: u64,
     /// Responses that left with another status than their event says, which was committed with the effect.
-    pub unforeseen: u64,
+    pub status_mismatches: u64,
     /// Batches that were acknowledged.
     pub batches: u64,
     /// Appends that were tried again.
@@ -65,11 +65,11 @@ impl Counters {
             queued,
             written: self.written.load(Relaxed),
             failed: self.failed.load(Relaxed),
-            expired: self.expired.load(Relaxed),
-            refused: self.refused.load(Relaxed),
-            let_go: self.let_go.load(Relaxed),
-            in_transactions: self.in_transactions.load(Relaxed),
-            unforeseen: self.unforeseen.load(Relaxed),
+            timed_out: self.expired.load(Relaxed),
+            rejected: self.refused.load(Relaxed),
+            unrecorded: self.let_go.load(Relaxed),
+            transactional: self.in_transactions.load(Relaxed),
+            status_mismatches: self.unforeseen.load(Relaxed),
             batches: self.batches.load(Relaxed),
             retries: self.retries.load(Relaxed),
             at_store: self.at_store.load(Relaxed),

@@ -15,16 +15,16 @@ use futures_util::future::{Either, select};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::damage::Damage;
-use super::endings;
+use super::batches_in_flight::BatchesInFlight;
+use super::catch_panic::catch_panic;
+use super::closing_events;
 use super::error::{RecordError, RecordErrorKind};
+use super::failure_log::FailureLog;
+use super::idle_timer::IdleTimer;
 use super::queue::{Batch, Queue, Waiter};
-use super::quiet::Quiet;
-use super::refusals::Refusals;
-use super::shield::shielded;
 use super::stats::{Counters, add};
+use super::store_damage::StoreDamage;
 use super::throttle::Throttle;
-use super::writing::Writing;
 use crate::event::AuditEvent;
 use crate::store::{AuditStore, StoreError, StoreErrorKind, StoreFuture, chain};
 
@@ -33,8 +33,8 @@ pub(super) struct Worker {
     pub(super) store: Arc<dyn AuditStore>,
     pub(super) queue: Arc<Queue>,
     pub(super) counters: Arc<Counters>,
-    pub(super) refusals: Arc<Refusals>,
-    pub(super) damage: Arc<Damage>,
+    pub(super) refusals: Arc<FailureLog>,
+    pub(super) damage: Arc<StoreDamage>,
     /// The number of the first event that is not settled, for those who wait for all before them.
     pub(super) settled: watch::Sender<u64>,
     pub(super) max_batch: usize,
@@ -44,15 +44,15 @@ pub(super) struct Worker {
 }
 
 /// What the worker has under way. It outlives a panic of the worker.
-struct UnderWay<'a> {
-    writing: Writing<'a, Written>,
+struct BatchInFlight<'a> {
+    writing: BatchesInFlight<'a, FinishedBatch>,
     batches: Vec<BatchUnderWay>,
     /// The vectors that the next batch is taken into.
     next: Batch,
     tidying: Option<Tidying>,
     /// Whether the store may have something to tidy up.
     is_untidy: bool,
-    quiet: Quiet,
+    quiet: IdleTimer,
 }
 
 /// A batch that is being written.
@@ -66,8 +66,8 @@ struct BatchUnderWay {
 type Tidying = Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send>>;
 
 /// What the worker has waited for.
-enum Ready {
-    Written(Written),
+enum WorkerEvent {
+    Written(FinishedBatch),
     /// False: there will be no more.
     Taken(bool),
     Tidied(Result<bool, StoreError>),
@@ -76,7 +76,7 @@ enum Ready {
 }
 
 /// A batch whose events are all settled.
-struct Written {
+struct FinishedBatch {
     /// The number of the first of them.
     first: u64,
     /// The vectors, to be used again.
@@ -84,7 +84,7 @@ struct Written {
 }
 
 /// How few events are no batch of their own while others are under way.
-const FURTHER: usize = 24;
+const MIN_FURTHER_BATCH: usize = 24;
 /// While an append takes its time, how often the worker looks for deadlines that have passed.
 const TICK: Duration = Duration::from_millis(20);
 /// The first pause before an append is tried again; each further one is twice as long, up to the longest.
@@ -106,16 +106,16 @@ impl Worker {
     ///
     /// A panic in it costs the batch that it happened in at the most: the worker goes on with what it has under way.
     pub(super) async fn run(self) {
-        let mut under_way = UnderWay {
-            writing: Writing::new(),
+        let mut under_way = BatchInFlight {
+            writing: BatchesInFlight::new(),
             batches: Vec::with_capacity(self.parallel),
             next: Batch::default(),
             tidying: None,
             is_untidy: false,
-            quiet: Quiet::new(),
+            quiet: IdleTimer::new(),
         };
         while AssertUnwindSafe(self.work(&mut under_way)).catch_unwind().await.is_err() {
-            shielded(|| tracing::error!("the writer of the audit log panicked; it goes on"));
+            catch_panic(|| tracing::error!("the writer of the audit log panicked; it goes on"));
             tokio::time::sleep(AFTER_PANIC).await;
         }
         if let Some(tidying) = under_way.tidying {
@@ -124,58 +124,58 @@ impl Worker {
         }
     }
 
-    async fn work<'a>(&'a self, under_way: &mut UnderWay<'a>) {
+    async fn work<'a>(&'a self, under_way: &mut BatchInFlight<'a>) {
         if !under_way.next.is_empty() {
             // A panic came between taking it and beginning it.
             self.begin(under_way);
         }
         loop {
             let ready = {
-                let UnderWay { writing, batches, next, tidying, is_untidy, quiet } = under_way;
+                let BatchInFlight { writing, batches, next, tidying, is_untidy, quiet } = under_way;
                 let is_idle = writing.is_empty() && tidying.is_none();
                 let take = pin!(self.take(next, batches));
-                let quiet = pin!(quiet.over(*is_untidy && is_idle));
+                let quiet = pin!(quiet.elapsed(*is_untidy && is_idle));
                 let store = pin!(async {
                     match select(writing.next(), pin!(tidied(tidying))).await {
-                        Either::Left((written, _)) => Ready::Written(written),
-                        Either::Right((tidied, _)) => Ready::Tidied(tidied),
+                        Either::Left((written, _)) => WorkerEvent::Written(written),
+                        Either::Right((tidied, _)) => WorkerEvent::Tidied(tidied),
                     }
                 });
                 match select(store, select(take, quiet)).await {
                     Either::Left((ready, _)) => ready,
-                    Either::Right((Either::Left((taken, _)), _)) => Ready::Taken(taken),
-                    Either::Right((Either::Right(((), _)), _)) => Ready::Quiet,
+                    Either::Right((Either::Left((taken, _)), _)) => WorkerEvent::Taken(taken),
+                    Either::Right((Either::Right(((), _)), _)) => WorkerEvent::Quiet,
                 }
             };
             match ready {
-                Ready::Taken(true) => self.begin(under_way),
-                Ready::Taken(false) if under_way.writing.is_empty() => return,
-                Ready::Taken(false) => {
+                WorkerEvent::Taken(true) => self.begin(under_way),
+                WorkerEvent::Taken(false) if under_way.writing.is_empty() => return,
+                WorkerEvent::Taken(false) => {
                     // What is under way may leave something that the log owes: it is queued behind the end.
                     let written = under_way.writing.next().await;
                     self.settle(&mut under_way.batches, written.first);
                 }
-                Ready::Written(written) => {
+                WorkerEvent::Written(written) => {
                     self.settle(&mut under_way.batches, written.first);
                     under_way.next = written.emptied;
                     under_way.is_untidy = true;
-                    under_way.quiet.begins();
+                    under_way.quiet.restart();
                 }
-                Ready::Quiet => {
+                WorkerEvent::Quiet => {
                     let store = Arc::clone(&self.store);
-                    under_way.tidying = Some(Box::pin(async move { guarded(|| store.tidy()).await }));
+                    under_way.tidying = Some(Box::pin(async move { catch_store_panic(|| store.maintain()).await }));
                 }
-                Ready::Tidied(result) => {
+                WorkerEvent::Tidied(result) => {
                     under_way.tidying = None;
                     under_way.is_untidy = self.damage.is_untidy(result);
-                    under_way.quiet.begins();
+                    under_way.quiet.restart();
                 }
             }
         }
     }
 
     /// Begins to write the batch that was taken.
-    fn begin<'a>(&'a self, under_way: &mut UnderWay<'a>) {
+    fn begin<'a>(&'a self, under_way: &mut BatchInFlight<'a>) {
         let batch = std::mem::take(&mut under_way.next);
         let first = batch.first();
         under_way.batches.push(BatchUnderWay { first, events: batch.len() });
@@ -183,7 +183,7 @@ impl Worker {
         let written = AssertUnwindSafe(self.write(batch, first)).catch_unwind();
         under_way.writing.push(async move {
             // Those who waited for the batch have been told by its end.
-            written.await.unwrap_or_else(|_| Written { first, emptied: Batch::default() })
+            written.await.unwrap_or_else(|_| FinishedBatch { first, emptied: Batch::default() })
         });
     }
 
@@ -193,7 +193,7 @@ impl Worker {
             0 => 1,
             some if some < self.parallel => {
                 let events: usize = under_way.iter().map(|batch| batch.events).sum();
-                events.max(FURTHER).min(self.max_batch)
+                events.max(MIN_FURTHER_BATCH).min(self.max_batch)
             }
             _ => return pending().await,
         };
@@ -212,7 +212,7 @@ impl Worker {
     ///
     /// An append that fails for now is tried again while somebody still waits for it. When the store refuses a batch
     /// for good, its halves are tried by themselves, so that no event can take others down with it.
-    async fn write(&self, batch: Batch, first: u64) -> Written {
+    async fn write(&self, batch: Batch, first: u64) -> FinishedBatch {
         let mut emptied = Batch::default();
         let mut rest = vec![batch];
         let mut has_panicked = false;
@@ -228,7 +228,7 @@ impl Worker {
             part.clear();
             emptied = part;
         }
-        Written { first, emptied }
+        FinishedBatch { first, emptied }
     }
 
     /// Tries until the store answers, fails for good, or nobody waits any longer. The rest waits meanwhile.
@@ -269,7 +269,7 @@ impl Worker {
                     }
                     add(&self.counters.retries, 1);
                     if let Some(unsaid) = self.retries.say() {
-                        shielded(|| {
+                        catch_panic(|| {
                             tracing::warn!(
                                 error = %chain(&cause),
                                 events = part.len(),
@@ -310,8 +310,8 @@ impl Worker {
         let now = Instant::now();
         let mut expired = 0;
         let rest = rest.iter_mut().flat_map(|batch| &mut batch.waiters);
-        for waiter in rest.chain(waiters).filter(|waiter| waiter.is_due(now)) {
-            waiter.answer(Err(RecordError::new(RecordErrorKind::Deadline)));
+        for waiter in rest.chain(waiters).filter(|waiter| waiter.is_expired(now)) {
+            waiter.answer(Err(RecordError::new(RecordErrorKind::Timeout)));
             expired += 1;
         }
         add(&self.counters.expired, expired + self.queue.expire(now));
@@ -319,8 +319,8 @@ impl Worker {
 
     /// Ends a `started` event that the store has kept after its caller was told that it is not written.
     fn end_not_run(&self, started: &AuditEvent) {
-        if !self.queue.owe(endings::not_run(started)) {
-            shielded(|| {
+        if !self.queue.owe(closing_events::not_run(started)) {
+            catch_panic(|| {
                 tracing::error!(
                     event_id = %started.event_id,
                     "too many refused requests wait for their end: this audit event stays open until the next start"
@@ -366,7 +366,7 @@ impl From<Failure> for StoreError {
 }
 
 fn panicked(kind: StoreErrorKind) -> StoreError {
-    StoreError::new(kind, "audit", "the call").with_remedy("the store, or the subscriber of its log lines, panicked")
+    StoreError::new(kind, "audit", "the call").with_hint("the store, or the subscriber of its log lines, panicked")
 }
 
 async fn caught<'a, T>(call: impl FnOnce() -> StoreFuture<'a, T>) -> Result<T, Failure> {
@@ -377,6 +377,6 @@ async fn caught<'a, T>(call: impl FnOnce() -> StoreFuture<'a, T>) -> Result<T, F
 }
 
 /// A store that panics fails: the caller goes on.
-pub(super) async fn guarded<'a, T>(call: impl FnOnce() -> StoreFuture<'a, T>) -> Result<T, StoreError> {
+pub(super) async fn catch_store_panic<'a, T>(call: impl FnOnce() -> StoreFuture<'a, T>) -> Result<T, StoreError> {
     Ok(caught(call).await?)
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tower_audit::query::{Cursor, Filter, Query};
+use tower_audit::query::{Cursor, Filter, PageQuery};
 use tower_audit::store::AuditStore;
 use tower_audit::{Actor, AuditEvent, AuditLog, EventId, EventType};
 
@@ -44,7 +44,7 @@ async fn each_event_is_seen_once_while_a_thousand_a_second_arrive() {
                 seen.assert_each_once(&before, &format!("{name}: {caller} by the API"));
             }
             let mut seen = Seen::default();
-            let mut query = Query::new(Filter::default(), 700);
+            let mut query = PageQuery::new(Filter::default(), 700);
             loop {
                 let page = store.reader().expect("a store that can be read").query(&query).await.expect("a page");
                 seen.add(&page);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tower_audit::router::AuditApi;
+use tower_audit::api::AuditApi;
 use tower_audit::store::StoreErrorKind;
 use tower_audit::viewer::AuditViewer;
 
@@ -43,9 +43,9 @@ async fn nobody_waits_longer_than_the_deadline() {
     let spy = spy(&events(3)).await;
     spy.trouble_after(0, Trouble::Hangs);
     let deadline = Duration::from_secs(7);
-    let usual = AuditApi::over(std::sync::Arc::new(spy.clone()), TestGate).router("/audit");
-    let short = AuditApi::over(std::sync::Arc::new(spy), TestGate).deadline(deadline).router("/audit");
-    for (app, deadline) in [(usual, AuditApi::DEFAULT_DEADLINE), (short, deadline)] {
+    let usual = AuditApi::from_store(std::sync::Arc::new(spy.clone()), TestGate).router("/audit");
+    let short = AuditApi::from_store(std::sync::Arc::new(spy), TestGate).timeout(deadline).router("/audit");
+    for (app, deadline) in [(usual, AuditApi::DEFAULT_TIMEOUT), (short, deadline)] {
         for caller in ["hangs", ROOT] {
             for route in ROUTES {
                 let began = Instant::now();
@@ -66,7 +66,7 @@ async fn who_may_not_read_is_told_at_the_start() {
     let log = Log::default();
     let _guard = log.catch();
     let spy = Arc::new(spy(&events(3)).await);
-    let api = || AuditApi::over(spy.clone(), TestGate);
+    let api = || AuditApi::from_store(spy.clone(), TestGate);
     api().check().await.expect("it may read");
     let _app: axum::Router = api().router("/audit");
     tokio::task::yield_now().await;
@@ -75,7 +75,7 @@ async fn who_may_not_read_is_told_at_the_start() {
     spy.trouble_after(0, Trouble::Fails(StoreErrorKind::Denied));
     assert_eq!(api().check().await.expect_err("it may not").kind(), StoreErrorKind::Denied);
     let app = api().router("/audit");
-    let viewer: axum::Router = AuditViewer::over(spy.clone(), TestGate).router("/ui");
+    let viewer: axum::Router = AuditViewer::from_store(spy.clone(), TestGate).router("/ui");
     tokio::task::yield_now().await;
     let text = log.text();
     for part in ["WARN", "may not read the audit log", "read API", "viewer", "is not permitted"] {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::Method;
 use tower_audit::AuditLog;
-use tower_audit::router::AuditApi;
+use tower_audit::api::AuditApi;
 use tower_audit::store::AuditStore;
 
 use crate::support::{ALICE, Answer, BOB, ROOT, TestGate, app, app_over, ask, ask_by, event, events, spy, stores};
@@ -205,7 +205,7 @@ async fn an_event_is_found_by_every_form_of_its_id() {
 async fn a_name_too_long_for_an_event_still_finds_its_own() {
     let name = "a".repeat(600);
     let mut own = event(1, Some(&name), "/scans");
-    own.fit();
+    own.truncate_to_limits();
     let app = app(spy(&[own, event(2, Some(BOB), "/scans")]).await);
     assert_eq!(ask(&app, &name, "/audit/").await.events().len(), 1);
     assert_eq!(ask(&app, &name, "/audit/00000000000000000000000000000001").await.status, 200);
@@ -263,8 +263,8 @@ async fn it_can_be_mounted_anywhere() {
 
 #[tokio::test]
 async fn a_gate_can_be_shared() {
-    let gate: Arc<dyn tower_audit::router::Gate> = Arc::new(TestGate);
+    let gate: Arc<dyn tower_audit::api::Gate> = Arc::new(TestGate);
     let store: Arc<dyn AuditStore> = Arc::new(spy(&events(3)).await);
-    let app: axum::Router = AuditApi::over(store, gate).router("/audit");
+    let app: axum::Router = AuditApi::from_store(store, gate).router("/audit");
     assert_eq!(ask(&app, ALICE, "/audit/count").await.text(), "1\n");
 }

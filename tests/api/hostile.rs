@@ -47,7 +47,7 @@ async fn what_is_repeated_in_an_answer_is_harmless() {
     for hostile in ["%3Cscript%3E%1b%5B2J%E2%80%AE=1", "phase=%E1%85%9F%E3%85%A4", "outcome=%E2%80%8B4"] {
         let answer = ask(&app, ROOT, &format!("/audit/?{hostile}")).await;
         answer.assert_problem(400);
-        assert!(!answer.text().contains(tower_audit::export::is_hostile), "{answer:?}");
+        assert!(!answer.text().contains(tower_audit::export::is_unsafe_to_display), "{answer:?}");
     }
     let answer = ask(&app, ROOT, "/audit/?%1b=1").await;
     assert_eq!(answer.header("content-type"), Some("application/problem+json"));
@@ -74,7 +74,7 @@ async fn hostile_events_come_out_as_they_are_and_safe() {
     let hostile = "\"<script>alert(1)</script>\u{1b}[2J\u{202e}\u{2028}\r\n";
     let mut evil = event(1, Some(ALICE), hostile);
     evil.request.user_agent = Some("=cmd|' /C calc'!A0".into());
-    evil.fit();
+    evil.truncate_to_limits();
     let app = app(spy(std::slice::from_ref(&evil)).await);
     for route in ["", "export?format=json"] {
         let answer = ask(&app, ALICE, &format!("/audit/{route}")).await;

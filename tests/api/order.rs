@@ -1,7 +1,7 @@
 //! The order of refusals, pair by pair: the earlier one is the answer.
 
 use axum::Router;
-use tower_audit::router::AuditApi;
+use tower_audit::api::AuditApi;
 use tower_audit::{AuditLayer, AuditLog, AuditPolicy};
 
 use crate::support::{ALICE, BOB, TestGate, app, ask, events, spy};
@@ -10,9 +10,9 @@ const HIDDEN: &str = "00000000000000000000000000000002";
 
 #[tokio::test]
 async fn no_store_comes_before_everything() {
-    let off: Router = AuditApi::new(&AuditLog::off(), TestGate).router("/audit");
-    let unrecorded: Router = AuditApi::over(std::sync::Arc::new(spy(&events(3)).await), TestGate)
-        .record_readings(&AuditLog::off())
+    let off: Router = AuditApi::new(&AuditLog::disabled(), TestGate).router("/audit");
+    let unrecorded: Router = AuditApi::from_store(std::sync::Arc::new(spy(&events(3)).await), TestGate)
+        .record_reads(&AuditLog::disabled())
         .router("/audit");
     for app in [off, unrecorded] {
         for caller in ["", "fails", "panics", ALICE] {
@@ -37,10 +37,10 @@ async fn no_store_comes_before_everything() {
 async fn a_store_that_cannot_be_read_is_none() {
     #[derive(Debug)]
     struct Sink;
-    use tower_audit::store::{AuditStore, Capabilities, Keeper, Orphans, Reader, StoreFuture};
+    use tower_audit::store::{AuditStore, Capabilities, Reader, Recovery, StoreAdmin, StoreFuture};
     impl AuditStore for Sink {
         fn capabilities(&self) -> Capabilities {
-            Capabilities::sink("sink")
+            Capabilities::append_only("sink")
         }
         fn append<'a>(&'a self, _: &'a [tower_audit::AuditEvent]) -> StoreFuture<'a, ()> {
             Box::pin(std::future::ready(Ok(())))
@@ -54,10 +54,10 @@ async fn a_store_that_cannot_be_read_is_none() {
         fn reader(&self) -> Option<&dyn Reader> {
             None
         }
-        fn keeper(&self) -> Option<&dyn Keeper> {
+        fn keeper(&self) -> Option<&dyn StoreAdmin> {
             None
         }
-        fn orphans(&self) -> Option<&dyn Orphans> {
+        fn orphans(&self) -> Option<&dyn Recovery> {
             None
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tower_audit::router::AUDIT_NEXT_CURSOR;
+use tower_audit::api::AUDIT_NEXT_CURSOR;
 
 use crate::support::{ALICE, Answer, BOB, ROOT, app, app_over, ask, event, events, spy, stores};
 

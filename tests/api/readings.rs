@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use http::Method;
 use http_body_util::BodyExt as _;
-use tower_audit::router::{AUDIT_READ, AuditApi};
+use tower_audit::api::{AUDIT_READ, AuditApi};
 use tower_audit::store::conformance::{Fault, FaultyStore};
 use tower_audit::store::{AuditStore, MemoryStore, StoreErrorKind};
 use tower_audit::{AuditEvent, AuditLog, Phase};
@@ -24,7 +24,7 @@ async fn recorded(store: impl AuditStore) -> Recorded {
     let records = MemoryStore::new();
     let faulty = FaultyStore::new(Arc::new(records.clone()));
     let log = AuditLog::with_store(Arc::new(faulty.clone())).open().await.expect("the log opens");
-    let app = AuditApi::over(Arc::new(store), TestGate).record_readings(&log).router("/audit");
+    let app = AuditApi::from_store(Arc::new(store), TestGate).record_reads(&log).router("/audit");
     Recorded { app, log, records, faulty }
 }
 
@@ -127,14 +127,14 @@ async fn what_cannot_be_recorded_is_not_shown() {
 async fn nothing_is_shown_before_it_is_recorded() {
     let Recorded { app, faulty, .. } = recorded(spy(&events(3)).await).await;
     for route in ["/", "/count", "/export", "/stats", "/00000000000000000000000000000001"] {
-        faulty.hold();
+        faulty.pause_appends();
         let asking = tokio::spawn({
             let app = app.clone();
             async move { respond(&app, Method::GET, ROOT, &format!("/audit{route}")).await }
         });
-        faulty.until_held(1).await;
+        faulty.until_paused(1).await;
         assert!(!asking.is_finished(), "{route}");
-        faulty.release();
+        faulty.resume_appends();
         assert_eq!(asking.await.unwrap().status(), 200);
     }
 }

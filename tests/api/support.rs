@@ -10,10 +10,10 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
-use tower_audit::query::{Buckets, Field, Filter, Query, Tally};
-use tower_audit::router::{AuditApi, Caller, Gate, GateFuture};
+use tower_audit::api::{AuditApi, Caller, Gate, GateFuture};
+use tower_audit::query::{Buckets, Field, Filter, PageQuery, ValueCount};
 use tower_audit::store::{
-    AuditStore, Capabilities, Keeper, MemoryStore, Orphans, Reader, StoreError, StoreErrorKind, StoreFuture,
+    AuditStore, Capabilities, MemoryStore, Reader, Recovery, StoreAdmin, StoreError, StoreErrorKind, StoreFuture,
 };
 use tower_audit::{Actor, AuditEvent, EventId, EventType};
 
@@ -91,11 +91,11 @@ pub(crate) async fn spy(events: &[AuditEvent]) -> Spy {
 }
 
 pub(crate) fn app(store: impl AuditStore) -> Router {
-    AuditApi::over(Arc::new(store), TestGate).router("/audit")
+    AuditApi::from_store(Arc::new(store), TestGate).router("/audit")
 }
 
 pub(crate) fn app_over(store: Arc<dyn AuditStore>) -> Router {
-    AuditApi::over(store, TestGate).router("/audit")
+    AuditApi::from_store(store, TestGate).router("/audit")
 }
 
 /// An answer, whole.
@@ -208,8 +208,8 @@ impl Spy {
         Box::pin(async move {
             match trouble {
                 Trouble::Fails(kind) => Err(StoreError::new(kind, "secret-store", "secret-operation")
-                    .with_remedy("secret-remedy")
-                    .because("secret-cause")),
+                    .with_hint("secret-remedy")
+                    .with_source("secret-cause")),
                 Trouble::Hangs => std::future::pending().await,
                 Trouble::Panics => panic!("secret-panic"),
             }
@@ -242,17 +242,17 @@ impl AuditStore for Spy {
         Some(self)
     }
 
-    fn keeper(&self) -> Option<&dyn Keeper> {
+    fn keeper(&self) -> Option<&dyn StoreAdmin> {
         None
     }
 
-    fn orphans(&self) -> Option<&dyn Orphans> {
+    fn orphans(&self) -> Option<&dyn Recovery> {
         None
     }
 }
 
 impl Reader for Spy {
-    fn query<'a>(&'a self, query: &'a Query) -> StoreFuture<'a, Vec<AuditEvent>> {
+    fn query<'a>(&'a self, query: &'a PageQuery) -> StoreFuture<'a, Vec<AuditEvent>> {
         self.read(format!("query of {:?}", query.filter.user_email), self.reader_inside().query(query))
     }
 
@@ -260,12 +260,12 @@ impl Reader for Spy {
         self.read(format!("count of {:?}", filter.user_email), self.reader_inside().count(filter))
     }
 
-    fn tally<'a>(&'a self, filter: &'a Filter, by: Field, at_most: usize) -> StoreFuture<'a, Vec<Tally>> {
-        self.read(format!("tally of {:?}", filter.user_email), self.reader_inside().tally(filter, by, at_most))
+    fn top_values<'a>(&'a self, filter: &'a Filter, by: Field, at_most: usize) -> StoreFuture<'a, Vec<ValueCount>> {
+        self.read(format!("tally of {:?}", filter.user_email), self.reader_inside().top_values(filter, by, at_most))
     }
 
-    fn activity<'a>(&'a self, filter: &'a Filter, buckets: &'a Buckets) -> StoreFuture<'a, Vec<u64>> {
-        self.read(format!("activity of {:?}", filter.user_email), self.reader_inside().activity(filter, buckets))
+    fn histogram<'a>(&'a self, filter: &'a Filter, buckets: &'a Buckets) -> StoreFuture<'a, Vec<u64>> {
+        self.read(format!("activity of {:?}", filter.user_email), self.reader_inside().histogram(filter, buckets))
     }
 
     fn get(&self, id: EventId) -> StoreFuture<'_, Option<AuditEvent>> {

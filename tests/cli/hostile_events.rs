@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use tower_audit::AuditEvent;
-use tower_audit::export::{drives_terminal, is_hostile};
+use tower_audit::export::{drives_terminal, is_unsafe_to_display};
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::hostile;
@@ -30,7 +30,7 @@ fn json_has_every_value_and_nothing_to_act_on() {
     let read: Vec<AuditEvent> = lines.lines().map(|line| serde_json::from_str(line).expect("an event")).collect();
     assert_eq!(read, events);
     for text in [json, lines] {
-        assert!(!text.contains(|c| c != '\n' && is_hostile(c)));
+        assert!(!text.contains(|c| c != '\n' && is_unsafe_to_display(c)));
     }
 }
 
@@ -43,7 +43,7 @@ fn a_terminal_shows_text_and_acts_on_nothing() {
             let shown = on_terminal(store.command(&all(format)), columns);
             // CSV ends its lines with CRLF itself.
             let shown = without_colours(&shown.replace("\r\r\n", "\n").replace("\r\n", "\n"));
-            let bad = shown.chars().find(|c| *c != '\n' && is_hostile(*c));
+            let bad = shown.chars().find(|c| *c != '\n' && is_unsafe_to_display(*c));
             assert_eq!(bad, None, "{format}");
             if format == "table" {
                 let notes = usize::from(shown.ends_with(")\n"));

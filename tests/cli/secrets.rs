@@ -71,12 +71,12 @@ fn assert_hidden(shown: &str, url: &str, place: &str) {
 fn the_library_shows_no_password() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mut options = OpenOptions::default();
-    options.create = false;
-    options.patience = std::time::Duration::from_millis(200);
+    options.create_if_missing = false;
+    options.timeout = std::time::Duration::from_millis(200);
     for url in WRITTEN {
         let redacted = RedactedUrl::of(url);
         assert_hidden(&format!("{redacted} {redacted:?} {:?}", redacted.scheme()), url, "the redacted URL");
-        let builder = AuditLog::builder(url).write_deadline(std::time::Duration::from_millis(200));
+        let builder = AuditLog::builder(url).write_timeout(std::time::Duration::from_millis(200));
         assert_hidden(&format!("{builder:?} {builder:#?}"), url, "the builder");
         let error = runtime.block_on(open(url, options)).map(|_| ()).expect_err(url);
         let mut shown = format!("{error} {error:?} {error:#?}");

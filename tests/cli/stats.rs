@@ -27,7 +27,7 @@ fn store() -> Store {
 
 #[test]
 fn json_has_every_number() {
-    let found = read(&store().run(&["stats", "--by", "day"]).ok());
+    let found = read(&store().run(&["stats", "--interval", "day"]).ok());
     let expected = json!({
         "total": 5,
         "of": {
@@ -55,16 +55,17 @@ fn json_has_every_number() {
 #[test]
 fn filters_and_options_choose() {
     let store = store();
-    let found = read(&store.run(&["stats", "--user-email", "!alice", "--of", "phase", "--top", "1"]).ok());
+    let found = read(&store.run(&["stats", "--user-email", "!alice", "--by", "phase", "--top", "1"]).ok());
     assert_eq!(found["of"], json!({ "phase": [{ "value": "completed", "events": 2 }] }));
-    let hours = store.run(&["stats", "--until", "2026-05-02", "--by", "hour", "--of", "phase", "--format", "csv"]).ok();
+    let hours =
+        store.run(&["stats", "--until", "2026-05-02", "--interval", "hour", "--by", "phase", "--format", "csv"]).ok();
     let lines: Vec<&str> = hours.split("\r\n").collect();
     assert_eq!(lines[..3], ["of,value,events", "total,,3", "phase,completed,3"]);
     // From the first event to the end that was asked for.
     assert_eq!(lines[3], "time,2026-05-01T10:00:00.000000Z,2");
     assert_eq!(lines[5], "time,2026-05-01T12:00:00.000000Z,1");
     assert_eq!(lines[16..], ["time,2026-05-01T23:00:00.000000Z,0", ""]);
-    let lines = store.run(&["stats", "--format", "jsonl", "--of", "user_email"]).ok();
+    let lines = store.run(&["stats", "--format", "jsonl", "--by", "user_email"]).ok();
     assert!(lines.starts_with("{\"events\":5,\"of\":\"total\",\"value\":null}\n"), "{lines}");
     let none = read(&store.run(&["stats", "--outcome", "599"]).ok());
     assert_eq!((&none["total"], &none["activity"]), (&json!(0), &json!(null)));
@@ -85,10 +86,10 @@ fn automatic_stretches_are_few() {
 fn what_makes_no_sense_is_named() {
     let store = store();
     for (words, right) in [
-        (&["stats", "--of", "user"][..], "user_email"),
+        (&["stats", "--by", "user"][..], "user_email"),
         (&["stats", "--top", "0"], "from 1 to 1000"),
-        (&["stats", "--by", "month"], "week"),
-        (&["stats", "--by", "second"], "more than 1000"),
+        (&["stats", "--interval", "month"], "week"),
+        (&["stats", "--interval", "second"], "more than 1000"),
     ] {
         let stderr = store.run(words).failed(2);
         assert!(stderr.contains(right), "{words:?}: {stderr}");
@@ -97,7 +98,7 @@ fn what_makes_no_sense_is_named() {
 
 #[test]
 fn bars_are_drawn_to_scale() {
-    let text = store().run(&["stats", "--format", "table", "--by", "day", "--top", "1"]).ok();
+    let text = store().run(&["stats", "--format", "table", "--interval", "day", "--top", "1"]).ok();
     let bars = |label: &str| {
         text.lines().find(|line| line.trim_start().starts_with(label)).map(|line| line.matches('█').count())
     };
@@ -119,13 +120,13 @@ fn it_fits_the_terminal_and_hostile_names_are_text() {
     for columns in [40, 80, 160] {
         let shown = on_terminal(store.command(&["stats", "--top", "1000"]), columns).replace("\r\n", "\n");
         let shown = shown.replace("\u{1b}[1m", "").replace("\u{1b}[0m", "");
-        let bad = shown.chars().find(|c| *c != '\n' && tower_audit::export::is_hostile(*c));
+        let bad = shown.chars().find(|c| *c != '\n' && tower_audit::export::is_unsafe_to_display(*c));
         assert_eq!(bad, None);
         let widest = shown.lines().map(|line| line.width()).max().expect("lines");
         assert!(widest <= columns, "{columns}: {widest}");
     }
     let lines = store.run(&["stats", "--top", "1000", "--format", "jsonl"]).ok();
-    assert!(!lines.contains(|c| c != '\n' && tower_audit::export::is_hostile(c)));
+    assert!(!lines.contains(|c| c != '\n' && tower_audit::export::is_unsafe_to_display(c)));
 }
 
 #[test]

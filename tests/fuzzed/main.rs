@@ -52,4 +52,4 @@ macro_rules! targets {
     };
 }
 
-targets! { clip event export pattern policy policy_file query_string request when }
+targets! { event export policy policy_file query_string request text_pattern time_expr truncate }

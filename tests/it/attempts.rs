@@ -12,7 +12,7 @@ use tower::{Layer as _, ServiceBuilder, ServiceExt as _};
 use tower_audit::store::conformance::{Fault, FaultyStore};
 use tower_audit::store::{MemoryStore, StoreErrorKind};
 use tower_audit::{
-    AuditBody, AuditContext, AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType, Phase, Rule, When,
+    AuditBody, AuditContext, AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType, Phase, RecordWhen, Rule,
 };
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
@@ -20,7 +20,7 @@ use tower_http::timeout::TimeoutLayer;
 use crate::support::{Body, answering, delete, let_others_run, memory_log, of_phase, post, response};
 
 fn own(name: &str) -> Rule {
-    Rule::new(EventType::new(name).expect("a valid type")).when(When::always())
+    Rule::new(EventType::new(name).expect("a valid type")).when(RecordWhen::always())
 }
 
 async fn faulty_log() -> (AuditLog, FaultyStore, MemoryStore) {
@@ -139,7 +139,7 @@ async fn a_panic_that_is_caught_between_is_told_once() {
 /// A layer that makes another response of the handler's, with nothing of it, has still one attempt behind it.
 #[tokio::test(start_paused = true)]
 async fn a_response_made_anew_between_is_told_once() {
-    for when in [When::always(), When::success()] {
+    for when in [RecordWhen::always(), RecordWhen::success()] {
         let (log, store) = memory_log().await;
         let rule = own("scan.imported").when(when.clone());
         let inner = AuditLayer::for_route(&log, rule).expect("a valid rule").layer(answering(StatusCode::NOT_FOUND));
@@ -156,7 +156,7 @@ async fn a_response_made_anew_between_is_told_once() {
             .service(inner);
         assert_eq!(service.oneshot(post("/scans")).await.expect("infallible").status(), StatusCode::GONE);
         // The rule of the inner layer takes the place of that of the outer one, also where it leaves the request out.
-        let expected = if when == When::always() { vec![Some(404)] } else { vec![] };
+        let expected = if when == RecordWhen::always() { vec![Some(404)] } else { vec![] };
         assert_eq!(outcomes(&store), expected);
     }
 }
@@ -179,16 +179,16 @@ async fn a_handler_whose_start_came_too_late_is_not_called() {
         });
         let inner = AuditLayer::for_route(&log, own("user.removed").write_ahead(true)).expect("a valid rule");
         let between = timeout(1000).layer(inner.layer(handler));
-        faulty.hold();
+        faulty.pause_appends();
         let answer = if has_outer {
             let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(between);
             tokio::spawn(async move { service.oneshot(post("/x")).await.map(|answer| answer.status()) })
         } else {
             tokio::spawn(async move { between.oneshot(post("/x")).await.map(|answer| answer.status()) })
         };
-        faulty.until_held(1).await;
+        faulty.until_paused(1).await;
         tokio::time::sleep(Duration::from_millis(1500)).await;
-        faulty.release();
+        faulty.resume_appends();
         assert_eq!(answer.await.expect("no panic"), Ok(StatusCode::GATEWAY_TIMEOUT));
         log.close().await.expect("everything is written");
         assert_eq!(runs.load(Ordering::Relaxed), 0);
@@ -212,12 +212,12 @@ async fn a_handler_whose_client_left_before_it_was_called_is_not_called() {
         async { Ok::<_, Infallible>(response(StatusCode::OK)) }
     });
     let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
-    faulty.hold();
+    faulty.pause_appends();
     let answer = tokio::spawn(service.oneshot(delete("/auth/admin/users/bob")));
-    faulty.until_held(1).await;
+    faulty.until_paused(1).await;
     answer.abort();
     let_others_run().await;
-    faulty.release();
+    faulty.resume_appends();
     log.close().await.expect("everything is written");
     assert_eq!(runs.load(Ordering::Relaxed), 0);
     let ends = completed(&store);
@@ -268,11 +268,11 @@ async fn an_attempt_that_nobody_polls_is_not_waited_for_without_end() {
         }
     });
     let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(between);
-    faulty.hold();
+    faulty.pause_appends();
     let answer = tokio::spawn(service.oneshot(post("/scans")));
-    faulty.until_held(1).await;
+    faulty.until_paused(1).await;
     tokio::time::sleep(Duration::from_millis(1500)).await;
-    faulty.release();
+    faulty.resume_appends();
     let begun = tokio::time::Instant::now();
     assert_eq!(answer.await.expect("no panic").expect("infallible").status(), StatusCode::ACCEPTED);
     assert!(begun.elapsed() <= Duration::from_secs(5));

@@ -133,7 +133,7 @@ async fn what_is_said_while_the_body_streams_is_in_the_event_at_its_end() {
     assert_eq!((&event.details["body_bytes"], &event.details["body_end"]), (&9.into(), &"complete".into()));
     assert!(serde_json::to_string(&event.details).expect("JSON").contains("[cut: "));
     let mut fitted = event.clone();
-    fitted.fit();
+    fitted.truncate_to_limits();
     assert_eq!(&fitted, event, "it fits as it is stored");
 }
 

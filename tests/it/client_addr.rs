@@ -179,7 +179,7 @@ async fn two_readers_of_the_proxies_headers_find_the_same_client() {
     let (log, store) = memory_log().await;
     let services = [ProxyHeader::Forwarded, ProxyHeader::XForwardedFor].map(|header| {
         let trusted = ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().expect("a network"));
-        let policy = AuditPolicy::builder().preset().trusted_proxies(trusted, header).build().expect("valid");
+        let policy = AuditPolicy::builder().preset_ivre().trusted_proxies(trusted, header).build().expect("valid");
         AuditLayer::new(&log, policy).layer(answering(StatusCode::OK))
     });
     for (number, Case { peer, header, lines }) in cases.iter().enumerate() {

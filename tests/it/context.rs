@@ -37,7 +37,7 @@ async fn a_handler_of_axum_fills_in_its_event() {
     }
     let app: Router = Router::new()
         .nest("/auth/admin", Router::new().route("/users/{id}", routing::put(put)))
-        .layer(AuditLayer::new(&log, AuditPolicy::builder().preset().build().expect("valid")));
+        .layer(AuditLayer::new(&log, AuditPolicy::builder().preset_ivre().build().expect("valid")));
     let mut request = Request::put("/auth/admin/users/7").body(axum::body::Body::empty()).expect("valid");
     let peer: SocketAddr = "192.0.2.7:4711".parse().expect("an address");
     request.extensions_mut().insert(ConnectInfo(peer));
@@ -107,7 +107,7 @@ async fn proxies_are_believed_only_when_named() {
     assert_eq!(event.actor.remote_addr.as_deref(), Some("10.0.0.1"));
     assert_eq!(event.request.forwarded.as_deref(), Some("198.51.100.9"));
     let policy = AuditPolicy::builder()
-        .preset()
+        .preset_ivre()
         .trusted_proxies(["10.0.0.0/8".parse().expect("a network")], ProxyHeader::XForwardedFor)
         .build()
         .expect("valid");
@@ -118,8 +118,12 @@ async fn proxies_are_believed_only_when_named() {
 async fn query_strings_are_off_and_redacted_when_on() {
     let event = event_of(AuditPolicy::preset(), post("/scans?token=abc&page=2")).await;
     assert_eq!(event.request.request_uri.as_deref(), Some("/scans"));
-    let policy =
-        AuditPolicy::builder().preset().query_string(QueryString::Redacted).redact(["page"]).build().expect("valid");
+    let policy = AuditPolicy::builder()
+        .preset_ivre()
+        .query_string(QueryString::Redacted)
+        .redact(["page"])
+        .build()
+        .expect("valid");
     let event = event_of(policy, post("/scans?%74oken=abc&page=2&n=1")).await;
     assert_eq!(event.request.request_uri.as_deref(), Some("/scans?%74oken=***&page=***&n=1"));
 }
@@ -163,7 +167,7 @@ async fn a_credential_in_a_path_is_hidden_where_a_router_names_it() {
 #[tokio::test(start_paused = true)]
 async fn a_credential_in_a_path_is_hidden_where_a_rule_or_the_app_names_it() {
     let rule = || Rule::upload().paths(["/{*all}", "/reset/{token}", "/files/{*secret}", "/clinic/{patient}"]);
-    let policy = || AuditPolicy::builder().rule(rule()).mount("/cgi").redact(["Patient"]).build().expect("valid");
+    let policy = || AuditPolicy::builder().rule(rule()).base_path("/cgi").redact(["Patient"]).build().expect("valid");
     for (path, expected) in [
         ("/reset/S3cr3t", "/reset/***"),
         ("/cgi/reset/S3cr3t", "/cgi/reset/***"),
@@ -217,7 +221,7 @@ async fn several_keys_are_told_and_a_session_token_is_none() {
     let hash = async |source: ApiKeySource, headers: &[(&'static str, &str)]| {
         let request =
             headers.iter().fold(post("/scans"), |request, (name, value)| with_header(request, name, value.as_bytes()));
-        event_of(AuditPolicy::builder().preset().api_key(source).build().expect("valid"), request)
+        event_of(AuditPolicy::builder().preset_ivre().api_key(source).build().expect("valid"), request)
             .await
             .actor
             .api_key_hash
@@ -268,7 +272,7 @@ async fn nothing_that_a_client_sends_suppresses_or_bloats_its_event() {
 async fn a_details_callback_adds_and_never_costs_the_event() {
     for fate in ["adds", "fails", "panics"] {
         let (log, store) = memory_log().await;
-        let layer = AuditLayer::new(&log, AuditPolicy::preset()).with_details(move |parts| match fate {
+        let layer = AuditLayer::new(&log, AuditPolicy::preset()).details_from_response(move |parts| match fate {
             "adds" => {
                 let seen = parts.headers.contains_key("x-handler");
                 Ok(json!({ "seen": seen }).as_object().cloned().unwrap_or_default())
@@ -284,7 +288,7 @@ async fn a_details_callback_adds_and_never_costs_the_event() {
 
 #[tokio::test(start_paused = true)]
 async fn a_log_that_is_off_passes_everything_through() {
-    let log = tower_audit::AuditLog::off();
+    let log = tower_audit::AuditLog::disabled();
     let handler = tower::service_fn(|_request: Request<Body>| async {
         assert!(AuditContext::current().is_none());
         Ok::<_, Infallible>(response(StatusCode::OK))
@@ -380,7 +384,7 @@ fn a_conversion_may_use_the_context() {
             late.0.request_id().into()
         }
     }
-    impl From<Late> for tower_audit::Text {
+    impl From<Late> for tower_audit::CompactText {
         fn from(late: Late) -> Self {
             late.0.request_id().as_str().into()
         }

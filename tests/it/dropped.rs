@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http::{Request, StatusCode};
 use tower::{Layer as _, Service as _, ServiceExt as _};
-use tower_audit::{AuditContext, AuditEvent, AuditLayer, AuditPolicy, EventType, Phase, Rule, When};
+use tower_audit::{AuditContext, AuditEvent, AuditLayer, AuditPolicy, EventType, Phase, RecordWhen, Rule};
 
 use crate::support::{Body, delete, let_others_run, memory_log, of_phase, post, response};
 
@@ -153,7 +153,7 @@ async fn a_declared_event_of_an_unnamed_request_survives_its_drop() {
 #[tokio::test(start_paused = true)]
 async fn a_dropped_body_has_its_event() {
     let (log, store) = memory_log().await;
-    let rule = Rule::upload().when(When::always()).body_end(true);
+    let rule = Rule::upload().when(RecordWhen::always()).body_end(true);
     let policy = AuditPolicy::builder().rule(rule).build().expect("a valid policy");
     let service = AuditLayer::new(&log, policy).layer(crate::support::answering(StatusCode::OK));
     let response = service.oneshot(post("/scans")).await.expect("infallible");

@@ -200,7 +200,7 @@ async fn an_oversize_query_is_one_over_the_limit() {
             response.extensions_mut().insert(ResultCount(count));
             Ok::<_, Infallible>(response)
         });
-        let policy = AuditPolicy::builder().preset().max_results(1000).build().expect("a valid policy");
+        let policy = AuditPolicy::builder().preset_ivre().max_results(1000).build().expect("a valid policy");
         let service = AuditLayer::new(&log, policy).layer(handler);
         service.oneshot(request(Method::GET, "/scans")).await.expect("infallible");
         assert_eq!(store.events().len(), events, "{count} results");

@@ -108,7 +108,7 @@ async fn a_failure_between_start_and_end_leaves_the_start() {
 
 #[tokio::test(start_paused = true)]
 async fn what_passes_by_itself_is_tried_again() {
-    for fault in [Fault::FailsFirst(3), Fault::AnswersErrorButKeeps] {
+    for fault in [Fault::FailsFirst(3), Fault::StoresButReportsError] {
         let (log, faulty, memory) = faulty_log().await;
         faulty.set_fault(Some(fault));
         let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(answering(StatusCode::OK));
@@ -149,23 +149,23 @@ async fn a_rule_may_let_its_events_go() {
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(answer.headers()["x-handler"], "1");
     // Counted, not silent: the start and the end.
-    assert_eq!(log.stats().let_go, 2);
+    assert_eq!(log.stats().unrecorded, 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn whoever_waits_while_a_batch_is_written_is_the_next_batch() {
     let (log, faulty, memory) = faulty_log().await;
-    faulty.hold();
+    faulty.pause_appends();
     let record = || {
         let log = log.clone();
         tokio::spawn(async move { log.record(AuditEvent::new(EventType::UPLOAD)).await })
     };
     let mut tasks = vec![record()];
-    faulty.until_held(1).await;
+    faulty.until_paused(1).await;
     tasks.extend((0..99).map(|_| record()));
     let_others_run().await;
     assert!(memory.events().is_empty());
-    faulty.release();
+    faulty.resume_appends();
     for task in tasks {
         task.await.expect("no panic").expect("recorded");
     }
@@ -179,7 +179,7 @@ async fn whoever_waits_while_a_batch_is_written_is_the_next_batch() {
 async fn the_queue_is_bounded_and_everyone_gets_an_answer_by_the_deadline() {
     let memory = MemoryStore::new();
     let faulty = FaultyStore::new(Arc::new(memory.clone()));
-    let log = AuditLog::with_store(Arc::new(faulty.clone())).queue(10, 1 << 20).open().await.expect("it opens");
+    let log = AuditLog::with_store(Arc::new(faulty.clone())).queue_limits(10, 1 << 20).open().await.expect("it opens");
     faulty.set_fault(Some(Fault::HangsAppend));
     let begun = Instant::now();
     let tasks: Vec<_> = (0..500)
@@ -195,7 +195,7 @@ async fn the_queue_is_bounded_and_everyone_gets_an_answer_by_the_deadline() {
     }
     assert!(begun.elapsed() <= DEADLINE + Duration::from_millis(100), "{:?}", begun.elapsed());
     let stats = log.stats();
-    assert_eq!(stats.expired + stats.refused, 500);
+    assert_eq!(stats.timed_out + stats.rejected, 500);
 }
 
 #[tokio::test(start_paused = true)]
@@ -219,12 +219,12 @@ async fn a_closed_log_refuses() {
         assert_problem(answer, 503).await;
     }
     assert_eq!((memory.events().len(), runs.load(Ordering::Relaxed)), (1, 0));
-    assert_eq!(log.stats().refused, 3);
+    assert_eq!(log.stats().rejected, 3);
     // But one that may go on without.
     let rule = Rule::upload().fail_mode(FailMode::Open);
     let policy = AuditPolicy::builder().rule(rule).build().expect("a valid policy");
     let answer = AuditLayer::new(&log, policy).layer(handler).oneshot(post("/scans")).await.expect("infallible");
-    assert_eq!((answer.status(), runs.load(Ordering::Relaxed), log.stats().let_go), (StatusCode::OK, 1, 1));
+    assert_eq!((answer.status(), runs.load(Ordering::Relaxed), log.stats().unrecorded), (StatusCode::OK, 1, 1));
 }
 
 /// A start that was let go is named by the end all the same: it may be kept yet.
@@ -234,10 +234,10 @@ async fn an_end_names_a_start_that_came_late() {
     let policy = AuditPolicy::builder().rule(Rule::admin_action().fail_mode(FailMode::Open)).build().expect("valid");
     let recovers = faulty.clone();
     let handler = tower::service_fn(move |_request: Request<Body>| {
-        recovers.release();
+        recovers.resume_appends();
         async { Ok::<_, Infallible>(response(StatusCode::OK)) }
     });
-    faulty.hold();
+    faulty.pause_appends();
     let service = AuditLayer::new(&log, policy).layer(handler);
     assert_eq!(service.oneshot(delete("/auth/admin/users/bob")).await.expect("infallible").status(), StatusCode::OK);
     log.close().await.expect("everything is written");
@@ -286,11 +286,11 @@ async fn a_request_that_waits_for_its_event_keeps_nothing_that_the_server_read()
     }
     drop(read);
     let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(answering(StatusCode::OK));
-    faulty.hold();
+    faulty.pause_appends();
     let answer = tokio::spawn(service.oneshot(request));
-    faulty.until_held(1).await;
+    faulty.until_paused(1).await;
     assert!(is_free.load(Ordering::Relaxed), "the request still has a part of it");
-    faulty.release();
+    faulty.resume_appends();
     assert_eq!(answer.await.expect("no panic").expect("infallible").status(), StatusCode::OK);
     assert_eq!(memory.events()[0].request.user_agent.as_deref(), Some("agent"));
     assert_eq!(memory.events()[0].request.forwarded.as_deref(), Some("192.0.2.1"));
@@ -300,11 +300,11 @@ async fn a_request_that_waits_for_its_event_keeps_nothing_that_the_server_read()
 async fn a_refused_request_whose_start_is_kept_late_is_ended() {
     let (log, faulty, memory) = faulty_log().await;
     let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(answering(StatusCode::OK));
-    faulty.hold();
+    faulty.pause_appends();
     let answer = service.clone().oneshot(delete("/auth/admin/users/bob")).await.expect("infallible");
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(memory.events().is_empty(), "the store is still at it");
-    faulty.release();
+    faulty.resume_appends();
     log.close().await.expect("closing waits for the end");
     let [started] = &of_phase(&memory, Phase::Started)[..] else { panic!("{:?}", memory.events()) };
     let [completed] = &of_phase(&memory, Phase::Completed)[..] else { panic!("{:?}", memory.events()) };
@@ -339,7 +339,7 @@ async fn what_became_of_a_refused_start_is_asked_until_the_store_answers() {
 async fn a_batch_is_bounded_in_bytes() {
     const EVENTS: usize = 600;
     let (log, faulty, memory) = faulty_log().await;
-    faulty.hold();
+    faulty.pause_appends();
     let record = |bytes: usize| {
         let log = log.clone();
         let mut event = AuditEvent::new(EventType::UPLOAD);
@@ -347,11 +347,11 @@ async fn a_batch_is_bounded_in_bytes() {
         tokio::spawn(async move { log.record(event).await })
     };
     let mut tasks = vec![record(0)];
-    faulty.until_held(1).await;
+    faulty.until_paused(1).await;
     // 9.6 MB: more than a batch may have, in fewer events than a batch may have.
     tasks.extend((0..EVENTS).map(|_| record(16_000)));
     let_others_run().await;
-    faulty.release();
+    faulty.resume_appends();
     for task in tasks {
         task.await.expect("no panic").expect("recorded");
     }

@@ -13,7 +13,7 @@ use tonic::{Code, Status};
 use tower::{Layer as _, ServiceExt as _};
 use tower_audit::store::conformance::{Fault, FaultyStore};
 use tower_audit::store::{MemoryStore, StoreErrorKind};
-use tower_audit::{AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType, FailMode, Phase, Rule, When};
+use tower_audit::{AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType, FailMode, Phase, RecordWhen, Rule};
 
 use crate::support::{memory_log, of_phase};
 use crate::vault::{Client, Vault, serve};
@@ -151,7 +151,7 @@ async fn a_client_that_cancels_is_told_of() {
 #[tokio::test]
 async fn a_rule_for_abnormal_ends_sees_a_client_that_cancels() {
     let (log, store) = memory_log().await;
-    let layer = AuditLayer::new(&log, policy([rule().when(When::abnormal())]));
+    let layer = AuditLayer::new(&log, policy([rule().when(RecordWhen::abnormal())]));
     let mut client = Client::connect(serve(Vault::new(), layer).await).await;
     client.open("denied").await.expect_err("it is denied");
     assert!(store.events().is_empty(), "a denial is a normal end");
@@ -167,7 +167,7 @@ async fn a_rule_for_abnormal_ends_sees_a_client_that_cancels() {
 async fn the_status_decides_by_which_rule_a_call_is_recorded() {
     let denied = Rule::new(EventType::new("vault.denied").expect("valid"))
         .paths(["/bank.Vault/{method}"])
-        .when(When::statuses([401, 403]));
+        .when(RecordWhen::statuses([401, 403]));
     for (method, asked, expected) in [
         ("Open", "", &["completed vault.used"][..]),
         ("Open", "denied", &["completed vault.denied"]),
@@ -181,7 +181,7 @@ async fn the_status_decides_by_which_rule_a_call_is_recorded() {
     ] {
         let (log, store) = memory_log().await;
         let vault = Vault::new();
-        let layer = AuditLayer::new(&log, policy([denied.clone(), rule().when(When::success())]));
+        let layer = AuditLayer::new(&log, policy([denied.clone(), rule().when(RecordWhen::success())]));
         let mut client = Client::connect(serve(vault.clone(), layer).await).await;
         match method {
             "Open" => drop(client.open(asked).await),
@@ -392,11 +392,11 @@ async fn layers_of_two_logs_each_see_the_end() {
 async fn a_stream_that_was_refused_too_early_is_ended_all_the_same() {
     let (log, faulty, memory) = faulty_log().await;
     let service = AuditLayer::new(&log, policy([rule()])).layer(tonic::service::Routes::new(Vault::new()).prepare());
-    faulty.hold();
+    faulty.pause_appends();
     let answer = service.oneshot(watching("slow")).await.expect("infallible");
     assert_eq!(answer.headers()["grpc-status"], "2");
     assert!(http_body::Body::is_end_stream(answer.body()));
-    faulty.release();
+    faulty.resume_appends();
     log.close().await.expect("everything is written");
     let (completed, started) = told(&memory);
     assert_eq!((completed.outcome, started), (Some(500), 1));

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tower::{Layer as _, ServiceExt as _};
 use tower_audit::store::{
-    AuditStore, Capabilities, Keeper, MemoryStore, Orphans, Reader, StoreError, StoreErrorKind, StoreFuture,
+    AuditStore, Capabilities, MemoryStore, Reader, Recovery, StoreAdmin, StoreError, StoreErrorKind, StoreFuture,
 };
 use tower_audit::{AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventId, EventType, Phase, RecordError};
 
@@ -53,7 +53,7 @@ impl Hanging {
 
     async fn log() -> (AuditLog, Arc<Self>) {
         let store = Self::new(None);
-        let log = AuditLog::with_store(store.clone()).queue(50, 1 << 20).open().await.expect("it opens");
+        let log = AuditLog::with_store(store.clone()).queue_limits(50, 1 << 20).open().await.expect("it opens");
         (log, store)
     }
 
@@ -70,7 +70,7 @@ impl Hanging {
 
 impl AuditStore for Hanging {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::sink("hanging")
+        Capabilities::append_only("hanging")
     }
 
     fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
@@ -89,11 +89,13 @@ impl AuditStore for Hanging {
         Box::pin(self.pass_ok(Call::Health))
     }
 
-    fn tidy(&self) -> StoreFuture<'_, bool> {
+    fn maintain(&self) -> StoreFuture<'_, bool> {
         Box::pin(async {
             self.pass(Call::Tidy).await;
             if *self.damage.borrow() {
-                return Err(StoreError::new(StoreErrorKind::Corrupt, "hanging", "tidying up").because("a page is gone"));
+                return Err(
+                    StoreError::new(StoreErrorKind::Corrupt, "hanging", "tidying up").with_source("a page is gone")
+                );
             }
             Ok(false)
         })
@@ -107,11 +109,11 @@ impl AuditStore for Hanging {
         None
     }
 
-    fn keeper(&self) -> Option<&dyn Keeper> {
+    fn keeper(&self) -> Option<&dyn StoreAdmin> {
         None
     }
 
-    fn orphans(&self) -> Option<&dyn Orphans> {
+    fn orphans(&self) -> Option<&dyn Recovery> {
         Some(self)
     }
 }
@@ -123,11 +125,8 @@ impl Hanging {
     }
 }
 
-impl Orphans for Hanging {
-    fn close_orphans<'a>(
-        &'a self,
-        _close: &'a (dyn Fn(&AuditEvent) -> AuditEvent + Send + Sync),
-    ) -> StoreFuture<'a, u64> {
+impl Recovery for Hanging {
+    fn recover<'a>(&'a self, _close: &'a (dyn Fn(&AuditEvent) -> AuditEvent + Send + Sync)) -> StoreFuture<'a, u64> {
         Box::pin(async {
             self.pass(Call::Orphans).await;
             Ok(0)
@@ -171,7 +170,7 @@ async fn whatever_hangs_in_the_store_costs_a_request_its_deadline_and_no_more() 
         log.health().await.expect_err("the next event would not be accepted");
         assert!(begun.elapsed() <= IN_TIME, "{call:?}: {:?}", begun.elapsed());
         if hangs_writes {
-            assert_eq!(log.flush().await.expect_err("it hangs").kind(), RecordErrorKind::Deadline);
+            assert_eq!(log.flush().await.expect_err("it hangs").kind(), RecordErrorKind::Timeout);
             assert!(begun.elapsed() <= IN_TIME * 2, "{call:?}: {:?}", begun.elapsed());
         }
         store.set(None);
@@ -204,7 +203,7 @@ async fn what_waits_while_the_store_hangs_is_bounded() {
     }
     assert_eq!(store.calls.load(Ordering::Relaxed), 3, "two to open, and one append that hangs");
     let stats = log.stats();
-    assert_eq!((stats.queued, stats.expired + stats.refused), (0, 5000));
+    assert_eq!((stats.queued, stats.timed_out + stats.rejected), (0, 5000));
 }
 
 #[tokio::test(start_paused = true)]
@@ -236,7 +235,7 @@ async fn closing_ends_and_names_what_is_left() {
 async fn closing_has_the_time_that_the_app_gives_it() {
     let store = Hanging::new(None);
     let limit = Duration::from_secs(2);
-    let log = AuditLog::with_store(store.clone()).close_deadline(limit).open().await.expect("it opens");
+    let log = AuditLog::with_store(store.clone()).close_timeout(limit).open().await.expect("it opens");
     store.set(Some(Call::Append));
     let recording = record(&log);
     let handler = tower::service_fn(|_request: Request<Body>| std::future::pending::<Result<_, Infallible>>());
@@ -263,7 +262,7 @@ async fn opening_ends_whatever_hangs() {
 
 #[tokio::test(start_paused = true)]
 async fn no_deadline_is_too_long() {
-    let builder = AuditLog::with_store(Hanging::new(None)).write_deadline(Duration::MAX).close_deadline(Duration::MAX);
+    let builder = AuditLog::with_store(Hanging::new(None)).write_timeout(Duration::MAX).close_timeout(Duration::MAX);
     let log = builder.detached(1, Some(Duration::MAX)).open().await.expect("it opens");
     assert_eq!(answers(&log).await, OK);
     log.health().await.expect("it is well");
@@ -305,7 +304,7 @@ async fn assert_errors(log: AuditLog, is_gone: bool) {
 }
 
 fn short(store: Arc<Hanging>) -> tower_audit::AuditLogBuilder {
-    AuditLog::with_store(store).write_deadline(Duration::from_millis(100)).close_deadline(Duration::from_millis(100))
+    AuditLog::with_store(store).write_timeout(Duration::from_millis(100)).close_timeout(Duration::from_millis(100))
 }
 
 #[test]
@@ -330,7 +329,7 @@ fn a_log_whose_runtime_is_not_driven_is_an_error_and_no_wait() {
 #[test]
 fn outside_of_tokio_nothing_waits_for_ever() {
     let first = runtime();
-    let log = first.block_on(short(Hanging::new(None)).queue(1, 1 << 20).open()).expect("it opens");
+    let log = first.block_on(short(Hanging::new(None)).queue_limits(1, 1 << 20).open()).expect("it opens");
     // The runtime is not driven: the first waits in the queue, the second for room in it.
     let (one, two) = (log.clone(), log.clone());
     let waiters = [one, two].map(|log| {
@@ -385,7 +384,12 @@ async fn a_runtime_that_ends_while_requests_wait_tells_them() {
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_room_is_not_overtaken() {
     let store = Hanging::new(None);
-    let log = AuditLog::with_store(store.clone()).queue(1, 1 << 20).batch(1).open().await.expect("it opens");
+    let log = AuditLog::with_store(store.clone())
+        .queue_limits(1, 1 << 20)
+        .max_batch_events(1)
+        .open()
+        .await
+        .expect("it opens");
     store.set(Some(Call::Append));
     let mut ids = Vec::new();
     let mut recordings = Vec::new();
@@ -523,7 +527,7 @@ fn a_waker_may_use_the_log() {
             assert!(waits.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
             under_way.await.expect("no panic").expect_err("the store hangs");
             let_others_run().await;
-            assert_eq!(waits.await.expect_err("the store hangs").kind(), RecordErrorKind::Deadline);
+            assert_eq!(waits.await.expect_err("the store hangs").kind(), RecordErrorKind::Timeout);
         });
         done.send(()).expect("it is waited for");
     });

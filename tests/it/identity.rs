@@ -24,7 +24,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRunner};
 use tokio::time::{sleep, timeout};
 use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, ServiceExt as _, service_fn};
-use tower_audit::store::{AuditStore, Capabilities, Keeper, Orphans, Reader, StoreFuture};
+use tower_audit::store::{AuditStore, Capabilities, Reader, Recovery, StoreAdmin, StoreFuture};
 use tower_audit::{Actor, AuditContext, AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType, Phase, Rule};
 
 type Body = http_body_util::Full<Bytes>;
@@ -569,7 +569,7 @@ struct Store(Mutex<Arc<Kept>>);
 
 impl AuditStore for Store {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::sink("model")
+        Capabilities::append_only("model")
     }
 
     fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
@@ -596,11 +596,11 @@ impl AuditStore for Store {
         None
     }
 
-    fn keeper(&self) -> Option<&dyn Keeper> {
+    fn keeper(&self) -> Option<&dyn StoreAdmin> {
         None
     }
 
-    fn orphans(&self) -> Option<&dyn Orphans> {
+    fn orphans(&self) -> Option<&dyn Recovery> {
         None
     }
 }

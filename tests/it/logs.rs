@@ -6,17 +6,17 @@ use http::{Method, Request, Response, StatusCode};
 use tower::{Layer as _, Service, ServiceExt as _};
 use tower_audit::store::MemoryStore;
 use tower_audit::{
-    Actor, AuditContext, AuditLayer, AuditLog, AuditPolicy, ErrorCode, EventType, Phase, ResultCount, Rule, When,
+    Actor, AuditContext, AuditLayer, AuditLog, AuditPolicy, ErrorCode, EventType, Phase, RecordWhen, ResultCount, Rule,
 };
 
 use crate::support::{Body, memory_log, of_phase, post, request, response};
 
 fn own(name: &str) -> Rule {
-    Rule::new(EventType::new(name).expect("a valid type")).when(When::always())
+    Rule::new(EventType::new(name).expect("a valid type")).when(RecordWhen::always())
 }
 
 fn preset(log: &AuditLog) -> AuditLayer {
-    let policy = AuditPolicy::builder().preset().max_results(1000).build().expect("valid");
+    let policy = AuditPolicy::builder().preset_ivre().max_results(1000).build().expect("valid");
     AuditLayer::new(log, policy)
 }
 

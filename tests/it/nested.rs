@@ -9,12 +9,12 @@ use http::{Request, Response, StatusCode};
 use tower::{Layer as _, ServiceBuilder, ServiceExt as _};
 use tower_audit::store::conformance::{Fault, FaultyStore};
 use tower_audit::store::{MemoryStore, StoreErrorKind};
-use tower_audit::{AuditLayer, AuditLog, AuditPolicy, EventType, Phase, ResultCount, Rule, When};
+use tower_audit::{AuditLayer, AuditLog, AuditPolicy, EventType, Phase, RecordWhen, ResultCount, Rule};
 
 use crate::support::{Body, answering, delete, memory_log, of_phase, post, response};
 
 fn own(name: &str) -> Rule {
-    Rule::new(EventType::new(name).expect("a valid type")).when(When::always())
+    Rule::new(EventType::new(name).expect("a valid type")).when(RecordWhen::always())
 }
 
 /// The types and outcomes of the completed events, the oldest first.
@@ -114,7 +114,7 @@ async fn a_request_made_anew_between_two_layers_is_another_one() {
         Ok::<_, Infallible>(response)
     });
     let inner = AuditLayer::for_route(&log, own("scan.imported")).expect("a valid rule").layer(handler);
-    let policy = AuditPolicy::builder().preset().max_results(1000).build().expect("a valid policy");
+    let policy = AuditPolicy::builder().preset_ivre().max_results(1000).build().expect("a valid policy");
     let service = ServiceBuilder::new()
         .layer(AuditLayer::new(&log, policy))
         .map_request(|request: Request<Body>| post(request.uri().path()))
@@ -137,13 +137,13 @@ async fn an_answer_between_two_layers_waits_for_the_event_that_the_inner_one_is_
         tower_http::timeout::TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_secs(1));
     let service =
         AuditLayer::new(&log, AuditPolicy::preset()).layer(between.layer(inner.layer(answering(StatusCode::OK))));
-    faulty.hold();
+    faulty.pause_appends();
     let mut answer = tokio::spawn(service.oneshot(post("/scans")));
-    faulty.until_held(1).await;
+    faulty.until_paused(1).await;
     // The timeout fires while the event is on its way.
     let early = tokio::time::timeout(Duration::from_secs(2), &mut answer).await;
     assert!(early.is_err(), "the answer left before the event was durable");
-    faulty.release();
+    faulty.resume_appends();
     assert_eq!(answer.await.expect("no panic").expect("infallible").status(), StatusCode::GATEWAY_TIMEOUT);
     assert_eq!(store.events().len(), 1);
 }
@@ -183,7 +183,7 @@ fn counting(
 #[tokio::test(start_paused = true)]
 async fn an_inner_limit_takes_the_place_of_the_outer_one() {
     let limited = |log: &AuditLog, max| {
-        let policy = AuditPolicy::builder().preset().max_results(max).build().expect("a valid policy");
+        let policy = AuditPolicy::builder().preset_ivre().max_results(max).build().expect("a valid policy");
         AuditLayer::new(log, policy)
     };
     let oversize = |max| vec![("oversize_query".to_owned(), max)];

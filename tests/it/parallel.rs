@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tower_audit::store::{
-    AuditStore, Capabilities, Keeper, MemoryStore, Orphans, Reader, StoreError, StoreErrorKind, StoreFuture,
+    AuditStore, Capabilities, MemoryStore, Reader, Recovery, StoreAdmin, StoreError, StoreErrorKind, StoreFuture,
 };
 use tower_audit::{AuditEvent, AuditLog, EventId, EventType, RecordError};
 
@@ -62,7 +62,7 @@ impl Steered {
             tidied: AtomicUsize::new(0),
             disturbed: AtomicUsize::new(0),
         });
-        let log = AuditLog::with_store(store.clone()).write_deadline(DEADLINE).open().await.expect("it opens");
+        let log = AuditLog::with_store(store.clone()).write_timeout(DEADLINE).open().await.expect("it opens");
         (log, appended, store)
     }
 
@@ -73,8 +73,8 @@ impl Steered {
 
 impl AuditStore for Steered {
     fn capabilities(&self) -> Capabilities {
-        let mut capabilities = Capabilities::sink("steered");
-        capabilities.parallel_appends = AT_ONCE;
+        let mut capabilities = Capabilities::append_only("steered");
+        capabilities.max_parallel_appends = AT_ONCE;
         capabilities
     }
 
@@ -106,7 +106,7 @@ impl AuditStore for Steered {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn tidy(&self) -> StoreFuture<'_, bool> {
+    fn maintain(&self) -> StoreFuture<'_, bool> {
         let before = self.tidied.fetch_add(1, Ordering::Relaxed);
         self.disturbed.fetch_add(self.under_way.load(Ordering::Relaxed), Ordering::Relaxed);
         // It has something to do three times.
@@ -121,11 +121,11 @@ impl AuditStore for Steered {
         None
     }
 
-    fn keeper(&self) -> Option<&dyn Keeper> {
+    fn keeper(&self) -> Option<&dyn StoreAdmin> {
         None
     }
 
-    fn orphans(&self) -> Option<&dyn Orphans> {
+    fn orphans(&self) -> Option<&dyn Recovery> {
         None
     }
 }
@@ -209,7 +209,7 @@ async fn each_gets_the_answer_of_its_own_batch() {
     assert_eq!(store.ids().len(), 5);
     assert!(!store.ids().contains(&bad));
     let stats = log.stats();
-    assert_eq!((stats.written, stats.failed, stats.expired), (5, 1, 0));
+    assert_eq!((stats.written, stats.failed, stats.timed_out), (5, 1, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -319,7 +319,7 @@ async fn the_deadline_holds_while_all_hang() {
         assert!(spent <= DEADLINE + Duration::from_millis(100), "{spent:?}");
     }
     let stats = log.stats();
-    assert_eq!((stats.expired, stats.written, stats.queued), (count, 0, 0));
+    assert_eq!((stats.timed_out, stats.written, stats.queued), (count, 0, 0));
 }
 
 /// The halves of a refused batch wait for each other, and their deadlines go on.

@@ -111,7 +111,7 @@ async fn what_is_opened_is_said_in_one_line_and_what_is_off_in_another() {
     for part in [" INFO ", "the audit log is open", "store=\"memory\"", "place=\"memory:", "durable=false"] {
         assert!(lines[0].contains(part), "{part}: {}", lines[0]);
     }
-    let _off = AuditLog::off();
+    let _off = AuditLog::disabled();
     let warning = &said.lines()[1];
     assert!(warning.contains(" WARN ") && warning.contains("auditing is off"), "{warning}");
 }
@@ -158,7 +158,7 @@ async fn a_subscriber_that_panics_costs_nobody_an_answer() {
     log.close().await.expect("nothing is left");
     // Lines of the request itself: after a hundred of them, and of a callback that has failed.
     let log = AuditLog::open("memory:").await.expect("it opens");
-    let service = AuditLayer::new(&log, AuditPolicy::preset()).with_details(|_| Err("no details".into()));
+    let service = AuditLayer::new(&log, AuditPolicy::preset()).details_from_response(|_| Err("no details".into()));
     let service = service.layer(answering(http::StatusCode::OK));
     for _ in 0..101 {
         assert_eq!(service.clone().oneshot(post("/scans")).await.expect("infallible").status(), 200);

@@ -10,7 +10,7 @@ use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, ServiceExt as _};
 use tower_audit::store::MemoryStore;
 use tower_audit::{
-    Actor, AuditContext, AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType, Phase, ResultCount, Rule, When,
+    Actor, AuditContext, AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType, Phase, RecordWhen, ResultCount, Rule,
 };
 
 use crate::support::{Body, answering, delete, memory_log, of_phase, post, request, response};
@@ -18,7 +18,7 @@ use crate::support::{Body, answering, delete, memory_log, of_phase, post, reques
 type Service = BoxCloneSyncService<Request<Body>, http::Response<tower_audit::AuditBody<Body>>, Infallible>;
 
 fn own(name: &str) -> Rule {
-    Rule::new(EventType::new(name).expect("a valid type")).when(When::always())
+    Rule::new(EventType::new(name).expect("a valid type")).when(RecordWhen::always())
 }
 
 fn admin(log: &AuditLog) -> Service {
@@ -91,7 +91,7 @@ fn batch(log: &AuditLog, sends: Sends, copies_extensions: bool) -> Service {
             Ok::<_, Infallible>(response(StatusCode::MULTI_STATUS))
         }
     });
-    let policy = AuditPolicy::builder().preset().rule(own("batch.run").paths(["/batch"])).build().expect("valid");
+    let policy = AuditPolicy::builder().preset_ivre().rule(own("batch.run").paths(["/batch"])).build().expect("valid");
     BoxCloneSyncService::new(AuditLayer::new(log, policy).layer(handler))
 }
 
@@ -211,7 +211,7 @@ async fn a_response_that_is_passed_on_suppresses_nothing() {
                 Ok::<_, Infallible>(answer)
             }
         });
-        let policy = AuditPolicy::builder().preset().max_results(1000).build().expect("valid");
+        let policy = AuditPolicy::builder().preset_ivre().max_results(1000).build().expect("valid");
         let service = AuditLayer::new(&log, policy).layer(handler);
         service.clone().oneshot(delete("/auth/admin/users/bob")).await.expect("infallible");
         assert_eq!(

@@ -11,7 +11,7 @@ use axum::routing::{any, any_service, get, post};
 use axum::{Extension, Router};
 use http::{Method, StatusCode};
 use tower::ServiceExt as _;
-use tower_audit::wiring::{Coverage, Wiring};
+use tower_audit::route_coverage::{Coverage, RouteCoverage};
 use tower_audit::{AuditLayer, AuditLog, AuditPolicy, EventType, Rule};
 
 use crate::support::memory_log;
@@ -40,7 +40,7 @@ fn own() -> Rule {
 }
 
 async fn lines(app: &Router) -> Vec<String> {
-    let wiring = Wiring::of(app).await.expect("the routes of this version of axum can be listed");
+    let wiring = RouteCoverage::of(app).await.expect("the routes of this version of axum can be listed");
     wiring.routes().iter().map(ToString::to_string).collect()
 }
 
@@ -120,14 +120,17 @@ async fn the_check_and_the_layer_agree() {
             let admin = layer(1, Router::new().nest("/admin", users));
             let auth = layer(2, Router::new().nest("/auth", admin));
             let app = layer(3, Router::new().merge(auth));
-            let wiring = Wiring::of(&app).await.expect("the routes are listed");
+            let wiring = RouteCoverage::of(&app).await.expect("the routes are listed");
             let request = http::Request::delete("/auth/admin/users/bob").body(axum::body::Body::empty()).unwrap();
             assert!(store.events().is_empty(), "the check left an event");
             app.oneshot(request).await.expect("infallible");
             let is_recorded = !store.events().is_empty();
             let coverage = wiring.routes()[0].coverage();
             assert_eq!(matches!(coverage, Coverage::Rules(_)), is_recorded, "{pattern} at {place}: {wiring}");
-            assert!(!matches!(coverage, Coverage::Unclear(_) | Coverage::NoLayer), "{pattern} at {place}: {wiring}");
+            assert!(
+                !matches!(coverage, Coverage::Undetermined(_) | Coverage::NoLayer),
+                "{pattern} at {place}: {wiring}"
+            );
         }
     }
 }
@@ -142,9 +145,9 @@ async fn what_cannot_be_found_out_is_unclear_and_uncovered() {
     tokio::time::pause();
     for app in [nested.clone().layer(from_fn(refusing)), nested.clone().layer(hanging), nested.clone().layer(panicking)]
     {
-        let wiring = Wiring::of(&app).await.expect("the routes are listed");
+        let wiring = RouteCoverage::of(&app).await.expect("the routes are listed");
         assert_eq!(wiring.to_string(), "POST  /admin/users  UNCLEAR: own.event");
-        assert_eq!(wiring.uncovered_changes().count(), 1);
+        assert_eq!(wiring.unaudited_mutations().count(), 1);
         // Said to be around the whole app, there is nothing to find out.
         assert_eq!(lines(&app.layer(preset(&log))).await, ["POST /admin/users: UNCLEAR: own.event"]);
     }
@@ -161,7 +164,7 @@ async fn middlewares_in_front_hide_no_layer() {
 #[tokio::test]
 async fn the_mount_prefix_of_a_policy_counts() {
     let log = log().await;
-    let policy = AuditPolicy::builder().mount("/cgi").preset().build().expect("a valid policy");
+    let policy = AuditPolicy::builder().base_path("/cgi").preset_ivre().build().expect("a valid policy");
     let inner = Router::new()
         .route("/scans", post(handler))
         .route("/auth/admin/{*rest}", post(handler))
@@ -220,7 +223,7 @@ async fn fallbacks_and_routes_for_any_method_are_listed() {
 #[tokio::test]
 async fn a_log_that_is_off_covers_nothing() {
     let log = log().await;
-    let app = Router::new().route("/scans", post(handler)).layer(preset(&AuditLog::off()));
+    let app = Router::new().route("/scans", post(handler)).layer(preset(&AuditLog::disabled()));
     assert_eq!(lines(&app).await, ["POST /scans: off"]);
     assert_eq!(lines(&app.layer(preset(&log))).await, ["POST /scans: upload"]);
 }
@@ -229,13 +232,13 @@ async fn a_log_that_is_off_covers_nothing() {
 async fn a_list_of_routes_may_be_given() {
     let log = log().await;
     let app = Router::new().route("/users/{id}", post(handler)).layer(naming(&log, &["/users/{id}"]));
-    let wiring = Wiring::of_routes(&app, [("POST", "/users/{id}"), ("post", "/nowhere")]).await.expect("routes");
+    let wiring = RouteCoverage::of_routes(&app, [("POST", "/users/{id}"), ("post", "/nowhere")]).await.expect("routes");
     assert_eq!(wiring.to_string(), "POST  /users/{id}  own.event\npost  /nowhere     no rule");
     for (route, why) in [
         (("P T", "/a"), "\"P T\" is no HTTP method: expected a word such as POST"),
         (("POST", "a"), "\"a\" is no template of a route: expected one that starts with /, such as /users/{id}"),
     ] {
-        assert_eq!(Wiring::of_routes(&app, [route]).await.unwrap_err().to_string(), why);
+        assert_eq!(RouteCoverage::of_routes(&app, [route]).await.unwrap_err().to_string(), why);
     }
 }
 
@@ -261,17 +264,17 @@ async fn nothing_of_the_app_runs_and_nothing_is_recorded() {
         .layer(from_fn(passing))
         .fallback(handler)
         .route("/late", any(handler).layer(from_fn(passing)));
-    let wiring = Wiring::of(&app).await.expect("the routes are listed");
+    let wiring = RouteCoverage::of(&app).await.expect("the routes are listed");
     assert_eq!(wiring.routes().len(), 6, "{wiring}");
     assert_eq!(RUNS.load(Ordering::SeqCst), 0);
     // One that has to be looked at from outside: only the middleware further out runs, once a route.
     let nested = Router::new().route("/x", any(handler)).layer(from_fn(passing)).layer(naming(&log, &["/x"]));
     let app = Router::new().nest("/n", nested).layer(from_fn(passing)).layer(everything());
-    let wiring = Wiring::of(&app).await.expect("the routes are listed");
+    let wiring = RouteCoverage::of(&app).await.expect("the routes are listed");
     assert_eq!(wiring.to_string(), "any  /n/x  own.event");
     let nested = Router::new().route("/x", any(handler)).layer(from_fn(passing)).layer(naming(&log, &["/x"]));
     let app = Router::new().nest("/n", nested).layer(from_fn(passing));
-    let wiring = Wiring::of(&app).await.expect("the routes are listed");
+    let wiring = RouteCoverage::of(&app).await.expect("the routes are listed");
     assert_eq!(wiring.to_string(), "any  /n/x  own.event");
     assert_eq!(RUNS.load(Ordering::SeqCst), 1);
     log.close().await.unwrap();
@@ -284,7 +287,7 @@ async fn an_app_goes_on_after_it_was_looked_at_and_clients_trigger_nothing() {
     let (log, store) = memory_log().await;
     let policy = AuditPolicy::builder().rule(own().paths(["/scans"])).build().expect("a valid policy");
     let app = Router::new().route("/scans", post(async || "stored")).layer(AuditLayer::new(&log, policy));
-    Wiring::of(&app).await.expect("the routes are listed");
+    RouteCoverage::of(&app).await.expect("the routes are listed");
     for (method, status) in [("POST", 200), ("TOWER-AUDIT-WIRING", 405)] {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let request = Request::builder().method(&method).uri("/scans").body(axum::body::Body::empty()).unwrap();
@@ -318,13 +321,13 @@ async fn the_report_warns_of_what_may_change_something() {
         .layer(preset(&log))
         .route("/late", post(handler))
         .layer(Extension(7));
-    let wiring = Wiring::of(&app).await.expect("the routes are listed");
+    let wiring = RouteCoverage::of(&app).await.expect("the routes are listed");
     let written = Written::default();
     let subscriber = tracing_subscriber::fmt().without_time().with_ansi(false).with_writer({
         let written = written.clone();
         move || written.clone()
     });
-    tracing::subscriber::with_default(subscriber.finish(), || wiring.report());
+    tracing::subscriber::with_default(subscriber.finish(), || wiring.log_report());
     let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
     let lines: Vec<_> = text.lines().map(str::trim).collect();
     assert_eq!(

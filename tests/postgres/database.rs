@@ -33,12 +33,12 @@ impl Ground {
     /// A log whose store gives up after that long.
     pub(crate) async fn impatient(&self, patience: Duration) -> AuditLogBuilder {
         let mut options = OpenOptions::default();
-        options.patience = patience;
+        options.timeout = patience;
         self.builder_of(options).await
     }
 
     async fn builder_of(&self, options: OpenOptions) -> AuditLogBuilder {
-        let table = PostgresTable::default().in_schema("the app's").named("audit \"log\"");
+        let table = PostgresTable::default().schema("the app's").name("audit \"log\"");
         let store = PostgresStore::from_pool(&self.pool, &table, options).await.expect("the store opens");
         AuditLog::with_store(Arc::new(store))
     }

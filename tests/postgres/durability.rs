@@ -105,7 +105,9 @@ async fn a_replica_is_waited_for_read_and_refused_until_it_is_the_primary() {
     ok(several.append(std::slice::from_ref(&first)).await);
     let is_standby = |attributes: &str| {
         let url = format!("postgres://postgres@{all_of_them}/{name}?target_session_attrs={attributes}");
-        async move { ok(ok(open_to_read(&url).await).inspect().await).iter().any(|found| found.text.ends_with("a standby")) }
+        async move {
+            ok(ok(open_to_read(&url).await).diagnose().await).iter().any(|found| found.message.ends_with("a standby"))
+        }
     };
     for (attributes, expected) in [("standby", true), ("prefer-standby", true), ("any", true), ("primary", false)] {
         assert_eq!(is_standby(attributes).await, expected, "{attributes}");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tower_audit::AuditLog;
-use tower_audit::store::postgres::make_roles;
+use tower_audit::store::postgres::create_roles;
 use tower_audit::store::{AuditStore, StoreError};
 
 use crate::cluster::{Cluster, Database, eventually, unique};
@@ -157,7 +157,7 @@ impl Ground {
         let (table, role) = (unique("ill"), unique("web"));
         let url = |role: &str| format!("{}?table={table}", database.url_as(role));
         ok(open(&url("postgres")).await.close().await);
-        let appender = format!("\"{}\"", ok(make_roles(&url("postgres")).await)[0]);
+        let appender = format!("\"{}\"", ok(create_roles(&url("postgres")).await)[0]);
         database.sql(&format!("CREATE ROLE {role} LOGIN IN ROLE {appender}"));
         let store = open_patiently(&url(&role), Duration::from_secs(2)).await;
         Self { table, role, appender, store, database }

@@ -108,7 +108,7 @@ async fn opening_does_not_wait_for_ever_for_whoever_changes_the_tables() {
     ok(open(&database.url()).await.close().await);
     let held = database.hold("LOCK TABLE audit_events, audit_events_version IN ACCESS EXCLUSIVE MODE");
     let mut options = OpenOptions::default();
-    options.patience = Duration::from_millis(500);
+    options.timeout = Duration::from_millis(500);
     let begun = Instant::now();
     let error = match store::open(&database.url(), options).await {
         Ok(_) => panic!("it opens"),
@@ -129,7 +129,7 @@ async fn opening_does_not_wait_for_ever_for_whoever_makes_the_tables() {
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
     let held = database.hold(&format!("SELECT pg_advisory_xact_lock({})", key.cast_signed()));
     let mut options = OpenOptions::default();
-    options.patience = Duration::from_millis(500);
+    options.timeout = Duration::from_millis(500);
     let error = match store::open(&database.url(), options).await {
         Ok(_) => panic!("it opens"),
         Err(error) => error,

@@ -9,7 +9,7 @@ use axum::{Router, routing};
 use sqlx::PgPool;
 use tower::ServiceExt as _;
 use tower_audit::store::OpenOptions;
-use tower_audit::store::postgres::{PostgresStore, PostgresTable, make_roles};
+use tower_audit::store::postgres::{PostgresStore, PostgresTable, create_roles};
 use tower_audit::{AuditContext, AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType};
 
 use crate::cluster::{Cluster, unique};
@@ -48,7 +48,7 @@ async fn a_commit_whose_answer_is_lost_is_recorded_once() {
     assert_eq!(events.len(), 2, "started and completed");
     assert_eq!(events[0].outcome, Some(200));
     assert_eq!(ground.open_started().await, 0);
-    assert_eq!((log.stats().written, log.stats().unforeseen), (1, 1));
+    assert_eq!((log.stats().written, log.stats().status_mismatches), (1, 1));
 }
 
 /// As many transactions are open as the writer has appends under way: if it waited for them, nothing else would be written.
@@ -62,7 +62,7 @@ async fn others_are_written_while_transactions_are_open() {
     }
     let ground = Ground::new().await;
     let deadline = Duration::from_secs(2);
-    let log = ground.builder().await.write_deadline(deadline).open().await.expect("the log opens");
+    let log = ground.builder().await.write_timeout(deadline).open().await.expect("the log opens");
     let (given, mut taken) = tokio::sync::mpsc::unbounded_channel();
     let app = Router::new()
         .route("/scans", routing::post(handle))
@@ -70,7 +70,7 @@ async fn others_are_written_while_transactions_are_open() {
         .with_state((ground.pool.clone(), given));
     let mut answers = tokio::task::JoinSet::new();
     let mut open = Vec::new();
-    for _ in 0..log.store().expect("a store").capabilities().parallel_appends {
+    for _ in 0..log.store().expect("a store").capabilities().max_parallel_appends {
         let request = Request::post("/scans").body(axum::body::Body::empty()).expect("a valid request");
         answers.spawn(app.clone().oneshot(request));
         open.push(taken.recv().await.expect("the handler gives it away"));
@@ -126,7 +126,7 @@ async fn the_commit_is_durable_whatever_the_session_presets() {
 async fn what_the_transaction_may_not_is_said_before_it_fails() {
     let database = Cluster::shared().database();
     let log = AuditLog::open(&database.url()).await.expect("the log opens");
-    make_roles(&database.url()).await.expect("roles are made");
+    create_roles(&database.url()).await.expect("roles are made");
     let role = unique("web");
     database
         .sql(&format!("CREATE ROLE {role} LOGIN; CREATE TABLE effects (n integer); GRANT INSERT ON effects TO {role}"));
@@ -177,7 +177,7 @@ async fn after_a_restart_and_after_init_the_database_is_still_the_same() {
     cluster.resume();
     crate::cluster::eventually("it is recorded again", async || record().await.unwrap_or(false)).await;
     let keeper = log.store().and_then(|store| store.keeper()).expect("it is kept");
-    crate::cluster::eventually("the tables are made anew", async || keeper.init().await.is_ok()).await;
+    crate::cluster::eventually("the tables are made anew", async || keeper.recreate().await.is_ok()).await;
     crate::cluster::eventually("it is recorded again", async || record().await.unwrap_or(false)).await;
     assert_eq!(all(&**log.store().expect("a store")).await.len(), 1);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_audit::store::postgres::make_roles;
+use tower_audit::store::postgres::create_roles;
 use tower_audit::{EventId, Timestamp};
 
 use crate::cluster::{Cluster, Database, unique};
@@ -17,7 +17,7 @@ const DROP_MONTHS: &str = "DO $$ DECLARE month text; BEGIN FOR month IN SELECT i
 
 /// An account that may append, and one that may purge.
 async fn accounts(database: &Database<'_>) -> (String, String) {
-    ok(make_roles(&database.url()).await);
+    ok(create_roles(&database.url()).await);
     let (appender, purger) = (unique("appends"), unique("purges"));
     database.sql(&format!("CREATE ROLE {appender} LOGIN IN ROLE {}", database.role("appender")));
     database.sql(&format!("CREATE ROLE {purger} LOGIN IN ROLE {}", database.role("purger")));
@@ -174,8 +174,8 @@ async fn who_purges_drops_whole_months() {
     let store = ok(open_to_read(&database.url_as(&purger)).await);
     let keeper = store.keeper().expect("it is kept");
     let purged = ok(keeper.purge(at("2999-01-01T00:00:00Z"), 10).await);
-    assert_eq!((purged.removed, purged.more), (3000, false), "in one turn, however little was asked for");
-    assert_eq!(ok(keeper.purge(Timestamp::MAX, 10).await).removed, 0);
+    assert_eq!((purged.deleted, purged.has_more), (3000, false), "in one turn, however little was asked for");
+    assert_eq!(ok(keeper.purge(Timestamp::MAX, 10).await).deleted, 0);
     assert_eq!(database.sql(MONTHS), "0");
     // With its URL alone, the log is made whole again: the record of the purge has its month.
     drop(open(&database.url_as(&purger)).await);

@@ -80,10 +80,10 @@ async fn sqlalchemy_reads_it() {
     events[3].event_type = EventType::ADMIN_ACTION;
     events[3].details.insert("nul\0".into(), serde_json::json!({"a": ["x\0y", 1.5, null], "big": u64::MAX}));
     events[4].details.clear();
-    events.iter_mut().for_each(AuditEvent::fit);
+    events.iter_mut().for_each(AuditEvent::truncate_to_limits);
     ok(store.append(&events).await);
     let role = crate::cluster::unique("older_reader");
-    ok(tower_audit::store::postgres::make_roles(&database.url()).await);
+    ok(tower_audit::store::postgres::create_roles(&database.url()).await);
     database.sql(&format!("CREATE ROLE {role} LOGIN IN ROLE {}", database.role("reader")));
     database.sql(&format!("ALTER ROLE {role} SET TimeZone = 'Pacific/Apia'"));
 

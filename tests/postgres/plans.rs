@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use serde_json::Value;
 use tower_audit::Timestamp;
-use tower_audit::query::{Cursor, Filter, Query};
+use tower_audit::query::{Cursor, Filter, PageQuery};
 use tower_audit::store::Reader;
 
 use crate::cluster::Cluster;
@@ -91,10 +91,10 @@ async fn every_page_of_every_filter_comes_from_an_index() {
         }
         let events = ok(reader.count(&filter).await);
         let skip = ((LAST - 1) * PAGE as u64).min(events.saturating_sub(PAGE as u64));
-        let first = Query::new(filter, PAGE);
+        let first = PageQuery::new(filter, PAGE);
         let mut last = first.clone();
         if skip > 0 {
-            let before = ok(reader.query(&Query { skip: skip - 1, limit: 1, ..first.clone() }).await);
+            let before = ok(reader.query(&PageQuery { skip: skip - 1, limit: 1, ..first.clone() }).await);
             last.after = before.first().map(Cursor::of);
         }
         for (name, query) in [("first", &first), ("last", &last)] {
@@ -114,7 +114,7 @@ async fn every_page_of_every_filter_comes_from_an_index() {
 const PARTITIONS: u64 = 12;
 
 /// How the server answered a query.
-async fn plan_of(reader: &dyn Reader, query: &Query) -> Value {
+async fn plan_of(reader: &dyn Reader, query: &PageQuery) -> Value {
     let before = Cluster::shared().log().len();
     ok(reader.query(query).await);
     let log = Cluster::shared().log();

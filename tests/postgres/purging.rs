@@ -2,7 +2,7 @@
 
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
-use tower_audit::store::{AuditStore, Purged};
+use tower_audit::store::{AuditStore, PurgeOutcome};
 use tower_audit::{EventId, Phase};
 
 use crate::cluster::{Cluster, Database, eventually};
@@ -19,7 +19,7 @@ FROM (SELECT n, '2020-01-01T00:00:00Z'::timestamptz + n * interval '2 seconds' A
 ALTER TABLE audit_events_before SET (autovacuum_enabled = false);
 "#;
 
-async fn purge(store: &dyn AuditStore) -> Purged {
+async fn purge(store: &dyn AuditStore) -> PurgeOutcome {
     ok(store.keeper().expect("it is kept").purge(at("2021-01-01T00:00:00Z"), CHUNK).await)
 }
 
@@ -42,16 +42,16 @@ async fn a_chunk_does_not_go_over_what_the_chunks_before_it_removed() {
     let store = open(&database.url()).await;
     database.sql(FILL);
     for _ in 0..20 {
-        assert_eq!(purge(&*store).await, Purged { removed: CHUNK as u64, more: true });
+        assert_eq!(purge(&*store).await, PurgeOutcome { deleted: CHUNK as u64, has_more: true });
     }
     ok(store.close().await);
     let before = pages_looked_at(&database).await;
     // It does not know where the other one was: its first chunk goes over all of that.
     let store = open(&database.url()).await;
     for _ in 0..20 {
-        assert_eq!(purge(&*store).await, Purged { removed: CHUNK as u64, more: true });
+        assert_eq!(purge(&*store).await, PurgeOutcome { deleted: CHUNK as u64, has_more: true });
     }
-    assert_eq!(purge(&*store).await, Purged { removed: 0, more: false });
+    assert_eq!(purge(&*store).await, PurgeOutcome { deleted: 0, has_more: false });
     ok(store.close().await);
     let pages = pages_looked_at(&database).await - before;
     assert!(pages < 2000, "{pages} pages of about 200 were looked at to remove half of what they had");
@@ -62,7 +62,7 @@ async fn what_comes_late_is_removed_too() {
     let database = Cluster::shared().database();
     let store = open(&database.url()).await;
     database.sql(FILL);
-    assert_eq!(purge(&*store).await, Purged { removed: CHUNK as u64, more: true });
+    assert_eq!(purge(&*store).await, PurgeOutcome { deleted: CHUNK as u64, has_more: true });
     let mut late = event(1);
     late.created_at = at("2019-01-01T00:00:00Z");
     // A month that is old as a whole is dropped at once: this one is not.
@@ -70,8 +70,8 @@ async fn what_comes_late_is_removed_too() {
     let mut removed = CHUNK as u64;
     loop {
         let purged = purge(&*store).await;
-        removed += purged.removed;
-        if !purged.more {
+        removed += purged.deleted;
+        if !purged.has_more {
             break;
         }
     }
@@ -94,7 +94,7 @@ async fn what_another_purge_takes_from_a_chunk_does_not_end_it() {
         tx.commit().await.expect("it commits");
     };
     let (purged, ()) = tokio::join!(purge(&*store), commits);
-    assert_eq!(purged, Purged { removed: CHUNK as u64 - 10, more: true });
+    assert_eq!(purged, PurgeOutcome { deleted: CHUNK as u64 - 10, has_more: true });
 }
 
 #[tokio::test]
@@ -113,7 +113,7 @@ async fn nothing_of_an_open_event_outlives_the_purge() {
     }
     ok(store.append(&events).await);
     assert_eq!(database.sql("SELECT count(*) FROM audit_events_open"), "2");
-    assert_eq!(purge(&*store).await.removed, 1);
+    assert_eq!(purge(&*store).await.deleted, 1);
     let left = "SELECT count(*), string_agg(event, '') LIKE '%user-1@%' FROM audit_events_open";
     assert_eq!(database.sql(left), "1|t", "the one that is younger stays open");
     ok(store.close().await);

@@ -1,9 +1,9 @@
 //! A role that can append, and nothing else.
 
 use tower_audit::Timestamp;
-use tower_audit::query::{Field, Filter, Query};
+use tower_audit::query::{Field, Filter, PageQuery};
 use tower_audit::store::StoreErrorKind;
-use tower_audit::store::postgres::make_roles;
+use tower_audit::store::postgres::create_roles;
 
 use crate::cluster::{Cluster, Database, unique};
 use crate::support::{all, at, close_orphans, end_of, event, ok, open, open_to_read, refusal, started};
@@ -24,17 +24,17 @@ async fn an_appender_appends_and_nothing_else() {
     let cluster = Cluster::shared();
     let database = cluster.database();
     let owner = open(&database.url()).await;
-    let made = ok(make_roles(&database.url()).await);
+    let made = ok(create_roles(&database.url()).await);
     assert_eq!(made, ["appender", "reader", "purger"].map(|of| database.role(of)));
     let role = database.account_of(&made[0]);
-    assert_eq!(ok(make_roles(&database.url()).await), made, "as often as one likes");
+    assert_eq!(ok(create_roles(&database.url()).await), made, "as often as one likes");
     let store = open(&database.url_as(&role)).await;
     let (first, second) = (started(1), started(2));
     ok(store.append(&[event(0), first.clone()]).await);
     ok(store.append(&[end_of(&first), second]).await);
     ok(store.append(&[event(0)]).await);
     ok(store.health().await);
-    assert_eq!(store.tidy().await.ok(), Some(false));
+    assert_eq!(store.maintain().await.ok(), Some(false));
     ok(store.close().await);
     let again = open(&database.url_as(&role)).await;
     assert_eq!(close_orphans(&*again).await, 1);
@@ -88,10 +88,10 @@ async fn an_appender_appends_and_nothing_else() {
     for error in [
         reader.check_access().await.unwrap_err(),
         reader.get(first.event_id).await.unwrap_err(),
-        reader.query(&Query::new(filter.clone(), 1)).await.unwrap_err(),
+        reader.query(&PageQuery::new(filter.clone(), 1)).await.unwrap_err(),
         // Not even their number.
         reader.count(&filter).await.unwrap_err(),
-        reader.tally(&filter, Field::UserEmail, 1).await.unwrap_err(),
+        reader.top_values(&filter, Field::UserEmail, 1).await.unwrap_err(),
     ] {
         assert_eq!(error.kind(), StoreErrorKind::Denied);
         assert!(error.to_string().contains(&grant), "{error}");
@@ -172,7 +172,7 @@ async fn a_reader_reads_and_nothing_else() {
     let url = format!("{}?table=readable", database.url());
     let (owner, kept) = (open(&url).await, event(1));
     ok(owner.append(std::slice::from_ref(&kept)).await);
-    let roles = ok(make_roles(&url).await);
+    let roles = ok(create_roles(&url).await);
     let role = database.account_of(&roles[1]);
     let store = ok(open_to_read(&format!("{}?table=readable", database.url_as(&role))).await);
     assert_eq!(all(&*store).await, [kept]);
@@ -191,15 +191,15 @@ async fn a_purger_removes_what_is_old_and_reads_nothing() {
     let (mut old, new) = (event(1), event(2));
     old.created_at = at("2020-01-01T00:00:00Z");
     ok(owner.append(&[old, new.clone()]).await);
-    let roles = ok(make_roles(&url).await);
+    let roles = ok(create_roles(&url).await);
     let role = database.account_of(&roles[2]);
     let store = ok(open_to_read(&format!("{}?table=purgeable", database.url_as(&role))).await);
     let keeper = store.keeper().expect("it is kept");
     let purged = ok(keeper.purge(at("2021-01-01T00:00:00Z"), 10).await);
-    assert_eq!((purged.removed, purged.more), (1, false));
+    assert_eq!((purged.deleted, purged.has_more), (1, false));
     // The month of today goes as a whole; `months.rs` has more of that.
     let purged = ok(keeper.purge(Timestamp::MAX, 10).await);
-    assert_eq!((purged.removed, purged.more), (1, false));
+    assert_eq!((purged.deleted, purged.has_more), (1, false));
     let record = event(3);
     ok(store.append(std::slice::from_ref(&record)).await);
     assert_eq!(all(&*owner).await, [record]);
@@ -217,17 +217,17 @@ async fn roles_keep_their_rights_over_init_and_have_none_to_another_log() {
     let database = Cluster::shared().database();
     let url = format!("{}?table=renewed", database.url());
     let owner = open(&url).await;
-    let roles = ok(make_roles(&url).await);
+    let roles = ok(create_roles(&url).await);
     let role = database.account_of(&roles[0]);
     let as_role = format!("{}?table=renewed", database.url_as(&role));
     ok(open(&as_role).await.append(&[event(1)]).await);
-    ok(owner.keeper().expect("it is kept").init().await);
+    ok(owner.keeper().expect("it is kept").recreate().await);
     ok(open(&as_role).await.append(&[event(2)]).await);
     assert_eq!(all(&*owner).await.len(), 1);
     // The roles are of the whole server; a log of the same name elsewhere has not given them anything.
     let other = format!("{url}&schema=elsewhere");
     let elsewhere = open(&other).await;
-    ok(elsewhere.keeper().expect("it is kept").init().await);
+    ok(elsewhere.keeper().expect("it is kept").recreate().await);
     assert!(refusal(&format!("{as_role}&schema=elsewhere")).await.to_string().contains("may not"));
 }
 
@@ -237,18 +237,18 @@ async fn a_schema_in_which_everyone_may_make_tables_is_refused() {
     let store = open(&database.url()).await;
     ok(store.append(&[event(1)]).await);
     database.sql("GRANT CREATE ON SCHEMA public TO PUBLIC");
-    let error = make_roles(&database.url()).await.unwrap_err();
+    let error = create_roles(&database.url()).await.unwrap_err();
     assert!(error.to_string().contains("REVOKE CREATE ON SCHEMA \"public\" FROM PUBLIC"), "{error}");
     assert_eq!(database.sql("SELECT has_table_privilege(oid, 'audit_events', 'INSERT') FROM pg_roles WHERE rolname = current_database() || '_public_audit_events_appender'"), "");
     database.sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC");
-    ok(make_roles(&database.url()).await);
+    ok(create_roles(&database.url()).await);
 }
 
 /// The first log's roles read, append to and remove from nothing of the second.
 async fn assert_apart(first: &str, alice_at_second: impl Fn(&str) -> String, database: &Database<'_>, second: &str) {
     let owner = open(second).await;
     ok(owner.append(&[event(1)]).await);
-    let roles = [ok(make_roles(first).await), ok(make_roles(second).await)];
+    let roles = [ok(create_roles(first).await), ok(create_roles(second).await)];
     for (first, second) in roles[0].iter().zip(&roles[1]) {
         assert_ne!(first, second);
     }
@@ -287,7 +287,7 @@ async fn a_role_that_is_not_the_logs_is_taken_only_if_that_is_meant() {
     let url = |database: &Database<'_>| format!("{}?roles={prefix}", database.url());
     let taken = async |sql: &str, words: &str| {
         database.sql(sql);
-        let error = make_roles(&url(&database)).await.unwrap_err();
+        let error = create_roles(&url(&database)).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Config);
         assert!(error.to_string().contains(words), "{error}");
         let (_, statement) = error.to_string().split_once(": `").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
@@ -300,10 +300,10 @@ async fn a_role_that_is_not_the_logs_is_taken_only_if_that_is_meant() {
     }
     let statement = taken(&format!("CREATE ROLE {prefix}_reader LOGIN"), "exists, and has members").await;
     database.sql(&statement);
-    ok(make_roles(&url(&database)).await);
+    ok(create_roles(&url(&database)).await);
     ok(open_to_read(&format!("{}?roles={prefix}", database.url_as(&format!("{prefix}_reader")))).await);
     // The next log does not share them by mistake.
-    let error = make_roles(&url(&other)).await.unwrap_err();
+    let error = create_roles(&url(&other)).await.unwrap_err();
     assert!(error.to_string().contains(&format!("was made for the log \"{}\"", database.name())), "{error}");
     let text = error.to_string();
     for role in ["appender", "reader", "purger"] {
@@ -314,9 +314,9 @@ async fn a_role_that_is_not_the_logs_is_taken_only_if_that_is_meant() {
         assert!(role != "appender" || text.contains(&log), "{text}");
         database.sql(&log);
     }
-    ok(make_roles(&url(&other)).await);
+    ok(create_roles(&url(&other)).await);
     // Who has the rights already is given them anew.
-    ok(make_roles(&url(&database)).await);
+    ok(create_roles(&url(&database)).await);
 }
 
 #[tokio::test]
@@ -329,15 +329,15 @@ async fn an_owner_who_may_make_no_roles_takes_those_made_for_them() {
     let _store = open(&url).await;
     let prefix = format!("{}_log_audit_events", database.name());
     for role in ["appender", "reader", "purger"] {
-        let error = make_roles(&url).await.unwrap_err();
+        let error = create_roles(&url).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Denied);
         let statement = format!("CREATE ROLE \"{prefix}_{role}\" NOLOGIN;");
         assert!(error.to_string().contains(&statement), "{error}");
         database.sql(&statement);
     }
-    let roles = ok(make_roles(&url).await);
+    let roles = ok(create_roles(&url).await);
     let alice = database.account_of(&roles[1]);
-    ok(make_roles(&url).await);
+    ok(create_roles(&url).await);
     ok(open_to_read(&format!("{}?schema=log", database.url_as(&alice))).await);
 }
 
@@ -346,10 +346,10 @@ async fn what_only_the_owner_may_is_refused_to_others_with_the_owners_name() {
     let database = Cluster::shared().database();
     let owner = open(&database.url()).await;
     ok(owner.append(&[event(1)]).await);
-    let roles = ok(make_roles(&database.url()).await);
+    let roles = ok(create_roles(&database.url()).await);
     let web = database.account_of(&roles[0]);
-    let error = open(&database.url_as(&web)).await.keeper().expect("it is kept").init().await.unwrap_err();
-    for error in [error, make_roles(&database.url_as(&web)).await.unwrap_err()] {
+    let error = open(&database.url_as(&web)).await.keeper().expect("it is kept").recreate().await.unwrap_err();
+    for error in [error, create_roles(&database.url_as(&web)).await.unwrap_err()] {
         assert_eq!(error.kind(), StoreErrorKind::Denied);
         assert!(
             error.to_string().contains("only the owner of the tables may do this: connect as \"postgres\""),

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use tower_audit::AuditEvent;
-use tower_audit::store::postgres::make_roles;
-use tower_audit::store::{Level, StoreError};
+use tower_audit::store::postgres::create_roles;
+use tower_audit::store::{Severity, StoreError};
 
 use crate::cluster::{Cluster, Database};
 use crate::support::{all, event, ok, open, open_to_read};
@@ -191,17 +191,17 @@ async fn complaint(url: &str) -> Vec<String> {
         Ok(store) => store,
         Err(error) => return vec![error.to_string()],
     };
-    let findings = ok(store.inspect().await);
+    let findings = ok(store.diagnose().await);
     // The superuser of a test has too many rights, which is told.
-    let bad = findings.into_iter().filter(|finding| finding.level > Level::Fine && finding.about != "role");
-    bad.map(|finding| format!("{}: {}", finding.text, finding.remedy.unwrap_or_default())).collect()
+    let bad = findings.into_iter().filter(|finding| finding.severity > Severity::Ok && finding.subject != "role");
+    bad.map(|finding| format!("{}: {}", finding.message, finding.hint.unwrap_or_default())).collect()
 }
 
 /// As the program does it.
 async fn migrate(url: &str) -> Result<(), StoreError> {
     let store = tower_audit::store::open(url, tower_audit::store::OpenOptions::default()).await?;
     let keeper = store.keeper().expect("it is kept");
-    keeper.ensure_indexes().await
+    keeper.migrate().await
 }
 
 /// The statements in a message: what is between backquotes and ends like one.
@@ -222,7 +222,7 @@ async fn a_log_that_was_lost_in_part_begins_anew_by_init_from_any_state() {
         let store = open(&database.url()).await;
         ok(store.append(&[event(1)]).await);
         database.sql(sabotage);
-        ok(store.keeper().expect("it is kept").init().await);
+        ok(store.keeper().expect("it is kept").recreate().await);
         let again = open(&database.url()).await;
         ok(again.append(&[event(2)]).await);
         assert_eq!(all(&*again).await.len(), 1, "{sabotage}");
@@ -237,7 +237,7 @@ async fn init_destroys_nothing_of_another_application() {
         "DROP TABLE audit_events; {IVRE}; INSERT INTO audit_events (event_id, event_type, created_at) \
         VALUES ('00000000-0000-4000-8000-000000000000', 'upload', now())"
     ));
-    let error = store.keeper().expect("it is kept").init().await.unwrap_err();
+    let error = store.keeper().expect("it is kept").recreate().await.unwrap_err();
     assert!(error.to_string().contains("RENAME TO \"audit_events_other\";"), "{error}");
     assert_eq!(database.sql("SELECT count(*) FROM audit_events"), "1");
 }
@@ -247,17 +247,17 @@ async fn a_log_that_others_depend_on_is_not_dropped_with_them() {
     let database = Cluster::shared().database();
     let store = open(&database.url()).await;
     database.sql("CREATE VIEW uploads AS SELECT * FROM audit_events WHERE event_type = 'upload'");
-    let error = store.keeper().expect("it is kept").init().await.unwrap_err();
+    let error = store.keeper().expect("it is kept").recreate().await.unwrap_err();
     assert!(error.to_string().contains("view public.uploads depends on"), "{error}");
     database.sql("DROP VIEW uploads");
-    ok(store.keeper().expect("it is kept").init().await);
+    ok(store.keeper().expect("it is kept").recreate().await);
 }
 
 #[tokio::test]
 async fn what_is_made_again_is_given_to_the_roles_again() {
     let database = Cluster::shared().database();
     let _owner = open(&database.url()).await;
-    let roles = ok(make_roles(&database.url()).await);
+    let roles = ok(create_roles(&database.url()).await);
     let [appender, reader] = [0, 1].map(|role: usize| database.account_of(&roles[role]));
     database.sql("DROP TABLE audit_events CASCADE");
     let error = crate::support::refusal(&database.url_as(&appender)).await;

@@ -60,16 +60,16 @@ async fn live(url: &str) {
     assert_eq!(ok(reader.count(&filter).await), 1);
     let filter = Filter { until: Some(first.created_at), ..Filter::default() };
     assert_eq!(ok(reader.count(&filter).await), 0);
-    let tally = ok(reader.tally(&Filter::default(), Field::EventType, 10).await);
-    assert_eq!((tally.len(), tally[0].events), (1, 4));
+    let tally = ok(reader.top_values(&Filter::default(), Field::EventType, 10).await);
+    assert_eq!((tally.len(), tally[0].count), (1, 4));
     ok(store.close().await);
     let again = open(url).await;
     assert_eq!(close_orphans(&*again).await, 1);
     let keeper = again.keeper().expect("it is kept");
-    ok(keeper.ensure_indexes().await);
+    ok(keeper.migrate().await);
     let purged = ok(keeper.purge(at("2026-10-26T00:00:00Z"), 10).await);
-    assert_eq!((purged.removed, purged.more), (1, false));
-    ok(keeper.init().await);
+    assert_eq!((purged.deleted, purged.has_more), (1, false));
+    ok(keeper.recreate().await);
     assert_eq!(all(&*again).await, []);
 }
 
@@ -136,7 +136,7 @@ async fn names_of_any_letters() {
     let first = event(1);
     ok(store.append(std::slice::from_ref(&first)).await);
     ok(store.health().await);
-    ok(store.keeper().expect("it is kept").ensure_indexes().await);
+    ok(store.keeper().expect("it is kept").migrate().await);
     assert_eq!(all(&*open(&url).await).await, [first]);
     assert_eq!(
         database.sql("SELECT count(*) FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid WHERE relkind = 'r'"),
@@ -152,7 +152,7 @@ async fn logs_of_one_database_are_apart() {
     let (first, second) = (event(1), event(2));
     ok(one.append(std::slice::from_ref(&first)).await);
     ok(two.append(std::slice::from_ref(&second)).await);
-    ok(two.keeper().expect("it is kept").init().await);
+    ok(two.keeper().expect("it is kept").recreate().await);
     ok(two.append(std::slice::from_ref(&second)).await);
     assert_eq!(all(&*one).await, [first]);
     assert_eq!(all(&*two).await, [second]);

@@ -41,7 +41,7 @@ async fn what_was_answered_is_kept_once_and_nobody_waits_beyond_the_deadline() {
     let database = cluster.database();
     let weather = Weather::to(cluster.port(), seed).await;
     let url = format!("postgres://postgres@127.0.0.1:{}/{}", weather.port(), database.name());
-    let log = AuditLog::builder(&url).write_deadline(DEADLINE).open().await.expect("the sun shines");
+    let log = AuditLog::builder(&url).write_timeout(DEADLINE).open().await.expect("the sun shines");
     let machine = Machine::watch();
 
     weather.storm(true);

@@ -1,6 +1,6 @@
 //! Rows that no writer of ours makes: whoever may append can. They blind no reader, and show nobody under another's name.
 
-use tower_audit::query::{Cursor, Filter, Pattern, Query};
+use tower_audit::query::{Cursor, Filter, PageQuery, TextPattern};
 use tower_audit::store::Reader;
 use tower_audit::{AuditEvent, EventId, Phase};
 
@@ -52,7 +52,8 @@ async fn a_row_that_is_no_event_hides_no_other() {
             assert!(stray.details["unreadable_event"].is_string(), "{stray:?}");
             assert_eq!(ok(reader.get(ID).await), Some(stray));
         }
-        let hers = Filter { user_email: Pattern::parse("mallory*").expect("a pattern").into(), ..Filter::default() };
+        let hers =
+            Filter { user_email: TextPattern::parse("mallory*").expect("a pattern").into(), ..Filter::default() };
         assert_eq!(walk(reader, &hers, 3).await.len(), 1, "{time} {text}");
     }
 }
@@ -105,7 +106,7 @@ async fn what_is_shown_is_what_the_filter_matched() {
         let why = shown.details["unreadable_event"].as_str().expect("it is marked");
         assert!(why.contains(&format!(": {column} differ")) && !why.contains("alice"), "{why}");
     }
-    let of = |email: &str| Filter { user_email: Pattern::exactly(email).into(), ..Filter::default() };
+    let of = |email: &str| Filter { user_email: TextPattern::exact(email).into(), ..Filter::default() };
     for (email, count) in [("alice@example.org", EDITS.len() - 1), ("bob@example.org", 1)] {
         let found = walk(reader, &of(email), 2).await;
         assert!(found.iter().all(|event| event.actor.user_email.as_deref() == Some(email)), "{found:?}");
@@ -129,7 +130,7 @@ async fn what_a_later_version_wrote_is_shown_and_removed() {
     assert!(shown.details["unreadable_event"].as_str().is_some_and(|text| text.contains("archived")));
     assert_eq!(walk(reader, &Filter::default(), 1).await.len(), 2);
     let purged = ok(store.keeper().expect("it is kept").purge(tower_audit::Timestamp::MAX, 10).await);
-    assert_eq!(purged.removed, 2);
+    assert_eq!(purged.deleted, 2);
 }
 
 #[tokio::test]
@@ -167,10 +168,10 @@ async fn what_another_program_inserts_is_read_from_its_columns() {
     second.details.insert("details".into(), vec![1].into());
     let reader = store.reader().expect("the store is read");
     assert_eq!(walk(reader, &Filter::default(), 2).await, [ours, second, first.clone()]);
-    let hers = Filter { user_email: Pattern::exactly("alice@example.org").into(), ..Filter::default() };
+    let hers = Filter { user_email: TextPattern::exact("alice@example.org").into(), ..Filter::default() };
     assert_eq!(walk(reader, &hers, 2).await, [first]);
     let purged = ok(store.keeper().expect("it is kept").purge(at("2021-01-01T00:00:00Z"), 10).await);
-    assert_eq!(purged.removed, 2);
+    assert_eq!(purged.deleted, 2);
 }
 
 #[tokio::test]
@@ -192,7 +193,7 @@ async fn walk(reader: &dyn Reader, filter: &Filter, limit: usize) -> Vec<AuditEv
     let mut events = Vec::new();
     let mut after = None;
     for _ in 0..20 {
-        let page = ok(reader.query(&Query { after, ..Query::new(filter.clone(), limit) }).await);
+        let page = ok(reader.query(&PageQuery { after, ..PageQuery::new(filter.clone(), limit) }).await);
         let Some(last) = page.last() else { return events };
         after = Some(Cursor::of(last));
         events.extend(page);

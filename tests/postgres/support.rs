@@ -4,7 +4,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tower_audit::query::{Filter, Query};
+use tower_audit::query::{Filter, PageQuery};
 use tower_audit::store::{self, AuditStore, OpenOptions, StoreError};
 use tower_audit::{Actor, AuditEvent, EventType, Phase, Timestamp};
 
@@ -22,13 +22,13 @@ pub(crate) async fn refusal(url: &str) -> StoreError {
 
 pub(crate) async fn open_patiently(url: &str, patience: Duration) -> Arc<dyn AuditStore> {
     let mut options = OpenOptions::default();
-    options.patience = patience;
+    options.timeout = patience;
     ok(store::open(url, options).await)
 }
 
 pub(crate) async fn open_to_read(url: &str) -> Result<Arc<dyn AuditStore>, StoreError> {
     let mut options = OpenOptions::default();
-    options.create = false;
+    options.create_if_missing = false;
     store::open(url, options).await
 }
 
@@ -72,13 +72,13 @@ fn of_phase(phase: Phase, mut event: AuditEvent) -> AuditEvent {
 }
 
 pub(crate) async fn close_orphans(store: &dyn AuditStore) -> u64 {
-    ok(store.orphans().expect("the store finds orphans").close_orphans(&unknown).await)
+    ok(store.orphans().expect("the store finds orphans").recover(&unknown).await)
 }
 
 /// Every event, the newest first.
 pub(crate) async fn all(store: &dyn AuditStore) -> Vec<AuditEvent> {
     let reader = store.reader().expect("the store is read");
-    ok(reader.query(&Query::new(Filter::default(), 1_000_000)).await)
+    ok(reader.query(&PageQuery::new(Filter::default(), 1_000_000)).await)
 }
 
 /// Appends until it works, as the worker of a log does.

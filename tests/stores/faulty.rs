@@ -22,7 +22,7 @@ async fn without_a_fault_it_does_what_the_store_inside_does() {
     let (inside, store) = faulty(None);
     store.append(&some_event()).await.unwrap();
     assert_eq!(inside.events().len(), 1);
-    assert_eq!((store.appends(), store.held()), (1, 0));
+    assert_eq!((store.appends(), store.paused_appends()), (1, 0));
 }
 
 #[tokio::test]
@@ -51,7 +51,7 @@ async fn it_fails_the_first_appends_and_then_works() {
 
 #[tokio::test]
 async fn it_keeps_an_append_and_answers_an_error_once() {
-    let (inside, store) = faulty(Some(Fault::AnswersErrorButKeeps));
+    let (inside, store) = faulty(Some(Fault::StoresButReportsError));
     let event = some_event();
     assert!(store.append(&event).await.unwrap_err().is_transient());
     assert_eq!(inside.events().len(), 1);
@@ -77,34 +77,34 @@ async fn it_hangs() {
 #[tokio::test]
 async fn appends_are_held_until_they_are_released() {
     let (inside, store) = faulty(None);
-    store.hold();
+    store.pause_appends();
     let appending: Vec<_> = (0..3)
         .map(|_| {
             let store = store.clone();
             tokio::spawn(async move { store.append(&some_event()).await })
         })
         .collect();
-    store.until_held(3).await;
+    store.until_paused(3).await;
     store.until_appends(3).await;
     assert!(inside.events().is_empty());
-    store.release();
+    store.resume_appends();
     for append in appending {
         append.await.unwrap().unwrap();
     }
-    assert_eq!((inside.events().len(), store.held(), store.appends()), (3, 0, 3));
+    assert_eq!((inside.events().len(), store.paused_appends(), store.appends()), (3, 0, 3));
 }
 
 #[tokio::test]
 async fn a_held_append_sees_the_fault_of_its_release() {
     let (inside, store) = faulty(None);
-    store.hold();
+    store.pause_appends();
     let held = tokio::spawn({
         let store = store.clone();
         async move { store.append(&some_event()).await }
     });
-    store.until_held(1).await;
+    store.until_paused(1).await;
     store.set_fault(Some(Fault::FailsAppend(StoreErrorKind::Permanent)));
-    store.release();
+    store.resume_appends();
     assert!(held.await.unwrap().is_err());
     assert!(inside.events().is_empty());
 }
@@ -112,13 +112,13 @@ async fn a_held_append_sees_the_fault_of_its_release() {
 #[tokio::test]
 async fn a_held_append_can_be_given_up() {
     let (_, store) = faulty(None);
-    store.hold();
+    store.pause_appends();
     let held = tokio::spawn({
         let store = store.clone();
         async move { store.append(&some_event()).await }
     });
-    store.until_held(1).await;
+    store.until_paused(1).await;
     held.abort();
     assert!(held.await.unwrap_err().is_cancelled());
-    assert_eq!((store.held(), store.appends()), (0, 1));
+    assert_eq!((store.paused_appends(), store.appends()), (0, 1));
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tower_audit::store::conformance::{Fresh, Harness, Need};
+use tower_audit::store::conformance::{FreshStore, Harness, Need};
 use tower_audit::store::{AuditStore, MemoryStore};
 
 use crate::orphan_memory::OrphanMemory;
@@ -12,7 +12,7 @@ pub(crate) fn with_orphans() -> Harness {
     Harness::new(|| async {
         let store = OrphanMemory::new();
         let ground = store.ground();
-        Fresh::new(Arc::new(store)).reopened_by(move || {
+        FreshStore::new(Arc::new(store)).reopened_by(move || {
             let handle: Arc<dyn AuditStore> = Arc::new(OrphanMemory::on(&ground));
             async move { handle }
         })
@@ -23,13 +23,13 @@ fn plain() -> Harness {
     Harness::new(|| async {
         let store = MemoryStore::new();
         let other = store.clone();
-        Fresh::new(Arc::new(store)).reopened_by(move || {
+        FreshStore::new(Arc::new(store)).reopened_by(move || {
             let handle: Arc<dyn AuditStore> = Arc::new(other.clone());
             async move { handle }
         })
     })
-    .lacking(&[Need::Orphans])
-    .with_total(70_000)
+    .without(&[Need::Recovery])
+    .with_event_count(70_000)
 }
 
 tower_audit::conformance_tests!(memory, || async { plain() });

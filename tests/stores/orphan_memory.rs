@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
 
-use tower_audit::query::{Filter, Query};
-use tower_audit::store::{AuditStore, Capabilities, Keeper, MemoryStore, Orphans, Reader, StoreFuture};
+use tower_audit::query::{Filter, PageQuery};
+use tower_audit::store::{AuditStore, Capabilities, MemoryStore, Reader, Recovery, StoreAdmin, StoreFuture};
 use tower_audit::{AuditEvent, EventId, Phase};
 
 /// One handle. It lives until it is closed or dropped.
@@ -72,23 +72,20 @@ impl AuditStore for OrphanMemory {
         self.ground.store.reader()
     }
 
-    fn keeper(&self) -> Option<&dyn Keeper> {
+    fn keeper(&self) -> Option<&dyn StoreAdmin> {
         self.ground.store.keeper()
     }
 
-    fn orphans(&self) -> Option<&dyn Orphans> {
+    fn orphans(&self) -> Option<&dyn Recovery> {
         Some(self)
     }
 }
 
-impl Orphans for OrphanMemory {
-    fn close_orphans<'a>(
-        &'a self,
-        close: &'a (dyn Fn(&AuditEvent) -> AuditEvent + Send + Sync),
-    ) -> StoreFuture<'a, u64> {
+impl Recovery for OrphanMemory {
+    fn recover<'a>(&'a self, close: &'a (dyn Fn(&AuditEvent) -> AuditEvent + Send + Sync)) -> StoreFuture<'a, u64> {
         Box::pin(async move {
             let reader = self.reader().expect("memory can be read");
-            let all = reader.query(&Query::new(Filter::default(), usize::MAX)).await?;
+            let all = reader.query(&PageQuery::new(Filter::default(), usize::MAX)).await?;
             let ended: Vec<_> = all.iter().filter_map(|event| event.request.started_event_id).collect();
             let mut orphans = Vec::new();
             {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tower_audit::store::conformance::{Fresh, Harness};
+use tower_audit::store::conformance::{FreshStore, Harness};
 use tower_audit::store::{self, AuditStore, OpenOptions};
 
 use crate::support::{Cluster, unique};
@@ -17,7 +17,7 @@ async fn open(url: &str) -> Arc<dyn AuditStore> {
 fn postgres() -> Harness {
     Harness::new(|| async {
         let url = format!("{}?schema={}", Cluster::shared().url("postgres"), unique("log"));
-        Fresh::new(open(&url).await).reopened_by(move || {
+        FreshStore::new(open(&url).await).reopened_by(move || {
             let url = url.clone();
             async move { open(&url).await }
         })

@@ -12,9 +12,9 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection as _};
 use tempfile::TempDir;
-use tower_audit::query::{Filter, Query};
+use tower_audit::query::{Filter, PageQuery};
 use tower_audit::store::sqlite::SqliteStore;
-use tower_audit::store::{AuditStore as _, Keeper as _, OpenOptions, Reader as _, StoreError, StoreErrorKind};
+use tower_audit::store::{AuditStore as _, OpenOptions, Reader as _, StoreAdmin as _, StoreError, StoreErrorKind};
 use tower_audit::{AuditEvent, EventType, Phase};
 
 /// A log that is open, with some events acknowledged.
@@ -325,7 +325,7 @@ impl Scene {
         let other = open(&self.path("")).await.map_err(|error| format!("opened again: {}", shown(&error)))?;
         for store in [&self.store, &other] {
             let filter = Filter::default();
-            let listed = store.query(&Query::new(filter.clone(), 100_000)).await.map_err(|error| shown(&error))?;
+            let listed = store.query(&PageQuery::new(filter.clone(), 100_000)).await.map_err(|error| shown(&error))?;
             let counted = store.count(&filter).await.map_err(|error| shown(&error))?;
             if counted != listed.len() as u64 {
                 return Err(format!("{counted} are counted and {} listed", listed.len()));
@@ -376,7 +376,7 @@ impl Scene {
 
     async fn migrate(&self) {
         let other = open(&self.path("")).await.expect("it is done");
-        other.ensure_indexes().await.expect("it is done");
+        other.migrate().await.expect("it is done");
         other.close().await.expect("it is done");
     }
 
@@ -414,7 +414,7 @@ impl Scene {
     async fn grow(&mut self) {
         let mut events: Vec<_> = (0..600).map(|_| AuditEvent::new(EventType::UPLOAD)).collect();
         self.store.append(&events).await.expect("it is done");
-        while self.store.tidy().await.expect("it is done") {}
+        while self.store.maintain().await.expect("it is done") {}
         self.acknowledged.append(&mut events);
         self.sql("PRAGMA wal_checkpoint(TRUNCATE)").await;
         self.append().await.expect("it is done");
@@ -437,7 +437,7 @@ impl Scene {
         file.seek(std::io::SeekFrom::Start(4096)).expect("it is done");
         file.write_all(&vec![0xa5; usize::try_from(self.len("")).expect("it is done") - 4096]).expect("it is done");
         let error = open(&self.path("")).await.err();
-        let _ = self.store.query(&Query::new(Filter::default(), 100_000)).await;
+        let _ = self.store.query(&PageQuery::new(Filter::default(), 100_000)).await;
         assert_eq!(error.expect("it is done").kind(), StoreErrorKind::Corrupt);
     }
 
@@ -455,7 +455,7 @@ impl Scene {
         let mut found = Vec::new();
         for copy in self.copies() {
             let copy = open(&copy).await.expect("it is done");
-            found.extend(copy.query(&Query::new(Filter::default(), 1000)).await.expect("it is done"));
+            found.extend(copy.query(&PageQuery::new(Filter::default(), 1000)).await.expect("it is done"));
         }
         assert!(between.iter().all(|event| found.contains(event)), "{} of {}", found.len(), between.len());
     }
@@ -478,6 +478,6 @@ impl Scene {
 
 async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
     let mut options = OpenOptions::default();
-    options.patience = Duration::from_millis(400);
+    options.timeout = Duration::from_millis(400);
     SqliteStore::open(path.to_str().expect("it is done"), options).await
 }

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use tower_audit::AuditEvent;
-use tower_audit::store::conformance::{Check, Fresh, Harness, Need, run};
-use tower_audit::store::{AuditStore, Capabilities, Keeper, MemoryStore, Orphans, Reader, StoreFuture};
+use tower_audit::store::conformance::{Check, FreshStore, Harness, Need, run};
+use tower_audit::store::{AuditStore, Capabilities, MemoryStore, Reader, Recovery, StoreAdmin, StoreFuture};
 
 #[derive(Debug)]
 struct Sink(MemoryStore);
 
 impl AuditStore for Sink {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::sink("sink")
+        Capabilities::append_only("sink")
     }
 
     fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
@@ -30,21 +30,21 @@ impl AuditStore for Sink {
         None
     }
 
-    fn keeper(&self) -> Option<&dyn Keeper> {
+    fn keeper(&self) -> Option<&dyn StoreAdmin> {
         None
     }
 
-    fn orphans(&self) -> Option<&dyn Orphans> {
+    fn orphans(&self) -> Option<&dyn Recovery> {
         None
     }
 }
 
 fn plain() -> Harness {
-    Harness::new(|| async { Fresh::new(Arc::new(Sink(MemoryStore::new()))) })
+    Harness::new(|| async { FreshStore::new(Arc::new(Sink(MemoryStore::new()))) })
 }
 
 fn sink() -> Harness {
-    plain().lacking(&[Need::Reader, Need::Keeper, Need::Orphans, Need::SecondHandle])
+    plain().without(&[Need::Reader, Need::Admin, Need::Recovery, Need::SecondHandle])
 }
 
 tower_audit::conformance_tests!(append_only, || async { sink() });

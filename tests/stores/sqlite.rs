@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tower_audit::store::conformance::{Fresh, Harness};
+use tower_audit::store::conformance::{FreshStore, Harness};
 use tower_audit::store::{self, AuditStore, OpenOptions};
 
 async fn open(directory: &Path) -> Arc<dyn AuditStore> {
@@ -15,12 +15,12 @@ fn sqlite() -> Harness {
     Harness::new(|| async {
         let directory = Arc::new(tempfile::tempdir().expect("there is room for a temporary directory"));
         let place = directory.path().to_owned();
-        Fresh::new(open(&place).await)
+        FreshStore::new(open(&place).await)
             .reopened_by(move || {
                 let place = place.clone();
                 async move { open(&place).await }
             })
-            .keeping(directory)
+            .owning(directory)
     })
 }
 

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use tower_audit::query::{Buckets, Cursor, Field, Filter, Query};
+use tower_audit::query::{Buckets, Cursor, Field, Filter, PageQuery};
 use tower_audit::store::sqlite::SqliteStore;
-use tower_audit::store::{AuditStore as _, Keeper as _, OpenOptions, Reader as _};
+use tower_audit::store::{AuditStore as _, OpenOptions, Reader as _, StoreAdmin as _};
 use tower_audit::{Actor, AuditEvent, EventType, Timestamp};
 
 async fn open(path: &Path) -> SqliteStore {
@@ -69,11 +69,11 @@ async fn plant(path: &Path) -> (Vec<AuditEvent>, usize) {
 
 /// All readings agree, and every event is reached page by page and by its id.
 async fn assert_whole(store: &SqliteStore, fine: &[AuditEvent], hostile: usize) {
-    let all = store.query(&Query::new(Filter::default(), 1000)).await.expect("they are listed");
+    let all = store.query(&PageQuery::new(Filter::default(), 1000)).await.expect("they are listed");
     assert_eq!(all.len(), fine.len() + hostile);
     assert!(fine.iter().all(|event| all.contains(event)));
     assert_eq!(all.iter().filter(|event| event.details.contains_key("unreadable_event")).count(), hostile);
-    let mut query = Query::new(Filter::default(), 1);
+    let mut query = PageQuery::new(Filter::default(), 1);
     for event in &all {
         assert_eq!(store.query(&query).await.expect("a page"), std::slice::from_ref(event));
         query.after = Some(Cursor::of(event));
@@ -81,7 +81,7 @@ async fn assert_whole(store: &SqliteStore, fine: &[AuditEvent], hostile: usize) 
     }
     for (user, of_user) in [("alice", true), ("bob", false)] {
         let filter = Filter { user_email: user.into(), ..Filter::default() };
-        let listed = store.query(&Query::new(filter.clone(), 1000)).await.expect("they are listed");
+        let listed = store.query(&PageQuery::new(filter.clone(), 1000)).await.expect("they are listed");
         assert!(listed.iter().all(|event| event.actor.user_email.as_deref() == Some(user)));
         assert_eq!(
             listed,
@@ -90,15 +90,15 @@ async fn assert_whole(store: &SqliteStore, fine: &[AuditEvent], hostile: usize) 
         assert_eq!(!listed.is_empty(), of_user, "what the first of two says counts");
         assert_eq!(store.count(&filter).await.expect("they are counted"), listed.len() as u64);
     }
-    let types = store.tally(&Filter::default(), Field::EventType, 100).await.expect("they are counted");
-    assert_eq!(types.iter().map(|tally| tally.events).sum::<u64>(), all.len() as u64);
+    let types = store.top_values(&Filter::default(), Field::EventType, 100).await.expect("they are counted");
+    assert_eq!(types.iter().map(|tally| tally.count).sum::<u64>(), all.len() as u64);
     let unknown = Filter { event_type: "audit.unreadable".into(), ..Filter::default() };
-    let listed = store.query(&Query::new(unknown.clone(), 1000)).await.expect("they are listed");
+    let listed = store.query(&PageQuery::new(unknown.clone(), 1000)).await.expect("they are listed");
     assert_eq!(store.count(&unknown).await.expect("they are counted"), listed.len() as u64);
     assert!(listed.len() >= 5, "{}", listed.len());
     let (first, last) = (all[all.len() - 1].created_at, Timestamp::from_micros(all[0].created_at.as_micros() + 1));
     let buckets = Buckets::covering(first, last.expect("a moment"), 10).expect("a span");
-    let activity = store.activity(&Filter::default(), &buckets).await.expect("they are counted");
+    let activity = store.histogram(&Filter::default(), &buckets).await.expect("they are counted");
     assert_eq!(activity.iter().sum::<u64>(), all.len() as u64);
 }
 
@@ -114,9 +114,13 @@ async fn they_stop_neither_reading_nor_moving_nor_opening_nor_purging() {
     more.iter_mut().for_each(|event| event.details.insert("n".into(), 1.into()).map_or((), drop));
     store.append(&more).await.expect("it is kept");
     store.append(&[of_alice()]).await.expect("it is kept");
-    let before = store.query(&Query::new(Filter::default(), 1000)).await.expect("they are listed");
-    while store.tidy().await.expect("it is moved") {}
-    assert_eq!(store.query(&Query::new(Filter::default(), 1000)).await.expect("they are listed"), before, "once moved");
+    let before = store.query(&PageQuery::new(Filter::default(), 1000)).await.expect("they are listed");
+    while store.maintain().await.expect("it is moved") {}
+    assert_eq!(
+        store.query(&PageQuery::new(Filter::default(), 1000)).await.expect("they are listed"),
+        before,
+        "once moved"
+    );
     fine = before.into_iter().filter(|event| !event.details.contains_key("unreadable_event")).collect();
     assert_whole(&store, &fine, hostile).await;
     store.close().await.expect("it closes");
@@ -126,9 +130,9 @@ async fn they_stop_neither_reading_nor_moving_nor_opening_nor_purging() {
     let mut removed = 0;
     loop {
         let purged = store.purge(Timestamp::MAX, 50).await.expect("they are removed");
-        assert!(purged.removed <= 50);
-        removed += purged.removed;
-        if !purged.more {
+        assert!(purged.deleted <= 50);
+        removed += purged.deleted;
+        if !purged.has_more {
             break;
         }
     }
@@ -158,5 +162,5 @@ async fn a_journal_that_cannot_be_moved_does_not_end_the_log() {
     sqlx::query("DROP TRIGGER t").execute(&mut raw).await.expect("no trigger");
     raw.close().await.expect("it closes");
     assert_eq!(store.count(&Filter::default()).await.expect("they are counted"), kept);
-    assert!(store.tidy().await.expect("it is moved now"));
+    assert!(store.maintain().await.expect("it is moved now"));
 }

@@ -144,7 +144,7 @@ pub(crate) fn values() -> Vec<(&'static str, Cow<'static, str>)> {
 /// An event with this value in every field that takes free text, made to fit as the log does it.
 pub(crate) fn event(value: &str) -> AuditEvent {
     let mut event = unfit(value);
-    event.fit();
+    event.truncate_to_limits();
     event
 }
 
@@ -190,7 +190,7 @@ pub(crate) fn events() -> Vec<AuditEvent> {
             let mut event = event(value);
             event.created_at = Timestamp::from_micros(first.as_micros() + n * 1_000_000).expect("in range");
             event.details.insert("name".into(), (*name).into());
-            event.fit();
+            event.truncate_to_limits();
             event
         })
         .collect()

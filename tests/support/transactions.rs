@@ -14,10 +14,11 @@ use axum::{Router, routing};
 use sqlx::Transaction;
 use tokio::sync::mpsc;
 use tower::ServiceExt as _;
-use tower_audit::query::{Filter, Query};
+use tower_audit::query::{Filter, PageQuery};
 use tower_audit::writer::RecordErrorKind;
 use tower_audit::{
-    AuditContext, AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventId, EventType, Phase, RecordError, Rule, When,
+    AuditContext, AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventId, EventType, Phase, RecordError, RecordWhen,
+    Rule,
 };
 
 use crate::database::{Db, Ground, Pool};
@@ -71,7 +72,7 @@ async fn declare(app: State<App>, audit: AuditContext) -> Result<StatusCode, Sta
 }
 
 async fn handle(State(app): State<App>, audit: AuditContext) -> Result<StatusCode, StatusCode> {
-    audit.foresee(StatusCode::CREATED).detail("n", app.n);
+    audit.expect_status(StatusCode::CREATED).detail("n", app.n);
     match change(&app, &audit).await {
         Ok(status) => Ok(status),
         Err(error) => {
@@ -109,7 +110,7 @@ async fn change(app: &App, audit: &AuditContext) -> Result<StatusCode, Box<dyn E
         Course::Panics => panic!("on purpose"),
         Course::TriesAgain => {
             let twice = audit.record_in(&mut *tx).await.expect_err("once in a transaction");
-            assert_eq!(twice.kind(), RecordErrorKind::Repeated);
+            assert_eq!(twice.kind(), RecordErrorKind::AlreadyRecorded);
             drop(tx);
             let mut tx = app.pool.begin().await?;
             sqlx::query(EFFECT).bind(app.n).execute(&mut *tx).await?;
@@ -117,7 +118,7 @@ async fn change(app: &App, audit: &AuditContext) -> Result<StatusCode, Box<dyn E
             tx.commit().await?;
             let mut tx = app.pool.begin().await?;
             let twice = audit.record_in(&mut tx).await.expect_err("it is committed");
-            assert_eq!(twice.kind(), RecordErrorKind::Repeated);
+            assert_eq!(twice.kind(), RecordErrorKind::AlreadyRecorded);
         }
         Course::GivesAway => app.given.send(tx).map_err(|_| "nobody takes it")?,
         Course::RollsBackInside => unreachable!("it has returned"),
@@ -134,7 +135,7 @@ const REQUESTS: [(&str, &str, usize); 3] =
 
 async fn events(log: &AuditLog) -> Vec<AuditEvent> {
     let reader = log.store().and_then(|store| store.reader()).expect("the store is read");
-    reader.query(&Query::new(Filter::default(), 1_000)).await.expect("it is read")
+    reader.query(&PageQuery::new(Filter::default(), 1_000)).await.expect("it is read")
 }
 
 async fn completed(log: &AuditLog) -> Vec<AuditEvent> {
@@ -160,7 +161,7 @@ async fn what_is_committed_is_recorded_once_and_the_layer_writes_none() {
         assert_eq!(event.request.started_event_id, events.get(1).map(|started| started.event_id));
         assert!(event.request.request_id.is_some());
         let stats = log.stats();
-        assert_eq!((stats.written, stats.in_transactions, stats.unforeseen), (started as u64, 1, 0), "{path}");
+        assert_eq!((stats.written, stats.transactional, stats.status_mismatches), (started as u64, 1, 0), "{path}");
         assert_eq!(ground.open_started().await, 0, "what was started is ended");
         log.close().await.expect("the log closes");
         // Nothing was left open, so nothing is closed as unknown.
@@ -189,7 +190,7 @@ async fn what_is_rolled_back_is_recorded_by_the_layer_with_its_outcome() {
             assert_eq!(events[0].details.contains_key("panic"), course == Course::Panics);
             assert_eq!(events[0].request.started_event_id, events.get(1).map(|started| started.event_id));
             let stats = log.stats();
-            assert_eq!((stats.written, stats.in_transactions), (1 + started as u64, 1), "{course:?} {path}");
+            assert_eq!((stats.written, stats.transactional), (1 + started as u64, 1), "{course:?} {path}");
             assert_eq!(ground.open_started().await, 0);
             log.close().await.expect("the log closes");
         }
@@ -218,7 +219,7 @@ async fn an_answer_that_was_not_foreseen_leaves_the_event_as_it_is_and_is_counte
     let events = events(&log).await;
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].outcome, Some(201), "it was done, and the event says what was done");
-    assert_eq!((log.stats().unforeseen, log.stats().written), (1, 0));
+    assert_eq!((log.stats().status_mismatches, log.stats().written), (1, 0));
 }
 
 /// Polls `future` this many times and drops it; whether it was ready before that.
@@ -310,7 +311,7 @@ const DEADLINE: Duration = Duration::from_millis(400);
 async fn a_transaction_that_outlives_the_deadline_is_watched_to_its_end() {
     for (commits, (method, path, started)) in [true, false, false].into_iter().zip(REQUESTS) {
         let ground = Ground::new().await;
-        let log = ground.impatient(DEADLINE / 2).await.write_deadline(DEADLINE).open().await.expect("the log opens");
+        let log = ground.impatient(DEADLINE / 2).await.write_timeout(DEADLINE).open().await.expect("the log opens");
         let (app, mut taken) = app(&ground, &log, Course::GivesAway);
         let begun = std::time::Instant::now();
         let answer = app.oneshot(request(method, path)).await.expect("infallible");
@@ -345,7 +346,7 @@ async fn a_transaction_that_outlives_the_deadline_is_watched_to_its_end() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_is_closed_watches_no_longer() {
     let ground = Ground::new().await;
-    let log = ground.impatient(DEADLINE / 2).await.write_deadline(DEADLINE).close_deadline(DEADLINE);
+    let log = ground.impatient(DEADLINE / 2).await.write_timeout(DEADLINE).close_timeout(DEADLINE);
     let log = log.open().await.expect("the log opens");
     let (app, mut taken) = app(&ground, &log, Course::GivesAway);
     assert_eq!(app.oneshot(request("POST", "/scans")).await.expect("infallible").status(), 500);
@@ -417,7 +418,7 @@ async fn events_that_are_no_request() {
         assert_eq!(id, event.event_id);
         tx.commit().await.expect("committed");
     }
-    event.fit();
+    event.truncate_to_limits();
     assert_eq!(events(&log).await, [event.clone()]);
     let mut tx = ground.pool.begin().await.expect("begun");
     log.record_in(&mut tx, AuditEvent::new(EventType::AUTH)).await.expect("it is in the transaction");
@@ -434,7 +435,7 @@ async fn events_that_are_no_request() {
     let mut tx = ground.pool.begin().await.expect("begun");
     let error = log.record_in(&mut tx, AuditEvent::new(EventType::AUTH)).await.expect_err("closed");
     assert_eq!(error.kind(), RecordErrorKind::Closed);
-    AuditLog::off().record_in(&mut tx, AuditEvent::new(EventType::AUTH)).await.expect("nothing to record");
+    AuditLog::disabled().record_in(&mut tx, AuditEvent::new(EventType::AUTH)).await.expect("nothing to record");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -443,11 +444,11 @@ async fn what_nobody_records_is_an_error() {
     let log = ground.log().await;
     async fn undecided(State(pool): State<Pool>, audit: AuditContext) -> StatusCode {
         let mut tx = pool.begin().await.expect("begun");
-        let error = audit.foresee(StatusCode::SEE_OTHER).record_in(&mut tx).await.expect_err("no rule takes it");
-        assert_eq!(error.kind(), RecordErrorKind::Undecided);
+        let error = audit.expect_status(StatusCode::SEE_OTHER).record_in(&mut tx).await.expect_err("no rule takes it");
+        assert_eq!(error.kind(), RecordErrorKind::NoMatchingRule);
         StatusCode::SEE_OTHER
     }
-    let rule = Rule::upload().when(When::effect_possible());
+    let rule = Rule::upload().when(RecordWhen::effect_possible());
     let policy = AuditPolicy::builder().rule(rule).build().expect("a valid policy");
     let app = Router::new()
         .route("/scans", routing::post(undecided))
@@ -459,7 +460,7 @@ async fn what_nobody_records_is_an_error() {
         assert_eq!(answer.status(), StatusCode::SEE_OTHER);
     }
     assert_eq!(events(&log).await.len(), 0);
-    assert_eq!(log.stats().in_transactions, 0);
+    assert_eq!(log.stats().transactional, 0);
 }
 
 /// Two instances of an app, each with a log and a pool of its own, many requests at once.
@@ -496,7 +497,7 @@ async fn two_instances_agree() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_is_closed_in_between_tells_nobody_that_all_is_well() {
     let ground = Ground::new().await;
-    let log = ground.builder().await.close_deadline(Duration::ZERO).open().await.expect("the log opens");
+    let log = ground.builder().await.close_timeout(Duration::ZERO).open().await.expect("the log opens");
     let (app, mut taken) = app(&ground, &log, Course::GivesAway);
     let answer = tokio::spawn(app.oneshot(request("POST", "/scans")));
     let tx = taken.recv().await.expect("the handler gives it away");

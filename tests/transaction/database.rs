@@ -36,7 +36,7 @@ impl Ground {
     /// A log whose store gives up after that long.
     pub(crate) async fn impatient(&self, patience: Duration) -> AuditLogBuilder {
         let mut options = OpenOptions::default();
-        options.patience = patience;
+        options.timeout = patience;
         self.builder_of(options).await
     }
 

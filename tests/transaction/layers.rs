@@ -8,14 +8,14 @@ use axum::{Router, routing};
 use sqlx::SqlitePool;
 use tokio::sync::mpsc;
 use tower::ServiceExt as _;
-use tower_audit::query::{Filter, Query};
+use tower_audit::query::{Filter, PageQuery};
 use tower_audit::{AuditContext, AuditEvent, AuditLayer, AuditLog, AuditPolicy, FailMode, Phase, Rule};
 
 use crate::database::Ground;
 
 async fn events(log: &AuditLog) -> Vec<AuditEvent> {
     let reader = log.store().and_then(|store| store.reader()).expect("the store is read");
-    reader.query(&Query::new(Filter::default(), 100)).await.expect("it is read")
+    reader.query(&PageQuery::new(Filter::default(), 100)).await.expect("it is read")
 }
 
 fn delete() -> Request<axum::body::Body> {
@@ -28,7 +28,7 @@ async fn nested_layers_record_it_once() {
     async fn handle(State((pool, commits)): State<(SqlitePool, bool)>, audit: AuditContext) -> StatusCode {
         let mut tx = pool.begin().await.expect("begun");
         sqlx::query("INSERT INTO effects VALUES (1)").execute(&mut *tx).await.expect("an effect");
-        audit.foresee(StatusCode::NO_CONTENT).record_in(&mut tx).await.expect("recorded");
+        audit.expect_status(StatusCode::NO_CONTENT).record_in(&mut tx).await.expect("recorded");
         if commits {
             tx.commit().await.expect("committed");
             return StatusCode::NO_CONTENT;
@@ -50,7 +50,7 @@ async fn nested_layers_record_it_once() {
         let told: Vec<_> = events.iter().map(|event| (event.phase, event.outcome)).collect();
         assert_eq!(told, [(Phase::Completed, Some(status)), (Phase::Started, None)]);
         assert_eq!((ground.effects().await, ground.open_started().await), (i64::from(commits), 0));
-        assert_eq!((log.stats().written, log.stats().unforeseen), (1 + u64::from(!commits), 0));
+        assert_eq!((log.stats().written, log.stats().status_mismatches), (1 + u64::from(!commits), 0));
     }
 }
 
@@ -60,7 +60,7 @@ async fn a_rule_that_lets_go_does_not_let_go_of_the_transaction() {
     type Given = mpsc::UnboundedSender<sqlx::SqliteTransaction<'static>>;
     async fn handle(State((pool, given)): State<(SqlitePool, Given)>, audit: AuditContext) -> StatusCode {
         let mut tx = pool.begin().await.expect("begun");
-        audit.foresee(StatusCode::NO_CONTENT).record_in(&mut tx).await.expect("recorded");
+        audit.expect_status(StatusCode::NO_CONTENT).record_in(&mut tx).await.expect("recorded");
         given.send(tx).expect("it is taken");
         StatusCode::NO_CONTENT
     }
@@ -68,14 +68,14 @@ async fn a_rule_that_lets_go_does_not_let_go_of_the_transaction() {
     let policy = AuditPolicy::builder().rule(rule).build().expect("a valid policy");
     let ground = Ground::new().await;
     let deadline = Duration::from_millis(400);
-    let log = ground.impatient(deadline / 2).await.write_deadline(deadline).open().await.expect("the log opens");
+    let log = ground.impatient(deadline / 2).await.write_timeout(deadline).open().await.expect("the log opens");
     let (given, mut taken) = mpsc::unbounded_channel();
     let app = Router::new()
         .route("/auth/admin/users", routing::delete(handle))
         .layer(AuditLayer::new(&log, policy))
         .with_state((ground.pool.clone(), given));
     assert_eq!(app.oneshot(delete()).await.expect("infallible").status(), 204, "it leaves");
-    assert_eq!(log.stats().let_go, 1);
+    assert_eq!(log.stats().unrecorded, 1);
     log.flush().await.expect("everything is settled");
     assert_eq!(events(&log).await.iter().filter(|event| event.phase == Phase::Completed).count(), 0);
     taken.recv().await.expect("the handler gave it away").rollback().await.expect("rolled back");
@@ -101,7 +101,7 @@ async fn a_body_that_cannot_end_in_time_leaves_its_event_to_the_log() {
     let policy = AuditPolicy::builder().rule(rule).build().expect("a valid policy");
     let ground = Ground::new().await;
     let deadline = Duration::from_millis(400);
-    let log = ground.impatient(deadline / 2).await.write_deadline(deadline).open().await.expect("the log opens");
+    let log = ground.impatient(deadline / 2).await.write_timeout(deadline).open().await.expect("the log opens");
     let (given, mut taken) = mpsc::unbounded_channel();
     let app = Router::new()
         .route("/auth/admin/users", routing::delete(handle))

@@ -11,7 +11,7 @@ use clap_complete::Shell;
 use tower_audit::query::{Field, Filter};
 use tower_audit::{EventId, Timestamp};
 
-use crate::exit::Failure;
+use crate::error::CliError;
 use crate::help;
 
 /// Reads and keeps a store of audit events.
@@ -143,8 +143,8 @@ pub(crate) struct StatsArgs {
 
     /// What to tell events apart by; can be given several times: event_type, user_email, remote_addr, route, outcome or
     /// phase [default: event_type, user_email, route and outcome]
-    #[arg(long = "of", value_name = "FIELD", value_parser = Field::from_str)]
-    pub(crate) of: Vec<Field>,
+    #[arg(long, value_name = "FIELD", value_parser = Field::from_str)]
+    pub(crate) by: Vec<Field>,
 
     /// How many values of each, those with the most events, 1000 at the most
     #[arg(long, value_name = "N", default_value = "10", value_parser = top, allow_hyphen_values = true)]
@@ -152,7 +152,7 @@ pub(crate) struct StatsArgs {
 
     /// How long each stretch of time is
     #[arg(long, value_enum, default_value = "auto")]
-    pub(crate) by: By,
+    pub(crate) interval: Interval,
 
     /// How to print [default: table on a terminal, else json]
     #[arg(long, value_enum)]
@@ -161,7 +161,7 @@ pub(crate) struct StatsArgs {
 
 /// How long each stretch of time is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum By {
+pub(crate) enum Interval {
     /// So long that there are 40 at the most
     Auto,
     /// A second
@@ -217,7 +217,7 @@ pub(crate) struct FilterArgs {
 
 impl FilterArgs {
     /// What was asked for, with relative times counted back from `now`.
-    pub(crate) fn filter(&self, now: Timestamp) -> Result<Filter, Failure> {
+    pub(crate) fn filter(&self, now: Timestamp) -> Result<Filter, CliError> {
         let conditions = [
             ("event_type", self.event_type.as_slice()),
             ("user_email", self.user_email.as_slice()),
@@ -235,10 +235,10 @@ impl FilterArgs {
                 // The library names the condition as the API does; here it is an option.
                 let text = error.to_string();
                 let text = text.strip_prefix(name).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&text);
-                Failure::Usage(format!("--{}: {text}", name.replace('_', "-")))
+                CliError::Usage(format!("--{}: {text}", name.replace('_', "-")))
             })?;
         }
-        filter.check_times().map_err(|error| Failure::Usage(format!("--{error}")))?;
+        filter.check_times().map_err(|error| CliError::Usage(format!("--{error}")))?;
         Ok(filter)
     }
 }
@@ -260,8 +260,8 @@ pub(crate) struct GetArgs {
 }
 
 impl GetArgs {
-    pub(crate) fn id(&self) -> Result<EventId, Failure> {
-        self.id.parse().map_err(|error| Failure::Usage(format!("{error}")))
+    pub(crate) fn id(&self) -> Result<EventId, CliError> {
+        self.id.parse().map_err(|error| CliError::Usage(format!("{error}")))
     }
 }
 
@@ -446,7 +446,7 @@ mod tests {
 
     #[test]
     fn every_filter_of_the_library_is_an_option() {
-        for name in Filter::NAMES {
+        for name in Filter::FIELD_NAMES {
             let option = format!("--{}", name.replace('_', "-"));
             for command in ["query", "count", "tail", "stats", "export"] {
                 assert!(Args::try_parse_from(["tower-audit", command, &option, "x"]).is_ok(), "{command} {option}");

@@ -4,13 +4,13 @@ use std::sync::LazyLock;
 
 use tower_audit::store::SCHEMES;
 
-use crate::exit::EXIT_CODES;
+use crate::error::EXIT_CODES;
 
 const EXAMPLES: &str = "\
 Examples:
   tower-audit query --url sqlite:/var/lib/app/audit.db -u alice@example.org -s 7d
   tower-audit tail -f --outcome 4xx,5xx
-  tower-audit stats -s 30d --by day
+  tower-audit stats -s 30d --interval day
   tower-audit export -s 2026-01-01 --until 2026-02-01 --format csv -o january.csv
   tower-audit purge --older-than 365d --dry-run";
 

@@ -5,14 +5,14 @@
 
 mod args;
 mod commands;
-mod conceal;
 mod doctor;
-mod exit;
-mod extent;
+mod error;
+mod event_range;
 mod follow;
 mod help;
 mod output;
 mod progress;
+mod redact;
 mod retention;
 mod sanitize;
 mod serve;
@@ -27,11 +27,11 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     let args = match args::Args::try_parse() {
         Ok(args) => args,
-        Err(error) => return exit::of_clap(&error),
+        Err(error) => return error::report_clap(&error),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return exit::Failure::Start(error).report(),
+        Err(error) => return error::CliError::Start(error).report(),
     };
     let result = runtime.block_on(commands::run(args));
     // A store may have left a thread that waits for a lock: the answer is known, nobody waits for it.

@@ -27,7 +27,7 @@ impl Progress {
     }
 
     /// Whether anybody sees it.
-    pub(crate) fn is_wanted(&self) -> bool {
+    pub(crate) fn is_enabled(&self) -> bool {
         self.next.is_some()
     }
 
@@ -55,7 +55,7 @@ impl Drop for Progress {
 }
 
 /// Waits for work that cannot say how far it is.
-pub(crate) async fn patiently<T>(what: &str, work: impl Future<Output = T>) -> T {
+pub(crate) async fn with_progress<T>(what: &str, work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
     if !io::stderr().is_terminal() {
         return work.await;

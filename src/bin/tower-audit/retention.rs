@@ -16,10 +16,10 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
-use tower_audit::store::{AuditStore, Keeper, StoreError, StoreFuture};
+use tower_audit::store::{AuditStore, StoreAdmin, StoreError, StoreFuture};
 use tower_audit::{Actor, AuditEvent, EventType, Phase, Timestamp};
 
-use crate::extent::Extent;
+use crate::event_range::EventRange;
 
 /// How many events one transaction removes: few enough that a writer never waits for long.
 const CHUNK_EVENTS: usize = 1000;
@@ -32,14 +32,14 @@ pub(crate) struct Purge {
     /// The cutoff as it was asked for.
     pub(crate) older_than: String,
     /// The events that are to go; none if they could not be counted.
-    pub(crate) extent: Option<Extent>,
+    pub(crate) extent: Option<EventRange>,
     /// The account that asked for it, if it has a name.
     pub(crate) actor: Option<String>,
 }
 
 /// The reason why a purge did not come to its end.
 #[derive(Debug)]
-pub(crate) enum Unfinished {
+pub(crate) enum PurgeError {
     /// The `started` event could not be written, so that nothing was removed.
     Unannounced(StoreError),
     /// It was told to stop. What is gone is recorded.
@@ -56,25 +56,25 @@ impl Purge {
     pub(crate) async fn run(
         &self,
         store: &dyn AuditStore,
-        keeper: &dyn Keeper,
+        keeper: &dyn StoreAdmin,
         stop: impl Future<Output = ()>,
         mut progress: impl FnMut(u64),
-    ) -> Result<u64, Unfinished> {
+    ) -> Result<u64, PurgeError> {
         let started = self.event(Phase::Started);
-        persist(|| store.append(std::slice::from_ref(&started))).await.map_err(Unfinished::Unannounced)?;
+        persist(|| store.append(std::slice::from_ref(&started))).await.map_err(PurgeError::Unannounced)?;
         let (removed, end) = remove(keeper, self.cutoff, stop, &mut progress).await;
         let mut completed = self.event(Phase::Completed);
         completed.request.started_event_id = Some(started.event_id);
         completed.details.insert("removed".into(), removed.into());
         completed.details.insert("ended".into(), end.as_str().into());
-        completed.fit();
+        completed.truncate_to_limits();
         persist(|| store.append(std::slice::from_ref(&completed)))
             .await
-            .map_err(|cause| Unfinished::Unrecorded { removed, cause })?;
+            .map_err(|cause| PurgeError::Unrecorded { removed, cause })?;
         match end {
             End::Done => Ok(removed),
-            End::Interrupted => Err(Unfinished::Interrupted { removed }),
-            End::Failed(cause) => Err(Unfinished::Failed { removed, cause }),
+            End::Interrupted => Err(PurgeError::Interrupted { removed }),
+            End::Failed(cause) => Err(PurgeError::Failed { removed, cause }),
         }
     }
 
@@ -86,12 +86,12 @@ impl Purge {
         if let Some(extent) = &self.extent {
             extent.write_to(&mut event.details);
         }
-        event.fit();
+        event.truncate_to_limits();
         event
     }
 }
 
-impl Extent {
+impl EventRange {
     fn write_to(&self, details: &mut Map<String, Value>) {
         details.insert("events".into(), self.events.into());
         details.insert("first".into(), self.first.to_string().into());
@@ -101,7 +101,7 @@ impl Extent {
 
 /// The reason why a store is not as it should be after it was to be made anew.
 #[derive(Debug)]
-pub(crate) enum NotRecreated {
+pub(crate) enum RecreateError {
     /// It could not be made anew.
     Failed(StoreError),
     /// It is empty, and the event that says so could not be written.
@@ -112,29 +112,29 @@ pub(crate) enum NotRecreated {
 /// from when to when, and who asked.
 pub(crate) async fn recreate(
     store: &dyn AuditStore,
-    keeper: &dyn Keeper,
-    destroyed: Destroyed,
+    keeper: &dyn StoreAdmin,
+    destroyed: DestroyedEvents,
     actor: Option<String>,
-) -> Result<(), NotRecreated> {
-    keeper.init().await.map_err(NotRecreated::Failed)?;
+) -> Result<(), RecreateError> {
+    keeper.recreate().await.map_err(RecreateError::Failed)?;
     let event_type = EventType::new(AUDIT_INIT).expect("`domain.action`, in lower case");
     let mut event = own_event(event_type, actor.as_deref());
     match destroyed {
-        Destroyed::Unknown => {}
-        Destroyed::Nothing => drop(event.details.insert("events".into(), 0.into())),
-        Destroyed::Events(extent) => extent.write_to(&mut event.details),
+        DestroyedEvents::Unknown => {}
+        DestroyedEvents::Nothing => drop(event.details.insert("events".into(), 0.into())),
+        DestroyedEvents::Events(extent) => extent.write_to(&mut event.details),
     }
-    event.fit();
-    persist(|| store.append(std::slice::from_ref(&event))).await.map_err(NotRecreated::Unrecorded)
+    event.truncate_to_limits();
+    persist(|| store.append(std::slice::from_ref(&event))).await.map_err(RecreateError::Unrecorded)
 }
 
 /// The events that a store had before it was made anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Destroyed {
+pub(crate) enum DestroyedEvents {
     /// They could not be counted.
     Unknown,
     Nothing,
-    Events(Extent),
+    Events(EventRange),
 }
 
 /// The type of the first event of a log that was made anew.
@@ -168,7 +168,7 @@ impl End {
 
 /// Removes chunk after chunk; says how many events are gone, and how it ended.
 async fn remove(
-    keeper: &dyn Keeper,
+    keeper: &dyn StoreAdmin,
     cutoff: Timestamp,
     stop: impl Future<Output = ()>,
     progress: &mut impl FnMut(u64),
@@ -181,9 +181,9 @@ async fn remove(
             Ok(chunk) => chunk,
             Err(cause) => return (removed, End::Failed(cause)),
         };
-        removed += chunk.removed;
+        removed += chunk.deleted;
         progress(removed);
-        if !chunk.more {
+        if !chunk.has_more {
             return (removed, End::Done);
         }
         tokio::select! {
@@ -193,7 +193,7 @@ async fn remove(
     }
 }
 
-/// Tries again what fails for now, such as a lock that busy writers hardly ever let go of, for [`PERSISTENCE`].
+/// Tries again what fails for now, such as a lock that busy writers hardly ever let go of, for [`RETRY_TIMEOUT`].
 ///
 /// Both calls can be repeated: a chunk is one transaction, and an event is kept once.
 async fn persist<'a, T>(mut call: impl FnMut() -> StoreFuture<'a, T>) -> Result<T, StoreError> {
@@ -223,7 +223,7 @@ fn pause_after(held: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tower_audit::store::{MemoryStore, Purged, StoreErrorKind};
+    use tower_audit::store::{MemoryStore, PurgeOutcome, StoreErrorKind};
 
     fn purge() -> Purge {
         let cutoff = "2021-01-01T00:00:00Z".parse().unwrap();
@@ -259,16 +259,16 @@ mod tests {
         seen: std::sync::Mutex<Vec<Phase>>,
     }
 
-    impl Keeper for Watcher<'_> {
-        fn init(&self) -> StoreFuture<'_, ()> {
+    impl StoreAdmin for Watcher<'_> {
+        fn recreate(&self) -> StoreFuture<'_, ()> {
             unreachable!("a purge makes nothing anew")
         }
 
-        fn ensure_indexes(&self) -> StoreFuture<'_, ()> {
+        fn migrate(&self) -> StoreFuture<'_, ()> {
             unreachable!("a purge makes no index")
         }
 
-        fn purge(&self, _: Timestamp, _: usize) -> StoreFuture<'_, Purged> {
+        fn purge(&self, _: Timestamp, _: usize) -> StoreFuture<'_, PurgeOutcome> {
             self.seen.lock().unwrap().extend(self.log.events().iter().map(|event| event.phase));
             Box::pin(async { Err(StoreError::new(StoreErrorKind::Permanent, "test", "purge")) })
         }
@@ -279,7 +279,7 @@ mod tests {
         let log = MemoryStore::new();
         let keeper = Watcher { log: &log, seen: Default::default() };
         let end = purge().run(&log, &keeper, std::future::pending(), |_| ()).await;
-        assert!(matches!(end, Err(Unfinished::Failed { removed: 0, .. })), "{end:?}");
+        assert!(matches!(end, Err(PurgeError::Failed { removed: 0, .. })), "{end:?}");
         assert_eq!(*keeper.seen.lock().unwrap(), [Phase::Started]);
         let events = log.events();
         assert_eq!((events.len(), events[0].phase), (2, Phase::Completed));
@@ -288,7 +288,7 @@ mod tests {
         log.close().await.unwrap();
         let keeper = Watcher { log: &log, seen: Default::default() };
         let end = purge().run(&log, &keeper, std::future::pending(), |_| ()).await;
-        assert!(matches!(end, Err(Unfinished::Unannounced(_))), "{end:?}");
+        assert!(matches!(end, Err(PurgeError::Unannounced(_))), "{end:?}");
         assert_eq!(*keeper.seen.lock().unwrap(), [], "nothing goes without it");
     }
 

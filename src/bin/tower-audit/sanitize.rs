@@ -6,27 +6,27 @@
 
 use std::borrow::Cow;
 
-use tower_audit::export::{Piece, Visible};
+use tower_audit::export::{SanitizedPiece, SanitizedText};
 
 /// Makes `text` safe to be shown in one line.
 pub(crate) fn sanitize_line(text: &str) -> Cow<'_, str> {
-    shown(text, Visible::new(text))
+    shown(text, SanitizedText::new(text))
 }
 
 /// The same for a cell of a table, where blanks that could pass for the border of a column are shown, too.
 pub(crate) fn sanitize_cell(text: &str) -> Cow<'_, str> {
-    shown(text, Visible::new(text).with_blanks())
+    shown(text, SanitizedText::new(text).escape_blanks())
 }
 
-fn shown<'a>(text: &'a str, pieces: Visible<'a>) -> Cow<'a, str> {
-    if pieces.clone().all(|piece| matches!(piece, Piece::Plain(_))) {
+fn shown<'a>(text: &'a str, pieces: SanitizedText<'a>) -> Cow<'a, str> {
+    if pieces.clone().all(|piece| matches!(piece, SanitizedPiece::Plain(_))) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 16);
     for piece in pieces {
         match piece {
-            Piece::Plain(plain) => shown.push_str(plain),
-            Piece::Escaped(character) => shown.extend(character.escape_unicode()),
+            SanitizedPiece::Plain(plain) => shown.push_str(plain),
+            SanitizedPiece::Escaped(character) => shown.extend(character.escape_unicode()),
         }
     }
     Cow::Owned(shown)

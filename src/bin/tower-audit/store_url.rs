@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::PathBuf;
 
-use crate::exit::Failure;
+use crate::error::CliError;
 
 /// The URL of the store, and what named it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,15 +23,15 @@ pub(crate) fn store_url(
     typed: Option<String>,
     file: Option<PathBuf>,
     variable: impl Fn(&str) -> Result<String, VarError>,
-) -> Result<Option<StoreUrl>, Failure> {
+) -> Result<Option<StoreUrl>, CliError> {
     if let Some(url) = typed.filter(|url| !url.is_empty()) {
         if file.is_some() {
-            return Err(Failure::Usage("--url and --url-file both name a store: give one of them".into()));
+            return Err(CliError::Usage("--url and --url-file both name a store: give one of them".into()));
         }
         return Ok(Some(StoreUrl { url, source: "--url" }));
     }
     if let Some(path) = file {
-        let refused = |why: &str| Failure::Usage(format!("--url-file: {}: {why}", path.display()));
+        let refused = |why: &str| CliError::Usage(format!("--url-file: {}: {why}", path.display()));
         let mut text = String::new();
         let file = File::open(&path).map_err(|error| refused(&error.to_string()))?;
         file.take(MAX_FILE_BYTES).read_to_string(&mut text).map_err(|error| refused(&error.to_string()))?;
@@ -45,7 +45,7 @@ pub(crate) fn store_url(
         match variable(name) {
             Ok(url) if !url.is_empty() => return Ok(Some(StoreUrl { url, source: name })),
             Ok(_) | Err(VarError::NotPresent) => {}
-            Err(VarError::NotUnicode(_)) => return Err(Failure::Usage(format!("{name} is not UTF-8: correct it"))),
+            Err(VarError::NotUnicode(_)) => return Err(CliError::Usage(format!("{name} is not UTF-8: correct it"))),
         }
     }
     Ok(None)

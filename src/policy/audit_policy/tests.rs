@@ -4,14 +4,14 @@ use http::StatusCode;
 use proptest::prelude::*;
 
 use super::*;
-use crate::policy::When;
+use crate::policy::RecordWhen;
 
 fn method(name: &str) -> Method {
     Method::from_bytes(name.as_bytes()).expect("a method")
 }
 
-fn status(status: u16) -> Ended<'static> {
-    Ended { status: StatusCode::from_u16(status).ok(), ..Ended::default() }
+fn status(status: u16) -> RequestOutcome<'static> {
+    RequestOutcome { status: StatusCode::from_u16(status).ok(), ..RequestOutcome::default() }
 }
 
 fn own(name: &str) -> EventType {
@@ -19,12 +19,12 @@ fn own(name: &str) -> EventType {
 }
 
 /// The type that an end is recorded as.
-fn decided(policy: &AuditPolicy, candidates: Candidates, ended: &Ended<'_>) -> Option<String> {
+fn decided(policy: &AuditPolicy, candidates: MatchingRules, ended: &RequestOutcome<'_>) -> Option<String> {
     policy.decide(candidates, ended).map(|decision| decision.event_type.to_string())
 }
 
 fn full() -> AuditPolicy {
-    AuditPolicy::builder().preset().mount("/cgi").max_results(10).build().expect("a policy")
+    AuditPolicy::builder().preset_ivre().base_path("/cgi").max_results(10).build().expect("a policy")
 }
 
 #[test]
@@ -53,10 +53,10 @@ fn the_presets_by_method_and_path() {
         ("POST", "*", &[]),
         ("POST", "", &[]),
     ] {
-        assert_eq!(policy.candidates(&method(name), path).iter().collect::<Vec<_>>(), rules, "{name} {path}");
+        assert_eq!(policy.matching_rules(&method(name), path).iter().collect::<Vec<_>>(), rules, "{name} {path}");
     }
     assert_eq!(policy.rules().len(), 4);
-    assert!(!policy.watches_responses());
+    assert!(!policy.inspects_responses());
 }
 
 #[test]
@@ -87,10 +87,10 @@ fn spellings_that_dodge_nothing() {
         "/cgi/../auth/admin/u",
         "/cgi/../cgi/auth/admin/u",
     ] {
-        assert!(policy.candidates(&Method::PUT, path).contains(1), "{path}");
+        assert!(policy.matching_rules(&Method::PUT, path).contains(1), "{path}");
     }
     for path in ["/cgix/auth/admin", "/auth/adm%69n2", "/auth/%2561dmin", "/%", "/auth/../admin", "/..", "/%2f"] {
-        assert!(policy.candidates(&Method::PUT, path).is_empty(), "{path}");
+        assert!(policy.matching_rules(&Method::PUT, path).is_empty(), "{path}");
     }
 }
 
@@ -99,7 +99,7 @@ fn spellings_that_dodge_nothing() {
 fn a_dot_can_be_a_parameter() {
     let policy = AuditPolicy::builder().rule(Rule::upload().paths(["/users/{id}"])).build().expect("a policy");
     for path in ["/users/.", "/users/..", "/users/%2e", "/users/%2e%2e", "/users/a%2fb"] {
-        assert!(policy.candidates(&Method::POST, path).contains(0), "{path}");
+        assert!(policy.matching_rules(&Method::POST, path).contains(0), "{path}");
     }
 }
 
@@ -108,7 +108,7 @@ fn a_pattern_may_be_written_encoded() {
     for pattern in ["/a b", "/a%20b"] {
         let policy = AuditPolicy::builder().rule(Rule::upload().paths([pattern])).build().expect("a policy");
         for path in ["/a%20b", "/%61%20b", "/a b"] {
-            assert!(policy.candidates(&Method::POST, path).contains(0), "{pattern} {path}");
+            assert!(policy.matching_rules(&Method::POST, path).contains(0), "{pattern} {path}");
         }
     }
 }
@@ -125,7 +125,7 @@ fn hostile_paths_take_linear_time() {
         "/".repeat(1_000_000),
         format!("{}{}/auth/admin", "/a".repeat(100_000), "/..".repeat(100_000)),
     ] {
-        let candidates = policy.candidates(&Method::PUT, &path);
+        let candidates = policy.matching_rules(&Method::PUT, &path);
         assert_eq!(candidates.contains(1), path.ends_with("admin"));
     }
 }
@@ -133,7 +133,7 @@ fn hostile_paths_take_linear_time() {
 #[test]
 fn templates() {
     let rule = Rule::upload().paths(["/files/{*rest}", "/files/{name}", "/raw/{*rest}", "/scans/"]);
-    let policy = AuditPolicy::builder().rule(rule).mount("/cgi").build().expect("a policy");
+    let policy = AuditPolicy::builder().rule(rule).base_path("/cgi").build().expect("a policy");
     for (path, template) in [
         ("/files/a", Some("/files/{name}")),
         ("/cgi/files/a", Some("/files/{name}")),
@@ -143,18 +143,18 @@ fn templates() {
         ("/scans", Some("/scans/")),
         ("/other", None),
     ] {
-        assert_eq!(policy.template(0, path), template, "{path}");
+        assert_eq!(policy.route_pattern(0, path), template, "{path}");
     }
-    assert_eq!(policy.template(1, "/scans"), None);
+    assert_eq!(policy.route_pattern(1, "/scans"), None);
 }
 
 #[test]
 fn ends_of_the_presets() {
     let policy = full();
-    let upload = policy.candidates(&Method::POST, "/scans");
-    let admin = policy.candidates(&Method::PUT, "/auth/admin/u");
-    let abnormal = Ended { abnormal: true, ..Ended::default() };
-    let counted = |count| Ended { result_count: Some(count), ..status(200) };
+    let upload = policy.matching_rules(&Method::POST, "/scans");
+    let admin = policy.matching_rules(&Method::PUT, "/auth/admin/u");
+    let abnormal = RequestOutcome { abnormal: true, ..RequestOutcome::default() };
+    let counted = |count| RequestOutcome { result_count: Some(count), ..status(200) };
     for (candidates, ended, expected) in [
         (upload, status(200), Some("upload")),
         (upload, status(503), Some("upload")),
@@ -164,19 +164,19 @@ fn ends_of_the_presets() {
         (admin, status(200), Some("admin_action")),
         (admin, status(403), Some("admin_action")),
         (admin, abnormal, Some("admin_action")),
-        (Candidates::NONE, status(200), None),
-        (Candidates::NONE, abnormal, None),
-        (Candidates::NONE, counted(9), None),
-        (Candidates::NONE, counted(10), None),
-        (Candidates::NONE, counted(11), Some("oversize_query")),
+        (MatchingRules::NONE, status(200), None),
+        (MatchingRules::NONE, abnormal, None),
+        (MatchingRules::NONE, counted(9), None),
+        (MatchingRules::NONE, counted(10), None),
+        (MatchingRules::NONE, counted(11), Some("oversize_query")),
         (upload, counted(11), Some("upload")),
-        (upload, Ended { result_count: Some(11), ..status(404) }, Some("upload")),
+        (upload, RequestOutcome { result_count: Some(11), ..status(404) }, Some("upload")),
     ] {
         assert_eq!(decided(&policy, candidates, &ended).as_deref(), expected, "{candidates:?} {ended:?}");
     }
-    assert!(policy.watches_responses());
-    assert_eq!(policy.write_ahead(upload), None);
-    assert_eq!(policy.write_ahead(admin), Some(1));
+    assert!(policy.inspects_responses());
+    assert_eq!(policy.first_write_ahead(upload), None);
+    assert_eq!(policy.first_write_ahead(admin), Some(1));
 }
 
 #[test]
@@ -189,55 +189,55 @@ fn the_handler_names_the_type() {
         .build()
         .expect("a policy");
     // Every attempt, whatever its handler comes to say of it; but not a look at the form.
-    assert!(policy.candidates(&Method::GET, "/login").is_empty());
-    let candidates = policy.candidates(&Method::POST, "/login");
+    assert!(policy.matching_rules(&Method::GET, "/login").is_empty());
+    let candidates = policy.matching_rules(&Method::POST, "/login");
     assert_eq!(candidates.first(), Some(1));
     assert_eq!(decided(&policy, candidates, &status(413)).as_deref(), Some("auth"));
     let narrow =
-        AuditPolicy::builder().rule(login().methods(["GET"]).when(When::declared())).build().expect("a policy");
-    assert_eq!(decided(&narrow, narrow.candidates(&Method::GET, "/login"), &status(303)), None);
+        AuditPolicy::builder().rule(login().methods(["GET"]).when(RecordWhen::declared())).build().expect("a policy");
+    assert_eq!(decided(&narrow, narrow.matching_rules(&Method::GET, "/login"), &status(303)), None);
 
     let (auth, invited) = (EventType::AUTH, own("user.invited"));
-    let says = |declared| Ended { declared: Some(declared), ..status(404) };
+    let says = |declared| RequestOutcome { declared_type: Some(declared), ..status(404) };
     let open = |rule, event_type: &EventType| {
         Some(Decision { rule: Some(rule), event_type: event_type.clone(), fail_mode: FailMode::Open })
     };
     assert_eq!(policy.decide(candidates, &says(&auth)), open(1, &auth));
-    assert_eq!(policy.decide(Candidates::NONE, &says(&auth)), open(1, &auth));
-    assert_eq!(policy.decide(policy.candidates(&Method::POST, "/scans"), &says(&auth)), open(0, &auth));
+    assert_eq!(policy.decide(MatchingRules::NONE, &says(&auth)), open(1, &auth));
+    assert_eq!(policy.decide(policy.matching_rules(&Method::POST, "/scans"), &says(&auth)), open(0, &auth));
     assert_eq!(
-        policy.decide(Candidates::NONE, &says(&invited)),
+        policy.decide(MatchingRules::NONE, &says(&invited)),
         Some(Decision { rule: None, event_type: invited.clone(), fail_mode: FailMode::Closed })
     );
-    assert_eq!(policy.decide(Candidates::NONE, &says(&EventType::ADMIN_ACTION)), None);
+    assert_eq!(policy.decide(MatchingRules::NONE, &says(&EventType::ADMIN_ACTION)), None);
     // What is excluded is as if it had not been said.
-    let admin = Ended { declared: Some(&EventType::ADMIN_ACTION), ..status(200) };
-    assert_eq!(decided(&policy, policy.candidates(&Method::POST, "/scans"), &admin).as_deref(), Some("upload"));
+    let admin = RequestOutcome { declared_type: Some(&EventType::ADMIN_ACTION), ..status(200) };
+    assert_eq!(decided(&policy, policy.matching_rules(&Method::POST, "/scans"), &admin).as_deref(), Some("upload"));
 }
 
 #[test]
 fn what_is_excluded_never_decides() {
     let policy = AuditPolicy::builder()
-        .preset()
+        .preset_ivre()
         .max_results(10)
         .exclude(["admin_action", "oversize_query"])
         .build()
         .expect("a policy");
-    let candidates = policy.candidates(&Method::PUT, "/auth/admin/u");
-    assert!(candidates.is_empty() && policy.write_ahead(candidates).is_none() && !policy.watches_responses());
-    assert_eq!(decided(&policy, candidates, &Ended { result_count: Some(11), ..status(200) }), None);
+    let candidates = policy.matching_rules(&Method::PUT, "/auth/admin/u");
+    assert!(candidates.is_empty() && policy.first_write_ahead(candidates).is_none() && !policy.inspects_responses());
+    assert_eq!(decided(&policy, candidates, &RequestOutcome { result_count: Some(11), ..status(200) }), None);
 }
 
 #[test]
 fn the_first_rule_in_order_decides() {
     let rule = |name: &str, when| Rule::new(own(name)).paths(["/{*path}"]).when(when);
     let policy = AuditPolicy::builder()
-        .rule(rule("a.denied", When::statuses([401, 403])))
-        .rule(rule("a.failed", When::statuses(400..=599)))
-        .rule(rule("a.any", When::always()))
+        .rule(rule("a.denied", RecordWhen::statuses([401, 403])))
+        .rule(rule("a.failed", RecordWhen::statuses(400..=599)))
+        .rule(rule("a.any", RecordWhen::always()))
         .build()
         .expect("a policy");
-    let candidates = policy.candidates(&Method::GET, "/x");
+    let candidates = policy.matching_rules(&Method::GET, "/x");
     for (code, expected) in [(403, "a.denied"), (404, "a.failed"), (200, "a.any")] {
         assert_eq!(decided(&policy, candidates, &status(code)).as_deref(), Some(expected));
     }
@@ -245,11 +245,11 @@ fn the_first_rule_in_order_decides() {
 
 #[test]
 fn what_was_started_is_completed() {
-    let rule = Rule::upload().when(When::effect_possible()).write_ahead(true);
+    let rule = Rule::upload().when(RecordWhen::effect_possible()).write_ahead(true);
     let policy = AuditPolicy::builder().rule(rule).build().expect("a policy");
-    let candidates = policy.candidates(&Method::POST, "/scans");
+    let candidates = policy.matching_rules(&Method::POST, "/scans");
     assert_eq!(decided(&policy, candidates, &status(404)).as_deref(), Some("upload"));
-    assert_eq!(decided(&policy, Candidates::NONE, &status(404)), None);
+    assert_eq!(decided(&policy, MatchingRules::NONE, &status(404)), None);
 }
 
 #[test]
@@ -304,25 +304,25 @@ proptest! {
         for (kind, at) in dodges {
             path = dodge(&path, kind, at);
         }
-        prop_assert!(full().candidates(&Method::PUT, &path).contains(1), "{}", path);
+        prop_assert!(full().matching_rules(&Method::PUT, &path).contains(1), "{}", path);
     }
 
     #[test]
     fn both_ways_of_matching_agree(path in "(/(cgi|scans|auth|admin|flows|cleanup|x|é|a\\.b)){0,5}/?") {
         let policy = full();
-        if path::is_plain(&path) {
-            let open = policy.0.named.0;
-            prop_assert_eq!(policy.plain_matches(open, &path), policy.read_matches(open, &path));
+        if path_variants::is_plain(&path) {
+            let open = policy.0.with_matcher.0;
+            prop_assert_eq!(policy.match_plain_path(open, &path), policy.match_variants(open, &path));
         }
     }
 
     #[test]
     fn nothing_panics(name in "[A-Za-z]{1,8}", path in ".{0,40}|[/.%2eEfF]{0,40}") {
         let policy = full();
-        let candidates = policy.candidates(&method(&name), &path);
+        let candidates = policy.matching_rules(&method(&name), &path);
         for index in candidates.iter() {
-            policy.template(index, &path);
+            policy.route_pattern(index, &path);
         }
-        policy.strip_mount(&path);
+        policy.strip_base_path(&path);
     }
 }

@@ -1,15 +1,15 @@
 //! Reading a policy from a TOML or YAML file, feature `policy-file`.
 
-mod document;
-mod node;
+mod schema;
+mod spanned_value;
 
 use std::io::Read as _;
 use std::path::Path;
 
-use self::document::Language;
-use self::node::Node;
+use self::schema::Language;
+use self::spanned_value::SpannedValue;
 use super::{AuditPolicy, PolicyError};
-use crate::policy::error::Place;
+use crate::policy::error::Location;
 
 /// The largest file that is read.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -72,7 +72,7 @@ impl AuditPolicy {
     /// # Errors
     /// If the text is not TOML, or no policy; the error names the line and the key.
     pub fn from_toml(text: &str) -> Result<Self, PolicyError> {
-        document::policy(&Node::from_toml(text)?, Language::Toml)
+        schema::policy(&SpannedValue::from_toml(text)?, Language::Toml)
     }
 
     /// Reads a policy in YAML.
@@ -84,14 +84,14 @@ impl AuditPolicy {
     ///     paths: [/import]
     ///     fail: open
     /// ")?;
-    /// assert!(policy.candidates(&http::Method::POST, "/import").contains(0));
+    /// assert!(policy.matching_rules(&http::Method::POST, "/import").contains(0));
     /// # Ok::<(), tower_audit::PolicyError>(())
     /// ```
     ///
     /// # Errors
     /// If the text is not YAML, or no policy; the error names the line and the key.
     pub fn from_yaml(text: &str) -> Result<Self, PolicyError> {
-        document::policy(&Node::from_yaml(text)?, Language::Yaml)
+        schema::policy(&SpannedValue::from_yaml(text)?, Language::Yaml)
     }
 
     /// Reads a policy from a file whose name ends in `.toml`, `.yaml` or `.yml`.
@@ -106,7 +106,7 @@ impl AuditPolicy {
             Some("yaml" | "yml") => Self::from_yaml,
             _ => {
                 let what = "no policy file by its name: expected one that ends in `.toml`, `.yaml` or `.yml`";
-                return Err(PolicyError::new(Place::default(), what).in_file(path.display().to_string()));
+                return Err(PolicyError::new(Location::default(), what).in_file(path.display().to_string()));
             }
         };
         contents(path).and_then(|text| read(&text)).map_err(|error| error.in_file(path.display().to_string()))
@@ -114,17 +114,17 @@ impl AuditPolicy {
 }
 
 fn contents(path: &Path) -> Result<String, PolicyError> {
-    let unreadable = |error| PolicyError::new(Place::default(), "the file cannot be read").because(error);
+    let unreadable = |error| PolicyError::new(Location::default(), "the file cannot be read").with_source(error);
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(unreadable)?;
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(PolicyError::new(Place::default(), "the file is too large: expected 1 MiB at most"));
+        return Err(PolicyError::new(Location::default(), "the file is too large: expected 1 MiB at most"));
     }
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
         let line = valid.iter().filter(|&&byte| byte == b'\n').count() + 1;
-        PolicyError::new(Place::default(), "the file is not UTF-8").on_line(line)
+        PolicyError::new(Location::default(), "the file is not UTF-8").on_line(line)
     })
 }
 

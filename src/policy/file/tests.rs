@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::event::EventType;
-use crate::policy::{ApiKeySource, FailMode, ProxyHeader, QueryString, RequestPath, Rule, When};
+use crate::policy::{ApiKeySource, FailMode, ProxyHeader, QueryString, RecordWhen, RequestPath, Rule};
 
 const TOML: &str = r#"
 preset = true
@@ -71,13 +71,13 @@ fn built() -> AuditPolicy {
             Rule::new(name("user.reset"))
                 .methods(["POST", "purge"])
                 .paths(["/users/{id}/reset"])
-                .when(When::effect_possible().or(When::statuses([404])))
+                .when(RecordWhen::effect_possible().or(RecordWhen::statuses([404])))
                 .write_ahead(true)
                 .fail_mode(FailMode::Open),
         )
         .rule(Rule::upload().paths(["/import"]).body_end(true))
-        .preset()
-        .mount("/cgi")
+        .preset_ivre()
+        .base_path("/cgi")
         .max_results(1000)
         .declare(["user.invited"])
         .include(["all"])
@@ -104,7 +104,7 @@ fn both_formats_and_the_builder_make_the_same() {
 #[test]
 fn words_that_older_yaml_takes_for_something_else() {
     let policy = AuditPolicy::from_yaml("preset: true\ncapture: {query: off}").expect("a policy");
-    assert_eq!(policy.capture().query_string(), QueryString::Off);
+    assert_eq!(policy.capture_config().query_string(), QueryString::Off);
 }
 
 /// Each fault, in TOML, with the whole beginning of its error.
@@ -293,7 +293,7 @@ fn files() {
 fn a_pepper_comes_from_elsewhere() {
     let policy = AuditPolicy::from_toml("preset = true").expect("a policy");
     let peppered = policy.with_pepper(*b"hunter2").expect("a policy");
-    assert_eq!(peppered.capture().pepper(), Some(&b"hunter2"[..]));
-    assert_eq!(policy.capture().pepper(), None);
+    assert_eq!(peppered.capture_config().pepper(), Some(&b"hunter2"[..]));
+    assert_eq!(policy.capture_config().pepper(), None);
     assert!(policy.with_pepper([]).is_err());
 }

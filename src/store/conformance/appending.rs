@@ -6,8 +6,8 @@ use futures_util::future::join_all;
 use tokio::sync::Barrier;
 
 use super::Harness;
-use super::listing::{append, assert_holds, assert_selects, count, event_of};
-use super::sample::{event, events, id};
+use super::assertions::{append, assert_holds, assert_selects, count, event_of};
+use super::fixtures::{event, events, id};
 use crate::query::Filter;
 
 pub(super) async fn a_batch_is_kept_whole(harness: &Harness) {

@@ -13,7 +13,7 @@ macro_rules! faults {
             /// As many appends as this, from when the fault was set, fail for now and keep nothing; the next work.
             FailsFirst(usize),
             /// One append is kept and answers an error that passes; the next work.
-            AnswersErrorButKeeps,
+            StoresButReportsError,
             /// No append ever ends.
             HangsAppend,
             /// Every append panics.
@@ -112,19 +112,19 @@ faults! {
     /// Beside a star, text is compared without regard to case.
     FoldsCaseBesideStars,
     /// What is unwanted is looked at only where nothing is wanted.
-    WantedHidesUnwanted,
+    ExcludedOnlyWithoutIncluded,
     /// A tally leaves out what has nothing in the field.
-    TallyForgetsMissing,
+    TopValuesForgetMissing,
     /// A tally gives more values than were asked for.
-    TallyIgnoresAtMost,
+    TopValuesIgnoreLimit,
     /// A tally is in the order of its values.
-    TallyOrdersByValue,
+    TopValuesOrderedByValue,
     /// A tally counts everything.
-    TallyIgnoresFilter,
+    TopValuesIgnoreFilter,
     /// A bucket has its end, and not its beginning.
     BucketsIncludeTheirEnd,
     /// The activity is that of everything.
-    ActivityIgnoresFilter,
+    HistogramIgnoresFilter,
     /// Oldest first.
     OldestFirst,
     /// Ties by id, smallest first.
@@ -152,7 +152,7 @@ faults! {
     /// An empty batch is refused.
     RefusesEmptyBatches,
     /// What is appended again is kept again.
-    KeepsRepeats,
+    StoresRepeats,
     /// What is appended again replaces what was there.
     Upserts,
     /// What is appended again is an error.
@@ -160,7 +160,7 @@ faults! {
     /// A batch with an event that is already there is left out as a whole.
     DropsBatchesWithRepeats,
     /// What another handle appended is not known when it is appended again.
-    KeepsRepeatsOfOthers,
+    StoresRepeatsOfOthers,
     /// A batch is acknowledged and seen only after the next.
     DelaysVisibility,
     /// What another handle appended is not seen.
@@ -168,17 +168,17 @@ faults! {
     /// Of two appends at the same time, one loses an event.
     LosesUnderConcurrency,
     /// Tidying loses an event.
-    TidyLoses,
+    MaintenanceLoses,
     /// Tidying forgets which ids there are.
-    TidyForgetsIds,
+    MaintenanceForgetsIds,
     /// Tidying always has more to do.
-    TidyNeverEnds,
+    MaintenanceNeverEnds,
     /// A purge takes what is as old as its instant.
     PurgeInclusive,
     /// A purge removes nothing but says so.
-    PurgeOnlySaysSo,
+    PurgeDeletesNothing,
     /// A purge takes everything at once.
-    PurgeIgnoresAtMost,
+    PurgeIgnoresLimit,
     /// A purge always says that there is no more.
     PurgeStopsEarly,
     /// A purge always says that there is more.
@@ -195,14 +195,14 @@ faults! {
     InitBreaksAppends,
     /// `init` leaves the ids.
     InitKeepsIds,
-    /// `ensure_indexes` makes the store anew.
-    EnsureDestroys,
-    /// `ensure_indexes` needs a store that has events.
-    EnsureNeedsEvents,
-    /// `ensure_indexes` fails when there is nothing missing.
-    EnsureFailsTwice,
-    /// `ensure_indexes` fails while another is at it.
-    EnsureFailsTogether,
+    /// `migrate` makes the store anew.
+    MigrateDestroys,
+    /// `migrate` needs a store that has events.
+    MigrateNeedsEvents,
+    /// `migrate` fails when there is nothing missing.
+    MigrateFailsTwice,
+    /// `migrate` fails while another is at it.
+    MigrateFailsConcurrently,
     /// `capabilities` denies the reader.
     DeniesItsReader,
     /// `capabilities` claims another part.
@@ -220,15 +220,15 @@ faults! {
     /// `close` loses the last event.
     CloseLosesLast,
     /// The `started` events of the living are closed.
-    ClosesTheLiving,
+    RecoversLiveWriters,
     /// `started` events are closed although they were completed.
-    ClosesTheCompleted,
+    RecoversCompleted,
     /// No `started` event is ever closed.
-    NeverCloses,
+    NeverRecovers,
     /// `started` events are closed again by each who looks.
-    ClosesAgain,
+    RecoversTwice,
     /// What is kept for an orphan does not name it.
-    ClosesWithoutLink,
+    RecoversWithoutLink,
     /// What is said to be closed is one too many.
-    ClosesAndMiscounts,
+    RecoveryMiscounts,
 }

@@ -3,20 +3,20 @@
 use serde_json::json;
 
 use super::Harness;
-use super::listing::{append, assert_listing, assert_selects, count, found, page};
+use super::assertions::{append, assert_listing, assert_selects, count, found, page};
+use super::fixtures::{at, event, event_at, id};
 use super::model::Model;
-use super::sample::{at, event, event_at, id};
 use super::text::HOSTILE;
-use crate::event::{AuditEvent, EventType, Phase, Text};
-use crate::query::{Condition, Filter, Pattern, Status};
+use crate::event::{AuditEvent, CompactText, EventType, Phase};
+use crate::query::{Condition, Filter, OutcomePattern, TextPattern};
 
 /// The text that can be filtered by: where it is in an event and in a filter.
 type TextField = (&'static str, fn(&mut AuditEvent, Option<&str>), fn(&mut Filter, &str));
 
 const TEXT_FIELDS: [TextField; 3] = [
-    ("user_email", |e, text| e.actor.user_email = text.map(Text::from), |f, text| f.user_email = text.into()),
-    ("route", |e, text| e.resource.route = text.map(Text::from), |f, text| f.route = text.into()),
-    ("remote_addr", |e, text| e.actor.remote_addr = text.map(Text::from), |f, text| f.remote_addr = text.into()),
+    ("user_email", |e, text| e.actor.user_email = text.map(CompactText::from), |f, text| f.user_email = text.into()),
+    ("route", |e, text| e.resource.route = text.map(CompactText::from), |f, text| f.route = text.into()),
+    ("remote_addr", |e, text| e.actor.remote_addr = text.map(CompactText::from), |f, text| f.remote_addr = text.into()),
 ];
 
 /// For each text an event that has it in all the places that can be filtered by.
@@ -27,7 +27,7 @@ fn one_of_each(texts: &[&str]) -> Vec<AuditEvent> {
         for (_, set, _) in TEXT_FIELDS {
             set(&mut event, Some(text));
         }
-        event.fit();
+        event.truncate_to_limits();
         all.push(event);
     }
     all
@@ -188,13 +188,13 @@ pub(super) async fn patterns_match_as_they_say(harness: &Harness) {
         "A*",
         "a\u{10FFFF}*",
     ] {
-        let pattern = Pattern::parse(text).expect("each is a pattern");
+        let pattern = TextPattern::parse(text).expect("each is a pattern");
         for (name, _, set) in TEXT_FIELDS {
             for condition in [Condition::from(pattern.clone()), Condition::none_of([pattern.clone()])] {
                 let mut filter = Filter::default();
                 set(&mut filter, "");
                 for field in [&mut filter.user_email, &mut filter.route, &mut filter.remote_addr] {
-                    if !field.is_none() {
+                    if !field.is_empty() {
                         *field = condition.clone();
                     }
                 }
@@ -214,22 +214,22 @@ pub(super) async fn classes_of_statuses_match(harness: &Harness) {
         all.push(AuditEvent { outcome, ..event(all.len() as u64) });
     }
     append(&*fresh.store, &all).await;
-    let of = |statuses: &[Status], unwanted: &[Status]| {
-        let mut condition = Condition::one_of(statuses.iter().copied());
+    let of = |statuses: &[OutcomePattern], unwanted: &[OutcomePattern]| {
+        let mut condition = Condition::any_of(statuses.iter().copied());
         if statuses.is_empty() {
             condition = Condition::none_of(unwanted.iter().copied());
         }
         condition
     };
     for condition in [
-        of(&[Status::Class(4)], &[]),
-        of(&[Status::Class(1)], &[]),
-        of(&[Status::None], &[]),
-        of(&[Status::Class(4), Status::None], &[]),
-        of(&[Status::Is(200), Status::Is(500)], &[]),
-        of(&[], &[Status::Class(4)]),
-        of(&[], &[Status::None]),
-        of(&[], &[Status::Is(200), Status::Class(1)]),
+        of(&[OutcomePattern::Class(4)], &[]),
+        of(&[OutcomePattern::Class(1)], &[]),
+        of(&[OutcomePattern::Missing], &[]),
+        of(&[OutcomePattern::Class(4), OutcomePattern::Missing], &[]),
+        of(&[OutcomePattern::Exact(200), OutcomePattern::Exact(500)], &[]),
+        of(&[], &[OutcomePattern::Class(4)]),
+        of(&[], &[OutcomePattern::Missing]),
+        of(&[], &[OutcomePattern::Exact(200), OutcomePattern::Class(1)]),
     ] {
         let filter = Filter { outcome: condition.clone(), ..Filter::default() };
         let expected: Vec<_> = all.iter().filter(|event| filter.matches(event)).cloned().collect();

@@ -16,10 +16,10 @@ type Make<T> = Arc<dyn Fn() -> Task<T> + Send + Sync>;
 /// How the suite gets at the store under test.
 #[derive(Clone)]
 pub struct Harness {
-    open: Make<Fresh>,
+    open: Make<FreshStore>,
     lacks: Vec<Need>,
     total: usize,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl Harness {
@@ -28,19 +28,19 @@ impl Harness {
     pub fn new<F, Fut>(open: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Fresh> + Send + 'static,
+        Fut: Future<Output = FreshStore> + Send + 'static,
     {
         Self {
             open: Arc::new(move || Box::pin(open())),
             lacks: Vec::new(),
             total: 10_000,
-            patience: Duration::from_secs(120),
+            timeout: Duration::from_secs(120),
         }
     }
 
     /// Admits that the store has no such parts: the checks that need one of them are skipped. Any other skip fails.
     #[must_use]
-    pub fn lacking(mut self, needs: &[Need]) -> Self {
+    pub fn without(mut self, needs: &[Need]) -> Self {
         self.lacks.extend_from_slice(needs);
         self
     }
@@ -48,15 +48,15 @@ impl Harness {
     /// How many events the checks of capacity append; 10,000 unless told. Choose it so that thresholds inside of the
     /// store are crossed.
     #[must_use]
-    pub fn with_total(mut self, events: usize) -> Self {
+    pub fn with_event_count(mut self, events: usize) -> Self {
         self.total = events;
         self
     }
 
     /// How long a check may take; two minutes unless told. Longer is a failure, not a hang.
     #[must_use]
-    pub fn with_patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+    pub fn with_timeout(mut self, patience: Duration) -> Self {
+        self.timeout = patience;
         self
     }
 
@@ -64,7 +64,7 @@ impl Harness {
     #[must_use]
     pub fn wrapped<F>(mut self, wrap: F) -> Self
     where
-        F: Fn(Fresh) -> Fresh + Send + Sync + 'static,
+        F: Fn(FreshStore) -> FreshStore + Send + Sync + 'static,
     {
         let open = self.open;
         let wrap = Arc::new(wrap);
@@ -82,12 +82,12 @@ impl Harness {
             let faulty = FaultyStore::new(fresh.store);
             faulty.set_fault(fault);
             // Not a clone: it would keep the first handle alive.
-            let another = faulty.others();
-            Fresh { store: Arc::new(faulty), ground: fresh.ground.handles_in(another) }
+            let another = faulty.handle_maker();
+            FreshStore { store: Arc::new(faulty), ground: fresh.ground.handles_in(another) }
         })
     }
 
-    pub(super) async fn fresh(&self) -> Fresh {
+    pub(super) async fn fresh(&self) -> FreshStore {
         (self.open)().await
     }
 
@@ -108,17 +108,17 @@ impl fmt::Debug for Harness {
 
 /// A store that was just opened and is empty, and the ground it stands on.
 #[derive(Debug)]
-pub struct Fresh {
+pub struct FreshStore {
     /// The store.
     pub store: Arc<dyn AuditStore>,
     /// What stays when the store is dropped.
-    pub ground: Ground,
+    pub ground: Backing,
 }
 
-impl Fresh {
+impl FreshStore {
     /// This store, which cannot be opened a second time.
     pub fn new(store: Arc<dyn AuditStore>) -> Self {
-        Self { store, ground: Ground { reopen: None, keep: Vec::new() } }
+        Self { store, ground: Backing { reopen: None, keep: Vec::new() } }
     }
 
     /// The same with a way to open another handle on the same events. It must not hold on to the first handle.
@@ -134,19 +134,19 @@ impl Fresh {
 
     /// The same with something that lives as long as the check: a temporary directory, a schema.
     #[must_use]
-    pub fn keeping(mut self, thing: impl Any + Send + Sync) -> Self {
+    pub fn owning(mut self, thing: impl Any + Send + Sync) -> Self {
         self.ground.keep.push(Box::new(thing));
         self
     }
 }
 
 /// What stays when a store is dropped: where its events are, and the way to open them again.
-pub struct Ground {
+pub struct Backing {
     reopen: Option<Make<Arc<dyn AuditStore>>>,
     keep: Vec<Box<dyn Any + Send + Sync>>,
 }
 
-impl Ground {
+impl Backing {
     /// Another handle on the same events.
     pub(super) async fn reopen(&self) -> Arc<dyn AuditStore> {
         let reopen = self.reopen.as_ref().expect("the check said that it needs a second handle");
@@ -165,7 +165,7 @@ impl Ground {
     }
 }
 
-impl fmt::Debug for Ground {
+impl fmt::Debug for Backing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ground").field("can_reopen", &self.reopen.is_some()).finish_non_exhaustive()
     }
@@ -177,19 +177,19 @@ pub enum Need {
     /// The store can be read.
     Reader,
     /// The store can be provisioned and purged.
-    Keeper,
+    Admin,
     /// The store finds the `started` events of dead processes.
-    Orphans,
+    Recovery,
     /// A second handle can be opened on the same events.
     SecondHandle,
 }
 
 impl Need {
-    fn is_met(self, fresh: &Fresh) -> bool {
+    fn is_met(self, fresh: &FreshStore) -> bool {
         match self {
             Self::Reader => fresh.store.reader().is_some(),
-            Self::Keeper => fresh.store.keeper().is_some(),
-            Self::Orphans => fresh.store.orphans().is_some(),
+            Self::Admin => fresh.store.keeper().is_some(),
+            Self::Recovery => fresh.store.orphans().is_some(),
             Self::SecondHandle => fresh.ground.reopen.is_some(),
         }
     }
@@ -229,7 +229,7 @@ impl fmt::Debug for Check {
 /// Runs a check, or skips it and prints why.
 ///
 /// # Panics
-/// If the store fails the check, takes longer than [`Harness::with_patience`], or lacks a part that the harness did not
+/// If the store fails the check, takes longer than [`Harness::with_timeout`], or lacks a part that the harness did not
 /// admit to be missing.
 pub async fn run(check: &Check, harness: &Harness) {
     let fresh = harness.fresh().await;
@@ -240,7 +240,7 @@ pub async fn run(check: &Check, harness: &Harness) {
         return;
     }
     drop(fresh);
-    if tokio::time::timeout(harness.patience, (check.body)(harness)).await.is_err() {
-        panic!("{}: not done within {:?}", check.name, harness.patience);
+    if tokio::time::timeout(harness.timeout, (check.body)(harness)).await.is_err() {
+        panic!("{}: not done within {:?}", check.name, harness.timeout);
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::Harness;
-use super::listing::{append, assert_holds};
-use super::sample::{event, events};
+use super::assertions::{append, assert_holds};
+use super::fixtures::{event, events};
 use crate::store::AuditStore;
 
 /// How long an answer may take that needs no work.
@@ -34,7 +34,7 @@ pub(super) async fn capabilities_tell_the_parts(harness: &Harness) {
     let store = &*fresh.store;
     let told = store.capabilities();
     assert!(!told.name.is_empty(), "the store has no name");
-    assert!(told.parallel_appends >= 1, "the store serves no append at all");
+    assert!(told.max_parallel_appends >= 1, "the store serves no append at all");
     assert_eq!(told.readable, store.reader().is_some(), "`readable`, and whether there is a reader");
     assert_eq!(told.purgeable, store.keeper().is_some(), "`purgeable`, and whether there is a keeper");
     assert_eq!(told.orphans, store.orphans().is_some(), "`orphans`, and whether there is that part");

@@ -15,42 +15,42 @@
 //!             async move { handle }
 //!         })
 //!     })
-//!     .lacking(&[Need::Orphans])
+//!     .without(&[Need::Recovery])
 //! });
 //! ```
 //!
 //! A check that needs a part which the store does not have is skipped, and says so, if the harness admitted that the
-//! part is missing ([`Harness::lacking`]); else the skip is a failure.
+//! part is missing ([`Harness::without`]); else the skip is a failure.
 //!
 //! [`FaultyStore`] breaks a store on purpose. The suite's own tests show with it that each check can fail.
 //!
 //! [`AuditStore`]: super::AuditStore
 
+mod aggregation;
 mod appending;
-mod capacity;
+mod assertions;
 mod fault;
-mod faulty;
+mod faulty_store;
 mod filtering;
+mod fixtures;
 mod harness;
+mod idempotency;
 mod lifecycle;
-mod listing;
 mod model;
 mod numbers;
 mod ordering;
-mod orphaned;
 mod paging;
-mod patterns;
 mod provisioning;
 mod purging;
-mod repeating;
+mod recovery;
 mod round_trip;
-mod sample;
-mod tallying;
+mod scale;
 mod text;
+mod text_patterns;
 
 pub use fault::Fault;
-pub use faulty::FaultyStore;
-pub use harness::{Check, Fresh, Ground, Harness, Need, run};
+pub use faulty_store::FaultyStore;
+pub use harness::{Backing, Check, FreshStore, Harness, Need, run};
 
 /// Makes a module of tests, one for each check of the suite; see [`store::conformance`](crate::store::conformance).
 ///
@@ -114,13 +114,13 @@ macro_rules! conformance_tests {
             filtering::nothing_matches_what_is_missing [Reader],
             filtering::types_phases_and_outcomes_are_matched_exactly [Reader],
             filtering::patterns_match_as_they_say [Reader],
-            patterns::patterns_agree_with_the_model [Reader],
+            text_patterns::patterns_agree_with_the_model [Reader],
             filtering::classes_of_statuses_match [Reader],
             filtering::filters_agree_with_the_model [Reader],
-            tallying::tallies_agree_with_the_model [Reader],
-            tallying::what_is_missing_is_tallied [Reader],
-            tallying::buckets_are_half_open [Reader],
-            tallying::activity_agrees_with_the_model [Reader],
+            aggregation::tallies_agree_with_the_model [Reader],
+            aggregation::what_is_missing_is_tallied [Reader],
+            aggregation::buckets_are_half_open [Reader],
+            aggregation::activity_agrees_with_the_model [Reader],
             ordering::newest_come_first [Reader],
             ordering::ties_are_ordered_by_id [Reader],
             ordering::late_events_find_their_place [Reader],
@@ -135,40 +135,40 @@ macro_rules! conformance_tests {
             appending::what_is_acknowledged_is_visible_to_others [Reader, SecondHandle],
             appending::concurrent_appends_are_all_kept [Reader],
             appending::two_handles_append_side_by_side [Reader, SecondHandle],
-            repeating::a_repeated_batch_is_kept_once [Reader],
-            repeating::a_repeat_within_a_batch_is_kept_once [Reader],
-            repeating::the_first_of_an_id_wins [Reader],
-            repeating::overlapping_batches_lose_nothing [Reader],
-            repeating::repeats_at_the_same_time_are_kept_once [Reader],
-            repeating::repeats_are_known_after_reopening [Reader, SecondHandle],
-            capacity::many_events_stay_in_order_while_tidying [Reader],
-            capacity::many_events_are_kept_once_after_tidying [Reader],
-            capacity::tidying_comes_to_an_end [],
-            purging::a_purge_spares_its_instant [Reader, Keeper],
-            purging::a_purge_goes_in_chunks [Reader, Keeper],
-            purging::a_purge_removes_all_that_is_old_and_no_more [Reader, Keeper],
-            purging::a_purge_of_nothing_removes_nothing [Reader, Keeper],
-            purging::what_is_purged_is_gone_everywhere [Reader, Keeper],
-            purging::a_purge_does_not_touch_what_is_being_appended [Reader, Keeper],
-            provisioning::init_empties_the_store [Reader, Keeper],
-            provisioning::init_leaves_a_store_that_works [Reader, Keeper],
-            provisioning::init_forgets_the_ids [Reader, Keeper],
-            provisioning::ensure_indexes_works_on_a_fresh_store [Keeper],
-            provisioning::ensure_indexes_leaves_every_event [Reader, Keeper],
-            provisioning::ensure_indexes_can_be_repeated [Keeper],
-            provisioning::ensure_indexes_by_several_at_once [Reader, Keeper, SecondHandle],
+            idempotency::a_repeated_batch_is_kept_once [Reader],
+            idempotency::a_repeat_within_a_batch_is_kept_once [Reader],
+            idempotency::the_first_of_an_id_wins [Reader],
+            idempotency::overlapping_batches_lose_nothing [Reader],
+            idempotency::repeats_at_the_same_time_are_kept_once [Reader],
+            idempotency::repeats_are_known_after_reopening [Reader, SecondHandle],
+            scale::many_events_stay_in_order_while_tidying [Reader],
+            scale::many_events_are_kept_once_after_tidying [Reader],
+            scale::tidying_comes_to_an_end [],
+            purging::a_purge_spares_its_instant [Reader, Admin],
+            purging::a_purge_goes_in_chunks [Reader, Admin],
+            purging::a_purge_removes_all_that_is_old_and_no_more [Reader, Admin],
+            purging::a_purge_of_nothing_removes_nothing [Reader, Admin],
+            purging::what_is_purged_is_gone_everywhere [Reader, Admin],
+            purging::a_purge_does_not_touch_what_is_being_appended [Reader, Admin],
+            provisioning::init_empties_the_store [Reader, Admin],
+            provisioning::init_leaves_a_store_that_works [Reader, Admin],
+            provisioning::init_forgets_the_ids [Reader, Admin],
+            provisioning::ensure_indexes_works_on_a_fresh_store [Admin],
+            provisioning::ensure_indexes_leaves_every_event [Reader, Admin],
+            provisioning::ensure_indexes_can_be_repeated [Admin],
+            provisioning::ensure_indexes_by_several_at_once [Reader, Admin, SecondHandle],
             lifecycle::capabilities_tell_the_parts [],
             lifecycle::a_working_store_is_healthy [],
             lifecycle::health_leaves_no_event_behind [Reader],
             lifecycle::a_closed_store_refuses_appends [],
             lifecycle::a_closed_store_is_not_healthy [],
             lifecycle::closing_keeps_every_event [Reader, SecondHandle],
-            orphaned::the_living_are_left_alone [Reader, Orphans, SecondHandle],
-            orphaned::what_was_completed_is_left_alone [Reader, Orphans, SecondHandle],
-            orphaned::the_dead_are_closed_once [Reader, Orphans, SecondHandle],
-            orphaned::whoever_comes_first_closes [Reader, Orphans, SecondHandle],
-            orphaned::a_dropped_handle_is_dead [Reader, Orphans, SecondHandle],
-            orphaned::what_close_makes_is_kept [Reader, Orphans, SecondHandle],
+            recovery::the_living_are_left_alone [Reader, Recovery, SecondHandle],
+            recovery::what_was_completed_is_left_alone [Reader, Recovery, SecondHandle],
+            recovery::the_dead_are_closed_once [Reader, Recovery, SecondHandle],
+            recovery::whoever_comes_first_closes [Reader, Recovery, SecondHandle],
+            recovery::a_dropped_handle_is_dead [Reader, Recovery, SecondHandle],
+            recovery::what_close_makes_is_kept [Reader, Recovery, SecondHandle],
         }
     };
 }

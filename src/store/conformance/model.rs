@@ -2,10 +2,10 @@
 
 use fastrand::Rng;
 
-use super::listing::newest_first;
-use super::sample::{at, event};
+use super::assertions::newest_first;
+use super::fixtures::{at, event};
 use crate::event::{AuditEvent, EventType, Phase};
-use crate::query::{Condition, Cursor, Filter, Pattern, Query, Status};
+use crate::query::{Condition, Cursor, Filter, OutcomePattern, PageQuery, TextPattern};
 
 const USERS: [&str; 6] = ["alice", "Alice", "bob", "", "b%", "b_b"];
 const ROUTES: [&str; 5] = ["/scans", "/Scans", "/users/{id}", "", "/scans/"];
@@ -52,9 +52,9 @@ impl Model {
         }
         if random.u8(..4) == 0 {
             filter.outcome = some(random, |random| match random.u8(..4) {
-                0 => Status::Class(random.u8(1..=5)),
-                1 => Status::None,
-                _ => Status::Is(pick(random, &OUTCOMES)),
+                0 => OutcomePattern::Class(random.u8(1..=5)),
+                1 => OutcomePattern::Missing,
+                _ => OutcomePattern::Exact(pick(random, &OUTCOMES)),
             });
         }
         if random.u8(..4) == 0 {
@@ -69,12 +69,12 @@ impl Model {
         filter
     }
 
-    pub(super) fn some_query(&mut self) -> Query {
+    pub(super) fn some_query(&mut self) -> PageQuery {
         let filter = self.some_filter();
         let random = &mut self.random;
         let after = random.bool().then(|| Cursor::of(&self.newest_first[random.usize(..self.newest_first.len())]));
         let skip = if random.bool() { random.u64(..20) } else { 0 };
-        Query { after, skip, ..Query::new(filter, random.usize(..30)) }
+        PageQuery { after, skip, ..PageQuery::new(filter, random.usize(..30)) }
     }
 
     /// The events that pass the filter, newest first.
@@ -83,7 +83,7 @@ impl Model {
     }
 
     /// The page that the query asks for.
-    pub(super) fn page(&self, query: &Query) -> Vec<AuditEvent> {
+    pub(super) fn page(&self, query: &PageQuery) -> Vec<AuditEvent> {
         self.found(&query.filter)
             .into_iter()
             .filter(|event| query.after.is_none_or(|after| Cursor::of(event) < after))
@@ -111,18 +111,18 @@ fn random_event(random: &mut Rng, number: u64) -> AuditEvent {
 /// One value or two, wanted or not.
 fn some<T>(random: &mut Rng, one: impl Fn(&mut Rng) -> T) -> Condition<T> {
     let values: Vec<T> = (0..random.usize(1..=2)).map(|_| one(random)).collect();
-    if random.u8(..3) == 0 { Condition::none_of(values) } else { Condition::one_of(values) }
+    if random.u8(..3) == 0 { Condition::none_of(values) } else { Condition::any_of(values) }
 }
 
 /// A text of the pool, or what begins or ends like it.
-fn text(random: &mut Rng, pool: &[&str]) -> Pattern {
-    let text = Pattern::exactly(pick(random, pool)).to_string();
+fn text(random: &mut Rng, pool: &[&str]) -> TextPattern {
+    let text = TextPattern::exact(pick(random, pool)).to_string();
     let pattern = match random.u8(..5) {
         0 => format!("{text}*"),
         1 => format!("*{text}"),
         _ => text,
     };
-    Pattern::parse(&pattern).expect("what a pattern prints is one")
+    TextPattern::parse(&pattern).expect("what a pattern prints is one")
 }
 
 fn pick<T: Copy>(random: &mut Rng, pool: &[T]) -> T {

@@ -5,8 +5,8 @@
 use serde_json::{Value, json};
 
 use super::Harness;
-use super::listing::{append, assert_holds};
-use super::sample::event;
+use super::assertions::{append, assert_holds};
+use super::fixtures::event;
 
 pub(super) async fn integers_come_back(harness: &Harness) {
     let fresh = harness.fresh().await;

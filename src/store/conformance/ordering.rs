@@ -1,8 +1,8 @@
 //! Newest first, ties by id.
 
 use super::Harness;
-use super::listing::{append, assert_holds};
-use super::sample::{event, event_at, events, shuffled};
+use super::assertions::{append, assert_holds};
+use super::fixtures::{event, event_at, events, shuffled};
 use crate::event::{AuditEvent, EventId};
 
 pub(super) async fn newest_come_first(harness: &Harness) {

@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 
 use super::Harness;
-use super::listing::{append, assert_listing, count, newest_first, page};
-use super::sample::{event, event_at, shuffled};
+use super::assertions::{append, assert_listing, count, newest_first, page};
+use super::fixtures::{event, event_at, shuffled};
 use crate::event::AuditEvent;
-use crate::query::{Cursor, Filter, Query};
+use crate::query::{Cursor, Filter, PageQuery};
 use crate::store::AuditStore;
 
 /// 120 events at 12 instants: any page size has ties at the border of a page.
@@ -16,7 +16,7 @@ fn tied_events() -> Vec<AuditEvent> {
 
 /// Follows the cursor to the end.
 async fn walk(store: &dyn AuditStore, filter: &Filter, page_size: usize, at_most: usize) -> Vec<AuditEvent> {
-    let mut query = Query::new(filter.clone(), page_size);
+    let mut query = PageQuery::new(filter.clone(), page_size);
     let mut all = Vec::new();
     loop {
         let found = page(store, &query).await;
@@ -49,10 +49,10 @@ pub(super) async fn skip_and_limit_cut_the_listing(harness: &Harness) {
     for skip in [0, 1, 9, 10, 11, 119, 120] {
         for limit in [1, 2, 10, 120, 1000] {
             for after in [None, Some(0), Some(50)] {
-                let query = Query {
+                let query = PageQuery {
                     after: after.map(|place| Cursor::of(&all[place])),
                     skip: skip as u64,
-                    ..Query::new(Filter::default(), limit)
+                    ..PageQuery::new(Filter::default(), limit)
                 };
                 let rest = after.map_or(&all[..], |place| &all[place + 1..]);
                 let rest = &rest[skip.min(rest.len())..];
@@ -66,18 +66,18 @@ pub(super) async fn skip_and_limit_cut_the_listing(harness: &Harness) {
 
 pub(super) async fn a_page_of_nothing_is_empty(harness: &Harness) {
     let fresh = harness.fresh().await;
-    let query = Query::new(Filter::default(), 10);
+    let query = PageQuery::new(Filter::default(), 10);
     assert_listing(&page(&*fresh.store, &query).await, &[], "an empty store");
     assert_eq!(count(&*fresh.store, &Filter::default()).await, 0, "the count of an empty store");
     append(&*fresh.store, &tied_events()).await;
-    assert_listing(&page(&*fresh.store, &Query::new(Filter::default(), 0)).await, &[], "limit 0");
+    assert_listing(&page(&*fresh.store, &PageQuery::new(Filter::default(), 0)).await, &[], "limit 0");
     for skip in [120, 121, i64::MAX as u64, i64::MAX as u64 + 1, u64::MAX] {
         for limit in [1, 1000, usize::MAX] {
-            let query = Query { skip, ..Query::new(Filter::default(), limit) };
+            let query = PageQuery { skip, ..PageQuery::new(Filter::default(), limit) };
             assert_listing(&page(&*fresh.store, &query).await, &[], &format!("skip {skip}, limit {limit}"));
         }
     }
-    let whole = Query::new(Filter::default(), usize::MAX);
+    let whole = PageQuery::new(Filter::default(), usize::MAX);
     assert_listing(&page(&*fresh.store, &whole).await, &newest_first(tied_events()), "the greatest limit");
 }
 
@@ -88,7 +88,7 @@ pub(super) async fn a_cursor_outlives_its_event(harness: &Harness) {
     let kept: Vec<AuditEvent> = kept.into_iter().map(|(_, event)| event).collect();
     append(&*fresh.store, &kept).await;
     for (_, event) in missing {
-        let query = Query { after: Some(Cursor::of(&event)), ..Query::new(Filter::default(), 1000) };
+        let query = PageQuery { after: Some(Cursor::of(&event)), ..PageQuery::new(Filter::default(), 1000) };
         let expected: Vec<_> = kept.iter().filter(|kept| kept.sort_key() < event.sort_key()).cloned().collect();
         assert_listing(&page(&*fresh.store, &query).await, &expected, "after an event that is not kept");
     }
@@ -105,7 +105,7 @@ pub(super) async fn pages_hold_still_while_others_append(harness: &Harness) {
             append(&*store, &[event_at(10_000 + number, (number % 9) as i64 - 2)]).await;
         }
     });
-    let mut query = Query::new(Filter::default(), 7);
+    let mut query = PageQuery::new(Filter::default(), 7);
     let mut walked = Vec::new();
     for step in 0.. {
         // Newer, as old with an id between those that are there, and older: on every page.
@@ -128,6 +128,6 @@ pub(super) async fn pages_hold_still_while_others_append(harness: &Harness) {
     assert!(walked.is_sorted_by(|a, b| a.sort_key() > b.sort_key()), "the pages are not in order");
     let late = event(30_000);
     append(&*fresh.store, std::slice::from_ref(&late)).await;
-    let first = page(&*fresh.store, &Query::new(Filter::default(), 1)).await;
+    let first = page(&*fresh.store, &PageQuery::new(Filter::default(), 1)).await;
     assert_listing(&first, &[late], "the newest, after the walk");
 }

@@ -1,20 +1,20 @@
-//! `init` destroys everything; `ensure_indexes` nothing.
+//! `init` destroys everything; `migrate` nothing.
 
 use futures_util::future::join_all;
 
 use super::Harness;
-use super::listing::{append, assert_holds, event_of, keeper};
-use super::sample::{event, events, id};
+use super::assertions::{append, assert_holds, event_of, keeper};
+use super::fixtures::{event, events, id};
 use crate::store::AuditStore;
 
 async fn init(store: &dyn AuditStore) {
-    if let Err(error) = keeper(store).init().await {
+    if let Err(error) = keeper(store).recreate().await {
         panic!("init failed: {error}");
     }
 }
 
 async fn ensure_indexes(store: &dyn AuditStore) {
-    if let Err(error) = keeper(store).ensure_indexes().await {
+    if let Err(error) = keeper(store).migrate().await {
         panic!("ensure_indexes failed: {error}");
     }
 }

@@ -1,13 +1,13 @@
 //! A purge removes what is old, says how much, and nothing else.
 
 use super::Harness;
-use super::listing::{append, assert_holds, assert_selects, count, event_of, keeper};
-use super::sample::{at, event_at, shuffled};
+use super::assertions::{append, assert_holds, assert_selects, count, event_of, keeper};
+use super::fixtures::{at, event_at, shuffled};
 use crate::event::{AuditEvent, Timestamp};
 use crate::query::Filter;
-use crate::store::{AuditStore, Purged};
+use crate::store::{AuditStore, PurgeOutcome};
 
-async fn purge(store: &dyn AuditStore, before: Timestamp, at_most: usize) -> Purged {
+async fn purge(store: &dyn AuditStore, before: Timestamp, at_most: usize) -> PurgeOutcome {
     match keeper(store).purge(before, at_most).await {
         Ok(purged) => purged,
         Err(error) => panic!("a purge failed: {error}"),
@@ -19,8 +19,8 @@ async fn purge_all(store: &dyn AuditStore, before: Timestamp, at_most: usize, th
     let mut removed = 0;
     for _ in 0..there_are + 20 {
         let purged = purge(store, before, at_most).await;
-        removed += purged.removed;
-        if !purged.more {
+        removed += purged.deleted;
+        if !purged.has_more {
             return removed;
         }
     }
@@ -59,9 +59,9 @@ pub(super) async fn a_purge_goes_in_chunks(harness: &Harness) {
     append(&*fresh.store, &old_ones).await;
     let purged = purge(&*fresh.store, at(0), 10).await;
     let left = count(&*fresh.store, &Filter::default()).await;
-    assert_eq!(purged.removed + left, 2000, "what a purge says it removed, and what is left");
-    assert!(purged.more, "there is more to remove");
-    assert!((1..=1000).contains(&purged.removed), "about ten were asked for, and {} are gone", purged.removed);
+    assert_eq!(purged.deleted + left, 2000, "what a purge says it removed, and what is left");
+    assert!(purged.has_more, "there is more to remove");
+    assert!((1..=1000).contains(&purged.deleted), "about ten were asked for, and {} are gone", purged.deleted);
 }
 
 pub(super) async fn a_purge_removes_all_that_is_old_and_no_more(harness: &Harness) {
@@ -123,8 +123,8 @@ pub(super) async fn a_purge_does_not_touch_what_is_being_appended(harness: &Harn
     let mut removed = 0;
     for _ in 0..450 {
         let purged = purge(&*fresh.store, at(0), 9).await;
-        removed += purged.removed;
-        if !purged.more {
+        removed += purged.deleted;
+        if !purged.has_more {
             break;
         }
         tokio::task::yield_now().await;

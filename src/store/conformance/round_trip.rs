@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::Harness;
-use super::listing::{append, assert_holds, event_of, newest_first, reader};
-use super::sample::{at, event, events, full_event, id};
+use super::assertions::{append, assert_holds, event_of, newest_first, reader};
+use super::fixtures::{at, event, events, full_event, id};
 use crate::event::{AuditEvent, EventId, EventType, Phase, Timestamp};
 
 pub(super) async fn an_event_comes_back_as_it_was(harness: &Harness) {
@@ -93,7 +93,7 @@ pub(super) async fn unknown_fields_are_kept(harness: &Harness) {
             extra.insert(name.into(), json!("an app's own"));
         }
     }
-    event.fit();
+    event.truncate_to_limits();
     let mut alone = AuditEvent { event_id: id(2), ..AuditEvent::new(EventType::UPLOAD) };
     alone.request.extra.insert("tls".into(), json!({"version": "1.3"}));
     alone.classification.extra.insert("severity".into(), json!(3));
@@ -115,7 +115,7 @@ pub(super) async fn deep_details_come_back(harness: &Harness) {
     event.details.insert("empty_object".into(), json!({}));
     event.details.insert("dotted.key".into(), json!({"$set": {"a.b": 1}, "": 2, "a": {"b": 3}}));
     let given = event.clone();
-    event.fit();
+    event.truncate_to_limits();
     assert_eq!(event, given, "the sample is within the limits");
     append(&*fresh.store, &[event]).await;
     assert_holds(&*fresh.store, &[given], "deep details").await;

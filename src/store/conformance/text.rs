@@ -3,13 +3,13 @@
 use serde_json::json;
 
 use super::Harness;
-use super::listing::{append, assert_holds, assert_selects};
-use super::sample::{event, full_event, id};
+use super::assertions::{append, assert_holds, assert_selects};
+use super::fixtures::{event, full_event, id};
 use crate::event::limits::{
     MAX_ADDR_BYTES, MAX_DETAIL_KEY_BYTES, MAX_DETAIL_STRING_BYTES, MAX_EVENT_BYTES, MAX_HEADER_BYTES, MAX_METHOD_BYTES,
     MAX_NAME_BYTES, MAX_ROUTE_BYTES, MAX_URI_BYTES, MAX_USER_EMAIL_BYTES,
 };
-use crate::event::{AuditEvent, EventType, Phase, Text};
+use crate::event::{AuditEvent, CompactText, EventType, Phase};
 use crate::query::Filter;
 
 /// What clients send to see what breaks.
@@ -59,7 +59,7 @@ pub(super) const HOSTILE: &[&str] = &[
 ];
 
 /// The places of an event that hold text which a client can choose, each with its limit.
-fn places(event: &mut AuditEvent) -> [(&mut Option<Text>, usize); 12] {
+fn places(event: &mut AuditEvent) -> [(&mut Option<CompactText>, usize); 12] {
     let (actor, resource) = (&mut event.actor, &mut event.resource);
     let (request, classification) = (&mut event.request, &mut event.classification);
     [
@@ -89,7 +89,7 @@ fn hostile_events() -> Vec<AuditEvent> {
         event.details.insert("value".into(), json!(text));
         event.details.insert((*text).to_owned(), json!([text, {*text: text}]));
         event.extra.insert("later".into(), json!(text));
-        event.fit();
+        event.truncate_to_limits();
         all.push(event);
     }
     all
@@ -110,7 +110,7 @@ fn event_at_its_limits(number: u64, filler: char) -> AuditEvent {
     event.details.insert(fill(MAX_DETAIL_KEY_BYTES), json!(1));
     event.details.insert("value".into(), json!(fill(MAX_DETAIL_STRING_BYTES / 2)));
     let given = event.clone();
-    event.fit();
+    event.truncate_to_limits();
     assert_eq!(event, given, "the sample is within the limits");
     event
 }
@@ -127,7 +127,7 @@ fn maximal_events() -> Vec<AuditEvent> {
         for number in 0..20 {
             event.details.insert(format!("{number}{}", filler.repeat(10)), json!(filler.repeat(700 / filler.len())));
         }
-        event.fit();
+        event.truncate_to_limits();
         all.push(event);
     }
     all
@@ -193,7 +193,7 @@ pub(super) async fn empty_and_missing_stay_distinct(harness: &Harness) {
     let missing = AuditEvent { event_id: id(1), ..AuditEvent::new(EventType::UPLOAD) };
     let mut empty = AuditEvent { event_id: id(2), ..missing.clone() };
     for (place, _) in places(&mut empty) {
-        *place = Some(Text::default());
+        *place = Some(CompactText::default());
     }
     let mut in_details = AuditEvent { event_id: id(3), ..missing.clone() };
     in_details.details = json!({"empty": "", "null": null, "": "", "list": [], "object": {}, "zero": 0, "no": false})

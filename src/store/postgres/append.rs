@@ -11,25 +11,27 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
-use super::batch::{Batch, COLUMNS, Query, bind_one, has_effects};
-use super::connection::only;
-use super::error::{Doing as _, FOREIGN_KEY_VIOLATION, UNIQUE_VIOLATION, cause, is, of, permanent, transient};
-use super::instance::Instance;
-use super::names::{Names, OPEN};
+use super::column_arrays::{COLUMNS, ColumnArrays, PgQuery, bind_one, changes_started};
+use super::error::{
+    DuringOperation as _, FOREIGN_KEY_VIOLATION, UNIQUE_VIOLATION, cause, from_driver, has_code, permanent, transient,
+};
+use super::identifiers::{Identifiers, STARTED};
+use super::session::only;
+use super::writer_lease::WriterLease;
 use crate::event::AuditEvent;
 use crate::store::StoreError;
 
 /// Inserts the events that are not there yet, and is content when the server says that all of them are.
 pub(super) async fn append(
     db: &mut PgConnection,
-    names: &Names,
-    instance: &Instance,
+    names: &Identifiers,
+    instance: &WriterLease,
     events: &[AuditEvent],
 ) -> Result<(), StoreError> {
     if events.is_empty() {
         return Ok(());
     }
-    let inserted = if events.iter().any(has_effects) {
+    let inserted = if events.iter().any(changes_started) {
         insert_with_effects(db, names, instance, events).await?
     } else {
         insert(db, names, events).await?
@@ -40,79 +42,79 @@ pub(super) async fn append(
 /// Inserts events of which some open or end something, and says how many were new.
 async fn insert_with_effects(
     db: &mut PgConnection,
-    names: &Names,
-    instance: &Instance,
+    names: &Identifiers,
+    instance: &WriterLease,
     events: &[AuditEvent],
 ) -> Result<u64, StoreError> {
-    let batch = Batch::of(events);
+    let batch = ColumnArrays::of(events);
     // What is started is ours to end: whoever looks for orphans must be able to see that we live.
     let id = if batch.any_started { Some(instance.id().await?) } else { None };
     let query = batch.bind_with_effects(sqlx::query(AssertSqlSafe(names.append_with_effects.clone())), id);
     match query.fetch_all(db).await {
         Ok(rows) => {
-            let inserted: i64 = only(rows, DOING)?.try_get(0).doing(DOING)?;
+            let inserted: i64 = only(rows, DOING)?.try_get(0).during(DOING)?;
             Ok(inserted.cast_unsigned())
         }
-        Err(error) if is(&error, FOREIGN_KEY_VIOLATION) => {
+        Err(error) if has_code(&error, FOREIGN_KEY_VIOLATION) => {
             // We were taken for dead, or the tables were made anew. Under another name we live.
             instance.forget();
-            Err(transient(DOING).with_remedy("this writer has to be registered again").because(cause(error)))
+            Err(transient(DOING).with_hint("this writer has to be registered again").with_source(cause(error)))
         }
-        Err(error) => Err(of(DOING, error)),
+        Err(error) => Err(from_driver(DOING, error)),
     }
 }
 
 /// Inserts events that neither open nor end anything, and says how many were new. Nearly always all of them are, so the
 /// server is told to look for each whether it is there already only after it has found one that is: looking is an eighth
 /// of its work.
-async fn insert(db: &mut PgConnection, names: &Names, events: &[AuditEvent]) -> Result<u64, StoreError> {
+async fn insert(db: &mut PgConnection, names: &Identifiers, events: &[AuditEvent]) -> Result<u64, StoreError> {
     let sql = if events.len() == 1 { &names.append_one } else { &names.append };
     let inserted = match bound(sqlx::query(AssertSqlSafe(Arc::clone(sql))), events).execute(&mut *db).await {
-        Err(error) if is(&error, UNIQUE_VIOLATION) => {
+        Err(error) if has_code(&error, UNIQUE_VIOLATION) => {
             let sql = format!("{sql} ON CONFLICT DO NOTHING");
             bound(sqlx::query(AssertSqlSafe(sql)), events).execute(db).await
         }
         inserted => inserted,
     };
-    Ok(inserted.doing(DOING)?.rows_affected())
+    Ok(inserted.during(DOING)?.rows_affected())
 }
 
 /// Looks for events that were not inserted: they are there already, or something discards them.
 ///
 /// The commit of whoever inserted them may have been shown to us before a replica has them: its session was ended, or
 /// its wait cancelled. So this is a transaction that writes, and its commit is durable only with all before it.
-async fn confirm(db: &mut PgConnection, names: &Names, events: &[AuditEvent]) -> Result<(), StoreError> {
+async fn confirm(db: &mut PgConnection, names: &Identifiers, events: &[AuditEvent]) -> Result<(), StoreError> {
     let mut ids: Vec<Uuid> = events.iter().map(|event| event.event_id.into()).collect();
     ids.sort_unstable();
     ids.dedup();
     let sql = format!("SELECT pg_catalog.count(*), {COMMIT_MARK} FROM {} WHERE event_id = ANY ($1)", names.table());
-    let rows = sqlx::query(AssertSqlSafe(sql)).bind(&ids).fetch_all(db).await.doing(DOING)?;
-    let there: i64 = only(rows, DOING)?.try_get(0).doing(DOING)?;
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(&ids).fetch_all(db).await.during(DOING)?;
+    let there: i64 = only(rows, DOING)?.try_get(0).during(DOING)?;
     let missing = ids.len() as u64 - there.cast_unsigned().min(ids.len() as u64);
     if missing == 0 {
         return Ok(());
     }
-    Err(permanent(DOING).with_remedy(format!(
+    Err(permanent(DOING).with_hint(format!(
         "the server refused nothing and did not insert {missing} of {} events: a trigger, a rule or a further unique index \
          on the log's table discards them; drop it",
         ids.len()
     )))
 }
 
-fn bound<'q>(query: Query<'q>, events: &'q [AuditEvent]) -> Query<'q> {
+fn bound<'q>(query: PgQuery<'q>, events: &'q [AuditEvent]) -> PgQuery<'q> {
     match events {
         [event] => bind_one(query, event),
-        _ => Batch::of(events).bind_columns(query),
+        _ => ColumnArrays::of(events).bind_columns(query),
     }
 }
 
 /// The statement for events that neither open nor end anything, of which none is kept yet.
-pub(super) fn plain(names: &Names) -> String {
+pub(super) fn insert_batch(names: &Identifiers) -> String {
     format!("INSERT INTO {} ({}) {}", names.table(), columns(), rows())
 }
 
 /// The same for one event.
-pub(super) fn one(names: &Names) -> String {
+pub(super) fn insert_one(names: &Identifiers) -> String {
     let values = (1..).zip(COLUMNS).map(|(n, (column, kind))| match *column {
         "details" => format!("${n}::pg_catalog.{kind}::pg_catalog.jsonb"),
         _ => format!("${n}::pg_catalog.{kind}"),
@@ -122,8 +124,8 @@ pub(super) fn one(names: &Names) -> String {
 
 /// The statement for the others. A `started` event is open if it is new, and not ended by the same batch; all parts
 /// of the statement see the tables as they were before it. Its row says how many events were new.
-pub(super) fn with_effects(names: &Names) -> String {
-    let (given, columns, open) = (rows(), columns(), names.beside(OPEN));
+pub(super) fn insert_batch_and_started(names: &Identifiers) -> String {
+    let (given, columns, open) = (rows(), columns(), names.side_table(STARTED));
     let (ended, instance) = (COLUMNS.len() + 1, COLUMNS.len() + 2);
     format!(
         "WITH given AS MATERIALIZED ({given}), \

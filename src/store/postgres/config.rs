@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::postgres::PgPool;
 
-use super::names::Names;
+use super::identifiers::Identifiers;
 use super::servers::Servers;
 use super::url::Url;
 use crate::store::{Durability, OpenOptions, StoreError};
@@ -27,13 +27,13 @@ impl Default for PostgresTable {
 
 impl PostgresTable {
     /// In this schema, which is made if it is not there.
-    pub fn in_schema(mut self, schema: impl Into<String>) -> Self {
+    pub fn schema(mut self, schema: impl Into<String>) -> Self {
         self.schema = schema.into();
         self
     }
 
     /// Under this name, of at most 40 bytes; the tables beside it begin with it.
-    pub fn named(mut self, table: impl Into<String>) -> Self {
+    pub fn name(mut self, table: impl Into<String>) -> Self {
         self.table = table.into();
         self
     }
@@ -50,9 +50,9 @@ impl PostgresTable {
 #[derive(Clone)]
 pub(super) struct Config {
     pub(super) servers: Servers,
-    pub(super) names: Names,
-    pub(super) create: bool,
-    pub(super) patience: Duration,
+    pub(super) identifiers: Identifiers,
+    pub(super) create_if_missing: bool,
+    pub(super) timeout: Duration,
     pub(super) durability: Durability,
 }
 
@@ -74,16 +74,19 @@ impl Config {
     }
 
     fn new(servers: Servers, place: &PostgresTable, options: OpenOptions) -> Result<Self, StoreError> {
-        let names = Names::new(&place.schema, &place.table, place.roles.as_deref())?;
-        let OpenOptions { create, patience, durability } = options;
-        Ok(Self { servers, names, create, patience, durability })
+        let names = Identifiers::new(&place.schema, &place.table, place.roles.as_deref())?;
+        let OpenOptions { create_if_missing: create, timeout: patience, durability } = options;
+        Ok(Self { servers, identifiers: names, create_if_missing: create, timeout: patience, durability })
     }
 }
 
 /// Without where the server is and who connects.
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config").field("names", &self.names).field("create", &self.create).finish_non_exhaustive()
+        f.debug_struct("Config")
+            .field("names", &self.identifiers)
+            .field("create", &self.create_if_missing)
+            .finish_non_exhaustive()
     }
 }
 
@@ -100,9 +103,9 @@ mod tests {
 
     #[test]
     fn the_log_may_be_anywhere() {
-        assert_eq!(parse("postgres://a@b/c").unwrap().names.table(), r#""public"."audit_events""#);
+        assert_eq!(parse("postgres://a@b/c").unwrap().identifiers.table(), r#""public"."audit_events""#);
         let there = parse("postgresql://a@b/c?sslmode=require&schema=Au%22dit&table=log&application_name=x").unwrap();
-        assert_eq!(there.names.table(), r#""Au""dit"."log""#);
+        assert_eq!(there.identifiers.table(), r#""Au""dit"."log""#);
     }
 
     #[test]

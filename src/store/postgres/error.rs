@@ -11,33 +11,33 @@ use crate::event::limits::excerpt;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Turns a driver's result into the store's, with what was being done.
-pub(super) trait Doing<T> {
-    fn doing(self, what: &'static str) -> Result<T, StoreError>;
+pub(super) trait DuringOperation<T> {
+    fn during(self, what: &'static str) -> Result<T, StoreError>;
 }
 
-impl<T> Doing<T> for Result<T, sqlx::Error> {
-    fn doing(self, what: &'static str) -> Result<T, StoreError> {
-        self.map_err(|error| of(what, error))
+impl<T> DuringOperation<T> for Result<T, sqlx::Error> {
+    fn during(self, what: &'static str) -> Result<T, StoreError> {
+        self.map_err(|error| from_driver(what, error))
     }
 }
 
-impl<T> Doing<T> for serde_json::Result<T> {
-    fn doing(self, what: &'static str) -> Result<T, StoreError> {
-        self.map_err(|error| permanent(what).with_remedy("a kept event is not readable as JSON").because(error))
+impl<T> DuringOperation<T> for serde_json::Result<T> {
+    fn during(self, what: &'static str) -> Result<T, StoreError> {
+        self.map_err(|error| permanent(what).with_hint("a kept event is not readable as JSON").with_source(error))
     }
 }
 
 /// The error for what the server refused, or for a server that is not there.
-pub(super) fn of(doing: &'static str, error: sqlx::Error) -> StoreError {
+pub(super) fn from_driver(doing: &'static str, error: sqlx::Error) -> StoreError {
     let (kind, remedy): (_, Cow<'static, str>) = match &error {
         // A plan of before a change of the tables; the next session has none.
         sqlx::Error::Database(refused) if is_stale_plan(&**refused) => (StoreErrorKind::Transient, "".into()),
-        sqlx::Error::Database(refused) => refusal(refused.code().as_deref().unwrap_or_default(), refused.constraint()),
+        sqlx::Error::Database(refused) => classify(refused.code().as_deref().unwrap_or_default(), refused.constraint()),
         sqlx::Error::Configuration(_) => (StoreErrorKind::Config, "".into()),
-        sqlx::Error::Tls(error) => (StoreErrorKind::Config, untrusted(&error.to_string()).into()),
+        sqlx::Error::Tls(error) => (StoreErrorKind::Config, tls_hint(&error.to_string()).into()),
         // What the library for TLS says of a certificate comes in here.
         sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            (StoreErrorKind::Config, untrusted(&error.to_string()).into())
+            (StoreErrorKind::Config, tls_hint(&error.to_string()).into())
         }
         sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => {
             (StoreErrorKind::Permanent, "".into())
@@ -45,8 +45,8 @@ pub(super) fn of(doing: &'static str, error: sqlx::Error) -> StoreError {
         // The connection broke, or never was.
         _ => (StoreErrorKind::Transient, "".into()),
     };
-    let made = StoreError::new(kind, NAME, doing).because(cause(error));
-    if remedy.is_empty() { made } else { made.with_remedy(remedy) }
+    let made = StoreError::new(kind, NAME, doing).with_source(cause(error));
+    if remedy.is_empty() { made } else { made.with_hint(remedy) }
 }
 
 /// The same code says what the server cannot do at all; the text is of any language.
@@ -99,7 +99,7 @@ pub(super) fn leaves_session_usable(error: &StoreError) -> bool {
 }
 
 /// What to do when there is no encrypted connection that can be trusted.
-fn untrusted(cause: &str) -> &'static str {
+fn tls_hint(cause: &str) -> &'static str {
     const UNKNOWN: &str =
         "the server's certificate is of an authority that is not known here: name its file by `sslrootcert`";
     const REMEDIES: [(&str, &str); 5] = [
@@ -114,7 +114,7 @@ fn untrusted(cause: &str) -> &'static str {
 }
 
 /// What a SQLSTATE says, by its class where the class is enough; of which constraint, if of any.
-fn refusal(code: &str, constraint: Option<&str>) -> (StoreErrorKind, Cow<'static, str>) {
+fn classify(code: &str, constraint: Option<&str>) -> (StoreErrorKind, Cow<'static, str>) {
     use StoreErrorKind::{Config, Denied, Permanent, Transient};
     let (kind, remedy) = match code {
         "25006" => (Transient, "the server is read-only: it is a standby, or was told to be"),
@@ -170,12 +170,12 @@ fn refusal(code: &str, constraint: Option<&str>) -> (StoreErrorKind, Cow<'static
 }
 
 /// Whether the server said this.
-pub(super) fn is(error: &sqlx::Error, code: &str) -> bool {
+pub(super) fn has_code(error: &sqlx::Error, code: &str) -> bool {
     error.as_database_error().and_then(|error| error.code()).is_some_and(|found| found == code)
 }
 
 pub(super) fn config(remedy: impl Into<String>) -> StoreError {
-    StoreError::new(StoreErrorKind::Config, NAME, "opening the log").with_remedy(remedy)
+    StoreError::new(StoreErrorKind::Config, NAME, "opening the log").with_hint(remedy)
 }
 
 pub(super) fn transient(doing: &'static str) -> StoreError {
@@ -187,13 +187,13 @@ pub(super) fn permanent(doing: &'static str) -> StoreError {
 }
 
 /// The error of a store that was closed.
-pub(super) fn closed(doing: &'static str) -> StoreError {
-    permanent(doing).with_remedy("the store is closed")
+pub(super) fn closed_error(doing: &'static str) -> StoreError {
+    permanent(doing).with_hint("the store is closed")
 }
 
 /// An opening that fails while the log is in use is no mistake in the URL: what was there may come back.
-pub(super) fn while_in_use(error: StoreError) -> StoreError {
-    if error.kind() == StoreErrorKind::Config { transient("connecting again").because(error) } else { error }
+pub(super) fn as_transient(error: StoreError) -> StoreError {
+    if error.kind() == StoreErrorKind::Config { transient("connecting again").with_source(error) } else { error }
 }
 
 pub(super) const NAME: &str = "postgres";
@@ -228,14 +228,14 @@ mod tests {
             (Config, &["28P01", "28000", "3D000"]),
         ] {
             for code in codes {
-                assert_eq!(refusal(code, None).0, kind, "{code}");
+                assert_eq!(classify(code, None).0, kind, "{code}");
             }
         }
     }
 
     #[test]
     fn a_server_that_is_gone_is_transient() {
-        assert!(of("append", sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into())).is_transient());
-        assert!(of("append", sqlx::Error::Protocol("cut off".into())).is_transient());
+        assert!(from_driver("append", sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into())).is_transient());
+        assert!(from_driver("append", sqlx::Error::Protocol("cut off".into())).is_transient());
     }
 }

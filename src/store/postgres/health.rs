@@ -4,11 +4,11 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::append::{COMMIT_MARK, append};
-use super::connection::{millis, run};
-use super::durability::Facts;
-use super::error::Doing as _;
+use super::durability::DurabilitySettings;
+use super::error::DuringOperation as _;
 use super::roles::{Right, explained};
 use super::schema;
+use super::session::{millis, run};
 use super::store::PostgresStore;
 use crate::event::{Actor, AuditEvent, EventType, Phase};
 use crate::store::{Durability, StoreError, StoreErrorKind};
@@ -24,33 +24,33 @@ impl PostgresStore {
         let mut done = self.try_out(&mut lease.db).await;
         if done.as_ref().is_err_and(|error| error.kind() == StoreErrorKind::Denied) {
             run(&mut lease.db, HEALTH, "ROLLBACK".to_owned()).await?;
-            done = explained(&mut lease.db, &self.config.names, Right::Append, done).await;
+            done = explained(&mut lease.db, &self.config.identifiers, Right::Append, done).await;
         }
-        lease.settle(done)
+        lease.finish(done)
     }
 
     async fn try_out(&self, db: &mut PgConnection) -> Result<(), StoreError> {
-        let names = &self.config.names;
-        let facts = Facts::ask(db, names, HEALTH).await?;
-        facts.judge_use(HEALTH)?;
+        let names = &self.config.identifiers;
+        let facts = DurabilitySettings::ask(db, names, HEALTH).await?;
+        facts.check_writable(HEALTH)?;
         if self.config.durability == Durability::Required {
             // What would not last is not tried: where a replica is missing, it might not end.
-            facts.judge_durability(HEALTH)?;
+            facts.check_durable(HEALTH)?;
         }
         schema::require(db, names).await?;
-        self.instance.id().await?;
+        self.writer_lease.id().await?;
         // Early enough to say so: there are more statements than one.
-        let lock_timeout = millis(self.config.patience / 2);
+        let lock_timeout = millis(self.config.timeout / 2);
         run(db, HEALTH, format!("BEGIN; SET LOCAL lock_timeout = {lock_timeout}")).await?;
         for events in rehearsal() {
-            append(db, names, &self.instance, &events).await?;
+            append(db, names, &self.writer_lease, &events).await?;
         }
         // What is put off until the commit comes now.
         run(db, HEALTH, "SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK".to_owned()).await?;
         self.commits_wait(facts.has_replicas());
-        sqlx::query(AssertSqlSafe(format!("SELECT {COMMIT_MARK}"))).fetch_all(db).await.doing(HEALTH)?;
+        sqlx::query(AssertSqlSafe(format!("SELECT {COMMIT_MARK}"))).fetch_all(db).await.during(HEALTH)?;
         self.commits_wait(false);
-        facts.judge_durability(HEALTH)
+        facts.check_durable(HEALTH)
     }
 }
 

@@ -10,19 +10,21 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 use tokio::time::Instant;
 
-use super::connection::run;
 use super::error::{
-    DEADLOCK, Doing as _, INSUFFICIENT_PRIVILEGE, LOCK_NOT_AVAILABLE, UNDEFINED_TABLE, cause, config, is, of, transient,
+    DEADLOCK, DuringOperation as _, INSUFFICIENT_PRIVILEGE, LOCK_NOT_AVAILABLE, UNDEFINED_TABLE, cause, config,
+    from_driver, has_code, transient,
 };
-use super::names::{MAX_NAME_BYTES, Names, quoted};
+use super::expected_schema::{INDEXES, Index};
+use super::identifiers::{Identifiers, MAX_NAME_BYTES, quote_identifier};
 use super::schema::require_owner;
-use super::shape::{INDEXES, Index};
+use super::session::run;
 use crate::store::StoreError;
 
 /// Makes all of them on tables that nobody uses yet.
-pub(super) async fn create(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
+pub(super) async fn create(db: &mut PgConnection, names: &Identifiers) -> Result<(), StoreError> {
     for index in INDEXES {
-        let (name, table, definition) = (quoted(&names.bare(index.suffix)), names.table(), index.definition());
+        let (name, table, definition) =
+            (quote_identifier(&names.unquoted(index.suffix)), names.table(), index.definition());
         run(db, DOING, format!("CREATE INDEX {name} ON {table} {definition}")).await?;
     }
     Ok(())
@@ -38,7 +40,7 @@ pub(super) struct Flaws {
 }
 
 impl Flaws {
-    pub(super) async fn of(db: &mut PgConnection, names: &Names) -> Result<Self, StoreError> {
+    pub(super) async fn of(db: &mut PgConnection, names: &Identifiers) -> Result<Self, StoreError> {
         let found: Vec<(String, bool, String)> = sqlx::query_as(
             "SELECT c.relname::text, x.indisvalid, pg_catalog.pg_get_indexdef(c.oid) \
              FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
@@ -48,10 +50,10 @@ impl Flaws {
         .bind(all(names))
         .fetch_all(db)
         .await
-        .doing(DOING)?;
+        .during(DOING)?;
         let mut flaws = Self::default();
         for index in INDEXES {
-            let name = names.bare(index.suffix);
+            let name = names.unquoted(index.suffix);
             match found.iter().find(|(found, ..)| *found == name) {
                 Some((.., definition)) if !index.is(definition) => flaws.different.push(name),
                 Some((_, true, _)) => {}
@@ -72,15 +74,15 @@ impl Flaws {
     }
 
     /// The statements that remove those of another definition.
-    pub(super) fn drop_different(&self, names: &Names) -> String {
+    pub(super) fn drop_different(&self, names: &Identifiers) -> String {
         let schema = names.quoted_schema();
-        let drops = self.different.iter().map(|index| format!("DROP INDEX {schema}.{};", quoted(index)));
+        let drops = self.different.iter().map(|index| format!("DROP INDEX {schema}.{};", quote_identifier(index)));
         drops.collect::<Vec<_>>().join(" ")
     }
 }
 
 /// Makes those that are missing, beside whoever appends.
-pub(super) async fn complete(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
+pub(super) async fn complete(db: &mut PgConnection, names: &Identifiers) -> Result<(), StoreError> {
     let flaws = Flaws::of(db, names).await?;
     if !flaws.different.is_empty() {
         return Err(config(format!(
@@ -98,46 +100,47 @@ pub(super) async fn complete(db: &mut PgConnection, names: &Names) -> Result<(),
         .bind(lock_key(names))
         .fetch_one(&mut *db)
         .await
-        .doing(DOING)?
+        .during(DOING)?
     {
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(RETRY_PAUSE).await;
     }
     for index in INDEXES {
         if !exists(db, names, index.suffix).await? {
             // Nothing is in the table itself, but for a moment all writers to it must be out of the way.
-            let (name, table, definition) = (quoted(&names.bare(index.suffix)), names.table(), index.definition());
-            briefly(db, format!("CREATE INDEX {name} ON ONLY {table} {definition}")).await?;
+            let (name, table, definition) =
+                (quote_identifier(&names.unquoted(index.suffix)), names.table(), index.definition());
+            with_lock_timeout(db, format!("CREATE INDEX {name} ON ONLY {table} {definition}")).await?;
         }
     }
     while let Some(missing) = next(db, names).await? {
         missing.make(db, names).await?;
     }
-    sqlx::query("SELECT pg_catalog.pg_advisory_unlock($1)").bind(lock_key(names)).execute(db).await.doing(DOING)?;
+    sqlx::query("SELECT pg_catalog.pg_advisory_unlock($1)").bind(lock_key(names)).execute(db).await.during(DOING)?;
     Ok(())
 }
 
 /// An index that a partition does not have.
-struct Missing {
+struct MissingIndex {
     index: Index,
     partition: String,
 }
 
-impl Missing {
-    async fn make(&self, db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
+impl MissingIndex {
+    async fn make(&self, db: &mut PgConnection, names: &Identifiers) -> Result<(), StoreError> {
         let made = self.try_make(db, names).await;
         match made {
             // The partition was dropped meanwhile.
-            Err(Failed::Server(error)) if is(&error, UNDEFINED_TABLE) => Ok(()),
-            Err(Failed::Server(error)) => Err(refused(error)),
-            Err(Failed::Store(error)) => Err(error),
+            Err(IndexError::Server(error)) if has_code(&error, UNDEFINED_TABLE) => Ok(()),
+            Err(IndexError::Server(error)) => Err(rejected_error(error)),
+            Err(IndexError::Store(error)) => Err(error),
             Ok(()) => Ok(()),
         }
     }
 
-    async fn try_make(&self, db: &mut PgConnection, names: &Names) -> Result<(), Failed> {
+    async fn try_make(&self, db: &mut PgConnection, names: &Identifiers) -> Result<(), IndexError> {
         let schema = names.quoted_schema();
-        let bare = cut(format!("{}{}", self.partition, self.index.suffix));
-        let index = format!("{schema}.{}", quoted(&bare));
+        let bare = truncate_identifier(format!("{}{}", self.partition, self.index.suffix));
+        let index = format!("{schema}.{}", quote_identifier(&bare));
         let found: Option<(bool, String)> = sqlx::query_as(
             "SELECT x.indisvalid, pg_catalog.pg_get_indexdef(c.oid) FROM pg_catalog.pg_class c \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
@@ -152,28 +155,29 @@ impl Missing {
             statement(db, format!("DROP INDEX CONCURRENTLY {index}")).await?;
         }
         if is_whole != Some(true) {
-            let (partition, definition) = (quoted(&self.partition), self.index.definition());
-            let sql = format!("CREATE INDEX CONCURRENTLY {} ON {schema}.{partition} {definition}", quoted(&bare));
+            let (partition, definition) = (quote_identifier(&self.partition), self.index.definition());
+            let sql =
+                format!("CREATE INDEX CONCURRENTLY {} ON {schema}.{partition} {definition}", quote_identifier(&bare));
             statement(db, sql).await?;
         }
-        let whole = format!("{schema}.{}", quoted(&names.bare(self.index.suffix)));
-        briefly(db, format!("ALTER INDEX {whole} ATTACH PARTITION {index}")).await.map_err(Failed::Store)
+        let whole = format!("{schema}.{}", quote_identifier(&names.unquoted(self.index.suffix)));
+        with_lock_timeout(db, format!("ALTER INDEX {whole} ATTACH PARTITION {index}")).await.map_err(IndexError::Store)
     }
 }
 
-enum Failed {
+enum IndexError {
     Server(sqlx::Error),
     Store(StoreError),
 }
 
-impl From<sqlx::Error> for Failed {
+impl From<sqlx::Error> for IndexError {
     fn from(error: sqlx::Error) -> Self {
         Self::Server(error)
     }
 }
 
 /// The first that is missing.
-async fn next(db: &mut PgConnection, names: &Names) -> Result<Option<Missing>, StoreError> {
+async fn next(db: &mut PgConnection, names: &Identifiers) -> Result<Option<MissingIndex>, StoreError> {
     let found: Option<(String, String)> = sqlx::query_as(
         "SELECT i.relname::text, p.relname::text FROM pg_catalog.pg_class t \
          JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace \
@@ -186,45 +190,45 @@ async fn next(db: &mut PgConnection, names: &Names) -> Result<Option<Missing>, S
          ORDER BY 2, 1 LIMIT 1",
     )
     .bind(names.schema())
-    .bind(names.bare(""))
+    .bind(names.unquoted(""))
     .bind(all(names))
     .fetch_optional(db)
     .await
-    .doing(DOING)?;
+    .during(DOING)?;
     let Some((index, partition)) = found else { return Ok(None) };
-    let known = INDEXES.into_iter().find(|known| names.bare(known.suffix) == index);
-    Ok(known.map(|index| Missing { index, partition }))
+    let known = INDEXES.into_iter().find(|known| names.unquoted(known.suffix) == index);
+    Ok(known.map(|index| MissingIndex { index, partition }))
 }
 
-async fn exists(db: &mut PgConnection, names: &Names, suffix: &str) -> Result<bool, StoreError> {
+async fn exists(db: &mut PgConnection, names: &Identifiers, suffix: &str) -> Result<bool, StoreError> {
     sqlx::query_scalar(
         "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind = 'I')",
     )
     .bind(names.schema())
-    .bind(names.bare(suffix))
+    .bind(names.unquoted(suffix))
     .fetch_one(db)
     .await
-    .doing(DOING)
+    .during(DOING)
 }
 
 /// A statement that needs a strong lock for a moment: it gives way to who holds one, so that nobody queues behind it for
 /// long, and tries again.
-async fn briefly(db: &mut PgConnection, sql: String) -> Result<(), StoreError> {
+async fn with_lock_timeout(db: &mut PgConnection, sql: String) -> Result<(), StoreError> {
     let begun = Instant::now();
     let sql = format!("BEGIN; SET LOCAL lock_timeout = '{LOCK_TIMEOUT_MS}ms'; {sql}; COMMIT");
     loop {
         let Err(error) = statement(db, sql.clone()).await else { return Ok(()) };
-        if !is(&error, LOCK_NOT_AVAILABLE) && !is(&error, DEADLOCK) {
-            return Err(refused(error));
+        if !has_code(&error, LOCK_NOT_AVAILABLE) && !has_code(&error, DEADLOCK) {
+            return Err(rejected_error(error));
         }
         run(db, DOING, "ROLLBACK".to_owned()).await?;
-        if begun.elapsed() > PERSISTENCE {
+        if begun.elapsed() > RETRY_TIMEOUT {
             return Err(transient(DOING)
-                .with_remedy("a transaction on the table does not end: try again when it has")
-                .because(cause(error)));
+                .with_hint("a transaction on the table does not end: try again when it has")
+                .with_source(cause(error)));
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(RETRY_PAUSE).await;
     }
 }
 
@@ -232,20 +236,20 @@ async fn statement(db: &mut PgConnection, sql: String) -> Result<(), sqlx::Error
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(db).await.map(drop)
 }
 
-fn refused(error: sqlx::Error) -> StoreError {
-    if is(&error, INSUFFICIENT_PRIVILEGE) {
+fn rejected_error(error: sqlx::Error) -> StoreError {
+    if has_code(&error, INSUFFICIENT_PRIVILEGE) {
         return config("indexes are missing: let the owner of the tables run `tower-audit migrate`")
-            .because(cause(error));
+            .with_source(cause(error));
     }
-    of(DOING, error)
+    from_driver(DOING, error)
 }
 
-fn all(names: &Names) -> Vec<String> {
-    INDEXES.iter().map(|index| names.bare(index.suffix)).collect()
+fn all(names: &Identifiers) -> Vec<String> {
+    INDEXES.iter().map(|index| names.unquoted(index.suffix)).collect()
 }
 
 /// As PostgreSQL would cut it.
-fn cut(mut name: String) -> String {
+fn truncate_identifier(mut name: String) -> String {
     while name.len() > MAX_NAME_BYTES {
         name.pop();
     }
@@ -253,14 +257,14 @@ fn cut(mut name: String) -> String {
 }
 
 /// Another than that of who changes the tables, for that one is waited for.
-fn lock_key(names: &Names) -> i64 {
+fn lock_key(names: &Identifiers) -> i64 {
     !names.lock_key()
 }
 
 const DOING: &str = "making indexes";
 const LOCK_TIMEOUT_MS: u32 = 500;
-const PAUSE: Duration = Duration::from_millis(100);
-const PERSISTENCE: Duration = Duration::from_secs(60);
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+const RETRY_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
@@ -270,7 +274,8 @@ mod tests {
     #[test]
     fn names_that_are_cut_are_still_apart() {
         let partition = format!("{}_2026_11", "x".repeat(40));
-        let names: HashSet<String> = INDEXES.iter().map(|index| cut(format!("{partition}{}", index.suffix))).collect();
+        let names: HashSet<String> =
+            INDEXES.iter().map(|index| truncate_identifier(format!("{partition}{}", index.suffix))).collect();
         assert_eq!(names.len(), INDEXES.len());
         assert!(names.iter().all(|name| name.len() <= 63));
     }

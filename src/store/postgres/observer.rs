@@ -8,8 +8,8 @@ use sqlx::postgres::PgConnection;
 use tokio::sync::Mutex;
 
 use super::config::Config;
-use super::connection::{Backend, Purpose, connect, within};
-use super::error::Doing as _;
+use super::error::DuringOperation as _;
+use super::session::{Backend, SessionKind, connect, within_timeout};
 use crate::store::StoreError;
 
 /// Asks the server what became of a session, from a session of its own.
@@ -65,23 +65,23 @@ impl Observer {
         Watch(Arc::clone(self))
     }
 
-    async fn ask(&self, backend: &Backend, purpose: Purpose) -> Result<Sight, StoreError> {
+    async fn ask(&self, backend: &Backend, purpose: SessionKind) -> Result<Sight, StoreError> {
         let mut kept = self.db.lock().await;
-        let readers = purpose == Purpose::Read;
+        let readers = purpose == SessionKind::Read;
         let mut db = match kept.take() {
             Some((there, db)) if there == readers => db,
-            _ => connect(&self.config, Purpose::Observe { readers }).await?,
+            _ => connect(&self.config, SessionKind::Observe { readers }).await?,
         };
         let asked = async {
             sqlx::query_as::<_, (bool, bool, bool)>(LOOK)
                 .bind(backend.pid)
                 .bind(&backend.started)
-                .bind(purpose == Purpose::Append)
+                .bind(purpose == SessionKind::Append)
                 .fetch_optional(&mut db)
                 .await
-                .doing(DOING)
+                .during(DOING)
         };
-        let row = within(LOOK_WITHIN, DOING, asked).await?;
+        let row = within_timeout(LOOK_WITHIN, DOING, asked).await?;
         *kept = Some((readers, db));
         Ok(match row {
             None => Sight::Gone,
@@ -95,7 +95,7 @@ impl Observer {
 impl Watch {
     /// Looks at a session, and ends it if nothing can come of it any more: an idle one has said all that it will say,
     /// and what is not an append may be cancelled at any time. What waits for a replica is committed, and left alone.
-    pub(super) async fn look(&self, backend: &Backend, purpose: Purpose) -> Sight {
+    pub(super) async fn look(&self, backend: &Backend, purpose: SessionKind) -> Sight {
         self.0.ask(backend, purpose).await.unwrap_or(Sight::Unknown)
     }
 }

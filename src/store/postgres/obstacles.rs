@@ -2,8 +2,8 @@
 
 use sqlx::postgres::PgConnection;
 
-use super::error::Doing as _;
-use super::names::{INSTANCES, Names, OPEN};
+use super::error::DuringOperation as _;
+use super::identifiers::{Identifiers, STARTED, WRITERS};
 use crate::store::StoreError;
 
 /// Something that is in the way, and the statement that removes it.
@@ -17,16 +17,16 @@ pub(super) struct Obstacle {
 /// for what has the name of a month.
 pub(super) async fn find(
     db: &mut PgConnection,
-    names: &Names,
+    names: &Identifiers,
     doing: &'static str,
 ) -> Result<Vec<Obstacle>, StoreError> {
     let found: Vec<(String, String)> = sqlx::query_as(ASK)
         .bind(names.schema())
-        .bind(names.bare(""))
-        .bind([OPEN, INSTANCES].map(|suffix| names.bare(suffix)))
+        .bind(names.unquoted(""))
+        .bind([STARTED, WRITERS].map(|suffix| names.unquoted(suffix)))
         .fetch_all(db)
         .await
-        .doing(doing)?;
+        .during(doing)?;
     Ok(found.into_iter().map(|(text, statement)| Obstacle { text, statement }).collect())
 }
 

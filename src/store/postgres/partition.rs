@@ -12,42 +12,43 @@
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
-use super::connection::only;
-use super::error::Doing as _;
-use super::moment::Moment;
-use super::names::{DROP_MONTH, MAKE_MONTH, Names};
+use super::error::DuringOperation as _;
+use super::identifiers::{CREATE_PARTITION, DROP_PARTITION, Identifiers};
+use super::session::only;
+use super::timestamptz::Timestamptz;
 use crate::event::Timestamp;
 use crate::store::StoreError;
 
 /// Whether this role may make months.
-pub(super) async fn may_make(db: &mut PgConnection, names: &Names) -> Result<bool, StoreError> {
-    may_call(db, names, MAKE_MONTH).await
+pub(super) async fn may_create(db: &mut PgConnection, names: &Identifiers) -> Result<bool, StoreError> {
+    may_call(db, names, CREATE_PARTITION).await
 }
 
 /// Whether this role may drop months.
-pub(super) async fn may_drop(db: &mut PgConnection, names: &Names) -> Result<bool, StoreError> {
-    may_call(db, names, DROP_MONTH).await
+pub(super) async fn may_drop(db: &mut PgConnection, names: &Identifiers) -> Result<bool, StoreError> {
+    may_call(db, names, DROP_PARTITION).await
 }
 
-async fn may_call(db: &mut PgConnection, names: &Names, function: &str) -> Result<bool, StoreError> {
+async fn may_call(db: &mut PgConnection, names: &Identifiers, function: &str) -> Result<bool, StoreError> {
     sqlx::query_scalar(
         "SELECT EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
          WHERE n.nspname = $1 AND p.proname = $2 AND pg_catalog.has_function_privilege(p.oid, 'EXECUTE'))",
     )
     .bind(names.schema())
-    .bind(names.bare(function))
+    .bind(names.unquoted(function))
     .fetch_one(db)
     .await
-    .doing(MAKING)
+    .during(MAKING)
 }
 
 /// Makes the partitions of this month and of the next ones, as far as they are missing and nothing is in the way.
 ///
 /// What is in the way for now is no error: events of a month without a partition are in the default one.
-pub(super) async fn make_ahead(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
-    let sql = format!("SELECT {}()", names.beside(MAKE_MONTH));
-    for _ in 0..MOST_MADE {
-        let made: Vec<bool> = sqlx::query_scalar(AssertSqlSafe(sql.clone())).fetch_all(&mut *db).await.doing(MAKING)?;
+pub(super) async fn create_ahead(db: &mut PgConnection, names: &Identifiers) -> Result<(), StoreError> {
+    let sql = format!("SELECT {}()", names.side_table(CREATE_PARTITION));
+    for _ in 0..MAX_CREATED {
+        let made: Vec<bool> =
+            sqlx::query_scalar(AssertSqlSafe(sql.clone())).fetch_all(&mut *db).await.during(MAKING)?;
         if !only(made, MAKING)? {
             break;
         }
@@ -57,18 +58,18 @@ pub(super) async fn make_ahead(db: &mut PgConnection, names: &Names) -> Result<(
 
 /// Drops the earliest month of which everything is older than this, however many events it holds, and says how many
 /// those were. None if there is no such month, or if somebody is in the way for now.
-pub(super) async fn drop_one(
+pub(super) async fn drop_oldest(
     db: &mut PgConnection,
-    names: &Names,
+    names: &Identifiers,
     before: Timestamp,
 ) -> Result<Option<u64>, StoreError> {
-    let sql = format!("SELECT {}($1)", names.beside(DROP_MONTH));
+    let sql = format!("SELECT {}($1)", names.side_table(DROP_PARTITION));
     let dropped: Vec<Option<i64>> =
-        sqlx::query_scalar(AssertSqlSafe(sql)).bind(Moment(before)).fetch_all(db).await.doing(DROPPING)?;
+        sqlx::query_scalar(AssertSqlSafe(sql)).bind(Timestamptz(before)).fetch_all(db).await.during(DROPPING)?;
     Ok(only(dropped, DROPPING)?.map(|events| u64::try_from(events).unwrap_or(0)))
 }
 
 const MAKING: &str = "making a partition";
 const DROPPING: &str = "dropping a partition";
 /// More than there are to be made at any time.
-const MOST_MADE: usize = 8;
+const MAX_CREATED: usize = 8;

@@ -20,9 +20,9 @@ use tokio::time::Instant;
 
 use super::abandoned::{self, Waits};
 use super::config::Config;
-use super::connection::{Purpose, Session, answered_until, connect_until, prepare, unanswered};
-use super::error::{closed, leaves_session_usable, while_in_use};
+use super::error::{as_transient, closed_error, leaves_session_usable};
 use super::observer::Observer;
+use super::session::{Session, SessionKind, answered_until, connect_until, prepare, unanswered};
 use crate::store::StoreError;
 
 /// The pool as its store has it: what was given up stops waiting when it goes.
@@ -30,7 +30,7 @@ pub(super) struct Pool(Arc<Shared>);
 
 /// The pool as its sessions have it.
 pub(super) struct Shared {
-    pub(super) purpose: Purpose,
+    pub(super) purpose: SessionKind,
     pub(super) observer: Arc<Observer>,
     /// What the sessions that were given up wait for.
     pub(super) waits: Waits,
@@ -47,7 +47,7 @@ struct Idle {
 }
 
 /// A session for one task. If it is not given back, the server's answer is waited for behind the caller's back.
-pub(super) struct Lease {
+pub(super) struct SessionLease {
     pub(super) db: Leased,
 }
 
@@ -64,7 +64,7 @@ pub(super) struct Held {
 
 impl Pool {
     /// On the current runtime.
-    pub(super) fn new(purpose: Purpose, most: usize, observer: &Arc<Observer>) -> Self {
+    pub(super) fn new(purpose: SessionKind, most: usize, observer: &Arc<Observer>) -> Self {
         Self(Arc::new(Shared {
             purpose,
             observer: Arc::clone(observer),
@@ -80,12 +80,12 @@ impl Pool {
     }
 
     /// A session that is idle, or a new one.
-    pub(super) async fn lease(&self, config: &Config, doing: &'static str) -> Result<Lease, StoreError> {
+    pub(super) async fn lease(&self, config: &Config, doing: &'static str) -> Result<SessionLease, StoreError> {
         self.0.lease(config, doing).await
     }
 
     /// The first session. An opening that fails is an error of the URL, not of its use.
-    pub(super) async fn first(&self, config: &Config) -> Result<Lease, StoreError> {
+    pub(super) async fn first(&self, config: &Config) -> Result<SessionLease, StoreError> {
         let place = self.0.place("opening the log").await?;
         self.0.open(config, place).await
     }
@@ -100,7 +100,7 @@ impl Pool {
         match tokio::time::timeout(patience, work).await {
             Ok(done) => done,
             Err(_) => Err(match self.0.waits.reason() {
-                Some(reason) => unanswered(doing).with_remedy(reason),
+                Some(reason) => unanswered(doing).with_hint(reason),
                 None => unanswered(doing),
             }),
         }
@@ -126,18 +126,22 @@ impl Drop for Pool {
 
 impl Shared {
     /// A session that is idle, or a new one.
-    pub(super) async fn lease(self: &Arc<Self>, config: &Config, doing: &'static str) -> Result<Lease, StoreError> {
+    pub(super) async fn lease(
+        self: &Arc<Self>,
+        config: &Config,
+        doing: &'static str,
+    ) -> Result<SessionLease, StoreError> {
         loop {
             let place = self.place(doing).await?;
             let Some(Idle { session, since }) = self.idle().pop() else {
-                return self.open(config, place).await.map_err(while_in_use);
+                return self.open(config, place).await.map_err(as_transient);
             };
             let mut lease = self.hold(session, place);
             if since.is_some_and(|since| since.elapsed() < UNUSED) {
                 return Ok(lease);
             }
             // A firewall forgets a connection that nobody uses, and tells neither end.
-            let limit = (config.patience / 3).min(LONGEST_CHECK);
+            let limit = (config.timeout / 3).min(LONGEST_CHECK);
             match tokio::time::timeout(limit, lease.db.ping()).await {
                 Ok(Ok(())) => return Ok(lease),
                 Ok(Err(_)) => lease.lose(),
@@ -152,21 +156,21 @@ impl Shared {
 
     /// A place, as soon as there is one.
     async fn place(&self, doing: &'static str) -> Result<OwnedSemaphorePermit, StoreError> {
-        Arc::clone(&self.places).acquire_owned().await.map_err(|_| closed(doing))
+        Arc::clone(&self.places).acquire_owned().await.map_err(|_| closed_error(doing))
     }
 
-    async fn open(self: &Arc<Self>, config: &Config, place: OwnedSemaphorePermit) -> Result<Lease, StoreError> {
+    async fn open(self: &Arc<Self>, config: &Config, place: OwnedSemaphorePermit) -> Result<SessionLease, StoreError> {
         let until = connect_until(config);
         let session = answered_until(until, Session::establish(config, self.purpose)).await?;
         let mut lease = self.hold(session, place);
         match answered_until(until, prepare(&mut lease.db, config, self.purpose)).await {
             Ok(()) => Ok(lease),
-            Err(error) => lease.settle(Err(error)),
+            Err(error) => lease.finish(Err(error)),
         }
     }
 
-    fn hold(self: &Arc<Self>, session: Session, place: OwnedSemaphorePermit) -> Lease {
-        Lease { db: Leased(Some(Held { session, pool: Arc::clone(self), place })) }
+    fn hold(self: &Arc<Self>, session: Session, place: OwnedSemaphorePermit) -> SessionLease {
+        SessionLease { db: Leased(Some(Held { session, pool: Arc::clone(self), place })) }
     }
 
     /// Gives back a session before its place, so that whoever gets the place finds it.
@@ -202,10 +206,10 @@ impl Shared {
     }
 }
 
-impl Lease {
+impl SessionLease {
     /// Gives the session back if all went well. If not, it is looked at before it is used again, and so are those that
     /// are idle; it is closed if the error may be the session's.
-    pub(super) fn settle<T>(mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) fn finish<T>(mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
         let Some(held) = self.db.0.take() else { return done };
         match &done {
             Ok(_) => held.pool.put(held.session, held.place),

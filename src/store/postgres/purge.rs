@@ -6,20 +6,20 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use super::connection::only;
-use super::error::Doing as _;
-use super::moment::Moment;
-use super::names::{Names, OPEN};
+use super::error::DuringOperation as _;
+use super::identifiers::{Identifiers, STARTED};
 use super::partition;
+use super::session::only;
+use super::timestamptz::Timestamptz;
 use crate::event::Timestamp;
-use crate::store::{Purged, StoreError};
+use crate::store::{PurgeOutcome, StoreError};
 
 /// How far the last call came, where there was more to remove. The next one begins there: what is removed stays in the
 /// indexes until the server vacuums them, and each call would go over all of it once more.
 #[derive(Debug, Default)]
-pub(super) struct Front(Mutex<Option<Timestamp>>);
+pub(super) struct PurgePosition(Mutex<Option<Timestamp>>);
 
-impl Front {
+impl PurgePosition {
     fn take(&self) -> Option<Timestamp> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -33,21 +33,21 @@ impl Front {
 /// up to `at_most` events.
 pub(super) async fn purge(
     db: &mut PgConnection,
-    names: &Names,
-    front: &Front,
+    names: &Identifiers,
+    front: &PurgePosition,
     before: Timestamp,
     at_most: usize,
-) -> Result<Purged, StoreError> {
+) -> Result<PurgeOutcome, StoreError> {
     forget_open(db, names, before).await?;
     if partition::may_drop(db, names).await? {
-        while let Some(removed) = partition::drop_one(db, names, before).await? {
+        while let Some(removed) = partition::drop_oldest(db, names, before).await? {
             // A month that had none left costs its caller no turn.
             if removed > 0 {
-                return Ok(Purged { removed, more: is_more(db, names, before).await? });
+                return Ok(PurgeOutcome { deleted: removed, has_more: has_more(db, names, before).await? });
             }
         }
     }
-    let at_most = at_most.clamp(1, MOST_AT_ONCE) as u64;
+    let at_most = at_most.clamp(1, MAX_CHUNK) as u64;
     let from = front.take();
     let mut chunk = remove(db, names, from, before, at_most).await?;
     if from.is_some() && chunk.found < at_most {
@@ -60,16 +60,16 @@ pub(super) async fn purge(
     if more {
         front.set(chunk.last);
     }
-    Ok(Purged { removed: chunk.removed, more })
+    Ok(PurgeOutcome { deleted: chunk.removed, has_more: more })
 }
 
 /// Deletes the copies of `started` events that are still open and older than `before`: who and what they name would
 /// outlive the purge, and come back in the event that closes them. A log makes the ids of these events, so that a span of
 /// time is a span of ids.
-async fn forget_open(db: &mut PgConnection, names: &Names, before: Timestamp) -> Result<(), StoreError> {
+async fn forget_open(db: &mut PgConnection, names: &Identifiers, before: Timestamp) -> Result<(), StoreError> {
     let Ok(millis) = u128::try_from(before.as_micros().div_euclid(1000)) else { return Ok(()) };
-    let sql = format!("DELETE FROM {} WHERE event_id < $1", names.beside(OPEN));
-    sqlx::query(AssertSqlSafe(sql)).bind(Uuid::from_u128(millis << 80)).execute(db).await.doing(DOING)?;
+    let sql = format!("DELETE FROM {} WHERE event_id < $1", names.side_table(STARTED));
+    sqlx::query(AssertSqlSafe(sql)).bind(Uuid::from_u128(millis << 80)).execute(db).await.during(DOING)?;
     Ok(())
 }
 
@@ -85,7 +85,7 @@ struct Chunk {
 /// Removes the earliest events that are not before `from`.
 async fn remove(
     db: &mut PgConnection,
-    names: &Names,
+    names: &Identifiers,
     from: Option<Timestamp>,
     before: Timestamp,
     at_most: u64,
@@ -99,20 +99,20 @@ async fn remove(
          SELECT (SELECT count(*) FROM old), (SELECT count(*) FROM gone), (SELECT max(created_at) FROM old)",
         names.table()
     );
-    let mut asked = sqlx::query_as(AssertSqlSafe(sql)).bind(Moment(before)).bind(at_most.cast_signed());
+    let mut asked = sqlx::query_as(AssertSqlSafe(sql)).bind(Timestamptz(before)).bind(at_most.cast_signed());
     if let Some(from) = from {
-        asked = asked.bind(Moment(from));
+        asked = asked.bind(Timestamptz(from));
     }
-    let rows: Vec<(i64, i64, Option<Moment>)> = asked.fetch_all(db).await.doing(DOING)?;
+    let rows: Vec<(i64, i64, Option<Timestamptz>)> = asked.fetch_all(db).await.during(DOING)?;
     let (found, removed, last) = only(rows, DOING)?;
     Ok(Chunk { found: found.cast_unsigned(), removed: removed.cast_unsigned(), last: last.map(|last| last.0) })
 }
 
-async fn is_more(db: &mut PgConnection, names: &Names, before: Timestamp) -> Result<bool, StoreError> {
+async fn has_more(db: &mut PgConnection, names: &Identifiers, before: Timestamp) -> Result<bool, StoreError> {
     let sql = format!("SELECT EXISTS (SELECT FROM {} WHERE created_at < $1)", names.table());
-    sqlx::query_scalar(AssertSqlSafe(sql)).bind(Moment(before)).fetch_one(db).await.doing(DOING)
+    sqlx::query_scalar(AssertSqlSafe(sql)).bind(Timestamptz(before)).fetch_one(db).await.during(DOING)
 }
 
 const DOING: &str = "purge";
 /// More in one transaction would keep it open for too long.
-const MOST_AT_ONCE: usize = 10_000;
+const MAX_CHUNK: usize = 10_000;

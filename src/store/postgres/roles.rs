@@ -10,12 +10,13 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::config::Config;
-use super::connection::{Purpose, connect, run};
-use super::error::{Doing as _, INSUFFICIENT_PRIVILEGE, cause, config as refused, is, of};
-use super::names::{
-    DROP_MONTH, INSTANCES, MAKE_MONTH, MAX_ROLE_PREFIX_BYTES, Names, OPEN, VERSION, hash, literal, quoted,
+use super::error::{DuringOperation as _, INSUFFICIENT_PRIVILEGE, cause, config as refused, from_driver, has_code};
+use super::identifiers::{
+    CREATE_PARTITION, DROP_PARTITION, Identifiers, MAX_ROLE_PREFIX_BYTES, STARTED, VERSION, WRITERS, hash,
+    quote_identifier, quote_literal,
 };
-use super::schema::{self, begin_alone, require_owner};
+use super::schema::{self, begin_exclusive, require_owner};
+use super::session::{SessionKind, connect, run};
 use crate::store::{OpenOptions, StoreError, StoreErrorKind};
 
 /// Makes the roles of the log that `url` names, as far as they are missing, gives them their rights, and says what
@@ -33,13 +34,13 @@ use crate::store::{OpenOptions, StoreError, StoreErrorKind};
 /// # Errors
 /// If the tables are missing; if the role that connects does not own them or may not make roles; and if a role of such
 /// a name exists and was not made for this log: the error has the statement that says it is meant.
-pub async fn make_roles(url: &str) -> Result<Vec<String>, StoreError> {
+pub async fn create_roles(url: &str) -> Result<Vec<String>, StoreError> {
     let config = Config::parse(url, OpenOptions::default())?;
-    let names = &config.names;
-    let mut db = connect(&config, Purpose::Keep).await?;
+    let names = &config.identifiers;
+    let mut db = connect(&config, SessionKind::Admin).await?;
     schema::require(&mut db, names).await?;
     require_owner(&mut db, names, DOING).await?;
-    begin_alone(&mut db, names, DOING).await?;
+    begin_exclusive(&mut db, names, DOING).await?;
     let roles = Roles::of(&mut db, names).await?;
     for role in &roles.names {
         roles.provide(&mut db, names, role).await?;
@@ -68,21 +69,21 @@ pub(super) struct Roles {
 }
 
 impl Roles {
-    pub(super) async fn of(db: &mut PgConnection, names: &Names) -> Result<Self, StoreError> {
+    pub(super) async fn of(db: &mut PgConnection, names: &Identifiers) -> Result<Self, StoreError> {
         let (database, account): (String, String) =
             sqlx::query_as("SELECT pg_catalog.current_database()::text, current_user::text")
                 .fetch_one(db)
                 .await
-                .doing(DOING)?;
+                .during(DOING)?;
         Ok(Self::in_database(&database, account, names))
     }
 
-    fn in_database(database: &str, account: String, names: &Names) -> Self {
+    fn in_database(database: &str, account: String, names: &Identifiers) -> Self {
         let prefix = match names.roles() {
             Some(prefix) => prefix.to_owned(),
-            None => bounded(format!("{database}_{}_{}", names.schema(), names.bare(""))),
+            None => bounded(format!("{database}_{}_{}", names.schema(), names.unquoted(""))),
         };
-        let mark = format!("{MARK}{}.{}", quoted(database), names.table());
+        let mark = format!("{MARK}{}.{}", quote_identifier(database), names.table());
         Self { names: ENDS.map(|end| format!("{prefix}{end}")), mark, account }
     }
 
@@ -97,15 +98,15 @@ impl Roles {
 
     /// The statement that gives the right to whoever asks.
     pub(super) fn grant(&self, right: Right) -> String {
-        format!("GRANT {} TO {};", quoted(self.of_right(right)), quoted(&self.account))
+        format!("GRANT {} TO {};", quote_identifier(self.of_right(right)), quote_identifier(&self.account))
     }
 
     /// Makes the role, or takes the one that is there if it is this log's.
-    async fn provide(&self, db: &mut PgConnection, names: &Names, role: &str) -> Result<(), StoreError> {
+    async fn provide(&self, db: &mut PgConnection, names: &Identifiers, role: &str) -> Result<(), StoreError> {
         let Some(Existing { mark, is_bare, has_rights }) = Existing::of(db, names, role).await? else {
             return self.create(db, role).await;
         };
-        let comment = format!("COMMENT ON ROLE {} IS {};", quoted(role), literal(&self.mark));
+        let comment = format!("COMMENT ON ROLE {} IS {};", quote_identifier(role), quote_literal(&self.mark));
         match mark {
             Some(mark) if mark == self.mark => Ok(()),
             // Whoever has it has these rights already.
@@ -113,47 +114,47 @@ impl Roles {
             Some(mark) if mark.starts_with(MARK) => Err(refused(format!(
                 "the role {} was made for the log {}: its members would see this one, too. Choose other names by \
                  `?roles=PREFIX`, or say that this is meant: `{comment}`",
-                quoted(role),
+                quote_identifier(role),
                 mark.trim_start_matches(MARK),
             ))),
             _ if !is_bare => Err(refused(format!(
                 "the role {} exists, and has members or rights of its own, or may log in: choose other names by \
                  `?roles=PREFIX`, or say that this is meant: `{comment}`",
-                quoted(role)
+                quote_identifier(role)
             ))),
             // Somebody who may make roles has made it for an owner who may not.
             _ => {
                 let sql = format!("SAVEPOINT comment; {comment}");
                 match sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *db).await {
                     Ok(_) => Ok(()),
-                    Err(error) if is(&error, INSUFFICIENT_PRIVILEGE) => {
+                    Err(error) if has_code(&error, INSUFFICIENT_PRIVILEGE) => {
                         run(db, DOING, "ROLLBACK TO comment".to_owned()).await
                     }
-                    Err(error) => Err(of(DOING, error)),
+                    Err(error) => Err(from_driver(DOING, error)),
                 }
             }
         }
     }
 
     async fn create(&self, db: &mut PgConnection, role: &str) -> Result<(), StoreError> {
-        let name = quoted(role);
-        let sql = format!("CREATE ROLE {name} NOLOGIN; COMMENT ON ROLE {name} IS {}", literal(&self.mark));
+        let name = quote_identifier(role);
+        let sql = format!("CREATE ROLE {name} NOLOGIN; COMMENT ON ROLE {name} IS {}", quote_literal(&self.mark));
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(db).await.map(drop).map_err(|error| {
-            if is(&error, INSUFFICIENT_PRIVILEGE) {
+            if has_code(&error, INSUFFICIENT_PRIVILEGE) {
                 return StoreError::new(StoreErrorKind::Denied, super::error::NAME, DOING)
-                    .with_remedy(format!(
+                    .with_hint(format!(
                         "{} may not make roles: connect as an owner that has CREATEROLE, or let somebody who has run \
                          `CREATE ROLE {name} NOLOGIN;`",
-                        quoted(&self.account)
+                        quote_identifier(&self.account)
                     ))
-                    .because(cause(error));
+                    .with_source(cause(error));
             }
-            of(DOING, error)
+            from_driver(DOING, error)
         })
     }
 
     /// Gives the roles, which are there, their rights to what there is now.
-    async fn give(&self, db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
+    async fn give(&self, db: &mut PgConnection, names: &Identifiers) -> Result<(), StoreError> {
         run(db, DOING, self.rights(names)).await?;
         // Whoever may make tables could take the name of a partition that is still to be made.
         let makes: Option<String> = sqlx::query_scalar(
@@ -164,12 +165,12 @@ impl Roles {
         .bind(names.schema())
         .fetch_optional(db)
         .await
-        .doing(DOING)?;
+        .during(DOING)?;
         match makes {
             None => Ok(()),
             Some(role) => Err(refused(format!(
                 "the role {} may make tables in the schema of the log: `REVOKE CREATE ON SCHEMA {} FROM PUBLIC;`",
-                quoted(&role),
+                quote_identifier(&role),
                 names.quoted_schema()
             ))),
         }
@@ -177,12 +178,12 @@ impl Roles {
 
     /// To know an id is needed to say which of a batch are new, and for no more than that. Other programs name what they
     /// remove by its number.
-    fn rights(&self, names: &Names) -> String {
-        let [appender, reader, purger] = self.names.each_ref().map(|role| quoted(role));
+    fn rights(&self, names: &Identifiers) -> String {
+        let [appender, reader, purger] = self.names.each_ref().map(|role| quote_identifier(role));
         let (schema, table, sequence) = (names.quoted_schema(), names.table(), names.sequence());
-        let (open, instances) = (names.beside(OPEN), names.beside(INSTANCES));
-        let version = names.beside(VERSION);
-        let (make_month, drop_month) = (names.beside(MAKE_MONTH), names.beside(DROP_MONTH));
+        let (open, instances) = (names.side_table(STARTED), names.side_table(WRITERS));
+        let version = names.side_table(VERSION);
+        let (make_month, drop_month) = (names.side_table(CREATE_PARTITION), names.side_table(DROP_PARTITION));
         format!(
             "GRANT USAGE ON SCHEMA {schema} TO {appender}, {reader}, {purger};
             GRANT SELECT ON {version} TO {appender}, {reader}, {purger};
@@ -198,7 +199,7 @@ impl Roles {
     }
 
     /// Reports that all of them are there and any has rights to this very log, or to what is left of it.
-    async fn are_given(&self, db: &mut PgConnection, names: &Names) -> Result<bool, StoreError> {
+    async fn are_given(&self, db: &mut PgConnection, names: &Identifiers) -> Result<bool, StoreError> {
         let (there, given): (i64, bool) = sqlx::query_as(
             "SELECT (SELECT count(*) FROM pg_catalog.pg_roles WHERE rolname = ANY($3)), \
              EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
@@ -206,11 +207,11 @@ impl Roles {
                 WHERE n.nspname = $1 AND c.relname = ANY($2) AND r.rolname = ANY($3))",
         )
         .bind(names.schema())
-        .bind(["", OPEN, INSTANCES, VERSION].map(|suffix| names.bare(suffix)))
+        .bind(["", STARTED, WRITERS, VERSION].map(|suffix| names.unquoted(suffix)))
         .bind(&self.names)
         .fetch_one(db)
         .await
-        .doing(DOING)?;
+        .during(DOING)?;
         Ok(given && usize::try_from(there) == Ok(self.names.len()))
     }
 }
@@ -225,7 +226,7 @@ struct Existing {
 }
 
 impl Existing {
-    async fn of(db: &mut PgConnection, names: &Names, role: &str) -> Result<Option<Self>, StoreError> {
+    async fn of(db: &mut PgConnection, names: &Identifiers, role: &str) -> Result<Option<Self>, StoreError> {
         // Who makes a role is a member of it from PostgreSQL 16 on.
         let found: Option<(Option<String>, bool, bool)> = sqlx::query_as(
             "SELECT pg_catalog.shobj_description(r.oid, 'pg_authid') AS mark, \
@@ -239,22 +240,26 @@ impl Existing {
         )
         .bind(role)
         .bind(names.schema())
-        .bind(names.bare(""))
+        .bind(names.unquoted(""))
         .fetch_optional(db)
         .await
-        .doing(DOING)?;
+        .during(DOING)?;
         Ok(found.map(|(mark, is_bare, has_rights)| Self { mark, is_bare, has_rights }))
     }
 }
 
 /// The roles that have rights to the log as it is, to be given them again when it has been made anew.
-pub(super) async fn given(db: &mut PgConnection, names: &Names) -> Result<Option<Roles>, StoreError> {
+pub(super) async fn given(db: &mut PgConnection, names: &Identifiers) -> Result<Option<Roles>, StoreError> {
     let roles = Roles::of(db, names).await?;
     Ok(roles.are_given(db, names).await?.then_some(roles))
 }
 
 /// Gives the roles their rights to what has been made anew.
-pub(super) async fn give_again(db: &mut PgConnection, names: &Names, roles: Option<Roles>) -> Result<(), StoreError> {
+pub(super) async fn give_again(
+    db: &mut PgConnection,
+    names: &Identifiers,
+    roles: Option<Roles>,
+) -> Result<(), StoreError> {
     match roles {
         Some(roles) => roles.give(db, names).await,
         None => Ok(()),
@@ -264,7 +269,7 @@ pub(super) async fn give_again(db: &mut PgConnection, names: &Names, roles: Opti
 /// The result; where the account has no right to that, with the statement that gives it one.
 pub(super) async fn explained<T>(
     db: &mut PgConnection,
-    names: &Names,
+    names: &Identifiers,
     right: Right,
     done: Result<T, StoreError>,
 ) -> Result<T, StoreError> {
@@ -275,7 +280,7 @@ pub(super) async fn explained<T>(
 }
 
 /// An error of an account without this right, with the statement that gives it one.
-pub(super) async fn explain(db: &mut PgConnection, names: &Names, right: Right, error: StoreError) -> StoreError {
+pub(super) async fn explain(db: &mut PgConnection, names: &Identifiers, right: Right, error: StoreError) -> StoreError {
     // What is known already is still an error.
     let Ok(roles) = Roles::of(db, names).await else { return error };
     let is_there = Existing::of(db, names, roles.of_right(right)).await.is_ok_and(|role| role.is_some());
@@ -285,20 +290,20 @@ pub(super) async fn explain(db: &mut PgConnection, names: &Names, right: Right, 
         Right::Read => ("read events", "reader"),
         Right::Purge => ("remove events", "purge"),
     };
-    error.with_remedy(format!(
+    error.with_hint(format!(
         "the role {} may not {may_not}: {first}`{}`, or open the {other} with the URL of a role that may",
-        quoted(&roles.account),
+        quote_identifier(&roles.account),
         roles.grant(right)
     ))
 }
 
 /// The account has the whole right to read.
-pub(super) async fn check_may_read(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
+pub(super) async fn check_may_read(db: &mut PgConnection, names: &Identifiers) -> Result<(), StoreError> {
     let may: bool = sqlx::query_scalar("SELECT pg_catalog.has_table_privilege($1, 'SELECT')")
         .bind(names.table())
         .fetch_one(&mut *db)
         .await
-        .doing(READING)?;
+        .during(READING)?;
     if may {
         return Ok(());
     }
@@ -329,14 +334,14 @@ mod tests {
     use super::*;
 
     fn roles(database: &str, schema: &str, table: &str) -> Roles {
-        Roles::in_database(database, "me".into(), &Names::new(schema, table, None).expect("names"))
+        Roles::in_database(database, "me".into(), &Identifiers::new(schema, table, None).expect("names"))
     }
 
     #[test]
     fn roles_are_named_after_the_log() {
         assert_eq!(roles("app", "public", "audit_events").names[1], "app_public_audit_events_reader");
         assert_eq!(roles("a", "b", "c").grant(Right::Append), r#"GRANT "a_b_c_appender" TO "me";"#);
-        let names = Names::new("b", "c", Some("mine")).expect("names");
+        let names = Identifiers::new("b", "c", Some("mine")).expect("names");
         assert_eq!(Roles::in_database("a", "me".into(), &names).names[2], "mine_purger");
     }
 

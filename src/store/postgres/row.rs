@@ -12,10 +12,10 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use super::error::Doing as _;
-use super::moment::Moment;
+use super::error::DuringOperation as _;
+use super::timestamptz::Timestamptz;
 use crate::event::undecodable::{UNKNOWN_TYPE, mark};
-use crate::event::{AuditEvent, Details, EventId, EventType, Phase, Text};
+use crate::event::{AuditEvent, CompactText, Details, EventId, EventType, Phase};
 use crate::store::StoreError;
 
 /// The columns that an event is read from, of the table `e`.
@@ -24,8 +24,8 @@ pub(super) const COLUMNS: &str = "e.event_id, e.created_at, e.event_type, e.phas
 
 /// The event of a row of [`COLUMNS`].
 pub(super) fn event_of(row: &PgRow, doing: &'static str) -> Result<AuditEvent, StoreError> {
-    let columns = Columns::of(row).doing(doing)?;
-    let text: Option<&str> = row.try_get(11).doing(doing)?;
+    let columns = Columns::of(row).during(doing)?;
+    let text: Option<&str> = row.try_get(11).during(doing)?;
     Ok(columns.event_of(text.unwrap_or_default()))
 }
 
@@ -48,7 +48,7 @@ pub(super) fn started(id: EventId, text: &str) -> AuditEvent {
 #[derive(Debug, Clone)]
 struct Columns<'r> {
     event_id: EventId,
-    created_at: Moment,
+    created_at: Timestamptz,
     event_type: &'r str,
     phase: &'r str,
     user_email: Option<&'r str>,
@@ -135,11 +135,11 @@ impl<'r> Columns<'r> {
         event.created_at = self.created_at.0;
         // How it ended is not known.
         event.phase = self.phase.parse().unwrap_or(Phase::Unknown);
-        event.actor.user_email = self.user_email.map(Text::from);
-        event.actor.api_key_hash = self.api_key_hash.map(Text::from);
-        event.actor.remote_addr = self.remote_addr.map(Text::from);
-        event.resource.route = self.route.map(Text::from);
-        event.resource.method = self.method.map(Text::from);
+        event.actor.user_email = self.user_email.map(CompactText::from);
+        event.actor.api_key_hash = self.api_key_hash.map(CompactText::from);
+        event.actor.remote_addr = self.remote_addr.map(CompactText::from);
+        event.resource.route = self.route.map(CompactText::from);
+        event.resource.method = self.method.map(CompactText::from);
         event.outcome = self.outcome.and_then(|outcome| outcome.try_into().ok());
         event.details = match self.details.map(serde_json::from_str) {
             Some(Ok(Value::Object(details))) => details,
@@ -147,7 +147,7 @@ impl<'r> Columns<'r> {
             Some(Ok(other)) if !other.is_null() => std::iter::once(("details".to_owned(), other)).collect(),
             _ => Details::new(),
         };
-        event.fit();
+        event.truncate_to_limits();
         event
     }
 }

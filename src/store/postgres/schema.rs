@@ -3,44 +3,44 @@
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnection, PgDatabaseError};
 
-use super::connection::run;
-use super::error::{Doing as _, INSUFFICIENT_PRIVILEGE, MISSING, NAME, cause, config, is, of};
+use super::error::{DuringOperation as _, INSUFFICIENT_PRIVILEGE, MISSING, NAME, cause, config, from_driver, has_code};
+use super::expected_schema::{self, SCHEMA, VERSION};
+use super::identifiers::{Identifiers, STARTED, VERSION as VERSION_TABLE, WRITERS, quote_identifier};
 use super::indexes;
-use super::names::{INSTANCES, Names, OPEN, VERSION as VERSION_TABLE, quoted};
 use super::partition;
 use super::roles;
-use super::shape::{self, SCHEMA, VERSION};
-use super::survey::{Change, Missing, Survey};
+use super::schema_survey::{Change, Missing, Survey};
+use super::session::run;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// What a database has of the log.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum SchemaState {
     /// Nothing.
     Empty,
     /// Parts of it.
     Partial(Missing),
     /// All of it, as this program knows it.
-    Ours,
+    Current,
 }
 
 /// Looks without a change. What stands in the way of reading and appending is an error with what to do about it.
-pub(super) async fn examine(db: &mut PgConnection, names: &Names) -> Result<Found, StoreError> {
+pub(super) async fn examine(db: &mut PgConnection, names: &Identifiers) -> Result<SchemaState, StoreError> {
     let survey = survey(db, names).await?;
     Change::refuse(survey.changed(names))?;
     Ok(found(&survey))
 }
 
-fn found(survey: &Survey) -> Found {
+fn found(survey: &Survey) -> SchemaState {
     match survey.missing() {
-        _ if survey.is_empty() => Found::Empty,
-        Some(missing) => Found::Partial(missing),
-        None => Found::Ours,
+        _ if survey.is_empty() => SchemaState::Empty,
+        Some(missing) => SchemaState::Partial(missing),
+        None => SchemaState::Current,
     }
 }
 
 /// What there is, if it is the log's and of a version that this program knows.
-pub(super) async fn survey(db: &mut PgConnection, names: &Names) -> Result<Survey, StoreError> {
+pub(super) async fn survey(db: &mut PgConnection, names: &Identifiers) -> Result<Survey, StoreError> {
     let survey = Survey::of(db, names, DOING).await?;
     survey.refuse_strangers(db, names).await?;
     survey.refuse_other_version()?;
@@ -48,33 +48,33 @@ pub(super) async fn survey(db: &mut PgConnection, names: &Names) -> Result<Surve
 }
 
 /// An error that says what to do, unless events can be read and appended.
-pub(super) async fn require(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
+pub(super) async fn require(db: &mut PgConnection, names: &Identifiers) -> Result<(), StoreError> {
     let survey = survey(db, names).await?;
     Change::refuse(survey.changed(names))?;
     refuse_missing(db, names, &survey).await
 }
 
 /// An error that says what to do, unless events can be read.
-pub(super) async fn require_to_read(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
+pub(super) async fn require_to_read(db: &mut PgConnection, names: &Identifiers) -> Result<(), StoreError> {
     let survey = survey(db, names).await?;
     Change::refuse(survey.unreadable(names))?;
     refuse_missing(db, names, &survey).await
 }
 
-async fn refuse_missing(db: &mut PgConnection, names: &Names, survey: &Survey) -> Result<(), StoreError> {
+async fn refuse_missing(db: &mut PgConnection, names: &Identifiers, survey: &Survey) -> Result<(), StoreError> {
     match found(survey) {
-        Found::Empty => Err(config(MISSING)),
-        Found::Partial(missing) if missing.is_fatal => Err(lacking(db, names, &missing).await),
-        Found::Partial(_) | Found::Ours => Ok(()),
+        SchemaState::Empty => Err(config(MISSING)),
+        SchemaState::Partial(missing) if missing.is_fatal => Err(lacking(db, names, &missing).await),
+        SchemaState::Partial(_) | SchemaState::Current => Ok(()),
     }
 }
 
 /// Makes what is missing as far as this role may, before the log is used.
-pub(super) async fn provide(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
+pub(super) async fn provide(db: &mut PgConnection, names: &Identifiers) -> Result<(), StoreError> {
     match examine(db, names).await? {
-        Found::Ours => Ok(()),
-        Found::Empty => create(db, names).await,
-        Found::Partial(missing) => {
+        SchemaState::Current => Ok(()),
+        SchemaState::Empty => create(db, names).await,
+        SchemaState::Partial(missing) => {
             let parts = missing.parts.join(", ");
             if is_owner(db, names).await? {
                 tracing::warn!(parts, "parts of the audit log were missing and are made again, empty");
@@ -90,9 +90,9 @@ pub(super) async fn provide(db: &mut PgConnection, names: &Names) -> Result<(), 
 }
 
 /// The error for parts that are missing, and that this role may not make.
-async fn lacking(db: &mut PgConnection, names: &Names, missing: &Missing) -> StoreError {
+async fn lacking(db: &mut PgConnection, names: &Identifiers, missing: &Missing) -> StoreError {
     let owner = match owner(db, names).await {
-        Ok(Some(owner)) => format!("their owner {}", quoted(&owner.name)),
+        Ok(Some(owner)) => format!("their owner {}", quote_identifier(&owner.name)),
         _ => "their owner".to_owned(),
     };
     config(format!(
@@ -103,9 +103,9 @@ async fn lacking(db: &mut PgConnection, names: &Names, missing: &Missing) -> Sto
 
 /// Makes the tables, or what is missing of them, in one transaction, and leaves the rest as it is. Several may do it at
 /// once.
-pub(super) async fn create(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
-    begin_alone(db, names, DOING).await?;
-    if examine(db, names).await? != Found::Ours {
+pub(super) async fn create(db: &mut PgConnection, names: &Identifiers) -> Result<(), StoreError> {
+    begin_exclusive(db, names, DOING).await?;
+    if examine(db, names).await? != SchemaState::Current {
         let given = roles::given(db, names).await?;
         create_missing(db, names).await?;
         roles::give_again(db, names, given).await?;
@@ -116,89 +116,99 @@ pub(super) async fn create(db: &mut PgConnection, names: &Names) -> Result<(), S
 }
 
 /// Drops every table, and makes them anew. Roles that had rights have them again.
-pub(super) async fn recreate(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
+pub(super) async fn recreate(db: &mut PgConnection, names: &Identifiers) -> Result<(), StoreError> {
     require_owner(db, names, "init").await?;
-    begin_alone(db, names, "init").await?;
+    begin_exclusive(db, names, "init").await?;
     let given = roles::given(db, names).await?;
     let tables = survey(db, names).await?.tables();
     if !tables.is_empty() {
         let tables: Vec<String> =
-            tables.iter().map(|table| format!("{}.{}", names.quoted_schema(), quoted(table))).collect();
-        raw(db, format!("DROP TABLE {}", tables.join(", "))).await?;
+            tables.iter().map(|table| format!("{}.{}", names.quoted_schema(), quote_identifier(table))).collect();
+        execute(db, format!("DROP TABLE {}", tables.join(", "))).await?;
     }
     create_missing(db, names).await?;
     roles::give_again(db, names, given).await?;
     run(db, "init", "COMMIT".to_owned()).await?;
-    partition::make_ahead(db, names).await
+    partition::create_ahead(db, names).await
 }
 
 /// Makes what is missing, for the owner alone.
-async fn create_missing(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
+async fn create_missing(db: &mut PgConnection, names: &Identifiers) -> Result<(), StoreError> {
     create_schema(db, names).await?;
     let before = Survey::of(db, names, DOING).await?;
-    raw(db, names.fill(SCHEMA).replace("{version}", &VERSION.to_string())).await?;
-    let made: Vec<String> = shape::all(names).into_iter().filter(|name| !before.has(name)).collect();
-    raw(db, shape::revoke(names, &made)).await?;
-    if before.has(&names.bare("")) { Ok(()) } else { indexes::create(db, names).await }
+    execute(db, names.expand(SCHEMA).replace("{version}", &VERSION.to_string())).await?;
+    let made: Vec<String> = expected_schema::all(names).into_iter().filter(|name| !before.has(name)).collect();
+    execute(db, expected_schema::revoke(names, &made)).await?;
+    if before.has(&names.unquoted("")) { Ok(()) } else { indexes::create(db, names).await }
 }
 
 /// The owner of the tables.
 #[derive(Debug)]
-pub(super) struct Owner {
+pub(super) struct TableOwner {
     pub(super) name: String,
     /// Who asks is the owner, or a member of it.
     pub(super) is_us: bool,
 }
 
 /// The owner of the events, or, where that table is missing, of what is left beside it.
-pub(super) async fn owner(db: &mut PgConnection, names: &Names) -> Result<Option<Owner>, StoreError> {
+pub(super) async fn owner(db: &mut PgConnection, names: &Identifiers) -> Result<Option<TableOwner>, StoreError> {
     let found: Option<(String, bool)> = sqlx::query_as(
         "SELECT pg_catalog.pg_get_userbyid(c.relowner)::text AS name, pg_catalog.pg_has_role(c.relowner, 'USAGE') AS is_us \
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE n.nspname = $1 AND c.relname = ANY($2) ORDER BY c.relname COLLATE \"C\" LIMIT 1",
     )
     .bind(names.schema())
-    .bind(["", OPEN, INSTANCES, VERSION_TABLE].map(|suffix| names.bare(suffix)))
+    .bind(["", STARTED, WRITERS, VERSION_TABLE].map(|suffix| names.unquoted(suffix)))
     .fetch_optional(db)
     .await
-    .doing(DOING)?;
-    Ok(found.map(|(name, is_us)| Owner { name, is_us }))
+    .during(DOING)?;
+    Ok(found.map(|(name, is_us)| TableOwner { name, is_us }))
 }
 
 /// Reports that this role may change the tables.
-pub(super) async fn is_owner(db: &mut PgConnection, names: &Names) -> Result<bool, StoreError> {
+pub(super) async fn is_owner(db: &mut PgConnection, names: &Identifiers) -> Result<bool, StoreError> {
     Ok(owner(db, names).await?.is_some_and(|owner| owner.is_us))
 }
 
 /// An error that names the owner, unless this role is it or there is nothing to own yet.
-pub(super) async fn require_owner(db: &mut PgConnection, names: &Names, doing: &'static str) -> Result<(), StoreError> {
+pub(super) async fn require_owner(
+    db: &mut PgConnection,
+    names: &Identifiers,
+    doing: &'static str,
+) -> Result<(), StoreError> {
     match owner(db, names).await? {
-        Some(owner) if !owner.is_us => Err(StoreError::new(StoreErrorKind::Denied, NAME, doing)
-            .with_remedy(format!("only the owner of the tables may do this: connect as {}", quoted(&owner.name)))),
+        Some(owner) if !owner.is_us => Err(StoreError::new(StoreErrorKind::Denied, NAME, doing).with_hint(format!(
+            "only the owner of the tables may do this: connect as {}",
+            quote_identifier(&owner.name)
+        ))),
         _ => Ok(()),
     }
 }
 
 /// Begins a transaction that no other maker of tables is in at the same time.
-pub(super) async fn begin_alone(db: &mut PgConnection, names: &Names, doing: &'static str) -> Result<(), StoreError> {
+pub(super) async fn begin_exclusive(
+    db: &mut PgConnection,
+    names: &Identifiers,
+    doing: &'static str,
+) -> Result<(), StoreError> {
     run(db, doing, format!("BEGIN; SELECT pg_catalog.pg_advisory_xact_lock({})", names.lock_key())).await
 }
 
 /// Asked for by `IF NOT EXISTS`, a schema that exists would still need the right to make one.
-async fn create_schema(db: &mut PgConnection, names: &Names) -> Result<(), StoreError> {
+async fn create_schema(db: &mut PgConnection, names: &Identifiers) -> Result<(), StoreError> {
     let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)")
         .bind(names.schema())
         .fetch_one(&mut *db)
         .await
-        .doing(DOING)?;
-    if exists { Ok(()) } else { raw(db, format!("CREATE SCHEMA {}", names.quoted_schema())).await }
+        .during(DOING)?;
+    if exists { Ok(()) } else { execute(db, format!("CREATE SCHEMA {}", names.quoted_schema())).await }
 }
 
 /// A statement that needs the rights of an owner.
-async fn raw(db: &mut PgConnection, sql: String) -> Result<(), StoreError> {
+async fn execute(db: &mut PgConnection, sql: String) -> Result<(), StoreError> {
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(db).await.map(drop).map_err(|error| {
-        if is(&error, INSUFFICIENT_PRIVILEGE) {
-            return config(MISSING).because(cause(error));
+        if has_code(&error, INSUFFICIENT_PRIVILEGE) {
+            return config(MISSING).with_source(cause(error));
         }
         let dependents = match error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>()) {
             Some(refused) if refused.code() == DEPENDENT_OBJECTS => refused.detail().map(str::to_owned),
@@ -206,7 +216,7 @@ async fn raw(db: &mut PgConnection, sql: String) -> Result<(), StoreError> {
         };
         match dependents {
             Some(dependents) => config(format!("drop first what depends on the tables of the log: {dependents}")),
-            None => of(DOING, error),
+            None => from_driver(DOING, error),
         }
     })
 }

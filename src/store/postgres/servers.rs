@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use super::error::{Doing as _, config, transient};
+use super::error::{DuringOperation as _, config, transient};
 use crate::store::StoreError;
 
 /// Where the log may be, and how to log in there. With the password: never shown.
@@ -15,7 +15,7 @@ use crate::store::StoreError;
 pub(super) enum Servers {
     Urls {
         servers: Arc<[PgConnectOptions]>,
-        target: Option<Target>,
+        target: Option<SessionTarget>,
         /// The one that a connection was made to last: the next attempt begins there.
         last: Arc<AtomicUsize>,
     },
@@ -25,14 +25,14 @@ pub(super) enum Servers {
 
 /// The kind of server that a reader wants, by libpq's names. A writer always wants a primary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Target {
+pub(super) enum SessionTarget {
     Any,
     Primary,
     Standby,
     PreferStandby,
 }
 
-impl Target {
+impl SessionTarget {
     pub(super) fn parse(value: &str) -> Result<Self, StoreError> {
         Ok(match value {
             "any" => Self::Any,
@@ -50,7 +50,7 @@ impl Target {
 }
 
 impl Servers {
-    pub(super) fn of(servers: Vec<PgConnectOptions>, target: Option<Target>) -> Self {
+    pub(super) fn of(servers: Vec<PgConnectOptions>, target: Option<SessionTarget>) -> Self {
         Self::Urls { servers: servers.into(), target, last: Arc::default() }
     }
 
@@ -64,17 +64,17 @@ impl Servers {
         doing: &'static str,
     ) -> Result<PgConnection, StoreError> {
         let (servers, target, last) = match self {
-            Self::Pool(pool) => return login(pool.connect_options().as_ref().clone()).await.doing(doing),
+            Self::Pool(pool) => return login(pool.connect_options().as_ref().clone()).await.during(doing),
             Self::Urls { servers, target: None, .. } if servers.len() == 1 => {
-                return login(servers[0].clone()).await.doing(doing);
+                return login(servers[0].clone()).await.during(doing);
             }
             Self::Urls { servers, target, last } => (servers, target, last),
         };
         let target = match target {
-            _ if is_to_write => Target::Primary,
+            _ if is_to_write => SessionTarget::Primary,
             Some(target) => *target,
             // A reader sees what was acknowledged before: it does not go to a standby unless it was told to.
-            None => Target::Primary,
+            None => SessionTarget::Primary,
         };
         let each = within / u32::try_from(servers.len()).unwrap_or(u32::MAX).max(1);
         let first = last.load(Ordering::Relaxed);
@@ -84,12 +84,14 @@ impl Servers {
             let number = (first + turn) % servers.len();
             match tokio::time::timeout(each, of_kind(servers[number].clone())).await {
                 Ok(Ok((db, is_primary))) => match (target, is_primary) {
-                    (Target::Any, _) | (Target::Primary, true) | (Target::Standby | Target::PreferStandby, false) => {
+                    (SessionTarget::Any, _)
+                    | (SessionTarget::Primary, true)
+                    | (SessionTarget::Standby | SessionTarget::PreferStandby, false) => {
                         last.store(number, Ordering::Relaxed);
                         return Ok(db);
                     }
-                    (Target::PreferStandby, true) => fallback = Some(db),
-                    (Target::Primary, false) | (Target::Standby, true) => {}
+                    (SessionTarget::PreferStandby, true) => fallback = Some(db),
+                    (SessionTarget::Primary, false) | (SessionTarget::Standby, true) => {}
                 },
                 Ok(Err(error)) => failure = Some(error),
                 Err(_) => failure = Some(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
@@ -98,16 +100,16 @@ impl Servers {
         if let Some(db) = fallback {
             return Ok(db);
         }
-        let wanted = if target == Target::Standby { "a standby" } else { "the primary" };
+        let wanted = if target == SessionTarget::Standby { "a standby" } else { "the primary" };
         let remedy = format!("none of the {} servers of the URL answered as {wanted}", servers.len());
         Err(match failure {
             // What a change of the URL would mend is told as such: all of them refuse the password, say.
-            Some(error) => match Err::<(), _>(error).doing(doing) {
-                Err(error) if error.is_transient() => transient(doing).with_remedy(remedy).because(error),
+            Some(error) => match Err::<(), _>(error).during(doing) {
+                Err(error) if error.is_transient() => transient(doing).with_hint(remedy).with_source(error),
                 Err(error) => error,
-                Ok(()) => transient(doing).with_remedy(remedy),
+                Ok(()) => transient(doing).with_hint(remedy),
             },
-            None => transient(doing).with_remedy(remedy),
+            None => transient(doing).with_hint(remedy),
         })
     }
 }

@@ -10,24 +10,24 @@ use tokio::time::Instant;
 
 use super::append;
 use super::config::{Config, PostgresTable};
-use super::connection::{Purpose, millis, run, within};
-use super::durability::Facts;
+use super::diagnostics;
+use super::durability::DurabilitySettings;
 use super::error::NAME;
 use super::health::HEALTH;
-use super::in_transaction::Place;
 use super::indexes;
-use super::inspect;
-use super::instance::Instance;
 use super::observer::{Observer, Wait};
 use super::partition;
 use super::pool::Pool;
-use super::purge::Front;
+use super::purge::PurgePosition;
 use super::roles::{Right, explained};
 use super::schema;
+use super::session::{SessionKind, millis, run, within_timeout};
+use super::transactional::TableLocation;
+use super::writer_lease::WriterLease;
 use crate::event::AuditEvent;
 use crate::store::{
-    AuditStore, Capabilities, Durability, Finding, InTransaction, Keeper, OpenOptions, Orphans, Reader, StoreError,
-    StoreFuture,
+    AuditStore, Capabilities, Diagnostic, Durability, OpenOptions, Reader, Recovery, StoreAdmin, StoreError,
+    StoreFuture, Transactional,
 };
 
 /// Events in one table of a PostgreSQL server; see the documentation of the module.
@@ -46,23 +46,23 @@ pub struct PostgresStore {
     /// The one that tries out what the next append would meet.
     pub(super) probers: Pool,
     pub(super) readers: Pool,
-    pub(super) keepers: Pool,
+    pub(super) admin_sessions: Pool,
     /// Those that ask for the end of transactions: whoever reads a lot must not keep them waiting.
-    pub(super) askers: Pool,
+    pub(super) status_sessions: Pool,
     /// Where the log is, once somebody has asked.
-    place: Mutex<Option<Place>>,
-    pub(super) instance: Instance,
+    location: Mutex<Option<TableLocation>>,
+    pub(super) writer_lease: WriterLease,
     /// A health check has come as far as a commit that needs a replica.
     commits_wait: AtomicBool,
-    pub(super) front: Front,
+    pub(super) purge_position: PurgePosition,
     /// When to see to the partitions of the months to come; none for a role that may not make them.
-    see_to_partitions: Mutex<Option<Instant>>,
+    next_partition_check: Mutex<Option<Instant>>,
 }
 
 impl PostgresStore {
     /// Opens what a URL `postgres://…` or `postgresql://…` names.
     ///
-    /// With [`OpenOptions::create`], what is missing of the tables is made, if the role may do that, and the server is
+    /// With [`OpenOptions::create_if_missing`], what is missing of the tables is made, if the role may do that, and the server is
     /// checked for what makes a commit durable. Without it nothing is made and nothing is written before the first
     /// append, and a standby can be opened to read it.
     ///
@@ -91,7 +91,7 @@ impl PostgresStore {
     ///
     /// # async fn open() -> Result<(), Box<dyn std::error::Error>> {
     /// let pool = PgPool::connect("postgres://web@db/app").await?;
-    /// let table = PostgresTable::default().in_schema("audit");
+    /// let table = PostgresTable::default().schema("audit");
     /// let store = PostgresStore::from_pool(&pool, &table, OpenOptions::default()).await?;
     /// let log = AuditLog::with_store(Arc::new(store)).open().await?;
     /// # Ok(())
@@ -108,54 +108,54 @@ impl PostgresStore {
         let observer = Observer::new(config.clone());
         let pool = |purpose, most| Pool::new(purpose, most, &observer);
         let store = Self {
-            writers: pool(Purpose::Append, PARALLEL_APPENDS),
-            probers: pool(Purpose::Append, MOST_PROBERS),
-            readers: pool(Purpose::Read, MOST_READERS),
-            keepers: pool(Purpose::Keep, MOST_KEEPERS),
-            askers: pool(Purpose::Read, MOST_ASKERS),
-            place: Mutex::default(),
-            instance: Instance::new(config.clone(), &observer),
+            writers: pool(SessionKind::Append, PARALLEL_APPENDS),
+            probers: pool(SessionKind::Append, MOST_PROBERS),
+            readers: pool(SessionKind::Read, MAX_READERS),
+            admin_sessions: pool(SessionKind::Admin, MAX_ADMIN_SESSIONS),
+            status_sessions: pool(SessionKind::Read, MAX_STATUS_SESSIONS),
+            location: Mutex::default(),
+            writer_lease: WriterLease::new(config.clone(), &observer),
             commits_wait: AtomicBool::new(false),
-            front: Front::default(),
-            see_to_partitions: Mutex::default(),
+            purge_position: PurgePosition::default(),
+            next_partition_check: Mutex::default(),
             config,
         };
         let opened = async {
-            if !store.config.create {
-                return store.readers.first(&store.config).await?.settle(Ok(()));
+            if !store.config.create_if_missing {
+                return store.readers.first(&store.config).await?.finish(Ok(()));
             }
             store.provision().await?;
             // Both are needed as soon as a log is opened over this.
-            store.probers.first(&store.config).await?.settle(Ok(()))?;
-            store.writers.first(&store.config).await?.settle(Ok(()))
+            store.probers.first(&store.config).await?.finish(Ok(()))?;
+            store.writers.first(&store.config).await?.finish(Ok(()))
         };
-        within(store.config.patience.max(SHORT_PATIENCE) * 4, OPENING, opened).await?;
+        within_timeout(store.config.timeout.max(SHORT_PATIENCE) * 4, OPENING, opened).await?;
         Ok(store)
     }
 
     /// Makes what is missing, as far as this role may.
     async fn provision(&self) -> Result<(), StoreError> {
-        let Config { names, .. } = &self.config;
-        let mut lease = self.keepers.first(&self.config).await?;
+        let Config { identifiers: names, .. } = &self.config;
+        let mut lease = self.admin_sessions.first(&self.config).await?;
         let db = &mut *lease.db;
         // Whoever changes the tables now is waited for, but not for ever.
-        run(db, OPENING, format!("SET lock_timeout = {}", millis(self.config.patience))).await?;
+        run(db, OPENING, format!("SET lock_timeout = {}", millis(self.config.timeout))).await?;
         // A server on which nothing would be durable, or nothing can be made, is refused for that reason.
-        let facts = Facts::ask(db, names, OPENING).await?;
-        facts.judge_server(self.config.durability, OPENING)?;
+        let facts = DurabilitySettings::ask(db, names, OPENING).await?;
+        facts.check_server(self.config.durability, OPENING)?;
         schema::provide(db, names).await?;
         if let Some(indexes) = indexes::Flaws::of(db, names).await?.text() {
             tracing::warn!(indexes, "the audit log has not its indexes: let its owner run `tower-audit migrate`");
         }
-        if partition::may_make(db, names).await? {
+        if partition::may_create(db, names).await? {
             // Without them, events are in the default partition.
-            if let Err(error) = partition::make_ahead(db, names).await {
+            if let Err(error) = partition::create_ahead(db, names).await {
                 if error.is_transient() {
                     return Err(error);
                 }
                 tracing::warn!(error = &error as &dyn std::error::Error, "the audit log has no partition for a month");
             }
-            *self.see_to_partitions() = Some(Instant::now() + SEE_TO_PARTITIONS);
+            *self.see_to_partitions() = Some(Instant::now() + PARTITION_CHECK_EVERY);
         }
         // It is needed an hour from now at the earliest.
         lease.close().await;
@@ -167,12 +167,12 @@ impl PostgresStore {
         self.commits_wait.store(is_so, Ordering::Relaxed);
     }
 
-    pub(super) fn place(&self) -> std::sync::MutexGuard<'_, Option<Place>> {
-        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn place(&self) -> std::sync::MutexGuard<'_, Option<TableLocation>> {
+        self.location.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn see_to_partitions(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.see_to_partitions.lock().unwrap_or_else(PoisonError::into_inner)
+        self.next_partition_check.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -190,17 +190,17 @@ impl AuditStore for PostgresStore {
             readable: true,
             purgeable: true,
             orphans: true,
-            parallel_appends: PARALLEL_APPENDS,
-            ..Capabilities::sink(NAME)
+            max_parallel_appends: PARALLEL_APPENDS,
+            ..Capabilities::append_only(NAME)
         }
     }
 
     fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
-        Box::pin(self.writers.within(self.config.patience, "append", async move {
+        Box::pin(self.writers.within(self.config.timeout, "append", async move {
             let mut lease = self.writers.lease(&self.config, "append").await?;
-            let done = append::append(&mut lease.db, &self.config.names, &self.instance, events).await;
-            let done = explained(&mut lease.db, &self.config.names, Right::Append, done).await;
-            lease.settle(done)
+            let done = append::append(&mut lease.db, &self.config.identifiers, &self.writer_lease, events).await;
+            let done = explained(&mut lease.db, &self.config.identifiers, Right::Append, done).await;
+            lease.finish(done)
         }))
     }
 
@@ -208,22 +208,20 @@ impl AuditStore for PostgresStore {
         Box::pin(async move {
             self.commits_wait(false);
             // A little less: a caller with the same patience is given the reason, too.
-            let patience = (self.config.patience / 20 * 19).max(SHORTEST_HEALTH);
+            let patience = (self.config.timeout / 20 * 19).max(SHORTEST_HEALTH);
             let done = self.probers.within(patience, HEALTH, self.probe()).await;
             match done {
-                Err(error) if self.commits_wait.load(Ordering::Relaxed) => {
-                    Err(error.with_remedy(Wait::Replica.reason()))
-                }
+                Err(error) if self.commits_wait.load(Ordering::Relaxed) => Err(error.with_hint(Wait::Replica.reason())),
                 done => done,
             }
         })
     }
 
-    fn inspect(&self) -> StoreFuture<'_, Vec<Finding>> {
-        Box::pin(within(self.config.patience, "inspecting the server", inspect::inspect(self)))
+    fn diagnose(&self) -> StoreFuture<'_, Vec<Diagnostic>> {
+        Box::pin(within_timeout(self.config.timeout, "inspecting the server", diagnostics::inspect(self)))
     }
 
-    fn tidy(&self) -> StoreFuture<'_, bool> {
+    fn maintain(&self) -> StoreFuture<'_, bool> {
         Box::pin(async move {
             let now = Instant::now();
             {
@@ -231,12 +229,12 @@ impl AuditStore for PostgresStore {
                 if due.is_none_or(|due| now < due) {
                     return Ok(false);
                 }
-                *due = Some(now + SEE_TO_PARTITIONS);
+                *due = Some(now + PARTITION_CHECK_EVERY);
             }
-            let making = self.keepers.within(self.config.patience, "making partitions", async {
-                let mut lease = self.keepers.lease(&self.config, "making partitions").await?;
-                let done = partition::make_ahead(&mut lease.db, &self.config.names).await;
-                lease.settle(done)
+            let making = self.admin_sessions.within(self.config.timeout, "making partitions", async {
+                let mut lease = self.admin_sessions.lease(&self.config, "making partitions").await?;
+                let done = partition::create_ahead(&mut lease.db, &self.config.identifiers).await;
+                lease.finish(done)
             });
             making.await?;
             Ok(false)
@@ -245,8 +243,8 @@ impl AuditStore for PostgresStore {
 
     fn close(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            let left = self.instance.leave(&self.writers).await;
-            for pool in [&self.writers, &self.probers, &self.readers, &self.askers, &self.keepers] {
+            let left = self.writer_lease.unregister(&self.writers).await;
+            for pool in [&self.writers, &self.probers, &self.readers, &self.status_sessions, &self.admin_sessions] {
                 pool.close().await;
             }
             left
@@ -257,15 +255,15 @@ impl AuditStore for PostgresStore {
         Some(self)
     }
 
-    fn keeper(&self) -> Option<&dyn Keeper> {
+    fn keeper(&self) -> Option<&dyn StoreAdmin> {
         Some(self)
     }
 
-    fn orphans(&self) -> Option<&dyn Orphans> {
+    fn orphans(&self) -> Option<&dyn Recovery> {
         Some(self)
     }
 
-    fn in_transaction(&self) -> Option<&dyn InTransaction> {
+    fn in_transaction(&self) -> Option<&dyn Transactional> {
         Some(self)
     }
 }
@@ -275,12 +273,12 @@ const OPENING: &str = "opening the log";
 /// reader keeps a writer waiting.
 const PARALLEL_APPENDS: usize = 4;
 const MOST_PROBERS: usize = 1;
-const MOST_READERS: usize = 3;
-const MOST_ASKERS: usize = 1;
-const MOST_KEEPERS: usize = 1;
+const MAX_READERS: usize = 3;
+const MAX_STATUS_SESSIONS: usize = 1;
+const MAX_ADMIN_SESSIONS: usize = 1;
 /// It has more to say to the server than an append. Whoever has less patience waits for less.
 const SHORTEST_HEALTH: Duration = Duration::from_millis(900);
 /// Tables are made in more than one step, however little patience there is for each.
 const SHORT_PATIENCE: Duration = Duration::from_secs(5);
 /// Partitions are made months ahead; an hour is soon enough, also for what stood in the way the last time.
-const SEE_TO_PARTITIONS: Duration = Duration::from_secs(3600);
+const PARTITION_CHECK_EVERY: Duration = Duration::from_secs(3600);

@@ -12,7 +12,7 @@ use std::str::FromStr as _;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use super::error::config;
-use super::servers::Target;
+use super::servers::SessionTarget;
 use crate::store::StoreError;
 
 /// What the parameters say, and one set of options for each server.
@@ -20,7 +20,7 @@ pub(super) struct Url {
     pub(super) schema: Option<String>,
     pub(super) table: Option<String>,
     pub(super) roles: Option<String>,
-    pub(super) target: Option<Target>,
+    pub(super) target: Option<SessionTarget>,
     pub(super) servers: Vec<PgConnectOptions>,
 }
 
@@ -33,7 +33,7 @@ pub(crate) fn is_scheme(scheme: &str) -> bool {
 
 impl Url {
     pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
-        let parts = Parts::of(url.trim()).ok_or_else(malformed)?;
+        let parts = UrlParts::of(url.trim()).ok_or_else(malformed)?;
         let mut found = Self { schema: None, table: None, roles: None, target: None, servers: Vec::new() };
         let (mut hosts, mut ports) = hosts_of(parts.authority).ok_or_else(malformed)?;
         // What is given to the driver, as parameters of a URL without anything else.
@@ -52,7 +52,7 @@ impl Url {
                 "schema" => found.schema = Some(value),
                 "table" => found.table = Some(value),
                 "roles" => found.roles = Some(value),
-                "target_session_attrs" => found.target = Some(Target::parse(&value)?),
+                "target_session_attrs" => found.target = Some(SessionTarget::parse(&value)?),
                 "host" => hosts = value.split(',').map(str::to_owned).collect(),
                 "hostaddr" => {
                     hosts = value.split(',').map(str::to_owned).collect();
@@ -90,14 +90,14 @@ impl Url {
 }
 
 /// The parts of a URL, still encoded.
-struct Parts<'a> {
+struct UrlParts<'a> {
     user: &'a str,
     authority: &'a str,
     database: &'a str,
     parameters: &'a str,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> UrlParts<'a> {
     fn of(url: &'a str) -> Option<Self> {
         let (scheme, rest) = url.split_once("://")?;
         if !is_scheme(scheme) || rest.contains(|c: char| c == '#' || c.is_control() || c.is_whitespace()) {
@@ -158,7 +158,7 @@ fn check(name: &str, value: &str) -> Result<(), StoreError> {
         _ if FILES.contains(&name) && !value.starts_with("-----BEGIN") => {
             return std::fs::File::open(value)
                 .map(drop)
-                .map_err(|error| config(format!("the file that `{name}` names cannot be read")).because(error));
+                .map_err(|error| config(format!("the file that `{name}` names cannot be read")).with_source(error));
         }
         _ => true,
     };

@@ -2,23 +2,23 @@
 
 use super::Dialect;
 use crate::event::{EventId, Phase, Timestamp};
-use crate::query::{Condition, Cursor, Field, Filter, Pattern, Status};
+use crate::query::{Condition, Cursor, Field, Filter, OutcomePattern, TextPattern};
 
 /// `WHERE ...` and the values of its parameters, in their order.
 #[derive(Debug)]
 pub(crate) struct Clause {
     sql: String,
-    values: Vec<Value>,
+    values: Vec<BindValue>,
     dialect: &'static Dialect,
     is_ordered: bool,
 }
 
 /// A value that is bound to a parameter.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Value {
+pub(crate) enum BindValue {
     Text(String),
     Integer(i32),
-    Moment(Timestamp),
+    Timestamp(Timestamp),
     Id(EventId),
 }
 
@@ -29,18 +29,18 @@ impl Clause {
         clause.text(Field::UserEmail, &filter.user_email);
         clause.text(Field::EventType, &filter.event_type);
         if let Some(since) = filter.since {
-            clause.and("created_at >= ", Value::Moment(since));
+            clause.and("created_at >= ", BindValue::Timestamp(since));
         }
         // A cursor is a narrower end of the span; a database that is given two ends may begin at the wider one.
         if let Some(until) = filter.until.filter(|until| after.is_none_or(|after| after.created_at >= *until)) {
-            clause.and("created_at < ", Value::Moment(until));
+            clause.and("created_at < ", BindValue::Timestamp(until));
         }
         clause.outcome(&filter.outcome);
         clause.text(Field::Route, &filter.route);
         clause.text(Field::RemoteAddr, &filter.remote_addr);
         clause.phase(&filter.phase);
         if let Some(Cursor { created_at, event_id }) = after {
-            let (moment, id) = (clause.bound(Value::Moment(created_at)), clause.bound(Value::Id(event_id)));
+            let (moment, id) = (clause.bound(BindValue::Timestamp(created_at)), clause.bound(BindValue::Id(event_id)));
             clause.sql.push_str(&format!(" AND (created_at, event_id) < ({moment}, {id})"));
         }
         clause
@@ -53,67 +53,70 @@ impl Clause {
 
     /// The number of the next parameter.
     #[cfg(feature = "postgres")]
-    pub(crate) fn next(&self) -> usize {
+    pub(crate) fn next_parameter(&self) -> usize {
         self.values.len() + 1
     }
 
     /// Whether an index of one field and the time has what is asked in the order of time: not what has one of several
     /// values of that field.
     #[cfg(feature = "postgres")]
-    pub(crate) fn is_ordered(&self) -> bool {
+    pub(crate) fn is_index_ordered(&self) -> bool {
         self.is_ordered
     }
 
     /// The values, to be bound in this order.
-    pub(crate) fn into_values(self) -> Vec<Value> {
+    pub(crate) fn into_values(self) -> Vec<BindValue> {
         self.values
     }
 
-    fn and(&mut self, condition: &str, value: Value) {
+    fn and(&mut self, condition: &str, value: BindValue) {
         let parameter = self.bound(value);
         self.sql.push_str(&format!(" AND {condition}{parameter}"));
     }
 
     /// A parameter of this value.
-    fn bound(&mut self, value: Value) -> String {
+    fn bound(&mut self, value: BindValue) -> String {
         self.values.push(value);
         if self.dialect.numbered { format!("${}", self.values.len()) } else { "?".to_owned() }
     }
 
-    fn text(&mut self, field: Field, condition: &Condition<Pattern>) {
+    fn text(&mut self, field: Field, condition: &Condition<TextPattern>) {
         let column = self.dialect.columns.of(field);
-        let texts: Vec<&str> = condition.wanted().iter().filter_map(Pattern::as_exact).collect();
-        if texts.len() > 1 && texts.len() == condition.wanted().len() {
-            let listed: Vec<_> = texts.iter().map(|text| self.bound(Value::Text((*text).to_owned()))).collect();
+        let texts: Vec<&str> = condition.included().iter().filter_map(TextPattern::as_exact).collect();
+        if texts.len() > 1 && texts.len() == condition.included().len() {
+            let listed: Vec<_> = texts.iter().map(|text| self.bound(BindValue::Text((*text).to_owned()))).collect();
             self.sql.push_str(&format!(" AND {column} IN ({})", listed.join(", ")));
             self.is_ordered = false;
         } else {
-            self.one_of(condition.wanted(), |clause, pattern| clause.like(column, pattern));
+            self.one_of(condition.included(), |clause, pattern| clause.like(column, pattern));
         }
-        self.none_of(condition.unwanted(), column, |clause, pattern| clause.like(column, pattern));
+        self.none_of(condition.excluded(), column, |clause, pattern| clause.like(column, pattern));
     }
 
-    fn outcome(&mut self, condition: &Condition<Status>) {
-        let one = |clause: &mut Self, status: &Status| match *status {
-            Status::Is(status) => format!("outcome = {}", clause.bound(Value::Integer(i32::from(status)))),
-            Status::Class(hundreds) => {
+    fn outcome(&mut self, condition: &Condition<OutcomePattern>) {
+        let one = |clause: &mut Self, status: &OutcomePattern| match *status {
+            OutcomePattern::Exact(status) => {
+                format!("outcome = {}", clause.bound(BindValue::Integer(i32::from(status))))
+            }
+            OutcomePattern::Class(hundreds) => {
                 let first = i32::from(hundreds) * 100;
-                let (first, last) = (clause.bound(Value::Integer(first)), clause.bound(Value::Integer(first + 99)));
+                let (first, last) =
+                    (clause.bound(BindValue::Integer(first)), clause.bound(BindValue::Integer(first + 99)));
                 clause.is_ordered = false;
                 format!("outcome BETWEEN {first} AND {last}")
             }
-            Status::None => "outcome IS NULL".to_owned(),
+            OutcomePattern::Missing => "outcome IS NULL".to_owned(),
         };
-        self.one_of(condition.wanted(), one);
-        self.none_of(condition.unwanted(), "outcome", one);
+        self.one_of(condition.included(), one);
+        self.none_of(condition.excluded(), "outcome", one);
     }
 
     fn phase(&mut self, condition: &Condition<Phase>) {
         let one = |clause: &mut Self, phase: &Phase| {
-            format!("phase = {}", clause.bound(Value::Text(phase.as_str().to_owned())))
+            format!("phase = {}", clause.bound(BindValue::Text(phase.as_str().to_owned())))
         };
-        self.one_of(condition.wanted(), one);
-        self.none_of(condition.unwanted(), "phase", one);
+        self.one_of(condition.included(), one);
+        self.none_of(condition.excluded(), "phase", one);
     }
 
     fn one_of<T>(&mut self, values: &[T], mut one: impl FnMut(&mut Self, &T) -> String) {
@@ -143,28 +146,28 @@ impl Clause {
     }
 
     /// Whether a column looks like the pattern: false or unknown where it has nothing.
-    fn like(&mut self, column: &str, pattern: &Pattern) -> String {
+    fn like(&mut self, column: &str, pattern: &TextPattern) -> String {
         let literals = pattern.literals();
         // No event has U+0000, and not every database takes it.
         if literals.iter().any(|literal| literal.contains('\0')) {
             return "false".to_owned();
         }
         if let Some(text) = pattern.as_exact() {
-            return format!("{column} = {}", self.bound(Value::Text(text.to_owned())));
+            return format!("{column} = {}", self.bound(BindValue::Text(text.to_owned())));
         }
         let mut conditions = Vec::new();
         let beginning = &literals[0];
         if !beginning.is_empty() {
             // A span of the index, where the database would not find it by itself.
             self.is_ordered = false;
-            conditions.push(format!("{column} >= {}", self.bound(Value::Text(beginning.clone()))));
-            if let Some(end) = after_all_that_begin(beginning) {
-                conditions.push(format!("{column} < {}", self.bound(Value::Text(end))));
+            conditions.push(format!("{column} >= {}", self.bound(BindValue::Text(beginning.clone()))));
+            if let Some(end) = prefix_upper_bound(beginning) {
+                conditions.push(format!("{column} < {}", self.bound(BindValue::Text(end))));
             }
         }
         if literals[1..].iter().any(|literal| !literal.is_empty()) {
             let pattern = self.pattern(literals);
-            conditions.push(format!("{column} {} {}", self.dialect.like, self.bound(Value::Text(pattern))));
+            conditions.push(format!("{column} {} {}", self.dialect.like, self.bound(BindValue::Text(pattern))));
         }
         if conditions.is_empty() {
             return format!("{column} IS NOT NULL");
@@ -176,7 +179,7 @@ impl Clause {
         let mut pattern = String::new();
         for (place, literal) in literals.iter().enumerate() {
             if place > 0 {
-                pattern.push(self.dialect.any_run);
+                pattern.push(self.dialect.wildcard);
             }
             literal.chars().for_each(|c| (self.dialect.literal)(c, &mut pattern));
         }
@@ -185,7 +188,7 @@ impl Clause {
 }
 
 /// The first text, byte by byte, that comes after all that begin like this; none if there is no such text.
-fn after_all_that_begin(beginning: &str) -> Option<String> {
+fn prefix_upper_bound(beginning: &str) -> Option<String> {
     let mut text = beginning.to_owned();
     while let Some(last) = text.pop() {
         // The bytes of UTF-8 sort as the characters do; between U+D7FF and U+E000 there are none.
@@ -210,7 +213,7 @@ mod tests {
         #[test]
         fn a_span_holds_what_begins_alike(beginning in "[a\u{D7FF}\u{10FFFF}é]{1,4}", rest in "\\PC{0,4}", other in "\\PC{0,5}") {
             let begins = format!("{beginning}{rest}");
-            let end = after_all_that_begin(&beginning);
+            let end = prefix_upper_bound(&beginning);
             let within = |text: &str| text >= beginning.as_str() && end.as_deref().is_none_or(|end| text < end);
             prop_assert!(within(&begins));
             prop_assert_eq!(within(&other), other.starts_with(&beginning));

@@ -5,27 +5,27 @@ use crate::query::Field;
 /// How a database writes what all of them can say.
 #[derive(Debug)]
 pub(crate) struct Dialect {
-    pub(crate) columns: Columns,
+    pub(crate) columns: ColumnNames,
     /// Whether parameters are numbered (`$1`) or not (`?`).
     pub(crate) numbered: bool,
     /// The operator of patterns, which tells upper case from lower case.
     pub(crate) like: &'static str,
     /// Any run of characters, in such a pattern.
-    pub(crate) any_run: char,
+    pub(crate) wildcard: char,
     /// Writes a character that stands for itself.
     pub(crate) literal: fn(char, &mut String),
 }
 
 /// What the columns are called.
 #[derive(Debug)]
-pub(crate) struct Columns {
+pub(crate) struct ColumnNames {
     pub(crate) event_type: &'static str,
     pub(crate) user_email: &'static str,
     pub(crate) remote_addr: &'static str,
     pub(crate) route: &'static str,
 }
 
-impl Columns {
+impl ColumnNames {
     /// The column of a field.
     pub(crate) fn of(&self, field: Field) -> &'static str {
         match field {

@@ -3,5 +3,5 @@
 mod clause;
 mod dialect;
 
-pub(super) use clause::{Clause, Value};
-pub(super) use dialect::{Columns, Dialect};
+pub(super) use clause::{BindValue, Clause};
+pub(super) use dialect::{ColumnNames, Dialect};

@@ -7,51 +7,51 @@
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection};
 
-use super::backlog;
-use super::batch::Batch;
-use super::connection::Connection;
-use super::error::{Doing as _, discarded, is_discarded, is_not_null, of};
-use super::index;
-use super::instance::Instance;
-use super::mover;
+use super::compaction;
+use super::connection::WriteConnection;
+use super::error::{DuringOperation as _, discarded, from_driver, is_discarded, is_not_null};
+use super::journal_cache;
+use super::journal_row::JournalRow;
 use super::segment::id_bytes;
+use super::value_index;
+use super::writer_lock::WriterLock;
 use crate::event::{AuditEvent, EventType, Phase, Timestamp};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Numbers beyond this are no writer's: there are enough for a million rows a second in a thousand centuries.
 const LAST_SEQ: i64 = i64::MAX / 2;
-const MOVED_PER_APPENDED: usize = 4;
-const LEAST_MOVED: usize = 64;
+const COMPACTED_PER_APPENDED: usize = 4;
+const MIN_COMPACTED: usize = 64;
 
 /// Keeps the events that are not kept yet.
 pub(super) async fn append(
-    connection: &mut Connection,
-    instance: &mut Instance,
+    connection: &mut WriteConnection,
+    instance: &mut WriterLock,
     events: &[AuditEvent],
 ) -> Result<(), StoreError> {
     if events.is_empty() {
         return Ok(());
     }
-    if connection.backlog.is_full() {
+    if connection.journal_cache.is_full() {
         make_room(connection, events.len()).await?;
     }
-    let fresh = take_fresh(connection, events).await?;
+    let fresh = take_new(connection, events).await?;
     if fresh.len() < events.len() {
         // A repeated event. What is known of it may be old: another process may have removed it since.
         let taken: Vec<u128> = fresh.iter().map(|event| event.event_id.as_u128()).collect();
-        connection.backlog.give_back(&taken);
+        connection.journal_cache.remove_ids(&taken);
         return append_under_lock(connection, instance, events).await;
     }
-    let batch = Batch::of(&fresh).doing(DOING)?;
-    if batch.effects.as_ref().is_some_and(|effects| effects.any_started) {
+    let batch = JournalRow::of(&fresh).during(DOING)?;
+    if batch.started_changes.as_ref().is_some_and(|effects| effects.any_started) {
         instance.register(&connection.database)?;
     }
     if insert_guarded(connection, instance, &batch).await? {
-        let seq = connection.backlog.last_seq + 1;
-        connection.backlog.push(seq, batch.ids, batch.events.len());
+        let seq = connection.journal_cache.last_seq + 1;
+        connection.journal_cache.push_row(seq, batch.ids, batch.events.len());
         return Ok(());
     }
-    connection.backlog.give_back(&batch.ids);
+    connection.journal_cache.remove_ids(&batch.ids);
     append_under_lock(connection, instance, events).await
 }
 
@@ -59,11 +59,11 @@ pub(super) async fn append(
 ///
 /// What cannot be moved stays in the journal, and the log goes on: a journal that is too long makes reading slow, and
 /// that is better than no log.
-async fn make_room(connection: &mut Connection, coming: usize) -> Result<(), StoreError> {
-    let chunk = (coming * MOVED_PER_APPENDED).clamp(LEAST_MOVED, mover::CHUNK_EVENTS);
+async fn make_room(connection: &mut WriteConnection, coming: usize) -> Result<(), StoreError> {
+    let chunk = (coming * COMPACTED_PER_APPENDED).clamp(MIN_COMPACTED, compaction::CHUNK_EVENTS);
     let moved = async {
-        mover::move_chunk(connection, chunk).await?;
-        index::merge(connection).await
+        compaction::compact_chunk(connection, chunk).await?;
+        value_index::merge_next_field(connection).await
     };
     match moved.await {
         Ok(_) => Ok(()),
@@ -71,19 +71,19 @@ async fn make_room(connection: &mut Connection, coming: usize) -> Result<(), Sto
         Err(error) => {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                events = connection.backlog.len(),
+                events = connection.journal_cache.len(),
                 "the journal of the audit log cannot be moved into segments, and grows"
             );
             // Fails if the transaction has ended by itself.
             let _ = sqlx::query("ROLLBACK").execute(&mut *connection.db).await;
-            backlog::renew(connection).await
+            journal_cache::renew(connection).await
         }
     }
 }
 
 async fn append_under_lock(
-    connection: &mut Connection,
-    instance: &mut Instance,
+    connection: &mut WriteConnection,
+    instance: &mut WriterLock,
     events: &[AuditEvent],
 ) -> Result<(), StoreError> {
     begin(&mut connection.db).await?;
@@ -93,90 +93,94 @@ async fn append_under_lock(
 
 /// The same inside of a transaction that holds the write lock.
 pub(super) async fn append_locked(
-    connection: &mut Connection,
-    instance: &mut Instance,
+    connection: &mut WriteConnection,
+    instance: &mut WriterLock,
     events: &[AuditEvent],
 ) -> Result<(), StoreError> {
-    backlog::sync(connection).await?;
+    journal_cache::sync(connection).await?;
     begin_journal(connection).await?;
-    let fresh = take_fresh(connection, events).await?;
+    let fresh = take_new(connection, events).await?;
     if fresh.is_empty() {
         return Ok(());
     }
-    let batch = Batch::of(&fresh).doing(DOING)?;
-    if batch.effects.as_ref().is_some_and(|effects| effects.any_started) {
+    let batch = JournalRow::of(&fresh).during(DOING)?;
+    if batch.started_changes.as_ref().is_some_and(|effects| effects.any_started) {
         instance.register(&connection.database)?;
     }
     insert_locked(connection, instance, &batch).await?;
-    let seq = connection.backlog.last_seq + 1;
-    connection.backlog.push(seq, batch.ids, batch.events.len());
+    let seq = connection.journal_cache.last_seq + 1;
+    connection.journal_cache.push_row(seq, batch.ids, batch.events.len());
     Ok(())
 }
 
 /// Inserts the row after the last, inside of a transaction that holds the write lock.
-async fn insert_locked(connection: &mut Connection, instance: &Instance, batch: &Batch) -> Result<(), StoreError> {
-    let last_seq = connection.backlog.last_seq;
-    let sql = if batch.effects.is_some() { WITH_EFFECTS } else { PLAIN };
+async fn insert_locked(
+    connection: &mut WriteConnection,
+    instance: &WriterLock,
+    batch: &JournalRow,
+) -> Result<(), StoreError> {
+    let last_seq = connection.journal_cache.last_seq;
+    let sql = if batch.started_changes.is_some() { INSERT_BATCH_AND_STARTED } else { INSERT_BATCH };
     match bound(sqlx::query(sql), last_seq, instance, batch).execute(&mut *connection.db).await {
         // Of several statements the sum: they look at the number themselves.
-        Ok(done) if batch.effects.is_some() || done.rows_affected() == 1 => Ok(()),
+        Ok(done) if batch.started_changes.is_some() || done.rows_affected() == 1 => Ok(()),
         Ok(_) => Err(discarded(DOING)),
         Err(error) if is_discarded(&error) => Err(discarded(DOING)),
-        Err(error) => Err(of(DOING, error)),
+        Err(error) => Err(from_driver(DOING, error)),
     }
 }
 
 /// Makes sure that the journal has a last row, with a number that another can come after. Inside of a transaction that
-/// holds the write lock, after [`backlog::sync`].
+/// holds the write lock, after [`journal_cache::sync`].
 ///
 /// The numbers then go on from the clock: another writer whose journal was emptied knows none of them.
-pub(super) async fn begin_journal(connection: &mut Connection) -> Result<(), StoreError> {
-    let last = connection.backlog.last_seq;
+pub(super) async fn begin_journal(connection: &mut WriteConnection) -> Result<(), StoreError> {
+    let last = connection.journal_cache.last_seq;
     if (1..=LAST_SEQ).contains(&last) {
         return Ok(());
     }
-    mover::move_rows(connection, last).await?;
+    compaction::compact_rows(connection, last).await?;
     let first = Timestamp::now().as_micros();
-    let done = sqlx::query(EMPTY_ROW).bind(first).execute(&mut *connection.db).await.doing(DOING)?;
+    let done = sqlx::query(EMPTY_ROW).bind(first).execute(&mut *connection.db).await.during(DOING)?;
     if done.rows_affected() != 1 {
         return Err(discarded(DOING));
     }
-    connection.backlog.restart(first);
+    connection.journal_cache.restart(first);
     Ok(())
 }
 
 /// Appends what an append could have, takes it back, and commits something else that leaves nothing behind: so all
 /// that could refuse the next append is met, the disk included.
-pub(super) async fn rehearse(connection: &mut Connection) -> Result<(), StoreError> {
+pub(super) async fn rehearse(connection: &mut WriteConnection) -> Result<(), StoreError> {
     const DOING: &str = "health";
     let mut started = AuditEvent::new(EventType::AUDIT_PURGE);
     started.phase = Phase::Started;
     let mut completed = AuditEvent::new(EventType::AUDIT_PURGE);
     completed.request.started_event_id = Some(started.event_id);
-    let batch = Batch::of(&[&started, &completed]).doing(DOING)?;
+    let batch = JournalRow::of(&[&started, &completed]).during(DOING)?;
     begin(&mut connection.db).await?;
-    backlog::sync(connection).await?;
+    journal_cache::sync(connection).await?;
     begin_journal(connection).await?;
-    sqlx::query("SAVEPOINT rehearsal").execute(&mut *connection.db).await.doing(DOING)?;
-    insert_locked(connection, &Instance::new(), &batch).await?;
-    sqlx::query("ROLLBACK TO rehearsal; RELEASE rehearsal").execute(&mut *connection.db).await.doing(DOING)?;
-    sqlx::query(PROBE).execute(&mut *connection.db).await.doing(DOING)?;
+    sqlx::query("SAVEPOINT rehearsal").execute(&mut *connection.db).await.during(DOING)?;
+    insert_locked(connection, &WriterLock::new(), &batch).await?;
+    sqlx::query("ROLLBACK TO rehearsal; RELEASE rehearsal").execute(&mut *connection.db).await.during(DOING)?;
+    sqlx::query(PROBE).execute(&mut *connection.db).await.during(DOING)?;
     commit(&mut connection.db).await
 }
 
 pub(super) async fn begin(db: &mut SqliteConnection) -> Result<(), StoreError> {
-    sqlx::query("BEGIN IMMEDIATE").execute(db).await.doing(DOING)?;
+    sqlx::query("BEGIN IMMEDIATE").execute(db).await.during(DOING)?;
     Ok(())
 }
 
 pub(super) async fn commit(db: &mut SqliteConnection) -> Result<(), StoreError> {
-    sqlx::query("COMMIT").execute(db).await.doing(DOING)?;
+    sqlx::query("COMMIT").execute(db).await.during(DOING)?;
     Ok(())
 }
 
 /// The events that are not kept yet, each once. Their ids are taken into the backlog.
-async fn take_fresh<'a>(
-    connection: &mut Connection,
+async fn take_new<'a>(
+    connection: &mut WriteConnection,
     events: &'a [AuditEvent],
 ) -> Result<Vec<&'a AuditEvent>, StoreError> {
     let mut fresh = Vec::with_capacity(events.len());
@@ -185,28 +189,31 @@ async fn take_fresh<'a>(
     let highest = connection.segments.iter().map(|segment| segment.max_id).max().unwrap_or(0);
     for event in events {
         let id = event.event_id.as_u128();
-        if !connection.backlog.take(id) {
+        if !connection.journal_cache.insert_id(id) {
             continue;
         }
         fresh.push(event);
-        if id <= highest && connection.segments.iter().any(|segment| segment.spans(id)) {
+        if id <= highest && connection.segments.iter().any(|segment| segment.may_contain(id)) {
             doubtful.push(event.event_id);
         }
     }
     if doubtful.is_empty() {
         return Ok(fresh);
     }
-    let kept = kept_in_segments(connection, &doubtful).await?;
-    connection.backlog.give_back(&kept);
+    let kept = ids_in_segments(connection, &doubtful).await?;
+    connection.journal_cache.remove_ids(&kept);
     fresh.retain(|event| !kept.contains(&event.event_id.as_u128()));
     Ok(fresh)
 }
 
 /// Which of the ids are in segments.
-async fn kept_in_segments(connection: &mut Connection, ids: &[crate::event::EventId]) -> Result<Vec<u128>, StoreError> {
+async fn ids_in_segments(
+    connection: &mut WriteConnection,
+    ids: &[crate::event::EventId],
+) -> Result<Vec<u128>, StoreError> {
     let mut kept = Vec::new();
     for segment in &connection.segments {
-        let here: Vec<_> = ids.iter().filter(|id| segment.spans(id.as_u128())).collect();
+        let here: Vec<_> = ids.iter().filter(|id| segment.may_contain(id.as_u128())).collect();
         if here.is_empty() {
             continue;
         }
@@ -215,40 +222,46 @@ async fn kept_in_segments(connection: &mut Connection, ids: &[crate::event::Even
             segment.n
         );
         let found: Vec<Vec<u8>> = sqlx::query_scalar(AssertSqlSafe(sql))
-            .bind(serde_json::to_string(&here).doing(DOING)?)
+            .bind(serde_json::to_string(&here).during(DOING)?)
             .fetch_all(&mut *connection.db)
             .await
-            .doing(DOING)?;
+            .during(DOING)?;
         for id in found {
-            kept.push(super::segment::id_of(&id).doing(DOING)?);
+            kept.push(super::segment::id_of(&id).during(DOING)?);
         }
     }
     Ok(kept)
 }
 
 /// Whether the guard let the batch in.
-async fn insert_guarded(connection: &mut Connection, instance: &Instance, batch: &Batch) -> Result<bool, StoreError> {
-    let last_seq = connection.backlog.last_seq;
-    if batch.effects.is_none() {
-        let done =
-            bound(sqlx::query(PLAIN), last_seq, instance, batch).execute(&mut *connection.db).await.doing(DOING)?;
+async fn insert_guarded(
+    connection: &mut WriteConnection,
+    instance: &WriterLock,
+    batch: &JournalRow,
+) -> Result<bool, StoreError> {
+    let last_seq = connection.journal_cache.last_seq;
+    if batch.started_changes.is_none() {
+        let done = bound(sqlx::query(INSERT_BATCH), last_seq, instance, batch)
+            .execute(&mut *connection.db)
+            .await
+            .during(DOING)?;
         return Ok(done.rows_affected() == 1);
     }
     match bound(sqlx::query(WITH_EFFECTS_AT_ONCE), last_seq, instance, batch).execute(&mut *connection.db).await {
         Ok(_) => Ok(true),
         // What else may be wrong is seen under the lock.
         Err(error) if is_not_null(&error) || is_discarded(&error) => {
-            sqlx::query("ROLLBACK").execute(&mut *connection.db).await.doing(DOING)?;
+            sqlx::query("ROLLBACK").execute(&mut *connection.db).await.during(DOING)?;
             Ok(false)
         }
-        Err(error) => Err(of(DOING, error)),
+        Err(error) => Err(from_driver(DOING, error)),
     }
 }
 
-type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
+type SqliteQuery<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
 
-fn bound<'q>(mut query: Query<'q>, last_seq: i64, instance: &Instance, batch: &Batch) -> Query<'q> {
-    if let Some(effects) = &batch.effects {
+fn bound<'q>(mut query: SqliteQuery<'q>, last_seq: i64, instance: &WriterLock, batch: &JournalRow) -> SqliteQuery<'q> {
+    if let Some(effects) = &batch.started_changes {
         query = query.bind(effects.any_started.then(|| instance.id().to_vec())).bind(effects.changes.as_str());
     }
     query
@@ -271,7 +284,7 @@ macro_rules! journal_columns {
 }
 pub(super) use journal_columns;
 
-const PLAIN: &str = concat!(
+const INSERT_BATCH: &str = concat!(
     "INSERT INTO audit_journal",
     journal_columns!(),
     "SELECT ?1 + 1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE (SELECT max(seq) FROM audit_journal) = ?1"
@@ -308,5 +321,5 @@ macro_rules! with_effects {
 pub(super) const PROBE: &str =
     "INSERT INTO audit_probe(one, times) VALUES (1, 1) ON CONFLICT (one) DO UPDATE SET times = times + 1";
 
-const WITH_EFFECTS: &str = with_effects!("", "");
+const INSERT_BATCH_AND_STARTED: &str = with_effects!("", "");
 const WITH_EFFECTS_AT_ONCE: &str = with_effects!("BEGIN IMMEDIATE; ", "; COMMIT");

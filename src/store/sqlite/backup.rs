@@ -3,10 +3,10 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::config::{Config, beside};
-use super::connection::begin_file;
-use super::error::{Doing as _, config, corrupt, permanent};
-use super::identity::{file_id, length};
+use super::config::{Config, with_suffix};
+use super::connection::create_private_file;
+use super::error::{DuringOperation as _, config, corrupt, permanent};
+use super::file_identity::{file_id, length};
 use super::store::SqliteStore;
 use crate::query::Filter;
 use crate::store::{Reader as _, StoreError};
@@ -52,30 +52,30 @@ impl SqliteStore {
     /// # Cancel safety
     /// Dropped, it leaves what was at `target`. SQLite may go on with a file of another name beside it.
     pub async fn backup(&self, target: &Path, replace: bool) -> Result<Backup, StoreError> {
-        let target = std::path::absolute(target).doing(DOING)?;
+        let target = std::path::absolute(target).during(DOING)?;
         self.check_target(&target, replace)?;
-        let part = Part(beside(&target, &format!(".part-{:016x}", fastrand::u64(..))));
+        let part = Part(with_suffix(&target, &format!(".part-{:016x}", fastrand::u64(..))));
         let name = part.0.to_str().ok_or_else(|| config("the path of the copy is no text: choose another"))?;
         let before = self.count(&Filter::default()).await?;
-        begin_file(&part.0);
+        create_private_file(&part.0);
         self.readers.copy_into(&self.config, name).await?;
         let events = read_through(&self.config, &part.0).await?;
         let after = self.count(&Filter::default()).await?;
         // A purge may have removed some meanwhile.
         if events < before.min(after) {
-            return Err(permanent(DOING).with_remedy(format!("the copy has {events} events of {before}: try again")));
+            return Err(permanent(DOING).with_hint(format!("the copy has {events} events of {before}: try again")));
         }
         let bytes = length(&part.0)?;
         let named = tokio::task::spawn_blocking(move || part.become_file(&target, replace)).await;
-        named.map_err(|error| permanent(DOING).because(error))??;
+        named.map_err(|error| permanent(DOING).with_source(error))??;
         Ok(Backup { events, bytes })
     }
 
     fn check_target(&self, target: &Path, replace: bool) -> Result<(), StoreError> {
         let shown = target.display();
         let found = file_id(target)?;
-        let database = self.config.resolved().doing(DOING)?;
-        for own in [database.clone(), beside(&database, "-wal"), beside(&database, "-shm")] {
+        let database = self.config.resolved().during(DOING)?;
+        for own in [database.clone(), with_suffix(&database, "-wal"), with_suffix(&database, "-shm")] {
             if own == target || (found.is_some() && file_id(&own)? == found) {
                 return Err(config(format!("{shown} is a file of the log itself: name another for the copy")));
             }
@@ -86,7 +86,7 @@ impl SqliteStore {
         if found.is_some() && !replace {
             return Err(exists(target));
         }
-        if length(&beside(target, "-wal"))? > 0 {
+        if length(&with_suffix(target, "-wal"))? > 0 {
             return Err(config(format!(
                 "beside {shown} is the write-ahead log (-wal) of another database, which would be taken for the copy's: \
                  name another"
@@ -98,7 +98,7 @@ impl SqliteStore {
 
 /// Reads all of the copy, and says how many events it has.
 async fn read_through(config: &Config, copy: &Path) -> Result<u64, StoreError> {
-    let config = Config { path: copy.to_owned(), create: false, ..config.clone() };
+    let config = Config { path: copy.to_owned(), create_if_missing: false, ..config.clone() };
     let copy = SqliteStore::open_in(config.clone()).await?;
     let verdict = copy.readers.check_pages(&config).await?;
     if verdict != "ok" {
@@ -115,18 +115,18 @@ struct Part(PathBuf);
 impl Part {
     /// Gives it its name. After this it is there whatever happens to the machine.
     fn become_file(self, target: &Path, replace: bool) -> Result<(), StoreError> {
-        File::open(&self.0).and_then(|file| file.sync_all()).doing(DOING)?;
+        File::open(&self.0).and_then(|file| file.sync_all()).during(DOING)?;
         if replace {
-            std::fs::rename(&self.0, target).doing(DOING)?;
+            std::fs::rename(&self.0, target).during(DOING)?;
         } else if let Err(error) = std::fs::hard_link(&self.0, target) {
             // Not every file system has links.
             if error.kind() == std::io::ErrorKind::AlreadyExists || target.exists() {
                 return Err(exists(target));
             }
-            std::fs::rename(&self.0, target).doing(DOING)?;
+            std::fs::rename(&self.0, target).during(DOING)?;
         }
         if let Some(folder) = target.parent().filter(|_| cfg!(unix)) {
-            File::open(folder).and_then(|folder| folder.sync_all()).doing(DOING)?;
+            File::open(folder).and_then(|folder| folder.sync_all()).during(DOING)?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::SqlitePool;
 
-use super::error::{Doing as _, config};
+use super::error::{DuringOperation as _, config};
 use crate::store::redacted_url::parameter_name;
 use crate::store::{Durability, OpenOptions, StoreError};
 
@@ -14,10 +14,10 @@ use crate::store::{Durability, OpenOptions, StoreError};
 pub(super) struct Config {
     /// As it was given, made absolute: what must stay the file that is written to. May be a symbolic link.
     pub(super) path: PathBuf,
-    pub(super) create: bool,
+    pub(super) create_if_missing: bool,
     /// The file is an application's, and the log is to be made beside its tables.
-    pub(super) beside: bool,
-    pub(super) patience: Duration,
+    pub(super) shares_file: bool,
+    pub(super) timeout: Duration,
     pub(super) durability: Durability,
 }
 
@@ -50,12 +50,13 @@ impl Config {
         if path.ends_with(char::is_whitespace) {
             return Err(config("the path ends with a blank: take it away"));
         }
-        let path = std::path::absolute(path).map_err(|error| config("the path cannot be resolved").because(error))?;
+        let path =
+            std::path::absolute(path).map_err(|error| config("the path cannot be resolved").with_source(error))?;
         Ok(Self {
             path,
-            create: options.create,
-            beside: false,
-            patience: options.patience,
+            create_if_missing: options.create_if_missing,
+            shares_file: false,
+            timeout: options.timeout,
             durability: options.durability,
         })
     }
@@ -65,15 +66,15 @@ impl Config {
         let path: String = sqlx::query_scalar("SELECT file FROM pragma_database_list WHERE name = 'main'")
             .fetch_one(pool)
             .await
-            .doing("asking the pool for its file")?;
+            .during("asking the pool for its file")?;
         if path.is_empty() {
             return Err(config("the pool's database is in memory, and so not durable: use a file"));
         }
         Ok(Self {
             path: path.into(),
-            create: options.create,
-            beside: true,
-            patience: options.patience,
+            create_if_missing: options.create_if_missing,
+            shares_file: true,
+            timeout: options.timeout,
             durability: options.durability,
         })
     }
@@ -95,7 +96,7 @@ impl Config {
     /// How long SQLite waits for a lock: less than the whole patience, so that the error is SQLite's own and not that
     /// of a deadline.
     pub(super) fn busy_timeout(&self) -> Duration {
-        (self.patience / 2).min(MAX_BUSY_TIMEOUT)
+        (self.timeout / 2).min(MAX_BUSY_TIMEOUT)
     }
 }
 
@@ -120,7 +121,7 @@ pub fn path_of(url: &str) -> Option<PathBuf> {
 }
 
 /// The path with something after its name.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()

@@ -10,62 +10,70 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
 use super::append::{PROBE, begin, commit};
-use super::backlog::{self, Backlog};
-use super::config::{Config, beside};
-use super::error::{Doing as _, NAME, config as refused, corrupt, is_busy, is_no_database, of, permanent, transient};
-use super::identity::{Identity, Lengths, file_id, replaced};
+use super::config::{Config, with_suffix};
+use super::error::{
+    DuringOperation as _, NAME, config as refused, corrupt, from_driver, is_busy, is_no_database, permanent, transient,
+};
+use super::file_identity::{FileIdentity, Lengths, file_id, replaced_error};
+use super::journal_cache::{self, JournalCache};
 use super::parked::Parking;
-use super::schema::{self, Found};
+use super::schema::{self, FileState};
 use super::segment::Segment;
 use super::version::{self, Version};
 use crate::store::{Durability, StoreError, StoreErrorKind};
 
 /// A connection that writes, and what it knows of the file. Whatever fails on it drops it: SQLite then rolls back, and
 /// the next connection reads the file anew, so that nothing doubtful is ever remembered.
-pub(super) struct Connection {
-    pub(super) db: Handle,
+pub(super) struct WriteConnection {
+    pub(super) db: FileConnection,
     /// Where the database is, after symbolic links.
     pub(super) database: PathBuf,
     busy_timeout: Duration,
     pub(super) version: Version,
-    pub(super) backlog: Backlog,
+    pub(super) journal_cache: JournalCache,
     pub(super) segments: Vec<Segment>,
 }
 
-impl Connection {
+impl WriteConnection {
     /// Opens the file, makes it if that is wanted, and proves that it can be written durably.
     ///
     /// `is_first`: tables that are missing are made. Later they are missed: what was in them was acknowledged.
     pub(super) async fn open(config: &Config, parking: &Arc<Parking>, is_first: bool) -> Result<Self, StoreError> {
-        let resolved = look(config)?;
+        let resolved = resolve_database(config)?;
         let before = file_id(&resolved)?;
-        if config.create && before.is_none() {
-            begin_file(&resolved);
+        if config.create_if_missing && before.is_none() {
+            create_private_file(&resolved);
         }
         check_modes(&resolved)?;
-        let mut db = options(config, &resolved).create_if_missing(config.create).connect().await.map_err(opening)?;
+        let mut db = options(config, &resolved)
+            .create_if_missing(config.create_if_missing)
+            .connect()
+            .await
+            .map_err(open_error)?;
         let found = schema::examine(&mut db).await?;
         match found {
-            Found::Empty if !config.create => return Err(schema::empty(&resolved)),
-            Found::Foreign if !(config.create && config.beside) => return Err(schema::foreign()),
+            FileState::Empty if !config.create_if_missing => return Err(schema::empty_error(&resolved)),
+            FileState::Foreign if !(config.create_if_missing && config.shares_file) => {
+                return Err(schema::foreign_error());
+            }
             _ => {}
         }
         let version = set_up(&mut db, config).await?;
-        if found != Found::Ours || (is_first && config.create) {
-            schema::create(&mut db, config.beside).await?;
+        if found != FileState::Current || (is_first && config.create_if_missing) {
+            schema::create(&mut db, config.shares_file).await?;
         }
         probe(&mut db, OPENING).await?;
-        if found == Found::Empty {
+        if found == FileState::Empty {
             sync_directory(&resolved)?;
         }
         // A link that led nowhere leads to the file by now.
-        let resolved = config.resolved().doing(OPENING)?;
-        let identity = Identity::now(config, &resolved)?;
+        let resolved = config.resolved().during(OPENING)?;
+        let identity = FileIdentity::now(config, &resolved)?;
         if identity.database().is_none() || (before.is_some() && identity.database() != before) {
-            return Err(replaced());
+            return Err(replaced_error());
         }
         if !identity.has_index() {
-            return Err(transient(OPENING).with_remedy(
+            return Err(transient(OPENING).with_hint(
                 "its index (-shm) was removed, and another connection of this process still has the removed one open: \
                  end the reads that go on, close the pools that are open on the file, or start the process again",
             ));
@@ -77,32 +85,32 @@ impl Connection {
         //   t2  B commits, and its pages go where those of A are
         // So nobody commits once the index was removed, and B has held the lock of the removed one before it opens anew
         // (`wait_for_others`): then A is through, or finds here that it must not.
-        db.lock_handle().await.doing(OPENING)?.set_commit_hook(identity.index_watch());
+        db.lock_handle().await.during(OPENING)?.set_commit_hook(identity.index_watch());
         let mut connection = Self {
-            db: Handle { db: Some(db), identity, parking: parking.clone(), is_suspect: false },
+            db: FileConnection { db: Some(db), identity, parking: parking.clone(), is_suspect: false },
             database: resolved,
             busy_timeout: config.busy_timeout(),
             version,
-            backlog: Backlog::default(),
+            journal_cache: JournalCache::default(),
             segments: Vec::new(),
         };
-        sqlx::query("BEGIN").execute(&mut *connection.db).await.doing(OPENING)?;
-        backlog::sync(&mut connection).await?;
-        sqlx::query("COMMIT").execute(&mut *connection.db).await.doing(OPENING)?;
+        sqlx::query("BEGIN").execute(&mut *connection.db).await.during(OPENING)?;
+        journal_cache::sync(&mut connection).await?;
+        sqlx::query("COMMIT").execute(&mut *connection.db).await.during(OPENING)?;
         Ok(connection)
     }
 
     /// Sets how long SQLite waits for a lock as it was.
     pub(super) async fn set_busy_timeout(&mut self) -> Result<(), StoreError> {
         let sql = format!("PRAGMA busy_timeout = {}", self.busy_timeout.as_millis());
-        sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(&mut *self.db).await.doing(OPENING)?;
+        sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(&mut *self.db).await.during(OPENING)?;
         Ok(())
     }
 
     /// Waits until nobody commits any more with the index of this connection, which was removed.
     pub(super) async fn wait_for_others(&mut self) -> Result<(), StoreError> {
         begin(&mut self.db).await?;
-        sqlx::query("ROLLBACK").execute(&mut *self.db).await.doing(OPENING)?;
+        sqlx::query("ROLLBACK").execute(&mut *self.db).await.during(OPENING)?;
         Ok(())
     }
 
@@ -130,13 +138,13 @@ impl Connection {
                 .persistent(false)
                 .fetch_one(&mut *self.db)
                 .await
-                .doing(DOING)?;
+                .during(DOING)?;
             let (pages, page): (i64, i64) = sqlx::query_as(
                 "SELECT (SELECT page_count FROM pragma_page_count), (SELECT page_size FROM pragma_page_size)",
             )
             .fetch_one(&mut *self.db)
             .await
-            .doing(DOING)?;
+            .during(DOING)?;
             let (database_len, log_len) = self.db.identity.lengths()?;
             let number = |value: i64| u64::try_from(value).unwrap_or(0);
             let in_log = if log > 0 { LOG_HEADER + number(log) * (number(page) + FRAME_HEADER) } else { 0 };
@@ -153,12 +161,12 @@ impl Connection {
     /// Reads a small database through: what was written over it may be as long as it should be.
     async fn check_pages(&mut self) -> Result<(), StoreError> {
         const DOING: &str = "looking at the files";
-        sqlx::query("PRAGMA shrink_memory").persistent(false).execute(&mut *self.db).await.doing(DOING)?;
+        sqlx::query("PRAGMA shrink_memory").persistent(false).execute(&mut *self.db).await.during(DOING)?;
         let verdict: String = sqlx::query_scalar("PRAGMA quick_check(1)")
             .persistent(false)
             .fetch_one(&mut *self.db)
             .await
-            .doing(DOING)?;
+            .during(DOING)?;
         if verdict == "ok" { Ok(()) } else { Err(corrupt(DOING, verdict.lines().next().unwrap_or_default())) }
     }
 }
@@ -167,14 +175,14 @@ impl Connection {
 ///
 /// A connection whose database is no longer at PATH is [parked](Parking). One whose files were seen to be damaged is never
 /// closed: SQLite would copy the log into the database, and that would destroy what can still be told from the two.
-pub(super) struct Handle {
+pub(super) struct FileConnection {
     db: Option<SqliteConnection>,
-    pub(super) identity: Identity,
+    pub(super) identity: FileIdentity,
     parking: Arc<Parking>,
     pub(super) is_suspect: bool,
 }
 
-impl Handle {
+impl FileConnection {
     /// Closes the connection, with all that this means for the write-ahead log.
     pub(super) async fn close(mut self) -> Result<(), sqlx::Error> {
         match self.db.take_if(|_| !self.is_suspect && self.identity.has_database()) {
@@ -184,7 +192,7 @@ impl Handle {
     }
 }
 
-impl Deref for Handle {
+impl Deref for FileConnection {
     type Target = SqliteConnection;
 
     fn deref(&self) -> &SqliteConnection {
@@ -192,13 +200,13 @@ impl Deref for Handle {
     }
 }
 
-impl DerefMut for Handle {
+impl DerefMut for FileConnection {
     fn deref_mut(&mut self) -> &mut SqliteConnection {
         self.db.as_mut().expect("only `close` and `drop` take it, and both end the handle")
     }
 }
 
-impl Drop for Handle {
+impl Drop for FileConnection {
     fn drop(&mut self) {
         let Some(db) = self.db.take() else { return };
         if self.is_suspect {
@@ -209,29 +217,29 @@ impl Drop for Handle {
     }
 }
 
-impl fmt::Debug for Connection {
+impl fmt::Debug for WriteConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("backlog", &self.backlog.len()).finish_non_exhaustive()
+        f.debug_struct("Connection").field("backlog", &self.journal_cache.len()).finish_non_exhaustive()
     }
 }
 
 /// Where the database really is, if something can be opened there.
-pub(super) fn look(config: &Config) -> Result<PathBuf, StoreError> {
+pub(super) fn resolve_database(config: &Config) -> Result<PathBuf, StoreError> {
     let shown = config.path.display();
     match std::fs::metadata(&config.path) {
         Ok(metadata) if !metadata.is_file() => Err(refused(format!("{shown} is no regular file"))),
-        Ok(_) => config.resolved().doing(OPENING),
+        Ok(_) => config.resolved().during(OPENING),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let resolved = config.resolved().map_err(|error| {
-                refused(format!("the directory of {shown} does not exist: create it")).because(error)
+                refused(format!("the directory of {shown} does not exist: create it")).with_source(error)
             })?;
-            if config.create {
+            if config.create_if_missing {
                 return Ok(resolved);
             }
             Err(refused(format!("{shown} does not exist: check the path; an app makes the file when it starts, and so does `tower-audit migrate`"))
-                .because(error))
+                .with_source(error))
         }
-        Err(error) => Err(error).doing(OPENING),
+        Err(error) => Err(error).during(OPENING),
     }
 }
 
@@ -241,10 +249,10 @@ pub(super) fn check_modes(database: &Path) -> Result<(), StoreError> {
     let Ok(metadata) = std::fs::metadata(database) else { return Ok(()) };
     let permissions = metadata.permissions();
     if permissions.readonly() {
-        return Err(transient(OPENING).with_remedy("the file is read-only: give the service the right to write it"));
+        return Err(transient(OPENING).with_hint("the file is read-only: give the service the right to write it"));
     }
     for suffix in ["-wal", "-shm"] {
-        let other = beside(database, suffix);
+        let other = with_suffix(database, suffix);
         if std::fs::metadata(&other).is_ok_and(|metadata| metadata.permissions().readonly()) {
             // If it is somebody else's, SQLite says what is wrong.
             let _ = std::fs::set_permissions(&other, permissions.clone());
@@ -255,7 +263,7 @@ pub(super) fn check_modes(database: &Path) -> Result<(), StoreError> {
 
 /// Makes an empty file that is for its owner alone: it will say who did what. SQLite gives the files beside it the same
 /// mode, and would have made this one readable to everybody. Where it cannot be made, SQLite is asked to and says why.
-pub(super) fn begin_file(resolved: &Path) {
+pub(super) fn create_private_file(resolved: &Path) {
     let mut options = std::fs::File::options();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -273,7 +281,7 @@ pub(super) fn options(config: &Config, resolved: &Path) -> SqliteConnectOptions 
         .busy_timeout(config.busy_timeout())
         .pragma("cache_size", CACHE_PAGES)
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
-        .pragma("journal_size_limit", KEPT_LOG_BYTES)
+        .pragma("journal_size_limit", WAL_SIZE_LIMIT)
         // What is deleted is overwritten in pages that are written anyway; a purge overwrites the others.
         .pragma("secure_delete", "FAST")
         // Only macOS knows the difference: there a plain fsync stops at the cache of the drive.
@@ -285,16 +293,16 @@ pub(super) fn options(config: &Config, resolved: &Path) -> SqliteConnectOptions 
 }
 
 /// The error of opening what may be anything.
-pub(super) fn opening(error: sqlx::Error) -> StoreError {
+pub(super) fn open_error(error: sqlx::Error) -> StoreError {
     if is_no_database(&error) {
-        return refused("the file is no SQLite database: choose another path").because(error);
+        return refused("the file is no SQLite database: choose another path").with_source(error);
     }
-    of(OPENING, error)
+    from_driver(OPENING, error)
 }
 
 /// Turns on the write-ahead log and reads back that it and the syncing are on.
 async fn set_up(db: &mut SqliteConnection, config: &Config) -> Result<Version, StoreError> {
-    let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&mut *db).await.doing(OPENING)?;
+    let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&mut *db).await.during(OPENING)?;
     let known = Version::parse(&version);
     if known.resets_logs_wrongly() {
         let error = resets_logs_wrongly(&version);
@@ -308,53 +316,53 @@ async fn set_up(db: &mut SqliteConnection, config: &Config) -> Result<Version, S
     let mode: String = loop {
         match sqlx::query_scalar("PRAGMA journal_mode = WAL").persistent(false).fetch_one(&mut *db).await {
             Ok(mode) => break mode,
-            Err(error) if is_busy(&error) && waited < config.patience => {
+            Err(error) if is_busy(&error) && waited < config.timeout => {
                 tokio::time::sleep(RETRY_AFTER).await;
                 waited += RETRY_AFTER;
             }
-            Err(error) => return Err(of(OPENING, error)),
+            Err(error) => return Err(from_driver(OPENING, error)),
         }
     };
     if !mode.eq_ignore_ascii_case("wal") {
         return Err(refused(format!("the file cannot have a write-ahead log here: its journal mode is {mode}")));
     }
-    let row = sqlx::query("PRAGMA synchronous").persistent(false).fetch_one(db).await.doing(OPENING)?;
-    match row.try_get::<i64, _>(0).doing(OPENING)? {
+    let row = sqlx::query("PRAGMA synchronous").persistent(false).fetch_one(db).await.during(OPENING)?;
+    match row.try_get::<i64, _>(0).during(OPENING)? {
         SYNCHRONOUS_FULL => Ok(known),
-        other => Err(permanent(OPENING).with_remedy(format!("synchronous is {other}: a commit would not be durable"))),
+        other => Err(permanent(OPENING).with_hint(format!("synchronous is {other}: a commit would not be durable"))),
     }
 }
 
 /// A commit that leaves nothing behind: it goes all the way to the disk.
 pub(super) async fn probe(db: &mut SqliteConnection, doing: &'static str) -> Result<(), StoreError> {
     begin(db).await?;
-    sqlx::query(PROBE).execute(&mut *db).await.doing(doing)?;
+    sqlx::query(PROBE).execute(&mut *db).await.during(doing)?;
     commit(db).await
 }
 
 /// The error of a SQLite that may damage the file.
 pub(super) fn resets_logs_wrongly(version: &str) -> StoreError {
     let (text, remedy) = version::fault(version);
-    StoreError::new(StoreErrorKind::NotDurable, NAME, OPENING).with_remedy(format!("{text}: {remedy}"))
+    StoreError::new(StoreErrorKind::NotDurable, NAME, OPENING).with_hint(format!("{text}: {remedy}"))
 }
 
 /// A new file is only there after a crash if its name is.
 fn sync_directory(resolved: &Path) -> Result<(), StoreError> {
     let Some(directory) = resolved.parent() else { return Ok(()) };
     if cfg!(unix) {
-        std::fs::File::open(directory).and_then(|directory| directory.sync_all()).doing(OPENING)?;
+        std::fs::File::open(directory).and_then(|directory| directory.sync_all()).during(OPENING)?;
     }
     Ok(())
 }
 
 /// The error of a store that was closed.
-pub(super) fn closed(doing: &'static str) -> StoreError {
-    permanent(doing).with_remedy("the store is closed")
+pub(super) fn closed_error(doing: &'static str) -> StoreError {
+    permanent(doing).with_hint("the store is closed")
 }
 
 /// An opening that fails while the log is in use is no mistake in the URL: what was there may come back.
-pub(super) fn while_in_use(error: StoreError) -> StoreError {
-    if error.kind() == StoreErrorKind::Config { transient("opening the file again").because(error) } else { error }
+pub(super) fn as_transient(error: StoreError) -> StoreError {
+    if error.kind() == StoreErrorKind::Config { transient("opening the file again").with_source(error) } else { error }
 }
 
 const OPENING: &str = "opening the file";
@@ -372,4 +380,4 @@ const FRAME_HEADER: u64 = 24;
 const QUICKLY_CHECKED: u64 = 64 * 1024 * 1024;
 const CHECKPOINT_PAGES: &str = "4000";
 /// What a write-ahead log that once grew large is cut back to.
-const KEPT_LOG_BYTES: &str = "67108864";
+const WAL_SIZE_LIMIT: &str = "67108864";

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use super::error::corrupt;
-use super::identity::{FileId, file_id};
+use super::file_identity::{FileId, file_id};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// The damage that the connections of a store have seen.

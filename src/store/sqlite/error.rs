@@ -3,30 +3,30 @@
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Turns a driver's result into the store's, with what was being done.
-pub(super) trait Doing<T> {
-    fn doing(self, what: &'static str) -> Result<T, StoreError>;
+pub(super) trait DuringOperation<T> {
+    fn during(self, what: &'static str) -> Result<T, StoreError>;
 }
 
-impl<T> Doing<T> for Result<T, sqlx::Error> {
-    fn doing(self, what: &'static str) -> Result<T, StoreError> {
-        self.map_err(|error| of(what, error))
+impl<T> DuringOperation<T> for Result<T, sqlx::Error> {
+    fn during(self, what: &'static str) -> Result<T, StoreError> {
+        self.map_err(|error| from_driver(what, error))
     }
 }
 
-impl<T> Doing<T> for std::io::Result<T> {
-    fn doing(self, what: &'static str) -> Result<T, StoreError> {
-        self.map_err(|error| transient(what).because(error))
+impl<T> DuringOperation<T> for std::io::Result<T> {
+    fn during(self, what: &'static str) -> Result<T, StoreError> {
+        self.map_err(|error| transient(what).with_source(error))
     }
 }
 
-impl<T> Doing<T> for serde_json::Result<T> {
-    fn doing(self, what: &'static str) -> Result<T, StoreError> {
-        self.map_err(|error| permanent(what).with_remedy("a kept event is not readable as JSON").because(error))
+impl<T> DuringOperation<T> for serde_json::Result<T> {
+    fn during(self, what: &'static str) -> Result<T, StoreError> {
+        self.map_err(|error| permanent(what).with_hint("a kept event is not readable as JSON").with_source(error))
     }
 }
 
 /// The error for what SQLite refused.
-pub(super) fn of(doing: &'static str, error: sqlx::Error) -> StoreError {
+pub(super) fn from_driver(doing: &'static str, error: sqlx::Error) -> StoreError {
     let (kind, remedy) = match primary_code(&error) {
         Some(SQLITE_BUSY | SQLITE_LOCKED) => (StoreErrorKind::Transient, "another process holds the file's lock"),
         Some(SQLITE_FULL) => (StoreErrorKind::Transient, "no space is left for the file: free some"),
@@ -57,8 +57,8 @@ pub(super) fn of(doing: &'static str, error: sqlx::Error) -> StoreError {
         // The thread of the connection is gone: the next connection has another.
         None => (StoreErrorKind::Transient, ""),
     };
-    let made = StoreError::new(kind, NAME, doing).because(error);
-    if remedy.is_empty() { made } else { made.with_remedy(remedy) }
+    let made = StoreError::new(kind, NAME, doing).with_source(error);
+    if remedy.is_empty() { made } else { made.with_hint(remedy) }
 }
 
 /// Whether a table or a column is not there.
@@ -69,7 +69,7 @@ fn of_schema(error: &sqlx::Error) -> bool {
 
 /// The error of rows that a statement should have changed and has not, without an error of its own.
 pub(super) fn discarded(doing: &'static str) -> StoreError {
-    permanent(doing).with_remedy(
+    permanent(doing).with_hint(
         "the database discards rows of the log: list its triggers with `SELECT name FROM sqlite_schema WHERE type = \
          'trigger' AND tbl_name LIKE 'audit!_%' ESCAPE '!'` and drop those that are not yours",
     )
@@ -108,7 +108,7 @@ pub(super) fn is_not_null(error: &sqlx::Error) -> bool {
 }
 
 pub(super) fn config(remedy: impl Into<String>) -> StoreError {
-    StoreError::new(StoreErrorKind::Config, NAME, "opening the file").with_remedy(remedy)
+    StoreError::new(StoreErrorKind::Config, NAME, "opening the file").with_hint(remedy)
 }
 
 pub(super) fn transient(doing: &'static str) -> StoreError {
@@ -130,7 +130,7 @@ fn code(error: &sqlx::Error) -> Option<i32> {
 
 /// The error of a file that is not as it was left.
 pub(super) fn corrupt(doing: &'static str, what: impl std::fmt::Display) -> StoreError {
-    StoreError::new(StoreErrorKind::Corrupt, NAME, doing).with_remedy(format!("{what}: {DAMAGED}"))
+    StoreError::new(StoreErrorKind::Corrupt, NAME, doing).with_hint(format!("{what}: {DAMAGED}"))
 }
 
 pub(super) const NAME: &str = "sqlite";

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use super::columns::Columns;
+use super::event_columns::EventColumns;
 use crate::event::{EventId, Timestamp};
 use crate::query::Cursor;
 
@@ -27,7 +27,7 @@ pub(super) const COLUMNS: &str = "seq, events_n, min_at, max_at, CAST(events AS 
 /// An event of the journal.
 #[derive(Debug)]
 pub(super) struct Stored<'a> {
-    pub(super) columns: Columns<'a>,
+    pub(super) columns: EventColumns<'a>,
     pub(super) text: &'a str,
 }
 
@@ -56,9 +56,10 @@ impl JournalRow {
 
     /// The event of a piece.
     pub(super) fn stored<'a>(&self, (number, text): (usize, &'a str)) -> Stored<'a> {
-        let columns = serde_json::from_str::<Columns<'a>>(text).ok().filter(|columns| self.spans(columns.created_at));
+        let columns =
+            serde_json::from_str::<EventColumns<'a>>(text).ok().filter(|columns| self.spans(columns.created_at));
         let columns = columns.unwrap_or_else(|| {
-            let mut columns = Columns::salvaged(text, self.place_of(number, text));
+            let mut columns = EventColumns::salvaged(text, self.place_of(number, text));
             if !self.spans(columns.created_at) {
                 columns.created_at = self.begin();
             }

@@ -9,7 +9,7 @@
 //! # The life of an event
 //! 1. **Journal.** A batch becomes one row of the table `audit_journal`: one statement, one commit, no secondary index.
 //!    Indexes are what makes a big SQLite table slow to append to, and a request waits for this step only.
-//! 2. **Segment.** While nothing waits, [`tidy`](crate::store::AuditStore::tidy) moves the oldest journal rows into
+//! 2. **Segment.** While nothing waits, [`tidy`](crate::store::AuditStore::maintain) moves the oldest journal rows into
 //!    the newest table `audit_segment_N`, which has indexes of the ids and the times. Segments are small, so that the
 //!    pages an insertion touches stay hot however many events the log holds. If the journal still grows past its bound,
 //!    an append moves a chunk first.
@@ -29,41 +29,41 @@
 //! instance: an id, a row, and a lock held on the file `PATH-instance-ID`, which the kernel releases when the process
 //! dies, however it dies. So whether an instance lives is never a guess from time.
 
+mod admin;
+mod aggregate;
 mod append;
-mod backlog;
 mod backup;
-mod batch;
-mod candidates;
-mod columns;
+mod compaction;
 mod config;
 mod connection;
 mod damage;
+mod diagnostics;
 mod error;
-mod identity;
-mod in_transaction;
-mod index;
-mod inspect;
-mod instance;
+mod event_columns;
+mod file_identity;
+mod index_lookup;
 mod journal;
-mod keep;
-mod mover;
-mod orphans;
-mod page;
+mod journal_cache;
+mod journal_row;
 mod parked;
+mod postings;
+mod prefilter;
 mod purge;
-mod read;
+mod read_pool;
 mod reader;
-mod rows;
+mod recovery;
+mod row_set;
+mod scan;
 mod schema;
 mod segment;
+mod select;
 mod store;
-mod tally;
 #[cfg(test)]
 mod tests;
-mod traces;
-mod values;
+mod transactional;
+mod value_index;
 mod version;
-mod wanted;
+mod writer_lock;
 
 pub use backup::Backup;
 pub use config::path_of;

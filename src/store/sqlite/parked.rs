@@ -15,8 +15,8 @@ use std::time::Duration;
 use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
 
-use super::config::beside;
-use super::identity::Identity;
+use super::config::with_suffix;
+use super::file_identity::FileIdentity;
 
 /// The parked connections of a store.
 #[derive(Default)]
@@ -29,7 +29,7 @@ pub(super) struct Parking {
 struct Parked {
     /// Dropped, it is given up: its thread and its descriptors stay until the process ends.
     db: ManuallyDrop<SqliteConnection>,
-    identity: Identity,
+    identity: FileIdentity,
     /// Its log, if that was moved out of the way.
     log: Option<PathBuf>,
     /// Whether somebody has seen to what is in it.
@@ -38,7 +38,7 @@ struct Parked {
 
 impl Parking {
     /// Takes in a connection whose database is not at PATH.
-    pub(super) fn park(&self, db: SqliteConnection, identity: Identity) {
+    pub(super) fn park(&self, db: SqliteConnection, identity: FileIdentity) {
         let log = identity.set_log_aside();
         self.lock().push_back(Parked { db: ManuallyDrop::new(db), identity, log, is_saved: false });
     }
@@ -110,8 +110,8 @@ impl Parked {
         let is_whole = whole.is_ok_and(|(busy, log, done)| busy == 0 && log == done);
         let bytes: i64 = sqlx::query_scalar(SIZE).persistent(false).fetch_one(&mut *self.db).await.unwrap_or(i64::MAX);
         if bytes <= MOST_COPIED_BYTES {
-            let copy = beside(database, &format!("-replaced-{:016x}", fastrand::u64(..)));
-            super::connection::begin_file(&copy);
+            let copy = with_suffix(database, &format!("-replaced-{:016x}", fastrand::u64(..)));
+            super::connection::create_private_file(&copy);
             let name = copy.to_string_lossy().into_owned();
             match sqlx::query("VACUUM INTO ?1").persistent(false).bind(name).execute(&mut *self.db).await {
                 Ok(_) => {
@@ -151,7 +151,7 @@ impl Parked {
     async fn come_back(mut self, database: &Path) {
         // What it had in its log and nowhere else is found there by the next connection.
         if let Some(log) = self.log.take() {
-            let name = beside(database, "-wal");
+            let name = with_suffix(database, "-wal");
             if !name.exists() {
                 let _ = std::fs::rename(&log, &name);
             }

@@ -6,48 +6,52 @@
 use sqlx::AssertSqlSafe;
 
 use super::append::{EMPTY_ROW, begin, begin_journal, commit};
-use super::backlog;
-use super::connection::Connection;
-use super::error::{Doing as _, discarded};
-use super::mover::{CHUNK_EVENTS, move_rows};
-use super::segment::{self, Segment, State, id_bytes};
+use super::compaction::{CHUNK_EVENTS, compact_rows};
+use super::connection::WriteConnection;
+use super::error::{DuringOperation as _, discarded};
+use super::journal_cache;
+use super::segment::{self, Segment, SegmentState, id_bytes};
 use crate::event::{EventId, Timestamp};
-use crate::store::{Purged, StoreError};
+use crate::store::{PurgeOutcome, StoreError};
 
 /// From here on what is deleted is overwritten, also in pages that are freed. An append need not do that: its pages are
 /// used again soon, and [scrubbed](scrub) by the next purge.
-pub(super) async fn begin_overwriting(connection: &mut Connection) -> Result<(), StoreError> {
+pub(super) async fn begin_overwriting(connection: &mut WriteConnection) -> Result<(), StoreError> {
     pragma(connection, "PRAGMA secure_delete = ON").await
 }
 
-pub(super) async fn end_overwriting(connection: &mut Connection) -> Result<(), StoreError> {
+pub(super) async fn end_overwriting(connection: &mut WriteConnection) -> Result<(), StoreError> {
     pragma(connection, "PRAGMA secure_delete = FAST").await
 }
 
-async fn pragma(connection: &mut Connection, sql: &'static str) -> Result<(), StoreError> {
-    sqlx::query(sql).persistent(false).execute(&mut *connection.db).await.doing(DOING)?;
+async fn pragma(connection: &mut WriteConnection, sql: &'static str) -> Result<(), StoreError> {
+    sqlx::query(sql).persistent(false).execute(&mut *connection.db).await.during(DOING)?;
     Ok(())
 }
 
 /// Moves about `at_most` events of the oldest rows of the journal into segments, if any event of the journal is old, and
 /// says whether that is still so. Rows between them move too, so that what is left of the journal is its newest part.
-pub(super) async fn move_old(connection: &mut Connection, before: i64, at_most: usize) -> Result<bool, StoreError> {
+pub(super) async fn compact_old(
+    connection: &mut WriteConnection,
+    before: i64,
+    at_most: usize,
+) -> Result<bool, StoreError> {
     begin(&mut connection.db).await?;
     let mut old = newest_old(connection, before).await?;
     if let Some(seq) = old {
-        backlog::sync(connection).await?;
+        journal_cache::sync(connection).await?;
         begin_journal(connection).await?;
-        let last = connection.backlog.last_seq;
+        let last = connection.journal_cache.last_seq;
         if seq == last {
             // The last row stays, so it must be another: one without an event.
-            let done = sqlx::query(EMPTY_ROW).bind(last + 1).execute(&mut *connection.db).await.doing(DOING)?;
+            let done = sqlx::query(EMPTY_ROW).bind(last + 1).execute(&mut *connection.db).await.during(DOING)?;
             if done.rows_affected() != 1 {
                 return Err(discarded(DOING));
             }
-            connection.backlog.push(last + 1, Vec::new(), 0);
+            connection.journal_cache.push_row(last + 1, Vec::new(), 0);
         }
-        let chunk = connection.backlog.oldest(CHUNK_EVENTS.min(at_most)).unwrap_or(seq);
-        move_rows(connection, chunk.min(seq)).await?;
+        let chunk = connection.journal_cache.oldest_chunk(CHUNK_EVENTS.min(at_most)).unwrap_or(seq);
+        compact_rows(connection, chunk.min(seq)).await?;
         old = newest_old(connection, before).await?;
     }
     commit(&mut connection.db).await?;
@@ -55,16 +59,20 @@ pub(super) async fn move_old(connection: &mut Connection, before: i64, at_most: 
 }
 
 /// The last row of the journal with an old event.
-async fn newest_old(connection: &mut Connection, before: i64) -> Result<Option<i64>, StoreError> {
+async fn newest_old(connection: &mut WriteConnection, before: i64) -> Result<Option<i64>, StoreError> {
     sqlx::query_scalar("SELECT max(seq) FROM audit_journal WHERE events_n > 0 AND min_at < ?1")
         .bind(before)
         .fetch_one(&mut *connection.db)
         .await
-        .doing(DOING)
+        .during(DOING)
 }
 
 /// Removes up to `at_most` old events from the segments.
-pub(super) async fn remove(connection: &mut Connection, before: i64, at_most: usize) -> Result<Purged, StoreError> {
+pub(super) async fn delete_old(
+    connection: &mut WriteConnection,
+    before: i64,
+    at_most: usize,
+) -> Result<PurgeOutcome, StoreError> {
     begin(&mut connection.db).await?;
     let segments = segment::load(&mut connection.db).await?;
     let mut left = i64::try_from(at_most).unwrap_or(i64::MAX);
@@ -75,22 +83,22 @@ pub(super) async fn remove(connection: &mut Connection, before: i64, at_most: us
         }
         // An earlier purge that was stopped may have gone further than this one may.
         let gone = if kept.last_at < before {
-            remove_whole(connection, kept, left).await?
+            delete_segment_rows(connection, kept, left).await?
         } else {
-            remove_part(connection, kept, before, left).await?
+            delete_rows(connection, kept, before, left).await?
         };
         removed += gone;
         left -= i64::try_from(gone).unwrap_or(i64::MAX);
     }
     connection.segments = segment::load(&mut connection.db).await?;
     commit(&mut connection.db).await?;
-    Ok(Purged { removed, more: connection.segments.iter().any(|kept| kept.first_at < before) })
+    Ok(PurgeOutcome { deleted: removed, has_more: connection.segments.iter().any(|kept| kept.first_at < before) })
 }
 
 /// Removes up to `at_most` of the copies of old `started` events that have not ended: they would come back as `unknown`
 /// events. Says how many.
 pub(super) async fn remove_open(
-    connection: &mut Connection,
+    connection: &mut WriteConnection,
     before: Timestamp,
     at_most: usize,
 ) -> Result<u64, StoreError> {
@@ -105,7 +113,7 @@ pub(super) async fn remove_open(
     .bind(i64::try_from(at_most).unwrap_or(i64::MAX))
     .execute(&mut *connection.db)
     .await
-    .doing(DOING)?;
+    .during(DOING)?;
     Ok(done.rows_affected())
 }
 
@@ -114,7 +122,7 @@ pub(super) async fn remove_open(
 ///
 /// What was moved out of the journal stays in pages that are free. Free pages are used again from the last that was
 /// freed on, so that those of a journal are among the first.
-pub(super) async fn scrub(connection: &mut Connection, left: Option<i64>) -> Result<Option<i64>, StoreError> {
+pub(super) async fn scrub(connection: &mut WriteConnection, left: Option<i64>) -> Result<Option<i64>, StoreError> {
     let left = match left {
         Some(left) => left,
         None => {
@@ -122,7 +130,7 @@ pub(super) async fn scrub(connection: &mut Connection, left: Option<i64>) -> Res
             let free: i64 = sqlx::query_scalar("SELECT freelist_count FROM pragma_freelist_count")
                 .fetch_one(&mut *connection.db)
                 .await
-                .doing(DOING)?;
+                .during(DOING)?;
             free.min(MOST_SCRUBBED)
         }
     };
@@ -140,7 +148,7 @@ pub(super) async fn scrub(connection: &mut Connection, left: Option<i64>) -> Res
         .bind(pages)
         .execute(&mut *connection.db)
         .await
-        .doing(DOING)?;
+        .during(DOING)?;
         return Ok(Some(left - pages));
     }
     give_back(connection).await?;
@@ -153,21 +161,25 @@ pub(super) async fn scrub(connection: &mut Connection, left: Option<i64>) -> Res
 }
 
 /// Frees the pages that were overwritten.
-async fn give_back(connection: &mut Connection) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM audit_value_rows WHERE n = -1").execute(&mut *connection.db).await.doing(DOING)?;
+async fn give_back(connection: &mut WriteConnection) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM audit_value_rows WHERE n = -1").execute(&mut *connection.db).await.during(DOING)?;
     Ok(())
 }
 
 /// Removes rows of a segment that is wholly old. Its table goes with its last row.
-async fn remove_whole(connection: &mut Connection, kept: &Segment, at_most: i64) -> Result<u64, StoreError> {
+async fn delete_segment_rows(
+    connection: &mut WriteConnection,
+    kept: &Segment,
+    at_most: i64,
+) -> Result<u64, StoreError> {
     let Segment { n, .. } = *kept;
-    if kept.state != State::Dropping {
+    if kept.state != SegmentState::Dropping {
         segment::begin_dropping(&mut connection.db, n).await?;
     }
     let sql =
         format!("DELETE FROM audit_segment_{n} WHERE seq IN (SELECT seq FROM audit_segment_{n} ORDER BY seq LIMIT ?1)");
     let gone =
-        sqlx::query(AssertSqlSafe(sql)).bind(at_most).execute(&mut *connection.db).await.doing(DOING)?.rows_affected();
+        sqlx::query(AssertSqlSafe(sql)).bind(at_most).execute(&mut *connection.db).await.during(DOING)?.rows_affected();
     if is_exhausted(connection, n, gone, at_most).await? {
         segment::drop_table(&mut connection.db, n).await?;
     } else {
@@ -176,21 +188,21 @@ async fn remove_whole(connection: &mut Connection, kept: &Segment, at_most: i64)
             .bind(i64::try_from(gone).unwrap_or(i64::MAX))
             .execute(&mut *connection.db)
             .await
-            .doing(DOING)?;
+            .during(DOING)?;
     }
     Ok(gone)
 }
 
 /// Removes old rows of a segment that has newer ones too.
-async fn remove_part(
-    connection: &mut Connection,
+async fn delete_rows(
+    connection: &mut WriteConnection,
     kept: &Segment,
     before: i64,
     at_most: i64,
 ) -> Result<u64, StoreError> {
     let Segment { n, .. } = *kept;
-    if kept.state == State::Indexed || kept.merged != 0 {
-        segment::set_bare(&mut connection.db, n).await?;
+    if kept.state == SegmentState::Indexed || kept.merged_fields != 0 {
+        segment::set_unindexed(&mut connection.db, n).await?;
     }
     let sql = format!(
         "DELETE FROM audit_segment_{n} WHERE seq IN \
@@ -201,7 +213,7 @@ async fn remove_part(
         .bind(at_most)
         .execute(&mut *connection.db)
         .await
-        .doing(DOING)?
+        .during(DOING)?
         .rows_affected();
     if is_exhausted(connection, n, gone, at_most).await? {
         segment::drop_table(&mut connection.db, n).await?;
@@ -217,11 +229,11 @@ async fn remove_part(
         .bind(i64::try_from(gone).unwrap_or(i64::MAX))
         .execute(&mut *connection.db)
         .await
-        .doing(DOING)?;
+        .during(DOING)?;
     // If there were fewer than it may remove, none is left that is old.
     let sql = format!("SELECT EXISTS (SELECT 1 FROM audit_segment_{n} WHERE created_at < ?1)");
     if gone < u64::try_from(at_most).unwrap_or(0)
-        && sqlx::query_scalar(AssertSqlSafe(sql)).bind(before).fetch_one(&mut *connection.db).await.doing(DOING)?
+        && sqlx::query_scalar(AssertSqlSafe(sql)).bind(before).fetch_one(&mut *connection.db).await.during(DOING)?
     {
         return Err(discarded(DOING));
     }
@@ -229,9 +241,9 @@ async fn remove_part(
 }
 
 /// Whether no row is left, whatever the list says of their number.
-async fn is_exhausted(connection: &mut Connection, n: i64, gone: u64, at_most: i64) -> Result<bool, StoreError> {
+async fn is_exhausted(connection: &mut WriteConnection, n: i64, gone: u64, at_most: i64) -> Result<bool, StoreError> {
     let sql = format!("SELECT EXISTS (SELECT 1 FROM audit_segment_{n})");
-    let is_left: bool = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *connection.db).await.doing(DOING)?;
+    let is_left: bool = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *connection.db).await.during(DOING)?;
     // Rows that should have gone are there: the purge would come back to them again and again.
     if is_left && gone == 0 && at_most > 0 { Err(discarded(DOING)) } else { Ok(!is_left) }
 }

@@ -1,201 +1,232 @@
-//! The connections that read: a few, opened when they are needed, never able to write or to make a file.
+//! What a reader asks, each in one snapshot.
 
-use std::fmt;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, Row as _};
 
-use sqlx::sqlite::SqliteConnection;
-use sqlx::{ConnectOptions as _, Connection as _};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use super::aggregate;
+use super::error::DuringOperation as _;
+use super::index_lookup::IndexLookup;
+use super::journal::{COLUMNS, JournalRow, Stored};
+use super::scan::{self, Source, SourceRef, as_limit};
+use super::segment::id_bytes;
+use super::select::{self, Selection};
+use super::store::SqliteStore;
+use crate::event::{AuditEvent, EventId, Timestamp};
+use crate::query::{Buckets, Cursor, Field, Filter, PageQuery, ValueCount};
+use crate::store::{Reader, StoreError, StoreFuture};
 
-use super::config::{Config, beside};
-use super::connection::{closed, look, opening, options};
-use super::damage::Damage;
-use super::error::{Doing as _, config, is_not_openable, transient};
-use super::identity::{Identity, length};
-use super::schema::{self, Found};
-use crate::store::StoreError;
-
-/// The connections that read.
-pub(super) struct Readers {
-    idle: Mutex<Vec<Open>>,
-    permits: Semaphore,
-    damage: Arc<Damage>,
-}
-
-/// A connection for one read, in a transaction of its own: every statement on it sees the same moment.
-pub(super) struct ReadLease<'a> {
-    open: Open,
-    _permit: SemaphorePermit<'a>,
-}
-
-struct Open {
-    db: SqliteConnection,
-    identity: Identity,
-    /// The file that is read without a lock on it, as nobody could write it when it was opened.
-    still: Option<Still>,
-}
-
-/// What changes when a file is written.
-#[derive(Debug, PartialEq, Eq)]
-struct Still {
-    modified: SystemTime,
-    bytes: u64,
-}
-
-impl Readers {
-    pub(super) fn new(damage: &Arc<Damage>) -> Self {
-        Self { idle: Mutex::new(Vec::new()), permits: Semaphore::new(MOST_AT_ONCE), damage: damage.clone() }
+impl Reader for SqliteStore {
+    fn query<'a>(&'a self, query: &'a PageQuery) -> StoreFuture<'a, Vec<AuditEvent>> {
+        Box::pin(async move {
+            if query.limit == 0 {
+                return Ok(Vec::new());
+            }
+            let mut lease = self.readers.take(&self.config).await?;
+            let done = list(lease.db(), query).await;
+            self.readers.finish(lease, done).await
+        })
     }
 
-    /// Waits until no read goes on; none begins while the answer lives.
-    pub(super) async fn quiet(&self, config: &Config) -> Result<SemaphorePermit<'_>, StoreError> {
-        let all = self.permits.acquire_many(MOST_AT_ONCE as u32);
-        match tokio::time::timeout(config.patience / 2, all).await {
-            Ok(permits) => permits.map_err(|_| closed(DOING)),
-            Err(_) => Err(transient("opening the file again")
-                .with_remedy("a read of the file that was there before goes on: it ends, or is to be ended")),
+    fn count<'a>(&'a self, filter: &'a Filter) -> StoreFuture<'a, u64> {
+        Box::pin(async move {
+            let mut lease = self.readers.take(&self.config).await?;
+            let done = count(lease.db(), Selection { filter, after: None }, i64::MIN).await;
+            self.readers.finish(lease, done).await
+        })
+    }
+
+    fn top_values<'a>(&'a self, filter: &'a Filter, by: Field, at_most: usize) -> StoreFuture<'a, Vec<ValueCount>> {
+        Box::pin(async move {
+            let mut lease = self.readers.take(&self.config).await?;
+            let done = aggregate::top_values(lease.db(), filter, by, at_most).await;
+            self.readers.finish(lease, done).await
+        })
+    }
+
+    fn histogram<'a>(&'a self, filter: &'a Filter, buckets: &'a Buckets) -> StoreFuture<'a, Vec<u64>> {
+        Box::pin(async move {
+            let mut lease = self.readers.take(&self.config).await?;
+            let done = aggregate::histogram(lease.db(), filter, buckets).await;
+            self.readers.finish(lease, done).await
+        })
+    }
+
+    fn get(&self, id: EventId) -> StoreFuture<'_, Option<AuditEvent>> {
+        Box::pin(async move {
+            let mut lease = self.readers.take(&self.config).await?;
+            let done = get(lease.db(), id).await;
+            self.readers.finish(lease, done).await
+        })
+    }
+
+    fn get_of<'a>(&'a self, id: EventId, user_email: &'a str) -> StoreFuture<'a, Option<AuditEvent>> {
+        Box::pin(async move {
+            let mut lease = self.readers.take(&self.config).await?;
+            let done = get_of(lease.db(), id, Some(user_email)).await;
+            self.readers.finish(lease, done).await
+        })
+    }
+}
+
+async fn list(db: &mut SqliteConnection, query: &PageQuery) -> Result<Vec<AuditEvent>, StoreError> {
+    let wanted = Selection { filter: &query.filter, after: query.after };
+    match skip(db, wanted, query.skip).await? {
+        Some(wanted) => scan::events(db, wanted, query.limit).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// What is wanted after the first `left` events are left out, or none if there are not as many.
+///
+/// Whole stretches of time are counted over the indexes; only within the last of them are the events gone through, a
+/// bounded number at once.
+async fn skip<'a>(
+    db: &mut SqliteConnection,
+    mut wanted: Selection<'a>,
+    mut left: u64,
+) -> Result<Option<Selection<'a>>, StoreError> {
+    // How many sources the next stretch takes in: more as long as that is not too far.
+    let mut stretch = 1;
+    while left > COUNT_FROM {
+        let end = wanted.end();
+        // Where sources begin that begin before the end, the newest first.
+        let sources = scan::sources(db, wanted).await?;
+        let mut begins: Vec<i64> =
+            sources.iter().map(|source| source.min_at).filter(|at| at.saturating_add(1) < end).collect();
+        begins.sort_unstable_by(|a, b| b.cmp(a));
+        let Some(begin) = begins.get(stretch - 1).or(begins.last()) else { break };
+        let counted = count(db, wanted, begin + 1).await?;
+        if counted <= left {
+            left -= counted;
+            let created_at = Timestamp::from_micros_clamped(begin + 1);
+            wanted.after = Some(Cursor { created_at, event_id: EventId::from_u128(0) });
+            stretch *= 2;
+        } else if stretch > 1 {
+            stretch = (stretch.min(begins.len()) / 2).max(1);
+        } else {
+            break;
         }
     }
-
-    /// A connection to the file that is at PATH now.
-    pub(super) async fn take(&self, config: &Config) -> Result<ReadLease<'_>, StoreError> {
-        let permit = self.permits.acquire().await.map_err(|_| closed(DOING))?;
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let open = match idle {
-            Some(open) if open.is_current() => open,
-            _ => self.open(config).await?,
-        };
-        let mut lease = ReadLease { open, _permit: permit };
-        sqlx::query("BEGIN").execute(lease.db()).await.doing(DOING)?;
-        Ok(lease)
+    while left > 0 {
+        let step = usize::try_from(left.min(SKIP_STEP)).unwrap_or(usize::MAX);
+        let Some(last) = scan::nth(db, wanted, step).await? else { return Ok(None) };
+        wanted.after = Some(last);
+        left -= step as u64;
     }
-
-    /// Copies the database into an empty file.
-    pub(super) async fn copy_into(&self, config: &Config, target: &str) -> Result<(), StoreError> {
-        const DOING: &str = "backup";
-        let mut open = self.open(config).await?;
-        // In no transaction: SQLite makes one itself.
-        let done =
-            sqlx::query("VACUUM INTO ?1").persistent(false).bind(target).execute(&mut open.db).await.doing(DOING);
-        self.damage.note(&config.path, &done);
-        if !open.is_current() {
-            return Err(
-                transient(DOING).with_remedy("the file was replaced or written to while it was read: try again")
-            );
-        }
-        done.map(drop)
-    }
-
-    /// Reads every page, and says what is wrong, or `ok`.
-    pub(super) async fn check_pages(&self, config: &Config) -> Result<String, StoreError> {
-        let mut lease = self.take(config).await?;
-        let done =
-            sqlx::query_scalar("PRAGMA quick_check(1)").persistent(false).fetch_one(lease.db()).await.doing(DOING);
-        self.finish(lease, done).await
-    }
-
-    async fn open(&self, config: &Config) -> Result<Open, StoreError> {
-        let open = Open::new(config).await;
-        self.damage.note(&config.path, &open);
-        open
-    }
-
-    /// Ends the read. A lease that is not put back closes its connection.
-    pub(super) async fn finish<T>(
-        &self,
-        mut lease: ReadLease<'_>,
-        done: Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        self.damage.note(lease.open.identity.path(), &done);
-        if lease.open.still.is_some() && !lease.open.is_current() {
-            return Err(transient(DOING).with_remedy("somebody began to write the file while it was read: read again"));
-        }
-        let done = done?;
-        sqlx::query("ROLLBACK").execute(lease.db()).await.doing(DOING)?;
-        if !self.permits.is_closed() {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(lease.open);
-        }
-        Ok(done)
-    }
-
-    /// Closes what is idle, and refuses what comes.
-    pub(super) async fn close(&self) {
-        self.permits.close();
-        self.close_idle().await;
-    }
-
-    /// Closes what is idle.
-    pub(super) async fn close_idle(&self) {
-        let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
-        for open in idle {
-            // A connection that only read has nothing to lose.
-            let _ = open.db.close().await;
-        }
-    }
+    Ok(Some(wanted))
 }
 
-impl fmt::Debug for Readers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Readers").finish_non_exhaustive()
-    }
-}
-
-impl ReadLease<'_> {
-    pub(super) fn db(&mut self) -> &mut SqliteConnection {
-        &mut self.open.db
-    }
-}
-
-impl Open {
-    async fn new(config: &Config) -> Result<Self, StoreError> {
-        let existing = Config { create: false, ..config.clone() };
-        let resolved = look(&existing)?;
-        match Self::connect(config, &resolved, None).await {
-            // Readers of a write-ahead log share an index with those who write. Here none can be made.
-            Err(error) if is_not_openable(&error) => match still(&resolved)? {
-                Some(still) => Self::connect(config, &resolved, Some(still)).await,
-                None => Err(of_log_without_index()),
-            },
-            opened => opened,
+/// How many wanted events are at the moment `from` or later.
+async fn count(db: &mut SqliteConnection, wanted: Selection<'_>, from: i64) -> Result<u64, StoreError> {
+    let since = wanted.filter.since.map_or(from, |since| since.as_micros().max(from));
+    let filter = Filter {
+        since: if since == i64::MIN { None } else { Some(Timestamp::from_micros_clamped(since)) },
+        ..wanted.filter.clone()
+    };
+    let wanted = Selection { filter: &filter, after: wanted.after };
+    let mut candidates = IndexLookup::new(&filter);
+    let mut sources = scan::sources(db, wanted).await?;
+    let mut total = 0;
+    while let Some(source) = sources.pop_front() {
+        let Source { source_ref: place, events_n, min_at, max_at, .. } = source;
+        let is_within = wanted.contains_span(min_at, max_at);
+        if is_within && candidates.is_unconstrained() {
+            total += u64::try_from(events_n).unwrap_or(0);
+            continue;
+        }
+        match place {
+            SourceRef::Journal(_) => {
+                scan::scan_journal(db, wanted, source, &mut sources, usize::MAX, |_, _| {
+                    total += 1;
+                })
+                .await?;
+            }
+            SourceRef::Segment(n) => {
+                let rows = candidates.of(db, source, &sources).await?;
+                if let Some(rows) = rows.as_ref().filter(|rows| is_within || rows.is_empty()) {
+                    total += rows.len();
+                    continue;
+                }
+                let select = wanted.select("count(*)", n, rows.as_ref());
+                let row = select.query().fetch_one(&mut *db).await.during(DOING)?;
+                total += u64::try_from(row.try_get::<i64, _>(0).during(DOING)?).unwrap_or(0);
+            }
         }
     }
+    Ok(total)
+}
 
-    async fn connect(config: &Config, resolved: &Path, still: Option<Still>) -> Result<Self, StoreError> {
-        let options = options(config, resolved).read_only(true).immutable(still.is_some());
-        let mut db = options.connect().await.map_err(opening)?;
-        match schema::examine(&mut db).await? {
-            // An earlier version can be read as it is.
-            Found::Ours | Found::Older => {}
-            Found::Empty => return Err(schema::empty(resolved)),
-            Found::Foreign => return Err(schema::foreign()),
+/// The event with this id.
+pub(super) async fn get(db: &mut SqliteConnection, id: EventId) -> Result<Option<AuditEvent>, StoreError> {
+    get_of(db, id, None).await
+}
+
+/// The event with this id, if it is of this user; without one, of anybody.
+async fn get_of(
+    db: &mut SqliteConnection,
+    id: EventId,
+    user_email: Option<&str>,
+) -> Result<Option<AuditEvent>, StoreError> {
+    let is_theirs = |event: &AuditEvent| user_email.is_none_or(|user| event.actor.user_email.as_deref() == Some(user));
+    let bytes = id_bytes(id.as_u128());
+    let sql = format!(
+        "SELECT {COLUMNS} FROM audit_journal WHERE events_n > 0 AND min_id <= ?1 AND max_id >= ?1 AND instr(events, ?2) > 0"
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(bytes.as_slice())
+        .bind(id.to_string())
+        .fetch_all(&mut *db)
+        .await
+        .during(DOING)?;
+    if let Some(event) = in_rows(&rows, id)? {
+        return Ok(Some(event).filter(is_theirs));
+    }
+    let segments: Vec<i64> =
+        sqlx::query_scalar("SELECT n FROM audit_segments WHERE min_id <= ?1 AND max_id >= ?1 ORDER BY n DESC")
+            .bind(bytes.as_slice())
+            .fetch_all(&mut *db)
+            .await
+            .during(DOING)?;
+    for n in segments {
+        let sql = format!(
+            "SELECT {} FROM audit_segment_{n} WHERE event_id = ?1 AND (?3 IS NULL OR user_email = ?3) LIMIT ?2",
+            select::COLUMNS
+        );
+        let found = sqlx::query(AssertSqlSafe(sql))
+            .bind(bytes.as_slice())
+            .bind(as_limit(1))
+            .bind(user_email)
+            .fetch_optional(&mut *db)
+            .await
+            .during(DOING)?;
+        if let Some(row) = found {
+            let text = scan::lossy(&row, scan::EVENT)?.unwrap_or_default();
+            return Ok(Some(scan::columns_of(&row)?.event(&text)));
         }
-        Ok(Self { db, identity: Identity::now(config, resolved)?, still })
     }
-
-    /// Whether it is open on what is at PATH now.
-    fn is_current(&self) -> bool {
-        self.identity.check().is_ok()
-            && (self.still.is_none() || matches!(still(self.identity.path()), Ok(now) if now == self.still))
-    }
+    // An event whose text has no id has one that is made of its time: it is in none of these columns.
+    let milli = i64::try_from(id.as_u128() >> 80).unwrap_or(i64::MAX).saturating_mul(1000);
+    let sql = format!("SELECT {COLUMNS} FROM audit_journal WHERE events_n > 0 AND min_at BETWEEN ?1 AND ?1 + 999");
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(milli).fetch_all(&mut *db).await.during(DOING)?;
+    Ok(in_rows(&rows, id)?.filter(is_theirs))
 }
 
-/// What tells whether a file was written; none if it has a log that may have events.
-fn still(database: &Path) -> Result<Option<Still>, StoreError> {
-    if length(&beside(database, "-wal"))? > 0 {
-        return Ok(None);
+/// The event with this id in these rows of the journal. The id may also stand in an event that names another.
+fn in_rows(rows: &[SqliteRow], id: EventId) -> Result<Option<AuditEvent>, StoreError> {
+    for row in rows {
+        let (row, text) = JournalRow::read(row).during(DOING)?;
+        for piece in row.pieces(&text) {
+            let Stored { columns, text } = row.stored(piece);
+            if columns.event_id == id {
+                return Ok(Some(columns.event(text)));
+            }
+        }
     }
-    let metadata = std::fs::metadata(database).doing(DOING)?;
-    Ok(Some(Still { modified: metadata.modified().doing(DOING)?, bytes: metadata.len() }))
-}
-
-fn of_log_without_index() -> StoreError {
-    config(
-        "events are in its write-ahead log (-wal), and the index that reading it needs (-shm) can neither be used nor made \
-         here by this user: copy the file and its -wal to a folder that you can write, and read the copy",
-    )
+    Ok(None)
 }
 
 const DOING: &str = "reading";
-const MOST_AT_ONCE: usize = 4;
+/// From how many events on it pays to count them by the segment.
+const COUNT_FROM: u64 = 4096;
+/// How many places are held at once while events are gone through.
+const SKIP_STEP: u64 = 4096;

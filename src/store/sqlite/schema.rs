@@ -10,8 +10,8 @@ use std::path::Path;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::connection::opening;
-use super::error::{Doing as _, config};
+use super::connection::open_error;
+use super::error::{DuringOperation as _, config};
 use super::segment;
 use crate::store::StoreError;
 
@@ -23,7 +23,7 @@ pub(super) const VERSION: i32 = 2;
 
 /// What a file is to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum FileState {
     /// A new or empty database.
     Empty,
     /// A database of another application, without a log in it.
@@ -31,34 +31,34 @@ pub(super) enum Found {
     /// A log of an earlier version. It can be read as it is.
     Older,
     /// A log of this version, perhaps beside the tables of an application.
-    Ours,
+    Current,
 }
 
 /// Looks at the file without a change to it.
-pub(super) async fn examine(db: &mut SqliteConnection) -> Result<Found, StoreError> {
+pub(super) async fn examine(db: &mut SqliteConnection) -> Result<FileState, StoreError> {
     let row = sqlx::query(
         "SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version), \
          (SELECT count(*) FROM sqlite_schema), (SELECT count(*) FROM sqlite_schema WHERE name = 'audit_version')",
     )
     .fetch_one(&mut *db)
     .await
-    .map_err(opening)?;
-    let number = |column: usize| row.try_get::<i64, _>(column).doing(DOING);
+    .map_err(open_error)?;
+    let number = |column: usize| row.try_get::<i64, _>(column).during(DOING);
     let (id, user_version, tables, versions) = (number(0)?, number(1)?, number(2)?, number(3)?);
     if versions == 0 {
         return match (id, user_version, tables) {
-            (0, 0, 0) => Ok(Found::Empty),
+            (0, 0, 0) => Ok(FileState::Empty),
             (id, ..) if id == i64::from(APPLICATION_ID) => {
                 Err(config("the file is a log of a version that was never released: begin another"))
             }
-            _ => Ok(Found::Foreign),
+            _ => Ok(FileState::Foreign),
         };
     }
     let version: i32 =
-        sqlx::query_scalar("SELECT version FROM audit_version WHERE one = 1").fetch_one(db).await.doing(DOING)?;
+        sqlx::query_scalar("SELECT version FROM audit_version WHERE one = 1").fetch_one(db).await.during(DOING)?;
     match version {
-        VERSION => Ok(Found::Ours),
-        1 => Ok(Found::Older),
+        VERSION => Ok(FileState::Current),
+        1 => Ok(FileState::Older),
         newer if newer > VERSION => Err(config(format!(
             "the file has version {newer} of the tables and this program knows those up to {VERSION}: use a newer one"
         ))),
@@ -67,7 +67,7 @@ pub(super) async fn examine(db: &mut SqliteConnection) -> Result<Found, StoreErr
 }
 
 /// The error of a file without a log, where none is to be made.
-pub(super) fn empty(database: &Path) -> StoreError {
+pub(super) fn empty_error(database: &Path) -> StoreError {
     match std::fs::metadata(database).map(|metadata| metadata.len()) {
         Ok(0) => config(
             "the file is empty, of no bytes: check the path, and where the file comes from. An app makes a log in it when \
@@ -81,33 +81,33 @@ pub(super) fn empty(database: &Path) -> StoreError {
 }
 
 /// The error of a file that a log is not to be put into.
-pub(super) fn foreign() -> StoreError {
+pub(super) fn foreign_error() -> StoreError {
     config("the file is a database of another application: choose another path")
 }
 
 /// Makes what is missing and brings an earlier version up to date, in one transaction. Several may do it at once. `beside`: in a database of an application,
 /// too, beside its tables.
 pub(super) async fn create(db: &mut SqliteConnection, beside: bool) -> Result<(), StoreError> {
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut *db).await.doing(DOING)?;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut *db).await.during(DOING)?;
     // Who had the lock before may have made it all, or something else.
     match examine(db).await? {
-        Found::Ours => {
-            let tables: i64 = sqlx::query_scalar(COUNT_OF_OURS).fetch_one(&mut *db).await.doing(DOING)?;
+        FileState::Current => {
+            let tables: i64 = sqlx::query_scalar(COUNT_OF_OURS).fetch_one(&mut *db).await.during(DOING)?;
             if tables != OF_OURS {
                 tracing::warn!("tables of the audit log were missing and are made again: what was in them is gone");
             }
         }
-        Found::Older => {
-            sqlx::query(FROM_1).persistent(false).execute(&mut *db).await.doing(DOING)?;
+        FileState::Older => {
+            sqlx::query(FROM_1).persistent(false).execute(&mut *db).await.during(DOING)?;
         }
-        Found::Empty if !beside => {
+        FileState::Empty if !beside => {
             let sql = format!("PRAGMA application_id = {APPLICATION_ID}");
-            sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(&mut *db).await.doing(DOING)?;
+            sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(&mut *db).await.during(DOING)?;
         }
-        Found::Empty => {}
-        Found::Foreign if beside => {
+        FileState::Empty => {}
+        FileState::Foreign if beside => {
             let taken: Option<String> =
-                sqlx::query_scalar(NAMES_OF_OURS).fetch_optional(&mut *db).await.doing(DOING)?;
+                sqlx::query_scalar(SELECT_OWN_TABLES).fetch_optional(&mut *db).await.during(DOING)?;
             if let Some(name) = taken {
                 return Err(config(format!(
                     "the database has a {name:?} of another application, which the log would need for itself: rename \
@@ -115,22 +115,22 @@ pub(super) async fn create(db: &mut SqliteConnection, beside: bool) -> Result<()
                 )));
             }
         }
-        Found::Foreign => return Err(foreign()),
+        FileState::Foreign => return Err(foreign_error()),
     }
-    tables(db).await?;
-    sqlx::query("COMMIT").execute(db).await.doing(DOING)?;
+    create_tables(db).await?;
+    sqlx::query("COMMIT").execute(db).await.during(DOING)?;
     Ok(())
 }
 
 /// Makes what is missing, inside of a transaction.
-pub(super) async fn tables(db: &mut SqliteConnection) -> Result<(), StoreError> {
+pub(super) async fn create_tables(db: &mut SqliteConnection) -> Result<(), StoreError> {
     sqlx::query(AssertSqlSafe(format!("{TABLES} INSERT OR IGNORE INTO audit_version VALUES (1, {VERSION});")))
         .persistent(false)
         .execute(&mut *db)
         .await
-        .doing(DOING)?;
+        .during(DOING)?;
     for kept in segment::load(db).await? {
-        if kept.state != segment::State::Dropping {
+        if kept.state != segment::SegmentState::Dropping {
             segment::create(db, kept.n).await?;
         }
     }
@@ -143,7 +143,7 @@ pub(super) async fn drop_all(db: &mut SqliteConnection) -> Result<i64, StoreErro
     let last: i64 = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM audit_journal")
         .fetch_one(&mut *db)
         .await
-        .doing("init")?;
+        .during("init")?;
     for kept in segment::load(db).await? {
         segment::drop_table(db, kept.n).await?;
     }
@@ -154,13 +154,13 @@ pub(super) async fn drop_all(db: &mut SqliteConnection) -> Result<i64, StoreErro
     .persistent(false)
     .execute(db)
     .await
-    .doing("init")?;
+    .during("init")?;
     Ok(last)
 }
 
 const DOING: &str = "preparing the tables";
 
-const NAMES_OF_OURS: &str = "SELECT name FROM sqlite_schema WHERE name GLOB 'audit_segment_[0-9]*' OR name IN \
+const SELECT_OWN_TABLES: &str = "SELECT name FROM sqlite_schema WHERE name GLOB 'audit_segment_[0-9]*' OR name IN \
     ('audit_journal', 'audit_segments', 'audit_value_rows', 'audit_open_started', 'audit_instances', 'audit_probe')";
 
 const COUNT_OF_OURS: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN \

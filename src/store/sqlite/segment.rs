@@ -5,8 +5,8 @@
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::error::Doing as _;
-use super::index::FIELDS;
+use super::error::DuringOperation as _;
+use super::value_index::INDEXED_FIELDS;
 use crate::query::Field;
 use crate::store::StoreError;
 
@@ -22,27 +22,27 @@ pub(super) struct Segment {
     pub(super) min_id: u128,
     pub(super) max_id: u128,
     pub(super) events_n: u64,
-    pub(super) state: State,
+    pub(super) state: SegmentState,
     /// How many fields of its index are merged; less than none for a segment that has too many rows for an index.
-    pub(super) merged: i64,
+    pub(super) merged_fields: i64,
 }
 
 /// Where in its life a segment is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum SegmentState {
     /// Without an index of its fields: from an earlier version, or a purge has removed some of its rows. Takes no event
     /// any more.
-    Bare,
+    Unindexed,
     /// A purge has dropped its indexes and removes its rows. Takes no event any more.
     Dropping,
     /// What its index says is exact. Takes events while it has room.
     Indexed,
 }
 
-impl State {
+impl SegmentState {
     fn of_number(number: i64) -> Self {
         match number {
-            0 => Self::Bare,
+            0 => Self::Unindexed,
             2 => Self::Indexed,
             _ => Self::Dropping,
         }
@@ -50,7 +50,7 @@ impl State {
 
     pub(super) fn number(self) -> i64 {
         match self {
-            Self::Bare => 0,
+            Self::Unindexed => 0,
             Self::Dropping => 1,
             Self::Indexed => 2,
         }
@@ -67,23 +67,23 @@ impl Segment {
             min_id: u128::MAX,
             max_id: 0,
             events_n: 0,
-            state: State::Indexed,
-            merged: 0,
+            state: SegmentState::Indexed,
+            merged_fields: 0,
         }
     }
 
     /// Whether the event may be in it.
-    pub(super) fn spans(&self, id: u128) -> bool {
+    pub(super) fn may_contain(&self, id: u128) -> bool {
         self.min_id <= id && id <= self.max_id
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.state == State::Indexed && self.merged == 0 && self.events_n < SEGMENT_EVENTS
+        self.state == SegmentState::Indexed && self.merged_fields == 0 && self.events_n < SEGMENT_EVENTS
     }
 
     /// The field whose part of the index is to be merged next.
     pub(super) fn field(&self) -> Option<Field> {
-        usize::try_from(self.merged).ok().and_then(|merged| FIELDS.get(merged)).copied()
+        usize::try_from(self.merged_fields).ok().and_then(|merged| INDEXED_FIELDS.get(merged)).copied()
     }
 }
 
@@ -94,8 +94,8 @@ pub(super) async fn load(db: &mut SqliteConnection) -> Result<Vec<Segment>, Stor
     )
     .fetch_all(db)
     .await
-    .doing(LISTING)?;
-    rows.iter().map(|row| of_row(row).doing(LISTING)).collect()
+    .during(LISTING)?;
+    rows.iter().map(|row| of_row(row).during(LISTING)).collect()
 }
 
 fn of_row(row: &SqliteRow) -> Result<Segment, sqlx::Error> {
@@ -106,8 +106,8 @@ fn of_row(row: &SqliteRow) -> Result<Segment, sqlx::Error> {
         min_id: id_of(row.try_get(3)?)?,
         max_id: id_of(row.try_get(4)?)?,
         events_n: u64::try_from(row.try_get::<i64, _>(5)?).unwrap_or(0),
-        state: State::of_number(row.try_get(6)?),
-        merged: row.try_get(7)?,
+        state: SegmentState::of_number(row.try_get(6)?),
+        merged_fields: row.try_get(7)?,
     })
 }
 
@@ -132,7 +132,7 @@ pub(super) async fn create(db: &mut SqliteConnection, n: i64) -> Result<(), Stor
         CREATE UNIQUE INDEX IF NOT EXISTS audit_segment_{n}_id ON audit_segment_{n}(event_id);
         CREATE INDEX IF NOT EXISTS audit_segment_{n}_time ON audit_segment_{n}(created_at);"
     );
-    sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(db).await.doing("making a segment")?;
+    sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(db).await.during("making a segment")?;
     Ok(())
 }
 
@@ -142,16 +142,16 @@ pub(super) async fn set_indexed(db: &mut SqliteConnection, n: i64) -> Result<(),
         "DROP INDEX IF EXISTS audit_segment_{n}_type; DROP INDEX IF EXISTS audit_segment_{n}_user;
          UPDATE audit_segments SET state = 2 WHERE n = {n};"
     );
-    sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(db).await.doing("indexing")?;
+    sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(db).await.during("indexing")?;
     Ok(())
 }
 
 /// The index of the segment's fields is not exact any more.
-pub(super) async fn set_bare(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
+pub(super) async fn set_unindexed(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
     let sql = format!(
         "UPDATE audit_segments SET state = 0, merged = 0 WHERE n = {n}; DELETE FROM audit_value_rows WHERE n = {n};"
     );
-    sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(db).await.doing("indexing")?;
+    sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(db).await.during("indexing")?;
     Ok(())
 }
 
@@ -162,7 +162,7 @@ pub(super) async fn begin_dropping(db: &mut SqliteConnection, n: i64) -> Result<
          DROP INDEX IF EXISTS audit_segment_{n}_type; DROP INDEX IF EXISTS audit_segment_{n}_user;
          UPDATE audit_segments SET state = 1 WHERE n = {n}; DELETE FROM audit_value_rows WHERE n = {n};"
     );
-    sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(db).await.doing("purge")?;
+    sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(db).await.during("purge")?;
     Ok(())
 }
 
@@ -171,7 +171,7 @@ pub(super) async fn drop_table(db: &mut SqliteConnection, n: i64) -> Result<(), 
     let sql = format!(
         "DROP TABLE IF EXISTS audit_segment_{n}; DELETE FROM audit_segments WHERE n = {n}; DELETE FROM audit_value_rows WHERE n = {n};"
     );
-    sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(db).await.doing("purge")?;
+    sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(db).await.during("purge")?;
     Ok(())
 }
 

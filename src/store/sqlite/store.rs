@@ -8,18 +8,18 @@ use sqlx::SqlitePool;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::config::Config;
-use super::connection::{Connection, check_modes, closed, resets_logs_wrongly, while_in_use};
+use super::connection::{WriteConnection, as_transient, check_modes, closed_error, resets_logs_wrongly};
 use super::damage::Damage;
-use super::error::{Doing as _, NAME};
-use super::identity::Identity;
-use super::instance::Instance;
+use super::error::{DuringOperation as _, NAME};
+use super::file_identity::FileIdentity;
 use super::parked::Parking;
-use super::reader::Readers;
-use super::{append, inspect, mover, orphans};
+use super::read_pool::ReadPool;
+use super::writer_lock::WriterLock;
+use super::{append, compaction, diagnostics, recovery};
 use crate::event::{AuditEvent, EventType};
 use crate::store::{
-    AuditStore, Capabilities, Finding, InTransaction, Keeper, OpenOptions, Orphans, Reader, StoreError, StoreErrorKind,
-    StoreFuture,
+    AuditStore, Capabilities, Diagnostic, OpenOptions, Reader, Recovery, StoreAdmin, StoreError, StoreErrorKind,
+    StoreFuture, Transactional,
 };
 
 /// Events in one SQLite file; see the documentation of the module.
@@ -31,11 +31,11 @@ use crate::store::{
 pub struct SqliteStore {
     pub(super) config: Config,
     writer: Mutex<Writer>,
-    pub(super) readers: Readers,
+    pub(super) readers: ReadPool,
     /// Those that ask for the fate of an event: whoever reads a lot must not keep them waiting.
-    pub(super) askers: Readers,
+    pub(super) status_readers: ReadPool,
     /// How many events transactions of the app's were given since the journal was last looked at.
-    pub(super) elsewhere: AtomicUsize,
+    pub(super) transactional_events: AtomicUsize,
     /// Whether a purge has removed something, and free pages may have more of it.
     pub(super) is_to_scrub: AtomicBool,
     damage: Arc<Damage>,
@@ -43,17 +43,17 @@ pub struct SqliteStore {
 }
 
 struct Writer {
-    connection: Option<Connection>,
+    connection: Option<WriteConnection>,
     /// The files of the last connection that was opened.
-    last: Option<Identity>,
-    instance: Instance,
+    last: Option<FileIdentity>,
+    instance: WriterLock,
     closed: bool,
 }
 
 impl SqliteStore {
     /// Opens what stands behind `sqlite:` in a URL.
     ///
-    /// Without [`OpenOptions::create`], nothing is made and nothing is written before the first append.
+    /// Without [`OpenOptions::create_if_missing`], nothing is made and nothing is written before the first append.
     ///
     /// # Errors
     /// If the path cannot be one, the file is not there and not to be made, it is no log of this version, or it
@@ -63,7 +63,7 @@ impl SqliteStore {
     }
 
     /// Opens the log in the database of a pool that the app has, beside the app's own tables: then a transaction of
-    /// the app's can hold an effect and its event, and both are kept or neither. With [`OpenOptions::create`], the log's
+    /// the app's can hold an effect and its event, and both are kept or neither. With [`OpenOptions::create_if_missing`], the log's
     /// tables, whose names begin with `audit_`, are made if they are not there, and the file's journal becomes a
     /// write-ahead log.
     ///
@@ -102,23 +102,24 @@ impl SqliteStore {
 
     pub(super) async fn open_in(config: Config) -> Result<Self, StoreError> {
         let (damage, parking) = (Arc::<Damage>::default(), Arc::<Parking>::default());
-        let connection = if config.create { Some(Connection::open(&config, &parking, true).await?) } else { None };
+        let connection =
+            if config.create_if_missing { Some(WriteConnection::open(&config, &parking, true).await?) } else { None };
         let store = Self {
-            readers: Readers::new(&damage),
-            askers: Readers::new(&damage),
-            elsewhere: AtomicUsize::new(0),
+            readers: ReadPool::new(&damage),
+            status_readers: ReadPool::new(&damage),
+            transactional_events: AtomicUsize::new(0),
             is_to_scrub: AtomicBool::new(false),
             writer: Mutex::new(Writer {
                 last: connection.as_ref().map(|connection| connection.db.identity.clone()),
                 connection,
-                instance: Instance::new(),
+                instance: WriterLock::new(),
                 closed: false,
             }),
             config,
             damage,
             parking,
         };
-        if !store.config.create {
+        if !store.config.create_if_missing {
             let reader = store.readers.take(&store.config).await?;
             store.readers.finish(reader, Ok(())).await?;
         }
@@ -126,10 +127,10 @@ impl SqliteStore {
     }
 
     /// The writing connection, for one task. It is lost if it is not given back.
-    pub(super) async fn lease(&self, doing: &'static str) -> Result<Lease<'_>, StoreError> {
+    pub(super) async fn lease(&self, doing: &'static str) -> Result<WriteLease<'_>, StoreError> {
         let mut writer = self.writer.lock().await;
         if writer.closed {
-            return Err(closed(doing));
+            return Err(closed_error(doing));
         }
         if let Err(damaged) = self.damage.check(&self.config.path, doing) {
             if let Some(mut connection) = writer.connection.take() {
@@ -138,7 +139,7 @@ impl SqliteStore {
             return Err(damaged);
         }
         if let Some(connection) = writer.connection.take() {
-            let mut lease = Lease { writer, store: self, connection };
+            let mut lease = WriteLease { writer, store: self, connection };
             return match lease.connection.check_before().await {
                 Ok(()) => Ok(lease),
                 Err(error) => lease.part(error).await,
@@ -146,23 +147,23 @@ impl SqliteStore {
         }
         let connection = self.open_again(&mut writer).await;
         self.damage.note(&self.config.path, &connection);
-        Ok(Lease { writer, store: self, connection: connection? })
+        Ok(WriteLease { writer, store: self, connection: connection? })
     }
 
     /// Opens whatever is at PATH now.
-    async fn open_again(&self, writer: &mut Writer) -> Result<Connection, StoreError> {
+    async fn open_again(&self, writer: &mut Writer) -> Result<WriteConnection, StoreError> {
         self.close_idle().await;
         let mut still = None;
         if let (Some(last), Ok(database)) = (&writer.last, self.config.resolved()) {
-            self.parking.tend(&database, self.config.patience / 2).await;
+            self.parking.tend(&database, self.config.timeout / 2).await;
             if !last.has_same_index(&database) {
                 // The reads that go on have an index that was removed, and SQLite would use it for this connection too.
-                still = Some((self.readers.quiet(&self.config).await?, self.askers.quiet(&self.config).await?));
+                still = Some((self.readers.quiet(&self.config).await?, self.status_readers.quiet(&self.config).await?));
                 self.close_idle().await;
             }
         }
         let mut connection =
-            Connection::open(&self.config, &self.parking, writer.last.is_none()).await.map_err(while_in_use)?;
+            WriteConnection::open(&self.config, &self.parking, writer.last.is_none()).await.map_err(as_transient)?;
         drop(still);
         let now = connection.db.identity.clone();
         if writer.last.as_ref().is_some_and(|last| last.database() != now.database()) {
@@ -173,44 +174,48 @@ impl SqliteStore {
     }
 
     /// Says in the log that is at PATH now that another was there before.
-    async fn record_replaced(&self, connection: &mut Connection, instance: &mut Instance) -> Result<(), StoreError> {
+    async fn record_replaced(
+        &self,
+        connection: &mut WriteConnection,
+        instance: &mut WriterLock,
+    ) -> Result<(), StoreError> {
         let mut event = AuditEvent::new(EventType::AUDIT_FAILED);
         event.details.insert("reason".into(), "the log file was removed or replaced while it was written".into());
         let names = self.parking.copies().into_iter().filter_map(|copy| Some(copy.file_name()?.to_str()?.to_owned()));
         event.details.insert("copies_of_replaced_logs".into(), names.collect::<Vec<_>>().into());
-        event.fit();
+        event.truncate_to_limits();
         append::append(connection, instance, &[event]).await
     }
 
     async fn close_idle(&self) {
         self.readers.close_idle().await;
-        self.askers.close_idle().await;
+        self.status_readers.close_idle().await;
     }
 }
 
 /// Without the path, which is the URL.
 impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteStore").field("create", &self.config.create).finish_non_exhaustive()
+        f.debug_struct("SqliteStore").field("create", &self.config.create_if_missing).finish_non_exhaustive()
     }
 }
 
-/// The writing connection, taken out of the store: whoever does not [settle](Self::settle) has lost it, and with it
+/// The writing connection, taken out of the store: whoever does not [finish](Self::finish) has lost it, and with it
 /// whatever it left half done.
-pub(super) struct Lease<'a> {
+pub(super) struct WriteLease<'a> {
     writer: MutexGuard<'a, Writer>,
     store: &'a SqliteStore,
-    pub(super) connection: Connection,
+    pub(super) connection: WriteConnection,
 }
 
-impl Lease<'_> {
+impl WriteLease<'_> {
     /// The connection and who writes through it.
-    pub(super) fn parts(&mut self) -> (&mut Connection, &mut Instance) {
+    pub(super) fn parts(&mut self) -> (&mut WriteConnection, &mut WriterLock) {
         (&mut self.connection, &mut self.writer.instance)
     }
 
     /// Gives the connection back if all went well and the files are still those it has open.
-    pub(super) async fn settle<T>(mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) async fn finish<T>(mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
         self.note(&done);
         let done = done?;
         if let Err(error) = self.connection.check_after().await {
@@ -244,7 +249,13 @@ impl Lease<'_> {
 
 impl AuditStore for SqliteStore {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { durable: true, readable: true, purgeable: true, orphans: true, ..Capabilities::sink(NAME) }
+        Capabilities {
+            durable: true,
+            readable: true,
+            purgeable: true,
+            orphans: true,
+            ..Capabilities::append_only(NAME)
+        }
     }
 
     fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
@@ -252,7 +263,7 @@ impl AuditStore for SqliteStore {
             let mut lease = self.lease("append").await?;
             let (connection, instance) = lease.parts();
             let done = append::append(connection, instance, events).await;
-            lease.settle(done).await
+            lease.finish(done).await
         })
     }
 
@@ -262,33 +273,33 @@ impl AuditStore for SqliteStore {
             let done = append::rehearse(&mut lease.connection).await;
             let done = done.and_then(|()| check_modes(&lease.connection.database));
             let is_faulty = lease.connection.version.resets_logs_wrongly();
-            lease.settle(done).await?;
+            lease.finish(done).await?;
             if is_faulty { Err(resets_logs_wrongly("as it is linked")) } else { Ok(()) }
         })
     }
 
-    fn inspect(&self) -> StoreFuture<'_, Vec<Finding>> {
-        Box::pin(inspect::inspect(self))
+    fn diagnose(&self) -> StoreFuture<'_, Vec<Diagnostic>> {
+        Box::pin(diagnostics::inspect(self))
     }
 
-    fn tidy(&self) -> StoreFuture<'_, bool> {
+    fn maintain(&self) -> StoreFuture<'_, bool> {
         Box::pin(async move {
-            let elsewhere = self.elsewhere.load(Ordering::Relaxed);
+            let elsewhere = self.transactional_events.load(Ordering::Relaxed);
             let has_work = match &*self.writer.lock().await {
                 Writer { closed: true, .. } => false,
-                Writer { connection: Some(connection), .. } => mover::has_work(connection, elsewhere),
+                Writer { connection: Some(connection), .. } => compaction::is_needed(connection, elsewhere),
                 // Nothing is opened for less than that: who does not write leaves no work behind.
-                _ => elsewhere >= mover::TIDY_FROM_EVENTS,
+                _ => elsewhere >= compaction::COMPACT_FROM_EVENTS,
             };
             if !has_work || self.damage.check(&self.config.path, "indexing").is_err() {
                 return Ok(false);
             }
-            let elsewhere = self.elsewhere.swap(0, Ordering::Relaxed);
+            let elsewhere = self.transactional_events.swap(0, Ordering::Relaxed);
             let mut lease = self.lease("indexing").await?;
-            let done = mover::tidy(&mut lease.connection, elsewhere).await;
-            let done = lease.settle(done).await;
+            let done = compaction::compact_some(&mut lease.connection, elsewhere).await;
+            let done = lease.finish(done).await;
             if done.is_err() {
-                self.elsewhere.fetch_add(elsewhere, Ordering::Relaxed);
+                self.transactional_events.fetch_add(elsewhere, Ordering::Relaxed);
             }
             done
         })
@@ -299,15 +310,15 @@ impl AuditStore for SqliteStore {
             let mut writer = self.writer.lock().await;
             writer.closed = true;
             self.readers.close().await;
-            self.askers.close().await;
+            self.status_readers.close().await;
             let Some(mut connection) = writer.connection.take() else {
                 // The lock goes; whoever opens the file next finds this writer dead.
-                writer.instance = Instance::new();
+                writer.instance = WriterLock::new();
                 return Ok(());
             };
-            let left = orphans::leave(&mut connection, &mut writer.instance).await;
+            let left = recovery::unregister_writer(&mut connection, &mut writer.instance).await;
             // The last connection to go copies the write-ahead log into the database.
-            connection.db.close().await.doing("close")?;
+            connection.db.close().await.during("close")?;
             left
         })
     }
@@ -316,15 +327,15 @@ impl AuditStore for SqliteStore {
         Some(self)
     }
 
-    fn keeper(&self) -> Option<&dyn Keeper> {
+    fn keeper(&self) -> Option<&dyn StoreAdmin> {
         Some(self)
     }
 
-    fn orphans(&self) -> Option<&dyn Orphans> {
+    fn orphans(&self) -> Option<&dyn Recovery> {
         Some(self)
     }
 
-    fn in_transaction(&self) -> Option<&dyn InTransaction> {
+    fn in_transaction(&self) -> Option<&dyn Transactional> {
         Some(self)
     }
 }

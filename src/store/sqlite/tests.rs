@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use super::{SqliteStore, purge};
 use crate::event::{Actor, AuditEvent, EventId, EventType, Phase, Timestamp};
-use crate::query::{Filter, Query};
+use crate::query::{Filter, PageQuery};
 use crate::store::{AuditStore as _, OpenOptions, Reader as _, StoreError};
 
 /// A folder with a log in it.
@@ -38,7 +38,7 @@ impl Place {
     }
 
     async fn try_open(&self, create: bool) -> Result<SqliteStore, StoreError> {
-        let options = OpenOptions { create, ..OpenOptions::default() };
+        let options = OpenOptions { create_if_missing: create, ..OpenOptions::default() };
         SqliteStore::open(self.path().to_str().unwrap(), options).await
     }
 
@@ -92,7 +92,7 @@ fn ending(n: u64, ended: &AuditEvent) -> AuditEvent {
 }
 
 async fn all(store: &SqliteStore) -> Vec<AuditEvent> {
-    store.query(&Query::new(Filter::default(), 1_000_000)).await.unwrap()
+    store.query(&PageQuery::new(Filter::default(), 1_000_000)).await.unwrap()
 }
 
 /// What a listing of these events must be.
@@ -102,7 +102,7 @@ fn newest_first(mut events: Vec<AuditEvent>) -> Vec<AuditEvent> {
 }
 
 async fn tidy(store: &SqliteStore) {
-    while store.tidy().await.unwrap() {}
+    while store.maintain().await.unwrap() {}
 }
 
 /// Moves every event into segments: a purge of nothing but the journal's place.
@@ -114,8 +114,8 @@ async fn try_settle(store: &SqliteStore) -> Result<(), StoreError> {
     let end = Timestamp::MAX.as_micros();
     loop {
         let mut lease = store.lease("test").await?;
-        let done = purge::move_old(&mut lease.connection, end, usize::MAX).await;
-        if !lease.settle(done).await? {
+        let done = purge::compact_old(&mut lease.connection, end, usize::MAX).await;
+        if !lease.finish(done).await? {
             return Ok(());
         }
     }

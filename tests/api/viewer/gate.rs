@@ -2,7 +2,7 @@
 
 use http::Method;
 use tower_audit::AuditLog;
-use tower_audit::router::AuditApi;
+use tower_audit::api::AuditApi;
 use tower_audit::store::StoreErrorKind;
 use tower_audit::viewer::AuditViewer;
 
@@ -126,9 +126,10 @@ async fn the_store_is_not_asked_for_who_gets_nothing() {
 
 #[tokio::test]
 async fn no_store_comes_before_everything() {
-    let off: axum::Router = AuditViewer::new(&AuditLog::off(), TestGate).router("/ui");
+    let off: axum::Router = AuditViewer::new(&AuditLog::disabled(), TestGate).router("/ui");
     let store = std::sync::Arc::new(spy(&events(3)).await);
-    let unrecorded: axum::Router = AuditViewer::over(store, TestGate).record_readings(&AuditLog::off()).router("/ui");
+    let unrecorded: axum::Router =
+        AuditViewer::from_store(store, TestGate).record_reads(&AuditLog::disabled()).router("/ui");
     for ui in [off, unrecorded] {
         for caller in CALLERS {
             for page in ["", "/", "/overview", "/?limit=x", "/?user_email=bob", "/events/nonsense", "/events/%ff"] {
@@ -152,7 +153,7 @@ async fn a_store_that_fails_is_told_as_the_api_tells_it() {
         let spy = spy(&events(3)).await;
         spy.trouble_after(0, trouble);
         let (api, ui): (axum::Router, _) =
-            (AuditApi::over(std::sync::Arc::new(spy.clone()), TestGate).router("/audit"), viewer(spy));
+            (AuditApi::from_store(std::sync::Arc::new(spy.clone()), TestGate).router("/audit"), viewer(spy));
         let id = "00000000000000000000000000000001";
         for (of_api, of_ui) in [
             ("/audit/".to_owned(), "/ui/".to_owned()),

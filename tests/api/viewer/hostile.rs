@@ -1,7 +1,7 @@
 //! Values that attackers choose: they are text wherever they are shown.
 
 use serde_json::json;
-use tower_audit::export::is_hostile;
+use tower_audit::export::is_unsafe_to_display;
 use tower_audit::{AuditEvent, EventType};
 
 use super::html::{Element, elements, viewer, viewer_over};
@@ -74,7 +74,7 @@ async fn no_value_changes_what_a_page_is_made_of() {
             assert_eq!(answer.status, 200, "{value:?} {page}");
             let (found, expected) = (elements(&answer), elements(&ask(&harmless, ROOT, page).await));
             assert_eq!(shape(&found), shape(&expected), "{value:?} {page}");
-            let seen = answer.text().chars().find(|c| *c != '\n' && is_hostile(*c));
+            let seen = answer.text().chars().find(|c| *c != '\n' && is_unsafe_to_display(*c));
             assert_eq!(seen, None, "{value:?} {page}");
         }
     }
@@ -89,7 +89,7 @@ async fn a_value_is_seen_as_it_is() {
             .chars()
             .map(|c| {
                 marks = if c == '\u{301}' { marks + 1 } else { 0 };
-                if is_hostile(c) || marks > 3 { c.escape_unicode().to_string() } else { c.to_string() }
+                if is_unsafe_to_display(c) || marks > 3 { c.escape_unicode().to_string() } else { c.to_string() }
             })
             .collect();
         for page in PAGES {

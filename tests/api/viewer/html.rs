@@ -16,7 +16,7 @@ pub(super) fn viewer(store: impl AuditStore) -> Router {
 }
 
 pub(super) fn viewer_over(store: Arc<dyn AuditStore>) -> Router {
-    AuditViewer::over(store, TestGate).router("/ui")
+    AuditViewer::from_store(store, TestGate).router("/ui")
 }
 
 /// An element.

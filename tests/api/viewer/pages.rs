@@ -58,7 +58,11 @@ async fn every_link_leads_somewhere() {
     let mounts = [
         (viewer(store.clone()), "/ui"),
         (axum::Router::new().nest("/cgi", viewer(store.clone())), "/cgi/ui"),
-        (tower_audit::viewer::AuditViewer::over(std::sync::Arc::new(store), crate::support::TestGate).router(""), ""),
+        (
+            tower_audit::viewer::AuditViewer::from_store(std::sync::Arc::new(store), crate::support::TestGate)
+                .router(""),
+            "",
+        ),
     ];
     for (ui, mount) in mounts {
         for caller in [ROOT, ALICE] {

@@ -31,7 +31,7 @@ async fn a_page_does_not_wait_for_its_numbers() {
             assert!(String::from_utf8(part.to_vec()).unwrap().contains("cannot be read for now"), "{page}");
         }
         assert!(body.frame().await.is_none(), "{page}");
-        assert!(began.elapsed() >= AuditViewer::DEFAULT_DEADLINE, "{page}");
+        assert!(began.elapsed() >= AuditViewer::DEFAULT_TIMEOUT, "{page}");
     }
 }
 
@@ -40,7 +40,7 @@ async fn who_read_what_is_recorded_before_it_is_shown() {
     let records = MemoryStore::new();
     let log = AuditLog::with_store(Arc::new(records.clone())).open().await.unwrap();
     let store = Arc::new(spy(&events(30)).await);
-    let ui: axum::Router = AuditViewer::over(store, TestGate).record_readings(&log).router("/ui");
+    let ui: axum::Router = AuditViewer::from_store(store, TestGate).record_reads(&log).router("/ui");
     for (caller, page, outcome, details) in [
         (ROOT, "/ui/?limit=5&route=/scans", 200, r#"{"count":5,"filter":{"route":"/scans"},"read":"view_list"}"#),
         (

@@ -3,54 +3,54 @@
 use std::io::{self, Write as _};
 
 use crate::args::BackupArgs;
-use crate::exit::Failure;
+use crate::error::CliError;
 
 #[cfg(feature = "sqlite")]
-pub(crate) async fn run(url: &str, args: BackupArgs) -> Result<(), Failure> {
+pub(crate) async fn run(url: &str, args: BackupArgs) -> Result<(), CliError> {
     use tower_audit::store::sqlite::SqliteStore;
     use tower_audit::store::{AuditStore as _, OpenOptions, StoreErrorKind};
 
-    use crate::progress::patiently;
+    use crate::progress::with_progress;
 
     let Some(rest) = url.strip_prefix("sqlite:") else { return Err(elsewhere()) };
     check_target(&args)?;
     let mut options = OpenOptions::default();
-    options.create = false;
-    let store = patiently("opening the store", SqliteStore::open(rest, options)).await?;
-    let made = patiently("copying the log", store.backup(&args.file, args.force)).await;
+    options.create_if_missing = false;
+    let store = with_progress("opening the store", SqliteStore::open(rest, options)).await?;
+    let made = with_progress("copying the log", store.backup(&args.file, args.force)).await;
     let _ = store.close().await;
     match made {
-        Ok(made) => writeln!(io::stdout(), "{}", made.events).map_err(Failure::Output),
+        Ok(made) => writeln!(io::stdout(), "{}", made.events).map_err(CliError::Output),
         // About the file that was named, not about the store.
-        Err(error) if error.kind() == StoreErrorKind::Config => Err(Failure::Usage(error.to_string())),
+        Err(error) if error.kind() == StoreErrorKind::Config => Err(CliError::Usage(error.to_string())),
         Err(error) => Err(error.into()),
     }
 }
 
 /// Refuses what can be seen to be no place for a copy, in the words of the program.
 #[cfg(feature = "sqlite")]
-fn check_target(args: &BackupArgs) -> Result<(), Failure> {
+fn check_target(args: &BackupArgs) -> Result<(), CliError> {
     let shown = args.file.display();
     let folder = args.file.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-        return Err(Failure::Usage(format!(
+        return Err(CliError::Usage(format!(
             "backup: {shown}: there is no directory {}: make it first",
             folder.display()
         )));
     }
     if args.file.is_file() && !args.force {
-        return Err(Failure::Usage(format!("backup: {shown} exists: name another, or give --force to replace it")));
+        return Err(CliError::Usage(format!("backup: {shown} exists: name another, or give --force to replace it")));
     }
     Ok(())
 }
 
 #[cfg(not(feature = "sqlite"))]
-pub(crate) async fn run(_: &str, _: BackupArgs) -> Result<(), Failure> {
+pub(crate) async fn run(_: &str, _: BackupArgs) -> Result<(), CliError> {
     Err(elsewhere())
 }
 
-fn elsewhere() -> Failure {
-    Failure::Usage(
+fn elsewhere() -> CliError {
+    CliError::Usage(
         "backup copies logs in SQLite files (sqlite:PATH): use pg_dump for a log in PostgreSQL, or `tower-audit export` \
          for the events of any log"
             .into(),

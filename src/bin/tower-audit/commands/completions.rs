@@ -6,10 +6,10 @@ use clap::CommandFactory as _;
 use clap_complete::Shell;
 
 use crate::args::Args;
-use crate::exit::Failure;
-use crate::output::Output;
+use crate::error::CliError;
+use crate::output::Stdout;
 
-pub(crate) fn run(shell: Shell) -> Result<(), Failure> {
+pub(crate) fn run(shell: Shell) -> Result<(), CliError> {
     // It panics where it cannot write: so it writes to memory.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "tower-audit", &mut script);
@@ -17,7 +17,7 @@ pub(crate) fn run(shell: Shell) -> Result<(), Failure> {
     // clap_complete 4.6 names a command one way where it is found and another where its words are: for a program with a
     // hyphen in its name, nothing after a command would be completed (clap-rs/clap#6421).
     let script = script.replace("tower__subcmd__audit", "tower__audit");
-    let mut out = Output::new();
+    let mut out = Stdout::new();
     out.write_all(script.as_bytes())?;
     Ok(out.flush()?)
 }

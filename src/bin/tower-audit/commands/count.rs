@@ -4,17 +4,17 @@ use std::io::Write as _;
 
 use tower_audit::Timestamp;
 
-use super::{IfMissing, reader, with_store};
+use super::{OnMissing, reader, with_store};
 use crate::args::FilterArgs;
-use crate::exit::Failure;
-use crate::output::Output;
-use crate::progress::patiently;
+use crate::error::CliError;
+use crate::output::Stdout;
+use crate::progress::with_progress;
 
-pub(crate) async fn run(url: &str, args: FilterArgs) -> Result<(), Failure> {
+pub(crate) async fn run(url: &str, args: FilterArgs) -> Result<(), CliError> {
     let filter = args.filter(Timestamp::now())?;
-    with_store(url, IfMissing::Fail, async |store| {
-        let count = patiently("counting", reader(store)?.count(&filter)).await?;
-        let mut out = Output::new();
+    with_store(url, OnMissing::Fail, async |store| {
+        let count = with_progress("counting", reader(store)?.count(&filter)).await?;
+        let mut out = Stdout::new();
         writeln!(out, "{count}")?;
         Ok(out.flush()?)
     })

@@ -5,57 +5,59 @@ use std::io::{self, IsTerminal as _};
 use tower_audit::query::Filter;
 
 use super::purge::to_the_second;
-use super::{IfMissing, ask, keeper, roles, with_store};
+use super::{OnMissing, admin, ask, roles, with_store};
 use crate::args::DestroyArgs;
-use crate::exit::{Failure, say};
-use crate::extent::Extent;
-use crate::progress::patiently;
-use crate::retention::{Destroyed, recreate};
+use crate::error::{CliError, warn};
+use crate::event_range::EventRange;
+use crate::progress::with_progress;
+use crate::retention::{DestroyedEvents, recreate};
 
-pub(crate) async fn run(url: &str, args: DestroyArgs) -> Result<(), Failure> {
+pub(crate) async fn run(url: &str, args: DestroyArgs) -> Result<(), CliError> {
     roles::check(url, args.roles)?;
     if !args.yes && !io::stdin().is_terminal() {
-        return Err(Failure::Usage(
+        return Err(CliError::Usage(
             "this destroys every event in the store, and there is no terminal to ask at: give --yes if that is meant; \
              nothing was changed. `tower-audit migrate` makes what is missing of a store and destroys nothing"
                 .into(),
         ));
     }
     // A store that cannot be opened without making it has no event: it is not made before there is an answer.
-    let destroyed = with_store(url, IfMissing::Fail, async |store| {
-        let Some(reader) = store.reader() else { return Ok(Destroyed::Unknown) };
-        Ok(match patiently("counting", Extent::of(reader, &Filter::default())).await {
-            Ok(None) => Destroyed::Nothing,
-            Ok(Some(extent)) => Destroyed::Events(extent),
-            Err(_) => Destroyed::Unknown,
+    let destroyed = with_store(url, OnMissing::Fail, async |store| {
+        let Some(reader) = store.reader() else { return Ok(DestroyedEvents::Unknown) };
+        Ok(match with_progress("counting", EventRange::of(reader, &Filter::default())).await {
+            Ok(None) => DestroyedEvents::Nothing,
+            Ok(Some(extent)) => DestroyedEvents::Events(extent),
+            Err(_) => DestroyedEvents::Unknown,
         })
     })
     .await
-    .unwrap_or(Destroyed::Unknown);
+    .unwrap_or(DestroyedEvents::Unknown);
     if !args.yes {
         confirm(destroyed)?;
     }
-    with_store(url, IfMissing::Create, async |store| {
-        let work = recreate(store, keeper(store, "made anew")?, destroyed, super::user());
-        Ok(patiently("making the store anew", work).await?)
+    with_store(url, OnMissing::Create, async |store| {
+        let work = recreate(store, admin(store, "made anew")?, destroyed, super::user());
+        Ok(with_progress("making the store anew", work).await?)
     })
     .await?;
     if args.roles { roles::make(url).await } else { Ok(()) }
 }
 
 /// Asks for the number of the events, or a word: nothing that is typed in passing destroys.
-fn confirm(destroyed: Destroyed) -> Result<(), Failure> {
+fn confirm(destroyed: DestroyedEvents) -> Result<(), CliError> {
     let (text, word) = match destroyed {
-        Destroyed::Events(Extent { events, first, last }) => {
+        DestroyedEvents::Events(EventRange { events, first, last }) => {
             let (first, last) = (to_the_second(first), to_the_second(last));
             (format!("this destroys all {events} events in the store, from {first} to {last}"), events.to_string())
         }
-        Destroyed::Nothing => ("there is no event in the store; it is made anew".to_owned(), "destroy".to_owned()),
-        Destroyed::Unknown => {
+        DestroyedEvents::Nothing => {
+            ("there is no event in the store; it is made anew".to_owned(), "destroy".to_owned())
+        }
+        DestroyedEvents::Unknown => {
             ("this destroys every event in the store, if there are any".to_owned(), "destroy".to_owned())
         }
     };
-    say(&text);
+    warn(&text);
     let what = if word == "destroy" { "the word destroy" } else { "the number of events" };
     ask(&format!("To go on, type {what}: "), |answer| answer == word)
 }

@@ -2,24 +2,24 @@
 
 use std::io::Write as _;
 
-use tower_audit::store::Finding;
+use tower_audit::store::Diagnostic;
 
 use crate::args::{DoctorArgs, Format};
-use crate::doctor::{self, Report};
-use crate::exit::Failure;
-use crate::output::{Output, Target};
-use crate::progress::patiently;
+use crate::doctor::{self, DoctorReport};
+use crate::error::CliError;
+use crate::output::{OutputTarget, Stdout};
+use crate::progress::with_progress;
 use crate::store_url::StoreUrl;
 
 /// `url` is none if no store is named.
-pub(crate) async fn run(url: Option<StoreUrl>, args: DoctorArgs) -> Result<(), Failure> {
-    let mut report = Report::default();
+pub(crate) async fn run(url: Option<StoreUrl>, args: DoctorArgs) -> Result<(), CliError> {
+    let mut report = DoctorReport::default();
     match &url {
         Some(url) => {
-            report.add([doctor::named(url)]);
-            report.add(patiently("looking at the store", doctor::store(&url.url)).await);
+            report.add([doctor::url_source(url)]);
+            report.add(with_progress("looking at the store", doctor::store(&url.url)).await);
         }
-        None => report.add([Finding::wrong(
+        None => report.add([Diagnostic::error(
             "url",
             "no store is named, so that auditing is off",
             "set AUDIT_URL, such as sqlite:/var/lib/app/audit.db, or give --url",
@@ -28,8 +28,8 @@ pub(crate) async fn run(url: Option<StoreUrl>, args: DoctorArgs) -> Result<(), F
     if let Some(path) = &args.policy {
         report.add([doctor::policy(path)]);
     }
-    let target = Target::stdout();
-    let mut out = Output::new();
+    let target = OutputTarget::stdout();
+    let mut out = Stdout::new();
     match args.format.unwrap_or_else(|| target.default_format()) {
         Format::Json => report.json(&mut out)?,
         Format::Jsonl => report.json_lines(&mut out)?,
@@ -37,8 +37,8 @@ pub(crate) async fn run(url: Option<StoreUrl>, args: DoctorArgs) -> Result<(), F
         Format::Table => report.print(target, &mut out)?,
     }
     out.flush()?;
-    match report.wrong() {
+    match report.error_count() {
         0 => Ok(()),
-        wrong => Err(Failure::Unwell { wrong }),
+        wrong => Err(CliError::Unhealthy { wrong }),
     }
 }

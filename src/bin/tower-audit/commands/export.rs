@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use tower_audit::export::{Csv, Listing};
-use tower_audit::query::{Cursor, Filter, Query};
+use tower_audit::export::{Csv, EventFormat};
+use tower_audit::query::{Cursor, Filter, PageQuery};
 use tower_audit::store::sqlite::path_of;
 use tower_audit::store::{AuditStore, StoreError};
 use tower_audit::{AuditEvent, Timestamp};
 
-use super::{IfMissing, reader, with_shared_store};
+use super::{OnMissing, reader, with_shared_store};
 use crate::args::{ExportArgs, ExportFormat};
-use crate::exit::Failure;
-use crate::output::{FileOutput, Output, Target};
+use crate::error::CliError;
+use crate::output::{AtomicFile, OutputTarget, Stdout};
 use crate::progress::Progress;
 use crate::signals::interrupt;
 
@@ -23,13 +23,13 @@ use crate::signals::interrupt;
 const PAGE_EVENTS: usize = 500;
 const PAGES_AHEAD: usize = 2;
 
-pub(crate) async fn run(url: &str, args: ExportArgs) -> Result<(), Failure> {
+pub(crate) async fn run(url: &str, args: ExportArgs) -> Result<(), CliError> {
     let filter = args.filter.filter(Timestamp::now())?;
     let form = Form::of(&args)?;
     let Some(path) = args.output.filter(|path| path.as_os_str() != "-") else {
-        return with_shared_store(url, IfMissing::Fail, async |store| {
-            let target = Target::stdout();
-            let mut out = Output::new();
+        return with_shared_store(url, OnMissing::Fail, async |store| {
+            let target = OutputTarget::stdout();
+            let mut out = Stdout::new();
             let mut listing = form.listing(target);
             write(store, filter, &mut *listing, &mut out, !target.is_terminal()).await?;
             Ok(out.flush()?)
@@ -39,27 +39,27 @@ pub(crate) async fn run(url: &str, args: ExportArgs) -> Result<(), Failure> {
     // Before there is a file that would have to be removed.
     let interrupt = interrupt();
     if is_of_store(url, &path) {
-        return Err(Failure::Usage(format!(
+        return Err(CliError::Usage(format!(
             "--output: {} is a file of the log itself: name another; nothing was changed",
             path.display()
         )));
     }
-    let file = FileOutput::new(path.clone(), args.force)?;
-    let work = with_shared_store(url, IfMissing::Fail, async |store| {
+    let file = AtomicFile::new(path.clone(), args.force)?;
+    let work = with_shared_store(url, OnMissing::Fail, async |store| {
         let mut file = file;
-        let mut listing = form.listing(Target::file());
+        let mut listing = form.listing(OutputTarget::file());
         let count = write(store, filter, &mut *listing, &mut file, true).await.map_err(|failure| match failure {
-            Failure::Output(cause) => Failure::File { path, cause },
+            CliError::Output(cause) => CliError::File { path, cause },
             other => other,
         })?;
         file.finish()?;
         Ok(count)
     });
     let count = tokio::select! {
-        () = interrupt => return Err(Failure::Unfinished),
+        () = interrupt => return Err(CliError::ExportInterrupted),
         count = work => count?,
     };
-    let mut out = Output::new();
+    let mut out = Stdout::new();
     writeln!(out, "{count}")?;
     Ok(out.flush()?)
 }
@@ -73,17 +73,17 @@ struct Form {
 }
 
 impl Form {
-    fn of(args: &ExportArgs) -> Result<Self, Failure> {
+    fn of(args: &ExportArgs) -> Result<Self, CliError> {
         let ExportArgs { format, raw, bom, .. } = *args;
         for (option, is_given) in [("--raw", raw), ("--bom", bom)] {
             if is_given && format != ExportFormat::Csv {
-                return Err(Failure::Usage(format!("{option}: it is about CSV: add --format csv, or leave it out")));
+                return Err(CliError::Usage(format!("{option}: it is about CSV: add --format csv, or leave it out")));
             }
         }
         Ok(Self { format, raw, bom })
     }
 
-    fn listing(self, target: Target) -> Box<dyn Listing> {
+    fn listing(self, target: OutputTarget) -> Box<dyn EventFormat> {
         if self.format != ExportFormat::Csv {
             return target.listing(self.format.into());
         }
@@ -138,13 +138,13 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
 async fn write(
     store: &Arc<dyn AuditStore>,
     filter: Filter,
-    listing: &mut dyn Listing,
+    listing: &mut dyn EventFormat,
     out: &mut dyn Write,
     shows_progress: bool,
-) -> Result<u64, Failure> {
+) -> Result<u64, CliError> {
     reader(&**store)?;
     let mut progress = Progress::new("events", shows_progress);
-    if progress.is_wanted() {
+    if progress.is_enabled() {
         let (store, filter, total) = (Arc::clone(store), filter.clone(), progress.total());
         tokio::spawn(async move {
             if let Some(reader) = store.reader()
@@ -158,11 +158,11 @@ async fn write(
     let mut pages = pages(Arc::clone(store), filter);
     while let Some(page) = pages.recv().await {
         let page = page?;
-        listing.page(&page, out)?;
+        listing.write_page(&page, out)?;
         count += page.len() as u64;
         progress.at(count);
     }
-    listing.end(out)?;
+    listing.finish(out)?;
     Ok(count)
 }
 
@@ -171,7 +171,7 @@ fn pages(store: Arc<dyn AuditStore>, filter: Filter) -> mpsc::Receiver<Result<Ve
     let (pages, taken) = mpsc::channel(PAGES_AHEAD);
     tokio::spawn(async move {
         let Some(reader) = store.reader() else { return };
-        let mut query = Query::new(filter, PAGE_EVENTS);
+        let mut query = PageQuery::new(filter, PAGE_EVENTS);
         loop {
             let page = reader.query(&query).await;
             let next = page.as_ref().ok().filter(|page| page.len() == query.limit).and_then(|page| page.last());

@@ -4,20 +4,20 @@ use std::io::Write as _;
 
 use tower_audit::export::to_json;
 
-use super::{IfMissing, reader, with_store};
+use super::{OnMissing, reader, with_store};
 use crate::args::{Format, GetArgs};
-use crate::exit::Failure;
-use crate::output::{Output, Target, indented};
+use crate::error::CliError;
+use crate::output::{OutputTarget, Stdout, indented};
 
-pub(crate) async fn run(url: &str, args: GetArgs) -> Result<(), Failure> {
+pub(crate) async fn run(url: &str, args: GetArgs) -> Result<(), CliError> {
     let id = args.id()?;
     if args.indent.is_some() && args.format != Format::Json {
-        return Err(Failure::Usage("--indent: only --format json has more than one line".into()));
+        return Err(CliError::Usage("--indent: only --format json has more than one line".into()));
     }
-    with_store(url, IfMissing::Fail, async |store| {
+    with_store(url, OnMissing::Fail, async |store| {
         let found = reader(store)?.get(id).await?;
-        let target = Target::stdout();
-        let mut out = Output::new();
+        let target = OutputTarget::stdout();
+        let mut out = Stdout::new();
         match (&found, args.format) {
             (Some(event), Format::Json) => {
                 let text = match args.indent {
@@ -31,13 +31,13 @@ pub(crate) async fn run(url: &str, args: GetArgs) -> Result<(), Failure> {
             (None, Format::Json) => writeln!(out, "null")?,
             (Some(event), format) => {
                 let mut listing = target.listing(format);
-                listing.page(std::slice::from_ref(event), &mut out)?;
-                listing.end(&mut out)?;
+                listing.write_page(std::slice::from_ref(event), &mut out)?;
+                listing.finish(&mut out)?;
             }
             (None, _) => {}
         }
         out.flush()?;
-        found.map(drop).ok_or(Failure::NotFound(id))
+        found.map(drop).ok_or(CliError::NotFound(id))
     })
     .await
 }

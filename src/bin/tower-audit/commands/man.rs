@@ -6,10 +6,10 @@ use clap::CommandFactory as _;
 use clap_mangen::Man;
 
 use crate::args::{Args, ManArgs};
-use crate::exit::Failure;
-use crate::output::Output;
+use crate::error::CliError;
+use crate::output::Stdout;
 
-pub(crate) fn run(args: &ManArgs) -> Result<(), Failure> {
+pub(crate) fn run(args: &ManArgs) -> Result<(), CliError> {
     let mut program = Args::command();
     program.build();
     let page = match &args.command {
@@ -17,7 +17,7 @@ pub(crate) fn run(args: &ManArgs) -> Result<(), Failure> {
         Some(name) => {
             let Some(command) = program.find_subcommand(name) else {
                 let known: Vec<&str> = program.get_subcommands().map(clap::Command::get_name).collect();
-                return Err(Failure::Usage(format!(
+                return Err(CliError::Usage(format!(
                     "there is no command of this name: expected one of {}",
                     known.join(", ")
                 )));
@@ -25,7 +25,7 @@ pub(crate) fn run(args: &ManArgs) -> Result<(), Failure> {
             Man::new(command.clone())
         }
     };
-    let mut out = Output::new();
+    let mut out = Stdout::new();
     page.source(concat!("tower-audit ", env!("CARGO_PKG_VERSION"))).render(&mut out)?;
     Ok(out.flush()?)
 }

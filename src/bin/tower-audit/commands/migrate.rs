@@ -1,14 +1,14 @@
 //! `migrate`: makes what is missing of the store.
 
-use super::{IfMissing, keeper, roles, with_store};
+use super::{OnMissing, admin, roles, with_store};
 use crate::args::MigrateArgs;
-use crate::exit::Failure;
-use crate::progress::patiently;
+use crate::error::CliError;
+use crate::progress::with_progress;
 
-pub(crate) async fn run(url: &str, args: MigrateArgs) -> Result<(), Failure> {
+pub(crate) async fn run(url: &str, args: MigrateArgs) -> Result<(), CliError> {
     roles::check(url, args.roles)?;
-    with_store(url, IfMissing::Create, async |store| {
-        Ok(patiently("making what is missing", keeper(store, "provisioned")?.ensure_indexes()).await?)
+    with_store(url, OnMissing::Create, async |store| {
+        Ok(with_progress("making what is missing", admin(store, "provisioned")?.migrate()).await?)
     })
     .await?;
     if args.roles { roles::make(url).await } else { Ok(()) }

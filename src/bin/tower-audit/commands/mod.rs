@@ -20,16 +20,16 @@ use std::io::{self, BufRead as _, Write as _};
 use std::sync::Arc;
 
 use tower_audit::AuditEvent;
-use tower_audit::query::{Cursor, Filter, Query};
-use tower_audit::store::{AuditStore, Keeper, OpenOptions, Reader};
+use tower_audit::query::{Cursor, Filter, PageQuery};
+use tower_audit::store::{AuditStore, OpenOptions, Reader, StoreAdmin};
 
 use crate::args::{Args, Command};
-use crate::exit::Failure;
-use crate::progress::patiently;
+use crate::error::CliError;
+use crate::progress::with_progress;
 use crate::store_url::store_url;
 
 /// Does what was asked for.
-pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+pub(crate) async fn run(args: Args) -> Result<(), CliError> {
     let url = store_url(args.url, args.url_file, |name| std::env::var(name))?;
     let named = || url.clone().map(|url| url.url).ok_or_else(no_store);
     match args.command {
@@ -50,8 +50,8 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     }
 }
 
-fn no_store() -> Failure {
-    Failure::Usage(
+fn no_store() -> CliError {
+    CliError::Usage(
         "no store is named: give --url URL or --url-file FILE, or set AUDIT_URL or DATABASE_URL; a URL is such as \
          sqlite:/var/lib/app/audit.db"
             .into(),
@@ -65,17 +65,17 @@ fn user() -> Option<String> {
 }
 
 /// Asks at the terminal, and declines unless the answer, without the blanks around it, is right.
-fn ask(question: &str, is_right: impl FnOnce(&str) -> bool) -> Result<(), Failure> {
+fn ask(question: &str, is_right: impl FnOnce(&str) -> bool) -> Result<(), CliError> {
     let mut stderr = io::stderr();
-    stderr.write_all(question.as_bytes()).and_then(|()| stderr.flush()).map_err(Failure::Input)?;
+    stderr.write_all(question.as_bytes()).and_then(|()| stderr.flush()).map_err(CliError::Input)?;
     let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).map_err(Failure::Input)?;
-    if is_right(answer.trim()) { Ok(()) } else { Err(Failure::Declined) }
+    io::stdin().lock().read_line(&mut answer).map_err(CliError::Input)?;
+    if is_right(answer.trim()) { Ok(()) } else { Err(CliError::Declined) }
 }
 
 /// Whether a store that does not exist yet is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum IfMissing {
+enum OnMissing {
     Create,
     /// A mistyped path is an error, never an empty log.
     Fail,
@@ -84,33 +84,33 @@ enum IfMissing {
 /// Opens the store, does `work` with it, and closes it.
 async fn with_store<T>(
     url: &str,
-    if_missing: IfMissing,
-    work: impl AsyncFnOnce(&dyn AuditStore) -> Result<T, Failure>,
-) -> Result<T, Failure> {
+    if_missing: OnMissing,
+    work: impl AsyncFnOnce(&dyn AuditStore) -> Result<T, CliError>,
+) -> Result<T, CliError> {
     with_shared_store(url, if_missing, async |store| work(&**store).await).await
 }
 
 /// The same for work that shares the store with tasks of its own.
 async fn with_shared_store<T>(
     url: &str,
-    if_missing: IfMissing,
-    work: impl AsyncFnOnce(&Arc<dyn AuditStore>) -> Result<T, Failure>,
-) -> Result<T, Failure> {
+    if_missing: OnMissing,
+    work: impl AsyncFnOnce(&Arc<dyn AuditStore>) -> Result<T, CliError>,
+) -> Result<T, CliError> {
     let mut options = OpenOptions::default();
-    options.create = if_missing == IfMissing::Create;
-    let store: Arc<dyn AuditStore> = patiently("opening the store", tower_audit::store::open(url, options)).await?;
+    options.create_if_missing = if_missing == OnMissing::Create;
+    let store: Arc<dyn AuditStore> = with_progress("opening the store", tower_audit::store::open(url, options)).await?;
     let result = work(&store).await;
     // Whatever was appended or removed is durable by now; what closing could still fail at is tidying up.
     let _ = store.close().await;
     result
 }
 
-pub(crate) fn reader(store: &dyn AuditStore) -> Result<&dyn Reader, Failure> {
-    store.reader().ok_or_else(|| Failure::CannotDo { store: store.capabilities().name, what: "read" })
+pub(crate) fn reader(store: &dyn AuditStore) -> Result<&dyn Reader, CliError> {
+    store.reader().ok_or_else(|| CliError::Unsupported { store: store.capabilities().name, what: "read" })
 }
 
-fn keeper<'a>(store: &'a dyn AuditStore, what: &'static str) -> Result<&'a dyn Keeper, Failure> {
-    store.keeper().ok_or_else(|| Failure::CannotDo { store: store.capabilities().name, what })
+fn admin<'a>(store: &'a dyn AuditStore, what: &'static str) -> Result<&'a dyn StoreAdmin, CliError> {
+    store.keeper().ok_or_else(|| CliError::Unsupported { store: store.capabilities().name, what })
 }
 
 /// How many events are in memory at a time.
@@ -125,10 +125,10 @@ async fn for_each_page(
     filter: Filter,
     skip: u64,
     limit: u64,
-    mut visit: impl FnMut(&[AuditEvent]) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+    mut visit: impl FnMut(&[AuditEvent]) -> Result<(), CliError>,
+) -> Result<(), CliError> {
     let mut left = if limit == 0 { u64::MAX } else { limit };
-    let mut query = Query::new(filter, PAGE_EVENTS);
+    let mut query = PageQuery::new(filter, PAGE_EVENTS);
     query.skip = skip;
     while left > 0 {
         query.limit = usize::try_from(left).map_or(PAGE_EVENTS, |left| left.min(PAGE_EVENTS));

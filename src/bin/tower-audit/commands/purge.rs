@@ -7,31 +7,31 @@ use tower_audit::Timestamp;
 use tower_audit::query::{Filter, parse_cutoff};
 use tower_audit::store::AuditStore;
 
-use super::{IfMissing, ask, keeper, reader, with_store};
+use super::{OnMissing, admin, ask, reader, with_store};
 use crate::args::PurgeArgs;
-use crate::exit::{Failure, say};
-use crate::extent::Extent;
-use crate::output::Output;
-use crate::progress::{Progress, patiently};
+use crate::error::{CliError, warn};
+use crate::event_range::EventRange;
+use crate::output::Stdout;
+use crate::progress::{Progress, with_progress};
 use crate::retention::Purge;
 use crate::signals::interrupt;
 
 /// A purge of anything younger is seldom meant.
 const YOUNG: Duration = Duration::from_secs(86_400);
 
-pub(crate) async fn run(url: &str, args: PurgeArgs) -> Result<(), Failure> {
+pub(crate) async fn run(url: &str, args: PurgeArgs) -> Result<(), CliError> {
     let (age, cutoff) = parse_cutoff(&args.older_than, Timestamp::now())
-        .map_err(|error| Failure::Usage(format!("--older-than: {error}")))?;
+        .map_err(|error| CliError::Usage(format!("--older-than: {error}")))?;
     let asks = !args.yes && !args.dry_run && io::stdin().is_terminal();
     if !asks && !args.yes && !args.dry_run {
         confirmed_by(&args.older_than, age)?;
     }
-    with_store(url, IfMissing::Fail, async |store| {
-        let keeper = if args.dry_run { None } else { Some(keeper(store, "purged")?) };
+    with_store(url, OnMissing::Fail, async |store| {
+        let keeper = if args.dry_run { None } else { Some(admin(store, "purged")?) };
         let extent = if args.dry_run { old(store, cutoff).await } else { old_if_readable(store, cutoff).await }?;
         let meaning = format!("{}: {}", spelled(&args.older_than, age), extent.text());
         if !args.quiet || asks {
-            say(&meaning);
+            warn(&meaning);
         }
         let Some(keeper) = keeper else { return print(extent.events()) };
         if asks && extent.events() != 0 {
@@ -48,20 +48,20 @@ pub(crate) async fn run(url: &str, args: PurgeArgs) -> Result<(), Failure> {
     .await
 }
 
-fn print(count: u64) -> Result<(), Failure> {
-    let mut out = Output::new();
+fn print(count: u64) -> Result<(), CliError> {
+    let mut out = Stdout::new();
     writeln!(out, "{count}")?;
     Ok(out.flush()?)
 }
 
 /// Without somebody to ask, what is easily mistyped needs a word more.
-fn confirmed_by(typed: &str, age: Duration) -> Result<(), Failure> {
+fn confirmed_by(typed: &str, age: Duration) -> Result<(), CliError> {
     let is_bare = typed.bytes().all(|byte| byte.is_ascii_digit());
     if !is_bare && age >= YOUNG {
         return Ok(());
     }
     let why = if is_bare { "a number without a unit is seconds" } else { "that is less than a day" };
-    Err(Failure::Usage(format!(
+    Err(CliError::Usage(format!(
         "--older-than: {typed} means {}; {why}, and there is no terminal to ask at: give --yes if that is meant; \
          nothing was removed",
         spelled(typed, age)
@@ -70,7 +70,7 @@ fn confirmed_by(typed: &str, age: Duration) -> Result<(), Failure> {
 
 /// The events that are old, and all of them.
 struct Old {
-    of: Option<Extent>,
+    of: Option<EventRange>,
     /// The number of all events; none if they cannot be counted.
     all: Option<u64>,
 }
@@ -87,7 +87,7 @@ impl Old {
 
     fn text(&self) -> String {
         match (self.of, self.all) {
-            (Some(Extent { events, first, last }), Some(all)) => {
+            (Some(EventRange { events, first, last }), Some(all)) => {
                 format!("{events} of {all} events, from {} to {}", to_the_second(first), to_the_second(last))
             }
             (_, Some(all)) => format!("0 of {all} events"),
@@ -96,20 +96,20 @@ impl Old {
     }
 }
 
-async fn old(store: &dyn AuditStore, cutoff: Timestamp) -> Result<Old, Failure> {
+async fn old(store: &dyn AuditStore, cutoff: Timestamp) -> Result<Old, CliError> {
     let reader = reader(store)?;
     let filter = Filter { until: Some(cutoff), ..Filter::default() };
     let everything = Filter::default();
-    let work = async { Ok((Extent::of(reader, &filter).await?, Some(reader.count(&everything).await?))) };
-    let (of, all) = patiently("counting", work).await.map_err(Failure::Store)?;
+    let work = async { Ok((EventRange::of(reader, &filter).await?, Some(reader.count(&everything).await?))) };
+    let (of, all) = with_progress("counting", work).await.map_err(CliError::Store)?;
     Ok(Old { of, all })
 }
 
 /// Counts the old events for an account that may remove events and perhaps not count them.
-async fn old_if_readable(store: &dyn AuditStore, cutoff: Timestamp) -> Result<Old, Failure> {
+async fn old_if_readable(store: &dyn AuditStore, cutoff: Timestamp) -> Result<Old, CliError> {
     match old(store, cutoff).await {
-        Err(Failure::CannotDo { .. }) => Ok(Old { of: None, all: None }),
-        Err(Failure::Store(error)) if !error.is_transient() => Ok(Old { of: None, all: None }),
+        Err(CliError::Unsupported { .. }) => Ok(Old { of: None, all: None }),
+        Err(CliError::Store(error)) if !error.is_transient() => Ok(Old { of: None, all: None }),
         result => result,
     }
 }

@@ -7,41 +7,41 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
-use super::{IfMissing, reader, with_shared_store};
+use super::{OnMissing, reader, with_shared_store};
 use crate::args::ServeArgs;
-use crate::exit::{Failure, say};
-use crate::output::Output;
-use crate::serve::{Access, Host, app};
+use crate::error::{CliError, warn};
+use crate::output::Stdout;
+use crate::serve::{AccessToken, Host, app};
 use crate::signals::interrupt;
 
 /// How long what is under way may take when the process is told to end.
 const GRACE: Duration = Duration::from_secs(5);
 
-pub(crate) async fn run(url: &str, args: ServeArgs) -> Result<(), Failure> {
+pub(crate) async fn run(url: &str, args: ServeArgs) -> Result<(), CliError> {
     let (asked, told) = tokio::sync::watch::channel(false);
     let interrupt = interrupt();
     tokio::spawn(async move {
         interrupt.await;
         let _ = asked.send(true);
     });
-    with_shared_store(url, IfMissing::Fail, async |store| {
+    with_shared_store(url, OnMissing::Fail, async |store| {
         reader(&**store)?;
         // Never another address: see the module `serve`.
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).await.map_err(Failure::Listen)?;
-        let port = listener.local_addr().map_err(Failure::Listen)?.port();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).await.map_err(CliError::Listen)?;
+        let port = listener.local_addr().map_err(CliError::Listen)?.port();
         let host = if args.numeric { Ok(Host::numeric(port)) } else { Host::of_its_own(port) };
-        let access = host.and_then(Access::new).map_err(|error| Failure::Start(std::io::Error::other(error)))?;
-        let mut out = Output::new();
+        let access = host.and_then(AccessToken::new).map_err(|error| CliError::Start(std::io::Error::other(error)))?;
+        let mut out = Stdout::new();
         writeln!(out, "{}", access.address())?;
         out.flush()?;
-        say("open this address in a browser; Ctrl-C ends the server, and the address with it");
+        warn("open this address in a browser; Ctrl-C ends the server, and the address with it");
         let app = app(Arc::clone(store), access, &operator());
         let ended = |mut told: tokio::sync::watch::Receiver<bool>| async move {
             let _ = told.wait_for(|told| *told).await;
         };
         let serving = axum::serve(listener, app).with_graceful_shutdown(ended(told.clone()));
         tokio::select! {
-            served = serving => served.map_err(Failure::Listen),
+            served = serving => served.map_err(CliError::Listen),
             // Whoever still reads an export then does not keep it from ending.
             () = async { ended(told).await; tokio::time::sleep(GRACE).await } => Ok(()),
         }

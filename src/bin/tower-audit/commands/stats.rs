@@ -5,23 +5,23 @@ use std::io::Write as _;
 use tower_audit::Timestamp;
 use tower_audit::query::Field;
 
-use super::{IfMissing, reader, with_store};
+use super::{OnMissing, reader, with_store};
 use crate::args::{Format, StatsArgs};
-use crate::exit::Failure;
-use crate::output::{Output, Target};
-use crate::progress::patiently;
-use crate::statistics::Report;
+use crate::error::CliError;
+use crate::output::{OutputTarget, Stdout};
+use crate::progress::with_progress;
+use crate::statistics::StatsReport;
 
 const FIELDS: [Field; 4] = [Field::EventType, Field::UserEmail, Field::Route, Field::Outcome];
 
-pub(crate) async fn run(url: &str, args: StatsArgs) -> Result<(), Failure> {
+pub(crate) async fn run(url: &str, args: StatsArgs) -> Result<(), CliError> {
     let filter = args.filter.filter(Timestamp::now())?;
-    let fields = if args.of.is_empty() { &FIELDS[..] } else { &args.of };
-    with_store(url, IfMissing::Fail, async |store| {
-        let report = Report::of(reader(store)?, &filter, fields, args.top, args.by);
-        let report = patiently("counting", report).await?;
-        let target = Target::stdout();
-        let mut out = Output::new();
+    let fields = if args.by.is_empty() { &FIELDS[..] } else { &args.by };
+    with_store(url, OnMissing::Fail, async |store| {
+        let report = StatsReport::of(reader(store)?, &filter, fields, args.top, args.interval);
+        let report = with_progress("counting", report).await?;
+        let target = OutputTarget::stdout();
+        let mut out = Stdout::new();
         match args.format.unwrap_or_else(|| target.default_format()) {
             Format::Json => report.json(&mut out)?,
             Format::Jsonl => report.json_lines(&mut out)?,

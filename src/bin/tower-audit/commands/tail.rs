@@ -5,25 +5,25 @@ use std::time::Duration;
 use tower_audit::Timestamp;
 use tower_audit::store::sqlite::path_of;
 
-use super::{IfMissing, with_store};
+use super::{OnMissing, with_store};
 use crate::args::TailArgs;
-use crate::exit::Failure;
+use crate::error::CliError;
 use crate::follow::Follower;
-use crate::output::Target;
+use crate::output::OutputTarget;
 use crate::signals::interrupt;
 
-pub(crate) async fn run(url: &str, args: TailArgs) -> Result<(), Failure> {
+pub(crate) async fn run(url: &str, args: TailArgs) -> Result<(), CliError> {
     let filter = args.filter.filter(Timestamp::now())?;
-    let target = Target::stdout();
+    let target = OutputTarget::stdout();
     let listing = target.stream(args.format.map_or_else(|| target.default_stream_format(), Into::into));
     let asked_to_end = args.follow.then(end_when_asked);
-    let work = with_store(url, IfMissing::Fail, async |store| {
+    let work = with_store(url, OnMissing::Fail, async |store| {
         let mut follower = Follower::new(store, filter, listing, path_of(url));
-        follower.begin(args.limit).await?;
+        follower.print_newest(args.limit).await?;
         if args.follow {
-            follower.go_on().await?;
+            follower.follow().await?;
         }
-        follower.end()
+        follower.finish()
     });
     match asked_to_end {
         None => work.await,

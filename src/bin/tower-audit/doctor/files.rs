@@ -6,9 +6,9 @@ mod unix {
     use std::os::unix::fs::MetadataExt as _;
     use std::path::Path;
 
-    use tower_audit::store::Finding;
+    use tower_audit::store::Diagnostic;
 
-    pub(super) fn look(path: &Path) -> Vec<Finding> {
+    pub(super) fn look(path: &Path) -> Vec<Diagnostic> {
         let mut found = Vec::new();
         if let Ok(metadata) = std::fs::metadata(path) {
             found.push(file(path, &metadata));
@@ -23,46 +23,46 @@ mod unix {
         found
     }
 
-    fn file(path: &Path, metadata: &Metadata) -> Finding {
+    fn file(path: &Path, metadata: &Metadata) -> Diagnostic {
         let (shown, mode) = (path.display(), metadata.mode() & 0o7777);
         let text = format!("{shown}, mode {mode:04o}, of user {}", metadata.uid());
         let remedy = format!("chmod o= {shown} {shown}-wal {shown}-shm, and give the app the umask 027");
         if mode & 0o002 != 0 {
-            Finding::wrong("file", format!("{text}: everybody on this machine can change events"), remedy)
+            Diagnostic::error("file", format!("{text}: everybody on this machine can change events"), remedy)
         } else if mode & 0o004 != 0 {
-            Finding::warning("file", format!("{text}: everybody on this machine can read the events"), remedy)
+            Diagnostic::warning("file", format!("{text}: everybody on this machine can read the events"), remedy)
         } else {
-            Finding::fine("file", text)
+            Diagnostic::ok("file", text)
         }
     }
 
     /// Whoever can write to a folder can put another file in the place of one.
-    fn folder(path: &Path, metadata: &Metadata) -> Finding {
+    fn folder(path: &Path, metadata: &Metadata) -> Diagnostic {
         const STICKY: u32 = 0o1000;
         let (shown, mode) = (path.display(), metadata.mode() & 0o7777);
         let text = format!("{shown}, mode {mode:04o}, of user {}", metadata.uid());
         if mode & 0o002 != 0 && mode & STICKY == 0 {
-            Finding::wrong("folder", format!("{text}: everybody can replace the log"), format!("chmod o-w {shown}"))
+            Diagnostic::error("folder", format!("{text}: everybody can replace the log"), format!("chmod o-w {shown}"))
         } else if mode & 0o002 != 0 {
-            Finding::warning(
+            Diagnostic::warning(
                 "folder",
                 format!("{text}: everybody can put files beside the log"),
                 "keep the log in a folder of the app's own",
             )
         } else {
-            Finding::fine("folder", text)
+            Diagnostic::ok("folder", text)
         }
     }
 
-    fn room(bytes: u64) -> Finding {
+    fn room(bytes: u64) -> Diagnostic {
         const MB: u64 = 1_000_000;
         let text = format!("{} MB are free", bytes / MB);
         let remedy =
             "make room: a full disk makes the app answer 503 and 500; `tower-audit purge` makes room within the file";
         match bytes {
-            ..FULL => Finding::wrong("disk", text, remedy),
-            FULL..LITTLE => Finding::warning("disk", text, remedy),
-            _ => Finding::fine("disk", text),
+            ..FULL => Diagnostic::error("disk", text, remedy),
+            FULL..LITTLE => Diagnostic::warning("disk", text, remedy),
+            _ => Diagnostic::ok("disk", text),
         }
     }
 
@@ -73,28 +73,28 @@ mod unix {
     #[cfg(test)]
     mod tests {
         use super::*;
-        use tower_audit::store::Level;
+        use tower_audit::store::Severity;
 
         #[test]
         fn little_room_is_told() {
             for (bytes, level) in
-                [(0, Level::Wrong), (FULL, Level::Warning), (LITTLE, Level::Fine), (u64::MAX, Level::Fine)]
+                [(0, Severity::Error), (FULL, Severity::Warning), (LITTLE, Severity::Ok), (u64::MAX, Severity::Ok)]
             {
-                assert_eq!(room(bytes).level, level, "{bytes}");
+                assert_eq!(room(bytes).severity, level, "{bytes}");
             }
         }
     }
 }
 
-use tower_audit::store::Finding;
+use tower_audit::store::Diagnostic;
 
 /// Nothing for stores that are no file.
 #[cfg(unix)]
-pub(super) fn files(url: &str) -> Vec<Finding> {
+pub(super) fn files(url: &str) -> Vec<Diagnostic> {
     tower_audit::store::sqlite::path_of(url).map(|path| unix::look(&path)).unwrap_or_default()
 }
 
 #[cfg(not(unix))]
-pub(super) fn files(_url: &str) -> Vec<Finding> {
+pub(super) fn files(_url: &str) -> Vec<Diagnostic> {
     Vec::new()
 }

@@ -6,5 +6,5 @@ mod report;
 mod store;
 
 pub(crate) use policy::policy;
-pub(crate) use report::Report;
-pub(crate) use store::{named, store};
+pub(crate) use report::DoctorReport;
+pub(crate) use store::{store, url_source};

@@ -3,16 +3,16 @@
 use std::path::Path;
 
 use tower_audit::AuditPolicy;
-use tower_audit::store::Finding;
+use tower_audit::store::Diagnostic;
 
-use crate::exit::with_causes;
+use crate::error::with_causes;
 
 /// Whether the app would start with this policy.
-pub(crate) fn policy(path: &Path) -> Finding {
+pub(crate) fn policy(path: &Path) -> Diagnostic {
     match AuditPolicy::from_file(path) {
-        Ok(policy) => Finding::fine("policy", format!("{}: {} rules", path.display(), policy.rules().len())),
+        Ok(policy) => Diagnostic::ok("policy", format!("{}: {} rules", path.display(), policy.rules().len())),
         Err(error) => {
-            Finding::wrong("policy", with_causes(&error), "correct it: an app does not start with this policy")
+            Diagnostic::error("policy", with_causes(&error), "correct it: an app does not start with this policy")
         }
     }
 }

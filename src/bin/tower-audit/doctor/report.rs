@@ -4,36 +4,36 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 use tower_audit::export::{Csv, to_json};
-use tower_audit::store::{Finding, Level};
+use tower_audit::store::{Diagnostic, Severity};
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::conceal::conceal_passwords;
-use crate::output::{PLAIN, RED, Target, YELLOW};
+use crate::output::{OutputTarget, PLAIN, RED, YELLOW};
+use crate::redact::redact_passwords;
 use crate::sanitize::sanitize_line;
 
 /// What was found.
 #[derive(Debug, Default)]
-pub(crate) struct Report(Vec<Finding>);
+pub(crate) struct DoctorReport(Vec<Diagnostic>);
 
-impl Report {
+impl DoctorReport {
     /// Whatever was found by others is made harmless here.
-    pub(crate) fn add(&mut self, findings: impl IntoIterator<Item = Finding>) {
+    pub(crate) fn add(&mut self, findings: impl IntoIterator<Item = Diagnostic>) {
         self.0.extend(findings.into_iter().map(|mut finding| {
-            finding.text = harmless(&finding.text);
-            finding.remedy = finding.remedy.as_deref().map(harmless);
+            finding.message = harmless(&finding.message);
+            finding.hint = finding.hint.as_deref().map(harmless);
             finding
         }));
     }
 
     /// How many things are wrong.
-    pub(crate) fn wrong(&self) -> usize {
-        self.0.iter().filter(|finding| finding.level == Level::Wrong).count()
+    pub(crate) fn error_count(&self) -> usize {
+        self.0.iter().filter(|finding| finding.severity == Severity::Error).count()
     }
 
     /// One object.
     pub(crate) fn json(&self, out: &mut dyn Write) -> io::Result<()> {
         let findings: Value = self.0.iter().map(object).collect();
-        writeln!(out, "{}", to_json(&json!({ "well": self.wrong() == 0, "findings": findings }))?)
+        writeln!(out, "{}", to_json(&json!({ "well": self.error_count() == 0, "findings": findings }))?)
     }
 
     /// A finding a line.
@@ -43,21 +43,23 @@ impl Report {
 
     /// A record for each finding, under a header.
     pub(crate) fn csv(&self, csv: &Csv, out: &mut dyn Write) -> io::Result<()> {
-        csv.record(["level", "about", "text", "remedy"].map(Into::into), out)?;
-        self.0.iter().try_for_each(|Finding { level, about, text, remedy, .. }| {
-            let remedy = remedy.as_deref().unwrap_or_default();
-            csv.record([level_of(*level), about, text.as_str(), remedy].map(Into::into), out)
-        })
+        csv.write_record(["level", "about", "text", "remedy"].map(Into::into), out)?;
+        self.0.iter().try_for_each(
+            |Diagnostic { severity: level, subject: about, message: text, hint: remedy, .. }| {
+                let remedy = remedy.as_deref().unwrap_or_default();
+                csv.write_record([severity_text(*level), about, text.as_str(), remedy].map(Into::into), out)
+            },
+        )
     }
 
     /// For the eye: what is wrong stands out, with or without colours.
-    pub(crate) fn print(&self, target: Target, out: &mut dyn Write) -> io::Result<()> {
-        let width = self.0.iter().map(|finding| finding.about.len()).max().unwrap_or(0);
-        for Finding { level, about, text, remedy, .. } in &self.0 {
+    pub(crate) fn print(&self, target: OutputTarget, out: &mut dyn Write) -> io::Result<()> {
+        let width = self.0.iter().map(|finding| finding.subject.len()).max().unwrap_or(0);
+        for Diagnostic { severity: level, subject: about, message: text, hint: remedy, .. } in &self.0 {
             let (mark, colour) = match level {
-                Level::Fine => ("fine   ", ""),
-                Level::Warning => ("WARNING", YELLOW),
-                Level::Wrong => ("WRONG  ", RED),
+                Severity::Ok => ("fine   ", ""),
+                Severity::Warning => ("WARNING", YELLOW),
+                Severity::Error => ("WRONG  ", RED),
             };
             let (colour, plain) = if target.has_colour() && !colour.is_empty() { (colour, PLAIN) } else { ("", "") };
             let indent = mark.len() + width + 4;
@@ -89,20 +91,20 @@ fn wrapped(text: &str, room: usize) -> Vec<String> {
 }
 
 fn harmless(text: &str) -> String {
-    sanitize_line(&conceal_passwords(text)).into_owned()
+    sanitize_line(&redact_passwords(text)).into_owned()
 }
 
-fn object(finding: &Finding) -> Value {
+fn object(finding: &Diagnostic) -> Value {
     json!({
-        "level": level_of(finding.level), "about": finding.about, "text": finding.text, "remedy": finding.remedy,
+        "level": severity_text(finding.severity), "about": finding.subject, "text": finding.message, "remedy": finding.hint,
     })
 }
 
-fn level_of(level: Level) -> &'static str {
+fn severity_text(level: Severity) -> &'static str {
     match level {
-        Level::Fine => "fine",
-        Level::Warning => "warning",
-        Level::Wrong => "wrong",
+        Severity::Ok => "fine",
+        Severity::Warning => "warning",
+        Severity::Error => "wrong",
     }
 }
 
@@ -119,10 +121,10 @@ mod tests {
 
     #[test]
     fn what_others_wrote_forges_no_line_and_shows_no_password() {
-        let mut report = Report::default();
-        report.add([Finding::wrong("store", "no\r\nfine  all\u{1b}[8m postgres://app:secret@db/x", "see \u{202e}")]);
+        let mut report = DoctorReport::default();
+        report.add([Diagnostic::error("store", "no\r\nfine  all\u{1b}[8m postgres://app:secret@db/x", "see \u{202e}")]);
         let mut out = Vec::new();
-        report.print(Target::file(), &mut out).unwrap();
+        report.print(OutputTarget::file(), &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text.lines().count(), 2);
         assert!(!text.contains(['\u{1b}', '\r', '\u{202e}']) && !text.contains("secret"), "{text}");

@@ -3,23 +3,23 @@
 use std::future::Future;
 use std::time::Duration;
 
-use tower_audit::query::{Filter, Query};
-use tower_audit::store::{AuditStore, Finding, OpenOptions, RedactedUrl, StoreError, StoreErrorKind};
+use tower_audit::query::{Filter, PageQuery};
+use tower_audit::store::{AuditStore, Diagnostic, OpenOptions, RedactedUrl, StoreError, StoreErrorKind};
 use tower_audit::{Phase, Timestamp};
 
 use super::files::files;
-use crate::exit::with_causes;
+use crate::error::with_causes;
 use crate::store_url::StoreUrl;
 
 /// Longer than a store that is well takes for anything that is asked here.
-const PATIENCE: Duration = Duration::from_secs(10);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Who named the store, and how.
-pub(crate) fn named(url: &StoreUrl) -> Finding {
+pub(crate) fn url_source(url: &StoreUrl) -> Diagnostic {
     let StoreUrl { url, source } = url;
     let shown = RedactedUrl::of(url);
     let Some(scheme) = shown.scheme() else {
-        return Finding::wrong(
+        return Diagnostic::error(
             "url",
             format!("{shown}, named by {source}, and so not shown"),
             "write it as sqlite:PATH or postgres://USER@HOST/DATABASE",
@@ -32,27 +32,27 @@ pub(crate) fn named(url: &StoreUrl) -> Finding {
             .is_some_and(|authority| authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')))
     });
     if has_password && *source == "--url" {
-        return Finding::warning(
+        return Diagnostic::warning(
             "url",
             format!("{text}, with a password, which other users of this machine can see"),
             "set AUDIT_URL instead",
         );
     }
-    Finding::fine("url", text)
+    Diagnostic::ok("url", text)
 }
 
 /// What can be told of the store that this URL names. Nothing in it is changed but the counter of such looks.
-pub(crate) async fn store(url: &str) -> Vec<Finding> {
+pub(crate) async fn store(url: &str) -> Vec<Diagnostic> {
     let mut found = files(url);
     let mut options = OpenOptions::default();
-    options.create = false;
-    match in_time(tower_audit::store::open(url, options)).await {
+    options.create_if_missing = false;
+    match within_timeout(tower_audit::store::open(url, options)).await {
         Ok(store) => {
             found.extend(opened(&*store).await);
             // What was looked at is known; what closing fails at is of no interest.
-            let _ = tokio::time::timeout(PATIENCE, store.close()).await;
+            let _ = tokio::time::timeout(CHECK_TIMEOUT, store.close()).await;
         }
-        Err(Trouble { why, .. }) => found.push(Finding::wrong(
+        Err(Trouble { why, .. }) => found.push(Diagnostic::error(
             "store",
             why,
             "see the URL, and the rights on what it names; an app that names it does not start until then",
@@ -61,7 +61,7 @@ pub(crate) async fn store(url: &str) -> Vec<Finding> {
     found
 }
 
-async fn opened(store: &dyn AuditStore) -> Vec<Finding> {
+async fn opened(store: &dyn AuditStore) -> Vec<Diagnostic> {
     let can = store.capabilities();
     let abilities = [
         (can.readable, "can be read"),
@@ -71,32 +71,32 @@ async fn opened(store: &dyn AuditStore) -> Vec<Finding> {
     let abilities: Vec<&str> = abilities.into_iter().filter(|(can, _)| *can).map(|(_, text)| text).collect();
     let mut found = vec![if can.durable {
         // What this one is, and what this account may do with it, follows.
-        Finding::fine("store", format!("opens; a store of its kind {}", abilities.join(", ")))
+        Diagnostic::ok("store", format!("opens; a store of its kind {}", abilities.join(", ")))
     } else {
-        Finding::wrong(
+        Diagnostic::error(
             "store",
             "not durable: events are lost with the process",
             "name one that is, such as sqlite:PATH",
         )
     }];
-    let write = in_time(store.health()).await;
+    let write = within_timeout(store.health()).await;
     let read = match store.reader() {
         None => None,
-        Some(reader) => Some(match in_time(reader.check_access()).await {
-            Ok(()) => in_time(reader.query(&Query::new(Filter::default(), 1))).await,
+        Some(reader) => Some(match within_timeout(reader.check_access()).await {
+            Ok(()) => within_timeout(reader.query(&PageQuery::new(Filter::default(), 1))).await,
             Err(trouble) => Err(trouble),
         }),
     };
     let may_read = !matches!(&read, None | Some(Err(Trouble { is_denied: true, .. })));
     let may_write = !matches!(&write, Err(Trouble { is_denied: true, .. }));
     found.push(match write {
-        Ok(()) if can.durable => Finding::fine("write", "the next event would be kept, durably"),
-        Ok(()) => Finding::fine("write", "the next event would be kept"),
+        Ok(()) if can.durable => Diagnostic::ok("write", "the next event would be kept, durably"),
+        Ok(()) => Diagnostic::ok("write", "the next event would be kept"),
         // An account that reads has no business writing: it is not an app's.
         Err(Trouble { is_denied: true, .. }) if may_read => {
-            Finding::fine("write", "this account may read and not append: it is for readers, not for an app")
+            Diagnostic::ok("write", "this account may read and not append: it is for readers, not for an app")
         }
-        Err(Trouble { why, .. }) => Finding::wrong(
+        Err(Trouble { why, .. }) => Diagnostic::error(
             "write",
             why,
             "see to what it says; until then an app answers 503 and 500 where it must record",
@@ -104,29 +104,29 @@ async fn opened(store: &dyn AuditStore) -> Vec<Finding> {
     });
     found.extend(read.as_ref().map(|read| match read {
         Ok(events) => {
-            Finding::fine("read", events.first().map_or_else(nothing_yet, |event| newest_was(event.created_at)))
+            Diagnostic::ok("read", events.first().map_or_else(nothing_yet, |event| newest_was(event.created_at)))
         }
-        Err(Trouble { is_denied: true, .. }) if may_write => Finding::fine(
+        Err(Trouble { is_denied: true, .. }) if may_write => Diagnostic::ok(
             "read",
             "this account may append and not read, as it should be for an app that shows no events itself",
         ),
-        Err(Trouble { why, .. }) => Finding::wrong("read", why.clone(), "see the rights on what the URL names"),
+        Err(Trouble { why, .. }) => Diagnostic::error("read", why.clone(), "see the rights on what the URL names"),
     }));
     if let (Some(reader), Some(Ok(_))) = (store.reader(), read) {
         let since = Timestamp::from_micros(Timestamp::now().as_micros() - DAY_MICROS);
         let lost = Filter { since, phase: Phase::Unknown.into(), ..Filter::default() };
-        if let Ok(lost @ 1..) = in_time(reader.count(&lost)).await {
-            found.push(Finding::warning(
+        if let Ok(lost @ 1..) = within_timeout(reader.count(&lost)).await {
+            found.push(Diagnostic::warning(
                 "ends",
                 format!("of {lost} requests of the last day nobody knows how they ended: their process died"),
                 "`tower-audit query --phase unknown --since 1d` shows them",
             ));
         }
     }
-    match in_time(store.inspect()).await {
+    match within_timeout(store.diagnose()).await {
         Ok(more) => found.extend(more),
         Err(trouble) => {
-            found.push(Finding::warning("store", trouble.why, "what else there is to know cannot be told"));
+            found.push(Diagnostic::warning("store", trouble.why, "what else there is to know cannot be told"));
         }
     }
     found
@@ -154,11 +154,11 @@ struct Trouble {
     is_denied: bool,
 }
 
-async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, Trouble> {
-    match tokio::time::timeout(PATIENCE, work).await {
+async fn within_timeout<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, Trouble> {
+    match tokio::time::timeout(CHECK_TIMEOUT, work).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => Err(Trouble { why: with_causes(&error), is_denied: error.kind() == StoreErrorKind::Denied }),
-        Err(_) => Err(Trouble { why: format!("no answer in {} s", PATIENCE.as_secs()), is_denied: false }),
+        Err(_) => Err(Trouble { why: format!("no answer in {} s", CHECK_TIMEOUT.as_secs()), is_denied: false }),
     }
 }
 

@@ -4,8 +4,8 @@
 //! time: several processes write, each with a clock and a queue of its own. So the newest stretch of the log is read
 //! again and again, and what was shown is remembered for as long as it may be read again.
 
-mod look;
-mod seen;
-mod watch;
+mod dedup;
+mod file_change;
+mod follower;
 
-pub(crate) use look::Follower;
+pub(crate) use follower::Follower;

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use tower_audit::AuditEvent;
-use tower_audit::export::{Listing, to_json_pretty};
+use tower_audit::export::{EventFormat, to_json_pretty};
 
 /// An array of events in many lines.
 #[derive(Debug)]
@@ -18,8 +18,8 @@ impl IndentedArray {
     }
 }
 
-impl Listing for IndentedArray {
-    fn page(&mut self, events: &[AuditEvent], out: &mut dyn Write) -> io::Result<()> {
+impl EventFormat for IndentedArray {
+    fn write_page(&mut self, events: &[AuditEvent], out: &mut dyn Write) -> io::Result<()> {
         for event in events {
             out.write_all(if self.has_begun { b",\n" } else { b"[\n" })?;
             self.has_begun = true;
@@ -28,7 +28,7 @@ impl Listing for IndentedArray {
         Ok(())
     }
 
-    fn end(&mut self, out: &mut dyn Write) -> io::Result<()> {
+    fn finish(&mut self, out: &mut dyn Write) -> io::Result<()> {
         out.write_all(if self.has_begun { b"\n]\n" } else { b"[]\n" })
     }
 }

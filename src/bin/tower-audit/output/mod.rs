@@ -1,32 +1,32 @@
 //! How events are printed.
 
-mod file;
+mod atomic_file;
 mod indented;
 mod table;
 
-pub(crate) use file::FileOutput;
+pub(crate) use atomic_file::AtomicFile;
 pub(crate) use indented::indented;
-pub(crate) use table::{BOLD, PLAIN, RED, YELLOW, cell, cut};
+pub(crate) use table::{BOLD, PLAIN, RED, YELLOW, cell, ellipsize};
 
 use std::io::{self, BufWriter, IsTerminal as _, StdoutLock, Write};
 
-use tower_audit::export::{Csv, JsonArray, JsonLines, Listing};
+use tower_audit::export::{Csv, EventFormat, JsonArray, Jsonl};
 
 use crate::args::Format;
-use crate::exit::Failure;
+use crate::error::CliError;
 use crate::sanitize::sanitize_line;
 
 /// Standard output, locked and buffered. Errors come back as values, so that a reader that goes away ends the program
 /// quietly.
-pub(crate) struct Output(BufWriter<StdoutLock<'static>>);
+pub(crate) struct Stdout(BufWriter<StdoutLock<'static>>);
 
-impl Output {
+impl Stdout {
     pub(crate) fn new() -> Self {
         Self(BufWriter::with_capacity(64 * 1024, io::stdout().lock()))
     }
 }
 
-impl Output {
+impl Stdout {
     /// Whether nobody can read what would be written: the other end of the pipe is closed.
     #[cfg(unix)]
     pub(crate) fn is_unread(&self) -> bool {
@@ -45,7 +45,7 @@ impl Output {
     }
 }
 
-impl Write for Output {
+impl Write for Stdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.write(bytes)
     }
@@ -57,13 +57,13 @@ impl Write for Output {
 
 /// What the output goes to.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Target {
+pub(crate) struct OutputTarget {
     /// How many columns the terminal has, if it is one.
     terminal_columns: Option<usize>,
     colour: bool,
 }
 
-impl Target {
+impl OutputTarget {
     /// What standard output goes to.
     pub(crate) fn stdout() -> Self {
         let is_terminal = io::stdout().is_terminal();
@@ -91,7 +91,7 @@ impl Target {
 
     /// What writes records of CSV.
     pub(crate) fn csv(self) -> Csv {
-        if self.is_terminal() { Csv::shown_as(sanitize_line) } else { Csv::new() }
+        if self.is_terminal() { Csv::with_sanitizer(sanitize_line) } else { Csv::new() }
     }
 
     pub(crate) fn is_terminal(self) -> bool {
@@ -108,9 +108,9 @@ impl Target {
     }
 
     /// What prints events of which the first few tell little about those to come.
-    pub(crate) fn stream(self, format: Format) -> Box<dyn Listing> {
+    pub(crate) fn stream(self, format: Format) -> Box<dyn EventFormat> {
         match format {
-            Format::Table => Box::new(table::Table::new(self.terminal_columns, self.colour).roomy()),
+            Format::Table => Box::new(table::Table::new(self.terminal_columns, self.colour).with_typical_widths()),
             format => self.listing(format),
         }
     }
@@ -120,18 +120,18 @@ impl Target {
         self,
         format: Option<Format>,
         indent: Option<u8>,
-    ) -> Result<Box<dyn Listing>, Failure> {
+    ) -> Result<Box<dyn EventFormat>, CliError> {
         match (format, indent) {
             (format, None) => Ok(self.listing(format.unwrap_or_else(|| self.default_format()))),
             (None | Some(Format::Json), Some(blanks)) => Ok(Box::new(indented::IndentedArray::new(blanks.into()))),
-            (Some(_), Some(_)) => Err(Failure::Usage("--indent: only --format json has more than one line".into())),
+            (Some(_), Some(_)) => Err(CliError::Usage("--indent: only --format json has more than one line".into())),
         }
     }
 
-    pub(crate) fn listing(self, format: Format) -> Box<dyn Listing> {
+    pub(crate) fn listing(self, format: Format) -> Box<dyn EventFormat> {
         match format {
             Format::Json => Box::<JsonArray>::default(),
-            Format::Jsonl => Box::new(JsonLines),
+            Format::Jsonl => Box::new(Jsonl),
             Format::Csv => Box::new(self.csv()),
             Format::Table => Box::new(table::Table::new(self.terminal_columns, self.colour)),
         }
@@ -157,22 +157,22 @@ mod tests {
         let mut event = upload();
         event.actor.user_email = Some("\u{1b}[2J\r\u{202e}x".into());
         for (columns, is_safe) in [(Some(80), true), (None, false)] {
-            let target = Target { terminal_columns: columns, colour: false };
+            let target = OutputTarget { terminal_columns: columns, colour: false };
             let mut out = Vec::new();
-            target.listing(Format::Csv).page(std::slice::from_ref(&event), &mut out).unwrap();
+            target.listing(Format::Csv).write_page(std::slice::from_ref(&event), &mut out).unwrap();
             let text = String::from_utf8(out).unwrap();
             assert_eq!(text.contains(r"\u{1b}[2J\u{d}\u{202e}x"), is_safe, "{text}");
             // In a file a line end is one.
             assert_eq!(text.contains("\\u{1b}[2J\r\\u{202e}x"), !is_safe, "{text}");
         }
-        assert!(!printed(Csv::shown_as(sanitize_line), &[&[event]]).contains('\u{1b}'));
+        assert!(!printed(Csv::with_sanitizer(sanitize_line), &[&[event]]).contains('\u{1b}'));
     }
 }
 
 /// What the tests of this folder share.
 #[cfg(test)]
 mod samples {
-    use tower_audit::export::Listing;
+    use tower_audit::export::EventFormat;
     use tower_audit::{Actor, AuditEvent, EventId, EventType};
 
     /// The event of the contract.
@@ -189,12 +189,12 @@ mod samples {
     }
 
     /// What `listing` prints of these pages.
-    pub(super) fn printed(mut listing: impl Listing, pages: &[&[AuditEvent]]) -> String {
+    pub(super) fn printed(mut listing: impl EventFormat, pages: &[&[AuditEvent]]) -> String {
         let mut out = Vec::new();
         for page in pages {
-            listing.page(page, &mut out).unwrap();
+            listing.write_page(page, &mut out).unwrap();
         }
-        listing.end(&mut out).unwrap();
+        listing.finish(&mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 }

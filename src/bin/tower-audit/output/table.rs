@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use tower_audit::export::Listing;
-use tower_audit::{AuditEvent, Phase, Text};
+use tower_audit::export::EventFormat;
+use tower_audit::{AuditEvent, CompactText, Phase};
 use unicode_width::UnicodeWidthChar as _;
 use unicode_width::UnicodeWidthStr as _;
 
@@ -17,26 +17,26 @@ const HEADERS: [&str; COLUMNS] = ["time (UTC)", "type", "user", "address", "meth
 const PATH: usize = 5;
 
 /// How narrow a column may get on a terminal; none: it is never cut.
-const NARROWEST: [Option<usize>; COLUMNS] = [None, Some(14), Some(16), Some(9), Some(6), Some(10), None, None];
+const MIN_WIDTHS: [Option<usize>; COLUMNS] = [None, Some(14), Some(16), Some(9), Some(6), Some(10), None, None];
 
 /// The columns that give way on a terminal that is too narrow for all, first ones first: the rest says when, who, what
 /// and how it ended. An id that is cut is of no use to `get`, so that it gives way as a whole, before anything is cut.
-const GIVE_WAY: [usize; 6] = [7, 3, 4, 1, 5, 2];
+const DROP_ORDER: [usize; 6] = [7, 3, 4, 1, 5, 2];
 
 /// How wide a column is made for events that are not known yet.
-const LIKELY: [usize; COLUMNS] = [19, 12, 24, 15, 6, 24, 7, 32];
+const TYPICAL_WIDTHS: [usize; COLUMNS] = [19, 12, 24, 15, 6, 24, 7, 32];
 
 const GAP: &str = "  ";
 
 /// How wide a column is made, at most, where nothing forces it to fit: what is longer sticks out of its own row only.
-const WIDEST_UNFORCED: usize = 40;
+const MAX_UNCONSTRAINED_WIDTH: usize = 40;
 
 /// Rows under a header. The widths are those that the first page needs: later rows keep to them.
 #[derive(Debug)]
 pub(crate) struct Table {
     terminal_columns: Option<usize>,
     colour: bool,
-    layout: Option<Layout>,
+    layout: Option<ColumnLayout>,
     /// How wide the columns are at least, where there is room.
     likely: [usize; COLUMNS],
 }
@@ -47,18 +47,18 @@ impl Table {
     }
 
     /// With room for what usual events have, whatever the first few have.
-    pub(crate) fn roomy(self) -> Self {
-        Self { likely: LIKELY, ..self }
+    pub(crate) fn with_typical_widths(self) -> Self {
+        Self { likely: TYPICAL_WIDTHS, ..self }
     }
 }
 
-impl Listing for Table {
-    fn page(&mut self, events: &[AuditEvent], out: &mut dyn Write) -> io::Result<()> {
-        let mut rows: Vec<Row<'_>> = events.iter().map(Row::of).collect();
+impl EventFormat for Table {
+    fn write_page(&mut self, events: &[AuditEvent], out: &mut dyn Write) -> io::Result<()> {
+        let mut rows: Vec<TableRow<'_>> = events.iter().map(TableRow::of).collect();
         let layout = match &mut self.layout {
             Some(layout) => layout,
             empty @ None => {
-                let layout = empty.insert(Layout::fit(&rows, &self.likely, self.terminal_columns));
+                let layout = empty.insert(ColumnLayout::fit(&rows, &self.likely, self.terminal_columns));
                 let style = if self.colour { BOLD } else { "" };
                 layout.print(&HEADERS.map(Cow::Borrowed), |_| style, out)?;
                 layout
@@ -72,7 +72,7 @@ impl Listing for Table {
         Ok(())
     }
 
-    fn end(&mut self, out: &mut dyn Write) -> io::Result<()> {
+    fn finish(&mut self, out: &mut dyn Write) -> io::Result<()> {
         let Some(layout) = &self.layout else { return Ok(()) };
         let left_out: Vec<&str> =
             (0..COLUMNS).filter(|column| !layout.shows(*column)).map(|column| HEADERS[column]).collect();
@@ -80,16 +80,16 @@ impl Listing for Table {
             return Ok(());
         }
         let text = format!("(too narrow for {}; --format jsonl has all)", left_out.join(", "));
-        writeln!(out, "{}", cut(&text, self.terminal_columns.unwrap_or(usize::MAX)))
+        writeln!(out, "{}", ellipsize(&text, self.terminal_columns.unwrap_or(usize::MAX)))
     }
 }
 
 /// The cells of an event, safe to look at.
-struct Row<'a>([Cow<'a, str>; COLUMNS], &'a AuditEvent);
+struct TableRow<'a>([Cow<'a, str>; COLUMNS], &'a AuditEvent);
 
-impl<'a> Row<'a> {
+impl<'a> TableRow<'a> {
     fn of(event: &'a AuditEvent) -> Self {
-        let text = |value: &'a Option<Text>| cell(value.as_deref());
+        let text = |value: &'a Option<CompactText>| cell(value.as_deref());
         // The fraction and the `Z` are left to the other formats.
         let mut time = event.created_at.to_string().replace('T', " ");
         time.truncate("2026-05-25 12:00:00".len());
@@ -119,7 +119,7 @@ impl<'a> Row<'a> {
 
     /// Takes the template of the path where the path itself does not fit: a template that is whole says more than the
     /// beginning of a path.
-    fn choose_path(&mut self, layout: &Layout) {
+    fn choose_path(&mut self, layout: &ColumnLayout) {
         let room = layout.columns.iter().find(|(column, _)| *column == PATH).map_or(0, |(_, width)| *width);
         if layout.cuts && self.0[PATH].width() > room && self.1.resource.route.is_some() {
             self.0[PATH] = cell(self.1.resource.route.as_deref());
@@ -140,14 +140,14 @@ pub(crate) fn cell(value: Option<&str>) -> Cow<'_, str> {
 
 /// Which columns are shown, from left to right, and how wide each is.
 #[derive(Debug, PartialEq, Eq)]
-struct Layout {
+struct ColumnLayout {
     columns: Vec<(usize, usize)>,
     /// Whether what is wider than its column is cut.
     cuts: bool,
 }
 
-impl Layout {
-    fn fit(rows: &[Row<'_>], likely: &[usize; COLUMNS], terminal_columns: Option<usize>) -> Self {
+impl ColumnLayout {
+    fn fit(rows: &[TableRow<'_>], likely: &[usize; COLUMNS], terminal_columns: Option<usize>) -> Self {
         let needed = |column: usize| {
             let cells = rows.iter().map(|row| row.0[column].width()).max().unwrap_or(0);
             cells.max(HEADERS[column].width()).max(likely[column])
@@ -155,17 +155,17 @@ impl Layout {
         let mut columns: Vec<(usize, usize)> = (0..COLUMNS).map(|column| (column, needed(column))).collect();
         let Some(room) = terminal_columns else {
             for (_, width) in &mut columns {
-                *width = (*width).min(WIDEST_UNFORCED);
+                *width = (*width).min(MAX_UNCONSTRAINED_WIDTH);
             }
             return Self { columns, cuts: false };
         };
-        let narrowest = |column: usize, width: usize| NARROWEST[column].map_or(width, |least| least.min(width));
+        let narrowest = |column: usize, width: usize| MIN_WIDTHS[column].map_or(width, |least| least.min(width));
         let fits = |columns: &[(usize, usize)]| {
             total(columns.iter().map(|(column, width)| narrowest(*column, *width))) <= room
         };
         let all = columns.clone();
         let mut gone: Vec<usize> = Vec::new();
-        for column in GIVE_WAY {
+        for column in DROP_ORDER {
             if fits(&columns) {
                 break;
             }
@@ -205,7 +205,7 @@ impl Layout {
     ) -> io::Result<()> {
         for (place, (column, width)) in self.columns.iter().enumerate() {
             let cell = &cells[*column];
-            let cell = if self.cuts { cut(cell, *width) } else { Cow::Borrowed(cell.as_ref()) };
+            let cell = if self.cuts { ellipsize(cell, *width) } else { Cow::Borrowed(cell.as_ref()) };
             let style = style(*column);
             if place > 0 {
                 out.write_all(GAP.as_bytes())?;
@@ -227,7 +227,7 @@ fn total(widths: impl ExactSizeIterator<Item = usize>) -> usize {
 }
 
 /// As much of `text` as fits, with `…` at its end if that is not all.
-pub(crate) fn cut(text: &str, width: usize) -> Cow<'_, str> {
+pub(crate) fn ellipsize(text: &str, width: usize) -> Cow<'_, str> {
     if text.width() <= width {
         return Cow::Borrowed(text);
     }
@@ -391,9 +391,9 @@ mod tests {
 
     #[test]
     fn cuts_are_visible_and_fit() {
-        assert_eq!(cut("abc", 3), "abc");
-        assert_eq!(cut("abcd", 3), "ab…");
-        assert_eq!(cut("日本語", 4), "日…");
-        assert_eq!(cut("abc", 0), "…");
+        assert_eq!(ellipsize("abc", 3), "abc");
+        assert_eq!(ellipsize("abcd", 3), "ab…");
+        assert_eq!(ellipsize("日本語", 4), "日…");
+        assert_eq!(ellipsize("abc", 0), "…");
     }
 }

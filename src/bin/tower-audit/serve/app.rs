@@ -9,18 +9,18 @@ use axum::{Router, routing};
 use http::header::{CACHE_CONTROL, LOCATION, REFERRER_POLICY, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
-use tower_audit::router::{AuditApi, Caller, GateError, gate_fn};
+use tower_audit::api::{AuditApi, Caller, GateError, gate_fn};
 use tower_audit::store::AuditStore;
 use tower_audit::viewer::AuditViewer;
 
-use super::access::Access;
-use super::host;
+use super::host_check;
+use super::token::AccessToken;
 
 /// Where a browser goes that came in.
 const FIRST_PAGE: &str = "/audit/ui/";
 
 /// The API and the viewer over `store`, for whoever has access, who is called `name`.
-pub(crate) fn app(store: Arc<dyn AuditStore>, access: Access, name: &str) -> Router {
+pub(crate) fn app(store: Arc<dyn AuditStore>, access: AccessToken, name: &str) -> Router {
     let host = access.host().clone();
     let operator = Operator(name.to_owned());
     let access = Arc::new(access);
@@ -29,10 +29,10 @@ pub(crate) fn app(store: Arc<dyn AuditStore>, access: Access, name: &str) -> Rou
     });
     Router::new()
         .route("/", routing::get(enter).with_state(Arc::clone(&access)))
-        .merge(AuditApi::over(Arc::clone(&store), gate).router("/audit"))
-        .merge(AuditViewer::over(store, gate).router("/audit/ui"))
+        .merge(AuditApi::from_store(Arc::clone(&store), gate).router("/audit"))
+        .merge(AuditViewer::from_store(store, gate).router("/audit/ui"))
         .layer(middleware::from_fn_with_state((access, operator), admit))
-        .layer(middleware::from_fn_with_state(host, host::only_for_us))
+        .layer(middleware::from_fn_with_state(host, host_check::require_local_host))
 }
 
 /// Whoever came in with the token.
@@ -41,7 +41,7 @@ struct Operator(String);
 
 /// Says of each request whether it has the token.
 async fn admit(
-    State((access, operator)): State<(Arc<Access>, Operator)>,
+    State((access, operator)): State<(Arc<AccessToken>, Operator)>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -52,7 +52,7 @@ async fn admit(
 }
 
 /// The address that the program prints: it has the token, and leads to where it no longer stands in the address.
-async fn enter(State(access): State<Arc<Access>>, request: Request) -> Response {
+async fn enter(State(access): State<Arc<AccessToken>>, request: Request) -> Response {
     let given = request.uri().query().and_then(|query| query.strip_prefix("token="));
     let mut response = match given {
         // By another name, the cookie would be one of that name.

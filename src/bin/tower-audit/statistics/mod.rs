@@ -1,7 +1,7 @@
 //! How many events there are of what, and when: asked of the store, and drawn.
 
-mod draw;
+mod bar_chart;
 mod report;
-mod span;
+mod time_range;
 
-pub(crate) use report::Report;
+pub(crate) use report::StatsReport;

@@ -5,46 +5,46 @@ use std::io::{self, Write};
 use serde_json::{Map, Value, json};
 use tower_audit::Timestamp;
 use tower_audit::export::{Csv, to_json};
-use tower_audit::query::{Buckets, Field, Filter, Tally};
+use tower_audit::query::{Buckets, Field, Filter, ValueCount};
 use tower_audit::store::Reader;
 
-use super::span;
-use crate::args::By;
-use crate::exit::Failure;
+use super::time_range;
+use crate::args::Interval;
+use crate::error::CliError;
 
 /// How many events there are of what, and when they were.
 #[derive(Debug)]
-pub(crate) struct Report {
+pub(crate) struct StatsReport {
     pub(super) total: u64,
-    pub(super) tallies: Vec<(Field, Vec<Tally>)>,
+    pub(super) tallies: Vec<(Field, Vec<ValueCount>)>,
     /// Nothing if there is no event.
     pub(super) activity: Option<(Buckets, Vec<u64>)>,
 }
 
-impl Report {
+impl StatsReport {
     /// Asks the store. What arrives meanwhile may be in one part and not in another.
     pub(crate) async fn of(
         reader: &dyn Reader,
         filter: &Filter,
         fields: &[Field],
         top: usize,
-        by: By,
-    ) -> Result<Self, Failure> {
+        by: Interval,
+    ) -> Result<Self, CliError> {
         let total = reader.count(filter).await?;
         let mut tallies = Vec::new();
         for field in fields {
-            tallies.push((*field, reader.tally(filter, *field, top).await?));
+            tallies.push((*field, reader.top_values(filter, *field, top).await?));
         }
-        let activity = match span::of_events(reader, filter, Timestamp::now()).await? {
+        let activity = match time_range::of_events(reader, filter, Timestamp::now()).await? {
             None => None,
             Some((first, last)) => {
-                let buckets = span::buckets(first, last, by).ok_or_else(|| {
-                    Failure::Usage(format!(
+                let buckets = time_range::buckets(first, last, by).ok_or_else(|| {
+                    CliError::Usage(format!(
                         "--by: from {first} to {last} there are more than {} of these: give --since, or longer ones",
                         Buckets::MAX_COUNT
                     ))
                 })?;
-                let counts = reader.activity(filter, &buckets).await?;
+                let counts = reader.histogram(filter, &buckets).await?;
                 Some((buckets, counts))
             }
         };
@@ -57,7 +57,7 @@ impl Report {
             .tallies
             .iter()
             .map(|(field, tallies)| {
-                let values = tallies.iter().map(|tally| json!({ "value": tally.value, "events": tally.events }));
+                let values = tallies.iter().map(|tally| json!({ "value": tally.value, "events": tally.count }));
                 (field.to_string(), values.collect())
             })
             .collect();
@@ -78,9 +78,9 @@ impl Report {
 
     /// A record for each number, under a header.
     pub(crate) fn csv(&self, csv: &Csv, out: &mut dyn Write) -> io::Result<()> {
-        csv.record(["of", "value", "events"].map(Into::into), out)?;
+        csv.write_record(["of", "value", "events"].map(Into::into), out)?;
         self.records(|of, value, events| {
-            csv.record([of.into(), value.unwrap_or_default().into(), events.to_string().into()], out)
+            csv.write_record([of.into(), value.unwrap_or_default().into(), events.to_string().into()], out)
         })
     }
 
@@ -88,7 +88,7 @@ impl Report {
         visit("total", None, self.total)?;
         for (field, tallies) in &self.tallies {
             for tally in tallies {
-                visit(field.as_str(), tally.value.as_deref(), tally.events)?;
+                visit(field.as_str(), tally.value.as_deref(), tally.count)?;
             }
         }
         if let Some((buckets, counts)) = &self.activity {
@@ -100,6 +100,6 @@ impl Report {
     }
 
     fn moments(&self, buckets: &Buckets, counts: &[u64]) -> impl Iterator<Item = (String, u64)> {
-        counts.iter().enumerate().map(|(n, events)| (buckets.begin(n).to_string(), *events))
+        counts.iter().enumerate().map(|(n, events)| (buckets.start_of(n).to_string(), *events))
     }
 }

@@ -69,7 +69,7 @@ async fn writers_at_the_same_time_lose_and_double_nothing() {
                     let mut batch = events(n..n + 20);
                     batch[3].phase = Phase::Started;
                     store.append(&batch).await.unwrap();
-                    store.tidy().await.unwrap();
+                    store.maintain().await.unwrap();
                 }
             })
         })
@@ -111,12 +111,12 @@ async fn tidying_leaves_an_idle_log_alone() {
     let place = Place::new();
     let store = place.open().await;
     store.append(&events(0..500)).await.unwrap();
-    assert!(!store.tidy().await.unwrap());
+    assert!(!store.maintain().await.unwrap());
     assert_eq!(place.number("SELECT count(*) FROM audit_segments").await, 0);
     for n in 1..18 {
         store.append(&events(n * 500..n * 500 + 500)).await.unwrap();
     }
-    assert!(store.tidy().await.unwrap());
+    assert!(store.maintain().await.unwrap());
     tidy(&store).await;
     let journal = place.number("SELECT sum(events_n) FROM audit_journal").await;
     assert!((1..512).contains(&journal), "{journal}");
@@ -151,7 +151,7 @@ async fn a_few_large_events_are_moved_as_many_small_ones_are() {
         event.details.insert("text".into(), "x".repeat(120_000).into());
         store.append(&[event]).await.unwrap();
     }
-    assert!(store.tidy().await.unwrap());
+    assert!(store.maintain().await.unwrap());
     let moved = place.number("SELECT events_n FROM audit_segments").await;
     assert!((15..20).contains(&moved), "{moved} events of 120 KB in one transaction");
     tidy(&store).await;

@@ -1,7 +1,7 @@
 //! The file itself: which is opened, and whether it is still there.
 
 use super::super::append;
-use super::super::config::beside;
+use super::super::config::with_suffix;
 use super::*;
 use crate::store::StoreErrorKind;
 
@@ -94,7 +94,7 @@ async fn commits_are_durable_and_the_file_is_ours() {
         let found = row.try_get::<String, _>(0).unwrap_or_else(|_| row.get::<i64, _>(0).to_string());
         assert_eq!(found, value, "{pragma}");
     }
-    lease.settle(Ok(())).await.unwrap();
+    lease.finish(Ok(())).await.unwrap();
     assert_eq!(place.number("PRAGMA application_id").await, i64::from(super::super::schema::APPLICATION_ID));
     store.health().await.unwrap();
     assert_eq!(all(&store).await, []);
@@ -161,7 +161,7 @@ async fn a_folder_that_was_removed_is_noticed_and_not_made() {
 #[tokio::test]
 async fn a_held_lock_is_an_error_that_passes() {
     let place = Place::new();
-    let options = OpenOptions { patience: std::time::Duration::from_millis(40), ..OpenOptions::default() };
+    let options = OpenOptions { timeout: std::time::Duration::from_millis(40), ..OpenOptions::default() };
     let store = SqliteStore::open(place.path().to_str().unwrap(), options).await.unwrap();
     let mut other = place.raw().await;
     sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
@@ -195,7 +195,7 @@ async fn a_full_disk_is_an_error_that_passes_and_keeps_nothing_half() {
     let mut lease = store.lease("test").await.unwrap();
     // SQLite makes it as few as the file has.
     sqlx::query("PRAGMA max_page_count = 1").execute(&mut *lease.connection.db).await.unwrap();
-    lease.settle(Ok(())).await.unwrap();
+    lease.finish(Ok(())).await.unwrap();
     let big = [events(10..60), vec![started(60)]].concat();
     let error = store.append(&big).await.unwrap_err();
     assert!(error.is_transient() && error.to_string().contains("no space"), "{error}");
@@ -214,10 +214,10 @@ async fn nothing_is_committed_with_an_index_that_was_removed() {
     let store = place.open().await;
     store.append(&events(0..3)).await.unwrap();
     let mut lease = store.lease("append").await.unwrap();
-    std::fs::remove_file(beside(&place.path(), "-shm")).unwrap();
+    std::fs::remove_file(with_suffix(&place.path(), "-shm")).unwrap();
     let (connection, instance) = lease.parts();
     let done = append::append(connection, instance, &events(3..5)).await;
-    let error = lease.settle(done).await.unwrap_err();
+    let error = lease.finish(done).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Transient, "{error}");
     assert!(error.to_string().contains("-shm"), "{error}");
     assert_eq!(all(&store).await.len(), 3);

@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 
-use super::super::index;
+use super::super::value_index;
 use super::*;
-use crate::query::{Buckets, Condition, Cursor, Field, Pattern, Status};
-use crate::store::{Keeper as _, MemoryStore};
+use crate::query::{Buckets, Condition, Cursor, Field, OutcomePattern, TextPattern};
+use crate::store::{MemoryStore, StoreAdmin as _};
 
 /// What becomes of the segment that takes events.
 #[derive(Debug, Clone, Copy)]
@@ -29,16 +29,16 @@ async fn sql(place: &Place, store: &SqliteStore, sql: &str) {
     // The writer reads the list of segments again.
     let mut lease = store.lease("test").await.unwrap();
     super::super::append::begin(&mut lease.connection.db).await.unwrap();
-    super::super::backlog::sync(&mut lease.connection).await.unwrap();
+    super::super::journal_cache::sync(&mut lease.connection).await.unwrap();
     super::super::append::commit(&mut lease.connection.db).await.unwrap();
-    lease.settle(Ok(())).await.unwrap();
+    lease.finish(Ok(())).await.unwrap();
 }
 
 async fn merge(store: &SqliteStore, times: usize) {
     for _ in 0..times {
         let mut lease = store.lease("test").await.unwrap();
-        let done = index::merge(&mut lease.connection).await;
-        lease.settle(done).await.unwrap();
+        let done = value_index::merge_next_field(&mut lease.connection).await;
+        lease.finish(done).await.unwrap();
     }
 }
 
@@ -115,14 +115,14 @@ fn chosen(n: u64, seed: u64) -> AuditEvent {
     event
 }
 
-fn some_pattern() -> impl Strategy<Value = Pattern> {
+fn some_pattern() -> impl Strategy<Value = TextPattern> {
     prop_oneof![
         prop::sample::select(&["", "a", "ab", "b", "user-", "b*?[%_", "é", "\u{10FFFF}", "upload", "u", "zz"][..])
-            .prop_flat_map(|text| prop_oneof![Just(Pattern::exactly(text)), Just(Pattern::beginning(text))]),
+            .prop_flat_map(|text| prop_oneof![Just(TextPattern::exact(text)), Just(TextPattern::prefix(text))]),
         prop::sample::select(
             &["*", "*b", "*\"\n*", "*b*", "a*c", "user-*9@*", "*org", r"b\*?*", "u*d", "*?*", "*[*_", r"*\*?*"][..]
         )
-        .prop_map(|text| Pattern::parse(text).unwrap()),
+        .prop_map(|text| TextPattern::parse(text).unwrap()),
     ]
 }
 
@@ -131,16 +131,16 @@ fn some_condition<T: Clone + std::fmt::Debug + 'static>(
 ) -> impl Strategy<Value = Condition<T>> {
     prop_oneof![
         4 => Just(Condition::default()),
-        2 => prop::collection::vec(value.clone(), 1..3).prop_map(Condition::one_of),
+        2 => prop::collection::vec(value.clone(), 1..3).prop_map(Condition::any_of),
         1 => prop::collection::vec(value, 1..3).prop_map(Condition::none_of),
     ]
 }
 
 fn some_filter() -> impl Strategy<Value = Filter> {
     let status = prop_oneof![
-        prop::sample::select(&[200, 204, 404, 500, 99, 4040][..]).prop_map(Status::Is),
-        (0..6_u8).prop_map(Status::Class),
-        Just(Status::None),
+        prop::sample::select(&[200, 204, 404, 500, 99, 4040][..]).prop_map(OutcomePattern::Exact),
+        (0..6_u8).prop_map(OutcomePattern::Class),
+        Just(OutcomePattern::Missing),
     ]
     .boxed();
     let pattern = || some_pattern().boxed();
@@ -164,19 +164,19 @@ fn some_filter() -> impl Strategy<Value = Filter> {
 /// Every kind of reading of the store is what it is of the model.
 async fn assert_alike(store: &SqliteStore, model: &MemoryStore, filter: &Filter) {
     assert_eq!(store.count(filter).await.unwrap(), model.count(filter).await.unwrap(), "{filter:?}");
-    let all = model.query(&Query::new(filter.clone(), usize::MAX)).await.unwrap();
+    let all = model.query(&PageQuery::new(filter.clone(), usize::MAX)).await.unwrap();
     let after = all.get(all.len() / 2).map(Cursor::of);
     for (after, skip, limit) in [(None, 0, usize::MAX), (None, 0, 3), (after, 0, 5), (after, 2, 5), (None, 40, 2)] {
-        let query = Query { filter: filter.clone(), after, skip, limit };
+        let query = PageQuery { filter: filter.clone(), after, skip, limit };
         assert_eq!(store.query(&query).await.unwrap(), model.query(&query).await.unwrap(), "{query:?}");
     }
     for field in Field::ALL {
-        let (found, right) = (store.tally(filter, field, 30).await, model.tally(filter, field, 30).await);
+        let (found, right) = (store.top_values(filter, field, 30).await, model.top_values(filter, field, 30).await);
         assert_eq!(found.unwrap(), right.unwrap(), "{filter:?} by {field}");
     }
     for buckets in [Buckets::new(at(0), 40_000_000, 1), Buckets::new(at(3), 7_000_000, 5)] {
         let buckets = buckets.unwrap();
-        let (found, right) = (store.activity(filter, &buckets).await, model.activity(filter, &buckets).await);
+        let (found, right) = (store.histogram(filter, &buckets).await, model.histogram(filter, &buckets).await);
         assert_eq!(found.unwrap(), right.unwrap(), "{filter:?} in {buckets:?}");
     }
 }
@@ -230,11 +230,11 @@ proptest! {
 fn telling() -> Vec<Filter> {
     let none = Filter::default();
     // The last of them are for `GLOB`, which goes over segments that have no index.
-    let like = |pattern| Filter { route: Pattern::parse(pattern).unwrap().into(), ..Filter::default() };
+    let like = |pattern| Filter { route: TextPattern::parse(pattern).unwrap().into(), ..Filter::default() };
     vec![
         none.clone(),
-        Filter { user_email: Pattern::beginning("user-").into(), ..none.clone() },
-        Filter { outcome: Condition::none_of([Status::Is(200)]), route: "ab".into(), ..none.clone() },
+        Filter { user_email: TextPattern::prefix("user-").into(), ..none.clone() },
+        Filter { outcome: Condition::none_of([OutcomePattern::Exact(200)]), route: "ab".into(), ..none.clone() },
         Filter { phase: Phase::Started.into(), ..none },
         like("*?*"),
         like("*[*"),
@@ -247,13 +247,13 @@ async fn a_purge_of_a_part_takes_the_index_along() {
     let place = Place::new();
     let (store, model) = mixed(&place, &[State::Merged, State::Parts, State::Half], 7).await;
     let before = at(17);
-    while store.purge(before, 13).await.unwrap().more {}
-    while model.purge(before, 13).await.unwrap().more {}
+    while store.purge(before, 13).await.unwrap().has_more {}
+    while model.purge(before, 13).await.unwrap().has_more {}
     for filter in telling() {
         assert_alike(&store, &model, &filter).await;
     }
     assert_eq!(place.number("SELECT count(*) FROM audit_value_rows").await, 0);
-    store.ensure_indexes().await.unwrap();
+    store.migrate().await.unwrap();
     assert_eq!(place.number("SELECT count(*) FROM audit_segments WHERE state = 2 AND merged = 6").await, 4);
     for filter in telling() {
         assert_alike(&store, &model, &filter).await;
@@ -268,7 +268,7 @@ async fn readers_see_every_event_while_an_index_is_made() {
     let store = std::sync::Arc::new(store);
     let maker = tokio::spawn({
         let store = store.clone();
-        async move { store.ensure_indexes().await.unwrap() }
+        async move { store.migrate().await.unwrap() }
     });
     loop {
         let is_last = maker.is_finished();
@@ -355,7 +355,7 @@ async fn a_file_of_version_1_is_read_as_it_is_and_brought_up_to_date_by_who_writ
     assert_eq!(old.number("SELECT version FROM audit_version").await, 2);
     // An event that is there already is not kept again, and a new one is.
     let more = [chosen(5, 5), chosen(900, 900)];
-    let kept = model.query(&Query::new(Filter::default(), 1)).await.unwrap();
+    let kept = model.query(&PageQuery::new(Filter::default(), 1)).await.unwrap();
     writer.append(&[kept.clone(), more[1..].to_vec()].concat()).await.unwrap();
     model.append(&more[1..]).await.unwrap();
     settle(&writer).await;
@@ -364,7 +364,7 @@ async fn a_file_of_version_1_is_read_as_it_is_and_brought_up_to_date_by_who_writ
         assert_alike(&reader, &model, &filter).await;
         assert_alike(&writer, &model, &filter).await;
     }
-    while writer.tidy().await.unwrap() {}
+    while writer.maintain().await.unwrap() {}
     assert_eq!(old.number("SELECT count(*) FROM audit_segments WHERE state <> 2").await, 0);
     assert_eq!(old.number("SELECT count(*) FROM sqlite_schema WHERE name LIKE '%\\_user' ESCAPE '\\'").await, 0);
     for filter in telling() {

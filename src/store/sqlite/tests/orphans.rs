@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
 use super::*;
-use crate::store::Orphans as _;
+use crate::store::Recovery as _;
 
 fn close(event: &AuditEvent) -> AuditEvent {
     let mut end = AuditEvent::new(event.event_type.clone());
@@ -25,7 +25,7 @@ async fn an_ended_request_is_no_orphan() {
     store.append(&[started(1), started(2)]).await.unwrap();
     store.append(&[ending(3, &started(1)), event(4)]).await.unwrap();
     assert_eq!(place.number("SELECT count(*) FROM audit_open_started").await, 1);
-    assert_eq!(store.close_orphans(&close).await.unwrap(), 0, "its own");
+    assert_eq!(store.recover(&close).await.unwrap(), 0, "its own");
     store.append(&[ending(5, &started(2))]).await.unwrap();
     store.close().await.unwrap();
     assert_eq!(
@@ -45,18 +45,15 @@ async fn each_orphan_is_closed_once_whoever_comes_first() {
     dead.append(&[ending(30, &started(12))]).await.unwrap();
     drop(dead);
     let stores: Vec<_> = [place.open().await, place.open().await, place.open().await].map(std::sync::Arc::new).into();
-    let tasks: Vec<_> = stores
-        .iter()
-        .cloned()
-        .map(|store| tokio::spawn(async move { store.close_orphans(&close).await.unwrap() }))
-        .collect();
+    let tasks: Vec<_> =
+        stores.iter().cloned().map(|store| tokio::spawn(async move { store.recover(&close).await.unwrap() })).collect();
     let mut closed = 0;
     for task in tasks {
         closed += task.await.unwrap();
     }
     assert_eq!(closed, 9);
     let ends = Filter { phase: Phase::Unknown.into(), ..Filter::default() };
-    let ended = stores[0].query(&Query::new(ends, 100)).await.unwrap();
+    let ended = stores[0].query(&PageQuery::new(ends, 100)).await.unwrap();
     let mut ids: Vec<_> = ended.iter().map(|event| event.request.started_event_id.unwrap()).collect();
     ids.sort();
     let open: Vec<_> = (10..20).filter(|n| *n != 12).map(|n| event(n).event_id).collect();
@@ -78,12 +75,12 @@ async fn the_events_of_a_living_neighbour_are_left_alone_until_it_is_killed() {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().contains("neighbour has started")));
     let store = place.open().await;
-    assert_eq!(store.close_orphans(&close).await.unwrap(), 0);
+    assert_eq!(store.recover(&close).await.unwrap(), 0);
     assert_eq!(lock_files(&place), 1);
     child.kill().unwrap();
     child.wait().unwrap();
-    assert_eq!(store.close_orphans(&close).await.unwrap(), 1);
-    assert_eq!(store.close_orphans(&close).await.unwrap(), 0);
+    assert_eq!(store.recover(&close).await.unwrap(), 1);
+    assert_eq!(store.recover(&close).await.unwrap(), 0);
     assert_eq!(lock_files(&place), 0);
     place.assert_whole().await;
 }

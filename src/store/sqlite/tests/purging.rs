@@ -1,15 +1,15 @@
 //! What a purge removes, and what it leaves.
 
 use super::*;
-use crate::store::Keeper as _;
+use crate::store::StoreAdmin as _;
 
 async fn purge(store: &SqliteStore, before: Timestamp, at_most: usize) -> u64 {
     let mut removed = 0;
     for _ in 0..1000 {
         let purged = store.purge(before, at_most).await.unwrap();
-        assert!(purged.removed <= at_most as u64);
-        removed += purged.removed;
-        if !purged.more {
+        assert!(purged.deleted <= at_most as u64);
+        removed += purged.deleted;
+        if !purged.has_more {
             return removed;
         }
     }
@@ -46,11 +46,11 @@ async fn a_purge_that_was_killed_goes_on() {
     let store = place.open().await;
     store.append(&events(0..100)).await.unwrap();
     let first = store.purge(at(1000), 30).await.unwrap();
-    assert_eq!((first.removed, first.more), (30, true));
+    assert_eq!((first.deleted, first.has_more), (30, true));
     drop(store);
     let store = place.open().await;
     assert_eq!(store.count(&Filter::default()).await.unwrap(), 70);
-    store.ensure_indexes().await.unwrap();
+    store.migrate().await.unwrap();
     store.append(&events(200..300)).await.unwrap();
     settle(&store).await;
     assert_eq!(purge(&store, at(150), 30).await, 70);
@@ -79,7 +79,7 @@ async fn init_leaves_nothing_and_other_writers_notice() {
     one.append(&[events(0..50), vec![started(60)]].concat()).await.unwrap();
     settle(&one).await;
     two.append(&events(70..80)).await.unwrap();
-    one.init().await.unwrap();
+    one.recreate().await.unwrap();
     assert_eq!(all(&one).await, []);
     assert_eq!(place.number("SELECT count(*) FROM audit_instances").await, 0);
     two.append(&events(70..80)).await.unwrap();
@@ -108,11 +108,11 @@ async fn indexes_can_be_made_by_several_at_once() {
             let place = place.clone();
             tokio::spawn(async move {
                 let store = at_last(|| place.try_open(true)).await;
-                at_last(|| store.ensure_indexes()).await;
+                at_last(|| store.migrate()).await;
                 let events = events(n * 10..n * 10 + 10);
                 at_last(|| store.append(&events)).await;
                 at_last(|| try_settle(&store)).await;
-                at_last(|| store.ensure_indexes()).await;
+                at_last(|| store.migrate()).await;
             })
         })
         .collect();
@@ -122,7 +122,7 @@ async fn indexes_can_be_made_by_several_at_once() {
     let store = place.open().await;
     assert_eq!(all(&store).await, newest_first(events(0..80)));
     sqlx::query("DROP INDEX audit_segment_1_time").execute(&mut place.raw().await).await.unwrap();
-    store.ensure_indexes().await.unwrap();
+    store.migrate().await.unwrap();
     assert_eq!(place.number("SELECT count(*) FROM sqlite_schema WHERE name = 'audit_segment_1_time'").await, 1);
     place.assert_whole().await;
 }
@@ -167,7 +167,7 @@ async fn a_call_moves_no_more_of_the_journal_than_it_may_remove() {
         store.append(&events(n * 10..n * 10 + 10)).await.unwrap();
     }
     let purged = store.purge(at(900), 50).await.unwrap();
-    assert_eq!((purged.removed, purged.more), (50, true));
+    assert_eq!((purged.deleted, purged.has_more), (50, true));
     assert_eq!(place.number("SELECT sum(events_n) FROM audit_journal").await, 950);
     assert_eq!(purge(&store, at(900), 50).await, 850);
 }

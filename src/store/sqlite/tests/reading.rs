@@ -32,9 +32,9 @@ impl SqliteStore {
     async fn ensure_open_again(&self, _place: &Place) {
         let mut lease = self.lease("test").await.unwrap();
         sqlx::query("BEGIN").execute(&mut *lease.connection.db).await.unwrap();
-        super::super::backlog::sync(&mut lease.connection).await.unwrap();
+        super::super::journal_cache::sync(&mut lease.connection).await.unwrap();
         sqlx::query("COMMIT").execute(&mut *lease.connection.db).await.unwrap();
-        lease.settle(Ok(())).await.unwrap();
+        lease.finish(Ok(())).await.unwrap();
     }
 }
 
@@ -68,7 +68,7 @@ async fn every_page_is_that_of_the_model() {
                     Some(Cursor::of(&event(200))),
                     Some(Cursor { created_at: at(77), event_id: event(55).event_id }),
                 ] {
-                    let query = Query { filter: filter.clone(), after, skip, limit };
+                    let query = PageQuery { filter: filter.clone(), after, skip, limit };
                     assert_eq!(store.query(&query).await.unwrap(), model.query(&query).await.unwrap(), "{query:?}");
                 }
             }
@@ -92,7 +92,7 @@ async fn what_a_segment_has_much_of_is_in_pages_of_any_size() {
     settle(&store).await;
     assert!(place.number("SELECT max(events_n) FROM audit_segments").await > 4000);
     let none = Filter::default();
-    let pattern = |text: &str| crate::query::Pattern::parse(text).unwrap().into();
+    let pattern = |text: &str| crate::query::TextPattern::parse(text).unwrap().into();
     for (least, filter) in [
         (5000, none.clone()),
         (2500, Filter { event_type: EventType::AUTH.into(), ..none.clone() }),
@@ -106,7 +106,7 @@ async fn what_a_segment_has_much_of_is_in_pages_of_any_size() {
         assert!(store.count(&filter).await.unwrap() >= least, "{filter:?}");
         for limit in [1, 100, 1024, 1025, 2500, usize::MAX] {
             for after in [None, Some(Cursor::of(&event(3700)))] {
-                let query = Query { filter: filter.clone(), after, skip: 0, limit };
+                let query = PageQuery { filter: filter.clone(), after, skip: 0, limit };
                 assert!(store.query(&query).await.unwrap() == model.query(&query).await.unwrap(), "{query:?}");
             }
         }
@@ -117,7 +117,7 @@ async fn what_a_segment_has_much_of_is_in_pages_of_any_size() {
 async fn pages_by_cursor_join_without_gap_or_double() {
     let place = Place::new();
     let (store, model) = mixed(&place).await;
-    let mut query = Query::new(Filter::default(), 9);
+    let mut query = PageQuery::new(Filter::default(), 9);
     let mut found = Vec::new();
     loop {
         let page = store.query(&query).await.unwrap();
@@ -147,14 +147,14 @@ async fn deep_skips_are_exact() {
     tidy(&store).await;
     // As if they were many: three lists of the same kind.
     for skip in [0, 4095, 4096, 4097, 5000, 9999, 14_998, 14_999, 15_000] {
-        let query = Query { skip, ..Query::new(Filter::default(), 1) };
+        let query = PageQuery { skip, ..PageQuery::new(Filter::default(), 1) };
         let found: Vec<u128> =
             store.query(&query).await.unwrap().iter().map(|event| event.event_id.as_u128()).collect();
         let wanted: Vec<u128> = 14_999_u64.checked_sub(skip).into_iter().map(u128::from).collect();
         assert_eq!(found, wanted, "{skip}");
     }
     let filter = Filter { event_type: EventType::AUTH.into(), ..Filter::default() };
-    let found = store.query(&Query { skip: 7000, ..Query::new(filter, 1) }).await.unwrap();
+    let found = store.query(&PageQuery { skip: 7000, ..PageQuery::new(filter, 1) }).await.unwrap();
     assert_eq!(found[0].event_id.as_u128(), 14_999 - 14_000);
 }
 

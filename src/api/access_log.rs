@@ -1,0 +1,141 @@
+//! The event that says who read what.
+
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, MatchedPath};
+use http::StatusCode;
+use serde_json::{Map, Value};
+
+use super::authorized::Admitted;
+use super::params::Params;
+use crate::AuditLog;
+use crate::event::{Actor, AuditEvent, EventId, EventType, Phase};
+use crate::writer::InFlightGuard;
+
+/// The type of the event that says who read what.
+pub const AUDIT_READ: &str = "audit.read";
+
+/// A reading, on its way to be an event.
+#[derive(Debug)]
+pub(crate) struct AccessEvent(AuditEvent);
+
+impl AccessEvent {
+    /// Who asked for what kind of thing, with outcome 200.
+    pub(crate) fn of(reading: &Admitted) -> Self {
+        let mut event = AuditEvent::new(read_type());
+        event.actor = Actor::user(reading.caller.name());
+        let peer = reading.head.extensions.get::<ConnectInfo<SocketAddr>>();
+        event.actor.remote_addr = peer.map(|ConnectInfo(peer)| peer.ip().to_canonical().to_string().into());
+        event.resource.route = reading.head.extensions.get::<MatchedPath>().map(|path| path.as_str().into());
+        event.resource.method = Some(reading.head.method.as_str().into());
+        event.outcome = Some(StatusCode::OK.as_u16());
+        event.details.insert("read".into(), reading.operation.name.into());
+        Self(event)
+    }
+
+    /// The filters as they were given: of one that has several values, the list of them.
+    pub(crate) fn asked(self, asked: &Params) -> Self {
+        let mut given = Map::new();
+        for (name, value) in &asked.raw_filters {
+            let value = Value::from(value.as_str());
+            match given.get_mut(*name) {
+                None => drop(given.insert((*name).into(), value)),
+                Some(Value::Array(values)) => values.push(value),
+                Some(first) => *first = Value::Array(vec![first.take(), value]),
+            }
+        }
+        self.detail("filter", Value::Object(given))
+    }
+
+    /// How many events were shown, or counted.
+    pub(crate) fn count(self, count: u64) -> Self {
+        self.detail("count", count)
+    }
+
+    pub(crate) fn detail(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.0.details.insert(name.into(), value.into());
+        self
+    }
+
+    /// Nothing was shown.
+    pub(crate) fn rejected(mut self, status: StatusCode) -> Self {
+        self.0.outcome = Some(status.as_u16());
+        self.count(0)
+    }
+
+    pub(crate) fn into_event(self) -> AuditEvent {
+        self.0
+    }
+}
+
+/// The two events of an export, whose end nobody knows when it begins: `started` is durable before its first byte,
+/// `completed` says how many events left, however it ended.
+#[derive(Debug)]
+pub(crate) struct ExportAccess {
+    log: AuditLog,
+    completed: Option<AuditEvent>,
+    released: u64,
+    /// Closing the log waits for the second event.
+    in_flight: Option<InFlightGuard>,
+}
+
+impl ExportAccess {
+    /// Records the first.
+    pub(crate) async fn begin(log: &AuditLog, record: AccessEvent) -> Result<Self, crate::RecordError> {
+        let in_flight = log.begin_request();
+        let completed = record.into_event();
+        let mut started = AuditEvent::new(read_type());
+        let (event_id, created_at) = (started.event_id, started.created_at);
+        started = AuditEvent { event_id, created_at, phase: Phase::Started, outcome: None, ..completed.clone() };
+        log.record(started).await?;
+        Ok(Self { log: log.clone(), completed: Some(with_start(completed, event_id)), released: 0, in_flight })
+    }
+
+    /// A page is about to leave.
+    pub(crate) fn release(&mut self, events: usize) {
+        self.released += events as u64;
+    }
+
+    /// Records the second, before the last page leaves.
+    pub(crate) async fn complete(&mut self) -> Result<(), crate::RecordError> {
+        match self.take("complete") {
+            Some(event) => self.log.record(event).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Records the second behind the back of whoever gets no more.
+    pub(crate) fn abandon(&mut self, end: &'static str) {
+        if let Some(event) = self.take(end) {
+            let (log, in_flight) = (self.log.clone(), self.in_flight.take());
+            self.log.spawn(async move {
+                // The log says itself what it cannot write.
+                let _ = log.record(event).await;
+                drop(in_flight);
+            });
+        }
+    }
+
+    fn take(&mut self, end: &'static str) -> Option<AuditEvent> {
+        let completed = self.completed.take()?;
+        // The times are those of the end.
+        let (event_id, created_at) = crate::clock::stamp();
+        let event = AuditEvent { event_id, created_at, ..completed };
+        Some(AccessEvent(event).count(self.released).detail("body_end", end).into_event())
+    }
+}
+
+impl Drop for ExportAccess {
+    fn drop(&mut self) {
+        self.abandon("dropped");
+    }
+}
+
+fn with_start(mut completed: AuditEvent, started: EventId) -> AuditEvent {
+    completed.request.started_event_id = Some(started);
+    completed
+}
+
+fn read_type() -> EventType {
+    EventType::new(AUDIT_READ).expect("`domain.action`, in lower case")
+}

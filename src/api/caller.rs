@@ -1,0 +1,54 @@
+//! Who is asking.
+
+use crate::event::limits::{MAX_USER_EMAIL_BYTES, truncate};
+
+/// Who is asking, as the app's [`Gate`](super::Gate) knows them.
+///
+/// ```
+/// use tower_audit::api::Caller;
+///
+/// let alice = Caller::user("alice@example.org");
+/// assert!(!alice.is_admin());
+/// assert_eq!(Caller::admin("root@example.org").name(), "root@example.org");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    name: String,
+    is_admin: bool,
+}
+
+impl Caller {
+    /// A user, who reads the events whose `actor.user_email` is `name`, exactly. An empty name is nobody's: such a
+    /// caller is anonymous.
+    pub fn user(name: impl Into<String>) -> Self {
+        Self { name: truncated_name(name.into()), is_admin: false }
+    }
+
+    /// An administrator, who reads everyone's events.
+    pub fn admin(name: impl Into<String>) -> Self {
+        Self { name: truncated_name(name.into()), is_admin: true }
+    }
+
+    /// The name that events have for this caller.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether the caller reads everyone's events.
+    pub fn is_admin(&self) -> bool {
+        self.is_admin
+    }
+
+    /// The only name whose events this caller may see; none: everyone's.
+    pub(crate) fn own_name(&self) -> Option<&str> {
+        if self.is_admin { None } else { Some(&self.name) }
+    }
+}
+
+/// A name that is too long for an event is in it as its cut; its owner finds it by the same cut.
+fn truncated_name(name: String) -> String {
+    match truncate(&name, MAX_USER_EMAIL_BYTES) {
+        std::borrow::Cow::Owned(cut) => cut,
+        std::borrow::Cow::Borrowed(_) => name,
+    }
+}

@@ -1,0 +1,103 @@
+//! Who may see what: the rule that the app brings.
+
+use std::error::Error;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use http::HeaderValue;
+use http::request::Parts;
+
+use super::Caller;
+
+/// Why a gate cannot tell who is asking: for the operator's log, never for a response.
+pub type GateError = Box<dyn Error + Send + Sync>;
+
+/// What a gate returns: a boxed future, so that gates are trait objects.
+pub type GateFuture<'a> = Pin<Box<dyn Future<Output = Result<Option<Caller>, GateError>> + Send + 'a>>;
+
+/// Tells who is asking, and whether they are an administrator. The app implements it, with what it knows of its users.
+///
+/// It is asked once for each request, before anything is read. It fails closed: where it returns an error, panics or
+/// does not answer in time, the request is refused with 503 and nothing is shown. So a gate that cannot look up
+/// whether a user is an administrator returns the error, and never guesses.
+///
+/// A gate that only has to read what an outer layer has put into the request is a function: [`gate_fn`].
+///
+/// ```
+/// use http::request::Parts;
+/// use tower_audit::api::{Caller, Gate, GateFuture};
+///
+/// struct Sessions;
+///
+/// impl Gate for Sessions {
+///     fn caller<'a>(&'a self, head: &'a Parts) -> GateFuture<'a> {
+///         Box::pin(async move {
+///             let Some(token) = head.headers.get("authorization") else { return Ok(None) };
+///             // Here a database would be asked.
+///             Ok((token == "Bearer alice-token").then(|| Caller::user("alice@example.org")))
+///         })
+///     }
+/// }
+/// ```
+pub trait Gate: Send + Sync + 'static {
+    /// Who sent this request; none if they are anonymous.
+    fn caller<'a>(&'a self, head: &'a Parts) -> GateFuture<'a>;
+
+    /// What the header `www-authenticate` of a 401 says.
+    fn challenge(&self) -> HeaderValue {
+        HeaderValue::from_static("Bearer")
+    }
+}
+
+impl<G: Gate + ?Sized> Gate for Arc<G> {
+    fn caller<'a>(&'a self, head: &'a Parts) -> GateFuture<'a> {
+        (**self).caller(head)
+    }
+
+    fn challenge(&self) -> HeaderValue {
+        (**self).challenge()
+    }
+}
+
+/// A gate that needs no waiting: a function of the head of the request.
+///
+/// ```
+/// use tower_audit::api::{Caller, gate_fn};
+///
+/// /// ValueKind the app's own authentication puts into the request.
+/// #[derive(Clone)]
+/// struct User { email: String, is_admin: bool }
+///
+/// let gate = gate_fn(|head| {
+///     let Some(user) = head.extensions.get::<User>() else { return Ok(None) };
+///     let make = if user.is_admin { Caller::admin } else { Caller::user };
+///     Ok(Some(make(user.email.clone())))
+/// });
+/// # let _ = gate;
+/// ```
+pub fn gate_fn<F>(gate: F) -> GateFn<F>
+where
+    F: Fn(&Parts) -> Result<Option<Caller>, GateError> + Send + Sync + 'static,
+{
+    GateFn(gate)
+}
+
+/// A [`Gate`] made by [`gate_fn`].
+#[derive(Clone, Copy)]
+pub struct GateFn<F>(F);
+
+impl<F> std::fmt::Debug for GateFn<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("GateFn")
+    }
+}
+
+impl<F> Gate for GateFn<F>
+where
+    F: Fn(&Parts) -> Result<Option<Caller>, GateError> + Send + Sync + 'static,
+{
+    fn caller<'a>(&'a self, head: &'a Parts) -> GateFuture<'a> {
+        Box::pin(async move { (self.0)(head) })
+    }
+}

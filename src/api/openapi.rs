@@ -1,0 +1,312 @@
+//! `GET /openapi.json`: the API described, from the tables that requests are read by.
+
+use axum::extract::OriginalUri;
+use axum::response::Response;
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::operation::Operation;
+use super::parameter::{FORMATS, Parameter};
+use super::response::json as json_response;
+use crate::event::{EventType, Phase};
+use crate::query::{Condition, Field};
+
+/// Shown to everybody: it says nothing of the events.
+pub(super) async fn serve(OriginalUri(uri): OriginalUri) -> Response {
+    // What the outermost router saw: the prefix of every mount is in it.
+    let mount = uri.path().strip_suffix("/openapi.json").unwrap_or_default();
+    json_response(document(mount).to_string() + "\n")
+}
+
+/// The document, by OpenAPI 3.1.
+fn document(mount: &str) -> Value {
+    let paths: Map<_, _> =
+        Operation::ALL.into_iter().map(|it| (it.path.to_owned(), json!({ "get": get(it) }))).collect();
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Audit log",
+            "version": env!("CARGO_PKG_VERSION"),
+            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+            "description": "Who did what, when. A user reads their own events, an administrator everyone's. Parameters \
+                            that are unknown, empty or given twice are errors.",
+        },
+        "servers": [{ "url": if mount.is_empty() { "/" } else { mount } }],
+        "security": [{ "app": [] }],
+        "paths": paths,
+        "components": {
+            "schemas": { "AuditEvent": event(), "Stats": stats(), "Problem": problem() },
+            "securitySchemes": {
+                "app": { "type": "http", "scheme": "bearer", "description": "Whatever the app authenticates with." },
+            },
+        },
+    })
+}
+
+fn get(operation: &Operation) -> Value {
+    let mut parameters: Vec<_> = operation
+        .parameters()
+        .map(|parameter| {
+            json!({
+                "name": parameter.name,
+                "in": "query",
+                "description": parameter.description,
+                "schema": schema_of(parameter),
+            })
+        })
+        .collect();
+    if operation.path.contains("{id}") {
+        parameters.push(json!({
+            "name": "id",
+            "in": "path",
+            "required": true,
+            "description": "A UUID in any of its textual forms.",
+            "schema": { "type": "string", "pattern": "^[0-9a-fA-F]{32}$" },
+        }));
+    }
+    let mut responses = Map::from_iter([("200".to_owned(), success(operation))]);
+    let shared = [
+        StatusCode::BAD_REQUEST,
+        StatusCode::UNAUTHORIZED,
+        StatusCode::INTERNAL_SERVER_ERROR,
+        StatusCode::NOT_IMPLEMENTED,
+        StatusCode::SERVICE_UNAVAILABLE,
+    ];
+    for status in shared.iter().chain(operation.error_statuses) {
+        responses.insert(status.as_u16().to_string(), refusal(*status));
+    }
+    json!({
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "parameters": parameters,
+        "responses": responses,
+    })
+}
+
+/// Several values are the parameter again and again, which is what OpenAPI does with an array unless told.
+fn schema_of(parameter: &Parameter) -> Value {
+    let one = (parameter.schema)();
+    if parameter.may_repeat {
+        // A field to count by stands there once.
+        let unique = parameter.name == "by";
+        let most = Condition::<Phase>::MAX_VALUES;
+        json!({ "type": "array", "items": one, "minItems": 1, "maxItems": most, "uniqueItems": unique })
+    } else {
+        one
+    }
+}
+
+fn success(operation: &Operation) -> Value {
+    let event = json!({ "$ref": "#/components/schemas/AuditEvent" });
+    let events = json!({ "type": "array", "items": event });
+    let text = json!({ "type": "string" });
+    let header = |about: &str| json!({ "description": about, "schema": { "type": "string" } });
+    match operation.name {
+        "list" => json!({
+            "description": "The page.",
+            "headers": {
+                "audit-next-cursor": header("The cursor of the next page; absent on the last one."),
+                "link": header("The next page, as `rel=\"next\"`, relative to this one; absent on the last one."),
+            },
+            "content": { "application/json": { "schema": events } },
+        }),
+        "count" => json!({
+            "description": "The number.",
+            "content": { "application/json": { "schema": { "type": "integer", "minimum": 0 } } },
+        }),
+        "export" => json!({
+            "description": format!("The events, as {}.", FORMATS.join(", ")),
+            "content": {
+                "application/x-ndjson": { "schema": text },
+                "text/csv": { "schema": text },
+                "application/json": { "schema": events },
+            },
+        }),
+        "stats" => json!({
+            "description": "The numbers.",
+            "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Stats" } } },
+        }),
+        _ => json!({ "description": "The event.", "content": { "application/json": { "schema": event } } }),
+    }
+}
+
+fn refusal(status: StatusCode) -> Value {
+    let mut response = json!({
+        "description": match status {
+            StatusCode::BAD_REQUEST => "A parameter or an id makes no sense.",
+            StatusCode::UNAUTHORIZED => "Nobody is asking.",
+            StatusCode::FORBIDDEN => "Another user's events.",
+            StatusCode::NOT_FOUND => "There is no such event, or none that you may see: the answers are the same.",
+            StatusCode::NOT_IMPLEMENTED => "There is no store, or none that can be read.",
+            StatusCode::SERVICE_UNAVAILABLE => "Not now: the store, the gate, or the record of the reading fails.",
+            _ => "The store fails.",
+        },
+        "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } },
+    });
+    let header = match status {
+        StatusCode::UNAUTHORIZED => Some(("www-authenticate", "How to authenticate.")),
+        StatusCode::SERVICE_UNAVAILABLE => Some(("retry-after", "Seconds.")),
+        _ => None,
+    };
+    if let Some((name, about)) = header {
+        response["headers"] = json!({ name: { "description": about, "schema": { "type": "string" } } });
+    }
+    response
+}
+
+fn problem() -> Value {
+    json!({
+        "type": "object",
+        "description": "A problem document (RFC 9457).",
+        "required": ["type", "title", "status", "detail"],
+        "properties": {
+            "type": { "const": "about:blank" },
+            "title": { "type": "string" },
+            "status": { "type": "integer" },
+            "detail": { "type": "string" },
+        },
+    })
+}
+
+fn stats() -> Value {
+    let (time, number) =
+        (json!({ "type": "string", "format": "date-time" }), json!({ "type": "integer", "minimum": 0 }));
+    let tallies = json!({
+        "type": "array",
+        "description": "The values with the most events first; null is no value.",
+        "items": {
+            "type": "object",
+            "required": ["value", "events"],
+            "properties": { "value": { "type": ["string", "null"] }, "events": number },
+        },
+    });
+    let by: Map<_, _> = Field::ALL.iter().map(|field| (field.as_str().to_owned(), tallies.clone())).collect();
+    json!({
+        "type": "object",
+        "required": ["since", "until", "events", "by", "activity"],
+        "properties": {
+            "since": time,
+            "until": time,
+            "events": number,
+            "by": { "type": "object", "properties": by, "additionalProperties": false },
+            "activity": {
+                "type": "array",
+                "description": "One span of time after the other.",
+                "items": {
+                    "type": "object",
+                    "required": ["since", "until", "events"],
+                    "properties": { "since": time, "until": time, "events": number },
+                },
+            },
+        },
+    })
+}
+
+/// `docs/event-format.md` as a schema. Later versions may have more fields.
+fn event() -> Value {
+    let text = json!({ "type": "string" });
+    let nullable = json!({ "type": ["string", "null"] });
+    let id = json!({ "type": "string", "pattern": "^[0-9a-f]{32}$" });
+    json!({
+        "type": "object",
+        "description": "One immutable entry of the log.",
+        "required": ["event_id", "event_type", "created_at", "phase", "actor", "resource", "outcome", "details"],
+        "properties": {
+            "event_id": id,
+            "event_type": { "type": "string", "maxLength": EventType::MAX_BYTES },
+            "created_at": { "type": "string", "format": "date-time" },
+            "phase": { "enum": [Phase::Completed, Phase::Started, Phase::Unknown] },
+            "actor": {
+                "type": "object",
+                "required": ["user_email", "api_key_hash", "remote_addr"],
+                "properties": { "user_email": nullable, "api_key_hash": nullable, "remote_addr": nullable },
+            },
+            "resource": {
+                "type": "object",
+                "required": ["route", "method"],
+                "properties": { "route": nullable, "method": nullable },
+            },
+            "outcome": { "type": ["integer", "null"] },
+            "details": { "type": "object" },
+            "request": {
+                "type": "object",
+                "properties": {
+                    "request_id": text, "started_event_id": id, "request_uri": text, "user_agent": text,
+                    "forwarded": text, "trace_id": text, "duration_us": { "type": "integer", "minimum": 0 },
+                },
+            },
+            "classification": {
+                "type": "object",
+                "properties": { "domain": text, "action": text, "error": text },
+            },
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Actor, AuditEvent, ErrorCode, EventId};
+
+    /// An event with every field there is.
+    fn whole() -> AuditEvent {
+        let text = || Some("x".into());
+        let mut event = AuditEvent::new(EventType::UPLOAD);
+        event.actor = Actor::user("x");
+        event.request.request_id = text();
+        event.request.started_event_id = Some(EventId::from_u128(1));
+        event.request.request_uri = text();
+        event.request.user_agent = text();
+        event.request.forwarded = text();
+        event.request.trace_id = text();
+        event.request.duration_us = Some(1);
+        event.classification.domain = text();
+        event.classification.action = text();
+        event.classification.error = Some(ErrorCode::BAD_REQUEST);
+        event
+    }
+
+    fn keys(value: &Value) -> std::collections::BTreeSet<&str> {
+        value.as_object().expect("an object").keys().map(String::as_str).collect()
+    }
+
+    #[test]
+    fn the_event_described_has_the_fields_of_an_event() {
+        let (described, found) = (event(), serde_json::to_value(whole()).unwrap());
+        assert_eq!(keys(&described["properties"]), keys(&found));
+        for part in ["actor", "resource", "request", "classification"] {
+            assert_eq!(keys(&described["properties"][part]["properties"]), keys(&found[part]), "{part}");
+        }
+    }
+
+    #[test]
+    fn every_operation_and_every_parameter_is_described() {
+        let document = document("/cgi/audit");
+        assert_eq!(document["servers"][0]["url"], "/cgi/audit");
+        assert_eq!(keys(&document["paths"]), Operation::ALL.iter().map(|operation| operation.path).collect());
+        for operation in Operation::ALL {
+            let described = document["paths"][operation.path]["get"]["parameters"].as_array().unwrap();
+            let names = described.iter().filter(|it| it["in"] == "query").map(|it| it["name"].as_str().unwrap());
+            assert!(names.eq(operation.parameters().map(|parameter| parameter.name)));
+        }
+    }
+
+    #[test]
+    fn references_lead_somewhere() {
+        fn visit(value: &Value, root: &Value) {
+            match value {
+                Value::Object(entries) => {
+                    if let Some(target) = entries.get("$ref").and_then(Value::as_str) {
+                        let pointer = target.strip_prefix('#').expect("within the document");
+                        assert!(root.pointer(pointer).is_some(), "{target}");
+                    }
+                    entries.values().for_each(|entry| visit(entry, root));
+                }
+                Value::Array(items) => items.iter().for_each(|item| visit(item, root)),
+                _ => {}
+            }
+        }
+        let document = document("");
+        visit(&document, &document);
+    }
+}

@@ -1,0 +1,65 @@
+//! What the API does: the one table that its routes, its parser and its OpenAPI document are made from.
+
+use http::StatusCode;
+
+use super::parameter::{AGGREGATION, FILTERS, FORMATTING, PAGING, Parameter};
+
+/// One thing that the API does, by GET.
+#[derive(Debug)]
+pub(crate) struct Operation {
+    /// Below the place where the API is mounted.
+    pub(crate) path: &'static str,
+    /// Its name; in the details of the event of a reading, too.
+    pub(crate) name: &'static str,
+    pub(crate) summary: &'static str,
+    pub(crate) parameters: &'static [&'static [Parameter]],
+    /// The refusals that only some operations have.
+    pub(crate) error_statuses: &'static [StatusCode],
+}
+
+impl Operation {
+    pub(crate) const LIST: Self = Self {
+        path: "/",
+        name: "list",
+        summary: "One page of the events that pass the filters: newest first, ties by id.",
+        parameters: &[FILTERS, PAGING],
+        error_statuses: &[StatusCode::FORBIDDEN],
+    };
+    pub(crate) const COUNT: Self = Self {
+        path: "/count",
+        name: "count",
+        summary: "How many events pass the filters.",
+        parameters: &[FILTERS],
+        error_statuses: &[StatusCode::FORBIDDEN],
+    };
+    pub(crate) const EXPORT: Self = Self {
+        path: "/export",
+        name: "export",
+        summary: "Every event that passes the filters, newest first, as a stream. A stream that breaks off is incomplete.",
+        parameters: &[FILTERS, FORMATTING],
+        error_statuses: &[StatusCode::FORBIDDEN],
+    };
+    pub(crate) const STATS: Self = Self {
+        path: "/stats",
+        name: "stats",
+        summary: "How many events pass the filters: by what they are, and over time. Of the last 30 days unless `since` \
+                says otherwise.",
+        parameters: &[FILTERS, AGGREGATION],
+        error_statuses: &[StatusCode::FORBIDDEN],
+    };
+    pub(crate) const GET: Self = Self {
+        path: "/{id}",
+        name: "get",
+        summary: "The event with this id.",
+        parameters: &[],
+        error_statuses: &[StatusCode::NOT_FOUND],
+    };
+
+    /// All of them.
+    pub(crate) const ALL: [&'static Self; 5] = [&Self::LIST, &Self::COUNT, &Self::EXPORT, &Self::STATS, &Self::GET];
+
+    /// What may stand in the query string.
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = &'static Parameter> + use<> {
+        self.parameters.iter().copied().flatten()
+    }
+}

@@ -1,0 +1,228 @@
+//! The parameters of the query string: the one table that requests are read by and the OpenAPI document is made from.
+
+use serde_json::{Value, json};
+
+use crate::event::limits::{MAX_ADDR_BYTES, MAX_ROUTE_BYTES, MAX_USER_EMAIL_BYTES};
+use crate::event::{EventType, Phase, Timestamp};
+use crate::query::{Buckets, Field};
+
+/// One parameter. It is never empty.
+#[derive(Debug)]
+pub(crate) struct Parameter {
+    pub(crate) name: &'static str,
+    pub(crate) description: &'static str,
+    /// No value is longer, a `!` before it apart. For text it is the limit of the event's field: no event has more.
+    pub(crate) max_bytes: usize,
+    /// Whether it may stand several times.
+    pub(crate) may_repeat: bool,
+    /// What a value looks like, as JSON Schema.
+    pub(crate) schema: fn() -> Value,
+}
+
+impl Parameter {
+    /// Reports a value that is no longer than any that means something.
+    pub(crate) fn fits(&self, value: &str) -> bool {
+        value.strip_prefix('!').unwrap_or(value).len() <= self.max_bytes
+    }
+}
+
+/// Which events: the names of [`Filter::FIELD_NAMES`](crate::query::Filter::FIELD_NAMES).
+pub(crate) const FILTERS: &[Parameter] = &[
+    Parameter {
+        name: "event_type",
+        description: "Events of this type. PATTERN.",
+        max_bytes: 2 * EventType::MAX_BYTES,
+        may_repeat: true,
+        schema: || {
+            let own = r"[a-z0-9_-]+(\.[a-z0-9_-]+)+";
+            let like = r"[a-z0-9._-]{0,40}\*[a-z0-9._-]{0,20}";
+            let names = EventType::BUILT_IN.map(|built_in| built_in.as_str().to_owned()).join("|");
+            json!({ "type": "string", "pattern": format!("^!?({names}|{own}|{like})$"), "maxLength": EventType::MAX_BYTES })
+        },
+    },
+    Parameter {
+        name: "user_email",
+        description: "Events of this user. Who is no administrator may only name themselves, exactly. PATTERN.",
+        max_bytes: escaped(MAX_USER_EMAIL_BYTES),
+        may_repeat: true,
+        schema: || text(MAX_USER_EMAIL_BYTES),
+    },
+    Parameter {
+        name: "since",
+        description: "Events at this time or later. It is before `until`, if that is given, or the answer is 400. WHEN.",
+        max_bytes: 64,
+        may_repeat: false,
+        schema: when,
+    },
+    Parameter {
+        name: "until",
+        description: "Events before this time. It is after `since`, if that is given, or the answer is 400. WHEN.",
+        max_bytes: 64,
+        may_repeat: false,
+        schema: when,
+    },
+    Parameter {
+        name: "outcome",
+        description: "Events with this HTTP status, one of a class such as `4xx`, or `none`; after a `!`, those without. Several \
+                with commas between them are the same as the parameter several times.",
+        max_bytes: MAX_OUTCOMES_BYTES,
+        may_repeat: true,
+        // Several in one value are taken, too, and told in words: by the schema they count one each.
+        schema: || json!({ "type": "string", "pattern": "^!?([1-9][0-9][0-9]|[1-9]xx|none)$" }),
+    },
+    Parameter {
+        name: "route",
+        description: "Events of this route template. PATTERN.",
+        max_bytes: escaped(MAX_ROUTE_BYTES),
+        may_repeat: true,
+        schema: || text(MAX_ROUTE_BYTES),
+    },
+    Parameter {
+        name: "remote_addr",
+        description: "Events of this client address, in any of its forms; what only looks like an address is an error. PATTERN.",
+        max_bytes: escaped(MAX_ADDR_BYTES),
+        may_repeat: true,
+        schema: || text(MAX_ADDR_BYTES),
+    },
+    Parameter {
+        name: "phase",
+        description: "Events of this phase; after a `!`, those of the others.",
+        max_bytes: 17,
+        may_repeat: true,
+        schema: || {
+            let names = [Phase::Completed, Phase::Started, Phase::Unknown].map(Phase::as_str).join("|");
+            json!({ "type": "string", "pattern": format!("^!?({names})$") })
+        },
+    },
+];
+
+/// Which of them, in a listing.
+pub(crate) const PAGING: &[Parameter] = &[LIMIT, SKIP, CURSOR];
+
+pub(crate) const LIMIT: Parameter = Parameter {
+    name: "limit",
+    description: "How many events at the most. What is more than the maximum is taken for the maximum.",
+    max_bytes: 20,
+    may_repeat: false,
+    schema: || json!({ "type": "integer", "minimum": 1, "maximum": i64::MAX, "default": DEFAULT_LIMIT, "x-capped-at": MAX_LIMIT }),
+};
+
+const SKIP: Parameter = Parameter {
+    name: "skip",
+    description: "How many of the newest to leave out. Not together with `cursor`.",
+    max_bytes: 20,
+    may_repeat: false,
+    schema: || json!({ "type": "integer", "minimum": 0, "maximum": i64::MAX, "default": 0 }),
+};
+
+pub(crate) const CURSOR: Parameter = Parameter {
+    name: "cursor",
+    description: "Where the page before ended, as its header `audit-next-cursor` said, with the same filters.",
+    max_bytes: MAX_CURSOR_BYTES,
+    may_repeat: false,
+    schema: || json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]+$", "maxLength": MAX_CURSOR_BYTES }),
+};
+
+/// Twenty statuses, each with a `!`, a comma and a blank.
+const MAX_OUTCOMES_BYTES: usize = 20 * 7;
+
+/// No cursor is longer.
+pub(crate) const MAX_CURSOR_BYTES: usize = 256;
+
+/// As what, in an export.
+pub(crate) const FORMATTING: &[Parameter] = &[Parameter {
+    name: "format",
+    description: "As what.",
+    max_bytes: 8,
+    may_repeat: false,
+    schema: || json!({ "type": "string", "enum": FORMATS, "default": FORMATS[0] }),
+}];
+
+/// How they are counted.
+pub(crate) const AGGREGATION: &[Parameter] = &[
+    Parameter {
+        name: "by",
+        description: "The fields to count by.",
+        max_bytes: 16,
+        may_repeat: true,
+        schema: || json!({ "type": "string", "enum": Field::ALL.map(Field::as_str) }),
+    },
+    Parameter {
+        name: "top",
+        description: "How many values of a field at the most: those with the most events. What is more than the maximum is \
+                taken for the maximum.",
+        max_bytes: 20,
+        may_repeat: false,
+        schema: || json!({ "type": "integer", "minimum": 1, "maximum": i64::MAX, "default": DEFAULT_TOP, "x-capped-at": MAX_TOP }),
+    },
+    Parameter {
+        name: "buckets",
+        description: "How many spans of time at the most; how long they are is chosen so that it is a round length. What is \
+                more than the maximum is taken for the maximum.",
+        max_bytes: 20,
+        may_repeat: false,
+        schema: || json!({ "type": "integer", "minimum": 1, "maximum": i64::MAX, "default": DEFAULT_BUCKETS, "x-capped-at": Buckets::MAX_COUNT }),
+    },
+];
+
+/// What events are counted by if nobody says otherwise.
+pub(crate) const DEFAULT_BY: [Field; 4] = [Field::EventType, Field::UserEmail, Field::Route, Field::Outcome];
+
+/// How many values of a field are told if nobody says otherwise.
+pub(crate) const DEFAULT_TOP: usize = 10;
+
+/// How many values of a field are told at the most.
+pub(crate) const MAX_TOP: usize = 1000;
+
+/// How many spans of time there are at the most if nobody says otherwise.
+pub(crate) const DEFAULT_BUCKETS: usize = 60;
+
+/// How many events a page has if nobody says otherwise.
+pub(crate) const DEFAULT_LIMIT: usize = 100;
+
+/// How many events a page has at the most.
+pub(crate) const MAX_LIMIT: usize = 1000;
+
+/// The formats of an export; the first is the default.
+pub(crate) const FORMATS: [&str; 3] = ["ndjson", "csv", "json"];
+
+/// The length of the textual form of a pattern whose characters would all have to be escaped.
+const fn escaped(max_bytes: usize) -> usize {
+    2 * max_bytes
+}
+
+fn text(max_bytes: usize) -> Value {
+    // A run of characters that stand for themselves, then as many as eight stars, each with such a run behind it.
+    let (first, plain) = (r"([^\\*!\u0000]|\\[\\*!])", r"([^\\*\u0000]|\\[\\*!])*");
+    let pattern = format!(r"^!?({first}{plain}(\*+{plain}){{0,8}}|(\*+{plain}){{1,8}})$");
+    // In characters, of which each has a byte at least, so that what is valid by the schema may still be too long.
+    json!({
+        "description": "Text compared exactly, where `*` stands for any run of characters; `\\` before `*`, `!` and `\\` \
+                        makes them plain. After a `!`: what is something else, or missing.",
+        "type": "string", "minLength": 1, "maxLength": escaped(max_bytes), "pattern": pattern,
+    })
+}
+
+fn when() -> Value {
+    json!({
+        "description": "A time before now such as `30d`, `2h`, `90m`, `10s`, `1w` or `2y`; a Unix timestamp in seconds; \
+                        or ISO 8601, which is UTC without an offset.",
+        "anyOf": [
+            { "type": "string", "pattern": "^[0-9]{1,3}[smhdwy]$" },
+            { "type": "number", "minimum": 0, "maximum": Timestamp::MAX.as_micros() / 1_000_000 },
+            { "type": "string", "format": "date" },
+            { "type": "string", "format": "date-time" },
+        ],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::Filter;
+
+    #[test]
+    fn the_filters_are_those_of_the_library() {
+        assert_eq!(FILTERS.iter().map(|parameter| parameter.name).collect::<Vec<_>>(), Filter::FIELD_NAMES);
+    }
+}

@@ -1,0 +1,75 @@
+//! `GET /stats`: how many events there are of what, and when.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+
+use super::access_log::AccessEvent;
+use super::authorized::Admitted;
+use super::error::ApiError;
+use super::operation::Operation;
+use super::response::json as json_response;
+use super::router::ApiState;
+use crate::event::Timestamp;
+use crate::export::escape_unsafe_chars;
+use crate::query::{Buckets, Filter, ValueCount};
+
+pub(crate) async fn stats(State(api): State<Arc<ApiState>>, request: Request) -> Result<Response, ApiError> {
+    let reading = Admitted::admit(api, &Operation::STATS, request.into_parts().0).await?;
+    let asked = reading.params()?;
+    let (since, until) = asked.span()?;
+    let filter = Filter { since: Some(since), until: Some(until), ..reading.confine(&asked).await? };
+    let Histogram { events, buckets } = Histogram::read(&reading, &filter, asked.buckets).await?;
+    let mut by = Map::new();
+    for field in &asked.by {
+        let tallies = reading.top_values(&filter, *field, asked.top).await?;
+        by.insert(field.as_str().to_owned(), tallies.into_iter().map(value_count).collect());
+    }
+    reading.record(AccessEvent::of(&reading).asked(&asked).count(events)).await?;
+    let buckets: Vec<_> = buckets
+        .into_iter()
+        .map(|Bucket { since, until, events }| json!({ "since": since, "until": until, "events": events }))
+        .collect();
+    let stats = json!({ "since": since, "until": until, "events": events, "by": by, "activity": buckets });
+    Ok(json_response(escape_unsafe_chars(stats.to_string()) + "\n"))
+}
+
+fn value_count(ValueCount { value, count: events }: ValueCount) -> Value {
+    json!({ "value": value, "events": events })
+}
+
+/// How many events there are, and when.
+#[derive(Debug)]
+pub(crate) struct Histogram {
+    pub(crate) events: u64,
+    pub(crate) buckets: Vec<Bucket>,
+}
+
+/// How many events there are in a span of time.
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    pub(crate) since: Timestamp,
+    pub(crate) until: Timestamp,
+    pub(crate) events: u64,
+}
+
+impl Histogram {
+    /// Counts the events of a filter that has both ends of its span. The buckets end where it ends, so that each is
+    /// itself a filter that finds its events.
+    pub(crate) async fn read(reading: &Admitted, filter: &Filter, at_most: usize) -> Result<Self, ApiError> {
+        let (since, until) = (filter.since.unwrap_or(Timestamp::MIN), filter.until.unwrap_or(Timestamp::MAX));
+        let Some(buckets) = Buckets::covering(since, until, at_most) else {
+            return Ok(Self { events: 0, buckets: Vec::new() });
+        };
+        let counts = reading.histogram(filter, &buckets).await?;
+        let bucket = |(n, events)| Bucket {
+            since: buckets.start_of(n).max(since),
+            until: buckets.start_of(n + 1).min(until),
+            events,
+        };
+        let buckets: Vec<_> = counts.into_iter().enumerate().map(bucket).collect();
+        Ok(Self { events: buckets.iter().map(|bucket| bucket.events).sum(), buckets })
+    }
+}

@@ -1,0 +1,341 @@
+//! How the program ends: every failure that is expected, its exit code and its text.
+
+use std::error::Error;
+use std::fmt;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use tower_audit::EventId;
+use tower_audit::store::{StoreError, StoreErrorKind};
+
+use crate::redact::{redact_passwords, redact_urls};
+use crate::retention::{PurgeError, RecreateError};
+use crate::sanitize::sanitize_line;
+
+/// The end of `--help`; `docs/cli.md` has the same.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+  0  done; also when the reader of the output went away, and after Ctrl-C in tail -f and serve
+  1  it failed, was declined, or was interrupted and tidied up (purge, export --output)
+  2  something typed makes no sense, or a store or a --yes is missing; nothing was changed
+  3  the store cannot be opened, or does not answer as it should
+  4  get: there is no event with this id
+  5  doctor: something is wrong
+  130, 143  a shell's numbers for a command that SIGINT or SIGTERM ended: there was nothing to tidy up";
+
+/// Why the program did not do what it was told.
+#[derive(Debug)]
+pub(crate) enum CliError {
+    /// Something typed makes no sense; the text says what would.
+    Usage(String),
+    /// The store failed.
+    Store(StoreError),
+    /// The store has no part that does this.
+    Unsupported { store: &'static str, what: &'static str },
+    /// There is no event with this id.
+    NotFound(EventId),
+    /// The output cannot be written.
+    Output(io::Error),
+    /// A file cannot be written.
+    File { path: PathBuf, cause: io::Error },
+    /// Somebody ended an export.
+    ExportInterrupted,
+    /// Something is wrong with the store, which was told.
+    Unhealthy { wrong: usize },
+    /// Nothing can be served.
+    Listen(io::Error),
+    /// The answer to a question cannot be read.
+    Input(io::Error),
+    /// The process has no threads, timers or sockets.
+    Start(io::Error),
+    /// A person said no.
+    Declined,
+    /// A purge did not come to its end.
+    Purge(PurgeError),
+    /// The store was made anew, and the event that says so could not be written.
+    Unsaid(StoreError),
+}
+
+impl CliError {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+            Self::Usage(_) => 2,
+            Self::Store(error) => match error.kind() {
+                StoreErrorKind::Unsupported => 1,
+                _ => 3,
+            },
+            Self::Purge(PurgeError::Interrupted { .. }) => 1,
+            Self::Purge(_) | Self::Unsaid(_) => 3,
+            Self::NotFound(_) => 4,
+            Self::Unhealthy { .. } => 5,
+            Self::Unsupported { .. }
+            | Self::Output(_)
+            | Self::File { .. }
+            | Self::ExportInterrupted
+            | Self::Listen(_)
+            | Self::Input(_)
+            | Self::Start(_)
+            | Self::Declined => 1,
+        }
+    }
+
+    /// What to do about it, where the text does not end with it anyway.
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Usage(_) => Some("`tower-audit --help` lists the options"),
+            Self::Store(error) if error.kind() == StoreErrorKind::Transient => {
+                Some("try again; if it stays, look at who holds the store and at its disk")
+            }
+            Self::Store(cause) | Self::Purge(PurgeError::Failed { cause, .. } | PurgeError::Unannounced(cause))
+                if cause.kind() == StoreErrorKind::Denied =>
+            {
+                Some("ask the owner of the log for that right, or name another account")
+            }
+            Self::Store(_) => Some("check --url, AUDIT_URL or DATABASE_URL, and the rights on what it names"),
+            Self::Unsupported { .. } => Some("name a store that can, with --url"),
+            Self::NotFound(_) => Some("check the id and the store; a purge may have removed the event"),
+            Self::Output(_) => Some("see what the output goes to: is its disk full?"),
+            Self::File { .. } => Some("see the rights on its folder, and the space on its disk"),
+            Self::Unhealthy { .. } => Some("what the report says"),
+            Self::Listen(_) => Some("name a free --port, or none"),
+            Self::Input(_) => Some("give --yes instead of an answer"),
+            Self::Start(_) => Some("see the limits of the process (ulimit -a)"),
+            Self::Declined => None,
+            Self::ExportInterrupted => Some("run it again"),
+            Self::Purge(PurgeError::Unannounced(_)) => Some("correct the store, and the rights on it"),
+            Self::Purge(PurgeError::Interrupted { .. } | PurgeError::Failed { .. }) => {
+                Some("run it again for the rest")
+            }
+            Self::Purge(PurgeError::Unrecorded { .. }) => {
+                Some("correct the store before the next purge; the log holds what this one was to remove")
+            }
+            Self::Unsaid(_) => Some("note it elsewhere, and correct the store"),
+        }
+    }
+
+    /// Says on stderr what happened, unless nobody needs to know, and gives the exit code.
+    pub(crate) fn report(&self) -> ExitCode {
+        let code = self.code();
+        if code != 0 {
+            // Where stderr is gone there is nobody left to tell.
+            let _ = io::stderr().write_all(self.text().as_bytes());
+        }
+        ExitCode::from(code)
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("tower-audit: {}\n", sanitized(&self.to_string()));
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(&format!("  because: {}\n", sanitized(&error.to_string())));
+            cause = error.source();
+        }
+        if let Some(remedy) = self.hint() {
+            text.push_str(&format!("  to do: {remedy}\n"));
+        }
+        text
+    }
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(text) => f.write_str(text),
+            // Its own words are those of the store's error; what follows is that error's cause.
+            Self::Store(error) => error.fmt(f),
+            Self::Unsupported { store, what } => write!(f, "the {store} store cannot be {what}"),
+            Self::NotFound(id) => write!(f, "there is no event {id}"),
+            Self::Output(_) => f.write_str("the output cannot be written"),
+            Self::File { path, .. } => write!(f, "{} cannot be written, and was left as it is", path.display()),
+            Self::ExportInterrupted => f.write_str("interrupted; the file was left as it is"),
+            Self::Unhealthy { wrong: 1 } => f.write_str("something is wrong"),
+            Self::Unhealthy { wrong } => write!(f, "{wrong} things are wrong"),
+            Self::Listen(_) => f.write_str("cannot listen"),
+            Self::Input(_) => f.write_str("the answer cannot be read"),
+            Self::Start(_) => f.write_str("cannot start"),
+            Self::Declined => f.write_str("declined; nothing was changed"),
+            Self::Purge(PurgeError::Unannounced(_)) => {
+                f.write_str("the event that announces the purge cannot be written; nothing was removed")
+            }
+            Self::Purge(PurgeError::Interrupted { removed }) => {
+                write!(f, "interrupted; {removed} events were removed, which is recorded")
+            }
+            Self::Purge(PurgeError::Failed { removed, .. }) => {
+                write!(f, "the purge stopped; {removed} events were removed before, which is recorded")
+            }
+            Self::Purge(PurgeError::Unrecorded { removed, .. }) => {
+                write!(f, "{removed} events were removed, and the event that says how many could not be written")
+            }
+            Self::Unsaid(_) => f.write_str("the store was made anew, and the event that says so could not be written"),
+        }
+    }
+}
+
+impl Error for CliError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Store(error) => error.source(),
+            Self::Output(error) | Self::Input(error) | Self::Start(error) | Self::Listen(error) => Some(error),
+            Self::File { cause, .. } => Some(cause),
+            Self::Purge(
+                PurgeError::Unannounced(cause)
+                | PurgeError::Failed { cause, .. }
+                | PurgeError::Unrecorded { cause, .. },
+            )
+            | Self::Unsaid(cause) => Some(cause),
+            Self::Usage(_)
+            | Self::Unsupported { .. }
+            | Self::NotFound(_)
+            | Self::Unhealthy { .. }
+            | Self::Declined
+            | Self::ExportInterrupted
+            | Self::Purge(PurgeError::Interrupted { .. }) => None,
+        }
+    }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<PurgeError> for CliError {
+    fn from(unfinished: PurgeError) -> Self {
+        Self::Purge(unfinished)
+    }
+}
+
+impl From<RecreateError> for CliError {
+    fn from(failed: RecreateError) -> Self {
+        match failed {
+            RecreateError::Failed(error) => Self::Store(error),
+            RecreateError::Unrecorded(cause) => Self::Unsaid(cause),
+        }
+    }
+}
+
+impl From<io::Error> for CliError {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// Prints what clap has to say, help or error, and gives the exit code.
+pub(crate) fn report_clap(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // A reader that goes away while help is printed has read enough.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    // clap repeats what was typed; a password or a control character may be in it.
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").map_or_else(|| text.clone(), |rest| format!("tower-audit: {rest}"));
+    // Before it is cut into lines: a password may have a line break in it.
+    let text = redact_urls(&text);
+    let lines: String = text.lines().map(|line| sanitized(line) + "\n").collect();
+    let _ = io::stderr().write_all(lines.as_bytes());
+    ExitCode::from(2)
+}
+
+/// What happened and why, in one line.
+pub(crate) fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let why = error.to_string();
+        // Some errors say what their cause says.
+        if !text.ends_with(&why) {
+            text.push_str(&format!(": {why}"));
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// Says something on stderr while the work goes on.
+pub(crate) fn warn(text: &str) {
+    // Where stderr is gone there is nobody left to tell.
+    let _ = io::stderr().write_all(format!("tower-audit: {}\n", sanitized(text)).as_bytes());
+}
+
+fn sanitized(line: &str) -> String {
+    sanitize_line(&redact_passwords(line)).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(kind: StoreErrorKind) -> StoreError {
+        StoreError::new(kind, "sqlite", "opening").with_source("disk I/O error")
+    }
+
+    #[test]
+    fn who_lacks_a_right_is_not_told_to_try_again() {
+        for failure in [
+            CliError::Store(store(StoreErrorKind::Denied)),
+            CliError::Purge(PurgeError::Unannounced(store(StoreErrorKind::Denied))),
+            CliError::Purge(PurgeError::Failed { removed: 0, cause: store(StoreErrorKind::Denied) }),
+        ] {
+            let remedy = failure.hint();
+            assert!(remedy.is_some_and(|remedy| remedy.contains("that right")), "{failure}: {remedy:?}");
+        }
+    }
+
+    #[test]
+    fn codes_are_those_of_the_manual() {
+        let broken_pipe = io::Error::from(io::ErrorKind::BrokenPipe);
+        for (failure, code) in [
+            (CliError::Output(broken_pipe), 0),
+            (CliError::Output(io::Error::from(io::ErrorKind::StorageFull)), 1),
+            (CliError::Declined, 1),
+            (CliError::Purge(PurgeError::Interrupted { removed: 3 }), 1),
+            (CliError::Unsupported { store: "syslog", what: "read" }, 1),
+            (CliError::Store(store(StoreErrorKind::Unsupported)), 1),
+            (CliError::Usage(String::new()), 2),
+            (CliError::Store(store(StoreErrorKind::Config)), 3),
+            (CliError::Store(store(StoreErrorKind::Transient)), 3),
+            (CliError::Store(store(StoreErrorKind::Permanent)), 3),
+            (CliError::Purge(PurgeError::Failed { removed: 3, cause: store(StoreErrorKind::Config) }), 3),
+            (CliError::NotFound(EventId::from_u128(1)), 4),
+            (CliError::Unhealthy { wrong: 1 }, 5),
+            (CliError::ExportInterrupted, 1),
+            (CliError::Listen(io::Error::from(io::ErrorKind::AddrInUse)), 1),
+            (CliError::File { path: "x".into(), cause: io::Error::from(io::ErrorKind::StorageFull) }, 1),
+            (CliError::Purge(PurgeError::Unrecorded { removed: 3, cause: store(StoreErrorKind::Transient) }), 3),
+            (CliError::Purge(PurgeError::Unannounced(store(StoreErrorKind::Transient))), 3),
+            (CliError::Unsaid(store(StoreErrorKind::Transient)), 3),
+            (CliError::Input(io::Error::from(io::ErrorKind::NotFound)), 1),
+            (CliError::Start(io::Error::from(io::ErrorKind::NotFound)), 1),
+        ] {
+            assert_eq!(failure.code(), code, "{failure}");
+        }
+        let manual = include_str!("../../../docs/cli.md");
+        for line in EXIT_CODES.lines().skip(1) {
+            assert!(manual.contains(line.trim()), "docs/cli.md lacks: {line}");
+        }
+    }
+
+    #[test]
+    fn a_failure_tells_its_causes_and_what_to_do() {
+        let text =
+            CliError::Purge(PurgeError::Unrecorded { removed: 7, cause: store(StoreErrorKind::Transient) }).text();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].starts_with("tower-audit: 7 events were removed"), "{text}");
+        assert_eq!(lines[1], "  because: sqlite store: opening failed for now");
+        assert_eq!(lines[2], "  because: disk I/O error");
+        assert!(lines[3].starts_with("  to do: "), "{text}");
+        assert_eq!(lines.len(), 4);
+    }
+
+    #[test]
+    fn a_cause_can_neither_forge_a_line_nor_show_a_password() {
+        let cause = "no\r\ntower-audit: all is well\u{1b}[8m postgres://app:secret@db/audit";
+        let text = CliError::Store(StoreError::new(StoreErrorKind::Permanent, "x", "y").with_source(cause)).text();
+        assert!(!text.contains("secret") && !text.contains('\u{1b}') && !text.contains('\r'), "{text}");
+        assert_eq!(text.lines().filter(|line| line.starts_with("tower-audit:")).count(), 1);
+    }
+}

@@ -1,0 +1,272 @@
+//! What a handler or an inner layer adds to the event of its request.
+
+use std::sync::{Arc, MutexGuard};
+
+use http::{Extensions, Method, StatusCode};
+use serde_json::Value;
+
+use super::context_values::ContextValues;
+use super::layer_config::LayerConfig;
+use super::request_head::RequestHead;
+use super::request_state::{Attempt, AttemptStage, Attempts, RequestState};
+use super::scope::{self, LogId};
+use crate::event::{Actor, AuditEvent, CompactText, Details, ErrorCode, EventType};
+use crate::policy::MatchingRules;
+
+/// What a handler or an inner layer adds to the event of its request. Cheap to clone; all clones are the same.
+///
+/// With axum it is an extractor. Elsewhere it is in the extensions of each request that a rule of the policy names, and
+/// [`AuditContext::current`] finds it within the task that runs the handler. Where no layer is around, or the log is
+/// off, it takes everything and nothing comes of it.
+///
+/// Naming an [`event_type`](Self::event_type) makes the request an audited one, whatever the rules say.
+///
+/// ```
+/// # #[cfg(feature = "axum")] {
+/// use axum::http::StatusCode;
+/// use tower_audit::{Actor, AuditContext, ErrorCode, EventType};
+///
+/// async fn login(audit: AuditContext, name: String) -> StatusCode {
+///     audit.event_type(EventType::AUTH).actor(Actor::user(&name)).detail("method", "password");
+///     if name == "alice" {
+///         StatusCode::OK
+///     } else {
+///         audit.error(ErrorCode::BAD_AUTHENTICATION);
+///         StatusCode::UNAUTHORIZED
+///     }
+/// }
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct AuditContext {
+    identity: Arc<RequestState>,
+    /// The attempt that the context is of. Small, since it moves with every poll.
+    attempt: u32,
+}
+
+/// For the layers.
+impl AuditContext {
+    /// The context of a request that no other layer has seen.
+    pub(crate) fn new(
+        layer: Arc<LayerConfig>,
+        head: Option<RequestHead>,
+        candidates: MatchingRules,
+        stage: AttemptStage,
+    ) -> Self {
+        let first = Attempt::new(layer, head, candidates, stage);
+        Self { identity: Arc::new(RequestState::new(first)), attempt: 0 }
+    }
+
+    /// The context of a layer within this one, around the same request.
+    pub(crate) fn within(
+        &self,
+        layer: Arc<LayerConfig>,
+        head: Option<RequestHead>,
+        candidates: MatchingRules,
+        stage: AttemptStage,
+    ) -> Self {
+        let attempt = self.lock().add(Attempt::new(layer, head, candidates, stage), self.attempt());
+        // As many do not fit into memory.
+        let attempt = u32::try_from(attempt).unwrap_or(u32::MAX);
+        Self { identity: Arc::clone(&self.identity), attempt }
+    }
+
+    /// The context of a layer whose rules do not name the request.
+    pub(crate) fn unmatched(layer: Arc<LayerConfig>, around: Option<&Self>, head: Option<RequestHead>) -> Self {
+        match around {
+            Some(around) => around.within(layer, head, MatchingRules::NONE, AttemptStage::Running),
+            None => Self::new(layer, head, MatchingRules::NONE, AttemptStage::Running),
+        }
+    }
+
+    /// A context that nobody reads.
+    #[cfg(feature = "axum")]
+    fn idle() -> Self {
+        Self { identity: Arc::new(RequestState::new(Attempt::default())), attempt: 0 }
+    }
+
+    /// The layer that the context is of; none where there is no layer.
+    pub(crate) fn layer(&self) -> Option<Arc<LayerConfig>> {
+        self.lock()[self.attempt()].layer.clone()
+    }
+
+    /// The number of its attempt, and everything that is known of the request.
+    pub(crate) fn attempt(&self) -> usize {
+        self.attempt as usize
+    }
+
+    /// What tells the request from all others of the process.
+    pub(crate) fn request(&self) -> u64 {
+        self.identity.id()
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Attempts> {
+        self.identity.lock()
+    }
+
+    /// Whether it is the context of this request, which has come with it.
+    pub(crate) fn is_of(&self, method: &Method, target: &str) -> bool {
+        self.lock()[self.attempt()].head.as_ref().is_some_and(|head| head.is_of(method, target))
+    }
+
+    /// Whether the rules of a layer of this log, around the request, name it. `limits`: a layer within says which results
+    /// are too many.
+    pub(crate) fn is_named_around(&self, log: LogId, limits: bool) -> bool {
+        let mut attempts = self.lock();
+        let Some(nearest) = attempts.nearest(self.attempt(), log) else { return false };
+        attempts[nearest].is_limited_within |= limits;
+        let named = attempts.named(nearest);
+        !attempts[named].matching_rules.is_empty()
+    }
+
+    /// Whether an event type was declared, and no layer of this log is around to record it.
+    pub(crate) fn declared_for(&self, log: LogId) -> bool {
+        let attempts = self.lock();
+        attempts.nearest(self.attempt(), log).is_none() && attempts.declared(self.attempt()).is_some()
+    }
+
+    /// Says that a layer within says which results are too many.
+    pub(crate) fn mark_limited(&self) {
+        self.lock()[self.attempt()].is_limited_within = true;
+    }
+
+    /// Says that the handler is about to be called. False: it must not be.
+    pub(crate) fn begin(&self) -> bool {
+        self.lock().begin(self.attempt())
+    }
+
+    /// Says that the handler is not to be called, if it has not been called.
+    pub(crate) fn withdraw(&self) {
+        self.lock().withdraw(self.attempt());
+    }
+
+    /// Settles the attempt. True: the request has others.
+    pub(crate) fn settle(&self, stage: AttemptStage) -> bool {
+        self.identity.settle(self.attempt(), stage)
+    }
+
+    /// Waits until no layer within is about to tell the end of the request.
+    pub(crate) async fn inner_attempts_settled(&self) {
+        self.identity.inner_attempts_settled(self.attempt()).await;
+    }
+
+    /// Writes into an event of this attempt what was said since it was made.
+    pub(crate) fn amend(&self, event: &mut AuditEvent) {
+        let mut attempts = self.lock();
+        attempts.write_names(self.attempt(), event);
+        let mut details = attempts.take_details(self.attempt());
+        if let Some(layer) = &attempts[self.attempt()].layer {
+            layer.policy.capture_config().redact_details(&mut details);
+        }
+        event.details.append(&mut details);
+    }
+
+    /// Takes note of an actor that nobody has said.
+    pub(crate) fn find_actor(&self, extensions: &Extensions) {
+        if let Some(actor) = actor_in(extensions) {
+            let actor = Some(actor.clone());
+            self.update(|said| said.extension_actor = actor);
+        }
+    }
+
+    fn update(&self, what: impl FnOnce(&mut ContextValues)) -> &Self {
+        what(&mut self.lock()[self.attempt()].values);
+        self
+    }
+}
+
+/// The actor that a layer put into the extensions of a request or of a response.
+pub(crate) fn actor_in(extensions: &Extensions) -> Option<&Actor> {
+    extensions.get::<Arc<Actor>>().map(|actor| &**actor).or_else(|| extensions.get())
+}
+
+impl AuditContext {
+    /// The context of the request that the current task is handling, if a layer is around it.
+    ///
+    /// Found while the handler's future is polled; a task that the handler spawns takes a clone with it.
+    pub fn current() -> Option<Self> {
+        scope::current()
+    }
+
+    /// Says who did it. Fields that are left empty are filled in from the request.
+    pub fn actor(&self, actor: Actor) -> &Self {
+        self.update(|said| said.actor = Some(actor))
+    }
+
+    /// Adds one detail; the last one under a key counts.
+    pub fn detail(&self, key: impl Into<String>, value: impl Into<Value>) -> &Self {
+        // Converted before the lock is taken: the conversion is the app's, and may use the context.
+        let (key, value) = (key.into(), value.into());
+        self.update(|said| {
+            said.details.insert(key, value);
+        })
+    }
+
+    /// Adds several details.
+    pub fn details(&self, details: Details) -> &Self {
+        self.update(|said| said.details.extend(details))
+    }
+
+    /// Names the type of the event, and so makes the request an audited one.
+    pub fn event_type(&self, event_type: EventType) -> &Self {
+        self.update(|said| said.event_type = Some(event_type))
+    }
+
+    /// Says how it went wrong, where the status does not say it well enough.
+    pub fn error(&self, error: ErrorCode) -> &Self {
+        self.update(|said| said.error = Some(error))
+    }
+
+    /// Says how the app calls what was done: `security.user`, `update`.
+    pub fn classify(&self, domain: impl Into<CompactText>, action: impl Into<CompactText>) -> &Self {
+        let (domain, action) = (domain.into(), action.into());
+        self.update(|said| (said.domain, said.action) = (Some(domain), Some(action)))
+    }
+
+    /// Says how many results a query had before any limit, like the response extension [`ResultCount`](super::ResultCount).
+    pub fn result_count(&self, count: u64) -> &Self {
+        self.update(|said| said.result_count = Some(count))
+    }
+
+    /// Says which status the handler will answer with if its transaction is committed: what an event says that is
+    /// written [in the transaction](Self::record_in). 200 if nothing is said.
+    pub fn expect_status(&self, status: StatusCode) -> &Self {
+        self.update(|said| said.expected_status = Some(status))
+    }
+
+    /// Says which route template matched, where no router of axum does.
+    pub fn route(&self, template: impl Into<CompactText>) -> &Self {
+        let template = template.into();
+        self.update(|said| said.route = Some(template))
+    }
+
+    /// The id that all events of the request share: the client's `x-request-id`, if it is bounded and clean, or one made
+    /// for the request.
+    pub fn request_id(&self) -> String {
+        self.lock().request_id().to_string()
+    }
+}
+
+impl std::fmt::Debug for AuditContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AuditContext").finish_non_exhaustive()
+    }
+}
+
+/// Always there: see [`AuditContext`].
+#[cfg(feature = "axum")]
+impl<S: Send + Sync> axum::extract::FromRequestParts<S> for AuditContext {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut http::request::Parts, _state: &S) -> Result<Self, Self::Rejection> {
+        let context = parts.extensions.get::<Self>().cloned().or_else(scope::current).unwrap_or_else(Self::idle);
+        let mut attempts = context.lock();
+        let attempt = &mut attempts[context.attempt()];
+        if attempt.head.is_none() {
+            attempt.head = Some(RequestHead::of(&parts.method, &parts.uri, &parts.headers, &parts.extensions));
+        }
+        drop(attempts);
+        context.find_actor(&parts.extensions);
+        Ok(context)
+    }
+}

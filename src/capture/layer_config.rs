@@ -1,0 +1,72 @@
+//! What all requests through a layer share.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use super::scope::LogId;
+use crate::event::Details;
+use crate::policy::AuditPolicy;
+use crate::writer::{AuditLog, catch_panic};
+
+/// What all requests through a layer share. The scope of a request leads to it, so that whoever asks for the context
+/// finds the log and the policy, and a request that nobody asks about pays for one reference.
+pub(crate) struct LayerConfig {
+    pub(crate) log: AuditLog,
+    pub(crate) log_id: LogId,
+    pub(crate) policy: AuditPolicy,
+    pub(crate) inspects_responses: bool,
+    pub(crate) details_from_response: Option<DetailsFn>,
+    /// What is done instead, in a copy of an app whose wiring is looked at.
+    #[cfg(feature = "axum")]
+    pub(crate) probe_stand_in: Option<Box<dyn ProbeStandIn>>,
+}
+
+/// Takes the place of a layer whose app is looked at.
+#[cfg(feature = "axum")]
+pub(crate) trait ProbeStandIn: Send + Sync {
+    /// Takes note of the path. Whether the request goes on from here.
+    fn observe(&self, path: &str) -> bool;
+}
+
+pub(crate) type DetailsFn =
+    Arc<dyn Fn(&http::response::Parts) -> Result<Details, Box<dyn Error + Send + Sync>> + Send + Sync + 'static>;
+
+impl LayerConfig {
+    /// The same, but for what is done instead.
+    #[cfg(feature = "axum")]
+    pub(crate) fn replaced_by(&self, stand_in: Box<dyn ProbeStandIn>) -> Self {
+        Self {
+            log: self.log.clone(),
+            log_id: self.log_id,
+            policy: self.policy.clone(),
+            inspects_responses: self.inspects_responses,
+            details_from_response: None,
+            probe_stand_in: Some(stand_in),
+        }
+    }
+
+    /// What the callback reads off the response.
+    pub(crate) fn details(&self, response: &http::response::Parts) -> Details {
+        let Some(hook) = &self.details_from_response else { return Details::new() };
+        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook(response))) {
+            Ok(Ok(details)) => details,
+            Ok(Err(error)) => {
+                catch_panic(|| {
+                    tracing::warn!(error = &*error as &dyn Error, "the details callback of an audit layer failed");
+                });
+                Details::new()
+            }
+            Err(_) => {
+                catch_panic(|| tracing::warn!("the details callback of an audit layer panicked"));
+                Details::new()
+            }
+        }
+    }
+}
+
+impl fmt::Debug for LayerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}

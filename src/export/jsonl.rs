@@ -1,0 +1,41 @@
+//! JSON lines: one event a line, and nothing else.
+
+use std::io::{self, Write};
+
+use super::{EventFormat, to_json};
+use crate::event::AuditEvent;
+
+/// JSON lines. No line has a line separator in it, not even U+2028, which JSON would allow.
+#[derive(Debug)]
+pub struct Jsonl;
+
+impl EventFormat for Jsonl {
+    fn write_page(&mut self, events: &[AuditEvent], out: &mut dyn Write) -> io::Result<()> {
+        for event in events {
+            out.write_all(to_json(event)?.as_bytes())?;
+            out.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &mut dyn Write) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::samples::{printed, upload};
+
+    #[test]
+    fn a_line_is_an_event() {
+        assert_eq!(printed(Jsonl, &[&[]]), "");
+        let mut hostile = upload();
+        hostile.actor.user_email = Some("a\nb\u{2028}c\u{85}d".into());
+        let text = printed(Jsonl, &[&[upload(), hostile.clone()], &[upload()]]);
+        let read: Vec<AuditEvent> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(read, [upload(), hostile, upload()]);
+        assert!(!text.contains(['\u{2028}', '\u{85}']));
+    }
+}

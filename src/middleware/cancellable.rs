@@ -1,0 +1,37 @@
+//! A handler that ends before its time when its client has gone and too many, or too slow ones, of these run.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use super::instrumented::{PanicPayload, Scoped};
+use crate::writer::is_cancelled;
+
+pin_project! {
+    /// The future of a handler. None: it was abandoned, and is dropped.
+    pub(super) struct Abandonable<F> {
+        #[pin]
+        handler: Scoped<F>,
+    }
+}
+
+impl<F> Abandonable<F> {
+    pub(super) fn new(handler: Scoped<F>) -> Self {
+        Self { handler }
+    }
+}
+
+impl<F: Future> Future for Abandonable<F> {
+    type Output = Option<Result<F::Output, PanicPayload>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let handler = self.project().handler;
+        if is_cancelled() {
+            handler.end();
+            return Poll::Ready(None);
+        }
+        handler.poll(cx).map(Some)
+    }
+}

@@ -1,0 +1,72 @@
+//! A future polled within a scope, its panics caught.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use crate::capture::scope::{self, Scope};
+
+/// What a panic carries.
+pub(super) type PanicPayload = Box<dyn Any + Send>;
+
+/// Calls `f` within a scope with this slot. The slot may be filled by it. A panic is returned.
+pub(super) fn instrument<T>(slot: &mut Scope, f: impl FnOnce() -> T) -> Result<T, PanicPayload> {
+    let entered = scope::enter(std::mem::take(slot));
+    let result = catch_unwind(AssertUnwindSafe(f));
+    *slot = entered.leave();
+    result
+}
+
+pin_project! {
+    /// A future polled within a scope, its panics caught, those of its drop included. Not to be polled again after it was
+    /// ready.
+    pub(super) struct Scoped<F> {
+        #[pin]
+        future: Option<F>,
+        slot: Scope,
+    }
+}
+
+impl<F> Scoped<F> {
+    pub(super) fn new(future: F, slot: Scope) -> Self {
+        Self { future: Some(future), slot }
+    }
+
+    pub(super) fn slot(self: Pin<&mut Self>) -> &mut Scope {
+        self.project().slot
+    }
+
+    /// Drops the future before its end.
+    pub(super) fn end(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        // It was to end, and it has: a panic on the way says no more.
+        drop(instrument(this.slot, || this.future.set(None)));
+    }
+}
+
+impl<F: Future> Future for Scoped<F> {
+    type Output = Result<F::Output, PanicPayload>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.as_mut().project();
+        let polled = instrument(this.slot, || {
+            let polled = this.future.as_mut().as_pin_mut().map_or(Poll::Pending, |future| future.poll(cx));
+            if polled.is_ready() {
+                this.future.set(None);
+            }
+            polled
+        });
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            Err(panic) => {
+                self.end();
+                Poll::Ready(Err(panic))
+            }
+        }
+    }
+}

@@ -1,0 +1,510 @@
+//! The course of one audited request, from its arrival to the release of its response.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::{Extensions, Request, Response, StatusCode};
+use http_body::Body;
+use tokio::time::Instant;
+use tower_service::Service;
+
+use super::body::{self, BodyEndEvent, OpenCall};
+use super::cancellable::Abandonable;
+use super::grpc::CallEnd;
+use super::handler_end::{HandlerEnd, LifecycleOutput};
+use super::instrumented::{Scoped, instrument};
+use super::record_decision::{RecordDecision, add_query_counts, decide};
+use super::{BodyError, grpc, problem_details, response_mark};
+use crate::capture::scope::{RequestFingerprint, Scope};
+use crate::capture::{
+    AttemptRelation, AttemptStage, AuditContext, EndKind, LayerConfig, Protocol, ResultCount, StartedEvent,
+    TransactionalEvent, WithheldResponse,
+};
+use crate::event::{AuditEvent, Details, ErrorCode, EventId, Phase};
+use crate::policy::{FailMode, RequestOutcome};
+use crate::store::TransactionId;
+use crate::writer::{IfRefused, InFlightGuard};
+
+/// The course of one audited request. It owns what it needs, so that it can run to its end wherever it is polled.
+pub(super) struct RequestLifecycle {
+    pub(super) shared: Arc<LayerConfig>,
+    pub(super) claim: EndClaim,
+    protocol: Protocol,
+    /// Absent where the layer has not looked at the clock.
+    arrived: Option<Instant>,
+    /// How long the request may still wait for its events, all of them together.
+    pub(super) timeout: Duration,
+    /// Keeps a closing log waiting.
+    in_flight: Option<InFlightGuard>,
+}
+
+/// The boxed course of a request.
+pub(super) type BoxedLifecycle<R, E> = Pin<Box<dyn Future<Output = LifecycleOutput<R, E>> + Send>>;
+
+/// The claim of a layer to tell the end of its attempt. Dropped before it is settled, the attempt has nothing to say, and
+/// nobody waits for it.
+pub(super) struct EndClaim {
+    context: AuditContext,
+    is_settled: bool,
+}
+
+impl EndClaim {
+    /// Settles the attempt. True: the request has others.
+    fn settle(&mut self, stage: AttemptStage) -> bool {
+        self.is_settled = true;
+        self.context.settle(stage)
+    }
+}
+
+impl std::ops::Deref for EndClaim {
+    type Target = AuditContext;
+
+    fn deref(&self) -> &AuditContext {
+        &self.context
+    }
+}
+
+impl Drop for EndClaim {
+    fn drop(&mut self) {
+        if !self.is_settled {
+            self.context.settle(AttemptStage::Silent);
+        }
+    }
+}
+
+/// What the end of a handler comes to.
+enum EventDecision {
+    /// A layer within is about to tell it.
+    Awaited,
+    /// A layer within has told it.
+    Told,
+    /// A layer within could not record it, and a layer in between has made something else of that.
+    Refused(WithheldResponse),
+    /// No rule wants it. The handler may have written its event all the same.
+    Nothing(Option<TransactionalEvent>),
+    /// This event, unless the one is committed that the handler wrote in a transaction.
+    Record(Box<AuditEvent>, RecordDecision, Option<TransactionalEvent>),
+}
+
+/// What the response says of the request.
+#[derive(Default)]
+struct ResponseFacts {
+    details: Details,
+    result_count: Option<u64>,
+    mark: Option<usize>,
+}
+
+impl RequestLifecycle {
+    pub(super) fn new(
+        shared: &Arc<LayerConfig>,
+        context: AuditContext,
+        protocol: Protocol,
+        arrived: Option<Instant>,
+    ) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            claim: EndClaim { context, is_settled: false },
+            protocol,
+            arrived,
+            timeout: shared.log.write_timeout(),
+            in_flight: shared.log.begin_request(),
+        }
+    }
+
+    /// Writes the `started` event of this rule, and only then calls the handler.
+    pub(super) async fn run_write_ahead<S, B, R>(
+        mut self,
+        rule: usize,
+        mut service: S,
+        request: Request<B>,
+    ) -> LifecycleOutput<R, S::Error>
+    where
+        S: Service<Request<B>, Response = Response<R>>,
+        S::Future: Send,
+        S::Error: Send,
+        R: Body + Send + 'static,
+        R::Data: From<Bytes>,
+        R::Error: Into<BodyError>,
+    {
+        if let Err(refusal) = self.start(rule).await {
+            return self.withhold(refusal);
+        }
+        let mut slot = Scope::Held(self.claim.clone(), RequestFingerprint::NONE);
+        match instrument(&mut slot, || service.call(request)) {
+            Ok(future) => self.run(Scoped::new(future, slot)).await,
+            Err(panic) => self.finish(HandlerEnd::Panic(panic)).await,
+        }
+    }
+
+    /// Runs a handler that was called, records how it ended, releases the response.
+    ///
+    /// Chained, not awaited: an `async` block would have room for the handler, for its course, and for what comes after
+    /// them, where one takes the place of the other.
+    pub(super) fn run<F, R, E>(self, handler: Scoped<F>) -> impl Future<Output = LifecycleOutput<R, E>> + Send
+    where
+        F: Future<Output = Result<Response<R>, E>> + Send,
+        R: Body + Send + 'static,
+        R::Data: From<Bytes>,
+        R::Error: Into<BodyError>,
+        E: Send,
+    {
+        Abandonable::new(handler).then(|result| self.finish(result.map_or(HandlerEnd::Dropped, HandlerEnd::of)))
+    }
+
+    /// Makes the `started` event durable and says that the handler is about to be called. An error: it must not be.
+    async fn start(&mut self, rule_at: usize) -> Result<(), WithheldResponse> {
+        let rule = self.shared.policy.rule(rule_at);
+        let attempt = self.claim.attempt();
+        let event = {
+            let mut attempts = self.claim.lock();
+            if attempts.adopt_started(attempt) {
+                None
+            } else {
+                let event_type = attempts.declared(attempt).unwrap_or_else(|| rule.event_type().clone());
+                Some(attempts.draft(attempt, event_type, &self.shared.policy, Some(rule_at)))
+            }
+        };
+        if let Some(mut event) = event {
+            event.phase = Phase::Started;
+            event.truncate_to_limits();
+            let started = StartedEvent {
+                event_id: event.event_id,
+                event_type: event.event_type.clone(),
+                fail_mode: rule.failing(),
+                body_end: rule.is_body_end(),
+            };
+            // The log ends it, if it becomes durable after this request was refused.
+            let may_run = started.fail_mode == FailMode::Open;
+            let if_refused = if may_run { IfRefused::Leave } else { IfRefused::EndNotRun };
+            let begun = Instant::now();
+            let written = self.shared.log.write(event, begun + self.timeout, if_refused).await;
+            self.timeout = self.timeout.saturating_sub(begun.elapsed());
+            if written.is_err() {
+                if !may_run {
+                    return Err(WithheldResponse { event_id: started.event_id, has_run: false });
+                }
+                self.shared.log.count_unrecorded();
+            }
+            // Named by the end even if it was let go: it may become durable yet.
+            self.claim.lock()[attempt].started = Some(started);
+        }
+        if self.claim.lock().begin(attempt) { Ok(()) } else { Err(self.end_unrun().await) }
+    }
+
+    /// Ends a `started` event whose handler is not called, for nobody waits for it any more.
+    async fn end_unrun(&mut self) -> WithheldResponse {
+        let event = {
+            let mut attempts = self.claim.lock();
+            let attempt = self.claim.attempt();
+            attempts[attempt].started.as_ref().map(|started| started.event_type.clone()).map(|event_type| {
+                let mut event = attempts.draft(attempt, event_type, &self.shared.policy, None);
+                attempts.claim(attempt);
+                event.details = attempts.take_details(attempt);
+                self.shared.policy.capture_config().redact_details(&mut event.details);
+                event
+            })
+        };
+        let Some(mut event) = event else { return WithheldResponse { event_id: EventId::new(), has_run: false } };
+        let event_id = event.event_id;
+        event.outcome = Some(StatusCode::SERVICE_UNAVAILABLE.as_u16());
+        event.classification.error = ErrorCode::from_status(StatusCode::SERVICE_UNAVAILABLE);
+        event.details.insert("not_run".into(), true.into());
+        event.truncate_to_limits();
+        if self.write(event, None).await.is_ok() {
+            self.claim.settle(AttemptStage::Told(EndKind::Dropped));
+        }
+        WithheldResponse { event_id, has_run: false }
+    }
+
+    /// The answer to a request whose event could not be written.
+    pub(super) fn withhold<R, E>(mut self, mut refusal: WithheldResponse) -> LifecycleOutput<R, E> {
+        // An earlier attempt may have done what this one has not: it is not safe to try again.
+        refusal.has_run |= self.claim.lock().has_run_elsewhere(self.claim.attempt());
+        let mut response = match (self.protocol, refusal.has_run) {
+            (Protocol::Grpc, _) => grpc::refused(refusal),
+            (Protocol::Http, true) => problem_details::possibly_executed(refusal.event_id),
+            (Protocol::Http, false) => problem_details::not_executed(refusal.event_id),
+        };
+        self.settle(AttemptStage::Refused(refusal), Some(response.extensions_mut()));
+        Some(Ok(response))
+    }
+
+    /// Records how the handler ended and releases the response, or what takes its place.
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` has room for each argument twice")]
+    pub(super) fn finish<R, E>(
+        mut self,
+        mut end: HandlerEnd<R, E>,
+    ) -> impl Future<Output = LifecycleOutput<R, E>> + Send
+    where
+        R: Body + Send + 'static,
+        R::Data: From<Bytes>,
+        R::Error: Into<BodyError>,
+        E: Send,
+    {
+        async move {
+            let mut remarks = self.remarks(&end);
+            if remarks.mark.is_none() && end.is_unread_call() {
+                end = Box::pin(end.read_ahead()).await;
+            }
+            let mut verdict = self.decide(&end, &mut remarks, true);
+            if let EventDecision::Awaited = verdict {
+                // Boxed, here and below, because few requests have room for it to spare.
+                Box::pin(self.nobody_tells()).await;
+                verdict = self.decide(&end, &mut remarks, false);
+            }
+            if let EventDecision::Record(.., Some(written)) | EventDecision::Nothing(Some(written)) = verdict {
+                match Box::pin(self.is_committed(written, end.status())).await {
+                    Ok(true) => return self.release(end, None),
+                    Ok(false) => {}
+                    Err(()) => {
+                        if let EventDecision::Record(event, ..) = verdict {
+                            self.shared.log.await_transaction(event, written.transaction);
+                        }
+                        return self.answer_without_event(end, written.event_id, written.fail_mode);
+                    }
+                }
+            }
+            let (mut event, decided, written) = match verdict {
+                EventDecision::Record(event, decided, written) => (event, decided, written),
+                EventDecision::Refused(refusal) => return self.withhold(refusal),
+                EventDecision::Told | EventDecision::Awaited => return self.release(end, None),
+                EventDecision::Nothing(_) => return self.pass(end),
+            };
+            let event_id = event.event_id;
+            let transaction = written.map(|written| written.transaction);
+            let call = end.is_open_call().then_some(OpenCall { result_count: remarks.result_count });
+            let is_started = match call {
+                Some(_) => Box::pin(self.start_call(&mut event, &decided, transaction)).await,
+                None => Ok(()),
+            };
+            if call.is_some() || (decided.body_end && end.has_body(event.resource.method.as_deref())) {
+                let mut end_of_body = BodyEndEvent {
+                    log: self.shared.log.clone(),
+                    context: self.claim.clone(),
+                    state: body::WriteState::Waiting(event, transaction),
+                    fail_mode: decided.fail_mode,
+                    timeout: self.timeout,
+                    arrived: self.arrived,
+                    length: end.content_length(),
+                    bytes: 0,
+                    in_flight: self.in_flight.take(),
+                    call,
+                };
+                if let Err(started) = is_started {
+                    // The client is refused now; the end that comes to is written by whoever has the time.
+                    end_of_body.timeout = self.shared.log.write_timeout();
+                    end_of_body.begin("dropped", CallEnd::REFUSED);
+                    return self.answer_without_event(end, started, decided.fail_mode);
+                }
+                return self.release(end, Some(end_of_body));
+            }
+            match self.write(event, transaction).await {
+                Ok(()) => self.release(end, None),
+                Err(()) => self.answer_without_event(end, event_id, decided.fail_mode),
+            }
+        }
+    }
+
+    /// Makes a `started` event durable for a gRPC call whose end is still to come, if there is none: no byte of its answer
+    /// leaves without an event. An error: it is not, and this is its id.
+    async fn start_call(
+        &mut self,
+        event: &mut AuditEvent,
+        decided: &RecordDecision,
+        transaction: Option<TransactionId>,
+    ) -> Result<(), EventId> {
+        let attempt = self.claim.attempt();
+        if self.claim.lock()[attempt].started.is_some() {
+            return Ok(());
+        }
+        let mut started = Box::new(event.clone());
+        let later = AuditEvent::new(event.event_type.clone());
+        // The end has the later id, unless it has got its id in a transaction.
+        let id_of = if transaction.is_none() { &mut *event } else { &mut *started };
+        (id_of.event_id, id_of.created_at) = (later.event_id, later.created_at);
+        started.phase = Phase::Started;
+        started.outcome = None;
+        started.details = Details::new();
+        started.request.duration_us = None;
+        let event_id = started.event_id;
+        event.request.started_event_id = Some(event_id);
+        let fail_mode = decided.fail_mode;
+        self.claim.lock()[attempt].started =
+            Some(StartedEvent { event_id, event_type: started.event_type.clone(), fail_mode, body_end: true });
+        let begun = Instant::now();
+        let written = self.shared.log.write(started, begun + self.timeout, IfRefused::Leave).await;
+        self.timeout = self.timeout.saturating_sub(begun.elapsed());
+        match written {
+            Err(_) if fail_mode != FailMode::Open => Err(event_id),
+            Err(_) => {
+                self.shared.log.count_unrecorded();
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Waits for a layer within that is about to tell the end, but not for ever: nobody may be polling it.
+    async fn nobody_tells(&mut self) {
+        let begun = Instant::now();
+        self.shared.log.within(self.timeout, self.claim.inner_attempts_settled()).await;
+        self.timeout = self.timeout.saturating_sub(begun.elapsed());
+    }
+
+    /// Says that the end is told, and lets go of what the handler made.
+    fn release<R, E>(mut self, mut end: HandlerEnd<R, E>, end_of_body: Option<BodyEndEvent>) -> LifecycleOutput<R, E>
+    where
+        R: Body,
+        R::Data: From<Bytes>,
+        R::Error: Into<BodyError>,
+    {
+        let stage = AttemptStage::Told(end.kind());
+        self.settle(stage, end.extensions_mut());
+        drop(self);
+        end.release(end_of_body)
+    }
+
+    /// Lets go of what the handler made, for the rules leave it out. If they do not even name the request, the layers
+    /// further out decide.
+    fn pass<R, E>(self, end: HandlerEnd<R, E>) -> LifecycleOutput<R, E>
+    where
+        R: Body,
+        R::Data: From<Bytes>,
+        R::Error: Into<BodyError>,
+    {
+        let is_named = !self.claim.lock()[self.claim.attempt()].matching_rules.is_empty();
+        if is_named {
+            return self.release(end, None);
+        }
+        drop(self);
+        end.release(None)
+    }
+
+    /// The event is not written, or nobody knows.
+    fn answer_without_event<R, E>(
+        mut self,
+        end: HandlerEnd<R, E>,
+        event_id: EventId,
+        fail_mode: FailMode,
+    ) -> LifecycleOutput<R, E>
+    where
+        R: Body,
+        R::Data: From<Bytes>,
+        R::Error: Into<BodyError>,
+    {
+        if fail_mode == FailMode::Open {
+            self.shared.log.count_unrecorded();
+            return self.release(end, None);
+        }
+        let refusal = WithheldResponse { event_id, has_run: true };
+        match end {
+            HandlerEnd::Response(..) | HandlerEnd::Call(..) | HandlerEnd::Error(_) => self.withhold(refusal),
+            // A panic goes on as it would have; there is no response that could be withheld.
+            end => {
+                self.settle(AttemptStage::Refused(refusal), None);
+                end.release(None)
+            }
+        }
+    }
+
+    /// Settles the attempt, and marks the response if there may be a layer further out that knows the request.
+    fn settle(&mut self, stage: AttemptStage, response: Option<&mut Extensions>) {
+        let has_others = self.claim.settle(stage);
+        if has_others && let Some(extensions) = response {
+            response_mark::put(extensions, self.shared.log_id, &self.claim);
+        }
+    }
+
+    /// Reads off the response what it says of the request. Before the lock is taken: the callback is the app's, and may
+    /// use the context.
+    fn remarks<R, E>(&self, end: &HandlerEnd<R, E>) -> ResponseFacts {
+        let Some(parts) = end.parts() else { return ResponseFacts::default() };
+        self.claim.find_actor(&parts.extensions);
+        let mark = response_mark::read(&parts.extensions, self.shared.log_id, &self.claim);
+        ResponseFacts {
+            details: if mark.is_none() { self.shared.details(parts) } else { Details::new() },
+            result_count: parts.extensions.get::<ResultCount>().map(|count| count.0),
+            mark,
+        }
+    }
+
+    /// Which event the end of the handler makes, if any. `waits`: for a layer within that is about to tell it.
+    fn decide<R, E>(&self, end: &HandlerEnd<R, E>, remarks: &mut ResponseFacts, waits: bool) -> EventDecision {
+        let attempt = self.claim.attempt();
+        let mut attempts = self.claim.lock();
+        let written = attempts[attempt].written;
+        let beside = match attempts.relation(attempt, remarks.mark, end.kind(), waits) {
+            AttemptRelation::Telling => {
+                // For those further out this is the same as if this layer were about to.
+                attempts.tell(attempt);
+                return EventDecision::Awaited;
+            }
+            // The handler has written the event of this layer.
+            _ if written.is_some() => None,
+            AttemptRelation::Told => return EventDecision::Told,
+            AttemptRelation::Refused(refusal) => return EventDecision::Refused(refusal),
+            AttemptRelation::Alone => None,
+            AttemptRelation::Beside(open) => Some(open),
+        };
+        let rules_beside = beside.and_then(|beside| attempts[beside].rules());
+        let (policy, candidates) = match &rules_beside {
+            Some((policy, candidates)) => (policy, *candidates),
+            None => (&self.shared.policy, attempts[attempt].matching_rules),
+        };
+        let result_count = attempts.result_count(attempt).or(remarks.result_count);
+        remarks.result_count = result_count.filter(|_| !attempts[attempt].is_limited_within);
+        let declared = attempts.declared(attempt);
+        let decide = |status, abnormal| {
+            let ended = RequestOutcome {
+                status,
+                abnormal,
+                result_count: remarks.result_count,
+                declared_type: declared.as_ref(),
+            };
+            decide(policy, candidates, &ended, attempts[attempt].started.as_ref())
+        };
+        let decided = match end.parts() {
+            Some(_) if end.is_open_call() => grpc::any_end(decide),
+            Some(_) => decide(end.status(), end.is_abnormal()),
+            None => decide(None, true),
+        };
+        let Some(decided) = decided else {
+            if written.is_some() {
+                attempts.claim(attempt);
+            }
+            return EventDecision::Nothing(written);
+        };
+        attempts.claim(attempt);
+        let mut event = attempts.draft(attempt, decided.event_type.clone(), policy, decided.rule);
+        event.details = std::mem::take(&mut remarks.details);
+        event.details.append(&mut attempts.take_details(attempt));
+        policy.capture_config().redact_details(&mut event.details);
+        // Nobody needs the head any more, and its parts keep the memory that the server has read the request into.
+        let head = attempts[attempt].head.take();
+        drop(attempts);
+        drop(head);
+        event.details.extend(end.detail().map(|detail| (detail.into(), true.into())));
+        event.outcome = end.status().map(|status| status.as_u16());
+        if event.classification.error.is_none() {
+            event.classification.error = end.status().and_then(ErrorCode::from_status);
+        }
+        if let Some(call) = end.of_call() {
+            call.describe(&mut event);
+        }
+        add_query_counts(&mut event, result_count, policy.max_results());
+        event.request.duration_us = self.arrived.and_then(|arrived| u64::try_from(arrived.elapsed().as_micros()).ok());
+        event.truncate_to_limits();
+        self.shared.log.note(&event);
+        EventDecision::Record(event, decided, written)
+    }
+
+    /// Writes an event within what is left of the budget. The writer has said why, if it fails.
+    /// `transaction`: which the handler wrote it in.
+    async fn write(&self, event: Box<AuditEvent>, transaction: Option<TransactionId>) -> Result<(), ()> {
+        let deadline = Instant::now() + self.timeout;
+        self.shared.log.write_or_await_transaction(event, deadline, transaction).await.map_err(|_| ())
+    }
+}

@@ -1,0 +1,58 @@
+//! What a client is told when its event could not be written.
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+
+use super::AuditBody;
+use crate::event::EventId;
+
+/// The header that gives the id to quote when an event could not be written.
+pub const AUDIT_EVENT_ID: HeaderName = HeaderName::from_static("audit-event-id");
+
+/// When a client may try again, in seconds: soon, since nothing has been done and the writer recovers by itself.
+const RETRY_AFTER_SECONDS: &str = "1";
+
+/// Nothing has been done: the handler has not run.
+pub(super) fn not_executed<B>(id: EventId) -> Response<AuditBody<B>> {
+    let mut response = problem(
+        StatusCode::SERVICE_UNAVAILABLE,
+        id,
+        "Not done, not recorded",
+        "The request was not carried out, because it could not be recorded in the audit log. It is safe to try again.",
+    );
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+    response
+}
+
+/// The handler has run: what it did may have happened.
+pub(super) fn possibly_executed<B>(id: EventId) -> Response<AuditBody<B>> {
+    problem(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        id,
+        "Possibly done, not recorded",
+        "The request may have been carried out, but its end could not be recorded in the audit log. Do not repeat it \
+         without checking.",
+    )
+}
+
+/// A problem document by RFC 9457, which names neither the store nor the cause.
+fn problem<B>(status: StatusCode, id: EventId, title: &str, detail: &str) -> Response<AuditBody<B>> {
+    let document = serde_json::json!({
+        "type": "about:blank",
+        "title": title,
+        "status": status.as_u16(),
+        "detail": detail,
+        "audit_event_id": id.to_string(),
+    });
+    let mut response = Response::new(AuditBody::problem(Bytes::from(document.to_string())));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // 32 hexadecimal digits are a header value.
+    if let Ok(value) = HeaderValue::from_str(id.to_hex().as_str()) {
+        headers.insert(AUDIT_EVENT_ID, value);
+    }
+    response
+}

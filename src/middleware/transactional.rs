@@ -1,0 +1,169 @@
+//! The event of a request, written in a transaction of its handler's.
+//!
+//! The event gets its id before it is written, and keeps it: whatever becomes of the transaction, there is one event of
+//! that id. When the handler has ended, the layer asks the store whether it is there. If it is, nothing is left to do;
+//! if it is not, the layer writes it, with the outcome that the request had. A store that knows the id takes no second.
+
+use http::StatusCode;
+use tokio::time::Instant;
+
+use super::lifecycle::RequestLifecycle;
+use super::record_decision::{add_query_counts, decide};
+use crate::capture::{AuditContext, LayerConfig, TransactionalEvent};
+use crate::event::{AuditEvent, ErrorCode, EventId};
+use crate::policy::{MatchingRules, RequestOutcome};
+use crate::store::{AppTransaction, TransactionId, TransactionStatus};
+use crate::writer::{RecordError, RecordErrorKind, catch_panic};
+
+impl AuditContext {
+    /// Writes the event of the request in a transaction of the handler's own, so that the effect and its record are
+    /// committed together, or neither is. The layer then writes none: one commit instead of two.
+    ///
+    /// The event says what the context has been told so far, and as its outcome the status that the handler
+    /// [foresees](Self::expect_status), 200 if it says none. When the handler has ended, the layer looks whether the event is
+    /// there:
+    ///
+    /// - **committed**: the response leaves. If it has another status than was foreseen, the event stays as it is,
+    ///   for that is what was done; the operator's log says so, and [`Stats::status_mismatches`](crate::Stats) counts it.
+    /// - **rolled back**, by an error, a panic, a dropped or lost connection: nothing of it is there, and the layer
+    ///   records the request as ever, with the outcome it had, under the same id.
+    /// - **not over**: the layer waits for its end until the write deadline. Then the client is told that the action may
+    ///   have happened (500), and the log watches the transaction until it ends: if it is rolled back after all, the
+    ///   log writes the event, with the status that the handler answered. So end the transaction before the handler
+    ///   returns, and do not wait for its end with the pool: a dropped transaction of a connection that is in
+    ///   no pool is rolled back only when the connection is used again.
+    ///
+    /// After a transaction that was rolled back, it may be called again in the next one. Both `&mut tx` and `&mut *tx` will
+    /// do. Which databases can be used: [`AuditLog::record_in`](crate::AuditLog::record_in). Where no layer is around,
+    /// or the log is off, nothing is written and nothing is wrong.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "axum", feature = "sqlite"))] {
+    /// use axum::extract::{Path, State};
+    /// use axum::http::StatusCode;
+    /// use sqlx::SqlitePool;
+    /// use tower_audit::AuditContext;
+    ///
+    /// async fn delete_user(
+    ///     State(pool): State<SqlitePool>,
+    ///     audit: AuditContext,
+    ///     Path(email): Path<String>,
+    /// ) -> Result<StatusCode, StatusCode> {
+    ///     audit.expect_status(StatusCode::NO_CONTENT).detail("target_email", email.as_str());
+    ///     remove(&pool, &audit, &email).await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    ///     Ok(StatusCode::NO_CONTENT)
+    /// }
+    ///
+    /// async fn remove(pool: &SqlitePool, audit: &AuditContext, email: &str) -> Result<(), Box<dyn std::error::Error>> {
+    ///     let mut tx = pool.begin().await?;
+    ///     sqlx::query("DELETE FROM users WHERE email = ?").bind(email).execute(&mut *tx).await?;
+    ///     audit.record_in(&mut tx).await?;
+    ///     Ok(tx.commit().await?)
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`AuditLog::record_in`](crate::AuditLog::record_in); [`Repeated`](RecordErrorKind::AlreadyRecorded) if the
+    /// request has its event already; [`Undecided`](RecordErrorKind::NoMatchingRule) if nothing says that it is to be recorded,
+    /// or as what.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, the event may be in the transaction or not. The layer finds out.
+    pub async fn record_in<T: AppTransaction>(&self, transaction: &mut T) -> Result<EventId, RecordError> {
+        let Some(layer) = self.layer() else { return Ok(EventId::new()) };
+        let log = &layer.log;
+        let number = log.prepare_in(transaction).await?;
+        let earlier = self.written();
+        if let Some(TransactionalEvent { event_id, transaction: earlier, .. }) = earlier
+            && earlier != number
+            && log.transaction_status(event_id, earlier, Instant::now() + log.write_timeout()).await?
+                == TransactionStatus::Committed
+        {
+            return Err(RecordError::new(RecordErrorKind::AlreadyRecorded));
+        }
+        // From here on the layer knows of it, whatever becomes of this future.
+        let event = self.expected_event(&layer, number)?;
+        if log.insert_in(transaction, &event, earlier.is_none()).await? {
+            return Ok(event.event_id);
+        }
+        Err(RecordError::new(RecordErrorKind::AlreadyRecorded))
+    }
+
+    /// The event of the request, as it was last written in a transaction.
+    fn written(&self) -> Option<TransactionalEvent> {
+        let attempts = self.lock();
+        attempts[attempts.named(self.attempt())].written
+    }
+
+    /// The event as it will be if the transaction is committed.
+    fn expected_event(&self, layer: &LayerConfig, transaction: TransactionId) -> Result<Box<AuditEvent>, RecordError> {
+        let mut attempts = self.lock();
+        let attempt = attempts.named(self.attempt());
+        if !attempts.is_open(attempt) {
+            return Err(RecordError::new(RecordErrorKind::AlreadyRecorded));
+        }
+        let own_rules = attempts[attempt].rules();
+        let (policy, candidates) = match &own_rules {
+            Some((policy, candidates)) => (policy, *candidates),
+            None => (&layer.policy, MatchingRules::NONE),
+        };
+        let outcome = attempts.expected_status(attempt).unwrap_or(StatusCode::OK);
+        let declared = attempts.declared(attempt);
+        let result_count = attempts.result_count(attempt);
+        let ended =
+            RequestOutcome { status: Some(outcome), abnormal: false, result_count, declared_type: declared.as_ref() };
+        let decided = decide(policy, candidates, &ended, attempts[attempt].started.as_ref());
+        let decided = decided.filter(|_| attempts[attempt].head.is_some());
+        let decided = decided.ok_or_else(|| RecordError::new(RecordErrorKind::NoMatchingRule))?;
+        let mut event = attempts.draft(attempt, decided.event_type.clone(), policy, decided.rule);
+        event.outcome = Some(outcome.as_u16());
+        if event.classification.error.is_none() {
+            event.classification.error = ErrorCode::from_status(outcome);
+        }
+        // Copied: if the transaction is rolled back, the layer's event has them too.
+        event.details = attempts.details(attempt);
+        policy.capture_config().redact_details(&mut event.details);
+        add_query_counts(&mut event, result_count, policy.max_results());
+        attempts[attempt].written = Some(TransactionalEvent {
+            event_id: event.event_id,
+            created_at: event.created_at,
+            transaction,
+            outcome,
+            fail_mode: decided.fail_mode,
+        });
+        drop(attempts);
+        event.truncate_to_limits();
+        Ok(event)
+    }
+}
+
+impl RequestLifecycle {
+    /// Whether the event is kept that the handler wrote in a transaction before it ended with this status. An error:
+    /// nobody knows, and the writer has said why.
+    pub(super) async fn is_committed(
+        &mut self,
+        written: TransactionalEvent,
+        answered: Option<StatusCode>,
+    ) -> Result<bool, ()> {
+        let begun = Instant::now();
+        let log = &self.shared.log;
+        let fate = log.transaction_status(written.event_id, written.transaction, begun + self.timeout).await;
+        self.timeout = self.timeout.saturating_sub(begun.elapsed());
+        if fate.map_err(drop)? != TransactionStatus::Committed {
+            return Ok(false);
+        }
+        if answered.is_some_and(|status| status != written.outcome) {
+            log.count_status_mismatch();
+            catch_panic(|| {
+                tracing::warn!(
+                    event_id = %written.event_id,
+                    recorded = written.outcome.as_u16(),
+                    answered = answered.map(|status| status.as_u16()),
+                    "a request was committed and recorded with one outcome, and answered with another"
+                );
+            });
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,91 @@
+//! The prefix under which an app is mounted.
+
+use super::path_pattern::PathPattern;
+use super::path_variants::PathVariant;
+use crate::event::limits::excerpt;
+
+/// A mount prefix such as `/cgi`, which rules and events know nothing of. The default has no segment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct BasePath {
+    /// With a `/` in front and none at the end, or empty.
+    text: Box<str>,
+    pattern: Option<PathPattern>,
+}
+
+impl BasePath {
+    /// Reads a prefix.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what would be right.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let pattern = PathPattern::parse(text)?;
+        if !pattern.is_literal() || text.contains('%') {
+            return Err(format!("{:?} is no mount prefix: it must be literal, such as \"/cgi\"", excerpt(text)));
+        }
+        let pattern = Some(pattern).filter(|pattern| pattern.len() > 0);
+        Ok(Self { text: text.strip_suffix('/').unwrap_or(text).into(), pattern })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.pattern.as_ref().map_or(0, PathPattern::len)
+    }
+
+    /// What follows the prefix in a path or a route template, or the whole of it.
+    pub(super) fn strip<'p>(&self, path: &'p str) -> &'p str {
+        match path.strip_prefix(&*self.text) {
+            Some("") if !path.is_empty() => "/",
+            Some(rest) if rest.starts_with('/') => rest,
+            _ => path,
+        }
+    }
+
+    /// The prefix, if the path begins with it; else nothing.
+    pub(super) fn prefix_of(&self, path: &str) -> &str {
+        if self.strip(path).len() < path.len() { &self.text } else { "" }
+    }
+
+    /// What follows the prefix in this reading of a path, or the whole of it.
+    pub(super) fn strip_variant<'r, 'p>(&self, reading: PathVariant<'r, 'p>) -> PathVariant<'r, 'p> {
+        match &self.pattern {
+            Some(pattern) if pattern.is_prefix_of(&reading) => PathVariant {
+                segments: reading.segments.get(pattern.len()..).unwrap_or_default(),
+                total: reading.total - pattern.len(),
+                ..reading
+            },
+            _ => reading,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prefix_ends_at_a_segment() {
+        for (mount, path, rest) in [
+            ("/cgi", "/cgi/scans", "/scans"),
+            ("/cgi/", "/cgi/scans", "/scans"),
+            ("/cgi", "/cgi", "/"),
+            ("/cgi", "/cgi/", "/"),
+            ("/cgi", "/cgix/scans", "/cgix/scans"),
+            ("/cgi", "/scans", "/scans"),
+            ("/cgi", "/x/cgi/scans", "/x/cgi/scans"),
+            ("/a/b", "/a/b/c", "/c"),
+            ("/a/b", "/a/c", "/a/c"),
+            ("/", "/scans", "/scans"),
+            ("/", "", ""),
+            ("/cgi", "", ""),
+        ] {
+            assert_eq!(BasePath::parse(mount).expect(mount).strip(path), rest, "{mount} {path}");
+        }
+        assert_eq!(BasePath::default().strip("/scans"), "/scans");
+    }
+
+    #[test]
+    fn what_is_no_prefix() {
+        for bad in ["", "cgi", "/c%67i", "/{x}", "/{*rest}", "/a//b"] {
+            assert!(BasePath::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! What a policy file says, whatever its format: values that know their line.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::policy::PolicyError;
+use crate::policy::error::Location;
+
+/// A value and the line on which it begins.
+#[derive(Debug)]
+pub(super) struct SpannedValue {
+    pub(super) line: usize,
+    pub(super) value: RawValue,
+}
+
+#[derive(Debug)]
+pub(super) enum RawValue {
+    Null,
+    Bool(bool),
+    Int(i128),
+    Text(String),
+    List(Vec<SpannedValue>),
+    /// In the order of the file.
+    Table(Vec<TableEntry>),
+    /// What no key of a policy has: a date, a fraction. It is named only.
+    Other(&'static str),
+}
+
+/// A key, its line, and its value.
+#[derive(Debug)]
+pub(super) struct TableEntry {
+    pub(super) name: String,
+    pub(super) line: usize,
+    pub(super) node: SpannedValue,
+}
+
+impl SpannedValue {
+    pub(super) fn from_toml(text: &str) -> Result<Self, PolicyError> {
+        let lines = LineIndex::of(text);
+        let table = DeTable::parse(text).map_err(|error| {
+            let line = lines.at(error.span().map_or(0, |span| span.start));
+            PolicyError::new(Location::default(), format!("not TOML: {}", one_line(error.message()))).on_line(line)
+        })?;
+        Ok(Self { line: 1, value: toml_table(table.get_ref(), &lines) })
+    }
+
+    pub(super) fn from_yaml(text: &str) -> Result<Self, PolicyError> {
+        let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
+        let value: Spanned<Yaml> = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+            let line = error.location().map_or(1, |location| line(location.line()));
+            let message = error.to_string();
+            // The position comes first in our own words.
+            let message = message.split(" at line ").next().unwrap_or(&message);
+            PolicyError::new(Location::default(), format!("not YAML: {}", one_line(message))).on_line(line)
+        })?;
+        Ok(Self { line: 1, value: value.value.0 })
+    }
+
+    pub(super) fn entries(&self) -> &[TableEntry] {
+        match &self.value {
+            RawValue::Table(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    pub(super) fn entry(&self, name: &str) -> Option<&TableEntry> {
+        self.entries().iter().find(|entry| entry.name == name)
+    }
+
+    pub(super) fn items(&self) -> &[Self] {
+        match &self.value {
+            RawValue::List(items) => items,
+            _ => &[],
+        }
+    }
+}
+
+impl RawValue {
+    /// What it is, for an error.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "nothing",
+            Self::Bool(_) => "true or false",
+            Self::Int(_) => "a number",
+            Self::Text(_) => "a text",
+            Self::List(_) => "a list",
+            Self::Table(_) => "a table",
+            Self::Other(kind) => kind,
+        }
+    }
+}
+
+fn toml_table(table: &DeTable<'_>, lines: &LineIndex) -> RawValue {
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(name, _)| name.span().start);
+    let entry = |(name, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
+        let name_text: &std::borrow::Cow<'_, str> = name.get_ref();
+        TableEntry { name: name_text.to_string(), line: lines.at(name.span().start), node: toml_node(value, lines) }
+    };
+    RawValue::Table(entries.into_iter().map(entry).collect())
+}
+
+fn toml_node(node: &toml::Spanned<DeValue<'_>>, lines: &LineIndex) -> SpannedValue {
+    let value = match node.get_ref() {
+        DeValue::String(text) => RawValue::Text(text.to_string()),
+        DeValue::Integer(number) => i128::from_str_radix(number.as_str(), number.radix())
+            .map_or(RawValue::Other("a huge number"), RawValue::Int),
+        DeValue::Float(_) => RawValue::Other("a fraction"),
+        DeValue::Boolean(value) => RawValue::Bool(*value),
+        DeValue::Datetime(_) => RawValue::Other("a date"),
+        DeValue::Array(items) => RawValue::List(items.iter().map(|item| toml_node(item, lines)).collect()),
+        DeValue::Table(table) => toml_table(table, lines),
+    };
+    SpannedValue { line: lines.at(node.span().start), value }
+}
+
+/// A value of YAML; the lines are inside of it.
+struct Yaml(RawValue);
+
+fn yaml_node(value: Spanned<Yaml>) -> SpannedValue {
+    SpannedValue { line: line(value.referenced.line()), value: value.value.0 }
+}
+
+impl<'de> Deserialize<'de> for Yaml {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(YamlVisitor).map(Self)
+    }
+}
+
+struct YamlVisitor;
+
+impl<'de> Visitor<'de> for YamlVisitor {
+    type Value = RawValue;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<RawValue, E> {
+        Ok(RawValue::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<RawValue, E> {
+        Ok(RawValue::Int(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<RawValue, E> {
+        Ok(RawValue::Int(value.into()))
+    }
+
+    fn visit_i128<E>(self, value: i128) -> Result<RawValue, E> {
+        Ok(RawValue::Int(value))
+    }
+
+    fn visit_u128<E>(self, value: u128) -> Result<RawValue, E> {
+        Ok(i128::try_from(value).map_or(RawValue::Other("a huge number"), RawValue::Int))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<RawValue, E> {
+        Ok(RawValue::Other("a fraction"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<RawValue, E> {
+        Ok(RawValue::Text(value.to_owned()))
+    }
+
+    fn visit_unit<E>(self) -> Result<RawValue, E> {
+        Ok(RawValue::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<RawValue, E> {
+        Ok(RawValue::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<RawValue, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element::<Spanned<Yaml>>()? {
+            list.push(yaml_node(item));
+        }
+        Ok(RawValue::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut pairs: A) -> Result<RawValue, A::Error> {
+        let mut entries = Vec::new();
+        while let Some((name, value)) = pairs.next_entry::<Spanned<String>, Spanned<Yaml>>()? {
+            let line = line(name.referenced.line());
+            entries.push(TableEntry { name: name.value, line, node: yaml_node(value) });
+        }
+        Ok(RawValue::Table(entries))
+    }
+}
+
+/// Where the lines of a text begin.
+struct LineIndex(Vec<usize>);
+
+impl LineIndex {
+    fn of(text: &str) -> Self {
+        Self(text.match_indices('\n').map(|(at, _)| at + 1).collect())
+    }
+
+    /// The line of a byte, from 1.
+    fn at(&self, byte: usize) -> usize {
+        self.0.partition_point(|&start| start <= byte) + 1
+    }
+}
+
+fn line(line: u64) -> usize {
+    usize::try_from(line).unwrap_or(usize::MAX).max(1)
+}
+
+fn one_line(message: &str) -> String {
+    message.lines().map(str::trim).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,247 @@
+//! What a text may look like: `*` stands for any run of characters.
+
+use std::fmt;
+
+use crate::event::limits::{MAX_ROUTE_BYTES, excerpt};
+
+/// What a text may look like. In its textual form `*` stands for any run of characters, none included; everything else
+/// stands for itself, `%`, `_` and `?` too, and letters by their case. A backslash takes the meaning from a `*`, a `!`
+/// or a backslash.
+///
+/// A text that is missing looks like nothing, not even like `*`.
+///
+/// ```
+/// use tower_audit::query::TextPattern;
+///
+/// assert!(TextPattern::parse("/scans*")?.matches("/scans/{id}"));
+/// assert!(TextPattern::parse(r"CORP\\*")?.matches(r"CORP\alice"));
+/// assert!(!TextPattern::exact("a*").matches("ab"));
+/// assert_eq!(TextPattern::exact("a*").to_string(), r"a\*");
+/// # Ok::<(), tower_audit::query::FilterError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct TextPattern {
+    /// The texts around the stars: always one more than there are stars, so at least one.
+    literals: Vec<String>,
+}
+
+/// How many `*` a pattern has at the most: what a database spends on a pattern grows with each.
+const MAX_STARS: usize = 8;
+
+impl TextPattern {
+    /// The longest textual form that is read, in bytes: any value that an event may have, with a backslash before each.
+    pub const MAX_BYTES: usize = 2 * MAX_ROUTE_BYTES;
+
+    /// This text and no other.
+    pub fn exact(text: impl Into<String>) -> Self {
+        Self { literals: vec![text.into()] }
+    }
+
+    /// Every text that begins like this.
+    pub fn prefix(text: impl Into<String>) -> Self {
+        Self { literals: vec![text.into(), String::new()] }
+    }
+
+    /// Any text that there is.
+    pub fn any() -> Self {
+        Self::prefix("")
+    }
+
+    /// Reads the textual form.
+    ///
+    /// # Errors
+    /// If a backslash stands before something that has no other meaning, a `!` at the beginning stands by itself, or
+    /// there are more than 8 `*` or more than 1024 bytes.
+    pub fn parse(text: &str) -> Result<Self, super::FilterError> {
+        let wrong = |why: &str| super::FilterError::new(format!("{:?} {why}", excerpt(text)));
+        if text.len() > Self::MAX_BYTES {
+            return Err(wrong(&format!("has {} bytes: expected {} at the most", text.len(), Self::MAX_BYTES)));
+        }
+        if text.starts_with('!') {
+            return Err(wrong(r"negates twice: expected \! where a text begins with one"));
+        }
+        let mut literals = vec![String::new()];
+        let mut rest = text.chars();
+        while let Some(c) = rest.next() {
+            let plain = match c {
+                '*' => {
+                    // Two stars are one.
+                    if literals.len() == 1 || literals.last().is_some_and(|literal| !literal.is_empty()) {
+                        literals.push(String::new());
+                    }
+                    continue;
+                }
+                '\\' => match rest.next() {
+                    Some(plain @ ('*' | '!' | '\\')) => plain,
+                    _ => return Err(wrong(r"has a backslash that stands for nothing: expected \\, \* or \!")),
+                },
+                plain => plain,
+            };
+            if let Some(literal) = literals.last_mut() {
+                literal.push(plain);
+            }
+        }
+        if literals.len() > MAX_STARS + 1 {
+            return Err(wrong("has more than 8 *"));
+        }
+        Ok(Self { literals })
+    }
+
+    /// Whether a text looks like this.
+    pub fn matches(&self, text: &str) -> bool {
+        let [first, middle @ .., last] = self.literals.as_slice() else {
+            return self.as_exact() == Some(text);
+        };
+        let Some(mut rest) = text.strip_prefix(first.as_str()) else { return false };
+        for literal in middle {
+            // The leftmost place leaves the most for what comes after.
+            match rest.find(literal.as_str()) {
+                Some(at) => rest = &rest[at + literal.len()..],
+                None => return false,
+            }
+        }
+        rest.ends_with(last.as_str())
+    }
+
+    /// The text, if there is only one.
+    pub fn as_exact(&self) -> Option<&str> {
+        match self.literals.as_slice() {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
+    /// The texts around the stars: one more than there are stars.
+    pub fn literals(&self) -> &[String] {
+        &self.literals
+    }
+}
+
+impl From<&str> for TextPattern {
+    /// This text and no other.
+    fn from(text: &str) -> Self {
+        Self::exact(text)
+    }
+}
+
+impl From<String> for TextPattern {
+    /// This text and no other.
+    fn from(text: String) -> Self {
+        Self::exact(text)
+    }
+}
+
+/// The textual form, which [`parse`](TextPattern::parse) reads.
+impl fmt::Display for TextPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write as _;
+        for (place, literal) in self.literals.iter().enumerate() {
+            if place > 0 {
+                f.write_char('*')?;
+            }
+            for (at, c) in literal.char_indices() {
+                if matches!(c, '*' | '\\') || (c == '!' && place == 0 && at == 0) {
+                    f.write_char('\\')?;
+                }
+                f.write_char(c)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for TextPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_patterns_match() {
+        for (pattern, matching, other) in [
+            ("a", &["a"][..], &["", "A", "ab", "ba", "aa"][..]),
+            ("a*", &["a", "ab", "a*", "a\n"], &["", "ba", "A"]),
+            ("*a", &["a", "ba", "aa"], &["ab", ""]),
+            ("*a*", &["a", "xay"], &["", "b"]),
+            ("a*a", &["aa", "aba", "aaa"], &["a", "ab"]),
+            ("ab*ba", &["abba", "abxba"], &["aba", "ab"]),
+            ("a*b*c", &["abc", "axbxc", "abbcc", "abcabc"], &["acb", "ac", "ab"]),
+            ("a**b", &["ab", "axb"], &["a"]),
+            ("*", &["", "a"], &[]),
+            (r"\*", &["*"], &["", "a"]),
+            (r"\!a", &["!a"], &["a"]),
+            ("a!b", &["a!b"], &["ab"]),
+            (r"a\\b", &[r"a\b"], &["ab"]),
+            ("%_?[a]", &["%_?[a]"], &["abca", "x_?a"]),
+            ("é*", &["é", "éa"], &["e\u{301}"]),
+        ] {
+            let pattern = TextPattern::parse(pattern).unwrap();
+            assert!(matching.iter().all(|text| pattern.matches(text)), "{pattern} and {matching:?}");
+            assert!(!other.iter().any(|text| pattern.matches(text)), "{pattern} and {other:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_pattern() {
+        for (text, why) in [("!a", "negates twice"), (r"a\b", "backslash"), ("a\\", "backslash")] {
+            assert!(TextPattern::parse(text).unwrap_err().to_string().contains(why), "{text}");
+        }
+        assert!(TextPattern::parse("a*b*c*d*e*f*g*h*").is_ok());
+        assert!(TextPattern::parse("a*b*c*d*e*f*g*h*i*").unwrap_err().to_string().contains("more than 8"));
+    }
+
+    #[test]
+    fn whatever_is_stored_can_be_asked_for_and_no_more() {
+        use crate::event::EventType;
+        use crate::event::limits::{MAX_ADDR_BYTES, MAX_USER_EMAIL_BYTES};
+        for limit in [EventType::MAX_BYTES, MAX_USER_EMAIL_BYTES, MAX_ROUTE_BYTES, MAX_ADDR_BYTES] {
+            let longest = TextPattern::exact("*".repeat(limit));
+            assert_eq!(TextPattern::parse(&longest.to_string()), Ok(longest));
+        }
+        assert!(TextPattern::parse(&"é".repeat(512)).is_ok());
+        let error = TextPattern::parse(&format!("{}*", "é".repeat(512))).unwrap_err().to_string();
+        assert!(error.ends_with("has 1025 bytes: expected 1024 at the most") && error.len() < 300, "{error}");
+    }
+
+    /// The plainest way to say what a pattern in its textual form matches.
+    fn matches_slowly(pattern: &str, text: &str) -> bool {
+        let (mut pattern_after, mut text_after) = (pattern.chars(), text.chars());
+        let (first, found) = (pattern_after.next(), text_after.next());
+        let plain = match first {
+            Some('*') => {
+                let is_over = matches_slowly(pattern_after.as_str(), text);
+                return is_over || (found.is_some() && matches_slowly(pattern, text_after.as_str()));
+            }
+            Some('\\') => pattern_after.next(),
+            plain => plain,
+        };
+        plain == found && (plain.is_none() || matches_slowly(pattern_after.as_str(), text_after.as_str()))
+    }
+
+    proptest! {
+        #[test]
+        fn the_textual_form_is_read_back(text in r"[ab*!\\é]{0,12}") {
+            if let Ok(pattern) = TextPattern::parse(&text) {
+                prop_assert_eq!(TextPattern::parse(&pattern.to_string()).unwrap(), pattern);
+            }
+            let exactly = TextPattern::exact(text.clone());
+            prop_assert!(exactly.matches(&text));
+            prop_assert_eq!(TextPattern::parse(&exactly.to_string()).unwrap(), exactly);
+        }
+
+        #[test]
+        fn matching_agrees_with_the_plainest_way(pattern in r"([aAé%*]|\\[*!\\]){0,8}", text in r"[aAé%*!\\]{0,6}") {
+            prop_assert_eq!(TextPattern::parse(&pattern).unwrap().matches(&text), matches_slowly(&pattern, &text));
+        }
+
+        #[test]
+        fn stars_agree_with_the_plainest_way(pattern in "[ab*]{0,8}", text in "[ab]{0,10}") {
+            prop_assert_eq!(TextPattern::parse(&pattern).unwrap().matches(&text), matches_slowly(&pattern, &text));
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! What an operator should know of a store.
+
+/// Something that an operator should know of a store: what [`AuditStore::diagnose`](super::AuditStore::diagnose) finds.
+///
+/// No text of it has a connection string in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What it is about, in a word.
+    pub subject: &'static str,
+    /// What was found.
+    pub message: String,
+    /// What to do about it, if there is anything.
+    pub hint: Option<String>,
+}
+
+/// How bad something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// As it should be.
+    Ok,
+    /// Events are kept; something should be seen to.
+    Warning,
+    /// Events are not kept, not durable, or not safe.
+    Error,
+}
+
+impl Diagnostic {
+    /// Something that is as it should be.
+    pub fn ok(subject: &'static str, text: impl Into<String>) -> Self {
+        Self { severity: Severity::Ok, subject, message: text.into(), hint: None }
+    }
+
+    /// Something to be seen to, and how.
+    pub fn warning(subject: &'static str, text: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, subject, message: text.into(), hint: Some(remedy.into()) }
+    }
+
+    /// Something that is wrong, and what to do about it.
+    pub fn error(subject: &'static str, text: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, subject, message: text.into(), hint: Some(remedy.into()) }
+    }
+}

@@ -1,0 +1,43 @@
+//! What provisions the tables and removes from them.
+
+use super::indexes;
+use super::partition;
+use super::purge;
+use super::roles::{Right, explained};
+use super::schema;
+use super::store::PostgresStore;
+use crate::event::Timestamp;
+use crate::store::{PurgeOutcome, StoreAdmin, StoreFuture};
+
+impl StoreAdmin for PostgresStore {
+    fn recreate(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            let mut lease = self.admin_sessions.lease(&self.config, "init").await?;
+            let done = schema::recreate(&mut lease.db, &self.config.identifiers).await;
+            lease.finish(done)
+        })
+    }
+
+    fn migrate(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            let mut lease = self.admin_sessions.lease(&self.config, "ensure-indexes").await?;
+            let done = async {
+                schema::create(&mut lease.db, &self.config.identifiers).await?;
+                indexes::complete(&mut lease.db, &self.config.identifiers).await?;
+                partition::create_ahead(&mut lease.db, &self.config.identifiers).await
+            };
+            let done = done.await;
+            lease.finish(done)
+        })
+    }
+
+    fn purge(&self, before: Timestamp, at_most: usize) -> StoreFuture<'_, PurgeOutcome> {
+        Box::pin(async move {
+            let mut lease = self.admin_sessions.lease(&self.config, "purge").await?;
+            let done =
+                purge::purge(&mut lease.db, &self.config.identifiers, &self.purge_position, before, at_most).await;
+            let done = explained(&mut lease.db, &self.config.identifiers, Right::Purge, done).await;
+            lease.finish(done)
+        })
+    }
+}

@@ -1,0 +1,154 @@
+//! What a batch becomes: an array for each column, or, of a single event, a value for each.
+
+use sqlx::postgres::{PgArguments, Postgres};
+use uuid::Uuid;
+
+use super::json_text::JsonText;
+use super::timestamptz::Timestamptz;
+use crate::event::{AuditEvent, Details, Phase};
+
+/// A batch, ready to be bound. Its rows are in the order of their ids: two writers that append the same events then
+/// never wait for each other in a circle.
+#[derive(Debug)]
+pub(super) struct ColumnArrays<'a> {
+    event_id: Vec<Uuid>,
+    event_type: Vec<&'a str>,
+    created_at: Vec<Timestamptz>,
+    phase: Vec<&'static str>,
+    user_email: Vec<Option<&'a str>>,
+    api_key_hash: Vec<Option<&'a str>>,
+    remote_addr: Vec<Option<&'a str>>,
+    route: Vec<Option<&'a str>>,
+    method: Vec<Option<&'a str>>,
+    outcome: Vec<Option<i32>>,
+    details: Vec<JsonText<'a, Details>>,
+    event: Vec<JsonText<'a, AuditEvent>>,
+    /// The `started` events that events of the batch end.
+    ended_ids: Vec<Uuid>,
+    /// Whether it has `started` events.
+    pub(super) any_started: bool,
+}
+
+pub(super) type PgQuery<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
+
+impl<'a> ColumnArrays<'a> {
+    pub(super) fn of(events: &'a [AuditEvent]) -> Self {
+        if events.is_sorted_by_key(|event| event.event_id) {
+            return Self::collect(events.iter());
+        }
+        let mut sorted: Vec<&AuditEvent> = events.iter().collect();
+        // Of events with one id, the first stays the first.
+        sorted.sort_by_key(|event| event.event_id);
+        Self::collect(sorted.into_iter())
+    }
+
+    fn with_capacity(events: usize) -> Self {
+        Self {
+            event_id: Vec::with_capacity(events),
+            event_type: Vec::with_capacity(events),
+            created_at: Vec::with_capacity(events),
+            phase: Vec::with_capacity(events),
+            user_email: Vec::with_capacity(events),
+            api_key_hash: Vec::with_capacity(events),
+            remote_addr: Vec::with_capacity(events),
+            route: Vec::with_capacity(events),
+            method: Vec::with_capacity(events),
+            outcome: Vec::with_capacity(events),
+            details: Vec::with_capacity(events),
+            event: Vec::with_capacity(events),
+            ended_ids: Vec::new(),
+            any_started: false,
+        }
+    }
+
+    fn collect(events: impl ExactSizeIterator<Item = &'a AuditEvent>) -> Self {
+        let mut batch = Self::with_capacity(events.len());
+        for event in events {
+            batch.event_id.push(event.event_id.into());
+            batch.event_type.push(event.event_type.as_str());
+            batch.created_at.push(Timestamptz(event.created_at));
+            batch.phase.push(event.phase.as_str());
+            batch.user_email.push(event.actor.user_email.as_deref());
+            batch.api_key_hash.push(event.actor.api_key_hash.as_deref());
+            batch.remote_addr.push(event.actor.remote_addr.as_deref());
+            batch.route.push(event.resource.route.as_deref());
+            batch.method.push(event.resource.method.as_deref());
+            batch.outcome.push(event.outcome.map(i32::from));
+            batch.details.push(JsonText(&event.details));
+            batch.event.push(JsonText(event));
+            if event.phase == Phase::Started {
+                batch.any_started = true;
+            } else {
+                batch.ended_ids.extend(event.request.started_event_id.map(Uuid::from));
+            }
+        }
+        batch
+    }
+
+    /// Binds the columns, in the order of [`COLUMNS`], and what the batch ends and who opens.
+    pub(super) fn bind_with_effects<'q>(mut self, query: PgQuery<'q>, instance: Option<i64>) -> PgQuery<'q>
+    where
+        'a: 'q,
+    {
+        let ended = std::mem::take(&mut self.ended_ids);
+        self.bind_columns(query).bind(ended).bind(instance)
+    }
+
+    /// Binds the columns, in the order of [`COLUMNS`].
+    pub(super) fn bind_columns<'q>(self, query: PgQuery<'q>) -> PgQuery<'q>
+    where
+        'a: 'q,
+    {
+        query
+            .bind(self.event_id)
+            .bind(self.event_type)
+            .bind(self.created_at)
+            .bind(self.phase)
+            .bind(self.user_email)
+            .bind(self.api_key_hash)
+            .bind(self.remote_addr)
+            .bind(self.route)
+            .bind(self.method)
+            .bind(self.outcome)
+            .bind(self.details)
+            .bind(self.event)
+    }
+}
+
+/// Whether to keep the event is more than a row of the one table: it opens something, or ends it.
+pub(super) fn changes_started(event: &AuditEvent) -> bool {
+    event.phase == Phase::Started || event.request.started_event_id.is_some()
+}
+
+/// Binds the values of a single event, in the order of [`COLUMNS`].
+pub(super) fn bind_one<'q>(query: PgQuery<'q>, event: &'q AuditEvent) -> PgQuery<'q> {
+    query
+        .bind(Uuid::from(event.event_id))
+        .bind(event.event_type.as_str())
+        .bind(Timestamptz(event.created_at))
+        .bind(event.phase.as_str())
+        .bind(event.actor.user_email.as_deref())
+        .bind(event.actor.api_key_hash.as_deref())
+        .bind(event.actor.remote_addr.as_deref())
+        .bind(event.resource.route.as_deref())
+        .bind(event.resource.method.as_deref())
+        .bind(event.outcome.map(i32::from))
+        .bind(JsonText(&event.details))
+        .bind(JsonText(event))
+}
+
+/// The columns, with the types of their values.
+pub(super) const COLUMNS: &[(&str, &str)] = &[
+    ("event_id", "uuid"),
+    ("event_type", "text"),
+    ("created_at", "timestamptz"),
+    ("phase", "text"),
+    ("actor_user_email", "text"),
+    ("actor_api_key_hash", "text"),
+    ("actor_remote_addr", "text"),
+    ("resource_route", "text"),
+    ("resource_method", "text"),
+    ("outcome", "int4"),
+    ("details", "text"),
+    ("event", "text"),
+];

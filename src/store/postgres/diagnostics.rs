@@ -1,0 +1,235 @@
+//! What an operator should know of the server, the role and the tables.
+
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Row as _};
+
+use super::durability::DurabilitySettings;
+use super::error::DuringOperation as _;
+use super::expected_schema::{DEFAULT, VERSION};
+use super::identifiers::{Identifiers, STARTED, WRITERS, quote_identifier};
+use super::indexes;
+use super::obstacles;
+use super::recovery::IS_FREE;
+use super::roles::{Right, Roles};
+use super::schema::{self, TableOwner};
+use super::store::PostgresStore;
+use crate::store::{Diagnostic, StoreError};
+
+pub(super) async fn inspect(store: &PostgresStore) -> Result<Vec<Diagnostic>, StoreError> {
+    let names = &store.config.identifiers;
+    let mut lease = store.readers.lease(&store.config, DOING).await?;
+    let done = all(&mut lease.db, names).await;
+    lease.finish(done)
+}
+
+async fn all(db: &mut PgConnection, names: &Identifiers) -> Result<Vec<Diagnostic>, StoreError> {
+    let owner = schema::owner(db, names).await?;
+    // Who the remedies are for.
+    let by_owner = match &owner {
+        Some(TableOwner { is_us: false, name }) => {
+            format!("let the owner of the tables, {}, run ", quote_identifier(name))
+        }
+        _ => "run ".to_owned(),
+    };
+    let mut found = server(db, names).await?;
+    found.extend(tables(db, names, &by_owner).await?);
+    found.extend(role(db, names, owner.as_ref()).await?);
+    found.extend(months(db, names, &by_owner).await?);
+    found.extend(open(db, names).await?);
+    Ok(found)
+}
+
+async fn server(db: &mut PgConnection, names: &Identifiers) -> Result<Vec<Diagnostic>, StoreError> {
+    let row = sqlx::query(
+        "SELECT pg_catalog.current_setting('server_version'), \
+         coalesce((SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid()), false), \
+         coalesce(pg_catalog.host(pg_catalog.inet_server_addr()), '') IN ('', '127.0.0.1', '::1')",
+    )
+    .fetch_one(&mut *db)
+    .await
+    .during(DOING)?;
+    let version: String = row.try_get(0).during(DOING)?;
+    let (is_encrypted, is_local): (bool, bool) = (row.try_get(1).during(DOING)?, row.try_get(2).during(DOING)?);
+    let mut found = vec![Diagnostic::ok("server", format!("PostgreSQL {version}"))];
+    found.push(match (is_encrypted, is_local) {
+        (true, _) => Diagnostic::ok("connection", "encrypted"),
+        (false, true) => Diagnostic::ok("connection", "not encrypted, to this machine"),
+        (false, false) => Diagnostic::warning(
+            "connection",
+            "not encrypted, to another machine: whoever is between reads the events, and can change them",
+            "add ?sslmode=verify-full to the URL",
+        ),
+    });
+    // Whether that is enough, `health` says.
+    found.push(Diagnostic::ok("durability", DurabilitySettings::ask(db, names, DOING).await?.to_string()));
+    Ok(found)
+}
+
+/// The tables and their indexes, and what is in their way.
+async fn tables(db: &mut PgConnection, names: &Identifiers, by_owner: &str) -> Result<Vec<Diagnostic>, StoreError> {
+    let survey = schema::survey(db, names).await?;
+    let mut found = Vec::new();
+    if let Some(change) = survey.changed(names) {
+        found.push(Diagnostic::error("tables", change.text, format!("{by_owner}`{}`", change.statements)));
+    }
+    if let Some(missing) = survey.missing() {
+        found.push(Diagnostic::error(
+            "tables",
+            format!("missing: {}", missing.parts.join(", ")),
+            format!("{by_owner}`tower-audit migrate`"),
+        ));
+    }
+    for obstacle in obstacles::find(db, names, DOING).await? {
+        found.push(Diagnostic::error(
+            "tables",
+            format!("{}: it is not the log's, and can keep events out or hide them", obstacle.text),
+            format!("if nobody needs it, {by_owner}`{}`", obstacle.statement),
+        ));
+    }
+    if found.is_empty() {
+        found.push(Diagnostic::ok("tables", format!("version {VERSION}")));
+    }
+    let flaws = indexes::Flaws::of(db, names).await?;
+    found.push(match flaws.text() {
+        None => Diagnostic::ok("indexes", "all of them"),
+        Some(text) if flaws.different.is_empty() => Diagnostic::warning(
+            "indexes",
+            format!("{text}: what they are for takes as long as the log is"),
+            format!("{by_owner}`tower-audit migrate`, unless nobody asks for that"),
+        ),
+        Some(text) => Diagnostic::warning(
+            "indexes",
+            format!("{text}: what they are for takes as long as the log is"),
+            format!("{by_owner}`{}`, and then `tower-audit migrate`", flaws.drop_different(names)),
+        ),
+    });
+    Ok(found)
+}
+
+/// What this role may: a role that may do one thing is as it should be.
+async fn role(
+    db: &mut PgConnection,
+    names: &Identifiers,
+    owner: Option<&TableOwner>,
+) -> Result<Vec<Diagnostic>, StoreError> {
+    let row = sqlx::query(
+        "SELECT current_user::text, \
+         coalesce((SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user), false), \
+         pg_catalog.has_table_privilege($1, 'INSERT'), pg_catalog.has_table_privilege($1, 'SELECT'), \
+         pg_catalog.has_table_privilege($1, 'DELETE'), \
+         pg_catalog.has_table_privilege($1, 'UPDATE') OR pg_catalog.has_table_privilege($1, 'TRUNCATE')",
+    )
+    .bind(names.table())
+    .fetch_one(&mut *db)
+    .await
+    .during(DOING)?;
+    let name: String = row.try_get(0).during(DOING)?;
+    let is_superuser: bool = row.try_get(1).during(DOING)?;
+    let may = |column: usize| row.try_get::<bool, _>(column).during(DOING);
+    let (appends, reads, removes, changes) = (may(2)?, may(3)?, may(4)?, may(5)?);
+    let listed = |is: bool| {
+        let rights = [(appends, "append"), (reads, "read"), (removes, "remove"), (changes, "change")];
+        rights.into_iter().filter(|(may, _)| *may == is).map(|(_, right)| right).collect::<Vec<_>>().join(", ")
+    };
+    let text = format!("{} may {}", quote_identifier(&name), listed(true));
+    let remedy = "give the app an account of the appender role: `tower-audit migrate --roles`, then GRANT it";
+    Ok(vec![if is_superuser {
+        Diagnostic::warning("role", format!("{text}: a superuser, whom nothing stops from changing events"), remedy)
+    } else if owner.is_some_and(|owner| owner.is_us) {
+        Diagnostic::warning("role", format!("{text}: it owns the tables, and can change and remove events"), remedy)
+    } else if changes {
+        Diagnostic::warning("role", format!("{text}: more than any role of the log may"), remedy)
+    } else if !(appends || reads || removes) {
+        let grant = Roles::of(db, names).await?.grant(Right::Append);
+        Diagnostic::error(
+            "role",
+            format!("{} may neither append events nor read nor remove them", quote_identifier(&name)),
+            format!("give it a role of `tower-audit migrate --roles`, such as `{grant}`"),
+        )
+    } else {
+        Diagnostic::ok("role", format!("{text}; to {} is for other roles", listed(false)))
+    }])
+}
+
+async fn months(db: &mut PgConnection, names: &Identifiers, by_owner: &str) -> Result<Vec<Diagnostic>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT pg_catalog.to_char(month, 'YYYY-MM'), EXISTS (SELECT FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relispartition \
+         AND c.relname = $2 || pg_catalog.to_char(month, '_YYYY_MM')) \
+         FROM pg_catalog.generate_series(pg_catalog.date_trunc('month', pg_catalog.now()), \
+         pg_catalog.date_trunc('month', pg_catalog.now()) + interval '2 months', interval '1 month') AS month",
+    )
+    .bind(names.schema())
+    .bind(names.unquoted(""))
+    .fetch_all(&mut *db)
+    .await
+    .during(DOING)?;
+    let mut missing = Vec::new();
+    let mut last = String::new();
+    for row in rows {
+        let month: String = row.try_get(0).during(DOING)?;
+        if row.try_get(1).during(DOING)? { last = month } else { missing.push(month) }
+    }
+    let mut found = vec![if missing.is_empty() {
+        Diagnostic::ok("partitions", format!("ready up to {last}"))
+    } else {
+        Diagnostic::warning(
+            "partitions",
+            format!("none for {}: their events go to the default partition", missing.join(", ")),
+            format!("{by_owner}`tower-audit migrate`; a running app makes them within the hour"),
+        )
+    }];
+    let default = names.side_table(DEFAULT);
+    if may_look(db, &[&default]).await? {
+        let sql = format!("SELECT EXISTS (SELECT FROM {default})");
+        if sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *db).await.during(DOING)? {
+            found.push(Diagnostic::warning(
+                "partitions",
+                "there are events in the default partition: their ids are of no month that has a partition",
+                "none is lost; retention removes them by the row, not by the month",
+            ));
+        }
+    }
+    Ok(found)
+}
+
+/// What has started and not ended: of writers that live, and of those that are dead.
+async fn open(db: &mut PgConnection, names: &Identifiers) -> Result<Vec<Diagnostic>, StoreError> {
+    let (open, instances) = (names.side_table(STARTED), names.side_table(WRITERS));
+    if !may_look(db, &[&open, &instances]).await? {
+        return Ok(Vec::new());
+    }
+    let sql = format!(
+        "SELECT count(*) FILTER (WHERE NOT dead), count(*) FILTER (WHERE dead) FROM (SELECT i.has_left OR {IS_FREE} AS dead \
+         FROM {open} o JOIN {instances} i ON i.id = o.instance) AS opened"
+    );
+    let (alive, dead): (i64, i64) = sqlx::query_as(AssertSqlSafe(sql)).fetch_one(db).await.during(DOING)?;
+    let mut found = Vec::new();
+    if alive > 0 {
+        found
+            .push(Diagnostic::ok("open", format!("{alive} requests have started and not ended, of writers that live")));
+    }
+    if dead > 0 {
+        found.push(Diagnostic::warning(
+            "open",
+            format!("{dead} requests have started and not ended, of writers that do not live any more"),
+            "the next log that opens closes them as `unknown`: start the service",
+        ));
+    }
+    Ok(found)
+}
+
+/// Reports that these are there and that this role may read them.
+async fn may_look(db: &mut PgConnection, tables: &[&str]) -> Result<bool, StoreError> {
+    let may: Option<bool> = sqlx::query_scalar(
+        "SELECT pg_catalog.bool_and(coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass(name), 'SELECT'), false)) \
+         FROM pg_catalog.unnest($1) AS name",
+    )
+    .bind(tables)
+    .fetch_one(db)
+    .await
+    .during(DOING)?;
+    Ok(may == Some(true))
+}
+
+const DOING: &str = "inspecting the server";

@@ -1,0 +1,30 @@
+//! JSON as PostgreSQL's `text`, written right where the message to the server is made.
+
+use serde::Serialize;
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, Postgres};
+use sqlx::{Encode, Type};
+
+/// What becomes JSON, as a parameter.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct JsonText<'a, T>(pub(super) &'a T);
+
+impl<T> Type<Postgres> for JsonText<'_, T> {
+    fn type_info() -> PgTypeInfo {
+        <str as Type<Postgres>>::type_info()
+    }
+}
+
+impl<T> PgHasArrayType for JsonText<'_, T> {
+    fn array_type_info() -> PgTypeInfo {
+        <&str as PgHasArrayType>::array_type_info()
+    }
+}
+
+impl<T: Serialize> Encode<'_, Postgres> for JsonText<'_, T> {
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        serde_json::to_writer(&mut **buffer, self.0)?;
+        Ok(IsNull::No)
+    }
+}

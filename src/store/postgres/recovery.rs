@@ -1,0 +1,142 @@
+//! Closing the `started` events of writers that died.
+
+use std::collections::HashMap;
+
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
+
+use super::append::append;
+use super::error::{DuringOperation as _, FOREIGN_KEY_VIOLATION, from_driver, has_code};
+use super::identifiers::{Identifiers, STARTED, WRITERS};
+use super::row;
+use super::session::run;
+use super::store::PostgresStore;
+use super::writer_lease::GRACE;
+use crate::event::AuditEvent;
+use crate::store::{Recovery, StoreError, StoreFuture};
+
+type UnknownEventFn<'a> = &'a (dyn Fn(&AuditEvent) -> AuditEvent + Send + Sync);
+
+impl Recovery for PostgresStore {
+    fn recover<'a>(&'a self, close: UnknownEventFn<'a>) -> StoreFuture<'a, u64> {
+        Box::pin(async move {
+            let suspects = self.suspect_writers().await?;
+            if suspects.is_empty() {
+                return Ok(0);
+            }
+            let mut dead: Vec<SuspectWriter> = suspects.iter().filter(|suspect| suspect.has_left).copied().collect();
+            let before: HashMap<i64, i64> = suspects
+                .iter()
+                .filter(|suspect| !suspect.has_left)
+                .map(|suspect| (suspect.id, suspect.retaken))
+                .collect();
+            if !before.is_empty() {
+                // Whoever only lost the session takes the lock again meanwhile.
+                tokio::time::sleep(GRACE).await;
+                let still = self.suspect_writers().await?;
+                let same = still.iter().filter(|suspect| before.get(&suspect.id) == Some(&suspect.retaken));
+                dead.extend(same);
+            }
+            let mut closed = 0;
+            for suspect in dead {
+                let mut lease = self.writers.lease(&self.config, DOING).await?;
+                let done = self.close_writer(&mut lease.db, suspect, close).await;
+                closed += lease.finish(done)?;
+            }
+            Ok(closed)
+        })
+    }
+}
+
+/// A writer whose lock is free, or that said that it has left.
+#[derive(Debug, Clone, Copy)]
+struct SuspectWriter {
+    id: i64,
+    retaken: i64,
+    has_left: bool,
+}
+
+impl PostgresStore {
+    /// The writers with open events that have left, or whose locks nobody holds. Those without open events are struck off the list.
+    async fn suspect_writers(&self) -> Result<Vec<SuspectWriter>, StoreError> {
+        let mut lease = self.writers.lease(&self.config, DOING).await?;
+        let done = suspects(&mut lease.db, &self.config.identifiers).await;
+        lease.finish(done)
+    }
+
+    /// Closes what a dead writer left open, and strikes it off the list, in one transaction that holds its row: of two
+    /// that race, the second finds nothing left; and the writer, should it live, can start nothing until it is over.
+    async fn close_writer(
+        &self,
+        db: &mut PgConnection,
+        suspect: SuspectWriter,
+        close: UnknownEventFn<'_>,
+    ) -> Result<u64, StoreError> {
+        let (open, instances) =
+            (self.config.identifiers.side_table(STARTED), self.config.identifiers.side_table(WRITERS));
+        let SuspectWriter { id, has_left, .. } = suspect;
+        run(db, DOING, "BEGIN".to_owned()).await?;
+        let sql = format!(
+            "SELECT $2 OR pg_catalog.pg_try_advisory_xact_lock(i.id) FROM {instances} i WHERE i.id = $1 \
+             FOR UPDATE SKIP LOCKED"
+        );
+        let is_dead: Option<bool> = sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(id)
+            .bind(has_left)
+            .fetch_optional(&mut *db)
+            .await
+            .during(DOING)?;
+        if is_dead != Some(true) {
+            run(db, DOING, "ROLLBACK".to_owned()).await?;
+            return Ok(0);
+        }
+        let sql = format!("SELECT event_id, event FROM {open} WHERE instance = $1");
+        let left: Vec<(Uuid, String)> =
+            sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_all(&mut *db).await.during(DOING)?;
+        let ends: Vec<AuditEvent> = left.iter().map(|(id, event)| close(&row::started((*id).into(), event))).collect();
+        for some in ends.chunks(EVENTS_AT_ONCE) {
+            append(db, &self.config.identifiers, &self.writer_lease, some).await?;
+        }
+        // The ends may not name what they end.
+        for sql in [format!("DELETE FROM {open} WHERE instance = $1"), format!("DELETE FROM {instances} WHERE id = $1")]
+        {
+            sqlx::query(AssertSqlSafe(sql)).bind(id).execute(&mut *db).await.during(DOING)?;
+        }
+        run(db, DOING, "COMMIT".to_owned()).await?;
+        Ok(ends.len() as u64)
+    }
+}
+
+async fn suspects(db: &mut PgConnection, names: &Identifiers) -> Result<Vec<SuspectWriter>, StoreError> {
+    let (open, instances) = (names.side_table(STARTED), names.side_table(WRITERS));
+    let sql = format!(
+        "SELECT i.id, i.retaken, i.has_left, EXISTS (SELECT FROM {open} o WHERE o.instance = i.id) \
+         FROM {instances} i WHERE i.has_left OR {IS_FREE} ORDER BY i.id"
+    );
+    let rows: Vec<(i64, i64, bool, bool)> =
+        sqlx::query_as(AssertSqlSafe(sql)).fetch_all(&mut *db).await.during(DOING)?;
+    let mut suspects = Vec::new();
+    for (id, retaken, has_left, has_open) in rows {
+        if has_open {
+            suspects.push(SuspectWriter { id, retaken, has_left });
+            continue;
+        }
+        // If it lives, it registers again under another number before it starts anything.
+        let sql = format!("DELETE FROM {instances} WHERE id = $1");
+        match sqlx::query(AssertSqlSafe(sql)).bind(id).execute(&mut *db).await {
+            Ok(_) => {}
+            Err(error) if has_code(&error, FOREIGN_KEY_VIOLATION) => {}
+            Err(error) => return Err(from_driver(DOING, error)),
+        }
+    }
+    Ok(suspects)
+}
+
+/// Nobody holds the lock of the writer `i`. A lock by one 64-bit number is listed in halves.
+pub(super) const IS_FREE: &str = "NOT EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.locktype = 'advisory' AND l.objsubid = 1 \
+    AND l.granted AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) \
+    AND ((l.classid::int8 << 32) | l.objid::int8) = i.id)";
+const DOING: &str = "closing orphans";
+/// How many events one statement takes.
+const EVENTS_AT_ONCE: usize = 1024;

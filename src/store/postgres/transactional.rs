@@ -1,0 +1,190 @@
+//! An event in a transaction of the app's own, which must be one of the database that holds the log.
+//!
+//! The transaction is known again by its number, so that its fate can be asked for without waiting for it: an append of
+//! an event that an open transaction holds would keep everybody in its batch waiting.
+
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+use uuid::Uuid;
+
+use super::column_arrays::{COLUMNS, bind_one};
+use super::error::{DuringOperation as _, NAME};
+use super::identifiers::{Identifiers, STARTED};
+use super::roles::{Right, Roles};
+use super::store::PostgresStore;
+use super::timestamptz::Timestamptz;
+use crate::event::{AuditEvent, EventId};
+use crate::store::{
+    AppConnection, StoreError, StoreErrorKind, StoreFuture, TransactionId, TransactionStatus, Transactional,
+};
+
+impl Transactional for PostgresStore {
+    fn prepare<'a>(&'a self, connection: AppConnection<'a>) -> StoreFuture<'a, TransactionId> {
+        Box::pin(async move {
+            let db = of_this_kind(connection)?;
+            if !db.is_in_transaction() {
+                return Err(rejected_error("the connection is in no transaction: begin one with sqlx"));
+            }
+            let names = &self.config.identifiers;
+            let sql = format!("SELECT {SELECT_TRANSACTION}, {SELECT_LOCATION}");
+            let row = sqlx::query(AssertSqlSafe(sql))
+                .bind(names.schema())
+                .bind(names.unquoted(""))
+                .bind(names.unquoted(STARTED))
+                .fetch_one(&mut *db)
+                .await
+                .during(DOING)?;
+            let theirs = TableLocation::of(&row).during(DOING)?;
+            let Some(number) = row.try_get::<Option<i64>, _>("number").during(DOING)? else {
+                return Err(rejected_error("the transaction is read-only, or one of a standby"));
+            };
+            if !self.is_same_table(theirs).await? {
+                return Err(rejected_error(
+                    "the transaction is one of another database: an effect and its event can be kept together only \
+                     where the log is in the app's own database (PostgresStore::from_pool)",
+                ));
+            }
+            if row.try_get::<Option<bool>, _>("may").during(DOING)? != Some(true) {
+                let roles = Roles::of(db, names).await?;
+                return Err(rejected_error(format!(
+                    "the role of the transaction may not insert events: `{}`",
+                    roles.grant(Right::Append)
+                )));
+            }
+            Ok(TransactionId(number.cast_unsigned()))
+        })
+    }
+
+    fn insert<'a>(&'a self, connection: AppConnection<'a>, event: &'a AuditEvent, _new: bool) -> StoreFuture<'a, bool> {
+        Box::pin(async move {
+            let db = of_this_kind(connection)?;
+            let ended = event.request.started_event_id.map(Uuid::from);
+            let query =
+                bind_one(sqlx::query(AssertSqlSafe(self.config.identifiers.insert_in_transaction.clone())), event)
+                    .bind(ended);
+            let kept: i64 = query.fetch_one(db).await.during(DOING)?.try_get(0).during(DOING)?;
+            Ok(kept == 1)
+        })
+    }
+
+    fn status(&self, event: EventId, transaction: TransactionId) -> StoreFuture<'_, TransactionStatus> {
+        Box::pin(self.status_sessions.within(self.config.timeout, STATUS_OPERATION, async move {
+            let mut lease = self.status_sessions.lease(&self.config, STATUS_OPERATION).await?;
+            let done = fate(&mut lease.db, &self.config.identifiers, event, transaction).await;
+            lease.finish(done)
+        }))
+    }
+}
+
+impl PostgresStore {
+    /// Whether this is where the log is. What is known of that is looked up again before it is denied: the server may
+    /// have been started anew, or the tables made anew.
+    async fn is_same_table(&self, place: TableLocation) -> Result<bool, StoreError> {
+        if *self.place() == Some(place) {
+            return Ok(true);
+        }
+        let names = &self.config.identifiers;
+        let mut lease = self.status_sessions.lease(&self.config, STATUS_OPERATION).await?;
+        let done = async {
+            let row = sqlx::query(AssertSqlSafe(format!("SELECT {SELECT_LOCATION}")))
+                .bind(names.schema())
+                .bind(names.unquoted(""))
+                .bind(names.unquoted(STARTED))
+                .fetch_one(&mut *lease.db)
+                .await
+                .during(STATUS_OPERATION)?;
+            TableLocation::of(&row).during(STATUS_OPERATION)
+        };
+        let done = done.await;
+        let ours = lease.finish(done)?;
+        *self.place() = Some(ours);
+        Ok(ours == place && ours.table.is_some())
+    }
+}
+
+/// What tells the table of a log from every other: when its server was started, and the numbers of the database and of
+/// the table there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TableLocation {
+    started: i64,
+    database: i64,
+    table: Option<i64>,
+}
+
+impl TableLocation {
+    fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let Timestamptz(started) = row.try_get("started")?;
+        Ok(Self { started: started.as_micros(), database: row.try_get("database")?, table: row.try_get("events")? })
+    }
+}
+
+/// First whether the event is there: it usually is. If not, the transaction must be over before it is looked for again:
+/// it may have been committed between two looks.
+async fn fate(
+    db: &mut PgConnection,
+    names: &Identifiers,
+    event: EventId,
+    transaction: TransactionId,
+) -> Result<TransactionStatus, StoreError> {
+    if exists(db, names, event).await? {
+        return Ok(TransactionStatus::Committed);
+    }
+    // None: so long ago that the server has forgotten it.
+    let status: Option<String> =
+        sqlx::query_scalar("SELECT pg_catalog.pg_xact_status($1::pg_catalog.text::pg_catalog.xid8)")
+            .bind(transaction.0.to_string())
+            .fetch_one(&mut *db)
+            .await
+            .during(STATUS_OPERATION)?;
+    if status.as_deref() == Some("in progress") {
+        return Ok(TransactionStatus::InProgress);
+    }
+    Ok(if exists(db, names, event).await? { TransactionStatus::Committed } else { TransactionStatus::Absent })
+}
+
+async fn exists(db: &mut PgConnection, names: &Identifiers, event: EventId) -> Result<bool, StoreError> {
+    let sql = format!("SELECT EXISTS (SELECT FROM {} WHERE event_id = $1)", names.table());
+    sqlx::query_scalar(AssertSqlSafe(sql)).bind(Uuid::from(event)).fetch_one(db).await.during(STATUS_OPERATION)
+}
+
+/// The statement that keeps one event and says whether it is new. It needs no more rights than an append.
+pub(super) fn insert_in_transaction(names: &Identifiers) -> String {
+    format!(
+        "WITH kept AS ({} ON CONFLICT DO NOTHING RETURNING 1), ended AS (DELETE FROM {} WHERE event_id = ${}::pg_catalog.uuid) \
+         SELECT pg_catalog.count(*) FROM kept",
+        super::append::insert_one(names),
+        names.side_table(STARTED),
+        COLUMNS.len() + 1
+    )
+}
+
+fn of_this_kind(connection: AppConnection<'_>) -> Result<&mut PgConnection, StoreError> {
+    match connection {
+        AppConnection::Postgres(db) => Ok(db),
+        #[allow(unreachable_patterns, reason = "the only kind, in some builds")]
+        _ => Err(rejected_error("the transaction is one of another database system than the log's")),
+    }
+}
+
+fn rejected_error(remedy: impl Into<String>) -> StoreError {
+    StoreError::new(StoreErrorKind::Config, NAME, DOING).with_hint(remedy)
+}
+
+/// The number of the transaction, or none if it can write nothing; whether its role may keep an event; and, until its
+/// end, a commit that is durable.
+const SELECT_TRANSACTION: &str = "CASE WHEN pg_catalog.pg_is_in_recovery() OR \
+        pg_catalog.current_setting('transaction_read_only') = 'on' THEN NULL \
+        ELSE pg_catalog.pg_current_xact_id()::pg_catalog.text::pg_catalog.int8 END AS number, \
+    pg_catalog.has_table_privilege(e.oid, 'INSERT') AND pg_catalog.has_table_privilege(o.oid, 'DELETE') AS may, \
+    pg_catalog.set_config('synchronous_commit', \
+        CASE pg_catalog.current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true)";
+
+const SELECT_LOCATION: &str = "pg_catalog.pg_postmaster_start_time() AS started, d.oid::pg_catalog.int8 AS database, \
+    e.oid::pg_catalog.int8 AS events FROM pg_catalog.pg_database d \
+    LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = $1 \
+    LEFT JOIN pg_catalog.pg_class e ON e.relnamespace = n.oid AND e.relname = $2 \
+    LEFT JOIN pg_catalog.pg_class o ON o.relnamespace = n.oid AND o.relname = $3 \
+    WHERE d.datname = pg_catalog.current_database()";
+
+const DOING: &str = "recording in a transaction";
+const STATUS_OPERATION: &str = "asking for the end of a transaction";

@@ -1,0 +1,170 @@
+//! How many events there are of what, and when: what each source has is added up.
+
+use std::collections::HashMap;
+
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteConnection;
+
+use super::error::DuringOperation as _;
+use super::index_lookup::IndexLookup;
+use super::postings;
+use super::row_set::RowSet;
+use super::scan::{self, SourceRef};
+use super::select::{Selection, column_name};
+use super::value_index::field_number;
+use crate::event::Timestamp;
+use crate::query::{Buckets, Field, Filter, ValueCount};
+use crate::store::{StoreError, StoreErrorKind};
+
+/// How many different values are held at once, about 100 MB of them at the worst.
+const MOST_VALUES: usize = 1_000_000;
+
+pub(super) async fn top_values(
+    db: &mut SqliteConnection,
+    filter: &Filter,
+    by: Field,
+    at_most: usize,
+) -> Result<Vec<ValueCount>, StoreError> {
+    let wanted = Selection { filter, after: None };
+    let mut found = ValueCounts::default();
+    let mut candidates = IndexLookup::new(filter);
+    let mut sources = scan::sources(db, wanted).await?;
+    while let Some(source) = sources.pop_front() {
+        match source.source_ref {
+            SourceRef::Journal(_) => {
+                scan::scan_journal(db, wanted, source, &mut sources, usize::MAX, |event, _| {
+                    found.add(event.value(by).as_deref(), 1);
+                })
+                .await?;
+            }
+            SourceRef::Segment(n) => {
+                let rows = candidates.of(db, source, &sources).await?;
+                if rows.as_ref().is_some_and(RowSet::is_empty) {
+                    continue;
+                }
+                if source.indexed && wanted.contains_span(source.min_at, source.max_at) {
+                    of_index(db, n, by, rows.as_ref(), &mut found).await?;
+                } else {
+                    let column = column_name(by);
+                    let select = wanted.select(&format!("CAST({column} AS TEXT), count(*)"), n, rows.as_ref());
+                    let select = select.then(&format!(" GROUP BY {column}"));
+                    for row in select.query().fetch_all(&mut *db).await.during(DOING)? {
+                        let (value, events): (Option<&str>, i64) =
+                            (row.try_get(0).during(DOING)?, row.try_get(1).during(DOING)?);
+                        found.add(value, u64::try_from(events).unwrap_or(0));
+                    }
+                }
+            }
+        }
+        if found.values.len() > MOST_VALUES {
+            return Err(StoreError::new(StoreErrorKind::Permanent, "sqlite", DOING)
+                .with_hint(format!("there are more than {MOST_VALUES} values of {by}: choose a shorter time")));
+        }
+    }
+    let nothing = (found.missing > 0).then_some(ValueCount { value: None, count: found.missing });
+    let values = found.values.into_iter().map(|(value, events)| ValueCount { value: Some(value), count: events });
+    let mut tallies = values.chain(nothing).collect();
+    ValueCount::sort_and_truncate(&mut tallies, at_most);
+    Ok(tallies)
+}
+
+/// How many events have which value, and how many have none.
+#[derive(Debug, Default)]
+struct ValueCounts {
+    values: HashMap<String, u64>,
+    missing: u64,
+}
+
+impl ValueCounts {
+    fn add(&mut self, value: Option<&str>, more: u64) {
+        let Some(value) = value else {
+            self.missing += more;
+            return;
+        };
+        match self.values.get_mut(value) {
+            Some(events) => *events += more,
+            None => drop(self.values.insert(value.to_owned(), more)),
+        }
+    }
+}
+
+/// Counts by the index of a segment, in these of its rows or in all.
+async fn of_index(
+    db: &mut SqliteConnection,
+    n: i64,
+    by: Field,
+    rows: Option<&RowSet>,
+    found: &mut ValueCounts,
+) -> Result<(), StoreError> {
+    let blocks: Vec<Vec<u8>> = sqlx::query_scalar("SELECT body FROM audit_value_rows WHERE n = ?1 AND field = ?2")
+        .bind(n)
+        .bind(field_number(by))
+        .fetch_all(db)
+        .await
+        .during(DOING)?;
+    for block in blocks {
+        postings::read(&block, |value, kept| {
+            let events = rows.map_or(kept.len(), |rows| {
+                let mut events = 0;
+                kept.each(|row| events += u64::from(rows.contains(row)));
+                events
+            });
+            if events > 0 {
+                found.add(value, events);
+            }
+        })
+        .during(DOING)?;
+    }
+    Ok(())
+}
+
+pub(super) async fn histogram(
+    db: &mut SqliteConnection,
+    filter: &Filter,
+    buckets: &Buckets,
+) -> Result<Vec<u64>, StoreError> {
+    let filter = buckets.confine(filter);
+    let wanted = Selection { filter: &filter, after: None };
+    let mut counts = vec![0; buckets.len()];
+    let mut put = |bucket: Option<usize>, events: u64| {
+        if let Some(count) = bucket.and_then(|bucket| counts.get_mut(bucket)) {
+            *count += events;
+        }
+    };
+    let mut candidates = IndexLookup::new(&filter);
+    let mut sources = scan::sources(db, wanted).await?;
+    while let Some(source) = sources.pop_front() {
+        let bucket_of = |micros| buckets.index_of(Timestamp::from_micros_clamped(micros));
+        let (first, last) = (bucket_of(source.min_at), bucket_of(source.max_at));
+        let is_one = first.is_some() && first == last && wanted.contains_span(source.min_at, source.max_at);
+        if is_one && candidates.is_unconstrained() {
+            put(first, u64::try_from(source.events_n).unwrap_or(0));
+            continue;
+        }
+        match source.source_ref {
+            SourceRef::Journal(_) => {
+                scan::scan_journal(db, wanted, source, &mut sources, usize::MAX, |event, _| {
+                    put(buckets.index_of(event.created_at), 1);
+                })
+                .await?;
+            }
+            SourceRef::Segment(n) => {
+                let rows = candidates.of(db, source, &sources).await?;
+                if let Some(rows) = rows.as_ref().filter(|rows| is_one || rows.is_empty()) {
+                    put(first, rows.len());
+                    continue;
+                }
+                let (start, width) = (buckets.start().as_micros(), buckets.width_micros());
+                let select = wanted.select(&format!("(created_at - {start}) / {width}, count(*)"), n, rows.as_ref());
+                let select = select.then(" GROUP BY 1");
+                for row in select.query().fetch_all(&mut *db).await.during(DOING)? {
+                    let (bucket, events): (i64, i64) = (row.try_get(0).during(DOING)?, row.try_get(1).during(DOING)?);
+                    put(usize::try_from(bucket).ok(), u64::try_from(events).unwrap_or(0));
+                }
+            }
+        }
+    }
+    Ok(counts)
+}
+
+const DOING: &str = "reading";

@@ -1,0 +1,232 @@
+//! From the journal into the segments, a chunk at a time.
+//!
+//! A chunk is one transaction, so that every event is in exactly one of the two at any moment. It is big enough that
+//! the pages of the indexes, which it dirties nearly all of, are written for many events, and small enough that an
+//! append which comes meanwhile does not wait long.
+
+use std::collections::HashSet;
+
+use sqlx::AssertSqlSafe;
+
+use super::append::{begin, commit};
+use super::connection::WriteConnection;
+use super::error::{DuringOperation as _, discarded, permanent};
+use super::journal::{JournalRow, Stored};
+use super::journal_cache;
+use super::segment::{self, SEGMENT_EVENTS, Segment, SegmentState, id_bytes};
+use super::value_index::{self, ChunkPostings};
+use crate::event::EventId;
+use crate::store::StoreError;
+
+/// How many events the journal holds before tidying begins: an idle system then has nothing to sync, and a reader little
+/// to look through.
+pub(super) const COMPACT_FROM_EVENTS: usize = 512;
+/// Or how many bytes.
+const COMPACT_FROM_BYTES: usize = 4 * 1024 * 1024;
+/// How many events one transaction moves at the most, as nearly as whole rows allow.
+pub(super) const CHUNK_EVENTS: usize = 1536;
+/// How many it moves while nobody waits: about 5 ms, for somebody may come.
+const IDLE_CHUNK_EVENTS: usize = 512;
+
+/// Whether tidying has something to do. `elsewhere`: how many events came to the journal that the connection may not
+/// know of.
+pub(super) fn is_needed(connection: &WriteConnection, elsewhere: usize) -> bool {
+    has_enough(connection, elsewhere) || value_index::next_unmerged(&connection.segments).is_some()
+}
+
+fn has_enough(connection: &WriteConnection, elsewhere: usize) -> bool {
+    connection.journal_cache.len() + elsewhere >= COMPACT_FROM_EVENTS
+        || connection.journal_cache.bytes() >= COMPACT_FROM_BYTES
+}
+
+/// Moves one chunk, or merges a part of an index, and says whether there is still work.
+pub(super) async fn compact_some(connection: &mut WriteConnection, elsewhere: usize) -> Result<bool, StoreError> {
+    // The last row stays: a row that has enough by itself is not to be tried again and again.
+    if has_enough(connection, elsewhere) && compact_chunk(connection, IDLE_CHUNK_EVENTS).await? {
+        return Ok(is_needed(connection, 0));
+    }
+    value_index::merge_next_field(connection).await
+}
+
+/// Moves about this many events of the oldest rows, and says whether there were any.
+pub(super) async fn compact_chunk(connection: &mut WriteConnection, events: usize) -> Result<bool, StoreError> {
+    begin(&mut connection.db).await?;
+    journal_cache::sync(connection).await?;
+    let oldest = connection.journal_cache.oldest_chunk(events);
+    if let Some(last) = oldest {
+        compact_rows(connection, last).await?;
+    }
+    commit(&mut connection.db).await?;
+    Ok(oldest.is_some())
+}
+
+/// Moves the rows up to this one, inside of a transaction.
+pub(super) async fn compact_rows(connection: &mut WriteConnection, last: i64) -> Result<(), StoreError> {
+    // One row out of SQLite instead of one for each batch: each row costs a crossing of threads. The texts come as they
+    // are, one after the other, for a row may hold anything.
+    let (rows, text): (String, Vec<u8>) = sqlx::query_as(
+        "SELECT json_group_array(json_array(seq, events_n, min_at, max_at, length(text))), \
+         coalesce(CAST(group_concat(text, '') AS BLOB), x'') FROM \
+         (SELECT seq, events_n, min_at, max_at, CAST(events AS BLOB) AS text FROM audit_journal \
+          WHERE seq <= ?1 ORDER BY seq)",
+    )
+    .bind(last)
+    .fetch_one(&mut *connection.db)
+    .await
+    .during(DOING)?;
+    let rows: Vec<(i64, i64, i64, i64, usize)> = serde_json::from_str(&rows).during(DOING)?;
+    let mut texts = Vec::with_capacity(rows.len());
+    let mut rest = text.as_slice();
+    for (seq, events_n, min_at, max_at, len) in &rows {
+        let (text, later) = rest.split_at_checked(*len).ok_or_else(|| permanent(DOING))?;
+        rest = later;
+        if *events_n > 0 {
+            let row = JournalRow { seq: *seq, events_n: *events_n, min_at: *min_at, max_at: *max_at };
+            texts.push((row, String::from_utf8_lossy(text)));
+        }
+    }
+    let events: Vec<Stored<'_>> =
+        texts.iter().flat_map(|(row, text)| row.pieces(text).map(|piece| row.stored(piece))).collect();
+    if !events.is_empty() {
+        insert(connection, &events).await?;
+    }
+    let deleted = sqlx::query("DELETE FROM audit_journal WHERE seq <= ?1")
+        .bind(last)
+        .execute(&mut *connection.db)
+        .await
+        .during(DOING)?;
+    if deleted.rows_affected() != rows.len() as u64 {
+        return Err(discarded(DOING));
+    }
+    connection.journal_cache.remove_rows_through(last);
+    Ok(())
+}
+
+/// Inserts the events into the newest segment, as far as it has room, and into new ones.
+async fn insert(connection: &mut WriteConnection, mut events: &[Stored<'_>]) -> Result<(), StoreError> {
+    while !events.is_empty() {
+        let mut current = match connection.segments.last() {
+            Some(newest) if newest.has_room() => *newest,
+            newest => {
+                let made = Segment::empty(newest.map_or(1, |newest| newest.n + 1));
+                segment::create(&mut connection.db, made.n).await?;
+                made
+            }
+        };
+        let room = usize::try_from(SEGMENT_EVENTS - current.events_n).unwrap_or(0);
+        let (now, later) = events.split_at(room.min(events.len()));
+        insert_part(connection, &mut current, now).await?;
+        update_segment_list(connection, current).await?;
+        events = later;
+    }
+    Ok(())
+}
+
+/// Inserts the events into a segment, and their part into its index.
+async fn insert_part(
+    connection: &mut WriteConnection,
+    segment: &mut Segment,
+    events: &[Stored<'_>],
+) -> Result<(), StoreError> {
+    // Its rows are numbered from 1 without a gap: from an indexed segment none is ever removed.
+    let before = segment.events_n;
+    let mut part = ChunkPostings::default();
+    let mut rest = events;
+    for shape in SHAPES {
+        while rest.len() >= shape {
+            let (now, later) = rest.split_at(shape);
+            insert_rows(connection, segment, now, &mut part).await?;
+            rest = later;
+        }
+    }
+    if segment.events_n == before + events.len() as u64 {
+        return part.insert(&mut connection.db, segment.n, as_number(before) + 1).await;
+    }
+    // An event was there already, so that the rows are not those of the part. Or the database discards rows: then they
+    // must not leave the journal.
+    assert_all_in(connection, segment.n, events).await?;
+    segment.state = SegmentState::Unindexed;
+    value_index::delete(&mut connection.db, segment.n).await
+}
+
+/// An error if one of the events is not in the segment.
+async fn assert_all_in(connection: &mut WriteConnection, n: i64, events: &[Stored<'_>]) -> Result<(), StoreError> {
+    let ids: HashSet<EventId> = events.iter().map(|event| event.columns.event_id).collect();
+    let listed = serde_json::to_string(&ids).during(DOING)?;
+    let sql =
+        format!("SELECT count(*) FROM audit_segment_{n} WHERE event_id IN (SELECT unhex(value) FROM json_each(?1))");
+    let there: i64 =
+        sqlx::query_scalar(AssertSqlSafe(sql)).bind(listed).fetch_one(&mut *connection.db).await.during(DOING)?;
+    if usize::try_from(there) == Ok(ids.len()) { Ok(()) } else { Err(discarded(DOING)) }
+}
+
+/// Inserts as many events as one of the [`SHAPES`] has rows.
+async fn insert_rows<'a>(
+    connection: &mut WriteConnection,
+    segment: &mut Segment,
+    events: &[Stored<'a>],
+    part: &mut ChunkPostings<'a>,
+) -> Result<(), StoreError> {
+    let mut query = sqlx::query(AssertSqlSafe(statement(segment.n, events.len())));
+    for (Stored { columns, text }, before) in events.iter().zip(segment.events_n..) {
+        part.add(columns, u32::try_from(before + 1).unwrap_or(u32::MAX));
+        let (at, id) = (columns.created_at.as_micros(), columns.event_id.as_u128());
+        segment.first_at = segment.first_at.min(at);
+        segment.last_at = segment.last_at.max(at);
+        segment.min_id = segment.min_id.min(id);
+        segment.max_id = segment.max_id.max(id);
+        query = query
+            .bind(id_bytes(id))
+            .bind(at)
+            .bind(columns.event_type.as_ref())
+            .bind(columns.phase.as_str())
+            .bind(columns.actor.user_email.as_deref())
+            .bind(columns.actor.remote_addr.as_deref())
+            .bind(columns.resource.route.as_deref())
+            .bind(columns.outcome.map(i64::from))
+            .bind(*text);
+    }
+    segment.events_n += query.execute(&mut *connection.db).await.during(DOING)?.rows_affected();
+    Ok(())
+}
+
+fn statement(n: i64, rows: usize) -> String {
+    let mut sql = format!(
+        "INSERT OR IGNORE INTO audit_segment_{n}\
+         (event_id, created_at, event_type, phase, user_email, remote_addr, route, outcome, event) VALUES "
+    );
+    for row in 0..rows {
+        sql.push_str(if row == 0 { "(?,?,?,?,?,?,?,?,?)" } else { ",(?,?,?,?,?,?,?,?,?)" });
+    }
+    sql
+}
+
+/// Writes what is now known of the segment to the list, in the file and in memory.
+async fn update_segment_list(connection: &mut WriteConnection, segment: Segment) -> Result<(), StoreError> {
+    sqlx::query("INSERT OR REPLACE INTO audit_segments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)")
+        .bind(segment.n)
+        .bind(segment.first_at)
+        .bind(segment.last_at)
+        .bind(id_bytes(segment.min_id))
+        .bind(id_bytes(segment.max_id))
+        .bind(as_number(segment.events_n))
+        .bind(segment.state.number())
+        .execute(&mut *connection.db)
+        .await
+        .during(DOING)?;
+    match connection.segments.last_mut() {
+        Some(newest) if newest.n == segment.n => *newest = segment,
+        _ => connection.segments.push(segment),
+    }
+    Ok(())
+}
+
+fn as_number(events: u64) -> i64 {
+    i64::try_from(events).unwrap_or(i64::MAX)
+}
+
+const DOING: &str = "indexing";
+
+/// How many rows a statement inserts: few shapes, so that each stays prepared, and few statements, because each is a
+/// crossing of threads.
+const SHAPES: [usize; 3] = [64, 8, 1];

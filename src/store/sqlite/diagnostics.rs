@@ -1,0 +1,85 @@
+//! What an operator should know of the file.
+
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteConnection;
+
+use super::config::with_suffix;
+use super::error::DuringOperation as _;
+use super::file_identity::{LARGE_LOG_BYTES, length};
+use super::journal_cache::MAX_EVENTS;
+use super::schema::VERSION;
+use super::store::SqliteStore;
+use super::version::{self, Version};
+use crate::store::{Diagnostic, StoreError};
+
+pub(super) async fn inspect(store: &SqliteStore) -> Result<Vec<Diagnostic>, StoreError> {
+    let mut lease = store.readers.take(&store.config).await?;
+    let done = ask(lease.db()).await;
+    let mut found = store.readers.finish(lease, done).await?;
+    if let Ok(database) = store.config.resolved() {
+        found.push(log_of(length(&with_suffix(&database, "-wal"))?));
+    }
+    let copies = store.parking.copies();
+    if !copies.is_empty() {
+        let names: Vec<_> = copies.iter().map(|copy| copy.display().to_string()).collect();
+        found.push(Diagnostic::warning(
+            "replaced",
+            "the log file was removed or replaced while it was written",
+            format!("the events of what was there are in {}: read them as logs of their own", names.join(", ")),
+        ));
+    }
+    Ok(found)
+}
+
+/// The write-ahead log of so many bytes.
+fn log_of(bytes: u64) -> Diagnostic {
+    let text = format!("the file beside it (-wal) has {} MB", bytes / 1_000_000);
+    if bytes <= LARGE_LOG_BYTES {
+        return Diagnostic::ok("wal", text);
+    }
+    Diagnostic::warning(
+        "wal",
+        text,
+        "a program that reads the file has had a transaction open for long: end it, and the log shrinks",
+    )
+}
+
+async fn ask(db: &mut SqliteConnection) -> Result<Vec<Diagnostic>, StoreError> {
+    let row = sqlx::query(
+        "SELECT sqlite_version(), (SELECT count(*) FROM audit_segments), \
+         (SELECT coalesce(sum(events_n), 0) FROM audit_journal), (SELECT count(*) FROM audit_open_started), \
+         (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size)",
+    )
+    .fetch_one(db)
+    .await
+    .during(DOING)?;
+    let number = |column: usize| row.try_get::<i64, _>(column).during(DOING);
+    let sqlite: String = row.try_get(0).during(DOING)?;
+    let (segments, journal, open, bytes) = (number(1)?, number(2)?, number(3)?, number(4)?);
+    let mut found = vec![
+        Diagnostic::ok("tables", format!("version {VERSION}; SQLite {sqlite}")),
+        Diagnostic::ok(
+            "size",
+            format!("{} MB; {segments} indexed segments, {journal} events not indexed yet", bytes / 1_000_000),
+        ),
+    ];
+    if Version::parse(&sqlite).resets_logs_wrongly() {
+        let (text, remedy) = version::fault(&sqlite);
+        found.push(Diagnostic::error("sqlite", text, remedy));
+    }
+    if journal > MOST_WAITING {
+        found.push(Diagnostic::warning(
+            "journal",
+            format!("{journal} events wait to be indexed, so that reading is slow"),
+            "see in the service's log why they are not: it warns of each time that it fails",
+        ));
+    }
+    if open > 0 {
+        found.push(Diagnostic::ok("open", format!("{open} requests have started and not ended")));
+    }
+    Ok(found)
+}
+
+/// A batch may come on top of what the journal is bounded to.
+const MOST_WAITING: i64 = 2 * MAX_EVENTS as i64;
+const DOING: &str = "inspecting the file";

@@ -1,0 +1,174 @@
+//! The parts of a kept event that a segment has columns for, borrowed from its text.
+
+use std::borrow::Cow;
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use crate::event::undecodable::{UNKNOWN_TYPE, Undecodable};
+use crate::event::{Actor, AuditEvent, EventId, Phase, Resource, Timestamp};
+use crate::query::{Cursor, Field, FilterableFields};
+
+/// The columns of one event. What else is in it is passed over.
+#[derive(Debug, Deserialize)]
+pub(super) struct EventColumns<'a> {
+    pub(super) event_id: EventId,
+    pub(super) created_at: Timestamp,
+    #[serde(borrow)]
+    pub(super) event_type: Cow<'a, str>,
+    #[serde(default)]
+    pub(super) phase: Phase,
+    #[serde(borrow, default)]
+    pub(super) actor: ActorColumns<'a>,
+    #[serde(borrow, default)]
+    pub(super) resource: ResourceColumns<'a>,
+    #[serde(default)]
+    pub(super) outcome: Option<u16>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct ActorColumns<'a> {
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub(super) user_email: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub(super) remote_addr: Option<Cow<'a, str>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct ResourceColumns<'a> {
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub(super) route: Option<Cow<'a, str>>,
+}
+
+impl<'a> EventColumns<'a> {
+    /// What can be read of an event that cannot be decoded: of a field that is there twice, the first. `otherwise` is
+    /// its place if the text has none.
+    pub(super) fn salvaged(text: &'a str, otherwise: Cursor) -> Self {
+        let event = Entries::of(text);
+        let (actor, resource) = (event.object("actor"), event.object("resource"));
+        Self {
+            event_id: event.get("event_id").unwrap_or(otherwise.event_id),
+            created_at: event.get("created_at").unwrap_or(otherwise.created_at),
+            event_type: event.text("event_type").unwrap_or(UNKNOWN_TYPE.into()),
+            phase: event.get("phase").unwrap_or(Phase::Unknown),
+            actor: ActorColumns { user_email: actor.text("user_email"), remote_addr: actor.text("remote_addr") },
+            resource: ResourceColumns { route: resource.text("route") },
+            outcome: event.get("outcome"),
+        }
+    }
+
+    /// The event with these columns: as its text says, or what is shown in the place of one that cannot be decoded.
+    pub(super) fn event(&self, text: &str) -> AuditEvent {
+        match serde_json::from_str::<AuditEvent>(text) {
+            Ok(event) if Cursor::of(&event) == self.cursor() => event,
+            _ => self.stand_in(text),
+        }
+    }
+
+    pub(super) fn stand_in(&self, text: &str) -> AuditEvent {
+        let mut actor = Actor::default();
+        actor.user_email = self.actor.user_email.as_deref().map(Into::into);
+        actor.remote_addr = self.actor.remote_addr.as_deref().map(Into::into);
+        let mut resource = Resource::default();
+        resource.route = self.resource.route.as_deref().map(Into::into);
+        let undecodable = Undecodable {
+            event_id: self.event_id,
+            created_at: self.created_at,
+            event_type: &self.event_type,
+            phase: self.phase,
+            actor,
+            resource,
+            outcome: self.outcome,
+            text,
+        };
+        undecodable.into_event()
+    }
+}
+
+impl EventColumns<'_> {
+    pub(super) fn filterable_fields(&self) -> FilterableFields<'_> {
+        FilterableFields {
+            created_at: self.created_at,
+            event_type: &self.event_type,
+            user_email: self.actor.user_email.as_deref(),
+            outcome: self.outcome,
+            route: self.resource.route.as_deref(),
+            remote_addr: self.actor.remote_addr.as_deref(),
+            phase: self.phase,
+        }
+    }
+
+    /// Where the event is in a listing.
+    pub(super) fn cursor(&self) -> Cursor {
+        Cursor { created_at: self.created_at, event_id: self.event_id }
+    }
+
+    /// What the event has in a field, as text.
+    pub(super) fn value(&self, field: Field) -> Option<Cow<'_, str>> {
+        match field {
+            Field::EventType => Some(self.event_type.as_ref().into()),
+            Field::UserEmail => self.actor.user_email.as_deref().map(Cow::from),
+            Field::RemoteAddr => self.actor.remote_addr.as_deref().map(Cow::from),
+            Field::Route => self.resource.route.as_deref().map(Cow::from),
+            Field::Outcome => self.outcome.map(|outcome| outcome.to_string().into()),
+            Field::Phase => Some(self.phase.as_str().into()),
+        }
+    }
+}
+
+/// A text that is borrowed where it can be.
+#[derive(Debug, Deserialize)]
+pub(super) struct BorrowedText<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+
+/// An optional text that is borrowed where it can be; serde by itself would copy it.
+fn text<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'a, str>>, D::Error> {
+    Ok(Option::<BorrowedText<'a>>::deserialize(deserializer)?.map(|text| text.0))
+}
+
+/// The entries of an object as they stand; none of what is no object.
+#[derive(Debug, Default)]
+struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'a> Entries<'a> {
+    fn of(text: &'a str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
+
+    fn get<T: Deserialize<'a>>(&self, name: &str) -> Option<T> {
+        let (_, value) = self.0.iter().find(|(key, _)| key == name)?;
+        serde_json::from_str(value.get()).ok()
+    }
+
+    fn text(&self, name: &str) -> Option<Cow<'a, str>> {
+        self.get(name).map(|BorrowedText(text)| text)
+    }
+
+    fn object(&self, name: &str) -> Self {
+        self.get(name).unwrap_or_default()
+    }
+}
+
+impl<'de> Deserialize<'de> for Entries<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EntriesVisitor)
+    }
+}
+
+struct EntriesVisitor;
+
+impl<'de> Visitor<'de> for EntriesVisitor {
+    type Value = Entries<'de>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<'de>, A::Error> {
+        let mut entries = Vec::new();
+        while let Some((BorrowedText(key), value)) = map.next_entry()? {
+            entries.push((key, value));
+        }
+        Ok(Entries(entries))
+    }
+}

@@ -1,0 +1,230 @@
+//! Whether the files at PATH are still those that a connection has open, and as long as they were.
+//!
+//! A database that was unlinked or replaced goes on accepting writes that nobody will ever find; one whose index (`-shm`)
+//! was, is written to by two processes that do not see each other. So the files are looked at by name, before each write
+//! and after each commit: two calls of `stat` each, about a microsecond a call, which is why they are not moved to
+//! another thread. The files are never opened here: closing any descriptor of a file drops all of the locks that the
+//! process holds on it, SQLite's among them.
+
+use std::fs::Metadata;
+use std::path::{Path, PathBuf};
+
+use super::config::{Config, with_suffix};
+use super::error::{DuringOperation as _, transient};
+use crate::store::StoreError;
+
+/// The files that a connection has open.
+#[derive(Debug, Clone)]
+pub(super) struct FileIdentity {
+    database: File,
+    log: File,
+    index: File,
+    /// The database after symbolic links: its log is beside it.
+    resolved: PathBuf,
+    /// Whether the operator was told that the log has grown large.
+    is_large: bool,
+}
+
+#[derive(Debug, Clone)]
+struct File {
+    path: PathBuf,
+    id: Option<FileId>,
+    len: u64,
+}
+
+/// What tells a file from another that takes its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileId(u64, u64);
+
+/// What the lengths of the files say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lengths {
+    /// No file has become shorter.
+    Grown,
+    /// One has: a checkpoint or a VACUUM may have done that, or somebody has cut it.
+    Cut,
+}
+
+impl FileIdentity {
+    /// The files as they are now. `resolved` is the database after symbolic links.
+    pub(super) fn now(config: &Config, resolved: &Path) -> Result<Self, StoreError> {
+        Ok(Self {
+            database: File::now(config.path.clone())?,
+            log: File::now(with_suffix(resolved, "-wal"))?,
+            index: File::now(with_suffix(resolved, "-shm"))?,
+            resolved: resolved.to_owned(),
+            is_large: false,
+        })
+    }
+
+    /// An error if one of the files is no longer the same.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        for file in [&self.database, &self.log, &self.index] {
+            if file_id(&file.path)? != file.id {
+                return Err(replaced_error());
+            }
+        }
+        Ok(())
+    }
+
+    /// Before something is written: an error if another process may write past this one, or the log is another.
+    pub(super) fn check_before(&mut self) -> Result<Lengths, StoreError> {
+        self.index.look()?;
+        self.log.look()
+    }
+
+    /// After something was committed: an error if it may be where nobody finds it.
+    pub(super) fn check_after(&mut self) -> Result<Lengths, StoreError> {
+        self.index.look()?;
+        let lengths = [self.database.look()?, self.log.look()?];
+        self.warn_of_large_log();
+        Ok(if lengths.contains(&Lengths::Cut) { Lengths::Cut } else { Lengths::Grown })
+    }
+
+    /// The lengths of the database and the log, now; they are what the next look begins with.
+    pub(super) fn lengths(&mut self) -> Result<(u64, u64), StoreError> {
+        let (_, _) = (self.database.look()?, self.log.look()?);
+        Ok((self.database.len, self.log.len))
+    }
+
+    /// Whether the database, at least, is still the same. In doubt it is not.
+    pub(super) fn has_database(&self) -> bool {
+        self.is_at(&self.database.path)
+    }
+
+    /// Whether the database is at this path.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        self.database.id.is_some() && matches!(file_id(path), Ok(found) if found == self.database.id)
+    }
+
+    /// Moves the log of a database that is no longer at PATH out of the way of whatever is there now, and says where to.
+    ///
+    /// SQLite finds a log by its name, and would write the pages in it into the database that took the place of theirs.
+    /// The file is kept: it may hold acknowledged events that nothing else holds. In doubt nothing is touched.
+    pub(super) fn set_log_aside(&self) -> Option<PathBuf> {
+        let log = &self.log;
+        if log.id.is_none() || !file_id(&log.path).is_ok_and(|found| found == log.id) {
+            return None;
+        }
+        let aside = with_suffix(&self.resolved, &format!("-wal-of-replaced-{:016x}", fastrand::u64(..)));
+        match std::fs::rename(&log.path, &aside) {
+            // The index of a log is made anew from it; one that fits another log is worse than none.
+            Ok(()) => {
+                let _ = std::fs::remove_file(&self.index.path);
+                Some(aside)
+            }
+            Err(error) => {
+                tracing::error!(%error, "the audit log was replaced, and its write-ahead log is in the way");
+                None
+            }
+        }
+    }
+
+    /// The database at PATH.
+    pub(super) fn path(&self) -> &Path {
+        &self.database.path
+    }
+
+    /// Which file the database is.
+    pub(super) fn database(&self) -> Option<FileId> {
+        self.database.id
+    }
+
+    /// Whether the index of the database at this path is the one that was there.
+    pub(super) fn has_same_index(&self, database: &Path) -> bool {
+        file_id(&with_suffix(database, "-shm")).is_ok_and(|found| found == self.index.id)
+    }
+
+    /// Reports, whenever it is asked, an index that is still the one at its path.
+    pub(super) fn index_watch(&self) -> impl FnMut() -> bool + Send + 'static {
+        let File { path, id, .. } = self.index.clone();
+        move || file_id(&path).is_ok_and(|found| found == id)
+    }
+
+    /// Whether the database is where it was and its index is not.
+    pub(super) fn has_lost_index(&self) -> bool {
+        self.has_database() && !self.index_watch()()
+    }
+
+    /// Whether the index is a file at all.
+    pub(super) fn has_index(&self) -> bool {
+        self.index.id.is_some()
+    }
+
+    /// A read that goes on keeps SQLite from using the log again from its beginning.
+    fn warn_of_large_log(&mut self) {
+        let bytes = self.log.len;
+        if bytes > LARGE_LOG_BYTES && !self.is_large {
+            self.is_large = true;
+            tracing::warn!(
+                bytes,
+                "the write-ahead log of the audit log has grown large: a program that reads the file has had a \
+                 transaction open for long; end it, and the log shrinks"
+            );
+        } else if bytes < LARGE_LOG_BYTES / 2 {
+            self.is_large = false;
+        }
+    }
+}
+
+impl File {
+    fn now(path: PathBuf) -> Result<Self, StoreError> {
+        let metadata = stat(&path)?;
+        let (id, len) = (metadata.as_ref().map(FileId::of), metadata.map_or(0, |metadata| metadata.len()));
+        Ok(Self { path, id, len })
+    }
+
+    /// Looks at it again.
+    fn look(&mut self) -> Result<Lengths, StoreError> {
+        let metadata = stat(&self.path)?;
+        if metadata.as_ref().map(FileId::of) != self.id {
+            return Err(replaced_error());
+        }
+        let before = std::mem::replace(&mut self.len, metadata.map_or(0, |metadata| metadata.len()));
+        Ok(if self.len < before { Lengths::Cut } else { Lengths::Grown })
+    }
+}
+
+/// Which file has this name, if one has.
+pub(super) fn file_id(path: &Path) -> Result<Option<FileId>, StoreError> {
+    Ok(stat(path)?.as_ref().map(FileId::of))
+}
+
+/// The length of the file of this name; 0 if there is none.
+pub(super) fn length(path: &Path) -> Result<u64, StoreError> {
+    Ok(stat(path)?.map_or(0, |metadata| metadata.len()))
+}
+
+fn stat(path: &Path) -> Result<Option<Metadata>, StoreError> {
+    match std::fs::metadata(path) {
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(error) if is_not_found(&error) => Ok(None),
+        Err(error) => Err(error).during("looking at the file"),
+    }
+}
+
+pub(super) fn replaced_error() -> StoreError {
+    transient("write").with_hint("the log file was removed or replaced under the writer")
+}
+
+fn is_not_found(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+}
+
+impl FileId {
+    #[cfg(unix)]
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt as _;
+        Self(metadata.dev(), metadata.ino())
+    }
+
+    /// Elsewhere an open file cannot be removed, and its time of creation is enough.
+    #[cfg(not(unix))]
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        let created = metadata.created().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+        Self(0, created.map_or(0, |since| since.as_micros() as u64))
+    }
+}
+
+/// Twice what SQLite's log is cut back to: a reader keeps it from being used again.
+pub(super) const LARGE_LOG_BYTES: u64 = 128 * 1024 * 1024;

@@ -1,0 +1,68 @@
+//! What a batch becomes in the file: one row of the journal, and what it opens and ends.
+
+use serde_json::Error;
+
+use crate::event::{AuditEvent, Phase};
+
+/// A batch without the events that are already kept, ready to be bound.
+#[derive(Debug)]
+pub(super) struct JournalRow {
+    pub(super) ids: Vec<u128>,
+    pub(super) min_at: i64,
+    pub(super) max_at: i64,
+    /// The events as a JSON array.
+    pub(super) events: String,
+    pub(super) started_changes: Option<StartedChanges>,
+}
+
+/// What a batch does to the list of open `started` events.
+#[derive(Debug)]
+pub(super) struct StartedChanges {
+    pub(super) any_started: bool,
+    /// `{"started": [[id, event as text], ...], "ended": [id, ...]}`.
+    pub(super) changes: String,
+}
+
+impl JournalRow {
+    /// At least one event.
+    pub(super) fn of(events: &[&AuditEvent]) -> Result<Self, Error> {
+        let mut text = Vec::with_capacity(events.len() * TYPICAL_EVENT_BYTES);
+        let mut ids = Vec::with_capacity(events.len());
+        let (mut min_at, mut max_at) = (i64::MAX, i64::MIN);
+        let (mut started, mut ended) = (Vec::new(), Vec::new());
+        for event in events {
+            text.push(if text.is_empty() { b'[' } else { b',' });
+            let begin = text.len();
+            serde_json::to_writer(&mut text, event)?;
+            ids.push(event.event_id.as_u128());
+            let at = event.created_at.as_micros();
+            (min_at, max_at) = (min_at.min(at), max_at.max(at));
+            if event.phase == Phase::Started {
+                started.push((event.event_id, String::from_utf8_lossy(&text[begin..]).into_owned()));
+            } else {
+                ended.extend(event.request.started_event_id);
+            }
+        }
+        text.push(b']');
+        let effects = if started.is_empty() && ended.is_empty() {
+            None
+        } else {
+            Some(StartedChanges {
+                any_started: !started.is_empty(),
+                changes: serde_json::to_string(&serde_json::json!({"started": started, "ended": ended}))?,
+            })
+        };
+        let events = String::from_utf8(text).map_err(<Error as serde::ser::Error>::custom)?;
+        Ok(Self { ids, min_at, max_at, events, started_changes: effects })
+    }
+
+    pub(super) fn min_id(&self) -> u128 {
+        self.ids.iter().copied().min().unwrap_or_default()
+    }
+
+    pub(super) fn max_id(&self) -> u128 {
+        self.ids.iter().copied().max().unwrap_or_default()
+    }
+}
+
+const TYPICAL_EVENT_BYTES: usize = 640;

@@ -1,0 +1,89 @@
+//! What the events of a segment have in one field: each value, and the rows that have it.
+//!
+//! It is kept in blocks, in the order of the values: the length of a value, the value, its rows ([`row_set`]), and so on.
+//! A value is a byte 1 and its text, or nothing where an event has nothing: that sorts before every text.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+
+use super::row_set::{self, EncodedRows};
+
+/// What an event has in a field.
+pub(super) type FieldValue<'a> = Option<Cow<'a, str>>;
+
+/// The values of one field that are collected, with their rows.
+#[derive(Debug, Default)]
+pub(super) struct Postings<'a, S = RandomState> {
+    rows: HashMap<FieldValue<'a>, Vec<u32>, S>,
+}
+
+/// A part of the values.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Block {
+    /// No value before this one is in the block; empty for the first block.
+    pub(super) first: Vec<u8>,
+    pub(super) body: Vec<u8>,
+}
+
+impl<'a, S: BuildHasher> Postings<'a, S> {
+    /// Takes in a row. The rows of a value come in ascending order.
+    pub(super) fn add(&mut self, value: FieldValue<'a>, row: u32) {
+        self.rows.entry(value).or_default().push(row);
+    }
+
+    /// The blocks, each of which ends when it has this many bytes; one at the least.
+    pub(super) fn into_blocks(self, bytes: usize) -> Vec<Block> {
+        let mut sorted: Vec<_> = self.rows.into_iter().collect();
+        sorted.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let mut blocks = Vec::new();
+        let mut block = Block { first: Vec::new(), body: Vec::new() };
+        for (value, rows) in sorted {
+            let key = key(value.as_deref());
+            if block.body.len() >= bytes {
+                blocks.push(block);
+                block = Block { first: key.clone(), body: Vec::new() };
+            }
+            row_set::write_varint(key.len() as u64, &mut block.body);
+            block.body.extend_from_slice(&key);
+            row_set::encode(&rows, &mut block.body);
+        }
+        blocks.push(block);
+        blocks
+    }
+}
+
+/// A value as it is kept and sorted.
+pub(super) fn key(value: Option<&str>) -> Vec<u8> {
+    value.map_or_else(Vec::new, |text| [&[PRESENT], text.as_bytes()].concat())
+}
+
+/// Gives each value of a block to `visit`, with its rows.
+///
+/// # Errors
+/// If the block is not one.
+pub(super) fn read<'a>(
+    mut body: &'a [u8],
+    mut visit: impl FnMut(Option<&'a str>, EncodedRows<'a>),
+) -> Result<(), sqlx::Error> {
+    while !body.is_empty() {
+        let (value, rows) = entry(&mut body)
+            .ok_or_else(|| sqlx::Error::Decode("a block of the index of a segment is damaged".into()))?;
+        visit(value, rows);
+    }
+    Ok(())
+}
+
+fn entry<'a>(body: &mut &'a [u8]) -> Option<(Option<&'a str>, EncodedRows<'a>)> {
+    let len = usize::try_from(row_set::read_varint(body)?).ok()?;
+    let (key, rest) = body.split_at_checked(len)?;
+    *body = rest;
+    let value = match key {
+        [] => None,
+        [PRESENT, text @ ..] => Some(std::str::from_utf8(text).ok()?),
+        _ => return None,
+    };
+    Some((value, EncodedRows::take(body)?))
+}
+
+pub(super) const PRESENT: u8 = 1;

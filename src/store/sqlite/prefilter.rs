@@ -1,0 +1,52 @@
+//! What a text that holds a wanted event must have in it: to look for it is ten times cheaper than to read the text.
+
+use crate::event::Phase;
+use crate::event::undecodable::UNKNOWN_TYPE;
+use crate::query::{Condition, Filter, OutcomePattern, TextPattern};
+
+/// For each condition texts of which one must be there.
+#[derive(Debug)]
+pub(super) struct Prefilter {
+    each: Vec<Vec<String>>,
+}
+
+impl Prefilter {
+    pub(super) fn of(filter: &Filter) -> Self {
+        let texts = [&filter.user_email, &filter.route, &filter.remote_addr];
+        let texts = texts.into_iter().map(|condition| of_each(condition, of_pattern));
+        // What is shown in the place of an event that cannot be decoded may have a type that is not in its text.
+        let types =
+            of_each(&filter.event_type, |pattern| of_pattern(pattern).filter(|_| !pattern.matches(UNKNOWN_TYPE)));
+        let others = [
+            of_each(&filter.outcome, |status| match status {
+                OutcomePattern::Exact(status) => Some(format!("\"outcome\":{status}")),
+                OutcomePattern::Class(_) | OutcomePattern::Missing => None,
+            }),
+            types,
+            // A phase of a later version is shown as unknown.
+            of_each(&filter.phase, |phase| Some(phase.as_str().to_owned()).filter(|_| *phase != Phase::Unknown)),
+        ];
+        Self { each: texts.chain(others).flatten().collect() }
+    }
+
+    /// Whether the text, in which events are as this store writes them, may hold what is wanted.
+    pub(super) fn may_match(&self, text: &str) -> bool {
+        self.each.iter().all(|one_of| one_of.iter().any(|trace| text.contains(trace)))
+    }
+}
+
+/// The traces of all that may be wanted, if each of it leaves one.
+fn of_each<T>(condition: &Condition<T>, trace: impl Fn(&T) -> Option<String>) -> Option<Vec<String>> {
+    if condition.included().is_empty() {
+        return None;
+    }
+    condition.included().iter().map(trace).collect()
+}
+
+/// The longest text of a pattern, as it is within JSON.
+fn of_pattern(pattern: &TextPattern) -> Option<String> {
+    let longest =
+        pattern.literals().iter().max_by_key(|literal| literal.len()).filter(|literal| !literal.is_empty())?;
+    let quoted = serde_json::to_string(longest).ok()?;
+    Some(quoted.strip_prefix('"')?.strip_suffix('"')?.to_owned())
+}

@@ -1,0 +1,293 @@
+//! One page out of many tables: the sources are taken by their newest event, and as soon as the page is full, those
+//! that cannot have anything newer than its last event are left alone.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, VecDeque};
+
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, Row as _};
+
+use super::error::DuringOperation as _;
+use super::event_columns::{ActorColumns, EventColumns, ResourceColumns};
+use super::index_lookup::IndexLookup;
+use super::journal::{COLUMNS, JournalRow, Stored};
+use super::prefilter::Prefilter;
+use super::row_set::RowSet;
+use super::segment::id_of;
+use super::select::{Projection, Selection};
+use crate::event::{AuditEvent, EventId, Phase, Timestamp};
+use crate::query::Cursor;
+use crate::store::StoreError;
+
+/// A part of the log that may have wanted events.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Source {
+    pub(super) source_ref: SourceRef,
+    pub(super) events_n: i64,
+    pub(super) min_at: i64,
+    pub(super) max_at: i64,
+    /// Whether it is a segment whose index is exact.
+    pub(super) indexed: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SourceRef {
+    /// The row of the journal with this number.
+    Journal(i64),
+    /// The segment with this number.
+    Segment(i64),
+}
+
+/// The sources that may have wanted events, the one with the newest event first: as one row, because each row is a
+/// crossing of threads.
+pub(super) async fn sources(db: &mut SqliteConnection, wanted: Selection<'_>) -> Result<VecDeque<Source>, StoreError> {
+    let listed: String = sqlx::query_scalar(
+        "SELECT json_group_array(json_array(kind, number, events_n, min_at, max_at, indexed)) FROM (\
+         SELECT 0 AS kind, seq AS number, events_n, min_at, max_at, 0 AS indexed FROM audit_journal \
+             WHERE events_n > 0 AND max_at >= ?1 AND min_at < ?2 \
+         UNION ALL \
+         SELECT 1, n, events_n, first_at, last_at, state = 2 FROM audit_segments \
+             WHERE events_n > 0 AND last_at >= ?1 AND first_at < ?2)",
+    )
+    .bind(wanted.earliest())
+    .bind(wanted.end())
+    .fetch_one(db)
+    .await
+    .during(DOING)?;
+    let listed: Vec<(i64, i64, i64, i64, i64, i64)> = serde_json::from_str(&listed).during(DOING)?;
+    let mut sources: Vec<Source> = listed
+        .into_iter()
+        .map(|(kind, number, events_n, min_at, max_at, indexed)| Source {
+            source_ref: if kind == 0 { SourceRef::Journal(number) } else { SourceRef::Segment(number) },
+            events_n,
+            min_at,
+            max_at,
+            indexed: indexed == 1,
+        })
+        .collect();
+    sources.sort_by_key(|source| std::cmp::Reverse(source.max_at));
+    Ok(sources.into())
+}
+
+/// The first events that are wanted, newest first.
+pub(super) async fn events(
+    db: &mut SqliteConnection,
+    wanted: Selection<'_>,
+    limit: usize,
+) -> Result<Vec<AuditEvent>, StoreError> {
+    let of_journal = |columns: &EventColumns<'_>, text: &str| columns.event(text);
+    let found = scan_newest(db, wanted, limit, of_journal, Projection::Event, events_of).await?;
+    Ok(found.into_values().rev().collect())
+}
+
+/// The place of the `nth` event (from 1) that is wanted, or none if there are fewer.
+pub(super) async fn nth(
+    db: &mut SqliteConnection,
+    wanted: Selection<'_>,
+    nth: usize,
+) -> Result<Option<Cursor>, StoreError> {
+    let of_segment = |row: &SqliteRow| Ok(Some(vec![(place_of(row, 0, 1)?, ())]));
+    let found = scan_newest(db, wanted, nth, |_, _| (), Projection::Cursor, of_segment).await?;
+    Ok(if found.len() == nth { found.into_keys().next() } else { None })
+}
+
+/// The newest `limit` of what is wanted, by its place: what `event_from_columns` makes of an event in the journal, and
+/// `of_segment` of a row that has this part of the events of a segment. If that is none, an event of them cannot be
+/// decoded: then they are read one by one.
+async fn scan_newest<T>(
+    db: &mut SqliteConnection,
+    wanted: Selection<'_>,
+    limit: usize,
+    of_columns: impl Fn(&EventColumns<'_>, &str) -> T,
+    part: Projection,
+    of_segment: impl Fn(&SqliteRow) -> Result<Option<Vec<(Cursor, T)>>, StoreError>,
+) -> Result<BTreeMap<Cursor, T>, StoreError> {
+    let mut page = NewestEvents { found: BTreeMap::new(), limit };
+    let mut candidates = IndexLookup::with_row_limit(wanted.filter, MAX_POINT_READS);
+    let mut sources = sources(db, wanted).await?;
+    // How many events of the journal are looked at in one statement: more, as long as the page does not fill.
+    let mut about = limit.min(MOST_JOURNAL_EVENTS);
+    while let Some(source) = sources.pop_front() {
+        if page.is_complete_before(source) {
+            break;
+        }
+        match source.source_ref {
+            SourceRef::Journal(_) => {
+                scan_journal(db, wanted, source, &mut sources, about, |columns, event| {
+                    if page.has_room_for(columns.cursor()) {
+                        page.put(columns.cursor(), of_columns(columns, event));
+                    }
+                })
+                .await?;
+                about = (about * 4).min(MOST_JOURNAL_EVENTS);
+            }
+            SourceRef::Segment(n) => {
+                let mut rows = candidates.of(db, source, &sources).await?;
+                if rows.as_ref().is_some_and(RowSet::is_empty) {
+                    continue;
+                }
+                // What is frequent is met soon by going through the segment in the order of time.
+                let is_frequent = rows.take_if(|rows| rows.len() > MAX_POINT_READS).is_some();
+                let (mut left, mut wanted) = (limit, wanted);
+                while left > 0 {
+                    let step = left.min(MOST_SEGMENT_EVENTS);
+                    let select = wanted.newest(part, n, rows.as_ref(), is_frequent);
+                    let mut found = Vec::with_capacity(step);
+                    let mut is_decoded = true;
+                    for row in select.query().bind(as_limit(step)).fetch_all(&mut *db).await.during(DOING)? {
+                        match of_segment(&row)? {
+                            Some(items) => found.extend(items),
+                            None => is_decoded = false,
+                        }
+                    }
+                    if !is_decoded {
+                        let select = wanted.newest(Projection::Columns, n, rows.as_ref(), is_frequent);
+                        for row in select.query().bind(as_limit(step)).fetch_all(&mut *db).await.during(DOING)? {
+                            let (columns, text) = (columns_of(&row)?, lossy(&row, EVENT)?.unwrap_or_default());
+                            found.push((columns.cursor(), of_columns(&columns, &text)));
+                        }
+                    }
+                    // Fewer than were asked for: there are no more.
+                    left = if found.len() == step { left - step } else { 0 };
+                    wanted.after = found.iter().map(|(place, _)| *place).min();
+                    found.into_iter().for_each(|(place, item)| page.put(place, item));
+                }
+            }
+        }
+    }
+    Ok(page.found)
+}
+
+/// Gives `visit` the wanted events of this row of the journal, and of as many rows after it as have about so many
+/// events: a statement for each row would cost more than the events that are read in vain.
+pub(super) async fn scan_journal(
+    db: &mut SqliteConnection,
+    wanted: Selection<'_>,
+    first: Source,
+    rest: &mut VecDeque<Source>,
+    about: usize,
+    mut visit: impl FnMut(&EventColumns<'_>, &str),
+) -> Result<(), StoreError> {
+    let about = i64::try_from(about.min(MOST_JOURNAL_EVENTS)).unwrap_or(0);
+    let mut seqs = Vec::new();
+    let mut events_n = 0;
+    let mut next = Some(first);
+    while let Some(Source { source_ref: SourceRef::Journal(seq), events_n: more, .. }) = next {
+        seqs.push(seq);
+        events_n += more;
+        next = if events_n < about {
+            rest.pop_front_if(|source| matches!(source.source_ref, SourceRef::Journal(_)))
+        } else {
+            None
+        };
+    }
+    let sql =
+        format!("SELECT {COLUMNS} FROM audit_journal WHERE seq IN (SELECT value FROM json_each(?1)) ORDER BY seq DESC");
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(serde_json::to_string(&seqs).during(DOING)?)
+        .fetch_all(db)
+        .await
+        .during(DOING)?;
+    let traces = Prefilter::of(wanted.filter);
+    for row in rows {
+        let (row, text) = JournalRow::read(&row).during(DOING)?;
+        if !traces.may_match(&text) {
+            continue;
+        }
+        // The newest are usually the last: a page that is full with them decodes no other.
+        for piece in row.pieces(&text).rev().filter(|(_, event)| traces.may_match(event)) {
+            let Stored { columns, text } = row.stored(piece);
+            if wanted.contains(&columns) {
+                visit(&columns, text);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The events of a row that has all of a page, or none if one of them is not what its columns say.
+fn events_of(row: &SqliteRow) -> Result<Option<Vec<(Cursor, AuditEvent)>>, StoreError> {
+    let (Ok(array), Ok(moments), Ok(ids)) =
+        (row.try_get::<Option<&str>, _>(0), row.try_get::<Option<&str>, _>(1), row.try_get::<Option<&str>, _>(2))
+    else {
+        return Ok(None);
+    };
+    let (Some(array), Some(moments), Some(ids)) = (array, moments, ids) else { return Ok(Some(Vec::new())) };
+    let Ok(events) = serde_json::from_str::<Vec<AuditEvent>>(array) else { return Ok(None) };
+    let places = moments.split(',').zip(ids.as_bytes().chunks(HEX_ID));
+    let is_at = |event: &AuditEvent, (moment, id): (&str, &[u8])| {
+        moment.parse() == Ok(event.created_at.as_micros())
+            && event.event_id.to_hex().as_str().as_bytes().eq_ignore_ascii_case(id)
+    };
+    let are_whole =
+        ids.len() == events.len() * HEX_ID && events.iter().zip(places).all(|(event, place)| is_at(event, place));
+    Ok(are_whole.then(|| events.into_iter().map(|event| (Cursor::of(&event), event)).collect()))
+}
+
+/// The columns of a row with [`Projection::Columns`].
+pub(super) fn columns_of(row: &SqliteRow) -> Result<EventColumns<'_>, StoreError> {
+    let Cursor { created_at, event_id } = place_of(row, 0, 1)?;
+    Ok(EventColumns {
+        event_id,
+        created_at,
+        event_type: lossy(row, 2)?.unwrap_or_default(),
+        phase: lossy(row, 3)?.and_then(|phase| phase.parse().ok()).unwrap_or(Phase::Unknown),
+        actor: ActorColumns { user_email: lossy(row, 4)?, remote_addr: lossy(row, 5)? },
+        resource: ResourceColumns { route: lossy(row, 6)? },
+        outcome: row.try_get::<Option<i64>, _>(7).during(DOING)?.and_then(|outcome| outcome.try_into().ok()),
+    })
+}
+
+/// The place in these columns. An id that is none is the least.
+fn place_of(row: &SqliteRow, moment: usize, id: usize) -> Result<Cursor, StoreError> {
+    let created_at = Timestamp::from_micros_clamped(row.try_get(moment).during(DOING)?);
+    let id: &[u8] = row.try_get(id).during(DOING)?;
+    Ok(Cursor { created_at, event_id: EventId::from_u128(id_of(id).unwrap_or(0)) })
+}
+
+/// A text that was read as bytes.
+pub(super) fn lossy(row: &SqliteRow, column: usize) -> Result<Option<Cow<'_, str>>, StoreError> {
+    Ok(row.try_get::<Option<&[u8]>, _>(column).during(DOING)?.map(String::from_utf8_lossy))
+}
+
+/// The newest of what was put into it.
+struct NewestEvents<T> {
+    found: BTreeMap<Cursor, T>,
+    limit: usize,
+}
+
+impl<T> NewestEvents<T> {
+    fn put(&mut self, place: Cursor, item: T) {
+        self.found.insert(place, item);
+        if self.found.len() > self.limit {
+            self.found.pop_first();
+        }
+    }
+
+    /// Whether something at this place would stay.
+    fn has_room_for(&self, place: Cursor) -> bool {
+        self.found.len() < self.limit || self.found.first_key_value().is_some_and(|(last, _)| place > *last)
+    }
+
+    /// Whether nothing in the source could still come in.
+    fn is_complete_before(&self, source: Source) -> bool {
+        self.found.len() >= self.limit
+            && self.found.first_key_value().is_none_or(|(last, _)| source.max_at < last.created_at.as_micros())
+    }
+}
+
+pub(super) fn as_limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+const DOING: &str = "reading";
+/// The column of [`Projection::Columns`] that has the text.
+pub(super) const EVENT: usize = 8;
+/// The digits of an id.
+const HEX_ID: usize = 32;
+/// How many events of a segment are read by one statement: 64 MiB at the most, where SQLite takes no text of 1 GB.
+const MOST_SEGMENT_EVENTS: usize = 1024;
+/// How many events of the journal are decoded at once.
+const MOST_JOURNAL_EVENTS: usize = 2048;
+/// Up to how many rows of a segment are looked up one by one.
+pub(super) const MAX_POINT_READS: u64 = 1024;

@@ -1,0 +1,174 @@
+//! What a read asks for, as this store asks for it.
+
+use sqlx::AssertSqlSafe;
+use sqlx::sqlite::{Sqlite, SqliteArguments};
+
+use super::event_columns::EventColumns as Seen;
+use super::row_set::RowSet;
+use super::segment::id_bytes;
+use crate::query::{Cursor, Field, Filter};
+use crate::store::sql::{BindValue, Clause, ColumnNames, Dialect};
+
+/// What a read asks for: the events of `filter` that sort after `after`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Selection<'a> {
+    pub(super) filter: &'a Filter,
+    pub(super) after: Option<Cursor>,
+}
+
+pub(super) type SqliteQuery<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
+
+/// `LIKE` would not tell upper case from lower case.
+const DIALECT: Dialect = Dialect {
+    columns: ColumnNames {
+        event_type: "event_type",
+        user_email: "user_email",
+        remote_addr: "remote_addr",
+        route: "route",
+    },
+    numbered: false,
+    like: "GLOB",
+    wildcard: '*',
+    literal: |c, pattern| match c {
+        '*' | '?' | '[' => pattern.extend(['[', c, ']']),
+        plain => pattern.push(plain),
+    },
+};
+
+/// A segment of an earlier version has indexes of users and of types. While a user is asked for, the listing goes over
+/// the former whatever else is asked for: the plus sign keeps the planner, which has no statistics, from the latter.
+const OF_A_USER: Dialect = Dialect { columns: ColumnNames { event_type: "+event_type", ..DIALECT.columns }, ..DIALECT };
+
+impl Selection<'_> {
+    /// The earliest moment that can be wanted.
+    pub(super) fn earliest(&self) -> i64 {
+        self.filter.since.map_or(i64::MIN, |since| since.as_micros())
+    }
+
+    /// The first moment from which on nothing can be wanted.
+    pub(super) fn end(&self) -> i64 {
+        let until = self.filter.until.map_or(i64::MAX, |until| until.as_micros());
+        // An event of the cursor's own moment may still come after it, by a smaller id.
+        let after =
+            self.after.map_or(i64::MAX, |after| after.created_at.as_micros() + i64::from(after.event_id.as_u128() > 0));
+        until.min(after)
+    }
+
+    /// Whether every event between these moments is of a wanted time.
+    pub(super) fn contains_span(&self, min_at: i64, max_at: i64) -> bool {
+        self.earliest() <= min_at
+            && self.filter.until.is_none_or(|until| max_at < until.as_micros())
+            && self.after.is_none_or(|after| max_at < after.created_at.as_micros())
+    }
+
+    /// Whether the event is wanted.
+    pub(super) fn contains(&self, event: &Seen<'_>) -> bool {
+        self.filter.matches_fields(&event.filterable_fields()) && self.after.is_none_or(|after| event.cursor() < after)
+    }
+
+    /// What to select from where for the events of a segment that are wanted; a query goes on after it. `rows`, if the
+    /// index of the segment says which rows they are: then nothing is asked of the fields again.
+    pub(super) fn select(&self, what: &str, n: i64, rows: Option<&RowSet>) -> Select {
+        if let Some(rows) = rows {
+            let of_any_time = Filter { since: self.filter.since, until: self.filter.until, ..Filter::default() };
+            let clause = Clause::new(&DIALECT, &of_any_time, self.after);
+            // In this order: the rows are looked up one by one, whatever else could be gone through.
+            let sql = format!(
+                "SELECT {what} FROM json_each(?) AS wanted CROSS JOIN audit_segment_{n} ON seq = wanted.value {}",
+                clause.sql()
+            );
+            let listed: Vec<u32> = rows.iter().collect();
+            return Select { sql, rows: Some(format!("{listed:?}")), values: clause.into_values() };
+        }
+        let of_a_user = !self.filter.user_email.included().is_empty();
+        let clause = Clause::new(if of_a_user { &OF_A_USER } else { &DIALECT }, self.filter, self.after);
+        let sql = format!("SELECT {what} FROM audit_segment_{n} {}", clause.sql());
+        Select { sql, rows: None, values: clause.into_values() }
+    }
+
+    /// The newest events of a segment that are wanted; the last parameter is how many. `is_frequent`: there are known to
+    /// be many, and the segment has its indexes.
+    pub(super) fn newest(&self, part: Projection, n: i64, rows: Option<&RowSet>, is_frequent: bool) -> Select {
+        let what = match (part, rows) {
+            (Projection::Cursor, _) => "created_at, event_id",
+            (Projection::Columns, _) => COLUMNS,
+            (Projection::Event, Some(_)) => "seq",
+            (Projection::Event, None) => "event, created_at, event_id",
+        };
+        let select = if is_frequent { self.by_time(what, n) } else { self.select(what, n, rows) };
+        let mut select = select.then(" ORDER BY created_at DESC, event_id DESC LIMIT ?");
+        if part == Projection::Event {
+            let from = match rows {
+                // Only their numbers are sorted, and what is left is read.
+                Some(_) => format!("audit_segment_{n} WHERE seq IN ({})", select.sql),
+                None => format!("({})", select.sql),
+            };
+            select.sql = format!(
+                "SELECT '[' || group_concat(event) || ']', group_concat(created_at), group_concat(hex(event_id), '') FROM {from}"
+            );
+        }
+        select
+    }
+
+    /// The same for what is known to be frequent in a segment that has its indexes: over the index of time. The planner,
+    /// which has no statistics, takes an equality for rare, and would sort all that there is of it for a few.
+    fn by_time(&self, what: &str, n: i64) -> Select {
+        let clause = Clause::new(&DIALECT, self.filter, self.after);
+        let sql = format!("SELECT {what} FROM audit_segment_{n} INDEXED BY audit_segment_{n}_time {}", clause.sql());
+        Select { sql, rows: None, values: clause.into_values() }
+    }
+}
+
+/// A statement's beginning and the values that are bound to it.
+#[derive(Debug)]
+pub(super) struct Select {
+    sql: String,
+    rows: Option<String>,
+    values: Vec<BindValue>,
+}
+
+/// What is read of each event of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Projection {
+    /// All of it: one row that has the array of them, because each row is a crossing of threads; with their moments and
+    /// ids, which tell whether an event is the one of its row.
+    Event,
+    /// All of it, in a row for each: [`COLUMNS`].
+    Columns,
+    /// Its moment and its id, in a row for each.
+    Cursor,
+}
+
+impl Select {
+    /// The whole statement, with what comes after its conditions.
+    pub(super) fn then(mut self, end: &str) -> Self {
+        self.sql.push_str(end);
+        self
+    }
+
+    /// The statement with its values.
+    pub(super) fn query(&self) -> SqliteQuery<'_> {
+        let mut query = sqlx::query(AssertSqlSafe(self.sql.as_str()));
+        if let Some(rows) = &self.rows {
+            query = query.bind(rows.as_str());
+        }
+        for value in &self.values {
+            query = match value {
+                BindValue::Text(text) => query.bind(text.as_str()),
+                BindValue::Integer(integer) => query.bind(i64::from(*integer)),
+                BindValue::Timestamp(moment) => query.bind(moment.as_micros()),
+                BindValue::Id(id) => query.bind(id_bytes(id.as_u128())),
+            };
+        }
+        query
+    }
+}
+
+/// What is read of an event that may not be one. The texts come as bytes: they may be anything.
+pub(super) const COLUMNS: &str = "created_at, event_id, CAST(event_type AS BLOB), CAST(phase AS BLOB), \
+    CAST(user_email AS BLOB), CAST(remote_addr AS BLOB), CAST(route AS BLOB), outcome, CAST(event AS BLOB)";
+
+/// The column of a field.
+pub(super) fn column_name(field: Field) -> &'static str {
+    DIALECT.columns.of(field)
+}

@@ -1,0 +1,143 @@
+//! An event in a transaction of the app's own, which must be one of the file that holds the log.
+//!
+//! It becomes a row of the journal, like a batch of one: whoever appends next finds that another has appended, and
+//! reads what. SQLite has one writer at a time, so whoever else appends an event that an open transaction holds waits
+//! for the lock, and then sees it or knows that it will not come.
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use sqlx::Connection as _;
+use sqlx::sqlite::SqliteConnection;
+
+use super::append::journal_columns;
+use super::error::{DuringOperation as _, NAME, discarded, is_plain_error};
+use super::file_identity::file_id;
+use super::journal_row::JournalRow;
+use super::reader::get;
+use super::segment::id_bytes;
+use super::store::SqliteStore;
+use crate::event::{AuditEvent, EventId};
+use crate::store::{
+    AppConnection, StoreError, StoreErrorKind, StoreFuture, TransactionId, TransactionStatus, Transactional,
+};
+
+impl Transactional for SqliteStore {
+    fn prepare<'a>(&'a self, connection: AppConnection<'a>) -> StoreFuture<'a, TransactionId> {
+        Box::pin(async move {
+            let db = of_this_kind(connection)?;
+            if !db.is_in_transaction() {
+                return Err(rejected_error("the connection is in no transaction: begin one with sqlx"));
+            }
+            match sqlx::query(TAKE_WRITE_LOCK).execute(&mut *db).await {
+                Err(error) if is_plain_error(&error) => return Err(other_database_error().with_source(error)),
+                locked => locked.during(DOING)?,
+            };
+            let (file, synchronous, journal): (String, i64, String) =
+                sqlx::query_as(SELECT_DATABASE).fetch_one(db).await.during(DOING)?;
+            let here = file_id(&self.config.path)?;
+            if here.is_none() || file_id(Path::new(&file))? != here {
+                return Err(other_database_error());
+            }
+            if synchronous < FULL || journal != "wal" {
+                return Err(rejected_error(format!(
+                    "the connection has synchronous={synchronous} and journal_mode={journal}, so its commit would not \
+                     be durable: open the pool with SqliteSynchronous::Full and without a journal mode of its own"
+                )));
+            }
+            // One number for all: the lock tells transactions apart.
+            Ok(TransactionId(0))
+        })
+    }
+
+    fn insert<'a>(
+        &'a self,
+        connection: AppConnection<'a>,
+        event: &'a AuditEvent,
+        is_new: bool,
+    ) -> StoreFuture<'a, bool> {
+        Box::pin(async move {
+            let db = of_this_kind(connection)?;
+            if !is_new && get(db, event.event_id).await?.is_some() {
+                return Ok(false);
+            }
+            let batch = JournalRow::of(&[event]).during(DOING)?;
+            let done = sqlx::query(INSERT_ROW)
+                .bind(batch.min_at)
+                .bind(id_bytes(batch.min_id()))
+                .bind(batch.events)
+                .execute(&mut *db)
+                .await
+                .during(DOING)?;
+            if done.rows_affected() != 1 {
+                return Err(discarded(DOING));
+            }
+            if let Some(started) = event.request.started_event_id {
+                sqlx::query(DELETE_STARTED).bind(id_bytes(started.as_u128())).execute(db).await.during(DOING)?;
+            }
+            self.transactional_events.fetch_add(1, Ordering::Relaxed);
+            Ok(true)
+        })
+    }
+
+    /// Whether the event can be seen. If not, an append decides: it takes the lock.
+    fn status(&self, event: EventId, _transaction: TransactionId) -> StoreFuture<'_, TransactionStatus> {
+        Box::pin(async move {
+            let mut lease = self.status_readers.take(&self.config).await?;
+            let done = exists(lease.db(), event).await;
+            let is_kept = self.status_readers.finish(lease, done).await?;
+            Ok(if is_kept { TransactionStatus::Committed } else { TransactionStatus::Absent })
+        })
+    }
+}
+
+async fn exists(db: &mut SqliteConnection, id: EventId) -> Result<bool, StoreError> {
+    let is_recent: bool =
+        sqlx::query_scalar(SELECT_RECENT).bind(id_bytes(id.as_u128())).fetch_one(&mut *db).await.during(DOING)?;
+    Ok(is_recent || get(db, id).await?.is_some())
+}
+
+fn of_this_kind(connection: AppConnection<'_>) -> Result<&mut SqliteConnection, StoreError> {
+    match connection {
+        AppConnection::Sqlite(db) => Ok(db),
+        #[allow(unreachable_patterns, reason = "the only kind, in some builds")]
+        _ => Err(rejected_error("the transaction is one of another database system than the log's")),
+    }
+}
+
+fn other_database_error() -> StoreError {
+    rejected_error(
+        "the transaction is one of another database: an effect and its event can be kept together only where the log \
+         is in the app's own file (SqliteStore::from_pool)",
+    )
+}
+
+fn rejected_error(remedy: impl Into<String>) -> StoreError {
+    StoreError::new(StoreErrorKind::Config, NAME, DOING).with_hint(remedy)
+}
+
+const DOING: &str = "recording in a transaction";
+const FULL: i64 = 2;
+
+/// Changes nothing, and takes the lock for writing: a transaction that has read before it asks for the lock is refused it
+/// when somebody else has written meanwhile, instead of waiting for its turn. Where there is no log, there is no such
+/// table.
+const TAKE_WRITE_LOCK: &str = "UPDATE main.audit_probe SET times = times WHERE false";
+
+const SELECT_DATABASE: &str = "SELECT (SELECT file FROM pragma_database_list WHERE name = 'main'), \
+    (SELECT synchronous FROM pragma_synchronous), (SELECT journal_mode FROM pragma_journal_mode)";
+
+/// The row after the last: the lock is the transaction's from here on.
+const INSERT_ROW: &str = concat!(
+    "INSERT INTO main.audit_journal",
+    journal_columns!(),
+    // An emptied journal goes on from the clock, as in an append.
+    "SELECT coalesce(max(seq) + 1, CAST(unixepoch('subsec') * 1000000 AS INTEGER)), 1, ?1, ?1, ?2, ?2, ?3 \
+    FROM main.audit_journal"
+);
+
+const DELETE_STARTED: &str = "DELETE FROM main.audit_open_started WHERE event_id = ?1";
+
+/// Whether the event is a row of its own among the last ones: looking through the whole journal takes longer.
+const SELECT_RECENT: &str = "SELECT EXISTS (SELECT 1 FROM \
+    (SELECT min_id, max_id FROM audit_journal ORDER BY seq DESC LIMIT 64) WHERE min_id = ?1 AND max_id = ?1)";

@@ -1,0 +1,188 @@
+//! The index of each segment: for each field its values, and the rows that have them ([`postings`]).
+//!
+//! An index of SQLite's costs a page that is written again for nearly every event. So a chunk that is moved into a
+//! segment brings its own *part* of the index along. A part has blocks, in the order of the values: whoever looks for
+//! one value reads one block of it. When the segment is full, its parts are merged into one, a field at a time.
+
+use std::iter::repeat;
+
+use sqlx::AssertSqlSafe;
+use sqlx::sqlite::SqliteConnection;
+
+use super::append::{begin, commit};
+use super::connection::WriteConnection;
+use super::error::DuringOperation as _;
+use super::event_columns::{BorrowedText, EventColumns};
+use super::postings::{self, Block, Postings};
+use super::row_set::MAX_ROWS;
+use super::segment::{self, Segment, SegmentState};
+use crate::query::Field;
+use crate::store::StoreError;
+
+/// The fields, in the order in which the segments of a file are indexed. The place is the number in the file.
+pub(super) const INDEXED_FIELDS: [Field; 6] =
+    [Field::EventType, Field::UserEmail, Field::RemoteAddr, Field::Route, Field::Outcome, Field::Phase];
+
+/// The number of a field in the file.
+pub(super) fn field_number(field: Field) -> i64 {
+    INDEXED_FIELDS.iter().zip(0..).find(|(known, _)| **known == field).map_or(-1, |(_, number)| number)
+}
+
+/// What the index of a segment needs to know of the events that come into it.
+#[derive(Debug, Default)]
+pub(super) struct ChunkPostings<'a> {
+    fields: [Postings<'a>; INDEXED_FIELDS.len()],
+}
+
+impl<'a> ChunkPostings<'a> {
+    /// Takes in an event that becomes this row.
+    pub(super) fn add(&mut self, event: &EventColumns<'a>, row: u32) {
+        let values = [
+            Some(event.event_type.clone()),
+            event.actor.user_email.clone(),
+            event.actor.remote_addr.clone(),
+            event.resource.route.clone(),
+            event.outcome.map(|outcome| outcome.to_string().into()),
+            Some(event.phase.as_str().into()),
+        ];
+        self.fields.iter_mut().zip(values).for_each(|(field, value)| field.add(value, row));
+    }
+
+    /// Keeps it, inside of a transaction. `first` is the first of its rows.
+    pub(super) async fn insert(self, db: &mut SqliteConnection, n: i64, first: i64) -> Result<(), StoreError> {
+        let fields = self.fields.into_iter().zip(INDEXED_FIELDS);
+        let blocks = fields.flat_map(|(values, field)| values.into_blocks(BLOCK_BYTES).into_iter().zip(repeat(field)));
+        insert(db, n, first, blocks.collect()).await
+    }
+}
+
+/// Forgets the index of a segment, inside of a transaction.
+pub(super) async fn delete(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM audit_value_rows WHERE n = ?1").bind(n).execute(db).await.during(DOING)?;
+    Ok(())
+}
+
+/// The segment whose index is not merged yet, if there is one.
+pub(super) fn next_unmerged(segments: &[Segment]) -> Option<&Segment> {
+    segments
+        .iter()
+        .find(|segment| segment.state != SegmentState::Dropping && !segment.has_room() && segment.field().is_some())
+}
+
+/// Merges one field of one segment, and says whether there is more to do.
+///
+/// What comes of it is prepared before the lock is taken: it is only put in place of what it was made of if nobody
+/// has been there meanwhile.
+pub(super) async fn merge_next_field(connection: &mut WriteConnection) -> Result<bool, StoreError> {
+    let Some(segment) = next_unmerged(&connection.segments).copied() else { return Ok(false) };
+    let Some(field) = segment.field() else { return Ok(false) };
+    let db = &mut *connection.db;
+    let blocks = match segment.state {
+        SegmentState::Indexed => merge_parts(db, segment.n, field).await?,
+        _ => build_from_rows(db, segment.n, field).await?,
+    };
+    begin(db).await?;
+    let now = segment::load(db).await?;
+    if now.contains(&segment) {
+        replace(db, segment, field, blocks).await?;
+        connection.segments = segment::load(db).await?;
+    } else {
+        connection.segments = now;
+    }
+    commit(db).await?;
+    Ok(next_unmerged(&connection.segments).is_some())
+}
+
+/// Puts the blocks in the place of what is there, inside of a transaction. None are there for a segment that has too
+/// many rows for an index.
+async fn replace(
+    db: &mut SqliteConnection,
+    segment: Segment,
+    field: Field,
+    blocks: Option<Vec<Block>>,
+) -> Result<(), StoreError> {
+    let n = segment.n;
+    let Some(blocks) = blocks else {
+        sqlx::query("UPDATE audit_segments SET merged = -1 WHERE n = ?1").bind(n).execute(db).await.during(DOING)?;
+        return Ok(());
+    };
+    sqlx::query("DELETE FROM audit_value_rows WHERE n = ?1 AND field = ?2")
+        .bind(n)
+        .bind(field_number(field))
+        .execute(&mut *db)
+        .await
+        .during(DOING)?;
+    insert(db, n, 0, blocks.into_iter().zip(repeat(field)).collect()).await?;
+    sqlx::query("UPDATE audit_segments SET merged = merged + 1 WHERE n = ?1")
+        .bind(n)
+        .execute(&mut *db)
+        .await
+        .during(DOING)?;
+    if segment.state == SegmentState::Unindexed && field_number(field) + 1 == INDEXED_FIELDS.len() as i64 {
+        segment::set_indexed(db, n).await?;
+    }
+    Ok(())
+}
+
+/// Inserts blocks of a part, inside of a transaction.
+async fn insert(db: &mut SqliteConnection, n: i64, part: i64, blocks: Vec<(Block, Field)>) -> Result<(), StoreError> {
+    let mut rest = blocks.as_slice();
+    for shape in SHAPES {
+        while rest.len() >= shape {
+            let (now, later) = rest.split_at(shape);
+            let rows = "(?,?,?,?,?),".repeat(shape);
+            let sql = format!(
+                "INSERT INTO audit_value_rows(n, field, part, first, body) VALUES {}",
+                rows.trim_end_matches(',')
+            );
+            let mut query = sqlx::query(AssertSqlSafe(sql));
+            for (block, field) in now {
+                let Block { first, body } = block;
+                query =
+                    query.bind(n).bind(field_number(*field)).bind(part).bind(first.as_slice()).bind(body.as_slice());
+            }
+            query.execute(&mut *db).await.during(DOING)?;
+            rest = later;
+        }
+    }
+    Ok(())
+}
+
+/// The blocks of the parts that came with the chunks.
+async fn merge_parts(db: &mut SqliteConnection, n: i64, field: Field) -> Result<Option<Vec<Block>>, StoreError> {
+    let parts: Vec<Vec<u8>> =
+        sqlx::query_scalar("SELECT body FROM audit_value_rows WHERE n = ?1 AND field = ?2 ORDER BY part, first")
+            .bind(n)
+            .bind(field_number(field))
+            .fetch_all(db)
+            .await
+            .during(DOING)?;
+    let mut all: Postings<'_> = Postings::default();
+    for part in &parts {
+        postings::read(part, |value, rows| rows.each(|row| all.add(value.map(Into::into), row))).during(DOING)?;
+    }
+    Ok(Some(all.into_blocks(BLOCK_BYTES)))
+}
+
+/// The blocks of what is in the rows themselves, or none if those are too many.
+async fn build_from_rows(db: &mut SqliteConnection, n: i64, field: Field) -> Result<Option<Vec<Block>>, StoreError> {
+    let column = super::select::column_name(field);
+    // One row out of SQLite: each costs a crossing of threads.
+    let sql = format!(
+        "SELECT coalesce(max(seq), 0), json_group_array(json_array(seq, CAST({column} AS TEXT))) \
+         FROM (SELECT seq, {column} FROM audit_segment_{n} ORDER BY seq)"
+    );
+    let (last, rows): (i64, String) = sqlx::query_as(AssertSqlSafe(sql)).fetch_one(db).await.during(DOING)?;
+    if last >= i64::from(MAX_ROWS) {
+        return Ok(None);
+    }
+    let rows: Vec<(u32, Option<BorrowedText<'_>>)> = serde_json::from_str(&rows).during(DOING)?;
+    let mut all: Postings<'_> = Postings::default();
+    rows.into_iter().for_each(|(row, value)| all.add(value.map(|text| text.0), row));
+    Ok(Some(all.into_blocks(BLOCK_BYTES)))
+}
+
+const DOING: &str = "indexing";
+/// Two of them to a page.
+const BLOCK_BYTES: usize = 1800;
+const SHAPES: [usize; 3] = [64, 8, 1];

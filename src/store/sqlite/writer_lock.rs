@@ -1,0 +1,120 @@
+//! Which writer of the file an open `started` event belongs to, and whether that writer lives.
+
+use std::fmt;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::config::with_suffix;
+use super::error::{DuringOperation as _, transient};
+use super::file_identity::FileId;
+use crate::store::StoreError;
+
+/// A writer of the file. It lives as long as it holds the lock of its own file beside the database.
+pub(super) struct WriterLock {
+    id: [u8; 16],
+    lock: Option<(PathBuf, File)>,
+}
+
+impl WriterLock {
+    /// An instance that nobody has heard of yet.
+    pub(super) fn new() -> Self {
+        Self { id: fastrand::u128(..).to_be_bytes(), lock: None }
+    }
+
+    pub(super) fn id(&self) -> &[u8; 16] {
+        &self.id
+    }
+
+    /// Whether it ever took its lock.
+    pub(super) fn is_registered(&self) -> bool {
+        self.lock.is_some()
+    }
+
+    /// Takes the lock, which must be held before any row names the instance: a row whose lock is free is dead.
+    pub(super) fn register(&mut self, database: &Path) -> Result<(), StoreError> {
+        const DOING: &str = "registering the writer";
+        let path = lock_path(database, &self.id);
+        if let Some((locked, file)) = &self.lock
+            && *locked == path
+            && is_at(file, &path)
+        {
+            return Ok(());
+        }
+        self.lock = None;
+        let file = File::options().create(true).truncate(false).write(true).open(&path).during(DOING)?;
+        match file.try_lock() {
+            // Somebody may have removed the file between the two calls.
+            Ok(()) if is_at(&file, &path) => {
+                self.lock = Some((path, file));
+                Ok(())
+            }
+            Ok(()) => Err(transient(DOING).with_hint("its lock file was removed")),
+            Err(error) => Err(io::Error::from(error)).during(DOING),
+        }
+    }
+
+    /// Lets go of the lock and removes its file.
+    pub(super) fn unregister(&mut self) {
+        if let Some((path, file)) = self.lock.take() {
+            remove(&path, Some(file));
+        }
+    }
+}
+
+impl fmt::Debug for WriterLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Instance").field("registered", &self.is_registered()).finish_non_exhaustive()
+    }
+}
+
+/// A dead instance, which nobody can become again while this lives.
+#[derive(Debug)]
+pub(super) struct DeadWriter {
+    path: PathBuf,
+    lock: Option<File>,
+}
+
+impl DeadWriter {
+    /// The instance with this id, if it is dead. In doubt it lives.
+    pub(super) fn find(database: &Path, id: &[u8]) -> Option<Self> {
+        let path = lock_path(database, id);
+        let lock = match File::options().write(true).open(&path) {
+            Ok(file) => match file.try_lock() {
+                Ok(()) => Some(file),
+                Err(TryLockError::WouldBlock | TryLockError::Error(_)) => return None,
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(_) => return None,
+        };
+        Some(Self { path, lock })
+    }
+
+    /// Removes its file, after its row is gone for good.
+    pub(super) fn remove(self) {
+        remove(&self.path, self.lock);
+    }
+}
+
+/// A file that stays is no harm: nothing names it any more.
+fn remove(path: &Path, lock: Option<File>) {
+    // Elsewhere than on Unix, an open file cannot be removed; there, a removed one must not be locked by another.
+    if cfg!(unix) {
+        let _ = std::fs::remove_file(path);
+        drop(lock);
+    } else {
+        drop(lock);
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), std::fs::metadata(path)) {
+        (Ok(open), Ok(named)) => FileId::of(&open) == FileId::of(&named),
+        _ => false,
+    }
+}
+
+fn lock_path(database: &Path, id: &[u8]) -> PathBuf {
+    with_suffix(database, &format!("-instance-{}", crate::event::limits::hex(id, &mut [0; 32])))
+}

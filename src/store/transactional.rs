@@ -1,0 +1,117 @@
+//! Keeping an event in a transaction of the app's own: the effect and its record are committed together, or neither is.
+
+use std::fmt;
+
+#[cfg(feature = "postgres")]
+use sqlx::postgres::{PgConnection, Postgres};
+#[cfg(feature = "sqlite")]
+use sqlx::sqlite::{Sqlite, SqliteConnection};
+
+use super::StoreFuture;
+use crate::event::{AuditEvent, EventId};
+
+/// Keeps events in transactions of the app's own.
+///
+/// # Contract
+/// - What is kept in a transaction shares its fate: it is there when the transaction is committed, as durable as an
+///   append is, and it is not there otherwise.
+/// - The id is the key, as for an append. While a transaction that holds an event is open, an append of the same event
+///   waits for its end, and is decided by it.
+/// - Whatever is not possible is an error before anything is written, and leaves the transaction as it was.
+pub trait Transactional: Send + Sync {
+    /// Sees whether the connection is in a transaction of the database that holds the log, and whether its commit will
+    /// be durable; makes it so, where a transaction can be told. Keeps nothing.
+    fn prepare<'a>(&'a self, connection: AppConnection<'a>) -> StoreFuture<'a, TransactionId>;
+
+    /// Keeps the event in the transaction, which was [prepared](Self::prepare). False: an event with this id is kept
+    /// already. `is_new`: nobody can have kept it yet.
+    fn insert<'a>(
+        &'a self,
+        connection: AppConnection<'a>,
+        event: &'a AuditEvent,
+        is_new: bool,
+    ) -> StoreFuture<'a, bool>;
+
+    /// What became of an event that was kept in this transaction, asked from outside of it.
+    fn status(&self, event: EventId, transaction: TransactionId) -> StoreFuture<'_, TransactionStatus>;
+}
+
+/// By what a store knows a transaction again. What the number means is the store's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransactionId(pub u64);
+
+/// What became of an event that was kept in a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransactionStatus {
+    /// The transaction was committed.
+    Committed,
+    /// It is not there. If the transaction is not over after all, an append of the event waits for its end.
+    Absent,
+    /// The transaction is not over.
+    InProgress,
+}
+
+/// A connection of the app's, of one of the kinds that stores know.
+#[non_exhaustive]
+pub enum AppConnection<'a> {
+    /// To PostgreSQL.
+    #[cfg(feature = "postgres")]
+    Postgres(&'a mut PgConnection),
+    /// To an SQLite file.
+    #[cfg(feature = "sqlite")]
+    Sqlite(&'a mut SqliteConnection),
+    /// There is none: without a store that knows transactions, nobody can have one.
+    #[doc(hidden)]
+    None(std::convert::Infallible, std::marker::PhantomData<&'a mut ()>),
+}
+
+impl fmt::Debug for AppConnection<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => "Postgres",
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => "Sqlite",
+            Self::None(..) => "None",
+        })
+    }
+}
+
+/// A transaction that an event can be written in: `sqlx`'s, for PostgreSQL or SQLite, or a connection that is in one, so
+/// that both `&mut tx` and `&mut *tx` will do.
+///
+/// A connection that was told `BEGIN` by hand is not in a transaction that `sqlx` knows of, and is refused. Nobody else
+/// can implement it.
+pub trait AppTransaction: sealed::Sealed + Send {
+    /// Its connection.
+    #[doc(hidden)]
+    fn connection(&mut self) -> AppConnection<'_>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! transaction_of {
+    ($feature:literal, $database:ident, $connection:ident) => {
+        #[cfg(feature = $feature)]
+        impl sealed::Sealed for sqlx::Transaction<'_, $database> {}
+        #[cfg(feature = $feature)]
+        impl AppTransaction for sqlx::Transaction<'_, $database> {
+            fn connection(&mut self) -> AppConnection<'_> {
+                AppConnection::$database(&mut **self)
+            }
+        }
+        #[cfg(feature = $feature)]
+        impl sealed::Sealed for $connection {}
+        #[cfg(feature = $feature)]
+        impl AppTransaction for $connection {
+            fn connection(&mut self) -> AppConnection<'_> {
+                AppConnection::$database(self)
+            }
+        }
+    };
+}
+
+transaction_of!("postgres", Postgres, PgConnection);
+transaction_of!("sqlite", Sqlite, SqliteConnection);

@@ -1,0 +1,59 @@
+//! What a person is told who gets nothing.
+
+use askama::Template;
+use axum::response::Response;
+use http::HeaderValue;
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+
+use super::asset;
+use super::links::Links;
+use super::response::html;
+use super::router::ViewerState;
+use super::safe_html::SafeText;
+use crate::api::error::{ApiError, RETRY_AFTER_SECONDS};
+
+#[derive(Template)]
+#[template(path = "error.html", config = "src/viewer/askama.toml")]
+struct ErrorPage<'a> {
+    root: &'a str,
+    style: &'static str,
+    status: u16,
+    sign: &'static str,
+    title: &'a str,
+    detail: SafeText<'a>,
+    sign_in: Option<&'a str>,
+    may_try_again: bool,
+}
+
+/// The same status and the same headers as from the API, and the same words. Nothing of the request is in it but what
+/// was malformed: what is missing and what is another's look the same.
+pub(super) fn error_page(viewer: &ViewerState, links: &Links, refusal: ApiError) -> Response {
+    let status = refusal.status();
+    let (title, detail) = refusal.title_and_detail();
+    let page = ErrorPage {
+        root: links.root(),
+        style: asset::style_name(),
+        status: status.as_u16(),
+        sign: match refusal {
+            ApiError::Unauthenticated { .. } | ApiError::Forbidden => "denied",
+            ApiError::NotFound => "unknown",
+            ApiError::BadRequest(_) | ApiError::MethodNotAllowed => "rejected",
+            _ => "failed",
+        },
+        title,
+        detail: SafeText::whole(detail),
+        sign_in: viewer.sign_in.as_deref().filter(|_| matches!(refusal, ApiError::Unauthenticated { .. })),
+        may_try_again: status.is_server_error() && !matches!(refusal, ApiError::NoStore),
+    };
+    // Writing to memory does not fail.
+    let mut response = html(page.render().unwrap_or_default());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    if status == http::StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+    }
+    if let ApiError::Unauthenticated { challenge } = refusal {
+        headers.insert(WWW_AUTHENTICATE, challenge);
+    }
+    response
+}

@@ -1,0 +1,183 @@
+//! The filters: a plain form, what is set of it, and some that are often wanted.
+
+use super::links::Links;
+use super::safe_html::SafeText;
+use crate::api::Caller;
+use crate::api::params::Params;
+
+/// A field of the form.
+#[derive(Debug)]
+pub(super) struct FormField<'a> {
+    pub(super) name: &'static str,
+    pub(super) label: &'static str,
+    /// What its label cannot say in a word.
+    pub(super) note: &'static str,
+    pub(super) hint: &'static str,
+    /// What may be chosen, besides anything else.
+    pub(super) options: &'static [&'static str],
+    /// What is given, and an empty one for more.
+    pub(super) values: Vec<&'a str>,
+}
+
+/// A filter that is set, and the page without it.
+#[derive(Debug)]
+pub(super) struct ActiveFilter<'a> {
+    pub(super) label: &'static str,
+    pub(super) relation: &'static str,
+    pub(super) value: SafeText<'a>,
+    pub(super) without: String,
+}
+
+/// A link that sets filters.
+#[derive(Debug)]
+pub(super) struct QuickFilter {
+    pub(super) label: &'static str,
+    pub(super) href: String,
+    pub(super) is_set: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct FilterForm<'a> {
+    pub(super) action: String,
+    pub(super) is_admin: bool,
+    pub(super) controls: Vec<FormField<'a>>,
+    pub(super) limit: Option<usize>,
+    pub(super) chips: Vec<ActiveFilter<'a>>,
+    pub(super) times: Vec<QuickFilter>,
+    pub(super) kinds: Vec<QuickFilter>,
+    pub(super) without_any: String,
+}
+
+#[rustfmt::skip]
+const CONTROLS: [(&str, &str, &str, &[&str]); 8] = [
+    ("user_email", "User", "alice@example.org", &[]),
+    ("event_type", "Type", "upload", &["upload", "admin_action", "oversize_query", "auth", "audit.read"]),
+    ("outcome", "Status", "403, 4xx", &["2xx", "3xx", "4xx", "5xx", "none", "200", "401", "403", "404", "500"]),
+    ("route", "Route", "/users/*", &[]),
+    ("remote_addr", "Address", "192.0.2.*", &[]),
+    ("phase", "Phase", "unknown", &["completed", "started", "unknown"]),
+    ("since", "Since", "7d", &["1h", "1d", "7d", "30d", "1y"]),
+    ("until", "Until", "2026-05-25", &[]),
+];
+
+const TIMES: [(&str, Option<&str>); 6] = [
+    ("1 hour", Some("1h")),
+    ("1 day", Some("1d")),
+    ("7 days", Some("7d")),
+    ("30 days", Some("30d")),
+    ("1 year", Some("1y")),
+    ("All time", None),
+];
+
+type Pair<'a> = (&'a str, &'a str);
+
+/// What often is asked for, for administrators and for everybody.
+const QUICK_FILTERS: [(&str, &[Pair<'static>], bool); 4] = [
+    ("Denied", &[("outcome", "401"), ("outcome", "403")], false),
+    ("Failed", &[("outcome", "5xx")], false),
+    ("Unknown end", &[("phase", "unknown")], false),
+    ("Anonymous", &[("user_email", "!*")], true),
+];
+
+impl<'a> FilterForm<'a> {
+    /// The form of a page, filled in with what was asked.
+    pub(super) fn of(asked: &'a Params, caller: &Caller, links: &Links, page: &str) -> Self {
+        let given: Vec<Pair<'a>> = asked.raw_filters.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let limit = asked.explicit_limit().map(|limit| limit.to_string());
+        let link = |pairs: &[Pair<'_>]| {
+            let limit = limit.as_deref().map(|limit| ("limit", limit));
+            links.to(page, pairs.iter().copied().chain(limit))
+        };
+        let controls = CONTROLS
+            .into_iter()
+            // Who is no administrator can only name themselves.
+            .filter(|(name, ..)| *name != "user_email" || caller.is_admin())
+            .map(|(name, label, hint, options)| {
+                let mut values: Vec<_> = given.iter().filter(|(of, _)| *of == name).map(|(_, value)| *value).collect();
+                if values.is_empty() || !matches!(name, "since" | "until") {
+                    values.push("");
+                }
+                let note = match name {
+                    "since" => "UTC, included",
+                    "until" => "UTC, not included",
+                    _ => "",
+                };
+                FormField { name, label, note, hint, options, values }
+            });
+        let chips = given.iter().enumerate().map(|(n, (name, value))| {
+            let without: Vec<_> =
+                given.iter().enumerate().filter(|(other, _)| *other != n).map(|(_, it)| *it).collect();
+            let label = CONTROLS.iter().find(|(of, ..)| of == name).map_or("", |(_, label, ..)| label);
+            let is_time = matches!(*name, "since" | "until");
+            let (relation, value) = match value.strip_prefix('!') {
+                Some(rest) => ("is not", rest),
+                None => (if is_time { "" } else { "is" }, *value),
+            };
+            ActiveFilter { label, relation, value: SafeText::line(value), without: link(&without) }
+        });
+        let times = TIMES.into_iter().map(|(label, since)| {
+            let others = given.iter().copied().filter(|(name, _)| !matches!(*name, "since" | "until"));
+            let pairs: Vec<_> = others.chain(since.map(|since| ("since", since))).collect();
+            QuickFilter { label, href: link(&pairs), is_set: is_same(&pairs, &given) }
+        });
+        let kinds =
+            QUICK_FILTERS.into_iter().filter(|(.., admins)| caller.is_admin() || !admins).map(|(label, set, _)| {
+                let has_all = set.iter().all(|pair| given.contains(pair));
+                let others = given.iter().copied().filter(|(name, _)| set.iter().all(|(of, _)| of != name));
+                let pairs: Vec<_> = others.chain(set.iter().copied().filter(|_| !has_all)).collect();
+                QuickFilter { label, href: link(&pairs), is_set: has_all }
+            });
+        Self {
+            action: links.to(page, []),
+            is_admin: caller.is_admin(),
+            limit: asked.explicit_limit(),
+            controls: controls.collect(),
+            chips: chips.collect(),
+            times: times.collect(),
+            kinds: kinds.collect(),
+            without_any: link(&[]),
+        }
+    }
+}
+
+fn is_same(one: &[Pair<'_>], other: &[Pair<'_>]) -> bool {
+    one.len() == other.len() && one.iter().all(|pair| other.contains(pair))
+}
+
+/// A query string without the fields that were left empty, if there are such: a form sends them all, and a link is
+/// better off without.
+pub(super) fn strip_empty_fields(query: Option<&str>) -> Option<String> {
+    let query = query?;
+    let is_filled = |pair: &&str| pair.split_once('=').is_some_and(|(_, value)| !value.is_empty());
+    let filled: Vec<_> = query.split('&').filter(is_filled).collect();
+    let has_empty = query.split('&').any(|pair| pair.split_once('=').is_some_and(|(_, value)| value.is_empty()));
+    has_empty.then(|| if filled.is_empty() { String::new() } else { format!("?{}", filled.join("&")) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::Filter;
+
+    #[test]
+    fn there_is_a_field_for_every_filter() {
+        let mut names = CONTROLS.map(|(name, ..)| name);
+        let mut filters = Filter::FIELD_NAMES;
+        names.sort_unstable();
+        filters.sort_unstable();
+        assert_eq!(names, filters);
+    }
+
+    #[test]
+    fn empty_fields_are_left_out() {
+        for (query, clean) in [
+            ("user_email=&outcome=4xx&route=", Some("?outcome=4xx")),
+            ("user_email=&outcome=", Some("")),
+            ("outcome=4xx", None),
+            ("outcome", None),
+            ("", None),
+        ] {
+            assert_eq!(strip_empty_fields(Some(query)).as_deref(), clean, "{query}");
+        }
+    }
+}

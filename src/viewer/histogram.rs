@@ -1,0 +1,112 @@
+//! How many events pass, and when: read while the browser shows the page already.
+
+use std::sync::Arc;
+
+use askama::Template;
+
+use super::chart::BarChart;
+use super::links::Links;
+use super::safe_html::Thousands;
+use super::time::span;
+use crate::api::authorized::Admitted;
+use crate::api::error::ApiError;
+use crate::api::stats::Histogram;
+use crate::event::Timestamp;
+use crate::query::{Condition, Filter, OutcomePattern, PageQuery};
+
+/// How many bars there are at the most.
+pub(super) const MAX_BARS: usize = 60;
+
+/// From how many events on it is not said how many they are: counting more would take long.
+const MAX_COUNTED: u64 = 1000;
+
+/// A question for the numbers of a page.
+#[derive(Debug)]
+pub(super) struct HistogramRequest {
+    pub(super) reading: Arc<Admitted>,
+    pub(super) filter: Filter,
+    pub(super) given: Vec<(&'static str, String)>,
+    pub(super) links: Links,
+    pub(super) since: Timestamp,
+    pub(super) until: Timestamp,
+    /// Whether nobody asked for a span.
+    pub(super) is_default_span: bool,
+    /// Whether it is that of the last 30 days.
+    pub(super) is_last_days: bool,
+    /// The times of the oldest and the newest event of the page.
+    pub(super) page_span: Option<(Timestamp, Timestamp)>,
+    /// How many events pass, if the page has them all.
+    pub(super) total: Option<u64>,
+}
+
+#[derive(Template)]
+#[template(path = "histogram.html", config = "src/viewer/askama.toml")]
+struct HistogramSection {
+    total: String,
+    within: Thousands,
+    span: String,
+    is_total: bool,
+    chart: Option<BarChart>,
+}
+
+#[derive(Template)]
+#[template(path = "counts_failed.html", config = "src/viewer/askama.toml")]
+struct CountsFailed;
+
+impl HistogramRequest {
+    /// The section of the page.
+    pub(super) async fn draw(self) -> String {
+        match self.section().await {
+            Ok(section) => section.render().unwrap_or_default(),
+            // The reader has said to the operator why.
+            Err(_) => counts_failed(),
+        }
+    }
+
+    async fn section(&self) -> Result<HistogramSection, ApiError> {
+        let filter = Filter { since: Some(self.since), until: Some(self.until), ..self.filter.clone() };
+        let activity = Histogram::read(&self.reading, &filter, MAX_BARS).await?;
+        let failed = failures(&self.reading, &filter).await?;
+        let total = match self.total {
+            Some(total) => Thousands(total).to_string(),
+            None if !self.is_default_span && activity.events <= MAX_COUNTED => Thousands(activity.events).to_string(),
+            None => self.total().await?,
+        };
+        let buckets = failed.as_ref().map(|failed| failed.buckets.as_slice());
+        let chart = BarChart::draw(&activity.buckets, buckets, self.page_span, &self.links, &self.given);
+        Ok(HistogramSection {
+            total,
+            within: Thousands(activity.events),
+            span: self.span(),
+            is_total: !self.is_default_span || self.total == Some(activity.events),
+            chart: Some(chart).filter(|_| activity.events > 0),
+        })
+    }
+
+    fn span(&self) -> String {
+        if self.is_last_days { "the last 30 days".to_owned() } else { span(self.since, self.until) }
+    }
+
+    /// How many events pass, if they are not very many.
+    async fn total(&self) -> Result<String, ApiError> {
+        let beyond = PageQuery { skip: MAX_COUNTED, ..PageQuery::new(self.filter.clone(), 1) };
+        if !self.reading.query(&beyond).await?.is_empty() {
+            return Ok(format!("more than {}", Thousands(MAX_COUNTED)));
+        }
+        Ok(Thousands(self.reading.count(&self.filter).await?).to_string())
+    }
+}
+
+/// How many of the events were denied or failed; none if statuses are asked for anyway.
+pub(super) async fn failures(reading: &Admitted, filter: &Filter) -> Result<Option<Histogram>, ApiError> {
+    if !filter.outcome.is_empty() {
+        return Ok(None);
+    }
+    let outcome = Condition::any_of([OutcomePattern::Class(4), OutcomePattern::Class(5)]);
+    Histogram::read(reading, &Filter { outcome, ..filter.clone() }, MAX_BARS).await.map(Some)
+}
+
+/// In the place of numbers that cannot be read.
+pub(super) fn counts_failed() -> String {
+    CountsFailed.render().unwrap_or_default()
+}

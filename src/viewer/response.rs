@@ -1,0 +1,83 @@
+//! What all answers have, and how a page becomes one.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use askama::Template;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::response::Response;
+use futures_util::{StreamExt as _, stream};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderName, HeaderValue, StatusCode};
+
+use super::error::error_page;
+use super::links::Links;
+use super::router::SharedState;
+use crate::api::error::ApiError;
+
+/// Nothing is allowed but the viewer's own stylesheet, icon and forms.
+pub(super) const CONTENT_SECURITY_POLICY_VALUE: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
+                                 frame-ancestors 'none'; base-uri 'none'";
+
+/// What keeps a page from doing, leaking or lending anything, whatever is in the events that it shows.
+pub(super) async fn with_security_headers(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_VALUE),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        // The address of a page has filters in it: names of people, among others.
+        (REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    // The stylesheet and the icon have their own: there is no event in them.
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// A page, whole.
+pub(super) fn page(template: &impl Template) -> Result<Response, ApiError> {
+    // Writing to memory does not fail.
+    Ok(html(template.render().map_err(|_| ApiError::StoreFailed)?))
+}
+
+/// Where a page stops until the rest of it is known. No value can bring it about: `<` is escaped in them.
+pub(super) const PLACEHOLDER: &str = "<!--later-->";
+
+/// The rest of a page.
+pub(super) type DeferredPart = Pin<Box<dyn Future<Output = String> + Send>>;
+
+/// A page whose beginning leaves at once; each of `parts` takes the place of a [`PLACEHOLDER`] as soon as it is ready.
+pub(super) fn page_with_parts(template: &impl Template, parts: Vec<DeferredPart>) -> Result<Response, ApiError> {
+    let page = template.render().map_err(|_| ApiError::StoreFailed)?;
+    let mut pieces = page.split(PLACEHOLDER).map(str::to_owned);
+    let beginning = pieces.next().unwrap_or_default();
+    let pieces: Vec<_> = pieces.collect();
+    debug_assert_eq!(pieces.len(), parts.len(), "each part has its place");
+    let rest = stream::iter(parts.into_iter().zip(pieces)).then(async |(part, piece)| part.await + &piece);
+    let body = stream::once(std::future::ready(beginning)).chain(rest);
+    Ok(html(Body::from_stream(body.map(|chunk| Ok::<_, std::convert::Infallible>(Bytes::from(chunk))))))
+}
+
+pub(super) fn html(body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    response
+}
+
+/// Any other verb is refused as everything else is; axum adds which verbs there are.
+pub(super) fn reject_method(
+    root: &'static str,
+) -> impl Fn(State<SharedState>, Response) -> std::future::Ready<Response> + Clone + Send + Sync + 'static {
+    move |State(viewer), response: Response| {
+        let is_wrong = response.status() == StatusCode::METHOD_NOT_ALLOWED;
+        std::future::ready(if is_wrong {
+            error_page(&viewer, &Links::from(root), ApiError::MethodNotAllowed)
+        } else {
+            response
+        })
+    }
+}

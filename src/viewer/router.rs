@@ -1,0 +1,134 @@
+//! The viewer, to be mounted.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::FromRef;
+use axum::middleware::{map_response, map_response_with_state};
+use axum::routing::{self, MethodRouter};
+
+use super::links::Links;
+use super::operation::{EVENT, EVENTS, OVERVIEW};
+use super::{asset, event, events, overview, response};
+use crate::AuditLog;
+use crate::api::response::reject_method;
+use crate::api::router::ApiState;
+use crate::api::{AuditApi, Gate, export, get};
+use crate::store::{AuditStore, StoreError};
+
+/// Pages to read a store by, behind a gate; [the module](super) says what they are.
+#[derive(Debug)]
+pub struct AuditViewer {
+    api: ApiState,
+    sign_in: Option<String>,
+}
+
+/// What every page knows.
+#[derive(Debug)]
+pub(super) struct ViewerState {
+    pub(super) api: Arc<ApiState>,
+    /// Where the app lets people sign in.
+    pub(super) sign_in: Option<String>,
+}
+
+/// The state of the router.
+#[derive(Debug, Clone)]
+pub(super) struct SharedState(Arc<ViewerState>);
+
+impl Deref for SharedState {
+    type Target = ViewerState;
+
+    fn deref(&self) -> &ViewerState {
+        &self.0
+    }
+}
+
+/// The JSON of an event and the exports are answered as the API does.
+impl FromRef<SharedState> for Arc<ApiState> {
+    fn from_ref(shared: &SharedState) -> Self {
+        shared.api.clone()
+    }
+}
+
+impl AuditViewer {
+    /// How long the gate, and each question to the store, may take if nobody says otherwise: as long as with the API.
+    pub const DEFAULT_TIMEOUT: Duration = AuditApi::DEFAULT_TIMEOUT;
+
+    /// Pages over the store of this log. Where auditing is off, or the store cannot be read, they say so, with 501.
+    pub fn new(log: &AuditLog, gate: impl Gate) -> Self {
+        Self { api: ApiState::new(log.store().cloned(), gate), sign_in: None }
+    }
+
+    /// Pages over a store that nobody writes here.
+    pub fn from_store(store: Arc<dyn AuditStore>, gate: impl Gate) -> Self {
+        Self { api: ApiState::new(Some(store), gate), sign_in: None }
+    }
+
+    /// Records every reading in `log`, too, as [`AuditApi::record_reads`] does: before anything is shown. Its
+    /// `details.read` is `view_list`, `view_get` or `view_stats`, and that of the API for what is downloaded.
+    #[must_use]
+    pub fn record_reads(mut self, log: &AuditLog) -> Self {
+        self.api.read_log = Some(log.clone());
+        self
+    }
+
+    /// How long the gate, and each question to the store, may take before the answer is 503.
+    #[must_use]
+    pub fn timeout(mut self, deadline: Duration) -> Self {
+        self.api.timeout = deadline;
+        self
+    }
+
+    /// Where the app lets people sign in, such as `/login`: whom the gate does not know is shown a link to it. It may be
+    /// relative to where the browser is.
+    #[must_use]
+    pub fn sign_in_url(mut self, place: impl Into<String>) -> Self {
+        self.sign_in = Some(place.into());
+        self
+    }
+
+    /// Checks that events can be read with the rights that the store was opened with, as [`AuditApi::check`] does.
+    ///
+    /// # Errors
+    /// If they cannot: the error names the right to give.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.api.check_access().await
+    }
+
+    /// The routes, below `at`: `/audit/ui`, or nothing for the root. Merge them into the app's router; that may be nested
+    /// under any prefix, and behind a proxy that has one of its own: every link is relative.
+    ///
+    /// # Panics
+    /// If `at` does not begin with `/`, or is no path that axum takes.
+    pub fn router<S>(self, at: &str) -> Router<S>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        let at = at.trim_end_matches('/');
+        let api = Arc::new(self.api);
+        api.warn_if_denied("viewer");
+        let shared = SharedState(Arc::new(ViewerState { api, sign_in: self.sign_in }));
+        let page = |handler: MethodRouter<SharedState>, root: &'static str| -> MethodRouter<SharedState> {
+            handler.layer(map_response_with_state(shared.clone(), response::reject_method(root)))
+        };
+        let download = |handler: MethodRouter<SharedState>| -> MethodRouter<SharedState> {
+            handler.layer(map_response(reject_method))
+        };
+        let mut router = Router::new();
+        if !at.is_empty() {
+            router = router.route(at, page(routing::get(events::list), Links::HERE));
+        }
+        router
+            .route(&format!("{at}{}", EVENTS.path), page(routing::get(events::list), Links::HERE))
+            .route(&format!("{at}{}", OVERVIEW.path), page(routing::get(overview::overview), Links::HERE))
+            .route(&format!("{at}{}", EVENT.path), page(routing::get(event::event), Links::ABOVE))
+            .route(&format!("{at}{}/json", EVENT.path), download(routing::get(get::get)))
+            .route(&format!("{at}/export"), download(routing::get(export::export)))
+            .route(&format!("{at}/{}", asset::style_name()), routing::get(asset::style))
+            .route(&format!("{at}/{}", asset::ICON_NAME), routing::get(asset::icon))
+            .layer(map_response(response::with_security_headers))
+            .with_state(shared)
+    }
+}

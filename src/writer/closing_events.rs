@@ -1,0 +1,32 @@
+//! The events with which the log itself ends a `started` event.
+
+use http::StatusCode;
+
+use crate::event::{AuditEvent, ErrorCode, Phase};
+
+/// The end of a `started` event whose process has died.
+pub(super) fn unknown(started: &AuditEvent) -> AuditEvent {
+    AuditEvent { phase: Phase::Unknown, ..end_of(started) }
+}
+
+/// The end of a `started` event whose caller was told that it is not written: the handler has not run.
+pub(super) fn not_run(started: &AuditEvent) -> AuditEvent {
+    let mut event = end_of(started);
+    event.request = started.request.clone();
+    event.request.started_event_id = Some(started.event_id);
+    event.outcome = Some(StatusCode::SERVICE_UNAVAILABLE.as_u16());
+    event.classification.error = ErrorCode::from_status(StatusCode::SERVICE_UNAVAILABLE);
+    event.details.insert("not_run".into(), true.into());
+    event.truncate_to_limits();
+    event
+}
+
+fn end_of(started: &AuditEvent) -> AuditEvent {
+    let mut event = AuditEvent::new(started.event_type.clone());
+    event.actor = started.actor.clone();
+    event.resource = started.resource.clone();
+    event.classification = started.classification.clone();
+    event.request.request_id = started.request.request_id.clone();
+    event.request.started_event_id = Some(started.event_id);
+    event
+}

@@ -1,0 +1,75 @@
+//! Limits to the waits of callers, whatever they run on.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, Sleep};
+
+use super::alarm::Alarm;
+
+/// The longest time that a limit may be: longer ones are cut to it. No process lives that long.
+pub(super) const MAX_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// The time so long from now.
+pub(super) fn from_now(duration: Duration) -> Instant {
+    Instant::now() + duration.min(MAX_WAIT)
+}
+
+/// Waits for the future until the deadline. None: it has passed.
+///
+/// There is a timer only once the future was not ready at once: one of the caller's runtime if that is the log's, which
+/// has timers, else one on a thread of its own. So it comes to an end outside of tokio, and when the runtime on which the
+/// log was opened is gone or is not driven.
+pub(super) fn with_deadline<F: Future>(log: &Handle, deadline: Instant, future: F) -> Within<'_, F> {
+    Within { log, deadline, future, timer: Timer::None }
+}
+
+pin_project! {
+    /// The future of [`within`].
+    pub(super) struct Within<'a, F> {
+        log: &'a Handle,
+        deadline: Instant,
+        #[pin]
+        future: F,
+        #[pin]
+        timer: Timer,
+    }
+}
+
+pin_project! {
+    #[project = TimerProj]
+    enum Timer {
+        None,
+        Runtime { #[pin] sleep: Sleep },
+        Thread { #[pin] alarm: Alarm },
+    }
+}
+
+impl<F: Future> Future for Within<'_, F> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if let Poll::Ready(output) = this.future.poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        if let TimerProj::None = this.timer.as_mut().project() {
+            let is_here = Handle::try_current().is_ok_and(|here| here.id() == this.log.id());
+            this.timer.set(if is_here {
+                Timer::Runtime { sleep: tokio::time::sleep_until(*this.deadline) }
+            } else {
+                Timer::Thread { alarm: Alarm::after(this.deadline.saturating_duration_since(Instant::now())) }
+            });
+        }
+        let rung = match this.timer.project() {
+            TimerProj::None => return Poll::Pending,
+            TimerProj::Runtime { sleep } => sleep.poll(cx),
+            TimerProj::Thread { alarm } => alarm.poll(cx),
+        };
+        rung.map(|()| None)
+    }
+}

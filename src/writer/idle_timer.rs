@@ -1,0 +1,73 @@
+//! The time in which nobody comes.
+
+use std::future::pending;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+
+/// How long nothing must have come before the store may tidy up: right after an answer, whoever got it is on the way back
+/// with the next request.
+const IDLE_AFTER: Duration = Duration::from_millis(5);
+
+/// Waits until nothing has come for a while.
+///
+/// One timer for all of it, and set anew only when it rings: a timer for each batch would be the next to ring each time,
+/// of which the runtime has to tell whoever waits for the network.
+pub(super) struct IdleTimer {
+    since: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl IdleTimer {
+    pub(super) fn new() -> Self {
+        Self { since: Instant::now(), timer: None }
+    }
+
+    /// It is quiet from now on.
+    pub(super) fn restart(&mut self) {
+        self.since = Instant::now();
+    }
+
+    /// Ready when it has been quiet for long enough; never, if that is of no interest.
+    ///
+    /// Cancel safety: can be dropped at any time.
+    pub(super) async fn elapsed(&mut self, is_of_interest: bool) {
+        if !is_of_interest {
+            return pending().await;
+        }
+        let end = self.since + IDLE_AFTER;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
+        loop {
+            timer.as_mut().await;
+            if Instant::now() >= end {
+                return;
+            }
+            timer.as_mut().reset(end);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt as _;
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_quiet_when_nothing_has_come_for_a_while() {
+        let mut quiet = IdleTimer::new();
+        for _ in 0..5 {
+            assert!(quiet.elapsed(true).now_or_never().is_none());
+            tokio::time::advance(IDLE_AFTER - Duration::from_millis(1)).await;
+            assert!(quiet.elapsed(true).now_or_never().is_none());
+            quiet.restart();
+        }
+        let begun = Instant::now();
+        quiet.elapsed(true).await;
+        assert_eq!(begun.elapsed(), IDLE_AFTER);
+        assert!(quiet.elapsed(false).now_or_never().is_none(), "nobody asks");
+        quiet.restart();
+        quiet.elapsed(true).await;
+        assert_eq!(begun.elapsed(), IDLE_AFTER * 2, "a second time");
+    }
+}

@@ -1,0 +1,215 @@
+//! Events in transactions of the app's own.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::audit_log::{AuditLog, LogInner};
+use super::catch_panic::catch_panic;
+use super::deadline::with_deadline;
+use super::error::{RecordError, RecordErrorKind};
+use super::stats::add;
+use super::worker::catch_store_panic;
+use crate::event::{AuditEvent, EventId, Phase};
+use crate::store::{
+    AppTransaction, StoreError, StoreErrorKind, StoreFuture, TransactionId, TransactionStatus, Transactional, chain,
+};
+
+impl AuditLog {
+    /// Records an event that is no request in a transaction of the app's own: it is kept if and only if the transaction
+    /// is committed. For the event of a request, see [`AuditContext::record_in`](crate::AuditContext::record_in).
+    ///
+    /// The transaction is one of the database that holds the log: a PostgreSQL log opened with
+    /// [`PostgresStore::from_pool`] or the URL of that database, an SQLite log in the app's own file
+    /// ([`SqliteStore::from_pool`]). Both `&mut tx` and `&mut *tx` will do. What exceeds the limits of an event is cut.
+    /// An event that is kept already is not kept again, which is no error. A log that is off records nothing and says
+    /// Ok.
+    ///
+    /// [`PostgresStore::from_pool`]: crate::store::postgres::PostgresStore::from_pool
+    /// [`SqliteStore::from_pool`]: crate::store::sqlite::SqliteStore::from_pool
+    ///
+    /// ```
+    /// # #[cfg(feature = "sqlite")] {
+    /// # use std::sync::Arc;
+    /// # use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+    /// # use tower_audit::store::{OpenOptions, sqlite::SqliteStore};
+    /// use tower_audit::{AuditEvent, AuditLog, EventType};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let options = SqliteConnectOptions::new().filename(folder.path().join("app.db")).create_if_missing(true);
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let pool = SqlitePool::connect_with(options).await?;
+    /// # sqlx::query("CREATE TABLE accounts (name TEXT, balance INTEGER)").execute(&pool).await?;
+    /// # let store = SqliteStore::from_pool(&pool, OpenOptions::default()).await?;
+    /// # let log = AuditLog::with_store(Arc::new(store)).open().await?;
+    /// let mut tx = pool.begin().await?;
+    /// sqlx::query("UPDATE accounts SET balance = 0").execute(&mut *tx).await?;
+    /// log.record_in(&mut tx, AuditEvent::new(EventType::new("accounts.reset")?)).await?;
+    /// tx.commit().await?;
+    /// # log.close().await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the transaction is one of another database, is read-only, its role may not append, or its commit would not be
+    /// durable, with nothing written; if the statement failed or took longer than the write deadline: then the
+    /// transaction is to be rolled back. `started` and `unknown` events are the log's own to write.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, the event may be in the transaction or not.
+    pub async fn record_in<T: AppTransaction>(
+        &self,
+        transaction: &mut T,
+        event: AuditEvent,
+    ) -> Result<EventId, RecordError> {
+        let id = event.event_id;
+        if self.is_off() {
+            return Ok(id);
+        }
+        if event.phase != Phase::Completed {
+            let cause = unsupported().with_hint("only a completed event can be in a transaction");
+            return Err(RecordError::store(Arc::new(cause)));
+        }
+        let mut event = event;
+        event.truncate_to_limits();
+        self.prepare_in(transaction).await?;
+        self.insert_in(transaction, &event, false).await?;
+        Ok(id)
+    }
+
+    /// Sees whether an event can be kept in the transaction. Not to be called if the log is off.
+    pub(crate) async fn prepare_in<T: AppTransaction>(
+        &self,
+        transaction: &mut T,
+    ) -> Result<TransactionId, RecordError> {
+        let (inner, store) = self.transactional()?;
+        inner.within_timeout(store.prepare(transaction.connection())).await
+    }
+
+    /// Keeps an event in the transaction. False: it is kept already.
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "sqlite")),
+        expect(unused_variables, reason = "nobody can have a transaction")
+    )]
+    pub(crate) async fn insert_in<T: AppTransaction>(
+        &self,
+        transaction: &mut T,
+        event: &AuditEvent,
+        is_new: bool,
+    ) -> Result<bool, RecordError> {
+        let (inner, store) = self.transactional()?;
+        let kept = inner.within_timeout(store.insert(transaction.connection(), event, is_new)).await?;
+        add(&inner.counters.in_transactions, 1);
+        if inner.counters.in_transactions.load(Relaxed) % MAINTENANCE_EVERY == 0 {
+            self.request_maintenance(inner);
+        }
+        Ok(kept)
+    }
+
+    /// What became of an event in a transaction: waits for the end of it until the deadline. Says why, if it cannot tell.
+    pub(crate) async fn transaction_status(
+        &self,
+        event: EventId,
+        transaction: TransactionId,
+        deadline: Instant,
+    ) -> Result<TransactionStatus, RecordError> {
+        let (inner, store) = self.transactional()?;
+        let ended = async {
+            let mut pause = FIRST_PAUSE;
+            loop {
+                match store.status(event, transaction).await {
+                    Ok(TransactionStatus::InProgress) => {}
+                    Ok(fate) => return Ok(fate),
+                    Err(cause) if cause.is_transient() => {
+                        catch_panic(|| tracing::warn!(error = %chain(&cause), "audit event not found, trying again"));
+                    }
+                    Err(cause) => return Err(RecordError::store(Arc::new(cause))),
+                }
+                inner.within(pause, pending::<()>()).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        };
+        let ended = with_deadline(&inner.runtime, deadline, ended).await;
+        let ended = ended.unwrap_or_else(|| Err(RecordError::new(RecordErrorKind::Timeout)));
+        if let Err(error) = &ended {
+            catch_panic(|| {
+                tracing::error!(
+                    error = %chain(error),
+                    event_id = %event,
+                    "what became of the transaction with this audit event is not known"
+                );
+            });
+        }
+        ended
+    }
+
+    /// A response left with another status than its event says.
+    pub(crate) fn count_status_mismatch(&self) {
+        if let Some(inner) = self.inner() {
+            add(&inner.counters.unforeseen, 1);
+        }
+    }
+
+    fn transactional(&self) -> Result<(&Arc<LogInner>, &dyn Transactional), RecordError> {
+        let inner = self.inner().ok_or_else(|| RecordError::new(RecordErrorKind::Closed))?;
+        inner.queue.check_open()?;
+        match inner.store.in_transaction() {
+            Some(store) => Ok((inner, store)),
+            None => Err(RecordError::store(Arc::new(
+                unsupported().with_hint("the log's store is no database that an app's transaction could be of"),
+            ))),
+        }
+    }
+
+    /// The worker lets the store tidy up after its own appends, and knows nothing of these. Once at a time.
+    fn request_maintenance(&self, inner: &Arc<LogInner>) {
+        if inner.is_tidying.swap(true, AcqRel) {
+            return;
+        }
+        let is_tidying = OneAtATime(Arc::clone(&inner.is_tidying));
+        let store = Arc::clone(&inner.store);
+        let damage = Arc::clone(&inner.damage);
+        inner.runtime.spawn(async move {
+            let _is_tidying = is_tidying;
+            while damage.is_untidy(catch_store_panic(|| store.maintain()).await) {}
+        });
+    }
+}
+
+impl LogInner {
+    /// The answer of a store within the write deadline.
+    async fn within_timeout<T>(&self, work: StoreFuture<'_, T>) -> Result<T, RecordError> {
+        match self.within(self.write_deadline, work).await {
+            Some(Ok(done)) => Ok(done),
+            Some(Err(cause)) => Err(RecordError::store(Arc::new(cause))),
+            None => Err(RecordError::new(RecordErrorKind::Timeout)),
+        }
+    }
+}
+
+/// Says when the store is no longer being given a moment.
+struct OneAtATime(Arc<AtomicBool>);
+
+impl Drop for OneAtATime {
+    fn drop(&mut self) {
+        self.0.store(false, Release);
+    }
+}
+
+fn unsupported() -> StoreError {
+    StoreError::new(StoreErrorKind::Unsupported, "audit", "recording in a transaction")
+}
+
+/// The first pause before a transaction that is not over is asked for again; each further one is twice as long, up to
+/// the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// After how many events the store is given a moment.
+const MAINTENANCE_EVERY: u64 = 64;
