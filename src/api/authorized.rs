@@ -39,7 +39,7 @@ impl Admitted {
             Ok(Ok(_)) => return Err(ApiError::Unauthenticated { challenge: api.gate.challenge() }),
             Ok(Err(error)) => return Err(gate_failed("it returned an error", Some(&error))),
             Err(Interrupted::Panicked) => return Err(gate_failed("it panicked", None)),
-            Err(Interrupted::TimedOut) => return Err(gate_failed("it did not answer in time", None)),
+            Err(Interrupted::TimedOut) => return Err(gate_failed("it timed out", None)),
         };
         Ok(Self { api, store, caller, operation, head })
     }
@@ -131,6 +131,6 @@ impl Admitted {
 
 fn gate_failed(why: &'static str, error: Option<&GateError>) -> ApiError {
     let error = error.map(|error| &**error as &(dyn std::error::Error + 'static));
-    tracing::error!(why, error, "the gate of the audit API failed: nothing is shown");
+    tracing::error!(why, error, "the audit API's gate failed; nothing is shown");
     ApiError::GateFailed
 }

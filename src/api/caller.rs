@@ -1,8 +1,8 @@
-//! Who is asking.
+//! The caller of the read API.
 
 use crate::event::limits::{MAX_USER_EMAIL_BYTES, truncate};
 
-/// Who is asking, as the app's [`Gate`](super::Gate) knows them.
+/// The authenticated caller, as the app's [`Gate`](super::Gate) names them.
 ///
 /// ```
 /// use tower_audit::api::Caller;
@@ -34,7 +34,7 @@ impl Caller {
         &self.name
     }
 
-    /// Whether the caller reads everyone's events.
+    /// Returns true if the caller may read everyone's events.
     pub fn is_admin(&self) -> bool {
         self.is_admin
     }

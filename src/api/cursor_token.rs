@@ -51,18 +51,16 @@ impl CursorToken {
     /// # Errors
     /// What is wrong with it, in words for the client.
     pub(crate) fn from_text(text: &str, binding: CursorBinding<'_>) -> Result<Self, &'static str> {
-        const NONE: &str = "cursor: it is none: expected what `audit-next-cursor` of the page before said";
+        const NONE: &str = "cursor: malformed, expected the value of `audit-next-cursor`";
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| NONE)?;
         match bytes.first() {
             Some(&VERSION) => {}
-            Some(_) => return Err("cursor: it is of another version: expected to begin anew, without one"),
+            Some(_) => return Err("cursor: from another version, start again without one"),
             None => return Err(NONE),
         }
         let (fields, digest) = bytes.split_at_checked(FIELDS).ok_or(NONE)?;
         if digest != binding.digest(fields) {
-            return Err(
-                "cursor: it belongs to other filters or another caller: expected the filters of the page before",
-            );
+            return Err("cursor: issued for other filters or another caller");
         }
         let mut micros = fields[1..].chunks_exact(8).map(|chunk| chunk.try_into().map_or(NO_TIME, i64::from_be_bytes));
         let mut moment = || micros.next().and_then(Timestamp::from_micros);

@@ -1,4 +1,4 @@
-//! What a caller is told who gets nothing.
+//! Error responses of the API.
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -50,20 +50,18 @@ impl ApiError {
 
     pub(crate) fn title_and_detail(&self) -> (&'static str, &str) {
         match self {
-            Self::NoStore => ("No audit log", "There is no audit log here that can be read."),
-            Self::Unauthenticated { .. } => ("Not authenticated", "Only an authenticated user reads the audit log."),
+            Self::NoStore => ("No audit log", "This audit log cannot be read."),
+            Self::Unauthenticated { .. } => ("Not authenticated", "Authentication is required."),
             Self::BadRequest(detail) => ("Malformed request", detail),
-            Self::Forbidden => ("Not permitted", "Only an administrator reads the events of another user."),
-            Self::NotFound => ("Not found", "There is no such event, or none that you may see."),
+            Self::Forbidden => ("Not permitted", "Only an administrator can read another user's events."),
+            Self::NotFound => ("Not found", "Event not found."),
             Self::MethodNotAllowed => ("Method not allowed", "The audit log is only read: GET or HEAD."),
-            Self::GateFailed => {
-                ("Not available", "Who is asking, and what they may see, cannot be told for now. Try again.")
-            }
-            Self::StoreUnavailable => ("Not available", "The audit log cannot be read for now. Try again."),
+            Self::GateFailed => ("Not available", "Authentication is temporarily unavailable. Try again."),
+            Self::StoreUnavailable => ("Not available", "The audit log is temporarily unavailable. Try again."),
             Self::StoreFailed => ("Not readable", "The audit log cannot be read."),
             Self::StoreDenied => ("Not readable", "The role that this service has may not read the audit log."),
             Self::ReadNotRecorded => {
-                ("Not available", "The reading could not be recorded, so that nothing is shown. Try again.")
+                ("Not available", "This read could not be recorded, so nothing is shown. Try again.")
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Who may see what: the rule that the app brings.
+//! The gate: the app's authentication of readers.
 
 use std::error::Error;
 use std::future::Future;
@@ -10,10 +10,10 @@ use http::request::Parts;
 
 use super::Caller;
 
-/// Why a gate cannot tell who is asking: for the operator's log, never for a response.
+/// An error of a gate. For the operator's log, never for a response.
 pub type GateError = Box<dyn Error + Send + Sync>;
 
-/// What a gate returns: a boxed future, so that gates are trait objects.
+/// The future of a gate, boxed so that gates are trait objects.
 pub type GateFuture<'a> = Pin<Box<dyn Future<Output = Result<Option<Caller>, GateError>> + Send + 'a>>;
 
 /// Tells who is asking, and whether they are an administrator. The app implements it, with what it knows of its users.

@@ -133,12 +133,12 @@ fn success(operation: &Operation) -> Value {
 fn refusal(status: StatusCode) -> Value {
     let mut response = json!({
         "description": match status {
-            StatusCode::BAD_REQUEST => "A parameter or an id makes no sense.",
+            StatusCode::BAD_REQUEST => "A parameter or an id is invalid.",
             StatusCode::UNAUTHORIZED => "Nobody is asking.",
             StatusCode::FORBIDDEN => "Another user's events.",
-            StatusCode::NOT_FOUND => "There is no such event, or none that you may see: the answers are the same.",
-            StatusCode::NOT_IMPLEMENTED => "There is no store, or none that can be read.",
-            StatusCode::SERVICE_UNAVAILABLE => "Not now: the store, the gate, or the record of the reading fails.",
+            StatusCode::NOT_FOUND => "The event does not exist, or is not visible to the caller; the responses are equal.",
+            StatusCode::NOT_IMPLEMENTED => "There is no readable store.",
+            StatusCode::SERVICE_UNAVAILABLE => "Temporary failure of the store, the gate, or the record of the read.",
             _ => "The store fails.",
         },
         "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } },

@@ -1,4 +1,4 @@
-//! What the API does: the one table that its routes, its parser and its OpenAPI document are made from.
+//! The operations of the API: one table for routes, parser and OpenAPI document.
 
 use http::StatusCode;
 
@@ -28,7 +28,7 @@ impl Operation {
     pub(crate) const COUNT: Self = Self {
         path: "/count",
         name: "count",
-        summary: "How many events pass the filters.",
+        summary: "The number of events that pass the filters.",
         parameters: &[FILTERS],
         error_statuses: &[StatusCode::FORBIDDEN],
     };
@@ -42,8 +42,7 @@ impl Operation {
     pub(crate) const STATS: Self = Self {
         path: "/stats",
         name: "stats",
-        summary: "How many events pass the filters: by what they are, and over time. Of the last 30 days unless `since` \
-                says otherwise.",
+        summary: "Statistics of the events that pass the filters: by field and over time. The last 30 days unless `since` is given.",
         parameters: &[FILTERS, AGGREGATION],
         error_statuses: &[StatusCode::FORBIDDEN],
     };

@@ -42,7 +42,7 @@ pub(crate) const FILTERS: &[Parameter] = &[
     },
     Parameter {
         name: "user_email",
-        description: "Events of this user. Who is no administrator may only name themselves, exactly. PATTERN.",
+        description: "Events of this user. Callers who are no administrators may only name themselves, exactly. PATTERN.",
         max_bytes: escaped(MAX_USER_EMAIL_BYTES),
         may_repeat: true,
         schema: || text(MAX_USER_EMAIL_BYTES),
@@ -101,7 +101,7 @@ pub(crate) const PAGING: &[Parameter] = &[LIMIT, SKIP, CURSOR];
 
 pub(crate) const LIMIT: Parameter = Parameter {
     name: "limit",
-    description: "How many events at the most. What is more than the maximum is taken for the maximum.",
+    description: "The page size. Larger values are reduced to the maximum.",
     max_bytes: 20,
     may_repeat: false,
     schema: || json!({ "type": "integer", "minimum": 1, "maximum": i64::MAX, "default": DEFAULT_LIMIT, "x-capped-at": MAX_LIMIT }),
@@ -109,7 +109,7 @@ pub(crate) const LIMIT: Parameter = Parameter {
 
 const SKIP: Parameter = Parameter {
     name: "skip",
-    description: "How many of the newest to leave out. Not together with `cursor`.",
+    description: "The number of newest events to skip. Not with `cursor`.",
     max_bytes: 20,
     may_repeat: false,
     schema: || json!({ "type": "integer", "minimum": 0, "maximum": i64::MAX, "default": 0 }),
@@ -117,7 +117,7 @@ const SKIP: Parameter = Parameter {
 
 pub(crate) const CURSOR: Parameter = Parameter {
     name: "cursor",
-    description: "Where the page before ended, as its header `audit-next-cursor` said, with the same filters.",
+    description: "The `audit-next-cursor` of the previous page, with the same filters.",
     max_bytes: MAX_CURSOR_BYTES,
     may_repeat: false,
     schema: || json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]+$", "maxLength": MAX_CURSOR_BYTES }),

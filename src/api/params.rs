@@ -1,4 +1,4 @@
-//! What a query string asks for.
+//! The parameters of a query string.
 
 use std::borrow::Cow;
 
@@ -81,13 +81,11 @@ impl Params {
         }
         asked.filter.check_times().map_err(|error| error.to_string())?;
         if cursor.is_some() && newer.is_some() {
-            return Err("newer: a page does not begin at two places: expected this or a cursor".into());
+            return Err("newer: cannot be combined with cursor".into());
         }
         if let Some(cursor) = cursor.or(newer) {
             if asked.skip > 0 {
-                return Err(
-                    "skip: it counts from the newest event, and a cursor begins elsewhere: expected one of them".into(),
-                );
+                return Err("skip: cannot be combined with cursor".into());
             }
             let place = CursorToken::from_text(cursor, asked.binding(caller))?;
             // The span of time is that of the first page.
@@ -116,7 +114,7 @@ impl Params {
             "format" => {
                 let known = FORMATS.into_iter().find(|known| *known == value);
                 self.format = known.ok_or_else(|| {
-                    format!("format: {:?} is none: expected one of {}", excerpt(value), FORMATS.join(", "))
+                    format!("format: {:?} is unknown: expected one of {}", excerpt(value), FORMATS.join(", "))
                 })?;
             }
             // As if each of them stood alone, so that the same question reads the same.
@@ -210,17 +208,17 @@ fn pairs(query: Option<&str>, operation: &Operation) -> Result<Vec<(&'static Par
             let known: Vec<_> = operation.parameters().map(|known| known.name).collect();
             return Err(match known.as_slice() {
                 [] => format!("{:?} is no parameter: expected none", excerpt(&name)),
-                _ => format!("{:?} is no parameter: expected one of {}", excerpt(&name), known.join(", ")),
+                _ => format!("{:?} is not a parameter: expected one of {}", excerpt(&name), known.join(", ")),
             });
         };
         let name = parameter.name;
         if !parameter.may_repeat && pairs.iter().any(|(earlier, _)| earlier.name == name) {
-            return Err(format!("{name}: it is given twice: expected one value"));
+            return Err(format!("{name}: given twice, expected one value"));
         }
         let raw = value;
         let value = decode(raw).map_err(|why| format!("{name}: its value {why}"))?;
         if value.is_empty() {
-            return Err(format!("{name}: it is empty: expected a value, or no {name} at all"));
+            return Err(format!("{name}: empty, expected a value"));
         }
         if !parameter.fits(&value) {
             return Err(format!("{name}: its value has more than {} bytes", parameter.max_bytes));
@@ -278,7 +276,7 @@ pub(crate) fn encode_into(query: &mut String, value: &str) {
 /// A whole number from 1 to `most`; more is taken for that.
 fn parse_capped(name: &str, value: &str, most: usize) -> Result<usize, String> {
     match parse_whole_number(name, value)? {
-        0 => Err(format!("{name}: 0 of them show nothing: expected 1 or more")),
+        0 => Err(format!("{name}: expected 1 or more")),
         number => Ok(usize::try_from(number).unwrap_or(most).min(most)),
     }
 }

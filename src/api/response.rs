@@ -1,4 +1,4 @@
-//! What all answers have.
+//! Headers and bodies common to all responses.
 
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};

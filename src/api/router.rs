@@ -27,7 +27,7 @@ pub(crate) struct ApiState {
 }
 
 impl AuditApi {
-    /// How long the gate, and each question to the store, may take if nobody says otherwise.
+    /// The default timeout of the gate and of each query.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
     /// The API over the store of this log. Where auditing is off, or the store cannot be read, it answers 501.
@@ -52,7 +52,7 @@ impl AuditApi {
         self
     }
 
-    /// How long the gate, and each question to the store, may take before the answer is 503.
+    /// Sets the timeout of the gate and of each query, after which the response is 503.
     #[must_use]
     pub fn timeout(mut self, deadline: Duration) -> Self {
         self.0.timeout = deadline;

@@ -1,4 +1,4 @@
-//! What a handler or an inner layer adds to the event of its request.
+//! The handle by which a handler adds to its event.
 
 use std::sync::{Arc, MutexGuard};
 
@@ -13,7 +13,7 @@ use super::scope::{self, LogId};
 use crate::event::{Actor, AuditEvent, CompactText, Details, ErrorCode, EventType};
 use crate::policy::MatchingRules;
 
-/// What a handler or an inner layer adds to the event of its request. Cheap to clone; all clones are the same.
+/// Adds facts to the event of the current request. Cheap to clone; clones share one event.
 ///
 /// With axum it is an extractor. Elsewhere it is in the extensions of each request that a rule of the policy names, and
 /// [`AuditContext::current`] finds it within the task that runs the handler. Where no layer is around, or the log is

@@ -1,4 +1,4 @@
-//! Where a request came from.
+//! The client's address.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -1,4 +1,4 @@
-//! What all requests through a layer share.
+//! The configuration shared by all requests of a layer.
 
 use std::error::Error;
 use std::fmt;

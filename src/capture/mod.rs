@@ -1,4 +1,4 @@
-//! What is taken from a request, and what a handler adds to it.
+//! Data captured from a request and added by its handler.
 
 mod api_key;
 mod audit_context;

@@ -1,6 +1,6 @@
-//! How many results a query had.
+//! The result count of a query.
 
-/// How many results a query had, before any limit: put it into the extensions of the response.
+/// The number of results of a query before any limit. Insert it into the response's extensions.
 ///
 /// With axum, return it beside the body:
 ///

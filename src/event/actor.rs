@@ -1,4 +1,4 @@
-//! Who did it.
+//! The principal behind an event.
 
 use super::CompactText;
 use super::extensible_struct::extensible_struct;

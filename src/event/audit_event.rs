@@ -29,21 +29,21 @@ pub struct AuditEvent {
     pub event_id: EventId,
     /// The type.
     pub event_type: EventType,
-    /// When the event was made.
+    /// The time at which the event was made.
     pub created_at: Timestamp,
-    /// When in the life of its request it was written.
+    /// The moment in its request's life at which it was written.
     pub phase: Phase,
-    /// Who did it.
+    /// The principal who acted.
     pub actor: Actor,
-    /// What it was done to.
+    /// The object of the action.
     pub resource: Resource,
     /// The HTTP status; none for events that are no request, and while or where it is not known.
     pub outcome: Option<u16>,
-    /// What the event says beyond its fixed fields.
+    /// Further facts, as a JSON object.
     pub details: Details,
-    /// What is known of the request.
+    /// Facts about the request.
     pub request: RequestInfo,
-    /// How the app names what was done.
+    /// The app's own names for the action.
     pub classification: Classification,
     /// Fields of a later version of the format, kept as they were read.
     pub extra: Details,
@@ -82,7 +82,7 @@ impl AuditEvent {
         }
     }
 
-    /// What events are sorted by: the time, ties by id.
+    /// Returns the sort key: the time, ties by id.
     pub fn sort_key(&self) -> (Timestamp, EventId) {
         (self.created_at, self.event_id)
     }

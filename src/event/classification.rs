@@ -1,4 +1,4 @@
-//! How the app names what was done.
+//! The app's own names for an action.
 
 use super::extensible_struct::extensible_struct;
 use super::{CompactText, ErrorCode};

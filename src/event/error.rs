@@ -1,4 +1,4 @@
-//! What is wrong with a value that was to become part of an event.
+//! Errors of values that cannot be part of an event.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! How a request went wrong.
+//! The error code of a failed request.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::EventError;
 use super::limits::{MAX_NAME_BYTES, truncate};
 
-/// How a request went wrong: a code of the closed list of the Nexus IQ Server.
+/// The error code of a failed request: one of a closed list.
 ///
 /// ```
 /// use http::StatusCode;

@@ -21,7 +21,7 @@ macro_rules! extensible_struct {
             /// The names that the format has for itself in this object.
             pub(super) const NAMES: &'static [&'static str] = &[$(stringify!($field)),*];
 
-            /// Whether nothing is in it.
+            /// Returns true if every field is absent.
             pub fn is_empty(&self) -> bool {
                 $(self.$field.is_none() &&)* self.extra.is_empty()
             }

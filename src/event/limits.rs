@@ -1,4 +1,4 @@
-//! How large the parts of an event may be, and the visible cut of what is larger.
+//! Limits of an event's parts, and visible truncation of longer values.
 //!
 //! A value that a client sends can neither suppress nor bloat its event: what is too long is cut to its limit, and
 //! the cut says how long the value was and which SHA-256 it had, so that a copy kept elsewhere can still be matched.
@@ -40,13 +40,13 @@ pub const MAX_NAME_BYTES: usize = 128;
 pub const MAX_DETAIL_STRING_BYTES: usize = 4096;
 /// One key anywhere in `details`.
 pub const MAX_DETAIL_KEY_BYTES: usize = 256;
-/// How deep objects and arrays in `details` may nest.
+/// The maximum nesting depth of objects and arrays in `details`.
 pub const MAX_DETAIL_DEPTH: usize = 16;
 /// The whole of `details`, as compact JSON.
 pub const MAX_DETAILS_BYTES: usize = 16 * 1024;
 /// The fields of a later version that a reader has kept, in each of the five objects that may have some.
 pub const MAX_EXTRA_BYTES: usize = 2 * 1024;
-/// What no event exceeds as JSON, whatever went into it (every byte of a string may take six in JSON).
+/// The maximum size of an event as JSON, for any input (a byte of a string may take six in JSON).
 pub const MAX_EVENT_BYTES: usize = 64 * 1024;
 
 /// Makes `text` fit: without U+0000 and no longer than `limit` bytes.
@@ -75,7 +75,7 @@ pub fn truncate(text: &str, limit: usize) -> Cow<'_, str> {
     Cow::Borrowed(text)
 }
 
-/// The same for bytes that may not be UTF-8; what is not becomes U+FFFD.
+/// Truncates bytes that may not be UTF-8; invalid ones become U+FFFD.
 pub fn truncate_bytes(bytes: &[u8], limit: usize) -> Cow<'_, str> {
     if bytes.len() <= limit
         && let Ok(text) = std::str::from_utf8(bytes)

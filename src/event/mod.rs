@@ -1,4 +1,4 @@
-//! What one event is: plain data. No I/O, no async.
+//! The event: plain data, without I/O or async.
 
 mod actor;
 pub(crate) mod address;

@@ -1,4 +1,4 @@
-//! When in the life of a request an event was written.
+//! The moment in a request's life at which an event was written.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! What is known of the request beyond the actor and the resource.
+//! Facts about a request beyond actor and resource.
 
 use super::extensible_struct::extensible_struct;
 use super::{CompactText, EventId};

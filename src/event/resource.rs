@@ -1,4 +1,4 @@
-//! What it was done to.
+//! The object of an action.
 
 use super::CompactText;
 use super::extensible_struct::extensible_struct;

@@ -1,6 +1,6 @@
 //! Characters that are not safe to look at.
 
-/// Whether a terminal acts on the character, reorders others because of it, or shows nothing or a mere blank for it.
+/// Returns true for characters that a terminal acts on, reorders around, or shows as nothing or a blank.
 ///
 /// ```
 /// use tower_audit::export::is_unsafe_to_display;

@@ -37,7 +37,7 @@ pub fn to_json(value: &impl Serialize) -> io::Result<String> {
     Ok(escape_unsafe_chars(serde_json::to_string(value)?))
 }
 
-/// The same in many lines, for the eye.
+/// Serializes a value as indented JSON.
 ///
 /// # Errors
 /// If it is no JSON; an event is.

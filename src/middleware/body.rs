@@ -19,8 +19,7 @@ use crate::policy::FailMode;
 use crate::store::TransactionId;
 use crate::writer::{AuditLog, InFlightGuard, RecordError};
 
-/// What the body of an audited response fails with: the error of the inner body, or that the event at its end could not
-/// be written.
+/// The error of an audited response's body: the inner body's own, or a failed write of the event at its end.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 pin_project! {

@@ -112,7 +112,7 @@ impl AuditLayer {
         Ok(Self::new(log, PolicyBuilder::for_route(rule)?))
     }
 
-    /// The same layer with a callback that reads further details off the response, before it is released.
+    /// Adds a callback that reads details from the response before it is released.
     ///
     /// A callback that fails or panics costs those details, never the event: the operator's log says so.
     #[must_use]

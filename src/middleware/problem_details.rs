@@ -1,4 +1,4 @@
-//! What a client is told when its event could not be written.
+//! Problem documents for requests whose event was not written.
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};

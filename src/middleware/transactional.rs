@@ -160,7 +160,7 @@ impl RequestLifecycle {
                     event_id = %written.event_id,
                     recorded = written.outcome.as_u16(),
                     answered = answered.map(|status| status.as_u16()),
-                    "a request was committed and recorded with one outcome, and answered with another"
+                    "the recorded outcome differs from the response's status"
                 );
             });
         }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::event::EventType;
 
-/// Which requests are audited, and how. Cheap to clone.
+/// An ordered list of rules that selects the requests to audit. Cheap to clone.
 ///
 /// ```
 /// use http::{Method, StatusCode};
@@ -123,7 +123,7 @@ impl AuditPolicy {
         if path_variants::is_plain(path) { self.match_plain_path(open, path) } else { self.match_variants(open, path) }
     }
 
-    /// Whether any response may have to be recorded for its result count.
+    /// Returns true if a rule depends on the result count of responses.
     pub fn inspects_responses(&self) -> bool {
         self.0.active.iter().any(|index| self.rule(index).is_oversize())
     }
@@ -156,7 +156,7 @@ impl AuditPolicy {
         candidates.iter().any(|index| self.rule(index).failing() != FailMode::Open)
     }
 
-    /// Whether a request that ended so is recorded, and how.
+    /// Decides how a request with this outcome is recorded, or returns `None`.
     ///
     /// 1. A type that the handler named is recorded, unless the filter excludes it. How is said by the first candidate,
     ///    else by the first rule of that type.
@@ -263,8 +263,7 @@ impl AuditPolicy {
         Some(shown)
     }
 
-    /// The same policy with this secret, with which API keys are hashed: for a policy that was read from a file, where
-    /// no secret belongs.
+    /// Returns the policy with a pepper for hashing API keys. For policies read from a file, which holds no secrets.
     ///
     /// ```
     /// let policy = tower_audit::AuditPolicy::preset().with_pepper(*b"from a safe place")?;
@@ -280,12 +279,12 @@ impl AuditPolicy {
         Self::new(parts)
     }
 
-    /// What is taken from a request, and what is hidden.
+    /// Returns the capture settings.
     pub fn capture_config(&self) -> &CaptureConfig {
         &self.0.parts.capture_config
     }
 
-    /// Whether the filter lets events of this type be recorded.
+    /// Returns true if the filter admits events of this type.
     pub fn allows(&self, event_type: &EventType) -> bool {
         self.0.parts.event_types.allows(event_type)
     }

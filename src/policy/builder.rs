@@ -1,4 +1,4 @@
-//! How a policy is made in code.
+//! A builder for policies.
 
 use std::fmt;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! What is taken from a request, and what is hidden.
+//! Settings for capturing and redacting request data.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,7 +10,7 @@ use super::path_parameters;
 use super::redact::{self, SecretNames};
 use crate::event::Details;
 
-/// What is taken from a request, and what is hidden: the settings of a policy that are no rules.
+/// Settings for capturing and redacting request data: the part of a policy beside its rules.
 ///
 /// ```
 /// use tower_audit::AuditPolicy;
@@ -104,7 +104,7 @@ impl CaptureConfig {
         &self.trusted_proxies
     }
 
-    /// Whether this address is in one of those networks; an IPv4 address is the same when it is mapped into IPv6.
+    /// Returns true if a trusted network contains the address. IPv4-mapped IPv6 addresses count as IPv4.
     pub fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.trusted_proxies.iter().any(|net| net.contains(&address))

@@ -1,11 +1,11 @@
-//! How a request ended, and what that means for its record.
+//! Request outcomes, and the decisions that rules make of them.
 
 use http::StatusCode;
 
 use super::FailMode;
 use crate::event::EventType;
 
-/// How a request ended.
+/// The outcome of a request.
 ///
 /// ```
 /// use tower_audit::AuditPolicy;
@@ -23,9 +23,9 @@ use crate::event::EventType;
 pub struct RequestOutcome<'a> {
     /// The status of the response, if there was one.
     pub status: Option<StatusCode>,
-    /// Whether the handler panicked, an inner layer failed, or the request was aborted.
+    /// True if the handler panicked, an inner service failed, or the request was cancelled.
     pub abnormal: bool,
-    /// How many results the handler says its query has.
+    /// The number of results that the handler reported.
     pub result_count: Option<u64>,
     /// The type that the handler gave the event.
     pub declared_type: Option<&'a EventType>,
@@ -39,6 +39,6 @@ pub struct Decision {
     pub rule: Option<usize>,
     /// The type of the event.
     pub event_type: EventType,
-    /// What becomes of the response if the event cannot be written.
+    /// The treatment of the response if the event cannot be written.
     pub fail_mode: FailMode,
 }

@@ -1,4 +1,4 @@
-//! What becomes of a request whose event cannot be written.
+//! The treatment of a request whose event cannot be written.
 
 /// What becomes of a request whose event cannot be written.
 ///

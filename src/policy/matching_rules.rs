@@ -21,15 +21,15 @@ impl MatchingRules {
     /// No rule.
     pub const NONE: Self = Self(0);
 
-    /// How many rules a policy may have.
+    /// The maximum number of rules in a policy.
     pub const MAX_RULES: usize = 64;
 
-    /// Whether no rule that names methods or paths matches.
+    /// Returns true if no rule with methods or paths matches.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether the rule at this index matches.
+    /// Returns true if the rule at this index matches.
     pub const fn contains(self, index: usize) -> bool {
         index < Self::MAX_RULES && self.0 & (1 << index) != 0
     }

@@ -1,4 +1,4 @@
-//! Which requests are audited, and how. Pure: the only I/O is the reading of a policy file.
+//! The policy: rules that select requests, and how each is recorded. Its only I/O is reading a policy file.
 //!
 //! A [`Rule`] names requests, the ends that are worth a record, and how the record is written. An [`AuditPolicy`] is
 //! an ordered list of rules, the first that fits decides, plus an include/exclude filter over event types and the

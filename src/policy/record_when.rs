@@ -1,10 +1,10 @@
-//! Which ends of a request are recorded.
+//! Conditions on outcomes.
 
 use http::StatusCode;
 
 use super::RequestOutcome;
 
-/// Which ends of a request a rule records: a set of statuses, the abnormal end, and the word of the handler.
+/// The outcomes that a rule records: statuses, abnormal ends, and types declared by the handler.
 ///
 /// ```
 /// use tower_audit::RecordWhen;

@@ -5,7 +5,7 @@ use super::path_pattern::PathPattern;
 use super::{FailMode, PolicyError, RecordWhen};
 use crate::event::EventType;
 
-/// Which requests are recorded as events of one type, at which ends, and how.
+/// A rule: selects requests and outcomes, and sets how they are recorded.
 ///
 /// A rule is made of one of the presets or from nothing, and changed by its setters; whether it makes sense is said by
 /// [`PolicyBuilder::build`](super::PolicyBuilder::build).
@@ -141,14 +141,14 @@ impl Rule {
         self
     }
 
-    /// Which ends of a request are recorded.
+    /// Sets the outcomes that are recorded.
     #[must_use]
     pub fn when(mut self, when: RecordWhen) -> Self {
         self.when = Some(when);
         self
     }
 
-    /// Whether a `started` event is durable before the handler runs.
+    /// Makes a `started` event durable before the handler runs.
     ///
     /// What was started is also completed: where no rule's [`when`](Self::when) holds in the end, this one decides.
     #[must_use]
@@ -157,15 +157,15 @@ impl Rule {
         self
     }
 
-    /// Whether the `completed` event is written when the response's body has ended, rather than before it begins.
-    /// Implies [`write_ahead`](Self::write_ahead), which cannot be false with it.
+    /// Writes the `completed` event at the end of the response's body instead of before its head. Implies
+    /// [`write_ahead`](Self::write_ahead), which cannot be false with it.
     #[must_use]
     pub fn body_end(mut self, body_end: bool) -> Self {
         self.body_end = body_end;
         self
     }
 
-    /// What becomes of a request whose event cannot be written.
+    /// Sets the treatment of a request whose event cannot be written.
     #[must_use]
     pub fn fail_mode(mut self, fail_mode: FailMode) -> Self {
         self.fail_mode = fail_mode;
@@ -179,12 +179,12 @@ impl Rule {
         &self.event_type
     }
 
-    /// Whether a `started` event is durable before the handler runs, be it asked for or implied.
+    /// Returns true if a `started` event precedes the handler, by `write_ahead` or implied by `body_end`.
     pub fn is_write_ahead(&self) -> bool {
         self.write_ahead == Some(true) || self.body_end
     }
 
-    /// Whether the `completed` event is written when the response's body has ended.
+    /// Returns true if the `completed` event is written at the end of the body.
     pub fn is_body_end(&self) -> bool {
         self.body_end
     }

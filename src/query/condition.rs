@@ -1,4 +1,4 @@
-//! What a field of an event must be.
+//! Conditions on a field.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use super::{FilterError, TextPattern};
 use crate::event::limits::excerpt;
 use crate::event::{EventType, Phase, address};
 
-/// What a field of an event must be: one of some values, and none of some others. Nothing of either is no condition.
+/// A condition on a field: any of the included values, none of the excluded ones. Empty, it matches everything.
 ///
 /// ```
 /// use tower_audit::query::{Condition, TextPattern};
@@ -24,7 +24,7 @@ pub struct Condition<T> {
 }
 
 impl<T> Condition<T> {
-    /// How many values a condition takes from text: what a database spends on it grows with each.
+    /// The maximum number of values read from text: a database's cost grows with each.
     pub const MAX_VALUES: usize = 20;
 
     /// One of these.
@@ -47,7 +47,7 @@ impl<T> Condition<T> {
         &self.excluded
     }
 
-    /// Whether there is no condition.
+    /// Returns true if the condition matches everything.
     pub fn is_empty(&self) -> bool {
         self.included.is_empty() && self.excluded.is_empty()
     }
@@ -130,7 +130,7 @@ impl<T: fmt::Debug> fmt::Debug for DebugNot<'_, T> {
     }
 }
 
-/// What the `outcome` of an event may be.
+/// A pattern for the `outcome` of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OutcomePattern {
     /// This status.
@@ -142,7 +142,7 @@ pub enum OutcomePattern {
 }
 
 impl OutcomePattern {
-    /// Whether an outcome is this.
+    /// Returns true if the outcome matches.
     pub fn matches(self, outcome: Option<u16>) -> bool {
         match self {
             Self::Exact(status) => outcome == Some(status),
@@ -186,7 +186,7 @@ pub(super) fn event_type(text: &str) -> Result<TextPattern, FilterError> {
         return Ok(pattern);
     }
     Err(FilterError::new(format!(
-        "{:?} is like no type: expected lower-case letters, digits, `.`, `_`, `-` and `*`",
+        "{:?} matches no event type: expected lower-case letters, digits, `.`, `_`, `-` and `*`",
         excerpt(text)
     )))
 }

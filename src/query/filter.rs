@@ -1,4 +1,4 @@
-//! Which events a reader wants.
+//! Filters over events.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use super::{Condition, OutcomePattern, TextPattern};
 use crate::event::limits::excerpt;
 use crate::event::{AuditEvent, Phase, Timestamp};
 
-/// Which events a reader wants: every condition that is set must hold.
+/// A filter over events: the conjunction of its conditions.
 ///
 /// ```
 /// use tower_audit::{AuditEvent, EventType};
@@ -46,7 +46,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether the event is one of those wanted.
+    /// Returns true if the event passes the filter.
     pub fn matches(&self, event: &AuditEvent) -> bool {
         self.matches_fields(&FilterableFields::of(event))
     }
@@ -89,7 +89,7 @@ impl Filter {
             "phase" => self.phase.add_parsed(value, phase),
             other => {
                 return Err(FilterError(format!(
-                    "{:?} is no filter: expected one of {}",
+                    "{:?} is not a filter: expected one of {}",
                     excerpt(other),
                     Self::FIELD_NAMES.join(", ")
                 )));

@@ -1,4 +1,4 @@
-//! What a reader may ask: pure values, no I/O.
+//! Queries as plain values: filters, pages, times. No I/O.
 
 mod condition;
 mod covering;

@@ -6,13 +6,13 @@ use crate::event::{AuditEvent, EventId, Timestamp};
 /// One page of the events that pass a filter: newest first, ties by id, greatest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageQuery {
-    /// Which events.
+    /// The filter.
     pub filter: Filter,
     /// Only events that sort after this place.
     pub after: Option<Cursor>,
-    /// How many of them to leave out first.
+    /// The number of leading events to skip.
     pub skip: u64,
-    /// How many events at the most. A page of 0 is empty; a page with fewer than this is the last one.
+    /// The page size. 0 gives an empty page; a shorter page is the last one.
     pub limit: usize,
 }
 

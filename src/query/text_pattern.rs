@@ -1,12 +1,12 @@
-//! What a text may look like: `*` stands for any run of characters.
+//! Text patterns with `*` as a wildcard.
 
 use std::fmt;
 
 use crate::event::limits::{MAX_ROUTE_BYTES, excerpt};
 
-/// What a text may look like. In its textual form `*` stands for any run of characters, none included; everything else
-/// stands for itself, `%`, `_` and `?` too, and letters by their case. A backslash takes the meaning from a `*`, a `!`
-/// or a backslash.
+/// A text pattern. In its textual form `*` stands for any run of characters, none included; everything else stands for
+/// itself, `%`, `_` and `?` too, and letters by their case. A backslash takes the meaning from a `*`, a `!` or a
+/// backslash.
 ///
 /// A text that is missing looks like nothing, not even like `*`.
 ///
@@ -87,7 +87,7 @@ impl TextPattern {
         Ok(Self { literals })
     }
 
-    /// Whether a text looks like this.
+    /// Returns true if the text matches.
     pub fn matches(&self, text: &str) -> bool {
         let [first, middle @ .., last] = self.literals.as_slice() else {
             return self.as_exact() == Some(text);

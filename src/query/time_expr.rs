@@ -83,7 +83,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, TimeError> {
         None => return Err(TimeError::new(text, "is no duration", EXPECTED_DURATION)),
     };
     if seconds == 0 {
-        return Err(TimeError::new(text, "is no time at all: every event there is would be older", EXPECTED_DURATION));
+        return Err(TimeError::new(text, "is zero: every event would be older", EXPECTED_DURATION));
     }
     Ok(Duration::from_secs(seconds))
 }

@@ -1,4 +1,4 @@
-//! How many events there are of what, and when.
+//! Aggregates over events: counts by value and by time.
 
 use std::fmt;
 use std::str::FromStr;
@@ -41,7 +41,7 @@ impl Field {
         }
     }
 
-    /// What an event has there, as text; none if it has nothing.
+    /// Returns the event's value of this field as text, or `None` if it is absent.
     pub fn value_of(self, event: &AuditEvent) -> Option<String> {
         match self {
             Self::EventType => Some(event.event_type.as_str().to_owned()),
@@ -66,20 +66,17 @@ impl FromStr for Field {
     fn from_str(text: &str) -> Result<Self, FilterError> {
         Self::ALL.into_iter().find(|field| field.as_str() == text).ok_or_else(|| {
             let known = Self::ALL.map(Self::as_str).join(", ");
-            FilterError::new(format!(
-                "{:?} is no field to tell events apart by: expected one of {known}",
-                excerpt(text)
-            ))
+            FilterError::new(format!("{:?} is not a field to group by: expected one of {known}", excerpt(text)))
         })
     }
 }
 
-/// How many events have the same in a field.
+/// The number of events that share a value of a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ValueCount {
-    /// What they have there, as text; none if they have nothing.
+    /// The value as text; `None` for events without one.
     pub value: Option<String>,
-    /// How many they are: at least 1.
+    /// The number of events, at least 1.
     pub count: u64,
 }
 
@@ -104,7 +101,7 @@ pub struct Buckets {
 
 #[expect(clippy::len_without_is_empty, reason = "a histogram has at least one bucket")]
 impl Buckets {
-    /// How many buckets there are at the most.
+    /// The maximum number of buckets.
     pub const MAX_COUNT: usize = 1000;
 
     /// `count` spans of `width_micros` each, the first of which begins at `start`; none if there is no such thing: a
@@ -118,7 +115,7 @@ impl Buckets {
         (fits && last.is_some()).then_some(Self { start, width_micros, count })
     }
 
-    /// When the first begins.
+    /// Returns the start of the first bucket.
     pub fn start(&self) -> Timestamp {
         self.start
     }
@@ -128,17 +125,17 @@ impl Buckets {
         self.start_of(self.count)
     }
 
-    /// How long each is, in microseconds.
+    /// Returns the width of a bucket in microseconds.
     pub fn width_micros(&self) -> i64 {
         self.width_micros
     }
 
-    /// How many there are.
+    /// Returns the number of buckets.
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// When the bucket with this number begins, counted from 0.
+    /// Returns the start of bucket `bucket`, counted from 0.
     pub fn start_of(&self, bucket: usize) -> Timestamp {
         let bucket = i64::try_from(bucket.min(self.count)).unwrap_or(0);
         Timestamp::from_micros_clamped(self.start.as_micros() + bucket * self.width_micros)

@@ -1,4 +1,4 @@
-//! What covers a route.
+//! The coverage of a route.
 
 use std::fmt;
 
@@ -79,7 +79,7 @@ impl Coverage {
         }
     }
 
-    /// Whether every request to the route is looked at by a rule that names it.
+    /// Returns true if a rule covers every request to the route.
     pub fn is_complete(&self) -> bool {
         matches!(self, Self::Rules(_))
     }

@@ -1,4 +1,4 @@
-//! Which routes of an axum app are covered by which rule, and which by none: for a test, and for the log at the start.
+//! Route coverage: the rules that audit each route of an axum app, for a test or the log at start.
 //!
 //! A route that was added after `.layer(…)`, or that no rule names, works like any other, and leaves no event. So ask:
 //!

@@ -1,4 +1,4 @@
-//! What is found out, as data, as text and in the log.
+//! The coverage report: as data, as text, and in the log.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use http::Method;
 use super::router_debug::{self, ListedRoute};
 use super::{Coverage, RouteCoverageError, probe};
 
-/// Which routes of an app are covered by which rule; [the module](super) says how it knows.
+/// The coverage of an app's routes; see [the module](super).
 ///
 /// As text, it is a line for each route and what covers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,7 +131,7 @@ impl CoveredRoute {
         self.method.as_ref()
     }
 
-    /// What covers it.
+    /// Returns the coverage.
     pub fn coverage(&self) -> &Coverage {
         &self.coverage
     }

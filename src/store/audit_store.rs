@@ -8,7 +8,7 @@ use super::{Capabilities, Diagnostic, StoreError, Transactional};
 use crate::event::{AuditEvent, EventId, Timestamp};
 use crate::query::{Buckets, Field, Filter, PageQuery, ValueCount};
 
-/// What the methods of a store return: a boxed future, so that stores are trait objects.
+/// The future of a store's methods, boxed so that stores are trait objects.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// A place that events are appended to.
@@ -132,9 +132,9 @@ pub trait StoreAdmin: Send + Sync {
 /// What one call of [`StoreAdmin::purge`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PurgeOutcome {
-    /// How many events it removed.
+    /// The number of deleted events.
     pub deleted: u64,
-    /// Whether there may be more to remove.
+    /// True if more events may be old enough.
     pub has_more: bool,
 }
 

@@ -1,6 +1,6 @@
-//! What a store can do, as data.
+//! The capabilities of a store.
 
-/// What a store can do, as data that callers and tests read.
+/// The capabilities of a store, as data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {
@@ -14,8 +14,8 @@ pub struct Capabilities {
     pub purgeable: bool,
     /// The store finds the `started` events of dead processes: it has [`Recovery`](super::Recovery).
     pub orphans: bool,
-    /// How many appends it serves well at the same time; at least 1. A log has so many under way when it is busy, and
-    /// they may end in any order.
+    /// The useful number of concurrent appends, at least 1. A log has so many under way when it is busy, and they may
+    /// end in any order.
     pub max_parallel_appends: usize,
 }
 

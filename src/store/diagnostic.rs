@@ -1,4 +1,4 @@
-//! What an operator should know of a store.
+//! Diagnostics of a store.
 
 /// Something that an operator should know of a store: what [`AuditStore::diagnose`](super::AuditStore::diagnose) finds.
 ///
@@ -6,17 +6,17 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Diagnostic {
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
-    /// What it is about, in a word.
+    /// The subject, in a word.
     pub subject: &'static str,
-    /// What was found.
+    /// The message.
     pub message: String,
-    /// What to do about it, if there is anything.
+    /// A remedy, if there is one.
     pub hint: Option<String>,
 }
 
-/// How bad something is.
+/// The severity of a diagnostic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// As it should be.

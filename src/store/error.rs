@@ -1,9 +1,9 @@
-//! What can go wrong in a store.
+//! Errors of a store.
 
 use std::error::Error;
 use std::fmt;
 
-/// What went wrong in a store: for the operator's log, never for a response.
+/// An error of a store. For the operator's log, never for a response.
 ///
 /// The text has the store, the operation and, where there is one, the remedy, and never a connection string; the cause
 /// is the [`source`](Error::source).
@@ -16,7 +16,7 @@ pub struct StoreError {
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// What a caller can do about a [`StoreError`].
+/// The kind of a [`StoreError`], which decides whether to retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
@@ -43,21 +43,21 @@ impl StoreError {
         Self { kind, store, operation, hint: None, source: None }
     }
 
-    /// The same with its cause.
+    /// Adds the source error.
     #[must_use]
     pub fn with_source(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(cause.into());
         self
     }
 
-    /// The same with what went wrong in words, or what to do about it.
+    /// Adds a hint: the problem in words, or a remedy.
     #[must_use]
     pub fn with_hint(mut self, remedy: impl Into<String>) -> Self {
         self.hint = Some(remedy.into());
         self
     }
 
-    /// What a caller can do about it.
+    /// Returns the kind.
     pub fn kind(&self) -> StoreErrorKind {
         self.kind
     }
@@ -68,7 +68,7 @@ impl StoreError {
         self.operation
     }
 
-    /// Whether it may pass by itself.
+    /// Returns true if a retry may succeed.
     pub fn is_transient(&self) -> bool {
         self.kind == StoreErrorKind::Transient
     }

@@ -1,4 +1,4 @@
-//! Where events go: the contract of a store, and the stores.
+//! Stores: their contract, and the implementations.
 
 mod audit_store;
 mod capabilities;

@@ -5,20 +5,20 @@ use std::time::Duration;
 
 use super::{AuditStore, MemoryStore, RedactedUrl, StoreError, StoreErrorKind};
 
-/// How a store is opened.
+/// Options for opening a store.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct OpenOptions {
     /// Create what does not exist yet. A reader opens without it, so that a mistyped path is an error.
     pub create_if_missing: bool,
-    /// How long opening, and any single wait inside of the store, may take.
+    /// The timeout of opening and of any single wait in the store.
     pub timeout: Duration,
-    /// What to do about a store that is set up to lose what it has acknowledged.
+    /// The treatment of a store that may lose acknowledged events.
     pub durability: Durability,
 }
 
-/// What to do about a store that is set up to lose what it has acknowledged: a server with `fsync=off`, commits that
-/// nobody syncs, replicas that nobody waits for, tables that a crash empties.
+/// The treatment of a store that may lose acknowledged events: `fsync=off`, asynchronous commits, unlogged tables,
+/// replicas without acknowledgement.
 ///
 /// The store's [`health`](super::AuditStore::health) reports it in any case, as
 /// [`StoreErrorKind::NotDurable`].

@@ -40,7 +40,7 @@ pub trait Transactional: Send + Sync {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransactionId(pub u64);
 
-/// What became of an event that was kept in a transaction.
+/// The state of an event that was inserted in a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransactionStatus {
     /// The transaction was committed.

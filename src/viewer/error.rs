@@ -1,4 +1,4 @@
-//! What a person is told who gets nothing.
+//! The error page.
 
 use askama::Template;
 use axum::response::Response;

@@ -1,4 +1,4 @@
-//! How many events pass, and when: read while the browser shows the page already.
+//! The histogram of a page, streamed after the events.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! How it went, in a word and a sign: nobody needs to see colours for it.
+//! The outcome badge: a word and an icon, readable without colours.
 
 use crate::event::{AuditEvent, ErrorCode, Phase};
 

@@ -1,4 +1,4 @@
-//! What all answers have, and how a page becomes one.
+//! Responses: common headers, and pages with deferred parts.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -53,7 +53,7 @@ impl FromRef<SharedState> for Arc<ApiState> {
 }
 
 impl AuditViewer {
-    /// How long the gate, and each question to the store, may take if nobody says otherwise: as long as with the API.
+    /// The default timeout of the gate and of each query, the API's.
     pub const DEFAULT_TIMEOUT: Duration = AuditApi::DEFAULT_TIMEOUT;
 
     /// Pages over the store of this log. Where auditing is off, or the store cannot be read, they say so, with 501.
@@ -74,14 +74,14 @@ impl AuditViewer {
         self
     }
 
-    /// How long the gate, and each question to the store, may take before the answer is 503.
+    /// Sets the timeout of the gate and of each query, after which the response is 503.
     #[must_use]
     pub fn timeout(mut self, deadline: Duration) -> Self {
         self.api.timeout = deadline;
         self
     }
 
-    /// Where the app lets people sign in, such as `/login`: whom the gate does not know is shown a link to it. It may be
+    /// Sets the app's sign-in page, such as `/login`, linked for callers that the gate does not know. It may be
     /// relative to where the browser is.
     #[must_use]
     pub fn sign_in_url(mut self, place: impl Into<String>) -> Self {

@@ -1,4 +1,4 @@
-//! What others chose, as HTML: text, whatever it is.
+//! Untrusted text as HTML.
 
 use std::fmt::{self, Write};
 

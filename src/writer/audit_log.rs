@@ -96,12 +96,12 @@ impl AuditLog {
         }
     }
 
-    /// How to open the log at this URL otherwise.
+    /// Returns a builder for the log at this URL.
     pub fn builder(url: &str) -> AuditLogBuilder {
         AuditLogBuilder::url(url)
     }
 
-    /// How to open a log over a store that the app made.
+    /// Returns a builder for a log over an existing store.
     pub fn with_store(store: Arc<dyn AuditStore>) -> AuditLogBuilder {
         AuditLogBuilder::store(store)
     }
@@ -112,7 +112,7 @@ impl AuditLog {
         Self { inner: None }
     }
 
-    /// Whether this log records nothing.
+    /// Returns true if auditing is disabled.
     pub fn is_off(&self) -> bool {
         self.inner.is_none()
     }
@@ -207,7 +207,7 @@ impl AuditLog {
         if left.is_empty() { Ok(()) } else { Err(left) }
     }
 
-    /// Whether the next event would be accepted and be durable; tried, not guessed, and answered within the write
+    /// Checks that the next event would be accepted and durable; tried, not guessed, and answered within the write
     /// deadline. A log that is off is healthy.
     ///
     /// # Errors
@@ -248,7 +248,7 @@ impl AuditLog {
         }
     }
 
-    /// What the writer has done so far.
+    /// Returns the writer's counters.
     pub fn stats(&self) -> Stats {
         self.inner.as_ref().map_or_else(Stats::default, |inner| inner.counters.read(inner.queue.len() as u64))
     }

@@ -1,4 +1,4 @@
-//! How a log is opened.
+//! A builder for logs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,20 +20,20 @@ use super::throttle::Throttle;
 use super::worker::{Worker, catch_store_panic};
 use crate::store::{AuditStore, Durability, OpenOptions, RedactedUrl, StoreErrorKind};
 
-/// How long a request waits for its events, all of them together, unless the app says otherwise.
+/// The default time that a request waits for all of its events together.
 pub const DEFAULT_WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How many events may wait for the writer.
+/// The maximum number of queued events.
 pub const MAX_QUEUE_EVENTS: usize = 16_384;
-/// How many bytes of memory the events that wait may take: 64 MiB.
+/// The maximum memory of queued events: 64 MiB.
 pub const MAX_QUEUE_BYTES: usize = 64 * 1024 * 1024;
-/// How many events are appended in one batch at the most.
+/// The maximum number of events in a batch.
 pub const MAX_BATCH_EVENTS: usize = 1024;
 /// How many bytes of memory the events of one batch take at the most: 8 MiB.
 pub const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// How many audited requests whose client has gone may go on at the same time.
 pub const MAX_DETACHED: usize = 16_384;
 
-/// How a log is opened; from [`AuditLog::builder`].
+/// A builder for a log, from [`AuditLog::builder`].
 #[derive(Debug)]
 #[must_use]
 pub struct AuditLogBuilder {
@@ -142,9 +142,8 @@ impl AuditLogBuilder {
         self
     }
 
-    /// What to do about a store that is set up to lose what it has acknowledged: by default it is refused. Told to warn,
-    /// the log opens and [`AuditLog::health`] still reports it. A store that the app opened itself has to be told as
-    /// well.
+    /// Sets the treatment of a store that may lose acknowledged events: rejected by default. Told to warn, the log
+    /// opens and [`AuditLog::health`] still reports it. A store that the app opened itself has to be told as well.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self

@@ -1,4 +1,4 @@
-//! Why an event was not recorded, and why a log was not opened or closed.
+//! Errors of recording, opening and closing.
 
 use std::error::Error;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::store::{StoreError, chain};
 
-/// Why an event was not recorded: for the operator, never for a response.
+/// A failed record. For the operator's log, never for a response.
 ///
 /// The text has the store's own error, the [`source`](Error::source) is what that was caused by, and `Debug` is the whole
 /// chain in one line.
@@ -17,7 +17,7 @@ pub struct RecordError {
     source: Option<Arc<StoreError>>,
 }
 
-/// What kept an event from being recorded.
+/// The kind of a failed record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecordErrorKind {
@@ -48,7 +48,7 @@ impl RecordError {
         Self { kind: RecordErrorKind::Store, source: Some(cause) }
     }
 
-    /// What kept the event from being recorded.
+    /// Returns the kind of failure.
     pub fn kind(&self) -> RecordErrorKind {
         self.kind
     }
@@ -94,7 +94,7 @@ impl Error for RecordError {
     }
 }
 
-/// Why a log was not opened.
+/// A failure to open a log.
 ///
 /// The text has the store's own error, the [`source`](Error::source) is what that was caused by, and `Debug` is the whole
 /// chain in one line, so that it can be read where `main` returns it.
@@ -157,7 +157,7 @@ impl From<StoreError> for OpenError {
     }
 }
 
-/// What was left when a log was closed.
+/// Requests and events that were unfinished when a log closed.
 ///
 /// `Debug` is the whole chain in one line.
 #[derive(Default)]

@@ -1,4 +1,4 @@
-//! Which audited requests are under way, so that closing can wait for them.
+//! The audited requests in flight, for which closing waits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! What stands between the requests and the store: one writer per log.
+//! The writer: a queue and one worker between requests and store.
 //!
 //! Requests put their events into a bounded queue and wait. One worker takes whatever waits and
 //! appends it as one batch; what arrives meanwhile is the next batch. There is no timer: an idle log writes an event at

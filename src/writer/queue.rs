@@ -1,4 +1,4 @@
-//! What waits for the writer.
+//! The queue of events for the worker.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

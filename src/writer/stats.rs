@@ -1,8 +1,8 @@
-//! What the writer has done, in numbers.
+//! The writer's counters.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// What the writer of a log has done since it was opened; for the app's metrics.
+/// Counters of a log since it was opened, for the app's metrics.
 ///
 /// `queued`, `at_store` and `detached` count what is so right now, everything else only grows. Each event that was accepted ends in exactly one
 /// of `written`, `failed` and `expired`.

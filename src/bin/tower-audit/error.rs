@@ -86,7 +86,7 @@ impl CliError {
         match self {
             Self::Usage(_) => Some("`tower-audit --help` lists the options"),
             Self::Store(error) if error.kind() == StoreErrorKind::Transient => {
-                Some("try again; if it stays, look at who holds the store and at its disk")
+                Some("try again; if it persists, check for locks on the store and for disk space")
             }
             Self::Store(cause) | Self::Purge(PurgeError::Failed { cause, .. } | PurgeError::Unannounced(cause))
                 if cause.kind() == StoreErrorKind::Denied =>
@@ -94,13 +94,13 @@ impl CliError {
                 Some("ask the owner of the log for that right, or name another account")
             }
             Self::Store(_) => Some("check --url, AUDIT_URL or DATABASE_URL, and the rights on what it names"),
-            Self::Unsupported { .. } => Some("name a store that can, with --url"),
+            Self::Unsupported { .. } => Some("choose another store with --url"),
             Self::NotFound(_) => Some("check the id and the store; a purge may have removed the event"),
-            Self::Output(_) => Some("see what the output goes to: is its disk full?"),
-            Self::File { .. } => Some("see the rights on its folder, and the space on its disk"),
+            Self::Output(_) => Some("check the output's disk space"),
+            Self::File { .. } => Some("check the folder's permissions and disk space"),
             Self::Unhealthy { .. } => Some("what the report says"),
             Self::Listen(_) => Some("name a free --port, or none"),
-            Self::Input(_) => Some("give --yes instead of an answer"),
+            Self::Input(_) => Some("pass --yes to answer without a terminal"),
             Self::Start(_) => Some("see the limits of the process (ulimit -a)"),
             Self::Declined => None,
             Self::ExportInterrupted => Some("run it again"),
@@ -111,7 +111,7 @@ impl CliError {
             Self::Purge(PurgeError::Unrecorded { .. }) => {
                 Some("correct the store before the next purge; the log holds what this one was to remove")
             }
-            Self::Unsaid(_) => Some("note it elsewhere, and correct the store"),
+            Self::Unsaid(_) => Some("note the purge elsewhere, and repair the store"),
         }
     }
 
@@ -145,7 +145,7 @@ impl fmt::Display for CliError {
             Self::Usage(text) => f.write_str(text),
             // Its own words are those of the store's error; what follows is that error's cause.
             Self::Store(error) => error.fmt(f),
-            Self::Unsupported { store, what } => write!(f, "the {store} store cannot be {what}"),
+            Self::Unsupported { store, what } => write!(f, "a {store} store cannot be {what}"),
             Self::NotFound(id) => write!(f, "there is no event {id}"),
             Self::Output(_) => f.write_str("the output cannot be written"),
             Self::File { path, .. } => write!(f, "{} cannot be written, and was left as it is", path.display()),
@@ -157,18 +157,18 @@ impl fmt::Display for CliError {
             Self::Start(_) => f.write_str("cannot start"),
             Self::Declined => f.write_str("declined; nothing was changed"),
             Self::Purge(PurgeError::Unannounced(_)) => {
-                f.write_str("the event that announces the purge cannot be written; nothing was removed")
+                f.write_str("the purge's started event cannot be written; nothing was deleted")
             }
             Self::Purge(PurgeError::Interrupted { removed }) => {
-                write!(f, "interrupted; {removed} events were removed, which is recorded")
+                write!(f, "interrupted; {removed} events were deleted and the purge is recorded")
             }
             Self::Purge(PurgeError::Failed { removed, .. }) => {
-                write!(f, "the purge stopped; {removed} events were removed before, which is recorded")
+                write!(f, "the purge failed; {removed} events were deleted and the purge is recorded")
             }
             Self::Purge(PurgeError::Unrecorded { removed, .. }) => {
-                write!(f, "{removed} events were removed, and the event that says how many could not be written")
+                write!(f, "{removed} events were deleted, but the purge event could not be written")
             }
-            Self::Unsaid(_) => f.write_str("the store was made anew, and the event that says so could not be written"),
+            Self::Unsaid(_) => f.write_str("the store was recreated, but its audit.init event could not be written"),
         }
     }
 }

@@ -56,7 +56,7 @@ async fn server(db: &mut PgConnection, names: &Identifiers) -> Result<Vec<Diagno
         (false, true) => Diagnostic::ok("connection", "not encrypted, to this machine"),
         (false, false) => Diagnostic::warning(
             "connection",
-            "not encrypted, to another machine: whoever is between reads the events, and can change them",
+            "not encrypted, to another machine: events can be read and changed on the way",
             "add ?sslmode=verify-full to the URL",
         ),
     });
@@ -134,7 +134,7 @@ async fn role(
     let text = format!("{} may {}", quote_identifier(&name), listed(true));
     let remedy = "give the app an account of the appender role: `tower-audit migrate --roles`, then GRANT it";
     Ok(vec![if is_superuser {
-        Diagnostic::warning("role", format!("{text}: a superuser, whom nothing stops from changing events"), remedy)
+        Diagnostic::warning("role", format!("{text}: a superuser can change events"), remedy)
     } else if owner.is_some_and(|owner| owner.is_us) {
         Diagnostic::warning("role", format!("{text}: it owns the tables, and can change and remove events"), remedy)
     } else if changes {
@@ -185,7 +185,7 @@ async fn months(db: &mut PgConnection, names: &Identifiers, by_owner: &str) -> R
         if sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *db).await.during(DOING)? {
             found.push(Diagnostic::warning(
                 "partitions",
-                "there are events in the default partition: their ids are of no month that has a partition",
+                "events are in the default partition: no partition covers their ids",
                 "none is lost; retention removes them by the row, not by the month",
             ));
         }

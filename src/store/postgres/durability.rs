@@ -1,4 +1,4 @@
-//! Whether a commit means what it should: asked of the server, judged here.
+//! Durability of commits: settings read from the server and checked.
 
 use std::fmt;
 

@@ -23,7 +23,7 @@ impl<T> DuringOperation<T> for Result<T, sqlx::Error> {
 
 impl<T> DuringOperation<T> for serde_json::Result<T> {
     fn during(self, what: &'static str) -> Result<T, StoreError> {
-        self.map_err(|error| permanent(what).with_hint("a kept event is not readable as JSON").with_source(error))
+        self.map_err(|error| permanent(what).with_hint("a stored event is not valid JSON").with_source(error))
     }
 }
 
@@ -119,7 +119,7 @@ fn classify(code: &str, constraint: Option<&str>) -> (StoreErrorKind, Cow<'stati
     let (kind, remedy) = match code {
         "25006" => (Transient, "the server is read-only: it is a standby, or was told to be"),
         INSUFFICIENT_PRIVILEGE => {
-            (Denied, "the role may not do this: `tower-audit migrate --roles` makes roles that may")
+            (Denied, "permission denied for this role: `tower-audit migrate --roles` creates roles with the rights")
         }
         UNDEFINED_TABLE | "3F000" => (Permanent, MISSING),
         "42703" => (Permanent, "a column of the log's table is missing or has another name: give it its name back"),
@@ -146,7 +146,7 @@ fn classify(code: &str, constraint: Option<&str>) -> (StoreErrorKind, Cow<'stati
         "53100" => (Transient, "no space is left on the server's disk: free some"),
         "53300" => (
             Transient,
-            "the server has no connection left for this role: a log takes up to 12; raise `max_connections`, or the \
+            "the server has no free connection for this role: a log takes up to 12; raise `max_connections`, or the \
              role's CONNECTION LIMIT",
         ),
         "57P04" | "3D000" => (Config, "there is no such database"),
@@ -155,14 +155,14 @@ fn classify(code: &str, constraint: Option<&str>) -> (StoreErrorKind, Cow<'stati
         }
         QUERY_CANCELED => (Transient, "it took too long, or was cancelled"),
         // A pooler between us and the server gave the session to somebody else.
-        "26000" | "42P05" => (Transient, "the session is not ours alone: connect past the pooler, or pool by session"),
+        "26000" | "42P05" => (Transient, "the session is shared: bypass the pooler, or use session pooling"),
         "0A000" => (
             Permanent,
             "the server does not do that with the log's table as it is: a rule on it may be in the way; drop it",
         ),
         _ => match code.get(..2).unwrap_or_default() {
             "08" | "40" | "53" | "57" | "58" => (Transient, ""),
-            "28" => (Config, "the server does not let this role in"),
+            "28" => (Config, "the server rejected this role: check password and pg_hba.conf"),
             _ => (Permanent, ""),
         },
     };

@@ -225,7 +225,7 @@ async fn with_lock_timeout(db: &mut PgConnection, sql: String) -> Result<(), Sto
         run(db, DOING, "ROLLBACK".to_owned()).await?;
         if begun.elapsed() > RETRY_TIMEOUT {
             return Err(transient(DOING)
-                .with_hint("a transaction on the table does not end: try again when it has")
+                .with_hint("a transaction holds the table's lock: try again when it has ended")
                 .with_source(cause(error)));
         }
         tokio::time::sleep(RETRY_PAUSE).await;

@@ -23,7 +23,7 @@ impl Transactional for PostgresStore {
         Box::pin(async move {
             let db = of_this_kind(connection)?;
             if !db.is_in_transaction() {
-                return Err(rejected_error("the connection is in no transaction: begin one with sqlx"));
+                return Err(rejected_error("the connection is not in a transaction: begin one with sqlx"));
             }
             let names = &self.config.identifiers;
             let sql = format!("SELECT {SELECT_TRANSACTION}, {SELECT_LOCATION}");
@@ -162,7 +162,7 @@ fn of_this_kind(connection: AppConnection<'_>) -> Result<&mut PgConnection, Stor
     match connection {
         AppConnection::Postgres(db) => Ok(db),
         #[allow(unreachable_patterns, reason = "the only kind, in some builds")]
-        _ => Err(rejected_error("the transaction is one of another database system than the log's")),
+        _ => Err(rejected_error("the transaction belongs to another database system than the log")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which writer an open `started` event belongs to, and how the others see that it lives.
+//! The writer's lease: an advisory lock by which others see that it lives.
 //!
 //! A writer is a row with a random number, and holds the advisory lock of that number in a session of its own. The
 //! server releases the lock when the session ends: when the process dies, whatever the clocks say.

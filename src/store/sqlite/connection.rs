@@ -295,7 +295,7 @@ pub(super) fn options(config: &Config, resolved: &Path) -> SqliteConnectOptions 
 /// The error of opening what may be anything.
 pub(super) fn open_error(error: sqlx::Error) -> StoreError {
     if is_no_database(&error) {
-        return refused("the file is no SQLite database: choose another path").with_source(error);
+        return refused("the file is not an SQLite database: choose another path").with_source(error);
     }
     from_driver(OPENING, error)
 }
@@ -324,7 +324,7 @@ async fn set_up(db: &mut SqliteConnection, config: &Config) -> Result<Version, S
         }
     };
     if !mode.eq_ignore_ascii_case("wal") {
-        return Err(refused(format!("the file cannot have a write-ahead log here: its journal mode is {mode}")));
+        return Err(refused(format!("the write-ahead log cannot be enabled here: the journal mode is {mode}")));
     }
     let row = sqlx::query("PRAGMA synchronous").persistent(false).fetch_one(db).await.during(OPENING)?;
     match row.try_get::<i64, _>(0).during(OPENING)? {

@@ -21,7 +21,7 @@ impl<T> DuringOperation<T> for std::io::Result<T> {
 
 impl<T> DuringOperation<T> for serde_json::Result<T> {
     fn during(self, what: &'static str) -> Result<T, StoreError> {
-        self.map_err(|error| permanent(what).with_hint("a kept event is not readable as JSON").with_source(error))
+        self.map_err(|error| permanent(what).with_hint("a stored event is not valid JSON").with_source(error))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which rows of a segment have what a filter asks of their fields, by its index.
+//! Index lookup: the rows of a segment that match a filter's fields.
 //!
 //! The segments that come next are asked along with the one at hand: a few at first, since a page is soon full, then
 //! more and more, since what is rare is looked for in all of them.

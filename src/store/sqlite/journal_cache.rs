@@ -1,4 +1,4 @@
-//! What the journal holds, as the writing connection knows it.
+//! A cache of the journal's ids, held by the writing connection.
 //!
 //! The journal has no index on the ids in it. This mirror of them, in memory, is what a repeated append is noticed
 //! by; it is bounded as the journal is. It is right as long as nobody else has appended since, which the guard of

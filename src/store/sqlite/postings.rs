@@ -1,4 +1,4 @@
-//! What the events of a segment have in one field: each value, and the rows that have it.
+//! Postings of one field of a segment: each value with its set of rows.
 //!
 //! It is kept in blocks, in the order of the values: the length of a value, the value, its rows ([`row_set`]), and so on.
 //! A value is a byte 1 and its text, or nothing where an event has nothing: that sorts before every text.

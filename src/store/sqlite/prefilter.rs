@@ -1,4 +1,4 @@
-//! What a text that holds a wanted event must have in it: to look for it is ten times cheaper than to read the text.
+//! A prefilter: substrings that a matching row must contain. Searching for them is ten times cheaper than parsing.
 
 use crate::event::Phase;
 use crate::event::undecodable::UNKNOWN_TYPE;

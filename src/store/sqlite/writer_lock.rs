@@ -1,4 +1,4 @@
-//! Which writer of the file an open `started` event belongs to, and whether that writer lives.
+//! The writer's lock: a locked file by which others see that it lives.
 
 use std::fmt;
 use std::fs::{File, TryLockError};

@@ -50,9 +50,7 @@ fn confirm(destroyed: DestroyedEvents) -> Result<(), CliError> {
             let (first, last) = (to_the_second(first), to_the_second(last));
             (format!("this destroys all {events} events in the store, from {first} to {last}"), events.to_string())
         }
-        DestroyedEvents::Nothing => {
-            ("there is no event in the store; it is made anew".to_owned(), "destroy".to_owned())
-        }
+        DestroyedEvents::Nothing => ("the store has no events; it is recreated".to_owned(), "destroy".to_owned()),
         DestroyedEvents::Unknown => {
             ("this destroys every event in the store, if there are any".to_owned(), "destroy".to_owned())
         }

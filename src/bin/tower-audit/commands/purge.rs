@@ -91,7 +91,7 @@ impl Old {
                 format!("{events} of {all} events, from {} to {}", to_the_second(first), to_the_second(last))
             }
             (_, Some(all)) => format!("0 of {all} events"),
-            (_, None) => "events that this account cannot count".to_owned(),
+            (_, None) => "an unknown number of events (no right to count them)".to_owned(),
         }
     }
 }

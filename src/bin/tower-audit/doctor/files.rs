@@ -28,9 +28,9 @@ mod unix {
         let text = format!("{shown}, mode {mode:04o}, of user {}", metadata.uid());
         let remedy = format!("chmod o= {shown} {shown}-wal {shown}-shm, and give the app the umask 027");
         if mode & 0o002 != 0 {
-            Diagnostic::error("file", format!("{text}: everybody on this machine can change events"), remedy)
+            Diagnostic::error("file", format!("{text}: every user of this machine can change events"), remedy)
         } else if mode & 0o004 != 0 {
-            Diagnostic::warning("file", format!("{text}: everybody on this machine can read the events"), remedy)
+            Diagnostic::warning("file", format!("{text}: every user of this machine can read events"), remedy)
         } else {
             Diagnostic::ok("file", text)
         }
@@ -42,11 +42,11 @@ mod unix {
         let (shown, mode) = (path.display(), metadata.mode() & 0o7777);
         let text = format!("{shown}, mode {mode:04o}, of user {}", metadata.uid());
         if mode & 0o002 != 0 && mode & STICKY == 0 {
-            Diagnostic::error("folder", format!("{text}: everybody can replace the log"), format!("chmod o-w {shown}"))
+            Diagnostic::error("folder", format!("{text}: every user can replace the log"), format!("chmod o-w {shown}"))
         } else if mode & 0o002 != 0 {
             Diagnostic::warning(
                 "folder",
-                format!("{text}: everybody can put files beside the log"),
+                format!("{text}: every user can create files beside the log"),
                 "keep the log in a folder of the app's own",
             )
         } else {

@@ -55,7 +55,7 @@ pub(crate) async fn store(url: &str) -> Vec<Diagnostic> {
         Err(Trouble { why, .. }) => found.push(Diagnostic::error(
             "store",
             why,
-            "see the URL, and the rights on what it names; an app that names it does not start until then",
+            "check the URL and the permissions; an app with this URL does not start",
         )),
     }
     found
@@ -66,7 +66,7 @@ async fn opened(store: &dyn AuditStore) -> Vec<Diagnostic> {
     let abilities = [
         (can.readable, "can be read"),
         (can.purgeable, "can be purged"),
-        (can.orphans, "closes what dead processes left open"),
+        (can.orphans, "closes events of dead processes"),
     ];
     let abilities: Vec<&str> = abilities.into_iter().filter(|(can, _)| *can).map(|(_, text)| text).collect();
     let mut found = vec![if can.durable {
@@ -90,8 +90,8 @@ async fn opened(store: &dyn AuditStore) -> Vec<Diagnostic> {
     let may_read = !matches!(&read, None | Some(Err(Trouble { is_denied: true, .. })));
     let may_write = !matches!(&write, Err(Trouble { is_denied: true, .. }));
     found.push(match write {
-        Ok(()) if can.durable => Diagnostic::ok("write", "the next event would be kept, durably"),
-        Ok(()) => Diagnostic::ok("write", "the next event would be kept"),
+        Ok(()) if can.durable => Diagnostic::ok("write", "the next event would be accepted and durable"),
+        Ok(()) => Diagnostic::ok("write", "the next event would be accepted"),
         // An account that reads has no business writing: it is not an app's.
         Err(Trouble { is_denied: true, .. }) if may_read => {
             Diagnostic::ok("write", "this account may read and not append: it is for readers, not for an app")
@@ -99,7 +99,7 @@ async fn opened(store: &dyn AuditStore) -> Vec<Diagnostic> {
         Err(Trouble { why, .. }) => Diagnostic::error(
             "write",
             why,
-            "see to what it says; until then an app answers 503 and 500 where it must record",
+            "fix the reported problem; until then the app answers 503 and 500 on audited routes",
         ),
     });
     found.extend(read.as_ref().map(|read| match read {
@@ -118,7 +118,7 @@ async fn opened(store: &dyn AuditStore) -> Vec<Diagnostic> {
         if let Ok(lost @ 1..) = within_timeout(reader.count(&lost)).await {
             found.push(Diagnostic::warning(
                 "ends",
-                format!("of {lost} requests of the last day nobody knows how they ended: their process died"),
+                format!("{lost} requests of the last day have an unknown outcome: their process died"),
                 "`tower-audit query --phase unknown --since 1d` shows them",
             ));
         }
@@ -126,7 +126,7 @@ async fn opened(store: &dyn AuditStore) -> Vec<Diagnostic> {
     match within_timeout(store.diagnose()).await {
         Ok(more) => found.extend(more),
         Err(trouble) => {
-            found.push(Diagnostic::warning("store", trouble.why, "what else there is to know cannot be told"));
+            found.push(Diagnostic::warning("store", trouble.why, "further checks failed"));
         }
     }
     found
@@ -139,7 +139,7 @@ fn nothing_yet() -> String {
 fn newest_was(moment: Timestamp) -> String {
     let seconds = (Timestamp::now().as_micros() - moment.as_micros()) / 1_000_000;
     match seconds {
-        ..0 => format!("the newest event is of {moment}, which is in the future: see the clocks"),
+        ..0 => format!("the newest event is from {moment}, in the future: check the clocks"),
         0..120 => format!("the newest event is {seconds} s old"),
         120..7200 => format!("the newest event is {} minutes old", seconds / 60),
         7200..172_800 => format!("the newest event is {} hours old", seconds / 3600),

@@ -192,7 +192,7 @@ impl<'a> Follower<'a> {
         self.seen.forget(now);
         if !all_remembered && !self.warned_of_forgetting {
             self.warned_of_forgetting = true;
-            warn("more events arrive than can be remembered: one that comes late may not be shown");
+            warn("too many events to remember: late events may be missing");
         }
         Ok(())
     }

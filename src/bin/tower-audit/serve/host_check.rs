@@ -78,11 +78,7 @@ pub(super) async fn require_local_host(State(server): State<Host>, request: Requ
     {
         return next.run(request).await;
     }
-    (
-        StatusCode::MISDIRECTED_REQUEST,
-        "This server answers for 127.0.0.1, localhost and the name that it printed, on its own port, and for no other \
-         name.\n",
-    )
+    (StatusCode::MISDIRECTED_REQUEST, "Unknown host. Use 127.0.0.1, localhost or the printed name, with this port.\n")
         .into_response()
 }
 

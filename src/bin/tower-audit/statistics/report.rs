@@ -40,7 +40,7 @@ impl StatsReport {
             Some((first, last)) => {
                 let buckets = time_range::buckets(first, last, by).ok_or_else(|| {
                     CliError::Usage(format!(
-                        "--by: from {first} to {last} there are more than {} of these: give --since, or longer ones",
+                        "--by: {first} to {last} has more than {} intervals: narrow it with --since, or choose a longer interval",
                         Buckets::MAX_COUNT
                     ))
                 })?;
