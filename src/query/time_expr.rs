@@ -330,9 +330,9 @@ mod tests {
     fn what_is_no_duration() {
         for (text, why) in [
             ("", "is no duration"),
-            ("0", "no time at all"),
-            ("0d", "no time at all"),
-            ("000", "no time at all"),
+            ("0", "is zero"),
+            ("0d", "is zero"),
+            ("000", "is zero"),
             ("-5", "negative"),
             ("-5d", "negative"),
             ("+5", "is no duration"),

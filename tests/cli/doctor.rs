@@ -48,7 +48,7 @@ fn a_store_that_is_well() {
     );
     assert!(found.iter().all(|(_, level, _)| level == "fine"), "{found:?}");
     assert_eq!(found[0].2, "sqlite: store, named by AUDIT_URL");
-    assert_eq!(found[5].2, "the next event would be kept, durably");
+    assert_eq!(found[5].2, "the next event would be accepted and durable");
     assert!(found[7].2.contains("; SQLite 3."), "{found:?}");
     // Nothing was changed.
     assert_eq!(store.count(), 3);
@@ -180,8 +180,8 @@ fn a_server_its_roles_and_its_months() {
     database.sql(&format!("CREATE ROLE {reader} LOGIN IN ROLE {}", database.role("reader")));
     database.sql(&format!("CREATE ROLE {purger} LOGIN IN ROLE {}", database.role("purger")));
     for (account, write, read) in [
-        (&app, "the next event would be kept, durably", "may append and not read"),
-        (&purger, "the next event would be kept, durably", "may append and not read"),
+        (&app, "the next event would be accepted and durable", "may append and not read"),
+        (&purger, "the next event would be accepted and durable", "may append and not read"),
         (&reader, "may read and not append", "days old"),
     ] {
         let found = findings(&doctor(database.url_as(account)), 0);

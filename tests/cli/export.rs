@@ -4,6 +4,8 @@ use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tower_audit::{AuditEvent, EventType};
 
@@ -142,7 +144,12 @@ fn the_log_itself_is_never_replaced() {
     let folder = store.folder().to_owned();
     // Somebody has the log open, so that its other files are there.
     let mut tail = store.command(&["tail", "-f"]).stdout(Stdio::null()).spawn().expect("the program starts");
-    assert!((0..10_000).any(|_| store.folder().join("audit.db-wal").exists()), "no write-ahead log");
+    let wal = store.folder().join("audit.db-wal");
+    let until = Instant::now() + Duration::from_secs(20);
+    while !wal.exists() {
+        assert!(Instant::now() < until, "no write-ahead log");
+        thread::sleep(Duration::from_millis(5));
+    }
     let names = ["audit.db", "audit.db-wal", "audit.db-shm", "sub/../audit.db", "link", "twin"];
     std::os::unix::fs::symlink(store.path(), folder.join("link")).expect("a link");
     fs::hard_link(store.path(), folder.join("twin")).expect("a link");

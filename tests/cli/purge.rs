@@ -71,8 +71,8 @@ fn who_it_was_is_unknown_without_a_user() {
 fn bad_durations_remove_nothing() {
     let store = Store::of(&[at(EventType::UPLOAD, "2020-01-01T00:00:00Z")]);
     for (duration, why) in [
-        ("0", "no time at all"),
-        ("0d", "no time at all"),
+        ("0", "is zero"),
+        ("0d", "is zero"),
         ("-5", "negative"),
         ("-5d", "negative"),
         ("3000y", "beyond the year 0001"),

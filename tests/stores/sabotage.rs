@@ -159,7 +159,7 @@ fn cases() -> Vec<(&'static str, Deed, Then)> {
             }),
             Refuses(
                 Transient,
-                "no SQLite database",
+                "not an SQLite database",
                 deed!(|s| {
                     s.remove("");
                     s.rename("-away", "")

@@ -27,7 +27,7 @@ impl Transactional for SqliteStore {
         Box::pin(async move {
             let db = of_this_kind(connection)?;
             if !db.is_in_transaction() {
-                return Err(rejected_error("the connection is in no transaction: begin one with sqlx"));
+                return Err(rejected_error("the connection is not in a transaction: begin one with sqlx"));
             }
             match sqlx::query(TAKE_WRITE_LOCK).execute(&mut *db).await {
                 Err(error) if is_plain_error(&error) => return Err(other_database_error().with_source(error)),

@@ -40,7 +40,7 @@ fn nothing_that_could_be_a_log() {
 
     let text = folder.path().join("text");
     fs::write(&text, "hunter2 is no database\n".repeat(500)).expect("a file");
-    is_unchanged(&text, "no SQLite database");
+    is_unchanged(&text, "not an SQLite database");
 }
 
 #[test]
