@@ -41,7 +41,7 @@ command -v wrk >/dev/null || { echo 'wrk is missing' >&2; exit 69; }
 here=$(cd "$(dirname "$0")/.." && pwd)
 cd "$here"
 . benches/support/postgres.sh
-cargo build --quiet --release --features cli,router,postgres --example reference --example naive --example fill \
+cargo build --quiet --release --features cli,api,postgres --example reference --example naive --example fill \
     --bin tower-audit
 target=${CARGO_TARGET_DIR:-target}/release
 work=$(mktemp -d ${dir:+-p "$dir"})

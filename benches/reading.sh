@@ -21,7 +21,7 @@ done
 here=$(cd "$(dirname "$0")/.." && pwd)
 cd "$here"
 . benches/support/postgres.sh
-cargo build --quiet --release --features cli,router,postgres --example reference --example reading --example fill \
+cargo build --quiet --release --features cli,api,postgres --example reference --example reading --example fill \
     --bin tower-audit
 target=${CARGO_TARGET_DIR:-target}/release
 work=${dir:-$(mktemp -d)}

@@ -47,7 +47,7 @@ fn build(profile: &Path) {
 }
 
 /// What the server must know for the tests of this build.
-const FEATURES: &str = if cfg!(feature = "postgres") { "router,postgres" } else { "router" };
+const FEATURES: &str = if cfg!(feature = "postgres") { "api,postgres" } else { "api" };
 
 /// When the newest file below was changed.
 fn newest(folder: &Path) -> Option<SystemTime> {
