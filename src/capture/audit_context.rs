@@ -5,13 +5,14 @@ use std::sync::{Arc, MutexGuard};
 use http::{Extensions, Method, StatusCode};
 use serde_json::Value;
 
+use super::attempt::{Attempt, AttemptStage};
 use super::context_values::ContextValues;
 use super::layer_config::LayerConfig;
-use super::request_head::RequestHead;
-use super::request_state::{Attempt, AttemptStage, Attempts, RequestState};
-use super::scope::{self, LogId};
+use super::request_head::{RequestHead, actor_in};
+use super::request_state::{Attempts, RequestState};
 use crate::event::{Actor, AuditEvent, CompactText, Details, ErrorCode, EventType};
 use crate::policy::MatchingRules;
+use crate::writer::LogId;
 
 /// Adds facts to the event of the current request. Cheap to clone; clones share one event.
 ///
@@ -81,7 +82,7 @@ impl AuditContext {
 
     /// A context that nobody reads.
     #[cfg(feature = "axum")]
-    fn idle() -> Self {
+    pub(super) fn idle() -> Self {
         Self { identity: Arc::new(RequestState::new(Attempt::default())), attempt: 0 }
     }
 
@@ -175,19 +176,7 @@ impl AuditContext {
     }
 }
 
-/// The actor that a layer put into the extensions of a request or of a response.
-pub(crate) fn actor_in(extensions: &Extensions) -> Option<&Actor> {
-    extensions.get::<Arc<Actor>>().map(|actor| &**actor).or_else(|| extensions.get())
-}
-
 impl AuditContext {
-    /// The context of the request that the current task is handling, if a layer is around it.
-    ///
-    /// Found while the handler's future is polled; a task that the handler spawns takes a clone with it.
-    pub fn current() -> Option<Self> {
-        scope::current()
-    }
-
     /// Says who did it. Fields that are left empty are filled in from the request.
     pub fn actor(&self, actor: Actor) -> &Self {
         self.update(|said| said.actor = Some(actor))
@@ -250,23 +239,5 @@ impl AuditContext {
 impl std::fmt::Debug for AuditContext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AuditContext").finish_non_exhaustive()
-    }
-}
-
-/// Always there: see [`AuditContext`].
-#[cfg(feature = "axum")]
-impl<S: Send + Sync> axum::extract::FromRequestParts<S> for AuditContext {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(parts: &mut http::request::Parts, _state: &S) -> Result<Self, Self::Rejection> {
-        let context = parts.extensions.get::<Self>().cloned().or_else(scope::current).unwrap_or_else(Self::idle);
-        let mut attempts = context.lock();
-        let attempt = &mut attempts[context.attempt()];
-        if attempt.head.is_none() {
-            attempt.head = Some(RequestHead::of(&parts.method, &parts.uri, &parts.headers, &parts.extensions));
-        }
-        drop(attempts);
-        context.find_actor(&parts.extensions);
-        Ok(context)
     }
 }

@@ -4,10 +4,9 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-use super::scope::LogId;
 use crate::event::Details;
 use crate::policy::AuditPolicy;
-use crate::writer::{AuditLog, catch_panic};
+use crate::writer::{AuditLog, LogId, catch_panic};
 
 /// What all requests through a layer share. The scope of a request leads to it, so that whoever asks for the context
 /// finds the log and the policy, and a request that nobody asks about pays for one reference.

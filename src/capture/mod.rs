@@ -1,9 +1,12 @@
 //! Data captured from a request and added by its handler.
 
 mod api_key;
+mod attempt;
 mod audit_context;
 mod client_addr;
 mod context_values;
+#[cfg(feature = "axum")]
+mod extractor;
 mod forwarded;
 mod layer_config;
 mod request_head;
@@ -11,13 +14,12 @@ mod request_state;
 mod result_count;
 pub(crate) mod scope;
 
+pub(crate) use attempt::{AttemptStage, EndKind, StartedEvent, TransactionalEvent, WithheldResponse};
 pub use audit_context::AuditContext;
 pub use client_addr::PeerAddr;
 pub(crate) use layer_config::LayerConfig;
 #[cfg(feature = "axum")]
 pub(crate) use layer_config::ProbeStandIn;
 pub(crate) use request_head::{Protocol, RequestHead, is_grpc, path_and_query, sent};
-pub(crate) use request_state::{
-    AttemptRelation, AttemptStage, EndKind, StartedEvent, TransactionalEvent, WithheldResponse,
-};
+pub(crate) use request_state::AttemptRelation;
 pub use result_count::ResultCount;

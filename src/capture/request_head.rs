@@ -1,13 +1,12 @@
 //! What is kept of a request's head while its handler runs.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::uri::{Authority, PathAndQuery};
 use http::{Extensions, HeaderMap, HeaderValue, Method, Uri};
 use smallvec::SmallVec;
 
-use super::audit_context::actor_in;
-use super::scope::first_value;
 use super::{PeerAddr, api_key, client_addr};
 use crate::event::limits::{MAX_HEADER_BYTES, MAX_METHOD_BYTES, MAX_URI_BYTES, truncate, truncate_bytes};
 use crate::event::{Actor, AuditEvent, CompactText, EventId, address};
@@ -75,6 +74,17 @@ pub(crate) fn sent<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
         return original;
     }
     uri
+}
+
+/// The actor that a layer put into the extensions of a request or of a response.
+pub(crate) fn actor_in(extensions: &Extensions) -> Option<&Actor> {
+    extensions.get::<Arc<Actor>>().map(|actor| &**actor).or_else(|| extensions.get())
+}
+
+/// The header whose place stands for that of the target `/`.
+#[inline]
+pub(super) fn first_value(headers: &HeaderMap) -> Option<&HeaderValue> {
+    headers.values().next()
 }
 
 /// Path and query of a target.

@@ -12,19 +12,18 @@
 //! ```
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use http::StatusCode;
 use smallvec::SmallVec;
 use tokio::sync::Notify;
 
+use super::attempt::{Attempt, AttemptStage, EndKind, WithheldResponse};
 use super::context_values::{ContextValues, overlay};
-use super::layer_config::LayerConfig;
 use super::request_head::{RequestHead, new_request_id};
-use super::scope::LogId;
-use crate::event::{Actor, AuditEvent, CompactText, Details, EventId, EventType, Timestamp};
-use crate::policy::{AuditPolicy, FailMode, MatchingRules};
-use crate::store::TransactionId;
+use crate::event::{Actor, AuditEvent, CompactText, Details, EventType};
+use crate::policy::AuditPolicy;
+use crate::writer::LogId;
 
 /// One request, shared by all layers that see it.
 pub(crate) struct RequestState {
@@ -42,67 +41,6 @@ pub(crate) struct Attempts {
     request_id: Option<CompactText>,
 }
 
-/// One run of everything inside of one layer.
-#[derive(Default)]
-pub(crate) struct Attempt {
-    /// None where no layer is.
-    pub(crate) layer: Option<Arc<LayerConfig>>,
-    /// The attempt directly around this one, of whatever log.
-    within: Option<usize>,
-    /// The attempt of the same log that is nearest around this one.
-    outer: Option<usize>,
-    /// Absent once the end is told, and before, while it is elsewhere.
-    pub(crate) head: Option<RequestHead>,
-    /// The rules of the layer that name the request.
-    pub(crate) matching_rules: MatchingRules,
-    pub(crate) values: ContextValues,
-    /// The `started` event that the end of this attempt ends.
-    pub(crate) started: Option<StartedEvent>,
-    pub(crate) written: Option<TransactionalEvent>,
-    stage: AttemptStage,
-    /// Another layer, nearer to the handler, says which results are too many.
-    pub(crate) is_limited_within: bool,
-}
-
-/// The progress of an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum AttemptStage {
-    /// Its handler has not been called: the `started` event is not durable yet.
-    #[default]
-    Waiting,
-    /// Its handler must not be called any more: the client has its answer, or has left.
-    Withdrawn,
-    /// Its handler may have been called.
-    Running,
-    /// Its handler has ended, and the event is being written: its own, or that of an attempt within it.
-    Writing,
-    /// Settled: its end is told, or the rules leave it out.
-    Told(EndKind),
-    /// Settled: its event could not be written.
-    Refused(WithheldResponse),
-    /// Settled: it has nothing to say. The layer further out goes on as if this one were not there.
-    Silent,
-}
-
-/// The kind of end that a handler came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum EndKind {
-    Response,
-    Error,
-    Panic,
-    /// Its future was dropped.
-    Dropped,
-}
-
-/// A response that was withheld because its event could not be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct WithheldResponse {
-    /// The event that is not written.
-    pub(crate) event_id: EventId,
-    /// Whether the handler was called.
-    pub(crate) has_run: bool,
-}
-
 /// The relation of an attempt to those within it, when its own run has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AttemptRelation {
@@ -116,44 +54,6 @@ pub(crate) enum AttemptRelation {
     Telling,
     /// One of them is still open, and tells its own end later. This end is another one.
     Beside(usize),
-}
-
-/// A `started` event.
-#[derive(Debug, Clone)]
-pub(crate) struct StartedEvent {
-    pub(crate) event_id: EventId,
-    pub(crate) event_type: EventType,
-    pub(crate) fail_mode: FailMode,
-    pub(crate) body_end: bool,
-}
-
-/// The event of the request, as it was written in a transaction of the handler's.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct TransactionalEvent {
-    pub(crate) event_id: EventId,
-    pub(crate) created_at: Timestamp,
-    pub(crate) transaction: TransactionId,
-    pub(crate) outcome: StatusCode,
-    pub(crate) fail_mode: FailMode,
-}
-
-impl AttemptStage {
-    fn is_open(self) -> bool {
-        matches!(self, Self::Waiting | Self::Withdrawn | Self::Running)
-    }
-
-    /// Whether its handler may have been called.
-    fn has_run(self) -> bool {
-        match self {
-            Self::Running | Self::Writing | Self::Told(_) => true,
-            Self::Refused(refusal) => refusal.has_run,
-            Self::Waiting | Self::Withdrawn | Self::Silent => false,
-        }
-    }
-
-    fn is_settled(self) -> bool {
-        matches!(self, Self::Told(_) | Self::Refused(_) | Self::Silent)
-    }
 }
 
 impl RequestState {
@@ -225,27 +125,6 @@ impl std::ops::Index<usize> for Attempts {
 impl std::ops::IndexMut<usize> for Attempts {
     fn index_mut(&mut self, attempt: usize) -> &mut Attempt {
         &mut self.list[attempt]
-    }
-}
-
-impl Attempt {
-    pub(super) fn new(
-        layer: Arc<LayerConfig>,
-        head: Option<RequestHead>,
-        matching_rules: MatchingRules,
-        stage: AttemptStage,
-    ) -> Self {
-        Self { layer: Some(layer), head, matching_rules, stage, ..Self::default() }
-    }
-
-    pub(super) fn is_of(&self, log: LogId) -> bool {
-        self.layer.as_ref().is_some_and(|layer| layer.log_id == log)
-    }
-
-    /// The policy of its layer, and the rules that name the request, if any do.
-    pub(crate) fn rules(&self) -> Option<(AuditPolicy, MatchingRules)> {
-        let layer = self.layer.as_ref().filter(|_| !self.matching_rules.is_empty())?;
-        Some((layer.policy.clone(), self.matching_rules))
     }
 }
 

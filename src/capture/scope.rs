@@ -6,10 +6,12 @@
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Request};
+use http::Request;
 
-use super::request_head::RequestHead;
-use super::{AuditContext, LayerConfig};
+use super::audit_context::AuditContext;
+use super::layer_config::LayerConfig;
+use super::request_head::{RequestHead, first_value};
+use crate::writer::LogId;
 
 thread_local! {
     /// The innermost scope.
@@ -17,9 +19,6 @@ thread_local! {
     /// The scopes around it, the outermost first.
     static AROUND: RefCell<Vec<Scope>> = const { RefCell::new(Vec::new()) };
 }
-
-/// Identifies a log among those of a process. An address: unique while the log lives, and that is as long as it matters.
-pub(crate) type LogId = usize;
 
 /// The contents of a scope. Always of the same size: it moves with every poll.
 #[derive(Debug, Default)]
@@ -83,12 +82,6 @@ impl RequestFingerprint {
     fn is_around(self, inner: Self) -> bool {
         self != Self::NONE && self.0 & !0xff == inner.0 & !0xff && self.0 & 0xff <= inner.0 & 0xff
     }
-}
-
-/// The header whose place stands for that of the target `/`.
-#[inline]
-pub(super) fn first_value(headers: &HeaderMap) -> Option<&HeaderValue> {
-    headers.values().next()
 }
 
 impl Scope {
@@ -171,6 +164,15 @@ impl Drop for ScopeGuard {
     #[inline]
     fn drop(&mut self) {
         drop(self.restore());
+    }
+}
+
+impl AuditContext {
+    /// The context of the request that the current task is handling, if a layer is around it.
+    ///
+    /// Found while the handler's future is polled; a task that the handler spawns takes a clone with it.
+    pub fn current() -> Option<Self> {
+        current()
     }
 }
 

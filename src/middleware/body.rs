@@ -1,26 +1,17 @@
 //! The body of a response.
 
 use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tokio::time::Instant;
 
-use super::grpc::CallEnd;
+use super::body_end_event::BodyEndEvent;
+use super::body_error::BodyError;
+use super::call_end::CallEnd;
 use super::read_ahead::{ReadAhead, with_more};
-use crate::capture::AuditContext;
-use crate::event::AuditEvent;
-use crate::policy::FailMode;
-use crate::store::TransactionId;
-use crate::writer::{AuditLog, InFlightGuard, RecordError};
-
-/// The error of an audited response's body: the inner body's own, or a failed write of the event at its end.
-pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 pin_project! {
     /// The body of a response that has passed an [`AuditLayer`](crate::AuditLayer).
@@ -209,105 +200,6 @@ impl BodyWithEvent {
 
     fn held_bytes(&self) -> u64 {
         if let Some(HeldFrame::Data(data)) = &self.held { data.len() as u64 } else { 0 }
-    }
-}
-
-/// The event at the end of a body.
-pub(super) struct BodyEndEvent {
-    pub(super) log: AuditLog,
-    /// Of the request: more may be said while the body is made.
-    pub(super) context: AuditContext,
-    pub(super) state: WriteState,
-    pub(super) fail_mode: FailMode,
-    pub(super) timeout: Duration,
-    /// Absent where the layer has not looked at the clock.
-    pub(super) arrived: Option<Instant>,
-    /// What `content-length` announces: the client takes the body for complete when it has that much.
-    pub(super) length: Option<u64>,
-    /// How many bytes have left.
-    pub(super) bytes: u64,
-    pub(super) in_flight: Option<InFlightGuard>,
-    /// For a gRPC call whose end is not known yet.
-    pub(super) call: Option<OpenCall>,
-}
-
-/// A gRPC call whose end is not known yet. Until then, neither is the rule that decides.
-pub(super) struct OpenCall {
-    pub(super) result_count: Option<u64>,
-}
-
-pub(super) enum WriteState {
-    /// And the transaction that the handler wrote it in.
-    Waiting(Box<AuditEvent>, Option<TransactionId>),
-    Writing(Pin<Box<dyn Future<Output = Result<(), RecordError>> + Send>>),
-    Written,
-}
-
-impl BodyEndEvent {
-    fn is_written(&self) -> bool {
-        matches!(self.state, WriteState::Written)
-    }
-
-    /// Begins to write the event; `how` the body ended, and with it the call, if it is one.
-    pub(super) fn begin(&mut self, how: &'static str, end: CallEnd) {
-        let (mut event, transaction) = match std::mem::replace(&mut self.state, WriteState::Written) {
-            WriteState::Waiting(event, transaction) => (event, transaction),
-            // One that is being written goes on.
-            other => {
-                self.state = other;
-                return;
-            }
-        };
-        self.context.amend(&mut event);
-        event.details.insert("body_bytes".into(), self.bytes.into());
-        event.details.insert("body_end".into(), how.into());
-        if let Some(call) = &self.call {
-            end.describe(&mut event);
-            if let Some(decided) = end.decided(&self.context, call.result_count) {
-                event.event_type = decided.event_type;
-                self.fail_mode = decided.fail_mode;
-            }
-        }
-        event.request.duration_us = self.arrived.and_then(|arrived| u64::try_from(arrived.elapsed().as_micros()).ok());
-        event.truncate_to_limits();
-        let log = self.log.clone();
-        let deadline = Instant::now() + self.timeout;
-        self.state =
-            WriteState::Writing(Box::pin(
-                async move { log.write_or_await_transaction(event, deadline, transaction).await },
-            ));
-    }
-
-    fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RecordError>> {
-        let WriteState::Writing(write) = &mut self.state else { return Poll::Ready(Ok(())) };
-        let result = ready!(write.as_mut().poll(cx));
-        self.state = WriteState::Written;
-        self.in_flight = None;
-        Poll::Ready(match result {
-            Err(_) if self.fail_mode == FailMode::Open => {
-                self.log.count_unrecorded();
-                Ok(())
-            }
-            result => result,
-        })
-    }
-}
-
-/// Whoever lets go of the body does not let go of its event.
-impl Drop for BodyEndEvent {
-    fn drop(&mut self) {
-        // A body that panics ends in no other way than this.
-        let is_panicking = std::thread::panicking();
-        let (how, end) = if is_panicking { ("panic", CallEnd::Broken) } else { ("dropped", CallEnd::Cancelled) };
-        self.begin(how, end);
-        if let WriteState::Writing(write) = std::mem::replace(&mut self.state, WriteState::Written) {
-            let in_flight = self.in_flight.take();
-            self.log.spawn(async move {
-                let _guard = in_flight;
-                // The writer says why, if it fails; there is nobody left to tell.
-                let _ = write.await;
-            });
-        }
     }
 }
 

@@ -6,24 +6,24 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use super::instrumented::{PanicPayload, Scoped};
+use super::instrumented::{Instrumented, PanicPayload};
 use crate::writer::is_cancelled;
 
 pin_project! {
     /// The future of a handler. None: it was abandoned, and is dropped.
-    pub(super) struct Abandonable<F> {
+    pub(super) struct Cancellable<F> {
         #[pin]
-        handler: Scoped<F>,
+        handler: Instrumented<F>,
     }
 }
 
-impl<F> Abandonable<F> {
-    pub(super) fn new(handler: Scoped<F>) -> Self {
+impl<F> Cancellable<F> {
+    pub(super) fn new(handler: Instrumented<F>) -> Self {
         Self { handler }
     }
 }
 
-impl<F: Future> Future for Abandonable<F> {
+impl<F: Future> Future for Cancellable<F> {
     type Output = Option<Result<F::Output, PanicPayload>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

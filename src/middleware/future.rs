@@ -12,10 +12,11 @@ use http::{Extensions, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
+use super::body::AuditBody;
+use super::body_error::BodyError;
 use super::handler_end::HandlerEnd;
-use super::instrumented::{PanicPayload, Scoped};
+use super::instrumented::{Instrumented, PanicPayload};
 use super::lifecycle::{BoxedLifecycle, RequestLifecycle};
-use super::{AuditBody, BodyError};
 use crate::capture::scope::Scope;
 use crate::capture::{AttemptStage, AuditContext, LayerConfig, Protocol, RequestHead, ResultCount};
 
@@ -84,7 +85,7 @@ pin_project! {
         /// The log is off, or a layer further out does the work.
         Off { #[pin] future: F },
         /// No rule names the request: its response is looked at.
-        Watched { #[pin] future: Scoped<F>, head: Option<RequestHead> },
+        Watched { #[pin] future: Instrumented<F>, head: Option<RequestHead> },
         /// A rule names the request, or its response has turned out to be of interest.
         Audited { course: Option<BoxedLifecycle<R, E>>, context: AuditContext, has_begun: bool },
         /// Nobody waits for it.
@@ -109,7 +110,7 @@ where
         Self { way: Way::Never }
     }
 
-    pub(super) fn unmatched(future: Scoped<F>, head: RequestHead) -> Self {
+    pub(super) fn unmatched(future: Instrumented<F>, head: RequestHead) -> Self {
         Self { way: Way::Watched { future, head: Some(head) } }
     }
 

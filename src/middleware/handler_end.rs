@@ -10,11 +10,12 @@ use http::response::Parts;
 use http::{Extensions, Response, StatusCode};
 use http_body::Body;
 
-use super::body::BodyEndEvent;
-use super::grpc::{self, CallEnd};
+use super::body::AuditBody;
+use super::body_end_event::BodyEndEvent;
+use super::body_error::BodyError;
+use super::call_end::{self, CallEnd};
 use super::instrumented::PanicPayload;
 use super::read_ahead::ReadAhead;
-use super::{AuditBody, BodyError};
 use crate::capture::EndKind;
 
 /// How a handler ended.
@@ -64,7 +65,7 @@ impl<R, E> HandlerEnd<R, E> {
 
     /// Whether it is the response to a gRPC call that nobody has looked into.
     pub(super) fn is_unread_call(&self) -> bool {
-        if let Self::Response(parts, _) = self { grpc::is_response(parts) } else { false }
+        if let Self::Response(parts, _) = self { call_end::is_response(parts) } else { false }
     }
 
     /// Whether it is the response to a gRPC call whose end is still to come.

@@ -24,14 +24,14 @@ pub(super) fn instrument<T>(slot: &mut Scope, f: impl FnOnce() -> T) -> Result<T
 pin_project! {
     /// A future polled within a scope, its panics caught, those of its drop included. Not to be polled again after it was
     /// ready.
-    pub(super) struct Scoped<F> {
+    pub(super) struct Instrumented<F> {
         #[pin]
         future: Option<F>,
         slot: Scope,
     }
 }
 
-impl<F> Scoped<F> {
+impl<F> Instrumented<F> {
     pub(super) fn new(future: F, slot: Scope) -> Self {
         Self { future: Some(future), slot }
     }
@@ -48,7 +48,7 @@ impl<F> Scoped<F> {
     }
 }
 
-impl<F: Future> Future for Scoped<F> {
+impl<F: Future> Future for Instrumented<F> {
     type Output = Result<F::Output, PanicPayload>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tower_layer::Layer;
 
-use super::AuditService;
+use super::service::AuditService;
 use crate::capture::LayerConfig;
 use crate::event::Details;
 use crate::policy::{AuditPolicy, PolicyBuilder, PolicyError, Rule};

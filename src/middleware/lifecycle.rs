@@ -11,13 +11,14 @@ use http_body::Body;
 use tokio::time::Instant;
 use tower_service::Service;
 
-use super::body::{self, BodyEndEvent, OpenCall};
-use super::cancellable::Abandonable;
-use super::grpc::CallEnd;
+use super::body_end_event::{BodyEndEvent, OpenCall, WriteState};
+use super::body_error::BodyError;
+use super::call_end::{self, CallEnd};
+use super::cancellable::Cancellable;
 use super::handler_end::{HandlerEnd, LifecycleOutput};
-use super::instrumented::{Scoped, instrument};
+use super::instrumented::{Instrumented, instrument};
 use super::record_decision::{RecordDecision, add_query_counts, decide};
-use super::{BodyError, grpc, problem_details, response_mark};
+use super::{problem_details, response_mark, trailers_only};
 use crate::capture::scope::{RequestFingerprint, Scope};
 use crate::capture::{
     AttemptRelation, AttemptStage, AuditContext, EndKind, LayerConfig, Protocol, ResultCount, StartedEvent,
@@ -134,7 +135,7 @@ impl RequestLifecycle {
         }
         let mut slot = Scope::Held(self.claim.clone(), RequestFingerprint::NONE);
         match instrument(&mut slot, || service.call(request)) {
-            Ok(future) => self.run(Scoped::new(future, slot)).await,
+            Ok(future) => self.run(Instrumented::new(future, slot)).await,
             Err(panic) => self.finish(HandlerEnd::Panic(panic)).await,
         }
     }
@@ -143,7 +144,7 @@ impl RequestLifecycle {
     ///
     /// Chained, not awaited: an `async` block would have room for the handler, for its course, and for what comes after
     /// them, where one takes the place of the other.
-    pub(super) fn run<F, R, E>(self, handler: Scoped<F>) -> impl Future<Output = LifecycleOutput<R, E>> + Send
+    pub(super) fn run<F, R, E>(self, handler: Instrumented<F>) -> impl Future<Output = LifecycleOutput<R, E>> + Send
     where
         F: Future<Output = Result<Response<R>, E>> + Send,
         R: Body + Send + 'static,
@@ -151,7 +152,7 @@ impl RequestLifecycle {
         R::Error: Into<BodyError>,
         E: Send,
     {
-        Abandonable::new(handler).then(|result| self.finish(result.map_or(HandlerEnd::Dropped, HandlerEnd::of)))
+        Cancellable::new(handler).then(|result| self.finish(result.map_or(HandlerEnd::Dropped, HandlerEnd::of)))
     }
 
     /// Makes the `started` event durable and says that the handler is about to be called. An error: it must not be.
@@ -224,7 +225,7 @@ impl RequestLifecycle {
         // An earlier attempt may have done what this one has not: it is not safe to try again.
         refusal.has_run |= self.claim.lock().has_run_elsewhere(self.claim.attempt());
         let mut response = match (self.protocol, refusal.has_run) {
-            (Protocol::Grpc, _) => grpc::refused(refusal),
+            (Protocol::Grpc, _) => trailers_only::refused(refusal),
             (Protocol::Http, true) => problem_details::possibly_executed(refusal.event_id),
             (Protocol::Http, false) => problem_details::not_executed(refusal.event_id),
         };
@@ -284,7 +285,7 @@ impl RequestLifecycle {
                 let mut end_of_body = BodyEndEvent {
                     log: self.shared.log.clone(),
                     context: self.claim.clone(),
-                    state: body::WriteState::Waiting(event, transaction),
+                    state: WriteState::Waiting(event, transaction),
                     fail_mode: decided.fail_mode,
                     timeout: self.timeout,
                     arrived: self.arrived,
@@ -467,7 +468,7 @@ impl RequestLifecycle {
             decide(policy, candidates, &ended, attempts[attempt].started.as_ref())
         };
         let decided = match end.parts() {
-            Some(_) if end.is_open_call() => grpc::any_end(decide),
+            Some(_) if end.is_open_call() => call_end::any_end(decide),
             Some(_) => decide(end.status(), end.is_abnormal()),
             None => decide(None, true),
         };

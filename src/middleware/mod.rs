@@ -5,13 +5,15 @@
 //! - **Off.** The log is off: the inner service's future, untouched.
 //! - **Watched.** No rule names the request. Its future is polled in place, without an allocation, and its response is
 //!   looked at: a handler that declares an event type, or a result count past the limit, still make an event.
-//! - **Audited.** A rule names the request. Its whole course is one boxed future (`course.rs`), which owns everything it
+//! - **Audited.** A rule names the request. Its whole course is one boxed future (`lifecycle.rs`), which owns everything it
 //!   needs. When whoever polls it lets go of it, it moves to the runtime of the log and runs to its end there.
 
 mod body;
+mod body_end_event;
+mod body_error;
+mod call_end;
 mod cancellable;
 mod future;
-mod grpc;
 mod handler_end;
 mod instrumented;
 mod layer;
@@ -23,9 +25,11 @@ mod read_ahead;
 mod record_decision;
 mod response_mark;
 mod service;
+mod trailers_only;
 mod transactional;
 
-pub use body::{AuditBody, BodyError};
+pub use body::AuditBody;
+pub use body_error::BodyError;
 pub use future::ResponseFuture;
 pub use layer::AuditLayer;
 pub use problem_details::AUDIT_EVENT_ID;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
-use super::AuditBody;
+use super::body::AuditBody;
 use crate::event::EventId;
 
 /// The header that gives the id to quote when an event could not be written.

@@ -9,8 +9,8 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::BodyError;
-use super::grpc::CallEnd;
+use super::body_error::BodyError;
+use super::call_end::CallEnd;
 
 /// How many frames are read ahead.
 const MAX_FRAMES: usize = 64;

@@ -4,7 +4,7 @@ use http::Extensions;
 use smallvec::SmallVec;
 
 use crate::capture::AuditContext;
-use crate::capture::scope::LogId;
+use crate::writer::LogId;
 
 /// The marks on a response, for the layers further out: of each log the one of the outermost layer that it has passed.
 ///

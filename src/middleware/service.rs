@@ -11,16 +11,18 @@ use http_body::Body;
 use tokio::time::Instant;
 use tower_service::Service;
 
+use super::body::AuditBody;
+use super::body_error::BodyError;
 use super::future::ResponseFuture;
 use super::handler_end::HandlerEnd;
-use super::instrumented::{Scoped, instrument};
+use super::instrumented::{Instrumented, instrument};
 use super::lifecycle::{BoxedLifecycle, RequestLifecycle};
 #[cfg(feature = "axum")]
 use super::probe;
-use super::{AuditBody, BodyError};
-use crate::capture::scope::{self, LogId, RequestFingerprint, Scope};
+use crate::capture::scope::{self, RequestFingerprint, Scope};
 use crate::capture::{AttemptStage, AuditContext, LayerConfig, RequestHead, WithheldResponse, path_and_query, sent};
 use crate::policy::MatchingRules;
+use crate::writer::LogId;
 
 /// The service that [`AuditLayer`](super::AuditLayer) makes.
 ///
@@ -87,7 +89,7 @@ where
             let mut slot = around.slot(shared, &mut request);
             let head = head_of(&request);
             return match instrument(&mut slot, || self.inner.call(request)) {
-                Ok(future) => ResponseFuture::unmatched(Scoped::new(future, slot), head),
+                Ok(future) => ResponseFuture::unmatched(Instrumented::new(future, slot), head),
                 Err(panic) => ResponseFuture::panicked(slot, head, panic),
             };
         }
@@ -114,7 +116,7 @@ where
         // Called at once, so that whatever it does within the call is part of the request.
         let mut slot = Scope::Held(context.clone(), RequestFingerprint::NONE);
         let course: BoxedLifecycle<R, S::Error> = match instrument(&mut slot, || self.inner.call(request)) {
-            Ok(future) => Box::pin(course.run(Scoped::new(future, slot))),
+            Ok(future) => Box::pin(course.run(Instrumented::new(future, slot))),
             Err(panic) => Box::pin(course.finish(HandlerEnd::Panic(panic))),
         };
         ResponseFuture::audited(course, context, true)

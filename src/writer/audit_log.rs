@@ -327,11 +327,14 @@ impl AuditLog {
         }
     }
 
-    /// What tells this log from the others of the process; none if auditing is off.
-    pub(crate) fn log_id(&self) -> Option<usize> {
+    /// The log's id within the process; none if auditing is off.
+    pub(crate) fn log_id(&self) -> Option<LogId> {
         self.inner.as_ref().map(|inner| Arc::as_ptr(inner) as usize)
     }
 }
+
+/// Identifies a log within the process: the address of its inner part, unique while the log lives.
+pub(crate) type LogId = usize;
 
 impl LogInner {
     /// Waits for the future so long; none if the time is over.

@@ -27,6 +27,7 @@ mod transactional;
 mod worker;
 
 pub use audit_log::AuditLog;
+pub(crate) use audit_log::LogId;
 pub use builder::{
     AuditLogBuilder, DEFAULT_WRITE_TIMEOUT, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_DETACHED, MAX_QUEUE_BYTES,
     MAX_QUEUE_EVENTS,
