@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 
 use axum::extract::{ConnectInfo, MatchedPath};
 use http::StatusCode;
+use http::request::Parts;
 use serde_json::{Map, Value};
 
-use super::authorized::Admitted;
+use super::Caller;
+use super::operation::Operation;
 use super::params::Params;
 use crate::AuditLog;
 use crate::event::{Actor, AuditEvent, EventId, EventType, Phase};
@@ -21,15 +23,15 @@ pub(crate) struct AccessEvent(AuditEvent);
 
 impl AccessEvent {
     /// Who asked for what kind of thing, with outcome 200.
-    pub(crate) fn of(reading: &Admitted) -> Self {
+    pub(crate) fn of(caller: &Caller, head: &Parts, operation: &Operation) -> Self {
         let mut event = AuditEvent::new(read_type());
-        event.actor = Actor::user(reading.caller.name());
-        let peer = reading.head.extensions.get::<ConnectInfo<SocketAddr>>();
+        event.actor = Actor::user(caller.name());
+        let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
         event.actor.remote_addr = peer.map(|ConnectInfo(peer)| peer.ip().to_canonical().to_string().into());
-        event.resource.route = reading.head.extensions.get::<MatchedPath>().map(|path| path.as_str().into());
-        event.resource.method = Some(reading.head.method.as_str().into());
+        event.resource.route = head.extensions.get::<MatchedPath>().map(|path| path.as_str().into());
+        event.resource.method = Some(head.method.as_str().into());
         event.outcome = Some(StatusCode::OK.as_u16());
-        event.details.insert("read".into(), reading.operation.name.into());
+        event.details.insert("read".into(), operation.name.into());
         Self(event)
     }
 

@@ -8,7 +8,7 @@ use super::access_log::AccessEvent;
 use super::error::ApiError;
 use super::operation::Operation;
 use super::params::Params;
-use super::router::ApiState;
+use super::state::ApiState;
 use super::timeout::{Interrupted, with_timeout};
 use super::{Caller, GateError};
 use crate::event::{AuditEvent, EventId, Timestamp};
@@ -58,7 +58,7 @@ impl Admitted {
             any if any.is_empty() => filter.user_email = theirs,
             name if *name == theirs => {}
             _ => {
-                self.record(AccessEvent::of(self).asked(asked).rejected(ApiError::Forbidden.status())).await?;
+                self.record(self.access_event().asked(asked).rejected(ApiError::Forbidden.status())).await?;
                 return Err(ApiError::Forbidden);
             }
         }
@@ -93,6 +93,11 @@ impl Admitted {
         let found = self.read(|reader| reader.get_of(id, own)).await?;
         // Whatever a store makes of the name.
         Ok(found.filter(|event| event.actor.user_email.as_deref() == Some(own)))
+    }
+
+    /// The event of this request, for what is read by it.
+    pub(crate) fn access_event(&self) -> AccessEvent {
+        AccessEvent::of(&self.caller, &self.head, self.operation)
     }
 
     /// Records that this was read, if readings are recorded. What is not recorded is not shown.

@@ -1,6 +1,5 @@
 //! The API, to be mounted.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,26 +8,18 @@ use axum::middleware::map_response;
 use axum::routing;
 
 use super::operation::Operation;
-use super::{Gate, count, export, get, list, openapi, response, stats};
+use super::state::{ApiState, DEFAULT_TIMEOUT};
+use super::{Gate, handlers, openapi, response};
 use crate::AuditLog;
-use crate::store::{AuditStore, StoreError, StoreErrorKind};
+use crate::store::{AuditStore, StoreError};
 
 /// The read API over a store, behind a gate; [the module](super) says what it answers.
 #[derive(Debug)]
 pub struct AuditApi(ApiState);
 
-/// What every handler knows.
-pub(crate) struct ApiState {
-    store: Option<Arc<dyn AuditStore>>,
-    pub(crate) gate: Box<dyn Gate>,
-    /// Where readings are recorded, if they are.
-    pub(crate) read_log: Option<AuditLog>,
-    pub(crate) timeout: Duration,
-}
-
 impl AuditApi {
     /// The default timeout of the gate and of each query.
-    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+    pub const DEFAULT_TIMEOUT: Duration = DEFAULT_TIMEOUT;
 
     /// The API over the store of this log. Where auditing is off, or the store cannot be read, it answers 501.
     pub fn new(log: &AuditLog, gate: impl Gate) -> Self {
@@ -96,11 +87,11 @@ impl AuditApi {
         api.warn_if_denied("read API");
         let mut router = Router::new();
         for (operation, handler) in [
-            (Operation::LIST, routing::get(list::list)),
-            (Operation::COUNT, routing::get(count::count)),
-            (Operation::EXPORT, routing::get(export::export)),
-            (Operation::STATS, routing::get(stats::stats)),
-            (Operation::GET, routing::get(get::get)),
+            (Operation::LIST, routing::get(handlers::list)),
+            (Operation::COUNT, routing::get(handlers::count)),
+            (Operation::EXPORT, routing::get(handlers::export)),
+            (Operation::STATS, routing::get(handlers::stats)),
+            (Operation::GET, routing::get(handlers::get)),
         ] {
             if operation.path == "/" && !at.is_empty() {
                 router = router.route(at, handler.clone());
@@ -112,56 +103,5 @@ impl AuditApi {
             .layer(map_response(response::reject_method))
             .layer(map_response(response::with_security_headers))
             .with_state(api)
-    }
-}
-
-impl ApiState {
-    pub(crate) fn new(store: Option<Arc<dyn AuditStore>>, gate: impl Gate) -> Self {
-        Self { store, gate: Box::new(gate), read_log: None, timeout: AuditApi::DEFAULT_TIMEOUT }
-    }
-
-    /// The store, if there is one, if it can be read, and if readings that must be recorded can be.
-    pub(crate) fn readable_store(&self) -> Option<Arc<dyn AuditStore>> {
-        if self.read_log.as_ref().is_some_and(AuditLog::is_off) {
-            return None;
-        }
-        self.store.clone().filter(|store| store.reader().is_some())
-    }
-
-    /// Whether the store lets us read, in time. One that cannot be read at all is told to those who ask.
-    pub(crate) async fn check_access(&self) -> Result<(), StoreError> {
-        let Some(store) = self.readable_store() else { return Ok(()) };
-        let Some(reader) = store.reader() else { return Ok(()) };
-        match tokio::time::timeout(self.timeout, reader.check_access()).await {
-            Ok(result) => result,
-            Err(_) => Err(StoreError::new(StoreErrorKind::Transient, store.capabilities().name, "checking the access")
-                .with_hint("it did not answer in time")),
-        }
-    }
-
-    /// Tells the operator now what each request would meet: at the start somebody looks.
-    pub(crate) fn warn_if_denied(self: &Arc<Self>, what: &'static str) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let api = Arc::clone(self);
-        runtime.spawn(async move {
-            match api.check_access().await {
-                Err(error) if error.kind() == StoreErrorKind::Denied => tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "the account of this service may not read the audit log: the {what} shows nothing"
-                ),
-                // What may be otherwise by then, the first request tells.
-                _ => {}
-            }
-        });
-    }
-}
-
-impl fmt::Debug for ApiState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Api")
-            .field("store", &self.store)
-            .field("records_readings", &self.read_log.is_some())
-            .field("deadline", &self.timeout)
-            .finish_non_exhaustive()
     }
 }

@@ -17,65 +17,21 @@
 //! ```
 
 mod csv;
-mod hostile;
+mod event_format;
 mod json;
 mod jsonl;
+#[cfg(test)]
+mod samples;
 #[cfg(any(feature = "cli", feature = "viewer"))]
-mod visible;
-
-use std::io::{self, Write};
+mod sanitize;
+mod unsafe_chars;
 
 pub use csv::Csv;
-pub use hostile::{drives_terminal, is_unsafe_to_display};
+pub use event_format::EventFormat;
 #[cfg(feature = "api")]
 pub(crate) use json::escape_unsafe_chars;
 pub use json::{JsonArray, to_json, to_json_pretty};
 pub use jsonl::Jsonl;
 #[cfg(any(feature = "cli", feature = "viewer"))]
-pub use visible::{SanitizedPiece, SanitizedText};
-
-use crate::event::AuditEvent;
-
-/// A listing that is written page by page, in constant memory.
-pub trait EventFormat {
-    /// Writes one page.
-    ///
-    /// # Errors
-    /// Those of `out`.
-    fn write_page(&mut self, events: &[AuditEvent], out: &mut dyn Write) -> io::Result<()>;
-
-    /// Writes what comes after the last page. There was a page before, perhaps an empty one.
-    ///
-    /// # Errors
-    /// Those of `out`.
-    fn finish(&mut self, out: &mut dyn Write) -> io::Result<()>;
-}
-
-/// Events for the tests of this folder.
-#[cfg(test)]
-mod samples {
-    use crate::event::{Actor, AuditEvent, EventId, EventType};
-
-    /// The event of the contract.
-    pub(super) fn upload() -> AuditEvent {
-        let mut event = AuditEvent::new(EventType::UPLOAD);
-        event.event_id = EventId::from_u128(0x0199_a700_0000_7000_8000_0000_0000_0001);
-        event.created_at = "2026-05-25T12:00:00.123456Z".parse().unwrap();
-        event.actor = Actor::user("alice@example.org");
-        event.actor.remote_addr = Some("192.0.2.7".into());
-        event.resource.route = Some("/scans".into());
-        event.resource.method = Some("POST".into());
-        event.outcome = Some(200);
-        event
-    }
-
-    /// What `listing` writes of these pages.
-    pub(super) fn printed(mut listing: impl super::EventFormat, pages: &[&[AuditEvent]]) -> String {
-        let mut out = Vec::new();
-        for page in pages {
-            listing.write_page(page, &mut out).unwrap();
-        }
-        listing.finish(&mut out).unwrap();
-        String::from_utf8(out).unwrap()
-    }
-}
+pub use sanitize::{SanitizedPiece, SanitizedText};
+pub use unsafe_chars::{drives_terminal, is_unsafe_to_display};

@@ -1,9 +1,8 @@
 //! Conditions on a field.
 
 use std::fmt;
-use std::str::FromStr;
 
-use super::{FilterError, TextPattern};
+use super::{FilterError, OutcomePattern, TextPattern};
 use crate::event::limits::excerpt;
 use crate::event::{EventType, Phase, address};
 
@@ -127,50 +126,6 @@ struct DebugNot<'a, T>(&'a T);
 impl<T: fmt::Debug> fmt::Debug for DebugNot<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "!{:?}", self.0)
-    }
-}
-
-/// A pattern for the `outcome` of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum OutcomePattern {
-    /// This status.
-    Exact(u16),
-    /// A status whose hundreds are these: `4xx` is `Class(4)`.
-    Class(u8),
-    /// None: the event is no request, or its request has not ended.
-    Missing,
-}
-
-impl OutcomePattern {
-    /// Returns true if the outcome matches.
-    pub fn matches(self, outcome: Option<u16>) -> bool {
-        match self {
-            Self::Exact(status) => outcome == Some(status),
-            Self::Class(hundreds) => outcome.is_some_and(|outcome| outcome / 100 == u16::from(hundreds)),
-            Self::Missing => outcome.is_none(),
-        }
-    }
-}
-
-/// `404`, `4xx` or `none`.
-impl FromStr for OutcomePattern {
-    type Err = FilterError;
-
-    fn from_str(text: &str) -> Result<Self, FilterError> {
-        let status = match text.as_bytes() {
-            b"none" => Some(Self::Missing),
-            [hundreds @ b'1'..=b'9', b'x', b'x'] => Some(Self::Class(hundreds - b'0')),
-            [b'1'..=b'9', tens, ones] if tens.is_ascii_digit() && ones.is_ascii_digit() => {
-                text.parse().ok().map(Self::Exact)
-            }
-            _ => None,
-        };
-        status.ok_or_else(|| {
-            FilterError::new(format!(
-                "{:?} is no HTTP status: expected a number from 100 to 999, a class such as 4xx, or none",
-                excerpt(text)
-            ))
-        })
     }
 }
 

@@ -1,9 +1,7 @@
 //! Filters over events.
 
-use std::fmt;
-
 use super::condition::{event_type, phase, remote_addr};
-use super::{Condition, OutcomePattern, TextPattern};
+use super::{Condition, FilterError, OutcomePattern, TextPattern};
 use crate::event::limits::excerpt;
 use crate::event::{AuditEvent, Phase, Timestamp};
 
@@ -88,14 +86,14 @@ impl Filter {
             "remote_addr" => self.remote_addr.add_parsed(value, remote_addr),
             "phase" => self.phase.add_parsed(value, phase),
             other => {
-                return Err(FilterError(format!(
+                return Err(FilterError::new(format!(
                     "{:?} is not a filter: expected one of {}",
                     excerpt(other),
                     Self::FIELD_NAMES.join(", ")
                 )));
             }
         };
-        done.map_err(|error| FilterError(format!("{name}: {error}")))
+        done.map_err(|error| FilterError::new(format!("{name}: {error}")))
     }
 
     /// Checks that there is time between `since` and `until`, if both are set.
@@ -105,7 +103,7 @@ impl Filter {
     pub fn check_times(&self) -> Result<(), FilterError> {
         match (self.since, self.until) {
             (Some(since), Some(until)) if since >= until => {
-                Err(FilterError(format!("until: {until} is not after since, {since}: no event is in between")))
+                Err(FilterError::new(format!("until: {until} is not after since, {since}: no event is in between")))
             }
             _ => Ok(()),
         }
@@ -141,21 +139,3 @@ impl<'a> FilterableFields<'a> {
         }
     }
 }
-
-/// A filter that cannot be; the text says what was given and what would be right.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FilterError(String);
-
-impl FilterError {
-    pub(super) fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-}
-
-impl fmt::Display for FilterError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for FilterError {}

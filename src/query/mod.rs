@@ -1,18 +1,27 @@
 //! Queries as plain values: filters, pages, times. No I/O.
 
+mod buckets;
 mod condition;
-mod covering;
+mod cursor;
+mod error;
+mod field;
 mod filter;
+mod outcome_pattern;
 mod page_query;
 mod text_pattern;
 mod time_expr;
 mod value_count;
 
-pub use condition::{Condition, OutcomePattern};
+pub use buckets::Buckets;
+pub use condition::Condition;
+pub use cursor::Cursor;
+pub use error::FilterError;
+pub use field::Field;
+pub use filter::Filter;
 #[cfg(feature = "sqlite")]
 pub(crate) use filter::FilterableFields;
-pub use filter::{Filter, FilterError};
-pub use page_query::{Cursor, PageQuery};
+pub use outcome_pattern::OutcomePattern;
+pub use page_query::PageQuery;
 pub use text_pattern::TextPattern;
 pub use time_expr::{TimeError, cutoff, parse_cutoff, parse_duration, parse_time};
-pub use value_count::{Buckets, Field, ValueCount};
+pub use value_count::ValueCount;

@@ -1,7 +1,6 @@
 //! One page of a listing.
 
-use super::Filter;
-use crate::event::{AuditEvent, EventId, Timestamp};
+use super::{Cursor, Filter};
 
 /// One page of the events that pass a filter: newest first, ties by id, greatest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,21 +19,5 @@ impl PageQuery {
     /// The first `limit` events that pass `filter`.
     pub fn new(filter: Filter, limit: usize) -> Self {
         Self { filter, after: None, skip: 0, limit }
-    }
-}
-
-/// The place of an event in a listing: what comes after it is older, or as old with a smaller id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Cursor {
-    /// The time of the event.
-    pub created_at: Timestamp,
-    /// Its id.
-    pub event_id: EventId,
-}
-
-impl Cursor {
-    /// The place of this event.
-    pub fn of(event: &AuditEvent) -> Self {
-        Self { created_at: event.created_at, event_id: event.event_id }
     }
 }

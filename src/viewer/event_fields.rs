@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::links::Links;
-use super::operation::is_filterable;
+use super::operations::is_filterable;
 use super::safe_html::{PrettyJson, SafeText};
 use crate::api::Caller;
 use crate::event::AuditEvent;

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use askama::Template;
 
-use super::chart::BarChart;
+use super::bar_chart::BarChart;
 use super::links::Links;
 use super::safe_html::Thousands;
 use super::time::span;
 use crate::api::authorized::Admitted;
 use crate::api::error::ApiError;
-use crate::api::stats::Histogram;
+use crate::api::handlers::Histogram;
 use crate::event::Timestamp;
 use crate::query::{Condition, Filter, OutcomePattern, PageQuery};
 

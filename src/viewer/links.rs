@@ -1,9 +1,14 @@
 //! Links between the pages: relative, so that they hold under every mount and behind every proxy.
 
 use axum::extract::OriginalUri;
+use axum::response::Response;
+use http::header::LOCATION;
 use http::request::Parts;
+use http::{HeaderValue, StatusCode};
 
-use crate::api::params::encode_into;
+use crate::api::error::ApiError;
+use crate::api::form_urlencoded::encode_into;
+use crate::api::params::Params;
 
 /// Links from one page to the others.
 #[derive(Debug, Clone)]
@@ -57,4 +62,18 @@ impl Links {
         }
         link
     }
+}
+
+/// The filters as they were given.
+pub(super) fn raw_filters(asked: &Params) -> impl Iterator<Item = (&str, &str)> {
+    asked.raw_filters.iter().map(|(name, value)| (*name, value.as_str()))
+}
+
+/// To the same page at an address without the fields that were left empty.
+pub(super) fn redirect(place: &str) -> Result<Response, ApiError> {
+    let place = HeaderValue::try_from(place).map_err(|_| ApiError::BadRequest("the query is not ASCII".into()))?;
+    let mut response = Response::new(axum::body::Body::empty());
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    response.headers_mut().insert(LOCATION, place);
+    Ok(response)
 }

@@ -33,24 +33,22 @@
 //! Who sees what, the statuses and the order of the refusals are those of [the API](crate::api), because every page
 //! is read through its gate and its reader; only that a browser gets a page instead of a problem document.
 
-mod asset;
-mod chart;
-mod error;
-mod event;
+mod assets;
+mod bar_chart;
 mod event_fields;
 mod event_row;
-mod events;
 mod filter_form;
 mod histogram;
 mod links;
-mod operation;
+mod operations;
 mod outcome_badge;
-mod overview;
+mod pages;
 mod previous_page;
 mod related_events;
 mod response;
 mod router;
 mod safe_html;
+mod state;
 mod time;
 
 pub use router::AuditViewer;

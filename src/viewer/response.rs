@@ -5,15 +5,11 @@ use std::pin::Pin;
 
 use askama::Template;
 use axum::body::{Body, Bytes};
-use axum::extract::State;
 use axum::response::Response;
 use futures_util::{StreamExt as _, stream};
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue};
 
-use super::error::error_page;
-use super::links::Links;
-use super::router::SharedState;
 use crate::api::error::ApiError;
 
 /// Nothing is allowed but the viewer's own stylesheet, icon and forms.
@@ -66,18 +62,4 @@ pub(super) fn html(body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     response
-}
-
-/// Any other verb is refused as everything else is; axum adds which verbs there are.
-pub(super) fn reject_method(
-    root: &'static str,
-) -> impl Fn(State<SharedState>, Response) -> std::future::Ready<Response> + Clone + Send + Sync + 'static {
-    move |State(viewer), response: Response| {
-        let is_wrong = response.status() == StatusCode::METHOD_NOT_ALLOWED;
-        std::future::ready(if is_wrong {
-            error_page(&viewer, &Links::from(root), ApiError::MethodNotAllowed)
-        } else {
-            response
-        })
-    }
 }

@@ -1,21 +1,20 @@
 //! The viewer, to be mounted.
 
-use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::FromRef;
 use axum::middleware::{map_response, map_response_with_state};
 use axum::routing::{self, MethodRouter};
 
 use super::links::Links;
-use super::operation::{EVENT, EVENTS, OVERVIEW};
-use super::{asset, event, events, overview, response};
+use super::operations::{EVENT, EVENTS, OVERVIEW};
+use super::state::{SharedState, ViewerState};
+use super::{assets, pages, response};
 use crate::AuditLog;
 use crate::api::response::reject_method;
-use crate::api::router::ApiState;
-use crate::api::{AuditApi, Gate, export, get};
+use crate::api::state::ApiState;
+use crate::api::{AuditApi, Gate, handlers};
 use crate::store::{AuditStore, StoreError};
 
 /// Pages to read a store by, behind a gate; [the module](super) says what they are.
@@ -23,33 +22,6 @@ use crate::store::{AuditStore, StoreError};
 pub struct AuditViewer {
     api: ApiState,
     sign_in: Option<String>,
-}
-
-/// What every page knows.
-#[derive(Debug)]
-pub(super) struct ViewerState {
-    pub(super) api: Arc<ApiState>,
-    /// Where the app lets people sign in.
-    pub(super) sign_in: Option<String>,
-}
-
-/// The state of the router.
-#[derive(Debug, Clone)]
-pub(super) struct SharedState(Arc<ViewerState>);
-
-impl Deref for SharedState {
-    type Target = ViewerState;
-
-    fn deref(&self) -> &ViewerState {
-        &self.0
-    }
-}
-
-/// The JSON of an event and the exports are answered as the API does.
-impl FromRef<SharedState> for Arc<ApiState> {
-    fn from_ref(shared: &SharedState) -> Self {
-        shared.api.clone()
-    }
 }
 
 impl AuditViewer {
@@ -109,25 +81,25 @@ impl AuditViewer {
         let at = at.trim_end_matches('/');
         let api = Arc::new(self.api);
         api.warn_if_denied("viewer");
-        let shared = SharedState(Arc::new(ViewerState { api, sign_in: self.sign_in }));
+        let shared = SharedState::new(ViewerState { api, sign_in: self.sign_in });
         let page = |handler: MethodRouter<SharedState>, root: &'static str| -> MethodRouter<SharedState> {
-            handler.layer(map_response_with_state(shared.clone(), response::reject_method(root)))
+            handler.layer(map_response_with_state(shared.clone(), pages::reject_method(root)))
         };
         let download = |handler: MethodRouter<SharedState>| -> MethodRouter<SharedState> {
             handler.layer(map_response(reject_method))
         };
         let mut router = Router::new();
         if !at.is_empty() {
-            router = router.route(at, page(routing::get(events::list), Links::HERE));
+            router = router.route(at, page(routing::get(pages::events), Links::HERE));
         }
         router
-            .route(&format!("{at}{}", EVENTS.path), page(routing::get(events::list), Links::HERE))
-            .route(&format!("{at}{}", OVERVIEW.path), page(routing::get(overview::overview), Links::HERE))
-            .route(&format!("{at}{}", EVENT.path), page(routing::get(event::event), Links::ABOVE))
-            .route(&format!("{at}{}/json", EVENT.path), download(routing::get(get::get)))
-            .route(&format!("{at}/export"), download(routing::get(export::export)))
-            .route(&format!("{at}/{}", asset::style_name()), routing::get(asset::style))
-            .route(&format!("{at}/{}", asset::ICON_NAME), routing::get(asset::icon))
+            .route(&format!("{at}{}", EVENTS.path), page(routing::get(pages::events), Links::HERE))
+            .route(&format!("{at}{}", OVERVIEW.path), page(routing::get(pages::overview), Links::HERE))
+            .route(&format!("{at}{}", EVENT.path), page(routing::get(pages::event), Links::ABOVE))
+            .route(&format!("{at}{}/json", EVENT.path), download(routing::get(handlers::get)))
+            .route(&format!("{at}/export"), download(routing::get(handlers::export)))
+            .route(&format!("{at}/{}", assets::style_name()), routing::get(assets::style))
+            .route(&format!("{at}/{}", assets::ICON_NAME), routing::get(assets::icon))
             .layer(map_response(response::with_security_headers))
             .with_state(shared)
     }

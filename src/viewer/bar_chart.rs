@@ -3,7 +3,7 @@
 use super::links::Links;
 use super::safe_html::Thousands;
 use super::time::span;
-use crate::api::stats::Bucket;
+use crate::api::handlers::Bucket;
 use crate::event::Timestamp;
 
 /// How wide a bar is with the gap behind it, and how high the tallest, in the units of the drawing.

@@ -6,12 +6,11 @@ use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request, State};
 use axum::response::Response;
 
-use super::access_log::AccessEvent;
-use super::authorized::Admitted;
-use super::error::ApiError;
-use super::operation::Operation;
-use super::response::json;
-use super::router::ApiState;
+use crate::api::authorized::Admitted;
+use crate::api::error::ApiError;
+use crate::api::operation::Operation;
+use crate::api::response::json;
+use crate::api::state::ApiState;
 use crate::event::EventId;
 use crate::export::to_json;
 
@@ -24,7 +23,7 @@ pub(crate) async fn get(
     let reading = Admitted::admit(api, &Operation::GET, request.into_parts().0).await?;
     reading.params()?;
     let id = id(params)?;
-    let record = AccessEvent::of(&reading).detail("event_id", id.to_string());
+    let record = reading.access_event().detail("event_id", id.to_string());
     let Some(event) = reading.get(id).await? else {
         reading.record(record.rejected(ApiError::NotFound.status())).await?;
         return Err(ApiError::NotFound);

@@ -1,16 +1,17 @@
 //! The error page.
 
 use askama::Template;
+use axum::extract::State;
 use axum::response::Response;
-use http::HeaderValue;
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
 
-use super::asset;
-use super::links::Links;
-use super::response::html;
-use super::router::ViewerState;
-use super::safe_html::SafeText;
 use crate::api::error::{ApiError, RETRY_AFTER_SECONDS};
+use crate::viewer::assets;
+use crate::viewer::links::Links;
+use crate::viewer::response::html;
+use crate::viewer::safe_html::SafeText;
+use crate::viewer::state::{SharedState, ViewerState};
 
 #[derive(Template)]
 #[template(path = "error.html", config = "src/viewer/askama.toml")]
@@ -27,12 +28,12 @@ struct ErrorPage<'a> {
 
 /// The same status and the same headers as from the API, and the same words. Nothing of the request is in it but what
 /// was malformed: what is missing and what is another's look the same.
-pub(super) fn error_page(viewer: &ViewerState, links: &Links, refusal: ApiError) -> Response {
+pub(in crate::viewer) fn error_page(viewer: &ViewerState, links: &Links, refusal: ApiError) -> Response {
     let status = refusal.status();
     let (title, detail) = refusal.title_and_detail();
     let page = ErrorPage {
         root: links.root(),
-        style: asset::style_name(),
+        style: assets::style_name(),
         status: status.as_u16(),
         sign: match refusal {
             ApiError::Unauthenticated { .. } | ApiError::Forbidden => "denied",
@@ -49,11 +50,25 @@ pub(super) fn error_page(viewer: &ViewerState, links: &Links, refusal: ApiError)
     let mut response = html(page.render().unwrap_or_default());
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    if status == http::StatusCode::SERVICE_UNAVAILABLE {
+    if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
     }
     if let ApiError::Unauthenticated { challenge } = refusal {
         headers.insert(WWW_AUTHENTICATE, challenge);
     }
     response
+}
+
+/// Any other verb is refused as everything else is; axum adds which verbs there are.
+pub(in crate::viewer) fn reject_method(
+    root: &'static str,
+) -> impl Fn(State<SharedState>, Response) -> std::future::Ready<Response> + Clone + Send + Sync + 'static {
+    move |State(viewer), response: Response| {
+        let is_wrong = response.status() == StatusCode::METHOD_NOT_ALLOWED;
+        std::future::ready(if is_wrong {
+            error_page(&viewer, &Links::from(root), ApiError::MethodNotAllowed)
+        } else {
+            response
+        })
+    }
 }

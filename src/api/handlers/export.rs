@@ -12,11 +12,11 @@ use http::HeaderValue;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use tokio::task::JoinSet;
 
-use super::access_log::{AccessEvent, ExportAccess};
-use super::authorized::Admitted;
-use super::error::ApiError;
-use super::operation::Operation;
-use super::router::ApiState;
+use crate::api::access_log::ExportAccess;
+use crate::api::authorized::Admitted;
+use crate::api::error::ApiError;
+use crate::api::operation::Operation;
+use crate::api::state::ApiState;
 use crate::event::AuditEvent;
 use crate::export::{Csv, EventFormat, JsonArray, Jsonl};
 use crate::query::{Cursor, PageQuery};
@@ -39,7 +39,7 @@ pub(crate) async fn export(State(api): State<Arc<ApiState>>, request: Request) -
     let first = reading.query(&query).await?;
     let record = match reading.read_log() {
         Some(log) => {
-            let record = AccessEvent::of(&reading).asked(&asked).detail("format", asked.format);
+            let record = reading.access_event().asked(&asked).detail("format", asked.format);
             Some(ExportAccess::begin(log, record).await.map_err(|_| ApiError::ReadNotRecorded)?)
         }
         None => None,

@@ -6,12 +6,11 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use super::access_log::AccessEvent;
-use super::authorized::Admitted;
-use super::error::ApiError;
-use super::operation::Operation;
-use super::response::json as json_response;
-use super::router::ApiState;
+use crate::api::authorized::Admitted;
+use crate::api::error::ApiError;
+use crate::api::operation::Operation;
+use crate::api::response::json as json_response;
+use crate::api::state::ApiState;
 use crate::event::Timestamp;
 use crate::export::escape_unsafe_chars;
 use crate::query::{Buckets, Filter, ValueCount};
@@ -27,7 +26,7 @@ pub(crate) async fn stats(State(api): State<Arc<ApiState>>, request: Request) ->
         let tallies = reading.top_values(&filter, *field, asked.top).await?;
         by.insert(field.as_str().to_owned(), tallies.into_iter().map(value_count).collect());
     }
-    reading.record(AccessEvent::of(&reading).asked(&asked).count(events)).await?;
+    reading.record(reading.access_event().asked(&asked).count(events)).await?;
     let buckets: Vec<_> = buckets
         .into_iter()
         .map(|Bucket { since, until, events }| json!({ "since": since, "until": until, "events": events }))

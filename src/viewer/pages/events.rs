@@ -5,28 +5,25 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::header::LOCATION;
 use http::request::Parts;
-use http::{HeaderValue, StatusCode};
 
-use super::asset;
 use super::error::error_page;
-use super::event_row::EventRow;
-use super::filter_form::{FilterForm, strip_empty_fields};
-use super::histogram::HistogramRequest;
-use super::links::Links;
-use super::operation::EVENTS;
-use super::previous_page::previous_page;
-use super::response::{html, page_with_parts};
-use super::router::{SharedState, ViewerState};
-use super::safe_html::SafeText;
 use crate::api::Caller;
-use crate::api::access_log::AccessEvent;
 use crate::api::authorized::Admitted;
 use crate::api::error::ApiError;
 use crate::api::params::Params;
 use crate::event::{AuditEvent, EventId, Timestamp};
 use crate::query::{Cursor, Filter, PageQuery};
+use crate::viewer::assets;
+use crate::viewer::event_row::EventRow;
+use crate::viewer::filter_form::{FilterForm, strip_empty_fields};
+use crate::viewer::histogram::HistogramRequest;
+use crate::viewer::links::{Links, raw_filters, redirect};
+use crate::viewer::operations::EVENTS;
+use crate::viewer::previous_page::previous_page;
+use crate::viewer::response::page_with_parts;
+use crate::viewer::safe_html::SafeText;
+use crate::viewer::state::{SharedState, ViewerState};
 
 /// How many events a page has if nobody says otherwise.
 const DEFAULT_LIMIT: usize = 50;
@@ -48,7 +45,7 @@ struct EventsPage<'a> {
     exports: Vec<(&'static str, String)>,
 }
 
-pub(super) async fn list(State(viewer): State<SharedState>, request: Request) -> Response {
+pub(in crate::viewer) async fn events(State(viewer): State<SharedState>, request: Request) -> Response {
     let head = request.into_parts().0;
     let links = Links::from_mount(&head);
     page(&viewer, &links, head).await.unwrap_or_else(|refusal| error_page(&viewer, &links, refusal))
@@ -62,7 +59,7 @@ async fn page(viewer: &ViewerState, links: &Links, head: Parts) -> Result<Respon
     let asked = reading.params()?;
     let filter = reading.confine(&asked).await?;
     let found = LoadedPage::read(&reading, &asked, &filter).await?;
-    reading.record(AccessEvent::of(&reading).asked(&asked).count(found.events.len() as u64)).await?;
+    reading.record(reading.access_event().asked(&asked).count(found.events.len() as u64)).await?;
 
     let numbers = histogram_request(&reading, &asked, filter, links, &found);
     let rows = found.events.iter().map(|event| EventRow::of(event, links, asked.now)).collect();
@@ -73,7 +70,7 @@ async fn page(viewer: &ViewerState, links: &Links, head: Parts) -> Result<Respon
     };
     let page = EventsPage {
         root: links.root(),
-        style: asset::style_name(),
+        style: assets::style_name(),
         caller: SafeText::line(reading.caller.name()),
         is_admin: reading.caller.is_admin(),
         overview: links.to("overview", raw_filters(&asked)),
@@ -88,11 +85,6 @@ async fn page(viewer: &ViewerState, links: &Links, head: Parts) -> Result<Respon
             .into(),
     };
     page_with_parts(&page, vec![Box::pin(numbers.draw())])
-}
-
-/// The filters as they were given.
-pub(super) fn raw_filters(asked: &Params) -> impl Iterator<Item = (&str, &str)> {
-    asked.raw_filters.iter().map(|(name, value)| (*name, value.as_str()))
 }
 
 /// One page of events, and whether it is alone.
@@ -169,13 +161,4 @@ fn histogram_request(
         page_span: here,
         total: is_alone.then_some(found.events.len() as u64),
     }
-}
-
-/// To the same page at an address without the fields that were left empty.
-pub(super) fn redirect(place: &str) -> Result<Response, ApiError> {
-    let place = HeaderValue::try_from(place).map_err(|_| ApiError::BadRequest("the query is not ASCII".into()))?;
-    let mut response = html("");
-    *response.status_mut() = StatusCode::SEE_OTHER;
-    response.headers_mut().insert(LOCATION, place);
-    Ok(response)
 }

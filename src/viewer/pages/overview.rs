@@ -7,23 +7,21 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::request::Parts;
 
-use super::asset;
-use super::chart::BarChart;
 use super::error::error_page;
-use super::events::{raw_filters, redirect};
-use super::filter_form::{FilterForm, strip_empty_fields};
-use super::histogram::{MAX_BARS, counts_failed, failures};
-use super::links::Links;
-use super::operation::{OVERVIEW, is_filterable};
-use super::response::{DeferredPart, page_with_parts};
-use super::router::{SharedState, ViewerState};
-use super::safe_html::{SafeText, Thousands};
-use super::time::span;
-use crate::api::access_log::AccessEvent;
 use crate::api::authorized::Admitted;
 use crate::api::error::ApiError;
-use crate::api::stats::Histogram;
+use crate::api::handlers::Histogram;
 use crate::query::{Field, Filter, TextPattern, ValueCount};
+use crate::viewer::assets;
+use crate::viewer::bar_chart::BarChart;
+use crate::viewer::filter_form::{FilterForm, strip_empty_fields};
+use crate::viewer::histogram::{MAX_BARS, counts_failed, failures};
+use crate::viewer::links::{Links, raw_filters, redirect};
+use crate::viewer::operations::{OVERVIEW, is_filterable};
+use crate::viewer::response::{DeferredPart, page_with_parts};
+use crate::viewer::safe_html::{SafeText, Thousands};
+use crate::viewer::state::{SharedState, ViewerState};
+use crate::viewer::time::span;
 
 #[derive(Template)]
 #[template(path = "overview.html", config = "src/viewer/askama.toml")]
@@ -72,7 +70,7 @@ const SECTIONS: [(Field, &str); 6] = [
 /// How many values are shown.
 const MAX_VALUES: usize = 10;
 
-pub(super) async fn overview(State(viewer): State<SharedState>, request: Request) -> Response {
+pub(in crate::viewer) async fn overview(State(viewer): State<SharedState>, request: Request) -> Response {
     let links = Links::from(Links::HERE);
     page(&viewer, &links, request.into_parts().0).await.unwrap_or_else(|refusal| error_page(&viewer, &links, refusal))
 }
@@ -88,13 +86,13 @@ async fn page(viewer: &ViewerState, links: &Links, head: Parts) -> Result<Respon
     // A store that cannot be read says so in the status.
     let activity = Histogram::read(&reading, &filter, MAX_BARS).await?;
     let failed = failures(&reading, &filter).await?;
-    reading.record(AccessEvent::of(&reading).asked(&asked).count(activity.events)).await?;
+    reading.record(reading.access_event().asked(&asked).count(activity.events)).await?;
 
     let failed = failed.as_ref().map(|failed| failed.buckets.as_slice());
     let chart = BarChart::draw(&activity.buckets, failed, None, links, &asked.raw_filters);
     let page = OverviewPage {
         root: links.root(),
-        style: asset::style_name(),
+        style: assets::style_name(),
         caller: SafeText::line(reading.caller.name()),
         is_admin: reading.caller.is_admin(),
         events_link: links.list(raw_filters(&asked)),

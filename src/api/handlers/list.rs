@@ -7,19 +7,18 @@ use axum::response::{IntoResponse as _, Response};
 use http::header::LINK;
 use http::{HeaderName, HeaderValue};
 
-use super::access_log::AccessEvent;
-use super::authorized::Admitted;
-use super::error::ApiError;
-use super::operation::Operation;
-use super::response::json;
-use super::router::ApiState;
+use crate::api::authorized::Admitted;
+use crate::api::error::ApiError;
+use crate::api::operation::Operation;
+use crate::api::response::json;
+use crate::api::state::ApiState;
 use crate::export::{EventFormat as _, JsonArray};
 use crate::query::PageQuery;
 
 /// The header of a page that is followed by another: the cursor to ask with. There is none on the last page.
 pub const AUDIT_NEXT_CURSOR: HeaderName = HeaderName::from_static("audit-next-cursor");
 
-pub(super) async fn list(State(api): State<Arc<ApiState>>, request: Request) -> Result<Response, ApiError> {
+pub(crate) async fn list(State(api): State<Arc<ApiState>>, request: Request) -> Result<Response, ApiError> {
     let reading = Admitted::admit(api, &Operation::LIST, request.into_parts().0).await?;
     let asked = reading.params()?;
     let filter = reading.confine(&asked).await?;
@@ -28,7 +27,7 @@ pub(super) async fn list(State(api): State<Arc<ApiState>>, request: Request) -> 
     let mut events = reading.query(&query).await?;
     let is_followed = events.len() > asked.limit();
     events.truncate(asked.limit());
-    reading.record(AccessEvent::of(&reading).asked(&asked).count(events.len() as u64)).await?;
+    reading.record(reading.access_event().asked(&asked).count(events.len() as u64)).await?;
 
     let mut body = Vec::new();
     let mut listing = JsonArray::default();

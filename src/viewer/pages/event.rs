@@ -6,20 +6,19 @@ use axum::extract::{RawPathParams, Request, State};
 use axum::response::Response;
 use http::request::Parts;
 
-use super::asset;
 use super::error::error_page;
-use super::event_fields::{DisplayValue, FieldGroup, groups};
-use super::event_row::EventRow;
-use super::links::Links;
-use super::operation::EVENT;
-use super::related_events::{MAX_SCANNED, RelatedEvents};
-use super::response::page as answer;
-use super::router::{SharedState, ViewerState};
-use super::safe_html::{PrettyJson, SafeText};
-use crate::api::access_log::AccessEvent;
 use crate::api::authorized::Admitted;
 use crate::api::error::ApiError;
-use crate::api::get::id;
+use crate::api::handlers::id;
+use crate::viewer::assets;
+use crate::viewer::event_fields::{DisplayValue, FieldGroup, groups};
+use crate::viewer::event_row::EventRow;
+use crate::viewer::links::Links;
+use crate::viewer::operations::EVENT;
+use crate::viewer::related_events::{MAX_SCANNED, RelatedEvents};
+use crate::viewer::response::page as answer;
+use crate::viewer::safe_html::{PrettyJson, SafeText};
+use crate::viewer::state::{SharedState, ViewerState};
 
 #[derive(Template)]
 #[template(path = "event.html", config = "src/viewer/askama.toml")]
@@ -39,7 +38,7 @@ struct EventPage<'a> {
     looked_through: usize,
 }
 
-pub(super) async fn event(
+pub(in crate::viewer) async fn event(
     State(viewer): State<SharedState>,
     // Bytes that are not UTF-8 are looked at when it is their turn, after who is asking.
     params: Result<RawPathParams, RawPathParamsRejection>,
@@ -60,7 +59,7 @@ async fn page(
     let reading = Admitted::admit(viewer.api.clone(), &EVENT, head).await?;
     let now = reading.params()?.now;
     let id = id(params)?;
-    let record = AccessEvent::of(&reading).detail("event_id", id.to_string());
+    let record = reading.access_event().detail("event_id", id.to_string());
     let Some(event) = reading.get(id).await? else {
         reading.record(record.rejected(ApiError::NotFound.status())).await?;
         return Err(ApiError::NotFound);
@@ -88,7 +87,7 @@ async fn page(
     }
     answer(&EventPage {
         root: links.root(),
-        style: asset::style_name(),
+        style: assets::style_name(),
         caller: SafeText::line(reading.caller.name()),
         is_admin: reading.caller.is_admin(),
         id: event.event_id.to_string(),

@@ -1,0 +1,18 @@
+//! The handlers, one for each operation.
+
+mod count;
+mod export;
+mod get;
+mod list;
+mod stats;
+
+pub(crate) use count::count;
+pub(crate) use export::export;
+pub(crate) use get::get;
+#[cfg(feature = "viewer")]
+pub(crate) use get::id;
+pub use list::AUDIT_NEXT_CURSOR;
+pub(crate) use list::list;
+pub(crate) use stats::stats;
+#[cfg(feature = "viewer")]
+pub(crate) use stats::{Bucket, Histogram};
