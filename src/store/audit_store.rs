@@ -1,15 +1,9 @@
 //! The contract between the log and a store.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 
-use super::{Capabilities, Diagnostic, StoreError, Transactional};
-use crate::event::{AuditEvent, EventId, Timestamp};
-use crate::query::{Buckets, Field, Filter, PageQuery, ValueCount};
-
-/// The future of a store's methods, boxed so that stores are trait objects.
-pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+use super::{Capabilities, Diagnostic, Reader, Recovery, StoreAdmin, StoreFuture, Transactional};
+use crate::event::AuditEvent;
 
 /// A place that events are appended to.
 ///
@@ -71,78 +65,4 @@ pub trait AuditStore: fmt::Debug + Send + Sync + 'static {
     fn in_transaction(&self) -> Option<&dyn Transactional> {
         None
     }
-}
-
-/// Reads a store. A reader sees every event whose append was acknowledged before it was called.
-pub trait Reader: Send + Sync {
-    /// One page: newest first, ties by id, greatest first.
-    fn query<'a>(&'a self, query: &'a PageQuery) -> StoreFuture<'a, Vec<AuditEvent>>;
-
-    /// How many events pass the filter, exactly.
-    fn count<'a>(&'a self, filter: &'a Filter) -> StoreFuture<'a, u64>;
-
-    /// How many events pass the filter, by what they have in a field: the `at_most` of them with the most events, the
-    /// most first, then by the bytes of the value, nothing last.
-    fn top_values<'a>(&'a self, filter: &'a Filter, by: Field, at_most: usize) -> StoreFuture<'a, Vec<ValueCount>>;
-
-    /// How many events pass the filter in each of the buckets, in their order.
-    fn histogram<'a>(&'a self, filter: &'a Filter, buckets: &'a Buckets) -> StoreFuture<'a, Vec<u64>>;
-
-    /// Checks that events can be read with the rights that the store was opened with, without reading one.
-    ///
-    /// A service asks it once, when it mounts a reader: an account that may only append is told so at the start and not
-    /// by each request.
-    ///
-    /// # Errors
-    /// One of [`StoreErrorKind::Denied`](super::StoreErrorKind::Denied) that names the right to give; and whatever
-    /// stands in the way of asking.
-    fn check_access(&self) -> StoreFuture<'_, ()> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    /// The event with this id.
-    fn get(&self, id: EventId) -> StoreFuture<'_, Option<AuditEvent>>;
-
-    /// The event with this id, if its actor has exactly this name (`user_email`).
-    ///
-    /// For callers who may see their own events only. A store that can ask for both at once does: what another's event
-    /// costs is then what a missing one costs, and the time tells a caller nothing.
-    fn get_of<'a>(&'a self, id: EventId, user_email: &'a str) -> StoreFuture<'a, Option<AuditEvent>> {
-        Box::pin(async move {
-            let found = self.get(id).await?;
-            Ok(found.filter(|event| event.actor.user_email.as_deref() == Some(user_email)))
-        })
-    }
-}
-
-/// Provisions a store and removes from it.
-pub trait StoreAdmin: Send + Sync {
-    /// Makes the store anew, empty. Destroys every event in it.
-    fn recreate(&self) -> StoreFuture<'_, ()>;
-
-    /// Makes what is missing of tables and indexes and leaves every event as it is. Can be done at any time, by
-    /// several at once.
-    fn migrate(&self) -> StoreFuture<'_, ()>;
-
-    /// Removes up to about `at_most` of the events older than `before`, and says how many and whether there may be
-    /// more. Callers repeat it until there is no more; writers get their turn between the calls.
-    fn purge(&self, before: Timestamp, at_most: usize) -> StoreFuture<'_, PurgeOutcome>;
-}
-
-/// What one call of [`StoreAdmin::purge`] did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PurgeOutcome {
-    /// The number of deleted events.
-    pub deleted: u64,
-    /// True if more events may be old enough.
-    pub has_more: bool,
-}
-
-/// Finds the `started` events that no later event ends and whose process no longer lives.
-pub trait Recovery: Send + Sync {
-    /// For each of them, keeps what `close` makes of it; each is closed once, whoever of several callers comes first.
-    /// Says how many were closed.
-    ///
-    /// An event is never taken for an orphan while the process that wrote it lives, however old it is.
-    fn recover<'a>(&'a self, close: &'a (dyn Fn(&AuditEvent) -> AuditEvent + Send + Sync)) -> StoreFuture<'a, u64>;
 }

@@ -1,28 +1,46 @@
 //! Stores: their contract, and the implementations.
 
-mod audit_store;
-mod capabilities;
-#[cfg(feature = "conformance")]
-pub mod conformance;
-mod diagnostic;
 mod error;
+mod redacted_url;
+
+mod app_transaction;
+mod capabilities;
+mod diagnostic;
+mod options;
+mod store_future;
+
+mod reader;
+mod recovery;
+mod store_admin;
+mod transactional;
+
+mod audit_store;
+
 mod memory;
-mod open;
 #[cfg(feature = "postgres")]
 pub mod postgres;
-mod redacted_url;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
-mod transactional;
 
-pub use audit_store::{AuditStore, PurgeOutcome, Reader, Recovery, StoreAdmin, StoreFuture};
+mod open;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+
+pub use app_transaction::{AppConnection, AppTransaction};
+pub use audit_store::AuditStore;
 pub use capabilities::Capabilities;
 pub use diagnostic::{Diagnostic, Severity};
 pub(crate) use error::chain;
 pub use error::{StoreError, StoreErrorKind};
 pub use memory::MemoryStore;
-pub use open::{Durability, OpenOptions, SCHEMES, open};
+pub use open::{SCHEMES, open};
+pub use options::{Durability, OpenOptions};
+pub use reader::Reader;
+pub use recovery::Recovery;
 pub use redacted_url::RedactedUrl;
-pub use transactional::{AppConnection, AppTransaction, TransactionId, TransactionStatus, Transactional};
+pub use store_admin::{PurgeOutcome, StoreAdmin};
+pub use store_future::StoreFuture;
+pub use transactional::{TransactionId, TransactionStatus, Transactional};

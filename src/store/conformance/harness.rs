@@ -7,7 +7,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Fault, FaultyStore};
+use super::fault::Fault;
+use super::faulty_store::FaultyStore;
 use crate::store::AuditStore;
 
 type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;

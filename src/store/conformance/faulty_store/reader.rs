@@ -1,6 +1,7 @@
 //! Reads that go wrong: a listing in memory, with what the fault changes about it.
 
-use super::{Fault, FaultyStore};
+use super::super::fault::Fault;
+use super::FaultyStore;
 use crate::event::{AuditEvent, CompactText, EventId};
 use crate::query::{Buckets, Condition, Cursor, Field, Filter, OutcomePattern, PageQuery, TextPattern, ValueCount};
 use crate::store::{Reader, StoreError, StoreErrorKind, StoreFuture};

@@ -1,18 +1,14 @@
 //! A store that is broken on purpose.
 
-mod keeping;
-mod reading;
-mod shared;
-mod writing;
-
 use std::fmt;
 use std::sync::Arc;
 
-use super::Fault;
+use super::super::fault::Fault;
+use super::state::SharedFault;
+use crate::event::{AuditEvent, EventType};
 use crate::store::{
     AuditStore, Capabilities, Reader, Recovery, StoreAdmin, StoreError, StoreErrorKind, StoreFuture, Transactional,
 };
-use shared::Shared;
 
 /// A store around another that does what a [`Fault`] says, and can be broken and healed while it is in use.
 ///
@@ -41,16 +37,16 @@ use shared::Shared;
 /// Clones are the same handle. Once healed it does nothing on its own; what a fault has lost stays lost.
 #[derive(Clone)]
 pub struct FaultyStore {
-    inner: Arc<dyn AuditStore>,
-    shared: Arc<Shared>,
-    /// Which of the handles that share their faults this is.
-    handle: usize,
+    pub(super) inner: Arc<dyn AuditStore>,
+    pub(super) shared: Arc<SharedFault>,
+    /// The number of this handle among those that share the faults.
+    pub(super) handle: usize,
 }
 
 impl FaultyStore {
     /// Around this store, without a fault.
     pub fn new(inner: Arc<dyn AuditStore>) -> Self {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(SharedFault::default());
         Self { inner, handle: shared.next_handle(), shared }
     }
 
@@ -69,7 +65,7 @@ impl FaultyStore {
     }
 
     /// What makes other handles without keeping this one alive.
-    pub(super) fn handle_maker(&self) -> impl Fn(Arc<dyn AuditStore>) -> Self + Send + Sync + 'static {
+    pub(in super::super) fn handle_maker(&self) -> impl Fn(Arc<dyn AuditStore>) -> Self + Send + Sync + 'static {
         let shared = self.shared.clone();
         move |inner| Self { inner, handle: shared.next_handle(), shared: shared.clone() }
     }
@@ -119,11 +115,11 @@ impl FaultyStore {
         &self.inner
     }
 
-    fn error(&self, kind: StoreErrorKind, doing: &'static str) -> StoreError {
+    pub(super) fn error(&self, kind: StoreErrorKind, doing: &'static str) -> StoreError {
         StoreError::new(kind, self.inner.capabilities().name, doing).with_source("an injected fault")
     }
 
-    fn refusal<T>(&self, doing: &'static str) -> Result<T, StoreError> {
+    pub(super) fn refusal<T>(&self, doing: &'static str) -> Result<T, StoreError> {
         Err(self.error(StoreErrorKind::Permanent, doing))
     }
 }
@@ -145,7 +141,7 @@ impl AuditStore for FaultyStore {
         }
     }
 
-    fn append<'a>(&'a self, events: &'a [crate::event::AuditEvent]) -> StoreFuture<'a, ()> {
+    fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
         Box::pin(self.append_faultily(events))
     }
 
@@ -154,9 +150,7 @@ impl AuditStore for FaultyStore {
             match self.fault() {
                 Some(Fault::HealthAlwaysBad) => self.refusal("health check"),
                 Some(Fault::HealthAlwaysGood) => Ok(()),
-                Some(Fault::HealthLeavesAnEvent) => {
-                    self.inner.append(&[crate::event::AuditEvent::new(crate::event::EventType::AUTH)]).await
-                }
+                Some(Fault::HealthLeavesAnEvent) => self.inner.append(&[AuditEvent::new(EventType::AUTH)]).await,
                 _ => self.inner.health().await,
             }
         })

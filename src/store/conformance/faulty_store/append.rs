@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::{Fault, FaultyStore};
+use super::super::fault::Fault;
+use super::FaultyStore;
 use crate::event::{AuditEvent, Classification, Details, EventId, Timestamp};
 use crate::store::{StoreError, StoreErrorKind};
 

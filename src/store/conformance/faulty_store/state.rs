@@ -6,12 +6,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::Fault;
+use super::super::fault::Fault;
 use crate::event::{AuditEvent, EventId};
 
 #[derive(Debug, Default)]
-pub(super) struct Shared {
-    state: Mutex<State>,
+pub(super) struct SharedFault {
+    state: Mutex<FaultState>,
     handles: AtomicUsize,
     /// How many appends have begun.
     pub(super) appends: Watched<usize>,
@@ -23,7 +23,7 @@ pub(super) struct Shared {
 
 /// What the faults have to remember.
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(super) struct FaultState {
     fault: Option<Fault>,
     /// How many calls are still to fail.
     pub(super) failures_left: usize,
@@ -48,7 +48,7 @@ pub(super) struct State {
     pub(super) broken: bool,
 }
 
-impl State {
+impl FaultState {
     /// Notes who brought the events first.
     pub(super) fn note(&mut self, events: &[AuditEvent], handle: usize) {
         for event in events {
@@ -62,12 +62,12 @@ impl State {
     }
 }
 
-impl Shared {
+impl SharedFault {
     pub(super) fn next_handle(&self) -> usize {
         self.handles.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, FaultState> {
         // Each change under the lock is complete in itself.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

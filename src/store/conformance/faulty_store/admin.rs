@@ -1,6 +1,7 @@
 //! Purges, provisioning, tidying and the closing of orphans that go wrong.
 
-use super::{Fault, FaultyStore};
+use super::super::fault::Fault;
+use super::FaultyStore;
 use crate::event::{AuditEvent, EventId, Phase, Timestamp};
 use crate::query::{Filter, PageQuery};
 use crate::store::{PurgeOutcome, Recovery, StoreAdmin, StoreError, StoreErrorKind, StoreFuture};

@@ -1,0 +1,130 @@
+//! The list of the checks, from which the tests of a store are made.
+
+use super::harness::{Check, Need};
+use super::{
+    aggregation, appending, filtering, idempotency, lifecycle, numbers, ordering, paging, provisioning, purging,
+    recovery, round_trip, scale, text, text_patterns,
+};
+
+/// Makes a module of tests, one for each check of the suite; see [`store::conformance`](crate::store::conformance).
+///
+/// The first argument names the module. The second is called for each test and returns a future of the
+/// [`Harness`]. The crate that calls it needs `tokio` with `macros` and `rt-multi-thread`.
+#[macro_export]
+macro_rules! conformance_tests {
+    ($name:ident, $harness:expr $(,)?) => {
+        $crate::conformance_tests! { @list tests [$name, $harness] }
+    };
+    (@tests [$name:ident, $harness:expr] $($theme:ident::$check:ident [$($need:ident),*],)*) => {
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            $(
+                #[::tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $check() {
+                    let harness: $crate::store::conformance::Harness = ($harness)().await;
+                    let check = $crate::store::conformance::Check::named(::core::stringify!($check));
+                    $crate::store::conformance::run(&check.expect("the list has this check"), &harness).await;
+                }
+            )*
+        }
+    };
+    (@declare [] $($theme:ident::$check:ident [$($need:ident),*],)*) => {
+        impl Check {
+            /// Every check of the suite.
+            pub const ALL: &'static [Self] = &[$(Self {
+                name: stringify!($check),
+                needs: &[$(Need::$need),*],
+                body: |harness| Box::pin($theme::$check(harness)),
+            },)*];
+        }
+    };
+    (@list $then:ident [$($args:tt)*]) => {
+        $crate::conformance_tests! { @$then [$($args)*]
+            round_trip::an_event_comes_back_as_it_was [Reader],
+            round_trip::every_phase_and_outcome_comes_back [Reader],
+            round_trip::times_come_back_to_the_microsecond [Reader],
+            round_trip::ids_of_any_bits_are_keys [Reader],
+            round_trip::unknown_fields_are_kept [Reader],
+            round_trip::deep_details_come_back [Reader],
+            round_trip::each_is_found_by_its_id [Reader],
+            round_trip::an_event_is_found_for_its_user_alone [Reader],
+            round_trip::what_is_missing_is_not_found [Reader],
+            text::everything_is_accepted [],
+            text::hostile_text_comes_back [Reader],
+            text::forms_of_unicode_stay_distinct [Reader],
+            text::empty_and_missing_stay_distinct [Reader],
+            text::values_at_their_limits_come_back [Reader],
+            text::the_maximal_event_comes_back [Reader],
+            numbers::integers_come_back [Reader],
+            numbers::floats_come_back [Reader],
+            filtering::since_includes_its_instant [Reader],
+            filtering::until_excludes_its_instant [Reader],
+            filtering::a_span_of_nothing_is_empty [Reader],
+            filtering::text_is_matched_exactly [Reader],
+            filtering::wildcards_are_plain_text [Reader],
+            filtering::hostile_text_is_matched_exactly [Reader],
+            filtering::nothing_matches_what_is_missing [Reader],
+            filtering::types_phases_and_outcomes_are_matched_exactly [Reader],
+            filtering::patterns_match_as_they_say [Reader],
+            text_patterns::patterns_agree_with_the_model [Reader],
+            filtering::classes_of_statuses_match [Reader],
+            filtering::filters_agree_with_the_model [Reader],
+            aggregation::tallies_agree_with_the_model [Reader],
+            aggregation::what_is_missing_is_tallied [Reader],
+            aggregation::buckets_are_half_open [Reader],
+            aggregation::activity_agrees_with_the_model [Reader],
+            ordering::newest_come_first [Reader],
+            ordering::ties_are_ordered_by_id [Reader],
+            ordering::late_events_find_their_place [Reader],
+            paging::pages_cover_each_event_once [Reader],
+            paging::skip_and_limit_cut_the_listing [Reader],
+            paging::a_page_of_nothing_is_empty [Reader],
+            paging::a_cursor_outlives_its_event [Reader],
+            paging::pages_hold_still_while_others_append [Reader],
+            appending::a_batch_is_kept_whole [Reader],
+            appending::an_empty_batch_is_fine [],
+            appending::what_is_acknowledged_is_visible [Reader],
+            appending::what_is_acknowledged_is_visible_to_others [Reader, SecondHandle],
+            appending::concurrent_appends_are_all_kept [Reader],
+            appending::two_handles_append_side_by_side [Reader, SecondHandle],
+            idempotency::a_repeated_batch_is_kept_once [Reader],
+            idempotency::a_repeat_within_a_batch_is_kept_once [Reader],
+            idempotency::the_first_of_an_id_wins [Reader],
+            idempotency::overlapping_batches_lose_nothing [Reader],
+            idempotency::repeats_at_the_same_time_are_kept_once [Reader],
+            idempotency::repeats_are_known_after_reopening [Reader, SecondHandle],
+            scale::many_events_stay_in_order_while_tidying [Reader],
+            scale::many_events_are_kept_once_after_tidying [Reader],
+            scale::tidying_comes_to_an_end [],
+            purging::a_purge_spares_its_instant [Reader, Admin],
+            purging::a_purge_goes_in_chunks [Reader, Admin],
+            purging::a_purge_removes_all_that_is_old_and_no_more [Reader, Admin],
+            purging::a_purge_of_nothing_removes_nothing [Reader, Admin],
+            purging::what_is_purged_is_gone_everywhere [Reader, Admin],
+            purging::a_purge_does_not_touch_what_is_being_appended [Reader, Admin],
+            provisioning::init_empties_the_store [Reader, Admin],
+            provisioning::init_leaves_a_store_that_works [Reader, Admin],
+            provisioning::init_forgets_the_ids [Reader, Admin],
+            provisioning::ensure_indexes_works_on_a_fresh_store [Admin],
+            provisioning::ensure_indexes_leaves_every_event [Reader, Admin],
+            provisioning::ensure_indexes_can_be_repeated [Admin],
+            provisioning::ensure_indexes_by_several_at_once [Reader, Admin, SecondHandle],
+            lifecycle::capabilities_tell_the_parts [],
+            lifecycle::a_working_store_is_healthy [],
+            lifecycle::health_leaves_no_event_behind [Reader],
+            lifecycle::a_closed_store_refuses_appends [],
+            lifecycle::a_closed_store_is_not_healthy [],
+            lifecycle::closing_keeps_every_event [Reader, SecondHandle],
+            recovery::the_living_are_left_alone [Reader, Recovery, SecondHandle],
+            recovery::what_was_completed_is_left_alone [Reader, Recovery, SecondHandle],
+            recovery::the_dead_are_closed_once [Reader, Recovery, SecondHandle],
+            recovery::whoever_comes_first_closes [Reader, Recovery, SecondHandle],
+            recovery::a_dropped_handle_is_dead [Reader, Recovery, SecondHandle],
+            recovery::what_close_makes_is_kept [Reader, Recovery, SecondHandle],
+        }
+    };
+}
+
+conformance_tests! { @list declare [] }

@@ -1,0 +1,10 @@
+//! A store that is broken on purpose.
+
+mod state;
+mod store;
+
+mod admin;
+mod append;
+mod reader;
+
+pub use store::FaultyStore;

@@ -1,0 +1,47 @@
+//! The part of a store that reads.
+
+use super::StoreFuture;
+use crate::event::{AuditEvent, EventId};
+use crate::query::{Buckets, Field, Filter, PageQuery, ValueCount};
+
+/// Reads a store. A reader sees every event whose append was acknowledged before it was called.
+pub trait Reader: Send + Sync {
+    /// One page: newest first, ties by id, greatest first.
+    fn query<'a>(&'a self, query: &'a PageQuery) -> StoreFuture<'a, Vec<AuditEvent>>;
+
+    /// How many events pass the filter, exactly.
+    fn count<'a>(&'a self, filter: &'a Filter) -> StoreFuture<'a, u64>;
+
+    /// How many events pass the filter, by what they have in a field: the `at_most` of them with the most events, the
+    /// most first, then by the bytes of the value, nothing last.
+    fn top_values<'a>(&'a self, filter: &'a Filter, by: Field, at_most: usize) -> StoreFuture<'a, Vec<ValueCount>>;
+
+    /// How many events pass the filter in each of the buckets, in their order.
+    fn histogram<'a>(&'a self, filter: &'a Filter, buckets: &'a Buckets) -> StoreFuture<'a, Vec<u64>>;
+
+    /// Checks that events can be read with the rights that the store was opened with, without reading one.
+    ///
+    /// A service asks it once, when it mounts a reader: an account that may only append is told so at the start and not
+    /// by each request.
+    ///
+    /// # Errors
+    /// One of [`StoreErrorKind::Denied`](super::StoreErrorKind::Denied) that names the right to give; and whatever
+    /// stands in the way of asking.
+    fn check_access(&self) -> StoreFuture<'_, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// The event with this id.
+    fn get(&self, id: EventId) -> StoreFuture<'_, Option<AuditEvent>>;
+
+    /// The event with this id, if its actor has exactly this name (`user_email`).
+    ///
+    /// For callers who may see their own events only. A store that can ask for both at once does: what another's event
+    /// costs is then what a missing one costs, and the time tells a caller nothing.
+    fn get_of<'a>(&'a self, id: EventId, user_email: &'a str) -> StoreFuture<'a, Option<AuditEvent>> {
+        Box::pin(async move {
+            let found = self.get(id).await?;
+            Ok(found.filter(|event| event.actor.user_email.as_deref() == Some(user_email)))
+        })
+    }
+}

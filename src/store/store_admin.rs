@@ -1,0 +1,27 @@
+//! The part of a store that creates its schema and deletes old events.
+
+use super::StoreFuture;
+use crate::event::Timestamp;
+
+/// Provisions a store and removes from it.
+pub trait StoreAdmin: Send + Sync {
+    /// Makes the store anew, empty. Destroys every event in it.
+    fn recreate(&self) -> StoreFuture<'_, ()>;
+
+    /// Makes what is missing of tables and indexes and leaves every event as it is. Can be done at any time, by
+    /// several at once.
+    fn migrate(&self) -> StoreFuture<'_, ()>;
+
+    /// Removes up to about `at_most` of the events older than `before`, and says how many and whether there may be
+    /// more. Callers repeat it until there is no more; writers get their turn between the calls.
+    fn purge(&self, before: Timestamp, at_most: usize) -> StoreFuture<'_, PurgeOutcome>;
+}
+
+/// What one call of [`StoreAdmin::purge`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PurgeOutcome {
+    /// The number of deleted events.
+    pub deleted: u64,
+    /// True if more events may be old enough.
+    pub has_more: bool,
+}
