@@ -4,21 +4,23 @@
 //! terminal as it is: see [`sanitize`].
 
 mod args;
-mod commands;
-mod doctor;
 mod error;
 mod event_range;
-mod follow;
 mod help;
-mod output;
 mod progress;
 mod redact;
 mod retention;
 mod sanitize;
-mod serve;
 mod signals;
-mod statistics;
 mod store_url;
+
+mod doctor;
+mod output;
+mod serve;
+mod stats;
+mod tail;
+
+mod commands;
 
 use std::process::ExitCode;
 

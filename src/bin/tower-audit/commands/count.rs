@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use tower_audit::Timestamp;
 
-use super::{OnMissing, reader, with_store};
+use super::open_store::{OnMissing, reader, with_store};
 use crate::args::FilterArgs;
 use crate::error::CliError;
 use crate::output::Stdout;

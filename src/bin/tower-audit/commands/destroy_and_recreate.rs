@@ -4,8 +4,10 @@ use std::io::{self, IsTerminal as _};
 
 use tower_audit::query::Filter;
 
+use super::open_store::{OnMissing, admin, with_store};
+use super::prompt::ask;
 use super::purge::to_the_second;
-use super::{OnMissing, admin, ask, roles, with_store};
+use super::roles;
 use crate::args::DestroyArgs;
 use crate::error::{CliError, warn};
 use crate::event_range::EventRange;
@@ -36,7 +38,7 @@ pub(crate) async fn run(url: &str, args: DestroyArgs) -> Result<(), CliError> {
         confirm(destroyed)?;
     }
     with_store(url, OnMissing::Create, async |store| {
-        let work = recreate(store, admin(store, "made anew")?, destroyed, super::user());
+        let work = recreate(store, admin(store, "made anew")?, destroyed, super::account::user());
         Ok(with_progress("making the store anew", work).await?)
     })
     .await?;

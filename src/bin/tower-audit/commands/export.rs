@@ -12,7 +12,7 @@ use tower_audit::store::sqlite::path_of;
 use tower_audit::store::{AuditStore, StoreError};
 use tower_audit::{AuditEvent, Timestamp};
 
-use super::{OnMissing, reader, with_shared_store};
+use super::open_store::{OnMissing, reader, with_shared_store};
 use crate::args::{ExportArgs, ExportFormat};
 use crate::error::CliError;
 use crate::output::{AtomicFile, OutputTarget, Stdout};

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use tower_audit::export::to_json;
 
-use super::{OnMissing, reader, with_store};
+use super::open_store::{OnMissing, reader, with_store};
 use crate::args::{Format, GetArgs};
 use crate::error::CliError;
 use crate::output::{OutputTarget, Stdout, indented};

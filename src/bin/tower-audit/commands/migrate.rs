@@ -1,6 +1,7 @@
 //! `migrate`: makes what is missing of the store.
 
-use super::{OnMissing, admin, roles, with_store};
+use super::open_store::{OnMissing, admin, with_store};
+use super::roles;
 use crate::args::MigrateArgs;
 use crate::error::CliError;
 use crate::progress::with_progress;

@@ -7,7 +7,8 @@ use tower_audit::Timestamp;
 use tower_audit::query::{Filter, parse_cutoff};
 use tower_audit::store::AuditStore;
 
-use super::{OnMissing, admin, ask, reader, with_store};
+use super::open_store::{OnMissing, admin, reader, with_store};
+use super::prompt::ask;
 use crate::args::PurgeArgs;
 use crate::error::{CliError, warn};
 use crate::event_range::EventRange;
@@ -40,7 +41,7 @@ pub(crate) async fn run(url: &str, args: PurgeArgs) -> Result<(), CliError> {
         // From here on, a signal ends the work and not the process.
         let stop = interrupt();
         let mut progress = Progress::new("events removed", !args.quiet);
-        let purge = Purge { cutoff, older_than: args.older_than, extent: extent.of, actor: super::user() };
+        let purge = Purge { cutoff, older_than: args.older_than, extent: extent.of, actor: super::account::user() };
         let removed = purge.run(store, keeper, stop, |removed| progress.at(removed)).await?;
         drop(progress);
         if args.quiet { Ok(()) } else { print(removed) }

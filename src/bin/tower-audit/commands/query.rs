@@ -4,7 +4,8 @@ use std::io::Write as _;
 
 use tower_audit::Timestamp;
 
-use super::{OnMissing, for_each_page, reader, with_store};
+use super::open_store::{OnMissing, reader, with_store};
+use super::pages::for_each_page;
 use crate::args::QueryArgs;
 use crate::error::CliError;
 use crate::output::{OutputTarget, Stdout};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
-use super::{OnMissing, reader, with_shared_store};
+use super::open_store::{OnMissing, reader, with_shared_store};
 use crate::args::ServeArgs;
 use crate::error::{CliError, warn};
 use crate::output::Stdout;
@@ -51,5 +51,5 @@ pub(crate) async fn run(url: &str, args: ServeArgs) -> Result<(), CliError> {
 
 /// What the operator is called, by their own account.
 fn operator() -> String {
-    super::user().unwrap_or_else(|| "operator".to_owned())
+    super::account::user().unwrap_or_else(|| "operator".to_owned())
 }

@@ -5,12 +5,12 @@ use std::io::Write as _;
 use tower_audit::Timestamp;
 use tower_audit::query::Field;
 
-use super::{OnMissing, reader, with_store};
+use super::open_store::{OnMissing, reader, with_store};
 use crate::args::{Format, StatsArgs};
 use crate::error::CliError;
 use crate::output::{OutputTarget, Stdout};
 use crate::progress::with_progress;
-use crate::statistics::StatsReport;
+use crate::stats::StatsReport;
 
 const FIELDS: [Field; 4] = [Field::EventType, Field::UserEmail, Field::Route, Field::Outcome];
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 use tower_audit::Timestamp;
 use tower_audit::store::sqlite::path_of;
 
-use super::{OnMissing, with_store};
+use super::open_store::{OnMissing, reader, with_store};
 use crate::args::TailArgs;
 use crate::error::CliError;
-use crate::follow::Follower;
 use crate::output::OutputTarget;
 use crate::signals::interrupt;
+use crate::tail::Follower;
 
 pub(crate) async fn run(url: &str, args: TailArgs) -> Result<(), CliError> {
     let filter = args.filter.filter(Timestamp::now())?;
@@ -18,7 +18,7 @@ pub(crate) async fn run(url: &str, args: TailArgs) -> Result<(), CliError> {
     let listing = target.stream(args.format.map_or_else(|| target.default_stream_format(), Into::into));
     let asked_to_end = args.follow.then(end_when_asked);
     let work = with_store(url, OnMissing::Fail, async |store| {
-        let mut follower = Follower::new(store, filter, listing, path_of(url));
+        let mut follower = Follower::new(reader(store)?, filter, listing, path_of(url));
         follower.print_newest(args.limit).await?;
         if args.follow {
             follower.follow().await?;

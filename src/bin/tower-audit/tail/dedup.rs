@@ -5,8 +5,6 @@ use std::collections::BTreeSet;
 use tower_audit::query::Cursor;
 use tower_audit::{AuditEvent, Timestamp};
 
-use super::follower::LATE_EVENT_MICROS;
-
 /// The places of the events that were shown and may be met again, and since when to look for others.
 #[derive(Debug)]
 pub(super) struct SeenEvents {
@@ -68,6 +66,10 @@ fn plus(moment: Timestamp, micros: i64) -> Timestamp {
         Timestamp::MAX
     })
 }
+
+/// The age up to which events that become visible late are printed: 60 seconds, and 10 until the next query that
+/// reaches back so far.
+pub(super) const LATE_EVENT_MICROS: i64 = 70_000_000;
 
 /// About 8 MB.
 const MAX_REMEMBERED: usize = 200_000;

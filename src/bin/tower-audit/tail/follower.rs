@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 
 use tower_audit::export::EventFormat;
 use tower_audit::query::{Cursor, Filter, PageQuery};
-use tower_audit::store::{AuditStore, StoreError, StoreErrorKind};
+use tower_audit::store::{Reader, StoreError, StoreErrorKind};
 use tower_audit::{AuditEvent, Timestamp};
 
-use super::dedup::SeenEvents;
+use super::dedup::{LATE_EVENT_MICROS, SeenEvents};
 use super::file_change::FileChange;
-use crate::commands::reader;
 use crate::error::{CliError, warn, with_causes};
 use crate::output::Stdout;
 
@@ -20,11 +19,8 @@ use crate::output::Stdout;
 const POLL_EVERY: Duration = Duration::from_millis(500);
 /// How far each look reaches back.
 const RECENT_MICROS: i64 = 2_000_000;
-/// How often a look reaches back all the way.
+/// The interval of the queries that reach back by [`LATE_EVENT_MICROS`]; it must be shorter than that by a minute.
 const FULL_POLL_EVERY: Duration = Duration::from_secs(10);
-/// How far that is. An event is shown that becomes visible a minute after its time, and the look that finds it may be
-/// [`FULL_POLL_EVERY`] later.
-pub(super) const LATE_EVENT_MICROS: i64 = 70_000_000;
 /// How long a question to the store may take.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The pauses while the store does not answer double up to this.
@@ -35,7 +31,7 @@ const MAX_NEW_EVENTS: usize = 10_000;
 
 /// Shows the events of a store as they arrive.
 pub(crate) struct Follower<'a> {
-    store: &'a dyn AuditStore,
+    reader: &'a dyn Reader,
     filter: Filter,
     listing: Box<dyn EventFormat>,
     out: Stdout,
@@ -48,13 +44,13 @@ pub(crate) struct Follower<'a> {
 impl<'a> Follower<'a> {
     /// `file` is the file of the store, if it is one.
     pub(crate) fn new(
-        store: &'a dyn AuditStore,
+        reader: &'a dyn Reader,
         filter: Filter,
         listing: Box<dyn EventFormat>,
         file: Option<PathBuf>,
     ) -> Self {
         Self {
-            store,
+            reader,
             filter,
             listing,
             out: Stdout::new(),
@@ -198,7 +194,7 @@ impl<'a> Follower<'a> {
     }
 
     async fn query(&self, query: &PageQuery) -> Result<Vec<AuditEvent>, CliError> {
-        Ok(in_time(reader(self.store)?.query(query)).await?)
+        Ok(in_time(self.reader.query(query)).await?)
     }
 }
 

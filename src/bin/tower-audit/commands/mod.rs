@@ -1,0 +1,26 @@
+//! The subcommands, and the helpers that they share.
+
+mod account;
+mod open_store;
+mod pages;
+mod prompt;
+
+mod backup;
+mod completions;
+mod count;
+mod destroy_and_recreate;
+mod doctor;
+mod export;
+mod get;
+mod man;
+mod migrate;
+mod purge;
+mod query;
+mod roles;
+mod serve;
+mod stats;
+mod tail;
+
+mod dispatch;
+
+pub(crate) use dispatch::run;

@@ -1,0 +1,48 @@
+//! The store that a command works with: opened, used and closed in one place.
+
+use std::sync::Arc;
+
+use tower_audit::store::{AuditStore, OpenOptions, Reader, StoreAdmin};
+
+use crate::error::CliError;
+use crate::progress::with_progress;
+
+/// Whether a store that does not exist yet is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnMissing {
+    Create,
+    /// A mistyped path is an error, never an empty log.
+    Fail,
+}
+
+/// Opens the store, does `work` with it, and closes it.
+pub(super) async fn with_store<T>(
+    url: &str,
+    if_missing: OnMissing,
+    work: impl AsyncFnOnce(&dyn AuditStore) -> Result<T, CliError>,
+) -> Result<T, CliError> {
+    with_shared_store(url, if_missing, async |store| work(&**store).await).await
+}
+
+/// The same for work that shares the store with tasks of its own.
+pub(super) async fn with_shared_store<T>(
+    url: &str,
+    if_missing: OnMissing,
+    work: impl AsyncFnOnce(&Arc<dyn AuditStore>) -> Result<T, CliError>,
+) -> Result<T, CliError> {
+    let mut options = OpenOptions::default();
+    options.create_if_missing = if_missing == OnMissing::Create;
+    let store: Arc<dyn AuditStore> = with_progress("opening the store", tower_audit::store::open(url, options)).await?;
+    let result = work(&store).await;
+    // Whatever was appended or removed is durable by now; what closing could still fail at is tidying up.
+    let _ = store.close().await;
+    result
+}
+
+pub(super) fn reader(store: &dyn AuditStore) -> Result<&dyn Reader, CliError> {
+    store.reader().ok_or_else(|| CliError::Unsupported { store: store.capabilities().name, what: "read" })
+}
+
+pub(super) fn admin<'a>(store: &'a dyn AuditStore, what: &'static str) -> Result<&'a dyn StoreAdmin, CliError> {
+    store.keeper().ok_or_else(|| CliError::Unsupported { store: store.capabilities().name, what })
+}

@@ -1,0 +1,17 @@
+//! Output formats for events, and the places that they are written to.
+
+mod atomic_file;
+mod indented;
+mod stdout;
+mod table;
+
+mod output_target;
+
+#[cfg(test)]
+mod samples;
+
+pub(crate) use atomic_file::AtomicFile;
+pub(crate) use indented::indented;
+pub(crate) use output_target::OutputTarget;
+pub(crate) use stdout::Stdout;
+pub(crate) use table::{BOLD, PLAIN, RED, YELLOW, cell, ellipsize};
