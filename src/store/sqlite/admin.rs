@@ -4,12 +4,15 @@ use std::sync::atomic::Ordering;
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::append::{begin, commit};
 use super::connection::WriteConnection;
 use super::error::DuringOperation as _;
+use super::journal::append::{begin, commit};
+use super::journal::journal_cache;
+use super::purge;
+use super::schema;
+use super::segments::value_index;
 use super::store::SqliteStore;
 use super::writer_lock::DeadWriter;
-use super::{journal_cache, purge, schema, value_index};
 use crate::event::Timestamp;
 use crate::store::{PurgeOutcome, StoreAdmin, StoreError, StoreFuture};
 

@@ -9,16 +9,16 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
-use super::append::{PROBE, begin, commit};
 use super::config::{Config, with_suffix};
 use super::error::{
     DuringOperation as _, NAME, config as refused, corrupt, from_driver, is_busy, is_no_database, permanent, transient,
 };
 use super::file_identity::{FileIdentity, Lengths, file_id, replaced_error};
-use super::journal_cache::{self, JournalCache};
-use super::parked::Parking;
+use super::journal::append::{PROBE, begin, commit};
+use super::journal::journal_cache::{self, JournalCache};
+use super::parking::Parking;
 use super::schema::{self, FileState};
-use super::segment::Segment;
+use super::segments::segment::Segment;
 use super::version::{self, Version};
 use crate::store::{Durability, StoreError, StoreErrorKind};
 

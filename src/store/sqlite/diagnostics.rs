@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::config::with_suffix;
 use super::error::DuringOperation as _;
 use super::file_identity::{LARGE_LOG_BYTES, length};
-use super::journal_cache::MAX_EVENTS;
+use super::journal::journal_cache::MAX_EVENTS;
 use super::schema::VERSION;
 use super::store::SqliteStore;
 use super::version::{self, Version};

@@ -30,10 +30,7 @@
 //! dies, however it dies. So whether an instance lives is never a guess from time.
 
 mod admin;
-mod aggregate;
-mod append;
 mod backup;
-mod compaction;
 mod config;
 mod connection;
 mod damage;
@@ -41,27 +38,18 @@ mod diagnostics;
 mod error;
 mod event_columns;
 mod file_identity;
-mod index_lookup;
 mod journal;
-mod journal_cache;
-mod journal_row;
-mod parked;
-mod postings;
-mod prefilter;
+mod parking;
 mod purge;
+mod read;
 mod read_pool;
-mod reader;
 mod recovery;
-mod row_set;
-mod scan;
 mod schema;
-mod segment;
-mod select;
+mod segments;
 mod store;
 #[cfg(test)]
 mod tests;
 mod transactional;
-mod value_index;
 mod version;
 mod writer_lock;
 

@@ -5,12 +5,12 @@
 
 use sqlx::AssertSqlSafe;
 
-use super::append::{EMPTY_ROW, begin, begin_journal, commit};
-use super::compaction::{CHUNK_EVENTS, compact_rows};
 use super::connection::WriteConnection;
 use super::error::{DuringOperation as _, discarded};
-use super::journal_cache;
-use super::segment::{self, Segment, SegmentState, id_bytes};
+use super::journal::append::{EMPTY_ROW, begin, begin_journal, commit};
+use super::journal::compaction::{CHUNK_EVENTS, compact_rows};
+use super::journal::journal_cache;
+use super::segments::segment::{self, Segment, SegmentState, id_bytes};
 use crate::event::{EventId, Timestamp};
 use crate::store::{PurgeOutcome, StoreError};
 

@@ -4,11 +4,11 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::admin::writer_ids;
-use super::append::{append_locked, begin, commit};
 use super::connection::WriteConnection;
 use super::error::DuringOperation as _;
 use super::event_columns::EventColumns;
-use super::segment::id_of;
+use super::journal::append::{append_locked, begin, commit};
+use super::segments::segment::id_of;
 use super::store::SqliteStore;
 use super::writer_lock::{DeadWriter, WriterLock};
 use crate::event::{AuditEvent, EventId, Timestamp};

@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::connection::open_error;
 use super::error::{DuringOperation as _, config};
-use super::segment;
+use super::segments::segment;
 use crate::store::StoreError;
 
 /// `PRAGMA application_id` of files that are a log and nothing else: "twau". It tells people and tools; what decides is

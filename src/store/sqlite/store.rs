@@ -10,12 +10,15 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::config::Config;
 use super::connection::{WriteConnection, as_transient, check_modes, closed_error, resets_logs_wrongly};
 use super::damage::Damage;
+use super::diagnostics;
 use super::error::{DuringOperation as _, NAME};
 use super::file_identity::FileIdentity;
-use super::parked::Parking;
+use super::journal::append;
+use super::journal::compaction;
+use super::parking::Parking;
 use super::read_pool::ReadPool;
+use super::recovery;
 use super::writer_lock::WriterLock;
-use super::{append, compaction, diagnostics, recovery};
 use crate::event::{AuditEvent, EventType};
 use crate::store::{
     AuditStore, Capabilities, Diagnostic, OpenOptions, Reader, Recovery, StoreAdmin, StoreError, StoreErrorKind,

@@ -1,12 +1,12 @@
 //! The SQLite store by its behaviour; the suite of all stores is elsewhere.
 
 mod appending;
-mod beside;
 mod file;
 mod indexing;
-mod orphans;
 mod purging;
 mod reading;
+mod recovery;
+mod shared_file;
 
 use std::path::PathBuf;
 

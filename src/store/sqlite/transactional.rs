@@ -10,12 +10,12 @@ use std::sync::atomic::Ordering;
 use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
 
-use super::append::journal_columns;
 use super::error::{DuringOperation as _, NAME, discarded, is_plain_error};
 use super::file_identity::file_id;
-use super::journal_row::JournalRow;
-use super::reader::get;
-use super::segment::id_bytes;
+use super::journal::append::journal_columns;
+use super::journal::journal_row::JournalRow;
+use super::read::reader::get;
+use super::segments::segment::id_bytes;
 use super::store::SqliteStore;
 use crate::event::{AuditEvent, EventId};
 use crate::store::{

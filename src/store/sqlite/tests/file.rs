@@ -1,7 +1,7 @@
 //! The file itself: which is opened, and whether it is still there.
 
-use super::super::append;
 use super::super::config::with_suffix;
+use super::super::journal::append;
 use super::*;
 use crate::store::StoreErrorKind;
 

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::value_index;
+use super::super::segments::value_index;
 use super::*;
 use crate::query::{Buckets, Condition, Cursor, Field, OutcomePattern, TextPattern};
 use crate::store::{MemoryStore, StoreAdmin as _};
@@ -28,9 +28,9 @@ async fn sql(place: &Place, store: &SqliteStore, sql: &str) {
     sqlx::query(AssertSqlSafe(sql.to_owned())).persistent(false).execute(&mut place.raw().await).await.unwrap();
     // The writer reads the list of segments again.
     let mut lease = store.lease("test").await.unwrap();
-    super::super::append::begin(&mut lease.connection.db).await.unwrap();
-    super::super::journal_cache::sync(&mut lease.connection).await.unwrap();
-    super::super::append::commit(&mut lease.connection.db).await.unwrap();
+    super::super::journal::append::begin(&mut lease.connection.db).await.unwrap();
+    super::super::journal::journal_cache::sync(&mut lease.connection).await.unwrap();
+    super::super::journal::append::commit(&mut lease.connection.db).await.unwrap();
     lease.finish(Ok(())).await.unwrap();
 }
 

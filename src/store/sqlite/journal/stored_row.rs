@@ -8,32 +8,32 @@ use sha2::{Digest as _, Sha256};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use super::event_columns::EventColumns;
 use crate::event::{EventId, Timestamp};
 use crate::query::Cursor;
+use crate::store::sqlite::event_columns::EventColumns;
 
 /// A row of the journal without its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct JournalRow {
-    pub(super) seq: i64,
-    pub(super) events_n: i64,
-    pub(super) min_at: i64,
-    pub(super) max_at: i64,
+pub(crate) struct StoredRow {
+    pub(crate) seq: i64,
+    pub(crate) events_n: i64,
+    pub(crate) min_at: i64,
+    pub(crate) max_at: i64,
 }
 
-/// What [`JournalRow::read`] needs, in this order. The text comes as bytes: it may be anything.
-pub(super) const COLUMNS: &str = "seq, events_n, min_at, max_at, CAST(events AS BLOB)";
+/// What [`StoredRow::read`] needs, in this order. The text comes as bytes: it may be anything.
+pub(crate) const COLUMNS: &str = "seq, events_n, min_at, max_at, CAST(events AS BLOB)";
 
 /// An event of the journal.
 #[derive(Debug)]
-pub(super) struct Stored<'a> {
-    pub(super) columns: EventColumns<'a>,
-    pub(super) text: &'a str,
+pub(crate) struct StoredEvent<'a> {
+    pub(crate) columns: EventColumns<'a>,
+    pub(crate) text: &'a str,
 }
 
-impl JournalRow {
+impl StoredRow {
     /// The row and its text.
-    pub(super) fn read(row: &SqliteRow) -> Result<(Self, Cow<'_, str>), sqlx::Error> {
+    pub(crate) fn read(row: &SqliteRow) -> Result<(Self, Cow<'_, str>), sqlx::Error> {
         let this =
             Self { seq: row.try_get(0)?, events_n: row.try_get(1)?, min_at: row.try_get(2)?, max_at: row.try_get(3)? };
         let text: Option<&[u8]> = row.try_get(4)?;
@@ -41,7 +41,7 @@ impl JournalRow {
     }
 
     /// The texts of its events, with their numbers in the row.
-    pub(super) fn pieces<'a>(&self, text: &'a str) -> impl DoubleEndedIterator<Item = (usize, &'a str)> + use<'a> {
+    pub(crate) fn pieces<'a>(&self, text: &'a str) -> impl DoubleEndedIterator<Item = (usize, &'a str)> + use<'a> {
         let mut pieces: Vec<&str> = match serde_json::from_str::<Vec<&RawValue>>(text) {
             Ok(events) => events.into_iter().map(RawValue::get).collect(),
             Err(_) => cut(text),
@@ -55,7 +55,7 @@ impl JournalRow {
     }
 
     /// The event of a piece.
-    pub(super) fn stored<'a>(&self, (number, text): (usize, &'a str)) -> Stored<'a> {
+    pub(crate) fn stored<'a>(&self, (number, text): (usize, &'a str)) -> StoredEvent<'a> {
         let columns =
             serde_json::from_str::<EventColumns<'a>>(text).ok().filter(|columns| self.spans(columns.created_at));
         let columns = columns.unwrap_or_else(|| {
@@ -65,11 +65,11 @@ impl JournalRow {
             }
             columns
         });
-        Stored { columns, text }
+        StoredEvent { columns, text }
     }
 
     /// The ids of its events.
-    pub(super) fn ids(&self, text: &str) -> Vec<u128> {
+    pub(crate) fn ids(&self, text: &str) -> Vec<u128> {
         match serde_json::from_str::<Vec<OnlyId>>(text) {
             Ok(events) if events.len() >= self.events() => {
                 events.iter().map(|event| event.event_id.as_u128()).collect()
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
     use crate::event::{AuditEvent, EventType};
 
-    const ROW: JournalRow = JournalRow { seq: 7, events_n: 3, min_at: 0, max_at: i64::MAX };
+    const ROW: StoredRow = StoredRow { seq: 7, events_n: 3, min_at: 0, max_at: i64::MAX };
 
     fn shown(text: &str) -> Vec<AuditEvent> {
         ROW.pieces(text).map(|piece| ROW.stored(piece)).map(|stored| stored.columns.event(stored.text)).collect()

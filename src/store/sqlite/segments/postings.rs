@@ -10,30 +10,30 @@ use std::hash::{BuildHasher, RandomState};
 use super::row_set::{self, EncodedRows};
 
 /// What an event has in a field.
-pub(super) type FieldValue<'a> = Option<Cow<'a, str>>;
+pub(crate) type FieldValue<'a> = Option<Cow<'a, str>>;
 
 /// The values of one field that are collected, with their rows.
 #[derive(Debug, Default)]
-pub(super) struct Postings<'a, S = RandomState> {
+pub(crate) struct Postings<'a, S = RandomState> {
     rows: HashMap<FieldValue<'a>, Vec<u32>, S>,
 }
 
 /// A part of the values.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Block {
+pub(crate) struct Block {
     /// No value before this one is in the block; empty for the first block.
-    pub(super) first: Vec<u8>,
-    pub(super) body: Vec<u8>,
+    pub(crate) first: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl<'a, S: BuildHasher> Postings<'a, S> {
     /// Takes in a row. The rows of a value come in ascending order.
-    pub(super) fn add(&mut self, value: FieldValue<'a>, row: u32) {
+    pub(crate) fn add(&mut self, value: FieldValue<'a>, row: u32) {
         self.rows.entry(value).or_default().push(row);
     }
 
     /// The blocks, each of which ends when it has this many bytes; one at the least.
-    pub(super) fn into_blocks(self, bytes: usize) -> Vec<Block> {
+    pub(crate) fn into_blocks(self, bytes: usize) -> Vec<Block> {
         let mut sorted: Vec<_> = self.rows.into_iter().collect();
         sorted.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         let mut blocks = Vec::new();
@@ -54,7 +54,7 @@ impl<'a, S: BuildHasher> Postings<'a, S> {
 }
 
 /// A value as it is kept and sorted.
-pub(super) fn key(value: Option<&str>) -> Vec<u8> {
+pub(crate) fn key(value: Option<&str>) -> Vec<u8> {
     value.map_or_else(Vec::new, |text| [&[PRESENT], text.as_bytes()].concat())
 }
 
@@ -62,7 +62,7 @@ pub(super) fn key(value: Option<&str>) -> Vec<u8> {
 ///
 /// # Errors
 /// If the block is not one.
-pub(super) fn read<'a>(
+pub(crate) fn read<'a>(
     mut body: &'a [u8],
     mut visit: impl FnMut(Option<&'a str>, EncodedRows<'a>),
 ) -> Result<(), sqlx::Error> {
@@ -86,4 +86,4 @@ fn entry<'a>(body: &mut &'a [u8]) -> Option<(Option<&'a str>, EncodedRows<'a>)> 
     Some((value, EncodedRows::take(body)?))
 }
 
-pub(super) const PRESENT: u8 = 1;
+pub(crate) const PRESENT: u8 = 1;

@@ -6,12 +6,12 @@ use crate::query::{Condition, Filter, OutcomePattern, TextPattern};
 
 /// For each condition texts of which one must be there.
 #[derive(Debug)]
-pub(super) struct Prefilter {
+pub(crate) struct Prefilter {
     each: Vec<Vec<String>>,
 }
 
 impl Prefilter {
-    pub(super) fn of(filter: &Filter) -> Self {
+    pub(crate) fn of(filter: &Filter) -> Self {
         let texts = [&filter.user_email, &filter.route, &filter.remote_addr];
         let texts = texts.into_iter().map(|condition| of_each(condition, of_pattern));
         // What is shown in the place of an event that cannot be decoded may have a type that is not in its text.
@@ -30,7 +30,7 @@ impl Prefilter {
     }
 
     /// Whether the text, in which events are as this store writes them, may hold what is wanted.
-    pub(super) fn may_match(&self, text: &str) -> bool {
+    pub(crate) fn may_match(&self, text: &str) -> bool {
         self.each.iter().all(|one_of| one_of.iter().any(|trace| text.contains(trace)))
     }
 }

@@ -3,20 +3,20 @@
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{Sqlite, SqliteArguments};
 
-use super::event_columns::EventColumns as Seen;
-use super::row_set::RowSet;
-use super::segment::id_bytes;
 use crate::query::{Cursor, Field, Filter};
 use crate::store::sql::{BindValue, Clause, ColumnNames, Dialect};
+use crate::store::sqlite::event_columns::EventColumns as Seen;
+use crate::store::sqlite::segments::row_set::RowSet;
+use crate::store::sqlite::segments::segment::id_bytes;
 
 /// What a read asks for: the events of `filter` that sort after `after`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Selection<'a> {
-    pub(super) filter: &'a Filter,
-    pub(super) after: Option<Cursor>,
+pub(crate) struct Selection<'a> {
+    pub(crate) filter: &'a Filter,
+    pub(crate) after: Option<Cursor>,
 }
 
-pub(super) type SqliteQuery<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
+pub(crate) type SqliteQuery<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
 
 /// `LIKE` would not tell upper case from lower case.
 const DIALECT: Dialect = Dialect {
@@ -41,12 +41,12 @@ const OF_A_USER: Dialect = Dialect { columns: ColumnNames { event_type: "+event_
 
 impl Selection<'_> {
     /// The earliest moment that can be wanted.
-    pub(super) fn earliest(&self) -> i64 {
+    pub(crate) fn earliest(&self) -> i64 {
         self.filter.since.map_or(i64::MIN, |since| since.as_micros())
     }
 
     /// The first moment from which on nothing can be wanted.
-    pub(super) fn end(&self) -> i64 {
+    pub(crate) fn end(&self) -> i64 {
         let until = self.filter.until.map_or(i64::MAX, |until| until.as_micros());
         // An event of the cursor's own moment may still come after it, by a smaller id.
         let after =
@@ -55,20 +55,20 @@ impl Selection<'_> {
     }
 
     /// Whether every event between these moments is of a wanted time.
-    pub(super) fn contains_span(&self, min_at: i64, max_at: i64) -> bool {
+    pub(crate) fn contains_span(&self, min_at: i64, max_at: i64) -> bool {
         self.earliest() <= min_at
             && self.filter.until.is_none_or(|until| max_at < until.as_micros())
             && self.after.is_none_or(|after| max_at < after.created_at.as_micros())
     }
 
     /// Whether the event is wanted.
-    pub(super) fn contains(&self, event: &Seen<'_>) -> bool {
+    pub(crate) fn contains(&self, event: &Seen<'_>) -> bool {
         self.filter.matches_fields(&event.filterable_fields()) && self.after.is_none_or(|after| event.cursor() < after)
     }
 
     /// What to select from where for the events of a segment that are wanted; a query goes on after it. `rows`, if the
     /// index of the segment says which rows they are: then nothing is asked of the fields again.
-    pub(super) fn select(&self, what: &str, n: i64, rows: Option<&RowSet>) -> Select {
+    pub(crate) fn select(&self, what: &str, n: i64, rows: Option<&RowSet>) -> Select {
         if let Some(rows) = rows {
             let of_any_time = Filter { since: self.filter.since, until: self.filter.until, ..Filter::default() };
             let clause = Clause::new(&DIALECT, &of_any_time, self.after);
@@ -88,7 +88,7 @@ impl Selection<'_> {
 
     /// The newest events of a segment that are wanted; the last parameter is how many. `is_frequent`: there are known to
     /// be many, and the segment has its indexes.
-    pub(super) fn newest(&self, part: Projection, n: i64, rows: Option<&RowSet>, is_frequent: bool) -> Select {
+    pub(crate) fn newest(&self, part: Projection, n: i64, rows: Option<&RowSet>, is_frequent: bool) -> Select {
         let what = match (part, rows) {
             (Projection::Cursor, _) => "created_at, event_id",
             (Projection::Columns, _) => COLUMNS,
@@ -121,7 +121,7 @@ impl Selection<'_> {
 
 /// A statement's beginning and the values that are bound to it.
 #[derive(Debug)]
-pub(super) struct Select {
+pub(crate) struct Select {
     sql: String,
     rows: Option<String>,
     values: Vec<BindValue>,
@@ -129,7 +129,7 @@ pub(super) struct Select {
 
 /// What is read of each event of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Projection {
+pub(crate) enum Projection {
     /// All of it: one row that has the array of them, because each row is a crossing of threads; with their moments and
     /// ids, which tell whether an event is the one of its row.
     Event,
@@ -141,13 +141,13 @@ pub(super) enum Projection {
 
 impl Select {
     /// The whole statement, with what comes after its conditions.
-    pub(super) fn then(mut self, end: &str) -> Self {
+    pub(crate) fn then(mut self, end: &str) -> Self {
         self.sql.push_str(end);
         self
     }
 
     /// The statement with its values.
-    pub(super) fn query(&self) -> SqliteQuery<'_> {
+    pub(crate) fn query(&self) -> SqliteQuery<'_> {
         let mut query = sqlx::query(AssertSqlSafe(self.sql.as_str()));
         if let Some(rows) = &self.rows {
             query = query.bind(rows.as_str());
@@ -165,10 +165,10 @@ impl Select {
 }
 
 /// What is read of an event that may not be one. The texts come as bytes: they may be anything.
-pub(super) const COLUMNS: &str = "created_at, event_id, CAST(event_type AS BLOB), CAST(phase AS BLOB), \
+pub(crate) const COLUMNS: &str = "created_at, event_id, CAST(event_type AS BLOB), CAST(phase AS BLOB), \
     CAST(user_email AS BLOB), CAST(remote_addr AS BLOB), CAST(route AS BLOB), outcome, CAST(event AS BLOB)";
 
 /// The column of a field.
-pub(super) fn column_name(field: Field) -> &'static str {
+pub(crate) fn column_name(field: Field) -> &'static str {
     DIALECT.columns.of(field)
 }

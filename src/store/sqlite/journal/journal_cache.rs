@@ -9,17 +9,17 @@ use std::collections::{HashSet, VecDeque};
 use futures_util::TryStreamExt as _;
 use sqlx::AssertSqlSafe;
 
-use super::connection::WriteConnection;
-use super::error::DuringOperation as _;
-use super::journal::{COLUMNS, JournalRow};
-use super::segment;
+use super::stored_row::{COLUMNS, StoredRow};
 use crate::store::StoreError;
+use crate::store::sqlite::connection::WriteConnection;
+use crate::store::sqlite::error::DuringOperation as _;
+use crate::store::sqlite::segments::segment;
 
 /// The ids of the events in the journal.
 #[derive(Debug, Default)]
-pub(super) struct JournalCache {
+pub(crate) struct JournalCache {
     /// The number of the last row that is known.
-    pub(super) last_seq: i64,
+    pub(crate) last_seq: i64,
     rows: VecDeque<CachedRow>,
     ids: HashSet<u128>,
     bytes: usize,
@@ -36,47 +36,47 @@ struct CachedRow {
 
 impl JournalCache {
     /// How many events wait in the journal.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.ids.len()
     }
 
     /// Whether an append should move a chunk first.
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         (self.ids.len() > MAX_EVENTS || self.bytes > MAX_BYTES) && self.ids.len() >= self.not_before
     }
 
     /// The journal begins again with an empty row of this number.
-    pub(super) fn restart(&mut self, first: i64) {
+    pub(crate) fn restart(&mut self, first: i64) {
         *self = Self { last_seq: first, not_before: self.not_before, ..Self::default() };
         self.push_row(first, Vec::new(), 0);
     }
 
     /// How many bytes they have.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Takes an id in, unless it is there. Belongs to no row before [`push_row`](Self::push_row).
-    pub(super) fn insert_id(&mut self, id: u128) -> bool {
+    pub(crate) fn insert_id(&mut self, id: u128) -> bool {
         self.ids.insert(id)
     }
 
     /// Undoes [`insert_id`](Self::insert_id).
-    pub(super) fn remove_ids(&mut self, ids: &[u128]) {
+    pub(crate) fn remove_ids(&mut self, ids: &[u128]) {
         for id in ids {
             self.ids.remove(id);
         }
     }
 
     /// A row of so many bytes came to the journal; its ids are taken already.
-    pub(super) fn push_row(&mut self, seq: i64, ids: Vec<u128>, bytes: usize) {
+    pub(crate) fn push_row(&mut self, seq: i64, ids: Vec<u128>, bytes: usize) {
         self.last_seq = seq;
         self.bytes += bytes;
         self.rows.push_back(CachedRow { seq, ids, bytes });
     }
 
     /// The rows up to this one have left the journal.
-    pub(super) fn remove_rows_through(&mut self, seq: i64) {
+    pub(crate) fn remove_rows_through(&mut self, seq: i64) {
         while let Some(row) = self.rows.pop_front_if(|row| row.seq <= seq) {
             for id in &row.ids {
                 self.ids.remove(id);
@@ -87,7 +87,7 @@ impl JournalCache {
 
     /// The last of the oldest rows that hold `events` together, or a chunk's bytes, without the last row of the journal:
     /// it stays, so that the numbers never go back.
-    pub(super) fn oldest_chunk(&self, events: usize) -> Option<i64> {
+    pub(crate) fn oldest_chunk(&self, events: usize) -> Option<i64> {
         let mut found = None;
         let (mut sum, mut bytes) = (0, 0);
         for row in self.rows.iter().take_while(|row| row.seq < self.last_seq) {
@@ -104,7 +104,7 @@ impl JournalCache {
 
 /// When the journal holds more events or bytes than this, an append moves a chunk of them first. It bounds what a reader
 /// scans and what the ids take in memory.
-pub(super) const MAX_EVENTS: usize = 64 * 1024;
+pub(crate) const MAX_EVENTS: usize = 64 * 1024;
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// How many bytes one transaction moves at the most, as nearly as whole rows allow. Events of a usual size are fewer
@@ -112,7 +112,7 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 const CHUNK_BYTES: usize = 2 * 1024 * 1024;
 
 /// Reads the journal anew after a failure, and leaves it alone until more has come to it.
-pub(super) async fn renew(connection: &mut WriteConnection) -> Result<(), StoreError> {
+pub(crate) async fn renew(connection: &mut WriteConnection) -> Result<(), StoreError> {
     const DOING: &str = "reading the journal";
     let not_before = connection.journal_cache.len() + MAX_EVENTS / 4;
     connection.journal_cache = JournalCache { not_before, ..JournalCache::default() };
@@ -123,7 +123,7 @@ pub(super) async fn renew(connection: &mut WriteConnection) -> Result<(), StoreE
 }
 
 /// Brings what is known of the journal and of the segments up to date, inside of a transaction.
-pub(super) async fn sync(connection: &mut WriteConnection) -> Result<(), StoreError> {
+pub(crate) async fn sync(connection: &mut WriteConnection) -> Result<(), StoreError> {
     const DOING: &str = "reading the journal";
     let (first, last): (Option<i64>, Option<i64>) =
         sqlx::query_as("SELECT (SELECT min(seq) FROM audit_journal), (SELECT max(seq) FROM audit_journal)")
@@ -145,7 +145,7 @@ pub(super) async fn sync(connection: &mut WriteConnection) -> Result<(), StoreEr
         let sql = format!("SELECT {COLUMNS} FROM audit_journal WHERE seq > ?1 ORDER BY seq");
         let mut rows = sqlx::query(AssertSqlSafe(sql)).bind(backlog.last_seq).fetch(&mut *connection.db);
         while let Some(row) = rows.try_next().await.during(DOING)? {
-            let (row, text) = JournalRow::read(&row).during(DOING)?;
+            let (row, text) = StoredRow::read(&row).during(DOING)?;
             let ids = row.ids(&text);
             backlog.ids.extend(&ids);
             backlog.push_row(row.seq, ids, text.len());

@@ -5,21 +5,21 @@ use std::collections::HashMap;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 
-use super::error::DuringOperation as _;
 use super::index_lookup::IndexLookup;
-use super::postings;
-use super::row_set::RowSet;
 use super::scan::{self, SourceRef};
 use super::select::{Selection, column_name};
-use super::value_index::field_number;
 use crate::event::Timestamp;
 use crate::query::{Buckets, Field, Filter, ValueCount};
+use crate::store::sqlite::error::DuringOperation as _;
+use crate::store::sqlite::segments::postings;
+use crate::store::sqlite::segments::row_set::RowSet;
+use crate::store::sqlite::segments::value_index::field_number;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// How many different values are held at once, about 100 MB of them at the worst.
 const MOST_VALUES: usize = 1_000_000;
 
-pub(super) async fn top_values(
+pub(crate) async fn top_values(
     db: &mut SqliteConnection,
     filter: &Filter,
     by: Field,
@@ -118,7 +118,7 @@ async fn of_index(
     Ok(())
 }
 
-pub(super) async fn histogram(
+pub(crate) async fn histogram(
     db: &mut SqliteConnection,
     filter: &Filter,
     buckets: &Buckets,

@@ -9,18 +9,18 @@ use futures_util::TryStreamExt as _;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 
-use super::error::DuringOperation as _;
-use super::postings::{self, PRESENT, key};
-use super::row_set::RowSet;
 use super::scan::{Source, SourceRef};
-use super::value_index::field_number;
 use crate::event::Phase;
 use crate::query::{Condition, Field, Filter, OutcomePattern, TextPattern};
 use crate::store::StoreError;
+use crate::store::sqlite::error::DuringOperation as _;
+use crate::store::sqlite::segments::postings::{self, PRESENT, key};
+use crate::store::sqlite::segments::row_set::RowSet;
+use crate::store::sqlite::segments::value_index::field_number;
 
 /// The rows that a filter may select, as far as they are known.
 #[derive(Debug)]
-pub(super) struct IndexLookup<'a> {
+pub(crate) struct IndexLookup<'a> {
     conditions: Vec<FieldCondition<'a>>,
     row_sets: HashMap<i64, RowSet>,
     /// How many segments are asked at once.
@@ -47,7 +47,7 @@ enum ValueTest<'a> {
 }
 
 impl<'a> IndexLookup<'a> {
-    pub(super) fn new(filter: &'a Filter) -> Self {
+    pub(crate) fn new(filter: &'a Filter) -> Self {
         let conditions = [
             asked(Field::EventType, &filter.event_type, ValueTest::Text),
             asked(Field::UserEmail, &filter.user_email, ValueTest::Text),
@@ -61,18 +61,18 @@ impl<'a> IndexLookup<'a> {
     }
 
     /// The same for who does not care which rows they are, if a segment has more than so many of them.
-    pub(super) fn with_row_limit(filter: &'a Filter, max_rows: u64) -> Self {
+    pub(crate) fn with_row_limit(filter: &'a Filter, max_rows: u64) -> Self {
         Self { max_rows, ..Self::new(filter) }
     }
 
     /// Whether nothing is asked of the fields.
-    pub(super) fn is_unconstrained(&self) -> bool {
+    pub(crate) fn is_unconstrained(&self) -> bool {
         self.conditions.is_empty()
     }
 
     /// The rows of a segment that have what is asked; none if its index does not say, or nothing is asked. `rest` is
     /// where the reader goes on.
-    pub(super) async fn of(
+    pub(crate) async fn of(
         &mut self,
         db: &mut SqliteConnection,
         source: Source,

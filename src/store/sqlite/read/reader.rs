@@ -4,15 +4,15 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::aggregate;
-use super::error::DuringOperation as _;
 use super::index_lookup::IndexLookup;
-use super::journal::{COLUMNS, JournalRow, Stored};
 use super::scan::{self, Source, SourceRef, as_limit};
-use super::segment::id_bytes;
 use super::select::{self, Selection};
-use super::store::SqliteStore;
 use crate::event::{AuditEvent, EventId, Timestamp};
 use crate::query::{Buckets, Cursor, Field, Filter, PageQuery, ValueCount};
+use crate::store::sqlite::error::DuringOperation as _;
+use crate::store::sqlite::journal::stored_row::{COLUMNS, StoredEvent, StoredRow};
+use crate::store::sqlite::segments::segment::id_bytes;
+use crate::store::sqlite::store::SqliteStore;
 use crate::store::{Reader, StoreError, StoreFuture};
 
 impl Reader for SqliteStore {
@@ -157,7 +157,7 @@ async fn count(db: &mut SqliteConnection, wanted: Selection<'_>, from: i64) -> R
 }
 
 /// The event with this id.
-pub(super) async fn get(db: &mut SqliteConnection, id: EventId) -> Result<Option<AuditEvent>, StoreError> {
+pub(crate) async fn get(db: &mut SqliteConnection, id: EventId) -> Result<Option<AuditEvent>, StoreError> {
     get_of(db, id, None).await
 }
 
@@ -214,9 +214,9 @@ async fn get_of(
 /// The event with this id in these rows of the journal. The id may also stand in an event that names another.
 fn in_rows(rows: &[SqliteRow], id: EventId) -> Result<Option<AuditEvent>, StoreError> {
     for row in rows {
-        let (row, text) = JournalRow::read(row).during(DOING)?;
+        let (row, text) = StoredRow::read(row).during(DOING)?;
         for piece in row.pieces(&text) {
-            let Stored { columns, text } = row.stored(piece);
+            let StoredEvent { columns, text } = row.stored(piece);
             if columns.event_id == id {
                 return Ok(Some(columns.event(text)));
             }

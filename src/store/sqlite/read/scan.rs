@@ -7,31 +7,31 @@ use std::collections::{BTreeMap, VecDeque};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::error::DuringOperation as _;
-use super::event_columns::{ActorColumns, EventColumns, ResourceColumns};
 use super::index_lookup::IndexLookup;
-use super::journal::{COLUMNS, JournalRow, Stored};
 use super::prefilter::Prefilter;
-use super::row_set::RowSet;
-use super::segment::id_of;
 use super::select::{Projection, Selection};
 use crate::event::{AuditEvent, EventId, Phase, Timestamp};
 use crate::query::Cursor;
 use crate::store::StoreError;
+use crate::store::sqlite::error::DuringOperation as _;
+use crate::store::sqlite::event_columns::{ActorColumns, EventColumns, ResourceColumns};
+use crate::store::sqlite::journal::stored_row::{COLUMNS, StoredEvent, StoredRow};
+use crate::store::sqlite::segments::row_set::RowSet;
+use crate::store::sqlite::segments::segment::id_of;
 
 /// A part of the log that may have wanted events.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Source {
-    pub(super) source_ref: SourceRef,
-    pub(super) events_n: i64,
-    pub(super) min_at: i64,
-    pub(super) max_at: i64,
+pub(crate) struct Source {
+    pub(crate) source_ref: SourceRef,
+    pub(crate) events_n: i64,
+    pub(crate) min_at: i64,
+    pub(crate) max_at: i64,
     /// Whether it is a segment whose index is exact.
-    pub(super) indexed: bool,
+    pub(crate) indexed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SourceRef {
+pub(crate) enum SourceRef {
     /// The row of the journal with this number.
     Journal(i64),
     /// The segment with this number.
@@ -40,7 +40,7 @@ pub(super) enum SourceRef {
 
 /// The sources that may have wanted events, the one with the newest event first: as one row, because each row is a
 /// crossing of threads.
-pub(super) async fn sources(db: &mut SqliteConnection, wanted: Selection<'_>) -> Result<VecDeque<Source>, StoreError> {
+pub(crate) async fn sources(db: &mut SqliteConnection, wanted: Selection<'_>) -> Result<VecDeque<Source>, StoreError> {
     let listed: String = sqlx::query_scalar(
         "SELECT json_group_array(json_array(kind, number, events_n, min_at, max_at, indexed)) FROM (\
          SELECT 0 AS kind, seq AS number, events_n, min_at, max_at, 0 AS indexed FROM audit_journal \
@@ -70,7 +70,7 @@ pub(super) async fn sources(db: &mut SqliteConnection, wanted: Selection<'_>) ->
 }
 
 /// The first events that are wanted, newest first.
-pub(super) async fn events(
+pub(crate) async fn events(
     db: &mut SqliteConnection,
     wanted: Selection<'_>,
     limit: usize,
@@ -81,7 +81,7 @@ pub(super) async fn events(
 }
 
 /// The place of the `nth` event (from 1) that is wanted, or none if there are fewer.
-pub(super) async fn nth(
+pub(crate) async fn nth(
     db: &mut SqliteConnection,
     wanted: Selection<'_>,
     nth: usize,
@@ -160,7 +160,7 @@ async fn scan_newest<T>(
 
 /// Gives `visit` the wanted events of this row of the journal, and of as many rows after it as have about so many
 /// events: a statement for each row would cost more than the events that are read in vain.
-pub(super) async fn scan_journal(
+pub(crate) async fn scan_journal(
     db: &mut SqliteConnection,
     wanted: Selection<'_>,
     first: Source,
@@ -190,13 +190,13 @@ pub(super) async fn scan_journal(
         .during(DOING)?;
     let traces = Prefilter::of(wanted.filter);
     for row in rows {
-        let (row, text) = JournalRow::read(&row).during(DOING)?;
+        let (row, text) = StoredRow::read(&row).during(DOING)?;
         if !traces.may_match(&text) {
             continue;
         }
         // The newest are usually the last: a page that is full with them decodes no other.
         for piece in row.pieces(&text).rev().filter(|(_, event)| traces.may_match(event)) {
-            let Stored { columns, text } = row.stored(piece);
+            let StoredEvent { columns, text } = row.stored(piece);
             if wanted.contains(&columns) {
                 visit(&columns, text);
             }
@@ -225,7 +225,7 @@ fn events_of(row: &SqliteRow) -> Result<Option<Vec<(Cursor, AuditEvent)>>, Store
 }
 
 /// The columns of a row with [`Projection::Columns`].
-pub(super) fn columns_of(row: &SqliteRow) -> Result<EventColumns<'_>, StoreError> {
+pub(crate) fn columns_of(row: &SqliteRow) -> Result<EventColumns<'_>, StoreError> {
     let Cursor { created_at, event_id } = place_of(row, 0, 1)?;
     Ok(EventColumns {
         event_id,
@@ -246,7 +246,7 @@ fn place_of(row: &SqliteRow, moment: usize, id: usize) -> Result<Cursor, StoreEr
 }
 
 /// A text that was read as bytes.
-pub(super) fn lossy(row: &SqliteRow, column: usize) -> Result<Option<Cow<'_, str>>, StoreError> {
+pub(crate) fn lossy(row: &SqliteRow, column: usize) -> Result<Option<Cow<'_, str>>, StoreError> {
     Ok(row.try_get::<Option<&[u8]>, _>(column).during(DOING)?.map(String::from_utf8_lossy))
 }
 
@@ -276,13 +276,13 @@ impl<T> NewestEvents<T> {
     }
 }
 
-pub(super) fn as_limit(limit: usize) -> i64 {
+pub(crate) fn as_limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
 const DOING: &str = "reading";
 /// The column of [`Projection::Columns`] that has the text.
-pub(super) const EVENT: usize = 8;
+pub(crate) const EVENT: usize = 8;
 /// The digits of an id.
 const HEX_ID: usize = 32;
 /// How many events of a segment are read by one statement: 64 MiB at the most, where SQLite takes no text of 1 GB.
@@ -290,4 +290,4 @@ const MOST_SEGMENT_EVENTS: usize = 1024;
 /// How many events of the journal are decoded at once.
 const MOST_JOURNAL_EVENTS: usize = 2048;
 /// Up to how many rows of a segment are looked up one by one.
-pub(super) const MAX_POINT_READS: u64 = 1024;
+pub(crate) const MAX_POINT_READS: u64 = 1024;

@@ -8,14 +8,14 @@ use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection};
 
 use super::compaction;
-use super::connection::WriteConnection;
-use super::error::{DuringOperation as _, discarded, from_driver, is_discarded, is_not_null};
 use super::journal_cache;
 use super::journal_row::JournalRow;
-use super::segment::id_bytes;
-use super::value_index;
-use super::writer_lock::WriterLock;
 use crate::event::{AuditEvent, EventType, Phase, Timestamp};
+use crate::store::sqlite::connection::WriteConnection;
+use crate::store::sqlite::error::{DuringOperation as _, discarded, from_driver, is_discarded, is_not_null};
+use crate::store::sqlite::segments::segment::id_bytes;
+use crate::store::sqlite::segments::value_index;
+use crate::store::sqlite::writer_lock::WriterLock;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Numbers beyond this are no writer's: there are enough for a million rows a second in a thousand centuries.
@@ -24,7 +24,7 @@ const COMPACTED_PER_APPENDED: usize = 4;
 const MIN_COMPACTED: usize = 64;
 
 /// Keeps the events that are not kept yet.
-pub(super) async fn append(
+pub(crate) async fn append(
     connection: &mut WriteConnection,
     instance: &mut WriterLock,
     events: &[AuditEvent],
@@ -92,7 +92,7 @@ async fn append_under_lock(
 }
 
 /// The same inside of a transaction that holds the write lock.
-pub(super) async fn append_locked(
+pub(crate) async fn append_locked(
     connection: &mut WriteConnection,
     instance: &mut WriterLock,
     events: &[AuditEvent],
@@ -134,7 +134,7 @@ async fn insert_locked(
 /// holds the write lock, after [`journal_cache::sync`].
 ///
 /// The numbers then go on from the clock: another writer whose journal was emptied knows none of them.
-pub(super) async fn begin_journal(connection: &mut WriteConnection) -> Result<(), StoreError> {
+pub(crate) async fn begin_journal(connection: &mut WriteConnection) -> Result<(), StoreError> {
     let last = connection.journal_cache.last_seq;
     if (1..=LAST_SEQ).contains(&last) {
         return Ok(());
@@ -151,7 +151,7 @@ pub(super) async fn begin_journal(connection: &mut WriteConnection) -> Result<()
 
 /// Appends what an append could have, takes it back, and commits something else that leaves nothing behind: so all
 /// that could refuse the next append is met, the disk included.
-pub(super) async fn rehearse(connection: &mut WriteConnection) -> Result<(), StoreError> {
+pub(crate) async fn rehearse(connection: &mut WriteConnection) -> Result<(), StoreError> {
     const DOING: &str = "health";
     let mut started = AuditEvent::new(EventType::AUDIT_PURGE);
     started.phase = Phase::Started;
@@ -168,12 +168,12 @@ pub(super) async fn rehearse(connection: &mut WriteConnection) -> Result<(), Sto
     commit(&mut connection.db).await
 }
 
-pub(super) async fn begin(db: &mut SqliteConnection) -> Result<(), StoreError> {
+pub(crate) async fn begin(db: &mut SqliteConnection) -> Result<(), StoreError> {
     sqlx::query("BEGIN IMMEDIATE").execute(db).await.during(DOING)?;
     Ok(())
 }
 
-pub(super) async fn commit(db: &mut SqliteConnection) -> Result<(), StoreError> {
+pub(crate) async fn commit(db: &mut SqliteConnection) -> Result<(), StoreError> {
     sqlx::query("COMMIT").execute(db).await.during(DOING)?;
     Ok(())
 }
@@ -227,7 +227,7 @@ async fn ids_in_segments(
             .await
             .during(DOING)?;
         for id in found {
-            kept.push(super::segment::id_of(&id).during(DOING)?);
+            kept.push(crate::store::sqlite::segments::segment::id_of(&id).during(DOING)?);
         }
     }
     Ok(kept)
@@ -282,7 +282,7 @@ macro_rules! journal_columns {
         "(seq, events_n, min_at, max_at, min_id, max_id, events) "
     };
 }
-pub(super) use journal_columns;
+pub(crate) use journal_columns;
 
 const INSERT_BATCH: &str = concat!(
     "INSERT INTO audit_journal",
@@ -291,7 +291,7 @@ const INSERT_BATCH: &str = concat!(
 );
 
 /// A row without an event.
-pub(super) const EMPTY_ROW: &str =
+pub(crate) const EMPTY_ROW: &str =
     concat!("INSERT INTO audit_journal", journal_columns!(), "VALUES (?1, 0, 0, 0, x'', x'', '[]')");
 
 /// The number of events is null, and so refused, if the guard does not hold: a row that is merely left out would not
@@ -318,7 +318,7 @@ macro_rules! with_effects {
 }
 
 /// A commit that leaves nothing behind: it goes all the way to the disk.
-pub(super) const PROBE: &str =
+pub(crate) const PROBE: &str =
     "INSERT INTO audit_probe(one, times) VALUES (1, 1) ON CONFLICT (one) DO UPDATE SET times = times + 1";
 
 const INSERT_BATCH_AND_STARTED: &str = with_effects!("", "");

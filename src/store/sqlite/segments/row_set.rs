@@ -2,12 +2,12 @@
 
 /// Rows of one segment, by their numbers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct RowSet {
+pub(crate) struct RowSet {
     words: Vec<u64>,
 }
 
 impl RowSet {
-    pub(super) fn insert(&mut self, row: u32) {
+    pub(crate) fn insert(&mut self, row: u32) {
         let word = row as usize / 64;
         if self.words.len() <= word {
             self.words.resize(word + 1, 0);
@@ -16,7 +16,7 @@ impl RowSet {
     }
 
     /// Takes in all of these.
-    pub(super) fn union(&mut self, kept: EncodedRows<'_>) {
+    pub(crate) fn union(&mut self, kept: EncodedRows<'_>) {
         if !kept.dense {
             return kept.each(|row| self.insert(row));
         }
@@ -25,30 +25,30 @@ impl RowSet {
         self.words.iter_mut().zip(words).for_each(|(word, more)| *word |= more);
     }
 
-    pub(super) fn contains(&self, row: u32) -> bool {
+    pub(crate) fn contains(&self, row: u32) -> bool {
         self.words.get(row as usize / 64).is_some_and(|word| word >> (row % 64) & 1 == 1)
     }
 
-    pub(super) fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.words.iter().map(|word| u64::from(word.count_ones())).sum()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.words.iter().all(|word| *word == 0)
     }
 
     /// Leaves what is in both.
-    pub(super) fn intersect(&mut self, other: &Self) {
+    pub(crate) fn intersect(&mut self, other: &Self) {
         self.words.truncate(other.words.len());
         self.words.iter_mut().zip(&other.words).for_each(|(word, other)| *word &= other);
     }
 
     /// Leaves what is not in the other.
-    pub(super) fn subtract(&mut self, other: &Self) {
+    pub(crate) fn subtract(&mut self, other: &Self) {
         self.words.iter_mut().zip(&other.words).for_each(|(word, other)| *word &= !other);
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = u32> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u32> {
         self.words.iter().zip(0_u32..).flat_map(|(word, place)| {
             let mut left = *word;
             std::iter::from_fn(move || {
@@ -61,11 +61,11 @@ impl RowSet {
 }
 
 /// How many rows a segment may number: it holds half as many.
-pub(super) const MAX_ROWS: u32 = 1 << 16;
+pub(crate) const MAX_ROWS: u32 = 1 << 16;
 
 /// Writes rows, which ascend: their number, and then either the steps from one to the next or, where that is shorter,
 /// a bit for each row up to the last.
-pub(super) fn encode(rows: &[u32], text: &mut Vec<u8>) {
+pub(crate) fn encode(rows: &[u32], text: &mut Vec<u8>) {
     let words = rows.last().map_or(0, |last| *last as usize / 64 + 1);
     // A step has a byte at the least.
     let dense = rows.len() > words * 8;
@@ -86,7 +86,7 @@ pub(super) fn encode(rows: &[u32], text: &mut Vec<u8>) {
 
 /// Rows as they are kept.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct EncodedRows<'a> {
+pub(crate) struct EncodedRows<'a> {
     len: u64,
     dense: bool,
     text: &'a [u8],
@@ -94,7 +94,7 @@ pub(super) struct EncodedRows<'a> {
 
 impl<'a> EncodedRows<'a> {
     /// Takes rows off the beginning of a text; none if no rows are there.
-    pub(super) fn take(text: &mut &'a [u8]) -> Option<Self> {
+    pub(crate) fn take(text: &mut &'a [u8]) -> Option<Self> {
         let header = read_varint(text)?;
         let (len, dense) = (header >> 1, header & 1 == 1);
         let begin = *text;
@@ -117,7 +117,7 @@ impl<'a> EncodedRows<'a> {
         Some(Self { len, dense, text: &begin[..begin.len() - text.len()] })
     }
 
-    pub(super) fn len(self) -> u64 {
+    pub(crate) fn len(self) -> u64 {
         self.len
     }
 
@@ -127,7 +127,7 @@ impl<'a> EncodedRows<'a> {
     }
 
     /// Gives each row to `visit`, ascending.
-    pub(super) fn each(self, mut visit: impl FnMut(u32)) {
+    pub(crate) fn each(self, mut visit: impl FnMut(u32)) {
         if self.dense {
             for (mut left, place) in self.words().zip(0_u32..) {
                 while left != 0 {
@@ -146,7 +146,7 @@ impl<'a> EncodedRows<'a> {
 }
 
 /// Seven bits a byte, the lowest first; the highest bit says that there are more.
-pub(super) fn write_varint(mut number: u64, text: &mut Vec<u8>) {
+pub(crate) fn write_varint(mut number: u64, text: &mut Vec<u8>) {
     while number >= 0x80 {
         text.push(number as u8 | 0x80);
         number >>= 7;
@@ -155,7 +155,7 @@ pub(super) fn write_varint(mut number: u64, text: &mut Vec<u8>) {
 }
 
 /// Takes a number off the beginning of a text; none if no number is there.
-pub(super) fn read_varint(text: &mut &[u8]) -> Option<u64> {
+pub(crate) fn read_varint(text: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
     for (place, byte) in text.iter().enumerate().take(MOST_NUMBER_BYTES) {
         number |= u64::from(byte & 0x7f) << (7 * place);

@@ -5,31 +5,31 @@
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::error::DuringOperation as _;
 use super::value_index::INDEXED_FIELDS;
 use crate::query::Field;
 use crate::store::StoreError;
+use crate::store::sqlite::error::DuringOperation as _;
 
 /// How many events a segment takes before the next one begins.
-pub(super) const SEGMENT_EVENTS: u64 = 32 * 1024;
+pub(crate) const SEGMENT_EVENTS: u64 = 32 * 1024;
 
 /// A row of the list of segments. The bounds may be wider than the events in it, never narrower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Segment {
-    pub(super) n: i64,
-    pub(super) first_at: i64,
-    pub(super) last_at: i64,
-    pub(super) min_id: u128,
-    pub(super) max_id: u128,
-    pub(super) events_n: u64,
-    pub(super) state: SegmentState,
+pub(crate) struct Segment {
+    pub(crate) n: i64,
+    pub(crate) first_at: i64,
+    pub(crate) last_at: i64,
+    pub(crate) min_id: u128,
+    pub(crate) max_id: u128,
+    pub(crate) events_n: u64,
+    pub(crate) state: SegmentState,
     /// How many fields of its index are merged; less than none for a segment that has too many rows for an index.
-    pub(super) merged_fields: i64,
+    pub(crate) merged_fields: i64,
 }
 
 /// Where in its life a segment is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SegmentState {
+pub(crate) enum SegmentState {
     /// Without an index of its fields: from an earlier version, or a purge has removed some of its rows. Takes no event
     /// any more.
     Unindexed,
@@ -48,7 +48,7 @@ impl SegmentState {
         }
     }
 
-    pub(super) fn number(self) -> i64 {
+    pub(crate) fn number(self) -> i64 {
         match self {
             Self::Unindexed => 0,
             Self::Dropping => 1,
@@ -59,7 +59,7 @@ impl SegmentState {
 
 impl Segment {
     /// A segment without an event.
-    pub(super) fn empty(n: i64) -> Self {
+    pub(crate) fn empty(n: i64) -> Self {
         Self {
             n,
             first_at: i64::MAX,
@@ -73,22 +73,22 @@ impl Segment {
     }
 
     /// Whether the event may be in it.
-    pub(super) fn may_contain(&self, id: u128) -> bool {
+    pub(crate) fn may_contain(&self, id: u128) -> bool {
         self.min_id <= id && id <= self.max_id
     }
 
-    pub(super) fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.state == SegmentState::Indexed && self.merged_fields == 0 && self.events_n < SEGMENT_EVENTS
     }
 
     /// The field whose part of the index is to be merged next.
-    pub(super) fn field(&self) -> Option<Field> {
+    pub(crate) fn field(&self) -> Option<Field> {
         usize::try_from(self.merged_fields).ok().and_then(|merged| INDEXED_FIELDS.get(merged)).copied()
     }
 }
 
 /// Every segment, oldest first.
-pub(super) async fn load(db: &mut SqliteConnection) -> Result<Vec<Segment>, StoreError> {
+pub(crate) async fn load(db: &mut SqliteConnection) -> Result<Vec<Segment>, StoreError> {
     let rows = sqlx::query(
         "SELECT n, first_at, last_at, min_id, max_id, events_n, state, merged FROM audit_segments ORDER BY n",
     )
@@ -112,19 +112,19 @@ fn of_row(row: &SqliteRow) -> Result<Segment, sqlx::Error> {
 }
 
 /// The id in a column of 16 bytes.
-pub(super) fn id_of(bytes: &[u8]) -> Result<u128, sqlx::Error> {
+pub(crate) fn id_of(bytes: &[u8]) -> Result<u128, sqlx::Error> {
     let bytes = <[u8; 16]>::try_from(bytes).map_err(|error| sqlx::Error::Decode(error.into()))?;
     Ok(u128::from_be_bytes(bytes))
 }
 
 /// The 16 bytes of an id, as a parameter.
-pub(super) fn id_bytes(id: u128) -> Vec<u8> {
+pub(crate) fn id_bytes(id: u128) -> Vec<u8> {
     id.to_be_bytes().to_vec()
 }
 
 /// Makes the table and its indexes, as far as they are missing. In an index of SQLite's is only what comes in its order
 /// or has to be unique.
-pub(super) async fn create(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
+pub(crate) async fn create(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
     let sql = format!(
         "CREATE TABLE IF NOT EXISTS audit_segment_{n}(
             seq INTEGER PRIMARY KEY, event_id BLOB NOT NULL, created_at INTEGER NOT NULL, event_type TEXT NOT NULL,
@@ -137,7 +137,7 @@ pub(super) async fn create(db: &mut SqliteConnection, n: i64) -> Result<(), Stor
 }
 
 /// The index of the segment's fields is exact from now on. Takes away those that an earlier version made of them.
-pub(super) async fn set_indexed(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
+pub(crate) async fn set_indexed(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
     let sql = format!(
         "DROP INDEX IF EXISTS audit_segment_{n}_type; DROP INDEX IF EXISTS audit_segment_{n}_user;
          UPDATE audit_segments SET state = 2 WHERE n = {n};"
@@ -147,7 +147,7 @@ pub(super) async fn set_indexed(db: &mut SqliteConnection, n: i64) -> Result<(),
 }
 
 /// The index of the segment's fields is not exact any more.
-pub(super) async fn set_unindexed(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
+pub(crate) async fn set_unindexed(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
     let sql = format!(
         "UPDATE audit_segments SET state = 0, merged = 0 WHERE n = {n}; DELETE FROM audit_value_rows WHERE n = {n};"
     );
@@ -156,7 +156,7 @@ pub(super) async fn set_unindexed(db: &mut SqliteConnection, n: i64) -> Result<(
 }
 
 /// Drops the indexes, so that the rows can go without a write to any of them.
-pub(super) async fn begin_dropping(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
+pub(crate) async fn begin_dropping(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
     let sql = format!(
         "DROP INDEX IF EXISTS audit_segment_{n}_id; DROP INDEX IF EXISTS audit_segment_{n}_time;
          DROP INDEX IF EXISTS audit_segment_{n}_type; DROP INDEX IF EXISTS audit_segment_{n}_user;
@@ -167,7 +167,7 @@ pub(super) async fn begin_dropping(db: &mut SqliteConnection, n: i64) -> Result<
 }
 
 /// Drops the table and takes it off the list.
-pub(super) async fn drop_table(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
+pub(crate) async fn drop_table(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
     let sql = format!(
         "DROP TABLE IF EXISTS audit_segment_{n}; DELETE FROM audit_segments WHERE n = {n}; DELETE FROM audit_value_rows WHERE n = {n};"
     );

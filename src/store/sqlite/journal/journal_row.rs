@@ -6,26 +6,26 @@ use crate::event::{AuditEvent, Phase};
 
 /// A batch without the events that are already kept, ready to be bound.
 #[derive(Debug)]
-pub(super) struct JournalRow {
-    pub(super) ids: Vec<u128>,
-    pub(super) min_at: i64,
-    pub(super) max_at: i64,
+pub(crate) struct JournalRow {
+    pub(crate) ids: Vec<u128>,
+    pub(crate) min_at: i64,
+    pub(crate) max_at: i64,
     /// The events as a JSON array.
-    pub(super) events: String,
-    pub(super) started_changes: Option<StartedChanges>,
+    pub(crate) events: String,
+    pub(crate) started_changes: Option<StartedChanges>,
 }
 
 /// What a batch does to the list of open `started` events.
 #[derive(Debug)]
-pub(super) struct StartedChanges {
-    pub(super) any_started: bool,
+pub(crate) struct StartedChanges {
+    pub(crate) any_started: bool,
     /// `{"started": [[id, event as text], ...], "ended": [id, ...]}`.
-    pub(super) changes: String,
+    pub(crate) changes: String,
 }
 
 impl JournalRow {
     /// At least one event.
-    pub(super) fn of(events: &[&AuditEvent]) -> Result<Self, Error> {
+    pub(crate) fn of(events: &[&AuditEvent]) -> Result<Self, Error> {
         let mut text = Vec::with_capacity(events.len() * TYPICAL_EVENT_BYTES);
         let mut ids = Vec::with_capacity(events.len());
         let (mut min_at, mut max_at) = (i64::MAX, i64::MIN);
@@ -56,11 +56,11 @@ impl JournalRow {
         Ok(Self { ids, min_at, max_at, events, started_changes: effects })
     }
 
-    pub(super) fn min_id(&self) -> u128 {
+    pub(crate) fn min_id(&self) -> u128 {
         self.ids.iter().copied().min().unwrap_or_default()
     }
 
-    pub(super) fn max_id(&self) -> u128 {
+    pub(crate) fn max_id(&self) -> u128 {
         self.ids.iter().copied().max().unwrap_or_default()
     }
 }

@@ -9,34 +9,34 @@ use std::iter::repeat;
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
 
-use super::append::{begin, commit};
-use super::connection::WriteConnection;
-use super::error::DuringOperation as _;
-use super::event_columns::{BorrowedText, EventColumns};
 use super::postings::{self, Block, Postings};
 use super::row_set::MAX_ROWS;
 use super::segment::{self, Segment, SegmentState};
 use crate::query::Field;
 use crate::store::StoreError;
+use crate::store::sqlite::connection::WriteConnection;
+use crate::store::sqlite::error::DuringOperation as _;
+use crate::store::sqlite::event_columns::{BorrowedText, EventColumns};
+use crate::store::sqlite::journal::append::{begin, commit};
 
 /// The fields, in the order in which the segments of a file are indexed. The place is the number in the file.
-pub(super) const INDEXED_FIELDS: [Field; 6] =
+pub(crate) const INDEXED_FIELDS: [Field; 6] =
     [Field::EventType, Field::UserEmail, Field::RemoteAddr, Field::Route, Field::Outcome, Field::Phase];
 
 /// The number of a field in the file.
-pub(super) fn field_number(field: Field) -> i64 {
+pub(crate) fn field_number(field: Field) -> i64 {
     INDEXED_FIELDS.iter().zip(0..).find(|(known, _)| **known == field).map_or(-1, |(_, number)| number)
 }
 
 /// What the index of a segment needs to know of the events that come into it.
 #[derive(Debug, Default)]
-pub(super) struct ChunkPostings<'a> {
+pub(crate) struct ChunkPostings<'a> {
     fields: [Postings<'a>; INDEXED_FIELDS.len()],
 }
 
 impl<'a> ChunkPostings<'a> {
     /// Takes in an event that becomes this row.
-    pub(super) fn add(&mut self, event: &EventColumns<'a>, row: u32) {
+    pub(crate) fn add(&mut self, event: &EventColumns<'a>, row: u32) {
         let values = [
             Some(event.event_type.clone()),
             event.actor.user_email.clone(),
@@ -49,7 +49,7 @@ impl<'a> ChunkPostings<'a> {
     }
 
     /// Keeps it, inside of a transaction. `first` is the first of its rows.
-    pub(super) async fn insert(self, db: &mut SqliteConnection, n: i64, first: i64) -> Result<(), StoreError> {
+    pub(crate) async fn insert(self, db: &mut SqliteConnection, n: i64, first: i64) -> Result<(), StoreError> {
         let fields = self.fields.into_iter().zip(INDEXED_FIELDS);
         let blocks = fields.flat_map(|(values, field)| values.into_blocks(BLOCK_BYTES).into_iter().zip(repeat(field)));
         insert(db, n, first, blocks.collect()).await
@@ -57,13 +57,13 @@ impl<'a> ChunkPostings<'a> {
 }
 
 /// Forgets the index of a segment, inside of a transaction.
-pub(super) async fn delete(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
+pub(crate) async fn delete(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM audit_value_rows WHERE n = ?1").bind(n).execute(db).await.during(DOING)?;
     Ok(())
 }
 
 /// The segment whose index is not merged yet, if there is one.
-pub(super) fn next_unmerged(segments: &[Segment]) -> Option<&Segment> {
+pub(crate) fn next_unmerged(segments: &[Segment]) -> Option<&Segment> {
     segments
         .iter()
         .find(|segment| segment.state != SegmentState::Dropping && !segment.has_room() && segment.field().is_some())
@@ -73,7 +73,7 @@ pub(super) fn next_unmerged(segments: &[Segment]) -> Option<&Segment> {
 ///
 /// What comes of it is prepared before the lock is taken: it is only put in place of what it was made of if nobody
 /// has been there meanwhile.
-pub(super) async fn merge_next_field(connection: &mut WriteConnection) -> Result<bool, StoreError> {
+pub(crate) async fn merge_next_field(connection: &mut WriteConnection) -> Result<bool, StoreError> {
     let Some(segment) = next_unmerged(&connection.segments).copied() else { return Ok(false) };
     let Some(field) = segment.field() else { return Ok(false) };
     let db = &mut *connection.db;
@@ -166,7 +166,7 @@ async fn merge_parts(db: &mut SqliteConnection, n: i64, field: Field) -> Result<
 
 /// The blocks of what is in the rows themselves, or none if those are too many.
 async fn build_from_rows(db: &mut SqliteConnection, n: i64, field: Field) -> Result<Option<Vec<Block>>, StoreError> {
-    let column = super::select::column_name(field);
+    let column = crate::store::sqlite::read::select::column_name(field);
     // One row out of SQLite: each costs a crossing of threads.
     let sql = format!(
         "SELECT coalesce(max(seq), 0), json_group_array(json_array(seq, CAST({column} AS TEXT))) \

@@ -9,28 +9,28 @@ use std::collections::HashSet;
 use sqlx::AssertSqlSafe;
 
 use super::append::{begin, commit};
-use super::connection::WriteConnection;
-use super::error::{DuringOperation as _, discarded, permanent};
-use super::journal::{JournalRow, Stored};
 use super::journal_cache;
-use super::segment::{self, SEGMENT_EVENTS, Segment, SegmentState, id_bytes};
-use super::value_index::{self, ChunkPostings};
+use super::stored_row::{StoredEvent, StoredRow};
 use crate::event::EventId;
 use crate::store::StoreError;
+use crate::store::sqlite::connection::WriteConnection;
+use crate::store::sqlite::error::{DuringOperation as _, discarded, permanent};
+use crate::store::sqlite::segments::segment::{self, SEGMENT_EVENTS, Segment, SegmentState, id_bytes};
+use crate::store::sqlite::segments::value_index::{self, ChunkPostings};
 
 /// How many events the journal holds before tidying begins: an idle system then has nothing to sync, and a reader little
 /// to look through.
-pub(super) const COMPACT_FROM_EVENTS: usize = 512;
+pub(crate) const COMPACT_FROM_EVENTS: usize = 512;
 /// Or how many bytes.
 const COMPACT_FROM_BYTES: usize = 4 * 1024 * 1024;
 /// How many events one transaction moves at the most, as nearly as whole rows allow.
-pub(super) const CHUNK_EVENTS: usize = 1536;
+pub(crate) const CHUNK_EVENTS: usize = 1536;
 /// How many it moves while nobody waits: about 5 ms, for somebody may come.
 const IDLE_CHUNK_EVENTS: usize = 512;
 
 /// Whether tidying has something to do. `elsewhere`: how many events came to the journal that the connection may not
 /// know of.
-pub(super) fn is_needed(connection: &WriteConnection, elsewhere: usize) -> bool {
+pub(crate) fn is_needed(connection: &WriteConnection, elsewhere: usize) -> bool {
     has_enough(connection, elsewhere) || value_index::next_unmerged(&connection.segments).is_some()
 }
 
@@ -40,7 +40,7 @@ fn has_enough(connection: &WriteConnection, elsewhere: usize) -> bool {
 }
 
 /// Moves one chunk, or merges a part of an index, and says whether there is still work.
-pub(super) async fn compact_some(connection: &mut WriteConnection, elsewhere: usize) -> Result<bool, StoreError> {
+pub(crate) async fn compact_some(connection: &mut WriteConnection, elsewhere: usize) -> Result<bool, StoreError> {
     // The last row stays: a row that has enough by itself is not to be tried again and again.
     if has_enough(connection, elsewhere) && compact_chunk(connection, IDLE_CHUNK_EVENTS).await? {
         return Ok(is_needed(connection, 0));
@@ -49,7 +49,7 @@ pub(super) async fn compact_some(connection: &mut WriteConnection, elsewhere: us
 }
 
 /// Moves about this many events of the oldest rows, and says whether there were any.
-pub(super) async fn compact_chunk(connection: &mut WriteConnection, events: usize) -> Result<bool, StoreError> {
+pub(crate) async fn compact_chunk(connection: &mut WriteConnection, events: usize) -> Result<bool, StoreError> {
     begin(&mut connection.db).await?;
     journal_cache::sync(connection).await?;
     let oldest = connection.journal_cache.oldest_chunk(events);
@@ -61,7 +61,7 @@ pub(super) async fn compact_chunk(connection: &mut WriteConnection, events: usiz
 }
 
 /// Moves the rows up to this one, inside of a transaction.
-pub(super) async fn compact_rows(connection: &mut WriteConnection, last: i64) -> Result<(), StoreError> {
+pub(crate) async fn compact_rows(connection: &mut WriteConnection, last: i64) -> Result<(), StoreError> {
     // One row out of SQLite instead of one for each batch: each row costs a crossing of threads. The texts come as they
     // are, one after the other, for a row may hold anything.
     let (rows, text): (String, Vec<u8>) = sqlx::query_as(
@@ -81,11 +81,11 @@ pub(super) async fn compact_rows(connection: &mut WriteConnection, last: i64) ->
         let (text, later) = rest.split_at_checked(*len).ok_or_else(|| permanent(DOING))?;
         rest = later;
         if *events_n > 0 {
-            let row = JournalRow { seq: *seq, events_n: *events_n, min_at: *min_at, max_at: *max_at };
+            let row = StoredRow { seq: *seq, events_n: *events_n, min_at: *min_at, max_at: *max_at };
             texts.push((row, String::from_utf8_lossy(text)));
         }
     }
-    let events: Vec<Stored<'_>> =
+    let events: Vec<StoredEvent<'_>> =
         texts.iter().flat_map(|(row, text)| row.pieces(text).map(|piece| row.stored(piece))).collect();
     if !events.is_empty() {
         insert(connection, &events).await?;
@@ -103,7 +103,7 @@ pub(super) async fn compact_rows(connection: &mut WriteConnection, last: i64) ->
 }
 
 /// Inserts the events into the newest segment, as far as it has room, and into new ones.
-async fn insert(connection: &mut WriteConnection, mut events: &[Stored<'_>]) -> Result<(), StoreError> {
+async fn insert(connection: &mut WriteConnection, mut events: &[StoredEvent<'_>]) -> Result<(), StoreError> {
     while !events.is_empty() {
         let mut current = match connection.segments.last() {
             Some(newest) if newest.has_room() => *newest,
@@ -126,7 +126,7 @@ async fn insert(connection: &mut WriteConnection, mut events: &[Stored<'_>]) -> 
 async fn insert_part(
     connection: &mut WriteConnection,
     segment: &mut Segment,
-    events: &[Stored<'_>],
+    events: &[StoredEvent<'_>],
 ) -> Result<(), StoreError> {
     // Its rows are numbered from 1 without a gap: from an indexed segment none is ever removed.
     let before = segment.events_n;
@@ -150,7 +150,7 @@ async fn insert_part(
 }
 
 /// An error if one of the events is not in the segment.
-async fn assert_all_in(connection: &mut WriteConnection, n: i64, events: &[Stored<'_>]) -> Result<(), StoreError> {
+async fn assert_all_in(connection: &mut WriteConnection, n: i64, events: &[StoredEvent<'_>]) -> Result<(), StoreError> {
     let ids: HashSet<EventId> = events.iter().map(|event| event.columns.event_id).collect();
     let listed = serde_json::to_string(&ids).during(DOING)?;
     let sql =
@@ -164,11 +164,11 @@ async fn assert_all_in(connection: &mut WriteConnection, n: i64, events: &[Store
 async fn insert_rows<'a>(
     connection: &mut WriteConnection,
     segment: &mut Segment,
-    events: &[Stored<'a>],
+    events: &[StoredEvent<'a>],
     part: &mut ChunkPostings<'a>,
 ) -> Result<(), StoreError> {
     let mut query = sqlx::query(AssertSqlSafe(statement(segment.n, events.len())));
-    for (Stored { columns, text }, before) in events.iter().zip(segment.events_n..) {
+    for (StoredEvent { columns, text }, before) in events.iter().zip(segment.events_n..) {
         part.add(columns, u32::try_from(before + 1).unwrap_or(u32::MAX));
         let (at, id) = (columns.created_at.as_micros(), columns.event_id.as_u128());
         segment.first_at = segment.first_at.min(at);
