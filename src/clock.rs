@@ -1,40 +1,51 @@
 //! The only place that reads the wall clock.
 //!
-//! One reading gives both the time of an event and the time inside its id, so that sorting by either agrees.
+//! One reading gives the time of an event and the time inside its id, so that sorting by either agrees.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::event::{EventId, Timestamp};
-
-/// The last microsecond that was given to an id by this process.
+/// The latest [`Stamp::id_micros`] of this process.
 static LAST_MICROS: AtomicI64 = AtomicI64::new(i64::MIN);
 
-/// The current time, to the microsecond.
-pub(crate) fn now() -> Timestamp {
-    Timestamp::from_micros_clamped(wall_micros())
+/// Returns the current time, in microseconds since 1970.
+pub(crate) fn now_micros() -> i64 {
+    wall_micros()
 }
 
-/// A new id and the time it was made at.
+/// The times of a new event, in microseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Stamp {
+    /// The time inside the id. Within a process it always increases, even when the clock is set back.
+    pub(crate) id_micros: i64,
+    /// The time that the event shows.
+    pub(crate) micros: i64,
+}
+
+/// Returns the times of a new event.
 ///
-/// Ids never go back within a process: each takes a microsecond of its own, later than the one before.
-/// The time is that same microsecond while the clock runs forward. When the clock is set back by more than
-/// [`TOLERATED_STEP_MICROS`], the time follows the clock (it is the truth), and only the id keeps its order.
-pub(crate) fn stamp() -> (EventId, Timestamp) {
+/// Both times are equal while the clock runs forward. After the clock is set back by more than [`TOLERATED_STEP_MICROS`],
+/// the shown time follows the clock, and the id keeps its order:
+///
+/// ```text
+/// clock 12:00:00.000007  →  id 12:00:00.000007, shown 12:00:00.000007
+/// clock 12:00:00.000007  →  id 12:00:00.000008, shown 12:00:00.000008   one microsecond an id
+/// clock 11:00:00.000000  →  id 12:00:00.000009, shown 11:00:00.000000   set back by an hour
+/// ```
+pub(crate) fn stamp() -> Stamp {
     let wall = wall_micros();
     let mut last = LAST_MICROS.load(Ordering::Relaxed);
-    let micros = loop {
+    let id_micros = loop {
         let next = if wall > last { wall } else { last + 1 };
         match LAST_MICROS.compare_exchange_weak(last, next, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => break next,
-            Err(seen) => last = seen,
+            Err(current) => last = current,
         }
     };
-    let shown = if micros - wall > TOLERATED_STEP_MICROS { wall } else { micros };
-    (EventId::from_micros(micros, fastrand::u64(..)), Timestamp::from_micros_clamped(shown))
+    Stamp { id_micros, micros: if id_micros - wall > TOLERATED_STEP_MICROS { wall } else { id_micros } }
 }
 
-/// How far the id's time may run ahead of the clock before the event shows the clock's own time: one second.
+/// The lead of the id's time over the clock up to which the event shows the id's time: one second.
 const TOLERATED_STEP_MICROS: i64 = 1_000_000;
 
 #[expect(clippy::disallowed_methods, reason = "this file is where the wall clock is read")]
@@ -56,12 +67,12 @@ mod tests {
         let mut all = Vec::new();
         for thread in threads {
             let made = thread.join().expect("the thread only stamps");
-            assert!(made.windows(2).all(|pair| pair[0].0 < pair[1].0), "ids went back");
-            all.extend(made.into_iter().map(|(id, _)| id));
+            assert!(made.windows(2).all(|pair| pair[0].id_micros < pair[1].id_micros), "ids went back");
+            all.extend(made.into_iter().map(|stamp| stamp.id_micros));
         }
         let count = all.len();
         all.sort_unstable();
         all.dedup();
-        assert_eq!(all.len(), count, "two events share an id");
+        assert_eq!(all.len(), count, "two ids share a microsecond");
     }
 }

@@ -1,6 +1,6 @@
 //! Making a text fit.
 
-use tower_audit::event::limits::{truncate, truncate_bytes};
+use tower_audit::event::{truncate, truncate_bytes};
 
 use super::choices::Choices;
 

@@ -121,7 +121,7 @@ impl ExportAccess {
     fn take(&mut self, end: &'static str) -> Option<AuditEvent> {
         let completed = self.completed.take()?;
         // The times are those of the end.
-        let (event_id, created_at) = crate::clock::stamp();
+        let (event_id, created_at) = EventId::new_with_time();
         let event = AuditEvent { event_id, created_at, ..completed };
         Some(AccessEvent(event).count(self.released).detail("body_end", end).into_event())
     }

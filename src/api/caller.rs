@@ -1,6 +1,7 @@
 //! The caller of the read API.
 
-use crate::event::limits::{MAX_USER_EMAIL_BYTES, truncate};
+use crate::event::limits::MAX_USER_EMAIL_BYTES;
+use crate::event::truncate;
 
 /// The authenticated caller, as the app's [`Gate`](super::Gate) names them.
 ///

@@ -8,7 +8,7 @@ use super::operation::Operation;
 use super::parameter::{
     DEFAULT_BUCKETS, DEFAULT_BY, DEFAULT_LIMIT, DEFAULT_TOP, FORMATS, MAX_LIMIT, MAX_TOP, Parameter,
 };
-use crate::event::limits::excerpt;
+use crate::event::excerpt;
 use crate::event::{AuditEvent, Timestamp};
 use crate::query::{Buckets, Cursor, Field, Filter};
 

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use smallvec::SmallVec;
 
 use crate::event::CompactText;
-use crate::event::limits::hex;
+use crate::event::hex;
 use crate::policy::{ApiKeySource, CaptureConfig};
 
 /// How many digests an event has at the most: as many as fit the field.
@@ -45,14 +45,14 @@ fn all<'h>(keys: impl Iterator<Item = &'h [u8]>, pepper: Option<&[u8]>) -> Optio
             different.push(key);
         }
     }
-    let first = CompactText::from(hex(&of_key(different.first()?, pepper)?, &mut [0; 64]));
+    let first = CompactText::from(hex::encode(&of_key(different.first()?, pepper)?, &mut [0; 64]));
     if different.len() == 1 {
         return Some(first);
     }
     let mut text = String::from(first);
     for key in different.iter().take(MAX_DIGESTS).skip(1) {
         text.push(' ');
-        text.push_str(hex(&of_key(key, pepper)?, &mut [0; 64]));
+        text.push_str(hex::encode(&of_key(key, pepper)?, &mut [0; 64]));
     }
     if different.len() > MAX_DIGESTS {
         text.push_str(" …");

@@ -8,8 +8,9 @@ use http::{Extensions, HeaderMap, HeaderValue, Method, Uri};
 use smallvec::SmallVec;
 
 use super::{PeerAddr, api_key, client_addr};
-use crate::event::limits::{MAX_HEADER_BYTES, MAX_METHOD_BYTES, MAX_URI_BYTES, truncate, truncate_bytes};
+use crate::event::limits::{MAX_HEADER_BYTES, MAX_METHOD_BYTES, MAX_URI_BYTES};
 use crate::event::{Actor, AuditEvent, CompactText, EventId, address};
+use crate::event::{truncate, truncate_bytes};
 use crate::policy::{AuditPolicy, CaptureConfig, ProxyHeader};
 
 /// What is kept of a request's head while its handler runs: shared parts only, so that keeping it allocates nothing.

@@ -7,8 +7,9 @@ use serde::de::{Error as _, MapAccess};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::details::{self, Details};
 use super::extensible_struct::once;
-use super::{Actor, Classification, Details, EventId, EventType, Phase, RequestInfo, Resource, Timestamp, names};
+use super::{Actor, Classification, EventId, EventType, Phase, RequestInfo, Resource, Timestamp};
 
 /// One immutable entry of the log. `docs/event-format.md` is its format as JSON.
 ///
@@ -66,7 +67,7 @@ impl AuditEvent {
 
     /// An event of this type, with a new id and the current time, and nothing else in it.
     pub fn new(event_type: EventType) -> Self {
-        let (event_id, created_at) = crate::clock::stamp();
+        let (event_id, created_at) = EventId::new_with_time();
         Self {
             event_id,
             event_type,
@@ -105,7 +106,7 @@ impl Serialize for AuditEvent {
         if !self.classification.is_empty() {
             map.serialize_entry("classification", &self.classification)?;
         }
-        for (key, value) in &*names::apart(&self.extra, Self::NAMES) {
+        for (key, value) in &*details::apart(&self.extra, Self::NAMES) {
             map.serialize_entry(key, value)?;
         }
         map.end()

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::limits::excerpt;
+use super::truncate::excerpt;
 
 /// A value that cannot be part of an event; the text says what was given and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,8 @@ use http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::EventError;
-use super::limits::{MAX_NAME_BYTES, truncate};
+use super::limits::MAX_NAME_BYTES;
+use super::truncate::truncate;
 
 /// The error code of a failed request: one of a closed list.
 ///

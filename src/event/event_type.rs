@@ -8,7 +8,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::EventError;
-use super::limits::{MAX_NAME_BYTES, truncate};
+use super::limits::MAX_NAME_BYTES;
+use super::truncate::truncate;
 
 /// The type of an event: one of the four built-in ones, or an app's own `domain.action`.
 ///

@@ -32,7 +32,7 @@ macro_rules! extensible_struct {
                 use serde::ser::SerializeMap as _;
                 let mut map = serializer.serialize_map(None)?;
                 $(extensible_struct!(@entry $mode map self $field);)*
-                for (key, value) in &*crate::event::names::apart(&self.extra, Self::NAMES) {
+                for (key, value) in &*crate::event::details::apart(&self.extra, Self::NAMES) {
                     map.serialize_entry(key, value)?;
                 }
                 map.end()

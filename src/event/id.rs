@@ -6,7 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-use super::EventError;
+use super::{EventError, Timestamp, hex};
+use crate::clock;
 
 /// The id of an event: a UUID, made as version 7 (RFC 9562), so that ids sort by time.
 ///
@@ -26,7 +27,14 @@ pub struct EventId(u128);
 impl EventId {
     /// A new id. Each id made by a process is greater than those it made before.
     pub fn new() -> Self {
-        crate::clock::stamp().0
+        Self::new_with_time().0
+    }
+
+    /// Returns a new id and the time it was made at: one reading of the clock, so that sorting by either agrees.
+    pub(crate) fn new_with_time() -> (Self, Timestamp) {
+        let stamp = clock::stamp();
+        let id = Self::from_micros(stamp.id_micros, fastrand::u64(..));
+        (id, Timestamp::from_micros_clamped(stamp.micros))
     }
 
     /// The id with these 128 bits.
@@ -51,12 +59,8 @@ impl EventId {
 
     /// The 32 hexadecimal digits, without an allocation.
     pub fn to_hex(self) -> EventIdHex {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0; 32];
-        for (pair, byte) in text.chunks_exact_mut(2).zip(self.to_bytes()) {
-            pair[0] = DIGITS[usize::from(byte >> 4)];
-            pair[1] = DIGITS[usize::from(byte & 15)];
-        }
+        hex::fill(&self.to_bytes(), &mut text);
         EventIdHex(text)
     }
 

@@ -1,25 +1,36 @@
 //! The event: plain data, without I/O or async.
 
-mod actor;
-pub(crate) mod address;
-mod audit_event;
-mod classification;
-mod compact_text;
+pub mod limits;
+
+pub(crate) mod hex;
+
+mod truncate;
+
 mod details;
 mod error;
+
+mod compact_text;
 mod error_code;
 mod event_type;
-mod extensible_struct;
 mod id;
-pub mod limits;
-mod names;
 mod phase;
+mod timestamp;
+
+pub(crate) mod address;
+
+mod extensible_struct;
+
+mod actor;
+mod classification;
 mod request;
 mod resource;
-mod timestamp;
+
+mod audit_event;
+
+mod fit;
+
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) mod undecodable;
-mod weight;
 
 pub use actor::Actor;
 pub use audit_event::AuditEvent;
@@ -34,3 +45,5 @@ pub use phase::Phase;
 pub use request::RequestInfo;
 pub use resource::Resource;
 pub use timestamp::Timestamp;
+pub(crate) use truncate::excerpt;
+pub use truncate::{truncate, truncate_bytes};

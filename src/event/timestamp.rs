@@ -32,7 +32,7 @@ impl Timestamp {
 
     /// The current time.
     pub fn now() -> Self {
-        crate::clock::now()
+        Self::from_micros_clamped(crate::clock::now_micros())
     }
 
     /// The moment this many microseconds after 1970-01-01T00:00Z, or `None` outside of [`MIN`](Self::MIN) to

@@ -6,7 +6,8 @@
 
 use serde_json::Value;
 
-use super::limits::{MAX_DETAIL_STRING_BYTES, truncate};
+use super::limits::MAX_DETAIL_STRING_BYTES;
+use super::truncate::truncate;
 use super::{Actor, AuditEvent, EventId, EventType, Phase, Resource, Timestamp};
 
 /// The detail that has the beginning of the text.

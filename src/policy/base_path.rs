@@ -2,7 +2,7 @@
 
 use super::path_pattern::PathPattern;
 use super::path_variants::PathVariant;
-use crate::event::limits::excerpt;
+use crate::event::excerpt;
 
 /// A mount prefix such as `/cgi`, which rules and events know nothing of. The default has no segment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -9,12 +9,12 @@ use super::audit_policy::Parts;
 use super::base_path::BasePath;
 use super::error::Location;
 use super::event_type_filter::EventTypeFilter;
-use super::redact::SecretNames;
+use super::secret_names::SecretNames;
 use super::{
     ApiKeySource, AuditPolicy, CaptureConfig, MatchingRules, PolicyError, ProxyHeader, QueryString, RequestPath, Rule,
 };
 use crate::event::EventType;
-use crate::event::limits::excerpt;
+use crate::event::excerpt;
 
 /// Makes an [`AuditPolicy`]: rules are asked in the order in which they were added.
 ///

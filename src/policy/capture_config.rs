@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::path_parameters;
-use super::redact::{self, SecretNames};
+use super::secret_names::{SecretNames, redact_query};
 use crate::event::Details;
 
 /// Settings for capturing and redacting request data: the part of a policy beside its rules.
@@ -135,7 +135,7 @@ impl CaptureConfig {
     pub fn redact_query(&self, query: &str) -> Option<String> {
         match self.query_string {
             QueryString::Off => None,
-            QueryString::Redacted => Some(redact::redact_query(query, &self.secret_names)),
+            QueryString::Redacted => Some(redact_query(query, &self.secret_names)),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::PolicyError;
 use super::error::Location;
 use crate::event::EventType;
-use crate::event::limits::excerpt;
+use crate::event::excerpt;
 
 /// Which event types are recorded: those included, less those excluded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use crate::event::limits::excerpt;
+use crate::event::excerpt;
 
 /// The methods a rule names, as they were given.
 #[derive(Debug, Clone, PartialEq, Eq)]

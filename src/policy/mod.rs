@@ -25,31 +25,40 @@
 //! with `..` resolved or left in place. A rule therefore matches if *any* plausible reading of the path fits, so that
 //! no spelling gets around it; see [`Rule::paths`].
 
-mod audit_policy;
-mod base_path;
-mod builder;
-mod capture_config;
-mod decision;
 mod error;
-mod event_type_filter;
 mod fail_mode;
-#[cfg(feature = "policy-file")]
-mod file;
-mod matching_rules;
+
+mod event_type_filter;
 mod method_set;
+mod request_outcome;
+
+mod path_variants;
+
 mod path_parameters;
 mod path_pattern;
-mod path_variants;
+mod secret_names;
+
+mod base_path;
+mod capture_config;
+mod decision;
+mod matching_rules;
 mod record_when;
-mod redact;
+
 mod rule;
+
+mod audit_policy;
+mod builder;
+
+#[cfg(feature = "policy-file")]
+mod file;
 
 pub use audit_policy::AuditPolicy;
 pub use builder::PolicyBuilder;
 pub use capture_config::{ApiKeySource, CaptureConfig, ProxyHeader, QueryString, RequestPath};
-pub use decision::{Decision, RequestOutcome};
+pub use decision::Decision;
 pub use error::PolicyError;
 pub use fail_mode::FailMode;
 pub use matching_rules::MatchingRules;
 pub use record_when::RecordWhen;
+pub use request_outcome::RequestOutcome;
 pub use rule::Rule;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::path_variants::{is_plain, percent_decoded};
-use super::redact::HIDDEN;
+use super::secret_names::HIDDEN;
 
 /// Returns the names of the parameters: `id` and `rest` of `/users/{id}/{*rest}`.
 pub(super) fn names(template: &str) -> impl Iterator<Item = &str> {

@@ -1,7 +1,7 @@
 //! A path pattern of a rule.
 
 use super::path_variants::{PathVariant, percent_decoded};
-use crate::event::limits::excerpt;
+use crate::event::excerpt;
 
 /// `/users/{id}`, `/auth/admin/{*rest}`: whole segments that are literal or a parameter, and at the end perhaps what
 /// takes all the rest.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{FilterError, OutcomePattern, TextPattern};
-use crate::event::limits::excerpt;
+use crate::event::excerpt;
 use crate::event::{EventType, Phase, address};
 
 /// A condition on a field: any of the included values, none of the excluded ones. Empty, it matches everything.

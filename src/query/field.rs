@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::FilterError;
 use crate::event::AuditEvent;
-use crate::event::limits::excerpt;
+use crate::event::excerpt;
 
 /// A field that events are told apart by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -2,7 +2,7 @@
 
 use super::condition::{event_type, phase, remote_addr};
 use super::{Condition, FilterError, OutcomePattern, TextPattern};
-use crate::event::limits::excerpt;
+use crate::event::excerpt;
 use crate::event::{AuditEvent, Phase, Timestamp};
 
 /// A filter over events: the conjunction of its conditions.

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::FilterError;
-use crate::event::limits::excerpt;
+use crate::event::excerpt;
 
 /// A pattern for the `outcome` of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::event::limits::{MAX_ROUTE_BYTES, excerpt};
+use crate::event::excerpt;
+use crate::event::limits::MAX_ROUTE_BYTES;
 
 /// A text pattern. In its textual form `*` stands for any run of characters, none included; everything else stands for
 /// itself, `%`, `_` and `?` too, and letters by their case. A backslash takes the meaning from a `*`, a `!` or a

@@ -11,7 +11,7 @@ use jiff::fmt::temporal::Pieces;
 use jiff::tz::Offset;
 
 use crate::event::Timestamp;
-use crate::event::limits::excerpt;
+use crate::event::excerpt;
 
 /// The units of the shorthand, in seconds. A year is 365.25 days; `m` is a minute, there are no months.
 const UNITS: [(char, u64); 6] = [('s', 1), ('m', 60), ('h', 3_600), ('d', 86_400), ('w', 604_800), ('y', 31_557_600)];

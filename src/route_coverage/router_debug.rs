@@ -5,7 +5,7 @@ use std::fmt;
 
 use http::Method;
 
-use crate::event::limits::excerpt;
+use crate::event::excerpt;
 
 /// A route of a router.
 #[derive(Debug, Clone, PartialEq, Eq)]

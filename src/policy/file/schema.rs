@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::spanned_value::{RawValue, SpannedValue, TableEntry};
 use crate::event::EventType;
-use crate::event::limits::excerpt;
+use crate::event::excerpt;
 use crate::policy::error::Location;
 use crate::policy::{
     ApiKeySource, AuditPolicy, FailMode, PolicyBuilder, PolicyError, ProxyHeader, QueryString, RecordWhen, RequestPath,

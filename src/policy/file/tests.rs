@@ -1,8 +1,7 @@
 //! Both formats say the same, and what is wrong is found by line and key.
 
-use super::*;
 use crate::event::EventType;
-use crate::policy::{ApiKeySource, FailMode, ProxyHeader, QueryString, RecordWhen, RequestPath, Rule};
+use crate::policy::{ApiKeySource, AuditPolicy, FailMode, ProxyHeader, QueryString, RecordWhen, RequestPath, Rule};
 
 const TOML: &str = r#"
 preset = true

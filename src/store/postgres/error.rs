@@ -7,7 +7,7 @@ use std::fmt;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgDatabaseError;
 
-use crate::event::limits::excerpt;
+use crate::event::excerpt;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Turns a driver's result into the store's, with what was being done.

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::error::config;
-use crate::event::limits::excerpt;
+use crate::event::excerpt;
 use crate::store::StoreError;
 
 /// The tables of one log.

@@ -116,5 +116,5 @@ fn is_at(file: &File, path: &Path) -> bool {
 }
 
 fn lock_path(database: &Path, id: &[u8]) -> PathBuf {
-    with_suffix(database, &format!("-instance-{}", crate::event::limits::hex(id, &mut [0; 32])))
+    with_suffix(database, &format!("-instance-{}", crate::event::hex::encode(id, &mut [0; 32])))
 }

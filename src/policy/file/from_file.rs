@@ -1,0 +1,126 @@
+//! Reading a policy from a TOML or YAML file, feature `policy-file`.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use super::schema::{self, Language};
+use super::spanned_value::SpannedValue;
+use crate::policy::error::Location;
+use crate::policy::{AuditPolicy, PolicyError};
+
+/// The largest file that is read.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// Reading a policy from a file, feature `policy-file`.
+///
+/// TOML and YAML files have the same keys. None is required, but a file with none of `preset`, `rules` and `declare`
+/// is an error. An unknown key is one too.
+///
+/// | key | meaning |
+/// |---|---|
+/// | `preset` | `true` adds the four preset rules after the file's own, so that the own ones are asked first |
+/// | `mount` | the prefix under which the app is mounted |
+/// | `max_results` | a query with more results is oversize |
+/// | `declare` | types that no rule has, but handlers name |
+/// | `rules` | a list of rules, see below |
+/// | `filter.include`, `filter.exclude` | event types, `resource.all`, `all` |
+/// | `capture.trusted_proxies` | networks or addresses whose proxies are believed |
+/// | `capture.proxy_header` | `"x-forwarded-for"` (the default) or `"forwarded"` |
+/// | `capture.query` | the query string in `request_uri`: `"off"` (the default) or `"redacted"` |
+/// | `capture.path` | the path there: `"redacted"` (the default: without parameters such as `{token}`), `"as-sent"` or `"template"` (without any parameter) |
+/// | `capture.api_key` | the headers of which a digest is kept: `"both"` (the default), `"x-api-key"`, `"bearer"` or `"off"` |
+/// | `capture.redact` | names whose values are hidden: of parameters of a query or a path, and of keys of `details` |
+///
+/// `docs/capture.md` lists the names that are hidden anyway.
+///
+/// The pepper is a secret and in no file: see [`with_pepper`](AuditPolicy::with_pepper). A rule has these keys:
+///
+/// | key | meaning |
+/// |---|---|
+/// | `type` | the type of the events; a built-in one brings the settings of its preset, which the other keys replace: `auth` its `when` of `declared` without `paths`, and with them its methods, those that are not safe |
+/// | `methods` | a list, or `"any"` (the default), or `"unsafe"` |
+/// | `paths` | a list of patterns, as [`Rule::paths`](crate::Rule::paths) has them |
+/// | `when` | `"always"` (the default), `"success"`, `"effect_possible"`, `"abnormal"`, `"declared"`, a status such as `404`, a range such as `"4xx"` or `"200-299"`, or a list of any of these |
+/// | `write_ahead`, `body_end` | `true` or `false` (the default); `body_end` implies `write_ahead` |
+/// | `fail` | `"closed"` (the default) or `"open"` |
+impl AuditPolicy {
+    /// Reads a policy in TOML.
+    ///
+    /// ```
+    /// use tower_audit::AuditPolicy;
+    ///
+    /// let policy = AuditPolicy::from_toml(r#"
+    ///     preset = true
+    ///     max_results = 10000
+    ///
+    ///     [[rules]]
+    ///     type = "user.reset"
+    ///     methods = ["POST"]
+    ///     paths = ["/users/{id}/reset"]
+    ///     when = ["2xx", 404]
+    /// "#)?;
+    /// assert_eq!(policy.rules().len(), 5);
+    ///
+    /// let error = AuditPolicy::from_toml("preset = true\nmount = 7").unwrap_err();
+    /// assert_eq!(error.to_string(), "line 2: key `mount`: a number: expected a text");
+    /// # Ok::<(), tower_audit::PolicyError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the text is not TOML, or no policy; the error names the line and the key.
+    pub fn from_toml(text: &str) -> Result<Self, PolicyError> {
+        schema::policy(&SpannedValue::from_toml(text)?, Language::Toml)
+    }
+
+    /// Reads a policy in YAML.
+    ///
+    /// ```
+    /// let policy = tower_audit::AuditPolicy::from_yaml("
+    /// rules:
+    ///   - type: upload
+    ///     paths: [/import]
+    ///     fail: open
+    /// ")?;
+    /// assert!(policy.matching_rules(&http::Method::POST, "/import").contains(0));
+    /// # Ok::<(), tower_audit::PolicyError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the text is not YAML, or no policy; the error names the line and the key.
+    pub fn from_yaml(text: &str) -> Result<Self, PolicyError> {
+        schema::policy(&SpannedValue::from_yaml(text)?, Language::Yaml)
+    }
+
+    /// Reads a policy from a file whose name ends in `.toml`, `.yaml` or `.yml`.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is larger than 1 MiB, or if its content is no policy; the error names the file,
+    /// the line and the key.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, PolicyError> {
+        let path = path.as_ref();
+        let read = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("toml") => Self::from_toml,
+            Some("yaml" | "yml") => Self::from_yaml,
+            _ => {
+                let what = "no policy file by its name: expected one that ends in `.toml`, `.yaml` or `.yml`";
+                return Err(PolicyError::new(Location::default(), what).in_file(path.display().to_string()));
+            }
+        };
+        contents(path).and_then(|text| read(&text)).map_err(|error| error.in_file(path.display().to_string()))
+    }
+}
+
+fn contents(path: &Path) -> Result<String, PolicyError> {
+    let unreadable = |error| PolicyError::new(Location::default(), "the file cannot be read").with_source(error);
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(PolicyError::new(Location::default(), "the file is too large: expected 1 MiB at most"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        let line = valid.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        PolicyError::new(Location::default(), "the file is not UTF-8").on_line(line)
+    })
+}
