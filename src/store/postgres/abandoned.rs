@@ -1,30 +1,30 @@
-//! A session that was given up: its caller no longer waits, and the server may still be at work for it.
+//! Abandoned sessions: their callers no longer wait, and the server may still be executing their statements.
 //!
-//! It stays in its place until the server has answered or has ended it. Otherwise whatever hangs (a lock on the table,
-//! a replica that is away, a process of the server that is stopped) would cost the server one more session with each
-//! attempt, until it has none left for anybody.
+//! An abandoned session keeps its place in the pool until the server has answered or has ended it. Otherwise each attempt
+//! during a hang (a lock on the table, a missing replica, a stopped server process) would open one more session, until the
+//! server has none left.
 //!
-//! For example, an append whose answer a network swallowed:
-//! - t0: the write deadline passes. The append's future is dropped, and the session comes here with its place.
-//! - t0 + 50 ms: no answer. Another session asks the server what this one does (`observer.rs`). It is idle: the statement
-//!   never arrived, or its answer is lost. The server is told to end it.
-//! - t0 + 150 ms: there is no such session any more. The place is free, and the next append opens another.
+//! For example, an append whose answer was lost in the network:
+//! - t0: the write deadline passes. The append's future is dropped; the session is abandoned in its place.
+//! - t0 + 50 ms: no answer. Another session asks the server about this one (`observer.rs`). It is idle: the statement
+//!   never arrived, or its answer is lost. The server terminates it.
+//! - t0 + 150 ms: the session is gone. The place is free, and the next append opens another session.
 //!
-//! An append that is at work is never cancelled: that would end the wait of a commit for its replicas, and show an event
+//! A running append is never cancelled: cancelling ends a commit's wait for its replicas, and readers would see an event
 //! that only the primary has.
 
 use std::pin::pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
+use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
-use sqlx::{Connection as _, Row as _};
 
-use super::observer::{Sight, Wait};
-use super::pool::Held;
+use super::observer::{Observer, Sight, Wait};
+use super::session::{Session, SessionKind};
 
-/// What sessions that were given up were last seen to wait for.
+/// The last known reason for which abandoned sessions wait.
 #[derive(Debug, Default)]
 pub(super) struct Waits(Mutex<Seen>);
 
@@ -34,87 +34,87 @@ struct Seen {
     last: Option<Wait>,
 }
 
-/// What became of a session.
-enum End {
-    /// It has answered and is in no transaction.
+/// The end of a session that was given up.
+pub(super) enum SessionEnd {
+    /// It has answered, is in no transaction, and nobody has asked the server about it.
+    Idle,
+    /// It has answered, and may still be hit by a cancellation that was asked for meanwhile.
     Answered,
-    /// It is no more, or not ours to know.
+    /// It has ended, or its pool is closed.
     Gone,
 }
 
-/// Waits for the server's answer, or until the server has ended the session. Puts it back among the idle ones if it can
-/// be used again.
-pub(super) async fn see_to_its_end(held: Held, is_usable: bool) {
-    let Held { mut session, pool, place } = held;
-    let _watched = pool.waits.enter();
-    let observed = pool.observer.watch();
+/// Waits for the server's answer, or until the server has ended the session.
+pub(super) async fn wait_for_end(
+    session: &mut Session,
+    kind: SessionKind,
+    observer: &Arc<Observer>,
+    waits: &Waits,
+    is_closed: impl Fn() -> bool,
+) -> SessionEnd {
+    let _watched = waits.enter();
+    let observed = observer.watch();
     let backend = session.backend.clone();
-    let mut was_seen = false;
-    let end = {
+    let mut was_observed = false;
+    let answered = {
         let mut answer = pin!(answer(&mut session.db));
         let mut pause = FIRST_LOOK;
         loop {
             let before = pause;
             let look = pin!(async {
                 tokio::time::sleep(before).await;
-                if pool.is_closed() {
+                if is_closed() {
                     return Sight::Gone;
                 }
-                was_seen = true;
-                observed.look(&backend, pool.purpose).await
+                was_observed = true;
+                observed.look(&backend, kind).await
             });
             match select(answer.as_mut(), look).await {
-                Either::Left((end, _)) => break end,
-                Either::Right((Sight::Gone, _)) => break End::Gone,
-                Either::Right((Sight::There(wait), _)) => pool.waits.set(wait),
+                Either::Left((answered, _)) => break answered,
+                Either::Right((Sight::Gone, _)) => break false,
+                Either::Right((Sight::There(wait), _)) => waits.set(wait),
                 Either::Right((Sight::Unknown, _)) => {}
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     };
-    match end {
-        // What was asked for while it answered could strike what it does next.
-        End::Answered if is_usable && !was_seen => pool.put(session, place),
-        End::Answered => {
-            let _ = session.db.close().await;
-            drop(place);
-        }
-        End::Gone => {
-            drop(session);
-            drop(place);
-        }
+    match answered {
+        false => SessionEnd::Gone,
+        true if was_observed => SessionEnd::Answered,
+        true => SessionEnd::Idle,
     }
 }
 
-/// Reads what the server still owes, and leaves the transaction that the session may be in.
-async fn answer(db: &mut PgConnection) -> End {
+/// Reads the answers that the server still owes, and leaves the transaction that the session may be in. False if the
+/// connection is broken.
+async fn answer(db: &mut PgConnection) -> bool {
     for _ in 0..MOST_ANSWERS {
-        // Of one statement that is a transaction of its own, both are the same.
+        // In a statement that is a transaction of its own, both are equal.
         let asked = sqlx::raw_sql("SELECT pg_catalog.now() OPERATOR(pg_catalog.=) pg_catalog.statement_timestamp()");
         let is_free = match asked.fetch_all(&mut *db).await {
             Ok(rows) => rows.first().and_then(|row| row.try_get(0).ok()).unwrap_or(false),
-            // The end of what it was at, or a transaction that has failed.
+            // The error of the abandoned statement, or of a transaction that has failed.
             Err(sqlx::Error::Database(refused)) => {
                 if refused.code().as_deref() != Some(FAILED_TRANSACTION) {
                     continue;
                 }
                 false
             }
-            Err(_) => return End::Gone,
+            Err(_) => return false,
         };
         if is_free {
-            return End::Answered;
+            return true;
         }
         match sqlx::raw_sql("ROLLBACK").execute(&mut *db).await {
             Ok(_) | Err(sqlx::Error::Database(_)) => {}
-            Err(_) => return End::Gone,
+            Err(_) => return false,
         }
     }
-    End::Gone
+    false
 }
 
 impl Waits {
-    /// One more, until what is returned is dropped.
+    /// Counts a session until the guard is dropped.
     fn enter(&self) -> Watched<'_> {
         self.seen().sessions += 1;
         Watched(self)
@@ -124,7 +124,7 @@ impl Waits {
         self.seen().last = Some(wait);
     }
 
-    /// The reason why no place is free, as far as it is known.
+    /// The reason that no place is free, if it is known.
     pub(super) fn reason(&self) -> Option<&'static str> {
         let seen = self.seen();
         if seen.sessions == 0 {
@@ -150,10 +150,10 @@ impl Drop for Watched<'_> {
     }
 }
 
-/// What answers at all answers by then; only after that the server is asked about the session.
+/// Most answers arrive before this; only then is the server asked about the session.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// The errors of what was under way, a transaction to leave, and some to spare.
+/// The errors of the abandoned statements, a ROLLBACK, and some to spare.
 const MOST_ANSWERS: usize = 8;
-/// Nothing is done in a transaction that has failed.
+/// SQLSTATE `in_failed_sql_transaction`.
 const FAILED_TRANSACTION: &str = "25P02";

@@ -1,9 +1,10 @@
 //! What provisions the tables and removes from them.
 
+use super::access::explained;
+use super::grants::Right;
 use super::indexes;
 use super::partition;
 use super::purge;
-use super::roles::{Right, explained};
 use super::schema;
 use super::store::PostgresStore;
 use crate::event::Timestamp;

@@ -11,12 +11,12 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
-use super::column_arrays::{COLUMNS, ColumnArrays, PgQuery, bind_one, changes_started};
+use super::column_arrays::{ColumnArrays, bind_one, changes_started};
 use super::error::{
     DuringOperation as _, FOREIGN_KEY_VIOLATION, UNIQUE_VIOLATION, cause, from_driver, has_code, permanent, transient,
 };
-use super::identifiers::{Identifiers, STARTED};
-use super::session::only;
+use super::session::{PgQuery, only};
+use super::statements::Statements;
 use super::writer_lease::WriterLease;
 use crate::event::AuditEvent;
 use crate::store::StoreError;
@@ -24,7 +24,7 @@ use crate::store::StoreError;
 /// Inserts the events that are not there yet, and is content when the server says that all of them are.
 pub(super) async fn append(
     db: &mut PgConnection,
-    names: &Identifiers,
+    statements: &Statements,
     instance: &WriterLease,
     events: &[AuditEvent],
 ) -> Result<(), StoreError> {
@@ -32,24 +32,24 @@ pub(super) async fn append(
         return Ok(());
     }
     let inserted = if events.iter().any(changes_started) {
-        insert_with_effects(db, names, instance, events).await?
+        insert_with_effects(db, statements, instance, events).await?
     } else {
-        insert(db, names, events).await?
+        insert(db, statements, events).await?
     };
-    if inserted == events.len() as u64 { Ok(()) } else { confirm(db, names, events).await }
+    if inserted == events.len() as u64 { Ok(()) } else { confirm(db, statements, events).await }
 }
 
 /// Inserts events of which some open or end something, and says how many were new.
 async fn insert_with_effects(
     db: &mut PgConnection,
-    names: &Identifiers,
+    statements: &Statements,
     instance: &WriterLease,
     events: &[AuditEvent],
 ) -> Result<u64, StoreError> {
     let batch = ColumnArrays::of(events);
     // What is started is ours to end: whoever looks for orphans must be able to see that we live.
     let id = if batch.any_started { Some(instance.id().await?) } else { None };
-    let query = batch.bind_with_effects(sqlx::query(AssertSqlSafe(names.append_with_effects.clone())), id);
+    let query = batch.bind_with_effects(sqlx::query(AssertSqlSafe(statements.insert_batch_and_started.clone())), id);
     match query.fetch_all(db).await {
         Ok(rows) => {
             let inserted: i64 = only(rows, DOING)?.try_get(0).during(DOING)?;
@@ -67,8 +67,8 @@ async fn insert_with_effects(
 /// Inserts events that neither open nor end anything, and says how many were new. Nearly always all of them are, so the
 /// server is told to look for each whether it is there already only after it has found one that is: looking is an eighth
 /// of its work.
-async fn insert(db: &mut PgConnection, names: &Identifiers, events: &[AuditEvent]) -> Result<u64, StoreError> {
-    let sql = if events.len() == 1 { &names.append_one } else { &names.append };
+async fn insert(db: &mut PgConnection, statements: &Statements, events: &[AuditEvent]) -> Result<u64, StoreError> {
+    let sql = if events.len() == 1 { &statements.insert_one } else { &statements.insert_batch };
     let inserted = match bound(sqlx::query(AssertSqlSafe(Arc::clone(sql))), events).execute(&mut *db).await {
         Err(error) if has_code(&error, UNIQUE_VIOLATION) => {
             let sql = format!("{sql} ON CONFLICT DO NOTHING");
@@ -83,11 +83,11 @@ async fn insert(db: &mut PgConnection, names: &Identifiers, events: &[AuditEvent
 ///
 /// The commit of whoever inserted them may have been shown to us before a replica has them: its session was ended, or
 /// its wait cancelled. So this is a transaction that writes, and its commit is durable only with all before it.
-async fn confirm(db: &mut PgConnection, names: &Identifiers, events: &[AuditEvent]) -> Result<(), StoreError> {
+async fn confirm(db: &mut PgConnection, statements: &Statements, events: &[AuditEvent]) -> Result<(), StoreError> {
     let mut ids: Vec<Uuid> = events.iter().map(|event| event.event_id.into()).collect();
     ids.sort_unstable();
     ids.dedup();
-    let sql = format!("SELECT pg_catalog.count(*), {COMMIT_MARK} FROM {} WHERE event_id = ANY ($1)", names.table());
+    let sql = Arc::clone(&statements.count_durably);
     let rows = sqlx::query(AssertSqlSafe(sql)).bind(&ids).fetch_all(db).await.during(DOING)?;
     let there: i64 = only(rows, DOING)?.try_get(0).during(DOING)?;
     let missing = ids.len() as u64 - there.cast_unsigned().min(ids.len() as u64);
@@ -108,58 +108,4 @@ fn bound<'q>(query: PgQuery<'q>, events: &'q [AuditEvent]) -> PgQuery<'q> {
     }
 }
 
-/// The statement for events that neither open nor end anything, of which none is kept yet.
-pub(super) fn insert_batch(names: &Identifiers) -> String {
-    format!("INSERT INTO {} ({}) {}", names.table(), columns(), rows())
-}
-
-/// The same for one event.
-pub(super) fn insert_one(names: &Identifiers) -> String {
-    let values = (1..).zip(COLUMNS).map(|(n, (column, kind))| match *column {
-        "details" => format!("${n}::pg_catalog.{kind}::pg_catalog.jsonb"),
-        _ => format!("${n}::pg_catalog.{kind}"),
-    });
-    format!("INSERT INTO {} ({}) VALUES ({})", names.table(), columns(), values.collect::<Vec<_>>().join(", "))
-}
-
-/// The statement for the others. A `started` event is open if it is new, and not ended by the same batch; all parts
-/// of the statement see the tables as they were before it. Its row says how many events were new.
-pub(super) fn insert_batch_and_started(names: &Identifiers) -> String {
-    let (given, columns, open) = (rows(), columns(), names.side_table(STARTED));
-    let (ended, instance) = (COLUMNS.len() + 1, COLUMNS.len() + 2);
-    format!(
-        "WITH given AS MATERIALIZED ({given}), \
-         kept AS (INSERT INTO {} ({columns}) SELECT {columns} FROM given ON CONFLICT DO NOTHING RETURNING event_id), \
-         opened AS (INSERT INTO {open} (event_id, instance, event) \
-            SELECT g.event_id, ${instance}::int8, g.event FROM given g JOIN kept USING (event_id) \
-            WHERE g.phase = 'started' AND g.event_id <> ALL (${ended}::uuid[]) ON CONFLICT DO NOTHING), \
-         closed AS (DELETE FROM {open} WHERE event_id = ANY (${ended}::uuid[])) \
-         SELECT pg_catalog.count(*) FROM kept",
-        names.table()
-    )
-}
-
-fn columns() -> String {
-    COLUMNS.iter().map(|(column, _)| *column).collect::<Vec<_>>().join(", ")
-}
-
-/// The parameters as rows. Functions beside each other in a list of columns go through their arrays in step; after FROM,
-/// each would first write its rows down, which costs the server a tenth of its work.
-fn rows() -> String {
-    let wanted = COLUMNS.iter().map(|(column, _)| match *column {
-        "details" => "g.details::pg_catalog.jsonb AS details".to_owned(),
-        column => format!("g.{column}"),
-    });
-    let arrays = (1..)
-        .zip(COLUMNS)
-        .map(|(n, (column, kind))| format!("pg_catalog.unnest(${n}::pg_catalog.{kind}[]) AS {column}"));
-    format!(
-        "SELECT {} FROM (SELECT {}) AS g",
-        wanted.collect::<Vec<_>>().join(", "),
-        arrays.collect::<Vec<_>>().join(", ")
-    )
-}
-
-/// Makes a transaction write, and leaves nothing but an entry in the server's log of changes, which says nothing.
-pub(super) const COMMIT_MARK: &str = "pg_catalog.pg_logical_emit_message(true, 'tower-audit', '')::pg_catalog.text";
 const DOING: &str = "append";

@@ -1,9 +1,9 @@
 //! What a batch becomes: an array for each column, or, of a single event, a value for each.
 
-use sqlx::postgres::{PgArguments, Postgres};
 use uuid::Uuid;
 
 use super::json_text::JsonText;
+use super::session::PgQuery;
 use super::timestamptz::Timestamptz;
 use crate::event::{AuditEvent, Details, Phase};
 
@@ -28,8 +28,6 @@ pub(super) struct ColumnArrays<'a> {
     /// Whether it has `started` events.
     pub(super) any_started: bool,
 }
-
-pub(super) type PgQuery<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
 
 impl<'a> ColumnArrays<'a> {
     pub(super) fn of(events: &'a [AuditEvent]) -> Self {

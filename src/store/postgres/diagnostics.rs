@@ -3,27 +3,29 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
+use super::config::Config;
 use super::durability::DurabilitySettings;
 use super::error::DuringOperation as _;
 use super::expected_schema::{DEFAULT, VERSION};
+use super::grants::{Right, Roles};
 use super::identifiers::{Identifiers, STARTED, WRITERS, quote_identifier};
 use super::indexes;
 use super::obstacles;
-use super::recovery::IS_FREE;
-use super::roles::{Right, Roles};
-use super::schema::{self, TableOwner};
-use super::store::PostgresStore;
+use super::owner::{self, TableOwner};
+use super::pool::Pool;
+use super::schema;
+use super::writer_lease::IS_FREE;
 use crate::store::{Diagnostic, StoreError};
 
-pub(super) async fn inspect(store: &PostgresStore) -> Result<Vec<Diagnostic>, StoreError> {
-    let names = &store.config.identifiers;
-    let mut lease = store.readers.lease(&store.config, DOING).await?;
+pub(super) async fn inspect(readers: &Pool, config: &Config) -> Result<Vec<Diagnostic>, StoreError> {
+    let names = &config.identifiers;
+    let mut lease = readers.lease(config, DOING).await?;
     let done = all(&mut lease.db, names).await;
     lease.finish(done)
 }
 
 async fn all(db: &mut PgConnection, names: &Identifiers) -> Result<Vec<Diagnostic>, StoreError> {
-    let owner = schema::owner(db, names).await?;
+    let owner = owner::owner(db, names).await?;
     // Who the remedies are for.
     let by_owner = match &owner {
         Some(TableOwner { is_us: false, name }) => {

@@ -1,12 +1,10 @@
 //! What a read asks for, as this store asks for it.
 
-use sqlx::postgres::{PgArguments, Postgres};
 use uuid::Uuid;
 
+use super::session::PgQuery;
 use super::timestamptz::Timestamptz;
 use crate::store::sql::{BindValue, Clause, ColumnNames, Dialect};
-
-pub(super) type PgQuery<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
 
 pub(super) static DIALECT: Dialect = Dialect {
     columns: ColumnNames {

@@ -1,26 +1,42 @@
 //! The next event, as far as the commit: whatever would refuse it refuses this one.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
-use super::append::{COMMIT_MARK, append};
+use super::access::explained;
+use super::append::append;
+use super::config::Config;
 use super::durability::DurabilitySettings;
 use super::error::DuringOperation as _;
-use super::roles::{Right, explained};
+use super::grants::Right;
+use super::pool::Pool;
 use super::schema;
 use super::session::{millis, run};
-use super::store::PostgresStore;
+use super::statements::{COMMIT_MARK, Statements};
+use super::writer_lease::WriterLease;
 use crate::event::{Actor, AuditEvent, EventType, Phase};
 use crate::store::{Durability, StoreError, StoreErrorKind};
 
-impl PostgresStore {
+/// A trial of all that the next event needs.
+pub(super) struct HealthCheck<'a> {
+    pub(super) sessions: &'a Pool,
+    pub(super) config: &'a Config,
+    pub(super) statements: &'a Statements,
+    pub(super) writer_lease: &'a WriterLease,
+    /// True while a commit waits, which may be for a replica.
+    pub(super) is_committing: &'a AtomicBool,
+}
+
+impl HealthCheck<'_> {
     /// Inserts events as an append does, in a transaction that is rolled back; then commits one that leaves no row, all
     /// the way to the disk and to the replicas.
     ///
     /// It has a session of its own, so that no writer waits for it, and registers the writer: a write-ahead event needs
     /// its lock.
-    pub(super) async fn probe(&self) -> Result<(), StoreError> {
-        let mut lease = self.probers.lease(&self.config, HEALTH).await?;
+    pub(super) async fn run(&self) -> Result<(), StoreError> {
+        let mut lease = self.sessions.lease(self.config, HEALTH).await?;
         let mut done = self.try_out(&mut lease.db).await;
         if done.as_ref().is_err_and(|error| error.kind() == StoreErrorKind::Denied) {
             run(&mut lease.db, HEALTH, "ROLLBACK".to_owned()).await?;
@@ -43,13 +59,13 @@ impl PostgresStore {
         let lock_timeout = millis(self.config.timeout / 2);
         run(db, HEALTH, format!("BEGIN; SET LOCAL lock_timeout = {lock_timeout}")).await?;
         for events in rehearsal() {
-            append(db, names, &self.writer_lease, &events).await?;
+            append(db, self.statements, self.writer_lease, &events).await?;
         }
         // What is put off until the commit comes now.
         run(db, HEALTH, "SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK".to_owned()).await?;
-        self.commits_wait(facts.has_replicas());
+        self.is_committing.store(facts.has_replicas(), Ordering::Relaxed);
         sqlx::query(AssertSqlSafe(format!("SELECT {COMMIT_MARK}"))).fetch_all(db).await.during(HEALTH)?;
-        self.commits_wait(false);
+        self.is_committing.store(false, Ordering::Relaxed);
         facts.check_durable(HEALTH)
     }
 }

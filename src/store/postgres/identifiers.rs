@@ -1,4 +1,4 @@
-//! The names of the tables, quoted, and the statements of the hot path made from them once.
+//! The names of the tables, quoted.
 //!
 //! Every name in a statement has its schema before it: what `search_path` says decides nothing.
 
@@ -16,11 +16,6 @@ pub(super) struct Identifiers {
     table: Arc<str>,
     /// What the names of the roles begin with, where somebody chose that.
     roles: Option<Arc<str>>,
-    pub(super) append: Arc<str>,
-    pub(super) append_one: Arc<str>,
-    pub(super) append_with_effects: Arc<str>,
-    /// The statement that keeps one event in a transaction of the app's.
-    pub(super) insert_in_transaction: Arc<str>,
 }
 
 impl Identifiers {
@@ -36,20 +31,7 @@ impl Identifiers {
                 )));
             }
         }
-        let mut names = Self {
-            schema: schema.into(),
-            table: table.into(),
-            roles: roles.map(Into::into),
-            append: "".into(),
-            append_one: "".into(),
-            append_with_effects: "".into(),
-            insert_in_transaction: "".into(),
-        };
-        names.append = super::append::insert_batch(&names).into();
-        names.append_one = super::append::insert_one(&names).into();
-        names.append_with_effects = super::append::insert_batch_and_started(&names).into();
-        names.insert_in_transaction = super::transactional::insert_in_transaction(&names).into();
-        Ok(names)
+        Ok(Self { schema: schema.into(), table: table.into(), roles: roles.map(Into::into) })
     }
 
     /// The bare name of the schema, to be bound.

@@ -16,7 +16,7 @@ use super::error::{
 };
 use super::expected_schema::{INDEXES, Index};
 use super::identifiers::{Identifiers, MAX_NAME_BYTES, quote_identifier};
-use super::schema::require_owner;
+use super::owner::require_owner;
 use super::session::run;
 use crate::store::StoreError;
 

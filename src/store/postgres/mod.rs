@@ -23,24 +23,29 @@
 //! # Orphans
 //! A `started` event is also a row of `audit_events_open` until the event that ends it arrives. Each writing store is
 //! an instance: a row, and an advisory lock that a session of its own holds. The server lets go of the lock when that
-//! session ends, and never before; see `instance.rs` for what happens when only the session dies.
+//! session ends, and never before; see `writer_lease.rs` for what happens when only the session dies.
 
 mod abandoned;
+mod access;
 mod admin;
 mod append;
 mod column_arrays;
 mod config;
+mod connect;
 mod diagnostics;
 mod dialect;
 mod durability;
 mod error;
 mod expected_schema;
+mod grants;
 mod health;
 mod identifiers;
 mod indexes;
 mod json_text;
+mod location;
 mod observer;
 mod obstacles;
+mod owner;
 mod partition;
 mod pool;
 mod purge;
@@ -52,6 +57,7 @@ mod schema;
 mod schema_survey;
 mod servers;
 mod session;
+mod statements;
 mod store;
 mod timestamptz;
 mod transactional;

@@ -8,8 +8,9 @@ use sqlx::postgres::PgConnection;
 use tokio::sync::Mutex;
 
 use super::config::Config;
+use super::connect::connect;
 use super::error::DuringOperation as _;
-use super::session::{Backend, SessionKind, connect, within_timeout};
+use super::session::{Backend, SessionKind, within_timeout};
 use crate::store::StoreError;
 
 /// Asks the server what became of a session, from a session of its own.

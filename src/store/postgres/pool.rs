@@ -18,11 +18,12 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::abandoned::{self, Waits};
+use super::abandoned::{SessionEnd, Waits, wait_for_end};
 use super::config::Config;
+use super::connect::prepare;
 use super::error::{as_transient, closed_error, leaves_session_usable};
 use super::observer::Observer;
-use super::session::{Session, SessionKind, answered_until, connect_until, prepare, unanswered};
+use super::session::{Session, SessionKind, answered_until, connect_until, unanswered};
 use crate::store::StoreError;
 
 /// The pool as its store has it: what was given up stops waiting when it goes.
@@ -30,10 +31,10 @@ pub(super) struct Pool(Arc<Shared>);
 
 /// The pool as its sessions have it.
 pub(super) struct Shared {
-    pub(super) purpose: SessionKind,
-    pub(super) observer: Arc<Observer>,
+    purpose: SessionKind,
+    observer: Arc<Observer>,
     /// What the sessions that were given up wait for.
-    pub(super) waits: Waits,
+    waits: Waits,
     idle: Mutex<Vec<Idle>>,
     places: Arc<Semaphore>,
     /// Where sessions that are given up are looked after.
@@ -55,11 +56,11 @@ pub(super) struct SessionLease {
 pub(super) struct Leased(Option<Held>);
 
 /// A session in its place.
-pub(super) struct Held {
-    pub(super) session: Session,
-    pub(super) pool: Arc<Shared>,
+struct Held {
+    session: Session,
+    pool: Arc<Shared>,
     /// Dropped after the session.
-    pub(super) place: OwnedSemaphorePermit,
+    place: OwnedSemaphorePermit,
 }
 
 impl Pool {
@@ -174,14 +175,14 @@ impl Shared {
     }
 
     /// Gives back a session before its place, so that whoever gets the place finds it.
-    pub(super) fn put(&self, session: Session, place: OwnedSemaphorePermit) {
+    fn put(&self, session: Session, place: OwnedSemaphorePermit) {
         if !self.is_closed() {
             self.idle().push(Idle { session, since: Some(Instant::now()) });
         }
         drop(place);
     }
 
-    pub(super) fn is_closed(&self) -> bool {
+    fn is_closed(&self) -> bool {
         self.places.is_closed()
     }
 
@@ -241,10 +242,27 @@ impl SessionLease {
 }
 
 impl Held {
-    /// Leaves it to the runtime to see the session to its end, in its place.
+    /// Leaves the session, in its place, to the runtime.
     fn give_up(self, is_usable: bool) {
         let runtime = self.pool.runtime.clone();
-        runtime.spawn(abandoned::see_to_its_end(self, is_usable));
+        runtime.spawn(self.end(is_usable));
+    }
+
+    /// Waits until the server has answered or ended the session. Returns it to the pool if it can be used again.
+    async fn end(self, is_usable: bool) {
+        let Self { mut session, pool, place } = self;
+        let is_closed = || pool.is_closed();
+        match wait_for_end(&mut session, pool.purpose, &pool.observer, &pool.waits, is_closed).await {
+            SessionEnd::Idle if is_usable => pool.put(session, place),
+            SessionEnd::Idle | SessionEnd::Answered => {
+                let _ = session.db.close().await;
+                drop(place);
+            }
+            SessionEnd::Gone => {
+                drop(session);
+                drop(place);
+            }
+        }
     }
 }
 

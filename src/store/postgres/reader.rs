@@ -4,10 +4,11 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
+use super::access::{check_may_read, explained};
 use super::dialect::{DIALECT, bind};
 use super::error::DuringOperation as _;
+use super::grants::Right;
 use super::identifiers::Identifiers;
-use super::roles::{Right, check_may_read, explained};
 use super::row::{COLUMNS, event_of};
 use super::store::PostgresStore;
 use super::timestamptz::Timestamptz;

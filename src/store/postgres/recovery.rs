@@ -12,7 +12,7 @@ use super::identifiers::{Identifiers, STARTED, WRITERS};
 use super::row;
 use super::session::run;
 use super::store::PostgresStore;
-use super::writer_lease::GRACE;
+use super::writer_lease::{GRACE, IS_FREE};
 use crate::event::AuditEvent;
 use crate::store::{Recovery, StoreError, StoreFuture};
 
@@ -96,7 +96,7 @@ impl PostgresStore {
             sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_all(&mut *db).await.during(DOING)?;
         let ends: Vec<AuditEvent> = left.iter().map(|(id, event)| close(&row::started((*id).into(), event))).collect();
         for some in ends.chunks(EVENTS_AT_ONCE) {
-            append(db, &self.config.identifiers, &self.writer_lease, some).await?;
+            append(db, &self.statements, &self.writer_lease, some).await?;
         }
         // The ends may not name what they end.
         for sql in [format!("DELETE FROM {open} WHERE instance = $1"), format!("DELETE FROM {instances} WHERE id = $1")]
@@ -133,10 +133,6 @@ async fn suspects(db: &mut PgConnection, names: &Identifiers) -> Result<Vec<Susp
     Ok(suspects)
 }
 
-/// Nobody holds the lock of the writer `i`. A lock by one 64-bit number is listed in halves.
-pub(super) const IS_FREE: &str = "NOT EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.locktype = 'advisory' AND l.objsubid = 1 \
-    AND l.granted AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) \
-    AND ((l.classid::int8 << 32) | l.objid::int8) = i.id)";
 const DOING: &str = "closing orphans";
 /// How many events one statement takes.
 const EVENTS_AT_ONCE: usize = 1024;

@@ -3,15 +3,16 @@
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnection, PgDatabaseError};
 
-use super::error::{DuringOperation as _, INSUFFICIENT_PRIVILEGE, MISSING, NAME, cause, config, from_driver, has_code};
+use super::error::{DuringOperation as _, INSUFFICIENT_PRIVILEGE, MISSING, cause, config, from_driver, has_code};
 use super::expected_schema::{self, SCHEMA, VERSION};
-use super::identifiers::{Identifiers, STARTED, VERSION as VERSION_TABLE, WRITERS, quote_identifier};
+use super::grants;
+use super::identifiers::{Identifiers, quote_identifier};
 use super::indexes;
+use super::owner::{is_owner, owner, require_owner};
 use super::partition;
-use super::roles;
 use super::schema_survey::{Change, Missing, Survey};
 use super::session::run;
-use crate::store::{StoreError, StoreErrorKind};
+use crate::store::StoreError;
 
 /// What a database has of the log.
 #[derive(Debug, PartialEq, Eq)]
@@ -106,9 +107,9 @@ async fn lacking(db: &mut PgConnection, names: &Identifiers, missing: &Missing) 
 pub(super) async fn create(db: &mut PgConnection, names: &Identifiers) -> Result<(), StoreError> {
     begin_exclusive(db, names, DOING).await?;
     if examine(db, names).await? != SchemaState::Current {
-        let given = roles::given(db, names).await?;
+        let given = grants::granted_roles(db, names).await?;
         create_missing(db, names).await?;
-        roles::give_again(db, names, given).await?;
+        grants::grant_again(db, names, given).await?;
     }
     run(db, DOING, "COMMIT".to_owned()).await?;
     // What was made may show that another part is not where it belongs.
@@ -119,7 +120,7 @@ pub(super) async fn create(db: &mut PgConnection, names: &Identifiers) -> Result
 pub(super) async fn recreate(db: &mut PgConnection, names: &Identifiers) -> Result<(), StoreError> {
     require_owner(db, names, "init").await?;
     begin_exclusive(db, names, "init").await?;
-    let given = roles::given(db, names).await?;
+    let given = grants::granted_roles(db, names).await?;
     let tables = survey(db, names).await?.tables();
     if !tables.is_empty() {
         let tables: Vec<String> =
@@ -127,7 +128,7 @@ pub(super) async fn recreate(db: &mut PgConnection, names: &Identifiers) -> Resu
         execute(db, format!("DROP TABLE {}", tables.join(", "))).await?;
     }
     create_missing(db, names).await?;
-    roles::give_again(db, names, given).await?;
+    grants::grant_again(db, names, given).await?;
     run(db, "init", "COMMIT".to_owned()).await?;
     partition::create_ahead(db, names).await
 }
@@ -140,49 +141,6 @@ async fn create_missing(db: &mut PgConnection, names: &Identifiers) -> Result<()
     let made: Vec<String> = expected_schema::all(names).into_iter().filter(|name| !before.has(name)).collect();
     execute(db, expected_schema::revoke(names, &made)).await?;
     if before.has(&names.unquoted("")) { Ok(()) } else { indexes::create(db, names).await }
-}
-
-/// The owner of the tables.
-#[derive(Debug)]
-pub(super) struct TableOwner {
-    pub(super) name: String,
-    /// Who asks is the owner, or a member of it.
-    pub(super) is_us: bool,
-}
-
-/// The owner of the events, or, where that table is missing, of what is left beside it.
-pub(super) async fn owner(db: &mut PgConnection, names: &Identifiers) -> Result<Option<TableOwner>, StoreError> {
-    let found: Option<(String, bool)> = sqlx::query_as(
-        "SELECT pg_catalog.pg_get_userbyid(c.relowner)::text AS name, pg_catalog.pg_has_role(c.relowner, 'USAGE') AS is_us \
-         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE n.nspname = $1 AND c.relname = ANY($2) ORDER BY c.relname COLLATE \"C\" LIMIT 1",
-    )
-    .bind(names.schema())
-    .bind(["", STARTED, WRITERS, VERSION_TABLE].map(|suffix| names.unquoted(suffix)))
-    .fetch_optional(db)
-    .await
-    .during(DOING)?;
-    Ok(found.map(|(name, is_us)| TableOwner { name, is_us }))
-}
-
-/// Reports that this role may change the tables.
-pub(super) async fn is_owner(db: &mut PgConnection, names: &Identifiers) -> Result<bool, StoreError> {
-    Ok(owner(db, names).await?.is_some_and(|owner| owner.is_us))
-}
-
-/// An error that names the owner, unless this role is it or there is nothing to own yet.
-pub(super) async fn require_owner(
-    db: &mut PgConnection,
-    names: &Identifiers,
-    doing: &'static str,
-) -> Result<(), StoreError> {
-    match owner(db, names).await? {
-        Some(owner) if !owner.is_us => Err(StoreError::new(StoreErrorKind::Denied, NAME, doing).with_hint(format!(
-            "only the owner of the tables may do this: connect as {}",
-            quote_identifier(&owner.name)
-        ))),
-        _ => Ok(()),
-    }
 }
 
 /// Begins a transaction that no other maker of tables is in at the same time.

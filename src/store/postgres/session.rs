@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgArguments, PgConnection, Postgres};
 use sqlx::{AssertSqlSafe, Row as _};
 use tokio::time::{Instant, timeout_at};
 
 use super::config::Config;
-use super::durability::DurabilitySettings;
 use super::error::{DuringOperation as _, from_driver, permanent, transient};
-use super::schema;
 use crate::store::StoreError;
 
 /// What a session is for.
@@ -33,6 +31,9 @@ impl SessionKind {
         !matches!(self, Self::Read | Self::Observe { readers: true })
     }
 }
+
+/// A statement and its values.
+pub(super) type PgQuery<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
 
 /// A session, and the number by which the server knows it.
 pub(super) struct Session {
@@ -61,26 +62,6 @@ impl Session {
     }
 }
 
-/// Finds the tables as this program knows them, and makes sure that commits mean what they should.
-pub(super) async fn prepare(db: &mut PgConnection, config: &Config, purpose: SessionKind) -> Result<(), StoreError> {
-    match purpose {
-        SessionKind::Append => {
-            schema::require(db, &config.identifiers).await?;
-            make_durable(db, config).await
-        }
-        SessionKind::Read => schema::require_to_read(db, &config.identifiers).await,
-        SessionKind::Admin | SessionKind::Lock | SessionKind::Observe { .. } => Ok(()),
-    }
-}
-
-/// Connects for one task, within the patience that one attempt deserves.
-pub(super) async fn connect(config: &Config, purpose: SessionKind) -> Result<PgConnection, StoreError> {
-    let until = connect_until(config);
-    let mut session = answered_until(until, Session::establish(config, purpose)).await?;
-    answered_until(until, prepare(&mut session.db, config, purpose)).await?;
-    Ok(session.db)
-}
-
 /// The end of an attempt to connect that begins now.
 pub(super) fn connect_until(config: &Config) -> Instant {
     Instant::now() + connect_within(config)
@@ -97,14 +78,6 @@ pub(super) async fn answered_until<T>(
     work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
     timeout_at(until, work).await.unwrap_or_else(|_| Err(unanswered(CONNECTING)))
-}
-
-/// Sets what a commit of this session means, and reads back all that it depends on.
-async fn make_durable(db: &mut PgConnection, config: &Config) -> Result<(), StoreError> {
-    let found = DurabilitySettings::ask(db, &config.identifiers, CONNECTING).await?;
-    let set = format!("SET synchronous_commit = {}", found.commit_to_set(config.durability));
-    sqlx::query(AssertSqlSafe(set)).persistent(false).execute(&mut *db).await.during(CONNECTING)?;
-    DurabilitySettings::ask(db, &config.identifiers, CONNECTING).await?.check(config.durability, CONNECTING)
 }
 
 /// An answer within the patience, or none: a connection whose other end has vanished would keep its caller for a

@@ -8,21 +8,23 @@ use std::time::Duration;
 use sqlx::postgres::PgPool;
 use tokio::time::Instant;
 
+use super::access::explained;
 use super::append;
 use super::config::{Config, PostgresTable};
 use super::diagnostics;
 use super::durability::DurabilitySettings;
 use super::error::NAME;
-use super::health::HEALTH;
+use super::grants::Right;
+use super::health::{HEALTH, HealthCheck};
 use super::indexes;
+use super::location::TableLocation;
 use super::observer::{Observer, Wait};
 use super::partition;
 use super::pool::Pool;
 use super::purge::PurgePosition;
-use super::roles::{Right, explained};
 use super::schema;
 use super::session::{SessionKind, millis, run, within_timeout};
-use super::transactional::TableLocation;
+use super::statements::Statements;
 use super::writer_lease::WriterLease;
 use crate::event::AuditEvent;
 use crate::store::{
@@ -42,6 +44,7 @@ use crate::store::{
 /// for the ends of transactions, for the tables, and for a look at those that do not answer.
 pub struct PostgresStore {
     pub(super) config: Config,
+    pub(super) statements: Statements,
     pub(super) writers: Pool,
     /// The one that tries out what the next append would meet.
     pub(super) probers: Pool,
@@ -53,7 +56,7 @@ pub struct PostgresStore {
     location: Mutex<Option<TableLocation>>,
     pub(super) writer_lease: WriterLease,
     /// A health check has come as far as a commit that needs a replica.
-    commits_wait: AtomicBool,
+    is_committing: AtomicBool,
     pub(super) purge_position: PurgePosition,
     /// When to see to the partitions of the months to come; none for a role that may not make them.
     next_partition_check: Mutex<Option<Instant>>,
@@ -115,9 +118,10 @@ impl PostgresStore {
             status_sessions: pool(SessionKind::Read, MAX_STATUS_SESSIONS),
             location: Mutex::default(),
             writer_lease: WriterLease::new(config.clone(), &observer),
-            commits_wait: AtomicBool::new(false),
+            is_committing: AtomicBool::new(false),
             purge_position: PurgePosition::default(),
             next_partition_check: Mutex::default(),
+            statements: Statements::new(&config.identifiers),
             config,
         };
         let opened = async {
@@ -162,11 +166,6 @@ impl PostgresStore {
         Ok(())
     }
 
-    /// Says that the commits of a health check are waited for, which may be in vain.
-    pub(super) fn commits_wait(&self, is_so: bool) {
-        self.commits_wait.store(is_so, Ordering::Relaxed);
-    }
-
     pub(super) fn place(&self) -> std::sync::MutexGuard<'_, Option<TableLocation>> {
         self.location.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -198,7 +197,7 @@ impl AuditStore for PostgresStore {
     fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
         Box::pin(self.writers.within(self.config.timeout, "append", async move {
             let mut lease = self.writers.lease(&self.config, "append").await?;
-            let done = append::append(&mut lease.db, &self.config.identifiers, &self.writer_lease, events).await;
+            let done = append::append(&mut lease.db, &self.statements, &self.writer_lease, events).await;
             let done = explained(&mut lease.db, &self.config.identifiers, Right::Append, done).await;
             lease.finish(done)
         }))
@@ -206,19 +205,32 @@ impl AuditStore for PostgresStore {
 
     fn health(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            self.commits_wait(false);
+            self.is_committing.store(false, Ordering::Relaxed);
+            let check = HealthCheck {
+                sessions: &self.probers,
+                config: &self.config,
+                statements: &self.statements,
+                writer_lease: &self.writer_lease,
+                is_committing: &self.is_committing,
+            };
             // A little less: a caller with the same patience is given the reason, too.
             let patience = (self.config.timeout / 20 * 19).max(SHORTEST_HEALTH);
-            let done = self.probers.within(patience, HEALTH, self.probe()).await;
+            let done = self.probers.within(patience, HEALTH, check.run()).await;
             match done {
-                Err(error) if self.commits_wait.load(Ordering::Relaxed) => Err(error.with_hint(Wait::Replica.reason())),
+                Err(error) if self.is_committing.load(Ordering::Relaxed) => {
+                    Err(error.with_hint(Wait::Replica.reason()))
+                }
                 done => done,
             }
         })
     }
 
     fn diagnose(&self) -> StoreFuture<'_, Vec<Diagnostic>> {
-        Box::pin(within_timeout(self.config.timeout, "inspecting the server", diagnostics::inspect(self)))
+        Box::pin(within_timeout(
+            self.config.timeout,
+            "inspecting the server",
+            diagnostics::inspect(&self.readers, &self.config),
+        ))
     }
 
     fn maintain(&self) -> StoreFuture<'_, bool> {

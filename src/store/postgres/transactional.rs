@@ -3,16 +3,16 @@
 //! The transaction is known again by its number, so that its fate can be asked for without waiting for it: an append of
 //! an event that an open transaction holds would keep everybody in its batch waiting.
 
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 use uuid::Uuid;
 
-use super::column_arrays::{COLUMNS, bind_one};
+use super::column_arrays::bind_one;
 use super::error::{DuringOperation as _, NAME};
+use super::grants::{Right, Roles};
 use super::identifiers::{Identifiers, STARTED};
-use super::roles::{Right, Roles};
+use super::location::{SELECT_LOCATION, TableLocation};
 use super::store::PostgresStore;
-use super::timestamptz::Timestamptz;
 use crate::event::{AuditEvent, EventId};
 use crate::store::{
     AppConnection, StoreError, StoreErrorKind, StoreFuture, TransactionId, TransactionStatus, Transactional,
@@ -60,8 +60,7 @@ impl Transactional for PostgresStore {
             let db = of_this_kind(connection)?;
             let ended = event.request.started_event_id.map(Uuid::from);
             let query =
-                bind_one(sqlx::query(AssertSqlSafe(self.config.identifiers.insert_in_transaction.clone())), event)
-                    .bind(ended);
+                bind_one(sqlx::query(AssertSqlSafe(self.statements.insert_in_transaction.clone())), event).bind(ended);
             let kept: i64 = query.fetch_one(db).await.during(DOING)?.try_get(0).during(DOING)?;
             Ok(kept == 1)
         })
@@ -102,22 +101,6 @@ impl PostgresStore {
     }
 }
 
-/// What tells the table of a log from every other: when its server was started, and the numbers of the database and of
-/// the table there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TableLocation {
-    started: i64,
-    database: i64,
-    table: Option<i64>,
-}
-
-impl TableLocation {
-    fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let Timestamptz(started) = row.try_get("started")?;
-        Ok(Self { started: started.as_micros(), database: row.try_get("database")?, table: row.try_get("events")? })
-    }
-}
-
 /// First whether the event is there: it usually is. If not, the transaction must be over before it is looked for again:
 /// it may have been committed between two looks.
 async fn fate(
@@ -147,17 +130,6 @@ async fn exists(db: &mut PgConnection, names: &Identifiers, event: EventId) -> R
     sqlx::query_scalar(AssertSqlSafe(sql)).bind(Uuid::from(event)).fetch_one(db).await.during(STATUS_OPERATION)
 }
 
-/// The statement that keeps one event and says whether it is new. It needs no more rights than an append.
-pub(super) fn insert_in_transaction(names: &Identifiers) -> String {
-    format!(
-        "WITH kept AS ({} ON CONFLICT DO NOTHING RETURNING 1), ended AS (DELETE FROM {} WHERE event_id = ${}::pg_catalog.uuid) \
-         SELECT pg_catalog.count(*) FROM kept",
-        super::append::insert_one(names),
-        names.side_table(STARTED),
-        COLUMNS.len() + 1
-    )
-}
-
 fn of_this_kind(connection: AppConnection<'_>) -> Result<&mut PgConnection, StoreError> {
     match connection {
         AppConnection::Postgres(db) => Ok(db),
@@ -178,13 +150,6 @@ const SELECT_TRANSACTION: &str = "CASE WHEN pg_catalog.pg_is_in_recovery() OR \
     pg_catalog.has_table_privilege(e.oid, 'INSERT') AND pg_catalog.has_table_privilege(o.oid, 'DELETE') AS may, \
     pg_catalog.set_config('synchronous_commit', \
         CASE pg_catalog.current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true)";
-
-const SELECT_LOCATION: &str = "pg_catalog.pg_postmaster_start_time() AS started, d.oid::pg_catalog.int8 AS database, \
-    e.oid::pg_catalog.int8 AS events FROM pg_catalog.pg_database d \
-    LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = $1 \
-    LEFT JOIN pg_catalog.pg_class e ON e.relnamespace = n.oid AND e.relname = $2 \
-    LEFT JOIN pg_catalog.pg_class o ON o.relnamespace = n.oid AND o.relname = $3 \
-    WHERE d.datname = pg_catalog.current_database()";
 
 const DOING: &str = "recording in a transaction";
 const STATUS_OPERATION: &str = "asking for the end of a transaction";

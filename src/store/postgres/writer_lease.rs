@@ -310,3 +310,7 @@ const PING_TIMEOUT: Duration = Duration::from_millis(1000);
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// How long a lock must have been free before its writer is dead: time for a pulse to fail and for several attempts.
 pub(super) const GRACE: Duration = Duration::from_millis(3000);
+/// Nobody holds the lock of the writer `i`. A lock by one 64-bit number is listed in halves.
+pub(super) const IS_FREE: &str = "NOT EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.locktype = 'advisory' AND l.objsubid = 1 \
+    AND l.granted AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) \
+    AND ((l.classid::int8 << 32) | l.objid::int8) = i.id)";

@@ -1,0 +1,203 @@
+//! The rights of the log's roles: the statements that grant them, and whether they are granted.
+
+use sqlx::postgres::PgConnection;
+
+use super::error::{DuringOperation as _, config};
+use super::identifiers::{
+    CREATE_PARTITION, DROP_PARTITION, Identifiers, MAX_ROLE_PREFIX_BYTES, STARTED, VERSION, WRITERS, hash,
+    quote_identifier,
+};
+use super::session::run;
+use crate::store::StoreError;
+
+/// What an account may be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Right {
+    Append,
+    Read,
+    Purge,
+}
+
+/// The roles of one log.
+#[derive(Debug)]
+pub(super) struct Roles {
+    pub(super) names: [String; 3],
+    /// The comment on each of them.
+    pub(super) mark: String,
+    /// Who asks.
+    pub(super) account: String,
+}
+
+impl Roles {
+    /// The roles of the log in this database.
+    pub(super) async fn of(db: &mut PgConnection, names: &Identifiers) -> Result<Self, StoreError> {
+        let (database, account): (String, String) =
+            sqlx::query_as("SELECT pg_catalog.current_database()::text, current_user::text")
+                .fetch_one(db)
+                .await
+                .during(DOING)?;
+        Ok(Self::in_database(&database, account, names))
+    }
+
+    fn in_database(database: &str, account: String, names: &Identifiers) -> Self {
+        let prefix = match names.roles() {
+            Some(prefix) => prefix.to_owned(),
+            None => bounded(format!("{database}_{}_{}", names.schema(), names.unquoted(""))),
+        };
+        let mark = format!("{MARK}{}.{}", quote_identifier(database), names.table());
+        Self { names: ENDS.map(|end| format!("{prefix}{end}")), mark, account }
+    }
+
+    /// The name of the role that has this right.
+    pub(super) fn of_right(&self, right: Right) -> &str {
+        let [appender, reader, purger] = &self.names;
+        match right {
+            Right::Append => appender,
+            Right::Read => reader,
+            Right::Purge => purger,
+        }
+    }
+
+    /// The statement that grants a role to the account.
+    pub(super) fn grant(&self, right: Right) -> String {
+        format!("GRANT {} TO {};", quote_identifier(self.of_right(right)), quote_identifier(&self.account))
+    }
+
+    /// Returns true if the role of this right exists.
+    pub(super) async fn exists(&self, db: &mut PgConnection, right: Right) -> Result<bool, StoreError> {
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1)")
+            .bind(self.of_right(right))
+            .fetch_one(db)
+            .await
+            .during(DOING)
+    }
+
+    /// Grants the roles, which exist, their rights to the tables as they are now.
+    pub(super) async fn grant_all(&self, db: &mut PgConnection, names: &Identifiers) -> Result<(), StoreError> {
+        run(db, DOING, self.grant_statements(names)).await?;
+        // Whoever may make tables could take the name of a partition that is still to be made.
+        let makes: Option<String> = sqlx::query_scalar(
+            "SELECT rolname::text FROM pg_catalog.pg_roles \
+             WHERE rolname = ANY($1) AND pg_catalog.has_schema_privilege(oid, $2, 'CREATE') LIMIT 1",
+        )
+        .bind(&self.names)
+        .bind(names.schema())
+        .fetch_optional(db)
+        .await
+        .during(DOING)?;
+        match makes {
+            None => Ok(()),
+            Some(role) => Err(config(format!(
+                "the role {} may make tables in the schema of the log: `REVOKE CREATE ON SCHEMA {} FROM PUBLIC;`",
+                quote_identifier(&role),
+                names.quoted_schema()
+            ))),
+        }
+    }
+
+    /// To know an id is needed to say which of a batch are new, and for no more than that. Other programs name what they
+    /// remove by its number.
+    fn grant_statements(&self, names: &Identifiers) -> String {
+        let [appender, reader, purger] = self.names.each_ref().map(|role| quote_identifier(role));
+        let (schema, table, sequence) = (names.quoted_schema(), names.table(), names.sequence());
+        let (open, instances) = (names.side_table(STARTED), names.side_table(WRITERS));
+        let version = names.side_table(VERSION);
+        let (make_month, drop_month) = (names.side_table(CREATE_PARTITION), names.side_table(DROP_PARTITION));
+        format!(
+            "GRANT USAGE ON SCHEMA {schema} TO {appender}, {reader}, {purger};
+            GRANT SELECT ON {version} TO {appender}, {reader}, {purger};
+            GRANT INSERT, SELECT (event_id) ON {table} TO {appender}, {purger};
+            GRANT USAGE ON SEQUENCE {sequence} TO {appender}, {purger};
+            GRANT SELECT, INSERT, DELETE ON {open} TO {appender}, {purger};
+            GRANT SELECT, INSERT, UPDATE (retaken, has_left), DELETE ON {instances} TO {appender}, {purger};
+            GRANT EXECUTE ON FUNCTION {make_month}() TO {appender}, {purger};
+            GRANT EXECUTE ON FUNCTION {drop_month}(pg_catalog.timestamptz) TO {purger};
+            GRANT SELECT ON {table} TO {reader};
+            GRANT DELETE, SELECT (created_at, id) ON {table} TO {purger}"
+        )
+    }
+
+    /// Reports that all of them are there and any has rights to this very log, or to what is left of it.
+    async fn are_granted(&self, db: &mut PgConnection, names: &Identifiers) -> Result<bool, StoreError> {
+        let (existing, granted): (i64, bool) = sqlx::query_as(
+            "SELECT (SELECT count(*) FROM pg_catalog.pg_roles WHERE rolname = ANY($3)), \
+             EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+                CROSS JOIN pg_catalog.aclexplode(c.relacl) a JOIN pg_catalog.pg_roles r ON r.oid = a.grantee \
+                WHERE n.nspname = $1 AND c.relname = ANY($2) AND r.rolname = ANY($3))",
+        )
+        .bind(names.schema())
+        .bind(["", STARTED, WRITERS, VERSION].map(|suffix| names.unquoted(suffix)))
+        .bind(&self.names)
+        .fetch_one(db)
+        .await
+        .during(DOING)?;
+        Ok(granted && usize::try_from(existing) == Ok(self.names.len()))
+    }
+}
+
+/// The roles that have rights to the log as it is, to be given them again when it has been made anew.
+pub(super) async fn granted_roles(db: &mut PgConnection, names: &Identifiers) -> Result<Option<Roles>, StoreError> {
+    let roles = Roles::of(db, names).await?;
+    Ok(roles.are_granted(db, names).await?.then_some(roles))
+}
+
+/// Gives the roles their rights to what has been made anew.
+pub(super) async fn grant_again(
+    db: &mut PgConnection,
+    names: &Identifiers,
+    roles: Option<Roles>,
+) -> Result<(), StoreError> {
+    match roles {
+        Some(roles) => roles.grant_all(db, names).await,
+        None => Ok(()),
+    }
+}
+
+/// The beginning of the roles' names within what a name has room for: what is cut is told apart by its hash.
+fn bounded(mut prefix: String) -> String {
+    if prefix.len() <= MAX_ROLE_PREFIX_BYTES {
+        return prefix;
+    }
+    let hash = format!("_{:08x}", hash(prefix.bytes()) & 0xffff_ffff);
+    while prefix.len() + hash.len() > MAX_ROLE_PREFIX_BYTES {
+        prefix.pop();
+    }
+    prefix + &hash
+}
+
+const ENDS: [&str; 3] = ["_appender", "_reader", "_purger"];
+/// The beginning of the comment on a role.
+pub(super) const MARK: &str = "tower-audit ";
+const DOING: &str = "granting rights";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn roles(database: &str, schema: &str, table: &str) -> Roles {
+        Roles::in_database(database, "me".into(), &Identifiers::new(schema, table, None).expect("names"))
+    }
+
+    #[test]
+    fn roles_are_named_after_the_log() {
+        assert_eq!(roles("app", "public", "audit_events").names[1], "app_public_audit_events_reader");
+        assert_eq!(roles("a", "b", "c").grant(Right::Append), r#"GRANT "a_b_c_appender" TO "me";"#);
+        let names = Identifiers::new("b", "c", Some("mine")).expect("names");
+        assert_eq!(Roles::in_database("a", "me".into(), &names).names[2], "mine_purger");
+    }
+
+    #[test]
+    fn names_that_are_cut_are_still_apart() {
+        let long = "ö".repeat(31);
+        let (one, other) = (roles(&long, &long, "audit_events"), roles(&long, &long, "audit_event"));
+        for (one, other) in one.names.iter().zip(&other.names) {
+            assert!(one.len() <= 63 && one != other, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_elsewhere_has_another_mark() {
+        assert_eq!(roles("a_b", "c", "d").names, roles("a", "b_c", "d").names);
+        assert_ne!(roles("a_b", "c", "d").mark, roles("a", "b_c", "d").mark);
+    }
+}
