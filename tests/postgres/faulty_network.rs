@@ -30,14 +30,14 @@ pub(crate) enum Fault {
 pub(crate) const FAULTS: [Fault; 6] =
     [Fault::Delay, Fault::Cut, Fault::Tear, Fault::LoseAnswer, Fault::Swallow, Fault::Refuse];
 
-/// Listens on a port of its own and passes on to the server, as the weather is.
-pub(crate) struct Weather {
+/// Listens on a port of its own and passes on to the server, with faults while it is told to.
+pub(crate) struct FaultyNetwork {
     port: u16,
-    sky: Arc<Sky>,
+    state: Arc<FaultState>,
 }
 
-struct Sky {
-    is_stormy: AtomicBool,
+struct FaultState {
+    is_faulty: AtomicBool,
     chance: Mutex<Rng>,
     times: [AtomicU64; FAULTS.len()],
 }
@@ -48,43 +48,43 @@ enum Way {
     ToClient,
 }
 
-impl Weather {
-    /// Good weather at first.
+impl FaultyNetwork {
+    /// Without faults at first.
     pub(crate) async fn to(server: u16, seed: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let port = listener.local_addr().expect("a listener has an address").port();
-        let sky = Arc::new(Sky {
-            is_stormy: AtomicBool::new(false),
+        let state = Arc::new(FaultState {
+            is_faulty: AtomicBool::new(false),
             chance: Mutex::new(Rng::with_seed(seed)),
             times: Default::default(),
         });
-        let shared = Arc::clone(&sky);
+        let shared = Arc::clone(&state);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 tokio::spawn(connection(client, server, Arc::clone(&shared)));
             }
         });
-        Self { port, sky }
+        Self { port, state }
     }
 
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    pub(crate) fn storm(&self, is_stormy: bool) {
-        self.sky.is_stormy.store(is_stormy, Ordering::SeqCst);
+    pub(crate) fn set_faulty(&self, is_faulty: bool) {
+        self.state.is_faulty.store(is_faulty, Ordering::SeqCst);
     }
 
     /// How often this has happened.
     pub(crate) fn times(&self, fault: Fault) -> u64 {
-        self.sky.times[fault as usize].load(Ordering::Relaxed)
+        self.state.times[fault as usize].load(Ordering::Relaxed)
     }
 }
 
-impl Sky {
+impl FaultState {
     /// What happens next on this way, of a thousand.
     fn next(&self, way: Option<Way>) -> Option<Fault> {
-        if !self.is_stormy.load(Ordering::SeqCst) {
+        if !self.is_faulty.load(Ordering::SeqCst) {
             return None;
         }
         let fault = match (way, self.below(1000)) {
@@ -106,8 +106,8 @@ impl Sky {
 }
 
 /// It ends with the first of its ways.
-async fn connection(client: TcpStream, server: u16, sky: Arc<Sky>) {
-    if sky.next(None).is_some() {
+async fn connection(client: TcpStream, server: u16, state: Arc<FaultState>) {
+    if state.next(None).is_some() {
         return;
     }
     let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await else { return };
@@ -115,25 +115,30 @@ async fn connection(client: TcpStream, server: u16, sky: Arc<Sky>) {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     tokio::select! {
-        _ = pass(from_client, to_server, Way::ToServer, &sky) => {}
-        _ = pass(from_server, to_client, Way::ToClient, &sky) => {}
+        _ = pass(from_client, to_server, Way::ToServer, &state) => {}
+        _ = pass(from_server, to_client, Way::ToClient, &state) => {}
     }
 }
 
-async fn pass(mut from: tcp::OwnedReadHalf, mut to: tcp::OwnedWriteHalf, way: Way, sky: &Sky) -> io::Result<()> {
+async fn pass(
+    mut from: tcp::OwnedReadHalf,
+    mut to: tcp::OwnedWriteHalf,
+    way: Way,
+    state: &FaultState,
+) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let read = from.read(&mut buffer).await?;
         if read == 0 {
             return Ok(());
         }
-        match sky.next(Some(way)) {
+        match state.next(Some(way)) {
             None | Some(Fault::Refuse) => {}
             Some(Fault::Delay) => {
-                tokio::time::sleep(Duration::from_millis(1 + sky.below(120) as u64)).await;
+                tokio::time::sleep(Duration::from_millis(1 + state.below(120) as u64)).await;
             }
             Some(Fault::Cut | Fault::LoseAnswer) => return Ok(()),
-            Some(Fault::Tear) => return to.write_all(&buffer[..sky.below(read)]).await,
+            Some(Fault::Tear) => return to.write_all(&buffer[..state.below(read)]).await,
             Some(Fault::Swallow) => {
                 while from.read(&mut buffer).await? > 0 {}
                 return Ok(());

@@ -9,10 +9,10 @@ use tokio::task::JoinHandle;
 use tower_audit::query::Filter;
 use tower_audit::{AuditLog, EventId};
 
-use crate::census::{Census, Stopped};
 use crate::cluster::{Cluster, Database, eventually};
-use crate::machine::Machine;
 use crate::proxy::{Mode, Proxy};
+use crate::scheduling_delay::SchedulingDelay;
+use crate::session_count::{SessionCount, Stopped};
 use crate::support::{all, event, ok, open, open_patiently, started};
 
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -28,8 +28,8 @@ struct Scene {
     shots: Arc<Mutex<Vec<Shot>>>,
     is_over: Arc<AtomicBool>,
     clients: Vec<JoinHandle<()>>,
-    census: Census,
-    machine: Machine,
+    session_count: SessionCount,
+    machine: SchedulingDelay,
 }
 
 struct Shot {
@@ -43,8 +43,8 @@ impl Scene {
     async fn begin(database: &Database<'_>, url: &str) -> Self {
         let log = AuditLog::builder(url).write_timeout(DEADLINE).open().await.expect("the log opens");
         let (shots, is_over) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
-        let census = Census::of(database).await;
-        let machine = Machine::watch();
+        let session_count = SessionCount::of(database).await;
+        let machine = SchedulingDelay::watch();
         let clients = (0..CLIENTS).map(|client| {
             let (log, shots, is_over) = (log.clone(), shots.clone(), is_over.clone());
             tokio::spawn(async move {
@@ -59,7 +59,7 @@ impl Scene {
             })
         });
         let clients = clients.collect();
-        let scene = Self { log, shots, is_over, clients, census, machine };
+        let scene = Self { log, shots, is_over, clients, session_count, machine };
         scene.all_are_served("at first").await;
         scene
     }
@@ -104,13 +104,13 @@ impl Scene {
         for client in self.clients {
             client.await.expect("a client does not panic");
         }
-        self.census.assert_bounded();
+        self.session_count.assert_bounded();
         self.log.close().await.expect("it closes");
         let mut there: Vec<EventId> =
             all(&*open(&database.url()).await).await.iter().map(|event| event.event_id).collect();
         there.sort_unstable();
         for Shot { client, begun, took, recorded } in &*self.shots.lock().expect("nobody panics") {
-            let late = self.machine.late_within(*begun, *took);
+            let late = self.machine.longest_within(*begun, *took);
             assert!(
                 *took <= DEADLINE + BEYOND + late,
                 "{client} waited for {took:?}; the machine was late by {late:?}"

@@ -6,9 +6,9 @@ use tower_audit::AuditLog;
 use tower_audit::query::Filter;
 use tower_audit::store::{self, OpenOptions};
 
-use crate::census::Census;
 use crate::cluster::{Cluster, eventually, unique};
 use crate::proxy::Proxy;
+use crate::session_count::SessionCount;
 use crate::support::{close_orphans, event, ok, open, open_patiently, started};
 
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -38,7 +38,7 @@ async fn connections_that_a_firewall_forgot_cost_no_request_its_deadline() {
         ok(append.await.expect("an append does not panic"));
     }
     assert_eq!(ok(store.reader().expect("it is read").count(&Filter::default()).await), 6);
-    let census = Census::of(&database).await;
+    let session_count = SessionCount::of(&database).await;
     // Nothing is said for longer than a session is trusted unasked.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     proxy.forget();
@@ -50,7 +50,7 @@ async fn connections_that_a_firewall_forgot_cost_no_request_its_deadline() {
     assert_eq!(ok(store.reader().expect("it is read").count(&Filter::default()).await), 14);
     eventually("the writer's lock is taken again", async || store.append(&[started(20)]).await.is_ok()).await;
     ok(store.health().await);
-    census.assert_bounded();
+    session_count.assert_bounded();
     assert_eq!(close_orphans(&*open(&database.url()).await).await, 0, "the writer lives");
 }
 

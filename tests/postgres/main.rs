@@ -1,37 +1,37 @@
 //! The PostgreSQL store by its behaviour, on private clusters; the suite of all stores is in `tests/stores`.
 
-mod census;
 #[path = "../support/postgres.rs"]
 mod cluster;
+mod corrupt_rows;
 mod database;
-mod discarding;
+mod discarded_events;
 mod durability;
+mod faulty_network;
 mod hangs;
 mod health;
-mod idle;
-mod in_transaction;
+mod idle_sessions;
 mod indexes;
-mod machine;
-mod months;
 #[path = "../fault/support/namespace.rs"]
 mod namespace;
-mod orphans;
+mod network_faults;
 mod other_readers;
 mod outages;
-mod parallel;
+mod parallel_appends;
+mod partition_functions;
 mod partitions;
-mod plans;
 mod proxy;
-mod purging;
+mod purge;
+mod query_plans;
+mod recovery;
 mod rights;
-mod sabotage;
+mod scheduling_delay;
+mod schema_damage;
+mod schema_version;
 mod script;
+mod session_count;
 mod sessions;
-mod storm;
-mod strays;
 mod support;
 mod tls;
+mod transactional;
 #[path = "../support/transactions.rs"]
 mod transactions;
-mod versions;
-mod weather;

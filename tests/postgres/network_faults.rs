@@ -13,9 +13,9 @@ use tower::{Layer as _, ServiceExt as _};
 use tower_audit::{AuditLayer, AuditLog, AuditPolicy, EventId, Phase};
 
 use crate::cluster::Cluster;
-use crate::machine::Machine;
+use crate::faulty_network::{FAULTS, FaultyNetwork};
+use crate::scheduling_delay::SchedulingDelay;
 use crate::support::{all, close_orphans, open};
-use crate::weather::{FAULTS, Weather};
 
 const CLIENTS: usize = 48;
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -39,12 +39,12 @@ async fn what_was_answered_is_kept_once_and_nobody_waits_beyond_the_deadline() {
     println!("storm: STORM_SEED={seed}");
     let cluster = Cluster::shared();
     let database = cluster.database();
-    let weather = Weather::to(cluster.port(), seed).await;
-    let url = format!("postgres://postgres@127.0.0.1:{}/{}", weather.port(), database.name());
+    let network = FaultyNetwork::to(cluster.port(), seed).await;
+    let url = format!("postgres://postgres@127.0.0.1:{}/{}", network.port(), database.name());
     let log = AuditLog::builder(&url).write_timeout(DEADLINE).open().await.expect("the sun shines");
-    let machine = Machine::watch();
+    let machine = SchedulingDelay::watch();
 
-    weather.storm(true);
+    network.set_faulty(true);
     let is_over = Arc::new(AtomicBool::new(false));
     let shots = Arc::new(Mutex::new(Vec::new()));
     let clients: Vec<_> = (0..CLIENTS)
@@ -52,7 +52,7 @@ async fn what_was_answered_is_kept_once_and_nobody_waits_beyond_the_deadline() {
         .collect();
     let begun = Instant::now();
     loop {
-        let rare = FAULTS.iter().filter(|fault| weather.times(**fault) < TIMES).collect::<Vec<_>>();
+        let rare = FAULTS.iter().filter(|fault| network.times(**fault) < TIMES).collect::<Vec<_>>();
         let successes = shots.lock().expect("nobody panics").iter().filter(|shot| shot.status < 300).count();
         if rare.is_empty() && successes >= SUCCESSES {
             break;
@@ -60,7 +60,7 @@ async fn what_was_answered_is_kept_once_and_nobody_waits_beyond_the_deadline() {
         assert!(begun.elapsed() < AT_MOST, "no real storm: {successes} successes, and rarely {rare:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    weather.storm(false);
+    network.set_faulty(false);
     is_over.store(true, Ordering::Relaxed);
     for client in clients {
         client.await.expect("a client does not panic");
@@ -100,12 +100,12 @@ async fn what_was_answered_is_kept_once_and_nobody_waits_beyond_the_deadline() {
          deadline of {DEADLINE:?}; {} retries; the machine was late by {:?} at the most",
         shots.len(),
         successes.len(),
-        FAULTS.map(|fault| format!("{} {fault:?}", weather.times(fault))).join(", "),
+        FAULTS.map(|fault| format!("{} {fault:?}", network.times(fault))).join(", "),
         log.stats().retries,
         machine.latest(shots.iter().map(|shot| (shot.begun, shot.took))),
     );
     for shot in &shots {
-        let late = machine.late_within(shot.begun, shot.took);
+        let late = machine.longest_within(shot.begun, shot.took);
         assert!(
             shot.took <= DEADLINE + BEYOND + late,
             "{} took {:?}; the machine was late by {late:?}",

@@ -18,12 +18,12 @@ const OF_THE_LOG: &str = "datname = current_database() AND backend_type = 'clien
 /// The most that a log may have.
 pub(crate) const MOST_SESSIONS: i64 = 12;
 
-pub(crate) struct Census {
+pub(crate) struct SessionCount {
     most: Arc<AtomicI64>,
     task: JoinHandle<()>,
 }
 
-impl Census {
+impl SessionCount {
     pub(crate) async fn of(database: &Database<'_>) -> Self {
         let options: PgConnectOptions = database.url().parse().expect("a URL");
         let mut db = PgConnection::connect_with(&options.application_name("census")).await.expect("it lets us in");
@@ -54,7 +54,7 @@ impl Census {
     }
 }
 
-impl Drop for Census {
+impl Drop for SessionCount {
     fn drop(&mut self) {
         self.task.abort();
     }
