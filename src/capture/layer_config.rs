@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::event::Details;
 use crate::policy::AuditPolicy;
-use crate::writer::{AuditLog, LogId, catch_panic};
+use crate::writer::{AuditLog, LogId, log_line};
 
 /// What all requests through a layer share. The scope of a request leads to it, so that whoever asks for the context
 /// finds the log and the policy, and a request that nobody asks about pays for one reference.
@@ -51,13 +51,13 @@ impl LayerConfig {
         match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook(response))) {
             Ok(Ok(details)) => details,
             Ok(Err(error)) => {
-                catch_panic(|| {
+                log_line(move || {
                     tracing::warn!(error = &*error as &dyn Error, "the details callback of an audit layer failed");
                 });
                 Details::new()
             }
             Err(_) => {
-                catch_panic(|| tracing::warn!("the details callback of an audit layer panicked"));
+                log_line(|| tracing::warn!("the details callback of an audit layer panicked"));
                 Details::new()
             }
         }

@@ -13,7 +13,7 @@ use crate::capture::{AuditContext, LayerConfig, TransactionalEvent};
 use crate::event::{AuditEvent, ErrorCode, EventId};
 use crate::policy::{MatchingRules, RequestOutcome};
 use crate::store::{AppTransaction, TransactionId, TransactionStatus};
-use crate::writer::{RecordError, RecordErrorKind, catch_panic};
+use crate::writer::{RecordError, RecordErrorKind, log_line};
 
 impl AuditContext {
     /// Writes the event of the request in a transaction of the handler's own, so that the effect and its record are
@@ -155,7 +155,7 @@ impl RequestLifecycle {
         }
         if answered.is_some_and(|status| status != written.outcome) {
             log.count_status_mismatch();
-            catch_panic(|| {
+            log_line(move || {
                 tracing::warn!(
                     event_id = %written.event_id,
                     recorded = written.outcome.as_u16(),

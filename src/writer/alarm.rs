@@ -8,6 +8,9 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::catch_panic::catch_panic;
+use super::limits::MAX_TIMEOUT;
+
 /// Ready at its time. The thread that wakes it begins with the first alarm and ends when there has been none for a
 /// while.
 #[derive(Debug)]
@@ -33,7 +36,7 @@ const IDLE: Duration = Duration::from_secs(10);
 impl Alarm {
     pub(super) fn after(duration: Duration) -> Self {
         let now = Instant::now();
-        Self { at: now.checked_add(duration).unwrap_or(now + super::deadline::MAX_WAIT), number: None }
+        Self { at: now.checked_add(duration).unwrap_or(now + MAX_TIMEOUT), number: None }
     }
 }
 
@@ -85,7 +88,9 @@ fn run() {
         let due = std::mem::replace(&mut alarms.wakers, later);
         if !due.is_empty() {
             drop(alarms);
-            due.into_values().for_each(|waker| super::catch_panic::catch_panic(|| waker.wake()));
+            for waker in due.into_values() {
+                catch_panic(|| waker.wake());
+            }
             alarms = lock();
             continue;
         }

@@ -10,13 +10,15 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
-use super::builder::{AuditLogBuilder, DEFAULT_WRITE_TIMEOUT};
+use super::builder::AuditLogBuilder;
 use super::deadline::{Within, from_now, with_deadline};
 use super::detached_requests::{Detached, DetachedLimits};
 use super::error::{CloseError, OpenError, OpenErrorRepr, RecordError, RecordErrorKind};
 use super::failure_log::FailureLog;
 use super::first_requests::FirstRequests;
 use super::in_flight_requests::{InFlightGuard, InFlightRequests};
+use super::limits::{DEFAULT_WRITE_TIMEOUT, GRACE};
+use super::log_lines;
 use super::queue::{Entry, IfRefused, PushOutcome, Queue};
 use super::stats::{Counters, Stats, add};
 use super::store_damage::StoreDamage;
@@ -204,6 +206,10 @@ impl AuditLog {
         let after = self.stats();
         left.unwritten_events = (after.failed - before.failed) + (after.timed_out - before.timed_out);
         (left.queued_events, left.unanswered_events) = (after.queued, after.at_store);
+        if log_lines::is_behind() {
+            // On a thread of the runtime's own: this one must not wait for the subscriber.
+            inner.within(step, inner.runtime.spawn_blocking(move || log_lines::flush(step))).await;
+        }
         if left.is_empty() { Ok(()) } else { Err(left) }
     }
 
@@ -382,7 +388,3 @@ impl LogInner {
 struct Gone;
 
 const GONE: &str = "the writer has stopped, because the runtime on which the log was opened has ended";
-/// How much later than the deadline a caller gives up on the worker's answer.
-const GRACE: Duration = Duration::from_millis(50);
-/// How many health checks run at the same time.
-pub(super) const MOST_HEALTH_CHECKS: usize = 2;

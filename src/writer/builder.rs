@@ -6,32 +6,22 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
-use super::audit_log::{AuditLog, LogInner, MOST_HEALTH_CHECKS};
-use super::catch_panic::catch_panic;
+use super::audit_log::{AuditLog, LogInner};
+use super::catch_panic::{catch_panic, catch_store_panic};
 use super::closing_events;
-use super::deadline::{MAX_WAIT, from_now};
+use super::deadline::from_now;
 use super::detached_requests::DetachedLimits;
 use super::error::{OpenError, OpenErrorRepr};
 use super::failure_log::FailureLog;
 use super::first_requests::FirstRequests;
-use super::pending_transactions::MAX_PENDING_TRANSACTIONS;
+use super::limits::{
+    DEFAULT_CLOSE_TIMEOUT, DEFAULT_WRITE_TIMEOUT, MAX_BATCH_EVENTS, MAX_DETACHED, MAX_HEALTH_CHECKS,
+    MAX_PENDING_TRANSACTIONS, MAX_QUEUE_BYTES, MAX_QUEUE_EVENTS, MAX_TIMEOUT,
+};
 use super::queue::{Queue, QueueLimits};
 use super::throttle::Throttle;
-use super::worker::{Worker, catch_store_panic};
+use super::worker::Worker;
 use crate::store::{AuditStore, Durability, OpenOptions, RedactedUrl, StoreErrorKind};
-
-/// The default time that a request waits for all of its events together.
-pub const DEFAULT_WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-/// The maximum number of queued events.
-pub const MAX_QUEUE_EVENTS: usize = 16_384;
-/// The maximum memory of queued events: 64 MiB.
-pub const MAX_QUEUE_BYTES: usize = 64 * 1024 * 1024;
-/// The maximum number of events in a batch.
-pub const MAX_BATCH_EVENTS: usize = 1024;
-/// How many bytes of memory the events of one batch take at the most: 8 MiB.
-pub const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
-/// How many audited requests whose client has gone may go on at the same time.
-pub const MAX_DETACHED: usize = 16_384;
 
 /// A builder for a log, from [`AuditLog::builder`].
 #[derive(Debug)]
@@ -89,7 +79,7 @@ impl AuditLogBuilder {
             queue_events: MAX_QUEUE_EVENTS,
             queue_bytes: MAX_QUEUE_BYTES,
             batch_events: MAX_BATCH_EVENTS,
-            close_deadline: Duration::from_secs(30),
+            close_deadline: DEFAULT_CLOSE_TIMEOUT,
             detached: DetachedLimits { requests: MAX_DETACHED, deadline: None },
             durability: Durability::default(),
         }
@@ -97,7 +87,7 @@ impl AuditLogBuilder {
 
     /// How long a request waits for its events, all of them together: 5 s by default, a year at the most.
     pub fn write_timeout(mut self, deadline: Duration) -> Self {
-        self.write_deadline = deadline.min(MAX_WAIT);
+        self.write_deadline = deadline.min(MAX_TIMEOUT);
         self
     }
 
@@ -113,7 +103,7 @@ impl AuditLogBuilder {
     }
 
     /// How many events are appended in one batch at the most: [`MAX_BATCH_EVENTS`] by default, at least 1; they take
-    /// [`MAX_BATCH_BYTES`] at the most. As many batches
+    /// [`MAX_BATCH_BYTES`](super::MAX_BATCH_BYTES) at the most. As many batches
     /// as [`Capabilities::max_parallel_appends`](crate::store::Capabilities::max_parallel_appends) says are under way at the most;
     /// what is in them is no longer in the queue.
     pub fn max_batch_events(mut self, events: usize) -> Self {
@@ -125,7 +115,7 @@ impl AuditLogBuilder {
     /// theirs: 30 s by default, a year at the most. The events that are left and the store then have the write deadline each,
     /// or this one if it is shorter.
     pub fn close_timeout(mut self, deadline: Duration) -> Self {
-        self.close_deadline = deadline.min(MAX_WAIT);
+        self.close_deadline = deadline.min(MAX_TIMEOUT);
         self
     }
 
@@ -163,7 +153,7 @@ impl AuditLogBuilder {
     /// Dropped before it is ready, no log is open; the store may have been created.
     pub async fn open(self) -> Result<AuditLog, OpenError> {
         let runtime = Handle::try_current().map_err(|_| OpenError(OpenErrorRepr::NoRuntime))?;
-        let limit = self.write_deadline.max(DEFAULT_WRITE_TIMEOUT).saturating_mul(4).min(MAX_WAIT);
+        let limit = self.write_deadline.max(DEFAULT_WRITE_TIMEOUT).saturating_mul(4).min(MAX_TIMEOUT);
         let store = match tokio::time::timeout_at(from_now(limit), self.open_store()).await {
             Ok(store) => store?,
             Err(_) => return Err(OpenError(OpenErrorRepr::Timeout(limit))),
@@ -204,7 +194,7 @@ impl AuditLogBuilder {
             in_flight_requests: Arc::default(),
             first_requests: FirstRequests::default(),
             pending_transactions: Arc::new(Semaphore::new(MAX_PENDING_TRANSACTIONS)),
-            health_checks: Arc::new(Semaphore::new(MOST_HEALTH_CHECKS)),
+            health_checks: Arc::new(Semaphore::new(MAX_HEALTH_CHECKS)),
             is_tidying: Arc::default(),
             detached: self.detached,
             runtime,

@@ -10,13 +10,11 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep};
 
 use super::alarm::Alarm;
-
-/// The longest time that a limit may be: longer ones are cut to it. No process lives that long.
-pub(super) const MAX_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+use super::limits::MAX_TIMEOUT;
 
 /// The time so long from now.
 pub(super) fn from_now(duration: Duration) -> Instant {
-    Instant::now() + duration.min(MAX_WAIT)
+    Instant::now() + duration.min(MAX_TIMEOUT)
 }
 
 /// Waits for the future until the deadline. None: it has passed.
@@ -29,7 +27,7 @@ pub(super) fn with_deadline<F: Future>(log: &Handle, deadline: Instant, future: 
 }
 
 pin_project! {
-    /// The future of [`within`].
+    /// The future of [`with_deadline`].
     pub(super) struct Within<'a, F> {
         log: &'a Handle,
         deadline: Instant,

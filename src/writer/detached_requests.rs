@@ -11,8 +11,8 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 
-use super::catch_panic::catch_panic;
 use super::deadline::from_now;
+use super::log_lines::log_line;
 use super::stats::{Counters, add};
 
 /// How many requests whose client has gone may run, and for how long.
@@ -60,7 +60,7 @@ impl Drop for DetachedRequest {
         self.counters.detached.fetch_sub(1, Relaxed);
         if !self.is_over {
             add(&self.counters.abandoned, 1);
-            catch_panic(|| {
+            log_line(|| {
                 tracing::error!(
                     "a request whose client has gone was dropped before its end: the log's runtime has ended"
                 );

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::catch_panic::catch_panic;
 use super::error::{RecordError, RecordErrorKind};
+use super::log_lines::log_line;
 use super::throttle::PAUSE;
 use crate::event::EventId;
 use crate::store::chain;
@@ -91,12 +91,14 @@ impl FailureLog {
             std::mem::take(&mut gathered.groups)
         };
         for Group { error, ids, .. } in groups {
+            let error = chain(&error).to_string();
             for ids in ids.chunks(IDS_A_LINE) {
-                catch_panic(|| {
+                let (error, ids) = (error.clone(), ids.to_vec());
+                log_line(move || {
                     tracing::error!(
-                        error = %chain(&error),
+                        error,
                         events = ids.len(),
-                        event_ids = %Ids(ids),
+                        event_ids = %Ids(&ids),
                         "audit events not written"
                     );
                 });

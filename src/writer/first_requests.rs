@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-use super::catch_panic::catch_panic;
+use super::log_lines::log_line;
 use crate::event::{AuditEvent, CompactText};
 
 /// How many events are looked at.
@@ -44,7 +44,8 @@ impl FirstRequests {
         }
         if seen.events == FIRST {
             self.is_over.store(true, Relaxed);
-            catch_panic(|| seen.speak());
+            let seen = std::mem::take(&mut *seen);
+            log_line(move || seen.speak());
         }
     }
 }

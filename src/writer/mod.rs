@@ -18,6 +18,8 @@ mod failure_log;
 mod first_requests;
 mod idle_timer;
 mod in_flight_requests;
+mod limits;
+mod log_lines;
 mod pending_transactions;
 mod queue;
 mod stats;
@@ -28,13 +30,13 @@ mod worker;
 
 pub use audit_log::AuditLog;
 pub(crate) use audit_log::LogId;
-pub use builder::{
-    AuditLogBuilder, DEFAULT_WRITE_TIMEOUT, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_DETACHED, MAX_QUEUE_BYTES,
-    MAX_QUEUE_EVENTS,
-};
-pub(crate) use catch_panic::catch_panic;
+pub use builder::AuditLogBuilder;
 pub(crate) use detached_requests::is_cancelled;
 pub use error::{CloseError, OpenError, RecordError, RecordErrorKind};
 pub(crate) use in_flight_requests::InFlightGuard;
+pub use limits::{
+    DEFAULT_WRITE_TIMEOUT, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_DETACHED, MAX_QUEUE_BYTES, MAX_QUEUE_EVENTS,
+};
+pub(crate) use log_lines::log_line;
 pub(crate) use queue::IfRefused;
 pub use stats::Stats;

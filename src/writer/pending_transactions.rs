@@ -9,11 +9,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::audit_log::{AuditLog, LogInner};
-use super::catch_panic::catch_panic;
+use super::catch_panic::catch_store_panic;
 use super::error::RecordError;
+use super::log_lines::log_line;
 use super::queue::IfRefused;
 use super::stats::add;
-use super::worker::catch_store_panic;
 use crate::event::AuditEvent;
 use crate::store::{StoreError, TransactionId, TransactionStatus, chain};
 
@@ -40,11 +40,11 @@ impl AuditLog {
     /// runtime. The log's closing waits for it, and ends it when its time is over.
     ///
     /// A transaction that is not over holds a connection of the app's pool, which so bounds how many are watched; there
-    /// are [`MAX_PENDING_TRANSACTIONS`] at the most.
+    /// are [`MAX_PENDING_TRANSACTIONS`](super::limits::MAX_PENDING_TRANSACTIONS) at the most.
     pub(crate) fn await_transaction(&self, event: Box<AuditEvent>, transaction: TransactionId) {
         let Some(inner) = self.inner() else { return };
         let Ok(permit) = Arc::clone(&inner.pending_transactions).try_acquire_owned() else {
-            catch_panic(|| {
+            log_line(move || {
                 tracing::error!(event_id = %event.event_id, "too many transactions are not over: this one is not watched");
             });
             return;
@@ -66,7 +66,7 @@ impl LogInner {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
             if self.queue.is_closed() {
-                catch_panic(|| {
+                log_line(move || {
                     tracing::error!(%event_id, "the audit log is closed, and the transaction with this event is not over");
                 });
                 return;
@@ -74,24 +74,26 @@ impl LogInner {
             match self.append_if_absent(&event, transaction).await {
                 Ok(TransactionStatus::InProgress) => {}
                 Ok(fate) => {
-                    catch_panic(|| {
+                    log_line(move || {
                         tracing::warn!(%event_id, ?fate, "a transaction ended after the write deadline of its request");
                     });
                     return;
                 }
                 Err(cause) if cause.is_transient() => {
-                    catch_panic(|| {
+                    let error = chain(&cause).to_string();
+                    log_line(move || {
                         tracing::debug!(
-                            error = %chain(&cause),
+                            error,
                             %event_id,
                             "what became of the transaction with this event is not known yet"
                         );
                     });
                 }
                 Err(cause) => {
-                    catch_panic(|| {
+                    let error = chain(&cause).to_string();
+                    log_line(move || {
                         tracing::error!(
-                            error = %chain(&cause),
+                            error,
                             %event_id,
                             "the event of a transaction that was watched is not written"
                         );
@@ -119,8 +121,6 @@ impl LogInner {
     }
 }
 
-/// How many transactions are watched at the most.
-pub(super) const MAX_PENDING_TRANSACTIONS: usize = 1024;
 /// The first pause between two looks; each further one is twice as long, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);

@@ -5,9 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::Instant;
 
-use super::builder::{MAX_BATCH_BYTES, MAX_QUEUE_EVENTS};
 use super::catch_panic::catch_panic;
 use super::error::{RecordError, RecordErrorKind};
+use super::limits::{MAX_BATCH_BYTES, MAX_QUEUE_EVENTS};
 use crate::event::AuditEvent;
 
 /// The bounds of a queue.
@@ -459,7 +459,9 @@ impl Queue {
         (waiting.bytes, waiting.owed) = (0, 0);
         let left = std::mem::take(&mut waiting.batch);
         drop(waiting);
-        left.waiters.into_iter().for_each(|waiter| catch_panic(|| drop(waiter)));
+        for waiter in left.waiters {
+            catch_panic(|| drop(waiter));
+        }
         self.wake_all();
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::catch_panic::catch_panic;
+use super::log_lines::log_line;
 use crate::store::{StoreError, StoreErrorKind, chain};
 
 /// Damage that the store has met in its housekeeping: there is no caller who could be told, so the health check says it.
@@ -27,7 +27,8 @@ impl StoreDamage {
                 false
             }
             Err(cause) => {
-                catch_panic(|| tracing::warn!(error = %chain(&cause), "the audit store could not tidy up"));
+                let error = chain(&cause).to_string();
+                log_line(move || tracing::warn!(error, "the audit store could not tidy up"));
                 false
             }
         }
@@ -38,7 +39,7 @@ impl StoreDamage {
         let text = chain(cause).to_string();
         let is_news = self.lock().replace(text.clone()).is_none();
         if is_news {
-            catch_panic(|| {
+            log_line(move || {
                 tracing::error!(
                     error = text,
                     "the audit store is damaged: keep a copy of it as it is, and see what can be read of it"

@@ -9,11 +9,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::audit_log::{AuditLog, LogInner};
-use super::catch_panic::catch_panic;
+use super::catch_panic::catch_store_panic;
 use super::deadline::with_deadline;
 use super::error::{RecordError, RecordErrorKind};
+use super::log_lines::log_line;
 use super::stats::add;
-use super::worker::catch_store_panic;
 use crate::event::{AuditEvent, EventId, Phase};
 use crate::store::{
     AppTransaction, StoreError, StoreErrorKind, StoreFuture, TransactionId, TransactionStatus, Transactional, chain,
@@ -128,7 +128,8 @@ impl AuditLog {
                     Ok(TransactionStatus::InProgress) => {}
                     Ok(fate) => return Ok(fate),
                     Err(cause) if cause.is_transient() => {
-                        catch_panic(|| tracing::warn!(error = %chain(&cause), "audit event not found, trying again"));
+                        let error = chain(&cause).to_string();
+                        log_line(move || tracing::warn!(error, "audit event not found, trying again"));
                     }
                     Err(cause) => return Err(RecordError::store(Arc::new(cause))),
                 }
@@ -139,9 +140,10 @@ impl AuditLog {
         let ended = with_deadline(&inner.runtime, deadline, ended).await;
         let ended = ended.unwrap_or_else(|| Err(RecordError::new(RecordErrorKind::Timeout)));
         if let Err(error) = &ended {
-            catch_panic(|| {
+            let error = chain(error).to_string();
+            log_line(move || {
                 tracing::error!(
-                    error = %chain(error),
+                    error,
                     event_id = %event,
                     "what became of the transaction with this audit event is not known"
                 );

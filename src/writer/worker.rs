@@ -16,17 +16,18 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::batches_in_flight::BatchesInFlight;
-use super::catch_panic::catch_panic;
+use super::catch_panic::{StoreFailure, call_store, catch_store_panic, panic_error};
 use super::closing_events;
 use super::error::{RecordError, RecordErrorKind};
 use super::failure_log::FailureLog;
 use super::idle_timer::IdleTimer;
+use super::log_lines::log_line;
 use super::queue::{Batch, Queue, Waiter};
 use super::stats::{Counters, add};
 use super::store_damage::StoreDamage;
 use super::throttle::Throttle;
 use crate::event::AuditEvent;
-use crate::store::{AuditStore, StoreError, StoreErrorKind, StoreFuture, chain};
+use crate::store::{AuditStore, StoreError, StoreErrorKind, chain};
 
 /// The worker of a log: owns the order of the appends, and answers those who wait.
 pub(super) struct Worker {
@@ -115,7 +116,7 @@ impl Worker {
             quiet: IdleTimer::new(),
         };
         while AssertUnwindSafe(self.work(&mut under_way)).catch_unwind().await.is_err() {
-            catch_panic(|| tracing::error!("the writer of the audit log panicked; it goes on"));
+            log_line(|| tracing::error!("the writer of the audit log panicked; it goes on"));
             tokio::time::sleep(AFTER_PANIC).await;
         }
         if let Some(tidying) = under_way.tidying {
@@ -242,10 +243,10 @@ impl Worker {
         loop {
             // The future is driven to its end even when everyone has stopped waiting: the contract of a store.
             let result = match self.append(part, rest).await {
-                Err(Failure::Panic) if !*has_panicked => {
+                Err(StoreFailure::Panic) if !*has_panicked => {
                     // It may not be the batch's fault: a line that could not be logged, say.
                     *has_panicked = true;
-                    Err(panicked(StoreErrorKind::Transient))
+                    Err(panic_error(StoreErrorKind::Transient))
                 }
                 result => result.map_err(StoreError::from),
             };
@@ -269,13 +270,9 @@ impl Worker {
                     }
                     add(&self.counters.retries, 1);
                     if let Some(unsaid) = self.retries.say() {
-                        catch_panic(|| {
-                            tracing::warn!(
-                                error = %chain(&cause),
-                                events = part.len(),
-                                unsaid,
-                                "audit append failed, trying again"
-                            );
+                        let (error, events) = (chain(&cause).to_string(), part.len());
+                        log_line(move || {
+                            tracing::warn!(error, events, unsaid, "audit append failed, trying again");
                         });
                     }
                 }
@@ -294,9 +291,9 @@ impl Worker {
     }
 
     /// One append, during which deadlines go on passing.
-    async fn append(&self, part: &mut Batch, rest: &mut [Batch]) -> Result<(), Failure> {
+    async fn append(&self, part: &mut Batch, rest: &mut [Batch]) -> Result<(), StoreFailure> {
         let Batch { events, waiters } = part;
-        let mut append = pin!(caught(|| self.store.append(events)));
+        let mut append = pin!(call_store(|| self.store.append(events)));
         loop {
             match tokio::time::timeout(TICK, append.as_mut()).await {
                 Ok(result) => return result,
@@ -320,9 +317,10 @@ impl Worker {
     /// Ends a `started` event that the store has kept after its caller was told that it is not written.
     fn end_not_run(&self, started: &AuditEvent) {
         if !self.queue.owe(closing_events::not_run(started)) {
-            catch_panic(|| {
+            let event_id = started.event_id;
+            log_line(move || {
                 tracing::error!(
-                    event_id = %started.event_id,
+                    %event_id,
                     "too many refused requests wait for their end: this audit event stays open until the next start"
                 );
             });
@@ -348,35 +346,4 @@ async fn tidied(tidying: &mut Option<Tidying>) -> Result<bool, StoreError> {
         Some(tidying) => tidying.await,
         None => pending().await,
     }
-}
-
-/// Why a call of a store came to nothing.
-enum Failure {
-    Store(StoreError),
-    Panic,
-}
-
-impl From<Failure> for StoreError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Store(error) => error,
-            Failure::Panic => panicked(StoreErrorKind::Permanent),
-        }
-    }
-}
-
-fn panicked(kind: StoreErrorKind) -> StoreError {
-    StoreError::new(kind, "audit", "the call").with_hint("the store, or the subscriber of its log lines, panicked")
-}
-
-async fn caught<'a, T>(call: impl FnOnce() -> StoreFuture<'a, T>) -> Result<T, Failure> {
-    match AssertUnwindSafe(async move { call().await }).catch_unwind().await {
-        Ok(result) => result.map_err(Failure::Store),
-        Err(_) => Err(Failure::Panic),
-    }
-}
-
-/// A store that panics fails: the caller goes on.
-pub(super) async fn catch_store_panic<'a, T>(call: impl FnOnce() -> StoreFuture<'a, T>) -> Result<T, StoreError> {
-    Ok(caught(call).await?)
 }

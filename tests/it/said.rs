@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -87,12 +87,13 @@ async fn each_id_that_a_client_was_given_is_said_and_not_in_a_line_of_its_own() 
             }
         }
         let seconds = begun.elapsed().as_secs() as usize + 1;
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        // Lines are written by a thread of their own, for which closing waits.
+        let _ = log.close().await;
         let lines = said.of("audit events not written");
         for id in &ids {
             assert_eq!(lines.iter().filter(|line| line.contains(id.as_str())).count(), 1, "{fault:?}: {id}");
         }
-        assert!(lines.len() <= seconds + 1 + REQUESTS / 32 + 1, "{fault:?}: {} lines", lines.len());
+        assert!(lines.len() <= seconds + 1 + REQUESTS / 32 + 1, "{fault:?}: {lines:#?}");
         let retries = said.of("trying again").len();
         assert!(retries <= seconds + 1, "{fault:?}: {retries} lines in {seconds} s");
         if matches!(fault, Fault::FailsAppend(_)) {
@@ -166,6 +167,71 @@ async fn a_subscriber_that_panics_costs_nobody_an_answer() {
     assert_eq!(log.stats().written, 101);
 }
 
+/// A subscriber whose reader stalls, until the gate is opened.
+#[derive(Clone, Default)]
+struct Stalls {
+    said: Said,
+    is_open: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Write for Stalls {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let (is_open, opened) = &*self.is_open;
+        let guard = is_open.lock().expect("no panic");
+        let (guard, wait) = opened.wait_timeout_while(guard, Duration::from_secs(20), |open| !*open).expect("no panic");
+        drop(guard);
+        assert!(!wait.timed_out(), "the test waits for this line");
+        self.said.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Stalls {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// In a process of its own, because the lines of other tests would wait, too.
+#[tokio::test(start_paused = true)]
+#[ignore = "run by a_subscriber_that_stalls_costs_nobody_an_answer"]
+async fn the_subscriber_stalls() {
+    let (log, faulty) = faulty_log().await;
+    let stalls = Stalls::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(stalls.clone()).with_ansi(false).finish();
+    let _listening = tracing::subscriber::set_default(subscriber);
+    let layer = AuditLayer::new(&log, AuditPolicy::preset()).details_from_response(|_| Err("no details".into()));
+    let service = layer.layer(answering(http::StatusCode::OK));
+    faulty.set_fault(Some(Fault::FailsFirst(2)));
+    let begun = Instant::now();
+    // The worker's line, and one of each request: more of them than are kept.
+    for _ in 0..1200 {
+        assert_eq!(service.clone().oneshot(post("/scans")).await.expect("infallible").status(), 200);
+    }
+    assert!(begun.elapsed() <= Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert!(stalls.said.lines().is_empty());
+    let (is_open, opened) = &*stalls.is_open;
+    *is_open.lock().expect("no panic") = true;
+    opened.notify_all();
+    log.close().await.expect("nothing is left");
+    let count = |text| stalls.said.of(text).len();
+    assert_eq!((count("trying again"), count("lines about the audit log were dropped")), (1, 1));
+    assert!(count("details callback") > 1000, "those that were kept");
+}
+
+#[test]
+fn a_subscriber_that_stalls_costs_nobody_an_answer() {
+    let mut command = Command::new(std::env::current_exe().expect("the test knows where it is"));
+    command.args(["--exact", "said::the_subscriber_stalls", "--ignored", "--nocapture", "--test-threads=1"]);
+    let output = command.output().expect("it runs");
+    assert!(output.status.success(), "{output:?}");
+}
+
 /// Opens what `AUDIT_URL` names, in a process of its own.
 #[tokio::test]
 #[ignore = "run by what_the_environment_says_is_taken_at_its_word"]
@@ -228,6 +294,7 @@ async fn events_that_name_nobody_are_noticed() {
             }
             service.clone().oneshot(request).await.expect("infallible");
         }
+        log.close().await.expect("nothing is left");
         let lines = ["name no actor", "trusted_proxies"].map(|what| said.of(what).len());
         assert_eq!(lines, expected, "{:?}", said.lines());
     }
