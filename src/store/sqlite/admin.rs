@@ -2,17 +2,14 @@
 
 use std::sync::atomic::Ordering;
 
-use sqlx::sqlite::SqliteConnection;
-
-use super::connection::WriteConnection;
 use super::error::DuringOperation as _;
-use super::journal::append::{begin, commit};
-use super::journal::journal_cache;
+use super::journal::journal_cache::JournalCache;
 use super::purge;
 use super::schema;
 use super::segments::value_index;
 use super::store::SqliteStore;
-use super::writer_lock::DeadWriter;
+use super::writer_lock::{DeadWriter, writer_ids};
+use super::writer_state::{StateTransaction, WriterState};
 use crate::event::Timestamp;
 use crate::store::{PurgeOutcome, StoreAdmin, StoreError, StoreFuture};
 
@@ -20,7 +17,7 @@ impl StoreAdmin for SqliteStore {
     fn recreate(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let mut lease = self.lease("init").await?;
-            let done = init(&mut lease.connection).await;
+            let done = init(&mut lease.state).await;
             lease.finish(done).await
         })
     }
@@ -28,12 +25,12 @@ impl StoreAdmin for SqliteStore {
     fn migrate(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let mut lease = self.lease("ensure-indexes").await?;
-            let done = schema::create(&mut lease.connection.db, self.config.shares_file).await;
+            let done = schema::create(&mut lease.state.connection.db, self.config.shares_file).await;
             lease.finish(done).await?;
             // A step is a lease of its own, so that an append that waits gets its turn in between.
             loop {
                 let mut lease = self.lease("ensure-indexes").await?;
-                let done = value_index::merge_next_field(&mut lease.connection).await;
+                let done = value_index::merge_next_field(&mut lease.state).await;
                 if !lease.finish(done).await? {
                     return Ok(());
                 }
@@ -46,15 +43,15 @@ impl StoreAdmin for SqliteStore {
             let at_most = at_most.max(1);
             // Each step is a lease of its own, so that an append that waits gets its turn in between.
             let mut lease = self.lease("purge").await?;
-            let done = overwriting(&mut lease.connection, async |connection| {
-                let is_old = purge::compact_old(connection, before.as_micros(), at_most).await?;
-                Ok((is_old, purge::remove_open(connection, before, at_most).await?))
+            let done = overwriting(&mut lease.state, async |state| {
+                let is_old = purge::compact_old(state, before.as_micros(), at_most).await?;
+                Ok((is_old, purge::remove_open(state, before, at_most).await?))
             });
             let done = done.await;
             let (is_in_journal, closed) = lease.finish(done).await?;
             let mut lease = self.lease("purge").await?;
-            let done = overwriting(&mut lease.connection, async |connection| {
-                purge::delete_old(connection, before.as_micros(), at_most).await
+            let done = overwriting(&mut lease.state, async |state| {
+                purge::delete_old(state, before.as_micros(), at_most).await
             });
             let done = done.await;
             let PurgeOutcome { deleted: removed, has_more: more } = lease.finish(done).await?;
@@ -75,7 +72,7 @@ impl SqliteStore {
         let mut left = None;
         loop {
             let mut lease = self.lease("purge").await?;
-            let done = purge::scrub(&mut lease.connection, left).await;
+            let done = purge::scrub(&mut lease.state, left).await;
             left = lease.finish(done).await?;
             if left.is_none() {
                 return Ok(());
@@ -86,37 +83,32 @@ impl SqliteStore {
 
 /// Does `step` with a connection that overwrites what it deletes.
 async fn overwriting<T>(
-    connection: &mut WriteConnection,
-    step: impl AsyncFnOnce(&mut WriteConnection) -> Result<T, StoreError>,
+    state: &mut WriterState,
+    step: impl AsyncFnOnce(&mut WriterState) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    purge::begin_overwriting(connection).await?;
-    let done = step(connection).await?;
-    purge::end_overwriting(connection).await?;
+    purge::begin_overwriting(state).await?;
+    let done = step(state).await?;
+    purge::end_overwriting(state).await?;
     Ok(done)
 }
 
-async fn init(connection: &mut WriteConnection) -> Result<(), StoreError> {
-    begin(&mut connection.db).await?;
-    let dead: Vec<DeadWriter> = writer_ids(&mut connection.db)
+async fn init(state: &mut WriterState) -> Result<(), StoreError> {
+    let mut transaction = StateTransaction::begin(state).await?;
+    let dead: Vec<DeadWriter> = writer_ids(&mut transaction.connection.db)
         .await?
         .iter()
-        .filter_map(|id| DeadWriter::find(&connection.database, id))
+        .filter_map(|id| DeadWriter::find(&transaction.connection.database, id))
         .collect();
-    let last = schema::drop_all(&mut connection.db).await?;
-    schema::create_tables(&mut connection.db).await?;
+    let last = schema::drop_all(&mut transaction.connection.db).await?;
+    schema::create_tables(&mut transaction.connection.db).await?;
     sqlx::query("UPDATE audit_journal SET seq = ?1 + 1")
         .bind(last)
-        .execute(&mut *connection.db)
+        .execute(&mut *transaction.connection.db)
         .await
         .during("init")?;
-    connection.journal_cache = journal_cache::JournalCache::default();
-    journal_cache::sync(connection).await?;
-    commit(&mut connection.db).await?;
+    transaction.journal = JournalCache::default();
+    transaction.refresh().await?;
+    transaction.commit().await?;
     dead.into_iter().for_each(DeadWriter::remove);
     Ok(())
-}
-
-/// Every instance that the file names.
-pub(super) async fn writer_ids(db: &mut SqliteConnection) -> Result<Vec<Vec<u8>>, StoreError> {
-    sqlx::query_scalar("SELECT id FROM audit_instances").fetch_all(db).await.during("listing the writers")
 }

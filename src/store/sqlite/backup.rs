@@ -4,9 +4,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::config::{Config, with_suffix};
-use super::connection::create_private_file;
 use super::error::{DuringOperation as _, config, corrupt, permanent};
 use super::file_identity::{file_id, length};
+use super::private_file::create_private_file;
 use super::store::SqliteStore;
 use crate::query::Filter;
 use crate::store::{Reader as _, StoreError};

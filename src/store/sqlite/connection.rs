@@ -11,14 +11,13 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
 use super::config::{Config, with_suffix};
 use super::error::{
-    DuringOperation as _, NAME, config as refused, corrupt, from_driver, is_busy, is_no_database, permanent, transient,
+    DuringOperation as _, NAME, OPENING, config as refused, corrupt, from_driver, is_busy, open_error, permanent,
+    transient,
 };
 use super::file_identity::{FileIdentity, Lengths, file_id, replaced_error};
-use super::journal::append::{PROBE, begin, commit};
-use super::journal::journal_cache::{self, JournalCache};
 use super::parking::Parking;
+use super::private_file::{create_private_file, sync_directory};
 use super::schema::{self, FileState};
-use super::segments::segment::Segment;
 use super::version::{self, Version};
 use crate::store::{Durability, StoreError, StoreErrorKind};
 
@@ -30,8 +29,8 @@ pub(super) struct WriteConnection {
     pub(super) database: PathBuf,
     busy_timeout: Duration,
     pub(super) version: Version,
-    pub(super) journal_cache: JournalCache,
-    pub(super) segments: Vec<Segment>,
+    /// Set by a write transaction that was not committed: the connection is then closed, never used again.
+    pub(super) has_open_transaction: bool,
 }
 
 impl WriteConnection {
@@ -62,7 +61,7 @@ impl WriteConnection {
         if found != FileState::Current || (is_first && config.create_if_missing) {
             schema::create(&mut db, config.shares_file).await?;
         }
-        probe(&mut db, OPENING).await?;
+        probe(&mut db).await?;
         if found == FileState::Empty {
             sync_directory(&resolved)?;
         }
@@ -86,18 +85,13 @@ impl WriteConnection {
         // So nobody commits once the index was removed, and B has held the lock of the removed one before it opens anew
         // (`wait_for_others`): then A is through, or finds here that it must not.
         db.lock_handle().await.during(OPENING)?.set_commit_hook(identity.index_watch());
-        let mut connection = Self {
+        Ok(Self {
             db: FileConnection { db: Some(db), identity, parking: parking.clone(), is_suspect: false },
             database: resolved,
             busy_timeout: config.busy_timeout(),
             version,
-            journal_cache: JournalCache::default(),
-            segments: Vec::new(),
-        };
-        sqlx::query("BEGIN").execute(&mut *connection.db).await.during(OPENING)?;
-        journal_cache::sync(&mut connection).await?;
-        sqlx::query("COMMIT").execute(&mut *connection.db).await.during(OPENING)?;
-        Ok(connection)
+            has_open_transaction: false,
+        })
     }
 
     /// Sets how long SQLite waits for a lock as it was.
@@ -109,9 +103,14 @@ impl WriteConnection {
 
     /// Waits until nobody commits any more with the index of this connection, which was removed.
     pub(super) async fn wait_for_others(&mut self) -> Result<(), StoreError> {
-        begin(&mut self.db).await?;
-        sqlx::query("ROLLBACK").execute(&mut *self.db).await.during(OPENING)?;
+        sqlx::query("BEGIN IMMEDIATE; ROLLBACK").execute(&mut *self.db).await.during(OPENING)?;
         Ok(())
+    }
+
+    /// Rolls back a transaction that failed. SQLite may have done so itself.
+    pub(super) async fn roll_back(&mut self) {
+        let _ = sqlx::query("ROLLBACK").execute(&mut *self.db).await;
+        self.has_open_transaction = false;
     }
 
     /// Before something is written: an error if another process may write past this one, or the log was cut.
@@ -217,9 +216,15 @@ impl Drop for FileConnection {
     }
 }
 
+impl AsMut<Self> for WriteConnection {
+    fn as_mut(&mut self) -> &mut Self {
+        self
+    }
+}
+
 impl fmt::Debug for WriteConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("backlog", &self.journal_cache.len()).finish_non_exhaustive()
+        f.debug_struct("WriteConnection").field("version", &self.version).finish_non_exhaustive()
     }
 }
 
@@ -261,16 +266,6 @@ pub(super) fn check_modes(database: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Makes an empty file that is for its owner alone: it will say who did what. SQLite gives the files beside it the same
-/// mode, and would have made this one readable to everybody. Where it cannot be made, SQLite is asked to and says why.
-pub(super) fn create_private_file(resolved: &Path) {
-    let mut options = std::fs::File::options();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    drop(options.open(resolved));
-}
-
 /// What every connection is opened with. Changes nothing in a file that exists, for it may not be ours.
 pub(super) fn options(config: &Config, resolved: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
@@ -290,14 +285,6 @@ pub(super) fn options(config: &Config, resolved: &Path) -> SqliteConnectOptions 
         .row_buffer_size(ROW_BUFFER)
         // Statements have the events in them.
         .disable_statement_logging()
-}
-
-/// The error of opening what may be anything.
-pub(super) fn open_error(error: sqlx::Error) -> StoreError {
-    if is_no_database(&error) {
-        return refused("the file is not an SQLite database: choose another path").with_source(error);
-    }
-    from_driver(OPENING, error)
 }
 
 /// Turns on the write-ahead log and reads back that it and the syncing are on.
@@ -333,11 +320,11 @@ async fn set_up(db: &mut SqliteConnection, config: &Config) -> Result<Version, S
     }
 }
 
-/// A commit that leaves nothing behind: it goes all the way to the disk.
-pub(super) async fn probe(db: &mut SqliteConnection, doing: &'static str) -> Result<(), StoreError> {
-    begin(db).await?;
-    sqlx::query(PROBE).execute(&mut *db).await.during(doing)?;
-    commit(db).await
+/// Commits a change of a counter: the commit reaches the disk, and no event is added.
+async fn probe(db: &mut SqliteConnection) -> Result<(), StoreError> {
+    let sql = format!("BEGIN IMMEDIATE; {PROBE}; COMMIT");
+    sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(&mut *db).await.during(OPENING)?;
+    Ok(())
 }
 
 /// The error of a SQLite that may damage the file.
@@ -346,26 +333,9 @@ pub(super) fn resets_logs_wrongly(version: &str) -> StoreError {
     StoreError::new(StoreErrorKind::NotDurable, NAME, OPENING).with_hint(format!("{text}: {remedy}"))
 }
 
-/// A new file is only there after a crash if its name is.
-fn sync_directory(resolved: &Path) -> Result<(), StoreError> {
-    let Some(directory) = resolved.parent() else { return Ok(()) };
-    if cfg!(unix) {
-        std::fs::File::open(directory).and_then(|directory| directory.sync_all()).during(OPENING)?;
-    }
-    Ok(())
-}
-
-/// The error of a store that was closed.
-pub(super) fn closed_error(doing: &'static str) -> StoreError {
-    permanent(doing).with_hint("the store is closed")
-}
-
-/// An opening that fails while the log is in use is no mistake in the URL: what was there may come back.
-pub(super) fn as_transient(error: StoreError) -> StoreError {
-    if error.kind() == StoreErrorKind::Config { transient("opening the file again").with_source(error) } else { error }
-}
-
-const OPENING: &str = "opening the file";
+/// Changes a counter, so that a commit has a page to write.
+pub(super) const PROBE: &str =
+    "INSERT INTO audit_probe(one, times) VALUES (1, 1) ON CONFLICT (one) DO UPDATE SET times = times + 1";
 const SYNCHRONOUS_FULL: i64 = 2;
 const RETRY_AFTER: Duration = Duration::from_millis(5);
 const ROW_BUFFER: usize = 256;

@@ -3,23 +3,28 @@
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 
-use super::config::with_suffix;
+use super::config::{Config, with_suffix};
 use super::error::DuringOperation as _;
 use super::file_identity::{LARGE_LOG_BYTES, length};
 use super::journal::journal_cache::MAX_EVENTS;
+use super::parking::Parking;
+use super::read_pool::ReadPool;
 use super::schema::VERSION;
-use super::store::SqliteStore;
 use super::version::{self, Version};
 use crate::store::{Diagnostic, StoreError};
 
-pub(super) async fn inspect(store: &SqliteStore) -> Result<Vec<Diagnostic>, StoreError> {
-    let mut lease = store.readers.take(&store.config).await?;
+pub(super) async fn inspect(
+    readers: &ReadPool,
+    config: &Config,
+    parking: &Parking,
+) -> Result<Vec<Diagnostic>, StoreError> {
+    let mut lease = readers.take(config).await?;
     let done = ask(lease.db()).await;
-    let mut found = store.readers.finish(lease, done).await?;
-    if let Ok(database) = store.config.resolved() {
+    let mut found = readers.finish(lease, done).await?;
+    if let Ok(database) = config.resolved() {
         found.push(log_of(length(&with_suffix(&database, "-wal"))?));
     }
-    let copies = store.parking.copies();
+    let copies = parking.copies();
     if !copies.is_empty() {
         let names: Vec<_> = copies.iter().map(|copy| copy.display().to_string()).collect();
         found.push(Diagnostic::warning(

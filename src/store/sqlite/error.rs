@@ -107,6 +107,24 @@ pub(super) fn is_not_null(error: &sqlx::Error) -> bool {
     code(error) == Some(SQLITE_CONSTRAINT_NOTNULL)
 }
 
+/// The error of opening what may be anything.
+pub(super) fn open_error(error: sqlx::Error) -> StoreError {
+    if is_no_database(&error) {
+        return config("the file is not an SQLite database: choose another path").with_source(error);
+    }
+    from_driver(OPENING, error)
+}
+
+/// The error of a store that was closed.
+pub(super) fn closed_error(doing: &'static str) -> StoreError {
+    permanent(doing).with_hint("the store is closed")
+}
+
+/// An opening that fails while the log is in use is no mistake in the URL: what was there may come back.
+pub(super) fn as_transient(error: StoreError) -> StoreError {
+    if error.kind() == StoreErrorKind::Config { transient("opening the file again").with_source(error) } else { error }
+}
+
 pub(super) fn config(remedy: impl Into<String>) -> StoreError {
     StoreError::new(StoreErrorKind::Config, NAME, "opening the file").with_hint(remedy)
 }
@@ -134,6 +152,7 @@ pub(super) fn corrupt(doing: &'static str, what: impl std::fmt::Display) -> Stor
 }
 
 pub(super) const NAME: &str = "sqlite";
+pub(super) const OPENING: &str = "opening the file";
 
 /// What to do about a damaged file.
 const DAMAGED: &str = "the file is damaged, and nothing more is written to it. Copy it and the files beside it (-wal, \

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use crate::event::undecodable::{UNKNOWN_TYPE, Undecodable};
 use crate::event::{Actor, AuditEvent, EventId, Phase, Resource, Timestamp};
 use crate::query::{Cursor, Field, FilterableFields};
+use crate::store::sql::ColumnNames;
 
 /// The columns of one event. What else is in it is passed over.
 #[derive(Debug, Deserialize)]
@@ -125,6 +126,23 @@ pub(super) struct BorrowedText<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 fn text<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'a, str>>, D::Error> {
     Ok(Option::<BorrowedText<'a>>::deserialize(deserializer)?.map(|text| text.0))
 }
+
+/// The indexed fields, in the order of their merge. A field's position is its number in the file.
+pub(super) const INDEXED_FIELDS: [Field; 6] =
+    [Field::EventType, Field::UserEmail, Field::RemoteAddr, Field::Route, Field::Outcome, Field::Phase];
+
+/// Returns the number of a field in the file.
+pub(super) fn field_number(field: Field) -> i64 {
+    INDEXED_FIELDS.iter().zip(0..).find(|(known, _)| **known == field).map_or(-1, |(_, number)| number)
+}
+
+/// Returns the column of a field.
+pub(super) fn column_name(field: Field) -> &'static str {
+    COLUMN_NAMES.of(field)
+}
+
+pub(super) const COLUMN_NAMES: ColumnNames =
+    ColumnNames { event_type: "event_type", user_email: "user_email", remote_addr: "remote_addr", route: "route" };
 
 /// The entries of an object as they stand; none of what is no object.
 #[derive(Debug, Default)]

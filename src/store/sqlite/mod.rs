@@ -9,7 +9,7 @@
 //! # The life of an event
 //! 1. **Journal.** A batch becomes one row of the table `audit_journal`: one statement, one commit, no secondary index.
 //!    Indexes are what makes a big SQLite table slow to append to, and a request waits for this step only.
-//! 2. **Segment.** While nothing waits, [`tidy`](crate::store::AuditStore::maintain) moves the oldest journal rows into
+//! 2. **Segment.** While nothing waits, [`maintain`](crate::store::AuditStore::maintain) moves the oldest journal rows into
 //!    the newest table `audit_segment_N`, which has indexes of the ids and the times. Segments are small, so that the
 //!    pages an insertion touches stay hot however many events the log holds. If the journal still grows past its bound,
 //!    an append moves a chunk first.
@@ -38,8 +38,10 @@ mod diagnostics;
 mod error;
 mod event_columns;
 mod file_identity;
+mod id_blob;
 mod journal;
 mod parking;
+mod private_file;
 mod purge;
 mod read;
 mod read_pool;
@@ -49,9 +51,11 @@ mod segments;
 mod store;
 #[cfg(test)]
 mod tests;
+mod transaction;
 mod transactional;
 mod version;
 mod writer_lock;
+mod writer_state;
 
 pub use backup::Backup;
 pub use config::path_of;

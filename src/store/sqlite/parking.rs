@@ -17,6 +17,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::config::with_suffix;
 use super::file_identity::FileIdentity;
+use super::private_file::create_private_file;
 
 /// The parked connections of a store.
 #[derive(Default)]
@@ -111,7 +112,7 @@ impl Parked {
         let bytes: i64 = sqlx::query_scalar(SIZE).persistent(false).fetch_one(&mut *self.db).await.unwrap_or(i64::MAX);
         if bytes <= MOST_COPIED_BYTES {
             let copy = with_suffix(database, &format!("-replaced-{:016x}", fastrand::u64(..)));
-            super::connection::create_private_file(&copy);
+            create_private_file(&copy);
             let name = copy.to_string_lossy().into_owned();
             match sqlx::query("VACUUM INTO ?1").persistent(false).bind(name).execute(&mut *self.db).await {
                 Ok(_) => {

@@ -5,76 +5,73 @@
 
 use sqlx::AssertSqlSafe;
 
-use super::connection::WriteConnection;
 use super::error::{DuringOperation as _, discarded};
-use super::journal::append::{EMPTY_ROW, begin, begin_journal, commit};
+use super::id_blob::id_bytes;
+use super::journal::append::{EMPTY_ROW, begin_journal};
 use super::journal::compaction::{CHUNK_EVENTS, compact_rows};
-use super::journal::journal_cache;
-use super::segments::segment::{self, Segment, SegmentState, id_bytes};
+use super::segments::segment::{self, Segment, SegmentState};
+use super::writer_state::{StateTransaction, WriterState};
 use crate::event::{EventId, Timestamp};
 use crate::store::{PurgeOutcome, StoreError};
 
 /// From here on what is deleted is overwritten, also in pages that are freed. An append need not do that: its pages are
 /// used again soon, and [scrubbed](scrub) by the next purge.
-pub(super) async fn begin_overwriting(connection: &mut WriteConnection) -> Result<(), StoreError> {
-    pragma(connection, "PRAGMA secure_delete = ON").await
+pub(super) async fn begin_overwriting(state: &mut WriterState) -> Result<(), StoreError> {
+    pragma(state, "PRAGMA secure_delete = ON").await
 }
 
-pub(super) async fn end_overwriting(connection: &mut WriteConnection) -> Result<(), StoreError> {
-    pragma(connection, "PRAGMA secure_delete = FAST").await
+pub(super) async fn end_overwriting(state: &mut WriterState) -> Result<(), StoreError> {
+    pragma(state, "PRAGMA secure_delete = FAST").await
 }
 
-async fn pragma(connection: &mut WriteConnection, sql: &'static str) -> Result<(), StoreError> {
-    sqlx::query(sql).persistent(false).execute(&mut *connection.db).await.during(DOING)?;
+async fn pragma(state: &mut WriterState, sql: &'static str) -> Result<(), StoreError> {
+    sqlx::query(sql).persistent(false).execute(&mut *state.connection.db).await.during(DOING)?;
     Ok(())
 }
 
 /// Moves about `at_most` events of the oldest rows of the journal into segments, if any event of the journal is old, and
 /// says whether that is still so. Rows between them move too, so that what is left of the journal is its newest part.
-pub(super) async fn compact_old(
-    connection: &mut WriteConnection,
-    before: i64,
-    at_most: usize,
-) -> Result<bool, StoreError> {
-    begin(&mut connection.db).await?;
-    let mut old = newest_old(connection, before).await?;
+pub(super) async fn compact_old(state: &mut WriterState, before: i64, at_most: usize) -> Result<bool, StoreError> {
+    let mut transaction = StateTransaction::begin(state).await?;
+    let mut old = newest_old(&mut transaction, before).await?;
     if let Some(seq) = old {
-        journal_cache::sync(connection).await?;
-        begin_journal(connection).await?;
-        let last = connection.journal_cache.last_seq;
+        transaction.refresh().await?;
+        begin_journal(&mut transaction).await?;
+        let last = transaction.journal.last_seq;
         if seq == last {
             // The last row stays, so it must be another: one without an event.
-            let done = sqlx::query(EMPTY_ROW).bind(last + 1).execute(&mut *connection.db).await.during(DOING)?;
+            let done =
+                sqlx::query(EMPTY_ROW).bind(last + 1).execute(&mut *transaction.connection.db).await.during(DOING)?;
             if done.rows_affected() != 1 {
                 return Err(discarded(DOING));
             }
-            connection.journal_cache.push_row(last + 1, Vec::new(), 0);
+            transaction.journal.push_row(last + 1, Vec::new(), 0);
         }
-        let chunk = connection.journal_cache.oldest_chunk(CHUNK_EVENTS.min(at_most)).unwrap_or(seq);
-        compact_rows(connection, chunk.min(seq)).await?;
-        old = newest_old(connection, before).await?;
+        let chunk = transaction.journal.oldest_chunk(CHUNK_EVENTS.min(at_most)).unwrap_or(seq);
+        compact_rows(&mut transaction, chunk.min(seq)).await?;
+        old = newest_old(&mut transaction, before).await?;
     }
-    commit(&mut connection.db).await?;
+    transaction.commit().await?;
     Ok(old.is_some())
 }
 
 /// The last row of the journal with an old event.
-async fn newest_old(connection: &mut WriteConnection, before: i64) -> Result<Option<i64>, StoreError> {
+async fn newest_old(state: &mut WriterState, before: i64) -> Result<Option<i64>, StoreError> {
     sqlx::query_scalar("SELECT max(seq) FROM audit_journal WHERE events_n > 0 AND min_at < ?1")
         .bind(before)
-        .fetch_one(&mut *connection.db)
+        .fetch_one(&mut *state.connection.db)
         .await
         .during(DOING)
 }
 
 /// Removes up to `at_most` old events from the segments.
 pub(super) async fn delete_old(
-    connection: &mut WriteConnection,
+    state: &mut WriterState,
     before: i64,
     at_most: usize,
 ) -> Result<PurgeOutcome, StoreError> {
-    begin(&mut connection.db).await?;
-    let segments = segment::load(&mut connection.db).await?;
+    let mut transaction = StateTransaction::begin(state).await?;
+    let segments = segment::load(&mut transaction.connection.db).await?;
     let mut left = i64::try_from(at_most).unwrap_or(i64::MAX);
     let mut removed = 0;
     for kept in segments.iter().filter(|kept| kept.first_at < before) {
@@ -83,25 +80,21 @@ pub(super) async fn delete_old(
         }
         // An earlier purge that was stopped may have gone further than this one may.
         let gone = if kept.last_at < before {
-            delete_segment_rows(connection, kept, left).await?
+            delete_segment_rows(&mut transaction, kept, left).await?
         } else {
-            delete_rows(connection, kept, before, left).await?
+            delete_rows(&mut transaction, kept, before, left).await?
         };
         removed += gone;
         left -= i64::try_from(gone).unwrap_or(i64::MAX);
     }
-    connection.segments = segment::load(&mut connection.db).await?;
-    commit(&mut connection.db).await?;
-    Ok(PurgeOutcome { deleted: removed, has_more: connection.segments.iter().any(|kept| kept.first_at < before) })
+    transaction.segments = segment::load(&mut transaction.connection.db).await?;
+    transaction.commit().await?;
+    Ok(PurgeOutcome { deleted: removed, has_more: state.segments.iter().any(|kept| kept.first_at < before) })
 }
 
 /// Removes up to `at_most` of the copies of old `started` events that have not ended: they would come back as `unknown`
 /// events. Says how many.
-pub(super) async fn remove_open(
-    connection: &mut WriteConnection,
-    before: Timestamp,
-    at_most: usize,
-) -> Result<u64, StoreError> {
+pub(super) async fn remove_open(state: &mut WriterState, before: Timestamp, at_most: usize) -> Result<u64, StoreError> {
     // The moments of a log all have one width. Of a copy that cannot be read, the id says when.
     let least = EventId::from_micros(before.as_micros(), 0);
     let done = sqlx::query(
@@ -111,7 +104,7 @@ pub(super) async fn remove_open(
     .bind(before.to_string())
     .bind(id_bytes(least.as_u128()))
     .bind(i64::try_from(at_most).unwrap_or(i64::MAX))
-    .execute(&mut *connection.db)
+    .execute(&mut *state.connection.db)
     .await
     .during(DOING)?;
     Ok(done.rows_affected())
@@ -122,13 +115,13 @@ pub(super) async fn remove_open(
 ///
 /// What was moved out of the journal stays in pages that are free. Free pages are used again from the last that was
 /// freed on, so that those of a journal are among the first.
-pub(super) async fn scrub(connection: &mut WriteConnection, left: Option<i64>) -> Result<Option<i64>, StoreError> {
+pub(super) async fn scrub(state: &mut WriterState, left: Option<i64>) -> Result<Option<i64>, StoreError> {
     let left = match left {
         Some(left) => left,
         None => {
-            give_back(connection).await?;
+            give_back(state).await?;
             let free: i64 = sqlx::query_scalar("SELECT freelist_count FROM pragma_freelist_count")
-                .fetch_one(&mut *connection.db)
+                .fetch_one(&mut *state.connection.db)
                 .await
                 .during(DOING)?;
             free.min(MOST_SCRUBBED)
@@ -146,47 +139,47 @@ pub(super) async fn scrub(connection: &mut WriteConnection, left: Option<i64>) -
              FROM audit_value_rows WHERE n = -1",
         )
         .bind(pages)
-        .execute(&mut *connection.db)
+        .execute(&mut *state.connection.db)
         .await
         .during(DOING)?;
         return Ok(Some(left - pages));
     }
-    give_back(connection).await?;
+    give_back(state).await?;
     // Readers are not waited for: then the log is used again from its beginning, as always.
     for sql in ["PRAGMA busy_timeout = 20", "PRAGMA wal_checkpoint(TRUNCATE)"] {
-        pragma(connection, sql).await?;
+        pragma(state, sql).await?;
     }
-    connection.set_busy_timeout().await?;
+    state.connection.set_busy_timeout().await?;
     Ok(None)
 }
 
 /// Frees the pages that were overwritten.
-async fn give_back(connection: &mut WriteConnection) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM audit_value_rows WHERE n = -1").execute(&mut *connection.db).await.during(DOING)?;
+async fn give_back(state: &mut WriterState) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM audit_value_rows WHERE n = -1").execute(&mut *state.connection.db).await.during(DOING)?;
     Ok(())
 }
 
 /// Removes rows of a segment that is wholly old. Its table goes with its last row.
-async fn delete_segment_rows(
-    connection: &mut WriteConnection,
-    kept: &Segment,
-    at_most: i64,
-) -> Result<u64, StoreError> {
+async fn delete_segment_rows(state: &mut WriterState, kept: &Segment, at_most: i64) -> Result<u64, StoreError> {
     let Segment { n, .. } = *kept;
     if kept.state != SegmentState::Dropping {
-        segment::begin_dropping(&mut connection.db, n).await?;
+        segment::begin_dropping(&mut state.connection.db, n).await?;
     }
     let sql =
         format!("DELETE FROM audit_segment_{n} WHERE seq IN (SELECT seq FROM audit_segment_{n} ORDER BY seq LIMIT ?1)");
-    let gone =
-        sqlx::query(AssertSqlSafe(sql)).bind(at_most).execute(&mut *connection.db).await.during(DOING)?.rows_affected();
-    if is_exhausted(connection, n, gone, at_most).await? {
-        segment::drop_table(&mut connection.db, n).await?;
+    let gone = sqlx::query(AssertSqlSafe(sql))
+        .bind(at_most)
+        .execute(&mut *state.connection.db)
+        .await
+        .during(DOING)?
+        .rows_affected();
+    if is_exhausted(state, n, gone, at_most).await? {
+        segment::drop_table(&mut state.connection.db, n).await?;
     } else {
         sqlx::query("UPDATE audit_segments SET events_n = events_n - ?2 WHERE n = ?1")
             .bind(n)
             .bind(i64::try_from(gone).unwrap_or(i64::MAX))
-            .execute(&mut *connection.db)
+            .execute(&mut *state.connection.db)
             .await
             .during(DOING)?;
     }
@@ -194,15 +187,10 @@ async fn delete_segment_rows(
 }
 
 /// Removes old rows of a segment that has newer ones too.
-async fn delete_rows(
-    connection: &mut WriteConnection,
-    kept: &Segment,
-    before: i64,
-    at_most: i64,
-) -> Result<u64, StoreError> {
+async fn delete_rows(state: &mut WriterState, kept: &Segment, before: i64, at_most: i64) -> Result<u64, StoreError> {
     let Segment { n, .. } = *kept;
     if kept.state == SegmentState::Indexed || kept.merged_fields != 0 {
-        segment::set_unindexed(&mut connection.db, n).await?;
+        segment::set_unindexed(&mut state.connection.db, n).await?;
     }
     let sql = format!(
         "DELETE FROM audit_segment_{n} WHERE seq IN \
@@ -211,12 +199,12 @@ async fn delete_rows(
     let gone = sqlx::query(AssertSqlSafe(sql))
         .bind(before)
         .bind(at_most)
-        .execute(&mut *connection.db)
+        .execute(&mut *state.connection.db)
         .await
         .during(DOING)?
         .rows_affected();
-    if is_exhausted(connection, n, gone, at_most).await? {
-        segment::drop_table(&mut connection.db, n).await?;
+    if is_exhausted(state, n, gone, at_most).await? {
+        segment::drop_table(&mut state.connection.db, n).await?;
         return Ok(gone);
     }
     // Where the segment begins now is what says whether more of it is old.
@@ -227,13 +215,17 @@ async fn delete_rows(
     sqlx::query(AssertSqlSafe(sql))
         .bind(n)
         .bind(i64::try_from(gone).unwrap_or(i64::MAX))
-        .execute(&mut *connection.db)
+        .execute(&mut *state.connection.db)
         .await
         .during(DOING)?;
     // If there were fewer than it may remove, none is left that is old.
     let sql = format!("SELECT EXISTS (SELECT 1 FROM audit_segment_{n} WHERE created_at < ?1)");
     if gone < u64::try_from(at_most).unwrap_or(0)
-        && sqlx::query_scalar(AssertSqlSafe(sql)).bind(before).fetch_one(&mut *connection.db).await.during(DOING)?
+        && sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(before)
+            .fetch_one(&mut *state.connection.db)
+            .await
+            .during(DOING)?
     {
         return Err(discarded(DOING));
     }
@@ -241,9 +233,10 @@ async fn delete_rows(
 }
 
 /// Whether no row is left, whatever the list says of their number.
-async fn is_exhausted(connection: &mut WriteConnection, n: i64, gone: u64, at_most: i64) -> Result<bool, StoreError> {
+async fn is_exhausted(state: &mut WriterState, n: i64, gone: u64, at_most: i64) -> Result<bool, StoreError> {
     let sql = format!("SELECT EXISTS (SELECT 1 FROM audit_segment_{n})");
-    let is_left: bool = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *connection.db).await.during(DOING)?;
+    let is_left: bool =
+        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *state.connection.db).await.during(DOING)?;
     // Rows that should have gone are there: the purge would come back to them again and again.
     if is_left && gone == 0 && at_most > 0 { Err(discarded(DOING)) } else { Ok(!is_left) }
 }

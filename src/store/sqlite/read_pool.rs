@@ -10,9 +10,9 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::config::{Config, with_suffix};
-use super::connection::{closed_error, open_error, options, resolve_database};
+use super::connection::{options, resolve_database};
 use super::damage::Damage;
-use super::error::{DuringOperation as _, config, is_not_openable, transient};
+use super::error::{DuringOperation as _, closed_error, config, is_not_openable, open_error, transient};
 use super::file_identity::{FileIdentity, length};
 use super::schema::{self, FileState};
 use crate::store::StoreError;

@@ -10,8 +10,7 @@ use std::path::Path;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::connection::open_error;
-use super::error::{DuringOperation as _, config};
+use super::error::{DuringOperation as _, config, open_error};
 use super::segments::segment;
 use crate::store::StoreError;
 

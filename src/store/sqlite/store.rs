@@ -8,17 +8,18 @@ use sqlx::SqlitePool;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::config::Config;
-use super::connection::{WriteConnection, as_transient, check_modes, closed_error, resets_logs_wrongly};
+use super::connection::{check_modes, resets_logs_wrongly};
 use super::damage::Damage;
 use super::diagnostics;
-use super::error::{DuringOperation as _, NAME};
+use super::error::{DuringOperation as _, NAME, as_transient, closed_error};
 use super::file_identity::FileIdentity;
 use super::journal::append;
 use super::journal::compaction;
 use super::parking::Parking;
 use super::read_pool::ReadPool;
-use super::recovery;
-use super::writer_lock::WriterLock;
+use super::segments::value_index;
+use super::writer_lock::{WriterLock, unregister_writer};
+use super::writer_state::WriterState;
 use crate::event::{AuditEvent, EventType};
 use crate::store::{
     AuditStore, Capabilities, Diagnostic, OpenOptions, Reader, Recovery, StoreAdmin, StoreError, StoreErrorKind,
@@ -46,10 +47,10 @@ pub struct SqliteStore {
 }
 
 struct Writer {
-    connection: Option<WriteConnection>,
+    state: Option<WriterState>,
     /// The files of the last connection that was opened.
     last: Option<FileIdentity>,
-    instance: WriterLock,
+    lock: WriterLock,
     closed: bool,
 }
 
@@ -105,17 +106,17 @@ impl SqliteStore {
 
     pub(super) async fn open_in(config: Config) -> Result<Self, StoreError> {
         let (damage, parking) = (Arc::<Damage>::default(), Arc::<Parking>::default());
-        let connection =
-            if config.create_if_missing { Some(WriteConnection::open(&config, &parking, true).await?) } else { None };
+        let state =
+            if config.create_if_missing { Some(WriterState::open(&config, &parking, true).await?) } else { None };
         let store = Self {
             readers: ReadPool::new(&damage),
             status_readers: ReadPool::new(&damage),
             transactional_events: AtomicUsize::new(0),
             is_to_scrub: AtomicBool::new(false),
             writer: Mutex::new(Writer {
-                last: connection.as_ref().map(|connection| connection.db.identity.clone()),
-                connection,
-                instance: WriterLock::new(),
+                last: state.as_ref().map(|state| state.connection.db.identity.clone()),
+                state,
+                lock: WriterLock::new(),
                 closed: false,
             }),
             config,
@@ -136,25 +137,25 @@ impl SqliteStore {
             return Err(closed_error(doing));
         }
         if let Err(damaged) = self.damage.check(&self.config.path, doing) {
-            if let Some(mut connection) = writer.connection.take() {
-                connection.db.is_suspect = true;
+            if let Some(mut state) = writer.state.take() {
+                state.connection.db.is_suspect = true;
             }
             return Err(damaged);
         }
-        if let Some(connection) = writer.connection.take() {
-            let mut lease = WriteLease { writer, store: self, connection };
-            return match lease.connection.check_before().await {
+        if let Some(state) = writer.state.take() {
+            let mut lease = WriteLease { writer, store: self, state };
+            return match lease.state.connection.check_before().await {
                 Ok(()) => Ok(lease),
                 Err(error) => lease.part(error).await,
             };
         }
-        let connection = self.open_again(&mut writer).await;
-        self.damage.note(&self.config.path, &connection);
-        Ok(WriteLease { writer, store: self, connection: connection? })
+        let state = self.open_again(&mut writer).await;
+        self.damage.note(&self.config.path, &state);
+        Ok(WriteLease { writer, store: self, state: state? })
     }
 
     /// Opens whatever is at PATH now.
-    async fn open_again(&self, writer: &mut Writer) -> Result<WriteConnection, StoreError> {
+    async fn open_again(&self, writer: &mut Writer) -> Result<WriterState, StoreError> {
         self.close_idle().await;
         let mut still = None;
         if let (Some(last), Ok(database)) = (&writer.last, self.config.resolved()) {
@@ -165,29 +166,25 @@ impl SqliteStore {
                 self.close_idle().await;
             }
         }
-        let mut connection =
-            WriteConnection::open(&self.config, &self.parking, writer.last.is_none()).await.map_err(as_transient)?;
+        let mut state =
+            WriterState::open(&self.config, &self.parking, writer.last.is_none()).await.map_err(as_transient)?;
         drop(still);
-        let now = connection.db.identity.clone();
+        let now = state.connection.db.identity.clone();
         if writer.last.as_ref().is_some_and(|last| last.database() != now.database()) {
-            self.record_replaced(&mut connection, &mut writer.instance).await?;
+            self.record_replaced(&mut state, &mut writer.lock).await?;
         }
         writer.last = Some(now);
-        Ok(connection)
+        Ok(state)
     }
 
     /// Says in the log that is at PATH now that another was there before.
-    async fn record_replaced(
-        &self,
-        connection: &mut WriteConnection,
-        instance: &mut WriterLock,
-    ) -> Result<(), StoreError> {
+    async fn record_replaced(&self, state: &mut WriterState, writer_lock: &mut WriterLock) -> Result<(), StoreError> {
         let mut event = AuditEvent::new(EventType::AUDIT_FAILED);
         event.details.insert("reason".into(), "the log file was removed or replaced while it was written".into());
         let names = self.parking.copies().into_iter().filter_map(|copy| Some(copy.file_name()?.to_str()?.to_owned()));
         event.details.insert("copies_of_replaced_logs".into(), names.collect::<Vec<_>>().into());
         event.truncate_to_limits();
-        append::append(connection, instance, &[event]).await
+        append::append(state, writer_lock, &[event]).await
     }
 
     async fn close_idle(&self) {
@@ -208,23 +205,25 @@ impl fmt::Debug for SqliteStore {
 pub(super) struct WriteLease<'a> {
     writer: MutexGuard<'a, Writer>,
     store: &'a SqliteStore,
-    pub(super) connection: WriteConnection,
+    pub(super) state: WriterState,
 }
 
 impl WriteLease<'_> {
-    /// The connection and who writes through it.
-    pub(super) fn parts(&mut self) -> (&mut WriteConnection, &mut WriterLock) {
-        (&mut self.connection, &mut self.writer.instance)
+    /// The writer's state and its lock.
+    pub(super) fn parts(&mut self) -> (&mut WriterState, &mut WriterLock) {
+        (&mut self.state, &mut self.writer.lock)
     }
 
     /// Gives the connection back if all went well and the files are still those it has open.
     pub(super) async fn finish<T>(mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
         self.note(&done);
         let done = done?;
-        if let Err(error) = self.connection.check_after().await {
+        if let Err(error) = self.state.connection.check_after().await {
             return self.part(error).await;
         }
-        self.writer.connection = Some(self.connection);
+        if !self.state.connection.has_open_transaction {
+            self.writer.state = Some(self.state);
+        }
         Ok(done)
     }
 
@@ -232,21 +231,22 @@ impl WriteLease<'_> {
     async fn part<T>(mut self, error: StoreError) -> Result<T, StoreError> {
         let parted = Err(error);
         self.note(&parted);
-        let lost_index = self.connection.db.identity.has_lost_index() && !self.connection.db.is_suspect;
-        if lost_index && let Err(error) = self.connection.wait_for_others().await {
+        let lost_index = self.state.connection.db.identity.has_lost_index() && !self.state.connection.db.is_suspect;
+        if lost_index && let Err(error) = self.state.connection.wait_for_others().await {
             // The next lease finds the same, and waits again.
-            self.writer.connection = Some(self.connection);
+            self.writer.state = Some(self.state);
             return Err(error);
         }
         // If only the write-ahead log was removed, what is in it is saved by closing, before anything is opened.
         self.store.close_idle().await;
-        let _ = self.connection.db.close().await;
+        let _ = self.state.connection.db.close().await;
         parted
     }
 
     fn note<T>(&mut self, result: &Result<T, StoreError>) {
         self.store.damage.note(&self.store.config.path, result);
-        self.connection.db.is_suspect |= result.as_ref().is_err_and(|error| error.kind() == StoreErrorKind::Corrupt);
+        self.state.connection.db.is_suspect |=
+            result.as_ref().is_err_and(|error| error.kind() == StoreErrorKind::Corrupt);
     }
 }
 
@@ -264,25 +264,25 @@ impl AuditStore for SqliteStore {
     fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let mut lease = self.lease("append").await?;
-            let (connection, instance) = lease.parts();
-            let done = append::append(connection, instance, events).await;
-            lease.finish(done).await
+            let (state, writer_lock) = lease.parts();
+            let appended = make_room_and_append(state, writer_lock, events).await;
+            lease.finish(appended).await
         })
     }
 
     fn health(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let mut lease = self.lease("health").await?;
-            let done = append::rehearse(&mut lease.connection).await;
-            let done = done.and_then(|()| check_modes(&lease.connection.database));
-            let is_faulty = lease.connection.version.resets_logs_wrongly();
+            let done = append::rehearse(&mut lease.state).await;
+            let done = done.and_then(|()| check_modes(&lease.state.connection.database));
+            let is_faulty = lease.state.connection.version.resets_logs_wrongly();
             lease.finish(done).await?;
             if is_faulty { Err(resets_logs_wrongly("as it is linked")) } else { Ok(()) }
         })
     }
 
     fn diagnose(&self) -> StoreFuture<'_, Vec<Diagnostic>> {
-        Box::pin(diagnostics::inspect(self))
+        Box::pin(diagnostics::inspect(&self.readers, &self.config, &self.parking))
     }
 
     fn maintain(&self) -> StoreFuture<'_, bool> {
@@ -290,7 +290,7 @@ impl AuditStore for SqliteStore {
             let elsewhere = self.transactional_events.load(Ordering::Relaxed);
             let has_work = match &*self.writer.lock().await {
                 Writer { closed: true, .. } => false,
-                Writer { connection: Some(connection), .. } => compaction::is_needed(connection, elsewhere),
+                Writer { state: Some(state), .. } => compaction::is_needed(state, elsewhere),
                 // Nothing is opened for less than that: who does not write leaves no work behind.
                 _ => elsewhere >= compaction::COMPACT_FROM_EVENTS,
             };
@@ -299,7 +299,7 @@ impl AuditStore for SqliteStore {
             }
             let elsewhere = self.transactional_events.swap(0, Ordering::Relaxed);
             let mut lease = self.lease("indexing").await?;
-            let done = compaction::compact_some(&mut lease.connection, elsewhere).await;
+            let done = compaction::compact_some(&mut lease.state, elsewhere).await;
             let done = lease.finish(done).await;
             if done.is_err() {
                 self.transactional_events.fetch_add(elsewhere, Ordering::Relaxed);
@@ -314,12 +314,12 @@ impl AuditStore for SqliteStore {
             writer.closed = true;
             self.readers.close().await;
             self.status_readers.close().await;
-            let Some(mut connection) = writer.connection.take() else {
+            let Some(WriterState { mut connection, .. }) = writer.state.take() else {
                 // The lock goes; whoever opens the file next finds this writer dead.
-                writer.instance = WriterLock::new();
+                writer.lock = WriterLock::new();
                 return Ok(());
             };
-            let left = recovery::unregister_writer(&mut connection, &mut writer.instance).await;
+            let left = unregister_writer(&mut connection, &mut writer.lock).await;
             // The last connection to go copies the write-ahead log into the database.
             connection.db.close().await.during("close")?;
             left
@@ -342,3 +342,42 @@ impl AuditStore for SqliteStore {
         Some(self)
     }
 }
+
+/// Appends, after a compaction if the journal is full.
+async fn make_room_and_append(
+    state: &mut WriterState,
+    writer_lock: &mut WriterLock,
+    events: &[AuditEvent],
+) -> Result<(), StoreError> {
+    if state.journal.is_full() {
+        make_room(state, events.len()).await?;
+    }
+    append::append(state, writer_lock, events).await
+}
+
+/// Compacts four journal events for each new one: a small batch waits for little, and the journal still shrinks.
+///
+/// Rows that cannot be compacted stay in the journal and appends go on: slow reads are better than a log that rejects
+/// events.
+async fn make_room(state: &mut WriterState, coming: usize) -> Result<(), StoreError> {
+    let chunk = (coming * COMPACTED_PER_APPENDED).clamp(MIN_COMPACTED, compaction::CHUNK_EVENTS);
+    let moved = async {
+        compaction::compact_chunk(state, chunk).await?;
+        value_index::merge_next_field(state).await
+    };
+    match moved.await {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() != StoreErrorKind::Permanent => Err(error),
+        Err(error) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                events = state.journal.len(),
+                "the journal of the audit log cannot be moved into segments, and grows"
+            );
+            state.reload_after_failure().await
+        }
+    }
+}
+
+const COMPACTED_PER_APPENDED: usize = 4;
+const MIN_COMPACTED: usize = 64;

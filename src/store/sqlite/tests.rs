@@ -114,7 +114,7 @@ async fn try_settle(store: &SqliteStore) -> Result<(), StoreError> {
     let end = Timestamp::MAX.as_micros();
     loop {
         let mut lease = store.lease("test").await?;
-        let done = purge::compact_old(&mut lease.connection, end, usize::MAX).await;
+        let done = purge::compact_old(&mut lease.state, end, usize::MAX).await;
         if !lease.finish(done).await? {
             return Ok(());
         }

@@ -12,10 +12,10 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::error::{DuringOperation as _, NAME, discarded, is_plain_error};
 use super::file_identity::file_id;
+use super::id_blob::id_bytes;
 use super::journal::append::journal_columns;
 use super::journal::journal_row::JournalRow;
 use super::read::reader::get;
-use super::segments::segment::id_bytes;
 use super::store::SqliteStore;
 use crate::event::{AuditEvent, EventId};
 use crate::store::{

@@ -5,9 +5,13 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use sqlx::sqlite::SqliteConnection;
+
 use super::config::with_suffix;
+use super::connection::WriteConnection;
 use super::error::{DuringOperation as _, transient};
 use super::file_identity::FileId;
+use super::transaction::WriteTransaction;
 use crate::store::StoreError;
 
 /// A writer of the file. It lives as long as it holds the lock of its own file beside the database.
@@ -118,3 +122,43 @@ fn is_at(file: &File, path: &Path) -> bool {
 fn lock_path(database: &Path, id: &[u8]) -> PathBuf {
     with_suffix(database, &format!("-instance-{}", crate::event::hex::encode(id, &mut [0; 32])))
 }
+
+/// Every instance that the file names.
+pub(super) async fn writer_ids(db: &mut SqliteConnection) -> Result<Vec<Vec<u8>>, StoreError> {
+    sqlx::query_scalar("SELECT id FROM audit_instances").fetch_all(db).await.during("listing the writers")
+}
+
+/// Takes the instance's leave, unless it has events open: then it is left to be found dead.
+pub(super) async fn unregister_writer(
+    connection: &mut WriteConnection,
+    writer_lock: &mut WriterLock,
+) -> Result<(), StoreError> {
+    if !writer_lock.is_registered() {
+        return Ok(());
+    }
+    let mut transaction = WriteTransaction::begin(connection).await?;
+    let open: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_open_started WHERE instance = ?1")
+        .bind(writer_lock.id().as_slice())
+        .fetch_one(&mut *transaction.db)
+        .await
+        .during(DOING)?;
+    if open == 0 {
+        delete_writer_row(&mut transaction, writer_lock.id()).await?;
+    }
+    transaction.commit().await?;
+    if open == 0 {
+        writer_lock.unregister();
+    } else {
+        *writer_lock = WriterLock::new();
+    }
+    Ok(())
+}
+
+pub(super) async fn delete_writer_row(connection: &mut WriteConnection, id: &[u8]) -> Result<(), StoreError> {
+    for sql in ["DELETE FROM audit_open_started WHERE instance = ?1", "DELETE FROM audit_instances WHERE id = ?1"] {
+        sqlx::query(sql).bind(id).execute(&mut *connection.db).await.during(DOING)?;
+    }
+    Ok(())
+}
+
+const DOING: &str = "closing orphans";

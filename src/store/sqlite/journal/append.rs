@@ -5,123 +5,91 @@
 //! another process has appended: then, under the lock, what it appended is read and the batch is tried again.
 
 use sqlx::AssertSqlSafe;
-use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection};
+use sqlx::sqlite::{Sqlite, SqliteArguments};
 
 use super::compaction;
-use super::journal_cache;
 use super::journal_row::JournalRow;
 use crate::event::{AuditEvent, EventType, Phase, Timestamp};
-use crate::store::sqlite::connection::WriteConnection;
+use crate::store::StoreError;
+use crate::store::sqlite::connection::PROBE;
 use crate::store::sqlite::error::{DuringOperation as _, discarded, from_driver, is_discarded, is_not_null};
-use crate::store::sqlite::segments::segment::id_bytes;
-use crate::store::sqlite::segments::value_index;
+use crate::store::sqlite::id_blob::{id_bytes, id_of};
 use crate::store::sqlite::writer_lock::WriterLock;
-use crate::store::{StoreError, StoreErrorKind};
+use crate::store::sqlite::writer_state::{StateTransaction, WriterState};
 
 /// Numbers beyond this are no writer's: there are enough for a million rows a second in a thousand centuries.
 const LAST_SEQ: i64 = i64::MAX / 2;
-const COMPACTED_PER_APPENDED: usize = 4;
-const MIN_COMPACTED: usize = 64;
 
 /// Keeps the events that are not kept yet.
 pub(crate) async fn append(
-    connection: &mut WriteConnection,
-    instance: &mut WriterLock,
+    state: &mut WriterState,
+    writer_lock: &mut WriterLock,
     events: &[AuditEvent],
 ) -> Result<(), StoreError> {
     if events.is_empty() {
         return Ok(());
     }
-    if connection.journal_cache.is_full() {
-        make_room(connection, events.len()).await?;
-    }
-    let fresh = take_new(connection, events).await?;
+    let fresh = take_new(state, events).await?;
     if fresh.len() < events.len() {
         // A repeated event. What is known of it may be old: another process may have removed it since.
         let taken: Vec<u128> = fresh.iter().map(|event| event.event_id.as_u128()).collect();
-        connection.journal_cache.remove_ids(&taken);
-        return append_under_lock(connection, instance, events).await;
+        state.journal.remove_ids(&taken);
+        return append_under_lock(state, writer_lock, events).await;
     }
     let batch = JournalRow::of(&fresh).during(DOING)?;
     if batch.started_changes.as_ref().is_some_and(|effects| effects.any_started) {
-        instance.register(&connection.database)?;
+        writer_lock.register(&state.connection.database)?;
     }
-    if insert_guarded(connection, instance, &batch).await? {
-        let seq = connection.journal_cache.last_seq + 1;
-        connection.journal_cache.push_row(seq, batch.ids, batch.events.len());
+    if insert_guarded(state, writer_lock, &batch).await? {
+        let seq = state.journal.last_seq + 1;
+        state.journal.push_row(seq, batch.ids, batch.events.len());
         return Ok(());
     }
-    connection.journal_cache.remove_ids(&batch.ids);
-    append_under_lock(connection, instance, events).await
-}
-
-/// Moves a few times what comes, so that a small batch waits for little and the backlog shrinks all the same.
-///
-/// What cannot be moved stays in the journal, and the log goes on: a journal that is too long makes reading slow, and
-/// that is better than no log.
-async fn make_room(connection: &mut WriteConnection, coming: usize) -> Result<(), StoreError> {
-    let chunk = (coming * COMPACTED_PER_APPENDED).clamp(MIN_COMPACTED, compaction::CHUNK_EVENTS);
-    let moved = async {
-        compaction::compact_chunk(connection, chunk).await?;
-        value_index::merge_next_field(connection).await
-    };
-    match moved.await {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() != StoreErrorKind::Permanent => Err(error),
-        Err(error) => {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                events = connection.journal_cache.len(),
-                "the journal of the audit log cannot be moved into segments, and grows"
-            );
-            // Fails if the transaction has ended by itself.
-            let _ = sqlx::query("ROLLBACK").execute(&mut *connection.db).await;
-            journal_cache::renew(connection).await
-        }
-    }
+    state.journal.remove_ids(&batch.ids);
+    append_under_lock(state, writer_lock, events).await
 }
 
 async fn append_under_lock(
-    connection: &mut WriteConnection,
-    instance: &mut WriterLock,
+    state: &mut WriterState,
+    writer_lock: &mut WriterLock,
     events: &[AuditEvent],
 ) -> Result<(), StoreError> {
-    begin(&mut connection.db).await?;
-    append_locked(connection, instance, events).await?;
-    commit(&mut connection.db).await
+    let mut transaction = StateTransaction::begin(state).await?;
+    append_locked(&mut transaction, writer_lock, events).await?;
+    transaction.commit().await
 }
 
 /// The same inside of a transaction that holds the write lock.
 pub(crate) async fn append_locked(
-    connection: &mut WriteConnection,
-    instance: &mut WriterLock,
+    transaction: &mut StateTransaction<'_>,
+    writer_lock: &mut WriterLock,
     events: &[AuditEvent],
 ) -> Result<(), StoreError> {
-    journal_cache::sync(connection).await?;
-    begin_journal(connection).await?;
-    let fresh = take_new(connection, events).await?;
+    transaction.refresh().await?;
+    begin_journal(transaction).await?;
+    let fresh = take_new(transaction, events).await?;
     if fresh.is_empty() {
         return Ok(());
     }
     let batch = JournalRow::of(&fresh).during(DOING)?;
     if batch.started_changes.as_ref().is_some_and(|effects| effects.any_started) {
-        instance.register(&connection.database)?;
+        writer_lock.register(&transaction.connection.database)?;
     }
-    insert_locked(connection, instance, &batch).await?;
-    let seq = connection.journal_cache.last_seq + 1;
-    connection.journal_cache.push_row(seq, batch.ids, batch.events.len());
+    insert_locked(transaction, writer_lock, &batch).await?;
+    let seq = transaction.journal.last_seq + 1;
+    transaction.journal.push_row(seq, batch.ids, batch.events.len());
     Ok(())
 }
 
 /// Inserts the row after the last, inside of a transaction that holds the write lock.
 async fn insert_locked(
-    connection: &mut WriteConnection,
-    instance: &WriterLock,
+    transaction: &mut StateTransaction<'_>,
+    writer_lock: &WriterLock,
     batch: &JournalRow,
 ) -> Result<(), StoreError> {
-    let last_seq = connection.journal_cache.last_seq;
+    let last_seq = transaction.journal.last_seq;
     let sql = if batch.started_changes.is_some() { INSERT_BATCH_AND_STARTED } else { INSERT_BATCH };
-    match bound(sqlx::query(sql), last_seq, instance, batch).execute(&mut *connection.db).await {
+    match bound(sqlx::query(sql), last_seq, writer_lock, batch).execute(&mut *transaction.connection.db).await {
         // Of several statements the sum: they look at the number themselves.
         Ok(done) if batch.started_changes.is_some() || done.rows_affected() == 1 => Ok(()),
         Ok(_) => Err(discarded(DOING)),
@@ -131,88 +99,75 @@ async fn insert_locked(
 }
 
 /// Makes sure that the journal has a last row, with a number that another can come after. Inside of a transaction that
-/// holds the write lock, after [`journal_cache::sync`].
+/// holds the write lock, after [`WriterState::refresh`].
 ///
 /// The numbers then go on from the clock: another writer whose journal was emptied knows none of them.
-pub(crate) async fn begin_journal(connection: &mut WriteConnection) -> Result<(), StoreError> {
-    let last = connection.journal_cache.last_seq;
+pub(crate) async fn begin_journal(transaction: &mut StateTransaction<'_>) -> Result<(), StoreError> {
+    let last = transaction.journal.last_seq;
     if (1..=LAST_SEQ).contains(&last) {
         return Ok(());
     }
-    compaction::compact_rows(connection, last).await?;
+    compaction::compact_rows(transaction, last).await?;
     let first = Timestamp::now().as_micros();
-    let done = sqlx::query(EMPTY_ROW).bind(first).execute(&mut *connection.db).await.during(DOING)?;
+    let done = sqlx::query(EMPTY_ROW).bind(first).execute(&mut *transaction.connection.db).await.during(DOING)?;
     if done.rows_affected() != 1 {
         return Err(discarded(DOING));
     }
-    connection.journal_cache.restart(first);
+    transaction.journal.restart(first);
     Ok(())
 }
 
 /// Appends what an append could have, takes it back, and commits something else that leaves nothing behind: so all
 /// that could refuse the next append is met, the disk included.
-pub(crate) async fn rehearse(connection: &mut WriteConnection) -> Result<(), StoreError> {
+pub(crate) async fn rehearse(state: &mut WriterState) -> Result<(), StoreError> {
     const DOING: &str = "health";
     let mut started = AuditEvent::new(EventType::AUDIT_PURGE);
     started.phase = Phase::Started;
     let mut completed = AuditEvent::new(EventType::AUDIT_PURGE);
     completed.request.started_event_id = Some(started.event_id);
     let batch = JournalRow::of(&[&started, &completed]).during(DOING)?;
-    begin(&mut connection.db).await?;
-    journal_cache::sync(connection).await?;
-    begin_journal(connection).await?;
-    sqlx::query("SAVEPOINT rehearsal").execute(&mut *connection.db).await.during(DOING)?;
-    insert_locked(connection, &WriterLock::new(), &batch).await?;
-    sqlx::query("ROLLBACK TO rehearsal; RELEASE rehearsal").execute(&mut *connection.db).await.during(DOING)?;
-    sqlx::query(PROBE).execute(&mut *connection.db).await.during(DOING)?;
-    commit(&mut connection.db).await
-}
-
-pub(crate) async fn begin(db: &mut SqliteConnection) -> Result<(), StoreError> {
-    sqlx::query("BEGIN IMMEDIATE").execute(db).await.during(DOING)?;
-    Ok(())
-}
-
-pub(crate) async fn commit(db: &mut SqliteConnection) -> Result<(), StoreError> {
-    sqlx::query("COMMIT").execute(db).await.during(DOING)?;
-    Ok(())
+    let mut transaction = StateTransaction::begin(state).await?;
+    transaction.refresh().await?;
+    begin_journal(&mut transaction).await?;
+    sqlx::query("SAVEPOINT rehearsal").execute(&mut *transaction.connection.db).await.during(DOING)?;
+    insert_locked(&mut transaction, &WriterLock::new(), &batch).await?;
+    sqlx::query("ROLLBACK TO rehearsal; RELEASE rehearsal")
+        .execute(&mut *transaction.connection.db)
+        .await
+        .during(DOING)?;
+    sqlx::query(PROBE).execute(&mut *transaction.connection.db).await.during(DOING)?;
+    transaction.commit().await
 }
 
 /// The events that are not kept yet, each once. Their ids are taken into the backlog.
-async fn take_new<'a>(
-    connection: &mut WriteConnection,
-    events: &'a [AuditEvent],
-) -> Result<Vec<&'a AuditEvent>, StoreError> {
+async fn take_new<'a>(state: &mut WriterState, events: &'a [AuditEvent]) -> Result<Vec<&'a AuditEvent>, StoreError> {
     let mut fresh = Vec::with_capacity(events.len());
     let mut doubtful = Vec::new();
     // Ids grow with time: a new one is usually beyond every segment.
-    let highest = connection.segments.iter().map(|segment| segment.max_id).max().unwrap_or(0);
+    let highest = state.segments.iter().map(|segment| segment.max_id).max().unwrap_or(0);
     for event in events {
         let id = event.event_id.as_u128();
-        if !connection.journal_cache.insert_id(id) {
+        if !state.journal.insert_id(id) {
             continue;
         }
         fresh.push(event);
-        if id <= highest && connection.segments.iter().any(|segment| segment.may_contain(id)) {
+        if id <= highest && state.segments.iter().any(|segment| segment.may_contain(id)) {
             doubtful.push(event.event_id);
         }
     }
     if doubtful.is_empty() {
         return Ok(fresh);
     }
-    let kept = ids_in_segments(connection, &doubtful).await?;
-    connection.journal_cache.remove_ids(&kept);
+    let kept = ids_in_segments(state, &doubtful).await?;
+    state.journal.remove_ids(&kept);
     fresh.retain(|event| !kept.contains(&event.event_id.as_u128()));
     Ok(fresh)
 }
 
 /// Which of the ids are in segments.
-async fn ids_in_segments(
-    connection: &mut WriteConnection,
-    ids: &[crate::event::EventId],
-) -> Result<Vec<u128>, StoreError> {
+async fn ids_in_segments(state: &mut WriterState, ids: &[crate::event::EventId]) -> Result<Vec<u128>, StoreError> {
     let mut kept = Vec::new();
-    for segment in &connection.segments {
+    for segment in &state.segments {
         let here: Vec<_> = ids.iter().filter(|id| segment.may_contain(id.as_u128())).collect();
         if here.is_empty() {
             continue;
@@ -223,11 +178,11 @@ async fn ids_in_segments(
         );
         let found: Vec<Vec<u8>> = sqlx::query_scalar(AssertSqlSafe(sql))
             .bind(serde_json::to_string(&here).during(DOING)?)
-            .fetch_all(&mut *connection.db)
+            .fetch_all(&mut *state.connection.db)
             .await
             .during(DOING)?;
         for id in found {
-            kept.push(crate::store::sqlite::segments::segment::id_of(&id).during(DOING)?);
+            kept.push(id_of(&id).during(DOING)?);
         }
     }
     Ok(kept)
@@ -235,23 +190,26 @@ async fn ids_in_segments(
 
 /// Whether the guard let the batch in.
 async fn insert_guarded(
-    connection: &mut WriteConnection,
-    instance: &WriterLock,
+    state: &mut WriterState,
+    writer_lock: &WriterLock,
     batch: &JournalRow,
 ) -> Result<bool, StoreError> {
-    let last_seq = connection.journal_cache.last_seq;
+    let last_seq = state.journal.last_seq;
     if batch.started_changes.is_none() {
-        let done = bound(sqlx::query(INSERT_BATCH), last_seq, instance, batch)
-            .execute(&mut *connection.db)
+        let done = bound(sqlx::query(INSERT_BATCH), last_seq, writer_lock, batch)
+            .execute(&mut *state.connection.db)
             .await
             .during(DOING)?;
         return Ok(done.rows_affected() == 1);
     }
-    match bound(sqlx::query(WITH_EFFECTS_AT_ONCE), last_seq, instance, batch).execute(&mut *connection.db).await {
+    match bound(sqlx::query(WITH_EFFECTS_AT_ONCE), last_seq, writer_lock, batch)
+        .execute(&mut *state.connection.db)
+        .await
+    {
         Ok(_) => Ok(true),
         // What else may be wrong is seen under the lock.
         Err(error) if is_not_null(&error) || is_discarded(&error) => {
-            sqlx::query("ROLLBACK").execute(&mut *connection.db).await.during(DOING)?;
+            sqlx::query("ROLLBACK").execute(&mut *state.connection.db).await.during(DOING)?;
             Ok(false)
         }
         Err(error) => Err(from_driver(DOING, error)),
@@ -260,9 +218,14 @@ async fn insert_guarded(
 
 type SqliteQuery<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
 
-fn bound<'q>(mut query: SqliteQuery<'q>, last_seq: i64, instance: &WriterLock, batch: &JournalRow) -> SqliteQuery<'q> {
+fn bound<'q>(
+    mut query: SqliteQuery<'q>,
+    last_seq: i64,
+    writer_lock: &WriterLock,
+    batch: &JournalRow,
+) -> SqliteQuery<'q> {
     if let Some(effects) = &batch.started_changes {
-        query = query.bind(effects.any_started.then(|| instance.id().to_vec())).bind(effects.changes.as_str());
+        query = query.bind(effects.any_started.then(|| writer_lock.id().to_vec())).bind(effects.changes.as_str());
     }
     query
         .bind(last_seq)
@@ -316,10 +279,6 @@ macro_rules! with_effects {
         )
     };
 }
-
-/// A commit that leaves nothing behind: it goes all the way to the disk.
-pub(crate) const PROBE: &str =
-    "INSERT INTO audit_probe(one, times) VALUES (1, 1) ON CONFLICT (one) DO UPDATE SET times = times + 1";
 
 const INSERT_BATCH_AND_STARTED: &str = with_effects!("", "");
 const WITH_EFFECTS_AT_ONCE: &str = with_effects!("BEGIN IMMEDIATE; ", "; COMMIT");

@@ -8,15 +8,14 @@ use std::collections::HashSet;
 
 use sqlx::AssertSqlSafe;
 
-use super::append::{begin, commit};
-use super::journal_cache;
 use super::stored_row::{StoredEvent, StoredRow};
 use crate::event::EventId;
 use crate::store::StoreError;
-use crate::store::sqlite::connection::WriteConnection;
 use crate::store::sqlite::error::{DuringOperation as _, discarded, permanent};
-use crate::store::sqlite::segments::segment::{self, SEGMENT_EVENTS, Segment, SegmentState, id_bytes};
+use crate::store::sqlite::id_blob::id_bytes;
+use crate::store::sqlite::segments::segment::{self, SEGMENT_EVENTS, Segment, SegmentState};
 use crate::store::sqlite::segments::value_index::{self, ChunkPostings};
+use crate::store::sqlite::writer_state::{StateTransaction, WriterState};
 
 /// How many events the journal holds before tidying begins: an idle system then has nothing to sync, and a reader little
 /// to look through.
@@ -30,38 +29,37 @@ const IDLE_CHUNK_EVENTS: usize = 512;
 
 /// Whether tidying has something to do. `elsewhere`: how many events came to the journal that the connection may not
 /// know of.
-pub(crate) fn is_needed(connection: &WriteConnection, elsewhere: usize) -> bool {
-    has_enough(connection, elsewhere) || value_index::next_unmerged(&connection.segments).is_some()
+pub(crate) fn is_needed(state: &WriterState, elsewhere: usize) -> bool {
+    has_enough(state, elsewhere) || value_index::next_unmerged(&state.segments).is_some()
 }
 
-fn has_enough(connection: &WriteConnection, elsewhere: usize) -> bool {
-    connection.journal_cache.len() + elsewhere >= COMPACT_FROM_EVENTS
-        || connection.journal_cache.bytes() >= COMPACT_FROM_BYTES
+fn has_enough(state: &WriterState, elsewhere: usize) -> bool {
+    state.journal.len() + elsewhere >= COMPACT_FROM_EVENTS || state.journal.bytes() >= COMPACT_FROM_BYTES
 }
 
 /// Moves one chunk, or merges a part of an index, and says whether there is still work.
-pub(crate) async fn compact_some(connection: &mut WriteConnection, elsewhere: usize) -> Result<bool, StoreError> {
+pub(crate) async fn compact_some(state: &mut WriterState, elsewhere: usize) -> Result<bool, StoreError> {
     // The last row stays: a row that has enough by itself is not to be tried again and again.
-    if has_enough(connection, elsewhere) && compact_chunk(connection, IDLE_CHUNK_EVENTS).await? {
-        return Ok(is_needed(connection, 0));
+    if has_enough(state, elsewhere) && compact_chunk(state, IDLE_CHUNK_EVENTS).await? {
+        return Ok(is_needed(state, 0));
     }
-    value_index::merge_next_field(connection).await
+    value_index::merge_next_field(state).await
 }
 
 /// Moves about this many events of the oldest rows, and says whether there were any.
-pub(crate) async fn compact_chunk(connection: &mut WriteConnection, events: usize) -> Result<bool, StoreError> {
-    begin(&mut connection.db).await?;
-    journal_cache::sync(connection).await?;
-    let oldest = connection.journal_cache.oldest_chunk(events);
+pub(crate) async fn compact_chunk(state: &mut WriterState, events: usize) -> Result<bool, StoreError> {
+    let mut transaction = StateTransaction::begin(state).await?;
+    transaction.refresh().await?;
+    let oldest = transaction.journal.oldest_chunk(events);
     if let Some(last) = oldest {
-        compact_rows(connection, last).await?;
+        compact_rows(&mut transaction, last).await?;
     }
-    commit(&mut connection.db).await?;
+    transaction.commit().await?;
     Ok(oldest.is_some())
 }
 
 /// Moves the rows up to this one, inside of a transaction.
-pub(crate) async fn compact_rows(connection: &mut WriteConnection, last: i64) -> Result<(), StoreError> {
+pub(crate) async fn compact_rows(transaction: &mut StateTransaction<'_>, last: i64) -> Result<(), StoreError> {
     // One row out of SQLite instead of one for each batch: each row costs a crossing of threads. The texts come as they
     // are, one after the other, for a row may hold anything.
     let (rows, text): (String, Vec<u8>) = sqlx::query_as(
@@ -71,7 +69,7 @@ pub(crate) async fn compact_rows(connection: &mut WriteConnection, last: i64) ->
           WHERE seq <= ?1 ORDER BY seq)",
     )
     .bind(last)
-    .fetch_one(&mut *connection.db)
+    .fetch_one(&mut *transaction.connection.db)
     .await
     .during(DOING)?;
     let rows: Vec<(i64, i64, i64, i64, usize)> = serde_json::from_str(&rows).during(DOING)?;
@@ -88,35 +86,35 @@ pub(crate) async fn compact_rows(connection: &mut WriteConnection, last: i64) ->
     let events: Vec<StoredEvent<'_>> =
         texts.iter().flat_map(|(row, text)| row.pieces(text).map(|piece| row.stored(piece))).collect();
     if !events.is_empty() {
-        insert(connection, &events).await?;
+        insert(transaction, &events).await?;
     }
     let deleted = sqlx::query("DELETE FROM audit_journal WHERE seq <= ?1")
         .bind(last)
-        .execute(&mut *connection.db)
+        .execute(&mut *transaction.connection.db)
         .await
         .during(DOING)?;
     if deleted.rows_affected() != rows.len() as u64 {
         return Err(discarded(DOING));
     }
-    connection.journal_cache.remove_rows_through(last);
+    transaction.journal.remove_rows_through(last);
     Ok(())
 }
 
 /// Inserts the events into the newest segment, as far as it has room, and into new ones.
-async fn insert(connection: &mut WriteConnection, mut events: &[StoredEvent<'_>]) -> Result<(), StoreError> {
+async fn insert(state: &mut WriterState, mut events: &[StoredEvent<'_>]) -> Result<(), StoreError> {
     while !events.is_empty() {
-        let mut current = match connection.segments.last() {
+        let mut current = match state.segments.last() {
             Some(newest) if newest.has_room() => *newest,
             newest => {
                 let made = Segment::empty(newest.map_or(1, |newest| newest.n + 1));
-                segment::create(&mut connection.db, made.n).await?;
+                segment::create(&mut state.connection.db, made.n).await?;
                 made
             }
         };
         let room = usize::try_from(SEGMENT_EVENTS - current.events_n).unwrap_or(0);
         let (now, later) = events.split_at(room.min(events.len()));
-        insert_part(connection, &mut current, now).await?;
-        update_segment_list(connection, current).await?;
+        insert_part(state, &mut current, now).await?;
+        update_segment_list(state, current).await?;
         events = later;
     }
     Ok(())
@@ -124,7 +122,7 @@ async fn insert(connection: &mut WriteConnection, mut events: &[StoredEvent<'_>]
 
 /// Inserts the events into a segment, and their part into its index.
 async fn insert_part(
-    connection: &mut WriteConnection,
+    state: &mut WriterState,
     segment: &mut Segment,
     events: &[StoredEvent<'_>],
 ) -> Result<(), StoreError> {
@@ -135,34 +133,34 @@ async fn insert_part(
     for shape in SHAPES {
         while rest.len() >= shape {
             let (now, later) = rest.split_at(shape);
-            insert_rows(connection, segment, now, &mut part).await?;
+            insert_rows(state, segment, now, &mut part).await?;
             rest = later;
         }
     }
     if segment.events_n == before + events.len() as u64 {
-        return part.insert(&mut connection.db, segment.n, as_number(before) + 1).await;
+        return part.insert(&mut state.connection.db, segment.n, as_number(before) + 1).await;
     }
     // An event was there already, so that the rows are not those of the part. Or the database discards rows: then they
     // must not leave the journal.
-    assert_all_in(connection, segment.n, events).await?;
+    assert_all_in(state, segment.n, events).await?;
     segment.state = SegmentState::Unindexed;
-    value_index::delete(&mut connection.db, segment.n).await
+    value_index::delete(&mut state.connection.db, segment.n).await
 }
 
 /// An error if one of the events is not in the segment.
-async fn assert_all_in(connection: &mut WriteConnection, n: i64, events: &[StoredEvent<'_>]) -> Result<(), StoreError> {
+async fn assert_all_in(state: &mut WriterState, n: i64, events: &[StoredEvent<'_>]) -> Result<(), StoreError> {
     let ids: HashSet<EventId> = events.iter().map(|event| event.columns.event_id).collect();
     let listed = serde_json::to_string(&ids).during(DOING)?;
     let sql =
         format!("SELECT count(*) FROM audit_segment_{n} WHERE event_id IN (SELECT unhex(value) FROM json_each(?1))");
     let there: i64 =
-        sqlx::query_scalar(AssertSqlSafe(sql)).bind(listed).fetch_one(&mut *connection.db).await.during(DOING)?;
+        sqlx::query_scalar(AssertSqlSafe(sql)).bind(listed).fetch_one(&mut *state.connection.db).await.during(DOING)?;
     if usize::try_from(there) == Ok(ids.len()) { Ok(()) } else { Err(discarded(DOING)) }
 }
 
 /// Inserts as many events as one of the [`SHAPES`] has rows.
 async fn insert_rows<'a>(
-    connection: &mut WriteConnection,
+    state: &mut WriterState,
     segment: &mut Segment,
     events: &[StoredEvent<'a>],
     part: &mut ChunkPostings<'a>,
@@ -186,7 +184,7 @@ async fn insert_rows<'a>(
             .bind(columns.outcome.map(i64::from))
             .bind(*text);
     }
-    segment.events_n += query.execute(&mut *connection.db).await.during(DOING)?.rows_affected();
+    segment.events_n += query.execute(&mut *state.connection.db).await.during(DOING)?.rows_affected();
     Ok(())
 }
 
@@ -202,7 +200,7 @@ fn statement(n: i64, rows: usize) -> String {
 }
 
 /// Writes what is now known of the segment to the list, in the file and in memory.
-async fn update_segment_list(connection: &mut WriteConnection, segment: Segment) -> Result<(), StoreError> {
+async fn update_segment_list(state: &mut WriterState, segment: Segment) -> Result<(), StoreError> {
     sqlx::query("INSERT OR REPLACE INTO audit_segments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)")
         .bind(segment.n)
         .bind(segment.first_at)
@@ -211,12 +209,12 @@ async fn update_segment_list(connection: &mut WriteConnection, segment: Segment)
         .bind(id_bytes(segment.max_id))
         .bind(as_number(segment.events_n))
         .bind(segment.state.number())
-        .execute(&mut *connection.db)
+        .execute(&mut *state.connection.db)
         .await
         .during(DOING)?;
-    match connection.segments.last_mut() {
+    match state.segments.last_mut() {
         Some(newest) if newest.n == segment.n => *newest = segment,
-        _ => connection.segments.push(segment),
+        _ => state.segments.push(segment),
     }
     Ok(())
 }

@@ -1,19 +1,12 @@
 //! A cache of the journal's ids, held by the writing connection.
 //!
-//! The journal has no index on the ids in it. This mirror of them, in memory, is what a repeated append is noticed
-//! by; it is bounded as the journal is. It is right as long as nobody else has appended since, which the guard of
-//! each append finds out; then it is [synchronised](sync).
+//! The journal has no index of the ids. This copy in memory finds repeated events; it is bounded as the journal is. It is
+//! exact until another process appends, which the guard of the next append detects. [`WriterState::refresh`] then reads
+//! the new rows.
+//!
+//! [`WriterState::refresh`]: crate::store::sqlite::writer_state::WriterState::refresh
 
 use std::collections::{HashSet, VecDeque};
-
-use futures_util::TryStreamExt as _;
-use sqlx::AssertSqlSafe;
-
-use super::stored_row::{COLUMNS, StoredRow};
-use crate::store::StoreError;
-use crate::store::sqlite::connection::WriteConnection;
-use crate::store::sqlite::error::DuringOperation as _;
-use crate::store::sqlite::segments::segment;
 
 /// The ids of the events in the journal.
 #[derive(Debug, Default)]
@@ -47,8 +40,18 @@ impl JournalCache {
 
     /// The journal begins again with an empty row of this number.
     pub(crate) fn restart(&mut self, first: i64) {
-        *self = Self { last_seq: first, not_before: self.not_before, ..Self::default() };
+        *self = Self { last_seq: first, ..self.emptied() };
         self.push_row(first, Vec::new(), 0);
+    }
+
+    /// An empty cache, to be filled from the file.
+    pub(crate) fn emptied(&self) -> Self {
+        Self { not_before: self.not_before, ..Self::default() }
+    }
+
+    /// An empty cache that counts as full only after more events have come.
+    pub(crate) fn emptied_after_failure(&self) -> Self {
+        Self { not_before: self.len() + MAX_EVENTS / 4, ..Self::default() }
     }
 
     /// How many bytes they have.
@@ -110,50 +113,6 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// How many bytes one transaction moves at the most, as nearly as whole rows allow. Events of a usual size are fewer
 /// than that by their number.
 const CHUNK_BYTES: usize = 2 * 1024 * 1024;
-
-/// Reads the journal anew after a failure, and leaves it alone until more has come to it.
-pub(crate) async fn renew(connection: &mut WriteConnection) -> Result<(), StoreError> {
-    const DOING: &str = "reading the journal";
-    let not_before = connection.journal_cache.len() + MAX_EVENTS / 4;
-    connection.journal_cache = JournalCache { not_before, ..JournalCache::default() };
-    sqlx::query("BEGIN").execute(&mut *connection.db).await.during(DOING)?;
-    sync(connection).await?;
-    sqlx::query("COMMIT").execute(&mut *connection.db).await.during(DOING)?;
-    Ok(())
-}
-
-/// Brings what is known of the journal and of the segments up to date, inside of a transaction.
-pub(crate) async fn sync(connection: &mut WriteConnection) -> Result<(), StoreError> {
-    const DOING: &str = "reading the journal";
-    let (first, last): (Option<i64>, Option<i64>) =
-        sqlx::query_as("SELECT (SELECT min(seq) FROM audit_journal), (SELECT max(seq) FROM audit_journal)")
-            .fetch_one(&mut *connection.db)
-            .await
-            .during(DOING)?;
-    let backlog = &mut connection.journal_cache;
-    let (Some(first), Some(last)) = (first, last) else {
-        // Somebody has emptied the journal; an append makes its first row again.
-        *backlog = JournalCache { not_before: backlog.not_before, ..JournalCache::default() };
-        connection.segments = segment::load(&mut connection.db).await?;
-        return Ok(());
-    };
-    if last < backlog.last_seq {
-        *backlog = JournalCache { not_before: backlog.not_before, ..JournalCache::default() };
-    }
-    backlog.remove_rows_through(first.saturating_sub(1));
-    if last > backlog.last_seq {
-        let sql = format!("SELECT {COLUMNS} FROM audit_journal WHERE seq > ?1 ORDER BY seq");
-        let mut rows = sqlx::query(AssertSqlSafe(sql)).bind(backlog.last_seq).fetch(&mut *connection.db);
-        while let Some(row) = rows.try_next().await.during(DOING)? {
-            let (row, text) = StoredRow::read(&row).during(DOING)?;
-            let ids = row.ids(&text);
-            backlog.ids.extend(&ids);
-            backlog.push_row(row.seq, ids, text.len());
-        }
-    }
-    connection.segments = segment::load(&mut connection.db).await?;
-    Ok(())
-}
 
 #[cfg(test)]
 mod tests {

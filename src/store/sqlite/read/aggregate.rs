@@ -6,14 +6,16 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 
 use super::index_lookup::IndexLookup;
-use super::scan::{self, SourceRef};
-use super::select::{Selection, column_name};
+use super::scan;
+use super::select::Selection;
+use super::source::{SourceRef, sources};
 use crate::event::Timestamp;
 use crate::query::{Buckets, Field, Filter, ValueCount};
 use crate::store::sqlite::error::DuringOperation as _;
+use crate::store::sqlite::event_columns::column_name;
+use crate::store::sqlite::event_columns::field_number;
 use crate::store::sqlite::segments::postings;
 use crate::store::sqlite::segments::row_set::RowSet;
-use crate::store::sqlite::segments::value_index::field_number;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// How many different values are held at once, about 100 MB of them at the worst.
@@ -28,7 +30,7 @@ pub(crate) async fn top_values(
     let wanted = Selection { filter, after: None };
     let mut found = ValueCounts::default();
     let mut candidates = IndexLookup::new(filter);
-    let mut sources = scan::sources(db, wanted).await?;
+    let mut sources = sources(db, wanted).await?;
     while let Some(source) = sources.pop_front() {
         match source.source_ref {
             SourceRef::Journal(_) => {
@@ -132,7 +134,7 @@ pub(crate) async fn histogram(
         }
     };
     let mut candidates = IndexLookup::new(&filter);
-    let mut sources = scan::sources(db, wanted).await?;
+    let mut sources = sources(db, wanted).await?;
     while let Some(source) = sources.pop_front() {
         let bucket_of = |micros| buckets.index_of(Timestamp::from_micros_clamped(micros));
         let (first, last) = (bucket_of(source.min_at), bucket_of(source.max_at));

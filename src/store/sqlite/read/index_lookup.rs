@@ -9,14 +9,14 @@ use futures_util::TryStreamExt as _;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 
-use super::scan::{Source, SourceRef};
+use super::source::{Source, SourceRef};
 use crate::event::Phase;
 use crate::query::{Condition, Field, Filter, OutcomePattern, TextPattern};
 use crate::store::StoreError;
 use crate::store::sqlite::error::DuringOperation as _;
+use crate::store::sqlite::event_columns::field_number;
 use crate::store::sqlite::segments::postings::{self, PRESENT, key};
 use crate::store::sqlite::segments::row_set::RowSet;
-use crate::store::sqlite::segments::value_index::field_number;
 
 /// The rows that a filter may select, as far as they are known.
 #[derive(Debug)]

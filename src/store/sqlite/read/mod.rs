@@ -6,3 +6,4 @@ pub(super) mod prefilter;
 pub(super) mod reader;
 pub(super) mod scan;
 pub(super) mod select;
+pub(super) mod source;

@@ -5,13 +5,14 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::aggregate;
 use super::index_lookup::IndexLookup;
-use super::scan::{self, Source, SourceRef, as_limit};
+use super::scan::{self, as_limit};
 use super::select::{self, Selection};
+use super::source::{Source, SourceRef, sources};
 use crate::event::{AuditEvent, EventId, Timestamp};
 use crate::query::{Buckets, Cursor, Field, Filter, PageQuery, ValueCount};
 use crate::store::sqlite::error::DuringOperation as _;
+use crate::store::sqlite::id_blob::id_bytes;
 use crate::store::sqlite::journal::stored_row::{COLUMNS, StoredEvent, StoredRow};
-use crate::store::sqlite::segments::segment::id_bytes;
 use crate::store::sqlite::store::SqliteStore;
 use crate::store::{Reader, StoreError, StoreFuture};
 
@@ -90,7 +91,7 @@ async fn skip<'a>(
     while left > COUNT_FROM {
         let end = wanted.end();
         // Where sources begin that begin before the end, the newest first.
-        let sources = scan::sources(db, wanted).await?;
+        let sources = sources(db, wanted).await?;
         let mut begins: Vec<i64> =
             sources.iter().map(|source| source.min_at).filter(|at| at.saturating_add(1) < end).collect();
         begins.sort_unstable_by(|a, b| b.cmp(a));
@@ -125,7 +126,7 @@ async fn count(db: &mut SqliteConnection, wanted: Selection<'_>, from: i64) -> R
     };
     let wanted = Selection { filter: &filter, after: wanted.after };
     let mut candidates = IndexLookup::new(&filter);
-    let mut sources = scan::sources(db, wanted).await?;
+    let mut sources = sources(db, wanted).await?;
     let mut total = 0;
     while let Some(source) = sources.pop_front() {
         let Source { source_ref: place, events_n, min_at, max_at, .. } = source;

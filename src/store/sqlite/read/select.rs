@@ -3,11 +3,11 @@
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{Sqlite, SqliteArguments};
 
-use crate::query::{Cursor, Field, Filter};
+use crate::query::{Cursor, Filter};
 use crate::store::sql::{BindValue, Clause, ColumnNames, Dialect};
-use crate::store::sqlite::event_columns::EventColumns as Seen;
+use crate::store::sqlite::event_columns::{COLUMN_NAMES, EventColumns};
+use crate::store::sqlite::id_blob::id_bytes;
 use crate::store::sqlite::segments::row_set::RowSet;
-use crate::store::sqlite::segments::segment::id_bytes;
 
 /// What a read asks for: the events of `filter` that sort after `after`.
 #[derive(Debug, Clone, Copy)]
@@ -20,12 +20,7 @@ pub(crate) type SqliteQuery<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments
 
 /// `LIKE` would not tell upper case from lower case.
 const DIALECT: Dialect = Dialect {
-    columns: ColumnNames {
-        event_type: "event_type",
-        user_email: "user_email",
-        remote_addr: "remote_addr",
-        route: "route",
-    },
+    columns: COLUMN_NAMES,
     numbered: false,
     like: "GLOB",
     wildcard: '*',
@@ -62,7 +57,7 @@ impl Selection<'_> {
     }
 
     /// Whether the event is wanted.
-    pub(crate) fn contains(&self, event: &Seen<'_>) -> bool {
+    pub(crate) fn contains(&self, event: &EventColumns<'_>) -> bool {
         self.filter.matches_fields(&event.filterable_fields()) && self.after.is_none_or(|after| event.cursor() < after)
     }
 
@@ -167,8 +162,3 @@ impl Select {
 /// What is read of an event that may not be one. The texts come as bytes: they may be anything.
 pub(crate) const COLUMNS: &str = "created_at, event_id, CAST(event_type AS BLOB), CAST(phase AS BLOB), \
     CAST(user_email AS BLOB), CAST(remote_addr AS BLOB), CAST(route AS BLOB), outcome, CAST(event AS BLOB)";
-
-/// The column of a field.
-pub(crate) fn column_name(field: Field) -> &'static str {
-    DIALECT.columns.of(field)
-}

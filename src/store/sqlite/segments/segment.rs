@@ -5,10 +5,11 @@
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::value_index::INDEXED_FIELDS;
 use crate::query::Field;
 use crate::store::StoreError;
 use crate::store::sqlite::error::DuringOperation as _;
+use crate::store::sqlite::event_columns::INDEXED_FIELDS;
+use crate::store::sqlite::id_blob::id_of;
 
 /// How many events a segment takes before the next one begins.
 pub(crate) const SEGMENT_EVENTS: u64 = 32 * 1024;
@@ -109,17 +110,6 @@ fn of_row(row: &SqliteRow) -> Result<Segment, sqlx::Error> {
         state: SegmentState::of_number(row.try_get(6)?),
         merged_fields: row.try_get(7)?,
     })
-}
-
-/// The id in a column of 16 bytes.
-pub(crate) fn id_of(bytes: &[u8]) -> Result<u128, sqlx::Error> {
-    let bytes = <[u8; 16]>::try_from(bytes).map_err(|error| sqlx::Error::Decode(error.into()))?;
-    Ok(u128::from_be_bytes(bytes))
-}
-
-/// The 16 bytes of an id, as a parameter.
-pub(crate) fn id_bytes(id: u128) -> Vec<u8> {
-    id.to_be_bytes().to_vec()
 }
 
 /// Makes the table and its indexes, as far as they are missing. In an index of SQLite's is only what comes in its order

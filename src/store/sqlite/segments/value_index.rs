@@ -14,19 +14,9 @@ use super::row_set::MAX_ROWS;
 use super::segment::{self, Segment, SegmentState};
 use crate::query::Field;
 use crate::store::StoreError;
-use crate::store::sqlite::connection::WriteConnection;
 use crate::store::sqlite::error::DuringOperation as _;
-use crate::store::sqlite::event_columns::{BorrowedText, EventColumns};
-use crate::store::sqlite::journal::append::{begin, commit};
-
-/// The fields, in the order in which the segments of a file are indexed. The place is the number in the file.
-pub(crate) const INDEXED_FIELDS: [Field; 6] =
-    [Field::EventType, Field::UserEmail, Field::RemoteAddr, Field::Route, Field::Outcome, Field::Phase];
-
-/// The number of a field in the file.
-pub(crate) fn field_number(field: Field) -> i64 {
-    INDEXED_FIELDS.iter().zip(0..).find(|(known, _)| **known == field).map_or(-1, |(_, number)| number)
-}
+use crate::store::sqlite::event_columns::{BorrowedText, EventColumns, INDEXED_FIELDS, column_name, field_number};
+use crate::store::sqlite::writer_state::{StateTransaction, WriterState};
 
 /// What the index of a segment needs to know of the events that come into it.
 #[derive(Debug, Default)]
@@ -73,24 +63,22 @@ pub(crate) fn next_unmerged(segments: &[Segment]) -> Option<&Segment> {
 ///
 /// What comes of it is prepared before the lock is taken: it is only put in place of what it was made of if nobody
 /// has been there meanwhile.
-pub(crate) async fn merge_next_field(connection: &mut WriteConnection) -> Result<bool, StoreError> {
-    let Some(segment) = next_unmerged(&connection.segments).copied() else { return Ok(false) };
+pub(crate) async fn merge_next_field(state: &mut WriterState) -> Result<bool, StoreError> {
+    let Some(segment) = next_unmerged(&state.segments).copied() else { return Ok(false) };
     let Some(field) = segment.field() else { return Ok(false) };
-    let db = &mut *connection.db;
+    let db = &mut *state.connection.db;
     let blocks = match segment.state {
         SegmentState::Indexed => merge_parts(db, segment.n, field).await?,
         _ => build_from_rows(db, segment.n, field).await?,
     };
-    begin(db).await?;
-    let now = segment::load(db).await?;
-    if now.contains(&segment) {
-        replace(db, segment, field, blocks).await?;
-        connection.segments = segment::load(db).await?;
-    } else {
-        connection.segments = now;
+    let mut transaction = StateTransaction::begin(state).await?;
+    transaction.segments = segment::load(&mut transaction.connection.db).await?;
+    if transaction.segments.contains(&segment) {
+        replace(&mut transaction.connection.db, segment, field, blocks).await?;
+        transaction.segments = segment::load(&mut transaction.connection.db).await?;
     }
-    commit(db).await?;
-    Ok(next_unmerged(&connection.segments).is_some())
+    transaction.commit().await?;
+    Ok(next_unmerged(&state.segments).is_some())
 }
 
 /// Puts the blocks in the place of what is there, inside of a transaction. None are there for a segment that has too
@@ -166,7 +154,7 @@ async fn merge_parts(db: &mut SqliteConnection, n: i64, field: Field) -> Result<
 
 /// The blocks of what is in the rows themselves, or none if those are too many.
 async fn build_from_rows(db: &mut SqliteConnection, n: i64, field: Field) -> Result<Option<Vec<Block>>, StoreError> {
-    let column = crate::store::sqlite::read::select::column_name(field);
+    let column = column_name(field);
     // One row out of SQLite: each costs a crossing of threads.
     let sql = format!(
         "SELECT coalesce(max(seq), 0), json_group_array(json_array(seq, CAST({column} AS TEXT))) \

@@ -89,8 +89,10 @@ async fn commits_are_durable_and_the_file_is_ours() {
     let store = place.open().await;
     let mut lease = store.lease("test").await.unwrap();
     for (pragma, value) in [("synchronous", "2"), ("journal_mode", "wal"), ("user_version", "0")] {
-        let row =
-            sqlx::query(AssertSqlSafe(format!("PRAGMA {pragma}"))).fetch_one(&mut *lease.connection.db).await.unwrap();
+        let row = sqlx::query(AssertSqlSafe(format!("PRAGMA {pragma}")))
+            .fetch_one(&mut *lease.state.connection.db)
+            .await
+            .unwrap();
         let found = row.try_get::<String, _>(0).unwrap_or_else(|_| row.get::<i64, _>(0).to_string());
         assert_eq!(found, value, "{pragma}");
     }
@@ -194,7 +196,7 @@ async fn a_full_disk_is_an_error_that_passes_and_keeps_nothing_half() {
     store.append(&events(0..5)).await.unwrap();
     let mut lease = store.lease("test").await.unwrap();
     // SQLite makes it as few as the file has.
-    sqlx::query("PRAGMA max_page_count = 1").execute(&mut *lease.connection.db).await.unwrap();
+    sqlx::query("PRAGMA max_page_count = 1").execute(&mut *lease.state.connection.db).await.unwrap();
     lease.finish(Ok(())).await.unwrap();
     let big = [events(10..60), vec![started(60)]].concat();
     let error = store.append(&big).await.unwrap_err();

@@ -28,16 +28,16 @@ async fn sql(place: &Place, store: &SqliteStore, sql: &str) {
     sqlx::query(AssertSqlSafe(sql.to_owned())).persistent(false).execute(&mut place.raw().await).await.unwrap();
     // The writer reads the list of segments again.
     let mut lease = store.lease("test").await.unwrap();
-    super::super::journal::append::begin(&mut lease.connection.db).await.unwrap();
-    super::super::journal::journal_cache::sync(&mut lease.connection).await.unwrap();
-    super::super::journal::append::commit(&mut lease.connection.db).await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut *lease.state.connection.db).await.unwrap();
+    lease.state.refresh().await.unwrap();
+    sqlx::query("COMMIT").execute(&mut *lease.state.connection.db).await.unwrap();
     lease.finish(Ok(())).await.unwrap();
 }
 
 async fn merge(store: &SqliteStore, times: usize) {
     for _ in 0..times {
         let mut lease = store.lease("test").await.unwrap();
-        let done = value_index::merge_next_field(&mut lease.connection).await;
+        let done = value_index::merge_next_field(&mut lease.state).await;
         lease.finish(done).await.unwrap();
     }
 }

@@ -31,9 +31,9 @@ impl SqliteStore {
     /// Makes the connection read the list of segments again.
     async fn ensure_open_again(&self, _place: &Place) {
         let mut lease = self.lease("test").await.unwrap();
-        sqlx::query("BEGIN").execute(&mut *lease.connection.db).await.unwrap();
-        super::super::journal::journal_cache::sync(&mut lease.connection).await.unwrap();
-        sqlx::query("COMMIT").execute(&mut *lease.connection.db).await.unwrap();
+        sqlx::query("BEGIN").execute(&mut *lease.state.connection.db).await.unwrap();
+        lease.state.refresh().await.unwrap();
+        sqlx::query("COMMIT").execute(&mut *lease.state.connection.db).await.unwrap();
         lease.finish(Ok(())).await.unwrap();
     }
 }

@@ -1,0 +1,54 @@
+//! Write transactions.
+
+use std::ops::{Deref, DerefMut};
+
+use super::connection::WriteConnection;
+use super::error::DuringOperation as _;
+use crate::store::StoreError;
+
+/// A transaction that holds SQLite's write lock.
+///
+/// Dropped without [`commit`](Self::commit), it marks the connection, which the store then closes instead of using it
+/// again: SQLite rolls back with the close.
+pub(super) struct WriteTransaction<'a, T: AsMut<WriteConnection>> {
+    target: &'a mut T,
+    is_committed: bool,
+}
+
+impl<'a, T: AsMut<WriteConnection>> WriteTransaction<'a, T> {
+    /// Takes the write lock. Waits for other writers up to the busy timeout.
+    pub(super) async fn begin(target: &'a mut T) -> Result<Self, StoreError> {
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut *target.as_mut().db).await.during(DOING)?;
+        Ok(Self { target, is_committed: false })
+    }
+
+    pub(super) async fn commit(mut self) -> Result<(), StoreError> {
+        sqlx::query("COMMIT").execute(&mut *self.target.as_mut().db).await.during(DOING)?;
+        self.is_committed = true;
+        Ok(())
+    }
+}
+
+impl<T: AsMut<WriteConnection>> Deref for WriteTransaction<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.target
+    }
+}
+
+impl<T: AsMut<WriteConnection>> DerefMut for WriteTransaction<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.target
+    }
+}
+
+impl<T: AsMut<WriteConnection>> Drop for WriteTransaction<'_, T> {
+    fn drop(&mut self) {
+        if !self.is_committed {
+            self.target.as_mut().has_open_transaction = true;
+        }
+    }
+}
+
+const DOING: &str = "append";

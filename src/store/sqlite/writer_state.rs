@@ -1,0 +1,103 @@
+//! The writer's state: its connection, and a copy in memory of the journal's ids and of the list of segments.
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::TryStreamExt as _;
+use sqlx::AssertSqlSafe;
+
+use super::config::Config;
+use super::connection::WriteConnection;
+use super::error::DuringOperation as _;
+use super::journal::journal_cache::JournalCache;
+use super::journal::stored_row::{COLUMNS, StoredRow};
+use super::parking::Parking;
+use super::segments::segment::{self, Segment};
+use super::transaction::WriteTransaction;
+use crate::store::StoreError;
+
+/// A connection that writes, and the store's knowledge of the file behind it.
+///
+/// An error drops all of it: the next connection reads the file again, so that nothing doubtful is remembered.
+pub(super) struct WriterState {
+    pub(super) connection: WriteConnection,
+    pub(super) journal: JournalCache,
+    pub(super) segments: Vec<Segment>,
+}
+
+/// A write transaction in which journal and segments change.
+pub(super) type StateTransaction<'a> = WriteTransaction<'a, WriterState>;
+
+impl WriterState {
+    /// Opens the file as [`WriteConnection::open`] does, and reads its journal.
+    pub(super) async fn open(config: &Config, parking: &Arc<Parking>, is_first: bool) -> Result<Self, StoreError> {
+        let connection = WriteConnection::open(config, parking, is_first).await?;
+        let mut state = Self { connection, journal: JournalCache::default(), segments: Vec::new() };
+        state.load().await?;
+        Ok(state)
+    }
+
+    /// Reads journal and segments in one snapshot.
+    async fn load(&mut self) -> Result<(), StoreError> {
+        sqlx::query("BEGIN").execute(&mut *self.connection.db).await.during(DOING)?;
+        self.refresh().await?;
+        sqlx::query("COMMIT").execute(&mut *self.connection.db).await.during(DOING)?;
+        Ok(())
+    }
+
+    /// Rolls back a compaction that failed, and reads the journal again. The journal then counts as full only after a
+    /// quarter of its bound has come to it.
+    pub(super) async fn reload_after_failure(&mut self) -> Result<(), StoreError> {
+        self.connection.roll_back().await;
+        self.journal = self.journal.emptied_after_failure();
+        self.load().await
+    }
+
+    /// Reads the journal rows and the list of segments that other writers have changed. Call it inside a transaction.
+    pub(super) async fn refresh(&mut self) -> Result<(), StoreError> {
+        let db = &mut *self.connection.db;
+        let (first, last): (Option<i64>, Option<i64>) =
+            sqlx::query_as("SELECT (SELECT min(seq) FROM audit_journal), (SELECT max(seq) FROM audit_journal)")
+                .fetch_one(&mut *db)
+                .await
+                .during(DOING)?;
+        let (Some(first), Some(last)) = (first, last) else {
+            // Another process has deleted every row; the next append inserts a first one.
+            self.journal = self.journal.emptied();
+            self.segments = segment::load(db).await?;
+            return Ok(());
+        };
+        if last < self.journal.last_seq {
+            self.journal = self.journal.emptied();
+        }
+        self.journal.remove_rows_through(first.saturating_sub(1));
+        if last > self.journal.last_seq {
+            let sql = format!("SELECT {COLUMNS} FROM audit_journal WHERE seq > ?1 ORDER BY seq");
+            let mut rows = sqlx::query(AssertSqlSafe(sql)).bind(self.journal.last_seq).fetch(&mut *db);
+            while let Some(row) = rows.try_next().await.during(DOING)? {
+                let (row, text) = StoredRow::read(&row).during(DOING)?;
+                let ids = row.ids(&text);
+                for id in &ids {
+                    self.journal.insert_id(*id);
+                }
+                self.journal.push_row(row.seq, ids, text.len());
+            }
+        }
+        self.segments = segment::load(&mut self.connection.db).await?;
+        Ok(())
+    }
+}
+
+impl AsMut<WriteConnection> for WriterState {
+    fn as_mut(&mut self) -> &mut WriteConnection {
+        &mut self.connection
+    }
+}
+
+impl fmt::Debug for WriterState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriterState").field("journal", &self.journal.len()).finish_non_exhaustive()
+    }
+}
+
+const DOING: &str = "reading the journal";
