@@ -1,10 +1,12 @@
 //! Lists in prose are those of the tree.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 const MANIFEST: &str = include_str!("../../Cargo.toml");
 const CRATE_DOCS: &str = include_str!("../../src/lib.rs");
 const README: &str = include_str!("../../README.md");
+const OPERATE: &str = include_str!("../../docs/operate.md");
 const EVENT_FORMAT: &str = include_str!("../../docs/event-format.md");
 
 #[test]
@@ -50,4 +52,81 @@ fn the_limits_in_the_docs_are_those_of_the_code() {
     }
     assert_eq!((l::MAX_DETAILS_BYTES, l::MAX_DETAIL_STRING_BYTES, l::MAX_DETAIL_DEPTH), (16 << 10, 4 << 10, 16));
     assert_eq!(l::MAX_EVENT_BYTES, 64 << 10);
+}
+
+#[test]
+fn the_table_of_log_lines_is_that_of_the_source() {
+    let mut files = Vec::new();
+    rust_files(Path::new(env!("CARGO_MANIFEST_DIR")).join("src").as_path(), &mut files);
+    let written: BTreeSet<(String, String)> =
+        files.iter().flat_map(|file| log_lines(&std::fs::read_to_string(file).expect("a source file"))).collect();
+    let section = OPERATE.split("\n## Every line of the log\n").nth(1).and_then(|tail| tail.split("\n## ").next());
+    let documented: BTreeSet<(String, String)> = section
+        .expect("the section")
+        .lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix("| ")?.split(" | ").map(str::to_owned);
+            Some((cells.next()?, cells.next()?))
+        })
+        .filter(|(level, _)| level.bytes().all(|byte| byte.is_ascii_uppercase()))
+        .collect();
+    assert!(written.len() > 30, "the source is not read as it is: {written:?}");
+    let absent: Vec<_> = written.difference(&documented).collect();
+    let stale: Vec<_> = documented.difference(&written).collect();
+    assert!(absent.is_empty() && stale.is_empty(), "add to the table: {absent:#?}; remove from it: {stale:#?}");
+}
+
+fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            rust_files(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+/// Returns level and text of each line that a source file writes to the operator's log. The text is the last literal of the
+/// macro's call.
+fn log_lines(source: &str) -> Vec<(String, String)> {
+    let mut lines = Vec::new();
+    for level in ["info", "warn", "error"] {
+        for call in source.split(&format!("tracing::{level}!(")).skip(1) {
+            let text = literals_of_call(call).pop().expect("a text");
+            lines.push((level.to_uppercase(), text));
+        }
+    }
+    lines
+}
+
+/// Returns the string literals up to the parenthesis that ends the call.
+fn literals_of_call(call: &str) -> Vec<String> {
+    let mut literals = Vec::new();
+    let mut depth = 1;
+    let mut chars = call.chars().peekable();
+    while let Some(char) = chars.next() {
+        match char {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            '"' => {
+                let mut literal = String::new();
+                while let Some(char) = chars.next().filter(|char| *char != '"') {
+                    match char {
+                        '\\' if chars.next_if_eq(&'\n').is_some() => {
+                            while chars.next_if(|char| char.is_whitespace()).is_some() {}
+                        }
+                        '\\' => literal.extend(chars.next()),
+                        _ => literal.push(char),
+                    }
+                }
+                literals.push(literal);
+            }
+            _ => {}
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    literals
 }
