@@ -18,7 +18,7 @@ use crate::writer::InFlightGuard;
 pub const AUDIT_READ: &str = "audit.read";
 
 /// A reading, on its way to be an event.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct AccessEvent(AuditEvent);
 
 impl AccessEvent {

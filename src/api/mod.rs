@@ -52,7 +52,9 @@
 
 pub(crate) mod access_log;
 pub(crate) mod authorized;
+mod bounded_reader;
 mod caller;
+pub(crate) mod confined_filter;
 mod cursor_token;
 pub(crate) mod error;
 pub(crate) mod form_urlencoded;
@@ -63,7 +65,7 @@ pub(crate) mod operation;
 pub(crate) mod parameter;
 pub(crate) mod params;
 pub(crate) mod response;
-mod router;
+pub(crate) mod router;
 pub(crate) mod state;
 mod timeout;
 

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::{FromRef, Request, State};
 use axum::middleware::map_response;
-use axum::routing;
+use axum::routing::{self, MethodRouter};
 
+use super::authorized::{Admitted, ReadHandler};
 use super::operation::Operation;
 use super::state::{ApiState, DEFAULT_TIMEOUT};
 use super::{Gate, handlers, openapi, response};
@@ -87,11 +89,11 @@ impl AuditApi {
         api.warn_if_denied("read API");
         let mut router = Router::new();
         for (operation, handler) in [
-            (Operation::LIST, routing::get(handlers::list)),
-            (Operation::COUNT, routing::get(handlers::count)),
-            (Operation::EXPORT, routing::get(handlers::export)),
-            (Operation::STATS, routing::get(handlers::stats)),
-            (Operation::GET, routing::get(handlers::get)),
+            (&Operation::LIST, read_route(&Operation::LIST, handlers::list)),
+            (&Operation::COUNT, read_route(&Operation::COUNT, handlers::count)),
+            (&Operation::EXPORT, read_route(&Operation::EXPORT, handlers::export)),
+            (&Operation::STATS, read_route(&Operation::STATS, handlers::stats)),
+            (&Operation::GET, read_route(&Operation::GET, handlers::get)),
         ] {
             if operation.path == "/" && !at.is_empty() {
                 router = router.route(at, handler.clone());
@@ -104,4 +106,16 @@ impl AuditApi {
             .layer(map_response(response::with_security_headers))
             .with_state(api)
     }
+}
+
+/// A route of the API. The gate comes first, and only a recorded response leaves.
+pub(crate) fn read_route<S>(operation: &'static Operation, handler: impl ReadHandler<Admitted>) -> MethodRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<ApiState>: FromRef<S>,
+{
+    routing::get(async move |State(api): State<Arc<ApiState>>, request: Request| {
+        let request = Admitted::admit(api, operation, request.into_parts().0).await?;
+        handler.call(request).await
+    })
 }

@@ -26,7 +26,7 @@ impl ApiState {
     }
 
     /// The store, if there is one, if it can be read, and if readings that must be recorded can be.
-    pub(crate) fn readable_store(&self) -> Option<Arc<dyn AuditStore>> {
+    pub(super) fn readable_store(&self) -> Option<Arc<dyn AuditStore>> {
         if self.read_log.as_ref().is_some_and(AuditLog::is_off) {
             return None;
         }

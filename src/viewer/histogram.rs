@@ -8,11 +8,12 @@ use super::bar_chart::BarChart;
 use super::links::Links;
 use super::safe_html::Thousands;
 use super::time::span;
-use crate::api::authorized::Admitted;
+use crate::api::authorized::Confined;
+use crate::api::confined_filter::ConfinedFilter;
 use crate::api::error::ApiError;
 use crate::api::handlers::Histogram;
 use crate::event::Timestamp;
-use crate::query::{Condition, Filter, OutcomePattern, PageQuery};
+use crate::query::{Condition, OutcomePattern};
 
 /// How many bars there are at the most.
 pub(super) const MAX_BARS: usize = 60;
@@ -23,8 +24,8 @@ const MAX_COUNTED: u64 = 1000;
 /// A question for the numbers of a page.
 #[derive(Debug)]
 pub(super) struct HistogramRequest {
-    pub(super) reading: Arc<Admitted>,
-    pub(super) filter: Filter,
+    pub(super) request: Arc<Confined>,
+    pub(super) filter: ConfinedFilter,
     pub(super) given: Vec<(&'static str, String)>,
     pub(super) links: Links,
     pub(super) since: Timestamp,
@@ -64,9 +65,9 @@ impl HistogramRequest {
     }
 
     async fn section(&self) -> Result<HistogramSection, ApiError> {
-        let filter = Filter { since: Some(self.since), until: Some(self.until), ..self.filter.clone() };
-        let activity = Histogram::read(&self.reading, &filter, MAX_BARS).await?;
-        let failed = failures(&self.reading, &filter).await?;
+        let filter = self.filter.with(|filter| (filter.since, filter.until) = (Some(self.since), Some(self.until)));
+        let activity = Histogram::read(&self.request, &filter, MAX_BARS).await?;
+        let failed = failures(&self.request, &filter).await?;
         let total = match self.total {
             Some(total) => Thousands(total).to_string(),
             None if !self.is_default_span && activity.events <= MAX_COUNTED => Thousands(activity.events).to_string(),
@@ -89,21 +90,21 @@ impl HistogramRequest {
 
     /// How many events pass, if they are not very many.
     async fn total(&self) -> Result<String, ApiError> {
-        let beyond = PageQuery { skip: MAX_COUNTED, ..PageQuery::new(self.filter.clone(), 1) };
-        if !self.reading.query(&beyond).await?.is_empty() {
+        let beyond = self.filter.page(1).skip(MAX_COUNTED);
+        if !self.request.query(&beyond).await?.is_empty() {
             return Ok(format!("more than {}", Thousands(MAX_COUNTED)));
         }
-        Ok(Thousands(self.reading.count(&self.filter).await?).to_string())
+        Ok(Thousands(self.request.count(&self.filter).await?).to_string())
     }
 }
 
 /// How many of the events were denied or failed; none if statuses are asked for anyway.
-pub(super) async fn failures(reading: &Admitted, filter: &Filter) -> Result<Option<Histogram>, ApiError> {
+pub(super) async fn failures(request: &Confined, filter: &ConfinedFilter) -> Result<Option<Histogram>, ApiError> {
     if !filter.outcome.is_empty() {
         return Ok(None);
     }
     let outcome = Condition::any_of([OutcomePattern::Class(4), OutcomePattern::Class(5)]);
-    Histogram::read(reading, &Filter { outcome, ..filter.clone() }, MAX_BARS).await.map(Some)
+    Histogram::read(request, &filter.with(|filter| filter.outcome = outcome), MAX_BARS).await.map(Some)
 }
 
 /// In the place of numbers that cannot be read.

@@ -2,10 +2,10 @@
 
 use axum::extract::OriginalUri;
 use axum::response::Response;
-use http::header::LOCATION;
+use http::HeaderValue;
 use http::request::Parts;
-use http::{HeaderValue, StatusCode};
 
+use crate::api::authorized::Recorded;
 use crate::api::error::ApiError;
 use crate::api::form_urlencoded::encode_into;
 use crate::api::params::Params;
@@ -69,11 +69,9 @@ pub(super) fn raw_filters(asked: &Params) -> impl Iterator<Item = (&str, &str)> 
     asked.raw_filters.iter().map(|(name, value)| (*name, value.as_str()))
 }
 
-/// To the same page at an address without the fields that were left empty.
-pub(super) fn redirect(place: &str) -> Result<Response, ApiError> {
-    let place = HeaderValue::try_from(place).map_err(|_| ApiError::BadRequest("the query is not ASCII".into()))?;
-    let mut response = Response::new(axum::body::Body::empty());
-    *response.status_mut() = StatusCode::SEE_OTHER;
-    response.headers_mut().insert(LOCATION, place);
-    Ok(response)
+/// Redirects to the same page without the fields that were left empty.
+pub(super) fn redirect(location: &str) -> Result<Recorded<Response>, ApiError> {
+    let location =
+        HeaderValue::try_from(location).map_err(|_| ApiError::BadRequest("the query is not ASCII".into()))?;
+    Ok(Recorded::redirection(location))
 }

@@ -1,10 +1,11 @@
 //! The way back: stores are read from the newest event to older ones, and a page of newer events is the end of such a
 //! listing.
 
-use crate::api::authorized::Admitted;
+use crate::api::authorized::Confined;
+use crate::api::confined_filter::ConfinedFilter;
 use crate::api::error::ApiError;
 use crate::event::{AuditEvent, Timestamp};
-use crate::query::{Cursor, Filter, PageQuery};
+use crate::query::Cursor;
 
 /// How many events are looked at in one go.
 const WINDOW_EVENTS: usize = 500;
@@ -17,8 +18,8 @@ const FIRST_WINDOW_MICROS: i64 = 1_000_000;
 /// One span of time after the other is read from there on, each longer than the one before, and shorter again where it
 /// has very many events.
 pub(super) async fn previous_page(
-    reading: &Admitted,
-    filter: &Filter,
+    request: &Confined,
+    filter: &ConfinedFilter,
     place: Cursor,
     limit: usize,
 ) -> Result<Vec<AuditEvent>, ApiError> {
@@ -31,8 +32,8 @@ pub(super) async fn previous_page(
         let is_last = until == end;
         let since = Some(filter.since.map_or(begin, |since| since.max(begin)));
         let until = if is_last { filter.until } else { Some(until) };
-        let mut query = PageQuery::new(Filter { since, until, ..filter.clone() }, enough);
-        let mut events = reading.query(&query).await?;
+        let mut query = filter.with(|filter| (filter.since, filter.until) = (since, until)).page(enough);
+        let mut events = request.query(&query).await?;
         if events.len() == enough && width > 1 {
             width = (width / 8).max(1);
             continue;
@@ -40,8 +41,8 @@ pub(super) async fn previous_page(
         // Very many events of one moment are walked through.
         let mut is_whole = events.len() < enough;
         while !is_whole {
-            query.after = events.last().map(Cursor::of);
-            let more = reading.query(&query).await?;
+            query = query.after(events.last().map(Cursor::of));
+            let more = request.query(&query).await?;
             is_whole = more.len() < enough || more.last().is_some_and(|event| Cursor::of(event) <= place);
             events.extend(more);
             // The farthest are not wanted.

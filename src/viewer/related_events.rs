@@ -1,10 +1,11 @@
 //! The neighbours of an event: what else its request left, and what its actor did before and after.
 
 use super::previous_page::previous_page;
-use crate::api::authorized::Admitted;
+use crate::api::authorized::Confined;
+use crate::api::confined_filter::ConfinedFilter;
 use crate::api::error::ApiError;
 use crate::event::{AuditEvent, Phase, Timestamp};
-use crate::query::{Condition, Cursor, Filter, PageQuery, TextPattern};
+use crate::query::{Condition, Cursor, TextPattern};
 
 /// How many events on either side are looked through for those of the same request.
 pub(super) const MAX_SCANNED: usize = 250;
@@ -26,19 +27,14 @@ pub(super) struct RelatedEvents {
 }
 
 impl RelatedEvents {
-    pub(super) async fn read(reading: &Admitted, event: &AuditEvent) -> Result<Self, ApiError> {
-        let own = match reading.caller.own_name() {
-            Some(own) => Filter { user_email: own.into(), ..Filter::default() },
-            None => Filter::default(),
-        };
-        let of_request = of_request(reading, event, &own).await?;
-        let Some(filter) = of_actor(event, own) else {
+    pub(super) async fn read(request: &Confined, event: &AuditEvent) -> Result<Self, ApiError> {
+        let of_request = of_request(request, event).await?;
+        let Some(filter) = of_actor(event, &request.everything()) else {
             return Ok(Self { of_request, after: Vec::new(), before: Vec::new() });
         };
         let place = Cursor::of(event);
-        let before = PageQuery { after: Some(place), ..PageQuery::new(filter.clone(), MAX_NEIGHBOURS) };
-        let before = reading.query(&before).await?;
-        let after = previous_page(reading, &filter, place, MAX_NEIGHBOURS).await?;
+        let before = request.query(&filter.page(MAX_NEIGHBOURS).after(Some(place))).await?;
+        let after = previous_page(request, &filter, place, MAX_NEIGHBOURS).await?;
         Ok(Self { of_request, after, before })
     }
 
@@ -49,46 +45,49 @@ impl RelatedEvents {
 }
 
 /// By name, or who has none, by address, within a day.
-fn of_actor(event: &AuditEvent, own: Filter) -> Option<Filter> {
+fn of_actor(event: &AuditEvent, visible: &ConfinedFilter) -> Option<ConfinedFilter> {
     const DAY: i64 = 86_400_000_000;
     match (&event.actor.user_email, &event.actor.remote_addr) {
-        (Some(name), _) => Some(Filter { user_email: name.as_str().into(), ..own }),
+        (Some(name), _) => Some(visible.with(|filter| filter.user_email = name.as_str().into())),
         (None, Some(addr)) => {
-            let nobody = Condition::none_of([TextPattern::any()]);
-            Some(around(event, DAY, Filter { user_email: nobody, remote_addr: addr.as_str().into(), ..own }))
+            let anonymous = visible.with(|filter| {
+                filter.user_email = Condition::none_of([TextPattern::any()]);
+                filter.remote_addr = addr.as_str().into();
+            });
+            Some(around(event, DAY, &anonymous))
         }
         (None, None) => None,
     }
 }
 
-fn around(event: &AuditEvent, reach: i64, filter: Filter) -> Filter {
+fn around(event: &AuditEvent, reach: i64, filter: &ConfinedFilter) -> ConfinedFilter {
     let at = |micros| Some(Timestamp::from_micros_clamped(micros));
     let moment = event.created_at.as_micros();
-    Filter { since: at(moment - reach), until: at(moment + reach), ..filter }
+    filter.with(|filter| (filter.since, filter.until) = (at(moment - reach), at(moment + reach)))
 }
 
 /// No store finds events by their request, so those near by are looked through.
-async fn of_request(reading: &Admitted, event: &AuditEvent, own: &Filter) -> Result<Vec<AuditEvent>, ApiError> {
+async fn of_request(request: &Confined, event: &AuditEvent) -> Result<Vec<AuditEvent>, ApiError> {
     let Some(request_id) = &event.request.request_id else { return Ok(Vec::new()) };
     let route = event
         .resource
         .route
         .as_deref()
         .map_or_else(|| Condition::none_of([TextPattern::any()]), |route| TextPattern::exact(route).into());
-    let of_route = Filter { route, ..own.clone() };
-    let near = around(event, SEARCH_SPAN_MICROS, of_route.clone());
+    let of_route = request.everything().with(|filter| filter.route = route);
+    let near = around(event, SEARCH_SPAN_MICROS, &of_route);
     let place = Cursor::of(event);
-    let mut found = previous_page(reading, &near, place, MAX_SCANNED).await?;
-    found.extend(reading.query(&PageQuery { after: Some(place), ..PageQuery::new(near, MAX_SCANNED) }).await?);
+    let mut events = previous_page(request, &near, place, MAX_SCANNED).await?;
+    events.extend(request.query(&near.page(MAX_SCANNED).after(Some(place))).await?);
     if event.phase == Phase::Started {
-        let ends = Filter { phase: Phase::Unknown.into(), ..of_route };
-        found.extend(previous_page(reading, &ends, place, MAX_SCANNED).await?);
+        let ends = of_route.with(|filter| filter.phase = Phase::Unknown.into());
+        events.extend(previous_page(request, &ends, place, MAX_SCANNED).await?);
     }
     if let Some(started) = event.request.started_event_id {
-        found.extend(reading.get(started).await?);
+        events.extend(request.get(started).await?);
     }
-    found.retain(|other| other.request.request_id.as_ref() == Some(request_id) && other.event_id != event.event_id);
-    found.sort_by_key(AuditEvent::sort_key);
-    found.dedup_by_key(|event| event.event_id);
-    Ok(found)
+    events.retain(|other| other.request.request_id.as_ref() == Some(request_id) && other.event_id != event.event_id);
+    events.sort_by_key(AuditEvent::sort_key);
+    events.dedup_by_key(|event| event.event_id);
+    Ok(events)
 }

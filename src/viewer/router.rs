@@ -4,15 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::{Request, State};
 use axum::middleware::{map_response, map_response_with_state};
+use axum::response::IntoResponse as _;
 use axum::routing::{self, MethodRouter};
+use http::request::Parts;
 
 use super::links::Links;
 use super::operations::{EVENT, EVENTS, OVERVIEW};
+use super::pages::{PageRequest, error_page};
 use super::state::{SharedState, ViewerState};
 use super::{assets, pages, response};
 use crate::AuditLog;
+use crate::api::authorized::{Admitted, ReadHandler};
+use crate::api::operation::Operation;
 use crate::api::response::reject_method;
+use crate::api::router::read_route;
 use crate::api::state::ApiState;
 use crate::api::{AuditApi, Gate, handlers};
 use crate::store::{AuditStore, StoreError};
@@ -82,25 +89,48 @@ impl AuditViewer {
         let api = Arc::new(self.api);
         api.warn_if_denied("viewer");
         let shared = SharedState::new(ViewerState { api, sign_in: self.sign_in });
-        let page = |handler: MethodRouter<SharedState>, root: &'static str| -> MethodRouter<SharedState> {
-            handler.layer(map_response_with_state(shared.clone(), pages::reject_method(root)))
+        let page = |route: MethodRouter<SharedState>, root: &'static str| -> MethodRouter<SharedState> {
+            route.layer(map_response_with_state(shared.clone(), pages::reject_method(root)))
         };
-        let download = |handler: MethodRouter<SharedState>| -> MethodRouter<SharedState> {
-            handler.layer(map_response(reject_method))
+        let download = |route: MethodRouter<SharedState>| -> MethodRouter<SharedState> {
+            route.layer(map_response(reject_method))
         };
+        let list = || page(page_route(&EVENTS, Links::from_mount, pages::events), Links::HERE);
+        let overview = page_route(&OVERVIEW, |_| Links::from(Links::HERE), pages::overview);
+        let event = page_route(&EVENT, |_| Links::from(Links::ABOVE), pages::event);
         let mut router = Router::new();
         if !at.is_empty() {
-            router = router.route(at, page(routing::get(pages::events), Links::HERE));
+            router = router.route(at, list());
         }
         router
-            .route(&format!("{at}{}", EVENTS.path), page(routing::get(pages::events), Links::HERE))
-            .route(&format!("{at}{}", OVERVIEW.path), page(routing::get(pages::overview), Links::HERE))
-            .route(&format!("{at}{}", EVENT.path), page(routing::get(pages::event), Links::ABOVE))
-            .route(&format!("{at}{}/json", EVENT.path), download(routing::get(handlers::get)))
-            .route(&format!("{at}/export"), download(routing::get(handlers::export)))
+            .route(&format!("{at}{}", EVENTS.path), list())
+            .route(&format!("{at}{}", OVERVIEW.path), page(overview, Links::HERE))
+            .route(&format!("{at}{}", EVENT.path), page(event, Links::ABOVE))
+            .route(&format!("{at}{}/json", EVENT.path), download(read_route(&Operation::GET, handlers::get)))
+            .route(&format!("{at}/export"), download(read_route(&Operation::EXPORT, handlers::export)))
             .route(&format!("{at}/{}", assets::style_name()), routing::get(assets::style))
             .route(&format!("{at}/{}", assets::ICON_NAME), routing::get(assets::icon))
             .layer(map_response(response::with_security_headers))
             .with_state(shared)
     }
+}
+
+/// A route of a page. The gate comes first, and only a recorded response leaves; an error becomes a page, too.
+fn page_route(
+    operation: &'static Operation,
+    links: fn(&Parts) -> Links,
+    handler: impl ReadHandler<PageRequest>,
+) -> MethodRouter<SharedState> {
+    routing::get(async move |State(viewer): State<SharedState>, request: Request| {
+        let head = request.into_parts().0;
+        let links = links(&head);
+        let response = match Admitted::admit(viewer.api.clone(), operation, head).await {
+            Ok(admitted) => handler.call(PageRequest { admitted, links: links.clone() }).await,
+            Err(error) => Err(error),
+        };
+        match response {
+            Ok(response) => response.into_response(),
+            Err(error) => error_page(&viewer, &links, error),
+        }
+    })
 }

@@ -5,7 +5,6 @@ use std::io;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
 use axum::response::Response;
 use futures_util::stream;
 use http::HeaderValue;
@@ -13,54 +12,50 @@ use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use tokio::task::JoinSet;
 
 use crate::api::access_log::ExportAccess;
-use crate::api::authorized::Admitted;
+use crate::api::authorized::{Admitted, Confined, Recorded};
+use crate::api::confined_filter::ConfinedQuery;
 use crate::api::error::ApiError;
-use crate::api::operation::Operation;
-use crate::api::state::ApiState;
 use crate::event::AuditEvent;
 use crate::export::{Csv, EventFormat, JsonArray, Jsonl};
-use crate::query::{Cursor, PageQuery};
+use crate::query::Cursor;
 
 /// How many events a page has; two pages are in memory at a time. An event has 64 KiB at the most, and half a KiB usually.
 const PAGE_EVENTS: usize = 1000;
 
-pub(crate) async fn export(State(api): State<Arc<ApiState>>, request: Request) -> Result<Response, ApiError> {
-    let reading = Admitted::admit(api, &Operation::EXPORT, request.into_parts().0).await?;
-    let asked = reading.params()?;
-    let query = PageQuery::new(reading.confine(&asked).await?, PAGE_EVENTS);
-    let (listing, content_type, disposition): (Box<dyn EventFormat + Send>, _, _) = match asked.format {
+/// Streams every event that passes the filters.
+pub(crate) async fn export(request: Admitted) -> Result<Recorded<Response>, ApiError> {
+    let params = request.params()?;
+    let request = request.confine(&params).await?;
+    let (format, content_type, disposition): (Box<dyn EventFormat + Send>, _, _) = match params.format {
         "csv" => {
             (Box::new(Csv::new()), "text/csv; charset=utf-8; header=present", "attachment; filename=\"audit.csv\"")
         }
         "json" => (Box::<JsonArray>::default(), "application/json", "attachment; filename=\"audit.json\""),
         _ => (Box::new(Jsonl), "application/x-ndjson", "attachment; filename=\"audit.ndjson\""),
     };
+    let query = request.filter().page(PAGE_EVENTS);
     // A store that cannot be read at all says so in the status.
-    let first = reading.query(&query).await?;
-    let record = match reading.read_log() {
-        Some(log) => {
-            let record = reading.access_event().asked(&asked).detail("format", asked.format);
-            Some(ExportAccess::begin(log, record).await.map_err(|_| ApiError::ReadNotRecorded)?)
-        }
-        None => None,
-    };
-    let mut pages =
-        ExportPages { reading: Arc::new(reading), query, listing, record, ahead: JoinSet::new(), next: None };
-    pages.next = Some(pages.read_ahead(first));
-    let body = Body::from_stream(stream::try_unfold(pages, ExportPages::chunk));
-    let mut response = Response::new(body);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response.headers_mut().insert(CONTENT_DISPOSITION, HeaderValue::from_static(disposition));
-    Ok(response)
+    let first = request.query(&query).await?;
+    let access = request.access_event().asked(&params).detail("format", params.format);
+    let access = request.record_export(access).await?;
+    Ok(access.map(|access| {
+        let mut pages =
+            ExportPages { request: Arc::new(request), query, format, access, ahead: JoinSet::new(), next: None };
+        pages.next = Some(pages.read_ahead(first));
+        let mut response = Response::new(Body::from_stream(stream::try_unfold(pages, ExportPages::chunk)));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        response.headers_mut().insert(CONTENT_DISPOSITION, HeaderValue::from_static(disposition));
+        response
+    }))
 }
 
 /// What is left of an export. It goes on only as fast as the client takes it: one page is written while the next is
 /// read, so that the store and the server both have work.
 struct ExportPages {
-    reading: Arc<Admitted>,
-    query: PageQuery,
-    listing: Box<dyn EventFormat + Send>,
-    record: Option<ExportAccess>,
+    request: Arc<Confined>,
+    query: ConfinedQuery,
+    format: Box<dyn EventFormat + Send>,
+    access: Option<ExportAccess>,
     /// The page that is being read; a reading ends with the export.
     ahead: JoinSet<Result<Vec<AuditEvent>, ApiError>>,
     /// The page to write now; none: the one that is being read.
@@ -71,9 +66,9 @@ impl ExportPages {
     /// Begins to read what comes after a page, if anything does.
     fn read_ahead(&mut self, page: Vec<AuditEvent>) -> Vec<AuditEvent> {
         if page.len() == self.query.limit {
-            self.query.after = page.last().map(Cursor::of);
-            let (reading, query) = (Arc::clone(&self.reading), self.query.clone());
-            self.ahead.spawn(async move { reading.query(&query).await });
+            self.query = self.query.clone().after(page.last().map(Cursor::of));
+            let (request, query) = (Arc::clone(&self.request), self.query.clone());
+            self.ahead.spawn(async move { request.query(&query).await });
         }
         page
     }
@@ -84,8 +79,8 @@ impl ExportPages {
         match self.write().await {
             Ok(chunk) => Ok(chunk.map(|chunk| (chunk, self))),
             Err(broken) => {
-                if let Some(record) = &mut self.record {
-                    record.abandon("error");
+                if let Some(access) = &mut self.access {
+                    access.abandon("error");
                 }
                 Err(broken)
             }
@@ -107,15 +102,15 @@ impl ExportPages {
             },
         };
         let mut chunk = Vec::new();
-        self.listing.write_page(&page, &mut chunk)?;
+        self.format.write_page(&page, &mut chunk)?;
         let is_last = self.ahead.is_empty();
-        if let Some(record) = &mut self.record {
-            record.release(page.len());
+        if let Some(access) = &mut self.access {
+            access.release(page.len());
         }
         if is_last {
-            self.listing.finish(&mut chunk)?;
-            if let Some(record) = &mut self.record {
-                record.complete().await.map_err(|_| ExportAborted)?;
+            self.format.finish(&mut chunk)?;
+            if let Some(access) = &mut self.access {
+                access.complete().await.map_err(|_| ExportAborted)?;
             }
         }
         Ok(Some(chunk.into()))

@@ -9,8 +9,6 @@ mod stats;
 pub(crate) use count::count;
 pub(crate) use export::export;
 pub(crate) use get::get;
-#[cfg(feature = "viewer")]
-pub(crate) use get::id;
 pub use list::AUDIT_NEXT_CURSOR;
 pub(crate) use list::list;
 pub(crate) use stats::stats;

@@ -4,8 +4,10 @@ mod error;
 mod event;
 mod events;
 mod overview;
+mod request;
 
-pub(super) use error::reject_method;
+pub(super) use error::{error_page, reject_method};
 pub(super) use event::event;
 pub(super) use events::events;
 pub(super) use overview::overview;
+pub(super) use request::PageRequest;

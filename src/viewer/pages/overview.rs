@@ -3,24 +3,24 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{Request, State};
 use axum::response::Response;
-use http::request::Parts;
 
-use super::error::error_page;
-use crate::api::authorized::Admitted;
+use super::PageRequest;
+use crate::api::authorized::{Confined, Recorded};
+use crate::api::confined_filter::ConfinedFilter;
 use crate::api::error::ApiError;
 use crate::api::handlers::Histogram;
-use crate::query::{Field, Filter, TextPattern, ValueCount};
+use crate::api::params::Params;
+use crate::event::Timestamp;
+use crate::query::{Field, TextPattern, ValueCount};
 use crate::viewer::assets;
 use crate::viewer::bar_chart::BarChart;
 use crate::viewer::filter_form::{FilterForm, strip_empty_fields};
 use crate::viewer::histogram::{MAX_BARS, counts_failed, failures};
 use crate::viewer::links::{Links, raw_filters, redirect};
-use crate::viewer::operations::{OVERVIEW, is_filterable};
+use crate::viewer::operations::is_filterable;
 use crate::viewer::response::{DeferredPart, page_with_parts};
 use crate::viewer::safe_html::{SafeText, Thousands};
-use crate::viewer::state::{SharedState, ViewerState};
 use crate::viewer::time::span;
 
 #[derive(Template)]
@@ -70,50 +70,58 @@ const SECTIONS: [(Field, &str); 6] = [
 /// How many values are shown.
 const MAX_VALUES: usize = 10;
 
-pub(in crate::viewer) async fn overview(State(viewer): State<SharedState>, request: Request) -> Response {
-    let links = Links::from(Links::HERE);
-    page(&viewer, &links, request.into_parts().0).await.unwrap_or_else(|refusal| error_page(&viewer, &links, refusal))
+/// Shows the counts by value and over time.
+pub(in crate::viewer) async fn overview(request: PageRequest) -> Result<Recorded<Response>, ApiError> {
+    let PageRequest { admitted, links } = request;
+    if let Some(query) = strip_empty_fields(admitted.head().uri.query()) {
+        return redirect(&format!("{}overview{query}", links.root()));
+    }
+    let params = admitted.params()?;
+    let (since, until) = params.span()?;
+    let request = Arc::new(admitted.confine(&params).await?);
+    let filter = request.filter().with(|filter| (filter.since, filter.until) = (Some(since), Some(until)));
+    // A store that cannot be read says so in the status.
+    let all = Histogram::read(&request, &filter, MAX_BARS).await?;
+    let failed = failures(&request, &filter).await?;
+    let access = request.access_event().asked(&params).count(all.events);
+    let counts = request.record(access, (all, failed)).await?;
+    counts.try_map(|(all, failed)| render(&request, &params, &links, &filter, &all, failed.as_ref()))
 }
 
-async fn page(viewer: &ViewerState, links: &Links, head: Parts) -> Result<Response, ApiError> {
-    let reading = Arc::new(Admitted::admit(viewer.api.clone(), &OVERVIEW, head).await?);
-    if let Some(clean) = strip_empty_fields(reading.head.uri.query()) {
-        return redirect(&format!("{}overview{clean}", links.root()));
-    }
-    let asked = reading.params()?;
-    let (since, until) = asked.span()?;
-    let filter = Filter { since: Some(since), until: Some(until), ..reading.confine(&asked).await? };
-    // A store that cannot be read says so in the status.
-    let activity = Histogram::read(&reading, &filter, MAX_BARS).await?;
-    let failed = failures(&reading, &filter).await?;
-    reading.record(reading.access_event().asked(&asked).count(activity.events)).await?;
-
-    let failed = failed.as_ref().map(|failed| failed.buckets.as_slice());
-    let chart = BarChart::draw(&activity.buckets, failed, None, links, &asked.raw_filters);
+fn render(
+    request: &Arc<Confined>,
+    params: &Params,
+    links: &Links,
+    filter: &ConfinedFilter,
+    all: &Histogram,
+    failed: Option<&Histogram>,
+) -> Result<Response, ApiError> {
+    let failed = failed.map(|failed| failed.buckets.as_slice());
+    let chart = BarChart::draw(&all.buckets, failed, None, links, &params.raw_filters);
     let page = OverviewPage {
         root: links.root(),
         style: assets::style_name(),
-        caller: SafeText::line(reading.caller.name()),
-        is_admin: reading.caller.is_admin(),
-        events_link: links.list(raw_filters(&asked)),
-        form: FilterForm::of(&asked, &reading.caller, links, "overview"),
-        within: Thousands(activity.events),
-        span: match (asked.filter.since, asked.filter.until) {
+        caller: SafeText::line(request.caller().name()),
+        is_admin: request.caller().is_admin(),
+        events_link: links.list(raw_filters(params)),
+        form: FilterForm::of(params, request.caller(), links, "overview"),
+        within: Thousands(all.events),
+        span: match (params.filter.since, params.filter.until) {
             (None, None) => "the last 30 days".to_owned(),
-            _ => span(since, until),
+            _ => span(filter.since.unwrap_or(Timestamp::MIN), filter.until.unwrap_or(Timestamp::MAX)),
         },
-        chart: Some(chart).filter(|_| activity.events > 0),
-        sections: if activity.events > 0 { SECTIONS.len() } else { 0 },
+        chart: Some(chart).filter(|_| all.events > 0),
+        sections: if all.events > 0 { SECTIONS.len() } else { 0 },
     };
     let parts = SECTIONS.into_iter().take(page.sections).map(|(field, title)| {
         let part = TopValuesRequest {
-            reading: reading.clone(),
+            request: request.clone(),
             filter: filter.clone(),
-            given: asked.raw_filters.clone(),
+            given: params.raw_filters.clone(),
             links: links.clone(),
             field,
             title,
-            total: activity.events,
+            total: all.events,
         };
         Box::pin(part.draw()) as DeferredPart
     });
@@ -122,8 +130,8 @@ async fn page(viewer: &ViewerState, links: &Links, head: Parts) -> Result<Respon
 
 /// A question for the numbers of a field.
 struct TopValuesRequest {
-    reading: Arc<Admitted>,
-    filter: Filter,
+    request: Arc<Confined>,
+    filter: ConfinedFilter,
     given: Vec<(&'static str, String)>,
     links: Links,
     field: Field,
@@ -134,7 +142,7 @@ struct TopValuesRequest {
 impl TopValuesRequest {
     async fn draw(self) -> String {
         // One more than is shown tells whether these are all.
-        let Ok(mut tallies) = self.reading.top_values(&self.filter, self.field, MAX_VALUES + 1).await else {
+        let Ok(mut tallies) = self.request.top_values(&self.filter, self.field, MAX_VALUES + 1).await else {
             return counts_failed();
         };
         let is_all = tallies.len() <= MAX_VALUES;
@@ -166,7 +174,7 @@ impl TopValuesRequest {
     /// The events with this value in the same span, through the same filters.
     fn link(&self, value: Option<&str>) -> Option<String> {
         let name = self.field.as_str();
-        if name == "user_email" && !self.reading.caller.is_admin() {
+        if name == "user_email" && !self.request.caller().is_admin() {
             return None;
         }
         let wanted = match (self.field, value) {
