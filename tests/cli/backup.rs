@@ -57,14 +57,17 @@ fn nothing_is_replaced_unless_told_to_and_the_log_never() {
     }
     let linked = place.folder().join("linked.db");
     fs::hard_link(&own, &linked).expect("a link");
-    let error = place.run(&["backup", "--force", linked.to_str().expect("UTF-8")]).failed(2);
-    assert!(error.contains("of the log itself"), "{error}");
+    let error = place.run(&["backup", "--force", linked.to_str().expect("UTF-8")]).failed(3);
+    assert!(error.contains("hard link"), "{error}");
+    fs::remove_file(&linked).expect("the link");
     assert_eq!(fs::read_to_string(&other).expect("the file"), "my tax return");
     // The log of another database would be taken for the copy's.
-    let log = place.file("fresh.db-wal", "frames");
     let fresh = place.folder().join("fresh.db");
-    assert!(place.run(&["backup", fresh.to_str().expect("UTF-8")]).failed(2).contains("-wal"));
-    fs::remove_file(log).expect("the file");
+    for suffix in ["-wal", "-journal"] {
+        let log = place.file(&format!("fresh.db{suffix}"), "frames");
+        assert!(place.run(&["backup", fresh.to_str().expect("UTF-8")]).failed(2).contains(suffix));
+        fs::remove_file(log).expect("the file");
+    }
 
     assert_eq!(place.run(&["backup", "--force", other_name]).ok(), "3\n");
     assert_eq!(on(&format!("sqlite:{other_name}"), &["count"]).ok(), "3\n");
@@ -74,6 +77,25 @@ fn nothing_is_replaced_unless_told_to_and_the_log_never() {
     assert!(parts.is_empty(), "{parts:?}");
     let elsewhere = on("postgres://localhost/audit", &["backup", "copy.db"]).failed(2);
     assert!(elsewhere.contains("pg_dump"), "{elsewhere}");
+}
+
+#[test]
+fn nothing_but_a_regular_file_is_replaced() {
+    use std::os::unix::fs::FileTypeExt as _;
+
+    let place = Store::of(&samples());
+    let (pipe, socket, link) =
+        (place.folder().join("pipe"), place.folder().join("socket"), place.folder().join("link"));
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo of coreutils is installed");
+    assert!(made.success());
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
+    std::os::unix::fs::symlink(place.file("other.db", "my tax return"), &link).expect("a link");
+    for target in [&pipe, &socket, &link] {
+        let error = place.run(&["backup", "--force", target.to_str().expect("UTF-8")]).failed(2);
+        assert!(error.contains("name a file") || error.contains("name the file"), "{error}");
+    }
+    let kind = |path| fs::symlink_metadata(path).expect("it is there").file_type();
+    assert!(kind(&pipe).is_fifo() && kind(&socket).is_socket() && kind(&link).is_symlink());
 }
 
 #[test]

@@ -55,6 +55,13 @@ fn a_store_that_is_well() {
 }
 
 #[test]
+fn nothing_is_advised_about_the_mode_of_what_is_no_regular_file() {
+    let run = Run::of(program(&["doctor", "--url", "sqlite:/dev/null"]));
+    assert_eq!(run.code, Some(5), "{run:?}");
+    assert!(run.stdout.contains("no regular file") && !run.stdout.contains("chmod"), "{run:?}");
+}
+
+#[test]
 fn who_else_can_get_at_the_file_is_told() {
     let store = private();
     for (mode, code, expected) in [(0o640, 0, None), (0o644, 0, Some("warning")), (0o666, 5, Some("wrong"))] {

@@ -165,6 +165,7 @@ fn the_log_itself_is_never_replaced() {
     }
     tail.kill().expect("it is killed");
     tail.wait().expect("it ends");
+    fs::remove_file(folder.join("twin")).expect("the link");
     assert_eq!(store.count(), 3);
 }
 

@@ -46,8 +46,8 @@ impl SqliteStore {
     /// ```
     ///
     /// # Errors
-    /// If a file is at `target` and `replace` is false, if `target` is the log itself or has another log's `-wal` beside
-    /// it, or if the log cannot be read or the copy not be written. What was at `target` is then as it was.
+    /// If a file is at `target` and `replace` is false, if `target` is the log itself or no regular file, if another
+    /// database's `-wal` or `-journal` lies beside it, or if the log cannot be read or the copy not be written. What was at `target` is then as it was.
     ///
     /// # Cancel safety
     /// Dropped, it leaves what was at `target`. SQLite may go on with a file of another name beside it.
@@ -80,17 +80,17 @@ impl SqliteStore {
                 return Err(config(format!("{shown} is a file of the log itself: name another for the copy")));
             }
         }
-        if target.is_dir() {
-            return Err(config(format!("{shown} is a directory: name a file in it")));
-        }
+        check_replaceable(target)?;
         if found.is_some() && !replace {
             return Err(exists(target));
         }
-        if length(&with_suffix(target, "-wal"))? > 0 {
-            return Err(config(format!(
-                "beside {shown} is the write-ahead log (-wal) of another database, which would be taken for the copy's: \
-                 name another"
-            )));
+        for (suffix, kind) in [("-wal", "write-ahead log"), ("-journal", "rollback journal")] {
+            if length(&with_suffix(target, suffix))? > 0 {
+                return Err(config(format!(
+                    "beside {shown} is the {kind} ({suffix}) of another database, which SQLite would take for the copy's: \
+                     name another file"
+                )));
+            }
         }
         Ok(())
     }
@@ -117,6 +117,7 @@ impl Part {
     fn become_file(self, target: &Path, replace: bool) -> Result<(), StoreError> {
         File::open(&self.0).and_then(|file| file.sync_all()).during(DOING)?;
         if replace {
+            check_replaceable(target)?;
             std::fs::rename(&self.0, target).during(DOING)?;
         } else if let Err(error) = std::fs::hard_link(&self.0, target) {
             // Not every file system has links.
@@ -135,6 +136,23 @@ impl Part {
 impl Drop for Part {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Rejects a target that is there and no regular file: a rename would replace a device or a socket by the copy.
+fn check_replaceable(target: &Path) -> Result<(), StoreError> {
+    let shown = target.display();
+    match std::fs::symlink_metadata(target) {
+        Ok(metadata) if metadata.is_dir() => Err(config(format!("{shown} is a directory: name a file in it"))),
+        Ok(metadata) if metadata.is_symlink() => {
+            Err(config(format!("{shown} is a symbolic link: name the file that it leads to")))
+        }
+        Ok(metadata) if !metadata.is_file() => {
+            Err(config(format!("{shown} is a device, a pipe or a socket, and stays as it is: name a file")))
+        }
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).during(DOING),
     }
 }
 

@@ -14,7 +14,8 @@ use super::error::{
     DuringOperation as _, NAME, OPENING, config as refused, corrupt, from_driver, is_busy, open_error, permanent,
     transient,
 };
-use super::file_identity::{FileIdentity, Lengths, file_id, replaced_error};
+use super::file_identity::{FileIdentity, Lengths, check_only_name, file_id, replaced_error};
+use super::mount::{Mount, check_not_mounted_alone, volatile_message};
 use super::parking::Parking;
 use super::private_file::{create_private_file, sync_directory};
 use super::schema::{self, FileState};
@@ -39,6 +40,12 @@ impl WriteConnection {
     /// `is_first`: tables that are missing are made. Later they are missed: what was in them was acknowledged.
     pub(super) async fn open(config: &Config, parking: &Arc<Parking>, is_first: bool) -> Result<Self, StoreError> {
         let resolved = resolve_database(config)?;
+        check_location(&resolved)?;
+        if let Some(mount) = Mount::of(&resolved).filter(|_| is_first)
+            && let Some(file_system) = mount.volatile_file_system()
+        {
+            tracing::warn!("the audit log is not durable: {}", volatile_message(file_system));
+        }
         let before = file_id(&resolved)?;
         if config.create_if_missing && before.is_none() {
             create_private_file(&resolved);
@@ -246,6 +253,12 @@ pub(super) fn resolve_database(config: &Config) -> Result<PathBuf, StoreError> {
         }
         Err(error) => Err(error).during(OPENING),
     }
+}
+
+/// Rejects a database whose write-ahead log other processes would look for in another place.
+pub(super) fn check_location(database: &Path) -> Result<(), StoreError> {
+    check_only_name(database)?;
+    check_not_mounted_alone(database)
 }
 
 /// An error if the file may not be written: SQLite would open it all the same, and make files beside it that may not be

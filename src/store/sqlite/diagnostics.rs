@@ -7,6 +7,7 @@ use super::config::{Config, with_suffix};
 use super::error::DuringOperation as _;
 use super::file_identity::{LARGE_LOG_BYTES, length};
 use super::journal::journal_cache::MAX_EVENTS;
+use super::mount::{Mount, VOLATILE_HINT, volatile_message};
 use super::parking::Parking;
 use super::read_pool::ReadPool;
 use super::schema::VERSION;
@@ -23,6 +24,13 @@ pub(super) async fn inspect(
     let mut found = readers.finish(lease, done).await?;
     if let Ok(database) = config.resolved() {
         found.push(log_of(length(&with_suffix(&database, "-wal"))?));
+        if let Some(file_system) = Mount::of(&database).as_ref().and_then(Mount::volatile_file_system) {
+            found.push(Diagnostic::warning(
+                "mount",
+                format!("not durable: {}", volatile_message(file_system)),
+                VOLATILE_HINT,
+            ));
+        }
     }
     let copies = parking.copies();
     if !copies.is_empty() {

@@ -10,7 +10,7 @@ use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
 use super::config::{Config, with_suffix};
-use super::error::{DuringOperation as _, transient};
+use super::error::{DuringOperation as _, config, transient};
 use crate::store::StoreError;
 
 /// The files that a connection has open.
@@ -188,6 +188,29 @@ impl File {
 /// Which file has this name, if one has.
 pub(super) fn file_id(path: &Path) -> Result<Option<FileId>, StoreError> {
     Ok(stat(path)?.as_ref().map(FileId::of))
+}
+
+/// Rejects a database with several names: SQLite finds the write-ahead log by name, so whoever opens the file by the other
+/// name has another log, and the two overwrite each other's pages.
+pub(super) fn check_only_name(database: &Path) -> Result<(), StoreError> {
+    match stat(database)?.map_or(1, |metadata| links(&metadata)) {
+        2.. => Err(config(format!(
+            "{} has another name too (a hard link), and a process that opens the file by that name loses events: find it \
+             with `find / -xdev -samefile {0}` and remove it, or copy the file and its -wal to a new folder",
+            database.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(unix)]
+fn links(metadata: &Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::nlink(metadata)
+}
+
+#[cfg(not(unix))]
+fn links(_metadata: &Metadata) -> u64 {
+    1
 }
 
 /// The length of the file of this name; 0 if there is none.

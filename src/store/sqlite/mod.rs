@@ -40,6 +40,7 @@ mod event_columns;
 mod file_identity;
 mod id_blob;
 mod journal;
+mod mount;
 mod parking;
 mod private_file;
 mod purge;

@@ -10,7 +10,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::config::{Config, with_suffix};
-use super::connection::{options, resolve_database};
+use super::connection::{check_location, options, resolve_database};
 use super::damage::Damage;
 use super::error::{DuringOperation as _, closed_error, config, is_not_openable, open_error, transient};
 use super::file_identity::{FileIdentity, length};
@@ -150,6 +150,10 @@ impl PooledConnection {
     async fn new(config: &Config) -> Result<Self, StoreError> {
         let existing = Config { create_if_missing: false, ..config.clone() };
         let resolved = resolve_database(&existing)?;
+        // Events may be in a log beside another name of the file; one that lies here shows that this is the right name.
+        if length(&with_suffix(&resolved, "-wal"))? == 0 {
+            check_location(&resolved)?;
+        }
         match Self::connect(config, &resolved, None).await {
             // Readers of a write-ahead log share an index with those who write. Here none can be made.
             Err(error) if is_not_openable(&error) => match still(&resolved)? {

@@ -12,7 +12,7 @@ use super::connection::{check_modes, resets_logs_wrongly};
 use super::damage::Damage;
 use super::diagnostics;
 use super::error::{DuringOperation as _, NAME, as_transient, closed_error};
-use super::file_identity::FileIdentity;
+use super::file_identity::{FileIdentity, check_only_name};
 use super::journal::append;
 use super::journal::compaction;
 use super::parking::Parking;
@@ -276,7 +276,9 @@ impl AuditStore for SqliteStore {
             let done = append::rehearse(&mut lease.state).await;
             let done = done.and_then(|()| check_modes(&lease.state.connection.database));
             let is_faulty = lease.state.connection.version.resets_logs_wrongly();
+            let database = lease.state.connection.database.clone();
             lease.finish(done).await?;
+            check_only_name(&database).map_err(as_transient)?;
             if is_faulty { Err(resets_logs_wrongly("as it is linked")) } else { Ok(()) }
         })
     }

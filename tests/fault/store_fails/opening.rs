@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::{Database, Folder, Settings, beside_others, url};
+use crate::support::{Database, Folder, Settings, beside_others, in_own_namespace, run, url};
 
 /// The server says this and does not start.
 #[track_caller]
@@ -55,6 +55,33 @@ fn a_database_of_somebody_else() {
     folder.settings().start().stop();
     change(&newer, "UPDATE audit_version SET version = 999");
     is_unchanged(&newer, "999");
+}
+
+#[test]
+fn a_file_with_another_name_or_a_mount_of_its_own() {
+    let _turn = beside_others();
+    in_own_namespace("store_fails::opening::a_file_with_another_name_or_a_mount_of_its_own", || {
+        let folder = Folder::new();
+        let twin = folder.path().join("twin.db");
+        folder.settings().start().stop();
+        fs::hard_link(folder.database(), &twin).expect("a link");
+        is_unchanged(&twin, "hard link");
+        is_unchanged(&folder.database(), "hard link");
+        fs::remove_file(&twin).expect("the link");
+
+        let home = folder.path().join("home");
+        fs::create_dir(&home).expect("a folder");
+        let mounted = home.join("audit.db");
+        fs::write(&mounted, "").expect("a file to mount to");
+        let name = |path: &Path| path.to_str().expect("a path of text").to_owned();
+        run("mount", &["--bind", &name(&folder.database()), &name(&mounted)]);
+        is_unchanged(&mounted, "mounted alone");
+        assert_eq!(fs::read_dir(&home).expect("the folder").count(), 1, "a file was made beside it");
+        run("umount", &[&name(&mounted)]);
+        // Its folder may be a mount.
+        run("mount", &["--bind", &name(folder.path()), &name(&home)]);
+        folder.settings_for(&mounted).start().stop();
+    });
 }
 
 /// The file is refused and left as it was.

@@ -55,6 +55,12 @@ fn a_log_in_a_read_only_place_can_be_read() {
         for suffix in ["", "-wal"] {
             fs::copy(beside(&database, suffix), beside(&copy.join("audit.db"), suffix)).expect("a copy");
         }
+        let doctor = Command::new(env!("CARGO_BIN_EXE_tower-audit"))
+            .args(["doctor", "--url", &url(&database)])
+            .output()
+            .expect("the program runs");
+        let report = String::from_utf8_lossy(&doctor.stdout);
+        assert!(report.contains("lies on tmpfs"), "{report}");
         let before = count();
         assert_eq!(before.0, Some(0), "{before:?}");
         server.stop();

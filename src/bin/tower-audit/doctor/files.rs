@@ -11,6 +11,10 @@ mod unix {
     pub(super) fn look(path: &Path) -> Vec<Diagnostic> {
         let mut found = Vec::new();
         if let Ok(metadata) = std::fs::metadata(path) {
+            if !metadata.is_file() {
+                // The mode of a device is its system's; opening the store reports the rest.
+                return found;
+            }
             found.push(file(path, &metadata));
         }
         let folder = path.parent().unwrap_or(Path::new("/"));

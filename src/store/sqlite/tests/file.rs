@@ -226,3 +226,27 @@ async fn nothing_is_committed_with_an_index_that_was_removed() {
     store.append(&events(3..5)).await.unwrap();
     assert_eq!(all(&store).await.len(), 5);
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_with_two_names_is_refused_and_makes_health_ill() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.append(&events(0..3)).await.unwrap();
+    store.health().await.unwrap();
+    let twin = place.folder.path().join("twin.db");
+    std::fs::hard_link(place.path(), &twin).unwrap();
+    let error = store.health().await.unwrap_err();
+    assert!(error.is_transient() && crate::store::chain(&error).to_string().contains("hard link"), "{error:?}");
+    // The log of this name has its events.
+    assert_eq!(all(&place.try_open(false).await.unwrap()).await.len(), 3);
+    for create in [true, false] {
+        let options = OpenOptions { create_if_missing: create, ..OpenOptions::default() };
+        let error = SqliteStore::open(twin.to_str().unwrap(), options).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Config);
+        assert!(error.to_string().contains("hard link"), "{error}");
+    }
+    std::fs::remove_file(twin).unwrap();
+    store.health().await.unwrap();
+    store.append(&events(3..4)).await.unwrap();
+}
