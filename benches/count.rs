@@ -11,6 +11,7 @@ use http::{Method, Request};
 use support::*;
 use tower::layer::util::Identity;
 use tower::{Layer as _, Service};
+use tower_audit::policy::presets;
 use tower_audit::{AuditLayer, AuditLog, AuditPolicy};
 
 /// A name, and what runs it so many times.
@@ -18,7 +19,7 @@ type Case = (&'static str, fn(usize));
 
 const CASES: &[Case] = &[
     ("bare-get", |n| plain(n, None, get)),
-    ("layer-get", |n| plain(n, Some(AuditPolicy::preset()), get)),
+    ("layer-get", |n| plain(n, Some(presets::ivre()), get)),
     ("limit-get", |n| plain(n, Some(with_limit()), get)),
     ("rules-10-get", |n| plain(n, Some(with_rules(10)), get)),
     ("rules-60-get", |n| plain(n, Some(with_rules(60)), get)),
@@ -26,7 +27,7 @@ const CASES: &[Case] = &[
     ("rules-10-post", |n| plain(n, Some(with_rules(10)), other_post)),
     ("rules-60-post", |n| plain(n, Some(with_rules(60)), other_post)),
     ("axum-bare", |n| routed(n, None)),
-    ("axum-layer", |n| routed(n, Some(AuditPolicy::preset()))),
+    ("axum-layer", |n| routed(n, Some(presets::ivre()))),
     ("axum-limit", |n| routed(n, Some(with_limit()))),
     ("candidates-get", |n| candidates(n, Method::GET, "/health")),
     ("candidates-post", |n| candidates(n, Method::POST, "/scans")),
@@ -92,7 +93,7 @@ fn routed(count: usize, policy: Option<AuditPolicy>) {
 }
 
 fn candidates(count: usize, method: Method, path: &str) {
-    let policy = AuditPolicy::preset();
+    let policy = presets::ivre();
     for _ in 0..count {
         black_box(policy.matching_rules(black_box(&method), black_box(path)));
     }
@@ -113,7 +114,7 @@ fn built(count: usize) {
 fn audited(count: usize, at_once: usize) {
     current_thread().block_on(async {
         let log = log().await;
-        batches(count, at_once, AuditLayer::new(&log, AuditPolicy::preset()).layer(bare())).await;
+        batches(count, at_once, AuditLayer::new(&log, presets::ivre()).layer(bare())).await;
         assert_eq!(log.stats().written, count as u64);
     });
 }

@@ -13,16 +13,15 @@ use http::{Method, Request};
 use support::*;
 use tower::layer::util::Identity;
 use tower::{Layer as _, Service};
-use tower_audit::{AuditLayer, AuditPolicy};
+use tower_audit::AuditLayer;
+use tower_audit::policy::presets;
 
 fn unaudited(criterion: &mut Criterion) {
     let runtime = current_thread();
     let log = runtime.block_on(log());
     let mut group = criterion.benchmark_group("unaudited/service_fn");
     answers(&mut group, "no layer", bare(), get);
-    for (name, policy) in
-        [("layer", AuditPolicy::preset()), ("max_results", with_limit()), ("10 rules", with_rules(10))]
-    {
+    for (name, policy) in [("layer", presets::ivre()), ("max_results", with_limit()), ("10 rules", with_rules(10))] {
         answers(&mut group, name, AuditLayer::new(&log, policy).layer(bare()), get);
     }
     group.finish();
@@ -31,9 +30,7 @@ fn unaudited(criterion: &mut Criterion) {
     let app = || Router::new().route("/health", axum::routing::get(|| async { "ok" }));
     let get = || request(Method::GET, "/health", Body::empty());
     answers(&mut group, "layer that does nothing", app().layer(Identity::new()), get);
-    for (name, policy) in
-        [("layer", AuditPolicy::preset()), ("max_results", with_limit()), ("10 rules", with_rules(10))]
-    {
+    for (name, policy) in [("layer", presets::ivre()), ("max_results", with_limit()), ("10 rules", with_rules(10))] {
         answers(&mut group, name, app().layer(AuditLayer::new(&log, policy)), get);
     }
     group.finish();
@@ -51,7 +48,7 @@ where
 fn audited(criterion: &mut Criterion) {
     let runtime = current_thread();
     let log = runtime.block_on(log());
-    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(bare());
+    let service = AuditLayer::new(&log, presets::ivre()).layer(bare());
     let mut group = criterion.benchmark_group("audited/service_fn");
     group.bench_function("no layer", |bencher| {
         bencher.iter_batched(post, |request| runtime.block_on(bare().call(request)), BatchSize::SmallInput);
@@ -72,7 +69,7 @@ fn parts(criterion: &mut Criterion) {
     let _entered = runtime.enter();
     let mut group = criterion.benchmark_group("parts");
     answers(&mut group, "event built and let go", AuditLayer::new(&closed, letting_go()).layer(bare()), post);
-    let policy = AuditPolicy::preset();
+    let policy = presets::ivre();
     for (name, method, path) in [
         ("candidates GET", Method::GET, "/health"),
         ("candidates POST", Method::POST, "/scans"),

@@ -10,16 +10,15 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tower::{ServiceBuilder, service_fn};
-use tower_audit::{AuditContext, AuditLayer, AuditLog, AuditPolicy, PeerAddr, Rule};
+use tower_audit::{AuditContext, AuditLayer, AuditLog, AuditPolicy, PeerAddr};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let log = AuditLog::open("sqlite:hyper.db").await?;
-    let policy = AuditPolicy::builder().rule(Rule::upload()).rule(Rule::admin_action()).build()?;
-    let layer = AuditLayer::new(&log, policy);
+    let layer = AuditLayer::new(&log, AuditPolicy::mutations());
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
-    println!("curl -X POST -d data http://127.0.0.1:3000/scans");
+    println!("curl -X POST -d book http://127.0.0.1:3000/orders");
     println!("cargo run -q --features cli -- query --url sqlite:hyper.db");
     loop {
         let (stream, peer) = tokio::select! {
@@ -46,16 +45,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 async fn handle(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let (status, text) = match (request.method(), request.uri().path()) {
-        (&Method::POST, "/scans") => (StatusCode::OK, "stored\n"),
-        (&Method::DELETE, path) if path.starts_with("/auth/admin/users/") => {
-            if let Some(audit) = AuditContext::current() {
-                audit.route("/auth/admin/users/{email}");
-            }
-            (StatusCode::OK, "deleted\n")
-        }
-        _ => (StatusCode::NOT_FOUND, "not found\n"),
+    let (route, status, text) = match (request.method(), request.uri().path()) {
+        (&Method::POST, "/orders") => (Some("/orders"), StatusCode::OK, "ordered\n"),
+        (&Method::DELETE, path) if path.starts_with("/users/") => (Some("/users/{email}"), StatusCode::OK, "deleted\n"),
+        _ => (None, StatusCode::NOT_FOUND, "not found\n"),
     };
+    if let (Some(route), Some(audit)) = (route, AuditContext::current()) {
+        audit.route(route);
+    }
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;
     Ok(response)

@@ -15,7 +15,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let app = Router::new()
         .route("/reports/{id}/export", get(export).route_layer(AuditLayer::for_route(&log, exported)?))
         .route("/reports", get(|| async { "[]" }))
-        .layer(AuditLayer::new(&log, AuditPolicy::preset()));
+        .layer(AuditLayer::new(&log, AuditPolicy::mutations()));
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
     println!("curl http://127.0.0.1:3000/reports/7/export | wc -c");

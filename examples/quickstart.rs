@@ -1,4 +1,4 @@
-//! The shortest useful service: every upload and every administrative request is recorded before its response leaves.
+//! The shortest useful service: every request that may change something is recorded before its response leaves.
 //!
 //! `cargo run --example quickstart`, then the commands that it prints.
 
@@ -11,12 +11,12 @@ use tower_audit::{AuditLayer, AuditLog, AuditPolicy};
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let log = AuditLog::open("sqlite:audit.db").await?; // 1
-    let audit = AuditLayer::new(&log, AuditPolicy::preset()); // 2
+    let audit = AuditLayer::new(&log, AuditPolicy::mutations()); // 2
 
     let app = Router::new()
         .route("/", routing::get(|| async { "hello" }))
-        .route("/scans", routing::post(upload))
-        .route("/auth/admin/users/{email}", routing::delete(delete_user))
+        .route("/orders", routing::post(place_order))
+        .route("/users/{email}", routing::delete(delete_user))
         .layer(audit); // 3
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
@@ -28,8 +28,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-async fn upload(body: String) -> Json<Value> {
-    Json(json!({ "stored": body.len() }))
+async fn place_order(item: String) -> Json<Value> {
+    Json(json!({ "ordered": item }))
 }
 
 async fn delete_user(Path(email): Path<String>) -> Json<Value> {
@@ -39,7 +39,7 @@ async fn delete_user(Path(email): Path<String>) -> Json<Value> {
 const COMMANDS: &str = "\
 listening on http://127.0.0.1:3000, recording into audit.db; try
 
-  curl -X POST -d data http://127.0.0.1:3000/scans
-  curl -X DELETE http://127.0.0.1:3000/auth/admin/users/bob@example.org
+  curl -X POST -d book http://127.0.0.1:3000/orders
+  curl -X DELETE http://127.0.0.1:3000/users/bob@example.org
   cargo run -q --features cli -- query --url sqlite:audit.db
 ";

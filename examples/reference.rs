@@ -23,10 +23,11 @@ use axum::{Extension, Json, Router, routing};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tower_audit::api::{AuditApi, Caller, GateError, gate_fn};
+use tower_audit::policy::presets;
 use tower_audit::route_coverage::RouteCoverage;
 use tower_audit::viewer::AuditViewer;
 use tower_audit::{
-    Actor, AuditContext, AuditLayer, AuditLog, AuditPolicy, ErrorCode, EventType, PolicyError, ResultCount, Rule,
+    Actor, AuditContext, AuditLayer, AuditLog, AuditPolicy, ErrorCode, EventType, PolicyError, ResultCount,
 };
 
 #[tokio::main]
@@ -73,10 +74,10 @@ fn say(line: &str) {
 }
 
 fn policy(upload_write_ahead: bool, max_results: u64) -> Result<AuditPolicy, PolicyError> {
-    let upload = Rule::upload().write_ahead(upload_write_ahead);
-    let login = Rule::auth().methods(["POST"]).paths(["/login"]);
+    let upload = presets::ivre::upload().write_ahead(upload_write_ahead);
+    let login = presets::login(["/login"]);
     AuditPolicy::builder()
-        .rules([upload, Rule::admin_action(), Rule::oversize_query(), login])
+        .rules([upload, presets::ivre::admin_action(), presets::oversize_query(), login])
         .max_results(max_results)
         .build()
 }

@@ -27,8 +27,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let store = SqliteStore::from_pool(&pool, OpenOptions::default()).await?; // 1: the log beside the app's tables
     let log = AuditLog::with_store(Arc::new(store)).open().await?;
     let app = Router::new()
-        .route("/auth/admin/transfers/{from}/{to}/{amount}", routing::post(transfer))
-        .layer(AuditLayer::new(&log, AuditPolicy::preset()))
+        .route("/transfers/{from}/{to}/{amount}", routing::post(transfer))
+        .layer(AuditLayer::new(&log, AuditPolicy::mutations()))
         .with_state(pool);
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
@@ -82,7 +82,7 @@ async fn try_transfer(
 const COMMANDS: &str = "\
 listening on http://127.0.0.1:3000, accounts and audit log in app.db; try
 
-  curl -i -X POST http://127.0.0.1:3000/auth/admin/transfers/alice/bob/30
-  curl -i -X POST http://127.0.0.1:3000/auth/admin/transfers/bob/alice/5000
+  curl -i -X POST http://127.0.0.1:3000/transfers/alice/bob/30
+  curl -i -X POST http://127.0.0.1:3000/transfers/bob/alice/5000
   cargo run -q --features cli -- query --url sqlite:app.db
 ";

@@ -11,8 +11,8 @@
 //!
 //! let log = AuditLog::open("sqlite:audit.db").await?;
 //! let app = Router::new()
-//!     .route("/scans", post(|| async { "stored" }))
-//!     .layer(AuditLayer::new(&log, AuditPolicy::preset()));
+//!     .route("/orders", post(|| async { "ordered" }))
+//!     .layer(AuditLayer::new(&log, AuditPolicy::mutations()));
 //! axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?;
 //! log.close().await?;
 //! # Ok(())

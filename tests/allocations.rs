@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
 use http_body_util::Full;
 use tower::{Layer as _, Service};
+use tower_audit::policy::presets;
 use tower_audit::{Actor, AuditLayer, AuditLog, AuditPolicy};
 
 /// How many allocations a call of the service makes for this request, which is made beforehand.
@@ -54,7 +55,7 @@ fn an_unaudited_request_allocates_nothing() {
         std::future::ready(Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"ok")))))
     });
     let with_limit = AuditPolicy::builder().preset_ivre().max_results(1000).build().expect("a valid policy");
-    for policy in [AuditPolicy::preset(), with_limit] {
+    for policy in [presets::ivre(), with_limit] {
         let mut audited = AuditLayer::new(&log, policy).layer(bare);
         for request in requests() {
             // Once to warm up what is set up once.

@@ -12,8 +12,9 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
 use http_body_util::Full;
 use tower::Service;
+use tower_audit::policy::presets;
 use tower_audit::store::{AuditStore, Capabilities, Reader, Recovery, StoreAdmin, StoreFuture};
-use tower_audit::{Actor, AuditEvent, AuditLog, AuditPolicy, EventType, FailMode, PeerAddr, Rule};
+use tower_audit::{Actor, AuditEvent, AuditLog, AuditPolicy, EventType, FailMode, PeerAddr};
 
 /// Acknowledges everything at once and keeps nothing: what is measured over it is the price of layer and writer.
 #[derive(Debug)]
@@ -63,7 +64,7 @@ pub(crate) async fn closed_log() -> AuditLog {
 
 /// The preset rule for uploads, which lets go of what cannot be written.
 pub(crate) fn letting_go() -> AuditPolicy {
-    AuditPolicy::builder().rule(Rule::upload().fail_mode(FailMode::Open)).build().expect("a valid policy")
+    AuditPolicy::builder().rule(presets::ivre::upload().fail_mode(FailMode::Open)).build().expect("a valid policy")
 }
 
 /// The presets, with the rule that looks at the responses of queries.
@@ -73,7 +74,7 @@ pub(crate) fn with_limit() -> AuditPolicy {
 
 /// So many rules, each for a route of its own and two methods.
 pub(crate) fn with_rules(rules: usize) -> AuditPolicy {
-    let rule = |n: usize| Rule::upload().methods(["POST", "PUT"]).paths([format!("/area/part-{n}/{{id}}")]);
+    let rule = |n: usize| presets::ivre::upload().methods(["POST", "PUT"]).paths([format!("/area/part-{n}/{{id}}")]);
     AuditPolicy::builder().rules((0..rules).map(rule)).build().expect("a valid policy")
 }
 

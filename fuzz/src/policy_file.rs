@@ -31,7 +31,7 @@ pub fn run(data: &[u8]) {
             let toml = checked(AuditPolicy::from_toml(&toml), &toml);
             // What is advised is written in the file's own language.
             let yaml = checked(AuditPolicy::from_yaml(&yaml), &yaml)
-                .map_err(|error| error.replace("`preset: true`", "`preset = true`"));
+                .map_err(|error| error.replace("`preset: mutations`", "`preset = \"mutations\"`"));
             // What is too deep for one format need not be for the other.
             let is_read = |policy: &Result<_, String>| !policy.as_ref().is_err_and(|error| error.starts_with("not "));
             if is_read(&toml) && is_read(&yaml) {

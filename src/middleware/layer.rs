@@ -45,7 +45,7 @@ use crate::writer::AuditLog;
 /// let app: Router = Router::new()
 ///     .route("/scans", post(|| async { "stored" }))
 ///     .layer(from_fn(inside)) // either this
-///     .layer(AuditLayer::new(&log, AuditPolicy::preset()))
+///     .layer(AuditLayer::new(&log, AuditPolicy::mutations()))
 ///     .layer(from_fn(outside)); // or this
 /// # Ok(()) }
 /// # }
@@ -76,7 +76,7 @@ use crate::writer::AuditLog;
 /// let log = AuditLog::open("memory:").await?;
 /// let app: Router = Router::new()
 ///     .route("/scans", post(|| async { "stored" }))
-///     .layer(AuditLayer::new(&log, AuditPolicy::preset()));
+///     .layer(AuditLayer::new(&log, AuditPolicy::mutations()));
 /// # Ok(()) }
 /// # }
 /// ```

@@ -174,7 +174,7 @@ impl RequestLifecycle {
             let started = StartedEvent {
                 event_id: event.event_id,
                 event_type: event.event_type.clone(),
-                fail_mode: rule.failing(),
+                fail_mode: rule.fail_mode,
                 body_end: rule.is_body_end(),
             };
             // The log ends it, if it becomes durable after this request was refused.

@@ -21,18 +21,15 @@ use crate::event::EventType;
 /// An ordered list of rules that selects the requests to audit. Cheap to clone.
 ///
 /// ```
-/// use http::{Method, StatusCode};
+/// use http::Method;
 /// use tower_audit::AuditPolicy;
-/// use tower_audit::policy::RequestOutcome;
+/// use tower_audit::policy::presets;
 ///
-/// let policy = AuditPolicy::preset();
-/// assert!(policy.matching_rules(&Method::GET, "/scans").is_empty());
+/// assert!(AuditPolicy::mutations().explain(&Method::POST, "/orders").is_audited());
 ///
-/// // A denial is recorded too, and was written ahead.
-/// let matching = policy.matching_rules(&Method::DELETE, "/auth/admin/users/bob");
-/// assert_eq!(policy.first_write_ahead(matching), Some(1));
-/// let ended = RequestOutcome { status: Some(StatusCode::FORBIDDEN), ..RequestOutcome::default() };
-/// assert_eq!(policy.decide(matching, &ended).unwrap().event_type.as_str(), "admin_action");
+/// let policy = AuditPolicy::builder().rule(presets::login(["/login"])).preset_mutations().base_path("/shop").build()?;
+/// println!("{}", policy.explain(&Method::POST, "/shop/login"));
+/// # Ok::<(), tower_audit::PolicyError>(())
 /// ```
 #[derive(Clone)]
 pub struct AuditPolicy(Arc<PolicyInner>);
@@ -65,11 +62,6 @@ pub(super) struct Parts {
 }
 
 impl AuditPolicy {
-    /// The four preset rules: upload, admin_action, oversize_query (off, as there is no maximum), auth.
-    pub fn preset() -> Self {
-        Self::builder().preset_ivre().build().expect("the presets are constant, and valid together")
-    }
-
     /// A policy without rules, to be built.
     pub fn builder() -> PolicyBuilder {
         PolicyBuilder::default()
@@ -113,7 +105,9 @@ impl AuditPolicy {
     /// The active rules whose methods and paths match. Rules that name neither are not among them; they are asked when
     /// the request has ended.
     ///
-    /// Allocates nothing, whatever the path, unless a pattern has more than 16 segments.
+    /// Allocates nothing, whatever the path, unless a pattern has more than 16 segments. Public for benches and fuzz targets;
+    /// [`explain`](Self::explain) is for people.
+    #[doc(hidden)]
     pub fn matching_rules(&self, method: &Method, path: &str) -> MatchingRules {
         let class = MethodClass::of(method);
         let open = self.0.rules_by_method.get(class).unwrap_or_else(|| self.rules_for_other_method(class));
@@ -124,7 +118,7 @@ impl AuditPolicy {
     }
 
     /// Returns true if a rule depends on the result count of responses.
-    pub fn inspects_responses(&self) -> bool {
+    pub(crate) fn inspects_responses(&self) -> bool {
         self.0.active.iter().any(|index| self.rule(index).is_oversize())
     }
 
@@ -142,18 +136,18 @@ impl AuditPolicy {
     ///
     /// # Panics
     /// If there is none. Indices that come from this policy are fine.
-    pub fn rule(&self, index: usize) -> &Rule {
+    pub(crate) fn rule(&self, index: usize) -> &Rule {
         &self.0.parts.rules[index]
     }
 
     /// The first of these rules that is written ahead.
-    pub fn first_write_ahead(&self, candidates: MatchingRules) -> Option<usize> {
+    pub(crate) fn first_write_ahead(&self, candidates: MatchingRules) -> Option<usize> {
         candidates.iter().find(|&index| self.rule(index).is_write_ahead())
     }
 
     /// Whether one of these rules lets no response leave without its event.
     pub(crate) fn is_fail_closed(&self, candidates: MatchingRules) -> bool {
-        candidates.iter().any(|index| self.rule(index).failing() != FailMode::Open)
+        candidates.iter().any(|index| self.rule(index).fail_mode != FailMode::Open)
     }
 
     /// Decides how a request with this outcome is recorded, or returns `None`.
@@ -162,46 +156,41 @@ impl AuditPolicy {
     ///    else by the first rule of that type.
     /// 2. Else the first rule decides that is a candidate, or names no request, and whose `when` holds.
     /// 3. Else, if one of the candidates was written ahead, that one decides: what was started is completed.
-    pub fn decide(&self, candidates: MatchingRules, ended: &RequestOutcome<'_>) -> Option<Decision> {
+    pub(crate) fn decide(&self, candidates: MatchingRules, ended: &RequestOutcome<'_>) -> Option<Decision> {
         let rules = self.rules();
         if let Some(declared) = ended.declared_type.filter(|declared| self.allows(declared)) {
             let of_type = || rules.iter().position(|rule| rule.event_type() == declared);
             let rule = candidates.first().or_else(of_type);
-            let fail_mode = rule.map_or(FailMode::Closed, |index| self.rule(index).failing());
+            let fail_mode = rule.map_or(FailMode::Closed, |index| self.rule(index).fail_mode);
             return Some(Decision { rule, event_type: declared.clone(), fail_mode });
         }
         let holds = |index: &usize| self.rule_applies(*index, candidates, ended);
         let index = self.0.active.iter().find(holds).or_else(|| self.first_write_ahead(candidates))?;
         let rule = self.rule(index);
-        Some(Decision { rule: Some(index), event_type: rule.event_type().clone(), fail_mode: rule.failing() })
+        Some(Decision { rule: Some(index), event_type: rule.event_type().clone(), fail_mode: rule.fail_mode })
     }
 
-    /// A matched route template without the mount prefix.
-    ///
-    /// ```
-    /// let policy = tower_audit::AuditPolicy::builder().base_path("/cgi").build()?;
-    /// assert_eq!(policy.strip_base_path("/cgi/users/{id}"), "/users/{id}");
-    /// assert_eq!(policy.strip_base_path("/cgi"), "/");
-    /// assert_eq!(policy.strip_base_path("/cgi-bin"), "/cgi-bin");
-    /// # Ok::<(), tower_audit::PolicyError>(())
-    /// ```
-    pub fn strip_base_path<'p>(&self, route: &'p str) -> &'p str {
+    /// Returns a matched route template without the base path.
+    pub(crate) fn strip_base_path<'p>(&self, route: &'p str) -> &'p str {
         self.0.parts.base_path.strip(route)
     }
 
-    /// The pattern of this rule that matches the path: its route, where there is no router. None if only a pattern
-    /// with a `{*rest}` does, as that is no template of one route.
-    ///
-    /// ```
-    /// use tower_audit::{AuditPolicy, Rule};
-    ///
-    /// let policy = AuditPolicy::builder().rule(Rule::upload().paths(["/files/{name}", "/raw/{*path}"])).build()?;
-    /// assert_eq!(policy.route_pattern(0, "/files/a.txt"), Some("/files/{name}"));
-    /// assert_eq!(policy.route_pattern(0, "/raw/a/b"), None);
-    /// # Ok::<(), tower_audit::PolicyError>(())
-    /// ```
+    /// Returns the pattern of this rule that matches the path: its route, where there is no router. None if only a pattern
+    /// with a `{*rest}` matches: it is the template of several routes.
+    #[doc(hidden)]
     pub fn route_pattern(&self, index: usize, path: &str) -> Option<&str> {
         self.pattern(index, path, |pattern| !pattern.is_catch_all()).map(PathPattern::text)
+    }
+
+    /// Returns the first pattern of this rule that matches the path.
+    pub(super) fn matching_pattern(&self, index: usize, path: &str) -> Option<&str> {
+        self.pattern(index, path, |_| true).map(PathPattern::text)
+    }
+
+    /// Returns true if the rule has paths, and this is one of its methods.
+    pub(super) fn has_method(&self, index: usize, method: &Method) -> bool {
+        let mut matchers = self.0.request_matchers.iter();
+        matchers.any(|(at, matcher)| *at == index && matcher.methods.contains(MethodClass::of(method)))
     }
 
     /// The first pattern of this rule that is one of `these` and matches the path.
@@ -266,7 +255,7 @@ impl AuditPolicy {
     /// Returns the policy with a pepper for hashing API keys. For policies read from a file, which holds no secrets.
     ///
     /// ```
-    /// let policy = tower_audit::AuditPolicy::preset().with_pepper(*b"from a safe place")?;
+    /// let policy = tower_audit::AuditPolicy::mutations().with_pepper(*b"from a safe place")?;
     /// assert!(policy.capture_config().pepper().is_some());
     /// # Ok::<(), tower_audit::PolicyError>(())
     /// ```
@@ -339,7 +328,7 @@ impl fmt::Debug for AuditPolicy {
             &self.0.parts;
         f.debug_struct("AuditPolicy")
             .field("rules", rules)
-            .field("mount", mount)
+            .field("base_path", mount)
             .field("max_results", max_results)
             .field("filter", filter)
             .field("capture", capture)

@@ -19,23 +19,24 @@ use crate::event::excerpt;
 /// Makes an [`AuditPolicy`]: rules are asked in the order in which they were added.
 ///
 /// ```
-/// use tower_audit::{AuditPolicy, Rule};
+/// use tower_audit::policy::presets;
+/// use tower_audit::{AuditPolicy, EventType, Rule};
 ///
 /// let policy = AuditPolicy::builder()
-///     .rule(Rule::upload().paths(["/import"]))
-///     .rule(Rule::auth().paths(["/login"]))
+///     .rule(presets::login(["/login"]))
+///     .rule(Rule::new(EventType::new("order.placed")?).methods(["POST"]).paths(["/orders"]).write_ahead(true))
 ///     .declare(["user.invited"])
 ///     .exclude(["user.all"])
 ///     .build()?;
-/// assert!(!policy.allows(&"user.invited".parse().unwrap()));
-/// # Ok::<(), tower_audit::PolicyError>(())
+/// assert!(!policy.allows(&EventType::new("user.invited")?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct PolicyBuilder {
     rules: Vec<Rule>,
-    /// Which of them are of the preset.
-    preset_rules: Vec<Range<usize>>,
+    /// The indices of rules that are off, instead of an error, while a setting of theirs is missing.
+    optional_rules: Vec<Range<usize>>,
     base_path: Option<String>,
     max_results: Option<u64>,
     include: Option<Vec<String>>,
@@ -60,13 +61,6 @@ impl fmt::Debug for Secret {
 }
 
 impl PolicyBuilder {
-    /// Adds the four presets: upload, admin_action, oversize_query (off until there is a [`max_results`](Self::max_results)),
-    /// auth.
-    pub fn preset_ivre(mut self) -> Self {
-        self.preset_rules.push(self.rules.len()..self.rules.len() + 4);
-        self.rules([Rule::upload(), Rule::admin_action(), Rule::oversize_query(), Rule::auth()])
-    }
-
     /// Adds a rule.
     pub fn rule(mut self, rule: Rule) -> Self {
         self.rules.push(rule);
@@ -76,6 +70,14 @@ impl PolicyBuilder {
     /// Adds rules.
     pub fn rules(mut self, rules: impl IntoIterator<Item = Rule>) -> Self {
         self.rules.extend(rules);
+        self
+    }
+
+    /// Adds rules that are off, instead of an error, while a setting of theirs is missing.
+    pub(super) fn optional_rules(mut self, rules: impl IntoIterator<Item = Rule>) -> Self {
+        let start = self.rules.len();
+        self.rules.extend(rules);
+        self.optional_rules.push(start..self.rules.len());
         self
     }
 
@@ -177,16 +179,17 @@ impl PolicyBuilder {
             let what = format!("there are {} rules: expected {} at most", self.rules.len(), MatchingRules::MAX_RULES);
             return Err(wrong("rules", what));
         }
-        let mount = self.base_path.as_deref().map(BasePath::parse).transpose().map_err(|what| wrong("mount", what))?;
+        let mount =
+            self.base_path.as_deref().map(BasePath::parse).transpose().map_err(|what| wrong("base_path", what))?;
         if self.max_results.is_some() && !self.rules.iter().any(Rule::is_oversize) {
             let what = "has no effect without a rule of the type `oversize_query`: add it, or the preset";
             return Err(wrong("max_results", what.to_owned()));
         }
 
-        let is_of_preset = |index: &usize| self.preset_rules.iter().any(|preset| preset.contains(index));
+        let is_optional = |index: &usize| self.optional_rules.iter().any(|indices| indices.contains(index));
         let oversize = self.rules.iter().enumerate().filter(|(_, rule)| rule.is_oversize()).map(|(index, _)| index);
         if self.max_results.is_none()
-            && let Some(index) = oversize.into_iter().find(|index| !is_of_preset(index))
+            && let Some(index) = oversize.into_iter().find(|index| !is_optional(index))
         {
             let what = "has no effect without `max_results`, the number of results beyond which a query is oversize: set \
                         it, or leave the rule out";
@@ -231,16 +234,17 @@ impl PolicyBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::presets;
 
     #[test]
     fn faults_name_key_and_value() {
         let new = PolicyBuilder::default;
         for (builder, text) in [
-            (new().rules(vec![Rule::auth(); 65]), "key `rules`: there are 65 rules: expected 64 at most"),
-            (new().base_path("cgi"), "key `mount`: \"cgi\" is no path pattern: it must start with `/`"),
+            (new().rules(vec![presets::auth(); 65]), "key `rules`: there are 65 rules: expected 64 at most"),
+            (new().base_path("cgi"), "key `base_path`: \"cgi\" is no path pattern: it must start with `/`"),
             (new().max_results(1), "key `max_results`: has no effect without a rule"),
             (
-                new().preset_ivre().rule(Rule::oversize_query()),
+                new().preset_ivre().rule(presets::oversize_query()),
                 "rule 5 (`oversize_query`): key `type`: has no effect without",
             ),
             (new().declare(["a.b", "A.b"]), "key `declare`: \"A.b\" is no event_type: expected"),
@@ -252,7 +256,7 @@ mod tests {
             let found = builder.build().expect_err(text).to_string();
             assert!(found.starts_with(text), "{found}\n{text}");
         }
-        assert!(new().rules(vec![Rule::auth(); 64]).build().is_ok());
+        assert!(new().rules(vec![presets::auth(); 64]).build().is_ok());
     }
 
     #[test]

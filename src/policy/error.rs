@@ -6,9 +6,10 @@ use std::fmt;
 /// policy was read from a file, the line.
 ///
 /// ```
-/// use tower_audit::{AuditPolicy, Rule};
+/// use tower_audit::AuditPolicy;
+/// use tower_audit::policy::presets;
 ///
-/// let error = AuditPolicy::builder().rule(Rule::upload().paths(["scans"])).build().unwrap_err();
+/// let error = AuditPolicy::builder().rule(presets::ivre::upload().paths(["scans"])).build().unwrap_err();
 /// assert_eq!(error.key(), Some("paths"));
 /// assert_eq!(
 ///     error.to_string(),

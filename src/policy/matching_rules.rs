@@ -5,24 +5,16 @@ use std::fmt;
 /// The rules whose methods and paths match a request: a set of indices into [`AuditPolicy::rules`], one word wide.
 ///
 /// [`AuditPolicy::rules`]: super::AuditPolicy::rules
-///
-/// ```
-/// use tower_audit::AuditPolicy;
-///
-/// let policy = AuditPolicy::preset();
-/// let matching = policy.matching_rules(&http::Method::POST, "/scans");
-/// assert!(matching.contains(0) && !matching.contains(1));
-/// assert_eq!(matching.iter().collect::<Vec<_>>(), [0]);
-/// ```
+#[doc(hidden)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct MatchingRules(pub(super) u64);
 
 impl MatchingRules {
     /// No rule.
-    pub const NONE: Self = Self(0);
+    pub(crate) const NONE: Self = Self(0);
 
     /// The maximum number of rules in a policy.
-    pub const MAX_RULES: usize = 64;
+    pub(crate) const MAX_RULES: usize = 64;
 
     /// Returns true if no rule with methods or paths matches.
     pub const fn is_empty(self) -> bool {
@@ -35,7 +27,7 @@ impl MatchingRules {
     }
 
     /// The first rule that matches.
-    pub const fn first(self) -> Option<usize> {
+    pub(crate) const fn first(self) -> Option<usize> {
         if self.is_empty() { None } else { Some(self.0.trailing_zeros() as usize) }
     }
 

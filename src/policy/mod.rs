@@ -5,18 +5,23 @@
 //! [`CaptureConfig`] settings: what is taken from a request, and what is hidden.
 //!
 //! ```
-//! use tower_audit::{AuditPolicy, EventType, Rule, RecordWhen};
+//! use http::Method;
+//! use tower_audit::{AuditPolicy, EventType, RecordWhen, Rule};
 //!
+//! let reset = Rule::new(EventType::new("user.reset")?).methods(["POST"]).paths(["/users/{id}/reset"]);
 //! let policy = AuditPolicy::builder()
-//!     .rule(Rule::new(EventType::new("user.reset")?).methods(["POST"]).paths(["/users/{id}/reset"]).write_ahead(true))
-//!     .preset_ivre()
+//!     .rule(reset.when(RecordWhen::effect_possible()))
+//!     .preset_mutations()
 //!     .base_path("/cgi")
-//!     .max_results(10_000)
 //!     .build()?;
 //!
-//! let matching = policy.matching_rules(&http::Method::POST, "/cgi/users/7//%72eset/");
-//! assert_eq!(policy.first_write_ahead(matching), Some(0));
-//! assert!(policy.matching_rules(&http::Method::GET, "/cgi/users/7").is_empty());
+//! let explanation = policy.explain(&Method::POST, "/cgi/users/7//%72eset/");
+//! assert_eq!(
+//!     explanation.to_string(),
+//!     "POST /cgi/users/7//%72eset/: audited as `user.reset`, `started` before the handler\n  \
+//!      rule 1 `user.reset`: yes, by `/users/{id}/reset`\n  \
+//!      rule 2 `http.mutation`: yes, by `/{*path}`"
+//! );
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -49,16 +54,21 @@ mod rule;
 mod audit_policy;
 mod builder;
 
+mod explain;
+pub mod presets;
+
 #[cfg(feature = "policy-file")]
 mod file;
 
 pub use audit_policy::AuditPolicy;
 pub use builder::PolicyBuilder;
 pub use capture_config::{ApiKeySource, CaptureConfig, ProxyHeader, QueryString, RequestPath};
-pub use decision::Decision;
+pub(crate) use decision::Decision;
 pub use error::PolicyError;
+pub use explain::{ExplainedRule, Explanation, RuleResult};
 pub use fail_mode::FailMode;
+#[doc(hidden)]
 pub use matching_rules::MatchingRules;
 pub use record_when::RecordWhen;
-pub use request_outcome::RequestOutcome;
+pub(crate) use request_outcome::RequestOutcome;
 pub use rule::Rule;

@@ -7,13 +7,14 @@ use crate::event::EventType;
 
 /// A rule: selects requests and outcomes, and sets how they are recorded.
 ///
-/// A rule is made of one of the presets or from nothing, and changed by its setters; whether it makes sense is said by
-/// [`PolicyBuilder::build`](super::PolicyBuilder::build).
+/// Made by [`new`](Self::new) or one of the [`presets`](super::presets), and changed by its setters.
+/// [`PolicyBuilder::build`](super::PolicyBuilder::build) checks it.
 ///
 /// ```
+/// use tower_audit::policy::presets;
 /// use tower_audit::{EventType, FailMode, Rule, RecordWhen};
 ///
-/// let own_uploads = Rule::upload().paths(["/import", "/import/{format}"]);
+/// let own_uploads = presets::ivre::upload().paths(["/import", "/import/{format}"]);
 /// let resets = Rule::new(EventType::new("user.reset")?)
 ///     .methods(["POST"])
 ///     .paths(["/users/{id}/reset"])
@@ -33,7 +34,7 @@ pub struct Rule {
     /// As it was set.
     write_ahead: Option<bool>,
     body_end: bool,
-    fail_mode: FailMode,
+    pub(crate) fail_mode: FailMode,
 }
 
 /// The request side of a rule, ready to be compared with.
@@ -43,47 +44,11 @@ pub(super) struct RequestMatcher {
     pub(super) patterns: Box<[PathPattern]>,
 }
 
-/// Presets.
 impl Rule {
-    /// `POST` on `/scans`, `/view`, `/flows` and `/flows/cleanup`, always.
+    /// Returns a rule for this type: any method, every outcome, no path yet.
     ///
-    /// No status says that an upload had no effect: "see other" after a `POST` is common, and an error may come after it.
-    /// [`RecordWhen::effect_possible`] leaves out what is answered with 3xx and 4xx, for apps that know better.
-    pub fn upload() -> Self {
-        Self::new(EventType::UPLOAD).methods(["POST"]).paths(["/scans", "/view", "/flows", "/flows/cleanup"])
-    }
-
-    /// Every method that is not safe under `/auth/admin/`, always, and written ahead.
-    pub fn admin_action() -> Self {
-        Self::new(EventType::ADMIN_ACTION).unsafe_methods().paths(["/auth/admin/{*rest}"]).write_ahead(true)
-    }
-
-    /// Any request whose result count is greater than the policy's `max_results`; off until that is set.
-    pub fn oversize_query() -> Self {
-        Self::new(EventType::OVERSIZE_QUERY)
-    }
-
-    /// Authentications: on whatever route, what a handler says is one.
-    ///
-    /// With [`paths`](Self::paths), every request to them in addition, by any method that is not safe unless
-    /// [`methods`](Self::methods) are given: an attempt is recorded also where the handler never came to say so, because
-    /// the body broke off, was too large, or was no form. Such requests are driven to their end even when the client hangs up.
-    ///
-    /// ```
-    /// use tower_audit::{AuditPolicy, Rule};
-    ///
-    /// let policy = AuditPolicy::builder().rule(Rule::auth().paths(["/login"])).build()?;
-    /// assert!(!policy.matching_rules(&http::Method::POST, "/login").is_empty());
-    /// assert!(policy.matching_rules(&http::Method::GET, "/login").is_empty());
-    /// # Ok::<(), tower_audit::PolicyError>(())
-    /// ```
-    pub fn auth() -> Self {
-        Self::new(EventType::AUTH)
-    }
-
-    /// A rule from nothing: any method, no path yet, always. One of the type `auth` is [`Rule::auth`].
-    ///
-    /// A rule of the type `oversize_query` compares the result count in addition to all else.
+    /// A rule of the type `oversize_query` also compares the result count with the policy's maximum. Rules of the type
+    /// `auth` begin with [`presets::auth`](super::presets::auth).
     pub fn new(event_type: EventType) -> Self {
         Self {
             event_type,
@@ -128,11 +93,12 @@ impl Rule {
     /// the end never count. Letter case does.
     ///
     /// ```
-    /// use tower_audit::AuditPolicy;
+    /// use http::Method;
+    /// use tower_audit::policy::presets;
     ///
-    /// let policy = AuditPolicy::preset();
+    /// let policy = presets::ivre();
     /// for dodge in ["/auth//admin/./u/", "/auth/%61dmin/u", "/x/../auth/admin/u", "/auth/admin/../../public"] {
-    ///     assert!(policy.matching_rules(&http::Method::PUT, dodge).contains(1), "{dodge}");
+    ///     assert!(policy.explain(&Method::PUT, dodge).is_write_ahead(), "{dodge}");
     /// }
     /// ```
     #[must_use]
@@ -189,11 +155,6 @@ impl Rule {
         self.body_end
     }
 
-    /// What becomes of a request whose event cannot be written.
-    pub fn failing(&self) -> FailMode {
-        self.fail_mode
-    }
-
     /// Whether the rule names paths.
     pub(crate) fn has_paths(&self) -> bool {
         self.paths.is_some()
@@ -203,6 +164,12 @@ impl Rule {
     #[cfg(feature = "axum")]
     pub(crate) fn path_patterns(&self) -> impl Iterator<Item = &str> {
         self.paths.iter().flatten().map(String::as_str)
+    }
+
+    /// Returns the rule without its paths.
+    #[cfg(feature = "policy-file")]
+    pub(super) fn without_paths(self) -> Self {
+        Self { paths: None, ..self }
     }
 
     pub(super) fn record_when(&self) -> &RecordWhen {
@@ -273,6 +240,7 @@ impl Rule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::presets;
 
     fn fault(rule: Rule) -> String {
         rule.compile(2).expect_err("a fault").to_string()
@@ -281,12 +249,12 @@ mod tests {
     #[test]
     fn presets_are_valid() {
         for (rule, has_request_side) in [
-            (Rule::upload(), true),
-            (Rule::admin_action(), true),
-            (Rule::oversize_query(), false),
-            (Rule::auth(), false),
-            (Rule::auth().paths(["/login"]), true),
-            (Rule::oversize_query().paths(["/scans"]), true),
+            (presets::ivre::upload(), true),
+            (presets::ivre::admin_action(), true),
+            (presets::oversize_query(), false),
+            (presets::auth(), false),
+            (presets::auth().paths(["/login"]), true),
+            (presets::oversize_query().paths(["/scans"]), true),
         ] {
             assert_eq!(rule.compile(0).expect("valid").is_some(), has_request_side, "{rule:?}");
         }
@@ -298,15 +266,24 @@ mod tests {
         for (rule, text) in [
             (own(), "rule 3 (`a.b`): key `paths` is missing: expected"),
             (own().methods(["PUT"]).when(RecordWhen::declared()), "rule 3 (`a.b`): key `paths` is missing: expected"),
-            (Rule::auth().write_ahead(true), "rule 3 (`auth`): key `paths` is missing: expected"),
+            (presets::auth().write_ahead(true), "rule 3 (`auth`): key `paths` is missing: expected"),
             (own().paths([""; 0]), "rule 3 (`a.b`): key `paths`: the list is empty: expected"),
-            (Rule::upload().paths(["/a", "b"]), "rule 3 (`upload`): key `paths`: \"b\" is no path pattern"),
-            (Rule::upload().methods(["P T"]), "rule 3 (`upload`): key `methods`: \"P T\" is no HTTP method"),
-            (Rule::upload().methods([""; 0]), "rule 3 (`upload`): key `methods`: the list is empty: expected"),
-            (Rule::upload().when(RecordWhen::statuses([7])), "rule 3 (`upload`): key `when`: 7 is no HTTP status"),
-            (Rule::oversize_query().write_ahead(true), "rule 3 (`oversize_query`): key `write_ahead`: cannot be true"),
-            (Rule::oversize_query().body_end(true), "rule 3 (`oversize_query`): key `body_end`: cannot be true"),
-            (Rule::upload().body_end(true).write_ahead(false), "rule 3 (`upload`): key `write_ahead`: cannot be false"),
+            (presets::ivre::upload().paths(["/a", "b"]), "rule 3 (`upload`): key `paths`: \"b\" is no path pattern"),
+            (presets::ivre::upload().methods(["P T"]), "rule 3 (`upload`): key `methods`: \"P T\" is no HTTP method"),
+            (presets::ivre::upload().methods([""; 0]), "rule 3 (`upload`): key `methods`: the list is empty: expected"),
+            (
+                presets::ivre::upload().when(RecordWhen::statuses([7])),
+                "rule 3 (`upload`): key `when`: 7 is no HTTP status",
+            ),
+            (
+                presets::oversize_query().write_ahead(true),
+                "rule 3 (`oversize_query`): key `write_ahead`: cannot be true",
+            ),
+            (presets::oversize_query().body_end(true), "rule 3 (`oversize_query`): key `body_end`: cannot be true"),
+            (
+                presets::ivre::upload().body_end(true).write_ahead(false),
+                "rule 3 (`upload`): key `write_ahead`: cannot be false",
+            ),
         ] {
             let found = fault(rule);
             assert!(found.starts_with(text), "{found}\n{text}");
@@ -315,8 +292,8 @@ mod tests {
 
     #[test]
     fn body_end_implies_write_ahead() {
-        assert!(Rule::upload().body_end(true).is_write_ahead());
-        assert!(Rule::upload().body_end(false).write_ahead(true).is_write_ahead());
-        assert!(!Rule::upload().is_write_ahead());
+        assert!(presets::ivre::upload().body_end(true).is_write_ahead());
+        assert!(presets::ivre::upload().body_end(false).write_ahead(true).is_write_ahead());
+        assert!(!presets::ivre::upload().is_write_ahead());
     }
 }

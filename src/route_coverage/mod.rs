@@ -12,7 +12,7 @@
 //! let app = Router::new()
 //!     .route("/scans", post(|| async {}))
 //!     .route("/health", get(|| async {}))
-//!     .layer(AuditLayer::new(&log, AuditPolicy::preset()))
+//!     .layer(AuditLayer::new(&log, AuditPolicy::mutations()))
 //!     .route("/late", post(|| async {}));
 //!
 //! let wiring = RouteCoverage::of(&app).await?;

@@ -2,7 +2,8 @@
 
 use axum::Router;
 use tower_audit::api::AuditApi;
-use tower_audit::{AuditLayer, AuditLog, AuditPolicy};
+use tower_audit::policy::presets;
+use tower_audit::{AuditLayer, AuditLog};
 
 use crate::support::{ALICE, BOB, TestGate, app, ask, events, spy};
 
@@ -113,7 +114,6 @@ async fn forbidden_comes_before_a_store_that_fails() {
 async fn the_layer_can_be_around_it() {
     let log = AuditLog::open("memory:").await.unwrap();
     log.store().unwrap().append(&events(3)).await.unwrap();
-    let app: Router =
-        AuditApi::new(&log, TestGate).router("/audit").layer(AuditLayer::new(&log, AuditPolicy::preset()));
+    let app: Router = AuditApi::new(&log, TestGate).router("/audit").layer(AuditLayer::new(&log, presets::ivre()));
     assert_eq!(ask(&app, ALICE, "/audit/").await.events().len(), 1);
 }

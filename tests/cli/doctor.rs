@@ -139,8 +139,8 @@ fn a_password_is_never_shown_and_complained_about_where_others_see_it() {
 #[test]
 fn a_policy_is_looked_at_as_the_app_would() {
     let store = private();
-    let good = store.file("good.toml", "preset = true\n");
-    let bad = store.file("bad.toml", "preset = true\nrulez = []\n");
+    let good = store.file("good.toml", "preset = \"ivre\"\n");
+    let bad = store.file("bad.toml", "preset = \"ivre\"\nrulez = []\n");
     let run = |path: &Path| store.run(&["doctor", "--policy", path.to_str().expect("UTF-8")]);
     let found = findings(&run(&good), 0);
     assert!(found.last().is_some_and(|(about, _, text)| about == "policy" && text.ends_with("4 rules")), "{found:?}");

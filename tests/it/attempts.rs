@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, Request, Response, StatusCode};
 use tower::{Layer as _, ServiceBuilder, ServiceExt as _};
+use tower_audit::policy::presets;
 use tower_audit::store::conformance::{Fault, FaultyStore};
 use tower_audit::store::{MemoryStore, StoreErrorKind};
 use tower_audit::{
@@ -90,8 +91,7 @@ async fn each_attempt_is_told() {
             let inner =
                 AuditLayer::for_route(&log, own("user.removed").write_ahead(write_ahead)).expect("a valid rule");
             let between = tower::retry::RetryLayer::new(Again(2));
-            let service =
-                AuditLayer::new(&log, AuditPolicy::preset()).layer(between.layer(inner.layer(failing(fails))));
+            let service = AuditLayer::new(&log, presets::ivre()).layer(between.layer(inner.layer(failing(fails))));
             let mut request = post(path);
             request.headers_mut().insert("x-request-id", HeaderValue::from_static("r-1"));
             service.oneshot(request).await.expect("infallible");
@@ -125,7 +125,7 @@ async fn a_panic_that_is_caught_between_is_told_once() {
     });
     let inner = AuditLayer::for_route(&log, own("user.removed")).expect("a valid rule");
     let service = ServiceBuilder::new()
-        .layer(AuditLayer::new(&log, AuditPolicy::preset()))
+        .layer(AuditLayer::new(&log, presets::ivre()))
         .map_response(|answer: Response<_>| {
             Response::builder().status(answer.status()).body(Body::default()).expect("valid")
         })
@@ -181,7 +181,7 @@ async fn a_handler_whose_start_came_too_late_is_not_called() {
         let between = timeout(1000).layer(inner.layer(handler));
         faulty.pause_appends();
         let answer = if has_outer {
-            let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(between);
+            let service = AuditLayer::new(&log, presets::ivre()).layer(between);
             tokio::spawn(async move { service.oneshot(post("/x")).await.map(|answer| answer.status()) })
         } else {
             tokio::spawn(async move { between.oneshot(post("/x")).await.map(|answer| answer.status()) })
@@ -211,7 +211,7 @@ async fn a_handler_whose_client_left_before_it_was_called_is_not_called() {
         counted.fetch_add(1, Ordering::Relaxed);
         async { Ok::<_, Infallible>(response(StatusCode::OK)) }
     });
-    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+    let service = AuditLayer::new(&log, presets::ivre()).layer(handler);
     faulty.pause_appends();
     let answer = tokio::spawn(service.oneshot(delete("/auth/admin/users/bob")));
     faulty.until_paused(1).await;
@@ -236,7 +236,7 @@ async fn a_timeout_leaves_the_start_to_the_handler_that_still_runs() {
         Ok::<_, Infallible>(response(StatusCode::NO_CONTENT))
     });
     let inner = AuditLayer::for_route(&log, own("user.removed")).expect("a valid rule");
-    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(timeout(1000).layer(inner.layer(handler)));
+    let service = AuditLayer::new(&log, presets::ivre()).layer(timeout(1000).layer(inner.layer(handler)));
     service.oneshot(delete("/auth/admin/users/bob")).await.expect("infallible");
     log.close().await.expect("everything is written");
     let [answered, ended] = &completed(&store)[..] else { panic!("{:?}", store.events()) };
@@ -267,7 +267,7 @@ async fn an_attempt_that_nobody_polls_is_not_waited_for_without_end() {
             Ok::<_, Infallible>(answer)
         }
     });
-    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(between);
+    let service = AuditLayer::new(&log, presets::ivre()).layer(between);
     faulty.pause_appends();
     let answer = tokio::spawn(service.oneshot(post("/scans")));
     faulty.until_paused(1).await;
@@ -289,7 +289,7 @@ async fn a_refusal_that_was_made_anew_is_still_one() {
         let refused = Arc::new(std::sync::Mutex::new(None));
         let seen = Arc::clone(&refused);
         let service = ServiceBuilder::new()
-            .layer(AuditLayer::new(&log, AuditPolicy::preset()))
+            .layer(AuditLayer::new(&log, presets::ivre()))
             .map_response(move |answer: Response<_>| {
                 *seen.lock().expect("no panic") = answer.headers().get("audit-event-id").cloned();
                 Response::new(answer.into_body())
@@ -323,7 +323,7 @@ async fn attempts_that_only_the_handler_names_are_told_each() {
     };
 
     let (log, store) = memory_log().await;
-    let watching = AuditLayer::new(&log, AuditPolicy::preset());
+    let watching = AuditLayer::new(&log, presets::ivre());
     let again = tower::retry::RetryLayer::new(Again(2));
     let service = watching.layer(again.layer(watching.layer(login.clone())));
     service.oneshot(post("/login")).await.expect("infallible");
@@ -332,7 +332,7 @@ async fn attempts_that_only_the_handler_names_are_told_each() {
 
     // Two at once: the second one is faster, and the first one is let go.
     let (log, store) = memory_log().await;
-    let watching = AuditLayer::new(&log, AuditPolicy::preset());
+    let watching = AuditLayer::new(&log, presets::ivre());
     let inner = watching.layer(login);
     let hedged = tower::service_fn(move |request: Request<Body>| {
         let both = [inner.clone().oneshot(request.clone()), inner.clone().oneshot(request)];
@@ -373,7 +373,7 @@ async fn what_an_earlier_attempt_did_is_not_said_to_be_undone() {
                 inner.oneshot(request).await
             }
         });
-        let answer = AuditLayer::new(&log, AuditPolicy::preset()).layer(again).oneshot(post("/unnamed")).await;
+        let answer = AuditLayer::new(&log, presets::ivre()).layer(again).oneshot(post("/unnamed")).await;
         let answer = answer.expect("infallible");
         assert_eq!(runs.load(Ordering::Relaxed), 1);
         assert_eq!(outcomes(&memory).len(), usize::from(!fails_at_once));

@@ -8,7 +8,8 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use tower::{Layer as _, ServiceExt as _};
-use tower_audit::{Actor, AuditContext, AuditLayer, AuditLog, AuditPolicy, ErrorCode, EventType, Phase, Rule};
+use tower_audit::policy::presets;
+use tower_audit::{Actor, AuditContext, AuditLayer, AuditLog, AuditPolicy, ErrorCode, EventType, Phase};
 
 use crate::support::{memory_log, of_phase, post};
 
@@ -29,14 +30,14 @@ fn three_frames() -> Frames {
 }
 
 fn at_body_end(log: &AuditLog) -> AuditLayer {
-    let policy = AuditPolicy::builder().rule(Rule::upload().body_end(true)).build().expect("a valid policy");
+    let policy = AuditPolicy::builder().rule(presets::ivre::upload().body_end(true)).build().expect("a valid policy");
     AuditLayer::new(log, policy)
 }
 
 #[tokio::test(start_paused = true)]
 async fn frames_trailers_and_size_are_forwarded() {
     let (log, _store) = memory_log().await;
-    for layer in [AuditLayer::new(&log, AuditPolicy::preset()), at_body_end(&log)] {
+    for layer in [AuditLayer::new(&log, presets::ivre()), at_body_end(&log)] {
         let sized = tower::service_fn(|_request: Request<_>| async {
             Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"1234567"))))
         });

@@ -8,6 +8,7 @@ use axum::{Router, routing};
 use http::{HeaderValue, Method, Request, StatusCode};
 use serde_json::json;
 use tower::{Layer as _, ServiceExt as _};
+use tower_audit::policy::presets;
 use tower_audit::policy::{ApiKeySource, ProxyHeader, QueryString, RequestPath};
 use tower_audit::{Actor, AuditContext, AuditEvent, AuditLayer, AuditPolicy, ErrorCode, EventType, Rule};
 
@@ -65,8 +66,7 @@ async fn a_handler_declares_an_event_on_any_route() {
         audit.event_type(EventType::AUTH).actor(Actor::user("mallory"));
         StatusCode::UNAUTHORIZED
     }
-    let app: Router =
-        Router::new().route("/login", routing::post(login)).layer(AuditLayer::new(&log, AuditPolicy::preset()));
+    let app: Router = Router::new().route("/login", routing::post(login)).layer(AuditLayer::new(&log, presets::ivre()));
     let mut request = Request::post("/login").body(axum::body::Body::empty()).expect("valid");
     request.headers_mut().insert("user-agent", HeaderValue::from_static("probe"));
     app.oneshot(request).await.expect("infallible");
@@ -82,12 +82,12 @@ async fn a_handler_declares_an_event_on_any_route() {
 async fn an_outer_layer_names_the_actor() {
     let mut request = post("/scans");
     request.extensions_mut().insert(std::sync::Arc::new(Actor::user("shared")));
-    let event = event_of(AuditPolicy::preset(), request).await;
+    let event = event_of(presets::ivre(), request).await;
     assert_eq!(event.actor.user_email.as_deref(), Some("shared"));
     let mut request = post("/scans");
     request.extensions_mut().insert(Actor::user("bob"));
     let request = with_header(request, "authorization", b"Bearer key");
-    let event = event_of(AuditPolicy::preset(), request).await;
+    let event = event_of(presets::ivre(), request).await;
     assert_eq!(event.actor.user_email.as_deref(), Some("bob"));
     assert_eq!(
         event.actor.api_key_hash.as_deref(),
@@ -103,7 +103,7 @@ async fn proxies_are_believed_only_when_named() {
         request.extensions_mut().insert(tower_audit::PeerAddr("10.0.0.1:80".parse().expect("an address")));
         request
     };
-    let event = event_of(AuditPolicy::preset(), request()).await;
+    let event = event_of(presets::ivre(), request()).await;
     assert_eq!(event.actor.remote_addr.as_deref(), Some("10.0.0.1"));
     assert_eq!(event.request.forwarded.as_deref(), Some("198.51.100.9"));
     let policy = AuditPolicy::builder()
@@ -116,7 +116,7 @@ async fn proxies_are_believed_only_when_named() {
 
 #[tokio::test(start_paused = true)]
 async fn query_strings_are_off_and_redacted_when_on() {
-    let event = event_of(AuditPolicy::preset(), post("/scans?token=abc&page=2")).await;
+    let event = event_of(presets::ivre(), post("/scans?token=abc&page=2")).await;
     assert_eq!(event.request.request_uri.as_deref(), Some("/scans"));
     let policy = AuditPolicy::builder()
         .preset_ivre()
@@ -166,7 +166,7 @@ async fn a_credential_in_a_path_is_hidden_where_a_router_names_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_credential_in_a_path_is_hidden_where_a_rule_or_the_app_names_it() {
-    let rule = || Rule::upload().paths(["/{*all}", "/reset/{token}", "/files/{*secret}", "/clinic/{patient}"]);
+    let rule = || presets::ivre::upload().paths(["/{*all}", "/reset/{token}", "/files/{*secret}", "/clinic/{patient}"]);
     let policy = || AuditPolicy::builder().rule(rule()).base_path("/cgi").redact(["Patient"]).build().expect("valid");
     for (path, expected) in [
         ("/reset/S3cr3t", "/reset/***"),
@@ -240,10 +240,10 @@ async fn several_keys_are_told_and_a_session_token_is_none() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_id_is_taken_over_or_replaced() {
-    let event = event_of(AuditPolicy::preset(), with_header(post("/scans"), "x-request-id", b"r-1.2:3")).await;
+    let event = event_of(presets::ivre(), with_header(post("/scans"), "x-request-id", b"r-1.2:3")).await;
     assert_eq!(event.request.request_id.as_deref(), Some("r-1.2:3"));
     for bad in [&b"with blank"[..], b"", b"\xff", &[b'x'; 129]] {
-        let event = event_of(AuditPolicy::preset(), with_header(post("/scans"), "x-request-id", bad)).await;
+        let event = event_of(presets::ivre(), with_header(post("/scans"), "x-request-id", bad)).await;
         assert_eq!(event.request.request_id.expect("one was made").len(), 32);
     }
 }
@@ -256,7 +256,7 @@ async fn nothing_that_a_client_sends_suppresses_or_bloats_its_event() {
         request = with_header(request, name, &[0xfe; 1 << 20]);
     }
     let (log, store) = memory_log().await;
-    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(answering(StatusCode::OK));
+    let service = AuditLayer::new(&log, presets::ivre()).layer(answering(StatusCode::OK));
     service.oneshot(request).await.expect("infallible");
     let events = store.events();
     assert_eq!(events.len(), 2);
@@ -272,7 +272,7 @@ async fn nothing_that_a_client_sends_suppresses_or_bloats_its_event() {
 async fn a_details_callback_adds_and_never_costs_the_event() {
     for fate in ["adds", "fails", "panics"] {
         let (log, store) = memory_log().await;
-        let layer = AuditLayer::new(&log, AuditPolicy::preset()).details_from_response(move |parts| match fate {
+        let layer = AuditLayer::new(&log, presets::ivre()).details_from_response(move |parts| match fate {
             "adds" => {
                 let seen = parts.headers.contains_key("x-handler");
                 Ok(json!({ "seen": seen }).as_object().cloned().unwrap_or_default())
@@ -293,7 +293,7 @@ async fn a_log_that_is_off_passes_everything_through() {
         assert!(AuditContext::current().is_none());
         Ok::<_, Infallible>(response(StatusCode::OK))
     });
-    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+    let service = AuditLayer::new(&log, presets::ivre()).layer(handler);
     assert_eq!(service.oneshot(post("/scans")).await.expect("infallible").status(), 200);
     log.close().await.expect("nothing to close");
 }
@@ -309,7 +309,7 @@ async fn a_declared_event_says_who_asked_for_what() {
     });
     let mut request = with_header(post("/login"), "user-agent", b"probe");
     request.extensions_mut().insert(tower_audit::PeerAddr("192.0.2.7:80".parse().expect("an address")));
-    AuditLayer::new(&log, AuditPolicy::preset()).layer(handler).oneshot(request).await.expect("infallible");
+    AuditLayer::new(&log, presets::ivre()).layer(handler).oneshot(request).await.expect("infallible");
     let event = &store.events()[0];
     assert_eq!((event.event_type.as_str(), event.outcome), ("auth", Some(401)));
     assert_eq!(event.resource.method.as_deref(), Some("POST"));
@@ -328,7 +328,7 @@ async fn the_uri_is_the_one_that_was_sent() {
     async fn scan() {}
     for outside in [true, false] {
         let (log, store) = memory_log().await;
-        let layer = AuditLayer::new(&log, AuditPolicy::preset());
+        let layer = AuditLayer::new(&log, presets::ivre());
         let nested = Router::new().route("/login", routing::post(login)).route("/scans", routing::post(scan));
         let nested = if outside { nested } else { nested.layer(layer.clone()) };
         let app: Router = Router::new().nest("/api", Router::new().nest("/v1", nested));
@@ -400,7 +400,7 @@ fn a_conversion_may_use_the_context() {
                 context.detail("id", late()).classify(late(), late()).route(late());
                 Ok::<_, Infallible>(response(StatusCode::OK))
             });
-            let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+            let service = AuditLayer::new(&log, presets::ivre()).layer(handler);
             service.oneshot(post("/scans")).await.expect("infallible");
             store.events().remove(0)
         });
@@ -427,7 +427,7 @@ async fn an_actor_from_within_is_found() {
         response
     }
     let (log, store) = memory_log().await;
-    let layer = || AuditLayer::new(&log, AuditPolicy::preset());
+    let layer = || AuditLayer::new(&log, presets::ivre());
     let apps: [Router; 3] = [
         Router::new().route("/scans", routing::post(plain)).layer(axum::middleware::from_fn(in_response)),
         Router::new().route("/scans", routing::post(extracting)).layer(axum::middleware::from_fn(in_request)),

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use http::{Request, StatusCode};
 use tower::{Layer as _, Service as _, ServiceExt as _};
-use tower_audit::{AuditContext, AuditEvent, AuditLayer, AuditPolicy, EventType, Phase, RecordWhen, Rule};
+use tower_audit::policy::presets;
+use tower_audit::{AuditContext, AuditEvent, AuditLayer, AuditPolicy, EventType, Phase, RecordWhen};
 
 use crate::support::{Body, delete, let_others_run, memory_log, of_phase, post, response};
 
@@ -47,7 +48,7 @@ async fn outcomes(path: &'static str, awaits: usize, effect_at: usize) -> Vec<(b
                 Ok::<_, Infallible>(response(StatusCode::OK))
             }
         });
-        let mut service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+        let mut service = AuditLayer::new(&log, presets::ivre()).layer(handler);
         let request = if path == "/scans" { post(path) } else { delete(path) };
         let future = service.ready().await.expect("always ready").call(request);
         let was_ready = drop_after(future, polls).await;
@@ -93,7 +94,7 @@ async fn an_outer_timeout_hides_nothing() {
         tokio::time::sleep(Duration::from_secs(60)).await;
         Ok::<_, Infallible>(response(StatusCode::OK))
     });
-    let audited = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+    let audited = AuditLayer::new(&log, presets::ivre()).layer(handler);
     let service = tower::timeout::Timeout::new(audited, Duration::from_secs(1));
     service.oneshot(post("/scans")).await.expect_err("the timeout fires");
     assert!(store.events().is_empty());
@@ -111,7 +112,7 @@ async fn closing_waits_for_requests_whose_client_has_left() {
         tokio::time::sleep(Duration::from_secs(20)).await;
         Ok::<_, Infallible>(response(StatusCode::OK))
     });
-    let mut service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+    let mut service = AuditLayer::new(&log, presets::ivre()).layer(handler);
     let future = service.ready().await.expect("always ready").call(delete("/auth/admin/users/bob"));
     assert!(!drop_after(future, 1).await);
     log.close().await.expect("everything is written");
@@ -123,7 +124,7 @@ async fn what_never_ends_is_named_when_the_log_is_closed() {
     let (log, store) = memory_log().await;
     let handler = tower::service_fn(|_request: Request<Body>| std::future::pending::<Result<_, Infallible>>());
     let handler = handler.map_response(|never: http::Response<Body>| never);
-    let mut service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+    let mut service = AuditLayer::new(&log, presets::ivre()).layer(handler);
     let future = service.ready().await.expect("always ready").call(delete("/auth/admin/users/bob"));
     assert!(!drop_after(future, 2).await);
     let error = log.close().await.expect_err("a request is still running");
@@ -140,7 +141,7 @@ async fn a_declared_event_of_an_unnamed_request_survives_its_drop() {
         }
         std::future::pending::<Result<http::Response<Body>, Infallible>>().await
     });
-    let mut service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+    let mut service = AuditLayer::new(&log, presets::ivre()).layer(handler);
     let future = service.ready().await.expect("always ready").call(post("/unnamed"));
     assert!(!drop_after(future, 1).await);
     log.close().await.expect("everything is written");
@@ -153,7 +154,7 @@ async fn a_declared_event_of_an_unnamed_request_survives_its_drop() {
 #[tokio::test(start_paused = true)]
 async fn a_dropped_body_has_its_event() {
     let (log, store) = memory_log().await;
-    let rule = Rule::upload().when(RecordWhen::always()).body_end(true);
+    let rule = presets::ivre::upload().when(RecordWhen::always()).body_end(true);
     let policy = AuditPolicy::builder().rule(rule).build().expect("a valid policy");
     let service = AuditLayer::new(&log, policy).layer(crate::support::answering(StatusCode::OK));
     let response = service.oneshot(post("/scans")).await.expect("infallible");

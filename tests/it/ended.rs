@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use http::{Method, Request, Response, StatusCode};
 use tower::{Layer as _, ServiceExt as _};
+use tower_audit::policy::presets;
 use tower_audit::store::MemoryStore;
 use tower_audit::{AuditContext, AuditLayer, AuditLog, AuditPolicy, EventType, Phase, ResultCount};
 
@@ -26,7 +27,7 @@ async fn a_panic_is_an_outcome_and_goes_on() {
             }
             Ok::<_, Infallible>(response(StatusCode::OK))
         });
-        let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+        let service = AuditLayer::new(&log, presets::ivre()).layer(handler);
         let panic = tokio::spawn(service.oneshot(request)).await.expect_err("the panic goes on").into_panic();
         assert_eq!(panic.downcast_ref::<&str>(), Some(&"on purpose"));
         assert_eq!(of_phase(&store, Phase::Started).len(), started);
@@ -47,7 +48,7 @@ async fn a_panic_within_the_call_is_no_different() {
         }
         std::future::ready(Ok::<_, Infallible>(response(StatusCode::OK)))
     });
-    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+    let service = AuditLayer::new(&log, presets::ivre()).layer(handler);
     tokio::spawn(service.oneshot(post("/scans"))).await.expect_err("the panic goes on");
     assert_eq!(of_phase(&store, Phase::Completed).len(), 1);
 
@@ -59,7 +60,7 @@ async fn a_panic_within_the_call_is_no_different() {
         }
         std::future::ready(Ok::<_, Infallible>(response(StatusCode::OK)))
     });
-    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+    let service = AuditLayer::new(&log, presets::ivre()).layer(handler);
     tokio::spawn(service.oneshot(post("/login"))).await.expect_err("the panic goes on");
     let completed = of_phase(&store, Phase::Completed);
     assert_eq!((completed.len(), &completed[0].event_type), (2, &EventType::AUTH));
@@ -109,7 +110,7 @@ async fn a_handler_that_panics_when_it_is_dropped_has_its_event() {
                 Ok::<_, Infallible>(response(StatusCode::OK))
             }))
         });
-        let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+        let service = AuditLayer::new(&log, presets::ivre()).layer(handler);
         let answer = tokio::spawn(tokio::time::timeout(Duration::from_secs(1), service.oneshot(post(path)))).await;
         assert_eq!(answer.is_err(), before != Before::Nothing, "{path}: after a response, too, it goes on");
         // A client that has left leaves a handler that is given up later.
@@ -133,7 +134,7 @@ async fn a_request_that_panicked_is_driven_no_further() {
             }
             Ok::<_, Infallible>(response(StatusCode::OK))
         });
-        let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+        let service = AuditLayer::new(&log, presets::ivre()).layer(handler);
         let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
         AssertUnwindSafe(service.oneshot(request)).catch_unwind().await.expect_err("the panic goes on");
         assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), tasks);
@@ -148,7 +149,7 @@ struct OwnError(u32);
 async fn the_error_of_the_inner_service_passes_through_unchanged() {
     let (log, store) = memory_log().await;
     let handler = tower::service_fn(|_request: Request<Body>| async { Err::<Response<Body>, _>(OwnError(7)) });
-    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+    let service = AuditLayer::new(&log, presets::ivre()).layer(handler);
     assert_eq!(service.oneshot(post("/scans")).await.expect_err("the handler fails"), OwnError(7));
     let completed = of_phase(&store, Phase::Completed);
     assert_eq!(completed.len(), 1);
@@ -174,7 +175,7 @@ async fn the_default_policy_records_what_it_says() {
 async fn recorded(request: Request<Body>, status: u16) -> (usize, usize) {
     let (log, store) = memory_log().await;
     let status = StatusCode::from_u16(status).expect("a valid status");
-    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(answering(status));
+    let service = AuditLayer::new(&log, presets::ivre()).layer(answering(status));
     let answer = service.oneshot(request).await.expect("infallible");
     assert_eq!(answer.status(), status);
     assert_eq!(answer.headers()["x-handler"], "1");
@@ -211,7 +212,7 @@ async fn an_oversize_query_is_one_over_the_limit() {
             assert_eq!(event.resource.method.as_deref(), Some("GET"));
         }
         // Off until a limit is set.
-        let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+        let service = AuditLayer::new(&log, presets::ivre()).layer(handler);
         service.oneshot(request(Method::GET, "/scans")).await.expect("infallible");
         assert_eq!(store.events().len(), events);
     }

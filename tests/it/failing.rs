@@ -10,9 +10,10 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 use tower::{Layer as _, ServiceExt as _};
+use tower_audit::policy::presets;
 use tower_audit::store::conformance::{Fault, FaultyStore};
 use tower_audit::store::{MemoryStore, StoreErrorKind};
-use tower_audit::{AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType, FailMode, Phase, Rule};
+use tower_audit::{AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType, FailMode, Phase};
 
 use crate::support::{Body, answering, delete, let_others_run, of_phase, post, response};
 
@@ -45,7 +46,7 @@ async fn not_started_means_not_done_and_says_so() {
             async { Ok::<_, Infallible>(response(StatusCode::OK)) }
         });
         let begun = Instant::now();
-        let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+        let service = AuditLayer::new(&log, presets::ivre()).layer(handler);
         let answer = service.oneshot(delete("/auth/admin/users/bob")).await.expect("infallible");
         assert!(begun.elapsed() <= bound + Duration::from_millis(100), "{fault:?}: {:?}", begun.elapsed());
         assert!(!has_run.load(Ordering::Relaxed), "{fault:?}: the handler ran");
@@ -62,7 +63,7 @@ async fn not_recorded_means_possibly_done_and_says_so() {
         let (log, faulty, _memory) = faulty_log().await;
         faulty.set_fault(Some(fault));
         let begun = Instant::now();
-        let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(answering(StatusCode::OK));
+        let service = AuditLayer::new(&log, presets::ivre()).layer(answering(StatusCode::OK));
         let answer = service.oneshot(post("/scans")).await.expect("infallible");
         assert!(begun.elapsed() <= bound + Duration::from_millis(100), "{fault:?}: {:?}", begun.elapsed());
         assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
@@ -99,7 +100,7 @@ async fn a_failure_between_start_and_end_leaves_the_start() {
         breaks.set_fault(Some(Fault::FailsAppend(StoreErrorKind::Permanent)));
         async { Ok::<_, Infallible>(response(StatusCode::OK)) }
     });
-    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+    let service = AuditLayer::new(&log, presets::ivre()).layer(handler);
     let answer = service.oneshot(delete("/auth/admin/users/bob")).await.expect("infallible");
     assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(of_phase(&memory, Phase::Started).len(), 1);
@@ -111,7 +112,7 @@ async fn what_passes_by_itself_is_tried_again() {
     for fault in [Fault::FailsFirst(3), Fault::StoresButReportsError] {
         let (log, faulty, memory) = faulty_log().await;
         faulty.set_fault(Some(fault));
-        let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(answering(StatusCode::OK));
+        let service = AuditLayer::new(&log, presets::ivre()).layer(answering(StatusCode::OK));
         let answer = service.oneshot(post("/scans")).await.expect("infallible");
         assert_eq!(answer.status(), StatusCode::OK, "{fault:?}");
         // Kept once, also when the store had kept it the first time.
@@ -125,7 +126,7 @@ async fn a_store_that_is_well_again_is_used_again() {
     let (log, faulty, memory) = faulty_log().await;
     for fault in LASTING.map(|(fault, _)| fault) {
         faulty.set_fault(Some(fault));
-        let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(answering(StatusCode::OK));
+        let service = AuditLayer::new(&log, presets::ivre()).layer(answering(StatusCode::OK));
         assert_eq!(service.clone().oneshot(post("/scans")).await.expect("infallible").status(), 500);
         faulty.set_fault(None);
         let before = memory.events().len();
@@ -142,7 +143,7 @@ async fn a_store_that_is_well_again_is_used_again() {
 async fn a_rule_may_let_its_events_go() {
     let (log, faulty, _memory) = faulty_log().await;
     faulty.set_fault(Some(Fault::FailsAppend(StoreErrorKind::Permanent)));
-    let rule = Rule::admin_action().fail_mode(FailMode::Open);
+    let rule = presets::ivre::admin_action().fail_mode(FailMode::Open);
     let policy = AuditPolicy::builder().rule(rule).build().expect("a valid policy");
     let service = AuditLayer::new(&log, policy).layer(answering(StatusCode::OK));
     let answer = service.oneshot(delete("/auth/admin/users/bob")).await.expect("infallible");
@@ -212,7 +213,7 @@ async fn a_closed_log_refuses() {
         async { Ok::<_, Infallible>(response(StatusCode::OK)) }
     });
     // It is known beforehand that nothing can be written: no handler runs, with or without write-ahead.
-    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler.clone());
+    let service = AuditLayer::new(&log, presets::ivre()).layer(handler.clone());
     for request in [delete("/auth/admin/users/bob"), post("/scans")] {
         let answer = service.clone().oneshot(request).await.expect("infallible");
         assert!(answer.headers().contains_key("retry-after"));
@@ -221,7 +222,7 @@ async fn a_closed_log_refuses() {
     assert_eq!((memory.events().len(), runs.load(Ordering::Relaxed)), (1, 0));
     assert_eq!(log.stats().rejected, 3);
     // But one that may go on without.
-    let rule = Rule::upload().fail_mode(FailMode::Open);
+    let rule = presets::ivre::upload().fail_mode(FailMode::Open);
     let policy = AuditPolicy::builder().rule(rule).build().expect("a valid policy");
     let answer = AuditLayer::new(&log, policy).layer(handler).oneshot(post("/scans")).await.expect("infallible");
     assert_eq!((answer.status(), runs.load(Ordering::Relaxed), log.stats().unrecorded), (StatusCode::OK, 1, 1));
@@ -231,7 +232,8 @@ async fn a_closed_log_refuses() {
 #[tokio::test(start_paused = true)]
 async fn an_end_names_a_start_that_came_late() {
     let (log, faulty, memory) = faulty_log().await;
-    let policy = AuditPolicy::builder().rule(Rule::admin_action().fail_mode(FailMode::Open)).build().expect("valid");
+    let policy =
+        AuditPolicy::builder().rule(presets::ivre::admin_action().fail_mode(FailMode::Open)).build().expect("valid");
     let recovers = faulty.clone();
     let handler = tower::service_fn(move |_request: Request<Body>| {
         recovers.resume_appends();
@@ -249,7 +251,7 @@ async fn an_end_names_a_start_that_came_late() {
 #[tokio::test(start_paused = true)]
 async fn a_body_whose_event_cannot_be_written_ends_in_an_error() {
     let (log, faulty, _memory) = faulty_log().await;
-    let rule = Rule::upload().body_end(true);
+    let rule = presets::ivre::upload().body_end(true);
     let policy = AuditPolicy::builder().rule(rule).build().expect("a valid policy");
     let service = AuditLayer::new(&log, policy).layer(answering(StatusCode::OK));
     let answer = service.oneshot(post("/scans")).await.expect("infallible");
@@ -285,7 +287,7 @@ async fn a_request_that_waits_for_its_event_keeps_nothing_that_the_server_read()
         request.headers_mut().insert(name, value);
     }
     drop(read);
-    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(answering(StatusCode::OK));
+    let service = AuditLayer::new(&log, presets::ivre()).layer(answering(StatusCode::OK));
     faulty.pause_appends();
     let answer = tokio::spawn(service.oneshot(request));
     faulty.until_paused(1).await;
@@ -299,7 +301,7 @@ async fn a_request_that_waits_for_its_event_keeps_nothing_that_the_server_read()
 #[tokio::test(start_paused = true)]
 async fn a_refused_request_whose_start_is_kept_late_is_ended() {
     let (log, faulty, memory) = faulty_log().await;
-    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(answering(StatusCode::OK));
+    let service = AuditLayer::new(&log, presets::ivre()).layer(answering(StatusCode::OK));
     faulty.pause_appends();
     let answer = service.clone().oneshot(delete("/auth/admin/users/bob")).await.expect("infallible");
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
@@ -320,7 +322,7 @@ async fn a_refused_request_whose_start_is_kept_late_is_ended() {
 #[tokio::test(start_paused = true)]
 async fn what_became_of_a_refused_start_is_asked_until_the_store_answers() {
     let (log, faulty, memory) = faulty_log().await;
-    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(answering(StatusCode::OK));
+    let service = AuditLayer::new(&log, presets::ivre()).layer(answering(StatusCode::OK));
     // Each append may have been kept before its answer was lost.
     faulty.set_fault(Some(Fault::FailsAppend(StoreErrorKind::Transient)));
     let answer = service.clone().oneshot(delete("/auth/admin/users/bob")).await.expect("infallible");

@@ -11,10 +11,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tower::{Layer as _, ServiceExt as _};
+use tower_audit::policy::presets;
 use tower_audit::store::{
     AuditStore, Capabilities, MemoryStore, Reader, Recovery, StoreAdmin, StoreError, StoreErrorKind, StoreFuture,
 };
-use tower_audit::{AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventId, EventType, Phase, RecordError};
+use tower_audit::{AuditEvent, AuditLayer, AuditLog, EventId, EventType, Phase, RecordError};
 
 use tower_audit::writer::RecordErrorKind;
 
@@ -141,7 +142,7 @@ fn record(log: &AuditLog) -> JoinHandle<Result<EventId, RecordError>> {
 
 /// Answers to an upload and to an admin action, which have to come in time.
 async fn answers(log: &AuditLog) -> [StatusCode; 2] {
-    let service = AuditLayer::new(log, AuditPolicy::preset()).layer(answering(StatusCode::OK));
+    let service = AuditLayer::new(log, presets::ivre()).layer(answering(StatusCode::OK));
     let begun = Instant::now();
     let requests = [post("/scans"), delete("/auth/admin/users/bob")].map(|request| service.clone().oneshot(request));
     let answers = futures_util::future::join_all(requests).await;
@@ -239,8 +240,7 @@ async fn closing_has_the_time_that_the_app_gives_it() {
     store.set(Some(Call::Append));
     let recording = record(&log);
     let handler = tower::service_fn(|_request: Request<Body>| std::future::pending::<Result<_, Infallible>>());
-    let service =
-        AuditLayer::new(&log, AuditPolicy::preset()).layer(handler.map_response(|()| response(StatusCode::OK)));
+    let service = AuditLayer::new(&log, presets::ivre()).layer(handler.map_response(|()| response(StatusCode::OK)));
     drop(tokio::spawn(service.oneshot(post("/scans"))));
     let_others_run().await;
     let begun = Instant::now();
@@ -288,7 +288,7 @@ fn runtime() -> Runtime {
 
 /// What a log of an app does whose runtime is of no use any more. `is_gone`: that is known before a handler is called.
 async fn assert_errors(log: AuditLog, is_gone: bool) {
-    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(answering(StatusCode::OK));
+    let service = AuditLayer::new(&log, presets::ivre()).layer(answering(StatusCode::OK));
     let begun = std::time::Instant::now();
     let answers = [post("/scans"), delete("/auth/admin/users/bob")].map(|request| service.clone().oneshot(request));
     let answers = futures_util::future::join_all(answers).await;
@@ -422,7 +422,7 @@ async fn handlers_whose_client_has_gone_are_counted_and_bounded() {
         tokio::time::sleep(Duration::from_secs(3600)).await;
         Ok::<_, Infallible>(response(StatusCode::OK))
     });
-    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+    let service = AuditLayer::new(&log, presets::ivre()).layer(handler);
     let hang_up = || {
         let service = service.clone();
         async move { tokio::time::timeout(Duration::from_millis(1), service.oneshot(post("/scans"))).await.is_err() }
@@ -458,7 +458,7 @@ async fn a_panic_after_the_client_has_gone_is_an_outcome_and_abandons_nothing() 
         }
         Ok::<_, Infallible>(response(StatusCode::OK))
     });
-    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+    let service = AuditLayer::new(&log, presets::ivre()).layer(handler);
     assert!(tokio::time::timeout(Duration::from_millis(1), service.oneshot(post("/scans"))).await.is_err());
     tokio::time::sleep(Duration::from_secs(2)).await;
     log.close().await.expect("no request runs");

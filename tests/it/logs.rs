@@ -4,6 +4,7 @@ use std::convert::Infallible;
 
 use http::{Method, Request, Response, StatusCode};
 use tower::{Layer as _, Service, ServiceExt as _};
+use tower_audit::policy::presets;
 use tower_audit::store::MemoryStore;
 use tower_audit::{
     Actor, AuditContext, AuditLayer, AuditLog, AuditPolicy, ErrorCode, EventType, Phase, RecordWhen, ResultCount, Rule,
@@ -96,7 +97,7 @@ async fn a_declared_type_is_recorded_in_both() {
             let ((a, in_a), (b, in_b)) = (memory_log().await, memory_log().await);
             let layer = |log, names| {
                 if names {
-                    AuditLayer::new(log, AuditPolicy::preset())
+                    AuditLayer::new(log, presets::ivre())
                 } else {
                     AuditLayer::new(log, AuditPolicy::builder().build().expect("valid"))
                 }

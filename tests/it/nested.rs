@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
 use tower::{Layer as _, ServiceBuilder, ServiceExt as _};
+use tower_audit::policy::presets;
 use tower_audit::store::conformance::{Fault, FaultyStore};
 use tower_audit::store::{MemoryStore, StoreErrorKind};
 use tower_audit::{AuditLayer, AuditLog, AuditPolicy, EventType, Phase, RecordWhen, ResultCount, Rule};
@@ -28,7 +29,7 @@ fn told(store: &MemoryStore) -> Vec<(String, Option<u16>)> {
 async fn two_layers_record_once() {
     for request in [post("/scans"), delete("/auth/admin/users/bob")] {
         let (log, store) = memory_log().await;
-        let layer = AuditLayer::new(&log, AuditPolicy::preset());
+        let layer = AuditLayer::new(&log, presets::ivre());
         let service = layer.layer(layer.clone().layer(answering(StatusCode::OK)));
         service.oneshot(request).await.expect("infallible");
         assert_eq!(of_phase(&store, Phase::Completed).len(), 1);
@@ -40,7 +41,7 @@ async fn two_layers_record_once() {
 async fn the_inner_rule_takes_the_place_of_the_outer_one() {
     for path in ["/scans", "/not/named/by/the/outer"] {
         let (log, store) = memory_log().await;
-        let outer = AuditLayer::new(&log, AuditPolicy::preset());
+        let outer = AuditLayer::new(&log, presets::ivre());
         let inner = AuditLayer::for_route(&log, own("scan.imported")).expect("a valid rule");
         let service = outer.layer(inner.layer(answering(StatusCode::IM_A_TEAPOT)));
         service.oneshot(post(path)).await.expect("infallible");
@@ -54,7 +55,7 @@ async fn the_inner_rule_takes_the_place_of_the_outer_one() {
 #[tokio::test(start_paused = true)]
 async fn what_the_outer_layer_started_the_inner_one_ends() {
     let (log, store) = memory_log().await;
-    let outer = AuditLayer::new(&log, AuditPolicy::preset());
+    let outer = AuditLayer::new(&log, presets::ivre());
     let inner = AuditLayer::for_route(&log, own("user.removed").write_ahead(true)).expect("a valid rule");
     let service = outer.layer(inner.layer(answering(StatusCode::OK)));
     service.oneshot(delete("/auth/admin/users/bob")).await.expect("infallible");
@@ -73,7 +74,7 @@ async fn layers_on_different_tasks_record_once() {
         let inner = inner.layer(answering(StatusCode::OK));
         // A buffer runs the inner service on a task of its own.
         let service = ServiceBuilder::new()
-            .layer(AuditLayer::new(&log, AuditPolicy::preset()))
+            .layer(AuditLayer::new(&log, presets::ivre()))
             .layer(tower::buffer::BufferLayer::new(4))
             .service(inner);
         service.oneshot(post(path)).await.expect("it answers");
@@ -92,7 +93,7 @@ async fn a_timeout_between_two_layers_and_the_handler_that_still_runs_are_both_t
     let inner = AuditLayer::for_route(&log, own("scan.imported")).expect("a valid rule").layer(handler);
     let between =
         tower_http::timeout::TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_secs(1));
-    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(between.layer(inner));
+    let service = AuditLayer::new(&log, presets::ivre()).layer(between.layer(inner));
     let answer = service.oneshot(post("/scans")).await.expect("infallible");
     assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
     // Durable before the answer of the timeout leaves, by the rules of the inner layer.
@@ -135,8 +136,7 @@ async fn an_answer_between_two_layers_waits_for_the_event_that_the_inner_one_is_
     let inner = AuditLayer::for_route(&log, own("scan.imported")).expect("a valid rule");
     let between =
         tower_http::timeout::TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_secs(1));
-    let service =
-        AuditLayer::new(&log, AuditPolicy::preset()).layer(between.layer(inner.layer(answering(StatusCode::OK))));
+    let service = AuditLayer::new(&log, presets::ivre()).layer(between.layer(inner.layer(answering(StatusCode::OK))));
     faulty.pause_appends();
     let mut answer = tokio::spawn(service.oneshot(post("/scans")));
     faulty.until_paused(1).await;
@@ -155,7 +155,7 @@ async fn a_refusal_of_the_inner_layer_is_not_taken_for_an_outcome() {
     let log = AuditLog::with_store(Arc::new(faulty.clone())).open().await.expect("it opens");
     faulty.set_fault(Some(Fault::FailsAppend(StoreErrorKind::Permanent)));
     let inner = AuditLayer::for_route(&log, own("scan.imported").write_ahead(true)).expect("a valid rule");
-    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(inner.layer(answering(StatusCode::OK)));
+    let service = AuditLayer::new(&log, presets::ivre()).layer(inner.layer(answering(StatusCode::OK)));
     for path in ["/scans", "/elsewhere"] {
         let answer = service.clone().oneshot(post(path)).await.expect("infallible");
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
@@ -196,9 +196,9 @@ async fn an_inner_limit_takes_the_place_of_the_outer_one() {
         ("/auth/admin/x", 500, Some(100), 1000, vec![("admin_action".to_owned(), 0)]),
     ] {
         let (log, store) = memory_log().await;
-        let only = AuditPolicy::builder().rule(Rule::oversize_query()).max_results(inner).build().expect("valid");
+        let only = AuditPolicy::builder().rule(presets::oversize_query()).max_results(inner).build().expect("valid");
         let inner = AuditLayer::new(&log, only).layer(counting(count));
-        let outer = outer.map_or_else(|| AuditLayer::new(&log, AuditPolicy::preset()), |max| limited(&log, max));
+        let outer = outer.map_or_else(|| AuditLayer::new(&log, presets::ivre()), |max| limited(&log, max));
         outer.layer(inner).oneshot(delete(path)).await.expect("infallible");
         let told: Vec<_> = of_phase(&store, Phase::Completed)
             .iter()
@@ -214,7 +214,7 @@ async fn an_inner_limit_takes_the_place_of_the_outer_one() {
 #[tokio::test(start_paused = true)]
 async fn a_single_rule_for_oversize_queries_has_no_limit_and_is_refused() {
     let (log, _store) = memory_log().await;
-    let error = AuditLayer::for_route(&log, Rule::oversize_query()).expect_err("it would never hold");
+    let error = AuditLayer::for_route(&log, presets::oversize_query()).expect_err("it would never hold");
     assert_eq!(error.key(), Some("max_results"));
     assert!(error.to_string().contains("AuditLayer::new"), "{error}");
 }

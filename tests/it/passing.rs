@@ -5,7 +5,8 @@ use std::future::poll_fn;
 use futures_util::future::poll_immediate;
 use http::{Method, Request, Response, StatusCode};
 use tower::{Layer as _, Service as _};
-use tower_audit::{AuditLayer, AuditPolicy, Phase};
+use tower_audit::policy::presets;
+use tower_audit::{AuditLayer, Phase};
 use tower_test::mock;
 
 use crate::support::{Body, delete, memory_log, of_phase, request, response};
@@ -14,7 +15,7 @@ use crate::support::{Body, delete, memory_log, of_phase, request, response};
 async fn readiness_is_that_of_the_inner_service() {
     let (log, _store) = memory_log().await;
     let (inner, mut handle) = mock::pair::<Request<Body>, Response<Body>>();
-    let mut service = AuditLayer::new(&log, AuditPolicy::preset()).layer(inner);
+    let mut service = AuditLayer::new(&log, presets::ivre()).layer(inner);
     handle.allow(0);
     assert!(poll_immediate(poll_fn(|cx| service.poll_ready(cx))).await.is_none());
     handle.allow(1);
@@ -33,7 +34,7 @@ async fn the_service_that_was_made_ready_is_the_one_that_is_called() {
         let (log, store) = memory_log().await;
         let (inner, mut handle) = mock::pair::<Request<Body>, Response<Body>>();
         handle.allow(1);
-        let mut service = AuditLayer::new(&log, AuditPolicy::preset()).layer(inner);
+        let mut service = AuditLayer::new(&log, presets::ivre()).layer(inner);
         poll_fn(|cx| service.poll_ready(cx)).await.expect("ready");
         let is_admin = request.method() == Method::DELETE;
         let answer = tokio::spawn(service.call(request));

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tower::{Layer as _, ServiceExt as _};
+use tower_audit::policy::presets;
 use tower_audit::store::conformance::{Fault, FaultyStore};
 use tower_audit::store::{MemoryStore, StoreErrorKind};
-use tower_audit::{AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType, OpenError};
+use tower_audit::{AuditEvent, AuditLayer, AuditLog, EventType, OpenError};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -72,7 +73,7 @@ async fn each_id_that_a_client_was_given_is_said_and_not_in_a_line_of_its_own() 
         let (said, _listening) = Said::listen();
         let (log, faulty) = faulty_log().await;
         faulty.set_fault(Some(fault));
-        let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(answering(http::StatusCode::OK));
+        let service = AuditLayer::new(&log, presets::ivre()).layer(answering(http::StatusCode::OK));
         let begun = Instant::now();
         let mut ids = Vec::new();
         // One after the other where that takes no time, so that there is a batch for each.
@@ -140,7 +141,7 @@ async fn a_subscriber_that_panics_costs_nobody_an_answer() {
     let (log, faulty) = faulty_log().await;
     let panics = || -> io::Stderr { panic!("failed printing to stderr") };
     let _listening = tracing::subscriber::set_default(tracing_subscriber::fmt().with_writer(panics).finish());
-    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(answering(http::StatusCode::OK));
+    let service = AuditLayer::new(&log, presets::ivre()).layer(answering(http::StatusCode::OK));
     for fault in [
         Fault::FailsAppend(StoreErrorKind::Permanent),
         Fault::FailsAppend(StoreErrorKind::Transient),
@@ -159,7 +160,7 @@ async fn a_subscriber_that_panics_costs_nobody_an_answer() {
     log.close().await.expect("nothing is left");
     // Lines of the request itself: after a hundred of them, and of a callback that has failed.
     let log = AuditLog::open("memory:").await.expect("it opens");
-    let service = AuditLayer::new(&log, AuditPolicy::preset()).details_from_response(|_| Err("no details".into()));
+    let service = AuditLayer::new(&log, presets::ivre()).details_from_response(|_| Err("no details".into()));
     let service = service.layer(answering(http::StatusCode::OK));
     for _ in 0..101 {
         assert_eq!(service.clone().oneshot(post("/scans")).await.expect("infallible").status(), 200);
@@ -205,7 +206,7 @@ async fn the_subscriber_stalls() {
     let stalls = Stalls::default();
     let subscriber = tracing_subscriber::fmt().with_writer(stalls.clone()).with_ansi(false).finish();
     let _listening = tracing::subscriber::set_default(subscriber);
-    let layer = AuditLayer::new(&log, AuditPolicy::preset()).details_from_response(|_| Err("no details".into()));
+    let layer = AuditLayer::new(&log, presets::ivre()).details_from_response(|_| Err("no details".into()));
     let service = layer.layer(answering(http::StatusCode::OK));
     faulty.set_fault(Some(Fault::FailsFirst(2)));
     let begun = Instant::now();
@@ -281,7 +282,7 @@ async fn events_that_name_nobody_are_noticed() {
     for (named, proxied, expected) in [(49, 100, [1, 1]), (50, 99, [0, 0])] {
         let log = AuditLog::open("memory:").await.expect("it opens");
         let (said, _guard) = Said::listen();
-        let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(answering(http::StatusCode::OK));
+        let service = AuditLayer::new(&log, presets::ivre()).layer(answering(http::StatusCode::OK));
         for n in 0..250 {
             let mut request = post("/scans");
             let peer = tower_audit::PeerAddr("10.0.0.1:80".parse().expect("an address"));

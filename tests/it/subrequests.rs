@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use http::{Extensions, HeaderValue, Method, Request, StatusCode};
 use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, ServiceExt as _};
+use tower_audit::policy::presets;
 use tower_audit::store::MemoryStore;
 use tower_audit::{
     Actor, AuditContext, AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType, Phase, RecordWhen, ResultCount, Rule,
@@ -22,7 +23,7 @@ fn own(name: &str) -> Rule {
 }
 
 fn admin(log: &AuditLog) -> Service {
-    BoxCloneSyncService::new(AuditLayer::new(log, AuditPolicy::preset()).layer(answering(StatusCode::OK)))
+    BoxCloneSyncService::new(AuditLayer::new(log, presets::ivre()).layer(answering(StatusCode::OK)))
 }
 
 /// The URIs of the completed events, the oldest first. Each of an admin action has a `started` event of its own.
@@ -147,7 +148,7 @@ async fn a_router_may_send_requests_to_itself() {
         }
         StatusCode::MULTI_STATUS
     }
-    let layer = AuditLayer::new(&log, AuditPolicy::preset());
+    let layer = AuditLayer::new(&log, presets::ivre());
     let users: Router = Router::new()
         .route(
             "/auth/admin/users/{user}",
@@ -178,7 +179,7 @@ async fn what_is_said_of_a_part_is_not_said_of_the_whole() {
         context.expect("a layer is around").event_type(EventType::AUTH).actor(Actor::user("mallory"));
         Ok::<_, Infallible>(response(StatusCode::UNAUTHORIZED))
     });
-    let login = AuditLayer::new(&log, AuditPolicy::preset()).layer(login);
+    let login = AuditLayer::new(&log, presets::ivre()).layer(login);
     let handler = tower::service_fn(move |request: Request<Body>| {
         let mut part = post("/login");
         *part.extensions_mut() = request.extensions().clone();
@@ -188,7 +189,7 @@ async fn what_is_said_of_a_part_is_not_said_of_the_whole() {
             Ok::<_, Infallible>(response(StatusCode::OK))
         }
     });
-    AuditLayer::new(&log, AuditPolicy::preset()).layer(handler).oneshot(post("/scans")).await.expect("infallible");
+    AuditLayer::new(&log, presets::ivre()).layer(handler).oneshot(post("/scans")).await.expect("infallible");
     let [whole, part] = &store.events()[..] else { panic!("{:?}", store.events()) };
     assert_eq!((uri(whole).as_str(), &whole.event_type, whole.outcome), ("/scans", &EventType::UPLOAD, Some(200)));
     assert_eq!(whole.actor.user_email, None);
@@ -253,7 +254,7 @@ async fn parts_that_only_their_handlers_name_are_told_beside_the_whole() {
         .flat_map(|(p, d, n)| [(p, d, n, false), (p, d, n, d)])
     {
         let (log, store) = memory_log().await;
-        let inner = AuditLayer::new(&log, AuditPolicy::preset()).layer(part);
+        let inner = AuditLayer::new(&log, presets::ivre()).layer(part);
         let handler = tower::service_fn(move |request: Request<Body>| {
             let inner = inner.clone();
             async move {
@@ -275,7 +276,7 @@ async fn parts_that_only_their_handlers_name_are_told_beside_the_whole() {
         if !is_bare {
             whole.extensions_mut().insert("of the server's");
         }
-        AuditLayer::new(&log, AuditPolicy::preset()).layer(handler).oneshot(whole).await.expect("infallible");
+        AuditLayer::new(&log, presets::ivre()).layer(handler).oneshot(whole).await.expect("infallible");
         let mut expected = vec![("rpc.call".to_owned(), Some(200)); parts];
         expected.extend(declares.then(|| ("rpc.batch".to_owned(), Some(207))));
         assert_eq!(types(&store), expected, "{path}, the whole is declared: {declares}, bare: {is_bare}");
@@ -296,7 +297,7 @@ async fn a_place_in_memory_that_is_used_again_is_not_the_same_request() {
     };
     for path in ["/", "/items/"] {
         let (log, store) = memory_log().await;
-        let inner = AuditLayer::new(&log, AuditPolicy::preset()).layer(part);
+        let inner = AuditLayer::new(&log, presets::ivre()).layer(part);
         let handler = tower::service_fn(move |request: Request<Body>| {
             let inner = inner.clone();
             async move {
@@ -306,7 +307,7 @@ async fn a_place_in_memory_that_is_used_again_is_not_the_same_request() {
                 Ok::<_, Infallible>(response(StatusCode::OK))
             }
         });
-        let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+        let service = AuditLayer::new(&log, presets::ivre()).layer(handler);
         for n in 1..=50 {
             service.clone().oneshot(alike(path, 1)).await.expect("infallible");
             assert_eq!(store.events().len(), 2 * n, "{path}");

@@ -11,6 +11,7 @@ use axum::routing::{any, any_service, get, post};
 use axum::{Extension, Router};
 use http::{Method, StatusCode};
 use tower::ServiceExt as _;
+use tower_audit::policy::presets;
 use tower_audit::route_coverage::{Coverage, RouteCoverage};
 use tower_audit::{AuditLayer, AuditLog, AuditPolicy, EventType, Rule};
 
@@ -27,7 +28,7 @@ async fn log() -> AuditLog {
 }
 
 fn preset(log: &AuditLog) -> AuditLayer {
-    AuditLayer::new(log, AuditPolicy::preset())
+    AuditLayer::new(log, presets::ivre())
 }
 
 fn naming(log: &AuditLog, paths: &[&str]) -> AuditLayer {

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::Full;
 use tower::{Layer as _, ServiceExt as _};
-use tower_audit::{AuditLayer, AuditLog, AuditPolicy, EventId, Phase};
+use tower_audit::policy::presets;
+use tower_audit::{AuditLayer, AuditLog, EventId, Phase};
 
 use crate::cluster::Cluster;
 use crate::faulty_network::{FAULTS, FaultyNetwork};
@@ -120,7 +121,7 @@ async fn one_client(client: usize, log: AuditLog, is_over: Arc<AtomicBool>, shot
     let handler = tower::service_fn(|_request: Request<Full<Bytes>>| async {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     });
-    let service = AuditLayer::new(&log, AuditPolicy::preset()).layer(handler);
+    let service = AuditLayer::new(&log, presets::ivre()).layer(handler);
     for n in 0.. {
         if is_over.load(Ordering::Relaxed) {
             return;

@@ -8,9 +8,10 @@ use axum::http::{Request, StatusCode};
 use axum::{Router, routing};
 use sqlx::PgPool;
 use tower::ServiceExt as _;
+use tower_audit::policy::presets;
 use tower_audit::store::OpenOptions;
 use tower_audit::store::postgres::{PostgresStore, PostgresTable, create_roles};
-use tower_audit::{AuditContext, AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType};
+use tower_audit::{AuditContext, AuditEvent, AuditLayer, AuditLog, EventType};
 
 use crate::cluster::{Cluster, unique};
 use crate::database::Ground;
@@ -37,7 +38,7 @@ async fn a_commit_whose_answer_is_lost_is_recorded_once() {
     }
     let app = Router::new()
         .route("/auth/admin/users", routing::delete(handle))
-        .layer(AuditLayer::new(&log, AuditPolicy::preset()))
+        .layer(AuditLayer::new(&log, presets::ivre()))
         .with_state((pool, proxy.clone()));
     let request = Request::delete("/auth/admin/users").body(axum::body::Body::empty()).expect("a valid request");
     let answer = app.oneshot(request).await.expect("infallible");
@@ -66,7 +67,7 @@ async fn others_are_written_while_transactions_are_open() {
     let (given, mut taken) = tokio::sync::mpsc::unbounded_channel();
     let app = Router::new()
         .route("/scans", routing::post(handle))
-        .layer(AuditLayer::new(&log, AuditPolicy::preset()))
+        .layer(AuditLayer::new(&log, presets::ivre()))
         .with_state((ground.pool.clone(), given));
     let mut answers = tokio::task::JoinSet::new();
     let mut open = Vec::new();

@@ -14,11 +14,11 @@ use axum::{Router, routing};
 use sqlx::Transaction;
 use tokio::sync::mpsc;
 use tower::ServiceExt as _;
+use tower_audit::policy::presets;
 use tower_audit::query::{Filter, PageQuery};
 use tower_audit::writer::RecordErrorKind;
 use tower_audit::{
     AuditContext, AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventId, EventType, Phase, RecordError, RecordWhen,
-    Rule,
 };
 
 use crate::database::{Db, Ground, Pool};
@@ -61,7 +61,7 @@ fn numbered(ground: &Ground, log: &AuditLog, course: Course, n: i32) -> (Router,
         .route("/scans", routing::post(handle))
         .route("/auth/admin/users", routing::delete(handle))
         .route("/unnamed", routing::put(declare))
-        .layer(AuditLayer::new(log, AuditPolicy::preset()))
+        .layer(AuditLayer::new(log, presets::ivre()))
         .with_state(App { pool: ground.pool.clone(), course, given, n });
     (app, taken)
 }
@@ -378,15 +378,10 @@ async fn another_database_is_refused_before_anything_is_written() {
     tx.commit().await.expect("committed");
     assert_eq!((events(&log).await.len(), events(&others).await.len(), other.effects().await), (0, 1, 1));
     // The handler fails, and the layer records that.
-    let app = Router::new()
-        .route("/scans", routing::post(handle))
-        .layer(AuditLayer::new(&log, AuditPolicy::preset()))
-        .with_state(App {
-            pool: other.pool.clone(),
-            course: Course::Commits,
-            given: mpsc::unbounded_channel().0,
-            n: 7,
-        });
+    let app =
+        Router::new().route("/scans", routing::post(handle)).layer(AuditLayer::new(&log, presets::ivre())).with_state(
+            App { pool: other.pool.clone(), course: Course::Commits, given: mpsc::unbounded_channel().0, n: 7 },
+        );
     assert_eq!(app.oneshot(request("POST", "/scans")).await.expect("infallible").status(), 500);
     assert_eq!(completed(&log).await[0].outcome, Some(500));
     assert_eq!(other.effects().await, 1);
@@ -448,7 +443,7 @@ async fn what_nobody_records_is_an_error() {
         assert_eq!(error.kind(), RecordErrorKind::NoMatchingRule);
         StatusCode::SEE_OTHER
     }
-    let rule = Rule::upload().when(RecordWhen::effect_possible());
+    let rule = presets::ivre::upload().when(RecordWhen::effect_possible());
     let policy = AuditPolicy::builder().rule(rule).build().expect("a valid policy");
     let app = Router::new()
         .route("/scans", routing::post(undecided))

@@ -8,8 +8,9 @@ use axum::{Router, routing};
 use sqlx::SqlitePool;
 use tokio::sync::mpsc;
 use tower::ServiceExt as _;
+use tower_audit::policy::presets;
 use tower_audit::query::{Filter, PageQuery};
-use tower_audit::{AuditContext, AuditEvent, AuditLayer, AuditLog, AuditPolicy, FailMode, Phase, Rule};
+use tower_audit::{AuditContext, AuditEvent, AuditLayer, AuditLog, AuditPolicy, FailMode, Phase};
 
 use crate::database::Ground;
 
@@ -39,7 +40,7 @@ async fn nested_layers_record_it_once() {
     for (commits, status) in [(true, 204), (false, 409)] {
         let ground = Ground::new().await;
         let log = ground.log().await;
-        let layer = || AuditLayer::new(&log, AuditPolicy::preset());
+        let layer = || AuditLayer::new(&log, presets::ivre());
         let app = Router::new()
             .route("/auth/admin/users", routing::delete(handle).layer(layer()))
             .layer(layer())
@@ -64,7 +65,7 @@ async fn a_rule_that_lets_go_does_not_let_go_of_the_transaction() {
         given.send(tx).expect("it is taken");
         StatusCode::NO_CONTENT
     }
-    let rule = Rule::admin_action().fail_mode(FailMode::Open);
+    let rule = presets::ivre::admin_action().fail_mode(FailMode::Open);
     let policy = AuditPolicy::builder().rule(rule).build().expect("a valid policy");
     let ground = Ground::new().await;
     let deadline = Duration::from_millis(400);
@@ -97,7 +98,7 @@ async fn a_body_that_cannot_end_in_time_leaves_its_event_to_the_log() {
         given.send(tx).expect("it is taken");
         "done"
     }
-    let rule = Rule::admin_action().body_end(true);
+    let rule = presets::ivre::admin_action().body_end(true);
     let policy = AuditPolicy::builder().rule(rule).build().expect("a valid policy");
     let ground = Ground::new().await;
     let deadline = Duration::from_millis(400);

@@ -4,7 +4,7 @@ use http::StatusCode;
 use proptest::prelude::*;
 
 use super::*;
-use crate::policy::RecordWhen;
+use crate::policy::{RecordWhen, presets};
 
 fn method(name: &str) -> Method {
     Method::from_bytes(name.as_bytes()).expect("a method")
@@ -29,7 +29,7 @@ fn full() -> AuditPolicy {
 
 #[test]
 fn the_presets_by_method_and_path() {
-    let policy = AuditPolicy::preset();
+    let policy = presets::ivre();
     for (name, path, rules) in [
         ("POST", "/scans", &[0][..]),
         ("POST", "/view/", &[0]),
@@ -97,7 +97,7 @@ fn spellings_that_dodge_nothing() {
 /// A router that matches paths as they are hands `.` to `{id}`; dropping it would leave the segment out.
 #[test]
 fn a_dot_can_be_a_parameter() {
-    let policy = AuditPolicy::builder().rule(Rule::upload().paths(["/users/{id}"])).build().expect("a policy");
+    let policy = AuditPolicy::builder().rule(presets::ivre::upload().paths(["/users/{id}"])).build().expect("a policy");
     for path in ["/users/.", "/users/..", "/users/%2e", "/users/%2e%2e", "/users/a%2fb"] {
         assert!(policy.matching_rules(&Method::POST, path).contains(0), "{path}");
     }
@@ -106,7 +106,7 @@ fn a_dot_can_be_a_parameter() {
 #[test]
 fn a_pattern_may_be_written_encoded() {
     for pattern in ["/a b", "/a%20b"] {
-        let policy = AuditPolicy::builder().rule(Rule::upload().paths([pattern])).build().expect("a policy");
+        let policy = AuditPolicy::builder().rule(presets::ivre::upload().paths([pattern])).build().expect("a policy");
         for path in ["/a%20b", "/%61%20b", "/a b"] {
             assert!(policy.matching_rules(&Method::POST, path).contains(0), "{pattern} {path}");
         }
@@ -132,7 +132,7 @@ fn hostile_paths_take_linear_time() {
 
 #[test]
 fn templates() {
-    let rule = Rule::upload().paths(["/files/{*rest}", "/files/{name}", "/raw/{*rest}", "/scans/"]);
+    let rule = presets::ivre::upload().paths(["/files/{*rest}", "/files/{name}", "/raw/{*rest}", "/scans/"]);
     let policy = AuditPolicy::builder().rule(rule).base_path("/cgi").build().expect("a policy");
     for (path, template) in [
         ("/files/a", Some("/files/{name}")),
@@ -181,9 +181,9 @@ fn ends_of_the_presets() {
 
 #[test]
 fn the_handler_names_the_type() {
-    let login = || Rule::auth().paths(["/login"]).fail_mode(FailMode::Open);
+    let login = || presets::auth().paths(["/login"]).fail_mode(FailMode::Open);
     let policy = AuditPolicy::builder()
-        .rule(Rule::upload().fail_mode(FailMode::Open))
+        .rule(presets::ivre::upload().fail_mode(FailMode::Open))
         .rule(login())
         .exclude(["admin_action"])
         .build()
@@ -245,7 +245,7 @@ fn the_first_rule_in_order_decides() {
 
 #[test]
 fn what_was_started_is_completed() {
-    let rule = Rule::upload().when(RecordWhen::effect_possible()).write_ahead(true);
+    let rule = presets::ivre::upload().when(RecordWhen::effect_possible()).write_ahead(true);
     let policy = AuditPolicy::builder().rule(rule).build().expect("a policy");
     let candidates = policy.matching_rules(&Method::POST, "/scans");
     assert_eq!(decided(&policy, candidates, &status(404)).as_deref(), Some("upload"));

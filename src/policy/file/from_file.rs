@@ -18,15 +18,15 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 ///
 /// | key | meaning |
 /// |---|---|
-/// | `preset` | `true` adds the four preset rules after the file's own, so that the own ones are asked first |
-/// | `mount` | the prefix under which the app is mounted |
+/// | `preset` | `"mutations"` or `"ivre"`: adds the rules of [`presets`](crate::policy::presets) after those of the file, which are asked first |
+/// | `base_path` | the prefix under which the app is mounted |
 /// | `max_results` | a query with more results is oversize |
 /// | `declare` | types that no rule has, but handlers name |
 /// | `rules` | a list of rules, see below |
 /// | `filter.include`, `filter.exclude` | event types, `resource.all`, `all` |
 /// | `capture.trusted_proxies` | networks or addresses whose proxies are believed |
 /// | `capture.proxy_header` | `"x-forwarded-for"` (the default) or `"forwarded"` |
-/// | `capture.query` | the query string in `request_uri`: `"off"` (the default) or `"redacted"` |
+/// | `capture.query_string` | the query string in `request_uri`: `"off"` (the default) or `"redacted"` |
 /// | `capture.path` | the path there: `"redacted"` (the default: without parameters such as `{token}`), `"as-sent"` or `"template"` (without any parameter) |
 /// | `capture.api_key` | the headers of which a digest is kept: `"both"` (the default), `"x-api-key"`, `"bearer"` or `"off"` |
 /// | `capture.redact` | names whose values are hidden: of parameters of a query or a path, and of keys of `details` |
@@ -37,12 +37,12 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 ///
 /// | key | meaning |
 /// |---|---|
-/// | `type` | the type of the events; a built-in one brings the settings of its preset, which the other keys replace: `auth` its `when` of `declared` without `paths`, and with them its methods, those that are not safe |
+/// | `type` | the type of the events; `upload` and `admin_action` bring the settings of their presets except `paths`; `auth` without `paths` has `when = "declared"`, with them the unsafe methods |
 /// | `methods` | a list, or `"any"` (the default), or `"unsafe"` |
 /// | `paths` | a list of patterns, as [`Rule::paths`](crate::Rule::paths) has them |
 /// | `when` | `"always"` (the default), `"success"`, `"effect_possible"`, `"abnormal"`, `"declared"`, a status such as `404`, a range such as `"4xx"` or `"200-299"`, or a list of any of these |
 /// | `write_ahead`, `body_end` | `true` or `false` (the default); `body_end` implies `write_ahead` |
-/// | `fail` | `"closed"` (the default) or `"open"` |
+/// | `fail_mode` | `"closed"` (the default) or `"open"` |
 impl AuditPolicy {
     /// Reads a policy in TOML.
     ///
@@ -50,19 +50,17 @@ impl AuditPolicy {
     /// use tower_audit::AuditPolicy;
     ///
     /// let policy = AuditPolicy::from_toml(r#"
-    ///     preset = true
-    ///     max_results = 10000
-    ///
+    ///     preset = "mutations"
     ///     [[rules]]
     ///     type = "user.reset"
     ///     methods = ["POST"]
     ///     paths = ["/users/{id}/reset"]
     ///     when = ["2xx", 404]
     /// "#)?;
-    /// assert_eq!(policy.rules().len(), 5);
+    /// assert_eq!(policy.rules().len(), 2);
     ///
-    /// let error = AuditPolicy::from_toml("preset = true\nmount = 7").unwrap_err();
-    /// assert_eq!(error.to_string(), "line 2: key `mount`: a number: expected a text");
+    /// let error = AuditPolicy::from_toml("preset = \"mutations\"\nbase_path = 7").unwrap_err();
+    /// assert_eq!(error.to_string(), "line 2: key `base_path`: a number: expected a text");
     /// # Ok::<(), tower_audit::PolicyError>(())
     /// ```
     ///
@@ -79,9 +77,9 @@ impl AuditPolicy {
     /// rules:
     ///   - type: upload
     ///     paths: [/import]
-    ///     fail: open
+    ///     fail_mode: open
     /// ")?;
-    /// assert!(policy.matching_rules(&http::Method::POST, "/import").contains(0));
+    /// assert!(policy.explain(&http::Method::POST, "/import").is_audited());
     /// # Ok::<(), tower_audit::PolicyError>(())
     /// ```
     ///

@@ -10,13 +10,20 @@ use crate::event::excerpt;
 use crate::policy::error::Location;
 use crate::policy::{
     ApiKeySource, AuditPolicy, FailMode, PolicyBuilder, PolicyError, ProxyHeader, QueryString, RecordWhen, RequestPath,
-    Rule,
+    Rule, presets,
 };
 
-const ROOT_KEYS: &[&str] = &["preset", "mount", "max_results", "rules", "declare", "filter", "capture"];
-const RULE_KEYS: &[&str] = &["type", "methods", "paths", "when", "write_ahead", "body_end", "fail"];
+const ROOT_KEYS: &[&str] = &["preset", "base_path", "max_results", "rules", "declare", "filter", "capture"];
+const RULE_KEYS: &[&str] = &["type", "methods", "paths", "when", "write_ahead", "body_end", "fail_mode"];
 const FILTER_KEYS: &[&str] = &["include", "exclude"];
-const CAPTURE_KEYS: &[&str] = &["trusted_proxies", "proxy_header", "query", "path", "api_key", "redact"];
+const CAPTURE_KEYS: &[&str] = &["trusted_proxies", "proxy_header", "query_string", "path", "api_key", "redact"];
+
+/// Adds the rules of a preset.
+type AddPreset = fn(PolicyBuilder) -> PolicyBuilder;
+
+/// The values of `preset`.
+const PRESETS: &[(&str, AddPreset)] =
+    &[("mutations", PolicyBuilder::preset_mutations), ("ivre", PolicyBuilder::preset_ivre)];
 
 type Result<T> = std::result::Result<T, PolicyError>;
 
@@ -28,10 +35,10 @@ pub(super) enum Language {
 }
 
 impl Language {
-    /// A key with its value.
+    /// Returns a key with a text as its value.
     fn setting(self, key: &str, value: &str) -> String {
         match self {
-            Self::Toml => format!("`{key} = {value}`"),
+            Self::Toml => format!("`{key} = \"{value}\"`"),
             Self::Yaml => format!("`{key}: {value}`"),
         }
     }
@@ -48,7 +55,7 @@ pub(super) fn policy(root: &SpannedValue, language: Language) -> Result<AuditPol
 fn builder(root: &SpannedValue, language: Language) -> Result<PolicyBuilder> {
     let table = KnownTable::new(root, Location::default(), "", ROOT_KEYS)?;
     if !["preset", "rules", "declare"].iter().any(|key| root.entry(key).is_some()) {
-        let preset = language.setting("preset", "true");
+        let preset = language.setting("preset", "mutations");
         let what = format!("nothing would be audited: expected {preset}, or `rules`, or `declare`");
         return Err(PolicyError::new(Location::default(), what));
     }
@@ -59,11 +66,11 @@ fn builder(root: &SpannedValue, language: Language) -> Result<PolicyBuilder> {
             builder = builder.rule(rule(index, node)?);
         }
     }
-    if table.flag("preset")?.unwrap_or(false) {
-        builder = builder.preset_ivre();
+    if let Some(preset) = table.field("preset") {
+        builder = preset.choice(PRESETS)?(builder);
     }
-    if let Some(mount) = table.field("mount") {
-        builder = builder.base_path(mount.text()?);
+    if let Some(base_path) = table.field("base_path") {
+        builder = builder.base_path(base_path.text()?);
     }
     if let Some(max_results) = table.field("max_results") {
         builder = builder.max_results(max_results.count()?);
@@ -100,9 +107,10 @@ fn rule(index: usize, node: &SpannedValue) -> Result<Rule> {
     };
     let event_type = EventType::new(field.text()?).map_err(|error| field.error(error.to_string()))?;
 
-    let presets = [Rule::upload(), Rule::admin_action(), Rule::oversize_query(), Rule::auth()];
-    let preset = presets.into_iter().find(|preset| *preset.event_type() == event_type);
-    let mut rule = preset.unwrap_or_else(|| Rule::new(event_type));
+    // The paths of IVRE are no default: without `paths` a rule of another app would match nothing, silently.
+    let built_in = [presets::ivre::upload().without_paths(), presets::ivre::admin_action().without_paths()];
+    let built_in = built_in.into_iter().find(|rule| *rule.event_type() == event_type);
+    let mut rule = built_in.unwrap_or_else(|| Rule::new(event_type));
     if let Some(methods) = table.field("methods") {
         rule = match &methods.node().value {
             RawValue::Text(text) if text == "any" => rule.any_method(),
@@ -123,7 +131,7 @@ fn rule(index: usize, node: &SpannedValue) -> Result<Rule> {
     if let Some(body_end) = table.flag("body_end")? {
         rule = rule.body_end(body_end);
     }
-    if let Some(fail) = table.field("fail") {
+    if let Some(fail) = table.field("fail_mode") {
         let modes = [("closed", FailMode::Closed), ("open", FailMode::Open)];
         rule = rule.fail_mode(fail.choice(&modes)?);
     }
@@ -205,7 +213,7 @@ fn capture(table: &KnownTable<'_>, mut builder: PolicyBuilder) -> Result<PolicyB
         (None, None) => {}
     }
 
-    if let Some(query) = table.field("query") {
+    if let Some(query) = table.field("query_string") {
         builder =
             builder.query_string(query.choice(&[("off", QueryString::Off), ("redacted", QueryString::Redacted)])?);
     }

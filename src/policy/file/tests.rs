@@ -1,11 +1,13 @@
 //! Both formats say the same, and what is wrong is found by line and key.
 
 use crate::event::EventType;
-use crate::policy::{ApiKeySource, AuditPolicy, FailMode, ProxyHeader, QueryString, RecordWhen, RequestPath, Rule};
+use crate::policy::{
+    ApiKeySource, AuditPolicy, FailMode, ProxyHeader, QueryString, RecordWhen, RequestPath, Rule, presets,
+};
 
 const TOML: &str = r#"
-preset = true
-mount = "/cgi"
+preset = "ivre"
+base_path = "/cgi"
 max_results = 1_000
 declare = ["user.invited"]
 
@@ -15,7 +17,7 @@ methods = ["POST", "purge"]
 paths = ["/users/{id}/reset"]
 when = ["2xx", 404, "500-599", "abnormal"]
 write_ahead = true
-fail = "open"
+fail_mode = "open"
 
 [[rules]]
 type = "upload"
@@ -29,15 +31,15 @@ exclude = ["user.invited"]
 [capture]
 trusted_proxies = ["10.0.0.0/8", "::1"]
 proxy_header = "forwarded"
-query = "redacted"
+query_string = "redacted"
 path = "template"
 api_key = "x-api-key"
 redact = ["patient"]
 "#;
 
 const YAML: &str = r#"
-preset: true
-mount: /cgi
+preset: ivre
+base_path: /cgi
 max_results: 1000
 declare: [user.invited]
 rules:
@@ -46,7 +48,7 @@ rules:
     paths: ["/users/{id}/reset"]
     when: [2xx, 404, 500-599, abnormal]
     write_ahead: true
-    fail: open
+    fail_mode: open
   - type: upload
     paths:
       - /import
@@ -57,7 +59,7 @@ filter:
 capture:
   trusted_proxies: [10.0.0.0/8, "::1"]
   proxy_header: forwarded
-  query: redacted
+  query_string: redacted
   path: template
   api_key: x-api-key
   redact: [patient]
@@ -74,7 +76,7 @@ fn built() -> AuditPolicy {
                 .write_ahead(true)
                 .fail_mode(FailMode::Open),
         )
-        .rule(Rule::upload().paths(["/import"]).body_end(true))
+        .rule(presets::ivre::upload().paths(["/import"]).body_end(true))
         .preset_ivre()
         .base_path("/cgi")
         .max_results(1000)
@@ -102,7 +104,7 @@ fn both_formats_and_the_builder_make_the_same() {
 
 #[test]
 fn words_that_older_yaml_takes_for_something_else() {
-    let policy = AuditPolicy::from_yaml("preset: true\ncapture: {query: off}").expect("a policy");
+    let policy = AuditPolicy::from_yaml("preset: ivre\ncapture: {query_string: off}").expect("a policy");
     assert_eq!(policy.capture_config().query_string(), QueryString::Off);
 }
 
@@ -111,25 +113,29 @@ fn words_that_older_yaml_takes_for_something_else() {
 fn faults_in_toml() {
     for (text, error) in [
         (
-            "preset = true\n\n[[rules]]\ntype = \"upload\"\npaths = [\"/a\"]\n\nwrite_ahaed = true",
+            "preset = \"ivre\"\n\n[[rules]]\ntype = \"upload\"\npaths = [\"/a\"]\n\nwrite_ahaed = true",
             "line 7: rule 1 (`upload`): key `write_ahaed` is unknown: expected one of `type`, `methods`, `paths`, `when`, \
-          `write_ahead`, `body_end`, `fail`",
+          `write_ahead`, `body_end`, `fail_mode`",
         ),
-        ("presets = true", "line 1: key `presets` is unknown: expected one of `preset`, `mount`,"),
+        ("presets = true", "line 1: key `presets` is unknown: expected one of `preset`, `base_path`,"),
         (
-            "preset = true\n[filter]\nincluded = []",
+            "preset = \"ivre\"\n[filter]\nincluded = []",
             "line 3: key `filter.included` is unknown: expected one of `include`",
         ),
-        ("preset = true\n[capture]\npepper = \"x\"", "line 3: key `capture.pepper` is unknown: expected one of"),
+        ("preset = \"ivre\"\n[capture]\npepper = \"x\"", "line 3: key `capture.pepper` is unknown: expected one of"),
         ("\"a\\nb\" = 1", "line 1: key `a\\nb` is unknown: expected one of"),
-        ("", "nothing would be audited: expected `preset = true`, or"),
-        ("mount = \"/cgi\"", "nothing would be audited: expected"),
-        ("preset = 1", "line 1: key `preset`: 1: expected true or false"),
-        ("preset = true\nmax_results = -1", "line 2: key `max_results`: -1: expected a number from 0"),
-        ("preset = true\nmax_results = 1.5", "line 2: key `max_results`: a fraction: expected a number from 0"),
+        ("", "nothing would be audited: expected `preset = \"mutations\"`, or"),
+        ("base_path = \"/cgi\"", "nothing would be audited: expected"),
+        ("preset = true", "line 1: key `preset`: true: expected \"mutations\" or \"ivre\""),
+        ("preset = \"ivr\"", "line 1: key `preset`: \"ivr\": expected \"mutations\" or \"ivre\""),
+        ("preset = \"ivre\"\nmax_results = -1", "line 2: key `max_results`: -1: expected a number from 0"),
+        ("preset = \"ivre\"\nmax_results = 1.5", "line 2: key `max_results`: a fraction: expected a number from 0"),
         ("declare = []\nmax_results = 1", "line 2: key `max_results`: has no effect without a rule"),
-        ("preset = true\nmount = \"cgi\"", "line 2: key `mount`: \"cgi\" is no path pattern: it must start with `/`"),
-        ("preset = true\nrules = 1", "line 2: key `rules`: a number: expected a list"),
+        (
+            "preset = \"ivre\"\nbase_path = \"cgi\"",
+            "line 2: key `base_path`: \"cgi\" is no path pattern: it must start with `/`",
+        ),
+        ("preset = \"ivre\"\nrules = 1", "line 2: key `rules`: a number: expected a list"),
         ("rules = [\n  1,\n]", "line 2: rule 1: a number: expected a table with keys such as"),
         (
             "[[rules]]\ntype = \"upload\"\n\n[[rules]]\npaths = [\"/\"]",
@@ -140,7 +146,7 @@ fn faults_in_toml() {
             "line 2: rule 1 (`Upload`): key `type`: \"Upload\" is no event_type: expected",
         ),
         (
-            "[[rules]]\ntype = \"upload\"\n[[rules]]\ntype = \"a.b\"\npaths = [\n  \"/ok\",\n  \"bad\",\n]",
+            "[[rules]]\ntype = \"auth\"\n[[rules]]\ntype = \"a.b\"\npaths = [\n  \"/ok\",\n  \"bad\",\n]",
             "line 7: rule 2 (`a.b`): key `paths`: \"bad\" is no path pattern: it must start with `/`",
         ),
         ("[[rules]]\ntype = \"a.b\"\nmethods = [\"GET\"]", "line 1: rule 1 (`a.b`): key `paths` is missing: expected"),
@@ -148,6 +154,10 @@ fn faults_in_toml() {
         (
             "[[rules]]\ntype = \"upload\"\nmethods = [\"PUT\",\n\"P T\"]",
             "line 4: rule 1 (`upload`): key `methods`: \"P T\" is no HTTP method",
+        ),
+        (
+            "[[rules]]\ntype = \"upload\"\nmethods = [\"PUT\"]",
+            "line 1: rule 1 (`upload`): key `paths` is missing: expected patterns such as",
         ),
         (
             "[[rules]]\ntype = \"upload\"\nmethods = \"PUT\"",
@@ -165,48 +175,51 @@ fn faults_in_toml() {
         ("[[rules]]\ntype = \"upload\"\nwhen = \"0xx\"", "line 3: rule 1 (`upload`): key `when`: \"0xx\": expected"),
         ("[[rules]]\ntype = \"upload\"\nwhen = []", "line 3: rule 1 (`upload`): key `when`: the list is empty"),
         (
-            "[[rules]]\ntype = \"upload\"\nfail = \"ajar\"",
-            "line 3: rule 1 (`upload`): key `fail`: \"ajar\": expected \"closed\" or \"open\"",
+            "[[rules]]\ntype = \"upload\"\nfail_mode = \"ajar\"",
+            "line 3: rule 1 (`upload`): key `fail_mode`: \"ajar\": expected \"closed\" or \"open\"",
         ),
         (
             "max_results = 1\n[[rules]]\ntype = \"oversize_query\"\n\nwrite_ahead = true",
             "line 5: rule 1 (`oversize_query`): key `write_ahead`: cannot be true",
         ),
         (
-            "preset = true\n[filter]\nexclude = [\n\"auth\",\n\"autn\"]",
+            "preset = \"ivre\"\n[filter]\nexclude = [\n\"auth\",\n\"autn\"]",
             "line 5: key `filter.exclude`: \"autn\" is no known event type: expected",
         ),
-        ("preset = true\n[filter]", "line 2: key `filter`: neither `include` nor `exclude` has an entry"),
-        ("preset = true\nfilter = []", "line 2: key `filter`: a list: expected a table with keys such as `include`"),
-        ("preset = true\ndeclare = [\"X\"]", "line 2: key `declare`: \"X\" is no event_type: expected"),
+        ("preset = \"ivre\"\n[filter]", "line 2: key `filter`: neither `include` nor `exclude` has an entry"),
         (
-            "preset = true\n[capture]\ntrusted_proxies = [\"10.0.0.0/8\",\n\"proxy\"]",
+            "preset = \"ivre\"\nfilter = []",
+            "line 2: key `filter`: a list: expected a table with keys such as `include`",
+        ),
+        ("preset = \"ivre\"\ndeclare = [\"X\"]", "line 2: key `declare`: \"X\" is no event_type: expected"),
+        (
+            "preset = \"ivre\"\n[capture]\ntrusted_proxies = [\"10.0.0.0/8\",\n\"proxy\"]",
             "line 4: key `capture.trusted_proxies`: \"proxy\" is no network: expected",
         ),
         (
-            "preset = true\n[capture]\nproxy_header = \"forwarded\"",
+            "preset = \"ivre\"\n[capture]\nproxy_header = \"forwarded\"",
             "line 3: key `capture.proxy_header`: has no effect without",
         ),
         (
-            "preset = true\n[capture]\nquery = \"on\"",
-            "line 3: key `capture.query`: \"on\": expected \"off\" or \"redacted\"",
+            "preset = \"ivre\"\n[capture]\nquery_string = \"on\"",
+            "line 3: key `capture.query_string`: \"on\": expected \"off\" or \"redacted\"",
         ),
         (
-            "preset = true\n[capture]\npath = \"as sent\"",
+            "preset = \"ivre\"\n[capture]\npath = \"as sent\"",
             "line 3: key `capture.path`: \"as sent\": expected \"redacted\" or \"as-sent\" or \"template\"",
         ),
-        ("preset = true\n[capture]\napi_key = true", "line 3: key `capture.api_key`: true: expected \"both\" or"),
-        ("preset = true\n[capture]\nredact = [\"a\",\n\"-\"]", "line 4: key `capture.redact`: \"-\" is no name"),
+        ("preset = \"ivre\"\n[capture]\napi_key = true", "line 3: key `capture.api_key`: true: expected \"both\" or"),
+        ("preset = \"ivre\"\n[capture]\nredact = [\"a\",\n\"-\"]", "line 4: key `capture.redact`: \"-\" is no name"),
         (
-            "preset = true\n\n[[rules]]\npaths = [\"/q\"]\ntype = \"oversize_query\"",
+            "preset = \"ivre\"\n\n[[rules]]\npaths = [\"/q\"]\ntype = \"oversize_query\"",
             "line 5: rule 1 (`oversize_query`): key `type`: has no effect without `max_results`",
         ),
         (
             "[[rules]]\ntype = \"upload\"\nbody_end = true\nwrite_ahead = false",
             "line 4: rule 1 (`upload`): key `write_ahead`: cannot be false where `body_end` is true",
         ),
-        ("preset = true\npreset = false", "line 2: not TOML: duplicate key"),
-        ("preset = true\nmount = ", "line 2: not TOML: "),
+        ("preset = \"ivre\"\npreset = false", "line 2: not TOML: duplicate key"),
+        ("preset = \"ivre\"\nbase_path = ", "line 2: not TOML: "),
     ] {
         let found = AuditPolicy::from_toml(text).expect_err(text).to_string();
         assert!(found.starts_with(error), "{text}\n{found}\n{error}");
@@ -219,19 +232,19 @@ fn faults_in_toml() {
 fn faults_in_yaml() {
     for (text, error) in [
         (
-            "preset: true\nrules:\n  - type: upload\n    paths: [/a]\n\n    write_ahaed: true",
+            "preset: ivre\nrules:\n  - type: upload\n    paths: [/a]\n\n    write_ahaed: true",
             "line 6: rule 1 (`upload`): key `write_ahaed` is unknown: expected one of",
         ),
-        ("preset: true\nfilter:\n  included: []", "line 3: key `filter.included` is unknown: expected one of"),
-        ("", "nothing would be audited: expected `preset: true`, or"),
+        ("preset: ivre\nfilter:\n  included: []", "line 3: key `filter.included` is unknown: expected one of"),
+        ("", "nothing would be audited: expected `preset: mutations`, or"),
         (
             "rules:\n  - type: upload\n    body_end: true\n    write_ahead: false",
             "line 4: rule 1 (`upload`): key `write_ahead`: cannot be false",
         ),
-        ("preset: yes", "line 1: key `preset`: \"yes\": expected true or false"),
+        ("preset: yes", "line 1: key `preset`: \"yes\": expected \"mutations\" or \"ivre\""),
         ("rules:\n  - type: upload\n\n  - paths: [/]", "line 4: rule 2: key `type` is missing"),
         (
-            "rules:\n  - type: upload\n  - type: a.b\n    paths:\n      - /ok\n      - bad",
+            "rules:\n  - type: auth\n  - type: a.b\n    paths:\n      - /ok\n      - bad",
             "line 6: rule 2 (`a.b`): key `paths`: \"bad\" is no path pattern",
         ),
         ("rules:\n  - type: a.b", "line 2: rule 1 (`a.b`): key `paths` is missing"),
@@ -241,15 +254,15 @@ fn faults_in_yaml() {
         ),
         ("rules:\n  - type: upload\n    paths: [1]", "line 3: rule 1 (`upload`): key `paths`: 1: expected a text"),
         ("rules:", "line 1: key `rules`: nothing: expected a list"),
-        ("preset: true\nfilter:", "line 2: key `filter`: nothing: expected a table"),
+        ("preset: ivre\nfilter:", "line 2: key `filter`: nothing: expected a table"),
         (
-            "preset: true\nfilter:\n  exclude:\n    - auth\n    - autn",
+            "preset: ivre\nfilter:\n  exclude:\n    - auth\n    - autn",
             "line 5: key `filter.exclude`: \"autn\" is no known",
         ),
         ("[1]", "line 1: a list: expected a table with keys such as"),
-        ("preset: true\npreset: false", "line 2: not YAML: "),
-        ("preset: true\nmount: [", "line 2: not YAML: "),
-        ("preset: true\nmount: *nowhere", "line 2: not YAML: "),
+        ("preset: ivre\npreset: false", "line 2: not YAML: "),
+        ("preset: ivre\nbase_path: [", "line 2: not YAML: "),
+        ("preset: ivre\nbase_path: *nowhere", "line 2: not YAML: "),
     ] {
         let found = AuditPolicy::from_yaml(text).expect_err(text).to_string();
         assert!(found.starts_with(error), "{text}\n{found}\n{error}");
@@ -272,12 +285,12 @@ fn files() {
     for (name, content, error) in [
         (
             "b.toml",
-            &b"preset = true\nmuont = 1"[..],
+            &b"preset = \"ivre\"\nmuont = 1"[..],
             "b.toml: line 2: key `muont` is unknown: expected one of `preset`",
         ),
         ("b.json", b"{}", "b.json: no policy file by its name: expected one that ends in"),
         ("policy", b"", "policy: no policy file by its name: expected one that ends in"),
-        ("c.toml", b"preset = true\n# \xff", "c.toml: line 2: the file is not UTF-8"),
+        ("c.toml", b"preset = \"ivre\"\n# \xff", "c.toml: line 2: the file is not UTF-8"),
         ("d.toml", &[b'#'; 1024 * 1024 + 1], "d.toml: the file is too large: expected 1 MiB at most"),
     ] {
         let found = AuditPolicy::from_file(write(name, content)).expect_err(name).to_string();
@@ -290,7 +303,7 @@ fn files() {
 
 #[test]
 fn a_pepper_comes_from_elsewhere() {
-    let policy = AuditPolicy::from_toml("preset = true").expect("a policy");
+    let policy = AuditPolicy::from_toml("preset = \"ivre\"").expect("a policy");
     let peppered = policy.with_pepper(*b"hunter2").expect("a policy");
     assert_eq!(peppered.capture_config().pepper(), Some(&b"hunter2"[..]));
     assert_eq!(policy.capture_config().pepper(), None);
