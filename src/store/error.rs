@@ -57,6 +57,13 @@ impl StoreError {
         self
     }
 
+    /// The error with another kind.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn with_kind(mut self, kind: StoreErrorKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
     /// Returns the kind.
     pub fn kind(&self) -> StoreErrorKind {
         self.kind

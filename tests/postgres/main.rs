@@ -4,6 +4,7 @@
 mod cluster;
 mod corrupt_rows;
 mod database;
+mod denials;
 mod discarded_events;
 mod durability;
 mod faulty_network;

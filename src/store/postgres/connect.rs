@@ -3,21 +3,28 @@
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
+use super::access::explained;
 use super::config::Config;
 use super::durability::DurabilitySettings;
 use super::error::DuringOperation as _;
+use super::grants::Right;
 use super::schema;
 use super::session::{CONNECTING, Session, SessionKind, answered_until, connect_until};
 use crate::store::StoreError;
 
 /// Finds the tables as this program knows them, and makes sure that commits mean what they should.
 pub(super) async fn prepare(db: &mut PgConnection, config: &Config, purpose: SessionKind) -> Result<(), StoreError> {
+    let names = &config.identifiers;
     match purpose {
         SessionKind::Append => {
-            schema::require(db, &config.identifiers).await?;
+            let required = schema::require(db, names).await;
+            explained(db, names, Right::Append, required).await?;
             make_durable(db, config).await
         }
-        SessionKind::Read => schema::require_to_read(db, &config.identifiers).await,
+        SessionKind::Read => {
+            let required = schema::require_to_read(db, names).await;
+            explained(db, names, Right::Read, required).await
+        }
         SessionKind::Admin | SessionKind::Lock | SessionKind::Observe { .. } => Ok(()),
     }
 }

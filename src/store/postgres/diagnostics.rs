@@ -3,6 +3,7 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
+use super::access::Access;
 use super::config::Config;
 use super::durability::DurabilitySettings;
 use super::error::DuringOperation as _;
@@ -108,7 +109,7 @@ async fn tables(db: &mut PgConnection, names: &Identifiers, by_owner: &str) -> R
     Ok(found)
 }
 
-/// What this role may: a role that may do one thing is as it should be.
+/// The rights of this account. Having a part of them is as it should be.
 async fn role(
     db: &mut PgConnection,
     names: &Identifiers,
@@ -117,11 +118,15 @@ async fn role(
     let row = sqlx::query(
         "SELECT current_user::text, \
          coalesce((SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user), false), \
-         pg_catalog.has_table_privilege($1, 'INSERT'), pg_catalog.has_table_privilege($1, 'SELECT'), \
-         pg_catalog.has_table_privilege($1, 'DELETE'), \
-         pg_catalog.has_table_privilege($1, 'UPDATE') OR pg_catalog.has_table_privilege($1, 'TRUNCATE')",
+         coalesce(pg_catalog.has_table_privilege(c.oid, 'INSERT'), false), \
+         coalesce(pg_catalog.has_table_privilege(c.oid, 'SELECT'), false), \
+         coalesce(pg_catalog.has_table_privilege(c.oid, 'DELETE'), false), \
+         coalesce(pg_catalog.has_table_privilege(c.oid, 'UPDATE') OR pg_catalog.has_table_privilege(c.oid, 'TRUNCATE'), false) \
+         FROM (SELECT) AS one LEFT JOIN (pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace) \
+         ON n.nspname = $1 AND c.relname = $2",
     )
-    .bind(names.table())
+    .bind(names.schema())
+    .bind(names.unquoted(""))
     .fetch_one(&mut *db)
     .await
     .during(DOING)?;
@@ -135,22 +140,36 @@ async fn role(
     };
     let text = format!("{} may {}", quote_identifier(&name), listed(true));
     let remedy = "give the app an account of the appender role: `tower-audit migrate --roles`, then GRANT it";
-    Ok(vec![if is_superuser {
-        Diagnostic::warning("role", format!("{text}: a superuser can change events"), remedy)
-    } else if owner.is_some_and(|owner| owner.is_us) {
-        Diagnostic::warning("role", format!("{text}: it owns the tables, and can change and remove events"), remedy)
-    } else if changes {
-        Diagnostic::warning("role", format!("{text}: more than any role of the log may"), remedy)
+    if is_superuser {
+        return Ok(vec![Diagnostic::warning("role", format!("{text}: a superuser can change events"), remedy)]);
+    }
+    if owner.is_some_and(|owner| owner.is_us) {
+        let text = format!("{text}: it owns the tables, and can change and remove events");
+        return Ok(vec![Diagnostic::warning("role", text, remedy)]);
+    }
+    let mut diagnostics = Vec::new();
+    for right in [Right::Append, Right::Read, Right::Purge] {
+        let access = Access::of(db, names, right).await?;
+        if access.is_meant && !access.missing.is_empty() {
+            let (problem, remedy) = access.problem();
+            diagnostics.push(Diagnostic::error("role", problem, remedy));
+        }
+    }
+    if changes {
+        diagnostics.push(Diagnostic::warning("role", format!("{text}: more than any role of the log may"), remedy));
+    } else if !diagnostics.is_empty() {
+        // Each says enough.
     } else if !(appends || reads || removes) {
         let grant = Roles::of(db, names).await?.grant(Right::Append);
-        Diagnostic::error(
+        diagnostics.push(Diagnostic::error(
             "role",
             format!("{} may neither append events nor read nor remove them", quote_identifier(&name)),
             format!("give it a role of `tower-audit migrate --roles`, such as `{grant}`"),
-        )
+        ));
     } else {
-        Diagnostic::ok("role", format!("{text}; to {} is for other roles", listed(false)))
-    }])
+        diagnostics.push(Diagnostic::ok("role", format!("{text}; to {} is for other roles", listed(false))));
+    }
+    Ok(diagnostics)
 }
 
 async fn months(db: &mut PgConnection, names: &Identifiers, by_owner: &str) -> Result<Vec<Diagnostic>, StoreError> {

@@ -10,7 +10,7 @@ use super::identifiers::{
 use super::session::run;
 use crate::store::StoreError;
 
-/// What an account may be given.
+/// A part of the log's work that an account may be allowed to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Right {
     Append,
@@ -18,13 +18,94 @@ pub(super) enum Right {
     Purge,
 }
 
+/// Something that a privilege is granted on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Object {
+    Schema,
+    /// A table: the end of its name.
+    Table(&'static str),
+    Sequence,
+    /// A function: the end of its name, and its parameters.
+    Function(&'static str, &'static str),
+}
+
+impl Object {
+    /// The object in a `GRANT`.
+    fn sql(self, names: &Identifiers) -> String {
+        match self {
+            Self::Schema => format!("SCHEMA {}", names.quoted_schema()),
+            Self::Table(suffix) => names.side_table(suffix),
+            Self::Sequence => format!("SEQUENCE {}", names.sequence()),
+            Self::Function(suffix, parameters) => format!("FUNCTION {}({parameters})", names.side_table(suffix)),
+        }
+    }
+}
+
+/// A privilege on an object, and the roles that have it.
+#[derive(Debug)]
+pub(super) struct Grant {
+    pub(super) privilege: &'static str,
+    /// Some columns of a table; all of it if empty.
+    pub(super) columns: &'static [&'static str],
+    pub(super) object: Object,
+    pub(super) rights: &'static [Right],
+}
+
+impl Grant {
+    /// The grant in words.
+    pub(super) fn text(&self, names: &Identifiers) -> String {
+        format!("{} on {}", self.privilege, self.object.sql(names))
+    }
+}
+
+const fn grant(
+    privilege: &'static str,
+    columns: &'static [&'static str],
+    object: Object,
+    rights: &'static [Right],
+) -> Grant {
+    Grant { privilege, columns, object, rights }
+}
+
+/// The privileges of the roles. The appender sees ids to tell new events from repeated ones. Other programs delete by
+/// `id`, which the purger may therefore see.
+pub(super) const GRANTS: [Grant; 19] = {
+    use Right::{Append, Purge, Read};
+    const WRITE: &[Right] = &[Append, Purge];
+    const ALL: &[Right] = &[Append, Read, Purge];
+    const EVENTS: Object = Object::Table("");
+    const OPEN: Object = Object::Table(STARTED);
+    const LEASES: Object = Object::Table(WRITERS);
+    [
+        grant("USAGE", &[], Object::Schema, ALL),
+        grant("SELECT", &[], Object::Table(VERSION), ALL),
+        grant("INSERT", &[], EVENTS, WRITE),
+        grant("SELECT", &["event_id"], EVENTS, WRITE),
+        grant("USAGE", &[], Object::Sequence, WRITE),
+        grant("SELECT", &[], OPEN, WRITE),
+        grant("INSERT", &[], OPEN, WRITE),
+        grant("DELETE", &[], OPEN, WRITE),
+        grant("SELECT", &[], LEASES, WRITE),
+        grant("INSERT", &[], LEASES, WRITE),
+        grant("UPDATE", &["retaken"], LEASES, WRITE),
+        grant("UPDATE", &["has_left"], LEASES, WRITE),
+        grant("DELETE", &[], LEASES, WRITE),
+        grant("EXECUTE", &[], Object::Function(CREATE_PARTITION, ""), WRITE),
+        grant("EXECUTE", &[], Object::Function(DROP_PARTITION, "pg_catalog.timestamptz"), &[Purge]),
+        grant("SELECT", &[], EVENTS, &[Read]),
+        grant("DELETE", &[], EVENTS, &[Purge]),
+        grant("SELECT", &["created_at"], EVENTS, &[Purge]),
+        grant("SELECT", &["id"], EVENTS, &[Purge]),
+    ]
+};
+
 /// The roles of one log.
 #[derive(Debug)]
 pub(super) struct Roles {
     pub(super) names: [String; 3],
     /// The comment on each of them.
     pub(super) mark: String,
-    /// Who asks.
+    /// The account of the session.
     pub(super) account: String,
 }
 
@@ -63,15 +144,6 @@ impl Roles {
         format!("GRANT {} TO {};", quote_identifier(self.of_right(right)), quote_identifier(&self.account))
     }
 
-    /// Returns true if the role of this right exists.
-    pub(super) async fn exists(&self, db: &mut PgConnection, right: Right) -> Result<bool, StoreError> {
-        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1)")
-            .bind(self.of_right(right))
-            .fetch_one(db)
-            .await
-            .during(DOING)
-    }
-
     /// Grants the roles, which exist, their rights to the tables as they are now.
     pub(super) async fn grant_all(&self, db: &mut PgConnection, names: &Identifiers) -> Result<(), StoreError> {
         run(db, DOING, self.grant_statements(names)).await?;
@@ -95,26 +167,16 @@ impl Roles {
         }
     }
 
-    /// To know an id is needed to say which of a batch are new, and for no more than that. Other programs name what they
-    /// remove by its number.
+    /// Every grant to every role.
     fn grant_statements(&self, names: &Identifiers) -> String {
-        let [appender, reader, purger] = self.names.each_ref().map(|role| quote_identifier(role));
-        let (schema, table, sequence) = (names.quoted_schema(), names.table(), names.sequence());
-        let (open, instances) = (names.side_table(STARTED), names.side_table(WRITERS));
-        let version = names.side_table(VERSION);
-        let (make_month, drop_month) = (names.side_table(CREATE_PARTITION), names.side_table(DROP_PARTITION));
-        format!(
-            "GRANT USAGE ON SCHEMA {schema} TO {appender}, {reader}, {purger};
-            GRANT SELECT ON {version} TO {appender}, {reader}, {purger};
-            GRANT INSERT, SELECT (event_id) ON {table} TO {appender}, {purger};
-            GRANT USAGE ON SEQUENCE {sequence} TO {appender}, {purger};
-            GRANT SELECT, INSERT, DELETE ON {open} TO {appender}, {purger};
-            GRANT SELECT, INSERT, UPDATE (retaken, has_left), DELETE ON {instances} TO {appender}, {purger};
-            GRANT EXECUTE ON FUNCTION {make_month}() TO {appender}, {purger};
-            GRANT EXECUTE ON FUNCTION {drop_month}(pg_catalog.timestamptz) TO {purger};
-            GRANT SELECT ON {table} TO {reader};
-            GRANT DELETE, SELECT (created_at, id) ON {table} TO {purger}"
-        )
+        let statements = GRANTS.iter().map(|grant| {
+            let roles = grant.rights.iter().map(|right| quote_identifier(self.of_right(*right)));
+            let columns =
+                if grant.columns.is_empty() { String::new() } else { format!(" ({})", grant.columns.join(", ")) };
+            let (privilege, object) = (grant.privilege, grant.object.sql(names));
+            format!("GRANT {privilege}{columns} ON {object} TO {}", roles.collect::<Vec<_>>().join(", "))
+        });
+        statements.collect::<Vec<_>>().join("; ")
     }
 
     /// Reports that all of them are there and any has rights to this very log, or to what is left of it.

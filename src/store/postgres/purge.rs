@@ -38,6 +38,8 @@ pub(super) async fn purge(
     before: Timestamp,
     at_most: usize,
 ) -> Result<PurgeOutcome, StoreError> {
+    // Asked before anything is removed: whatever hides events from this account is an error of this statement.
+    let has_old = has_more(db, names, before).await?;
     forget_open(db, names, before).await?;
     if partition::may_drop(db, names).await? {
         while let Some(removed) = partition::drop_oldest(db, names, before).await? {
@@ -46,6 +48,9 @@ pub(super) async fn purge(
                 return Ok(PurgeOutcome { deleted: removed, has_more: has_more(db, names, before).await? });
             }
         }
+    }
+    if !has_old {
+        return Ok(PurgeOutcome { deleted: 0, has_more: false });
     }
     let at_most = at_most.clamp(1, MAX_CHUNK) as u64;
     let from = front.take();

@@ -7,9 +7,10 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 use uuid::Uuid;
 
+use super::access::Access;
 use super::column_arrays::bind_one;
 use super::error::{DuringOperation as _, NAME};
-use super::grants::{Right, Roles};
+use super::grants::Right;
 use super::identifiers::{Identifiers, STARTED};
 use super::location::{SELECT_LOCATION, TableLocation};
 use super::store::PostgresStore;
@@ -45,11 +46,8 @@ impl Transactional for PostgresStore {
                 ));
             }
             if row.try_get::<Option<bool>, _>("may").during(DOING)? != Some(true) {
-                let roles = Roles::of(db, names).await?;
-                return Err(rejected_error(format!(
-                    "the role of the transaction may not insert events: `{}`",
-                    roles.grant(Right::Append)
-                )));
+                let (problem, remedy) = Access::of(db, names, Right::Append).await?.problem();
+                return Err(rejected_error(format!("in this transaction {problem}: {remedy}")));
             }
             Ok(TransactionId(number.cast_unsigned()))
         })
