@@ -6,7 +6,8 @@ use crate::query::{Buckets, Field, Filter, PageQuery, ValueCount};
 
 /// Reads a store. A reader sees every event whose append was acknowledged before it was called.
 pub trait Reader: Send + Sync {
-    /// One page: newest first, ties by id, greatest first.
+    /// One page: newest first, ties by id, greatest first. A page with fewer events than its limit is the last one, and
+    /// the [`Cursor`](crate::query::Cursor) of its last event leads to the next.
     fn query<'a>(&'a self, query: &'a PageQuery) -> StoreFuture<'a, Vec<AuditEvent>>;
 
     /// How many events pass the filter, exactly.

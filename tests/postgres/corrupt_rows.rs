@@ -1,8 +1,11 @@
 //! Rows that no writer of ours makes: whoever may append can. They blind no reader, and show nobody under another's name.
 
-use tower_audit::query::{Cursor, Filter, PageQuery, TextPattern};
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use tower_audit::query::{Buckets, Cursor, Filter, PageQuery, TextPattern};
 use tower_audit::store::Reader;
-use tower_audit::{AuditEvent, EventId, Phase};
+use tower_audit::{AuditEvent, EventId, Phase, Timestamp};
 
 use crate::cluster::Cluster;
 use crate::support::{at, event, ok, open};
@@ -186,6 +189,108 @@ async fn a_started_event_that_is_none_is_ended_all_the_same() {
     assert_eq!(crate::support::close_orphans(&*store).await, 2);
     let ended: Vec<_> = crate::support::all(&*store).await;
     assert!(ended.iter().any(|event| event.request.started_event_id == Some(first.event_id)), "{ended:?}");
+}
+
+/// Rows with times that no event can have, at both ends of time, and events at the ends.
+const TIMES: [(&str, usize); 6] = [
+    ("'infinity'", 700),
+    ("'294276-01-01'", 800),
+    ("'9999-12-31 23:59:59.999999+00'", 3),
+    ("'0001-01-01 00:00:00+00'", 3),
+    ("'0044-03-15 BC'", 800),
+    ("'-infinity'", 700),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_with_times_that_no_event_can_have_are_listed_counted_and_purged_once_each() {
+    let database = Cluster::shared().database();
+    let store = open(&database.url()).await;
+    let events: Vec<_> = (0..50).map(event).collect();
+    ok(store.append(&events).await);
+    for (time, count) in TIMES {
+        database.sql(&format!(
+            "INSERT INTO audit_events (event_id, event_type, created_at, actor_user_email) \
+             SELECT gen_random_uuid(), 'made.up', {time}, 'mallory' FROM generate_series(1, {count})"
+        ));
+    }
+    let strays: usize = TIMES.iter().map(|(_, count)| count).sum();
+    let reader = store.reader().expect("the store is read");
+    let everything = Filter::default();
+    let pattern = |text| TextPattern::parse(text).expect("a pattern");
+    let filters = [
+        (everything.clone(), strays + 50),
+        (Filter { since: Some(Timestamp::MIN), ..everything.clone() }, strays + 50),
+        (Filter { since: Some(at("2020-01-01T00:00:00Z")), ..everything.clone() }, strays / 2 + 50),
+        (Filter { until: Some(at("2020-01-01T00:00:00Z")), ..everything.clone() }, strays / 2),
+        (Filter { until: Some(Timestamp::MIN), ..everything.clone() }, 0),
+        (Filter { user_email: pattern("mall*").into(), ..everything.clone() }, strays),
+    ];
+    for (filter, count) in filters {
+        assert_eq!(ok(reader.count(&filter).await), count as u64, "{filter:?}");
+        let whole: u64 = {
+            let width = 10_000_000_000_000_000;
+            let buckets = Buckets::new(Timestamp::MIN, width, 32).expect("they cover all of time");
+            ok(reader.histogram(&filter, &buckets).await).iter().sum()
+        };
+        assert_eq!(whole, count as u64, "{filter:?}");
+        for limit in [97, 1000] {
+            let (mut listed, mut after) = (Vec::new(), None);
+            loop {
+                let page = ok(reader.query(&PageQuery { after, ..PageQuery::new(filter.clone(), limit) }).await);
+                after = page.last().map(Cursor::of);
+                listed.extend(page.iter().map(Cursor::of));
+                // A page that is not full is the last one.
+                if page.len() < limit {
+                    break;
+                }
+            }
+            assert_eq!(listed.len(), count, "pages of {limit}: {filter:?}");
+            assert!(listed.is_sorted_by(|newer, older| newer > older), "pages of {limit}: {filter:?}");
+            for skip in [1, 1400, 1503, 1530, 1553, 1600, 4000] {
+                let query = PageQuery { skip, ..PageQuery::new(filter.clone(), limit) };
+                let page: Vec<_> = ok(reader.query(&query).await).iter().map(Cursor::of).collect();
+                let skip = usize::try_from(skip).expect("it is small").min(count);
+                assert_eq!(page, listed[skip..count.min(skip + limit)], "{skip} and pages of {limit}: {filter:?}");
+            }
+        }
+    }
+    let marked = ok(reader.query(&PageQuery::new(everything.clone(), 10_000)).await);
+    let marked = marked.iter().filter(|event| event.details.contains_key("unreadable_event")).count();
+    assert_eq!(marked, strays - 6);
+    let exported = program(&["export"], &database.url());
+    assert_eq!(exported.lines().collect::<BTreeSet<_>>().len(), strays + 50);
+    let purge = ["purge", "--older-than", "1d"];
+    let counted = program(&[&purge[..], &["--dry-run", "-q"]].concat(), &database.url());
+    let removed = program(&purge, &database.url());
+    assert_eq!((counted.trim(), removed.trim()), ("1503", "1503"));
+    // What the purge says of itself is two events.
+    assert_eq!(ok(reader.count(&everything).await), 50 + 1503 + 2);
+}
+
+/// The output of the program, which succeeds.
+fn program(arguments: &[&str], url: &str) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_tower-audit")).args(arguments).args(["--url", url]).output();
+    let output = output.expect("the program starts");
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[tokio::test]
+async fn details_that_cannot_be_read_are_marked() {
+    let database = Cluster::shared().database();
+    let store = open(&database.url()).await;
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    for details in ["{\"n\": 1e400}", &format!("{{\"deep\": {deep}}}")] {
+        for text in ["", "x"] {
+            let id = EventId::new();
+            database.sql(&format!(
+                "INSERT INTO audit_events (event_id, event_type, created_at, details, event) \
+                 VALUES ('{id}', 'made.up', now(), '{details}', '{text}')"
+            ));
+            let shown = ok(store.reader().expect("the store is read").get(id).await).expect("it is there");
+            assert!(shown.details["unreadable_event"].is_string(), "{details} {text}: {shown:?}");
+        }
+    }
 }
 
 /// All events that a filter selects, page by page.

@@ -38,6 +38,10 @@ pub(super) async fn purge(
     before: Timestamp,
     at_most: usize,
 ) -> Result<PurgeOutcome, StoreError> {
+    // A row with a time before the first one that an event can have counts as one of that time.
+    if before == Timestamp::MIN {
+        return Ok(PurgeOutcome { deleted: 0, has_more: false });
+    }
     // Asked before anything is removed: whatever hides events from this account is an error of this statement.
     let has_old = has_more(db, names, before).await?;
     forget_open(db, names, before).await?;
@@ -63,7 +67,8 @@ pub(super) async fn purge(
     // What was found and is not removed by us was removed by another, or cannot be removed: that must come to an end.
     let more = chunk.found == at_most && chunk.removed > 0;
     if more {
-        front.set(chunk.last);
+        // Rows before the first time of an event have no place to continue from.
+        front.set(chunk.last.filter(|last| *last > Timestamp::MIN));
     }
     Ok(PurgeOutcome { deleted: chunk.removed, has_more: more })
 }

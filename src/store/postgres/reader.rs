@@ -10,10 +10,11 @@ use super::error::DuringOperation as _;
 use super::grants::Right;
 use super::identifiers::Identifiers;
 use super::row::{COLUMNS, event_of};
+use super::session::PgQuery;
 use super::store::PostgresStore;
 use super::timestamptz::Timestamptz;
-use crate::event::{AuditEvent, EventId};
-use crate::query::{Buckets, Cursor, Field, Filter, PageQuery, ValueCount};
+use crate::event::{AuditEvent, EventId, Timestamp};
+use crate::query::{Buckets, Field, Filter, PageQuery, ValueCount};
 use crate::store::sql::Clause;
 use crate::store::{Reader, StoreError, StoreFuture};
 
@@ -85,42 +86,139 @@ impl Reader for PostgresStore {
     }
 }
 
+/// A page in the order of the times that events can have.
+///
+/// The index has the times of the rows: `infinity`, 10000-01-01 and 9999-12-31T23:59:59.999999 are three of them and one of
+/// an event's. A page that has no event at either end of time is the same in both orders, and so are all but a few pages
+/// of a log that somebody has filled with such rows. Only those few are read part by part.
 async fn list(db: &mut PgConnection, names: &Identifiers, query: &PageQuery) -> Result<Vec<AuditEvent>, StoreError> {
-    let clause = Clause::new(&DIALECT, &query.filter, query.after);
-    let next = clause.next_parameter();
-    let (table, clause_sql) = (names.table(), clause.sql());
-    let newest = "ORDER BY created_at DESC, event_id DESC";
-    let mut part = format!("LIMIT ${next}");
-    if query.skip > 0 {
-        part.push_str(&format!(" OFFSET ${}", next + 1));
+    if query.after.is_none_or(|after| is_within_time(after.created_at)) {
+        let ordinary = Part { clause: Clause::new(&DIALECT, &query.filter, query.after), span: "", ids_below: None };
+        let events = ordinary.read(db, names, query.skip, query.limit).await?;
+        if events.iter().all(|event| is_within_time(event.created_at)) {
+            return Ok(events);
+        }
     }
-    let sql = if clause.is_index_ordered() {
-        format!("SELECT {COLUMNS} FROM {table} AS e {clause_sql} {newest} {part}")
-    } else {
-        // All of them are sorted for each page: only their places, which the index has, and then the page is fetched,
-        // row by row.
-        format!(
-            "SELECT e.* FROM (SELECT created_at, event_id FROM {table} {clause_sql} {newest} {part}) AS page \
-             CROSS JOIN LATERAL (SELECT {COLUMNS} FROM {table} AS e WHERE e.event_id = page.event_id OFFSET 0) AS e \
-             ORDER BY page.created_at DESC, page.event_id DESC"
-        )
-    };
-    let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
-    let mut asked = bind(sqlx::query(AssertSqlSafe(sql)), clause).bind(limit);
-    if query.skip > 0 {
-        asked = asked.bind(i64::try_from(query.skip).unwrap_or(i64::MAX));
-    }
-    let rows = asked.fetch_all(&mut *db).await.during(DOING)?;
-    let mut events = Vec::with_capacity(rows.len());
-    for row in &rows {
-        events.push(event_of(row, DOING)?);
-    }
-    // What has no place in time that an event can have is put at the end of time. It is not met there for ever.
-    if let Some(after) = query.after {
-        events.retain(|event| Cursor::of(event) < after);
+    let mut events = Vec::new();
+    let mut skip = query.skip;
+    for part in parts(query) {
+        let part_events = part.read(db, names, skip, query.limit - events.len()).await?;
+        if skip > 0 {
+            skip = if part_events.is_empty() { skip.saturating_sub(part.count(db, names).await?) } else { 0 };
+        }
+        events.extend(part_events);
+        if events.len() == query.limit {
+            break;
+        }
     }
     Ok(events)
 }
+
+/// A part of a listing with one order.
+struct Part {
+    clause: Clause,
+    /// A further condition.
+    span: &'static str,
+    /// Every event of the part has one time: only those with smaller ids are left.
+    ids_below: Option<Option<Uuid>>,
+}
+
+/// The events at the end of time, those within it, and those at its beginning, as far as they come after the cursor.
+fn parts(query: &PageQuery) -> Vec<Part> {
+    let at = |time| query.after.filter(|after| after.created_at == time).map(|after| Uuid::from(after.event_id));
+    let part = |span, after, ids_below| Part { clause: Clause::new(&DIALECT, &query.filter, after), span, ids_below };
+    let is_after = |time| query.after.is_some_and(|after| after.created_at < time);
+    let mut parts = Vec::new();
+    if !is_after(Timestamp::MAX) {
+        parts.push(part(AT_END, None, Some(at(Timestamp::MAX))));
+    }
+    if !is_after(LEAST_WITHIN) {
+        parts.push(part(WITHIN, query.after.filter(|after| is_within_time(after.created_at)), None));
+    }
+    parts.push(part(AT_BEGINNING, None, Some(at(Timestamp::MIN))));
+    parts
+}
+
+impl Part {
+    async fn read(
+        &self,
+        db: &mut PgConnection,
+        names: &Identifiers,
+        skip: u64,
+        limit: usize,
+    ) -> Result<Vec<AuditEvent>, StoreError> {
+        let (table, condition) = (names.table(), self.condition());
+        let order = match self.ids_below {
+            None => "ORDER BY created_at DESC, event_id DESC",
+            Some(_) => "ORDER BY event_id DESC",
+        };
+        let next = self.next_parameter();
+        let mut bounds = format!("LIMIT ${next}");
+        if skip > 0 {
+            bounds.push_str(&format!(" OFFSET ${}", next + 1));
+        }
+        let sql = if self.clause.is_index_ordered() {
+            format!("SELECT {COLUMNS} FROM {table} AS e {condition} {order} {bounds}")
+        } else {
+            // Every matching row is sorted for each page. So only times and ids are, from the index; then the rows of the
+            // page are fetched one by one.
+            let page_order = match self.ids_below {
+                None => "ORDER BY page.created_at DESC, page.event_id DESC",
+                Some(_) => "ORDER BY page.event_id DESC",
+            };
+            format!(
+                "SELECT e.* FROM (SELECT created_at, event_id FROM {table} {condition} {order} {bounds}) AS page \
+                 CROSS JOIN LATERAL (SELECT {COLUMNS} FROM {table} AS e WHERE e.event_id = page.event_id OFFSET 0) AS e \
+                 {page_order}"
+            )
+        };
+        let mut asked = self.bind(sqlx::query(AssertSqlSafe(sql))).bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        if skip > 0 {
+            asked = asked.bind(i64::try_from(skip).unwrap_or(i64::MAX));
+        }
+        let rows = asked.fetch_all(db).await.during(DOING)?;
+        rows.iter().map(|row| event_of(row, DOING)).collect()
+    }
+
+    async fn count(&self, db: &mut PgConnection, names: &Identifiers) -> Result<u64, StoreError> {
+        let sql = format!("SELECT count(*) FROM {} {}", names.table(), self.condition());
+        let row = self.bind(sqlx::query(AssertSqlSafe(sql))).fetch_one(db).await.during(DOING)?;
+        let count: i64 = row.try_get(0).during(DOING)?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    fn condition(&self) -> String {
+        let below = match self.ids_below {
+            Some(Some(_)) => format!(" AND event_id < ${}", self.clause.next_parameter()),
+            _ => String::new(),
+        };
+        format!("{}{}{below}", self.clause.sql(), self.span)
+    }
+
+    fn bind<'q>(&self, query: PgQuery<'q>) -> PgQuery<'q> {
+        let query = bind(query, self.clause.clone());
+        match self.ids_below {
+            Some(Some(id)) => query.bind(id),
+            _ => query,
+        }
+    }
+
+    fn next_parameter(&self) -> usize {
+        self.clause.next_parameter() + usize::from(matches!(self.ids_below, Some(Some(_))))
+    }
+}
+
+/// Returns true for a time that no other time is taken for.
+fn is_within_time(time: Timestamp) -> bool {
+    LEAST_WITHIN <= time && time < Timestamp::MAX
+}
+
+/// The first time after [`Timestamp::MIN`].
+const LEAST_WITHIN: Timestamp = Timestamp::from_micros(Timestamp::MIN.as_micros() + 1).expect("it is in range");
+const AT_END: &str = " AND created_at >= '9999-12-31 23:59:59.999999+00'::pg_catalog.timestamptz";
+const WITHIN: &str = " AND created_at < '9999-12-31 23:59:59.999999+00'::pg_catalog.timestamptz \
+    AND created_at > '0001-01-01 00:00:00+00'::pg_catalog.timestamptz";
+const AT_BEGINNING: &str = " AND created_at <= '0001-01-01 00:00:00+00'::pg_catalog.timestamptz";
 
 async fn count(db: &mut PgConnection, names: &Identifiers, filter: &Filter) -> Result<u64, StoreError> {
     let clause = Clause::new(&DIALECT, filter, None);
@@ -166,7 +264,8 @@ async fn activity(
     let clause = Clause::new(&DIALECT, &filter, None);
     let next = clause.next_parameter();
     let sql = format!(
-        "SELECT date_bin(${next}::text::interval, created_at, ${}) AS begin, count(*) FROM {} {} GROUP BY 1",
+        "SELECT date_bin(${next}::text::interval, LEAST(GREATEST(created_at, ${0}), '9999-12-31 23:59:59.999999+00'::timestamptz), ${0}) AS begin, count(*) \
+         FROM {1} {2} GROUP BY 1",
         next + 1,
         names.table(),
         clause.sql(),

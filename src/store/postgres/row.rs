@@ -13,7 +13,7 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::error::DuringOperation as _;
-use super::timestamptz::Timestamptz;
+use super::timestamptz::StoredTime;
 use crate::event::undecodable::{UNKNOWN_TYPE, mark};
 use crate::event::{AuditEvent, CompactText, Details, EventId, EventType, Phase};
 use crate::store::StoreError;
@@ -48,7 +48,7 @@ pub(super) fn started(id: EventId, text: &str) -> AuditEvent {
 #[derive(Debug, Clone)]
 struct Columns<'r> {
     event_id: EventId,
-    created_at: Timestamptz,
+    created_at: StoredTime,
     event_type: &'r str,
     phase: &'r str,
     user_email: Option<&'r str>,
@@ -106,7 +106,7 @@ impl<'r> Columns<'r> {
     fn differing(&self, event: &AuditEvent) -> Vec<&'static str> {
         let same = [
             ("event_id", event.event_id == self.event_id),
-            ("created_at", event.created_at == self.created_at.0),
+            ("created_at", event.created_at == self.created_at.time && !self.created_at.is_clamped),
             ("event_type", event.event_type.as_str() == self.event_type),
             ("phase", event.phase.as_str() == self.phase),
             ("actor_user_email", event.actor.user_email.as_deref() == self.user_email),
@@ -120,19 +120,26 @@ impl<'r> Columns<'r> {
         same.into_iter().filter(|(_, is_same)| !is_same).map(|(column, _)| column).collect()
     }
 
-    /// What a column says and no event can.
+    /// A value of a column that no event can have.
     fn impossible(&self, event: &AuditEvent) -> Option<String> {
+        if self.created_at.is_clamped {
+            return Some("no event has a time outside of the years 1 to 9999".to_owned());
+        }
         if event.phase.as_str() != self.phase {
             return Some(format!("no event has the phase {:?}", self.phase));
         }
-        let outcome = self.outcome.filter(|outcome| event.outcome.map(i32::from) != Some(*outcome))?;
-        Some(format!("no event has the outcome {outcome}"))
+        if let Some(outcome) = self.outcome.filter(|outcome| event.outcome.map(i32::from) != Some(*outcome)) {
+            return Some(format!("no event has the outcome {outcome}"));
+        }
+        // For example 1e400, or arrays 200 deep.
+        let error = self.details.map(serde_json::from_str::<Value>)?.err()?;
+        Some(format!("its details cannot be read: {error}"))
     }
 
     fn to_event(&self) -> AuditEvent {
         let mut event = AuditEvent::new(EventType::as_stored(self.event_type));
         event.event_id = self.event_id;
-        event.created_at = self.created_at.0;
+        event.created_at = self.created_at.time;
         // How it ended is not known.
         event.phase = self.phase.parse().unwrap_or(Phase::Unknown);
         event.actor.user_email = self.user_email.map(CompactText::from);

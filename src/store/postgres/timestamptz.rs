@@ -39,10 +39,32 @@ impl Encode<'_, Postgres> for Timestamptz {
 
 impl Decode<'_, Postgres> for Timestamptz {
     fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
+        StoredTime::decode(value).map(|stored| Self(stored.time))
+    }
+}
+
+/// A time in a row. PostgreSQL has times that no event can have, `infinity` and years B.C. among them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StoredTime {
+    /// The nearest time that an event can have.
+    pub(super) time: Timestamp,
+    /// True if the row has another time.
+    pub(super) is_clamped: bool,
+}
+
+impl Type<Postgres> for StoredTime {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(TIMESTAMPTZ)
+    }
+}
+
+impl Decode<'_, Postgres> for StoredTime {
+    fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
         if value.format() != PgValueFormat::Binary {
             return Err("a time that is not in binary".into());
         }
-        let micros = i64::from_be_bytes(value.as_bytes()?.try_into()?);
-        Ok(Self(Timestamp::from_micros_clamped(micros.saturating_add(EPOCH_MICROS))))
+        let micros = i64::from_be_bytes(value.as_bytes()?.try_into()?).saturating_add(EPOCH_MICROS);
+        let time = Timestamp::from_micros_clamped(micros);
+        Ok(Self { time, is_clamped: time.as_micros() != micros })
     }
 }

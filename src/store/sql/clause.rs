@@ -5,7 +5,7 @@ use crate::event::{EventId, Phase, Timestamp};
 use crate::query::{Condition, Cursor, Field, Filter, OutcomePattern, TextPattern};
 
 /// `WHERE ...` and the values of its parameters, in their order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Clause {
     sql: String,
     values: Vec<BindValue>,
@@ -28,8 +28,12 @@ impl Clause {
         let mut clause = Self { sql: String::from("WHERE true"), values: Vec::new(), dialect, is_ordered: true };
         clause.text(Field::UserEmail, &filter.user_email);
         clause.text(Field::EventType, &filter.event_type);
-        if let Some(since) = filter.since {
+        // A row with a time before the first one that an event can have counts as one of that time.
+        if let Some(since) = filter.since.filter(|since| *since > Timestamp::MIN) {
             clause.and("created_at >= ", BindValue::Timestamp(since));
+        }
+        if filter.until == Some(Timestamp::MIN) {
+            clause.sql.push_str(" AND false");
         }
         // A cursor is a narrower end of the span; a database that is given two ends may begin at the wider one.
         if let Some(until) = filter.until.filter(|until| after.is_none_or(|after| after.created_at >= *until)) {
