@@ -91,8 +91,8 @@ impl Access {
         let lacks = match self.missing.len() {
             0 => String::new(),
             _ if !self.is_meant => String::new(),
-            ..=MAX_LISTED => format!(", it lacks {}", self.missing.join(", ")),
-            more => format!(", it lacks {} and {} more", self.missing[..MAX_LISTED].join(", "), more - MAX_LISTED),
+            count if count <= MAX_LISTED => format!(", it lacks {}", self.missing.join(", ")),
+            count => format!(", it lacks {} and {} more", self.missing[..MAX_LISTED].join(", "), count - MAX_LISTED),
         };
         if !self.row_security.is_empty() {
             let statements: Vec<String> = self
