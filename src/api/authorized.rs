@@ -25,8 +25,10 @@ use super::state::ApiState;
 use super::timeout::{Interrupted, with_timeout};
 use super::{Caller, GateError};
 use crate::event::{AuditEvent, EventId, Timestamp};
-use crate::query::{Buckets, Field, ValueCount};
-use crate::store::{AuditStore, Reader as _, StoreError, StoreErrorKind};
+#[cfg(feature = "viewer")]
+use crate::query::ValueCount;
+use crate::query::{Buckets, Field, Statistics, StatisticsQuery};
+use crate::store::{AuditStore, Reader as _, StoreError, StoreErrorKind, statistics};
 
 /// A handler of the API or a page of the viewer: from an admitted request to a recorded response.
 ///
@@ -149,10 +151,25 @@ impl Confined {
         self.reader.query(query).await.map_err(store_failed)
     }
 
+    /// Counts by these fields, and over time in at most `max_buckets` buckets of a round width.
+    pub(crate) async fn statistics(
+        &self,
+        filter: &ConfinedFilter,
+        by: &[Field],
+        top: usize,
+        max_buckets: usize,
+    ) -> Result<Statistics, ApiError> {
+        let (since, until) = (filter.since.unwrap_or(Timestamp::MIN), filter.until.unwrap_or(Timestamp::MAX));
+        let buckets = Buckets::covering(since, until, max_buckets);
+        let query = StatisticsQuery::new((**filter).clone()).by(by.iter().copied()).top(top).buckets(buckets);
+        statistics(&self.reader, &query).await.map_err(store_failed)
+    }
+
     pub(crate) async fn count(&self, filter: &ConfinedFilter) -> Result<u64, ApiError> {
         self.reader.count(filter).await.map_err(store_failed)
     }
 
+    #[cfg(feature = "viewer")]
     pub(crate) async fn top_values(
         &self,
         filter: &ConfinedFilter,
@@ -160,10 +177,6 @@ impl Confined {
         at_most: usize,
     ) -> Result<Vec<ValueCount>, ApiError> {
         self.reader.top_values(filter, by, at_most).await.map_err(store_failed)
-    }
-
-    pub(crate) async fn histogram(&self, filter: &ConfinedFilter, buckets: &Buckets) -> Result<Vec<u64>, ApiError> {
-        self.reader.histogram(filter, buckets).await.map_err(store_failed)
     }
 
     /// Returns the event, if the caller may see it. One query has the id and the caller's name, so that another

@@ -35,7 +35,7 @@ fn document(mount: &str) -> Value {
         "security": [{ "app": [] }],
         "paths": paths,
         "components": {
-            "schemas": { "AuditEvent": event(), "Stats": stats(), "Problem": problem() },
+            "schemas": { "AuditEvent": event(), "Statistics": statistics(), "Problem": problem() },
             "securitySchemes": {
                 "app": { "type": "http", "scheme": "bearer", "description": "Whatever the app authenticates with." },
             },
@@ -124,7 +124,7 @@ fn success(operation: &Operation) -> Value {
         }),
         "stats" => json!({
             "description": "The numbers.",
-            "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Stats" } } },
+            "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Statistics" } } },
         }),
         _ => json!({ "description": "The event.", "content": { "application/json": { "schema": event } } }),
     }
@@ -168,34 +168,41 @@ fn problem() -> Value {
     })
 }
 
-fn stats() -> Value {
+fn statistics() -> Value {
     let (time, number) =
         (json!({ "type": "string", "format": "date-time" }), json!({ "type": "integer", "minimum": 0 }));
-    let tallies = json!({
+    let values = json!({
         "type": "array",
-        "description": "The values with the most events first; null is no value.",
+        "description": "The values with the most events, the most frequent first; null is no value.",
         "items": {
             "type": "object",
-            "required": ["value", "events"],
-            "properties": { "value": { "type": ["string", "null"] }, "events": number },
+            "required": ["value", "count"],
+            "properties": { "value": { "type": ["string", "null"] }, "count": number },
         },
     });
-    let by: Map<_, _> = Field::ALL.iter().map(|field| (field.as_str().to_owned(), tallies.clone())).collect();
+    let by: Map<_, _> = Field::ALL.iter().map(|field| (field.as_str().to_owned(), values.clone())).collect();
     json!({
         "type": "object",
-        "required": ["since", "until", "events", "by", "activity"],
+        "required": ["since", "until", "total", "by", "histogram"],
         "properties": {
             "since": time,
             "until": time,
-            "events": number,
+            "total": number,
             "by": { "type": "object", "properties": by, "additionalProperties": false },
-            "activity": {
-                "type": "array",
-                "description": "One span of time after the other.",
-                "items": {
-                    "type": "object",
-                    "required": ["since", "until", "events"],
-                    "properties": { "since": time, "until": time, "events": number },
+            "histogram": {
+                "type": "object",
+                "required": ["interval_seconds", "buckets"],
+                "properties": {
+                    "interval_seconds": number,
+                    "buckets": {
+                        "type": "array",
+                        "description": "In the order of time, without gaps.",
+                        "items": {
+                            "type": "object",
+                            "required": ["since", "until", "count"],
+                            "properties": { "since": time, "until": time, "count": number },
+                        },
+                    },
                 },
             },
         },

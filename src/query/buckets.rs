@@ -53,7 +53,6 @@ impl Buckets {
     }
 
     /// The filter, confined to the time of the buckets.
-    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(crate) fn confine(&self, filter: &super::Filter) -> super::Filter {
         let since = filter.since.map_or(self.start, |since| since.max(self.start));
         // What ends after the end of time has the last moment of time in it.

@@ -1,7 +1,9 @@
 //! Counts by value.
 
+use serde::Serialize;
+
 /// The number of events that share a value of a field.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ValueCount {
     /// The value as text; `None` for events without one.
     pub value: Option<String>,

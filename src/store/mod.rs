@@ -11,6 +11,7 @@ mod store_future;
 
 mod reader;
 mod recovery;
+mod statistics;
 mod store_admin;
 mod transactional;
 
@@ -41,6 +42,7 @@ pub use options::{Durability, OpenOptions};
 pub use reader::Reader;
 pub use recovery::Recovery;
 pub use redacted_url::RedactedUrl;
+pub use statistics::statistics;
 pub use store_admin::{PurgeOutcome, StoreAdmin};
 pub use store_future::StoreFuture;
 pub use transactional::{TransactionId, TransactionStatus, Transactional};

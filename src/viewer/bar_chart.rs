@@ -3,8 +3,8 @@
 use super::links::Links;
 use super::safe_html::Thousands;
 use super::time::span;
-use crate::api::handlers::Bucket;
 use crate::event::Timestamp;
+use crate::query::{HistogramBucket, Statistics};
 
 /// How wide a bar is with the gap behind it, and how high the tallest, in the units of the drawing.
 const STEP: usize = 10;
@@ -54,23 +54,25 @@ impl Bar {
 }
 
 impl BarChart {
-    /// Draws the buckets. `failed` has as many counts as there are buckets, or is missing; `here` is the time of the
-    /// oldest and the newest event of the page.
+    /// Draws the histogram of `all`. `failed` has the same buckets, or is missing; `here` is the time of the oldest and
+    /// the newest event of the page.
     pub(super) fn draw(
-        buckets: &[Bucket],
-        failed: Option<&[Bucket]>,
+        all: &Statistics,
+        failed: Option<&Statistics>,
         here: Option<(Timestamp, Timestamp)>,
         links: &Links,
         given: &[(&'static str, String)],
     ) -> Self {
-        let most = buckets.iter().map(|bucket| bucket.events).max().unwrap_or(0);
+        let failed = failed.map(buckets);
+        let buckets = buckets(all);
+        let most = buckets.iter().map(|bucket| bucket.count).max().unwrap_or(0);
         let height = |events: u64| match events {
             0 => 0.0,
             some => (some as f64 / most as f64 * HEIGHT).max(LEAST_HEIGHT),
         };
-        let bar = |(n, bucket): (usize, &Bucket)| {
-            let failed = failed.and_then(|failed| failed.get(n)).map_or(0, |bucket| bucket.events);
-            let (high, failed_high) = (height(bucket.events), height(failed));
+        let bar = |(n, bucket): (usize, &HistogramBucket)| {
+            let failed = failed.and_then(|failed| failed.get(n)).map_or(0, |bucket| bucket.count);
+            let (high, failed_high) = (height(bucket.count), height(failed));
             let (since, until) = (bucket.since.to_string(), bucket.until.to_string());
             let others = given.iter().map(|(name, value)| (*name, value.as_str()));
             let others = others.filter(|(name, _)| !matches!(*name, "since" | "until"));
@@ -80,7 +82,7 @@ impl BarChart {
                 y: format!("{:.1}", HEIGHT - high),
                 failed_height: format!("{failed_high:.1}"),
                 failed_y: format!("{:.1}", HEIGHT - failed_high),
-                events: bucket.events,
+                events: bucket.count,
                 failed,
                 span: span(bucket.since, bucket.until),
                 href: links.list(others.chain([("since", since.as_str()), ("until", until.as_str())])),
@@ -99,10 +101,14 @@ impl BarChart {
             middle: at(buckets.get(buckets.len() / 2).map(|bucket| bucket.since)),
             end: at(last.map(|bucket| bucket.until)),
             has_failures: failed.is_some(),
-            failures: Thousands(failed.unwrap_or_default().iter().map(|bucket| bucket.events).sum()),
+            failures: Thousands(failed.unwrap_or_default().iter().map(|bucket| bucket.count).sum()),
             step: duration_text(longest.unwrap_or(0)),
         }
     }
+}
+
+fn buckets(statistics: &Statistics) -> &[HistogramBucket] {
+    statistics.histogram.as_ref().map_or(&[], |histogram| &histogram.buckets)
 }
 
 /// A length of time in the largest unit that it is a multiple of.
@@ -119,6 +125,7 @@ fn duration_text(micros: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::Histogram;
 
     #[test]
     fn lengths_of_time() {
@@ -132,12 +139,14 @@ mod tests {
     #[test]
     fn bars_are_as_high_as_their_numbers() {
         let at = |n: i64| Timestamp::from_micros(n * 1_000_000).unwrap();
-        let buckets = |counts: [u64; 4]| {
-            let bucket = |(n, events)| Bucket { since: at(n), until: at(n + 1), events };
-            (0..).zip(counts).map(bucket).collect::<Vec<_>>()
+        let statistics = |counts: [u64; 4]| {
+            let bucket = |(n, count)| HistogramBucket { since: at(n), until: at(n + 1), count };
+            let buckets = (0..).zip(counts).map(bucket).collect();
+            let histogram = Some(Histogram { interval_seconds: 1, buckets });
+            Statistics { since: None, until: None, total: counts.iter().sum(), by: Vec::new(), histogram }
         };
         let given = [("outcome", "4xx".to_owned()), ("since", "1y".to_owned())];
-        let (all, failed) = (buckets([0, 1, 500, 1000]), buckets([0, 0, 250, 0]));
+        let (all, failed) = (statistics([0, 1, 500, 1000]), statistics([0, 0, 250, 0]));
         let chart = BarChart::draw(&all, Some(&failed), Some((at(1), at(2))), &Links::from("./"), &given);
         let heights: Vec<_> = chart.bars.iter().map(|bar| bar.height.as_str()).collect();
         assert_eq!(heights, ["0.0", "2.0", "50.0", "100.0"]);

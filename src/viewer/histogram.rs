@@ -11,9 +11,8 @@ use super::time::span;
 use crate::api::authorized::Confined;
 use crate::api::confined_filter::ConfinedFilter;
 use crate::api::error::ApiError;
-use crate::api::handlers::Histogram;
 use crate::event::Timestamp;
-use crate::query::{Condition, OutcomePattern};
+use crate::query::{Condition, OutcomePattern, Statistics};
 
 /// How many bars there are at the most.
 pub(super) const MAX_BARS: usize = 60;
@@ -66,21 +65,20 @@ impl HistogramRequest {
 
     async fn section(&self) -> Result<HistogramSection, ApiError> {
         let filter = self.filter.with(|filter| (filter.since, filter.until) = (Some(self.since), Some(self.until)));
-        let activity = Histogram::read(&self.request, &filter, MAX_BARS).await?;
+        let all = self.request.statistics(&filter, &[], 0, MAX_BARS).await?;
         let failed = failures(&self.request, &filter).await?;
         let total = match self.total {
             Some(total) => Thousands(total).to_string(),
-            None if !self.is_default_span && activity.events <= MAX_COUNTED => Thousands(activity.events).to_string(),
+            None if !self.is_default_span && all.total <= MAX_COUNTED => Thousands(all.total).to_string(),
             None => self.total().await?,
         };
-        let buckets = failed.as_ref().map(|failed| failed.buckets.as_slice());
-        let chart = BarChart::draw(&activity.buckets, buckets, self.page_span, &self.links, &self.given);
+        let chart = BarChart::draw(&all, failed.as_ref(), self.page_span, &self.links, &self.given);
         Ok(HistogramSection {
             total,
-            within: Thousands(activity.events),
+            within: Thousands(all.total),
             span: self.span(),
-            is_total: !self.is_default_span || self.total == Some(activity.events),
-            chart: Some(chart).filter(|_| activity.events > 0),
+            is_total: !self.is_default_span || self.total == Some(all.total),
+            chart: Some(chart).filter(|_| all.total > 0),
         })
     }
 
@@ -99,12 +97,12 @@ impl HistogramRequest {
 }
 
 /// How many of the events were denied or failed; none if statuses are asked for anyway.
-pub(super) async fn failures(request: &Confined, filter: &ConfinedFilter) -> Result<Option<Histogram>, ApiError> {
+pub(super) async fn failures(request: &Confined, filter: &ConfinedFilter) -> Result<Option<Statistics>, ApiError> {
     if !filter.outcome.is_empty() {
         return Ok(None);
     }
     let outcome = Condition::any_of([OutcomePattern::Class(4), OutcomePattern::Class(5)]);
-    Histogram::read(request, &filter.with(|filter| filter.outcome = outcome), MAX_BARS).await.map(Some)
+    request.statistics(&filter.with(|filter| filter.outcome = outcome), &[], 0, MAX_BARS).await.map(Some)
 }
 
 /// In the place of numbers that cannot be read.

@@ -66,7 +66,7 @@ fn uri(route: &str, filter: &str) -> String {
 fn found(route: &str, answer: &Answer) -> u64 {
     match route {
         "/count" => answer.json().as_u64().expect("a number"),
-        "/stats" => answer.json()["events"].as_u64().expect("a number"),
+        "/stats" => answer.json()["total"].as_u64().expect("a number"),
         "/export" => answer.text().lines().count() as u64,
         _ => answer.events().len() as u64,
     }

@@ -16,22 +16,22 @@ async fn they_are_counted_by_what_they_are() {
         let app = app_over(store);
         let stats = ask(&app, ROOT, &format!("/audit/stats?{DAY}")).await.json();
         let by = json!({
-            "event_type": [{ "value": "upload", "events": 30 }],
+            "event_type": [{ "value": "upload", "count": 30 }],
             "user_email": [
-                { "value": ALICE, "events": 10 }, { "value": BOB, "events": 10 }, { "value": null, "events": 10 },
+                { "value": ALICE, "count": 10 }, { "value": BOB, "count": 10 }, { "value": null, "count": 10 },
             ],
-            "route": [{ "value": "/scans", "events": 30 }],
+            "route": [{ "value": "/scans", "count": 30 }],
             "outcome": [
-                { "value": "200", "events": 28 }, { "value": "403", "events": 1 }, { "value": null, "events": 1 },
+                { "value": "200", "count": 28 }, { "value": "403", "count": 1 }, { "value": null, "count": 1 },
             ],
         });
-        assert_eq!((&stats["by"], &stats["events"]), (&by, &json!(30)));
+        assert_eq!((&stats["by"], &stats["total"]), (&by, &json!(30)));
         let own = ask(&app, ALICE, &format!("/audit/stats?by=user_email&by=outcome&top=1&{DAY}")).await.json();
         let by = json!({
-            "user_email": [{ "value": ALICE, "events": 10 }],
-            "outcome": [{ "value": "200", "events": 9 }],
+            "user_email": [{ "value": ALICE, "count": 10 }],
+            "outcome": [{ "value": "200", "count": 9 }],
         });
-        assert_eq!((&own["by"], &own["events"]), (&by, &json!(10)));
+        assert_eq!((&own["by"], &own["total"]), (&by, &json!(10)));
     }
 }
 
@@ -44,8 +44,8 @@ async fn each_bucket_is_a_filter_that_finds_its_events() {
         for (caller, total) in [(ROOT, 300), (ALICE, 100)] {
             let span = "since=2026-05-25T12:00:30Z&until=2026-05-25T12:04:20Z";
             let stats = ask(&app, caller, &format!("/audit/stats?{span}&buckets=5")).await.json();
-            let buckets = stats["activity"].as_array().unwrap();
-            assert_eq!(buckets.len(), 5);
+            let buckets = stats["histogram"]["buckets"].as_array().unwrap();
+            assert_eq!((buckets.len(), &stats["histogram"]["interval_seconds"]), (5, &json!(60)));
             assert_eq!(buckets[0]["since"], "2026-05-25T12:00:30.000000Z");
             assert_eq!(buckets[0]["until"], "2026-05-25T12:01:00.000000Z");
             assert_eq!(buckets[4]["until"], "2026-05-25T12:04:20.000000Z");
@@ -53,10 +53,10 @@ async fn each_bucket_is_a_filter_that_finds_its_events() {
             for bucket in buckets {
                 let (since, until) = (bucket["since"].as_str().unwrap(), bucket["until"].as_str().unwrap());
                 let found = ask(&app, caller, &format!("/audit/count?since={since}&until={until}")).await.json();
-                assert_eq!(found, bucket["events"], "{caller} {bucket}");
+                assert_eq!(found, bucket["count"], "{caller} {bucket}");
                 sum += found.as_u64().unwrap();
             }
-            assert_eq!(stats["events"], sum);
+            assert_eq!(stats["total"], sum);
             assert!(sum < total && sum > total / 2);
         }
     }
@@ -67,12 +67,12 @@ async fn the_usual_span_is_thirty_days() {
     let app = app(spy(&events(3)).await);
     let span = |stats: Value| (stats["since"].clone(), stats["until"].clone());
     let stats = ask(&app, ROOT, "/audit/stats?until=2026-06-01").await.json();
-    assert_eq!(stats["events"], 3);
+    assert_eq!(stats["total"], 3);
     assert_eq!(span(stats), (json!("2026-05-02T00:00:00.000000Z"), json!("2026-06-01T00:00:00.000000Z")));
     let stats = ask(&app, ROOT, "/audit/stats").await.json();
     let time = |name: &str| stats[name].as_str().unwrap().parse::<tower_audit::Timestamp>().unwrap().as_micros();
     assert_eq!(time("until") - time("since"), 30 * 86_400 * 1_000_000);
-    let buckets = stats["activity"].as_array().unwrap().len();
+    let buckets = stats["histogram"]["buckets"].as_array().unwrap().len();
     assert!((30..=60).contains(&buckets), "{buckets}");
 }
 

@@ -29,23 +29,25 @@ fn store() -> Store {
 fn json_has_every_number() {
     let found = read(&store().run(&["stats", "--interval", "day"]).ok());
     let expected = json!({
+        "since": "2026-05-01T00:00:00.000000Z",
+        "until": "2026-05-04T00:00:00.000000Z",
         "total": 5,
-        "of": {
-            "event_type": [{ "value": "auth", "events": 5 }],
+        "by": {
+            "event_type": [{ "value": "auth", "count": 5 }],
             "user_email": [
-                { "value": "alice", "events": 3 }, { "value": "bob", "events": 1 }, { "value": null, "events": 1 },
+                { "value": "alice", "count": 3 }, { "value": "bob", "count": 1 }, { "value": null, "count": 1 },
             ],
-            "route": [{ "value": "/login", "events": 5 }],
+            "route": [{ "value": "/login", "count": 5 }],
             "outcome": [
-                { "value": "200", "events": 3 }, { "value": "401", "events": 1 }, { "value": null, "events": 1 },
+                { "value": "200", "count": 3 }, { "value": "401", "count": 1 }, { "value": null, "count": 1 },
             ],
         },
-        "activity": {
-            "seconds": 86400,
+        "histogram": {
+            "interval_seconds": 86400,
             "buckets": [
-                { "begin": "2026-05-01T00:00:00.000000Z", "events": 3 },
-                { "begin": "2026-05-02T00:00:00.000000Z", "events": 0 },
-                { "begin": "2026-05-03T00:00:00.000000Z", "events": 2 },
+                { "since": "2026-05-01T00:00:00.000000Z", "until": "2026-05-02T00:00:00.000000Z", "count": 3 },
+                { "since": "2026-05-02T00:00:00.000000Z", "until": "2026-05-03T00:00:00.000000Z", "count": 0 },
+                { "since": "2026-05-03T00:00:00.000000Z", "until": "2026-05-04T00:00:00.000000Z", "count": 2 },
             ],
         },
     });
@@ -56,28 +58,28 @@ fn json_has_every_number() {
 fn filters_and_options_choose() {
     let store = store();
     let found = read(&store.run(&["stats", "--user-email", "!alice", "--by", "phase", "--top", "1"]).ok());
-    assert_eq!(found["of"], json!({ "phase": [{ "value": "completed", "events": 2 }] }));
+    assert_eq!(found["by"], json!({ "phase": [{ "value": "completed", "count": 2 }] }));
     let hours =
         store.run(&["stats", "--until", "2026-05-02", "--interval", "hour", "--by", "phase", "--format", "csv"]).ok();
     let lines: Vec<&str> = hours.split("\r\n").collect();
-    assert_eq!(lines[..3], ["of,value,events", "total,,3", "phase,completed,3"]);
+    assert_eq!(lines[..3], ["by,value,count", "total,,3", "phase,completed,3"]);
     // From the first event to the end that was asked for.
     assert_eq!(lines[3], "time,2026-05-01T10:00:00.000000Z,2");
     assert_eq!(lines[5], "time,2026-05-01T12:00:00.000000Z,1");
     assert_eq!(lines[16..], ["time,2026-05-01T23:00:00.000000Z,0", ""]);
     let lines = store.run(&["stats", "--format", "jsonl", "--by", "user_email"]).ok();
-    assert!(lines.starts_with("{\"events\":5,\"of\":\"total\",\"value\":null}\n"), "{lines}");
+    assert!(lines.starts_with("{\"by\":\"total\",\"count\":5,\"value\":null}\n"), "{lines}");
     let none = read(&store.run(&["stats", "--outcome", "599"]).ok());
-    assert_eq!((&none["total"], &none["activity"]), (&json!(0), &json!(null)));
+    assert_eq!((&none["total"], &none["histogram"]), (&json!(0), &json!(null)));
 }
 
 #[test]
 fn automatic_stretches_are_few() {
     for words in [&["stats"][..], &["stats", "--since", "2000-01-01"], &["stats", "--until", "2026-05-01T11:00:00Z"]] {
         let found = read(&store().run(words).ok());
-        let buckets = found["activity"]["buckets"].as_array().expect("buckets");
+        let buckets = found["histogram"]["buckets"].as_array().expect("buckets");
         assert!((1..=40).contains(&buckets.len()), "{words:?}: {buckets:?}");
-        let sum: u64 = buckets.iter().filter_map(|bucket| bucket["events"].as_u64()).sum();
+        let sum: u64 = buckets.iter().filter_map(|bucket| bucket["count"].as_u64()).sum();
         assert_eq!(sum, found["total"], "{words:?}");
     }
 }
@@ -138,8 +140,8 @@ fn an_event_at_the_end_of_time_is_counted_like_any_other() {
     ]);
     for words in [&["stats"][..], &["stats", "--since", "2026-01-01"]] {
         let stats = read(&store.run(words).ok());
-        let buckets = stats["activity"]["buckets"].as_array().expect("a list");
-        let events: u64 = buckets.iter().filter_map(|bucket| bucket["events"].as_u64()).sum();
+        let buckets = stats["histogram"]["buckets"].as_array().expect("a list");
+        let events: u64 = buckets.iter().filter_map(|bucket| bucket["count"].as_u64()).sum();
         assert_eq!(stats["total"], events, "{stats}");
         assert!((1..=40).contains(&buckets.len()), "{stats}");
     }

@@ -12,5 +12,3 @@ pub(crate) use get::get;
 pub use list::AUDIT_NEXT_CURSOR;
 pub(crate) use list::list;
 pub(crate) use stats::stats;
-#[cfg(feature = "viewer")]
-pub(crate) use stats::{Bucket, Histogram};

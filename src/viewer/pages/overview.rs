@@ -9,10 +9,9 @@ use super::PageRequest;
 use crate::api::authorized::{Confined, Recorded};
 use crate::api::confined_filter::ConfinedFilter;
 use crate::api::error::ApiError;
-use crate::api::handlers::Histogram;
 use crate::api::params::Params;
 use crate::event::Timestamp;
-use crate::query::{Field, TextPattern, ValueCount};
+use crate::query::{Field, Statistics, TextPattern, ValueCount};
 use crate::viewer::assets;
 use crate::viewer::bar_chart::BarChart;
 use crate::viewer::filter_form::{FilterForm, strip_empty_fields};
@@ -81,9 +80,9 @@ pub(in crate::viewer) async fn overview(request: PageRequest) -> Result<Recorded
     let request = Arc::new(admitted.confine(&params).await?);
     let filter = request.filter().with(|filter| (filter.since, filter.until) = (Some(since), Some(until)));
     // A store that cannot be read says so in the status.
-    let all = Histogram::read(&request, &filter, MAX_BARS).await?;
+    let all = request.statistics(&filter, &[], 0, MAX_BARS).await?;
     let failed = failures(&request, &filter).await?;
-    let access = request.access_event().asked(&params).count(all.events);
+    let access = request.access_event().asked(&params).count(all.total);
     let counts = request.record(access, (all, failed)).await?;
     counts.try_map(|(all, failed)| render(&request, &params, &links, &filter, &all, failed.as_ref()))
 }
@@ -93,11 +92,10 @@ fn render(
     params: &Params,
     links: &Links,
     filter: &ConfinedFilter,
-    all: &Histogram,
-    failed: Option<&Histogram>,
+    all: &Statistics,
+    failed: Option<&Statistics>,
 ) -> Result<Response, ApiError> {
-    let failed = failed.map(|failed| failed.buckets.as_slice());
-    let chart = BarChart::draw(&all.buckets, failed, None, links, &params.raw_filters);
+    let chart = BarChart::draw(all, failed, None, links, &params.raw_filters);
     let page = OverviewPage {
         root: links.root(),
         style: assets::style_name(),
@@ -105,13 +103,13 @@ fn render(
         is_admin: request.caller().is_admin(),
         events_link: links.list(raw_filters(params)),
         form: FilterForm::of(params, request.caller(), links, "overview"),
-        within: Thousands(all.events),
+        within: Thousands(all.total),
         span: match (params.filter.since, params.filter.until) {
             (None, None) => "the last 30 days".to_owned(),
             _ => span(filter.since.unwrap_or(Timestamp::MIN), filter.until.unwrap_or(Timestamp::MAX)),
         },
-        chart: Some(chart).filter(|_| all.events > 0),
-        sections: if all.events > 0 { SECTIONS.len() } else { 0 },
+        chart: Some(chart).filter(|_| all.total > 0),
+        sections: if all.total > 0 { SECTIONS.len() } else { 0 },
     };
     let parts = SECTIONS.into_iter().take(page.sections).map(|(field, title)| {
         let part = TopValuesRequest {
@@ -121,7 +119,7 @@ fn render(
             links: links.clone(),
             field,
             title,
-            total: all.events,
+            total: all.total,
         };
         Box::pin(part.draw()) as DeferredPart
     });

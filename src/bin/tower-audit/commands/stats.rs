@@ -18,7 +18,7 @@ pub(crate) async fn run(url: &str, args: StatsArgs) -> Result<(), CliError> {
     let filter = args.filter.filter(Timestamp::now())?;
     let fields = if args.by.is_empty() { &FIELDS[..] } else { &args.by };
     with_store(url, OnMissing::Fail, async |store| {
-        let report = StatsReport::of(reader(store)?, &filter, fields, args.top, args.interval);
+        let report = StatsReport::of(reader(store)?, filter, fields, args.top, args.interval);
         let report = with_progress("counting", report).await?;
         let target = OutputTarget::stdout();
         let mut out = Stdout::new();

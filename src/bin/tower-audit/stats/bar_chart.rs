@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use tower_audit::query::{Buckets, ValueCount};
+use tower_audit::query::{Buckets, HistogramBucket, ValueCount};
 use unicode_width::UnicodeWidthStr as _;
 
 use super::report::StatsReport;
@@ -22,21 +22,21 @@ impl StatsReport {
     pub(crate) fn draw(&self, target: OutputTarget, out: &mut dyn Write) -> io::Result<()> {
         let columns = target.columns().unwrap_or(DEFAULT_COLUMNS);
         let heading = |text: &str| if target.has_colour() { format!("{BOLD}{text}{PLAIN}") } else { text.to_owned() };
-        writeln!(out, "{}", heading(&format!("{} events", self.total)))?;
-        for (field, tallies) in &self.tallies {
+        writeln!(out, "{}", heading(&format!("{} events", self.statistics.total)))?;
+        for (field, values) in &self.statistics.by {
             writeln!(out, "\n{}", heading(field.as_str()))?;
-            let mut rows: Vec<BarRow<'_>> = tallies.iter().map(BarRow::of).collect();
-            let others = self.total.saturating_sub(tallies.iter().map(|tally| tally.count).sum());
+            let mut rows: Vec<BarRow<'_>> = values.iter().map(BarRow::of).collect();
+            let others = self.statistics.total.saturating_sub(values.iter().map(|value| value.count).sum());
             if others > 0 {
                 // No bar: they are many things.
                 rows.push(BarRow { is_drawn: false, ..BarRow::drawn("(others)".into(), others) });
             }
             bars(&rows, columns, out)?;
         }
-        if let Some((buckets, counts)) = &self.activity {
+        if let (Some(buckets), Some(histogram)) = (&self.buckets, &self.statistics.histogram) {
             writeln!(out, "\n{}", heading(&format!("activity (UTC), each {}", length(buckets.width_micros()))))?;
-            let row = |(n, events): (usize, &u64)| BarRow::drawn(moment(buckets, n), *events);
-            let rows: Vec<BarRow<'_>> = counts.iter().enumerate().map(row).collect();
+            let row = |(n, bucket): (usize, &HistogramBucket)| BarRow::drawn(moment(buckets, n), bucket.count);
+            let rows: Vec<BarRow<'_>> = histogram.buckets.iter().enumerate().map(row).collect();
             bars(&rows, columns, out)?;
         }
         Ok(())
