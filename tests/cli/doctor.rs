@@ -8,20 +8,20 @@ use serde_json::Value;
 
 use crate::support::{Run, Store, json, program, samples};
 
-/// What it found in a run that ended with this code: about what, how bad, and the text.
-fn findings(run: &Run, code: i32) -> Vec<(String, String, String)> {
+/// The diagnostics of a run that ended with this code: subject, severity, message.
+fn diagnostics(run: &Run, code: i32) -> Vec<(String, String, String)> {
     assert_eq!(run.code, Some(code), "{run:?}");
     let report = json(&run.stdout);
-    assert_eq!(report["well"], code == 0);
-    let findings = report["findings"].as_array().expect("a list");
-    let text = |finding: &Value, name: &str| finding[name].as_str().unwrap_or_default().to_owned();
-    findings.iter().map(|found| (text(found, "about"), text(found, "level"), text(found, "text"))).collect()
+    assert_eq!(report["healthy"], code == 0);
+    let text = |diagnostic: &Value, name: &str| diagnostic[name].as_str().unwrap_or_default().to_owned();
+    let all = report["diagnostics"].as_array().expect("a list").iter();
+    all.map(|one| (text(one, "subject"), text(one, "severity"), text(one, "message"))).collect()
 }
 
-/// What it found to be other than fine.
+/// The warnings and errors.
 fn complaints(run: &Run, code: i32) -> Vec<(String, String)> {
-    let bad = findings(run, code).into_iter().filter(|(_, level, _)| level != "fine");
-    bad.map(|(about, level, _)| (about, level)).collect()
+    let bad = diagnostics(run, code).into_iter().filter(|(_, severity, _)| severity != "ok");
+    bad.map(|(subject, severity, _)| (subject, severity)).collect()
 }
 
 fn private() -> Store {
@@ -39,14 +39,14 @@ fn a_store_that_is_well() {
     let store = private();
     let run = store.run(&["doctor"]);
     assert_eq!(run.stderr, "");
-    let found = findings(&run, 0);
+    let found = diagnostics(&run, 0);
     let about: Vec<&str> = found.iter().map(|(about, ..)| about.as_str()).collect();
     assert_eq!(
         about,
         ["url", "file", "folder", "disk", "store", "write", "read", "tables", "size", "open", "wal"],
         "{found:?}"
     );
-    assert!(found.iter().all(|(_, level, _)| level == "fine"), "{found:?}");
+    assert!(found.iter().all(|(_, level, _)| level == "ok"), "{found:?}");
     assert_eq!(found[0].2, "sqlite: store, named by AUDIT_URL");
     assert_eq!(found[5].2, "the next event would be accepted and durable");
     assert!(found[7].2.contains("; SQLite 3."), "{found:?}");
@@ -64,13 +64,13 @@ fn nothing_is_advised_about_the_mode_of_what_is_no_regular_file() {
 #[test]
 fn who_else_can_get_at_the_file_is_told() {
     let store = private();
-    for (mode, code, expected) in [(0o640, 0, None), (0o644, 0, Some("warning")), (0o666, 5, Some("wrong"))] {
+    for (mode, code, expected) in [(0o640, 0, None), (0o644, 0, Some("warning")), (0o666, 5, Some("error"))] {
         chmod(&store.path(), mode);
         let expected: Vec<_> = expected.map(|level| ("file".to_owned(), level.to_owned())).into_iter().collect();
         assert_eq!(complaints(&store.run(&["doctor"]), code), expected, "{mode:o}");
     }
     chmod(&store.path(), 0o600);
-    for (mode, code, level) in [(0o777, 5, "wrong"), (0o1777, 0, "warning")] {
+    for (mode, code, level) in [(0o777, 5, "error"), (0o1777, 0, "warning")] {
         chmod(store.folder(), mode);
         assert_eq!(complaints(&store.run(&["doctor"]), code), [("folder".to_owned(), level.to_owned())], "{mode:o}");
     }
@@ -82,15 +82,15 @@ fn what_would_not_be_kept_is_wrong() {
     let store = private();
     chmod(&store.path(), 0o444);
     let bad = complaints(&store.run(&["doctor"]), 5);
-    assert!(bad.contains(&("write".into(), "wrong".into())), "{bad:?}");
+    assert!(bad.contains(&("write".into(), "error".into())), "{bad:?}");
 
     let missing = Store::none();
-    assert_eq!(complaints(&missing.run(&["doctor"]), 5), [("store".to_owned(), "wrong".to_owned())]);
+    assert_eq!(complaints(&missing.run(&["doctor"]), 5), [("store".to_owned(), "error".to_owned())]);
     assert!(!missing.path().exists());
 
     let memory = Run::of(program(&["doctor", "--url", "memory:"]));
-    assert_eq!(complaints(&memory, 5), [("store".to_owned(), "wrong".to_owned())]);
-    assert_eq!(complaints(&Run::of(program(&["doctor"])), 5), [("url".to_owned(), "wrong".to_owned())]);
+    assert_eq!(complaints(&memory, 5), [("store".to_owned(), "error".to_owned())]);
+    assert_eq!(complaints(&Run::of(program(&["doctor"])), 5), [("url".to_owned(), "error".to_owned())]);
     assert_eq!(memory.stderr, "tower-audit: something is wrong\n  to do: what the report says\n");
 }
 
@@ -114,10 +114,10 @@ fn every_format_says_the_same() {
     };
     let lines = of("jsonl");
     assert_eq!(lines.lines().count(), 11);
-    assert!(lines.lines().all(|line| json(line)["level"].is_string()));
+    assert!(lines.lines().all(|line| json(line)["severity"].is_string()));
     assert_eq!(of("csv").split("\r\n").count(), 13);
     let table = of("table");
-    assert!(table.contains("\nWRONG    file    ") && table.contains("\n                 to do: chmod o= "), "{table}");
+    assert!(table.contains("\nERROR    file    ") && table.contains("\n                 to do: chmod o= "), "{table}");
     assert!(!table.contains('\u{1b}'));
 }
 
@@ -142,11 +142,11 @@ fn a_policy_is_looked_at_as_the_app_would() {
     let good = store.file("good.toml", "preset = \"ivre\"\n");
     let bad = store.file("bad.toml", "preset = \"ivre\"\nrulez = []\n");
     let run = |path: &Path| store.run(&["doctor", "--policy", path.to_str().expect("UTF-8")]);
-    let found = findings(&run(&good), 0);
+    let found = diagnostics(&run(&good), 0);
     assert!(found.last().is_some_and(|(about, _, text)| about == "policy" && text.ends_with("4 rules")), "{found:?}");
-    let found = findings(&run(&bad), 5);
+    let found = diagnostics(&run(&bad), 5);
     assert!(found.last().is_some_and(|(.., text)| text.contains("rulez")), "{found:?}");
-    assert_eq!(complaints(&run(Path::new("/nowhere")), 5), [("policy".to_owned(), "wrong".to_owned())]);
+    assert_eq!(complaints(&run(Path::new("/nowhere")), 5), [("policy".to_owned(), "error".to_owned())]);
 }
 
 #[cfg(feature = "postgres")]
@@ -166,7 +166,7 @@ fn a_server_its_roles_and_its_months() {
     // A superuser; and of what the samples have started, the writer has left.
     let warnings = ["role", "open"].map(|about| (about.to_owned(), "warning".to_owned()));
     assert_eq!(complaints(&run, 0), warnings);
-    let found = findings(&run, 0);
+    let found = diagnostics(&run, 0);
     let text = |about: &str| found.iter().find(|(found, ..)| found == about).map_or("", |(.., text)| text.as_str());
     assert!(text("server").contains("PostgreSQL 1"), "{found:?}");
     assert_eq!((text("tables"), text("indexes")), ("version 1", "all of them"));
@@ -191,7 +191,7 @@ fn a_server_its_roles_and_its_months() {
         (&purger, "the next event would be accepted and durable", "may append and not read"),
         (&reader, "may read and not append", "days old"),
     ] {
-        let found = findings(&doctor(database.url_as(account)), 0);
+        let found = diagnostics(&doctor(database.url_as(account)), 0);
         let text = |about: &str| found.iter().find(|(found, ..)| found == about).map_or("", |(.., text)| text.as_str());
         assert!(text("write").contains(write) && text("read").contains(read), "{account}: {found:?}");
     }
@@ -206,5 +206,5 @@ fn a_server_its_roles_and_its_months() {
 
     database.sql(&format!("ALTER DATABASE {} SET synchronous_commit = off", database.name()));
     let bad = complaints(&doctor(database.url()), 5);
-    assert!(bad.contains(&("write".into(), "wrong".into())), "{bad:?}");
+    assert!(bad.contains(&("write".into(), "error".into())), "{bad:?}");
 }

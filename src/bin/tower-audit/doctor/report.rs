@@ -1,4 +1,4 @@
-//! What was found, and how it is written.
+//! The diagnostics of a log, and their forms.
 
 use std::io::{self, Write};
 
@@ -11,63 +11,61 @@ use crate::output::{OutputTarget, PLAIN, RED, YELLOW};
 use crate::redact::redact_passwords;
 use crate::sanitize::sanitize_line;
 
-/// What was found.
+/// The diagnostics of a log.
 #[derive(Debug, Default)]
 pub(crate) struct DoctorReport(Vec<Diagnostic>);
 
 impl DoctorReport {
-    /// Whatever was found by others is made harmless here.
-    pub(crate) fn add(&mut self, findings: impl IntoIterator<Item = Diagnostic>) {
-        self.0.extend(findings.into_iter().map(|mut finding| {
-            finding.message = harmless(&finding.message);
-            finding.hint = finding.hint.as_deref().map(harmless);
-            finding
+    /// Adds diagnostics. Texts from elsewhere are sanitized here.
+    pub(crate) fn add(&mut self, diagnostics: impl IntoIterator<Item = Diagnostic>) {
+        self.0.extend(diagnostics.into_iter().map(|mut diagnostic| {
+            diagnostic.message = sanitize(&diagnostic.message);
+            diagnostic.hint = diagnostic.hint.as_deref().map(sanitize);
+            diagnostic
         }));
     }
 
-    /// How many things are wrong.
+    /// Returns the number of errors.
     pub(crate) fn error_count(&self) -> usize {
-        self.0.iter().filter(|finding| finding.severity == Severity::Error).count()
+        self.0.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count()
     }
 
-    /// One object.
+    /// Writes one object.
     pub(crate) fn json(&self, out: &mut dyn Write) -> io::Result<()> {
-        let findings: Value = self.0.iter().map(object).collect();
-        writeln!(out, "{}", to_json(&json!({ "well": self.error_count() == 0, "findings": findings }))?)
+        let diagnostics: Value = self.0.iter().map(object).collect();
+        writeln!(out, "{}", to_json(&json!({ "healthy": self.error_count() == 0, "diagnostics": diagnostics }))?)
     }
 
-    /// A finding a line.
+    /// Writes a diagnostic a line.
     pub(crate) fn json_lines(&self, out: &mut dyn Write) -> io::Result<()> {
-        self.0.iter().try_for_each(|finding| writeln!(out, "{}", to_json(&object(finding))?))
+        self.0.iter().try_for_each(|diagnostic| writeln!(out, "{}", to_json(&object(diagnostic))?))
     }
 
-    /// A record for each finding, under a header.
+    /// Writes a header, and a record for each diagnostic.
     pub(crate) fn csv(&self, csv: &Csv, out: &mut dyn Write) -> io::Result<()> {
-        csv.write_record(["level", "about", "text", "remedy"].map(Into::into), out)?;
-        self.0.iter().try_for_each(
-            |Diagnostic { severity: level, subject: about, message: text, hint: remedy, .. }| {
-                let remedy = remedy.as_deref().unwrap_or_default();
-                csv.write_record([severity_text(*level), about, text.as_str(), remedy].map(Into::into), out)
-            },
-        )
+        csv.write_record(["severity", "subject", "message", "hint"].map(Into::into), out)?;
+        self.0.iter().try_for_each(|Diagnostic { severity, subject, message, hint, .. }| {
+            let hint = hint.as_deref().unwrap_or_default();
+            csv.write_record([severity_text(*severity), subject, message.as_str(), hint].map(Into::into), out)
+        })
     }
 
-    /// For the eye: what is wrong stands out, with or without colours.
+    /// Writes a table for people. Warnings and errors stand out, with or without colours.
     pub(crate) fn print(&self, target: OutputTarget, out: &mut dyn Write) -> io::Result<()> {
-        let width = self.0.iter().map(|finding| finding.subject.len()).max().unwrap_or(0);
-        for Diagnostic { severity: level, subject: about, message: text, hint: remedy, .. } in &self.0 {
-            let (mark, colour) = match level {
-                Severity::Ok => ("fine   ", ""),
+        let width = self.0.iter().map(|diagnostic| diagnostic.subject.len()).max().unwrap_or(0);
+        for Diagnostic { severity, subject, message, hint, .. } in &self.0 {
+            let (mark, colour) = match severity {
+                Severity::Ok => ("ok     ", ""),
                 Severity::Warning => ("WARNING", YELLOW),
-                Severity::Error => ("WRONG  ", RED),
+                Severity::Error => ("ERROR  ", RED),
             };
             let (colour, plain) = if target.has_colour() && !colour.is_empty() { (colour, PLAIN) } else { ("", "") };
             let indent = mark.len() + width + 4;
             let room = target.columns().map_or(usize::MAX, |columns| columns.saturating_sub(indent));
-            let mut lines = wrapped(text, room).into_iter();
-            writeln!(out, "{colour}{mark}{plain}  {about:width$}  {}", lines.next().unwrap_or_default())?;
-            let remedy = remedy.as_ref().map(|remedy| format!("to do: {remedy}")).unwrap_or_default();
-            for line in lines.chain(wrapped(&remedy, room)) {
+            let mut lines = wrapped(message, room).into_iter();
+            writeln!(out, "{colour}{mark}{plain}  {subject:width$}  {}", lines.next().unwrap_or_default())?;
+            let hint = hint.as_ref().map(|hint| format!("to do: {hint}")).unwrap_or_default();
+            for line in lines.chain(wrapped(&hint, room)) {
                 writeln!(out, "{:indent$}{line}", "")?;
             }
         }
@@ -75,7 +73,7 @@ impl DoctorReport {
     }
 }
 
-/// The text in lines that are no wider than this, but for words that are.
+/// Breaks a text into lines of at most `room` columns. A longer word has a line of its own.
 fn wrapped(text: &str, room: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ').filter(|word| !word.is_empty()) {
@@ -90,21 +88,19 @@ fn wrapped(text: &str, room: usize) -> Vec<String> {
     lines
 }
 
-fn harmless(text: &str) -> String {
+fn sanitize(text: &str) -> String {
     sanitize_line(&redact_passwords(text)).into_owned()
 }
 
-fn object(finding: &Diagnostic) -> Value {
-    json!({
-        "level": severity_text(finding.severity), "about": finding.subject, "text": finding.message, "remedy": finding.hint,
-    })
+fn object(Diagnostic { severity, subject, message, hint, .. }: &Diagnostic) -> Value {
+    json!({ "severity": severity_text(*severity), "subject": subject, "message": message, "hint": hint })
 }
 
-fn severity_text(level: Severity) -> &'static str {
-    match level {
-        Severity::Ok => "fine",
+fn severity_text(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Ok => "ok",
         Severity::Warning => "warning",
-        Severity::Error => "wrong",
+        Severity::Error => "error",
     }
 }
 
