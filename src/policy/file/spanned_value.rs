@@ -9,6 +9,9 @@ use toml::de::{DeTable, DeValue};
 use crate::policy::PolicyError;
 use crate::policy::error::Location;
 
+/// The maximum nesting depth of a YAML file.
+const MAX_YAML_DEPTH: usize = 16;
+
 /// A value and the line on which it begins.
 #[derive(Debug)]
 pub(super) struct SpannedValue {
@@ -48,7 +51,9 @@ impl SpannedValue {
     }
 
     pub(super) fn from_yaml(text: &str) -> Result<Self, PolicyError> {
-        let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
+        // A policy has four levels. The parser's own limit, 64, takes more than the stack of a thread in a build for tests.
+        let budget = serde_saphyr::budget! { max_depth: MAX_YAML_DEPTH };
+        let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true, budget: budget };
         let value: Spanned<Yaml> = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
             let line = error.location().map_or(1, |location| line(location.line()));
             let message = error.to_string();

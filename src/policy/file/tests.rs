@@ -270,6 +270,19 @@ fn faults_in_yaml() {
     }
 }
 
+/// The stack of a test's thread is that of a thread of the app's: 2 MiB.
+#[test]
+fn depth_is_limited() {
+    for depth in [20, 60, 10_000] {
+        let error = AuditPolicy::from_yaml(&"[".repeat(depth)).expect_err("too deep").to_string();
+        assert!(error.starts_with("line 1: not YAML: "), "{error}");
+        let nested = format!("rules: {}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(AuditPolicy::from_yaml(&nested).is_err());
+        let error = AuditPolicy::from_toml(&format!("rules = {}", "[".repeat(depth))).expect_err("too deep");
+        assert!(error.to_string().starts_with("line 1: "), "{error}");
+    }
+}
+
 #[test]
 fn files() {
     let folder = tempfile::tempdir().expect("a folder");
