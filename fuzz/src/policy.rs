@@ -67,7 +67,7 @@ fn texts(texts: &[&str]) -> Vec<String> {
 
 /// Whether nobody reads the path otherwise, but for segments that are empty.
 fn has_one_reading(path: &str) -> bool {
-    path.starts_with('/') && !path.contains('%') && !has_dots(path)
+    path.starts_with('/') && !path.contains(['%', '\\']) && !has_dots(path)
 }
 
 fn has_dots(path: &str) -> bool {
@@ -80,10 +80,13 @@ fn means(pattern: &str, mount: &str, path: &str) -> bool {
         text.split('/').filter(|segment| !segment.is_empty()).collect()
     }
     let (mut pattern, path, mount) = (segments(pattern), segments(path), segments(mount));
-    let path = path.strip_prefix(mount.as_slice()).unwrap_or(&path);
     let takes_rest = pattern.pop_if(|last| last.starts_with("{*")).is_some();
-    let has_length = if takes_rest { path.len() >= pattern.len() } else { path.len() == pattern.len() };
-    has_length && pattern.iter().zip(path).all(|(meant, found)| meant.starts_with('{') || meant == found)
+    let fits = |path: &[&str]| {
+        let has_length = if takes_rest { path.len() >= pattern.len() } else { path.len() == pattern.len() };
+        has_length && pattern.iter().zip(path).all(|(meant, found)| meant.starts_with('{') || meant == found)
+    };
+    // A base path may be a segment of the app's own.
+    fits(&path) || path.strip_prefix(mount.as_slice()).is_some_and(fits)
 }
 
 /// The same path, written in another way: bytes as `%XX`, and with segments that lead nowhere, where that would not change
@@ -103,6 +106,8 @@ fn spelled(path: &str, choices: &mut Choices<'_>) -> String {
         let mut bytes = [0; 4];
         match character {
             '/' => spelled.push_str(choices.pick::<&str>(slashes)),
+            // A parser may take it for a slash, and not its escape.
+            '\\' => spelled.push('\\'),
             _ if choices.flip() => {
                 let upper = choices.flip();
                 for byte in character.encode_utf8(&mut bytes).bytes() {

@@ -11,10 +11,10 @@ use super::error::Location;
 use super::event_type_filter::EventTypeFilter;
 use super::method_set::{MethodClass, RulesByMethod};
 use super::path_pattern::PathPattern;
+use super::path_variants::{self, PathVariant, UnorderedSegments};
 use super::rule::RequestMatcher;
 use super::{
     CaptureConfig, Decision, FailMode, MatchingRules, PolicyBuilder, PolicyError, RequestOutcome, RequestPath, Rule,
-    path_variants,
 };
 use crate::event::EventType;
 
@@ -105,7 +105,7 @@ impl AuditPolicy {
     /// The active rules whose methods and paths match. Rules that name neither are not among them; they are asked when
     /// the request has ended.
     ///
-    /// Allocates nothing, whatever the path, unless a pattern has more than 16 segments. Public for benches and fuzz targets;
+    /// Allocates nothing for a path of up to 256 bytes, unless a pattern has more than 16 segments. Public for benches and fuzz targets;
     /// [`explain`](Self::explain) is for people.
     #[doc(hidden)]
     pub fn matching_rules(&self, method: &Method, path: &str) -> MatchingRules {
@@ -193,22 +193,16 @@ impl AuditPolicy {
         matchers.any(|(at, matcher)| *at == index && matcher.methods.contains(MethodClass::of(method)))
     }
 
-    /// The first pattern of this rule that is one of `these` and matches the path.
+    /// Returns the first pattern of this rule that is one of `these` and matches the path.
     fn pattern(&self, index: usize, path: &str, these: impl Fn(&PathPattern) -> bool) -> Option<&PathPattern> {
-        let (_, side) = self.0.request_matchers.iter().find(|(at, _)| *at == index)?;
-        let mut patterns = side.patterns.iter().filter(|pattern| these(pattern));
-        let mut found = None;
-        if path_variants::is_plain(path) {
-            let rest = self.strip_base_path(path);
-            found = patterns.find(|pattern| pattern.matches_plain(rest));
-        } else {
-            path_variants::each_variant(path, self.0.max_segments, |reading| {
-                let reading = self.0.parts.base_path.strip_variant(reading);
-                found = patterns.clone().find(|pattern| pattern.matches(&reading));
-                found.is_some()
-            });
-        }
-        found
+        let (_, matcher) = self.0.request_matchers.iter().find(|(at, _)| *at == index)?;
+        let patterns = matcher.patterns.iter().filter(|pattern| these(pattern));
+        let mut first = None;
+        self.each_form(path, |form| {
+            first = patterns.clone().find(|pattern| form.matches(pattern));
+            first.is_some()
+        });
+        first
     }
 
     /// The path as it may be recorded: none if no template matched it, and the policy asks for nothing else. The template
@@ -293,32 +287,62 @@ impl AuditPolicy {
         bits.fold(0, |open, bit| open | bit)
     }
 
-    /// Which of the `open` rules match a path that has one reading only.
+    /// Returns the `open` rules that match a path with one variant.
     fn match_plain_path(&self, open: u64, path: &str) -> MatchingRules {
-        let path = self.strip_base_path(path);
-        let mut found = 0;
-        for (index, side) in &self.0.request_matchers {
-            if MatchingRules(open).contains(*index) && side.patterns.iter().any(|pattern| pattern.matches_plain(path)) {
-                found |= 1 << index;
+        let below_base = self.strip_base_path(path);
+        // The base path may be a segment of the app's own, behind a proxy that strips it: both readings count.
+        let is_below_base = below_base.len() != path.len();
+        let mut matching = 0;
+        for (index, matcher) in &self.0.request_matchers {
+            let matches = |pattern: &PathPattern| {
+                pattern.matches_plain(below_base) || (is_below_base && pattern.matches_plain(path))
+            };
+            if MatchingRules(open).contains(*index) && matcher.patterns.iter().any(matches) {
+                matching |= 1 << index;
             }
         }
-        MatchingRules(found)
+        MatchingRules(matching)
     }
 
-    /// Which of the `open` rules match any reading of a path.
+    /// Returns the `open` rules that match any variant of a path.
     fn match_variants(&self, open: u64, path: &str) -> MatchingRules {
-        let mut found = 0;
-        path_variants::each_variant(path, self.0.max_segments, |reading| {
-            let reading = self.0.parts.base_path.strip_variant(reading);
-            for (index, side) in &self.0.request_matchers {
-                let is_left = MatchingRules(open & !found).contains(*index);
-                if is_left && side.patterns.iter().any(|pattern| pattern.matches(&reading)) {
-                    found |= 1 << index;
+        let mut matching = 0;
+        self.each_form(path, |form| {
+            for (index, matcher) in &self.0.request_matchers {
+                let is_left = MatchingRules(open & !matching).contains(*index);
+                if is_left && matcher.patterns.iter().any(|pattern| form.matches(pattern)) {
+                    matching |= 1 << index;
                 }
             }
-            found == open
+            matching == open
         });
-        MatchingRules(found)
+        MatchingRules(matching)
+    }
+
+    /// Calls `visit` with each form of the path, with and without the base path, until it returns true.
+    fn each_form(&self, path: &str, mut visit: impl FnMut(PathForm<'_, '_>) -> bool) {
+        match UnorderedSegments::of(path) {
+            Some(segments) => drop(visit(PathForm::Unordered(&segments))),
+            None => path_variants::each_variant(path, self.0.max_segments, |variant| {
+                let below_base = self.0.parts.base_path.strip_variant(&variant);
+                below_base.is_some_and(|variant| visit(PathForm::Variant(variant))) || visit(PathForm::Variant(variant))
+            }),
+        }
+    }
+}
+
+/// A path in a form that a pattern can be compared with.
+enum PathForm<'r, 'p> {
+    Variant(PathVariant<'r, 'p>),
+    Unordered(&'r UnorderedSegments),
+}
+
+impl PathForm<'_, '_> {
+    fn matches(&self, pattern: &PathPattern) -> bool {
+        match self {
+            Self::Variant(variant) => pattern.matches(variant),
+            Self::Unordered(segments) => pattern.may_match(segments),
+        }
     }
 }
 

@@ -44,16 +44,11 @@ impl BasePath {
         if self.strip(path).len() < path.len() { &self.text } else { "" }
     }
 
-    /// What follows the prefix in this reading of a path, or the whole of it.
-    pub(super) fn strip_variant<'r, 'p>(&self, reading: PathVariant<'r, 'p>) -> PathVariant<'r, 'p> {
-        match &self.pattern {
-            Some(pattern) if pattern.is_prefix_of(&reading) => PathVariant {
-                segments: reading.segments.get(pattern.len()..).unwrap_or_default(),
-                total: reading.total - pattern.len(),
-                ..reading
-            },
-            _ => reading,
-        }
+    /// Returns the rest of a variant after the prefix, if it begins with it.
+    pub(super) fn strip_variant<'r, 'p>(&self, variant: &PathVariant<'r, 'p>) -> Option<PathVariant<'r, 'p>> {
+        let pattern = self.pattern.as_ref().filter(|pattern| pattern.is_prefix_of(variant))?;
+        let segments = variant.segments.get(pattern.len()..).unwrap_or_default();
+        Some(PathVariant { segments, total: variant.total - pattern.len(), ..*variant })
     }
 }
 

@@ -26,15 +26,15 @@
 //! ```
 //!
 //! # How a path is matched
-//! The app behind the layer may read a path in another way than this crate: a router may match it raw or decoded,
-//! with `..` resolved or left in place. A rule therefore matches if *any* plausible reading of the path fits, so that
-//! no spelling gets around it; see [`Rule::paths`].
+//! A proxy or the app may decode a path, resolve its dots, or take `\` for `/`, in any order. A rule matches if any plausible
+//! reading of the path fits, so that no spelling gets around it; see [`Rule::paths`].
 
 mod error;
 mod fail_mode;
 
 mod event_type_filter;
 mod method_set;
+mod percent;
 mod request_outcome;
 
 mod path_variants;

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::path_variants::{is_plain, percent_decoded};
+use super::path_variants::is_plain;
+use super::percent;
 use super::secret_names::HIDDEN;
 
 /// Returns the names of the parameters: `id` and `rest` of `/users/{id}/{*rest}`.
@@ -89,7 +90,7 @@ fn fits(given: &[&str], wanted: &[&str]) -> bool {
 /// Whether a segment of a path may be the one of a template: any, for a parameter.
 fn is_same(given: &str, wanted: &str) -> bool {
     parameters(wanted).next().is_some()
-        || percent_decoded(given.as_bytes()).eq(percent_decoded(unescaped(wanted).as_bytes()))
+        || percent::decoded(given.as_bytes()).eq(percent::decoded(unescaped(wanted).as_bytes()))
 }
 
 fn segments(path: &str) -> impl Iterator<Item = &str> {

@@ -1,6 +1,7 @@
 //! A path pattern of a rule.
 
-use super::path_variants::{PathVariant, percent_decoded};
+use super::path_variants::{Decoding, PathVariant, UnorderedSegments};
+use super::percent;
 use crate::event::excerpt;
 
 /// `/users/{id}`, `/auth/admin/{*rest}`: whole segments that are literal or a parameter, and at the end perhaps what
@@ -10,6 +11,8 @@ pub(super) struct PathPattern {
     text: Box<str>,
     segments: Box<[PatternSegment]>,
     catch_all: bool,
+    /// The literal segments, fully decoded.
+    literals: Box<[Box<[u8]>]>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +61,9 @@ impl PathPattern {
                 }
             }
         }
-        Ok(Self { text: text.into(), segments: segments.into(), catch_all })
+        let literals = inner.split('/').filter(|segment| !segment.contains('{'));
+        let literals = literals.flat_map(UnorderedSegments::of_literal).collect();
+        Ok(Self { text: text.into(), segments: segments.into(), catch_all, literals })
     }
 
     /// The pattern as it was given.
@@ -82,19 +87,25 @@ impl PathPattern {
     }
 
     /// Whether the beginning of `reading` is this literal path.
-    pub(super) fn is_prefix_of(&self, reading: &PathVariant<'_, '_>) -> bool {
-        reading.total >= self.len() && self.has_same_segments(reading)
+    pub(super) fn is_prefix_of(&self, variant: &PathVariant<'_, '_>) -> bool {
+        variant.total >= self.len() && self.has_same_segments(variant)
     }
 
     /// Whether this reading of a path is one of those that the pattern means.
-    pub(super) fn matches(&self, reading: &PathVariant<'_, '_>) -> bool {
-        (if self.catch_all { reading.total >= self.len() } else { reading.total == self.len() })
-            && self.has_same_segments(reading)
+    pub(super) fn matches(&self, variant: &PathVariant<'_, '_>) -> bool {
+        (if self.catch_all { variant.total >= self.len() } else { variant.total == self.len() })
+            && self.has_same_segments(variant)
     }
 
-    /// The same for a path that has one reading only: no `%`, no `//`, no `/.`.
+    /// Returns true if the literal segments of the pattern are among these, in their order.
+    pub(super) fn may_match(&self, segments: &UnorderedSegments) -> bool {
+        let mut segments = segments.iter();
+        self.literals.iter().all(|literal| segments.any(|segment| segment == &**literal))
+    }
+
+    /// Matches a path that has one variant only.
     ///
-    /// Most paths are another route's: they are left at the first byte that differs, wherever their segments end.
+    /// Most paths are those of another route: the comparison ends at the first byte that differs, without splitting.
     pub(super) fn matches_plain(&self, path: &str) -> bool {
         let mut rest = after_slashes(path.as_bytes());
         for segment in &self.segments {
@@ -106,8 +117,8 @@ impl PathPattern {
         self.catch_all || rest.is_empty()
     }
 
-    fn has_same_segments(&self, reading: &PathVariant<'_, '_>) -> bool {
-        self.segments.iter().zip(reading.segments).all(|(segment, found)| segment.matches(found, reading.decode))
+    fn has_same_segments(&self, variant: &PathVariant<'_, '_>) -> bool {
+        self.segments.iter().zip(variant.segments).all(|(pattern, segment)| pattern.matches(segment, variant.decoding))
     }
 }
 
@@ -120,14 +131,17 @@ fn after_slashes(mut path: &[u8]) -> &[u8] {
 
 impl PatternSegment {
     fn literal(text: &str) -> Self {
-        let meant: Box<[u8]> = percent_decoded(text.as_bytes()).collect();
+        let meant: Box<[u8]> = percent::decoded(text.as_bytes()).collect();
         let meant = (*meant != *text.as_bytes()).then_some(meant);
         Self::Literal(text.as_bytes().into(), meant)
     }
 
-    fn matches(&self, found: &[u8], decode: bool) -> bool {
-        let is =
-            |literal: &[u8]| if decode { percent_decoded(found).eq(literal.iter().copied()) } else { found == literal };
+    fn matches(&self, segment: &[u8], decoding: Decoding) -> bool {
+        let is = |literal: &[u8]| match decoding {
+            Decoding::AsIs => segment == literal,
+            Decoding::Once => percent::decoded(segment).eq(literal.iter().copied()),
+            Decoding::Full => *percent::fully_decoded(segment) == *literal,
+        };
         match self {
             Self::Literal(text, meant) => is(text) || meant.as_deref().is_some_and(is),
             Self::Parameter => true,
@@ -153,7 +167,7 @@ impl PatternSegment {
 }
 
 fn is_dots(segment: &str) -> bool {
-    percent_decoded(segment.as_bytes()).eq(*b".") || percent_decoded(segment.as_bytes()).eq(*b"..")
+    percent::decoded(segment.as_bytes()).eq(*b".") || percent::decoded(segment.as_bytes()).eq(*b"..")
 }
 
 #[cfg(test)]

@@ -88,16 +88,17 @@ impl Rule {
     /// Paths below the mount prefix: literal segments, `{name}` for any one segment, and at the end `{*name}` for any
     /// number of them, none included. `/{*path}` is every path.
     ///
-    /// A path matches if any plausible reading of it does: split at `/` only or also at `%2f`; `.` and `..` left in
-    /// place or resolved, as written or also as `%2e`; segments as written or decoded. Empty segments and a `/` at
-    /// the end never count. Letter case does.
+    /// A path matches if any plausible reading of it does: with `.` and `..` in place or resolved; decoded never, once or
+    /// several times; split at `/`, or also at a decoded `/` or `\`; with the [base path](super::PolicyBuilder::base_path)
+    /// or without. A path that mixes dots with escapes, or has a `\`, matches if the literal segments are in it, in their
+    /// order. Empty segments and a `/` at the end never count. Letter case does.
     ///
     /// ```
     /// use http::Method;
     /// use tower_audit::policy::presets;
     ///
     /// let policy = presets::ivre();
-    /// for dodge in ["/auth//admin/./u/", "/auth/%61dmin/u", "/x/../auth/admin/u", "/auth/admin/../../public"] {
+    /// for dodge in ["/auth//admin/./u/", "/auth/%61dmin/u", "/x/../auth/admin/u", "/a%2fb/../auth%2fadmin/u", "/auth\\admin/u"] {
     ///     assert!(policy.explain(&Method::PUT, dodge).is_write_ahead(), "{dodge}");
     /// }
     /// ```

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use smol_str::SmolStr;
 
-use super::path_variants::percent_decoded;
+use super::percent;
 use crate::event::Details;
 
 /// Names of an app's own whose values are hidden, as [`normalized`].
@@ -152,17 +152,9 @@ fn contains_secret(value: &str, names: &SecretNames) -> bool {
     pieces.any(|piece| piece.split_once('=').is_some_and(|(name, value)| !value.is_empty() && names.is_secret(name)))
 }
 
-/// What the text means, however often it was encoded, within reason.
+/// Decodes a name or a value of a query, however often it was encoded.
 fn fully_decoded(text: &str) -> String {
-    let mut text = text.replace('+', " ");
-    for _ in 0..3 {
-        if !text.contains('%') {
-            break;
-        }
-        let bytes: Vec<u8> = percent_decoded(text.as_bytes()).collect();
-        text = String::from_utf8_lossy(&bytes).into_owned();
-    }
-    text
+    String::from_utf8_lossy(&percent::fully_decoded(text.replace('+', " ").as_bytes())).into_owned()
 }
 
 /// In lower case and without punctuation, so that `API-Key`, `api_key` and `apiKey` are one.

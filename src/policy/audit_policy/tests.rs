@@ -86,11 +86,74 @@ fn spellings_that_dodge_nothing() {
         "/x/../cgi/auth/admin",
         "/cgi/../auth/admin/u",
         "/cgi/../cgi/auth/admin/u",
+        // Resolved between slashes, then decoded and split.
+        "/p%2fq/../auth%2fadmin/u",
+        "/p%2fq%2fr/../../auth%2f.%2fadmin/u",
+        "/p%252fq/../auth/admin/u",
+        // Parsers of the WHATWG's URL standard take a backslash for a slash.
+        "/auth\\admin\\u",
+        "/auth\\admin%2fu",
+        "\\auth/admin/u",
+        "/x\\..\\auth/admin",
+        "/auth%5cadmin%5Cu",
+        // Decoded by the proxy, and again by the app.
+        "/auth%252fadmin/u",
+        "/auth%255cadmin/u",
+        "/%2561uth/%61dmin/u",
+        "/auth/%252561dmin",
+        "/%252e%252e/auth/admin/u",
+        "/cgi%252fauth/admin",
     ] {
         assert!(policy.matching_rules(&Method::PUT, path).contains(1), "{path}");
     }
-    for path in ["/cgix/auth/admin", "/auth/adm%69n2", "/auth/%2561dmin", "/%", "/auth/../admin", "/..", "/%2f"] {
+    for path in [
+        "/cgix/auth/admin",
+        "/auth/adm%69n2",
+        "/auth/%2561dmi",
+        "/%",
+        "/a\\dmin",
+        "/admin\\auth",
+        "/auth/../admin",
+        "/..",
+        "/%2f",
+    ] {
         assert!(policy.matching_rules(&Method::PUT, path).is_empty(), "{path}");
+    }
+}
+
+/// `base_path("/auth")` in front of an app with routes of its own under `/auth`: a proxy that strips the prefix, or another
+/// that leaves it.
+#[test]
+fn a_base_path_that_is_also_a_segment_of_the_app() {
+    let policy = AuditPolicy::builder().preset_ivre().base_path("/auth").build().expect("a policy");
+    for path in [
+        "/auth/admin/u",
+        "/auth/auth/admin/u",
+        "/auth//admin/u",
+        "/auth/%61dmin/u",
+        "/auth/x/../admin/u",
+        "/auth/auth/x/../admin/u",
+        "/auth/auth%2fadmin",
+    ] {
+        assert!(policy.matching_rules(&Method::PUT, path).contains(1), "{path}");
+        assert!(policy.explain(&Method::PUT, path).is_write_ahead(), "{path}");
+    }
+    for path in ["/auth", "/admin/u", "/auth/auth", "/auth/scans"] {
+        assert!(!policy.matching_rules(&Method::PUT, path).contains(1), "{path}");
+    }
+    assert!(policy.matching_rules(&Method::POST, "/auth/scans").contains(0));
+}
+
+/// A parameter that was encoded stays one segment for an app that splits before it decodes.
+#[test]
+fn an_encoded_slash_is_one_segment_or_two() {
+    let policy =
+        AuditPolicy::builder().rule(presets::ivre::upload().paths(["/{id}/x", "/a/b/y"])).build().expect("a policy");
+    for path in ["/a%2fb/x", "/a%5cb/x", "/a%252fb/x", "/a%2fb/%2578", "/a%2fb/y", "/a%252fb/y", "/a%5cb/y"] {
+        assert!(policy.matching_rules(&Method::POST, path).contains(0), "{path}");
+    }
+    for path in ["/a%2fb/z", "/a/b/x", "/a%2520b/y"] {
+        assert!(!policy.matching_rules(&Method::POST, path).contains(0), "{path}");
     }
 }
 
