@@ -71,6 +71,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
             println!("{writers:>7} {batch:>7}  {}", rates.join(" "));
         }
     }
-    store.keeper().ok_or("the store can be emptied")?.recreate().await?;
+    store.parts().admin.ok_or("the store can be emptied")?.recreate().await?;
     Ok(store.close().await?)
 }

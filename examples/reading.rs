@@ -54,7 +54,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut options = OpenOptions::default();
     options.create_if_missing = false;
     let store = tower_audit::store::open(&url, options).await?;
-    let reader = store.reader().ok_or("the store cannot be read")?;
+    let reader = store.parts().reader.ok_or("the store cannot be read")?;
     println!("{:58} {:>8} {:>8} {:>8} {:>8} {:>7}", "filter", "events", "count", "first", "last", "factor");
     let now = Timestamp::now();
     for set in FILTERS {

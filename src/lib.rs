@@ -104,3 +104,7 @@ mod grpc_manual {}
 #[cfg(doctest)]
 #[doc = include_str!("../docs/capture.md")]
 mod capture_manual {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/stores/new.md")]
+mod new_store_manual {}

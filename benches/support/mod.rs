@@ -13,7 +13,7 @@ use http::{HeaderValue, Method, Request, Response};
 use http_body_util::Full;
 use tower::Service;
 use tower_audit::policy::presets;
-use tower_audit::store::{AuditStore, Capabilities, Reader, Recovery, StoreAdmin, StoreFuture};
+use tower_audit::store::{AuditStore, Capabilities, Diagnostic, StoreFuture};
 use tower_audit::{Actor, AuditEvent, AuditLog, AuditPolicy, EventType, FailMode, PeerAddr};
 
 /// Acknowledges everything at once and keeps nothing: what is measured over it is the price of layer and writer.
@@ -22,7 +22,7 @@ pub(crate) struct Acknowledging;
 
 impl AuditStore for Acknowledging {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::append_only("acknowledging")
+        Capabilities::new("acknowledging")
     }
 
     fn append<'a>(&'a self, _events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
@@ -33,20 +33,16 @@ impl AuditStore for Acknowledging {
         Box::pin(ready(Ok(())))
     }
 
+    fn diagnose(&self) -> StoreFuture<'_, Vec<Diagnostic>> {
+        Box::pin(ready(Ok(Vec::new())))
+    }
+
+    fn maintain(&self) -> StoreFuture<'_, bool> {
+        Box::pin(ready(Ok(false)))
+    }
+
     fn close(&self) -> StoreFuture<'_, ()> {
         Box::pin(ready(Ok(())))
-    }
-
-    fn reader(&self) -> Option<&dyn Reader> {
-        None
-    }
-
-    fn keeper(&self) -> Option<&dyn StoreAdmin> {
-        None
-    }
-
-    fn orphans(&self) -> Option<&dyn Recovery> {
-        None
     }
 }
 

@@ -92,7 +92,7 @@ impl Server {
             let response = service.oneshot(request).await.expect("it does not fail");
             assert_eq!(response.status(), StatusCode::OK);
             let events = self.store.events();
-            self.store.keeper().expect("memory can be emptied").recreate().await.expect("memory does not fail");
+            self.store.parts().admin.expect("memory can be emptied").recreate().await.expect("memory does not fail");
             assert_eq!(events.len(), 1, "{events:?}");
             events.into_iter().next().expect("one")
         })

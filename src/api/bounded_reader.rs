@@ -27,7 +27,7 @@ impl BoundedReader {
     ) -> StoreFuture<'a, T> {
         Box::pin(async move {
             let error = |kind| StoreError::new(kind, self.store.capabilities().name, operation);
-            let Some(reader) = self.store.reader() else { return Err(error(StoreErrorKind::Unsupported)) };
+            let Some(reader) = self.store.parts().reader else { return Err(error(StoreErrorKind::Unsupported)) };
             match with_timeout(self.timeout, async { call(reader).await }).await {
                 Ok(result) => result,
                 Err(Interrupted::TimedOut) => {

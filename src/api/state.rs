@@ -30,13 +30,13 @@ impl ApiState {
         if self.read_log.as_ref().is_some_and(AuditLog::is_off) {
             return None;
         }
-        self.store.clone().filter(|store| store.reader().is_some())
+        self.store.clone().filter(|store| store.parts().reader.is_some())
     }
 
     /// Whether the store lets us read, in time. One that cannot be read at all is told to those who ask.
     pub(crate) async fn check_access(&self) -> Result<(), StoreError> {
         let Some(store) = self.readable_store() else { return Ok(()) };
-        let Some(reader) = store.reader() else { return Ok(()) };
+        let Some(reader) = store.parts().reader else { return Ok(()) };
         match tokio::time::timeout(self.timeout, reader.check_access()).await {
             Ok(result) => result,
             Err(_) => Err(StoreError::new(StoreErrorKind::Transient, store.capabilities().name, "checking the access")

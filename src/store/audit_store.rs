@@ -1,68 +1,103 @@
 //! The contract between the log and a store.
 
 use std::fmt;
+use std::sync::Arc;
 
-use super::{Capabilities, Diagnostic, Reader, Recovery, StoreAdmin, StoreFuture, Transactional};
+use super::{Capabilities, Diagnostic, Parts, StoreFuture};
 use crate::event::AuditEvent;
 
 /// A place that events are appended to.
 ///
 /// # Contract
-/// - **Append.** All of a batch, or none of it, is kept. When the future is ready with `Ok`, the batch is as durable
-///   as [`Capabilities::durable`] says, and a reader sees it. An error says nothing about whether the batch was kept:
-///   the caller appends it again, or does not.
-/// - **The id is the key.** An event whose id is already kept is not kept again, whatever else is in it; this is no
-///   error. So an append can be repeated.
-/// - **Everything is accepted.** A store refuses no event that [`AuditEvent::truncate_to_limits`] left as it is.
-/// - **Nothing is updated.** What is kept is returned as it was given, until a purge removes it.
-/// - **Damage.** A store that has seen damage, in whatever it was doing, refuses appends and fails its health check as
-///   [`Corrupt`](super::StoreErrorKind::Corrupt) until an operator has looked at it: an event that is written to a
-///   damaged store may not be readable. The log takes such an error from [`tidy`](Self::maintain) as a failed health
-///   check, too.
-/// - **Time.** A future may take long or hang: the caller bounds it. The caller does not drop the future of an append
-///   that it has polled, nor one of [`tidy`](Self::maintain), except when the process or the runtime ends.
+/// - **Append.** A batch is stored whole or not at all. When the future returns `Ok`, the batch is as durable as
+///   [`Capabilities::durable`] says, and visible to readers. An error leaves it open whether the batch was stored; the
+///   caller may append it again.
+/// - **The id is the key.** An event whose id is stored already is ignored, whatever its other fields; this is no error. So
+///   an append can be repeated.
+/// - **Every event is accepted** that [`AuditEvent::truncate_to_limits`] leaves unchanged.
+/// - **Nothing is updated.** A stored event is returned unchanged until a purge deletes it.
+/// - **Damage.** After any operation has met damage, appends and health checks fail with
+///   [`Corrupt`](super::StoreErrorKind::Corrupt) until an operator has intervened: an event that is written to a
+///   damaged store may be unreadable. The log treats such an error of [`maintain`](Self::maintain) as a failed health
+///   check.
+/// - **Time.** A future may take long or hang; the caller sets a timeout. The caller never drops a polled future of
+///   [`append`](Self::append) or [`maintain`](Self::maintain), except when the process or the runtime ends.
 ///
-/// What more a store can do is in the parts it returns: [`reader`](Self::reader), [`keeper`](Self::keeper),
-/// [`orphans`](Self::orphans), [`in_transaction`](Self::in_transaction). The conformance suite (feature `conformance`)
-/// is this contract as tests.
+/// Everything else that a store can do is a part of it: see [`parts`](Self::parts). The conformance suite (feature
+/// `conformance`) is this contract as tests.
 ///
 /// `Debug` must not show a connection string.
+///
+/// # Wrappers
+/// A wrapper forwards every method. [`parts`](Self::parts) has a default, and so have methods of the parts: put
+/// `#[deny(clippy::missing_trait_methods)]` on each `impl`. `Arc<S>` and `Box<S>` are stores if `S` is one.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an audit store",
+    label = "expected a store, such as `MemoryStore` or `Arc<dyn AuditStore>`",
+    note = "to open a store by its URL, use `AuditLog::open(url)` or `store::open(url, options)`"
+)]
 pub trait AuditStore: fmt::Debug + Send + Sync + 'static {
-    /// What the store can do.
+    /// Returns the store's name, durability and concurrency. They never change.
     fn capabilities(&self) -> Capabilities;
 
-    /// Keeps a batch of events; see the contract above.
+    /// Returns the optional parts of the store: none by default.
+    fn parts(&self) -> Parts<'_> {
+        Parts::NONE
+    }
+
+    /// Appends a batch of events; see the contract above.
     fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()>;
 
-    /// Whether the next append would be accepted and be durable. Tries it as far as that leaves no event behind.
+    /// Checks that the next append would be accepted and durable. Tries it as far as that leaves no event behind.
     fn health(&self) -> StoreFuture<'_, ()>;
 
-    /// What an operator should know of the store, found out now: how it is set up, and what is wrong with it beyond what
-    /// [`health`](Self::health) says. Changes nothing.
-    fn diagnose(&self) -> StoreFuture<'_, Vec<Diagnostic>> {
-        Box::pin(std::future::ready(Ok(Vec::new())))
-    }
+    /// Looks at the store's setup and reports what an operator should know beyond [`health`](Self::health). Changes
+    /// nothing.
+    fn diagnose(&self) -> StoreFuture<'_, Vec<Diagnostic>>;
 
-    /// Called while nothing waits to be written: a moment for work that appends would otherwise have to do.
-    /// A call takes a few milliseconds at most and says whether there is more to do. An append may begin while it runs.
-    fn maintain(&self) -> StoreFuture<'_, bool> {
-        Box::pin(std::future::ready(Ok(false)))
-    }
+    /// Does a few milliseconds of the work that appends would otherwise have to do, and returns true if more is left.
+    ///
+    /// Called while no event is queued. An append may begin while it runs.
+    fn maintain(&self) -> StoreFuture<'_, bool>;
 
-    /// Lets go of everything. Appends fail from here on.
+    /// Releases every resource. Later appends fail.
     fn close(&self) -> StoreFuture<'_, ()>;
-
-    /// The part that reads, if the store can be read.
-    fn reader(&self) -> Option<&dyn Reader>;
-
-    /// The part that provisions and removes, if the store has one.
-    fn keeper(&self) -> Option<&dyn StoreAdmin>;
-
-    /// The part that finds the `started` events of dead processes, if the store has one.
-    fn orphans(&self) -> Option<&dyn Recovery>;
-
-    /// The part that keeps events in transactions of the app's own, if the store has one.
-    fn in_transaction(&self) -> Option<&dyn Transactional> {
-        None
-    }
 }
+
+macro_rules! forward_to_pointee {
+    ($pointer:ident) => {
+        #[deny(clippy::missing_trait_methods)]
+        impl<S: AuditStore + ?Sized> AuditStore for $pointer<S> {
+            fn capabilities(&self) -> Capabilities {
+                (**self).capabilities()
+            }
+
+            fn parts(&self) -> Parts<'_> {
+                (**self).parts()
+            }
+
+            fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
+                (**self).append(events)
+            }
+
+            fn health(&self) -> StoreFuture<'_, ()> {
+                (**self).health()
+            }
+
+            fn diagnose(&self) -> StoreFuture<'_, Vec<Diagnostic>> {
+                (**self).diagnose()
+            }
+
+            fn maintain(&self) -> StoreFuture<'_, bool> {
+                (**self).maintain()
+            }
+
+            fn close(&self) -> StoreFuture<'_, ()> {
+                (**self).close()
+            }
+        }
+    };
+}
+
+forward_to_pointee!(Arc);
+forward_to_pointee!(Box);

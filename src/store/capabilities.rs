@@ -1,27 +1,21 @@
 //! The capabilities of a store.
 
-/// The capabilities of a store, as data.
+/// The capabilities of a store, as data. Its optional parts are in [`Parts`](super::Parts).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// The name of the kind of store: the scheme of its URL.
+    /// The kind of store: the scheme of its URL.
     pub name: &'static str,
-    /// An append that succeeded survives a crash of the process and of the machine.
+    /// True if an acknowledged append survives a crash of the process and of the machine.
     pub durable: bool,
-    /// The store has a [`Reader`](super::Reader).
-    pub readable: bool,
-    /// The store has a [`StoreAdmin`](super::StoreAdmin).
-    pub purgeable: bool,
-    /// The store finds the `started` events of dead processes: it has [`Recovery`](super::Recovery).
-    pub orphans: bool,
-    /// The useful number of concurrent appends, at least 1. A log has so many under way when it is busy, and they may
-    /// end in any order.
+    /// The largest useful number of concurrent appends, at least 1. A busy log has that many in flight; they may finish in
+    /// any order.
     pub max_parallel_appends: usize,
 }
 
 impl Capabilities {
-    /// A store that can be appended to and nothing else.
-    pub const fn append_only(name: &'static str) -> Self {
-        Self { name, durable: false, readable: false, purgeable: false, orphans: false, max_parallel_appends: 1 }
+    /// Returns the capabilities of a store that promises no durability and appends one batch at a time.
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, durable: false, max_parallel_appends: 1 }
     }
 }

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    AuditStore, Capabilities, PurgeOutcome, Reader, Recovery, StoreAdmin, StoreError, StoreErrorKind, StoreFuture,
+    AuditStore, Capabilities, Diagnostic, Parts, PurgeOutcome, Reader, StoreAdmin, StoreError, StoreErrorKind,
+    StoreFuture,
 };
 use crate::event::{AuditEvent, EventId, Timestamp};
 use crate::query::{Buckets, Cursor, Field, Filter, PageQuery, ValueCount};
@@ -57,7 +58,7 @@ impl MemoryStore {
 
 impl AuditStore for MemoryStore {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { readable: true, purgeable: true, ..Capabilities::append_only("memory") }
+        Capabilities::new("memory")
     }
 
     fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
@@ -79,6 +80,14 @@ impl AuditStore for MemoryStore {
         Box::pin(std::future::ready(self.check_open("health check")))
     }
 
+    fn diagnose(&self) -> StoreFuture<'_, Vec<Diagnostic>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    fn maintain(&self) -> StoreFuture<'_, bool> {
+        Box::pin(std::future::ready(Ok(false)))
+    }
+
     fn close(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             self.closed.store(true, Ordering::Release);
@@ -86,17 +95,8 @@ impl AuditStore for MemoryStore {
         })
     }
 
-    fn reader(&self) -> Option<&dyn Reader> {
-        Some(self)
-    }
-
-    fn keeper(&self) -> Option<&dyn StoreAdmin> {
-        Some(self)
-    }
-
-    /// None: what a process wrote to its memory dies with it.
-    fn orphans(&self) -> Option<&dyn Recovery> {
-        None
+    fn parts(&self) -> Parts<'_> {
+        Parts { reader: Some(self), admin: Some(self), ..Parts::NONE }
     }
 }
 

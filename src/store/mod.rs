@@ -15,6 +15,8 @@ mod statistics;
 mod store_admin;
 mod transactional;
 
+mod parts;
+
 mod audit_store;
 
 mod memory;
@@ -39,6 +41,7 @@ pub use error::{StoreError, StoreErrorKind};
 pub use memory::MemoryStore;
 pub use open::{SCHEMES, open};
 pub use options::{Durability, OpenOptions};
+pub use parts::Parts;
 pub use reader::Reader;
 pub use recovery::Recovery;
 pub use redacted_url::RedactedUrl;

@@ -218,7 +218,7 @@ impl AuditLogBuilder {
             Err(error) if self.durability == Durability::Warn && error.kind() == StoreErrorKind::NotDurable => {}
             health => health?,
         }
-        if let Some(orphans) = store.orphans() {
+        if let Some(orphans) = store.parts().recovery {
             let closed = catch_store_panic(|| orphans.recover(&closing_events::unknown)).await?;
             if closed > 0 {
                 catch_panic(|| {

@@ -110,7 +110,7 @@ impl LogInner {
         event: &AuditEvent,
         transaction: TransactionId,
     ) -> Result<TransactionStatus, StoreError> {
-        let Some(store) = self.store.in_transaction() else { return Ok(TransactionStatus::InProgress) };
+        let Some(store) = self.store.parts().transactional else { return Ok(TransactionStatus::InProgress) };
         let fate = catch_store_panic(|| store.status(event.event_id, transaction)).await?;
         if fate == TransactionStatus::Absent {
             catch_store_panic(|| self.store.append(std::slice::from_ref(event))).await?;

@@ -162,7 +162,7 @@ impl AuditLog {
     fn transactional(&self) -> Result<(&Arc<LogInner>, &dyn Transactional), RecordError> {
         let inner = self.inner().ok_or_else(|| RecordError::new(RecordErrorKind::Closed))?;
         inner.queue.check_open()?;
-        match inner.store.in_transaction() {
+        match inner.store.parts().transactional {
             Some(store) => Ok((inner, store)),
             None => Err(RecordError::store(Arc::new(
                 unsupported().with_hint("the log's store is no database that an app's transaction could be of"),

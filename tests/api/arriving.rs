@@ -46,7 +46,7 @@ async fn each_event_is_seen_once_while_a_thousand_a_second_arrive() {
             let mut seen = Seen::default();
             let mut query = PageQuery::new(Filter::default(), 700);
             loop {
-                let page = store.reader().expect("a store that can be read").query(&query).await.expect("a page");
+                let page = store.parts().reader.expect("a store that can be read").query(&query).await.expect("a page");
                 seen.add(&page);
                 if page.len() < query.limit {
                     break;

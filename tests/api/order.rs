@@ -38,10 +38,10 @@ async fn no_store_comes_before_everything() {
 async fn a_store_that_cannot_be_read_is_none() {
     #[derive(Debug)]
     struct Sink;
-    use tower_audit::store::{AuditStore, Capabilities, Reader, Recovery, StoreAdmin, StoreFuture};
+    use tower_audit::store::{AuditStore, Capabilities, Diagnostic, StoreFuture};
     impl AuditStore for Sink {
         fn capabilities(&self) -> Capabilities {
-            Capabilities::append_only("sink")
+            Capabilities::new("sink")
         }
         fn append<'a>(&'a self, _: &'a [tower_audit::AuditEvent]) -> StoreFuture<'a, ()> {
             Box::pin(std::future::ready(Ok(())))
@@ -49,17 +49,14 @@ async fn a_store_that_cannot_be_read_is_none() {
         fn health(&self) -> StoreFuture<'_, ()> {
             Box::pin(std::future::ready(Ok(())))
         }
+        fn diagnose(&self) -> StoreFuture<'_, Vec<Diagnostic>> {
+            Box::pin(std::future::ready(Ok(Vec::new())))
+        }
+        fn maintain(&self) -> StoreFuture<'_, bool> {
+            Box::pin(std::future::ready(Ok(false)))
+        }
         fn close(&self) -> StoreFuture<'_, ()> {
             Box::pin(std::future::ready(Ok(())))
-        }
-        fn reader(&self) -> Option<&dyn Reader> {
-            None
-        }
-        fn keeper(&self) -> Option<&dyn StoreAdmin> {
-            None
-        }
-        fn orphans(&self) -> Option<&dyn Recovery> {
-            None
         }
     }
     ask(&app(Sink), ALICE, "/audit/").await.assert_problem(501);

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use http::request::Parts;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
@@ -13,7 +12,7 @@ use tower::ServiceExt as _;
 use tower_audit::api::{AuditApi, Caller, Gate, GateFuture};
 use tower_audit::query::{Buckets, Field, Filter, PageQuery, ValueCount};
 use tower_audit::store::{
-    AuditStore, Capabilities, MemoryStore, Reader, Recovery, StoreAdmin, StoreError, StoreErrorKind, StoreFuture,
+    AuditStore, Capabilities, Diagnostic, MemoryStore, Parts, Reader, StoreError, StoreErrorKind, StoreFuture,
 };
 use tower_audit::{Actor, AuditEvent, EventId, EventType};
 
@@ -25,7 +24,7 @@ pub(crate) const ROOT: &str = "root@example.org";
 pub(crate) struct TestGate;
 
 impl Gate for TestGate {
-    fn caller<'a>(&'a self, head: &'a Parts) -> GateFuture<'a> {
+    fn caller<'a>(&'a self, head: &'a http::request::Parts) -> GateFuture<'a> {
         let named = head.headers.get("x-caller").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
         if named.as_deref() == Some("panics at once") {
             panic!("a gate that is broken");
@@ -217,10 +216,11 @@ impl Spy {
     }
 
     fn reader_inside(&self) -> &dyn Reader {
-        self.inner.reader().expect("a store that can be read")
+        self.inner.parts().reader.expect("a store that can be read")
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl AuditStore for Spy {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
@@ -234,23 +234,24 @@ impl AuditStore for Spy {
         self.inner.health()
     }
 
+    fn diagnose(&self) -> StoreFuture<'_, Vec<Diagnostic>> {
+        self.inner.diagnose()
+    }
+
+    fn maintain(&self) -> StoreFuture<'_, bool> {
+        self.inner.maintain()
+    }
+
     fn close(&self) -> StoreFuture<'_, ()> {
         self.inner.close()
     }
 
-    fn reader(&self) -> Option<&dyn Reader> {
-        Some(self)
-    }
-
-    fn keeper(&self) -> Option<&dyn StoreAdmin> {
-        None
-    }
-
-    fn orphans(&self) -> Option<&dyn Recovery> {
-        None
+    fn parts(&self) -> Parts<'_> {
+        Parts { reader: Some(self), ..Parts::NONE }
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl Reader for Spy {
     fn query<'a>(&'a self, query: &'a PageQuery) -> StoreFuture<'a, Vec<AuditEvent>> {
         self.read(format!("query of {:?}", query.filter.user_email), self.reader_inside().query(query))

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tower::{Layer as _, ServiceExt as _};
 use tower_audit::policy::presets;
 use tower_audit::store::{
-    AuditStore, Capabilities, MemoryStore, Reader, Recovery, StoreAdmin, StoreError, StoreErrorKind, StoreFuture,
+    AuditStore, Capabilities, Diagnostic, MemoryStore, Parts, Recovery, StoreError, StoreErrorKind, StoreFuture,
 };
 use tower_audit::{AuditEvent, AuditLayer, AuditLog, EventId, EventType, Phase, RecordError};
 
@@ -71,7 +71,7 @@ impl Hanging {
 
 impl AuditStore for Hanging {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::append_only("hanging")
+        Capabilities::new("hanging")
     }
 
     fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
@@ -102,20 +102,16 @@ impl AuditStore for Hanging {
         })
     }
 
+    fn diagnose(&self) -> StoreFuture<'_, Vec<Diagnostic>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
     fn close(&self) -> StoreFuture<'_, ()> {
         Box::pin(self.pass_ok(Call::Close))
     }
 
-    fn reader(&self) -> Option<&dyn Reader> {
-        None
-    }
-
-    fn keeper(&self) -> Option<&dyn StoreAdmin> {
-        None
-    }
-
-    fn orphans(&self) -> Option<&dyn Recovery> {
-        Some(self)
+    fn parts(&self) -> Parts<'_> {
+        Parts { recovery: Some(self), ..Parts::NONE }
     }
 }
 

@@ -24,7 +24,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRunner};
 use tokio::time::{sleep, timeout};
 use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, ServiceExt as _, service_fn};
-use tower_audit::store::{AuditStore, Capabilities, Reader, Recovery, StoreAdmin, StoreFuture};
+use tower_audit::store::{AuditStore, Capabilities, Diagnostic, StoreFuture};
 use tower_audit::{Actor, AuditContext, AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType, Phase, Rule};
 
 type Body = http_body_util::Full<Bytes>;
@@ -569,7 +569,7 @@ struct Store(Mutex<Arc<Kept>>);
 
 impl AuditStore for Store {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::append_only("model")
+        Capabilities::new("model")
     }
 
     fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
@@ -588,20 +588,16 @@ impl AuditStore for Store {
         Box::pin(std::future::ready(Ok(())))
     }
 
+    fn diagnose(&self) -> StoreFuture<'_, Vec<Diagnostic>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    fn maintain(&self) -> StoreFuture<'_, bool> {
+        Box::pin(std::future::ready(Ok(false)))
+    }
+
     fn close(&self) -> StoreFuture<'_, ()> {
         Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn reader(&self) -> Option<&dyn Reader> {
-        None
-    }
-
-    fn keeper(&self) -> Option<&dyn StoreAdmin> {
-        None
-    }
-
-    fn orphans(&self) -> Option<&dyn Recovery> {
-        None
     }
 }
 

@@ -8,9 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tower_audit::store::{
-    AuditStore, Capabilities, MemoryStore, Reader, Recovery, StoreAdmin, StoreError, StoreErrorKind, StoreFuture,
-};
+use tower_audit::store::{AuditStore, Capabilities, Diagnostic, MemoryStore, StoreError, StoreErrorKind, StoreFuture};
 use tower_audit::{AuditEvent, AuditLog, EventId, EventType, RecordError};
 
 use crate::support::let_others_run;
@@ -73,7 +71,7 @@ impl Steered {
 
 impl AuditStore for Steered {
     fn capabilities(&self) -> Capabilities {
-        let mut capabilities = Capabilities::append_only("steered");
+        let mut capabilities = Capabilities::new("steered");
         capabilities.max_parallel_appends = AT_ONCE;
         capabilities
     }
@@ -113,20 +111,12 @@ impl AuditStore for Steered {
         Box::pin(std::future::ready(Ok(before < 2)))
     }
 
+    fn diagnose(&self) -> StoreFuture<'_, Vec<Diagnostic>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
     fn close(&self) -> StoreFuture<'_, ()> {
         self.kept.close()
-    }
-
-    fn reader(&self) -> Option<&dyn Reader> {
-        None
-    }
-
-    fn keeper(&self) -> Option<&dyn StoreAdmin> {
-        None
-    }
-
-    fn orphans(&self) -> Option<&dyn Recovery> {
-        None
     }
 }
 

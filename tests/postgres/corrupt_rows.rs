@@ -43,7 +43,7 @@ async fn a_row_that_is_no_event_hides_no_other() {
             "INSERT INTO audit_events (event_id, event_type, created_at, phase, actor_user_email, outcome, event) \
              VALUES ('{ID}', 'made.up', {time}, 'odd', 'mallory', 70000, {text})"
         ));
-        let reader = store.reader().expect("the store is read");
+        let reader = store.parts().reader.expect("the store is read");
         for limit in 1..=6 {
             let (mut strays, kept): (Vec<_>, Vec<_>) =
                 walk(reader, &Filter::default(), limit).await.into_iter().partition(|event| event.event_id == ID);
@@ -84,7 +84,7 @@ async fn what_is_shown_is_what_the_filter_matched() {
     let mut events = vec![alice; EDITS.len()];
     events.iter_mut().for_each(|event| event.event_id = EventId::new());
     ok(store.append(&events).await);
-    let reader = store.reader().expect("the store is read");
+    let reader = store.parts().reader.expect("the store is read");
     for ((edit, column), event) in EDITS.iter().zip(&events) {
         assert_eq!(ok(reader.get(event.event_id).await).as_ref(), Some(event));
         database.sql(&format!("UPDATE audit_events SET {edit} WHERE event_id = '{}'", event.event_id));
@@ -127,12 +127,12 @@ async fn what_a_later_version_wrote_is_shown_and_removed() {
         "UPDATE audit_events SET phase = 'archived', event = replace(event, 'completed', 'archived') WHERE event_id = '{}'",
         first.event_id
     ));
-    let reader = store.reader().expect("the store is read");
+    let reader = store.parts().reader.expect("the store is read");
     let shown = ok(reader.get(first.event_id).await).expect("it is there");
     assert_eq!((shown.phase, shown.actor.user_email), (Phase::Unknown, first.actor.user_email));
     assert!(shown.details["unreadable_event"].as_str().is_some_and(|text| text.contains("archived")));
     assert_eq!(walk(reader, &Filter::default(), 1).await.len(), 2);
-    let purged = ok(store.keeper().expect("it is kept").purge(tower_audit::Timestamp::MAX, 10).await);
+    let purged = ok(store.parts().admin.expect("it is kept").purge(tower_audit::Timestamp::MAX, 10).await);
     assert_eq!(purged.deleted, 2);
 }
 
@@ -169,11 +169,11 @@ async fn what_another_program_inserts_is_read_from_its_columns() {
     second.event_id = EventId::from_u128(0xc0ff_ee00_0000_4000_8000_0000_0000_0002);
     second.created_at = at("2020-01-02T00:00:00Z");
     second.details.insert("details".into(), vec![1].into());
-    let reader = store.reader().expect("the store is read");
+    let reader = store.parts().reader.expect("the store is read");
     assert_eq!(walk(reader, &Filter::default(), 2).await, [ours, second, first.clone()]);
     let hers = Filter { user_email: TextPattern::exact("alice@example.org").into(), ..Filter::default() };
     assert_eq!(walk(reader, &hers, 2).await, [first]);
-    let purged = ok(store.keeper().expect("it is kept").purge(at("2021-01-01T00:00:00Z"), 10).await);
+    let purged = ok(store.parts().admin.expect("it is kept").purge(at("2021-01-01T00:00:00Z"), 10).await);
     assert_eq!(purged.deleted, 2);
 }
 
@@ -214,7 +214,7 @@ async fn rows_with_times_that_no_event_can_have_are_listed_counted_and_purged_on
         ));
     }
     let strays: usize = TIMES.iter().map(|(_, count)| count).sum();
-    let reader = store.reader().expect("the store is read");
+    let reader = store.parts().reader.expect("the store is read");
     let everything = Filter::default();
     let pattern = |text| TextPattern::parse(text).expect("a pattern");
     let filters = [
@@ -287,7 +287,7 @@ async fn details_that_cannot_be_read_are_marked() {
                 "INSERT INTO audit_events (event_id, event_type, created_at, details, event) \
                  VALUES ('{id}', 'made.up', now(), '{details}', '{text}')"
             ));
-            let shown = ok(store.reader().expect("the store is read").get(id).await).expect("it is there");
+            let shown = ok(store.parts().reader.expect("the store is read").get(id).await).expect("it is there");
             assert!(shown.details["unreadable_event"].is_string(), "{details} {text}: {shown:?}");
         }
     }

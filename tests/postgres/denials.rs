@@ -76,13 +76,13 @@ async fn a_reader_that_lost_its_privilege_is_told_as_much() {
     let url = database.url_as(&account_of_both(&database, &roles));
     let store = open(&url).await;
     database.sql(&format!("REVOKE SELECT ON audit_events FROM \"{}\"", roles[1]));
-    let error = store.reader().expect("the store is read").check_access().await.unwrap_err();
+    let error = store.parts().reader.expect("the store is read").check_access().await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Permanent);
     assert!(error.to_string().contains("run `tower-audit migrate --roles`"), "{error}");
     let (code, text) = doctor(&url);
     assert_ne!(code, Some(0), "{text}");
     ok(create_roles(&database.url()).await);
-    ok(store.reader().expect("the store is read").check_access().await);
+    ok(store.parts().reader.expect("the store is read").check_access().await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -120,7 +120,8 @@ async fn a_membership_that_inherits_nothing_is_named_with_the_statement_that_men
     ok(open_to_read(&database.url_as(&account))
         .await
         .expect("it may")
-        .reader()
+        .parts()
+        .reader
         .expect("it reads")
         .check_access()
         .await);
@@ -133,7 +134,7 @@ async fn row_security_hides_no_event_silently_and_is_named_with_the_statement_th
     let url = database.url_as(&account_of_both(&database, &roles));
     let purger = database.url_as(&database.account_of(&roles[2]));
     let (store, purger) = (open(&url).await, ok(open_to_read(&purger).await));
-    let reader = store.reader().expect("the store is read");
+    let reader = store.parts().reader.expect("the store is read");
     database.sql("ALTER TABLE audit_events ENABLE ROW LEVEL SECURITY");
     let (filter, buckets) = (Filter::default(), Buckets::new(Timestamp::from_micros(0).expect("1970"), 1_000_000, 1));
     let errors = [
@@ -145,7 +146,7 @@ async fn row_security_hides_no_event_silently_and_is_named_with_the_statement_th
         reader.check_access().await.unwrap_err(),
         store.health().await.unwrap_err(),
         store.append(&[event(2)]).await.unwrap_err(),
-        purger.keeper().expect("it purges").purge(Timestamp::MAX, 1).await.unwrap_err(),
+        purger.parts().admin.expect("it purges").purge(Timestamp::MAX, 1).await.unwrap_err(),
     ];
     for error in errors {
         let text = error.to_string();

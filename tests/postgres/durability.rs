@@ -146,7 +146,7 @@ async fn a_replica_is_waited_for_read_and_refused_until_it_is_the_primary() {
     replica.resume();
     append_at_last(&*store, &[third]).await;
     assert_eq!(all(&*store).await.len(), 4);
-    eventually("the replica has it", async || match reading.reader() {
+    eventually("the replica has it", async || match reading.parts().reader {
         Some(reader) => reader.count(&Filter::default()).await.ok() == Some(4),
         None => false,
     })

@@ -129,7 +129,7 @@ async fn a_table_that_is_locked() {
     let held = database.hold("LOCK TABLE audit_events IN ACCESS EXCLUSIVE MODE");
     let store = scene.log.store().expect("it is on").clone();
     for _ in 0..12 {
-        let reader = store.reader().expect("it is read");
+        let reader = store.parts().reader.expect("it is read");
         let asked = tokio::time::timeout(Duration::from_millis(100), reader.count(&Filter::default())).await;
         assert!(asked.is_err(), "the table is locked");
     }

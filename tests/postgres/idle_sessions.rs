@@ -37,7 +37,7 @@ async fn connections_that_a_firewall_forgot_cost_no_request_its_deadline() {
     for append in appends {
         ok(append.await.expect("an append does not panic"));
     }
-    assert_eq!(ok(store.reader().expect("it is read").count(&Filter::default()).await), 6);
+    assert_eq!(ok(store.parts().reader.expect("it is read").count(&Filter::default()).await), 6);
     let session_count = SessionCount::of(&database).await;
     // Nothing is said for longer than a session is trusted unasked.
     tokio::time::sleep(Duration::from_millis(1100)).await;
@@ -47,7 +47,7 @@ async fn connections_that_a_firewall_forgot_cost_no_request_its_deadline() {
         ok(store.append(&[event(n)]).await);
         assert!(begun.elapsed() < PATIENCE * 2 / 3, "{:?}", begun.elapsed());
     }
-    assert_eq!(ok(store.reader().expect("it is read").count(&Filter::default()).await), 14);
+    assert_eq!(ok(store.parts().reader.expect("it is read").count(&Filter::default()).await), 14);
     eventually("the writer's lock is taken again", async || store.append(&[started(20)]).await.is_ok()).await;
     ok(store.health().await);
     session_count.assert_bounded();

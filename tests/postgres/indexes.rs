@@ -21,7 +21,7 @@ async fn writers_are_not_kept_waiting() {
     // The making of the index of this month waits for whoever has written to it.
     let writing = database.hold(&format!("LOCK TABLE ONLY {month} IN ROW EXCLUSIVE MODE"));
     let keeper = open(&database.url()).await;
-    let making = tokio::spawn(async move { ok(keeper.keeper().expect("it is kept").migrate().await) });
+    let making = tokio::spawn(async move { ok(keeper.parts().admin.expect("it is kept").migrate().await) });
     let waits = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY%' \
         AND wait_event_type = 'Lock' AND datname = current_database()";
     eventually("the making waits", async || database.sql(waits) == "1").await;
@@ -47,7 +47,7 @@ async fn what_was_interrupted_goes_on() {
     let month = database.sql("SELECT tableoid::regclass FROM audit_events LIMIT 1");
     let writing = database.hold(&format!("LOCK TABLE ONLY {month} IN ROW EXCLUSIVE MODE"));
     let keeper = open(&database.url()).await;
-    let making = tokio::spawn(async move { keeper.keeper().expect("it is kept").migrate().await });
+    let making = tokio::spawn(async move { keeper.parts().admin.expect("it is kept").migrate().await });
     let session = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY%' \
         AND wait_event_type = 'Lock' AND datname = current_database()";
     eventually("the making waits", async || !database.sql(session).is_empty()).await;
@@ -57,7 +57,10 @@ async fn what_was_interrupted_goes_on() {
     let half = "SELECT count(*) FROM pg_index WHERE NOT indisvalid";
     assert_ne!(database.sql(half), "0", "something is left half made");
     let (one, two) = (open(&database.url()).await, open(&database.url()).await);
-    let both = tokio::join!(one.keeper().expect("it is kept").migrate(), two.keeper().expect("it is kept").migrate());
+    let both = tokio::join!(
+        one.parts().admin.expect("it is kept").migrate(),
+        two.parts().admin.expect("it is kept").migrate()
+    );
     ok(both.0);
     ok(both.1);
     assert_eq!(database.sql(half), "0");

@@ -87,7 +87,7 @@ async fn sessions_that_are_ended_are_replaced() {
          WHERE datname = current_database() AND pid <> pg_backend_pid()",
     );
     append_at_last(&*store, std::slice::from_ref(&second)).await;
-    eventually("reading works", async || match store.reader() {
+    eventually("reading works", async || match store.parts().reader {
         Some(reader) => reader.get(first.event_id).await.is_ok(),
         None => false,
     })

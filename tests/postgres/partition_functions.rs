@@ -172,7 +172,7 @@ async fn who_purges_drops_whole_months() {
     let (_, purger) = accounts(&database).await;
     ok(owner.append(&(0..3000).map(event).collect::<Vec<_>>()).await);
     let store = ok(open_to_read(&database.url_as(&purger)).await);
-    let keeper = store.keeper().expect("it is kept");
+    let keeper = store.parts().admin.expect("it is kept");
     let purged = ok(keeper.purge(at("2999-01-01T00:00:00Z"), 10).await);
     assert_eq!((purged.deleted, purged.has_more), (3000, false), "in one turn, however little was asked for");
     assert_eq!(ok(keeper.purge(Timestamp::MAX, 10).await).deleted, 0);

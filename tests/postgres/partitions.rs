@@ -9,7 +9,7 @@ use crate::support::{all, event, ok, open};
 const PARTITIONS: &str = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'audit_events'::regclass AND inhrelid::regclass::text ~ '_[0-9]+$'";
 
 async fn purge_all(store: &dyn AuditStore, before: Timestamp, at_most: usize) -> u64 {
-    let keeper = store.keeper().expect("it is kept");
+    let keeper = store.parts().admin.expect("it is kept");
     let mut removed = 0;
     for _ in 0..1000 {
         let purged = ok(keeper.purge(before, at_most).await);
@@ -52,7 +52,7 @@ async fn what_waits_in_the_default_partition_moves_when_its_month_is_made() {
     let events: Vec<_> = (0..50).map(event).collect();
     ok(store.append(&events).await);
     assert_eq!(database.sql("SELECT count(*) FROM audit_events_default"), "50");
-    ok(store.keeper().expect("it is kept").migrate().await);
+    ok(store.parts().admin.expect("it is kept").migrate().await);
     assert_eq!(database.sql("SELECT count(*) FROM audit_events_default"), "0");
     assert_eq!(database.sql(PARTITIONS), "4");
     ok(store.append(&events).await);
@@ -68,7 +68,7 @@ async fn whole_months_go_at_once() {
     let mut stray = event(5000);
     stray.event_id = EventId::from_u128(7);
     ok(store.append(&[stray]).await);
-    let purged = ok(store.keeper().expect("it is kept").purge(years_from_now(1), 10).await);
+    let purged = ok(store.parts().admin.expect("it is kept").purge(years_from_now(1), 10).await);
     assert_eq!((purged.deleted, purged.has_more), (3000, true), "the month of today");
     assert_eq!(purge_all(&*store, years_from_now(1), 10).await, 1, "what the default partition has");
     assert_eq!(database.sql(PARTITIONS), "0");

@@ -20,7 +20,7 @@ ALTER TABLE audit_events_before SET (autovacuum_enabled = false);
 "#;
 
 async fn purge(store: &dyn AuditStore) -> PurgeOutcome {
-    ok(store.keeper().expect("it is kept").purge(at("2021-01-01T00:00:00Z"), CHUNK).await)
+    ok(store.parts().admin.expect("it is kept").purge(at("2021-01-01T00:00:00Z"), CHUNK).await)
 }
 
 /// How many pages of the index by time were looked at by sessions that have ended.

@@ -83,7 +83,7 @@ async fn every_page_of_every_filter_comes_from_an_index() {
     }
     ok(filler.close().await);
     let store = open(&database.url()).await;
-    let reader = store.reader().expect("the store is read");
+    let reader = store.parts().reader.expect("the store is read");
     for (set, most_read) in FILTERS {
         let mut filter = Filter::default();
         for (name, value) in set {

@@ -82,7 +82,7 @@ async fn an_appender_appends_and_nothing_else() {
     database.sql_as(&role, &format!("REVOKE ALL ON audit_events FROM {} CASCADE", made[1]));
     assert_eq!(database.sql(STATE), before);
     assert_eq!(all(&*owner).await.len(), 6);
-    let reader = again.reader().expect("the store is read");
+    let reader = again.parts().reader.expect("the store is read");
     let grant = format!("the role \"{role}\" may not read events: `GRANT \"{}\" TO \"{role}\";`", made[1]);
     let filter = Filter::default();
     for error in [
@@ -96,7 +96,7 @@ async fn an_appender_appends_and_nothing_else() {
         assert_eq!(error.kind(), StoreErrorKind::Denied);
         assert!(error.to_string().contains(&grant), "{error}");
     }
-    let error = again.keeper().expect("it is kept").purge(Timestamp::MAX, 1).await.unwrap_err();
+    let error = again.parts().admin.expect("it is kept").purge(Timestamp::MAX, 1).await.unwrap_err();
     let grant = format!("GRANT \"{}\" TO \"{role}\";", made[2]);
     assert!(error.kind() == StoreErrorKind::Denied && error.to_string().contains(&grant), "{error}");
     database.sql(&format!("GRANT \"{}\" TO \"{role}\";", made[1]));
@@ -194,7 +194,7 @@ async fn a_purger_removes_what_is_old_and_reads_nothing() {
     let roles = ok(create_roles(&url).await);
     let role = database.account_of(&roles[2]);
     let store = ok(open_to_read(&format!("{}?table=purgeable", database.url_as(&role))).await);
-    let keeper = store.keeper().expect("it is kept");
+    let keeper = store.parts().admin.expect("it is kept");
     let purged = ok(keeper.purge(at("2021-01-01T00:00:00Z"), 10).await);
     assert_eq!((purged.deleted, purged.has_more), (1, false));
     // The month of today goes as a whole; `partition_functions.rs` has more of that.
@@ -221,13 +221,13 @@ async fn roles_keep_their_rights_over_init_and_have_none_to_another_log() {
     let role = database.account_of(&roles[0]);
     let as_role = format!("{}?table=renewed", database.url_as(&role));
     ok(open(&as_role).await.append(&[event(1)]).await);
-    ok(owner.keeper().expect("it is kept").recreate().await);
+    ok(owner.parts().admin.expect("it is kept").recreate().await);
     ok(open(&as_role).await.append(&[event(2)]).await);
     assert_eq!(all(&*owner).await.len(), 1);
     // The roles are of the whole server; a log of the same name elsewhere has not given them anything.
     let other = format!("{url}&schema=elsewhere");
     let elsewhere = open(&other).await;
-    ok(elsewhere.keeper().expect("it is kept").recreate().await);
+    ok(elsewhere.parts().admin.expect("it is kept").recreate().await);
     assert_eq!(refusal(&format!("{as_role}&schema=elsewhere")).await.kind(), StoreErrorKind::Denied);
 }
 
@@ -348,7 +348,7 @@ async fn what_only_the_owner_may_is_refused_to_others_with_the_owners_name() {
     ok(owner.append(&[event(1)]).await);
     let roles = ok(create_roles(&database.url()).await);
     let web = database.account_of(&roles[0]);
-    let error = open(&database.url_as(&web)).await.keeper().expect("it is kept").recreate().await.unwrap_err();
+    let error = open(&database.url_as(&web)).await.parts().admin.expect("it is kept").recreate().await.unwrap_err();
     for error in [error, create_roles(&database.url_as(&web)).await.unwrap_err()] {
         assert_eq!(error.kind(), StoreErrorKind::Denied);
         assert!(

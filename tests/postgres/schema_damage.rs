@@ -200,7 +200,7 @@ async fn complaint(url: &str) -> Vec<String> {
 /// As the program does it.
 async fn migrate(url: &str) -> Result<(), StoreError> {
     let store = tower_audit::store::open(url, tower_audit::store::OpenOptions::default()).await?;
-    let keeper = store.keeper().expect("it is kept");
+    let keeper = store.parts().admin.expect("it is kept");
     keeper.migrate().await
 }
 
@@ -222,7 +222,7 @@ async fn a_log_that_was_lost_in_part_begins_anew_by_init_from_any_state() {
         let store = open(&database.url()).await;
         ok(store.append(&[event(1)]).await);
         database.sql(sabotage);
-        ok(store.keeper().expect("it is kept").recreate().await);
+        ok(store.parts().admin.expect("it is kept").recreate().await);
         let again = open(&database.url()).await;
         ok(again.append(&[event(2)]).await);
         assert_eq!(all(&*again).await.len(), 1, "{sabotage}");
@@ -237,7 +237,7 @@ async fn init_destroys_nothing_of_another_application() {
         "DROP TABLE audit_events; {IVRE}; INSERT INTO audit_events (event_id, event_type, created_at) \
         VALUES ('00000000-0000-4000-8000-000000000000', 'upload', now())"
     ));
-    let error = store.keeper().expect("it is kept").recreate().await.unwrap_err();
+    let error = store.parts().admin.expect("it is kept").recreate().await.unwrap_err();
     assert!(error.to_string().contains("RENAME TO \"audit_events_other\";"), "{error}");
     assert_eq!(database.sql("SELECT count(*) FROM audit_events"), "1");
 }
@@ -247,10 +247,10 @@ async fn a_log_that_others_depend_on_is_not_dropped_with_them() {
     let database = Cluster::shared().database();
     let store = open(&database.url()).await;
     database.sql("CREATE VIEW uploads AS SELECT * FROM audit_events WHERE event_type = 'upload'");
-    let error = store.keeper().expect("it is kept").recreate().await.unwrap_err();
+    let error = store.parts().admin.expect("it is kept").recreate().await.unwrap_err();
     assert!(error.to_string().contains("view public.uploads depends on"), "{error}");
     database.sql("DROP VIEW uploads");
-    ok(store.keeper().expect("it is kept").recreate().await);
+    ok(store.parts().admin.expect("it is kept").recreate().await);
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ async fn live(url: &str) {
     ok(store.append(&[end_of(&second), started(3)]).await);
     ok(store.health().await);
     assert_eq!(all(&*store).await.last(), Some(&first));
-    let reader = store.reader().expect("it is read");
+    let reader = store.parts().reader.expect("it is read");
     assert_eq!(ok(reader.get(first.event_id).await), Some(first.clone()));
     let filter = Filter { until: Some(at("2026-10-25T00:30:00.000002Z")), ..Filter::default() };
     assert_eq!(ok(reader.count(&filter).await), 1);
@@ -65,7 +65,7 @@ async fn live(url: &str) {
     ok(store.close().await);
     let again = open(url).await;
     assert_eq!(close_orphans(&*again).await, 1);
-    let keeper = again.keeper().expect("it is kept");
+    let keeper = again.parts().admin.expect("it is kept");
     ok(keeper.migrate().await);
     let purged = ok(keeper.purge(at("2026-10-26T00:00:00Z"), 10).await);
     assert_eq!((purged.deleted, purged.has_more), (1, false));
@@ -136,7 +136,7 @@ async fn names_of_any_letters() {
     let first = event(1);
     ok(store.append(std::slice::from_ref(&first)).await);
     ok(store.health().await);
-    ok(store.keeper().expect("it is kept").migrate().await);
+    ok(store.parts().admin.expect("it is kept").migrate().await);
     assert_eq!(all(&*open(&url).await).await, [first]);
     assert_eq!(
         database.sql("SELECT count(*) FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid WHERE relkind = 'r'"),
@@ -152,7 +152,7 @@ async fn logs_of_one_database_are_apart() {
     let (first, second) = (event(1), event(2));
     ok(one.append(std::slice::from_ref(&first)).await);
     ok(two.append(std::slice::from_ref(&second)).await);
-    ok(two.keeper().expect("it is kept").recreate().await);
+    ok(two.parts().admin.expect("it is kept").recreate().await);
     ok(two.append(std::slice::from_ref(&second)).await);
     assert_eq!(all(&*one).await, [first]);
     assert_eq!(all(&*two).await, [second]);

@@ -72,12 +72,12 @@ fn of_phase(phase: Phase, mut event: AuditEvent) -> AuditEvent {
 }
 
 pub(crate) async fn close_orphans(store: &dyn AuditStore) -> u64 {
-    ok(store.orphans().expect("the store finds orphans").recover(&unknown).await)
+    ok(store.parts().recovery.expect("the store finds orphans").recover(&unknown).await)
 }
 
 /// Every event, the newest first.
 pub(crate) async fn all(store: &dyn AuditStore) -> Vec<AuditEvent> {
-    let reader = store.reader().expect("the store is read");
+    let reader = store.parts().reader.expect("the store is read");
     ok(reader.query(&PageQuery::new(Filter::default(), 1_000_000)).await)
 }
 

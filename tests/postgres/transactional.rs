@@ -177,7 +177,7 @@ async fn after_a_restart_and_after_init_the_database_is_still_the_same() {
     cluster.crash();
     cluster.resume();
     crate::cluster::eventually("it is recorded again", async || record().await.unwrap_or(false)).await;
-    let keeper = log.store().and_then(|store| store.keeper()).expect("it is kept");
+    let keeper = log.store().and_then(|store| store.parts().admin).expect("it is kept");
     crate::cluster::eventually("the tables are made anew", async || keeper.recreate().await.is_ok()).await;
     crate::cluster::eventually("it is recorded again", async || record().await.unwrap_or(false)).await;
     assert_eq!(all(&**log.store().expect("a store")).await.len(), 1);

@@ -116,7 +116,7 @@ const TABLE: &[(&str, &[Fault])] = &[
     ("ensure_indexes_leaves_every_event", &[MigrateDestroys]),
     ("ensure_indexes_can_be_repeated", &[MigrateFailsTwice]),
     ("ensure_indexes_by_several_at_once", &[MigrateFailsConcurrently, MigrateDestroys]),
-    ("capabilities_tell_the_parts", &[DeniesItsReader, ClaimsWhatItLacks]),
+    ("capabilities_never_change", &[CapabilitiesChange, ServesNoAppend]),
     ("a_working_store_is_healthy", &[HealthAlwaysBad]),
     ("health_leaves_no_event_behind", &[HealthLeavesAnEvent]),
     ("a_closed_store_refuses_appends", &[AcknowledgesAfterClose, HangsAfterClose]),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
 
 use tower_audit::query::{Filter, PageQuery};
-use tower_audit::store::{AuditStore, Capabilities, MemoryStore, Reader, Recovery, StoreAdmin, StoreFuture};
+use tower_audit::store::{AuditStore, Capabilities, Diagnostic, MemoryStore, Parts, Recovery, StoreFuture};
 use tower_audit::{AuditEvent, EventId, Phase};
 
 /// One handle. It lives until it is closed or dropped.
@@ -45,11 +45,10 @@ impl OrphanMemory {
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl AuditStore for OrphanMemory {
     fn capabilities(&self) -> Capabilities {
-        let mut told = self.ground.store.capabilities();
-        told.orphans = true;
-        told
+        self.ground.store.capabilities()
     }
 
     fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
@@ -63,28 +62,28 @@ impl AuditStore for OrphanMemory {
         self.ground.store.health()
     }
 
+    fn diagnose(&self) -> StoreFuture<'_, Vec<Diagnostic>> {
+        self.ground.store.diagnose()
+    }
+
+    fn maintain(&self) -> StoreFuture<'_, bool> {
+        self.ground.store.maintain()
+    }
+
     fn close(&self) -> StoreFuture<'_, ()> {
         self.life.lock().expect("nothing panics under this lock").take();
         self.ground.store.close()
     }
 
-    fn reader(&self) -> Option<&dyn Reader> {
-        self.ground.store.reader()
-    }
-
-    fn keeper(&self) -> Option<&dyn StoreAdmin> {
-        self.ground.store.keeper()
-    }
-
-    fn orphans(&self) -> Option<&dyn Recovery> {
-        Some(self)
+    fn parts(&self) -> Parts<'_> {
+        Parts { recovery: Some(self), ..self.ground.store.parts() }
     }
 }
 
 impl Recovery for OrphanMemory {
     fn recover<'a>(&'a self, close: &'a (dyn Fn(&AuditEvent) -> AuditEvent + Send + Sync)) -> StoreFuture<'a, u64> {
         Box::pin(async move {
-            let reader = self.reader().expect("memory can be read");
+            let reader = self.parts().reader.expect("memory can be read");
             let all = reader.query(&PageQuery::new(Filter::default(), usize::MAX)).await?;
             let ended: Vec<_> = all.iter().filter_map(|event| event.request.started_event_id).collect();
             let mut orphans = Vec::new();

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use tower_audit::AuditEvent;
 use tower_audit::store::conformance::{Check, FreshStore, Harness, Need, run};
-use tower_audit::store::{AuditStore, Capabilities, MemoryStore, Reader, Recovery, StoreAdmin, StoreFuture};
+use tower_audit::store::{AuditStore, Capabilities, Diagnostic, MemoryStore, StoreFuture};
 
 #[derive(Debug)]
 struct Sink(MemoryStore);
 
 impl AuditStore for Sink {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::append_only("sink")
+        Capabilities::new("sink")
     }
 
     fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
@@ -22,20 +22,16 @@ impl AuditStore for Sink {
         self.0.health()
     }
 
+    fn diagnose(&self) -> StoreFuture<'_, Vec<Diagnostic>> {
+        self.0.diagnose()
+    }
+
+    fn maintain(&self) -> StoreFuture<'_, bool> {
+        self.0.maintain()
+    }
+
     fn close(&self) -> StoreFuture<'_, ()> {
         self.0.close()
-    }
-
-    fn reader(&self) -> Option<&dyn Reader> {
-        None
-    }
-
-    fn keeper(&self) -> Option<&dyn StoreAdmin> {
-        None
-    }
-
-    fn orphans(&self) -> Option<&dyn Recovery> {
-        None
     }
 }
 

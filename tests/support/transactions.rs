@@ -134,7 +134,7 @@ const REQUESTS: [(&str, &str, usize); 3] =
     [("POST", "/scans", 0), ("DELETE", "/auth/admin/users", 1), ("PUT", "/unnamed", 0)];
 
 async fn events(log: &AuditLog) -> Vec<AuditEvent> {
-    let reader = log.store().and_then(|store| store.reader()).expect("the store is read");
+    let reader = log.store().and_then(|store| store.parts().reader).expect("the store is read");
     reader.query(&PageQuery::new(Filter::default(), 1_000)).await.expect("it is read")
 }
 

@@ -25,7 +25,7 @@ async fn a_process_killed_before_the_commit_leaves_neither_effect_nor_event() {
     victim.kill().expect("killed");
     victim.wait().expect("waited for");
     let log = ground.log().await;
-    let reader = log.store().and_then(|store| store.reader()).expect("it is read");
+    let reader = log.store().and_then(|store| store.parts().reader).expect("it is read");
     let events = reader.count(&Default::default()).await.expect("counted");
     // The one that was committed before, and its effect.
     assert_eq!((ground.effects().await, events), (1, 1));

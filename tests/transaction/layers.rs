@@ -15,7 +15,7 @@ use tower_audit::{AuditContext, AuditEvent, AuditLayer, AuditLog, AuditPolicy, F
 use crate::database::Ground;
 
 async fn events(log: &AuditLog) -> Vec<AuditEvent> {
-    let reader = log.store().and_then(|store| store.reader()).expect("the store is read");
+    let reader = log.store().and_then(|store| store.parts().reader).expect("the store is read");
     reader.query(&PageQuery::new(Filter::default(), 100)).await.expect("it is read")
 }
 

@@ -35,7 +35,7 @@ async fn the_journal_does_not_grow_without_end() {
         tx.commit().await.expect("committed");
     }
     assert!(ground.count("SELECT coalesce(sum(events_n), 0) FROM audit_segments").await > 1_000);
-    let reader = log.store().and_then(|store| store.reader()).expect("it is read");
+    let reader = log.store().and_then(|store| store.parts().reader).expect("it is read");
     assert_eq!(reader.count(&Filter::default()).await.expect("counted"), ids.len() as u64);
     // Among what was moved, too, an event is known again.
     let mut again = AuditEvent::new(EventType::AUTH);
@@ -67,6 +67,6 @@ async fn the_writer_and_the_app_write_the_same_journal() {
     }
     appends.await.expect("no panic");
     let opened = AuditLog::open(&format!("sqlite:{}", ground.path().display())).await.expect("by its name, too");
-    let reader = opened.store().and_then(|store| store.reader()).expect("it is read");
+    let reader = opened.store().and_then(|store| store.parts().reader).expect("it is read");
     assert_eq!(reader.count(&Filter::default()).await.expect("counted"), 400);
 }

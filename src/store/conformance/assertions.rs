@@ -8,11 +8,11 @@ use crate::store::{AuditStore, Reader, StoreAdmin};
 const ALL_OF_THEM: usize = 10_000_000;
 
 pub(super) fn reader(store: &dyn AuditStore) -> &dyn Reader {
-    store.reader().expect("the check said that it needs a reader")
+    store.parts().reader.expect("the check said that it needs a reader")
 }
 
 pub(super) fn keeper(store: &dyn AuditStore) -> &dyn StoreAdmin {
-    store.keeper().expect("the check said that it needs a keeper")
+    store.parts().admin.expect("the check said that it needs a keeper")
 }
 
 pub(super) async fn append(store: &dyn AuditStore, events: &[AuditEvent]) {

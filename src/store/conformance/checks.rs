@@ -111,7 +111,7 @@ macro_rules! conformance_tests {
             provisioning::ensure_indexes_leaves_every_event [Reader, Admin],
             provisioning::ensure_indexes_can_be_repeated [Admin],
             provisioning::ensure_indexes_by_several_at_once [Reader, Admin, SecondHandle],
-            lifecycle::capabilities_tell_the_parts [],
+            lifecycle::capabilities_never_change [],
             lifecycle::a_working_store_is_healthy [],
             lifecycle::health_leaves_no_event_behind [Reader],
             lifecycle::a_closed_store_refuses_appends [],

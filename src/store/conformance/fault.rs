@@ -203,10 +203,10 @@ faults! {
     MigrateFailsTwice,
     /// `migrate` fails while another is at it.
     MigrateFailsConcurrently,
-    /// `capabilities` denies the reader.
-    DeniesItsReader,
-    /// `capabilities` claims another part.
-    ClaimsWhatItLacks,
+    /// `capabilities` changes with each append.
+    CapabilitiesChange,
+    /// `capabilities` claims that no append is served.
+    ServesNoAppend,
     /// `health` is always bad.
     HealthAlwaysBad,
     /// `health` is always good.

@@ -188,9 +188,9 @@ pub enum Need {
 impl Need {
     fn is_met(self, fresh: &FreshStore) -> bool {
         match self {
-            Self::Reader => fresh.store.reader().is_some(),
-            Self::Admin => fresh.store.keeper().is_some(),
-            Self::Recovery => fresh.store.orphans().is_some(),
+            Self::Reader => fresh.store.parts().reader.is_some(),
+            Self::Admin => fresh.store.parts().admin.is_some(),
+            Self::Recovery => fresh.store.parts().recovery.is_some(),
             Self::SecondHandle => fresh.ground.reopen.is_some(),
         }
     }

@@ -54,7 +54,7 @@ pub(super) async fn ensure_indexes_works_on_a_fresh_store(harness: &Harness) {
     let fresh = harness.fresh().await;
     ensure_indexes(&*fresh.store).await;
     append(&*fresh.store, &events(0..10)).await;
-    if fresh.store.reader().is_some() {
+    if fresh.store.parts().reader.is_some() {
         assert_holds(&*fresh.store, &events(0..10), "appended after ensure_indexes").await;
     }
 }
@@ -74,7 +74,7 @@ pub(super) async fn ensure_indexes_can_be_repeated(harness: &Harness) {
         ensure_indexes(&*fresh.store).await;
         append(&*fresh.store, &[event(round)]).await;
     }
-    if fresh.store.reader().is_some() {
+    if fresh.store.parts().reader.is_some() {
         assert_holds(&*fresh.store, &events(0..4), "after ensure_indexes four times").await;
     }
 }

@@ -37,7 +37,7 @@ async fn assert_closed(store: &dyn AuditStore, events: &[AuditEvent], orphans: &
 }
 
 async fn close_orphans(store: &dyn AuditStore) -> u64 {
-    let orphans = store.orphans().expect("the check said that it needs this part");
+    let orphans = store.parts().recovery.expect("the check said that it needs this part");
     match orphans.recover(&closing).await {
         Ok(closed) => closed,
         Err(error) => panic!("closing orphans failed: {error}"),
@@ -149,7 +149,7 @@ pub(super) async fn what_close_makes_is_kept(harness: &Harness) {
         made.lock().expect("nothing panics under this lock").push(event.clone());
         event
     };
-    let part = second.orphans().expect("the check said that it needs this part");
+    let part = second.parts().recovery.expect("the check said that it needs this part");
     let closed = part.recover(&close).await.expect("closing orphans works");
     assert_eq!(closed, 1);
     let made = made.into_inner().expect("nothing panicked under this lock");

@@ -93,7 +93,7 @@ pub(super) async fn tidying_comes_to_an_end(harness: &Harness) {
     tidy_all(&*fresh.store, 300).await;
     append(&*fresh.store, &events(300..310)).await;
     tidy_all(&*fresh.store, 310).await;
-    if fresh.store.reader().is_some() {
+    if fresh.store.parts().reader.is_some() {
         assert_holds(&*fresh.store, &events(0..310), "after tidying").await;
     }
 }

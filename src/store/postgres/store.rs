@@ -27,10 +27,7 @@ use super::session::{SessionKind, millis, run, within_timeout};
 use super::statements::Statements;
 use super::writer_lease::WriterLease;
 use crate::event::AuditEvent;
-use crate::store::{
-    AuditStore, Capabilities, Diagnostic, Durability, OpenOptions, Reader, Recovery, StoreAdmin, StoreError,
-    StoreFuture, Transactional,
-};
+use crate::store::{AuditStore, Capabilities, Diagnostic, Durability, OpenOptions, Parts, StoreError, StoreFuture};
 
 /// Events in one table of a PostgreSQL server; see the documentation of the module.
 ///
@@ -186,11 +183,8 @@ impl AuditStore for PostgresStore {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             durable: self.config.durability == Durability::Required,
-            readable: true,
-            purgeable: true,
-            orphans: true,
             max_parallel_appends: PARALLEL_APPENDS,
-            ..Capabilities::append_only(NAME)
+            ..Capabilities::new(NAME)
         }
     }
 
@@ -263,20 +257,8 @@ impl AuditStore for PostgresStore {
         })
     }
 
-    fn reader(&self) -> Option<&dyn Reader> {
-        Some(self)
-    }
-
-    fn keeper(&self) -> Option<&dyn StoreAdmin> {
-        Some(self)
-    }
-
-    fn orphans(&self) -> Option<&dyn Recovery> {
-        Some(self)
-    }
-
-    fn in_transaction(&self) -> Option<&dyn Transactional> {
-        Some(self)
+    fn parts(&self) -> Parts<'_> {
+        Parts { reader: Some(self), admin: Some(self), recovery: Some(self), transactional: Some(self) }
     }
 }
 

@@ -21,10 +21,7 @@ use super::segments::value_index;
 use super::writer_lock::{WriterLock, unregister_writer};
 use super::writer_state::WriterState;
 use crate::event::{AuditEvent, EventType};
-use crate::store::{
-    AuditStore, Capabilities, Diagnostic, OpenOptions, Reader, Recovery, StoreAdmin, StoreError, StoreErrorKind,
-    StoreFuture, Transactional,
-};
+use crate::store::{AuditStore, Capabilities, Diagnostic, OpenOptions, Parts, StoreError, StoreErrorKind, StoreFuture};
 
 /// Events in one SQLite file; see the documentation of the module.
 ///
@@ -252,13 +249,7 @@ impl WriteLease<'_> {
 
 impl AuditStore for SqliteStore {
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            durable: true,
-            readable: true,
-            purgeable: true,
-            orphans: true,
-            ..Capabilities::append_only(NAME)
-        }
+        Capabilities { durable: true, ..Capabilities::new(NAME) }
     }
 
     fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
@@ -328,20 +319,8 @@ impl AuditStore for SqliteStore {
         })
     }
 
-    fn reader(&self) -> Option<&dyn Reader> {
-        Some(self)
-    }
-
-    fn keeper(&self) -> Option<&dyn StoreAdmin> {
-        Some(self)
-    }
-
-    fn orphans(&self) -> Option<&dyn Recovery> {
-        Some(self)
-    }
-
-    fn in_transaction(&self) -> Option<&dyn Transactional> {
-        Some(self)
+    fn parts(&self) -> Parts<'_> {
+        Parts { reader: Some(self), admin: Some(self), recovery: Some(self), transactional: Some(self) }
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) async fn run(url: &str, args: DestroyArgs) -> Result<(), CliError> {
     }
     // A store that cannot be opened without making it has no event: it is not made before there is an answer.
     let destroyed = with_store(url, OnMissing::Fail, async |store| {
-        let Some(reader) = store.reader() else { return Ok(DestroyedEvents::Unknown) };
+        let Some(reader) = store.parts().reader else { return Ok(DestroyedEvents::Unknown) };
         Ok(match with_progress("counting", EventRange::of(reader, &Filter::default())).await {
             Ok(None) => DestroyedEvents::Nothing,
             Ok(Some(extent)) => DestroyedEvents::Events(extent),

@@ -147,7 +147,7 @@ async fn write(
     if progress.is_enabled() {
         let (store, filter, total) = (Arc::clone(store), filter.clone(), progress.total());
         tokio::spawn(async move {
-            if let Some(reader) = store.reader()
+            if let Some(reader) = store.parts().reader
                 && let Ok(count) = reader.count(&filter).await
             {
                 let _ = total.set(count);
@@ -170,7 +170,7 @@ async fn write(
 fn pages(store: Arc<dyn AuditStore>, filter: Filter) -> mpsc::Receiver<Result<Vec<AuditEvent>, StoreError>> {
     let (pages, taken) = mpsc::channel(PAGES_AHEAD);
     tokio::spawn(async move {
-        let Some(reader) = store.reader() else { return };
+        let Some(reader) = store.parts().reader else { return };
         let mut query = PageQuery::new(filter, PAGE_EVENTS);
         loop {
             let page = reader.query(&query).await;

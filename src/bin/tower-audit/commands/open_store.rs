@@ -40,9 +40,9 @@ pub(super) async fn with_shared_store<T>(
 }
 
 pub(super) fn reader(store: &dyn AuditStore) -> Result<&dyn Reader, CliError> {
-    store.reader().ok_or_else(|| CliError::Unsupported { store: store.capabilities().name, what: "read" })
+    store.parts().reader.ok_or_else(|| CliError::Unsupported { store: store.capabilities().name, what: "read" })
 }
 
 pub(super) fn admin<'a>(store: &'a dyn AuditStore, what: &'static str) -> Result<&'a dyn StoreAdmin, CliError> {
-    store.keeper().ok_or_else(|| CliError::Unsupported { store: store.capabilities().name, what })
+    store.parts().admin.ok_or_else(|| CliError::Unsupported { store: store.capabilities().name, what })
 }

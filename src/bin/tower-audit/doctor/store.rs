@@ -63,10 +63,11 @@ pub(crate) async fn store(url: &str) -> Vec<Diagnostic> {
 
 async fn opened(store: &dyn AuditStore) -> Vec<Diagnostic> {
     let can = store.capabilities();
+    let parts = store.parts();
     let abilities = [
-        (can.readable, "can be read"),
-        (can.purgeable, "can be purged"),
-        (can.orphans, "closes events of dead processes"),
+        (parts.reader.is_some(), "can be read"),
+        (parts.admin.is_some(), "can be purged"),
+        (parts.recovery.is_some(), "closes events of dead processes"),
     ];
     let abilities: Vec<&str> = abilities.into_iter().filter(|(can, _)| *can).map(|(_, text)| text).collect();
     let mut found = vec![if can.durable {
@@ -80,7 +81,7 @@ async fn opened(store: &dyn AuditStore) -> Vec<Diagnostic> {
         )
     }];
     let write = within_timeout(store.health()).await;
-    let read = match store.reader() {
+    let read = match parts.reader {
         None => None,
         Some(reader) => Some(match within_timeout(reader.check_access()).await {
             Ok(()) => within_timeout(reader.query(&PageQuery::new(Filter::default(), 1))).await,
@@ -112,7 +113,7 @@ async fn opened(store: &dyn AuditStore) -> Vec<Diagnostic> {
         ),
         Err(Trouble { why, .. }) => Diagnostic::error("read", why.clone(), "see the rights on what the URL names"),
     }));
-    if let (Some(reader), Some(Ok(_))) = (store.reader(), read) {
+    if let (Some(reader), Some(Ok(_))) = (parts.reader, read) {
         let since = Timestamp::from_micros(Timestamp::now().as_micros() - DAY_MICROS);
         let lost = Filter { since, phase: Phase::Unknown.into(), ..Filter::default() };
         if let Ok(lost @ 1..) = within_timeout(reader.count(&lost)).await {

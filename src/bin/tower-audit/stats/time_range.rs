@@ -108,7 +108,7 @@ mod tests {
             event.created_at = at(time);
         }
         store.append(&events).await.unwrap();
-        let reader = store.reader().unwrap();
+        let reader = store.parts().reader.unwrap();
         let now = at("2026-06-01T00:00:00Z");
         let within = |since: Option<&str>, until: Option<&str>| Filter {
             since: since.map(at),

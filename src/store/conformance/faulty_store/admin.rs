@@ -6,6 +6,7 @@ use crate::event::{AuditEvent, EventId, Phase, Timestamp};
 use crate::query::{Filter, PageQuery};
 use crate::store::{PurgeOutcome, Recovery, StoreAdmin, StoreError, StoreErrorKind, StoreFuture};
 
+#[deny(clippy::missing_trait_methods)]
 impl StoreAdmin for FaultyStore {
     fn recreate(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
@@ -84,10 +85,11 @@ impl StoreAdmin for FaultyStore {
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl Recovery for FaultyStore {
     fn recover<'a>(&'a self, close: &'a (dyn Fn(&AuditEvent) -> AuditEvent + Send + Sync)) -> StoreFuture<'a, u64> {
         Box::pin(async move {
-            let Some(orphans) = self.inner.orphans() else {
+            let Some(orphans) = self.inner.parts().recovery else {
                 return Err(self.error(StoreErrorKind::Unsupported, "closing orphans"));
             };
             match self.fault() {
@@ -139,7 +141,7 @@ impl FaultyStore {
 
     /// Shows the newest event no longer.
     pub(super) async fn lose_the_newest(&self) -> Result<(), StoreError> {
-        let Some(reader) = self.inner.reader() else { return Ok(()) };
+        let Some(reader) = self.inner.parts().reader else { return Ok(()) };
         let newest = reader.query(&PageQuery::new(Filter::default(), 1)).await?;
         self.shared.state().lost.extend(newest.iter().map(|event| event.event_id));
         Ok(())
@@ -162,6 +164,6 @@ impl FaultyStore {
     }
 
     fn inner_keeper(&self) -> Result<&dyn StoreAdmin, StoreError> {
-        self.inner.keeper().ok_or_else(|| self.error(StoreErrorKind::Unsupported, "keeping"))
+        self.inner.parts().admin.ok_or_else(|| self.error(StoreErrorKind::Unsupported, "keeping"))
     }
 }

@@ -136,7 +136,7 @@ impl Reader for FaultyStore {
 
 impl FaultyStore {
     pub(super) fn inner_reader(&self) -> Result<&dyn Reader, StoreError> {
-        self.inner.reader().ok_or_else(|| self.error(StoreErrorKind::Unsupported, "reading"))
+        self.inner.parts().reader.ok_or_else(|| self.error(StoreErrorKind::Unsupported, "reading"))
     }
 
     /// Every event, in the order of a listing, as the fault lets them be seen.

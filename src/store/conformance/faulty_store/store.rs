@@ -7,7 +7,7 @@ use super::super::fault::Fault;
 use super::state::SharedFault;
 use crate::event::{AuditEvent, EventType};
 use crate::store::{
-    AuditStore, Capabilities, Reader, Recovery, StoreAdmin, StoreError, StoreErrorKind, StoreFuture, Transactional,
+    AuditStore, Capabilities, Diagnostic, Parts, Reader, Recovery, StoreAdmin, StoreError, StoreErrorKind, StoreFuture,
 };
 
 /// A store around another that does what a [`Fault`] says, and can be broken and healed while it is in use.
@@ -131,12 +131,15 @@ impl fmt::Debug for FaultyStore {
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl AuditStore for FaultyStore {
     fn capabilities(&self) -> Capabilities {
         let told = self.inner.capabilities();
         match self.fault() {
-            Some(Fault::DeniesItsReader) => Capabilities { readable: false, ..told },
-            Some(Fault::ClaimsWhatItLacks) => Capabilities { orphans: !told.orphans, ..told },
+            Some(Fault::CapabilitiesChange) => {
+                Capabilities { max_parallel_appends: told.max_parallel_appends + self.appends(), ..told }
+            }
+            Some(Fault::ServesNoAppend) => Capabilities { max_parallel_appends: 0, ..told },
             _ => told,
         }
     }
@@ -156,6 +159,10 @@ impl AuditStore for FaultyStore {
         })
     }
 
+    fn diagnose(&self) -> StoreFuture<'_, Vec<Diagnostic>> {
+        self.inner.diagnose()
+    }
+
     fn maintain(&self) -> StoreFuture<'_, bool> {
         Box::pin(self.tidy_faultily())
     }
@@ -169,19 +176,13 @@ impl AuditStore for FaultyStore {
         })
     }
 
-    fn reader(&self) -> Option<&dyn Reader> {
-        self.inner.reader().map(|_| self as &dyn Reader)
-    }
-
-    fn keeper(&self) -> Option<&dyn StoreAdmin> {
-        self.inner.keeper().map(|_| self as &dyn StoreAdmin)
-    }
-
-    fn orphans(&self) -> Option<&dyn Recovery> {
-        self.inner.orphans().map(|_| self as &dyn Recovery)
-    }
-
-    fn in_transaction(&self) -> Option<&dyn Transactional> {
-        self.inner.in_transaction()
+    fn parts(&self) -> Parts<'_> {
+        let inner = self.inner.parts();
+        Parts {
+            reader: inner.reader.map(|_| self as &dyn Reader),
+            admin: inner.admin.map(|_| self as &dyn StoreAdmin),
+            recovery: inner.recovery.map(|_| self as &dyn Recovery),
+            transactional: inner.transactional,
+        }
     }
 }

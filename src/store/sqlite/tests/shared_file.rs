@@ -31,7 +31,7 @@ async fn a_log_lives_beside_the_tables_of_an_app() {
     again.append(&[event(3000)]).await.unwrap();
     assert_eq!(all(&store).await.len(), 3001);
     // What is made anew is the log, and nothing else.
-    store.keeper().unwrap().recreate().await.unwrap();
+    store.parts().admin.unwrap().recreate().await.unwrap();
     assert_eq!(all(&store).await, []);
     for (asked, answer) in [("SELECT a FROM segments", 7), ("PRAGMA user_version", 42), ("PRAGMA application_id", 9)] {
         assert_eq!(place.number(asked).await, answer, "{asked}");
