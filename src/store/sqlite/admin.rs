@@ -27,6 +27,12 @@ impl StoreAdmin for SqliteStore {
             let mut lease = self.lease("ensure-indexes").await?;
             let done = schema::create(&mut lease.state.connection.db, self.config.shares_file).await;
             lease.finish(done).await?;
+            let mut lease = self.lease("ensure-indexes").await?;
+            let damaged = value_index::discard_damaged(&mut lease.state).await;
+            let damaged = lease.finish(damaged).await?;
+            if damaged > 0 {
+                tracing::warn!(segments = damaged, "damaged indexes of the audit log are built again");
+            }
             // A step is a lease of its own, so that an append that waits gets its turn in between.
             loop {
                 let mut lease = self.lease("ensure-indexes").await?;

@@ -10,7 +10,8 @@ use super::journal::journal_cache::MAX_EVENTS;
 use super::mount::{Mount, VOLATILE_HINT, volatile_message};
 use super::parking::Parking;
 use super::read_pool::ReadPool;
-use super::schema::VERSION;
+use super::schema::{self, VERSION};
+use super::segments::value_index;
 use super::version::{self, Version};
 use crate::store::{Diagnostic, StoreError};
 
@@ -63,7 +64,7 @@ async fn ask(db: &mut SqliteConnection) -> Result<Vec<Diagnostic>, StoreError> {
          (SELECT coalesce(sum(events_n), 0) FROM audit_journal), (SELECT count(*) FROM audit_open_started), \
          (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size)",
     )
-    .fetch_one(db)
+    .fetch_one(&mut *db)
     .await
     .during(DOING)?;
     let number = |column: usize| row.try_get::<i64, _>(column).during(DOING);
@@ -79,6 +80,18 @@ async fn ask(db: &mut SqliteConnection) -> Result<Vec<Diagnostic>, StoreError> {
     if Version::parse(&sqlite).resets_logs_wrongly() {
         let (text, remedy) = version::fault(&sqlite);
         found.push(Diagnostic::error("sqlite", text, remedy));
+    }
+    let triggers = schema::triggers(&mut *db).await?;
+    if !triggers.is_empty() {
+        found.push(Diagnostic::error("triggers", schema::triggers_message(&triggers), schema::TRIGGERS_HINT));
+    }
+    let damaged = value_index::find_damaged(db).await?;
+    if !damaged.is_empty() {
+        found.push(Diagnostic::error(
+            "index",
+            format!("the index of {} segments misses events, so that filters and counts are wrong", damaged.len()),
+            "`tower-audit migrate` builds it again",
+        ));
     }
     if journal > MOST_WAITING {
         found.push(Diagnostic::warning(

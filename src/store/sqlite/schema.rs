@@ -10,7 +10,7 @@ use std::path::Path;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::error::{DuringOperation as _, config, open_error};
+use super::error::{DuringOperation as _, config, open_error, permanent};
 use super::segments::segment;
 use crate::store::StoreError;
 
@@ -157,7 +157,30 @@ pub(super) async fn drop_all(db: &mut SqliteConnection) -> Result<i64, StoreErro
     Ok(last)
 }
 
+/// Returns the names of the triggers on the log's tables.
+pub(super) async fn triggers(db: &mut SqliteConnection) -> Result<Vec<String>, StoreError> {
+    sqlx::query_scalar(SELECT_TRIGGERS).fetch_all(db).await.during(DOING)
+}
+
+/// Rejects triggers on the log's tables: one that deletes a row loses an acknowledged event without an error.
+pub(super) async fn check_no_triggers(db: &mut SqliteConnection) -> Result<(), StoreError> {
+    match triggers(db).await?.as_slice() {
+        [] => Ok(()),
+        names => Err(permanent(DOING).with_hint(format!("{}: {TRIGGERS_HINT}", triggers_message(names)))),
+    }
+}
+
+pub(super) fn triggers_message(names: &[String]) -> String {
+    format!("a trigger can delete events of the log unnoticed, and its tables have {}", names.join(", "))
+}
+
+pub(super) const TRIGGERS_HINT: &str = "drop each with `DROP TRIGGER NAME`, or put it on a table of your own";
+
 const DOING: &str = "preparing the tables";
+
+const SELECT_TRIGGERS: &str = "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND \
+    (lower(tbl_name) GLOB 'audit_segment_[0-9]*' OR lower(tbl_name) IN ('audit_journal', 'audit_segments', \
+    'audit_value_rows', 'audit_open_started', 'audit_instances', 'audit_probe', 'audit_version')) ORDER BY name";
 
 const SELECT_OWN_TABLES: &str = "SELECT name FROM sqlite_schema WHERE name GLOB 'audit_segment_[0-9]*' OR name IN \
     ('audit_journal', 'audit_segments', 'audit_value_rows', 'audit_open_started', 'audit_instances', 'audit_probe')";

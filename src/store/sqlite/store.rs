@@ -264,7 +264,13 @@ impl AuditStore for SqliteStore {
     fn health(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let mut lease = self.lease("health").await?;
-            let done = append::rehearse(&mut lease.state).await;
+            let (state, writer_lock) = lease.parts();
+            // A lock file that was deleted makes this writer look dead, and its open events orphans.
+            let locked = match writer_lock.is_registered() {
+                true => writer_lock.register(&state.connection.database),
+                false => Ok(()),
+            };
+            let done = append::rehearse(state).await.and(locked);
             let done = done.and_then(|()| check_modes(&lease.state.connection.database));
             let is_faulty = lease.state.connection.version.resets_logs_wrongly();
             let database = lease.state.connection.database.clone();

@@ -14,6 +14,7 @@ use crate::store::StoreError;
 use crate::store::sqlite::connection::PROBE;
 use crate::store::sqlite::error::{DuringOperation as _, discarded, from_driver, is_discarded, is_not_null};
 use crate::store::sqlite::id_blob::{id_bytes, id_of};
+use crate::store::sqlite::schema;
 use crate::store::sqlite::writer_lock::WriterLock;
 use crate::store::sqlite::writer_state::{StateTransaction, WriterState};
 
@@ -39,6 +40,9 @@ pub(crate) async fn append(
     let batch = JournalRow::of(&fresh).during(DOING)?;
     if batch.started_changes.as_ref().is_some_and(|effects| effects.any_started) {
         writer_lock.register(&state.connection.database)?;
+    } else if writer_lock.is_registered() {
+        // Only an event that opens something needs the lock now; health reports a lock that cannot be taken.
+        let _ = writer_lock.register(&state.connection.database);
     }
     if insert_guarded(state, writer_lock, &batch).await? {
         let seq = state.journal.last_seq + 1;
@@ -130,7 +134,20 @@ pub(crate) async fn rehearse(state: &mut WriterState) -> Result<(), StoreError> 
     transaction.refresh().await?;
     begin_journal(&mut transaction).await?;
     sqlx::query("SAVEPOINT rehearsal").execute(&mut *transaction.connection.db).await.during(DOING)?;
+    let last_seq = transaction.journal.last_seq;
     insert_locked(&mut transaction, &WriterLock::new(), &batch).await?;
+    // A trigger may have deleted the row without an error.
+    let is_there: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM audit_journal WHERE seq = ?1 + 1 AND min_id = ?2)")
+            .bind(last_seq)
+            .bind(id_bytes(batch.min_id()))
+            .fetch_one(&mut *transaction.connection.db)
+            .await
+            .during(DOING)?;
+    if !is_there {
+        return Err(discarded(DOING));
+    }
+    schema::check_no_triggers(&mut transaction.connection.db).await?;
     sqlx::query("ROLLBACK TO rehearsal; RELEASE rehearsal")
         .execute(&mut *transaction.connection.db)
         .await

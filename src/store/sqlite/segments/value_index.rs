@@ -4,10 +4,12 @@
 //! segment brings its own *part* of the index along. A part has blocks, in the order of the values: whoever looks for
 //! one value reads one block of it. When the segment is full, its parts are merged into one, a field at a time.
 
+use std::collections::HashMap;
 use std::iter::repeat;
 
-use sqlx::AssertSqlSafe;
+use futures_util::TryStreamExt as _;
 use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Row as _};
 
 use super::postings::{self, Block, Postings};
 use super::row_set::MAX_ROWS;
@@ -168,6 +170,38 @@ async fn build_from_rows(db: &mut SqliteConnection, n: i64, field: Field) -> Res
     let mut all: Postings<'_> = Postings::default();
     rows.into_iter().for_each(|(row, value)| all.add(value.map(|text| text.0), row));
     Ok(Some(all.into_blocks(BLOCK_BYTES)))
+}
+
+/// Returns the segments whose index does not list each of their events once for every field.
+pub(crate) async fn find_damaged(db: &mut SqliteConnection) -> Result<Vec<i64>, StoreError> {
+    let segments = segment::load(&mut *db).await?;
+    let mut listed: HashMap<(i64, i64), u64> = HashMap::new();
+    let mut blocks = sqlx::query("SELECT n, field, body FROM audit_value_rows WHERE n > 0").fetch(db);
+    while let Some(block) = blocks.try_next().await.during(DOING)? {
+        let (n, field): (i64, i64) = (block.try_get(0).during(DOING)?, block.try_get(1).during(DOING)?);
+        let sum = listed.entry((n, field)).or_default();
+        // A block that is none lists nothing.
+        let _ = postings::read(block.try_get(2).during(DOING)?, |_, rows| *sum += rows.len());
+    }
+    let is_damaged = |segment: &&Segment| {
+        segment.state == SegmentState::Indexed
+            && INDEXED_FIELDS
+                .iter()
+                .any(|field| listed.get(&(segment.n, field_number(*field))).copied().unwrap_or(0) != segment.events_n)
+    };
+    Ok(segments.iter().filter(is_damaged).map(|segment| segment.n).collect())
+}
+
+/// Gives up the damaged indexes: [`merge_next_field`] builds them again from the rows. Returns their number.
+pub(crate) async fn discard_damaged(state: &mut WriterState) -> Result<usize, StoreError> {
+    let mut transaction = StateTransaction::begin(state).await?;
+    let damaged = find_damaged(&mut transaction.connection.db).await?;
+    for n in &damaged {
+        segment::set_unindexed(&mut transaction.connection.db, *n).await?;
+    }
+    transaction.segments = segment::load(&mut transaction.connection.db).await?;
+    transaction.commit().await?;
+    Ok(damaged.len())
 }
 
 const DOING: &str = "indexing";

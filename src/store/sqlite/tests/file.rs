@@ -250,3 +250,40 @@ async fn a_file_with_two_names_is_refused_and_makes_health_ill() {
     store.health().await.unwrap();
     store.append(&events(3..4)).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_trigger_that_deletes_rows_is_noticed() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.append(&events(0..3)).await.unwrap();
+    let mut raw = place.raw().await;
+    let create =
+        "CREATE TRIGGER t AFTER INSERT ON audit_journal BEGIN DELETE FROM audit_journal WHERE seq = new.seq; END";
+    sqlx::query(create).execute(&mut raw).await.unwrap();
+    let diagnostics = store.diagnose().await.unwrap();
+    assert!(
+        diagnostics.iter().any(|found| found.subject == "triggers" && found.message.contains('t')),
+        "{diagnostics:?}"
+    );
+    // The first one is lost: an append does not read back. No other is acknowledged.
+    store.append(&events(3..4)).await.unwrap();
+    assert!(store.append(&events(4..5)).await.unwrap_err().to_string().contains("trigger"));
+    assert!(store.health().await.unwrap_err().to_string().contains("trigger"));
+    assert!(place.try_open(true).await.unwrap_err().to_string().contains("DROP TRIGGER"));
+    sqlx::query("DROP TRIGGER t").execute(&mut raw).await.unwrap();
+    store.append(&events(4..5)).await.unwrap();
+    store.health().await.unwrap();
+    assert_eq!(all(&store).await.len(), 4);
+}
+
+#[tokio::test]
+async fn health_reads_back_what_it_rehearses() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.append(&events(0..3)).await.unwrap();
+    let create =
+        "CREATE TRIGGER t AFTER INSERT ON audit_journal BEGIN DELETE FROM audit_journal WHERE seq = new.seq; END";
+    sqlx::query(create).execute(&mut place.raw().await).await.unwrap();
+    let error = store.health().await.unwrap_err();
+    assert!(error.to_string().contains("trigger"), "{error}");
+}

@@ -373,3 +373,27 @@ async fn a_file_of_version_1_is_read_as_it_is_and_brought_up_to_date_by_who_writ
     writer.append(&[chosen(901, 901)]).await.unwrap();
     old.assert_whole().await;
 }
+
+#[tokio::test]
+async fn an_index_that_misses_events_is_told_and_built_again() {
+    for sql in [
+        "DELETE FROM audit_value_rows WHERE field = 1",
+        "DELETE FROM audit_value_rows WHERE rowid = (SELECT max(rowid) FROM audit_value_rows)",
+        "UPDATE audit_value_rows SET body = x'ff' WHERE field = 0",
+    ] {
+        let place = Place::new();
+        let (store, model) = mixed(&place, &[State::Merged, State::Parts], 3).await;
+        let is_told = async || {
+            let diagnostics = store.diagnose().await.unwrap();
+            diagnostics.iter().any(|found| found.subject == "index" && found.message.contains("misses events"))
+        };
+        assert!(!is_told().await, "{sql}");
+        sqlx::query(sql).execute(&mut place.raw().await).await.unwrap();
+        assert!(is_told().await, "{sql}");
+        store.migrate().await.unwrap();
+        assert!(!is_told().await, "{sql}");
+        for filter in telling() {
+            assert_alike(&store, &model, &filter).await;
+        }
+    }
+}

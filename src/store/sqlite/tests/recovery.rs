@@ -35,6 +35,27 @@ async fn an_ended_request_is_no_orphan() {
     assert_eq!(lock_files(&place), 0);
 }
 
+#[tokio::test]
+async fn a_writer_whose_lock_file_was_removed_takes_it_again() {
+    let place = Place::new();
+    let store = place.open().await;
+    let remove = || {
+        for file in std::fs::read_dir(place.folder.path()).unwrap().map(Result::unwrap) {
+            if file.file_name().to_string_lossy().contains("-instance-") {
+                std::fs::remove_file(file.path()).unwrap();
+            }
+        }
+    };
+    store.append(&[started(1)]).await.unwrap();
+    remove();
+    store.health().await.unwrap();
+    let other = place.open().await;
+    assert_eq!(other.recover(&close).await.unwrap(), 0, "health took the lock again");
+    remove();
+    store.append(&[event(2)]).await.unwrap();
+    assert_eq!(other.recover(&close).await.unwrap(), 0, "an append took the lock again");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_orphan_is_closed_once_whoever_comes_first() {
     let place = Place::new();
