@@ -59,14 +59,33 @@ impl<'a> EventColumns<'a> {
         }
     }
 
-    /// The event with these columns: as its text says, or what is shown in the place of one that cannot be decoded.
+    /// Returns the event of the text; one built from the columns if the text is no event or contradicts them.
     pub(super) fn event(&self, text: &str) -> AuditEvent {
-        match serde_json::from_str::<AuditEvent>(text) {
-            Ok(event) if Cursor::of(&event) == self.cursor() => event,
-            _ => self.stand_in(text),
+        let Ok(event) = serde_json::from_str::<AuditEvent>(text) else { return self.stand_in(text) };
+        let differing = self.differing(&event);
+        if differing.is_empty() {
+            return event;
         }
+        // Not the text: it may be of another user.
+        self.stand_in(&format!("the event is another than its row: {} differ", differing.join(", ")))
     }
 
+    /// Returns the columns that the event contradicts.
+    fn differing(&self, event: &AuditEvent) -> Vec<&'static str> {
+        let pairs = [
+            ("event_id", event.event_id == self.event_id),
+            ("created_at", event.created_at == self.created_at),
+            ("event_type", event.event_type.as_str() == self.event_type),
+            ("phase", event.phase == self.phase),
+            ("user_email", event.actor.user_email.as_deref() == self.actor.user_email.as_deref()),
+            ("remote_addr", event.actor.remote_addr.as_deref() == self.actor.remote_addr.as_deref()),
+            ("route", event.resource.route.as_deref() == self.resource.route.as_deref()),
+            ("outcome", event.outcome == self.outcome),
+        ];
+        pairs.into_iter().filter(|(_, is_equal)| !is_equal).map(|(column, _)| column).collect()
+    }
+
+    /// Returns an event built from the columns and marked with `text`.
     pub(super) fn stand_in(&self, text: &str) -> AuditEvent {
         let mut actor = Actor::default();
         actor.user_email = self.actor.user_email.as_deref().map(Into::into);

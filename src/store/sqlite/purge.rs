@@ -210,7 +210,7 @@ async fn delete_rows(state: &mut WriterState, kept: &Segment, before: i64, at_mo
     // Where the segment begins now is what says whether more of it is old.
     let sql = format!(
         "UPDATE audit_segments SET events_n = events_n - ?2, \
-         first_at = coalesce((SELECT min(created_at) FROM audit_segment_{n}), last_at) WHERE n = ?1"
+         first_at = coalesce((SELECT min(created_at) FROM audit_segment_{n} WHERE typeof(created_at) = 'integer'), last_at) WHERE n = ?1"
     );
     sqlx::query(AssertSqlSafe(sql))
         .bind(n)

@@ -41,7 +41,7 @@ async fn close_orphans(
             continue;
         }
         let Some(dead) = DeadWriter::find(&transaction.connection.database, &id) else { continue };
-        let sql = "SELECT event_id, CAST(event AS BLOB) FROM audit_open_started WHERE instance = ?1";
+        let sql = "SELECT CAST(event_id AS BLOB), CAST(event AS BLOB) FROM audit_open_started WHERE instance = ?1";
         let open =
             sqlx::query(sql).bind(id.as_slice()).fetch_all(&mut *transaction.connection.db).await.during(DOING)?;
         let ends = open.iter().map(|row| Ok(close(&started(row)?))).collect::<Result<Vec<_>, StoreError>>()?;
@@ -58,7 +58,7 @@ async fn close_orphans(
 
 /// The event of a row, or what is shown in its place.
 fn started(row: &SqliteRow) -> Result<AuditEvent, StoreError> {
-    let id = EventId::from_u128(id_of(row.try_get(0).during(DOING)?).during(DOING)?);
+    let id = EventId::from_u128(row.try_get(0).and_then(id_of).unwrap_or(0));
     let text = String::from_utf8_lossy(row.try_get(1).during(DOING)?);
     Ok(match serde_json::from_str::<AuditEvent>(&text) {
         Ok(event) if event.event_id == id => event,

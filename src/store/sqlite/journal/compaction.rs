@@ -65,7 +65,8 @@ pub(crate) async fn compact_rows(transaction: &mut StateTransaction<'_>, last: i
     let (rows, text): (String, Vec<u8>) = sqlx::query_as(
         "SELECT json_group_array(json_array(seq, events_n, min_at, max_at, length(text))), \
          coalesce(CAST(group_concat(text, '') AS BLOB), x'') FROM \
-         (SELECT seq, events_n, min_at, max_at, CAST(events AS BLOB) AS text FROM audit_journal \
+         (SELECT seq, CAST(events_n AS INTEGER) AS events_n, CAST(min_at AS INTEGER) AS min_at, \
+          CAST(max_at AS INTEGER) AS max_at, CAST(events AS BLOB) AS text FROM audit_journal \
           WHERE seq <= ?1 ORDER BY seq)",
     )
     .bind(last)

@@ -22,7 +22,8 @@ pub(crate) struct StoredRow {
 }
 
 /// What [`StoredRow::read`] needs, in this order. The text comes as bytes: it may be anything.
-pub(crate) const COLUMNS: &str = "seq, events_n, min_at, max_at, CAST(events AS BLOB)";
+pub(crate) const COLUMNS: &str =
+    "seq, CAST(events_n AS INTEGER), CAST(min_at AS INTEGER), CAST(max_at AS INTEGER), CAST(events AS BLOB)";
 
 /// An event of the journal.
 #[derive(Debug)]

@@ -157,7 +157,11 @@ pub(crate) async fn histogram(
                     continue;
                 }
                 let (start, width) = (buckets.start().as_micros(), buckets.width_micros());
-                let select = wanted.select(&format!("(created_at - {start}) / {width}, count(*)"), n, rows.as_ref());
+                let select = wanted.select(
+                    &format!("CAST((created_at - {start}) / {width} AS INTEGER), count(*)"),
+                    n,
+                    rows.as_ref(),
+                );
                 let select = select.then(" GROUP BY 1");
                 for row in select.query().fetch_all(&mut *db).await.during(DOING)? {
                     let (bucket, events): (i64, i64) = (row.try_get(0).during(DOING)?, row.try_get(1).during(DOING)?);

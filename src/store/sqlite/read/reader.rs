@@ -148,9 +148,11 @@ async fn count(db: &mut SqliteConnection, wanted: Selection<'_>, from: i64) -> R
                     total += rows.len();
                     continue;
                 }
-                let select = wanted.select("count(*)", n, rows.as_ref());
+                let narrowed = source.narrow(wanted.filter);
+                let select = Selection { filter: &narrowed, ..wanted }.select("count(*)", n, rows.as_ref());
                 let row = select.query().fetch_one(&mut *db).await.during(DOING)?;
                 total += u64::try_from(row.try_get::<i64, _>(0).during(DOING)?).unwrap_or(0);
+                scan::scan_strays(db, wanted, source, n, |_, _| total += 1).await?;
             }
         }
     }

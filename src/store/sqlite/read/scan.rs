@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::index_lookup::IndexLookup;
 use super::prefilter::Prefilter;
-use super::select::{Projection, Selection};
+use super::select::{COLUMNS_AFTER_CURSOR, Projection, Selection};
 use super::source::{Source, SourceRef, sources};
 use crate::event::{AuditEvent, EventId, Phase, Timestamp};
 use crate::query::Cursor;
@@ -27,7 +27,12 @@ pub(crate) async fn events(
     limit: usize,
 ) -> Result<Vec<AuditEvent>, StoreError> {
     let of_journal = |columns: &EventColumns<'_>, text: &str| columns.event(text);
-    let found = scan_newest(db, wanted, limit, of_journal, Projection::Event, events_of).await?;
+    let of_segment = |row: &SqliteRow| {
+        // An event that its own text keeps out of the filter was selected by columns that say otherwise.
+        let whole = events_of(row)?;
+        Ok(whole.filter(|events| events.iter().all(|(_, event)| wanted.filter.matches(event))))
+    };
+    let found = scan_newest(db, wanted, limit, of_journal, Projection::Event, of_segment).await?;
     Ok(found.into_values().rev().collect())
 }
 
@@ -62,6 +67,7 @@ async fn scan_newest<T>(
         if page.is_complete_before(source) {
             break;
         }
+        let selection = wanted;
         match source.source_ref {
             SourceRef::Journal(_) => {
                 scan_journal(db, wanted, source, &mut sources, about, |columns, event| {
@@ -79,7 +85,9 @@ async fn scan_newest<T>(
                 }
                 // What is frequent is met soon by going through the segment in the order of time.
                 let is_frequent = rows.take_if(|rows| rows.len() > MAX_POINT_READS).is_some();
-                let (mut left, mut wanted) = (limit, wanted);
+                let narrowed = source.narrow(wanted.filter);
+                let (mut left, mut wanted) = (limit, Selection { filter: &narrowed, ..wanted });
+                let mut is_exhausted = false;
                 while left > 0 {
                     let step = left.min(MOST_SEGMENT_EVENTS);
                     let select = wanted.newest(part, n, rows.as_ref(), is_frequent);
@@ -99,9 +107,16 @@ async fn scan_newest<T>(
                         }
                     }
                     // Fewer than were asked for: there are no more.
-                    left = if found.len() == step { left - step } else { 0 };
+                    is_exhausted = found.len() < step;
+                    left = if is_exhausted { 0 } else { left - step };
                     wanted.after = found.iter().map(|(place, _)| *place).min();
                     found.into_iter().for_each(|(place, item)| page.put(place, item));
+                }
+                if is_exhausted {
+                    scan_strays(db, selection, source, n, |columns, event| {
+                        page.put(columns.cursor(), of_columns(columns, event));
+                    })
+                    .await?;
                 }
             }
         }
@@ -156,6 +171,32 @@ pub(crate) async fn scan_journal(
     Ok(())
 }
 
+/// Gives `visit` the selected rows of a segment that its listing leaves out: a time that is no integer of the segment's
+/// span, or an id that is no blob. Each is listed at the segment's first moment, as a damaged event is at its row's.
+pub(crate) async fn scan_strays(
+    db: &mut SqliteConnection,
+    wanted: Selection<'_>,
+    source: Source,
+    n: i64,
+    mut visit: impl FnMut(&EventColumns<'_>, &str),
+) -> Result<(), StoreError> {
+    let columns = COLUMNS_AFTER_CURSOR;
+    let sql = format!(
+        "SELECT ?1, CASE WHEN typeof(event_id) = 'blob' AND length(event_id) = 16 THEN event_id \
+         ELSE unhex(printf('%016x%016x', {n}, seq)) END, {columns} \
+         FROM audit_segment_{n} WHERE created_at < ?1 OR created_at > ?2 OR event_id <= x''"
+    );
+    let rows =
+        sqlx::query(AssertSqlSafe(sql)).bind(source.min_at).bind(source.max_at).fetch_all(db).await.during(DOING)?;
+    for row in &rows {
+        let columns = columns_of(row)?;
+        if wanted.contains(&columns) {
+            visit(&columns, &lossy(row, EVENT)?.unwrap_or_default());
+        }
+    }
+    Ok(())
+}
+
 /// The events of a row that has all of a page, or none if one of them is not what its columns say.
 fn events_of(row: &SqliteRow) -> Result<Option<Vec<(Cursor, AuditEvent)>>, StoreError> {
     let (Ok(array), Ok(moments), Ok(ids)) =
@@ -192,8 +233,8 @@ pub(crate) fn columns_of(row: &SqliteRow) -> Result<EventColumns<'_>, StoreError
 /// The place in these columns. An id that is none is the least.
 fn place_of(row: &SqliteRow, moment: usize, id: usize) -> Result<Cursor, StoreError> {
     let created_at = Timestamp::from_micros_clamped(row.try_get(moment).during(DOING)?);
-    let id: &[u8] = row.try_get(id).during(DOING)?;
-    Ok(Cursor { created_at, event_id: EventId::from_u128(id_of(id).unwrap_or(0)) })
+    let id = row.try_get(id).and_then(id_of).unwrap_or(0);
+    Ok(Cursor { created_at, event_id: EventId::from_u128(id) })
 }
 
 /// A text that was read as bytes.

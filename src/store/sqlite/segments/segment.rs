@@ -91,7 +91,8 @@ impl Segment {
 /// Every segment, oldest first.
 pub(crate) async fn load(db: &mut SqliteConnection) -> Result<Vec<Segment>, StoreError> {
     let rows = sqlx::query(
-        "SELECT n, first_at, last_at, min_id, max_id, events_n, state, merged FROM audit_segments ORDER BY n",
+        "SELECT n, CAST(first_at AS INTEGER), CAST(last_at AS INTEGER), CAST(min_id AS BLOB), CAST(max_id AS BLOB), \
+         CAST(events_n AS INTEGER), CAST(state AS INTEGER), CAST(merged AS INTEGER) FROM audit_segments ORDER BY n",
     )
     .fetch_all(db)
     .await
@@ -104,8 +105,9 @@ fn of_row(row: &SqliteRow) -> Result<Segment, sqlx::Error> {
         n: row.try_get(0)?,
         first_at: row.try_get(1)?,
         last_at: row.try_get(2)?,
-        min_id: id_of(row.try_get(3)?)?,
-        max_id: id_of(row.try_get(4)?)?,
+        // An id that is none bounds nothing.
+        min_id: id_of(row.try_get(3)?).unwrap_or(0),
+        max_id: id_of(row.try_get(4)?).unwrap_or(u128::MAX),
         events_n: u64::try_from(row.try_get::<i64, _>(5)?).unwrap_or(0),
         state: SegmentState::of_number(row.try_get(6)?),
         merged_fields: row.try_get(7)?,

@@ -177,3 +177,83 @@ async fn each_event_is_seen_once_while_it_moves() {
     }
     mover.await.unwrap();
 }
+
+/// A log of three segments and a journal, and a connection past the store.
+async fn segmented(place: &Place) -> (SqliteStore, SqliteConnection) {
+    let store = place.open().await;
+    for first in [0, 100, 200] {
+        store.append(&events(first..first + 100)).await.unwrap();
+        settle(&store).await;
+        // Full, as far as the next events are concerned.
+        sqlx::query("UPDATE audit_segments SET merged = -1").execute(&mut place.raw().await).await.unwrap();
+    }
+    store.append(&events(300..310)).await.unwrap();
+    (store, place.raw().await)
+}
+
+/// Reads everything in pages of this many events.
+async fn pages(store: &SqliteStore, limit: usize) -> Vec<AuditEvent> {
+    let mut query = PageQuery::new(Filter::default(), limit);
+    let mut listed = Vec::new();
+    loop {
+        let page = store.query(&query).await.unwrap();
+        query.after = page.last().map(crate::query::Cursor::of);
+        listed.extend(page.iter().cloned());
+        if page.len() < limit {
+            return listed;
+        }
+        assert!(listed.len() < 1000, "the same page again and again");
+    }
+}
+
+#[tokio::test]
+async fn a_row_with_impossible_columns_hides_no_other() {
+    let n = "(SELECT max(n) FROM audit_segments)";
+    for change in [
+        "created_at = 'yesterday'",
+        "created_at = created_at + 0.5",
+        "created_at = x'00'",
+        "created_at = 9223372036854775807",
+        "created_at = -9223372036854775808",
+        "event_id = 7",
+        "event_id = 'seven'",
+        "event_id = x''",
+        "event_id = x'07'",
+        "outcome = 'none'",
+        "phase = 7, event_type = x'ff', user_email = 8",
+    ] {
+        let place = Place::new();
+        let (store, mut raw) = segmented(&place).await;
+        let segment: i64 = place.number(&format!("SELECT {n}")).await;
+        for seq in [50, 1] {
+            let sql = format!("UPDATE OR IGNORE audit_segment_{segment} SET {change} WHERE seq = {seq}");
+            sqlx::query(AssertSqlSafe(sql)).execute(&mut raw).await.unwrap();
+        }
+        assert_eq!(store.count(&Filter::default()).await.unwrap(), 310, "{change}");
+        for limit in [1000, 7, 1] {
+            let listed = pages(&store, limit).await;
+            let ids: std::collections::HashSet<_> = listed.iter().map(|event| event.event_id).collect();
+            assert_eq!((listed.len(), ids.len()), (310, 310), "{change} in pages of {limit}");
+        }
+        let buckets = crate::query::Buckets::new(at(0), 1_000_000, 400).unwrap();
+        store.histogram(&Filter::default(), &buckets).await.unwrap();
+        store.top_values(&Filter::default(), crate::query::Field::UserEmail, 10).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_event_is_shown_to_no_user_that_its_text_denies() {
+    let place = Place::new();
+    let (store, mut raw) = segmented(&place).await;
+    let mallory = Filter { user_email: "mallory".into(), ..Filter::default() };
+    let sql = "UPDATE audit_segment_1 SET user_email = 'mallory' WHERE seq = 5";
+    sqlx::query(sql).execute(&mut raw).await.unwrap();
+    sqlx::query("UPDATE audit_segments SET state = 0, merged = -1 WHERE n = 1").execute(&mut raw).await.unwrap();
+    let shown = store.query(&PageQuery::new(mallory, 10)).await.unwrap();
+    let [event] = shown.as_slice() else { panic!("{shown:?}") };
+    let text = serde_json::to_string(event).unwrap();
+    assert!(text.contains("unreadable_event") && text.contains("user_email differ"), "{text}");
+    assert!(!text.contains("exact"), "{text}");
+    let by_id = store.get_of(event.event_id, "mallory").await.unwrap().unwrap();
+    assert_eq!(&by_id, event);
+}
