@@ -15,42 +15,46 @@ use crate::writer::LogId;
 /// One run of everything inside of one layer.
 #[derive(Default)]
 pub(crate) struct Attempt {
-    /// None where no layer is.
+    /// Absent in a context without a layer.
     pub(crate) layer: Option<Arc<LayerConfig>>,
-    /// The attempt directly around this one, of whatever log.
+    /// The next attempt outwards, of any log.
     pub(super) within: Option<usize>,
-    /// The attempt of the same log that is nearest around this one.
+    /// The next attempt outwards of the same log.
     pub(super) outer: Option<usize>,
-    /// Absent once the end is told, and before, while it is elsewhere.
+    /// Absent once the end is recorded.
     pub(crate) head: Option<RequestHead>,
     /// The rules of the layer that name the request.
     pub(crate) matching_rules: MatchingRules,
     pub(crate) values: ContextValues,
-    /// The `started` event that the end of this attempt ends.
+    /// The `started` event that the end of this attempt closes.
     pub(crate) started: Option<StartedEvent>,
     pub(crate) written: Option<TransactionalEvent>,
     pub(super) stage: AttemptStage,
-    /// Another layer, nearer to the handler, says which results are too many.
+    /// The caller has dropped the future of this attempt, which now runs on the log's runtime.
+    pub(super) is_detached: bool,
+    /// A layer nearer to the handler has its own limit of results.
     pub(crate) is_limited_within: bool,
 }
 
 /// The progress of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum AttemptStage {
-    /// Its handler has not been called: the `started` event is not durable yet.
+    /// The handler is not called yet: the `started` event is not durable.
     #[default]
     Waiting,
-    /// Its handler must not be called any more: the client has its answer, or has left.
+    /// The handler must not be called any more: the client has its answer, or has left.
     Withdrawn,
-    /// Its handler may have been called.
+    /// The handler may have been called.
     Running,
-    /// Its handler has ended, and the event is being written: its own, or that of an attempt within it.
+    /// The handler has ended, and the event is being written, by this attempt or by one within it.
     Writing,
-    /// Settled: its end is told, or the rules leave it out.
+    /// Settled: the end is recorded.
     Told(EndKind),
-    /// Settled: its event could not be written.
+    /// Settled: the rules leave this end out. Another end of a layer further out may still be recorded.
+    LeftOut(EndKind, Option<StatusCode>),
+    /// Settled: the event could not be written.
     Refused(WithheldResponse),
-    /// Settled: it has nothing to say. The layer further out goes on as if this one were not there.
+    /// Settled without a say: the layers further out go on as if this one were not there.
     Silent,
 }
 
@@ -69,7 +73,7 @@ pub(crate) enum EndKind {
 pub(crate) struct WithheldResponse {
     /// The event that is not written.
     pub(crate) event_id: EventId,
-    /// Whether the handler was called.
+    /// The handler may have been called.
     pub(crate) has_run: bool,
 }
 
@@ -77,12 +81,15 @@ pub(crate) struct WithheldResponse {
 #[derive(Debug, Clone)]
 pub(crate) struct StartedEvent {
     pub(crate) event_id: EventId,
+    pub(crate) created_at: Timestamp,
     pub(crate) event_type: EventType,
     pub(crate) fail_mode: FailMode,
     pub(crate) body_end: bool,
+    /// False under a fail-open rule whose write has failed.
+    pub(crate) is_durable: bool,
 }
 
-/// The event of the request, as it was written in a transaction of the handler's.
+/// The event of the request as it was written in a transaction of the handler's.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TransactionalEvent {
     pub(crate) event_id: EventId,
@@ -97,17 +104,17 @@ impl AttemptStage {
         matches!(self, Self::Waiting | Self::Withdrawn | Self::Running)
     }
 
-    /// Whether its handler may have been called.
+    /// Returns true if the handler may have been called.
     pub(super) fn has_run(self) -> bool {
         match self {
-            Self::Running | Self::Writing | Self::Told(_) => true,
+            Self::Running | Self::Writing | Self::Told(_) | Self::LeftOut(..) => true,
             Self::Refused(refusal) => refusal.has_run,
             Self::Waiting | Self::Withdrawn | Self::Silent => false,
         }
     }
 
     pub(super) fn is_settled(self) -> bool {
-        matches!(self, Self::Told(_) | Self::Refused(_) | Self::Silent)
+        matches!(self, Self::Told(_) | Self::LeftOut(..) | Self::Refused(_) | Self::Silent)
     }
 }
 
@@ -125,7 +132,7 @@ impl Attempt {
         self.layer.as_ref().is_some_and(|layer| layer.log_id == log)
     }
 
-    /// The policy of its layer, and the rules that name the request, if any do.
+    /// The policy of the layer and its rules that name the request, if any do.
     pub(crate) fn rules(&self) -> Option<(AuditPolicy, MatchingRules)> {
         let layer = self.layer.as_ref().filter(|_| !self.matching_rules.is_empty())?;
         Some((layer.policy.clone(), self.matching_rules))

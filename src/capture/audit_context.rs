@@ -1,15 +1,17 @@
 //! The handle by which a handler adds to its event.
 
 use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
 
 use http::{Extensions, Method, StatusCode};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::attempt::{Attempt, AttemptStage};
 use super::context_values::ContextValues;
 use super::layer_config::LayerConfig;
 use super::request_head::{RequestHead, actor_in};
-use super::request_state::{Attempts, RequestState};
+use super::request_state::{Attempts, RequestState, Wait};
 use crate::event::{Actor, AuditEvent, CompactText, Details, ErrorCode, EventType};
 use crate::policy::MatchingRules;
 use crate::writer::LogId;
@@ -40,7 +42,7 @@ use crate::writer::LogId;
 /// ```
 #[derive(Clone)]
 pub struct AuditContext {
-    identity: Arc<RequestState>,
+    state: Arc<RequestState>,
     /// The attempt that the context is of. Small, since it moves with every poll.
     attempt: u32,
 }
@@ -55,7 +57,7 @@ impl AuditContext {
         stage: AttemptStage,
     ) -> Self {
         let first = Attempt::new(layer, head, candidates, stage);
-        Self { identity: Arc::new(RequestState::new(first)), attempt: 0 }
+        Self { state: Arc::new(RequestState::new(first)), attempt: 0 }
     }
 
     /// The context of a layer within this one, around the same request.
@@ -66,10 +68,15 @@ impl AuditContext {
         candidates: MatchingRules,
         stage: AttemptStage,
     ) -> Self {
-        let attempt = self.lock().add(Attempt::new(layer, head, candidates, stage), self.attempt());
-        // As many do not fit into memory.
+        let mut attempts = self.lock();
+        if attempts.is_full() {
+            drop(attempts);
+            return Self::new(layer, head, candidates, stage);
+        }
+        let attempt = attempts.add(Attempt::new(layer, head, candidates, stage), self.attempt());
+        // The number of attempts is bounded.
         let attempt = u32::try_from(attempt).unwrap_or(u32::MAX);
-        Self { identity: Arc::clone(&self.identity), attempt }
+        Self { state: Arc::clone(&self.state), attempt }
     }
 
     /// The context of a layer whose rules do not name the request.
@@ -83,7 +90,7 @@ impl AuditContext {
     /// A context that nobody reads.
     #[cfg(feature = "axum")]
     pub(super) fn idle() -> Self {
-        Self { identity: Arc::new(RequestState::new(Attempt::default())), attempt: 0 }
+        Self { state: Arc::new(RequestState::new(Attempt::default())), attempt: 0 }
     }
 
     /// The layer that the context is of; none where there is no layer.
@@ -98,11 +105,11 @@ impl AuditContext {
 
     /// What tells the request from all others of the process.
     pub(crate) fn request(&self) -> u64 {
-        self.identity.id()
+        self.state.id()
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Attempts> {
-        self.identity.lock()
+        self.state.lock()
     }
 
     /// Whether it is the context of this request, which has come with it.
@@ -136,19 +143,29 @@ impl AuditContext {
         self.lock().begin(self.attempt())
     }
 
-    /// Says that the handler is not to be called, if it has not been called.
-    pub(crate) fn withdraw(&self) {
-        self.lock().withdraw(self.attempt());
+    /// Marks the attempt as one that no caller waits for.
+    pub(crate) fn detach(&self) {
+        self.lock().detach(self.attempt());
+    }
+
+    /// The time for which the request may still wait for its events.
+    pub(crate) fn time_left(&self) -> Duration {
+        self.lock().time_left(self.attempt(), Instant::now())
+    }
+
+    /// Begins a wait for an event, within the time that the request has left.
+    pub(crate) fn begin_wait(&self) -> Wait {
+        Arc::clone(&self.state).begin_wait(self.attempt())
     }
 
     /// Settles the attempt. True: the request has others.
     pub(crate) fn settle(&self, stage: AttemptStage) -> bool {
-        self.identity.settle(self.attempt(), stage)
+        self.state.settle(self.attempt(), stage)
     }
 
     /// Waits until no layer within is about to tell the end of the request.
     pub(crate) async fn inner_attempts_settled(&self) {
-        self.identity.inner_attempts_settled(self.attempt()).await;
+        self.state.inner_attempts_settled(self.attempt()).await;
     }
 
     /// Writes into an event of this attempt what was said since it was made.
@@ -156,9 +173,7 @@ impl AuditContext {
         let mut attempts = self.lock();
         attempts.write_names(self.attempt(), event);
         let mut details = attempts.take_details(self.attempt());
-        if let Some(layer) = &attempts[self.attempt()].layer {
-            layer.policy.capture_config().redact_details(&mut details);
-        }
+        attempts.redact_details(self.attempt(), &mut details);
         event.details.append(&mut details);
     }
 

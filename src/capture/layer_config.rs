@@ -14,6 +14,8 @@ pub(crate) struct LayerConfig {
     pub(crate) log: AuditLog,
     pub(crate) log_id: LogId,
     pub(crate) policy: AuditPolicy,
+    /// The capture settings and the base path are taken from the layer around, if there is one of the same log.
+    pub(crate) inherits_settings: bool,
     pub(crate) inspects_responses: bool,
     pub(crate) details_from_response: Option<DetailsFn>,
     /// What is done instead, in a copy of an app whose wiring is looked at.
@@ -39,6 +41,7 @@ impl LayerConfig {
             log: self.log.clone(),
             log_id: self.log_id,
             policy: self.policy.clone(),
+            inherits_settings: self.inherits_settings,
             inspects_responses: self.inspects_responses,
             details_from_response: None,
             probe_stand_in: Some(stand_in),
@@ -66,6 +69,6 @@ impl LayerConfig {
 
 impl fmt::Debug for LayerConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("policy", &self.policy).finish_non_exhaustive()
+        f.debug_struct("LayerConfig").field("policy", &self.policy).finish_non_exhaustive()
     }
 }

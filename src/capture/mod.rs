@@ -13,6 +13,7 @@ mod request_head;
 mod request_state;
 mod result_count;
 pub(crate) mod scope;
+mod wait_clock;
 
 pub(crate) use attempt::{AttemptStage, EndKind, StartedEvent, TransactionalEvent, WithheldResponse};
 pub use audit_context::AuditContext;

@@ -11,7 +11,7 @@ use super::{PeerAddr, api_key, client_addr};
 use crate::event::limits::{MAX_HEADER_BYTES, MAX_METHOD_BYTES, MAX_URI_BYTES};
 use crate::event::{Actor, AuditEvent, CompactText, EventId, address};
 use crate::event::{truncate, truncate_bytes};
-use crate::policy::{AuditPolicy, CaptureConfig, ProxyHeader};
+use crate::policy::{AuditPolicy, CaptureConfig, ProxyHeader, RequestPath};
 
 /// What is kept of a request's head while its handler runs: shared parts only, so that keeping it allocates nothing.
 /// The text of the event is made when there is to be one.
@@ -62,19 +62,42 @@ impl RequestTarget {
 
 /// The target of a request as the client sent it: a router that nests another one strips a prefix off the path.
 ///
-/// A request that is sent from within a handler may have got the extensions of another one, so what they say is believed
-/// only if it can be true.
-#[cfg_attr(not(feature = "axum"), expect(unused_variables, reason = "nobody has changed it"))]
+/// Axum keeps the full target in the extensions. A request that a handler makes may carry the extensions of another
+/// request, so they are believed only where the path of the nest explains the difference:
+///
+/// | path | `OriginalUri` | `NestedPath` | target |
+/// |---|---|---|---|
+/// | `/scans` | `/api/scans` | `/api` | `/api/scans` |
+/// | `/scans` | `/batch/scans` | none | `/scans` |
+/// | `/scans` | `/api/batch/scans` | `/api` | `/scans` |
+#[cfg_attr(not(feature = "axum"), expect(unused_variables, reason = "only axum's routers change it"))]
 #[inline]
 pub(crate) fn sent<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
     #[cfg(feature = "axum")]
     if let Some(axum::extract::OriginalUri(original)) = extensions.get()
         && original.query() == uri.query()
-        && (original.path().ends_with(uri.path()) || uri.path() == "/")
+        && (original.path() == uri.path() || is_nested(original.path(), uri.path(), extensions))
     {
         return original;
     }
     uri
+}
+
+/// Returns true if a nest has made `path` of `original`.
+#[cfg(feature = "axum")]
+#[cold]
+fn is_nested(original: &str, path: &str, extensions: &Extensions) -> bool {
+    let Some(nest) = extensions.get::<axum::extract::NestedPath>() else { return false };
+    let mut rest = original;
+    for expected in nest.as_str().trim_end_matches('/').split('/').skip(1) {
+        let Some(below) = rest.strip_prefix('/') else { return false };
+        let (segment, after) = below.split_at(below.find('/').unwrap_or(below.len()));
+        if segment != expected && !(expected.starts_with('{') && expected.ends_with('}')) {
+            return false;
+        }
+        rest = after;
+    }
+    path == if rest.is_empty() { "/" } else { rest }
 }
 
 /// The actor that a layer put into the extensions of a request or of a response.
@@ -221,16 +244,17 @@ impl RequestHead {
         fits.then(|| given.into())
     }
 
-    /// Fills in what is known from the head. The route is the one that was `said`, or the router's; where there is
-    /// neither, the pattern of this rule.
+    /// Fills in the fields that are known from the head. The route is the one that the handler named, or the router's, or
+    /// the pattern of this rule of `policy`. `settings`: the policy whose capture settings and base path apply.
     pub(crate) fn apply_to(
         &self,
         event: &mut AuditEvent,
         policy: &AuditPolicy,
+        settings: &AuditPolicy,
         rule: Option<usize>,
-        said: Option<&CompactText>,
+        named_route: Option<&CompactText>,
     ) {
-        let capture = policy.capture_config();
+        let capture = settings.capture_config();
         event.actor = self.actor.clone().unwrap_or_default();
         if event.actor.api_key_hash.is_none() {
             event.actor.api_key_hash = api_key::digest(
@@ -243,12 +267,12 @@ impl RequestHead {
             event.actor.remote_addr = self.remote_addr(capture).map(address::to_text);
         }
         event.resource.method = Some(truncate(self.method.as_str(), MAX_METHOD_BYTES).into());
-        event.resource.route = said.cloned().or_else(|| {
-            let route = self.matched_path().map(|route| policy.strip_base_path(route));
+        event.resource.route = named_route.cloned().or_else(|| {
+            let route = self.matched_path().map(|route| settings.strip_base_path(route));
             route.or_else(|| policy.route_pattern(rule?, self.path())).map(CompactText::from)
         });
         let request = &mut event.request;
-        request.request_uri = self.request_uri(policy, rule, said.map(CompactText::as_str));
+        request.request_uri = self.request_uri(policy, settings, rule, named_route.map(CompactText::as_str));
         request.user_agent =
             self.user_agent.as_ref().map(|value| truncate_bytes(value.as_bytes(), MAX_HEADER_BYTES).into());
         request.forwarded = join_values(&self.forwarded).or_else(|| join_values(&self.x_forwarded_for));
@@ -281,7 +305,13 @@ impl RequestHead {
         client_addr::resolve(self.peer, capture, values.iter().map(HeaderValue::as_bytes))
     }
 
-    fn request_uri(&self, policy: &AuditPolicy, rule: Option<usize>, said: Option<&str>) -> Option<CompactText> {
+    fn request_uri(
+        &self,
+        policy: &AuditPolicy,
+        settings: &AuditPolicy,
+        rule: Option<usize>,
+        named_route: Option<&str>,
+    ) -> Option<CompactText> {
         let (path, query) = match &self.target {
             RequestTarget::Path(target) => (target.path(), target.query()),
             RequestTarget::Root(_) => ("/", None),
@@ -290,9 +320,13 @@ impl RequestHead {
             }
             RequestTarget::None => return None,
         };
-        let path = policy.redact_path(path, said, self.matched_path(), rule)?;
+        let is_own = std::ptr::eq(policy, settings);
+        let mut path = settings.redact_path(path, named_route, self.matched_path(), rule.filter(|_| is_own))?;
+        if !is_own && settings.capture_config().request_path() == RequestPath::Redacted {
+            path = policy.redact_path(&path, None, None, rule)?.into_owned().into();
+        }
         let path = truncate(&path, MAX_URI_BYTES);
-        Some(match query.and_then(|query| policy.capture_config().redact_query(query)) {
+        Some(match query.and_then(|query| settings.capture_config().redact_query(query)) {
             None => path.into(),
             Some(query) => truncate(&format!("{path}?{query}"), MAX_URI_BYTES).into(),
         })

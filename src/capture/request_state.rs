@@ -1,26 +1,28 @@
-//! The identity of a request: shared by all layers that see the same one.
+//! The state of a request, shared by all layers that see the same one.
 //!
-//! A layer that sees a request makes an [`Attempt`] of its own: one run of everything inside of it. Layers around each
-//! other make a chain of them; a layer in between that tries again makes several beside each other. Of each log, the
-//! attempt nearest to the handler tells the end of its run, and the attempts around it see to it that no response leaves
-//! that nobody has told:
+//! A layer that sees a request makes an [`Attempt`] of its own: one run of everything inside of it. Nested layers make a
+//! chain of attempts; a layer in between that retries makes several side by side. Of each log, the attempt nearest to
+//! the handler records the end of its run. The attempts around it make sure that no response leaves unrecorded:
 //!
 //! ```text
-//! 0  outer layer                     started, takes the request, ... the response carries the mark of 2: nothing to do
-//! 1    └ retry ─▶ inner layer        takes over the outer's `started`; 503, and an event of its own
-//! 2    └ retry ─▶ inner layer        a `started` of its own; 200, and an event of its own; marks the response
+//! 0  outer layer                     `started`; the response carries the mark of attempt 2: nothing to record
+//! 1    └ retry ─▶ inner layer        takes over the outer layer's `started`; 503, and an event
+//! 2    └ retry ─▶ inner layer        its own `started`; 200, and an event; marks the response
 //! ```
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use http::StatusCode;
 use smallvec::SmallVec;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::attempt::{Attempt, AttemptStage, EndKind, WithheldResponse};
 use super::context_values::{ContextValues, overlay};
 use super::request_head::{RequestHead, new_request_id};
+use super::wait_clock::WaitClock;
 use crate::event::{Actor, AuditEvent, CompactText, Details, EventType};
 use crate::policy::AuditPolicy;
 use crate::writer::LogId;
@@ -34,38 +36,49 @@ pub(crate) struct RequestState {
     settled: Notify,
 }
 
+/// The maximum number of attempts at one request. A call beyond it is taken for another request: it is still recorded, but
+/// the layers around it do not know of it, and record their own end too.
+const MAX_ATTEMPTS: usize = 1024;
+
 /// The attempts at one request, in the order in which their layers were called: the outer ones first.
 #[derive(Default)]
 pub(crate) struct Attempts {
     list: SmallVec<[Attempt; 1]>,
     request_id: Option<CompactText>,
+    /// One for each log that has made the request wait.
+    clocks: SmallVec<[WaitClock; 1]>,
 }
 
-/// The relation of an attempt to those within it, when its own run has ended.
+/// A wait of a request for an event. Dropped, the wait has ended.
+pub(crate) struct Wait {
+    state: Arc<RequestState>,
+    /// Absent in a wait that no client takes part in.
+    log: Option<LogId>,
+    deadline: Instant,
+}
+
+/// The relation of an attempt whose own run has ended to the attempts within it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AttemptRelation {
-    /// None of them has told this end.
+    /// None of them has recorded this end.
     Alone,
     /// One of them has.
     Told,
+    /// The rules of one of them leave this end out.
+    LeftOut,
     /// One of them could not, and a layer in between has made another response of its refusal.
     Refused(WithheldResponse),
     /// One of them is about to.
     Telling,
-    /// One of them is still open, and tells its own end later. This end is another one.
+    /// One of them is still open and records its own end later. This end is another one.
     Beside(usize),
 }
 
 impl RequestState {
     pub(super) fn new(first: Attempt) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let mut list = SmallVec::new();
-        list.push(first);
-        Self {
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
-            attempts: Mutex::new(Attempts { list, request_id: None }),
-            settled: Notify::new(),
-        }
+        let attempts = Attempts { list: SmallVec::from_iter([first]), ..Attempts::default() };
+        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), attempts: Mutex::new(attempts), settled: Notify::new() }
     }
 
     pub(super) fn id(&self) -> u64 {
@@ -77,7 +90,7 @@ impl RequestState {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Settles an attempt, unless it is settled already. True: the request has others.
+    /// Settles an attempt, unless it is settled already. Returns true if the request has others.
     pub(super) fn settle(&self, attempt: usize, stage: AttemptStage) -> bool {
         let mut attempts = self.lock();
         let are_many = attempts.has_others();
@@ -101,7 +114,21 @@ impl RequestState {
         are_many
     }
 
-    /// Waits until none of the attempts within this one is about to tell its end.
+    /// Begins a wait of this attempt for an event of its log.
+    pub(super) fn begin_wait(self: Arc<Self>, attempt: usize) -> Wait {
+        let now = Instant::now();
+        let mut attempts = self.lock();
+        let left = attempts.time_left(attempt, now);
+        // The client waits for none of the events of a detached attempt.
+        let log = if attempts.is_detached(attempt) { None } else { attempts.log_of(attempt) };
+        if let Some(log) = log {
+            attempts.clock(log).begin(now);
+        }
+        drop(attempts);
+        Wait { state: self, log, deadline: now + left }
+    }
+
+    /// Waits until none of the attempts within this one is about to record its end.
     pub(super) async fn inner_attempts_settled(&self, attempt: usize) {
         loop {
             let mut settled = std::pin::pin!(self.settled.notified());
@@ -110,6 +137,20 @@ impl RequestState {
                 return;
             }
             settled.await;
+        }
+    }
+}
+
+impl Wait {
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        if let Some(log) = self.log {
+            self.state.lock().clock(log).end(Instant::now());
         }
     }
 }
@@ -129,12 +170,61 @@ impl std::ops::IndexMut<usize> for Attempts {
 }
 
 impl Attempts {
+    /// Returns true if the request has as many attempts as one state holds.
+    pub(super) fn is_full(&self) -> bool {
+        self.list.len() >= MAX_ATTEMPTS
+    }
+
     /// Adds an attempt within another one.
     pub(super) fn add(&mut self, mut attempt: Attempt, within: usize) -> usize {
         attempt.within = Some(within);
         attempt.outer = attempt.layer.as_ref().and_then(|layer| self.nearest(within, layer.log_id));
         self.list.push(attempt);
         self.list.len() - 1
+    }
+
+    fn log_of(&self, attempt: usize) -> Option<LogId> {
+        self[attempt].layer.as_ref().map(|layer| layer.log_id)
+    }
+
+    fn clock(&mut self, log: LogId) -> &mut WaitClock {
+        let index = self.clocks.iter().position(|clock| clock.log == log).unwrap_or_else(|| {
+            self.clocks.push(WaitClock::new(log));
+            self.clocks.len() - 1
+        });
+        &mut self.clocks[index]
+    }
+
+    /// The time for which the attempt may still wait for events: the rest of the request's one write timeout, or, if no
+    /// client waits, a whole one.
+    pub(crate) fn time_left(&self, attempt: usize, now: Instant) -> Duration {
+        let Some(layer) = &self[attempt].layer else { return Duration::ZERO };
+        let timeout = layer.log.write_timeout();
+        let clock = self.clocks.iter().find(|clock| clock.log == layer.log_id);
+        match clock {
+            Some(clock) if !self.is_detached(attempt) => timeout.saturating_sub(clock.waited(now)),
+            _ => timeout,
+        }
+    }
+
+    /// Returns true if too little time is left for the event at the end of a handler: less than a tenth of the write
+    /// timeout. A handler that has not been called yet is then not called.
+    pub(crate) fn is_out_of_time(&self, attempt: usize) -> bool {
+        let Some(layer) = &self[attempt].layer else { return false };
+        !self.clocks.is_empty() && self.time_left(attempt, Instant::now()) < layer.log.write_timeout() / 10
+    }
+
+    /// Returns true if the caller has dropped the future of this attempt, or of one around it.
+    fn is_detached(&self, attempt: usize) -> bool {
+        self.around(attempt).any(|attempt| self[attempt].is_detached)
+    }
+
+    /// Marks the attempt as one that no caller waits for. A handler that has not been called yet is then not called.
+    pub(crate) fn detach(&mut self, attempt: usize) {
+        self[attempt].is_detached = true;
+        if self[attempt].stage == AttemptStage::Waiting {
+            self[attempt].stage = AttemptStage::Withdrawn;
+        }
     }
 
     /// The nearest attempt of this log: this one, or one around it.
@@ -168,7 +258,13 @@ impl Attempts {
         })
     }
 
-    /// Whether an attempt of the same log is within this one and has a say.
+    /// Returns true if the handler wrote an event in a transaction for an attempt of the same log around this one.
+    pub(crate) fn is_written_around(&self, attempt: usize) -> bool {
+        let of_log = std::iter::successors(self[attempt].outer, |&attempt| self[attempt].outer);
+        of_log.into_iter().any(|outer| self[outer].written.is_some())
+    }
+
+    /// Returns true if an attempt of the same log is within this one and has a say.
     pub(crate) fn has_within(&self, attempt: usize) -> bool {
         self.within(attempt).any(|(_, within)| within.stage != AttemptStage::Silent)
     }
@@ -185,22 +281,30 @@ impl Attempts {
         self.list.len() > 1
     }
 
-    /// The relation of this attempt, whose run has come to an end of this kind, to those within it. From here on, none of
-    /// them calls its handler any more. `mark`: the attempt whose mark the response carries.
+    /// The relation of this attempt, whose run has come to this end, to those within it. From here on, none of them calls
+    /// its handler any more. `mark`: the attempt whose mark the response carries.
     pub(crate) fn relation(
         &mut self,
         attempt: usize,
         mark: Option<usize>,
-        end: EndKind,
+        end: (EndKind, Option<StatusCode>),
         waits: bool,
     ) -> AttemptRelation {
         if self.list.len() == attempt + 1 {
             return AttemptRelation::Alone;
         }
+        let kind = end.0;
         if let Some(mark) = mark
             && std::iter::successors(Some(mark), |&mark| self[mark].outer).skip(1).any(|outer| outer == attempt)
         {
-            return AttemptRelation::Told;
+            return match self[mark].stage {
+                AttemptStage::LeftOut(left_kind, left_status) if (left_kind, left_status) == end => {
+                    AttemptRelation::LeftOut
+                }
+                // A layer in between has given the response another status.
+                AttemptStage::LeftOut(..) => AttemptRelation::Alone,
+                _ => AttemptRelation::Told,
+            };
         }
         let (mut open, mut last, mut settled) = (None, None, 0);
         for (number, within) in self.within(attempt) {
@@ -209,7 +313,7 @@ impl Attempts {
                 AttemptStage::Waiting | AttemptStage::Withdrawn | AttemptStage::Running | AttemptStage::Writing => {
                     open = Some(number)
                 }
-                AttemptStage::Told(_) | AttemptStage::Refused(_) => {
+                AttemptStage::Told(_) | AttemptStage::LeftOut(..) | AttemptStage::Refused(_) => {
                     last = Some(within.stage);
                     settled += 1;
                 }
@@ -218,20 +322,24 @@ impl Attempts {
         }
         if let Some(open) = open {
             self.withdraw_within(attempt);
-            // Where there is no answer, nothing is to be told beside the end that is still to come.
-            return if end == EndKind::Dropped { AttemptRelation::Told } else { AttemptRelation::Beside(open) };
+            // Without an answer, there is nothing to record beside the end that is still to come.
+            return if kind == EndKind::Dropped { AttemptRelation::Told } else { AttemptRelation::Beside(open) };
         }
+        // A handler has named this very run, and the response is none of those within: an end of its own.
+        let is_named_here = kind == EndKind::Response && self[attempt].values.event_type.is_some();
         match last {
             // The response may be made of that of any of them, or of none.
-            Some(AttemptStage::Told(kind)) if settled > 1 && (end == EndKind::Response || kind != end) => {
+            Some(AttemptStage::Told(told)) if settled > 1 && (kind == EndKind::Response || told != kind) => {
                 AttemptRelation::Alone
             }
-            // A handler has named this very run, and the response is of nobody within: an end of its own.
-            Some(AttemptStage::Told(_)) if end == EndKind::Response && self[attempt].values.event_type.is_some() => {
-                AttemptRelation::Alone
-            }
+            Some(AttemptStage::Told(_)) if is_named_here => AttemptRelation::Alone,
             Some(AttemptStage::Told(_)) => AttemptRelation::Told,
-            Some(AttemptStage::Refused(refusal)) if end == EndKind::Response => AttemptRelation::Refused(refusal),
+            Some(AttemptStage::LeftOut(left_kind, left_status))
+                if (left_kind, left_status) == end && settled == 1 && !is_named_here =>
+            {
+                AttemptRelation::LeftOut
+            }
+            Some(AttemptStage::Refused(refusal)) if kind == EndKind::Response => AttemptRelation::Refused(refusal),
             Some(AttemptStage::Refused(_)) => AttemptRelation::Told,
             _ => AttemptRelation::Alone,
         }
@@ -242,13 +350,6 @@ impl Attempts {
             self.within(attempt).filter(|(_, w)| w.stage == AttemptStage::Waiting).map(|(number, _)| number).collect();
         for number in waiting {
             self[number].stage = AttemptStage::Withdrawn;
-        }
-    }
-
-    /// Says that the handler is not to be called, if it has not been called.
-    pub(crate) fn withdraw(&mut self, attempt: usize) {
-        if self[attempt].stage == AttemptStage::Waiting {
-            self[attempt].stage = AttemptStage::Withdrawn;
         }
     }
 
@@ -289,19 +390,24 @@ impl Attempts {
         self[attempt].stage.is_open()
     }
 
-    /// Everything that was said around this attempt, in it, and within the latest one within it; in this order, so that
-    /// the last word counts.
-    fn contexts(&self, attempt: usize) -> impl Iterator<Item = &ContextValues> {
-        let mut order: SmallVec<[usize; 4]> = self.around(attempt).collect();
-        order.reverse();
+    /// The attempts around this one, this one, and the latest one within each: the outermost first.
+    fn chain(&self, attempt: usize) -> SmallVec<[usize; 4]> {
+        let mut chain: SmallVec<[usize; 4]> = self.around(attempt).collect();
+        chain.reverse();
         let mut innermost = attempt;
-        for number in attempt + 1..self.list.len() {
-            let latest = (number..self.list.len()).rev().find(|&later| self[later].within == Some(innermost));
-            let Some(latest) = latest else { break };
-            order.push(latest);
+        while let Some(latest) =
+            (innermost + 1..self.list.len()).rev().find(|&later| self[later].within == Some(innermost))
+        {
+            chain.push(latest);
             innermost = latest;
         }
-        order.into_iter().map(|number| &self[number].values)
+        chain
+    }
+
+    /// Everything that was said around this attempt, in it, and within the latest one within it, so that the last word
+    /// counts.
+    fn contexts(&self, attempt: usize) -> impl Iterator<Item = &ContextValues> {
+        self.chain(attempt).into_iter().map(|number| &self[number].values)
     }
 
     /// The last word on something.
@@ -331,47 +437,68 @@ impl Attempts {
     }
 
     pub(crate) fn request_id(&mut self) -> &CompactText {
-        let Self { list, request_id } = self;
+        let Self { list, request_id, .. } = self;
         request_id.get_or_insert_with(|| {
             let head = list.iter().find_map(|attempt| attempt.head.as_ref());
             head.and_then(RequestHead::clean_request_id).unwrap_or_else(new_request_id)
         })
     }
 
-    /// An event with everything that is known of the request so far, but for the details.
+    /// An event with everything that is known of the request so far, except the details. `of`: the attempt whose layer's
+    /// rules record it.
     pub(crate) fn draft(
         &mut self,
         attempt: usize,
+        of: usize,
         event_type: EventType,
-        policy: &AuditPolicy,
         rule: Option<usize>,
     ) -> Box<AuditEvent> {
         let mut event = Box::new(AuditEvent::new(event_type));
         if let Some(written) = &self[attempt].written {
-            // Of one request there is one event, whichever of the two it is.
+            // A request has one event, whichever of the two it is.
             (event.event_id, event.created_at) = (written.event_id, written.created_at);
         }
         event.request.request_id = Some(self.request_id().clone());
         let head = self[attempt].head.as_ref();
         let head = head.or_else(|| self.list.iter().find_map(|other| other.head.as_ref()));
-        if let Some(head) = head {
-            let route = self.last(attempt, |said| said.route.clone());
-            head.apply_to(&mut event, policy, rule, route.as_ref());
+        if let (Some(head), Some(layer)) = (head, &self[of].layer) {
+            let route = self.last(attempt, |values| values.route.clone());
+            let settings = self.settings(of).unwrap_or(&layer.policy);
+            head.apply_to(&mut event, &layer.policy, settings, rule, route.as_ref());
         }
         if head.is_none_or(|head| head.actor().is_none())
-            && let Some(found) = self.extension_actor(attempt)
+            && let Some(actor) = self.extension_actor(attempt)
         {
-            overlay(&mut event.actor, found);
+            overlay(&mut event.actor, actor);
         }
         event.request.started_event_id = self[attempt].started.as_ref().map(|started| started.event_id);
         self.write_names(attempt, &mut event);
         event
     }
 
-    /// An actor that nobody has said.
+    /// The policy whose capture settings apply to the events of this attempt's layer: its own, or, for a layer of a single
+    /// route, the one around it.
+    fn settings(&self, attempt: usize) -> Option<&AuditPolicy> {
+        let of_log = std::iter::successors(Some(attempt), |&attempt| self[attempt].outer);
+        let mut layers = of_log.filter_map(|attempt| self[attempt].layer.as_deref());
+        layers.find(|layer| !layer.inherits_settings).map(|layer| &layer.policy)
+    }
+
+    /// Hides the secrets in the details of an event that the rules of this attempt's layer record.
+    pub(crate) fn redact_details(&self, of: usize, details: &mut Details) {
+        let own = || self[of].layer.as_ref().map(|layer| &layer.policy);
+        if let Some(policy) = self.settings(of).or_else(own) {
+            policy.capture_config().redact_details(details);
+        }
+    }
+
+    /// The actor that a layer put into the extensions of the request or of its response.
     fn extension_actor(&self, attempt: usize) -> Option<Actor> {
-        let found = self.last(attempt, |said| said.extension_actor.clone());
-        found.or_else(|| self.list.iter().filter_map(|attempt| attempt.head.as_ref()?.actor()).next_back().cloned())
+        let of_values = |attempt: &Attempt| attempt.values.extension_actor.clone();
+        let of_head = |attempt: &Attempt| attempt.head.as_ref()?.actor().cloned();
+        let chain = self.chain(attempt);
+        let latest = |of: &dyn Fn(&Attempt) -> Option<Actor>| chain.iter().rev().find_map(|&number| of(&self[number]));
+        latest(&of_values).or_else(|| latest(&of_head))
     }
 
     /// Writes the names of things, as they were said so far, into the event.

@@ -185,13 +185,14 @@ impl BodyWithEvent {
     }
 
     fn hold(&mut self, held: HeldFrame) {
-        let (how, call) = match &held {
-            HeldFrame::Data(_) | HeldFrame::Empty => ("complete", CallEnd::Missing),
-            HeldFrame::Trailers(trailers) => ("complete", CallEnd::of(trailers)),
+        let complete = self.end_of_body.completeness();
+        let (body_end, call) = match &held {
+            HeldFrame::Data(_) | HeldFrame::Empty => (complete, CallEnd::Missing),
+            HeldFrame::Trailers(trailers) => (complete, CallEnd::of(trailers)),
             HeldFrame::Error(_) => ("error", CallEnd::Broken),
         };
         self.held = Some(held);
-        self.end_of_body.begin(how, call);
+        self.end_of_body.begin(body_end, call);
     }
 
     fn is_over(&self) -> bool {

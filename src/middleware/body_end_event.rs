@@ -21,12 +21,11 @@ pub(super) struct BodyEndEvent {
     pub(super) context: AuditContext,
     pub(super) state: WriteState,
     pub(super) fail_mode: FailMode,
-    pub(super) timeout: Duration,
     /// Absent where the layer has not looked at the clock.
     pub(super) arrived: Option<Instant>,
-    /// What `content-length` announces: the client takes the body for complete when it has that much.
+    /// The announced length: the client takes the body for complete when it has that much.
     pub(super) length: Option<u64>,
-    /// How many bytes have left.
+    /// The number of bytes that have left.
     pub(super) bytes: u64,
     pub(super) in_flight: Option<InFlightGuard>,
     /// For a gRPC call whose end is not known yet.
@@ -39,7 +38,7 @@ pub(super) struct OpenCall {
 }
 
 pub(super) enum WriteState {
-    /// And the transaction that the handler wrote it in.
+    /// With the transaction that the handler wrote the event in.
     Waiting(Box<AuditEvent>, Option<TransactionId>),
     Writing(Pin<Box<dyn Future<Output = Result<(), RecordError>> + Send>>),
     Written,
@@ -50,11 +49,35 @@ impl BodyEndEvent {
         matches!(self.state, WriteState::Written)
     }
 
-    /// Begins to write the event; `how` the body ended, and with it the call, if it is one.
-    pub(super) fn begin(&mut self, how: &'static str, end: CallEnd) {
+    /// The detail of a body that has ended without an error.
+    pub(super) fn completeness(&self) -> &'static str {
+        let is_short = self.call.is_none() && self.length.is_some_and(|length| self.bytes < length);
+        if is_short { "incomplete" } else { "complete" }
+    }
+
+    /// Begins to write the event of a body, and of a call, that has ended so. No frame waits for it any longer than the
+    /// request has time left.
+    pub(super) fn begin(&mut self, body_end: &'static str, end: CallEnd) {
+        self.begin_within(self.context.time_left(), body_end, end);
+    }
+
+    /// Writes the event of a body that the client waits for no longer, on the log's runtime.
+    pub(super) fn write_detached(&mut self, body_end: &'static str, end: CallEnd) {
+        self.begin_within(self.log.write_timeout(), body_end, end);
+        if let WriteState::Writing(write) = std::mem::replace(&mut self.state, WriteState::Written) {
+            let in_flight = self.in_flight.take();
+            self.log.spawn(async move {
+                let _guard = in_flight;
+                // The writer logs a failure; no client waits for it.
+                let _ = write.await;
+            });
+        }
+    }
+
+    fn begin_within(&mut self, timeout: Duration, body_end: &'static str, end: CallEnd) {
         let (mut event, transaction) = match std::mem::replace(&mut self.state, WriteState::Written) {
             WriteState::Waiting(event, transaction) => (event, transaction),
-            // One that is being written goes on.
+            // A write that has begun goes on.
             other => {
                 self.state = other;
                 return;
@@ -62,7 +85,7 @@ impl BodyEndEvent {
         };
         self.context.amend(&mut event);
         event.details.insert("body_bytes".into(), self.bytes.into());
-        event.details.insert("body_end".into(), how.into());
+        event.details.insert("body_end".into(), body_end.into());
         if let Some(call) = &self.call {
             end.describe(&mut event);
             if let Some(decided) = end.decided(&self.context, call.result_count) {
@@ -73,7 +96,7 @@ impl BodyEndEvent {
         event.request.duration_us = self.arrived.and_then(|arrived| u64::try_from(arrived.elapsed().as_micros()).ok());
         event.truncate_to_limits();
         let log = self.log.clone();
-        let deadline = Instant::now() + self.timeout;
+        let deadline = Instant::now() + timeout;
         self.state =
             WriteState::Writing(Box::pin(
                 async move { log.write_or_await_transaction(event, deadline, transaction).await },
@@ -95,20 +118,14 @@ impl BodyEndEvent {
     }
 }
 
-/// Whoever lets go of the body does not let go of its event.
+/// Writes the event of a body that is dropped before its end.
 impl Drop for BodyEndEvent {
     fn drop(&mut self) {
-        // A body that panics ends in no other way than this.
-        let is_panicking = std::thread::panicking();
-        let (how, end) = if is_panicking { ("panic", CallEnd::Broken) } else { ("dropped", CallEnd::Cancelled) };
-        self.begin(how, end);
-        if let WriteState::Writing(write) = std::mem::replace(&mut self.state, WriteState::Written) {
-            let in_flight = self.in_flight.take();
-            self.log.spawn(async move {
-                let _guard = in_flight;
-                // The writer says why, if it fails; there is nobody left to tell.
-                let _ = write.await;
-            });
+        // A body that panics is dropped while the thread unwinds.
+        if std::thread::panicking() {
+            self.write_detached("panic", CallEnd::Broken);
+        } else {
+            self.write_detached("dropped", CallEnd::Cancelled);
         }
     }
 }

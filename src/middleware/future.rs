@@ -61,7 +61,7 @@ pin_project! {
                         && *has_begun
                         && let Some(shared) = context.layer()
                     {
-                        context.withdraw();
+                        context.detach();
                         shared.log.spawn(async move { drop(course.await) });
                     }
                 }
@@ -234,10 +234,12 @@ fn to_record(slot: Scope, response: Option<&Extensions>, head: &mut Option<Reque
             let attempt = context.attempt();
             let mut attempts = context.lock();
             let count = attempts.result_count(attempt).or_else(counted);
-            let is_wanted = attempts.declared(attempt).is_some()
-                || attempts[attempt].written.is_some()
+            let is_wanted = attempts[attempt].written.is_some()
                 || attempts.has_within(attempt)
-                || count.is_some_and(|count| is_too_many(&shared, count));
+                // The layer around whose event is in a transaction records it.
+                || (!attempts.is_written_around(attempt)
+                    && (attempts.declared(attempt).is_some()
+                        || count.is_some_and(|count| is_too_many(&shared, count))));
             if is_wanted && attempts[attempt].head.is_none() {
                 attempts[attempt].head = head.take();
             }
@@ -274,12 +276,14 @@ where
     let attempt = context.attempt();
     let mut attempts = context.lock();
     // A layer nearer to the handler drives its request to its end by itself.
-    let is_wanted = (attempts.declared(attempt).is_some() || attempts[attempt].written.is_some())
+    let is_declared = attempts.declared(attempt).is_some() && !attempts.is_written_around(attempt);
+    let is_wanted = (is_declared || attempts[attempt].written.is_some())
         && !attempts.has_within(attempt)
         && attempts.is_open(attempt);
     if attempts[attempt].head.is_none() {
         attempts[attempt].head = head;
     }
+    attempts.detach(attempt);
     drop(attempts);
     // Dropped, it settles the attempt.
     let course = RequestLifecycle::new(shared, context.clone(), Protocol::Http, None);

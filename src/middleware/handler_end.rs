@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
 use http::response::Parts;
 use http::{Extensions, Response, StatusCode};
 use http_body::Body;
@@ -18,7 +19,7 @@ use super::instrumented::PanicPayload;
 use super::read_ahead::ReadAhead;
 use crate::capture::EndKind;
 
-/// How a handler ended.
+/// The end of a handler.
 pub(super) enum HandlerEnd<R, E> {
     Response(Parts, R),
     /// The response to a gRPC call, read ahead. None: its end is still to come.
@@ -29,7 +30,36 @@ pub(super) enum HandlerEnd<R, E> {
     Dropped,
 }
 
-/// What a course ends with. None only after [`HandlerEnd::Dropped`].
+/// The size of a response's body, as far as it is known before its first frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BodySize {
+    /// The server does not poll the body: it has no frame, or the head of the response says so.
+    None,
+    /// The server polls the body. With a length, it does so until that many bytes have come.
+    Streamed(Option<u64>),
+}
+
+impl BodySize {
+    fn of(parts: &Parts, body: &impl Body) -> Self {
+        let status = parts.status;
+        let is_bodiless =
+            status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
+        let announced = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let length = announced.or_else(|| body.size_hint().exact());
+        if is_bodiless || length == Some(0) || body.is_end_stream() { Self::None } else { Self::Streamed(length) }
+    }
+
+    /// The size of the body that is sent to a request of this method (RFC 9112 section 6.3).
+    pub(super) fn answering(self, method: Option<&str>, status: Option<StatusCode>) -> Self {
+        match method {
+            Some("HEAD") => Self::None,
+            Some("CONNECT") if status.is_some_and(|status| status.is_success()) => Self::None,
+            _ => self,
+        }
+    }
+}
+
+/// The output of a lifecycle. None only after [`HandlerEnd::Dropped`].
 pub(super) type LifecycleOutput<R, E> = Option<Result<Response<AuditBody<R>>, E>>;
 
 impl<R, E> HandlerEnd<R, E> {
@@ -126,21 +156,17 @@ where
         Self::Call(parts, body, end)
     }
 
-    /// Whether the client will be sent a body whose end can be waited for.
-    pub(super) fn has_body(&self, method: Option<&str>) -> bool {
-        let (status, is_over) = match self {
-            Self::Response(parts, body) => (parts.status, body.is_end_stream()),
-            Self::Call(parts, body, _) => (parts.status, body.is_end_stream()),
-            _ => return false,
-        };
-        let is_bodiless =
-            status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
-        !is_bodiless && method != Some("HEAD") && !is_over
-    }
-
-    /// The length that the response announces.
-    pub(super) fn content_length(&self) -> Option<u64> {
-        self.parts()?.headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    /// Asks the body of the response for its size. That is code of the app's: if it panics, so has the handler.
+    pub(super) fn inspect_body(&mut self) -> BodySize {
+        let inspected = catch_unwind(AssertUnwindSafe(|| match self {
+            Self::Response(parts, body) => BodySize::of(parts, &*body),
+            Self::Call(parts, body, _) => BodySize::of(parts, &**body),
+            _ => BodySize::None,
+        }));
+        inspected.unwrap_or_else(|panic| {
+            *self = Self::Panic(panic);
+            BodySize::None
+        })
     }
 
     /// Lets go of what the handler made.

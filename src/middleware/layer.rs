@@ -89,12 +89,17 @@ pub struct AuditLayer {
 impl AuditLayer {
     /// A layer that records into `log` what `policy` says. If the log is off, the layer passes everything through.
     pub fn new(log: &AuditLog, policy: AuditPolicy) -> Self {
+        Self::with_settings(log, policy, false)
+    }
+
+    fn with_settings(log: &AuditLog, policy: AuditPolicy, inherits_settings: bool) -> Self {
         let config = log.log_id().map(|log_id| {
             let watches_responses = policy.inspects_responses();
             Arc::new(LayerConfig {
                 log: log.clone(),
                 log_id,
                 policy,
+                inherits_settings,
                 inspects_responses: watches_responses,
                 details_from_response: None,
                 #[cfg(feature = "axum")]
@@ -109,7 +114,7 @@ impl AuditLayer {
     /// # Errors
     /// If the rule is not a valid one, or is one for oversize queries: those need the `max_results` of a policy.
     pub fn for_route(log: &AuditLog, rule: Rule) -> Result<Self, PolicyError> {
-        Ok(Self::new(log, PolicyBuilder::for_route(rule)?))
+        Ok(Self::with_settings(log, PolicyBuilder::for_route(rule)?, true))
     }
 
     /// Adds a callback that reads details from the response before it is released.
@@ -125,6 +130,7 @@ impl AuditLayer {
                 log: shared.log.clone(),
                 log_id: shared.log_id,
                 policy: shared.policy.clone(),
+                inherits_settings: shared.inherits_settings,
                 inspects_responses: shared.inspects_responses,
                 details_from_response: Some(Arc::new(details)),
                 #[cfg(feature = "axum")]

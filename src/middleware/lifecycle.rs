@@ -1,8 +1,8 @@
 //! The course of one audited request, from its arrival to the release of its response.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -15,7 +15,7 @@ use super::body_end_event::{BodyEndEvent, OpenCall, WriteState};
 use super::body_error::BodyError;
 use super::call_end::{self, CallEnd};
 use super::cancellable::Cancellable;
-use super::handler_end::{HandlerEnd, LifecycleOutput};
+use super::handler_end::{BodySize, HandlerEnd, LifecycleOutput};
 use super::instrumented::{Instrumented, instrument};
 use super::record_decision::{RecordDecision, add_query_counts, decide};
 use super::{problem_details, response_mark, trailers_only};
@@ -25,7 +25,7 @@ use crate::capture::{
     TransactionalEvent, WithheldResponse,
 };
 use crate::event::{AuditEvent, Details, ErrorCode, EventId, Phase};
-use crate::policy::{FailMode, RequestOutcome};
+use crate::policy::{AuditPolicy, FailMode, MatchingRules, RequestOutcome};
 use crate::store::TransactionId;
 use crate::writer::{IfRefused, InFlightGuard};
 
@@ -36,8 +36,6 @@ pub(super) struct RequestLifecycle {
     protocol: Protocol,
     /// Absent where the layer has not looked at the clock.
     arrived: Option<Instant>,
-    /// How long the request may still wait for its events, all of them together.
-    pub(super) timeout: Duration,
     /// Keeps a closing log waiting.
     in_flight: Option<InFlightGuard>,
 }
@@ -76,6 +74,12 @@ impl Drop for EndClaim {
     }
 }
 
+/// The fail mode of a `started` event: open only if every write-ahead rule of the request is.
+fn start_fail_mode(policy: &AuditPolicy, rules: MatchingRules) -> FailMode {
+    let ahead = rules.iter().map(|index| policy.rule(index)).filter(|rule| rule.is_write_ahead());
+    ahead.map(|rule| rule.fail_mode).find(|mode| *mode != FailMode::Open).unwrap_or(FailMode::Open)
+}
+
 /// What the end of a handler comes to.
 enum EventDecision {
     /// A layer within is about to tell it.
@@ -110,7 +114,6 @@ impl RequestLifecycle {
             claim: EndClaim { context, is_settled: false },
             protocol,
             arrived,
-            timeout: shared.log.write_timeout(),
             in_flight: shared.log.begin_request(),
         }
     }
@@ -155,69 +158,100 @@ impl RequestLifecycle {
         Cancellable::new(handler).then(|result| self.finish(result.map_or(HandlerEnd::Dropped, HandlerEnd::of)))
     }
 
-    /// Makes the `started` event durable and says that the handler is about to be called. An error: it must not be.
+    /// Makes the `started` event durable and marks the handler as about to be called. An error: it must not be.
     async fn start(&mut self, rule_at: usize) -> Result<(), WithheldResponse> {
-        let rule = self.shared.policy.rule(rule_at);
+        let policy = &self.shared.policy;
         let attempt = self.claim.attempt();
-        let event = {
+        let (fail_mode, event) = {
             let mut attempts = self.claim.lock();
-            if attempts.adopt_started(attempt) {
-                None
+            let fail_mode = start_fail_mode(policy, attempts[attempt].matching_rules);
+            let adopted = if attempts.adopt_started(attempt) { attempts[attempt].started.clone() } else { None };
+            if adopted.as_ref().is_some_and(|adopted| adopted.is_durable || fail_mode == FailMode::Open) {
+                (fail_mode, None)
             } else {
-                let event_type = attempts.declared(attempt).unwrap_or_else(|| rule.event_type().clone());
-                Some(attempts.draft(attempt, event_type, &self.shared.policy, Some(rule_at)))
+                let event_type =
+                    attempts.declared(attempt).unwrap_or_else(|| policy.rule(rule_at).event_type().clone());
+                let mut event = attempts.draft(attempt, attempt, event_type, Some(rule_at));
+                event.request.started_event_id = None;
+                if let Some(adopted) = adopted {
+                    // Written once more: the layer around goes on without it, this one does not.
+                    (event.event_id, event.created_at) = (adopted.event_id, adopted.created_at);
+                }
+                (fail_mode, Some(event))
             }
         };
         if let Some(mut event) = event {
             event.phase = Phase::Started;
             event.truncate_to_limits();
-            let started = StartedEvent {
+            let mut started = StartedEvent {
                 event_id: event.event_id,
+                created_at: event.created_at,
                 event_type: event.event_type.clone(),
-                fail_mode: rule.fail_mode,
-                body_end: rule.is_body_end(),
+                fail_mode,
+                body_end: policy.rule(rule_at).is_body_end(),
+                is_durable: true,
             };
             // The log ends it, if it becomes durable after this request was refused.
-            let may_run = started.fail_mode == FailMode::Open;
+            let may_run = fail_mode == FailMode::Open;
             let if_refused = if may_run { IfRefused::Leave } else { IfRefused::EndNotRun };
-            let begun = Instant::now();
-            let written = self.shared.log.write(event, begun + self.timeout, if_refused).await;
-            self.timeout = self.timeout.saturating_sub(begun.elapsed());
+            let wait = self.claim.begin_wait();
+            let written = self.shared.log.write(event, wait.deadline(), if_refused).await;
+            drop(wait);
             if written.is_err() {
                 if !may_run {
+                    self.claim.lock()[attempt].started = None;
                     return Err(WithheldResponse { event_id: started.event_id, has_run: false });
                 }
                 self.shared.log.count_unrecorded();
+                started.is_durable = false;
             }
-            // Named by the end even if it was let go: it may become durable yet.
+            // Named by the end even if it is not durable: it may become so yet.
             self.claim.lock()[attempt].started = Some(started);
         }
-        if self.claim.lock().begin(attempt) { Ok(()) } else { Err(self.end_unrun().await) }
+        let is_late = {
+            let mut attempts = self.claim.lock();
+            let is_late = fail_mode != FailMode::Open && attempts.is_out_of_time(attempt);
+            if !is_late && attempts.begin(attempt) {
+                return Ok(());
+            }
+            is_late
+        };
+        let Some(event) = self.end_unrun() else {
+            return Err(WithheldResponse { event_id: EventId::new(), has_run: false });
+        };
+        let refusal = WithheldResponse { event_id: event.event_id, has_run: false };
+        if is_late {
+            // The client waits for the answer: the log writes the end without the request.
+            self.shared.log.refuse_late(refusal.event_id);
+            self.shared.log.write_later(*event);
+        } else {
+            // No client waits for it, so it has a whole write timeout.
+            let deadline = Instant::now() + self.shared.log.write_timeout();
+            if self.shared.log.write(event, deadline, IfRefused::Leave).await.is_ok() {
+                self.claim.settle(AttemptStage::Told(EndKind::Dropped));
+            }
+        }
+        Err(refusal)
     }
 
-    /// Ends a `started` event whose handler is not called, for nobody waits for it any more.
-    async fn end_unrun(&mut self) -> WithheldResponse {
-        let event = {
-            let mut attempts = self.claim.lock();
-            let attempt = self.claim.attempt();
-            attempts[attempt].started.as_ref().map(|started| started.event_type.clone()).map(|event_type| {
-                let mut event = attempts.draft(attempt, event_type, &self.shared.policy, None);
-                attempts.claim(attempt);
-                event.details = attempts.take_details(attempt);
-                self.shared.policy.capture_config().redact_details(&mut event.details);
-                event
-            })
-        };
-        let Some(mut event) = event else { return WithheldResponse { event_id: EventId::new(), has_run: false } };
-        let event_id = event.event_id;
+    /// The end of a `started` event whose handler is not called: no client waits for it any more, or no time is left for
+    /// the event at its end.
+    fn end_unrun(&self) -> Option<Box<AuditEvent>> {
+        let mut attempts = self.claim.lock();
+        let attempt = self.claim.attempt();
+        let started = attempts[attempt].started.clone()?;
+        let mut event = attempts.draft(attempt, attempt, started.event_type, None);
+        event.details = attempts.take_details(attempt);
+        attempts.redact_details(attempt, &mut event.details);
+        // Ended: no other attempt takes it over.
+        attempts[attempt].started = None;
+        attempts.tell(attempt);
+        drop(attempts);
         event.outcome = Some(StatusCode::SERVICE_UNAVAILABLE.as_u16());
         event.classification.error = ErrorCode::from_status(StatusCode::SERVICE_UNAVAILABLE);
         event.details.insert("not_run".into(), true.into());
         event.truncate_to_limits();
-        if self.write(event, None).await.is_ok() {
-            self.claim.settle(AttemptStage::Told(EndKind::Dropped));
-        }
-        WithheldResponse { event_id, has_run: false }
+        Some(event)
     }
 
     /// The answer to a request whose event could not be written.
@@ -250,6 +284,7 @@ impl RequestLifecycle {
             if remarks.mark.is_none() && end.is_unread_call() {
                 end = Box::pin(end.read_ahead()).await;
             }
+            let body_size = end.inspect_body();
             let mut verdict = self.decide(&end, &mut remarks, true);
             if let EventDecision::Awaited = verdict {
                 // Boxed, here and below, because few requests have room for it to spare.
@@ -281,23 +316,23 @@ impl RequestLifecycle {
                 Some(_) => Box::pin(self.start_call(&mut event, &decided, transaction)).await,
                 None => Ok(()),
             };
-            if call.is_some() || (decided.body_end && end.has_body(event.resource.method.as_deref())) {
+            let body_size = body_size.answering(event.resource.method.as_deref(), end.status());
+            let length = if let BodySize::Streamed(length) = body_size { length } else { None };
+            if call.is_some() || (decided.body_end && body_size != BodySize::None) {
                 let mut end_of_body = BodyEndEvent {
                     log: self.shared.log.clone(),
                     context: self.claim.clone(),
                     state: WriteState::Waiting(event, transaction),
                     fail_mode: decided.fail_mode,
-                    timeout: self.timeout,
                     arrived: self.arrived,
-                    length: end.content_length(),
+                    length,
                     bytes: 0,
                     in_flight: self.in_flight.take(),
                     call,
                 };
                 if let Err(started) = is_started {
-                    // The client is refused now; the end that comes to is written by whoever has the time.
-                    end_of_body.timeout = self.shared.log.write_timeout();
-                    end_of_body.begin("dropped", CallEnd::REFUSED);
+                    // The client is refused now, and waits for no further event.
+                    end_of_body.write_detached("dropped", CallEnd::REFUSED);
                     return self.answer_without_event(end, started, decided.fail_mode);
                 }
                 return self.release(end, Some(end_of_body));
@@ -333,11 +368,17 @@ impl RequestLifecycle {
         let event_id = started.event_id;
         event.request.started_event_id = Some(event_id);
         let fail_mode = decided.fail_mode;
-        self.claim.lock()[attempt].started =
-            Some(StartedEvent { event_id, event_type: started.event_type.clone(), fail_mode, body_end: true });
-        let begun = Instant::now();
-        let written = self.shared.log.write(started, begun + self.timeout, IfRefused::Leave).await;
-        self.timeout = self.timeout.saturating_sub(begun.elapsed());
+        self.claim.lock()[attempt].started = Some(StartedEvent {
+            event_id,
+            created_at: started.created_at,
+            event_type: started.event_type.clone(),
+            fail_mode,
+            body_end: true,
+            is_durable: true,
+        });
+        let wait = self.claim.begin_wait();
+        let written = self.shared.log.write(started, wait.deadline(), IfRefused::Leave).await;
+        drop(wait);
         match written {
             Err(_) if fail_mode != FailMode::Open => Err(event_id),
             Err(_) => {
@@ -350,9 +391,9 @@ impl RequestLifecycle {
 
     /// Waits for a layer within that is about to tell the end, but not for ever: nobody may be polling it.
     async fn nobody_tells(&mut self) {
-        let begun = Instant::now();
-        self.shared.log.within(self.timeout, self.claim.inner_attempts_settled()).await;
-        self.timeout = self.timeout.saturating_sub(begun.elapsed());
+        let wait = self.claim.begin_wait();
+        let timeout = wait.deadline().saturating_duration_since(Instant::now());
+        self.shared.log.within(timeout, self.claim.inner_attempts_settled()).await;
     }
 
     /// Says that the end is told, and lets go of what the handler made.
@@ -362,15 +403,14 @@ impl RequestLifecycle {
         R::Data: From<Bytes>,
         R::Error: Into<BodyError>,
     {
-        let stage = AttemptStage::Told(end.kind());
-        self.settle(stage, end.extensions_mut());
+        self.settle(AttemptStage::Told(end.kind()), end.extensions_mut());
         drop(self);
         end.release(end_of_body)
     }
 
     /// Lets go of what the handler made, for the rules leave it out. If they do not even name the request, the layers
     /// further out decide.
-    fn pass<R, E>(self, end: HandlerEnd<R, E>) -> LifecycleOutput<R, E>
+    fn pass<R, E>(mut self, mut end: HandlerEnd<R, E>) -> LifecycleOutput<R, E>
     where
         R: Body,
         R::Data: From<Bytes>,
@@ -378,7 +418,7 @@ impl RequestLifecycle {
     {
         let is_named = !self.claim.lock()[self.claim.attempt()].matching_rules.is_empty();
         if is_named {
-            return self.release(end, None);
+            self.settle(AttemptStage::LeftOut(end.kind(), end.status()), end.extensions_mut());
         }
         drop(self);
         end.release(None)
@@ -402,7 +442,11 @@ impl RequestLifecycle {
         }
         let refusal = WithheldResponse { event_id, has_run: true };
         match end {
-            HandlerEnd::Response(..) | HandlerEnd::Call(..) | HandlerEnd::Error(_) => self.withhold(refusal),
+            HandlerEnd::Response(..) | HandlerEnd::Call(..) | HandlerEnd::Error(_) => {
+                // Its drop is code of the app's, and the answer does not depend on it.
+                drop(catch_unwind(AssertUnwindSafe(|| drop(end))));
+                self.withhold(refusal)
+            }
             // A panic goes on as it would have; there is no response that could be withheld.
             end => {
                 self.settle(AttemptStage::Refused(refusal), None);
@@ -437,7 +481,7 @@ impl RequestLifecycle {
         let attempt = self.claim.attempt();
         let mut attempts = self.claim.lock();
         let written = attempts[attempt].written;
-        let beside = match attempts.relation(attempt, remarks.mark, end.kind(), waits) {
+        let beside = match attempts.relation(attempt, remarks.mark, (end.kind(), end.status()), waits) {
             AttemptRelation::Telling => {
                 // For those further out this is the same as if this layer were about to.
                 attempts.tell(attempt);
@@ -446,14 +490,15 @@ impl RequestLifecycle {
             // The handler has written the event of this layer.
             _ if written.is_some() => None,
             AttemptRelation::Told => return EventDecision::Told,
+            AttemptRelation::LeftOut => return EventDecision::Nothing(None),
             AttemptRelation::Refused(refusal) => return EventDecision::Refused(refusal),
             AttemptRelation::Alone => None,
             AttemptRelation::Beside(open) => Some(open),
         };
-        let rules_beside = beside.and_then(|beside| attempts[beside].rules());
-        let (policy, candidates) = match &rules_beside {
-            Some((policy, candidates)) => (policy, *candidates),
-            None => (&self.shared.policy, attempts[attempt].matching_rules),
+        let rules_beside = beside.and_then(|beside| Some((beside, attempts[beside].rules()?)));
+        let (of, policy, candidates) = match &rules_beside {
+            Some((beside, (policy, candidates))) => (*beside, policy, *candidates),
+            None => (attempt, &self.shared.policy, attempts[attempt].matching_rules),
         };
         let result_count = attempts.result_count(attempt).or(remarks.result_count);
         remarks.result_count = result_count.filter(|_| !attempts[attempt].is_limited_within);
@@ -479,10 +524,10 @@ impl RequestLifecycle {
             return EventDecision::Nothing(written);
         };
         attempts.claim(attempt);
-        let mut event = attempts.draft(attempt, decided.event_type.clone(), policy, decided.rule);
+        let mut event = attempts.draft(attempt, of, decided.event_type.clone(), decided.rule);
         event.details = std::mem::take(&mut remarks.details);
         event.details.append(&mut attempts.take_details(attempt));
-        policy.capture_config().redact_details(&mut event.details);
+        attempts.redact_details(of, &mut event.details);
         // Nobody needs the head any more, and its parts keep the memory that the server has read the request into.
         let head = attempts[attempt].head.take();
         drop(attempts);
@@ -505,7 +550,7 @@ impl RequestLifecycle {
     /// Writes an event within what is left of the budget. The writer has said why, if it fails.
     /// `transaction`: which the handler wrote it in.
     async fn write(&self, event: Box<AuditEvent>, transaction: Option<TransactionId>) -> Result<(), ()> {
-        let deadline = Instant::now() + self.timeout;
-        self.shared.log.write_or_await_transaction(event, deadline, transaction).await.map_err(|_| ())
+        let wait = self.claim.begin_wait();
+        self.shared.log.write_or_await_transaction(event, wait.deadline(), transaction).await.map_err(|_| ())
     }
 }

@@ -21,6 +21,7 @@ use super::lifecycle::{BoxedLifecycle, RequestLifecycle};
 use super::probe;
 use crate::capture::scope::{self, RequestFingerprint, Scope};
 use crate::capture::{AttemptStage, AuditContext, LayerConfig, RequestHead, WithheldResponse, path_and_query, sent};
+use crate::event::EventId;
 use crate::policy::MatchingRules;
 use crate::writer::LogId;
 
@@ -110,6 +111,11 @@ where
             && let Some(event_id) = shared.log.refuse_if_closed()
         {
             let refusal = WithheldResponse { event_id, has_run: false };
+            return ResponseFuture::audited(Box::pin(ready(course.withhold(refusal))), context, false);
+        }
+        if shared.policy.is_fail_closed(candidates) && context.lock().is_out_of_time(context.attempt()) {
+            let refusal = WithheldResponse { event_id: EventId::new(), has_run: false };
+            shared.log.refuse_late(refusal.event_id);
             return ResponseFuture::audited(Box::pin(ready(course.withhold(refusal))), context, false);
         }
         context.begin();

@@ -116,14 +116,14 @@ impl AuditContext {
         let decided = decide(policy, candidates, &ended, attempts[attempt].started.as_ref());
         let decided = decided.filter(|_| attempts[attempt].head.is_some());
         let decided = decided.ok_or_else(|| RecordError::new(RecordErrorKind::NoMatchingRule))?;
-        let mut event = attempts.draft(attempt, decided.event_type.clone(), policy, decided.rule);
+        let mut event = attempts.draft(attempt, attempt, decided.event_type.clone(), decided.rule);
         event.outcome = Some(outcome.as_u16());
         if event.classification.error.is_none() {
             event.classification.error = ErrorCode::from_status(outcome);
         }
         // Copied: if the transaction is rolled back, the layer's event has them too.
         event.details = attempts.details(attempt);
-        policy.capture_config().redact_details(&mut event.details);
+        attempts.redact_details(attempt, &mut event.details);
         add_query_counts(&mut event, result_count, policy.max_results());
         attempts[attempt].written = Some(TransactionalEvent {
             event_id: event.event_id,
@@ -146,10 +146,10 @@ impl RequestLifecycle {
         written: TransactionalEvent,
         answered: Option<StatusCode>,
     ) -> Result<bool, ()> {
-        let begun = Instant::now();
         let log = &self.shared.log;
-        let fate = log.transaction_status(written.event_id, written.transaction, begun + self.timeout).await;
-        self.timeout = self.timeout.saturating_sub(begun.elapsed());
+        let wait = self.claim.begin_wait();
+        let fate = log.transaction_status(written.event_id, written.transaction, wait.deadline()).await;
+        drop(wait);
         if fate.map_err(drop)? != TransactionStatus::Committed {
             return Ok(false);
         }

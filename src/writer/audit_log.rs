@@ -283,6 +283,25 @@ impl AuditLog {
         written
     }
 
+    /// Queues an event that no caller waits for.
+    pub(crate) fn write_later(&self, event: AuditEvent) {
+        let event_id = event.event_id;
+        if let Some(inner) = &self.inner
+            && !inner.queue.owe(event)
+        {
+            add(&inner.counters.refused, 1);
+            inner.refusals.note(event_id, &RecordError::new(RecordErrorKind::QueueFull));
+        }
+    }
+
+    /// Counts and logs a request that is refused because no time is left for the event at its end.
+    pub(crate) fn refuse_late(&self, event_id: EventId) {
+        if let Some(inner) = &self.inner {
+            add(&inner.counters.refused, 1);
+            inner.refusals.note(event_id, &RecordError::new(RecordErrorKind::Timeout));
+        }
+    }
+
     /// Refuses the event of a request beforehand, if the log is closed. Returns the id to quote.
     pub(crate) fn refuse_if_closed(&self) -> Option<EventId> {
         let inner = self.inner.as_ref().filter(|inner| inner.queue.is_closed())?;

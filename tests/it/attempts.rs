@@ -139,7 +139,14 @@ async fn a_panic_that_is_caught_between_is_told_once() {
 /// A layer that makes another response of the handler's, with nothing of it, has still one attempt behind it.
 #[tokio::test(start_paused = true)]
 async fn a_response_made_anew_between_is_told_once() {
-    for when in [RecordWhen::always(), RecordWhen::success()] {
+    let (always, success) = (RecordWhen::always(), RecordWhen::success());
+    for (when, status, expected) in [
+        (&always, StatusCode::GONE, Some(404)),
+        // The rule of the inner layer takes the place of the outer one's, also where it leaves the response out.
+        (&success, StatusCode::NOT_FOUND, None),
+        // The client gets another status than the one that is left out.
+        (&success, StatusCode::GONE, Some(410)),
+    ] {
         let (log, store) = memory_log().await;
         let rule = own("scan.imported").when(when.clone());
         let inner = AuditLayer::for_route(&log, rule).expect("a valid rule").layer(answering(StatusCode::NOT_FOUND));
@@ -148,16 +155,14 @@ async fn a_response_made_anew_between_is_told_once() {
                 &log,
                 AuditPolicy::builder().rule(own("outer.layer").paths(["/{*all}"])).build().expect("valid"),
             ))
-            .map_response(|answer: Response<_>| {
+            .map_response(move |answer: Response<_>| {
                 let mut anew = Response::new(answer.into_body());
-                *anew.status_mut() = StatusCode::GONE;
+                *anew.status_mut() = status;
                 anew
             })
             .service(inner);
-        assert_eq!(service.oneshot(post("/scans")).await.expect("infallible").status(), StatusCode::GONE);
-        // The rule of the inner layer takes the place of that of the outer one, also where it leaves the request out.
-        let expected = if when == RecordWhen::always() { vec![Some(404)] } else { vec![] };
-        assert_eq!(outcomes(&store), expected);
+        assert_eq!(service.oneshot(post("/scans")).await.expect("infallible").status(), status);
+        assert_eq!(outcomes(&store), expected.map(Some).into_iter().collect::<Vec<_>>());
     }
 }
 
@@ -380,4 +385,20 @@ async fn what_an_earlier_attempt_did_is_not_said_to_be_undone() {
         assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(answer.headers().get("retry-after"), None);
     }
+}
+
+/// The inner layer's rules do not name the request: the outer one records one event, with the last outcome.
+#[tokio::test(start_paused = true)]
+async fn attempts_that_only_an_outer_layer_names_are_one_request() {
+    let (log, store) = memory_log().await;
+    let inner =
+        AuditLayer::new(&log, AuditPolicy::builder().rule(own("b.inner").paths(["/other"])).build().expect("valid"));
+    let outer = AuditLayer::new(&log, presets::ivre());
+    let service = ServiceBuilder::new()
+        .layer(outer)
+        .layer(tower::retry::RetryLayer::new(Again(2)))
+        .layer(inner)
+        .service(failing(2));
+    assert_eq!(service.oneshot(post("/scans")).await.expect("infallible").status(), 200);
+    assert_eq!(outcomes(&store), [Some(200)]);
 }

@@ -1,17 +1,19 @@
 //! The body of a response: forwarded as it is, and its end an event where a rule asks for that.
 
 use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use http::{HeaderMap, Request, Response, StatusCode};
-use http_body::{Body as _, Frame};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use tower::{Layer as _, ServiceExt as _};
 use tower_audit::policy::presets;
-use tower_audit::{Actor, AuditContext, AuditLayer, AuditLog, AuditPolicy, ErrorCode, EventType, Phase};
+use tower_audit::{Actor, AuditContext, AuditLayer, AuditLog, AuditPolicy, ErrorCode, EventType, Phase, Rule};
 
-use crate::support::{memory_log, of_phase, post};
+use crate::support::{memory_log, of_phase, post, request};
 
 type Frames = StreamBody<stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, std::io::Error>>>>;
 
@@ -21,7 +23,7 @@ fn frames(frames: Vec<Result<Frame<Bytes>, std::io::Error>>) -> Frames {
 
 fn three_frames() -> Frames {
     let mut trailers = HeaderMap::new();
-    trailers.insert("x-checksum", http::HeaderValue::from_static("7"));
+    trailers.insert("x-checksum", HeaderValue::from_static("7"));
     frames(vec![
         Ok(Frame::data(Bytes::from_static(b"one "))),
         Ok(Frame::data(Bytes::from_static(b"two"))),
@@ -62,7 +64,7 @@ async fn the_last_frame_waits_for_the_event() {
         let body =
             frames(vec![Ok(Frame::data(Bytes::from_static(b"12345"))), Ok(Frame::data(Bytes::from_static(b"67")))]);
         let mut response = Response::new(body);
-        response.headers_mut().insert("content-length", http::HeaderValue::from_static("7"));
+        response.headers_mut().insert("content-length", HeaderValue::from_static("7"));
         Ok::<_, Infallible>(response)
     });
     let response = at_body_end(&log).layer(handler).oneshot(post("/scans")).await.expect("infallible");
@@ -169,4 +171,97 @@ async fn a_body_that_panics_says_so() {
     log.close().await.expect("everything is written");
     let event = of_phase(&store, Phase::Completed).pop().expect("one");
     assert_eq!((&event.details["body_end"], &event.details["body_bytes"]), (&"panic".into(), &3.into()));
+}
+
+/// A body that says of itself what the test likes.
+#[derive(Clone)]
+struct Claiming {
+    size: SizeHint,
+    panics: bool,
+    data: Option<Bytes>,
+}
+
+impl http_body::Body for Claiming {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        Poll::Ready(self.data.take().map(|data| Ok(Frame::data(data))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        assert!(!self.panics, "on purpose");
+        false
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.size
+    }
+}
+
+fn claiming(size: SizeHint) -> Claiming {
+    Claiming { size, panics: false, data: Some(Bytes::from_static(b"123")) }
+}
+
+/// The server does not poll such a body, so its end never comes (hyper 1, `proto/h1`; RFC 9112 section 6.3).
+#[tokio::test(start_paused = true)]
+async fn a_body_that_the_server_does_not_poll_is_complete_at_its_head() {
+    let zero = ("content-length", "0");
+    for (method, header, size) in [
+        (Method::POST, None, SizeHint::with_exact(0)),
+        (Method::POST, Some(zero), SizeHint::default()),
+        (Method::HEAD, None, SizeHint::default()),
+        (Method::CONNECT, None, SizeHint::default()),
+    ] {
+        let (log, store) = memory_log().await;
+        let body = claiming(size);
+        let handler = tower::service_fn(move |_request: Request<_>| {
+            let mut response = Response::new(body.clone());
+            if let Some((name, value)) = header {
+                response.headers_mut().insert(name, HeaderValue::from_static(value));
+            }
+            async { Ok::<_, Infallible>(response) }
+        });
+        let rule = Rule::new(EventType::UPLOAD).methods([method.as_str()]).paths(["/scans"]).body_end(true);
+        let policy = AuditPolicy::builder().rule(rule).build().expect("a valid policy");
+        let request = request(method.clone(), "/scans");
+        let response = AuditLayer::new(&log, policy).layer(handler).oneshot(request).await.expect("infallible");
+        assert_eq!(of_phase(&store, Phase::Completed).len(), 1, "{method} {header:?}");
+        drop(response);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_short_of_its_length_is_incomplete() {
+    let announced = ("content-length", "10");
+    for (header, size) in [(Some(announced), SizeHint::default()), (None, SizeHint::with_exact(10))] {
+        let (log, store) = memory_log().await;
+        let body = claiming(size);
+        let handler = tower::service_fn(move |_request: Request<_>| {
+            let mut response = Response::new(body.clone());
+            if let Some((name, value)) = header {
+                response.headers_mut().insert(name, HeaderValue::from_static(value));
+            }
+            async { Ok::<_, Infallible>(response) }
+        });
+        let response = at_body_end(&log).layer(handler).oneshot(post("/scans")).await.expect("infallible");
+        response.into_body().collect().await.expect("it ends without an error");
+        let event = of_phase(&store, Phase::Completed).pop().expect("one");
+        assert_eq!((&event.details["body_end"], &event.details["body_bytes"]), (&"incomplete".into(), &3.into()));
+    }
+}
+
+/// The size of a body is asked for before its event is written, and the answer is code of the app's.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_panics_over_its_size_is_a_panic_of_the_handler() {
+    let (log, store) = memory_log().await;
+    let handler = tower::service_fn(|_request: Request<_>| async {
+        Ok::<_, Infallible>(Response::new(Claiming { panics: true, ..claiming(SizeHint::default()) }))
+    });
+    let service = at_body_end(&log).layer(handler);
+    let panic = tokio::spawn(service.oneshot(post("/scans"))).await.expect_err("the panic goes on").into_panic();
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&"on purpose"));
+    log.close().await.expect("everything is written");
+    let event = of_phase(&store, Phase::Completed).pop().expect("one");
+    assert_eq!((event.outcome, &event.details["panic"]), (Some(500), &true.into()));
 }

@@ -13,7 +13,7 @@ use tower::{Layer as _, ServiceExt as _};
 use tower_audit::policy::presets;
 use tower_audit::store::conformance::{Fault, FaultyStore};
 use tower_audit::store::{MemoryStore, StoreErrorKind};
-use tower_audit::{AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType, FailMode, Phase};
+use tower_audit::{AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType, FailMode, Phase, Rule};
 
 use crate::support::{Body, answering, delete, let_others_run, of_phase, post, response};
 
@@ -359,4 +359,102 @@ async fn a_batch_is_bounded_in_bytes() {
     }
     assert_eq!(memory.events().len(), EVENTS + 1);
     assert_eq!(faulty.appends(), 3, "the first event, 8 MiB, and the rest");
+}
+
+/// A handler that counts its runs.
+fn counting(runs: &Arc<AtomicUsize>) -> tower::util::BoxCloneSyncService<Request<Body>, Response<Body>, Infallible> {
+    let runs = Arc::clone(runs);
+    tower::util::BoxCloneSyncService::new(tower::service_fn(move |_request: Request<Body>| {
+        runs.fetch_add(1, Ordering::Relaxed);
+        async { Ok(response(StatusCode::FORBIDDEN)) }
+    }))
+}
+
+/// Less than a tenth of the write timeout is left for the end: the handler is not called, and the log ends what was
+/// started.
+#[tokio::test(start_paused = true)]
+async fn a_start_that_took_nearly_all_of_the_time_is_not_done() {
+    for (took, status, runs_expected) in [(4400, 403, 1), (4600, 503, 0)] {
+        let (log, faulty, memory) = faulty_log().await;
+        let runs = Arc::default();
+        let service = AuditLayer::new(&log, presets::ivre()).layer(counting(&runs));
+        faulty.pause_appends();
+        let answer = tokio::spawn(service.oneshot(delete("/auth/admin/users/bob")));
+        faulty.until_paused(1).await;
+        tokio::time::advance(Duration::from_millis(took)).await;
+        faulty.resume_appends();
+        let answer = answer.await.expect("no panic").expect("infallible");
+        assert_eq!((answer.status().as_u16(), runs.load(Ordering::Relaxed)), (status, runs_expected));
+        log.close().await.expect("everything is written");
+        let [end] = &of_phase(&memory, Phase::Completed)[..] else { panic!("{:?}", memory.events()) };
+        assert_eq!((end.outcome, end.details.contains_key("not_run")), (Some(status), runs_expected == 0));
+        assert_eq!(end.request.started_event_id, Some(of_phase(&memory, Phase::Started)[0].event_id));
+    }
+}
+
+/// The `started` event has taken 4.4 of 5 seconds, and then the client leaves: its end may take four seconds more.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_request_without_a_client_has_the_whole_timeout() {
+    let (log, faulty, memory) = faulty_log().await;
+    let (finish, finished) = tokio::sync::watch::channel(false);
+    let handler = tower::service_fn(move |_request: Request<Body>| {
+        let mut finished = finished.clone();
+        async move {
+            finished.wait_for(|is_finished| *is_finished).await.expect("the test goes on");
+            Ok::<_, Infallible>(response(StatusCode::OK))
+        }
+    });
+    let service = AuditLayer::new(&log, presets::ivre()).layer(handler);
+    faulty.pause_appends();
+    let client = tokio::spawn(service.oneshot(delete("/auth/admin/users/bob")));
+    faulty.until_paused(1).await;
+    tokio::time::advance(Duration::from_millis(4400)).await;
+    faulty.resume_appends();
+    let_others_run().await;
+    client.abort();
+    let_others_run().await;
+    faulty.pause_appends();
+    finish.send_replace(true);
+    faulty.until_paused(1).await;
+    tokio::time::advance(Duration::from_secs(4)).await;
+    faulty.resume_appends();
+    log.close().await.expect("everything is written");
+    let [end] = &of_phase(&memory, Phase::Completed)[..] else { panic!("{:?}", memory.events()) };
+    assert_eq!(end.outcome, Some(200));
+}
+
+/// A fail-open rule, in the same policy or in a layer around, does not open the write-ahead of a fail-closed one.
+#[tokio::test(start_paused = true)]
+async fn a_fail_open_rule_beside_a_fail_closed_one_lets_nothing_run() {
+    let open = || Rule::new(EventType::new("a.note").expect("valid")).paths(["/auth/admin/{*rest}"]);
+    let open = || open().write_ahead(true).fail_mode(FailMode::Open);
+    let policy = |rules: Vec<Rule>| {
+        let builder = rules.into_iter().fold(AuditPolicy::builder(), |builder, rule| builder.rule(rule));
+        builder.build().expect("a valid policy")
+    };
+    for nested in [false, true] {
+        for (fault, _) in LASTING {
+            let (log, faulty, memory) = faulty_log().await;
+            let runs = Arc::default();
+            let answer = if nested {
+                let inner = AuditLayer::new(&log, policy(vec![presets::ivre::admin_action()])).layer(counting(&runs));
+                faulty.set_fault(Some(fault));
+                AuditLayer::new(&log, policy(vec![open()]))
+                    .layer(inner)
+                    .oneshot(delete("/auth/admin/users/bob"))
+                    .await
+                    .map(|answer| answer.status())
+            } else {
+                let layer = AuditLayer::new(&log, policy(vec![open(), presets::ivre::admin_action()]));
+                faulty.set_fault(Some(fault));
+                layer
+                    .layer(counting(&runs))
+                    .oneshot(delete("/auth/admin/users/bob"))
+                    .await
+                    .map(|answer| answer.status())
+            };
+            assert_eq!(answer, Ok(StatusCode::SERVICE_UNAVAILABLE), "{fault:?}, nested: {nested}");
+            assert_eq!((runs.load(Ordering::Relaxed), memory.events().len()), (0, 0), "{fault:?}, nested: {nested}");
+        }
+    }
 }

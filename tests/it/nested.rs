@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
+use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, ServiceBuilder, ServiceExt as _};
 use tower_audit::policy::presets;
 use tower_audit::store::conformance::{Fault, FaultyStore};
@@ -217,4 +218,110 @@ async fn a_single_rule_for_oversize_queries_has_no_limit_and_is_refused() {
     let error = AuditLayer::for_route(&log, presets::oversize_query()).expect_err("it would never hold");
     assert_eq!(error.key(), Some("max_results"));
     assert!(error.to_string().contains("AuditLayer::new"), "{error}");
+}
+
+/// The `started` event of the outer layer takes four of the five seconds, the end that the inner one writes hangs.
+#[tokio::test(start_paused = true)]
+async fn layers_of_one_log_share_one_write_timeout() {
+    let memory = MemoryStore::new();
+    let store = FaultyStore::new(Arc::new(memory.clone()));
+    let log = AuditLog::with_store(Arc::new(store.clone())).open().await.expect("it opens");
+    let outer = AuditLayer::new(&log, presets::ivre());
+    let inner = AuditLayer::for_route(&log, own("user.removed")).expect("a valid rule");
+    let hangs = store.clone();
+    let handler = tower::service_fn(move |_request: Request<Body>| {
+        hangs.pause_appends();
+        async { Ok::<_, Infallible>(response(StatusCode::OK)) }
+    });
+    store.pause_appends();
+    let begun = tokio::time::Instant::now();
+    let answer = tokio::spawn(outer.layer(inner.layer(handler)).oneshot(delete("/auth/admin/users/bob")));
+    store.until_paused(1).await;
+    tokio::time::advance(Duration::from_secs(4)).await;
+    store.resume_appends();
+    assert_eq!(answer.await.expect("no panic").expect("infallible").status(), 500);
+    assert!(begun.elapsed() <= Duration::from_millis(5100), "{:?}", begun.elapsed());
+    store.resume_appends();
+}
+
+/// The inner rule leaves a 200 out. The client gets something else, which the outer rule records.
+#[tokio::test(start_paused = true)]
+async fn an_end_made_of_one_that_the_inner_rule_leaves_out_is_told() {
+    #[derive(Debug, Clone, Copy)]
+    enum Between {
+        PassesOn,
+        ChangesStatus,
+        Answers,
+        Panics,
+    }
+    for (between, expected) in [
+        (Between::PassesOn, vec![]),
+        (Between::ChangesStatus, vec![("a.outer".to_owned(), Some(502))]),
+        (Between::Answers, vec![("a.outer".to_owned(), Some(502))]),
+        (Between::Panics, vec![("a.outer".to_owned(), Some(500))]),
+    ] {
+        // A layer around the inner one that has no say, or the same rule, changes nothing about it.
+        for layers in 1..=2 {
+            let (log, store) = memory_log().await;
+            let rule = own("b.inner").when(RecordWhen::statuses(500..=599));
+            let inner = AuditLayer::for_route(&log, rule).expect("a valid rule");
+            let boxed = |answer: Response<tower_audit::AuditBody<Body>>| answer.map(axum::body::Body::new);
+            let service = inner.layer(answering(StatusCode::OK)).map_response(boxed);
+            let twice = inner
+                .layer(inner.layer(answering(StatusCode::OK)))
+                .map_response(|answer: Response<_>| answer.map(axum::body::Body::new));
+            let inner = if layers == 1 { BoxCloneSyncService::new(service) } else { BoxCloneSyncService::new(twice) };
+            let service = tower::service_fn(move |request: Request<Body>| {
+                let answer = inner.clone().oneshot(request);
+                async move {
+                    let mut answer = answer.await.expect("infallible");
+                    match between {
+                        Between::PassesOn => {}
+                        Between::ChangesStatus => *answer.status_mut() = StatusCode::BAD_GATEWAY,
+                        Between::Answers => {
+                            answer = Response::new(axum::body::Body::empty());
+                            *answer.status_mut() = StatusCode::BAD_GATEWAY;
+                        }
+                        Between::Panics => panic!("on purpose"),
+                    }
+                    Ok::<_, Infallible>(answer)
+                }
+            });
+            let policy = AuditPolicy::builder().rule(own("a.outer").paths(["/{*rest}"])).build().expect("valid");
+            let service = AuditLayer::new(&log, policy).layer(service);
+            drop(tokio::spawn(service.oneshot(post("/x"))).await);
+            assert_eq!(told(&store), expected, "{between:?}, {layers} layers within");
+        }
+    }
+}
+
+/// A layer of a single route has no capture settings of its own: those of the layer around it apply.
+#[tokio::test(start_paused = true)]
+async fn a_layer_of_one_route_takes_the_settings_of_the_layer_around_it() {
+    let proxy = || std::net::SocketAddr::from(([10, 0, 0, 1], 443));
+    let handler = tower::service_fn(|_request: Request<Body>| async {
+        tower_audit::AuditContext::current().expect("a layer is around").detail("iban", "DE89");
+        Ok::<_, Infallible>(response(StatusCode::OK))
+    });
+    let (log, store) = memory_log().await;
+    let outer = AuditPolicy::builder()
+        .preset_ivre()
+        .redact(["iban"])
+        .trusted_proxies(["10.0.0.0/8".parse().expect("a network")], tower_audit::policy::ProxyHeader::XForwardedFor)
+        .query_string(tower_audit::policy::QueryString::Redacted)
+        .build()
+        .expect("a valid policy");
+    let inner = AuditLayer::for_route(&log, own("a.inner")).expect("a valid rule");
+    let service = AuditLayer::new(&log, outer).layer(inner.layer(handler));
+    for path in ["/scans", "/not/named"] {
+        let mut request = post(&format!("{path}?page=2"));
+        request.headers_mut().insert("x-forwarded-for", http::HeaderValue::from_static("192.0.2.7"));
+        request.extensions_mut().insert(tower_audit::PeerAddr(proxy()));
+        service.clone().oneshot(request).await.expect("infallible");
+        let event = &store.events()[0];
+        assert_eq!(event.event_type.as_str(), "a.inner");
+        assert_eq!(event.details["iban"], "***", "{path}");
+        assert_eq!(event.actor.remote_addr.as_deref(), Some("192.0.2.7"));
+        assert_eq!(event.request.request_uri.as_deref(), Some(&*format!("{path}?page=2")));
+    }
 }

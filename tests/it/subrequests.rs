@@ -314,3 +314,69 @@ async fn a_place_in_memory_that_is_used_again_is_not_the_same_request() {
         }
     }
 }
+
+/// A part is made of the parts of the batch's request: its path ends the path of the batch, and axum's `OriginalUri` in
+/// the extensions still has that one.
+#[tokio::test(start_paused = true)]
+async fn a_part_whose_path_ends_the_path_of_the_batch_is_another_request() {
+    for (nest, batch_path, part_path) in [
+        (None, "/batch/scans", "/scans"),
+        (None, "/batch", "/"),
+        (Some("/api"), "/batch/scans", "/scans"),
+        (Some("/api/{tenant}"), "/batch", "/"),
+    ] {
+        let (log, store) = memory_log().await;
+        let rules = [own("a.part").paths(["/", "/scans"]), own("a.batch").paths(["/batch/{*rest}"]).write_ahead(true)];
+        let batch_rule = own("a.batch").paths(["/batch", "/api/acme/batch"]).write_ahead(true);
+        let policy =
+            rules.into_iter().chain([batch_rule]).fold(AuditPolicy::builder(), |policy, rule| policy.rule(rule));
+        let layer = AuditLayer::new(&log, policy.build().expect("valid"));
+        let parts: Router =
+            Router::new().route(part_path, routing::post(|| async { StatusCode::CREATED })).layer(layer.clone());
+        let batch = move |request: axum::extract::Request| async move {
+            let (mut head, body) = request.into_parts();
+            head.uri = part_path.parse().expect("valid");
+            parts.oneshot(Request::from_parts(head, body)).await.expect("infallible");
+            StatusCode::MULTI_STATUS
+        };
+        let app: Router = Router::new().route(batch_path, routing::post(batch)).layer(layer);
+        let path = format!("{}{batch_path}", nest.unwrap_or_default().replace("{tenant}", "acme"));
+        let app = if let Some(nest) = nest { Router::new().nest(nest, app) } else { app };
+        let request = Request::post(&path).body(axum::body::Body::empty()).expect("valid");
+        app.oneshot(request).await.expect("infallible");
+        let events: Vec<_> = store.events().into_iter().rev().collect();
+        let told: Vec<_> = events.iter().map(|e| (e.phase, e.event_type.as_str(), uri(e), e.outcome)).collect();
+        assert_eq!(
+            told,
+            [
+                (Phase::Started, "a.batch", path.clone(), None),
+                (Phase::Completed, "a.part", part_path.to_owned(), Some(201)),
+                (Phase::Completed, "a.batch", path, Some(207)),
+            ],
+            "{nest:?} {batch_path} {part_path}"
+        );
+        assert_eq!(events[2].request.started_event_id, Some(events[0].event_id));
+    }
+}
+
+/// One request has a bounded number of attempts; a call beyond it is recorded as a request of its own.
+#[tokio::test(start_paused = true)]
+async fn more_parts_than_one_request_has_attempts_are_told_each() {
+    let (log, store) = memory_log().await;
+    let layer =
+        AuditLayer::new(&log, AuditPolicy::builder().rule(own("rpc.call").paths(["/rpc"])).build().expect("valid"));
+    let inner = layer.layer(answering(StatusCode::NO_CONTENT));
+    let handler = tower::service_fn(move |request: Request<Body>| {
+        let inner = inner.clone();
+        async move {
+            for _ in 0..1100 {
+                inner.clone().oneshot(request.clone()).await.expect("infallible");
+            }
+            Ok::<_, Infallible>(response(StatusCode::MULTI_STATUS))
+        }
+    });
+    layer.layer(handler).oneshot(post("/rpc")).await.expect("infallible");
+    let outcomes: Vec<_> = told(&store).into_iter().map(|(_, outcome)| outcome).collect();
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == Some(204)).count(), 1100);
+    assert_eq!(outcomes.last(), Some(&Some(207)));
+}

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tower::ServiceExt as _;
 use tower_audit::policy::presets;
 use tower_audit::query::{Filter, PageQuery};
-use tower_audit::{AuditContext, AuditEvent, AuditLayer, AuditLog, AuditPolicy, FailMode, Phase};
+use tower_audit::{AuditContext, AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType, FailMode, Phase};
 
 use crate::database::Ground;
 
@@ -52,6 +52,39 @@ async fn nested_layers_record_it_once() {
         assert_eq!(told, [(Phase::Completed, Some(status)), (Phase::Started, None)]);
         assert_eq!((ground.effects().await, ground.open_started().await), (i64::from(commits), 0));
         assert_eq!((log.stats().written, log.stats().status_mismatches), (1 + u64::from(!commits), 0));
+    }
+}
+
+/// The inner layer only limits results, and the handler names a type: the event is the one in the transaction.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_layer_within_that_only_limits_results_records_no_second_event() {
+    async fn handle(State((pool, commits)): State<(SqlitePool, bool)>) -> StatusCode {
+        let audit = AuditContext::current().expect("a layer is around");
+        audit.event_type(EventType::new("scan.stored").expect("a valid type"));
+        let mut tx = pool.begin().await.expect("begun");
+        audit.record_in(&mut tx).await.expect("recorded");
+        if commits {
+            tx.commit().await.expect("committed");
+            return StatusCode::OK;
+        }
+        tx.rollback().await.expect("rolled back");
+        StatusCode::CONFLICT
+    }
+    for (commits, status) in [(true, 200), (false, 409)] {
+        let ground = Ground::new().await;
+        let log = ground.log().await;
+        let limit = AuditPolicy::builder().rule(presets::oversize_query()).max_results(10).build().expect("valid");
+        let app = Router::new()
+            .route("/scans", routing::post(handle))
+            .layer(AuditLayer::new(&log, limit))
+            .layer(AuditLayer::new(&log, presets::ivre()))
+            .with_state((ground.pool.clone(), commits));
+        let request = Request::post("/scans").body(axum::body::Body::empty()).expect("a valid request");
+        assert_eq!(app.oneshot(request).await.expect("infallible").status(), status);
+        log.close().await.expect("the log closes");
+        let events = events(&ground.log().await).await;
+        let told: Vec<_> = events.iter().map(|event| (event.event_type.as_str(), event.outcome)).collect();
+        assert_eq!(told, [("scan.stored", Some(status))]);
     }
 }
 
