@@ -9,7 +9,7 @@ use crate::event::CompactText;
 use crate::event::hex;
 use crate::policy::{ApiKeySource, CaptureConfig};
 
-/// How many digests an event has at the most: as many as fit the field.
+/// The maximum number of digests in an event: as many as fit the field.
 const MAX_DIGESTS: usize = 3;
 
 /// Returns the digest of the API key: of `x-api-key` if it is not empty, else of the token of `authorization: Bearer`, as
@@ -76,7 +76,7 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// Whether it is a JWT: three parts (JWS, RFC 7515 section 7.1) or five (JWE, RFC 7516 section 7.1) between dots, the first of
+/// Returns true for a JWT: three parts (JWS, RFC 7515 section 7.1) or five (JWE, RFC 7516 section 7.1) between dots, the first of
 /// which is an object with `alg` in JSON in base64url.
 fn is_jwt(token: &[u8]) -> bool {
     let mut parts = token.split(|byte| *byte == b'.');

@@ -1,4 +1,4 @@
-//! The handle by which a handler adds to its event.
+//! The handle with which a handler adds to its event.
 
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
@@ -19,8 +19,8 @@ use crate::writer::LogId;
 /// Adds facts to the event of the current request. Cheap to clone; clones share one event.
 ///
 /// With axum it is an extractor. Elsewhere it is in the extensions of each request that a rule of the policy names, and
-/// [`AuditContext::current`] finds it within the task that runs the handler. Where no layer is around, or the log is
-/// off, it takes everything and nothing comes of it.
+/// [`AuditContext::current`] finds it within the task that runs the handler. Without a layer, or with a log that is off,
+/// it accepts everything and records nothing.
 ///
 /// Naming an [`event_type`](Self::event_type) makes the request an audited one, whatever the rules say.
 ///
@@ -53,10 +53,10 @@ impl AuditContext {
     pub(crate) fn new(
         layer: Arc<LayerConfig>,
         head: Option<RequestHead>,
-        candidates: MatchingRules,
+        matching_rules: MatchingRules,
         stage: AttemptStage,
     ) -> Self {
-        let first = Attempt::new(layer, head, candidates, stage);
+        let first = Attempt::new(layer, head, matching_rules, stage);
         Self { state: Arc::new(RequestState::new(first)), attempt: 0 }
     }
 
@@ -65,15 +65,15 @@ impl AuditContext {
         &self,
         layer: Arc<LayerConfig>,
         head: Option<RequestHead>,
-        candidates: MatchingRules,
+        matching_rules: MatchingRules,
         stage: AttemptStage,
     ) -> Self {
         let mut attempts = self.lock();
         if attempts.is_full() {
             drop(attempts);
-            return Self::new(layer, head, candidates, stage);
+            return Self::new(layer, head, matching_rules, stage);
         }
-        let attempt = attempts.add(Attempt::new(layer, head, candidates, stage), self.attempt());
+        let attempt = attempts.add(Attempt::new(layer, head, matching_rules, stage), self.attempt());
         // The number of attempts is bounded.
         let attempt = u32::try_from(attempt).unwrap_or(u32::MAX);
         Self { state: Arc::clone(&self.state), attempt }
@@ -87,7 +87,7 @@ impl AuditContext {
         }
     }
 
-    /// A context that nobody reads.
+    /// A context without a layer: it records nothing.
     #[cfg(feature = "axum")]
     pub(super) fn idle() -> Self {
         Self { state: Arc::new(RequestState::new(Attempt::default())), attempt: 0 }
@@ -98,12 +98,12 @@ impl AuditContext {
         self.lock()[self.attempt()].layer.clone()
     }
 
-    /// The number of its attempt, and everything that is known of the request.
+    /// The number of the attempt.
     pub(crate) fn attempt(&self) -> usize {
         self.attempt as usize
     }
 
-    /// What tells the request from all others of the process.
+    /// The id of the request within the process.
     pub(crate) fn request(&self) -> u64 {
         self.state.id()
     }
@@ -112,13 +112,13 @@ impl AuditContext {
         self.state.lock()
     }
 
-    /// Whether it is the context of this request, which has come with it.
+    /// Returns true if the context belongs to this request, whose extensions it came in.
     pub(crate) fn is_of(&self, method: &Method, target: &str) -> bool {
         self.lock()[self.attempt()].head.as_ref().is_some_and(|head| head.is_of(method, target))
     }
 
-    /// Whether the rules of a layer of this log, around the request, name it. `limits`: a layer within says which results
-    /// are too many.
+    /// Returns true if the rules of a layer of this log around the request name it. `limits`: a layer within has its own limit
+    /// of results.
     pub(crate) fn is_named_around(&self, log: LogId, limits: bool) -> bool {
         let mut attempts = self.lock();
         let Some(nearest) = attempts.nearest(self.attempt(), log) else { return false };
@@ -127,18 +127,18 @@ impl AuditContext {
         !attempts[named].matching_rules.is_empty()
     }
 
-    /// Whether an event type was declared, and no layer of this log is around to record it.
+    /// Returns true if an event type was declared and no layer of this log is around to record it.
     pub(crate) fn declared_for(&self, log: LogId) -> bool {
         let attempts = self.lock();
         attempts.nearest(self.attempt(), log).is_none() && attempts.declared(self.attempt()).is_some()
     }
 
-    /// Says that a layer within says which results are too many.
+    /// Notes that a layer within has its own limit of results.
     pub(crate) fn mark_limited(&self) {
         self.lock()[self.attempt()].is_limited_within = true;
     }
 
-    /// Says that the handler is about to be called. False: it must not be.
+    /// Marks the handler as about to be called. Returns false if it must not be.
     pub(crate) fn begin(&self) -> bool {
         self.lock().begin(self.attempt())
     }
@@ -158,17 +158,17 @@ impl AuditContext {
         Arc::clone(&self.state).begin_wait(self.attempt())
     }
 
-    /// Settles the attempt. True: the request has others.
+    /// Settles the attempt. Returns true if the request has others.
     pub(crate) fn settle(&self, stage: AttemptStage) -> bool {
         self.state.settle(self.attempt(), stage)
     }
 
-    /// Waits until no layer within is about to tell the end of the request.
+    /// Waits until no layer within is about to record the end of the request.
     pub(crate) async fn inner_attempts_settled(&self) {
         self.state.inner_attempts_settled(self.attempt()).await;
     }
 
-    /// Writes into an event of this attempt what was said since it was made.
+    /// Writes into an event of this attempt the facts that were added since it was made.
     pub(crate) fn amend(&self, event: &mut AuditEvent) {
         let mut attempts = self.lock();
         attempts.write_names(self.attempt(), event);
@@ -177,71 +177,71 @@ impl AuditContext {
         event.details.append(&mut details);
     }
 
-    /// Takes note of an actor that nobody has said.
+    /// Notes the actor in the extensions of the request or of its response.
     pub(crate) fn find_actor(&self, extensions: &Extensions) {
         if let Some(actor) = actor_in(extensions) {
             let actor = Some(actor.clone());
-            self.update(|said| said.extension_actor = actor);
+            self.update(|values| values.extension_actor = actor);
         }
     }
 
-    fn update(&self, what: impl FnOnce(&mut ContextValues)) -> &Self {
-        what(&mut self.lock()[self.attempt()].values);
+    fn update(&self, change: impl FnOnce(&mut ContextValues)) -> &Self {
+        change(&mut self.lock()[self.attempt()].values);
         self
     }
 }
 
 impl AuditContext {
-    /// Says who did it. Fields that are left empty are filled in from the request.
+    /// Sets the actor. Empty fields are filled in from the request.
     pub fn actor(&self, actor: Actor) -> &Self {
-        self.update(|said| said.actor = Some(actor))
+        self.update(|values| values.actor = Some(actor))
     }
 
-    /// Adds one detail; the last one under a key counts.
+    /// Adds one detail. A later one replaces it under the same key.
     pub fn detail(&self, key: impl Into<String>, value: impl Into<Value>) -> &Self {
         // Converted before the lock is taken: the conversion is the app's, and may use the context.
         let (key, value) = (key.into(), value.into());
-        self.update(|said| {
-            said.details.insert(key, value);
+        self.update(|values| {
+            values.details.insert(key, value);
         })
     }
 
     /// Adds several details.
     pub fn details(&self, details: Details) -> &Self {
-        self.update(|said| said.details.extend(details))
+        self.update(|values| values.details.extend(details))
     }
 
-    /// Names the type of the event, and so makes the request an audited one.
+    /// Sets the type of the event, and so makes the request an audited one.
     pub fn event_type(&self, event_type: EventType) -> &Self {
-        self.update(|said| said.event_type = Some(event_type))
+        self.update(|values| values.event_type = Some(event_type))
     }
 
-    /// Says how it went wrong, where the status does not say it well enough.
+    /// Sets the error, if the status does not describe it well enough.
     pub fn error(&self, error: ErrorCode) -> &Self {
-        self.update(|said| said.error = Some(error))
+        self.update(|values| values.error = Some(error))
     }
 
-    /// Says how the app calls what was done: `security.user`, `update`.
+    /// Sets the app's domain and action: `security.user`, `update`.
     pub fn classify(&self, domain: impl Into<CompactText>, action: impl Into<CompactText>) -> &Self {
         let (domain, action) = (domain.into(), action.into());
-        self.update(|said| (said.domain, said.action) = (Some(domain), Some(action)))
+        self.update(|values| (values.domain, values.action) = (Some(domain), Some(action)))
     }
 
-    /// Says how many results a query had before any limit, like the response extension [`ResultCount`](super::ResultCount).
+    /// Sets the number of results of a query before any limit, like the response extension [`ResultCount`](super::ResultCount).
     pub fn result_count(&self, count: u64) -> &Self {
-        self.update(|said| said.result_count = Some(count))
+        self.update(|values| values.result_count = Some(count))
     }
 
-    /// Says which status the handler will answer with if its transaction is committed: what an event says that is
-    /// written [in the transaction](Self::record_in). 200 if nothing is said.
+    /// Sets the status that the handler answers with if its transaction is committed: the outcome of an event that is
+    /// written [in the transaction](Self::record_in). 200 by default.
     pub fn expect_status(&self, status: StatusCode) -> &Self {
-        self.update(|said| said.expected_status = Some(status))
+        self.update(|values| values.expected_status = Some(status))
     }
 
-    /// Says which route template matched, where no router of axum does.
+    /// Sets the matching route template, for apps without axum's router.
     pub fn route(&self, template: impl Into<CompactText>) -> &Self {
         let template = template.into();
-        self.update(|said| said.route = Some(template))
+        self.update(|values| values.route = Some(template))
     }
 
     /// The id that all events of the request share: the client's `x-request-id`, if it is bounded and clean, or one made

@@ -1,10 +1,10 @@
-//! Everything that handlers and inner layers have said of a request.
+//! The facts that handlers and inner layers have added about a request.
 
 use http::StatusCode;
 
 use crate::event::{Actor, AuditEvent, CompactText, Details, ErrorCode, EventType};
 
-/// Everything that handlers and inner layers have said through one context.
+/// The facts that were added through one context.
 #[derive(Debug, Default)]
 pub(crate) struct ContextValues {
     pub(crate) actor: Option<Actor>,
@@ -17,12 +17,12 @@ pub(crate) struct ContextValues {
     pub(crate) result_count: Option<u64>,
     /// The status that the handler will answer with if its transaction is committed.
     pub(crate) expected_status: Option<StatusCode>,
-    /// An actor that nobody said, found in the extensions of the request or of its response.
+    /// The actor in the extensions of the request or of its response.
     pub(crate) extension_actor: Option<Actor>,
 }
 
 impl ContextValues {
-    /// Writes the names of things into the event, over those that are in it.
+    /// Writes the actor, the route, the classification and the error into the event, over those that are in it.
     pub(super) fn name(&self, event: &mut AuditEvent) {
         if let Some(actor) = &self.actor {
             overlay(&mut event.actor, actor.clone());
@@ -32,9 +32,9 @@ impl ContextValues {
             (&self.domain, &mut event.classification.domain),
             (&self.action, &mut event.classification.action),
         ];
-        for (said, known) in named {
-            if said.is_some() {
-                known.clone_from(said);
+        for (added, known) in named {
+            if added.is_some() {
+                known.clone_from(added);
             }
         }
         if self.error.is_some() {
@@ -43,7 +43,7 @@ impl ContextValues {
     }
 }
 
-/// Puts one actor over another: the empty fields stay as they are known.
+/// Puts one actor over another. Empty fields of the new one keep the old value.
 pub(super) fn overlay(actor: &mut Actor, over: Actor) {
     let known = std::mem::replace(actor, over);
     actor.user_email = actor.user_email.take().or(known.user_email);

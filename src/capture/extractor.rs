@@ -1,4 +1,4 @@
-//! The context as an extractor of axum's.
+//! The context as an axum extractor.
 
 use std::convert::Infallible;
 

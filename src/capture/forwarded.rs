@@ -108,7 +108,7 @@ impl<'h> Elements<'h> {
         if token.is_empty() { Err(MalformedHop) } else { Ok(token) }
     }
 
-    /// What follows the first quote, up to the second one (RFC 9110 section 5.6.4):
+    /// Reads a quoted string after its first quote (RFC 9110 section 5.6.4):
     ///
     /// ```text
     /// quoted-string = DQUOTE *( qdtext / quoted-pair ) DQUOTE

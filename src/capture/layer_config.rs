@@ -8,8 +8,8 @@ use crate::event::Details;
 use crate::policy::AuditPolicy;
 use crate::writer::{AuditLog, LogId, log_line};
 
-/// What all requests through a layer share. The scope of a request leads to it, so that whoever asks for the context
-/// finds the log and the policy, and a request that nobody asks about pays for one reference.
+/// The configuration shared by all requests of a layer. The scope of a request leads to it, so that a context finds the log
+/// and the policy. A request whose context is not used pays for one reference.
 pub(crate) struct LayerConfig {
     pub(crate) log: AuditLog,
     pub(crate) log_id: LogId,
@@ -18,15 +18,15 @@ pub(crate) struct LayerConfig {
     pub(crate) inherits_settings: bool,
     pub(crate) inspects_responses: bool,
     pub(crate) details_from_response: Option<DetailsFn>,
-    /// What is done instead, in a copy of an app whose wiring is looked at.
+    /// The stand-in, in a clone of an app whose route coverage is probed.
     #[cfg(feature = "axum")]
     pub(crate) probe_stand_in: Option<Box<dyn ProbeStandIn>>,
 }
 
-/// Takes the place of a layer whose app is looked at.
+/// Takes the place of a layer while its app's route coverage is probed.
 #[cfg(feature = "axum")]
 pub(crate) trait ProbeStandIn: Send + Sync {
-    /// Takes note of the path. Whether the request goes on from here.
+    /// Records the path. Returns true if the request goes on to the inner service.
     fn observe(&self, path: &str) -> bool;
 }
 
@@ -34,7 +34,7 @@ pub(crate) type DetailsFn =
     Arc<dyn Fn(&http::response::Parts) -> Result<Details, Box<dyn Error + Send + Sync>> + Send + Sync + 'static>;
 
 impl LayerConfig {
-    /// The same, but for what is done instead.
+    /// A copy of the configuration with this stand-in.
     #[cfg(feature = "axum")]
     pub(crate) fn replaced_by(&self, stand_in: Box<dyn ProbeStandIn>) -> Self {
         Self {
@@ -48,7 +48,7 @@ impl LayerConfig {
         }
     }
 
-    /// What the callback reads off the response.
+    /// The details that the callback reads off the response.
     pub(crate) fn details(&self, response: &http::response::Parts) -> Details {
         let Some(hook) = &self.details_from_response else { return Details::new() };
         match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook(response))) {

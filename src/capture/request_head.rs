@@ -1,4 +1,4 @@
-//! What is kept of a request's head while its handler runs.
+//! The parts of a request's head that are kept while its handler runs.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use crate::event::{Actor, AuditEvent, CompactText, EventId, address};
 use crate::event::{truncate, truncate_bytes};
 use crate::policy::{AuditPolicy, CaptureConfig, ProxyHeader, RequestPath};
 
-/// What is kept of a request's head while its handler runs: shared parts only, so that keeping it allocates nothing.
-/// The text of the event is made when there is to be one.
+/// The parts of a request's head that are kept while its handler runs. All are shared references, so that this allocates
+/// nothing; the text of an event is made with the event.
 #[derive(Clone)]
 pub(crate) struct RequestHead {
     method: Method,
@@ -40,8 +40,8 @@ pub(crate) struct RequestHead {
 enum RequestTarget {
     /// A path, or the `*` of `OPTIONS`.
     Path(PathAndQuery),
-    /// `/`, and the header by whose place it is told from others.
-    Root(#[expect(dead_code, reason = "its place is not to be used again")] HeaderValue),
+    /// `/`, and the header whose address tells this request from others.
+    Root(#[expect(dead_code, reason = "keeps its address in use")] HeaderValue),
     /// The host and port of `CONNECT`.
     Authority(Authority),
     None,
@@ -105,7 +105,7 @@ pub(crate) fn actor_in(extensions: &Extensions) -> Option<&Actor> {
     extensions.get::<Arc<Actor>>().map(|actor| &**actor).or_else(|| extensions.get())
 }
 
-/// The header whose place stands for that of the target `/`.
+/// The header whose address stands for that of the target `/`, which all requests share.
 #[inline]
 pub(super) fn first_value(headers: &HeaderMap) -> Option<&HeaderValue> {
     headers.values().next()
@@ -117,15 +117,15 @@ pub(crate) fn path_and_query(uri: &Uri) -> &str {
     uri.path_and_query().map_or("", PathAndQuery::as_str)
 }
 
-/// The protocol that a client speaks, by its own word.
+/// The protocol of a request, by its `content-type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Http,
     Grpc,
 }
 
-/// Whether a `content-type` is that of gRPC over HTTP/2: `application/grpc`, with a suffix or parameters. That of
-/// gRPC-Web is none.
+/// Returns true for the `content-type` of gRPC over HTTP/2: `application/grpc`, with a suffix or parameters. That of
+/// gRPC-Web is another one.
 pub(crate) fn is_grpc(content_type: &HeaderValue) -> bool {
     const NAME: &[u8] = b"application/grpc";
     let Some((name, rest)) = content_type.as_bytes().split_at_checked(NAME.len()) else { return false };
@@ -139,9 +139,9 @@ enum KeyHeader {
     Authorization,
 }
 
-/// How many further lines with keys are looked at.
+/// The maximum number of further lines with keys that are read.
 const MAX_MORE_KEYS: usize = 16;
-/// How many lines of a proxies' header are looked at: the last ones.
+/// The maximum number of lines of a proxies' header that are read: the last ones.
 const MAX_FORWARDED_LINES: usize = 16;
 /// The longest `x-request-id` that is taken over, in bytes.
 const MAX_REQUEST_ID_BYTES: usize = 128;
@@ -216,12 +216,12 @@ impl RequestHead {
         }
     }
 
-    /// How the client expects to be answered.
+    /// The protocol that the client expects an answer in.
     pub(crate) fn protocol(&self) -> Protocol {
         self.protocol
     }
 
-    /// Whether it is the head of a request like this one.
+    /// Returns true if it is the head of a request with this method and target.
     pub(crate) fn is_of(&self, method: &Method, target: &str) -> bool {
         let own = match &self.target {
             RequestTarget::Path(path) => path.as_str(),
@@ -236,7 +236,7 @@ impl RequestHead {
         self.actor.as_ref()
     }
 
-    /// The client's request id, if it is bounded and clean.
+    /// The client's request id, if it is short and has only harmless characters.
     pub(crate) fn clean_request_id(&self) -> Option<CompactText> {
         let given = self.x_request_id.as_ref()?.to_str().ok()?;
         let is_clean = |b: u8| b.is_ascii_alphanumeric() || b"-_.:/+=@".contains(&b);
@@ -279,7 +279,7 @@ impl RequestHead {
         request.trace_id = self.traceparent.as_ref().and_then(|value| trace_id(value.as_bytes()));
     }
 
-    /// The template that axum's router matched, mount prefix and all.
+    /// The template that axum's router matched, with the mount prefix.
     #[cfg(feature = "axum")]
     fn matched_path(&self) -> Option<&str> {
         self.matched_path.as_ref().map(axum::extract::MatchedPath::as_str)

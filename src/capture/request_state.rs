@@ -32,7 +32,7 @@ pub(crate) struct RequestState {
     /// Unique in the process.
     id: u64,
     attempts: Mutex<Attempts>,
-    /// Wakes those who wait for an attempt to be settled.
+    /// Wakes the layers that wait for an attempt to be settled.
     settled: Notify,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct RequestState {
 /// the layers around it do not know of it, and record their own end too.
 const MAX_ATTEMPTS: usize = 1024;
 
-/// The attempts at one request, in the order in which their layers were called: the outer ones first.
+/// The attempts at one request, in the order of the calls: the outer layers first.
 #[derive(Default)]
 pub(crate) struct Attempts {
     list: SmallVec<[Attempt; 1]>,
@@ -98,7 +98,7 @@ impl RequestState {
             return are_many;
         }
         attempts[attempt].stage = stage;
-        // Its parts keep the memory that the server has read the request into.
+        // Its parts keep the server's read buffer alive.
         let head = attempts[attempt].head.take();
         if stage == AttemptStage::Silent
             && let Some(started) = attempts[attempt].started.take()
@@ -243,7 +243,7 @@ impl Attempts {
         std::iter::successors(Some(attempt), |&attempt| self[attempt].within)
     }
 
-    /// The attempts of the same log within this one, but for those that another one stands before which has a say.
+    /// The attempts of the same log within this one that no other attempt with a say is around.
     fn within(&self, attempt: usize) -> impl Iterator<Item = (usize, &Attempt)> {
         let candidates = self.list.iter().enumerate().skip(attempt + 1);
         candidates.filter(move |(_, within)| {
@@ -269,14 +269,14 @@ impl Attempts {
         self.within(attempt).any(|(_, within)| within.stage != AttemptStage::Silent)
     }
 
-    /// Whether the handler may have been called in another attempt, beside this one or within it.
+    /// Returns true if the handler may have been called in another attempt, beside this one or within it.
     pub(crate) fn has_run_elsewhere(&self, attempt: usize) -> bool {
         let around: SmallVec<[usize; 4]> = self.around(attempt).collect();
         let mut others = self.list.iter().enumerate().filter(|(number, _)| !around.contains(number));
         others.any(|(_, other)| other.stage.has_run())
     }
 
-    /// Whether there are attempts beside or around this one.
+    /// Returns true if the request has several attempts.
     pub(crate) fn has_others(&self) -> bool {
         self.list.len() > 1
     }
@@ -353,7 +353,7 @@ impl Attempts {
         }
     }
 
-    /// Says that the handler is about to be called. False: it must not be.
+    /// Marks the handler as about to be called. Returns false if it must not be.
     pub(crate) fn begin(&mut self, attempt: usize) -> bool {
         if self[attempt].stage != AttemptStage::Waiting {
             return false;
@@ -363,7 +363,7 @@ impl Attempts {
         true
     }
 
-    /// Takes over the `started` event of an attempt around this one. True: this one has one.
+    /// Takes over the `started` event of an attempt around this one. Returns true if this one has one then.
     pub(crate) fn adopt_started(&mut self, attempt: usize) -> bool {
         let mut outer = self[attempt].outer;
         while let Some(next) = outer
@@ -375,13 +375,13 @@ impl Attempts {
         self[attempt].started.is_some()
     }
 
-    /// Says that the event of this attempt is being written.
+    /// Marks the event of this attempt as being written.
     pub(crate) fn claim(&mut self, attempt: usize) {
         self.adopt_started(attempt);
         self.tell(attempt);
     }
 
-    /// Says that the end of this attempt is about to be told, by itself or by one within it.
+    /// Marks the end of this attempt as about to be recorded, by this attempt or by one within it.
     pub(crate) fn tell(&mut self, attempt: usize) {
         self[attempt].stage = AttemptStage::Writing;
     }
@@ -404,13 +404,12 @@ impl Attempts {
         chain
     }
 
-    /// Everything that was said around this attempt, in it, and within the latest one within it, so that the last word
-    /// counts.
+    /// The facts that were added in the attempts of the chain, the outermost first, so that the last one counts.
     fn contexts(&self, attempt: usize) -> impl Iterator<Item = &ContextValues> {
         self.chain(attempt).into_iter().map(|number| &self[number].values)
     }
 
-    /// The last word on something.
+    /// The last value that was added.
     fn last<T>(&self, attempt: usize, of: impl Fn(&ContextValues) -> Option<T>) -> Option<T> {
         if !self.has_others() {
             return of(&self[attempt].values);
@@ -418,22 +417,22 @@ impl Attempts {
         self.contexts(attempt).filter_map(of).last()
     }
 
-    /// The event type that a handler has named.
+    /// The event type that a handler has declared.
     pub(crate) fn declared(&self, attempt: usize) -> Option<EventType> {
         let own = &self[attempt].values.event_type;
-        // What was said within belongs to the ends that were told there.
+        // A type that was declared within belongs to the ends that were recorded there.
         if own.is_some() && self.within(attempt).any(|(_, within)| matches!(within.stage, AttemptStage::Told(_))) {
             return own.clone();
         }
-        self.last(attempt, |said| said.event_type.clone())
+        self.last(attempt, |values| values.event_type.clone())
     }
 
     pub(crate) fn result_count(&self, attempt: usize) -> Option<u64> {
-        self.last(attempt, |said| said.result_count)
+        self.last(attempt, |values| values.result_count)
     }
 
     pub(crate) fn expected_status(&self, attempt: usize) -> Option<StatusCode> {
-        self.last(attempt, |said| said.expected_status)
+        self.last(attempt, |values| values.expected_status)
     }
 
     pub(crate) fn request_id(&mut self) -> &CompactText {
@@ -501,22 +500,22 @@ impl Attempts {
         latest(&of_values).or_else(|| latest(&of_head))
     }
 
-    /// Writes the names of things, as they were said so far, into the event.
+    /// Writes the actor, the route, the classification and the error that were added so far into the event.
     pub(crate) fn write_names(&self, attempt: usize, event: &mut AuditEvent) {
         if self.has_others() {
-            self.contexts(attempt).for_each(|said| said.name(event));
+            self.contexts(attempt).for_each(|values| values.name(event));
         } else {
             self[attempt].values.name(event);
         }
     }
 
-    /// The details that were said so far. Taken, where nobody else needs them.
+    /// The details that were added so far. Moved out, if no other attempt needs them.
     pub(crate) fn take_details(&mut self, attempt: usize) -> Details {
         if self.has_others() { self.details(attempt) } else { std::mem::take(&mut self[attempt].values.details) }
     }
 
-    /// The details that were said so far.
+    /// The details that were added so far.
     pub(crate) fn details(&self, attempt: usize) -> Details {
-        self.contexts(attempt).flat_map(|said| said.details.clone()).collect()
+        self.contexts(attempt).flat_map(|values| values.details.clone()).collect()
     }
 }

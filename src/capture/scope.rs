@@ -1,7 +1,7 @@
-//! The audited requests that the current thread is working on, one within the other.
+//! The scopes of the requests that the current thread is polling, one within the other.
 //!
-//! A layer that put its context into the extensions of every request would allocate for each of them. So a layer opens a
-//! scope around each poll of the inner service instead; a context is made when somebody in there asks for one.
+//! A context in the extensions of every request would be an allocation for each of them. So a layer opens a scope around
+//! each poll of the inner service instead, and the context is made when it is asked for.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -26,41 +26,40 @@ pub(crate) enum Scope {
     /// No layer.
     #[default]
     Outside,
-    /// A layer, and nobody has asked for a context yet.
+    /// A layer whose context has not been asked for.
     Vacant(LayerScope),
-    /// A layer and its context. Without a print, only the extensions of the request lead to it.
+    /// A layer and its context. Without a fingerprint, only the extensions of the request lead to it.
     Held(AuditContext, RequestFingerprint),
 }
 
-/// So that it is moved in two registers.
+/// Small enough to be moved in two registers.
 const _: () = assert!(size_of::<Scope>() <= 32);
 
 /// A layer around a request that no rule names.
 #[derive(Debug)]
 pub(crate) struct LayerScope {
     pub(crate) shared: Arc<LayerConfig>,
-    print: RequestFingerprint,
+    fingerprint: RequestFingerprint,
     /// The context around, if it came with the request. Boxed, for it is rare.
     around: Option<Box<AuditContext>>,
-    /// Another layer, nearer to the handler, says which results are too many.
+    /// A layer nearer to the handler has its own limit of results.
     pub(crate) is_limited_within: bool,
 }
 
-/// Tells a request from others that are sent from within its handler: its method and the place of its target in memory,
-/// or, where the target is `/`, which has one place for all, of its first header. Clones of a request have the same.
+/// Tells a request from others that its handler sends: a hash of its method and the address of its target. All requests
+/// share the address of the target `/`, so for that it is the address of the first header. Clones of a request have the
+/// same fingerprint, and the [`RequestHead`] keeps the address in use.
 ///
-/// The place is taken for as long as the [`RequestHead`] lives.
-///
-/// The last byte is the number of its extensions: layers in between add some, and who makes a request anew of the target
+/// The last byte is the number of the extensions: layers in between add some, and a request that is made of the target
 /// and the headers of another one begins with none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RequestFingerprint(u64);
 
 impl RequestFingerprint {
-    /// Not to be found by.
+    /// Equal to no fingerprint.
     pub(crate) const NONE: Self = Self(0);
 
-    /// `target`: as the client sent it.
+    /// The fingerprint of a request. `target`: as the client sent it.
     #[inline]
     pub(crate) fn of<B>(request: &Request<B>, target: &str) -> Self {
         let place = match target {
@@ -78,48 +77,52 @@ impl RequestFingerprint {
         Self(((mixed ^ u64::from_le_bytes(name)) & !0xff).max(0x100) | extensions)
     }
 
-    /// Whether this is the print of a request that `inner`, the print of one further in, may be of.
+    /// Returns true if `inner`, the fingerprint of a request further in, may be of the same request.
     fn is_around(self, inner: Self) -> bool {
         self != Self::NONE && self.0 & !0xff == inner.0 & !0xff && self.0 & 0xff <= inner.0 & 0xff
     }
 }
 
 impl Scope {
-    pub(crate) fn vacant(shared: &Arc<LayerConfig>, print: RequestFingerprint, around: Option<AuditContext>) -> Self {
+    pub(crate) fn vacant(
+        shared: &Arc<LayerConfig>,
+        fingerprint: RequestFingerprint,
+        around: Option<AuditContext>,
+    ) -> Self {
         Self::Vacant(LayerScope {
             shared: Arc::clone(shared),
-            print,
+            fingerprint,
             around: around.map(Box::new),
             is_limited_within: false,
         })
     }
 
-    fn print(&self) -> RequestFingerprint {
+    fn fingerprint(&self) -> RequestFingerprint {
         match self {
             Self::Outside => RequestFingerprint::NONE,
-            Self::Vacant(vacant) => vacant.print,
-            Self::Held(_, print) => *print,
+            Self::Vacant(vacant) => vacant.fingerprint,
+            Self::Held(_, fingerprint) => *fingerprint,
         }
     }
 }
 
 impl LayerScope {
-    /// Whether a layer of another log around the same request has been told an event type.
+    /// Returns true if an event type was declared to a layer of another log around the same request.
     pub(crate) fn is_declared_around(&self) -> bool {
         let log = self.shared.log_id;
         match &self.around {
             Some(around) => around.declared_for(log),
             None => innermost(|slot| match slot {
-                Scope::Held(around, print) => print.is_around(self.print) && around.declared_for(log),
+                Scope::Held(around, fingerprint) => fingerprint.is_around(self.fingerprint) && around.declared_for(log),
                 _ => false,
             }),
         }
     }
 
-    /// The context of this scope, which the thread has left or is about to enter.
+    /// Makes the context of this scope, which the thread has left or is about to enter.
     pub(crate) fn into_context(self, head: Option<RequestHead>) -> AuditContext {
-        let Self { shared, print, around, is_limited_within } = self;
-        let around = around.map(|around| *around).or_else(|| current_if(print));
+        let Self { shared, fingerprint, around, is_limited_within } = self;
+        let around = around.map(|around| *around).or_else(|| current_if(fingerprint));
         let context = AuditContext::unmatched(shared, around.as_ref(), head);
         if is_limited_within {
             context.mark_limited();
@@ -145,7 +148,7 @@ pub(crate) fn enter(slot: Scope) -> ScopeGuard {
 }
 
 impl ScopeGuard {
-    /// Ends the scope and returns what has become of its slot.
+    /// Ends the scope and returns its slot.
     #[inline]
     pub(crate) fn leave(self) -> Scope {
         let after = self.restore();
@@ -178,30 +181,30 @@ impl AuditContext {
 
 /// The context of the innermost scope, made now if there is none yet.
 pub(crate) fn current() -> Option<AuditContext> {
-    let (context, print) = match CURRENT.with(Cell::take) {
+    let (context, fingerprint) = match CURRENT.with(Cell::take) {
         Scope::Outside => return None,
-        Scope::Held(context, print) => (context, print),
+        Scope::Held(context, fingerprint) => (context, fingerprint),
         Scope::Vacant(vacant) => {
-            let print = vacant.print;
-            (within_the_next(|| vacant.into_context(None)), print)
+            let fingerprint = vacant.fingerprint;
+            (within_the_next(|| vacant.into_context(None)), fingerprint)
         }
     };
-    CURRENT.with(|current| current.set(Scope::Held(context.clone(), print)));
+    CURRENT.with(|current| current.set(Scope::Held(context.clone(), fingerprint)));
     Some(context)
 }
 
 /// The context of the innermost scope, if it is that of this request.
-fn current_if(print: RequestFingerprint) -> Option<AuditContext> {
-    if is_innermost(print) { current() } else { None }
+fn current_if(fingerprint: RequestFingerprint) -> Option<AuditContext> {
+    if is_innermost(fingerprint) { current() } else { None }
 }
 
-/// Whether the innermost scope is that of this request.
+/// Returns true if the innermost scope is of this request.
 #[inline]
-pub(crate) fn is_innermost(print: RequestFingerprint) -> bool {
-    innermost(|slot| slot.print().is_around(print))
+pub(crate) fn is_innermost(fingerprint: RequestFingerprint) -> bool {
+    innermost(|slot| slot.fingerprint().is_around(fingerprint))
 }
 
-/// Runs `f` as if the innermost scope, whose slot was taken out, had been left.
+/// Runs `f` outside of the innermost scope, whose slot was taken out.
 fn within_the_next<T>(f: impl FnOnce() -> T) -> T {
     let Some(next) = AROUND.with_borrow_mut(Vec::pop) else { return f() };
     CURRENT.with(|current| current.set(next));
@@ -211,7 +214,7 @@ fn within_the_next<T>(f: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Looks at the innermost slot.
+/// Calls `look` with the innermost slot.
 #[inline]
 fn innermost<T>(look: impl FnOnce(&mut Scope) -> T) -> T {
     CURRENT.with(|current| {
@@ -222,11 +225,11 @@ fn innermost<T>(look: impl FnOnce(&mut Scope) -> T) -> T {
     })
 }
 
-/// Whether the rules of a layer of this log name this request, among its scopes, from the innermost on. `limits`: the layer
-/// that asks says which results are too many, instead of the nearest one of its log.
-pub(crate) fn is_named(print: RequestFingerprint, log: LogId, mut limits: bool) -> bool {
+/// Returns true if the rules of a layer of this log around the request name it, by the scopes from the innermost on.
+/// `limits`: the calling layer has its own limit of results, in place of the nearest layer's of its log.
+pub(crate) fn is_named(fingerprint: RequestFingerprint, log: LogId, mut limits: bool) -> bool {
     let mut look = |slot: &mut Scope| {
-        if !slot.print().is_around(print) {
+        if !slot.fingerprint().is_around(fingerprint) {
             return Some(false);
         }
         match slot {

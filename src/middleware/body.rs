@@ -16,9 +16,9 @@ use super::read_ahead::{ReadAhead, with_more};
 pin_project! {
     /// The body of a response that has passed an [`AuditLayer`](crate::AuditLayer).
     ///
-    /// It forwards the frames, the trailers, the size and the end of the inner body. Where the rule asks for an event at
-    /// the end of the body, the last frame is held back until the event is durable; if it cannot be written, the body ends
-    /// in an error, so that the client does not take it for complete. So it is with a gRPC call that streams its answer.
+    /// It forwards the frames, the trailers, the size and the end of the inner body. If the rule asks for an event at the
+    /// end of the body, or a gRPC call streams its answer, the last frame is held back until the event is durable. If the
+    /// event cannot be written, the body ends in an error, so that the client does not take it for complete.
     pub struct AuditBody<R> {
         #[pin]
         kind: Kind<R>,
@@ -29,7 +29,7 @@ pin_project! {
     #[project = KindProj]
     enum Kind<R> {
         Inner { #[pin] body: R },
-        // Boxed, because every other body would have room for it.
+        // Boxed: all other bodies would have room for it.
         Ending { #[pin] body: R, end: Box<BodyWithEvent> },
         Call { body: Pin<Box<ReadAhead<R>>>, end: Option<Box<BodyWithEvent>> },
         Problem { document: Option<Bytes> },
@@ -71,7 +71,7 @@ impl<R> AuditBody<R> {
     }
 }
 
-/// An inner body by its own default, for layers further out that answer by themselves (a timeout does).
+/// The default of the inner body, for layers further out that make a response (a timeout does).
 impl<R: Default> Default for AuditBody<R> {
     fn default() -> Self {
         Self::inner(R::default(), None)
@@ -160,7 +160,7 @@ where
         match frame.into_data() {
             Ok(mut data) => {
                 end.end_of_body.bytes += data.remaining() as u64;
-                // Of a call the trailers are to come.
+                // The trailers of a call are still to come.
                 let is_last = body.is_end_stream()
                     || end.end_of_body.call.is_none()
                         && (body.size_hint().exact() == Some(0)

@@ -17,7 +17,7 @@ use crate::writer::{AuditLog, InFlightGuard, RecordError};
 /// The event at the end of a body.
 pub(super) struct BodyEndEvent {
     pub(super) log: AuditLog,
-    /// Of the request: more may be said while the body is made.
+    /// The request's context: the handler may add facts while it streams.
     pub(super) context: AuditContext,
     pub(super) state: WriteState,
     pub(super) fail_mode: FailMode,
@@ -28,11 +28,11 @@ pub(super) struct BodyEndEvent {
     /// The number of bytes that have left.
     pub(super) bytes: u64,
     pub(super) in_flight: Option<InFlightGuard>,
-    /// For a gRPC call whose end is not known yet.
+    /// Present for a gRPC call whose end is not known yet.
     pub(super) call: Option<OpenCall>,
 }
 
-/// A gRPC call whose end is not known yet. Until then, neither is the rule that decides.
+/// A gRPC call whose end is not known yet. The rules decide at its end.
 pub(super) struct OpenCall {
     pub(super) result_count: Option<u64>,
 }

@@ -1,5 +1,5 @@
-//! gRPC: the end of a call is its `grpc-status`, which is in the trailers of the response, or in its head if nothing else
-//! follows. The HTTP status is 200 whatever came of it.
+//! The end of a gRPC call: its `grpc-status`, in the trailers of the response, or in its head if nothing else follows. The
+//! HTTP status is 200 in any case.
 
 use http::header::CONTENT_TYPE;
 use http::response::Parts;
@@ -16,13 +16,13 @@ const UNKNOWN: u32 = 2;
 /// The end of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CallEnd {
-    /// The server gave this code.
+    /// The server sent this code.
     Code(u32),
     /// The response ended without a code, which clients take for `UNKNOWN`.
     Missing,
     /// The body ended in an error.
     Broken,
-    /// The client went before the end.
+    /// The client left before the end.
     Cancelled,
 }
 
@@ -42,7 +42,7 @@ impl CallEnd {
         Some(Self::Code(digits.and_then(|digits| digits.parse().ok()).unwrap_or(UNKNOWN)))
     }
 
-    /// The HTTP status that stands for it: the mapping of `google/rpc/code.proto`, whose codes are those of gRPC.
+    /// The HTTP status of the code: the mapping of `google/rpc/code.proto`, whose codes are those of gRPC.
     pub(super) fn status(self) -> StatusCode {
         let status = match self {
             Self::Code(code) => CODES.get(code as usize).copied().unwrap_or(500),
@@ -56,7 +56,7 @@ impl CallEnd {
         matches!(self, Self::Broken | Self::Cancelled)
     }
 
-    /// Says in an event how its call ended.
+    /// Writes the end of the call into its event.
     pub(super) fn describe(self, event: &mut AuditEvent) {
         event.outcome = Some(self.status().as_u16());
         if event.classification.error.is_none() {
@@ -73,7 +73,7 @@ impl CallEnd {
         }
     }
 
-    /// What the rules of a layer make of the end of a call that has been started.
+    /// The decision of a layer's rules about the end of a call that has been started.
     pub(super) fn decided(self, context: &AuditContext, result_count: Option<u64>) -> Option<RecordDecision> {
         let attempts = context.lock();
         let attempt = &attempts[context.attempt()];
@@ -91,15 +91,15 @@ impl CallEnd {
 /// The statuses of the codes 0 to 16.
 const CODES: [u16; 17] = [200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401];
 
-/// What `decide` makes of the first end that it makes anything of. A call that goes on may come to any: it is given the
-/// status, and whether the end is abnormal.
+/// The first decision of `decide` about any end that an open call may come to. It gets the status, and true for an
+/// abnormal end.
 pub(super) fn any_end<T>(decide: impl Fn(Option<StatusCode>, bool) -> Option<T>) -> Option<T> {
     let codes = (0..).take(CODES.len()).map(CallEnd::Code);
     let mut ends = codes.chain([CallEnd::Broken, CallEnd::Cancelled]);
     ends.find_map(|end| decide(Some(end.status()), end.is_abnormal()))
 }
 
-/// Whether it is the head of a response to a call. The server's own word: the client may say what it likes.
+/// Returns true for the head of a response to a call. The server's content type decides: the client may send any.
 pub(super) fn is_response(parts: &Parts) -> bool {
     parts.headers.get(CONTENT_TYPE).is_some_and(is_grpc)
         && (parts.status == StatusCode::OK || parts.headers.contains_key(GRPC_STATUS))

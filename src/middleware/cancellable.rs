@@ -1,4 +1,4 @@
-//! A handler that ends before its time when its client has gone and too many, or too slow ones, of these run.
+//! A handler that can be cancelled after its client has left, when too many of these run, or one runs too long.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use super::instrumented::{Instrumented, PanicPayload};
 use crate::writer::is_cancelled;
 
 pin_project! {
-    /// The future of a handler. None: it was abandoned, and is dropped.
+    /// The future of a handler. None: it was cancelled, and is dropped.
     pub(super) struct Cancellable<F> {
         #[pin]
         handler: Instrumented<F>,

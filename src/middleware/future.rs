@@ -25,10 +25,10 @@ pin_project! {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is ready, an audited request goes on by itself, on the runtime of the log, until its handler has
-    /// ended and its event is written. One whose handler has not been called yet, because it waits for its `started` event,
-    /// never is: that event is ended by one that says `not_run`. A request that no rule names is cancelled with the future; if
-    /// its handler had declared an event type by then, the event is written and says `aborted`.
+    /// If the future is dropped early, an audited request continues on the log's runtime until its handler has ended and
+    /// its event is written. A handler that still waits for its `started` event is not called any more: that event is
+    /// ended by one with `not_run`. A request that no rule names is cancelled with the future; if its handler had declared
+    /// an event type, its event is written with `aborted`.
     pub struct ResponseFuture<F, R, E>
     where
         R: Body,
@@ -55,22 +55,22 @@ pin_project! {
     {
         fn drop(this: Pin<&mut Self>) {
             match this.project().way.project() {
-                WayProj::Audited { course, context, has_begun } => {
-                    // Nothing has happened yet of one that was never polled.
-                    if let Some(course) = course.take()
+                WayProj::Audited { lifecycle, context, has_begun } => {
+                    // A future that was never polled has done nothing.
+                    if let Some(lifecycle) = lifecycle.take()
                         && *has_begun
                         && let Some(shared) = context.layer()
                     {
                         context.detach();
-                        shared.log.spawn(async move { drop(course.await) });
+                        shared.log.spawn(async move { drop(lifecycle.await) });
                     }
                 }
                 WayProj::Watched { future, head } => {
                     if let Some(context) = declared_in(std::mem::take(future.slot()))
                         && let Some(shared) = context.layer()
-                        && let Some(course) = unfinished_lifecycle::<R, E>(&context, head.take(), &shared)
+                        && let Some(lifecycle) = unfinished_lifecycle::<R, E>(&context, head.take(), &shared)
                     {
-                        shared.log.spawn(async move { drop(course.await) });
+                        shared.log.spawn(async move { drop(lifecycle.await) });
                     }
                 }
                 WayProj::Off { .. } | WayProj::Never | WayProj::Over => {}
@@ -82,13 +82,13 @@ pin_project! {
 pin_project! {
     #[project = WayProj]
     enum Way<F, R, E> {
-        /// The log is off, or a layer further out does the work.
+        /// The log is off, or a layer further out records the request.
         Off { #[pin] future: F },
-        /// No rule names the request: its response is looked at.
+        /// No rule names the request: its response is inspected.
         Watched { #[pin] future: Instrumented<F>, head: Option<RequestHead> },
-        /// A rule names the request, or its response has turned out to be of interest.
-        Audited { course: Option<BoxedLifecycle<R, E>>, context: AuditContext, has_begun: bool },
-        /// Nobody waits for it.
+        /// A rule names the request, or its response is recorded all the same.
+        Audited { lifecycle: Option<BoxedLifecycle<R, E>>, context: AuditContext, has_begun: bool },
+        /// A stand-in of the route coverage: never ready.
         Never,
         Over,
     }
@@ -114,7 +114,7 @@ where
         Self { way: Way::Watched { future, head: Some(head) } }
     }
 
-    /// The call of the handler has panicked.
+    /// A future whose handler has panicked when it was called.
     pub(super) fn panicked(slot: Scope, head: RequestHead, panic: PanicPayload) -> Self {
         match to_record(slot, None, &mut Some(head)) {
             Some(context) => Self { way: Way::recording(context, Protocol::Http, Err(panic)) },
@@ -122,9 +122,9 @@ where
         }
     }
 
-    /// `has_begun`: something of the request may already have happened.
-    pub(super) fn audited(course: BoxedLifecycle<R, E>, context: AuditContext, has_begun: bool) -> Self {
-        Self { way: Way::Audited { course: Some(course), context, has_begun } }
+    /// The future of an audited request. `has_begun`: its handler may have been called.
+    pub(super) fn audited(lifecycle: BoxedLifecycle<R, E>, context: AuditContext, has_begun: bool) -> Self {
+        Self { way: Way::Audited { lifecycle: Some(lifecycle), context, has_begun } }
     }
 }
 
@@ -135,15 +135,15 @@ where
     R::Error: Into<BodyError>,
     E: Send + 'static,
 {
-    /// A watched request that is to be recorded after all.
+    /// Records the end of a watched request.
     fn recording(
         context: AuditContext,
         protocol: Protocol,
         result: Result<Result<Response<R>, E>, PanicPayload>,
     ) -> Self {
         let Some(shared) = context.layer() else { polled_after_completion() };
-        let course = RequestLifecycle::new(&shared, context.clone(), protocol, None);
-        Self::Audited { course: Some(Box::pin(course.finish(HandlerEnd::of(result)))), context, has_begun: true }
+        let lifecycle = RequestLifecycle::new(&shared, context.clone(), protocol, None);
+        Self::Audited { lifecycle: Some(Box::pin(lifecycle.finish(HandlerEnd::of(result)))), context, has_begun: true }
     }
 }
 
@@ -180,18 +180,18 @@ where
                         }
                     }
                 }
-                WayProj::Audited { course: slot, has_begun, .. } => {
+                WayProj::Audited { lifecycle: slot, has_begun, .. } => {
                     *has_begun = true;
-                    // Taken out while it is polled: a course that lets a panic go on is not driven any further.
-                    let Some(mut course) = slot.take() else { polled_after_completion() };
-                    let Poll::Ready(released) = course.as_mut().poll(cx) else {
-                        *slot = Some(course);
+                    // Taken out while it is polled: a lifecycle that has panicked is not polled again.
+                    let Some(mut lifecycle) = slot.take() else { polled_after_completion() };
+                    let Poll::Ready(released) = lifecycle.as_mut().poll(cx) else {
+                        *slot = Some(lifecycle);
                         return Poll::Pending;
                     };
                     way.set(Way::Over);
                     match released {
                         Some(result) => return Poll::Ready(result),
-                        // Only the end of a dropped future has no result, and that is not polled here.
+                        // Only a dropped future has no result, and its lifecycle is polled elsewhere.
                         None => return Poll::Pending,
                     }
                 }
@@ -206,7 +206,7 @@ fn extensions<R, E>(result: &Result<Result<Response<R>, E>, PanicPayload>) -> Op
     result.as_ref().ok()?.as_ref().ok().map(Response::extensions)
 }
 
-/// A response that nothing is to be done about.
+/// Passes on a response that is not recorded.
 fn pass_through<R>(response: Response<R>) -> Response<AuditBody<R>> {
     response.map(|body| AuditBody::inner(body, None))
 }
@@ -215,7 +215,8 @@ fn polled_after_completion() -> ! {
     panic!("the future of an audited response was polled after it was ready")
 }
 
-/// The context of a watched request that may have to be recorded after all; `response`: the extensions of its response.
+/// Returns the context if a watched request must be recorded: its handler declared a type, or its response has too many
+/// results. `response`: the response's extensions.
 fn to_record(slot: Scope, response: Option<&Extensions>, head: &mut Option<RequestHead>) -> Option<AuditContext> {
     let is_too_many = |shared: &LayerConfig, count: u64| {
         shared.inspects_responses && shared.policy.max_results().is_some_and(|max| count > max)
@@ -252,7 +253,7 @@ fn to_record(slot: Scope, response: Option<&Extensions>, head: &mut Option<Reque
     }
 }
 
-/// The context of a watched request in which something may have been said, or around which an event type was declared.
+/// Returns the context of a cancelled watched request, if a handler or a layer around may have declared an event type.
 fn declared_in(slot: Scope) -> Option<AuditContext> {
     match slot {
         Scope::Held(context, _) => Some(context),
@@ -261,7 +262,7 @@ fn declared_in(slot: Scope) -> Option<AuditContext> {
     }
 }
 
-/// What is left to do for a watched request that was let go before its end.
+/// The rest of the lifecycle of a watched request that was cancelled.
 fn unfinished_lifecycle<R, E>(
     context: &AuditContext,
     head: Option<RequestHead>,
@@ -275,7 +276,7 @@ where
 {
     let attempt = context.attempt();
     let mut attempts = context.lock();
-    // A layer nearer to the handler drives its request to its end by itself.
+    // A layer nearer to the handler drives its own request to its end.
     let is_declared = attempts.declared(attempt).is_some() && !attempts.is_written_around(attempt);
     let is_wanted = (is_declared || attempts[attempt].written.is_some())
         && !attempts.has_within(attempt)
@@ -286,8 +287,8 @@ where
     attempts.detach(attempt);
     drop(attempts);
     // Dropped, it settles the attempt.
-    let course = RequestLifecycle::new(shared, context.clone(), Protocol::Http, None);
-    is_wanted.then(|| -> BoxedLifecycle<R, E> { Box::pin(course.finish(HandlerEnd::Dropped)) })
+    let lifecycle = RequestLifecycle::new(shared, context.clone(), Protocol::Http, None);
+    is_wanted.then(|| -> BoxedLifecycle<R, E> { Box::pin(lifecycle.finish(HandlerEnd::Dropped)) })
 }
 
 impl<F, R, E> fmt::Debug for ResponseFuture<F, R, E>

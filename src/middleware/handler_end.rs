@@ -26,7 +26,7 @@ pub(super) enum HandlerEnd<R, E> {
     Call(Parts, Pin<Box<ReadAhead<R>>>, Option<CallEnd>),
     Error(E),
     Panic(PanicPayload),
-    /// Nobody polled it to its end, and it could not be driven there.
+    /// Its future was dropped before it was ready.
     Dropped,
 }
 
@@ -93,12 +93,12 @@ impl<R, E> HandlerEnd<R, E> {
         if let Self::Response(parts, _) | Self::Call(parts, ..) = self { Some(&mut parts.extensions) } else { None }
     }
 
-    /// Whether it is the response to a gRPC call that nobody has looked into.
+    /// Returns true for the response to a gRPC call that is not read ahead yet.
     pub(super) fn is_unread_call(&self) -> bool {
         if let Self::Response(parts, _) = self { call_end::is_response(parts) } else { false }
     }
 
-    /// Whether it is the response to a gRPC call whose end is still to come.
+    /// Returns true for the response to a gRPC call whose end is still to come.
     pub(super) fn is_open_call(&self) -> bool {
         matches!(self, Self::Call(_, _, None))
     }
@@ -122,7 +122,7 @@ impl<R, E> HandlerEnd<R, E> {
         }
     }
 
-    /// The detail that says that it was no response.
+    /// The detail of an end without a response.
     pub(super) fn detail(&self) -> Option<&'static str> {
         match self {
             Self::Response(..) | Self::Call(..) => None,
@@ -169,7 +169,7 @@ where
         })
     }
 
-    /// Lets go of what the handler made.
+    /// Releases the handler's response, error or panic.
     pub(super) fn release(self, end_of_body: Option<BodyEndEvent>) -> LifecycleOutput<R, E> {
         match self {
             Self::Response(parts, body) => Some(Ok(Response::from_parts(parts, AuditBody::inner(body, end_of_body)))),

@@ -10,10 +10,10 @@ use pin_project_lite::pin_project;
 
 use crate::capture::scope::{self, Scope};
 
-/// What a panic carries.
+/// The payload of a panic.
 pub(super) type PanicPayload = Box<dyn Any + Send>;
 
-/// Calls `f` within a scope with this slot. The slot may be filled by it. A panic is returned.
+/// Calls `f` within a scope and catches its panic. The slot holds the context if `f` has asked for one.
 pub(super) fn instrument<T>(slot: &mut Scope, f: impl FnOnce() -> T) -> Result<T, PanicPayload> {
     let entered = scope::enter(std::mem::take(slot));
     let result = catch_unwind(AssertUnwindSafe(f));
@@ -22,8 +22,8 @@ pub(super) fn instrument<T>(slot: &mut Scope, f: impl FnOnce() -> T) -> Result<T
 }
 
 pin_project! {
-    /// A future polled within a scope, its panics caught, those of its drop included. Not to be polled again after it was
-    /// ready.
+    /// A future that is polled within a scope. Its panics are caught, those of its drop included. Not to be polled again
+    /// after it was ready.
     pub(super) struct Instrumented<F> {
         #[pin]
         future: Option<F>,
@@ -43,7 +43,7 @@ impl<F> Instrumented<F> {
     /// Drops the future before its end.
     pub(super) fn end(self: Pin<&mut Self>) {
         let mut this = self.project();
-        // It was to end, and it has: a panic on the way says no more.
+        // A panic of the drop adds nothing to the end.
         drop(instrument(this.slot, || this.future.set(None)));
     }
 }

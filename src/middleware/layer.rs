@@ -1,4 +1,4 @@
-//! The layer.
+//! The audit layer.
 
 use std::error::Error;
 use std::fmt;
@@ -14,16 +14,16 @@ use crate::writer::AuditLog;
 
 /// Wraps a service so that the requests its policy names are recorded, durably, before their responses leave.
 ///
-/// Put it outside of everything that decides about a request (authorisation, limits), so that denials are recorded,
-/// and inside of what changes responses for transport only (compression) or the request's method (method override). With
+/// Put it outside of every layer that decides about a request (authorisation, limits), so that denials are recorded, and
+/// inside of those that change responses for transport only (compression) or the request's method (method override). With
 /// axum, `Router::layer` runs after routing, so that the route template is known.
 ///
 /// # The actor
 ///
 /// A layer outside of this one that identifies the caller inserts an [`Actor`](crate::Actor) into the extensions of the
-/// request. One inside of it calls [`AuditContext::actor`](crate::AuditContext::actor), or inserts the `Actor` into the extensions of the response:
-/// what it puts into those of the request is seen only if the handler extracts the [`AuditContext`](crate::AuditContext), or if a further
-/// `AuditLayer` is around the handler.
+/// request. One inside of it calls [`AuditContext::actor`](crate::AuditContext::actor), or inserts the `Actor` into the
+/// extensions of the response. The request's extensions are read inside of it only if the handler extracts the
+/// [`AuditContext`](crate::AuditContext), or if a further `AuditLayer` is around the handler.
 ///
 /// ```
 /// # #[cfg(feature = "axum")] {
@@ -53,17 +53,22 @@ use crate::writer::AuditLog;
 ///
 /// # Several layers
 ///
-/// Where layers of one log are around a request, the rules of the one nearest to the handler take the place of the others',
-/// and it is the one that records: the outcome is what has left the handler, not what layers further out made of it, and the
-/// [`details_from_response`](Self::details_from_response) of the outer layer is not asked. That is how a single route is given a rule of
-/// its own ([`AuditLayer::for_route`]). A layer whose policy only has `max_results` changes that limit, and leaves the rest
-/// to the one around it. Layers of different logs each record, and both events have what the handler said.
+/// If several layers of one log are around a request, the rules of the one nearest to the handler replace the others', and
+/// that layer records. The outcome is the handler's, not one that layers further out made of it, and the outer layer's
+/// [`details_from_response`](Self::details_from_response) is not called. So a single route is given a rule of its own
+/// ([`AuditLayer::for_route`]). If the inner rules leave an end out and a layer in between turns it into another (another
+/// status, an error, a panic), the outer layer records that one. A layer whose policy only has `max_results` changes that
+/// limit; all else is up to the layer around it. Layers of different logs each record, and both events have the handler's
+/// facts.
 ///
-/// A layer in between that calls the inner one several times (a retry) leaves an event for each attempt. If it answers
-/// while the handler still runs (a timeout), its answer has an event and the end of the handler another. If it makes the
-/// request anew, or gives it another URI, the request is another one for the inner layer, with events of its own; so are
-/// requests that a handler sends into an audited service. A handler that sends its own request on as it is, with
-/// method, URI and extensions, is a layer in between.
+/// A layer in between that calls the inner one several times (a retry) leaves an event for each attempt, if the inner rules
+/// name the request; if only the outer rules do, there is one event, with the last outcome. If it answers while the handler
+/// still runs (a timeout), its answer has an event and the end of the handler another. If it makes the request anew, or
+/// gives it another URI, the request is another one for the inner layer, with events of its own; so are requests that a
+/// handler sends into an audited service. A handler that sends its own request on as it is, with method, URI and
+/// extensions, is a layer in between.
+///
+/// All layers of one log share the write timeout of a request: together they wait no longer than one would.
 ///
 /// # Example
 ///
@@ -87,7 +92,7 @@ pub struct AuditLayer {
 }
 
 impl AuditLayer {
-    /// A layer that records into `log` what `policy` says. If the log is off, the layer passes everything through.
+    /// Makes a layer that records into `log` by the rules of `policy`. If the log is off, the layer passes everything through.
     pub fn new(log: &AuditLog, policy: AuditPolicy) -> Self {
         Self::with_settings(log, policy, false)
     }
@@ -109,17 +114,19 @@ impl AuditLayer {
         Self { config }
     }
 
-    /// A layer for a single route, whatever its path: `.route_layer(AuditLayer::for_route(&log, rule)?)`.
+    /// Makes a layer for a single route, whatever its path: `.route_layer(AuditLayer::for_route(&log, rule)?)`.
+    ///
+    /// Inside of another layer of the same log it uses that one's capture settings, pepper and base path.
     ///
     /// # Errors
-    /// If the rule is not a valid one, or is one for oversize queries: those need the `max_results` of a policy.
+    /// If the rule is invalid, or is for oversize queries: those need the `max_results` of a policy.
     pub fn for_route(log: &AuditLog, rule: Rule) -> Result<Self, PolicyError> {
         Ok(Self::with_settings(log, PolicyBuilder::for_route(rule)?, true))
     }
 
     /// Adds a callback that reads details from the response before it is released.
     ///
-    /// A callback that fails or panics costs those details, never the event: the operator's log says so.
+    /// If it fails or panics, the event is written without those details, and the operator's log says so.
     #[must_use]
     pub fn details_from_response<F>(mut self, details: F) -> Self
     where

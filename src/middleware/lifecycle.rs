@@ -1,4 +1,4 @@
-//! The course of one audited request, from its arrival to the release of its response.
+//! The lifecycle of one audited request, from its arrival to the release of its response.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -29,7 +29,7 @@ use crate::policy::{AuditPolicy, FailMode, MatchingRules, RequestOutcome};
 use crate::store::TransactionId;
 use crate::writer::{IfRefused, InFlightGuard};
 
-/// The course of one audited request. It owns what it needs, so that it can run to its end wherever it is polled.
+/// The lifecycle of one audited request. It owns everything it needs, so that any task can poll it to its end.
 pub(super) struct RequestLifecycle {
     pub(super) shared: Arc<LayerConfig>,
     pub(super) claim: EndClaim,
@@ -40,18 +40,18 @@ pub(super) struct RequestLifecycle {
     in_flight: Option<InFlightGuard>,
 }
 
-/// The boxed course of a request.
+/// A boxed lifecycle.
 pub(super) type BoxedLifecycle<R, E> = Pin<Box<dyn Future<Output = LifecycleOutput<R, E>> + Send>>;
 
-/// The claim of a layer to tell the end of its attempt. Dropped before it is settled, the attempt has nothing to say, and
-/// nobody waits for it.
+/// The claim of a layer to record the end of its attempt. If it is dropped unsettled, the attempt becomes silent, so that
+/// no layer waits for it.
 pub(super) struct EndClaim {
     context: AuditContext,
     is_settled: bool,
 }
 
 impl EndClaim {
-    /// Settles the attempt. True: the request has others.
+    /// Settles the attempt. Returns true if the request has others.
     fn settle(&mut self, stage: AttemptStage) -> bool {
         self.is_settled = true;
         self.context.settle(stage)
@@ -80,21 +80,21 @@ fn start_fail_mode(policy: &AuditPolicy, rules: MatchingRules) -> FailMode {
     ahead.map(|rule| rule.fail_mode).find(|mode| *mode != FailMode::Open).unwrap_or(FailMode::Open)
 }
 
-/// What the end of a handler comes to.
+/// The decision about the end of a handler.
 enum EventDecision {
-    /// A layer within is about to tell it.
+    /// A layer within is about to record it.
     Awaited,
-    /// A layer within has told it.
+    /// A layer within has recorded it.
     Told,
-    /// A layer within could not record it, and a layer in between has made something else of that.
+    /// A layer within could not record it, and a layer in between has made another response of its refusal.
     Refused(WithheldResponse),
-    /// No rule wants it. The handler may have written its event all the same.
+    /// No rule records it. The handler may have written its event in a transaction.
     Nothing(Option<TransactionalEvent>),
-    /// This event, unless the one is committed that the handler wrote in a transaction.
+    /// Write this event, unless the handler's transaction with it is committed.
     Record(Box<AuditEvent>, RecordDecision, Option<TransactionalEvent>),
 }
 
-/// What the response says of the request.
+/// The facts that a response has about its request.
 #[derive(Default)]
 struct ResponseFacts {
     details: Details,
@@ -143,10 +143,9 @@ impl RequestLifecycle {
         }
     }
 
-    /// Runs a handler that was called, records how it ended, releases the response.
+    /// Runs a handler that was called, records its end and releases the response.
     ///
-    /// Chained, not awaited: an `async` block would have room for the handler, for its course, and for what comes after
-    /// them, where one takes the place of the other.
+    /// Chained, not awaited: an `async` block would have room for the handler and for the steps after it at the same time.
     pub(super) fn run<F, R, E>(self, handler: Instrumented<F>) -> impl Future<Output = LifecycleOutput<R, E>> + Send
     where
         F: Future<Output = Result<Response<R>, E>> + Send,
@@ -205,7 +204,7 @@ impl RequestLifecycle {
                 self.shared.log.count_unrecorded();
                 started.is_durable = false;
             }
-            // Named by the end even if it is not durable: it may become so yet.
+            // The end names it even if the write has failed: the store may have kept it.
             self.claim.lock()[attempt].started = Some(started);
         }
         let is_late = {
@@ -267,7 +266,7 @@ impl RequestLifecycle {
         Some(Ok(response))
     }
 
-    /// Records how the handler ended and releases the response, or what takes its place.
+    /// Records the end of the handler and releases the response, or the one that replaces it.
     #[expect(clippy::manual_async_fn, reason = "an `async fn` has room for each argument twice")]
     pub(super) fn finish<R, E>(
         mut self,
@@ -280,30 +279,30 @@ impl RequestLifecycle {
         E: Send,
     {
         async move {
-            let mut remarks = self.remarks(&end);
-            if remarks.mark.is_none() && end.is_unread_call() {
+            let mut facts = self.facts(&end);
+            if facts.mark.is_none() && end.is_unread_call() {
                 end = Box::pin(end.read_ahead()).await;
             }
             let body_size = end.inspect_body();
-            let mut verdict = self.decide(&end, &mut remarks, true);
-            if let EventDecision::Awaited = verdict {
-                // Boxed, here and below, because few requests have room for it to spare.
-                Box::pin(self.nobody_tells()).await;
-                verdict = self.decide(&end, &mut remarks, false);
+            let mut decision = self.decide(&end, &mut facts, true);
+            if let EventDecision::Awaited = decision {
+                // Boxed here and below: few requests need these futures, and all would have room for them.
+                Box::pin(self.await_inner_attempts()).await;
+                decision = self.decide(&end, &mut facts, false);
             }
-            if let EventDecision::Record(.., Some(written)) | EventDecision::Nothing(Some(written)) = verdict {
+            if let EventDecision::Record(.., Some(written)) | EventDecision::Nothing(Some(written)) = decision {
                 match Box::pin(self.is_committed(written, end.status())).await {
                     Ok(true) => return self.release(end, None),
                     Ok(false) => {}
                     Err(()) => {
-                        if let EventDecision::Record(event, ..) = verdict {
+                        if let EventDecision::Record(event, ..) = decision {
                             self.shared.log.await_transaction(event, written.transaction);
                         }
                         return self.answer_without_event(end, written.event_id, written.fail_mode);
                     }
                 }
             }
-            let (mut event, decided, written) = match verdict {
+            let (mut event, decided, written) = match decision {
                 EventDecision::Record(event, decided, written) => (event, decided, written),
                 EventDecision::Refused(refusal) => return self.withhold(refusal),
                 EventDecision::Told | EventDecision::Awaited => return self.release(end, None),
@@ -311,7 +310,7 @@ impl RequestLifecycle {
             };
             let event_id = event.event_id;
             let transaction = written.map(|written| written.transaction);
-            let call = end.is_open_call().then_some(OpenCall { result_count: remarks.result_count });
+            let call = end.is_open_call().then_some(OpenCall { result_count: facts.result_count });
             let is_started = match call {
                 Some(_) => Box::pin(self.start_call(&mut event, &decided, transaction)).await,
                 None => Ok(()),
@@ -344,8 +343,8 @@ impl RequestLifecycle {
         }
     }
 
-    /// Makes a `started` event durable for a gRPC call whose end is still to come, if there is none: no byte of its answer
-    /// leaves without an event. An error: it is not, and this is its id.
+    /// Makes a `started` event durable for a gRPC call whose end is still to come, if it has none: no byte of its answer
+    /// leaves without an event. The error is the id of an event that is not durable.
     async fn start_call(
         &mut self,
         event: &mut AuditEvent,
@@ -389,14 +388,14 @@ impl RequestLifecycle {
         }
     }
 
-    /// Waits for a layer within that is about to tell the end, but not for ever: nobody may be polling it.
-    async fn nobody_tells(&mut self) {
+    /// Waits for a layer within that is about to record the end. Within the write timeout: its future may be unpolled.
+    async fn await_inner_attempts(&mut self) {
         let wait = self.claim.begin_wait();
         let timeout = wait.deadline().saturating_duration_since(Instant::now());
         self.shared.log.within(timeout, self.claim.inner_attempts_settled()).await;
     }
 
-    /// Says that the end is told, and lets go of what the handler made.
+    /// Settles the attempt as recorded and releases the handler's response.
     fn release<R, E>(mut self, mut end: HandlerEnd<R, E>, end_of_body: Option<BodyEndEvent>) -> LifecycleOutput<R, E>
     where
         R: Body,
@@ -408,8 +407,7 @@ impl RequestLifecycle {
         end.release(end_of_body)
     }
 
-    /// Lets go of what the handler made, for the rules leave it out. If they do not even name the request, the layers
-    /// further out decide.
+    /// Releases a response that the rules leave out. If they do not even name the request, the layers further out decide.
     fn pass<R, E>(mut self, mut end: HandlerEnd<R, E>) -> LifecycleOutput<R, E>
     where
         R: Body,
@@ -424,7 +422,7 @@ impl RequestLifecycle {
         end.release(None)
     }
 
-    /// The event is not written, or nobody knows.
+    /// Answers a request whose event is not known to be durable, by the fail mode.
     fn answer_without_event<R, E>(
         mut self,
         end: HandlerEnd<R, E>,
@@ -447,7 +445,7 @@ impl RequestLifecycle {
                 drop(catch_unwind(AssertUnwindSafe(|| drop(end))));
                 self.withhold(refusal)
             }
-            // A panic goes on as it would have; there is no response that could be withheld.
+            // A panic continues as it would have; there is no response to withhold.
             end => {
                 self.settle(AttemptStage::Refused(refusal), None);
                 end.release(None)
@@ -463,9 +461,8 @@ impl RequestLifecycle {
         }
     }
 
-    /// Reads off the response what it says of the request. Before the lock is taken: the callback is the app's, and may
-    /// use the context.
-    fn remarks<R, E>(&self, end: &HandlerEnd<R, E>) -> ResponseFacts {
+    /// Reads the facts off the response. Before the lock is taken: the callback is the app's, and may use the context.
+    fn facts<R, E>(&self, end: &HandlerEnd<R, E>) -> ResponseFacts {
         let Some(parts) = end.parts() else { return ResponseFacts::default() };
         self.claim.find_actor(&parts.extensions);
         let mark = response_mark::read(&parts.extensions, self.shared.log_id, &self.claim);
@@ -476,18 +473,18 @@ impl RequestLifecycle {
         }
     }
 
-    /// Which event the end of the handler makes, if any. `waits`: for a layer within that is about to tell it.
-    fn decide<R, E>(&self, end: &HandlerEnd<R, E>, remarks: &mut ResponseFacts, waits: bool) -> EventDecision {
+    /// Decides about the event for the end of the handler. `waits`: for a layer within that is about to record it.
+    fn decide<R, E>(&self, end: &HandlerEnd<R, E>, facts: &mut ResponseFacts, waits: bool) -> EventDecision {
         let attempt = self.claim.attempt();
         let mut attempts = self.claim.lock();
         let written = attempts[attempt].written;
-        let beside = match attempts.relation(attempt, remarks.mark, (end.kind(), end.status()), waits) {
+        let beside = match attempts.relation(attempt, facts.mark, (end.kind(), end.status()), waits) {
             AttemptRelation::Telling => {
-                // For those further out this is the same as if this layer were about to.
+                // To the layers further out, this layer is about to record it.
                 attempts.tell(attempt);
                 return EventDecision::Awaited;
             }
-            // The handler has written the event of this layer.
+            // The handler has written this layer's event in a transaction.
             _ if written.is_some() => None,
             AttemptRelation::Told => return EventDecision::Told,
             AttemptRelation::LeftOut => return EventDecision::Nothing(None),
@@ -496,21 +493,17 @@ impl RequestLifecycle {
             AttemptRelation::Beside(open) => Some(open),
         };
         let rules_beside = beside.and_then(|beside| Some((beside, attempts[beside].rules()?)));
-        let (of, policy, candidates) = match &rules_beside {
-            Some((beside, (policy, candidates))) => (*beside, policy, *candidates),
+        let (of, policy, matching_rules) = match &rules_beside {
+            Some((beside, (policy, matching_rules))) => (*beside, policy, *matching_rules),
             None => (attempt, &self.shared.policy, attempts[attempt].matching_rules),
         };
-        let result_count = attempts.result_count(attempt).or(remarks.result_count);
-        remarks.result_count = result_count.filter(|_| !attempts[attempt].is_limited_within);
+        let result_count = attempts.result_count(attempt).or(facts.result_count);
+        facts.result_count = result_count.filter(|_| !attempts[attempt].is_limited_within);
         let declared = attempts.declared(attempt);
         let decide = |status, abnormal| {
-            let ended = RequestOutcome {
-                status,
-                abnormal,
-                result_count: remarks.result_count,
-                declared_type: declared.as_ref(),
-            };
-            decide(policy, candidates, &ended, attempts[attempt].started.as_ref())
+            let ended =
+                RequestOutcome { status, abnormal, result_count: facts.result_count, declared_type: declared.as_ref() };
+            decide(policy, matching_rules, &ended, attempts[attempt].started.as_ref())
         };
         let decided = match end.parts() {
             Some(_) if end.is_open_call() => call_end::any_end(decide),
@@ -525,10 +518,10 @@ impl RequestLifecycle {
         };
         attempts.claim(attempt);
         let mut event = attempts.draft(attempt, of, decided.event_type.clone(), decided.rule);
-        event.details = std::mem::take(&mut remarks.details);
+        event.details = std::mem::take(&mut facts.details);
         event.details.append(&mut attempts.take_details(attempt));
         attempts.redact_details(of, &mut event.details);
-        // Nobody needs the head any more, and its parts keep the memory that the server has read the request into.
+        // The head is not needed any more, and its parts keep the server's read buffer alive.
         let head = attempts[attempt].head.take();
         drop(attempts);
         drop(head);
@@ -547,8 +540,8 @@ impl RequestLifecycle {
         EventDecision::Record(event, decided, written)
     }
 
-    /// Writes an event within what is left of the budget. The writer has said why, if it fails.
-    /// `transaction`: which the handler wrote it in.
+    /// Writes an event within the time that the request has left. The writer logs the cause of a failure. `transaction`: the
+    /// handler's, with the event in it.
     async fn write(&self, event: Box<AuditEvent>, transaction: Option<TransactionId>) -> Result<(), ()> {
         let wait = self.claim.begin_wait();
         self.shared.log.write_or_await_transaction(event, wait.deadline(), transaction).await.map_err(|_| ())

@@ -4,9 +4,9 @@
 //!
 //! - **Off.** The log is off: the inner service's future, untouched.
 //! - **Watched.** No rule names the request. Its future is polled in place, without an allocation, and its response is
-//!   looked at: a handler that declares an event type, or a result count past the limit, still make an event.
-//! - **Audited.** A rule names the request. Its whole course is one boxed future (`lifecycle.rs`), which owns everything it
-//!   needs. When whoever polls it lets go of it, it moves to the runtime of the log and runs to its end there.
+//!   inspected: a declared event type or too many results still make an event.
+//! - **Audited.** A rule names the request. Its lifecycle is one boxed future (`lifecycle.rs`) that owns everything it
+//!   needs. If the caller drops it, it moves to the log's runtime and runs to its end there.
 
 mod body;
 mod body_end_event;

@@ -10,10 +10,10 @@ use crate::event::EventId;
 /// The header that gives the id to quote when an event could not be written.
 pub const AUDIT_EVENT_ID: HeaderName = HeaderName::from_static("audit-event-id");
 
-/// When a client may try again, in seconds: soon, since nothing has been done and the writer recovers by itself.
+/// The delay after which a client may try again, in seconds. Short: nothing has been done, and the writer recovers.
 const RETRY_AFTER_SECONDS: &str = "1";
 
-/// Nothing has been done: the handler has not run.
+/// The answer to a request that was not carried out: its handler has not run.
 pub(super) fn not_executed<B>(id: EventId) -> Response<AuditBody<B>> {
     let mut response = problem(
         StatusCode::SERVICE_UNAVAILABLE,
@@ -25,7 +25,7 @@ pub(super) fn not_executed<B>(id: EventId) -> Response<AuditBody<B>> {
     response
 }
 
-/// The handler has run: what it did may have happened.
+/// The answer to a request that may have been carried out: its handler has run.
 pub(super) fn possibly_executed<B>(id: EventId) -> Response<AuditBody<B>> {
     problem(
         StatusCode::INTERNAL_SERVER_ERROR,
@@ -36,7 +36,7 @@ pub(super) fn possibly_executed<B>(id: EventId) -> Response<AuditBody<B>> {
     )
 }
 
-/// A problem document by RFC 9457, which names neither the store nor the cause.
+/// A problem document (RFC 9457) that names neither the store nor the cause.
 fn problem<B>(status: StatusCode, id: EventId, title: &str, detail: &str) -> Response<AuditBody<B>> {
     let document = serde_json::json!({
         "type": "about:blank",

@@ -12,18 +12,18 @@ use pin_project_lite::pin_project;
 use super::body_error::BodyError;
 use super::call_end::CallEnd;
 
-/// How many frames are read ahead.
+/// The maximum number of frames that are read ahead.
 const MAX_FRAMES: usize = 64;
-/// How many bytes are read ahead. A single frame may have more: it is in memory anyway.
+/// The maximum number of bytes that are read ahead. A single frame may have more: it is in memory anyway.
 const MAX_BYTES: usize = 256 * 1024;
 
 pin_project! {
-    /// A body of which a part was read ahead. It gives that part first, and then the rest.
+    /// A body whose first frames are read ahead. It yields those, and then the others.
     pub(super) struct ReadAhead<R> {
         #[pin]
         body: R,
         frames: VecDeque<Ahead>,
-        // How many bytes of data are in these.
+        // The bytes of data in these frames.
         bytes: usize,
         // The body has ended behind them.
         is_over: bool,
@@ -48,7 +48,7 @@ where
     R: Body,
     R::Error: Into<BodyError>,
 {
-    /// Reads what there is to read without waiting, within bounds. The end of the call, if it was reached.
+    /// Reads the frames that are ready, within the bounds. Returns the end of the call, if it was reached.
     pub(super) fn read(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<CallEnd> {
         let mut this = self.project();
         while this.frames.len() < MAX_FRAMES && (this.frames.len() < 2 || *this.bytes < MAX_BYTES) {
@@ -107,12 +107,12 @@ where
     }
 
     fn size_hint(&self) -> SizeHint {
-        // The body's own, also if it is over: nothing is announced that the server did not.
+        // The body's own, even if it is over: the layer announces no length that the app did not.
         with_more(&self.body.size_hint(), self.bytes as u64)
     }
 }
 
-/// The size of a body that has so many bytes more.
+/// Adds so many bytes to a size.
 pub(super) fn with_more(rest: &SizeHint, bytes: u64) -> SizeHint {
     let mut hint = SizeHint::new();
     hint.set_lower(rest.lower() + bytes);

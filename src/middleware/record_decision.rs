@@ -1,10 +1,10 @@
-//! What the rules make of the end of a request.
+//! The decision of the rules about the end of a request.
 
 use crate::capture::StartedEvent;
 use crate::event::{AuditEvent, EventType};
 use crate::policy::{AuditPolicy, Decision, FailMode, MatchingRules, RequestOutcome};
 
-/// A request that is recorded, and how.
+/// The decision to record a request.
 pub(super) struct RecordDecision {
     pub(super) rule: Option<usize>,
     pub(super) event_type: EventType,
@@ -12,22 +12,22 @@ pub(super) struct RecordDecision {
     pub(super) body_end: bool,
 }
 
-/// Whether a request that ended like this is recorded, and how.
+/// Decides about the event of a request that has ended so. None: no event.
 pub(super) fn decide(
     policy: &AuditPolicy,
-    candidates: MatchingRules,
+    matching_rules: MatchingRules,
     ended: &RequestOutcome<'_>,
     started: Option<&StartedEvent>,
 ) -> Option<RecordDecision> {
-    match (policy.decide(candidates, ended), started) {
+    match (policy.decide(matching_rules, ended), started) {
         (Some(Decision { rule, event_type, fail_mode }), started) => Some(RecordDecision {
-            // The head of the response leaves before the event: so another one must be durable.
+            // The head of the response leaves before this event, so a `started` one must be durable.
             body_end: started.is_some() && rule.is_some_and(|rule| policy.rule(rule).is_body_end()),
             rule,
             event_type,
             fail_mode,
         }),
-        // What was started must be ended, whatever came of it.
+        // A `started` event is always ended.
         (None, Some(started)) => Some(RecordDecision {
             body_end: started.body_end,
             rule: None,
@@ -38,7 +38,7 @@ pub(super) fn decide(
     }
 }
 
-/// Says in the event of a query that it had too many results.
+/// Adds the counts to the event of a query with too many results.
 pub(super) fn add_query_counts(event: &mut AuditEvent, result_count: Option<u64>, max_results: Option<u64>) {
     if event.event_type == EventType::OVERSIZE_QUERY {
         event.details.insert("result_count".into(), result_count.into());

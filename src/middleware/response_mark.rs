@@ -1,4 +1,4 @@
-//! The mark on a response that says who has told it.
+//! The mark of the attempt that has recorded a response.
 
 use http::Extensions;
 use smallvec::SmallVec;
@@ -6,9 +6,9 @@ use smallvec::SmallVec;
 use crate::capture::AuditContext;
 use crate::writer::LogId;
 
-/// The marks on a response, for the layers further out: of each log the one of the outermost layer that it has passed.
+/// The marks on a response, for the layers further out: for each log, that of the outermost layer it has passed.
 ///
-/// A mark names a request, and means nothing to the layers of another: a response that is passed on carries it along.
+/// A mark names its request, so that the layers of another request ignore it: a handler may pass a response on.
 #[derive(Clone, Default)]
 struct ResponseMarks(SmallVec<[ResponseMark; 1]>);
 
@@ -19,7 +19,7 @@ struct ResponseMark {
     attempt: usize,
 }
 
-/// Says that this attempt has told the response, or has nothing to tell of it.
+/// Marks the response as settled by this attempt: recorded, refused, or left out.
 pub(super) fn put(extensions: &mut Extensions, log: LogId, context: &AuditContext) {
     let mark = ResponseMark { log, request: context.request(), attempt: context.attempt() };
     let marks = &mut extensions.get_or_insert_default::<ResponseMarks>().0;
@@ -29,7 +29,7 @@ pub(super) fn put(extensions: &mut Extensions, log: LogId, context: &AuditContex
     }
 }
 
-/// The attempt at this request that has told the response.
+/// The attempt at this request whose mark the response carries.
 pub(super) fn read(extensions: &Extensions, log: LogId, context: &AuditContext) -> Option<usize> {
     let marks = &extensions.get::<ResponseMarks>()?.0;
     marks.iter().find(|mark| mark.log == log && mark.request == context.request()).map(|mark| mark.attempt)

@@ -1,4 +1,4 @@
-//! The service.
+//! The service of an audit layer.
 
 use std::fmt;
 use std::future::ready;
@@ -43,7 +43,7 @@ impl<S> AuditService<S> {
 
 impl<S: Clone> Clone for AuditService<S> {
     fn clone(&self) -> Self {
-        // The inner one first: a roll is called from the inside out.
+        // The inner one first: a probe expects the innermost layer first.
         let inner = self.inner.clone();
         Self::new(inner, self.config.clone())
     }
@@ -80,9 +80,9 @@ where
                 ResponseFuture::pending()
             };
         }
-        let candidates = shared.policy.matching_rules(request.method(), request.uri().path());
+        let rules = shared.policy.matching_rules(request.method(), request.uri().path());
         let around = Around::of(&request);
-        if candidates.is_empty() {
+        if rules.is_empty() {
             if around.is_named(shared.log_id, shared.inspects_responses) && !shared.inspects_responses {
                 // The layer around this one records it.
                 return ResponseFuture::disabled(self.inner.call(request));
@@ -95,54 +95,58 @@ where
             };
         }
         let arrived = Instant::now();
-        let write_ahead = shared.policy.first_write_ahead(candidates);
+        let write_ahead = shared.policy.first_write_ahead(rules);
         let head = head_of(&request);
         let protocol = head.protocol();
-        let context = around.context(shared, head, candidates);
+        let context = around.context(shared, head, rules);
         request.extensions_mut().insert(context.clone());
-        let course = RequestLifecycle::new(shared, context.clone(), protocol, Some(arrived));
+        let lifecycle = RequestLifecycle::new(shared, context.clone(), protocol, Some(arrived));
         if let Some(rule) = write_ahead {
-            // The service that was made ready is the one to be called; a clone takes its place.
+            // The service that is ready is the one to call; a clone takes its place.
             let next = self.inner.clone();
             let service = std::mem::replace(&mut self.inner, next);
-            return ResponseFuture::audited(Box::pin(course.run_write_ahead(rule, service, request)), context, false);
+            return ResponseFuture::audited(
+                Box::pin(lifecycle.run_write_ahead(rule, service, request)),
+                context,
+                false,
+            );
         }
-        if shared.policy.is_fail_closed(candidates)
+        if shared.policy.is_fail_closed(rules)
             && let Some(event_id) = shared.log.refuse_if_closed()
         {
             let refusal = WithheldResponse { event_id, has_run: false };
-            return ResponseFuture::audited(Box::pin(ready(course.withhold(refusal))), context, false);
+            return ResponseFuture::audited(Box::pin(ready(lifecycle.withhold(refusal))), context, false);
         }
-        if shared.policy.is_fail_closed(candidates) && context.lock().is_out_of_time(context.attempt()) {
+        if shared.policy.is_fail_closed(rules) && context.lock().is_out_of_time(context.attempt()) {
             let refusal = WithheldResponse { event_id: EventId::new(), has_run: false };
             shared.log.refuse_late(refusal.event_id);
-            return ResponseFuture::audited(Box::pin(ready(course.withhold(refusal))), context, false);
+            return ResponseFuture::audited(Box::pin(ready(lifecycle.withhold(refusal))), context, false);
         }
         context.begin();
-        // Called at once, so that whatever it does within the call is part of the request.
+        // Called at once: anything that the handler does within the call belongs to the request.
         let mut slot = Scope::Held(context.clone(), RequestFingerprint::NONE);
-        let course: BoxedLifecycle<R, S::Error> = match instrument(&mut slot, || self.inner.call(request)) {
-            Ok(future) => Box::pin(course.run(Instrumented::new(future, slot))),
-            Err(panic) => Box::pin(course.finish(HandlerEnd::Panic(panic))),
+        let lifecycle: BoxedLifecycle<R, S::Error> = match instrument(&mut slot, || self.inner.call(request)) {
+            Ok(future) => Box::pin(lifecycle.run(Instrumented::new(future, slot))),
+            Err(panic) => Box::pin(lifecycle.finish(HandlerEnd::Panic(panic))),
         };
-        ResponseFuture::audited(course, context, true)
+        ResponseFuture::audited(lifecycle, context, true)
     }
 }
 
-/// The layer around this one, whichever log it is of, that has seen the same request.
+/// The layer around this one, of any log, that has seen the same request.
 ///
-/// That it is the same is believed on evidence only: it has the same method and the same target, and its context has
-/// come with it, or, where a layer has made none, it lies in the same place in memory, has no fewer extensions, and is
-/// called from there. Whatever else a handler sends to services of its process is another request.
+/// Two requests are the same on evidence only. Method and target are equal, and the context has come along in the
+/// extensions; or, where the layer around has made no context, the target lies at the same address, there are no fewer
+/// extensions, and the call comes from within its scope. Any other request of a handler to its own process is another one.
 struct Around {
-    print: RequestFingerprint,
+    fingerprint: RequestFingerprint,
     seen: Seen,
 }
 
 enum Seen {
-    /// On this thread.
+    /// The layer's scope is open on this thread.
     InScope,
-    /// Further away: its context came with the request.
+    /// The layer's context came with the request.
     WithRequest(AuditContext),
     ByNobody {
         /// The context of another request is in the extensions of this one.
@@ -153,43 +157,43 @@ enum Seen {
 impl Around {
     fn of<B>(request: &Request<B>) -> Self {
         let target = path_and_query(sent(request.uri(), request.extensions()));
-        let print = RequestFingerprint::of(request, target);
-        if scope::is_innermost(print) {
-            return Self { print, seen: Seen::InScope };
+        let fingerprint = RequestFingerprint::of(request, target);
+        if scope::is_innermost(fingerprint) {
+            return Self { fingerprint, seen: Seen::InScope };
         }
         let seen = match request.extensions().get::<AuditContext>() {
             Some(context) if context.is_of(request.method(), target) => Seen::WithRequest(context.clone()),
             other => Seen::ByNobody { has_other: other.is_some() },
         };
-        Self { print, seen }
+        Self { fingerprint, seen }
     }
 
-    /// Whether the rules of a layer of this log that is around name the request. `limits`: the layer that asks says which
-    /// results are too many.
+    /// Returns true if the rules of a layer of this log around this one name the request. `limits`: this layer has its own
+    /// limit of results.
     fn is_named(&self, log: LogId, limits: bool) -> bool {
         match &self.seen {
-            Seen::InScope => scope::is_named(self.print, log, limits),
+            Seen::InScope => scope::is_named(self.fingerprint, log, limits),
             Seen::WithRequest(context) => context.is_named_around(log, limits),
             Seen::ByNobody { .. } => false,
         }
     }
 
-    /// What a layer opens whose rules do not name the request.
+    /// The scope of a layer whose rules do not name the request.
     fn slot<B>(self, shared: &Arc<LayerConfig>, request: &mut Request<B>) -> Scope {
         match self.seen {
-            Seen::InScope | Seen::ByNobody { has_other: false } => Scope::vacant(shared, self.print, None),
-            Seen::WithRequest(context) => Scope::vacant(shared, self.print, Some(context)),
+            Seen::InScope | Seen::ByNobody { has_other: false } => Scope::vacant(shared, self.fingerprint, None),
+            Seen::WithRequest(context) => Scope::vacant(shared, self.fingerprint, Some(context)),
             Seen::ByNobody { has_other: true } => {
-                // What the handler says is not for the other one.
+                // The handler's words belong to this request, not to the other one.
                 let context = AuditContext::unmatched(Arc::clone(shared), None, None);
                 request.extensions_mut().insert(context.clone());
-                Scope::Held(context, self.print)
+                Scope::Held(context, self.fingerprint)
             }
         }
     }
 
     /// The context of a layer whose rules name the request.
-    fn context(self, shared: &Arc<LayerConfig>, head: RequestHead, candidates: MatchingRules) -> AuditContext {
+    fn context(self, shared: &Arc<LayerConfig>, head: RequestHead, rules: MatchingRules) -> AuditContext {
         let around = match self.seen {
             Seen::InScope => scope::current(),
             Seen::WithRequest(context) => Some(context),
@@ -197,8 +201,8 @@ impl Around {
         };
         let shared = Arc::clone(shared);
         match around {
-            Some(around) => around.within(shared, Some(head), candidates, AttemptStage::Waiting),
-            None => AuditContext::new(shared, Some(head), candidates, AttemptStage::Waiting),
+            Some(around) => around.within(shared, Some(head), rules, AttemptStage::Waiting),
+            None => AuditContext::new(shared, Some(head), rules, AttemptStage::Waiting),
         }
     }
 }

@@ -9,10 +9,10 @@ use super::problem_details::AUDIT_EVENT_ID;
 use crate::capture::WithheldResponse;
 
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
-/// Tells clients with a policy of retries when to try again, in milliseconds; a negative number: not at all (gRFC A6).
+/// The delay, in milliseconds, after which a client with a retry policy tries again; negative: it does not (gRFC A6).
 const GRPC_RETRY_PUSHBACK_MS: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
-/// The answer to a call whose event could not be written: trailers only, as a client of gRPC reads no document.
+/// The answer to a call whose event could not be written: a gRPC client reads no problem document.
 pub(super) fn refused<B>(refusal: WithheldResponse) -> Response<AuditBody<B>> {
     // These texts need no percent-encoding.
     let (code, pushback, message) = if refusal.has_run {

@@ -1,8 +1,8 @@
 //! The event of a request, written in a transaction of its handler's.
 //!
-//! The event gets its id before it is written, and keeps it: whatever becomes of the transaction, there is one event of
-//! that id. When the handler has ended, the layer asks the store whether it is there. If it is, nothing is left to do;
-//! if it is not, the layer writes it, with the outcome that the request had. A store that knows the id takes no second.
+//! The event gets its id before it is written, and keeps it, so that there is one event of that id in any case. When the
+//! handler has ended, the layer looks it up in the store. If it is missing, the layer writes it, with the outcome of the
+//! request. A store that has the id already stores no second event.
 
 use http::StatusCode;
 use tokio::time::Instant;
@@ -19,23 +19,22 @@ impl AuditContext {
     /// Writes the event of the request in a transaction of the handler's own, so that the effect and its record are
     /// committed together, or neither is. The layer then writes none: one commit instead of two.
     ///
-    /// The event says what the context has been told so far, and as its outcome the status that the handler
-    /// [foresees](Self::expect_status), 200 if it says none. When the handler has ended, the layer looks whether the event is
-    /// there:
+    /// The event has the facts of the context so far, and as its outcome the status that the handler
+    /// [expects](Self::expect_status), 200 by default. When the handler has ended, the layer looks the event up:
     ///
-    /// - **committed**: the response leaves. If it has another status than was foreseen, the event stays as it is,
-    ///   for that is what was done; the operator's log says so, and [`Stats::status_mismatches`](crate::Stats) counts it.
-    /// - **rolled back**, by an error, a panic, a dropped or lost connection: nothing of it is there, and the layer
-    ///   records the request as ever, with the outcome it had, under the same id.
-    /// - **not over**: the layer waits for its end until the write deadline. Then the client is told that the action may
-    ///   have happened (500), and the log watches the transaction until it ends: if it is rolled back after all, the
-    ///   log writes the event, with the status that the handler answered. So end the transaction before the handler
+    /// - **committed**: the response leaves. If its status is not the expected one, the event stays as it is, for that was
+    ///   committed; the operator's log says so, and [`Stats::status_mismatches`](crate::Stats) counts it.
+    /// - **rolled back**, by an error, a panic, a dropped or lost connection: the layer records the request as usual, with
+    ///   its outcome, under the same id.
+    /// - **in progress**: the layer waits for its end within the write timeout. Then the client gets 500 (possibly done),
+    ///   and the log watches the transaction until it ends: if it is rolled back, the log writes the event, with the
+    ///   handler's status. So end the transaction before the handler
     ///   returns, and do not wait for its end with the pool: a dropped transaction of a connection that is in
     ///   no pool is rolled back only when the connection is used again.
     ///
-    /// After a transaction that was rolled back, it may be called again in the next one. Both `&mut tx` and `&mut *tx` will
-    /// do. Which databases can be used: [`AuditLog::record_in`](crate::AuditLog::record_in). Where no layer is around,
-    /// or the log is off, nothing is written and nothing is wrong.
+    /// After a rollback, it may be called again in the next transaction. It takes `&mut tx` and `&mut *tx`. The databases are
+    /// those of [`AuditLog::record_in`](crate::AuditLog::record_in). Without a layer, or with a log that is off, it writes
+    /// nothing and returns an id.
     ///
     /// ```
     /// # #[cfg(all(feature = "axum", feature = "sqlite"))] {
@@ -64,12 +63,12 @@ impl AuditContext {
     /// ```
     ///
     /// # Errors
-    /// Those of [`AuditLog::record_in`](crate::AuditLog::record_in); [`Repeated`](RecordErrorKind::AlreadyRecorded) if the
-    /// request has its event already; [`Undecided`](RecordErrorKind::NoMatchingRule) if nothing says that it is to be recorded,
-    /// or as what.
+    /// Those of [`AuditLog::record_in`](crate::AuditLog::record_in); [`AlreadyRecorded`](RecordErrorKind::AlreadyRecorded) if the
+    /// request has its event already; [`NoMatchingRule`](RecordErrorKind::NoMatchingRule) if no rule and no declared type
+    /// records it.
     ///
     /// # Cancel safety
-    /// Dropped before it is ready, the event may be in the transaction or not. The layer finds out.
+    /// If it is dropped early, the event may be in the transaction or not. The layer looks it up.
     pub async fn record_in<T: AppTransaction>(&self, transaction: &mut T) -> Result<EventId, RecordError> {
         let Some(layer) = self.layer() else { return Ok(EventId::new()) };
         let log = &layer.log;
@@ -82,7 +81,7 @@ impl AuditContext {
         {
             return Err(RecordError::new(RecordErrorKind::AlreadyRecorded));
         }
-        // From here on the layer knows of it, whatever becomes of this future.
+        // From here on the layer looks for the event, even if this future is dropped.
         let event = self.expected_event(&layer, number)?;
         if log.insert_in(transaction, &event, earlier.is_none()).await? {
             return Ok(event.event_id);
@@ -90,13 +89,13 @@ impl AuditContext {
         Err(RecordError::new(RecordErrorKind::AlreadyRecorded))
     }
 
-    /// The event of the request, as it was last written in a transaction.
+    /// The event of the request that was last written in a transaction.
     fn written(&self) -> Option<TransactionalEvent> {
         let attempts = self.lock();
         attempts[attempts.named(self.attempt())].written
     }
 
-    /// The event as it will be if the transaction is committed.
+    /// The event to be committed with the transaction.
     fn expected_event(&self, layer: &LayerConfig, transaction: TransactionId) -> Result<Box<AuditEvent>, RecordError> {
         let mut attempts = self.lock();
         let attempt = attempts.named(self.attempt());
@@ -104,8 +103,8 @@ impl AuditContext {
             return Err(RecordError::new(RecordErrorKind::AlreadyRecorded));
         }
         let own_rules = attempts[attempt].rules();
-        let (policy, candidates) = match &own_rules {
-            Some((policy, candidates)) => (policy, *candidates),
+        let (policy, matching_rules) = match &own_rules {
+            Some((policy, matching_rules)) => (policy, *matching_rules),
             None => (&layer.policy, MatchingRules::NONE),
         };
         let outcome = attempts.expected_status(attempt).unwrap_or(StatusCode::OK);
@@ -113,7 +112,7 @@ impl AuditContext {
         let result_count = attempts.result_count(attempt);
         let ended =
             RequestOutcome { status: Some(outcome), abnormal: false, result_count, declared_type: declared.as_ref() };
-        let decided = decide(policy, candidates, &ended, attempts[attempt].started.as_ref());
+        let decided = decide(policy, matching_rules, &ended, attempts[attempt].started.as_ref());
         let decided = decided.filter(|_| attempts[attempt].head.is_some());
         let decided = decided.ok_or_else(|| RecordError::new(RecordErrorKind::NoMatchingRule))?;
         let mut event = attempts.draft(attempt, attempt, decided.event_type.clone(), decided.rule);
@@ -139,8 +138,8 @@ impl AuditContext {
 }
 
 impl RequestLifecycle {
-    /// Whether the event is kept that the handler wrote in a transaction before it ended with this status. An error:
-    /// nobody knows, and the writer has said why.
+    /// Returns true if the handler's transaction with the event is committed. `answered`: the handler's status. An error: the
+    /// store cannot tell, and the writer has logged the cause.
     pub(super) async fn is_committed(
         &mut self,
         written: TransactionalEvent,
