@@ -1,4 +1,4 @@
-//! What provisions the file and removes from it.
+//! The admin part: creates the tables, rebuilds indexes, purges.
 
 use std::sync::atomic::Ordering;
 
@@ -87,7 +87,7 @@ impl SqliteStore {
     }
 }
 
-/// Does `step` with a connection that overwrites what it deletes.
+/// Runs `step` while deleted bytes are overwritten (`PRAGMA secure_delete`).
 async fn overwriting<T>(
     state: &mut WriterState,
     step: impl AsyncFnOnce(&mut WriterState) -> Result<T, StoreError>,

@@ -1,4 +1,4 @@
-//! A copy of the log in one file, made while it is written.
+//! Backups: a copy of the log in one file, made while the log is written.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -15,9 +15,9 @@ use crate::store::{Reader as _, StoreError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Backup {
-    /// How many events are in it.
+    /// The number of events in the copy.
     pub events: u64,
-    /// How many bytes it has.
+    /// The size of the copy in bytes.
     pub bytes: u64,
 }
 
@@ -96,7 +96,7 @@ impl SqliteStore {
     }
 }
 
-/// Reads all of the copy, and says how many events it has.
+/// Reads the whole copy and returns the number of its events.
 async fn read_through(config: &Config, copy: &Path) -> Result<u64, StoreError> {
     let config = Config { path: copy.to_owned(), create_if_missing: false, ..config.clone() };
     let copy = SqliteStore::open_in(config.clone()).await?;
@@ -109,11 +109,11 @@ async fn read_through(config: &Config, copy: &Path) -> Result<u64, StoreError> {
     Ok(events)
 }
 
-/// A copy that is not complete. Dropped, it is removed.
+/// An incomplete copy. Deleted when dropped.
 struct Part(PathBuf);
 
 impl Part {
-    /// Gives it its name. After this it is there whatever happens to the machine.
+    /// Renames the copy to its final name and syncs file and folder.
     fn become_file(self, target: &Path, replace: bool) -> Result<(), StoreError> {
         File::open(&self.0).and_then(|file| file.sync_all()).during(DOING)?;
         if replace {

@@ -1,4 +1,4 @@
-//! What stands behind `sqlite:` in the URL.
+//! The path in a `sqlite:` URL.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,20 +9,20 @@ use super::error::{DuringOperation as _, config};
 use crate::store::redacted_url::parameter_name;
 use crate::store::{Durability, OpenOptions, StoreError};
 
-/// Where the file is and how it is opened.
+/// The path of the file and the options of its connections.
 #[derive(Debug, Clone)]
 pub(super) struct Config {
-    /// As it was given, made absolute: what must stay the file that is written to. May be a symbolic link.
+    /// The given path, made absolute. May be a symbolic link.
     pub(super) path: PathBuf,
     pub(super) create_if_missing: bool,
-    /// The file is an application's, and the log is to be made beside its tables.
+    /// True for a file that an application shares: the log's tables are created beside the application's.
     pub(super) shares_file: bool,
     pub(super) timeout: Duration,
     pub(super) durability: Durability,
 }
 
 impl Config {
-    /// Reads `PATH` or `//PATH`. The path is taken letter by letter: nothing in it is decoded.
+    /// Parses `PATH` or `//PATH`. Nothing in it is decoded.
     pub(super) fn parse(rest: &str, options: OpenOptions) -> Result<Self, StoreError> {
         let given = rest;
         let rest = given.strip_prefix("//").unwrap_or(given);
@@ -61,7 +61,7 @@ impl Config {
         })
     }
 
-    /// The file that the connections of a pool have open.
+    /// Reads the path of a pool's database.
     pub(super) async fn of_pool(pool: &SqlitePool, options: OpenOptions) -> Result<Self, StoreError> {
         let path: String = sqlx::query_scalar("SELECT file FROM pragma_database_list WHERE name = 'main'")
             .fetch_one(pool)
@@ -79,8 +79,8 @@ impl Config {
         })
     }
 
-    /// The file itself, after any symbolic link: SQLite puts its other files beside this one. A file that does not
-    /// exist yet is named within its real directory.
+    /// Resolves symbolic links: SQLite puts `-wal` and `-shm` beside the resolved file. A file that does not exist yet
+    /// is named within its resolved folder.
     pub(super) fn resolved(&self) -> std::io::Result<PathBuf> {
         match self.path.canonicalize() {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -93,20 +93,19 @@ impl Config {
         }
     }
 
-    /// How long SQLite waits for a lock: less than the whole patience, so that the error is SQLite's own and not that
-    /// of a deadline.
+    /// SQLite's timeout for a lock: at most half of the store's, so that SQLite's own error arrives first.
     pub(super) fn busy_timeout(&self) -> Duration {
         (self.timeout / 2).min(MAX_BUSY_TIMEOUT)
     }
 }
 
-/// Whether it is written as the address of a server, `//USER:PASSWORD@HOST`: taken for a path, it would be shown.
+/// Returns true for `//USER:PASSWORD@HOST`: taken for a path, the password would be shown.
 fn names_a_user(rest: &str) -> bool {
     let authority = rest.strip_prefix("//").and_then(|rest| rest.split('/').next()).unwrap_or_default();
     authority.split_once(':').is_some_and(|(_, rest)| rest.contains('@'))
 }
 
-/// The file that a URL `sqlite:PATH` names, made absolute; none if it is no such URL.
+/// Returns the absolute path of a `sqlite:PATH` URL, or `None` for any other URL.
 ///
 /// ```
 /// use std::path::Path;
@@ -120,7 +119,7 @@ pub fn path_of(url: &str) -> Option<PathBuf> {
     Config::parse(rest, OpenOptions::default()).ok().map(|config| config.path)
 }
 
-/// The path with something after its name.
+/// Appends a suffix to the file's name.
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);

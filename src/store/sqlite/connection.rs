@@ -1,4 +1,4 @@
-//! The writing connection: opened, checked, and known to be that of the file at PATH.
+//! The writing connection: options, checks at the start, checks around each commit.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -22,11 +22,10 @@ use super::schema::{self, FileState};
 use super::version::{self, Version};
 use crate::store::{Durability, StoreError, StoreErrorKind};
 
-/// A connection that writes, and what it knows of the file. Whatever fails on it drops it: SQLite then rolls back, and
-/// the next connection reads the file anew, so that nothing doubtful is ever remembered.
+/// A connection that writes.
 pub(super) struct WriteConnection {
     pub(super) db: FileConnection,
-    /// Where the database is, after symbolic links.
+    /// The path of the database without symbolic links.
     pub(super) database: PathBuf,
     busy_timeout: Duration,
     pub(super) version: Version,
@@ -35,9 +34,9 @@ pub(super) struct WriteConnection {
 }
 
 impl WriteConnection {
-    /// Opens the file, makes it if that is wanted, and proves that it can be written durably.
+    /// Opens the file, creates it if the options say so, and proves that it can be written durably.
     ///
-    /// `is_first`: tables that are missing are made. Later they are missed: what was in them was acknowledged.
+    /// `is_first`: creates missing tables. Later, a missing table is an error: it held acknowledged events.
     pub(super) async fn open(config: &Config, parking: &Arc<Parking>, is_first: bool) -> Result<Self, StoreError> {
         let resolved = resolve_database(config)?;
         check_location(&resolved)?;
@@ -85,13 +84,13 @@ impl WriteConnection {
                  end the reads that go on, close the pools that are open on the file, or start the process again",
             ));
         }
-        // The write lock is in the index. Who commits holds that of the index that it has open, and two who have not the same
-        // one would write their pages to the same place of the log:
+        // The write lock lies in the index (-shm). Two connections with different indexes hold different locks, and write
+        // their pages to the same place of the log:
         //   t0  A has the lock, and its pages go into the log
         //   t1  the index is removed; B notices, opens the file anew and makes another index from the log
         //   t2  B commits, and its pages go where those of A are
-        // So nobody commits once the index was removed, and B has held the lock of the removed one before it opens anew
-        // (`wait_for_others`): then A is through, or finds here that it must not.
+        // So this hook refuses every commit after the index was removed, and B takes the lock of the removed index before it
+        // opens the file again (`wait_for_others`): by then A has committed, or its hook refuses.
         db.lock_handle().await.during(OPENING)?.set_commit_hook(identity.index_watch());
         Ok(Self {
             db: FileConnection { db: Some(db), identity, parking: parking.clone(), is_suspect: false },
@@ -102,14 +101,14 @@ impl WriteConnection {
         })
     }
 
-    /// Sets how long SQLite waits for a lock as it was.
+    /// Restores the busy timeout.
     pub(super) async fn set_busy_timeout(&mut self) -> Result<(), StoreError> {
         let sql = format!("PRAGMA busy_timeout = {}", self.busy_timeout.as_millis());
         sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(&mut *self.db).await.during(OPENING)?;
         Ok(())
     }
 
-    /// Waits until nobody commits any more with the index of this connection, which was removed.
+    /// Waits until no connection commits with the removed index that this connection has open.
     pub(super) async fn wait_for_others(&mut self) -> Result<(), StoreError> {
         sqlx::query("BEGIN IMMEDIATE; ROLLBACK").execute(&mut *self.db).await.during(OPENING)?;
         Ok(())
@@ -121,19 +120,19 @@ impl WriteConnection {
         self.has_open_transaction = false;
     }
 
-    /// Before something is written: an error if another process may write past this one, or the log was cut.
+    /// Checks the files before a write. Fails if another process may write past this one or the log was cut.
     pub(super) async fn check_before(&mut self) -> Result<(), StoreError> {
         let lengths = self.db.identity.check_before()?;
         self.explain(lengths).await
     }
 
-    /// After something was committed: an error if it may be where nobody finds it.
+    /// Checks the files after a commit. Fails if the committed pages may lie in a file that no reader finds.
     pub(super) async fn check_after(&mut self) -> Result<(), StoreError> {
         let lengths = self.db.identity.check_after()?;
         self.explain(lengths).await
     }
 
-    /// An error if a file is shorter than what SQLite knows to be in it.
+    /// Fails if a file is shorter than SQLite's own record of it.
     async fn explain(&mut self, lengths: Lengths) -> Result<(), StoreError> {
         const DOING: &str = "looking at the files";
         if lengths == Lengths::Grown || !self.version.can_look_at_log() {
@@ -165,7 +164,7 @@ impl WriteConnection {
         Err(corrupt(DOING, "the database or its write-ahead log was cut, or an older one was written over it"))
     }
 
-    /// Reads a small database through: what was written over it may be as long as it should be.
+    /// Reads all pages of a small database: a file that was overwritten may have kept its length.
     async fn check_pages(&mut self) -> Result<(), StoreError> {
         const DOING: &str = "looking at the files";
         sqlx::query("PRAGMA shrink_memory").persistent(false).execute(&mut *self.db).await.during(DOING)?;
@@ -180,8 +179,8 @@ impl WriteConnection {
 
 /// The driver's connection and the files it has open.
 ///
-/// A connection whose database is no longer at PATH is [parked](Parking). One whose files were seen to be damaged is never
-/// closed: SQLite would copy the log into the database, and that would destroy what can still be told from the two.
+/// A connection whose database is no longer at PATH is [parked](Parking). One with damaged files is never closed: closing
+/// copies the log into the database, and destroys the evidence that the two still hold.
 pub(super) struct FileConnection {
     db: Option<SqliteConnection>,
     pub(super) identity: FileIdentity,
@@ -190,7 +189,7 @@ pub(super) struct FileConnection {
 }
 
 impl FileConnection {
-    /// Closes the connection, with all that this means for the write-ahead log.
+    /// Closes the connection. The last one to close copies the write-ahead log into the database.
     pub(super) async fn close(mut self) -> Result<(), sqlx::Error> {
         match self.db.take_if(|_| !self.is_suspect && self.identity.has_database()) {
             Some(db) => db.close().await,
@@ -236,7 +235,7 @@ impl fmt::Debug for WriteConnection {
     }
 }
 
-/// Where the database really is, if something can be opened there.
+/// Resolves the path of the database. Fails unless a regular file is there or can be created there.
 pub(super) fn resolve_database(config: &Config) -> Result<PathBuf, StoreError> {
     let shown = config.path.display();
     match std::fs::metadata(&config.path) {
@@ -262,8 +261,8 @@ pub(super) fn check_location(database: &Path) -> Result<(), StoreError> {
     check_not_mounted_alone(database)
 }
 
-/// An error if the file may not be written: SQLite would open it all the same, and make files beside it that may not be
-/// written either. Those that were made so meanwhile get the mode of the database again.
+/// Fails if the file is read-only: SQLite would open it, and create `-wal` and `-shm` that are read-only too. Such
+/// files get the mode of the database again.
 pub(super) fn check_modes(database: &Path) -> Result<(), StoreError> {
     let Ok(metadata) = std::fs::metadata(database) else { return Ok(()) };
     let permissions = metadata.permissions();
@@ -273,14 +272,14 @@ pub(super) fn check_modes(database: &Path) -> Result<(), StoreError> {
     for suffix in ["-wal", "-shm"] {
         let other = with_suffix(database, suffix);
         if std::fs::metadata(&other).is_ok_and(|metadata| metadata.permissions().readonly()) {
-            // If it is somebody else's, SQLite says what is wrong.
+            // The file of another user stays as it is; SQLite reports it.
             let _ = std::fs::set_permissions(&other, permissions.clone());
         }
     }
     Ok(())
 }
 
-/// What every connection is opened with. Changes nothing in a file that exists, for it may not be ours.
+/// The options of every connection. They change nothing in an existing file, which may be another application's.
 pub(super) fn options(config: &Config, resolved: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(resolved)
@@ -291,7 +290,7 @@ pub(super) fn options(config: &Config, resolved: &Path) -> SqliteConnectOptions 
         .pragma("cache_size", CACHE_PAGES)
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
         .pragma("journal_size_limit", WAL_SIZE_LIMIT)
-        // What is deleted is overwritten in pages that are written anyway; a purge overwrites the others.
+        // Overwrites deleted bytes in pages that are written anyway; a purge overwrites the others.
         .pragma("secure_delete", "FAST")
         // Only macOS knows the difference: there a plain fsync stops at the cache of the drive.
         .pragma("fullfsync", "ON")
@@ -301,7 +300,7 @@ pub(super) fn options(config: &Config, resolved: &Path) -> SqliteConnectOptions 
         .disable_statement_logging()
 }
 
-/// Turns on the write-ahead log and reads back that it and the syncing are on.
+/// Enables the write-ahead log and reads back its mode and `synchronous`.
 async fn set_up(db: &mut SqliteConnection, config: &Config) -> Result<Version, StoreError> {
     let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&mut *db).await.during(OPENING)?;
     let known = Version::parse(&version);
@@ -341,7 +340,7 @@ async fn probe(db: &mut SqliteConnection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The error of a SQLite that may damage the file.
+/// The error for an SQLite version that may damage the file.
 pub(super) fn resets_logs_wrongly(version: &str) -> StoreError {
     let (text, remedy) = version::fault(version);
     StoreError::new(StoreErrorKind::NotDurable, NAME, OPENING).with_hint(format!("{text}: {remedy}"))
@@ -360,8 +359,8 @@ const LOOKS: usize = 3;
 /// The bytes of a write-ahead log before its first frame, and of a frame before its page.
 const LOG_HEADER: u64 = 32;
 const FRAME_HEADER: u64 = 24;
-/// A database of this size is read through in some tenths of a second.
+/// The largest database that is read through; it takes some tenths of a second.
 const QUICKLY_CHECKED: u64 = 64 * 1024 * 1024;
 const CHECKPOINT_PAGES: &str = "4000";
-/// What a write-ahead log that once grew large is cut back to.
+/// The size to which SQLite truncates a write-ahead log that has grown larger.
 const WAL_SIZE_LIMIT: &str = "67108864";

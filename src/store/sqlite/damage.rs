@@ -1,5 +1,4 @@
-//! A file that was seen to be damaged is not written to until somebody has looked at it: until another file is at PATH,
-//! or the process begins again.
+//! Damage: a file in which it was seen is not written to until another file is at PATH or the process restarts.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -8,19 +7,19 @@ use super::error::corrupt;
 use super::file_identity::{FileId, file_id};
 use crate::store::{StoreError, StoreErrorKind};
 
-/// The damage that the connections of a store have seen.
+/// The first damage that a connection of the store met.
 #[derive(Debug, Default)]
 pub(super) struct Damage(Mutex<Option<Seen>>);
 
 #[derive(Debug)]
 struct Seen {
     file: FileId,
-    /// The error that told.
+    /// The error that reported it.
     what: String,
 }
 
 impl Damage {
-    /// Remembers what the result says of the file at PATH.
+    /// Records the damage that a result reports of the file at PATH.
     pub(super) fn note<T>(&self, path: &Path, result: &Result<T, StoreError>) {
         let Err(error) = result else { return };
         if error.kind() != StoreErrorKind::Corrupt {
@@ -33,7 +32,7 @@ impl Damage {
         }
     }
 
-    /// An error while the damaged file is still at PATH.
+    /// Fails while the damaged file is at PATH.
     pub(super) fn check(&self, path: &Path, doing: &'static str) -> Result<(), StoreError> {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(Seen { file, what }) = &*seen else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! What an operator should know of the file.
+//! Diagnostics of the file, for `doctor`.
 
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
@@ -45,7 +45,7 @@ pub(super) async fn inspect(
     Ok(found)
 }
 
-/// The write-ahead log of so many bytes.
+/// The diagnostic for a write-ahead log of this size.
 fn log_of(bytes: u64) -> Diagnostic {
     let text = format!("the file beside it (-wal) has {} MB", bytes / 1_000_000);
     if bytes <= LARGE_LOG_BYTES {
@@ -106,6 +106,6 @@ async fn ask(db: &mut SqliteConnection) -> Result<Vec<Diagnostic>, StoreError> {
     Ok(found)
 }
 
-/// A batch may come on top of what the journal is bounded to.
+/// The largest ordinary number of journal events: a batch may come on top of the bound.
 const MOST_WAITING: i64 = 2 * MAX_EVENTS as i64;
 const DOING: &str = "inspecting the file";

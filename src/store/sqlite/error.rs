@@ -1,8 +1,8 @@
-//! From the driver's errors to what a caller can do about them: the only place that knows SQLite's codes.
+//! Maps driver errors to store errors with remedies. The only file that knows SQLite's codes.
 
 use crate::store::{StoreError, StoreErrorKind};
 
-/// Turns a driver's result into the store's, with what was being done.
+/// Adds the operation to a driver's error.
 pub(super) trait DuringOperation<T> {
     fn during(self, what: &'static str) -> Result<T, StoreError>;
 }
@@ -25,7 +25,7 @@ impl<T> DuringOperation<T> for serde_json::Result<T> {
     }
 }
 
-/// The error for what SQLite refused.
+/// Returns the store error for an error of SQLite.
 pub(super) fn from_driver(doing: &'static str, error: sqlx::Error) -> StoreError {
     let (kind, remedy) = match primary_code(&error) {
         Some(SQLITE_BUSY | SQLITE_LOCKED) => (StoreErrorKind::Transient, "another process holds the file's lock"),
@@ -61,13 +61,13 @@ pub(super) fn from_driver(doing: &'static str, error: sqlx::Error) -> StoreError
     if remedy.is_empty() { made } else { made.with_hint(remedy) }
 }
 
-/// Whether a table or a column is not there.
+/// Returns true for a missing table or column.
 fn of_schema(error: &sqlx::Error) -> bool {
     let message = error.as_database_error().map_or("", |error| error.message());
     ["no such table", "no such column", "has no column"].iter().any(|part| message.contains(part))
 }
 
-/// The error of rows that a statement should have changed and has not, without an error of its own.
+/// The error for a statement that changed fewer rows than it should, without an error of SQLite's.
 pub(super) fn discarded(doing: &'static str) -> StoreError {
     permanent(doing).with_hint(
         "the database discards rows of the log: list its triggers with `SELECT name FROM sqlite_schema WHERE type = \
@@ -75,39 +75,39 @@ pub(super) fn discarded(doing: &'static str) -> StoreError {
     )
 }
 
-/// Whether the error says that the file is no database at all.
+/// Returns true if the file is no SQLite database.
 pub(super) fn is_no_database(error: &sqlx::Error) -> bool {
     primary_code(error) == Some(SQLITE_NOTADB)
 }
 
-/// Whether the file cannot be opened as it is asked for, here or by this user.
+/// Returns true if this user cannot open the file in the requested mode.
 pub(super) fn is_not_openable(error: &StoreError) -> bool {
     let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<sqlx::Error>());
     matches!(cause.and_then(primary_code), Some(SQLITE_CANTOPEN | SQLITE_READONLY))
 }
 
-/// Whether the statement itself is wrong: there is no such table.
+/// Returns true for an error in the statement, such as an unknown table.
 pub(super) fn is_plain_error(error: &sqlx::Error) -> bool {
     code(error) == Some(SQLITE_ERROR)
 }
 
-/// Whether another connection held a lock for too long.
+/// Returns true if another connection held a lock longer than the busy timeout.
 pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     matches!(primary_code(error), Some(SQLITE_BUSY | SQLITE_LOCKED))
 }
 
-/// Whether a statement has seen that the database discarded a row: `json` was asked to read what is no JSON.
+/// Returns true if a statement's own check failed: `json('')`, which is malformed, stands for a discarded row.
 pub(super) fn is_discarded(error: &sqlx::Error) -> bool {
     code(error) == Some(SQLITE_ERROR)
         && error.as_database_error().is_some_and(|error| error.message().contains("malformed JSON"))
 }
 
-/// Whether a column that must not be null would have become it.
+/// Returns true if a NOT NULL constraint failed.
 pub(super) fn is_not_null(error: &sqlx::Error) -> bool {
     code(error) == Some(SQLITE_CONSTRAINT_NOTNULL)
 }
 
-/// The error of opening what may be anything.
+/// The error of opening a file that may be no database.
 pub(super) fn open_error(error: sqlx::Error) -> StoreError {
     if is_no_database(&error) {
         return config("the file is not an SQLite database: choose another path").with_source(error);
@@ -115,12 +115,12 @@ pub(super) fn open_error(error: sqlx::Error) -> StoreError {
     from_driver(OPENING, error)
 }
 
-/// The error of a store that was closed.
+/// The error of a call after the store was closed.
 pub(super) fn closed_error(doing: &'static str) -> StoreError {
     permanent(doing).with_hint("the store is closed")
 }
 
-/// An opening that fails while the log is in use is no mistake in the URL: what was there may come back.
+/// Makes an opening error transient: while the log is in use, the file that was there may come back.
 pub(super) fn as_transient(error: StoreError) -> StoreError {
     if error.kind() == StoreErrorKind::Config { transient("opening the file again").with_source(error) } else { error }
 }
@@ -137,7 +137,7 @@ pub(super) fn permanent(doing: &'static str) -> StoreError {
     StoreError::new(StoreErrorKind::Permanent, NAME, doing)
 }
 
-/// The low byte of a code is its class; the rest tells details of it.
+/// Returns the low byte of the code, the class of the error.
 fn primary_code(error: &sqlx::Error) -> Option<i32> {
     code(error).map(|code| code & 0xff)
 }
@@ -146,7 +146,7 @@ fn code(error: &sqlx::Error) -> Option<i32> {
     error.as_database_error()?.code()?.parse().ok()
 }
 
-/// The error of a file that is not as it was left.
+/// The error for a damaged file.
 pub(super) fn corrupt(doing: &'static str, what: impl std::fmt::Display) -> StoreError {
     StoreError::new(StoreErrorKind::Corrupt, NAME, doing).with_hint(format!("{what}: {DAMAGED}"))
 }
@@ -154,7 +154,7 @@ pub(super) fn corrupt(doing: &'static str, what: impl std::fmt::Display) -> Stor
 pub(super) const NAME: &str = "sqlite";
 pub(super) const OPENING: &str = "opening the file";
 
-/// What to do about a damaged file.
+/// The remedy for a damaged file.
 const DAMAGED: &str = "the file is damaged, and nothing more is written to it. Copy it and the files beside it (-wal, \
     -shm) to another place before anything else; get back what can be read of the copy with `tower-audit backup`, or \
     `.recover` of SQLite's shell; then move all three away, and the log goes on in a new file, or in a whole one that \

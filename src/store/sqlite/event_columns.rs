@@ -1,4 +1,4 @@
-//! The parts of a kept event that a segment has columns for, borrowed from its text.
+//! The columns of an event, borrowed from its text.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::event::{Actor, AuditEvent, EventId, Phase, Resource, Timestamp};
 use crate::query::{Cursor, Field, FilterableFields};
 use crate::store::sql::ColumnNames;
 
-/// The columns of one event. What else is in it is passed over.
+/// The columns of one event. Other fields are skipped.
 #[derive(Debug, Deserialize)]
 pub(super) struct EventColumns<'a> {
     pub(super) event_id: EventId,
@@ -43,8 +43,8 @@ pub(super) struct ResourceColumns<'a> {
 }
 
 impl<'a> EventColumns<'a> {
-    /// What can be read of an event that cannot be decoded: of a field that is there twice, the first. `otherwise` is
-    /// its place if the text has none.
+    /// Reads the columns that an undecodable event still has. Of a repeated field, the first counts. `otherwise` stands
+    /// for a missing time or id.
     pub(super) fn salvaged(text: &'a str, otherwise: Cursor) -> Self {
         let event = Entries::of(text);
         let (actor, resource) = (event.object("actor"), event.object("resource"));
@@ -119,12 +119,12 @@ impl EventColumns<'_> {
         }
     }
 
-    /// Where the event is in a listing.
+    /// Returns the event's position in a listing.
     pub(super) fn cursor(&self) -> Cursor {
         Cursor { created_at: self.created_at, event_id: self.event_id }
     }
 
-    /// What the event has in a field, as text.
+    /// Returns the event's value in a field, as text.
     pub(super) fn value(&self, field: Field) -> Option<Cow<'_, str>> {
         match field {
             Field::EventType => Some(self.event_type.as_ref().into()),
@@ -141,7 +141,7 @@ impl EventColumns<'_> {
 #[derive(Debug, Deserialize)]
 pub(super) struct BorrowedText<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
-/// An optional text that is borrowed where it can be; serde by itself would copy it.
+/// Reads an optional text, borrowed where it can be; serde would copy it.
 fn text<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'a, str>>, D::Error> {
     Ok(Option::<BorrowedText<'a>>::deserialize(deserializer)?.map(|text| text.0))
 }
@@ -163,7 +163,7 @@ pub(super) fn column_name(field: Field) -> &'static str {
 pub(super) const COLUMN_NAMES: ColumnNames =
     ColumnNames { event_type: "event_type", user_email: "user_email", remote_addr: "remote_addr", route: "route" };
 
-/// The entries of an object as they stand; none of what is no object.
+/// The entries of a JSON object in their order; none for other values.
 #[derive(Debug, Default)]
 struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 

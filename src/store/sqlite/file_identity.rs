@@ -1,10 +1,9 @@
-//! Whether the files at PATH are still those that a connection has open, and as long as they were.
+//! The identity of the files at PATH: replaced, removed and cut files are detected.
 //!
-//! A database that was unlinked or replaced goes on accepting writes that nobody will ever find; one whose index (`-shm`)
-//! was, is written to by two processes that do not see each other. So the files are looked at by name, before each write
-//! and after each commit: two calls of `stat` each, about a microsecond a call, which is why they are not moved to
-//! another thread. The files are never opened here: closing any descriptor of a file drops all of the locks that the
-//! process holds on it, SQLite's among them.
+//! A database that was unlinked or replaced accepts writes that no reader finds. One whose index (`-shm`) was, is written
+//! by two processes that do not see each other. So the files are looked up by name before each write and after each
+//! commit: two calls of `stat` each, about a microsecond a call, too little for another thread. The files are never opened
+//! here: closing a descriptor of a file drops all locks of the process on it, SQLite's too (fcntl(2), advisory locks).
 
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
@@ -21,7 +20,7 @@ pub(super) struct FileIdentity {
     index: File,
     /// The database after symbolic links: its log is beside it.
     resolved: PathBuf,
-    /// Whether the operator was told that the log has grown large.
+    /// True after the warning that the log has grown large.
     is_large: bool,
 }
 
@@ -32,21 +31,21 @@ struct File {
     len: u64,
 }
 
-/// What tells a file from another that takes its name.
+/// The device and inode of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FileId(u64, u64);
 
-/// What the lengths of the files say.
+/// The result of comparing the files' lengths with those before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lengths {
-    /// No file has become shorter.
+    /// No file is shorter than before.
     Grown,
-    /// One has: a checkpoint or a VACUUM may have done that, or somebody has cut it.
+    /// A file is shorter: by a checkpoint, by a VACUUM, or because somebody cut it.
     Cut,
 }
 
 impl FileIdentity {
-    /// The files as they are now. `resolved` is the database after symbolic links.
+    /// Reads the identity of the files. `resolved` is the database without symbolic links.
     pub(super) fn now(config: &Config, resolved: &Path) -> Result<Self, StoreError> {
         Ok(Self {
             database: File::now(config.path.clone())?,
@@ -57,7 +56,7 @@ impl FileIdentity {
         })
     }
 
-    /// An error if one of the files is no longer the same.
+    /// Fails if a file was replaced or removed.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         for file in [&self.database, &self.log, &self.index] {
             if file_id(&file.path)? != file.id {
@@ -67,13 +66,14 @@ impl FileIdentity {
         Ok(())
     }
 
-    /// Before something is written: an error if another process may write past this one, or the log is another.
+    /// Checks `-shm` and `-wal` before a write: with another `-shm`, two processes would write without seeing each
+    /// other.
     pub(super) fn check_before(&mut self) -> Result<Lengths, StoreError> {
         self.index.look()?;
         self.log.look()
     }
 
-    /// After something was committed: an error if it may be where nobody finds it.
+    /// Checks all files after a commit: pages in a removed or replaced file are lost.
     pub(super) fn check_after(&mut self) -> Result<Lengths, StoreError> {
         self.index.look()?;
         let lengths = [self.database.look()?, self.log.look()?];
@@ -81,23 +81,23 @@ impl FileIdentity {
         Ok(if lengths.contains(&Lengths::Cut) { Lengths::Cut } else { Lengths::Grown })
     }
 
-    /// The lengths of the database and the log, now; they are what the next look begins with.
+    /// Reads the lengths of database and log. The next check compares with them.
     pub(super) fn lengths(&mut self) -> Result<(u64, u64), StoreError> {
         let (_, _) = (self.database.look()?, self.log.look()?);
         Ok((self.database.len, self.log.len))
     }
 
-    /// Whether the database, at least, is still the same. In doubt it is not.
+    /// Returns true if the database is still at PATH; false in doubt.
     pub(super) fn has_database(&self) -> bool {
         self.is_at(&self.database.path)
     }
 
-    /// Whether the database is at this path.
+    /// Returns true if the database is at this path.
     pub(super) fn is_at(&self, path: &Path) -> bool {
         self.database.id.is_some() && matches!(file_id(path), Ok(found) if found == self.database.id)
     }
 
-    /// Moves the log of a database that is no longer at PATH out of the way of whatever is there now, and says where to.
+    /// Renames the log of a database that is no longer at PATH, and returns its new name.
     ///
     /// SQLite finds a log by its name, and would write the pages in it into the database that took the place of theirs.
     /// The file is kept: it may hold acknowledged events that nothing else holds. In doubt nothing is touched.
@@ -125,33 +125,33 @@ impl FileIdentity {
         &self.database.path
     }
 
-    /// Which file the database is.
+    /// Returns the device and inode of the database.
     pub(super) fn database(&self) -> Option<FileId> {
         self.database.id
     }
 
-    /// Whether the index of the database at this path is the one that was there.
+    /// Returns true if the index beside this path is the one that was there.
     pub(super) fn has_same_index(&self, database: &Path) -> bool {
         file_id(&with_suffix(database, "-shm")).is_ok_and(|found| found == self.index.id)
     }
 
-    /// Reports, whenever it is asked, an index that is still the one at its path.
+    /// Returns a check that the index is still at its path.
     pub(super) fn index_watch(&self) -> impl FnMut() -> bool + Send + 'static {
         let File { path, id, .. } = self.index.clone();
         move || file_id(&path).is_ok_and(|found| found == id)
     }
 
-    /// Whether the database is where it was and its index is not.
+    /// Returns true if the database is at PATH and its index is not.
     pub(super) fn has_lost_index(&self) -> bool {
         self.has_database() && !self.index_watch()()
     }
 
-    /// Whether the index is a file at all.
+    /// Returns true if there was an index.
     pub(super) fn has_index(&self) -> bool {
         self.index.id.is_some()
     }
 
-    /// A read that goes on keeps SQLite from using the log again from its beginning.
+    /// Warns once of a large log: a long read keeps SQLite from starting the log over.
     fn warn_of_large_log(&mut self) {
         let bytes = self.log.len;
         if bytes > LARGE_LOG_BYTES && !self.is_large {
@@ -174,7 +174,7 @@ impl File {
         Ok(Self { path, id, len })
     }
 
-    /// Looks at it again.
+    /// Compares the file with the last look.
     fn look(&mut self) -> Result<Lengths, StoreError> {
         let metadata = stat(&self.path)?;
         if metadata.as_ref().map(FileId::of) != self.id {
@@ -185,13 +185,13 @@ impl File {
     }
 }
 
-/// Which file has this name, if one has.
+/// Returns the device and inode of the file of this name, or `None` if there is none.
 pub(super) fn file_id(path: &Path) -> Result<Option<FileId>, StoreError> {
     Ok(stat(path)?.as_ref().map(FileId::of))
 }
 
-/// Rejects a database with several names: SQLite finds the write-ahead log by name, so whoever opens the file by the other
-/// name has another log, and the two overwrite each other's pages.
+/// Rejects a database with several names: SQLite finds the write-ahead log by name, so a process that opens the
+/// other name has another log, and the two overwrite each other's pages.
 pub(super) fn check_only_name(database: &Path) -> Result<(), StoreError> {
     match stat(database)?.map_or(1, |metadata| links(&metadata)) {
         2.. => Err(config(format!(

@@ -8,14 +8,14 @@
 //!
 //! # The life of an event
 //! 1. **Journal.** A batch becomes one row of the table `audit_journal`: one statement, one commit, no secondary index.
-//!    Indexes are what makes a big SQLite table slow to append to, and a request waits for this step only.
+//!    Indexes make a large SQLite table slow to append to, and a request waits for this step only.
 //! 2. **Segment.** While nothing waits, [`maintain`](crate::store::AuditStore::maintain) moves the oldest journal rows into
 //!    the newest table `audit_segment_N`, which has indexes of the ids and the times. Segments are small, so that the
 //!    pages an insertion touches stay hot however many events the log holds. If the journal still grows past its bound,
 //!    an append moves a chunk first.
 //! 3. **Index.** Which rows of a segment have which type, user, address, route, outcome and phase is in
 //!    `audit_value_rows`: compact sets of rows, written once with each chunk and once more when the segment is full. So
-//!    every filter finds what it wants, and what there is nothing of is known without a look at any event.
+//!    a filter reads matching events only, and none where no event matches.
 //! 4. **Purge.** A segment that is wholly old loses its indexes, then its rows by the chunk, then its table.
 //!
 //! The file can be opened by several processes of one machine. It must not lie on a network file system: SQLite's
@@ -26,8 +26,8 @@
 //!
 //! # Orphans
 //! A `started` event is also a row of `audit_open_started` until the event that ends it arrives. Each writing store has an
-//! instance: an id, a row, and a lock held on the file `PATH-instance-ID`, which the kernel releases when the process
-//! dies, however it dies. So whether an instance lives is never a guess from time.
+//! writer id, a row, and a lock on the file `PATH-instance-ID`, which the kernel releases when the process dies. So a live
+//! writer is never taken for dead because of a timeout.
 
 mod admin;
 mod backup;

@@ -1,9 +1,8 @@
-//! Connections whose database is no longer at PATH.
+//! Parked connections: their database is no longer at PATH.
 //!
 //! When SQLite closes the last connection to a database, it removes the write-ahead log *by name*. If the database was
-//! replaced in the meantime, that name is the log of another one, with events that were acknowledged. So such a
-//! connection is not closed. It is parked: what it has is copied to where it can be read, and if its file comes back,
-//! it is closed and the file is opened as any other.
+//! replaced, that name belongs to the log of another one, with acknowledged events. So such a connection is parked instead
+//! of closed: its events are copied beside PATH, and if its file comes back, it is closed.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -23,34 +22,34 @@ use super::private_file::create_private_file;
 #[derive(Default)]
 pub(super) struct Parking {
     parked: Mutex<VecDeque<Parked>>,
-    /// The copies that were made, for whoever inspects the store.
+    /// The copies that were made; diagnostics list them.
     copies: Mutex<Vec<PathBuf>>,
 }
 
 struct Parked {
-    /// Dropped, it is given up: its thread and its descriptors stay until the process ends.
+    /// Never closed when dropped: its thread and descriptors stay until the process ends.
     db: ManuallyDrop<SqliteConnection>,
     identity: FileIdentity,
     /// Its log, if that was moved out of the way.
     log: Option<PathBuf>,
-    /// Whether somebody has seen to what is in it.
+    /// True after an attempt to copy its events.
     is_saved: bool,
 }
 
 impl Parking {
-    /// Takes in a connection whose database is not at PATH.
+    /// Parks a connection whose database is not at PATH.
     pub(super) fn park(&self, db: SqliteConnection, identity: FileIdentity) {
         let log = identity.set_log_aside();
         self.lock().push_back(Parked { db: ManuallyDrop::new(db), identity, log, is_saved: false });
     }
 
-    /// The copies of databases that were at PATH, as far as they could be made.
+    /// Returns the copies of replaced databases.
     pub(super) fn copies(&self) -> Vec<PathBuf> {
         self.copies.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Sees to each: closes those whose file is at PATH again, saves what the others have. `database` is PATH after
-    /// symbolic links.
+    /// Closes the connections whose file is back at PATH, and copies the events of the others. `database` is PATH
+    /// without symbolic links.
     pub(super) async fn tend(&self, database: &Path, timeout: Duration) {
         let count = self.lock().len();
         for _ in 0..count {
@@ -69,7 +68,7 @@ impl Parking {
         }
     }
 
-    /// The one that has been here longest. It is parked again when this is dropped.
+    /// Takes the oldest parked connection. It is parked again when the guard is dropped.
     fn take(&self) -> Option<Out<'_>> {
         self.lock().pop_front().map(|one| Out { parking: self, one: Some(one) })
     }
@@ -79,7 +78,7 @@ impl Parking {
     }
 }
 
-/// One that somebody sees to.
+/// A parked connection that is being worked on.
 struct Out<'a> {
     parking: &'a Parking,
     one: Option<Parked>,
@@ -102,7 +101,7 @@ impl Drop for Out<'_> {
 }
 
 impl Parked {
-    /// Makes the database whole, wherever its file is, and copies it beside PATH.
+    /// Checkpoints the database, wherever its file is, and copies it beside PATH.
     async fn save(&mut self, database: &Path) -> Option<PathBuf> {
         // It may have been given up within a transaction; if not, this fails.
         let _ = sqlx::query("ROLLBACK").execute(&mut *self.db).await;
@@ -148,7 +147,7 @@ impl Parked {
         None
     }
 
-    /// Closes the connection: the names beside PATH are those of its own files again.
+    /// Closes the connection: the files beside PATH are its own again.
     async fn come_back(mut self, database: &Path) {
         // What it had in its log and nowhere else is found there by the next connection.
         if let Some(log) = self.log.take() {

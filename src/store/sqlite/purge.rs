@@ -1,4 +1,4 @@
-//! Removing what is old, a little at a time.
+//! Purge: deletes old events a chunk at a time.
 //!
 //! Each step is one transaction that holds the write lock for some milliseconds. A step leaves the file whole, so a
 //! purge that is killed goes on with the next call, in whatever process.
@@ -14,8 +14,8 @@ use super::writer_state::{StateTransaction, WriterState};
 use crate::event::{EventId, Timestamp};
 use crate::store::{PurgeOutcome, StoreError};
 
-/// From here on what is deleted is overwritten, also in pages that are freed. An append need not do that: its pages are
-/// used again soon, and [scrubbed](scrub) by the next purge.
+/// Overwrites deleted bytes from here on, in freed pages too. An append need not: its pages are reused soon, and
+/// [scrubbed](scrub) by the next purge.
 pub(super) async fn begin_overwriting(state: &mut WriterState) -> Result<(), StoreError> {
     pragma(state, "PRAGMA secure_delete = ON").await
 }
@@ -29,8 +29,8 @@ async fn pragma(state: &mut WriterState, sql: &'static str) -> Result<(), StoreE
     Ok(())
 }
 
-/// Moves about `at_most` events of the oldest rows of the journal into segments, if any event of the journal is old, and
-/// says whether that is still so. Rows between them move too, so that what is left of the journal is its newest part.
+/// Moves about `at_most` of the oldest journal events into segments if any journal event is old. Returns true if one
+/// still is. Newer rows between them move too, so that the journal keeps its newest part.
 pub(super) async fn compact_old(state: &mut WriterState, before: i64, at_most: usize) -> Result<bool, StoreError> {
     let mut transaction = StateTransaction::begin(state).await?;
     let mut old = newest_old(&mut transaction, before).await?;
@@ -55,7 +55,7 @@ pub(super) async fn compact_old(state: &mut WriterState, before: i64, at_most: u
     Ok(old.is_some())
 }
 
-/// The last row of the journal with an old event.
+/// Returns the last journal row with an old event.
 async fn newest_old(state: &mut WriterState, before: i64) -> Result<Option<i64>, StoreError> {
     sqlx::query_scalar("SELECT max(seq) FROM audit_journal WHERE events_n > 0 AND min_at < ?1")
         .bind(before)
@@ -64,7 +64,7 @@ async fn newest_old(state: &mut WriterState, before: i64) -> Result<Option<i64>,
         .during(DOING)
 }
 
-/// Removes up to `at_most` old events from the segments.
+/// Deletes up to `at_most` old events from the segments.
 pub(super) async fn delete_old(
     state: &mut WriterState,
     before: i64,
@@ -92,8 +92,8 @@ pub(super) async fn delete_old(
     Ok(PurgeOutcome { deleted: removed, has_more: state.segments.iter().any(|kept| kept.first_at < before) })
 }
 
-/// Removes up to `at_most` of the copies of old `started` events that have not ended: they would come back as `unknown`
-/// events. Says how many.
+/// Deletes up to `at_most` old `started` events from the list of open ones: recovery would bring them back as
+/// `unknown`. Returns their number.
 pub(super) async fn remove_open(state: &mut WriterState, before: Timestamp, at_most: usize) -> Result<u64, StoreError> {
     // The moments of a log all have one width. Of a copy that cannot be read, the id says when.
     let least = EventId::from_micros(before.as_micros(), 0);
@@ -110,11 +110,11 @@ pub(super) async fn remove_open(state: &mut WriterState, before: Timestamp, at_m
     Ok(done.rows_affected())
 }
 
-/// Overwrites the next of the pages that are free, and says how many there are still to do; first none is known. In the
-/// end gives them back, and empties the write-ahead log if nobody reads it.
+/// Overwrites the next free pages and returns the number left; `None` begins. At the end frees them again, and
+/// truncates the write-ahead log if no reader uses it.
 ///
-/// What was moved out of the journal stays in pages that are free. Free pages are used again from the last that was
-/// freed on, so that those of a journal are among the first.
+/// Events that were moved out of the journal stay in free pages. SQLite reuses the last freed pages first, so a
+/// journal's are among the first.
 pub(super) async fn scrub(state: &mut WriterState, left: Option<i64>) -> Result<Option<i64>, StoreError> {
     let left = match left {
         Some(left) => left,
@@ -153,13 +153,13 @@ pub(super) async fn scrub(state: &mut WriterState, left: Option<i64>) -> Result<
     Ok(None)
 }
 
-/// Frees the pages that were overwritten.
+/// Frees the overwritten pages.
 async fn give_back(state: &mut WriterState) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM audit_value_rows WHERE n = -1").execute(&mut *state.connection.db).await.during(DOING)?;
     Ok(())
 }
 
-/// Removes rows of a segment that is wholly old. Its table goes with its last row.
+/// Deletes rows of a wholly old segment. Its table is dropped with the last row.
 async fn delete_segment_rows(state: &mut WriterState, kept: &Segment, at_most: i64) -> Result<u64, StoreError> {
     let Segment { n, .. } = *kept;
     if kept.state != SegmentState::Dropping {
@@ -186,7 +186,7 @@ async fn delete_segment_rows(state: &mut WriterState, kept: &Segment, at_most: i
     Ok(gone)
 }
 
-/// Removes old rows of a segment that has newer ones too.
+/// Deletes old rows of a segment that has newer ones too.
 async fn delete_rows(state: &mut WriterState, kept: &Segment, before: i64, at_most: i64) -> Result<u64, StoreError> {
     let Segment { n, .. } = *kept;
     if kept.state == SegmentState::Indexed || kept.merged_fields != 0 {
@@ -232,7 +232,7 @@ async fn delete_rows(state: &mut WriterState, kept: &Segment, before: i64, at_mo
     Ok(gone)
 }
 
-/// Whether no row is left, whatever the list says of their number.
+/// Returns true if the table has no row left, whatever the list counts.
 async fn is_exhausted(state: &mut WriterState, n: i64, gone: u64, at_most: i64) -> Result<bool, StoreError> {
     let sql = format!("SELECT EXISTS (SELECT 1 FROM audit_segment_{n})");
     let is_left: bool =
@@ -241,7 +241,7 @@ async fn is_exhausted(state: &mut WriterState, n: i64, gone: u64, at_most: i64) 
     if is_left && gone == 0 && at_most > 0 { Err(discarded(DOING)) } else { Ok(!is_left) }
 }
 
-/// How many free pages are overwritten at the most: more than a journal has.
+/// The largest number of free pages to overwrite: more than a journal has.
 const MOST_SCRUBBED: i64 = 32 * 1024;
 const SCRUBBED_AT_ONCE: i64 = 512;
 const DOING: &str = "purge";

@@ -33,11 +33,11 @@ pub(super) struct ReadLease<'a> {
 struct PooledConnection {
     db: SqliteConnection,
     identity: FileIdentity,
-    /// The file that is read without a lock on it, as nobody could write it when it was opened.
+    /// The attributes of a file that is read without a lock, because no process could write it when it was opened.
     still: Option<Still>,
 }
 
-/// What changes when a file is written.
+/// Attributes of a file that change when it is written.
 #[derive(Debug, PartialEq, Eq)]
 struct Still {
     modified: SystemTime,
@@ -49,7 +49,7 @@ impl ReadPool {
         Self { idle: Mutex::new(Vec::new()), permits: Semaphore::new(MAX_READERS), damage: damage.clone() }
     }
 
-    /// Waits until no read goes on; none begins while the answer lives.
+    /// Waits until no read is running; none begins while the permit lives.
     pub(super) async fn quiet(&self, config: &Config) -> Result<SemaphorePermit<'_>, StoreError> {
         let all = self.permits.acquire_many(MAX_READERS as u32);
         match tokio::time::timeout(config.timeout / 2, all).await {
@@ -59,7 +59,7 @@ impl ReadPool {
         }
     }
 
-    /// A connection to the file that is at PATH now.
+    /// Leases a connection to the file that is at PATH now, and begins a transaction.
     pub(super) async fn take(&self, config: &Config) -> Result<ReadLease<'_>, StoreError> {
         let permit = self.permits.acquire().await.map_err(|_| closed_error(DOING))?;
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -86,7 +86,7 @@ impl ReadPool {
         done.map(drop)
     }
 
-    /// Reads every page, and says what is wrong, or `ok`.
+    /// Runs SQLite's check of all pages; returns `ok` or the first fault.
     pub(super) async fn check_pages(&self, config: &Config) -> Result<String, StoreError> {
         let mut lease = self.take(config).await?;
         let done =
@@ -118,13 +118,13 @@ impl ReadPool {
         Ok(done)
     }
 
-    /// Closes what is idle, and refuses what comes.
+    /// Closes the idle connections and rejects later reads.
     pub(super) async fn close(&self) {
         self.permits.close();
         self.close_idle().await;
     }
 
-    /// Closes what is idle.
+    /// Closes the idle connections.
     pub(super) async fn close_idle(&self) {
         let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
         for open in idle {
@@ -155,7 +155,7 @@ impl PooledConnection {
             check_location(&resolved)?;
         }
         match Self::connect(config, &resolved, None).await {
-            // Readers of a write-ahead log share an index with those who write. Here none can be made.
+            // A reader needs the index (-shm), and none can be created here.
             Err(error) if is_not_openable(&error) => match still(&resolved)? {
                 Some(still) => Self::connect(config, &resolved, Some(still)).await,
                 None => Err(of_log_without_index()),
@@ -176,14 +176,14 @@ impl PooledConnection {
         Ok(Self { db, identity: FileIdentity::now(config, resolved)?, still })
     }
 
-    /// Whether it is open on what is at PATH now.
+    /// Returns true if it has the file open that is at PATH now.
     fn is_current(&self) -> bool {
         self.identity.check().is_ok()
             && (self.still.is_none() || matches!(still(self.identity.path()), Ok(now) if now == self.still))
     }
 }
 
-/// What tells whether a file was written; none if it has a log that may have events.
+/// Reads the attributes that change with a write; `None` if a log that may have events lies beside the file.
 fn still(database: &Path) -> Result<Option<Still>, StoreError> {
     if length(&with_suffix(database, "-wal"))? > 0 {
         return Ok(None);

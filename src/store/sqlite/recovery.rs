@@ -1,4 +1,4 @@
-//! Closing the `started` events of writers that died.
+//! Recovery: closes the `started` events of dead writers.
 
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
@@ -27,7 +27,7 @@ impl Recovery for SqliteStore {
     }
 }
 
-/// One transaction: of two that race, the second finds nothing left.
+/// Closes all orphans in one transaction: of two processes, the second finds none left.
 async fn close_orphans(
     state: &mut WriterState,
     writer_lock: &mut WriterLock,
@@ -56,7 +56,7 @@ async fn close_orphans(
     Ok(closed)
 }
 
-/// The event of a row, or what is shown in its place.
+/// Returns the event of a row; one built from its columns if the text is damaged.
 fn started(row: &SqliteRow) -> Result<AuditEvent, StoreError> {
     let id = EventId::from_u128(row.try_get(0).and_then(id_of).unwrap_or(0));
     let text = String::from_utf8_lossy(row.try_get(1).during(DOING)?);

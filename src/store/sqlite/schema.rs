@@ -20,7 +20,7 @@ pub(super) const APPLICATION_ID: i32 = 0x7477_6175;
 /// The version of the tables below.
 pub(super) const VERSION: i32 = 2;
 
-/// What a file is to us.
+/// The state of a file's tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FileState {
     /// A new or empty database.
@@ -33,7 +33,7 @@ pub(super) enum FileState {
     Current,
 }
 
-/// Looks at the file without a change to it.
+/// Reads the state of the file without a change to it.
 pub(super) async fn examine(db: &mut SqliteConnection) -> Result<FileState, StoreError> {
     let row = sqlx::query(
         "SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version), \
@@ -65,7 +65,7 @@ pub(super) async fn examine(db: &mut SqliteConnection) -> Result<FileState, Stor
     }
 }
 
-/// The error of a file without a log, where none is to be made.
+/// The error of an empty file where no log is to be created.
 pub(super) fn empty_error(database: &Path) -> StoreError {
     match std::fs::metadata(database).map(|metadata| metadata.len()) {
         Ok(0) => config(
@@ -79,13 +79,13 @@ pub(super) fn empty_error(database: &Path) -> StoreError {
     }
 }
 
-/// The error of a file that a log is not to be put into.
+/// The error of a database of another application.
 pub(super) fn foreign_error() -> StoreError {
     config("the file is a database of another application: choose another path")
 }
 
-/// Makes what is missing and brings an earlier version up to date, in one transaction. Several may do it at once. `beside`: in a database of an application,
-/// too, beside its tables.
+/// Creates missing tables and migrates an earlier version, in one transaction. Several processes may call it at once.
+/// `beside`: also in a database of an application, beside its tables.
 pub(super) async fn create(db: &mut SqliteConnection, beside: bool) -> Result<(), StoreError> {
     sqlx::query("BEGIN IMMEDIATE").execute(&mut *db).await.during(DOING)?;
     // Who had the lock before may have made it all, or something else.
@@ -121,7 +121,7 @@ pub(super) async fn create(db: &mut SqliteConnection, beside: bool) -> Result<()
     Ok(())
 }
 
-/// Makes what is missing, inside of a transaction.
+/// Creates the missing tables inside a transaction.
 pub(super) async fn create_tables(db: &mut SqliteConnection) -> Result<(), StoreError> {
     sqlx::query(AssertSqlSafe(format!("{TABLES} INSERT OR IGNORE INTO audit_version VALUES (1, {VERSION});")))
         .persistent(false)
@@ -136,8 +136,8 @@ pub(super) async fn create_tables(db: &mut SqliteConnection) -> Result<(), Store
     Ok(())
 }
 
-/// Drops every table, inside of a transaction, and says where the numbers of the journal must go on: they never go
-/// back, so that another writer's guard notices even this.
+/// Drops every table inside a transaction and returns the journal's last number: later numbers follow it, so that the
+/// guard of another writer notices.
 pub(super) async fn drop_all(db: &mut SqliteConnection) -> Result<i64, StoreError> {
     let last: i64 = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM audit_journal")
         .fetch_one(&mut *db)

@@ -26,18 +26,17 @@ use crate::store::{AuditStore, Capabilities, Diagnostic, OpenOptions, Parts, Sto
 /// Events in one SQLite file; see the documentation of the module.
 ///
 /// # Cancel safety
-/// A future of this store that is dropped takes the connection it worked on with it: SQLite rolls back what was not
-/// committed, and the next call opens another. Whether an append that was dropped is kept is not known; appending
-/// it again is right in both cases.
+/// A dropped future closes its connection: SQLite rolls back an open transaction, and the next call opens another. A dropped
+/// append may have been committed; appending the events again is right in both cases.
 pub struct SqliteStore {
     pub(super) config: Config,
     writer: Mutex<Writer>,
     pub(super) readers: ReadPool,
-    /// Those that ask for the fate of an event: whoever reads a lot must not keep them waiting.
+    /// Connections for the status of transactional events, so that long reads do not delay it.
     pub(super) status_readers: ReadPool,
-    /// How many events transactions of the app's were given since the journal was last looked at.
+    /// The number of transactional events since the last look at the journal.
     pub(super) transactional_events: AtomicUsize,
-    /// Whether a purge has removed something, and free pages may have more of it.
+    /// True after a purge: free pages may still have deleted events.
     pub(super) is_to_scrub: AtomicBool,
     damage: Arc<Damage>,
     pub(super) parking: Arc<Parking>,
@@ -52,7 +51,7 @@ struct Writer {
 }
 
 impl SqliteStore {
-    /// Opens what stands behind `sqlite:` in a URL.
+    /// Opens the log at the path of a `sqlite:` URL.
     ///
     /// Without [`OpenOptions::create_if_missing`], nothing is made and nothing is written before the first append.
     ///
@@ -127,7 +126,7 @@ impl SqliteStore {
         Ok(store)
     }
 
-    /// The writing connection, for one task. It is lost if it is not given back.
+    /// Leases the writer's state to one task. A lease that is dropped closes its connection.
     pub(super) async fn lease(&self, doing: &'static str) -> Result<WriteLease<'_>, StoreError> {
         let mut writer = self.writer.lock().await;
         if writer.closed {
@@ -151,7 +150,7 @@ impl SqliteStore {
         Ok(WriteLease { writer, store: self, state: state? })
     }
 
-    /// Opens whatever is at PATH now.
+    /// Opens the file that is at PATH now.
     async fn open_again(&self, writer: &mut Writer) -> Result<WriterState, StoreError> {
         self.close_idle().await;
         let mut still = None;
@@ -174,7 +173,7 @@ impl SqliteStore {
         Ok(state)
     }
 
-    /// Says in the log that is at PATH now that another was there before.
+    /// Records in the log at PATH that another was there before.
     async fn record_replaced(&self, state: &mut WriterState, writer_lock: &mut WriterLock) -> Result<(), StoreError> {
         let mut event = AuditEvent::new(EventType::AUDIT_FAILED);
         event.details.insert("reason".into(), "the log file was removed or replaced while it was written".into());
@@ -197,8 +196,8 @@ impl fmt::Debug for SqliteStore {
     }
 }
 
-/// The writing connection, taken out of the store: whoever does not [finish](Self::finish) has lost it, and with it
-/// whatever it left half done.
+/// The writer's state, taken out of the store. Dropped without [`finish`](Self::finish), it closes the connection and
+/// rolls back.
 pub(super) struct WriteLease<'a> {
     writer: MutexGuard<'a, Writer>,
     store: &'a SqliteStore,
@@ -211,7 +210,7 @@ impl WriteLease<'_> {
         (&mut self.state, &mut self.writer.lock)
     }
 
-    /// Gives the connection back if all went well and the files are still those it has open.
+    /// Returns the state to the store if the call succeeded and the files are still those it has open.
     pub(super) async fn finish<T>(mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
         self.note(&done);
         let done = done?;
@@ -224,17 +223,17 @@ impl WriteLease<'_> {
         Ok(done)
     }
 
-    /// Gives the connection up, for the files are no longer those it has open, or no longer whole.
+    /// Closes the connection: its files are no longer those at PATH, or damaged.
     async fn part<T>(mut self, error: StoreError) -> Result<T, StoreError> {
         let parted = Err(error);
         self.note(&parted);
         let lost_index = self.state.connection.db.identity.has_lost_index() && !self.state.connection.db.is_suspect;
         if lost_index && let Err(error) = self.state.connection.wait_for_others().await {
-            // The next lease finds the same, and waits again.
+            // The next lease meets the lost index again, and waits again.
             self.writer.state = Some(self.state);
             return Err(error);
         }
-        // If only the write-ahead log was removed, what is in it is saved by closing, before anything is opened.
+        // If only the write-ahead log was removed, closing saves its events; only then may another connection open.
         self.store.close_idle().await;
         let _ = self.state.connection.db.close().await;
         parted
@@ -290,7 +289,7 @@ impl AuditStore for SqliteStore {
             let has_work = match &*self.writer.lock().await {
                 Writer { closed: true, .. } => false,
                 Writer { state: Some(state), .. } => compaction::is_needed(state, elsewhere),
-                // Nothing is opened for less than that: who does not write leaves no work behind.
+                // Opens no connection for less: a store that does not write leaves no work behind.
                 _ => elsewhere >= compaction::COMPACT_FROM_EVENTS,
             };
             if !has_work || self.damage.check(&self.config.path, "indexing").is_err() {
@@ -314,7 +313,7 @@ impl AuditStore for SqliteStore {
             self.readers.close().await;
             self.status_readers.close().await;
             let Some(WriterState { mut connection, .. }) = writer.state.take() else {
-                // The lock goes; whoever opens the file next finds this writer dead.
+                // The lock is released: the next process to open the file finds this writer dead.
                 writer.lock = WriterLock::new();
                 return Ok(());
             };

@@ -95,7 +95,7 @@ async fn all(store: &SqliteStore) -> Vec<AuditEvent> {
     store.query(&PageQuery::new(Filter::default(), 1_000_000)).await.unwrap()
 }
 
-/// What a listing of these events must be.
+/// Returns these events in the order of a listing.
 fn newest_first(mut events: Vec<AuditEvent>) -> Vec<AuditEvent> {
     events.sort_by_key(|event| std::cmp::Reverse(event.sort_key()));
     events

@@ -1,8 +1,11 @@
 //! An event in a transaction of the app's own, which must be one of the file that holds the log.
 //!
-//! It becomes a row of the journal, like a batch of one: whoever appends next finds that another has appended, and
-//! reads what. SQLite has one writer at a time, so whoever else appends an event that an open transaction holds waits
-//! for the lock, and then sees it or knows that it will not come.
+//! It becomes a journal row, as a batch of one does; the guard of the log's next append then finds the new row and reads it.
+//! SQLite has one writer at a time. So a second append of the same event waits for the app's transaction:
+//!
+//! - t0: the app's transaction inserts event E.
+//! - t1: the log appends E as well, and waits for the write lock.
+//! - t2, committed: the append finds E and inserts nothing. t2, rolled back: the append inserts E.
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -80,7 +83,7 @@ impl Transactional for SqliteStore {
         })
     }
 
-    /// Whether the event can be seen. If not, an append decides: it takes the lock.
+    /// Returns `Committed` if the event is visible. If not, an append decides: it waits for the lock.
     fn status(&self, event: EventId, _transaction: TransactionId) -> StoreFuture<'_, TransactionStatus> {
         Box::pin(async move {
             let mut lease = self.status_readers.take(&self.config).await?;
@@ -119,9 +122,8 @@ fn rejected_error(remedy: impl Into<String>) -> StoreError {
 const DOING: &str = "recording in a transaction";
 const FULL: i64 = 2;
 
-/// Changes nothing, and takes the lock for writing: a transaction that has read before it asks for the lock is refused it
-/// when somebody else has written meanwhile, instead of waiting for its turn. Where there is no log, there is no such
-/// table.
+/// Takes the write lock without a change. A transaction that reads first and asks for the lock later is refused it if
+/// another has written in between, instead of waiting. A database without a log has no such table.
 const TAKE_WRITE_LOCK: &str = "UPDATE main.audit_probe SET times = times WHERE false";
 
 const SELECT_DATABASE: &str = "SELECT (SELECT file FROM pragma_database_list WHERE name = 'main'), \
@@ -138,6 +140,6 @@ const INSERT_ROW: &str = concat!(
 
 const DELETE_STARTED: &str = "DELETE FROM main.audit_open_started WHERE event_id = ?1";
 
-/// Whether the event is a row of its own among the last ones: looking through the whole journal takes longer.
+/// Returns true if the event is one of the last 64 rows: scanning the whole journal takes longer.
 const SELECT_RECENT: &str = "SELECT EXISTS (SELECT 1 FROM \
     (SELECT min_id, max_id FROM audit_journal ORDER BY seq DESC LIMIT 64) WHERE min_id = ?1 AND max_id = ?1)";

@@ -5,15 +5,15 @@
 pub(super) struct Version(pub(super) u32, pub(super) u32, pub(super) u32);
 
 impl Version {
-    /// Reads `3.51.3`. What is no number is 0: a version that nobody knows is taken for an old one.
+    /// Reads `3.51.3`. A part that is no number is 0, so that an unknown version counts as an old one.
     pub(super) fn parse(text: &str) -> Self {
         let mut numbers = text.split('.').map(|number| number.parse().unwrap_or(0));
         let mut next = || numbers.next().unwrap_or(0);
         Self(next(), next(), next())
     }
 
-    /// Whether two connections that write and checkpoint at the same moment may damage a file: the WAL-reset bug of
-    /// 3.7.0 to 3.51.2, see <https://sqlite.org/wal.html#walresetbug>. 3.44.6 and 3.50.7 have the fix as well.
+    /// Returns true for a version with the WAL-reset bug, by which two connections that write and checkpoint at once
+    /// may damage a file: 3.7.0 to 3.51.2, without 3.44.6 and 3.50.7, see <https://sqlite.org/wal.html#walresetbug>.
     pub(super) fn resets_logs_wrongly(self) -> bool {
         match self {
             Self(3, 44, patch) => patch < 6,
@@ -22,7 +22,7 @@ impl Version {
         }
     }
 
-    /// Whether `PRAGMA wal_checkpoint(NOOP)` only looks. Earlier versions take it for a checkpoint.
+    /// Returns true if `PRAGMA wal_checkpoint(NOOP)` only reads. Earlier versions run a checkpoint.
     pub(super) fn can_look_at_log(self) -> bool {
         self >= Self(3, 51, 0)
     }

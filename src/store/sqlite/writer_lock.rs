@@ -21,7 +21,7 @@ pub(super) struct WriterLock {
 }
 
 impl WriterLock {
-    /// An instance that nobody has heard of yet.
+    /// A writer that is not registered yet.
     pub(super) fn new() -> Self {
         Self { id: fastrand::u128(..).to_be_bytes(), lock: None }
     }
@@ -30,12 +30,13 @@ impl WriterLock {
         &self.id
     }
 
-    /// Whether it ever took its lock.
+    /// Returns true after [`register`](Self::register).
     pub(super) fn is_registered(&self) -> bool {
         self.lock.is_some()
     }
 
-    /// Takes the lock, which must be held before any row names the instance: a row whose lock is free is dead.
+    /// Takes the lock, and takes it again if its file was removed. It must be held before a row names the writer: a row
+    /// whose lock is free is a dead writer's.
     pub(super) fn register(&mut self, database: &Path) -> Result<(), StoreError> {
         const DOING: &str = "registering the writer";
         let path = lock_path(database, &self.id);
@@ -58,7 +59,7 @@ impl WriterLock {
         }
     }
 
-    /// Lets go of the lock and removes its file.
+    /// Releases the lock and deletes its file.
     pub(super) fn unregister(&mut self) {
         if let Some((path, file)) = self.lock.take() {
             remove(&path, Some(file));
@@ -72,7 +73,7 @@ impl fmt::Debug for WriterLock {
     }
 }
 
-/// A dead instance, which nobody can become again while this lives.
+/// A dead writer, locked so that no other process closes its events too.
 #[derive(Debug)]
 pub(super) struct DeadWriter {
     path: PathBuf,
@@ -80,7 +81,7 @@ pub(super) struct DeadWriter {
 }
 
 impl DeadWriter {
-    /// The instance with this id, if it is dead. In doubt it lives.
+    /// Returns the writer with this id if it is dead; `None` in doubt.
     pub(super) fn find(database: &Path, id: &[u8]) -> Option<Self> {
         let path = lock_path(database, id);
         let lock = match File::options().write(true).open(&path) {
@@ -94,13 +95,13 @@ impl DeadWriter {
         Some(Self { path, lock })
     }
 
-    /// Removes its file, after its row is gone for good.
+    /// Deletes the lock file. Call it after the row's deletion is committed.
     pub(super) fn remove(self) {
         remove(&self.path, self.lock);
     }
 }
 
-/// A file that stays is no harm: nothing names it any more.
+/// Deletes a lock file. One that stays does no harm: no row names it.
 fn remove(path: &Path, lock: Option<File>) {
     // Elsewhere than on Unix, an open file cannot be removed; there, a removed one must not be locked by another.
     if cfg!(unix) {
@@ -123,12 +124,12 @@ fn lock_path(database: &Path, id: &[u8]) -> PathBuf {
     with_suffix(database, &format!("-instance-{}", crate::event::hex::encode(id, &mut [0; 32])))
 }
 
-/// Every instance that the file names.
+/// Returns the ids of all writers that the file names.
 pub(super) async fn writer_ids(db: &mut SqliteConnection) -> Result<Vec<Vec<u8>>, StoreError> {
     sqlx::query_scalar("SELECT id FROM audit_instances").fetch_all(db).await.during("listing the writers")
 }
 
-/// Takes the instance's leave, unless it has events open: then it is left to be found dead.
+/// Deletes the writer's row, unless it has open events: those are left to recovery.
 pub(super) async fn unregister_writer(
     connection: &mut WriteConnection,
     writer_lock: &mut WriterLock,

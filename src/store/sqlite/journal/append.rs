@@ -1,8 +1,12 @@
 //! The hot path: one batch, one row, one commit.
 //!
-//! The statement carries a guard: it does nothing unless the last row of the journal is the one that this connection
-//! knows. So in the usual case no lock is taken before the statement and nothing is read. When the guard fails,
-//! another process has appended: then, under the lock, what it appended is read and the batch is tried again.
+//! The statement carries a guard: it inserts only if the journal's last row is the one that this connection knows. So an
+//! append usually takes no lock and reads nothing before its statement:
+//!
+//! - t0: A and B both know row 41 as the last.
+//! - t1: A inserts row 42 after 41 and commits.
+//! - t2: B inserts after 41; the guard finds 42, and no row is inserted.
+//! - t3: B takes the write lock, reads row 42 for its ids, and inserts row 43.
 
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{Sqlite, SqliteArguments};
@@ -18,10 +22,10 @@ use crate::store::sqlite::schema;
 use crate::store::sqlite::writer_lock::WriterLock;
 use crate::store::sqlite::writer_state::{StateTransaction, WriterState};
 
-/// Numbers beyond this are no writer's: there are enough for a million rows a second in a thousand centuries.
+/// The last number that a writer assigns: enough for a million rows a second in a thousand centuries.
 const LAST_SEQ: i64 = i64::MAX / 2;
 
-/// Keeps the events that are not kept yet.
+/// Appends the events that the file does not have yet.
 pub(crate) async fn append(
     state: &mut WriterState,
     writer_lock: &mut WriterLock,
@@ -30,15 +34,15 @@ pub(crate) async fn append(
     if events.is_empty() {
         return Ok(());
     }
-    let fresh = take_new(state, events).await?;
-    if fresh.len() < events.len() {
-        // A repeated event. What is known of it may be old: another process may have removed it since.
-        let taken: Vec<u128> = fresh.iter().map(|event| event.event_id.as_u128()).collect();
+    let new = take_new(state, events).await?;
+    if new.len() < events.len() {
+        // A repeated event. The cache may be old: another process may have deleted the first one since.
+        let taken: Vec<u128> = new.iter().map(|event| event.event_id.as_u128()).collect();
         state.journal.remove_ids(&taken);
         return append_under_lock(state, writer_lock, events).await;
     }
-    let batch = JournalRow::of(&fresh).during(DOING)?;
-    if batch.started_changes.as_ref().is_some_and(|effects| effects.any_started) {
+    let batch = JournalRow::of(&new).during(DOING)?;
+    if batch.started_changes.as_ref().is_some_and(|changes| changes.any_started) {
         writer_lock.register(&state.connection.database)?;
     } else if writer_lock.is_registered() {
         // Only an event that opens something needs the lock now; health reports a lock that cannot be taken.
@@ -63,7 +67,7 @@ async fn append_under_lock(
     transaction.commit().await
 }
 
-/// The same inside of a transaction that holds the write lock.
+/// Appends inside a transaction.
 pub(crate) async fn append_locked(
     transaction: &mut StateTransaction<'_>,
     writer_lock: &mut WriterLock,
@@ -71,12 +75,12 @@ pub(crate) async fn append_locked(
 ) -> Result<(), StoreError> {
     transaction.refresh().await?;
     begin_journal(transaction).await?;
-    let fresh = take_new(transaction, events).await?;
-    if fresh.is_empty() {
+    let new = take_new(transaction, events).await?;
+    if new.is_empty() {
         return Ok(());
     }
-    let batch = JournalRow::of(&fresh).during(DOING)?;
-    if batch.started_changes.as_ref().is_some_and(|effects| effects.any_started) {
+    let batch = JournalRow::of(&new).during(DOING)?;
+    if batch.started_changes.as_ref().is_some_and(|changes| changes.any_started) {
         writer_lock.register(&transaction.connection.database)?;
     }
     insert_locked(transaction, writer_lock, &batch).await?;
@@ -85,7 +89,7 @@ pub(crate) async fn append_locked(
     Ok(())
 }
 
-/// Inserts the row after the last, inside of a transaction that holds the write lock.
+/// Inserts the row after the last one.
 async fn insert_locked(
     transaction: &mut StateTransaction<'_>,
     writer_lock: &WriterLock,
@@ -102,10 +106,11 @@ async fn insert_locked(
     }
 }
 
-/// Makes sure that the journal has a last row, with a number that another can come after. Inside of a transaction that
-/// holds the write lock, after [`WriterState::refresh`].
+/// Ensures that the journal has a last row, with a number that another can follow. Call it after
+/// [`WriterState::refresh`].
 ///
-/// The numbers then go on from the clock: another writer whose journal was emptied knows none of them.
+/// An emptied journal continues from the clock: example: last number 41, rows deleted by a shell, next number
+/// 1780000000000000. A writer that still knows 41 meets no number it has seen.
 pub(crate) async fn begin_journal(transaction: &mut StateTransaction<'_>) -> Result<(), StoreError> {
     let last = transaction.journal.last_seq;
     if (1..=LAST_SEQ).contains(&last) {
@@ -121,8 +126,8 @@ pub(crate) async fn begin_journal(transaction: &mut StateTransaction<'_>) -> Res
     Ok(())
 }
 
-/// Appends what an append could have, takes it back, and commits something else that leaves nothing behind: so all
-/// that could refuse the next append is met, the disk included.
+/// Rehearses an append: inserts two events, reads them back, rolls them back and commits a counter. Everything that
+/// could reject the next append is met, the disk included.
 pub(crate) async fn rehearse(state: &mut WriterState) -> Result<(), StoreError> {
     const DOING: &str = "health";
     let mut started = AuditEvent::new(EventType::AUDIT_PURGE);
@@ -156,9 +161,9 @@ pub(crate) async fn rehearse(state: &mut WriterState) -> Result<(), StoreError> 
     transaction.commit().await
 }
 
-/// The events that are not kept yet, each once. Their ids are taken into the backlog.
+/// Returns the new events, each once, and adds their ids to the journal cache.
 async fn take_new<'a>(state: &mut WriterState, events: &'a [AuditEvent]) -> Result<Vec<&'a AuditEvent>, StoreError> {
-    let mut fresh = Vec::with_capacity(events.len());
+    let mut new = Vec::with_capacity(events.len());
     let mut doubtful = Vec::new();
     // Ids grow with time: a new one is usually beyond every segment.
     let highest = state.segments.iter().map(|segment| segment.max_id).max().unwrap_or(0);
@@ -167,21 +172,21 @@ async fn take_new<'a>(state: &mut WriterState, events: &'a [AuditEvent]) -> Resu
         if !state.journal.insert_id(id) {
             continue;
         }
-        fresh.push(event);
+        new.push(event);
         if id <= highest && state.segments.iter().any(|segment| segment.may_contain(id)) {
             doubtful.push(event.event_id);
         }
     }
     if doubtful.is_empty() {
-        return Ok(fresh);
+        return Ok(new);
     }
     let kept = ids_in_segments(state, &doubtful).await?;
     state.journal.remove_ids(&kept);
-    fresh.retain(|event| !kept.contains(&event.event_id.as_u128()));
-    Ok(fresh)
+    new.retain(|event| !kept.contains(&event.event_id.as_u128()));
+    Ok(new)
 }
 
-/// Which of the ids are in segments.
+/// Returns the ids that are in segments.
 async fn ids_in_segments(state: &mut WriterState, ids: &[crate::event::EventId]) -> Result<Vec<u128>, StoreError> {
     let mut kept = Vec::new();
     for segment in &state.segments {
@@ -205,7 +210,7 @@ async fn ids_in_segments(state: &mut WriterState, ids: &[crate::event::EventId])
     Ok(kept)
 }
 
-/// Whether the guard let the batch in.
+/// Inserts a batch if no other process has appended since; returns false if one has.
 async fn insert_guarded(
     state: &mut WriterState,
     writer_lock: &WriterLock,
@@ -219,12 +224,12 @@ async fn insert_guarded(
             .during(DOING)?;
         return Ok(done.rows_affected() == 1);
     }
-    match bound(sqlx::query(WITH_EFFECTS_AT_ONCE), last_seq, writer_lock, batch)
+    match bound(sqlx::query(INSERT_BATCH_AND_STARTED_AT_ONCE), last_seq, writer_lock, batch)
         .execute(&mut *state.connection.db)
         .await
     {
         Ok(_) => Ok(true),
-        // What else may be wrong is seen under the lock.
+        // The append under the lock meets any other error.
         Err(error) if is_not_null(&error) || is_discarded(&error) => {
             sqlx::query("ROLLBACK").execute(&mut *state.connection.db).await.during(DOING)?;
             Ok(false)
@@ -241,8 +246,8 @@ fn bound<'q>(
     writer_lock: &WriterLock,
     batch: &JournalRow,
 ) -> SqliteQuery<'q> {
-    if let Some(effects) = &batch.started_changes {
-        query = query.bind(effects.any_started.then(|| writer_lock.id().to_vec())).bind(effects.changes.as_str());
+    if let Some(changes) = &batch.started_changes {
+        query = query.bind(changes.any_started.then(|| writer_lock.id().to_vec())).bind(changes.changes.as_str());
     }
     query
         .bind(last_seq)
@@ -256,7 +261,7 @@ fn bound<'q>(
 
 const DOING: &str = "append";
 
-/// The journal may have columns that others have added.
+/// Columns are named: others may have added more.
 macro_rules! journal_columns {
     () => {
         "(seq, events_n, min_at, max_at, min_id, max_id, events) "
@@ -280,7 +285,7 @@ pub(crate) const EMPTY_ROW: &str =
 ///
 /// The parameters of the short statements come first: the driver counts those that a statement passes over as used,
 /// and binds nothing beyond the last.
-macro_rules! with_effects {
+macro_rules! with_started {
     ($before:literal, $after:literal) => {
         concat!(
             $before,
@@ -297,5 +302,5 @@ macro_rules! with_effects {
     };
 }
 
-const INSERT_BATCH_AND_STARTED: &str = with_effects!("", "");
-const WITH_EFFECTS_AT_ONCE: &str = with_effects!("BEGIN IMMEDIATE; ", "; COMMIT");
+const INSERT_BATCH_AND_STARTED: &str = with_started!("", "");
+const INSERT_BATCH_AND_STARTED_AT_ONCE: &str = with_started!("BEGIN IMMEDIATE; ", "; COMMIT");

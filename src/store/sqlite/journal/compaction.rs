@@ -1,8 +1,7 @@
-//! From the journal into the segments, a chunk at a time.
+//! Compaction: moves events from the journal into segments, a chunk at a time.
 //!
-//! A chunk is one transaction, so that every event is in exactly one of the two at any moment. It is big enough that
-//! the pages of the indexes, which it dirties nearly all of, are written for many events, and small enough that an
-//! append which comes meanwhile does not wait long.
+//! A chunk is one transaction, so that every event is always in exactly one of the two. It is large, because it dirties
+//! nearly every page of a segment's indexes, and small enough for an append to wait for.
 
 use std::collections::HashSet;
 
@@ -17,18 +16,18 @@ use crate::store::sqlite::segments::segment::{self, SEGMENT_EVENTS, Segment, Seg
 use crate::store::sqlite::segments::value_index::{self, ChunkPostings};
 use crate::store::sqlite::writer_state::{StateTransaction, WriterState};
 
-/// How many events the journal holds before tidying begins: an idle system then has nothing to sync, and a reader little
-/// to look through.
+/// The number of journal events from which maintenance compacts. An idle log does no I/O, and a reader scans at most so
+/// many journal events.
 pub(crate) const COMPACT_FROM_EVENTS: usize = 512;
-/// Or how many bytes.
+/// The number of journal bytes from which maintenance compacts.
 const COMPACT_FROM_BYTES: usize = 4 * 1024 * 1024;
-/// How many events one transaction moves at the most, as nearly as whole rows allow.
+/// The largest number of events a transaction moves, as nearly as whole rows allow.
 pub(crate) const CHUNK_EVENTS: usize = 1536;
-/// How many it moves while nobody waits: about 5 ms, for somebody may come.
+/// The number a transaction moves while no append waits: about 5 ms, because one may come.
 const IDLE_CHUNK_EVENTS: usize = 512;
 
-/// Whether tidying has something to do. `elsewhere`: how many events came to the journal that the connection may not
-/// know of.
+/// Returns true if maintenance has work. `elsewhere`: the number of events that other connections have added to the
+/// journal.
 pub(crate) fn is_needed(state: &WriterState, elsewhere: usize) -> bool {
     has_enough(state, elsewhere) || value_index::next_unmerged(&state.segments).is_some()
 }
@@ -37,16 +36,16 @@ fn has_enough(state: &WriterState, elsewhere: usize) -> bool {
     state.journal.len() + elsewhere >= COMPACT_FROM_EVENTS || state.journal.bytes() >= COMPACT_FROM_BYTES
 }
 
-/// Moves one chunk, or merges a part of an index, and says whether there is still work.
+/// Moves one chunk or merges one field of an index. Returns true if work is left.
 pub(crate) async fn compact_some(state: &mut WriterState, elsewhere: usize) -> Result<bool, StoreError> {
-    // The last row stays: a row that has enough by itself is not to be tried again and again.
+    // The last row stays. One that alone has enough events would otherwise be tried forever.
     if has_enough(state, elsewhere) && compact_chunk(state, IDLE_CHUNK_EVENTS).await? {
         return Ok(is_needed(state, 0));
     }
     value_index::merge_next_field(state).await
 }
 
-/// Moves about this many events of the oldest rows, and says whether there were any.
+/// Moves about this many of the oldest events. Returns false if there were none.
 pub(crate) async fn compact_chunk(state: &mut WriterState, events: usize) -> Result<bool, StoreError> {
     let mut transaction = StateTransaction::begin(state).await?;
     transaction.refresh().await?;
@@ -58,7 +57,7 @@ pub(crate) async fn compact_chunk(state: &mut WriterState, events: usize) -> Res
     Ok(oldest.is_some())
 }
 
-/// Moves the rows up to this one, inside of a transaction.
+/// Moves the rows up to this one.
 pub(crate) async fn compact_rows(transaction: &mut StateTransaction<'_>, last: i64) -> Result<(), StoreError> {
     // One row out of SQLite instead of one for each batch: each row costs a crossing of threads. The texts come as they
     // are, one after the other, for a row may hold anything.
@@ -101,7 +100,7 @@ pub(crate) async fn compact_rows(transaction: &mut StateTransaction<'_>, last: i
     Ok(())
 }
 
-/// Inserts the events into the newest segment, as far as it has room, and into new ones.
+/// Inserts events into the newest segment while it has room, then into new ones.
 async fn insert(state: &mut WriterState, mut events: &[StoredEvent<'_>]) -> Result<(), StoreError> {
     while !events.is_empty() {
         let mut current = match state.segments.last() {
@@ -121,7 +120,7 @@ async fn insert(state: &mut WriterState, mut events: &[StoredEvent<'_>]) -> Resu
     Ok(())
 }
 
-/// Inserts the events into a segment, and their part into its index.
+/// Inserts events into a segment, and their postings into its index.
 async fn insert_part(
     state: &mut WriterState,
     segment: &mut Segment,
@@ -148,7 +147,7 @@ async fn insert_part(
     value_index::delete(&mut state.connection.db, segment.n).await
 }
 
-/// An error if one of the events is not in the segment.
+/// Fails if an event is not in the segment.
 async fn assert_all_in(state: &mut WriterState, n: i64, events: &[StoredEvent<'_>]) -> Result<(), StoreError> {
     let ids: HashSet<EventId> = events.iter().map(|event| event.columns.event_id).collect();
     let listed = serde_json::to_string(&ids).during(DOING)?;
@@ -200,7 +199,7 @@ fn statement(n: i64, rows: usize) -> String {
     sql
 }
 
-/// Writes what is now known of the segment to the list, in the file and in memory.
+/// Updates the segment in the list, in the file and in memory.
 async fn update_segment_list(state: &mut WriterState, segment: Segment) -> Result<(), StoreError> {
     sqlx::query("INSERT OR REPLACE INTO audit_segments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)")
         .bind(segment.n)
@@ -226,6 +225,6 @@ fn as_number(events: u64) -> i64 {
 
 const DOING: &str = "indexing";
 
-/// How many rows a statement inserts: few shapes, so that each stays prepared, and few statements, because each is a
-/// crossing of threads.
+/// The numbers of rows that an INSERT has: few shapes, so that each stays prepared; few statements, because each
+/// crosses to the driver's thread.
 const SHAPES: [usize; 3] = [64, 8, 1];

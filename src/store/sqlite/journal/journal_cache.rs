@@ -16,7 +16,7 @@ pub(crate) struct JournalCache {
     rows: VecDeque<CachedRow>,
     ids: HashSet<u128>,
     bytes: usize,
-    /// It is not full with fewer events: what it has could not be moved.
+    /// The number of events below which the cache does not count as full: set after a failed compaction.
     not_before: usize,
 }
 
@@ -28,17 +28,17 @@ struct CachedRow {
 }
 
 impl JournalCache {
-    /// How many events wait in the journal.
+    /// The number of events in the journal.
     pub(crate) fn len(&self) -> usize {
         self.ids.len()
     }
 
-    /// Whether an append should move a chunk first.
+    /// Returns true if an append has to make room first.
     pub(crate) fn is_full(&self) -> bool {
         (self.ids.len() > MAX_EVENTS || self.bytes > MAX_BYTES) && self.ids.len() >= self.not_before
     }
 
-    /// The journal begins again with an empty row of this number.
+    /// Starts over with an empty row of this number.
     pub(crate) fn restart(&mut self, first: i64) {
         *self = Self { last_seq: first, ..self.emptied() };
         self.push_row(first, Vec::new(), 0);
@@ -54,12 +54,12 @@ impl JournalCache {
         Self { not_before: self.len() + MAX_EVENTS / 4, ..Self::default() }
     }
 
-    /// How many bytes they have.
+    /// The number of bytes in the journal.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Takes an id in, unless it is there. Belongs to no row before [`push_row`](Self::push_row).
+    /// Adds an id; returns false if it was there. The id belongs to no row before [`push_row`](Self::push_row).
     pub(crate) fn insert_id(&mut self, id: u128) -> bool {
         self.ids.insert(id)
     }
@@ -71,14 +71,14 @@ impl JournalCache {
         }
     }
 
-    /// A row of so many bytes came to the journal; its ids are taken already.
+    /// Adds a row whose ids have been added already.
     pub(crate) fn push_row(&mut self, seq: i64, ids: Vec<u128>, bytes: usize) {
         self.last_seq = seq;
         self.bytes += bytes;
         self.rows.push_back(CachedRow { seq, ids, bytes });
     }
 
-    /// The rows up to this one have left the journal.
+    /// Removes the rows up to this one.
     pub(crate) fn remove_rows_through(&mut self, seq: i64) {
         while let Some(row) = self.rows.pop_front_if(|row| row.seq <= seq) {
             for id in &row.ids {
@@ -88,8 +88,8 @@ impl JournalCache {
         }
     }
 
-    /// The last of the oldest rows that hold `events` together, or a chunk's bytes, without the last row of the journal:
-    /// it stays, so that the numbers never go back.
+    /// Returns the last of the oldest rows that together hold `events` events or a chunk's bytes. The journal's last
+    /// row stays, so that numbers never go back.
     pub(crate) fn oldest_chunk(&self, events: usize) -> Option<i64> {
         let mut found = None;
         let (mut sum, mut bytes) = (0, 0);
@@ -105,13 +105,11 @@ impl JournalCache {
     }
 }
 
-/// When the journal holds more events or bytes than this, an append moves a chunk of them first. It bounds what a reader
-/// scans and what the ids take in memory.
+/// The bound of the journal. It limits the events that a reader scans and the memory for ids.
 pub(crate) const MAX_EVENTS: usize = 64 * 1024;
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
-/// How many bytes one transaction moves at the most, as nearly as whole rows allow. Events of a usual size are fewer
-/// than that by their number.
+/// The largest number of bytes a transaction moves, as nearly as whole rows allow.
 const CHUNK_BYTES: usize = 2 * 1024 * 1024;
 
 #[cfg(test)]
@@ -120,21 +118,21 @@ mod tests {
 
     #[test]
     fn it_is_full_by_its_events_or_by_their_bytes() {
-        let mut backlog = JournalCache::default();
+        let mut cache = JournalCache::default();
         for seq in 1..=33 {
-            assert!(!backlog.is_full(), "{seq}");
-            assert!(backlog.insert_id(seq as u128));
-            backlog.push_row(seq, vec![seq as u128], 2 * 1024 * 1024);
+            assert!(!cache.is_full(), "{seq}");
+            assert!(cache.insert_id(seq as u128));
+            cache.push_row(seq, vec![seq as u128], 2 * 1024 * 1024);
         }
-        assert!(backlog.is_full());
-        assert_eq!(backlog.oldest_chunk(1000), Some(1));
-        backlog.remove_rows_through(1);
-        assert!(!backlog.is_full());
-        backlog.remove_rows_through(33);
-        assert_eq!((backlog.len(), backlog.bytes()), (0, 0));
+        assert!(cache.is_full());
+        assert_eq!(cache.oldest_chunk(1000), Some(1));
+        cache.remove_rows_through(1);
+        assert!(!cache.is_full());
+        cache.remove_rows_through(33);
+        assert_eq!((cache.len(), cache.bytes()), (0, 0));
         let ids: Vec<u128> = (0..=MAX_EVENTS as u128).collect();
-        assert!(ids.iter().all(|id| backlog.insert_id(*id)));
-        backlog.push_row(34, ids, 100);
-        assert!(backlog.is_full());
+        assert!(ids.iter().all(|id| cache.insert_id(*id)));
+        cache.push_row(34, ids, 100);
+        assert!(cache.is_full());
     }
 }

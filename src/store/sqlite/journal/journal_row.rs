@@ -1,10 +1,10 @@
-//! What a batch becomes in the file: one row of the journal, and what it opens and ends.
+//! A batch as the journal stores it: one row, and changes to the list of started events.
 
 use serde_json::Error;
 
 use crate::event::{AuditEvent, Phase};
 
-/// A batch without the events that are already kept, ready to be bound.
+/// A batch without the events that the file has, ready to be bound.
 #[derive(Debug)]
 pub(crate) struct JournalRow {
     pub(crate) ids: Vec<u128>,
@@ -15,7 +15,7 @@ pub(crate) struct JournalRow {
     pub(crate) started_changes: Option<StartedChanges>,
 }
 
-/// What a batch does to the list of open `started` events.
+/// The changes that a batch makes to the list of open `started` events.
 #[derive(Debug)]
 pub(crate) struct StartedChanges {
     pub(crate) any_started: bool,
@@ -24,7 +24,7 @@ pub(crate) struct StartedChanges {
 }
 
 impl JournalRow {
-    /// At least one event.
+    /// Encodes a batch of at least one event.
     pub(crate) fn of(events: &[&AuditEvent]) -> Result<Self, Error> {
         let mut text = Vec::with_capacity(events.len() * TYPICAL_EVENT_BYTES);
         let mut ids = Vec::with_capacity(events.len());
@@ -44,7 +44,7 @@ impl JournalRow {
             }
         }
         text.push(b']');
-        let effects = if started.is_empty() && ended.is_empty() {
+        let changes = if started.is_empty() && ended.is_empty() {
             None
         } else {
             Some(StartedChanges {
@@ -53,7 +53,7 @@ impl JournalRow {
             })
         };
         let events = String::from_utf8(text).map_err(<Error as serde::ser::Error>::custom)?;
-        Ok(Self { ids, min_at, max_at, events, started_changes: effects })
+        Ok(Self { ids, min_at, max_at, events, started_changes: changes })
     }
 
     pub(crate) fn min_id(&self) -> u128 {

@@ -1,4 +1,4 @@
-//! The rows of the journal as they are read back: whatever a row holds, it stands for as many events as it says.
+//! Journal rows as they are read back. A damaged row still yields as many events as it counts.
 
 use std::borrow::Cow;
 
@@ -21,7 +21,7 @@ pub(crate) struct StoredRow {
     pub(crate) max_at: i64,
 }
 
-/// What [`StoredRow::read`] needs, in this order. The text comes as bytes: it may be anything.
+/// The columns that [`StoredRow::read`] reads. The text comes as bytes: it may be no UTF-8.
 pub(crate) const COLUMNS: &str =
     "seq, CAST(events_n AS INTEGER), CAST(min_at AS INTEGER), CAST(max_at AS INTEGER), CAST(events AS BLOB)";
 
@@ -49,7 +49,7 @@ impl StoredRow {
         };
         let events = self.events();
         if pieces.len() < events {
-            // Events are missing, and nobody knows which.
+            // Events are missing, and there is no telling which.
             pieces = vec![text; events];
         }
         pieces.into_iter().enumerate()
@@ -83,7 +83,7 @@ impl StoredRow {
         usize::try_from(self.events_n).unwrap_or(0).min(MOST_EVENTS)
     }
 
-    /// Whether the moment is one of those that readers look for in this row.
+    /// Returns true if the time lies within the row's bounds, by which readers find it.
     fn spans(&self, at: Timestamp) -> bool {
         (self.min_at..=self.max_at).contains(&at.as_micros())
     }
@@ -92,7 +92,7 @@ impl StoredRow {
         Timestamp::from_micros_clamped(self.min_at)
     }
 
-    /// Where an event without a place of its own is, always.
+    /// Returns a position for an event without one: always the same for the same row and text.
     fn place_of(&self, number: usize, text: &str) -> Cursor {
         let mut digest = Sha256::new();
         digest.update(self.seq.to_be_bytes());
@@ -104,7 +104,7 @@ impl StoredRow {
     }
 }
 
-/// The texts between the beginnings of events in what is no JSON as a whole: one damaged event leaves the others.
+/// Splits a malformed array at the beginnings of its events: one damaged event leaves the others.
 fn cut(text: &str) -> Vec<&str> {
     let begins: Vec<usize> = text
         .match_indices(BEGINNING)

@@ -1,4 +1,4 @@
-//! How many events there are of what, and when: what each source has is added up.
+//! Counts by value and by time: the sums over all sources.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ use crate::store::sqlite::segments::postings;
 use crate::store::sqlite::segments::row_set::RowSet;
 use crate::store::{StoreError, StoreErrorKind};
 
-/// How many different values are held at once, about 100 MB of them at the worst.
+/// The largest number of different values in memory, about 100 MB at the worst.
 const MOST_VALUES: usize = 1_000_000;
 
 pub(crate) async fn top_values(
@@ -27,28 +27,28 @@ pub(crate) async fn top_values(
     by: Field,
     at_most: usize,
 ) -> Result<Vec<ValueCount>, StoreError> {
-    let wanted = Selection { filter, after: None };
+    let selection = Selection { filter, after: None };
     let mut found = ValueCounts::default();
-    let mut candidates = IndexLookup::new(filter);
-    let mut sources = sources(db, wanted).await?;
+    let mut lookup = IndexLookup::new(filter);
+    let mut sources = sources(db, selection).await?;
     while let Some(source) = sources.pop_front() {
         match source.source_ref {
             SourceRef::Journal(_) => {
-                scan::scan_journal(db, wanted, source, &mut sources, usize::MAX, |event, _| {
+                scan::scan_journal(db, selection, source, &mut sources, usize::MAX, |event, _| {
                     found.add(event.value(by).as_deref(), 1);
                 })
                 .await?;
             }
             SourceRef::Segment(n) => {
-                let rows = candidates.of(db, source, &sources).await?;
+                let rows = lookup.of(db, source, &sources).await?;
                 if rows.as_ref().is_some_and(RowSet::is_empty) {
                     continue;
                 }
-                if source.indexed && wanted.contains_span(source.min_at, source.max_at) {
+                if source.indexed && selection.contains_span(source.min_at, source.max_at) {
                     of_index(db, n, by, rows.as_ref(), &mut found).await?;
                 } else {
                     let column = column_name(by);
-                    let select = wanted.select(&format!("CAST({column} AS TEXT), count(*)"), n, rows.as_ref());
+                    let select = selection.select(&format!("CAST({column} AS TEXT), count(*)"), n, rows.as_ref());
                     let select = select.then(&format!(" GROUP BY {column}"));
                     for row in select.query().fetch_all(&mut *db).await.during(DOING)? {
                         let (value, events): (Option<&str>, i64) =
@@ -70,7 +70,7 @@ pub(crate) async fn top_values(
     Ok(tallies)
 }
 
-/// How many events have which value, and how many have none.
+/// The number of events for each value, and without one.
 #[derive(Debug, Default)]
 struct ValueCounts {
     values: HashMap<String, u64>,
@@ -90,7 +90,7 @@ impl ValueCounts {
     }
 }
 
-/// Counts by the index of a segment, in these of its rows or in all.
+/// Adds the counts of a segment's index, of these rows or of all.
 async fn of_index(
     db: &mut SqliteConnection,
     n: i64,
@@ -126,38 +126,38 @@ pub(crate) async fn histogram(
     buckets: &Buckets,
 ) -> Result<Vec<u64>, StoreError> {
     let filter = buckets.confine(filter);
-    let wanted = Selection { filter: &filter, after: None };
+    let selection = Selection { filter: &filter, after: None };
     let mut counts = vec![0; buckets.len()];
     let mut put = |bucket: Option<usize>, events: u64| {
         if let Some(count) = bucket.and_then(|bucket| counts.get_mut(bucket)) {
             *count += events;
         }
     };
-    let mut candidates = IndexLookup::new(&filter);
-    let mut sources = sources(db, wanted).await?;
+    let mut lookup = IndexLookup::new(&filter);
+    let mut sources = sources(db, selection).await?;
     while let Some(source) = sources.pop_front() {
         let bucket_of = |micros| buckets.index_of(Timestamp::from_micros_clamped(micros));
         let (first, last) = (bucket_of(source.min_at), bucket_of(source.max_at));
-        let is_one = first.is_some() && first == last && wanted.contains_span(source.min_at, source.max_at);
-        if is_one && candidates.is_unconstrained() {
+        let is_one = first.is_some() && first == last && selection.contains_span(source.min_at, source.max_at);
+        if is_one && lookup.is_unconstrained() {
             put(first, u64::try_from(source.events_n).unwrap_or(0));
             continue;
         }
         match source.source_ref {
             SourceRef::Journal(_) => {
-                scan::scan_journal(db, wanted, source, &mut sources, usize::MAX, |event, _| {
+                scan::scan_journal(db, selection, source, &mut sources, usize::MAX, |event, _| {
                     put(buckets.index_of(event.created_at), 1);
                 })
                 .await?;
             }
             SourceRef::Segment(n) => {
-                let rows = candidates.of(db, source, &sources).await?;
+                let rows = lookup.of(db, source, &sources).await?;
                 if let Some(rows) = rows.as_ref().filter(|rows| is_one || rows.is_empty()) {
                     put(first, rows.len());
                     continue;
                 }
                 let (start, width) = (buckets.start().as_micros(), buckets.width_micros());
-                let select = wanted.select(
+                let select = selection.select(
                     &format!("CAST((created_at - {start}) / {width} AS INTEGER), count(*)"),
                     n,
                     rows.as_ref(),

@@ -1,7 +1,7 @@
 //! Index lookup: the rows of a segment that match a filter's fields.
 //!
-//! The segments that come next are asked along with the one at hand: a few at first, since a page is soon full, then
-//! more and more, since what is rare is looked for in all of them.
+//! One lookup serves the next segments too: first one segment, because a page is soon full, then 4, 16 and 64, because a
+//! rare value is searched in all of them.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -18,26 +18,26 @@ use crate::store::sqlite::event_columns::field_number;
 use crate::store::sqlite::segments::postings::{self, PRESENT, key};
 use crate::store::sqlite::segments::row_set::RowSet;
 
-/// The rows that a filter may select, as far as they are known.
+/// The rows of segments that match a filter's conditions on fields.
 #[derive(Debug)]
 pub(crate) struct IndexLookup<'a> {
     conditions: Vec<FieldCondition<'a>>,
     row_sets: HashMap<i64, RowSet>,
-    /// How many segments are asked at once.
+    /// The number of segments in one lookup.
     segments_per_lookup: usize,
-    /// How many rows of a segment are many: beyond that, they need not all be found.
+    /// The number of rows beyond which a segment's need not all be found.
     max_rows: u64,
 }
 
-/// What is asked of one field: one of these, and none of those.
+/// A condition on one field: any of these values, none of those.
 #[derive(Debug)]
 struct FieldCondition<'a> {
     field: Field,
-    wanted: Vec<ValueTest<'a>>,
-    unwanted: Vec<ValueTest<'a>>,
+    included: Vec<ValueTest<'a>>,
+    excluded: Vec<ValueTest<'a>>,
 }
 
-/// What a value may be asked to be.
+/// A test of one value.
 #[derive(Debug, Clone, Copy)]
 enum ValueTest<'a> {
     Text(&'a TextPattern),
@@ -49,29 +49,30 @@ enum ValueTest<'a> {
 impl<'a> IndexLookup<'a> {
     pub(crate) fn new(filter: &'a Filter) -> Self {
         let conditions = [
-            asked(Field::EventType, &filter.event_type, ValueTest::Text),
-            asked(Field::UserEmail, &filter.user_email, ValueTest::Text),
-            asked(Field::RemoteAddr, &filter.remote_addr, ValueTest::Text),
-            asked(Field::Route, &filter.route, ValueTest::Text),
-            asked(Field::Outcome, &filter.outcome, |status| ValueTest::Status(*status)),
-            asked(Field::Phase, &filter.phase, |phase| ValueTest::Phase(*phase)),
+            field_condition(Field::EventType, &filter.event_type, ValueTest::Text),
+            field_condition(Field::UserEmail, &filter.user_email, ValueTest::Text),
+            field_condition(Field::RemoteAddr, &filter.remote_addr, ValueTest::Text),
+            field_condition(Field::Route, &filter.route, ValueTest::Text),
+            field_condition(Field::Outcome, &filter.outcome, |status| ValueTest::Status(*status)),
+            field_condition(Field::Phase, &filter.phase, |phase| ValueTest::Phase(*phase)),
         ];
-        let conditions = conditions.into_iter().filter(|asked| !asked.wanted.is_empty() || !asked.unwanted.is_empty());
+        let conditions =
+            conditions.into_iter().filter(|condition| !condition.included.is_empty() || !condition.excluded.is_empty());
         Self { conditions: conditions.collect(), row_sets: HashMap::new(), segments_per_lookup: 1, max_rows: u64::MAX }
     }
 
-    /// The same for who does not care which rows they are, if a segment has more than so many of them.
+    /// A lookup that may stop in a segment after more than this many rows.
     pub(crate) fn with_row_limit(filter: &'a Filter, max_rows: u64) -> Self {
         Self { max_rows, ..Self::new(filter) }
     }
 
-    /// Whether nothing is asked of the fields.
+    /// Returns true for a filter without conditions on fields.
     pub(crate) fn is_unconstrained(&self) -> bool {
         self.conditions.is_empty()
     }
 
-    /// The rows of a segment that have what is asked; none if its index does not say, or nothing is asked. `rest` is
-    /// where the reader goes on.
+    /// Returns the matching rows of a segment; `None` without an exact index or without conditions. `rest` has the
+    /// sources that the reader visits next.
     pub(crate) async fn of(
         &mut self,
         db: &mut SqliteConnection,
@@ -89,24 +90,24 @@ impl<'a> IndexLookup<'a> {
             SourceRef::Segment(n) if source.indexed => Some(n),
             _ => None,
         });
-        let mut asked: Vec<i64> = [n].into_iter().chain(next.take(self.segments_per_lookup - 1)).collect();
+        let mut segments: Vec<i64> = [n].into_iter().chain(next.take(self.segments_per_lookup - 1)).collect();
         self.segments_per_lookup = (self.segments_per_lookup * 4).min(MAX_SEGMENTS_PER_LOOKUP);
-        self.row_sets = asked.iter().map(|n| (*n, RowSet::default())).collect();
-        if let ([FieldCondition { field, wanted, unwanted }], [_]) = (self.conditions.as_slice(), asked.as_slice())
-            && let ([test], []) = (wanted.as_slice(), unwanted.as_slice())
+        self.row_sets = segments.iter().map(|n| (*n, RowSet::default())).collect();
+        if let ([FieldCondition { field, included, excluded }], [_]) = (self.conditions.as_slice(), segments.as_slice())
+            && let ([test], []) = (included.as_slice(), excluded.as_slice())
         {
-            // Nothing that is found can be taken away again.
-            test.select(*field, db, &asked, &mut self.row_sets, self.max_rows).await?;
+            // A single condition: no other can remove rows again.
+            test.select(*field, db, &segments, &mut self.row_sets, self.max_rows).await?;
             return Ok(self.row_sets.remove(&n));
         }
         for (place, condition) in self.conditions.iter().enumerate() {
-            let mut selected = condition.select(db, &asked).await?;
+            let mut selected = condition.select(db, &segments).await?;
             for (n, rows) in &mut self.row_sets {
                 let now = selected.remove(n).unwrap_or_default();
                 if place == 0 { *rows = now } else { rows.intersect(&now) }
             }
-            asked.retain(|n| self.row_sets.get(n).is_some_and(|rows| !rows.is_empty()));
-            if asked.is_empty() {
+            segments.retain(|n| self.row_sets.get(n).is_some_and(|rows| !rows.is_empty()));
+            if segments.is_empty() {
                 break;
             }
         }
@@ -114,34 +115,34 @@ impl<'a> IndexLookup<'a> {
     }
 }
 
-fn asked<'a, T>(
+fn field_condition<'a, T>(
     field: Field,
     condition: &'a Condition<T>,
     test: impl Fn(&'a T) -> ValueTest<'a>,
 ) -> FieldCondition<'a> {
     FieldCondition {
         field,
-        wanted: condition.included().iter().map(&test).collect(),
-        unwanted: condition.excluded().iter().map(&test).collect(),
+        included: condition.included().iter().map(&test).collect(),
+        excluded: condition.excluded().iter().map(&test).collect(),
     }
 }
 
 impl FieldCondition<'_> {
-    /// The rows of each segment that have what is asked of this field; nothing for a segment without such rows.
+    /// Returns the matching rows of each segment; no entry for a segment without any.
     async fn select(&self, db: &mut SqliteConnection, segments: &[i64]) -> Result<HashMap<i64, RowSet>, StoreError> {
         let mut selected = HashMap::new();
-        if self.wanted.is_empty() {
+        if self.included.is_empty() {
             // Every event has a phase, and there are few of them.
             ValueTest::Any.select(Field::Phase, db, segments, &mut selected, u64::MAX).await?;
         }
-        for test in &self.wanted {
+        for test in &self.included {
             test.select(self.field, db, segments, &mut selected, u64::MAX).await?;
         }
-        let mut unwanted = HashMap::new();
-        for test in &self.unwanted {
-            test.select(self.field, db, segments, &mut unwanted, u64::MAX).await?;
+        let mut excluded = HashMap::new();
+        for test in &self.excluded {
+            test.select(self.field, db, segments, &mut excluded, u64::MAX).await?;
         }
-        for (n, rows) in &unwanted {
+        for (n, rows) in &excluded {
             if let Some(selected) = selected.get_mut(n) {
                 selected.subtract(rows);
             }
@@ -151,7 +152,7 @@ impl FieldCondition<'_> {
 }
 
 impl ValueTest<'_> {
-    /// Takes the rows in that have what is asked for, until there are more than `many` in one segment.
+    /// Adds the rows that pass the test, until one segment has more than `many`.
     async fn select(
         self,
         field: Field,
@@ -182,7 +183,7 @@ impl ValueTest<'_> {
         Ok(())
     }
 
-    /// The first key that can pass, and the first after it that cannot.
+    /// Returns the first key that can pass, and the first after it that cannot.
     fn span(self) -> (Vec<u8>, Vec<u8>) {
         let beginning = |text: &str| {
             let first = key(Some(text));
@@ -223,12 +224,11 @@ impl ValueTest<'_> {
 }
 
 const DOING: &str = "reading";
-/// The most segments that are asked at once: 4 KB a segment and condition are held.
+/// The largest number of segments in one lookup: 4 KB of memory a segment and condition.
 const MAX_SEGMENTS_PER_LOOKUP: usize = 64;
 
-/// The blocks that values from ?3 to before ?4 can be in: of the blocks of a part, the last that does not begin after
-/// ?3 is the first of them. Part 0 is what is merged. Which other parts there are is seen at the field that is merged
-/// last, the phase.
+/// Selects the blocks that can hold keys from ?3 to before ?4. In each part, the first of them is the last block that
+/// begins at or before ?3. Part 0 is merged; the other parts are found at the phase, the field that is merged last.
 const BLOCKS: &str = "
 SELECT s.value, b.body FROM json_each(?2) AS s CROSS JOIN audit_value_rows AS b
     ON b.n = s.value AND b.field = ?1 AND b.part = 0 AND b.first < ?4 AND b.first >= (

@@ -4,7 +4,7 @@ use crate::event::Phase;
 use crate::event::undecodable::UNKNOWN_TYPE;
 use crate::query::{Condition, Filter, OutcomePattern, TextPattern};
 
-/// For each condition texts of which one must be there.
+/// For each condition, the texts of which one must occur.
 #[derive(Debug)]
 pub(crate) struct Prefilter {
     each: Vec<Vec<String>>,
@@ -14,7 +14,7 @@ impl Prefilter {
     pub(crate) fn of(filter: &Filter) -> Self {
         let texts = [&filter.user_email, &filter.route, &filter.remote_addr];
         let texts = texts.into_iter().map(|condition| of_each(condition, of_pattern));
-        // What is shown in the place of an event that cannot be decoded may have a type that is not in its text.
+        // An undecodable event may be shown with a type that is not in its text.
         let types =
             of_each(&filter.event_type, |pattern| of_pattern(pattern).filter(|_| !pattern.matches(UNKNOWN_TYPE)));
         let others = [
@@ -23,19 +23,19 @@ impl Prefilter {
                 OutcomePattern::Class(_) | OutcomePattern::Missing => None,
             }),
             types,
-            // A phase of a later version is shown as unknown.
+            // A phase of a later version is read as unknown.
             of_each(&filter.phase, |phase| Some(phase.as_str().to_owned()).filter(|_| *phase != Phase::Unknown)),
         ];
         Self { each: texts.chain(others).flatten().collect() }
     }
 
-    /// Whether the text, in which events are as this store writes them, may hold what is wanted.
+    /// Returns true if the text, as this store writes events, may hold a matching event.
     pub(crate) fn may_match(&self, text: &str) -> bool {
         self.each.iter().all(|one_of| one_of.iter().any(|trace| text.contains(trace)))
     }
 }
 
-/// The traces of all that may be wanted, if each of it leaves one.
+/// The texts of all included values, if each has one.
 fn of_each<T>(condition: &Condition<T>, trace: impl Fn(&T) -> Option<String>) -> Option<Vec<String>> {
     if condition.included().is_empty() {
         return None;
@@ -43,7 +43,7 @@ fn of_each<T>(condition: &Condition<T>, trace: impl Fn(&T) -> Option<String>) ->
     condition.included().iter().map(trace).collect()
 }
 
-/// The longest text of a pattern, as it is within JSON.
+/// Returns the longest literal of a pattern, as JSON escapes it.
 fn of_pattern(pattern: &TextPattern) -> Option<String> {
     let longest =
         pattern.literals().iter().max_by_key(|literal| literal.len()).filter(|literal| !literal.is_empty())?;

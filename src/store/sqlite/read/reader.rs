@@ -1,4 +1,4 @@
-//! What a reader asks, each in one snapshot.
+//! The read part: each call reads one snapshot.
 
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _};
@@ -70,37 +70,37 @@ impl Reader for SqliteStore {
 }
 
 async fn list(db: &mut SqliteConnection, query: &PageQuery) -> Result<Vec<AuditEvent>, StoreError> {
-    let wanted = Selection { filter: &query.filter, after: query.after };
-    match skip(db, wanted, query.skip).await? {
-        Some(wanted) => scan::events(db, wanted, query.limit).await,
+    let selection = Selection { filter: &query.filter, after: query.after };
+    match skip(db, selection, query.skip).await? {
+        Some(selection) => scan::events(db, selection, query.limit).await,
         None => Ok(Vec::new()),
     }
 }
 
-/// What is wanted after the first `left` events are left out, or none if there are not as many.
+/// Skips the first `left` events; `None` if there are fewer.
 ///
 /// Whole stretches of time are counted over the indexes; only within the last of them are the events gone through, a
 /// bounded number at once.
 async fn skip<'a>(
     db: &mut SqliteConnection,
-    mut wanted: Selection<'a>,
+    mut selection: Selection<'a>,
     mut left: u64,
 ) -> Result<Option<Selection<'a>>, StoreError> {
     // How many sources the next stretch takes in: more as long as that is not too far.
     let mut stretch = 1;
     while left > COUNT_FROM {
-        let end = wanted.end();
+        let end = selection.end();
         // Where sources begin that begin before the end, the newest first.
-        let sources = sources(db, wanted).await?;
+        let sources = sources(db, selection).await?;
         let mut begins: Vec<i64> =
             sources.iter().map(|source| source.min_at).filter(|at| at.saturating_add(1) < end).collect();
         begins.sort_unstable_by(|a, b| b.cmp(a));
         let Some(begin) = begins.get(stretch - 1).or(begins.last()) else { break };
-        let counted = count(db, wanted, begin + 1).await?;
+        let counted = count(db, selection, begin + 1).await?;
         if counted <= left {
             left -= counted;
             let created_at = Timestamp::from_micros_clamped(begin + 1);
-            wanted.after = Some(Cursor { created_at, event_id: EventId::from_u128(0) });
+            selection.after = Some(Cursor { created_at, event_id: EventId::from_u128(0) });
             stretch *= 2;
         } else if stretch > 1 {
             stretch = (stretch.min(begins.len()) / 2).max(1);
@@ -110,49 +110,49 @@ async fn skip<'a>(
     }
     while left > 0 {
         let step = usize::try_from(left.min(SKIP_STEP)).unwrap_or(usize::MAX);
-        let Some(last) = scan::nth(db, wanted, step).await? else { return Ok(None) };
-        wanted.after = Some(last);
+        let Some(last) = scan::nth(db, selection, step).await? else { return Ok(None) };
+        selection.after = Some(last);
         left -= step as u64;
     }
-    Ok(Some(wanted))
+    Ok(Some(selection))
 }
 
-/// How many wanted events are at the moment `from` or later.
-async fn count(db: &mut SqliteConnection, wanted: Selection<'_>, from: i64) -> Result<u64, StoreError> {
-    let since = wanted.filter.since.map_or(from, |since| since.as_micros().max(from));
+/// Counts the selected events at or after `from`.
+async fn count(db: &mut SqliteConnection, selection: Selection<'_>, from: i64) -> Result<u64, StoreError> {
+    let since = selection.filter.since.map_or(from, |since| since.as_micros().max(from));
     let filter = Filter {
         since: if since == i64::MIN { None } else { Some(Timestamp::from_micros_clamped(since)) },
-        ..wanted.filter.clone()
+        ..selection.filter.clone()
     };
-    let wanted = Selection { filter: &filter, after: wanted.after };
-    let mut candidates = IndexLookup::new(&filter);
-    let mut sources = sources(db, wanted).await?;
+    let selection = Selection { filter: &filter, after: selection.after };
+    let mut lookup = IndexLookup::new(&filter);
+    let mut sources = sources(db, selection).await?;
     let mut total = 0;
     while let Some(source) = sources.pop_front() {
         let Source { source_ref: place, events_n, min_at, max_at, .. } = source;
-        let is_within = wanted.contains_span(min_at, max_at);
-        if is_within && candidates.is_unconstrained() {
+        let is_within = selection.contains_span(min_at, max_at);
+        if is_within && lookup.is_unconstrained() {
             total += u64::try_from(events_n).unwrap_or(0);
             continue;
         }
         match place {
             SourceRef::Journal(_) => {
-                scan::scan_journal(db, wanted, source, &mut sources, usize::MAX, |_, _| {
+                scan::scan_journal(db, selection, source, &mut sources, usize::MAX, |_, _| {
                     total += 1;
                 })
                 .await?;
             }
             SourceRef::Segment(n) => {
-                let rows = candidates.of(db, source, &sources).await?;
+                let rows = lookup.of(db, source, &sources).await?;
                 if let Some(rows) = rows.as_ref().filter(|rows| is_within || rows.is_empty()) {
                     total += rows.len();
                     continue;
                 }
-                let narrowed = source.narrow(wanted.filter);
-                let select = Selection { filter: &narrowed, ..wanted }.select("count(*)", n, rows.as_ref());
+                let narrowed = source.narrow(selection.filter);
+                let select = Selection { filter: &narrowed, ..selection }.select("count(*)", n, rows.as_ref());
                 let row = select.query().fetch_one(&mut *db).await.during(DOING)?;
                 total += u64::try_from(row.try_get::<i64, _>(0).during(DOING)?).unwrap_or(0);
-                scan::scan_strays(db, wanted, source, n, |_, _| total += 1).await?;
+                scan::scan_strays(db, selection, source, n, |_, _| total += 1).await?;
             }
         }
     }
@@ -164,7 +164,7 @@ pub(crate) async fn get(db: &mut SqliteConnection, id: EventId) -> Result<Option
     get_of(db, id, None).await
 }
 
-/// The event with this id, if it is of this user; without one, of anybody.
+/// Returns the event with this id; with a user, only if it is that user's.
 async fn get_of(
     db: &mut SqliteConnection,
     id: EventId,
@@ -229,7 +229,7 @@ fn in_rows(rows: &[SqliteRow], id: EventId) -> Result<Option<AuditEvent>, StoreE
 }
 
 const DOING: &str = "reading";
-/// From how many events on it pays to count them by the segment.
+/// The number of events from which counting by the segment pays.
 const COUNT_FROM: u64 = 4096;
-/// How many places are held at once while events are gone through.
+/// The number of positions in memory while events are skipped.
 const SKIP_STEP: u64 = 4096;

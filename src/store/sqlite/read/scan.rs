@@ -1,5 +1,5 @@
-//! One page out of many tables: the sources are taken by their newest event, and as soon as the page is full, those
-//! that cannot have anything newer than its last event are left alone.
+//! Scan: one page out of many sources. They are visited by their newest event, until none can have an event newer than
+//! the last of a full page.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
@@ -20,57 +20,55 @@ use crate::store::sqlite::id_blob::id_of;
 use crate::store::sqlite::journal::stored_row::{COLUMNS, StoredEvent, StoredRow};
 use crate::store::sqlite::segments::row_set::RowSet;
 
-/// The first events that are wanted, newest first.
+/// Returns the newest selected events, newest first.
 pub(crate) async fn events(
     db: &mut SqliteConnection,
-    wanted: Selection<'_>,
+    selection: Selection<'_>,
     limit: usize,
 ) -> Result<Vec<AuditEvent>, StoreError> {
     let of_journal = |columns: &EventColumns<'_>, text: &str| columns.event(text);
     let of_segment = |row: &SqliteRow| {
         // An event that its own text keeps out of the filter was selected by columns that say otherwise.
         let whole = events_of(row)?;
-        Ok(whole.filter(|events| events.iter().all(|(_, event)| wanted.filter.matches(event))))
+        Ok(whole.filter(|events| events.iter().all(|(_, event)| selection.filter.matches(event))))
     };
-    let found = scan_newest(db, wanted, limit, of_journal, Projection::Event, of_segment).await?;
+    let found = scan_newest(db, selection, limit, of_journal, Projection::Event, of_segment).await?;
     Ok(found.into_values().rev().collect())
 }
 
-/// The place of the `nth` event (from 1) that is wanted, or none if there are fewer.
+/// Returns the position of the `nth` selected event (from 1), or `None` if there are fewer.
 pub(crate) async fn nth(
     db: &mut SqliteConnection,
-    wanted: Selection<'_>,
+    selection: Selection<'_>,
     nth: usize,
 ) -> Result<Option<Cursor>, StoreError> {
     let of_segment = |row: &SqliteRow| Ok(Some(vec![(place_of(row, 0, 1)?, ())]));
-    let found = scan_newest(db, wanted, nth, |_, _| (), Projection::Cursor, of_segment).await?;
+    let found = scan_newest(db, selection, nth, |_, _| (), Projection::Cursor, of_segment).await?;
     Ok(if found.len() == nth { found.into_keys().next() } else { None })
 }
 
-/// The newest `limit` of what is wanted, by its place: what `event_from_columns` makes of an event in the journal, and
-/// `of_segment` of a row that has this part of the events of a segment. If that is none, an event of them cannot be
-/// decoded: then they are read one by one.
+/// Collects the newest `limit` events by position. `of_columns` converts a journal event, `of_segment` a row of this
+/// projection. If that returns `None`, an event cannot be decoded, and the events are read one by one.
 async fn scan_newest<T>(
     db: &mut SqliteConnection,
-    wanted: Selection<'_>,
+    selection: Selection<'_>,
     limit: usize,
     of_columns: impl Fn(&EventColumns<'_>, &str) -> T,
     part: Projection,
     of_segment: impl Fn(&SqliteRow) -> Result<Option<Vec<(Cursor, T)>>, StoreError>,
 ) -> Result<BTreeMap<Cursor, T>, StoreError> {
     let mut page = NewestEvents { found: BTreeMap::new(), limit };
-    let mut candidates = IndexLookup::with_row_limit(wanted.filter, MAX_POINT_READS);
-    let mut sources = sources(db, wanted).await?;
-    // How many events of the journal are looked at in one statement: more, as long as the page does not fill.
+    let mut lookup = IndexLookup::with_row_limit(selection.filter, MAX_POINT_READS);
+    let mut sources = sources(db, selection).await?;
+    // The number of journal events in one statement: it grows while the page is not full.
     let mut about = limit.min(MOST_JOURNAL_EVENTS);
     while let Some(source) = sources.pop_front() {
         if page.is_complete_before(source) {
             break;
         }
-        let selection = wanted;
         match source.source_ref {
             SourceRef::Journal(_) => {
-                scan_journal(db, wanted, source, &mut sources, about, |columns, event| {
+                scan_journal(db, selection, source, &mut sources, about, |columns, event| {
                     if page.has_room_for(columns.cursor()) {
                         page.put(columns.cursor(), of_columns(columns, event));
                     }
@@ -79,18 +77,18 @@ async fn scan_newest<T>(
                 about = (about * 4).min(MOST_JOURNAL_EVENTS);
             }
             SourceRef::Segment(n) => {
-                let mut rows = candidates.of(db, source, &sources).await?;
+                let mut rows = lookup.of(db, source, &sources).await?;
                 if rows.as_ref().is_some_and(RowSet::is_empty) {
                     continue;
                 }
-                // What is frequent is met soon by going through the segment in the order of time.
+                // Frequent values: a walk in the order of time meets enough of them soon.
                 let is_frequent = rows.take_if(|rows| rows.len() > MAX_POINT_READS).is_some();
-                let narrowed = source.narrow(wanted.filter);
-                let (mut left, mut wanted) = (limit, Selection { filter: &narrowed, ..wanted });
+                let narrowed = source.narrow(selection.filter);
+                let (mut left, mut within) = (limit, Selection { filter: &narrowed, ..selection });
                 let mut is_exhausted = false;
                 while left > 0 {
                     let step = left.min(MOST_SEGMENT_EVENTS);
-                    let select = wanted.newest(part, n, rows.as_ref(), is_frequent);
+                    let select = within.newest(part, n, rows.as_ref(), is_frequent);
                     let mut found = Vec::with_capacity(step);
                     let mut is_decoded = true;
                     for row in select.query().bind(as_limit(step)).fetch_all(&mut *db).await.during(DOING)? {
@@ -100,7 +98,7 @@ async fn scan_newest<T>(
                         }
                     }
                     if !is_decoded {
-                        let select = wanted.newest(Projection::Columns, n, rows.as_ref(), is_frequent);
+                        let select = within.newest(Projection::Columns, n, rows.as_ref(), is_frequent);
                         for row in select.query().bind(as_limit(step)).fetch_all(&mut *db).await.during(DOING)? {
                             let (columns, text) = (columns_of(&row)?, lossy(&row, EVENT)?.unwrap_or_default());
                             found.push((columns.cursor(), of_columns(&columns, &text)));
@@ -109,7 +107,7 @@ async fn scan_newest<T>(
                     // Fewer than were asked for: there are no more.
                     is_exhausted = found.len() < step;
                     left = if is_exhausted { 0 } else { left - step };
-                    wanted.after = found.iter().map(|(place, _)| *place).min();
+                    within.after = found.iter().map(|(place, _)| *place).min();
                     found.into_iter().for_each(|(place, item)| page.put(place, item));
                 }
                 if is_exhausted {
@@ -124,11 +122,11 @@ async fn scan_newest<T>(
     Ok(page.found)
 }
 
-/// Gives `visit` the wanted events of this row of the journal, and of as many rows after it as have about so many
-/// events: a statement for each row would cost more than the events that are read in vain.
+/// Gives `visit` the selected events of this journal row and of the rows after it, up to about so many events: one
+/// statement for each row would cost more than events read in vain.
 pub(crate) async fn scan_journal(
     db: &mut SqliteConnection,
-    wanted: Selection<'_>,
+    selection: Selection<'_>,
     first: Source,
     rest: &mut VecDeque<Source>,
     about: usize,
@@ -154,16 +152,16 @@ pub(crate) async fn scan_journal(
         .fetch_all(db)
         .await
         .during(DOING)?;
-    let traces = Prefilter::of(wanted.filter);
+    let prefilter = Prefilter::of(selection.filter);
     for row in rows {
         let (row, text) = StoredRow::read(&row).during(DOING)?;
-        if !traces.may_match(&text) {
+        if !prefilter.may_match(&text) {
             continue;
         }
         // The newest are usually the last: a page that is full with them decodes no other.
-        for piece in row.pieces(&text).rev().filter(|(_, event)| traces.may_match(event)) {
+        for piece in row.pieces(&text).rev().filter(|(_, event)| prefilter.may_match(event)) {
             let StoredEvent { columns, text } = row.stored(piece);
-            if wanted.contains(&columns) {
+            if selection.contains(&columns) {
                 visit(&columns, text);
             }
         }
@@ -175,7 +173,7 @@ pub(crate) async fn scan_journal(
 /// span, or an id that is no blob. Each is listed at the segment's first moment, as a damaged event is at its row's.
 pub(crate) async fn scan_strays(
     db: &mut SqliteConnection,
-    wanted: Selection<'_>,
+    selection: Selection<'_>,
     source: Source,
     n: i64,
     mut visit: impl FnMut(&EventColumns<'_>, &str),
@@ -190,14 +188,14 @@ pub(crate) async fn scan_strays(
         sqlx::query(AssertSqlSafe(sql)).bind(source.min_at).bind(source.max_at).fetch_all(db).await.during(DOING)?;
     for row in &rows {
         let columns = columns_of(row)?;
-        if wanted.contains(&columns) {
+        if selection.contains(&columns) {
             visit(&columns, &lossy(row, EVENT)?.unwrap_or_default());
         }
     }
     Ok(())
 }
 
-/// The events of a row that has all of a page, or none if one of them is not what its columns say.
+/// Returns the events of a row that has a whole page; `None` if one contradicts its columns.
 fn events_of(row: &SqliteRow) -> Result<Option<Vec<(Cursor, AuditEvent)>>, StoreError> {
     let (Ok(array), Ok(moments), Ok(ids)) =
         (row.try_get::<Option<&str>, _>(0), row.try_get::<Option<&str>, _>(1), row.try_get::<Option<&str>, _>(2))
@@ -230,19 +228,19 @@ pub(crate) fn columns_of(row: &SqliteRow) -> Result<EventColumns<'_>, StoreError
     })
 }
 
-/// The place in these columns. An id that is none is the least.
+/// Returns the position in these columns. A malformed id becomes the least.
 fn place_of(row: &SqliteRow, moment: usize, id: usize) -> Result<Cursor, StoreError> {
     let created_at = Timestamp::from_micros_clamped(row.try_get(moment).during(DOING)?);
     let id = row.try_get(id).and_then(id_of).unwrap_or(0);
     Ok(Cursor { created_at, event_id: EventId::from_u128(id) })
 }
 
-/// A text that was read as bytes.
+/// Returns a text that was read as bytes.
 pub(crate) fn lossy(row: &SqliteRow, column: usize) -> Result<Option<Cow<'_, str>>, StoreError> {
     Ok(row.try_get::<Option<&[u8]>, _>(column).during(DOING)?.map(String::from_utf8_lossy))
 }
 
-/// The newest of what was put into it.
+/// The newest of the items added.
 struct NewestEvents<T> {
     found: BTreeMap<Cursor, T>,
     limit: usize,
@@ -256,12 +254,12 @@ impl<T> NewestEvents<T> {
         }
     }
 
-    /// Whether something at this place would stay.
+    /// Returns true if an item at this position would stay.
     fn has_room_for(&self, place: Cursor) -> bool {
         self.found.len() < self.limit || self.found.first_key_value().is_some_and(|(last, _)| place > *last)
     }
 
-    /// Whether nothing in the source could still come in.
+    /// Returns true if no event of the source can enter the page.
     fn is_complete_before(&self, source: Source) -> bool {
         self.found.len() >= self.limit
             && self.found.first_key_value().is_none_or(|(last, _)| source.max_at < last.created_at.as_micros())
@@ -277,9 +275,9 @@ const DOING: &str = "reading";
 pub(crate) const EVENT: usize = 8;
 /// The digits of an id.
 const HEX_ID: usize = 32;
-/// How many events of a segment are read by one statement: 64 MiB at the most, where SQLite takes no text of 1 GB.
+/// The number of a segment's events in one statement: 64 MiB at the most, where SQLite rejects a text of 1 GB.
 const MOST_SEGMENT_EVENTS: usize = 1024;
-/// How many events of the journal are decoded at once.
+/// The number of journal events decoded at once.
 const MOST_JOURNAL_EVENTS: usize = 2048;
-/// Up to how many rows of a segment are looked up one by one.
+/// The largest number of rows that are looked up one by one.
 pub(crate) const MAX_POINT_READS: u64 = 1024;

@@ -1,4 +1,4 @@
-//! What a read asks for, as this store asks for it.
+//! Selections as SQL statements.
 
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{Sqlite, SqliteArguments};
@@ -9,7 +9,7 @@ use crate::store::sqlite::event_columns::{COLUMN_NAMES, EventColumns};
 use crate::store::sqlite::id_blob::id_bytes;
 use crate::store::sqlite::segments::row_set::RowSet;
 
-/// What a read asks for: the events of `filter` that sort after `after`.
+/// The events of `filter` that sort after `after`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Selection<'a> {
     pub(crate) filter: &'a Filter,
@@ -35,12 +35,12 @@ const DIALECT: Dialect = Dialect {
 const OF_A_USER: Dialect = Dialect { columns: ColumnNames { event_type: "+event_type", ..DIALECT.columns }, ..DIALECT };
 
 impl Selection<'_> {
-    /// The earliest moment that can be wanted.
+    /// The earliest time that can be selected.
     pub(crate) fn earliest(&self) -> i64 {
         self.filter.since.map_or(i64::MIN, |since| since.as_micros())
     }
 
-    /// The first moment from which on nothing can be wanted.
+    /// The time from which on no event can be selected.
     pub(crate) fn end(&self) -> i64 {
         let until = self.filter.until.map_or(i64::MAX, |until| until.as_micros());
         // An event of the cursor's own moment may still come after it, by a smaller id.
@@ -49,27 +49,27 @@ impl Selection<'_> {
         until.min(after)
     }
 
-    /// Whether every event between these moments is of a wanted time.
+    /// Returns true if the selection has every time of this span.
     pub(crate) fn contains_span(&self, min_at: i64, max_at: i64) -> bool {
         self.earliest() <= min_at
             && self.filter.until.is_none_or(|until| max_at < until.as_micros())
             && self.after.is_none_or(|after| max_at < after.created_at.as_micros())
     }
 
-    /// Whether the event is wanted.
+    /// Returns true if the event is selected.
     pub(crate) fn contains(&self, event: &EventColumns<'_>) -> bool {
         self.filter.matches_fields(&event.filterable_fields()) && self.after.is_none_or(|after| event.cursor() < after)
     }
 
-    /// What to select from where for the events of a segment that are wanted; a query goes on after it. `rows`, if the
-    /// index of the segment says which rows they are: then nothing is asked of the fields again.
+    /// Builds the SELECT of a segment's selected events, to be continued. `rows` are the rows that the index found:
+    /// fields are then not tested again.
     pub(crate) fn select(&self, what: &str, n: i64, rows: Option<&RowSet>) -> Select {
         if let Some(rows) = rows {
             let of_any_time = Filter { since: self.filter.since, until: self.filter.until, ..Filter::default() };
             let clause = Clause::new(&DIALECT, &of_any_time, self.after);
             // In this order: the rows are looked up one by one, whatever else could be gone through.
             let sql = format!(
-                "SELECT {what} FROM json_each(?) AS wanted CROSS JOIN audit_segment_{n} ON seq = wanted.value {}",
+                "SELECT {what} FROM json_each(?) AS selection CROSS JOIN audit_segment_{n} ON seq = selection.value {}",
                 clause.sql()
             );
             let listed: Vec<u32> = rows.iter().collect();
@@ -81,8 +81,8 @@ impl Selection<'_> {
         Select { sql, rows: None, values: clause.into_values() }
     }
 
-    /// The newest events of a segment that are wanted; the last parameter is how many. `is_frequent`: there are known to
-    /// be many, and the segment has its indexes.
+    /// Builds the SELECT of a segment's newest selected events; the last parameter is the limit. `is_frequent`: many
+    /// rows match, and the segment has its indexes.
     pub(crate) fn newest(&self, part: Projection, n: i64, rows: Option<&RowSet>, is_frequent: bool) -> Select {
         let what = match (part, rows) {
             (Projection::Cursor, _) => "CAST(created_at AS INTEGER), event_id",
@@ -96,7 +96,7 @@ impl Selection<'_> {
         let mut select = select.then(" AND +event_id > x'' ORDER BY created_at DESC, event_id DESC LIMIT ?");
         if part == Projection::Event {
             let from = match rows {
-                // Only their numbers are sorted, and what is left is read.
+                // Sorts row numbers only, and reads the events of the first.
                 Some(_) => format!("audit_segment_{n} WHERE seq IN ({})", select.sql),
                 None => format!("({})", select.sql),
             };
@@ -107,8 +107,8 @@ impl Selection<'_> {
         select
     }
 
-    /// The same for what is known to be frequent in a segment that has its indexes: over the index of time. The planner,
-    /// which has no statistics, takes an equality for rare, and would sort all that there is of it for a few.
+    /// Selects through the index of times, for values that are frequent. The planner has no statistics, takes an
+    /// equality for rare, and would sort all matches for a few rows.
     fn by_time(&self, what: &str, n: i64) -> Select {
         let clause = Clause::new(&DIALECT, self.filter, self.after);
         let sql = format!("SELECT {what} FROM audit_segment_{n} INDEXED BY audit_segment_{n}_time {}", clause.sql());
@@ -124,20 +124,20 @@ pub(crate) struct Select {
     values: Vec<BindValue>,
 }
 
-/// What is read of each event of a page.
+/// The part of each event that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Projection {
-    /// All of it: one row that has the array of them, because each row is a crossing of threads; with their moments and
-    /// ids, which tell whether an event is the one of its row.
+    /// The whole event: one row has the array of all, because each row crosses to the driver's thread, and their times
+    /// and ids, by which a foreign event is detected.
     Event,
-    /// All of it, in a row for each: [`COLUMNS`].
+    /// The whole event, one row each: [`COLUMNS`].
     Columns,
-    /// Its moment and its id, in a row for each.
+    /// Time and id, one row each.
     Cursor,
 }
 
 impl Select {
-    /// The whole statement, with what comes after its conditions.
+    /// Appends the end of the statement.
     pub(crate) fn then(mut self, end: &str) -> Self {
         self.sql.push_str(end);
         self
@@ -161,7 +161,7 @@ impl Select {
     }
 }
 
-/// What is read of an event that may not be one. The texts come as bytes: they may be anything.
+/// The columns of an event that may be undecodable. Texts come as bytes: they may be no UTF-8.
 pub(crate) const COLUMNS: &str =
     concat!("CAST(created_at AS INTEGER), CAST(event_id AS BLOB), ", columns_after_cursor!());
 /// [`COLUMNS`] without time and id.

@@ -11,14 +11,14 @@ use crate::query::Filter;
 use crate::store::StoreError;
 use crate::store::sqlite::error::DuringOperation as _;
 
-/// A part of the log that may have wanted events.
+/// A journal row or segment that may have selected events.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Source {
     pub(crate) source_ref: SourceRef,
     pub(crate) events_n: i64,
     pub(crate) min_at: i64,
     pub(crate) max_at: i64,
-    /// Whether it is a segment whose index is exact.
+    /// True for a segment with an exact index.
     pub(crate) indexed: bool,
 }
 
@@ -43,9 +43,12 @@ pub(crate) enum SourceRef {
     Segment(i64),
 }
 
-/// The sources that may have wanted events, the one with the newest event first: as one row, because each row is a
-/// crossing of threads.
-pub(crate) async fn sources(db: &mut SqliteConnection, wanted: Selection<'_>) -> Result<VecDeque<Source>, StoreError> {
+/// Lists the sources that may have selected events, the one with the newest event first. SQLite returns them as one
+/// row, because each row crosses to the driver's thread.
+pub(crate) async fn sources(
+    db: &mut SqliteConnection,
+    selection: Selection<'_>,
+) -> Result<VecDeque<Source>, StoreError> {
     // Values that somebody has changed are read as numbers, and times within the years of a timestamp.
     let time = |column: &str| {
         let (min, max) = (Timestamp::MIN.as_micros(), Timestamp::MAX.as_micros());
@@ -64,8 +67,8 @@ pub(crate) async fn sources(db: &mut SqliteConnection, wanted: Selection<'_>) ->
         time("last_at"),
     );
     let listed: String = sqlx::query_scalar(AssertSqlSafe(sql))
-        .bind(wanted.earliest())
-        .bind(wanted.end())
+        .bind(selection.earliest())
+        .bind(selection.end())
         .fetch_one(db)
         .await
         .during(DOING)?;

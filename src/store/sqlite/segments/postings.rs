@@ -9,16 +9,16 @@ use std::hash::{BuildHasher, RandomState};
 
 use super::row_set::{self, EncodedRows};
 
-/// What an event has in a field.
+/// The value of an event in a field.
 pub(crate) type FieldValue<'a> = Option<Cow<'a, str>>;
 
-/// The values of one field that are collected, with their rows.
+/// The values of one field, each with its rows.
 #[derive(Debug, Default)]
 pub(crate) struct Postings<'a, S = RandomState> {
     rows: HashMap<FieldValue<'a>, Vec<u32>, S>,
 }
 
-/// A part of the values.
+/// A range of the values, encoded.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Block {
     /// No value before this one is in the block; empty for the first block.
@@ -27,7 +27,7 @@ pub(crate) struct Block {
 }
 
 impl<'a, S: BuildHasher> Postings<'a, S> {
-    /// Takes in a row. The rows of a value come in ascending order.
+    /// Adds a row. The rows of a value come in ascending order.
     pub(crate) fn add(&mut self, value: FieldValue<'a>, row: u32) {
         self.rows.entry(value).or_default().push(row);
     }
@@ -53,12 +53,12 @@ impl<'a, S: BuildHasher> Postings<'a, S> {
     }
 }
 
-/// A value as it is kept and sorted.
+/// Returns the stored key of a value, by which values sort.
 pub(crate) fn key(value: Option<&str>) -> Vec<u8> {
     value.map_or_else(Vec::new, |text| [&[PRESENT], text.as_bytes()].concat())
 }
 
-/// Gives each value of a block to `visit`, with its rows.
+/// Decodes a block: gives each value to `visit`, with its rows.
 ///
 /// # Errors
 /// If the block is not one.

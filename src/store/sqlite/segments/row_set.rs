@@ -1,4 +1,4 @@
-//! A set of rows of one segment, and how it is kept.
+//! A set of rows of one segment, and its encoding.
 
 /// Rows of one segment, by their numbers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,7 +15,7 @@ impl RowSet {
         self.words[word] |= 1 << (row % 64);
     }
 
-    /// Takes in all of these.
+    /// Adds all of these rows.
     pub(crate) fn union(&mut self, kept: EncodedRows<'_>) {
         if !kept.dense {
             return kept.each(|row| self.insert(row));
@@ -37,13 +37,13 @@ impl RowSet {
         self.words.iter().all(|word| *word == 0)
     }
 
-    /// Leaves what is in both.
+    /// Keeps the rows that are in both sets.
     pub(crate) fn intersect(&mut self, other: &Self) {
         self.words.truncate(other.words.len());
         self.words.iter_mut().zip(&other.words).for_each(|(word, other)| *word &= other);
     }
 
-    /// Leaves what is not in the other.
+    /// Removes the rows of the other set.
     pub(crate) fn subtract(&mut self, other: &Self) {
         self.words.iter_mut().zip(&other.words).for_each(|(word, other)| *word &= !other);
     }
@@ -60,11 +60,11 @@ impl RowSet {
     }
 }
 
-/// How many rows a segment may number: it holds half as many.
+/// The number of row numbers in a segment: twice the rows it holds.
 pub(crate) const MAX_ROWS: u32 = 1 << 16;
 
-/// Writes rows, which ascend: their number, and then either the steps from one to the next or, where that is shorter,
-/// a bit for each row up to the last.
+/// Encodes ascending rows: their number, then the steps between them or, where shorter, a bitmap. `[3, 5]` is `[0x04,
+/// 0x03, 0x02]`.
 pub(crate) fn encode(rows: &[u32], text: &mut Vec<u8>) {
     let words = rows.last().map_or(0, |last| *last as usize / 64 + 1);
     // A step has a byte at the least.
@@ -84,7 +84,7 @@ pub(crate) fn encode(rows: &[u32], text: &mut Vec<u8>) {
     }
 }
 
-/// Rows as they are kept.
+/// Encoded rows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EncodedRows<'a> {
     len: u64,
@@ -93,7 +93,7 @@ pub(crate) struct EncodedRows<'a> {
 }
 
 impl<'a> EncodedRows<'a> {
-    /// Takes rows off the beginning of a text; none if no rows are there.
+    /// Decodes rows from the beginning of a text; `None` if there are none.
     pub(crate) fn take(text: &mut &'a [u8]) -> Option<Self> {
         let header = read_varint(text)?;
         let (len, dense) = (header >> 1, header & 1 == 1);
@@ -145,7 +145,7 @@ impl<'a> EncodedRows<'a> {
     }
 }
 
-/// Seven bits a byte, the lowest first; the highest bit says that there are more.
+/// Writes a number as LEB128: 300 is `[0xAC, 0x02]`.
 pub(crate) fn write_varint(mut number: u64, text: &mut Vec<u8>) {
     while number >= 0x80 {
         text.push(number as u8 | 0x80);
@@ -154,7 +154,7 @@ pub(crate) fn write_varint(mut number: u64, text: &mut Vec<u8>) {
     text.push(number as u8);
 }
 
-/// Takes a number off the beginning of a text; none if no number is there.
+/// Reads a LEB128 number from the beginning of a text; `None` if there is none.
 pub(crate) fn read_varint(text: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
     for (place, byte) in text.iter().enumerate().take(MOST_NUMBER_BYTES) {

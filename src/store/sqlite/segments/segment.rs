@@ -11,7 +11,7 @@ use crate::store::sqlite::error::DuringOperation as _;
 use crate::store::sqlite::event_columns::INDEXED_FIELDS;
 use crate::store::sqlite::id_blob::id_of;
 
-/// How many events a segment takes before the next one begins.
+/// The capacity of a segment.
 pub(crate) const SEGMENT_EVENTS: u64 = 32 * 1024;
 
 /// A row of the list of segments. The bounds may be wider than the events in it, never narrower.
@@ -24,19 +24,19 @@ pub(crate) struct Segment {
     pub(crate) max_id: u128,
     pub(crate) events_n: u64,
     pub(crate) state: SegmentState,
-    /// How many fields of its index are merged; less than none for a segment that has too many rows for an index.
+    /// The number of merged fields of its index; negative for a segment with too many rows for an index.
     pub(crate) merged_fields: i64,
 }
 
-/// Where in its life a segment is.
+/// The state of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SegmentState {
-    /// Without an index of its fields: from an earlier version, or a purge has removed some of its rows. Takes no event
-    /// any more.
+    /// Without an index of its fields: written by an earlier version, or a purge has deleted some of its rows. Takes no
+    /// more events.
     Unindexed,
-    /// A purge has dropped its indexes and removes its rows. Takes no event any more.
+    /// A purge has dropped its indexes and deletes its rows. Takes no more events.
     Dropping,
-    /// What its index says is exact. Takes events while it has room.
+    /// With an exact index. Takes events while it has room.
     Indexed,
 }
 
@@ -73,7 +73,7 @@ impl Segment {
         }
     }
 
-    /// Whether the event may be in it.
+    /// Returns true if the id lies within the segment's bounds.
     pub(crate) fn may_contain(&self, id: u128) -> bool {
         self.min_id <= id && id <= self.max_id
     }
@@ -82,7 +82,7 @@ impl Segment {
         self.state == SegmentState::Indexed && self.merged_fields == 0 && self.events_n < SEGMENT_EVENTS
     }
 
-    /// The field whose part of the index is to be merged next.
+    /// The field to be merged next.
     pub(crate) fn field(&self) -> Option<Field> {
         usize::try_from(self.merged_fields).ok().and_then(|merged| INDEXED_FIELDS.get(merged)).copied()
     }
@@ -114,8 +114,8 @@ fn of_row(row: &SqliteRow) -> Result<Segment, sqlx::Error> {
     })
 }
 
-/// Makes the table and its indexes, as far as they are missing. In an index of SQLite's is only what comes in its order
-/// or has to be unique.
+/// Creates the table and its indexes if they are missing. SQLite indexes only the time, which is nearly ascending, and
+/// the id, which has to be unique.
 pub(crate) async fn create(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
     let sql = format!(
         "CREATE TABLE IF NOT EXISTS audit_segment_{n}(
@@ -128,7 +128,7 @@ pub(crate) async fn create(db: &mut SqliteConnection, n: i64) -> Result<(), Stor
     Ok(())
 }
 
-/// The index of the segment's fields is exact from now on. Takes away those that an earlier version made of them.
+/// Marks the index of the fields as exact, and drops the indexes of an earlier version.
 pub(crate) async fn set_indexed(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
     let sql = format!(
         "DROP INDEX IF EXISTS audit_segment_{n}_type; DROP INDEX IF EXISTS audit_segment_{n}_user;
@@ -138,7 +138,7 @@ pub(crate) async fn set_indexed(db: &mut SqliteConnection, n: i64) -> Result<(),
     Ok(())
 }
 
-/// The index of the segment's fields is not exact any more.
+/// Deletes the index of the fields.
 pub(crate) async fn set_unindexed(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
     let sql = format!(
         "UPDATE audit_segments SET state = 0, merged = 0 WHERE n = {n}; DELETE FROM audit_value_rows WHERE n = {n};"
@@ -158,7 +158,7 @@ pub(crate) async fn begin_dropping(db: &mut SqliteConnection, n: i64) -> Result<
     Ok(())
 }
 
-/// Drops the table and takes it off the list.
+/// Drops the table and deletes its list entry.
 pub(crate) async fn drop_table(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
     let sql = format!(
         "DROP TABLE IF EXISTS audit_segment_{n}; DELETE FROM audit_segments WHERE n = {n}; DELETE FROM audit_value_rows WHERE n = {n};"

@@ -1,8 +1,8 @@
 //! The index of each segment: for each field its values, and the rows that have them ([`postings`]).
 //!
-//! An index of SQLite's costs a page that is written again for nearly every event. So a chunk that is moved into a
-//! segment brings its own *part* of the index along. A part has blocks, in the order of the values: whoever looks for
-//! one value reads one block of it. When the segment is full, its parts are merged into one, a field at a time.
+//! An index of SQLite's rewrites a page for nearly every event. So each chunk that is moved into a segment brings a *part*
+//! of the index with it. A part has blocks in the order of the values, and a lookup of one value reads one block of each
+//! part. The parts of a full segment are merged into one, a field at a time.
 
 use std::collections::HashMap;
 use std::iter::repeat;
@@ -20,14 +20,14 @@ use crate::store::sqlite::error::DuringOperation as _;
 use crate::store::sqlite::event_columns::{BorrowedText, EventColumns, INDEXED_FIELDS, column_name, field_number};
 use crate::store::sqlite::writer_state::{StateTransaction, WriterState};
 
-/// What the index of a segment needs to know of the events that come into it.
+/// The postings of a chunk: the part of a segment's index that comes with it.
 #[derive(Debug, Default)]
 pub(crate) struct ChunkPostings<'a> {
     fields: [Postings<'a>; INDEXED_FIELDS.len()],
 }
 
 impl<'a> ChunkPostings<'a> {
-    /// Takes in an event that becomes this row.
+    /// Adds an event that becomes this row.
     pub(crate) fn add(&mut self, event: &EventColumns<'a>, row: u32) {
         let values = [
             Some(event.event_type.clone()),
@@ -40,7 +40,7 @@ impl<'a> ChunkPostings<'a> {
         self.fields.iter_mut().zip(values).for_each(|(field, value)| field.add(value, row));
     }
 
-    /// Keeps it, inside of a transaction. `first` is the first of its rows.
+    /// Inserts the part inside a transaction. `first` is the first of its rows.
     pub(crate) async fn insert(self, db: &mut SqliteConnection, n: i64, first: i64) -> Result<(), StoreError> {
         let fields = self.fields.into_iter().zip(INDEXED_FIELDS);
         let blocks = fields.flat_map(|(values, field)| values.into_blocks(BLOCK_BYTES).into_iter().zip(repeat(field)));
@@ -48,23 +48,22 @@ impl<'a> ChunkPostings<'a> {
     }
 }
 
-/// Forgets the index of a segment, inside of a transaction.
+/// Deletes the index of a segment, inside a transaction.
 pub(crate) async fn delete(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM audit_value_rows WHERE n = ?1").bind(n).execute(db).await.during(DOING)?;
     Ok(())
 }
 
-/// The segment whose index is not merged yet, if there is one.
+/// Returns the next segment whose index is not merged.
 pub(crate) fn next_unmerged(segments: &[Segment]) -> Option<&Segment> {
     segments
         .iter()
         .find(|segment| segment.state != SegmentState::Dropping && !segment.has_room() && segment.field().is_some())
 }
 
-/// Merges one field of one segment, and says whether there is more to do.
+/// Merges one field of one segment. Returns true if work is left.
 ///
-/// What comes of it is prepared before the lock is taken: it is only put in place of what it was made of if nobody
-/// has been there meanwhile.
+/// The merged blocks are built without the lock, and then replace the parts only if the segment is unchanged.
 pub(crate) async fn merge_next_field(state: &mut WriterState) -> Result<bool, StoreError> {
     let Some(segment) = next_unmerged(&state.segments).copied() else { return Ok(false) };
     let Some(field) = segment.field() else { return Ok(false) };
@@ -83,8 +82,7 @@ pub(crate) async fn merge_next_field(state: &mut WriterState) -> Result<bool, St
     Ok(next_unmerged(&state.segments).is_some())
 }
 
-/// Puts the blocks in the place of what is there, inside of a transaction. None are there for a segment that has too
-/// many rows for an index.
+/// Replaces the parts by the blocks, inside a transaction. `None`: the segment has too many rows for an index.
 async fn replace(
     db: &mut SqliteConnection,
     segment: Segment,
@@ -138,7 +136,7 @@ async fn insert(db: &mut SqliteConnection, n: i64, part: i64, blocks: Vec<(Block
     Ok(())
 }
 
-/// The blocks of the parts that came with the chunks.
+/// Merges the parts that came with the chunks.
 async fn merge_parts(db: &mut SqliteConnection, n: i64, field: Field) -> Result<Option<Vec<Block>>, StoreError> {
     let parts: Vec<Vec<u8>> =
         sqlx::query_scalar("SELECT body FROM audit_value_rows WHERE n = ?1 AND field = ?2 ORDER BY part, first")
@@ -154,7 +152,7 @@ async fn merge_parts(db: &mut SqliteConnection, n: i64, field: Field) -> Result<
     Ok(Some(all.into_blocks(BLOCK_BYTES)))
 }
 
-/// The blocks of what is in the rows themselves, or none if those are too many.
+/// Builds the blocks from the rows; `None` if those are too many.
 async fn build_from_rows(db: &mut SqliteConnection, n: i64, field: Field) -> Result<Option<Vec<Block>>, StoreError> {
     let column = column_name(field);
     // One row out of SQLite: each costs a crossing of threads.

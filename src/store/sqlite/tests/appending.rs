@@ -1,4 +1,4 @@
-//! What is kept, once.
+//! Appending: each event once.
 
 use super::*;
 

@@ -7,7 +7,7 @@ use super::*;
 use crate::query::{Buckets, Condition, Cursor, Field, OutcomePattern, TextPattern};
 use crate::store::{MemoryStore, StoreAdmin as _};
 
-/// What becomes of the segment that takes events.
+/// The later state of the segment that takes events.
 #[derive(Debug, Clone, Copy)]
 enum State {
     /// Full, and its index is still in parts.

@@ -1,4 +1,4 @@
-//! What a purge removes, and what it leaves.
+//! Purging: deleted events, and those that stay.
 
 use super::*;
 use crate::store::StoreAdmin as _;

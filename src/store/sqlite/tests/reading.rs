@@ -1,4 +1,4 @@
-//! What a reader sees.
+//! Reading while events come, move and are damaged.
 
 use super::*;
 use crate::query::Cursor;

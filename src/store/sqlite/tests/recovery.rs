@@ -1,4 +1,4 @@
-//! Whose `started` events are closed.
+//! Recovery of `started` events.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
