@@ -1,9 +1,13 @@
 //! What the database discards is not acknowledged.
 
-use tower_audit::AuditLog;
+use std::sync::Arc;
 
-use crate::cluster::Cluster;
-use crate::support::{all, event, ok, open, started};
+use tower_audit::AuditLog;
+use tower_audit::store::postgres::create_roles;
+use tower_audit::store::{AuditStore, Durability, OpenOptions, Severity, StoreErrorKind};
+
+use crate::cluster::{Cluster, Database};
+use crate::support::{all, at, end_of, event, ok, open, open_to_read, refusal, started};
 
 const DISCARD_BOB: &str = "CREATE FUNCTION discard_bob() RETURNS trigger LANGUAGE plpgsql AS \
     $$BEGIN IF NEW.actor_user_email LIKE 'user7@%' THEN RETURN NULL; END IF; RETURN NEW; END$$; \
@@ -13,7 +17,9 @@ const DISCARD_BOB: &str = "CREATE FUNCTION discard_bob() RETURNS trigger LANGUAG
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_discarded_is_told_and_nobody_else() {
     let database = Cluster::shared().database();
-    let log = AuditLog::open(&database.url()).await.expect("the log opens");
+    // Told to be durable, the log would refuse every further session on a table with a trigger.
+    let builder = AuditLog::builder(&database.url());
+    let log = builder.durability(Durability::Warn).open().await.expect("the log opens");
     database.sql(DISCARD_BOB);
     let records: Vec<_> = (0..32)
         .map(|n| {
@@ -26,7 +32,7 @@ async fn who_is_discarded_is_told_and_nobody_else() {
         let (n, recorded) = record.await.expect("it only records");
         assert_eq!(recorded.is_err(), n % 16 == 7, "{n}: {recorded:?}");
     }
-    assert_eq!(all(&*open(&database.url()).await).await.len(), 30);
+    assert_eq!(all(&*ok(open_to_read(&database.url()).await)).await.len(), 30);
     assert_eq!(log.stats().failed, 2);
     log.close().await.expect("it closes");
 }
@@ -59,4 +65,122 @@ async fn what_is_there_already_is_acknowledged() {
     ok(store.append(&[open_one.clone(), one.clone(), open_one.clone()]).await);
     ok(store.append(&[open_one, two, one]).await);
     assert_eq!(all(&*store).await.len(), 3);
+}
+
+/// Statements after which events are acknowledged and gone, or started requests are not listed, and those that undo them.
+const DELETIONS: [(&str, &str); 6] = [
+    (
+        "CREATE TRIGGER gone AFTER INSERT ON audit_events FOR EACH ROW EXECUTE FUNCTION gone()",
+        "DROP TRIGGER gone ON public.audit_events;",
+    ),
+    (
+        "CREATE CONSTRAINT TRIGGER late AFTER INSERT ON audit_events DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION gone()",
+        "DROP TRIGGER late ON public.audit_events;",
+    ),
+    (
+        "CREATE TRIGGER gone AFTER INSERT ON audit_events_default FOR EACH ROW EXECUTE FUNCTION gone()",
+        "DROP TRIGGER gone ON public.audit_events_default;",
+    ),
+    (
+        "CREATE TRIGGER mute BEFORE INSERT ON audit_events_open FOR EACH ROW EXECUTE FUNCTION mute()",
+        "DROP TRIGGER mute ON public.audit_events_open;",
+    ),
+    (
+        "CREATE RULE away AS ON INSERT TO audit_events_open DO INSTEAD DELETE FROM audit_events_open WHERE false",
+        "DROP RULE away ON public.audit_events_open;",
+    ),
+    // The rehearsal of a health check has no such event.
+    (
+        "CREATE TRIGGER teapot AFTER INSERT ON audit_events FOR EACH ROW WHEN (NEW.outcome = 418) EXECUTE FUNCTION gone()",
+        "DROP TRIGGER teapot ON public.audit_events;",
+    ),
+];
+
+const FUNCTIONS: &str = "CREATE FUNCTION gone() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS \
+    $$BEGIN DELETE FROM public.audit_events WHERE event_id = NEW.event_id; RETURN NULL; END$$; \
+    CREATE FUNCTION mute() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$";
+
+async fn open_to_warn(url: &str) -> Arc<dyn AuditStore> {
+    let mut options = OpenOptions::default();
+    options.durability = Durability::Warn;
+    ok(tower_audit::store::open(url, options).await)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_could_delete_an_acknowledged_event_is_refused_with_the_statement_that_removes_it() {
+    let database = Cluster::shared().database();
+    let _owner = open(&database.url()).await;
+    let roles = ok(create_roles(&database.url()).await);
+    let url = database.url_as(&database.account_of(&roles[0]));
+    let (store, lenient) = (open(&url).await, open_to_warn(&url).await);
+    database.sql(FUNCTIONS);
+    for (statement, remedy) in DELETIONS {
+        database.sql(statement);
+        let told = format!("`{remedy}`");
+        for error in [store.health().await.expect_err(statement), refusal(&url).await] {
+            assert_eq!(error.kind(), StoreErrorKind::Permanent, "{statement}: {error}");
+            assert!(error.to_string().contains(&told), "{statement}: {error}");
+        }
+        let findings = ok(store.diagnose().await);
+        let is_named = findings
+            .iter()
+            .any(|finding| finding.severity == Severity::Error && finding.hint.iter().any(|hint| hint.contains(&told)));
+        assert!(is_named, "{statement}: {findings:?}");
+        // Told to accept less, the store opens, and its health check still sees what its own events meet.
+        let is_met = !statement.contains("418") && !statement.contains("_default");
+        assert_eq!(lenient.health().await.is_err(), is_met, "{statement}");
+        database.sql(remedy);
+        ok(store.health().await);
+        let first = started(1);
+        ok(store.append(std::slice::from_ref(&first)).await);
+        ok(store.append(&[end_of(&first)]).await);
+    }
+}
+
+async fn purge_fails(database: &Database<'_>, statement: &str, remedy: &str) {
+    database.sql(statement);
+    let purger = database.url_as(&database.account_of(&database.role("purger")));
+    let store = ok(open_to_read(&purger).await);
+    let keeper = store.parts().admin.expect("it purges");
+    let error = keeper.purge(at("2021-01-01T00:00:00Z"), 2).await.expect_err(statement);
+    assert!(error.to_string().contains(remedy), "{statement}: {error}");
+    assert_eq!(database.sql("SELECT count(*) FROM audit_events"), "3", "{statement}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_purge_that_cannot_delete_is_an_error_with_its_cause() {
+    let database = Cluster::shared().database();
+    let owner = open(&database.url()).await;
+    ok(create_roles(&database.url()).await);
+    let mut events = [event(1), event(2), event(3)];
+    for event in &mut events {
+        event.created_at = at("2020-01-01T00:00:00Z");
+    }
+    ok(owner.append(&events).await);
+    database.sql(FUNCTIONS);
+    let trigger = "CREATE TRIGGER kept BEFORE DELETE ON audit_events FOR EACH ROW EXECUTE FUNCTION mute()";
+    purge_fails(&database, trigger, "`DROP TRIGGER kept ON public.audit_events;`").await;
+    database.sql("DROP TRIGGER kept ON public.audit_events;");
+    let key = "CREATE TABLE notes (event uuid CONSTRAINT noted REFERENCES audit_events); \
+        INSERT INTO notes SELECT event_id FROM audit_events LIMIT 1";
+    purge_fails(&database, key, "`ALTER TABLE public.notes DROP CONSTRAINT noted;`").await;
+    let findings = ok(owner.diagnose().await);
+    let remedy = "`ALTER TABLE public.notes DROP CONSTRAINT noted;`";
+    assert!(findings.iter().any(|finding| finding.hint.iter().any(|hint| hint.contains(remedy))), "{findings:?}");
+    database.sql("ALTER TABLE public.notes DROP CONSTRAINT noted;");
+    let purged = ok(owner.parts().admin.expect("it purges").purge(at("2021-01-01T00:00:00Z"), 10).await);
+    assert_eq!((purged.deleted, purged.has_more), (3, false));
+}
+
+#[tokio::test]
+async fn a_name_that_a_triggers_function_does_not_find_is_not_taken_for_a_table_of_the_log() {
+    let database = Cluster::shared().database();
+    let store = open(&database.url()).await;
+    database.sql(
+        "CREATE TABLE counts (n bigint); CREATE FUNCTION counted() RETURNS trigger LANGUAGE plpgsql AS \
+         $$BEGIN INSERT INTO counts VALUES (1); RETURN NEW; END$$; \
+         CREATE TRIGGER counts BEFORE INSERT ON audit_events FOR EACH ROW EXECUTE FUNCTION counted()",
+    );
+    let error = store.append(&[event(1)]).await.unwrap_err().to_string();
+    assert!(error.contains("drop the trigger") && !error.contains("tower-audit migrate"), "{error}");
 }

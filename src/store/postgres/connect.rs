@@ -8,6 +8,7 @@ use super::config::Config;
 use super::durability::DurabilitySettings;
 use super::error::DuringOperation as _;
 use super::grants::Right;
+use super::obstacles;
 use super::schema;
 use super::session::{CONNECTING, Session, SessionKind, answered_until, connect_until};
 use crate::store::StoreError;
@@ -19,6 +20,7 @@ pub(super) async fn prepare(db: &mut PgConnection, config: &Config, purpose: Ses
         SessionKind::Append => {
             let required = schema::require(db, names).await;
             explained(db, names, Right::Append, required).await?;
+            obstacles::refuse_side_effects(db, names, config.durability, CONNECTING).await?;
             make_durable(db, config).await
         }
         SessionKind::Read => {

@@ -64,7 +64,19 @@ async fn server(db: &mut PgConnection, names: &Identifiers) -> Result<Vec<Diagno
         ),
     });
     // Whether that is enough, `health` says.
-    found.push(Diagnostic::ok("durability", DurabilitySettings::ask(db, names, DOING).await?.to_string()));
+    let settings = DurabilitySettings::ask(db, names, DOING).await?;
+    if !settings.can_mark_commits {
+        found.push(Diagnostic::warning(
+            "durability",
+            "this account may not call pg_logical_emit_message: a health check tries no commit, and an event that is appended \
+             again after a lost answer is refused",
+            "let a superuser run `GRANT EXECUTE ON FUNCTION pg_catalog.pg_logical_emit_message(boolean, text, text) TO PUBLIC;`",
+        ));
+    }
+    found.push(match settings.weakness() {
+        None => Diagnostic::ok("durability", settings.to_string()),
+        Some(weakness) => Diagnostic::warning("durability", weakness, "set it to off and restart the server"),
+    });
     Ok(found)
 }
 

@@ -15,6 +15,9 @@ pub(super) struct DurabilitySettings {
     in_recovery: bool,
     read_only: bool,
     fsync: bool,
+    full_page_writes: bool,
+    /// The server goes on after a failed fsync, whose data may be lost.
+    data_sync_retry: bool,
     /// What the session has now.
     commit: String,
     /// What whoever configured the server, the database, the role or the URL wants sessions to have.
@@ -23,6 +26,8 @@ pub(super) struct DurabilitySettings {
     encoding: String,
     /// Tables of the log that a crash of the server empties.
     unlogged: bool,
+    /// The account may write a message into the server's write-ahead log, which a health check commits.
+    pub(super) can_mark_commits: bool,
 }
 
 impl DurabilitySettings {
@@ -43,11 +48,14 @@ impl DurabilitySettings {
                 in_recovery: row.try_get("in_recovery")?,
                 read_only: on("read_only")?,
                 fsync: on("fsync")?,
+                full_page_writes: on("full_page_writes")?,
+                data_sync_retry: on("data_sync_retry")?,
                 commit: row.try_get("commit")?,
                 configured_commit: row.try_get("wanted_commit")?,
                 standbys: row.try_get("standbys")?,
                 encoding: row.try_get("encoding")?,
                 unlogged: row.try_get("unlogged")?,
+                can_mark_commits: row.try_get("can_mark_commits")?,
             })
         };
         read().during(doing)
@@ -67,6 +75,9 @@ impl DurabilitySettings {
     /// An error that says why the log cannot be kept here, if so, or why what is kept would not be durable. A session of
     /// which nothing is asked yet does not matter.
     pub(super) fn check_server(&self, durability: Durability, doing: &'static str) -> Result<(), StoreError> {
+        if let Some(weakness) = self.weakness() {
+            tracing::warn!(weakness, "audit events may be lost");
+        }
         Self { commit: self.commit_to_set(durability).to_owned(), ..self.clone() }.check(durability, doing)
     }
 
@@ -99,7 +110,14 @@ impl DurabilitySettings {
         Ok(())
     }
 
-    /// Whether a commit waits for replicas.
+    /// A setting that is not refused and may lose events all the same.
+    pub(super) fn weakness(&self) -> Option<&'static str> {
+        self.data_sync_retry.then_some(
+            "data_sync_retry is on: after a failed fsync the server goes on, although events may not be on the disk",
+        )
+    }
+
+    /// Returns true if a commit waits for replicas.
     pub(super) fn has_replicas(&self) -> bool {
         !self.standbys.is_empty()
     }
@@ -108,6 +126,10 @@ impl DurabilitySettings {
     pub(super) fn check_durable(&self, doing: &'static str) -> Result<(), StoreError> {
         let remedy = if !self.fsync {
             "the server has fsync=off, so a crash of its machine loses events: turn it on".to_owned()
+        } else if !self.full_page_writes {
+            // PostgreSQL's documentation puts it beside fsync: "the risks are similar to turning off fsync, though smaller".
+            "the server has full_page_writes=off, so a crash of its machine can damage pages with events: turn it on"
+                .to_owned()
         } else if self.configured_commit == "off" {
             "synchronous_commit is off here, so a crash of the server loses events: turn it on, for the audit role at \
              least (ALTER ROLE … SET synchronous_commit = on)"
@@ -146,10 +168,13 @@ impl fmt::Display for DurabilitySettings {
 }
 
 const SELECT_SETTINGS: &str = "SELECT pg_catalog.pg_is_in_recovery() AS in_recovery, \
+    pg_catalog.has_function_privilege('pg_catalog.pg_logical_emit_message(boolean, text, text)', 'EXECUTE') AS can_mark_commits, \
     pg_catalog.current_setting('transaction_read_only') AS read_only, \
     pg_catalog.current_setting('fsync') AS fsync, \
+    pg_catalog.current_setting('full_page_writes') AS full_page_writes, \
+    pg_catalog.current_setting('data_sync_retry') AS data_sync_retry, \
     pg_catalog.current_setting('synchronous_commit') AS commit, \
-    (SELECT reset_val FROM pg_catalog.pg_settings WHERE name = 'synchronous_commit') AS wanted_commit, \
+    (SELECT reset_val FROM pg_catalog.pg_show_all_settings() WHERE name = 'synchronous_commit') AS wanted_commit, \
     pg_catalog.current_setting('synchronous_standby_names') AS standbys, \
     pg_catalog.current_setting('server_encoding') AS encoding, \
     EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
@@ -165,11 +190,14 @@ mod tests {
             in_recovery: false,
             read_only: false,
             fsync: true,
+            full_page_writes: true,
+            data_sync_retry: false,
             commit: "on".into(),
             configured_commit: "on".into(),
             standbys: String::new(),
             encoding: "UTF8".into(),
             unlogged: false,
+            can_mark_commits: true,
         }
     }
 
@@ -194,6 +222,7 @@ mod tests {
             (DurabilitySettings { in_recovery: true, ..good() }, "standby"),
             (DurabilitySettings { read_only: true, ..good() }, "read-only"),
             (DurabilitySettings { fsync: false, ..good() }, "fsync"),
+            (DurabilitySettings { full_page_writes: false, ..good() }, "full_page_writes"),
             (DurabilitySettings { configured_commit: "off".into(), ..good() }, "synchronous_commit"),
             (DurabilitySettings { configured_commit: "local".into(), ..replicated.clone() }, "replicas"),
             (DurabilitySettings { configured_commit: "remote_write".into(), ..replicated }, "replicas"),

@@ -30,6 +30,10 @@ impl<T> DuringOperation<T> for serde_json::Result<T> {
 /// The error for what the server refused, or for a server that is not there.
 pub(super) fn from_driver(doing: &'static str, error: sqlx::Error) -> StoreError {
     let (kind, remedy): (_, Cow<'static, str>) = match &error {
+        sqlx::Error::Database(refused) if is_in_function(&**refused) => (
+            StoreErrorKind::Permanent,
+            "a function on the log's tables fails, such as a trigger's: drop the trigger, or mend the function".into(),
+        ),
         // A plan of before a change of the tables; the next session has none.
         sqlx::Error::Database(refused) if is_stale_plan(&**refused) => (StoreErrorKind::Transient, "".into()),
         sqlx::Error::Database(refused) => classify(refused.code().as_deref().unwrap_or_default(), refused.constraint()),
@@ -47,6 +51,13 @@ pub(super) fn from_driver(doing: &'static str, error: sqlx::Error) -> StoreError
     };
     let made = StoreError::new(kind, NAME, doing).with_source(cause(error));
     if remedy.is_empty() { made } else { made.with_hint(remedy) }
+}
+
+/// Returns true if a name was not found within a function: every name in a statement of ours has its schema.
+fn is_in_function(refused: &dyn DatabaseError) -> bool {
+    const UNDEFINED: [&str; 3] = [UNDEFINED_TABLE, "42883", "42703"];
+    let known = refused.try_downcast_ref::<PgDatabaseError>();
+    known.is_some_and(|refused| UNDEFINED.contains(&refused.code()) && refused.r#where().is_some())
 }
 
 /// The same code says what the server cannot do at all; the text is of any language.
@@ -140,8 +151,15 @@ fn classify(code: &str, constraint: Option<&str>) -> (StoreErrorKind, Cow<'stati
                 );
             }
         },
+        FOREIGN_KEY_VIOLATION => {
+            (Permanent, "a foreign key of another table refers to events of the log: `tower-audit doctor` names it")
+        }
         "P0001" => (Permanent, "a trigger on the log's table refuses the event: drop it, or disable it"),
-        "2200H" => (Permanent, "the sequence of the log's table has no number left: ALTER SEQUENCE … NO MAXVALUE"),
+        "2200H" => (
+            Permanent,
+            "the sequence of the log's table has no number left: `SELECT setval('SCHEMA.seq_TABLE_id', 1);` begins anew, \
+             and events have their ids all the same",
+        ),
         "22001" => (Permanent, "a column of the log's table has become too narrow: make it `text COLLATE \"C\"` again"),
         "53100" => (Transient, "no space is left on the server's disk: free some"),
         "53300" => (

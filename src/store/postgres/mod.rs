@@ -2,8 +2,8 @@
 //!
 //! # Guarantees
 //! - **Durable**: an append is acknowledged when its transaction is committed with `synchronous_commit=on` or stronger
-//!   by a server that has `fsync=on`, is no standby and keeps the events in no unlogged table. All of it is looked at
-//!   when a connection is opened and by [`health`](crate::store::AuditStore::health).
+//!   by a server that has `fsync=on` and `full_page_writes=on` and is no standby, into tables that are not unlogged and
+//!   have no trigger or rule. Checked when a session is opened and by [`health`](crate::store::AuditStore::health).
 //! - **Exactly once**: the id is the key, over every partition, every writer and every time; of several events with
 //!   one id, the first is kept.
 //! - **Readable at once**: a read is one statement, so one snapshot, on the primary.

@@ -2,9 +2,9 @@
 
 use sqlx::postgres::PgConnection;
 
-use super::error::DuringOperation as _;
+use super::error::{DuringOperation as _, permanent};
 use super::identifiers::{Identifiers, STARTED, WRITERS};
-use crate::store::StoreError;
+use crate::store::{Durability, StoreError};
 
 /// Something that is in the way, and the statement that removes it.
 #[derive(Debug)]
@@ -24,11 +24,99 @@ pub(super) async fn find(
         .bind(names.schema())
         .bind(names.unquoted(""))
         .bind([STARTED, WRITERS].map(|suffix| names.unquoted(suffix)))
+        .fetch_all(&mut *db)
+        .await
+        .during(doing)?;
+    let mut obstacles: Vec<Obstacle> =
+        found.into_iter().map(|(text, statement)| Obstacle { text, statement }).collect();
+    obstacles.extend(find_references(db, names, doing).await?);
+    Ok(obstacles)
+}
+
+/// Looks for foreign keys of other tables that refer to events: they keep events from being removed.
+pub(super) async fn find_references(
+    db: &mut PgConnection,
+    names: &Identifiers,
+    doing: &'static str,
+) -> Result<Vec<Obstacle>, StoreError> {
+    let found: Vec<(String, String)> =
+        sqlx::query_as(REFERENCES).bind(names.schema()).bind(names.unquoted("")).fetch_all(db).await.during(doing)?;
+    Ok(found.into_iter().map(|(text, statement)| Obstacle { text, statement }).collect())
+}
+
+/// Looks for enabled triggers and rules on the tables that events are written to. Each can delete what was acknowledged.
+pub(super) async fn find_side_effects(
+    db: &mut PgConnection,
+    names: &Identifiers,
+    doing: &'static str,
+) -> Result<Vec<Obstacle>, StoreError> {
+    let found: Vec<(String, String)> = sqlx::query_as(SIDE_EFFECTS)
+        .bind(names.schema())
+        .bind([names.unquoted(""), names.unquoted(STARTED), names.unquoted(WRITERS)])
         .fetch_all(db)
         .await
         .during(doing)?;
     Ok(found.into_iter().map(|(text, statement)| Obstacle { text, statement }).collect())
 }
+
+/// Returns an error with the statements that remove them, if there are triggers or rules on the tables: an event could be
+/// acknowledged and deleted in one transaction.
+pub(super) async fn refuse_side_effects(
+    db: &mut PgConnection,
+    names: &Identifiers,
+    durability: Durability,
+    doing: &'static str,
+) -> Result<(), StoreError> {
+    let found = find_side_effects(db, names, doing).await?;
+    if found.is_empty() {
+        return Ok(());
+    }
+    let texts: Vec<&str> = found.iter().map(|obstacle| obstacle.text.as_str()).collect();
+    let statements: Vec<&str> = found.iter().map(|obstacle| obstacle.statement.as_str()).collect();
+    let hint = format!(
+        "{} can refuse or delete events that are acknowledged: let the owner of the tables run `{}`",
+        texts.join(" and "),
+        statements.join(" ")
+    );
+    if durability == Durability::Warn {
+        tracing::warn!(problem = hint, "audit events may be lost");
+        return Ok(());
+    }
+    Err(permanent(doing).with_hint(hint))
+}
+
+/// The key on a partitioned table has one on each partition below it, which go with it.
+const REFERENCES: &str = r#"
+SELECT pg_catalog.format('the foreign key %I of %s, which refers to events', k.conname, k.conrelid::pg_catalog.regclass),
+    pg_catalog.format('ALTER TABLE %s DROP CONSTRAINT %I;', pg_catalog.format('%I.%I', kn.nspname, kc.relname), k.conname)
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_inherits i ON i.inhparent = c.oid
+JOIN pg_catalog.pg_constraint k ON k.confrelid IN (c.oid, i.inhrelid) AND k.contype = 'f' AND k.conparentid = 0
+JOIN pg_catalog.pg_class kc ON kc.oid = k.conrelid JOIN pg_catalog.pg_namespace kn ON kn.oid = kc.relnamespace
+WHERE n.nspname = $1 AND c.relname = $2 GROUP BY k.oid, k.conname, k.conrelid, kn.nspname, kc.relname ORDER BY 1
+"#;
+
+/// A trigger of a partition that comes from the whole table is listed once. A disabled one does nothing.
+const SIDE_EFFECTS: &str = r#"
+WITH tables AS (
+    SELECT c.oid, n.nspname, c.relname FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = ANY($2)
+), named AS (
+    SELECT oid, pg_catalog.format('%I.%I', nspname, relname) AS name FROM tables
+    UNION ALL SELECT p.oid, pg_catalog.format('%I.%I', n.nspname, p.relname) FROM tables
+    JOIN pg_catalog.pg_inherits i ON i.inhparent = tables.oid JOIN pg_catalog.pg_class p ON p.oid = i.inhrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = p.relnamespace
+)
+SELECT pg_catalog.format('the trigger %I on %s', t.tgname, named.name),
+    pg_catalog.format('DROP TRIGGER %I ON %s;', t.tgname, named.name)
+FROM pg_catalog.pg_trigger t JOIN named ON named.oid = t.tgrelid
+WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled <> 'D'
+UNION ALL
+SELECT pg_catalog.format('the rule %I on %s', r.rulename, named.name),
+    pg_catalog.format('DROP RULE %I ON %s;', r.rulename, named.name)
+FROM pg_catalog.pg_rewrite r JOIN named ON named.oid = r.ev_class WHERE r.ev_enabled <> 'D'
+ORDER BY 1
+"#;
 
 /// What a partition has from the whole is listed once. A table that has a month's name and the columns of the log is a month
 /// that was detached; its bounds are in its name, and those of what is older end where the first month begins.

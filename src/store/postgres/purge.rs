@@ -6,8 +6,9 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use super::error::DuringOperation as _;
+use super::error::{DuringOperation as _, FOREIGN_KEY_VIOLATION, cause, has_code, permanent};
 use super::identifiers::{Identifiers, STARTED};
+use super::obstacles::{self, Obstacle};
 use super::partition;
 use super::session::only;
 use super::timestamptz::Timestamptz;
@@ -64,8 +65,7 @@ pub(super) async fn purge(
         let behind = remove(db, names, None, before, at_most - chunk.found).await?;
         chunk = Chunk { found: chunk.found + behind.found, removed: chunk.removed + behind.removed, last: behind.last };
     }
-    // What was found and is not removed by us was removed by another, or cannot be removed: that must come to an end.
-    let more = chunk.found == at_most && chunk.removed > 0;
+    let more = chunk.found == at_most;
     if more {
         // Rows before the first time of an event have no place to continue from.
         front.set(chunk.last.filter(|last| *last > Timestamp::MIN));
@@ -84,9 +84,9 @@ async fn forget_open(db: &mut PgConnection, names: &Identifiers, before: Timesta
 }
 
 struct Chunk {
-    /// How many there were to be removed.
+    /// The number of old events.
     found: u64,
-    /// How many of them were removed, and not by somebody else at the same time.
+    /// The number of those that this statement deleted. The others were deleted by another purge at the same time.
     removed: u64,
     /// The time of the last.
     last: Option<Timestamp>,
@@ -105,17 +105,57 @@ async fn remove(
     let sql = format!(
         "WITH old AS MATERIALIZED (\
             SELECT event_id, created_at FROM {0} WHERE created_at < $1 {from_on} ORDER BY created_at, event_id LIMIT $2), \
-         gone AS (DELETE FROM {0} WHERE event_id = ANY (ARRAY(SELECT event_id FROM old)) RETURNING 1) \
-         SELECT (SELECT count(*) FROM old), (SELECT count(*) FROM gone), (SELECT max(created_at) FROM old)",
+         gone AS (DELETE FROM {0} WHERE event_id = ANY (ARRAY(SELECT event_id FROM old)) RETURNING event_id) \
+         SELECT (SELECT count(*) FROM old), (SELECT count(*) FROM gone), (SELECT max(created_at) FROM old), \
+            (SELECT event_id FROM old WHERE event_id NOT IN (SELECT event_id FROM gone) LIMIT 1)",
         names.table()
     );
     let mut asked = sqlx::query_as(AssertSqlSafe(sql)).bind(Timestamptz(before)).bind(at_most.cast_signed());
     if let Some(from) = from {
         asked = asked.bind(Timestamptz(from));
     }
-    let rows: Vec<(i64, i64, Option<Timestamptz>)> = asked.fetch_all(db).await.during(DOING)?;
-    let (found, removed, last) = only(rows, DOING)?;
+    let rows: Vec<(i64, i64, Option<Timestamptz>, Option<Uuid>)> = match asked.fetch_all(&mut *db).await {
+        Err(error) if has_code(&error, FOREIGN_KEY_VIOLATION) => {
+            let causes = obstacles::find_references(db, names, DOING).await?;
+            return Err(undeletable(&causes).with_source(cause(error)));
+        }
+        rows => rows.during(DOING)?,
+    };
+    let (found, removed, last, left) = only(rows, DOING)?;
+    if let Some(left) = left {
+        refuse_undeletable(db, names, left).await?;
+    }
     Ok(Chunk { found: found.cast_unsigned(), removed: removed.cast_unsigned(), last: last.map(|last| last.0) })
+}
+
+/// Returns an error if an event that was to be deleted is still there. For example:
+/// - t0: two purges find the same events. t1: one deletes them, and the other waits. t2: the first commits, the other
+///   deletes nothing, and the events are gone.
+/// - A trigger discards every DELETE: the events are still there, and would be after every further attempt.
+async fn refuse_undeletable(db: &mut PgConnection, names: &Identifiers, id: Uuid) -> Result<(), StoreError> {
+    let sql = format!("SELECT EXISTS (SELECT FROM {} WHERE event_id = $1)", names.table());
+    let exists: bool = sqlx::query_scalar(AssertSqlSafe(sql)).bind(id).fetch_one(&mut *db).await.during(DOING)?;
+    if !exists {
+        return Ok(());
+    }
+    let causes = obstacles::find_side_effects(db, names, DOING).await?;
+    Err(undeletable(&causes))
+}
+
+/// The error for events that these things keep from being deleted.
+fn undeletable(causes: &[Obstacle]) -> StoreError {
+    let texts: Vec<&str> = causes.iter().map(|cause| cause.text.as_str()).collect();
+    let statements: Vec<&str> = causes.iter().map(|cause| cause.statement.as_str()).collect();
+    permanent(DOING).with_hint(if causes.is_empty() {
+        "the server deletes fewer events than it was told to: `tower-audit doctor` names what is on the tables"
+            .to_owned()
+    } else {
+        format!(
+            "events are not deleted, because of {}: let the owner of the table run `{}`",
+            texts.join(" and "),
+            statements.join(" ")
+        )
+    })
 }
 
 async fn has_more(db: &mut PgConnection, names: &Identifiers, before: Timestamp) -> Result<bool, StoreError> {

@@ -112,6 +112,12 @@ impl Survey {
         doing: &'static str,
     ) -> Result<(), StoreError> {
         if self.get(VERSION_TABLE).is_some_and(|table| self.is_ours(VERSION_TABLE, table)) {
+            // No append reads this table. Waiting for it would keep sessions from being opened.
+            if is_locked(db, names, doing).await? {
+                tracing::warn!("the table of the audit log's version is locked: it is taken to be as before");
+                self.version = Some(VERSION);
+                return Ok(());
+            }
             let sql = format!("SELECT version FROM {}", names.side_table(VERSION_TABLE));
             self.version = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_optional(db).await.during(doing)?;
         }
@@ -436,6 +442,22 @@ impl Relation {
             column.strip_prefix(found.name.as_str()).and_then(|rest| rest.strip_prefix(' ')) == Some(&found.kind)
         })
     }
+}
+
+/// Returns true if another session has locked out readers of the version.
+async fn is_locked(db: &mut PgConnection, names: &Identifiers, doing: &'static str) -> Result<bool, StoreError> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.granted \
+         AND l.pid <> pg_catalog.pg_backend_pid() AND n.nspname = $1 AND c.relname = $2 AND l.database = \
+            (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))",
+    )
+    .bind(names.schema())
+    .bind(names.unquoted(VERSION_TABLE))
+    .fetch_one(db)
+    .await
+    .during(doing)
 }
 
 fn kind_of(kind: char) -> &'static str {

@@ -150,11 +150,11 @@ fn settings(purpose: SessionKind, patience: Duration) -> String {
          ('default_transaction_read_only', '{read_only}'), ('plan_cache_mode', '{plans}'), ('row_security', '{row_security}'), \
          ('lock_timeout', '{lock}'), ('statement_timeout', '{statement}'), ('transaction_timeout', '0'), \
          ('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0') \
-         ) AS v(name, value) JOIN pg_catalog.pg_settings s ON s.name = v.name WHERE s.setting IS DISTINCT FROM v.value; \
+         ) AS v(name, value) JOIN pg_catalog.pg_show_all_settings() s ON s.name = v.name WHERE s.setting IS DISTINCT FROM v.value; \
          SELECT pg_catalog.set_config(s.name, v.value, false) FROM (VALUES \
          ('tcp_keepalives_idle', '30'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '3'), \
          ('tcp_user_timeout', '30000'), ('client_connection_check_interval', '1000') \
-         ) AS v(name, value) JOIN pg_catalog.pg_settings s ON s.name = v.name WHERE s.source = 'default' \
+         ) AS v(name, value) JOIN pg_catalog.pg_show_all_settings() s ON s.name = v.name WHERE s.source = 'default' \
          AND (s.name <> 'client_connection_check_interval' OR pg_catalog.version() LIKE '%linux%'); \
          SELECT pid, backend_start::text FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())"
     )
