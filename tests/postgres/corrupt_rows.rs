@@ -61,7 +61,7 @@ async fn a_row_that_is_no_event_hides_no_other() {
     }
 }
 
-/// What somebody makes of a column of an event that alice has, and the column's name.
+/// Changes of a column of alice's event, and the column's name.
 const EDITS: [(&str, &str); 9] = [
     ("event_type = 'auth'", "event_type"),
     ("phase = 'started'", "phase"),

@@ -1,4 +1,4 @@
-//! What the database discards is not acknowledged.
+//! Events that the database discards are not acknowledged.
 
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ async fn what_is_there_by_another_way_is_acknowledged() {
     assert_eq!(all(&*store).await.len(), 2);
 }
 
-/// The same event twice in one batch, and again in the next.
+/// One event twice in a batch, and again in the next.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_there_already_is_acknowledged() {
     let database = Cluster::shared().database();

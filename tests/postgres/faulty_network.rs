@@ -9,7 +9,7 @@ use fastrand::Rng;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, tcp};
 
-/// What happens to a connection, or to what was just said on it.
+/// A fault of a connection, or of the last message on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// It arrives late, and all that comes behind it.
@@ -75,14 +75,14 @@ impl FaultyNetwork {
         self.state.is_faulty.store(is_faulty, Ordering::SeqCst);
     }
 
-    /// How often this has happened.
+    /// The number of times that a fault has happened.
     pub(crate) fn times(&self, fault: Fault) -> u64 {
         self.state.times[fault as usize].load(Ordering::Relaxed)
     }
 }
 
 impl FaultState {
-    /// What happens next on this way, of a thousand.
+    /// The next fault in this direction, by chances in a thousand.
     fn next(&self, way: Option<Way>) -> Option<Fault> {
         if !self.is_faulty.load(Ordering::SeqCst) {
             return None;

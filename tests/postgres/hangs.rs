@@ -1,5 +1,5 @@
-//! Whatever hangs: each request has its answer in time, the log has no more sessions than it may, and service is back
-//! when the hang is over.
+//! During a hang of any kind, each request is answered in time and the log opens no more sessions than it may; service
+//! returns when the hang is over.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ use crate::session_count::{SessionCount, Stopped};
 use crate::support::{all, event, ok, open, open_patiently, started};
 
 const DEADLINE: Duration = Duration::from_secs(1);
-/// What a request may take beyond it, and beyond what this machine is late.
+/// The slack of a request beyond the deadline and the scheduling delay.
 const BEYOND: Duration = Duration::from_millis(100);
 const CLIENTS: u64 = 8;
 /// A client asks again after that long.

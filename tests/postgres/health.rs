@@ -11,7 +11,7 @@ use tower_audit::store::{AuditStore, StoreError};
 use crate::cluster::{Cluster, Database, eventually, unique};
 use crate::support::{end_of, event, ok, open, open_patiently, started};
 
-/// What somebody does to the tables, how it is mended, and what health says of it.
+/// A damage to the tables, its repair, and words of the health check's error.
 struct Sabotage {
     name: &'static str,
     done: &'static str,
@@ -223,8 +223,7 @@ async fn a_lock_on_a_table_makes_health_ill_until_it_is_gone() {
     }
 }
 
-/// What is beside the way of the next event makes nothing ill: a lock on a table that no append reads, and rights that no
-/// append needs.
+/// A lock on a table that no append reads, and missing rights that no append needs, make nothing ill.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_no_append_needs_makes_nothing_ill() {
     let ground = Ground::new().await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::cluster::{Cluster, eventually};
 use crate::support::{event, ok, open, open_patiently};
 
-/// How many of the indexes of the partitions are there, whole, and attached.
+/// The number of the partitions' indexes that are valid and attached.
 const WHOLE: &str = "SELECT count(*) FROM pg_inherits i JOIN pg_index x ON x.indexrelid = i.inhrelid \
     WHERE i.inhparent = 'audit_events_idx_type_created'::regclass AND x.indisvalid";
 const IS_VALID: &str = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'audit_events_idx_type_created'::regclass";

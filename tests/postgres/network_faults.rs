@@ -20,7 +20,7 @@ use crate::support::{all, close_orphans, open};
 
 const CLIENTS: usize = 48;
 const DEADLINE: Duration = Duration::from_secs(1);
-/// What a request may take beyond it.
+/// The slack of a request beyond the deadline.
 const BEYOND: Duration = Duration::from_millis(100);
 /// The storm lasts until each fault has happened so often, and so many requests have gone well in it.
 const TIMES: u64 = 5;

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 pub(crate) struct Proxy {
     port: u16,
     mode: Arc<AtomicU8>,
-    /// How often it has forgotten its connections.
+    /// The number of times that connections were forgotten.
     forgotten: Arc<AtomicU64>,
 }
 
@@ -20,7 +20,7 @@ pub(crate) struct Proxy {
 pub(crate) enum Mode {
     /// Everything passes.
     Pass,
-    /// What the client says arrives; the first answer to it ends the connection instead.
+    /// The client's message arrives; the first answer is replaced by the end of the connection.
     LoseAnswer,
     /// Nothing passes, and nobody is told.
     Swallow,

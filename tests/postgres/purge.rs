@@ -23,7 +23,7 @@ async fn purge(store: &dyn AuditStore) -> PurgeOutcome {
     ok(store.parts().admin.expect("it is kept").purge(at("2021-01-01T00:00:00Z"), CHUNK).await)
 }
 
-/// How many pages of the index by time were looked at by sessions that have ended.
+/// The pages of the time index that ended sessions have read.
 async fn pages_looked_at(database: &Database<'_>) -> u64 {
     eventually("all sessions have ended", async || {
         database

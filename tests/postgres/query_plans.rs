@@ -110,10 +110,10 @@ async fn every_page_of_every_filter_comes_from_an_index() {
     }
 }
 
-/// How many rows may be looked at once more: each partition is asked for its first.
+/// The number of rows that may be read twice: one of each partition.
 const PARTITIONS: u64 = 12;
 
-/// How the server answered a query.
+/// The server's plan of a query, with its counts.
 async fn plan_of(reader: &dyn Reader, query: &PageQuery) -> Value {
     let before = Cluster::shared().log().len();
     ok(reader.query(query).await);
@@ -127,7 +127,7 @@ async fn plan_of(reader: &dyn Reader, query: &PageQuery) -> Value {
     plans.into_iter().next().expect("there is one")
 }
 
-/// How many rows of the log were read. They came from indexes, but for what is in tables of next to nothing.
+/// The number of rows that were read. They came from indexes, except for tables that are nearly empty.
 fn rows_read(plan: &Value, what: &str) -> u64 {
     let mut read = 0;
     let mut nodes = VecDeque::from([&plan["Plan"]]);

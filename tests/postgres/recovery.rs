@@ -1,4 +1,4 @@
-//! Who lives, and who is dead, when sessions end and servers restart.
+//! Live and dead writers, when sessions end and servers restart.
 
 use crate::cluster::{Cluster, eventually};
 use crate::support::{all, append_at_last, close_orphans, end_of, ok, open, started};

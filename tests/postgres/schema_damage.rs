@@ -1,5 +1,4 @@
-//! Whatever is done to the log's tables, the program says what happened and how it is undone; what it says works as it
-//! stands.
+//! Damage to the log's tables is reported with statements that undo it and work as they stand.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +21,7 @@ const IVRE: &str = "CREATE SEQUENCE seq_audit_events_id; \
     CREATE INDEX audit_events_idx_user_created ON audit_events (actor_user_email, created_at) \
         WHERE actor_user_email IS NOT NULL";
 
-/// What is left of the events afterwards.
+/// The events afterwards.
 #[derive(Clone, Copy, PartialEq)]
 enum Events {
     /// All of them, as they were.
@@ -185,7 +184,7 @@ async fn mend(database: &Database<'_>, url: &str, sabotage: &str) -> String {
     panic!("{sabotage}: in a circle: {complaints}");
 }
 
-/// What the program says is wrong: why the log is not opened, or what `doctor` says.
+/// The complaints of the program: the error of opening, or the errors and warnings of `doctor`.
 async fn complaint(url: &str) -> Vec<String> {
     let store = match open_to_read(url).await {
         Ok(store) => store,

@@ -1,4 +1,4 @@
-//! What a database may already have under the name of the log.
+//! Databases that already have tables with the log's names.
 
 use tower_audit::store::StoreErrorKind;
 

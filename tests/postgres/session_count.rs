@@ -1,4 +1,4 @@
-//! How many sessions a log has on its server, counted all the time.
+//! The number of a log's sessions on its server, counted all the time.
 
 use std::process::Command;
 use std::sync::Arc;

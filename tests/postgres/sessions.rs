@@ -1,4 +1,4 @@
-//! Whatever a database or a role presets for its sessions: the same events.
+//! Settings that a database or a role presets do not change events.
 
 use tower_audit::AuditEvent;
 use tower_audit::query::{Field, Filter};
@@ -6,7 +6,7 @@ use tower_audit::query::{Field, Filter};
 use crate::cluster::{Cluster, unique};
 use crate::support::{all, at, close_orphans, end_of, event, ok, open, started};
 
-/// What a database, a role and a URL may say of their sessions.
+/// Settings of sessions by a database, a role and a URL.
 const PRESETS: [&[(&str, &str)]; 3] = [
     &[
         ("TimeZone", "Pacific/Apia"),

@@ -1,4 +1,4 @@
-//! What these tests share.
+//! Helpers of these tests.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ pub(crate) async fn open(url: &str) -> Arc<dyn AuditStore> {
     ok(store::open(url, OpenOptions::default()).await)
 }
 
-/// Why a store is not opened.
+/// The error of opening a store.
 pub(crate) async fn refusal(url: &str) -> StoreError {
     match store::open(url, OpenOptions::default()).await {
         Ok(_) => panic!("the store is opened"),
@@ -60,7 +60,7 @@ pub(crate) fn end_of(started: &AuditEvent) -> AuditEvent {
     event
 }
 
-/// What a log makes of an orphan.
+/// The event that ends an orphan.
 pub(crate) fn unknown(started: &AuditEvent) -> AuditEvent {
     of_phase(Phase::Unknown, end_of(started))
 }

@@ -1,4 +1,4 @@
-//! What is particular to PostgreSQL about events in transactions of the app's own.
+//! Events in the app's own transactions, as far as PostgreSQL differs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -154,7 +154,7 @@ async fn what_the_transaction_may_not_is_said_before_it_fails() {
     assert_eq!(all(&**log.store().expect("a store")).await.len(), 2);
 }
 
-/// What the log knows of its database is not taken for granted when the server was started anew.
+/// The location of the table is asked for again after a restart of the server.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_restart_and_after_init_the_database_is_still_the_same() {
     let cluster = Cluster::start();

@@ -29,7 +29,7 @@ pub(crate) struct Cluster {
     _janitor: Child,
 }
 
-/// Who the server runs as: it refuses to be root.
+/// The account of the server: it refuses to run as root.
 #[derive(Clone, Copy)]
 struct Account {
     uid: u32,
@@ -164,7 +164,7 @@ impl Cluster {
         asked.is_ok_and(|status| status.success())
     }
 
-    /// What the server has said so far.
+    /// The server's log so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
@@ -204,7 +204,7 @@ impl Cluster {
         }
     }
 
-    /// What psql prints for these statements, each in a transaction of its own, done by the superuser.
+    /// The output of psql for these statements, each in a transaction of its own, as the superuser.
     pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
         let done = self.psql("postgres", database, sql);
         assert!(done.status.success(), "{sql}: {}", String::from_utf8_lossy(&done.stderr));
@@ -271,14 +271,14 @@ impl Database<'_> {
         self.cluster.sql(&self.name, sql)
     }
 
-    /// What psql says when this role is refused this statement.
+    /// The message of psql when this role is refused this statement.
     pub(crate) fn refusal_as(&self, role: &str, sql: &str) -> String {
         let done = self.cluster.psql(role, &self.name, sql);
         assert!(!done.status.success(), "{role} may: {sql}");
         String::from_utf8_lossy(&done.stderr).into_owned()
     }
 
-    /// What psql prints for these statements, done by this role in one transaction.
+    /// The output of psql for these statements, as this role in one transaction.
     pub(crate) fn sql_as(&self, role: &str, sql: &str) -> String {
         let done = self.cluster.psql(role, &self.name, sql);
         assert!(done.status.success(), "{role}: {sql}: {}", String::from_utf8_lossy(&done.stderr));

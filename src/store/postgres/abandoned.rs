@@ -36,7 +36,7 @@ struct Seen {
 
 /// The end of a session that was given up.
 pub(super) enum SessionEnd {
-    /// It has answered, is in no transaction, and nobody has asked the server about it.
+    /// It has answered, is in no transaction, and no cancellation of it was asked for.
     Idle,
     /// It has answered, and may still be hit by a cancellation that was asked for meanwhile.
     Answered,

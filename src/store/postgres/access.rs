@@ -14,7 +14,7 @@ pub(super) struct Access {
     roles: Roles,
     /// The role of the right exists.
     role_exists: bool,
-    /// The account is a member of a role that includes the right, or was granted the right's main privilege by itself.
+    /// The account is a member of a role that includes the right, or was granted the right's main privilege directly.
     pub(super) is_meant: bool,
     /// The account is a member of such a role.
     is_member: bool,

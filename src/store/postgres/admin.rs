@@ -1,4 +1,4 @@
-//! What provisions the tables and removes from them.
+//! Creates the tables and deletes old events.
 
 use super::access::explained;
 use super::grants::Right;
@@ -14,31 +14,31 @@ impl StoreAdmin for PostgresStore {
     fn recreate(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let mut lease = self.admin_sessions.lease(&self.config, "init").await?;
-            let done = schema::recreate(&mut lease.db, &self.config.identifiers).await;
-            lease.finish(done)
+            let result = schema::recreate(&mut lease.db, &self.config.identifiers).await;
+            lease.finish(result)
         })
     }
 
     fn migrate(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let mut lease = self.admin_sessions.lease(&self.config, "ensure-indexes").await?;
-            let done = async {
+            let result = async {
                 schema::create(&mut lease.db, &self.config.identifiers).await?;
                 indexes::complete(&mut lease.db, &self.config.identifiers).await?;
                 partition::create_ahead(&mut lease.db, &self.config.identifiers).await
             };
-            let done = done.await;
-            lease.finish(done)
+            let result = result.await;
+            lease.finish(result)
         })
     }
 
     fn purge(&self, before: Timestamp, at_most: usize) -> StoreFuture<'_, PurgeOutcome> {
         Box::pin(async move {
             let mut lease = self.admin_sessions.lease(&self.config, "purge").await?;
-            let done =
+            let result =
                 purge::purge(&mut lease.db, &self.config.identifiers, &self.purge_position, before, at_most).await;
-            let done = explained(&mut lease.db, &self.config.identifiers, Right::Purge, done).await;
-            lease.finish(done)
+            let result = explained(&mut lease.db, &self.config.identifiers, Right::Purge, result).await;
+            lease.finish(result)
         })
     }
 }

@@ -1,7 +1,7 @@
 //! The hot path: one batch, one statement, one commit.
 //!
 //! The values go as arrays: one exchange with the server, whatever the size of the batch, and one plan for all sizes.
-//! A single event, as it comes while nobody else is there, is a row of plain values: less work for the server.
+//! A single event, as it comes while the log is quiet, is a row of plain values: less work for the server.
 //! The server says how many rows it has inserted; an append is done when that is all of them, or the others were there.
 //! There is no conflict target: to name one would need the right to read the ids, and the id is the only key.
 
@@ -21,7 +21,7 @@ use super::writer_lease::WriterLease;
 use crate::event::AuditEvent;
 use crate::store::StoreError;
 
-/// Inserts the events that are not there yet, and is content when the server says that all of them are.
+/// Inserts the events that are not there yet. Succeeds when every event is there.
 pub(super) async fn append(
     db: &mut PgConnection,
     statements: &Statements,
@@ -47,7 +47,7 @@ async fn insert_with_effects(
     events: &[AuditEvent],
 ) -> Result<u64, StoreError> {
     let batch = ColumnArrays::of(events);
-    // What is started is ours to end: whoever looks for orphans must be able to see that we live.
+    // A started event belongs to a writer, whose lock shows the recovery of others that it lives.
     let id = if batch.any_started { Some(instance.id().await?) } else { None };
     let query = batch.bind_with_effects(sqlx::query(AssertSqlSafe(statements.insert_batch_and_started.clone())), id);
     match query.fetch_all(db).await {

@@ -1,4 +1,4 @@
-//! What a batch becomes: an array for each column, or, of a single event, a value for each.
+//! The values of a batch: an array for each column, or, of a single event, a value for each.
 
 use uuid::Uuid;
 
@@ -25,7 +25,7 @@ pub(super) struct ColumnArrays<'a> {
     event: Vec<JsonText<'a, AuditEvent>>,
     /// The `started` events that events of the batch end.
     ended_ids: Vec<Uuid>,
-    /// Whether it has `started` events.
+    /// True if the batch has `started` events.
     pub(super) any_started: bool,
 }
 
@@ -113,7 +113,7 @@ impl<'a> ColumnArrays<'a> {
     }
 }
 
-/// Whether to keep the event is more than a row of the one table: it opens something, or ends it.
+/// Returns true if the event changes the table of open events: it starts a request, or ends one.
 pub(super) fn changes_started(event: &AuditEvent) -> bool {
     event.phase == Phase::Started || event.request.started_event_id.is_some()
 }

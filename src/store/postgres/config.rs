@@ -1,4 +1,4 @@
-//! What a URL says: where the server is, and which tables of it are the log.
+//! The configuration in a URL: the servers, and the tables of the log.
 
 use std::fmt;
 use std::time::Duration;
@@ -46,7 +46,7 @@ impl PostgresTable {
     }
 }
 
-/// How the store is opened.
+/// The configuration of a store.
 #[derive(Clone)]
 pub(super) struct Config {
     pub(super) servers: Servers,
@@ -75,8 +75,8 @@ impl Config {
 
     fn new(servers: Servers, place: &PostgresTable, options: OpenOptions) -> Result<Self, StoreError> {
         let names = Identifiers::new(&place.schema, &place.table, place.roles.as_deref())?;
-        let OpenOptions { create_if_missing: create, timeout: patience, durability } = options;
-        Ok(Self { servers, identifiers: names, create_if_missing: create, timeout: patience, durability })
+        let OpenOptions { create_if_missing: create, timeout, durability } = options;
+        Ok(Self { servers, identifiers: names, create_if_missing: create, timeout, durability })
     }
 }
 

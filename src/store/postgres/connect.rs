@@ -31,7 +31,7 @@ pub(super) async fn prepare(db: &mut PgConnection, config: &Config, purpose: Ses
     }
 }
 
-/// Connects for one task, within the patience that one attempt deserves.
+/// Connects for one task, within the timeout of an attempt.
 pub(super) async fn connect(config: &Config, purpose: SessionKind) -> Result<PgConnection, StoreError> {
     let until = connect_until(config);
     let mut session = answered_until(until, Session::establish(config, purpose)).await?;

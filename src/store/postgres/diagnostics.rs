@@ -1,4 +1,4 @@
-//! What an operator should know of the server, the role and the tables.
+//! Diagnostics of the server, the account and the tables.
 
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
@@ -21,8 +21,8 @@ use crate::store::{Diagnostic, StoreError};
 pub(super) async fn inspect(readers: &Pool, config: &Config) -> Result<Vec<Diagnostic>, StoreError> {
     let names = &config.identifiers;
     let mut lease = readers.lease(config, DOING).await?;
-    let done = all(&mut lease.db, names).await;
-    lease.finish(done)
+    let result = all(&mut lease.db, names).await;
+    lease.finish(result)
 }
 
 async fn all(db: &mut PgConnection, names: &Identifiers) -> Result<Vec<Diagnostic>, StoreError> {
@@ -80,7 +80,7 @@ async fn server(db: &mut PgConnection, names: &Identifiers) -> Result<Vec<Diagno
     Ok(found)
 }
 
-/// The tables and their indexes, and what is in their way.
+/// The tables, their indexes, and obstacles on them.
 async fn tables(db: &mut PgConnection, names: &Identifiers, by_owner: &str) -> Result<Vec<Diagnostic>, StoreError> {
     let survey = schema::survey(db, names).await?;
     let mut found = Vec::new();
@@ -226,7 +226,7 @@ async fn months(db: &mut PgConnection, names: &Identifiers, by_owner: &str) -> R
     Ok(found)
 }
 
-/// What has started and not ended: of writers that live, and of those that are dead.
+/// Counts open events of live writers and of dead ones.
 async fn open(db: &mut PgConnection, names: &Identifiers) -> Result<Vec<Diagnostic>, StoreError> {
     let (open, instances) = (names.side_table(STARTED), names.side_table(WRITERS));
     if !may_look(db, &[&open, &instances]).await? {

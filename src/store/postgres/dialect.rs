@@ -1,4 +1,4 @@
-//! What a read asks for, as this store asks for it.
+//! The dialect of PostgreSQL, and its parameters.
 
 use uuid::Uuid;
 

@@ -9,7 +9,7 @@ use super::error::{DuringOperation as _, NAME, permanent, transient};
 use super::identifiers::Identifiers;
 use crate::store::{Durability, StoreError, StoreErrorKind};
 
-/// What the server says of itself and of the session.
+/// Settings of the server and of the session.
 #[derive(Debug, Clone)]
 pub(super) struct DurabilitySettings {
     in_recovery: bool,
@@ -18,9 +18,9 @@ pub(super) struct DurabilitySettings {
     full_page_writes: bool,
     /// The server goes on after a failed fsync, whose data may be lost.
     data_sync_retry: bool,
-    /// What the session has now.
+    /// `synchronous_commit` of the session now.
     commit: String,
-    /// What whoever configured the server, the database, the role or the URL wants sessions to have.
+    /// `synchronous_commit` as the server, the database, the role or the URL configures it.
     configured_commit: String,
     standbys: String,
     encoding: String,
@@ -61,7 +61,7 @@ impl DurabilitySettings {
         read().during(doing)
     }
 
-    /// What the session should have: what was wanted, if that is stronger than `on`, or if it need not be durable.
+    /// The `synchronous_commit` to set: `on`, or the configured one if it is stronger, or if durability is not required.
     pub(super) fn commit_to_set(&self, durability: Durability) -> &'static str {
         const WEAKER: [&str; 3] = ["off", "local", "remote_write"];
         let weaker = WEAKER.into_iter().find(|weaker| *weaker == self.configured_commit);
@@ -81,7 +81,7 @@ impl DurabilitySettings {
         Self { commit: self.commit_to_set(durability).to_owned(), ..self.clone() }.check(durability, doing)
     }
 
-    /// The same of this session. Told to warn, it warns of what is not durable.
+    /// Checks the server and this session. With [`Durability::Warn`], a commit that is not durable is a warning.
     pub(super) fn check(&self, durability: Durability, doing: &'static str) -> Result<(), StoreError> {
         self.check_writable(doing)?;
         match self.check_durable(doing) {
@@ -122,7 +122,7 @@ impl DurabilitySettings {
         !self.standbys.is_empty()
     }
 
-    /// An error that says what is not durable, if anything is.
+    /// Returns an error that names the setting, if a commit is not durable.
     pub(super) fn check_durable(&self, doing: &'static str) -> Result<(), StoreError> {
         let remedy = if !self.fsync {
             "the server has fsync=off, so a crash of its machine loses events: turn it on".to_owned()
@@ -152,7 +152,7 @@ impl DurabilitySettings {
     }
 }
 
-/// What was found, for an operator.
+/// The settings in one line for an operator.
 impl fmt::Display for DurabilitySettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let on = |on| if on { "on" } else { "off" };

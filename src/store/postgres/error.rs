@@ -1,4 +1,4 @@
-//! From the driver's errors to what a caller can do about them: the only place that knows PostgreSQL's codes.
+//! Errors of the driver with their kind and remedy: the only place that knows PostgreSQL's codes.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -10,7 +10,7 @@ use sqlx::postgres::PgDatabaseError;
 use crate::event::excerpt;
 use crate::store::{StoreError, StoreErrorKind};
 
-/// Turns a driver's result into the store's, with what was being done.
+/// Converts a result of the driver into one of the store, with the operation.
 pub(super) trait DuringOperation<T> {
     fn during(self, what: &'static str) -> Result<T, StoreError>;
 }
@@ -60,7 +60,8 @@ fn is_in_function(refused: &dyn DatabaseError) -> bool {
     known.is_some_and(|refused| UNDEFINED.contains(&refused.code()) && refused.r#where().is_some())
 }
 
-/// The same code says what the server cannot do at all; the text is of any language.
+/// Returns true for a plan that a change of the tables made stale. Its code has other meanings, and its text may be in any
+/// language.
 fn is_stale_plan(refused: &dyn DatabaseError) -> bool {
     let known = refused.try_downcast_ref::<PgDatabaseError>();
     known.is_some_and(|refused| refused.code() == "0A000" && refused.routine() == Some("RevalidateCachedQuery"))
@@ -83,7 +84,7 @@ pub(super) fn cause(error: sqlx::Error) -> Box<dyn Error + Send + Sync> {
     }
 }
 
-/// What the server said. Without its details, which repeat the values of an event, and without the line of its source.
+/// The server's message, without its details (they repeat values of an event) and without the line of its source.
 #[derive(Debug)]
 struct Refusal {
     code: String,
@@ -98,7 +99,7 @@ impl fmt::Display for Refusal {
 
 impl Error for Refusal {}
 
-/// Whether the server refused a statement and nothing else, so that the session is as it was before.
+/// Returns true if the server only rejected a statement, so that the session can be used again.
 pub(super) fn leaves_session_usable(error: &StoreError) -> bool {
     let Some(refusal) = error.source().and_then(|cause| cause.downcast_ref::<Refusal>()) else { return false };
     match refusal.code.as_str() {
@@ -109,7 +110,7 @@ pub(super) fn leaves_session_usable(error: &StoreError) -> bool {
     }
 }
 
-/// What to do when there is no encrypted connection that can be trusted.
+/// The remedy when TLS fails.
 fn tls_hint(cause: &str) -> &'static str {
     const UNKNOWN: &str =
         "the server's certificate is of an authority that is not known here: name its file by `sslrootcert`";
@@ -124,7 +125,7 @@ fn tls_hint(cause: &str) -> &'static str {
     known.map_or("the encrypted connection failed: see `sslmode`", |(_, remedy)| remedy)
 }
 
-/// What a SQLSTATE says, by its class where the class is enough; of which constraint, if of any.
+/// The kind and the remedy of a SQLSTATE; by its class where that is enough.
 fn classify(code: &str, constraint: Option<&str>) -> (StoreErrorKind, Cow<'static, str>) {
     use StoreErrorKind::{Config, Denied, Permanent, Transient};
     let (kind, remedy) = match code {
@@ -172,7 +173,7 @@ fn classify(code: &str, constraint: Option<&str>) -> (StoreErrorKind, Cow<'stati
             (Transient, "another session holds a lock on a table of the log: `pg_blocking_pids` names it")
         }
         QUERY_CANCELED => (Transient, "it took too long, or was cancelled"),
-        // A pooler between us and the server gave the session to somebody else.
+        // A pooler between us and the server gave the session to another client.
         "26000" | "42P05" => (Transient, "the session is shared: bypass the pooler, or use session pooling"),
         "0A000" => (
             Permanent,
@@ -187,7 +188,7 @@ fn classify(code: &str, constraint: Option<&str>) -> (StoreErrorKind, Cow<'stati
     (kind, remedy.into())
 }
 
-/// Whether the server said this.
+/// Returns true if the server answered with this SQLSTATE.
 pub(super) fn has_code(error: &sqlx::Error, code: &str) -> bool {
     error.as_database_error().and_then(|error| error.code()).is_some_and(|found| found == code)
 }
@@ -225,7 +226,7 @@ pub(super) const UNDEFINED_TABLE: &str = "42P01";
 pub(super) const INSUFFICIENT_PRIVILEGE: &str = "42501";
 pub(super) const LOCK_NOT_AVAILABLE: &str = "55P03";
 pub(super) const DEADLOCK: &str = "40P01";
-/// By a time limit, or because somebody asked for it.
+/// By a timeout or on request.
 const QUERY_CANCELED: &str = "57014";
 
 #[cfg(test)]

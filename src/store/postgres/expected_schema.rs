@@ -1,8 +1,8 @@
-//! The parts of a log in a database: their names, and what makes them the log's own.
+//! The parts of a log in a database: their names, and the columns by which they are known.
 
 use super::identifiers::{Identifiers, STARTED, VERSION as VERSION_TABLE, WRITERS};
 
-/// Makes all of it, or what is missing of it, for the owner.
+/// Creates every part that is missing, as the owner.
 pub(super) const SCHEMA: &str = include_str!("schema.sql");
 
 /// The version of the tables that this program reads and writes.
@@ -47,7 +47,7 @@ pub(super) const TABLES_BESIDE: [(&str, &[&str]); 3] = [
     (VERSION_TABLE, &["one integer", "version integer"]),
 ];
 
-/// The partition of what belongs to no other.
+/// The partition of ids that belong to no other.
 pub(super) const DEFAULT: &str = "_default";
 /// The key of the events.
 pub(super) const KEY: &str = "_idx_event_id";
@@ -66,8 +66,8 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// What stands behind the name of the table in the statement that makes it. No two entries are the same: the server
-    /// need not look for such.
+    /// The index in a `CREATE INDEX`, after the name of the table. No two entries are equal, so that the server need not
+    /// look for equal ones.
     pub(super) fn definition(self) -> String {
         let rows = self.predicate.map(|predicate| format!(" WHERE {predicate}")).unwrap_or_default();
         format!("({}) WITH (deduplicate_items = off){rows}", self.columns)
@@ -103,15 +103,14 @@ pub(super) const INDEXES: [Index; 7] = [
     index("_idx_phase_created", "phase, created_at, event_id", Some("(phase <> 'completed'::text)")),
 ];
 
-/// The bare names of all that a log needs and another application could have taken, without its months.
+/// The bare names that a log needs and another application may have taken, without the monthly partitions.
 pub(super) fn all(names: &Identifiers) -> Vec<String> {
     let beside = TABLES_BESIDE.iter().map(|(suffix, _)| *suffix).chain(["", DEFAULT, KEY, OPEN_INDEX]);
     let indexes = INDEXES.iter().map(|index| index.suffix);
     beside.chain(indexes).map(|suffix| names.unquoted(suffix)).chain([names.bare_sequence()]).collect()
 }
 
-/// Takes from others what an owner's default privileges gave them when these tables were made: rights to the log are
-/// given one by one.
+/// Revokes the rights to new tables that the owner's default privileges gave to others.
 pub(super) fn revoke(names: &Identifiers, made: &[String]) -> String {
     let made = made.iter().map(|name| super::identifiers::quote_literal(name)).collect::<Vec<_>>().join(", ");
     names.expand(REVOKE).replace("{made}", &made)

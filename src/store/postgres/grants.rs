@@ -147,7 +147,7 @@ impl Roles {
     /// Grants the roles, which exist, their rights to the tables as they are now.
     pub(super) async fn grant_all(&self, db: &mut PgConnection, names: &Identifiers) -> Result<(), StoreError> {
         run(db, DOING, self.grant_statements(names)).await?;
-        // Whoever may make tables could take the name of a partition that is still to be made.
+        // An account that may create tables could take the name of a partition to come.
         let makes: Option<String> = sqlx::query_scalar(
             "SELECT rolname::text FROM pg_catalog.pg_roles \
              WHERE rolname = ANY($1) AND pg_catalog.has_schema_privilege(oid, $2, 'CREATE') LIMIT 1",
@@ -179,7 +179,7 @@ impl Roles {
         statements.collect::<Vec<_>>().join("; ")
     }
 
-    /// Reports that all of them are there and any has rights to this very log, or to what is left of it.
+    /// Returns true if every role exists and any of them has rights to this log, or to the rest of it.
     async fn are_granted(&self, db: &mut PgConnection, names: &Identifiers) -> Result<bool, StoreError> {
         let (existing, granted): (i64, bool) = sqlx::query_as(
             "SELECT (SELECT count(*) FROM pg_catalog.pg_roles WHERE rolname = ANY($3)), \
@@ -215,7 +215,7 @@ pub(super) async fn grant_again(
     }
 }
 
-/// The beginning of the roles' names within what a name has room for: what is cut is told apart by its hash.
+/// Truncates the prefix of the roles' names to fit into a name. A hash keeps truncated prefixes apart.
 fn bounded(mut prefix: String) -> String {
     if prefix.len() <= MAX_ROLE_PREFIX_BYTES {
         return prefix;

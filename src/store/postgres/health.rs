@@ -40,12 +40,12 @@ impl HealthCheck<'_> {
     /// its lock.
     pub(super) async fn run(&self) -> Result<(), StoreError> {
         let mut lease = self.sessions.lease(self.config, HEALTH).await?;
-        let mut done = self.try_out(&mut lease.db).await;
-        if done.as_ref().is_err_and(|error| error.kind() == StoreErrorKind::Denied) {
+        let mut result = self.try_out(&mut lease.db).await;
+        if result.as_ref().is_err_and(|error| error.kind() == StoreErrorKind::Denied) {
             run(&mut lease.db, HEALTH, "ROLLBACK".to_owned()).await?;
-            done = explained(&mut lease.db, &self.config.identifiers, Right::Append, done).await;
+            result = explained(&mut lease.db, &self.config.identifiers, Right::Append, result).await;
         }
-        lease.finish(done)
+        lease.finish(result)
     }
 
     async fn try_out(&self, db: &mut PgConnection) -> Result<(), StoreError> {

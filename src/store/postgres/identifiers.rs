@@ -14,7 +14,7 @@ use crate::store::StoreError;
 pub(super) struct Identifiers {
     schema: Arc<str>,
     table: Arc<str>,
-    /// What the names of the roles begin with, where somebody chose that.
+    /// The prefix of the roles' names, if one is configured.
     roles: Option<Arc<str>>,
 }
 
@@ -39,7 +39,7 @@ impl Identifiers {
         &self.schema
     }
 
-    /// What the names of the roles begin with, where somebody chose that.
+    /// The prefix of the roles' names, if one is configured.
     pub(super) fn roles(&self) -> Option<&str> {
         self.roles.as_deref()
     }
@@ -90,7 +90,7 @@ impl Identifiers {
         filled
     }
 
-    /// What stands for this name in a text that is filled in.
+    /// The text for a placeholder.
     fn placeholder(&self, name: &str) -> Option<String> {
         Some(match name {
             "schema_text" => quote_literal(&self.schema),
@@ -104,7 +104,7 @@ impl Identifiers {
         })
     }
 
-    /// A number for an advisory lock that nobody else is likely to take: FNV-1a of the names.
+    /// The number of an advisory lock that no other program is likely to take: FNV-1a of the names.
     pub(super) fn lock_key(&self) -> i64 {
         let bytes = b"tower-audit\0".iter().chain(self.schema.as_bytes()).chain(b"\0").chain(self.table.as_bytes());
         hash(bytes.copied()).cast_signed()
@@ -144,11 +144,11 @@ pub(super) const DROP_PARTITION: &str = "_drop_month";
 pub(super) const STARTED: &str = "_open";
 /// The writers.
 pub(super) const WRITERS: &str = "_instances";
-/// Which version the tables have.
+/// The version of the tables.
 pub(super) const VERSION: &str = "_version";
 /// PostgreSQL cuts names there.
 pub(super) const MAX_NAME_BYTES: usize = 63;
 /// The longest end of a role's name is `_appender`.
 pub(super) const MAX_ROLE_PREFIX_BYTES: usize = MAX_NAME_BYTES - 9;
-/// The names of what is beside the table go on after the table's.
+/// The other tables, indexes and functions have the table's name and a suffix.
 const MAX_TABLE_BYTES: usize = 40;

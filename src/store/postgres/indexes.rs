@@ -20,7 +20,7 @@ use super::owner::require_owner;
 use super::session::run;
 use crate::store::StoreError;
 
-/// Makes all of them on tables that nobody uses yet.
+/// Creates every index, on tables that are not in use yet.
 pub(super) async fn create(db: &mut PgConnection, names: &Identifiers) -> Result<(), StoreError> {
     for index in INDEXES {
         let (name, table, definition) =
@@ -63,7 +63,7 @@ impl Flaws {
         Ok(flaws)
     }
 
-    /// What is wrong, in words; none if nothing is.
+    /// The flaws in words, if there are any.
     pub(super) fn text(&self) -> Option<String> {
         let part = |indexes: &[String], what| (!indexes.is_empty()).then(|| format!("{what}: {}", indexes.join(", ")));
         let parts: Vec<_> = [part(&self.missing, "missing"), part(&self.different, "of another definition")]
@@ -81,7 +81,7 @@ impl Flaws {
     }
 }
 
-/// Makes those that are missing, beside whoever appends.
+/// Creates the missing indexes while others append.
 pub(super) async fn complete(db: &mut PgConnection, names: &Identifiers) -> Result<(), StoreError> {
     let flaws = Flaws::of(db, names).await?;
     if !flaws.different.is_empty() {

@@ -6,7 +6,7 @@ use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, Postgres};
 use sqlx::{Encode, Type};
 
-/// What becomes JSON, as a parameter.
+/// A parameter that is serialized as JSON.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct JsonText<'a, T>(pub(super) &'a T);
 

@@ -5,8 +5,7 @@ use sqlx::postgres::PgRow;
 
 use super::timestamptz::Timestamptz;
 
-/// What tells the table of a log from every other: when its server was started, and the numbers of the database and of
-/// the table there.
+/// The identity of a log's table: the start of its server, and the numbers of the database and of the table there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TableLocation {
     started: i64,

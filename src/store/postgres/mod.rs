@@ -6,24 +6,24 @@
 //!   have no trigger or rule. Checked when a session is opened and by [`health`](crate::store::AuditStore::health).
 //! - **Exactly once**: the id is the key, over every partition, every writer and every time; of several events with
 //!   one id, the first is kept.
-//! - **Readable at once**: a read is one statement, so one snapshot, on the primary.
+//! - **Readable at once**: a read is one statement, so one snapshot, on the primary. Only a page with rows at the ends of
+//!   time (`infinity`) is read by up to three.
 //!
 //! # The tables
 //! `audit_events` has the columns that other readers of such logs know, and `event`, the whole event as it was given.
 //! It is partitioned by the id, which begins with the time: so the id can be the key of the whole table, and still a
 //! partition is a month, which retention drops whole. What is older than the first month is in one partition, and what
-//! is of no month that has one is in the default partition; no event is ever without a place. Whoever writes makes the
-//! partitions of the months to come, by a function that does that and nothing else as the owner of the tables.
+//! belongs to none of them is in the default partition; no event is ever without a place. Each writer creates the
+//! partitions of the months to come, by a function that does nothing else and acts as the owner of the tables.
 //!
 //! # Writing
-//! A batch is one statement, its values are arrays, and its transaction is its own. Nothing is read, no lock is taken
-//! that another writer waits for. A connection that fails is given up and the next append opens another; nothing
-//! waits for a pool to make up its mind.
+//! A batch is one statement, its values are arrays, and its transaction is its own. It reads nothing and takes no lock
+//! that another writer waits for. A session that fails is abandoned and the next append opens another.
 //!
 //! # Orphans
 //! A `started` event is also a row of `audit_events_open` until the event that ends it arrives. Each writing store is
-//! an instance: a row, and an advisory lock that a session of its own holds. The server lets go of the lock when that
-//! session ends, and never before; see `writer_lease.rs` for what happens when only the session dies.
+//! a writer: a row, and an advisory lock that a session of its own holds. The server releases the lock when that session
+//! ends, and never before; see `writer_lease.rs` for what happens when only the session dies.
 
 mod abandoned;
 mod access;

@@ -21,10 +21,10 @@ pub(super) struct Observer {
     watched: AtomicUsize,
 }
 
-/// The observer, for as long as somebody needs it.
+/// The observer, for as long as a session is watched.
 pub(super) struct Watch(Arc<Observer>);
 
-/// What the server says of a session.
+/// The state of a session by the server.
 pub(super) enum Sight {
     /// There is no such session.
     Gone,
@@ -33,7 +33,7 @@ pub(super) enum Sight {
     Unknown,
 }
 
-/// What a session waits for.
+/// The thing that a session waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wait {
     Replica,

@@ -1,4 +1,4 @@
-//! What somebody has put beside or upon the tables of the log: it can refuse events, discard them, or hide them.
+//! Triggers, rules and other objects on or beside the tables of the log that refuse, discard or hide events.
 
 use sqlx::postgres::PgConnection;
 
@@ -6,15 +6,15 @@ use super::error::{DuringOperation as _, permanent};
 use super::identifiers::{Identifiers, STARTED, WRITERS};
 use crate::store::{Durability, StoreError};
 
-/// Something that is in the way, and the statement that removes it.
+/// An object in the way, and the statement that removes it.
 #[derive(Debug)]
 pub(super) struct Obstacle {
     pub(super) text: String,
     pub(super) statement: String,
 }
 
-/// Looks for triggers, rules, row security and constraints upon the tables, for months that are no part of the log, and
-/// for what has the name of a month.
+/// Finds triggers, rules, row security, constraints and foreign keys on the tables, detached partitions, and other tables
+/// with the name of a month.
 pub(super) async fn find(
     db: &mut PgConnection,
     names: &Identifiers,
@@ -33,7 +33,7 @@ pub(super) async fn find(
     Ok(obstacles)
 }
 
-/// Looks for foreign keys of other tables that refer to events: they keep events from being removed.
+/// Finds foreign keys of other tables that refer to events: they keep events from being removed.
 pub(super) async fn find_references(
     db: &mut PgConnection,
     names: &Identifiers,
@@ -44,7 +44,7 @@ pub(super) async fn find_references(
     Ok(found.into_iter().map(|(text, statement)| Obstacle { text, statement }).collect())
 }
 
-/// Looks for enabled triggers and rules on the tables that events are written to. Each can delete what was acknowledged.
+/// Finds enabled triggers and rules on the tables that events are written to. Each can delete what was acknowledged.
 pub(super) async fn find_side_effects(
     db: &mut PgConnection,
     names: &Identifiers,
@@ -118,8 +118,8 @@ FROM pg_catalog.pg_rewrite r JOIN named ON named.oid = r.ev_class WHERE r.ev_ena
 ORDER BY 1
 "#;
 
-/// What a partition has from the whole is listed once. A table that has a month's name and the columns of the log is a month
-/// that was detached; its bounds are in its name, and those of what is older end where the first month begins.
+/// An object that a partition inherits is listed once. A table with a month's name and the columns of the log is a detached
+/// partition. Its bounds follow from its name; `…_before` ends where the first month begins.
 const ASK: &str = r#"
 WITH events AS (
     SELECT c.oid, n.oid AS schema FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

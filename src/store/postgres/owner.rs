@@ -10,11 +10,11 @@ use crate::store::{StoreError, StoreErrorKind};
 #[derive(Debug)]
 pub(super) struct TableOwner {
     pub(super) name: String,
-    /// Who asks is the owner, or a member of it.
+    /// The account is the owner, or a member of it.
     pub(super) is_us: bool,
 }
 
-/// The owner of the events, or, where that table is missing, of what is left beside it.
+/// The owner of the table of events, or, if that is missing, of another table of the log.
 pub(super) async fn owner(db: &mut PgConnection, names: &Identifiers) -> Result<Option<TableOwner>, StoreError> {
     let found: Option<(String, bool)> = sqlx::query_as(
         "SELECT pg_catalog.pg_get_userbyid(c.relowner)::text AS name, pg_catalog.pg_has_role(c.relowner, 'USAGE') AS is_us \

@@ -19,12 +19,12 @@ use super::timestamptz::Timestamptz;
 use crate::event::Timestamp;
 use crate::store::StoreError;
 
-/// Whether this role may make months.
+/// Returns true if this account may create partitions.
 pub(super) async fn may_create(db: &mut PgConnection, names: &Identifiers) -> Result<bool, StoreError> {
     may_call(db, names, CREATE_PARTITION).await
 }
 
-/// Whether this role may drop months.
+/// Returns true if this account may drop partitions.
 pub(super) async fn may_drop(db: &mut PgConnection, names: &Identifiers) -> Result<bool, StoreError> {
     may_call(db, names, DROP_PARTITION).await
 }
@@ -43,7 +43,7 @@ async fn may_call(db: &mut PgConnection, names: &Identifiers, function: &str) ->
 
 /// Makes the partitions of this month and of the next ones, as far as they are missing and nothing is in the way.
 ///
-/// What is in the way for now is no error: events of a month without a partition are in the default one.
+/// A lock in the way is no error: events of a month without a partition go to the default one.
 pub(super) async fn create_ahead(db: &mut PgConnection, names: &Identifiers) -> Result<(), StoreError> {
     let sql = format!("SELECT {}()", names.side_table(CREATE_PARTITION));
     for _ in 0..MAX_CREATED {
@@ -57,7 +57,7 @@ pub(super) async fn create_ahead(db: &mut PgConnection, names: &Identifiers) -> 
 }
 
 /// Drops the earliest month of which everything is older than this, however many events it holds, and says how many
-/// those were. None if there is no such month, or if somebody is in the way for now.
+/// those were. None if there is no such month, or if a lock is in the way for now.
 pub(super) async fn drop_oldest(
     db: &mut PgConnection,
     names: &Identifiers,

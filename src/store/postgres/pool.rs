@@ -1,11 +1,10 @@
-//! A few sessions of one purpose: opened when they are needed, given up when anything fails on them.
+//! A few sessions of one kind: opened on demand, abandoned when anything fails on them.
 //!
-//! The pool never waits for the server to come back: an attempt fails at once, and whoever called decides when to try
-//! again. So service is back as soon as the server is.
+//! The pool never waits for the server to come back: an attempt fails at once, and the caller decides when to retry. So
+//! service returns with the server.
 //!
-//! There are never more sessions on the server than places in the pool. A place is taken by whoever has a lease, and by
-//! each session that was given up while the server owed it an answer (`abandoned.rs`). A session is opened by whoever
-//! has a place and finds none idle.
+//! There are never more sessions on the server than places in the pool. A lease takes a place, and so does each abandoned
+//! session until the server has answered or ended it (`abandoned.rs`). A lease opens a session if none is idle.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -26,18 +25,18 @@ use super::observer::Observer;
 use super::session::{Session, SessionKind, answered_until, connect_until, unanswered};
 use crate::store::StoreError;
 
-/// The pool as its store has it: what was given up stops waiting when it goes.
+/// The pool of a store. Dropping it ends the wait for abandoned sessions.
 pub(super) struct Pool(Arc<Shared>);
 
-/// The pool as its sessions have it.
+/// The part of a pool that its sessions share.
 pub(super) struct Shared {
     purpose: SessionKind,
     observer: Arc<Observer>,
-    /// What the sessions that were given up wait for.
+    /// The things that abandoned sessions wait for.
     waits: Waits,
     idle: Mutex<Vec<Idle>>,
     places: Arc<Semaphore>,
-    /// Where sessions that are given up are looked after.
+    /// The runtime that waits for abandoned sessions.
     runtime: Handle,
 }
 
@@ -47,7 +46,7 @@ struct Idle {
     since: Option<Instant>,
 }
 
-/// A session for one task. If it is not given back, the server's answer is waited for behind the caller's back.
+/// A session for one task. Dropped without [`finish`](Self::finish), it is abandoned.
 pub(super) struct SessionLease {
     pub(super) db: Leased,
 }
@@ -91,15 +90,15 @@ impl Pool {
         self.0.open(config, place).await
     }
 
-    /// An answer within the patience, or an error that says as much as is known of the reason.
+    /// Waits for the work until the timeout. The error has the reason as far as it is known.
     pub(super) async fn within<T>(
         &self,
-        patience: Duration,
+        timeout: Duration,
         doing: &'static str,
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        match tokio::time::timeout(patience, work).await {
-            Ok(done) => done,
+        match tokio::time::timeout(timeout, work).await {
+            Ok(result) => result,
             Err(_) => Err(match self.0.waits.reason() {
                 Some(reason) => unanswered(doing).with_hint(reason),
                 None => unanswered(doing),
@@ -107,7 +106,7 @@ impl Pool {
         }
     }
 
-    /// Closes what is idle, and refuses what comes.
+    /// Closes idle sessions and refuses leases.
     pub(super) async fn close(&self) {
         self.0.places.close();
         let idle = std::mem::take(&mut *self.0.idle());
@@ -141,21 +140,21 @@ impl Shared {
             if since.is_some_and(|since| since.elapsed() < UNUSED) {
                 return Ok(lease);
             }
-            // A firewall forgets a connection that nobody uses, and tells neither end.
+            // A firewall may have forgotten an idle connection, and tells neither end.
             let limit = (config.timeout / 3).min(LONGEST_CHECK);
             match tokio::time::timeout(limit, lease.db.ping()).await {
                 Ok(Ok(())) => return Ok(lease),
                 Ok(Err(_)) => lease.lose(),
                 Err(_) => {
                     drop(lease);
-                    // What it has forgotten of one it has forgotten of all.
+                    // It has likely forgotten all of them.
                     self.give_up_idle();
                 }
             }
         }
     }
 
-    /// A place, as soon as there is one.
+    /// Waits for a place.
     async fn place(&self, doing: &'static str) -> Result<OwnedSemaphorePermit, StoreError> {
         Arc::clone(&self.places).acquire_owned().await.map_err(|_| closed_error(doing))
     }
@@ -174,7 +173,7 @@ impl Shared {
         SessionLease { db: Leased(Some(Held { session, pool: Arc::clone(self), place })) }
     }
 
-    /// Gives back a session before its place, so that whoever gets the place finds it.
+    /// Returns a session before its place, so that the next lease finds it.
     fn put(&self, session: Session, place: OwnedSemaphorePermit) {
         if !self.is_closed() {
             self.idle().push(Idle { session, since: Some(Instant::now()) });
@@ -186,14 +185,14 @@ impl Shared {
         self.places.is_closed()
     }
 
-    /// What ended one session has likely ended all: the others are looked at before they are used.
+    /// Marks idle sessions to be pinged before use: the end of one session is likely the end of all.
     fn suspect_idle(&self) {
         for idle in &mut *self.idle() {
             idle.since = None;
         }
     }
 
-    /// Gives up what is idle, as far as there are places for it: with all of them taken, none is opened anyway.
+    /// Abandons idle sessions, as far as there are places: with all places taken, no session is opened anyway.
     fn give_up_idle(self: &Arc<Self>) {
         self.suspect_idle();
         while let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
@@ -208,11 +207,11 @@ impl Shared {
 }
 
 impl SessionLease {
-    /// Gives the session back if all went well. If not, it is looked at before it is used again, and so are those that
-    /// are idle; it is closed if the error may be the session's.
-    pub(super) fn finish<T>(mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
-        let Some(held) = self.db.0.take() else { return done };
-        match &done {
+    /// Returns the session to the pool after a success. After an error it is abandoned, and idle sessions are pinged before
+    /// their use; if the error may be the session's, it is closed.
+    pub(super) fn finish<T>(mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        let Some(held) = self.db.0.take() else { return result };
+        match &result {
             Ok(_) => held.pool.put(held.session, held.place),
             Err(error) => {
                 let is_usable = leaves_session_usable(error);
@@ -222,7 +221,7 @@ impl SessionLease {
                 held.give_up(is_usable);
             }
         }
-        done
+        result
     }
 
     /// Closes the session in order.
@@ -280,7 +279,7 @@ impl DerefMut for Leased {
     }
 }
 
-/// Whoever had the lease no longer waits: the server may be at work all the same.
+/// Abandons the session: the caller no longer waits, and the server may still be executing its statement.
 impl Drop for Leased {
     fn drop(&mut self) {
         if let Some(held) = self.0.take() {
@@ -298,5 +297,5 @@ impl fmt::Debug for Pool {
 const HELD: &str = "a lease has its session until it ends";
 /// A session that was idle for longer is asked before it is used.
 const UNUSED: Duration = Duration::from_secs(1);
-/// How long it may take to answer, and no more than a third of the patience.
+/// The timeout of that ping, at most a third of the store's timeout.
 const LONGEST_CHECK: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! Removing what is old: a month at once where all of it is old, a little at a time elsewhere.
+//! Deleting old events: a month at once if all of it is old, otherwise chunk by chunk.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -15,8 +15,8 @@ use super::timestamptz::Timestamptz;
 use crate::event::Timestamp;
 use crate::store::{PurgeOutcome, StoreError};
 
-/// How far the last call came, where there was more to remove. The next one begins there: what is removed stays in the
-/// indexes until the server vacuums them, and each call would go over all of it once more.
+/// The position at which the last call stopped, if there was more to delete. The next call begins there: deleted rows stay
+/// in the indexes until a vacuum, and each call would scan them again.
 #[derive(Debug, Default)]
 pub(super) struct PurgePosition(Mutex<Option<Timestamp>>);
 
@@ -30,7 +30,7 @@ impl PurgePosition {
     }
 }
 
-/// Removes a whole month, however many events it holds: that takes no longer than to remove a few. Where there is none,
+/// Drops a month, however many events it has: that takes no longer than to delete a few. If no month is old enough, deletes
 /// up to `at_most` events.
 pub(super) async fn purge(
     db: &mut PgConnection,
@@ -48,7 +48,7 @@ pub(super) async fn purge(
     forget_open(db, names, before).await?;
     if partition::may_drop(db, names).await? {
         while let Some(removed) = partition::drop_oldest(db, names, before).await? {
-            // A month that had none left costs its caller no turn.
+            // An empty month is not worth a call.
             if removed > 0 {
                 return Ok(PurgeOutcome { deleted: removed, has_more: has_more(db, names, before).await? });
             }
@@ -61,7 +61,7 @@ pub(super) async fn purge(
     let from = front.take();
     let mut chunk = remove(db, names, from, before, at_most).await?;
     if from.is_some() && chunk.found < at_most {
-        // Behind us there may be what came late.
+        // Old events may have been inserted before the position.
         let behind = remove(db, names, None, before, at_most - chunk.found).await?;
         chunk = Chunk { found: chunk.found + behind.found, removed: chunk.removed + behind.removed, last: behind.last };
     }
@@ -92,7 +92,7 @@ struct Chunk {
     last: Option<Timestamp>,
 }
 
-/// Removes the earliest events that are not before `from`.
+/// Deletes the oldest events, from `from` on.
 async fn remove(
     db: &mut PgConnection,
     names: &Identifiers,
@@ -164,5 +164,5 @@ async fn has_more(db: &mut PgConnection, names: &Identifiers, before: Timestamp)
 }
 
 const DOING: &str = "purge";
-/// More in one transaction would keep it open for too long.
+/// A larger transaction would be open for too long.
 const MAX_CHUNK: usize = 10_000;

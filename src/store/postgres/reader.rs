@@ -1,4 +1,4 @@
-//! What a reader asks: one statement each, so one snapshot.
+//! Reads: one statement each, so one snapshot.
 
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
@@ -25,53 +25,53 @@ impl Reader for PostgresStore {
                 return Ok(Vec::new());
             }
             let mut lease = self.readers.lease(&self.config, DOING).await?;
-            let done = list(&mut lease.db, &self.config.identifiers, query).await;
-            let done = explained(&mut lease.db, &self.config.identifiers, Right::Read, done).await;
-            lease.finish(done)
+            let result = list(&mut lease.db, &self.config.identifiers, query).await;
+            let result = explained(&mut lease.db, &self.config.identifiers, Right::Read, result).await;
+            lease.finish(result)
         })
     }
 
     fn count<'a>(&'a self, filter: &'a Filter) -> StoreFuture<'a, u64> {
         Box::pin(async move {
             let mut lease = self.readers.lease(&self.config, DOING).await?;
-            let done = count(&mut lease.db, &self.config.identifiers, filter).await;
-            let done = explained(&mut lease.db, &self.config.identifiers, Right::Read, done).await;
-            lease.finish(done)
+            let result = count(&mut lease.db, &self.config.identifiers, filter).await;
+            let result = explained(&mut lease.db, &self.config.identifiers, Right::Read, result).await;
+            lease.finish(result)
         })
     }
 
     fn top_values<'a>(&'a self, filter: &'a Filter, by: Field, at_most: usize) -> StoreFuture<'a, Vec<ValueCount>> {
         Box::pin(async move {
             let mut lease = self.readers.lease(&self.config, DOING).await?;
-            let done = tally(&mut lease.db, &self.config.identifiers, filter, by, at_most).await;
-            let done = explained(&mut lease.db, &self.config.identifiers, Right::Read, done).await;
-            lease.finish(done)
+            let result = tally(&mut lease.db, &self.config.identifiers, filter, by, at_most).await;
+            let result = explained(&mut lease.db, &self.config.identifiers, Right::Read, result).await;
+            lease.finish(result)
         })
     }
 
     fn histogram<'a>(&'a self, filter: &'a Filter, buckets: &'a Buckets) -> StoreFuture<'a, Vec<u64>> {
         Box::pin(async move {
             let mut lease = self.readers.lease(&self.config, DOING).await?;
-            let done = activity(&mut lease.db, &self.config.identifiers, filter, buckets).await;
-            let done = explained(&mut lease.db, &self.config.identifiers, Right::Read, done).await;
-            lease.finish(done)
+            let result = activity(&mut lease.db, &self.config.identifiers, filter, buckets).await;
+            let result = explained(&mut lease.db, &self.config.identifiers, Right::Read, result).await;
+            lease.finish(result)
         })
     }
 
     fn check_access(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let mut lease = self.readers.lease(&self.config, DOING).await?;
-            let done = check_may_read(&mut lease.db, &self.config.identifiers).await;
-            lease.finish(done)
+            let result = check_may_read(&mut lease.db, &self.config.identifiers).await;
+            lease.finish(result)
         })
     }
 
     fn get(&self, id: EventId) -> StoreFuture<'_, Option<AuditEvent>> {
         Box::pin(async move {
             let mut lease = self.readers.lease(&self.config, DOING).await?;
-            let done = get(&mut lease.db, &self.config.identifiers, id, &Filter::default()).await;
-            let done = explained(&mut lease.db, &self.config.identifiers, Right::Read, done).await;
-            lease.finish(done)
+            let result = get(&mut lease.db, &self.config.identifiers, id, &Filter::default()).await;
+            let result = explained(&mut lease.db, &self.config.identifiers, Right::Read, result).await;
+            lease.finish(result)
         })
     }
 
@@ -79,9 +79,9 @@ impl Reader for PostgresStore {
         Box::pin(async move {
             let mut lease = self.readers.lease(&self.config, DOING).await?;
             let of_user = Filter { user_email: user_email.into(), ..Filter::default() };
-            let done = get(&mut lease.db, &self.config.identifiers, id, &of_user).await;
-            let done = explained(&mut lease.db, &self.config.identifiers, Right::Read, done).await;
-            lease.finish(done)
+            let result = get(&mut lease.db, &self.config.identifiers, id, &of_user).await;
+            let result = explained(&mut lease.db, &self.config.identifiers, Right::Read, result).await;
+            lease.finish(result)
         })
     }
 }
@@ -222,7 +222,7 @@ const AT_BEGINNING: &str = " AND created_at <= '0001-01-01 00:00:00+00'::pg_cata
 
 async fn count(db: &mut PgConnection, names: &Identifiers, filter: &Filter) -> Result<u64, StoreError> {
     let clause = Clause::new(&DIALECT, filter, None);
-    // Whoever may see no more than which ids there are is not told how many.
+    // Of a column that an appender may not read: an account that sees ids alone gets no count.
     let sql = format!("SELECT count(created_at) FROM {} {}", names.table(), clause.sql());
     let row = bind(sqlx::query(AssertSqlSafe(sql)), clause).fetch_one(db).await.during(DOING)?;
     let counted: i64 = row.try_get(0).during(DOING)?;

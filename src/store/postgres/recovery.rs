@@ -32,7 +32,7 @@ impl Recovery for PostgresStore {
                 .map(|suspect| (suspect.id, suspect.retaken))
                 .collect();
             if !before.is_empty() {
-                // Whoever only lost the session takes the lock again meanwhile.
+                // A writer that only lost its session takes the lock again meanwhile.
                 tokio::time::sleep(GRACE).await;
                 let still = self.suspect_writers().await?;
                 let same = still.iter().filter(|suspect| before.get(&suspect.id) == Some(&suspect.retaken));
@@ -41,8 +41,8 @@ impl Recovery for PostgresStore {
             let mut closed = 0;
             for suspect in dead {
                 let mut lease = self.writers.lease(&self.config, DOING).await?;
-                let done = self.close_writer(&mut lease.db, suspect, close).await;
-                closed += lease.finish(done)?;
+                let result = self.close_writer(&mut lease.db, suspect, close).await;
+                closed += lease.finish(result)?;
             }
             Ok(closed)
         })
@@ -58,15 +58,15 @@ struct SuspectWriter {
 }
 
 impl PostgresStore {
-    /// The writers with open events that have left, or whose locks nobody holds. Those without open events are struck off the list.
+    /// The writers with open events that have left, or whose locks are free. Deletes those without open events.
     async fn suspect_writers(&self) -> Result<Vec<SuspectWriter>, StoreError> {
         let mut lease = self.writers.lease(&self.config, DOING).await?;
-        let done = suspects(&mut lease.db, &self.config.identifiers).await;
-        lease.finish(done)
+        let result = suspects(&mut lease.db, &self.config.identifiers).await;
+        lease.finish(result)
     }
 
-    /// Closes what a dead writer left open, and strikes it off the list, in one transaction that holds its row: of two
-    /// that race, the second finds nothing left; and the writer, should it live, can start nothing until it is over.
+    /// Closes a dead writer's open events and deletes its row, in one transaction that locks the row: of two that race, the
+    /// second finds nothing, and a writer that still lives starts nothing until the transaction ends.
     async fn close_writer(
         &self,
         db: &mut PgConnection,
@@ -134,5 +134,5 @@ async fn suspects(db: &mut PgConnection, names: &Identifiers) -> Result<Vec<Susp
 }
 
 const DOING: &str = "closing orphans";
-/// How many events one statement takes.
+/// The number of events in one statement.
 const EVENTS_AT_ONCE: usize = 1024;

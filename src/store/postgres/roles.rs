@@ -60,7 +60,7 @@ async fn provide(roles: &Roles, db: &mut PgConnection, names: &Identifiers, role
     let comment = format!("COMMENT ON ROLE {} IS {};", quote_identifier(role), quote_literal(&roles.mark));
     match mark {
         Some(mark) if mark == roles.mark => Ok(()),
-        // Whoever has it has these rights already.
+        // Its members have these rights already.
         _ if has_rights => Ok(()),
         Some(mark) if mark.starts_with(MARK) => Err(refused(format!(
             "the role {} was made for the log {}: its members would see this one, too. Choose other names by \
@@ -73,7 +73,7 @@ async fn provide(roles: &Roles, db: &mut PgConnection, names: &Identifiers, role
              `?roles=PREFIX`, or say that this is meant: `{comment}`",
             quote_identifier(role)
         ))),
-        // Somebody who may make roles has made it for an owner who may not.
+        // An administrator has created it for an owner who may not create roles.
         _ => {
             let sql = format!("SAVEPOINT comment; {comment}");
             match sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *db).await {
@@ -107,7 +107,7 @@ async fn create(roles: &Roles, db: &mut PgConnection, role: &str) -> Result<(), 
 /// A role that is there.
 struct Existing {
     mark: Option<String>,
-    /// It is nothing but a name: nobody has it, and it has nothing.
+    /// It has no members, no rights and no login.
     is_bare: bool,
     /// It has rights to the events of this very log.
     has_rights: bool,

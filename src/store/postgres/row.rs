@@ -1,4 +1,4 @@
-//! A row of the events, read: one truth for whoever filters it and whoever is shown it.
+//! Reading a row of the events: a filter and a reader see the same values.
 //!
 //! Filters and the gate act on the columns; the rest of an event is in its text alone. So the text is the event of a row
 //! only if it says of each column what the column says. No writer of ours makes another row, but whoever may append can,
@@ -44,7 +44,7 @@ pub(super) fn started(id: EventId, text: &str) -> AuditEvent {
     }
 }
 
-/// What the columns say.
+/// The values of the columns.
 #[derive(Debug, Clone)]
 struct Columns<'r> {
     event_id: EventId,
@@ -62,7 +62,7 @@ struct Columns<'r> {
 
 impl<'r> Columns<'r> {
     fn of(row: &'r PgRow) -> Result<Self, sqlx::Error> {
-        // Whoever lets a column be null can make a row without a value.
+        // If the owner has dropped NOT NULL, a row may lack the value.
         let text = |column: usize| row.try_get::<Option<&'r str>, _>(column);
         Ok(Self {
             event_id: row.try_get::<Uuid, _>(0)?.into(),

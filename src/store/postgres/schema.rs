@@ -14,7 +14,7 @@ use super::schema_survey::{Change, Missing, Survey};
 use super::session::run;
 use crate::store::StoreError;
 
-/// What a database has of the log.
+/// The state of the log's tables in a database.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum SchemaState {
     /// Nothing.
@@ -25,7 +25,7 @@ pub(super) enum SchemaState {
     Current,
 }
 
-/// Looks without a change. What stands in the way of reading and appending is an error with what to do about it.
+/// Examines the tables and changes nothing. An obstacle to reading or appending is an error with its remedy.
 pub(super) async fn examine(db: &mut PgConnection, names: &Identifiers) -> Result<SchemaState, StoreError> {
     let survey = survey(db, names).await?;
     Change::refuse(survey.changed(names))?;
@@ -40,7 +40,7 @@ fn found(survey: &Survey) -> SchemaState {
     }
 }
 
-/// What there is, if it is the log's and of a version that this program knows.
+/// Surveys the tables. Another application's tables and an unknown version are errors.
 pub(super) async fn survey(db: &mut PgConnection, names: &Identifiers) -> Result<Survey, StoreError> {
     let survey = Survey::of(db, names, DOING).await?;
     survey.refuse_strangers(db, names).await?;
@@ -70,7 +70,7 @@ async fn refuse_missing(db: &mut PgConnection, names: &Identifiers, survey: &Sur
     }
 }
 
-/// Makes what is missing as far as this role may, before the log is used.
+/// Creates the missing parts, as far as this account may, before the log is used.
 pub(super) async fn provide(db: &mut PgConnection, names: &Identifiers) -> Result<(), StoreError> {
     match examine(db, names).await? {
         SchemaState::Current => Ok(()),
@@ -133,7 +133,7 @@ pub(super) async fn recreate(db: &mut PgConnection, names: &Identifiers) -> Resu
     partition::create_ahead(db, names).await
 }
 
-/// Makes what is missing, for the owner alone.
+/// Creates the missing parts, for the owner alone.
 async fn create_missing(db: &mut PgConnection, names: &Identifiers) -> Result<(), StoreError> {
     create_schema(db, names).await?;
     let before = Survey::of(db, names, DOING).await?;

@@ -1,4 +1,4 @@
-//! What stands under the names of a log: its own, another application's, or its own and changed.
+//! A survey of the names of a log: its own relations, another application's, or its own and changed.
 //!
 //! A table is the log's by its columns, whatever the version table says: another application may have dropped ours and
 //! made its own. Nothing of another's is touched, and nothing of ours that was changed is mended by a guess: the errors
@@ -20,7 +20,7 @@ use crate::store::StoreError;
 /// A schema and a name in it.
 type Place = (String, String);
 
-/// What stands under the names of a log, without its months.
+/// The relations with the names of a log, without the monthly partitions.
 pub(super) struct Survey {
     schema: String,
     table: String,
@@ -33,7 +33,7 @@ struct Relation {
     /// `pg_class.relkind`.
     kind: char,
     columns: Vec<Found>,
-    /// What it is partitioned by.
+    /// The partition key.
     partition_key: Option<String>,
     /// The id alone is its primary key.
     has_key: bool,
@@ -143,7 +143,7 @@ impl Survey {
         self.events().is_some() && place.0 == self.schema && place.1 == self.table
     }
 
-    /// Where the events are, if their table has been given another name or schema: what is part of it still is.
+    /// The place of the events, if their table was renamed or moved: its partitions still belong to it.
     fn moved(&self) -> Option<&Place> {
         if self.events().is_some() {
             return None;
@@ -284,7 +284,7 @@ impl Survey {
         statements.join(" ")
     }
 
-    /// What is missing and can be made again.
+    /// The missing parts that can be created again.
     pub(super) fn missing(&self) -> Option<Missing> {
         let mut parts = Vec::new();
         for suffix in TABLES_BESIDE.iter().map(|(suffix, _)| *suffix).chain([""]) {
@@ -316,7 +316,7 @@ impl Survey {
         (!parts.is_empty()).then_some(Missing { parts, is_fatal })
     }
 
-    /// What was changed about the table of the events so that it cannot be read.
+    /// The changes that keep events from being read.
     pub(super) fn unreadable(&self, names: &Identifiers) -> Option<Change> {
         let events = self.events()?;
         let (mut changes, mut statements) = (Vec::new(), Vec::new());
@@ -370,7 +370,7 @@ impl Survey {
         }
     }
 
-    /// The same, or what keeps events from being appended, once each.
+    /// The changes that keep events from being read, or from being appended once each.
     pub(super) fn changed(&self, names: &Identifiers) -> Option<Change> {
         let events = self.events()?;
         if let Some(change) = self.unreadable(names) {
@@ -378,7 +378,7 @@ impl Survey {
         }
         let (mut changes, mut statements) = (Vec::new(), Vec::new());
         let table = names.table();
-        // First: what is done to the whole is then done to this part, too.
+        // First: statements on the whole table then reach this partition, too.
         if self.get(DEFAULT).is_some_and(|default| default.of.is_none()) {
             changes.push("the default partition is detached".to_owned());
             statements.push(format!("ALTER TABLE {table} ATTACH PARTITION {} DEFAULT;", names.side_table(DEFAULT)));
@@ -401,7 +401,7 @@ impl Survey {
     }
 }
 
-/// What somebody changed about the table of the events, and the statements that undo it.
+/// Changes of the table of events, and the statements that undo them.
 #[derive(Debug)]
 pub(super) struct Change {
     pub(super) text: String,

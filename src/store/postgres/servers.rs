@@ -10,7 +10,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use super::error::{DuringOperation as _, config, transient};
 use crate::store::StoreError;
 
-/// Where the log may be, and how to log in there. With the password: never shown.
+/// The servers of a log, with the password: never shown.
 #[derive(Clone)]
 pub(super) enum Servers {
     Urls {

@@ -10,7 +10,7 @@ use super::config::Config;
 use super::error::{DuringOperation as _, from_driver, permanent, transient};
 use crate::store::StoreError;
 
-/// What a session is for.
+/// The purpose of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SessionKind {
     /// Appends: durable or not at all, on tables of this version.
@@ -26,7 +26,7 @@ pub(super) enum SessionKind {
 }
 
 impl SessionKind {
-    /// Whether the primary serves it. Readers, and whoever looks at their sessions, may be at a standby.
+    /// Returns true if only the primary may serve it. Readers and observers of readers may use a standby.
     fn is_of_primary(self) -> bool {
         !matches!(self, Self::Read | Self::Observe { readers: true })
     }
@@ -67,9 +67,9 @@ pub(super) fn connect_until(config: &Config) -> Instant {
     Instant::now() + connect_within(config)
 }
 
-/// The time for an attempt to connect. Where the patience is shorter, whoever has less waits for less.
+/// The timeout of an attempt to connect. A caller with a shorter timeout stops waiting earlier.
 fn connect_within(config: &Config) -> Duration {
-    config.timeout.clamp(SHORTEST_CONNECT, CONNECT_TIMEOUT)
+    config.timeout.clamp(MIN_CONNECT_TIMEOUT, CONNECT_TIMEOUT)
 }
 
 /// A part of an attempt to connect.
@@ -80,15 +80,15 @@ pub(super) async fn answered_until<T>(
     timeout_at(until, work).await.unwrap_or_else(|_| Err(unanswered(CONNECTING)))
 }
 
-/// An answer within the patience, or none: a connection whose other end has vanished would keep its caller for a
+/// Waits for the work until the timeout: a connection whose other end has vanished would keep its caller for a
 /// quarter of an hour. The future is dropped then; the session that it has leased has an owner all the same
 /// (`abandoned.rs`).
 pub(super) async fn within_timeout<T>(
-    patience: Duration,
+    timeout: Duration,
     doing: &'static str,
     work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    tokio::time::timeout(patience, work).await.unwrap_or_else(|_| Err(unanswered(doing)))
+    tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| Err(unanswered(doing)))
 }
 
 pub(super) fn unanswered(doing: &'static str) -> StoreError {
@@ -115,9 +115,9 @@ pub(super) fn millis(limit: Duration) -> i32 {
 }
 
 pub(super) const CONNECTING: &str = "connecting";
-const SHORTEST_CONNECT: Duration = Duration::from_secs(1);
+const MIN_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long one statement of a reader may take.
+/// The timeout of a reader's statement.
 const LONGEST_READ: Duration = Duration::from_secs(600);
 
 /// Defaults of the role, of the database or of the URL must not reach the log. Of these settings, a server takes those
@@ -130,17 +130,17 @@ const LONGEST_READ: Duration = Duration::from_secs(600);
 /// The sockets are the driver's and have no keepalive, so the server is told to look after its end: a session whose
 /// client has vanished ends within a minute, and one that is only idle is not forgotten by a firewall. What an operator
 /// has set of that stays. Only Linux can tell everywhere that a client has gone in the midst of a statement.
-fn settings(purpose: SessionKind, patience: Duration) -> String {
+fn settings(purpose: SessionKind, timeout: Duration) -> String {
     let read_only = if purpose == SessionKind::Read { "on" } else { "off" };
     // A plan for any value passes over partial indexes and takes no notice of how rare a value is.
     let plans = if purpose == SessionKind::Read { "force_custom_plan" } else { "auto" };
     // Row security would hide events from a listing or a purge. With `off` the server refuses the statement instead.
     let row_security = if matches!(purpose, SessionKind::Read | SessionKind::Admin) { "off" } else { "on" };
     let (lock, statement) = match purpose {
-        SessionKind::Append => (millis(patience / 4 * 3), 0),
-        SessionKind::Read => (millis(patience), millis(LONGEST_READ)),
+        SessionKind::Append => (millis(timeout / 4 * 3), 0),
+        SessionKind::Read => (millis(timeout), millis(LONGEST_READ)),
         SessionKind::Admin => (0, 0),
-        SessionKind::Lock | SessionKind::Observe { .. } => (millis(patience), 0),
+        SessionKind::Lock | SessionKind::Observe { .. } => (millis(timeout), 0),
     };
     format!(
         "SET statement_timeout = 0; SET search_path = pg_catalog, pg_temp; \

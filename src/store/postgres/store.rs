@@ -47,15 +47,15 @@ pub struct PostgresStore {
     pub(super) probers: Pool,
     pub(super) readers: Pool,
     pub(super) admin_sessions: Pool,
-    /// Those that ask for the end of transactions: whoever reads a lot must not keep them waiting.
+    /// Sessions that ask for the end of transactions: readers must not keep them waiting.
     pub(super) status_sessions: Pool,
-    /// Where the log is, once somebody has asked.
+    /// The location of the table, once it was asked for.
     location: Mutex<Option<TableLocation>>,
     pub(super) writer_lease: WriterLease,
     /// A health check has come as far as a commit that needs a replica.
     is_committing: AtomicBool,
     pub(super) purge_position: PurgePosition,
-    /// When to see to the partitions of the months to come; none for a role that may not make them.
+    /// The next time to create partitions; none for an account that may not.
     next_partition_check: Mutex<Option<Instant>>,
 }
 
@@ -130,16 +130,16 @@ impl PostgresStore {
             store.probers.first(&store.config).await?.finish(Ok(()))?;
             store.writers.first(&store.config).await?.finish(Ok(()))
         };
-        within_timeout(store.config.timeout.max(SHORT_PATIENCE) * 4, OPENING, opened).await?;
+        within_timeout(store.config.timeout.max(MIN_OPEN_TIMEOUT) * 4, OPENING, opened).await?;
         Ok(store)
     }
 
-    /// Makes what is missing, as far as this role may.
+    /// Creates the missing parts, as far as this account may.
     async fn provision(&self) -> Result<(), StoreError> {
         let Config { identifiers: names, .. } = &self.config;
         let mut lease = self.admin_sessions.first(&self.config).await?;
         let db = &mut *lease.db;
-        // Whoever changes the tables now is waited for, but not for ever.
+        // Waits for a session that is changing the tables, but not for ever.
         run(db, OPENING, format!("SET lock_timeout = {}", millis(self.config.timeout))).await?;
         // A server on which nothing would be durable, or nothing can be made, is refused for that reason.
         let facts = DurabilitySettings::ask(db, names, OPENING).await?;
@@ -191,9 +191,9 @@ impl AuditStore for PostgresStore {
     fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
         Box::pin(self.writers.within(self.config.timeout, "append", async move {
             let mut lease = self.writers.lease(&self.config, "append").await?;
-            let done = append::append(&mut lease.db, &self.statements, &self.writer_lease, events).await;
-            let done = explained(&mut lease.db, &self.config.identifiers, Right::Append, done).await;
-            lease.finish(done)
+            let result = append::append(&mut lease.db, &self.statements, &self.writer_lease, events).await;
+            let result = explained(&mut lease.db, &self.config.identifiers, Right::Append, result).await;
+            lease.finish(result)
         }))
     }
 
@@ -207,14 +207,14 @@ impl AuditStore for PostgresStore {
                 writer_lease: &self.writer_lease,
                 is_committing: &self.is_committing,
             };
-            // A little less: a caller with the same patience is given the reason, too.
-            let patience = (self.config.timeout / 20 * 19).max(SHORTEST_HEALTH);
-            let done = self.probers.within(patience, HEALTH, check.run()).await;
-            match done {
+            // A little less: a caller with the same timeout is given the reason, too.
+            let timeout = (self.config.timeout / 20 * 19).max(MIN_HEALTH_TIMEOUT);
+            let result = self.probers.within(timeout, HEALTH, check.run()).await;
+            match result {
                 Err(error) if self.is_committing.load(Ordering::Relaxed) => {
                     Err(error.with_hint(Wait::Replica.reason()))
                 }
-                done => done,
+                result => result,
             }
         })
     }
@@ -239,8 +239,8 @@ impl AuditStore for PostgresStore {
             }
             let making = self.admin_sessions.within(self.config.timeout, "making partitions", async {
                 let mut lease = self.admin_sessions.lease(&self.config, "making partitions").await?;
-                let done = partition::create_ahead(&mut lease.db, &self.config.identifiers).await;
-                lease.finish(done)
+                let result = partition::create_ahead(&mut lease.db, &self.config.identifiers).await;
+                lease.finish(result)
             });
             making.await?;
             Ok(false)
@@ -270,9 +270,9 @@ const MOST_PROBERS: usize = 1;
 const MAX_READERS: usize = 3;
 const MAX_STATUS_SESSIONS: usize = 1;
 const MAX_ADMIN_SESSIONS: usize = 1;
-/// It has more to say to the server than an append. Whoever has less patience waits for less.
-const SHORTEST_HEALTH: Duration = Duration::from_millis(900);
-/// Tables are made in more than one step, however little patience there is for each.
-const SHORT_PATIENCE: Duration = Duration::from_secs(5);
+/// The shortest timeout of a health check, which has more statements than an append.
+const MIN_HEALTH_TIMEOUT: Duration = Duration::from_millis(900);
+/// The shortest timeout of a step of opening: creating tables takes several.
+const MIN_OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Partitions are made months ahead; an hour is soon enough, also for what stood in the way the last time.
 const PARTITION_CHECK_EVERY: Duration = Duration::from_secs(3600);

@@ -67,22 +67,22 @@ impl Transactional for PostgresStore {
     fn status(&self, event: EventId, transaction: TransactionId) -> StoreFuture<'_, TransactionStatus> {
         Box::pin(self.status_sessions.within(self.config.timeout, STATUS_OPERATION, async move {
             let mut lease = self.status_sessions.lease(&self.config, STATUS_OPERATION).await?;
-            let done = fate(&mut lease.db, &self.config.identifiers, event, transaction).await;
-            lease.finish(done)
+            let result = fate(&mut lease.db, &self.config.identifiers, event, transaction).await;
+            lease.finish(result)
         }))
     }
 }
 
 impl PostgresStore {
-    /// Whether this is where the log is. What is known of that is looked up again before it is denied: the server may
-    /// have been started anew, or the tables made anew.
+    /// Returns true if this is the log's table. If it differs from the known location, that is asked for again: the server
+    /// may have been restarted, or the tables recreated.
     async fn is_same_table(&self, place: TableLocation) -> Result<bool, StoreError> {
         if *self.place() == Some(place) {
             return Ok(true);
         }
         let names = &self.config.identifiers;
         let mut lease = self.status_sessions.lease(&self.config, STATUS_OPERATION).await?;
-        let done = async {
+        let result = async {
             let row = sqlx::query(AssertSqlSafe(format!("SELECT {SELECT_LOCATION}")))
                 .bind(names.schema())
                 .bind(names.unquoted(""))
@@ -92,15 +92,15 @@ impl PostgresStore {
                 .during(STATUS_OPERATION)?;
             TableLocation::of(&row).during(STATUS_OPERATION)
         };
-        let done = done.await;
-        let ours = lease.finish(done)?;
+        let result = result.await;
+        let ours = lease.finish(result)?;
         *self.place() = Some(ours);
         Ok(ours == place && ours.table.is_some())
     }
 }
 
-/// First whether the event is there: it usually is. If not, the transaction must be over before it is looked for again:
-/// it may have been committed between two looks.
+/// Looks for the event, then at the transaction, then for the event again. For example:
+/// - t0: the event is not there. t1: the transaction commits. t2: it is no longer in progress. t3: the event is there.
 async fn fate(
     db: &mut PgConnection,
     names: &Identifiers,
@@ -110,7 +110,7 @@ async fn fate(
     if exists(db, names, event).await? {
         return Ok(TransactionStatus::Committed);
     }
-    // None: so long ago that the server has forgotten it.
+    // Null for a transaction so old that the server has forgotten it.
     let status: Option<String> =
         sqlx::query_scalar("SELECT pg_catalog.pg_xact_status($1::pg_catalog.text::pg_catalog.xid8)")
             .bind(transaction.0.to_string())

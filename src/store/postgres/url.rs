@@ -15,7 +15,7 @@ use super::error::config;
 use super::servers::SessionTarget;
 use crate::store::StoreError;
 
-/// What the parameters say, and one set of options for each server.
+/// The parameters, and one set of options for each server.
 pub(super) struct Url {
     pub(super) schema: Option<String>,
     pub(super) table: Option<String>,

@@ -3,13 +3,17 @@
 //! A writer is a row with a random number, and holds the advisory lock of that number in a session of its own. The
 //! server releases the lock when the session ends: when the process dies, whatever the clocks say.
 //!
-//! A session can also end without its process: the server restarts, the network breaks. So the session is asked for
-//! its pulse all the time, and when it is gone the lock is taken again at once and `retaken` counts up. There is one
-//! session at a time: one that does not answer holds the lock for as long as the server thinks that it is there, so it
-//! must have answered or ended before another tries (`abandoned.rs`). Whoever finds a lock free waits for longer than that takes before it believes the writer dead ([`GRACE`]). Until its lock is held
-//! again, a writer starts nothing new. And if it was taken for dead all the same (it was cut off from the server for
-//! longer than the grace, while the server lost its session), its row is gone, and a foreign key keeps it from ever using
-//! that number again: it goes on under another.
+//! A session can also end without its process: the server restarts, the network breaks. So the session
+//! is pinged all the time. For example:
+//! - t0: the session breaks; the server frees the lock.
+//! - t0 + 0.25 s: the next ping fails. The writer refuses write-ahead events, takes the lock again in a new session, and
+//!   counts `retaken` up.
+//! - t0 + 3 s ([`GRACE`]): only now may another process close its events, if the lock is still free and `retaken` is as
+//!   before.
+//!
+//! There is one session at a time. One that does not answer holds the lock until the server ends it, so it must have
+//! answered or ended before the next (`abandoned.rs`). A writer that is cut off for longer than the grace is taken for
+//! dead: its row is deleted, and a foreign key keeps it from using that number again. It registers under another.
 
 use std::collections::hash_map::RandomState;
 use std::fmt;
@@ -52,7 +56,7 @@ struct HeldLock {
     task: JoinHandle<()>,
 }
 
-/// How it is with the lock of a number.
+/// The state of the writer's lock.
 #[derive(Debug, Default)]
 struct State(SyncMutex<Lock>);
 
@@ -74,7 +78,7 @@ impl Drop for HeldLock {
 }
 
 impl WriterLease {
-    /// A writer that nobody has heard of yet.
+    /// A writer that is not registered yet.
     pub(super) fn new(config: Config, observer: &Arc<Observer>) -> Self {
         Self {
             config,
@@ -129,27 +133,27 @@ impl WriterLease {
         Ok(None)
     }
 
-    /// The number, if there is one; whether its lock is held does not matter.
+    /// The number, if there is one, even while its lock is lost.
     pub(super) fn known(&self) -> Option<i64> {
         self.held().as_ref().map(|held| held.id)
     }
 
-    /// Lets go of the lock and of the number.
+    /// Releases the lock and drops the number.
     pub(super) fn forget(&self) {
         *self.held() = None;
     }
 
-    /// Takes the writer's leave in one of its sessions, so that it needs no further one: its row goes, or says that it has
-    /// left if events of it are still open.
+    /// Unregisters the writer in one of the append sessions: its row is deleted, or, while events of it are open, says that it
+    /// has left.
     pub(super) async fn unregister(&self, writers: &Pool) -> Result<(), StoreError> {
         let Some(id) = self.known() else { return Ok(()) };
         let left = writers.within(self.config.timeout, LEAVING, async {
             let mut lease = writers.lease(&self.config, LEAVING).await?;
-            let done = strike_off(&mut lease.db, &self.config, id).await;
-            lease.finish(done)
+            let result = strike_off(&mut lease.db, &self.config, id).await;
+            lease.finish(result)
         });
         let left = left.await;
-        // The lock is let go of in any case: a closed writer is a dead one.
+        // The lock is released in any case: a closed writer is a dead one.
         let held = self.held().take();
         if let Some(mut held) = held {
             drop(held.stop.take());
@@ -181,7 +185,7 @@ impl State {
     }
 }
 
-/// The task that keeps the lock: feels the pulse of the session that holds it, and takes it again when that session is
+/// The task that holds the lock: it pings the session that has the lock, and takes the lock again when that session is
 /// gone.
 struct Keeper {
     config: Config,
@@ -191,7 +195,7 @@ struct Keeper {
 }
 
 impl Keeper {
-    /// Runs until it is told to stop, or the writer has been taken for dead.
+    /// Runs until it is stopped, or the writer was taken for dead.
     async fn run(self, mut lease: SessionLease, mut stopped: oneshot::Receiver<()>) {
         loop {
             let Some(is_broken) = unless(&mut stopped, pulses(&mut lease.db)).await else {
@@ -233,15 +237,15 @@ impl Keeper {
     }
 }
 
-/// What the work comes to, or none if it is told to stop before that.
+/// The result of the work, or none if it is stopped first.
 async fn unless<T>(stopped: &mut oneshot::Receiver<()>, work: impl Future<Output = T>) -> Option<T> {
     match select(stopped, pin!(work)).await {
         Either::Left(_) => None,
-        Either::Right((done, _)) => Some(done),
+        Either::Right((result, _)) => Some(result),
     }
 }
 
-/// Ready when the session does not answer any more; true if its connection is broken.
+/// Pings the session until it does not answer. True if its connection is broken.
 async fn pulses(db: &mut PgConnection) -> bool {
     loop {
         match tokio::time::timeout(PING_TIMEOUT, db.ping()).await {
@@ -260,8 +264,8 @@ async fn register(db: &mut PgConnection, config: &Config) -> Result<i64, StoreEr
         if !try_lock(db, id).await? {
             continue;
         }
-        let done = sqlx::query(AssertSqlSafe(sql.clone())).bind(id).execute(&mut *db).await.during(DOING)?;
-        if done.rows_affected() == 1 {
+        let result = sqlx::query(AssertSqlSafe(sql.clone())).bind(id).execute(&mut *db).await.during(DOING)?;
+        if result.rows_affected() == 1 {
             return Ok(id);
         }
         // It is the number of one that died, perhaps: whose events are closed by its lock must find it free.
@@ -281,8 +285,8 @@ async fn retaken(db: &mut PgConnection, config: &Config, id: i64) -> Result<bool
         return Err(transient(DOING));
     }
     let sql = format!("UPDATE {} SET retaken = retaken + 1 WHERE id = $1", config.identifiers.side_table(WRITERS));
-    let done = sqlx::query(AssertSqlSafe(sql)).bind(id).execute(&mut *db).await.during(DOING)?;
-    Ok(done.rows_affected() == 1)
+    let result = sqlx::query(AssertSqlSafe(sql)).bind(id).execute(&mut *db).await.during(DOING)?;
+    Ok(result.rows_affected() == 1)
 }
 
 async fn try_lock(db: &mut PgConnection, id: i64) -> Result<bool, StoreError> {
@@ -303,14 +307,14 @@ const LEAVING: &str = "taking the writer's leave";
 /// Two of them are the same once in 2^64.
 const MOST_NUMBERS: u32 = 8;
 
-/// How often the session that holds the lock is asked, and how long it may take to answer.
+/// The pause between pings of the session that holds the lock, and the timeout of a ping.
 const PING_EVERY: Duration = Duration::from_millis(250);
 const PING_TIMEOUT: Duration = Duration::from_millis(1000);
-/// How long after a failed attempt the lock is tried again.
+/// The pause after a failed attempt to take the lock again.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
-/// How long a lock must have been free before its writer is dead: time for a pulse to fail and for several attempts.
+/// The time for which a lock must be free before its writer is dead: enough for a failed ping and several attempts.
 pub(super) const GRACE: Duration = Duration::from_millis(3000);
-/// Nobody holds the lock of the writer `i`. A lock by one 64-bit number is listed in halves.
+/// A condition: the lock of the writer `i` is free. A lock by one 64-bit number is listed in halves.
 pub(super) const IS_FREE: &str = "NOT EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.locktype = 'advisory' AND l.objsubid = 1 \
     AND l.granted AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) \
     AND ((l.classid::int8 << 32) | l.objid::int8) = i.id)";

@@ -61,8 +61,8 @@ impl Clause {
         self.values.len() + 1
     }
 
-    /// Whether an index of one field and the time has what is asked in the order of time: not what has one of several
-    /// values of that field.
+    /// Returns true if an index of `(field, created_at)` yields the rows in the order of a listing; false for one of several
+    /// values of a field.
     #[cfg(feature = "postgres")]
     pub(crate) fn is_index_ordered(&self) -> bool {
         self.is_ordered
@@ -135,7 +135,7 @@ impl Clause {
         }
     }
 
-    /// What is missing is none of them: SQL would say that it does not know.
+    /// Excludes values. A null is none of them, although SQL would answer null.
     fn none_of<T>(&mut self, values: &[T], column: &str, mut one: impl FnMut(&mut Self, &T) -> String) {
         let is_ordered = self.is_ordered;
         for value in values {
@@ -149,7 +149,7 @@ impl Clause {
         self.is_ordered = is_ordered;
     }
 
-    /// Whether a column looks like the pattern: false or unknown where it has nothing.
+    /// Matches a column with a pattern; false or null where the column is null.
     fn like(&mut self, column: &str, pattern: &TextPattern) -> String {
         let literals = pattern.literals();
         // No event has U+0000, and not every database takes it.
@@ -162,7 +162,7 @@ impl Clause {
         let mut conditions = Vec::new();
         let beginning = &literals[0];
         if !beginning.is_empty() {
-            // A span of the index, where the database would not find it by itself.
+            // A range of the index, which the database would not derive from the pattern.
             self.is_ordered = false;
             conditions.push(format!("{column} >= {}", self.bound(BindValue::Text(beginning.clone()))));
             if let Some(end) = prefix_upper_bound(beginning) {

@@ -2,21 +2,21 @@
 
 use crate::query::Field;
 
-/// How a database writes what all of them can say.
+/// The dialect of a database.
 #[derive(Debug)]
 pub(crate) struct Dialect {
     pub(crate) columns: ColumnNames,
-    /// Whether parameters are numbered (`$1`) or not (`?`).
+    /// True if parameters are numbered (`$1`), false if they are not (`?`).
     pub(crate) numbered: bool,
     /// The operator of patterns, which tells upper case from lower case.
     pub(crate) like: &'static str,
     /// Any run of characters, in such a pattern.
     pub(crate) wildcard: char,
-    /// Writes a character that stands for itself.
+    /// Writes a literal character, escaped if necessary.
     pub(crate) literal: fn(char, &mut String),
 }
 
-/// What the columns are called.
+/// The names of the columns.
 #[derive(Debug)]
 pub(crate) struct ColumnNames {
     pub(crate) event_type: &'static str,

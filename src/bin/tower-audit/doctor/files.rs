@@ -40,7 +40,7 @@ mod unix {
         }
     }
 
-    /// Whoever can write to a folder can put another file in the place of one.
+    /// Checks the folder: an account that can write to it can replace the log.
     fn folder(path: &Path, metadata: &Metadata) -> Diagnostic {
         const STICKY: u32 = 0o1000;
         let (shown, mode) = (path.display(), metadata.mode() & 0o7777);

@@ -1,4 +1,4 @@
-//! What is well with a log and what is not, and what to do about it.
+//! Diagnostics of a log, each with a remedy.
 
 mod files;
 mod policy;

@@ -7,7 +7,7 @@ use tower_audit::store::Diagnostic;
 
 use crate::error::with_causes;
 
-/// Whether the app would start with this policy.
+/// Loads the policy file as the app would.
 pub(crate) fn policy(path: &Path) -> Diagnostic {
     match AuditPolicy::from_file(path) {
         Ok(policy) => Diagnostic::ok("policy", format!("{}: {} rules", path.display(), policy.rules().len())),

@@ -14,7 +14,7 @@ use crate::store_url::StoreUrl;
 /// Longer than a store that is well takes for anything that is asked here.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Who named the store, and how.
+/// Checks the URL and its source.
 pub(crate) fn url_source(url: &StoreUrl) -> Diagnostic {
     let StoreUrl { url, source } = url;
     let shown = RedactedUrl::of(url);
@@ -41,7 +41,7 @@ pub(crate) fn url_source(url: &StoreUrl) -> Diagnostic {
     Diagnostic::ok("url", text)
 }
 
-/// What can be told of the store that this URL names. Nothing in it is changed but the counter of such looks.
+/// Diagnoses the store of this URL. Changes nothing in it but numbers of a sequence.
 pub(crate) async fn store(url: &str) -> Vec<Diagnostic> {
     let mut found = files(url);
     let mut options = OpenOptions::default();
