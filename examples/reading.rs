@@ -71,7 +71,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let found = reader.top_values(&Filter::default(), field, 20).await?.len();
         println!("tally by {field:12} {:8.1} ms ({found} values)", millis(begin));
     }
-    let robot = Filter { user_email: "robot@example.org".into(), ..Filter::default() };
+    let robot = Filter::new().user_email("robot@example.org");
     for (of, filter) in [("all", Filter::default()), ("a user", robot)] {
         for count in [50, 500] {
             let width = 500 * 86_400 * 1_000_000 / count as i64;
@@ -95,7 +95,7 @@ async fn pages(reader: &dyn Reader, name: &str, filter: Filter) -> Result<(), Bo
     let mut first = PageQuery::new(filter, PAGE);
     let mut last = first.clone();
     if skip > 0 {
-        let before = PageQuery { skip: skip - 1, limit: 1, ..first.clone() };
+        let before = PageQuery::new(first.filter.clone(), 1).skip(skip - 1);
         last.after = reader.query(&before).await?.first().map(Cursor::of);
     }
     let mut spent = [Vec::new(), Vec::new()];

@@ -67,15 +67,13 @@ impl Deref for ConfinedFilter {
 
 impl ConfinedQuery {
     /// Begins after this place, or at the newest event.
-    pub(crate) fn after(mut self, place: Option<Cursor>) -> Self {
-        self.0.after = place;
-        self
+    pub(crate) fn after(self, place: Option<Cursor>) -> Self {
+        Self(self.0.after(place))
     }
 
     /// Leaves out that many events.
-    pub(crate) fn skip(mut self, events: u64) -> Self {
-        self.0.skip = events;
-        self
+    pub(crate) fn skip(self, events: u64) -> Self {
+        Self(self.0.skip(events))
     }
 }
 

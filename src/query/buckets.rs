@@ -1,8 +1,8 @@
-//! Spans of time of one length.
+//! Buckets of a histogram.
 
 use crate::event::Timestamp;
 
-/// Spans of time of the same length, one after the other.
+/// Consecutive spans of time of one width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Buckets {
     start: Timestamp,
@@ -15,9 +15,10 @@ impl Buckets {
     /// The maximum number of buckets.
     pub const MAX_COUNT: usize = 1000;
 
-    /// `count` spans of `width_micros` each, the first of which begins at `start`; none if there is no such thing: a
-    /// width of less than a microsecond or of more than all of time, no bucket or more than
-    /// [`MAX_COUNT`](Self::MAX_COUNT), or a bucket that begins after [`Timestamp::MAX`]. The last may end after it.
+    /// `count` buckets of `width_micros` each, the first of which begins at `start`.
+    ///
+    /// Returns `None` for a width below a microsecond or above all of time, for a count of 0 or above
+    /// [`MAX_COUNT`](Self::MAX_COUNT), and if the last bucket begins after [`Timestamp::MAX`]. It may end after it.
     pub fn new(start: Timestamp, width_micros: i64, count: usize) -> Option<Self> {
         const ALL_OF_TIME: i64 = Timestamp::MAX.as_micros() - Timestamp::MIN.as_micros() + 1;
         let fits = (1..=ALL_OF_TIME).contains(&width_micros) && (1..=Self::MAX_COUNT).contains(&count);
@@ -31,7 +32,7 @@ impl Buckets {
         self.start
     }
 
-    /// When the last has ended; [`Timestamp::MAX`] if it ends after it.
+    /// Returns the end of the last bucket, at most [`Timestamp::MAX`].
     pub fn end(&self) -> Timestamp {
         self.start_of(self.count)
     }
@@ -52,16 +53,16 @@ impl Buckets {
         Timestamp::from_micros_clamped(self.start.as_micros() + bucket * self.width_micros)
     }
 
-    /// The filter, confined to the time of the buckets.
+    /// Returns the filter, confined to the time of the buckets.
     pub(crate) fn confine(&self, filter: &super::Filter) -> super::Filter {
         let since = filter.since.map_or(self.start, |since| since.max(self.start));
-        // What ends after the end of time has the last moment of time in it.
+        // A last bucket that ends after the end of time includes the last microsecond.
         let end = Timestamp::from_micros(self.start.as_micros() + self.count as i64 * self.width_micros);
         let until = [filter.until, end].into_iter().flatten().min();
         super::Filter { since: Some(since), until, ..filter.clone() }
     }
 
-    /// The bucket that a moment is in.
+    /// Returns the index of the bucket that contains the time.
     pub fn index_of(&self, moment: Timestamp) -> Option<usize> {
         let since = moment.as_micros().checked_sub(self.start.as_micros()).filter(|since| *since >= 0)?;
         usize::try_from(since / self.width_micros).ok().filter(|bucket| *bucket < self.count)
@@ -69,9 +70,9 @@ impl Buckets {
 }
 
 impl Buckets {
-    /// At most `at_most` buckets of a round length (a second, 5 minutes, a day, a week, …) that begin at round times in
-    /// UTC and together cover the span from `since` to before `until`. The first may begin before `since` and the last
-    /// end after `until`: the filter that they are counted with says where the span ends. None if the span is empty.
+    /// At most `at_most` buckets of a round width (a second, 5 minutes, a day, a week, …) that begin at round times in UTC
+    /// and cover the time from `since` to before `until`. The first may begin before `since`, and the last end after
+    /// `until`. Returns `None` if `since` is not before `until`.
     ///
     /// ```
     /// use tower_audit::query::Buckets;
@@ -82,7 +83,7 @@ impl Buckets {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn covering(since: Timestamp, until: Timestamp, at_most: usize) -> Option<Self> {
-        // The last moment of time is in the span that reaches to it: no bucket would have it.
+        // An end of `Timestamp::MAX` includes the last microsecond.
         let until = if until == Timestamp::MAX { until.as_micros() + 1 } else { until.as_micros() };
         let length = until.checked_sub(since.as_micros()).filter(|length| *length > 0)?;
         let at_most = at_most.clamp(1, Self::MAX_COUNT);
@@ -97,7 +98,7 @@ impl Buckets {
             let width = (length + most - 1) / most;
             Self::new(since, width, usize::try_from((length + width - 1) / width).ok()?)
         };
-        // At the beginning of time, round buckets reach out of it.
+        // Round buckets would begin before `Timestamp::MIN`.
         WIDTHS.iter().find_map(round).or_else(exact)
     }
 }
@@ -108,7 +109,7 @@ const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 const WEEK: i64 = 7 * DAY;
 
-/// How long a bucket may be: each divides a longer span that people count in. From a week on, all are whole weeks.
+/// The round widths of a bucket. From a week on, all are whole weeks.
 #[rustfmt::skip]
 const WIDTHS: [i64; 29] = [
     SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 15 * SECOND, 30 * SECOND,
@@ -118,7 +119,7 @@ const WIDTHS: [i64; 29] = [
     260 * WEEK, 520 * WEEK, 2600 * WEEK, 5200 * WEEK, 52_000 * WEEK,
 ];
 
-/// 1970-01-05, the first Monday after the beginning of time: weeks begin on Mondays.
+/// 1970-01-05, the first Monday after the Unix epoch: weeks begin on Mondays (ISO 8601).
 const FIRST_MONDAY: i64 = 4 * DAY;
 
 #[cfg(test)]

@@ -26,22 +26,22 @@ impl<T> Condition<T> {
     /// The maximum number of values read from text: a database's cost grows with each.
     pub const MAX_VALUES: usize = 20;
 
-    /// One of these.
+    /// Matches any of these values.
     pub fn any_of(values: impl IntoIterator<Item = T>) -> Self {
         Self { included: values.into_iter().collect(), excluded: Vec::new() }
     }
 
-    /// None of these: something else, or nothing at all.
+    /// Matches everything but these values, a missing value included.
     pub fn none_of(values: impl IntoIterator<Item = T>) -> Self {
         Self { included: Vec::new(), excluded: values.into_iter().collect() }
     }
 
-    /// The values of which the field must be one, if there are any.
+    /// Returns the included values. If there are any, the field must have one of them.
     pub fn included(&self) -> &[T] {
         &self.included
     }
 
-    /// The values of which the field must be none.
+    /// Returns the excluded values.
     pub fn excluded(&self) -> &[T] {
         &self.excluded
     }
@@ -51,12 +51,12 @@ impl<T> Condition<T> {
         self.included.is_empty() && self.excluded.is_empty()
     }
 
-    /// Whether a field passes, where `is` says which values it has.
+    /// Returns true if a field matches, where `is` tests one value.
     pub(super) fn matches(&self, is: impl Fn(&T) -> bool) -> bool {
         (self.included.is_empty() || self.included.iter().any(&is)) && !self.excluded.iter().any(&is)
     }
 
-    /// Takes one more value from its textual form; a `!` before it negates it.
+    /// Parses a value and adds it; after a `!` to the excluded ones.
     pub(super) fn add_parsed(
         &mut self,
         text: &str,
@@ -129,7 +129,7 @@ impl<T: fmt::Debug> fmt::Debug for DebugNot<'_, T> {
     }
 }
 
-/// A type of event, or the beginning of one before a `*`.
+/// Parses a pattern for event types.
 pub(super) fn event_type(text: &str) -> Result<TextPattern, FilterError> {
     let pattern = TextPattern::parse(text)?;
     if let Some(exact) = pattern.as_exact() {
@@ -146,10 +146,10 @@ pub(super) fn event_type(text: &str) -> Result<TextPattern, FilterError> {
     )))
 }
 
-/// A client's address in any of its forms, or a text that may have `*` in it.
+/// Parses a client's address in any form, or a pattern.
 ///
-/// An app may name its clients otherwise, so other text is compared as it is; but what looks like an address and is none
-/// is a mistake, which would find nothing.
+/// Other text is compared as it is: an app may name its clients otherwise. Text that only looks like an address, such as
+/// `192.0.2.300`, is an error, since it would match nothing.
 pub(super) fn remote_addr(text: &str) -> Result<TextPattern, FilterError> {
     let pattern = TextPattern::parse(text)?;
     let Some(exact) = pattern.as_exact() else { return Ok(pattern) };
@@ -163,7 +163,7 @@ pub(super) fn remote_addr(text: &str) -> Result<TextPattern, FilterError> {
     }
 }
 
-/// Four numbers between dots, or hexadecimal digits between colons, with whatever people put behind them.
+/// Returns true for four numbers between dots or hexadecimal digits between colons, with or without a port.
 fn looks_like_address(text: &str) -> bool {
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     let before_port = text.split([':', '/']).next().unwrap_or_default();

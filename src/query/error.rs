@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A filter that cannot be; the text says what was given and what would be right.
+/// An invalid filter. The text has the given value and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilterError(String);
 

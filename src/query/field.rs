@@ -7,7 +7,9 @@ use super::FilterError;
 use crate::event::AuditEvent;
 use crate::event::excerpt;
 
-/// A field that events are told apart by.
+/// A field that events are grouped by.
+///
+/// Exhaustive, so that the compiler shows a new field to the authors of stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Field {
     /// `event_type`
@@ -25,11 +27,11 @@ pub enum Field {
 }
 
 impl Field {
-    /// All of them.
+    /// All fields.
     pub const ALL: [Self; 6] =
         [Self::EventType, Self::UserEmail, Self::RemoteAddr, Self::Route, Self::Outcome, Self::Phase];
 
-    /// The name, as a filter has it.
+    /// Returns the name, as in filters.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::EventType => "event_type",

@@ -5,51 +5,112 @@ use super::{Condition, FilterError, OutcomePattern, TextPattern};
 use crate::event::excerpt;
 use crate::event::{AuditEvent, Phase, Timestamp};
 
-/// A filter over events: the conjunction of its conditions.
+/// A filter over events: the conjunction of its conditions. Without conditions it passes every event.
 ///
 /// ```
 /// use tower_audit::{AuditEvent, EventType};
-/// use tower_audit::query::{Condition, Filter, TextPattern, OutcomePattern};
+/// use tower_audit::query::{Condition, Filter, OutcomePattern, TextPattern};
 ///
-/// let filter = Filter { event_type: EventType::AUTH.into(), ..Filter::default() };
+/// let filter = Filter::new().event_type(EventType::AUTH).since("2026-05-25T00:00:00Z".parse::<tower_audit::Timestamp>()?);
 /// assert!(!filter.matches(&AuditEvent::new(EventType::UPLOAD)));
 ///
-/// // ValueKind was denied or failed, of anybody but the monitoring.
-/// let filter = Filter {
-///     outcome: Condition::any_of([OutcomePattern::Class(4), OutcomePattern::Class(5)]),
-///     user_email: Condition::none_of([TextPattern::prefix("monitor-")]),
-///     ..Filter::default()
-/// };
+/// // Denied or failed requests of any user whose name does not begin with `monitor-`.
+/// let filter = Filter::new()
+///     .outcome(Condition::any_of([OutcomePattern::Class(4), OutcomePattern::Class(5)]))
+///     .user_email(Condition::none_of([TextPattern::prefix("monitor-")]));
 /// assert!(!filter.matches(&AuditEvent::new(EventType::UPLOAD)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Filter {
     /// Events of these types.
     pub event_type: Condition<TextPattern>,
-    /// Events whose actor has one of these names. Whoever has none passes where names are only unwanted.
+    /// Events whose actor has one of these names. Events without a name pass if names are only excluded.
     pub user_email: Condition<TextPattern>,
-    /// Events at this moment or later.
+    /// Events at this time or later.
     pub since: Option<Timestamp>,
-    /// Events before this moment.
+    /// Events before this time.
     pub until: Option<Timestamp>,
     /// Events with these statuses.
     pub outcome: Condition<OutcomePattern>,
     /// Events of these route templates.
     pub route: Condition<TextPattern>,
-    /// Events of these client addresses. [`set`](Self::set) reads any form of an address; a pattern that was made otherwise
-    /// is compared as it is with the one that events have: no port, lower case, IPv4 where it was mapped into IPv6.
+    /// Events of these client addresses. [`set`](Self::set) parses any form of an address. A pattern made otherwise is
+    /// compared as it is with the form in events: no port, lower case, IPv4-mapped IPv6 as IPv4.
     pub remote_addr: Condition<TextPattern>,
     /// Events of these phases.
     pub phase: Condition<Phase>,
 }
 
 impl Filter {
+    /// A filter without conditions.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the condition on the event type.
+    #[must_use]
+    pub fn event_type(mut self, condition: impl Into<Condition<TextPattern>>) -> Self {
+        self.event_type = condition.into();
+        self
+    }
+
+    /// Sets the condition on the actor's name.
+    #[must_use]
+    pub fn user_email(mut self, condition: impl Into<Condition<TextPattern>>) -> Self {
+        self.user_email = condition.into();
+        self
+    }
+
+    /// Sets the earliest time.
+    #[must_use]
+    pub fn since(mut self, time: impl Into<Option<Timestamp>>) -> Self {
+        self.since = time.into();
+        self
+    }
+
+    /// Sets the end, which is not included.
+    #[must_use]
+    pub fn until(mut self, time: impl Into<Option<Timestamp>>) -> Self {
+        self.until = time.into();
+        self
+    }
+
+    /// Sets the condition on the HTTP status.
+    #[must_use]
+    pub fn outcome(mut self, condition: impl Into<Condition<OutcomePattern>>) -> Self {
+        self.outcome = condition.into();
+        self
+    }
+
+    /// Sets the condition on the route template.
+    #[must_use]
+    pub fn route(mut self, condition: impl Into<Condition<TextPattern>>) -> Self {
+        self.route = condition.into();
+        self
+    }
+
+    /// Sets the condition on the client's address.
+    #[must_use]
+    pub fn remote_addr(mut self, condition: impl Into<Condition<TextPattern>>) -> Self {
+        self.remote_addr = condition.into();
+        self
+    }
+
+    /// Sets the condition on the phase.
+    #[must_use]
+    pub fn phase(mut self, condition: impl Into<Condition<Phase>>) -> Self {
+        self.phase = condition.into();
+        self
+    }
+
     /// Returns true if the event passes the filter.
     pub fn matches(&self, event: &AuditEvent) -> bool {
         self.matches_fields(&FilterableFields::of(event))
     }
 
-    /// Whether an event of which this is known is one of those wanted.
+    /// Returns true if an event with these fields passes the filter.
     pub(crate) fn matches_fields(&self, event: &FilterableFields<'_>) -> bool {
         fn text(condition: &Condition<TextPattern>, found: Option<&str>) -> bool {
             condition.matches(|pattern| found.is_some_and(|found| pattern.matches(found)))
@@ -64,15 +125,14 @@ impl Filter {
             && self.phase.matches(|phase| *phase == event.phase)
     }
 
-    /// Sets the condition called `name` from its textual form. `now` is what relative times count back from.
+    /// Sets the condition called `name` from its textual form. Relative times count back from `now`.
     ///
-    /// A condition on something else than time can be set several times: with each the field may be one thing more,
-    /// or, after a `!`, must not be one more. Text may have `*` in it ([`TextPattern`]); a status may be a class (`4xx`) or
-    /// `none`, and several may stand in one text, with commas between them.
+    /// A condition other than on time can be set several times: each call adds a value, or after a `!` an excluded value.
+    /// Text may contain `*` ([`TextPattern`]). A status may be a class (`4xx`) or `none`, and a list with commas (`401,403`).
     ///
     /// # Errors
-    /// If there is no such condition, the value cannot be one, or a condition has more than 20 values; the text names
-    /// both and what would be right.
+    /// The name is unknown, the value is not valid, or the condition has more than 20 values. The text names both and the
+    /// remedy.
     pub fn set(&mut self, name: &str, value: &str, now: Timestamp) -> Result<(), FilterError> {
         let when = |value| super::parse_time(value, now).map(Some).map_err(|error| FilterError::new(error.to_string()));
         let done = match name {
@@ -96,10 +156,10 @@ impl Filter {
         done.map_err(|error| FilterError::new(format!("{name}: {error}")))
     }
 
-    /// Checks that there is time between `since` and `until`, if both are set.
+    /// Checks that `since` is before `until`, if both are set.
     ///
     /// # Errors
-    /// If there is none: no event could pass.
+    /// It is not: no event could pass.
     pub fn check_times(&self) -> Result<(), FilterError> {
         match (self.since, self.until) {
             (Some(since), Some(until)) if since >= until => {
@@ -114,7 +174,7 @@ impl Filter {
         ["event_type", "user_email", "since", "until", "outcome", "route", "remote_addr", "phase"];
 }
 
-/// What a filter looks at in an event: a store can have it without the whole event.
+/// The fields of an event that a filter tests. A store may have them without the whole event.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FilterableFields<'a> {
     pub(crate) created_at: Timestamp,

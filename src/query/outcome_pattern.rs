@@ -6,13 +6,15 @@ use super::FilterError;
 use crate::event::excerpt;
 
 /// A pattern for the `outcome` of an event.
+///
+/// Exhaustive, so that the compiler shows a new pattern to the authors of stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OutcomePattern {
     /// This status.
     Exact(u16),
-    /// A status whose hundreds are these: `4xx` is `Class(4)`.
+    /// A class of statuses: `4xx` is `Class(4)`.
     Class(u8),
-    /// None: the event is no request, or its request has not ended.
+    /// No status: the event is no request, or its request has not ended.
     Missing,
 }
 

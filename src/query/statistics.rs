@@ -52,12 +52,13 @@ impl StatisticsQuery {
 /// Serialized, it is the answer of `GET /stats` and of `tower-audit stats --format json`:
 ///
 /// ```
+/// use tower_audit::Timestamp;
 /// use tower_audit::query::{Buckets, Field, Filter, StatisticsQuery};
 /// use tower_audit::store::{MemoryStore, statistics};
 ///
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
-/// let (since, until) = ("2026-05-25T00:00:00Z".parse()?, "2026-05-25T12:00:00Z".parse()?);
-/// let filter = Filter { since: Some(since), until: Some(until), ..Filter::default() };
+/// let (since, until): (Timestamp, Timestamp) = ("2026-05-25T00:00:00Z".parse()?, "2026-05-25T12:00:00Z".parse()?);
+/// let filter = Filter::new().since(since).until(until);
 /// let query = StatisticsQuery::new(filter).by([Field::Outcome]).buckets(Buckets::covering(since, until, 1));
 /// let json = serde_json::to_string(&statistics(&MemoryStore::new(), &query).await?)?;
 /// assert_eq!(

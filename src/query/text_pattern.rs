@@ -5,11 +5,10 @@ use std::fmt;
 use crate::event::excerpt;
 use crate::event::limits::MAX_ROUTE_BYTES;
 
-/// A text pattern. In its textual form `*` stands for any run of characters, none included; everything else stands for
-/// itself, `%`, `_` and `?` too, and letters by their case. A backslash takes the meaning from a `*`, a `!` or a
-/// backslash.
+/// A text pattern. In its textual form `*` matches any run of characters, an empty one too. Every other character matches
+/// itself, case-sensitively, also `%`, `_` and `?`. A backslash escapes `*`, `!` and a backslash.
 ///
-/// A text that is missing looks like nothing, not even like `*`.
+/// No pattern matches a missing value, not even `*`.
 ///
 /// ```
 /// use tower_audit::query::TextPattern;
@@ -22,37 +21,37 @@ use crate::event::limits::MAX_ROUTE_BYTES;
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct TextPattern {
-    /// The texts around the stars: always one more than there are stars, so at least one.
+    /// The literals around the stars: one more than there are stars.
     literals: Vec<String>,
 }
 
-/// How many `*` a pattern has at the most: what a database spends on a pattern grows with each.
+/// The largest number of `*`: each makes a pattern more expensive for a database.
 const MAX_STARS: usize = 8;
 
 impl TextPattern {
-    /// The longest textual form that is read, in bytes: any value that an event may have, with a backslash before each.
+    /// The longest textual form in bytes: the longest value of an event, with every character escaped.
     pub const MAX_BYTES: usize = 2 * MAX_ROUTE_BYTES;
 
-    /// This text and no other.
+    /// Matches exactly this text.
     pub fn exact(text: impl Into<String>) -> Self {
         Self { literals: vec![text.into()] }
     }
 
-    /// Every text that begins like this.
+    /// Matches every text with this prefix.
     pub fn prefix(text: impl Into<String>) -> Self {
         Self { literals: vec![text.into(), String::new()] }
     }
 
-    /// Any text that there is.
+    /// Matches any text, but not a missing one.
     pub fn any() -> Self {
         Self::prefix("")
     }
 
-    /// Reads the textual form.
+    /// Parses the textual form.
     ///
     /// # Errors
-    /// If a backslash stands before something that has no other meaning, a `!` at the beginning stands by itself, or
-    /// there are more than 8 `*` or more than 1024 bytes.
+    /// A backslash is before a character that needs no escape, a `!` at the beginning is not escaped, or the text has more
+    /// than 8 `*` or 1024 bytes.
     pub fn parse(text: &str) -> Result<Self, super::FilterError> {
         let wrong = |why: &str| super::FilterError::new(format!("{:?} {why}", excerpt(text)));
         if text.len() > Self::MAX_BYTES {
@@ -104,7 +103,7 @@ impl TextPattern {
         rest.ends_with(last.as_str())
     }
 
-    /// The text, if there is only one.
+    /// Returns the text if the pattern has no star.
     pub fn as_exact(&self) -> Option<&str> {
         match self.literals.as_slice() {
             [only] => Some(only),
@@ -112,21 +111,21 @@ impl TextPattern {
         }
     }
 
-    /// The texts around the stars: one more than there are stars.
+    /// Returns the literals around the stars: one more than there are stars.
     pub fn literals(&self) -> &[String] {
         &self.literals
     }
 }
 
 impl From<&str> for TextPattern {
-    /// This text and no other.
+    /// Matches exactly this text.
     fn from(text: &str) -> Self {
         Self::exact(text)
     }
 }
 
 impl From<String> for TextPattern {
-    /// This text and no other.
+    /// Matches exactly this text.
     fn from(text: String) -> Self {
         Self::exact(text)
     }

@@ -3,6 +3,8 @@
 use serde::Serialize;
 
 /// The number of events that share a value of a field.
+///
+/// Exhaustive, because stores make it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ValueCount {
     /// The value as text; `None` for events without one.
@@ -12,7 +14,7 @@ pub struct ValueCount {
 }
 
 impl ValueCount {
-    /// The order of tallies: the most events first, then by the bytes of the value, nothing last.
+    /// Sorts by count, the largest first, then by the bytes of the value, `None` last; and truncates.
     pub(crate) fn sort_and_truncate(tallies: &mut Vec<Self>, at_most: usize) {
         tallies.sort_unstable_by(|a, b| {
             let last = |tally: &Self| tally.value.is_none();

@@ -55,8 +55,7 @@ async fn a_row_that_is_no_event_hides_no_other() {
             assert!(stray.details["unreadable_event"].is_string(), "{stray:?}");
             assert_eq!(ok(reader.get(ID).await), Some(stray));
         }
-        let hers =
-            Filter { user_email: TextPattern::parse("mallory*").expect("a pattern").into(), ..Filter::default() };
+        let hers = Filter::new().user_email(TextPattern::parse("mallory*").expect("a pattern"));
         assert_eq!(walk(reader, &hers, 3).await.len(), 1, "{time} {text}");
     }
 }
@@ -109,7 +108,7 @@ async fn what_is_shown_is_what_the_filter_matched() {
         let why = shown.details["unreadable_event"].as_str().expect("it is marked");
         assert!(why.contains(&format!(": {column} differ")) && !why.contains("alice"), "{why}");
     }
-    let of = |email: &str| Filter { user_email: TextPattern::exact(email).into(), ..Filter::default() };
+    let of = |email: &str| Filter::new().user_email(TextPattern::exact(email));
     for (email, count) in [("alice@example.org", EDITS.len() - 1), ("bob@example.org", 1)] {
         let found = walk(reader, &of(email), 2).await;
         assert!(found.iter().all(|event| event.actor.user_email.as_deref() == Some(email)), "{found:?}");
@@ -171,7 +170,7 @@ async fn what_another_program_inserts_is_read_from_its_columns() {
     second.details.insert("details".into(), vec![1].into());
     let reader = store.parts().reader.expect("the store is read");
     assert_eq!(walk(reader, &Filter::default(), 2).await, [ours, second, first.clone()]);
-    let hers = Filter { user_email: TextPattern::exact("alice@example.org").into(), ..Filter::default() };
+    let hers = Filter::new().user_email(TextPattern::exact("alice@example.org"));
     assert_eq!(walk(reader, &hers, 2).await, [first]);
     let purged = ok(store.parts().admin.expect("it is kept").purge(at("2021-01-01T00:00:00Z"), 10).await);
     assert_eq!(purged.deleted, 2);
@@ -219,11 +218,11 @@ async fn rows_with_times_that_no_event_can_have_are_listed_counted_and_purged_on
     let pattern = |text| TextPattern::parse(text).expect("a pattern");
     let filters = [
         (everything.clone(), strays + 50),
-        (Filter { since: Some(Timestamp::MIN), ..everything.clone() }, strays + 50),
-        (Filter { since: Some(at("2020-01-01T00:00:00Z")), ..everything.clone() }, strays / 2 + 50),
-        (Filter { until: Some(at("2020-01-01T00:00:00Z")), ..everything.clone() }, strays / 2),
-        (Filter { until: Some(Timestamp::MIN), ..everything.clone() }, 0),
-        (Filter { user_email: pattern("mall*").into(), ..everything.clone() }, strays),
+        (everything.clone().since(Timestamp::MIN), strays + 50),
+        (everything.clone().since(at("2020-01-01T00:00:00Z")), strays / 2 + 50),
+        (everything.clone().until(at("2020-01-01T00:00:00Z")), strays / 2),
+        (everything.clone().until(Timestamp::MIN), 0),
+        (everything.clone().user_email(pattern("mall*")), strays),
     ];
     for (filter, count) in filters {
         assert_eq!(ok(reader.count(&filter).await), count as u64, "{filter:?}");
@@ -236,7 +235,7 @@ async fn rows_with_times_that_no_event_can_have_are_listed_counted_and_purged_on
         for limit in [97, 1000] {
             let (mut listed, mut after) = (Vec::new(), None);
             loop {
-                let page = ok(reader.query(&PageQuery { after, ..PageQuery::new(filter.clone(), limit) }).await);
+                let page = ok(reader.query(&PageQuery::new(filter.clone(), limit).after(after)).await);
                 after = page.last().map(Cursor::of);
                 listed.extend(page.iter().map(Cursor::of));
                 // A page that is not full is the last one.
@@ -247,7 +246,7 @@ async fn rows_with_times_that_no_event_can_have_are_listed_counted_and_purged_on
             assert_eq!(listed.len(), count, "pages of {limit}: {filter:?}");
             assert!(listed.is_sorted_by(|newer, older| newer > older), "pages of {limit}: {filter:?}");
             for skip in [1, 1400, 1503, 1530, 1553, 1600, 4000] {
-                let query = PageQuery { skip, ..PageQuery::new(filter.clone(), limit) };
+                let query = PageQuery::new(filter.clone(), limit).skip(skip);
                 let page: Vec<_> = ok(reader.query(&query).await).iter().map(Cursor::of).collect();
                 let skip = usize::try_from(skip).expect("it is small").min(count);
                 assert_eq!(page, listed[skip..count.min(skip + limit)], "{skip} and pages of {limit}: {filter:?}");
@@ -298,7 +297,7 @@ async fn walk(reader: &dyn Reader, filter: &Filter, limit: usize) -> Vec<AuditEv
     let mut events = Vec::new();
     let mut after = None;
     for _ in 0..20 {
-        let page = ok(reader.query(&PageQuery { after, ..PageQuery::new(filter.clone(), limit) }).await);
+        let page = ok(reader.query(&PageQuery::new(filter.clone(), limit).after(after)).await);
         let Some(last) = page.last() else { return events };
         after = Some(Cursor::of(last));
         events.extend(page);

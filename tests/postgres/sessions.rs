@@ -56,9 +56,9 @@ async fn live(url: &str) {
     assert_eq!(all(&*store).await.last(), Some(&first));
     let reader = store.parts().reader.expect("it is read");
     assert_eq!(ok(reader.get(first.event_id).await), Some(first.clone()));
-    let filter = Filter { until: Some(at("2026-10-25T00:30:00.000002Z")), ..Filter::default() };
+    let filter = Filter::new().until(at("2026-10-25T00:30:00.000002Z"));
     assert_eq!(ok(reader.count(&filter).await), 1);
-    let filter = Filter { until: Some(first.created_at), ..Filter::default() };
+    let filter = Filter::new().until(first.created_at);
     assert_eq!(ok(reader.count(&filter).await), 0);
     let tally = ok(reader.top_values(&Filter::default(), Field::EventType, 10).await);
     assert_eq!((tally.len(), tally[0].count), (1, 4));

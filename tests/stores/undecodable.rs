@@ -80,7 +80,7 @@ async fn assert_whole(store: &SqliteStore, fine: &[AuditEvent], hostile: usize) 
         assert_eq!(store.get(event.event_id).await.expect("it is read").as_ref(), Some(event));
     }
     for (user, of_user) in [("alice", true), ("bob", false)] {
-        let filter = Filter { user_email: user.into(), ..Filter::default() };
+        let filter = Filter::new().user_email(user);
         let listed = store.query(&PageQuery::new(filter.clone(), 1000)).await.expect("they are listed");
         assert!(listed.iter().all(|event| event.actor.user_email.as_deref() == Some(user)));
         assert_eq!(
@@ -92,7 +92,7 @@ async fn assert_whole(store: &SqliteStore, fine: &[AuditEvent], hostile: usize) 
     }
     let types = store.top_values(&Filter::default(), Field::EventType, 100).await.expect("they are counted");
     assert_eq!(types.iter().map(|tally| tally.count).sum::<u64>(), all.len() as u64);
-    let unknown = Filter { event_type: "audit.unreadable".into(), ..Filter::default() };
+    let unknown = Filter::new().event_type("audit.unreadable");
     let listed = store.query(&PageQuery::new(unknown.clone(), 1000)).await.expect("they are listed");
     assert_eq!(store.count(&unknown).await.expect("they are counted"), listed.len() as u64);
     assert!(listed.len() >= 5, "{}", listed.len());

@@ -106,7 +106,7 @@ mod tests {
             (Some(2), Some(1_000_000), None),
             (Some(most - 1), None, Some((2, most - 1, most))),
         ] {
-            let filter = Filter { since: since.map(at), until: until.map(at), ..Filter::default() };
+            let filter = Filter::new().since(since.map(at)).until(until.map(at));
             let found = EventRange::of(&store, &filter).await.unwrap();
             let found = found.map(|it| (it.events, it.first.as_micros(), it.last.as_micros()));
             assert_eq!(found, expected, "{since:?} {until:?}");

@@ -99,7 +99,7 @@ impl Old {
 
 async fn old(store: &dyn AuditStore, cutoff: Timestamp) -> Result<Old, CliError> {
     let reader = reader(store)?;
-    let filter = Filter { until: Some(cutoff), ..Filter::default() };
+    let filter = Filter::new().until(cutoff);
     let everything = Filter::default();
     let work = async { Ok((EventRange::of(reader, &filter).await?, Some(reader.count(&everything).await?))) };
     let (of, all) = with_progress("counting", work).await.map_err(CliError::Store)?;

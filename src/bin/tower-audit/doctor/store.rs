@@ -115,7 +115,7 @@ async fn opened(store: &dyn AuditStore) -> Vec<Diagnostic> {
     }));
     if let (Some(reader), Some(Ok(_))) = (parts.reader, read) {
         let since = Timestamp::from_micros(Timestamp::now().as_micros() - DAY_MICROS);
-        let lost = Filter { since, phase: Phase::Unknown.into(), ..Filter::default() };
+        let lost = Filter::new().since(since).phase(Phase::Unknown);
         if let Ok(lost @ 1..) = within_timeout(reader.count(&lost)).await {
             found.push(Diagnostic::warning(
                 "ends",

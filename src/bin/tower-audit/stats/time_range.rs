@@ -110,11 +110,7 @@ mod tests {
         store.append(&events).await.unwrap();
         let reader = store.parts().reader.unwrap();
         let now = at("2026-06-01T00:00:00Z");
-        let within = |since: Option<&str>, until: Option<&str>| Filter {
-            since: since.map(at),
-            until: until.map(at),
-            ..Filter::default()
-        };
+        let within = |since: Option<&str>, until: Option<&str>| Filter::new().since(since.map(at)).until(until.map(at));
         let (first, last) = of_events(reader, &within(None, None), now).await.unwrap().unwrap();
         assert_eq!((first, last), (at("0800-01-01T00:00:00Z"), events[2].created_at));
         let since = within(Some("2026-04-30T00:00:00Z"), Some("2026-05-05T00:00:00Z"));
