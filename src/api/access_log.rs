@@ -1,4 +1,4 @@
-//! The event that says who read what.
+//! The audit events of reads.
 
 use std::net::SocketAddr;
 
@@ -14,15 +14,15 @@ use crate::AuditLog;
 use crate::event::{Actor, AuditEvent, EventId, EventType, Phase};
 use crate::writer::InFlightGuard;
 
-/// The type of the event that says who read what.
+/// The event type of a read of the log.
 pub const AUDIT_READ: &str = "audit.read";
 
-/// A reading, on its way to be an event.
+/// The audit event of a read, before it is recorded.
 #[derive(Debug, Clone)]
 pub(crate) struct AccessEvent(AuditEvent);
 
 impl AccessEvent {
-    /// Who asked for what kind of thing, with outcome 200.
+    /// An event of this caller and operation, with outcome 200.
     pub(crate) fn of(caller: &Caller, head: &Parts, operation: &Operation) -> Self {
         let mut event = AuditEvent::new(read_type());
         event.actor = Actor::user(caller.name());
@@ -35,7 +35,7 @@ impl AccessEvent {
         Self(event)
     }
 
-    /// The filters as they were given: of one that has several values, the list of them.
+    /// Adds the filters as given: a text, or a list if a filter has several values.
     pub(crate) fn asked(self, asked: &Params) -> Self {
         let mut given = Map::new();
         for (name, value) in &asked.raw_filters {
@@ -49,7 +49,7 @@ impl AccessEvent {
         self.detail("filter", Value::Object(given))
     }
 
-    /// How many events were shown, or counted.
+    /// Sets the number of shown or counted events.
     pub(crate) fn count(self, count: u64) -> Self {
         self.detail("count", count)
     }
@@ -59,7 +59,7 @@ impl AccessEvent {
         self
     }
 
-    /// Nothing was shown.
+    /// Sets the status of an error: no event was shown.
     pub(crate) fn rejected(mut self, status: StatusCode) -> Self {
         self.0.outcome = Some(status.as_u16());
         self.count(0)
@@ -70,19 +70,18 @@ impl AccessEvent {
     }
 }
 
-/// The two events of an export, whose end nobody knows when it begins: `started` is durable before its first byte,
-/// `completed` says how many events left, however it ended.
+/// The two events of an export. `started` is durable before the first byte; `completed` has the number of sent events.
 #[derive(Debug)]
 pub(crate) struct ExportAccess {
     log: AuditLog,
     completed: Option<AuditEvent>,
     released: u64,
-    /// Closing the log waits for the second event.
+    /// Makes closing the log wait for the second event.
     in_flight: Option<InFlightGuard>,
 }
 
 impl ExportAccess {
-    /// Records the first.
+    /// Records the `started` event.
     pub(crate) async fn begin(log: &AuditLog, record: AccessEvent) -> Result<Self, crate::RecordError> {
         let in_flight = log.begin_request();
         let completed = record.into_event();
@@ -93,12 +92,12 @@ impl ExportAccess {
         Ok(Self { log: log.clone(), completed: Some(with_start(completed, event_id)), released: 0, in_flight })
     }
 
-    /// A page is about to leave.
+    /// Counts the events of a page that is sent next.
     pub(crate) fn release(&mut self, events: usize) {
         self.released += events as u64;
     }
 
-    /// Records the second, before the last page leaves.
+    /// Records the `completed` event, before the last page is sent.
     pub(crate) async fn complete(&mut self) -> Result<(), crate::RecordError> {
         match self.take("complete") {
             Some(event) => self.log.record(event).await.map(drop),
@@ -106,12 +105,12 @@ impl ExportAccess {
         }
     }
 
-    /// Records the second behind the back of whoever gets no more.
+    /// Records the `completed` event of an export that broke off, on the runtime of the log.
     pub(crate) fn abandon(&mut self, end: &'static str) {
         if let Some(event) = self.take(end) {
             let (log, in_flight) = (self.log.clone(), self.in_flight.take());
             self.log.spawn(async move {
-                // The log says itself what it cannot write.
+                // The log reports its own failures.
                 let _ = log.record(event).await;
                 drop(in_flight);
             });
@@ -120,7 +119,7 @@ impl ExportAccess {
 
     fn take(&mut self, end: &'static str) -> Option<AuditEvent> {
         let completed = self.completed.take()?;
-        // The times are those of the end.
+        // The event has the time of the end.
         let (event_id, created_at) = EventId::new_with_time();
         let event = AuditEvent { event_id, created_at, ..completed };
         Some(AccessEvent(event).count(self.released).detail("body_end", end).into_event())

@@ -19,8 +19,8 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// A user, who reads the events whose `actor.user_email` is `name`, exactly. An empty name is nobody's: such a
-    /// caller is anonymous.
+    /// A user, who reads the events whose `actor.user_email` is exactly `name`. With an empty name the caller is
+    /// anonymous.
     pub fn user(name: impl Into<String>) -> Self {
         Self { name: truncated_name(name.into()), is_admin: false }
     }
@@ -30,7 +30,7 @@ impl Caller {
         Self { name: truncated_name(name.into()), is_admin: true }
     }
 
-    /// The name that events have for this caller.
+    /// Returns the name, as in `actor.user_email`.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -40,13 +40,13 @@ impl Caller {
         self.is_admin
     }
 
-    /// The only name whose events this caller may see; none: everyone's.
+    /// Returns the only name whose events the caller may see, or `None` for an administrator.
     pub(crate) fn own_name(&self) -> Option<&str> {
         if self.is_admin { None } else { Some(&self.name) }
     }
 }
 
-/// A name that is too long for an event is in it as its cut; its owner finds it by the same cut.
+/// Truncates a name as events do, so that a caller with a long name finds their own events.
 fn truncated_name(name: String) -> String {
     match truncate(&name, MAX_USER_EMAIL_BYTES) {
         std::borrow::Cow::Owned(cut) => cut,

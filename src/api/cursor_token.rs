@@ -1,4 +1,4 @@
-//! The opaque form of a place in a listing.
+//! The opaque form of a cursor.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,7 +8,7 @@ use super::Caller;
 use crate::event::{EventId, Timestamp};
 use crate::query::Cursor;
 
-/// Where a page ended, and the span of time that its listing is of: `since=30d` stays what it was on the first page.
+/// The place after which the next page begins, and the time range of the first page: `since=30d` does not move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CursorToken {
     pub(crate) since: Option<Timestamp>,
@@ -16,25 +16,25 @@ pub(crate) struct CursorToken {
     pub(crate) after: Cursor,
 }
 
-/// What a cursor is good for: this caller's view, through these filters as they were given.
+/// The caller and the filters that a cursor is bound to.
 ///
-/// A cursor grants nothing, because every page is read through the gate and the filters anew. It is bound by a digest
-/// without a secret, so that it outlives restarts and goes from one server of an app to another: what the digest
-/// prevents is the mistake of a cursor with filters that it does not belong to, which would silently leave out events.
+/// A cursor grants nothing: every page passes the gate and the filters again. The digest has no secret, so that a cursor
+/// outlives restarts and is valid on every server of an app. It prevents a mistake: a cursor used with other filters would
+/// silently skip events.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CursorBinding<'a> {
     pub(crate) caller: &'a Caller,
     pub(crate) given: &'a [(&'static str, String)],
 }
 
-/// The first byte of a cursor. What is behind it is another matter in another version.
+/// The first byte of a cursor: the version of the bytes behind it.
 const VERSION: u8 = 1;
 
 const FIELDS: usize = 1 + 8 + 8 + 8 + 16;
 const DIGEST: usize = 16;
 
 impl CursorToken {
-    /// The cursor: version, place, span, digest; base64url.
+    /// Writes version, time range, place and digest as base64url.
     pub(crate) fn to_text(self, binding: CursorBinding<'_>) -> String {
         let mut bytes = Vec::with_capacity(FIELDS + DIGEST);
         bytes.push(VERSION);
@@ -49,7 +49,7 @@ impl CursorToken {
     /// Reads a cursor.
     ///
     /// # Errors
-    /// What is wrong with it, in words for the client.
+    /// A detail for the client.
     pub(crate) fn from_text(text: &str, binding: CursorBinding<'_>) -> Result<Self, &'static str> {
         const NONE: &str = "cursor: malformed, expected the value of `audit-next-cursor`";
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| NONE)?;

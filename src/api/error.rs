@@ -7,30 +7,30 @@ use http::{HeaderValue, StatusCode};
 
 use crate::export::escape_unsafe_chars;
 
-/// Why a request gets nothing. The order of the first six is the order in which they are found out.
+/// An error response. The first five are checked in this order.
 #[derive(Debug)]
 pub(crate) enum ApiError {
-    /// There is no store to read.
+    /// No store, or none that can be read.
     NoStore,
-    /// Nobody is asking.
+    /// The caller is anonymous.
     Unauthenticated { challenge: HeaderValue },
-    /// It makes no sense; the text says what would.
+    /// A parameter or an id is not valid; the text has the remedy.
     BadRequest(String),
-    /// It asks for another user's events.
+    /// The filter names another user.
     Forbidden,
-    /// There is no such event, or it is another user's: the same answer, byte for byte.
+    /// No such event, or an event of another user: the responses are equal, byte for byte.
     NotFound,
-    /// Wrong verb.
+    /// A method other than GET and HEAD.
     MethodNotAllowed,
-    /// Who is asking cannot be told.
+    /// The gate failed, panicked or timed out.
     GateFailed,
-    /// The store does not answer, for now.
+    /// The store fails for now.
     StoreUnavailable,
-    /// The store cannot answer.
+    /// The store fails.
     StoreFailed,
     /// The service's account may not read the store.
     StoreDenied,
-    /// The reading itself could not be recorded.
+    /// The audit event of this read was not recorded.
     ReadNotRecorded,
 }
 
@@ -93,5 +93,5 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// When to try again: nothing has been done, and nothing is known of when it will work.
+/// The value of `retry-after`. Retrying is safe: the API only reads.
 pub(crate) const RETRY_AFTER_SECONDS: &str = "1";

@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-/// Decodes what a form encodes. Bytes that mean nothing are an error, not U+FFFD: what is looked for would be something
-/// else than what was given.
+/// Decodes a value of a form. Invalid UTF-8 is an error, not U+FFFD: a filter would match other text than was given.
 pub(super) fn decode(text: &str) -> Result<Cow<'_, str>, &'static str> {
     if !text.contains(['%', '+', '\0']) {
         return Ok(Cow::Borrowed(text));
@@ -27,7 +26,7 @@ pub(super) fn decode(text: &str) -> Result<Cow<'_, str>, &'static str> {
     String::from_utf8(bytes).map(Cow::Owned).map_err(|_| "is not UTF-8")
 }
 
-/// Encodes what is more than a letter, a digit, or one of `-._~`.
+/// Percent-encodes everything but ASCII letters, digits and `-._~` (RFC 3986, unreserved).
 pub(crate) fn encode_into(query: &mut String, value: &str) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     for byte in value.bytes() {

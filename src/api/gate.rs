@@ -16,13 +16,12 @@ pub type GateError = Box<dyn Error + Send + Sync>;
 /// The future of a gate, boxed so that gates are trait objects.
 pub type GateFuture<'a> = Pin<Box<dyn Future<Output = Result<Option<Caller>, GateError>> + Send + 'a>>;
 
-/// Tells who is asking, and whether they are an administrator. The app implements it, with what it knows of its users.
+/// Authenticates the callers of the read API. The app implements it.
 ///
-/// It is asked once for each request, before anything is read. It fails closed: where it returns an error, panics or
-/// does not answer in time, the request is refused with 503 and nothing is shown. So a gate that cannot look up
-/// whether a user is an administrator returns the error, and never guesses.
+/// It is called once for each request, before anything is read. It fails closed: if it returns an error, panics or times
+/// out, the response is 503 and shows nothing. A gate that cannot find out if a user is an administrator returns the error.
 ///
-/// A gate that only has to read what an outer layer has put into the request is a function: [`gate_fn`].
+/// A gate that only reads extensions of the request is a function: [`gate_fn`].
 ///
 /// ```
 /// use http::request::Parts;
@@ -41,10 +40,10 @@ pub type GateFuture<'a> = Pin<Box<dyn Future<Output = Result<Option<Caller>, Gat
 /// }
 /// ```
 pub trait Gate: Send + Sync + 'static {
-    /// Who sent this request; none if they are anonymous.
+    /// Returns the caller, or `None` for an anonymous request.
     fn caller<'a>(&'a self, head: &'a Parts) -> GateFuture<'a>;
 
-    /// What the header `www-authenticate` of a 401 says.
+    /// Returns the header `www-authenticate` of a 401: `Bearer` unless overridden.
     fn challenge(&self) -> HeaderValue {
         HeaderValue::from_static("Bearer")
     }
@@ -60,12 +59,12 @@ impl<G: Gate + ?Sized> Gate for Arc<G> {
     }
 }
 
-/// A gate that needs no waiting: a function of the head of the request.
+/// Makes a gate of a function of the request's head.
 ///
 /// ```
 /// use tower_audit::api::{Caller, gate_fn};
 ///
-/// /// ValueKind the app's own authentication puts into the request.
+/// /// Put into the request by the app's own authentication.
 /// #[derive(Clone)]
 /// struct User { email: String, is_admin: bool }
 ///

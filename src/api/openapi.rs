@@ -1,4 +1,4 @@
-//! `GET /openapi.json`: the API described, from the tables that requests are read by.
+//! `GET /openapi.json`: the OpenAPI document, made from the tables that requests are parsed by.
 
 use axum::extract::OriginalUri;
 use axum::response::Response;
@@ -11,9 +11,9 @@ use super::response::json as json_response;
 use crate::event::{EventType, Phase};
 use crate::query::{Condition, Field};
 
-/// Shown to everybody: it says nothing of the events.
+/// Returns the document to every caller: it has no events.
 pub(super) async fn serve(OriginalUri(uri): OriginalUri) -> Response {
-    // What the outermost router saw: the prefix of every mount is in it.
+    // The path as the outermost router saw it, with every prefix.
     let mount = uri.path().strip_suffix("/openapi.json").unwrap_or_default();
     json_response(document(mount).to_string() + "\n")
 }
@@ -37,7 +37,7 @@ fn document(mount: &str) -> Value {
         "components": {
             "schemas": { "AuditEvent": event(), "Statistics": statistics(), "Problem": problem() },
             "securitySchemes": {
-                "app": { "type": "http", "scheme": "bearer", "description": "Whatever the app authenticates with." },
+                "app": { "type": "http", "scheme": "bearer", "description": "The authentication of the app." },
             },
         },
     })
@@ -83,11 +83,11 @@ fn get(operation: &Operation) -> Value {
     })
 }
 
-/// Several values are the parameter again and again, which is what OpenAPI does with an array unless told.
+/// Returns the schema. A repeated parameter is an array: that is OpenAPI's default style (`form`, `explode`).
 fn schema_of(parameter: &Parameter) -> Value {
     let one = (parameter.schema)();
     if parameter.may_repeat {
-        // A field to count by stands there once.
+        // Each field to count by is given once.
         let unique = parameter.name == "by";
         let most = Condition::<Phase>::MAX_VALUES;
         json!({ "type": "array", "items": one, "minItems": 1, "maxItems": most, "uniqueItems": unique })
@@ -134,7 +134,7 @@ fn refusal(status: StatusCode) -> Value {
     let mut response = json!({
         "description": match status {
             StatusCode::BAD_REQUEST => "A parameter or an id is invalid.",
-            StatusCode::UNAUTHORIZED => "Nobody is asking.",
+            StatusCode::UNAUTHORIZED => "The caller is anonymous.",
             StatusCode::FORBIDDEN => "Another user's events.",
             StatusCode::NOT_FOUND => "The event does not exist, or is not visible to the caller; the responses are equal.",
             StatusCode::NOT_IMPLEMENTED => "There is no readable store.",
@@ -209,7 +209,7 @@ fn statistics() -> Value {
     })
 }
 
-/// `docs/event-format.md` as a schema. Later versions may have more fields.
+/// The schema of an event, as in `docs/event-format.md`. Later versions may have more fields.
 fn event() -> Value {
     let text = json!({ "type": "string" });
     let nullable = json!({ "type": ["string", "null"] });

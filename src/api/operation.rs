@@ -4,16 +4,16 @@ use http::StatusCode;
 
 use super::parameter::{AGGREGATION, FILTERS, FORMATTING, PAGING, Parameter};
 
-/// One thing that the API does, by GET.
+/// An operation of the API: a GET request.
 #[derive(Debug)]
 pub(crate) struct Operation {
-    /// Below the place where the API is mounted.
+    /// The path below the prefix of the API.
     pub(crate) path: &'static str,
-    /// Its name; in the details of the event of a reading, too.
+    /// The name, also in the details of `audit.read` events.
     pub(crate) name: &'static str,
     pub(crate) summary: &'static str,
     pub(crate) parameters: &'static [&'static [Parameter]],
-    /// The refusals that only some operations have.
+    /// The error statuses that not every operation has.
     pub(crate) error_statuses: &'static [StatusCode],
 }
 
@@ -54,10 +54,10 @@ impl Operation {
         error_statuses: &[StatusCode::NOT_FOUND],
     };
 
-    /// All of them.
+    /// All operations.
     pub(crate) const ALL: [&'static Self; 5] = [&Self::LIST, &Self::COUNT, &Self::EXPORT, &Self::STATS, &Self::GET];
 
-    /// What may stand in the query string.
+    /// Returns the parameters of the query string.
     pub(crate) fn parameters(&self) -> impl Iterator<Item = &'static Parameter> + use<> {
         self.parameters.iter().copied().flatten()
     }

@@ -6,27 +6,27 @@ use crate::event::limits::{MAX_ADDR_BYTES, MAX_ROUTE_BYTES, MAX_USER_EMAIL_BYTES
 use crate::event::{EventType, Phase, Timestamp};
 use crate::query::{Buckets, Field};
 
-/// One parameter. It is never empty.
+/// A parameter. Its value is never empty.
 #[derive(Debug)]
 pub(crate) struct Parameter {
     pub(crate) name: &'static str,
     pub(crate) description: &'static str,
-    /// No value is longer, a `!` before it apart. For text it is the limit of the event's field: no event has more.
+    /// The longest value, without a `!` before it. For text this is the limit of the event's field.
     pub(crate) max_bytes: usize,
-    /// Whether it may stand several times.
+    /// True if it may be given several times.
     pub(crate) may_repeat: bool,
-    /// What a value looks like, as JSON Schema.
+    /// The JSON Schema of a value.
     pub(crate) schema: fn() -> Value,
 }
 
 impl Parameter {
-    /// Reports a value that is no longer than any that means something.
+    /// Returns true if the value is not too long.
     pub(crate) fn fits(&self, value: &str) -> bool {
         value.strip_prefix('!').unwrap_or(value).len() <= self.max_bytes
     }
 }
 
-/// Which events: the names of [`Filter::FIELD_NAMES`](crate::query::Filter::FIELD_NAMES).
+/// The filters: the names of [`Filter::FIELD_NAMES`](crate::query::Filter::FIELD_NAMES).
 pub(crate) const FILTERS: &[Parameter] = &[
     Parameter {
         name: "event_type",
@@ -96,7 +96,7 @@ pub(crate) const FILTERS: &[Parameter] = &[
     },
 ];
 
-/// Which of them, in a listing.
+/// The parameters of a page.
 pub(crate) const PAGING: &[Parameter] = &[LIMIT, SKIP, CURSOR];
 
 pub(crate) const LIMIT: Parameter = Parameter {
@@ -123,22 +123,22 @@ pub(crate) const CURSOR: Parameter = Parameter {
     schema: || json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]+$", "maxLength": MAX_CURSOR_BYTES }),
 };
 
-/// Twenty statuses, each with a `!`, a comma and a blank.
+/// The longest value of `outcome`: twenty statuses, each with `!`, a comma and a blank.
 const MAX_OUTCOMES_BYTES: usize = 20 * 7;
 
-/// No cursor is longer.
+/// The longest cursor.
 pub(crate) const MAX_CURSOR_BYTES: usize = 256;
 
-/// As what, in an export.
+/// The parameters of an export.
 pub(crate) const FORMATTING: &[Parameter] = &[Parameter {
     name: "format",
-    description: "As what.",
+    description: "The format.",
     max_bytes: 8,
     may_repeat: false,
     schema: || json!({ "type": "string", "enum": FORMATS, "default": FORMATS[0] }),
 }];
 
-/// How they are counted.
+/// The parameters of statistics.
 pub(crate) const AGGREGATION: &[Parameter] = &[
     Parameter {
         name: "by",
@@ -149,44 +149,44 @@ pub(crate) const AGGREGATION: &[Parameter] = &[
     },
     Parameter {
         name: "top",
-        description: "How many values of a field at the most: those with the most events. What is more than the maximum is \
-                taken for the maximum.",
+        description: "The largest number of values of a field; those with the most events are returned. Larger values are \
+                reduced to the maximum.",
         max_bytes: 20,
         may_repeat: false,
         schema: || json!({ "type": "integer", "minimum": 1, "maximum": i64::MAX, "default": DEFAULT_TOP, "x-capped-at": MAX_TOP }),
     },
     Parameter {
         name: "buckets",
-        description: "How many spans of time at the most; how long they are is chosen so that it is a round length. What is \
-                more than the maximum is taken for the maximum.",
+        description: "The largest number of buckets of the histogram; their width is a round length. Larger values are reduced \
+                to the maximum.",
         max_bytes: 20,
         may_repeat: false,
         schema: || json!({ "type": "integer", "minimum": 1, "maximum": i64::MAX, "default": DEFAULT_BUCKETS, "x-capped-at": Buckets::MAX_COUNT }),
     },
 ];
 
-/// What events are counted by if nobody says otherwise.
+/// The default fields to count by.
 pub(crate) const DEFAULT_BY: [Field; 4] = [Field::EventType, Field::UserEmail, Field::Route, Field::Outcome];
 
-/// How many values of a field are told if nobody says otherwise.
+/// The default number of values of a field.
 pub(crate) const DEFAULT_TOP: usize = 10;
 
-/// How many values of a field are told at the most.
+/// The largest number of values of a field.
 pub(crate) const MAX_TOP: usize = 1000;
 
-/// How many spans of time there are at the most if nobody says otherwise.
+/// The default for the largest number of buckets.
 pub(crate) const DEFAULT_BUCKETS: usize = 60;
 
-/// How many events a page has if nobody says otherwise.
+/// The default page size.
 pub(crate) const DEFAULT_LIMIT: usize = 100;
 
-/// How many events a page has at the most.
+/// The largest page size.
 pub(crate) const MAX_LIMIT: usize = 1000;
 
 /// The formats of an export; the first is the default.
 pub(crate) const FORMATS: [&str; 3] = ["ndjson", "csv", "json"];
 
-/// The length of the textual form of a pattern whose characters would all have to be escaped.
+/// The length of a pattern in which every character is escaped.
 const fn escaped(max_bytes: usize) -> usize {
     2 * max_bytes
 }

@@ -12,34 +12,34 @@ use crate::event::excerpt;
 use crate::event::{AuditEvent, Timestamp};
 use crate::query::{Buckets, Cursor, Field, Filter};
 
-/// What a query string asks for: everything in it was understood.
+/// The parameters of a request, validated.
 #[derive(Debug)]
 pub(crate) struct Params {
     pub(crate) filter: Filter,
-    /// The filters as they were given, in the order of their table.
+    /// The filters as given, in the order of their table.
     pub(crate) raw_filters: Vec<(&'static str, String)>,
     limit: Option<usize>,
     pub(crate) skip: u64,
-    /// Where the page before ended.
+    /// The place after which the page begins.
     pub(crate) after: Option<Cursor>,
-    /// Where the page behind it, that of newer events, begins: the way back.
+    /// The place before which the page ends: a page of newer events.
     #[cfg_attr(not(feature = "viewer"), allow(dead_code, reason = "the API has no such parameter"))]
     pub(crate) newer: Option<Cursor>,
     /// One of [`FORMATS`].
     pub(crate) format: &'static str,
-    /// What events are counted by, each once.
+    /// The fields to count by, each once.
     pub(crate) by: Vec<Field>,
-    /// How many values of each.
+    /// The largest number of values of each field.
     pub(crate) top: usize,
-    /// How many spans of time.
+    /// The largest number of buckets.
     pub(crate) buckets: usize,
-    /// When it was asked.
+    /// The time of the request.
     pub(crate) now: Timestamp,
 }
 
 impl Params {
-    /// Reads a query string by the parameters of the operation. Whatever is not one of them, stands twice, or has a
-    /// value that makes no sense is an error: ignored, it would widen what is shown. So is a cursor of another question.
+    /// Parses a query string by the parameters of the operation. A parameter that is unknown, repeated or not valid is an
+    /// error: ignoring it would show more events than asked for. So is a cursor of other filters.
     pub(crate) fn from_query(
         query: Option<&str>,
         operation: &Operation,
@@ -65,7 +65,7 @@ impl Params {
         };
         let pairs = pairs(query, operation)?;
         let (mut cursor, mut newer) = (None, None);
-        // In the order of the table, so that the same question reads the same in any order.
+        // In the order of the table, so that a cursor is valid for any order of the parameters.
         for parameter in operation.parameters() {
             for (_, value) in pairs.iter().filter(|(known, _)| known.name == parameter.name) {
                 match parameter.name {
@@ -87,7 +87,7 @@ impl Params {
                 return Err("skip: cannot be combined with cursor".into());
             }
             let place = CursorToken::from_text(cursor, asked.binding(caller))?;
-            // The span of time is that of the first page.
+            // The time range is the one of the first page.
             (asked.filter.since, asked.filter.until) = (place.since, place.until);
             *(if newer.is_some() { &mut asked.newer } else { &mut asked.after }) = Some(place.after);
         }
@@ -116,7 +116,7 @@ impl Params {
                     format!("format: {:?} is unknown: expected one of {}", excerpt(value), FORMATS.join(", "))
                 })?;
             }
-            // As if each of them stood alone, so that the same question reads the same.
+            // `outcome=401,403` is the same as `outcome=401&outcome=403`, also for a cursor.
             "outcome" => {
                 for value in value.split(',').map(str::trim) {
                     self.set_filter(name, value, now)?;
@@ -129,7 +129,7 @@ impl Params {
 
     fn set_filter(&mut self, name: &'static str, value: &str, now: Timestamp) -> Result<(), String> {
         self.filter.set(name, value, now).map_err(|error| match name {
-            // The sign of an offset that was not encoded.
+            // The `+` of a time zone, not encoded, is decoded as a blank.
             "since" | "until" if value.contains(' ') => {
                 format!("{error} (a + in a query string is a blank: write %2B)")
             }
@@ -139,7 +139,7 @@ impl Params {
         Ok(())
     }
 
-    /// The span of time to count over: from `since`, or from 30 days before its end, to `until`, or to now.
+    /// Returns the time range to count over: `since` defaults to 30 days before the end, `until` to now.
     pub(crate) fn span(&self) -> Result<(Timestamp, Timestamp), ApiError> {
         let until = self.filter.until.unwrap_or(self.now);
         let since = self.filter.since.unwrap_or_else(|| self.default_since(until));
@@ -152,28 +152,28 @@ impl Params {
         }))
     }
 
-    /// When a span begins that ends there, if nobody says otherwise.
+    /// Returns the default for `since`: 30 days before `until`.
     pub(crate) fn default_since(&self, until: Timestamp) -> Timestamp {
         Timestamp::from_micros_clamped(until.as_micros() - DEFAULT_SPAN_MICROS)
     }
 
-    /// How many events a page has.
+    /// Returns the page size.
     pub(crate) fn limit(&self) -> usize {
         self.limit.unwrap_or(DEFAULT_LIMIT)
     }
 
-    /// The number that was given, if one was.
+    /// Returns the page size if it was given.
     #[cfg(feature = "viewer")]
     pub(crate) fn explicit_limit(&self) -> Option<usize> {
         self.limit
     }
 
-    /// The cursor of the page that follows this event.
+    /// Returns the cursor of the page after this event.
     pub(crate) fn cursor_after(&self, last: &AuditEvent, caller: &Caller) -> String {
         self.cursor_at(Cursor::of(last), caller)
     }
 
-    /// The cursor of this place.
+    /// Returns the cursor of this place.
     pub(crate) fn cursor_at(&self, after: Cursor, caller: &Caller) -> String {
         CursorToken { since: self.filter.since, until: self.filter.until, after }.to_text(self.binding(caller))
     }
@@ -182,7 +182,7 @@ impl Params {
         CursorBinding { caller, given: &self.raw_filters }
     }
 
-    /// The query string that asks for the page at `cursor`.
+    /// Returns the query string of the page at `cursor`.
     pub(crate) fn query_at(&self, cursor: &str) -> String {
         let mut query = String::new();
         for (name, value) in &self.raw_filters {
@@ -196,7 +196,7 @@ impl Params {
     }
 }
 
-/// The pairs of a query string, decoded, each with the parameter that it names.
+/// Decodes a query string into pairs of parameter and value.
 fn pairs(query: Option<&str>, operation: &Operation) -> Result<Vec<(&'static Parameter, String)>, String> {
     let mut pairs: Vec<(&'static Parameter, String)> = Vec::new();
     let Some(query) = query.filter(|query| !query.is_empty()) else { return Ok(pairs) };
@@ -233,7 +233,7 @@ fn pairs(query: Option<&str>, operation: &Operation) -> Result<Vec<(&'static Par
     Ok(pairs)
 }
 
-/// A whole number from 1 to `most`; more is taken for that.
+/// Parses a whole number from 1; one above `most` is reduced to `most`.
 fn parse_capped(name: &str, value: &str, most: usize) -> Result<usize, String> {
     match parse_whole_number(name, value)? {
         0 => Err(format!("{name}: expected 1 or more")),
@@ -241,10 +241,10 @@ fn parse_capped(name: &str, value: &str, most: usize) -> Result<usize, String> {
     }
 }
 
-/// How long before its end a span begins that is counted over: 30 days.
+/// The default time range of statistics: 30 days.
 const DEFAULT_SPAN_MICROS: i64 = 30 * 86_400 * 1_000_000;
 
-/// Digits alone. As many digits as a `u64` does not hold are its greatest: there are no more events than that.
+/// Parses digits. A number that does not fit is `u64::MAX`: there are fewer events.
 fn parse_whole_number(name: &str, value: &str) -> Result<u64, String> {
     if !value.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(format!("{name}: {:?} is no number: expected a whole number, 0 or more", excerpt(value)));

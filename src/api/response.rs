@@ -7,15 +7,15 @@ use http::{HeaderValue, StatusCode};
 
 use super::error::ApiError;
 
-/// A body of JSON.
+/// A response with a JSON body.
 pub(super) fn json(body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
-/// Another verb than those of the route is a refusal like the others; axum adds which verbs there are. A fallback of the
-/// routes would do as well, but it would make of each a route for any method, as whoever lists them sees it.
+/// Makes a 405 of axum a problem document; axum adds the header `allow`. A fallback would do so as well, but would mount
+/// every route for every method.
 pub(crate) async fn reject_method(response: Response) -> Response {
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
         ApiError::MethodNotAllowed.into_response()
@@ -24,7 +24,7 @@ pub(crate) async fn reject_method(response: Response) -> Response {
     }
 }
 
-/// Kept by no cache, and taken for nothing but what it says it is: whatever is in an event, no browser runs it.
+/// Forbids caching and content sniffing, so that a browser never takes an event for a script.
 pub(super) async fn with_security_headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -1,4 +1,4 @@
-//! The API, to be mounted.
+//! The router of the API.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::{Gate, handlers, openapi, response};
 use crate::AuditLog;
 use crate::store::{AuditStore, StoreError};
 
-/// The read API over a store, behind a gate; [the module](super) says what it answers.
+/// The read API over a store, behind a gate; see [the module](super).
 #[derive(Debug)]
 pub struct AuditApi(ApiState);
 
@@ -23,22 +23,22 @@ impl AuditApi {
     /// The default timeout of the gate and of each query.
     pub const DEFAULT_TIMEOUT: Duration = DEFAULT_TIMEOUT;
 
-    /// The API over the store of this log. Where auditing is off, or the store cannot be read, it answers 501.
+    /// The API over the store of this log. If auditing is off or the store cannot be read, every response is 501.
     pub fn new(log: &AuditLog, gate: impl Gate) -> Self {
         Self(ApiState::new(log.store().cloned(), gate))
     }
 
-    /// The API over a store that nobody writes here.
+    /// The API over a store without a log, such as one that another service writes.
     pub fn from_store(store: Arc<dyn AuditStore>, gate: impl Gate) -> Self {
         Self(ApiState::new(Some(store), gate))
     }
 
-    /// Records every reading in `log`, too: who, with which filters, how many events, as an event of type
-    /// [`audit.read`](super::AUDIT_READ). It is durable before anything is shown; where it cannot be written, nothing
-    /// is shown, and the answer is 503. Off by default. With a log that is off, every answer is 501.
+    /// Records every read in `log` as an event of type [`audit.read`](super::AUDIT_READ), with the caller, the filters and
+    /// the number of events. The event is durable before anything is shown; if it cannot be written, the response is 503.
+    /// Off by default. With a log that is off, every response is 501.
     ///
-    /// An export is recorded as `started` before its first byte, and as `completed` before its last, or after it broke
-    /// off. What was refused as malformed or anonymous is no reading.
+    /// An export is recorded as `started` before its first byte, and as `completed` before its last one, or after it broke
+    /// off. Malformed and anonymous requests are not recorded.
     #[must_use]
     pub fn record_reads(mut self, log: &AuditLog) -> Self {
         self.0.read_log = Some(log.clone());
@@ -52,12 +52,11 @@ impl AuditApi {
         self
     }
 
-    /// Checks that events can be read with the rights that the store was opened with, without reading one: an account
-    /// that may only append cannot. Without this, [`router`](Self::router) writes a warning when it is called within a
-    /// tokio runtime, and each request is answered with 500.
+    /// Checks that the store's account may read events, without reading one. If it may not, [`router`](Self::router) logs a
+    /// warning when called within a tokio runtime, and each request gets 500. If auditing is off, there is nothing to check.
     ///
     /// # Errors
-    /// If they cannot: the error names the right to give. Where auditing is off there is nothing to check.
+    /// The account may not read, and the error names the missing right; or the store fails.
     ///
     /// ```
     /// # use tower_audit::AuditLog;
@@ -75,11 +74,11 @@ impl AuditApi {
         self.0.check_access().await
     }
 
-    /// The routes, below `at`: `/audit`, or nothing for the root. Merge them into the app's router; that may be nested
-    /// under any prefix.
+    /// Returns the routes below `at`: `/audit`, or an empty text for the root. Merge them into the app's router, which may
+    /// be nested under any prefix.
     ///
     /// # Panics
-    /// If `at` does not begin with `/`, or is no path that axum takes.
+    /// If `at` does not begin with `/` or is not a valid path of axum.
     pub fn router<S>(self, at: &str) -> Router<S>
     where
         S: Clone + Send + Sync + 'static,

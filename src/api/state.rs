@@ -11,11 +11,11 @@ use crate::store::{AuditStore, StoreError, StoreErrorKind};
 /// The default timeout of the gate and of each query.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What every handler knows.
+/// The state of the routes.
 pub(crate) struct ApiState {
     store: Option<Arc<dyn AuditStore>>,
     pub(crate) gate: Box<dyn Gate>,
-    /// Where readings are recorded, if they are.
+    /// The log that reads are recorded in, if any.
     pub(crate) read_log: Option<AuditLog>,
     pub(crate) timeout: Duration,
 }
@@ -25,7 +25,7 @@ impl ApiState {
         Self { store, gate: Box::new(gate), read_log: None, timeout: DEFAULT_TIMEOUT }
     }
 
-    /// The store, if there is one, if it can be read, and if readings that must be recorded can be.
+    /// Returns the store if it can be read, and if the log of reads, if any, is on.
     pub(super) fn readable_store(&self) -> Option<Arc<dyn AuditStore>> {
         if self.read_log.as_ref().is_some_and(AuditLog::is_off) {
             return None;
@@ -33,7 +33,7 @@ impl ApiState {
         self.store.clone().filter(|store| store.parts().reader.is_some())
     }
 
-    /// Whether the store lets us read, in time. One that cannot be read at all is told to those who ask.
+    /// Checks the right to read. Without a readable store there is nothing to check: each request gets 501.
     pub(crate) async fn check_access(&self) -> Result<(), StoreError> {
         let Some(store) = self.readable_store() else { return Ok(()) };
         let Some(reader) = store.parts().reader else { return Ok(()) };
@@ -44,7 +44,7 @@ impl ApiState {
         }
     }
 
-    /// Tells the operator now what each request would meet: at the start somebody looks.
+    /// Logs a warning at the start if the account may not read: each request would fail.
     pub(crate) fn warn_if_denied(self: &Arc<Self>, what: &'static str) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let api = Arc::clone(self);
@@ -54,7 +54,7 @@ impl ApiState {
                     error = &error as &dyn std::error::Error,
                     "the account of this service may not read the audit log: the {what} shows nothing"
                 ),
-                // What may be otherwise by then, the first request tells.
+                // Other errors may have passed by the first request, which reports them.
                 _ => {}
             }
         });

@@ -1,4 +1,4 @@
-//! The end of waiting for what others wrote: the gate and the store.
+//! Timeouts around code of others: gates and stores.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 
-/// Why there is no answer.
+/// The reason why a future has no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Interrupted {
-    /// It panicked. The panic's message is where the app's hook puts it.
+    /// It panicked. The app's panic hook has the message.
     Panicked,
-    /// It took longer than it may.
+    /// It timed out.
     TimedOut,
 }
 
-/// What `work` answers, if it does so in time and without a panic.
+/// Awaits `work`, catching a panic and a timeout.
 pub(super) async fn with_timeout<T>(deadline: Duration, work: impl Future<Output = T>) -> Result<T, Interrupted> {
-    // Nothing that `work` touches is used after a panic, but for stores and gates, which look after themselves.
+    // Only the store and the gate are used again after a panic, and they are `Sync`: their state is behind locks.
     match tokio::time::timeout(deadline, AssertUnwindSafe(work).catch_unwind()).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(_)) => Err(Interrupted::Panicked),

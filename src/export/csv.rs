@@ -37,10 +37,9 @@ const COLUMNS: [&str; 22] = [
 
 /// Records of comma-separated values under a header.
 ///
-/// What a spreadsheet would take for a formula has an apostrophe before it: it was chosen by a client, and must not run
-/// where it is opened. What a terminal acts on ([`drives_terminal`]) is written as `\u{1b}`, for a file is looked at with
-/// `cat`, too, unless it is asked for [`raw`](Self::raw). CSV has no escapes of its own, so a reader cannot tell such a
-/// text from one that was written so: JSON has every value as it is.
+/// A value that a spreadsheet would take for a formula gets an apostrophe before it: a client chose it. Characters that a
+/// terminal acts on ([`drives_terminal`]) are written as `\u{1b}`, because files are shown with `cat`, too; not with
+/// [`raw`](Self::raw). CSV has no escapes, so these two are not reversible: JSON has every value unchanged.
 #[derive(Debug, Default)]
 pub struct Csv {
     values: Values,
@@ -48,7 +47,7 @@ pub struct Csv {
     header_written: bool,
 }
 
-/// How values are written.
+/// The treatment of values.
 #[derive(Debug, Default)]
 enum Values {
     #[default]
@@ -176,14 +175,14 @@ fn neutralize_formula(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// Whether a cell would run. Blanks, quotes and what is not seen are looked through, because some programs drop them;
-/// the wide forms of the signs count, because some fold them.
+/// Returns true if a spreadsheet may take the cell for a formula. Leading blanks, quotes and invisible characters are
+/// ignored, because some programs drop them. Full-width signs count, because some programs fold them.
 fn is_formula(cell: &str) -> bool {
     let seen = cell.trim_start_matches(|c: char| c == '"' || c.is_whitespace() || is_unsafe_to_display(c));
     seen.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
 }
 
-/// What separates cells where a program is set to something else than the comma; each is one byte.
+/// Separators of cells other than the comma that a program may be set to. Each is one byte.
 const CELL_SEPARATORS: [char; 4] = [';', '\t', '\r', '\n'];
 
 fn fields(event: &AuditEvent) -> [Cow<'_, str>; 22] {

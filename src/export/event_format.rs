@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use crate::event::AuditEvent;
 
-/// A listing that is written page by page, in constant memory.
+/// A format that writes events page by page, in constant memory.
 pub trait EventFormat {
     /// Writes one page.
     ///
@@ -12,7 +12,7 @@ pub trait EventFormat {
     /// Those of `out`.
     fn write_page(&mut self, events: &[AuditEvent], out: &mut dyn Write) -> io::Result<()>;
 
-    /// Writes what comes after the last page. There was a page before, perhaps an empty one.
+    /// Writes the end. `write_page` was called at least once, perhaps with an empty page.
     ///
     /// # Errors
     /// Those of `out`.

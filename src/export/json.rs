@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{EventFormat, is_unsafe_to_display};
 use crate::event::AuditEvent;
 
-/// An array that is valid however many pages it comes in.
+/// A JSON array, written in any number of pages.
 #[derive(Debug, Default)]
 pub struct JsonArray {
     is_open: bool,
@@ -29,10 +29,10 @@ impl EventFormat for JsonArray {
     }
 }
 
-/// An event, or what is told of events, in one line.
+/// Serializes a value as JSON in one line.
 ///
 /// # Errors
-/// If it is no JSON; an event is.
+/// The value is no JSON; an event always is.
 pub fn to_json(value: &impl Serialize) -> io::Result<String> {
     Ok(escape_unsafe_chars(serde_json::to_string(value)?))
 }
@@ -40,14 +40,14 @@ pub fn to_json(value: &impl Serialize) -> io::Result<String> {
 /// Serializes a value as indented JSON.
 ///
 /// # Errors
-/// If it is no JSON; an event is.
+/// The value is no JSON; an event always is.
 pub fn to_json_pretty(value: &impl Serialize) -> io::Result<String> {
     Ok(escape_unsafe_chars(serde_json::to_string_pretty(value)?))
 }
 
-/// Gives characters that are not safe to look at JSON's own escapes: the value stays what it is.
+/// Writes characters that are unsafe to display as JSON escapes, which leaves the value unchanged.
 ///
-/// JSON has them in strings only; the line feeds are those between values.
+/// Valid JSON has them in strings only; a line feed is between values.
 pub(crate) fn escape_unsafe_chars(json: String) -> String {
     let hostile = |character: char| character != '\n' && is_unsafe_to_display(character);
     if needs_no_escape(json.as_bytes()) || !json.contains(hostile) {
@@ -67,7 +67,7 @@ pub(crate) fn escape_unsafe_chars(json: String) -> String {
     escaped
 }
 
-/// Whether it is ASCII without a control character but line feeds, as nearly all is: many bytes are looked at at once.
+/// Returns true for printable ASCII and line feeds. It tests 64 bytes at a time, which the compiler vectorizes.
 fn needs_no_escape(text: &[u8]) -> bool {
     const AT_ONCE: usize = 64;
     let plain = |byte: &u8| *byte == b'\n' || matches!(byte, b' '..=b'~');

@@ -1,11 +1,11 @@
-//! JSON lines: one event a line, and nothing else.
+//! JSON lines: one event a line.
 
 use std::io::{self, Write};
 
 use super::{EventFormat, to_json};
 use crate::event::AuditEvent;
 
-/// JSON lines. No line has a line separator in it, not even U+2028, which JSON would allow.
+/// JSON lines. Strings have no line separator, not even U+2028, which JSON would allow.
 #[derive(Debug)]
 pub struct Jsonl;
 

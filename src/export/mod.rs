@@ -1,8 +1,7 @@
-//! Events as text for others to read: what the program prints and what the read API streams, from one place.
+//! Formats of events: for the program, and for the exports of the read API.
 //!
-//! What is in an event was chosen by the clients of the audited app, attackers included. So JSON escapes every character
-//! that is not safe to look at (its value stays what it is). CSV defuses what a spreadsheet would take for a formula, and what
-//! a terminal acts on, as a file of it is looked at by either.
+//! Clients of the audited app, attackers included, chose the text in events. JSON escapes every character that is unsafe to
+//! display, which leaves the value unchanged. CSV defuses formulas of spreadsheets and characters that a terminal acts on.
 //!
 //! ```
 //! use tower_audit::{AuditEvent, EventType};

@@ -16,7 +16,7 @@ pub(super) fn upload() -> AuditEvent {
     event
 }
 
-/// What `listing` writes of these pages.
+/// Writes these pages with `listing`.
 pub(super) fn printed(mut listing: impl EventFormat, pages: &[&[AuditEvent]]) -> String {
     let mut out = Vec::new();
     for page in pages {

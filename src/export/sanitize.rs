@@ -1,19 +1,21 @@
-//! Text that others chose, made safe to look at.
+//! Untrusted text, made safe to display.
 
 use unicode_width::UnicodeWidthChar as _;
 
 use super::is_unsafe_to_display;
 
-/// A part of a text: as it is, or a character that has to be shown as what it is.
+/// A piece of a text: plain, or a character to be escaped.
+///
+/// Exhaustive: a piece that is shown in neither way would be lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SanitizedPiece<'a> {
-    /// Safe to look at.
+    /// Safe to display.
     Plain(&'a str),
-    /// Not safe to look at: to be shown as `\u{202e}`, say, and set apart from text that only looks like that.
+    /// Unsafe to display: show it as `\u{202e}`, set apart from plain text that looks alike.
     Escaped(char),
 }
 
-/// Takes a text apart so that what is seen is what is there.
+/// Splits a text into pieces to be shown plain or escaped.
 ///
 /// Terminals and browsers act on some characters, show others in another order than they are stored (bidirectional
 /// controls), and show some not at all ([`is_unsafe_to_display`]). So do marks without end on one character: from the fourth on
@@ -33,11 +35,11 @@ pub struct SanitizedText<'a> {
     after_blank: bool,
 }
 
-/// How many marks may stack on one character before the rest is shown escaped: enough for every living script.
+/// The largest number of marks on one character, enough for every living script. Further marks are escaped.
 const MAX_MARKS: usize = 3;
 
 impl<'a> SanitizedText<'a> {
-    /// The pieces of this text.
+    /// The pieces of a text.
     pub fn new(text: &'a str) -> Self {
         // At the start, a mark would stack on what was shown before the text.
         Self { remaining: text, escape_blanks: false, marks: MAX_MARKS, after_blank: true }
@@ -51,7 +53,7 @@ impl<'a> SanitizedText<'a> {
         self
     }
 
-    /// Whether this character is escaped, where `is_last` says that none follows.
+    /// Returns true if the character is to be escaped; `is_last`: no character follows.
     fn needs_escape(&mut self, character: char, is_last: bool) -> bool {
         let blank_at_border = character == ' ' && self.escape_blanks && (self.after_blank || is_last);
         let is_mark = !character.is_ascii() && character.width() == Some(0);

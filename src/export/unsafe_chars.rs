@@ -1,4 +1,4 @@
-//! Characters that are not safe to look at.
+//! Characters that are unsafe to display.
 
 /// Returns true for characters that a terminal acts on, reorders around, or shows as nothing or a blank.
 ///
@@ -37,14 +37,14 @@ pub fn is_unsafe_to_display(character: char) -> bool {
     )
 }
 
-/// Whether a terminal acts on the character or reorders others because of it, wherever it is written: control characters but
-/// those of text files (tab, carriage return, line feed), bidirectional controls, line and paragraph separators.
+/// Returns true for characters that a terminal acts on or reorders text by: control characters except tab, carriage return
+/// and line feed, bidirectional controls, line and paragraph separators.
 ///
 /// ```
 /// use tower_audit::export::drives_terminal;
 ///
 /// assert!(drives_terminal('\u{1b}') && drives_terminal('\u{202e}'));
-/// // DebugNot seen, and harmless: emoji and many scripts need them.
+/// // Invisible and harmless: emoji and many scripts need them.
 /// assert!(!drives_terminal('\u{200d}') && !drives_terminal('\n'));
 /// ```
 pub fn drives_terminal(character: char) -> bool {

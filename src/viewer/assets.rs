@@ -1,4 +1,4 @@
-//! The stylesheet and the icon: the only files that the pages need.
+//! The stylesheet and the icon.
 
 use std::sync::LazyLock;
 
@@ -12,7 +12,7 @@ const ICON: &str = include_str!("icon.svg");
 
 pub(super) const ICON_NAME: &str = "icon.svg";
 
-/// The name of the stylesheet says what is in it, so that a browser may keep it, and takes another after an upgrade.
+/// Returns the name of the stylesheet, with a digest of its content, so that browsers may cache it for a year.
 pub(super) fn style_name() -> &'static str {
     static NAME: LazyLock<String> = LazyLock::new(|| {
         let digest = Sha256::digest(STYLE.as_bytes());
@@ -30,7 +30,7 @@ pub(super) async fn icon() -> Response {
     file(ICON, "image/svg+xml", "public, max-age=86400")
 }
 
-/// Shown to everybody: it says nothing of the events.
+/// A file for every caller: it has no events.
 fn file(text: &'static str, content_type: &'static str, cached: &'static str) -> Response {
     let mut response = Response::new(text.into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -1,4 +1,4 @@
-//! Activity over time as a drawing, and the same as a table.
+//! A bar chart of events over time, also as a table.
 
 use super::links::Links;
 use super::safe_html::Thousands;
@@ -6,10 +6,10 @@ use super::time::span;
 use crate::event::Timestamp;
 use crate::query::{HistogramBucket, Statistics};
 
-/// How wide a bar is with the gap behind it, and how high the tallest, in the units of the drawing.
+/// The width of a bar with its gap, and the height of the tallest bar, in units of the drawing.
 const STEP: usize = 10;
 const HEIGHT: f64 = 100.0;
-/// So that a single event beside a million is seen.
+/// The least height, so that one event beside a million is visible.
 const LEAST_HEIGHT: f64 = 2.0;
 
 #[derive(Debug)]
@@ -21,10 +21,10 @@ pub(super) struct BarChart {
     pub(super) begin: String,
     pub(super) middle: String,
     pub(super) end: String,
-    /// Whether it is known how many were denied or failed.
+    /// True if the failed events are counted.
     pub(super) has_failures: bool,
     pub(super) failures: Thousands,
-    /// How long a bar is, in words.
+    /// The width of a bar in time, in words.
     pub(super) step: String,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Bar {
     pub(super) failed: u64,
     pub(super) span: String,
     pub(super) href: String,
-    /// Whether events of the page are in it.
+    /// True if events of the page are in the bar.
     pub(super) is_on_page: bool,
 }
 
@@ -111,7 +111,7 @@ fn buckets(statistics: &Statistics) -> &[HistogramBucket] {
     statistics.histogram.as_ref().map_or(&[], |histogram| &histogram.buckets)
 }
 
-/// A length of time in the largest unit that it is a multiple of.
+/// Writes a duration in the largest unit that divides it.
 fn duration_text(micros: i64) -> String {
     const UNITS: [(i64, &str); 5] = [(604_800, "week"), (86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
     let seconds = micros / 1_000_000;

@@ -1,4 +1,4 @@
-//! Every field of an event, those of later versions of the format among them.
+//! Every field of an event, unknown fields of later versions included.
 
 use serde_json::{Map, Value};
 
@@ -9,30 +9,30 @@ use crate::api::Caller;
 use crate::event::AuditEvent;
 use crate::query::{Field, TextPattern};
 
-/// Fields that belong together.
+/// A group of fields.
 #[derive(Debug)]
 pub(super) struct FieldGroup {
     pub(super) title: &'static str,
     pub(super) fields: Vec<EventField>,
 }
 
-/// A field and what is in it.
+/// A field and its value.
 #[derive(Debug)]
 pub(super) struct EventField {
     name: String,
     pub(super) value: DisplayValue,
-    /// The events that have the same there.
+    /// The link to events with the same value.
     pub(super) alike: Option<String>,
 }
 
-/// What is in a field.
+/// The value of a field.
 #[derive(Debug)]
 pub(super) enum DisplayValue {
     Nothing,
     Short(String),
-    /// A value that is shown whole on request.
+    /// A long value, shown folded.
     Long(String),
-    /// What has parts.
+    /// An array or an object.
     Json(PrettyJson),
 }
 
@@ -52,7 +52,7 @@ impl DisplayValue {
     }
 }
 
-/// The order in which people read an event; what it does not name comes after it.
+/// The order of groups and fields. Other fields come after these.
 #[rustfmt::skip]
 const GROUPS: [(&str, &str, &[&str]); 5] = [
     ("", "Event", &["event_id", "event_type", "created_at", "phase", "outcome"]),
@@ -64,7 +64,7 @@ const GROUPS: [(&str, &str, &[&str]); 5] = [
     ]),
 ];
 
-/// The groups of an event that have fields. Its details are shown apart.
+/// Returns the groups with fields, without `details`.
 pub(super) fn groups(event: &AuditEvent, caller: &Caller, links: &Links) -> Vec<FieldGroup> {
     // An event is JSON.
     let Ok(Value::Object(mut rest)) = serde_json::to_value(event) else { return Vec::new() };

@@ -1,4 +1,4 @@
-//! One event in a table.
+//! A row of a table of events.
 
 use super::links::Links;
 use super::outcome_badge::OutcomeBadge;
@@ -20,7 +20,7 @@ pub(super) struct EventRow<'a> {
     pub(super) uri: Option<SafeText<'a>>,
     pub(super) badge: OutcomeBadge,
     pub(super) outcome: Option<u16>,
-    /// What it is to the event that is looked at.
+    /// The relation to the event of the page.
     pub(super) relation: &'static str,
 }
 

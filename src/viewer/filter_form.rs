@@ -1,4 +1,4 @@
-//! The filters: a plain form, what is set of it, and some that are often wanted.
+//! The filter form, the active filters, and links to common ones.
 
 use super::links::Links;
 use super::safe_html::SafeText;
@@ -10,16 +10,18 @@ use crate::api::params::Params;
 pub(super) struct FormField<'a> {
     pub(super) name: &'static str,
     pub(super) label: &'static str,
-    /// What its label cannot say in a word.
+    /// A note after the label.
     pub(super) note: &'static str,
     pub(super) hint: &'static str,
-    /// What may be chosen, besides anything else.
+    /// The suggested values.
     pub(super) options: &'static [&'static str],
-    /// What is given, and an empty one for more.
+    /// The placeholder of the field for another value.
+    pub(super) more: &'static str,
+    /// The current values, and an empty one to add another.
     pub(super) values: Vec<&'a str>,
 }
 
-/// A filter that is set, and the page without it.
+/// An active filter, and the link that removes it.
 #[derive(Debug)]
 pub(super) struct ActiveFilter<'a> {
     pub(super) label: &'static str,
@@ -71,7 +73,7 @@ const TIMES: [(&str, Option<&str>); 6] = [
 
 type Pair<'a> = (&'a str, &'a str);
 
-/// What often is asked for, for administrators and for everybody.
+/// Common filters; `true`: for administrators only.
 const QUICK_FILTERS: [(&str, &[Pair<'static>], bool); 4] = [
     ("Denied", &[("outcome", "401"), ("outcome", "403")], false),
     ("Failed", &[("outcome", "5xx")], false),
@@ -80,7 +82,7 @@ const QUICK_FILTERS: [(&str, &[Pair<'static>], bool); 4] = [
 ];
 
 impl<'a> FilterForm<'a> {
-    /// The form of a page, filled in with what was asked.
+    /// The form of a page, filled with its parameters.
     pub(super) fn of(asked: &'a Params, caller: &Caller, links: &Links, page: &str) -> Self {
         let given: Vec<Pair<'a>> = asked.raw_filters.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let limit = asked.explicit_limit().map(|limit| limit.to_string());
@@ -90,19 +92,23 @@ impl<'a> FilterForm<'a> {
         };
         let controls = CONTROLS
             .into_iter()
-            // Who is no administrator can only name themselves.
+            // A user can only name themselves.
             .filter(|(name, ..)| *name != "user_email" || caller.is_admin())
             .map(|(name, label, hint, options)| {
                 let mut values: Vec<_> = given.iter().filter(|(of, _)| *of == name).map(|(_, value)| *value).collect();
+                let more = if !values.is_empty() && values.iter().all(|value| value.starts_with('!')) {
+                    "and not: !…"
+                } else {
+                    "or also"
+                };
                 if values.is_empty() || !matches!(name, "since" | "until") {
                     values.push("");
                 }
                 let note = match name {
-                    "since" => "UTC, included",
-                    "until" => "UTC, not included",
+                    "since" | "until" => "UTC",
                     _ => "",
                 };
-                FormField { name, label, note, hint, options, values }
+                FormField { name, label, note, hint, options, more, values }
             });
         let chips = given.iter().enumerate().map(|(n, (name, value))| {
             let without: Vec<_> =
@@ -122,10 +128,12 @@ impl<'a> FilterForm<'a> {
         });
         let kinds =
             QUICK_FILTERS.into_iter().filter(|(.., admins)| caller.is_admin() || !admins).map(|(label, set, _)| {
-                let has_all = set.iter().all(|pair| given.contains(pair));
-                let others = given.iter().copied().filter(|(name, _)| set.iter().all(|(of, _)| of != name));
-                let pairs: Vec<_> = others.chain(set.iter().copied().filter(|_| !has_all)).collect();
-                QuickFilter { label, href: link(&pairs), is_set: has_all }
+                let (same_fields, others): (Vec<_>, Vec<_>) =
+                    given.iter().copied().partition(|(name, _)| set.iter().any(|(of, _)| of == name));
+                // With another value of the field, such as `outcome=5xx&outcome=4xx`, it is another filter.
+                let is_set = is_same(&same_fields, set);
+                let pairs: Vec<_> = others.into_iter().chain(set.iter().copied().filter(|_| !is_set)).collect();
+                QuickFilter { label, href: link(&pairs), is_set }
             });
         Self {
             action: links.to(page, []),
@@ -144,8 +152,7 @@ fn is_same(one: &[Pair<'_>], other: &[Pair<'_>]) -> bool {
     one.len() == other.len() && one.iter().all(|pair| other.contains(pair))
 }
 
-/// A query string without the fields that were left empty, if there are such: a form sends them all, and a link is
-/// better off without.
+/// Returns the query string without empty fields, or `None` if there are none. Browsers submit every field of a form.
 pub(super) fn strip_empty_fields(query: Option<&str>) -> Option<String> {
     let query = query?;
     let is_filled = |pair: &&str| pair.split_once('=').is_some_and(|(_, value)| !value.is_empty());
@@ -158,6 +165,7 @@ pub(super) fn strip_empty_fields(query: Option<&str>) -> Option<String> {
 mod tests {
     use super::*;
     use crate::query::Filter;
+    use crate::viewer::operations::EVENTS;
 
     #[test]
     fn there_is_a_field_for_every_filter() {
@@ -178,6 +186,42 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(strip_empty_fields(Some(query)).as_deref(), clean, "{query}");
+        }
+    }
+
+    fn form<T>(query: &str, read: impl FnOnce(FilterForm<'_>) -> T) -> T {
+        let root = Caller::admin("root");
+        let now = "2026-05-25T12:00:00Z".parse().unwrap();
+        let params = Params::from_query(Some(query), &EVENTS, &root, now).unwrap();
+        read(FilterForm::of(&params, &root, &Links::from("./"), ""))
+    }
+
+    #[test]
+    fn a_quick_filter_is_set_only_if_it_is_the_whole_condition() {
+        for (query, expected) in [
+            ("outcome=5xx", Some("Failed")),
+            ("outcome=5xx&route=/scans", Some("Failed")),
+            ("outcome=5xx&outcome=4xx", None),
+            ("outcome=5xx&outcome=!503", None),
+            ("outcome=403,401", Some("Denied")),
+            ("outcome=403", None),
+            ("user_email=!*", Some("Anonymous")),
+            ("user_email=!*&user_email=alice", None),
+        ] {
+            let set = form(query, |form| form.kinds.iter().find(|kind| kind.is_set).map(|kind| kind.label));
+            assert_eq!(set, expected, "{query}");
+        }
+        let link = form("outcome=4xx&route=/scans", |form| form.kinds[1].href.clone());
+        assert_eq!(link, "./?route=%2Fscans&outcome=5xx");
+    }
+
+    #[test]
+    fn another_excluded_value_is_asked_for_as_one() {
+        for (query, more) in
+            [("outcome=200", "or also"), ("outcome=!200", "and not: !…"), ("outcome=!200&outcome=2xx", "or also")]
+        {
+            let outcome = form(query, |form| form.controls.iter().find(|it| it.name == "outcome").map(|it| it.more));
+            assert_eq!(outcome, Some(more), "{query}");
         }
     }
 }

@@ -14,13 +14,13 @@ use crate::api::error::ApiError;
 use crate::event::Timestamp;
 use crate::query::{Condition, OutcomePattern, Statistics};
 
-/// How many bars there are at the most.
+/// The largest number of bars.
 pub(super) const MAX_BARS: usize = 60;
 
-/// From how many events on it is not said how many they are: counting more would take long.
+/// The number of events from which the page says "more than": counting them all may take long.
 const MAX_COUNTED: u64 = 1000;
 
-/// A question for the numbers of a page.
+/// A query for the histogram of a page.
 #[derive(Debug)]
 pub(super) struct HistogramRequest {
     pub(super) request: Arc<Confined>,
@@ -29,13 +29,13 @@ pub(super) struct HistogramRequest {
     pub(super) links: Links,
     pub(super) since: Timestamp,
     pub(super) until: Timestamp,
-    /// Whether nobody asked for a span.
+    /// True if `since` was not given.
     pub(super) is_default_span: bool,
-    /// Whether it is that of the last 30 days.
+    /// True if the histogram covers the last 30 days.
     pub(super) is_last_days: bool,
     /// The times of the oldest and the newest event of the page.
     pub(super) page_span: Option<(Timestamp, Timestamp)>,
-    /// How many events pass, if the page has them all.
+    /// The number of events that pass, if the page has them all.
     pub(super) total: Option<u64>,
 }
 
@@ -54,11 +54,11 @@ struct HistogramSection {
 struct CountsFailed;
 
 impl HistogramRequest {
-    /// The section of the page.
+    /// Renders the section.
     pub(super) async fn draw(self) -> String {
         match self.section().await {
             Ok(section) => section.render().unwrap_or_default(),
-            // The reader has said to the operator why.
+            // The cause is in the operator's log.
             Err(_) => counts_failed(),
         }
     }
@@ -86,7 +86,7 @@ impl HistogramRequest {
         if self.is_last_days { "the last 30 days".to_owned() } else { span(self.since, self.until) }
     }
 
-    /// How many events pass, if they are not very many.
+    /// Returns the number of events that pass, or "more than 1,000".
     async fn total(&self) -> Result<String, ApiError> {
         let beyond = self.filter.page(1).skip(MAX_COUNTED);
         if !self.request.query(&beyond).await?.is_empty() {
@@ -96,7 +96,7 @@ impl HistogramRequest {
     }
 }
 
-/// How many of the events were denied or failed; none if statuses are asked for anyway.
+/// Counts the denied and failed events (4xx, 5xx), unless the filter has a condition on the status.
 pub(super) async fn failures(request: &Confined, filter: &ConfinedFilter) -> Result<Option<Statistics>, ApiError> {
     if !filter.outcome.is_empty() {
         return Ok(None);
@@ -105,7 +105,7 @@ pub(super) async fn failures(request: &Confined, filter: &ConfinedFilter) -> Res
     request.statistics(&filter.with(|filter| filter.outcome = outcome), &[], 0, MAX_BARS).await.map(Some)
 }
 
-/// In the place of numbers that cannot be read.
+/// Renders the section in place of counts that failed.
 pub(super) fn counts_failed() -> String {
     CountsFailed.render().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Links between the pages: relative, so that they hold under every mount and behind every proxy.
+//! Relative links between the pages, valid under every prefix and behind every proxy.
 
 use axum::extract::OriginalUri;
 use axum::response::Response;
@@ -17,18 +17,18 @@ pub(super) struct Links {
 }
 
 impl Links {
-    /// From a page that is right below the mount.
+    /// The root as seen from a page directly below it.
     pub(super) const HERE: &str = "./";
-    /// From a page that is one folder deeper.
+    /// The root as seen from a page one folder deeper.
     pub(super) const ABOVE: &str = "../";
 
     pub(super) fn from(root: &str) -> Self {
         Self { root: root.to_owned() }
     }
 
-    /// From the mount itself, which may be asked for with a slash at its end or without.
+    /// Links from the root itself, requested with or without a slash at its end.
     pub(super) fn from_mount(head: &Parts) -> Self {
-        // What the outermost router saw: within a nested one the path is shorter than what the browser shows.
+        // The path as the browser shows it: a nested router has a shorter one.
         let uri = head.extensions.get::<OriginalUri>().map_or(&head.uri, |OriginalUri(uri)| uri);
         match uri.path().rsplit_once('/') {
             Some((_, last)) if !last.is_empty() => Self { root: format!("./{last}/") },
@@ -36,22 +36,22 @@ impl Links {
         }
     }
 
-    /// The mount.
+    /// Returns the root.
     pub(super) fn root(&self) -> &str {
         &self.root
     }
 
-    /// The table of events, through these filters.
+    /// Returns the link to the events that pass these filters.
     pub(super) fn list<'a>(&self, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
         self.to("", pairs)
     }
 
-    /// The page of an event.
+    /// Returns the link to an event.
     pub(super) fn event(&self, id: crate::EventId) -> String {
         format!("{}events/{id}", self.root)
     }
 
-    /// A page below the mount.
+    /// Returns the link to a page with these parameters.
     pub(super) fn to<'a>(&self, page: &str, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
         let mut link = format!("{}{page}", self.root);
         for (n, (name, value)) in pairs.into_iter().enumerate() {
@@ -64,7 +64,7 @@ impl Links {
     }
 }
 
-/// The filters as they were given.
+/// Returns the filters as given.
 pub(super) fn raw_filters(asked: &Params) -> impl Iterator<Item = (&str, &str)> {
     asked.raw_filters.iter().map(|(name, value)| (*name, value.as_str()))
 }

@@ -1,4 +1,4 @@
-//! What the pages are asked with: the tables that their query strings are read by.
+//! The operations of the pages, by which their query strings are parsed.
 
 use crate::api::operation::Operation;
 use crate::api::parameter::{CURSOR, FILTERS, LIMIT, MAX_CURSOR_BYTES, Parameter};
@@ -8,14 +8,14 @@ const PAGING: &[Parameter] = &[
     CURSOR,
     Parameter {
         name: "newer",
-        description: "Where the page of older events begins, with the same filters: the way back.",
+        description: "The cursor of a page of newer events, with the same filters.",
         max_bytes: MAX_CURSOR_BYTES,
         may_repeat: false,
         schema: CURSOR.schema,
     },
 ];
 
-/// Whether events can be asked for by this value: what is longer than a filter takes cannot.
+/// Returns true if the filter accepts the value: a value may be too long.
 pub(super) fn is_filterable(name: &str, value: &str) -> bool {
     FILTERS.iter().any(|filter| filter.name == name && filter.fits(value))
 }
@@ -29,11 +29,11 @@ pub(super) const EVENTS: Operation = Operation {
     error_statuses: &[],
 };
 
-/// The numbers.
+/// The statistics.
 pub(super) const OVERVIEW: Operation = Operation {
     path: "/overview",
     name: "view_stats",
-    summary: "How many events pass the filters.",
+    summary: "Statistics of the events that pass the filters.",
     parameters: &[FILTERS],
     error_statuses: &[],
 };

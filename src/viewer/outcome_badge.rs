@@ -2,26 +2,26 @@
 
 use crate::event::{AuditEvent, ErrorCode, Phase};
 
-/// How it went.
+/// The outcome of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OutcomeBadge {
-    /// It was done.
+    /// A status below 400.
     Succeeded,
-    /// It is no request, or one without an outcome.
+    /// No request, or one without an outcome.
     Noted,
-    /// The principal was not allowed, or was none.
+    /// 401, 403, or an error code that says so.
     Denied,
-    /// The request was at fault otherwise.
+    /// Any other 4xx.
     Rejected,
-    /// The server failed.
+    /// 5xx.
     Failed,
     /// The handler panicked.
     Panicked,
     /// The handler was cancelled.
     Aborted,
-    /// It has begun.
+    /// The request has started.
     Started,
-    /// It has begun, and nobody knows how it ended.
+    /// The request has started, and its process died before the end.
     Unknown,
 }
 
@@ -49,7 +49,7 @@ impl OutcomeBadge {
         }
     }
 
-    /// The word, which is also the name of the sign.
+    /// Returns the word, which is also the name of the icon.
     pub(super) fn label(self) -> &'static str {
         match self {
             Self::Succeeded => "done",

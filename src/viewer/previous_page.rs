@@ -1,5 +1,4 @@
-//! The way back: stores are read from the newest event to older ones, and a page of newer events is the end of such a
-//! listing.
+//! The page of newer events. Stores list from the newest event on, so it is the end of a listing.
 
 use crate::api::authorized::Confined;
 use crate::api::confined_filter::ConfinedFilter;
@@ -7,16 +6,16 @@ use crate::api::error::ApiError;
 use crate::event::{AuditEvent, Timestamp};
 use crate::query::Cursor;
 
-/// How many events are looked at in one go.
+/// The page size of the search.
 const WINDOW_EVENTS: usize = 500;
 
-/// Where the search begins: a second.
+/// The width of the first window: a second.
 const FIRST_WINDOW_MICROS: i64 = 1_000_000;
 
-/// The `limit` wanted events that come right before `place` in a listing, newest first; fewer if there are no more.
+/// Returns the `limit` events directly before `place` in a listing, newest first; fewer if there are no more.
 ///
-/// One span of time after the other is read from there on, each longer than the one before, and shorter again where it
-/// has very many events.
+/// It reads windows of time from `place` on. Each is eight times as long as the one before, and an eighth if it has more
+/// events than a page of the search.
 pub(super) async fn previous_page(
     request: &Confined,
     filter: &ConfinedFilter,
@@ -38,14 +37,14 @@ pub(super) async fn previous_page(
             width = (width / 8).max(1);
             continue;
         }
-        // Very many events of one moment are walked through.
+        // A microsecond with more events than a page: read every page of it.
         let mut is_whole = events.len() < enough;
         while !is_whole {
             query = query.after(events.last().map(Cursor::of));
             let more = request.query(&query).await?;
             is_whole = more.len() < enough || more.last().is_some_and(|event| Cursor::of(event) <= place);
             events.extend(more);
-            // The farthest are not wanted.
+            // Only the events nearest to `place` are returned.
             events.drain(..events.len().saturating_sub(2 * enough));
         }
         events.retain(|event| Cursor::of(event) > place);

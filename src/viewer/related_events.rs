@@ -1,4 +1,4 @@
-//! The neighbours of an event: what else its request left, and what its actor did before and after.
+//! The neighbours of an event: others of its request, and of its actor before and after.
 
 use super::previous_page::previous_page;
 use crate::api::authorized::Confined;
@@ -7,16 +7,16 @@ use crate::api::error::ApiError;
 use crate::event::{AuditEvent, Phase, Timestamp};
 use crate::query::{Condition, Cursor, TextPattern};
 
-/// How many events on either side are looked through for those of the same request.
+/// The number of events searched on either side for those of the same request.
 pub(super) const MAX_SCANNED: usize = 250;
 
-/// No request is looked for farther away than an hour, but for an end that nobody knew until the next start.
+/// The search for events of the same request spans an hour on either side. An `unknown` end may come later.
 const SEARCH_SPAN_MICROS: i64 = 3_600_000_000;
 
-/// How many events of the actor there are to see on either side.
+/// The number of events of the actor shown on either side.
 const MAX_NEIGHBOURS: usize = 3;
 
-/// The neighbours of an event, all of which its reader may see.
+/// The neighbours of an event that the caller may see.
 #[derive(Debug)]
 pub(super) struct RelatedEvents {
     /// Of the same request, the oldest first.
@@ -38,13 +38,13 @@ impl RelatedEvents {
         Ok(Self { of_request, after, before })
     }
 
-    /// How many they are.
+    /// Returns the number of events.
     pub(super) fn count(&self) -> usize {
         self.of_request.len() + self.after.len() + self.before.len()
     }
 }
 
-/// By name, or who has none, by address, within a day.
+/// The filter for events of the same actor: by name, or for anonymous ones by address, within a day.
 fn of_actor(event: &AuditEvent, visible: &ConfinedFilter) -> Option<ConfinedFilter> {
     const DAY: i64 = 86_400_000_000;
     match (&event.actor.user_email, &event.actor.remote_addr) {
@@ -66,7 +66,7 @@ fn around(event: &AuditEvent, reach: i64, filter: &ConfinedFilter) -> ConfinedFi
     filter.with(|filter| (filter.since, filter.until) = (at(moment - reach), at(moment + reach)))
 }
 
-/// No store finds events by their request, so those near by are looked through.
+/// Returns the events of the same request. Stores have no index on it, so the events near by are searched.
 async fn of_request(request: &Confined, event: &AuditEvent) -> Result<Vec<AuditEvent>, ApiError> {
     let Some(request_id) = &event.request.request_id else { return Ok(Vec::new()) };
     let route = event

@@ -12,41 +12,41 @@ use http::{HeaderName, HeaderValue};
 
 use crate::api::error::ApiError;
 
-/// Nothing is allowed but the viewer's own stylesheet, icon and forms.
+/// The content security policy: only the viewer's own stylesheet, icon and forms.
 pub(super) const CONTENT_SECURITY_POLICY_VALUE: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
                                  frame-ancestors 'none'; base-uri 'none'";
 
-/// What keeps a page from doing, leaking or lending anything, whatever is in the events that it shows.
+/// Adds headers that keep a page from running scripts, leaking its address or being framed.
 pub(super) async fn with_security_headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [
         (CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_VALUE),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        // The address of a page has filters in it: names of people, among others.
+        // The address of a page has filters, such as names of people.
         (REFERRER_POLICY, "no-referrer"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    // The stylesheet and the icon have their own: there is no event in them.
+    // The stylesheet and the icon have a header of their own.
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
-/// A page, whole.
+/// Renders a page.
 pub(super) fn page(template: &impl Template) -> Result<Response, ApiError> {
     // Writing to memory does not fail.
     Ok(html(template.render().map_err(|_| ApiError::StoreFailed)?))
 }
 
-/// Where a page stops until the rest of it is known. No value can bring it about: `<` is escaped in them.
+/// The mark of a deferred part. No value can contain it: `<` is escaped.
 pub(super) const PLACEHOLDER: &str = "<!--later-->";
 
-/// The rest of a page.
+/// A part of a page that is rendered later.
 pub(super) type DeferredPart = Pin<Box<dyn Future<Output = String> + Send>>;
 
-/// A page whose beginning leaves at once; each of `parts` takes the place of a [`PLACEHOLDER`] as soon as it is ready.
+/// Streams a page. Each of `parts` replaces a [`PLACEHOLDER`] as soon as it is ready.
 pub(super) fn page_with_parts(template: &impl Template, parts: Vec<DeferredPart>) -> Result<Response, ApiError> {
     let page = template.render().map_err(|_| ApiError::StoreFailed)?;
     let mut pieces = page.split(PLACEHOLDER).map(str::to_owned);

@@ -1,4 +1,4 @@
-//! The viewer, to be mounted.
+//! The router of the viewer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::api::state::ApiState;
 use crate::api::{AuditApi, Gate, handlers};
 use crate::store::{AuditStore, StoreError};
 
-/// Pages to read a store by, behind a gate; [the module](super) says what they are.
+/// The viewer of a store, behind a gate; see [the module](super).
 #[derive(Debug)]
 pub struct AuditViewer {
     api: ApiState,
@@ -35,18 +35,18 @@ impl AuditViewer {
     /// The default timeout of the gate and of each query, the API's.
     pub const DEFAULT_TIMEOUT: Duration = AuditApi::DEFAULT_TIMEOUT;
 
-    /// Pages over the store of this log. Where auditing is off, or the store cannot be read, they say so, with 501.
+    /// The viewer of the store of this log. If auditing is off or the store cannot be read, every page is a 501.
     pub fn new(log: &AuditLog, gate: impl Gate) -> Self {
         Self { api: ApiState::new(log.store().cloned(), gate), sign_in: None }
     }
 
-    /// Pages over a store that nobody writes here.
+    /// The viewer of a store without a log, such as one that another service writes.
     pub fn from_store(store: Arc<dyn AuditStore>, gate: impl Gate) -> Self {
         Self { api: ApiState::new(Some(store), gate), sign_in: None }
     }
 
-    /// Records every reading in `log`, too, as [`AuditApi::record_reads`] does: before anything is shown. Its
-    /// `details.read` is `view_list`, `view_get` or `view_stats`, and that of the API for what is downloaded.
+    /// Records every read in `log` before anything is shown, as [`AuditApi::record_reads`] does. `details.read` is
+    /// `view_list`, `view_get` or `view_stats`; downloads have the names of the API.
     #[must_use]
     pub fn record_reads(mut self, log: &AuditLog) -> Self {
         self.api.read_log = Some(log.clone());
@@ -61,26 +61,26 @@ impl AuditViewer {
     }
 
     /// Sets the app's sign-in page, such as `/login`, linked for callers that the gate does not know. It may be
-    /// relative to where the browser is.
+    /// relative to the page.
     #[must_use]
     pub fn sign_in_url(mut self, place: impl Into<String>) -> Self {
         self.sign_in = Some(place.into());
         self
     }
 
-    /// Checks that events can be read with the rights that the store was opened with, as [`AuditApi::check`] does.
+    /// Checks that the store's account may read events, as [`AuditApi::check`] does.
     ///
     /// # Errors
-    /// If they cannot: the error names the right to give.
+    /// The account may not read, and the error names the missing right; or the store fails.
     pub async fn check(&self) -> Result<(), StoreError> {
         self.api.check_access().await
     }
 
-    /// The routes, below `at`: `/audit/ui`, or nothing for the root. Merge them into the app's router; that may be nested
-    /// under any prefix, and behind a proxy that has one of its own: every link is relative.
+    /// Returns the routes below `at`: `/audit/ui`, or an empty text for the root. Merge them into the app's router, which
+    /// may be nested under any prefix and behind a proxy with a prefix of its own: every link is relative.
     ///
     /// # Panics
-    /// If `at` does not begin with `/`, or is no path that axum takes.
+    /// If `at` does not begin with `/` or is not a valid path of axum.
     pub fn router<S>(self, at: &str) -> Router<S>
     where
         S: Clone + Send + Sync + 'static,

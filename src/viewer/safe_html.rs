@@ -6,42 +6,42 @@ use askama::filters::HtmlSafe;
 
 use crate::export::{SanitizedPiece, SanitizedText, escape_unsafe_chars};
 
-/// Text that others chose. It is shown as text, apart from its surroundings whatever its direction; characters that are
-/// not safe to look at stand in boxes, as what they are. What is too long is cut, and says so.
+/// Untrusted text, shown as text. `<bdi>` isolates its direction, unsafe characters are shown escaped in boxes, and long
+/// text is cut with an ellipsis.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SafeText<'a> {
     text: &'a str,
     at_most: usize,
 }
 
-/// How many characters of a value a line has room for.
+/// The largest number of characters in a table cell.
 const LINE_CHARS: usize = 80;
 
-/// How many characters of a value a page shows at the most: as much as an event may have as a whole.
+/// The largest number of characters on a page: the size limit of an event.
 const MOST_CHARS: usize = 65_536;
 
 impl<'a> SafeText<'a> {
-    /// As much of it as fits into a line of a table.
+    /// Cuts the text to a table cell.
     pub(super) fn line(text: &'a str) -> Self {
         Self { text, at_most: LINE_CHARS }
     }
 
-    /// The beginning of a long one.
+    /// Cuts the text to three lines.
     pub(super) fn beginning(text: &'a str) -> Self {
         Self { text, at_most: 3 * LINE_CHARS }
     }
 
-    /// All of it that a page shows.
+    /// Cuts the text to the limit of a page.
     pub(super) fn whole(text: &'a str) -> Self {
         Self { text, at_most: MOST_CHARS }
     }
 
-    /// Whether something is left out.
+    /// Returns true if text is left out.
     pub(super) fn is_cut(&self) -> bool {
         self.text.len() > self.at_most && self.text.char_indices().nth(self.at_most).is_some()
     }
 
-    /// How many characters it has.
+    /// Returns the number of characters.
     pub(super) fn chars(&self) -> usize {
         self.text.chars().count()
     }
@@ -56,20 +56,20 @@ impl fmt::Display for SafeText<'_> {
     }
 }
 
-/// What is written is HTML.
+/// Safe because `Display` escapes the text.
 impl HtmlSafe for SafeText<'_> {}
 
-/// JSON in many lines, as HTML.
+/// Indented JSON as HTML.
 #[derive(Debug, Clone)]
 pub(super) struct PrettyJson(String);
 
 impl PrettyJson {
     pub(super) fn of(value: &impl serde::Serialize) -> Self {
-        // What is in an event was JSON before.
+        // An event is valid JSON.
         Self(escape_unsafe_chars(serde_json::to_string_pretty(value).unwrap_or_default()))
     }
 
-    /// Whether something is left out.
+    /// Returns true if text is left out.
     pub(super) fn is_cut(&self) -> bool {
         self.0.len() > MOST_CHARS
     }
@@ -86,7 +86,7 @@ impl fmt::Display for PrettyJson {
     }
 }
 
-/// What is written is HTML.
+/// Safe because `Display` escapes the text.
 impl HtmlSafe for PrettyJson {}
 
 fn write_visible(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
@@ -117,7 +117,7 @@ fn write_escaped(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     f.write_str(rest)
 }
 
-/// A number with its thousands set apart, as people read it.
+/// A number with commas between thousands.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Thousands(pub(super) u64);
 

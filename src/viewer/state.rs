@@ -7,11 +7,11 @@ use axum::extract::FromRef;
 
 use crate::api::state::ApiState;
 
-/// What every page knows.
+/// The state of the pages.
 #[derive(Debug)]
 pub(super) struct ViewerState {
     pub(super) api: Arc<ApiState>,
-    /// Where the app lets people sign in.
+    /// The URL of the app's sign-in page.
     pub(super) sign_in: Option<String>,
 }
 

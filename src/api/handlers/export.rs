@@ -1,4 +1,4 @@
-//! `GET /export`: every event that passes, as a stream.
+//! `GET /export`: every event that passes the filters, as a stream.
 
 use std::fmt;
 use std::io;
@@ -19,7 +19,7 @@ use crate::event::AuditEvent;
 use crate::export::{Csv, EventFormat, JsonArray, Jsonl};
 use crate::query::Cursor;
 
-/// How many events a page has; two pages are in memory at a time. An event has 64 KiB at the most, and half a KiB usually.
+/// The events of a page; two pages are in memory at a time. An event has at most 64 KiB, and usually half a KiB.
 const PAGE_EVENTS: usize = 1000;
 
 /// Streams every event that passes the filters.
@@ -34,7 +34,7 @@ pub(crate) async fn export(request: Admitted) -> Result<Recorded<Response>, ApiE
         _ => (Box::new(Jsonl), "application/x-ndjson", "attachment; filename=\"audit.ndjson\""),
     };
     let query = request.filter().page(PAGE_EVENTS);
-    // A store that cannot be read at all says so in the status.
+    // A failing store is an error status, as long as no byte is sent.
     let first = request.query(&query).await?;
     let access = request.access_event().asked(&params).detail("format", params.format);
     let access = request.record_export(access).await?;
@@ -49,21 +49,21 @@ pub(crate) async fn export(request: Admitted) -> Result<Recorded<Response>, ApiE
     }))
 }
 
-/// What is left of an export. It goes on only as fast as the client takes it: one page is written while the next is
-/// read, so that the store and the server both have work.
+/// The pages of an export that are not sent yet. One page is sent while the next is read, as fast as the client takes
+/// them.
 struct ExportPages {
     request: Arc<Confined>,
     query: ConfinedQuery,
     format: Box<dyn EventFormat + Send>,
     access: Option<ExportAccess>,
-    /// The page that is being read; a reading ends with the export.
+    /// The page that is being read; dropping the export cancels the read.
     ahead: JoinSet<Result<Vec<AuditEvent>, ApiError>>,
-    /// The page to write now; none: the one that is being read.
+    /// The page to send next, unless it is still being read.
     next: Option<Vec<AuditEvent>>,
 }
 
 impl ExportPages {
-    /// Begins to read what comes after a page, if anything does.
+    /// Starts reading the page after this one. A page with fewer events than its limit is the last.
     fn read_ahead(&mut self, page: Vec<AuditEvent>) -> Vec<AuditEvent> {
         if page.len() == self.query.limit {
             self.query = self.query.clone().after(page.last().map(Cursor::of));
@@ -73,8 +73,7 @@ impl ExportPages {
         page
     }
 
-    /// The next page, and what is left after it. After an error the stream ends without an end, so that a client can
-    /// tell that something is missing.
+    /// Returns the next chunk. After an error the body ends as incomplete, so that the client notices.
     async fn chunk(mut self) -> Result<Option<(Bytes, Self)>, ExportAborted> {
         match self.write().await {
             Ok(chunk) => Ok(chunk.map(|chunk| (chunk, self))),
@@ -94,7 +93,7 @@ impl ExportPages {
                 None => return Ok(None),
                 Some(Ok(Ok(page))) => {
                     let page = self.read_ahead(page);
-                    // The reading begins on this thread, and would wait for the writing of this page to be over.
+                    // Lets the task of the next page start before this page is formatted.
                     tokio::task::yield_now().await;
                     page
                 }
@@ -117,7 +116,7 @@ impl ExportPages {
     }
 }
 
-/// The stream broke off. Its text goes to the server's own log at most, and names no cause.
+/// The export broke off. The text names no cause: the server may log it.
 #[derive(Debug)]
 struct ExportAborted;
 

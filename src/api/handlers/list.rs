@@ -1,4 +1,4 @@
-//! `GET /`: a page.
+//! `GET /`: a page of events.
 
 use axum::response::Response;
 use http::header::LINK;
@@ -9,7 +9,7 @@ use crate::api::error::ApiError;
 use crate::api::response::json;
 use crate::export::{EventFormat as _, JsonArray};
 
-/// The header of a page that is followed by another: the cursor to ask with. There is none on the last page.
+/// The header with the cursor of the next page. The last page has none.
 pub const AUDIT_NEXT_CURSOR: HeaderName = HeaderName::from_static("audit-next-cursor");
 
 /// Returns a page of events.

@@ -26,8 +26,8 @@ struct ErrorPage<'a> {
     may_try_again: bool,
 }
 
-/// The same status and the same headers as from the API, and the same words. Nothing of the request is in it but what
-/// was malformed: what is missing and what is another's look the same.
+/// Renders an error with the status, headers and text of the API. It quotes the request only if that is malformed: a
+/// missing event and one of another user look the same.
 pub(in crate::viewer) fn error_page(viewer: &ViewerState, links: &Links, refusal: ApiError) -> Response {
     let status = refusal.status();
     let (title, detail) = refusal.title_and_detail();
@@ -59,7 +59,7 @@ pub(in crate::viewer) fn error_page(viewer: &ViewerState, links: &Links, refusal
     response
 }
 
-/// Any other verb is refused as everything else is; axum adds which verbs there are.
+/// Makes a 405 of axum an error page; axum adds the header `allow`.
 pub(in crate::viewer) fn reject_method(
     root: &'static str,
 ) -> impl Fn(State<SharedState>, Response) -> std::future::Ready<Response> + Clone + Send + Sync + 'static {

@@ -21,7 +21,7 @@ use crate::viewer::previous_page::previous_page;
 use crate::viewer::response::page_with_parts;
 use crate::viewer::safe_html::SafeText;
 
-/// How many events a page has if nobody says otherwise.
+/// The default page size.
 const DEFAULT_LIMIT: usize = 50;
 
 #[derive(Template)]
@@ -83,7 +83,7 @@ fn render(request: &Arc<Confined>, params: &Params, links: &Links, loaded: &Load
     page_with_parts(&page, vec![Box::pin(histogram.draw())])
 }
 
-/// One page of events, and whether it is alone.
+/// A page of events, and if there are others.
 struct LoadedPage {
     events: Vec<AuditEvent>,
     is_preceded: bool,
@@ -98,9 +98,9 @@ impl LoadedPage {
             if events.len() == limit {
                 return Ok(Self { events, is_preceded: true, is_followed: true });
             }
-            // There are not as many: it is the first page.
+            // Fewer newer events than a page has: show the first page.
         }
-        // One more than is shown tells whether there is another page.
+        // One more event than the page has tells whether there is another page.
         let query = request.filter().page(limit + 1).after(params.after);
         let mut events = request.query(&query).await?;
         let is_followed = events.len() > limit;
@@ -129,7 +129,7 @@ impl PageLinks<'_> {
     }
 }
 
-/// The span of the numbers has the page in it, and at least 30 days, unless it was asked for.
+/// The histogram covers the filter's time range, or else the page and at least 30 days.
 fn histogram_request(request: &Arc<Confined>, params: &Params, links: &Links, page: &LoadedPage) -> HistogramRequest {
     let filter = request.filter().clone();
     let here = page.events.last().zip(page.events.first()).map(|(last, first)| (last.created_at, first.created_at));

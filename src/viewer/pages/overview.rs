@@ -1,4 +1,4 @@
-//! The numbers: over time, and by what events are.
+//! The statistics: over time and by value.
 
 use std::sync::Arc;
 
@@ -46,13 +46,13 @@ struct TopValuesSection<'a> {
     is_all: bool,
 }
 
-/// How many events have a value.
+/// A value and its number of events.
 struct ValueRow<'a> {
     value: Option<SafeText<'a>>,
     nothing: &'static str,
     href: Option<String>,
     events: Thousands,
-    /// Of 1,000 parts of the most.
+    /// The length of the bar, in thousandths of the longest.
     length: u64,
     share: String,
 }
@@ -66,7 +66,7 @@ const SECTIONS: [(Field, &str); 6] = [
     (Field::Phase, "Phases"),
 ];
 
-/// How many values are shown.
+/// The number of values shown.
 const MAX_VALUES: usize = 10;
 
 /// Shows the counts by value and over time.
@@ -126,7 +126,7 @@ fn render(
     page_with_parts(&page, parts.collect())
 }
 
-/// A question for the numbers of a field.
+/// A query for the values of a field.
 struct TopValuesRequest {
     request: Arc<Confined>,
     filter: ConfinedFilter,
@@ -139,7 +139,7 @@ struct TopValuesRequest {
 
 impl TopValuesRequest {
     async fn draw(self) -> String {
-        // One more than is shown tells whether these are all.
+        // One more value than is shown tells whether there are others.
         let Ok(mut tallies) = self.request.top_values(&self.filter, self.field, MAX_VALUES + 1).await else {
             return counts_failed();
         };
@@ -169,7 +169,7 @@ impl TopValuesRequest {
         }
     }
 
-    /// The events with this value in the same span, through the same filters.
+    /// Returns the link to the events with this value, with the same filters and time range.
     fn link(&self, value: Option<&str>) -> Option<String> {
         let name = self.field.as_str();
         if name == "user_email" && !self.request.caller().is_admin() {
