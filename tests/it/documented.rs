@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 const MANIFEST: &str = include_str!("../../Cargo.toml");
 const CRATE_DOCS: &str = include_str!("../../src/lib.rs");
 const README: &str = include_str!("../../README.md");
+const GUARANTEES: &str = include_str!("../../docs/guarantees.md");
 const OPERATE: &str = include_str!("../../docs/operate.md");
 const EVENT_FORMAT: &str = include_str!("../../docs/event-format.md");
 
@@ -74,6 +75,33 @@ fn the_table_of_log_lines_is_that_of_the_source() {
     let absent: Vec<_> = written.difference(&documented).collect();
     let stale: Vec<_> = documented.difference(&written).collect();
     assert!(absent.is_empty() && stale.is_empty(), "add to the table: {absent:#?}; remove from it: {stale:#?}");
+}
+
+#[test]
+fn every_promise_has_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let checks = std::fs::read_to_string(root.join("src/store/conformance/checks.rs")).expect("the list of checks");
+    let mut tests = 0;
+    for token in GUARANTEES.split('`').skip(1).step_by(2) {
+        let Some((place, name)) =
+            token.split_once("::").filter(|(place, _)| *place == "conformance" || place.ends_with(".rs"))
+        else {
+            continue;
+        };
+        tests += 1;
+        if place == "conformance" {
+            assert!(checks.contains(&format!("::{name} [")), "no check of the conformance suite: {token}");
+            continue;
+        }
+        let source = std::fs::read_to_string(root.join("tests").join(place));
+        let source = source.unwrap_or_else(|error| panic!("docs/guarantees.md names {token}: {error}"));
+        assert!(source.contains(&format!("fn {name}(")), "docs/guarantees.md names {token}, which is not there");
+    }
+    assert!(tests > 60, "{tests} tests of the page are read");
+    for promise in GUARANTEES.split("\n### ").skip(1) {
+        let name = promise.lines().next().unwrap_or_default();
+        assert!(promise.contains("\nTests: `"), "the promise {name:?} has no test");
+    }
 }
 
 fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
