@@ -111,9 +111,9 @@ impl RouteCoverage {
             let (method, path, coverage) = (route.method_name(), route.path_name(), &route.coverage);
             let warned = self.unaudited_mutations().any(|uncovered| std::ptr::eq(uncovered, route));
             if warned {
-                tracing::warn!(target: "tower_audit::wiring", method, path, %coverage, "no rule covers this route");
+                tracing::warn!(target: "tower_audit::route_coverage", method, path, %coverage, "no rule covers this route");
             } else {
-                tracing::info!(target: "tower_audit::wiring", method, path, %coverage, "route");
+                tracing::info!(target: "tower_audit::route_coverage", method, path, %coverage, "route");
             }
         }
     }

@@ -334,10 +334,10 @@ async fn the_report_warns_of_what_may_change_something() {
     assert_eq!(
         lines,
         [
-            r#"INFO tower_audit::wiring: route method="GET" path="/health" coverage=no rule"#,
-            r#"INFO tower_audit::wiring: route method="HEAD" path="/health" coverage=no rule"#,
-            r#"WARN tower_audit::wiring: no rule covers this route method="POST" path="/late" coverage=NO LAYER"#,
-            r#"INFO tower_audit::wiring: route method="POST" path="/scans" coverage=upload"#,
+            r#"INFO tower_audit::route_coverage: route method="GET" path="/health" coverage=no rule"#,
+            r#"INFO tower_audit::route_coverage: route method="HEAD" path="/health" coverage=no rule"#,
+            r#"WARN tower_audit::route_coverage: no rule covers this route method="POST" path="/late" coverage=NO LAYER"#,
+            r#"INFO tower_audit::route_coverage: route method="POST" path="/scans" coverage=upload"#,
         ]
     );
 }
