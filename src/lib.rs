@@ -40,7 +40,16 @@
 //! - [`AuditEvent`]: one entry; [`event::limits`]: how large its parts may be
 //! - [`store`]: the contract of a store, and the stores; [`query`]: what a reader may ask; [`export`]: events as
 //!   CSV and JSON
-//! - `wiring` (feature `axum`): which routes of an app are covered by which rule
+//! - `route_coverage` (feature `axum`): the routes of an app, each with the rule that covers it
+//!
+//! The pages in `docs/` of the repository and of the package:
+//!
+//! - `operate.md`: installing, backing up, upgrading, purging, watching, and every line of the log
+//! - `durability.md`, `guarantees.md`: crashes and losses; each promise with its limits and its tests
+//! - `capture.md`, `event-format.md`, `grpc.md`: data of a request, the event field by field, gRPC calls
+//! - `cli.md`, `api.md`, `viewer.md`: the program, the read API and the viewer
+//! - `stores/sqlite.md`, `stores/postgres.md`, `stores/memory.md`, `stores/new.md`: each store, and how to add one
+//! - `performance.md`, `design.md`, `compare.md`, `glossary.md`: costs, reasons, alternatives and terms
 //!
 //! # Features
 //!
@@ -80,7 +89,7 @@ pub use middleware::{AUDIT_EVENT_ID, AuditBody, AuditLayer, AuditService, Respon
 pub use policy::{AuditPolicy, FailMode, PolicyError, RecordWhen, Rule};
 pub use writer::{AuditLog, AuditLogBuilder, CloseError, OpenError, RecordError, Stats};
 
-/// The documents of the repository, so that the code in them is compiled.
+/// The pages of the repository, so that their code is compiled.
 #[cfg(all(doctest, feature = "axum", feature = "sqlite"))]
 #[doc = include_str!("../README.md")]
 mod readme {}
@@ -108,3 +117,7 @@ mod capture_manual {}
 #[cfg(doctest)]
 #[doc = include_str!("../docs/stores/new.md")]
 mod new_store_manual {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/stores/memory.md")]
+mod memory_store_manual {}
