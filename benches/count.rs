@@ -1,4 +1,4 @@
-//! Runs a named case N times and does nothing else: what `instructions.sh` counts the instructions of.
+//! Runs a named case N times and does nothing else, for `instructions.sh`.
 
 mod support;
 
@@ -14,7 +14,7 @@ use tower::{Layer as _, Service};
 use tower_audit::policy::presets;
 use tower_audit::{AuditLayer, AuditLog, AuditPolicy};
 
-/// A name, and what runs it so many times.
+/// A name, and the function that runs the case N times.
 type Case = (&'static str, fn(usize));
 
 const CASES: &[Case] = &[
@@ -119,7 +119,7 @@ fn audited(count: usize, at_once: usize) {
     });
 }
 
-/// The same without auditing.
+/// The requests without auditing.
 fn unlogged(count: usize, at_once: usize) {
     current_thread().block_on(batches(count, at_once, bare()));
 }

@@ -1,4 +1,4 @@
-//! What the layer costs: a request that no rule names, one that is audited, and the parts of it.
+//! Costs of the layer: an unaudited request, an audited one, and its parts.
 
 mod support;
 

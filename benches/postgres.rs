@@ -1,4 +1,4 @@
-//! What an event costs in the PostgreSQL store: by the size of the batch and the number of writers, and against one
+//! Costs of an event in the PostgreSQL store: by the size of the batch and the number of writers, and against one
 //! INSERT an event. `DATABASE_URL` names a server on which a schema of its own may be made and dropped.
 //!
 //! A plain program and not a criterion group: writers side by side are timed as a whole, and each round is printed.

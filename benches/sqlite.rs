@@ -1,4 +1,4 @@
-//! What an event costs in the SQLite store, against the two obvious ways to keep one.
+//! Costs of an event in the SQLite store, against the two obvious ways to store one.
 //!
 //! `store` is a batch through the store, with the work that it leaves for idle moments done at once, so that nothing
 //! is hidden; `rows` is one statement a row, and `multi_row` one a batch, both into one table with three indexes.

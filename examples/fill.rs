@@ -1,5 +1,5 @@
-//! Fills a store with events as a busy year leaves them: `fill URL COUNT [DAYS]`. For `benches/load.sh` and
-//! `benches/reading.sh`.
+//! Fills a store with the events of a busy year, for `benches/load.sh` and `benches/reading.sh`. Run it by
+//! `cargo run --release --features postgres --example fill -- URL COUNT [DAYS]`.
 //!
 //! Their times are spread evenly over the 500 days before now, or so many; a robot and a hundred thousand users took
 //! turns at random.

@@ -1,4 +1,6 @@
-//! Without axum: a service of hyper's, wrapped by hand. There is no router, so the handler says which route matched.
+//! The layer around a hyper service, without axum: the server inserts `PeerAddr`, and the handler names the route.
+//!
+//! Run it by `cargo run --example hyper`.
 
 use std::convert::Infallible;
 

@@ -1,5 +1,5 @@
-//! What one writes without this crate: `POST /scans` of `reference`, and a middleware that awaits one INSERT for each
-//! request. For `benches/load.sh` to compare with.
+//! The usual code without this crate: `POST /scans` of `reference`, and a middleware that awaits one INSERT for each
+//! request. `benches/load.sh` compares with it; alone: `DATABASE=sqlite:naive.db cargo run --features postgres --example naive`.
 //!
 //! From the environment: `LISTEN`; `DATABASE`, `sqlite:PATH` or `postgres://…`; and `POOL`, how many sessions it has on
 //! PostgreSQL.
@@ -30,7 +30,7 @@ CREATE INDEX IF NOT EXISTS audit_time ON audit_events(created_at);
 CREATE INDEX IF NOT EXISTS audit_type ON audit_events(event_type, created_at);
 CREATE INDEX IF NOT EXISTS audit_user ON audit_events(user_email, created_at);";
 
-/// The same in PostgreSQL's types.
+/// The table in PostgreSQL's types.
 const POSTGRES_TABLE: &str = "
 CREATE TABLE IF NOT EXISTS audit_events(
     event_id UUID PRIMARY KEY, event_type TEXT NOT NULL, created_at BIGINT NOT NULL, phase TEXT NOT NULL,

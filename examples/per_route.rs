@@ -1,5 +1,7 @@
 //! A rule for a single route, beside a policy for all of them: an export is recorded under a type of its own, before
-//! its handler runs, and again when the last byte is about to leave. `GET /reports` is not recorded at all.
+//! its handler runs, and again when the last byte is about to leave. `GET /reports` is not recorded.
+//!
+//! `cargo run --example per_route`, then the commands that it prints.
 
 use std::net::SocketAddr;
 

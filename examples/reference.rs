@@ -1,5 +1,5 @@
-//! An app with uploads, an administration, large queries and sign-in, each of them audited, with the read API and the
-//! viewer: for a look around, and for tests and load tools that drive it from outside. Its routes are those of IVRE, a
+//! An app with uploads, administration, large queries and sign-in, all audited, with the read API and the
+//! viewer. Run it by `cargo run --example reference`; tests and load tools drive it from outside. Its routes are those of IVRE, a
 //! network recon framework whose audit log was the first model of this crate.
 //!
 //! Everything comes from the environment: `LISTEN`, `AUDIT_URL`, `MAX_RESULTS`, `WRITE_DEADLINE_MS`, `EFFECTS` (a file
@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Ok(path) => Some(File::options().create(true).append(true).open(path)?),
         Err(_) => None,
     };
-    // The variable unset, there is a file; `off` or empty, auditing is off.
+    // Unset: a file. `off` or empty: auditing is disabled.
     let log = match env("AUDIT_URL", "sqlite:audit.db")?.as_str() {
         "" | "off" => AuditLog::disabled(),
         url => AuditLog::builder(url).write_timeout(deadline).open().await?,
@@ -52,7 +52,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // A route that no rule covers is a warning at the start.
     RouteCoverage::of(&app).await?.log_report();
 
-    // Before it says that it listens: a signal that came earlier would end it as if there was nothing to close.
+    // Before the line that says that it listens: an earlier signal would end the process without closing the log.
     let terminated = terminated()?;
     let listener = tokio::net::TcpListener::bind(&listen).await?;
     let address = listener.local_addr()?;
@@ -113,7 +113,7 @@ fn app(app: App, policy: AuditPolicy) -> Router {
         .with_state(app)
 }
 
-/// Who the bearer token says it is, or the cookie that has it.
+/// The user of the bearer token or of the session cookie.
 #[derive(Clone)]
 struct Principal {
     email: &'static str,
@@ -126,11 +126,11 @@ const PRINCIPALS: [(&str, Principal); 3] = [
     ("bob-token", Principal { email: "bob@example.org", is_admin: false }),
 ];
 
-/// Whom the browsers are that have signed in.
+/// The users of signed-in browsers.
 #[derive(Default)]
 struct Sessions {
     by_id: Mutex<HashMap<String, &'static Principal>>,
-    /// Whether cookies go over TLS alone.
+    /// True if cookies are sent over TLS only.
     is_secure: bool,
 }
 
@@ -156,7 +156,7 @@ impl Sessions {
     }
 }
 
-/// What nobody guesses.
+/// A random token.
 fn random() -> Result<String, StatusCode> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
@@ -186,7 +186,7 @@ async fn authenticate(State(sessions): State<Arc<Sessions>>, mut request: Reques
     next.run(request).await
 }
 
-/// Who may read the audit log: everyone their own events, an administrator all.
+/// The gate: users read their own events, administrators all.
 fn gate(head: &Parts) -> Result<Option<Caller>, GateError> {
     let principal = head.extensions.get::<Principal>();
     Ok(principal.map(|it| if it.is_admin { Caller::admin(it.email) } else { Caller::user(it.email) }))
@@ -208,7 +208,7 @@ struct Fate {
 }
 
 impl App {
-    /// What the request does to the world: its id in a file.
+    /// The effect of the request: a line with its id in a file.
     fn take_effect(&self, headers: &HeaderMap) -> Result<(), StatusCode> {
         let (Some(effects), Some(id)) = (&self.effects, headers.get("x-request-id")) else { return Ok(()) };
         let line = [id.as_bytes(), b"\n"].concat();
@@ -279,7 +279,7 @@ async fn sign_in(State(app): State<App>) -> Result<Response, StatusCode> {
     Ok(([("set-cookie", app.sessions.cookie("form", &token, "/login"))], Html(page)).into_response())
 }
 
-/// Good for whoever presents a token; the user name of a bad attempt is recorded all the same.
+/// Accepts any known token. The user name of a failed attempt is recorded, too.
 ///
 /// A browser posts the form, and gets a session as a cookie for what is below `/audit`.
 async fn login(
@@ -364,7 +364,7 @@ mod tests {
     use axum::body::{Body, to_bytes};
     use tower::ServiceExt as _;
 
-    /// Nobody is signed in by another site, and the cookie is no key to anything but its session.
+    /// Another site signs no browser in, and the cookie opens nothing but its session.
     #[tokio::test]
     async fn a_browser_signs_in_by_the_form_that_it_was_shown() -> Result<(), Box<dyn Error>> {
         let log = AuditLog::open("memory:").await?;

@@ -1,4 +1,4 @@
-//! What an unaudited request costs in memory: nothing. In a binary of its own, for its allocator counts.
+//! An unaudited request allocates nothing. In a binary of its own, because its allocator counts.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tower::{Layer as _, Service};
 use tower_audit::policy::presets;
 use tower_audit::{Actor, AuditLayer, AuditLog, AuditPolicy};
 
-/// How many allocations a call of the service makes for this request, which is made beforehand.
+/// Counts the allocations of one call of the service. The request is made beforehand.
 fn allocations<S, R>(service: &mut S, request: Request<()>) -> u64
 where
     S: Service<Request<()>, Response = Response<R>, Error = Infallible>,
@@ -58,7 +58,7 @@ fn an_unaudited_request_allocates_nothing() {
     for policy in [presets::ivre(), with_limit] {
         let mut audited = AuditLayer::new(&log, policy).layer(bare);
         for request in requests() {
-            // Once to warm up what is set up once.
+            // A first call, for one-time set-up.
             allocations(&mut audited, Request::new(()));
             let uri = request.uri().clone();
             let mut request = request;

@@ -1,4 +1,4 @@
-//! What the benches share: a store that costs nothing, services that do nothing, requests as a browser sends them.
+//! Parts for the benches: a store without cost, services without work, requests as a browser sends them.
 #![allow(dead_code, reason = "no bench uses all of it")]
 
 use std::convert::Infallible;
@@ -16,7 +16,7 @@ use tower_audit::policy::presets;
 use tower_audit::store::{AuditStore, Capabilities, Diagnostic, StoreFuture};
 use tower_audit::{Actor, AuditEvent, AuditLog, AuditPolicy, EventType, FailMode, PeerAddr};
 
-/// Acknowledges everything at once and keeps nothing: what is measured over it is the price of layer and writer.
+/// Acknowledges everything at once and stores nothing: measurements over it show layer and writer alone.
 #[derive(Debug)]
 pub(crate) struct Acknowledging;
 

@@ -22,7 +22,7 @@ impl<'d> Choices<'d> {
         &items[self.below(items.len())]
     }
 
-    /// What is left up to the next line feed.
+    /// The remaining bytes up to the next line feed.
     pub fn line(&mut self) -> &'d [u8] {
         let end = self.0.iter().position(|byte| *byte == b'\n').unwrap_or(self.0.len());
         let (line, rest) = self.0.split_at(end);
@@ -30,7 +30,7 @@ impl<'d> Choices<'d> {
         line
     }
 
-    /// The same as text.
+    /// The next line as text.
     pub fn text(&mut self) -> String {
         text(self.line())
     }
@@ -41,7 +41,7 @@ impl<'d> Choices<'d> {
     }
 }
 
-/// What is UTF-8 in these bytes.
+/// The valid UTF-8 in these bytes.
 fn text(bytes: &[u8]) -> String {
     bytes.utf8_chunks().map(|chunk| chunk.valid()).collect()
 }

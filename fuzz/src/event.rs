@@ -3,12 +3,12 @@
 use tower_audit::event::limits;
 use tower_audit::{AuditEvent, ErrorCode};
 
-/// An event that can be read can be written and read again, and is the same; made to fit, it is within its limits, and
-/// nothing is left to be made to fit. The same holds of an event into whose objects an app has copied what it was given,
-/// whatever the names are.
+/// An event that can be decoded is the same after encoding and decoding. Truncated, it is within its limits, and
+/// a second truncation changes nothing. Both hold for an event into whose objects an app has copied its input,
+/// under any names.
 pub fn run(data: &[u8]) {
     let Ok(mut event) = serde_json::from_slice::<AuditEvent>(data) else { return };
-    // serde_json keeps some keys for itself, and what is made to fit has none of them.
+    // serde_json reserves some keys; a truncated event has none of them.
     if !serde_json::to_string(&event).expect("an event is JSON").contains("$serde_json::private::") {
         assert_comes_back(&event);
     }
@@ -25,7 +25,7 @@ pub fn run(data: &[u8]) {
     ] {
         extra.extend(event.details.clone());
     }
-    // A name is never written twice, even if the event was not made to fit.
+    // A name is never written twice, even in an event that was not truncated.
     let json = serde_json::to_string(&event).expect("an event is JSON");
     let read: AuditEvent = serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error}: {json}"));
     assert_eq!((&read.event_id, &read.actor.user_email), (&event.event_id, &event.actor.user_email));
@@ -67,7 +67,7 @@ fn assert_fits(event: &AuditEvent) {
     assert_eq!(&again, event);
 }
 
-/// How many bytes the event has as JSON.
+/// The length of the event as JSON, in bytes.
 fn assert_comes_back(event: &AuditEvent) -> usize {
     let json = serde_json::to_string(event).expect("an event is JSON");
     match serde_json::from_str::<AuditEvent>(&json) {

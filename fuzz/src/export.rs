@@ -7,11 +7,11 @@ use tower_audit::{AuditEvent, CompactText, EventId, EventType, Timestamp};
 
 use super::choices::Choices;
 
-/// How many columns there are.
+/// The number of columns.
 const COLUMNS: usize = 22;
 
-/// JSON is read back as the events that were written, and is safe to look at. CSV has one record an event whose fields are
-/// what was in it, but for apostrophes before what would be a formula; no cell is one, whatever a program takes for the
+/// JSON decodes to the written events, and is safe to display. CSV has one record for each event. Its fields are
+/// those of the event, but for apostrophes before formulas; no cell is a formula under any
 /// separator.
 pub fn run(data: &[u8]) {
     let mut choices = Choices(data);
@@ -88,7 +88,7 @@ fn event(choices: &mut Choices<'_>) -> AuditEvent {
     event
 }
 
-/// What stands in the columns that take free text.
+/// The values of the columns with free text.
 fn given(event: &AuditEvent) -> [(&'static str, CompactText); 13] {
     let text = |text: &Option<CompactText>| text.clone().unwrap_or_default();
     let (actor, resource) = (&event.actor, &event.resource);
@@ -152,10 +152,10 @@ fn records(csv: &str) -> Vec<Vec<String>> {
     records
 }
 
-/// What separates cells, in some program.
+/// Separators of cells in any program.
 const SEPARATORS: [char; 4] = [';', '\t', '\r', '\n'];
 
-/// Whether a field is what was given, with nothing more than an apostrophe at the beginning of some cells.
+/// Returns true if `field` is `given` with at most an apostrophe at the beginning of some cells.
 fn is_guarded(field: &str, given: &str) -> bool {
     let (mut field, mut at_start) = (field.chars().peekable(), true);
     for character in given.chars() {

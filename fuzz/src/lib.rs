@@ -1,4 +1,4 @@
-//! What must hold whatever comes in: a module for each thing that is read from others, with a function `run` that takes
+//! Promises about any input: a module for each parser of foreign input, with a function `run` that takes
 //! any bytes and panics where a promise of the crate is broken. libFuzzer calls them (`fuzz_targets/`), and so does a
 //! test of the crate (`tests/fuzzed/`), with the same seeds.
 

@@ -5,7 +5,7 @@ use tower_audit::{AuditPolicy, EventType, Rule};
 
 use super::choices::Choices;
 
-/// A rule names the requests that the plainest reading of its patterns names, whatever else a path could be read as; and
+/// A rule names the requests that the plainest reading of its patterns names, among all path variants; and
 /// a path that it names, it names in every other spelling.
 pub fn run(data: &[u8]) {
     let mut choices = Choices(data);
@@ -65,7 +65,7 @@ fn texts(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|&text| text.to_owned()).collect()
 }
 
-/// Whether nobody reads the path otherwise, but for segments that are empty.
+/// Returns true if the path has a single path variant, empty segments aside.
 fn has_one_reading(path: &str) -> bool {
     path.starts_with('/') && !path.contains(['%', '\\']) && !has_dots(path)
 }
@@ -74,7 +74,7 @@ fn has_dots(path: &str) -> bool {
     path.split('/').any(|segment| segment == "." || segment == "..")
 }
 
-/// What a pattern means, in the plainest way.
+/// Matches a pattern in the plainest way.
 fn means(pattern: &str, mount: &str, path: &str) -> bool {
     fn segments(text: &str) -> Vec<&str> {
         text.split('/').filter(|segment| !segment.is_empty()).collect()
@@ -89,8 +89,8 @@ fn means(pattern: &str, mount: &str, path: &str) -> bool {
     fits(&path) || path.strip_prefix(mount.as_slice()).is_some_and(fits)
 }
 
-/// The same path, written in another way: bytes as `%XX`, and with segments that lead nowhere, where that would not change
-/// what dots in it mean.
+/// Spells the path in another way: bytes as `%XX`, and detours such as `/x/../`, unless they would change
+/// the meaning of its dots.
 fn spelled(path: &str, choices: &mut Choices<'_>) -> String {
     if path.contains('%') {
         return path.to_owned();

@@ -18,9 +18,9 @@ const USER: &str = "alice@example.org";
 const EVENTS: u16 = 7;
 const ADMIN: &str = "root@example.org";
 
-/// Whatever is asked is answered or refused as the caller's fault, in a problem document of bounded size. Who is no
-/// administrator sees their own events only. The pages of a listing have each event once, as many as are counted. A
-/// cursor that was changed is none.
+/// Every query is answered, or rejected with a 4xx problem document of bounded size. A caller who is no
+/// administrator sees their own events only. The pages of a listing have each event once, as many as the count says. A
+/// changed cursor token is rejected.
 pub fn run(data: &[u8]) {
     thread_local! {
         static SERVER: Server = Server::new();
@@ -115,7 +115,7 @@ impl Server {
         assert!(found.is_sorted_by_key(|event| Reverse(event.sort_key())), "{query}");
         assert!(found.windows(2).all(|pair| pair[0].event_id != pair[1].event_id), "{query}");
 
-        // What the count has no parameter for is left out; if that is spelled otherwise, it is refused.
+        // Parameters that `count` lacks are left out; spelled in another way, they are rejected.
         let filters = query.split('#').next().unwrap_or_default().split('&');
         let filters: Vec<_> = filters.filter(|pair| !pair.starts_with("limit=")).collect();
         let Some(count) = self.ask(caller, &format!("/audit/count?{}", filters.join("&"))) else { return };

@@ -77,7 +77,7 @@ impl Server {
         Self { runtime, store, log }
     }
 
-    /// What the log has of this request.
+    /// Returns the events of this request.
     fn event_of(&self, request: Request<()>, header: ProxyHeader) -> AuditEvent {
         let policy = AuditPolicy::builder()
             .rule(Rule::new(EventType::new("any.request").expect("a type")).paths(["/{*path}"]))

@@ -7,7 +7,7 @@ use super::choices::Choices;
 /// Less has no room for the note of a cut.
 const LEAST: usize = 128;
 
-/// What is clipped fits, has no U+0000, and stays what it is when it is clipped again; what fits already is not touched.
+/// A truncated text fits, has no U+0000, and is unchanged by a second truncation. A text that fits is unchanged.
 pub fn run(data: &[u8]) {
     let mut choices = Choices(data);
     let limit = LEAST + choices.below(256);

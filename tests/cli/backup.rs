@@ -18,7 +18,7 @@ fn a_copy_is_whole_while_the_log_is_written() {
     let copy = place.folder().join("copy.db");
     let words = ["backup", copy.to_str().expect("UTF-8")];
     let more = many(2000, "2026-01-01T00:00:00Z");
-    // Nothing of it is in the database itself: all is in its write-ahead log.
+    // All of it is in the write-ahead log, and none in the database file.
     let copied = runtime().block_on(async {
         let log = store::open(&place.url(), OpenOptions::default()).await.expect("the store opens");
         for batch in more.chunks(100) {
@@ -61,7 +61,7 @@ fn nothing_is_replaced_unless_told_to_and_the_log_never() {
     assert!(error.contains("hard link"), "{error}");
     fs::remove_file(&linked).expect("the link");
     assert_eq!(fs::read_to_string(&other).expect("the file"), "my tax return");
-    // The log of another database would be taken for the copy's.
+    // SQLite would apply the write-ahead log of another database to the copy.
     let fresh = place.folder().join("fresh.db");
     for suffix in ["-wal", "-journal"] {
         let log = place.file(&format!("fresh.db{suffix}"), "frames");

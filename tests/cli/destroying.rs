@@ -1,10 +1,10 @@
-//! `destroy-and-recreate` and `migrate`: what destroys stores, and what makes them.
+//! `destroy-and-recreate` and `migrate`: destroying and making stores.
 
 #[cfg(unix)]
 use crate::support::answered;
 use crate::support::{Run, Store, samples};
 
-/// The only event of a log that was made anew: what it says of the events before it.
+/// Returns the only event of a recreated log, with its statement about the destroyed events.
 fn only_event(store: &Store) -> tower_audit::AuditEvent {
     let events = store.query(&[]);
     let [event] = events.as_slice() else { panic!("{events:?}") };

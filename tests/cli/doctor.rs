@@ -1,4 +1,4 @@
-//! `doctor`: what is well, what is not, and what to do.
+//! `doctor`: findings, remedies and exit codes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -163,7 +163,7 @@ fn a_server_its_roles_and_its_months() {
         Run::of(command)
     };
     let run = doctor(database.url());
-    // A superuser; and of what the samples have started, the writer has left.
+    // A superuser; and the writer of the open samples has ended.
     let warnings = ["role", "open"].map(|about| (about.to_owned(), "warning".to_owned()));
     assert_eq!(complaints(&run, 0), warnings);
     let found = diagnostics(&run, 0);
@@ -180,7 +180,7 @@ fn a_server_its_roles_and_its_months() {
     Run::of(roles).ok();
     let app = crate::postgres::unique("doctor_app");
     database.sql(&format!("CREATE ROLE {app} LOGIN IN ROLE {}", database.role("appender")));
-    // A deployment as the documentation has it is well: each account is judged by what it is for.
+    // The documented deployment is fine: each account is judged by its purpose.
     let reader = crate::postgres::unique("doctor_reader");
     let purger = crate::postgres::unique("doctor_purger");
     let nobody = crate::postgres::unique("doctor_nobody");

@@ -1,4 +1,4 @@
-//! What goes wrong, how it is told, and with which exit code.
+//! Errors: their texts and exit codes.
 
 use crate::support::{Run, Store, program, samples};
 

@@ -1,4 +1,4 @@
-//! `export`: all of it, to standard output or into a file that is whole or not there.
+//! `export`: every event, to standard output or into a file that is whole or absent.
 
 use std::fs;
 use std::io::Read as _;
@@ -49,12 +49,12 @@ fn nothing_is_replaced_unless_told_to() {
     let file = store.file("out", "my tax return");
     let path = file.to_str().expect("UTF-8");
     assert!(store.run(&["export", "-o", path]).failed(2).contains("--force"));
-    // Neither a folder nor a device, whatever is told.
+    // Neither a folder nor a device, also with `--force`.
     for other in [store.folder().to_str().expect("UTF-8"), "/dev/null"] {
         assert!(store.run(&["export", "--force", "-o", other]).failed(2).contains("no regular file"));
     }
     assert!(store.run(&["export", "--force"]).failed(2).contains("--output"));
-    // What fails leaves it as it is, and leaves nothing else.
+    // A failure leaves the file as it was, and no other file.
     store.run(&["export", "-o", path, "--force", "--url", "sqlite:/nowhere/audit.db"]).failed(3);
     store.run(&["export", "-o", "/nowhere/out"]).failed(1);
     assert_eq!(fs::read_to_string(&file).expect("the file"), "my tax return");
@@ -129,7 +129,7 @@ fn patterns_values_and_negations_choose() {
     }
 }
 
-/// What is in the folder of the store, but for files that SQLite keeps beside it.
+/// Lists the folder of the store, without SQLite's own files.
 fn beside(store: &Store) -> Vec<String> {
     let entries = fs::read_dir(store.folder()).expect("the folder");
     let names = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"));
@@ -142,7 +142,7 @@ fn beside(store: &Store) -> Vec<String> {
 fn the_log_itself_is_never_replaced() {
     let store = Store::of(&samples());
     let folder = store.folder().to_owned();
-    // Somebody has the log open, so that its other files are there.
+    // An open connection keeps SQLite's other files in place.
     let mut tail = store.command(&["tail", "-f"]).stdout(Stdio::null()).spawn().expect("the program starts");
     let wal = store.folder().join("audit.db-wal");
     let until = Instant::now() + Duration::from_secs(20);

@@ -1,4 +1,4 @@
-//! How events are printed, and that hostile ones do no harm.
+//! Formats of events, and hostile values in them.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;

@@ -59,8 +59,8 @@ fn a_terminal_shows_text_and_acts_on_nothing() {
     }
 }
 
-/// Another reader of CSV finds every value in its column, but for apostrophes before what would be a formula, and for what a
-/// terminal acts on, unless that is asked for.
+/// Another CSV reader returns every value in its column, but for apostrophes before formulas and escapes for characters that a
+/// terminal acts on; `--raw` leaves those out.
 #[test]
 fn csv_is_read_by_another_parser() {
     const READ: &str = "import csv, json, sys\n\
@@ -101,13 +101,13 @@ fn csv_is_read_by_another_parser() {
     }
 }
 
-/// No cell is a formula, whatever LibreOffice is told that separates cells; each is as many cells as it should be.
+/// No cell is a formula in LibreOffice, with any separator of cells; the number of cells is right.
 #[test]
 fn a_spreadsheet_takes_no_value_for_a_formula() {
     const COMMA: &str = "44";
     const SEMICOLON: &str = "59";
     const TAB: &str = "9";
-    // What it offers when it is not told.
+    // Its default.
     const ANY: &str = "44/59/9";
     let (store, events) = store();
     let csv = store.run(&all("csv")).ok();

@@ -1,4 +1,4 @@
-//! `completions`, `man`, `--help` and `docs/cli.md`: none forgets a command.
+//! `completions`, `man`, `--help` and `docs/cli.md` have every command.
 
 use std::process::{Command, Stdio};
 
@@ -29,7 +29,7 @@ fn every_shell_completes_every_command() {
     assert!(Run::of(program(&["completions", "tcsh"])).failed(2).contains("fish"));
 }
 
-/// What is typed before the tab, and what a shell makes of it.
+/// Typed text before the tab, and its completion.
 const COMPLETIONS: [(&str, &str); 5] = [
     ("tower-audit dest", "tower-audit destroy-and-recreate"),
     ("tower-audit query --form", "tower-audit query --format"),
@@ -75,7 +75,7 @@ fn fish_completes_what_is_typed() {
     }
 }
 
-/// What a shell shows to somebody who types `first`, waits for the prompt, and types `then`, up to its end.
+/// Types `first`, waits for the prompt, types `then`, and returns the screen at the end.
 #[cfg(unix)]
 fn typed_into(shell: &Command, first: &str, prompt: &str, then: &str) -> String {
     use std::io::{Read as _, Write as _};

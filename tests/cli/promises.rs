@@ -1,4 +1,4 @@
-//! What every command holds to: where the URL may stand, pipes that break, disks that are full, colours, progress.
+//! Rules of every command: the place of the URL, broken pipes, full disks, colours, progress.
 
 use std::fs::OpenOptions;
 use std::process::Stdio;
@@ -64,7 +64,7 @@ fn the_url_may_stand_behind_every_command() {
         let before = program(&[&["--url", &url][..], &strs(words)].concat()).output();
         let (behind, before) = (behind.expect("it starts"), before.expect("it starts"));
         assert_eq!((behind.status.code(), before.status.code()), (Some(0), Some(0)), "{words:?}: {behind:?}");
-        // How old the newest event is may be another number.
+        // The age of the newest event changes.
         assert!(words[0] == "doctor" || behind.stdout == before.stdout, "{words:?}");
     }
 }
@@ -116,7 +116,7 @@ fn long_work_shows_that_it_goes_on() {
     let mut shown = terminal(&count, 80).stdout(Stdio::piped()).spawn().expect("the program starts");
     let mut screen = shown.stdout.take().expect("a pipe");
     let mut text = Vec::new();
-    // Whoever waits sees it only because it takes long: it goes on when it was seen.
+    // The lock is held until the progress was seen.
     while !String::from_utf8_lossy(&text).contains("counting…") {
         let mut more = [0; 256];
         let bytes = screen.read(&mut more).expect("the screen");

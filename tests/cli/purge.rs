@@ -1,4 +1,4 @@
-//! `purge`: exactly what is old goes, and it is recorded.
+//! `purge` deletes exactly the old events and records itself.
 
 #[cfg(unix)]
 use std::process::Stdio;
@@ -23,7 +23,7 @@ fn a_dry_run_says_what_the_real_run_then_does() {
     assert_eq!(store.run(&words).ok_saying(), ("2500\n".into(), meaning.into()));
     assert_eq!(store.count(), 2501);
 
-    // As a line in a crontab has it: nobody is asked.
+    // As in a crontab: without a terminal, without a question.
     assert_eq!(store.run(&words[..3]).ok_saying(), ("2500\n".into(), meaning.into()));
     let left = store.query(&[]);
     assert_eq!(left.len(), 3);
@@ -93,7 +93,7 @@ fn bad_durations_remove_nothing() {
     assert_eq!(store.query(&[]).len(), 1);
 }
 
-/// Wherever the signal comes: what is gone is recorded.
+/// A signal at any moment: the deleted events are recorded.
 #[cfg(unix)]
 #[test]
 fn a_purge_that_is_told_to_end_records_what_is_gone() {
@@ -115,7 +115,7 @@ fn a_purge_that_is_told_to_end_records_what_is_gone() {
     assert_eq!(store.run(&["count", "--event-type", "upload"]).ok(), "0\n");
 }
 
-/// Nothing can be said any more by a process that is gone: what it was about to do was said before.
+/// A killed purge has left its `started` event, as it can write none afterwards.
 #[cfg(unix)]
 #[test]
 fn a_purge_that_is_killed_half_way_leaves_its_trace() {
@@ -181,7 +181,7 @@ fn on_a_terminal_it_asks() {
     }
 }
 
-/// An account that may purge and nothing else counts, announces, removes and records, and reads no event.
+/// An account with the right to purge only: it counts, announces, deletes and records, and reads no event.
 #[cfg(feature = "postgres")]
 #[test]
 fn an_account_that_may_only_purge_can_do_all_of_it() {

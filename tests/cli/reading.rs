@@ -1,4 +1,4 @@
-//! `query`, `count` and `get`: which events, how many, from where.
+//! `query`, `count` and `get`: filters, limits and sources.
 
 use crate::support::{Run, Store, at, json, many, program, samples};
 use tower_audit::{AuditEvent, EventType, Timestamp};

@@ -1,4 +1,4 @@
-//! The connection strings that people write, and the password that nobody is shown.
+//! Connection strings of many forms, whose password is never shown.
 
 use tower_audit::AuditLog;
 use tower_audit::store::{OpenOptions, RedactedUrl, open};
@@ -7,8 +7,8 @@ use crate::support::{Run, program};
 
 const PASSWORD: &str = "hunter2";
 
-/// Forms of other software, of other databases, and with what should have been escaped. Where the password has more than
-/// one part, each begins with what is looked for.
+/// Forms of other software and other databases, and unescaped ones. Where the password has more than
+/// one part, each begins with the text that the test looks for.
 const WRITTEN: [&str; 45] = [
     // libpq's keywords
     "host=db.example.org user=app password=hunter2",
@@ -50,7 +50,7 @@ const WRITTEN: [&str; 45] = [
     "DATABASE_URL=postgres://app:hunter2@db/app",
     "POSTGRES://app:hunter2@db/app",
     "postgres:\\\\app:hunter2@db/app",
-    // what should have been escaped
+    // unescaped characters
     "postgres://app:hunter2#hunter2@db.invalid:1/app",
     "postgres://app:hunter2/hunter2@db.invalid:1/app",
     "postgres://app:hunter2:hunter2@db.invalid:1/app",
@@ -93,7 +93,7 @@ fn the_library_shows_no_password() {
 
 #[test]
 fn the_program_shows_no_password() {
-    // What is typed into the wrong place is shown unless it looks like a connection string; a bare word does not.
+    // An argument in the wrong place is shown unless it looks like a connection string; a bare word does not.
     let looks_like_none = |url: &str| url.split(['=', ':', '@']).count() < 2 || !url.contains(['=', '@']);
     for (n, url) in WRITTEN.into_iter().enumerate() {
         let mut runs = vec![Run::of(program(&["count", "--url", url])), Run::of(program(&["doctor", "--url", url]))];

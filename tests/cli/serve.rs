@@ -1,4 +1,4 @@
-//! `serve`: the API to whoever has the token, on this machine and by its own name.
+//! `serve`: the API for clients with the token, on this machine, under its own host name.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -53,7 +53,7 @@ fn nobody_else_is_let_in() {
     {
         assert_eq!(server.ask(&format!("/?{query}"), &[]).status, 401, "{query}");
     }
-    // The token opens the door, and is no key to the rooms behind it.
+    // The token gives a cookie, and is not accepted in its place.
     assert_eq!(server.ask(&format!("/audit/count?token={token}"), &[]).status, 401);
     assert_ne!(Server::start(Store::of(&[])).token, *token);
 }
@@ -90,7 +90,7 @@ fn a_page_whose_name_leads_here_gets_nothing() {
     assert_eq!(server.ask(&format!("/?token={}", server.token), &["origin: http://evil.example"]).status, 303);
 }
 
-/// A browser sends a cookie to every port of the host that it is of, whoever listens there.
+/// A browser sends a cookie to every port of its host, also to the server of another user.
 #[test]
 fn the_cookie_is_of_a_name_that_nobody_else_has() {
     let server = Server::start(Store::of(&samples()));
@@ -131,7 +131,7 @@ fn it_listens_on_loopback_alone() {
 #[test]
 fn it_ends_well_when_it_is_told_to() {
     let server = Server::start(Store::of(&many(20_000, "2026-01-01T00:00:00Z")));
-    // Somebody who is connected and says nothing, and somebody who takes nothing of an export.
+    // A connection without a request, and a client that does not read its export.
     let _idle = TcpStream::connect(("127.0.0.1", server.port)).expect("a connection");
     let mut stuck = TcpStream::connect(("127.0.0.1", server.port)).expect("a connection");
     let request = format!(

@@ -1,4 +1,4 @@
-//! `stats`: how many events there are of what, and when.
+//! `stats`: events by field and by time.
 
 use serde_json::json;
 use tower_audit::{Actor, AuditEvent, EventType};
@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr as _;
 use crate::hostile;
 use crate::support::{Store, at, json as read, on_terminal, samples};
 
-/// Of five events: three of alice on the first of May, one of bob on the third, one of nobody.
+/// Five events: three of alice on the first of May, one of bob on the third, one anonymous.
 fn store() -> Store {
     let of = |user: Option<&str>, time: &str, outcome: Option<u16>| -> AuditEvent {
         let mut event = at(EventType::AUTH, time);

@@ -50,7 +50,7 @@ impl Store {
         format!("sqlite:{}", self.path().display())
     }
 
-    /// The program, with these words and the store's URL in `AUDIT_URL`.
+    /// The program with these arguments and the store's URL in `AUDIT_URL`.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = program(words);
         command.env("AUDIT_URL", self.url());
@@ -65,7 +65,7 @@ impl Store {
         self.run(&["count"]).ok().trim().parse().expect("a number")
     }
 
-    /// The events that `query` prints with these words.
+    /// The events that `query` prints with these arguments.
     pub(crate) fn query(&self, words: &[&str]) -> Vec<AuditEvent> {
         serde_json::from_str(&self.run(&[&["query"], words].concat()).ok()).expect("a JSON array of events")
     }
@@ -82,7 +82,7 @@ pub(crate) fn append(url: &str, events: &[AuditEvent]) {
     });
 }
 
-/// The program with these words, and nothing in its environment that it reads.
+/// The program with these arguments and without its environment variables.
 pub(crate) fn program(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tower-audit"));
     command.args(words).stdin(Stdio::null());
@@ -92,14 +92,14 @@ pub(crate) fn program(words: &[&str]) -> Command {
     command
 }
 
-/// What a terminal of this width is sent by a program that runs on it: standard output and standard error.
+/// Runs the program on a terminal of this width and returns its output and errors.
 pub(crate) fn on_terminal(command: Command, columns: usize) -> String {
     let done = terminal(&command, columns).output().expect("`script` gives a program a terminal");
     assert_eq!(done.status.code(), Some(0), "{done:?}");
     String::from_utf8(done.stdout).expect("UTF-8 on a terminal")
 }
 
-/// The same program on a terminal of this width, with `xterm-256color` for its name.
+/// The program on a terminal of this width, with `TERM=xterm-256color`.
 pub(crate) fn terminal(command: &Command, columns: usize) -> Command {
     let quoted = |word: &std::ffi::OsStr| format!("'{}'", word.to_str().expect("UTF-8").replace('\'', r"'\''"));
     let words: Vec<String> = std::iter::once(command.get_program()).chain(command.get_args()).map(quoted).collect();
@@ -120,7 +120,7 @@ pub(crate) fn terminal(command: &Command, columns: usize) -> Command {
     script
 }
 
-/// What a terminal is sent by a program on it that is typed `answer` as soon as it asks, and its exit code.
+/// Runs the program on a terminal, types `answer` at its question, and returns the screen and the exit code.
 #[cfg(unix)]
 pub(crate) fn answered(command: &Command, answer: &str) -> (String, Option<i32>) {
     use std::io::{Read as _, Write as _};
@@ -147,7 +147,7 @@ pub(crate) fn answered(command: &Command, answer: &str) -> (String, Option<i32>)
     (String::from_utf8(text).expect("UTF-8 on a terminal"), code)
 }
 
-/// What a run of the program left behind.
+/// The output and exit code of a run.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) code: Option<i32>,
@@ -165,20 +165,20 @@ impl Run {
         }
     }
 
-    /// What it printed, of a run that went well.
+    /// Expects success and returns the output.
     pub(crate) fn ok(self) -> String {
         assert_eq!(self.code, Some(0), "{self:?}");
         assert_eq!(self.stderr, "");
         self.stdout
     }
 
-    /// What it printed, and what it said on the way, of a run that went well.
+    /// Expects success and returns output and stderr.
     pub(crate) fn ok_saying(self) -> (String, String) {
         assert_eq!(self.code, Some(0), "{self:?}");
         (self.stdout, self.stderr)
     }
 
-    /// What it complained about, of a run that failed with this code and printed nothing.
+    /// Expects this exit code and no output, and returns stderr.
     pub(crate) fn failed(self, code: i32) -> String {
         assert_eq!(self.code, Some(code), "{self:?}");
         assert_eq!(self.stdout, "");

@@ -1,4 +1,4 @@
-//! `tail`: the newest events, and each that comes, once.
+//! `tail`: the newest events, and each new one once.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -64,7 +64,7 @@ fn what_comes_is_shown_once_whatever_its_time_and_its_id() {
         store.append(&events);
     }
     let mut shown: Vec<_> = tail.events(expected.len()).iter().map(|event| event.event_id).collect();
-    // The next is shown after another look, so that whatever would come twice has come twice.
+    // The next event is shown after another poll, so a duplicate would have been printed by now.
     let last = AuditEvent::new(EventType::AUTH);
     store.append(std::slice::from_ref(&last));
     assert_eq!(tail.events(1), [last]);
@@ -81,7 +81,7 @@ fn more_than_fits_in_memory_at_once_comes_in_order() {
     store.append(&[at(EventType::UPLOAD, "2026-01-01T00:00:00Z")]);
     tail.events(1);
     let events = many(10_600, "2026-01-01T00:00:01Z");
-    // It looks when all are there.
+    // It polls when all are stored.
     signal(&tail.child, "STOP");
     store.append(&events);
     signal(&tail.child, "CONT");
@@ -94,7 +94,7 @@ fn a_file_that_is_replaced_is_followed() {
     let store = Store::of(&samples());
     let tail = Following::start(store.command(&["tail", "-f", "-n", "1"]));
     tail.events(1);
-    // As rotation by hand does it: the old one is put away, and for a while there is none.
+    // As manual rotation does: the old file is moved away, and for a while there is none.
     for suffix in ["", "-wal", "-shm"] {
         let name = format!("audit.db{suffix}");
         let _ = fs::rename(store.folder().join(&name), store.folder().join(format!("old-{name}")));
@@ -179,7 +179,7 @@ fn a_server_that_starts_again_is_followed() {
     assert_eq!((status.code(), rest), (Some(0), Vec::new()));
 }
 
-/// A program that prints an event a line until it is told to end.
+/// A program that prints an event a line until a signal ends it.
 struct Following {
     child: Child,
     lines: Receiver<String>,
@@ -207,7 +207,7 @@ impl Following {
             .collect()
     }
 
-    /// Waits for a complaint with this text in it.
+    /// Waits for a line on stderr with this text.
     fn complains(&self, text: &str) -> String {
         let deadline = Instant::now() + LONG;
         let mut others = Vec::new();
@@ -220,7 +220,7 @@ impl Following {
         }
     }
 
-    /// Sends it a signal; says how it ended, and what more it printed and complained about.
+    /// Sends it a signal and returns its exit, and the remaining output and stderr.
     fn end(mut self, name: &str) -> (ExitStatus, Vec<String>, Vec<String>) {
         signal(&self.child, name);
         let status = self.child.wait().expect("the program ends");

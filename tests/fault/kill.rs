@@ -8,7 +8,7 @@ use crate::support::{Folder, Record, SOON, Server, Settings, Shot, alone, integr
 
 const KILLS: usize = 40;
 const CLIENTS: usize = 16;
-/// How many responses a kill comes after, at the most.
+/// The largest number of responses before a kill.
 const MOST_RESPONSES: usize = 400;
 
 #[test]
@@ -26,7 +26,7 @@ fn what_was_answered_survives_every_kill() {
         shots.push(kill_under_load(settings.start(), kill));
         killed_at.push(Timestamp::now());
     }
-    // The last start closes what the last kill left.
+    // The last start closes the events that the last kill left open.
     settings.start().stop();
 
     let record = Record::read(&folder.database());
@@ -51,7 +51,7 @@ fn what_was_answered_survives_every_kill() {
     assert!(begun.elapsed() < Duration::from_secs(60), "too slow to be run often: {:?}", begun.elapsed());
 }
 
-/// The server may be anywhere: not yet at its log, closing what the one before left, or listening.
+/// A kill may come before the log is open, while orphans are closed, or while the server listens.
 fn kill_while_starting(settings: &Settings) {
     let moment = Duration::from_micros(fastrand::u64(..60_000));
     let begun = Instant::now();

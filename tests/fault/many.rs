@@ -11,13 +11,13 @@ use crate::cluster::{Cluster, Database, unique};
 use crate::support::{Folder, Place, Record, SOON, Server, Settings, Shot, alone, load_everywhere_while, run, until};
 
 const INSTANCES: usize = 4;
-/// How many clients each of them has.
+/// Clients of each instance.
 const CLIENTS: usize = 4;
 /// In each round two instances are killed, and the database once.
 const ROUNDS: usize = 3;
-/// What makes it 20 kills of an instance and 10 of the database.
+/// Rounds: together 20 kills of an instance and 10 of the database.
 const FULL: (&str, usize) = ("TOWER_AUDIT_FULL_CAMPAIGN", 10);
-/// How soon after the database's return each instance that lived through it answers again.
+/// The longest time from the database's return to an answer of each surviving instance.
 const RECOVERY: Duration = Duration::from_secs(2);
 
 #[test]
@@ -44,7 +44,7 @@ fn what_was_answered_survives_every_kill_of_an_instance_and_of_the_database() {
         }
         recoveries
     });
-    // The last start closes what is left.
+    // The last start closes the events that are still open.
     settings.start().stop();
 
     let record = Record::read_url(&database.url());
@@ -102,8 +102,8 @@ fn work(places: &[Place], requests: usize) {
     }
 }
 
-/// One instance is killed under load, the database after it, another instance while there is no database. Says how
-/// soon the others answered again.
+/// Kills an instance under load, then the database, then another instance during the outage. Returns the time until
+/// the others answered again.
 fn one_round(
     cluster: &Cluster,
     settings: &Settings,
@@ -128,7 +128,7 @@ fn one_round(
 
     let slowest = AtomicUsize::new(0);
     thread::scope(|scope| {
-        // Beside them, those that were killed start again, and must not take the others for dead.
+        // Meanwhile the killed instances start again. They must not take the others for dead.
         let starting: Vec<_> = [first, second]
             .map(|place| scope.spawn(move || (place, start_at(settings, &places[place]))))
             .into_iter()

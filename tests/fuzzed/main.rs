@@ -1,5 +1,5 @@
-//! The targets of `fuzz/` without libFuzzer: over their seeds, and over what a generator with a fixed seed makes of them.
-//! So no target goes stale, and what a promise forbids is found here if it is near.
+//! The targets of `fuzz/` without libFuzzer: over their seeds, and over mutants from a generator with a fixed seed.
+//! So no target goes stale, and a broken promise near a seed is found here.
 
 #![allow(unreachable_pub, reason = "the targets are a crate of their own, too")]
 
@@ -9,7 +9,7 @@ mod targets;
 
 use std::path::Path;
 
-/// How many inputs each target gets beside its seeds.
+/// Inputs for each target beside its seeds.
 const MUTANTS: usize = 2000;
 
 /// Shows the input when the target panics.

@@ -1,6 +1,6 @@
-//! What is made of seeds.
+//! Mutants of seeds.
 
-/// What means something to one reader or another: separators, escapes, borders of ranges.
+/// Tokens that parsers act on: separators, escapes, borders of ranges.
 const TOKENS: [&[u8]; 24] = [
     b"\0",
     b"\n",
@@ -28,7 +28,7 @@ const TOKENS: [&[u8]; 24] = [
     b"99999999999999999999",
 ];
 
-/// Longer ones take their time and say no more.
+/// Longer ones take more time and find no more.
 const MAX_BYTES: usize = 2048;
 
 /// One of the seeds, changed in a few places.

@@ -1,5 +1,5 @@
 //! Layers between two layers of one log that try again, give up early, or answer by themselves: each run of the handler
-//! is told, and each answer. P1, P3, P6.
+//! has an event, and so has each answer: no response without its event, no effect without a trace, exactly one event.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};

@@ -1,4 +1,4 @@
-//! What a handler adds to its event, and what is taken from the request: P7, P9.
+//! Additions of a handler, and data of the request: nothing a client sends suppresses or bloats an event, no secrets.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

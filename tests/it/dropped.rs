@@ -1,4 +1,4 @@
-//! P4: hanging up hides nothing. The response future is dropped at every single poll.
+//! Hanging up hides nothing. The response future is dropped at every single poll.
 
 use std::convert::Infallible;
 use std::future::poll_fn;

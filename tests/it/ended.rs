@@ -1,4 +1,4 @@
-//! How a handler can end, and what the event says of it: P5, P6, and the default policy.
+//! Ends of a handler, and their events: a panic is an outcome, exactly one event, and the default policy.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;

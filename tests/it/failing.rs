@@ -1,4 +1,5 @@
-//! What happens when the store fails: P2, P6, P8. The store of these tests is a real one with a fault that can be set.
+//! A store that fails: a failure says whether the request was carried out, exactly one event, everything is bounded. The
+//! store of these tests is a real one with a fault that can be set.
 
 use std::convert::Infallible;
 use std::sync::Arc;

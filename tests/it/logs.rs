@@ -1,4 +1,4 @@
-//! Layers of two logs around each other: neither doubles, silences or misleads the other. P3, P6.
+//! Layers of two logs around each other: each log has every event exactly once, and no effect lacks its trace.
 
 use std::convert::Infallible;
 

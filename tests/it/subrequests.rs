@@ -1,5 +1,5 @@
 //! Requests that a handler sends into an audited service of its own process: each is one of its own, with events of its
-//! own. P3, P6.
+//! own: no effect without a trace, exactly one event.
 
 use std::convert::Infallible;
 

@@ -9,7 +9,7 @@ use crate::memory::with_orphans;
 
 use Fault::*;
 
-/// For each check the faults that it must find.
+/// The faults that each check must find.
 const TABLE: &[(&str, &[Fault])] = &[
     ("an_event_comes_back_as_it_was", &[LosesDetails, LosesClassification, FailsAppend(StoreErrorKind::Permanent)]),
     ("every_phase_and_outcome_comes_back", &[ClampsOutcome]),
@@ -130,10 +130,10 @@ const TABLE: &[(&str, &[Fault])] = &[
     ("what_close_makes_is_kept", &[RecoversWithoutLink]),
 ];
 
-/// Enough for the table: what is lost here is lost at any size.
+/// Enough for the table: an event lost here is lost at any size.
 const TOTAL: usize = 2500;
 
-/// Time stands still, so that a store that hangs is found at once.
+/// With paused time, a store that hangs fails at once.
 #[tokio::test(start_paused = true)]
 async fn each_check_fails_under_its_faults() {
     let mut overlooked = Vec::new();

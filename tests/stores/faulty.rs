@@ -1,4 +1,4 @@
-//! The faulty store itself: what the tests of the middleware rely on.
+//! The faulty store itself, on which the tests of the middleware rely.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `memory:`, alone and with what is added to it for the tests.
+//! `memory:`, alone and with recovery added for the tests.
 
 use std::sync::Arc;
 

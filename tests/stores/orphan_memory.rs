@@ -1,4 +1,4 @@
-//! A store in memory that finds the `started` events of handles that are gone.
+//! A store in memory that closes the `started` events of dropped handles.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
@@ -14,7 +14,7 @@ pub(crate) struct OrphanMemory {
     life: Mutex<Option<Arc<()>>>,
 }
 
-/// What all handles share.
+/// State shared by all handles.
 #[derive(Debug, Clone)]
 pub(crate) struct Ground {
     store: MemoryStore,
@@ -88,7 +88,7 @@ impl Recovery for OrphanMemory {
             let ended: Vec<_> = all.iter().filter_map(|event| event.request.started_event_id).collect();
             let mut orphans = Vec::new();
             {
-                // Whoever takes an event out of the map closes it.
+                // The handle that takes an event out of the map closes it.
                 let mut writers = self.ground.writers.lock().expect("nothing panics under this lock");
                 for event in all.iter().filter(|event| event.phase == Phase::Started) {
                     let dead = writers.get(&event.event_id).is_some_and(|life| life.strong_count() == 0);

@@ -1,5 +1,5 @@
-//! What others do to the file while a store has it open: then health fails, or the store works; and where it fails, the
-//! remedy that the message names helps.
+//! Changes of an open file by others. Health fails, or the store works; where it fails, the remedy
+//! in the message helps.
 
 use std::fs::{self, File, Permissions};
 use std::future::Future;
@@ -22,18 +22,18 @@ struct Scene {
     folder: TempDir,
     store: SqliteStore,
     acknowledged: Vec<AuditEvent>,
-    /// A lock that somebody holds.
+    /// A lock held by another connection.
     held: Option<SqliteConnection>,
 }
 
-/// What is expected after the sabotage.
+/// The expected state after the sabotage.
 enum Then {
     /// Health is well, and the next events are in the file at PATH, beside all that were acknowledged.
     Works,
-    /// The same without those that were acknowledged before: they were destroyed, or are in a copy.
+    /// As `Works`, without the events acknowledged before: they were destroyed, or are in a copy.
     WorksAnew,
-    /// Health and appends fail with this kind and these words; then this is done, and the log works, with the events
-    /// that were acknowledged if they are still there.
+    /// Health and appends fail with this kind and these words. After the deed the log works, with the events
+    /// acknowledged before if they are still there.
     Refuses(StoreErrorKind, &'static str, Deed, HasAll),
 }
 use Then::{Refuses, Works, WorksAnew};
@@ -262,7 +262,7 @@ async fn health_fails_or_the_store_works_and_the_remedy_helps() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The worker tries again what fails for now.
+/// The worker retries transient failures.
 async fn at_last(mut attempt: impl AsyncFnMut() -> Result<(), StoreError>) -> Result<(), StoreError> {
     let mut done = attempt().await;
     for _ in 0..4 {
@@ -312,7 +312,7 @@ impl Scene {
         Ok(())
     }
 
-    /// Health and appends agree that it works, and what is acknowledged is there for everybody.
+    /// Asserts that health and appends succeed, and that every reader sees each acknowledged event.
     async fn works(&mut self, has_all: bool) -> Result<(), String> {
         at_last(async || self.store.health().await).await.map_err(|error| format!("health: {}", shown(&error)))?;
         if !has_all {
@@ -343,7 +343,7 @@ impl Scene {
         for round in 0..2 {
             let health = self.store.health().await.err().ok_or("health is well")?;
             let append = self.append().await.err().ok_or("an append is acknowledged")?;
-            // What is wrong for good must be said at last, and may be what is met the second time.
+            // A permanent problem must be reported in the end, perhaps at the second attempt.
             for error in [health, append].iter().filter(|_| round > 0) {
                 if error.kind() != kind || !shown(error).contains(words) {
                     return Err(format!("{:?} {}", error.kind(), shown(error)));
@@ -441,7 +441,7 @@ impl Scene {
         assert_eq!(error.expect("it is done").kind(), StoreErrorKind::Corrupt);
     }
 
-    /// Away for long enough that the log goes on in a new file.
+    /// Absent long enough for the log to go on in a new file.
     async fn move_away_and_back(&mut self) {
         self.rename("", "-away");
         let before = self.acknowledged.len();
@@ -451,7 +451,7 @@ impl Scene {
         let between = self.acknowledged.split_off(before);
         self.rename("-away", "");
         self.append().await.expect("it is done");
-        // What was acknowledged between is in a copy.
+        // Events acknowledged in between are in a copy.
         let mut found = Vec::new();
         for copy in self.copies() {
             let copy = open(&copy).await.expect("it is done");

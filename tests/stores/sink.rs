@@ -1,4 +1,4 @@
-//! A store that can only be appended to, and how the suite skips what it cannot do.
+//! An append-only store: the suite skips the checks of missing parts.
 
 use std::sync::Arc;
 

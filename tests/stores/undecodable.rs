@@ -19,7 +19,7 @@ fn of_alice() -> AuditEvent {
     event
 }
 
-/// What may be in the place of `{"event_id":…}`, by the text of an event that could be there.
+/// Texts to put in the place of `{"event_id":…}`, made from the text of a valid event.
 fn hostile(event: &str) -> Vec<String> {
     vec![
         "x".into(),
@@ -67,7 +67,7 @@ async fn plant(path: &Path) -> (Vec<AuditEvent>, usize) {
     (fine, texts.len())
 }
 
-/// All readings agree, and every event is reached page by page and by its id.
+/// Listings and counts agree, and every event is reached by paging and by its id.
 async fn assert_whole(store: &SqliteStore, fine: &[AuditEvent], hostile: usize) {
     let all = store.query(&PageQuery::new(Filter::default(), 1000)).await.expect("they are listed");
     assert_eq!(all.len(), fine.len() + hostile);
@@ -140,7 +140,7 @@ async fn they_stop_neither_reading_nor_moving_nor_opening_nor_purging() {
     assert_eq!(store.count(&Filter::default()).await.expect("they are counted"), 0);
 }
 
-/// A segment that takes nothing keeps the journal from being moved: the log goes on.
+/// A segment that rejects rows stops compaction, and the log goes on.
 #[tokio::test]
 async fn a_journal_that_cannot_be_moved_does_not_end_the_log() {
     let folder = tempfile::tempdir().expect("a folder");

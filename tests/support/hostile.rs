@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use tower_audit::{Actor, AuditEvent, EventType, Timestamp};
 
-/// What would be taken for a formula, a link or a call by the spreadsheet that opens it, whatever separates its cells.
+/// Formulas, links and calls of spreadsheets, with any separator of cells.
 pub(crate) const FORMULAS: &[(&str, &str)] = &[
     ("sum", "=1+1"),
     ("sum with blanks before it", "  =1+1"),
@@ -39,7 +39,7 @@ pub(crate) const FORMULAS: &[(&str, &str)] = &[
     ("array formula", "{=1+1}"),
 ];
 
-/// What a terminal would act on.
+/// Control sequences of terminals.
 pub(crate) const TERMINAL: &[(&str, &str)] = &[
     ("clears the screen", "\u{1b}[2J\u{1b}[1;1H"),
     ("clears the screen, eight bits", "\u{9b}2J"),
@@ -56,7 +56,7 @@ pub(crate) const TERMINAL: &[(&str, &str)] = &[
     ("device control", "\u{1b}P+q544e\u{1b}\\\u{90}0;0|\u{9c}"),
 ];
 
-/// What is shown in another order than it is stored, not at all, or as something else.
+/// Text shown in another order, invisible, or as something else.
 pub(crate) const LOOKS: &[(&str, &str)] = &[
     ("right-to-left override", "\u{202e}gpj.exe"),
     ("isolates that do not end", "\u{2066}\u{2067}\u{2068}a"),
@@ -80,7 +80,7 @@ pub(crate) const LOOKS: &[(&str, &str)] = &[
     ("null as a word", "null"),
 ];
 
-/// What a browser, or what builds pages, would take for something else than text.
+/// Markup of browsers and templates.
 pub(crate) const MARKUP: &[(&str, &str)] = &[
     ("script", "<script>alert(1)</script>"),
     ("script behind an attribute", "\"><script>alert(1)</script>"),
@@ -103,7 +103,7 @@ pub(crate) const MARKUP: &[(&str, &str)] = &[
     ("header", "a\r\nset-cookie: x=y\r\n\r\n<b>"),
 ];
 
-/// What a parser, a path, a pattern or a statement would take for something else than text.
+/// Syntax of parsers, paths, patterns and SQL.
 pub(crate) const SYNTAX: &[(&str, &str)] = &[
     ("end of a JSON text", "\"}],\"event_id\":\"00\"}"),
     ("backslashes", "\\\\\\\"\\u0041\\n\\"),
@@ -123,7 +123,7 @@ pub(crate) const SYNTAX: &[(&str, &str)] = &[
     ("key of all objects", "__proto__"),
 ];
 
-/// All of these, and those that are too long to be written down.
+/// All of these, and values too long to be written down.
 pub(crate) fn values() -> Vec<(&'static str, Cow<'static, str>)> {
     let written = [FORMULAS, TERMINAL, LOOKS, MARKUP, SYNTAX].concat();
     let mut values: Vec<_> = written.into_iter().map(|(name, value)| (name, Cow::Borrowed(value))).collect();
@@ -141,14 +141,14 @@ pub(crate) fn values() -> Vec<(&'static str, Cow<'static, str>)> {
     values
 }
 
-/// An event with this value in every field that takes free text, made to fit as the log does it.
+/// An event with this value in every field of free text, truncated as the log does it.
 pub(crate) fn event(value: &str) -> AuditEvent {
     let mut event = unfit(value);
     event.truncate_to_limits();
     event
 }
 
-/// The same before it is made to fit: what no log keeps, but another program may have put into a table.
+/// The event before truncation: no log stores it, but another program may have put it into a table.
 pub(crate) fn unfit(value: &str) -> AuditEvent {
     let text = || Some(value.into());
     let mut event = AuditEvent::new(EventType::UPLOAD);

@@ -1,5 +1,5 @@
-//! What holds for transactions of an app's own, on every database that an app can share with its log. Each binary that
-//! takes this in says in its module `database` which one that is.
+//! Checks of events in an app's own transactions, for every database that an app can share with its log. A test binary
+//! that includes this file names its database in the module `database`.
 
 use std::error::Error;
 use std::future::{Future, poll_fn};
@@ -23,7 +23,7 @@ use tower_audit::{
 
 use crate::database::{Db, Ground, Pool};
 
-/// What becomes of a request's transaction.
+/// The fate of a request's transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Course {
     Commits,
@@ -36,7 +36,7 @@ enum Course {
     RollsBackInside,
     /// Written, rolled back, written in a second transaction and committed.
     TriesAgain,
-    /// The transaction goes to whoever holds the other end of the channel.
+    /// The transaction is sent through the channel.
     GivesAway,
 }
 
@@ -45,7 +45,7 @@ struct App {
     pool: Pool,
     course: Course,
     given: mpsc::UnboundedSender<Transaction<'static, Db>>,
-    /// What its effect and its event have in them.
+    /// The number in its effect and its event.
     n: i32,
 }
 
@@ -222,7 +222,7 @@ async fn an_answer_that_was_not_foreseen_leaves_the_event_as_it_is_and_is_counte
     assert_eq!((log.stats().status_mismatches, log.stats().written), (1, 0));
 }
 
-/// Polls `future` this many times and drops it; whether it was ready before that.
+/// Polls `future` this many times and drops it. Returns true if it was ready before.
 async fn drop_after<F: Future>(future: F, polls: usize) -> bool {
     let mut future = pin!(future);
     let mut left = polls;
@@ -252,7 +252,7 @@ async fn hanging_up_at_any_poll_leaves_effect_and_event_together() {
                     break;
                 }
             }
-            // Waits for what goes on behind the back of the client.
+            // Waits for handlers without a client.
             log.close().await.expect("the log closes");
             let completed = completed(&ground.log().await).await;
             // Those whose client left before the handler was called.
@@ -297,7 +297,7 @@ async fn a_transaction_that_outlives_its_handler_is_waited_for() {
             tx.rollback().await.expect("rolled back");
         }
         assert_eq!(answer.await.expect("no panic").expect("infallible").status(), StatusCode::CREATED);
-        // Where the layer has to write to find out, it writes what is there already: the handler's details, once.
+        // If the layer has to append to find out, it repeats the handler's event, details included.
         let events = events(&log).await;
         assert_eq!(events.len(), 1);
         assert_eq!(events[0].request.duration_us.is_none(), commits, "whose event it is");
@@ -320,7 +320,7 @@ async fn a_transaction_that_outlives_the_deadline_is_watched_to_its_end() {
         let id: EventId = answer.headers()["audit-event-id"].to_str().expect("text").parse().expect("an id");
         let took = begun.elapsed();
         assert!(took >= DEADLINE && took < DEADLINE * 6, "{took:?}");
-        // What the writer had begun has failed.
+        // The worker's attempt has failed.
         log.flush().await.expect("everything is settled");
         assert_eq!(completed(&log).await.len(), 0);
         let tx = taken.recv().await.expect("the handler gave it away");
@@ -335,7 +335,7 @@ async fn a_transaction_that_outlives_the_deadline_is_watched_to_its_end() {
         assert_eq!(events.len(), 1 + started, "{events:?}");
         assert_eq!(events[0].event_id, id, "under the id that the client was told");
         assert_eq!((events[0].phase, events[0].outcome), (Phase::Completed, Some(201)));
-        // The layer does not measure what no rule names.
+        // The layer does not time a request that no rule names.
         let is_measured = !commits && path != "/unnamed";
         assert_eq!(events[0].request.duration_us.is_some(), is_measured, "whose event it is");
         assert_eq!((ground.effects().await, ground.open_started().await), (i64::from(commits), 0));
@@ -488,7 +488,7 @@ async fn two_instances_agree() {
     }
 }
 
-/// The layer cannot ask: the client is told that the action may have happened, and nothing is written twice.
+/// The layer cannot ask the store: the client gets "possibly done", and no event is written twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_is_closed_in_between_tells_nobody_that_all_is_well() {
     let ground = Ground::new().await;

@@ -33,7 +33,7 @@ impl Ground {
         self.builder_of(OpenOptions::default()).await
     }
 
-    /// A log whose store gives up after that long.
+    /// A log whose store has this timeout.
     pub(crate) async fn impatient(&self, patience: Duration) -> AuditLogBuilder {
         let mut options = OpenOptions::default();
         options.timeout = patience;

@@ -1,4 +1,4 @@
-//! Events in transactions of an app's own, in one SQLite file. The same on PostgreSQL is in `tests/postgres`.
+//! Events in an app's own transactions, in one SQLite file. `tests/postgres` has those on PostgreSQL.
 
 mod database;
 mod killed;

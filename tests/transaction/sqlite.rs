@@ -1,4 +1,4 @@
-//! What is particular to SQLite.
+//! Particularities of SQLite.
 
 use std::sync::Arc;
 
@@ -20,13 +20,13 @@ async fn a_connection_whose_commit_would_not_be_durable_is_refused() {
     assert!(cause.contains("synchronous=1") && cause.contains("SqliteSynchronous::Full"), "{cause}");
 }
 
-/// The writer's own appends are what makes it tidy; here it has none.
+/// Only the worker's own appends trigger maintenance; here it has none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_journal_does_not_grow_without_end() {
     let ground = Ground::new().await;
     let log = ground.log().await;
     let mut ids = Vec::new();
-    // The tidying is behind everybody's back, and tries again when it did not get the lock in time.
+    // Maintenance runs in the background, and retries when it did not get the lock in time.
     while ids.len() < 4_000 || ground.count("SELECT sum(events_n) FROM audit_journal").await >= 3_000 {
         let mut tx = ground.pool.begin().await.expect("begun");
         for _ in 0..40 {
@@ -37,7 +37,7 @@ async fn the_journal_does_not_grow_without_end() {
     assert!(ground.count("SELECT coalesce(sum(events_n), 0) FROM audit_segments").await > 1_000);
     let reader = log.store().and_then(|store| store.parts().reader).expect("it is read");
     assert_eq!(reader.count(&Filter::default()).await.expect("counted"), ids.len() as u64);
-    // Among what was moved, too, an event is known again.
+    // A repeated event is recognised in a segment, too.
     let mut again = AuditEvent::new(EventType::AUTH);
     again.event_id = ids[0];
     let mut tx = ground.pool.begin().await.expect("begun");
@@ -47,7 +47,7 @@ async fn the_journal_does_not_grow_without_end() {
     assert_eq!(reader.count(&Filter::default()).await.expect("counted"), ids.len() as u64);
 }
 
-/// What an app commits and what the writer appends take turns, and neither loses what the other kept.
+/// Commits of the app and appends of the worker take turns, and neither loses events of the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_writer_and_the_app_write_the_same_journal() {
     let ground = Arc::new(Ground::new().await);

@@ -1,4 +1,4 @@
-//! P4: a client that hangs up hides nothing, whenever it does.
+//! Hanging up hides nothing: requests whose client leaves at a random moment are recorded.
 
 use std::io;
 use std::net::SocketAddr;
@@ -29,7 +29,7 @@ fn a_request_whose_client_hung_up_is_recorded() {
         }
     });
 
-    // The server lives on, and so do the handlers that were left.
+    // The server still runs, and so do the handlers without a client.
     let record = until("the events of those who left", SOON, || {
         let record = Record::read(&folder.database());
         let is_whole = folder.effects().keys().all(|id| !record.of_request(Phase::Completed, id).is_empty());

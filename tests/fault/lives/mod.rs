@@ -1,4 +1,4 @@
-//! What ends before its time: a server, a client, a neighbour.
+//! Servers and clients that end early.
 
 mod hang_up;
 mod neighbour;

@@ -1,4 +1,4 @@
-//! Several servers on one log: the dead one's actions are closed as unknown, once; those of the living are left alone.
+//! Several servers on one log: the open events of a dead one are closed as `unknown` once, those of the others never.
 
 use std::thread;
 

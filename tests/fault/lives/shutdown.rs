@@ -1,4 +1,4 @@
-//! P4: a server that is told to end answers and records what it has begun, whether the client still waits or not.
+//! Hanging up hides nothing: after SIGTERM, a server answers and records the requests in flight, with or without a client.
 
 use std::thread;
 

@@ -1,4 +1,4 @@
-//! Whether the calls came in the order that the promises ask for.
+//! Checks the order of the system calls.
 
 use std::path::Path;
 
@@ -8,11 +8,11 @@ use super::trace::Call;
 #[derive(Debug)]
 pub(super) struct Expected {
     pub(super) id: String,
-    /// Whether it has a `started` event, and an effect after that, besides its `completed` event.
+    /// True if it has a `started` event, then an effect, then its `completed` event.
     pub(super) is_written_ahead: bool,
 }
 
-/// How many syncs there were in the right places, or what was out of order.
+/// Returns the number of syncs in the right places, or the first call that was out of order.
 pub(super) fn check(calls: &[Call], database: &Path, effects: &Path, expected: &[Expected]) -> Result<usize, String> {
     let log = format!("{}-wal", database.display());
     let effects = effects.display().to_string();
@@ -60,7 +60,7 @@ impl Place<'_> {
         Ok(rounds.len())
     }
 
-    /// When each sync was done that made what was written about the request durable.
+    /// The ends of the syncs that made the writes of the request durable.
     fn rounds(&self, id: &str) -> Result<Vec<usize>, String> {
         let writes: Vec<&Call> = self
             .entered_here()

@@ -1,5 +1,5 @@
-//! P1 and P3 by the order of the system calls: an event is synced to the disk before a byte of its response leaves, and
-//! a `started` event before the handler takes effect.
+//! No response without its event, and no effect without a trace, by the order of the system calls: an event is synced
+//! before a byte of its response leaves, and a `started` event before the effect of the handler.
 
 mod check;
 mod trace;

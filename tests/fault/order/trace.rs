@@ -1,4 +1,4 @@
-//! Reading what `strace -f -yy` writes.
+//! Parser of the output of `strace -f -yy`.
 
 use std::collections::HashMap;
 
@@ -17,12 +17,12 @@ pub(super) struct Call {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Returned {
     pub(super) at: usize,
-    /// What it returned; -1 is an error.
+    /// The return value; -1 is an error.
     pub(super) value: i64,
 }
 
 impl Call {
-    /// What its first argument, a descriptor, stands for: a path, or `TCP:[...]`.
+    /// The target of its first argument, a descriptor: a path, or `TCP:[...]`.
     pub(super) fn target(&self) -> &str {
         let Some((_, rest)) = self.arguments.split_once('<') else { return "" };
         // A socket has an arrow in its name.
@@ -30,7 +30,7 @@ impl Call {
         end.map_or(rest, |end| &rest[..end])
     }
 
-    /// When it was done, if it was and went well.
+    /// The line of its successful return.
     pub(super) fn succeeded(&self) -> Option<usize> {
         self.returned.filter(|returned| returned.value >= 0).map(|returned| returned.at)
     }
@@ -69,12 +69,12 @@ pub(super) fn parse(text: &str) -> Vec<Call> {
     calls
 }
 
-/// The thread, which is padded, and what happened in it.
+/// Splits a line into the padded thread id and the call.
 pub(super) fn split(line: &str) -> Option<(&str, &str)> {
     line.split_once(' ').map(|(thread, rest)| (thread, rest.trim()))
 }
 
-/// What stands behind the last `) = `, with any number of spaces.
+/// Returns the number behind the last `) = `, with any number of spaces.
 fn value_of(line: &str) -> Option<i64> {
     let (before, value) = line.rsplit_once("= ")?;
     if !before.trim_end().ends_with(')') {

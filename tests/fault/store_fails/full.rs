@@ -47,9 +47,9 @@ fn a_full_disk_refuses_and_recovers() {
     });
 }
 
-/// Runs `body` while something takes every byte that becomes free: whoever lets go of the log makes room.
+/// Runs `body` while a thread fills every byte that becomes free, also those that a truncated log frees.
 pub(super) fn while_full(disk: &Path, body: impl FnOnce()) {
-    /// Ends the greed, even if the test panics.
+    /// Stops the filling thread, even if the test panics.
     struct Enough<'a>(&'a AtomicBool);
     impl Drop for Enough<'_> {
         fn drop(&mut self) {

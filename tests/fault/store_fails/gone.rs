@@ -26,7 +26,7 @@ impl Scene {
         Self { folder, home, database, server }
     }
 
-    /// Under load, does something to the log and lets the load go on for a while. Every success that was asked for
+    /// Does something to the log under load, then lets the load go on for a while. Every success requested
     /// after that must be in the file at the path. Returns the whole load.
     fn disturb(&self, name: &str, what: impl FnOnce()) -> Vec<Shot> {
         let mut disturbed = None;
@@ -52,7 +52,7 @@ impl Scene {
         })
     }
 
-    /// While something is wrong with the log, every request is refused and so is health.
+    /// During the fault every request is refused, and health fails.
     fn is_refused(&self, name: &str) -> Vec<Shot> {
         let shots = load_while(self.server.address(), 4, name, |progress| {
             until("requests are refused", SOON, || (progress.failures() >= 8).then_some(()));
@@ -64,7 +64,7 @@ impl Scene {
         shots
     }
 
-    /// Afterwards it recovers by itself.
+    /// Afterwards the server recovers without a restart.
     fn recovers(self, name: &str) {
         let shots = until_recovered(&self.server, name);
         Record::read(&self.database).assert_successes(&shots);

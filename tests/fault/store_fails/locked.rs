@@ -8,9 +8,9 @@ use super::refusal::{assert_answers, until_recovered};
 use crate::support::{Database, Folder, Kind, Record, Request, Shot, alone, fire};
 
 const DEADLINE: Duration = Duration::from_millis(700);
-/// What the better of two rounds may take beyond the deadline.
+/// Time allowed beyond the timeout to the better of two rounds.
 const SLACK: Duration = Duration::from_millis(600);
-/// What any answer may take beyond it, on a machine that is busy with something else.
+/// Time allowed beyond it to any answer, on a busy machine.
 const MUCH_SLACK: Duration = Duration::from_millis(2000);
 const CLIENTS: usize = 8;
 

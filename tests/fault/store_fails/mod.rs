@@ -1,4 +1,4 @@
-//! The store fails under a running server: what clients are told, what is kept, and that it recovers by itself.
+//! A store that fails under a running server: answers, stored events, and recovery without a restart.
 
 mod full;
 mod gone;

@@ -1,4 +1,4 @@
-//! The store fails, and what the server has to say of it cannot be written: `tracing_subscriber::fmt` panics then.
+//! The store fails while stderr is closed: `tracing_subscriber::fmt` panics at every line.
 
 use std::fs;
 use std::time::Duration;

@@ -17,7 +17,7 @@ fn is_refused(url: &str, says: &str) {
 #[test]
 fn a_malformed_url() {
     let _turn = beside_others();
-    // What is no URL, or of no known scheme, may hold a password anywhere: nothing of it is repeated.
+    // A text that is no URL, or has an unknown scheme, may hold a password anywhere: no part of it is repeated.
     is_refused("audit.db", "the scheme of a store");
     is_refused("sqlit:hunter2.db", "the scheme of a store");
     is_refused("nosuchdb://alice:hunter2@db.example.org/audit?password=hunter2", "the scheme of a store");

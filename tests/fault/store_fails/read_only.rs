@@ -118,7 +118,7 @@ fn a_read_only_directory_is_refused() {
     settings.start().stop();
 }
 
-/// The same server as somebody to whom the modes of files mean something.
+/// Runs the server without root, so that the modes of files apply.
 fn without_rights(folder: &Folder, settings: Settings) -> Settings {
     mode(&folder.effects_file(), 0o666);
     if !is_root() {

@@ -1,4 +1,4 @@
-//! P2: what a client is told when its event could not be written.
+//! Responses to requests whose event could not be written: a failure says whether the request was carried out.
 
 use std::collections::BTreeMap;
 
@@ -66,7 +66,7 @@ pub(super) fn until_recovered(server: &Server, name: &str) -> Vec<Shot> {
     shots
 }
 
-/// How many went well, and how many were refused before and after they happened.
+/// Counts the successes, the refusals before the handler and those after it.
 pub(super) fn tally(shots: &[Shot]) -> String {
     let count = |status| shots.iter().filter(|shot| shot.status == Some(status)).count();
     format!("{} requests, {} x 200, {} x 503, {} x 500", shots.len(), count(200), count(503), count(500))

@@ -1,4 +1,4 @@
-//! The reference server: where it is, built if it is missing or older than its sources.
+//! The path of the reference server. It is built if it is missing or older than its sources.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,10 +46,10 @@ fn build(profile: &Path) {
     assert!(status.success(), "the reference server was not built: {status}");
 }
 
-/// What the server must know for the tests of this build.
+/// Features of the server for the tests of this build.
 const FEATURES: &str = if cfg!(feature = "postgres") { "api,postgres" } else { "api" };
 
-/// When the newest file below was changed.
+/// Returns the time of the newest change below `folder`.
 fn newest(folder: &Path) -> Option<SystemTime> {
     let entries = fs::read_dir(folder).expect("the sources can be listed");
     entries

@@ -6,7 +6,7 @@ use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tokio::runtime::{Builder, Runtime};
 
-/// A connection to a database, and what it runs on.
+/// A connection to a database, and its runtime.
 pub(crate) struct Database {
     runtime: Runtime,
     connection: SqliteConnection,
@@ -33,7 +33,7 @@ impl Database {
     }
 }
 
-/// What SQLite finds wrong with the file; `ok` if nothing is.
+/// Returns the result of SQLite's integrity check; `ok` if the file is whole.
 #[track_caller]
 pub(crate) fn integrity(path: &Path) -> String {
     let mut database = Database::open(path);

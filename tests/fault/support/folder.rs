@@ -20,12 +20,12 @@ impl Folder {
         self.0.path()
     }
 
-    /// Where the log is, unless a test puts it elsewhere.
+    /// The path of the log, unless a test puts it elsewhere.
     pub(crate) fn database(&self) -> PathBuf {
         self.path().join("audit.db")
     }
 
-    /// Where the handlers leave their effects.
+    /// The file of the effects of handlers.
     pub(crate) fn effects_file(&self) -> PathBuf {
         self.path().join("effects")
     }
@@ -40,7 +40,7 @@ impl Folder {
         Settings::new(&url(database)).env("EFFECTS", self.effects_file())
     }
 
-    /// How often the handler of each request took effect, by the request's id.
+    /// Counts the effects of each request, by its id.
     pub(crate) fn effects(&self) -> BTreeMap<String, usize> {
         let mut effects = BTreeMap::new();
         let text = fs::read_to_string(self.effects_file()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Many clients at once, and what became of each of their requests.
+//! Many clients at once, and the result of each of their requests.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::{Answer, Client, Request};
 
-/// Which request.
+/// The kind of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Recorded after it happened.
@@ -55,7 +55,7 @@ pub(crate) fn fire(client: &mut Client, kind: Kind, id: String) -> Shot {
     Shot { kind, id, sent, took: sent.elapsed(), status, answer }
 }
 
-/// What a load has come to so far.
+/// The results of a load so far.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     successes: AtomicUsize,
@@ -64,12 +64,12 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// How many requests went well.
+    /// Counts the successful requests.
     pub(crate) fn successes(&self) -> usize {
         self.successes.load(Ordering::Relaxed)
     }
 
-    /// How many requests were answered otherwise.
+    /// Counts the other answers.
     pub(crate) fn failures(&self) -> usize {
         self.failures.load(Ordering::Relaxed)
     }

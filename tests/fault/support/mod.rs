@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Servers, clients, load and traces for the tests.
 
 mod build;
 mod database;

@@ -1,8 +1,8 @@
-//! Mounts that nobody else sees and that vanish with the test, however it ends.
+//! Mounts in a namespace of its own, which end with the test.
 
 use std::process::Command;
 
-/// Whether the tests may do anything.
+/// Returns true if the tests run as root.
 pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }

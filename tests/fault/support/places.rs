@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::Client;
 use super::load::{Kind, Over, Progress, Shot, fire};
 
-/// Where one of several servers is; none while it is not.
+/// The address of one of several servers; none while it is down.
 #[derive(Debug, Default)]
 pub(crate) struct Place {
     address: Mutex<Option<SocketAddr>>,
@@ -25,14 +25,14 @@ impl Place {
         *self.address.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many requests went well here.
+    /// Counts the successful requests of this place.
     pub(crate) fn successes(&self) -> usize {
         self.successes.load(Ordering::Relaxed)
     }
 }
 
 /// Runs `body` while so many clients at each of the places send one request after the other, as in [`load_while`]. A
-/// client whose connection breaks goes on with whoever is at its place next.
+/// client whose connection breaks goes on with the next server at its place.
 pub(crate) fn load_everywhere_while<T>(
     places: &[Place],
     clients: usize,

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-/// What the program printed.
+/// Returns the output of the program.
 #[track_caller]
 pub(crate) fn run(program: &str, words: &[&str]) -> String {
     match try_run(program, words) {
@@ -11,7 +11,7 @@ pub(crate) fn run(program: &str, words: &[&str]) -> String {
     }
 }
 
-/// What the program printed, or why it failed.
+/// Returns the output of the program, or its failure.
 pub(crate) fn try_run(program: &str, words: &[&str]) -> Result<String, String> {
     let output = Command::new(program)
         .args(words)

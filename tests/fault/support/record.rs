@@ -1,4 +1,4 @@
-//! The log as the program shows it, and what must be true of it.
+//! The log as the program shows it, and assertions about it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -8,7 +8,7 @@ use tower_audit::{AuditEvent, EventId, EventType, Phase};
 use super::folder::url;
 use super::{Kind, Shot, run};
 
-/// Every event of a log, but for what it says of itself.
+/// Every event of a log but those about the log.
 #[derive(Debug)]
 pub(crate) struct Record {
     events: Vec<AuditEvent>,
@@ -44,7 +44,7 @@ impl Record {
         self.of_phase(phase).filter(|event| request_id(event) == id).collect()
     }
 
-    /// How many events of this phase each request has.
+    /// Counts the events of this phase, by request.
     pub(crate) fn counts(&self, phase: Phase) -> HashMap<&str, usize> {
         let mut counts = HashMap::new();
         for event in self.of_phase(phase) {
@@ -65,8 +65,8 @@ impl Record {
         }
     }
 
-    /// P3: no administrator's action took effect more than once, or without a record of its beginning. Says how many
-    /// effects there were.
+    /// No effect without a trace: no administrator's action took effect twice, or without a `started` event. Returns the
+    /// number of effects.
     #[track_caller]
     pub(crate) fn assert_no_effect_without_record<'a>(
         &self,

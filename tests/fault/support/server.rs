@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Answer, Client, Request, SOON, reference, until};
 
-/// How a server is to be started.
+/// Settings of a server.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     words: Vec<OsString>,
@@ -23,7 +23,7 @@ pub(crate) struct Settings {
     stderr: Stderr,
 }
 
-/// What the server's stderr is.
+/// The stderr of a server.
 #[derive(Debug, Clone)]
 enum Stderr {
     /// A pipe that somebody reads.
@@ -50,7 +50,7 @@ impl Settings {
         self.env("WRITE_DEADLINE_MS", deadline.as_millis().to_string())
     }
 
-    /// Once it listens, whatever it writes to stderr fails: nobody reads it any more.
+    /// Once it listens, every write to stderr fails: the reader is gone.
     pub(crate) fn stderr_breaks(mut self) -> Self {
         self.stderr = Stderr::Broken;
         self
@@ -107,7 +107,7 @@ impl Settings {
                     for line in errors.lines().map_while(Result::ok) {
                         heard.add(&line);
                         if let Some(address) = listens(&line) {
-                            // Whoever has killed it meanwhile does not want to know.
+                            // The test that has killed it meanwhile ignores the end.
                             let _ = found.send(address);
                             if breaks {
                                 return;
@@ -139,12 +139,12 @@ impl Settings {
     }
 }
 
-/// Where the server listens, if it says so here.
+/// Returns the address in the line that says where the server listens.
 fn listens(line: &str) -> Option<SocketAddr> {
     line.strip_prefix("listening on http://").and_then(|address| address.parse().ok())
 }
 
-/// What a server has said on stderr so far.
+/// The stderr of a server so far.
 #[derive(Debug, Clone, Default)]
 struct Said(Arc<Mutex<String>>);
 
@@ -160,7 +160,7 @@ impl Said {
     }
 }
 
-/// How a server ended by itself.
+/// The exit of a server that ended without a signal.
 #[derive(Debug)]
 pub(crate) struct Exit {
     pub(crate) status: ExitStatus,
@@ -217,7 +217,7 @@ impl Server {
         Client::new(self.address)
     }
 
-    /// What it has said on stderr.
+    /// Returns its stderr so far.
     pub(crate) fn said(&self) -> String {
         self.said.text()
     }
@@ -231,13 +231,13 @@ impl Server {
         }
     }
 
-    /// What it thinks of its log.
+    /// Returns the status of its health check.
     #[track_caller]
     pub(crate) fn health(&self) -> u16 {
         self.ask(&Request::get("/health/audit")).status
     }
 
-    /// Waits until it thinks this of its log.
+    /// Waits until its health check has this status.
     #[track_caller]
     pub(crate) fn until_health(&self, status: u16) {
         until(&format!("health {status}"), SOON, || (self.health() == status).then_some(()));

@@ -10,10 +10,10 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{is_root, try_run};
 
-/// What makes a file durable.
+/// System calls that make a file durable.
 const SYNCS: &str = "fsync,fdatasync";
 
-/// The words that start a program under trace: its process stays the child of whoever starts it.
+/// The command that starts a program under trace, as a direct child of its caller.
 pub(crate) fn tracing(calls: &str, into: &Path) -> Vec<OsString> {
     install();
     let mut words: Vec<OsString> = ["strace", "-D", "-f", "-yy", "-s", "5000"].map(Into::into).into();
@@ -39,7 +39,7 @@ impl Fault {
         let mut line = String::new();
         said.read_line(&mut line).expect("`strace` speaks UTF-8");
         assert!(line.contains("attached"), "`strace` cannot attach, see /proc/sys/kernel/yama/ptrace_scope: {line}");
-        // It goes on to tell of each new thread.
+        // It prints a line for each new thread, too.
         std::thread::spawn(move || said.lines().map_while(Result::ok).count());
         Self(child)
     }
@@ -47,7 +47,7 @@ impl Fault {
 
 impl Drop for Fault {
     fn drop(&mut self) {
-        // Then it lets go of the process. It cannot have been waited for.
+        // Then it detaches from the process, which has not been waited for.
         let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
         let _ = self.0.wait();
     }

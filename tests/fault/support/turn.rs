@@ -1,4 +1,4 @@
-//! Which tests may run at the same time: those that measure, or make much load, run alone.
+//! Turns of tests: those that measure, or make much load, run alone.
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 

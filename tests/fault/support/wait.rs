@@ -3,10 +3,10 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How long anything that should be soon may take on a machine that is busy.
+/// The timeout of every wait, for a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-/// What `condition` comes to, tried until it is something; a panic that says `what` if it does not come in time.
+/// Retries `condition` until it returns a value. Panics with `what` after `limit`.
 #[track_caller]
 pub(crate) fn until<T>(what: &str, limit: Duration, mut condition: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
