@@ -8,6 +8,7 @@ const CRATE_DOCS: &str = include_str!("../../src/lib.rs");
 const README: &str = include_str!("../../README.md");
 const GUARANTEES: &str = include_str!("../../docs/guarantees.md");
 const OPERATE: &str = include_str!("../../docs/operate.md");
+const STATS: &str = include_str!("../../src/writer/stats.rs");
 const EVENT_FORMAT: &str = include_str!("../../docs/event-format.md");
 
 #[test]
@@ -102,6 +103,52 @@ fn every_promise_has_tests_that_exist() {
         let name = promise.lines().next().unwrap_or_default();
         assert!(promise.contains("\nTests: `"), "the promise {name:?} has no test");
     }
+}
+
+#[test]
+fn every_counter_has_an_alert() {
+    let fields: Vec<&str> =
+        STATS.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.strip_suffix(": u64,")).collect();
+    assert!(fields.len() > 10, "{fields:?}");
+    for field in fields {
+        assert!(OPERATE.contains(&format!("\n| `{field}` | ")), "{field} is not in docs/operate.md");
+    }
+}
+
+#[test]
+fn every_relative_link_of_a_page_leads_to_a_heading_or_a_file() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages = Vec::new();
+    for folder in [root.join("docs"), root.join("docs/stores")] {
+        let files = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+        pages.extend(files.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
+    }
+    let mut links = 0;
+    for page in &pages {
+        let text = std::fs::read_to_string(page).expect("a page");
+        let targets = text.split("](").skip(1).filter_map(|tail| tail.split(')').next());
+        for target in targets.filter(|target| !target.contains(':') && !target.contains(' ')) {
+            links += 1;
+            let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+            let file = if file.is_empty() { page.clone() } else { page.parent().expect("a folder").join(file) };
+            assert!(file.exists(), "{} links to {target}", page.display());
+            if !heading.is_empty() {
+                let text = std::fs::read_to_string(&file).expect("a page");
+                let has_it = text.lines().any(|line| line.starts_with('#') && anchor_of(line) == heading);
+                assert!(has_it, "{} links to {target}, a heading that is not there", page.display());
+            }
+        }
+    }
+    assert!(links > 50, "{links} links are read");
+}
+
+/// Returns the anchor that Markdown renderers give a heading: lower case, hyphens for blanks, no punctuation.
+fn anchor_of(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    text.chars()
+        .filter(|char| char.is_alphanumeric() || matches!(char, ' ' | '-' | '_'))
+        .map(|char| if char == ' ' { '-' } else { char })
+        .collect()
 }
 
 fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
