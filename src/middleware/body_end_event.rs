@@ -12,7 +12,7 @@ use crate::capture::AuditContext;
 use crate::event::AuditEvent;
 use crate::policy::FailMode;
 use crate::store::TransactionId;
-use crate::writer::{AuditLog, InFlightGuard, RecordError};
+use crate::writer::{AuditLog, IfRefused, InFlightGuard, RecordError};
 
 /// The event at the end of a body.
 pub(super) struct BodyEndEvent {
@@ -97,10 +97,12 @@ impl BodyEndEvent {
         event.truncate_to_limits();
         let log = self.log.clone();
         let deadline = Instant::now() + timeout;
-        self.state =
-            WriteState::Writing(Box::pin(
-                async move { log.write_or_await_transaction(event, deadline, transaction).await },
-            ));
+        self.state = WriteState::Writing(match transaction {
+            None => Box::pin(async move { log.write(event, deadline, IfRefused::OwnIfDetached).await }),
+            Some(transaction) => {
+                Box::pin(async move { log.write_or_await_transaction(event, deadline, transaction).await })
+            }
+        });
     }
 
     pub(super) fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RecordError>> {

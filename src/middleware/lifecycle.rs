@@ -222,11 +222,11 @@ impl RequestLifecycle {
         if is_late {
             // The client waits for the answer: the log writes the end without the request.
             self.shared.log.refuse_late(refusal.event_id);
-            self.shared.log.write_later(*event);
+            self.shared.log.write_later(event);
         } else {
             // No client waits for it, so it has a whole write timeout.
             let deadline = Instant::now() + self.shared.log.write_timeout();
-            if self.shared.log.write(event, deadline, IfRefused::Leave).await.is_ok() {
+            if self.shared.log.write(event, deadline, IfRefused::OwnIfDetached).await.is_ok() {
                 self.claim.settle(AttemptStage::Told(EndKind::Dropped));
             }
         }
@@ -544,6 +544,13 @@ impl RequestLifecycle {
     /// handler's, with the event in it.
     async fn write(&self, event: Box<AuditEvent>, transaction: Option<TransactionId>) -> Result<(), ()> {
         let wait = self.claim.begin_wait();
-        self.shared.log.write_or_await_transaction(event, wait.deadline(), transaction).await.map_err(|_| ())
+        let deadline = wait.deadline();
+        let log = &self.shared.log;
+        let written = match transaction {
+            None => log.write(event, deadline, IfRefused::OwnIfDetached).await,
+            // Boxed, because few requests have room for it to spare.
+            Some(transaction) => Box::pin(log.write_or_await_transaction(event, deadline, transaction)).await,
+        };
+        written.map_err(|_| ())
     }
 }

@@ -1,4 +1,4 @@
-//! Wakes tasks at their times on a thread of its own, for callers whose runtime may have no timer.
+//! Timers on a thread of their own, for callers whose executor may have none.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -11,12 +11,11 @@ use std::time::{Duration, Instant};
 use super::catch_panic::catch_panic;
 use super::limits::MAX_TIMEOUT;
 
-/// Ready at its time. The thread that wakes it begins with the first alarm and ends when there has been none for a
-/// while.
+/// A future that is ready at its time. Its thread starts with the first alarm, and ends after [`IDLE`] without one.
 #[derive(Debug)]
 pub(super) struct Alarm {
     at: Instant,
-    /// Tells it from others of the same time; none before it was polled.
+    /// Distinguishes it from others of the same time; none before it was polled.
     number: Option<u64>,
 }
 
@@ -30,7 +29,7 @@ struct Alarms {
 static ALARMS: Mutex<Alarms> = Mutex::new(Alarms { wakers: BTreeMap::new(), next: 0, is_running: false });
 static CHANGED: Condvar = Condvar::new();
 
-/// How long the thread waits for further alarms before it ends.
+/// The time without an alarm after which the thread ends.
 const IDLE: Duration = Duration::from_secs(10);
 
 impl Alarm {
@@ -47,7 +46,7 @@ impl Future for Alarm {
         if Instant::now() >= self.at {
             return Poll::Ready(());
         }
-        // Neither copied nor dropped under the lock: a waker is the code of whatever polls.
+        // Cloned and dropped without the lock: a waker is the code of the executor.
         let waker = cx.waker().clone();
         let mut alarms = lock();
         let number = *self.number.get_or_insert(alarms.next);
@@ -55,7 +54,7 @@ impl Future for Alarm {
         let replaced = alarms.wakers.insert((self.at, number), waker);
         let is_first = alarms.wakers.first_key_value().is_some_and(|(key, _)| *key == (self.at, number));
         if !alarms.is_running {
-            // Without a thread the alarm does not ring: the worker's own looks at the deadlines are left.
+            // Without a thread the alarm does not ring. The worker still checks the deadlines.
             alarms.is_running = thread::Builder::new().name("tower-audit alarms".into()).spawn(run).is_ok();
         } else if is_first {
             CHANGED.notify_one();
@@ -76,7 +75,7 @@ impl Drop for Alarm {
 }
 
 fn lock() -> MutexGuard<'static, Alarms> {
-    // Nothing under this lock panics half way through a change.
+    // No code panics under this lock half way through a change.
     ALARMS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

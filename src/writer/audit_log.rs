@@ -1,34 +1,37 @@
 //! The handle that an app holds.
 
 use std::env::VarError;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::Instant;
 
 use super::builder::AuditLogBuilder;
 use super::deadline::{Within, from_now, with_deadline};
-use super::detached_requests::{Detached, DetachedLimits};
+use super::detached_requests::{Detached, DetachedLimits, is_detached};
 use super::error::{CloseError, OpenError, OpenErrorRepr, RecordError, RecordErrorKind};
 use super::failure_log::FailureLog;
 use super::first_requests::FirstRequests;
 use super::in_flight_requests::{InFlightGuard, InFlightRequests};
 use super::limits::{DEFAULT_WRITE_TIMEOUT, GRACE};
 use super::log_lines;
-use super::queue::{Entry, IfRefused, PushOutcome, Queue};
+use super::queue::{Entry, PushOutcome, Queue, weight};
 use super::stats::{Counters, Stats, add};
 use super::store_damage::StoreDamage;
+use super::waiter::{Answer, IfRefused};
 use crate::event::{AuditEvent, EventId};
 use crate::store::{AuditStore, StoreError, StoreErrorKind};
 
 /// The handle that an app holds: a writer and its store. Cheap to clone; every layer and every handler share one.
 ///
-/// Call [`close`](Self::close) after the server has stopped. Without it, the writer still writes what it was given for
-/// as long as its runtime runs, but nobody learns whether it could.
+/// Call [`close`](Self::close) after the server has stopped. Without it, the writer still writes the queued events while its
+/// runtime runs, but an error is only in the operator's log.
 ///
 /// ```
 /// use tower_audit::{AuditEvent, AuditLog, EventType};
@@ -53,25 +56,25 @@ pub(super) struct LogInner {
     pub(super) store: Arc<dyn AuditStore>,
     pub(super) queue: Arc<Queue>,
     pub(super) counters: Arc<Counters>,
-    pub(super) refusals: Arc<FailureLog>,
+    pub(super) failure_log: Arc<FailureLog>,
     pub(super) damage: Arc<StoreDamage>,
     pub(super) settled: watch::Receiver<u64>,
     pub(super) in_flight_requests: Arc<InFlightRequests>,
     pub(super) first_requests: FirstRequests,
     pub(super) pending_transactions: Arc<Semaphore>,
     pub(super) health_checks: Arc<Semaphore>,
-    /// The store is being given a moment beside the worker.
-    pub(super) is_tidying: Arc<AtomicBool>,
+    /// The store does maintenance beside the worker.
+    pub(super) is_maintaining: Arc<AtomicBool>,
     pub(super) detached: DetachedLimits,
     pub(super) runtime: Handle,
-    pub(super) write_deadline: Duration,
-    pub(super) close_deadline: Duration,
+    pub(super) write_timeout: Duration,
+    pub(super) close_timeout: Duration,
 }
 
 /// The worker ends when the last handle is gone and everything is written.
 impl Drop for LogInner {
     fn drop(&mut self) {
-        self.queue.close();
+        self.queue.close(from_now(self.write_timeout));
     }
 }
 
@@ -127,12 +130,13 @@ impl AuditLog {
         Self { inner: Some(Arc::new(inner)) }
     }
 
-    /// Records an event that is no request, on the same path as those that are. Ready when the event is durable.
+    /// Records an event that is no request. Returns when the event is durable.
     ///
-    /// What exceeds the limits of an event is cut ([`AuditEvent::truncate_to_limits`]). A log that is off records nothing and says Ok.
+    /// Values over the limits of an event are cut ([`AuditEvent::truncate_to_limits`]). A disabled log records nothing and
+    /// returns Ok.
     ///
     /// # Errors
-    /// If the event was not acknowledged within the write deadline, or the log is closed.
+    /// If the event was not acknowledged within the write timeout, or the log is closed.
     ///
     /// # Cancel safety
     /// Dropped before it is ready, the event may be recorded or not.
@@ -141,14 +145,13 @@ impl AuditLog {
         let Some(inner) = &self.inner else { return Ok(id) };
         let mut event = Box::new(event);
         event.truncate_to_limits();
-        self.write(event, from_now(inner.write_deadline), IfRefused::Leave).await.map(|()| id)
+        self.write(event, from_now(inner.write_timeout), IfRefused::Leave).await.map(|()| id)
     }
 
-    /// Ready when everything that was given to the log before is written, or has failed.
+    /// Waits until every event that was given to the log before is written, or has failed.
     ///
     /// # Errors
-    /// If that has not come within the write deadline (the store hangs, or the writer waits for it to come back), or the
-    /// writer is gone.
+    /// If that takes longer than the write timeout (the store hangs or fails for now), or the writer is gone.
     ///
     /// # Cancel safety
     /// Can be dropped at any time.
@@ -156,8 +159,11 @@ impl AuditLog {
         let Some(inner) = &self.inner else { return Ok(()) };
         // The worker takes in order: an entry behind everything else is behind all of it.
         let target = inner.queue.accepted();
+        if inner.queue.owed() > 0 {
+            inner.queue.hurry();
+        }
         let mut settled = inner.settled.clone();
-        let settled = inner.within(inner.write_deadline + GRACE, settled.wait_for(|settled| *settled >= target)).await;
+        let settled = inner.within(inner.write_timeout + GRACE, settled.wait_for(|settled| *settled >= target)).await;
         match settled {
             // An error says that the worker has ended: if it was not stopped, everything is settled.
             Some(_) if !inner.queue.is_stopped() => Ok(()),
@@ -166,18 +172,15 @@ impl AuditLog {
         }
     }
 
-    /// Waits for the audited requests that are still running and for transactions that outlived theirs, writes what is
-    /// left, and closes the store.
-    /// From then on every handle refuses events. Closing twice is no error.
+    /// Waits for running audited requests and for transactions that outlived theirs, writes the remaining events, and closes
+    /// the store. From then on every handle rejects events. Closing twice is no error.
     ///
-    /// It ends in time, whatever hangs: requests have the
-    /// [`close_timeout`](AuditLogBuilder::close_timeout), and then the events that are left and the store have the write
-    /// deadline each, or the close deadline if that is shorter.
+    /// Each step has a timeout: requests the [`close_timeout`](AuditLogBuilder::close_timeout), the remaining events and the
+    /// store the write timeout each, or the close timeout if that is shorter.
     ///
     /// # Errors
-    /// If requests were still running when the time was over (their events are refused), if events could not be
-    /// written, or the store could not be closed; if the runtime on which the log was opened has ended before. The error
-    /// names what is left.
+    /// If requests were still running after the timeout (their events are rejected), if events could not be written, or the
+    /// store could not be closed; if the runtime on which the log was opened has ended before. The error counts them.
     ///
     /// # Cancel safety
     /// Dropped before it is ready, the log may be closed or not.
@@ -186,15 +189,21 @@ impl AuditLog {
         let before = self.stats();
         let mut left = CloseError::default();
         let is_stopped = inner.queue.is_stopped();
-        if !is_stopped && inner.within(inner.close_deadline, inner.in_flight_requests.drained()).await.is_none() {
+        if !is_stopped && inner.within(inner.close_timeout, inner.in_flight_requests.drained()).await.is_none() {
             left.unfinished_requests = inner.in_flight_requests.count();
         }
-        inner.queue.close();
-        let step = inner.close_deadline.min(inner.write_deadline) + GRACE;
+        let step = inner.close_timeout.min(inner.write_timeout) + GRACE;
+        inner.queue.close(from_now(step + GRACE));
         let mut settled = inner.settled.clone();
         // Ends when the worker drops its side, which it does when the queue is empty and the store has answered.
         inner.within(step, async { while settled.changed().await.is_ok() {} }).await;
-        inner.refusals.say();
+        for (id, is_told) in inner.queue.take_owed_ids() {
+            if !is_told {
+                inner.failure_log.note(id, &RecordError::new(RecordErrorKind::Closed));
+            }
+            left.owed_events.push(id);
+        }
+        inner.failure_log.flush();
         left.is_stopped = inner.queue.is_stopped();
         let store = Arc::clone(&inner.store);
         left.store = match inner.within(step, inner.call(move || async move { store.close().await })).await {
@@ -213,14 +222,14 @@ impl AuditLog {
         if left.is_empty() { Ok(()) } else { Err(left) }
     }
 
-    /// Checks that the next event would be accepted and durable; tried, not guessed, and answered within the write
-    /// deadline. A log that is off is healthy.
+    /// Checks by a call of the store, within the write timeout, that the next event would be accepted and durable, and that no
+    /// event is late. A disabled log is healthy.
     ///
     /// # Errors
-    /// What is wrong with the store, or with the writer: it is gone, or does not get to take an event.
+    /// If the store fails its check, or the writer is gone, hangs, or has owed an event for longer than the write timeout.
     pub async fn health(&self) -> Result<(), StoreError> {
         let Some(inner) = &self.inner else { return Ok(()) };
-        let deadline = from_now(inner.write_deadline);
+        let deadline = from_now(inner.write_timeout);
         let name = inner.store.capabilities().name;
         let bad = |kind, remedy: &str| Err(StoreError::new(kind, name, "health check").with_hint(remedy));
         inner.damage.check(name)?;
@@ -244,7 +253,14 @@ impl AuditLog {
             store.health().await
         });
         match with_deadline(&inner.runtime, deadline, check).await {
-            Some(Ok(result)) => result,
+            Some(Ok(Ok(()))) => match inner.queue.overdue() {
+                0 => Ok(()),
+                events => bad(
+                    StoreErrorKind::Transient,
+                    &format!("{events} events of requests whose clients have gone are not written yet"),
+                ),
+            },
+            Some(Ok(Err(error))) => Err(error),
             Some(Err(Gone)) => {
                 bad(StoreErrorKind::Permanent, "the check panicked, or the runtime of the log has ended")
             }
@@ -256,18 +272,20 @@ impl AuditLog {
 
     /// Returns the writer's counters.
     pub fn stats(&self) -> Stats {
-        self.inner.as_ref().map_or_else(Stats::default, |inner| inner.counters.read(inner.queue.len() as u64))
+        self.inner
+            .as_ref()
+            .map_or_else(Stats::default, |inner| inner.counters.read(inner.queue.len(), inner.queue.owed()))
     }
 
-    /// The store, to be read or kept; none if auditing is off.
+    /// Returns the store; none if auditing is off.
     pub fn store(&self) -> Option<&Arc<dyn AuditStore>> {
         self.inner.as_ref().map(|inner| &inner.store)
     }
 
-    /// Writes an event that fits. Boxed, because each future on the way would have room for it and copy it.
+    /// Writes an event within its limits. It is boxed, because each future on the way would have room for it and copy it.
     ///
-    /// An error says that the event is not known to be durable. It may become so later; then the log does what
-    /// `if_refused` says, without the caller.
+    /// An error says that the event is not known to be durable. The store may take it later: `if_refused` is the duty of
+    /// the log then.
     pub(crate) async fn write(
         &self,
         event: Box<AuditEvent>,
@@ -276,76 +294,80 @@ impl AuditLog {
     ) -> Result<(), RecordError> {
         let Some(inner) = &self.inner else { return Ok(()) };
         let id = event.event_id;
-        let written = inner.write(Entry { event, deadline, if_refused }).await;
-        if let Err(error) = &written {
-            inner.refusals.note(id, error);
+        match inner.write(Entry { event, deadline, if_refused }).await {
+            Ok(true) => Ok(()),
+            // Not noted: the log goes on.
+            Ok(false) => Err(RecordError::new(RecordErrorKind::Timeout)),
+            Err(error) => {
+                inner.failure_log.note(id, &error);
+                Err(error)
+            }
         }
-        written
     }
 
     /// Queues an event that no caller waits for.
-    pub(crate) fn write_later(&self, event: AuditEvent) {
+    pub(crate) fn write_later(&self, event: Box<AuditEvent>) {
         let event_id = event.event_id;
         if let Some(inner) = &self.inner
-            && !inner.queue.owe(event)
+            && inner.queue.owe(event, None).is_err()
         {
-            add(&inner.counters.refused, 1);
-            inner.refusals.note(event_id, &RecordError::new(RecordErrorKind::QueueFull));
+            add(&inner.counters.rejected, 1);
+            inner.failure_log.note(event_id, &RecordError::new(RecordErrorKind::QueueFull));
         }
     }
 
-    /// Counts and logs a request that is refused because no time is left for the event at its end.
+    /// Counts and logs a request that is rejected because no time is left for the event at its end.
     pub(crate) fn refuse_late(&self, event_id: EventId) {
         if let Some(inner) = &self.inner {
-            add(&inner.counters.refused, 1);
-            inner.refusals.note(event_id, &RecordError::new(RecordErrorKind::Timeout));
+            add(&inner.counters.rejected, 1);
+            inner.failure_log.note(event_id, &RecordError::new(RecordErrorKind::Timeout));
         }
     }
 
-    /// Refuses the event of a request beforehand, if the log is closed. Returns the id to quote.
+    /// Rejects the event of a request before its handler runs, if the log is closed. Returns the id to quote.
     pub(crate) fn refuse_if_closed(&self) -> Option<EventId> {
         let inner = self.inner.as_ref().filter(|inner| inner.queue.is_closed())?;
         let id = EventId::new();
-        add(&inner.counters.refused, 1);
-        inner.refusals.note(id, &RecordError::new(RecordErrorKind::Closed));
+        add(&inner.counters.rejected, 1);
+        inner.failure_log.note(id, &RecordError::new(RecordErrorKind::Closed));
         Some(id)
     }
 
-    /// Waits for the future so long; none if the time is over.
-    pub(crate) async fn within<F: Future>(&self, limit: Duration, future: F) -> Option<F::Output> {
+    /// Waits for the future. Returns none if the timeout passes first.
+    pub(crate) async fn within<F: Future>(&self, timeout: Duration, future: F) -> Option<F::Output> {
         match &self.inner {
-            Some(inner) => inner.within(limit, future).await,
+            Some(inner) => inner.within(timeout, future).await,
             None => Some(future.await),
         }
     }
 
-    /// When a request that begins to write now stops waiting.
+    /// Returns the time that a request waits for all of its events together.
     pub(crate) fn write_timeout(&self) -> Duration {
-        self.inner.as_ref().map_or(DEFAULT_WRITE_TIMEOUT, |inner| inner.write_deadline)
+        self.inner.as_ref().map_or(DEFAULT_WRITE_TIMEOUT, |inner| inner.write_timeout)
     }
 
-    /// One audited request is under way.
+    /// Counts an audited request as in flight, until the guard is dropped.
     pub(crate) fn begin_request(&self) -> Option<InFlightGuard> {
         self.inner.as_ref().map(|inner| inner.in_flight_requests.enter())
     }
 
-    /// Takes note of the event of a request, which is about to be written.
+    /// Checks the event of a request that is about to be written, if it is one of the first.
     pub(crate) fn note(&self, event: &AuditEvent) {
         if let Some(inner) = &self.inner {
             inner.first_requests.note(event);
         }
     }
 
-    /// Counts an event that a rule lets go.
+    /// Counts a response that leaves without its event, because its rule fails open.
     pub(crate) fn count_unrecorded(&self) {
         if let Some(inner) = &self.inner {
-            add(&inner.counters.let_go, 1);
+            add(&inner.counters.unrecorded, 1);
         }
     }
 
-    /// Drives the course of a request to its end after its client has gone, on the log's runtime.
+    /// Drives the lifecycle of a request whose client has gone to its end, on the log's runtime.
     ///
-    /// The handler may be ended before its time: see [`is_cancelled`](super::is_cancelled).
+    /// The handler may be dropped before its end: see [`is_cancelled`](super::is_cancelled).
     pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
         if let Some(inner) = &self.inner {
             inner.runtime.spawn(Detached::new(future, Arc::clone(&inner.counters), inner.detached));
@@ -362,12 +384,12 @@ impl AuditLog {
 pub(crate) type LogId = usize;
 
 impl LogInner {
-    /// Waits for the future so long; none if the time is over.
-    pub(super) fn within<F: Future>(&self, limit: Duration, future: F) -> Within<'_, F> {
-        with_deadline(&self.runtime, from_now(limit), future)
+    /// Waits for the future. Returns none if the timeout passes first.
+    pub(super) fn within<F: Future>(&self, timeout: Duration, future: F) -> Within<'_, F> {
+        with_deadline(&self.runtime, from_now(timeout), future)
     }
 
-    /// Calls the store on the log's runtime, where it can go on when the caller has given up.
+    /// Calls the store on the log's runtime, where the call goes on if the caller is dropped.
     async fn call<F, T>(&self, call: impl FnOnce() -> F + Send + 'static) -> Result<T, Gone>
     where
         F: Future<Output = T> + Send + 'static,
@@ -376,31 +398,75 @@ impl LogInner {
         self.runtime.spawn(async move { call().await }).await.map_err(|_| Gone)
     }
 
-    async fn write(&self, entry: Entry) -> Result<(), RecordError> {
-        let deadline = entry.deadline;
+    /// Writes an event. Returns true if it is durable, false if the log owes it: its client has gone, and its deadline
+    /// has passed.
+    async fn write(&self, entry: Entry) -> Result<bool, RecordError> {
+        let Entry { deadline, if_refused, .. } = entry;
+        let (id, bytes) = (entry.event.event_id, weight(&entry.event));
         let pushed = match self.queue.push(entry) {
             Ok(PushOutcome::Queued(answer)) => Ok(answer),
             // Boxed, because it is rare and every request would carry the room for it.
-            Ok(PushOutcome::Full(entry)) => {
-                let pushed = Box::pin(with_deadline(&self.runtime, deadline, self.queue.push_in_turn(entry))).await;
-                pushed.unwrap_or_else(|| Err(RecordError::new(RecordErrorKind::QueueFull)))
-            }
+            Ok(PushOutcome::Full(entry)) => match Box::pin(self.push_when_room(entry)).await {
+                Some(pushed) => pushed,
+                None => return Ok(false),
+            },
             Err(error) => Err(error),
         };
-        let mut answer = pushed.inspect_err(|_| add(&self.counters.refused, 1))?;
+        let mut answer = pushed.inspect_err(|_| add(&self.counters.rejected, 1))?;
+        let late = deadline + GRACE;
+        let may_leave = if_refused == IfRefused::OwnIfDetached;
+        let mut is_owed = false;
+        let mut heard = with_deadline(&self.runtime, late, unless_detached(may_leave, &mut answer)).await;
+        if let Some(None) = heard {
+            is_owed = self.queue.adopt(id, bytes);
+            heard = with_deadline(&self.runtime, late, unless_detached(false, &mut answer)).await;
+        }
         // The worker answers by the deadline. This limit is for when it cannot: it hangs, or is not driven.
-        let heard = match with_deadline(&self.runtime, deadline + GRACE, &mut answer).await {
-            Some(heard) => heard.ok(),
+        let heard = match heard {
+            Some(heard) => heard.and_then(Result::ok),
             None => {
                 answer.close();
-                Some(answer.try_recv().unwrap_or_else(|_| Err(RecordError::new(RecordErrorKind::Timeout))))
+                answer.try_recv().ok().or_else(|| (!is_owed).then(|| Err(RecordError::new(RecordErrorKind::Timeout))))
             }
         };
-        heard.unwrap_or_else(|| {
-            add(&self.counters.failed, 1);
-            Err(RecordError::new(RecordErrorKind::Stopped))
-        })
+        match heard {
+            Some(answer) => {
+                if is_owed {
+                    self.queue.release(id);
+                }
+                answer.map(|()| true)
+            }
+            None if is_owed => Ok(false),
+            None => {
+                add(&self.counters.failed, 1);
+                Err(RecordError::new(RecordErrorKind::Stopped))
+            }
+        }
     }
+
+    /// Waits for room in the queue. None: the request is detached, and the log owes its event.
+    async fn push_when_room(&self, entry: Entry) -> Option<Result<oneshot::Receiver<Answer>, RecordError>> {
+        let (deadline, may_leave) = (entry.deadline, entry.if_refused == IfRefused::OwnIfDetached);
+        let mut entry = Some(entry);
+        let pushed = with_deadline(&self.runtime, deadline, self.queue.push_in_turn(&mut entry)).await;
+        if may_leave
+            && is_detached()
+            && let Some(Entry { event, .. }) = entry
+            && self.queue.owe(event, None).is_ok()
+        {
+            return None;
+        }
+        Some(pushed.unwrap_or_else(|| Err(RecordError::new(RecordErrorKind::QueueFull))))
+    }
+}
+
+/// Waits for the future. None: it is polled for a request whose client has gone, and `may_leave`.
+fn unless_detached<F: Future + Unpin>(may_leave: bool, mut future: F) -> impl Future<Output = Option<F::Output>> {
+    poll_fn(move |cx| match Pin::new(&mut future).poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending if may_leave && is_detached() => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    })
 }
 
 /// The runtime of the log is gone, or what was called has panicked.

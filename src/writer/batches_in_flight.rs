@@ -4,10 +4,10 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
 
-/// The batches that are being written: a handful at the most, so that each is asked whenever one has something to say.
+/// The batches that are being written: few, so that all are polled whenever one is woken.
 ///
-/// `FuturesUnordered` asks only those; but when it has asked them all, it has its task polled once more, and for that the
-/// runtime wakes a thread: with each batch, where there is one.
+/// `FuturesUnordered` polls only the woken one, but then wakes its own task once more, for which the runtime wakes a
+/// thread: once a batch.
 pub(super) struct BatchesInFlight<'a, T>(Vec<Pin<Box<dyn Future<Output = T> + Send + 'a>>>);
 
 impl<'a, T> BatchesInFlight<'a, T> {
@@ -23,7 +23,7 @@ impl<'a, T> BatchesInFlight<'a, T> {
         self.0.is_empty()
     }
 
-    /// What the next one comes to that ends; never ready while there is none.
+    /// Returns the output of the next batch that ends; never ready while there is none.
     ///
     /// Cancel safety: can be dropped at any time.
     pub(super) fn next(&mut self) -> impl Future<Output = T> {

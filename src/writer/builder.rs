@@ -20,7 +20,7 @@ use super::limits::{
 };
 use super::queue::{Queue, QueueLimits};
 use super::throttle::Throttle;
-use super::worker::Worker;
+use super::worker::{AppendSlots, Worker};
 use crate::store::{AuditStore, Durability, OpenOptions, RedactedUrl, StoreErrorKind};
 
 /// A builder for a log, from [`AuditLog::builder`].
@@ -28,11 +28,11 @@ use crate::store::{AuditStore, Durability, OpenOptions, RedactedUrl, StoreErrorK
 #[must_use]
 pub struct AuditLogBuilder {
     place: LogTarget,
-    write_deadline: Duration,
+    write_timeout: Duration,
     queue_events: usize,
     queue_bytes: usize,
     batch_events: usize,
-    close_deadline: Duration,
+    close_timeout: Duration,
     detached: DetachedLimits,
     durability: Durability,
 }
@@ -42,7 +42,7 @@ enum LogTarget {
     Store(Arc<dyn AuditStore>),
 }
 
-/// Without the URL, which may hold a password.
+/// Omits the password of a URL.
 impl std::fmt::Debug for LogTarget {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -53,7 +53,7 @@ impl std::fmt::Debug for LogTarget {
 }
 
 impl LogTarget {
-    /// The place as the operator's log may show it: a path, or nothing but the kind of a URL that may hold a password.
+    /// Returns the place for the operator's log: a path, or a URL without its password.
     fn shown(&self) -> String {
         match self {
             Self::Url(url) if url.starts_with("sqlite:") => url.split('?').next().unwrap_or_default().to_owned(),
@@ -75,60 +75,60 @@ impl AuditLogBuilder {
     fn new(place: LogTarget) -> Self {
         Self {
             place,
-            write_deadline: DEFAULT_WRITE_TIMEOUT,
+            write_timeout: DEFAULT_WRITE_TIMEOUT,
             queue_events: MAX_QUEUE_EVENTS,
             queue_bytes: MAX_QUEUE_BYTES,
             batch_events: MAX_BATCH_EVENTS,
-            close_deadline: DEFAULT_CLOSE_TIMEOUT,
-            detached: DetachedLimits { requests: MAX_DETACHED, deadline: None },
+            close_timeout: DEFAULT_CLOSE_TIMEOUT,
+            detached: DetachedLimits { requests: MAX_DETACHED, timeout: None },
             durability: Durability::default(),
         }
     }
 
-    /// How long a request waits for its events, all of them together: 5 s by default, a year at the most.
-    pub fn write_timeout(mut self, deadline: Duration) -> Self {
-        self.write_deadline = deadline.min(MAX_TIMEOUT);
+    /// Sets the time that a request waits for all of its events together: 5 s by default, at most a year.
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.write_timeout = timeout.min(MAX_TIMEOUT);
         self
     }
 
-    /// How many events, and how many bytes of them, may wait for the writer: [`MAX_QUEUE_EVENTS`] and
-    /// [`MAX_QUEUE_BYTES`] by default. At least one event fits.
+    /// Sets the maximum number of queued events and their memory: [`MAX_QUEUE_EVENTS`] and [`MAX_QUEUE_BYTES`] by default.
+    /// At least one event fits.
     ///
-    /// Requests beyond that wait for room until their deadline, in the order in which they came: [`MAX_QUEUE_EVENTS`] of
-    /// them at the most, whose events take as many bytes again. Further ones are refused at once.
+    /// Further requests wait for room until their deadline, in the order of their arrival: at most [`MAX_QUEUE_EVENTS`],
+    /// whose events take as much memory again. Those beyond them are rejected at once.
     pub fn queue_limits(mut self, events: usize, bytes: usize) -> Self {
         self.queue_events = events.max(1);
         self.queue_bytes = bytes;
         self
     }
 
-    /// How many events are appended in one batch at the most: [`MAX_BATCH_EVENTS`] by default, at least 1; they take
-    /// [`MAX_BATCH_BYTES`](super::MAX_BATCH_BYTES) at the most. As many batches
-    /// as [`Capabilities::max_parallel_appends`](crate::store::Capabilities::max_parallel_appends) says are under way at the most;
-    /// what is in them is no longer in the queue.
+    /// Sets the maximum number of events in a batch: [`MAX_BATCH_EVENTS`] by default, at least 1. A batch has at most
+    /// [`MAX_BATCH_BYTES`](super::MAX_BATCH_BYTES).
+    ///
+    /// At most [`Capabilities::max_parallel_appends`](crate::store::Capabilities::max_parallel_appends) batches are at the
+    /// store, and four more wait for their next try. Their events are no longer in the queue.
     pub fn max_batch_events(mut self, events: usize) -> Self {
         self.batch_events = events.max(1);
         self
     }
 
-    /// How long [`AuditLog::close`] waits for audited requests that are still running and for transactions that outlived
-    /// theirs: 30 s by default, a year at the most. The events that are left and the store then have the write deadline each,
-    /// or this one if it is shorter.
-    pub fn close_timeout(mut self, deadline: Duration) -> Self {
-        self.close_deadline = deadline.min(MAX_TIMEOUT);
+    /// Sets the time that [`AuditLog::close`] waits for running audited requests, and for transactions that outlived theirs:
+    /// 30 s by default, at most a year. The remaining events and the store then have the write timeout each, or this one if
+    /// it is shorter.
+    pub fn close_timeout(mut self, timeout: Duration) -> Self {
+        self.close_timeout = timeout.min(MAX_TIMEOUT);
         self
     }
 
-    /// How many audited requests whose client has gone may go on at the same time, and for how long:
-    /// [`MAX_DETACHED`] without a deadline by default.
+    /// Sets the maximum number of audited requests that run on after their client has gone, and the timeout of each:
+    /// [`MAX_DETACHED`] without a timeout by default.
     ///
-    /// Without the layer, a client that hangs up ends its handler. With it, the handler of an audited request is driven to
-    /// its end, so that the event tells what came of it. A handler that waits for something slow then stays, with all that
-    /// it holds, whatever its client does. One that is too many, or too slow, is dropped where it waits, and its event
-    /// says `aborted`; [`Stats::detached`](crate::Stats::detached) and [`Stats::abandoned`](crate::Stats::abandoned) count
+    /// Without the layer, a client that hangs up cancels its handler. With it, the handler of an audited request runs to
+    /// its end, so that the event has its outcome. A slow handler then keeps its memory and connections, though its client
+    /// has gone. One that is too many, or too slow, is dropped where it waits, and its event says `aborted`; [`Stats::detached`](crate::Stats::detached) and [`Stats::abandoned`](crate::Stats::abandoned) count
     /// them.
-    pub fn detached(mut self, requests: usize, deadline: Option<Duration>) -> Self {
-        self.detached = DetachedLimits { requests, deadline };
+    pub fn detached(mut self, requests: usize, timeout: Option<Duration>) -> Self {
+        self.detached = DetachedLimits { requests, timeout };
         self
     }
 
@@ -142,8 +142,8 @@ impl AuditLogBuilder {
     /// Opens the log: opens the store and checks it, closes as `unknown` what dead processes left `started`, and starts
     /// the writer on the current runtime.
     ///
-    /// All of it together has four times the write deadline, or four times [`DEFAULT_WRITE_TIMEOUT`] if that is longer:
-    /// after a long outage there may be much to close.
+    /// The timeout of all steps together is four times the write timeout, or four times [`DEFAULT_WRITE_TIMEOUT`] if that is
+    /// longer: after a crash, many events may have to be closed.
     ///
     /// # Errors
     /// If the URL is malformed, or the store cannot be opened or is not durable in a way it should be; if it does not
@@ -153,7 +153,7 @@ impl AuditLogBuilder {
     /// Dropped before it is ready, no log is open; the store may have been created.
     pub async fn open(self) -> Result<AuditLog, OpenError> {
         let runtime = Handle::try_current().map_err(|_| OpenError(OpenErrorRepr::NoRuntime))?;
-        let limit = self.write_deadline.max(DEFAULT_WRITE_TIMEOUT).saturating_mul(4).min(MAX_TIMEOUT);
+        let limit = self.write_timeout.max(DEFAULT_WRITE_TIMEOUT).saturating_mul(4).min(MAX_TIMEOUT);
         let store = match tokio::time::timeout_at(from_now(limit), self.open_store()).await {
             Ok(store) => store?,
             Err(_) => return Err(OpenError(OpenErrorRepr::Timeout(limit))),
@@ -167,20 +167,25 @@ impl AuditLogBuilder {
                 "the audit log is open"
             );
         });
-        let queue = Arc::new(Queue::new(QueueLimits { events: self.queue_events, bytes: self.queue_bytes }));
+        let queue = Arc::new(Queue::new(QueueLimits {
+            events: self.queue_events,
+            bytes: self.queue_bytes,
+            timeout: self.write_timeout,
+        }));
         let counters = Arc::default();
         let damage = Arc::default();
-        let refusals = Arc::new(FailureLog::new(runtime.clone()));
+        let failure_log = Arc::new(FailureLog::new(runtime.clone()));
         let (settled, watch_settled) = watch::channel(0);
         let worker = Worker {
             store: Arc::clone(&store),
             queue: Arc::clone(&queue),
             counters: Arc::clone(&counters),
-            refusals: Arc::clone(&refusals),
+            failure_log: Arc::clone(&failure_log),
             damage: Arc::clone(&damage),
             settled,
             max_batch: self.batch_events,
             parallel: capabilities.max_parallel_appends.max(1),
+            slots: AppendSlots::new(capabilities.max_parallel_appends.max(1)),
             retries: Throttle::default(),
         };
         runtime.spawn(worker.run());
@@ -188,27 +193,27 @@ impl AuditLogBuilder {
             store,
             queue,
             counters,
-            refusals,
+            failure_log,
             damage,
             settled: watch_settled,
             in_flight_requests: Arc::default(),
             first_requests: FirstRequests::default(),
             pending_transactions: Arc::new(Semaphore::new(MAX_PENDING_TRANSACTIONS)),
             health_checks: Arc::new(Semaphore::new(MAX_HEALTH_CHECKS)),
-            is_tidying: Arc::default(),
+            is_maintaining: Arc::default(),
             detached: self.detached,
             runtime,
-            write_deadline: self.write_deadline,
-            close_deadline: self.close_deadline,
+            write_timeout: self.write_timeout,
+            close_timeout: self.close_timeout,
         }))
     }
 
-    /// Opens the store, checks it, and closes what dead processes left.
+    /// Opens the store, checks it, and closes the `started` events of dead processes.
     async fn open_store(&self) -> Result<Arc<dyn AuditStore>, OpenError> {
         let store = match &self.place {
             LogTarget::Url(url) => {
                 let options =
-                    OpenOptions { timeout: self.write_deadline, durability: self.durability, ..OpenOptions::default() };
+                    OpenOptions { timeout: self.write_timeout, durability: self.durability, ..OpenOptions::default() };
                 crate::store::open(url, options).await?
             }
             LogTarget::Store(store) => Arc::clone(store),

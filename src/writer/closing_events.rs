@@ -1,15 +1,15 @@
-//! The events with which the log itself ends a `started` event.
+//! The events by which the log ends a `started` event.
 
 use http::StatusCode;
 
 use crate::event::{AuditEvent, ErrorCode, Phase};
 
-/// The end of a `started` event whose process has died.
+/// Returns the end of a `started` event whose process has died.
 pub(super) fn unknown(started: &AuditEvent) -> AuditEvent {
     AuditEvent { phase: Phase::Unknown, ..end_of(started) }
 }
 
-/// The end of a `started` event whose caller was told that it is not written: the handler has not run.
+/// Returns the end of a `started` event whose caller was rejected: the handler has not run.
 pub(super) fn not_run(started: &AuditEvent) -> AuditEvent {
     let mut event = end_of(started);
     event.request = started.request.clone();

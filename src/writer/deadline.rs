@@ -1,4 +1,4 @@
-//! Limits to the waits of callers, whatever they run on.
+//! Deadlines of callers, on any executor.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,16 +12,15 @@ use tokio::time::{Instant, Sleep};
 use super::alarm::Alarm;
 use super::limits::MAX_TIMEOUT;
 
-/// The time so long from now.
+/// Returns the deadline of a timeout that begins now.
 pub(super) fn from_now(duration: Duration) -> Instant {
     Instant::now() + duration.min(MAX_TIMEOUT)
 }
 
-/// Waits for the future until the deadline. None: it has passed.
+/// Waits for the future until the deadline. Returns none if it has passed.
 ///
-/// There is a timer only once the future was not ready at once: one of the caller's runtime if that is the log's, which
-/// has timers, else one on a thread of its own. So it comes to an end outside of tokio, and when the runtime on which the
-/// log was opened is gone or is not driven.
+/// A timer is made when the future is first pending. On the log's runtime it is tokio's; elsewhere the thread of
+/// [`Alarm`] wakes the caller. So a wait ends outside of tokio, too, and after the log's runtime has ended.
 pub(super) fn with_deadline<F: Future>(log: &Handle, deadline: Instant, future: F) -> Within<'_, F> {
     Within { log, deadline, future, timer: Timer::None }
 }

@@ -1,4 +1,4 @@
-//! Requests whose client has gone, driven to their end.
+//! Requests whose client has gone. They run to their end.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -15,41 +15,65 @@ use super::deadline::from_now;
 use super::log_lines::log_line;
 use super::stats::{Counters, add};
 
-/// How many requests whose client has gone may run, and for how long.
+/// The bounds of requests whose client has gone.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DetachedLimits {
     pub(super) requests: usize,
-    pub(super) deadline: Option<Duration>,
+    pub(super) timeout: Option<Duration>,
 }
 
 thread_local! {
-    static IS_ABANDONED: Cell<bool> = const { Cell::new(false) };
+    static STAGE: Cell<Stage> = const { Cell::new(Stage::Attached) };
 }
 
-/// Whether the request that is being polled on this thread has lost its client and its time: then its handler is to be
-/// dropped, and its event says that it was aborted.
+/// The stage of the request that is polled on a thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// A caller waits for its response.
+    Attached,
+    /// Its client has gone.
+    Detached,
+    /// Its time is over, too: its handler is dropped, and its event says that it was aborted.
+    Cancelled,
+}
+
+/// Returns true if the client of the request that is polled on this thread has gone.
+pub(super) fn is_detached() -> bool {
+    STAGE.get() != Stage::Attached
+}
+
+/// Returns true if the handler of the request that is polled on this thread must be dropped.
 pub(crate) fn is_cancelled() -> bool {
-    IS_ABANDONED.get()
+    STAGE.get() == Stage::Cancelled
+}
+
+/// Restores the stage of the thread.
+struct StageGuard(Stage);
+
+impl Drop for StageGuard {
+    fn drop(&mut self) {
+        STAGE.set(self.0);
+    }
 }
 
 pin_project! {
-    /// The course of a request whose client has gone.
+    /// The lifecycle of a request whose client has gone.
     ///
-    /// Once its time is over, or at once if too many run already, it is polled as an abandoned one: its handler ends, and it
-    /// goes on to write its event.
+    /// After its timeout, or at once if too many run already, it is polled as a cancelled one: its handler is dropped, and
+    /// its event is written.
     pub(super) struct Detached<F> {
         #[pin]
         future: F,
         // None: there is no limit. Made on the first poll, which is on the log's runtime.
         #[pin]
         timer: Option<Sleep>,
-        deadline: Option<Duration>,
+        timeout: Option<Duration>,
         is_abandoned: bool,
         under_way: DetachedRequest,
     }
 }
 
-/// Counts it until it is dropped.
+/// Counts a detached request, until it is dropped.
 struct DetachedRequest {
     counters: Arc<Counters>,
     is_over: bool,
@@ -79,7 +103,7 @@ impl<F> Detached<F> {
         Self {
             future,
             timer: None,
-            deadline: limits.deadline,
+            timeout: limits.timeout,
             is_abandoned,
             under_way: DetachedRequest { counters, is_over: false },
         }
@@ -91,8 +115,8 @@ impl<F: Future<Output = ()>> Future for Detached<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        if let Some(deadline) = this.deadline.take() {
-            this.timer.set(Some(tokio::time::sleep_until(from_now(deadline))));
+        if let Some(timeout) = this.timeout.take() {
+            this.timer.set(Some(tokio::time::sleep_until(from_now(timeout))));
         }
         if !*this.is_abandoned
             && let Some(timer) = this.timer.as_mut().as_pin_mut()
@@ -101,20 +125,12 @@ impl<F: Future<Output = ()>> Future for Detached<F> {
             *this.is_abandoned = true;
             add(&this.under_way.counters.abandoned, 1);
         }
-        let _abandoned = CancelGuard(IS_ABANDONED.replace(*this.is_abandoned));
+        let stage = if *this.is_abandoned { Stage::Cancelled } else { Stage::Detached };
+        let _stage = StageGuard(STAGE.replace(stage));
         // A panic of its handler is an end, too: its event has been written by then.
         this.under_way.is_over = true;
         let polled = this.future.poll(cx);
         this.under_way.is_over = polled.is_ready();
         polled
-    }
-}
-
-/// Restores what the thread said before.
-struct CancelGuard(bool);
-
-impl Drop for CancelGuard {
-    fn drop(&mut self) {
-        IS_ABANDONED.set(self.0);
     }
 }

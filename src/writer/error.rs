@@ -5,12 +5,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::event::EventId;
 use crate::store::{StoreError, chain};
+
+/// The maximum number of ids in the text of an error.
+const MAX_SHOWN_IDS: usize = 32;
 
 /// A failed record. For the operator's log, never for a response.
 ///
-/// The text has the store's own error, the [`source`](Error::source) is what that was caused by, and `Debug` is the whole
-/// chain in one line.
+/// Its text contains the store's error, whose cause is the [`source`](Error::source). `Debug` is the whole chain in one
+/// line.
 #[derive(Clone)]
 pub struct RecordError {
     kind: RecordErrorKind,
@@ -25,12 +29,12 @@ pub enum RecordErrorKind {
     Timeout,
     /// The queue had no room until the deadline, or too many waited for room already.
     QueueFull,
-    /// The store refused; the cause is the error's source.
+    /// The store rejected the event; the cause is the error's source.
     Store,
     /// The log is closed.
     Closed,
-    /// The writer is gone, or has failed while it had the event: the runtime on which the log was opened has ended, or
-    /// something that the writer called has panicked. The store may have kept the event all the same.
+    /// The writer is gone: the runtime on which the log was opened has ended, or code that the writer called has panicked.
+    /// The store may have the event.
     Stopped,
     /// No rule records the request if it is answered with the status that was foreseen, and its handler has named no
     /// event type; or, outside of axum, no rule names the request at all.
@@ -53,7 +57,7 @@ impl RecordError {
         self.kind
     }
 
-    /// The error of the store, if it refused.
+    /// Returns the error of the store, if the store rejected the event.
     pub fn store_error(&self) -> Option<&StoreError> {
         self.source.as_deref()
     }
@@ -62,7 +66,7 @@ impl RecordError {
 impl fmt::Display for RecordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
-            RecordErrorKind::Timeout => "the event was not acknowledged within the write deadline",
+            RecordErrorKind::Timeout => "the event was not acknowledged within the write timeout",
             RecordErrorKind::QueueFull => "the queue of the audit log had no room for the event",
             RecordErrorKind::Store => "the store did not keep the event",
             RecordErrorKind::Closed => "the audit log is closed",
@@ -96,8 +100,8 @@ impl Error for RecordError {
 
 /// A failure to open a log.
 ///
-/// The text has the store's own error, the [`source`](Error::source) is what that was caused by, and `Debug` is the whole
-/// chain in one line, so that it can be read where `main` returns it.
+/// Its text contains the store's error, whose cause is the [`source`](Error::source). `Debug` is the whole chain in one
+/// line, readable where `main` returns it.
 pub struct OpenError(pub(super) OpenErrorRepr);
 
 pub(super) enum OpenErrorRepr {
@@ -136,7 +140,7 @@ impl fmt::Debug for OpenError {
 }
 
 impl OpenError {
-    /// The error of the store, if it could not be opened.
+    /// Returns the error of the store, if it could not be opened.
     pub fn store_error(&self) -> Option<&StoreError> {
         match &self.0 {
             OpenErrorRepr::Store(cause) => Some(cause),
@@ -166,45 +170,61 @@ pub struct CloseError {
     pub(super) unwritten_events: u64,
     pub(super) queued_events: u64,
     pub(super) unanswered_events: u64,
+    pub(super) owed_events: Vec<EventId>,
     pub(super) is_stopped: bool,
     pub(super) store: Option<StoreError>,
 }
 
 impl CloseError {
     pub(super) fn is_empty(&self) -> bool {
-        let Self { unfinished_requests, unwritten_events, queued_events, unanswered_events, is_stopped, store } = self;
+        let Self {
+            unfinished_requests,
+            unwritten_events,
+            queued_events,
+            unanswered_events,
+            owed_events,
+            is_stopped,
+            store,
+        } = self;
         *unfinished_requests == 0
             && [*unwritten_events, *queued_events, *unanswered_events] == [0; 3]
+            && owed_events.is_empty()
             && !is_stopped
             && store.is_none()
     }
 
-    /// Audited requests that were still running when the time to close was over.
+    /// Returns the number of audited requests that were still running after the close timeout.
     pub fn unfinished_requests(&self) -> usize {
         self.unfinished_requests
     }
 
-    /// Events that were refused while the log was closing, by the store or because their deadline passed.
+    /// Returns the number of events that the store rejected, or whose deadline passed, while the log was closing.
     pub fn unwritten_events(&self) -> u64 {
         self.unwritten_events
     }
 
-    /// Events that still waited for the writer when the time was over.
+    /// Returns the number of events that were still queued.
     pub fn queued_events(&self) -> u64 {
         self.queued_events
     }
 
-    /// Events that the store had been given and had not answered for when the time was over: it may keep them.
+    /// Returns the number of events in appends that the store had not answered: it may have them.
     pub fn unanswered_events(&self) -> u64 {
         self.unanswered_events
     }
 
-    /// The runtime on which the log was opened has ended before the log was closed.
+    /// Returns the ids of the events without a caller that the log did not get to write: ends of requests whose client
+    /// has gone, and `started` events that the store may have.
+    pub fn owed_events(&self) -> &[EventId] {
+        &self.owed_events
+    }
+
+    /// Returns true if the runtime on which the log was opened had ended before.
     pub fn is_stopped(&self) -> bool {
         self.is_stopped
     }
 
-    /// The error of the store, if it could not be closed.
+    /// Returns the error of the store, if it could not be closed.
     pub fn store_error(&self) -> Option<&StoreError> {
         self.store.as_ref()
     }
@@ -219,8 +239,15 @@ impl fmt::Display for CloseError {
             (self.queued_events, "events still wait for the writer"),
             (self.unanswered_events, "events are at the store, which has not answered"),
         ];
-        for (count, what) in counts.iter().filter(|(count, _)| *count > 0) {
-            write!(f, "; {what}: {count}")?;
+        for (count, text) in counts.iter().filter(|(count, _)| *count > 0) {
+            write!(f, "; {text}: {count}")?;
+        }
+        if !self.owed_events.is_empty() {
+            write!(f, "; events of requests whose clients have gone are not written: {}", self.owed_events.len())?;
+            for (at, id) in self.owed_events.iter().take(MAX_SHOWN_IDS).enumerate() {
+                write!(f, "{}{id}", if at == 0 { " (" } else { ", " })?;
+            }
+            f.write_str(if self.owed_events.len() > MAX_SHOWN_IDS { ", …)" } else { ")" })?;
         }
         if self.is_stopped {
             f.write_str("; the runtime on which it was opened has ended: close the log before that")?;

@@ -1,4 +1,4 @@
-//! The events that were not written, in the operator's log.
+//! Lines of the operator's log about events that were not written.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,83 +12,83 @@ use super::throttle::PAUSE;
 use crate::event::EventId;
 use crate::store::chain;
 
-/// Says which events were not written, and why. Each id that a client was given is in one line.
+/// Names the events that were not written, and the error. Each id that a client was given is in one line.
 ///
-/// The first refusal is said at once. Those of the next second are gathered by their kind, and said together: a line for
-/// each [`IDS_A_LINE`] of them.
+/// The first failure is written at once. Those of the next second are collected by kind, and written together: a line for
+/// every [`IDS_A_LINE`] of them.
 #[derive(Debug)]
 pub(super) struct FailureLog {
     runtime: Handle,
-    gathered: Mutex<FailureBatch>,
+    collected: Mutex<FailureBatch>,
 }
 
 #[derive(Debug, Default)]
 struct FailureBatch {
-    last_said: Option<Instant>,
+    last_written: Option<Instant>,
     groups: Vec<Group>,
-    /// Somebody will say what is gathered.
-    is_promised: bool,
+    /// A task will write the collected failures.
+    is_scheduled: bool,
 }
 
-/// Events that were refused in the same way.
+/// Events that failed in one way.
 #[derive(Debug)]
 struct Group {
     kind: RecordErrorKind,
-    /// The last of the errors, which stands for all.
+    /// The last of their errors.
     error: RecordError,
     ids: Vec<EventId>,
 }
 
-/// How many ids there are in one line.
+/// The number of ids in one line.
 const IDS_A_LINE: usize = 32;
-/// How many ids of a kind are gathered before they are said, whatever the time.
-const MOST_GATHERED: usize = 1024;
+/// The number of ids of a kind at which they are written, whatever the time.
+const MAX_COLLECTED: usize = 1024;
 
 impl FailureLog {
     pub(super) fn new(runtime: Handle) -> Self {
-        Self { runtime, gathered: Mutex::default() }
+        Self { runtime, collected: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, FailureBatch> {
-        // Nothing under this lock panics half way through a change.
-        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+        // No code panics under this lock half way through a change.
+        self.collected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The event was not written.
+    /// Adds an event that was not written.
     pub(super) fn note(self: &Arc<Self>, id: EventId, error: &RecordError) {
-        let mut gathered = self.lock();
+        let mut collected = self.lock();
         let now = Instant::now();
-        let is_silent = gathered.last_said.is_none_or(|last| now.saturating_duration_since(last) >= PAUSE);
+        let is_silent = collected.last_written.is_none_or(|last| now.saturating_duration_since(last) >= PAUSE);
         let kind = error.kind();
-        let at = gathered.groups.iter().position(|group| group.kind == kind).unwrap_or_else(|| {
-            gathered.groups.push(Group { kind, error: error.clone(), ids: Vec::new() });
-            gathered.groups.len() - 1
+        let at = collected.groups.iter().position(|group| group.kind == kind).unwrap_or_else(|| {
+            collected.groups.push(Group { kind, error: error.clone(), ids: Vec::new() });
+            collected.groups.len() - 1
         });
-        let group = &mut gathered.groups[at];
+        let group = &mut collected.groups[at];
         group.error = error.clone();
         group.ids.push(id);
-        if is_silent || group.ids.len() >= MOST_GATHERED {
-            drop(gathered);
-            self.say();
-        } else if !gathered.is_promised {
-            gathered.is_promised = true;
-            drop(gathered);
-            let promise = FlushGuard(Arc::clone(self));
-            // Dropped at once where the runtime is gone: then it is said at once.
+        if is_silent || group.ids.len() >= MAX_COLLECTED {
+            drop(collected);
+            self.flush();
+        } else if !collected.is_scheduled {
+            collected.is_scheduled = true;
+            drop(collected);
+            let guard = FlushGuard(Arc::clone(self));
+            // Dropped at once if the runtime is gone: then the lines are written at once.
             self.runtime.spawn(async move {
                 tokio::time::sleep(PAUSE).await;
-                drop(promise);
+                drop(guard);
             });
         }
     }
 
-    /// Says what is gathered.
-    pub(super) fn say(&self) {
+    /// Writes the collected failures.
+    pub(super) fn flush(&self) {
         let groups = {
-            let mut gathered = self.lock();
-            gathered.last_said = Some(Instant::now());
-            gathered.is_promised = false;
-            std::mem::take(&mut gathered.groups)
+            let mut collected = self.lock();
+            collected.last_written = Some(Instant::now());
+            collected.is_scheduled = false;
+            std::mem::take(&mut collected.groups)
         };
         for Group { error, ids, .. } in groups {
             let error = chain(&error).to_string();
@@ -107,12 +107,12 @@ impl FailureLog {
     }
 }
 
-/// Says what is gathered in the end, also if the task that was to do it is dropped.
+/// Writes the collected failures when it is dropped, also if its task is dropped before its time.
 struct FlushGuard(Arc<FailureLog>);
 
 impl Drop for FlushGuard {
     fn drop(&mut self) {
-        self.0.say();
+        self.0.flush();
     }
 }
 

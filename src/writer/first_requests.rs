@@ -1,4 +1,4 @@
-//! A look at the first requests of a log: do their events say who asked, and from where?
+//! A check of the first requests of a log: do their events name an actor, and different addresses?
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -6,10 +6,10 @@ use std::sync::{Mutex, PoisonError};
 use super::log_lines::log_line;
 use crate::event::{AuditEvent, CompactText};
 
-/// How many events are looked at.
+/// The number of events that are checked.
 const FIRST: u32 = 100;
 
-/// What the first events of requests have in common; said once, when there are enough of them.
+/// The properties of the first events of requests, which become at most two lines of the operator's log.
 #[derive(Debug, Default)]
 pub(super) struct FirstRequests {
     is_over: AtomicBool,
@@ -20,13 +20,13 @@ pub(super) struct FirstRequests {
 struct Seen {
     events: u32,
     anonymous: u32,
-    /// How many came through a proxy, from the first one's address.
+    /// The number of events that came through a proxy, from the address of the first event.
     behind_proxy: u32,
     addr: Option<CompactText>,
 }
 
 impl FirstRequests {
-    /// Takes note of the event of a request.
+    /// Adds the event of a request.
     pub(super) fn note(&self, event: &AuditEvent) {
         if self.is_over.load(Relaxed) {
             return;
@@ -45,13 +45,13 @@ impl FirstRequests {
         if seen.events == FIRST {
             self.is_over.store(true, Relaxed);
             let seen = std::mem::take(&mut *seen);
-            log_line(move || seen.speak());
+            log_line(move || seen.write_lines());
         }
     }
 }
 
 impl Seen {
-    fn speak(&self) {
+    fn write_lines(&self) {
         if self.anonymous * 2 > FIRST {
             tracing::warn!(
                 anonymous = self.anonymous,

@@ -1,4 +1,4 @@
-//! The time in which nobody comes.
+//! The time without new events.
 
 use std::future::pending;
 use std::pin::Pin;
@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
-/// How long nothing must have come before the store may tidy up: right after an answer, whoever got it is on the way back
-/// with the next request.
+/// The time without a new event after which the store may do maintenance: right after an answer, its client is about to
+/// send the next request.
 const IDLE_AFTER: Duration = Duration::from_millis(5);
 
-/// Waits until nothing has come for a while.
+/// Waits until no event has arrived for [`IDLE_AFTER`].
 ///
-/// One timer for all of it, and set anew only when it rings: a timer for each batch would be the next to ring each time,
-/// of which the runtime has to tell whoever waits for the network.
+/// It has one timer, set anew only when it rings. A timer for each batch would be the earliest of the runtime each time,
+/// and a new earliest timer makes tokio wake its I/O driver.
 pub(super) struct IdleTimer {
     since: Instant,
     timer: Option<Pin<Box<Sleep>>>,
@@ -24,14 +24,15 @@ impl IdleTimer {
         Self { since: Instant::now(), timer: None }
     }
 
-    /// It is quiet from now on.
+    /// Restarts the wait.
     pub(super) fn restart(&mut self) {
         self.since = Instant::now();
     }
 
-    /// Ready when it has been quiet for long enough; never, if that is of no interest.
+    /// Returns after the time without an event; never, if `is_of_interest` is false.
     ///
-    /// Cancel safety: can be dropped at any time.
+    /// # Cancel safety
+    /// Can be dropped at any time.
     pub(super) async fn elapsed(&mut self, is_of_interest: bool) {
         if !is_of_interest {
             return pending().await;

@@ -1,4 +1,4 @@
-//! The audited requests in flight, for which closing waits.
+//! The audited requests in flight, for which `close` waits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

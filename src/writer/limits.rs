@@ -25,3 +25,9 @@ pub(super) const GRACE: Duration = Duration::from_millis(50);
 pub(super) const MAX_HEALTH_CHECKS: usize = 2;
 /// The maximum number of transactions that the log waits for after their request was answered.
 pub(super) const MAX_PENDING_TRANSACTIONS: usize = 1024;
+/// The maximum number of events that the log owes: their clients have gone.
+pub(super) const MAX_OWED_EVENTS: usize = 4096;
+/// The maximum memory of events that the log owes: 64 MiB.
+pub(super) const MAX_OWED_BYTES: usize = 64 * 1024 * 1024;
+/// The maximum number of batches that wait for their next try without counting as under way.
+pub(super) const MAX_PAUSING_BATCHES: usize = 4;

@@ -1,12 +1,13 @@
 //! The writer: a queue and one worker between requests and store.
 //!
-//! Requests put their events into a bounded queue and wait. One worker takes whatever waits and
-//! appends it as one batch; what arrives meanwhile is the next batch. There is no timer: an idle log writes an event at
-//! once, a busy one shares each commit among all who wait. Over a store that serves several appends well at the same
-//! time, the next batch begins beside the last as soon as it is worth it. Each request gets its own answer.
+//! Requests put their events into a bounded queue and wait. One worker takes all queued events and appends them as one
+//! batch; those that arrive meanwhile are the next batch. There is no timer: an idle log writes an event at once, a busy
+//! one shares each commit among many requests. Over a store that serves concurrent appends well, further batches begin
+//! beside the first when enough events wait. Each request gets its own answer.
 
 mod alarm;
 mod audit_log;
+mod batch;
 mod batches_in_flight;
 mod builder;
 mod catch_panic;
@@ -20,12 +21,14 @@ mod idle_timer;
 mod in_flight_requests;
 mod limits;
 mod log_lines;
+mod owed_events;
 mod pending_transactions;
 mod queue;
 mod stats;
 mod store_damage;
 mod throttle;
 mod transactional;
+mod waiter;
 mod worker;
 
 pub use audit_log::AuditLog;
@@ -38,5 +41,5 @@ pub use limits::{
     DEFAULT_WRITE_TIMEOUT, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_DETACHED, MAX_QUEUE_BYTES, MAX_QUEUE_EVENTS,
 };
 pub(crate) use log_lines::log_line;
-pub(crate) use queue::IfRefused;
 pub use stats::Stats;
+pub(crate) use waiter::IfRefused;

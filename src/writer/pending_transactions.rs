@@ -1,7 +1,6 @@
-//! Watching a transaction that was not over at the write deadline of its request.
+//! Transactions that outlive the write timeout of their request.
 //!
-//! The client has its answer; the event of the request is still owed. Whoever watches holds no lock and no connection
-//! between two looks.
+//! The client has its answer, and the log still owes the event. Between two checks no lock and no connection is held.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,35 +11,32 @@ use super::audit_log::{AuditLog, LogInner};
 use super::catch_panic::catch_store_panic;
 use super::error::RecordError;
 use super::log_lines::log_line;
-use super::queue::IfRefused;
 use super::stats::add;
+use super::waiter::IfRefused;
 use crate::event::AuditEvent;
 use crate::store::{StoreError, TransactionId, TransactionStatus, chain};
 
 impl AuditLog {
-    /// Writes the event of a request. If that fails, and the handler had written it in this transaction, watches: the
-    /// write may have failed because the transaction is not over.
+    /// Writes the event of a request whose handler had written it in this transaction. On failure, waits until the
+    /// transaction ends, then appends the event if it was rolled back.
     pub(crate) async fn write_or_await_transaction(
         &self,
         event: Box<AuditEvent>,
         deadline: Instant,
-        transaction: Option<TransactionId>,
+        transaction: TransactionId,
     ) -> Result<(), RecordError> {
-        let owed = transaction.map(|transaction| (event.clone(), transaction));
+        let owed = event.clone();
         let written = self.write(event, deadline, IfRefused::Leave).await;
-        if written.is_err()
-            && let Some((event, transaction)) = owed
-        {
-            self.await_transaction(event, transaction);
+        if written.is_err() {
+            self.await_transaction(owed, transaction);
         }
         written
     }
 
-    /// Sees to it that the event is kept once the transaction is over, by the transaction or by the log, on the log's
-    /// runtime. The log's closing waits for it, and ends it when its time is over.
+    /// Waits on the log's runtime until the transaction ends, and appends the event if it was rolled back. `close` waits for
+    /// it within its timeout.
     ///
-    /// A transaction that is not over holds a connection of the app's pool, which so bounds how many are watched; there
-    /// are [`MAX_PENDING_TRANSACTIONS`](super::limits::MAX_PENDING_TRANSACTIONS) at the most.
+    /// An open transaction holds a connection of the app's pool, whose size bounds their number; the log waits for at most [`MAX_PENDING_TRANSACTIONS`](super::limits::MAX_PENDING_TRANSACTIONS).
     pub(crate) fn await_transaction(&self, event: Box<AuditEvent>, transaction: TransactionId) {
         let Some(inner) = self.inner() else { return };
         let Ok(permit) = Arc::clone(&inner.pending_transactions).try_acquire_owned() else {
@@ -50,9 +46,9 @@ impl AuditLog {
             return;
         };
         let under_way = inner.in_flight_requests.enter();
-        let watching = Arc::clone(inner);
+        let log = Arc::clone(inner);
         inner.runtime.spawn(async move {
-            watching.watch(*event, transaction).await;
+            log.watch(*event, transaction).await;
             drop((under_way, permit));
         });
     }
@@ -75,7 +71,7 @@ impl LogInner {
                 Ok(TransactionStatus::InProgress) => {}
                 Ok(fate) => {
                     log_line(move || {
-                        tracing::warn!(%event_id, ?fate, "a transaction ended after the write deadline of its request");
+                        tracing::warn!(%event_id, ?fate, "a transaction ended after the write timeout of its request");
                     });
                     return;
                 }
@@ -104,7 +100,7 @@ impl LogInner {
         }
     }
 
-    /// The append stands by itself: if it has to wait for the transaction after all, nobody else waits with it.
+    /// Appends the event if its transaction was rolled back: alone, because the append may wait for the transaction.
     async fn append_if_absent(
         &self,
         event: &AuditEvent,
@@ -121,6 +117,6 @@ impl LogInner {
     }
 }
 
-/// The first pause between two looks; each further one is twice as long, up to the longest.
+/// The first pause between two checks; each further one is twice as long, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);

@@ -1,60 +1,65 @@
 //! The queue of events for the worker.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::Instant;
 
+use super::batch::Batch;
 use super::catch_panic::catch_panic;
 use super::error::{RecordError, RecordErrorKind};
 use super::limits::{MAX_BATCH_BYTES, MAX_QUEUE_EVENTS};
-use crate::event::AuditEvent;
+use super::owed_events::OwedEvents;
+use super::waiter::{Answer, IfRefused, Waiter};
+use crate::event::{AuditEvent, EventId};
 
 /// The bounds of a queue.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct QueueLimits {
     pub(super) events: usize,
     pub(super) bytes: usize,
+    /// The time for which the log may owe an event before the health check reports it.
+    pub(super) timeout: Duration,
 }
 
-/// What waits for the writer, in the order of arrival; bounded in number and in bytes.
+/// The events that wait for the worker, in the order of arrival, bounded in number and in bytes; beside them those that
+/// the log owes.
 ///
-/// Callers that find no room wait for it outside, one behind the other: only the first of them looks for room, and
-/// whoever comes then goes to the end of their line.
+/// Callers that find no room wait for it outside, in a line. Only the first of the line looks for room, and later
+/// callers join its end.
 #[derive(Debug)]
 pub(super) struct Queue {
-    waiting: Mutex<QueueState>,
-    bounds: QueueLimits,
+    state: Mutex<QueueState>,
+    limits: QueueLimits,
     /// Wakes the worker.
     filled: Notify,
-    /// Wakes the first of those who found no room.
+    /// Wakes the first caller outside.
     drained: Notify,
-    /// Which of those who found no room is the first: a fair lock.
+    /// The line of the callers outside: a fair lock.
     turn: Semaphore,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct QueueState {
     batch: Batch,
     bytes: usize,
-    /// How many of the events the log itself owes.
-    owed: usize,
-    /// How many events have ever been queued: the number of the next one.
+    owed: OwedEvents,
+    /// The number of the next event: that of all events ever queued.
     accepted: u64,
-    /// How many events the worker waits for; none while it does not wait.
+    /// The number of events that the worker waits for; none while it does not wait.
     needs: Option<usize>,
-    /// How many callers wait for room, and how many bytes their events take.
+    /// The number of callers outside, and the memory of their events.
     outside: (usize, usize),
-    state: Intake,
+    intake: Intake,
 }
 
-/// What becomes of events that come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// The answer to events that arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Intake {
-    #[default]
     Open,
-    /// The log was closed. What is queued is still written.
-    Closed,
+    /// The log was closed. Queued events are still written, until then.
+    Closed(Instant),
     /// The worker is gone.
     Stopped,
 }
@@ -63,7 +68,7 @@ impl Intake {
     fn check(self) -> Result<(), RecordError> {
         match self {
             Self::Open => Ok(()),
-            Self::Closed => Err(RecordError::new(RecordErrorKind::Closed)),
+            Self::Closed(_) => Err(RecordError::new(RecordErrorKind::Closed)),
             Self::Stopped => Err(RecordError::new(RecordErrorKind::Stopped)),
         }
     }
@@ -77,177 +82,36 @@ pub(super) struct Entry {
     pub(super) if_refused: IfRefused,
 }
 
-impl Entry {
-    fn weight(&self) -> usize {
-        self.event.weight() + size_of::<Waiter>()
-    }
-}
-
-/// Events and who waits for them: `events[i]` belongs to `waiters[i]`.
-#[derive(Debug, Default)]
-pub(super) struct Batch {
-    pub(super) events: Vec<AuditEvent>,
-    pub(super) waiters: Vec<Waiter>,
-}
-
-/// An event's place in the queue and in batches.
-#[derive(Debug)]
-pub(super) struct Waiter {
-    owner: EventOwner,
-    if_refused: IfRefused,
-    /// Events are numbered in the order of their arrival.
-    number: u64,
-    deadline: Instant,
-    bytes: usize,
-}
-
-/// Who an event is written for.
-#[derive(Debug)]
-enum EventOwner {
-    /// A caller, who gets the answer.
-    Caller(oneshot::Sender<Answer>),
-    /// The log itself: it tries until the store has answered.
-    Log,
-    /// The log itself, after the caller was refused: whether the store has the event decides if it is to be ended.
-    Refused,
-    /// The caller has the answer, and nothing else is owed.
-    Answered,
-}
-
-/// What the log does about an event that becomes durable after its caller was told that it is not.
+/// The next work of the worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum IfRefused {
-    /// Nothing: the event says what happened.
-    Leave,
-    /// It is a `started` event, and its handler does not run: it is ended by a `completed` event that says so.
-    EndNotRun,
+pub(super) enum Taken {
+    /// A batch of events of callers.
+    Events,
+    /// A batch of events that the log owes.
+    Owed,
+    /// None: the queue is closed and empty.
+    Closed,
 }
 
-pub(super) type Answer = Result<(), RecordError>;
-
-impl Waiter {
-    /// Gives the answer to whoever waits for it. True: the event is durable, its caller was told otherwise or has gone, and
-    /// the log owes it an end.
-    pub(super) fn answer(&mut self, answer: Answer) -> bool {
-        let is_refusal = answer.is_err();
-        let (owner, owes_end) = match std::mem::replace(&mut self.owner, EventOwner::Answered) {
-            EventOwner::Caller(sender) => {
-                let mut is_heard = true;
-                // It wakes the caller's task, and the waker is the code of whatever runs that.
-                catch_panic(|| is_heard = sender.send(answer).is_ok());
-                match self.if_refused {
-                    IfRefused::EndNotRun if is_refusal => (EventOwner::Refused, false),
-                    IfRefused::EndNotRun => (EventOwner::Answered, !is_heard),
-                    IfRefused::Leave => (EventOwner::Answered, false),
-                }
-            }
-            EventOwner::Refused if is_refusal => (EventOwner::Refused, false),
-            EventOwner::Refused => (EventOwner::Answered, true),
-            EventOwner::Log | EventOwner::Answered => (EventOwner::Answered, false),
-        };
-        self.owner = owner;
-        owes_end
-    }
-
-    /// Takes out whoever waits.
-    fn take(&mut self) -> Self {
-        Self { owner: std::mem::replace(&mut self.owner, EventOwner::Answered), ..*self }
-    }
-
-    /// Whether the event is still to be written for somebody.
-    pub(super) fn is_owed(&self) -> bool {
-        !matches!(self.owner, EventOwner::Answered)
-    }
-
-    /// Whether nothing has been said of the event so far, neither to its caller nor in the numbers.
-    pub(super) fn is_open(&self) -> bool {
-        matches!(self.owner, EventOwner::Caller(_) | EventOwner::Log)
-    }
-
-    /// Whether the log itself owes the event, and no caller has waited for it.
-    pub(super) fn is_the_logs(&self) -> bool {
-        matches!(self.owner, EventOwner::Log)
-    }
-
-    pub(super) fn is_expired(&self, now: Instant) -> bool {
-        matches!(self.owner, EventOwner::Caller(_)) && self.deadline <= now
-    }
+/// Returns the memory of a queued event.
+pub(super) fn weight(event: &AuditEvent) -> usize {
+    event.weight() + size_of::<Waiter>()
 }
-
-impl Batch {
-    pub(super) fn len(&self) -> usize {
-        self.events.len()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.events.is_empty()
-    }
-
-    /// The number of the first event, of a batch that has one.
-    pub(super) fn first(&self) -> u64 {
-        self.waiters.first().map_or(u64::MAX, |waiter| waiter.number)
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.events.clear();
-        self.waiters.clear();
-    }
-
-    /// Keeps the entries whose waiter passes.
-    pub(super) fn retain(&mut self, mut keep: impl FnMut(&mut Waiter) -> bool) {
-        let keeps: Vec<bool> = self.waiters.iter_mut().map(&mut keep).collect();
-        let mut verdicts = keeps.iter();
-        self.waiters.retain(|_| *verdicts.next().unwrap_or(&true));
-        let mut verdicts = keeps.iter();
-        self.events.retain(|_| *verdicts.next().unwrap_or(&true));
-    }
-
-    /// The entries from `at` on.
-    pub(super) fn split_off(&mut self, at: usize) -> Self {
-        Self { events: self.events.split_off(at), waiters: self.waiters.split_off(at) }
-    }
-}
-
-impl QueueState {
-    /// Queues an event. True: the worker is to be woken.
-    fn add(
-        &mut self,
-        event: AuditEvent,
-        bytes: usize,
-        deadline: Instant,
-        owner: EventOwner,
-        if_refused: IfRefused,
-    ) -> bool {
-        self.batch.events.push(event);
-        self.batch.waiters.push(Waiter { owner, if_refused, number: self.accepted, deadline, bytes });
-        self.bytes += bytes;
-        self.accepted += 1;
-        self.needs == Some(self.batch.len())
-    }
-
-    /// How many events are the next batch.
-    fn next_batch(&self, at_most: usize) -> usize {
-        if self.bytes <= MAX_BATCH_BYTES {
-            return self.batch.len().min(at_most);
-        }
-        let mut bytes = 0;
-        let fits = |waiter: &&Waiter| {
-            bytes += waiter.bytes;
-            bytes <= MAX_BATCH_BYTES
-        };
-        // No event is larger than a batch.
-        self.batch.waiters.iter().take(at_most).take_while(fits).count().max(1)
-    }
-}
-
-/// How many events that the log itself owes may wait at the most.
-const MAX_OWED: usize = 4096;
 
 impl Queue {
-    pub(super) fn new(bounds: QueueLimits) -> Self {
+    pub(super) fn new(limits: QueueLimits) -> Self {
+        let state = QueueState {
+            batch: Batch::default(),
+            bytes: 0,
+            owed: OwedEvents::new(),
+            accepted: 0,
+            needs: None,
+            outside: (0, 0),
+            intake: Intake::Open,
+        };
         Self {
-            waiting: Mutex::default(),
-            bounds,
+            state: Mutex::new(state),
+            limits,
             filled: Notify::new(),
             drained: Notify::new(),
             turn: Semaphore::new(1),
@@ -255,63 +119,77 @@ impl Queue {
     }
 
     fn lock(&self) -> MutexGuard<'_, QueueState> {
-        // Nothing under this lock panics half way through a change.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        // No code panics under this lock half way through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns the number of queued events.
     pub(super) fn len(&self) -> usize {
-        self.lock().batch.len()
+        let state = self.lock();
+        state.batch.len() + state.owed.waiting.len()
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.lock().state != Intake::Open
+        self.lock().intake != Intake::Open
     }
 
-    /// An error if an event that came now would be refused.
+    /// Returns an error if an event that arrives now would be rejected.
     pub(super) fn check_open(&self) -> Result<(), RecordError> {
-        self.lock().state.check()
+        self.lock().intake.check()
     }
 
-    /// Whether the worker is gone.
+    /// Returns true if the worker is gone.
     pub(super) fn is_stopped(&self) -> bool {
-        self.lock().state == Intake::Stopped
+        self.lock().intake == Intake::Stopped
     }
 
-    /// Whether the worker would take an event that comes now.
+    /// Returns true if the log was closed and the time to write the queued events is over.
+    pub(super) fn is_given_up(&self) -> bool {
+        match self.lock().intake {
+            Intake::Open => false,
+            Intake::Closed(deadline) => deadline <= Instant::now(),
+            Intake::Stopped => true,
+        }
+    }
+
+    /// Returns true if the worker would take an event that arrives now.
     pub(super) fn is_awaited(&self) -> bool {
         self.lock().needs.is_some()
     }
 
-    /// How many events have ever been queued.
+    /// Returns the number of all events ever queued.
     pub(super) fn accepted(&self) -> u64 {
         self.lock().accepted
     }
 
-    /// The number of the first event that waits, or of the next that comes.
+    /// Returns the number of the first queued event, or of the next that arrives.
     pub(super) fn first(&self) -> u64 {
-        let waiting = self.lock();
-        waiting.batch.first().min(waiting.accepted)
+        let state = self.lock();
+        state.batch.first().min(state.owed.waiting.lowest()).min(state.accepted)
     }
 
-    /// Queues the event, if there is room and nobody waits for it already. Returns what its answer will come through.
+    /// Queues the event, if there is room and no caller waits for room already. Returns the receiver of its answer.
     pub(super) fn push(&self, entry: Entry) -> Result<PushOutcome, RecordError> {
         self.push_as(entry, false)
     }
 
     fn push_as(&self, entry: Entry, is_first: bool) -> Result<PushOutcome, RecordError> {
-        let bytes = entry.weight();
-        let mut waiting = self.lock();
-        waiting.state.check()?;
-        let has_room = waiting.batch.len() < self.bounds.events && waiting.bytes + bytes <= self.bounds.bytes;
+        let bytes = weight(&entry.event);
+        let mut state = self.lock();
+        state.intake.check()?;
+        let has_room = state.batch.len() < self.limits.events && state.bytes + bytes <= self.limits.bytes;
         // An event is never larger than the whole queue may be: alone, it always has room.
-        let has_room = has_room || waiting.batch.is_empty();
-        if !has_room || (!is_first && waiting.outside.0 > 0) {
+        let has_room = has_room || state.batch.is_empty();
+        if !has_room || (!is_first && state.outside.0 > 0) {
             return Ok(PushOutcome::Full(entry));
         }
-        let (sender, receiver) = oneshot::channel();
         let Entry { event, deadline, if_refused } = entry;
-        let is_enough = waiting.add(*event, bytes, deadline, EventOwner::Caller(sender), if_refused);
-        drop(waiting);
+        let (waiter, receiver) = Waiter::of_caller(if_refused, state.accepted, bytes, deadline);
+        state.batch.push(*event, waiter);
+        state.bytes += bytes;
+        state.accepted += 1;
+        let is_enough = state.needs == Some(state.batch.len());
+        drop(state);
         if is_enough {
             self.filled.notify_one();
         }
@@ -320,9 +198,14 @@ impl Queue {
 
     /// Queues the event when it is its turn and there is room. The caller bounds the wait.
     ///
-    /// Cancel safety: dropped before it is ready, the event is not queued.
-    pub(super) async fn push_in_turn(&self, mut entry: Entry) -> Result<oneshot::Receiver<Answer>, RecordError> {
-        let _outside = self.wait_outside(entry.weight())?;
+    /// # Cancel safety
+    /// Dropped before it is ready, the event is not queued, and is in `slot`.
+    pub(super) async fn push_in_turn(
+        &self,
+        slot: &mut Option<Entry>,
+    ) -> Result<oneshot::Receiver<Answer>, RecordError> {
+        let bytes = slot.as_ref().map_or(0, |entry| weight(&entry.event));
+        let _outside = self.wait_outside(bytes)?;
         let Ok(_turn) = self.turn.acquire().await else {
             return Err(RecordError::new(RecordErrorKind::Closed));
         };
@@ -330,19 +213,20 @@ impl Queue {
             let drained = self.drained.notified();
             tokio::pin!(drained);
             drained.as_mut().enable();
-            entry = match self.push_as(entry, true)? {
+            let Some(entry) = slot.take() else { return Err(RecordError::new(RecordErrorKind::QueueFull)) };
+            match self.push_as(entry, true)? {
                 PushOutcome::Queued(receiver) => return Ok(receiver),
-                PushOutcome::Full(entry) => entry,
-            };
+                PushOutcome::Full(entry) => *slot = Some(entry),
+            }
             drained.await;
         }
     }
 
-    /// Counts a caller that waits for room, until the guard is dropped.
+    /// Counts a caller outside, until the guard is dropped.
     fn wait_outside(&self, bytes: usize) -> Result<Outside<'_>, RecordError> {
-        let mut waiting = self.lock();
-        let (callers, their_bytes) = &mut waiting.outside;
-        if *callers >= MAX_QUEUE_EVENTS || (*callers > 0 && *their_bytes + bytes > self.bounds.bytes) {
+        let mut state = self.lock();
+        let (callers, their_bytes) = &mut state.outside;
+        if *callers >= MAX_QUEUE_EVENTS || (*callers > 0 && *their_bytes + bytes > self.limits.bytes) {
             return Err(RecordError::new(RecordErrorKind::QueueFull));
         }
         *callers += 1;
@@ -350,115 +234,203 @@ impl Queue {
         Ok(Outside { queue: self, bytes })
     }
 
-    /// Queues an event that the log itself owes, beyond the bounds of the queue and after its end. False: as many as
-    /// [`MAX_OWED`] wait already.
-    pub(super) fn owe(&self, event: AuditEvent) -> bool {
-        let bytes = event.weight() + size_of::<Waiter>();
-        let mut waiting = self.lock();
-        if waiting.owed >= MAX_OWED || waiting.state == Intake::Stopped {
-            return false;
+    /// Queues an event that the log owes, with the number of the event that it ends, if it ends one. Returns the event if
+    /// the log owes too many.
+    pub(super) fn owe(&self, event: Box<AuditEvent>, number: Option<u64>) -> Result<(), Box<AuditEvent>> {
+        let bytes = weight(&event);
+        let mut state = self.lock();
+        let overdue_at = Instant::now() + self.limits.timeout;
+        if state.intake == Intake::Stopped || !state.owed.register(event.event_id, bytes, overdue_at, false) {
+            return Err(event);
         }
-        waiting.owed += 1;
-        let is_enough = waiting.add(event, bytes, Instant::now(), EventOwner::Log, IfRefused::Leave);
-        drop(waiting);
-        if is_enough {
-            self.filled.notify_one();
-        }
-        true
+        let number = number.unwrap_or_else(|| {
+            state.accepted += 1;
+            state.accepted - 1
+        });
+        state.owed.waiting.push(*event, Waiter::of_log(number, bytes));
+        drop(state);
+        self.filled.notify_one();
+        Ok(())
     }
 
-    /// Takes up to `at_most` events and [`MAX_BATCH_BYTES`] into the empty `batch`, as soon as `at_least` wait, or
-    /// [`expire`](Self::expire) finds some that are fewer. False: the queue is closed and empty.
+    /// Makes the log the owner of an event that is queued or at the store. Returns false if it owes too many.
+    pub(super) fn adopt(&self, id: EventId, bytes: usize) -> bool {
+        let overdue_at = Instant::now() + self.limits.timeout;
+        self.lock().owed.register(id, bytes, overdue_at, false)
+    }
+
+    /// Removes an event from those that the log owes. Returns true if it was one that no caller was told of.
+    pub(super) fn release(&self, id: EventId) -> bool {
+        self.lock().owed.release(id)
+    }
+
+    /// Returns true if the log owes the event.
+    pub(super) fn is_owed(&self, id: EventId) -> bool {
+        self.lock().owed.contains(id)
+    }
+
+    /// Returns the number of events that the log owes.
+    pub(super) fn owed(&self) -> usize {
+        self.lock().owed.len()
+    }
+
+    /// Returns the number of events that the log has owed for longer than its timeout.
+    pub(super) fn overdue(&self) -> usize {
+        self.lock().owed.overdue(Instant::now())
+    }
+
+    /// Releases all events that the log owes. Returns their ids, and true for those whose callers were told.
+    pub(super) fn take_owed_ids(&self) -> Vec<(EventId, bool)> {
+        self.lock().owed.take_ids()
+    }
+
+    /// Queues events that only the log waits for again. Returns those that are too many.
+    pub(super) fn put_behind(&self, mut batch: Batch) -> Batch {
+        let overdue_at = Instant::now() + self.limits.timeout;
+        let mut state = self.lock();
+        let owed = &mut state.owed;
+        let rejected = batch.extract(|waiter, event| {
+            let id = event.event_id;
+            !owed.contains(id) && !owed.register(id, waiter.bytes, overdue_at, waiter.is_refused())
+        });
+        owed.waiting.append(&mut batch);
+        drop(state);
+        self.filled.notify_one();
+        rejected
+    }
+
+    /// Tries the events that the log owes at once.
+    pub(super) fn hurry(&self) {
+        self.lock().owed.hurry();
+        self.filled.notify_one();
+    }
+
+    /// Ends an append of events that the log owes.
+    pub(super) fn end_owed_append(&self, events: usize, has_failed: bool, took: Duration) {
+        self.lock().owed.end_append(events, has_failed, took);
+        self.filled.notify_one();
+    }
+
+    /// Removes the owed events that wait for their next append, and returns them.
+    pub(super) fn take_owed(&self) -> Batch {
+        std::mem::take(&mut self.lock().owed.waiting)
+    }
+
+    /// Takes the next batch into the empty `batch`: events of callers as soon as `at_least` of them wait or
+    /// [`expire`](Self::expire) has waited for more, or events that the log owes when they are due. A batch has at most
+    /// `at_most` events and [`MAX_BATCH_BYTES`].
     ///
-    /// Cancel safety: dropped before it is ready, nothing is taken.
-    pub(super) async fn take(&self, batch: &mut Batch, at_least: usize, at_most: usize) -> bool {
-        self.lock().needs = Some(at_least.min(self.bounds.events));
+    /// # Cancel safety
+    /// Dropped before it is ready, no event is taken.
+    pub(super) async fn take(&self, batch: &mut Batch, at_least: usize, at_most: usize) -> Taken {
+        self.lock().needs = Some(at_least.min(self.limits.events));
         loop {
-            {
-                let mut waiting = self.lock();
-                let is_closed = waiting.state != Intake::Open;
-                if is_closed && waiting.batch.is_empty() {
-                    return false;
+            let next = {
+                let mut state = self.lock();
+                let now = Instant::now();
+                let give_up_at = match state.intake {
+                    Intake::Open => None,
+                    Intake::Closed(deadline) => Some(deadline),
+                    Intake::Stopped => Some(now),
+                };
+                let is_given_up = give_up_at.is_some_and(|deadline| deadline <= now);
+                if give_up_at.is_some() && state.batch.is_empty() && (is_given_up || state.owed.is_idle()) {
+                    return Taken::Closed;
                 }
-                if is_closed || waiting.needs.is_none_or(|needs| waiting.batch.len() >= needs) {
-                    let events = waiting.next_batch(at_most);
-                    if events == waiting.batch.len() {
-                        std::mem::swap(&mut waiting.batch, batch);
-                        waiting.bytes = 0;
-                        waiting.owed = 0;
-                    } else {
-                        let rest = waiting.batch.split_off(events);
-                        *batch = std::mem::replace(&mut waiting.batch, rest);
-                        waiting.bytes -= batch.waiters.iter().map(|waiter| waiter.bytes).sum::<usize>();
-                        waiting.owed = waiting.batch.waiters.iter().filter(|waiter| waiter.is_the_logs()).count();
-                    }
-                    waiting.needs = None;
-                    let is_waited_for = waiting.outside.0 > 0;
-                    drop(waiting);
-                    if is_waited_for {
-                        self.wake_first_outside();
-                    }
-                    return true;
+                let is_ready = !state.batch.is_empty()
+                    && (give_up_at.is_some() || state.needs.is_none_or(|needs| state.batch.len() >= needs));
+                if state.owed.is_due(now, is_ready) {
+                    *batch = state.owed.take(at_most);
+                    state.needs = None;
+                    return Taken::Owed;
                 }
+                if is_ready {
+                    self.take_events(state, batch, at_most);
+                    return Taken::Events;
+                }
+                state.owed.next().into_iter().chain(give_up_at).min()
+            };
+            match next {
+                Some(next) => drop(tokio::time::timeout_at(next, self.filled.notified()).await),
+                None => self.filled.notified().await,
             }
-            self.filled.notified().await;
         }
     }
 
-    /// Answers those in the queue whose deadline has passed and forgets their events. Says how many. Those that are left
-    /// have waited long enough for others to come: the worker, if it waits for more, is woken.
+    fn take_events(&self, mut state: MutexGuard<'_, QueueState>, batch: &mut Batch, at_most: usize) {
+        let is_whole = state.batch.len() <= at_most && state.bytes <= MAX_BATCH_BYTES;
+        if is_whole {
+            std::mem::swap(&mut state.batch, batch);
+            state.bytes = 0;
+        } else {
+            let count = state.batch.front(at_most, MAX_BATCH_BYTES);
+            let others = state.batch.split_off(count);
+            *batch = std::mem::replace(&mut state.batch, others);
+            state.bytes -= batch.bytes();
+        }
+        state.needs = None;
+        let has_callers_outside = state.outside.0 > 0;
+        drop(state);
+        if has_callers_outside {
+            self.wake_first_outside();
+        }
+    }
+
+    /// Answers the queued events whose deadline has passed and removes them, but those that the log owes. Returns the
+    /// number of answers. The worker, if it waits for more events, is woken: the others have waited long enough.
     pub(super) fn expire(&self, now: Instant) -> usize {
-        let mut waiting = self.lock();
-        let len = waiting.batch.len();
-        if let Some(needs) = &mut waiting.needs
+        let mut state = self.lock();
+        let len = state.batch.len();
+        if let Some(needs) = &mut state.needs
             && len < *needs
         {
             *needs = 1;
             self.filled.notify_one();
         }
-        if !waiting.batch.waiters.iter().any(|waiter| waiter.is_expired(now)) {
+        if !state.batch.waiters.iter().any(|waiter| waiter.is_expired(now)) {
             return 0;
         }
-        let mut due = Vec::new();
-        waiting.batch.retain(|waiter| {
-            let is_due = waiter.is_expired(now);
-            if is_due {
-                due.push(waiter.take());
-            }
-            !is_due
-        });
-        waiting.bytes -= due.iter().map(|waiter| waiter.bytes).sum::<usize>();
-        drop(waiting);
+        let mut due = state.batch.extract(|waiter, _| waiter.is_expired(now));
+        state.bytes -= due.bytes();
+        drop(state);
         // Not under the lock: an answer wakes a caller, and the waker may use the log.
-        for waiter in &mut due {
-            waiter.answer(Err(RecordError::new(RecordErrorKind::Timeout)));
+        let mut expired = 0;
+        for (waiter, event) in due.waiters.iter_mut().zip(&due.events) {
+            expired += usize::from(waiter.expire(|| self.is_owed(event.event_id)));
+        }
+        // The store never had a `started` event of these: there is none to end.
+        due.extract(|waiter, _| !waiter.is_the_logs() || waiter.is_refused());
+        if !due.is_empty() {
+            self.put_behind(due);
         }
         self.wake_first_outside();
-        due.len()
+        expired
     }
 
-    /// Refuses everything from here on. What is queued stays.
-    pub(super) fn close(&self) {
-        let mut waiting = self.lock();
-        if waiting.state == Intake::Open {
-            waiting.state = Intake::Closed;
+    /// Rejects all events from here on. Queued events are written until the deadline.
+    pub(super) fn close(&self, deadline: Instant) {
+        let mut state = self.lock();
+        if state.intake == Intake::Open {
+            state.intake = Intake::Closed(deadline);
+            state.owed.hurry();
         }
-        drop(waiting);
+        drop(state);
         self.wake_all();
     }
 
-    /// The worker is gone: refuses everything, and lets go of what is queued, whose callers learn of it. Not so if it has
-    /// done all that it was there for.
+    /// Rejects all events, because the worker is gone, and drops those that are queued, whose callers learn of it. Does
+    /// nothing if the worker has done its work.
     pub(super) fn stop(&self) {
-        let mut waiting = self.lock();
-        if waiting.state == Intake::Closed && waiting.batch.is_empty() {
+        let mut state = self.lock();
+        if matches!(state.intake, Intake::Closed(_)) && state.batch.is_empty() {
             return;
         }
-        waiting.state = Intake::Stopped;
-        waiting.needs = None;
-        (waiting.bytes, waiting.owed) = (0, 0);
-        let left = std::mem::take(&mut waiting.batch);
-        drop(waiting);
+        state.intake = Intake::Stopped;
+        state.needs = None;
+        state.bytes = 0;
+        let left = std::mem::take(&mut state.batch);
+        drop(std::mem::take(&mut state.owed.waiting));
+        drop(state);
         for waiter in left.waiters {
             catch_panic(|| drop(waiter));
         }
@@ -483,14 +455,14 @@ struct Outside<'a> {
 
 impl Drop for Outside<'_> {
     fn drop(&mut self) {
-        let mut waiting = self.queue.lock();
-        let (callers, their_bytes) = &mut waiting.outside;
+        let mut state = self.queue.lock();
+        let (callers, their_bytes) = &mut state.outside;
         *callers -= 1;
         *their_bytes -= self.bytes;
     }
 }
 
-/// What became of an event that was to be queued.
+/// The outcome of queuing an event.
 #[derive(Debug)]
 pub(super) enum PushOutcome {
     Queued(oneshot::Receiver<Answer>),

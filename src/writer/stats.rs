@@ -4,37 +4,40 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Counters of a log since it was opened, for the app's metrics.
 ///
-/// `queued`, `at_store` and `detached` count what is so right now, everything else only grows. Each event that was accepted ends in exactly one
-/// of `written`, `failed` and `expired`.
+/// `queued`, `at_store`, `owed` and `detached` are values of this moment; the others only grow. Each accepted event ends in
+/// exactly one of `written`, `failed` and `timed_out`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Events that wait for the writer.
+    /// Queued events.
     pub queued: u64,
     /// Events that were acknowledged by the store.
     pub written: u64,
-    /// Events that the store refused.
+    /// Events that the store rejected.
     pub failed: u64,
-    /// Events whose deadline passed first. Those that the store was busy with may be kept all the same. Those whose
-    /// transaction is watched count as `written`, too, once they are.
+    /// Events whose deadline passed first. The store may have those that it was appending. An event whose transaction the
+    /// log waits for also counts as `written`, once it is.
     pub timed_out: u64,
     /// Events that found no room in the queue until their deadline, or a closed log.
     pub rejected: u64,
     /// Events let go by a rule with [`FailMode::Open`](crate::FailMode::Open): the response went out without them.
     pub unrecorded: u64,
-    /// Events that were put into transactions of the app's, whatever became of them. They are in none of the others.
+    /// Events inserted in transactions of the app, committed or not. No other field counts them.
     pub transactional: u64,
-    /// Responses that left with another status than their event says, which was committed with the effect.
+    /// Responses whose status differs from the outcome of their event, which was committed with the effect.
     pub status_mismatches: u64,
-    /// Batches that were acknowledged.
+    /// Batches that the store acknowledged.
     pub batches: u64,
     /// Appends that were tried again.
     pub retries: u64,
-    /// Events that the store has been given and has not answered for, right now.
+    /// Events in appends that the store has not answered, right now.
     pub at_store: u64,
-    /// Requests whose client has gone and whose handler still runs, right now.
+    /// Events that the log still has to write although no caller waits for them, right now: the ends of requests whose
+    /// client has gone.
+    pub owed: u64,
+    /// Requests whose handler runs on after their client has gone, right now.
     pub detached: u64,
-    /// Requests whose client had gone and whose handler was ended before its time: too many ran, or one too long.
+    /// Requests whose handler was dropped after their client had gone: too many ran, or one for too long.
     pub abandoned: u64,
 }
 
@@ -43,11 +46,11 @@ pub struct Stats {
 pub(crate) struct Counters {
     pub(super) written: AtomicU64,
     pub(super) failed: AtomicU64,
-    pub(super) expired: AtomicU64,
-    pub(super) refused: AtomicU64,
-    pub(super) let_go: AtomicU64,
-    pub(super) in_transactions: AtomicU64,
-    pub(super) unforeseen: AtomicU64,
+    pub(super) timed_out: AtomicU64,
+    pub(super) rejected: AtomicU64,
+    pub(super) unrecorded: AtomicU64,
+    pub(super) transactional: AtomicU64,
+    pub(super) status_mismatches: AtomicU64,
     pub(super) batches: AtomicU64,
     pub(super) retries: AtomicU64,
     pub(super) at_store: AtomicU64,
@@ -60,16 +63,17 @@ impl Counters {
         self.at_store.store(events as u64, Relaxed);
     }
 
-    pub(super) fn read(&self, queued: u64) -> Stats {
+    pub(super) fn read(&self, queued: usize, owed: usize) -> Stats {
         Stats {
-            queued,
+            queued: queued as u64,
+            owed: owed as u64,
             written: self.written.load(Relaxed),
             failed: self.failed.load(Relaxed),
-            timed_out: self.expired.load(Relaxed),
-            rejected: self.refused.load(Relaxed),
-            unrecorded: self.let_go.load(Relaxed),
-            transactional: self.in_transactions.load(Relaxed),
-            status_mismatches: self.unforeseen.load(Relaxed),
+            timed_out: self.timed_out.load(Relaxed),
+            rejected: self.rejected.load(Relaxed),
+            unrecorded: self.unrecorded.load(Relaxed),
+            transactional: self.transactional.load(Relaxed),
+            status_mismatches: self.status_mismatches.load(Relaxed),
             batches: self.batches.load(Relaxed),
             retries: self.retries.load(Relaxed),
             at_store: self.at_store.load(Relaxed),
@@ -79,7 +83,7 @@ impl Counters {
     }
 }
 
-/// Counts `n` more.
+/// Adds `n` to a counter.
 pub(super) fn add(counter: &AtomicU64, n: usize) {
     counter.fetch_add(n as u64, Relaxed);
 }

@@ -1,23 +1,23 @@
-//! Damage that the store has met while nobody waited for it.
+//! Damage that the store finds during maintenance.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::log_lines::log_line;
 use crate::store::{StoreError, StoreErrorKind, chain};
 
-/// Damage that the store has met in its housekeeping: there is no caller who could be told, so the health check says it.
+/// Damage that the store found during maintenance. No caller waits for maintenance, so the health check reports it.
 #[derive(Debug, Default)]
 pub(super) struct StoreDamage(Mutex<Option<String>>);
 
 impl StoreDamage {
     fn lock(&self) -> MutexGuard<'_, Option<String>> {
-        // Nothing under this lock panics half way through a change.
+        // No code panics under this lock half way through a change.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes note of how the store's housekeeping ended. Whether it may have more to do.
-    pub(super) fn is_untidy(&self, tidied: Result<bool, StoreError>) -> bool {
-        match tidied {
+    /// Records the result of maintenance. Returns true if there may be more to do.
+    pub(super) fn record(&self, result: Result<bool, StoreError>) -> bool {
+        match result {
             Ok(more) => {
                 *self.lock() = None;
                 more
@@ -34,7 +34,7 @@ impl StoreDamage {
         }
     }
 
-    /// The operator's log has one line of it.
+    /// Writes one line to the operator's log.
     fn note(&self, cause: &StoreError) {
         let text = chain(cause).to_string();
         let is_news = self.lock().replace(text.clone()).is_none();
@@ -48,7 +48,7 @@ impl StoreDamage {
         }
     }
 
-    /// An error if there is any.
+    /// Returns an error if the store is damaged.
     pub(super) fn check(&self, store: &'static str) -> Result<(), StoreError> {
         match &*self.lock() {
             Some(text) => Err(StoreError::new(StoreErrorKind::Corrupt, store, "tidying up").with_source(text.clone())),

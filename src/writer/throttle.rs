@@ -1,4 +1,4 @@
-//! One line a second at most.
+//! At most one line a second.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 /// The least time between two lines of one kind in the operator's log.
 pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
-/// Holds back lines that come too often, and counts them.
+/// Leaves out lines that come too often, and counts them.
 #[derive(Debug, Default)]
 pub(super) struct Throttle(Mutex<Said>);
 
@@ -19,10 +19,10 @@ struct Said {
 }
 
 impl Throttle {
-    /// The number of lines held back since the last one, if one may be written now.
-    pub(super) fn say(&self) -> Option<u64> {
+    /// Returns the number of lines left out since the last one, if a line may be written now.
+    pub(super) fn pass(&self) -> Option<u64> {
         let now = Instant::now();
-        // Nothing under this lock panics half way through a change.
+        // No code panics under this lock half way through a change.
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if said.last.is_some_and(|last| now.saturating_duration_since(last) < PAUSE) {
             said.unsaid += 1;

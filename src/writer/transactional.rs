@@ -1,4 +1,4 @@
-//! Events in transactions of the app's own.
+//! Events in transactions of the app.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ impl AuditLog {
     ///
     /// # Errors
     /// If the transaction is one of another database, is read-only, its role may not append, or its commit would not be
-    /// durable, with nothing written; if the statement failed or took longer than the write deadline: then the
+    /// durable, with nothing written; if the statement failed or took longer than the write timeout: then the
     /// transaction is to be rolled back. `started` and `unknown` events are the log's own to write.
     ///
     /// # Cancel safety
@@ -84,7 +84,7 @@ impl AuditLog {
         Ok(id)
     }
 
-    /// Sees whether an event can be kept in the transaction. Not to be called if the log is off.
+    /// Checks that an event can be inserted in the transaction. Must not be called if the log is off.
     pub(crate) async fn prepare_in<T: AppTransaction>(
         &self,
         transaction: &mut T,
@@ -93,7 +93,7 @@ impl AuditLog {
         inner.within_timeout(store.prepare(transaction.connection())).await
     }
 
-    /// Keeps an event in the transaction. False: it is kept already.
+    /// Inserts an event in the transaction. Returns false if the store has it already.
     #[cfg_attr(
         not(any(feature = "postgres", feature = "sqlite")),
         expect(unused_variables, reason = "nobody can have a transaction")
@@ -106,14 +106,14 @@ impl AuditLog {
     ) -> Result<bool, RecordError> {
         let (inner, store) = self.transactional()?;
         let kept = inner.within_timeout(store.insert(transaction.connection(), event, is_new)).await?;
-        add(&inner.counters.in_transactions, 1);
-        if inner.counters.in_transactions.load(Relaxed) % MAINTENANCE_EVERY == 0 {
+        add(&inner.counters.transactional, 1);
+        if inner.counters.transactional.load(Relaxed) % MAINTENANCE_EVERY == 0 {
             self.request_maintenance(inner);
         }
         Ok(kept)
     }
 
-    /// What became of an event in a transaction: waits for the end of it until the deadline. Says why, if it cannot tell.
+    /// Returns the status of an event in a transaction: waits until the transaction ends, or the deadline has passed.
     pub(crate) async fn transaction_status(
         &self,
         event: EventId,
@@ -152,10 +152,10 @@ impl AuditLog {
         ended
     }
 
-    /// A response left with another status than its event says.
+    /// Counts a response whose status differs from its event.
     pub(crate) fn count_status_mismatch(&self) {
         if let Some(inner) = self.inner() {
-            add(&inner.counters.unforeseen, 1);
+            add(&inner.counters.status_mismatches, 1);
         }
     }
 
@@ -170,25 +170,25 @@ impl AuditLog {
         }
     }
 
-    /// The worker lets the store tidy up after its own appends, and knows nothing of these. Once at a time.
+    /// Lets the store do maintenance, one at a time. The worker does so after its own appends only.
     fn request_maintenance(&self, inner: &Arc<LogInner>) {
-        if inner.is_tidying.swap(true, AcqRel) {
+        if inner.is_maintaining.swap(true, AcqRel) {
             return;
         }
-        let is_tidying = OneAtATime(Arc::clone(&inner.is_tidying));
+        let is_maintaining = OneAtATime(Arc::clone(&inner.is_maintaining));
         let store = Arc::clone(&inner.store);
         let damage = Arc::clone(&inner.damage);
         inner.runtime.spawn(async move {
-            let _is_tidying = is_tidying;
-            while damage.is_untidy(catch_store_panic(|| store.maintain()).await) {}
+            let _is_maintaining = is_maintaining;
+            while damage.record(catch_store_panic(|| store.maintain()).await) {}
         });
     }
 }
 
 impl LogInner {
-    /// The answer of a store within the write deadline.
+    /// Waits for the store within the write timeout.
     async fn within_timeout<T>(&self, work: StoreFuture<'_, T>) -> Result<T, RecordError> {
-        match self.within(self.write_deadline, work).await {
+        match self.within(self.write_timeout, work).await {
             Some(Ok(done)) => Ok(done),
             Some(Err(cause)) => Err(RecordError::store(Arc::new(cause))),
             None => Err(RecordError::new(RecordErrorKind::Timeout)),
@@ -196,7 +196,7 @@ impl LogInner {
     }
 }
 
-/// Says when the store is no longer being given a moment.
+/// Marks the end of the maintenance when it is dropped.
 struct OneAtATime(Arc<AtomicBool>);
 
 impl Drop for OneAtATime {
@@ -209,9 +209,8 @@ fn unsupported() -> StoreError {
     StoreError::new(StoreErrorKind::Unsupported, "audit", "recording in a transaction")
 }
 
-/// The first pause before a transaction that is not over is asked for again; each further one is twice as long, up to
-/// the longest.
+/// The first pause between two checks of a transaction; each further one is twice as long, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
-/// After how many events the store is given a moment.
+/// The number of events between two rounds of maintenance.
 const MAINTENANCE_EVERY: u64 = 64;

@@ -15,6 +15,7 @@ mod hanging;
 mod identity;
 mod logs;
 mod nested;
+mod owed;
 mod parallel;
 mod passing;
 mod said;

@@ -87,9 +87,9 @@ async fn each_id_that_a_client_was_given_is_said_and_not_in_a_line_of_its_own() 
                 ids.push(answer.headers()["audit-event-id"].to_str().expect("text").to_owned());
             }
         }
-        let seconds = begun.elapsed().as_secs() as usize + 1;
         // Lines are written by a thread of their own, for which closing waits.
         let _ = log.close().await;
+        let seconds = begun.elapsed().as_secs() as usize + 1;
         let lines = said.of("audit events not written");
         for id in &ids {
             assert_eq!(lines.iter().filter(|line| line.contains(id.as_str())).count(), 1, "{fault:?}: {id}");
