@@ -1,4 +1,4 @@
-//! The read API: an axum router to mount anywhere, over any store that can be read, behind the app's own gate.
+//! The read API: an axum router to mount anywhere, over any store with a read part, behind the app's own gate.
 //!
 //! ```
 //! use axum::Router;
@@ -31,24 +31,25 @@
 //!
 //! # Who sees what
 //!
-//! A [`Caller`] who is no administrator sees the events that have their name as `actor.user_email`, and nothing tells
-//! them whether there are others: a missing event and another user's are answered with the same bytes, after the same
-//! work. The refusals are found out in this order, and the first that holds is the answer:
+//! A [`Caller`] who is no administrator sees the events with their name as `actor.user_email`. They cannot find out if
+//! there are others: a missing event and one of another user get the same bytes, after the same query. The errors are
+//! checked in this order:
 //!
-//! 1. **501** there is no store, or none that can be read
-//! 2. **401** the caller is anonymous; **503** the gate failed, so that nobody knows who is asking
-//! 3. **400** a parameter is unknown, empty, given twice or makes no sense; so is a cursor or an id
+//! 1. **501** there is no store, or it cannot be read
+//! 2. **401** the caller is anonymous; **503** the gate failed, so that the caller is unknown
+//! 3. **400** a parameter is unknown, empty, repeated or not valid; or a cursor or an id is not valid
 //! 4. **403** the filter names another user; the store is not asked
 //! 5. **404** there is no such event, or it is another user's
 //!
-//! A store that fails is **503** with `Retry-After` if that may pass, else **500**. All are problem documents (RFC 9457)
-//! that name neither the store nor the cause: those go to `tracing`.
+//! A failing store is **503** with `Retry-After` if the failure is transient, else **500**. All are problem documents (RFC
+//! 9457) that name neither the store nor the cause: those go to `tracing`.
 //!
 //! # Where to mount it
 //!
-//! Outside of the [`AuditLayer`](crate::AuditLayer), or under a policy that does not name it: looking at the log is not
-//! what the layer is for. [`AuditApi::record_reads`] is. Inside of the layer that authenticates, so that the gate
-//! sees what that layer found out.
+//! Outside of the [`AuditLayer`](crate::AuditLayer), or under a policy that does not name its routes: reads of the log are
+//! recorded by [`AuditApi::record_reads`]. Inside of the layer that authenticates, so that the gate sees its extensions.
+
+#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 
 pub(crate) mod access_log;
 pub(crate) mod authorized;

@@ -7,6 +7,7 @@ use crate::event::AuditEvent;
 
 /// JSON lines. Strings have no line separator, not even U+2028, which JSON would allow.
 #[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "it has no state: `Jsonl` is the value")]
 pub struct Jsonl;
 
 impl EventFormat for Jsonl {

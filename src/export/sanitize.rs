@@ -8,6 +8,7 @@ use super::is_unsafe_to_display;
 ///
 /// Exhaustive: a piece that is shown in neither way would be lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a piece that is shown in neither way would be lost")]
 pub enum SanitizedPiece<'a> {
     /// Safe to display.
     Plain(&'a str),

@@ -6,6 +6,7 @@ use crate::event::{AuditEvent, EventId, Timestamp};
 ///
 /// Exhaustive: another field would be another order of the listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(clippy::exhaustive_structs, reason = "its fields are the order of the listing")]
 pub struct Cursor {
     /// The time of the event.
     pub created_at: Timestamp,

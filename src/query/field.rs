@@ -11,6 +11,7 @@ use crate::event::excerpt;
 ///
 /// Exhaustive, so that the compiler shows a new field to the authors of stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "stores handle every variant")]
 pub enum Field {
     /// `event_type`
     EventType,

@@ -9,6 +9,7 @@ use crate::event::excerpt;
 ///
 /// Exhaustive, so that the compiler shows a new pattern to the authors of stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "stores handle every variant")]
 pub enum OutcomePattern {
     /// This status.
     Exact(u16),

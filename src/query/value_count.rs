@@ -6,6 +6,7 @@ use serde::Serialize;
 ///
 /// Exhaustive, because stores make it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(clippy::exhaustive_structs, reason = "stores make it")]
 pub struct ValueCount {
     /// The value as text; `None` for events without one.
     pub value: Option<String>,

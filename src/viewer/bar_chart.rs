@@ -119,7 +119,7 @@ fn duration_text(micros: i64) -> String {
         .into_iter()
         .find(|(unit, _)| seconds >= *unit && seconds % unit == 0)
         .map_or((seconds, "second"), |(unit, name)| (seconds / unit, name));
-    if count == 1 { unit.to_owned() } else { format!("{count} {unit}s") }
+    if count == 1 { format!("1 {unit}") } else { format!("{count} {unit}s") }
 }
 
 #[cfg(test)]
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn lengths_of_time() {
         for (seconds, text) in
-            [(1, "second"), (3600, "hour"), (7200, "2 hours"), (5400, "90 minutes"), (604_800, "week")]
+            [(1, "1 second"), (3600, "1 hour"), (7200, "2 hours"), (5400, "90 minutes"), (604_800, "1 week")]
         {
             assert_eq!(duration_text(seconds * 1_000_000), text);
         }

@@ -1,4 +1,4 @@
-//! The viewer: pages to read the log by, for people, over what the read API reads and through the same gate.
+//! The viewer: HTML pages for reading the log, behind the gate of the read API.
 //!
 //! ```
 //! use axum::Router;
@@ -26,12 +26,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! `docs/viewer.md` has the pages, with a picture. They are made on the server and need no script: there is none, and
-//! the content security policy allows none. Whatever is in an event is shown as text, and characters that are not safe
-//! to look at are shown as what they are.
+//! `docs/viewer.md` describes the pages. They are rendered on the server without scripts, and the content security policy
+//! allows none. Values are shown as text, and characters that are unsafe to display are escaped.
 //!
-//! Who sees what, the statuses and the order of the refusals are those of [the API](crate::api), because every page
-//! is read through its gate and its reader; only that a browser gets a page instead of a problem document.
+//! Rights, statuses and the order of errors are those of [the API](crate::api): every page passes the same gate and the same
+//! reader. A browser gets a page instead of a problem document.
+
+#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
 
 mod assets;
 mod bar_chart;

@@ -52,7 +52,7 @@ fn event_of(value: &str) -> AuditEvent {
 const PAGES: [&str; 3] =
     ["/ui/?since=2026-05-25", "/ui/overview?since=2026-05-25", "/ui/events/00000000000000000000000000000001"];
 
-/// What a page is made of, but for the boxes around what cannot be seen.
+/// The parts of a page, without the boxes around escaped characters.
 fn shape(elements: &[Element]) -> Vec<(&str, Vec<&str>)> {
     let is_box = |element: &&Element| !element.is_of_class("odd");
     elements
