@@ -66,6 +66,7 @@
 
 #[cfg(feature = "api")]
 pub mod api;
+pub(crate) mod backoff;
 pub mod capture;
 pub(crate) mod clock;
 pub mod event;

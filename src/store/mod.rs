@@ -29,6 +29,10 @@ pub mod sqlite;
 
 mod open;
 
+mod event_range;
+mod pages;
+pub mod retention;
+
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
@@ -38,9 +42,11 @@ pub use capabilities::Capabilities;
 pub use diagnostic::{Diagnostic, Severity};
 pub(crate) use error::chain;
 pub use error::{StoreError, StoreErrorKind};
+pub use event_range::EventRange;
 pub use memory::MemoryStore;
 pub use open::{SCHEMES, open};
 pub use options::{Durability, OpenOptions};
+pub use pages::pages;
 pub use parts::Parts;
 pub use reader::Reader;
 pub use recovery::Recovery;

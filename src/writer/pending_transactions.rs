@@ -13,6 +13,7 @@ use super::error::RecordError;
 use super::log_lines::log_line;
 use super::stats::add;
 use super::waiter::IfRefused;
+use crate::backoff::Backoff;
 use crate::event::AuditEvent;
 use crate::store::{StoreError, TransactionId, TransactionStatus, chain};
 
@@ -57,10 +58,9 @@ impl AuditLog {
 impl LogInner {
     async fn watch(&self, event: AuditEvent, transaction: TransactionId) {
         let event_id = event.event_id;
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         loop {
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            tokio::time::sleep(backoff.next_pause()).await;
             if self.queue.is_closed() {
                 log_line(move || {
                     tracing::error!(%event_id, "the audit log is closed, and the transaction with this event is not over");
@@ -118,5 +118,6 @@ impl LogInner {
 }
 
 /// The first pause between two checks; each further one is twice as long, up to the longest.
+/// The bounds of the pauses between two queries: of the first, and of every pause.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);

@@ -14,6 +14,7 @@ use super::deadline::with_deadline;
 use super::error::{RecordError, RecordErrorKind};
 use super::log_lines::log_line;
 use super::stats::add;
+use crate::backoff::Backoff;
 use crate::event::{AuditEvent, EventId, Phase};
 use crate::store::{
     AppTransaction, StoreError, StoreErrorKind, StoreFuture, TransactionId, TransactionStatus, Transactional, chain,
@@ -122,7 +123,7 @@ impl AuditLog {
     ) -> Result<TransactionStatus, RecordError> {
         let (inner, store) = self.transactional()?;
         let ended = async {
-            let mut pause = FIRST_PAUSE;
+            let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
             loop {
                 match store.status(event, transaction).await {
                     Ok(TransactionStatus::InProgress) => {}
@@ -133,8 +134,7 @@ impl AuditLog {
                     }
                     Err(cause) => return Err(RecordError::store(Arc::new(cause))),
                 }
-                inner.within(pause, pending::<()>()).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                inner.within(backoff.next_pause(), pending::<()>()).await;
             }
         };
         let ended = with_deadline(&inner.runtime, deadline, ended).await;
@@ -210,6 +210,7 @@ fn unsupported() -> StoreError {
 }
 
 /// The first pause between two checks of a transaction; each further one is twice as long, up to the longest.
+/// The bounds of the pauses before the status of an open transaction is queried again: of the first, and of every pause.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// The number of events between two rounds of maintenance.

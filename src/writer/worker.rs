@@ -31,6 +31,7 @@ use super::stats::{Counters, add};
 use super::store_damage::StoreDamage;
 use super::throttle::Throttle;
 use super::waiter::{FollowUp, Waiter};
+use crate::backoff::Backoff;
 use crate::event::AuditEvent;
 use crate::store::{AuditStore, StoreError, StoreErrorKind, chain};
 
@@ -136,7 +137,7 @@ impl Part {
 const MIN_FURTHER_BATCH: usize = 24;
 /// The interval at which deadlines are checked while an append runs.
 const TICK: Duration = Duration::from_millis(20);
-/// The pause before an append is tried again: twice as long each time, from the first to the longest.
+/// The bounds of the pauses before an append is tried again: of the first, and of every pause.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// The tries after which a part of a batch is split.
@@ -297,7 +298,7 @@ impl Worker {
     async fn write(&self, batch: Batch) -> Batch {
         let mut emptied = Batch::default();
         let mut parts = VecDeque::from([Part::new(batch)]);
-        let (mut pause, mut has_panicked) = (FIRST_PAUSE, false);
+        let (mut backoff, mut has_panicked) = (Backoff::new(FIRST_PAUSE, LONGEST_PAUSE), false);
         // Each round tries each part once.
         let (mut left_in_round, mut has_succeeded) = (1, false);
         while let Some(mut part) = parts.pop_front() {
@@ -318,9 +319,10 @@ impl Worker {
                 continue;
             }
             if parts.iter().any(|part| part.batch.has_callers()) {
-                pause = if has_succeeded { FIRST_PAUSE } else { pause };
-                self.pause(pause, &mut parts).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                if has_succeeded {
+                    backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+                }
+                self.pause(backoff.next_pause(), &mut parts).await;
             }
             self.remove_without_callers(&mut parts);
             (left_in_round, has_succeeded) = (parts.len(), false);

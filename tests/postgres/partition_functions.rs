@@ -211,7 +211,7 @@ async fn the_program_purges_with_the_purgers_url() {
     assert_eq!(database.sql("SELECT to_regclass('audit_events_2020_01')"), "", "the month is gone as a whole");
     let left = all(&*owner).await;
     assert_eq!(left.len(), 3, "with the purge's own, before and after it");
-    assert_eq!(left[0].details["removed"], 2500);
+    assert_eq!(left[0].details["deleted"], 2500);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use tower_audit::EventId;
+use tower_audit::store::retention::PurgeError;
 use tower_audit::store::{StoreError, StoreErrorKind};
 
+use crate::recreate::RecreateError;
 use crate::redact::{redact_passwords, redact_urls};
-use crate::retention::{PurgeError, RecreateError};
 use crate::sanitize::sanitize_line;
 
 /// The end of `--help`; `docs/cli.md` has the same.
@@ -88,7 +89,8 @@ impl CliError {
             Self::Store(error) if error.kind() == StoreErrorKind::Transient => {
                 Some("try again; if it persists, check for locks on the store and for disk space")
             }
-            Self::Store(cause) | Self::Purge(PurgeError::Failed { cause, .. } | PurgeError::Unannounced(cause))
+            Self::Store(cause)
+            | Self::Purge(PurgeError::Failed { source: cause, .. } | PurgeError::NotStarted(cause))
                 if cause.kind() == StoreErrorKind::Denied =>
             {
                 Some("ask the owner of the log for that right, or name another account")
@@ -104,12 +106,12 @@ impl CliError {
             Self::Start(_) => Some("see the limits of the process (ulimit -a)"),
             Self::Declined => None,
             Self::ExportInterrupted => Some("run it again"),
-            Self::Purge(PurgeError::Unannounced(_)) => Some("correct the store, and the rights on it"),
+            Self::Purge(PurgeError::NotStarted(_)) => Some("correct the store, and the rights on it"),
             Self::Purge(PurgeError::Interrupted { .. } | PurgeError::Failed { .. }) => {
                 Some("run it again for the rest")
             }
-            Self::Purge(PurgeError::Unrecorded { .. }) => {
-                Some("correct the store before the next purge; the log holds what this one was to remove")
+            Self::Purge(_) => {
+                Some("correct the store before the next purge; the log holds the range of deleted events")
             }
             Self::Unsaid(_) => Some("note the purge elsewhere, and repair the store"),
         }
@@ -156,18 +158,7 @@ impl fmt::Display for CliError {
             Self::Input(_) => f.write_str("the answer cannot be read"),
             Self::Start(_) => f.write_str("cannot start"),
             Self::Declined => f.write_str("declined; nothing was changed"),
-            Self::Purge(PurgeError::Unannounced(_)) => {
-                f.write_str("the purge's started event cannot be written; nothing was deleted")
-            }
-            Self::Purge(PurgeError::Interrupted { removed }) => {
-                write!(f, "interrupted; {removed} events were deleted and the purge is recorded")
-            }
-            Self::Purge(PurgeError::Failed { removed, .. }) => {
-                write!(f, "the purge failed; {removed} events were deleted and the purge is recorded")
-            }
-            Self::Purge(PurgeError::Unrecorded { removed, .. }) => {
-                write!(f, "{removed} events were deleted, but the purge event could not be written")
-            }
+            Self::Purge(error) => error.fmt(f),
             Self::Unsaid(_) => f.write_str("the store was recreated, but its audit.init event could not be written"),
         }
     }
@@ -179,19 +170,14 @@ impl Error for CliError {
             Self::Store(error) => error.source(),
             Self::Output(error) | Self::Input(error) | Self::Start(error) | Self::Listen(error) => Some(error),
             Self::File { cause, .. } => Some(cause),
-            Self::Purge(
-                PurgeError::Unannounced(cause)
-                | PurgeError::Failed { cause, .. }
-                | PurgeError::Unrecorded { cause, .. },
-            )
-            | Self::Unsaid(cause) => Some(cause),
+            Self::Purge(error) => error.source(),
+            Self::Unsaid(cause) => Some(cause),
             Self::Usage(_)
             | Self::Unsupported { .. }
             | Self::NotFound(_)
             | Self::Unhealthy { .. }
             | Self::Declined
-            | Self::ExportInterrupted
-            | Self::Purge(PurgeError::Interrupted { .. }) => None,
+            | Self::ExportInterrupted => None,
         }
     }
 }
@@ -277,8 +263,8 @@ mod tests {
     fn who_lacks_a_right_is_not_told_to_try_again() {
         for failure in [
             CliError::Store(store(StoreErrorKind::Denied)),
-            CliError::Purge(PurgeError::Unannounced(store(StoreErrorKind::Denied))),
-            CliError::Purge(PurgeError::Failed { removed: 0, cause: store(StoreErrorKind::Denied) }),
+            CliError::Purge(PurgeError::NotStarted(store(StoreErrorKind::Denied))),
+            CliError::Purge(PurgeError::Failed { deleted: 0, source: store(StoreErrorKind::Denied) }),
         ] {
             let remedy = failure.hint();
             assert!(remedy.is_some_and(|remedy| remedy.contains("that right")), "{failure}: {remedy:?}");
@@ -292,21 +278,21 @@ mod tests {
             (CliError::Output(broken_pipe), 0),
             (CliError::Output(io::Error::from(io::ErrorKind::StorageFull)), 1),
             (CliError::Declined, 1),
-            (CliError::Purge(PurgeError::Interrupted { removed: 3 }), 1),
+            (CliError::Purge(PurgeError::Interrupted { deleted: 3 }), 1),
             (CliError::Unsupported { store: "syslog", what: "read" }, 1),
             (CliError::Store(store(StoreErrorKind::Unsupported)), 1),
             (CliError::Usage(String::new()), 2),
             (CliError::Store(store(StoreErrorKind::Config)), 3),
             (CliError::Store(store(StoreErrorKind::Transient)), 3),
             (CliError::Store(store(StoreErrorKind::Permanent)), 3),
-            (CliError::Purge(PurgeError::Failed { removed: 3, cause: store(StoreErrorKind::Config) }), 3),
+            (CliError::Purge(PurgeError::Failed { deleted: 3, source: store(StoreErrorKind::Config) }), 3),
             (CliError::NotFound(EventId::from_u128(1)), 4),
             (CliError::Unhealthy { wrong: 1 }, 5),
             (CliError::ExportInterrupted, 1),
             (CliError::Listen(io::Error::from(io::ErrorKind::AddrInUse)), 1),
             (CliError::File { path: "x".into(), cause: io::Error::from(io::ErrorKind::StorageFull) }, 1),
-            (CliError::Purge(PurgeError::Unrecorded { removed: 3, cause: store(StoreErrorKind::Transient) }), 3),
-            (CliError::Purge(PurgeError::Unannounced(store(StoreErrorKind::Transient))), 3),
+            (CliError::Purge(PurgeError::NotRecorded { deleted: 3, source: store(StoreErrorKind::Transient) }), 3),
+            (CliError::Purge(PurgeError::NotStarted(store(StoreErrorKind::Transient))), 3),
             (CliError::Unsaid(store(StoreErrorKind::Transient)), 3),
             (CliError::Input(io::Error::from(io::ErrorKind::NotFound)), 1),
             (CliError::Start(io::Error::from(io::ErrorKind::NotFound)), 1),
@@ -322,9 +308,9 @@ mod tests {
     #[test]
     fn a_failure_tells_its_causes_and_what_to_do() {
         let text =
-            CliError::Purge(PurgeError::Unrecorded { removed: 7, cause: store(StoreErrorKind::Transient) }).text();
+            CliError::Purge(PurgeError::NotRecorded { deleted: 7, source: store(StoreErrorKind::Transient) }).text();
         let lines: Vec<&str> = text.lines().collect();
-        assert!(lines[0].starts_with("tower-audit: 7 events were removed"), "{text}");
+        assert!(lines[0].starts_with("tower-audit: 7 events were deleted"), "{text}");
         assert_eq!(lines[1], "  because: sqlite store: opening failed for now");
         assert_eq!(lines[2], "  because: disk I/O error");
         assert!(lines[3].starts_with("  to do: "), "{text}");

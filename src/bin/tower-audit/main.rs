@@ -5,11 +5,10 @@
 
 mod args;
 mod error;
-mod event_range;
 mod help;
 mod progress;
+mod recreate;
 mod redact;
-mod retention;
 mod sanitize;
 mod signals;
 mod store_url;

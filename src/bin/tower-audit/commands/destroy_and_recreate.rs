@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal as _};
 
 use tower_audit::query::Filter;
+use tower_audit::store::EventRange;
 
 use super::open_store::{OnMissing, admin, with_store};
 use super::prompt::ask;
@@ -10,9 +11,8 @@ use super::purge::to_the_second;
 use super::roles;
 use crate::args::DestroyArgs;
 use crate::error::{CliError, warn};
-use crate::event_range::EventRange;
 use crate::progress::with_progress;
-use crate::retention::{DestroyedEvents, recreate};
+use crate::recreate::{DestroyedEvents, recreate};
 
 pub(crate) async fn run(url: &str, args: DestroyArgs) -> Result<(), CliError> {
     roles::check(url, args.roles)?;
@@ -38,7 +38,7 @@ pub(crate) async fn run(url: &str, args: DestroyArgs) -> Result<(), CliError> {
         confirm(destroyed)?;
     }
     with_store(url, OnMissing::Create, async |store| {
-        let work = recreate(store, admin(store, "made anew")?, destroyed, super::account::user());
+        let work = recreate(store, admin(store, "made anew")?, destroyed, super::account::name());
         Ok(with_progress("making the store anew", work).await?)
     })
     .await?;
@@ -48,7 +48,7 @@ pub(crate) async fn run(url: &str, args: DestroyArgs) -> Result<(), CliError> {
 /// Asks for the number of the events, or a word: nothing that is typed in passing destroys.
 fn confirm(destroyed: DestroyedEvents) -> Result<(), CliError> {
     let (text, word) = match destroyed {
-        DestroyedEvents::Events(EventRange { events, first, last }) => {
+        DestroyedEvents::Events(EventRange { events, first, last, .. }) => {
             let (first, last) = (to_the_second(first), to_the_second(last));
             (format!("this destroys all {events} events in the store, from {first} to {last}"), events.to_string())
         }

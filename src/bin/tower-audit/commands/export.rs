@@ -3,13 +3,15 @@
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 
+use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 use tower_audit::export::{Csv, EventFormat};
-use tower_audit::query::{Cursor, Filter, PageQuery};
+use tower_audit::query::{Filter, PageQuery};
 use tower_audit::store::sqlite::path_of;
-use tower_audit::store::{AuditStore, StoreError};
+use tower_audit::store::{self, AuditStore, StoreError};
 use tower_audit::{AuditEvent, Timestamp};
 
 use super::open_store::{OnMissing, reader, with_shared_store};
@@ -19,8 +21,9 @@ use crate::output::{AtomicFile, OutputTarget, Stdout};
 use crate::progress::Progress;
 use crate::signals::interrupt;
 
-/// How many events a page has. A few pages are in memory at a time.
+/// The number of events in a page.
 const PAGE_EVENTS: usize = 500;
+/// The number of pages that are read ahead.
 const PAGES_AHEAD: usize = 2;
 
 pub(crate) async fn run(url: &str, args: ExportArgs) -> Result<(), CliError> {
@@ -134,7 +137,7 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
     one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
 }
 
-/// Writes page after page, while the next is read; says how many events they had.
+/// Writes every page while the next ones are read, and returns the number of events.
 async fn write(
     store: &Arc<dyn AuditStore>,
     filter: Filter,
@@ -155,7 +158,7 @@ async fn write(
         });
     }
     let mut count = 0;
-    let mut pages = pages(Arc::clone(store), filter);
+    let mut pages = read_ahead(Arc::clone(store), filter);
     while let Some(page) = pages.recv().await {
         let page = page?;
         listing.write_page(&page, out)?;
@@ -166,22 +169,17 @@ async fn write(
     Ok(count)
 }
 
-/// Reads page after page, as fast as they are taken.
-fn pages(store: Arc<dyn AuditStore>, filter: Filter) -> mpsc::Receiver<Result<Vec<AuditEvent>, StoreError>> {
-    let (pages, taken) = mpsc::channel(PAGES_AHEAD);
+/// Reads up to [`PAGES_AHEAD`] pages ahead of the one that is written.
+fn read_ahead(store: Arc<dyn AuditStore>, filter: Filter) -> mpsc::Receiver<Result<Vec<AuditEvent>, StoreError>> {
+    let (sender, pages) = mpsc::channel(PAGES_AHEAD);
     tokio::spawn(async move {
         let Some(reader) = store.parts().reader else { return };
-        let mut query = PageQuery::new(filter, PAGE_EVENTS);
-        loop {
-            let page = reader.query(&query).await;
-            let next = page.as_ref().ok().filter(|page| page.len() == query.limit).and_then(|page| page.last());
-            let next = next.map(Cursor::of);
-            let is_taken = pages.send(page).await.is_ok();
-            match next {
-                Some(last) if is_taken => query.after = Some(last),
-                _ => return,
+        let mut listing = pin!(store::pages(reader, PageQuery::new(filter, PAGE_EVENTS)));
+        while let Some(page) = listing.next().await {
+            if sender.send(page).await.is_err() {
+                return;
             }
         }
     });
-    taken
+    pages
 }

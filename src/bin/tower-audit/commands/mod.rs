@@ -2,7 +2,6 @@
 
 mod account;
 mod open_store;
-mod pages;
 mod prompt;
 
 mod backup;

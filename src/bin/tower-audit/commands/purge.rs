@@ -1,50 +1,60 @@
-//! `purge`: events that are too old, removed and accounted for.
+//! `purge`: deletes old events and records it.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use tower_audit::Timestamp;
-use tower_audit::query::{Filter, parse_cutoff};
+use tower_audit::query::{Filter, parse_duration};
 use tower_audit::store::AuditStore;
+use tower_audit::store::{EventRange, retention::Retention};
+use tower_audit::{Actor, Timestamp};
 
+use super::account;
 use super::open_store::{OnMissing, admin, reader, with_store};
 use super::prompt::ask;
 use crate::args::PurgeArgs;
 use crate::error::{CliError, warn};
-use crate::event_range::EventRange;
 use crate::output::Stdout;
 use crate::progress::{Progress, with_progress};
-use crate::retention::Purge;
 use crate::signals::interrupt;
 
-/// A purge of anything younger is seldom meant.
+/// A purge of younger events is seldom meant.
 const YOUNG: Duration = Duration::from_secs(86_400);
 
 pub(crate) async fn run(url: &str, args: PurgeArgs) -> Result<(), CliError> {
-    let (age, cutoff) = parse_cutoff(&args.older_than, Timestamp::now())
-        .map_err(|error| CliError::Usage(format!("--older-than: {error}")))?;
+    let misread = |error| CliError::Usage(format!("--older-than: {error}"));
+    let age = parse_duration(&args.older_than).map_err(misread)?;
+    let retention = Retention::older_than(&args.older_than).map_err(misread)?.actor(Actor::user(account::name()));
     let asks = !args.yes && !args.dry_run && io::stdin().is_terminal();
     if !asks && !args.yes && !args.dry_run {
         confirmed_by(&args.older_than, age)?;
     }
     with_store(url, OnMissing::Fail, async |store| {
-        let keeper = if args.dry_run { None } else { Some(admin(store, "purged")?) };
-        let extent = if args.dry_run { old(store, cutoff).await } else { old_if_readable(store, cutoff).await }?;
-        let meaning = format!("{}: {}", spelled(&args.older_than, age), extent.text());
+        let old = if args.dry_run {
+            OldEvents::count(store, &retention).await?
+        } else {
+            admin(store, "purged")?;
+            OldEvents::count_if_permitted(store, &retention).await?
+        };
+        let meaning = format!("{}: {}", spelled(&args.older_than, age), old.text());
         if !args.quiet || asks {
             warn(&meaning);
         }
-        let Some(keeper) = keeper else { return print(extent.events()) };
-        if asks && extent.events() != 0 {
-            ask("Remove them? [y/N] ", |answer| ["y", "yes"].iter().any(|yes| answer.eq_ignore_ascii_case(yes)))?;
+        if args.dry_run {
+            return print(old.events());
+        }
+        if asks && old.events() != 0 {
+            ask("Delete them? [y/N] ", |answer| ["y", "yes"].iter().any(|yes| answer.eq_ignore_ascii_case(yes)))?;
         }
         // From here on, a signal ends the work and not the process.
         let stop = interrupt();
-        let mut progress = Progress::new("events removed", !args.quiet);
-        let purge = Purge { cutoff, older_than: args.older_than, extent: extent.of, actor: super::account::user() };
-        let removed = purge.run(store, keeper, stop, |removed| progress.at(removed)).await?;
+        let mut progress = Progress::new("events deleted", !args.quiet);
+        let retention = match old.range {
+            Some(range) => retention.range(range),
+            None => retention,
+        };
+        let deleted = retention.run_until(store, stop, |deleted| progress.at(deleted)).await?;
         drop(progress);
-        if args.quiet { Ok(()) } else { print(removed) }
+        if args.quiet { Ok(()) } else { print(deleted) }
     })
     .await
 }
@@ -55,7 +65,7 @@ fn print(count: u64) -> Result<(), CliError> {
     Ok(out.flush()?)
 }
 
-/// Without somebody to ask, what is easily mistyped needs a word more.
+/// Rejects, where nobody can be asked, a duration that is easily mistyped.
 fn confirmed_by(typed: &str, age: Duration) -> Result<(), CliError> {
     let is_bare = typed.bytes().all(|byte| byte.is_ascii_digit());
     if !is_bare && age >= YOUNG {
@@ -69,49 +79,48 @@ fn confirmed_by(typed: &str, age: Duration) -> Result<(), CliError> {
     )))
 }
 
-/// The events that are old, and all of them.
-struct Old {
-    of: Option<EventRange>,
+/// The old events among all events.
+struct OldEvents {
+    range: Option<EventRange>,
     /// The number of all events; none if they cannot be counted.
     all: Option<u64>,
 }
 
-impl Old {
+impl OldEvents {
+    async fn count(store: &dyn AuditStore, retention: &Retention) -> Result<Self, CliError> {
+        let reader = reader(store)?;
+        let everything = Filter::default();
+        let work = async { Ok((retention.plan(reader).await?, Some(reader.count(&everything).await?))) };
+        let (range, all) = with_progress("counting", work).await.map_err(CliError::Store)?;
+        Ok(Self { range, all })
+    }
+
+    /// Counts nothing for an account that may delete events and not read them.
+    async fn count_if_permitted(store: &dyn AuditStore, retention: &Retention) -> Result<Self, CliError> {
+        match Self::count(store, retention).await {
+            Err(CliError::Unsupported { .. }) => Ok(Self { range: None, all: None }),
+            Err(CliError::Store(error)) if !error.is_transient() => Ok(Self { range: None, all: None }),
+            result => result,
+        }
+    }
+
     /// The number of old events; the greatest number where they cannot be counted.
     fn events(&self) -> u64 {
-        match (self.of, self.all) {
-            (Some(extent), _) => extent.events,
+        match (self.range, self.all) {
+            (Some(range), _) => range.events,
             (None, Some(_)) => 0,
             (None, None) => u64::MAX,
         }
     }
 
     fn text(&self) -> String {
-        match (self.of, self.all) {
-            (Some(EventRange { events, first, last }), Some(all)) => {
+        match (self.range, self.all) {
+            (Some(EventRange { events, first, last, .. }), Some(all)) => {
                 format!("{events} of {all} events, from {} to {}", to_the_second(first), to_the_second(last))
             }
             (_, Some(all)) => format!("0 of {all} events"),
             (_, None) => "an unknown number of events (no right to count them)".to_owned(),
         }
-    }
-}
-
-async fn old(store: &dyn AuditStore, cutoff: Timestamp) -> Result<Old, CliError> {
-    let reader = reader(store)?;
-    let filter = Filter::new().until(cutoff);
-    let everything = Filter::default();
-    let work = async { Ok((EventRange::of(reader, &filter).await?, Some(reader.count(&everything).await?))) };
-    let (of, all) = with_progress("counting", work).await.map_err(CliError::Store)?;
-    Ok(Old { of, all })
-}
-
-/// Counts the old events for an account that may remove events and perhaps not count them.
-async fn old_if_readable(store: &dyn AuditStore, cutoff: Timestamp) -> Result<Old, CliError> {
-    match old(store, cutoff).await {
-        Err(CliError::Unsupported { .. }) => Ok(Old { of: None, all: None }),
-        Err(CliError::Store(error)) if !error.is_transient() => Ok(Old { of: None, all: None }),
-        result => result,
     }
 }
 

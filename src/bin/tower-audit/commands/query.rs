@@ -1,15 +1,21 @@
-//! `query`: the events that pass the filters.
+//! `query`: prints the events that pass the filters.
 
 use std::io::Write as _;
+use std::pin::pin;
 
+use futures_util::TryStreamExt as _;
 use tower_audit::Timestamp;
+use tower_audit::query::PageQuery;
+use tower_audit::store::pages;
 
 use super::open_store::{OnMissing, reader, with_store};
-use super::pages::for_each_page;
 use crate::args::QueryArgs;
 use crate::error::CliError;
 use crate::output::{OutputTarget, Stdout};
 use crate::progress::Progress;
+
+/// The largest number of events in memory at a time.
+const PAGE_EVENTS: usize = 256;
 
 pub(crate) async fn run(url: &str, args: QueryArgs) -> Result<(), CliError> {
     let filter = args.filter.filter(Timestamp::now())?;
@@ -21,14 +27,20 @@ pub(crate) async fn run(url: &str, args: QueryArgs) -> Result<(), CliError> {
         // Where events run over the terminal, they are the progress.
         let mut progress = Progress::new("events", !target.is_terminal());
         let mut count = 0;
-        for_each_page(reader, filter, args.skip, args.limit, |page| {
-            listing.write_page(page, &mut out)?;
+        let limit = if args.limit == 0 { u64::MAX } else { args.limit };
+        let page_size = usize::try_from(limit).map_or(PAGE_EVENTS, |limit| limit.min(PAGE_EVENTS));
+        let mut query = PageQuery::new(filter, page_size);
+        query.skip = args.skip;
+        let mut pages = pin!(pages(reader, query));
+        while count < limit
+            && let Some(mut page) = pages.try_next().await?
+        {
+            page.truncate(usize::try_from(limit - count).unwrap_or(usize::MAX));
+            listing.write_page(&page, &mut out)?;
             out.flush()?;
             count += page.len() as u64;
             progress.at(count);
-            Ok(())
-        })
-        .await?;
+        }
         listing.finish(&mut out)?;
         out.flush()?;
         Ok(())

@@ -5,7 +5,7 @@ use tower_audit::query::{Buckets, Filter};
 use tower_audit::store::{Reader, StoreError};
 
 use crate::args::Interval;
-use crate::event_range::EventRange;
+use tower_audit::store::EventRange;
 
 const SECOND: i64 = 1_000_000;
 const MINUTE: i64 = 60 * SECOND;

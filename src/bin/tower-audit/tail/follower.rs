@@ -3,11 +3,13 @@
 use std::future::Future;
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use futures_util::TryStreamExt as _;
 use tower_audit::export::EventFormat;
-use tower_audit::query::{Cursor, Filter, PageQuery};
-use tower_audit::store::{Reader, StoreError, StoreErrorKind};
+use tower_audit::query::{Filter, PageQuery};
+use tower_audit::store::{Reader, StoreError, StoreErrorKind, pages};
 use tower_audit::{AuditEvent, Timestamp};
 
 use super::dedup::{LATE_EVENT_MICROS, SeenEvents};
@@ -64,22 +66,20 @@ impl<'a> Follower<'a> {
     /// Shows the newest `most` events, the oldest of them first.
     pub(crate) async fn print_newest(&mut self, most: usize) -> Result<(), CliError> {
         let mut newest = Vec::new();
-        let mut query = PageQuery::new(self.filter.clone(), PAGE_EVENTS);
-        // Everything that a later look may meet again counts as shown.
-        loop {
-            let page = self.query(&query).await?;
+        let query = PageQuery::new(self.filter.clone(), PAGE_EVENTS);
+        let mut pages = pin!(pages(self.reader, query));
+        // Everything that a later query may return again counts as printed.
+        while let Some(page) = within_timeout(pages.try_next()).await? {
             for event in &page {
                 if newest.len() < most {
                     newest.push(event.clone());
                 }
                 self.seen.insert(event);
             }
-            let Some(last) = page.last().filter(|_| page.len() == query.limit) else { break };
-            let may_be_met = last.created_at >= self.seen.since(LATE_EVENT_MICROS, Timestamp::now());
-            if newest.len() >= most && !may_be_met {
+            let reach = self.seen.since(LATE_EVENT_MICROS, Timestamp::now());
+            if newest.len() >= most && page.last().is_some_and(|last| last.created_at < reach) {
                 break;
             }
-            query.after = Some(Cursor::of(last));
         }
         newest.reverse();
         self.seen.forget(Timestamp::now());
@@ -153,11 +153,9 @@ impl<'a> Follower<'a> {
         let since = filter.since.map_or(since, |wanted| wanted.max(since));
         filter.since = Some(since);
         filter.until = [filter.until, until].into_iter().flatten().min();
-        let mut query = PageQuery::new(filter, PAGE_EVENTS);
+        let mut pages = pin!(pages(self.reader, PageQuery::new(filter, PAGE_EVENTS)));
         let mut fresh: Vec<AuditEvent> = Vec::new();
-        loop {
-            let page = self.query(&query).await?;
-            let (is_last, last) = (page.len() < query.limit, page.last().map(Cursor::of));
+        while let Some(page) = within_timeout(pages.try_next()).await? {
             fresh.extend(page.into_iter().filter(|event| self.seen.is_new(event)));
             let newest = fresh.first().map_or(since, |event| event.created_at).as_micros();
             let half = (newest + 1 - since.as_micros()) / 2;
@@ -167,10 +165,6 @@ impl<'a> Follower<'a> {
             {
                 return Ok(NewEvents::TooMany { middle });
             }
-            if is_last {
-                break;
-            }
-            query.after = last;
         }
         fresh.reverse();
         Ok(NewEvents::All(fresh))
@@ -192,10 +186,6 @@ impl<'a> Follower<'a> {
         }
         Ok(())
     }
-
-    async fn query(&self, query: &PageQuery) -> Result<Vec<AuditEvent>, CliError> {
-        Ok(in_time(self.reader.query(query)).await?)
-    }
 }
 
 enum NewEvents {
@@ -206,7 +196,7 @@ enum NewEvents {
     },
 }
 
-async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+async fn within_timeout<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     match tokio::time::timeout(QUERY_TIMEOUT, work).await {
         Ok(done) => done,
         Err(_) => Err(StoreError::new(StoreErrorKind::Transient, "this", "reading").with_hint("it does not answer")),

@@ -1,31 +1,40 @@
-//! The extent of events: how many there are, and from when to when.
+//! The number of events that pass a filter, and the times of the first and the last.
 //!
 //! It asks for counts by time and for nothing else: an account that may only purge sees no more of an event than its
 //! time.
 
-use tower_audit::Timestamp;
-use tower_audit::query::{Buckets, Filter};
-use tower_audit::store::{Reader, StoreError};
+use serde_json::{Map, Value};
 
-/// How many events pass a filter, and when the first and the last of them were.
+use super::{Reader, StoreError};
+use crate::event::Timestamp;
+use crate::query::{Buckets, Filter};
+
+/// The number of events that pass a filter, and the times of the first and the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct EventRange {
-    pub(crate) events: u64,
-    pub(crate) first: Timestamp,
-    pub(crate) last: Timestamp,
+#[non_exhaustive]
+pub struct EventRange {
+    /// The number of events, at least 1.
+    pub events: u64,
+    /// The time of the oldest event.
+    pub first: Timestamp,
+    /// The time of the newest event.
+    pub last: Timestamp,
 }
 
 impl EventRange {
-    /// The extent of the events that pass `filter`; none if there is no event.
+    /// Counts the events that pass `filter`; none if there is no event.
     ///
-    /// All of them are counted about three times, over an index of the times.
-    pub(crate) async fn of(reader: &dyn Reader, filter: &Filter) -> Result<Option<Self>, StoreError> {
+    /// Counts them about three times, over an index of the times. Events that are purged meanwhile leave the bounds at the
+    /// last known ones.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn of(reader: &dyn Reader, filter: &Filter) -> Result<Option<Self>, StoreError> {
         let since = filter.since.unwrap_or(Timestamp::MIN).as_micros();
         // The last moment of time is before this.
         let until = filter.until.map_or(Timestamp::MAX.as_micros() + 1, Timestamp::as_micros);
         let whole = Span { since, until };
         let Some((events, mut first, mut last)) = whole.narrowed(reader, filter).await? else { return Ok(None) };
-        // Where the events are purged meanwhile, there may be none left: the last that was known is told.
         while first.length() > 1
             && let Some((_, narrower, _)) = first.narrowed(reader, filter).await?
         {
@@ -38,6 +47,13 @@ impl EventRange {
         }
         Ok(Some(Self { events, first: first.begin(), last: last.begin() }))
     }
+
+    /// Writes the range into the details of an event, as `events`, `first` and `last`.
+    pub fn write_to(&self, details: &mut Map<String, Value>) {
+        details.insert("events".into(), self.events.into());
+        details.insert("first".into(), self.first.to_string().into());
+        details.insert("last".into(), self.last.to_string().into());
+    }
 }
 
 /// From `since` to before `until`, in microseconds.
@@ -48,8 +64,8 @@ struct Span {
 }
 
 impl Span {
-    /// How many events are in the span, and the parts of it that have the first and the last of them; none if there
-    /// is no event.
+    /// Returns the number of events in the span and its parts with the first and the last of them; none if there is no
+    /// event.
     async fn narrowed(self, reader: &dyn Reader, filter: &Filter) -> Result<Option<(u64, Self, Self)>, StoreError> {
         let width = (self.length() + MOST - 1) / MOST;
         let count = usize::try_from((self.length() + width - 1) / width.max(1)).unwrap_or(usize::MAX);
@@ -81,8 +97,8 @@ const MOST: i64 = Buckets::MAX_COUNT as i64;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tower_audit::store::{AuditStore as _, MemoryStore};
-    use tower_audit::{AuditEvent, EventType};
+    use crate::event::{AuditEvent, EventType};
+    use crate::store::{AuditStore as _, MemoryStore};
 
     #[tokio::test]
     async fn the_extent_is_exact_to_the_ends_of_time() {
