@@ -40,6 +40,7 @@
 //! - [`AuditEvent`]: one entry; [`event::limits`]: how large its parts may be
 //! - [`store`]: the contract of a store, and the stores; [`query`]: what a reader may ask; [`export`]: events as
 //!   CSV and JSON
+//! - `testing` (feature `testing`): assertions about recorded events, for the tests of an app
 //! - `route_coverage` (feature `axum`): the routes of an app, each with the rule that covers it
 //!
 //! The pages in `docs/` of the repository and of the package:
@@ -63,6 +64,7 @@
 //! | `policy-file` | no | `AuditPolicy::from_file`, for TOML and YAML |
 //! | `cli` | no | the program `tower-audit` |
 //! | `conformance` | no | the suite that every store must pass, and a faulty store; outside of semver |
+//! | `testing` | no | a log in memory and assertions about it, for the tests of an app |
 
 #[cfg(feature = "api")]
 pub mod api;
@@ -77,6 +79,8 @@ pub mod query;
 #[cfg(feature = "axum")]
 pub mod route_coverage;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[cfg(feature = "viewer")]
 pub mod viewer;
 pub mod writer;

@@ -21,5 +21,7 @@ mod passing;
 mod said;
 mod subrequests;
 mod support;
+#[cfg(feature = "testing")]
+mod testing;
 mod vault;
 mod wiring;
