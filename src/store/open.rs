@@ -49,10 +49,14 @@ pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn AuditStore>
     }
 }
 
-/// Says why a URL names no store; of the URL at most a known scheme is shown, for a password may be anywhere in it.
+/// Explains why a URL names no store. Shows at most a known scheme of it, for a password may be in any other part.
 fn no_store(url: &str) -> StoreError {
     const STORES: &str = "`sqlite:PATH`, `postgres://USER@HOST/DATABASE` or `memory:`";
-    let what = match RedactedUrl::of(url).scheme() {
+    let is_padding = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`');
+    let hint = match RedactedUrl::of(url).scheme() {
+        _ if url.starts_with(is_padding) || url.ends_with(is_padding) => {
+            format!("there are quotes or blanks around the URL: remove them; expected {STORES}")
+        }
         Some("jdbc") => format!("the URL is one of another driver's: expected {STORES}"),
         Some(scheme) => format!("`{scheme}:` is no scheme of a store: expected {STORES}"),
         None => format!(
@@ -60,7 +64,7 @@ fn no_store(url: &str) -> StoreError {
              expected {STORES}"
         ),
     };
-    config("audit", what)
+    config("audit", hint)
 }
 
 /// The error of a store that is left out of this build.
@@ -77,4 +81,22 @@ fn absent(feature: &'static str) -> StoreError {
 
 fn config(store: &'static str, remedy: impl Into<String>) -> StoreError {
     StoreError::new(StoreErrorKind::Config, store, "opening the URL").with_hint(remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn quotes_and_blanks_around_a_url_are_named_and_it_is_not_shown() {
+        for url in [
+            "\"postgres://app:secret@db/app\"",
+            "'sqlite:secret.db'",
+            " postgres://app:secret@db/app",
+            "\tsqlite:secret.db",
+        ] {
+            let error = open(url, OpenOptions::default()).await.unwrap_err().to_string();
+            assert!(error.contains("quotes or blanks") && !error.contains("secret"), "{url}: {error}");
+        }
+    }
 }

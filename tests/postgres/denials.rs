@@ -168,3 +168,17 @@ async fn row_security_hides_no_event_silently_and_is_named_with_the_statement_th
     ok(store.append(&[event]).await);
     ok(store.health().await);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn serve_without_the_right_to_read_ends_at_its_start() {
+    let database = Cluster::shared().database();
+    let roles = log_with_roles(&database).await;
+    let url = database.url_as(&database.account_of(&roles[0]));
+    let mut serve = tokio::process::Command::new(env!("CARGO_BIN_EXE_tower-audit"));
+    serve.args(["serve", "--url", &url]).kill_on_drop(true);
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(20), serve.output()).await;
+    let output = ended.expect("it does not serve").expect("the program starts");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    assert!(told.contains("right") && output.stdout.is_empty(), "{told}");
+}

@@ -25,7 +25,7 @@ pub(crate) async fn run(url: &str, args: ServeArgs) -> Result<(), CliError> {
         let _ = asked.send(true);
     });
     with_shared_store(url, OnMissing::Fail, async |store| {
-        reader(&**store)?;
+        reader(&**store)?.check_access().await?;
         // Never another address: see the module `serve`.
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).await.map_err(CliError::Listen)?;
         let port = listener.local_addr().map_err(CliError::Listen)?.port();
