@@ -1,7 +1,7 @@
 //! An event in JSON.
 
-use tower_audit::event::limits;
-use tower_audit::{AuditEvent, ErrorCode};
+use tower_audit::AuditEvent;
+use tower_audit::event::{FIELDS, limits};
 
 /// An event that can be decoded is the same after encoding and decoding. Truncated, it is within its limits, and
 /// a second truncation changes nothing. Both hold for an event into whose objects an app has copied its input,
@@ -36,26 +36,11 @@ pub fn run(data: &[u8]) {
 fn assert_fits(event: &AuditEvent) {
     let size = assert_comes_back(event);
     assert!(size <= limits::MAX_EVENT_BYTES, "{size} bytes");
-    let (actor, resource) = (&event.actor, &event.resource);
-    let (request, classification) = (&event.request, &event.classification);
-    for (text, limit) in [
-        (&actor.user_email, limits::MAX_USER_EMAIL_BYTES),
-        (&actor.api_key_hash, limits::MAX_ADDR_BYTES),
-        (&actor.remote_addr, limits::MAX_ADDR_BYTES),
-        (&resource.route, limits::MAX_ROUTE_BYTES),
-        (&resource.method, limits::MAX_METHOD_BYTES),
-        (&request.request_id, limits::MAX_NAME_BYTES),
-        (&request.trace_id, limits::MAX_NAME_BYTES),
-        (&request.request_uri, limits::MAX_URI_BYTES),
-        (&request.user_agent, limits::MAX_HEADER_BYTES),
-        (&request.forwarded, limits::MAX_HEADER_BYTES),
-        (&classification.domain, limits::MAX_NAME_BYTES),
-        (&classification.action, limits::MAX_NAME_BYTES),
-    ] {
-        assert!(text.as_ref().is_none_or(|text| text.len() <= limit), "{text:?}");
+    for field in FIELDS {
+        if let (Some(text), Some(limit)) = (field.value(event), field.max_bytes()) {
+            assert!(text.len() <= limit, "{}: {text:?}", field.path());
+        }
     }
-    let error = classification.error.as_ref().map_or("", ErrorCode::as_str);
-    assert!(event.event_type.as_str().len().max(error.len()) <= limits::MAX_NAME_BYTES, "{} {error}", event.event_type);
     let details = serde_json::to_string(&event.details).expect("an object is JSON");
     assert!(details.len() <= limits::MAX_DETAILS_BYTES, "{} bytes of details", details.len());
     let json = serde_json::to_string(&event).expect("an event is JSON");

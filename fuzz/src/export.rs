@@ -1,14 +1,15 @@
 //! Events as CSV and JSON.
 
+use tower_audit::event::FIELDS;
 use tower_audit::export::{
     Csv, EventFormat, JsonArray, Jsonl, drives_terminal, is_unsafe_to_display, to_json, to_json_pretty,
 };
-use tower_audit::{AuditEvent, CompactText, EventId, EventType, Timestamp};
+use tower_audit::{AuditEvent, EventId, EventType, Timestamp};
 
 use super::choices::Choices;
 
-/// The number of columns.
-const COLUMNS: usize = 22;
+/// The number of columns: the fields, `details` and `extra`.
+const COLUMNS: usize = FIELDS.len() + 2;
 
 /// JSON decodes to the written events, and is safe to display. CSV has one record for each event. Its fields are
 /// those of the event, but for apostrophes before formulas; no cell is a formula under any
@@ -59,26 +60,10 @@ fn event(choices: &mut Choices<'_>) -> AuditEvent {
     event.created_at = Timestamp::MIN;
     let (fields, is_fit) = (choices.below(8), choices.flip());
     let text = choices.rest();
-    let (actor, resource) = (&mut event.actor, &mut event.resource);
-    let (request, classification) = (&mut event.request, &mut event.classification);
-    for (n, field) in [
-        &mut actor.user_email,
-        &mut actor.api_key_hash,
-        &mut actor.remote_addr,
-        &mut resource.route,
-        &mut resource.method,
-        &mut request.request_id,
-        &mut request.request_uri,
-        &mut request.user_agent,
-        &mut request.forwarded,
-        &mut request.trace_id,
-        &mut classification.domain,
-        &mut classification.action,
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        *field = (fields == 0 || n % fields == 0).then(|| text.as_str().into());
+    for (n, field) in FIELDS.iter().enumerate() {
+        if fields == 0 || n % fields == 0 {
+            field.set_text(&mut event, &text);
+        }
     }
     event.details.insert(text.clone(), text.as_str().into());
     event.actor.extra.insert("later".into(), text.into());
@@ -88,26 +73,10 @@ fn event(choices: &mut Choices<'_>) -> AuditEvent {
     event
 }
 
-/// The values of the columns with free text.
-fn given(event: &AuditEvent) -> [(&'static str, CompactText); 13] {
-    let text = |text: &Option<CompactText>| text.clone().unwrap_or_default();
-    let (actor, resource) = (&event.actor, &event.resource);
-    let (request, classification) = (&event.request, &event.classification);
-    [
-        ("user_email", text(&actor.user_email)),
-        ("api_key_hash", text(&actor.api_key_hash)),
-        ("remote_addr", text(&actor.remote_addr)),
-        ("route", text(&resource.route)),
-        ("method", text(&resource.method)),
-        ("request_id", text(&request.request_id)),
-        ("request_uri", text(&request.request_uri)),
-        ("user_agent", text(&request.user_agent)),
-        ("forwarded", text(&request.forwarded)),
-        ("trace_id", text(&request.trace_id)),
-        ("domain", text(&classification.domain)),
-        ("action", text(&classification.action)),
-        ("details", to_json(&event.details).expect("an object is JSON").into()),
-    ]
+/// The columns, each with the value of the event.
+fn given(event: &AuditEvent) -> impl Iterator<Item = (&'static str, String)> {
+    let fields = FIELDS.iter().map(|field| (field.name(), field.value(event).unwrap_or_default().into_owned()));
+    fields.chain([("details", to_json(&event.details).expect("an object is JSON"))])
 }
 
 fn written(mut listing: impl EventFormat, pages: &[&[AuditEvent]]) -> String {

@@ -8,7 +8,6 @@ use http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::EventError;
-use super::limits::MAX_NAME_BYTES;
 use super::truncate::truncate;
 
 /// The error code of a failed request: one of a closed list.
@@ -85,10 +84,10 @@ impl ErrorCode {
         &self.0
     }
 
-    /// Only what was read, from a later version's hand or a stranger's, may not fit.
-    pub(super) fn truncate_to_limit(&mut self) {
-        if let Cow::Owned(fitting) = truncate(&self.0, MAX_NAME_BYTES) {
-            self.0 = fitting.into();
+    /// Truncates the name. Only one of a later version, or of another program, is too long.
+    pub(super) fn truncate_name(&mut self, max_bytes: usize) {
+        if let Cow::Owned(truncated) = truncate(&self.0, max_bytes) {
+            self.0 = truncated.into();
         }
     }
 }

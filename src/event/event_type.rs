@@ -8,7 +8,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::EventError;
-use super::limits::MAX_NAME_BYTES;
 use super::truncate::truncate;
 
 /// The type of an event: one of the four built-in ones, or an app's own `domain.action`.
@@ -72,10 +71,10 @@ impl EventType {
         name.parse().unwrap_or_else(|_| Self(Name::Custom(name.into())))
     }
 
-    /// Only what was read, from a later version's hand or a stranger's, may not fit.
-    pub(super) fn truncate_to_limit(&mut self) {
-        if let Cow::Owned(fitting) = truncate(self.as_str(), MAX_NAME_BYTES) {
-            self.0 = Name::Custom(fitting.into());
+    /// Truncates the name. Only one of a later version, or of another program, is too long.
+    pub(super) fn truncate_name(&mut self, max_bytes: usize) {
+        if let Cow::Owned(truncated) = truncate(self.as_str(), max_bytes) {
+            self.0 = Name::Custom(truncated.into());
         }
     }
 }

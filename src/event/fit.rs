@@ -7,17 +7,11 @@
 //! that begins with `$serde_json::private::` becomes U+FFFD: serde_json reserves these names, and would not read the value
 //! back. Names that become equal are told apart by `_`, `_2_`, `_3_`, … in front; no value is lost.
 
-use std::borrow::Cow;
-
 use serde_json::Value;
 
 use super::details::truncate_map;
-use super::limits::{
-    MAX_ADDR_BYTES, MAX_DETAILS_BYTES, MAX_EXTRA_BYTES, MAX_HEADER_BYTES, MAX_METHOD_BYTES, MAX_NAME_BYTES,
-    MAX_ROUTE_BYTES, MAX_URI_BYTES, MAX_USER_EMAIL_BYTES,
-};
-use super::truncate::truncate;
-use super::{Actor, AuditEvent, Classification, CompactText, Details, ErrorCode, RequestInfo, Resource, address};
+use super::limits::{MAX_DETAILS_BYTES, MAX_EXTRA_BYTES};
+use super::{Actor, AuditEvent, Classification, Details, RequestInfo, Resource, address};
 
 impl AuditEvent {
     /// Makes every part of the event fit its limit, and puts its address into the one form that filters know: without a
@@ -25,25 +19,10 @@ impl AuditEvent {
     ///
     /// [`AuditLog::record`](crate::AuditLog::record) and the layer do it with each event.
     pub fn truncate_to_limits(&mut self) {
-        self.event_type.truncate_to_limit();
-        let actor = &mut self.actor;
-        truncate_text(&mut actor.user_email, MAX_USER_EMAIL_BYTES);
-        truncate_text(&mut actor.api_key_hash, MAX_ADDR_BYTES);
-        if let Some(canonical) = actor.remote_addr.as_deref().and_then(address::canonical) {
-            actor.remote_addr = Some(canonical);
+        if let Some(canonical) = self.actor.remote_addr.as_deref().and_then(address::canonical) {
+            self.actor.remote_addr = Some(canonical);
         }
-        truncate_text(&mut actor.remote_addr, MAX_ADDR_BYTES);
-        truncate_text(&mut self.resource.route, MAX_ROUTE_BYTES);
-        truncate_text(&mut self.resource.method, MAX_METHOD_BYTES);
-        let request = &mut self.request;
-        truncate_text(&mut request.request_id, MAX_NAME_BYTES);
-        truncate_text(&mut request.trace_id, MAX_NAME_BYTES);
-        truncate_text(&mut request.request_uri, MAX_URI_BYTES);
-        truncate_text(&mut request.user_agent, MAX_HEADER_BYTES);
-        truncate_text(&mut request.forwarded, MAX_HEADER_BYTES);
-        truncate_text(&mut self.classification.domain, MAX_NAME_BYTES);
-        truncate_text(&mut self.classification.action, MAX_NAME_BYTES);
-        self.classification.error.iter_mut().for_each(ErrorCode::truncate_to_limit);
+        self.truncate_fields();
         truncate_map(&mut self.details, &[], MAX_DETAILS_BYTES);
         for (unknown, reserved) in [
             (&mut self.extra, Self::NAMES),
@@ -59,47 +38,13 @@ impl AuditEvent {
 
 impl AuditEvent {
     /// Returns the event's approximate size in memory, in bytes.
-    ///
-    /// Every field is named here, so that a new one cannot be left out.
     pub(crate) fn weight(&self) -> usize {
-        let Self {
-            event_id: _,
-            event_type,
-            created_at: _,
-            phase: _,
-            actor: Actor { user_email, api_key_hash, remote_addr, extra: of_actor },
-            resource: Resource { route, method, extra: of_resource },
-            outcome: _,
-            details,
-            request:
-                RequestInfo {
-                    request_id,
-                    started_event_id: _,
-                    request_uri,
-                    user_agent,
-                    forwarded,
-                    trace_id,
-                    duration_us: _,
-                    extra: of_request,
-                },
-            classification: Classification { domain, action, error, extra: of_classification },
-            extra,
-        } = self;
-        // Added up one by one: every audited request comes here, and a loop over lists takes twice as long.
         size_of::<Self>()
-            + event_type.as_str().len()
-            + error.as_ref().map_or(0, |error| error.as_str().len())
-            + (of(user_email) + of(api_key_hash) + of(remote_addr))
-            + (of(route) + of(method))
-            + (of(request_id) + of(request_uri) + of(user_agent) + of(forwarded) + of(trace_id))
-            + (of(domain) + of(action))
-            + (of_object(details) + of_object(extra))
-            + (of_object(of_actor) + of_object(of_resource) + of_object(of_request) + of_object(of_classification))
+            + self.fields_weight()
+            + (of_object(&self.details) + of_object(&self.extra))
+            + (of_object(&self.actor.extra) + of_object(&self.resource.extra))
+            + (of_object(&self.request.extra) + of_object(&self.classification.extra))
     }
-}
-
-fn of(text: &Option<CompactText>) -> usize {
-    text.as_ref().map_or(0, |text| text.len())
 }
 
 #[inline]
@@ -122,20 +67,12 @@ fn of_value(value: &Value) -> usize {
     }
 }
 
-fn truncate_text(text: &mut Option<CompactText>, limit: usize) {
-    if let Some(given) = text
-        && let Cow::Owned(fitting) = truncate(given, limit)
-    {
-        *given = fitting.into();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::event::details::json_len;
-    use crate::event::limits::MAX_EVENT_BYTES;
-    use crate::event::{EventType, Phase};
+    use crate::event::limits::{MAX_EVENT_BYTES, MAX_NAME_BYTES};
+    use crate::event::{EventField, EventType, FIELDS, Phase};
     use serde_json::json;
 
     #[test]
@@ -156,21 +93,8 @@ mod tests {
         event.phase = Phase::Completed;
         event.event_type = serde_json::from_value(json!(worst)).unwrap();
         event.classification.error = Some(serde_json::from_value(json!(worst)).unwrap());
-        for text in [
-            &mut event.actor.user_email,
-            &mut event.actor.api_key_hash,
-            &mut event.actor.remote_addr,
-            &mut event.resource.route,
-            &mut event.resource.method,
-            &mut event.request.request_id,
-            &mut event.request.request_uri,
-            &mut event.request.user_agent,
-            &mut event.request.forwarded,
-            &mut event.request.trace_id,
-            &mut event.classification.domain,
-            &mut event.classification.action,
-        ] {
-            *text = Some(worst.as_str().into());
+        for field in FIELDS {
+            field.set_text(&mut event, &worst);
         }
         for n in 0..200 {
             event.details.insert(format!("{n}{worst:.300}"), json!(worst));
@@ -233,26 +157,23 @@ mod tests {
     #[test]
     fn whatever_an_event_has_counts() {
         const BYTES: usize = 10_000;
+        const OBJECTS: [&str; 5] =
+            ["actor.later", "resource.later", "request.later", "classification.later", "details.later"];
         let long = "x".repeat(BYTES);
         let mut event = serde_json::to_value(AuditEvent::new(EventType::UPLOAD)).unwrap();
         let bare = serde_json::from_value::<AuditEvent>(event.clone()).unwrap().weight();
-        for (object, names) in [
-            ("actor", &["user_email", "api_key_hash", "remote_addr", "later"][..]),
-            ("resource", &["route", "method", "later"]),
-            ("request", &["request_id", "request_uri", "user_agent", "forwarded", "trace_id", "later"]),
-            ("classification", &["domain", "action", "error", "later"]),
-            ("details", &["later"]),
-        ] {
-            for name in names {
-                event[object][name] = json!(long);
-                let weight = serde_json::from_value::<AuditEvent>(event.clone()).unwrap().weight();
-                assert!((bare + BYTES..bare + BYTES + 200).contains(&weight), "{object}.{name}: {weight}");
-                event[object].as_object_mut().unwrap().remove(*name);
-            }
+        let weigh = |event: &serde_json::Value| serde_json::from_value::<AuditEvent>(event.clone()).unwrap().weight();
+        let texts = FIELDS.iter().filter(|field| field.max_bytes().is_some()).map(EventField::path);
+        for path in texts.chain(OBJECTS) {
+            let Some((object, name)) = path.split_once('.') else { continue };
+            event[object][name] = json!(long);
+            let weight = weigh(&event);
+            assert!((bare + BYTES..bare + BYTES + 200).contains(&weight), "{path}: {weight}");
+            event[object].as_object_mut().unwrap().remove(name);
         }
         for name in ["later", "event_type"] {
             event[name] = json!(long);
-            assert!(serde_json::from_value::<AuditEvent>(event.clone()).unwrap().weight() >= bare + BYTES, "{name}");
+            assert!(weigh(&event) >= bare + BYTES, "{name}");
             event[name] = json!("upload");
         }
     }

@@ -27,19 +27,25 @@ mod resource;
 
 mod audit_event;
 
+mod fields;
+
 mod fit;
+
+mod bounded_event;
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) mod undecodable;
 
 pub use actor::Actor;
 pub use audit_event::AuditEvent;
+pub(crate) use bounded_event::BoundedEvent;
 pub use classification::Classification;
 pub use compact_text::CompactText;
 pub use details::Details;
 pub use error::EventError;
 pub use error_code::ErrorCode;
 pub use event_type::EventType;
+pub use fields::{EventField, FIELDS};
 pub use id::{EventId, EventIdHex};
 pub use phase::Phase;
 pub use request::RequestInfo;

@@ -7,33 +7,15 @@ use serde_json::{Map, Value};
 
 use super::json::escape_unsafe_chars;
 use super::{EventFormat, drives_terminal, is_unsafe_to_display};
-use crate::event::{AuditEvent, CompactText};
+use crate::event::{AuditEvent, EventField, FIELDS};
 
-/// The columns, each one field of the event. `docs/cli.md` documents them; new ones come last.
-const COLUMNS: [&str; 22] = [
-    "event_id",
-    "event_type",
-    "created_at",
-    "phase",
-    "user_email",
-    "api_key_hash",
-    "remote_addr",
-    "route",
-    "method",
-    "outcome",
-    "request_id",
-    "started_event_id",
-    "request_uri",
-    "user_agent",
-    "forwarded",
-    "trace_id",
-    "duration_us",
-    "domain",
-    "action",
-    "error",
-    "details",
-    "extra",
-];
+/// The columns after those of [`FIELDS`]: JSON each.
+const OBJECT_COLUMNS: [&str; 2] = ["details", "extra"];
+
+/// Returns the names of the columns. `docs/cli.md` documents them.
+fn columns() -> impl Iterator<Item = &'static str> {
+    FIELDS.iter().map(EventField::name).chain(OBJECT_COLUMNS)
+}
 
 /// Records of comma-separated values under a header.
 ///
@@ -120,7 +102,7 @@ impl EventFormat for Csv {
             if self.byte_order_mark {
                 out.write_all("\u{feff}".as_bytes())?;
             }
-            self.write_record(COLUMNS.map(Cow::Borrowed), out)?;
+            self.write_record(columns().map(Cow::Borrowed), out)?;
         }
         for event in events {
             self.write_record(fields(event), out)?;
@@ -185,39 +167,9 @@ fn is_formula(cell: &str) -> bool {
 /// Separators of cells other than the comma that a program may be set to. Each is one byte.
 const CELL_SEPARATORS: [char; 4] = [';', '\t', '\r', '\n'];
 
-fn fields(event: &AuditEvent) -> [Cow<'_, str>; 22] {
-    fn text(value: &Option<CompactText>) -> Cow<'_, str> {
-        value.as_deref().unwrap_or_default().into()
-    }
-    fn shown<'a>(value: Option<impl ToString>) -> Cow<'a, str> {
-        value.map(|value| value.to_string()).unwrap_or_default().into()
-    }
-    let (actor, resource) = (&event.actor, &event.resource);
-    let (request, classification) = (&event.request, &event.classification);
-    [
-        event.event_id.to_string().into(),
-        event.event_type.as_str().into(),
-        event.created_at.to_string().into(),
-        event.phase.as_str().into(),
-        text(&actor.user_email),
-        text(&actor.api_key_hash),
-        text(&actor.remote_addr),
-        text(&resource.route),
-        text(&resource.method),
-        shown(event.outcome),
-        text(&request.request_id),
-        shown(request.started_event_id),
-        text(&request.request_uri),
-        text(&request.user_agent),
-        text(&request.forwarded),
-        text(&request.trace_id),
-        shown(request.duration_us),
-        text(&classification.domain),
-        text(&classification.action),
-        shown(classification.error.as_ref()),
-        json(&event.details),
-        json(&extra(event)),
-    ]
+fn fields(event: &AuditEvent) -> impl Iterator<Item = Cow<'_, str>> {
+    let values = FIELDS.iter().map(|field| field.value(event).unwrap_or_default());
+    values.chain([json(&event.details), json(&extra(event))])
 }
 
 /// An empty object is an empty field. JSON has escapes of its own, which leave a value what it is.
@@ -281,7 +233,11 @@ mod tests {
     #[test]
     fn a_header_then_a_record_per_event() {
         let text = printed(Csv::new(), &[&[upload()], &[upload()]]);
-        assert_eq!(text.lines().next().unwrap(), COLUMNS.join(","));
+        assert_eq!(
+            text.lines().next().unwrap(),
+            "event_id,event_type,created_at,phase,user_email,api_key_hash,remote_addr,route,method,outcome,request_id,\
+             started_event_id,request_uri,user_agent,forwarded,trace_id,duration_us,domain,action,error,details,extra"
+        );
         assert_eq!(
             text.split("\r\n").nth(1).unwrap(),
             "0199a700000070008000000000000001,upload,2026-05-25T12:00:00.123456Z,completed,alice@example.org,,\
@@ -289,7 +245,7 @@ mod tests {
         );
         let records = read(&text);
         assert_eq!(records.len(), 3);
-        assert!(records.iter().all(|record| record.len() == COLUMNS.len()));
+        assert!(records.iter().all(|record| record.len() == columns().count()));
         assert_eq!(read(&printed(Csv::new(), &[&[]])).len(), 1);
     }
 

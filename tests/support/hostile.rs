@@ -7,7 +7,8 @@
 
 use std::borrow::Cow;
 
-use tower_audit::{Actor, AuditEvent, EventType, Timestamp};
+use tower_audit::event::{EventField, FIELDS};
+use tower_audit::{AuditEvent, EventType, Timestamp};
 
 /// Formulas, links and calls of spreadsheets, with any separator of cells.
 pub(crate) const FORMULAS: &[(&str, &str)] = &[
@@ -150,22 +151,11 @@ pub(crate) fn event(value: &str) -> AuditEvent {
 
 /// The event before truncation: no log stores it, but another program may have put it into a table.
 pub(crate) fn unfit(value: &str) -> AuditEvent {
-    let text = || Some(value.into());
     let mut event = AuditEvent::new(EventType::UPLOAD);
-    event.actor = Actor::user(value);
-    event.actor.api_key_hash = text();
-    event.actor.remote_addr = text();
-    event.resource.route = text();
-    event.resource.method = text();
+    for field in FIELDS {
+        field.set_text(&mut event, value);
+    }
     event.outcome = Some(200);
-    let request = &mut event.request;
-    request.request_id = text();
-    request.trace_id = text();
-    request.request_uri = text();
-    request.user_agent = text();
-    request.forwarded = text();
-    event.classification.domain = text();
-    event.classification.action = text();
     event.details.insert("value".into(), value.into());
     event.details.insert(value.into(), serde_json::json!([value, { value: value }]));
     for extra in [
@@ -197,21 +187,7 @@ pub(crate) fn events() -> Vec<AuditEvent> {
 }
 
 /// The fields of an event that take free text, by their names in CSV.
-pub(crate) fn texts(event: &AuditEvent) -> [(&'static str, Option<&str>); 12] {
-    let (actor, resource) = (&event.actor, &event.resource);
-    let (request, classification) = (&event.request, &event.classification);
-    [
-        ("user_email", actor.user_email.as_deref()),
-        ("api_key_hash", actor.api_key_hash.as_deref()),
-        ("remote_addr", actor.remote_addr.as_deref()),
-        ("route", resource.route.as_deref()),
-        ("method", resource.method.as_deref()),
-        ("request_id", request.request_id.as_deref()),
-        ("request_uri", request.request_uri.as_deref()),
-        ("user_agent", request.user_agent.as_deref()),
-        ("forwarded", request.forwarded.as_deref()),
-        ("trace_id", request.trace_id.as_deref()),
-        ("domain", classification.domain.as_deref()),
-        ("action", classification.action.as_deref()),
-    ]
+pub(crate) fn texts(event: &AuditEvent) -> impl Iterator<Item = (&'static str, Option<Cow<'_, str>>)> {
+    let takes_text = |field: &&EventField| field.set_text(&mut AuditEvent::new(EventType::UPLOAD), "");
+    FIELDS.iter().filter(takes_text).map(|field| (field.name(), field.value(event)))
 }

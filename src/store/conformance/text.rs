@@ -5,11 +5,8 @@ use serde_json::json;
 use super::Harness;
 use super::assertions::{append, assert_holds, assert_selects};
 use super::fixtures::{event, full_event, id};
-use crate::event::limits::{
-    MAX_ADDR_BYTES, MAX_DETAIL_KEY_BYTES, MAX_DETAIL_STRING_BYTES, MAX_EVENT_BYTES, MAX_HEADER_BYTES, MAX_METHOD_BYTES,
-    MAX_NAME_BYTES, MAX_ROUTE_BYTES, MAX_URI_BYTES, MAX_USER_EMAIL_BYTES,
-};
-use crate::event::{AuditEvent, CompactText, EventType, Phase};
+use crate::event::limits::{MAX_DETAIL_KEY_BYTES, MAX_DETAIL_STRING_BYTES, MAX_EVENT_BYTES};
+use crate::event::{AuditEvent, EventType, FIELDS, Phase};
 use crate::query::Filter;
 
 /// What clients send to see what breaks.
@@ -58,33 +55,13 @@ pub(super) const HOSTILE: &[&str] = &[
     "PROPFINDPROPFINDPROPFINDPROPFINDPROPFINDX",
 ];
 
-/// The places of an event that hold text which a client can choose, each with its limit.
-fn places(event: &mut AuditEvent) -> [(&mut Option<CompactText>, usize); 12] {
-    let (actor, resource) = (&mut event.actor, &mut event.resource);
-    let (request, classification) = (&mut event.request, &mut event.classification);
-    [
-        (&mut actor.user_email, MAX_USER_EMAIL_BYTES),
-        (&mut actor.api_key_hash, MAX_ADDR_BYTES),
-        (&mut actor.remote_addr, MAX_ADDR_BYTES),
-        (&mut resource.route, MAX_ROUTE_BYTES),
-        (&mut resource.method, MAX_METHOD_BYTES),
-        (&mut request.request_id, MAX_NAME_BYTES),
-        (&mut request.request_uri, MAX_URI_BYTES),
-        (&mut request.user_agent, MAX_HEADER_BYTES),
-        (&mut request.forwarded, MAX_HEADER_BYTES),
-        (&mut request.trace_id, MAX_NAME_BYTES),
-        (&mut classification.domain, MAX_NAME_BYTES),
-        (&mut classification.action, MAX_NAME_BYTES),
-    ]
-}
-
 /// For each hostile value an event that has it in every place.
 fn hostile_events() -> Vec<AuditEvent> {
     let mut all = Vec::new();
     for text in HOSTILE {
         let mut event = event(all.len() as u64);
-        for (place, _) in places(&mut event) {
-            *place = Some((*text).into());
+        for field in FIELDS {
+            field.set_text(&mut event, text);
         }
         event.details.insert("value".into(), json!(text));
         event.details.insert((*text).to_owned(), json!([text, {*text: text}]));
@@ -103,8 +80,8 @@ fn event_at_its_limits(number: u64, filler: char) -> AuditEvent {
         text
     };
     let mut event = event(number);
-    for (place, limit) in places(&mut event) {
-        *place = Some(fill(limit).into());
+    for field in FIELDS {
+        field.set_text(&mut event, &fill(field.max_bytes().unwrap_or_default()));
     }
     // One character of a string may take six bytes of JSON: this key and this value fit the details even so.
     event.details.insert(fill(MAX_DETAIL_KEY_BYTES), json!(1));
@@ -121,8 +98,8 @@ fn maximal_events() -> Vec<AuditEvent> {
     for filler in ["\u{1}", "\0", "\"", "é", "😀", "x"] {
         let mut event = event(all.len() as u64);
         event.phase = Phase::Started;
-        for (place, _) in places(&mut event) {
-            *place = Some(filler.repeat(MAX_EVENT_BYTES).into());
+        for field in FIELDS {
+            field.set_text(&mut event, &filler.repeat(MAX_EVENT_BYTES));
         }
         for number in 0..20 {
             event.details.insert(format!("{number}{}", filler.repeat(10)), json!(filler.repeat(700 / filler.len())));
