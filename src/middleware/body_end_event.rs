@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::call_end::CallEnd;
 use crate::capture::AuditContext;
-use crate::event::AuditEvent;
+use crate::event::{AuditEvent, BoundedEvent};
 use crate::policy::FailMode;
 use crate::store::TransactionId;
 use crate::writer::{AuditLog, IfRefused, InFlightGuard, RecordError};
@@ -94,7 +94,7 @@ impl BodyEndEvent {
             }
         }
         event.request.duration_us = self.arrived.and_then(|arrived| u64::try_from(arrived.elapsed().as_micros()).ok());
-        event.truncate_to_limits();
+        let event = BoundedEvent::new(event);
         let log = self.log.clone();
         let deadline = Instant::now() + timeout;
         self.state = WriteState::Writing(match transaction {

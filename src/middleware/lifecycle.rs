@@ -24,7 +24,7 @@ use crate::capture::{
     AttemptRelation, AttemptStage, AuditContext, EndKind, LayerConfig, Protocol, ResultCount, StartedEvent,
     TransactionalEvent, WithheldResponse,
 };
-use crate::event::{AuditEvent, Details, ErrorCode, EventId, Phase};
+use crate::event::{AuditEvent, BoundedEvent, Details, ErrorCode, EventId, Phase};
 use crate::policy::{AuditPolicy, FailMode, MatchingRules, RequestOutcome};
 use crate::store::TransactionId;
 use crate::writer::{IfRefused, InFlightGuard};
@@ -91,7 +91,7 @@ enum EventDecision {
     /// No rule records it. The handler may have written its event in a transaction.
     Nothing(Option<TransactionalEvent>),
     /// Write this event, unless the handler's transaction with it is committed.
-    Record(Box<AuditEvent>, RecordDecision, Option<TransactionalEvent>),
+    Record(BoundedEvent, RecordDecision, Option<TransactionalEvent>),
 }
 
 /// The facts that a response has about its request.
@@ -181,7 +181,7 @@ impl RequestLifecycle {
         };
         if let Some(mut event) = event {
             event.phase = Phase::Started;
-            event.truncate_to_limits();
+            let event = BoundedEvent::new(event);
             let mut started = StartedEvent {
                 event_id: event.event_id,
                 created_at: event.created_at,
@@ -235,7 +235,7 @@ impl RequestLifecycle {
 
     /// The end of a `started` event whose handler is not called: no client waits for it any more, or no time is left for
     /// the event at its end.
-    fn end_unrun(&self) -> Option<Box<AuditEvent>> {
+    fn end_unrun(&self) -> Option<BoundedEvent> {
         let mut attempts = self.claim.lock();
         let attempt = self.claim.attempt();
         let started = attempts[attempt].started.clone()?;
@@ -249,8 +249,7 @@ impl RequestLifecycle {
         event.outcome = Some(StatusCode::SERVICE_UNAVAILABLE.as_u16());
         event.classification.error = ErrorCode::from_status(StatusCode::SERVICE_UNAVAILABLE);
         event.details.insert("not_run".into(), true.into());
-        event.truncate_to_limits();
-        Some(event)
+        Some(BoundedEvent::new(event))
     }
 
     /// The answer to a request whose event could not be written.
@@ -302,7 +301,7 @@ impl RequestLifecycle {
                     }
                 }
             }
-            let (mut event, decided, written) = match decision {
+            let (event, decided, written) = match decision {
                 EventDecision::Record(event, decided, written) => (event, decided, written),
                 EventDecision::Refused(refusal) => return self.withhold(refusal),
                 EventDecision::Told | EventDecision::Awaited => return self.release(end, None),
@@ -311,13 +310,15 @@ impl RequestLifecycle {
             let event_id = event.event_id;
             let transaction = written.map(|written| written.transaction);
             let call = end.is_open_call().then_some(OpenCall { result_count: facts.result_count });
-            let is_started = match call {
-                Some(_) => Box::pin(self.start_call(&mut event, &decided, transaction)).await,
-                None => Ok(()),
-            };
             let body_size = body_size.answering(event.resource.method.as_deref(), end.status());
             let length = if let BodySize::Streamed(length) = body_size { length } else { None };
             if call.is_some() || (decided.body_end && body_size != BodySize::None) {
+                // The end of the body adds to it, and bounds it again.
+                let mut event = event.into_inner();
+                let is_started = match call {
+                    Some(_) => Box::pin(self.start_call(&mut event, &decided, transaction)).await,
+                    None => Ok(()),
+                };
                 let mut end_of_body = BodyEndEvent {
                     log: self.shared.log.clone(),
                     context: self.claim.clone(),
@@ -376,7 +377,7 @@ impl RequestLifecycle {
             is_durable: true,
         });
         let wait = self.claim.begin_wait();
-        let written = self.shared.log.write(started, wait.deadline(), IfRefused::Leave).await;
+        let written = self.shared.log.write(BoundedEvent::new(started), wait.deadline(), IfRefused::Leave).await;
         drop(wait);
         match written {
             Err(_) if fail_mode != FailMode::Open => Err(event_id),
@@ -535,14 +536,14 @@ impl RequestLifecycle {
         }
         add_query_counts(&mut event, result_count, policy.max_results());
         event.request.duration_us = self.arrived.and_then(|arrived| u64::try_from(arrived.elapsed().as_micros()).ok());
-        event.truncate_to_limits();
+        let event = BoundedEvent::new(event);
         self.shared.log.note(&event);
         EventDecision::Record(event, decided, written)
     }
 
     /// Writes an event within the time that the request has left. The writer logs the cause of a failure. `transaction`: the
     /// handler's, with the event in it.
-    async fn write(&self, event: Box<AuditEvent>, transaction: Option<TransactionId>) -> Result<(), ()> {
+    async fn write(&self, event: BoundedEvent, transaction: Option<TransactionId>) -> Result<(), ()> {
         let wait = self.claim.begin_wait();
         let deadline = wait.deadline();
         let log = &self.shared.log;

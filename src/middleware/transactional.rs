@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::lifecycle::RequestLifecycle;
 use super::record_decision::{add_query_counts, decide};
 use crate::capture::{AuditContext, LayerConfig, TransactionalEvent};
-use crate::event::{AuditEvent, ErrorCode, EventId};
+use crate::event::{BoundedEvent, ErrorCode, EventId};
 use crate::policy::{MatchingRules, RequestOutcome};
 use crate::store::{AppTransaction, TransactionId, TransactionStatus};
 use crate::writer::{RecordError, RecordErrorKind, log_line};
@@ -96,7 +96,7 @@ impl AuditContext {
     }
 
     /// The event to be committed with the transaction.
-    fn expected_event(&self, layer: &LayerConfig, transaction: TransactionId) -> Result<Box<AuditEvent>, RecordError> {
+    fn expected_event(&self, layer: &LayerConfig, transaction: TransactionId) -> Result<BoundedEvent, RecordError> {
         let mut attempts = self.lock();
         let attempt = attempts.named(self.attempt());
         if !attempts.is_open(attempt) {
@@ -132,8 +132,7 @@ impl AuditContext {
             fail_mode: decided.fail_mode,
         });
         drop(attempts);
-        event.truncate_to_limits();
-        Ok(event)
+        Ok(BoundedEvent::new(event))
     }
 }
 

@@ -25,7 +25,7 @@ use super::queue::{Entry, PushOutcome, Queue, weight};
 use super::stats::{Counters, Stats, add};
 use super::store_damage::StoreDamage;
 use super::waiter::{Answer, IfRefused};
-use crate::event::{AuditEvent, EventId};
+use crate::event::{AuditEvent, BoundedEvent, EventId};
 use crate::store::{AuditStore, StoreError, StoreErrorKind};
 
 /// The handle that an app holds: a writer and its store. Cheap to clone; every layer and every handler share one.
@@ -143,8 +143,7 @@ impl AuditLog {
     pub async fn record(&self, event: AuditEvent) -> Result<EventId, RecordError> {
         let id = event.event_id;
         let Some(inner) = &self.inner else { return Ok(id) };
-        let mut event = Box::new(event);
-        event.truncate_to_limits();
+        let event = BoundedEvent::new(Box::new(event));
         self.write(event, from_now(inner.write_timeout), IfRefused::Leave).await.map(|()| id)
     }
 
@@ -282,13 +281,13 @@ impl AuditLog {
         self.inner.as_ref().map(|inner| &inner.store)
     }
 
-    /// Writes an event within its limits. It is boxed, because each future on the way would have room for it and copy it.
+    /// Writes an event.
     ///
     /// An error says that the event is not known to be durable. The store may take it later: `if_refused` is the duty of
     /// the log then.
     pub(crate) async fn write(
         &self,
-        event: Box<AuditEvent>,
+        event: BoundedEvent,
         deadline: Instant,
         if_refused: IfRefused,
     ) -> Result<(), RecordError> {
@@ -306,7 +305,7 @@ impl AuditLog {
     }
 
     /// Queues an event that no caller waits for.
-    pub(crate) fn write_later(&self, event: Box<AuditEvent>) {
+    pub(crate) fn write_later(&self, event: BoundedEvent) {
         let event_id = event.event_id;
         if let Some(inner) = &self.inner
             && inner.queue.owe(event, None).is_err()

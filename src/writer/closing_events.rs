@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use crate::event::{AuditEvent, ErrorCode, Phase};
+use crate::event::{AuditEvent, BoundedEvent, ErrorCode, Phase};
 
 /// Returns the end of a `started` event whose process has died.
 pub(super) fn unknown(started: &AuditEvent) -> AuditEvent {
@@ -10,15 +10,14 @@ pub(super) fn unknown(started: &AuditEvent) -> AuditEvent {
 }
 
 /// Returns the end of a `started` event whose caller was rejected: the handler has not run.
-pub(super) fn not_run(started: &AuditEvent) -> AuditEvent {
+pub(super) fn not_run(started: &AuditEvent) -> BoundedEvent {
     let mut event = end_of(started);
     event.request = started.request.clone();
     event.request.started_event_id = Some(started.event_id);
     event.outcome = Some(StatusCode::SERVICE_UNAVAILABLE.as_u16());
     event.classification.error = ErrorCode::from_status(StatusCode::SERVICE_UNAVAILABLE);
     event.details.insert("not_run".into(), true.into());
-    event.truncate_to_limits();
-    event
+    BoundedEvent::new(Box::new(event))
 }
 
 fn end_of(started: &AuditEvent) -> AuditEvent {

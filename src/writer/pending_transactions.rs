@@ -14,7 +14,7 @@ use super::log_lines::log_line;
 use super::stats::add;
 use super::waiter::IfRefused;
 use crate::backoff::Backoff;
-use crate::event::AuditEvent;
+use crate::event::{AuditEvent, BoundedEvent};
 use crate::store::{StoreError, TransactionId, TransactionStatus, chain};
 
 impl AuditLog {
@@ -22,7 +22,7 @@ impl AuditLog {
     /// transaction ends, then appends the event if it was rolled back.
     pub(crate) async fn write_or_await_transaction(
         &self,
-        event: Box<AuditEvent>,
+        event: BoundedEvent,
         deadline: Instant,
         transaction: TransactionId,
     ) -> Result<(), RecordError> {
@@ -38,7 +38,7 @@ impl AuditLog {
     /// it within its timeout.
     ///
     /// An open transaction holds a connection of the app's pool, whose size bounds their number; the log waits for at most [`MAX_PENDING_TRANSACTIONS`](super::limits::MAX_PENDING_TRANSACTIONS).
-    pub(crate) fn await_transaction(&self, event: Box<AuditEvent>, transaction: TransactionId) {
+    pub(crate) fn await_transaction(&self, event: BoundedEvent, transaction: TransactionId) {
         let Some(inner) = self.inner() else { return };
         let Ok(permit) = Arc::clone(&inner.pending_transactions).try_acquire_owned() else {
             log_line(move || {
@@ -49,14 +49,14 @@ impl AuditLog {
         let under_way = inner.in_flight_requests.enter();
         let log = Arc::clone(inner);
         inner.runtime.spawn(async move {
-            log.watch(*event, transaction).await;
+            log.watch(event, transaction).await;
             drop((under_way, permit));
         });
     }
 }
 
 impl LogInner {
-    async fn watch(&self, event: AuditEvent, transaction: TransactionId) {
+    async fn watch(&self, event: BoundedEvent, transaction: TransactionId) {
         let event_id = event.event_id;
         let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         loop {

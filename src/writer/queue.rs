@@ -12,7 +12,7 @@ use super::error::{RecordError, RecordErrorKind};
 use super::limits::{MAX_BATCH_BYTES, MAX_QUEUE_EVENTS};
 use super::owed_events::OwedEvents;
 use super::waiter::{Answer, IfRefused, Waiter};
-use crate::event::{AuditEvent, EventId};
+use crate::event::{AuditEvent, BoundedEvent, EventId};
 
 /// The bounds of a queue.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +77,7 @@ impl Intake {
 /// An event on its way into the queue.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) event: Box<AuditEvent>,
+    pub(super) event: BoundedEvent,
     pub(super) deadline: Instant,
     pub(super) if_refused: IfRefused,
 }
@@ -185,7 +185,7 @@ impl Queue {
         }
         let Entry { event, deadline, if_refused } = entry;
         let (waiter, receiver) = Waiter::of_caller(if_refused, state.accepted, bytes, deadline);
-        state.batch.push(*event, waiter);
+        state.batch.push(*event.into_inner(), waiter);
         state.bytes += bytes;
         state.accepted += 1;
         let is_enough = state.needs == Some(state.batch.len());
@@ -236,7 +236,7 @@ impl Queue {
 
     /// Queues an event that the log owes, with the number of the event that it ends, if it ends one. Returns the event if
     /// the log owes too many.
-    pub(super) fn owe(&self, event: Box<AuditEvent>, number: Option<u64>) -> Result<(), Box<AuditEvent>> {
+    pub(super) fn owe(&self, event: BoundedEvent, number: Option<u64>) -> Result<(), BoundedEvent> {
         let bytes = weight(&event);
         let mut state = self.lock();
         let overdue_at = Instant::now() + self.limits.timeout;
@@ -247,7 +247,7 @@ impl Queue {
             state.accepted += 1;
             state.accepted - 1
         });
-        state.owed.waiting.push(*event, Waiter::of_log(number, bytes));
+        state.owed.waiting.push(*event.into_inner(), Waiter::of_log(number, bytes));
         drop(state);
         self.filled.notify_one();
         Ok(())

@@ -15,7 +15,7 @@ use super::error::{RecordError, RecordErrorKind};
 use super::log_lines::log_line;
 use super::stats::add;
 use crate::backoff::Backoff;
-use crate::event::{AuditEvent, EventId, Phase};
+use crate::event::{AuditEvent, BoundedEvent, EventId, Phase};
 use crate::store::{
     AppTransaction, StoreError, StoreErrorKind, StoreFuture, TransactionId, TransactionStatus, Transactional, chain,
 };
@@ -78,8 +78,7 @@ impl AuditLog {
             let cause = unsupported().with_hint("only a completed event can be in a transaction");
             return Err(RecordError::store(Arc::new(cause)));
         }
-        let mut event = event;
-        event.truncate_to_limits();
+        let event = BoundedEvent::new(Box::new(event));
         self.prepare_in(transaction).await?;
         self.insert_in(transaction, &event, false).await?;
         Ok(id)
@@ -102,7 +101,7 @@ impl AuditLog {
     pub(crate) async fn insert_in<T: AppTransaction>(
         &self,
         transaction: &mut T,
-        event: &AuditEvent,
+        event: &BoundedEvent,
         is_new: bool,
     ) -> Result<bool, RecordError> {
         let (inner, store) = self.transactional()?;

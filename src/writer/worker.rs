@@ -533,7 +533,7 @@ impl Worker {
     /// Ends a `started` event that the store has, or may have, after its caller was told that it is not written.
     fn end_not_run(&self, started: &AuditEvent, number: u64) {
         self.queue.release(started.event_id);
-        if self.queue.owe(Box::new(closing_events::not_run(started)), Some(number)).is_err() {
+        if self.queue.owe(closing_events::not_run(started), Some(number)).is_err() {
             let event_id = started.event_id;
             log_line(move || {
                 tracing::error!(

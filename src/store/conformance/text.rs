@@ -169,8 +169,8 @@ pub(super) async fn empty_and_missing_stay_distinct(harness: &Harness) {
     let fresh = harness.fresh().await;
     let missing = AuditEvent { event_id: id(1), ..AuditEvent::new(EventType::UPLOAD) };
     let mut empty = AuditEvent { event_id: id(2), ..missing.clone() };
-    for (place, _) in places(&mut empty) {
-        *place = Some(CompactText::default());
+    for field in FIELDS {
+        field.set_text(&mut empty, "");
     }
     let mut in_details = AuditEvent { event_id: id(3), ..missing.clone() };
     in_details.details = json!({"empty": "", "null": null, "": "", "list": [], "object": {}, "zero": 0, "no": false})
