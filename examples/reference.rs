@@ -419,9 +419,9 @@ mod tests {
     async fn whatever_changes_something_is_audited() -> Result<(), Box<dyn Error>> {
         let log = AuditLog::open("memory:").await?;
         let app = app(App { effects: None, max_results: 1000, log, sessions: Arc::default() }, policy(false, 1000)?);
-        let wiring = RouteCoverage::of(&app).await?;
-        assert!(wiring.routes().len() > 20, "{wiring}");
-        assert_eq!(wiring.unaudited_mutations().count(), 0, "{wiring}");
+        let report = RouteCoverage::of(&app).await?;
+        assert!(report.routes().len() > 20, "{report}");
+        assert_eq!(report.unaudited_mutations().count(), 0, "{report}");
         Ok(())
     }
 }

@@ -41,7 +41,7 @@
 //! - [`store`]: the contract of a store, and the stores; [`query`]: what a reader may ask; [`export`]: events as
 //!   CSV and JSON
 //! - `testing` (feature `testing`): assertions about recorded events, for the tests of an app
-//! - `route_coverage` (feature `axum`): the routes of an app, each with the rule that covers it
+//! - `route_coverage` (feature `route-coverage`): a test that no route is forgotten
 //!
 //! The pages in `docs/` of the repository and of the package:
 //!
@@ -61,6 +61,7 @@
 //! | `postgres` | no | the store `postgres://…`, for many instances; TLS by rustls |
 //! | `api` | yes | the read API: an axum router behind the app's own gate; implies `axum` |
 //! | `viewer` | yes | HTML pages over the same reader and gate; implies `api` |
+//! | `route-coverage` | no | the routes of an axum app that no rule audits, for a test; implies `axum` |
 //! | `policy-file` | no | `AuditPolicy::from_file`, for TOML and YAML |
 //! | `cli` | no | the program `tower-audit` |
 //! | `conformance` | no | the suite that every store must pass, and a faulty store; outside of semver |
@@ -76,7 +77,7 @@ pub mod export;
 pub mod middleware;
 pub mod policy;
 pub mod query;
-#[cfg(feature = "axum")]
+#[cfg(feature = "route-coverage")]
 pub mod route_coverage;
 pub mod store;
 #[cfg(feature = "testing")]

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use super::unmatched_requests::UnmatchedRequests;
 use crate::event::Details;
 use crate::policy::AuditPolicy;
 use crate::writer::{AuditLog, LogId, log_line};
@@ -17,14 +18,15 @@ pub(crate) struct LayerConfig {
     /// The capture settings and the base path are taken from the layer around, if there is one of the same log.
     pub(crate) inherits_settings: bool,
     pub(crate) inspects_responses: bool,
+    pub(crate) unmatched_requests: UnmatchedRequests,
     pub(crate) details_from_response: Option<DetailsFn>,
     /// The stand-in, in a clone of an app whose route coverage is probed.
-    #[cfg(feature = "axum")]
+    #[cfg(feature = "route-coverage")]
     pub(crate) probe_stand_in: Option<Box<dyn ProbeStandIn>>,
 }
 
 /// Takes the place of a layer while its app's route coverage is probed.
-#[cfg(feature = "axum")]
+#[cfg(feature = "route-coverage")]
 pub(crate) trait ProbeStandIn: Send + Sync {
     /// Records the path. Returns true if the request goes on to the inner service.
     fn observe(&self, path: &str) -> bool;
@@ -35,7 +37,7 @@ pub(crate) type DetailsFn =
 
 impl LayerConfig {
     /// A copy of the configuration with this stand-in.
-    #[cfg(feature = "axum")]
+    #[cfg(feature = "route-coverage")]
     pub(crate) fn replaced_by(&self, stand_in: Box<dyn ProbeStandIn>) -> Self {
         Self {
             log: self.log.clone(),
@@ -43,6 +45,7 @@ impl LayerConfig {
             policy: self.policy.clone(),
             inherits_settings: self.inherits_settings,
             inspects_responses: self.inspects_responses,
+            unmatched_requests: UnmatchedRequests::new(&self.policy),
             details_from_response: None,
             probe_stand_in: Some(stand_in),
         }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use tower_layer::Layer;
 
 use super::service::AuditService;
-use crate::capture::LayerConfig;
+use crate::capture::{LayerConfig, UnmatchedRequests};
 use crate::event::Details;
 use crate::policy::{AuditPolicy, PolicyBuilder, PolicyError, Rule};
-use crate::writer::AuditLog;
+use crate::writer::{AuditLog, log_line};
 
 /// Wraps a service so that the requests its policy names are recorded, durably, before their responses leave.
 ///
@@ -100,14 +100,17 @@ impl AuditLayer {
     fn with_settings(log: &AuditLog, policy: AuditPolicy, inherits_settings: bool) -> Self {
         let config = log.log_id().map(|log_id| {
             let watches_responses = policy.inspects_responses();
+            let (rules, store) = (policy.active_rules(), log.store().map(|store| store.capabilities().name));
+            log_line(move || tracing::info!(store, rules, "an audit layer is in place"));
             Arc::new(LayerConfig {
+                unmatched_requests: UnmatchedRequests::new(&policy),
                 log: log.clone(),
                 log_id,
                 policy,
                 inherits_settings,
                 inspects_responses: watches_responses,
                 details_from_response: None,
-                #[cfg(feature = "axum")]
+                #[cfg(feature = "route-coverage")]
                 probe_stand_in: None,
             })
         });
@@ -136,11 +139,12 @@ impl AuditLayer {
             *shared = Arc::new(LayerConfig {
                 log: shared.log.clone(),
                 log_id: shared.log_id,
+                unmatched_requests: UnmatchedRequests::new(&shared.policy),
                 policy: shared.policy.clone(),
                 inherits_settings: shared.inherits_settings,
                 inspects_responses: shared.inspects_responses,
                 details_from_response: Some(Arc::new(details)),
-                #[cfg(feature = "axum")]
+                #[cfg(feature = "route-coverage")]
                 probe_stand_in: None,
             });
         }

@@ -18,7 +18,7 @@ mod handler_end;
 mod instrumented;
 mod layer;
 mod lifecycle;
-#[cfg(feature = "axum")]
+#[cfg(feature = "route-coverage")]
 pub(crate) mod probe;
 mod problem_details;
 mod read_ahead;

@@ -17,7 +17,7 @@ use super::future::ResponseFuture;
 use super::handler_end::HandlerEnd;
 use super::instrumented::{Instrumented, instrument};
 use super::lifecycle::{BoxedLifecycle, RequestLifecycle};
-#[cfg(feature = "axum")]
+#[cfg(feature = "route-coverage")]
 use super::probe;
 use crate::capture::scope::{self, RequestFingerprint, Scope};
 use crate::capture::{AttemptStage, AuditContext, LayerConfig, RequestHead, WithheldResponse, path_and_query, sent};
@@ -35,9 +35,9 @@ pub struct AuditService<S> {
 
 impl<S> AuditService<S> {
     pub(super) fn new(inner: S, shared: Option<Arc<LayerConfig>>) -> Self {
-        #[cfg(feature = "axum")]
-        let config = probe::reply(shared);
-        Self { inner, config }
+        #[cfg(feature = "route-coverage")]
+        let shared = probe::reply(shared);
+        Self { inner, config: shared }
     }
 }
 
@@ -71,7 +71,7 @@ where
         let Some(shared) = &self.config else {
             return ResponseFuture::disabled(self.inner.call(request));
         };
-        #[cfg(feature = "axum")]
+        #[cfg(feature = "route-coverage")]
         if let Some(stand_in) = &shared.probe_stand_in {
             let goes_on = stand_in.observe(request.uri().path());
             return if goes_on {
@@ -83,6 +83,7 @@ where
         let rules = shared.policy.matching_rules(request.method(), request.uri().path());
         let around = Around::of(&request);
         if rules.is_empty() {
+            shared.unmatched_requests.note(request.method());
             if around.is_named(shared.log_id, shared.inspects_responses) && !shared.inspects_responses {
                 // The layer around this one records it.
                 return ResponseFuture::disabled(self.inner.call(request));
@@ -94,6 +95,7 @@ where
                 Err(panic) => ResponseFuture::panicked(slot, head, panic),
             };
         }
+        shared.unmatched_requests.note_match();
         let arrived = Instant::now();
         let write_ahead = shared.policy.first_write_ahead(rules);
         let head = head_of(&request);

@@ -117,6 +117,17 @@ impl AuditPolicy {
         if path_variants::is_plain(path) { self.match_plain_path(open, path) } else { self.match_variants(open, path) }
     }
 
+    /// Returns true if an active rule names methods or paths.
+    pub(crate) fn names_requests(&self) -> bool {
+        !self.0.with_matcher.is_empty()
+    }
+
+    /// Returns the active rules as one line of text.
+    pub(crate) fn active_rules(&self) -> String {
+        let rules: Vec<String> = self.0.active.iter().map(|index| self.rule(index).to_string()).collect();
+        rules.join("; ")
+    }
+
     /// Returns true if a rule depends on the result count of responses.
     pub(crate) fn inspects_responses(&self) -> bool {
         self.0.active.iter().any(|index| self.rule(index).is_oversize())

@@ -1,5 +1,7 @@
 //! The methods of a rule, as a bit mask, and of all rules, as a table.
 
+use std::fmt;
+
 use http::Method;
 
 use crate::event::excerpt;
@@ -69,6 +71,16 @@ impl Methods {
             mask |= 1 << 1;
         }
         Ok(MethodSet { mask, others: others.into() })
+    }
+}
+
+impl fmt::Display for Methods {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("any method"),
+            Self::Unsafe => f.write_str("unsafe methods"),
+            Self::Listed(names) => f.write_str(&names.join(",")),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! A rule: which requests are recorded, when, and how.
 
+use std::fmt;
+
 use super::method_set::{MethodSet, Methods};
 use super::path_pattern::PathPattern;
 use super::{FailMode, PolicyError, RecordWhen};
@@ -162,7 +164,7 @@ impl Rule {
     }
 
     /// The paths that the rule names.
-    #[cfg(feature = "axum")]
+    #[cfg(feature = "route-coverage")]
     pub(crate) fn path_patterns(&self) -> impl Iterator<Item = &str> {
         self.paths.iter().flatten().map(String::as_str)
     }
@@ -235,6 +237,22 @@ impl Rule {
             patterns.push(PathPattern::parse(path).map_err(|what| PolicyError::new(place("paths").item(item), what))?);
         }
         Ok(Some(RequestMatcher { methods, patterns: patterns.into() }))
+    }
+}
+
+/// `upload: POST /scans /view`, `http.mutation: unsafe methods /{*path}, started first`, `auth: if declared`
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.event_type)?;
+        match (&self.paths, self.is_oversize()) {
+            (Some(paths), _) => {
+                let default_methods = if self.is_auth() { &Methods::Unsafe } else { &Methods::Any };
+                write!(f, " {} {}", self.methods.as_ref().unwrap_or(default_methods), paths.join(" "))?;
+            }
+            (None, true) => f.write_str(" more results than the maximum")?,
+            (None, false) => f.write_str(" if declared")?,
+        }
+        if self.is_write_ahead() { f.write_str(", started first") } else { Ok(()) }
     }
 }
 

@@ -1,40 +1,33 @@
-//! Route coverage: the rules that audit each route of an axum app, for a test or the log at start.
+//! Route coverage: the rules that audit each route of an axum app, for a test. Feature `route-coverage`.
 //!
-//! A route that was added after `.layer(…)`, or that no rule names, works like any other, and leaves no event. So ask:
+//! A route that was added after `.layer(…)`, or that no rule matches, works like any other and leaves no event. A test finds it:
 //!
 //! ```
 //! use axum::{Router, routing::{get, post}};
-//! use tower_audit::route_coverage::RouteCoverage;
+//! use tower_audit::route_coverage::assert_all_mutations_audited;
 //! use tower_audit::{AuditLayer, AuditLog, AuditPolicy};
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
 //! let log = AuditLog::open("memory:").await?;
 //! let app = Router::new()
-//!     .route("/scans", post(|| async {}))
-//!     .route("/health", get(|| async {}))
-//!     .layer(AuditLayer::new(&log, AuditPolicy::mutations()))
-//!     .route("/late", post(|| async {}));
-//!
-//! let wiring = RouteCoverage::of(&app).await?;
-//! assert_eq!(
-//!     wiring.to_string().lines().collect::<Vec<_>>(),
-//!     [
-//!         "GET,HEAD  /health  no rule",
-//!         "POST      /late    NO LAYER",
-//!         "POST      /scans   upload",
-//!     ]
-//! );
-//! // At the start: one line of log a route, at level WARN for `/late`.
-//! wiring.log_report();
-//! // In a test: whatever may change something is covered, but for what is named here.
-//! let uncovered: Vec<_> = wiring.unaudited_mutations().map(ToString::to_string).collect();
-//! assert_eq!(uncovered, ["POST /late: NO LAYER"], "{wiring}");
+//!     .route("/orders", get(|| async {}).post(|| async {}))
+//!     .layer(AuditLayer::new(&log, AuditPolicy::mutations()));
+//! assert_all_mutations_audited(&app).await;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # How it knows
+//! Enable the feature for tests alone, and requests in production pay nothing for it:
+//!
+//! ```toml
+//! [dev-dependencies]
+//! tower-audit = { version = "0.1", features = ["route-coverage"] }
+//! ```
+//!
+//! [`RouteCoverage`] has the whole report: a line for each route, for a test with exceptions or the log at the start.
+//!
+//! # How it works
 //!
 //! A router copies the services around a route for every request, before it calls any of them. So a request is handed to
 //! the app, and dropped before it is polled: the layers of ours that were copied meanwhile are those around its route.
@@ -42,7 +35,7 @@
 //!
 //! One thing cannot be seen so: a layer inside of a nested router sees the path without the prefix. Where a layer is not
 //! around the whole app, and its rules name the route with its prefix but not without it, or the other way round, a
-//! request with the method `TOWER-AUDIT-WIRING` is sent through the middlewares outside of the innermost audit layer, which
+//! request with the method `TOWER-AUDIT-PROBE` is sent through the middlewares outside of the innermost audit layer, which
 //! says what it sees and lets nothing through. Where one of these middlewares refuses it, the route is
 //! [`Unclear`](Coverage::Undetermined).
 //!
@@ -52,12 +45,15 @@
 //! axum has no list of its routes but in its `Debug` output. If a version of axum writes that in another way, there is an
 //! error, never a list that is too short; [`RouteCoverage::of_routes`] takes a list of your own.
 
-mod coverage;
-mod probe;
-mod report;
 mod route_template;
 mod router_debug;
 
+mod coverage;
+
+mod probe;
+
+mod report;
+
 pub use coverage::Coverage;
-pub use report::{CoveredRoute, RouteCoverage};
+pub use report::{CoveredRoute, RouteCoverage, assert_all_mutations_audited};
 pub use router_debug::RouteCoverageError;

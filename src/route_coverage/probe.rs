@@ -19,7 +19,7 @@ use super::router_debug::ListedRoute;
 use crate::middleware::probe::{self, ProbedLayer};
 
 /// No handler is for this method.
-const PROBE_METHOD: &str = "TOWER-AUDIT-WIRING";
+const PROBE_METHOD: &str = "TOWER-AUDIT-PROBE";
 
 /// The template of what no route matches.
 const FALLBACK: &str = "/{*fallback}";

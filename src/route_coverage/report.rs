@@ -46,8 +46,8 @@ impl RouteCoverage {
     /// use tower_audit::route_coverage::RouteCoverage;
     ///
     /// let app = Router::new().route("/users/{id}", post(|| async {}));
-    /// let wiring = RouteCoverage::of_routes(&app, [("POST", "/users/{id}")]).await?;
-    /// assert_eq!(wiring.to_string(), "POST  /users/{id}  NO LAYER");
+    /// let report = RouteCoverage::of_routes(&app, [("POST", "/users/{id}")]).await?;
+    /// assert_eq!(report.to_string(), "POST  /users/{id}  NO LAYER");
     /// # Ok::<(), tower_audit::route_coverage::RouteCoverageError>(())
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -93,9 +93,9 @@ impl RouteCoverage {
     /// use tower_audit::route_coverage::RouteCoverage;
     ///
     /// let app = Router::new().route("/preferences", post(|| async {}));
-    /// let wiring = RouteCoverage::of(&app).await?;
-    /// let uncovered: Vec<_> = wiring.unaudited_mutations().map(ToString::to_string).collect();
-    /// assert_eq!(uncovered, ["POST /preferences: NO LAYER"], "{wiring}");
+    /// let report = RouteCoverage::of(&app).await?;
+    /// let uncovered: Vec<_> = report.unaudited_mutations().map(ToString::to_string).collect();
+    /// assert_eq!(uncovered, ["POST /preferences: NO LAYER"], "{report}");
     /// # Ok::<(), tower_audit::route_coverage::RouteCoverageError>(())
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -117,6 +117,21 @@ impl RouteCoverage {
             }
         }
     }
+}
+
+/// Panics with a list if a route of the app may change something and is not audited.
+///
+/// The app must be complete: call it after the last `.layer(…)` and `.with_state(…)`. A test with exceptions compares
+/// [`unaudited_mutations`](RouteCoverage::unaudited_mutations) instead.
+///
+/// # Panics
+/// If there is such a route, or the routes cannot be listed.
+pub async fn assert_all_mutations_audited(app: &Router) {
+    let report = RouteCoverage::of(app).await.unwrap_or_else(|error| panic!("{error}"));
+    let unaudited: Vec<String> = report.unaudited_mutations().map(|route| format!("\n  {route}")).collect();
+    let subject =
+        if unaudited.len() == 1 { "route may change something and is" } else { "routes may change something and are" };
+    assert!(unaudited.is_empty(), "{} {subject} not audited:{}", unaudited.len(), unaudited.concat());
 }
 
 impl CoveredRoute {

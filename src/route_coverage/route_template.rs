@@ -1,7 +1,7 @@
 //! The template of a route: paths that it matches, and what a nested router leaves of it.
 
 /// What stands where a template has a parameter; no rule is written for it.
-pub(super) const PLACEHOLDER: &str = "0tower-audit-wiring";
+pub(super) const PLACEHOLDER: &str = "0tower-audit-probe";
 
 /// A path that the template matches: like `pattern`, where that has something of its own for a parameter.
 ///
@@ -61,15 +61,15 @@ mod tests {
         for (template, pattern, path) in [
             ("/", None, "/"),
             ("/scans", Some("/other"), "/scans"),
-            ("/a/{id}/b", None, "/a/0tower-audit-wiring/b"),
+            ("/a/{id}/b", None, "/a/0tower-audit-probe/b"),
             ("/a/{id}/b", Some("/a/7/b"), "/a/7/b"),
-            ("/a/{id}", Some("/a/{x}"), "/a/0tower-audit-wiring"),
-            ("/{a}/{b}", Some("/auth"), "/auth/0tower-audit-wiring"),
+            ("/a/{id}", Some("/a/{x}"), "/a/0tower-audit-probe"),
+            ("/{a}/{b}", Some("/auth"), "/auth/0tower-audit-probe"),
             ("/{*rest}", Some("/auth/admin/{*rest}"), "/auth/admin"),
-            ("/x/{*rest}", None, "/x/0tower-audit-wiring"),
-            ("/v_{n}", None, "/v_0tower-audit-wiring"),
+            ("/x/{*rest}", None, "/x/0tower-audit-probe"),
+            ("/v_{n}", None, "/v_0tower-audit-probe"),
             ("/v_{n}", Some("/v_1"), "/v_1"),
-            ("/v_{n}", Some("/v_"), "/v_0tower-audit-wiring"),
+            ("/v_{n}", Some("/v_"), "/v_0tower-audit-probe"),
             ("/{{a}}/b", Some("/x/y"), "/{a}/b"),
         ] {
             assert_eq!(example_path(template, pattern), path, "{template} {pattern:?}");

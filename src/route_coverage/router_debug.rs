@@ -36,7 +36,7 @@ impl ListedRoute {
     }
 }
 
-/// The wiring of an app cannot be looked at.
+/// The routes of an app cannot be listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteCoverageError(String);
 
@@ -115,7 +115,7 @@ impl DebugParser<'_> {
         let near = excerpt(&self.0.chars().take(60).collect::<String>());
         RouteCoverageError::new(format!(
             "this version of axum shows its routes in a way that is not known here (near {near:?}): expected that of \
-             0.8; list the routes yourself for Wiring::of_routes"
+             0.8; list the routes yourself for RouteCoverage::of_routes"
         ))
     }
 

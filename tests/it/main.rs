@@ -18,10 +18,10 @@ mod nested;
 mod owed;
 mod parallel;
 mod passing;
+mod route_coverage;
 mod said;
 mod subrequests;
 mod support;
 #[cfg(feature = "testing")]
 mod testing;
 mod vault;
-mod wiring;

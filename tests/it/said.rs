@@ -10,7 +10,7 @@ use tower::{Layer as _, ServiceExt as _};
 use tower_audit::policy::presets;
 use tower_audit::store::conformance::{Fault, FaultyStore};
 use tower_audit::store::{MemoryStore, StoreErrorKind};
-use tower_audit::{AuditEvent, AuditLayer, AuditLog, EventType, OpenError};
+use tower_audit::{AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType, OpenError};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -298,5 +298,39 @@ async fn events_that_name_nobody_are_noticed() {
         log.close().await.expect("nothing is left");
         let lines = ["name no actor", "trusted_proxies"].map(|what| said.of(what).len());
         assert_eq!(lines, expected, "{:?}", said.lines());
+    }
+}
+
+/// A layer names its rules at the start, and says once that none has matched: after a hundred requests that may change
+/// something, none of which is one that a rule matches.
+#[tokio::test(start_paused = true)]
+async fn a_layer_whose_rules_match_nothing_is_noticed() {
+    for (policy, requests, expected) in [
+        (presets::ivre(), ["/orders"; 250].to_vec(), 1),
+        (presets::ivre(), ["/orders"; 99].to_vec(), 0),
+        (presets::ivre(), [vec!["/scans"], vec!["/orders"; 250]].concat(), 0),
+        (AuditPolicy::builder().rule(presets::auth()).build().expect("valid"), ["/orders"; 250].to_vec(), 0),
+        (AuditPolicy::mutations(), ["/orders"; 250].to_vec(), 0),
+    ] {
+        let log = AuditLog::open("memory:").await.expect("it opens");
+        let (said, _guard) = Said::listen();
+        let rules = policy.rules().len();
+        let service = AuditLayer::new(&log, policy).layer(answering(http::StatusCode::OK));
+        for path in requests {
+            let mut read = post(path);
+            *read.method_mut() = http::Method::GET;
+            service.clone().oneshot(read).await.expect("infallible");
+            service.clone().oneshot(post(path)).await.expect("infallible");
+        }
+        log.close().await.expect("nothing is left");
+        let start = said.of("an audit layer is in place");
+        assert_eq!(start.len(), 1, "{:?}", said.lines());
+        assert!(start[0].contains("memory"), "{start:?}");
+        if rules == 4 {
+            let names = "rules=\"upload: POST /scans /view /flows /flows/cleanup; \
+                            admin_action: unsafe methods /auth/admin/{*rest}, started first; auth: if declared\"";
+            assert!(start[0].contains(names), "{start:?}");
+        }
+        assert_eq!(said.of("no rule matches").len(), expected, "{:?}", said.lines());
     }
 }

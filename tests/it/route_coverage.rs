@@ -1,4 +1,4 @@
-//! The wiring check says which routes of an app are covered, and nothing of the app runs for it.
+//! Route coverage lists the rules of each route, and nothing of the app runs for it.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use axum::{Extension, Router};
 use http::{Method, StatusCode};
 use tower::ServiceExt as _;
 use tower_audit::policy::presets;
-use tower_audit::route_coverage::{Coverage, RouteCoverage};
+use tower_audit::route_coverage::{Coverage, RouteCoverage, assert_all_mutations_audited};
 use tower_audit::{AuditLayer, AuditLog, AuditPolicy, EventType, Rule};
 
 use crate::support::memory_log;
@@ -41,8 +41,8 @@ fn own() -> Rule {
 }
 
 async fn lines(app: &Router) -> Vec<String> {
-    let wiring = RouteCoverage::of(app).await.expect("the routes of this version of axum can be listed");
-    wiring.routes().iter().map(ToString::to_string).collect()
+    let report = RouteCoverage::of(app).await.expect("the routes of this version of axum can be listed");
+    report.routes().iter().map(ToString::to_string).collect()
 }
 
 #[tokio::test]
@@ -121,16 +121,16 @@ async fn the_check_and_the_layer_agree() {
             let admin = layer(1, Router::new().nest("/admin", users));
             let auth = layer(2, Router::new().nest("/auth", admin));
             let app = layer(3, Router::new().merge(auth));
-            let wiring = RouteCoverage::of(&app).await.expect("the routes are listed");
+            let report = RouteCoverage::of(&app).await.expect("the routes are listed");
             let request = http::Request::delete("/auth/admin/users/bob").body(axum::body::Body::empty()).unwrap();
             assert!(store.events().is_empty(), "the check left an event");
             app.oneshot(request).await.expect("infallible");
             let is_recorded = !store.events().is_empty();
-            let coverage = wiring.routes()[0].coverage();
-            assert_eq!(matches!(coverage, Coverage::Rules(_)), is_recorded, "{pattern} at {place}: {wiring}");
+            let coverage = report.routes()[0].coverage();
+            assert_eq!(matches!(coverage, Coverage::Rules(_)), is_recorded, "{pattern} at {place}: {report}");
             assert!(
                 !matches!(coverage, Coverage::Undetermined(_) | Coverage::NoLayer),
-                "{pattern} at {place}: {wiring}"
+                "{pattern} at {place}: {report}"
             );
         }
     }
@@ -146,9 +146,9 @@ async fn what_cannot_be_found_out_is_unclear_and_uncovered() {
     tokio::time::pause();
     for app in [nested.clone().layer(from_fn(refusing)), nested.clone().layer(hanging), nested.clone().layer(panicking)]
     {
-        let wiring = RouteCoverage::of(&app).await.expect("the routes are listed");
-        assert_eq!(wiring.to_string(), "POST  /admin/users  UNCLEAR: own.event");
-        assert_eq!(wiring.unaudited_mutations().count(), 1);
+        let report = RouteCoverage::of(&app).await.expect("the routes are listed");
+        assert_eq!(report.to_string(), "POST  /admin/users  UNCLEAR: own.event");
+        assert_eq!(report.unaudited_mutations().count(), 1);
         // Said to be around the whole app, there is nothing to find out.
         assert_eq!(lines(&app.layer(preset(&log))).await, ["POST /admin/users: UNCLEAR: own.event"]);
     }
@@ -233,8 +233,8 @@ async fn a_log_that_is_off_covers_nothing() {
 async fn a_list_of_routes_may_be_given() {
     let log = log().await;
     let app = Router::new().route("/users/{id}", post(handler)).layer(naming(&log, &["/users/{id}"]));
-    let wiring = RouteCoverage::of_routes(&app, [("POST", "/users/{id}"), ("post", "/nowhere")]).await.expect("routes");
-    assert_eq!(wiring.to_string(), "POST  /users/{id}  own.event\npost  /nowhere     no rule");
+    let report = RouteCoverage::of_routes(&app, [("POST", "/users/{id}"), ("post", "/nowhere")]).await.expect("routes");
+    assert_eq!(report.to_string(), "POST  /users/{id}  own.event\npost  /nowhere     no rule");
     for (route, why) in [
         (("P T", "/a"), "\"P T\" is no HTTP method: expected a word such as POST"),
         (("POST", "a"), "\"a\" is no template of a route: expected one that starts with /, such as /users/{id}"),
@@ -265,18 +265,18 @@ async fn nothing_of_the_app_runs_and_nothing_is_recorded() {
         .layer(from_fn(passing))
         .fallback(handler)
         .route("/late", any(handler).layer(from_fn(passing)));
-    let wiring = RouteCoverage::of(&app).await.expect("the routes are listed");
-    assert_eq!(wiring.routes().len(), 6, "{wiring}");
+    let report = RouteCoverage::of(&app).await.expect("the routes are listed");
+    assert_eq!(report.routes().len(), 6, "{report}");
     assert_eq!(RUNS.load(Ordering::SeqCst), 0);
     // One that has to be looked at from outside: only the middleware further out runs, once a route.
     let nested = Router::new().route("/x", any(handler)).layer(from_fn(passing)).layer(naming(&log, &["/x"]));
     let app = Router::new().nest("/n", nested).layer(from_fn(passing)).layer(everything());
-    let wiring = RouteCoverage::of(&app).await.expect("the routes are listed");
-    assert_eq!(wiring.to_string(), "any  /n/x  own.event");
+    let report = RouteCoverage::of(&app).await.expect("the routes are listed");
+    assert_eq!(report.to_string(), "any  /n/x  own.event");
     let nested = Router::new().route("/x", any(handler)).layer(from_fn(passing)).layer(naming(&log, &["/x"]));
     let app = Router::new().nest("/n", nested).layer(from_fn(passing));
-    let wiring = RouteCoverage::of(&app).await.expect("the routes are listed");
-    assert_eq!(wiring.to_string(), "any  /n/x  own.event");
+    let report = RouteCoverage::of(&app).await.expect("the routes are listed");
+    assert_eq!(report.to_string(), "any  /n/x  own.event");
     assert_eq!(RUNS.load(Ordering::SeqCst), 1);
     log.close().await.unwrap();
     unsafe_log.close().await.unwrap();
@@ -322,13 +322,13 @@ async fn the_report_warns_of_what_may_change_something() {
         .layer(preset(&log))
         .route("/late", post(handler))
         .layer(Extension(7));
-    let wiring = RouteCoverage::of(&app).await.expect("the routes are listed");
+    let report = RouteCoverage::of(&app).await.expect("the routes are listed");
     let written = Written::default();
     let subscriber = tracing_subscriber::fmt().without_time().with_ansi(false).with_writer({
         let written = written.clone();
         move || written.clone()
     });
-    tracing::subscriber::with_default(subscriber.finish(), || wiring.log_report());
+    tracing::subscriber::with_default(subscriber.finish(), || report.log_report());
     let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
     let lines: Vec<_> = text.lines().map(str::trim).collect();
     assert_eq!(
@@ -340,4 +340,18 @@ async fn the_report_warns_of_what_may_change_something() {
             r#"INFO tower_audit::route_coverage: route method="POST" path="/scans" coverage=upload"#,
         ]
     );
+}
+
+#[tokio::test]
+async fn one_line_asserts_that_every_mutation_is_audited() {
+    let log = log().await;
+    let layer = AuditLayer::new(&log, tower_audit::AuditPolicy::mutations());
+    let app = Router::new().route("/orders", post(handler).get(handler)).layer(layer);
+    assert_all_mutations_audited(&app).await;
+
+    let late = app.route("/late", post(handler)).route("/health", get(handler));
+    let panic =
+        tokio::spawn(async move { assert_all_mutations_audited(&late).await }).await.expect_err("a route is late");
+    let text = panic.into_panic().downcast::<String>().expect("a text");
+    assert_eq!(*text, "1 route may change something and is not audited:\n  POST /late: NO LAYER");
 }
