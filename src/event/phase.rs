@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::EventError;
 
-/// When in the life of a request an event was written.
+/// The moment in a request's life at which an event was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {

@@ -4,7 +4,7 @@ use super::extensible_struct::extensible_struct;
 use super::{CompactText, EventId};
 
 extensible_struct! {
-    /// What is known of the request beyond the actor and the resource; each field is absent when empty.
+    /// Facts about the request beyond the actor and the resource; each field is absent when empty.
     RequestInfo, sparse {
         /// The client's `x-request-id` if it is bounded and clean, else one made for the request. All events of one
         /// request share it.

@@ -4,7 +4,7 @@ use super::CompactText;
 use super::extensible_struct::extensible_struct;
 
 extensible_struct! {
-    /// What the request was for. Both fields are always written, null when empty.
+    /// The object of the request. Both fields are always written, null when empty.
     Resource, always {
         /// The route's template, such as `/users/{id}`; never the raw path. Null if no route matched.
         route: CompactText,

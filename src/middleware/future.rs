@@ -105,7 +105,7 @@ where
         Self { way: Way::Off { future } }
     }
 
-    #[cfg_attr(not(feature = "axum"), expect(dead_code))]
+    #[cfg_attr(not(feature = "route-coverage"), expect(dead_code))]
     pub(super) fn pending() -> Self {
         Self { way: Way::Never }
     }

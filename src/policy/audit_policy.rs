@@ -39,19 +39,19 @@ struct PolicyInner {
     parts: Parts,
     /// The request sides of the rules that are active, and their indices.
     request_matchers: Vec<(usize, RequestMatcher)>,
-    /// Which of them a method leaves open.
+    /// The rules with each method.
     rules_by_method: RulesByMethod,
     /// The rules that are active: allowed by the filter, and not an oversize rule without a maximum.
     active: MatchingRules,
     /// Those of them that have a request side.
     with_matcher: MatchingRules,
-    /// How many segments of a path any rule looks at.
+    /// The number of segments of the longest pattern, base path included.
     max_segments: usize,
-    /// Whether a pattern of theirs has a parameter that is hidden.
+    /// True if a pattern has a hidden parameter.
     patterns_hide: bool,
 }
 
-/// What a policy is made of.
+/// The parts of a policy.
 #[derive(Debug, Clone)]
 pub(super) struct Parts {
     pub(super) rules: Vec<Rule>,
@@ -156,7 +156,7 @@ impl AuditPolicy {
         candidates.iter().find(|&index| self.rule(index).is_write_ahead())
     }
 
-    /// Whether one of these rules lets no response leave without its event.
+    /// Returns true if one of these rules fails the request when its event cannot be written.
     pub(crate) fn is_fail_closed(&self, candidates: MatchingRules) -> bool {
         candidates.iter().any(|index| self.rule(index).fail_mode != FailMode::Open)
     }

@@ -4,7 +4,7 @@ use super::path_pattern::PathPattern;
 use super::path_variants::PathVariant;
 use crate::event::excerpt;
 
-/// A mount prefix such as `/cgi`, which rules and events know nothing of. The default has no segment.
+/// A prefix such as `/cgi`, which appears neither in rules nor in events. The default has no segment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct BasePath {
     /// With a `/` in front and none at the end, or empty.
@@ -16,11 +16,11 @@ impl BasePath {
     /// Reads a prefix.
     ///
     /// # Errors
-    /// What is wrong with it, and what would be right.
+    /// The fault, and the form that is expected.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let pattern = PathPattern::parse(text)?;
         if !pattern.is_literal() || text.contains('%') {
-            return Err(format!("{:?} is no mount prefix: it must be literal, such as \"/cgi\"", excerpt(text)));
+            return Err(format!("{:?} is no base path: it must be literal, such as \"/cgi\"", excerpt(text)));
         }
         let pattern = Some(pattern).filter(|pattern| pattern.len() > 0);
         Ok(Self { text: text.strip_suffix('/').unwrap_or(text).into(), pattern })
@@ -30,7 +30,7 @@ impl BasePath {
         self.pattern.as_ref().map_or(0, PathPattern::len)
     }
 
-    /// What follows the prefix in a path or a route template, or the whole of it.
+    /// Returns the rest of a path or a route template after the prefix, or all of it.
     pub(super) fn strip<'p>(&self, path: &'p str) -> &'p str {
         match path.strip_prefix(&*self.text) {
             Some("") if !path.is_empty() => "/",
@@ -39,7 +39,7 @@ impl BasePath {
         }
     }
 
-    /// The prefix, if the path begins with it; else nothing.
+    /// Returns the prefix if the path begins with it, else an empty text.
     pub(super) fn prefix_of(&self, path: &str) -> &str {
         if self.strip(path).len() < path.len() { &self.text } else { "" }
     }

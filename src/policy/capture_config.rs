@@ -139,11 +139,10 @@ impl CaptureConfig {
         }
     }
 
-    /// The path as it may be recorded, where `template` is what matched it: with `***` for every parameter that is to be
-    /// hidden.
+    /// The path as it may be recorded, with `***` for every hidden parameter of the `template` that matched it.
     ///
     /// A template that does not fit the path, as the whole template of a nested router does not fit the rest of a path,
-    /// is aligned at the ends of both. Where that fails, nobody knows where the parameter is: the template is returned.
+    /// is aligned at the ends of both. Where that fails the position of the parameter is unknown, and the template is returned.
     ///
     /// ```
     /// let policy = tower_audit::AuditPolicy::builder().preset_ivre().redact(["patient"]).build()?;
@@ -160,7 +159,7 @@ impl CaptureConfig {
         Cow::Owned(path_parameters::redact(path, template, |name| self.hides_parameter(name)))
     }
 
-    /// Whether a parameter of the template is to be hidden.
+    /// Returns true if a parameter of the template is hidden.
     pub(super) fn hides_parameters_of(&self, template: &str) -> bool {
         self.path != RequestPath::AsSent
             && template.contains('{')

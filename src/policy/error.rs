@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-/// A policy that cannot be: the text names the rule, the key, the value and what would be right, and, where the
-/// policy was read from a file, the line.
+/// An invalid policy: the text names the rule, the key, the value and the expected one, and the line of a policy file.
 ///
 /// ```
 /// use tower_audit::AuditPolicy;
@@ -26,14 +25,14 @@ struct PolicyErrorInner {
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-/// Where in a policy something is wrong.
+/// The place of a fault in a policy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Location {
     /// The index of the rule, and the name of its type if it has one.
     pub(super) rule: Option<(usize, String)>,
     /// The key as it stands in a file; a dot leads into a table.
     pub(super) key: Option<String>,
-    /// Which of the values of a list.
+    /// The index in a list of values.
     pub(super) item: Option<usize>,
 }
 

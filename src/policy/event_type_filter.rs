@@ -5,7 +5,7 @@ use super::error::Location;
 use crate::event::EventType;
 use crate::event::excerpt;
 
-/// Which event types are recorded: those included, less those excluded.
+/// The recorded event types: those included, less those excluded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct EventTypeFilter {
     /// Empty means everything.

@@ -14,7 +14,7 @@ pub(super) enum Methods {
     Listed(Vec<String>),
 }
 
-/// The same, ready to be compared with.
+/// The methods of a rule, compiled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MethodSet {
     mask: u16,
@@ -37,7 +37,7 @@ pub(super) struct RulesByMethod([u64; METHODS.len()]);
 const METHODS: [&str; 9] = ["GET", "HEAD", "OPTIONS", "TRACE", "POST", "PUT", "PATCH", "DELETE", "CONNECT"];
 /// The first four of them.
 const SAFE_MASK: u16 = 0b1111;
-/// What has any other spelling: `post`, `PURGE`. Never safe, whatever it looks like.
+/// Every other spelling: `post`, `PURGE`. Never safe: methods are case-sensitive (RFC 9110, section 9.1).
 const OTHER_BIT: u16 = 1 << METHODS.len();
 
 impl Methods {

@@ -50,7 +50,7 @@ pub(super) fn redact(path: &str, template: &str, hides: impl Fn(&str) -> bool) -
 
 /// A template laid against a path.
 struct Alignment<'t> {
-    /// How many segments of the path come before it.
+    /// The number of the path's segments before it.
     skipped: usize,
     wanted: &'t [&'t str],
 }
@@ -87,7 +87,7 @@ fn fits(given: &[&str], wanted: &[&str]) -> bool {
     enough && given.iter().zip(wanted).all(|(given, wanted)| is_same(given, wanted))
 }
 
-/// Whether a segment of a path may be the one of a template: any, for a parameter.
+/// Returns true if the segment of a path fits that of a template; any fits a parameter.
 fn is_same(given: &str, wanted: &str) -> bool {
     parameters(wanted).next().is_some()
         || percent::decoded(given.as_bytes()).eq(percent::decoded(unescaped(wanted).as_bytes()))
@@ -171,7 +171,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is sent, the value of a hidden parameter is not shown.
+        /// No path shows the value of a hidden parameter.
         #[test]
         fn no_path_shows_what_is_hidden(
             before in proptest::collection::vec("[ab]{0,2}|%61|\\{token\\}", 0..3),

@@ -26,7 +26,7 @@ impl PathPattern {
     /// Reads a pattern.
     ///
     /// # Errors
-    /// What is wrong with it, and what would be right.
+    /// The fault, and the form that is expected.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let wrong = |why: &str| Err(format!("{:?} is no path pattern: {why}", excerpt(text)));
         let Some(inner) = text.strip_prefix('/') else { return wrong("it must start with `/`") };
@@ -71,27 +71,27 @@ impl PathPattern {
         &self.text
     }
 
-    /// How many segments it looks at.
+    /// Returns the number of segments before a `{*rest}`.
     pub(super) fn len(&self) -> usize {
         self.segments.len()
     }
 
-    /// Whether it ends in `{*rest}`.
+    /// Returns true if it ends in `{*rest}`.
     pub(super) fn is_catch_all(&self) -> bool {
         self.catch_all
     }
 
-    /// Whether all of it is literal, as a mount prefix has to be.
+    /// Returns true if all segments are literal.
     pub(super) fn is_literal(&self) -> bool {
         !self.catch_all && !self.segments.contains(&PatternSegment::Parameter)
     }
 
-    /// Whether the beginning of `reading` is this literal path.
+    /// Returns true if `variant` begins with this literal path.
     pub(super) fn is_prefix_of(&self, variant: &PathVariant<'_, '_>) -> bool {
         variant.total >= self.len() && self.has_same_segments(variant)
     }
 
-    /// Whether this reading of a path is one of those that the pattern means.
+    /// Returns true if the pattern matches this variant of a path.
     pub(super) fn matches(&self, variant: &PathVariant<'_, '_>) -> bool {
         (if self.catch_all { variant.total >= self.len() } else { variant.total == self.len() })
             && self.has_same_segments(variant)
@@ -148,7 +148,7 @@ impl PatternSegment {
         }
     }
 
-    /// What follows a first segment that matches as it is, from its slash on.
+    /// Returns the path after its first segment, if that matches as it is written.
     fn strip_from<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
         let (text, meant) = match self {
             Self::Literal(text, meant) => (text, meant),

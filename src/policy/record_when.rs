@@ -27,7 +27,7 @@ impl RecordWhen {
     pub(super) const ALWAYS: Self = Self { always: true, statuses: Vec::new(), abnormal: false, declared: false };
     pub(super) const DECLARED: Self = Self { always: false, statuses: Vec::new(), abnormal: false, declared: true };
 
-    /// Every end, denials and panics included.
+    /// Every outcome, denials and panics included.
     pub fn always() -> Self {
         Self::ALWAYS
     }
@@ -37,7 +37,7 @@ impl RecordWhen {
         Self::statuses(200..=299)
     }
 
-    /// Every end after which the action may have had its effect: 2xx, 5xx, a panic, an inner error.
+    /// Every outcome after which the action may have had its effect: 2xx, 5xx, a panic, an inner error.
     pub fn effect_possible() -> Self {
         Self::statuses(200..=299).or(Self::statuses(500..=599)).or(Self::abnormal())
     }
@@ -59,7 +59,7 @@ impl RecordWhen {
         Self { statuses: merge_ranges(statuses.into_iter().map(|status| (status, status)).collect()), ..Self::NEVER }
     }
 
-    /// The ends of either.
+    /// The outcomes of either.
     #[must_use]
     pub fn or(mut self, other: Self) -> Self {
         self.statuses.extend(other.statuses);
@@ -71,7 +71,7 @@ impl RecordWhen {
         }
     }
 
-    /// Whether this end is one of them; `declared` says whether the handler named the type of the rule.
+    /// Returns true for one of these outcomes; `declared`: the handler declared the type of the rule.
     pub(super) fn matches(&self, ended: &RequestOutcome<'_>, declared: bool) -> bool {
         self.always
             || (self.abnormal && ended.abnormal)
@@ -79,12 +79,12 @@ impl RecordWhen {
             || ended.status.is_some_and(|status| self.has(status))
     }
 
-    /// Whether nothing but the word of the handler makes it hold, so that the rule needs no request side.
+    /// Returns true if only a declaration makes it hold: then the rule needs no paths.
     pub(super) fn is_only_declared(&self) -> bool {
         *self == Self::declared()
     }
 
-    /// What is wrong with it, if anything.
+    /// Returns the fault, if there is one.
     pub(super) fn problem(&self) -> Option<String> {
         if *self == Self::NEVER {
             return Some("the list is empty, so that the rule never holds: expected at least one status".to_owned());
@@ -102,7 +102,7 @@ impl RecordWhen {
     }
 }
 
-/// The same statuses in as few ranges as possible.
+/// Merges the ranges into as few as possible.
 fn merge_ranges(mut ranges: Vec<(u16, u16)>) -> Vec<(u16, u16)> {
     ranges.sort_unstable();
     ranges.dedup_by(|next, last| {

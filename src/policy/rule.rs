@@ -39,7 +39,7 @@ pub struct Rule {
     pub(crate) fail_mode: FailMode,
 }
 
-/// The request side of a rule, ready to be compared with.
+/// The methods and patterns of a rule, compiled.
 #[derive(Debug)]
 pub(super) struct RequestMatcher {
     pub(super) methods: MethodSet,
@@ -119,7 +119,7 @@ impl Rule {
 
     /// Makes a `started` event durable before the handler runs.
     ///
-    /// What was started is also completed: where no rule's [`when`](Self::when) holds in the end, this one decides.
+    /// A started event is always completed: if no rule's [`when`](Self::when) holds for the outcome, this rule decides.
     #[must_use]
     pub fn write_ahead(mut self, write_ahead: bool) -> Self {
         self.write_ahead = Some(write_ahead);
@@ -158,7 +158,7 @@ impl Rule {
         self.body_end
     }
 
-    /// Whether the rule names paths.
+    /// Returns true if the rule has paths.
     pub(crate) fn has_paths(&self) -> bool {
         self.paths.is_some()
     }
@@ -193,10 +193,10 @@ impl Rule {
         self.event_type == EventType::OVERSIZE_QUERY
     }
 
-    /// Makes the request side ready, if there is one.
+    /// Compiles the methods and patterns, if the rule has some.
     ///
     /// # Errors
-    /// If anything about the rule cannot be. The rule's place is left for the caller to fill in.
+    /// If a setting of the rule is invalid.
     pub(super) fn compile(&self, index: usize) -> Result<Option<RequestMatcher>, PolicyError> {
         let place = |key| super::error::Location::rule(index, self.event_type.as_str(), key);
         let wrong = |key, what: String| Err(PolicyError::new(place(key), what));

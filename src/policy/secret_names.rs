@@ -38,7 +38,7 @@ const SECRET_NAMES: [&str; 22] = [
     "csrf",
 ];
 
-/// What makes a name hidden wherever it stands in it: `client_secret`, `X-Amz-Security-Token`, `newPassword`.
+/// Parts of names that hide the whole: `client_secret`, `X-Amz-Security-Token`, `newPassword`.
 const SECRET_PARTS: [&str; 13] = [
     "password",
     "passwd",
@@ -61,7 +61,7 @@ const THINGS: [&str; 4] = ["key", "state", "sid", "ticket"];
 /// The ends of names that are left alone in a path: `{token_id}` names a token, it is none.
 const IDS: [&str; 2] = ["id", "name"];
 
-/// What stands in the place of a hidden value.
+/// The text in place of a hidden value.
 pub(super) const HIDDEN: &str = "***";
 
 impl SecretNames {
@@ -72,7 +72,7 @@ impl SecretNames {
         names.iter().map(String::as_str).enumerate().map(folded).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether a parameter of this name is hidden in a path.
+    /// Returns true if a parameter of this name is hidden in a path.
     pub(super) fn hide_in_path(&self, name: &str) -> bool {
         let name = normalized(name);
         let is_credential = || SECRET_NAMES.contains(&name.as_str()) && !THINGS.contains(&name.as_str());
@@ -80,7 +80,7 @@ impl SecretNames {
             let is_id = name != "sessionid" && IDS.iter().any(|end| name.ends_with(end));
             !is_id && SECRET_PARTS.iter().any(|part| name.contains(part))
         };
-        // A session is known by its id, and whoever knows the id has the session.
+        // The id of a session is its credential.
         self.0.contains(&name) || is_credential() || has_credential()
     }
 
@@ -146,7 +146,7 @@ pub(super) fn redact_query(query: &str, names: &SecretNames) -> String {
     shown
 }
 
-/// Whether a value is itself a URL or a form with something to hide: `next=/login?token=…`.
+/// Returns true if a value is itself a URL or a form with a hidden value: `next=/login?token=…`.
 fn contains_secret(value: &str, names: &SecretNames) -> bool {
     let mut pieces = value.split(['?', '&', ';', '#']);
     pieces.any(|piece| piece.split_once('=').is_some_and(|(name, value)| !value.is_empty() && names.is_secret(name)))

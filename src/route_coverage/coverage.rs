@@ -8,7 +8,7 @@ use super::route_template;
 use crate::event::EventType;
 use crate::policy::AuditPolicy;
 
-/// What covers a route.
+/// The rules that audit a route, or the reason why none does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Coverage {
@@ -28,7 +28,7 @@ pub enum Coverage {
     LogDisabled,
 }
 
-/// What a layer around a route may do about it.
+/// A layer around a route.
 pub(super) struct LayerView<'p> {
     /// None: its log is off.
     pub(super) policy: Option<&'p AuditPolicy>,
@@ -37,7 +37,7 @@ pub(super) struct LayerView<'p> {
 }
 
 impl Coverage {
-    /// What the layers around a route make of requests with these methods, the innermost layer first: it takes the place
+    /// Returns the coverage of a route by the layers around it, for these methods, the innermost layer first: it takes the place
     /// of the outer ones where one of its rules names the request.
     pub(super) fn of(layers: &[LayerView<'_>], methods: &[Method]) -> Self {
         if layers.is_empty() {

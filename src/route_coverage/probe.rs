@@ -24,10 +24,10 @@ const PROBE_METHOD: &str = "TOWER-AUDIT-PROBE";
 /// The template of what no route matches.
 const FALLBACK: &str = "/{*fallback}";
 
-/// How long a middleware may keep the question which path a layer sees.
+/// The timeout of the middlewares that a probe passes.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What covers each of the methods of a route.
+/// Returns the coverage of each method of a route.
 pub(super) async fn probe_route(app: &Router, route: &ListedRoute) -> Vec<(Option<Method>, Coverage)> {
     let template = route.path.as_deref().unwrap_or(FALLBACK);
     // Deeper than any route, so that only what takes all the rest could match it.
@@ -90,7 +90,7 @@ fn probe_future(app: &Router, method: &Method, path: &str) -> Option<RouteFuture
     Some(app.clone().call(request))
 }
 
-/// Which paths the layers around a route see: a request is sent through what is outside of the innermost.
+/// Returns the paths that the layers around a route see: sends a probe through the middlewares outside of the innermost.
 async fn observe_paths(app: &Router, path: &str) -> Vec<(ProbedLayer, String)> {
     let (future, sightings) = probe::with_stand_ins(|| probe_future(app, &probe_method(), path));
     let Some(future) = future else { return Vec::new() };

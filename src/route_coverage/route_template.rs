@@ -1,6 +1,6 @@
 //! The template of a route: paths that it matches, and what a nested router leaves of it.
 
-/// What stands where a template has a parameter; no rule is written for it.
+/// The value of a parameter in an example path; no rule has it as a literal.
 pub(super) const PLACEHOLDER: &str = "0tower-audit-probe";
 
 /// A path that the template matches: like `pattern`, where that has something of its own for a parameter.
@@ -32,7 +32,7 @@ pub(super) fn example_path(template: &str, pattern: Option<&str>) -> String {
     path
 }
 
-/// What is before and after the parameter in a segment, if there is one.
+/// Returns the text before and after the parameter of a segment.
 fn parameter(segment: &str) -> Option<(&str, &str)> {
     if segment.contains("{{") {
         return None;

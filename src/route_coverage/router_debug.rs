@@ -13,7 +13,7 @@ pub(super) struct ListedRoute {
     /// None: what no other route matches.
     pub(super) path: Option<String>,
     pub(super) methods: Vec<Method>,
-    /// Whether what answers the other methods is the app's own.
+    /// True if the app answers the other methods itself.
     pub(super) has_any_handler: bool,
 }
 
@@ -83,7 +83,7 @@ pub(super) fn read(shown: &str) -> Result<Vec<ListedRoute>, RouteCoverageError> 
     Ok(routes)
 }
 
-/// What is left to be read.
+/// The text that is not parsed yet.
 struct DebugParser<'t>(&'t str);
 
 const METHODS: [&str; 9] = ["get", "head", "delete", "options", "patch", "post", "put", "trace", "connect"];

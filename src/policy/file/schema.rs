@@ -245,7 +245,7 @@ struct KnownTable<'n> {
     node: &'n SpannedValue,
     /// Without a key.
     place: Location,
-    /// What its keys are called from outside: `filter.`.
+    /// The prefix of its keys in an error: `filter.`.
     prefix: String,
 }
 

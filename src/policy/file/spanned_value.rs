@@ -1,4 +1,4 @@
-//! What a policy file says, whatever its format: values that know their line.
+//! The values of a policy file in TOML or YAML, each with its line.
 
 use std::fmt;
 
@@ -28,7 +28,7 @@ pub(super) enum RawValue {
     List(Vec<SpannedValue>),
     /// In the order of the file.
     Table(Vec<TableEntry>),
-    /// What no key of a policy has: a date, a fraction. It is named only.
+    /// A value that no key takes, by its name: a date, a fraction.
     Other(&'static str),
 }
 
@@ -84,7 +84,7 @@ impl SpannedValue {
 }
 
 impl RawValue {
-    /// What it is, for an error.
+    /// Returns the kind of the value, for an error.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
@@ -198,7 +198,7 @@ impl<'de> Visitor<'de> for YamlVisitor {
     }
 }
 
-/// Where the lines of a text begin.
+/// The offsets at which the lines of a text begin.
 struct LineIndex(Vec<usize>);
 
 impl LineIndex {
