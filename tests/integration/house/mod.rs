@@ -1,0 +1,5 @@
+//! The house itself: the arrows between folders and files, and the words of summaries.
+
+mod arrows;
+mod code;
+mod words;
