@@ -43,7 +43,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Unset: a file. `off` or empty: auditing is disabled.
     let log = match env("AUDIT_URL", "sqlite:audit.db")?.as_str() {
         "" | "off" => AuditLog::disabled(),
-        url => AuditLog::builder(url).write_timeout(deadline).open().await?,
+        url => AuditLog::builder().url(url).write_timeout(deadline).open().await?,
     };
     let policy = policy(env("UPLOAD_WRITE_AHEAD", "0")? == "1", max_results)?;
     let is_local = listen.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback());

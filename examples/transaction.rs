@@ -5,7 +5,6 @@
 
 use std::error::Error;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -25,7 +24,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     sqlx::query("INSERT OR IGNORE INTO accounts VALUES ('alice', 100), ('bob', 0)").execute(&pool).await?;
 
     let store = SqliteStore::from_pool(&pool, OpenOptions::default()).await?; // 1: the log beside the app's tables
-    let log = AuditLog::with_store(Arc::new(store)).open().await?;
+    let log = AuditLog::builder().store(store).open().await?;
     let app = Router::new()
         .route("/transfers/{from}/{to}/{amount}", routing::post(transfer))
         .layer(AuditLayer::new(&log, AuditPolicy::mutations()))

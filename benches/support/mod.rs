@@ -5,7 +5,6 @@ use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -48,7 +47,7 @@ impl AuditStore for Acknowledging {
 
 /// A log over that store.
 pub(crate) async fn log() -> AuditLog {
-    AuditLog::with_store(Arc::new(Acknowledging)).open().await.expect("a store that accepts everything")
+    AuditLog::builder().store(Acknowledging).open().await.expect("a store that accepts everything")
 }
 
 /// A log that builds an event and refuses it, and a policy that lets it go: what is left is the building.

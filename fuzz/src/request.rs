@@ -73,7 +73,7 @@ impl Server {
     fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let store = MemoryStore::new();
-        let log = runtime.block_on(AuditLog::with_store(Arc::new(store.clone())).open()).expect("a log");
+        let log = runtime.block_on(AuditLog::builder().store(Arc::new(store.clone())).open()).expect("a log");
         Self { runtime, store, log }
     }
 

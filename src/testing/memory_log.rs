@@ -1,7 +1,5 @@
 //! A log in memory.
 
-use std::sync::Arc;
-
 use crate::event::AuditEvent;
 use crate::store::MemoryStore;
 use crate::writer::AuditLog;
@@ -20,7 +18,7 @@ impl MemoryLog {
     /// Outside of a tokio runtime with timers.
     pub async fn open() -> Self {
         let store = MemoryStore::new();
-        let opened = AuditLog::with_store(Arc::new(store.clone())).open().await;
+        let opened = AuditLog::builder().store(store.clone()).open().await;
         Self { log: opened.expect("a log in memory opens within a tokio runtime"), store }
     }
 

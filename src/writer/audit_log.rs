@@ -84,7 +84,7 @@ impl AuditLog {
     /// # Errors
     /// See [`AuditLogBuilder::open`].
     pub async fn open(url: &str) -> Result<Self, OpenError> {
-        Self::builder(url).open().await
+        Self::builder().url(url).open().await
     }
 
     /// Opens the log at the URL in the environment variable `AUDIT_URL`. `off`, or an empty value, turns auditing
@@ -101,14 +101,9 @@ impl AuditLog {
         }
     }
 
-    /// Returns a builder for the log at this URL.
-    pub fn builder(url: &str) -> AuditLogBuilder {
-        AuditLogBuilder::url(url)
-    }
-
-    /// Returns a builder for a log over an existing store.
-    pub fn with_store(store: Arc<dyn AuditStore>) -> AuditLogBuilder {
-        AuditLogBuilder::store(store)
+    /// Returns a builder, which needs a [`url`](AuditLogBuilder::url) or a [`store`](AuditLogBuilder::store).
+    pub fn builder() -> AuditLogBuilder {
+        AuditLogBuilder::new()
     }
 
     /// A log that records nothing: layers pass everything through. The operator's log has a warning of it each time.

@@ -27,7 +27,7 @@ use crate::store::{AuditStore, Durability, OpenOptions, RedactedUrl, StoreErrorK
 #[derive(Debug)]
 #[must_use]
 pub struct AuditLogBuilder {
-    place: LogTarget,
+    target: Option<LogTarget>,
     write_timeout: Duration,
     queue_events: usize,
     queue_bytes: usize,
@@ -64,17 +64,9 @@ impl LogTarget {
 }
 
 impl AuditLogBuilder {
-    pub(super) fn url(url: &str) -> Self {
-        Self::new(LogTarget::Url(url.to_owned()))
-    }
-
-    pub(super) fn store(store: Arc<dyn AuditStore>) -> Self {
-        Self::new(LogTarget::Store(store))
-    }
-
-    fn new(place: LogTarget) -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            place,
+            target: None,
             write_timeout: DEFAULT_WRITE_TIMEOUT,
             queue_events: MAX_QUEUE_EVENTS,
             queue_bytes: MAX_QUEUE_BYTES,
@@ -83,6 +75,18 @@ impl AuditLogBuilder {
             detached: DetachedLimits { requests: MAX_DETACHED, timeout: None },
             durability: Durability::default(),
         }
+    }
+
+    /// Sets the URL of the store, such as `sqlite:audit.db`. The last call of `url` and [`store`](Self::store) counts.
+    pub fn url(mut self, url: &str) -> Self {
+        self.target = Some(LogTarget::Url(url.to_owned()));
+        self
+    }
+
+    /// Sets the store: an open one, or an [`Arc`] of it. The last call of [`url`](Self::url) and `store` counts.
+    pub fn store(mut self, store: impl AuditStore + 'static) -> Self {
+        self.target = Some(LogTarget::Store(Arc::new(store)));
+        self
     }
 
     /// Sets the time that a request waits for all of its events together: 5 s by default, at most a year.
@@ -146,15 +150,16 @@ impl AuditLogBuilder {
     /// longer: after a crash, many events may have to be closed.
     ///
     /// # Errors
-    /// If the URL is malformed, or the store cannot be opened or is not durable in a way it should be; if it does not
+    /// If neither [`url`](Self::url) nor [`store`](Self::store) was called; if the URL is malformed, or the store cannot be opened or is not durable in a way it should be; if it does not
     /// answer in time; outside of a tokio runtime.
     ///
     /// # Cancel safety
     /// Dropped before it is ready, no log is open; the store may have been created.
     pub async fn open(self) -> Result<AuditLog, OpenError> {
+        let target = self.target.as_ref().ok_or(OpenError(OpenErrorRepr::NoTarget))?;
         let runtime = Handle::try_current().map_err(|_| OpenError(OpenErrorRepr::NoRuntime))?;
         let limit = self.write_timeout.max(DEFAULT_WRITE_TIMEOUT).saturating_mul(4).min(MAX_TIMEOUT);
-        let store = match tokio::time::timeout_at(from_now(limit), self.open_store()).await {
+        let store = match tokio::time::timeout_at(from_now(limit), self.open_store(target)).await {
             Ok(store) => store?,
             Err(_) => return Err(OpenError(OpenErrorRepr::Timeout(limit))),
         };
@@ -162,7 +167,7 @@ impl AuditLogBuilder {
         catch_panic(|| {
             tracing::info!(
                 store = capabilities.name,
-                place = self.place.shown(),
+                place = target.shown(),
                 durable = capabilities.durable,
                 "the audit log is open"
             );
@@ -209,8 +214,8 @@ impl AuditLogBuilder {
     }
 
     /// Opens the store, checks it, and closes the `started` events of dead processes.
-    async fn open_store(&self) -> Result<Arc<dyn AuditStore>, OpenError> {
-        let store = match &self.place {
+    async fn open_store(&self, target: &LogTarget) -> Result<Arc<dyn AuditStore>, OpenError> {
+        let store = match target {
             LogTarget::Url(url) => {
                 let options =
                     OpenOptions { timeout: self.write_timeout, durability: self.durability, ..OpenOptions::default() };

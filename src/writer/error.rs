@@ -108,6 +108,8 @@ pub(super) enum OpenErrorRepr {
     Store(StoreError),
     Timeout(Duration),
     NoRuntime,
+    /// The builder has neither a URL nor a store.
+    NoTarget,
     /// `AUDIT_URL` is not set.
     Unset,
     /// `AUDIT_URL` is no text.
@@ -121,6 +123,7 @@ impl fmt::Display for OpenError {
             OpenErrorRepr::Store(cause) => cause.fmt(f),
             OpenErrorRepr::Timeout(limit) => write!(f, "the store did not answer within {limit:?}"),
             OpenErrorRepr::NoRuntime => f.write_str("open it within a tokio runtime that has timers"),
+            OpenErrorRepr::NoTarget => f.write_str("the builder has no store: call `url(\"sqlite:audit.db\")` or `store(..)`"),
             OpenErrorRepr::Unset => f.write_str(
                 "AUDIT_URL is not set: set it to the URL of a store, such as sqlite:/var/lib/app/audit.db, or to `off` if \
                  nothing is to be recorded",

@@ -46,7 +46,7 @@ impl AuditLog {
     /// # let pool = SqlitePool::connect_with(options).await?;
     /// # sqlx::query("CREATE TABLE accounts (name TEXT, balance INTEGER)").execute(&pool).await?;
     /// # let store = SqliteStore::from_pool(&pool, OpenOptions::default()).await?;
-    /// # let log = AuditLog::with_store(Arc::new(store)).open().await?;
+    /// # let log = AuditLog::builder().store(store).open().await?;
     /// let mut tx = pool.begin().await?;
     /// sqlx::query("UPDATE accounts SET balance = 0").execute(&mut *tx).await?;
     /// log.record_in(&mut tx, AuditEvent::new(EventType::new("accounts.reset")?)).await?;

@@ -24,7 +24,7 @@ async fn each_event_is_seen_once_while_a_thousand_a_second_arrive() {
     for (store, _folder) in stores().await.into_iter().filter(|(store, _)| store.capabilities().durable) {
         let name = store.capabilities().name;
         let before = fill(&*store).await;
-        let log = AuditLog::with_store(Arc::clone(&store)).open().await.expect("the log opens");
+        let log = AuditLog::builder().store(Arc::clone(&store)).open().await.expect("the log opens");
         let arrivals = Arrivals::start(&log);
         let app = app_over(Arc::clone(&store));
         let mut walks = 0;

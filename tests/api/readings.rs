@@ -23,7 +23,7 @@ struct Recorded {
 async fn recorded(store: impl AuditStore) -> Recorded {
     let records = MemoryStore::new();
     let faulty = FaultyStore::new(Arc::new(records.clone()));
-    let log = AuditLog::with_store(Arc::new(faulty.clone())).open().await.expect("the log opens");
+    let log = AuditLog::builder().store(Arc::new(faulty.clone())).open().await.expect("the log opens");
     let app = AuditApi::from_store(Arc::new(store), TestGate).record_reads(&log).router("/audit");
     Recorded { app, log, records, faulty }
 }

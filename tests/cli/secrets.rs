@@ -76,7 +76,7 @@ fn the_library_shows_no_password() {
     for url in WRITTEN {
         let redacted = RedactedUrl::of(url);
         assert_hidden(&format!("{redacted} {redacted:?} {:?}", redacted.scheme()), url, "the redacted URL");
-        let builder = AuditLog::builder(url).write_timeout(std::time::Duration::from_millis(200));
+        let builder = AuditLog::builder().url(url).write_timeout(std::time::Duration::from_millis(200));
         assert_hidden(&format!("{builder:?} {builder:#?}"), url, "the builder");
         let error = runtime.block_on(open(url, options)).map(|_| ()).expect_err(url);
         let mut shown = format!("{error} {error:?} {error:#?}");

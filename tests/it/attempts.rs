@@ -27,7 +27,7 @@ fn own(name: &str) -> Rule {
 async fn faulty_log() -> (AuditLog, FaultyStore, MemoryStore) {
     let memory = MemoryStore::new();
     let faulty = FaultyStore::new(Arc::new(memory.clone()));
-    let log = AuditLog::with_store(Arc::new(faulty.clone())).open().await.expect("it opens");
+    let log = AuditLog::builder().store(Arc::new(faulty.clone())).open().await.expect("it opens");
     (log, faulty, memory)
 }
 

@@ -97,7 +97,7 @@ async fn a_handler_that_panics_when_it_is_dropped_has_its_event() {
         .flat_map(|path| [Before::Response, Before::Panic, Before::Nothing].map(|before| (path, before)))
     {
         let store = MemoryStore::new();
-        let log = AuditLog::with_store(Arc::new(store.clone())).detached(1, Some(Duration::from_secs(60)));
+        let log = AuditLog::builder().store(Arc::new(store.clone())).detached(1, Some(Duration::from_secs(60)));
         let log = log.open().await.expect("it opens");
         let handler = tower::service_fn(move |_request: Request<Body>| {
             PanicsInDrop(Box::pin(async move {

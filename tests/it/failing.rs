@@ -23,7 +23,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 async fn faulty_log() -> (AuditLog, FaultyStore, MemoryStore) {
     let memory = MemoryStore::new();
     let faulty = FaultyStore::new(Arc::new(memory.clone()));
-    let log = AuditLog::with_store(Arc::new(faulty.clone())).open().await.expect("the store is well for now");
+    let log = AuditLog::builder().store(Arc::new(faulty.clone())).open().await.expect("the store is well for now");
     (log, faulty, memory)
 }
 
@@ -181,7 +181,8 @@ async fn whoever_waits_while_a_batch_is_written_is_the_next_batch() {
 async fn the_queue_is_bounded_and_everyone_gets_an_answer_by_the_deadline() {
     let memory = MemoryStore::new();
     let faulty = FaultyStore::new(Arc::new(memory.clone()));
-    let log = AuditLog::with_store(Arc::new(faulty.clone())).queue_limits(10, 1 << 20).open().await.expect("it opens");
+    let log =
+        AuditLog::builder().store(Arc::new(faulty.clone())).queue_limits(10, 1 << 20).open().await.expect("it opens");
     faulty.set_fault(Some(Fault::HangsAppend));
     let begun = Instant::now();
     let tasks: Vec<_> = (0..500)

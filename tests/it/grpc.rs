@@ -30,7 +30,7 @@ fn policy(rules: impl IntoIterator<Item = Rule>) -> AuditPolicy {
 async fn faulty_log() -> (AuditLog, FaultyStore, MemoryStore) {
     let memory = MemoryStore::new();
     let faulty = FaultyStore::new(Arc::new(memory.clone()));
-    let log = AuditLog::with_store(Arc::new(faulty.clone())).open().await.expect("the store is well for now");
+    let log = AuditLog::builder().store(Arc::new(faulty.clone())).open().await.expect("the store is well for now");
     (log, faulty, memory)
 }
 

@@ -44,7 +44,7 @@ async fn calls_end_as_their_events_say() {
 async fn what_was_refused_is_tried_again_only_if_that_is_safe() {
     for (is_ahead, code, attempts) in [(true, 14, 2), (false, 2, 1)] {
         let faulty = FaultyStore::new(Arc::new(MemoryStore::new()));
-        let log = AuditLog::with_store(Arc::new(faulty.clone())).open().await.expect("the store is well for now");
+        let log = AuditLog::builder().store(Arc::new(faulty.clone())).open().await.expect("the store is well for now");
         faulty.set_fault(Some(Fault::FailsAppend(StoreErrorKind::Permanent)));
         let address = serve(Vault::new(), AuditLayer::new(&log, policy(is_ahead))).await;
         let before = faulty.appends();

@@ -54,7 +54,7 @@ impl Hanging {
 
     async fn log() -> (AuditLog, Arc<Self>) {
         let store = Self::new(None);
-        let log = AuditLog::with_store(store.clone()).queue_limits(50, 1 << 20).open().await.expect("it opens");
+        let log = AuditLog::builder().store(store.clone()).queue_limits(50, 1 << 20).open().await.expect("it opens");
         (log, store)
     }
 
@@ -232,7 +232,7 @@ async fn closing_ends_and_names_what_is_left() {
 async fn closing_has_the_time_that_the_app_gives_it() {
     let store = Hanging::new(None);
     let limit = Duration::from_secs(2);
-    let log = AuditLog::with_store(store.clone()).close_timeout(limit).open().await.expect("it opens");
+    let log = AuditLog::builder().store(store.clone()).close_timeout(limit).open().await.expect("it opens");
     store.set(Some(Call::Append));
     let recording = record(&log);
     let handler = tower::service_fn(|_request: Request<Body>| std::future::pending::<Result<_, Infallible>>());
@@ -250,7 +250,7 @@ async fn closing_has_the_time_that_the_app_gives_it() {
 async fn opening_ends_whatever_hangs() {
     for call in [Call::Health, Call::Orphans] {
         let begun = Instant::now();
-        let error = AuditLog::with_store(Hanging::new(Some(call))).open().await.expect_err("it hangs");
+        let error = AuditLog::builder().store(Hanging::new(Some(call))).open().await.expect_err("it hangs");
         assert!(begun.elapsed() <= DEADLINE * 4 + Duration::from_millis(100), "{call:?}: {:?}", begun.elapsed());
         assert!(format!("{error:?}").contains("did not answer within 20s"), "{error:?}");
     }
@@ -258,7 +258,8 @@ async fn opening_ends_whatever_hangs() {
 
 #[tokio::test(start_paused = true)]
 async fn no_deadline_is_too_long() {
-    let builder = AuditLog::with_store(Hanging::new(None)).write_timeout(Duration::MAX).close_timeout(Duration::MAX);
+    let builder =
+        AuditLog::builder().store(Hanging::new(None)).write_timeout(Duration::MAX).close_timeout(Duration::MAX);
     let log = builder.detached(1, Some(Duration::MAX)).open().await.expect("it opens");
     assert_eq!(answers(&log).await, OK);
     log.health().await.expect("it is well");
@@ -300,7 +301,7 @@ async fn assert_errors(log: AuditLog, is_gone: bool) {
 }
 
 fn short(store: Arc<Hanging>) -> tower_audit::AuditLogBuilder {
-    AuditLog::with_store(store).write_timeout(Duration::from_millis(100)).close_timeout(Duration::from_millis(100))
+    AuditLog::builder().store(store).write_timeout(Duration::from_millis(100)).close_timeout(Duration::from_millis(100))
 }
 
 #[test]
@@ -360,7 +361,7 @@ async fn a_runtime_that_ends_while_requests_wait_tells_them() {
     let (log, store) = std::thread::spawn(|| {
         let first = runtime();
         let store = Hanging::new(None);
-        let log = first.block_on(AuditLog::with_store(store.clone()).open()).expect("it opens");
+        let log = first.block_on(AuditLog::builder().store(store.clone()).open()).expect("it opens");
         store.set(Some(Call::Append));
         first.block_on(async {
             let _under_way = record(&log);
@@ -380,7 +381,8 @@ async fn a_runtime_that_ends_while_requests_wait_tells_them() {
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_room_is_not_overtaken() {
     let store = Hanging::new(None);
-    let log = AuditLog::with_store(store.clone())
+    let log = AuditLog::builder()
+        .store(store.clone())
         .queue_limits(1, 1 << 20)
         .max_batch_events(1)
         .open()
@@ -412,7 +414,7 @@ async fn who_waits_for_room_is_not_overtaken() {
 #[tokio::test(start_paused = true)]
 async fn handlers_whose_client_has_gone_are_counted_and_bounded() {
     let memory = MemoryStore::new();
-    let log = AuditLog::with_store(Arc::new(memory.clone()));
+    let log = AuditLog::builder().store(Arc::new(memory.clone()));
     let log = log.detached(2, Some(Duration::from_secs(60))).open().await.expect("it opens");
     let handler = tower::service_fn(|_request: Request<Body>| async {
         tokio::time::sleep(Duration::from_secs(3600)).await;
@@ -446,7 +448,7 @@ async fn handlers_whose_client_has_gone_are_counted_and_bounded() {
 #[tokio::test(start_paused = true)]
 async fn a_panic_after_the_client_has_gone_is_an_outcome_and_abandons_nothing() {
     let memory = MemoryStore::new();
-    let log = AuditLog::with_store(Arc::new(memory.clone())).open().await.expect("it opens");
+    let log = AuditLog::builder().store(Arc::new(memory.clone())).open().await.expect("it opens");
     let handler = tower::service_fn(|_request: Request<Body>| async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         if true {

@@ -628,7 +628,7 @@ fn cases(count: u32) {
     let stores: [Arc<Store>; 2] = Default::default();
     let logs = stores.each_ref().map(|store| {
         let store: Arc<Store> = Arc::clone(store);
-        runtime.block_on(AuditLog::with_store(store).open()).expect("it opens")
+        runtime.block_on(AuditLog::builder().store(store).open()).expect("it opens")
     });
     let config =
         Config { cases: count, failure_persistence: None, rng_algorithm: RngAlgorithm::XorShift, ..Config::default() };

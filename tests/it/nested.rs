@@ -133,7 +133,7 @@ async fn a_request_made_anew_between_two_layers_is_another_one() {
 async fn an_answer_between_two_layers_waits_for_the_event_that_the_inner_one_is_writing() {
     let store = MemoryStore::new();
     let faulty = FaultyStore::new(Arc::new(store.clone()));
-    let log = AuditLog::with_store(Arc::new(faulty.clone())).open().await.expect("it opens");
+    let log = AuditLog::builder().store(Arc::new(faulty.clone())).open().await.expect("it opens");
     let inner = AuditLayer::for_route(&log, own("scan.imported")).expect("a valid rule");
     let between =
         tower_http::timeout::TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_secs(1));
@@ -153,7 +153,7 @@ async fn an_answer_between_two_layers_waits_for_the_event_that_the_inner_one_is_
 async fn a_refusal_of_the_inner_layer_is_not_taken_for_an_outcome() {
     let store = MemoryStore::new();
     let faulty = FaultyStore::new(Arc::new(store.clone()));
-    let log = AuditLog::with_store(Arc::new(faulty.clone())).open().await.expect("it opens");
+    let log = AuditLog::builder().store(Arc::new(faulty.clone())).open().await.expect("it opens");
     faulty.set_fault(Some(Fault::FailsAppend(StoreErrorKind::Permanent)));
     let inner = AuditLayer::for_route(&log, own("scan.imported").write_ahead(true)).expect("a valid rule");
     let service = AuditLayer::new(&log, presets::ivre()).layer(inner.layer(answering(StatusCode::OK)));
@@ -225,7 +225,7 @@ async fn a_single_rule_for_oversize_queries_has_no_limit_and_is_refused() {
 async fn layers_of_one_log_share_one_write_timeout() {
     let memory = MemoryStore::new();
     let store = FaultyStore::new(Arc::new(memory.clone()));
-    let log = AuditLog::with_store(Arc::new(store.clone())).open().await.expect("it opens");
+    let log = AuditLog::builder().store(Arc::new(store.clone())).open().await.expect("it opens");
     let outer = AuditLayer::new(&log, presets::ivre());
     let inner = AuditLayer::for_route(&log, own("user.removed")).expect("a valid rule");
     let hangs = store.clone();

@@ -45,7 +45,7 @@ impl fmt::Debug for Scripted {
 impl Scripted {
     async fn log() -> (AuditLog, Arc<Self>) {
         let store = Arc::new(Self { kept: MemoryStore::new(), script: Mutex::new(Box::new(|_| Append::Keeps)) });
-        let log = AuditLog::with_store(store.clone()).write_timeout(DEADLINE).open().await.expect("it opens");
+        let log = AuditLog::builder().store(store.clone()).write_timeout(DEADLINE).open().await.expect("it opens");
         (log, store)
     }
 

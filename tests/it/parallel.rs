@@ -60,7 +60,7 @@ impl Steered {
             tidied: AtomicUsize::new(0),
             disturbed: AtomicUsize::new(0),
         });
-        let log = AuditLog::with_store(store.clone()).write_timeout(DEADLINE).open().await.expect("it opens");
+        let log = AuditLog::builder().store(store.clone()).write_timeout(DEADLINE).open().await.expect("it opens");
         (log, appended, store)
     }
 

@@ -58,7 +58,7 @@ impl MakeWriter<'_> for Said {
 
 async fn faulty_log() -> (AuditLog, FaultyStore) {
     let faulty = FaultyStore::new(Arc::new(MemoryStore::new()));
-    let log = AuditLog::with_store(Arc::new(faulty.clone())).open().await.expect("the store is well for now");
+    let log = AuditLog::builder().store(Arc::new(faulty.clone())).open().await.expect("the store is well for now");
     (log, faulty)
 }
 

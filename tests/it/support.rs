@@ -15,7 +15,7 @@ pub(crate) type Body = Full<Bytes>;
 /// A log over a store in memory that the test can look into.
 pub(crate) async fn memory_log() -> (AuditLog, MemoryStore) {
     let store = MemoryStore::new();
-    let log = AuditLog::with_store(Arc::new(store.clone())).open().await.expect("a store in memory opens");
+    let log = AuditLog::builder().store(Arc::new(store.clone())).open().await.expect("a store in memory opens");
     (log, store)
 }
 

@@ -40,7 +40,7 @@ impl Ground {
     async fn builder_of(&self, options: OpenOptions) -> AuditLogBuilder {
         let table = PostgresTable::default().schema("the app's").name("audit \"log\"");
         let store = PostgresStore::from_pool(&self.pool, &table, options).await.expect("the store opens");
-        AuditLog::with_store(Arc::new(store))
+        AuditLog::builder().store(Arc::new(store))
     }
 
     pub(crate) async fn log(&self) -> AuditLog {

@@ -18,7 +18,7 @@ const DISCARD_BOB: &str = "CREATE FUNCTION discard_bob() RETURNS trigger LANGUAG
 async fn who_is_discarded_is_told_and_nobody_else() {
     let database = Cluster::shared().database();
     // Told to be durable, the log would refuse every further session on a table with a trigger.
-    let builder = AuditLog::builder(&database.url());
+    let builder = AuditLog::builder().url(&database.url());
     let log = builder.durability(Durability::Warn).open().await.expect("the log opens");
     database.sql(DISCARD_BOB);
     let records: Vec<_> = (0..32)

@@ -172,7 +172,8 @@ async fn told_to_warn_it_works_and_its_health_says_so() {
     let refused = AuditLog::open(&database.url()).await.unwrap_err();
     assert!(format!("{refused} {refused:?}").contains("synchronous_commit is off"), "{refused:?}");
 
-    let log = AuditLog::builder(&database.url()).durability(Durability::Warn).open().await.expect("it only warns");
+    let log =
+        AuditLog::builder().url(&database.url()).durability(Durability::Warn).open().await.expect("it only warns");
     log.record(event(1)).await.expect("it is written to");
     let ill = log.health().await.unwrap_err();
     assert_eq!(ill.kind(), StoreErrorKind::NotDurable);
@@ -183,7 +184,7 @@ async fn told_to_warn_it_works_and_its_health_says_so() {
     database.sql("ALTER TABLE audit_events DROP COLUMN details");
     assert_ne!(log.health().await.unwrap_err().kind(), StoreErrorKind::NotDurable);
     log.close().await.expect("it closes");
-    let error = match AuditLog::builder(&database.url()).durability(Durability::Warn).open().await {
+    let error = match AuditLog::builder().url(&database.url()).durability(Durability::Warn).open().await {
         Ok(_) => panic!("it opens without a column"),
         Err(error) => error,
     };

@@ -41,7 +41,7 @@ struct Shot {
 
 impl Scene {
     async fn begin(database: &Database<'_>, url: &str) -> Self {
-        let log = AuditLog::builder(url).write_timeout(DEADLINE).open().await.expect("the log opens");
+        let log = AuditLog::builder().url(url).write_timeout(DEADLINE).open().await.expect("the log opens");
         let (shots, is_over) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
         let session_count = SessionCount::of(database).await;
         let machine = SchedulingDelay::watch();

@@ -73,7 +73,7 @@ async fn a_role_with_few_connections_works_or_is_told() {
         })
         .await;
         database.sql(&format!("ALTER ROLE {role} CONNECTION LIMIT {limit}"));
-        match AuditLog::builder(&url).open().await {
+        match AuditLog::builder().url(&url).open().await {
             Ok(log) => {
                 works = true;
                 log.record(event(limit)).await.expect("an event");

@@ -42,7 +42,7 @@ async fn what_was_answered_is_kept_once_and_nobody_waits_beyond_the_deadline() {
     let database = cluster.database();
     let network = FaultyNetwork::to(cluster.port(), seed).await;
     let url = format!("postgres://postgres@127.0.0.1:{}/{}", network.port(), database.name());
-    let log = AuditLog::builder(&url).write_timeout(DEADLINE).open().await.expect("the sun shines");
+    let log = AuditLog::builder().url(&url).write_timeout(DEADLINE).open().await.expect("the sun shines");
     let machine = SchedulingDelay::watch();
 
     network.set_faulty(true);

@@ -37,7 +37,7 @@ async fn a_log_keeps_what_it_acknowledged_over_crashes() {
     let cluster = Cluster::start();
     let database = cluster.database();
     // However long a busy machine takes to start the server.
-    let log = AuditLog::builder(&database.url()).write_timeout(Duration::from_secs(60)).open().await;
+    let log = AuditLog::builder().url(&database.url()).write_timeout(Duration::from_secs(60)).open().await;
     let log = log.expect("the log opens");
     let writers: Vec<_> = (0..4)
         .map(|writer| {

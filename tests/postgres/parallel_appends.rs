@@ -16,7 +16,8 @@ async fn sessions_that_end_lose_nothing_and_nothing_is_kept_twice() {
     const WRITERS: &str = "datname = current_database() AND pid <> pg_backend_pid() AND query LIKE 'INSERT%'";
     let database = Cluster::shared().database();
     // Nothing here is about deadlines: the machine may be busy.
-    let log = AuditLog::builder(&database.url()).write_timeout(Duration::from_secs(60)).open().await.expect("it opens");
+    let log =
+        AuditLog::builder().url(&database.url()).write_timeout(Duration::from_secs(60)).open().await.expect("it opens");
     let tasks: Vec<_> = (0..TASKS)
         .map(|task| {
             let log = log.clone();

@@ -190,7 +190,7 @@ async fn the_log_connects_as_the_pool_does_and_takes_no_connection_of_it() {
     let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1).connect_with(options).await.expect("a pool");
     let _all_of_it = pool.acquire().await.expect("a connection");
     let store = PostgresStore::from_pool(&pool, &PostgresTable::default(), OpenOptions::default()).await;
-    let log = AuditLog::with_store(Arc::new(store.expect("it opens"))).open().await.expect("it opens");
+    let log = AuditLog::builder().store(Arc::new(store.expect("it opens"))).open().await.expect("it opens");
     log.record(AuditEvent::new(EventType::AUTH)).await.expect("recorded");
     let named = "SELECT count(*) > 1 FROM pg_stat_activity \
         WHERE datname = current_database() AND application_name = 'the app'";

@@ -42,7 +42,7 @@ impl Ground {
 
     async fn builder_of(&self, options: OpenOptions) -> AuditLogBuilder {
         let store = SqliteStore::from_pool(&self.pool, options).await.expect("the store opens");
-        AuditLog::with_store(Arc::new(store))
+        AuditLog::builder().store(Arc::new(store))
     }
 
     pub(crate) async fn log(&self) -> AuditLog {

@@ -93,7 +93,7 @@ impl PostgresStore {
     /// let pool = PgPool::connect("postgres://web@db/app").await?;
     /// let table = PostgresTable::default().schema("audit");
     /// let store = PostgresStore::from_pool(&pool, &table, OpenOptions::default()).await?;
-    /// let log = AuditLog::with_store(Arc::new(store)).open().await?;
+    /// let log = AuditLog::builder().store(store).open().await?;
     /// # Ok(())
     /// # }
     /// ```

@@ -86,7 +86,7 @@ impl SqliteStore {
     /// let pool = SqlitePool::connect_with(SqliteConnectOptions::new().filename(path).create_if_missing(true)).await?;
     /// sqlx::query("CREATE TABLE users (name TEXT PRIMARY KEY)").execute(&pool).await?;
     /// let store = SqliteStore::from_pool(&pool, OpenOptions::default()).await?;
-    /// let log = AuditLog::with_store(Arc::new(store)).open().await?;
+    /// let log = AuditLog::builder().store(store).open().await?;
     /// # log.close().await?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # })?;

@@ -38,7 +38,7 @@ async fn a_page_does_not_wait_for_its_numbers() {
 #[tokio::test]
 async fn who_read_what_is_recorded_before_it_is_shown() {
     let records = MemoryStore::new();
-    let log = AuditLog::with_store(Arc::new(records.clone())).open().await.unwrap();
+    let log = AuditLog::builder().store(Arc::new(records.clone())).open().await.unwrap();
     let store = Arc::new(spy(&events(30)).await);
     let ui: axum::Router = AuditViewer::from_store(store, TestGate).record_reads(&log).router("/ui");
     for (caller, page, outcome, details) in [
