@@ -10,14 +10,15 @@ pub trait Reader: Send + Sync {
     /// the [`Cursor`](crate::query::Cursor) of its last event leads to the next.
     fn query<'a>(&'a self, query: &'a PageQuery) -> StoreFuture<'a, Vec<AuditEvent>>;
 
-    /// How many events pass the filter, exactly.
+    /// Counts the events that pass the filter, exactly.
     fn count<'a>(&'a self, filter: &'a Filter) -> StoreFuture<'a, u64>;
 
-    /// How many events pass the filter, by what they have in a field: the `at_most` of them with the most events, the
-    /// most first, then by the bytes of the value, nothing last.
+    /// Counts the events that pass the filter, by their value of a field. Returns the `at_most` values with the most
+    /// events. The order is by count, greatest first, then by the bytes of the value; among equal counts, `None` is
+    /// last.
     fn top_values<'a>(&'a self, filter: &'a Filter, by: Field, at_most: usize) -> StoreFuture<'a, Vec<ValueCount>>;
 
-    /// How many events pass the filter in each of the buckets, in their order.
+    /// Counts the events that pass the filter in each of the buckets, in the order of the buckets.
     fn histogram<'a>(&'a self, filter: &'a Filter, buckets: &'a Buckets) -> StoreFuture<'a, Vec<u64>>;
 
     /// Checks that events can be read with the rights that the store was opened with, without reading one.

@@ -25,7 +25,7 @@ pub trait Transactional: Send + Sync {
         is_new: bool,
     ) -> StoreFuture<'a, bool>;
 
-    /// What became of an event that was kept in this transaction, asked from outside of it.
+    /// Returns the status of an event that was inserted in this transaction. Call it outside of the transaction.
     fn status(&self, event: EventId, transaction: TransactionId) -> StoreFuture<'_, TransactionStatus>;
 }
 

@@ -13,10 +13,10 @@ use tower_audit::{Actor, AuditEvent, AuditLog, EventId, EventType};
 use crate::paging::next;
 use crate::support::{ALICE, BOB, ROOT, app_over, ask, stores};
 
-/// How many events there are before anybody reads.
+/// The number of events before the first read.
 const BEFORE: usize = 20_000;
 
-/// How many must have arrived before the reading ends: two seconds of them. It is read at least once.
+/// The number of events that must arrive before the last read: two seconds of them. There is at least one read.
 const MEANWHILE: usize = 2_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -63,7 +63,7 @@ async fn each_event_is_seen_once_while_a_thousand_a_second_arrive() {
     }
 }
 
-/// How often each event was seen.
+/// The number of times that each event was returned.
 #[derive(Default)]
 struct Seen(HashMap<EventId, usize>);
 

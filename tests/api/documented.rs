@@ -1,4 +1,4 @@
-//! What the documents say of the API is what it does.
+//! The API behaves as documented.
 
 use serde_json::Value;
 

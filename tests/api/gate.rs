@@ -1,4 +1,4 @@
-//! Who sees what: every caller on every route with every kind of filter.
+//! Access: every caller on every route with every kind of filter.
 
 use std::sync::Arc;
 

@@ -28,7 +28,7 @@ async fn recorded(store: impl AuditStore) -> Recorded {
     Recorded { app, log, records, faulty }
 }
 
-/// What is said of the last reading: who, outcome, phase, details.
+/// Returns the actor, outcome, phase and details of the event of the last read.
 fn last(records: &MemoryStore) -> (String, Option<u16>, Phase, String) {
     let event = records.events().remove(0);
     assert_eq!(event.event_type.as_str(), AUDIT_READ);

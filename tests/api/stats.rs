@@ -1,4 +1,4 @@
-//! How many events there are of what, and when.
+//! Statistics of events: counts by value and by time.
 
 use serde_json::{Value, json};
 

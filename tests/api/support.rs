@@ -1,4 +1,4 @@
-//! What the tests share: events of several users, an app over them, and a store that is watched.
+//! Helpers that the tests share: events of several users, an app over them, and a spy store.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -141,7 +141,7 @@ impl Answer {
     }
 }
 
-/// What the app answers this caller.
+/// Returns the app's answer to this caller.
 pub(crate) async fn ask(app: &Router, caller: &str, uri: &str) -> Answer {
     ask_by(app, Method::GET, caller, uri).await
 }
@@ -190,7 +190,7 @@ impl Spy {
         *self.trouble.lock().expect("no test panics under the lock") = Some(trouble);
     }
 
-    /// What was read since the last call.
+    /// Returns the reads since the last call.
     pub(crate) fn reads(&self) -> Vec<String> {
         std::mem::take(&mut *self.reads.lock().expect("no test panics under the lock"))
     }

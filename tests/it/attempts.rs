@@ -252,7 +252,7 @@ async fn a_timeout_leaves_the_start_to_the_handler_that_still_runs() {
     assert_eq!(ended.details.len(), 2);
 }
 
-/// Whoever holds on to a future without polling it keeps nobody waiting for longer than the write deadline.
+/// A future that is held and not polled delays the response by no more than the write timeout.
 #[tokio::test(start_paused = true)]
 async fn an_attempt_that_nobody_polls_is_not_waited_for_without_end() {
     let (log, faulty, store) = faulty_log().await;

@@ -140,7 +140,7 @@ async fn what_is_said_while_the_body_streams_is_in_the_event_at_its_end() {
     assert_eq!(&fitted, event, "it fits as it is stored");
 }
 
-/// Where nothing was written before the handler ran, no byte leaves before the event.
+/// No byte is sent before the event is written, if there is no `started` event.
 #[tokio::test(start_paused = true)]
 async fn a_declared_event_does_not_wait_for_the_end_of_the_body() {
     let (log, store) = memory_log().await;

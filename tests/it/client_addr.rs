@@ -13,7 +13,7 @@ use tower_audit::{AuditLayer, AuditPolicy, PeerAddr};
 
 use crate::support::{answering, memory_log, post};
 
-/// How many headers are made up.
+/// The number of generated cases.
 const CASES: usize = 6000;
 
 struct Case {
@@ -47,7 +47,7 @@ const ADDRESSES: [&str; 22] = [
     "_hidden",
 ];
 
-/// What means something in one of the headers, or only looks like it.
+/// Fragments that have a meaning in one of the headers, or only look like it.
 const PIECES: [&[u8]; 30] = [
     b",",
     b",",
@@ -140,7 +140,7 @@ fn element(random: &mut fastrand::Rng) -> Vec<u8> {
     element.into_bytes()
 }
 
-/// What the second reader says.
+/// Returns the client addresses that the Python script finds.
 fn second_reading(cases: &[Case]) -> Vec<IpAddr> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/client_addr.py");
     let mut reader = Command::new("python3")

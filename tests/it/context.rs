@@ -346,7 +346,7 @@ async fn the_uri_is_the_one_that_was_sent() {
     }
 }
 
-/// The same request, around and within a nested router, with the layers' view of its path.
+/// A nested router gets the same request; each layer has its own view of the path.
 #[tokio::test(start_paused = true)]
 async fn a_nested_router_is_no_other_request() {
     for path in ["/api/scans", "/api", "/api/"] {
@@ -412,7 +412,8 @@ fn a_conversion_may_use_the_context() {
     assert_eq!(event.resource.route.as_deref(), Some(id));
 }
 
-/// What identifies the caller inside of the layer says so to the context, or in the response.
+/// The actor that a middleware within the layer sets reaches the event, from the request's or the response's
+/// extensions.
 #[tokio::test(start_paused = true)]
 async fn an_actor_from_within_is_found() {
     async fn plain() {}

@@ -171,7 +171,7 @@ async fn the_default_policy_records_what_it_says() {
     assert_eq!(recorded(request(lower_case, "//scans/"), 200).await, (0, 1));
 }
 
-/// How many `started` and `completed` events a request makes that is answered with this status.
+/// Returns the numbers of `started` and `completed` events of a request that is answered with this status.
 async fn recorded(request: Request<Body>, status: u16) -> (usize, usize) {
     let (log, store) = memory_log().await;
     let status = StatusCode::from_u16(status).expect("a valid status");

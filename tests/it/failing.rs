@@ -264,7 +264,7 @@ async fn a_body_whose_event_cannot_be_written_ends_in_an_error() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_waits_for_its_event_keeps_nothing_that_the_server_read() {
-    /// What a server reads requests into. It counts for no bound of the queue, and there may be one for each request.
+    /// A server's read buffer. It counts towards no limit of the queue, and each request may have one.
     struct ReadBuffer(Arc<AtomicBool>);
 
     impl AsRef<[u8]> for ReadBuffer {

@@ -89,7 +89,7 @@ async fn the_status_of_a_call_is_its_outcome() {
     }
 }
 
-/// How many messages there are.
+/// Counts the messages of a stream.
 async fn collect(stream: Result<tonic::Streaming<Bytes>, Status>) -> Result<usize, Status> {
     let mut stream = stream?;
     let mut messages = 0;

@@ -55,7 +55,7 @@ async fn what_was_refused_is_tried_again_only_if_that_is_safe() {
     }
 }
 
-/// What the client says of one call.
+/// Runs the client for one call and returns its report.
 fn call(words: &[&str]) -> Value {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/grpc_client.py");
     let done = tokio::task::block_in_place(|| {

@@ -1,4 +1,5 @@
-//! Whatever hangs, or is gone: each request is answered in time, nothing piles up, closing ends, and the log recovers.
+//! Stores and runtimes that hang or are gone: each request is answered in time, nothing piles up, closing ends, and the
+//! log recovers.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,7 +25,7 @@ use crate::support::{Body, answering, delete, let_others_run, of_phase, post, re
 const DEADLINE: Duration = Duration::from_secs(5);
 const IN_TIME: Duration = Duration::from_millis(5100);
 
-/// What a store can be asked to do.
+/// A call to a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Call {
     Append,
@@ -42,7 +43,7 @@ struct Hanging {
     calls: AtomicUsize,
     /// The ids of what was kept, in the order of the appends.
     order: Mutex<Vec<EventId>>,
-    /// What `tidy` says that it has met.
+    /// Makes `maintain` report damage.
     damage: watch::Sender<bool>,
 }
 
@@ -283,7 +284,7 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
-/// What a log of an app does whose runtime is of no use any more. `is_gone`: that is known before a handler is called.
+/// Asserts that a log fails in time after its runtime has ended. `is_gone`: this is known before a handler is called.
 async fn assert_errors(log: AuditLog, is_gone: bool) {
     let service = AuditLayer::new(&log, presets::ivre()).layer(answering(StatusCode::OK));
     let begun = std::time::Instant::now();

@@ -72,7 +72,7 @@ enum Kind {
 #[derive(Debug, Clone)]
 struct Handler {
     pause: u64,
-    /// What it ends with, when it is called for the first time, the second time and so on.
+    /// The result of its first call, of its second, and so on.
     ends: Vec<HandlerEnd>,
     subs: Vec<Sub>,
 }
@@ -96,7 +96,7 @@ struct Sub {
 #[derive(Debug, Clone)]
 struct Case {
     stack: Stack,
-    /// How long an append takes, in milliseconds.
+    /// The duration of an append, in milliseconds.
     append: u64,
     hangs_up: Option<u64>,
 }
@@ -188,7 +188,7 @@ struct Run {
     target: String,
     /// The run around it, of a layer of the same log around the same request.
     within: Option<usize>,
-    /// How many events the log had when it began.
+    /// The number of events in the log when the run began.
     seen: usize,
     end: Option<RunEnd>,
     /// The runs that were still under way within it when it ended.
@@ -360,7 +360,7 @@ fn audited(inner: Service, log: usize, kind: Kind, world: &Arc<World>, logs: &[A
     }))
 }
 
-/// What is directly within a layer that has a rule.
+/// Calls the service within a layer that has a rule, and records the run.
 fn probed(
     inner: Service,
     mut request: Request<Body>,

@@ -110,7 +110,7 @@ async fn a_declared_type_is_recorded_in_both() {
     }
 }
 
-/// What is said between the layers is said to both; what is said around both, too.
+/// A detail that is added between two layers is in the events of both.
 #[tokio::test(start_paused = true)]
 async fn what_is_said_between_two_layers_is_in_both() {
     let ((a, in_a), (b, in_b)) = (memory_log().await, memory_log().await);

@@ -22,7 +22,7 @@ struct Steered {
     kept: MemoryStore,
     appends: mpsc::UnboundedSender<Append>,
     under_way: AtomicUsize,
-    /// How often it was told to tidy up, and how often while an append was under way.
+    /// The number of calls of `maintain`, and of appends in progress during them.
     tidied: AtomicUsize,
     disturbed: AtomicUsize,
 }
@@ -154,7 +154,7 @@ async fn under_way(
     begun
 }
 
-/// What a task has come to. It ends, whatever the store does.
+/// Returns the result of a task. Panics if the task takes longer than three deadlines.
 async fn ended<T>(task: JoinHandle<T>) -> T {
     tokio::time::timeout(DEADLINE * 3, task).await.expect("it ends").expect("no panic")
 }

@@ -1,4 +1,4 @@
-//! What passes through the layer as if it were not there: readiness, backpressure, errors of readiness.
+//! Pass-through of the layer: readiness, backpressure, errors of readiness.
 
 use std::future::poll_fn;
 

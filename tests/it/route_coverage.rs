@@ -107,7 +107,7 @@ async fn a_layer_inside_of_a_nested_router_sees_no_prefix() {
     }
 }
 
-/// What the check says of a request to `/auth/admin/users/bob` is what becomes of it.
+/// The check predicts the result of a request to `/auth/admin/users/bob`.
 #[tokio::test]
 async fn the_check_and_the_layer_agree() {
     let patterns = ["/auth/admin/users/{email}", "/admin/users/{email}", "/users/{email}", "/bob", "/users/eve"];

@@ -1,4 +1,4 @@
-//! What the operator's log says of the writer, and what it does when that log cannot be written.
+//! Messages of the writer in the operator's log, and its behaviour when that log cannot be written.
 
 use std::io::{self, Write};
 use std::process::Command;

@@ -54,7 +54,7 @@ fn uri(event: &AuditEvent) -> String {
     event.request.request_uri.as_deref().expect("a URI").to_owned()
 }
 
-/// How a handler sends what a batch asks for.
+/// The concurrency of the requests that a batch handler sends.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Sends {
     OneAfterTheOther,

@@ -1,4 +1,4 @@
-//! What can be typed, and what it means.
+//! The command line: commands, options and their values.
 //!
 //! clap reads the words; the values whose grammar the API shares are read by the library, so that both give the same
 //! answers and the same errors.
@@ -74,15 +74,15 @@ pub(crate) struct QueryArgs {
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
 
-    /// How many events at the most; 0 is all of them
+    /// Maximum number of events; 0 for all
     #[arg(short = 'n', long, value_name = "N", default_value = "100", value_parser = whole_number, allow_hyphen_values = true)]
     pub(crate) limit: u64,
 
-    /// How many of the newest events to leave out
+    /// Number of newest events to skip
     #[arg(long, value_name = "N", default_value = "0", value_parser = whole_number, allow_hyphen_values = true)]
     pub(crate) skip: u64,
 
-    /// How to print [default: table on a terminal, else json]
+    /// Output format [default: table on a terminal, else json]
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
 
@@ -96,7 +96,7 @@ pub(crate) struct TailArgs {
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
 
-    /// How many of the newest events to begin with, 100000 at the most
+    /// Number of newest events to begin with; at most 100000
     #[arg(short = 'n', long, value_name = "N", default_value = "10", value_parser = tail_limit, allow_hyphen_values = true)]
     pub(crate) limit: usize,
 
@@ -104,7 +104,7 @@ pub(crate) struct TailArgs {
     #[arg(short = 'f', long)]
     pub(crate) follow: bool,
 
-    /// How to print [default: table on a terminal, else jsonl]
+    /// Output format [default: table on a terminal, else jsonl]
     #[arg(long, value_enum)]
     pub(crate) format: Option<StreamFormat>,
 }
@@ -123,7 +123,7 @@ pub(crate) struct ExportArgs {
     #[arg(long, requires = "output")]
     pub(crate) force: bool,
 
-    /// How to write
+    /// Output format
     #[arg(long, value_enum, default_value = "jsonl")]
     pub(crate) format: ExportFormat,
 
@@ -141,25 +141,25 @@ pub(crate) struct StatsArgs {
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
 
-    /// What to tell events apart by; can be given several times: event_type, user_email, remote_addr, route, outcome or
+    /// Fields to count events by; can be given several times: event_type, user_email, remote_addr, route, outcome or
     /// phase [default: event_type, user_email, route and outcome]
     #[arg(long, value_name = "FIELD", value_parser = Field::from_str)]
     pub(crate) by: Vec<Field>,
 
-    /// How many values of each, those with the most events, 1000 at the most
+    /// Number of values of each field, those with the most events; at most 1000
     #[arg(long, value_name = "N", default_value = "10", value_parser = top, allow_hyphen_values = true)]
     pub(crate) top: usize,
 
-    /// How long each stretch of time is
+    /// Width of the time buckets
     #[arg(long, value_enum, default_value = "auto")]
     pub(crate) interval: Interval,
 
-    /// How to print [default: table on a terminal, else json]
+    /// Output format [default: table on a terminal, else json]
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
 }
 
-/// How long each stretch of time is.
+/// The width of the time buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Interval {
     /// So long that there are 40 at the most
@@ -176,8 +176,8 @@ pub(crate) enum Interval {
     Week,
 }
 
-/// Which events: every condition that is given must hold. Given several times, an option takes any of its values, and
-/// none of those after a `!`. Text is compared exactly, but for `*`, which stands for any run of characters; a backslash
+/// Filters: every condition that is given must hold. Given several times, an option takes any of its values, and none
+/// of those after a `!`. Text is compared exactly, but for `*`, which stands for any run of characters; a backslash
 /// makes a `*`, a `!` at the beginning, or a backslash plain
 #[derive(ClapArgs)]
 pub(crate) struct FilterArgs {
@@ -216,7 +216,7 @@ pub(crate) struct FilterArgs {
 }
 
 impl FilterArgs {
-    /// What was asked for, with relative times counted back from `now`.
+    /// Parses the filter. Relative times count back from `now`.
     pub(crate) fn filter(&self, now: Timestamp) -> Result<Filter, CliError> {
         let conditions = [
             ("event_type", self.event_type.as_slice()),
@@ -249,7 +249,7 @@ pub(crate) struct GetArgs {
     #[arg(value_name = "ID")]
     id: String,
 
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value = "json")]
     pub(crate) format: Format,
 
@@ -267,7 +267,7 @@ impl GetArgs {
 
 #[derive(ClapArgs)]
 pub(crate) struct PurgeArgs {
-    /// How old the events must be: 180d, 2h, 90m, 10s, 1w, 2y, or a number of seconds; more than 0
+    /// Minimum age of the events to remove: 180d, 2h, 90m, 10s, 1w, 2y, or a number of seconds; more than 0
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     pub(crate) older_than: String,
 
@@ -319,7 +319,7 @@ pub(crate) struct DoctorArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
 
-    /// How to print [default: table on a terminal, else json]
+    /// Output format [default: table on a terminal, else json]
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
 }
@@ -343,7 +343,7 @@ pub(crate) struct ManArgs {
     pub(crate) command: Option<String>,
 }
 
-/// How events are printed.
+/// The output format of events, reports and statistics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// JSON: events as an array, one a line; a single event, a report or statistics as one object
@@ -356,7 +356,7 @@ pub(crate) enum Format {
     Table,
 }
 
-/// How events are exported.
+/// The output format of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ExportFormat {
     /// JSON lines: one event a line, and nothing else
@@ -377,7 +377,7 @@ impl From<ExportFormat> for Format {
     }
 }
 
-/// How events are printed that come one after the other.
+/// The output format of `tail`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum StreamFormat {
     /// JSON lines: one event a line, and nothing else

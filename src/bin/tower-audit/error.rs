@@ -1,4 +1,4 @@
-//! How the program ends: every failure that is expected, its exit code and its text.
+//! Errors of the program: every expected failure, its exit code and its text.
 
 use std::error::Error;
 use std::fmt;
@@ -25,7 +25,7 @@ Exit codes:
   5  doctor: something is wrong
   130, 143  a shell's numbers for a command that SIGINT or SIGTERM ended: there was nothing to tidy up";
 
-/// Why the program did not do what it was told.
+/// The failure of a command.
 #[derive(Debug)]
 pub(crate) enum CliError {
     /// Something typed makes no sense; the text says what would.
@@ -82,7 +82,7 @@ impl CliError {
         }
     }
 
-    /// What to do about it, where the text does not end with it anyway.
+    /// Returns a remedy, unless the error's text ends with one.
     fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Usage(_) => Some("`tower-audit --help` lists the options"),
@@ -226,7 +226,7 @@ pub(crate) fn report_clap(error: &clap::Error) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// What happened and why, in one line.
+/// Returns the error and its sources in one line.
 pub(crate) fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

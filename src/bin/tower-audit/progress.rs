@@ -1,4 +1,4 @@
-//! What a person sees of long work.
+//! Progress of long work, on a terminal.
 
 use std::future::Future;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -15,7 +15,7 @@ pub(crate) struct Progress {
     what: &'static str,
     next: Option<Instant>,
     shown: bool,
-    /// How many there are in all, once it is known.
+    /// The total, once it is known.
     total: Arc<OnceLock<u64>>,
 }
 
@@ -26,12 +26,12 @@ impl Progress {
         Self { what, next, shown: false, total: Arc::default() }
     }
 
-    /// Whether anybody sees it.
+    /// Returns true if progress is shown.
     pub(crate) fn is_enabled(&self) -> bool {
         self.next.is_some()
     }
 
-    /// Where to put how many there are in all.
+    /// Returns the cell for the total.
     pub(crate) fn total(&self) -> Arc<OnceLock<u64>> {
         Arc::clone(&self.total)
     }

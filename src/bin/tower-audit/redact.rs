@@ -26,7 +26,7 @@ pub(crate) fn redact_urls(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Where the word with this `@` ends.
+/// Returns the end of the word that contains the `@` at this index.
 fn host_end(text: &str, at: usize) -> usize {
     text[at..].find(char::is_whitespace).map_or(text.len(), |end| at + end)
 }

@@ -13,7 +13,7 @@ pub(crate) fn sanitize_line(text: &str) -> Cow<'_, str> {
     shown(text, SanitizedText::new(text))
 }
 
-/// The same for a cell of a table, where blanks that could pass for the border of a column are shown, too.
+/// Makes `text` safe to be shown in a table cell: also escapes blanks that look like a column border.
 pub(crate) fn sanitize_cell(text: &str) -> Cow<'_, str> {
     shown(text, SanitizedText::new(text).escape_blanks())
 }

@@ -17,7 +17,7 @@ pub(crate) fn interrupt() -> impl Future<Output = ()> {
     }
 }
 
-/// The same where there is only Ctrl-C.
+/// Ends at Ctrl-C, the only signal on this platform.
 #[cfg(not(unix))]
 pub(crate) async fn interrupt() {
     if tokio::signal::ctrl_c().await.is_err() {

@@ -1,4 +1,4 @@
-//! What is acknowledged is kept, whole, and seen by everyone.
+//! Checks of appends: acknowledged events are stored, unchanged, and visible to every handle.
 
 use std::sync::Arc;
 

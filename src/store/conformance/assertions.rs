@@ -1,4 +1,4 @@
-//! What the checks do with a store and say about it.
+//! Operations and assertions that the checks share.
 
 use crate::event::{AuditEvent, EventId};
 use crate::query::{Filter, PageQuery};

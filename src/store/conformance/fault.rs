@@ -1,4 +1,4 @@
-//! What can be wrong with a store.
+//! Faults of a store.
 
 use crate::store::StoreErrorKind;
 
@@ -33,7 +33,7 @@ faults! {
     LosesLastOfBatch,
     /// Details are not kept beyond the first key.
     LosesDetails,
-    /// What is deeper than the third level of the details is not kept.
+    /// Details deeper than the third level are not kept.
     LosesDepth,
     /// The fields of later versions are not kept.
     LosesUnknownFields,
@@ -67,7 +67,7 @@ faults! {
     RejectsHostileText,
     /// Nothing is found by its id.
     FindsNothing,
-    /// What is found by an id is another event.
+    /// A lookup by id returns another event.
     FindsAnother,
     /// Looking for an event of a user finds that of another.
     GetsOfAnybody,
@@ -101,19 +101,19 @@ faults! {
     TakesClassesForStatuses,
     /// Only the first of several values is looked at.
     ForgetsTheSecondValue,
-    /// What is missing passes no negation.
+    /// A missing value passes no negation.
     NegationNeedsSomething,
     /// A star stands for one character at least.
     StarsNeedSomething,
-    /// What stands around stars may overlap, and be in any order.
+    /// Texts around stars may overlap, and match in any order.
     StarsOverlap,
     /// Beside a star, `%` and `_` stand for other text.
     MatchesLikeBesideStars,
     /// Beside a star, text is compared without regard to case.
     FoldsCaseBesideStars,
-    /// What is unwanted is looked at only where nothing is wanted.
+    /// Excluded values are ignored where there are included values.
     ExcludedOnlyWithoutIncluded,
-    /// A tally leaves out what has nothing in the field.
+    /// A tally leaves out events without a value.
     TopValuesForgetMissing,
     /// A tally gives more values than were asked for.
     TopValuesIgnoreLimit,
@@ -151,19 +151,19 @@ faults! {
     CountIgnoresFilter,
     /// An empty batch is refused.
     RefusesEmptyBatches,
-    /// What is appended again is kept again.
+    /// A repeated event is stored a second time.
     StoresRepeats,
-    /// What is appended again replaces what was there.
+    /// A repeated event replaces the stored one.
     Upserts,
-    /// What is appended again is an error.
+    /// A repeated event is an error.
     RefusesRepeats,
     /// A batch with an event that is already there is left out as a whole.
     DropsBatchesWithRepeats,
-    /// What another handle appended is not known when it is appended again.
+    /// A repeat of another handle's event is stored a second time.
     StoresRepeatsOfOthers,
     /// A batch is acknowledged and seen only after the next.
     DelaysVisibility,
-    /// What another handle appended is not seen.
+    /// Events of other handles are not visible.
     SeesOnlyItsOwn,
     /// Of two appends at the same time, one loses an event.
     LosesUnderConcurrency,
@@ -187,7 +187,7 @@ faults! {
     PurgeMiscounts,
     /// A purge takes the newest event, too.
     PurgeTakesTheNewest,
-    /// What was purged is still found by its id.
+    /// Purged events are still found by id.
     PurgeLeavesIds,
     /// `init` leaves the events.
     InitKeepsEvents,
@@ -227,8 +227,8 @@ faults! {
     NeverRecovers,
     /// `started` events are closed again by each who looks.
     RecoversTwice,
-    /// What is kept for an orphan does not name it.
+    /// The event that ends an orphan does not name it.
     RecoversWithoutLink,
-    /// What is said to be closed is one too many.
+    /// The reported number of closed orphans is one too high.
     RecoveryMiscounts,
 }

@@ -88,7 +88,7 @@ pub(super) fn end_of(started: &AuditEvent, number: u64, phase: Phase) -> AuditEv
     event
 }
 
-/// The same events in an order that has nothing to do with their numbers, each time the same.
+/// Shuffles the events, each time into the same order.
 pub(super) fn shuffled(mut events: Vec<AuditEvent>) -> Vec<AuditEvent> {
     fastrand::Rng::with_seed(17).shuffle(&mut events);
     events

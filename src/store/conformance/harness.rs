@@ -1,4 +1,4 @@
-//! What the suite needs of a store under test.
+//! The access of the suite to a store under test.
 
 use std::any::Any;
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::store::AuditStore;
 type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 type Make<T> = Arc<dyn Fn() -> Task<T> + Send + Sync>;
 
-/// How the suite gets at the store under test.
+/// Opens the store under test for the checks of the suite.
 #[derive(Clone)]
 pub struct Harness {
     open: Make<FreshStore>,
@@ -46,22 +46,22 @@ impl Harness {
         self
     }
 
-    /// How many events the checks of capacity append; 10,000 unless told. Choose it so that thresholds inside of the
-    /// store are crossed.
+    /// Sets the number of events that the capacity checks append: 10,000 by default. Choose it so that internal
+    /// thresholds of the store are crossed.
     #[must_use]
     pub fn with_event_count(mut self, events: usize) -> Self {
         self.total = events;
         self
     }
 
-    /// How long a check may take; two minutes unless told. Longer is a failure, not a hang.
+    /// Sets the timeout of a check: two minutes by default. A check that times out fails.
     #[must_use]
     pub fn with_timeout(mut self, patience: Duration) -> Self {
         self.timeout = patience;
         self
     }
 
-    /// The same with every fresh store inside of `wrap`.
+    /// Wraps every fresh store with `wrap`.
     #[must_use]
     pub fn wrapped<F>(mut self, wrap: F) -> Self
     where
@@ -76,7 +76,7 @@ impl Harness {
         self
     }
 
-    /// The same with a fault in every fresh store and in its other handles.
+    /// Sets a fault in every fresh store and in its other handles.
     #[must_use]
     pub fn with_fault(self, fault: Option<Fault>) -> Self {
         self.wrapped(move |fresh| {
@@ -112,7 +112,7 @@ impl fmt::Debug for Harness {
 pub struct FreshStore {
     /// The store.
     pub store: Arc<dyn AuditStore>,
-    /// What stays when the store is dropped.
+    /// The part that outlives the store.
     pub ground: Backing,
 }
 
@@ -122,7 +122,7 @@ impl FreshStore {
         Self { store, ground: Backing { reopen: None, keep: Vec::new() } }
     }
 
-    /// The same with a way to open another handle on the same events. It must not hold on to the first handle.
+    /// Sets a function that opens another handle on the same events. It must not keep the first handle alive.
     #[must_use]
     pub fn reopened_by<F, Fut>(mut self, reopen: F) -> Self
     where
@@ -133,7 +133,7 @@ impl FreshStore {
         self
     }
 
-    /// The same with something that lives as long as the check: a temporary directory, a schema.
+    /// Keeps `thing` alive as long as the check: a temporary directory, a schema.
     #[must_use]
     pub fn owning(mut self, thing: impl Any + Send + Sync) -> Self {
         self.ground.keep.push(Box::new(thing));
@@ -141,7 +141,7 @@ impl FreshStore {
     }
 }
 
-/// What stays when a store is dropped: where its events are, and the way to open them again.
+/// The part that outlives a dropped store: the place of its events, and a function that opens it again.
 pub struct Backing {
     reopen: Option<Make<Arc<dyn AuditStore>>>,
     keep: Vec<Box<dyn Any + Send + Sync>>,
@@ -172,7 +172,7 @@ impl fmt::Debug for Backing {
     }
 }
 
-/// What a check needs beyond a store that can be appended to.
+/// A requirement of a check beyond appends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
     /// The store can be read.
@@ -215,7 +215,7 @@ impl Check {
         self.name
     }
 
-    /// What it needs of the store.
+    /// Returns the requirements of the check.
     pub fn needs(&self) -> &'static [Need] {
         self.needs
     }

@@ -1,4 +1,4 @@
-//! What a store says of itself, and its end.
+//! Checks of a store's self-description and of closing it.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::assertions::{append, assert_holds};
 use super::fixtures::{event, events};
 use crate::store::AuditStore;
 
-/// How long an answer may take that needs no work.
+/// The timeout of a call that needs no work.
 const SOON: Duration = Duration::from_secs(10);
 
 async fn soon<T>(future: impl Future<Output = T>, what: &str) -> T {

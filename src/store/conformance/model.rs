@@ -1,4 +1,4 @@
-//! What a store would answer if it were a list in memory, and questions to compare the answers by.
+//! A model of a store: a list in memory, and random queries to compare the answers.
 
 use fastrand::Rng;
 

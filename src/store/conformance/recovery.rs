@@ -12,13 +12,13 @@ use crate::event::{AuditEvent, EventId, Phase, Timestamp};
 use crate::query::Filter;
 use crate::store::AuditStore;
 
-/// How long a store may take to notice that a handle is gone.
+/// The timeout for a store to notice that a handle is gone.
 const NOTICED_WITHIN: Duration = Duration::from_secs(10);
 
-/// How often the dead are looked for before they count as overlooked.
+/// The number of searches for orphans after which one counts as missed.
 const MOST_LOOKS: usize = 20_000;
 
-/// What a log makes of an orphan: another event each time, as a log would.
+/// Returns the event that ends an orphan: a new event on each call, as from a log.
 fn closing(started: &AuditEvent) -> AuditEvent {
     AuditEvent { event_id: EventId::new(), ..end_of(started, 1_000_000, Phase::Unknown) }
 }

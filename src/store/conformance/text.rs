@@ -9,7 +9,7 @@ use crate::event::limits::{MAX_DETAIL_KEY_BYTES, MAX_DETAIL_STRING_BYTES, MAX_EV
 use crate::event::{AuditEvent, EventType, FIELDS, Phase};
 use crate::query::Filter;
 
-/// What clients send to see what breaks.
+/// Texts that clients send to break a store.
 pub(super) const HOSTILE: &[&str] = &[
     "",
     " ",

@@ -10,11 +10,11 @@ use super::scale::tidy_all;
 use crate::event::{AuditEvent, Phase};
 use crate::query::{Cursor, Filter, PageQuery};
 
-/// What texts are made of, one row for each text, so that a pattern selects some of many: what databases have a meaning
-/// of their own for, and letters that differ in case or accent only.
+/// The alphabets of the texts, a row for each text, so that a pattern matches some of many: characters with a special
+/// meaning in databases, and letters that differ only in case or accent.
 const ALPHABETS: [&[char]; 4] =
     [&['a', 'A', '%', '_'], &['a', '[', ']', '?'], &['a', '\\', '*', '!'], &['e', 'é', 'É', '\u{10FFFF}']];
-/// The same for types, of which a filter takes nothing else.
+/// The alphabet of event types. Filters reject special characters in a type.
 const OF_TYPES: &[char] = &['a', 'b', '.', '_'];
 
 /// Enough that a store keeps some of them in its other places, too.

@@ -1,4 +1,4 @@
-//! What a browser is told to do with a page, and not to do.
+//! Security and cache headers of the viewer's answers.
 
 use super::html::{elements, viewer};
 use crate::support::{ALICE, ROOT, ask, events, spy};

@@ -8,7 +8,7 @@ use tower_audit::{AuditEvent, EventId, Phase};
 use super::html::{Element, elements, viewer, viewer_over};
 use crate::support::{ALICE, Answer, BOB, ROOT, ask, event, events, spy, stores};
 
-/// Where a link leads from a page, as a browser finds out.
+/// Resolves a link on a page, as a browser does.
 fn resolve(page: &str, link: &str) -> String {
     let path = page.split('?').next().unwrap_or_default();
     if link.starts_with('?') {

@@ -20,7 +20,7 @@ fn a_full_disk_refuses_and_recovers() {
         let disk = folder.path().join("disk");
         fs::create_dir(&disk).expect("a folder to mount to");
         let disk_name = disk.to_str().expect("a path of text");
-        run("mount", &["-t", "tmpfs", "-o", "size=2m", "tmpfs", disk_name]);
+        run("mount", &["-t", "tmpfs", "-o", "size=8m", "tmpfs", disk_name]);
         let database = disk.join("audit.db");
         let server = folder.settings_for(&database).deadline(Duration::from_millis(700)).start();
         let mut client = server.client();

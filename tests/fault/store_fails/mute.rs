@@ -48,7 +48,7 @@ fn the_disk_of_the_log_and_of_stderr_is_full() {
         let folder = Folder::new();
         let disk = folder.path().join("disk");
         fs::create_dir(&disk).expect("a folder to mount to");
-        run("mount", &["-t", "tmpfs", "-o", "size=2m", "tmpfs", disk.to_str().expect("a path of text")]);
+        run("mount", &["-t", "tmpfs", "-o", "size=8m", "tmpfs", disk.to_str().expect("a path of text")]);
         let database = disk.join("audit.db");
         let server = folder.settings_for(&database).deadline(DEADLINE).stderr_to(disk.join("stderr")).start();
         let mut shots = Vec::new();

@@ -7,7 +7,7 @@ use tower_audit::store::{AuditStore, OpenOptions, Reader, StoreAdmin};
 use crate::error::CliError;
 use crate::progress::with_progress;
 
-/// Whether a store that does not exist yet is made.
+/// The behaviour if the store does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OnMissing {
     Create,
@@ -24,7 +24,7 @@ pub(super) async fn with_store<T>(
     with_shared_store(url, if_missing, async |store| work(&**store).await).await
 }
 
-/// The same for work that shares the store with tasks of its own.
+/// Opens the store, does `work` that shares it with tasks of its own, and closes it.
 pub(super) async fn with_shared_store<T>(
     url: &str,
     if_missing: OnMissing,

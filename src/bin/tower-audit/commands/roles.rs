@@ -2,7 +2,7 @@
 
 use crate::error::CliError;
 
-/// Whether the store of this URL has roles, before anything is done to it.
+/// Rejects `--roles` for a URL of a store without roles, before the store is changed.
 pub(super) fn check(url: &str, wanted: bool) -> Result<(), CliError> {
     let scheme = url.split([':', '+']).next().unwrap_or_default().to_ascii_lowercase();
     if !wanted || matches!(&*scheme, "postgres" | "postgresql") {

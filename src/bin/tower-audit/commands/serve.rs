@@ -14,7 +14,7 @@ use crate::output::Stdout;
 use crate::serve::{AccessToken, Host, app};
 use crate::signals::interrupt;
 
-/// How long what is under way may take when the process is told to end.
+/// The timeout for open requests at shutdown.
 const GRACE: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(url: &str, args: ServeArgs) -> Result<(), CliError> {

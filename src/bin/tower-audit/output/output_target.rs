@@ -10,16 +10,16 @@ use crate::args::Format;
 use crate::error::CliError;
 use crate::sanitize::sanitize_line;
 
-/// What the output goes to.
+/// The destination of the output: a terminal, or a pipe or file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OutputTarget {
-    /// How many columns the terminal has, if it is one.
+    /// The width of the terminal; `None` if the output is no terminal.
     terminal_columns: Option<usize>,
     colour: bool,
 }
 
 impl OutputTarget {
-    /// What standard output goes to.
+    /// Detects the destination of standard output.
     pub(crate) fn stdout() -> Self {
         let is_terminal = io::stdout().is_terminal();
         let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -44,7 +44,7 @@ impl OutputTarget {
         self.colour
     }
 
-    /// What writes records of CSV.
+    /// Returns a CSV writer. On a terminal, it escapes control characters.
     pub(crate) fn csv(self) -> Csv {
         if self.is_terminal() { Csv::with_sanitizer(sanitize_line) } else { Csv::new() }
     }
@@ -57,12 +57,12 @@ impl OutputTarget {
         if self.is_terminal() { Format::Table } else { Format::Json }
     }
 
-    /// The same for events that come one after the other.
+    /// Returns the default format of `tail`, whose events arrive one by one.
     pub(crate) fn default_stream_format(self) -> Format {
         if self.is_terminal() { Format::Table } else { Format::Jsonl }
     }
 
-    /// What prints events of which the first few tell little about those to come.
+    /// Returns a formatter for events that arrive one by one: a table has typical column widths.
     pub(crate) fn stream(self, format: Format) -> Box<dyn EventFormat> {
         match format {
             Format::Table => Box::new(Table::new(self.terminal_columns, self.colour).with_typical_widths()),
@@ -70,7 +70,7 @@ impl OutputTarget {
         }
     }
 
-    /// The same as [`listing`](Self::listing), but for JSON that is to be indented.
+    /// Returns a [`listing`](Self::listing), or one of indented JSON if `indent` is set.
     pub(crate) fn indented_listing(
         self,
         format: Option<Format>,

@@ -16,7 +16,7 @@ pub(super) fn upload() -> AuditEvent {
     event
 }
 
-/// What `listing` prints of these pages.
+/// Returns the output of `listing` for these pages.
 pub(super) fn printed(mut listing: impl EventFormat, pages: &[&[AuditEvent]]) -> String {
     let mut out = Vec::new();
     for page in pages {

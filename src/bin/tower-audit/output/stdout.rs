@@ -13,7 +13,7 @@ impl Stdout {
 }
 
 impl Stdout {
-    /// Whether nobody can read what would be written: the other end of the pipe is closed.
+    /// Returns true if the reading end of the pipe is closed.
     #[cfg(unix)]
     pub(crate) fn is_unread(&self) -> bool {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};

@@ -16,19 +16,19 @@ const COLUMNS: usize = 8;
 const HEADERS: [&str; COLUMNS] = ["time (UTC)", "type", "user", "address", "method", "path", "outcome", "id"];
 const PATH: usize = 5;
 
-/// How narrow a column may get on a terminal; none: it is never cut.
+/// The minimum column widths on a terminal; `None`: the column is never cut.
 const MIN_WIDTHS: [Option<usize>; COLUMNS] = [None, Some(14), Some(16), Some(9), Some(6), Some(10), None, None];
 
 /// The columns that give way on a terminal that is too narrow for all, first ones first: the rest says when, who, what
 /// and how it ended. An id that is cut is of no use to `get`, so that it gives way as a whole, before anything is cut.
 const DROP_ORDER: [usize; 6] = [7, 3, 4, 1, 5, 2];
 
-/// How wide a column is made for events that are not known yet.
+/// The column widths for events that are not known yet.
 const TYPICAL_WIDTHS: [usize; COLUMNS] = [19, 12, 24, 15, 6, 24, 7, 32];
 
 const GAP: &str = "  ";
 
-/// How wide a column is made, at most, where nothing forces it to fit: what is longer sticks out of its own row only.
+/// The maximum column width without a terminal. A longer value sticks out of its own row only.
 const MAX_UNCONSTRAINED_WIDTH: usize = 40;
 
 /// Rows under a header. The widths are those that the first page needs: later rows keep to them.
@@ -37,7 +37,7 @@ pub(crate) struct Table {
     terminal_columns: Option<usize>,
     colour: bool,
     layout: Option<ColumnLayout>,
-    /// How wide the columns are at least, where there is room.
+    /// The minimum column widths, where there is room.
     likely: [usize; COLUMNS],
 }
 
@@ -127,7 +127,7 @@ impl<'a> TableRow<'a> {
     }
 }
 
-/// What somebody chose, safe to look at in one line; `-` is nothing.
+/// Escapes a value that a client chose, for one line; `-` is a missing value.
 pub(crate) fn cell(value: Option<&str>) -> Cow<'_, str> {
     match value {
         None => "-".into(),
@@ -138,11 +138,11 @@ pub(crate) fn cell(value: Option<&str>) -> Cow<'_, str> {
     }
 }
 
-/// Which columns are shown, from left to right, and how wide each is.
+/// The visible columns, from left to right, and the width of each.
 #[derive(Debug, PartialEq, Eq)]
 struct ColumnLayout {
     columns: Vec<(usize, usize)>,
-    /// Whether what is wider than its column is cut.
+    /// Cuts values that are wider than their column.
     cuts: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What is served, to whom.
+//! The router of `serve`: the API and the viewer for holders of the token.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use tower_audit::viewer::AuditViewer;
 use super::host_check;
 use super::token::AccessToken;
 
-/// Where a browser goes that came in.
+/// The page that a browser is redirected to after it has sent the token.
 const FIRST_PAGE: &str = "/audit/ui/";
 
 /// The API and the viewer over `store`, for whoever has access, who is called `name`.
@@ -35,7 +35,7 @@ pub(crate) fn app(store: Arc<dyn AuditStore>, access: AccessToken, name: &str) -
         .layer(middleware::from_fn_with_state(host, host_check::require_local_host))
 }
 
-/// Whoever came in with the token.
+/// The name of the caller with the token.
 #[derive(Clone)]
 struct Operator(String);
 

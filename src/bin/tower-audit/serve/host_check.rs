@@ -45,12 +45,12 @@ impl Host {
         self.port
     }
 
-    /// Whether a request is for the name that the cookie belongs to.
+    /// Returns true if the request's `Host` is the name that the cookie belongs to.
     pub(super) fn is_named_in(&self, headers: &HeaderMap) -> bool {
         headers.get(HOST).and_then(|host| host.to_str().ok()).is_some_and(|host| self.is(&self.name, host))
     }
 
-    /// Whether `authority` is this name on the server's port, in any letter case.
+    /// Returns true if `authority` is this name on the server's port, in any letter case.
     fn is(&self, name: &str, authority: &str) -> bool {
         match authority.rsplit_once(':') {
             Some((host, port)) => host.eq_ignore_ascii_case(name) && port == self.port.to_string(),

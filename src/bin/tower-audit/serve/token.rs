@@ -37,12 +37,13 @@ impl AccessToken {
         &self.host
     }
 
-    /// Whether this is the token. Takes as long for every text of its length.
+    /// Compares `text` with the token, in constant time for texts of its length.
     pub(super) fn is_token(&self, text: &str) -> bool {
         text.len() == self.token.len() && text.bytes().zip(self.token.bytes()).fold(0, |all, (a, b)| all | (a ^ b)) == 0
     }
 
-    /// Whether a request has it: as a bearer by any name of the server, as a cookie by the one that the cookie is of.
+    /// Returns true if the request has the token: as a bearer token for any name of the server, as a cookie only for
+    /// the name that the cookie belongs to.
     pub(super) fn is_in(&self, headers: &HeaderMap) -> bool {
         let is_for_browsers = self.host.is_named_in(headers);
         let cookies = headers.get_all(COOKIE).iter().filter(|_| is_for_browsers);
@@ -55,7 +56,7 @@ impl AccessToken {
         of_cookies.chain(bearer).any(|text| self.is_token(text))
     }
 
-    /// What gives the token to a browser. It forgets it when it is closed.
+    /// Returns the session cookie with the token. The browser deletes it when it is closed.
     pub(super) fn set_cookie(&self) -> Option<HeaderValue> {
         HeaderValue::try_from(format!("{}={}; Path=/; HttpOnly; SameSite=Strict", self.cookie, self.token)).ok()
     }

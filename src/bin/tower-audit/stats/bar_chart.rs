@@ -1,4 +1,4 @@
-//! The same for the eye: a bar for each number.
+//! Statistics as a bar chart.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -10,11 +10,11 @@ use super::report::StatsReport;
 use super::time_range::DAY;
 use crate::output::{BOLD, OutputTarget, PLAIN, cell, ellipsize};
 
-/// How wide all is where there is no terminal to fit.
+/// The width of the chart without a terminal.
 const DEFAULT_COLUMNS: usize = 100;
 /// The longest bar: more tells no more.
 const LONGEST_BAR: usize = 60;
-/// What a bar has at least; the values give way to it.
+/// The minimum width of a bar; the values are cut to make room for it.
 const SHORTEST_BAR: usize = 8;
 
 impl StatsReport {
@@ -59,7 +59,7 @@ impl<'a> BarRow<'a> {
     }
 }
 
-/// What it is, how many, and a bar, the longest of which takes all of its room.
+/// Writes a label, a count and a bar for each row. The longest bar fills its column.
 fn bars(rows: &[BarRow<'_>], columns: usize, out: &mut dyn Write) -> io::Result<()> {
     let scale = rows.iter().filter(|row| row.is_drawn).map(|row| row.events).max().unwrap_or(0);
     let digits = rows.iter().map(|row| row.events.to_string().len()).max().unwrap_or(0);

@@ -1,4 +1,4 @@
-//! How many events there are of what, and when: asked of the store, and drawn.
+//! Statistics of events: counts by value and by time, queried and drawn.
 
 mod bar_chart;
 mod report;

@@ -1,4 +1,4 @@
-//! Which stretches of time the activity is counted in.
+//! The time buckets of the statistics.
 
 use tower_audit::Timestamp;
 use tower_audit::query::{Buckets, Filter};
@@ -13,7 +13,7 @@ const HOUR: i64 = 60 * MINUTE;
 pub(super) const DAY: i64 = 24 * HOUR;
 const WEEK: i64 = 7 * DAY;
 
-/// How many stretches `auto` makes at the most.
+/// The maximum number of buckets of `auto`.
 const MAX_BUCKETS: usize = 40;
 
 /// The first and the last moment that matter: those of the filter, else those of the events. None if there is no event.
@@ -52,7 +52,7 @@ fn count(start: i64, last: Timestamp, width: i64) -> i64 {
     (last.as_micros() - start) / width + 1
 }
 
-/// Where the stretch begins that a moment is in: weeks begin on Mondays, and everything shorter with them.
+/// Returns the start of the bucket of `moment`. Weeks begin on Mondays, and shorter buckets are aligned with them.
 fn aligned(moment: Timestamp, width: i64) -> i64 {
     // The first of 1970 was a Thursday.
     const MONDAY: i64 = -3 * DAY;

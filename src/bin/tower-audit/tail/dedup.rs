@@ -1,4 +1,4 @@
-//! Which events were shown.
+//! Recognises events that were already shown.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use tower_audit::{AuditEvent, Timestamp};
 #[derive(Debug)]
 pub(super) struct SeenEvents {
     shown: BTreeSet<Cursor>,
-    /// What is older is not looked at again.
+    /// The lower bound of the queries; older events are ignored.
     floor: Timestamp,
     newest: Timestamp,
     most: usize,
@@ -52,8 +52,8 @@ impl SeenEvents {
         }
     }
 
-    /// Where the log has got to. Its own clock counts if it is behind ours; if it is ahead, or one event of it is
-    /// nonsense, ours.
+    /// Returns the time of the newest event, but no later than `now`: another clock may be ahead, and a single event
+    /// may have a wrong time.
     fn newest_time(&self, now: Timestamp) -> Timestamp {
         self.newest.min(now)
     }

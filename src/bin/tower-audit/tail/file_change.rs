@@ -1,4 +1,4 @@
-//! Whether the file of a store is still the same one.
+//! Detects that a store's file was replaced.
 
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ impl FileChange {
         watch
     }
 
-    /// Whether another file took its place since the last call. One that is missing is not another yet.
+    /// Returns true if another file took its place since the last call. A missing file does not count.
     pub(super) fn was_replaced(&mut self) -> bool {
         let now = self.read_id();
         let replaced = now.is_some() && self.file.is_some() && now != self.file;

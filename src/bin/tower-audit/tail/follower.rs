@@ -17,18 +17,18 @@ use super::file_change::FileChange;
 use crate::error::{CliError, warn, with_causes};
 use crate::output::Stdout;
 
-/// How often the log is looked at.
+/// The interval of the queries.
 const POLL_EVERY: Duration = Duration::from_millis(500);
-/// How far each look reaches back.
+/// The period that each query covers.
 const RECENT_MICROS: i64 = 2_000_000;
 /// The interval of the queries that reach back by [`LATE_EVENT_MICROS`]; it must be shorter than that by a minute.
 const FULL_POLL_EVERY: Duration = Duration::from_secs(10);
-/// How long a question to the store may take.
+/// The timeout of a query.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The pauses while the store does not answer double up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 const PAGE_EVENTS: usize = 500;
-/// How many new events are in memory at a time.
+/// The maximum number of new events in memory.
 const MAX_NEW_EVENTS: usize = 10_000;
 
 /// Shows the events of a store as they arrive.

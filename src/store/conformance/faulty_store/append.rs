@@ -59,7 +59,7 @@ impl FaultyStore {
         }
     }
 
-    /// What the fault leaves of the batch.
+    /// Returns the events that are stored under this fault.
     fn what_is_kept<'a>(&self, fault: Fault, events: &'a [AuditEvent]) -> Cow<'a, [AuditEvent]> {
         let mut state = self.shared.state();
         let state = &mut *state;
@@ -116,7 +116,7 @@ impl FaultyStore {
     }
 }
 
-/// What becomes of an event.
+/// Applies the fault to an event.
 fn distorted(fault: Fault, mut event: AuditEvent) -> AuditEvent {
     match fault {
         Fault::LosesDetails => event.details = event.details.into_iter().take(1).collect(),

@@ -1,4 +1,4 @@
-//! What the handles of a faulty store share.
+//! State that the handles of a faulty store share.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,35 +13,35 @@ use crate::event::{AuditEvent, EventId};
 pub(super) struct SharedFault {
     state: Mutex<FaultState>,
     handles: AtomicUsize,
-    /// How many appends have begun.
+    /// The number of appends that have begun.
     pub(super) appends: Watched<usize>,
-    /// Whether appends are held up.
+    /// Pauses appends while true.
     pub(super) holding: Watched<bool>,
-    /// How many are.
+    /// The number of paused appends.
     pub(super) held: Watched<usize>,
 }
 
-/// What the faults have to remember.
+/// The state of the faults.
 #[derive(Debug, Default)]
 pub(super) struct FaultState {
     fault: Option<Fault>,
-    /// How many calls are still to fail.
+    /// The number of calls that still have to fail.
     pub(super) failures_left: usize,
-    /// What is acknowledged and not yet kept.
+    /// Acknowledged events that are not stored yet.
     pub(super) delayed: Vec<AuditEvent>,
     /// Ids in the order of their arrival, and the handle that brought each.
     pub(super) arrived: HashMap<EventId, (usize, usize)>,
-    /// What is kept a second time.
+    /// Events that are stored a second time.
     pub(super) repeated: Vec<AuditEvent>,
-    /// What is shown in the place of what was kept.
+    /// Events that are returned instead of the stored ones.
     pub(super) replaced: HashMap<EventId, AuditEvent>,
-    /// What is kept and no longer shown.
+    /// Stored events that are no longer visible.
     pub(super) lost: HashSet<EventId>,
-    /// What was purged.
+    /// The purged events.
     pub(super) purged: HashMap<EventId, AuditEvent>,
-    /// How many appends are under way.
+    /// The number of appends in progress.
     pub(super) appending: usize,
-    /// How many times indexes were made, and are being made.
+    /// The numbers of index creations, in all and in progress.
     pub(super) ensured: usize,
     pub(super) ensuring: usize,
     /// `init` left a store that takes no events.
@@ -86,7 +86,7 @@ impl SharedFault {
         };
     }
 
-    /// Whether this call is one of those that are to fail.
+    /// Returns true if this call has to fail, and counts it.
     pub(super) fn is_to_fail(&self) -> bool {
         let mut state = self.state();
         let fails = state.failures_left > 0;

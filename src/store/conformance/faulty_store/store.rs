@@ -64,7 +64,7 @@ impl FaultyStore {
         self.handle_maker()(inner)
     }
 
-    /// What makes other handles without keeping this one alive.
+    /// Returns a function that makes other handles. It does not keep this handle alive.
     pub(in super::super) fn handle_maker(&self) -> impl Fn(Arc<dyn AuditStore>) -> Self + Send + Sync + 'static {
         let shared = self.shared.clone();
         move |inner| Self { inner, handle: shared.next_handle(), shared: shared.clone() }
@@ -75,12 +75,12 @@ impl FaultyStore {
         self.shared.set_fault(fault);
     }
 
-    /// What is wrong with it now.
+    /// Returns the current fault.
     pub fn fault(&self) -> Option<Fault> {
         self.shared.fault()
     }
 
-    /// How many appends have begun, those that failed and those that are held up included.
+    /// Returns the number of appends that have begun, including failed and paused ones.
     pub fn appends(&self) -> usize {
         *self.shared.appends.borrow()
     }
@@ -100,7 +100,7 @@ impl FaultyStore {
         self.shared.holding.set(false);
     }
 
-    /// How many appends are held up now.
+    /// Returns the number of paused appends.
     pub fn paused_appends(&self) -> usize {
         *self.shared.held.borrow()
     }
