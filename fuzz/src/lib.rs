@@ -1,6 +1,6 @@
 //! Promises about any input: a module for each parser of foreign input, with a function `run` that takes
 //! any bytes and panics where a promise of the crate is broken. libFuzzer calls them (`fuzz_targets/`), and so does a
-//! test of the crate (`tests/fuzzed/`), with the same seeds.
+//! test of the crate (`tests/integration/fuzz_seeds/`), with the same seeds.
 
 #![forbid(unsafe_code)]
 

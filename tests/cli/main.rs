@@ -1,7 +1,8 @@
 //! The built program, from outside: what it prints, what it leaves in the store, and how it exits.
 
 mod backup;
-mod destroying;
+mod common;
+mod destroy_and_recreate;
 #[cfg(unix)]
 mod doctor;
 mod errors;
@@ -10,14 +11,13 @@ mod export;
 mod formats;
 #[path = "../support/hostile.rs"]
 mod hostile;
-mod hostile_events;
+mod hostile_text;
 mod manual;
 #[cfg(feature = "postgres")]
 #[path = "../support/postgres.rs"]
 mod postgres;
-mod promises;
 mod purge;
-mod reading;
+mod query;
 mod secrets;
 #[cfg(unix)]
 mod serve;

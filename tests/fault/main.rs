@@ -6,10 +6,10 @@
 #[cfg(feature = "postgres")]
 #[path = "../support/postgres.rs"]
 mod cluster;
+#[cfg(feature = "postgres")]
+mod instances;
 mod kill;
 mod lives;
-#[cfg(feature = "postgres")]
-mod many;
 mod order;
 mod store_fails;
 mod support;

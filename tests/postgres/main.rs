@@ -1,4 +1,4 @@
-//! The PostgreSQL store by its behaviour, on private clusters; the suite of all stores is in `tests/stores`.
+//! The PostgreSQL store by its behaviour, on private clusters; the suite of all stores is in `tests/integration/stores`.
 
 #[path = "../support/postgres.rs"]
 mod cluster;
@@ -34,5 +34,5 @@ mod sessions;
 mod support;
 mod tls;
 mod transactional;
-#[path = "../support/transactions.rs"]
+#[path = "../support/transaction_checks.rs"]
 mod transactions;

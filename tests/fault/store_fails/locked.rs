@@ -4,7 +4,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use super::refusal::{assert_answers, until_recovered};
+use super::assertions::{assert_answers, until_recovered};
 use crate::support::{Database, Folder, Kind, Record, Request, Shot, alone, fire};
 
 const DEADLINE: Duration = Duration::from_millis(700);

@@ -1,11 +1,11 @@
 //! A store that fails under a running server: answers, stored events, and recovery without a restart.
 
-mod full;
-mod gone;
+mod assertions;
+mod disk_full;
+mod file_replaced;
 mod index;
 mod locked;
 mod mute;
 mod opening;
 mod read_only;
-mod refusal;
 mod sync;

@@ -3,9 +3,9 @@
 use std::fs;
 use std::time::Duration;
 
-use super::full::{until_refused, while_full};
+use super::assertions::{assert_answers, until_recovered};
+use super::disk_full::{until_refused, while_full};
 use super::locked::while_locked;
-use super::refusal::{assert_answers, until_recovered};
 use crate::support::{Folder, Kind, Record, Shot, beside_others, fire, in_own_namespace, run};
 
 const DEADLINE: Duration = Duration::from_millis(700);

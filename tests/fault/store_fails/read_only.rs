@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use super::refusal::until_recovered;
+use super::assertions::until_recovered;
 use crate::support::{Exit, Folder, Settings, beside, beside_others, in_own_namespace, is_root, reference, run, url};
 
 const IN_READ_ONLY_PLACE: &str = "store_fails::read_only::a_log_in_a_read_only_place_can_be_read";

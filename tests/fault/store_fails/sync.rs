@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use super::refusal::{assert_answers, tally, until_recovered};
+use super::assertions::{assert_answers, tally, until_recovered};
 use crate::support::strace::Fault;
 use crate::support::{Folder, Kind, Record, Request, SOON, Shot, alone, fire, load_while, until};
 

@@ -2,29 +2,29 @@
 
 mod build;
 mod database;
+mod exclusive;
 mod folder;
 mod http;
 mod load;
 mod namespace;
-#[cfg(feature = "postgres")]
-mod places;
 mod program;
 mod record;
 mod server;
+#[cfg(feature = "postgres")]
+mod store_urls;
 pub(crate) mod strace;
-mod turn;
 mod wait;
 
 pub(crate) use build::reference;
 pub(crate) use database::{Database, integrity};
+pub(crate) use exclusive::{alone, beside_others};
 pub(crate) use folder::{Folder, beside, url};
 pub(crate) use http::{Answer, Client, Request};
 pub(crate) use load::{Kind, Shot, fire, load_while};
 pub(crate) use namespace::{in_own_namespace, is_root};
-#[cfg(feature = "postgres")]
-pub(crate) use places::{Place, load_everywhere_while};
 pub(crate) use program::{run, try_run};
 pub(crate) use record::Record;
 pub(crate) use server::{Exit, Server, Settings};
-pub(crate) use turn::{alone, beside_others};
+#[cfg(feature = "postgres")]
+pub(crate) use store_urls::{Place, load_everywhere_while};
 pub(crate) use wait::{SOON, until};

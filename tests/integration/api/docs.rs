@@ -1,0 +1,51 @@
+//! The API behaves as documented.
+
+use serde_json::Value;
+
+use crate::api::support::{ROOT, app, ask, events, spy};
+
+const MANUAL: &str = include_str!("../../../docs/api.md");
+
+async fn openapi() -> Value {
+    ask(&app(spy(&[]).await), "", "/audit/openapi.json").await.json()
+}
+
+#[tokio::test]
+async fn every_parameter_is_in_the_manual() {
+    let document = openapi().await;
+    for (path, operation) in document["paths"].as_object().unwrap() {
+        assert!(MANUAL.contains(&format!("`GET /audit{path}`")), "{path}");
+        for parameter in operation["get"]["parameters"].as_array().unwrap() {
+            let name = parameter["name"].as_str().unwrap();
+            assert!(MANUAL.contains(&format!("| `{name}` |")) || name == "id", "{name}");
+        }
+        for status in operation["get"]["responses"].as_object().unwrap().keys() {
+            assert!(status == "200" || MANUAL.contains(&format!("| **{status}** |")), "{status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_parameter_described_is_understood() {
+    let app = app(spy(&events(3)).await);
+    for (path, operation) in openapi().await["paths"].as_object().unwrap() {
+        for parameter in operation["get"]["parameters"].as_array().unwrap() {
+            let name = parameter["name"].as_str().unwrap();
+            let value = match name {
+                "event_type" => "upload",
+                "since" => "2026-05-25",
+                "until" => "2026-05-26",
+                "outcome" => "200",
+                "phase" => "completed",
+                "format" => "csv",
+                "limit" | "skip" | "top" | "buckets" => "1",
+                "by" => "route",
+                _ => "x",
+            };
+            if parameter["in"] == "query" && name != "cursor" {
+                let uri = format!("/audit{path}?{name}={value}");
+                assert_eq!(ask(&app, ROOT, &uri).await.status, 200, "{uri}");
+            }
+        }
+    }
+}

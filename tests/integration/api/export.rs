@@ -1,0 +1,125 @@
+//! Exports: everything, as a stream, with an end only where it is whole.
+
+use std::sync::Arc;
+
+use http::Method;
+use http_body_util::BodyExt as _;
+use tower_audit::store::conformance::{Fault, FaultyStore};
+use tower_audit::store::{AuditStore, MemoryStore, StoreErrorKind};
+use tower_audit::{AuditEvent, Timestamp};
+
+use crate::api::support::{ALICE, ROOT, Trouble, app, app_over, ask, event, events, respond, spy, stores};
+
+/// More than three pages.
+const MANY: u64 = 3400;
+
+#[tokio::test]
+async fn an_export_is_what_the_query_gives_in_every_format() {
+    for (store, _folder) in stores().await {
+        let mut all = events(MANY);
+        for batch in all.chunks(500) {
+            store.append(batch).await.unwrap();
+        }
+        all.sort_by_key(|event| std::cmp::Reverse(event.sort_key()));
+        let app = app_over(store);
+        for (caller, filter) in
+            [(ROOT, ""), (ALICE, ""), (ROOT, "&since=2026-05-25T12:05:00Z&until=2026-05-25T12:25:00Z")]
+        {
+            let expected: Vec<&AuditEvent> = all
+                .iter()
+                .filter(|event| caller == ROOT || event.actor.user_email.as_deref() == Some(ALICE))
+                .filter(|event| {
+                    let time = |text: &str| text.parse::<Timestamp>().unwrap();
+                    filter.is_empty()
+                        || (time("2026-05-25T12:05:00Z")..time("2026-05-25T12:25:00Z")).contains(&event.created_at)
+                })
+                .collect();
+            assert!(expected.len() > 1000);
+            let json = ask(&app, caller, &format!("/audit/export?format=json{filter}")).await;
+            assert!(json.events().iter().eq(expected.iter().copied()));
+            assert_eq!(json.header("content-type"), Some("application/json"));
+            let lines = ask(&app, caller, &format!("/audit/export?format=ndjson{filter}")).await;
+            assert_eq!(lines.header("content-type"), Some("application/x-ndjson"));
+            assert_eq!(lines.header("content-disposition"), Some("attachment; filename=\"audit.ndjson\""));
+            let read: Vec<AuditEvent> = lines.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            assert!(read.iter().eq(expected.iter().copied()));
+            let csv = ask(&app, caller, &format!("/audit/export?format=csv{filter}")).await;
+            let records: Vec<&str> = csv.text().strip_suffix("\r\n").unwrap().split("\r\n").collect();
+            assert!(records[0].starts_with("event_id,event_type,created_at,phase,user_email,"));
+            let ids = records[1..].iter().map(|record| record.split(',').next().unwrap().to_owned());
+            assert!(ids.eq(expected.iter().map(|event| event.event_id.to_string())));
+            let default = ask(&app, caller, &format!("/audit/export?{}", filter.trim_start_matches('&'))).await;
+            assert_eq!(default.body, lines.body);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_export_of_nothing_is_well_formed() {
+    let app = app(spy(&[]).await);
+    for (format, body) in [("ndjson", ""), ("json", "[]\n")] {
+        assert_eq!(ask(&app, ROOT, &format!("/audit/export?format={format}")).await.text(), body);
+    }
+    assert_eq!(ask(&app, ROOT, "/audit/export?format=csv").await.text().matches("\r\n").count(), 1);
+    for wrong in ["format=xml", "format=CSV", "format=", "format=csv&format=csv", "limit=5", "cursor=x", "skip=1"] {
+        ask(&app, ROOT, &format!("/audit/export?{wrong}")).await.assert_problem(400);
+    }
+}
+
+#[tokio::test]
+async fn an_export_reads_one_page_ahead_of_its_client() {
+    let spy = spy(&events(MANY)).await;
+    let app = app(spy.clone());
+    let mut body = respond(&app, Method::GET, ROOT, "/audit/export").await.into_body();
+    // From the second page on, the reading of the next has begun before a page is written; of no page after that.
+    for (page, reads) in [(1, 1), (2, 2), (3, 1)] {
+        body.frame().await.unwrap().unwrap();
+        assert_eq!(spy.reads().len(), reads, "page {page}");
+    }
+    drop(body);
+    respond(&app, Method::HEAD, ROOT, "/audit/export").await;
+    assert_eq!(spy.reads().len(), 1);
+}
+
+#[tokio::test]
+async fn a_store_that_fails_on_the_way_ends_the_body_in_an_error() {
+    let memory = MemoryStore::new();
+    let all: Vec<_> = (1..=MANY).map(|n| event(n, Some(ALICE), "/o'brien")).collect();
+    memory.append(&all).await.unwrap();
+    for format in ["ndjson", "csv", "json"] {
+        let faulty = FaultyStore::new(Arc::new(memory.clone()));
+        let app = app(faulty.clone());
+        let uri = format!("/audit/export?format={format}&route=/o'brien");
+        let response = respond(&app, Method::GET, ALICE, &uri).await;
+        assert_eq!(response.status(), 200);
+        let mut body = response.into_body();
+        body.frame().await.unwrap().expect("the first page");
+        faulty.set_fault(Some(Fault::BreaksOnQuotes));
+        let error = body.frame().await.expect("no clean end").expect_err("no page");
+        let told = format!("{error} {error:?}");
+        assert!(!told.contains("injected") && !told.contains("memory"), "{told}");
+        assert!(body.frame().await.is_none(), "nothing follows an error");
+        // What cannot be read from the start says so in its status.
+        ask(&app, ALICE, &uri).await.assert_problem(500);
+    }
+}
+
+#[tokio::test]
+async fn every_kind_of_trouble_ends_the_body_in_an_error() {
+    tokio::time::pause();
+    let spy = spy(&events(MANY)).await;
+    let app = app(spy.clone());
+    for trouble in [Trouble::Fails(StoreErrorKind::Transient), Trouble::Hangs, Trouble::Panics] {
+        spy.trouble_after(2, trouble);
+        let collected = respond(&app, Method::GET, ROOT, "/audit/export").await.into_body().collect().await;
+        assert!(collected.is_err(), "{trouble:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_export_of_whole_pages_ends() {
+    // The last page is full, and the one after it is empty.
+    let app = app(spy(&events(1000)).await);
+    assert_eq!(ask(&app, ROOT, "/audit/export").await.text().lines().count(), 1000);
+    assert_eq!(ask(&app, ROOT, "/audit/export?format=json").await.events().len(), 1000);
+}

@@ -1,0 +1,27 @@
+//! The promises of the layer and the writer, through the public surface. One module per theme; each says what belongs
+//! in it. Nothing here sleeps: time is paused, or a condition is waited for.
+
+mod attempts;
+mod batches_in_flight;
+mod body;
+mod cancellation;
+mod client_addr;
+mod context;
+mod docs;
+mod grpc;
+mod grpcio;
+mod identity;
+mod nested;
+mod operator_log;
+mod outcomes;
+mod owed;
+mod readiness;
+mod route_coverage;
+mod store_failures;
+mod store_hangs;
+mod subrequests;
+mod support;
+#[cfg(feature = "testing")]
+mod testing;
+mod two_logs;
+mod vault;

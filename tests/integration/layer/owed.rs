@@ -1,0 +1,335 @@
+//! Events that no caller waits for: the log owes them until the store answers, and names those that are left.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use tokio::time::Instant;
+use tower::{Layer as _, Service, ServiceExt as _};
+use tower_audit::policy::presets;
+use tower_audit::store::{AuditStore, Capabilities, Diagnostic, MemoryStore, StoreError, StoreErrorKind, StoreFuture};
+use tower_audit::{AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType, Phase, RecordWhen, Rule};
+
+use crate::layer::support::{Body, answering, delete, let_others_run, of_phase, post, response};
+
+const DEADLINE: Duration = Duration::from_millis(500);
+
+/// The behaviour of one append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Append {
+    Keeps,
+    KeepsAfter(Duration),
+    Fails(StoreErrorKind),
+    /// Its answer is lost.
+    KeepsAndFails,
+}
+
+type Script = Box<dyn FnMut(&[AuditEvent]) -> Append + Send>;
+
+/// A store whose appends do as a script says.
+struct Scripted {
+    kept: MemoryStore,
+    script: Mutex<Script>,
+}
+
+impl fmt::Debug for Scripted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scripted")
+    }
+}
+
+impl Scripted {
+    async fn log() -> (AuditLog, Arc<Self>) {
+        let store = Arc::new(Self { kept: MemoryStore::new(), script: Mutex::new(Box::new(|_| Append::Keeps)) });
+        let log = AuditLog::builder().store(store.clone()).write_timeout(DEADLINE).open().await.expect("it opens");
+        (log, store)
+    }
+
+    fn set(&self, script: impl FnMut(&[AuditEvent]) -> Append + Send + 'static) {
+        *self.script.lock().expect("no panic") = Box::new(script);
+    }
+
+    fn set_all(&self, append: Append) {
+        self.set(move |_| append);
+    }
+}
+
+impl AuditStore for Scripted {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new("scripted")
+    }
+
+    fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let append = (self.script.lock().expect("no panic"))(events);
+            match append {
+                Append::Fails(kind) => return Err(StoreError::new(kind, "scripted", "append")),
+                Append::KeepsAfter(delay) => tokio::time::sleep(delay).await,
+                Append::Keeps | Append::KeepsAndFails => {}
+            }
+            self.kept.append(events).await?;
+            match append {
+                Append::KeepsAndFails => Err(StoreError::new(StoreErrorKind::Transient, "scripted", "append")),
+                _ => Ok(()),
+            }
+        })
+    }
+
+    fn health(&self) -> StoreFuture<'_, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn diagnose(&self) -> StoreFuture<'_, Vec<Diagnostic>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    fn maintain(&self) -> StoreFuture<'_, bool> {
+        Box::pin(std::future::ready(Ok(false)))
+    }
+
+    fn close(&self) -> StoreFuture<'_, ()> {
+        self.kept.close()
+    }
+}
+
+fn policy(is_write_ahead: bool, is_body_end: bool) -> AuditPolicy {
+    let rule = Rule::new(EventType::new("a.b").expect("a valid type")).when(RecordWhen::always()).paths(["/x"]);
+    let rule = rule.write_ahead(is_write_ahead).body_end(is_body_end);
+    AuditPolicy::builder().rule(rule).build().expect("a valid policy")
+}
+
+/// A handler that breaks the store, and takes so long.
+fn breaking(
+    store: Arc<Scripted>,
+    duration: Duration,
+) -> impl Service<
+    Request<Body>,
+    Response = Response<Body>,
+    Error = Infallible,
+    Future = impl Future<Output = Result<Response<Body>, Infallible>> + Send,
+> + Clone
++ Send {
+    tower::service_fn(move |_request: Request<Body>| {
+        store.set_all(Append::Fails(StoreErrorKind::Transient));
+        async move {
+            tokio::time::sleep(duration).await;
+            Ok(response(StatusCode::OK))
+        }
+    })
+}
+
+/// Drops the future after so long.
+async fn hang_up<F: Future>(future: F, after: Duration) {
+    assert!(tokio::time::timeout(after, future).await.is_err(), "it has been answered");
+}
+
+fn assert_ended(store: &Scripted) {
+    let events = store.kept.events();
+    for started in events.iter().filter(|event| event.phase == Phase::Started) {
+        let ends = events.iter().filter(|event| event.request.started_event_id == Some(started.event_id));
+        assert_eq!(ends.count(), 1, "{events:?}");
+    }
+}
+
+/// Hung up while the handler runs, while the event waits for the store, and while the body is read.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_request_whose_client_has_gone_outlasts_an_outage() {
+    for (is_write_ahead, is_body_end, hung_up_at) in
+        [(false, false, 20), (true, false, 20), (false, false, 100), (true, false, 100), (true, true, 100)]
+    {
+        let case = format!("write-ahead {is_write_ahead}, at the end of the body {is_body_end}, at {hung_up_at} ms");
+        let (log, store) = Scripted::log().await;
+        let handler = breaking(store.clone(), Duration::from_millis(50));
+        let service = AuditLayer::new(&log, policy(is_write_ahead, is_body_end)).layer(handler);
+        let answer = async {
+            let response = service.oneshot(post("/x")).await.expect("infallible");
+            response.into_body().collect().await.expect("a body")
+        };
+        hang_up(answer, Duration::from_millis(hung_up_at)).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(log.stats().owed, 1, "{case}");
+        let error = log.health().await.expect_err("an event is owed");
+        assert!(error.to_string().contains("1 events of requests whose clients have gone"), "{error}");
+        store.set_all(Append::Keeps);
+        log.flush().await.expect("everything is settled");
+        assert_eq!(log.stats().owed, 0, "{case}");
+        log.health().await.expect("nothing is owed");
+        log.close().await.expect("nothing is left");
+        let completed = of_phase(&store.kept, Phase::Completed);
+        assert_eq!((completed.len(), completed[0].outcome), (1, Some(200)), "{case}");
+        assert_ended(&store);
+    }
+}
+
+/// The store takes 300 ms an append, and others keep it busy: the budget of a request is spent before its end.
+#[tokio::test(start_paused = true)]
+async fn a_slow_store_leaves_no_start_open() {
+    let (log, store) = Scripted::log().await;
+    store.set_all(Append::KeepsAfter(Duration::from_millis(300)));
+    let busy = tokio::spawn({
+        let log = log.clone();
+        async move {
+            for _ in 0..20 {
+                let _ = log.record(AuditEvent::new(EventType::UPLOAD)).await;
+            }
+        }
+    });
+    let service = AuditLayer::new(&log, presets::ivre()).layer(answering(StatusCode::OK));
+    for at in 0..6 {
+        hang_up(service.clone().oneshot(delete(&format!("/auth/admin/{at}"))), Duration::from_millis(100)).await;
+    }
+    busy.await.expect("no panic");
+    log.close().await.expect("nothing is left");
+    assert!(!of_phase(&store.kept, Phase::Started).is_empty());
+    assert_ended(&store);
+}
+
+/// The `started` event has spent most of the time, and the client has gone.
+#[tokio::test(start_paused = true)]
+async fn an_end_with_too_little_time_is_written() {
+    let (log, store) = Scripted::log().await;
+    store.set_all(Append::KeepsAfter(Duration::from_millis(300)));
+    let service =
+        AuditLayer::new(&log, policy(true, false)).layer(tower::service_fn(|_request: Request<Body>| async {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            Ok::<_, Infallible>(response(StatusCode::OK))
+        }));
+    hang_up(service.oneshot(post("/x")), Duration::from_millis(700)).await;
+    log.close().await.expect("nothing is left");
+    assert_eq!(store.kept.events().len(), 2);
+    assert_ended(&store);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_names_the_ends_that_could_not_be_written() {
+    let (log, store) = Scripted::log().await;
+    let service = AuditLayer::new(&log, policy(true, false)).layer(breaking(store.clone(), Duration::from_millis(50)));
+    for _ in 0..3 {
+        store.set_all(Append::Keeps);
+        hang_up(service.clone().oneshot(post("/x")), Duration::from_millis(20)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let begun = Instant::now();
+    let error = log.close().await.expect_err("three ends are not written");
+    assert!(begun.elapsed() <= DEADLINE + Duration::from_millis(200), "{:?}", begun.elapsed());
+    assert_eq!(error.owed_events().len(), 3, "{error}");
+    for id in error.owed_events() {
+        assert!(error.to_string().contains(&id.to_string()), "{error}");
+    }
+    // Nothing goes on after the close.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let retries = log.stats().retries;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(log.stats().retries, retries);
+}
+
+/// An event that the store fails "for now", for ever: its own caller is refused, and no other.
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_never_taken_stops_no_other() {
+    for is_write_ahead in [false, true] {
+        let (log, store) = Scripted::log().await;
+        let is_bad = |event: &AuditEvent| event.request.user_agent.as_deref() == Some("bad");
+        store.set(
+            move |events| {
+                if events.iter().any(is_bad) { Append::Fails(StoreErrorKind::Transient) } else { Append::Keeps }
+            },
+        );
+        let service = AuditLayer::new(&log, policy(is_write_ahead, false)).layer(answering(StatusCode::OK));
+        let send = |is_bad: bool| {
+            let mut request = post("/x");
+            let agent = if is_bad { "bad" } else { "good" };
+            request.headers_mut().insert("user-agent", http::HeaderValue::from_static(agent));
+            let service = service.clone();
+            async move {
+                let begun = Instant::now();
+                let status = service.oneshot(request).await.expect("infallible").status();
+                assert!(begun.elapsed() <= DEADLINE + Duration::from_millis(100), "{:?}", begun.elapsed());
+                status
+            }
+        };
+        // In one batch with others, and beside them.
+        let answers = futures_util::future::join_all((0..100).map(|at| send(at == 37))).await;
+        let refused = answers.iter().filter(|status| **status != StatusCode::OK).count();
+        assert_eq!(refused, 1, "write-ahead {is_write_ahead}: {answers:?}");
+        // While the log still owes the bad one, and while another caller waits for one.
+        let again = tokio::spawn(send(true));
+        let_others_run().await;
+        for _ in 0..20 {
+            assert_eq!(send(false).await, StatusCode::OK, "write-ahead {is_write_ahead}");
+        }
+        assert_ne!(again.await.expect("no panic"), StatusCode::OK);
+        let closed = log.close().await;
+        // The `started` event may be kept: nobody knows.
+        let owed = closed.err().map_or(0, |error| error.owed_events().len());
+        assert_eq!(owed, if is_write_ahead { 2 } else { 0 });
+    }
+}
+
+/// Bad ends of requests without a client: the good ones among them are written.
+#[tokio::test(start_paused = true)]
+async fn a_bad_event_among_those_that_are_owed_holds_up_none_of_them() {
+    let (log, store) = Scripted::log().await;
+    let service = AuditLayer::new(&log, policy(false, false)).layer(breaking(store.clone(), Duration::from_millis(50)));
+    for at in 0..64 {
+        let mut request = post("/x");
+        let agent = if at % 20 == 7 { "bad" } else { "good" };
+        request.headers_mut().insert("user-agent", http::HeaderValue::from_static(agent));
+        hang_up(service.clone().oneshot(request), Duration::from_millis(1)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(log.stats().owed, 64);
+    let is_bad = |event: &AuditEvent| event.request.user_agent.as_deref() == Some("bad");
+    store.set(
+        move |events| {
+            if events.iter().any(is_bad) { Append::Fails(StoreErrorKind::Transient) } else { Append::Keeps }
+        },
+    );
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!((log.stats().owed, store.kept.events().len()), (3, 61));
+}
+
+/// The store has the `started` event, its answer was lost, and the next try fails for good: 503, and an end.
+#[tokio::test(start_paused = true)]
+async fn a_start_whose_answer_was_lost_is_ended() {
+    let (log, store) = Scripted::log().await;
+    let appends = AtomicUsize::new(0);
+    store.set(move |_| match appends.fetch_add(1, Ordering::Relaxed) {
+        0 => Append::KeepsAndFails,
+        1 => Append::Fails(StoreErrorKind::Permanent),
+        _ => Append::Keeps,
+    });
+    let service = AuditLayer::new(&log, presets::ivre()).layer(answering(StatusCode::OK));
+    let answer = service.oneshot(delete("/auth/admin/users/bob")).await.expect("infallible");
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    log.close().await.expect("nothing is left");
+    assert_eq!(store.kept.events().len(), 2);
+    assert_ended(&store);
+}
+
+/// The handler of a request whose client has gone waits for what it asks of an audited service of its own process.
+#[tokio::test(start_paused = true)]
+async fn a_request_of_a_detached_handler_is_answered_after_its_event() {
+    let (log, store) = Scripted::log().await;
+    let inner = AuditLayer::new(&log, presets::ivre()).layer(answering(StatusCode::OK));
+    let (kept, answers) = (store.kept.clone(), Arc::new(Mutex::new(None)));
+    let seen = Arc::clone(&answers);
+    let handler = tower::service_fn(move |_request: Request<Body>| {
+        let (inner, kept, seen) = (inner.clone(), kept.clone(), Arc::clone(&seen));
+        async move {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let status = inner.oneshot(post("/scans")).await.expect("infallible").status();
+            *seen.lock().expect("no panic") = Some((status, kept.events().len()));
+            Ok::<_, Infallible>(response(StatusCode::OK))
+        }
+    });
+    let service = AuditLayer::new(&log, policy(false, false)).layer(handler);
+    store.set_all(Append::KeepsAfter(Duration::from_millis(100)));
+    hang_up(service.oneshot(post("/x")), Duration::from_millis(20)).await;
+    log.close().await.expect("nothing is left");
+    assert_eq!(*answers.lock().expect("no panic"), Some((StatusCode::OK, 1)));
+    assert_eq!(store.kept.events().len(), 2);
+}

@@ -1,0 +1,13 @@
+//! The promises that need no process of their own, through the public surface. A folder for each kind; `tests/README.md`
+//! has the table.
+
+mod api;
+#[allow(unreachable_pub, reason = "the fuzz targets are a crate of their own, too")]
+mod fuzz_seeds;
+mod house;
+mod layer;
+#[cfg(feature = "postgres")]
+#[path = "../support/postgres.rs"]
+mod postgres_server;
+mod stores;
+mod transaction;

@@ -1,0 +1,15 @@
+//! The conformance suite on the stores of this crate, and the proof that each of its checks can fail.
+
+mod append_only;
+mod faults;
+mod faulty_store;
+mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod recovery_store;
+#[cfg(all(feature = "sqlite", unix))]
+mod sabotage;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+#[cfg(feature = "sqlite")]
+mod undecodable;

@@ -1,0 +1,27 @@
+//! `postgres://…`, on the private cluster of this test binary: a schema for each store.
+
+use std::sync::Arc;
+
+use tower_audit::store::conformance::{FreshStore, Harness};
+use tower_audit::store::{self, AuditStore, OpenOptions};
+
+use crate::postgres_server::{Cluster, unique};
+
+async fn open(url: &str) -> Arc<dyn AuditStore> {
+    match store::open(url, OpenOptions::default()).await {
+        Ok(store) => store,
+        Err(error) => panic!("the store is not opened: {error}: {:?}", std::error::Error::source(&error)),
+    }
+}
+
+fn postgres() -> Harness {
+    Harness::new(|| async {
+        let url = format!("{}?schema={}", Cluster::shared().url("postgres"), unique("log"));
+        FreshStore::new(open(&url).await).reopened_by(move || {
+            let url = url.clone();
+            async move { open(&url).await }
+        })
+    })
+}
+
+tower_audit::conformance_tests!(schema, || async { postgres() });
