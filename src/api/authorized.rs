@@ -103,7 +103,8 @@ impl Admitted {
         self.0.id.clone().map_err(ApiError::BadRequest)
     }
 
-    /// Returns the head of the request.
+    /// Returns the head of the request, for the viewer's links.
+    #[cfg(feature = "viewer")]
     pub(crate) fn head(&self) -> &Parts {
         &self.0.head
     }

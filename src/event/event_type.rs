@@ -32,6 +32,8 @@ enum Name {
 impl EventType {
     /// Data came in through the app's upload routes.
     pub const UPLOAD: Self = Self(Name::BuiltIn("upload"));
+    /// A request with an unsafe method, under [`AuditPolicy::mutations`](crate::AuditPolicy::mutations).
+    pub const HTTP_MUTATION: Self = Self(Name::BuiltIn("http.mutation"));
     /// A mutating request to the administration.
     pub const ADMIN_ACTION: Self = Self(Name::BuiltIn("admin_action"));
     /// A query whose result count passed the limit.

@@ -13,16 +13,12 @@
 use super::{AuditPolicy, PolicyBuilder, Rule};
 use crate::event::EventType;
 
-/// The type of the events of [`mutations`].
-const MUTATION: &str = "http.mutation";
-
 /// Every request with an unsafe method, whatever its path, as `http.mutation`, with a `started` event.
 ///
 /// Unsafe are all methods but `GET`, `HEAD`, `OPTIONS` and `TRACE` (RFC 9110, section 9.2.1). A handler may declare a
 /// better type for its event.
 pub fn mutations() -> Rule {
-    let event_type = EventType::new(MUTATION).expect("the constant is `domain.action`");
-    Rule::new(event_type).unsafe_methods().paths(["/{*path}"]).write_ahead(true)
+    Rule::new(EventType::HTTP_MUTATION).unsafe_methods().paths(["/{*path}"]).write_ahead(true)
 }
 
 /// Every event that a handler declares to be an authentication, on any route.

@@ -16,7 +16,9 @@ pub struct ValueCount {
 
 impl ValueCount {
     /// Sorts by count, the largest first, then by the bytes of the value, `None` last; and truncates.
-    pub(crate) fn sort_and_truncate(tallies: &mut Vec<Self>, at_most: usize) {
+    ///
+    /// For authors of stores: the order of [`Reader::top_values`](crate::store::Reader::top_values).
+    pub fn sort_and_truncate(tallies: &mut Vec<Self>, at_most: usize) {
         tallies.sort_unstable_by(|a, b| {
             let last = |tally: &Self| tally.value.is_none();
             b.count.cmp(&a.count).then(last(a).cmp(&last(b))).then_with(|| a.value.cmp(&b.value))

@@ -34,6 +34,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use tokio::time::Instant;
 
 use super::{AuditStore, EventRange, Reader, StoreAdmin, StoreError, StoreErrorKind, StoreFuture};
@@ -276,9 +277,9 @@ async fn delete(
         if !chunk.has_more {
             return (deleted, End::Done);
         }
-        tokio::select! {
-            () = &mut stop => return (deleted, End::Interrupted),
-            () = tokio::time::sleep(pause_after(begun.elapsed())) => {}
+        let pause = pin!(tokio::time::sleep(pause_after(begun.elapsed())));
+        if let Either::Left(_) = select(stop.as_mut(), pause).await {
+            return (deleted, End::Interrupted);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The handle that an app holds.
 
 use std::env::VarError;
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -45,10 +46,24 @@ use crate::store::{AuditStore, StoreError, StoreErrorKind};
 /// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct AuditLog {
     /// None: auditing is off.
     inner: Option<Arc<LogInner>>,
+}
+
+/// Shows the store's name and the counters, and nothing of an event: an app may print its whole state.
+impl fmt::Debug for AuditLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.inner {
+            Some(inner) => f
+                .debug_struct("AuditLog")
+                .field("store", &inner.store.capabilities().name)
+                .field("stats", &self.stats())
+                .finish_non_exhaustive(),
+            None => f.write_str("AuditLog(off)"),
+        }
+    }
 }
 
 #[derive(Debug)]

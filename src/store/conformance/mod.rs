@@ -10,7 +10,7 @@
 //!     Harness::new(|| async {
 //!         let store = MemoryStore::new();
 //!         let other = store.clone();
-//!         Fresh::new(Arc::new(store)).reopened_by(move || {
+//!         FreshStore::new(Arc::new(store)).reopened_by(move || {
 //!             let handle = Arc::new(other.clone()) as Arc<dyn AuditStore>;
 //!             async move { handle }
 //!         })

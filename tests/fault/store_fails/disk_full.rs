@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::assertions::{assert_answers, tally, until_recovered};
 use crate::support::{Client, Folder, Kind, Record, SOON, Shot, beside_others, fire, in_own_namespace, run, until};
 
-const NAME: &str = "store_fails::full::a_full_disk_refuses_and_recovers";
+const NAME: &str = "store_fails::disk_full::a_full_disk_refuses_and_recovers";
 
 #[test]
 fn a_full_disk_refuses_and_recovers() {
