@@ -9,7 +9,7 @@ mod cluster;
 #[cfg(feature = "postgres")]
 mod instances;
 mod kill;
-mod lives;
-mod order;
+mod shutdown;
 mod store_fails;
 mod support;
+mod syscall_order;

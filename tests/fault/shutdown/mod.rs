@@ -1,5 +1,5 @@
 //! Servers and clients that end early.
 
+mod graceful;
 mod hang_up;
-mod neighbour;
-mod shutdown;
+mod second_writer;
