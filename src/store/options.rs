@@ -18,7 +18,7 @@ pub struct OpenOptions {
 /// replicas without acknowledgement.
 ///
 /// The store's [`health`](super::AuditStore::health) reports it in any case, as
-/// [`StoreErrorKind::NotDurable`].
+/// [`StoreErrorKind::NotDurable`](super::StoreErrorKind::NotDurable).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Durability {

@@ -9,7 +9,7 @@ use super::{
 /// Makes a module of tests, one for each check of the suite; see [`store::conformance`](crate::store::conformance).
 ///
 /// The first argument names the module. The second is called for each test and returns a future of the
-/// [`Harness`]. The crate that calls it needs `tokio` with `macros` and `rt-multi-thread`.
+/// [`Harness`](crate::store::conformance::Harness). The crate that calls it needs `tokio` with `macros` and `rt-multi-thread`.
 #[macro_export]
 macro_rules! conformance_tests {
     ($name:ident, $harness:expr $(,)?) => {
