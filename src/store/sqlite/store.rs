@@ -213,7 +213,16 @@ impl WriteLease<'_> {
     /// Returns the state to the store if the call succeeded and the files are still those it has open.
     pub(super) async fn finish<T>(mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
         self.note(&done);
-        let done = done?;
+        let done = match done {
+            Ok(done) => done,
+            // The commit hook refuses once the index was removed. Another process may be half way through a commit under
+            // the removed index: its lock is taken before the file is opened again.
+            Err(error) if self.state.connection.db.identity.has_lost_index() => {
+                self.state.connection.roll_back().await;
+                return self.part(error).await;
+            }
+            Err(error) => return Err(error),
+        };
         if let Err(error) = self.state.connection.check_after().await {
             return self.part(error).await;
         }
