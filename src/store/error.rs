@@ -69,7 +69,7 @@ impl StoreError {
         self.kind
     }
 
-    /// What the store was doing.
+    /// Returns the operation that failed.
     #[cfg(feature = "sqlite")]
     pub(crate) fn doing(&self) -> &'static str {
         self.operation

@@ -17,7 +17,7 @@ pub trait StoreAdmin: Send + Sync {
     fn purge(&self, before: Timestamp, at_most: usize) -> StoreFuture<'_, PurgeOutcome>;
 }
 
-/// What one call of [`StoreAdmin::purge`] did.
+/// The result of one call of [`StoreAdmin::purge`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PurgeOutcome {
     /// The number of deleted events.

@@ -1,6 +1,6 @@
 //! Parked connections: their database is no longer at PATH.
 //!
-//! When SQLite closes the last connection to a database, it removes the write-ahead log *by name*. If the database was
+//! SQLite removes the write-ahead log *by name* with the last connection to a database. If the database was
 //! replaced, that name belongs to the log of another one, with acknowledged events. So such a connection is parked instead
 //! of closed: its events are copied beside PATH, and if its file comes back, it is closed.
 
