@@ -51,7 +51,7 @@ fn what_was_answered_survives_every_kill_of_an_instance_and_of_the_database() {
     record.assert_successes(&shots);
     record.assert_all_ended();
     let effects = record.assert_no_effect_without_record(&folder.effects(), &shots);
-    let left = "SELECT (SELECT count(*) FROM audit_events_open), (SELECT count(*) FROM audit_events_instances)";
+    let left = "SELECT (SELECT count(*) FROM audit_events_started), (SELECT count(*) FROM audit_events_writers)";
     assert_eq!(database.sql(left), "0|0");
     let answered = |shot: &&Shot| shot.answer.is_some();
     for shot in shots.iter().filter(answered).filter(|shot| !shot.is_success()) {

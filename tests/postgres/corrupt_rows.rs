@@ -182,7 +182,7 @@ async fn a_started_event_that_is_none_is_ended_all_the_same() {
     let store = open(&database.url()).await;
     let (first, second) = (crate::support::started(1), crate::support::started(2));
     ok(store.append(&[first.clone(), second]).await);
-    database.sql(&format!("UPDATE audit_events_open SET event = 'x' WHERE event_id = '{}'", first.event_id));
+    database.sql(&format!("UPDATE audit_events_started SET event = 'x' WHERE event_id = '{}'", first.event_id));
     ok(store.close().await);
     let store = open(&database.url()).await;
     assert_eq!(crate::support::close_orphans(&*store).await, 2);

@@ -52,7 +52,7 @@ impl Ground {
     }
 
     pub(crate) async fn open_started(&self) -> i64 {
-        self.count(r#"SELECT count(*) FROM "the app's"."audit ""log""_open""#).await
+        self.count(r#"SELECT count(*) FROM "the app's"."audit ""log""_started""#).await
     }
 
     async fn count(&self, sql: &'static str) -> i64 {

@@ -43,8 +43,8 @@ async fn a_member_of_a_role_that_lost_a_privilege_is_told_to_run_migrate_roles()
         "INSERT ON audit_events",
         "SELECT (event_id) ON audit_events",
         "USAGE ON SEQUENCE seq_audit_events_id",
-        "DELETE ON audit_events_open",
-        "INSERT ON audit_events_instances",
+        "DELETE ON audit_events_started",
+        "INSERT ON audit_events_writers",
     ] {
         ok(store.health().await);
         assert_eq!(doctor(&url).0, Some(0), "{privilege}: {}", doctor(&url).1);

@@ -82,12 +82,12 @@ const DELETIONS: [(&str, &str); 6] = [
         "DROP TRIGGER gone ON public.audit_events_default;",
     ),
     (
-        "CREATE TRIGGER mute BEFORE INSERT ON audit_events_open FOR EACH ROW EXECUTE FUNCTION mute()",
-        "DROP TRIGGER mute ON public.audit_events_open;",
+        "CREATE TRIGGER mute BEFORE INSERT ON audit_events_started FOR EACH ROW EXECUTE FUNCTION mute()",
+        "DROP TRIGGER mute ON public.audit_events_started;",
     ),
     (
-        "CREATE RULE away AS ON INSERT TO audit_events_open DO INSTEAD DELETE FROM audit_events_open WHERE false",
-        "DROP RULE away ON public.audit_events_open;",
+        "CREATE RULE away AS ON INSERT TO audit_events_started DO INSTEAD DELETE FROM audit_events_started WHERE false",
+        "DROP RULE away ON public.audit_events_started;",
     ),
     // The rehearsal of a health check has no such event.
     (

@@ -29,8 +29,8 @@ const SABOTAGES: &[Sabotage] = &[
     },
     Sabotage {
         name: "the table of open events has another name",
-        done: "ALTER TABLE {t}_open RENAME TO elsewhere",
-        mended: "ALTER TABLE elsewhere RENAME TO {t}_open",
+        done: "ALTER TABLE {t}_started RENAME TO elsewhere",
+        mended: "ALTER TABLE elsewhere RENAME TO {t}_started",
         words: &["RENAME TO"],
     },
     Sabotage {
@@ -118,8 +118,8 @@ const SABOTAGES: &[Sabotage] = &[
     },
     Sabotage {
         name: "no right to open",
-        done: "REVOKE INSERT ON {t}_open FROM {a}",
-        mended: "GRANT INSERT ON {t}_open TO {a}",
+        done: "REVOKE INSERT ON {t}_started FROM {a}",
+        mended: "GRANT INSERT ON {t}_started TO {a}",
         words: &["may not append", "migrate --roles"],
     },
     Sabotage {
@@ -176,7 +176,7 @@ impl Ground {
     }
 
     fn rows(&self) -> String {
-        self.sql("SELECT (SELECT count(*) FROM {t}), (SELECT count(*) FROM {t}_open)")
+        self.sql("SELECT (SELECT count(*) FROM {t}), (SELECT count(*) FROM {t}_started)")
     }
 
     async fn recovers(&self, name: &str) {
@@ -195,7 +195,7 @@ async fn whatever_refuses_an_event_makes_health_ill_until_it_is_mended() {
     let mut unexpected = Vec::new();
     for Sabotage { name, done, mended, words } in SABOTAGES {
         ground.sql("DELETE FROM {t}");
-        ground.sql("DELETE FROM {t}_open");
+        ground.sql("DELETE FROM {t}_started");
         ground.sql(done);
         let refused = ground.append().await.err().unwrap_or_else(|| panic!("{name}: events are accepted"));
         let ill = ground.store.health().await.err().unwrap_or_else(|| panic!("{name}: {refused}, and health is well"));
@@ -212,7 +212,7 @@ async fn whatever_refuses_an_event_makes_health_ill_until_it_is_mended() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lock_on_a_table_makes_health_ill_until_it_is_gone() {
     let ground = Ground::new().await;
-    for table in ["{t}", "{t}_open", "{t}_instances"] {
+    for table in ["{t}", "{t}_started", "{t}_writers"] {
         ok(ground.append().await);
         let table = table.replace("{t}", &ground.table);
         let held = ground.database.hold(&format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"));

@@ -99,7 +99,7 @@ async fn writers_of_one_seed_are_two_writers() {
         let first = started(1);
         ok(store.append(&[first]).await);
     }
-    assert_eq!(database.sql("SELECT count(*) FROM audit_events_instances"), "2");
+    assert_eq!(database.sql("SELECT count(*) FROM audit_events_writers"), "2");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -63,7 +63,9 @@ async fn default_privileges_do_not_reach_the_log() {
         WHERE relname LIKE '%audit_events%' AND a.grantee <> relowner), \
         (SELECT count(*) FROM pg_proc, aclexplode(proacl) a WHERE proname LIKE 'audit%' AND a.grantee <> proowner)";
     assert_eq!(database.sql(given), "0|0");
-    for sql in ["DELETE FROM audit_events", "SELECT audit_events_make_month()", "SELECT FROM audit_events_open"] {
+    for sql in
+        ["DELETE FROM audit_events", "SELECT audit_events_create_partition()", "SELECT FROM audit_events_started"]
+    {
         assert!(database.refusal_as(&role, sql).contains("permission denied"), "{sql}");
     }
 }
@@ -119,11 +121,11 @@ async fn what_a_caller_has_set_or_shadowed_does_not_reach_the_functions() {
     let clean = "DROP FUNCTION trap.format(text, text[]), trap.format(text, text, text), \
         trap.date_trunc(text, timestamp), trap.length(text), trap.sprung(text, text) CASCADE";
     database.sql(DROP_MONTHS);
-    let makes = "SELECT public.audit_events_make_month();";
+    let makes = "SELECT public.audit_events_create_partition();";
     let said = database.sql_as(&appender, &format!("{traps} {makes} {makes} {makes} {makes} {makes} {clean}"));
     assert_eq!(said, "t\nt\nt\nt\nf");
     assert_eq!(database.sql(MONTHS), "4");
-    let drops = "SELECT public.audit_events_drop_month('2999-01-01T00:00:00Z');";
+    let drops = "SELECT public.audit_events_drop_partition('2999-01-01T00:00:00Z');";
     let said = database.sql_as(&purger, &format!("{traps} {drops} {drops} {drops} {drops} {drops} {clean}"));
     assert_eq!(said, "0\n0\n0\n0", "four months, and then there is none");
     assert_eq!(database.sql(MONTHS), "0");
@@ -140,11 +142,11 @@ async fn the_functions_do_nothing_else_for_those_who_may_call_them() {
     let (appender, purger) = accounts(&database).await;
     for role in [&appender, &purger] {
         for sql in [
-            "CREATE OR REPLACE FUNCTION audit_events_make_month() RETURNS bool LANGUAGE sql AS 'SELECT true'",
-            "ALTER FUNCTION audit_events_make_month() RESET search_path",
-            "ALTER FUNCTION audit_events_make_month() SECURITY INVOKER",
-            "ALTER FUNCTION audit_events_drop_month(timestamptz) RENAME TO mine",
-            "DROP FUNCTION audit_events_drop_month(timestamptz)",
+            "CREATE OR REPLACE FUNCTION audit_events_create_partition() RETURNS bool LANGUAGE sql AS 'SELECT true'",
+            "ALTER FUNCTION audit_events_create_partition() RESET search_path",
+            "ALTER FUNCTION audit_events_create_partition() SECURITY INVOKER",
+            "ALTER FUNCTION audit_events_drop_partition(timestamptz) RENAME TO mine",
+            "DROP FUNCTION audit_events_drop_partition(timestamptz)",
             "DO $$ BEGIN EXECUTE 'DROP TABLE ' || (SELECT min(inhrelid::regclass::text) FROM pg_inherits \
                 WHERE inhparent = 'audit_events'::regclass); END $$",
             "ALTER TABLE audit_events DETACH PARTITION audit_events_before",
@@ -157,11 +159,11 @@ async fn the_functions_do_nothing_else_for_those_who_may_call_them() {
         }
     }
     // Whoever may call it cannot let another: the server says OK, and that nothing was granted.
-    database.sql_as(&purger, "GRANT EXECUTE ON FUNCTION audit_events_drop_month(timestamptz) TO PUBLIC");
-    let said = database.refusal_as(&appender, "SELECT audit_events_drop_month(now())");
+    database.sql_as(&purger, "GRANT EXECUTE ON FUNCTION audit_events_drop_partition(timestamptz) TO PUBLIC");
+    let said = database.refusal_as(&appender, "SELECT audit_events_drop_partition(now())");
     assert!(said.contains("permission denied for function"), "{said}");
     // A month with anything in it that is not older stays.
-    assert_eq!(database.sql_as(&purger, "SELECT audit_events_drop_month(now() - interval '1 day')"), "");
+    assert_eq!(database.sql_as(&purger, "SELECT audit_events_drop_partition(now() - interval '1 day')"), "");
     assert_eq!(all(&*owner).await.len(), 1);
 }
 

@@ -112,9 +112,9 @@ async fn nothing_of_an_open_event_outlives_the_purge() {
         events.push(started);
     }
     ok(store.append(&events).await);
-    assert_eq!(database.sql("SELECT count(*) FROM audit_events_open"), "2");
+    assert_eq!(database.sql("SELECT count(*) FROM audit_events_started"), "2");
     assert_eq!(purge(&*store).await.deleted, 1);
-    let left = "SELECT count(*), string_agg(event, '') LIKE '%user-1@%' FROM audit_events_open";
+    let left = "SELECT count(*), string_agg(event, '') LIKE '%user-1@%' FROM audit_events_started";
     assert_eq!(database.sql(left), "1|t", "the one that is younger stays open");
     ok(store.close().await);
 }

@@ -42,16 +42,16 @@ async fn who_was_taken_for_dead_goes_on_under_another_number() {
     let store = open(&database.url()).await;
     let first = started(1);
     ok(store.append(std::slice::from_ref(&first)).await);
-    let number = database.sql("SELECT id FROM audit_events_instances");
-    database.sql("DELETE FROM audit_events_open; DELETE FROM audit_events_instances");
+    let number = database.sql("SELECT id FROM audit_events_writers");
+    database.sql("DELETE FROM audit_events_started; DELETE FROM audit_events_writers");
     let second = started(2);
     append_at_last(&*store, std::slice::from_ref(&second)).await;
-    assert_ne!(database.sql("SELECT id FROM audit_events_instances"), number);
+    assert_ne!(database.sql("SELECT id FROM audit_events_writers"), number);
     let other = open(&database.url()).await;
     assert_eq!(close_orphans(&*other).await, 0, "the writer lives");
     ok(store.close().await);
     assert_eq!(close_orphans(&*other).await, 1, "the writer has left its second event");
-    assert_eq!(database.sql("SELECT count(*) FROM audit_events_instances"), "0");
+    assert_eq!(database.sql("SELECT count(*) FROM audit_events_writers"), "0");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -64,9 +64,9 @@ async fn a_repeated_start_opens_nothing_again() {
     ok(store.append(std::slice::from_ref(&first)).await);
     let second = started(2);
     ok(store.append(&[second.clone(), end_of(&second)]).await);
-    assert_eq!(database.sql("SELECT count(*) FROM audit_events_open"), "0");
+    assert_eq!(database.sql("SELECT count(*) FROM audit_events_started"), "0");
     ok(store.close().await);
-    assert_eq!(database.sql("SELECT count(*) FROM audit_events_instances"), "0", "it left nothing");
+    assert_eq!(database.sql("SELECT count(*) FROM audit_events_writers"), "0", "it left nothing");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -52,14 +52,14 @@ async fn an_appender_appends_and_nothing_else() {
         "COPY (SELECT details FROM audit_events) TO STDOUT",
         "COPY audit_events FROM PROGRAM 'true'",
         "COPY audit_events FROM '/dev/null'",
-        "UPDATE audit_events_open SET event = ''",
-        "UPDATE audit_events_open SET instance = 1",
-        "TRUNCATE audit_events_open, audit_events_instances",
-        "UPDATE audit_events_instances SET id = id + 1",
+        "UPDATE audit_events_started SET event = ''",
+        "UPDATE audit_events_started SET writer = 1",
+        "TRUNCATE audit_events_started, audit_events_writers",
+        "UPDATE audit_events_writers SET id = id + 1",
         "UPDATE audit_events_version SET version = 9",
         "DELETE FROM audit_events_version",
-        "DROP TABLE audit_events_open",
-        "ALTER TABLE audit_events_open DROP CONSTRAINT audit_events_open_instance_fkey",
+        "DROP TABLE audit_events_started",
+        "ALTER TABLE audit_events_started DROP CONSTRAINT audit_events_started_writer_fkey",
         "SELECT setval('seq_audit_events_id', 1)",
         "ALTER SEQUENCE seq_audit_events_id RESTART",
         "DROP SCHEMA public CASCADE",
@@ -112,7 +112,7 @@ fn assert_append_only(database: &Database<'_>, role: &str, table: &str) {
         "UPDATE ONLY {table} SET event = ''",
         "UPDATE {table} SET event_id = event_id",
         "DELETE FROM {table}",
-        "DELETE FROM {table} USING audit_events_open",
+        "DELETE FROM {table} USING audit_events_started",
         "WITH gone AS (DELETE FROM {table} RETURNING 1) SELECT count(*) FROM gone",
         "TRUNCATE {table}",
         "INSERT INTO {table} VALUES ({one}) ON CONFLICT (event_id) DO UPDATE SET outcome = 2",
@@ -178,7 +178,7 @@ async fn a_reader_reads_and_nothing_else() {
     assert_eq!(all(&*store).await, [kept]);
     assert!(store.append(&[event(2)]).await.is_err());
     assert!(store.health().await.is_err());
-    for sql in ["DELETE FROM readable", "INSERT INTO readable DEFAULT VALUES", "SELECT FROM readable_open"] {
+    for sql in ["DELETE FROM readable", "INSERT INTO readable DEFAULT VALUES", "SELECT FROM readable_started"] {
         assert!(database.refusal_as(&role, sql).contains("permission denied"), "{sql}");
     }
 }

@@ -57,12 +57,16 @@ const SABOTAGES: [(&str, &str, Events); 25] = [
     ("ALTER TABLE audit_events RENAME TO away", "the table of the events is \"{s}\".\"away\" now", Whole),
     ("CREATE SCHEMA {s}_away; ALTER TABLE audit_events SET SCHEMA {s}_away", "\"{s}_away\".\"audit_events\"", Whole),
     ("ALTER TABLE audit_events RENAME TO away; CREATE TABLE audit_events (id int)", "another application's", Whole),
-    ("ALTER TABLE audit_events_open RENAME TO away", "\"audit_events_open_instance_idx\"", Whole),
-    ("DROP TABLE audit_events_open; CREATE TABLE audit_events_open (door text)", "\"audit_events_open\"", Whole),
-    ("DROP TABLE audit_events_instances CASCADE; DROP TABLE audit_events_version", "_instances|_version", Whole),
+    ("ALTER TABLE audit_events_started RENAME TO away", "\"audit_events_started_writer_idx\"", Whole),
+    (
+        "DROP TABLE audit_events_started; CREATE TABLE audit_events_started (door text)",
+        "\"audit_events_started\"",
+        Whole,
+    ),
+    ("DROP TABLE audit_events_writers CASCADE; DROP TABLE audit_events_version", "_writers|_version", Whole),
     (
         "DELETE FROM audit_events_version; DROP TABLE audit_events_default; DROP SEQUENCE seq_audit_events_id CASCADE; \
-         ALTER TABLE audit_events ALTER phase DROP DEFAULT; DROP FUNCTION audit_events_make_month, audit_events_drop_month",
+         ALTER TABLE audit_events ALTER phase DROP DEFAULT; DROP FUNCTION audit_events_create_partition, audit_events_drop_partition",
         "the version|the default partition|the sequence|the default of id|the default of phase|the functions",
         Whole,
     ),
@@ -102,12 +106,12 @@ const SABOTAGES: [(&str, &str, Events); 25] = [
     (
         "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$; CREATE TRIGGER no \
          BEFORE INSERT ON audit_events FOR EACH ROW EXECUTE FUNCTION no(); ALTER TABLE audit_events ENABLE ROW LEVEL \
-         SECURITY; CREATE RULE no AS ON INSERT TO audit_events_open DO INSTEAD NOTHING; ALTER TABLE audit_events_open \
+         SECURITY; CREATE RULE no AS ON INSERT TO audit_events_started DO INSTEAD NOTHING; ALTER TABLE audit_events_started \
          ADD FOREIGN KEY (event_id) REFERENCES audit_events; ALTER TABLE audit_events ADD CONSTRAINT no \
          CHECK (outcome < 200) NOT VALID; CREATE TABLE people (email text COLLATE \"C\" PRIMARY KEY); \
          INSERT INTO people SELECT DISTINCT actor_user_email FROM audit_events; ALTER TABLE audit_events \
          ADD CONSTRAINT known FOREIGN KEY (actor_user_email) REFERENCES people",
-        "the trigger no on {s}.audit_events:|the rule no on {s}.audit_events_open:|row security on {s}.audit_events:|\
+        "the trigger no on {s}.audit_events:|the rule no on {s}.audit_events_started:|row security on {s}.audit_events:|\
          the constraint no on {s}.audit_events:|the foreign key known on {s}.audit_events:",
         Whole,
     ),
@@ -125,7 +129,7 @@ const SABOTAGES: [(&str, &str, Events); 25] = [
     ),
 ];
 
-const DROP: &str = "DROP TABLE audit_events, audit_events_open, audit_events_instances, audit_events_version";
+const DROP: &str = "DROP TABLE audit_events, audit_events_started, audit_events_writers, audit_events_version";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_remedy_is_in_the_message_and_works() {

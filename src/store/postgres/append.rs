@@ -25,14 +25,14 @@ use crate::store::StoreError;
 pub(super) async fn append(
     db: &mut PgConnection,
     statements: &Statements,
-    instance: &WriterLease,
+    writer: &WriterLease,
     events: &[AuditEvent],
 ) -> Result<(), StoreError> {
     if events.is_empty() {
         return Ok(());
     }
     let inserted = if events.iter().any(changes_started) {
-        insert_with_effects(db, statements, instance, events).await?
+        insert_with_effects(db, statements, writer, events).await?
     } else {
         insert(db, statements, events).await?
     };
@@ -43,12 +43,12 @@ pub(super) async fn append(
 async fn insert_with_effects(
     db: &mut PgConnection,
     statements: &Statements,
-    instance: &WriterLease,
+    writer: &WriterLease,
     events: &[AuditEvent],
 ) -> Result<u64, StoreError> {
     let batch = ColumnArrays::of(events);
     // A started event belongs to a writer, whose lock shows the recovery of others that it lives.
-    let id = if batch.any_started { Some(instance.id().await?) } else { None };
+    let id = if batch.any_started { Some(writer.id().await?) } else { None };
     let query = batch.bind_with_effects(sqlx::query(AssertSqlSafe(statements.insert_batch_and_started.clone())), id);
     match query.fetch_all(db).await {
         Ok(rows) => {
@@ -57,7 +57,7 @@ async fn insert_with_effects(
         }
         Err(error) if has_code(&error, FOREIGN_KEY_VIOLATION) => {
             // We were taken for dead, or the tables were made anew. Under another name we live.
-            instance.forget();
+            writer.forget();
             Err(transient(DOING).with_hint("this writer has to be registered again").with_source(cause(error)))
         }
         Err(error) => Err(from_driver(DOING, error)),

@@ -84,12 +84,12 @@ impl<'a> ColumnArrays<'a> {
     }
 
     /// Binds the columns, in the order of [`COLUMNS`], and what the batch ends and who opens.
-    pub(super) fn bind_with_effects<'q>(mut self, query: PgQuery<'q>, instance: Option<i64>) -> PgQuery<'q>
+    pub(super) fn bind_with_effects<'q>(mut self, query: PgQuery<'q>, writer: Option<i64>) -> PgQuery<'q>
     where
         'a: 'q,
     {
         let ended = std::mem::take(&mut self.ended_ids);
-        self.bind_columns(query).bind(ended).bind(instance)
+        self.bind_columns(query).bind(ended).bind(writer)
     }
 
     /// Binds the columns, in the order of [`COLUMNS`].

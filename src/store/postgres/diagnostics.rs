@@ -228,13 +228,13 @@ async fn months(db: &mut PgConnection, names: &Identifiers, by_owner: &str) -> R
 
 /// Counts open events of live writers and of dead ones.
 async fn open(db: &mut PgConnection, names: &Identifiers) -> Result<Vec<Diagnostic>, StoreError> {
-    let (open, instances) = (names.side_table(STARTED), names.side_table(WRITERS));
-    if !may_look(db, &[&open, &instances]).await? {
+    let (started, writers) = (names.side_table(STARTED), names.side_table(WRITERS));
+    if !may_look(db, &[&started, &writers]).await? {
         return Ok(Vec::new());
     }
     let sql = format!(
-        "SELECT count(*) FILTER (WHERE NOT dead), count(*) FILTER (WHERE dead) FROM (SELECT i.has_left OR {IS_FREE} AS dead \
-         FROM {open} o JOIN {instances} i ON i.id = o.instance) AS opened"
+        "SELECT count(*) FILTER (WHERE NOT dead), count(*) FILTER (WHERE dead) FROM (SELECT w.has_left OR {IS_FREE} AS dead \
+         FROM {started} s JOIN {writers} w ON w.id = s.writer) AS opened"
     );
     let (alive, dead): (i64, i64) = sqlx::query_as(AssertSqlSafe(sql)).fetch_one(db).await.during(DOING)?;
     let mut found = Vec::new();

@@ -42,7 +42,7 @@ const TEXT: &str = "text COLLATE \"C\"";
 
 /// The tables beside that of the events: the ends of their names, and columns that another table of such a name has not.
 pub(super) const TABLES_BESIDE: [(&str, &[&str]); 3] = [
-    (STARTED, &["event_id uuid", "instance bigint", "event text COLLATE \"C\""]),
+    (STARTED, &["event_id uuid", "writer bigint", "event text COLLATE \"C\""]),
     (WRITERS, &["id bigint", "retaken bigint", "has_left boolean"]),
     (VERSION_TABLE, &["one integer", "version integer"]),
 ];
@@ -52,7 +52,7 @@ pub(super) const DEFAULT: &str = "_default";
 /// The key of the events.
 pub(super) const KEY: &str = "_idx_event_id";
 /// An index of the open events.
-pub(super) const OPEN_INDEX: &str = "_open_instance_idx";
+pub(super) const OPEN_INDEX: &str = "_started_writer_idx";
 /// The partition key, as the server writes it.
 pub(super) const PARTITION_KEY: &str = "RANGE (event_id)";
 

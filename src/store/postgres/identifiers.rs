@@ -136,14 +136,14 @@ pub(super) fn quote_literal(text: &str) -> String {
 /// Longer than any name, so that no name can have it within.
 const DOLLAR_QUOTE: &str = "$a_body_with_names_in_it_of_63_bytes_at_the_most_ends_at_the_next_one_of_these$";
 
-/// The function that makes a month.
-pub(super) const CREATE_PARTITION: &str = "_make_month";
-/// The function that drops a month.
-pub(super) const DROP_PARTITION: &str = "_drop_month";
+/// The function that creates a partition.
+pub(super) const CREATE_PARTITION: &str = "_create_partition";
+/// The function that drops a partition.
+pub(super) const DROP_PARTITION: &str = "_drop_partition";
 /// The `started` events that nothing has ended yet.
-pub(super) const STARTED: &str = "_open";
+pub(super) const STARTED: &str = "_started";
 /// The writers.
-pub(super) const WRITERS: &str = "_instances";
+pub(super) const WRITERS: &str = "_writers";
 /// The version of the tables.
 pub(super) const VERSION: &str = "_version";
 /// PostgreSQL cuts names there.

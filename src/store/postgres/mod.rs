@@ -21,7 +21,7 @@
 //! that another writer waits for. A session that fails is abandoned and the next append opens another.
 //!
 //! # Orphans
-//! A `started` event is also a row of `audit_events_open` until the event that ends it arrives. Each writing store is
+//! A `started` event is also a row of `audit_events_started` until the event that ends it arrives. Each writing store is
 //! a writer: a row, and an advisory lock that a session of its own holds. The server releases the lock when that session
 //! ends, and never before; see `writer_lease.rs` for what happens when only the session dies.
 

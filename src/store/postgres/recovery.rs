@@ -73,12 +73,12 @@ impl PostgresStore {
         suspect: SuspectWriter,
         close: UnknownEventFn<'_>,
     ) -> Result<u64, StoreError> {
-        let (open, instances) =
+        let (started, writers) =
             (self.config.identifiers.side_table(STARTED), self.config.identifiers.side_table(WRITERS));
         let SuspectWriter { id, has_left, .. } = suspect;
         run(db, DOING, "BEGIN".to_owned()).await?;
         let sql = format!(
-            "SELECT $2 OR pg_catalog.pg_try_advisory_xact_lock(i.id) FROM {instances} i WHERE i.id = $1 \
+            "SELECT $2 OR pg_catalog.pg_try_advisory_xact_lock(w.id) FROM {writers} w WHERE w.id = $1 \
              FOR UPDATE SKIP LOCKED"
         );
         let is_dead: Option<bool> = sqlx::query_scalar(AssertSqlSafe(sql))
@@ -91,7 +91,7 @@ impl PostgresStore {
             run(db, DOING, "ROLLBACK".to_owned()).await?;
             return Ok(0);
         }
-        let sql = format!("SELECT event_id, event FROM {open} WHERE instance = $1");
+        let sql = format!("SELECT event_id, event FROM {started} WHERE writer = $1");
         let left: Vec<(Uuid, String)> =
             sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_all(&mut *db).await.during(DOING)?;
         let ends: Vec<AuditEvent> = left.iter().map(|(id, event)| close(&row::started((*id).into(), event))).collect();
@@ -99,7 +99,7 @@ impl PostgresStore {
             append(db, &self.statements, &self.writer_lease, some).await?;
         }
         // The ends may not name what they end.
-        for sql in [format!("DELETE FROM {open} WHERE instance = $1"), format!("DELETE FROM {instances} WHERE id = $1")]
+        for sql in [format!("DELETE FROM {started} WHERE writer = $1"), format!("DELETE FROM {writers} WHERE id = $1")]
         {
             sqlx::query(AssertSqlSafe(sql)).bind(id).execute(&mut *db).await.during(DOING)?;
         }
@@ -109,10 +109,10 @@ impl PostgresStore {
 }
 
 async fn suspects(db: &mut PgConnection, names: &Identifiers) -> Result<Vec<SuspectWriter>, StoreError> {
-    let (open, instances) = (names.side_table(STARTED), names.side_table(WRITERS));
+    let (started, writers) = (names.side_table(STARTED), names.side_table(WRITERS));
     let sql = format!(
-        "SELECT i.id, i.retaken, i.has_left, EXISTS (SELECT FROM {open} o WHERE o.instance = i.id) \
-         FROM {instances} i WHERE i.has_left OR {IS_FREE} ORDER BY i.id"
+        "SELECT w.id, w.retaken, w.has_left, EXISTS (SELECT FROM {started} s WHERE s.writer = w.id) \
+         FROM {writers} w WHERE w.has_left OR {IS_FREE} ORDER BY w.id"
     );
     let rows: Vec<(i64, i64, bool, bool)> =
         sqlx::query_as(AssertSqlSafe(sql)).fetch_all(&mut *db).await.during(DOING)?;
@@ -123,7 +123,7 @@ async fn suspects(db: &mut PgConnection, names: &Identifiers) -> Result<Vec<Susp
             continue;
         }
         // If it lives, it registers again under another number before it starts anything.
-        let sql = format!("DELETE FROM {instances} WHERE id = $1");
+        let sql = format!("DELETE FROM {writers} WHERE id = $1");
         match sqlx::query(AssertSqlSafe(sql)).bind(id).execute(&mut *db).await {
             Ok(_) => {}
             Err(error) if has_code(&error, FOREIGN_KEY_VIOLATION) => {}

@@ -27,15 +27,15 @@ ALTER TABLE {table} ALTER COLUMN id SET DEFAULT pg_catalog.nextval({sequence_tex
     ALTER COLUMN phase SET DEFAULT 'completed', ALTER COLUMN event SET DEFAULT '';
 ALTER SEQUENCE {sequence} OWNED BY {table}.id;
 CREATE TABLE IF NOT EXISTS {table_default} PARTITION OF {table} DEFAULT;
-CREATE TABLE IF NOT EXISTS {table_instances}(
+CREATE TABLE IF NOT EXISTS {table_writers}(
     id bigint PRIMARY KEY,
     retaken bigint NOT NULL DEFAULT 0,
     has_left boolean NOT NULL DEFAULT false);
-CREATE TABLE IF NOT EXISTS {table_open}(
+CREATE TABLE IF NOT EXISTS {table_started}(
     event_id uuid PRIMARY KEY,
-    instance bigint NOT NULL REFERENCES {table_instances}(id),
+    writer bigint NOT NULL REFERENCES {table_writers}(id),
     event text COLLATE "C" NOT NULL);
-CREATE INDEX IF NOT EXISTS "{bare}_open_instance_idx" ON {table_open}(instance);
+CREATE INDEX IF NOT EXISTS "{bare}_started_writer_idx" ON {table_started}(writer);
 CREATE TABLE IF NOT EXISTS {table_version}(one integer PRIMARY KEY CHECK (one = 1), version integer NOT NULL);
 INSERT INTO {table_version} VALUES (1, {version}) ON CONFLICT DO NOTHING;
 
@@ -45,15 +45,15 @@ INSERT INTO {table_version} VALUES (1, {version}) ON CONFLICT DO NOTHING;
 -- looks for names looks into pg_catalog first, and what else a session can set that a statement here depends on is set.
 -- No text that a caller gives becomes part of a statement.
 
-DROP FUNCTION IF EXISTS {table_make_month}();
-DROP FUNCTION IF EXISTS {table_drop_month}(pg_catalog.timestamptz);
+DROP FUNCTION IF EXISTS {table_create_partition}();
+DROP FUNCTION IF EXISTS {table_drop_partition}(pg_catalog.timestamptz);
 
 -- Makes one partition that is missing of this month, the three after it, and of all that is older than the first, and
 -- says whether it made one: then there may be another. What stands in the way for now is no error.
 --
 -- It is made beside the table and then attached: that locks out nobody who appends or reads but for the default
 -- partition, and that only for as long as it takes to look for rows that belong into the new one, and to move them.
-CREATE FUNCTION {table_make_month}() RETURNS pg_catalog.bool
+CREATE FUNCTION {table_create_partition}() RETURNS pg_catalog.bool
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '500ms'
@@ -136,7 +136,7 @@ END
 --
 -- Writers to this very partition are locked out first, so that what is counted is what is dropped. The lock that stops
 -- everyone is asked for last, is not waited for for long, and is held for no more than the change of the catalog.
-CREATE FUNCTION {table_drop_month}(before pg_catalog.timestamptz) RETURNS pg_catalog.int8
+CREATE FUNCTION {table_drop_partition}(before pg_catalog.timestamptz) RETURNS pg_catalog.int8
 LANGUAGE plpgsql STRICT SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET lock_timeout = '500ms'
@@ -185,7 +185,7 @@ BEGIN
         SELECT p.oid::regprocedure AS name, pg_get_userbyid(c.relowner) AS owner
         FROM pg_class c JOIN pg_proc p ON p.pronamespace = c.relnamespace
         WHERE c.oid = format('%I.%I', {schema_text}, {bare_text})::regclass
-        AND p.proname IN ({bare_text} || '_make_month', {bare_text} || '_drop_month')
+        AND p.proname IN ({bare_text} || '_create_partition', {bare_text} || '_drop_partition')
     LOOP
         EXECUTE format('ALTER FUNCTION %s OWNER TO %I', made.name, made.owner);
     END LOOP;
@@ -195,7 +195,7 @@ BEGIN
         FROM pg_class c JOIN pg_proc p ON p.pronamespace = c.relnamespace
         CROSS JOIN aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
         WHERE c.oid = format('%I.%I', {schema_text}, {bare_text})::regclass
-        AND p.proname IN ({bare_text} || '_make_month', {bare_text} || '_drop_month') AND a.grantee <> p.proowner
+        AND p.proname IN ({bare_text} || '_create_partition', {bare_text} || '_drop_partition') AND a.grantee <> p.proowner
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM %s', made.name, made.grantee);
     END LOOP;

@@ -163,7 +163,7 @@ impl Survey {
             "" => self.events().is_some(),
             DEFAULT => relation.kind == 'r' && is_part && (relation.of.is_some() || relation.has("event_id uuid")),
             OPEN_INDEX => {
-                relation.of.as_ref().is_some_and(|of| of.0 == self.schema && of.1 == format!("{}_open", self.table))
+                relation.of.as_ref().is_some_and(|of| of.0 == self.schema && of.1 == format!("{}_started", self.table))
             }
             _ => matches!(relation.kind, 'i' | 'I') && is_part,
         }
@@ -311,7 +311,7 @@ impl Survey {
             parts.push("the version".to_owned());
         }
         if self.functions < 2 {
-            parts.push("the functions that make and drop months".to_owned());
+            parts.push("the functions that create and drop partitions".to_owned());
         }
         (!parts.is_empty()).then_some(Missing { parts, is_fatal })
     }

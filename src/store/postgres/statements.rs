@@ -48,15 +48,15 @@ fn insert_one(names: &Identifiers) -> String {
 /// Every part of the statement sees the tables as they were before it. So a `started` event becomes an open one only if it
 /// is new and no event of the batch ends it. The row of the answer is the number of new events.
 fn insert_batch_and_started(names: &Identifiers) -> String {
-    let (given, columns, open) = (rows(), columns(), names.side_table(STARTED));
-    let (ended, instance) = (COLUMNS.len() + 1, COLUMNS.len() + 2);
+    let (given, columns, started) = (rows(), columns(), names.side_table(STARTED));
+    let (ended, writer) = (COLUMNS.len() + 1, COLUMNS.len() + 2);
     format!(
         "WITH given AS MATERIALIZED ({given}), \
          kept AS (INSERT INTO {} ({columns}) SELECT {columns} FROM given ON CONFLICT DO NOTHING RETURNING event_id), \
-         opened AS (INSERT INTO {open} (event_id, instance, event) \
-            SELECT g.event_id, ${instance}::int8, g.event FROM given g JOIN kept USING (event_id) \
+         opened AS (INSERT INTO {started} (event_id, writer, event) \
+            SELECT g.event_id, ${writer}::int8, g.event FROM given g JOIN kept USING (event_id) \
             WHERE g.phase = 'started' AND g.event_id <> ALL (${ended}::uuid[]) ON CONFLICT DO NOTHING), \
-         closed AS (DELETE FROM {open} WHERE event_id = ANY (${ended}::uuid[])) \
+         closed AS (DELETE FROM {started} WHERE event_id = ANY (${ended}::uuid[])) \
          SELECT pg_catalog.count(*) FROM kept",
         names.table()
     )

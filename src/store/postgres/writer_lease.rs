@@ -171,7 +171,7 @@ impl WriterLease {
 
 impl fmt::Debug for WriterLease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Instance").field("registered", &self.known().is_some()).finish_non_exhaustive()
+        f.debug_struct("WriterLease").field("registered", &self.known().is_some()).finish_non_exhaustive()
     }
 }
 
@@ -294,10 +294,10 @@ async fn try_lock(db: &mut PgConnection, id: i64) -> Result<bool, StoreError> {
 }
 
 async fn strike_off(db: &mut PgConnection, config: &Config, id: i64) -> Result<(), StoreError> {
-    let (instances, open) = (config.identifiers.side_table(WRITERS), config.identifiers.side_table(STARTED));
-    let sql = format!("UPDATE {instances} SET has_left = true WHERE id = $1");
+    let (writers, started) = (config.identifiers.side_table(WRITERS), config.identifiers.side_table(STARTED));
+    let sql = format!("UPDATE {writers} SET has_left = true WHERE id = $1");
     sqlx::query(AssertSqlSafe(sql)).bind(id).execute(&mut *db).await.during(LEAVING)?;
-    let sql = format!("DELETE FROM {instances} WHERE id = $1 AND NOT EXISTS (SELECT FROM {open} WHERE instance = $1)");
+    let sql = format!("DELETE FROM {writers} WHERE id = $1 AND NOT EXISTS (SELECT FROM {started} WHERE writer = $1)");
     sqlx::query(AssertSqlSafe(sql)).bind(id).execute(&mut *db).await.during(LEAVING)?;
     Ok(())
 }
@@ -314,7 +314,7 @@ const PING_TIMEOUT: Duration = Duration::from_millis(1000);
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// The time for which a lock must be free before its writer is dead: enough for a failed ping and several attempts.
 pub(super) const GRACE: Duration = Duration::from_millis(3000);
-/// A condition: the lock of the writer `i` is free. A lock by one 64-bit number is listed in halves.
+/// A condition: the lock of the writer `w` is free. A lock by one 64-bit number is listed in halves.
 pub(super) const IS_FREE: &str = "NOT EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.locktype = 'advisory' AND l.objsubid = 1 \
     AND l.granted AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) \
-    AND ((l.classid::int8 << 32) | l.objid::int8) = i.id)";
+    AND ((l.classid::int8 << 32) | l.objid::int8) = w.id)";

@@ -61,7 +61,7 @@ fn log_of(bytes: u64) -> Diagnostic {
 async fn ask(db: &mut SqliteConnection) -> Result<Vec<Diagnostic>, StoreError> {
     let row = sqlx::query(
         "SELECT sqlite_version(), (SELECT count(*) FROM audit_segments), \
-         (SELECT coalesce(sum(events_n), 0) FROM audit_journal), (SELECT count(*) FROM audit_open_started), \
+         (SELECT coalesce(sum(events_n), 0) FROM audit_journal), (SELECT count(*) FROM audit_started), \
          (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size)",
     )
     .fetch_one(&mut *db)

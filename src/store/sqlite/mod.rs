@@ -14,7 +14,7 @@
 //!    pages an insertion touches stay hot however many events the log holds. If the journal still grows past its bound,
 //!    an append moves a chunk first.
 //! 3. **Index.** Which rows of a segment have which type, user, address, route, outcome and phase is in
-//!    `audit_value_rows`: compact sets of rows, written once with each chunk and once more when the segment is full. So
+//!    `audit_postings`: compact sets of rows, written once with each chunk and once more when the segment is full. So
 //!    a filter reads matching events only, and none where no event matches.
 //! 4. **Purge.** A segment that is wholly old loses its indexes, then its rows by the chunk, then its table.
 //!
@@ -25,8 +25,8 @@
 //! ([`SqliteStore::from_pool`]): then a transaction can hold an effect and its event.
 //!
 //! # Orphans
-//! A `started` event is also a row of `audit_open_started` until the event that ends it arrives. Each writing store has an
-//! writer id, a row, and a lock on the file `PATH-instance-ID`, which the kernel releases when the process dies. So a live
+//! A `started` event is also a row of `audit_started` until the event that ends it arrives. Each writing store has a
+//! writer id, a row, and a lock on the file `PATH-writer-ID`, which the kernel releases when the process dies. So a live
 //! writer is never taken for dead because of a timeout.
 
 mod admin;

@@ -98,7 +98,7 @@ pub(super) async fn remove_open(state: &mut WriterState, before: Timestamp, at_m
     // The moments of a log all have one width. Of a copy that cannot be read, the id says when.
     let least = EventId::from_micros(before.as_micros(), 0);
     let done = sqlx::query(
-        "DELETE FROM audit_open_started WHERE event_id IN (SELECT event_id FROM audit_open_started WHERE \
+        "DELETE FROM audit_started WHERE event_id IN (SELECT event_id FROM audit_started WHERE \
          CASE WHEN json_valid(event) THEN event ->> '$.created_at' < ?1 ELSE event_id < ?2 END LIMIT ?3)",
     )
     .bind(before.to_string())
@@ -133,10 +133,10 @@ pub(super) async fn scrub(state: &mut WriterState, left: Option<i64>) -> Result<
     // grow.
     if pages > 0 {
         sqlx::query(
-            "INSERT INTO audit_value_rows(n, field, part, first, body) \
+            "INSERT INTO audit_postings(n, field, part, first, body) \
              SELECT -1, 0, coalesce(max(part) + 1, 0), x'', \
              zeroblob((SELECT ?1 * (page_size - 4) + (page_size - 12) * 32 / 255 + 41 FROM pragma_page_size)) \
-             FROM audit_value_rows WHERE n = -1",
+             FROM audit_postings WHERE n = -1",
         )
         .bind(pages)
         .execute(&mut *state.connection.db)
@@ -155,7 +155,7 @@ pub(super) async fn scrub(state: &mut WriterState, left: Option<i64>) -> Result<
 
 /// Frees the overwritten pages.
 async fn give_back(state: &mut WriterState) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM audit_value_rows WHERE n = -1").execute(&mut *state.connection.db).await.during(DOING)?;
+    sqlx::query("DELETE FROM audit_postings WHERE n = -1").execute(&mut *state.connection.db).await.during(DOING)?;
     Ok(())
 }
 

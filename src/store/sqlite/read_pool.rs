@@ -168,8 +168,7 @@ impl PooledConnection {
         let options = options(config, resolved).read_only(true).immutable(still.is_some());
         let mut db = options.connect().await.map_err(open_error)?;
         match schema::examine(&mut db).await? {
-            // An earlier version can be read as it is.
-            FileState::Current | FileState::Older => {}
+            FileState::Current => {}
             FileState::Empty => return Err(schema::empty_error(resolved)),
             FileState::Foreign => return Err(schema::foreign_error()),
         }

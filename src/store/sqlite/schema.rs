@@ -18,7 +18,7 @@ use crate::store::StoreError;
 /// the table `audit_version`.
 pub(super) const APPLICATION_ID: i32 = 0x7477_6175;
 /// The version of the tables below.
-pub(super) const VERSION: i32 = 2;
+pub(super) const VERSION: i32 = 1;
 
 /// The state of a file's tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +27,6 @@ pub(super) enum FileState {
     Empty,
     /// A database of another application, without a log in it.
     Foreign,
-    /// A log of an earlier version. It can be read as it is.
-    Older,
     /// A log of this version, perhaps beside the tables of an application.
     Current,
 }
@@ -57,7 +55,6 @@ pub(super) async fn examine(db: &mut SqliteConnection) -> Result<FileState, Stor
         sqlx::query_scalar("SELECT version FROM audit_version WHERE one = 1").fetch_one(db).await.during(DOING)?;
     match version {
         VERSION => Ok(FileState::Current),
-        1 => Ok(FileState::Older),
         newer if newer > VERSION => Err(config(format!(
             "the file has version {newer} of the tables and this program knows those up to {VERSION}: use a newer one"
         ))),
@@ -84,7 +81,7 @@ pub(super) fn foreign_error() -> StoreError {
     config("the file is a database of another application: choose another path")
 }
 
-/// Creates missing tables and migrates an earlier version, in one transaction. Several processes may call it at once.
+/// Creates missing tables in one transaction. Several processes may call it at once.
 /// `beside`: also in a database of an application, beside its tables.
 pub(super) async fn create(db: &mut SqliteConnection, beside: bool) -> Result<(), StoreError> {
     sqlx::query("BEGIN IMMEDIATE").execute(&mut *db).await.during(DOING)?;
@@ -95,9 +92,6 @@ pub(super) async fn create(db: &mut SqliteConnection, beside: bool) -> Result<()
             if tables != OF_OURS {
                 tracing::warn!("tables of the audit log were missing and are made again: what was in them is gone");
             }
-        }
-        FileState::Older => {
-            sqlx::query(FROM_1).persistent(false).execute(&mut *db).await.during(DOING)?;
         }
         FileState::Empty if !beside => {
             let sql = format!("PRAGMA application_id = {APPLICATION_ID}");
@@ -147,7 +141,7 @@ pub(super) async fn drop_all(db: &mut SqliteConnection) -> Result<i64, StoreErro
         segment::drop_table(db, kept.n).await?;
     }
     sqlx::query(
-        "DROP TABLE audit_journal; DROP TABLE audit_segments; DROP TABLE audit_value_rows; DROP TABLE audit_open_started; DROP TABLE audit_instances; \
+        "DROP TABLE audit_journal; DROP TABLE audit_segments; DROP TABLE audit_postings; DROP TABLE audit_started; DROP TABLE audit_writers; \
          DROP TABLE audit_probe; DROP TABLE audit_version;",
     )
     .persistent(false)
@@ -180,18 +174,14 @@ const DOING: &str = "preparing the tables";
 
 const SELECT_TRIGGERS: &str = "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND \
     (lower(tbl_name) GLOB 'audit_segment_[0-9]*' OR lower(tbl_name) IN ('audit_journal', 'audit_segments', \
-    'audit_value_rows', 'audit_open_started', 'audit_instances', 'audit_probe', 'audit_version')) ORDER BY name";
+    'audit_postings', 'audit_started', 'audit_writers', 'audit_probe', 'audit_version')) ORDER BY name";
 
 const SELECT_OWN_TABLES: &str = "SELECT name FROM sqlite_schema WHERE name GLOB 'audit_segment_[0-9]*' OR name IN \
-    ('audit_journal', 'audit_segments', 'audit_value_rows', 'audit_open_started', 'audit_instances', 'audit_probe')";
+    ('audit_journal', 'audit_segments', 'audit_postings', 'audit_started', 'audit_writers', 'audit_probe')";
 
 const COUNT_OF_OURS: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN \
-    ('audit_journal', 'audit_segments', 'audit_value_rows', 'audit_open_started', 'audit_instances', 'audit_probe')";
+    ('audit_journal', 'audit_segments', 'audit_postings', 'audit_started', 'audit_writers', 'audit_probe')";
 const OF_OURS: i64 = 6;
-
-/// Segments of version 1 have state 0, without an index of their fields; they get it while nothing waits to be written.
-const FROM_1: &str = "ALTER TABLE audit_segments ADD COLUMN merged INTEGER NOT NULL DEFAULT 0; \
-    UPDATE audit_version SET version = 2";
 
 /// The first row of the journal holds no event. A journal always has a last row, and the mover leaves it.
 const TABLES: &str = "
@@ -202,13 +192,13 @@ CREATE TABLE IF NOT EXISTS audit_segments(
     n INTEGER PRIMARY KEY, first_at INTEGER NOT NULL, last_at INTEGER NOT NULL,
     min_id BLOB NOT NULL, max_id BLOB NOT NULL, events_n INTEGER NOT NULL, state INTEGER NOT NULL,
     merged INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE IF NOT EXISTS audit_value_rows(
+CREATE TABLE IF NOT EXISTS audit_postings(
     id INTEGER PRIMARY KEY, n INTEGER NOT NULL, field INTEGER NOT NULL, part INTEGER NOT NULL, first BLOB NOT NULL,
     body BLOB NOT NULL);
-CREATE UNIQUE INDEX IF NOT EXISTS audit_value_rows_place ON audit_value_rows(n, field, part, first);
-CREATE TABLE IF NOT EXISTS audit_open_started(
-    event_id BLOB PRIMARY KEY, instance BLOB NOT NULL, event TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS audit_instances(id BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE UNIQUE INDEX IF NOT EXISTS audit_postings_place ON audit_postings(n, field, part, first);
+CREATE TABLE IF NOT EXISTS audit_started(
+    event_id BLOB PRIMARY KEY, writer BLOB NOT NULL, event TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS audit_writers(id BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS audit_probe(one INTEGER PRIMARY KEY CHECK (one = 1), times INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS audit_version(one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL);
 INSERT INTO audit_journal(seq, events_n, min_at, max_at, min_id, max_id, events) SELECT 1, 0, 0, 0, x'', x'', '[]' WHERE NOT EXISTS (SELECT 1 FROM audit_journal);

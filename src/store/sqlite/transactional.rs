@@ -138,7 +138,7 @@ const INSERT_ROW: &str = concat!(
     FROM main.audit_journal"
 );
 
-const DELETE_STARTED: &str = "DELETE FROM main.audit_open_started WHERE event_id = ?1";
+const DELETE_STARTED: &str = "DELETE FROM main.audit_started WHERE event_id = ?1";
 
 /// Returns true if the event is one of the last 64 rows: scanning the whole journal takes longer.
 const SELECT_RECENT: &str = "SELECT EXISTS (SELECT 1 FROM \

@@ -69,7 +69,7 @@ impl WriterLock {
 
 impl fmt::Debug for WriterLock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Instance").field("registered", &self.is_registered()).finish_non_exhaustive()
+        f.debug_struct("WriterLock").field("registered", &self.is_registered()).finish_non_exhaustive()
     }
 }
 
@@ -121,12 +121,12 @@ fn is_at(file: &File, path: &Path) -> bool {
 }
 
 fn lock_path(database: &Path, id: &[u8]) -> PathBuf {
-    with_suffix(database, &format!("-instance-{}", crate::event::hex::encode(id, &mut [0; 32])))
+    with_suffix(database, &format!("-writer-{}", crate::event::hex::encode(id, &mut [0; 32])))
 }
 
 /// Returns the ids of all writers that the file names.
 pub(super) async fn writer_ids(db: &mut SqliteConnection) -> Result<Vec<Vec<u8>>, StoreError> {
-    sqlx::query_scalar("SELECT id FROM audit_instances").fetch_all(db).await.during("listing the writers")
+    sqlx::query_scalar("SELECT id FROM audit_writers").fetch_all(db).await.during("listing the writers")
 }
 
 /// Deletes the writer's row, unless it has open events: those are left to recovery.
@@ -138,7 +138,7 @@ pub(super) async fn unregister_writer(
         return Ok(());
     }
     let mut transaction = WriteTransaction::begin(connection).await?;
-    let open: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_open_started WHERE instance = ?1")
+    let open: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_started WHERE writer = ?1")
         .bind(writer_lock.id().as_slice())
         .fetch_one(&mut *transaction.db)
         .await
@@ -156,7 +156,7 @@ pub(super) async fn unregister_writer(
 }
 
 pub(super) async fn delete_writer_row(connection: &mut WriteConnection, id: &[u8]) -> Result<(), StoreError> {
-    for sql in ["DELETE FROM audit_open_started WHERE instance = ?1", "DELETE FROM audit_instances WHERE id = ?1"] {
+    for sql in ["DELETE FROM audit_started WHERE writer = ?1", "DELETE FROM audit_writers WHERE id = ?1"] {
         sqlx::query(sql).bind(id).execute(&mut *connection.db).await.during(DOING)?;
     }
     Ok(())

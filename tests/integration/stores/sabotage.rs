@@ -97,7 +97,7 @@ fn cases() -> Vec<(&'static str, Deed, Then)> {
         (
             "a trigger on what has started",
             deed!(|s| s
-                .sql("CREATE TRIGGER t BEFORE INSERT ON audit_open_started BEGIN SELECT RAISE(ABORT, 'no'); END")
+                .sql("CREATE TRIGGER t BEFORE INSERT ON audit_started BEGIN SELECT RAISE(ABORT, 'no'); END")
                 .await),
             Refuses(Permanent, "trigger", deed!(|s| s.sql("DROP TRIGGER t").await), true),
         ),
@@ -108,7 +108,7 @@ fn cases() -> Vec<(&'static str, Deed, Then)> {
         ),
         (
             "a missing list of what has started",
-            deed!(|s| s.sql("DROP TABLE audit_open_started").await),
+            deed!(|s| s.sql("DROP TABLE audit_started").await),
             Refuses(Permanent, "migrate", deed!(|s| s.migrate().await), true),
         ),
         (

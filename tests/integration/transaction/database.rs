@@ -54,7 +54,7 @@ impl Ground {
     }
 
     pub(crate) async fn open_started(&self) -> i64 {
-        self.count("SELECT count(*) FROM audit_open_started").await
+        self.count("SELECT count(*) FROM audit_started").await
     }
 
     pub(crate) async fn count(&self, sql: &'static str) -> i64 {

@@ -293,10 +293,10 @@ macro_rules! with_started {
             journal_columns!(),
             "SELECT ?3 + 1, CASE WHEN (SELECT max(seq) FROM audit_journal) = ?3 THEN ?4 END, ?5, ?6, ?7, ?8, ?9; \
             SELECT json(CASE changes() WHEN 1 THEN '1' ELSE '' END); \
-            INSERT OR IGNORE INTO audit_instances(id) SELECT ?1 WHERE ?1 IS NOT NULL; \
-            INSERT OR IGNORE INTO audit_open_started(event_id, instance, event) \
+            INSERT OR IGNORE INTO audit_writers(id) SELECT ?1 WHERE ?1 IS NOT NULL; \
+            INSERT OR IGNORE INTO audit_started(event_id, writer, event) \
                 SELECT unhex(value ->> 0), ?1, value ->> 1 FROM json_each(?2, '$.started'); \
-            DELETE FROM audit_open_started WHERE event_id IN (SELECT unhex(value) FROM json_each(?2, '$.ended'))",
+            DELETE FROM audit_started WHERE event_id IN (SELECT unhex(value) FROM json_each(?2, '$.ended'))",
             $after
         )
     };

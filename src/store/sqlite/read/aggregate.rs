@@ -98,7 +98,7 @@ async fn of_index(
     rows: Option<&RowSet>,
     found: &mut ValueCounts,
 ) -> Result<(), StoreError> {
-    let blocks: Vec<Vec<u8>> = sqlx::query_scalar("SELECT body FROM audit_value_rows WHERE n = ?1 AND field = ?2")
+    let blocks: Vec<Vec<u8>> = sqlx::query_scalar("SELECT body FROM audit_postings WHERE n = ?1 AND field = ?2")
         .bind(n)
         .bind(field_number(by))
         .fetch_all(db)

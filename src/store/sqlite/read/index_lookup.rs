@@ -230,12 +230,12 @@ const MAX_SEGMENTS_PER_LOOKUP: usize = 64;
 /// Selects the blocks that can hold keys from ?3 to before ?4. In each part, the first of them is the last block that
 /// begins at or before ?3. Part 0 is merged; the other parts are found at the phase, the field that is merged last.
 const BLOCKS: &str = "
-SELECT s.value, b.body FROM json_each(?2) AS s CROSS JOIN audit_value_rows AS b
+SELECT s.value, b.body FROM json_each(?2) AS s CROSS JOIN audit_postings AS b
     ON b.n = s.value AND b.field = ?1 AND b.part = 0 AND b.first < ?4 AND b.first >= (
-        SELECT max(first) FROM audit_value_rows WHERE n = s.value AND field = ?1 AND part = 0 AND first <= ?3)
+        SELECT max(first) FROM audit_postings WHERE n = s.value AND field = ?1 AND part = 0 AND first <= ?3)
 UNION ALL
 SELECT s.value, b.body FROM json_each(?2) AS s
-    CROSS JOIN audit_value_rows AS p ON p.n = s.value AND p.field = 5 AND p.part > 0 AND p.first = x''
-    CROSS JOIN audit_value_rows AS b
+    CROSS JOIN audit_postings AS p ON p.n = s.value AND p.field = 5 AND p.part > 0 AND p.first = x''
+    CROSS JOIN audit_postings AS b
     ON b.n = s.value AND b.field = ?1 AND b.part = p.part AND b.first < ?4 AND b.first >= (
-        SELECT max(first) FROM audit_value_rows WHERE n = s.value AND field = ?1 AND part = p.part AND first <= ?3)";
+        SELECT max(first) FROM audit_postings WHERE n = s.value AND field = ?1 AND part = p.part AND first <= ?3)";

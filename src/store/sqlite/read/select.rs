@@ -4,7 +4,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{Sqlite, SqliteArguments};
 
 use crate::query::{Cursor, Filter};
-use crate::store::sql::{BindValue, Clause, ColumnNames, Dialect};
+use crate::store::sql::{BindValue, Clause, Dialect};
 use crate::store::sqlite::event_columns::{COLUMN_NAMES, EventColumns};
 use crate::store::sqlite::id_blob::id_bytes;
 use crate::store::sqlite::segments::row_set::RowSet;
@@ -29,10 +29,6 @@ const DIALECT: Dialect = Dialect {
         plain => pattern.push(plain),
     },
 };
-
-/// A segment of an earlier version has indexes of users and of types. While a user is asked for, the listing goes over
-/// the former whatever else is asked for: the plus sign keeps the planner, which has no statistics, from the latter.
-const OF_A_USER: Dialect = Dialect { columns: ColumnNames { event_type: "+event_type", ..DIALECT.columns }, ..DIALECT };
 
 impl Selection<'_> {
     /// The earliest time that can be selected.
@@ -75,8 +71,7 @@ impl Selection<'_> {
             let listed: Vec<u32> = rows.iter().collect();
             return Select { sql, rows: Some(format!("{listed:?}")), values: clause.into_values() };
         }
-        let of_a_user = !self.filter.user_email.included().is_empty();
-        let clause = Clause::new(if of_a_user { &OF_A_USER } else { &DIALECT }, self.filter, self.after);
+        let clause = Clause::new(&DIALECT, self.filter, self.after);
         let sql = format!("SELECT {what} FROM audit_segment_{n} {}", clause.sql());
         Select { sql, rows: None, values: clause.into_values() }
     }

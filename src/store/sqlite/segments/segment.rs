@@ -31,8 +31,7 @@ pub(crate) struct Segment {
 /// The state of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SegmentState {
-    /// Without an index of its fields: written by an earlier version, or a purge has deleted some of its rows. Takes no
-    /// more events.
+    /// Without an index of its fields: a purge has deleted some of its rows, or the index was damaged. Takes no more events.
     Unindexed,
     /// A purge has dropped its indexes and deletes its rows. Takes no more events.
     Dropping,
@@ -128,20 +127,16 @@ pub(crate) async fn create(db: &mut SqliteConnection, n: i64) -> Result<(), Stor
     Ok(())
 }
 
-/// Marks the index of the fields as exact, and drops the indexes of an earlier version.
+/// Marks the index of the fields as exact.
 pub(crate) async fn set_indexed(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
-    let sql = format!(
-        "DROP INDEX IF EXISTS audit_segment_{n}_type; DROP INDEX IF EXISTS audit_segment_{n}_user;
-         UPDATE audit_segments SET state = 2 WHERE n = {n};"
-    );
-    sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(db).await.during("indexing")?;
+    sqlx::query("UPDATE audit_segments SET state = 2 WHERE n = ?1").bind(n).execute(db).await.during("indexing")?;
     Ok(())
 }
 
 /// Deletes the index of the fields.
 pub(crate) async fn set_unindexed(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
     let sql = format!(
-        "UPDATE audit_segments SET state = 0, merged = 0 WHERE n = {n}; DELETE FROM audit_value_rows WHERE n = {n};"
+        "UPDATE audit_segments SET state = 0, merged = 0 WHERE n = {n}; DELETE FROM audit_postings WHERE n = {n};"
     );
     sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(db).await.during("indexing")?;
     Ok(())
@@ -151,8 +146,7 @@ pub(crate) async fn set_unindexed(db: &mut SqliteConnection, n: i64) -> Result<(
 pub(crate) async fn begin_dropping(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
     let sql = format!(
         "DROP INDEX IF EXISTS audit_segment_{n}_id; DROP INDEX IF EXISTS audit_segment_{n}_time;
-         DROP INDEX IF EXISTS audit_segment_{n}_type; DROP INDEX IF EXISTS audit_segment_{n}_user;
-         UPDATE audit_segments SET state = 1 WHERE n = {n}; DELETE FROM audit_value_rows WHERE n = {n};"
+         UPDATE audit_segments SET state = 1 WHERE n = {n}; DELETE FROM audit_postings WHERE n = {n};"
     );
     sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(db).await.during("purge")?;
     Ok(())
@@ -161,7 +155,7 @@ pub(crate) async fn begin_dropping(db: &mut SqliteConnection, n: i64) -> Result<
 /// Drops the table and deletes its list entry.
 pub(crate) async fn drop_table(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
     let sql = format!(
-        "DROP TABLE IF EXISTS audit_segment_{n}; DELETE FROM audit_segments WHERE n = {n}; DELETE FROM audit_value_rows WHERE n = {n};"
+        "DROP TABLE IF EXISTS audit_segment_{n}; DELETE FROM audit_segments WHERE n = {n}; DELETE FROM audit_postings WHERE n = {n};"
     );
     sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(db).await.during("purge")?;
     Ok(())

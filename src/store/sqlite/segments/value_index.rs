@@ -50,7 +50,7 @@ impl<'a> ChunkPostings<'a> {
 
 /// Deletes the index of a segment, inside a transaction.
 pub(crate) async fn delete(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM audit_value_rows WHERE n = ?1").bind(n).execute(db).await.during(DOING)?;
+    sqlx::query("DELETE FROM audit_postings WHERE n = ?1").bind(n).execute(db).await.during(DOING)?;
     Ok(())
 }
 
@@ -94,7 +94,7 @@ async fn replace(
         sqlx::query("UPDATE audit_segments SET merged = -1 WHERE n = ?1").bind(n).execute(db).await.during(DOING)?;
         return Ok(());
     };
-    sqlx::query("DELETE FROM audit_value_rows WHERE n = ?1 AND field = ?2")
+    sqlx::query("DELETE FROM audit_postings WHERE n = ?1 AND field = ?2")
         .bind(n)
         .bind(field_number(field))
         .execute(&mut *db)
@@ -120,7 +120,7 @@ async fn insert(db: &mut SqliteConnection, n: i64, part: i64, blocks: Vec<(Block
             let (now, later) = rest.split_at(shape);
             let rows = "(?,?,?,?,?),".repeat(shape);
             let sql = format!(
-                "INSERT INTO audit_value_rows(n, field, part, first, body) VALUES {}",
+                "INSERT INTO audit_postings(n, field, part, first, body) VALUES {}",
                 rows.trim_end_matches(',')
             );
             let mut query = sqlx::query(AssertSqlSafe(sql));
@@ -139,7 +139,7 @@ async fn insert(db: &mut SqliteConnection, n: i64, part: i64, blocks: Vec<(Block
 /// Merges the parts that came with the chunks.
 async fn merge_parts(db: &mut SqliteConnection, n: i64, field: Field) -> Result<Option<Vec<Block>>, StoreError> {
     let parts: Vec<Vec<u8>> =
-        sqlx::query_scalar("SELECT body FROM audit_value_rows WHERE n = ?1 AND field = ?2 ORDER BY part, first")
+        sqlx::query_scalar("SELECT body FROM audit_postings WHERE n = ?1 AND field = ?2 ORDER BY part, first")
             .bind(n)
             .bind(field_number(field))
             .fetch_all(db)
@@ -174,7 +174,7 @@ async fn build_from_rows(db: &mut SqliteConnection, n: i64, field: Field) -> Res
 pub(crate) async fn find_damaged(db: &mut SqliteConnection) -> Result<Vec<i64>, StoreError> {
     let segments = segment::load(&mut *db).await?;
     let mut listed: HashMap<(i64, i64), u64> = HashMap::new();
-    let mut blocks = sqlx::query("SELECT n, field, body FROM audit_value_rows WHERE n > 0").fetch(db);
+    let mut blocks = sqlx::query("SELECT n, field, body FROM audit_postings WHERE n > 0").fetch(db);
     while let Some(block) = blocks.try_next().await.during(DOING)? {
         let (n, field): (i64, i64) = (block.try_get(0).during(DOING)?, block.try_get(1).during(DOING)?);
         let sum = listed.entry((n, field)).or_default();

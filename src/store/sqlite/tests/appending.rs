@@ -102,7 +102,7 @@ async fn a_dropped_append_can_be_repeated() {
         store.append(&batch).await.unwrap();
     }
     assert_eq!(store.count(&Filter::default()).await.unwrap(), 48);
-    assert_eq!(place.number("SELECT count(*) FROM audit_open_started").await, 12);
+    assert_eq!(place.number("SELECT count(*) FROM audit_started").await, 12);
     place.assert_whole().await;
 }
 

@@ -217,8 +217,8 @@ async fn nothing_is_committed_with_an_index_that_was_removed() {
     store.append(&events(0..3)).await.unwrap();
     let mut lease = store.lease("append").await.unwrap();
     std::fs::remove_file(with_suffix(&place.path(), "-shm")).unwrap();
-    let (connection, instance) = lease.parts();
-    let done = append::append(connection, instance, &events(3..5)).await;
+    let (connection, writer) = lease.parts();
+    let done = append::append(connection, writer, &events(3..5)).await;
     let error = lease.finish(done).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Transient, "{error}");
     assert!(error.to_string().contains("-shm"), "{error}");

@@ -57,7 +57,7 @@ async fn bring(place: &Place, store: &SqliteStore, state: State) {
             place,
             store,
             &format!(
-                "UPDATE audit_segments SET state = 0, merged = 0 WHERE n = {n}; DELETE FROM audit_value_rows WHERE n = {n};
+                "UPDATE audit_segments SET state = 0, merged = 0 WHERE n = {n}; DELETE FROM audit_postings WHERE n = {n};
                  UPDATE audit_segments SET merged = merged + 10 WHERE n < {n}"
             ),
         )
@@ -252,7 +252,7 @@ async fn a_purge_of_a_part_takes_the_index_along() {
     for filter in telling() {
         assert_alike(&store, &model, &filter).await;
     }
-    assert_eq!(place.number("SELECT count(*) FROM audit_value_rows").await, 0);
+    assert_eq!(place.number("SELECT count(*) FROM audit_postings").await, 0);
     store.migrate().await.unwrap();
     assert_eq!(place.number("SELECT count(*) FROM audit_segments WHERE state = 2 AND merged = 6").await, 4);
     for filter in telling() {
@@ -286,100 +286,18 @@ async fn readers_see_every_event_while_an_index_is_made() {
 async fn a_damaged_index_is_an_error() {
     let place = Place::new();
     let (store, _) = mixed(&place, &[State::Merged], 5).await;
-    sql(&place, &store, "UPDATE audit_value_rows SET body = x'0561' WHERE field = 3").await;
+    sql(&place, &store, "UPDATE audit_postings SET body = x'0561' WHERE field = 3").await;
     let error = store.count(&Filter { route: "a".into(), ..Filter::default() }).await.unwrap_err();
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("damaged"), "{error:?}");
     store.count(&Filter { user_email: "a".into(), ..Filter::default() }).await.unwrap();
 }
 
-/// The tables as version 1 made them.
-const VERSION_1: &str = "
-PRAGMA application_id = 1953980789; PRAGMA journal_mode = WAL;
-CREATE TABLE audit_version(one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL);
-INSERT INTO audit_version VALUES (1, 1);
-CREATE TABLE audit_journal(
-    seq INTEGER PRIMARY KEY, events_n INTEGER NOT NULL, min_at INTEGER NOT NULL, max_at INTEGER NOT NULL,
-    min_id BLOB NOT NULL, max_id BLOB NOT NULL, events TEXT NOT NULL);
-CREATE TABLE audit_segments(
-    n INTEGER PRIMARY KEY, first_at INTEGER NOT NULL, last_at INTEGER NOT NULL,
-    min_id BLOB NOT NULL, max_id BLOB NOT NULL, events_n INTEGER NOT NULL, state INTEGER NOT NULL);
-CREATE TABLE audit_open_started(
-    event_id BLOB PRIMARY KEY, instance BLOB NOT NULL, event TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE audit_instances(id BLOB PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE audit_probe(one INTEGER PRIMARY KEY CHECK (one = 1), times INTEGER NOT NULL);";
-const SEGMENT_1: &str = "
-CREATE TABLE audit_segment_N(
-    seq INTEGER PRIMARY KEY, event_id BLOB NOT NULL, created_at INTEGER NOT NULL, event_type TEXT NOT NULL,
-    phase TEXT NOT NULL, user_email TEXT, remote_addr TEXT, route TEXT, outcome INTEGER, event TEXT NOT NULL);
-CREATE UNIQUE INDEX audit_segment_N_id ON audit_segment_N(event_id);
-CREATE INDEX audit_segment_N_time ON audit_segment_N(created_at);
-CREATE INDEX audit_segment_N_type ON audit_segment_N(event_type, created_at);
-CREATE INDEX audit_segment_N_user ON audit_segment_N(user_email, created_at) WHERE user_email IS NOT NULL;";
-
-/// A file of version 1 with the events of a store of this version.
-async fn as_version_1(new: &Place) -> Place {
-    let old = Place::new();
-    let mut db =
-        SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(old.path()).create_if_missing(true))
-            .await
-            .unwrap();
-    let segments = new.number("SELECT max(n) FROM audit_segments").await;
-    let mut script = VERSION_1.to_owned();
-    script.push_str(&format!(
-        "ATTACH '{}' AS new; INSERT INTO audit_journal SELECT * FROM new.audit_journal;
-         INSERT INTO audit_segments SELECT n, first_at, last_at, min_id, max_id, events_n, 0 FROM new.audit_segments;",
-        new.path().display()
-    ));
-    for n in 1..=segments {
-        script.push_str(&SEGMENT_1.replace("_N", &format!("_{n}")));
-        script.push_str(&format!("INSERT INTO audit_segment_{n} SELECT * FROM new.audit_segment_{n};"));
-    }
-    script.push_str("DETACH new;");
-    sqlx::query(AssertSqlSafe(script)).persistent(false).execute(&mut db).await.unwrap();
-    db.close().await.unwrap();
-    old
-}
-
-#[tokio::test]
-async fn a_file_of_version_1_is_read_as_it_is_and_brought_up_to_date_by_who_writes() {
-    let place = Place::new();
-    let (store, model) = mixed(&place, &[State::Merged, State::Parts], 11).await;
-    store.close().await.unwrap();
-    let old = as_version_1(&place).await;
-    let reader = old.try_open(false).await.unwrap();
-    for filter in telling() {
-        assert_alike(&reader, &model, &filter).await;
-    }
-    assert_eq!(old.number("SELECT version FROM audit_version").await, 1);
-    let writer = old.open().await;
-    assert_eq!(old.number("SELECT version FROM audit_version").await, 2);
-    // An event that is there already is not kept again, and a new one is.
-    let more = [chosen(5, 5), chosen(900, 900)];
-    let kept = model.query(&PageQuery::new(Filter::default(), 1)).await.unwrap();
-    writer.append(&[kept.clone(), more[1..].to_vec()].concat()).await.unwrap();
-    model.append(&more[1..]).await.unwrap();
-    settle(&writer).await;
-    for filter in telling() {
-        // The reader's connection is older than the change.
-        assert_alike(&reader, &model, &filter).await;
-        assert_alike(&writer, &model, &filter).await;
-    }
-    while writer.maintain().await.unwrap() {}
-    assert_eq!(old.number("SELECT count(*) FROM audit_segments WHERE state <> 2").await, 0);
-    assert_eq!(old.number("SELECT count(*) FROM sqlite_schema WHERE name LIKE '%\\_user' ESCAPE '\\'").await, 0);
-    for filter in telling() {
-        assert_alike(&reader, &model, &filter).await;
-    }
-    writer.append(&[chosen(901, 901)]).await.unwrap();
-    old.assert_whole().await;
-}
-
 #[tokio::test]
 async fn an_index_that_misses_events_is_told_and_built_again() {
     for sql in [
-        "DELETE FROM audit_value_rows WHERE field = 1",
-        "DELETE FROM audit_value_rows WHERE rowid = (SELECT max(rowid) FROM audit_value_rows)",
-        "UPDATE audit_value_rows SET body = x'ff' WHERE field = 0",
+        "DELETE FROM audit_postings WHERE field = 1",
+        "DELETE FROM audit_postings WHERE rowid = (SELECT max(rowid) FROM audit_postings)",
+        "UPDATE audit_postings SET body = x'ff' WHERE field = 0",
     ] {
         let place = Place::new();
         let (store, model) = mixed(&place, &[State::Merged, State::Parts], 3).await;

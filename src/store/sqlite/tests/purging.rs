@@ -81,7 +81,7 @@ async fn init_leaves_nothing_and_other_writers_notice() {
     two.append(&events(70..80)).await.unwrap();
     one.recreate().await.unwrap();
     assert_eq!(all(&one).await, []);
-    assert_eq!(place.number("SELECT count(*) FROM audit_instances").await, 0);
+    assert_eq!(place.number("SELECT count(*) FROM audit_writers").await, 0);
     two.append(&events(70..80)).await.unwrap();
     one.append(&events(75..85)).await.unwrap();
     assert_eq!(all(&two).await, newest_first(events(70..85)));
@@ -149,9 +149,9 @@ async fn nothing_of_what_was_purged_is_left_in_the_files() {
     let needle = b"forget-me@example.org";
     let is_there = |bytes: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
     assert!(is_there(&bytes_of(&place, "-wal")));
-    assert_eq!(place.number("SELECT count(*) FROM audit_open_started").await, 120);
+    assert_eq!(place.number("SELECT count(*) FROM audit_started").await, 120);
     assert_eq!(purge(&store, at(5000), 300).await, 1200);
-    assert_eq!(place.number("SELECT count(*) FROM audit_open_started").await, 0);
+    assert_eq!(place.number("SELECT count(*) FROM audit_started").await, 0);
     assert!(!is_there(&bytes_of(&place, "")), "in the database");
     assert!(!is_there(&bytes_of(&place, "-wal")), "in the log");
     assert_eq!(all(&store).await, newest_first(events(5000..5010)));

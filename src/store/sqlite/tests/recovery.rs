@@ -15,7 +15,7 @@ fn close(event: &AuditEvent) -> AuditEvent {
 
 fn lock_files(place: &Place) -> usize {
     let names = std::fs::read_dir(place.folder.path()).unwrap();
-    names.filter(|name| name.as_ref().unwrap().file_name().to_string_lossy().contains("-instance-")).count()
+    names.filter(|name| name.as_ref().unwrap().file_name().to_string_lossy().contains("-writer-")).count()
 }
 
 #[tokio::test]
@@ -24,12 +24,12 @@ async fn an_ended_request_is_no_orphan() {
     let store = place.open().await;
     store.append(&[started(1), started(2)]).await.unwrap();
     store.append(&[ending(3, &started(1)), event(4)]).await.unwrap();
-    assert_eq!(place.number("SELECT count(*) FROM audit_open_started").await, 1);
+    assert_eq!(place.number("SELECT count(*) FROM audit_started").await, 1);
     assert_eq!(store.recover(&close).await.unwrap(), 0, "its own");
     store.append(&[ending(5, &started(2))]).await.unwrap();
     store.close().await.unwrap();
     assert_eq!(
-        place.number("SELECT (SELECT count(*) FROM audit_open_started) + (SELECT count(*) FROM audit_instances)").await,
+        place.number("SELECT (SELECT count(*) FROM audit_started) + (SELECT count(*) FROM audit_writers)").await,
         0
     );
     assert_eq!(lock_files(&place), 0);
@@ -41,7 +41,7 @@ async fn a_writer_whose_lock_file_was_removed_takes_it_again() {
     let store = place.open().await;
     let remove = || {
         for file in std::fs::read_dir(place.folder.path()).unwrap().map(Result::unwrap) {
-            if file.file_name().to_string_lossy().contains("-instance-") {
+            if file.file_name().to_string_lossy().contains("-writer-") {
                 std::fs::remove_file(file.path()).unwrap();
             }
         }
@@ -80,7 +80,7 @@ async fn each_orphan_is_closed_once_whoever_comes_first() {
     let open: Vec<_> = (10..20).filter(|n| *n != 12).map(|n| event(n).event_id).collect();
     assert_eq!(ids, open);
     assert_eq!(lock_files(&place), 0);
-    assert_eq!(place.number("SELECT count(*) FROM audit_instances").await, 0);
+    assert_eq!(place.number("SELECT count(*) FROM audit_writers").await, 0);
 }
 
 #[tokio::test]
