@@ -89,7 +89,7 @@ pub mod writer;
 pub use capture::{AuditContext, PeerAddr, ResultCount};
 pub use event::{
     Actor, AuditEvent, Classification, CompactText, Details, ErrorCode, EventError, EventId, EventType, Phase,
-    RequestInfo, Resource, Timestamp,
+    RequestInfo, Resource, Target, Targets, Timestamp,
 };
 pub use middleware::{AUDIT_EVENT_ID, AuditBody, AuditLayer, AuditService, ResponseFuture};
 pub use policy::{AuditPolicy, FailMode, PolicyError, RecordWhen, Rule};

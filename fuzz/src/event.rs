@@ -1,7 +1,7 @@
 //! An event in JSON.
 
 use tower_audit::AuditEvent;
-use tower_audit::event::{FIELDS, limits};
+use tower_audit::event::{FIELDS, Target, limits};
 
 /// An event that can be decoded is the same after encoding and decoding. Truncated, it is within its limits, and
 /// a second truncation changes nothing. Both hold for an event into whose objects an app has copied its input,
@@ -25,6 +25,14 @@ pub fn run(data: &[u8]) {
     ] {
         extra.extend(event.details.clone());
     }
+    event.targets = event
+        .targets
+        .into_iter()
+        .map(|mut target| {
+            target.extra.extend(event.details.clone());
+            target
+        })
+        .collect();
     // A name is never written twice, even in an event that was not truncated.
     let json = serde_json::to_string(&event).expect("an event is JSON");
     let read: AuditEvent = serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error}: {json}"));
@@ -40,6 +48,10 @@ fn assert_fits(event: &AuditEvent) {
         if let (Some(text), Some(limit)) = (field.value(event), field.max_bytes()) {
             assert!(text.len() <= limit, "{}: {text:?}", field.path());
         }
+    }
+    for target in &event.targets {
+        assert!(target.to_string().len() <= Target::MAX_TEXT_BYTES, "{target}");
+        assert_eq!(target.to_string().parse::<Target>().map(|read| read.is_same(target)), Ok(true), "{target}");
     }
     let details = serde_json::to_string(&event.details).expect("an object is JSON");
     assert!(details.len() <= limits::MAX_DETAILS_BYTES, "{} bytes of details", details.len());

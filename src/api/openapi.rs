@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::operation::Operation;
 use super::parameter::{FORMATS, Parameter};
 use super::response::json as json_response;
+use crate::event::limits::{MAX_TARGET_TYPE_BYTES, MAX_TARGETS};
 use crate::event::{EventType, Phase};
 use crate::query::{Condition, Field};
 
@@ -226,13 +227,28 @@ fn event() -> Value {
             "actor": {
                 "type": "object",
                 "required": ["user_email", "api_key_hash", "remote_addr"],
-                "properties": { "user_email": nullable, "api_key_hash": nullable, "remote_addr": nullable },
+                "properties": {
+                    "user_email": nullable, "api_key_hash": nullable, "remote_addr": nullable, "acting_for": text,
+                },
             },
             "resource": {
                 "type": "object",
                 "required": ["route", "method"],
                 "properties": { "route": nullable, "method": nullable },
             },
+            "targets": {
+                "type": "array",
+                "maxItems": MAX_TARGETS,
+                "items": {
+                    "type": "object",
+                    "required": ["type", "id"],
+                    "properties": {
+                        "type": { "type": "string", "maxLength": MAX_TARGET_TYPE_BYTES },
+                        "id": text, "label": text,
+                    },
+                },
+            },
+            "targets_omitted": { "type": "integer", "minimum": 1 },
             "outcome": { "type": ["integer", "null"] },
             "details": { "type": "object" },
             "request": {
@@ -253,13 +269,14 @@ fn event() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Actor, AuditEvent, ErrorCode, EventId};
+    use crate::event::{Actor, AuditEvent, ErrorCode, EventId, Target};
 
     /// An event with every field there is.
     fn whole() -> AuditEvent {
         let text = || Some("x".into());
         let mut event = AuditEvent::new(EventType::UPLOAD);
-        event.actor = Actor::user("x");
+        event.actor = Actor::user("x").acting_for("y");
+        event.targets = (0..20).map(|id| Target::new("x", id).with_label("x")).collect();
         event.request.request_id = text();
         event.request.started_event_id = Some(EventId::from_u128(1));
         event.request.request_uri = text();
@@ -284,6 +301,7 @@ mod tests {
         for part in ["actor", "resource", "request", "classification"] {
             assert_eq!(keys(&described["properties"][part]["properties"]), keys(&found[part]), "{part}");
         }
+        assert_eq!(keys(&described["properties"]["targets"]["items"]["properties"]), keys(&found["targets"][0]));
     }
 
     #[test]

@@ -43,9 +43,13 @@ impl ContextValues {
     }
 }
 
-/// Puts one actor over another. Empty fields of the new one keep the old value.
+/// Puts one actor over another. Empty fields of the new one keep the old value. Another principal acts for nobody unless it
+/// says so itself.
 pub(super) fn overlay(actor: &mut Actor, over: Actor) {
     let known = std::mem::replace(actor, over);
+    if actor.user_email.is_none() || actor.user_email == known.user_email {
+        actor.acting_for = actor.acting_for.take().or(known.acting_for);
+    }
     actor.user_email = actor.user_email.take().or(known.user_email);
     actor.api_key_hash = actor.api_key_hash.take().or(known.api_key_hash);
     actor.remote_addr = actor.remote_addr.take().or(known.remote_addr);

@@ -4,7 +4,7 @@ use super::CompactText;
 use super::extensible_struct::extensible_struct;
 
 extensible_struct! {
-    /// The principal who acted. All three fields are always written; all null is an anonymous caller.
+    /// The principal who acted. The first three fields are always written; all null is an anonymous caller.
     ///
     /// Put one into the request's extensions (an outer authentication layer does) or give it to
     /// [`AuditContext::actor`](crate::AuditContext::actor). An `Arc<Actor>` in the extensions does as well.
@@ -20,6 +20,9 @@ extensible_struct! {
         api_key_hash: CompactText,
         /// The client's address, without a port. [`AuditEvent::truncate_to_limits`](crate::AuditEvent::truncate_to_limits) canonicalizes it.
         remote_addr: CompactText,
+    } sparse {
+        /// The principal for whom the actor acted: the user that a supporter impersonates, or on whose behalf an agent works.
+        acting_for: CompactText,
     }
 }
 
@@ -27,5 +30,17 @@ impl Actor {
     /// An actor of this name.
     pub fn user(name: impl Into<CompactText>) -> Self {
         Self { user_email: Some(name.into()), ..Self::default() }
+    }
+
+    /// Sets the principal for whom this one acts. Both are kept.
+    ///
+    /// ```
+    /// let actor = tower_audit::Actor::user("support@example.org").acting_for("alice@example.org");
+    /// assert_eq!(actor.acting_for.as_deref(), Some("alice@example.org"));
+    /// ```
+    #[must_use]
+    pub fn acting_for(mut self, name: impl Into<CompactText>) -> Self {
+        self.acting_for = Some(name.into());
+        self
     }
 }

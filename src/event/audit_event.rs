@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::details::{self, Details};
 use super::extensible_struct::once;
-use super::{Actor, Classification, EventId, EventType, Phase, RequestInfo, Resource, Timestamp};
+use super::{Actor, Classification, EventId, EventType, Phase, RequestInfo, Resource, Targets, Timestamp};
 
 /// One immutable entry of the log. `docs/event-format.md` is its format as JSON.
 ///
@@ -36,8 +36,10 @@ pub struct AuditEvent {
     pub phase: Phase,
     /// The principal who acted.
     pub actor: Actor,
-    /// The object of the action.
+    /// The route and the method of the request.
     pub resource: Resource,
+    /// The objects that the action was done to.
+    pub targets: Targets,
     /// The HTTP status; none for events that are no request, and while or where it is not known.
     pub outcome: Option<u16>,
     /// Further facts, as a JSON object.
@@ -59,6 +61,8 @@ impl AuditEvent {
         "phase",
         "actor",
         "resource",
+        "targets",
+        "targets_omitted",
         "outcome",
         "details",
         "request",
@@ -75,6 +79,7 @@ impl AuditEvent {
             phase: Phase::Completed,
             actor: Actor::default(),
             resource: Resource::default(),
+            targets: Targets::new(),
             outcome: None,
             details: Details::new(),
             request: RequestInfo::default(),
@@ -98,6 +103,12 @@ impl Serialize for AuditEvent {
         map.serialize_entry("phase", &self.phase)?;
         map.serialize_entry("actor", &self.actor)?;
         map.serialize_entry("resource", &self.resource)?;
+        if !self.targets.is_empty() {
+            map.serialize_entry("targets", &self.targets)?;
+        }
+        if self.targets.omitted() > 0 {
+            map.serialize_entry("targets_omitted", &self.targets.omitted())?;
+        }
         map.serialize_entry("outcome", &self.outcome)?;
         map.serialize_entry("details", &self.details)?;
         if !self.request.is_empty() {
@@ -133,6 +144,8 @@ impl<'de> serde::de::Visitor<'de> for Visitor {
         let mut phase = Phase::Completed;
         let mut actor = Actor::default();
         let mut resource = Resource::default();
+        let mut targets = None;
+        let mut targets_omitted = None;
         let mut outcome = None;
         let mut details = None;
         let mut request = RequestInfo::default();
@@ -150,6 +163,8 @@ impl<'de> serde::de::Visitor<'de> for Visitor {
                 "phase" => phase = map.next_value()?,
                 "actor" => actor = map.next_value()?,
                 "resource" => resource = map.next_value()?,
+                "targets" => targets = map.next_value::<Option<Targets>>()?,
+                "targets_omitted" => targets_omitted = map.next_value::<Option<u64>>()?,
                 "outcome" => outcome = map.next_value()?,
                 "details" => details = map.next_value::<Option<Details>>()?,
                 "request" => request = map.next_value()?,
@@ -160,6 +175,8 @@ impl<'de> serde::de::Visitor<'de> for Visitor {
                 }
             }
         }
+        let mut targets = targets.unwrap_or_default();
+        targets.add_omitted(targets_omitted.unwrap_or_default());
         Ok(AuditEvent {
             event_id: event_id.ok_or_else(|| A::Error::missing_field("event_id"))?,
             event_type: event_type.ok_or_else(|| A::Error::missing_field("event_type"))?,
@@ -167,6 +184,7 @@ impl<'de> serde::de::Visitor<'de> for Visitor {
             phase,
             actor,
             resource,
+            targets,
             outcome,
             details: details.unwrap_or_default(),
             request,

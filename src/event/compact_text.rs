@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Deref;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use smol_str::SmolStr;
+use smol_str::{SmolStr, ToSmolStr as _};
 
 /// The text of a field: as `str` is, never changed in place, cheap to clone. Up to [23 bytes](Self::INLINE_BYTES) need
 /// no memory of their own, so that the parts of most events are where the event is.
@@ -23,6 +23,11 @@ pub struct CompactText(SmolStr);
 impl CompactText {
     /// The longest text without memory of its own, in bytes.
     pub const INLINE_BYTES: usize = 23;
+
+    /// The text of a value, made without memory of its own while it is short.
+    pub(crate) fn display(value: &impl fmt::Display) -> Self {
+        Self(value.to_smolstr())
+    }
 
     /// The text.
     pub fn as_str(&self) -> &str {

@@ -15,6 +15,7 @@ pub struct EventError {
 enum ValueKind {
     Id,
     Type,
+    Target,
     Timestamp,
     Phase,
     ErrorCode,
@@ -27,6 +28,10 @@ impl EventError {
 
     pub(super) fn event_type(given: &str) -> Self {
         Self { kind: ValueKind::Type, input: excerpt(given) }
+    }
+
+    pub(super) fn target(given: &str) -> Self {
+        Self { kind: ValueKind::Target, input: excerpt(given) }
     }
 
     pub(super) fn timestamp(given: &str) -> Self {
@@ -52,6 +57,10 @@ impl fmt::Display for EventError {
                 "event_type",
                 "`upload`, `admin_action`, `oversize_query`, `auth`, or `domain.action` in lower-case letters, digits, \
                  `_` and `-`, 64 characters at most",
+            ),
+            ValueKind::Target => (
+                "target",
+                "TYPE/ID such as `order/7`: a type of 1 to 64 lower-case letters, digits, `.`, `_` and `-`, a slash, and an id",
             ),
             ValueKind::Timestamp => {
                 ("time", "RFC 3339 such as 2026-05-25T12:00:00.123456Z, from the year 0001 to the year 9999")

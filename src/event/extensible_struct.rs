@@ -5,25 +5,27 @@
 
 /// Declares a struct of optional fields with an `extra` map for the fields of later versions.
 ///
-/// `always` writes every field, null when empty; `sparse` leaves empty fields out.
+/// `always` writes every field, null when empty; `sparse` leaves empty fields out. A second block may be of the other kind.
 macro_rules! extensible_struct {
-    ($(#[$meta:meta])* $name:ident, $mode:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* }) => {
+    ($(#[$meta:meta])* $name:ident,
+        $($mode:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* })+
+    ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Default, PartialEq)]
         #[non_exhaustive]
         pub struct $name {
-            $($(#[$field_meta])* pub $field: Option<$type>,)*
+            $($($(#[$field_meta])* pub $field: Option<$type>,)*)+
             /// Fields of a later version of the format, kept as they were read.
             pub extra: crate::event::Details,
         }
 
         impl $name {
             /// The names that the format has for itself in this object.
-            pub(super) const NAMES: &'static [&'static str] = &[$(stringify!($field)),*];
+            pub(super) const NAMES: &'static [&'static str] = &[$($(stringify!($field),)*)+];
 
             /// Returns true if every field is absent.
             pub fn is_empty(&self) -> bool {
-                $(self.$field.is_none() &&)* self.extra.is_empty()
+                $($(self.$field.is_none() &&)*)+ self.extra.is_empty()
             }
         }
 
@@ -31,7 +33,7 @@ macro_rules! extensible_struct {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 use serde::ser::SerializeMap as _;
                 let mut map = serializer.serialize_map(None)?;
-                $(extensible_struct!(@entry $mode map self $field);)*
+                $(extensible_struct!(@entries $mode map self $($field)*);)+
                 for (key, value) in &*crate::event::details::apart(&self.extra, Self::NAMES) {
                     map.serialize_entry(key, value)?;
                 }
@@ -52,16 +54,16 @@ macro_rules! extensible_struct {
                     fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<$name, A::Error> {
                         #[derive(Default)]
                         struct Seen {
-                            $($field: bool,)*
+                            $($($field: bool,)*)+
                         }
                         let mut seen = Seen::default();
                         let mut this = $name::default();
                         while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
                             match key.as_ref() {
-                                $(stringify!($field) => {
+                                $($(stringify!($field) => {
                                     crate::event::extensible_struct::once(&mut seen.$field, stringify!($field))?;
                                     this.$field = map.next_value()?;
-                                })*
+                                })*)+
                                 _ => {
                                     let value = map.next_value()?;
                                     this.extra.insert(key.into_owned(), value);
@@ -74,6 +76,9 @@ macro_rules! extensible_struct {
                 deserializer.deserialize_map(Visitor)
             }
         }
+    };
+    (@entries $mode:ident $map:ident $this:ident $($field:ident)*) => {
+        $(extensible_struct!(@entry $mode $map $this $field);)*
     };
     (@entry always $map:ident $this:ident $field:ident) => {
         $map.serialize_entry(stringify!($field), &$this.$field)?;

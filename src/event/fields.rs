@@ -10,9 +10,9 @@ use super::limits::{
     MAX_USER_EMAIL_BYTES,
 };
 use super::truncate::truncate;
-use super::{AuditEvent, CompactText, ErrorCode, EventId, EventType, Phase, Timestamp};
+use super::{AuditEvent, CompactText, ErrorCode, EventId, EventType, Phase, Target, Timestamp};
 
-/// A field of an event: every part of it but `details` and `extra`.
+/// A field of an event: every part of it but `details` and `extra`. Of the targets, the first one is a field.
 ///
 /// ```
 /// use tower_audit::event::FIELDS;
@@ -26,6 +26,7 @@ use super::{AuditEvent, CompactText, ErrorCode, EventId, EventType, Phase, Times
 /// ```
 pub struct EventField {
     path: &'static str,
+    name: &'static str,
     max_bytes: Option<usize>,
     value: fn(&AuditEvent) -> Option<Cow<'_, str>>,
     text_mut: fn(&mut AuditEvent) -> Option<&mut Option<CompactText>>,
@@ -38,8 +39,8 @@ impl EventField {
     }
 
     /// Returns the name without its object, as filters and CSV have it: no two fields have the same.
-    pub fn name(&self) -> &'static str {
-        self.path.rsplit('.').next().unwrap_or(self.path)
+    pub const fn name(&self) -> &'static str {
+        self.name
     }
 
     /// Returns the maximum length of a text in bytes of UTF-8; none for numbers, ids, times and phases.
@@ -71,10 +72,25 @@ macro_rules! event_fields {
         pub const FIELDS: &[EventField] = &[
             $(EventField {
                 path: stringify!($($part).+),
+                name: event_fields!(@last $($part).+),
                 max_bytes: event_fields!(@max_bytes $($limit)?),
                 value: |event| event.$($part).+.to_shown(),
                 text_mut: |event| event.$($part).+.text_mut(),
             },)*
+            EventField {
+                path: "targets",
+                name: "target",
+                max_bytes: Some(Target::MAX_TEXT_BYTES),
+                value: |event| event.targets.first().map(|target| target.to_string().into()),
+                text_mut: |_| None,
+            },
+            EventField {
+                path: "targets_omitted",
+                name: "targets_omitted",
+                max_bytes: None,
+                value: |event| (event.targets.omitted() > 0).then(|| event.targets.omitted().to_string().into()),
+                text_mut: |_| None,
+            },
         ];
 
         impl AuditEvent {
@@ -91,6 +107,8 @@ macro_rules! event_fields {
             }
         }
     };
+    (@last $part:ident) => { stringify!($part) };
+    (@last $part:ident.$($rest:ident).+) => { event_fields!(@last $($rest).+) };
     (@max_bytes) => { None };
     (@max_bytes $limit:ident) => { Some($limit) };
     (@truncate $event:ident.$($part:ident).+) => {};
@@ -118,6 +136,7 @@ event_fields! {
     classification.domain <= MAX_NAME_BYTES;
     classification.action <= MAX_NAME_BYTES;
     classification.error <= MAX_NAME_BYTES;
+    actor.acting_for <= MAX_USER_EMAIL_BYTES;
 }
 
 /// The value of a field.
@@ -258,7 +277,7 @@ mod tests {
                 assert_eq!(field.value(&event).as_deref(), Some("text"), "{}", field.path());
             }
         }
-        assert_eq!(FIELDS.iter().filter(|field| field.max_bytes().is_some()).count(), 14);
+        assert_eq!(FIELDS.iter().filter(|field| field.max_bytes().is_some()).count(), 16);
     }
 
     #[test]

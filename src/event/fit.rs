@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::details::truncate_map;
 use super::limits::{MAX_DETAILS_BYTES, MAX_EXTRA_BYTES};
-use super::{Actor, AuditEvent, Classification, Details, RequestInfo, Resource, address};
+use super::{Actor, AuditEvent, Classification, Details, RequestInfo, Resource, Target, Targets, address};
 
 impl AuditEvent {
     /// Makes every part of the event fit its limit, and puts its address into the one form that filters know: without a
@@ -23,6 +23,7 @@ impl AuditEvent {
             self.actor.remote_addr = Some(canonical);
         }
         self.truncate_fields();
+        self.targets.truncate_to_limits();
         truncate_map(&mut self.details, &[], MAX_DETAILS_BYTES);
         for (unknown, reserved) in [
             (&mut self.extra, Self::NAMES),
@@ -41,10 +42,21 @@ impl AuditEvent {
     pub(crate) fn weight(&self) -> usize {
         size_of::<Self>()
             + self.fields_weight()
+            + of_targets(&self.targets)
             + (of_object(&self.details) + of_object(&self.extra))
             + (of_object(&self.actor.extra) + of_object(&self.resource.extra))
             + (of_object(&self.request.extra) + of_object(&self.classification.extra))
     }
+}
+
+#[inline]
+fn of_targets(targets: &Targets) -> usize {
+    targets.iter().map(of_target).sum()
+}
+
+fn of_target(target: &Target) -> usize {
+    let texts = target.target_type.len() + target.id.len() + target.label.as_ref().map_or(0, |label| label.len());
+    size_of::<Target>() + texts + of_object(&target.extra)
 }
 
 #[inline]

@@ -24,6 +24,8 @@ mod actor;
 mod classification;
 mod request;
 mod resource;
+mod target;
+mod targets;
 
 mod audit_event;
 
@@ -50,6 +52,8 @@ pub use id::{EventId, EventIdHex};
 pub use phase::Phase;
 pub use request::RequestInfo;
 pub use resource::Resource;
+pub use target::Target;
+pub use targets::Targets;
 pub use timestamp::Timestamp;
 pub(crate) use truncate::excerpt;
 pub use truncate::{truncate, truncate_bytes};

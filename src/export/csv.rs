@@ -10,11 +10,11 @@ use super::{EventFormat, drives_terminal, is_unsafe_to_display};
 use crate::event::{AuditEvent, EventField, FIELDS};
 
 /// The columns after those of [`FIELDS`]: JSON each.
-const OBJECT_COLUMNS: [&str; 2] = ["details", "extra"];
+const JSON_COLUMNS: [&str; 3] = ["details", "extra", "targets"];
 
 /// Returns the names of the columns. `docs/cli.md` documents them.
 fn columns() -> impl Iterator<Item = &'static str> {
-    FIELDS.iter().map(EventField::name).chain(OBJECT_COLUMNS)
+    FIELDS.iter().map(EventField::name).chain(JSON_COLUMNS)
 }
 
 /// Records of comma-separated values under a header.
@@ -169,12 +169,21 @@ const CELL_SEPARATORS: [char; 4] = [';', '\t', '\r', '\n'];
 
 fn fields(event: &AuditEvent) -> impl Iterator<Item = Cow<'_, str>> {
     let values = FIELDS.iter().map(|field| field.value(event).unwrap_or_default());
-    values.chain([json(&event.details), json(&extra(event))])
+    values.chain([json(&event.details), json(&extra(event)), targets(event)])
 }
 
 /// An empty object is an empty field. JSON has escapes of its own, which leave a value what it is.
 fn json<'a>(object: &Map<String, Value>) -> Cow<'a, str> {
     if object.is_empty() { "".into() } else { escape_unsafe_chars(Value::Object(object.clone()).to_string()).into() }
+}
+
+/// The whole list, labels included; the first target has a column of its own besides.
+fn targets(event: &AuditEvent) -> Cow<'_, str> {
+    if event.targets.is_empty() {
+        return "".into();
+    }
+    // A list of targets is JSON.
+    serde_json::to_string(&event.targets).map(escape_unsafe_chars).unwrap_or_default().into()
 }
 
 /// The fields that a later version of the format added, where they were in the event.
@@ -236,12 +245,13 @@ mod tests {
         assert_eq!(
             text.lines().next().unwrap(),
             "event_id,event_type,created_at,phase,user_email,api_key_hash,remote_addr,route,method,outcome,request_id,\
-             started_event_id,request_uri,user_agent,forwarded,trace_id,duration_us,domain,action,error,details,extra"
+             started_event_id,request_uri,user_agent,forwarded,trace_id,duration_us,domain,action,error,acting_for,target,\
+             targets_omitted,details,extra,targets"
         );
         assert_eq!(
             text.split("\r\n").nth(1).unwrap(),
             "0199a700000070008000000000000001,upload,2026-05-25T12:00:00.123456Z,completed,alice@example.org,,\
-             192.0.2.7,/scans,POST,200,,,,,,,,,,,,"
+             192.0.2.7,/scans,POST,200,,,,,,,,,,,,,,,,"
         );
         let records = read(&text);
         assert_eq!(records.len(), 3);
@@ -258,7 +268,7 @@ mod tests {
             let records = read(&printed(Csv::new(), &[std::slice::from_ref(&event)]));
             assert_eq!(records.len(), 2);
             assert_eq!(records[1][4], hostile);
-            assert_eq!(serde_json::from_str::<Value>(&records[1][20]).unwrap()["k"], hostile);
+            assert_eq!(serde_json::from_str::<Value>(&records[1][23]).unwrap()["k"], hostile);
         }
     }
 
@@ -324,7 +334,7 @@ mod tests {
         event.extra.insert("region".into(), "eu".into());
         event.actor.extra.insert("device".into(), "d1".into());
         let records = read(&printed(Csv::new(), &[&[event]]));
-        let extra: Value = serde_json::from_str(&records[1][21]).unwrap();
+        let extra: Value = serde_json::from_str(&records[1][24]).unwrap();
         assert_eq!(extra, serde_json::json!({"region": "eu", "actor": {"device": "d1"}}));
     }
 }

@@ -56,7 +56,7 @@ impl DisplayValue {
 #[rustfmt::skip]
 const GROUPS: [(&str, &str, &[&str]); 5] = [
     ("", "Event", &["event_id", "event_type", "created_at", "phase", "outcome"]),
-    ("actor", "Actor", &["user_email", "api_key_hash", "remote_addr"]),
+    ("actor", "Actor", &["user_email", "acting_for", "api_key_hash", "remote_addr"]),
     ("resource", "Resource", &["method", "route"]),
     ("classification", "Classification", &["domain", "action", "error"]),
     ("request", "Request", &[

@@ -24,6 +24,7 @@ fn end_of(started: &AuditEvent) -> AuditEvent {
     let mut event = AuditEvent::new(started.event_type.clone());
     event.actor = started.actor.clone();
     event.resource = started.resource.clone();
+    event.targets = started.targets.clone();
     event.classification = started.classification.clone();
     event.request.request_id = started.request.request_id.clone();
     event.request.started_event_id = Some(started.event_id);

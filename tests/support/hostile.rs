@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use tower_audit::event::{EventField, FIELDS};
+use tower_audit::event::{EventField, FIELDS, Target};
 use tower_audit::{AuditEvent, EventType, Timestamp};
 
 /// Formulas, links and calls of spreadsheets, with any separator of cells.
@@ -155,6 +155,8 @@ pub(crate) fn unfit(value: &str) -> AuditEvent {
     for field in FIELDS {
         field.set_text(&mut event, value);
     }
+    event.targets.insert(Target::new("order", value).with_label(value));
+    event.targets.insert(Target::new(value, 7));
     event.outcome = Some(200);
     event.details.insert("value".into(), value.into());
     event.details.insert(value.into(), serde_json::json!([value, { value: value }]));

@@ -19,7 +19,7 @@ use crate::event::AuditEvent;
 use crate::export::{Csv, EventFormat, JsonArray, Jsonl};
 use crate::query::Cursor;
 
-/// The events of a page; two pages are in memory at a time. An event has at most 64 KiB, and usually half a KiB.
+/// The events of a page; two pages are in memory at a time. An event has at most 128 KiB, and usually half a KiB.
 const PAGE_EVENTS: usize = 1000;
 
 /// Streams every event that passes the filters.

@@ -37,6 +37,8 @@ faults! {
     LosesDepth,
     /// The fields of later versions are not kept.
     LosesUnknownFields,
+    /// Of the targets, only the first is kept.
+    LosesTargets,
     /// `classification` is not kept.
     LosesClassification,
     /// Text is cut at 255 bytes.

@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use serde_json::json;
 
-use crate::event::{Actor, AuditEvent, Classification, ErrorCode, EventId, EventType, Phase, RequestInfo, Timestamp};
+use crate::event::{
+    Actor, AuditEvent, Classification, ErrorCode, EventId, EventType, Phase, RequestInfo, Target, Timestamp,
+};
 
 /// 2026-05-25T12:00:00.123456Z: a time that says so when its microseconds are lost.
 const EPOCH_MICROS: i64 = 1_779_710_400_123_456;
@@ -48,6 +50,9 @@ pub(super) fn full_event(number: u64) -> AuditEvent {
     let mut event = event(number);
     event.event_type = EventType::new("backup.created").expect("this is a type");
     event.actor.api_key_hash = Some("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".into());
+    event.actor.acting_for = Some("alice@example.org".into());
+    event.targets =
+        [Target::new("order", 7).with_label("Order of Alice"), Target::new("item", "a/b")].into_iter().collect();
     event.request = RequestInfo {
         request_id: Some("req-1".into()),
         started_event_id: Some(id(number + 1_000_000)),

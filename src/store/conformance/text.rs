@@ -5,8 +5,10 @@ use serde_json::json;
 use super::Harness;
 use super::assertions::{append, assert_holds, assert_selects};
 use super::fixtures::{event, full_event, id};
-use crate::event::limits::{MAX_DETAIL_KEY_BYTES, MAX_DETAIL_STRING_BYTES, MAX_EVENT_BYTES};
-use crate::event::{AuditEvent, EventType, FIELDS, Phase};
+use crate::event::limits::{
+    MAX_DETAIL_KEY_BYTES, MAX_DETAIL_STRING_BYTES, MAX_EVENT_BYTES, MAX_TARGET_ID_BYTES, MAX_TARGETS,
+};
+use crate::event::{AuditEvent, EventType, FIELDS, Phase, Target};
 use crate::query::Filter;
 
 /// Texts that clients send to break a store.
@@ -63,6 +65,7 @@ fn hostile_events() -> Vec<AuditEvent> {
         for field in FIELDS {
             field.set_text(&mut event, text);
         }
+        event.targets = [Target::new("order", text).with_label(*text), Target::new(*text, 7)].into_iter().collect();
         event.details.insert("value".into(), json!(text));
         event.details.insert((*text).to_owned(), json!([text, {*text: text}]));
         event.extra.insert("later".into(), json!(text));
@@ -83,6 +86,10 @@ fn event_at_its_limits(number: u64, filler: char) -> AuditEvent {
     for field in FIELDS {
         field.set_text(&mut event, &fill(field.max_bytes().unwrap_or_default()));
     }
+    let label = fill(MAX_TARGET_ID_BYTES);
+    event.targets = (10..10 + MAX_TARGETS)
+        .map(|n| Target::new("order", format!("{n}{}", fill(MAX_TARGET_ID_BYTES - 2))).with_label(label.as_str()))
+        .collect();
     // One character of a string may take six bytes of JSON: this key and this value fit the details even so.
     event.details.insert(fill(MAX_DETAIL_KEY_BYTES), json!(1));
     event.details.insert("value".into(), json!(fill(MAX_DETAIL_STRING_BYTES / 2)));
@@ -102,6 +109,8 @@ fn maximal_events() -> Vec<AuditEvent> {
             field.set_text(&mut event, &filler.repeat(MAX_EVENT_BYTES));
         }
         for number in 0..20 {
+            let long = filler.repeat(1000);
+            event.targets.insert(Target::new(long.as_str(), format!("{number}{long}")).with_label(long.as_str()));
             event.details.insert(format!("{number}{}", filler.repeat(10)), json!(filler.repeat(700 / filler.len())));
         }
         event.truncate_to_limits();

@@ -53,7 +53,7 @@ fn the_limits_in_the_docs_are_those_of_the_code() {
         assert!(line.trim_end().ends_with(&format!("| {limit} |")), "{line}");
     }
     assert_eq!((l::MAX_DETAILS_BYTES, l::MAX_DETAIL_STRING_BYTES, l::MAX_DETAIL_DEPTH), (16 << 10, 4 << 10, 16));
-    assert_eq!(l::MAX_EVENT_BYTES, 64 << 10);
+    assert_eq!(l::MAX_EVENT_BYTES, 128 << 10);
 }
 
 #[test]

@@ -11,7 +11,10 @@ use Fault::*;
 
 /// The faults that each check must find.
 const TABLE: &[(&str, &[Fault])] = &[
-    ("an_event_comes_back_as_it_was", &[LosesDetails, LosesClassification, FailsAppend(StoreErrorKind::Permanent)]),
+    (
+        "an_event_comes_back_as_it_was",
+        &[LosesDetails, LosesTargets, LosesClassification, FailsAppend(StoreErrorKind::Permanent)],
+    ),
     ("every_phase_and_outcome_comes_back", &[ClampsOutcome]),
     ("times_come_back_to_the_microsecond", &[RoundsToMillis]),
     ("ids_of_any_bits_are_keys", &[HalvesIds]),

@@ -122,6 +122,7 @@ fn distorted(fault: Fault, mut event: AuditEvent) -> AuditEvent {
         Fault::LosesDetails => event.details = event.details.into_iter().take(1).collect(),
         Fault::LosesDepth => event.details.values_mut().for_each(|value| flatten(value, 3)),
         Fault::LosesUnknownFields => each_extra(&mut event, &mut Details::clear),
+        Fault::LosesTargets => event.targets = event.targets.into_iter().take(1).collect(),
         Fault::LosesClassification => event.classification = Classification::default(),
         Fault::TruncatesText => each_text(&mut event, &mut |text| {
             let mut end = text.len().min(255);
@@ -170,6 +171,7 @@ fn each_text(event: &mut AuditEvent, change: &mut dyn FnMut(&mut String)) {
         &mut actor.user_email,
         &mut actor.api_key_hash,
         &mut actor.remote_addr,
+        &mut actor.acting_for,
         &mut resource.route,
         &mut resource.method,
         &mut request.request_id,
