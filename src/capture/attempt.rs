@@ -30,8 +30,8 @@ pub(crate) struct Attempt {
     pub(crate) started: Option<StartedEvent>,
     pub(crate) written: Option<TransactionalEvent>,
     pub(super) stage: AttemptStage,
-    /// The caller has dropped the future of this attempt, which now runs on the log's runtime.
-    pub(super) is_detached: bool,
+    /// Set once the caller has dropped the future of this attempt, which now runs on the log's runtime.
+    pub(super) detached: Option<Detached>,
     /// A layer nearer to the handler has its own limit of results.
     pub(crate) is_limited_within: bool,
 }
@@ -56,6 +56,15 @@ pub(crate) enum AttemptStage {
     Refused(WithheldResponse),
     /// Settled without a say: the layers further out go on as if this one were not there.
     Silent,
+}
+
+/// The moment at which the caller of an attempt dropped its future.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Detached {
+    /// Before the handler had ended. No response of a layer around is made of that end: it is another one.
+    BeforeEnd,
+    /// While the event of that end was being written.
+    AtEnd,
 }
 
 /// The kind of end that a handler came to.
@@ -130,6 +139,16 @@ impl Attempt {
 
     pub(super) fn is_of(&self, log: LogId) -> bool {
         self.layer.as_ref().is_some_and(|layer| layer.log_id == log)
+    }
+
+    /// Returns true if its caller left before the handler had ended, so that no layer around gets that end.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.detached == Some(Detached::BeforeEnd)
+    }
+
+    /// Returns true if its end is being recorded, and the response of a layer around may be made of it.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.stage == AttemptStage::Writing && !self.is_given_up()
     }
 
     /// The policy of the layer and its rules that name the request, if any do.

@@ -19,7 +19,7 @@ use smallvec::SmallVec;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::attempt::{Attempt, AttemptStage, EndKind, WithheldResponse};
+use super::attempt::{Attempt, AttemptStage, Detached, EndKind, WithheldResponse};
 use super::context_values::{ContextValues, overlay};
 use super::request_head::{RequestHead, new_request_id};
 use super::wait_clock::WaitClock;
@@ -70,7 +70,7 @@ pub(crate) enum AttemptRelation {
     Refused(WithheldResponse),
     /// One of them is about to.
     Telling,
-    /// One of them is still open and records its own end later. This end is another one.
+    /// This end is not that of any of them. The rules of this one apply, which was still open when this end came.
     Beside(usize),
 }
 
@@ -133,7 +133,7 @@ impl RequestState {
         loop {
             let mut settled = std::pin::pin!(self.settled.notified());
             settled.as_mut().enable();
-            if !self.lock().within(attempt).any(|(_, within)| within.stage == AttemptStage::Writing) {
+            if !self.lock().within(attempt).any(|(_, within)| within.is_awaited()) {
                 return;
             }
             settled.await;
@@ -216,12 +216,13 @@ impl Attempts {
 
     /// Returns true if the caller has dropped the future of this attempt, or of one around it.
     fn is_detached(&self, attempt: usize) -> bool {
-        self.around(attempt).any(|attempt| self[attempt].is_detached)
+        self.around(attempt).any(|attempt| self[attempt].detached.is_some())
     }
 
     /// Marks the attempt as one that no caller waits for. A handler that has not been called yet is then not called.
     pub(crate) fn detach(&mut self, attempt: usize) {
-        self[attempt].is_detached = true;
+        let is_open = self[attempt].stage.is_open();
+        self[attempt].detached = Some(if is_open { Detached::BeforeEnd } else { Detached::AtEnd });
         if self[attempt].stage == AttemptStage::Waiting {
             self[attempt].stage = AttemptStage::Withdrawn;
         }
@@ -306,24 +307,27 @@ impl Attempts {
                 _ => AttemptRelation::Told,
             };
         }
-        let (mut open, mut last, mut settled) = (None, None, 0);
+        let (mut open, mut given_up, mut last, mut settled) = (None, None, None, 0);
         for (number, within) in self.within(attempt) {
             match within.stage {
-                AttemptStage::Writing if waits => return AttemptRelation::Telling,
-                AttemptStage::Waiting | AttemptStage::Withdrawn | AttemptStage::Running | AttemptStage::Writing => {
-                    open = Some(number)
-                }
-                AttemptStage::Told(_) | AttemptStage::LeftOut(..) | AttemptStage::Refused(_) => {
-                    last = Some(within.stage);
-                    settled += 1;
-                }
                 AttemptStage::Silent => {}
+                AttemptStage::Writing if waits && within.is_awaited() => return AttemptRelation::Telling,
+                stage if !stage.is_settled() => open = Some(number),
+                stage => {
+                    settled += 1;
+                    if within.is_given_up() {
+                        given_up = Some(number);
+                    } else {
+                        last = Some(stage);
+                    }
+                }
             }
         }
-        if let Some(open) = open {
+        // An end that this one is not made of: still to come, or come to after this one.
+        if let Some(other) = open.or(given_up.filter(|_| last.is_none())) {
             self.withdraw_within(attempt);
-            // Without an answer, there is nothing to record beside the end that is still to come.
-            return if kind == EndKind::Dropped { AttemptRelation::Told } else { AttemptRelation::Beside(open) };
+            // Without an answer, there is nothing to record beside it.
+            return if kind == EndKind::Dropped { AttemptRelation::Told } else { AttemptRelation::Beside(other) };
         }
         // A handler has named this very run, and the response is none of those within: an end of its own.
         let is_named_here = kind == EndKind::Response && self[attempt].values.event_type.is_some();

@@ -193,6 +193,8 @@ struct Run {
     end: Option<RunEnd>,
     /// The runs that were still under way within it when it ended.
     open: usize,
+    /// A timeout has given it up: its end is not that of the run around it.
+    is_given_up: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -224,6 +226,11 @@ fn within(log: usize) -> &'static str {
     ["x-within-0", "x-within-1"][log]
 }
 
+/// The run of the nearest layer of this log around.
+fn run_around(headers: &http::HeaderMap, log: usize) -> Option<usize> {
+    header(headers, within(log)).map(|run| run.parse().expect("a number"))
+}
+
 fn value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).expect("a valid value")
 }
@@ -241,6 +248,13 @@ impl World {
         *request.uri_mut() = format!("/target/{number}").parse().expect("a path");
         request.headers_mut().insert("x-request-id", value(&format!("r{number}")));
         request
+    }
+
+    /// A timeout within this run gives up those that are under way.
+    fn give_up_within(&self, run: usize) {
+        let mut runs = lock(&self.runs);
+        let open = runs.iter_mut().filter(|other| other.within == Some(run) && other.end.is_none());
+        open.for_each(|other| other.is_given_up = true);
     }
 
     fn wrong(&self, what: String) {
@@ -275,10 +289,12 @@ fn built(stack: &Stack, world: &Arc<World>, logs: &[AuditLog; 2]) -> Service {
                 let world = Arc::clone(world);
                 BoxCloneSyncService::new(service_fn(move |request: Request<Body>| {
                     let id = header(request.headers(), "x-request-id").expect("an id").to_owned();
+                    let around = [0, 1].map(|log| run_around(request.headers(), log));
                     let (world, attempt) = (Arc::clone(&world), service.clone().oneshot(request));
                     async move {
                         timeout(Duration::from_millis(3), attempt).await.unwrap_or_else(|_| {
                             lock(&world.timed_out).push(id);
+                            around.into_iter().flatten().for_each(|run| world.give_up_within(run));
                             Ok(answer(504))
                         })
                     }
@@ -345,7 +361,7 @@ fn audited(inner: Service, log: usize, kind: Kind, world: &Arc<World>, logs: &[A
     let world = Arc::clone(world);
     BoxCloneSyncService::new(service_fn(move |request: Request<Body>| {
         let id = header(request.headers(), "x-request-id").expect("an id").to_owned();
-        let around = header(request.headers(), within(log)).map(|run| run.parse().expect("a number"));
+        let around = run_around(request.headers(), log);
         let arrival = Arrival { within: around, request: id.clone(), layer, is_called: false };
         lock(&world.arrivals).push(arrival);
         let (audited, world) = (audited.clone(), Arc::clone(&world));
@@ -370,7 +386,7 @@ fn probed(
     world: &Arc<World>,
 ) -> impl Future<Output = Result<Response<Body>, Failed>> + Send + use<> {
     let id = header(request.headers(), "x-request-id").expect("an id").to_owned();
-    let around = header(request.headers(), within(log)).map(|run| run.parse().expect("a number"));
+    let around = run_around(request.headers(), log);
     {
         let mut arrivals = lock(&world.arrivals);
         let arrival = arrivals.iter_mut().find(|arrival| {
@@ -391,6 +407,7 @@ fn probed(
             seen: lock(&world.kept[log].0).len(),
             end: None,
             open: 0,
+            is_given_up: false,
         });
         runs.len() - 1
     };
@@ -477,12 +494,13 @@ impl World {
             // By request: how many ends there must be, and may be.
             let mut ends: HashMap<&str, (usize, usize)> = HashMap::new();
             for (number, run) in runs.iter().enumerate().filter(|(_, run)| run.log == log) {
-                let inner = runs.iter().filter(|other| other.within == Some(number)).count();
+                let within = || runs.iter().filter(|other| other.within == Some(number));
+                let (inner, given_up) = (within().count(), within().filter(|other| other.is_given_up).count());
                 let arrivals = lock(&self.arrivals);
                 let uncalled = arrivals.iter().filter(|other| other.within == Some(number) && !other.is_called).count();
                 let (least, most) = ends.entry(run.request.as_str()).or_default();
-                *least += usize::from(inner == 0 || run.open > 0);
-                *most += usize::from(inner != 1 || run.open > 0 || uncalled > 0);
+                *least += usize::from(run.open > 0 || given_up == inner);
+                *most += usize::from(inner != 1 || run.open > 0 || given_up > 0 || uncalled > 0);
                 if inner == 0 {
                     check_run(number, run, &events, &mut wrong);
                 }
@@ -622,44 +640,69 @@ async fn tried(case: &Case, stores: &[Arc<Store>; 2], logs: &[AuditLog; 2]) -> V
     world.check()
 }
 
-fn cases(count: u32, seed: u8) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
-    let runtime = runtime.expect("a runtime");
-    let stores: [Arc<Store>; 2] = Default::default();
-    let logs = stores.each_ref().map(|store| {
-        let store: Arc<Store> = Arc::clone(store);
-        runtime.block_on(AuditLog::builder().store(store).open()).expect("it opens")
-    });
-    let config =
-        Config { cases: count, failure_persistence: None, rng_algorithm: RngAlgorithm::XorShift, ..Config::default() };
-    // The same cases each time: another seed is another search.
-    let random = TestRng::from_seed(RngAlgorithm::XorShift, &[seed; 16]);
-    let result = TestRunner::new_with_rng(config, random).run(&vec(any::<u8>(), 0..80), |bytes| {
+/// Runs a function on cases until one of them is wrong.
+struct Cases {
+    runtime: tokio::runtime::Runtime,
+    stores: [Arc<Store>; 2],
+    logs: [AuditLog; 2],
+}
+
+impl Cases {
+    fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+        let runtime = runtime.expect("a runtime");
+        let stores: [Arc<Store>; 2] = Default::default();
+        let logs = stores.each_ref().map(|store| {
+            let store: Arc<Store> = Arc::clone(store);
+            runtime.block_on(AuditLog::builder().store(store).open()).expect("it opens")
+        });
+        Self { runtime, stores, logs }
+    }
+
+    /// What is wrong with the case that is read off these bytes.
+    fn wrong(&self, bytes: &[u8]) -> Result<(), String> {
         let case = Draw(bytes.iter()).case();
-        let wrong = runtime.block_on(tried(&case, &stores, &logs));
-        if wrong.is_empty() { Ok(()) } else { Err(TestCaseError::fail(format!("{case:#?}\n{wrong:#?}"))) }
-    });
-    if let Err(error) = result {
-        panic!("{error}");
+        let wrong = self.runtime.block_on(tried(&case, &self.stores, &self.logs));
+        if wrong.is_empty() { Ok(()) } else { Err(format!("{case:#?}\n{wrong:#?}\nread off {bytes:?}")) }
     }
 }
 
-/// On two threads, of which each has half of them.
+fn search(count: u32, seed: u64) {
+    let cases = Cases::new();
+    let config =
+        Config { cases: count, failure_persistence: None, rng_algorithm: RngAlgorithm::ChaCha, ..Config::default() };
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let result = TestRunner::new_with_rng(config, random)
+        .run(&vec(any::<u8>(), 0..80), |bytes| cases.wrong(&bytes).map_err(TestCaseError::fail));
+    if let Err(error) = result {
+        panic!("{SEED}={seed} finds it again.\n{error}");
+    }
+}
+
+/// The environment variable with the seed of a search that is to be repeated.
+const SEED: &str = "TOWER_AUDIT_MODEL_SEED";
+
+/// On two threads, of which each has half of them. Other cases each time, unless the seed is given.
 #[test]
 fn every_run_is_told_once() {
+    let given = std::env::var(SEED).ok().map(|seed| seed.parse().expect("a seed is a number"));
     std::thread::scope(|scope| {
-        for seed in 1..=2 {
-            scope.spawn(move || cases(COUNT / 2, seed));
+        for thread in 0..2 {
+            // The first thread of a repeated search has the seed of the one that failed, whichever that was.
+            let seed = given.unwrap_or_else(|| getrandom::u64().expect("the system has random numbers")) ^ thread;
+            scope.spawn(move || search(COUNT / 2, seed));
         }
     });
 }
 
 const COUNT: u32 = 100_000;
 
-/// A case that is wrong, found by another seed: the answer of a timeout within the inner of two layers, to a client that
-/// has left, has no event. Run it with `--ignored` until it passes.
+/// The client of the outermost request leaves, which changes nothing for the request `r4` that a handler further in sends:
+/// at the moment of a timeout, the innermost layer still waits for its `started`, and the layer of the other log around it
+/// still writes the timeout's answer when that layer has settled.
 #[test]
-#[ignore = "known to fail: a timeout within the inner of two layers, whose client has left"]
 fn a_timeout_within_two_layers_whose_client_has_left_is_told() {
     #[rustfmt::skip]
     let bytes: &[u8] = &[
@@ -667,13 +710,5 @@ fn a_timeout_within_two_layers_whose_client_has_left_is_told() {
         190, 237, 198, 0, 0, 9, 0, 0, 0, 0, 0, 0, 124, 0, 0, 0, 0, 69,
         13, 117, 27, 130, 194, 36, 28, 1,
     ];
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
-    let runtime = runtime.expect("a runtime");
-    let stores: [Arc<Store>; 2] = Default::default();
-    let logs = stores.each_ref().map(|store| {
-        let store: Arc<Store> = Arc::clone(store);
-        runtime.block_on(AuditLog::builder().store(store).open()).expect("it opens")
-    });
-    let wrong = runtime.block_on(tried(&Draw(bytes.iter()).case(), &stores, &logs));
-    assert!(wrong.is_empty(), "{wrong:#?}");
+    Cases::new().wrong(bytes).expect("it is told");
 }
