@@ -39,6 +39,11 @@ pub type GateFuture<'a> = Pin<Box<dyn Future<Output = Result<Option<Caller>, Gat
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a gate of the read API",
+    label = "expected a gate, such as `gate_fn(|head| Ok(None))`",
+    note = "a function of the request's head becomes a gate by `gate_fn`; a gate with I/O implements `Gate`"
+)]
 pub trait Gate: Send + Sync + 'static {
     /// Returns the caller, or `None` for an anonymous request.
     fn caller<'a>(&'a self, head: &'a Parts) -> GateFuture<'a>;

@@ -49,8 +49,6 @@
 //! Outside of the [`AuditLayer`](crate::AuditLayer), or under a policy that does not name its routes: reads of the log are
 //! recorded by [`AuditApi::record_reads`]. Inside of the layer that authenticates, so that the gate sees its extensions.
 
-#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
-
 pub(crate) mod access_log;
 pub(crate) mod authorized;
 mod bounded_reader;

@@ -9,6 +9,7 @@ use crate::policy::{CaptureConfig, ProxyHeader};
 ///
 /// With axum, `into_make_service_with_connect_info::<SocketAddr>()` does it by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "an app makes it of an address")]
 pub struct PeerAddr(pub SocketAddr);
 
 /// Returns the client's address: the peer's, or, behind proxies that the app trusts, the last one in the proxies' header

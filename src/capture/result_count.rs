@@ -16,4 +16,5 @@
 /// # }
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "an app makes it of a number")]
 pub struct ResultCount(pub u64);

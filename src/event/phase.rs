@@ -10,6 +10,7 @@ use super::EventError;
 /// The moment in a request's life at which an event was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[expect(clippy::exhaustive_enums, reason = "the format of an event has these three")]
 pub enum Phase {
     /// The outcome is known. The phase of events that are no request, too.
     #[default]

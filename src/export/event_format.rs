@@ -5,6 +5,11 @@ use std::io::{self, Write};
 use crate::event::AuditEvent;
 
 /// A format that writes events page by page, in constant memory.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a format of events",
+    label = "expected a format, such as `Jsonl`, `JsonArray` or `Csv`",
+    note = "a format of the app's own implements `write_page` and `finish`"
+)]
 pub trait EventFormat {
     /// Writes one page.
     ///

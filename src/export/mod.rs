@@ -15,8 +15,6 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
-#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
-
 mod csv;
 mod event_format;
 mod json;

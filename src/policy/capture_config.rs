@@ -43,6 +43,7 @@ pub struct CaptureConfig {
 
 /// The header in which a trusted proxy names the client. `docs/capture.md` says how each is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum ProxyHeader {
     /// `X-Forwarded-For`: addresses between commas, with a port or without.
     #[default]
@@ -53,6 +54,7 @@ pub enum ProxyHeader {
 
 /// The part of the query string that `request.request_uri` has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum QueryString {
     /// None.
     #[default]
@@ -66,6 +68,7 @@ pub enum QueryString {
 ///
 /// A path has parameters where a route template or a rule's pattern matched that names them: `/reset/{token}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum RequestPath {
     /// All of it, with `***` for parameters whose names say that they are credentials (`{token}`, `{code}`), or that have a
     /// name of the app's own list ([`PolicyBuilder::redact`](super::PolicyBuilder::redact)). `docs/capture.md` lists the
@@ -80,6 +83,7 @@ pub enum RequestPath {
 
 /// The headers of which a digest is kept in `actor.api_key_hash`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum ApiKeySource {
     /// None.
     Off,

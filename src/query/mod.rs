@@ -1,7 +1,5 @@
 //! Queries as plain values: filters, pages, times. No I/O.
 
-#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
-
 mod buckets;
 mod condition;
 mod cursor;

@@ -38,6 +38,11 @@ impl fmt::Debug for AppConnection<'_> {
 ///
 /// A connection that was told `BEGIN` by hand is not in a transaction that `sqlx` knows of, and is refused. Nobody else
 /// can implement it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no transaction that an event can be written in",
+    label = "expected `&mut` of a `Transaction` of sqlx 0.9, for a database whose feature is on",
+    note = "a pool has no transaction: begin one with `pool.begin()`, pass `&mut tx`, and commit it"
+)]
 pub trait AppTransaction: sealed::Sealed + Send {
     /// Its connection.
     #[doc(hidden)]

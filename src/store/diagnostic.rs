@@ -18,6 +18,7 @@ pub struct Diagnostic {
 
 /// The severity of a diagnostic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(clippy::exhaustive_enums, reason = "reports have a line for each, and an order")]
 pub enum Severity {
     /// As it should be.
     Ok,

@@ -16,6 +16,7 @@ use super::{Reader, Recovery, StoreAdmin, Transactional};
 /// # assert!(parts(&MemoryStore::new()).recovery.is_none());
 /// ```
 #[derive(Clone, Copy)]
+#[expect(clippy::exhaustive_structs, reason = "stores make it, with `..Parts::NONE` for parts that are added later")]
 pub struct Parts<'a> {
     /// Reads events.
     pub reader: Option<&'a dyn Reader>,

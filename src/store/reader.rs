@@ -5,6 +5,11 @@ use crate::event::{AuditEvent, EventId};
 use crate::query::{Buckets, Field, Filter, PageQuery, ValueCount};
 
 /// Reads a store. A reader sees every event whose append was acknowledged before it was called.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot read events",
+    label = "expected a store's own type that implements `Reader`",
+    note = "a store that can only be appended to leaves `reader` out of its `Parts`"
+)]
 pub trait Reader: Send + Sync {
     /// One page: newest first, ties by id, greatest first. A page with fewer events than its limit is the last one, and
     /// the [`Cursor`](crate::query::Cursor) of its last event leads to the next.

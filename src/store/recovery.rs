@@ -4,6 +4,11 @@ use super::StoreFuture;
 use crate::event::AuditEvent;
 
 /// Finds the `started` events that no later event ends and whose process no longer lives.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot close the events of dead writers",
+    label = "expected a store's own type that implements `Recovery`",
+    note = "a store without locks for its writers leaves `recovery` out of its `Parts`"
+)]
 pub trait Recovery: Send + Sync {
     /// For each of them, keeps what `close` makes of it; each is closed once, whoever of several callers comes first.
     /// Says how many were closed.

@@ -4,6 +4,11 @@ use super::StoreFuture;
 use crate::event::Timestamp;
 
 /// Provisions a store and removes from it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot administer a store",
+    label = "expected a store's own type that implements `StoreAdmin`",
+    note = "a store that is administered elsewhere leaves `admin` out of its `Parts`"
+)]
 pub trait StoreAdmin: Send + Sync {
     /// Makes the store anew, empty. Destroys every event in it.
     fn recreate(&self) -> StoreFuture<'_, ()>;
@@ -19,6 +24,7 @@ pub trait StoreAdmin: Send + Sync {
 
 /// The result of one call of [`StoreAdmin::purge`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "stores make it")]
 pub struct PurgeOutcome {
     /// The number of deleted events.
     pub deleted: u64,

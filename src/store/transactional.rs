@@ -11,6 +11,11 @@ use crate::event::{AuditEvent, EventId};
 /// - The id is the key, as for an append. While a transaction that holds an event is open, an append of the same event
 ///   waits for its end, and is decided by it.
 /// - Whatever is not possible is an error before anything is written, and leaves the transaction as it was.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot insert events in transactions",
+    label = "expected a store's own type that implements `Transactional`",
+    note = "a store without transactions of the app leaves `transactional` out of its `Parts`"
+)]
 pub trait Transactional: Send + Sync {
     /// Sees whether the connection is in a transaction of the database that holds the log, and whether its commit will
     /// be durable; makes it so, where a transaction can be told. Keeps nothing.
@@ -31,10 +36,12 @@ pub trait Transactional: Send + Sync {
 
 /// By what a store knows a transaction again. What the number means is the store's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "stores make it")]
 pub struct TransactionId(pub u64);
 
 /// The state of an event that was inserted in a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a log handles every variant")]
 pub enum TransactionStatus {
     /// The transaction was committed.
     Committed,

@@ -32,8 +32,6 @@
 //! Rights, statuses and the order of errors are those of [the API](crate::api): every page passes the same gate and the same
 //! reader. A browser gets a page instead of a problem document.
 
-#![warn(clippy::exhaustive_enums, clippy::exhaustive_structs)]
-
 mod assets;
 mod bar_chart;
 mod event_fields;

@@ -109,6 +109,7 @@ impl fmt::Debug for Harness {
 
 /// A store that was just opened and is empty, and the ground it stands on.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct FreshStore {
     /// The store.
     pub store: Arc<dyn AuditStore>,
@@ -174,6 +175,7 @@ impl fmt::Debug for Backing {
 
 /// A requirement of a check beyond appends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Need {
     /// The store can be read.
     Reader,

@@ -89,7 +89,7 @@ fn case(random: &mut fastrand::Rng) -> Case {
         for _ in 0..random.usize(0..5) {
             let member = match header {
                 ProxyHeader::Forwarded => element(random),
-                ProxyHeader::XForwardedFor => member(random),
+                _ => member(random),
             };
             line.extend(member);
             line.extend(*random.choice(&[&b","[..], b", ", b" ,", b",,"]).expect("some"));
