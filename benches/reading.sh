@@ -1,5 +1,5 @@
 #!/bin/sh
-# What reading many events costs: pages by filter, counts and tallies, and the export of everything.
+# What reading many events costs: pages by filter, counts and top values, and the export of everything.
 #
 #     benches/reading.sh                  five million events, on SQLite and on a private PostgreSQL
 #     benches/reading.sh --events 100000 --stores sqlite
@@ -108,7 +108,7 @@ for store in $stores; do
     serving=$!
     address=''
     while [ -z "$address" ] && kill -0 $serving; do address=$(sed -n 's/^listening on //p' "$work/said"); done
-    for format in ndjson csv; do
+    for format in jsonl csv; do
         measure "GET /export $format" \
             curl -sSf -H 'Authorization: Bearer admin-token' "$address/audit/export?format=$format"
     done

@@ -67,7 +67,7 @@ fn store(c: &mut Criterion) {
                     let begin = Instant::now();
                     runtime.block_on(async {
                         store.append(black_box(&events)).await.expect("it is kept");
-                        while store.maintain().await.expect("it is tidied") {}
+                        while store.maintain().await.expect("it is maintained") {}
                     });
                     spent += begin.elapsed();
                 }

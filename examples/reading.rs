@@ -70,7 +70,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     for field in Field::ALL {
         let begin = Instant::now();
         let found = reader.top_values(&Filter::default(), field, 20).await?.len();
-        println!("tally by {field:12} {:8.1} ms ({found} values)", millis(begin));
+        println!("top_values by {field:12} {:8.1} ms ({found} values)", millis(begin));
     }
     let robot = Filter::new().user_email("robot@example.org");
     for (of, filter) in [("all", Filter::default()), ("a user", robot)] {

@@ -118,7 +118,7 @@ fn success(operation: &Operation) -> Value {
         "export" => json!({
             "description": format!("The events, as {}.", FORMATS.join(", ")),
             "content": {
-                "application/x-ndjson": { "schema": text },
+                "application/jsonl": { "schema": text },
                 "text/csv": { "schema": text },
                 "application/json": { "schema": events },
             },

@@ -184,7 +184,7 @@ pub(crate) const DEFAULT_LIMIT: usize = 100;
 pub(crate) const MAX_LIMIT: usize = 1000;
 
 /// The formats of an export; the first is the default.
-pub(crate) const FORMATS: [&str; 3] = ["ndjson", "csv", "json"];
+pub(crate) const FORMATS: [&str; 3] = ["jsonl", "csv", "json"];
 
 /// The length of a pattern in which every character is escaped.
 const fn escaped(max_bytes: usize) -> usize {

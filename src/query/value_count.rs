@@ -18,12 +18,12 @@ impl ValueCount {
     /// Sorts by count, the largest first, then by the bytes of the value, `None` last; and truncates.
     ///
     /// For authors of stores: the order of [`Reader::top_values`](crate::store::Reader::top_values).
-    pub fn sort_and_truncate(tallies: &mut Vec<Self>, at_most: usize) {
-        tallies.sort_unstable_by(|a, b| {
-            let last = |tally: &Self| tally.value.is_none();
+    pub fn sort_and_truncate(counts: &mut Vec<Self>, at_most: usize) {
+        counts.sort_unstable_by(|a, b| {
+            let last = |value_count: &Self| value_count.value.is_none();
             b.count.cmp(&a.count).then(last(a).cmp(&last(b))).then_with(|| a.value.cmp(&b.value))
         });
-        tallies.truncate(at_most);
+        counts.truncate(at_most);
     }
 }
 
@@ -33,11 +33,11 @@ mod tests {
 
     #[test]
     fn tallies_have_one_order() {
-        let tally = |value: Option<&str>, events| ValueCount { value: value.map(str::to_owned), count: events };
-        let mut tallies = vec![tally(None, 2), tally(Some("b"), 2), tally(Some("a"), 2), tally(Some("c"), 3)];
-        ValueCount::sort_and_truncate(&mut tallies, 4);
-        assert_eq!(tallies, [tally(Some("c"), 3), tally(Some("a"), 2), tally(Some("b"), 2), tally(None, 2)]);
-        ValueCount::sort_and_truncate(&mut tallies, 1);
-        assert_eq!(tallies.len(), 1);
+        let value_count = |value: Option<&str>, events| ValueCount { value: value.map(str::to_owned), count: events };
+        let mut counts = vec![value_count(None, 2), value_count(Some("b"), 2), value_count(Some("a"), 2), value_count(Some("c"), 3)];
+        ValueCount::sort_and_truncate(&mut counts, 4);
+        assert_eq!(counts, [value_count(Some("c"), 3), value_count(Some("a"), 2), value_count(Some("b"), 2), value_count(None, 2)]);
+        ValueCount::sort_and_truncate(&mut counts, 1);
+        assert_eq!(counts.len(), 1);
     }
 }

@@ -136,9 +136,9 @@ impl Reader for MemoryStore {
             for event in self.lock().by_cursor.values().filter(|event| filter.matches(event)) {
                 *found.entry(by.value_of(event)).or_default() += 1;
             }
-            let mut tallies = found.into_iter().map(|(value, events)| ValueCount { value, count: events }).collect();
-            ValueCount::sort_and_truncate(&mut tallies, at_most);
-            Ok(tallies)
+            let mut counts = found.into_iter().map(|(value, events)| ValueCount { value, count: events }).collect();
+            ValueCount::sort_and_truncate(&mut counts, at_most);
+            Ok(counts)
         })
     }
 

@@ -28,7 +28,7 @@ impl StoreDamage {
             }
             Err(cause) => {
                 let error = chain(&cause).to_string();
-                log_line(move || tracing::warn!(error, "the audit store could not tidy up"));
+                log_line(move || tracing::warn!(error, "the audit store was not maintained"));
                 false
             }
         }
@@ -51,7 +51,7 @@ impl StoreDamage {
     /// Returns an error if the store is damaged.
     pub(super) fn check(&self, store: &'static str) -> Result<(), StoreError> {
         match &*self.lock() {
-            Some(text) => Err(StoreError::new(StoreErrorKind::Corrupt, store, "tidying up").with_source(text.clone())),
+            Some(text) => Err(StoreError::new(StoreErrorKind::Corrupt, store, "maintenance").with_source(text.clone())),
             None => Ok(()),
         }
     }

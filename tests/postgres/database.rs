@@ -13,12 +13,12 @@ use crate::cluster::{Cluster, Database};
 pub(crate) type Db = sqlx::Postgres;
 pub(crate) type Pool = sqlx::PgPool;
 
-pub(crate) struct Ground {
+pub(crate) struct Backing {
     pub(crate) pool: Pool,
     pub(crate) database: Database<'static>,
 }
 
-impl Ground {
+impl Backing {
     pub(crate) async fn new() -> Self {
         let database = Cluster::shared().database();
         database.sql("CREATE TABLE effects (n integer)");
@@ -31,9 +31,9 @@ impl Ground {
     }
 
     /// A log whose store gives up after that long.
-    pub(crate) async fn impatient(&self, patience: Duration) -> AuditLogBuilder {
+    pub(crate) async fn builder_with_timeout(&self, timeout: Duration) -> AuditLogBuilder {
         let mut options = OpenOptions::default();
-        options.timeout = patience;
+        options.timeout = timeout;
         self.builder_of(options).await
     }
 

@@ -7,7 +7,7 @@ use tower_audit::query::Filter;
 use tower_audit::store::{AuditStore, Durability, StoreErrorKind};
 
 use crate::cluster::{Cluster, eventually};
-use crate::support::{all, append_at_last, event, ok, open, open_patiently, open_to_read, refusal};
+use crate::support::{all, append_at_last, event, ok, open, open_with_timeout, open_to_read, refusal};
 
 /// The health is bad for a reason with this word in it, as soon as the server has read its configuration.
 async fn becomes_ill(store: &dyn AuditStore, word: &str) {
@@ -90,7 +90,7 @@ async fn a_replica_is_waited_for_read_and_refused_until_it_is_the_primary() {
     let primary = Cluster::start();
     let database = primary.database();
     let name = database.name();
-    let (store, first) = (open_patiently(&database.url(), Duration::from_secs(2)).await, event(1));
+    let (store, first) = (open_with_timeout(&database.url(), Duration::from_secs(2)).await, event(1));
     ok(store.append(std::slice::from_ref(&first)).await);
     let replica = primary.start_standby();
     let error = refusal(&replica.url(name)).await;

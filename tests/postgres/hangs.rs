@@ -13,7 +13,7 @@ use crate::cluster::{Cluster, Database, eventually};
 use crate::proxy::{Mode, Proxy};
 use crate::scheduling_delay::SchedulingDelay;
 use crate::session_count::{SessionCount, Stopped};
-use crate::support::{all, event, ok, open, open_patiently, started};
+use crate::support::{all, event, ok, open, open_with_timeout, started};
 
 const DEADLINE: Duration = Duration::from_secs(1);
 /// The slack of a request beyond the deadline and the scheduling delay.
@@ -194,7 +194,7 @@ async fn a_replica_that_is_away() {
 async fn a_commit_whose_wait_for_a_replica_was_ended_is_waited_for_again() {
     let cluster = Cluster::start();
     let database = cluster.database();
-    let store = open_patiently(&database.url(), Duration::from_millis(500)).await;
+    let store = open_with_timeout(&database.url(), Duration::from_millis(500)).await;
     ok(store.append(&[event(0), started(0)]).await);
     require(&cluster, "nobody");
     // Each process of the server hears of it when it does.

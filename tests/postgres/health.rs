@@ -9,7 +9,7 @@ use tower_audit::store::postgres::create_roles;
 use tower_audit::store::{AuditStore, StoreError};
 
 use crate::cluster::{Cluster, Database, eventually, unique};
-use crate::support::{end_of, event, ok, open, open_patiently, started};
+use crate::support::{end_of, event, ok, open, open_with_timeout, started};
 
 /// A damage to the tables, its repair, and words of the health check's error.
 struct Sabotage {
@@ -142,7 +142,7 @@ const SABOTAGES: &[Sabotage] = &[
     },
 ];
 
-struct Ground {
+struct Backing {
     database: Database<'static>,
     table: String,
     role: String,
@@ -150,7 +150,7 @@ struct Ground {
     store: Arc<dyn AuditStore>,
 }
 
-impl Ground {
+impl Backing {
     /// A log of a role that may append and nothing else. All of its events go to the default partition.
     async fn new() -> Self {
         let database = Cluster::shared().database();
@@ -159,7 +159,7 @@ impl Ground {
         ok(open(&url("postgres")).await.close().await);
         let appender = format!("\"{}\"", ok(create_roles(&url("postgres")).await)[0]);
         database.sql(&format!("CREATE ROLE {role} LOGIN IN ROLE {appender}"));
-        let store = open_patiently(&url(&role), Duration::from_secs(2)).await;
+        let store = open_with_timeout(&url(&role), Duration::from_secs(2)).await;
         Self { table, role, appender, store, database }
     }
 
@@ -190,60 +190,60 @@ impl Ground {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_refuses_an_event_makes_health_ill_until_it_is_mended() {
-    let ground = Ground::new().await;
-    ok(ground.append().await);
+    let backing = Backing::new().await;
+    ok(backing.append().await);
     let mut unexpected = Vec::new();
     for Sabotage { name, done, mended, words } in SABOTAGES {
-        ground.sql("DELETE FROM {t}");
-        ground.sql("DELETE FROM {t}_started");
-        ground.sql(done);
-        let refused = ground.append().await.err().unwrap_or_else(|| panic!("{name}: events are accepted"));
-        let ill = ground.store.health().await.err().unwrap_or_else(|| panic!("{name}: {refused}, and health is well"));
+        backing.sql("DELETE FROM {t}");
+        backing.sql("DELETE FROM {t}_started");
+        backing.sql(done);
+        let refused = backing.append().await.err().unwrap_or_else(|| panic!("{name}: events are accepted"));
+        let ill = backing.store.health().await.err().unwrap_or_else(|| panic!("{name}: {refused}, and health is well"));
         if !words.iter().all(|word| ill.to_string().contains(word)) {
             unexpected.push(format!("{name}: {ill}"));
         }
         assert_told_once(name, &ill);
-        ground.sql(mended);
-        ground.recovers(name).await;
+        backing.sql(mended);
+        backing.recovers(name).await;
     }
     assert!(unexpected.is_empty(), "{unexpected:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lock_on_a_table_makes_health_ill_until_it_is_gone() {
-    let ground = Ground::new().await;
+    let backing = Backing::new().await;
     for table in ["{t}", "{t}_started", "{t}_writers"] {
-        ok(ground.append().await);
-        let table = table.replace("{t}", &ground.table);
-        let held = ground.database.hold(&format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"));
-        let ill = ground.store.health().await.expect_err("it is ill");
+        ok(backing.append().await);
+        let table = table.replace("{t}", &backing.table);
+        let held = backing.database.hold(&format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"));
+        let ill = backing.store.health().await.expect_err("it is ill");
         assert!(ill.to_string().contains("holds a lock"), "{table}: {ill}");
         drop(held);
-        ground.recovers(&table).await;
+        backing.recovers(&table).await;
     }
 }
 
 /// A lock on a table that no append reads, and missing rights that no append needs, make nothing ill.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_no_append_needs_makes_nothing_ill() {
-    let ground = Ground::new().await;
-    ok(ground.append().await);
-    let url = format!("{}?table={}", ground.database.url_as(&ground.role), ground.table);
-    let held = ground.database.hold(&format!("LOCK TABLE {}_version IN ACCESS EXCLUSIVE MODE", ground.table));
-    ok(ground.store.health().await);
-    ok(ground.append().await);
+    let backing = Backing::new().await;
+    ok(backing.append().await);
+    let url = format!("{}?table={}", backing.database.url_as(&backing.role), backing.table);
+    let held = backing.database.hold(&format!("LOCK TABLE {}_version IN ACCESS EXCLUSIVE MODE", backing.table));
+    ok(backing.store.health().await);
+    ok(backing.append().await);
     ok(open(&url).await.append(&[event(3)]).await);
     drop(held);
-    ground.sql("REVOKE SELECT ON pg_catalog.pg_settings FROM PUBLIC");
-    ground.sql("REVOKE EXECUTE ON FUNCTION pg_catalog.pg_logical_emit_message(boolean, text, text) FROM PUBLIC");
-    ok(ground.store.health().await);
+    backing.sql("REVOKE SELECT ON pg_catalog.pg_settings FROM PUBLIC");
+    backing.sql("REVOKE EXECUTE ON FUNCTION pg_catalog.pg_logical_emit_message(boolean, text, text) FROM PUBLIC");
+    ok(backing.store.health().await);
     let again = open(&url).await;
     ok(again.health().await);
     ok(again.append(&[event(4)]).await);
     let findings = ok(again.diagnose().await);
     let told = findings.iter().find(|finding| finding.message.contains("pg_logical_emit_message")).expect("it is told");
     let statement = told.hint.as_deref().and_then(|hint| hint.split('`').nth(1)).expect("a statement");
-    ground.sql(statement);
+    backing.sql(statement);
     let findings = ok(again.diagnose().await);
     assert!(!findings.iter().any(|finding| finding.message.contains("pg_logical_emit_message")), "{findings:?}");
 }
@@ -251,10 +251,10 @@ async fn what_no_append_needs_makes_nothing_ill() {
 /// The session overrides what the database presets: events are accepted, and health says so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_that_are_read_only_unless_told_make_nothing_ill() {
-    let ground = Ground::new().await;
-    let name = ground.database.name();
-    ground.sql(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on"));
-    let url = format!("{}?table={}", ground.database.url_as(&ground.role), ground.table);
+    let backing = Backing::new().await;
+    let name = backing.database.name();
+    backing.sql(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on"));
+    let url = format!("{}?table={}", backing.database.url_as(&backing.role), backing.table);
     let store = open(&url).await;
     ok(store.health().await);
     ok(store.append(&[event(1)]).await);
@@ -262,19 +262,19 @@ async fn sessions_that_are_read_only_unless_told_make_nothing_ill() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn health_leaves_nothing_and_keeps_no_writer_waiting() {
-    let ground = Ground::new().await;
-    ok(ground.append().await);
-    let before = ground.rows();
+    let backing = Backing::new().await;
+    ok(backing.append().await);
+    let before = backing.rows();
     let checks = async {
         for _ in 0..20 {
-            ok(ground.store.health().await);
+            ok(backing.store.health().await);
         }
     };
     // Both in one task: neither would go on if it waited for the other.
-    let ((), appended) = tokio::join!(checks, ground.append());
+    let ((), appended) = tokio::join!(checks, backing.append());
     ok(appended);
-    ground.sql("DELETE FROM {t} WHERE event_id IN (SELECT event_id FROM {t} ORDER BY event_id DESC LIMIT 3)");
-    assert_eq!(ground.rows(), before);
+    backing.sql("DELETE FROM {t} WHERE event_id IN (SELECT event_id FROM {t} ORDER BY event_id DESC LIMIT 3)");
+    assert_eq!(backing.rows(), before);
 }
 
 /// The disk that takes a month has no room. Nobody may mount one but root.

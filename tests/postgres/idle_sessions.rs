@@ -9,9 +9,9 @@ use tower_audit::store::{self, OpenOptions};
 use crate::cluster::{Cluster, eventually, unique};
 use crate::proxy::Proxy;
 use crate::session_count::SessionCount;
-use crate::support::{close_orphans, event, ok, open, open_patiently, started};
+use crate::support::{close_orphans, event, ok, open, open_with_timeout, started};
 
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_a_firewall_forgot_cost_no_request_its_deadline() {
@@ -21,7 +21,7 @@ async fn connections_that_a_firewall_forgot_cost_no_request_its_deadline() {
     let database = cluster.database();
     let proxy = Proxy::to(cluster.port()).await;
     let url = format!("postgres://postgres@127.0.0.1:{}/{}", proxy.port(), database.name());
-    let store = open_patiently(&url, PATIENCE).await;
+    let store = open_with_timeout(&url, TIMEOUT).await;
     ok(store.append(&[event(0), started(0)]).await);
     ok(store.health().await);
     // A busy moment: as many sessions as there can be.
@@ -45,7 +45,7 @@ async fn connections_that_a_firewall_forgot_cost_no_request_its_deadline() {
     for n in 10..18 {
         let begun = Instant::now();
         ok(store.append(&[event(n)]).await);
-        assert!(begun.elapsed() < PATIENCE * 2 / 3, "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < TIMEOUT * 2 / 3, "{:?}", begun.elapsed());
     }
     assert_eq!(ok(store.parts().reader.expect("it is read").count(&Filter::default()).await), 14);
     eventually("the writer's lock is taken again", async || store.append(&[started(20)]).await.is_ok()).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::cluster::{Cluster, eventually};
-use crate::support::{event, ok, open, open_patiently};
+use crate::support::{event, ok, open, open_with_timeout};
 
 /// The number of the partitions' indexes that are valid and attached.
 const WHOLE: &str = "SELECT count(*) FROM pg_inherits i JOIN pg_index x ON x.indexrelid = i.inhrelid \
@@ -13,7 +13,7 @@ const IS_VALID: &str = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'audi
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writers_are_not_kept_waiting() {
     let database = Cluster::shared().database();
-    let store = open_patiently(&database.url(), Duration::from_secs(2)).await;
+    let store = open_with_timeout(&database.url(), Duration::from_secs(2)).await;
     ok(store.append(&(0..1000).map(event).collect::<Vec<_>>()).await);
     let partitions = database.sql(WHOLE);
     database.sql("DROP INDEX audit_events_idx_type_created");

@@ -6,7 +6,7 @@ use tower_audit::AuditLog;
 
 use crate::cluster::{Cluster, eventually};
 use crate::proxy::{Mode, Proxy};
-use crate::support::{all, append_at_last, event, ok, open, open_patiently};
+use crate::support::{all, append_at_last, event, ok, open, open_with_timeout};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_append_works_as_soon_as_the_server_does() {
@@ -123,12 +123,12 @@ async fn a_commit_whose_answer_is_lost_is_kept_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_network_that_swallows_everything_costs_no_more_than_the_patience() {
+async fn a_network_that_swallows_everything_costs_no_more_than_the_timeout() {
     let cluster = Cluster::shared();
     let database = cluster.database();
     let proxy = Proxy::to(cluster.port()).await;
     let url = format!("postgres://postgres@127.0.0.1:{}/{}", proxy.port(), database.name());
-    let store = open_patiently(&url, Duration::from_millis(700)).await;
+    let store = open_with_timeout(&url, Duration::from_millis(700)).await;
     proxy.set(Mode::Swallow);
     for _ in 0..2 {
         let begin = Instant::now();

@@ -60,8 +60,8 @@ async fn live(url: &str) {
     assert_eq!(ok(reader.count(&filter).await), 1);
     let filter = Filter::new().until(first.created_at);
     assert_eq!(ok(reader.count(&filter).await), 0);
-    let tally = ok(reader.top_values(&Filter::default(), Field::EventType, 10).await);
-    assert_eq!((tally.len(), tally[0].count), (1, 4));
+    let value_count = ok(reader.top_values(&Filter::default(), Field::EventType, 10).await);
+    assert_eq!((value_count.len(), value_count[0].count), (1, 4));
     ok(store.close().await);
     let again = open(url).await;
     assert_eq!(close_orphans(&*again).await, 1);

@@ -20,9 +20,9 @@ pub(crate) async fn refusal(url: &str) -> StoreError {
     }
 }
 
-pub(crate) async fn open_patiently(url: &str, patience: Duration) -> Arc<dyn AuditStore> {
+pub(crate) async fn open_with_timeout(url: &str, timeout: Duration) -> Arc<dyn AuditStore> {
     let mut options = OpenOptions::default();
-    options.timeout = patience;
+    options.timeout = timeout;
     ok(store::open(url, options).await)
 }
 

@@ -14,17 +14,17 @@ use tower_audit::store::postgres::{PostgresStore, PostgresTable, create_roles};
 use tower_audit::{AuditContext, AuditEvent, AuditLayer, AuditLog, EventType};
 
 use crate::cluster::{Cluster, unique};
-use crate::database::Ground;
+use crate::database::Backing;
 use crate::proxy::{Mode, Proxy};
 use crate::support::all;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_whose_answer_is_lost_is_recorded_once() {
     let cluster = Cluster::shared();
-    let ground = Ground::new().await;
-    let log = ground.log().await;
+    let backing = Backing::new().await;
+    let log = backing.log().await;
     let proxy = Arc::new(Proxy::to(cluster.port()).await);
-    let url = format!("postgres://postgres@127.0.0.1:{}/{}", proxy.port(), ground.database.name());
+    let url = format!("postgres://postgres@127.0.0.1:{}/{}", proxy.port(), backing.database.name());
     let pool = PgPool::connect(&url).await.expect("the server lets us in");
     async fn handle(State((pool, proxy)): State<(PgPool, Arc<Proxy>)>, audit: AuditContext) -> StatusCode {
         let mut tx = pool.begin().await.expect("begun");
@@ -44,11 +44,11 @@ async fn a_commit_whose_answer_is_lost_is_recorded_once() {
     let answer = app.oneshot(request).await.expect("infallible");
     assert!(proxy.is(Mode::Pass), "an answer was lost");
     assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR, "the handler cannot know");
-    assert_eq!(ground.effects().await, 1, "it was committed all the same");
+    assert_eq!(backing.effects().await, 1, "it was committed all the same");
     let events = all(&**log.store().expect("a store")).await;
     assert_eq!(events.len(), 2, "started and completed");
     assert_eq!(events[0].outcome, Some(200));
-    assert_eq!(ground.open_started().await, 0);
+    assert_eq!(backing.open_started().await, 0);
     assert_eq!((log.stats().written, log.stats().status_mismatches), (1, 1));
 }
 
@@ -61,14 +61,14 @@ async fn others_are_written_while_transactions_are_open() {
         audit.record_in(&mut tx).await.expect("an event");
         given.send(tx).expect("it is taken");
     }
-    let ground = Ground::new().await;
+    let backing = Backing::new().await;
     let deadline = Duration::from_secs(2);
-    let log = ground.builder().await.write_timeout(deadline).open().await.expect("the log opens");
+    let log = backing.builder().await.write_timeout(deadline).open().await.expect("the log opens");
     let (given, mut taken) = tokio::sync::mpsc::unbounded_channel();
     let app = Router::new()
         .route("/scans", routing::post(handle))
         .layer(AuditLayer::new(&log, presets::ivre()))
-        .with_state((ground.pool.clone(), given));
+        .with_state((backing.pool.clone(), given));
     let mut answers = tokio::task::JoinSet::new();
     let mut open = Vec::new();
     for _ in 0..log.store().expect("a store").capabilities().max_parallel_appends {
@@ -97,15 +97,15 @@ async fn others_are_written_while_transactions_are_open() {
         tx.rollback().await.expect("rolled back");
     }
     log.close().await.expect("the log waits for them");
-    assert_eq!(all(&**ground.log().await.store().expect("a store")).await.len(), others + requests);
+    assert_eq!(all(&**backing.log().await.store().expect("a store")).await.len(), others + requests);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_commit_is_durable_whatever_the_session_presets() {
-    let ground = Ground::new().await;
-    let log = ground.log().await;
+    let backing = Backing::new().await;
+    let log = backing.log().await;
     for (preset, within) in [("off", "on"), ("local", "on"), ("on", "on"), ("remote_apply", "remote_apply")] {
-        let mut connection = ground.pool.acquire().await.expect("a connection");
+        let mut connection = backing.pool.acquire().await.expect("a connection");
         sqlx::raw_sql(sqlx::AssertSqlSafe(format!("SET synchronous_commit = {preset}; SET search_path = nowhere")))
             .execute(&mut *connection)
             .await
@@ -185,8 +185,8 @@ async fn after_a_restart_and_after_init_the_database_is_still_the_same() {
 
 #[tokio::test]
 async fn the_log_connects_as_the_pool_does_and_takes_no_connection_of_it() {
-    let ground = Ground::new().await;
-    let options = ground.pool.connect_options().as_ref().clone().application_name("the app");
+    let backing = Backing::new().await;
+    let options = backing.pool.connect_options().as_ref().clone().application_name("the app");
     let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1).connect_with(options).await.expect("a pool");
     let _all_of_it = pool.acquire().await.expect("a connection");
     let store = PostgresStore::from_pool(&pool, &PostgresTable::default(), OpenOptions::default()).await;
@@ -194,6 +194,6 @@ async fn the_log_connects_as_the_pool_does_and_takes_no_connection_of_it() {
     log.record(AuditEvent::new(EventType::AUTH)).await.expect("recorded");
     let named = "SELECT count(*) > 1 FROM pg_stat_activity \
         WHERE datname = current_database() AND application_name = 'the app'";
-    assert_eq!(ground.database.sql(named), "t");
-    assert_eq!(ground.database.sql("SELECT count(*) FROM public.audit_events"), "1");
+    assert_eq!(backing.database.sql(named), "t");
+    assert_eq!(backing.database.sql("SELECT count(*) FROM public.audit_events"), "1");
 }

@@ -21,7 +21,7 @@ use tower_audit::{
     AuditContext, AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventId, EventType, Phase, RecordError, RecordWhen,
 };
 
-use super::database::{Db, Ground, Pool};
+use super::database::{Db, Backing, Pool};
 
 /// The fate of a request's transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,18 +51,18 @@ struct App {
 
 type Taken = mpsc::UnboundedReceiver<Transaction<'static, Db>>;
 
-fn app(ground: &Ground, log: &AuditLog, course: Course) -> (Router, Taken) {
-    numbered(ground, log, course, 7)
+fn app(backing: &Backing, log: &AuditLog, course: Course) -> (Router, Taken) {
+    numbered(backing, log, course, 7)
 }
 
-fn numbered(ground: &Ground, log: &AuditLog, course: Course, n: i32) -> (Router, Taken) {
+fn numbered(backing: &Backing, log: &AuditLog, course: Course, n: i32) -> (Router, Taken) {
     let (given, taken) = mpsc::unbounded_channel();
     let app = Router::new()
         .route("/scans", routing::post(handle))
         .route("/auth/admin/users", routing::delete(handle))
         .route("/unnamed", routing::put(declare))
         .layer(AuditLayer::new(log, presets::ivre()))
-        .with_state(App { pool: ground.pool.clone(), course, given, n });
+        .with_state(App { pool: backing.pool.clone(), course, given, n });
     (app, taken)
 }
 
@@ -145,12 +145,12 @@ async fn completed(log: &AuditLog) -> Vec<AuditEvent> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_committed_is_recorded_once_and_the_layer_writes_none() {
     for (method, path, started) in REQUESTS {
-        let ground = Ground::new().await;
-        let log = ground.log().await;
-        let (app, _) = app(&ground, &log, Course::Commits);
+        let backing = Backing::new().await;
+        let log = backing.log().await;
+        let (app, _) = app(&backing, &log, Course::Commits);
         let answer = app.oneshot(request(method, path)).await.expect("infallible");
         assert_eq!(answer.status(), StatusCode::CREATED, "{path}");
-        assert_eq!(ground.effects().await, 1);
+        assert_eq!(backing.effects().await, 1);
         let events = events(&log).await;
         assert_eq!(events.len(), 1 + started, "{path}");
         let event = &events[0];
@@ -162,10 +162,10 @@ async fn what_is_committed_is_recorded_once_and_the_layer_writes_none() {
         assert!(event.request.request_id.is_some());
         let stats = log.stats();
         assert_eq!((stats.written, stats.transactional, stats.status_mismatches), (started as u64, 1, 0), "{path}");
-        assert_eq!(ground.open_started().await, 0, "what was started is ended");
+        assert_eq!(backing.open_started().await, 0, "what was started is ended");
         log.close().await.expect("the log closes");
         // Nothing was left open, so nothing is closed as unknown.
-        assert_eq!(self::events(&ground.log().await).await.len(), 1 + started);
+        assert_eq!(self::events(&backing.log().await).await.len(), 1 + started);
     }
 }
 
@@ -173,16 +173,16 @@ async fn what_is_committed_is_recorded_once_and_the_layer_writes_none() {
 async fn what_is_rolled_back_is_recorded_by_the_layer_with_its_outcome() {
     for course in [Course::RollsBack, Course::Drops, Course::Panics, Course::RollsBackInside] {
         for (method, path, started) in REQUESTS {
-            let ground = Ground::new().await;
-            let log = ground.log().await;
-            let (app, _) = app(&ground, &log, course);
+            let backing = Backing::new().await;
+            let log = backing.log().await;
+            let (app, _) = app(&backing, &log, course);
             let answer = tokio::spawn(app.oneshot(request(method, path))).await;
             let outcome = if course == Course::RollsBackInside { 200 } else { 500 };
             match answer {
                 Ok(answer) => assert_eq!(answer.expect("infallible").status().as_u16(), outcome),
                 Err(panic) => assert!(panic.is_panic() && course == Course::Panics),
             }
-            assert_eq!(ground.effects().await, 0);
+            assert_eq!(backing.effects().await, 0);
             let events = events(&log).await;
             assert_eq!(events.len(), 1 + started, "{course:?} {path}");
             assert_eq!(events[0].outcome, Some(outcome));
@@ -191,7 +191,7 @@ async fn what_is_rolled_back_is_recorded_by_the_layer_with_its_outcome() {
             assert_eq!(events[0].request.started_event_id, events.get(1).map(|started| started.event_id));
             let stats = log.stats();
             assert_eq!((stats.written, stats.transactional), (1 + started as u64, 1), "{course:?} {path}");
-            assert_eq!(ground.open_started().await, 0);
+            assert_eq!(backing.open_started().await, 0);
             log.close().await.expect("the log closes");
         }
     }
@@ -199,22 +199,22 @@ async fn what_is_rolled_back_is_recorded_by_the_layer_with_its_outcome() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_attempt_takes_the_place_of_one_that_was_rolled_back() {
-    let ground = Ground::new().await;
-    let log = ground.log().await;
-    let (app, _) = app(&ground, &log, Course::TriesAgain);
+    let backing = Backing::new().await;
+    let log = backing.log().await;
+    let (app, _) = app(&backing, &log, Course::TriesAgain);
     assert_eq!(app.oneshot(request("POST", "/scans")).await.expect("infallible").status(), StatusCode::CREATED);
     let events = events(&log).await;
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].details["n"], 8);
-    assert_eq!(ground.effects().await, 1);
+    assert_eq!(backing.effects().await, 1);
     assert_eq!(log.stats().written, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_was_not_foreseen_leaves_the_event_as_it_is_and_is_counted() {
-    let ground = Ground::new().await;
-    let log = ground.log().await;
-    let (app, _) = app(&ground, &log, Course::CommitsAndFails);
+    let backing = Backing::new().await;
+    let log = backing.log().await;
+    let (app, _) = app(&backing, &log, Course::CommitsAndFails);
     assert_eq!(app.oneshot(request("POST", "/scans")).await.expect("infallible").status(), StatusCode::BAD_GATEWAY);
     let events = events(&log).await;
     assert_eq!(events.len(), 1);
@@ -242,11 +242,11 @@ async fn hanging_up_at_any_poll_leaves_effect_and_event_together() {
     for (method, path, _) in REQUESTS {
         let courses = if path == "/scans" { vec![Course::Commits] } else { vec![Course::Commits, Course::Drops] };
         for course in courses {
-            let ground = Ground::new().await;
-            let log = ground.log().await;
+            let backing = Backing::new().await;
+            let log = backing.log().await;
             let mut rounds = 0;
             for polls in 0.. {
-                let (app, _) = numbered(&ground, &log, course, rounds);
+                let (app, _) = numbered(&backing, &log, course, rounds);
                 rounds += 1;
                 if drop_after(app.oneshot(request(method, path)), polls).await {
                     break;
@@ -254,12 +254,12 @@ async fn hanging_up_at_any_poll_leaves_effect_and_event_together() {
             }
             // Waits for handlers without a client.
             log.close().await.expect("the log closes");
-            let completed = completed(&ground.log().await).await;
+            let completed = completed(&backing.log().await).await;
             // Those whose client left before the handler was called.
             let (not_run, completed): (Vec<_>, Vec<_>) =
                 completed.into_iter().partition(|event| event.details.contains_key("not_run"));
             let effects: Vec<i32> =
-                sqlx::query_scalar("SELECT n FROM effects").fetch_all(&ground.pool).await.expect("effects");
+                sqlx::query_scalar("SELECT n FROM effects").fetch_all(&backing.pool).await.expect("effects");
             for n in 0..rounds {
                 let effects = effects.iter().filter(|effect| **effect == n).count();
                 let ends: Vec<_> = completed.iter().filter(|event| event.details["n"] == n).collect();
@@ -278,7 +278,7 @@ async fn hanging_up_at_any_poll_leaves_effect_and_event_together() {
             assert!(is_started || not_run.is_empty());
             // Each that was polled, and so was started, has an end.
             assert!(!is_started || completed.len() + not_run.len() + 1 == rounds as usize, "{path} {course:?}");
-            assert_eq!(ground.open_started().await, 0, "{path} {course:?}");
+            assert_eq!(backing.open_started().await, 0, "{path} {course:?}");
         }
     }
 }
@@ -286,9 +286,9 @@ async fn hanging_up_at_any_poll_leaves_effect_and_event_together() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_that_outlives_its_handler_is_waited_for() {
     for commits in [true, false] {
-        let ground = Ground::new().await;
-        let log = ground.log().await;
-        let (app, mut taken) = app(&ground, &log, Course::GivesAway);
+        let backing = Backing::new().await;
+        let log = backing.log().await;
+        let (app, mut taken) = app(&backing, &log, Course::GivesAway);
         let answer = tokio::spawn(app.oneshot(request("POST", "/scans")));
         let tx = taken.recv().await.expect("the handler gives it away");
         if commits {
@@ -301,7 +301,7 @@ async fn a_transaction_that_outlives_its_handler_is_waited_for() {
         let events = events(&log).await;
         assert_eq!(events.len(), 1);
         assert_eq!(events[0].request.duration_us.is_none(), commits, "whose event it is");
-        assert_eq!(ground.effects().await, i64::from(commits));
+        assert_eq!(backing.effects().await, i64::from(commits));
     }
 }
 
@@ -310,9 +310,9 @@ const DEADLINE: Duration = Duration::from_millis(400);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_that_outlives_the_deadline_is_watched_to_its_end() {
     for (commits, (method, path, started)) in [true, false, false].into_iter().zip(REQUESTS) {
-        let ground = Ground::new().await;
-        let log = ground.impatient(DEADLINE / 2).await.write_timeout(DEADLINE).open().await.expect("the log opens");
-        let (app, mut taken) = app(&ground, &log, Course::GivesAway);
+        let backing = Backing::new().await;
+        let log = backing.builder_with_timeout(DEADLINE / 2).await.write_timeout(DEADLINE).open().await.expect("the log opens");
+        let (app, mut taken) = app(&backing, &log, Course::GivesAway);
         let begun = std::time::Instant::now();
         let answer = app.oneshot(request(method, path)).await.expect("infallible");
         assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR, "possibly done");
@@ -330,7 +330,7 @@ async fn a_transaction_that_outlives_the_deadline_is_watched_to_its_end() {
             tx.rollback().await.expect("rolled back");
         }
         log.close().await.expect("the log waits for it");
-        let log = ground.log().await;
+        let log = backing.log().await;
         let events = events(&log).await;
         assert_eq!(events.len(), 1 + started, "{events:?}");
         assert_eq!(events[0].event_id, id, "under the id that the client was told");
@@ -338,17 +338,17 @@ async fn a_transaction_that_outlives_the_deadline_is_watched_to_its_end() {
         // The layer does not time a request that no rule names.
         let is_measured = !commits && path != "/unnamed";
         assert_eq!(events[0].request.duration_us.is_some(), is_measured, "whose event it is");
-        assert_eq!((ground.effects().await, ground.open_started().await), (i64::from(commits), 0));
+        assert_eq!((backing.effects().await, backing.open_started().await), (i64::from(commits), 0));
         log.record(AuditEvent::new(EventType::AUTH)).await.expect("nothing is left in the way");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_is_closed_watches_no_longer() {
-    let ground = Ground::new().await;
-    let log = ground.impatient(DEADLINE / 2).await.write_timeout(DEADLINE).close_timeout(DEADLINE);
+    let backing = Backing::new().await;
+    let log = backing.builder_with_timeout(DEADLINE / 2).await.write_timeout(DEADLINE).close_timeout(DEADLINE);
     let log = log.open().await.expect("the log opens");
-    let (app, mut taken) = app(&ground, &log, Course::GivesAway);
+    let (app, mut taken) = app(&backing, &log, Course::GivesAway);
     assert_eq!(app.oneshot(request("POST", "/scans")).await.expect("infallible").status(), 500);
     let tx = taken.recv().await.expect("the handler gave it away");
     let error = log.close().await.expect_err("the transaction is not over");
@@ -359,15 +359,15 @@ async fn a_log_that_is_closed_watches_no_longer() {
         tokio::task::yield_now().await;
     }
     tx.commit().await.expect("committed");
-    assert_eq!(completed(&ground.log().await).await.len(), 1);
+    assert_eq!(completed(&backing.log().await).await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_database_is_refused_before_anything_is_written() {
-    let ground = Ground::new().await;
-    let log = ground.log().await;
+    let backing = Backing::new().await;
+    let log = backing.log().await;
     // It has a log of its own, so that nothing is amiss there.
-    let other = Ground::new().await;
+    let other = Backing::new().await;
     let others = other.log().await;
     let mut tx = other.pool.begin().await.expect("begun");
     let error = log.record_in(&mut tx, AuditEvent::new(EventType::AUTH)).await.expect_err("another database");
@@ -387,7 +387,7 @@ async fn another_database_is_refused_before_anything_is_written() {
     assert_eq!(other.effects().await, 1);
     // A store that knows no transactions at all.
     let memory = AuditLog::open("memory:").await.expect("the log opens");
-    let mut tx = ground.pool.begin().await.expect("begun");
+    let mut tx = backing.pool.begin().await.expect("begun");
     let error = memory.record_in(&mut tx, AuditEvent::new(EventType::AUTH)).await.expect_err("no database");
     assert!(cause(&error).contains("no database"), "{}", cause(&error));
 }
@@ -398,9 +398,9 @@ fn cause(error: &RecordError) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_that_are_no_request() {
-    let ground = Ground::new().await;
-    let log = ground.log().await;
-    let mut connection = ground.pool.acquire().await.expect("a connection");
+    let backing = Backing::new().await;
+    let log = backing.log().await;
+    let mut connection = backing.pool.acquire().await.expect("a connection");
     let mut event = AuditEvent::new(EventType::AUTH);
     let error = log.record_in(&mut *connection, event.clone()).await.expect_err("it is in no transaction");
     assert!(cause(&error).contains("in a transaction"), "{}", cause(&error));
@@ -408,17 +408,17 @@ async fn events_that_are_no_request() {
     // Too long, and with a character that not every store can keep: cut and replaced, as on the way through the writer.
     event.details.insert("long".into(), "x\0".repeat(1 << 19).into());
     for _ in 0..2 {
-        let mut tx = ground.pool.begin().await.expect("begun");
+        let mut tx = backing.pool.begin().await.expect("begun");
         let id = log.record_in(&mut tx, event.clone()).await.expect("a repeated event is no error");
         assert_eq!(id, event.event_id);
         tx.commit().await.expect("committed");
     }
     event.truncate_to_limits();
     assert_eq!(events(&log).await, [event.clone()]);
-    let mut tx = ground.pool.begin().await.expect("begun");
+    let mut tx = backing.pool.begin().await.expect("begun");
     log.record_in(&mut tx, AuditEvent::new(EventType::AUTH)).await.expect("it is in the transaction");
     tx.rollback().await.expect("rolled back");
-    let mut tx = ground.pool.begin().await.expect("begun");
+    let mut tx = backing.pool.begin().await.expect("begun");
     event.phase = Phase::Started;
     let error = log.record_in(&mut tx, event).await.expect_err("not the app's to write");
     assert!(cause(&error).contains("completed"), "{}", cause(&error));
@@ -427,7 +427,7 @@ async fn events_that_are_no_request() {
     assert_eq!(events(&log).await.len(), 1);
     assert_eq!(log.stats().written, 0);
     log.close().await.expect("the log closes");
-    let mut tx = ground.pool.begin().await.expect("begun");
+    let mut tx = backing.pool.begin().await.expect("begun");
     let error = log.record_in(&mut tx, AuditEvent::new(EventType::AUTH)).await.expect_err("closed");
     assert_eq!(error.kind(), RecordErrorKind::Closed);
     AuditLog::disabled().record_in(&mut tx, AuditEvent::new(EventType::AUTH)).await.expect("nothing to record");
@@ -435,8 +435,8 @@ async fn events_that_are_no_request() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_nobody_records_is_an_error() {
-    let ground = Ground::new().await;
-    let log = ground.log().await;
+    let backing = Backing::new().await;
+    let log = backing.log().await;
     async fn undecided(State(pool): State<Pool>, audit: AuditContext) -> StatusCode {
         let mut tx = pool.begin().await.expect("begun");
         let error = audit.expect_status(StatusCode::SEE_OTHER).record_in(&mut tx).await.expect_err("no rule takes it");
@@ -449,7 +449,7 @@ async fn what_nobody_records_is_an_error() {
         .route("/scans", routing::post(undecided))
         .route("/unnamed", routing::post(undecided))
         .layer(AuditLayer::new(&log, policy))
-        .with_state(ground.pool.clone());
+        .with_state(backing.pool.clone());
     for path in ["/scans", "/unnamed"] {
         let answer = app.clone().oneshot(request("POST", path)).await.expect("infallible");
         assert_eq!(answer.status(), StatusCode::SEE_OTHER);
@@ -462,14 +462,14 @@ async fn what_nobody_records_is_an_error() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_instances_agree() {
     const EACH: usize = 12;
-    let ground = Ground::new().await;
-    let logs = [ground.log().await, ground.log().await];
+    let backing = Backing::new().await;
+    let logs = [backing.log().await, backing.log().await];
     let mut requests = tokio::task::JoinSet::new();
     for log in &logs {
         for (n, course) in
             (0..EACH).zip([Course::Commits, Course::Drops, Course::Commits, Course::Panics].iter().cycle())
         {
-            let (app, _) = app(&ground, log, *course);
+            let (app, _) = app(&backing, log, *course);
             let (method, path, _) = REQUESTS[n % 2];
             requests.spawn(app.oneshot(request(method, path)));
         }
@@ -478,9 +478,9 @@ async fn two_instances_agree() {
     let completed = completed(&logs[0]).await;
     assert_eq!(completed.len(), 2 * EACH, "each request once");
     let done = completed.iter().filter(|event| event.outcome == Some(201)).count();
-    assert_eq!(done as i64, ground.effects().await);
+    assert_eq!(done as i64, backing.effects().await);
     assert_eq!(done, EACH, "half of them commit");
-    assert_eq!(ground.open_started().await, 0);
+    assert_eq!(backing.open_started().await, 0);
     let written: u64 = logs.iter().map(|log| log.stats().written).sum();
     assert_eq!(written as usize, EACH + EACH, "what was rolled back, and what was started");
     for log in logs {
@@ -491,15 +491,15 @@ async fn two_instances_agree() {
 /// The layer cannot ask the store: the client gets "possibly done", and no event is written twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_is_closed_in_between_tells_nobody_that_all_is_well() {
-    let ground = Ground::new().await;
-    let log = ground.builder().await.close_timeout(Duration::ZERO).open().await.expect("the log opens");
-    let (app, mut taken) = app(&ground, &log, Course::GivesAway);
+    let backing = Backing::new().await;
+    let log = backing.builder().await.close_timeout(Duration::ZERO).open().await.expect("the log opens");
+    let (app, mut taken) = app(&backing, &log, Course::GivesAway);
     let answer = tokio::spawn(app.oneshot(request("POST", "/scans")));
     let tx = taken.recv().await.expect("the handler gives it away");
     log.close().await.expect_err("a request is under way");
     tx.commit().await.expect("committed");
     let answer = answer.await.expect("no panic").expect("infallible");
-    let log = ground.log().await;
+    let log = backing.log().await;
     assert_eq!(completed(&log).await.len(), 1);
     // It may have been asked about just before the log was closed.
     assert!([201, 500].contains(&answer.status().as_u16()), "{}", answer.status());

@@ -31,7 +31,7 @@ pub(crate) async fn export(request: Admitted) -> Result<Recorded<Response>, ApiE
             (Box::new(Csv::new()), "text/csv; charset=utf-8; header=present", "attachment; filename=\"audit.csv\"")
         }
         "json" => (Box::<JsonArray>::default(), "application/json", "attachment; filename=\"audit.json\""),
-        _ => (Box::new(Jsonl), "application/x-ndjson", "attachment; filename=\"audit.ndjson\""),
+        _ => (Box::new(Jsonl), "application/jsonl", "attachment; filename=\"audit.jsonl\""),
     };
     let query = request.filter().page(PAGE_EVENTS);
     // A failing store is an error status, as long as no byte is sent.

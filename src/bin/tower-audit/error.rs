@@ -18,12 +18,12 @@ use crate::sanitize::sanitize_line;
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0  done; also when the reader of the output went away, and after Ctrl-C in tail -f and serve
-  1  it failed, was declined, or was interrupted and tidied up (purge, export --output)
+  1  it failed, was declined, or was interrupted and cleaned up (purge, export --output)
   2  something typed makes no sense, or a store or a --yes is missing; nothing was changed
   3  the store cannot be opened, or does not answer as it should
   4  get: there is no event with this id
   5  doctor: something is wrong
-  130, 143  a shell's numbers for a command that SIGINT or SIGTERM ended: there was nothing to tidy up";
+  130, 143  a shell's numbers for a command that SIGINT or SIGTERM ended: there was nothing to clean up";
 
 /// The failure of a command.
 #[derive(Debug)]

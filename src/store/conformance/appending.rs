@@ -34,7 +34,7 @@ pub(super) async fn an_empty_batch_is_fine(harness: &Harness) {
     }
 }
 
-pub(super) async fn what_is_acknowledged_is_visible(harness: &Harness) {
+pub(super) async fn acknowledged_events_are_visible(harness: &Harness) {
     let fresh = harness.fresh().await;
     for number in 0..50 {
         append(&*fresh.store, &[event(number)]).await;
@@ -43,16 +43,16 @@ pub(super) async fn what_is_acknowledged_is_visible(harness: &Harness) {
     }
 }
 
-pub(super) async fn what_is_acknowledged_is_visible_to_others(harness: &Harness) {
+pub(super) async fn acknowledged_events_are_visible_to_others(harness: &Harness) {
     let fresh = harness.fresh().await;
-    let second = fresh.ground.reopen().await;
+    let second = fresh.backing.reopen().await;
     for number in 0..30 {
         let (writer, reader) = if number % 2 == 0 { (&fresh.store, &second) } else { (&second, &fresh.store) };
         append(&**writer, &[event(number)]).await;
         assert_eq!(event_of(&**reader, id(number)).await, Some(event(number)), "by another handle");
         assert_holds(&**reader, &events(0..number + 1), "by another handle").await;
     }
-    let third = fresh.ground.reopen().await;
+    let third = fresh.backing.reopen().await;
     assert_holds(&*third, &events(0..30), "by a handle that was opened later").await;
 }
 
@@ -82,7 +82,7 @@ pub(super) async fn concurrent_appends_are_all_kept(harness: &Harness) {
 pub(super) async fn two_handles_append_side_by_side(harness: &Harness) {
     const BATCHES: u64 = 25;
     let fresh = harness.fresh().await;
-    let handles = [fresh.store.clone(), fresh.ground.reopen().await, fresh.ground.reopen().await];
+    let handles = [fresh.store.clone(), fresh.backing.reopen().await, fresh.backing.reopen().await];
     let start = Arc::new(Barrier::new(handles.len()));
     let tasks = (0..).zip(handles.iter().cloned()).map(|(task, store)| {
         let start = start.clone();

@@ -115,13 +115,13 @@ faults! {
     FoldsCaseBesideStars,
     /// Excluded values are ignored where there are included values.
     ExcludedOnlyWithoutIncluded,
-    /// A tally leaves out events without a value.
+    /// The list of top values leaves out events without a value.
     TopValuesForgetMissing,
-    /// A tally gives more values than were asked for.
+    /// The list of top values gives more values than were asked for.
     TopValuesIgnoreLimit,
-    /// A tally is in the order of its values.
+    /// The list of top values is in the order of its values.
     TopValuesOrderedByValue,
-    /// A tally counts everything.
+    /// The list of top values counts everything.
     TopValuesIgnoreFilter,
     /// A bucket has its end, and not its beginning.
     BucketsIncludeTheirEnd,
@@ -169,11 +169,11 @@ faults! {
     SeesOnlyItsOwn,
     /// Of two appends at the same time, one loses an event.
     LosesUnderConcurrency,
-    /// Tidying loses an event.
+    /// Maintenance loses an event.
     MaintenanceLoses,
-    /// Tidying forgets which ids there are.
+    /// Maintenance forgets which ids there are.
     MaintenanceForgetsIds,
-    /// Tidying always has more to do.
+    /// Maintenance always has more to do.
     MaintenanceNeverEnds,
     /// A purge takes what is as old as its instant.
     PurgeInclusive,

@@ -109,7 +109,7 @@ pub(super) async fn hostile_text_is_matched_exactly(harness: &Harness) {
     assert_told_apart(harness, HOSTILE).await;
 }
 
-pub(super) async fn nothing_matches_what_is_missing(harness: &Harness) {
+pub(super) async fn missing_values_match_nothing(harness: &Harness) {
     let fresh = harness.fresh().await;
     let missing = AuditEvent { event_id: id(1), ..AuditEvent::new(EventType::UPLOAD) };
     append(&*fresh.store, &[missing]).await;

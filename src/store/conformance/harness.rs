@@ -56,8 +56,8 @@ impl Harness {
 
     /// Sets the timeout of a check: two minutes by default. A check that times out fails.
     #[must_use]
-    pub fn with_timeout(mut self, patience: Duration) -> Self {
-        self.timeout = patience;
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
         self
     }
 
@@ -84,7 +84,7 @@ impl Harness {
             faulty.set_fault(fault);
             // Not a clone: it would keep the first handle alive.
             let another = faulty.handle_maker();
-            FreshStore { store: Arc::new(faulty), ground: fresh.ground.handles_in(another) }
+            FreshStore { store: Arc::new(faulty), backing: fresh.backing.handles_in(another) }
         })
     }
 
@@ -107,20 +107,20 @@ impl fmt::Debug for Harness {
     }
 }
 
-/// A store that was just opened and is empty, and the ground it stands on.
+/// A store that was just opened and is empty, and the backing it stands on.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct FreshStore {
     /// The store.
     pub store: Arc<dyn AuditStore>,
     /// The part that outlives the store.
-    pub ground: Backing,
+    pub backing: Backing,
 }
 
 impl FreshStore {
     /// This store, which cannot be opened a second time.
     pub fn new(store: Arc<dyn AuditStore>) -> Self {
-        Self { store, ground: Backing { reopen: None, keep: Vec::new() } }
+        Self { store, backing: Backing { reopen: None, keep: Vec::new() } }
     }
 
     /// Sets a function that opens another handle on the same events. It must not keep the first handle alive.
@@ -130,14 +130,14 @@ impl FreshStore {
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Arc<dyn AuditStore>> + Send + 'static,
     {
-        self.ground.reopen = Some(Arc::new(move || Box::pin(reopen())));
+        self.backing.reopen = Some(Arc::new(move || Box::pin(reopen())));
         self
     }
 
     /// Keeps `thing` alive as long as the check: a temporary directory, a schema.
     #[must_use]
     pub fn owning(mut self, thing: impl Any + Send + Sync) -> Self {
-        self.ground.keep.push(Box::new(thing));
+        self.backing.keep.push(Box::new(thing));
         self
     }
 }
@@ -169,7 +169,7 @@ impl Backing {
 
 impl fmt::Debug for Backing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ground").field("can_reopen", &self.reopen.is_some()).finish_non_exhaustive()
+        f.debug_struct("Backing").field("can_reopen", &self.reopen.is_some()).finish_non_exhaustive()
     }
 }
 
@@ -193,7 +193,7 @@ impl Need {
             Self::Reader => fresh.store.parts().reader.is_some(),
             Self::Admin => fresh.store.parts().admin.is_some(),
             Self::Recovery => fresh.store.parts().recovery.is_some(),
-            Self::SecondHandle => fresh.ground.reopen.is_some(),
+            Self::SecondHandle => fresh.backing.reopen.is_some(),
         }
     }
 }

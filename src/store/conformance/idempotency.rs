@@ -90,7 +90,7 @@ pub(super) async fn repeats_are_known_after_reopening(harness: &Harness) {
     if let Err(error) = fresh.store.close().await {
         panic!("closing failed: {error}");
     }
-    let second = fresh.ground.reopen().await;
+    let second = fresh.backing.reopen().await;
     append(&*second, &events(20..60)).await;
     let other = AuditEvent { outcome: Some(500), ..event(0) };
     append(&*second, &[other]).await;

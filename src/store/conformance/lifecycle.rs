@@ -79,13 +79,13 @@ pub(super) async fn a_closed_store_is_not_healthy(harness: &Harness) {
 pub(super) async fn closing_keeps_every_event(harness: &Harness) {
     let fresh = harness.fresh().await;
     append(&*fresh.store, &events(0..300)).await;
-    let second = fresh.ground.reopen().await;
+    let second = fresh.backing.reopen().await;
     close(&*fresh.store).await;
     append(&*second, &events(300..310)).await;
     assert_holds(&*second, &events(0..310), "by a handle that is still open").await;
     close(&*second).await;
     drop((fresh.store, second));
-    let third = fresh.ground.reopen().await;
+    let third = fresh.backing.reopen().await;
     assert_holds(&*third, &events(0..310), "by a handle that was opened later").await;
     append(&*third, &[event(310)]).await;
 }

@@ -64,7 +64,7 @@ pub(super) async fn a_purge_goes_in_chunks(harness: &Harness) {
     assert!((1..=1000).contains(&purged.deleted), "about ten were asked for, and {} are gone", purged.deleted);
 }
 
-pub(super) async fn a_purge_removes_all_that_is_old_and_no_more(harness: &Harness) {
+pub(super) async fn a_purge_removes_all_old_events_and_no_more(harness: &Harness) {
     for at_most in [1, 7, 300, 5000] {
         let fresh = harness.fresh().await;
         let (old_ones, new_ones) = old_and_new(300, 60);
@@ -90,7 +90,7 @@ pub(super) async fn a_purge_of_nothing_removes_nothing(harness: &Harness) {
     assert_holds(&*fresh.store, &new_ones, "after purges of nothing").await;
 }
 
-pub(super) async fn what_is_purged_is_gone_everywhere(harness: &Harness) {
+pub(super) async fn purged_events_are_gone_everywhere(harness: &Harness) {
     let fresh = harness.fresh().await;
     let (old_ones, new_ones) = old_and_new(50, 50);
     append(&*fresh.store, &[old_ones.clone(), new_ones.clone()].concat()).await;
@@ -108,7 +108,7 @@ pub(super) async fn what_is_purged_is_gone_everywhere(harness: &Harness) {
     assert_holds(&*fresh.store, &[&new_ones[..], &[late]].concat(), "an old event that came after the purge").await;
 }
 
-pub(super) async fn a_purge_does_not_touch_what_is_being_appended(harness: &Harness) {
+pub(super) async fn a_purge_spares_concurrent_appends(harness: &Harness) {
     let fresh = harness.fresh().await;
     let (old_ones, mut new_ones) = old_and_new(400, 20);
     append(&*fresh.store, &[old_ones, new_ones.clone()].concat()).await;

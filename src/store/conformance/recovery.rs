@@ -52,20 +52,20 @@ async fn close(store: Arc<dyn AuditStore>) {
 
 pub(super) async fn the_living_are_left_alone(harness: &Harness) {
     let fresh = harness.fresh().await;
-    let second = fresh.ground.reopen().await;
+    let second = fresh.backing.reopen().await;
     let mut old = started(3);
     old.created_at = Timestamp::from_micros(0).expect("1970 is in range");
     let all = [started(1), started(2), old, event(4)];
     append(&*fresh.store, &all).await;
     assert_eq!(close_orphans(&*second).await, 0, "the writer lives");
     assert_eq!(close_orphans(&*fresh.store).await, 0, "the writer itself lives");
-    let third = fresh.ground.reopen().await;
+    let third = fresh.backing.reopen().await;
     assert_eq!(close_orphans(&*third).await, 0, "the writer lives, whoever comes later");
     assert_holds(&*second, &all, "while the writer lives").await;
     append(&*fresh.store, &[end_of(&all[0], 5, Phase::Completed)]).await;
 }
 
-pub(super) async fn what_was_completed_is_left_alone(harness: &Harness) {
+pub(super) async fn completed_events_are_left_alone(harness: &Harness) {
     let fresh = harness.fresh().await;
     let first = started(1);
     let second = started(2);
@@ -74,7 +74,7 @@ pub(super) async fn what_was_completed_is_left_alone(harness: &Harness) {
     append(&*fresh.store, &[end_of(&first, 3, Phase::Completed)]).await;
     append(&*fresh.store, &[second.clone(), end_of(&second, 4, Phase::Completed)]).await;
     close(fresh.store).await;
-    let other = fresh.ground.reopen().await;
+    let other = fresh.backing.reopen().await;
     assert_eq!(close_orphans(&*other).await, 0, "everything was completed");
     let all =
         [first.clone(), second.clone(), end_of(&first, 3, Phase::Completed), end_of(&second, 4, Phase::Completed)];
@@ -91,22 +91,22 @@ pub(super) async fn the_dead_are_closed_once(harness: &Harness) {
         append(&*fresh.store, batch).await;
     }
     close(fresh.store).await;
-    let second = fresh.ground.reopen().await;
+    let second = fresh.backing.reopen().await;
     assert_eq!(close_orphans(&*second).await, 150, "the writer is dead");
     assert_closed(&*second, &all, &orphans, "after the dead were closed").await;
     assert_eq!(close_orphans(&*second).await, 0, "each is closed once");
     close(second).await;
-    let third = fresh.ground.reopen().await;
+    let third = fresh.backing.reopen().await;
     assert_eq!(close_orphans(&*third).await, 0, "each is closed once, whoever comes later");
     assert_closed(&*third, &all, &orphans, "after the dead were looked for again").await;
 }
 
-pub(super) async fn whoever_comes_first_closes(harness: &Harness) {
+pub(super) async fn the_first_to_come_closes(harness: &Harness) {
     let fresh = harness.fresh().await;
     let orphans: Vec<_> = (0..40).map(started).collect();
     append(&*fresh.store, &orphans).await;
     close(fresh.store).await;
-    let (second, third) = (fresh.ground.reopen().await, fresh.ground.reopen().await);
+    let (second, third) = (fresh.backing.reopen().await, fresh.backing.reopen().await);
     let racer = third.clone();
     let race = tokio::spawn(async move { close_orphans(&*racer).await });
     let closed = close_orphans(&*second).await + race.await.expect("the racer only closes");
@@ -118,7 +118,7 @@ pub(super) async fn a_dropped_handle_is_dead(harness: &Harness) {
     let fresh = harness.fresh().await;
     let orphan = started(1);
     append(&*fresh.store, std::slice::from_ref(&orphan)).await;
-    let second = fresh.ground.reopen().await;
+    let second = fresh.backing.reopen().await;
     assert_eq!(close_orphans(&*second).await, 0, "the writer lives");
     drop(fresh.store);
     let noticing = async {
@@ -136,12 +136,12 @@ pub(super) async fn a_dropped_handle_is_dead(harness: &Harness) {
     assert_closed(&*second, &orphan, &orphan, "after the dropped handle's orphan was closed").await;
 }
 
-pub(super) async fn what_close_makes_is_kept(harness: &Harness) {
+pub(super) async fn unknown_events_are_stored(harness: &Harness) {
     let fresh = harness.fresh().await;
     let orphan = started(1);
     append(&*fresh.store, std::slice::from_ref(&orphan)).await;
     close(fresh.store).await;
-    let second = fresh.ground.reopen().await;
+    let second = fresh.backing.reopen().await;
     let made = Mutex::new(Vec::new());
     let close = |started: &AuditEvent| {
         let mut event = closing(started);

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::Harness;
 use super::assertions::{append, assert_listing, count, newest_first, page};
 use super::fixtures::{at, event};
-use super::scale::tidy_all;
+use super::scale::maintain_all;
 use crate::event::{AuditEvent, Phase};
 use crate::query::{Cursor, Filter, PageQuery};
 
@@ -18,8 +18,8 @@ const ALPHABETS: [&[char]; 4] =
 const OF_TYPES: &[char] = &['a', 'b', '.', '_'];
 
 /// Enough that a store keeps some of them in its other places, too.
-const TIDIED: u64 = 2_400;
-const UNTIDIED: u64 = 200;
+const COMPACTED: u64 = 2_400;
+const IN_JOURNAL: u64 = 200;
 const FILTERS: usize = 200;
 /// Of each filter's events all are counted, and as many looked at, wherever they begin.
 const PAGE: usize = 100;
@@ -27,13 +27,13 @@ const PAGE: usize = 100;
 pub(super) async fn patterns_agree_with_the_model(harness: &Harness) {
     let fresh = harness.fresh().await;
     let mut random = Rng::with_seed(47);
-    let all: Vec<_> = (0..TIDIED + UNTIDIED).map(|number| some_event(&mut random, number)).collect();
-    let (tidied, untidied) = all.split_at(TIDIED as usize);
-    for batch in tidied.chunks(600) {
+    let all: Vec<_> = (0..COMPACTED + IN_JOURNAL).map(|number| some_event(&mut random, number)).collect();
+    let (compacted, recent) = all.split_at(COMPACTED as usize);
+    for batch in compacted.chunks(600) {
         append(&*fresh.store, batch).await;
     }
-    tidy_all(&*fresh.store, tidied.len()).await;
-    append(&*fresh.store, untidied).await;
+    maintain_all(&*fresh.store, compacted.len()).await;
+    append(&*fresh.store, recent).await;
     let mut telling = 0;
     for _ in 0..FILTERS {
         let filter = some_filter(&mut random);

@@ -43,7 +43,7 @@ impl Reader for PostgresStore {
     fn top_values<'a>(&'a self, filter: &'a Filter, by: Field, at_most: usize) -> StoreFuture<'a, Vec<ValueCount>> {
         Box::pin(async move {
             let mut lease = self.readers.lease(&self.config, DOING).await?;
-            let result = tally(&mut lease.db, &self.config.identifiers, filter, by, at_most).await;
+            let result = top_values(&mut lease.db, &self.config.identifiers, filter, by, at_most).await;
             let result = explained(&mut lease.db, &self.config.identifiers, Right::Read, result).await;
             lease.finish(result)
         })
@@ -229,7 +229,7 @@ async fn count(db: &mut PgConnection, names: &Identifiers, filter: &Filter) -> R
     Ok(u64::try_from(counted).unwrap_or(0))
 }
 
-async fn tally(
+async fn top_values(
     db: &mut PgConnection,
     names: &Identifiers,
     filter: &Filter,
@@ -247,11 +247,11 @@ async fn tally(
     );
     let limit = i64::try_from(at_most).unwrap_or(i64::MAX);
     let rows = bind(sqlx::query(AssertSqlSafe(sql)), clause).bind(limit).fetch_all(db).await.during(DOING)?;
-    let tally = |row: &PgRow| -> Result<ValueCount, sqlx::Error> {
+    let value_count = |row: &PgRow| -> Result<ValueCount, sqlx::Error> {
         let events: i64 = row.try_get(1)?;
         Ok(ValueCount { value: row.try_get(0)?, count: u64::try_from(events).unwrap_or(0) })
     };
-    rows.iter().map(|row| tally(row).during(DOING)).collect()
+    rows.iter().map(|row| value_count(row).during(DOING)).collect()
 }
 
 async fn activity(

@@ -146,7 +146,7 @@ impl PostgresStore {
         facts.check_server(self.config.durability, OPENING)?;
         schema::provide(db, names).await?;
         if let Some(indexes) = indexes::Flaws::of(db, names).await?.text() {
-            tracing::warn!(indexes, "the audit log has not its indexes: let its owner run `tower-audit migrate`");
+            tracing::warn!(indexes, "indexes of the audit log are missing: let its owner run `tower-audit migrate`");
         }
         if partition::may_create(db, names).await? {
             // Without them, events are in the default partition.

@@ -101,7 +101,7 @@ fn newest_first(mut events: Vec<AuditEvent>) -> Vec<AuditEvent> {
     events
 }
 
-async fn tidy(store: &SqliteStore) {
+async fn maintain_all(store: &SqliteStore) {
     while store.maintain().await.unwrap() {}
 }
 

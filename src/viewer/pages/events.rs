@@ -76,7 +76,7 @@ fn render(request: &Arc<Confined>, params: &Params, links: &Links, loaded: &Load
         newer: first.filter(|_| loaded.is_preceded).map(|event| around.at("newer", Cursor::of(event))),
         older: last.filter(|_| loaded.is_followed).map(|event| around.at("cursor", Cursor::of(event))),
         here: first.map(|event| around.at("cursor", begins_at(event))),
-        exports: ["csv", "json", "ndjson"]
+        exports: ["csv", "json", "jsonl"]
             .map(|format| (format, links.to("export", raw_filters(params).chain([("format", format)]))))
             .into(),
     };

@@ -140,16 +140,16 @@ struct TopValuesRequest {
 impl TopValuesRequest {
     async fn draw(self) -> String {
         // One more value than is shown tells whether there are others.
-        let Ok(mut tallies) = self.request.top_values(&self.filter, self.field, MAX_VALUES + 1).await else {
+        let Ok(mut counts) = self.request.top_values(&self.filter, self.field, MAX_VALUES + 1).await else {
             return counts_failed();
         };
-        let is_all = tallies.len() <= MAX_VALUES;
-        tallies.truncate(MAX_VALUES);
-        let most = tallies.first().map_or(1, |tally| tally.count.max(1));
+        let is_all = counts.len() <= MAX_VALUES;
+        counts.truncate(MAX_VALUES);
+        let most = counts.first().map_or(1, |value_count| value_count.count.max(1));
         let section = TopValuesSection {
             title: self.title,
             name: self.field.as_str(),
-            lines: tallies.iter().map(|tally| self.line(tally, most)).collect(),
+            lines: counts.iter().map(|value_count| self.line(value_count, most)).collect(),
             is_all,
         };
         section.render().unwrap_or_default()

@@ -67,7 +67,7 @@ pub(super) fn until_recovered(server: &Server, name: &str) -> Vec<Shot> {
 }
 
 /// Counts the successes, the refusals before the handler and those after it.
-pub(super) fn tally(shots: &[Shot]) -> String {
+pub(super) fn outcomes(shots: &[Shot]) -> String {
     let count = |status| shots.iter().filter(|shot| shot.status == Some(status)).count();
     format!("{} requests, {} x 200, {} x 503, {} x 500", shots.len(), count(200), count(503), count(500))
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::assertions::{assert_answers, tally, until_recovered};
+use super::assertions::{assert_answers, outcomes, until_recovered};
 use crate::support::{Client, Folder, Kind, Record, SOON, Shot, beside_others, fire, in_own_namespace, run, until};
 
 const NAME: &str = "store_fails::disk_full::a_full_disk_refuses_and_recovers";
@@ -36,7 +36,7 @@ fn a_full_disk_refuses_and_recovers() {
                 shots.extend(until_refused(&mut client, kind, 3));
             }
         });
-        let refusals = tally(&shots);
+        let refusals = outcomes(&shots);
         shots.extend(until_recovered(&server, "full"));
         server.stop();
 

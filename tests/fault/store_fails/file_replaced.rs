@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::assertions::{assert_answers, tally, until_recovered};
+use super::assertions::{assert_answers, outcomes, until_recovered};
 use crate::support::{Folder, Record, SOON, Server, Shot, beside, beside_others, integrity, load_while, until};
 
 /// A log in a folder of its own, and its server.
@@ -81,7 +81,7 @@ fn a_database_that_is_removed() {
         let shots = scene.disturb(&format!("removed-{round}"), || {
             fs::remove_file(&scene.database).expect("the database is there");
         });
-        println!("database removed under load: {}", tally(&shots));
+        println!("database removed under load: {}", outcomes(&shots));
     }
     scene.recovers("removed");
 }
@@ -94,7 +94,7 @@ fn a_write_ahead_log_that_is_removed() {
         let shots = scene.disturb(&format!("wal-{round}"), || {
             fs::remove_file(beside(&scene.database, "-wal")).expect("the write-ahead log is there");
         });
-        println!("write-ahead log removed under load: {}", tally(&shots));
+        println!("write-ahead log removed under load: {}", outcomes(&shots));
     }
     scene.recovers("wal");
 }
@@ -107,7 +107,7 @@ fn a_database_that_is_replaced_by_another_log() {
     scene.folder.settings_for(&other).start().stop();
     for round in 0..3 {
         let shots = scene.is_replaced_by(&other, &format!("replaced-{round}"));
-        println!("database replaced under load: {}", tally(&shots));
+        println!("database replaced under load: {}", outcomes(&shots));
     }
     scene.recovers("replaced");
 }
@@ -162,7 +162,7 @@ fn a_directory_that_is_removed_and_made_again() {
     let scene = Scene::new();
     fs::remove_dir_all(&scene.home).expect("the folder is there");
     let shots = scene.is_refused("rmdir");
-    println!("directory removed: {}", tally(&shots));
+    println!("directory removed: {}", outcomes(&shots));
     fs::create_dir(&scene.home).expect("the folder is made again");
     scene.recovers("rmdir");
 }

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use super::assertions::{assert_answers, tally, until_recovered};
+use super::assertions::{assert_answers, outcomes, until_recovered};
 use crate::support::strace::Fault;
 use crate::support::{Folder, Kind, Record, Request, SOON, Shot, alone, fire, load_while, until};
 
@@ -31,7 +31,7 @@ fn a_sync_that_fails_is_no_success() {
     let last = until_recovered(&server, "eio");
     server.kill();
 
-    println!("EIO on sync: {}", tally(&shots));
+    println!("EIO on sync: {}", outcomes(&shots));
     assert_answers(shots.iter().chain(&last), &folder.effects());
     folder.settings().start().stop();
     let record = Record::read(&folder.database());

@@ -38,9 +38,9 @@ async fn an_export_is_what_the_query_gives_in_every_format() {
             let json = ask(&app, caller, &format!("/audit/export?format=json{filter}")).await;
             assert!(json.events().iter().eq(expected.iter().copied()));
             assert_eq!(json.header("content-type"), Some("application/json"));
-            let lines = ask(&app, caller, &format!("/audit/export?format=ndjson{filter}")).await;
-            assert_eq!(lines.header("content-type"), Some("application/x-ndjson"));
-            assert_eq!(lines.header("content-disposition"), Some("attachment; filename=\"audit.ndjson\""));
+            let lines = ask(&app, caller, &format!("/audit/export?format=jsonl{filter}")).await;
+            assert_eq!(lines.header("content-type"), Some("application/jsonl"));
+            assert_eq!(lines.header("content-disposition"), Some("attachment; filename=\"audit.jsonl\""));
             let read: Vec<AuditEvent> = lines.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
             assert!(read.iter().eq(expected.iter().copied()));
             let csv = ask(&app, caller, &format!("/audit/export?format=csv{filter}")).await;
@@ -57,7 +57,7 @@ async fn an_export_is_what_the_query_gives_in_every_format() {
 #[tokio::test]
 async fn an_export_of_nothing_is_well_formed() {
     let app = app(spy(&[]).await);
-    for (format, body) in [("ndjson", ""), ("json", "[]\n")] {
+    for (format, body) in [("jsonl", ""), ("json", "[]\n")] {
         assert_eq!(ask(&app, ROOT, &format!("/audit/export?format={format}")).await.text(), body);
     }
     assert_eq!(ask(&app, ROOT, "/audit/export?format=csv").await.text().matches("\r\n").count(), 1);
@@ -86,7 +86,7 @@ async fn a_store_that_fails_on_the_way_ends_the_body_in_an_error() {
     let memory = MemoryStore::new();
     let all: Vec<_> = (1..=MANY).map(|n| event(n, Some(ALICE), "/o'brien")).collect();
     memory.append(&all).await.unwrap();
-    for format in ["ndjson", "csv", "json"] {
+    for format in ["jsonl", "csv", "json"] {
         let faulty = FaultyStore::new(Arc::new(memory.clone()));
         let app = app(faulty.clone());
         let uri = format!("/audit/export?format={format}&route=/o'brien");

@@ -110,7 +110,7 @@ async fn the_store_is_asked_for_ones_own_only() {
     let spy = spy(&events(3)).await;
     let app = app(spy.clone());
     assert_eq!(ask(&app, ALICE, "/audit/stats?by=route").await.status, 200);
-    assert_eq!(spy.reads(), [format!("activity of {:?}", [ALICE]), format!("tally of {:?}", [ALICE])]);
+    assert_eq!(spy.reads(), [format!("histogram of {:?}", [ALICE]), format!("top_values of {:?}", [ALICE])]);
 }
 
 #[tokio::test]

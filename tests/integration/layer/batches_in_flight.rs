@@ -23,7 +23,7 @@ struct Steered {
     appends: mpsc::UnboundedSender<Append>,
     under_way: AtomicUsize,
     /// The number of calls of `maintain`, and of appends in progress during them.
-    tidied: AtomicUsize,
+    maintained: AtomicUsize,
     disturbed: AtomicUsize,
 }
 
@@ -57,7 +57,7 @@ impl Steered {
             kept: MemoryStore::new(),
             appends,
             under_way: AtomicUsize::new(0),
-            tidied: AtomicUsize::new(0),
+            maintained: AtomicUsize::new(0),
             disturbed: AtomicUsize::new(0),
         });
         let log = AuditLog::builder().store(store.clone()).write_timeout(DEADLINE).open().await.expect("it opens");
@@ -105,7 +105,7 @@ impl AuditStore for Steered {
     }
 
     fn maintain(&self) -> StoreFuture<'_, bool> {
-        let before = self.tidied.fetch_add(1, Ordering::Relaxed);
+        let before = self.maintained.fetch_add(1, Ordering::Relaxed);
         self.disturbed.fetch_add(self.under_way.load(Ordering::Relaxed), Ordering::Relaxed);
         // It has something to do three times.
         Box::pin(std::future::ready(Ok(before < 2)))
@@ -395,19 +395,19 @@ async fn closing_waits_for_everything_under_way_and_everything_that_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_store_tidies_up_when_nothing_is_under_way() {
+async fn the_store_is_maintained_when_nothing_is_under_way() {
     let (log, mut appends, store) = Steered::log().await;
     let mut begun = under_way(&log, &mut appends, 2).await;
     let (second, recordings) = begun.pop().expect("two");
     second.answers(Answer::Kept);
     all_recorded(recordings).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(store.tidied.load(Ordering::Relaxed), 0);
+    assert_eq!(store.maintained.load(Ordering::Relaxed), 0);
     let (first, recordings) = begun.pop().expect("one");
     first.answers(Answer::Kept);
     all_recorded(recordings).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(store.tidied.load(Ordering::Relaxed), 3, "until there is no more to do");
+    assert_eq!(store.maintained.load(Ordering::Relaxed), 3, "until there is no more to do");
     assert_eq!(store.disturbed.load(Ordering::Relaxed), 0);
 }
 

@@ -29,7 +29,7 @@ const IN_TIME: Duration = Duration::from_millis(5100);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Call {
     Append,
-    Tidy,
+    Maintain,
     Health,
     Close,
     Orphans,
@@ -78,9 +78,9 @@ impl AuditStore for Hanging {
     fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             self.pass(Call::Append).await;
-            if *self.hangs.borrow() == Some(Call::Tidy) {
+            if *self.hangs.borrow() == Some(Call::Maintain) {
                 // As on SQLite: the housekeeping has the only connection that writes.
-                self.pass(Call::Tidy).await;
+                self.pass(Call::Maintain).await;
             }
             self.order.lock().expect("no panic").extend(events.iter().map(|event| event.event_id));
             self.kept.append(events).await
@@ -93,10 +93,10 @@ impl AuditStore for Hanging {
 
     fn maintain(&self) -> StoreFuture<'_, bool> {
         Box::pin(async {
-            self.pass(Call::Tidy).await;
+            self.pass(Call::Maintain).await;
             if *self.damage.borrow() {
                 return Err(
-                    StoreError::new(StoreErrorKind::Corrupt, "hanging", "tidying up").with_source("a page is gone")
+                    StoreError::new(StoreErrorKind::Corrupt, "hanging", "maintenance").with_source("a page is gone")
                 );
             }
             Ok(false)
@@ -153,7 +153,7 @@ const REFUSED: [StatusCode; 2] = [StatusCode::INTERNAL_SERVER_ERROR, StatusCode:
 
 #[tokio::test(start_paused = true)]
 async fn whatever_hangs_in_the_store_costs_a_request_its_deadline_and_no_more() {
-    for call in [Call::Append, Call::Tidy, Call::Health] {
+    for call in [Call::Append, Call::Maintain, Call::Health] {
         let (log, store) = Hanging::log().await;
         assert_eq!(answers(&log).await, OK);
         store.set(Some(call));
@@ -206,7 +206,7 @@ async fn what_waits_while_the_store_hangs_is_bounded() {
 
 #[tokio::test(start_paused = true)]
 async fn closing_ends_and_names_what_is_left() {
-    for call in [Call::Append, Call::Tidy, Call::Close] {
+    for call in [Call::Append, Call::Maintain, Call::Close] {
         let (log, store) = Hanging::log().await;
         record(&log).await.expect("no panic").expect("recorded");
         store.set(Some(call));

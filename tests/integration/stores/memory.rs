@@ -11,9 +11,9 @@ use crate::stores::recovery_store::OrphanMemory;
 pub(crate) fn with_orphans() -> Harness {
     Harness::new(|| async {
         let store = OrphanMemory::new();
-        let ground = store.ground();
+        let backing = store.backing();
         FreshStore::new(Arc::new(store)).reopened_by(move || {
-            let handle: Arc<dyn AuditStore> = Arc::new(OrphanMemory::on(&ground));
+            let handle: Arc<dyn AuditStore> = Arc::new(OrphanMemory::on(&backing));
             async move { handle }
         })
     })

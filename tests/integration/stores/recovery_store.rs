@@ -10,35 +10,35 @@ use tower_audit::{AuditEvent, EventId, Phase};
 /// One handle. It lives until it is closed or dropped.
 #[derive(Debug)]
 pub(crate) struct OrphanMemory {
-    ground: Ground,
+    backing: Backing,
     life: Mutex<Option<Arc<()>>>,
 }
 
 /// State shared by all handles.
 #[derive(Debug, Clone)]
-pub(crate) struct Ground {
+pub(crate) struct Backing {
     store: MemoryStore,
     writers: Arc<Mutex<HashMap<EventId, Weak<()>>>>,
 }
 
 impl OrphanMemory {
     pub(crate) fn new() -> Self {
-        Self::on(&Ground { store: MemoryStore::new(), writers: Arc::default() })
+        Self::on(&Backing { store: MemoryStore::new(), writers: Arc::default() })
     }
 
     /// Another handle on the same events.
-    pub(crate) fn on(ground: &Ground) -> Self {
-        Self { ground: ground.clone(), life: Mutex::new(Some(Arc::new(()))) }
+    pub(crate) fn on(backing: &Backing) -> Self {
+        Self { backing: backing.clone(), life: Mutex::new(Some(Arc::new(()))) }
     }
 
-    pub(crate) fn ground(&self) -> Ground {
-        self.ground.clone()
+    pub(crate) fn backing(&self) -> Backing {
+        self.backing.clone()
     }
 
     fn note_writer(&self, events: &[AuditEvent]) {
         let life =
             self.life.lock().expect("nothing panics under this lock").as_ref().map(Arc::downgrade).unwrap_or_default();
-        let mut writers = self.ground.writers.lock().expect("nothing panics under this lock");
+        let mut writers = self.backing.writers.lock().expect("nothing panics under this lock");
         for event in events.iter().filter(|event| event.phase == Phase::Started) {
             writers.entry(event.event_id).or_insert_with(|| life.clone());
         }
@@ -48,35 +48,35 @@ impl OrphanMemory {
 #[deny(clippy::missing_trait_methods)]
 impl AuditStore for OrphanMemory {
     fn capabilities(&self) -> Capabilities {
-        self.ground.store.capabilities()
+        self.backing.store.capabilities()
     }
 
     fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             self.note_writer(events);
-            self.ground.store.append(events).await
+            self.backing.store.append(events).await
         })
     }
 
     fn health(&self) -> StoreFuture<'_, ()> {
-        self.ground.store.health()
+        self.backing.store.health()
     }
 
     fn diagnose(&self) -> StoreFuture<'_, Vec<Diagnostic>> {
-        self.ground.store.diagnose()
+        self.backing.store.diagnose()
     }
 
     fn maintain(&self) -> StoreFuture<'_, bool> {
-        self.ground.store.maintain()
+        self.backing.store.maintain()
     }
 
     fn close(&self) -> StoreFuture<'_, ()> {
         self.life.lock().expect("nothing panics under this lock").take();
-        self.ground.store.close()
+        self.backing.store.close()
     }
 
     fn parts(&self) -> Parts<'_> {
-        Parts { recovery: Some(self), ..self.ground.store.parts() }
+        Parts { recovery: Some(self), ..self.backing.store.parts() }
     }
 }
 
@@ -89,7 +89,7 @@ impl Recovery for OrphanMemory {
             let mut orphans = Vec::new();
             {
                 // The handle that takes an event out of the map closes it.
-                let mut writers = self.ground.writers.lock().expect("nothing panics under this lock");
+                let mut writers = self.backing.writers.lock().expect("nothing panics under this lock");
                 for event in all.iter().filter(|event| event.phase == Phase::Started) {
                     let dead = writers.get(&event.event_id).is_some_and(|life| life.strong_count() == 0);
                     if dead && writers.remove(&event.event_id).is_some() && !ended.contains(&event.event_id) {
@@ -97,7 +97,7 @@ impl Recovery for OrphanMemory {
                     }
                 }
             }
-            self.ground.store.append(&orphans).await?;
+            self.backing.store.append(&orphans).await?;
             Ok(orphans.len() as u64)
         })
     }

@@ -91,7 +91,7 @@ async fn assert_whole(store: &SqliteStore, fine: &[AuditEvent], hostile: usize) 
         assert_eq!(store.count(&filter).await.expect("they are counted"), listed.len() as u64);
     }
     let types = store.top_values(&Filter::default(), Field::EventType, 100).await.expect("they are counted");
-    assert_eq!(types.iter().map(|tally| tally.count).sum::<u64>(), all.len() as u64);
+    assert_eq!(types.iter().map(|value_count| value_count.count).sum::<u64>(), all.len() as u64);
     let unknown = Filter::new().event_type("audit.unreadable");
     let listed = store.query(&PageQuery::new(unknown.clone(), 1000)).await.expect("they are listed");
     assert_eq!(store.count(&unknown).await.expect("they are counted"), listed.len() as u64);

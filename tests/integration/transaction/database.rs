@@ -12,12 +12,12 @@ use tower_audit::{AuditLog, writer::AuditLogBuilder};
 pub(crate) type Db = sqlx::Sqlite;
 pub(crate) type Pool = sqlx::SqlitePool;
 
-pub(crate) struct Ground {
+pub(crate) struct Backing {
     pub(crate) pool: Pool,
     folder: tempfile::TempDir,
 }
 
-impl Ground {
+impl Backing {
     pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let pool = pool(&folder.path().join("app.db")).await;
@@ -34,9 +34,9 @@ impl Ground {
     }
 
     /// A log whose store has this timeout.
-    pub(crate) async fn impatient(&self, patience: Duration) -> AuditLogBuilder {
+    pub(crate) async fn builder_with_timeout(&self, timeout: Duration) -> AuditLogBuilder {
         let mut options = OpenOptions::default();
-        options.timeout = patience;
+        options.timeout = timeout;
         self.builder_of(options).await
     }
 

@@ -6,17 +6,17 @@ use std::process::{Command, Stdio};
 
 use tower_audit::{AuditEvent, AuditLog, EventType};
 
-use crate::transaction::database::{Ground, pool};
+use crate::transaction::database::{Backing, pool};
 
 const FILE: &str = "TOWER_AUDIT_TEST_FILE";
 
 #[tokio::test]
 async fn a_process_killed_before_the_commit_leaves_neither_effect_nor_event() {
-    let ground = Ground::new().await;
-    ground.log().await.close().await.expect("the log closes");
+    let backing = Backing::new().await;
+    backing.log().await.close().await.expect("the log closes");
     let mut victim = Command::new(std::env::current_exe().expect("this program"))
         .args(["--ignored", "--exact", "transaction::killed::victim", "--nocapture"])
-        .env(FILE, ground.path())
+        .env(FILE, backing.path())
         .stdout(Stdio::piped())
         .spawn()
         .expect("it starts");
@@ -24,11 +24,11 @@ async fn a_process_killed_before_the_commit_leaves_neither_effect_nor_event() {
     assert!(lines.any(|line| line.expect("a line").contains("both are in the transaction")), "it came as far");
     victim.kill().expect("killed");
     victim.wait().expect("waited for");
-    let log = ground.log().await;
+    let log = backing.log().await;
     let reader = log.store().and_then(|store| store.parts().reader).expect("it is read");
     let events = reader.count(&Default::default()).await.expect("counted");
     // The one that was committed before, and its effect.
-    assert_eq!((ground.effects().await, events), (1, 1));
+    assert_eq!((backing.effects().await, events), (1, 1));
 }
 
 #[tokio::test]

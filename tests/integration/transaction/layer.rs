@@ -12,7 +12,7 @@ use tower_audit::policy::presets;
 use tower_audit::query::{Filter, PageQuery};
 use tower_audit::{AuditContext, AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType, FailMode, Phase};
 
-use crate::transaction::database::Ground;
+use crate::transaction::database::Backing;
 
 async fn events(log: &AuditLog) -> Vec<AuditEvent> {
     let reader = log.store().and_then(|store| store.parts().reader).expect("the store is read");
@@ -38,19 +38,19 @@ async fn nested_layers_record_it_once() {
         StatusCode::CONFLICT
     }
     for (commits, status) in [(true, 204), (false, 409)] {
-        let ground = Ground::new().await;
-        let log = ground.log().await;
+        let backing = Backing::new().await;
+        let log = backing.log().await;
         let layer = || AuditLayer::new(&log, presets::ivre());
         let app = Router::new()
             .route("/auth/admin/users", routing::delete(handle).layer(layer()))
             .layer(layer())
-            .with_state((ground.pool.clone(), commits));
+            .with_state((backing.pool.clone(), commits));
         assert_eq!(app.oneshot(delete()).await.expect("infallible").status(), status);
         log.close().await.expect("the log closes");
-        let events = events(&ground.log().await).await;
+        let events = events(&backing.log().await).await;
         let told: Vec<_> = events.iter().map(|event| (event.phase, event.outcome)).collect();
         assert_eq!(told, [(Phase::Completed, Some(status)), (Phase::Started, None)]);
-        assert_eq!((ground.effects().await, ground.open_started().await), (i64::from(commits), 0));
+        assert_eq!((backing.effects().await, backing.open_started().await), (i64::from(commits), 0));
         assert_eq!((log.stats().written, log.stats().status_mismatches), (1 + u64::from(!commits), 0));
     }
 }
@@ -71,18 +71,18 @@ async fn a_layer_within_that_only_limits_results_records_no_second_event() {
         StatusCode::CONFLICT
     }
     for (commits, status) in [(true, 200), (false, 409)] {
-        let ground = Ground::new().await;
-        let log = ground.log().await;
+        let backing = Backing::new().await;
+        let log = backing.log().await;
         let limit = AuditPolicy::builder().rule(presets::oversize_query()).max_results(10).build().expect("valid");
         let app = Router::new()
             .route("/scans", routing::post(handle))
             .layer(AuditLayer::new(&log, limit))
             .layer(AuditLayer::new(&log, presets::ivre()))
-            .with_state((ground.pool.clone(), commits));
+            .with_state((backing.pool.clone(), commits));
         let request = Request::post("/scans").body(axum::body::Body::empty()).expect("a valid request");
         assert_eq!(app.oneshot(request).await.expect("infallible").status(), status);
         log.close().await.expect("the log closes");
-        let events = events(&ground.log().await).await;
+        let events = events(&backing.log().await).await;
         let told: Vec<_> = events.iter().map(|event| (event.event_type.as_str(), event.outcome)).collect();
         assert_eq!(told, [("scan.stored", Some(status))]);
     }
@@ -100,25 +100,25 @@ async fn a_rule_that_lets_go_does_not_let_go_of_the_transaction() {
     }
     let rule = presets::ivre::admin_action().fail_mode(FailMode::Open);
     let policy = AuditPolicy::builder().rule(rule).build().expect("a valid policy");
-    let ground = Ground::new().await;
+    let backing = Backing::new().await;
     let deadline = Duration::from_millis(400);
-    let log = ground.impatient(deadline / 2).await.write_timeout(deadline).open().await.expect("the log opens");
+    let log = backing.builder_with_timeout(deadline / 2).await.write_timeout(deadline).open().await.expect("the log opens");
     let (given, mut taken) = mpsc::unbounded_channel();
     let app = Router::new()
         .route("/auth/admin/users", routing::delete(handle))
         .layer(AuditLayer::new(&log, policy))
-        .with_state((ground.pool.clone(), given));
+        .with_state((backing.pool.clone(), given));
     assert_eq!(app.oneshot(delete()).await.expect("infallible").status(), 204, "it leaves");
     assert_eq!(log.stats().unrecorded, 1);
     log.flush().await.expect("everything is settled");
     assert_eq!(events(&log).await.iter().filter(|event| event.phase == Phase::Completed).count(), 0);
     taken.recv().await.expect("the handler gave it away").rollback().await.expect("rolled back");
     log.close().await.expect("the log waits for it");
-    let events = events(&ground.log().await).await;
+    let events = events(&backing.log().await).await;
     let ends: Vec<_> = events.iter().filter(|event| event.phase == Phase::Completed).collect();
     assert_eq!(ends.len(), 1);
     assert_eq!(ends[0].outcome, Some(204));
-    assert_eq!(ground.open_started().await, 0);
+    assert_eq!(backing.open_started().await, 0);
 }
 
 /// The event waits for the end of the body, the end of the body for the event, and the event for the transaction.
@@ -133,22 +133,22 @@ async fn a_body_that_cannot_end_in_time_leaves_its_event_to_the_log() {
     }
     let rule = presets::ivre::admin_action().body_end(true);
     let policy = AuditPolicy::builder().rule(rule).build().expect("a valid policy");
-    let ground = Ground::new().await;
+    let backing = Backing::new().await;
     let deadline = Duration::from_millis(400);
-    let log = ground.impatient(deadline / 2).await.write_timeout(deadline).open().await.expect("the log opens");
+    let log = backing.builder_with_timeout(deadline / 2).await.write_timeout(deadline).open().await.expect("the log opens");
     let (given, mut taken) = mpsc::unbounded_channel();
     let app = Router::new()
         .route("/auth/admin/users", routing::delete(handle))
         .layer(AuditLayer::new(&log, policy))
-        .with_state((ground.pool.clone(), given));
+        .with_state((backing.pool.clone(), given));
     let answer = app.oneshot(delete()).await.expect("infallible");
     axum::body::to_bytes(answer.into_body(), 100).await.expect_err("it is cut short");
     log.flush().await.expect("everything is settled");
     taken.recv().await.expect("the handler gave it away").rollback().await.expect("rolled back");
     log.close().await.expect("the log waits for it");
-    let events = events(&ground.log().await).await;
+    let events = events(&backing.log().await).await;
     let ends: Vec<_> = events.iter().filter(|event| event.phase == Phase::Completed).collect();
     assert_eq!(ends.len(), 1);
     assert_eq!(ends[0].details["body_end"], "complete");
-    assert_eq!(ground.open_started().await, 0);
+    assert_eq!(backing.open_started().await, 0);
 }

@@ -34,7 +34,7 @@ pub(super) async fn with_shared_store<T>(
     options.create_if_missing = if_missing == OnMissing::Create;
     let store: Arc<dyn AuditStore> = with_progress("opening the store", tower_audit::store::open(url, options)).await?;
     let result = work(&store).await;
-    // Whatever was appended or removed is durable by now; what closing could still fail at is tidying up.
+    // Whatever was appended or removed is durable by now; what closing could still fail at is maintenance up.
     let _ = store.close().await;
     result
 }

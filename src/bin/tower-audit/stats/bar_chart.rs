@@ -50,8 +50,8 @@ struct BarRow<'a> {
 }
 
 impl<'a> BarRow<'a> {
-    fn of(tally: &'a ValueCount) -> Self {
-        Self::drawn(cell(tally.value.as_deref()), tally.count)
+    fn of(value_count: &'a ValueCount) -> Self {
+        Self::drawn(cell(value_count.value.as_deref()), value_count.count)
     }
 
     fn drawn(label: Cow<'a, str>, events: u64) -> Self {

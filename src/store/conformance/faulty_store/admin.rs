@@ -1,4 +1,4 @@
-//! Purges, provisioning, tidying and the closing of orphans that go wrong.
+//! Purges, provisioning, maintenance and the closing of orphans that go wrong.
 
 use super::super::fault::Fault;
 use super::FaultyStore;
@@ -121,7 +121,7 @@ impl Recovery for FaultyStore {
 }
 
 impl FaultyStore {
-    pub(super) async fn tidy_faultily(&self) -> Result<bool, StoreError> {
+    pub(super) async fn maintain_faultily(&self) -> Result<bool, StoreError> {
         let more = self.inner.maintain().await?;
         match self.fault() {
             Some(Fault::MaintenanceNeverEnds) => Ok(true),

@@ -60,25 +60,25 @@ impl Reader for FaultyStore {
             let everything = Filter::default();
             let filter = if fault == Fault::TopValuesIgnoreFilter { &everything } else { filter };
             let listing = self.listing(fault).await?;
-            let mut tallies: Vec<ValueCount> = Vec::new();
+            let mut counts: Vec<ValueCount> = Vec::new();
             for event in listing.iter().filter(|event| passes(fault, filter, event)) {
                 let value = by.value_of(event);
-                match tallies.iter_mut().find(|tally| tally.value == value) {
-                    Some(tally) => tally.count += 1,
-                    None => tallies.push(ValueCount { value, count: 1 }),
+                match counts.iter_mut().find(|known| known.value == value) {
+                    Some(known) => known.count += 1,
+                    None => counts.push(ValueCount { value, count: 1 }),
                 }
             }
             match fault {
-                Fault::TopValuesForgetMissing => tallies.retain(|tally| tally.value.is_some()),
-                Fault::TopValuesIgnoreLimit => return Ok(most_first(tallies, usize::MAX)),
+                Fault::TopValuesForgetMissing => counts.retain(|known| known.value.is_some()),
+                Fault::TopValuesIgnoreLimit => return Ok(most_first(counts, usize::MAX)),
                 Fault::TopValuesOrderedByValue => {
-                    tallies.sort_by(|a, b| a.value.cmp(&b.value));
-                    tallies.truncate(at_most);
-                    return Ok(tallies);
+                    counts.sort_by(|a, b| a.value.cmp(&b.value));
+                    counts.truncate(at_most);
+                    return Ok(counts);
                 }
                 _ => {}
             }
-            Ok(most_first(tallies, at_most))
+            Ok(most_first(counts, at_most))
         })
     }
 
@@ -179,9 +179,9 @@ impl FaultyStore {
     }
 }
 
-fn most_first(mut tallies: Vec<ValueCount>, at_most: usize) -> Vec<ValueCount> {
-    ValueCount::sort_and_truncate(&mut tallies, at_most);
-    tallies
+fn most_first(mut counts: Vec<ValueCount>, at_most: usize) -> Vec<ValueCount> {
+    ValueCount::sort_and_truncate(&mut counts, at_most);
+    counts
 }
 
 fn comes_after(fault: Fault, event: &AuditEvent, after: Cursor) -> bool {

@@ -164,7 +164,7 @@ impl AuditStore for FaultyStore {
     }
 
     fn maintain(&self) -> StoreFuture<'_, bool> {
-        Box::pin(self.tidy_faultily())
+        Box::pin(self.maintain_faultily())
     }
 
     fn close(&self) -> StoreFuture<'_, ()> {

@@ -65,9 +65,9 @@ pub(crate) async fn top_values(
     }
     let nothing = (found.missing > 0).then_some(ValueCount { value: None, count: found.missing });
     let values = found.values.into_iter().map(|(value, events)| ValueCount { value: Some(value), count: events });
-    let mut tallies = values.chain(nothing).collect();
-    ValueCount::sort_and_truncate(&mut tallies, at_most);
-    Ok(tallies)
+    let mut counts = values.chain(nothing).collect();
+    ValueCount::sort_and_truncate(&mut counts, at_most);
+    Ok(counts)
 }
 
 /// The number of events for each value, and without one.

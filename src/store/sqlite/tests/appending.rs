@@ -107,7 +107,7 @@ async fn a_dropped_append_can_be_repeated() {
 }
 
 #[tokio::test]
-async fn tidying_leaves_an_idle_log_alone() {
+async fn maintenance_leaves_an_idle_log_alone() {
     let place = Place::new();
     let store = place.open().await;
     store.append(&events(0..500)).await.unwrap();
@@ -117,7 +117,7 @@ async fn tidying_leaves_an_idle_log_alone() {
         store.append(&events(n * 500..n * 500 + 500)).await.unwrap();
     }
     assert!(store.maintain().await.unwrap());
-    tidy(&store).await;
+    maintain_all(&store).await;
     let journal = place.number("SELECT sum(events_n) FROM audit_journal").await;
     assert!((1..512).contains(&journal), "{journal}");
     assert_eq!(place.number("SELECT sum(events_n) FROM audit_segments").await, 9000 - journal);
@@ -125,7 +125,7 @@ async fn tidying_leaves_an_idle_log_alone() {
 }
 
 #[tokio::test]
-async fn the_journal_is_bounded_without_tidying() {
+async fn the_journal_is_bounded_without_maintenance() {
     let place = Place::new();
     let store = place.open().await;
     for n in 0..35 {
@@ -154,7 +154,7 @@ async fn a_few_large_events_are_moved_as_many_small_ones_are() {
     assert!(store.maintain().await.unwrap());
     let moved = place.number("SELECT events_n FROM audit_segments").await;
     assert!((15..20).contains(&moved), "{moved} events of 120 KB in one transaction");
-    tidy(&store).await;
+    maintain_all(&store).await;
     let bytes = place.number("SELECT sum(length(events)) FROM audit_journal").await;
     assert!(bytes < 4 * 1024 * 1024, "{bytes} bytes in the journal");
     assert_eq!(store.count(&Filter::default()).await.unwrap(), 60);

@@ -144,7 +144,7 @@ async fn nothing_of_what_was_purged_is_left_in_the_files() {
     for n in 0..60 {
         store.append(&(n * 20..n * 20 + 20).map(forget).collect::<Vec<_>>()).await.unwrap();
     }
-    tidy(&store).await;
+    maintain_all(&store).await;
     store.append(&events(5000..5010)).await.unwrap();
     let needle = b"forget-me@example.org";
     let is_there = |bytes: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);

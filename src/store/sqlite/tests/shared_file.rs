@@ -23,7 +23,7 @@ async fn a_log_lives_beside_the_tables_of_an_app() {
     assert!(place.try_open(true).await.unwrap_err().to_string().contains("another application"));
     let store = SqliteStore::from_pool(&pool, OpenOptions::default()).await.unwrap();
     store.append(&events(0..3000)).await.unwrap();
-    tidy(&store).await;
+    maintain_all(&store).await;
     store.health().await.unwrap();
     // By its name it is found now.
     let again = place.try_open(false).await.unwrap();
