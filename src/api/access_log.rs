@@ -36,9 +36,9 @@ impl AccessEvent {
     }
 
     /// Adds the filters as given: a text, or a list if a filter has several values.
-    pub(crate) fn asked(self, asked: &Params) -> Self {
+    pub(crate) fn params(self, params: &Params) -> Self {
         let mut given = Map::new();
-        for (name, value) in &asked.raw_filters {
+        for (name, value) in &params.raw_filters {
             let value = Value::from(value.as_str());
             match given.get_mut(*name) {
                 None => drop(given.insert((*name).into(), value)),

@@ -118,7 +118,7 @@ impl Admitted {
                 Ok(Confined { request, reader, filter })
             }
             Err(_) => {
-                let event = request.access_event().asked(params).rejected(ApiError::Forbidden.status());
+                let event = request.access_event().params(params).rejected(ApiError::Forbidden.status());
                 request.record(event).await?;
                 Err(ApiError::Forbidden)
             }

@@ -50,7 +50,7 @@ impl Params {
     }
 
     fn parse(query: Option<&str>, operation: &Operation, caller: &Caller, now: Timestamp) -> Result<Self, String> {
-        let mut asked = Self {
+        let mut params = Self {
             filter: Filter::default(),
             raw_filters: Vec::new(),
             limit: None,
@@ -71,27 +71,27 @@ impl Params {
                 match parameter.name {
                     "cursor" => cursor = Some(value),
                     "newer" => newer = Some(value),
-                    _ => asked.set(parameter, value, now)?,
+                    _ => params.set(parameter, value, now)?,
                 }
             }
         }
-        if asked.by.is_empty() {
-            asked.by.extend(DEFAULT_BY);
+        if params.by.is_empty() {
+            params.by.extend(DEFAULT_BY);
         }
-        asked.filter.check_times().map_err(|error| error.to_string())?;
+        params.filter.check_times().map_err(|error| error.to_string())?;
         if cursor.is_some() && newer.is_some() {
             return Err("newer: cannot be combined with cursor".into());
         }
         if let Some(cursor) = cursor.or(newer) {
-            if asked.skip > 0 {
+            if params.skip > 0 {
                 return Err("skip: cannot be combined with cursor".into());
             }
-            let place = CursorToken::from_text(cursor, asked.binding(caller))?;
+            let place = CursorToken::from_text(cursor, params.binding(caller))?;
             // The time range is the one of the first page.
-            (asked.filter.since, asked.filter.until) = (place.since, place.until);
-            *(if newer.is_some() { &mut asked.newer } else { &mut asked.after }) = Some(place.after);
+            (params.filter.since, params.filter.until) = (place.since, place.until);
+            *(if newer.is_some() { &mut params.newer } else { &mut params.after }) = Some(place.after);
         }
-        Ok(asked)
+        Ok(params)
     }
 
     fn set(&mut self, parameter: &Parameter, value: &str, now: Timestamp) -> Result<(), String> {
@@ -334,13 +334,13 @@ mod tests {
 
     #[test]
     fn a_filter_takes_several_values_patterns_and_negations() {
-        let asked = read("user_email=a*&outcome=4xx&user_email=!ab&outcome=none&phase=!started").unwrap();
+        let params = read("user_email=a*&outcome=4xx&user_email=!ab&outcome=none&phase=!started").unwrap();
         let mut expected = Filter { user_email: Condition::any_of([TextPattern::prefix("a")]), ..Filter::default() };
         expected.set("user_email", "!ab", now()).unwrap();
         expected.outcome = Condition::any_of([OutcomePattern::Class(4), OutcomePattern::Missing]);
         expected.phase = Condition::none_of([Phase::Started]);
-        assert_eq!(asked.filter, expected);
-        let given = asked.raw_filters.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+        assert_eq!(params.filter, expected);
+        let given = params.raw_filters.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
         assert_eq!(given, ["user_email=a*", "user_email=!ab", "outcome=4xx", "outcome=none", "phase=!started"]);
     }
 
@@ -382,23 +382,23 @@ mod tests {
 
     #[test]
     fn what_follows_asks_the_same() {
-        let asked = read("route=/a%26b%3Dc+é%25%2B&limit=5&skip=3&user_email=a@b").unwrap();
+        let params = read("route=/a%26b%3Dc+é%25%2B&limit=5&skip=3&user_email=a@b").unwrap();
         let last = AuditEvent::new(EventType::UPLOAD);
-        let following = asked.query_at(&asked.cursor_after(&last, &Caller::user("alice")));
+        let following = params.query_at(&params.cursor_after(&last, &Caller::user("alice")));
         assert!(following.is_ascii());
         let again = read(&following).unwrap();
-        assert_eq!((again.raw_filters, again.filter, again.limit), (asked.raw_filters, asked.filter, Some(5)));
+        assert_eq!((again.raw_filters, again.filter, again.limit), (params.raw_filters, params.filter, Some(5)));
         assert_eq!((again.after, again.skip), (Some(Cursor::of(&last)), 0));
     }
 
     #[test]
     fn the_span_of_a_listing_is_that_of_its_first_page() {
         // "An hour ago" moves between two pages; what was in the span must not fall out of it.
-        let asked = read("since=1h&until=1m").unwrap();
+        let params = read("since=1h&until=1m").unwrap();
         let last = AuditEvent::new(EventType::UPLOAD);
-        let following = asked.query_at(&asked.cursor_after(&last, &Caller::user("alice")));
+        let following = params.query_at(&params.cursor_after(&last, &Caller::user("alice")));
         let later = Timestamp::from_micros(now().as_micros() + 86_400_000_000).unwrap();
-        assert_eq!(read_at(&following, later).unwrap().filter, asked.filter);
-        assert_ne!(read_at("since=1h&until=1m", later).unwrap().filter, asked.filter);
+        assert_eq!(read_at(&following, later).unwrap().filter, params.filter);
+        assert_ne!(read_at("since=1h&until=1m", later).unwrap().filter, params.filter);
     }
 }

@@ -69,8 +69,8 @@ impl AuditPolicy {
 
     pub(super) fn new(parts: Parts) -> Result<Self, PolicyError> {
         if parts.capture_config.pepper.as_ref().is_some_and(Vec::is_empty) {
-            let what = "the pepper is empty: expected secret bytes, or no pepper";
-            return Err(PolicyError::new(Location::key("pepper"), what));
+            let problem = "the pepper is empty: expected secret bytes, or no pepper";
+            return Err(PolicyError::new(Location::key("pepper"), problem));
         }
         let (mut active, mut named) = (0, 0);
         let mut request_sides = Vec::new();

@@ -159,9 +159,9 @@ impl PolicyBuilder {
     pub(crate) fn for_route(rule: Rule) -> Result<AuditPolicy, PolicyError> {
         if rule.is_oversize() {
             let place = Location::rule(0, rule.event_type().as_str(), "max_results");
-            let what = "is missing, and a rule has no place for it: expected a layer with a policy of its own, \
+            let problem = "is missing, and a rule has no place for it: expected a layer with a policy of its own, \
                         `AuditLayer::new(&log, AuditPolicy::builder().rule(rule).max_results(1000).build()?)`";
-            return Err(PolicyError::new(place, what));
+            return Err(PolicyError::new(place, problem));
         }
         let rule = if rule.has_paths() { rule } else { rule.paths(["/{*rest}"]) };
         Self::default().rule(rule).build()
@@ -173,17 +173,22 @@ impl PolicyBuilder {
     /// If anything in it cannot be, or would silently have no effect; the text names the rule, the value and what
     /// would be right.
     pub fn build(self) -> Result<AuditPolicy, PolicyError> {
-        let wrong = |key: &str, what: String| PolicyError::new(Location::key(key), what);
+        let wrong = |key: &str, problem: String| PolicyError::new(Location::key(key), problem);
 
         if self.rules.len() > MatchingRules::MAX_RULES {
-            let what = format!("there are {} rules: expected {} at most", self.rules.len(), MatchingRules::MAX_RULES);
-            return Err(wrong("rules", what));
+            let problem =
+                format!("there are {} rules: expected {} at most", self.rules.len(), MatchingRules::MAX_RULES);
+            return Err(wrong("rules", problem));
         }
-        let mount =
-            self.base_path.as_deref().map(BasePath::parse).transpose().map_err(|what| wrong("base_path", what))?;
+        let mount = self
+            .base_path
+            .as_deref()
+            .map(BasePath::parse)
+            .transpose()
+            .map_err(|problem| wrong("base_path", problem))?;
         if self.max_results.is_some() && !self.rules.iter().any(Rule::is_oversize) {
-            let what = "has no effect without a rule of the type `oversize_query`: add it, or the preset";
-            return Err(wrong("max_results", what.to_owned()));
+            let problem = "has no effect without a rule of the type `oversize_query`: add it, or the preset";
+            return Err(wrong("max_results", problem.to_owned()));
         }
 
         let is_optional = |index: &usize| self.optional_rules.iter().any(|indices| indices.contains(index));
@@ -191,9 +196,9 @@ impl PolicyBuilder {
         if self.max_results.is_none()
             && let Some(index) = oversize.into_iter().find(|index| !is_optional(index))
         {
-            let what = "has no effect without `max_results`, the number of results beyond which a query is oversize: set \
+            let problem = "has no effect without `max_results`, the number of results beyond which a query is oversize: set \
                         it, or leave the rule out";
-            return Err(PolicyError::new(Location::rule(index, EventType::OVERSIZE_QUERY.as_str(), "type"), what));
+            return Err(PolicyError::new(Location::rule(index, EventType::OVERSIZE_QUERY.as_str(), "type"), problem));
         }
 
         let declared = self.declared_types.iter().enumerate().map(|(item, name)| {
@@ -210,8 +215,8 @@ impl PolicyBuilder {
         let filter = EventTypeFilter::new(self.include.as_deref(), self.exclude.as_deref(), &known)?;
 
         let names = SecretNames::new(&self.redact).map_err(|(item, name)| {
-            let what = format!("{:?} is no name: expected letters or digits", excerpt(name));
-            PolicyError::new(Location::key("capture.redact").item(item), what)
+            let problem = format!("{:?} is no name: expected letters or digits", excerpt(name));
+            PolicyError::new(Location::key("capture.redact").item(item), problem)
         })?;
         AuditPolicy::new(Parts {
             rules: self.rules,

@@ -52,8 +52,14 @@ impl Location {
 }
 
 impl PolicyError {
-    pub(super) fn new(place: Location, what: impl Into<String>) -> Self {
-        Self(Box::new(PolicyErrorInner { file: None, line: None, location: place, problem: what.into(), source: None }))
+    pub(super) fn new(place: Location, problem: impl Into<String>) -> Self {
+        Self(Box::new(PolicyErrorInner {
+            file: None,
+            line: None,
+            location: place,
+            problem: problem.into(),
+            source: None,
+        }))
     }
 
     /// The line of the policy file, from 1.
@@ -91,7 +97,7 @@ impl PolicyError {
 
 impl fmt::Display for PolicyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let PolicyErrorInner { file, line, location: place, problem: what, .. } = &*self.0;
+        let PolicyErrorInner { file, line, location: place, problem, .. } = &*self.0;
         if let Some(file) = file {
             write!(f, "{file}: ")?;
         }
@@ -105,9 +111,9 @@ impl fmt::Display for PolicyError {
         }
         match &place.key {
             // Only of a key itself can be said that it "is" something; of a value, the value comes first.
-            Some(key) if what.starts_with("is ") => write!(f, "key `{key}` {what}"),
-            Some(key) => write!(f, "key `{key}`: {what}"),
-            None => f.write_str(what),
+            Some(key) if problem.starts_with("is ") => write!(f, "key `{key}` {problem}"),
+            Some(key) => write!(f, "key `{key}`: {problem}"),
+            None => f.write_str(problem),
         }
     }
 }

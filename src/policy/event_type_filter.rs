@@ -34,14 +34,15 @@ impl EventTypeFilter {
         let read = |key: &str, names: Option<&[String]>| {
             let entries = names.unwrap_or_default().iter().enumerate();
             let entries = entries.map(|(item, name)| {
-                FilterEntry::new(name, known).map_err(|what| PolicyError::new(Location::key(key).item(item), what))
+                FilterEntry::new(name, known)
+                    .map_err(|problem| PolicyError::new(Location::key(key).item(item), problem))
             });
             entries.collect::<Result<Vec<_>, _>>()
         };
         let filter = Self { include: read("filter.include", include)?, exclude: read("filter.exclude", exclude)? };
         if (include.is_some() || exclude.is_some()) && filter == Self::default() {
-            let what = "neither `include` nor `exclude` has an entry: expected event types, `resource.all` or `all`";
-            return Err(PolicyError::new(Location::key("filter"), what));
+            let problem = "neither `include` nor `exclude` has an entry: expected event types, `resource.all` or `all`";
+            return Err(PolicyError::new(Location::key("filter"), problem));
         }
         Ok(filter)
     }
@@ -63,13 +64,13 @@ impl FilterEntry {
         if known.iter().any(|known| entry.matches(known.as_str())) {
             return Ok(entry);
         }
-        let what = match entry {
+        let problem = match entry {
             Self::Resource(_) => "matches no event type",
             _ => "is no known event type",
         };
         let names = known.iter().map(|known| known.as_str()).collect::<Vec<_>>().join(", ");
         Err(format!(
-            "{:?} {what}: expected `all`, `resource.all`, or one of {names}; types of handlers are made known by `declare`",
+            "{:?} {problem}: expected `all`, `resource.all`, or one of {names}; types of handlers are made known by `declare`",
             excerpt(text)
         ))
     }

@@ -58,8 +58,8 @@ impl Methods {
         let mut others = Vec::new();
         for (item, name) in names.iter().enumerate() {
             if Method::from_bytes(name.as_bytes()).is_err() {
-                let what = format!("{:?} is no HTTP method: expected a word such as \"POST\"", excerpt(name));
-                return Err((Some(item), what));
+                let problem = format!("{:?} is no HTTP method: expected a word such as \"POST\"", excerpt(name));
+                return Err((Some(item), problem));
             }
             match bit(name) {
                 Some(bit) => mask |= bit,

@@ -199,7 +199,7 @@ impl Rule {
     /// If a setting of the rule is invalid.
     pub(super) fn compile(&self, index: usize) -> Result<Option<RequestMatcher>, PolicyError> {
         let place = |key| super::error::Location::rule(index, self.event_type.as_str(), key);
-        let wrong = |key, what: String| Err(PolicyError::new(place(key), what));
+        let wrong = |key, problem: String| Err(PolicyError::new(place(key), problem));
 
         if let Some(fault) = self.record_when().problem() {
             return wrong("when", fault);
@@ -209,15 +209,15 @@ impl Rule {
             return wrong(key, "cannot be true for `oversize_query`: the count is known only after the handler".into());
         }
         if self.body_end && self.write_ahead == Some(false) {
-            let what = "cannot be false where `body_end` is true: what has begun must be durable before a body that may \
+            let problem = "cannot be false where `body_end` is true: what has begun must be durable before a body that may \
                         never end. Leave it out";
-            return wrong("write_ahead", what.into());
+            return wrong("write_ahead", problem.into());
         }
         let own_methods = if self.is_auth() { &Methods::Unsafe } else { &Methods::Any };
         let methods = match self.methods.as_ref().unwrap_or(own_methods).compile() {
             Ok(methods) => methods,
-            Err((None, what)) => return wrong("methods", what),
-            Err((Some(item), what)) => return Err(PolicyError::new(place("methods").item(item), what)),
+            Err((None, problem)) => return wrong("methods", problem),
+            Err((Some(item), problem)) => return Err(PolicyError::new(place("methods").item(item), problem)),
         };
         let Some(paths) = &self.paths else {
             let response_side = self.methods.is_none() && !self.is_write_ahead();
@@ -234,7 +234,9 @@ impl Rule {
         }
         let mut patterns = Vec::with_capacity(paths.len());
         for (item, path) in paths.iter().enumerate() {
-            patterns.push(PathPattern::parse(path).map_err(|what| PolicyError::new(place("paths").item(item), what))?);
+            patterns.push(
+                PathPattern::parse(path).map_err(|problem| PolicyError::new(place("paths").item(item), problem))?,
+            );
         }
         Ok(Some(RequestMatcher { methods, patterns: patterns.into() }))
     }

@@ -34,9 +34,13 @@ mod tests {
     #[test]
     fn tallies_have_one_order() {
         let value_count = |value: Option<&str>, events| ValueCount { value: value.map(str::to_owned), count: events };
-        let mut counts = vec![value_count(None, 2), value_count(Some("b"), 2), value_count(Some("a"), 2), value_count(Some("c"), 3)];
+        let mut counts =
+            vec![value_count(None, 2), value_count(Some("b"), 2), value_count(Some("a"), 2), value_count(Some("c"), 3)];
         ValueCount::sort_and_truncate(&mut counts, 4);
-        assert_eq!(counts, [value_count(Some("c"), 3), value_count(Some("a"), 2), value_count(Some("b"), 2), value_count(None, 2)]);
+        assert_eq!(
+            counts,
+            [value_count(Some("c"), 3), value_count(Some("a"), 2), value_count(Some("b"), 2), value_count(None, 2)]
+        );
         ValueCount::sort_and_truncate(&mut counts, 1);
         assert_eq!(counts.len(), 1);
     }

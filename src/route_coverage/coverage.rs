@@ -52,18 +52,18 @@ impl Coverage {
             // Whether it makes no difference which of the templates the layer sees.
             let is_clear =
                 |method| sees.iter().all(|template| names(template, method)) || !sees.iter().any(|t| names(t, method));
-            let mut found = Vec::new();
+            let mut covered = Vec::new();
             for (template, method) in sees.iter().flat_map(|t| methods.iter().map(move |method| (t, method))) {
-                found.extend(types(policy, method, template, None));
+                covered.extend(types(policy, method, template, None));
             }
             if sees.iter().all(is_whole) {
                 // Where an inner layer has taken its place, the rules of that one are the ones.
-                return Self::Rules(deduplicated(unclear.into_iter().chain(in_part).chain(found)));
+                return Self::Rules(deduplicated(unclear.into_iter().chain(in_part).chain(covered)));
             }
             if methods.iter().all(is_clear) {
-                in_part.extend(found)
+                in_part.extend(covered)
             } else {
-                unclear.extend(found)
+                unclear.extend(covered)
             }
             for pattern in policy.rules().iter().flat_map(|rule| rule.path_patterns()) {
                 for (template, method) in sees.iter().flat_map(|t| methods.iter().map(move |method| (t, method))) {
@@ -90,8 +90,8 @@ fn types(policy: &AuditPolicy, method: &Method, template: &str, pattern: Option<
     let below = policy.strip_base_path(template);
     let mount = template.strip_suffix(below).unwrap_or(template);
     let path = format!("{mount}{}", route_template::example_path(below, pattern));
-    let found = policy.matching_rules(method, &path);
-    found.iter().map(|index| policy.rule(index).event_type().clone()).collect()
+    let covered = policy.matching_rules(method, &path);
+    covered.iter().map(|index| policy.rule(index).event_type().clone()).collect()
 }
 
 fn deduplicated(types: impl IntoIterator<Item = EventType>) -> Vec<EventType> {

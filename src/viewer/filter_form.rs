@@ -83,9 +83,9 @@ const QUICK_FILTERS: [(&str, &[Pair<'static>], bool); 4] = [
 
 impl<'a> FilterForm<'a> {
     /// The form of a page, filled with its parameters.
-    pub(super) fn of(asked: &'a Params, caller: &Caller, links: &Links, page: &str) -> Self {
-        let given: Vec<Pair<'a>> = asked.raw_filters.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let limit = asked.explicit_limit().map(|limit| limit.to_string());
+    pub(super) fn of(params: &'a Params, caller: &Caller, links: &Links, page: &str) -> Self {
+        let given: Vec<Pair<'a>> = params.raw_filters.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let limit = params.explicit_limit().map(|limit| limit.to_string());
         let link = |pairs: &[Pair<'_>]| {
             let limit = limit.as_deref().map(|limit| ("limit", limit));
             links.to(page, pairs.iter().copied().chain(limit))
@@ -138,7 +138,7 @@ impl<'a> FilterForm<'a> {
         Self {
             action: links.to(page, []),
             is_admin: caller.is_admin(),
-            limit: asked.explicit_limit(),
+            limit: params.explicit_limit(),
             controls: controls.collect(),
             chips: chips.collect(),
             times: times.collect(),

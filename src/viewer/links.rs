@@ -65,8 +65,8 @@ impl Links {
 }
 
 /// Returns the filters as given.
-pub(super) fn raw_filters(asked: &Params) -> impl Iterator<Item = (&str, &str)> {
-    asked.raw_filters.iter().map(|(name, value)| (*name, value.as_str()))
+pub(super) fn raw_filters(params: &Params) -> impl Iterator<Item = (&str, &str)> {
+    params.raw_filters.iter().map(|(name, value)| (*name, value.as_str()))
 }
 
 /// Redirects to the same page without the fields that were left empty.

@@ -21,7 +21,7 @@ use tower_audit::{
     AuditContext, AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventId, EventType, Phase, RecordError, RecordWhen,
 };
 
-use super::database::{Db, Backing, Pool};
+use super::database::{Backing, Db, Pool};
 
 /// The fate of a request's transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -311,7 +311,13 @@ const DEADLINE: Duration = Duration::from_millis(400);
 async fn a_transaction_that_outlives_the_deadline_is_watched_to_its_end() {
     for (commits, (method, path, started)) in [true, false, false].into_iter().zip(REQUESTS) {
         let backing = Backing::new().await;
-        let log = backing.builder_with_timeout(DEADLINE / 2).await.write_timeout(DEADLINE).open().await.expect("the log opens");
+        let log = backing
+            .builder_with_timeout(DEADLINE / 2)
+            .await
+            .write_timeout(DEADLINE)
+            .open()
+            .await
+            .expect("the log opens");
         let (app, mut taken) = app(&backing, &log, Course::GivesAway);
         let begun = std::time::Instant::now();
         let answer = app.oneshot(request(method, path)).await.expect("infallible");

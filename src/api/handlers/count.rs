@@ -11,6 +11,6 @@ pub(crate) async fn count(request: Admitted) -> Result<Recorded<Response>, ApiEr
     let params = request.params()?;
     let request = request.confine(&params).await?;
     let count = request.count(request.filter()).await?;
-    let count = request.record(request.access_event().asked(&params).count(count), count).await?;
+    let count = request.record(request.access_event().params(&params).count(count), count).await?;
     Ok(count.map(|count| json(format!("{count}\n"))))
 }

@@ -36,7 +36,7 @@ pub(crate) async fn export(request: Admitted) -> Result<Recorded<Response>, ApiE
     let query = request.filter().page(PAGE_EVENTS);
     // A failing store is an error status, as long as no byte is sent.
     let first = request.query(&query).await?;
-    let access = request.access_event().asked(&params).detail("format", params.format);
+    let access = request.access_event().params(&params).detail("format", params.format);
     let access = request.record_export(access).await?;
     Ok(access.map(|access| {
         let mut pages =

@@ -21,7 +21,7 @@ pub(crate) async fn list(request: Admitted) -> Result<Recorded<Response>, ApiErr
     let mut events = request.query(&query).await?;
     let has_more = events.len() > params.limit();
     events.truncate(params.limit());
-    let access = request.access_event().asked(&params).count(events.len() as u64);
+    let access = request.access_event().params(&params).count(events.len() as u64);
     let events = request.record(access, events).await?;
 
     events.try_map(|events| {

@@ -14,7 +14,7 @@ pub(crate) async fn stats(request: Admitted) -> Result<Recorded<Response>, ApiEr
     let request = request.confine(&params).await?;
     let filter = request.filter().with(|filter| (filter.since, filter.until) = (Some(since), Some(until)));
     let statistics = request.statistics(&filter, &params.by, params.top, params.buckets).await?;
-    let access = request.access_event().asked(&params).count(statistics.total);
+    let access = request.access_event().params(&params).count(statistics.total);
     let statistics = request.record(access, statistics).await?;
     statistics.try_map(|statistics| Ok(json(to_json(&statistics).map_err(|_| ApiError::StoreFailed)? + "\n")))
 }

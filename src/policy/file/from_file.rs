@@ -100,8 +100,8 @@ impl AuditPolicy {
             Some("toml") => Self::from_toml,
             Some("yaml" | "yml") => Self::from_yaml,
             _ => {
-                let what = "no policy file by its name: expected one that ends in `.toml`, `.yaml` or `.yml`";
-                return Err(PolicyError::new(Location::default(), what).in_file(path.display().to_string()));
+                let problem = "no policy file by its name: expected one that ends in `.toml`, `.yaml` or `.yml`";
+                return Err(PolicyError::new(Location::default(), problem).in_file(path.display().to_string()));
             }
         };
         contents(path).and_then(|text| read(&text)).map_err(|error| error.in_file(path.display().to_string()))

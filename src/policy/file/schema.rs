@@ -56,8 +56,8 @@ fn builder(root: &SpannedValue, language: Language) -> Result<PolicyBuilder> {
     let table = KnownTable::new(root, Location::default(), "", ROOT_KEYS)?;
     if !["preset", "rules", "declare"].iter().any(|key| root.entry(key).is_some()) {
         let preset = language.setting("preset", "mutations");
-        let what = format!("nothing would be audited: expected {preset}, or `rules`, or `declare`");
-        return Err(PolicyError::new(Location::default(), what));
+        let problem = format!("nothing would be audited: expected {preset}, or `rules`, or `declare`");
+        return Err(PolicyError::new(Location::default(), problem));
     }
 
     let mut builder = AuditPolicy::builder();
@@ -256,17 +256,17 @@ impl<'n> KnownTable<'n> {
             // An empty file, or an empty YAML table.
             RawValue::Null if place == Location::default() => {}
             _ => {
-                let what =
+                let problem =
                     format!("{}: expected a table with keys such as `{}`", node.value.kind(), known.join("`, `"));
-                return Err(PolicyError::new(place, what).on_line(node.line));
+                return Err(PolicyError::new(place, problem).on_line(node.line));
             }
         }
         let table = Self { node, place, prefix: prefix.to_owned() };
         for entry in node.entries() {
             if !known.contains(&entry.name.as_str()) {
                 let place = table.key(&excerpt(&entry.name).escape_debug().to_string());
-                let what = format!("is unknown: expected one of `{}`", known.join("`, `"));
-                return Err(PolicyError::new(place, what).on_line(entry.line));
+                let problem = format!("is unknown: expected one of `{}`", known.join("`, `"));
+                return Err(PolicyError::new(place, problem).on_line(entry.line));
             }
         }
         Ok(table)
@@ -308,13 +308,13 @@ impl<'n> TableField<'n> {
         &self.entry.node
     }
 
-    fn error(&self, what: impl Into<String>) -> PolicyError {
-        PolicyError::new(self.place.clone(), what).on_line(self.entry.line)
+    fn error(&self, problem: impl Into<String>) -> PolicyError {
+        PolicyError::new(self.place.clone(), problem).on_line(self.entry.line)
     }
 
-    fn item_error(&self, index: usize, what: String) -> PolicyError {
+    fn item_error(&self, index: usize, problem: String) -> PolicyError {
         let line = self.node().items().get(index).map_or(self.entry.line, |item| item.line);
-        PolicyError::new(self.place.clone().item(index), what).on_line(line)
+        PolicyError::new(self.place.clone().item(index), problem).on_line(line)
     }
 
     fn expected(&self, expected: &str) -> PolicyError {

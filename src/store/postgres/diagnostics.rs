@@ -34,12 +34,12 @@ async fn all(db: &mut PgConnection, names: &Identifiers) -> Result<Vec<Diagnosti
         }
         _ => "run ".to_owned(),
     };
-    let mut found = server(db, names).await?;
-    found.extend(tables(db, names, &by_owner).await?);
-    found.extend(role(db, names, owner.as_ref()).await?);
-    found.extend(months(db, names, &by_owner).await?);
-    found.extend(open(db, names).await?);
-    Ok(found)
+    let mut diagnostics = server(db, names).await?;
+    diagnostics.extend(tables(db, names, &by_owner).await?);
+    diagnostics.extend(role(db, names, owner.as_ref()).await?);
+    diagnostics.extend(months(db, names, &by_owner).await?);
+    diagnostics.extend(open(db, names).await?);
+    Ok(diagnostics)
 }
 
 async fn server(db: &mut PgConnection, names: &Identifiers) -> Result<Vec<Diagnostic>, StoreError> {
@@ -53,8 +53,8 @@ async fn server(db: &mut PgConnection, names: &Identifiers) -> Result<Vec<Diagno
     .during(DOING)?;
     let version: String = row.try_get(0).during(DOING)?;
     let (is_encrypted, is_local): (bool, bool) = (row.try_get(1).during(DOING)?, row.try_get(2).during(DOING)?);
-    let mut found = vec![Diagnostic::ok("server", format!("PostgreSQL {version}"))];
-    found.push(match (is_encrypted, is_local) {
+    let mut diagnostics = vec![Diagnostic::ok("server", format!("PostgreSQL {version}"))];
+    diagnostics.push(match (is_encrypted, is_local) {
         (true, _) => Diagnostic::ok("connection", "encrypted"),
         (false, true) => Diagnostic::ok("connection", "not encrypted, to this machine"),
         (false, false) => Diagnostic::warning(
@@ -66,46 +66,46 @@ async fn server(db: &mut PgConnection, names: &Identifiers) -> Result<Vec<Diagno
     // Whether that is enough, `health` says.
     let settings = DurabilitySettings::ask(db, names, DOING).await?;
     if !settings.can_mark_commits {
-        found.push(Diagnostic::warning(
+        diagnostics.push(Diagnostic::warning(
             "durability",
             "this account may not call pg_logical_emit_message: a health check tries no commit, and an event that is appended \
              again after a lost answer is refused",
             "let a superuser run `GRANT EXECUTE ON FUNCTION pg_catalog.pg_logical_emit_message(boolean, text, text) TO PUBLIC;`",
         ));
     }
-    found.push(match settings.weakness() {
+    diagnostics.push(match settings.weakness() {
         None => Diagnostic::ok("durability", settings.to_string()),
         Some(weakness) => Diagnostic::warning("durability", weakness, "set it to off and restart the server"),
     });
-    Ok(found)
+    Ok(diagnostics)
 }
 
 /// The tables, their indexes, and obstacles on them.
 async fn tables(db: &mut PgConnection, names: &Identifiers, by_owner: &str) -> Result<Vec<Diagnostic>, StoreError> {
     let survey = schema::survey(db, names).await?;
-    let mut found = Vec::new();
+    let mut diagnostics = Vec::new();
     if let Some(change) = survey.changed(names) {
-        found.push(Diagnostic::error("tables", change.text, format!("{by_owner}`{}`", change.statements)));
+        diagnostics.push(Diagnostic::error("tables", change.text, format!("{by_owner}`{}`", change.statements)));
     }
     if let Some(missing) = survey.missing() {
-        found.push(Diagnostic::error(
+        diagnostics.push(Diagnostic::error(
             "tables",
             format!("missing: {}", missing.parts.join(", ")),
             format!("{by_owner}`tower-audit migrate`"),
         ));
     }
     for obstacle in obstacles::find(db, names, DOING).await? {
-        found.push(Diagnostic::error(
+        diagnostics.push(Diagnostic::error(
             "tables",
             format!("{}: it is not the log's, and can keep events out or hide them", obstacle.text),
             format!("if nobody needs it, {by_owner}`{}`", obstacle.statement),
         ));
     }
-    if found.is_empty() {
-        found.push(Diagnostic::ok("tables", format!("version {VERSION}")));
+    if diagnostics.is_empty() {
+        diagnostics.push(Diagnostic::ok("tables", format!("version {VERSION}")));
     }
     let flaws = indexes::Flaws::of(db, names).await?;
-    found.push(match flaws.text() {
+    diagnostics.push(match flaws.text() {
         None => Diagnostic::ok("indexes", "all of them"),
         Some(text) if flaws.different.is_empty() => Diagnostic::warning(
             "indexes",
@@ -118,7 +118,7 @@ async fn tables(db: &mut PgConnection, names: &Identifiers, by_owner: &str) -> R
             format!("{by_owner}`{}`, and then `tower-audit migrate`", flaws.drop_different(names)),
         ),
     });
-    Ok(found)
+    Ok(diagnostics)
 }
 
 /// The rights of this account. Having a part of them is as it should be.
@@ -203,7 +203,7 @@ async fn months(db: &mut PgConnection, names: &Identifiers, by_owner: &str) -> R
         let month: String = row.try_get(0).during(DOING)?;
         if row.try_get(1).during(DOING)? { last = month } else { missing.push(month) }
     }
-    let mut found = vec![if missing.is_empty() {
+    let mut diagnostics = vec![if missing.is_empty() {
         Diagnostic::ok("partitions", format!("ready up to {last}"))
     } else {
         Diagnostic::warning(
@@ -216,14 +216,14 @@ async fn months(db: &mut PgConnection, names: &Identifiers, by_owner: &str) -> R
     if may_look(db, &[&default]).await? {
         let sql = format!("SELECT EXISTS (SELECT FROM {default})");
         if sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *db).await.during(DOING)? {
-            found.push(Diagnostic::warning(
+            diagnostics.push(Diagnostic::warning(
                 "partitions",
                 "events are in the default partition: no partition covers their ids",
                 "none is lost; retention removes them by the row, not by the month",
             ));
         }
     }
-    Ok(found)
+    Ok(diagnostics)
 }
 
 /// Counts open events of live writers and of dead ones.
@@ -237,19 +237,19 @@ async fn open(db: &mut PgConnection, names: &Identifiers) -> Result<Vec<Diagnost
          FROM {started} s JOIN {writers} w ON w.id = s.writer) AS opened"
     );
     let (alive, dead): (i64, i64) = sqlx::query_as(AssertSqlSafe(sql)).fetch_one(db).await.during(DOING)?;
-    let mut found = Vec::new();
+    let mut diagnostics = Vec::new();
     if alive > 0 {
-        found
+        diagnostics
             .push(Diagnostic::ok("open", format!("{alive} requests have started and not ended, of writers that live")));
     }
     if dead > 0 {
-        found.push(Diagnostic::warning(
+        diagnostics.push(Diagnostic::warning(
             "open",
             format!("{dead} requests have started and not ended, of writers that do not live any more"),
             "the next log that opens closes them as `unknown`: start the service",
         ));
     }
-    Ok(found)
+    Ok(diagnostics)
 }
 
 /// Reports that these are there and that this role may read them.

@@ -12,18 +12,18 @@ use crate::store::{StoreError, StoreErrorKind};
 
 /// Converts a result of the driver into one of the store, with the operation.
 pub(super) trait DuringOperation<T> {
-    fn during(self, what: &'static str) -> Result<T, StoreError>;
+    fn during(self, action: &'static str) -> Result<T, StoreError>;
 }
 
 impl<T> DuringOperation<T> for Result<T, sqlx::Error> {
-    fn during(self, what: &'static str) -> Result<T, StoreError> {
-        self.map_err(|error| from_driver(what, error))
+    fn during(self, action: &'static str) -> Result<T, StoreError> {
+        self.map_err(|error| from_driver(action, error))
     }
 }
 
 impl<T> DuringOperation<T> for serde_json::Result<T> {
-    fn during(self, what: &'static str) -> Result<T, StoreError> {
-        self.map_err(|error| permanent(what).with_hint("a stored event is not valid JSON").with_source(error))
+    fn during(self, action: &'static str) -> Result<T, StoreError> {
+        self.map_err(|error| permanent(action).with_hint("a stored event is not valid JSON").with_source(error))
     }
 }
 

@@ -17,16 +17,16 @@ impl StoreAdmin for SqliteStore {
     fn recreate(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let mut lease = self.lease("init").await?;
-            let done = init(&mut lease.state).await;
-            lease.finish(done).await
+            let result = init(&mut lease.state).await;
+            lease.finish(result).await
         })
     }
 
     fn migrate(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let mut lease = self.lease("ensure-indexes").await?;
-            let done = schema::create(&mut lease.state.connection.db, self.config.shares_file).await;
-            lease.finish(done).await?;
+            let result = schema::create(&mut lease.state.connection.db, self.config.shares_file).await;
+            lease.finish(result).await?;
             let mut lease = self.lease("ensure-indexes").await?;
             let damaged = value_index::discard_damaged(&mut lease.state).await;
             let damaged = lease.finish(damaged).await?;
@@ -36,8 +36,8 @@ impl StoreAdmin for SqliteStore {
             // A step is a lease of its own, so that an append that waits gets its turn in between.
             loop {
                 let mut lease = self.lease("ensure-indexes").await?;
-                let done = value_index::merge_next_field(&mut lease.state).await;
-                if !lease.finish(done).await? {
+                let result = value_index::merge_next_field(&mut lease.state).await;
+                if !lease.finish(result).await? {
                     return Ok(());
                 }
             }
@@ -49,18 +49,18 @@ impl StoreAdmin for SqliteStore {
             let at_most = at_most.max(1);
             // Each step is a lease of its own, so that an append that waits gets its turn in between.
             let mut lease = self.lease("purge").await?;
-            let done = overwriting(&mut lease.state, async |state| {
+            let result = overwriting(&mut lease.state, async |state| {
                 let is_old = purge::compact_old(state, before.as_micros(), at_most).await?;
                 Ok((is_old, purge::remove_open(state, before, at_most).await?))
             });
-            let done = done.await;
-            let (is_in_journal, closed) = lease.finish(done).await?;
+            let result = result.await;
+            let (is_in_journal, closed) = lease.finish(result).await?;
             let mut lease = self.lease("purge").await?;
-            let done = overwriting(&mut lease.state, async |state| {
+            let result = overwriting(&mut lease.state, async |state| {
                 purge::delete_old(state, before.as_micros(), at_most).await
             });
-            let done = done.await;
-            let PurgeOutcome { deleted: removed, has_more: more } = lease.finish(done).await?;
+            let result = result.await;
+            let PurgeOutcome { deleted: removed, has_more: more } = lease.finish(result).await?;
             let more = more || is_in_journal || closed >= at_most as u64;
             if removed > 0 || closed > 0 {
                 self.is_to_scrub.store(true, Ordering::Relaxed);
@@ -78,8 +78,8 @@ impl SqliteStore {
         let mut left = None;
         loop {
             let mut lease = self.lease("purge").await?;
-            let done = purge::scrub(&mut lease.state, left).await;
-            left = lease.finish(done).await?;
+            let result = purge::scrub(&mut lease.state, left).await;
+            left = lease.finish(result).await?;
             if left.is_none() {
                 return Ok(());
             }
@@ -93,9 +93,9 @@ async fn overwriting<T>(
     step: impl AsyncFnOnce(&mut WriterState) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     purge::begin_overwriting(state).await?;
-    let done = step(state).await?;
+    let result = step(state).await?;
     purge::end_overwriting(state).await?;
-    Ok(done)
+    Ok(result)
 }
 
 async fn init(state: &mut WriterState) -> Result<(), StoreError> {

@@ -21,12 +21,12 @@ pub(super) async fn inspect(
     parking: &Parking,
 ) -> Result<Vec<Diagnostic>, StoreError> {
     let mut lease = readers.take(config).await?;
-    let done = ask(lease.db()).await;
-    let mut found = readers.finish(lease, done).await?;
+    let result = ask(lease.db()).await;
+    let mut diagnostics = readers.finish(lease, result).await?;
     if let Ok(database) = config.resolved() {
-        found.push(log_of(length(&with_suffix(&database, "-wal"))?));
+        diagnostics.push(log_of(length(&with_suffix(&database, "-wal"))?));
         if let Some(file_system) = Mount::of(&database).as_ref().and_then(Mount::volatile_file_system) {
-            found.push(Diagnostic::warning(
+            diagnostics.push(Diagnostic::warning(
                 "mount",
                 format!("not durable: {}", volatile_message(file_system)),
                 VOLATILE_HINT,
@@ -36,13 +36,13 @@ pub(super) async fn inspect(
     let copies = parking.copies();
     if !copies.is_empty() {
         let names: Vec<_> = copies.iter().map(|copy| copy.display().to_string()).collect();
-        found.push(Diagnostic::warning(
+        diagnostics.push(Diagnostic::warning(
             "replaced",
             "the log file was removed or replaced while it was written",
             format!("the events of what was there are in {}: read them as logs of their own", names.join(", ")),
         ));
     }
-    Ok(found)
+    Ok(diagnostics)
 }
 
 /// The diagnostic for a write-ahead log of this size.
@@ -70,7 +70,7 @@ async fn ask(db: &mut SqliteConnection) -> Result<Vec<Diagnostic>, StoreError> {
     let number = |column: usize| row.try_get::<i64, _>(column).during(DOING);
     let sqlite: String = row.try_get(0).during(DOING)?;
     let (segments, journal, open, bytes) = (number(1)?, number(2)?, number(3)?, number(4)?);
-    let mut found = vec![
+    let mut diagnostics = vec![
         Diagnostic::ok("tables", format!("version {VERSION}; SQLite {sqlite}")),
         Diagnostic::ok(
             "size",
@@ -79,31 +79,31 @@ async fn ask(db: &mut SqliteConnection) -> Result<Vec<Diagnostic>, StoreError> {
     ];
     if Version::parse(&sqlite).resets_logs_wrongly() {
         let (text, remedy) = version::fault(&sqlite);
-        found.push(Diagnostic::error("sqlite", text, remedy));
+        diagnostics.push(Diagnostic::error("sqlite", text, remedy));
     }
     let triggers = schema::triggers(&mut *db).await?;
     if !triggers.is_empty() {
-        found.push(Diagnostic::error("triggers", schema::triggers_message(&triggers), schema::TRIGGERS_HINT));
+        diagnostics.push(Diagnostic::error("triggers", schema::triggers_message(&triggers), schema::TRIGGERS_HINT));
     }
     let damaged = value_index::find_damaged(db).await?;
     if !damaged.is_empty() {
-        found.push(Diagnostic::error(
+        diagnostics.push(Diagnostic::error(
             "index",
             format!("the index of {} segments misses events, so that filters and counts are wrong", damaged.len()),
             "`tower-audit migrate` builds it again",
         ));
     }
     if journal > MOST_WAITING {
-        found.push(Diagnostic::warning(
+        diagnostics.push(Diagnostic::warning(
             "journal",
             format!("{journal} events wait to be indexed, so that reading is slow"),
             "see in the service's log why they are not: it warns of each time that it fails",
         ));
     }
     if open > 0 {
-        found.push(Diagnostic::ok("open", format!("{open} requests have started and not ended")));
+        diagnostics.push(Diagnostic::ok("open", format!("{open} requests have started and not ended")));
     }
-    Ok(found)
+    Ok(diagnostics)
 }
 
 /// The largest ordinary number of journal events: a batch may come on top of the bound.

@@ -4,24 +4,24 @@ use crate::store::{StoreError, StoreErrorKind};
 
 /// Adds the operation to a driver's error.
 pub(super) trait DuringOperation<T> {
-    fn during(self, what: &'static str) -> Result<T, StoreError>;
+    fn during(self, action: &'static str) -> Result<T, StoreError>;
 }
 
 impl<T> DuringOperation<T> for Result<T, sqlx::Error> {
-    fn during(self, what: &'static str) -> Result<T, StoreError> {
-        self.map_err(|error| from_driver(what, error))
+    fn during(self, action: &'static str) -> Result<T, StoreError> {
+        self.map_err(|error| from_driver(action, error))
     }
 }
 
 impl<T> DuringOperation<T> for std::io::Result<T> {
-    fn during(self, what: &'static str) -> Result<T, StoreError> {
-        self.map_err(|error| transient(what).with_source(error))
+    fn during(self, action: &'static str) -> Result<T, StoreError> {
+        self.map_err(|error| transient(action).with_source(error))
     }
 }
 
 impl<T> DuringOperation<T> for serde_json::Result<T> {
-    fn during(self, what: &'static str) -> Result<T, StoreError> {
-        self.map_err(|error| permanent(what).with_hint("a stored event is not valid JSON").with_source(error))
+    fn during(self, action: &'static str) -> Result<T, StoreError> {
+        self.map_err(|error| permanent(action).with_hint("a stored event is not valid JSON").with_source(error))
     }
 }
 
@@ -147,8 +147,8 @@ fn code(error: &sqlx::Error) -> Option<i32> {
 }
 
 /// The error for a damaged file.
-pub(super) fn corrupt(doing: &'static str, what: impl std::fmt::Display) -> StoreError {
-    StoreError::new(StoreErrorKind::Corrupt, NAME, doing).with_hint(format!("{what}: {DAMAGED}"))
+pub(super) fn corrupt(doing: &'static str, action: impl std::fmt::Display) -> StoreError {
+    StoreError::new(StoreErrorKind::Corrupt, NAME, doing).with_hint(format!("{action}: {DAMAGED}"))
 }
 
 pub(super) const NAME: &str = "sqlite";

@@ -40,9 +40,9 @@ pub(super) async fn compact_old(state: &mut WriterState, before: i64, at_most: u
         let last = transaction.journal.last_seq;
         if seq == last {
             // The last row stays, so it must be another: one without an event.
-            let done =
+            let result =
                 sqlx::query(EMPTY_ROW).bind(last + 1).execute(&mut *transaction.connection.db).await.during(DOING)?;
-            if done.rows_affected() != 1 {
+            if result.rows_affected() != 1 {
                 return Err(discarded(DOING));
             }
             transaction.journal.push_row(last + 1, Vec::new(), 0);
@@ -97,7 +97,7 @@ pub(super) async fn delete_old(
 pub(super) async fn remove_open(state: &mut WriterState, before: Timestamp, at_most: usize) -> Result<u64, StoreError> {
     // The moments of a log all have one width. Of a copy that cannot be read, the id says when.
     let least = EventId::from_micros(before.as_micros(), 0);
-    let done = sqlx::query(
+    let result = sqlx::query(
         "DELETE FROM audit_started WHERE event_id IN (SELECT event_id FROM audit_started WHERE \
          CASE WHEN json_valid(event) THEN event ->> '$.created_at' < ?1 ELSE event_id < ?2 END LIMIT ?3)",
     )
@@ -107,7 +107,7 @@ pub(super) async fn remove_open(state: &mut WriterState, before: Timestamp, at_m
     .execute(&mut *state.connection.db)
     .await
     .during(DOING)?;
-    Ok(done.rows_affected())
+    Ok(result.rows_affected())
 }
 
 /// Overwrites the next free pages and returns the number left; `None` begins. At the end frees them again, and

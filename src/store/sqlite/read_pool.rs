@@ -77,21 +77,21 @@ impl ReadPool {
         const DOING: &str = "backup";
         let mut open = self.open(config).await?;
         // In no transaction: SQLite makes one itself.
-        let done =
+        let result =
             sqlx::query("VACUUM INTO ?1").persistent(false).bind(target).execute(&mut open.db).await.during(DOING);
-        self.damage.note(&config.path, &done);
+        self.damage.note(&config.path, &result);
         if !open.is_current() {
             return Err(transient(DOING).with_hint("the file was replaced or written to while it was read: try again"));
         }
-        done.map(drop)
+        result.map(drop)
     }
 
     /// Runs SQLite's check of all pages; returns `ok` or the first fault.
     pub(super) async fn check_pages(&self, config: &Config) -> Result<String, StoreError> {
         let mut lease = self.take(config).await?;
-        let done =
+        let result =
             sqlx::query_scalar("PRAGMA quick_check(1)").persistent(false).fetch_one(lease.db()).await.during(DOING);
-        self.finish(lease, done).await
+        self.finish(lease, result).await
     }
 
     async fn open(&self, config: &Config) -> Result<PooledConnection, StoreError> {
@@ -104,18 +104,18 @@ impl ReadPool {
     pub(super) async fn finish<T>(
         &self,
         mut lease: ReadLease<'_>,
-        done: Result<T, StoreError>,
+        result: Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.damage.note(lease.open.identity.path(), &done);
+        self.damage.note(lease.open.identity.path(), &result);
         if lease.open.still.is_some() && !lease.open.is_current() {
             return Err(transient(DOING).with_hint("somebody began to write the file while it was read: read again"));
         }
-        let done = done?;
+        let result = result?;
         sqlx::query("ROLLBACK").execute(lease.db()).await.during(DOING)?;
         if !self.permits.is_closed() {
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(lease.open);
         }
-        Ok(done)
+        Ok(result)
     }
 
     /// Closes the idle connections and rejects later reads.

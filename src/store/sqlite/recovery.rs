@@ -21,8 +21,8 @@ impl Recovery for SqliteStore {
         Box::pin(async move {
             let mut lease = self.lease("closing orphans").await?;
             let (state, writer_lock) = lease.parts();
-            let done = close_orphans(state, writer_lock, close).await;
-            lease.finish(done).await
+            let result = close_orphans(state, writer_lock, close).await;
+            lease.finish(result).await
         })
     }
 }

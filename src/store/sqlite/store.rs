@@ -211,10 +211,10 @@ impl WriteLease<'_> {
     }
 
     /// Returns the state to the store if the call succeeded and the files are still those it has open.
-    pub(super) async fn finish<T>(mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
-        self.note(&done);
-        let done = match done {
-            Ok(done) => done,
+    pub(super) async fn finish<T>(mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        self.note(&result);
+        let result = match result {
+            Ok(result) => result,
             // The commit hook refuses once the index was removed. Another process may be half way through a commit under
             // the removed index: its lock is taken before the file is opened again.
             Err(error) if self.state.connection.db.identity.has_lost_index() => {
@@ -229,7 +229,7 @@ impl WriteLease<'_> {
         if !self.state.connection.has_open_transaction {
             self.writer.state = Some(self.state);
         }
-        Ok(done)
+        Ok(result)
     }
 
     /// Closes the connection: its files are no longer those at PATH, or damaged.
@@ -278,11 +278,11 @@ impl AuditStore for SqliteStore {
                 true => writer_lock.register(&state.connection.database),
                 false => Ok(()),
             };
-            let done = append::rehearse(state).await.and(locked);
-            let done = done.and_then(|()| check_modes(&lease.state.connection.database));
+            let result = append::rehearse(state).await.and(locked);
+            let result = result.and_then(|()| check_modes(&lease.state.connection.database));
             let is_faulty = lease.state.connection.version.resets_logs_wrongly();
             let database = lease.state.connection.database.clone();
-            lease.finish(done).await?;
+            lease.finish(result).await?;
             check_only_name(&database).map_err(as_transient)?;
             if is_faulty { Err(resets_logs_wrongly("as it is linked")) } else { Ok(()) }
         })
@@ -306,12 +306,12 @@ impl AuditStore for SqliteStore {
             }
             let elsewhere = self.transactional_events.swap(0, Ordering::Relaxed);
             let mut lease = self.lease("indexing").await?;
-            let done = compaction::compact_some(&mut lease.state, elsewhere).await;
-            let done = lease.finish(done).await;
-            if done.is_err() {
+            let result = compaction::compact_some(&mut lease.state, elsewhere).await;
+            let result = lease.finish(result).await;
+            if result.is_err() {
                 self.transactional_events.fetch_add(elsewhere, Ordering::Relaxed);
             }
-            done
+            result
         })
     }
 

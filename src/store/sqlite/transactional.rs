@@ -65,14 +65,14 @@ impl Transactional for SqliteStore {
                 return Ok(false);
             }
             let batch = JournalRow::of(&[event]).during(DOING)?;
-            let done = sqlx::query(INSERT_ROW)
+            let result = sqlx::query(INSERT_ROW)
                 .bind(batch.min_at)
                 .bind(id_bytes(batch.min_id()))
                 .bind(batch.events)
                 .execute(&mut *db)
                 .await
                 .during(DOING)?;
-            if done.rows_affected() != 1 {
+            if result.rows_affected() != 1 {
                 return Err(discarded(DOING));
             }
             if let Some(started) = event.request.started_event_id {
@@ -87,8 +87,8 @@ impl Transactional for SqliteStore {
     fn status(&self, event: EventId, _transaction: TransactionId) -> StoreFuture<'_, TransactionStatus> {
         Box::pin(async move {
             let mut lease = self.status_readers.take(&self.config).await?;
-            let done = exists(lease.db(), event).await;
-            let is_kept = self.status_readers.finish(lease, done).await?;
+            let result = exists(lease.db(), event).await;
+            let is_kept = self.status_readers.finish(lease, result).await?;
             Ok(if is_kept { TransactionStatus::Committed } else { TransactionStatus::Absent })
         })
     }

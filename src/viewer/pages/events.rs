@@ -50,7 +50,7 @@ pub(in crate::viewer) async fn events(request: PageRequest) -> Result<Recorded<R
     let params = admitted.params()?;
     let request = Arc::new(admitted.confine(&params).await?);
     let page = LoadedPage::read(&request, &params).await?;
-    let access = request.access_event().asked(&params).count(page.events.len() as u64);
+    let access = request.access_event().params(&params).count(page.events.len() as u64);
     let page = request.record(access, page).await?;
     page.try_map(|page| render(&request, &params, &links, &page))
 }

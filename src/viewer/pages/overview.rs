@@ -82,7 +82,7 @@ pub(in crate::viewer) async fn overview(request: PageRequest) -> Result<Recorded
     // A store that cannot be read says so in the status.
     let all = request.statistics(&filter, &[], 0, MAX_BARS).await?;
     let failed = failures(&request, &filter).await?;
-    let access = request.access_event().asked(&params).count(all.total);
+    let access = request.access_event().params(&params).count(all.total);
     let counts = request.record(access, (all, failed)).await?;
     counts.try_map(|(all, failed)| render(&request, &params, &links, &filter, &all, failed.as_ref()))
 }

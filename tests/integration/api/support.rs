@@ -262,7 +262,10 @@ impl Reader for Spy {
     }
 
     fn top_values<'a>(&'a self, filter: &'a Filter, by: Field, at_most: usize) -> StoreFuture<'a, Vec<ValueCount>> {
-        self.read(format!("top_values of {:?}", filter.user_email), self.reader_inside().top_values(filter, by, at_most))
+        self.read(
+            format!("top_values of {:?}", filter.user_email),
+            self.reader_inside().top_values(filter, by, at_most),
+        )
     }
 
     fn histogram<'a>(&'a self, filter: &'a Filter, buckets: &'a Buckets) -> StoreFuture<'a, Vec<u64>> {

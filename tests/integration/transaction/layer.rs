@@ -102,7 +102,8 @@ async fn a_rule_that_lets_go_does_not_let_go_of_the_transaction() {
     let policy = AuditPolicy::builder().rule(rule).build().expect("a valid policy");
     let backing = Backing::new().await;
     let deadline = Duration::from_millis(400);
-    let log = backing.builder_with_timeout(deadline / 2).await.write_timeout(deadline).open().await.expect("the log opens");
+    let log =
+        backing.builder_with_timeout(deadline / 2).await.write_timeout(deadline).open().await.expect("the log opens");
     let (given, mut taken) = mpsc::unbounded_channel();
     let app = Router::new()
         .route("/auth/admin/users", routing::delete(handle))
@@ -135,7 +136,8 @@ async fn a_body_that_cannot_end_in_time_leaves_its_event_to_the_log() {
     let policy = AuditPolicy::builder().rule(rule).build().expect("a valid policy");
     let backing = Backing::new().await;
     let deadline = Duration::from_millis(400);
-    let log = backing.builder_with_timeout(deadline / 2).await.write_timeout(deadline).open().await.expect("the log opens");
+    let log =
+        backing.builder_with_timeout(deadline / 2).await.write_timeout(deadline).open().await.expect("the log opens");
     let (given, mut taken) = mpsc::unbounded_channel();
     let app = Router::new()
         .route("/auth/admin/users", routing::delete(handle))

@@ -23,48 +23,48 @@ impl Reader for SqliteStore {
                 return Ok(Vec::new());
             }
             let mut lease = self.readers.take(&self.config).await?;
-            let done = list(lease.db(), query).await;
-            self.readers.finish(lease, done).await
+            let result = list(lease.db(), query).await;
+            self.readers.finish(lease, result).await
         })
     }
 
     fn count<'a>(&'a self, filter: &'a Filter) -> StoreFuture<'a, u64> {
         Box::pin(async move {
             let mut lease = self.readers.take(&self.config).await?;
-            let done = count(lease.db(), Selection { filter, after: None }, i64::MIN).await;
-            self.readers.finish(lease, done).await
+            let result = count(lease.db(), Selection { filter, after: None }, i64::MIN).await;
+            self.readers.finish(lease, result).await
         })
     }
 
     fn top_values<'a>(&'a self, filter: &'a Filter, by: Field, at_most: usize) -> StoreFuture<'a, Vec<ValueCount>> {
         Box::pin(async move {
             let mut lease = self.readers.take(&self.config).await?;
-            let done = aggregate::top_values(lease.db(), filter, by, at_most).await;
-            self.readers.finish(lease, done).await
+            let result = aggregate::top_values(lease.db(), filter, by, at_most).await;
+            self.readers.finish(lease, result).await
         })
     }
 
     fn histogram<'a>(&'a self, filter: &'a Filter, buckets: &'a Buckets) -> StoreFuture<'a, Vec<u64>> {
         Box::pin(async move {
             let mut lease = self.readers.take(&self.config).await?;
-            let done = aggregate::histogram(lease.db(), filter, buckets).await;
-            self.readers.finish(lease, done).await
+            let result = aggregate::histogram(lease.db(), filter, buckets).await;
+            self.readers.finish(lease, result).await
         })
     }
 
     fn get(&self, id: EventId) -> StoreFuture<'_, Option<AuditEvent>> {
         Box::pin(async move {
             let mut lease = self.readers.take(&self.config).await?;
-            let done = get(lease.db(), id).await;
-            self.readers.finish(lease, done).await
+            let result = get(lease.db(), id).await;
+            self.readers.finish(lease, result).await
         })
     }
 
     fn get_of<'a>(&'a self, id: EventId, user_email: &'a str) -> StoreFuture<'a, Option<AuditEvent>> {
         Box::pin(async move {
             let mut lease = self.readers.take(&self.config).await?;
-            let done = get_of(lease.db(), id, Some(user_email)).await;
-            self.readers.finish(lease, done).await
+            let result = get_of(lease.db(), id, Some(user_email)).await;
+            self.readers.finish(lease, result).await
         })
     }
 }
