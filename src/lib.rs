@@ -46,6 +46,7 @@
 //! The pages in `docs/` of the repository and of the package:
 //!
 //! - `operate.md`: installing, backing up, upgrading, purging, watching, and every line of the log
+//! - `refusals.md`: a 503 or a 500 of the layer; `testing.md`: tests of an app
 //! - `durability.md`, `guarantees.md`: crashes and losses; each promise with its limits and its tests
 //! - `capture.md`, `event-format.md`, `grpc.md`: data of a request, the event field by field, gRPC calls
 //! - `cli.md`, `api.md`, `viewer.md`: the program, the read API and the viewer
@@ -111,6 +112,10 @@ mod viewer_manual {}
 #[cfg(all(doctest, feature = "axum", feature = "sqlite"))]
 #[doc = include_str!("../docs/durability.md")]
 mod durability {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/testing.md")]
+mod testing_manual {}
 
 #[cfg(doctest)]
 #[doc = include_str!("../docs/grpc.md")]

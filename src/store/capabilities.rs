@@ -18,4 +18,21 @@ impl Capabilities {
     pub const fn new(name: &'static str) -> Self {
         Self { name, durable: false, max_parallel_appends: 1 }
     }
+
+    /// Sets whether an acknowledged append survives a crash.
+    ///
+    /// ```
+    /// # use tower_audit::store::Capabilities;
+    /// assert!(Capabilities::new("mine").with_durable(true).durable);
+    /// ```
+    #[must_use]
+    pub const fn with_durable(self, durable: bool) -> Self {
+        Self { durable, ..self }
+    }
+
+    /// Sets the largest useful number of concurrent appends; 0 counts as 1.
+    #[must_use]
+    pub const fn with_max_parallel_appends(self, appends: usize) -> Self {
+        Self { max_parallel_appends: if appends == 0 { 1 } else { appends }, ..self }
+    }
 }

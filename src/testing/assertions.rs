@@ -91,6 +91,9 @@ impl RecordedEvents {
     }
 
     /// Asserts that exactly one event meets the conditions, and returns it.
+    ///
+    /// A rule with write-ahead, such as that of [`AuditPolicy::mutations`](crate::AuditPolicy::mutations), records two
+    /// events: add [`phase`](Self::phase) or [`outcome`](Self::outcome), which a `started` event lacks.
     #[track_caller]
     pub fn once(mut self) -> AuditEvent {
         self.assert_count(1);
@@ -122,10 +125,22 @@ impl RecordedEvents {
         let matching = self.matching.len();
         assert!(
             matching == count,
-            "expected {count} events{}, and {matching} match; {}",
+            "expected {count} events{}, and {matching} match{}; {}",
             self.described(),
+            self.hint(count),
             listed(&self.all)
         );
+    }
+
+    /// The usual reason for twice as many events: each request has a `started` event as well.
+    fn hint(&self, expected: usize) -> &'static str {
+        let ended = self.matching.iter().filter(|event| event.phase == Phase::Completed).count();
+        let is_twice = ended == expected && self.matching.len() > expected;
+        if is_twice {
+            " (a rule with write-ahead records `started` as well: add `.phase(Phase::Completed)`)"
+        } else {
+            ""
+        }
     }
 
     fn described(&self) -> String {

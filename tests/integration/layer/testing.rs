@@ -38,15 +38,22 @@ async fn an_app_asserts_what_was_recorded() {
         assert_recorded(&log).event_type("upload").by("alice").outcome(201).route("/scans").method("POST").once();
     assert_eq!(completed.request.started_event_id, Some(started.event_id));
     assert_recorded(&log).event_type("upload").times(2);
+
+    let text = failure(&|| drop(assert_recorded(&log).event_type("upload").once()));
+    assert!(
+        text.contains("2 match (a rule with write-ahead records `started` as well: add `.phase(Phase::Completed)`)"),
+        "{text}"
+    );
+}
+
+fn failure(assertion: &dyn Fn()) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(assertion)).expect_err("it fails");
+    *panic.downcast::<String>().expect("a text")
 }
 
 #[tokio::test]
 async fn a_failed_assertion_names_the_conditions_and_lists_the_events() {
     let log = MemoryLog::open().await;
-    let failure = |assertion: &dyn Fn()| -> String {
-        let panic = catch_unwind(AssertUnwindSafe(assertion)).expect_err("it fails");
-        *panic.downcast::<String>().expect("a text")
-    };
     let text = failure(&|| drop(assert_recorded(&log)));
     assert_eq!(text, "expected an event; nothing was recorded");
 
