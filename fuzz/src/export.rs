@@ -1,6 +1,6 @@
 //! Events as CSV and JSON.
 
-use tower_audit::event::FIELDS;
+use tower_audit::event::{FIELDS, Target};
 use tower_audit::export::{
     Csv, EventFormat, JsonArray, Jsonl, drives_terminal, is_unsafe_to_display, to_json, to_json_pretty,
 };
@@ -9,7 +9,7 @@ use tower_audit::{AuditEvent, EventId, EventType, Timestamp};
 use super::choices::Choices;
 
 /// The number of columns: the fields, `details` and `extra`.
-const COLUMNS: usize = FIELDS.len() + 2;
+const COLUMNS: usize = FIELDS.len() + 3;
 
 /// JSON decodes to the written events, and is safe to display. CSV has one record for each event. Its fields are
 /// those of the event, but for apostrophes before formulas; no cell is a formula under any
@@ -65,6 +65,7 @@ fn event(choices: &mut Choices<'_>) -> AuditEvent {
             field.set_text(&mut event, &text);
         }
     }
+    event.targets.insert(Target::new(text.as_str(), &text).with_label(text.as_str()));
     event.details.insert(text.clone(), text.as_str().into());
     event.actor.extra.insert("later".into(), text.into());
     if is_fit {
@@ -76,7 +77,10 @@ fn event(choices: &mut Choices<'_>) -> AuditEvent {
 /// The columns, each with the value of the event.
 fn given(event: &AuditEvent) -> impl Iterator<Item = (&'static str, String)> {
     let fields = FIELDS.iter().map(|field| (field.name(), field.value(event).unwrap_or_default().into_owned()));
-    fields.chain([("details", to_json(&event.details).expect("an object is JSON"))])
+    fields.chain([
+        ("details", to_json(&event.details).expect("an object is JSON")),
+        ("targets", to_json(&event.targets).expect("a list is JSON")),
+    ])
 }
 
 fn written(mut listing: impl EventFormat, pages: &[&[AuditEvent]]) -> String {

@@ -79,8 +79,12 @@ impl Server {
 
     /// Returns the events of this request.
     fn event_of(&self, request: Request<()>, header: ProxyHeader) -> AuditEvent {
+        let own = |name| Rule::new(EventType::new(name).expect("a type"));
         let policy = AuditPolicy::builder()
-            .rule(Rule::new(EventType::new("any.request").expect("a type")).paths(["/{*path}"]))
+            .rule(own("own.order").paths(["/o/{id}", "/o/{id}/{*rest}"]).target("o", "{id}"))
+            .rule(own("own.rest").paths(["/r/{id}/{*rest}"]).target("r", "{id}/{rest}"))
+            .rule(own("own.reset").paths(["/u/{id}/reset/{token}", "/u/{id}"]))
+            .rule(own("any.request").paths(["/{*path}"]))
             .trusted_proxies(["10.0.0.0/8".parse().expect("a network")], header)
             .query_string(QueryString::Redacted)
             .redact(["own"])

@@ -12,7 +12,7 @@ use super::context_values::ContextValues;
 use super::layer_config::LayerConfig;
 use super::request_head::{RequestHead, actor_in};
 use super::request_state::{Attempts, RequestState, Wait};
-use crate::event::{Actor, AuditEvent, CompactText, Details, ErrorCode, EventType};
+use crate::event::{Actor, AuditEvent, CompactText, Details, ErrorCode, EventType, Target, Targets};
 use crate::policy::MatchingRules;
 use crate::writer::LogId;
 
@@ -195,6 +195,37 @@ impl AuditContext {
     /// Sets the actor. Empty fields are filled in from the request.
     pub fn actor(&self, actor: Actor) -> &Self {
         self.update(|values| values.actor = Some(actor))
+    }
+
+    /// Sets the principal for whom the actor acts: a supporter for a user, an agent for a person. Both are recorded. See
+    /// [`Actor::acting_for`].
+    pub fn acting_for(&self, name: impl Into<CompactText>) -> &Self {
+        let name = name.into();
+        self.update(|values| values.acting_for = Some(name))
+    }
+
+    /// Adds an object that the request is about: `order/7`. The targets that are named here replace the one that
+    /// [the policy](crate::Rule::target) takes from the path. See [`Target`] for the limits.
+    ///
+    /// ```
+    /// # #[cfg(feature = "axum")] {
+    /// use tower_audit::{AuditContext, Target};
+    ///
+    /// async fn ship(audit: AuditContext) {
+    ///     audit.target("order", 7);
+    ///     audit.targets(["a", "b"].map(|item| Target::new("item", item).with_label("an item")));
+    /// }
+    /// # }
+    /// ```
+    pub fn target(&self, target_type: impl Into<CompactText>, id: impl std::fmt::Display) -> &Self {
+        self.targets([Target::new(target_type, id)])
+    }
+
+    /// Adds several objects, or one with a label. See [`target`](Self::target).
+    pub fn targets(&self, targets: impl IntoIterator<Item = Target>) -> &Self {
+        // Iterated before the lock is taken: the iterator is the app's, and may use the context.
+        let targets: Targets = targets.into_iter().collect();
+        self.update(|values| values.targets.append(targets))
     }
 
     /// Adds one detail. A later one replaces it under the same key.

@@ -2,12 +2,14 @@
 
 use http::StatusCode;
 
-use crate::event::{Actor, AuditEvent, CompactText, Details, ErrorCode, EventType};
+use crate::event::{Actor, AuditEvent, CompactText, Details, ErrorCode, EventType, Targets};
 
 /// The facts that were added through one context.
 #[derive(Debug, Default)]
 pub(crate) struct ContextValues {
     pub(crate) actor: Option<Actor>,
+    pub(crate) acting_for: Option<CompactText>,
+    pub(crate) targets: Targets,
     pub(crate) details: Details,
     pub(crate) event_type: Option<EventType>,
     pub(crate) error: Option<ErrorCode>,
@@ -22,12 +24,14 @@ pub(crate) struct ContextValues {
 }
 
 impl ContextValues {
-    /// Writes the actor, the route, the classification and the error into the event, over those that are in it.
+    /// Writes the actor, the route, the classification and the error into the event, over those that are in it. The targets of
+    /// several contexts are put together: see [`Attempts::write_names`](super::request_state::Attempts::write_names).
     pub(super) fn name(&self, event: &mut AuditEvent) {
         if let Some(actor) = &self.actor {
             overlay(&mut event.actor, actor.clone());
         }
         let named = [
+            (&self.acting_for, &mut event.actor.acting_for),
             (&self.route, &mut event.resource.route),
             (&self.domain, &mut event.classification.domain),
             (&self.action, &mut event.classification.action),
@@ -47,7 +51,8 @@ impl ContextValues {
 /// says so itself.
 pub(super) fn overlay(actor: &mut Actor, over: Actor) {
     let known = std::mem::replace(actor, over);
-    if actor.user_email.is_none() || actor.user_email == known.user_email {
+    let is_other = actor.user_email.is_some() && known.user_email.is_some() && actor.user_email != known.user_email;
+    if !is_other {
         actor.acting_for = actor.acting_for.take().or(known.acting_for);
     }
     actor.user_email = actor.user_email.take().or(known.user_email);

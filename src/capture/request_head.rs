@@ -1,5 +1,6 @@
 //! The parts of a request's head that are kept while its handler runs.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use super::{PeerAddr, api_key, client_addr};
 use crate::event::limits::{MAX_HEADER_BYTES, MAX_METHOD_BYTES, MAX_URI_BYTES};
 use crate::event::{Actor, AuditEvent, CompactText, EventId, address};
 use crate::event::{truncate, truncate_bytes};
-use crate::policy::{AuditPolicy, CaptureConfig, ProxyHeader, RequestPath};
+use crate::policy::{AuditPolicy, CaptureConfig, ProxyHeader, RequestPath, RoutedPath};
 
 /// The parts of a request's head that are kept while its handler runs. All are shared references, so that this allocates
 /// nothing; the text of an event is made with the event.
@@ -271,8 +272,15 @@ impl RequestHead {
             let route = self.matched_path().map(|route| settings.strip_base_path(route));
             route.or_else(|| policy.route_pattern(rule?, self.path())).map(CompactText::from)
         });
+        let named_route = named_route.map(CompactText::as_str);
+        let recorded = self.recorded_path(policy, settings, rule, named_route);
+        if let Some(path) = self.sent_path() {
+            let recorded = recorded.as_deref();
+            let request = RoutedPath { path, recorded, named: named_route, matched: self.matched_path() };
+            event.targets.extend(policy.path_target(settings, rule, request));
+        }
         let request = &mut event.request;
-        request.request_uri = self.request_uri(policy, settings, rule, named_route.map(CompactText::as_str));
+        request.request_uri = self.request_uri(recorded, settings);
         request.user_agent =
             self.user_agent.as_ref().map(|value| truncate_bytes(value.as_bytes(), MAX_HEADER_BYTES).into());
         request.forwarded = join_values(&self.forwarded).or_else(|| join_values(&self.x_forwarded_for));
@@ -305,26 +313,41 @@ impl RequestHead {
         client_addr::resolve(self.peer, capture, values.iter().map(HeaderValue::as_bytes))
     }
 
-    fn request_uri(
+    /// The path of the target; none of `CONNECT`.
+    fn sent_path(&self) -> Option<&str> {
+        match &self.target {
+            RequestTarget::Path(target) => Some(target.path()),
+            RequestTarget::Root(_) => Some("/"),
+            RequestTarget::Authority(_) | RequestTarget::None => None,
+        }
+    }
+
+    /// The path as it may be recorded.
+    fn recorded_path(
         &self,
         policy: &AuditPolicy,
         settings: &AuditPolicy,
         rule: Option<usize>,
         named_route: Option<&str>,
-    ) -> Option<CompactText> {
-        let (path, query) = match &self.target {
-            RequestTarget::Path(target) => (target.path(), target.query()),
-            RequestTarget::Root(_) => ("/", None),
+    ) -> Option<Cow<'_, str>> {
+        let is_own = std::ptr::eq(policy, settings);
+        let rule_of_settings = rule.filter(|_| is_own);
+        let path = settings.redact_path(self.sent_path()?, named_route, self.matched_path(), rule_of_settings)?;
+        if !is_own && settings.capture_config().request_path() == RequestPath::Redacted {
+            return Some(policy.redact_path(&path, None, None, rule)?.into_owned().into());
+        }
+        Some(path)
+    }
+
+    fn request_uri(&self, recorded_path: Option<Cow<'_, str>>, settings: &AuditPolicy) -> Option<CompactText> {
+        let query = match &self.target {
+            RequestTarget::Path(target) => target.query(),
             RequestTarget::Authority(authority) => {
                 return Some(truncate(without_user(authority), MAX_URI_BYTES).into());
             }
-            RequestTarget::None => return None,
+            RequestTarget::Root(_) | RequestTarget::None => None,
         };
-        let is_own = std::ptr::eq(policy, settings);
-        let mut path = settings.redact_path(path, named_route, self.matched_path(), rule.filter(|_| is_own))?;
-        if !is_own && settings.capture_config().request_path() == RequestPath::Redacted {
-            path = policy.redact_path(&path, None, None, rule)?.into_owned().into();
-        }
+        let path = recorded_path?;
         let path = truncate(&path, MAX_URI_BYTES);
         Some(match query.and_then(|query| settings.capture_config().redact_query(query)) {
             None => path.into(),

@@ -23,7 +23,7 @@ use super::attempt::{Attempt, AttemptStage, Detached, EndKind, WithheldResponse}
 use super::context_values::{ContextValues, overlay};
 use super::request_head::{RequestHead, new_request_id};
 use super::wait_clock::WaitClock;
-use crate::event::{Actor, AuditEvent, CompactText, Details, EventType};
+use crate::event::{Actor, AuditEvent, CompactText, Details, EventType, Targets};
 use crate::policy::AuditPolicy;
 use crate::writer::LogId;
 
@@ -504,12 +504,22 @@ impl Attempts {
         latest(&of_values).or_else(|| latest(&of_head))
     }
 
-    /// Writes the actor, the route, the classification and the error that were added so far into the event.
+    /// Writes the actor, the route, the targets, the classification and the error that were added so far into the event. The
+    /// targets replace the one that was taken from the path.
     pub(crate) fn write_names(&self, attempt: usize, event: &mut AuditEvent) {
         if self.has_others() {
             self.contexts(attempt).for_each(|values| values.name(event));
+            let mut named = Targets::new();
+            self.contexts(attempt).for_each(|values| named.append(values.targets.clone()));
+            if !named.is_empty() {
+                event.targets = named;
+            }
         } else {
-            self[attempt].values.name(event);
+            let values = &self[attempt].values;
+            values.name(event);
+            if !values.targets.is_empty() {
+                event.targets.clone_from(&values.targets);
+            }
         }
     }
 

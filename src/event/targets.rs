@@ -50,6 +50,13 @@ impl Targets {
         }
     }
 
+    /// Adds the targets of another list, and the number that it has omitted.
+    pub fn append(&mut self, more: Self) {
+        let omitted = more.omitted;
+        self.extend(more);
+        self.add_omitted(omitted);
+    }
+
     /// Returns the number of targets that were named beyond the limit, each as often as it was named.
     pub fn omitted(&self) -> u64 {
         self.omitted

@@ -239,7 +239,8 @@ impl RequestLifecycle {
         let mut attempts = self.claim.lock();
         let attempt = self.claim.attempt();
         let started = attempts[attempt].started.clone()?;
-        let mut event = attempts.draft(attempt, attempt, started.event_type, None);
+        let rule = self.shared.policy.first_write_ahead(attempts[attempt].matching_rules);
+        let mut event = attempts.draft(attempt, attempt, started.event_type, rule);
         event.details = attempts.take_details(attempt);
         attempts.redact_details(attempt, &mut event.details);
         // Ended: no other attempt takes it over.

@@ -16,7 +16,7 @@ use super::rule::RequestMatcher;
 use super::{
     CaptureConfig, Decision, FailMode, MatchingRules, PolicyBuilder, PolicyError, RequestOutcome, RequestPath, Rule,
 };
-use crate::event::EventType;
+use crate::event::{EventType, excerpt};
 
 /// An ordered list of rules that selects the requests to audit. Cheap to clone.
 ///
@@ -76,6 +76,17 @@ impl AuditPolicy {
         let mut request_sides = Vec::new();
         for (index, rule) in parts.rules.iter().enumerate() {
             let request_side = rule.compile(index)?;
+            let hidden = |name: &&str| {
+                parts.capture_config.request_path() != RequestPath::AsSent && parts.capture_config.is_credential(name)
+            };
+            if let Some(name) = rule.target_template().and_then(|template| template.parameters().find(hidden)) {
+                let what = format!(
+                    "`{{{}}}` is hidden in paths, because it has the name of a credential or of `capture.redact`: expected a \
+                     parameter that is shown",
+                    excerpt(name)
+                );
+                return Err(PolicyError::new(Location::rule(index, rule.event_type().as_str(), "target"), what));
+            }
             if !parts.event_types.allows(rule.event_type()) || (rule.is_oversize() && parts.max_results.is_none()) {
                 continue;
             }

@@ -47,6 +47,7 @@ pub struct PolicyBuilder {
     query_string: QueryString,
     path: RequestPath,
     api_key: ApiKeySource,
+    no_default_target: bool,
     redact: Vec<String>,
     pepper: Option<Secret>,
 }
@@ -135,6 +136,13 @@ impl PolicyBuilder {
     /// that is no JWT.
     pub fn api_key(mut self, source: ApiKeySource) -> Self {
         self.api_key = source;
+        self
+    }
+
+    /// Sets whether an event whose rule and handler name no target has the one of its route: true by default. See
+    /// [`Rule::target`].
+    pub fn default_target(mut self, default_target: bool) -> Self {
+        self.no_default_target = !default_target;
         self
     }
 
@@ -230,6 +238,7 @@ impl PolicyBuilder {
                 query_string: self.query_string,
                 path: self.path,
                 api_key: self.api_key,
+                no_default_target: self.no_default_target,
                 secret_names: names,
             },
         })

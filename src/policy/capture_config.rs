@@ -38,6 +38,7 @@ pub struct CaptureConfig {
     pub(super) query_string: QueryString,
     pub(super) path: RequestPath,
     pub(super) api_key: ApiKeySource,
+    pub(super) no_default_target: bool,
     pub(super) secret_names: SecretNames,
 }
 
@@ -134,6 +135,11 @@ impl CaptureConfig {
         self.api_key
     }
 
+    /// Returns true if the last parameter of a route is the target of an event that names none.
+    pub fn default_target(&self) -> bool {
+        !self.no_default_target
+    }
+
     /// The query string as it may be recorded: nothing if query strings are off; else with `***` for every value whose
     /// name looks like that of a credential, however the name is spelled.
     pub fn redact_query(&self, query: &str) -> Option<String> {
@@ -174,8 +180,13 @@ impl CaptureConfig {
         match self.path {
             RequestPath::AsSent => false,
             RequestPath::Template => true,
-            RequestPath::Redacted => self.secret_names.hide_in_path(name),
+            RequestPath::Redacted => self.is_credential(name),
         }
+    }
+
+    /// Returns true for a parameter of a path whose name says that it is a credential, or is of the app's own list.
+    pub(super) fn is_credential(&self, name: &str) -> bool {
+        self.secret_names.hide_in_path(name)
     }
 
     /// Puts `***` in the place of every value of the details, at any depth, whose key is a name of the app's own list.
@@ -196,6 +207,7 @@ impl fmt::Debug for CaptureConfig {
             .field("query", &self.query_string)
             .field("path", &self.path)
             .field("api_key", &self.api_key)
+            .field("default_target", &self.default_target())
             .field("redact", &self.secret_names)
             .finish()
     }

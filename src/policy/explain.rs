@@ -4,7 +4,7 @@ use std::fmt;
 
 use http::Method;
 
-use super::{AuditPolicy, Rule};
+use super::{AuditPolicy, RoutedPath, Rule};
 use crate::event::{EventType, excerpt};
 
 /// The rules of a policy, each with its result for one method and path; see [`AuditPolicy::explain`].
@@ -23,6 +23,7 @@ pub struct ExplainedRule {
     event_type: EventType,
     is_write_ahead: bool,
     result: RuleResult,
+    target: Option<String>,
 }
 
 /// The result of a rule for one method and path.
@@ -81,10 +82,23 @@ impl AuditPolicy {
                     .filter(|_| rule.is_oversize())
                     .map_or(RuleResult::IfDeclared, RuleResult::IfMoreResultsThan)
             };
-            ExplainedRule { event_type: rule.event_type().clone(), is_write_ahead: rule.is_write_ahead(), result }
+            let matches = matches!(result, RuleResult::Matches(_));
+            ExplainedRule {
+                event_type: rule.event_type().clone(),
+                is_write_ahead: rule.is_write_ahead(),
+                target: matches.then(|| self.explain_target(index, path)).flatten(),
+                result,
+            }
         };
         let rules = self.rules().iter().enumerate().map(explain).collect();
         Explanation { method: method.clone(), path: path.to_owned(), rules }
+    }
+
+    fn explain_target(&self, index: usize, path: &str) -> Option<String> {
+        let recorded = self.redact_path(path, None, None, Some(index));
+        let request = RoutedPath { path, recorded: recorded.as_deref(), named: None, matched: None };
+        let template = || self.rule(index).target_template().map(ToString::to_string);
+        self.path_target(self, Some(index), request).map(|target| target.to_string()).or_else(template)
     }
 }
 
@@ -118,6 +132,12 @@ impl ExplainedRule {
         &self.event_type
     }
 
+    /// Returns the target that the path gives the rule's events: `order/7`. If the rule names one by a parameter of the router's
+    /// template, which is not known here, the rule's own text: `order/{id}`. A default target by that template is not among them.
+    pub fn target(&self) -> Option<&str> {
+        self.target.as_deref()
+    }
+
     /// Returns the rule's result.
     pub fn result(&self) -> &RuleResult {
         &self.result
@@ -136,6 +156,9 @@ impl fmt::Display for Explanation {
         }
         for (rule, number) in self.rules.iter().zip(1..) {
             write!(f, "\n  rule {number} `{}`: {}", rule.event_type, rule.result)?;
+            if let Some(target) = &rule.target {
+                write!(f, ", target `{}`", excerpt(target).escape_debug())?;
+            }
         }
         Ok(())
     }

@@ -19,7 +19,7 @@
 //! assert_eq!(
 //!     explanation.to_string(),
 //!     "POST /cgi/users/7//%72eset/: audited as `user.reset`, `started` before the handler\n  \
-//!      rule 1 `user.reset`: yes, by `/users/{id}/reset`\n  \
+//!      rule 1 `user.reset`: yes, by `/users/{id}/reset`, target `users/7`\n  \
 //!      rule 2 `http.mutation`: yes, by `/{*path}`"
 //! );
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -48,6 +48,7 @@ mod capture_config;
 mod decision;
 mod matching_rules;
 mod record_when;
+mod rule_target;
 
 mod rule;
 
@@ -55,6 +56,7 @@ mod audit_policy;
 mod builder;
 
 mod explain;
+mod path_target;
 pub mod presets;
 
 #[cfg(feature = "policy-file")]
@@ -69,6 +71,7 @@ pub use explain::{ExplainedRule, Explanation, RuleResult};
 pub use fail_mode::FailMode;
 #[doc(hidden)]
 pub use matching_rules::MatchingRules;
+pub(crate) use path_target::RoutedPath;
 pub use record_when::RecordWhen;
 pub(crate) use request_outcome::RequestOutcome;
 pub use rule::Rule;

@@ -1,10 +1,15 @@
-//! The parameters of a route template, and paths without the values of some of them.
+//! The parameters of a route template, their values in a path, and paths without some of these.
 
 use std::borrow::Cow;
+use std::ops::Range;
+
+use smallvec::SmallVec;
 
 use super::path_variants::is_plain;
 use super::percent;
 use super::secret_names::HIDDEN;
+use crate::event::limits::MAX_TARGET_ID_BYTES;
+use crate::event::{CompactText, truncate_bytes};
 
 /// Returns the names of the parameters: `id` and `rest` of `/users/{id}/{*rest}`.
 pub(super) fn names(template: &str) -> impl Iterator<Item = &str> {
@@ -46,6 +51,80 @@ pub(super) fn redact(path: &str, template: &str, hides: impl Fn(&str) -> bool) -
         number += 1;
     }
     shown
+}
+
+/// A template that fits a path segment by segment, from the beginning of both to the end.
+#[derive(Debug)]
+pub(super) struct Fitted<'a> {
+    wanted: Segments<'a>,
+    given: Segments<'a>,
+    /// Those of the path as it is recorded.
+    recorded: Segments<'a>,
+}
+
+type Segments<'a> = SmallVec<[&'a str; 12]>;
+
+/// A parameter that has one segment for itself, or all of the rest.
+#[derive(Debug)]
+pub(super) struct FittedParameter<'f, 'a> {
+    pub(super) name: &'a str,
+    /// True if the recorded path has the same value.
+    pub(super) is_recorded: bool,
+    given: &'f [&'a str],
+}
+
+impl<'a> Fitted<'a> {
+    pub(super) fn of(template: &'a str, path: &'a str, recorded: Option<&'a str>) -> Option<Self> {
+        let (wanted, given): (Segments<'a>, Segments<'a>) = (segments(template).collect(), segments(path).collect());
+        fits(&given, &wanted).then(|| Self {
+            wanted,
+            given,
+            recorded: recorded.into_iter().flat_map(segments).collect(),
+        })
+    }
+
+    /// Returns the parameters of one segment each that have a literal one before them, the last first, with that one.
+    pub(super) fn parameters_behind_literals(&self) -> impl Iterator<Item = (Cow<'a, str>, FittedParameter<'_, 'a>)> {
+        self.wanted.windows(2).enumerate().rev().filter_map(|(before, pair)| {
+            let (name, takes_rest) = whole_parameter(pair[1])?;
+            let is_literal = parameters(pair[0]).next().is_none();
+            (is_literal && !takes_rest).then(|| (unescaped(pair[0]), self.at(name, before + 1..before + 2)))
+        })
+    }
+
+    /// Returns the parameter of this name.
+    pub(super) fn parameter(&self, name: &str) -> Option<FittedParameter<'_, 'a>> {
+        self.wanted.iter().enumerate().find_map(|(number, segment)| {
+            let (own, takes_rest) = whole_parameter(segment).filter(|(own, _)| *own == name)?;
+            Some(self.at(own, number..if takes_rest { self.given.len() } else { number + 1 }))
+        })
+    }
+
+    fn at(&self, name: &'a str, range: Range<usize>) -> FittedParameter<'_, 'a> {
+        let given = self.given.get(range.clone()).unwrap_or_default();
+        FittedParameter { name, is_recorded: self.recorded.get(range) == Some(given), given }
+    }
+}
+
+impl FittedParameter<'_, '_> {
+    /// Returns the value as a router hands it on: decoded once.
+    pub(super) fn value(&self) -> CompactText {
+        match self.given {
+            [one] if !one.contains('%') => (*one).into(),
+            many => {
+                let text = many.join("/");
+                let bytes: Vec<u8> = percent::decoded(text.as_bytes()).collect();
+                truncate_bytes(&bytes, MAX_TARGET_ID_BYTES).into()
+            }
+        }
+    }
+}
+
+/// Returns the name of the parameter that is the whole segment, and true if it takes all the rest.
+fn whole_parameter(segment: &str) -> Option<(&str, bool)> {
+    let (name, takes_rest) = parameters(segment).next()?;
+    // The braces, and the star.
+    (segment.len() == name.len() + 2 + usize::from(takes_rest)).then_some((name, takes_rest))
 }
 
 /// A template laid against a path.

@@ -1,7 +1,7 @@
 //! A path pattern of a rule.
 
 use super::path_variants::{Decoding, PathVariant, UnorderedSegments};
-use super::percent;
+use super::{path_parameters, percent};
 use crate::event::excerpt;
 
 /// `/users/{id}`, `/auth/admin/{*rest}`: whole segments that are literal or a parameter, and at the end perhaps what
@@ -79,6 +79,11 @@ impl PathPattern {
     /// Returns true if it ends in `{*rest}`.
     pub(super) fn is_catch_all(&self) -> bool {
         self.catch_all
+    }
+
+    /// Returns true if it has a parameter of this name.
+    pub(super) fn has_parameter(&self, name: &str) -> bool {
+        path_parameters::names(&self.text).any(|own| own == name)
     }
 
     /// Returns true if all segments are literal.

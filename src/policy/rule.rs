@@ -4,8 +4,9 @@ use std::fmt;
 
 use super::method_set::{MethodSet, Methods};
 use super::path_pattern::PathPattern;
+use super::rule_target::{RuleTarget, TargetTemplate};
 use super::{FailMode, PolicyError, RecordWhen};
-use crate::event::EventType;
+use crate::event::{CompactText, EventType, excerpt};
 
 /// A rule: selects requests and outcomes, and sets how they are recorded.
 ///
@@ -36,6 +37,7 @@ pub struct Rule {
     /// As it was set.
     write_ahead: Option<bool>,
     body_end: bool,
+    target: RuleTarget,
     pub(crate) fail_mode: FailMode,
 }
 
@@ -59,6 +61,7 @@ impl Rule {
             when: None,
             write_ahead: None,
             body_end: false,
+            target: RuleTarget::OfRoute,
             fail_mode: FailMode::Closed,
         }
     }
@@ -134,6 +137,38 @@ impl Rule {
         self
     }
 
+    /// Sets the target of the events: a type, and an id with parameters of the path in it, `{id}` or `{tenant}/{id}`. The
+    /// parameters are those of the route's template, else of the rule's own paths. An event of a path without one of them has no
+    /// target. Targets that a handler [names](crate::AuditContext::target) replace it.
+    ///
+    /// Without this setting it is the last parameter of the route that is a whole segment behind a literal one, with that segment
+    /// as its type: `/orders/{id}/cancel` gives `orders/7`. The route is that of [`resource`](crate::Resource), so it may come
+    /// from the router, from the handler or from the rule's path. Neither is ever a parameter that
+    /// [is hidden in the path](super::RequestPath).
+    ///
+    /// ```
+    /// use http::Method;
+    /// use tower_audit::{AuditPolicy, EventType, Rule};
+    ///
+    /// let cancel = Rule::new(EventType::new("order.cancel")?).methods(["POST"]).paths(["/orders/{id}/cancel"]);
+    /// let policy = AuditPolicy::builder().rule(cancel.target("order", "{id}")).build()?;
+    /// let explanation = policy.explain(&Method::POST, "/orders/7/cancel");
+    /// assert_eq!(explanation.rules()[0].target(), Some("order/7"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn target(mut self, target_type: impl Into<CompactText>, id: impl Into<CompactText>) -> Self {
+        self.target = RuleTarget::Named(TargetTemplate { target_type: target_type.into(), id: id.into() });
+        self
+    }
+
+    /// Gives the events no target but those that a handler names.
+    #[must_use]
+    pub fn without_target(mut self) -> Self {
+        self.target = RuleTarget::Off;
+        self
+    }
+
     /// Sets the treatment of a request whose event cannot be written.
     #[must_use]
     pub fn fail_mode(mut self, fail_mode: FailMode) -> Self {
@@ -156,6 +191,18 @@ impl Rule {
     /// Returns true if the `completed` event is written at the end of the body.
     pub fn is_body_end(&self) -> bool {
         self.body_end
+    }
+
+    pub(super) fn rule_target(&self) -> &RuleTarget {
+        &self.target
+    }
+
+    /// The target as the rule names it: `order/{id}`.
+    pub(super) fn target_template(&self) -> Option<&TargetTemplate> {
+        match &self.target {
+            RuleTarget::Named(template) => Some(template),
+            RuleTarget::OfRoute | RuleTarget::Off => None,
+        }
     }
 
     /// Returns true if the rule has paths.
@@ -213,6 +260,9 @@ impl Rule {
                         never end. Leave it out";
             return wrong("write_ahead", problem.into());
         }
+        if let Some(fault) = self.target_template().and_then(TargetTemplate::problem) {
+            return wrong("target", fault);
+        }
         let own_methods = if self.is_auth() { &Methods::Unsafe } else { &Methods::Any };
         let methods = match self.methods.as_ref().unwrap_or(own_methods).compile() {
             Ok(methods) => methods,
@@ -237,6 +287,11 @@ impl Rule {
             patterns.push(
                 PathPattern::parse(path).map_err(|problem| PolicyError::new(place("paths").item(item), problem))?,
             );
+        }
+        let is_anywhere = |name| patterns.iter().any(|pattern| pattern.is_catch_all() || pattern.has_parameter(name));
+        if let Some(name) = self.target_template().and_then(|it| it.parameters().find(|name| !is_anywhere(name))) {
+            let name = excerpt(name);
+            return wrong("target", format!("`{{{name}}}` is no parameter of the rule's paths: expected one of them"));
         }
         Ok(Some(RequestMatcher { methods, patterns: patterns.into() }))
     }

@@ -29,6 +29,7 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// | `capture.query_string` | the query string in `request_uri`: `"off"` (the default) or `"redacted"` |
 /// | `capture.path` | the path there: `"redacted"` (the default: without parameters such as `{token}`), `"as-sent"` or `"template"` (without any parameter) |
 /// | `capture.api_key` | the headers of which a digest is kept: `"both"` (the default), `"x-api-key"`, `"bearer"` or `"off"` |
+/// | `capture.default_target` | the [target](crate::Rule::target) of an event that names none: the last parameter of its route, `true` (the default), or none, `false` |
 /// | `capture.redact` | names whose values are hidden: of parameters of a query or a path, and of keys of `details` |
 ///
 /// `docs/capture.md` lists the names that are hidden anyway.
@@ -42,6 +43,7 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// | `paths` | a list of patterns, as [`Rule::paths`](crate::Rule::paths) has them |
 /// | `when` | `"always"` (the default), `"success"`, `"effect_possible"`, `"abnormal"`, `"declared"`, a status such as `404`, a range such as `"4xx"` or `"200-299"`, or a list of any of these |
 /// | `write_ahead`, `body_end` | `true` or `false` (the default); `body_end` implies `write_ahead` |
+/// | `target` | the target of the events, with parameters of the path: `"order/{id}"`; `"off"`: none; see [`Rule::target`](crate::Rule::target) |
 /// | `fail_mode` | `"closed"` (the default) or `"open"` |
 impl AuditPolicy {
     /// Reads a policy in TOML.

@@ -14,9 +14,10 @@ use crate::policy::{
 };
 
 const ROOT_KEYS: &[&str] = &["preset", "base_path", "max_results", "rules", "declare", "filter", "capture"];
-const RULE_KEYS: &[&str] = &["type", "methods", "paths", "when", "write_ahead", "body_end", "fail_mode"];
+const RULE_KEYS: &[&str] = &["type", "methods", "paths", "when", "write_ahead", "body_end", "target", "fail_mode"];
 const FILTER_KEYS: &[&str] = &["include", "exclude"];
-const CAPTURE_KEYS: &[&str] = &["trusted_proxies", "proxy_header", "query_string", "path", "api_key", "redact"];
+const CAPTURE_KEYS: &[&str] =
+    &["trusted_proxies", "proxy_header", "query_string", "path", "api_key", "default_target", "redact"];
 
 /// Adds the rules of a preset.
 type AddPreset = fn(PolicyBuilder) -> PolicyBuilder;
@@ -131,6 +132,19 @@ fn rule(index: usize, node: &SpannedValue) -> Result<Rule> {
     if let Some(body_end) = table.flag("body_end")? {
         rule = rule.body_end(body_end);
     }
+    if let Some(target) = table.field("target") {
+        rule = match target.text()? {
+            "off" => rule.without_target(),
+            text => match text.split_once('/') {
+                Some((target_type, id)) => rule.target(target_type, id),
+                None => {
+                    return Err(
+                        target.expected("TYPE/ID with parameters of the path, such as \"order/{id}\", or \"off\"")
+                    );
+                }
+            },
+        };
+    }
     if let Some(fail) = table.field("fail_mode") {
         let modes = [("closed", FailMode::Closed), ("open", FailMode::Open)];
         rule = rule.fail_mode(fail.choice(&modes)?);
@@ -233,6 +247,9 @@ fn capture(table: &KnownTable<'_>, mut builder: PolicyBuilder) -> Result<PolicyB
             ("off", ApiKeySource::Off),
         ];
         builder = builder.api_key(api_key.choice(&sources)?);
+    }
+    if let Some(default_target) = table.flag("default_target")? {
+        builder = builder.default_target(default_target);
     }
     if let Some(names) = table.field("redact") {
         builder = builder.redact(names.texts()?);

@@ -18,11 +18,13 @@ paths = ["/users/{id}/reset"]
 when = ["2xx", 404, "500-599", "abnormal"]
 write_ahead = true
 fail_mode = "open"
+target = "user/{id}"
 
 [[rules]]
 type = "upload"
 paths = ["/import"]
 body_end = true
+target = "off"
 
 [filter]
 include = ["all"]
@@ -34,6 +36,7 @@ proxy_header = "forwarded"
 query_string = "redacted"
 path = "template"
 api_key = "x-api-key"
+default_target = false
 redact = ["patient"]
 "#;
 
@@ -49,10 +52,12 @@ rules:
     when: [2xx, 404, 500-599, abnormal]
     write_ahead: true
     fail_mode: open
+    target: user/{id}
   - type: upload
     paths:
       - /import
     body_end: true
+    target: off
 filter:
   include: [all]
   exclude: [user.invited]
@@ -62,6 +67,7 @@ capture:
   query_string: redacted
   path: template
   api_key: x-api-key
+  default_target: false
   redact: [patient]
 "#;
 
@@ -74,9 +80,10 @@ fn built() -> AuditPolicy {
                 .paths(["/users/{id}/reset"])
                 .when(RecordWhen::effect_possible().or(RecordWhen::statuses([404])))
                 .write_ahead(true)
+                .target("user", "{id}")
                 .fail_mode(FailMode::Open),
         )
-        .rule(presets::ivre::upload().paths(["/import"]).body_end(true))
+        .rule(presets::ivre::upload().paths(["/import"]).body_end(true).without_target())
         .preset_ivre()
         .base_path("/cgi")
         .max_results(1000)
@@ -90,6 +97,7 @@ fn built() -> AuditPolicy {
         .query_string(QueryString::Redacted)
         .request_path(RequestPath::Template)
         .api_key(ApiKeySource::XApiKey)
+        .default_target(false)
         .redact(["patient"])
         .build()
         .expect("a policy")
@@ -115,7 +123,7 @@ fn faults_in_toml() {
         (
             "preset = \"ivre\"\n\n[[rules]]\ntype = \"upload\"\npaths = [\"/a\"]\n\nwrite_ahaed = true",
             "line 7: rule 1 (`upload`): key `write_ahaed` is unknown: expected one of `type`, `methods`, `paths`, `when`, \
-          `write_ahead`, `body_end`, `fail_mode`",
+          `write_ahead`, `body_end`, `target`, `fail_mode`",
         ),
         ("presets = true", "line 1: key `presets` is unknown: expected one of `preset`, `base_path`,"),
         (

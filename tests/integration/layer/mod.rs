@@ -22,6 +22,7 @@ mod store_hangs;
 mod subrequests;
 mod support;
 #[cfg(feature = "testing")]
+mod targets;
 mod testing;
 mod two_logs;
 mod vault;
