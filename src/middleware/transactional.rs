@@ -151,6 +151,7 @@ impl RequestLifecycle {
         if fate.map_err(drop)? != TransactionStatus::Committed {
             return Ok(false);
         }
+        log.deliver_committed(written.event_id);
         if answered.is_some_and(|status| status != written.outcome) {
             log.count_status_mismatch();
             log_line(move || {

@@ -25,6 +25,7 @@ use super::log_lines;
 use super::queue::{Entry, PushOutcome, Queue, weight};
 use super::stats::{Counters, Stats, add};
 use super::store_damage::StoreDamage;
+use super::subscription::{Subscribers, Subscription};
 use super::waiter::{Answer, IfRefused};
 use crate::event::{AuditEvent, BoundedEvent, EventId};
 use crate::store::{AuditStore, StoreError, StoreErrorKind};
@@ -73,6 +74,7 @@ pub(super) struct LogInner {
     pub(super) counters: Arc<Counters>,
     pub(super) failure_log: Arc<FailureLog>,
     pub(super) damage: Arc<StoreDamage>,
+    pub(super) subscribers: Arc<Subscribers>,
     pub(super) settled: watch::Receiver<u64>,
     pub(super) in_flight_requests: Arc<InFlightRequests>,
     pub(super) first_requests: FirstRequests,
@@ -155,6 +157,36 @@ impl AuditLog {
         let Some(inner) = &self.inner else { return Ok(id) };
         let event = BoundedEvent::new(Box::new(event));
         self.write(event, from_now(inner.write_timeout), IfRefused::Leave).await.map(|()| id)
+    }
+
+    /// Subscribes to the events that this log writes from now on, each after the store has acknowledged it.
+    ///
+    /// The order is that of the acknowledgements: a `started` event comes before its end. Delivery costs a request nothing:
+    /// its answer goes first. An event of [`AuditContext::record_in`](crate::AuditContext::record_in) is delivered once the log has seen
+    /// its transaction committed. Not delivered are events of other processes and of other logs, those of
+    /// [`AuditLog::record_in`], whose commit the log does not see, and an event whose append failed although the store kept it: the event that
+    /// ends it is delivered instead.
+    ///
+    /// A feed is no queue: what must happen for every event, across restarts, reads the store instead.
+    ///
+    /// ```
+    /// use tower_audit::writer::Delivery;
+    /// use tower_audit::{AuditEvent, AuditLog, EventType};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let log = AuditLog::open("memory:").await?;
+    /// let mut events = log.subscribe();
+    /// log.record(AuditEvent::new(EventType::AUTH)).await?;
+    /// match events.recv().await {
+    ///     Some(Delivery::Event(event)) => assert_eq!(event.event_type, EventType::AUTH),
+    ///     Some(Delivery::Missed(_)) | None => unreachable!("one event is no gap"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn subscribe(&self) -> Subscription {
+        self.inner().map_or_else(Subscription::ended, |inner| inner.subscribers.subscribe())
     }
 
     /// Waits until every event that was given to the log before is written, or has failed.

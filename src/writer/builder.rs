@@ -179,6 +179,7 @@ impl AuditLogBuilder {
         }));
         let counters = Arc::default();
         let damage = Arc::default();
+        let subscribers = Arc::default();
         let failure_log = Arc::new(FailureLog::new(runtime.clone()));
         let (settled, watch_settled) = watch::channel(0);
         let worker = Worker {
@@ -187,6 +188,7 @@ impl AuditLogBuilder {
             counters: Arc::clone(&counters),
             failure_log: Arc::clone(&failure_log),
             damage: Arc::clone(&damage),
+            subscribers: Arc::clone(&subscribers),
             settled,
             max_batch: self.batch_events,
             parallel: capabilities.max_parallel_appends.max(1),
@@ -200,6 +202,7 @@ impl AuditLogBuilder {
             counters,
             failure_log,
             damage,
+            subscribers,
             settled: watch_settled,
             in_flight_requests: Arc::default(),
             first_requests: FirstRequests::default(),

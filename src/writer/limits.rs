@@ -14,6 +14,8 @@ pub const MAX_BATCH_EVENTS: usize = 1024;
 pub const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// The maximum number of audited requests that run on after their client has gone.
 pub const MAX_DETACHED: usize = 16_384;
+/// The maximum number of events that a subscriber may be behind.
+pub const MAX_SUBSCRIPTION_EVENTS: usize = 1024;
 
 /// The default time that [`AuditLog::close`](super::AuditLog::close) waits for requests.
 pub(super) const DEFAULT_CLOSE_TIMEOUT: Duration = Duration::from_secs(30);

@@ -26,6 +26,7 @@ mod pending_transactions;
 mod queue;
 mod stats;
 mod store_damage;
+mod subscription;
 mod throttle;
 mod transactional;
 mod waiter;
@@ -39,7 +40,9 @@ pub use error::{CloseError, OpenError, RecordError, RecordErrorKind};
 pub(crate) use in_flight_requests::InFlightGuard;
 pub use limits::{
     DEFAULT_WRITE_TIMEOUT, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_DETACHED, MAX_QUEUE_BYTES, MAX_QUEUE_EVENTS,
+    MAX_SUBSCRIPTION_EVENTS,
 };
 pub(crate) use log_lines::log_line;
 pub use stats::Stats;
+pub use subscription::{Delivery, Subscription};
 pub(crate) use waiter::IfRefused;

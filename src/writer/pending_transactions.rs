@@ -108,10 +108,15 @@ impl LogInner {
     ) -> Result<TransactionStatus, StoreError> {
         let Some(store) = self.store.parts().transactional else { return Ok(TransactionStatus::InProgress) };
         let fate = catch_store_panic(|| store.status(event.event_id, transaction)).await?;
-        if fate == TransactionStatus::Absent {
-            catch_store_panic(|| self.store.append(std::slice::from_ref(event))).await?;
-            add(&self.counters.written, 1);
-            add(&self.counters.batches, 1);
+        match fate {
+            TransactionStatus::Absent => {
+                catch_store_panic(|| self.store.append(std::slice::from_ref(event))).await?;
+                add(&self.counters.written, 1);
+                add(&self.counters.batches, 1);
+                self.deliver_committed(event.event_id);
+            }
+            TransactionStatus::Committed => self.deliver_committed(event.event_id),
+            TransactionStatus::InProgress => {}
         }
         Ok(fate)
     }

@@ -14,6 +14,7 @@ use super::deadline::with_deadline;
 use super::error::{RecordError, RecordErrorKind};
 use super::log_lines::log_line;
 use super::stats::add;
+use super::subscription::Delivery;
 use crate::backoff::Backoff;
 use crate::event::{AuditEvent, BoundedEvent, EventId, Phase};
 use crate::store::{
@@ -151,6 +152,13 @@ impl AuditLog {
         ended
     }
 
+    /// Delivers an event that a transaction of the app has committed to the subscribers.
+    pub(crate) fn deliver_committed(&self, id: EventId) {
+        if let Some(inner) = self.inner() {
+            inner.deliver_committed(id);
+        }
+    }
+
     /// Counts a response whose status differs from its event.
     pub(crate) fn count_status_mismatch(&self) {
         if let Some(inner) = self.inner() {
@@ -185,6 +193,26 @@ impl AuditLog {
 }
 
 impl LogInner {
+    /// Delivers an event that a transaction of the app has committed to the subscribers: as the store has it, for it may differ
+    /// from the one that the log would have written.
+    pub(super) fn deliver_committed(&self, id: EventId) {
+        if !self.subscribers.is_any() {
+            return;
+        }
+        let (subscribers, store, timeout) =
+            (Arc::clone(&self.subscribers), Arc::clone(&self.store), self.write_timeout);
+        self.runtime.spawn(async move {
+            let read = catch_store_panic(|| match store.parts().reader {
+                Some(reader) => reader.get(id),
+                None => Box::pin(std::future::ready(Ok(None))),
+            });
+            subscribers.send(match tokio::time::timeout(timeout, read).await {
+                Ok(Ok(Some(event))) => Delivery::Event(Arc::new(event)),
+                Ok(Ok(None) | Err(_)) | Err(_) => Delivery::Missed(1),
+            });
+        });
+    }
+
     /// Waits for the store within the write timeout.
     async fn within_timeout<T>(&self, work: StoreFuture<'_, T>) -> Result<T, RecordError> {
         match self.within(self.write_timeout, work).await {

@@ -29,6 +29,7 @@ use super::log_lines::log_line;
 use super::queue::{Queue, Taken};
 use super::stats::{Counters, add};
 use super::store_damage::StoreDamage;
+use super::subscription::Subscribers;
 use super::throttle::Throttle;
 use super::waiter::{FollowUp, Waiter};
 use crate::backoff::Backoff;
@@ -42,6 +43,7 @@ pub(super) struct Worker {
     pub(super) counters: Arc<Counters>,
     pub(super) failure_log: Arc<FailureLog>,
     pub(super) damage: Arc<StoreDamage>,
+    pub(super) subscribers: Arc<Subscribers>,
     /// The number of the first event that is not settled, for `flush`.
     pub(super) settled: watch::Sender<u64>,
     pub(super) max_batch: usize,
@@ -152,6 +154,7 @@ const AFTER_PANIC: Duration = Duration::from_millis(20);
 impl Drop for Worker {
     fn drop(&mut self) {
         self.queue.stop();
+        self.subscribers.close();
     }
 }
 
@@ -495,7 +498,7 @@ impl Worker {
         add(&self.counters.timed_out, expired + self.queue.expire(now));
     }
 
-    /// Answers that the batch is durable.
+    /// Answers that the batch is durable, and delivers its events to the subscribers.
     fn accept(&self, batch: &mut Batch) {
         if batch.is_empty() {
             return;
@@ -510,6 +513,7 @@ impl Worker {
                 FollowUp::EndNotRun => self.end_not_run(event, waiter.number),
             }
         }
+        self.subscribers.deliver(&mut batch.events);
     }
 
     /// Answers that the batch is not written.

@@ -20,6 +20,7 @@ mod route_coverage;
 mod store_failures;
 mod store_hangs;
 mod subrequests;
+mod subscription;
 mod support;
 #[cfg(feature = "testing")]
 mod targets;

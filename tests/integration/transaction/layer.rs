@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tower::ServiceExt as _;
 use tower_audit::policy::presets;
 use tower_audit::query::{Filter, PageQuery};
+use tower_audit::writer::Delivery;
 use tower_audit::{AuditContext, AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType, FailMode, Phase};
 
 use crate::transaction::database::Backing;
@@ -153,4 +154,37 @@ async fn a_body_that_cannot_end_in_time_leaves_its_event_to_the_log() {
     assert_eq!(ends.len(), 1);
     assert_eq!(ends[0].details["body_end"], "complete");
     assert_eq!(backing.open_started().await, 0);
+}
+
+/// An event in a transaction is delivered once the log has seen the commit, as the store has it; after a rollback the log's
+/// own is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscriber_gets_what_was_committed() {
+    async fn handle(State((pool, commits)): State<(SqlitePool, bool)>, audit: AuditContext) -> StatusCode {
+        let mut tx = pool.begin().await.expect("begun");
+        audit.expect_status(StatusCode::NO_CONTENT).record_in(&mut tx).await.expect("recorded");
+        if commits {
+            tx.commit().await.expect("committed")
+        } else {
+            tx.rollback().await.expect("rolled back")
+        }
+        StatusCode::CONFLICT
+    }
+    for (commits, outcome) in [(true, 204), (false, 409)] {
+        let backing = Backing::new().await;
+        let log = backing.log().await;
+        let mut feed = log.subscribe();
+        let app = Router::new()
+            .route("/auth/admin/users", routing::delete(handle).layer(AuditLayer::new(&log, presets::ivre())))
+            .with_state((backing.pool.clone(), commits));
+        assert_eq!(app.oneshot(delete()).await.expect("infallible").status(), 409);
+        let mut told = Vec::new();
+        for _ in 0..2 {
+            let Some(Delivery::Event(event)) = feed.recv().await else { panic!("two events were expected") };
+            told.push((event.phase, event.outcome));
+        }
+        assert_eq!(told, [(Phase::Started, None), (Phase::Completed, Some(outcome))]);
+        log.close().await.expect("the log closes");
+        assert_eq!(feed.recv().await, None);
+    }
 }
