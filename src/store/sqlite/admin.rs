@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::error::DuringOperation as _;
 use super::journal::journal_cache::JournalCache;
+use super::lock_wait::POLLS;
 use super::purge;
 use super::schema;
 use super::segments::value_index;
@@ -25,8 +26,11 @@ impl StoreAdmin for SqliteStore {
     fn migrate(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let mut lease = self.lease("ensure-indexes").await?;
-            let result = schema::create(&mut lease.state.connection.db, self.config.shares_file).await;
-            lease.finish(result).await?;
+            let connection = &mut lease.state.connection;
+            connection.set_busy_timeout(self.config.lock_timeout()).await?;
+            let done = schema::create(&mut connection.db, self.config.shares_file).await;
+            let done = done.and(connection.set_busy_timeout(POLLS).await);
+            lease.finish(done).await?;
             let mut lease = self.lease("ensure-indexes").await?;
             let damaged = value_index::discard_damaged(&mut lease.state).await;
             let damaged = lease.finish(damaged).await?;

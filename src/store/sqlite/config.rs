@@ -97,6 +97,11 @@ impl Config {
     pub(super) fn busy_timeout(&self) -> Duration {
         (self.timeout / 2).min(MAX_BUSY_TIMEOUT)
     }
+
+    /// The timeout of a statement that takes the write lock.
+    pub(super) fn lock_timeout(&self) -> Duration {
+        self.timeout / 2
+    }
 }
 
 /// Returns true for `//USER:PASSWORD@HOST`: taken for a path, the password would be shown.

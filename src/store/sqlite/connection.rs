@@ -15,6 +15,7 @@ use super::error::{
     transient,
 };
 use super::file_identity::{FileIdentity, Lengths, check_only_name, file_id, replaced_error};
+use super::lock_wait::{LockWait, POLLS};
 use super::mount::{Mount, check_not_mounted_alone, volatile_message};
 use super::parking::Parking;
 use super::private_file::{create_private_file, sync_directory};
@@ -27,7 +28,7 @@ pub(super) struct WriteConnection {
     pub(super) db: FileConnection,
     /// The path of the database without symbolic links.
     pub(super) database: PathBuf,
-    busy_timeout: Duration,
+    lock_timeout: Duration,
     pub(super) version: Version,
     /// Set by a write transaction that was not committed: the connection is then closed, never used again.
     pub(super) has_open_transaction: bool,
@@ -92,26 +93,43 @@ impl WriteConnection {
         // So this hook refuses every commit after the index was removed, and B takes the lock of the removed index before it
         // opens the file again (`wait_for_others`): by then A has committed, or its hook refuses.
         db.lock_handle().await.during(OPENING)?.set_commit_hook(identity.index_watch());
-        Ok(Self {
+        let mut connection = Self {
             db: FileConnection { db: Some(db), identity, parking: parking.clone(), is_suspect: false },
             database: resolved,
-            busy_timeout: config.busy_timeout(),
+            lock_timeout: config.lock_timeout(),
             version,
             has_open_transaction: false,
-        })
+        };
+        connection.set_busy_timeout(POLLS).await?;
+        Ok(connection)
     }
 
-    /// Restores the busy timeout.
-    pub(super) async fn set_busy_timeout(&mut self) -> Result<(), StoreError> {
-        let sql = format!("PRAGMA busy_timeout = {}", self.busy_timeout.as_millis());
+    /// Sets SQLite's timeout for a lock. Statements that are not repeated ([`LockWait`]) need a long one.
+    pub(super) async fn set_busy_timeout(&mut self, timeout: Duration) -> Result<(), StoreError> {
+        let sql = format!("PRAGMA busy_timeout = {}", timeout.as_millis());
         sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(&mut *self.db).await.during(OPENING)?;
         Ok(())
     }
 
+    /// Begins the wait of a statement for the write lock.
+    pub(super) fn lock_wait(&self) -> LockWait {
+        LockWait::begin(self.lock_timeout)
+    }
+
     /// Waits until no connection commits with the removed index that this connection has open.
     pub(super) async fn wait_for_others(&mut self) -> Result<(), StoreError> {
-        sqlx::query("BEGIN IMMEDIATE; ROLLBACK").execute(&mut *self.db).await.during(OPENING)?;
-        Ok(())
+        self.execute_locking("BEGIN IMMEDIATE; ROLLBACK").await.during(OPENING)
+    }
+
+    /// Runs a statement that begins with taking the write lock.
+    pub(super) async fn execute_locking(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
+        let mut wait = self.lock_wait();
+        loop {
+            let done = sqlx::query(sql).execute(&mut *self.db).await;
+            if !wait.is_to_repeat(&done).await {
+                return done.map(drop);
+            }
+        }
     }
 
     /// Rolls back a transaction that failed. SQLite may have done so itself.

@@ -96,15 +96,11 @@ pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     matches!(primary_code(error), Some(SQLITE_BUSY | SQLITE_LOCKED))
 }
 
-/// Returns true if a statement's own check failed: `json('')`, which is malformed, stands for a discarded row.
+/// Returns true if a statement's own check failed: `json('')`, which is malformed, stands for a guard that does not hold or a
+/// discarded row.
 pub(super) fn is_discarded(error: &sqlx::Error) -> bool {
     code(error) == Some(SQLITE_ERROR)
         && error.as_database_error().is_some_and(|error| error.message().contains("malformed JSON"))
-}
-
-/// Returns true if a NOT NULL constraint failed.
-pub(super) fn is_not_null(error: &sqlx::Error) -> bool {
-    code(error) == Some(SQLITE_CONSTRAINT_NOTNULL)
 }
 
 /// The error of opening a file that may be no database.
@@ -174,5 +170,4 @@ const SQLITE_PROTOCOL: i32 = 15;
 const SQLITE_SCHEMA: i32 = 17;
 const SQLITE_CONSTRAINT: i32 = 19;
 const SQLITE_NOTADB: i32 = 26;
-const SQLITE_CONSTRAINT_NOTNULL: i32 = 1299;
 const SQLITE_CONSTRAINT_COMMITHOOK: i32 = SQLITE_CONSTRAINT | (2 << 8);

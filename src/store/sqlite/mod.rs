@@ -40,6 +40,7 @@ mod event_columns;
 mod file_identity;
 mod id_blob;
 mod journal;
+mod lock_wait;
 mod mount;
 mod parking;
 mod private_file;

@@ -3,12 +3,15 @@
 //! Each step is one transaction that holds the write lock for some milliseconds. A step leaves the file whole, so a
 //! purge that is killed goes on with the next call, in whatever process.
 
+use std::time::Duration;
+
 use sqlx::AssertSqlSafe;
 
 use super::error::{DuringOperation as _, discarded};
 use super::id_blob::id_bytes;
 use super::journal::append::{EMPTY_ROW, begin_journal};
 use super::journal::compaction::{CHUNK_EVENTS, compact_rows};
+use super::lock_wait::POLLS;
 use super::segments::segment::{self, Segment, SegmentState};
 use super::writer_state::{StateTransaction, WriterState};
 use crate::event::{EventId, Timestamp};
@@ -97,17 +100,19 @@ pub(super) async fn delete_old(
 pub(super) async fn remove_open(state: &mut WriterState, before: Timestamp, at_most: usize) -> Result<u64, StoreError> {
     // The moments of a log all have one width. Of a copy that cannot be read, the id says when.
     let least = EventId::from_micros(before.as_micros(), 0);
-    let result = sqlx::query(
+    let mut transaction = StateTransaction::begin(state).await?;
+    let done = sqlx::query(
         "DELETE FROM audit_started WHERE event_id IN (SELECT event_id FROM audit_started WHERE \
          CASE WHEN json_valid(event) THEN event ->> '$.created_at' < ?1 ELSE event_id < ?2 END LIMIT ?3)",
     )
     .bind(before.to_string())
     .bind(id_bytes(least.as_u128()))
     .bind(i64::try_from(at_most).unwrap_or(i64::MAX))
-    .execute(&mut *state.connection.db)
+    .execute(&mut *transaction.connection.db)
     .await
     .during(DOING)?;
-    Ok(result.rows_affected())
+    transaction.commit().await?;
+    Ok(done.rows_affected())
 }
 
 /// Overwrites the next free pages and returns the number left; `None` begins. At the end frees them again, and
@@ -132,6 +137,7 @@ pub(super) async fn scrub(state: &mut WriterState, left: Option<i64>) -> Result<
     // file format, and a little more) is not counted. The table needs a page or two beside them, by which the file may
     // grow.
     if pages > 0 {
+        let mut transaction = StateTransaction::begin(state).await?;
         sqlx::query(
             "INSERT INTO audit_postings(n, field, part, first, body) \
              SELECT -1, 0, coalesce(max(part) + 1, 0), x'', \
@@ -139,24 +145,23 @@ pub(super) async fn scrub(state: &mut WriterState, left: Option<i64>) -> Result<
              FROM audit_postings WHERE n = -1",
         )
         .bind(pages)
-        .execute(&mut *state.connection.db)
+        .execute(&mut *transaction.connection.db)
         .await
         .during(DOING)?;
+        transaction.commit().await?;
         return Ok(Some(left - pages));
     }
     give_back(state).await?;
     // Readers are not waited for: then the log is used again from its beginning, as always.
-    for sql in ["PRAGMA busy_timeout = 20", "PRAGMA wal_checkpoint(TRUNCATE)"] {
-        pragma(state, sql).await?;
-    }
-    state.connection.set_busy_timeout().await?;
+    state.connection.set_busy_timeout(CHECKPOINT_WAIT).await?;
+    pragma(state, "PRAGMA wal_checkpoint(TRUNCATE)").await?;
+    state.connection.set_busy_timeout(POLLS).await?;
     Ok(None)
 }
 
 /// Frees the overwritten pages.
 async fn give_back(state: &mut WriterState) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM audit_postings WHERE n = -1").execute(&mut *state.connection.db).await.during(DOING)?;
-    Ok(())
+    state.connection.execute_locking("DELETE FROM audit_postings WHERE n = -1").await.during(DOING)
 }
 
 /// Deletes rows of a wholly old segment. Its table is dropped with the last row.
@@ -244,4 +249,5 @@ async fn is_exhausted(state: &mut WriterState, n: i64, gone: u64, at_most: i64) 
 /// The largest number of free pages to overwrite: more than a journal has.
 const MOST_SCRUBBED: i64 = 32 * 1024;
 const SCRUBBED_AT_ONCE: i64 = 512;
+const CHECKPOINT_WAIT: Duration = Duration::from_millis(20);
 const DOING: &str = "purge";

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use sqlx::SqlitePool;
 use tokio::sync::{Mutex, MutexGuard};
@@ -19,7 +19,7 @@ use super::parking::Parking;
 use super::read_pool::ReadPool;
 use super::segments::value_index;
 use super::writer_lock::{WriterLock, unregister_writer};
-use super::writer_state::WriterState;
+use super::writer_state::{UNCHECKED, WriterState};
 use crate::event::{AuditEvent, EventType};
 use crate::store::{AuditStore, Capabilities, Diagnostic, OpenOptions, Parts, StoreError, StoreErrorKind, StoreFuture};
 
@@ -36,6 +36,8 @@ pub struct SqliteStore {
     pub(super) status_readers: ReadPool,
     /// The number of transactional events since the last look at the journal.
     pub(super) transactional_events: AtomicUsize,
+    /// SQLite's number of the schema in which a transactional event last met no trigger.
+    pub(super) checked_schema: AtomicI64,
     /// True after a purge: free pages may still have deleted events.
     pub(super) is_to_scrub: AtomicBool,
     damage: Arc<Damage>,
@@ -108,6 +110,7 @@ impl SqliteStore {
             readers: ReadPool::new(&damage),
             status_readers: ReadPool::new(&damage),
             transactional_events: AtomicUsize::new(0),
+            checked_schema: AtomicI64::new(UNCHECKED),
             is_to_scrub: AtomicBool::new(false),
             writer: Mutex::new(Writer {
                 last: state.as_ref().map(|state| state.connection.db.identity.clone()),

@@ -7,6 +7,7 @@ mod purging;
 mod reading;
 mod recovery;
 mod shared_file;
+mod triggers;
 
 use std::path::PathBuf;
 

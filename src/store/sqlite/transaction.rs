@@ -8,23 +8,29 @@ use crate::store::StoreError;
 
 /// A transaction that holds SQLite's write lock.
 ///
-/// Dropped without [`commit`](Self::commit), it marks the connection, which the store then closes instead of using it
-/// again: SQLite rolls back with the close.
+/// Dropped before [`commit`](Self::commit) or [`roll_back`](Self::roll_back), it marks the connection, which the store then
+/// closes instead of using it again: SQLite rolls back with the close.
 pub(super) struct WriteTransaction<'a, T: AsMut<WriteConnection>> {
     target: &'a mut T,
-    is_committed: bool,
+    is_over: bool,
 }
 
 impl<'a, T: AsMut<WriteConnection>> WriteTransaction<'a, T> {
-    /// Takes the write lock. Waits for other writers up to the busy timeout.
+    /// Takes the write lock. Waits for other writers up to half of the store's timeout.
     pub(super) async fn begin(target: &'a mut T) -> Result<Self, StoreError> {
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut *target.as_mut().db).await.during(DOING)?;
-        Ok(Self { target, is_committed: false })
+        target.as_mut().execute_locking("BEGIN IMMEDIATE").await.during(DOING)?;
+        Ok(Self { target, is_over: false })
     }
 
     pub(super) async fn commit(mut self) -> Result<(), StoreError> {
         sqlx::query("COMMIT").execute(&mut *self.target.as_mut().db).await.during(DOING)?;
-        self.is_committed = true;
+        self.is_over = true;
+        Ok(())
+    }
+
+    pub(super) async fn roll_back(mut self) -> Result<(), StoreError> {
+        sqlx::query("ROLLBACK").execute(&mut *self.target.as_mut().db).await.during(DOING)?;
+        self.is_over = true;
         Ok(())
     }
 }
@@ -45,7 +51,7 @@ impl<T: AsMut<WriteConnection>> DerefMut for WriteTransaction<'_, T> {
 
 impl<T: AsMut<WriteConnection>> Drop for WriteTransaction<'_, T> {
     fn drop(&mut self) {
-        if !self.is_committed {
+        if !self.is_over {
             self.target.as_mut().has_open_transaction = true;
         }
     }

@@ -19,6 +19,7 @@ use super::id_blob::id_bytes;
 use super::journal::append::journal_columns;
 use super::journal::journal_row::JournalRow;
 use super::read::reader::get;
+use super::schema::check_no_triggers;
 use super::store::SqliteStore;
 use crate::event::{AuditEvent, EventId};
 use crate::store::{
@@ -36,8 +37,8 @@ impl Transactional for SqliteStore {
                 Err(error) if is_plain_error(&error) => return Err(other_database_error().with_source(error)),
                 locked => locked.during(DOING)?,
             };
-            let (file, synchronous, journal): (String, i64, String) =
-                sqlx::query_as(SELECT_DATABASE).fetch_one(db).await.during(DOING)?;
+            let (file, synchronous, journal, schema): (String, i64, String, i64) =
+                sqlx::query_as(SELECT_DATABASE).fetch_one(&mut *db).await.during(DOING)?;
             let here = file_id(&self.config.path)?;
             if here.is_none() || file_id(Path::new(&file))? != here {
                 return Err(other_database_error());
@@ -47,6 +48,11 @@ impl Transactional for SqliteStore {
                     "the connection has synchronous={synchronous} and journal_mode={journal}, so its commit would not \
                      be durable: open the pool with SqliteSynchronous::Full and without a journal mode of its own"
                 )));
+            }
+            // The lock is held: no trigger can come before the end of the transaction, but from the app's own statements.
+            if schema != self.checked_schema.load(Ordering::Relaxed) {
+                check_no_triggers(db).await?;
+                self.checked_schema.store(schema, Ordering::Relaxed);
             }
             // One number for all: the lock tells transactions apart.
             Ok(TransactionId(0))
@@ -127,7 +133,8 @@ const FULL: i64 = 2;
 const TAKE_WRITE_LOCK: &str = "UPDATE main.audit_probe SET times = times WHERE false";
 
 const SELECT_DATABASE: &str = "SELECT (SELECT file FROM pragma_database_list WHERE name = 'main'), \
-    (SELECT synchronous FROM pragma_synchronous), (SELECT journal_mode FROM pragma_journal_mode)";
+    (SELECT synchronous FROM pragma_synchronous), (SELECT journal_mode FROM pragma_journal_mode), \
+    (SELECT schema_version FROM pragma_schema_version)";
 
 /// The row after the last: the lock is the transaction's from here on.
 const INSERT_ROW: &str = concat!(

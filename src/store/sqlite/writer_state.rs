@@ -24,6 +24,8 @@ pub(super) struct WriterState {
     pub(super) connection: WriteConnection,
     pub(super) journal: JournalCache,
     pub(super) segments: Vec<Segment>,
+    /// SQLite's number of the schema in which no table of the log has a trigger. Every change of a schema counts it up.
+    pub(super) checked_schema: i64,
 }
 
 /// A write transaction in which journal and segments change.
@@ -33,7 +35,8 @@ impl WriterState {
     /// Opens the file as [`WriteConnection::open`] does, and reads its journal.
     pub(super) async fn open(config: &Config, parking: &Arc<Parking>, is_first: bool) -> Result<Self, StoreError> {
         let connection = WriteConnection::open(config, parking, is_first).await?;
-        let mut state = Self { connection, journal: JournalCache::default(), segments: Vec::new() };
+        let mut state =
+            Self { connection, journal: JournalCache::default(), segments: Vec::new(), checked_schema: UNCHECKED };
         state.load().await?;
         Ok(state)
     }
@@ -54,14 +57,21 @@ impl WriterState {
         self.load().await
     }
 
-    /// Reads the journal rows and the list of segments that other writers have changed. Call it inside a transaction.
+    /// Reads the journal rows and the list of segments that other writers have changed. Fails if somebody has put a
+    /// trigger on a table of the log. Call it inside a transaction.
     pub(super) async fn refresh(&mut self) -> Result<(), StoreError> {
         let db = &mut *self.connection.db;
-        let (first, last): (Option<i64>, Option<i64>) =
-            sqlx::query_as("SELECT (SELECT min(seq) FROM audit_journal), (SELECT max(seq) FROM audit_journal)")
-                .fetch_one(&mut *db)
-                .await
-                .during(DOING)?;
+        let (first, last, schema): (Option<i64>, Option<i64>, i64) = sqlx::query_as(
+            "SELECT (SELECT min(seq) FROM audit_journal), (SELECT max(seq) FROM audit_journal), \
+             (SELECT schema_version FROM pragma_schema_version)",
+        )
+        .fetch_one(&mut *db)
+        .await
+        .during(DOING)?;
+        if schema != self.checked_schema {
+            schema::check_no_triggers(&mut *db).await?;
+            self.checked_schema = schema;
+        }
         let (Some(first), Some(last)) = (first, last) else {
             // Another process has deleted every row; the next append inserts a first one.
             self.journal = self.journal.emptied();
@@ -70,7 +80,6 @@ impl WriterState {
         };
         if last < self.journal.last_seq {
             // Numbers never go back: rows that were committed are gone.
-            schema::check_no_triggers(db).await?;
             self.journal = self.journal.emptied();
         }
         self.journal.remove_rows_through(first.saturating_sub(1));
@@ -89,6 +98,16 @@ impl WriterState {
         self.segments = segment::load(&mut self.connection.db).await?;
         Ok(())
     }
+
+    /// Reads the number of the schema after a change of our own, inside the transaction of [`refresh`](Self::refresh), in
+    /// which no other connection can create a trigger.
+    pub(super) async fn refresh_schema(&mut self) -> Result<(), StoreError> {
+        self.checked_schema = sqlx::query_scalar("SELECT schema_version FROM pragma_schema_version")
+            .fetch_one(&mut *self.connection.db)
+            .await
+            .during(DOING)?;
+        Ok(())
+    }
 }
 
 impl AsMut<WriteConnection> for WriterState {
@@ -104,3 +123,5 @@ impl fmt::Debug for WriterState {
 }
 
 const DOING: &str = "reading the journal";
+/// No file has this number: they begin with 0 and count up.
+pub(super) const UNCHECKED: i64 = -1;

@@ -7,6 +7,14 @@
 //! - t1: A inserts row 42 after 41 and commits.
 //! - t2: B inserts after 41; the guard finds 42, and no row is inserted.
 //! - t3: B takes the write lock, reads row 42 for its ids, and inserts row 43.
+//!
+//! The guard also holds the number of the schema. A trigger that somebody creates meanwhile could delete the row in the same
+//! commit:
+//!
+//! - t0: A knows schema 9, which has no trigger on the log's tables.
+//! - t1: a shell creates a trigger, which makes it schema 10.
+//! - t2: A inserts; the guard finds 10, and no row is inserted.
+//! - t3: A takes the write lock, looks for triggers, and refuses the events with the trigger's name.
 
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{Sqlite, SqliteArguments};
@@ -16,9 +24,8 @@ use super::journal_row::JournalRow;
 use crate::event::{AuditEvent, EventType, Phase, Timestamp};
 use crate::store::StoreError;
 use crate::store::sqlite::connection::PROBE;
-use crate::store::sqlite::error::{DuringOperation as _, discarded, from_driver, is_discarded, is_not_null};
+use crate::store::sqlite::error::{DuringOperation as _, discarded, from_driver, is_discarded};
 use crate::store::sqlite::id_blob::{id_bytes, id_of};
-use crate::store::sqlite::schema;
 use crate::store::sqlite::writer_lock::WriterLock;
 use crate::store::sqlite::writer_state::{StateTransaction, WriterState};
 
@@ -95,9 +102,9 @@ async fn insert_locked(
     writer_lock: &WriterLock,
     batch: &JournalRow,
 ) -> Result<(), StoreError> {
-    let last_seq = transaction.journal.last_seq;
+    let guard = Guard::of(transaction);
     let sql = if batch.started_changes.is_some() { INSERT_BATCH_AND_STARTED } else { INSERT_BATCH };
-    match bound(sqlx::query(sql), last_seq, writer_lock, batch).execute(&mut *transaction.connection.db).await {
+    match bound(sqlx::query(sql), guard, writer_lock, batch).execute(&mut *transaction.connection.db).await {
         // Of several statements the sum: they look at the number themselves.
         Ok(done) if batch.started_changes.is_some() || done.rows_affected() == 1 => Ok(()),
         Ok(_) => Err(discarded(DOING)),
@@ -113,10 +120,12 @@ async fn insert_locked(
 /// 1780000000000000. A writer that still knows 41 meets no number it has seen.
 pub(crate) async fn begin_journal(transaction: &mut StateTransaction<'_>) -> Result<(), StoreError> {
     let last = transaction.journal.last_seq;
-    if (1..=LAST_SEQ).contains(&last) {
+    if can_be_followed(last) {
         return Ok(());
     }
     compaction::compact_rows(transaction, last).await?;
+    // It may have created a segment.
+    transaction.refresh_schema().await?;
     let first = Timestamp::now().as_micros();
     let done = sqlx::query(EMPTY_ROW).bind(first).execute(&mut *transaction.connection.db).await.during(DOING)?;
     if done.rows_affected() != 1 {
@@ -126,8 +135,16 @@ pub(crate) async fn begin_journal(transaction: &mut StateTransaction<'_>) -> Res
     Ok(())
 }
 
-/// Rehearses an append: inserts two events, reads them back, rolls them back and commits a counter. Everything that
-/// could reject the next append is met, the disk included.
+/// Returns false if the journal has no row, or the greatest number that SQLite has.
+fn can_be_followed(last_seq: i64) -> bool {
+    (1..=LAST_SEQ).contains(&last_seq)
+}
+
+/// Rehearses an append: inserts two events in a transaction and rolls it back. Then commits a counter, which meets the disk.
+/// Everything that could reject the next append is met.
+///
+/// Two transactions: what is rolled back to a savepoint still counts as changed, and its pages, four times those of the
+/// counter, would be in the write-ahead log with the commit.
 pub(crate) async fn rehearse(state: &mut WriterState) -> Result<(), StoreError> {
     const DOING: &str = "health";
     let mut started = AuditEvent::new(EventType::AUDIT_PURGE);
@@ -137,26 +154,16 @@ pub(crate) async fn rehearse(state: &mut WriterState) -> Result<(), StoreError> 
     let batch = JournalRow::of(&[&started, &completed]).during(DOING)?;
     let mut transaction = StateTransaction::begin(state).await?;
     transaction.refresh().await?;
+    let known = transaction.journal.last_seq;
     begin_journal(&mut transaction).await?;
-    sqlx::query("SAVEPOINT rehearsal").execute(&mut *transaction.connection.db).await.during(DOING)?;
-    let last_seq = transaction.journal.last_seq;
     insert_locked(&mut transaction, &WriterLock::new(), &batch).await?;
-    // A trigger may have deleted the row without an error.
-    let is_there: bool =
-        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM audit_journal WHERE seq = ?1 + 1 AND min_id = ?2)")
-            .bind(last_seq)
-            .bind(id_bytes(batch.min_id()))
-            .fetch_one(&mut *transaction.connection.db)
-            .await
-            .during(DOING)?;
-    if !is_there {
-        return Err(discarded(DOING));
+    transaction.roll_back().await?;
+    let mut transaction = StateTransaction::begin(state).await?;
+    if transaction.journal.last_seq != known {
+        // The journal's new beginning was rolled back, too.
+        transaction.journal = transaction.journal.emptied();
+        transaction.refresh().await?;
     }
-    schema::check_no_triggers(&mut transaction.connection.db).await?;
-    sqlx::query("ROLLBACK TO rehearsal; RELEASE rehearsal")
-        .execute(&mut *transaction.connection.db)
-        .await
-        .during(DOING)?;
     sqlx::query(PROBE).execute(&mut *transaction.connection.db).await.during(DOING)?;
     transaction.commit().await
 }
@@ -210,27 +217,30 @@ async fn ids_in_segments(state: &mut WriterState, ids: &[crate::event::EventId])
     Ok(kept)
 }
 
-/// Inserts a batch if no other process has appended since; returns false if one has.
+/// Inserts a batch if no other process has appended since and a row can follow the last; otherwise returns false.
 async fn insert_guarded(
     state: &mut WriterState,
     writer_lock: &WriterLock,
     batch: &JournalRow,
 ) -> Result<bool, StoreError> {
-    let last_seq = state.journal.last_seq;
-    if batch.started_changes.is_none() {
-        let done = bound(sqlx::query(INSERT_BATCH), last_seq, writer_lock, batch)
-            .execute(&mut *state.connection.db)
-            .await
-            .during(DOING)?;
-        return Ok(done.rows_affected() == 1);
+    let guard = Guard::of(state);
+    if !can_be_followed(guard.last_seq) {
+        return Ok(false);
     }
-    match bound(sqlx::query(INSERT_BATCH_AND_STARTED_AT_ONCE), last_seq, writer_lock, batch)
-        .execute(&mut *state.connection.db)
-        .await
-    {
-        Ok(_) => Ok(true),
+    let at_once = batch.started_changes.is_some();
+    let sql = if at_once { INSERT_BATCH_AND_STARTED_AT_ONCE } else { INSERT_BATCH };
+    let mut wait = state.connection.lock_wait();
+    let done = loop {
+        let done = bound(sqlx::query(sql), guard, writer_lock, batch).execute(&mut *state.connection.db).await;
+        if !wait.is_to_repeat(&done).await {
+            break done;
+        }
+    };
+    match done {
+        // Of several statements the sum: they look at the number themselves.
+        Ok(done) => Ok(at_once || done.rows_affected() == 1),
         // The append under the lock meets any other error.
-        Err(error) if is_not_null(&error) || is_discarded(&error) => {
+        Err(error) if at_once && is_discarded(&error) => {
             sqlx::query("ROLLBACK").execute(&mut *state.connection.db).await.during(DOING)?;
             Ok(false)
         }
@@ -240,9 +250,22 @@ async fn insert_guarded(
 
 type SqliteQuery<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
 
+/// The numbers that a statement compares with those of the file.
+#[derive(Debug, Clone, Copy)]
+struct Guard {
+    last_seq: i64,
+    schema: i64,
+}
+
+impl Guard {
+    fn of(state: &WriterState) -> Self {
+        Self { last_seq: state.journal.last_seq, schema: state.checked_schema }
+    }
+}
+
 fn bound<'q>(
     mut query: SqliteQuery<'q>,
-    last_seq: i64,
+    guard: Guard,
     writer_lock: &WriterLock,
     batch: &JournalRow,
 ) -> SqliteQuery<'q> {
@@ -250,7 +273,8 @@ fn bound<'q>(
         query = query.bind(changes.any_started.then(|| writer_lock.id().to_vec())).bind(changes.changes.as_str());
     }
     query
-        .bind(last_seq)
+        .bind(guard.last_seq)
+        .bind(guard.schema)
         .bind(i64::try_from(batch.ids.len()).unwrap_or(i64::MAX))
         .bind(batch.min_at)
         .bind(batch.max_at)
@@ -272,16 +296,17 @@ pub(crate) use journal_columns;
 const INSERT_BATCH: &str = concat!(
     "INSERT INTO audit_journal",
     journal_columns!(),
-    "SELECT ?1 + 1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE (SELECT max(seq) FROM audit_journal) = ?1"
+    "SELECT ?1 + 1, ?3, ?4, ?5, ?6, ?7, ?8 WHERE (SELECT max(seq) FROM audit_journal) = ?1 \
+    AND (SELECT schema_version FROM pragma_schema_version) = ?2"
 );
 
 /// A row without an event.
 pub(crate) const EMPTY_ROW: &str =
     concat!("INSERT INTO audit_journal", journal_columns!(), "VALUES (?1, 0, 0, 0, x'', x'', '[]')");
 
-/// The number of events is null, and so refused, if the guard does not hold: a row that is merely left out would not
-/// stop the statements after it. A row that the database discards does not stop them either: `json` does, of a text
-/// that is none.
+/// If the guard does not hold, `json` refuses a text that is none: a row that is merely left out would not stop the
+/// statements after it. Nor would a row that the database discards, so its number is looked at in the same way. No
+/// constraint of the table is relied upon, which somebody may have made anew without them.
 ///
 /// The parameters of the short statements come first: the driver counts those that a statement passes over as used,
 /// and binds nothing beyond the last.
@@ -291,7 +316,8 @@ macro_rules! with_started {
             $before,
             "INSERT INTO audit_journal",
             journal_columns!(),
-            "SELECT ?3 + 1, CASE WHEN (SELECT max(seq) FROM audit_journal) = ?3 THEN ?4 END, ?5, ?6, ?7, ?8, ?9; \
+            "SELECT ?3 + 1, CASE WHEN (SELECT max(seq) FROM audit_journal) = ?3 \
+                AND (SELECT schema_version FROM pragma_schema_version) = ?4 THEN ?5 ELSE json('') END, ?6, ?7, ?8, ?9, ?10; \
             SELECT json(CASE changes() WHEN 1 THEN '1' ELSE '' END); \
             INSERT OR IGNORE INTO audit_writers(id) SELECT ?1 WHERE ?1 IS NOT NULL; \
             INSERT OR IGNORE INTO audit_started(event_id, writer, event) \

@@ -82,6 +82,36 @@ async fn writers_at_the_same_time_lose_and_double_nothing() {
     place.assert_whole().await;
 }
 
+/// A process that commits without a pause frees the lock for a moment only, and no other is refused for it.
+#[tokio::test]
+async fn a_busy_writer_starves_no_other() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.append(&events(0..1)).await.unwrap();
+    let mut busy = place.raw().await;
+    sqlx::raw_sql("CREATE TABLE work(a); PRAGMA busy_timeout = 0").execute(&mut busy).await.unwrap();
+    let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
+    let runtime = tokio::runtime::Handle::current();
+    let busy = std::thread::spawn(move || {
+        let pause = |time| std::thread::sleep(std::time::Duration::from_micros(time));
+        while matches!(stopped.try_recv(), Err(tokio::sync::oneshot::error::TryRecvError::Empty)) {
+            while runtime.block_on(sqlx::query("BEGIN IMMEDIATE").execute(&mut busy)).is_err() {}
+            // As if its disk were slow.
+            runtime.block_on(sqlx::query("INSERT INTO work VALUES (1)").execute(&mut busy)).unwrap();
+            pause(20_000);
+            runtime.block_on(sqlx::query("COMMIT").execute(&mut busy)).unwrap();
+            pause(200);
+        }
+    });
+    for n in 1..12 {
+        store.append(&[event(2 * n), started(2 * n + 1)]).await.unwrap();
+        store.append(&[event(100 + n)]).await.unwrap();
+    }
+    stop.send(()).unwrap();
+    busy.join().unwrap();
+    assert_eq!(store.count(&Filter::default()).await.unwrap(), 34);
+}
+
 #[tokio::test]
 async fn a_dropped_append_can_be_repeated() {
     use futures_util::FutureExt as _;

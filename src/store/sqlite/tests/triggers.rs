@@ -1,0 +1,172 @@
+//! Triggers and other tables that somebody puts in the way of a log that is open.
+
+use super::*;
+use crate::store::{AppConnection, StoreErrorKind, Transactional as _};
+
+/// Triggers that undo what an append, a compaction or a transactional event writes, in the same commit.
+const TRIGGERS: [&str; 5] = [
+    "CREATE TRIGGER t AFTER INSERT ON audit_journal BEGIN DELETE FROM audit_journal WHERE seq = new.seq; END",
+    "CREATE TRIGGER t AFTER INSERT ON audit_journal BEGIN UPDATE audit_journal SET events = '[]' WHERE seq = new.seq; END",
+    "CREATE TRIGGER t AFTER INSERT ON audit_journal BEGIN DELETE FROM audit_started; END",
+    "CREATE TRIGGER t AFTER INSERT ON audit_started BEGIN DELETE FROM audit_started; END",
+    "CREATE TRIGGER t AFTER INSERT ON audit_segment_1 BEGIN DELETE FROM audit_segment_1 WHERE seq = new.seq; END",
+];
+
+#[tokio::test]
+async fn the_first_append_after_a_trigger_is_refused_with_its_name() {
+    for create in TRIGGERS {
+        let place = Place::new();
+        let store = place.open().await;
+        store.append(&events(0..3)).await.unwrap();
+        settle(&store).await;
+        store.append(&[event(3), started(4)]).await.unwrap();
+        let mut raw = place.raw().await;
+        for batch in [vec![event(5)], vec![started(6)], vec![event(3), event(7)]] {
+            sqlx::query(create).execute(&mut raw).await.unwrap();
+            let error = store.append(&batch).await.expect_err(create);
+            assert_eq!(error.kind(), StoreErrorKind::Permanent, "{error}");
+            assert!(error.to_string().contains("have t: drop each with `DROP TRIGGER"), "{error}");
+            assert!(store.health().await.unwrap_err().to_string().contains("trigger"), "{create}");
+            let diagnostics = store.diagnose().await.unwrap();
+            assert!(diagnostics.iter().any(|found| found.subject == "triggers"), "{diagnostics:?}");
+            assert!(place.try_open(true).await.unwrap_err().to_string().contains("DROP TRIGGER"), "{create}");
+            sqlx::query("DROP TRIGGER t").execute(&mut raw).await.unwrap();
+            store.append(&batch).await.unwrap();
+            store.health().await.unwrap();
+        }
+        assert_eq!(all(&store).await.len(), 8, "{create}");
+        assert_eq!(place.number("SELECT count(*) FROM audit_started").await, 2);
+    }
+}
+
+/// Another table's trigger and another table are no reason to refuse anything.
+#[tokio::test]
+async fn a_schema_that_changes_elsewhere_keeps_nothing_from_being_appended() {
+    let place = Place::new();
+    let store = place.open().await;
+    let mut raw = place.raw().await;
+    let changes = "CREATE TABLE trail(a); CREATE TRIGGER t AFTER INSERT ON trail BEGIN DELETE FROM trail; END; CREATE INDEX i ON trail(a)";
+    for (n, change) in (0..).zip(changes.split_inclusive("); ").flat_map(|part| part.split_inclusive("END; "))) {
+        sqlx::raw_sql(AssertSqlSafe(change.to_owned())).execute(&mut raw).await.unwrap();
+        store.append(&[event(2 * n), started(2 * n + 1)]).await.unwrap();
+        store.append(&[event(100 + n)]).await.unwrap();
+        store.health().await.unwrap();
+    }
+    assert_eq!(all(&store).await.len(), 9);
+    place.assert_whole().await;
+}
+
+#[tokio::test]
+async fn a_compaction_moves_nothing_into_a_segment_with_a_trigger() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.append(&events(0..3)).await.unwrap();
+    settle(&store).await;
+    store.append(&events(3..1000)).await.unwrap();
+    store.append(&events(1000..1001)).await.unwrap();
+    let mut raw = place.raw().await;
+    sqlx::query(TRIGGERS[4]).execute(&mut raw).await.unwrap();
+    assert!(store.maintain().await.unwrap_err().to_string().contains("trigger"));
+    sqlx::query("DROP TRIGGER t").execute(&mut raw).await.unwrap();
+    assert_eq!(all(&store).await, newest_first(events(0..1001)));
+    settle(&store).await;
+    assert_eq!(all(&store).await, newest_first(events(0..1001)));
+}
+
+#[tokio::test]
+async fn a_transactional_event_is_refused_while_there_is_a_trigger() {
+    let place = Place::new();
+    let store = place.open().await;
+    let mut app = place.raw().await;
+    let mut raw = place.raw().await;
+    for n in 0..2 {
+        let mut transaction = app.begin().await.unwrap();
+        store.prepare(AppConnection::Sqlite(&mut transaction)).await.unwrap();
+        assert!(store.insert(AppConnection::Sqlite(&mut transaction), &event(n), true).await.unwrap());
+        transaction.commit().await.unwrap();
+        sqlx::query(TRIGGERS[0]).execute(&mut raw).await.unwrap();
+        let mut transaction = app.begin().await.unwrap();
+        let error = store.prepare(AppConnection::Sqlite(&mut transaction)).await.unwrap_err();
+        assert!(error.to_string().contains("trigger"), "{error}");
+        transaction.rollback().await.unwrap();
+        sqlx::query("DROP TRIGGER t").execute(&mut raw).await.unwrap();
+    }
+    assert_eq!(all(&store).await, [event(1), event(0)]);
+}
+
+/// A view takes rows where its triggers say so, and loses them without an error.
+#[tokio::test]
+async fn a_view_in_the_journals_place_acknowledges_nothing() {
+    for inserted in [
+        "SELECT 1",
+        "INSERT INTO kept SELECT new.seq, new.events_n, new.min_at, new.max_at, new.min_id, new.max_id, '[]'",
+    ] {
+        for batch in [vec![event(3)], vec![started(4)]] {
+            let place = Place::new();
+            let store = place.open().await;
+            store.append(&events(0..3)).await.unwrap();
+            let change = format!(
+                "ALTER TABLE audit_journal RENAME TO kept; CREATE VIEW audit_journal AS SELECT * FROM kept; \
+                 CREATE TRIGGER t INSTEAD OF INSERT ON audit_journal BEGIN {inserted}; END"
+            );
+            let mut raw = place.raw().await;
+            sqlx::raw_sql(AssertSqlSafe(change)).execute(&mut raw).await.unwrap();
+            store.append(&batch).await.unwrap_err();
+            store.health().await.unwrap_err();
+            let mended = "DROP VIEW audit_journal; ALTER TABLE kept RENAME TO audit_journal";
+            sqlx::raw_sql(mended).execute(&mut raw).await.unwrap();
+            store.append(&batch).await.unwrap();
+            store.health().await.unwrap();
+            assert_eq!(all(&store).await.len(), 4);
+        }
+    }
+}
+
+/// The same name, another table: what is acknowledged is in it.
+#[tokio::test]
+async fn a_journal_that_was_renamed_and_made_anew_is_appended_to() {
+    for batch in [vec![event(3)], vec![started(4)]] {
+        let place = Place::new();
+        let store = place.open().await;
+        store.append(&events(0..3)).await.unwrap();
+        let change = "ALTER TABLE audit_journal RENAME TO before; CREATE TABLE audit_journal AS SELECT * FROM before WHERE false";
+        sqlx::raw_sql(change).execute(&mut place.raw().await).await.unwrap();
+        store.append(&batch).await.unwrap();
+        assert_eq!(all(&store).await.len(), 1);
+        store.close().await.unwrap();
+        assert_eq!(all(&place.open().await).await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_health_check_writes_one_page() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.append(&[event(0), started(1)]).await.unwrap();
+    store.health().await.unwrap();
+    let log = super::super::config::with_suffix(&place.path(), "-wal");
+    let bytes = || std::fs::metadata(&log).unwrap().len();
+    let before = bytes();
+    for _ in 0..10 {
+        store.health().await.unwrap();
+    }
+    let frame = 24 + 4096;
+    assert!(bytes() - before <= 10 * frame, "{} bytes", bytes() - before);
+    // Nor does it leave anything, in the file or in memory.
+    store.append(&[event(2)]).await.unwrap();
+    assert_eq!(all(&store).await.len(), 3);
+    assert_eq!(place.number("SELECT count(*) FROM audit_writers").await, 1);
+}
+
+/// A journal without a row begins anew with the next event. A health check before that only tries it.
+#[tokio::test]
+async fn a_health_check_of_an_emptied_journal_changes_nothing() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.append(&events(0..3)).await.unwrap();
+    sqlx::query("DELETE FROM audit_journal").execute(&mut place.raw().await).await.unwrap();
+    store.health().await.unwrap();
+    assert_eq!(place.number("SELECT count(*) FROM audit_journal").await, 0);
+    store.append(&events(3..5)).await.unwrap();
+    assert_eq!(all(&store).await, newest_first(events(3..5)));
+}
