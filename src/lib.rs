@@ -75,6 +75,7 @@ pub mod capture;
 pub(crate) mod clock;
 pub mod event;
 pub mod export;
+pub(crate) mod log_lines;
 pub mod middleware;
 pub mod policy;
 pub mod query;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::unmatched_requests::UnmatchedRequests;
 use crate::event::Details;
+use crate::log_lines::log_line;
 use crate::policy::AuditPolicy;
-use crate::writer::{AuditLog, LogId, log_line};
+use crate::writer::{AuditLog, LogId};
 
 /// The configuration shared by all requests of a layer. The scope of a request leads to it, so that a context finds the log
 /// and the policy. A request whose context is not used pays for one reference.

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use http::Method;
 
+use crate::log_lines::log_line;
 use crate::policy::AuditPolicy;
-use crate::writer::log_line;
 
 /// The number of requests after which a layer without a match is reported.
 const FIRST: u32 = 100;

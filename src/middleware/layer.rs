@@ -9,8 +9,9 @@ use tower_layer::Layer;
 use super::service::AuditService;
 use crate::capture::{LayerConfig, UnmatchedRequests};
 use crate::event::Details;
+use crate::log_lines::log_line;
 use crate::policy::{AuditPolicy, PolicyBuilder, PolicyError, Rule};
-use crate::writer::{AuditLog, log_line};
+use crate::writer::AuditLog;
 
 /// Wraps a service so that the requests its policy names are recorded, durably, before their responses leave.
 ///

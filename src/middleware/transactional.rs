@@ -11,9 +11,10 @@ use super::lifecycle::RequestLifecycle;
 use super::record_decision::{add_query_counts, decide};
 use crate::capture::{AuditContext, LayerConfig, TransactionalEvent};
 use crate::event::{BoundedEvent, ErrorCode, EventId};
+use crate::log_lines::log_line;
 use crate::policy::{MatchingRules, RequestOutcome};
 use crate::store::{AppTransaction, TransactionId, TransactionStatus};
-use crate::writer::{RecordError, RecordErrorKind, log_line};
+use crate::writer::{RecordError, RecordErrorKind};
 
 impl AuditContext {
     /// Writes the event of the request in a transaction of the handler's own, so that the effect and its record are

@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -21,13 +21,13 @@ use super::failure_log::FailureLog;
 use super::first_requests::FirstRequests;
 use super::in_flight_requests::{InFlightGuard, InFlightRequests};
 use super::limits::{DEFAULT_WRITE_TIMEOUT, GRACE};
-use super::log_lines;
 use super::queue::{Entry, PushOutcome, Queue, weight};
 use super::stats::{Counters, Stats, add};
 use super::store_damage::StoreDamage;
 use super::subscription::{Subscribers, Subscription};
 use super::waiter::{Answer, IfRefused};
 use crate::event::{AuditEvent, BoundedEvent, EventId};
+use crate::log_lines;
 use crate::store::{AuditStore, StoreError, StoreErrorKind};
 
 /// The handle that an app holds: a writer and its store. Cheap to clone; every layer and every handler share one.
@@ -123,9 +123,16 @@ impl AuditLog {
         AuditLogBuilder::new()
     }
 
-    /// A log that records nothing: layers pass everything through. The operator's log has a warning of it each time.
+    /// A log that records nothing: layers pass everything through. The operator's log has a warning of it, one for a
+    /// process.
     pub fn disabled() -> Self {
-        tracing::warn!("auditing is off: nothing that is done is recorded");
+        static IS_SAID: AtomicBool = AtomicBool::new(false);
+        // Before there is a subscriber, nobody would read it.
+        if !IS_SAID.load(Ordering::Relaxed)
+            && !(tracing::enabled!(tracing::Level::WARN) && IS_SAID.swap(true, Ordering::Relaxed))
+        {
+            tracing::warn!("auditing is off: nothing that is done is recorded");
+        }
         Self { inner: None }
     }
 

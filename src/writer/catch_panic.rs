@@ -45,5 +45,5 @@ impl From<StoreFailure> for StoreError {
 
 /// Returns the error that a panic of a store stands for.
 pub(super) fn panic_error(kind: StoreErrorKind) -> StoreError {
-    StoreError::new(kind, "audit", "the call").with_hint("the store, or the subscriber of its log lines, panicked")
+    StoreError::new(kind, "audit", "the call").with_hint("the store panicked")
 }

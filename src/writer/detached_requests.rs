@@ -12,8 +12,8 @@ use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 
 use super::deadline::from_now;
-use super::log_lines::log_line;
 use super::stats::{Counters, add};
+use crate::log_lines::log_line;
 
 /// The bounds of requests whose client has gone.
 #[derive(Debug, Clone, Copy)]

@@ -7,9 +7,9 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::error::{RecordError, RecordErrorKind};
-use super::log_lines::log_line;
 use super::throttle::PAUSE;
 use crate::event::EventId;
+use crate::log_lines::log_line;
 use crate::store::chain;
 
 /// Names the events that were not written, and the error. Each id that a client was given is in one line.

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-use super::log_lines::log_line;
 use crate::event::{AuditEvent, CompactText};
+use crate::log_lines::log_line;
 
 /// The number of events that are checked.
 const FIRST: u32 = 100;

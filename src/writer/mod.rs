@@ -20,7 +20,6 @@ mod first_requests;
 mod idle_timer;
 mod in_flight_requests;
 mod limits;
-mod log_lines;
 mod owed_events;
 mod pending_transactions;
 mod queue;
@@ -42,7 +41,6 @@ pub use limits::{
     DEFAULT_WRITE_TIMEOUT, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_DETACHED, MAX_QUEUE_BYTES, MAX_QUEUE_EVENTS,
     MAX_SUBSCRIPTION_EVENTS,
 };
-pub(crate) use log_lines::log_line;
 pub use stats::Stats;
 pub use subscription::{Delivery, Subscription};
 pub(crate) use waiter::IfRefused;

@@ -10,11 +10,11 @@ use tokio::time::Instant;
 use super::audit_log::{AuditLog, LogInner};
 use super::catch_panic::catch_store_panic;
 use super::error::RecordError;
-use super::log_lines::log_line;
 use super::stats::add;
 use super::waiter::IfRefused;
 use crate::backoff::Backoff;
 use crate::event::{AuditEvent, BoundedEvent};
+use crate::log_lines::log_line;
 use crate::store::{StoreError, TransactionId, TransactionStatus, chain};
 
 impl AuditLog {

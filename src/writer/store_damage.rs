@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::log_lines::log_line;
+use crate::log_lines::log_line;
 use crate::store::{StoreError, StoreErrorKind, chain};
 
 /// Damage that the store found during maintenance. No caller waits for maintenance, so the health check reports it.

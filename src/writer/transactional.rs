@@ -12,11 +12,11 @@ use super::audit_log::{AuditLog, LogInner};
 use super::catch_panic::catch_store_panic;
 use super::deadline::with_deadline;
 use super::error::{RecordError, RecordErrorKind};
-use super::log_lines::log_line;
 use super::stats::add;
 use super::subscription::Delivery;
 use crate::backoff::Backoff;
 use crate::event::{AuditEvent, BoundedEvent, EventId, Phase};
+use crate::log_lines::log_line;
 use crate::store::{
     AppTransaction, StoreError, StoreErrorKind, StoreFuture, TransactionId, TransactionStatus, Transactional, chain,
 };

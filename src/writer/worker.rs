@@ -25,7 +25,6 @@ use super::error::{RecordError, RecordErrorKind};
 use super::failure_log::FailureLog;
 use super::idle_timer::IdleTimer;
 use super::limits::MAX_PAUSING_BATCHES;
-use super::log_lines::log_line;
 use super::queue::{Queue, Taken};
 use super::stats::{Counters, add};
 use super::store_damage::StoreDamage;
@@ -34,6 +33,7 @@ use super::throttle::Throttle;
 use super::waiter::{FollowUp, Waiter};
 use crate::backoff::Backoff;
 use crate::event::AuditEvent;
+use crate::log_lines::log_line;
 use crate::store::{AuditStore, StoreError, StoreErrorKind, chain};
 
 /// The worker of a log: owns the order of the appends, and answers the callers.

@@ -7,6 +7,7 @@ use sqlx::postgres::PgConnection;
 
 use super::error::{DuringOperation as _, NAME, permanent, transient};
 use super::identifiers::Identifiers;
+use crate::log_lines::log_line;
 use crate::store::{Durability, StoreError, StoreErrorKind};
 
 /// Settings of the server and of the session.
@@ -76,7 +77,7 @@ impl DurabilitySettings {
     /// which nothing is asked yet does not matter.
     pub(super) fn check_server(&self, durability: Durability, doing: &'static str) -> Result<(), StoreError> {
         if let Some(weakness) = self.weakness() {
-            tracing::warn!(weakness, "audit events may be lost");
+            log_line(move || tracing::warn!(weakness, "audit events may be lost"));
         }
         Self { commit: self.commit_to_set(durability).to_owned(), ..self.clone() }.check(durability, doing)
     }
@@ -86,7 +87,9 @@ impl DurabilitySettings {
         self.check_writable(doing)?;
         match self.check_durable(doing) {
             Err(weakness) if durability == Durability::Warn => {
-                tracing::warn!(error = &weakness as &dyn std::error::Error, "audit events may be lost");
+                log_line(move || {
+                    tracing::warn!(error = &weakness as &dyn std::error::Error, "audit events may be lost");
+                });
                 Ok(())
             }
             judged => judged,

@@ -4,6 +4,7 @@ use sqlx::postgres::PgConnection;
 
 use super::error::{DuringOperation as _, permanent};
 use super::identifiers::{Identifiers, STARTED, WRITERS};
+use crate::log_lines::log_line;
 use crate::store::{Durability, StoreError};
 
 /// An object in the way, and the statement that removes it.
@@ -79,7 +80,7 @@ pub(super) async fn refuse_side_effects(
         statements.join(" ")
     );
     if durability == Durability::Warn {
-        tracing::warn!(problem = hint, "audit events may be lost");
+        log_line(move || tracing::warn!(problem = hint, "audit events may be lost"));
         return Ok(());
     }
     Err(permanent(doing).with_hint(hint))

@@ -12,6 +12,7 @@ use super::owner::{is_owner, owner, require_owner};
 use super::partition;
 use super::schema_survey::{Change, Missing, Survey};
 use super::session::run;
+use crate::log_lines::log_line;
 use crate::store::StoreError;
 
 /// The state of the log's tables in a database.
@@ -78,12 +79,19 @@ pub(super) async fn provide(db: &mut PgConnection, names: &Identifiers) -> Resul
         SchemaState::Partial(missing) => {
             let parts = missing.parts.join(", ");
             if is_owner(db, names).await? {
-                tracing::warn!(parts, "parts of the audit log were missing and are made again, empty");
+                log_line(move || {
+                    tracing::warn!(parts, "parts of the audit log were missing and are made again, empty")
+                });
                 create(db, names).await
             } else if missing.is_fatal {
                 Err(lacking(db, names, &missing).await)
             } else {
-                tracing::warn!(parts, "parts of the audit log are missing: let its owner run `tower-audit migrate`");
+                log_line(move || {
+                    tracing::warn!(
+                        parts,
+                        "parts of the audit log are missing: let its owner run `tower-audit migrate`"
+                    );
+                });
                 Ok(())
             }
         }

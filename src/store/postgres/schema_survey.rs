@@ -15,6 +15,7 @@ use super::expected_schema::{self, COLUMNS, DEFAULT, KEY, OPEN_INDEX, PARTITION_
 use super::identifiers::{
     CREATE_PARTITION, DROP_PARTITION, Identifiers, MAX_NAME_BYTES, VERSION as VERSION_TABLE, quote_identifier,
 };
+use crate::log_lines::log_line;
 use crate::store::StoreError;
 
 /// A schema and a name in it.
@@ -114,7 +115,9 @@ impl Survey {
         if self.get(VERSION_TABLE).is_some_and(|table| self.is_ours(VERSION_TABLE, table)) {
             // No append reads this table. Waiting for it would keep sessions from being opened.
             if is_locked(db, names, doing).await? {
-                tracing::warn!("the table of the audit log's version is locked: it is taken to be as before");
+                log_line(|| {
+                    tracing::warn!("the table of the audit log's version is locked: it is taken to be as before")
+                });
                 self.version = Some(VERSION);
                 return Ok(());
             }

@@ -27,6 +27,7 @@ use super::session::{SessionKind, millis, run, within_timeout};
 use super::statements::Statements;
 use super::writer_lease::WriterLease;
 use crate::event::AuditEvent;
+use crate::log_lines::log_line;
 use crate::store::{AuditStore, Capabilities, Diagnostic, Durability, OpenOptions, Parts, StoreError, StoreFuture};
 
 /// Events in one table of a PostgreSQL server; see the documentation of the module.
@@ -146,7 +147,9 @@ impl PostgresStore {
         facts.check_server(self.config.durability, OPENING)?;
         schema::provide(db, names).await?;
         if let Some(indexes) = indexes::Flaws::of(db, names).await?.text() {
-            tracing::warn!(indexes, "indexes of the audit log are missing: let its owner run `tower-audit migrate`");
+            log_line(move || {
+                tracing::warn!(indexes, "indexes of the audit log are missing: let its owner run `tower-audit migrate`");
+            });
         }
         if partition::may_create(db, names).await? {
             // Without them, events are in the default partition.
@@ -154,7 +157,12 @@ impl PostgresStore {
                 if error.is_transient() {
                     return Err(error);
                 }
-                tracing::warn!(error = &error as &dyn std::error::Error, "the audit log has no partition for a month");
+                log_line(move || {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the audit log has no partition for a month"
+                    );
+                });
             }
             *self.see_to_partitions() = Some(Instant::now() + PARTITION_CHECK_EVERY);
         }

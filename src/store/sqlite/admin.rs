@@ -12,6 +12,7 @@ use super::store::SqliteStore;
 use super::writer_lock::{DeadWriter, writer_ids};
 use super::writer_state::{StateTransaction, WriterState};
 use crate::event::Timestamp;
+use crate::log_lines::log_line;
 use crate::store::{PurgeOutcome, StoreAdmin, StoreError, StoreFuture};
 
 impl StoreAdmin for SqliteStore {
@@ -35,7 +36,9 @@ impl StoreAdmin for SqliteStore {
             let damaged = value_index::discard_damaged(&mut lease.state).await;
             let damaged = lease.finish(damaged).await?;
             if damaged > 0 {
-                tracing::warn!(segments = damaged, "damaged indexes of the audit log are built again");
+                log_line(move || {
+                    tracing::warn!(segments = damaged, "damaged indexes of the audit log are built again");
+                });
             }
             // A step is a lease of its own, so that an append that waits gets its turn in between.
             loop {

@@ -21,6 +21,7 @@ use super::parking::Parking;
 use super::private_file::{create_private_file, sync_directory};
 use super::schema::{self, FileState};
 use super::version::{self, Version};
+use crate::log_lines::log_line;
 use crate::store::{Durability, StoreError, StoreErrorKind};
 
 /// A connection that writes.
@@ -44,7 +45,10 @@ impl WriteConnection {
         if let Some(mount) = Mount::of(&resolved).filter(|_| is_first)
             && let Some(file_system) = mount.volatile_file_system()
         {
-            tracing::warn!("the audit log is not durable: {}", volatile_message(file_system));
+            let file_system = file_system.to_owned();
+            log_line(move || {
+                tracing::warn!("the audit log is not durable: {}", volatile_message(&file_system));
+            });
         }
         let before = file_id(&resolved)?;
         if config.create_if_missing && before.is_none() {
@@ -327,7 +331,9 @@ async fn set_up(db: &mut SqliteConnection, config: &Config) -> Result<Version, S
         if config.durability == Durability::Required {
             return Err(error);
         }
-        tracing::warn!(error = &error as &dyn std::error::Error, "the audit log may be damaged by this SQLite");
+        log_line(move || {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the audit log may be damaged by this SQLite");
+        });
     }
     // SQLite does not wait for the lock that this needs.
     let mut waited = Duration::ZERO;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::config::{Config, with_suffix};
 use super::error::{DuringOperation as _, config, transient};
+use crate::log_lines::log_line;
 use crate::store::StoreError;
 
 /// The files that a connection has open.
@@ -114,7 +115,9 @@ impl FileIdentity {
                 Some(aside)
             }
             Err(error) => {
-                tracing::error!(%error, "the audit log was replaced, and its write-ahead log is in the way");
+                log_line(move || {
+                    tracing::error!(%error, "the audit log was replaced, and its write-ahead log is in the way");
+                });
                 None
             }
         }
@@ -156,11 +159,13 @@ impl FileIdentity {
         let bytes = self.log.len;
         if bytes > LARGE_LOG_BYTES && !self.is_large {
             self.is_large = true;
-            tracing::warn!(
-                bytes,
-                "the write-ahead log of the audit log has grown large: a program that reads the file has had a \
+            log_line(move || {
+                tracing::warn!(
+                    bytes,
+                    "the write-ahead log of the audit log has grown large: a program that reads the file has had a \
                  transaction open for long; end it, and the log shrinks"
-            );
+                );
+            });
         } else if bytes < LARGE_LOG_BYTES / 2 {
             self.is_large = false;
         }

@@ -17,6 +17,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::config::with_suffix;
 use super::file_identity::FileIdentity;
 use super::private_file::create_private_file;
+use crate::log_lines::log_line;
 
 /// The parked connections of a store.
 #[derive(Default)]
@@ -62,7 +63,9 @@ impl Parking {
                 match tokio::time::timeout(timeout, out.one().save(database)).await {
                     Ok(Some(copy)) => self.copies.lock().unwrap_or_else(PoisonError::into_inner).push(copy),
                     Ok(None) => {}
-                    Err(_) => tracing::error!("the events of the replaced audit log could not be copied in time"),
+                    Err(_) => log_line(|| {
+                        tracing::error!("the events of the replaced audit log could not be copied in time");
+                    }),
                 }
             }
         }
@@ -119,31 +122,38 @@ impl Parked {
                     if let Some(log) = self.log.take_if(|_| is_whole) {
                         let _ = std::fs::remove_file(log);
                     }
-                    tracing::error!(
-                        copy = %copy.display(),
-                        "the audit log was removed or replaced under the writer: the copy has its events; read it as \
-                         a log of its own, and move it away when they are no longer needed"
-                    );
+                    let shown = copy.clone();
+                    log_line(move || {
+                        tracing::error!(
+                            copy = %shown.display(),
+                            "the audit log was removed or replaced under the writer: the copy has its events; read it as \
+                             a log of its own, and move it away when they are no longer needed"
+                        );
+                    });
                     return Some(copy);
                 }
                 Err(error) => {
                     let _ = std::fs::remove_file(&copy);
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "the audit log was removed or replaced under the writer, and could not be copied"
-                    );
+                    log_line(move || {
+                        tracing::error!(
+                            error = &error as &dyn std::error::Error,
+                            "the audit log was removed or replaced under the writer, and could not be copied"
+                        );
+                    });
                 }
             }
         }
-        let log = self.log.as_ref().map(|log| tracing::field::display(log.display()));
-        tracing::error!(
-            bytes,
-            log,
-            is_whole,
-            "the audit log was removed or replaced under the writer. If its file was moved, put it back at its place, \
+        let log = self.log.as_ref().map(|log| log.display().to_string());
+        log_line(move || {
+            tracing::error!(
+                bytes,
+                log,
+                is_whole,
+                "the audit log was removed or replaced under the writer. If its file was moved, put it back at its place, \
              and the log goes on with it; its last events are in the file too if it is whole. If it was removed, the \
              process still has it open until it ends: copy it and its write-ahead log"
-        );
+            );
+        });
         None
     }
 
@@ -158,10 +168,12 @@ impl Parked {
         }
         let _ = sqlx::query("ROLLBACK").execute(&mut *self.db).await;
         if let Err(error) = ManuallyDrop::into_inner(self.db).close().await {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "an earlier connection to the audit log stays open"
-            );
+            log_line(move || {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "an earlier connection to the audit log stays open"
+                );
+            });
         }
     }
 }

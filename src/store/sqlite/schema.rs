@@ -12,6 +12,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::error::{DuringOperation as _, config, open_error, permanent};
 use super::segments::segment;
+use crate::log_lines::log_line;
 use crate::store::StoreError;
 
 /// `PRAGMA application_id` of files that are a log and nothing else: "twau". It tells people and tools; what decides is
@@ -90,7 +91,9 @@ pub(super) async fn create(db: &mut SqliteConnection, beside: bool) -> Result<()
         FileState::Current => {
             let tables: i64 = sqlx::query_scalar(COUNT_OF_OURS).fetch_one(&mut *db).await.during(DOING)?;
             if tables != OF_OURS {
-                tracing::warn!("tables of the audit log were missing and are made again: what was in them is gone");
+                log_line(move || {
+                    tracing::warn!("tables of the audit log were missing and are made again: what was in them is gone");
+                });
             }
         }
         FileState::Empty if !beside => {

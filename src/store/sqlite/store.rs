@@ -21,6 +21,7 @@ use super::segments::value_index;
 use super::writer_lock::{WriterLock, unregister_writer};
 use super::writer_state::{UNCHECKED, WriterState};
 use crate::event::{AuditEvent, EventType};
+use crate::log_lines::log_line;
 use crate::store::{AuditStore, Capabilities, Diagnostic, OpenOptions, Parts, StoreError, StoreErrorKind, StoreFuture};
 
 /// Events in one SQLite file; see the documentation of the module.
@@ -367,11 +368,14 @@ async fn make_room(state: &mut WriterState, coming: usize) -> Result<(), StoreEr
         Ok(_) => Ok(()),
         Err(error) if error.kind() != StoreErrorKind::Permanent => Err(error),
         Err(error) => {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                events = state.journal.len(),
-                "the journal of the audit log cannot be moved into segments, and grows"
-            );
+            let events = state.journal.len();
+            log_line(move || {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    events,
+                    "the journal of the audit log cannot be moved into segments, and grows"
+                );
+            });
             state.reload_after_failure().await
         }
     }

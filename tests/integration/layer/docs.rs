@@ -78,6 +78,23 @@ fn the_table_of_log_lines_is_that_of_the_source() {
     assert!(absent.is_empty() && stale.is_empty(), "add to the table: {absent:#?}; remove from it: {stale:#?}");
 }
 
+/// A subscriber that blocks would delay an append, so the stores leave their lines to a thread.
+#[test]
+fn no_store_writes_a_line_itself() {
+    let mut files = Vec::new();
+    rust_files(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store").as_path(), &mut files);
+    let mut lines = 0;
+    for file in files {
+        let source = std::fs::read_to_string(&file).expect("a source file");
+        for (at, _) in source.match_indices("tracing::") {
+            let before = source[..at].trim_end().trim_end_matches('{').trim_end();
+            assert!(before.ends_with("log_line(||") || before.ends_with("log_line(move ||"), "{}", file.display());
+            lines += 1;
+        }
+    }
+    assert!(lines > 10, "the source is not read as it is");
+}
+
 #[test]
 fn every_promise_has_tests_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -225,18 +225,41 @@ async fn the_subscriber_stalls() {
     assert!(count("details callback") > 1000, "those that were kept");
 }
 
+/// The store's own lines, in a process of its own: a file that is removed and one that is a directory for a moment.
+#[tokio::test]
+#[ignore = "run by a_subscriber_that_stalls_costs_nobody_an_answer"]
+async fn the_subscriber_stalls_over_sqlite() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("audit.db");
+    let log = AuditLog::open(&format!("sqlite:{}", file.display())).await.expect("it opens");
+    let upload = || AuditEvent::new(EventType::UPLOAD);
+    log.record(upload()).await.expect("it is kept");
+    let stalls = Stalls::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(stalls.clone()).with_ansi(false).finish();
+    let _listening = tracing::subscriber::set_default(subscriber);
+    for suffix in ["", "-wal", "-shm"] {
+        std::fs::remove_file(folder.path().join(format!("audit.db{suffix}"))).expect("it is there");
+    }
+    let begun = std::time::Instant::now();
+    log.record(upload()).await.expect("the store opens a new file");
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(stalls.said.lines().is_empty());
+    let (is_open, opened) = &*stalls.is_open;
+    *is_open.lock().expect("no panic") = true;
+    opened.notify_all();
+    log.close().await.expect("nothing is left");
+    assert_eq!(stalls.said.of("removed or replaced under the writer: the copy has its events").len(), 1);
+}
+
 #[test]
 fn a_subscriber_that_stalls_costs_nobody_an_answer() {
-    let mut command = Command::new(std::env::current_exe().expect("the test knows where it is"));
-    command.args([
-        "--exact",
-        "layer::operator_log::the_subscriber_stalls",
-        "--ignored",
-        "--nocapture",
-        "--test-threads=1",
-    ]);
-    let output = command.output().expect("it runs");
-    assert!(output.status.success(), "{output:?}");
+    for test in ["the_subscriber_stalls", "the_subscriber_stalls_over_sqlite"] {
+        let mut command = Command::new(std::env::current_exe().expect("the test knows where it is"));
+        let name = format!("layer::operator_log::{test}");
+        command.args(["--exact", &name, "--ignored", "--nocapture", "--test-threads=1"]);
+        let output = command.output().expect("it runs");
+        assert!(output.status.success(), "{output:?}");
+    }
 }
 
 /// Opens what `AUDIT_URL` names, in a process of its own.

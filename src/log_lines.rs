@@ -5,14 +5,13 @@
 //! t0 + 5 ms: the append succeeds, and the requests are answered. t0 + 5 s: the line is written.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tracing::subscriber::NoSubscriber;
 use tracing::{Dispatch, Span};
-
-use super::catch_panic::catch_panic;
 
 /// The lines of all logs of the process, oldest first.
 struct LogLines {
@@ -43,7 +42,8 @@ const IDLE: Duration = Duration::from_secs(10);
 
 /// Queues a line: a call of `write` on the thread of the lines. Never blocks on the subscriber, never panics.
 pub(crate) fn log_line(write: impl FnOnce() + Send + 'static) {
-    catch_panic(|| {
+    // A subscriber may panic here: it is asked for the current span.
+    let _ = catch_unwind(AssertUnwindSafe(|| {
         let dispatch = tracing::dispatcher::get_default(Dispatch::clone);
         let line = Line { dispatch, span: Span::current(), write: Box::new(write) };
         let mut lines = lock();
@@ -60,17 +60,17 @@ pub(crate) fn log_line(write: impl FnOnce() + Send + 'static) {
             // Without a thread the line waits until the next one starts it.
             lines.is_running = spawn();
         }
-    });
+    }));
 }
 
 /// Returns true if lines wait for the subscriber.
-pub(super) fn is_behind() -> bool {
+pub(crate) fn is_behind() -> bool {
     let lines = lock();
     lines.written < lines.accepted
 }
 
 /// Blocks until the lines queued before are written, or the timeout is over.
-pub(super) fn flush(timeout: Duration) {
+pub(crate) fn flush(timeout: Duration) {
     let deadline = Instant::now() + timeout;
     let mut lines = lock();
     let target = lines.accepted;
@@ -98,7 +98,7 @@ fn run() {
         if let Some(line) = lines.queue.pop_front() {
             let dropped = std::mem::take(&mut lines.dropped);
             drop(lines);
-            let is_written = catch_panic(|| line.write(dropped));
+            let is_written = catch_unwind(AssertUnwindSafe(|| line.write(dropped))).is_ok();
             lines = lock();
             lines.written += 1;
             WRITTEN.notify_all();
