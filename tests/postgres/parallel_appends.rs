@@ -6,7 +6,7 @@ use std::time::Duration;
 use tower_audit::AuditLog;
 
 use crate::cluster::{Cluster, eventually};
-use crate::support::{all, event, open};
+use crate::support::{all, end_of, event, ok, open, open_with_timeout, started};
 
 const TASKS: u64 = 128;
 const EACH: u64 = 15;
@@ -47,4 +47,23 @@ async fn sessions_that_end_lose_nothing_and_nothing_is_kept_twice() {
     let kept: Vec<_> = all(&*open(&database.url()).await).await.iter().map(|event| event.event_id).collect();
     assert_eq!(kept.len() as u64, TASKS * EACH);
     assert_eq!(kept.into_iter().collect::<HashSet<_>>(), recorded);
+}
+
+/// The session that closing leases was ended after its last use, and nothing has told the log.
+#[tokio::test]
+async fn a_log_closes_although_its_sessions_were_just_ended() {
+    let database = Cluster::shared().database();
+    for _ in 0..3 {
+        let begun = started(1);
+        let store = open_with_timeout(&database.url(), Duration::from_secs(60)).await;
+        ok(store.append(std::slice::from_ref(&begun)).await);
+        ok(store.append(&[end_of(&begun)]).await);
+        let ended = database.sql(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        );
+        assert!(ended.parse::<u64>().expect("a number") > 1, "{ended}");
+        ok(store.close().await);
+        assert_eq!(database.sql("SELECT count(*) FROM audit_events_instances"), "0");
+    }
 }

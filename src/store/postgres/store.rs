@@ -148,7 +148,10 @@ impl PostgresStore {
         schema::provide(db, names).await?;
         if let Some(indexes) = indexes::Flaws::of(db, names).await?.text() {
             log_line(move || {
-                tracing::warn!(indexes, "indexes of the audit log are missing: let its owner run `tower-audit migrate`");
+                tracing::warn!(
+                    indexes,
+                    "indexes of the audit log are missing: let its owner run `tower-audit migrate`"
+                );
             });
         }
         if partition::may_create(db, names).await? {

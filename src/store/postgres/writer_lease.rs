@@ -148,9 +148,16 @@ impl WriterLease {
     pub(super) async fn unregister(&self, writers: &Pool) -> Result<(), StoreError> {
         let Some(id) = self.known() else { return Ok(()) };
         let left = writers.within(self.config.timeout, LEAVING, async {
-            let mut lease = writers.lease(&self.config, LEAVING).await?;
-            let result = strike_off(&mut lease.db, &self.config, id).await;
-            lease.finish(result)
+            let leave = async || {
+                let mut lease = writers.lease(&self.config, LEAVING).await?;
+                let result = strike_off(&mut lease.db, &self.config, id).await;
+                lease.finish(result)
+            };
+            match leave().await {
+                // The server ended the session after its last use, perhaps. The next is asked first, or new.
+                Err(error) if error.is_transient() => leave().await,
+                left => left,
+            }
         });
         let left = left.await;
         // The lock is released in any case: a closed writer is a dead one.
