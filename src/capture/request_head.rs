@@ -71,6 +71,10 @@ impl RequestTarget {
 /// | `/scans` | `/api/scans` | `/api` | `/api/scans` |
 /// | `/scans` | `/batch/scans` | none | `/scans` |
 /// | `/scans` | `/api/batch/scans` | `/api` | `/scans` |
+///
+/// A handler of `/acme/batch/scans` in a nest `/{tenant}` may send `/other/scans` to another router with such a nest. Then the
+/// path is `/scans` and `NestedPath` `/{tenant}/{tenant}`, as if that router were nested in the first. `MatchedPath`, to which
+/// each router adds its own part, is `/{tenant}/batch/scans/{tenant}/scans` and does not fit.
 #[cfg_attr(not(feature = "axum"), expect(unused_variables, reason = "only axum's routers change it"))]
 #[inline]
 pub(crate) fn sent<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
@@ -99,6 +103,23 @@ fn is_nested(original: &str, path: &str, extensions: &Extensions) -> bool {
         rest = after;
     }
     path == if rest.is_empty() { "/" } else { rest }
+        && extensions.get::<axum::extract::MatchedPath>().is_none_or(|matched| fits(matched.as_str(), original))
+}
+
+/// Returns true if a path fits a pattern of axum's.
+#[cfg(feature = "axum")]
+fn fits(pattern: &str, path: &str) -> bool {
+    let mut segments = path.split('/');
+    for expected in pattern.split('/') {
+        if expected.starts_with("{*") {
+            return true;
+        }
+        let is_parameter = expected.starts_with('{') && expected.ends_with('}');
+        if !segments.next().is_some_and(|segment| is_parameter || segment == expected) {
+            return false;
+        }
+    }
+    segments.next().is_none()
 }
 
 /// The actor that a layer put into the extensions of a request or of a response.

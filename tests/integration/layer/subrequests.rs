@@ -324,10 +324,13 @@ async fn a_part_whose_path_ends_the_path_of_the_batch_is_another_request() {
         (None, "/batch", "/"),
         (Some("/api"), "/batch/scans", "/scans"),
         (Some("/api/{tenant}"), "/batch", "/"),
+        (Some("/{tenant}"), "/batch", "/"),
+        (Some("/{tenant}"), "/batch/scans", "/scans"),
     ] {
         let (log, store) = memory_log().await;
         let rules = [own("a.part").paths(["/", "/scans"]), own("a.batch").paths(["/batch/{*rest}"]).write_ahead(true)];
-        let batch_rule = own("a.batch").paths(["/batch", "/api/acme/batch"]).write_ahead(true);
+        let batch_rule =
+            own("a.batch").paths(["/batch", "/api/acme/batch", "/acme/batch", "/acme/batch/scans"]).write_ahead(true);
         let policy =
             rules.into_iter().chain([batch_rule]).fold(AuditPolicy::builder(), |policy, rule| policy.rule(rule));
         let layer = AuditLayer::new(&log, policy.build().expect("valid"));
@@ -356,6 +359,35 @@ async fn a_part_whose_path_ends_the_path_of_the_batch_is_another_request() {
             "{nest:?} {batch_path} {part_path}"
         );
         assert_eq!(events[2].request.started_event_id, Some(events[0].event_id));
+    }
+}
+
+/// A part goes to a router that is nested as the batch's own is. Its path within, and the path of both nests, are those of the
+/// batch two nests deep.
+#[tokio::test(start_paused = true)]
+async fn a_part_that_goes_through_another_nest_is_another_request() {
+    for nest in ["/{tenant}", "/api"] {
+        let (log, store) = memory_log().await;
+        let policy = AuditPolicy::builder().rule(own("a.call").paths(["/{*any}"])).build().expect("valid");
+        let layer = AuditLayer::new(&log, policy);
+        let scans = Router::new().route("/scans", routing::post(|| async { StatusCode::CREATED })).layer(layer.clone());
+        let parts: Router = Router::new().nest(nest, scans);
+        let batch = move |request: axum::extract::Request| async move {
+            for _ in 0..3 {
+                let mut part = Request::post("/api/scans").body(axum::body::Body::empty()).expect("valid");
+                *part.extensions_mut() = request.extensions().clone();
+                assert_eq!(parts.clone().oneshot(part).await.expect("infallible").status(), StatusCode::CREATED);
+            }
+            StatusCode::MULTI_STATUS
+        };
+        let app: Router =
+            Router::new().nest(nest, Router::new().route("/api/scans", routing::post(batch)).layer(layer));
+        let request = Request::post("/api/api/scans").body(axum::body::Body::empty()).expect("valid");
+        app.oneshot(request).await.expect("infallible");
+        let told: Vec<_> = store.events().into_iter().rev().map(|event| (uri(&event), event.outcome)).collect();
+        let part = ("/scans".to_owned(), Some(201));
+        let whole = ("/api/api/scans".to_owned(), Some(207));
+        assert_eq!(told, [part.clone(), part.clone(), part, whole], "{nest}");
     }
 }
 
