@@ -67,9 +67,10 @@ pub(super) fn connect_until(config: &Config) -> Instant {
     Instant::now() + connect_within(config)
 }
 
-/// The timeout of an attempt to connect. A caller with a shorter timeout stops waiting earlier.
+/// The timeout of an attempt to connect: 3 s, or a quarter of a long timeout. A caller with a shorter timeout stops waiting
+/// earlier.
 fn connect_within(config: &Config) -> Duration {
-    config.timeout.clamp(MIN_CONNECT_TIMEOUT, CONNECT_TIMEOUT)
+    config.timeout.clamp(MIN_CONNECT_TIMEOUT, CONNECT_TIMEOUT).max(config.timeout / 4)
 }
 
 /// A part of an attempt to connect.

@@ -1,6 +1,7 @@
 //! `postgres://…`, on the private cluster of this test binary: a schema for each store.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tower_audit::store::conformance::{FreshStore, Harness};
 use tower_audit::store::{self, AuditStore, OpenOptions};
@@ -8,7 +9,10 @@ use tower_audit::store::{self, AuditStore, OpenOptions};
 use crate::postgres_server::{Cluster, unique};
 
 async fn open(url: &str) -> Arc<dyn AuditStore> {
-    match store::open(url, OpenOptions::default()).await {
+    // Nothing here is about deadlines: the machine may be busy.
+    let mut options = OpenOptions::default();
+    options.timeout = Duration::from_secs(60);
+    match store::open(url, options).await {
         Ok(store) => store,
         Err(error) => panic!("the store is not opened: {error}: {:?}", std::error::Error::source(&error)),
     }
