@@ -55,5 +55,6 @@ pub use resource::Resource;
 pub use target::Target;
 pub use targets::Targets;
 pub use timestamp::Timestamp;
+pub(crate) use timestamp::is_of_a_day;
 pub(crate) use truncate::excerpt;
 pub use truncate::{truncate, truncate_bytes};

@@ -172,6 +172,11 @@ fn from_own_text(text: &[u8]) -> Option<Timestamp> {
     Timestamp::from_micros(seconds * 1_000_000 + digits(fraction)?)
 }
 
+/// Returns true for an offset of less than 24 hours; longer ones are no RFC 3339 (section 5.6, `time-hour`).
+pub(crate) fn is_of_a_day(offset: &Offset) -> bool {
+    offset.seconds().abs() < 24 * 60 * 60
+}
+
 /// Reads RFC 3339, with any offset; digits beyond the microsecond are cut, and a leap second is the second before it.
 impl FromStr for Timestamp {
     type Err = EventError;
@@ -182,7 +187,8 @@ impl FromStr for Timestamp {
         }
         let civil = || {
             let pieces = Pieces::parse(text).ok()?;
-            Self::from_civil(pieces.date().to_datetime(pieces.time()?), pieces.to_numeric_offset()?)
+            let offset = pieces.to_numeric_offset().filter(is_of_a_day)?;
+            Self::from_civil(pieces.date().to_datetime(pieces.time()?), offset)
         };
         civil().ok_or_else(|| EventError::timestamp(text))
     }

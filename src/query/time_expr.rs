@@ -10,8 +10,7 @@ use jiff::civil::{ISOWeekDate, Time};
 use jiff::fmt::temporal::Pieces;
 use jiff::tz::Offset;
 
-use crate::event::Timestamp;
-use crate::event::excerpt;
+use crate::event::{Timestamp, excerpt, is_of_a_day};
 
 /// The units of the shorthand, in seconds. A year is 365.25 days; `m` is a minute, there are no months.
 const UNITS: [(char, u64); 6] = [('s', 1), ('m', 60), ('h', 3_600), ('d', 86_400), ('w', 604_800), ('y', 31_557_600)];
@@ -201,7 +200,11 @@ fn iso_8601(text: &str) -> Result<Timestamp, TimeError> {
         return Err(none());
     }
     let civil = pieces.date().to_datetime(pieces.time().unwrap_or(Time::midnight()));
-    moment(civil, pieces.to_numeric_offset().unwrap_or(Offset::UTC))
+    let offset = pieces.to_numeric_offset().unwrap_or(Offset::UTC);
+    if !is_of_a_day(&offset) {
+        return Err(none());
+    }
+    moment(civil, offset)
 }
 
 fn out_of_range(text: &str) -> TimeError {
@@ -290,6 +293,9 @@ mod tests {
             ("2026-13-01", "is no time"),
             ("2026-02-30", "is no time"),
             ("2026-05-25T25:00", "is no time"),
+            ("2026-05-25T10:00+24:00", "is no time"),
+            ("2026-05-25T10:00-25:00", "is no time"),
+            ("2026-05-25T10:00:00+25:59:59", "is no time"),
             ("2026-05-25T10:00:00+02:00[Europe/Berlin]", "is no time"),
             ("yesterday", "is no time"),
             ("253402300800", "beyond the year 9999"),

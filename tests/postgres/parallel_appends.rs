@@ -64,6 +64,6 @@ async fn a_log_closes_although_its_sessions_were_just_ended() {
         );
         assert!(ended.parse::<u64>().expect("a number") > 1, "{ended}");
         ok(store.close().await);
-        assert_eq!(database.sql("SELECT count(*) FROM audit_events_instances"), "0");
+        assert_eq!(database.sql("SELECT count(*) FROM audit_events_writers"), "0");
     }
 }

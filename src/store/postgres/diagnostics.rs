@@ -239,13 +239,15 @@ async fn open(db: &mut PgConnection, names: &Identifiers) -> Result<Vec<Diagnost
     let (alive, dead): (i64, i64) = sqlx::query_as(AssertSqlSafe(sql)).fetch_one(db).await.during(DOING)?;
     let mut diagnostics = Vec::new();
     if alive > 0 {
-        diagnostics
-            .push(Diagnostic::ok("open", format!("{alive} requests have started and not ended, of writers that live")));
+        diagnostics.push(Diagnostic::ok(
+            "open",
+            format!("{alive} requests or purges have started and not ended, of writers that live"),
+        ));
     }
     if dead > 0 {
         diagnostics.push(Diagnostic::warning(
             "open",
-            format!("{dead} requests have started and not ended, of writers that do not live any more"),
+            format!("{dead} requests or purges have started and not ended, of writers that do not live any more"),
             "the next log that opens closes them as `unknown`: start the service",
         ));
     }

@@ -38,6 +38,12 @@ impl Config {
         if path.is_empty() {
             return Err(config("the path is empty: expected `sqlite:PATH`, or `memory:` for events kept in memory"));
         }
+        if may_have_a_password(path) {
+            return Err(config(
+                "the path reads like a connection string, and is not shown, for it may have a password in it: expected \
+                 `sqlite:PATH`, or `postgres://USER@HOST/DATABASE` without `sqlite:` before it",
+            ));
+        }
         if path == ":memory:" {
             return Err(config("a database in memory is not durable: use `memory:` for tests"));
         }
@@ -110,6 +116,17 @@ fn names_a_user(rest: &str) -> bool {
     authority.split_once(':').is_some_and(|(_, rest)| rest.contains('@'))
 }
 
+/// Returns true for another URL, `USER:PASSWORD@HOST` and `password=…` within a path: errors show paths.
+fn may_have_a_password(path: &str) -> bool {
+    let lower = path.to_ascii_lowercase();
+    let has_login = || path.split_once(':').is_some_and(|(_, rest)| rest.contains('@'));
+    lower.contains("://")
+        || has_login()
+        || ["password", "passwd", "pwd"]
+            .iter()
+            .any(|name| lower.split(*name).skip(1).any(|rest| rest.trim_start().starts_with('=')))
+}
+
 /// Returns the absolute path of a `sqlite:PATH` URL, or `None` for any other URL.
 ///
 /// ```
@@ -148,6 +165,9 @@ mod tests {
         let here = std::env::current_dir().unwrap();
         assert_eq!(parse("a%20b.db").unwrap(), here.join("a%20b.db"));
         assert_eq!(parse("//a.db?").unwrap(), here.join("a.db"));
+        for plain in ["a:b.db", "me@host.db", "passwords.db", "a=b.db", "2026-05-25T12:00.db"] {
+            assert_eq!(parse(plain).unwrap(), here.join(plain));
+        }
     }
 
     #[test]
@@ -162,7 +182,17 @@ mod tests {
             assert!(parse(path).unwrap_err().contains(named), "{path:?}");
         }
         assert!(parse("a b/ c.db").is_ok());
-        for secret in ["//me:hunter2@host/a.db", "a.db?hunter2@host/x", "a.db?Hunter2=1"] {
+        for secret in [
+            "//me:hunter2@host/a.db",
+            "a.db?hunter2@host/x",
+            "a.db?Hunter2=1",
+            "postgres://app:hunter2@db/app",
+            "/srv/Postgres://app:hunter2@db/app",
+            "app:hunter2@db/app",
+            "/app:hunter2@db",
+            "host=db Password = 'hunter2' user=app",
+            "host=db pwd=hunter2",
+        ] {
             let error = parse(secret).unwrap_err().to_lowercase();
             assert!(!error.contains("hunter2"), "{error}");
         }

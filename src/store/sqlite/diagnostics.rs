@@ -101,7 +101,7 @@ async fn ask(db: &mut SqliteConnection) -> Result<Vec<Diagnostic>, StoreError> {
         ));
     }
     if open > 0 {
-        diagnostics.push(Diagnostic::ok("open", format!("{open} requests have started and not ended")));
+        diagnostics.push(Diagnostic::ok("open", format!("{open} requests or purges have started and not ended")));
     }
     Ok(diagnostics)
 }

@@ -119,7 +119,7 @@ async fn opened(store: &dyn AuditStore) -> Vec<Diagnostic> {
         if let Ok(lost @ 1..) = within_timeout(reader.count(&lost)).await {
             found.push(Diagnostic::warning(
                 "ends",
-                format!("{lost} requests of the last day have an unknown outcome: their process died"),
+                format!("{lost} requests or purges of the last day have an unknown outcome: their process died"),
                 "`tower-audit query --phase unknown --since 1d` shows them",
             ));
         }
