@@ -181,7 +181,7 @@ fn statistics() -> Value {
             "properties": { "value": { "type": ["string", "null"] }, "count": number },
         },
     });
-    let by: Map<_, _> = Field::ALL.iter().map(|field| (field.as_str().to_owned(), values.clone())).collect();
+    let by: Map<_, _> = Field::COUNTED.iter().map(|field| (field.as_str().to_owned(), values.clone())).collect();
     json!({
         "type": "object",
         "required": ["since", "until", "total", "by", "histogram"],

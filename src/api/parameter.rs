@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::event::limits::{MAX_ADDR_BYTES, MAX_ROUTE_BYTES, MAX_USER_EMAIL_BYTES};
+use crate::event::limits::{
+    MAX_ADDR_BYTES, MAX_DETAIL_KEY_BYTES, MAX_DETAIL_STRING_BYTES, MAX_METHOD_BYTES, MAX_NAME_BYTES, MAX_ROUTE_BYTES,
+    MAX_TARGET_TYPE_BYTES, MAX_URI_BYTES, MAX_USER_EMAIL_BYTES,
+};
 use crate::event::{EventType, Phase, Timestamp};
 use crate::query::{Buckets, Field};
 
@@ -94,7 +97,72 @@ pub(crate) const FILTERS: &[Parameter] = &[
             json!({ "type": "string", "pattern": format!("^!?({names})$") })
         },
     },
+    pattern("method", "Events of this method. PATTERN.", escaped(MAX_METHOD_BYTES), || text(MAX_METHOD_BYTES)),
+    pattern(
+        "api_key_hash",
+        "Events whose request presented the API key with this digest. PATTERN.",
+        escaped(MAX_ADDR_BYTES),
+        || text(MAX_ADDR_BYTES),
+    ),
+    pattern(
+        "acting_for",
+        "Events whose actor acted for this principal. PATTERN.",
+        escaped(MAX_USER_EMAIL_BYTES),
+        || text(MAX_USER_EMAIL_BYTES),
+    ),
+    pattern("domain", "Events of this domain. PATTERN.", escaped(MAX_NAME_BYTES), || text(MAX_NAME_BYTES)),
+    pattern("action", "Events of this action. PATTERN.", escaped(MAX_NAME_BYTES), || text(MAX_NAME_BYTES)),
+    pattern("error", "Events with this error code. PATTERN.", escaped(MAX_NAME_BYTES), || text(MAX_NAME_BYTES)),
+    pattern(
+        "target_type",
+        "Events with a target of this type. PATTERN.",
+        escaped(MAX_TARGET_TYPE_BYTES),
+        || json!({ "type": "string", "pattern": r"^!?[a-z0-9._-]{0,30}\*?[a-z0-9._-]{1,30}$" }),
+    ),
+    pattern(
+        "target",
+        "Events with this target, `TYPE/ID`, compared as a whole; after a `!`, those without it.",
+        // An id may be as long as the client likes: one that was cut in its event is found by the whole of it.
+        MAX_DETAIL_STRING_BYTES,
+        || json!({ "type": "string", "pattern": r"^!?[a-z0-9._-]{1,64}/[^*\u0000]{2,256}$" }),
+    ),
+    pattern("uri", "Events of this request target, as the client sent it. PATTERN.", escaped(MAX_URI_BYTES), || {
+        text(MAX_URI_BYTES)
+    }),
+    pattern(
+        "request_id",
+        "Events of this request, compared as a whole; after a `!`, those of others.",
+        escaped(MAX_NAME_BYTES),
+        || whole(MAX_NAME_BYTES),
+    ),
+    pattern(
+        "trace_id",
+        "Events of this trace, compared as a whole; after a `!`, those of others.",
+        escaped(MAX_NAME_BYTES),
+        || whole(MAX_NAME_BYTES),
+    ),
+    pattern(
+        DETAIL,
+        "Events whose detail KEY has this value, as `KEY=VALUE` or `KEY=!VALUE`; `detail.KEY=VALUE` is the same. Text, integers and \
+         booleans are compared, as a whole.",
+        MAX_DETAIL_KEY_BYTES + 1 + escaped(MAX_DETAIL_STRING_BYTES),
+        || json!({ "type": "string", "pattern": r"^[^=*!\\\u0000]{1,128}=!?[^*!\\\u0000]{1,1000}$" }),
+    ),
+    Parameter {
+        name: "folded",
+        description: "If true, without `started` events whose end is stored: a request is one event. Those that are open stay.",
+        max_bytes: 5,
+        may_repeat: false,
+        schema: || json!({ "type": "boolean", "default": false }),
+    },
 ];
+
+/// The filter whose values have a key each.
+pub(crate) const DETAIL: &str = "detail";
+
+const fn pattern(name: &'static str, description: &'static str, max_bytes: usize, schema: fn() -> Value) -> Parameter {
+    Parameter { name, description, max_bytes, may_repeat: true, schema }
+}
 
 /// The parameters of a page.
 pub(crate) const PAGING: &[Parameter] = &[LIMIT, SKIP, CURSOR];
@@ -145,7 +213,7 @@ pub(crate) const AGGREGATION: &[Parameter] = &[
         description: "The fields to count by.",
         max_bytes: 16,
         may_repeat: true,
-        schema: || json!({ "type": "string", "enum": Field::ALL.map(Field::as_str) }),
+        schema: || json!({ "type": "string", "enum": Field::COUNTED.map(Field::as_str) }),
     },
     Parameter {
         name: "top",
@@ -200,6 +268,15 @@ fn text(max_bytes: usize) -> Value {
         "description": "Text compared exactly, where `*` stands for any run of characters; `\\` before `*`, `!` and `\\` \
                         makes them plain. After a `!`: what is something else, or missing.",
         "type": "string", "minLength": 1, "maxLength": escaped(max_bytes), "pattern": pattern,
+    })
+}
+
+/// Text without a pattern.
+fn whole(max_bytes: usize) -> Value {
+    let (first, plain) = (r"([^\\*!\u0000]|\\[\\*!])", r"([^\\*\u0000]|\\[\\*!])*");
+    json!({
+        "description": "Text compared exactly; `\\` before `*`, `!` and `\\` makes them plain.",
+        "type": "string", "minLength": 1, "maxLength": escaped(max_bytes), "pattern": format!("^!?{first}{plain}$"),
     })
 }
 

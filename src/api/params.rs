@@ -6,7 +6,7 @@ use super::error::ApiError;
 use super::form_urlencoded::{decode, encode_into};
 use super::operation::Operation;
 use super::parameter::{
-    DEFAULT_BUCKETS, DEFAULT_BY, DEFAULT_LIMIT, DEFAULT_TOP, FORMATS, MAX_LIMIT, MAX_TOP, Parameter,
+    DEFAULT_BUCKETS, DEFAULT_BY, DEFAULT_LIMIT, DEFAULT_TOP, DETAIL, FORMATS, MAX_LIMIT, MAX_TOP, Parameter,
 };
 use crate::event::excerpt;
 use crate::event::{AuditEvent, Timestamp};
@@ -203,6 +203,11 @@ fn pairs(query: Option<&str>, operation: &Operation) -> Result<Vec<(&'static Par
     for pair in query.split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let name = decode(name).map_err(|why| format!("the name of a parameter {why}"))?;
+        // `detail.plan=gold` is `detail=plan=gold`.
+        let (name, key) = match name.strip_prefix(DETAIL).and_then(|rest| rest.strip_prefix('.')) {
+            Some(key) => (DETAIL.into(), Some(key.to_owned())),
+            None => (name, None),
+        };
         let Some(parameter) = operation.parameters().find(|known| known.name == name) else {
             let known: Vec<_> = operation.parameters().map(|known| known.name).collect();
             return Err(match known.as_slice() {
@@ -228,7 +233,7 @@ fn pairs(query: Option<&str>, operation: &Operation) -> Result<Vec<(&'static Par
                  blank"
             ));
         }
-        pairs.push((parameter, value.into_owned()));
+        pairs.push((parameter, key.map_or_else(|| value.to_string(), |key| format!("{key}={value}"))));
     }
     Ok(pairs)
 }
@@ -342,6 +347,35 @@ mod tests {
         assert_eq!(params.filter, expected);
         let given = params.raw_filters.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
         assert_eq!(given, ["user_email=a*", "user_email=!ab", "outcome=4xx", "outcome=none", "phase=!started"]);
+    }
+
+    #[test]
+    fn a_detail_is_asked_for_in_two_ways() {
+        let asked = read("detail.plan=gold&detail.a%3Db=!c&detail=n%3D7&folded=true&target=order%2F7").unwrap();
+        let given = asked.raw_filters.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+        assert_eq!(given, ["target=order/7", "detail=plan=gold", "detail=a=b=!c", "detail=n=7", "folded=true"]);
+        let expected =
+            Filter::new().folded(true).target("order/7").detail("plan", "gold").detail("n", "7").detail("a", "b=!c");
+        assert_eq!(asked.filter, expected);
+        assert_eq!(read(&asked.query_at("AAAA").replace("&limit=100&cursor=AAAA", "")).unwrap().filter, expected);
+        for (query, why) in [
+            ("detail=gold", "detail: \"gold\" has no =: expected KEY=VALUE"),
+            ("detail.=gold", "detail: it has no key"),
+            ("detail.plan=", "detail: empty"),
+            ("detail.plan=g*", "detail: \"g*\" is a pattern"),
+            ("target=order", "target: \"order\" is no target"),
+            (
+                "target=order/*",
+                "target: \"order/*\" is a pattern: expected one target, or the filter target_type=order",
+            ),
+            ("target_type=Order", "target_type: "),
+            ("request_id=a*", "request_id: \"a*\" is a pattern"),
+            ("folded=1", "folded: \"1\" is neither true nor false"),
+            ("folded=true&folded=true", "folded: given twice"),
+        ] {
+            let error = read(query).expect_err(query);
+            assert!(error.starts_with(why), "{query}: {error}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::limits::MAX_DETAIL_STRING_BYTES;
 use super::truncate::truncate;
-use super::{Actor, AuditEvent, EventId, EventType, Phase, Resource, Timestamp};
+use super::{Actor, AuditEvent, Classification, EventId, EventType, Phase, RequestInfo, Resource, Targets, Timestamp};
 
 /// The detail that has the beginning of the text.
 const UNREADABLE: &str = "unreadable_event";
@@ -28,6 +28,9 @@ pub(crate) struct Undecodable<'a> {
     pub(crate) phase: Phase,
     pub(crate) actor: Actor,
     pub(crate) resource: Resource,
+    pub(crate) request: RequestInfo,
+    pub(crate) classification: Classification,
+    pub(crate) targets: Targets,
     pub(crate) outcome: Option<u16>,
     /// The text as it is stored.
     pub(crate) text: &'a str,
@@ -43,6 +46,9 @@ impl Undecodable<'_> {
         event.phase = self.phase;
         event.actor = self.actor;
         event.resource = self.resource;
+        event.request = self.request;
+        event.classification = self.classification;
+        event.targets = self.targets;
         event.outcome = self.outcome;
         mark(&mut event, self.text);
         event

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{FilterError, OutcomePattern, TextPattern};
 use crate::event::excerpt;
-use crate::event::{EventType, Phase, address};
+use crate::event::{EventError, EventType, Phase, Target, address};
 
 /// A condition on a field: any of the included values, none of the excluded ones. Empty, it matches everything.
 ///
@@ -101,6 +101,20 @@ impl From<String> for Condition<TextPattern> {
     }
 }
 
+impl From<Target> for TextPattern {
+    /// Matches this target in its text form.
+    fn from(target: Target) -> Self {
+        Self::exact(target.to_string())
+    }
+}
+
+impl From<Target> for Condition<TextPattern> {
+    /// This target and no other.
+    fn from(target: Target) -> Self {
+        TextPattern::from(target).into()
+    }
+}
+
 impl From<EventType> for Condition<TextPattern> {
     /// This type and no other.
     fn from(event_type: EventType) -> Self {
@@ -171,6 +185,47 @@ fn looks_like_address(text: &str) -> bool {
     let is_version_6 =
         text.matches(':').count() > 1 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || b":.[]/".contains(&byte));
     is_version_4 || is_version_6
+}
+
+/// Parses text that is compared exactly. A `*` has to be escaped.
+pub(super) fn exact(text: &str) -> Result<TextPattern, FilterError> {
+    let pattern = TextPattern::parse(text)?;
+    match pattern.as_exact() {
+        Some(_) => Ok(pattern),
+        None => Err(FilterError::new(format!(
+            r"{:?} is a pattern: expected the whole value, with \* for a *",
+            excerpt(text)
+        ))),
+    }
+}
+
+/// Parses a target, `TYPE/ID`. The id is read as it is: a `*` in it is plain.
+pub(super) fn target(text: &str) -> Result<TextPattern, FilterError> {
+    if let Some((target_type, "*")) = text.split_once('/') {
+        return Err(FilterError::new(format!(
+            "{:?} is a pattern: expected one target, or the filter target_type={target_type}",
+            excerpt(text)
+        )));
+    }
+    let target: Target = text.parse().map_err(|error: EventError| FilterError::new(error.to_string()))?;
+    Ok(target.into())
+}
+
+/// Parses a pattern for types of targets.
+pub(super) fn target_type(text: &str) -> Result<TextPattern, FilterError> {
+    let pattern = TextPattern::parse(text)?;
+    let may_be = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+    if pattern.literals().iter().all(|literal| literal.chars().all(may_be)) {
+        return Ok(pattern);
+    }
+    Err(FilterError::new(format!(
+        "{:?} matches no type of a target: expected lower-case letters, digits, `.`, `_`, `-` and `*`",
+        excerpt(text)
+    )))
+}
+
+pub(super) fn folded(text: &str) -> Result<bool, FilterError> {
+    text.parse().map_err(|_| FilterError::new(format!("{:?} is neither true nor false", excerpt(text))))
 }
 
 pub(super) fn phase(text: &str) -> Result<Phase, FilterError> {

@@ -20,7 +20,7 @@ pub use error::FilterError;
 pub use field::Field;
 pub use filter::Filter;
 #[cfg(feature = "sqlite")]
-pub(crate) use filter::FilterableFields;
+pub(crate) use filter::{FilterValues, detail_text};
 pub use outcome_pattern::OutcomePattern;
 pub use page_query::PageQuery;
 pub use statistics::{Histogram, HistogramBucket, Statistics, StatisticsQuery};

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::event::excerpt;
-use crate::event::limits::MAX_ROUTE_BYTES;
+use crate::event::limits::MAX_DETAIL_STRING_BYTES;
 
 /// A text pattern. In its textual form `*` matches any run of characters, an empty one too. Every other character matches
 /// itself, case-sensitively, also `%`, `_` and `?`. A backslash escapes `*`, `!` and a backslash.
@@ -30,7 +30,7 @@ const MAX_STARS: usize = 8;
 
 impl TextPattern {
     /// The longest textual form in bytes: the longest value of an event, with every character escaped.
-    pub const MAX_BYTES: usize = 2 * MAX_ROUTE_BYTES;
+    pub const MAX_BYTES: usize = 2 * MAX_DETAIL_STRING_BYTES;
 
     /// Matches exactly this text.
     pub fn exact(text: impl Into<String>) -> Self {
@@ -51,7 +51,7 @@ impl TextPattern {
     ///
     /// # Errors
     /// A backslash is before a character that needs no escape, a `!` at the beginning is not escaped, or the text has more
-    /// than 8 `*` or 1024 bytes.
+    /// than 8 `*` or [`MAX_BYTES`](Self::MAX_BYTES).
     pub fn parse(text: &str) -> Result<Self, super::FilterError> {
         let wrong = |why: &str| super::FilterError::new(format!("{:?} {why}", excerpt(text)));
         if text.len() > Self::MAX_BYTES {
@@ -198,14 +198,15 @@ mod tests {
     #[test]
     fn whatever_is_stored_can_be_asked_for_and_no_more() {
         use crate::event::EventType;
-        use crate::event::limits::{MAX_ADDR_BYTES, MAX_USER_EMAIL_BYTES};
-        for limit in [EventType::MAX_BYTES, MAX_USER_EMAIL_BYTES, MAX_ROUTE_BYTES, MAX_ADDR_BYTES] {
+        use crate::event::limits::{MAX_ADDR_BYTES, MAX_ROUTE_BYTES, MAX_URI_BYTES, MAX_USER_EMAIL_BYTES};
+        let limits = [MAX_USER_EMAIL_BYTES, MAX_ROUTE_BYTES, MAX_ADDR_BYTES, MAX_URI_BYTES, MAX_DETAIL_STRING_BYTES];
+        for limit in limits.into_iter().chain([EventType::MAX_BYTES]) {
             let longest = TextPattern::exact("*".repeat(limit));
             assert_eq!(TextPattern::parse(&longest.to_string()), Ok(longest));
         }
-        assert!(TextPattern::parse(&"é".repeat(512)).is_ok());
-        let error = TextPattern::parse(&format!("{}*", "é".repeat(512))).unwrap_err().to_string();
-        assert!(error.ends_with("has 1025 bytes: expected 1024 at the most") && error.len() < 300, "{error}");
+        assert!(TextPattern::parse(&"é".repeat(4096)).is_ok());
+        let error = TextPattern::parse(&format!("{}*", "é".repeat(4096))).unwrap_err().to_string();
+        assert!(error.ends_with("has 8193 bytes: expected 8192 at the most") && error.len() < 300, "{error}");
     }
 
     /// The plainest way to say what a pattern in its textual form matches.

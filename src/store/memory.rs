@@ -1,6 +1,6 @@
 //! `memory:`: events in the memory of the process, for tests.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use super::{
     AuditStore, Capabilities, Diagnostic, Parts, PurgeOutcome, Reader, StoreAdmin, StoreError, StoreErrorKind,
     StoreFuture,
 };
-use crate::event::{AuditEvent, EventId, Timestamp};
+use crate::event::{AuditEvent, EventId, Phase, Timestamp};
 use crate::query::{Buckets, Cursor, Field, Filter, PageQuery, ValueCount};
 
 /// Events in the memory of the process, for tests: gone when the last handle goes.
@@ -38,6 +38,20 @@ impl fmt::Debug for MemoryStore {
 struct Events {
     by_cursor: BTreeMap<Cursor, AuditEvent>,
     cursors: HashMap<EventId, Cursor>,
+    /// The `started` events that nothing has ended yet.
+    open: HashSet<EventId>,
+}
+
+impl Events {
+    fn passes(&self, filter: &Filter, event: &AuditEvent) -> bool {
+        let is_folded = filter.folded && event.phase == Phase::Started && !self.open.contains(&event.event_id);
+        !is_folded && filter.matches(event)
+    }
+
+    /// The events that pass the filter, oldest first.
+    fn passing<'a>(&'a self, filter: &'a Filter) -> impl Iterator<Item = &'a AuditEvent> {
+        self.by_cursor.values().filter(|event| self.passes(filter, event))
+    }
 }
 
 impl MemoryStore {
@@ -78,7 +92,13 @@ impl AuditStore for MemoryStore {
                 if let std::collections::hash_map::Entry::Vacant(entry) = kept.cursors.entry(event.event_id) {
                     entry.insert(place);
                     kept.by_cursor.insert(place, event.clone());
+                    if event.phase == Phase::Started {
+                        kept.open.insert(event.event_id);
+                    }
                 }
+            }
+            for ended in events.iter().filter_map(|event| event.request.started_event_id) {
+                kept.open.remove(&ended);
             }
             Ok(())
         })
@@ -118,7 +138,7 @@ impl Reader for MemoryStore {
                 .range((std::ops::Bound::Unbounded, end))
                 .rev()
                 .map(|(_, event)| event)
-                .filter(|event| query.filter.matches(event))
+                .filter(|event| kept.passes(&query.filter, event))
                 .skip(usize::try_from(query.skip).unwrap_or(usize::MAX))
                 .take(query.limit)
                 .cloned()
@@ -127,13 +147,13 @@ impl Reader for MemoryStore {
     }
 
     fn count<'a>(&'a self, filter: &'a Filter) -> StoreFuture<'a, u64> {
-        Box::pin(async move { Ok(self.lock().by_cursor.values().filter(|event| filter.matches(event)).count() as u64) })
+        Box::pin(async move { Ok(self.lock().passing(filter).count() as u64) })
     }
 
     fn top_values<'a>(&'a self, filter: &'a Filter, by: Field, at_most: usize) -> StoreFuture<'a, Vec<ValueCount>> {
         Box::pin(async move {
             let mut found: HashMap<Option<String>, u64> = HashMap::new();
-            for event in self.lock().by_cursor.values().filter(|event| filter.matches(event)) {
+            for event in self.lock().passing(filter) {
                 *found.entry(by.value_of(event)).or_default() += 1;
             }
             let mut counts = found.into_iter().map(|(value, events)| ValueCount { value, count: events }).collect();
@@ -145,7 +165,7 @@ impl Reader for MemoryStore {
     fn histogram<'a>(&'a self, filter: &'a Filter, buckets: &'a Buckets) -> StoreFuture<'a, Vec<u64>> {
         Box::pin(async move {
             let mut counts = vec![0; buckets.len()];
-            for event in self.lock().by_cursor.values().filter(|event| filter.matches(event)) {
+            for event in self.lock().passing(filter) {
                 if let Some(count) = buckets.index_of(event.created_at).and_then(|bucket| counts.get_mut(bucket)) {
                     *count += 1;
                 }
@@ -182,6 +202,7 @@ impl StoreAdmin for MemoryStore {
             for place in &old {
                 kept.by_cursor.remove(place);
                 kept.cursors.remove(&place.event_id);
+                kept.open.remove(&place.event_id);
             }
             Ok(PurgeOutcome { deleted: old.len() as u64, has_more: old.len() == at_most })
         })

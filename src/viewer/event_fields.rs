@@ -87,16 +87,13 @@ pub(super) fn groups(event: &AuditEvent, caller: &Caller, links: &Links) -> Vec<
 }
 
 fn event_field(part: &str, name: String, value: Value, caller: &Caller, links: &Links) -> EventField {
-    let is_of = |field: Field| {
-        let part_of = match field {
-            Field::UserEmail | Field::RemoteAddr => "actor",
-            Field::Route => "resource",
-            Field::EventType | Field::Outcome | Field::Phase => "",
-        };
-        part == part_of && field.as_str() == name && (field != Field::UserEmail || caller.is_admin())
+    let path = if part.is_empty() { name.clone() } else { format!("{part}.{name}") };
+    let is_of = |field: &&Field| {
+        field.event_field().is_some_and(|field| field.path() == path)
+            && (**field != Field::UserEmail || caller.is_admin())
     };
-    let alike = Field::ALL.into_iter().find(|field| is_of(*field)).and_then(|field| {
-        let wanted = match (field, &value) {
+    let alike = Field::ALL.iter().find(is_of).and_then(|field| {
+        let wanted = match (*field, &value) {
             (Field::Outcome, Value::Null) => "none".to_owned(),
             (Field::Outcome, value) => value.to_string(),
             (_, Value::String(text)) => TextPattern::exact(text.as_str()).to_string(),

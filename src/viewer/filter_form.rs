@@ -168,12 +168,8 @@ mod tests {
     use crate::viewer::operations::EVENTS;
 
     #[test]
-    fn there_is_a_field_for_every_filter() {
-        let mut names = CONTROLS.map(|(name, ..)| name);
-        let mut filters = Filter::FIELD_NAMES;
-        names.sort_unstable();
-        filters.sort_unstable();
-        assert_eq!(names, filters);
+    fn every_field_is_a_filter() {
+        assert!(CONTROLS.iter().all(|(name, ..)| Filter::FIELD_NAMES.contains(name)));
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub(super) async fn top_values_agree_with_the_model(harness: &Harness) {
     }
     for round in 0..40 {
         let filter = if round == 0 { Filter::default() } else { model.some_filter() };
-        for by in Field::ALL {
+        for by in Field::COUNTED {
             let at_most = [1000, 2, 1, 0][round % 4];
             let expected = expected(&model.found(&filter), by, at_most);
             let found = top_values(&*fresh.store, &filter, by, at_most).await;

@@ -115,6 +115,14 @@ faults! {
     FoldsCaseBesideStars,
     /// Excluded values are ignored where there are included values.
     ExcludedOnlyWithoutIncluded,
+    /// Of several targets, only the first is looked at.
+    LooksAtTheFirstTarget,
+    /// Details that are no text match nothing.
+    ComparesTextDetailsOnly,
+    /// A folded listing has the `started` events that have ended.
+    IgnoresFolding,
+    /// A folded listing lacks the `started` events that are open.
+    FoldsOpenEvents,
     /// The list of top values leaves out events without a value.
     TopValuesForgetMissing,
     /// The list of top values gives more values than were asked for.

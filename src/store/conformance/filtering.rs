@@ -3,21 +3,39 @@
 use serde_json::json;
 
 use super::Harness;
-use super::assertions::{append, assert_listing, assert_selects, count, found, page};
-use super::fixtures::{at, event, event_at, id};
+use super::assertions::{append, assert_holds, assert_listing, assert_selects, count, found, page};
+use super::fixtures::{at, end_of, event, event_at, id, started};
 use super::model::Model;
 use super::text::HOSTILE;
-use crate::event::{AuditEvent, CompactText, EventType, Phase};
+use crate::event::{AuditEvent, CompactText, EventType, Phase, Target};
 use crate::query::{Condition, Filter, OutcomePattern, TextPattern};
 
-/// The text that can be filtered by: where it is in an event and in a filter.
-type TextField = (&'static str, fn(&mut AuditEvent, Option<&str>), fn(&mut Filter, &str));
+/// A text that can be filtered by: its name, its place in an event, and its condition in a filter.
+type TextField = (&'static str, fn(&mut AuditEvent, Option<&str>), fn(&mut Filter, Condition<TextPattern>));
 
-const TEXT_FIELDS: [TextField; 3] = [
-    ("user_email", |e, text| e.actor.user_email = text.map(CompactText::from), |f, text| f.user_email = text.into()),
-    ("route", |e, text| e.resource.route = text.map(CompactText::from), |f, text| f.route = text.into()),
-    ("remote_addr", |e, text| e.actor.remote_addr = text.map(CompactText::from), |f, text| f.remote_addr = text.into()),
-];
+macro_rules! text_fields {
+    ($($name:ident at $($part:ident).+;)*) => {
+        [$((
+            stringify!($name),
+            |event, text| event.$($part).+ = text.map(CompactText::from),
+            |filter, condition| filter.$name = condition,
+        )),*]
+    };
+}
+
+const TEXT_FIELDS: [TextField; 11] = text_fields! {
+    user_email at actor.user_email;
+    route at resource.route;
+    remote_addr at actor.remote_addr;
+    method at resource.method;
+    api_key_hash at actor.api_key_hash;
+    acting_for at actor.acting_for;
+    domain at classification.domain;
+    action at classification.action;
+    uri at request.request_uri;
+    request_id at request.request_id;
+    trace_id at request.trace_id;
+};
 
 /// For each text an event that has it in all the places that can be filtered by.
 fn one_of_each(texts: &[&str]) -> Vec<AuditEvent> {
@@ -42,7 +60,7 @@ async fn assert_told_apart(harness: &Harness, texts: &[&str]) {
         let text = event.resource.route.as_deref().expect("every one has a route");
         for (name, _, set) in TEXT_FIELDS {
             let mut filter = Filter::default();
-            set(&mut filter, text);
+            set(&mut filter, text.into());
             // Two hostile texts may have become one: U+0000 becomes U+FFFD.
             let expected: Vec<_> = all.iter().filter(|event| filter.matches(event)).cloned().collect();
             assert_selects(&*fresh.store, filter, &expected, &format!("{name} is {text:?}")).await;
@@ -116,7 +134,7 @@ pub(super) async fn missing_values_match_nothing(harness: &Harness) {
     for (name, _, set) in TEXT_FIELDS {
         for text in ["", "null", "NULL", "None", "%", "0"] {
             let mut filter = Filter::default();
-            set(&mut filter, text);
+            set(&mut filter, text.into());
             assert_selects(&*fresh.store, filter, &[], &format!("{name} is {text:?} and the event has none")).await;
         }
     }
@@ -192,12 +210,7 @@ pub(super) async fn patterns_match_as_they_say(harness: &Harness) {
         for (name, _, set) in TEXT_FIELDS {
             for condition in [Condition::from(pattern.clone()), Condition::none_of([pattern.clone()])] {
                 let mut filter = Filter::default();
-                set(&mut filter, "");
-                for field in [&mut filter.user_email, &mut filter.route, &mut filter.remote_addr] {
-                    if !field.is_empty() {
-                        *field = condition.clone();
-                    }
-                }
+                set(&mut filter, condition.clone());
                 let expected: Vec<_> = all.iter().filter(|event| filter.matches(event)).cloned().collect();
                 assert_selects(&*fresh.store, filter, &expected, &format!("{name} is like {condition:?}")).await;
             }
@@ -251,4 +264,113 @@ pub(super) async fn filters_agree_with_the_model(harness: &Harness) {
         let query = model.some_query();
         assert_listing(&page(&*fresh.store, &query).await, &model.page(&query), &format!("{query:?}"));
     }
+}
+
+pub(super) async fn targets_are_matched_each(harness: &Harness) {
+    let fresh = harness.fresh().await;
+    let lists: [&[(&str, &str)]; 9] = [
+        &[],
+        &[("order", "7")],
+        &[("order", "70")],
+        &[("orders", "7")],
+        &[("order", "8"), ("order", "7")],
+        &[("user", "7"), ("order", "8"), ("item", "a/b")],
+        &[("item", "a\\b\"{},\u{fffd}NULL"), ("item", "NULL")],
+        &[("user", "*"), ("user", "é%_")],
+        &[("user", "x"), ("user", "y"), ("user", "z")],
+    ];
+    let mut all = Vec::new();
+    for list in lists {
+        let mut event = event(all.len() as u64);
+        event.targets = list.iter().map(|(target_type, id)| Target::new(*target_type, id)).collect();
+        all.push(event);
+    }
+    append(&*fresh.store, &all).await;
+    let mut filters = Vec::new();
+    let targets = lists.concat();
+    for (target_type, id) in &targets {
+        let target = TextPattern::from(Target::new(*target_type, id));
+        filters.push(Filter { target: target.clone().into(), ..Filter::default() });
+        filters.push(Filter { target: Condition::none_of([target]), ..Filter::default() });
+    }
+    let pattern = |text: &str| TextPattern::parse(text).expect("each is a pattern");
+    for text in ["order", "orders", "user", "item", "none", "o*", "*r", "order*", "*"] {
+        filters.push(Filter { target_type: pattern(text).into(), ..Filter::default() });
+        filters.push(Filter { target_type: Condition::none_of([pattern(text)]), ..Filter::default() });
+    }
+    for text in ["order/*", "*/7", "*/*", "item/a*", "user/\\*"] {
+        filters.push(Filter { target: pattern(text).into(), ..Filter::default() });
+        filters.push(Filter { target: Condition::none_of([pattern(text)]), ..Filter::default() });
+    }
+    filters.push(Filter::new().target("order/8").target_type("user"));
+    filters.push(Filter::new().target(Condition::any_of(["order/70", "user/x"].map(TextPattern::exact))));
+    for filter in filters {
+        let expected: Vec<_> = all.iter().filter(|event| filter.matches(event)).cloned().collect();
+        assert_selects(&*fresh.store, filter.clone(), &expected, &format!("{filter:?}")).await;
+    }
+}
+
+pub(super) async fn details_are_matched_by_their_text(harness: &Harness) {
+    let fresh = harness.fresh().await;
+    let values = [
+        json!("7"),
+        json!(7),
+        json!(-7),
+        json!(7.5),
+        json!(true),
+        json!("true"),
+        json!(null),
+        json!([7]),
+        json!({"7": 7}),
+        json!(""),
+        json!("é\"\\'%*"),
+        json!(u64::MAX),
+        json!(i64::MIN),
+    ];
+    let keys = ["k", "K", "a.b", "a \"b'\\", "é"];
+    let mut all = vec![event(0)];
+    for value in &values {
+        for key in keys {
+            let mut event = event(all.len() as u64);
+            event.details.insert(key.into(), value.clone());
+            all.push(event);
+        }
+    }
+    append(&*fresh.store, &all).await;
+    for key in keys.into_iter().chain(["none", "number"]) {
+        for text in
+            ["7", "-7", "7.5", "true", "null", "[7]", "", "é\"\\'%*", "18446744073709551615", "-9223372036854775808"]
+        {
+            for condition in [Condition::from(text), Condition::none_of([TextPattern::exact(text)])] {
+                let filter = Filter::new().detail(key, condition);
+                let expected: Vec<_> = all.iter().filter(|event| filter.matches(event)).cloned().collect();
+                assert_selects(&*fresh.store, filter.clone(), &expected, &format!("{filter:?}")).await;
+            }
+        }
+    }
+}
+
+pub(super) async fn a_request_is_shown_once(harness: &Harness) {
+    let fresh = harness.fresh().await;
+    let begun: Vec<_> = (0..40).map(started).collect();
+    append(&*fresh.store, &begun).await;
+    let mut shown: Vec<_> = begun.iter().skip(20).cloned().collect();
+    for (number, started) in (100..).zip(&begun[..20]) {
+        let phase = if number % 2 == 0 { Phase::Completed } else { Phase::Unknown };
+        shown.push(end_of(started, number, phase));
+    }
+    append(&*fresh.store, &shown[20..]).await;
+    // In one batch, and one that no other event names.
+    let both = [started(200), end_of(&started(200), 201, Phase::Completed), event(202)];
+    append(&*fresh.store, &both).await;
+    shown.extend_from_slice(&both[1..]);
+    let folded = Filter::new().folded(true);
+    assert_selects(&*fresh.store, folded.clone(), &shown, "folded").await;
+    let open = folded.clone().phase(Phase::Started);
+    assert_selects(&*fresh.store, open, &begun[20..], "started, folded").await;
+    // A repeated start is no new one.
+    append(&*fresh.store, &begun[..3]).await;
+    assert_selects(&*fresh.store, folded, &shown, "folded, after a repeat").await;
+    let all: Vec<_> = begun.iter().chain(&shown[20..]).chain(&both[..1]).cloned().collect();
+    assert_holds(&*fresh.store, &all, "unfolded").await;
 }

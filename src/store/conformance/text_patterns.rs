@@ -52,7 +52,13 @@ fn some_event(random: &mut Rng, number: u64) -> AuditEvent {
     let mut event = event(number);
     let length = random.usize(1..=3);
     event.event_type = serde_json::from_value(json!(word(random, OF_TYPES, length))).expect("any type is read");
-    for text in [&mut event.actor.user_email, &mut event.resource.route, &mut event.actor.remote_addr] {
+    for text in [
+        &mut event.actor.user_email,
+        &mut event.resource.route,
+        &mut event.actor.remote_addr,
+        &mut event.request.request_uri,
+        &mut event.classification.domain,
+    ] {
         let (alphabet, length) = (pick(random, &ALPHABETS), random.usize(..=4));
         *text = (random.u8(..8) > 0).then(|| word(random, alphabet, length).into());
     }
@@ -65,7 +71,8 @@ fn some_event(random: &mut Rng, number: u64) -> AuditEvent {
 fn some_filter(random: &mut Rng) -> Filter {
     let mut filter = Filter::default();
     for _ in 0..random.usize(1..=2) {
-        let name = pick(random, &["event_type", "user_email", "route", "remote_addr", "user_email", "route", "other"]);
+        let name =
+            pick(random, &["event_type", "user_email", "route", "remote_addr", "user_email", "uri", "domain", "other"]);
         let alphabet = pick(random, &ALPHABETS);
         for _ in 0..random.usize(1..=3) {
             let (name, value) = match name {

@@ -1,7 +1,10 @@
 //! The values of a batch: an array for each column, or, of a single event, a value for each.
 
+use std::borrow::Cow;
+
 use uuid::Uuid;
 
+use super::event_columns::{TEXT_COLUMNS, TargetColumns, text};
 use super::json_text::JsonText;
 use super::session::PgQuery;
 use super::timestamptz::Timestamptz;
@@ -15,11 +18,10 @@ pub(super) struct ColumnArrays<'a> {
     event_type: Vec<&'a str>,
     created_at: Vec<Timestamptz>,
     phase: Vec<&'static str>,
-    user_email: Vec<Option<&'a str>>,
-    api_key_hash: Vec<Option<&'a str>>,
-    remote_addr: Vec<Option<&'a str>>,
-    route: Vec<Option<&'a str>>,
-    method: Vec<Option<&'a str>>,
+    texts: [Vec<Option<Cow<'a, str>>>; TEXT_COLUMNS.len()],
+    target_type: Vec<Option<&'a str>>,
+    target_id: Vec<Option<&'a str>>,
+    more_targets: Vec<Option<String>>,
     outcome: Vec<Option<i32>>,
     details: Vec<JsonText<'a, Details>>,
     event: Vec<JsonText<'a, AuditEvent>>,
@@ -46,11 +48,10 @@ impl<'a> ColumnArrays<'a> {
             event_type: Vec::with_capacity(events),
             created_at: Vec::with_capacity(events),
             phase: Vec::with_capacity(events),
-            user_email: Vec::with_capacity(events),
-            api_key_hash: Vec::with_capacity(events),
-            remote_addr: Vec::with_capacity(events),
-            route: Vec::with_capacity(events),
-            method: Vec::with_capacity(events),
+            texts: std::array::from_fn(|_| Vec::with_capacity(events)),
+            target_type: Vec::with_capacity(events),
+            target_id: Vec::with_capacity(events),
+            more_targets: Vec::with_capacity(events),
             outcome: Vec::with_capacity(events),
             details: Vec::with_capacity(events),
             event: Vec::with_capacity(events),
@@ -66,11 +67,13 @@ impl<'a> ColumnArrays<'a> {
             batch.event_type.push(event.event_type.as_str());
             batch.created_at.push(Timestamptz(event.created_at));
             batch.phase.push(event.phase.as_str());
-            batch.user_email.push(event.actor.user_email.as_deref());
-            batch.api_key_hash.push(event.actor.api_key_hash.as_deref());
-            batch.remote_addr.push(event.actor.remote_addr.as_deref());
-            batch.route.push(event.resource.route.as_deref());
-            batch.method.push(event.resource.method.as_deref());
+            for (texts, (_, field)) in batch.texts.iter_mut().zip(TEXT_COLUMNS) {
+                texts.push(text(event, field));
+            }
+            let targets = TargetColumns::of(event);
+            batch.target_type.push(targets.target_type);
+            batch.target_id.push(targets.target_id);
+            batch.more_targets.push(targets.more);
             batch.outcome.push(event.outcome.map(i32::from));
             batch.details.push(JsonText(&event.details));
             batch.event.push(JsonText(event));
@@ -83,7 +86,7 @@ impl<'a> ColumnArrays<'a> {
         batch
     }
 
-    /// Binds the columns, in the order of [`COLUMNS`], and what the batch ends and who opens.
+    /// Binds the columns, in the order of [`columns`](super::event_columns::columns), and what the batch ends and who opens.
     pub(super) fn bind_with_effects<'q>(mut self, query: PgQuery<'q>, writer: Option<i64>) -> PgQuery<'q>
     where
         'a: 'q,
@@ -92,21 +95,18 @@ impl<'a> ColumnArrays<'a> {
         self.bind_columns(query).bind(ended).bind(writer)
     }
 
-    /// Binds the columns, in the order of [`COLUMNS`].
+    /// Binds the columns, in the order of [`columns`](super::event_columns::columns).
     pub(super) fn bind_columns<'q>(self, query: PgQuery<'q>) -> PgQuery<'q>
     where
         'a: 'q,
     {
-        query
-            .bind(self.event_id)
-            .bind(self.event_type)
-            .bind(self.created_at)
-            .bind(self.phase)
-            .bind(self.user_email)
-            .bind(self.api_key_hash)
-            .bind(self.remote_addr)
-            .bind(self.route)
-            .bind(self.method)
+        let query = query.bind(self.event_id).bind(self.event_type).bind(self.created_at).bind(self.phase);
+        self.texts
+            .into_iter()
+            .fold(query, PgQuery::bind)
+            .bind(self.target_type)
+            .bind(self.target_id)
+            .bind(self.more_targets)
             .bind(self.outcome)
             .bind(self.details)
             .bind(self.event)
@@ -118,35 +118,21 @@ pub(super) fn changes_started(event: &AuditEvent) -> bool {
     event.phase == Phase::Started || event.request.started_event_id.is_some()
 }
 
-/// Binds the values of a single event, in the order of [`COLUMNS`].
+/// Binds the values of a single event, in the order of [`columns`](super::event_columns::columns).
 pub(super) fn bind_one<'q>(query: PgQuery<'q>, event: &'q AuditEvent) -> PgQuery<'q> {
-    query
+    let query = query
         .bind(Uuid::from(event.event_id))
         .bind(event.event_type.as_str())
         .bind(Timestamptz(event.created_at))
-        .bind(event.phase.as_str())
-        .bind(event.actor.user_email.as_deref())
-        .bind(event.actor.api_key_hash.as_deref())
-        .bind(event.actor.remote_addr.as_deref())
-        .bind(event.resource.route.as_deref())
-        .bind(event.resource.method.as_deref())
+        .bind(event.phase.as_str());
+    let TargetColumns { target_type, target_id, more } = TargetColumns::of(event);
+    TEXT_COLUMNS
+        .into_iter()
+        .fold(query, |query, (_, field)| query.bind(text(event, field)))
+        .bind(target_type)
+        .bind(target_id)
+        .bind(more)
         .bind(event.outcome.map(i32::from))
         .bind(JsonText(&event.details))
         .bind(JsonText(event))
 }
-
-/// The columns, with the types of their values.
-pub(super) const COLUMNS: &[(&str, &str)] = &[
-    ("event_id", "uuid"),
-    ("event_type", "text"),
-    ("created_at", "timestamptz"),
-    ("phase", "text"),
-    ("actor_user_email", "text"),
-    ("actor_api_key_hash", "text"),
-    ("actor_remote_addr", "text"),
-    ("resource_route", "text"),
-    ("resource_method", "text"),
-    ("outcome", "int4"),
-    ("details", "text"),
-    ("event", "text"),
-];

@@ -2,17 +2,21 @@
 
 use uuid::Uuid;
 
+use super::event_columns::text_column;
+use super::identifiers::{Identifiers, STARTED};
 use super::session::PgQuery;
 use super::timestamptz::Timestamptz;
-use crate::store::sql::{BindValue, Clause, ColumnNames, Dialect};
+use crate::query::{Cursor, Filter};
+use crate::store::sql::{BindValue, Clause, Dialect};
 
 pub(super) static DIALECT: Dialect = Dialect {
-    columns: ColumnNames {
-        event_type: "event_type",
-        user_email: "actor_user_email",
-        remote_addr: "actor_remote_addr",
-        route: "resource_route",
-    },
+    text: text_column,
+    // The server writes a number with a fraction in its own way.
+    detail: Some(
+        "(CASE pg_catalog.jsonb_typeof(details -> {key}) WHEN 'string' THEN details ->> {key} \
+         WHEN 'boolean' THEN details ->> {key} \
+         WHEN 'number' THEN pg_catalog.substring(details ->> {key}, '^-?[0-9]+$') END) COLLATE \"C\"",
+    ),
     numbered: true,
     like: "LIKE",
     wildcard: '%',
@@ -21,6 +25,16 @@ pub(super) static DIALECT: Dialect = Dialect {
         plain => pattern.push(plain),
     },
 };
+
+/// The condition of a filter and a cursor on the events of a log.
+pub(super) fn clause(names: &Identifiers, filter: &Filter, after: Option<Cursor>) -> Clause {
+    let clause = Clause::new(&DIALECT, filter, after);
+    if !filter.folded {
+        return clause;
+    }
+    let started = names.side_table(STARTED);
+    clause.and_also(&format!("(phase <> 'started' OR event_id IN (SELECT s.event_id FROM {started} AS s))"))
+}
 
 /// Binds the values of a clause.
 pub(super) fn bind<'q>(mut query: PgQuery<'q>, clause: Clause) -> PgQuery<'q> {

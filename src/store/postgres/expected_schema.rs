@@ -22,7 +22,7 @@ const fn column(name: &'static str, kind: &'static str, is_required: bool, value
 }
 
 /// The columns of the events.
-pub(super) const COLUMNS: [Column; 13] = [
+pub(super) const COLUMNS: [Column; 23] = [
     column("id", "bigint", true, "pg_catalog.nextval({sequence_text}::pg_catalog.regclass)"),
     column("event_id", "uuid", true, "(event::jsonb ->> 'event_id')::uuid"),
     column("event_type", TEXT, true, "event::jsonb ->> 'event_type'"),
@@ -36,6 +36,22 @@ pub(super) const COLUMNS: [Column; 13] = [
     column("outcome", "integer", false, "(event::jsonb ->> 'outcome')::integer"),
     column("phase", TEXT, true, "coalesce(event::jsonb ->> 'phase', 'completed')"),
     column("event", TEXT, true, "''"),
+    column("actor_acting_for", TEXT, false, "event::jsonb #>> '{actor,acting_for}'"),
+    column("request_id", TEXT, false, "event::jsonb #>> '{request,request_id}'"),
+    column("request_uri", TEXT, false, "event::jsonb #>> '{request,request_uri}'"),
+    column("trace_id", TEXT, false, "event::jsonb #>> '{request,trace_id}'"),
+    column("domain", TEXT, false, "event::jsonb #>> '{classification,domain}'"),
+    column("action", TEXT, false, "event::jsonb #>> '{classification,action}'"),
+    column("error", TEXT, false, "event::jsonb #>> '{classification,error}'"),
+    column("target_type", TEXT, false, "event::jsonb #>> '{targets,0,type}'"),
+    column("target_id", TEXT, false, "event::jsonb #>> '{targets,0,id}'"),
+    column(
+        "more_targets",
+        "text[] COLLATE \"C\"",
+        false,
+        "(SELECT array_agg((t ->> 'type') || '/' || (t ->> 'id') ORDER BY n) \
+         FROM jsonb_array_elements(event::jsonb -> 'targets') WITH ORDINALITY AS targets(t, n) WHERE n > 1)",
+    ),
 ];
 
 const TEXT: &str = "text COLLATE \"C\"";

@@ -69,7 +69,7 @@ const fn grant(
 
 /// The privileges of the roles. The appender sees ids to tell new events from repeated ones. Other programs delete by
 /// `id`, which the purger may therefore see.
-pub(super) const GRANTS: [Grant; 19] = {
+pub(super) const GRANTS: [Grant; 20] = {
     use Right::{Append, Purge, Read};
     const WRITE: &[Right] = &[Append, Purge];
     const ALL: &[Right] = &[Append, Read, Purge];
@@ -93,6 +93,7 @@ pub(super) const GRANTS: [Grant; 19] = {
         grant("EXECUTE", &[], Object::Function(CREATE_PARTITION, ""), WRITE),
         grant("EXECUTE", &[], Object::Function(DROP_PARTITION, "pg_catalog.timestamptz"), &[Purge]),
         grant("SELECT", &[], EVENTS, &[Read]),
+        grant("SELECT", &["event_id"], OPEN, &[Read]),
         grant("DELETE", &[], EVENTS, &[Purge]),
         grant("SELECT", &["created_at"], EVENTS, &[Purge]),
         grant("SELECT", &["id"], EVENTS, &[Purge]),

@@ -36,6 +36,7 @@ mod diagnostics;
 mod dialect;
 mod durability;
 mod error;
+mod event_columns;
 mod expected_schema;
 mod grants;
 mod health;

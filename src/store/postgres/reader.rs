@@ -5,18 +5,19 @@ use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
 use super::access::{check_may_read, explained};
-use super::dialect::{DIALECT, bind};
-use super::error::DuringOperation as _;
+use super::dialect::{bind, clause};
+use super::error::{DuringOperation as _, NAME};
+use super::event_columns::text_column;
 use super::grants::Right;
 use super::identifiers::Identifiers;
-use super::row::{COLUMNS, event_of};
+use super::row::{columns, event_of};
 use super::session::PgQuery;
 use super::store::PostgresStore;
 use super::timestamptz::Timestamptz;
 use crate::event::{AuditEvent, EventId, Timestamp};
 use crate::query::{Buckets, Field, Filter, PageQuery, ValueCount};
-use crate::store::sql::Clause;
-use crate::store::{Reader, StoreError, StoreFuture};
+use crate::store::sql::{Clause, TextColumn};
+use crate::store::{Reader, StoreError, StoreErrorKind, StoreFuture};
 
 impl Reader for PostgresStore {
     fn query<'a>(&'a self, query: &'a PageQuery) -> StoreFuture<'a, Vec<AuditEvent>> {
@@ -93,7 +94,7 @@ impl Reader for PostgresStore {
 /// of a log that somebody has filled with such rows. Only those few are read part by part.
 async fn list(db: &mut PgConnection, names: &Identifiers, query: &PageQuery) -> Result<Vec<AuditEvent>, StoreError> {
     if query.after.is_none_or(|after| is_within_time(after.created_at)) {
-        let ordinary = Part { clause: Clause::new(&DIALECT, &query.filter, query.after), span: "", ids_below: None };
+        let ordinary = Part { clause: clause(names, &query.filter, query.after), span: "", ids_below: None };
         let events = ordinary.read(db, names, query.skip, query.limit).await?;
         if events.iter().all(|event| is_within_time(event.created_at)) {
             return Ok(events);
@@ -101,7 +102,7 @@ async fn list(db: &mut PgConnection, names: &Identifiers, query: &PageQuery) -> 
     }
     let mut events = Vec::new();
     let mut skip = query.skip;
-    for part in parts(query) {
+    for part in parts(names, query) {
         let part_events = part.read(db, names, skip, query.limit - events.len()).await?;
         if skip > 0 {
             skip = if part_events.is_empty() { skip.saturating_sub(part.count(db, names).await?) } else { 0 };
@@ -124,9 +125,9 @@ struct Part {
 }
 
 /// The events at the end of time, those within it, and those at its beginning, as far as they come after the cursor.
-fn parts(query: &PageQuery) -> Vec<Part> {
+fn parts(names: &Identifiers, query: &PageQuery) -> Vec<Part> {
     let at = |time| query.after.filter(|after| after.created_at == time).map(|after| Uuid::from(after.event_id));
-    let part = |span, after, ids_below| Part { clause: Clause::new(&DIALECT, &query.filter, after), span, ids_below };
+    let part = |span, after, ids_below| Part { clause: clause(names, &query.filter, after), span, ids_below };
     let is_after = |time| query.after.is_some_and(|after| after.created_at < time);
     let mut parts = Vec::new();
     if !is_after(Timestamp::MAX) {
@@ -147,7 +148,7 @@ impl Part {
         skip: u64,
         limit: usize,
     ) -> Result<Vec<AuditEvent>, StoreError> {
-        let (table, condition) = (names.table(), self.condition());
+        let (table, condition, columns) = (names.table(), self.condition(), columns());
         let order = match self.ids_below {
             None => "ORDER BY created_at DESC, event_id DESC",
             Some(_) => "ORDER BY event_id DESC",
@@ -158,7 +159,7 @@ impl Part {
             bounds.push_str(&format!(" OFFSET ${}", next + 1));
         }
         let sql = if self.clause.is_index_ordered() {
-            format!("SELECT {COLUMNS} FROM {table} AS e {condition} {order} {bounds}")
+            format!("SELECT {columns} FROM {table} AS e {condition} {order} {bounds}")
         } else {
             // Every matching row is sorted for each page. So only times and ids are, from the index; then the rows of the
             // page are fetched one by one.
@@ -168,7 +169,7 @@ impl Part {
             };
             format!(
                 "SELECT e.* FROM (SELECT created_at, event_id FROM {table} {condition} {order} {bounds}) AS page \
-                 CROSS JOIN LATERAL (SELECT {COLUMNS} FROM {table} AS e WHERE e.event_id = page.event_id OFFSET 0) AS e \
+                 CROSS JOIN LATERAL (SELECT {columns} FROM {table} AS e WHERE e.event_id = page.event_id OFFSET 0) AS e \
                  {page_order}"
             )
         };
@@ -221,7 +222,7 @@ const WITHIN: &str = " AND created_at < '9999-12-31 23:59:59.999999+00'::pg_cata
 const AT_BEGINNING: &str = " AND created_at <= '0001-01-01 00:00:00+00'::pg_catalog.timestamptz";
 
 async fn count(db: &mut PgConnection, names: &Identifiers, filter: &Filter) -> Result<u64, StoreError> {
-    let clause = Clause::new(&DIALECT, filter, None);
+    let clause = clause(names, filter, None);
     // Of a column that an appender may not read: an account that sees ids alone gets no count.
     let sql = format!("SELECT count(created_at) FROM {} {}", names.table(), clause.sql());
     let row = bind(sqlx::query(AssertSqlSafe(sql)), clause).fetch_one(db).await.during(DOING)?;
@@ -236,11 +237,11 @@ async fn top_values(
     by: Field,
     at_most: usize,
 ) -> Result<Vec<ValueCount>, StoreError> {
-    let clause = Clause::new(&DIALECT, filter, None);
+    let clause = clause(names, filter, None);
+    let TextColumn::One(value) = text_column(by) else { return Err(uncounted(by)) };
     let sql = format!(
-        "SELECT {}::text COLLATE \"C\" AS value, count(*) AS events FROM {} {} \
+        "SELECT {value}::text COLLATE \"C\" AS value, count(*) AS events FROM {} {} \
          GROUP BY 1 ORDER BY events DESC, value ASC NULLS LAST LIMIT ${}",
-        DIALECT.columns.of(by),
         names.table(),
         clause.sql(),
         clause.next_parameter(),
@@ -261,7 +262,7 @@ async fn activity(
     buckets: &Buckets,
 ) -> Result<Vec<u64>, StoreError> {
     let filter = buckets.confine(filter);
-    let clause = Clause::new(&DIALECT, &filter, None);
+    let clause = clause(names, &filter, None);
     let next = clause.next_parameter();
     let sql = format!(
         "SELECT date_bin(${next}::text::interval, LEAST(GREATEST(created_at, ${0}), '9999-12-31 23:59:59.999999+00'::timestamptz), ${0}) AS begin, count(*) \
@@ -292,9 +293,10 @@ async fn get(
     id: EventId,
     filter: &Filter,
 ) -> Result<Option<AuditEvent>, StoreError> {
-    let clause = Clause::new(&DIALECT, filter, None);
+    let clause = clause(names, filter, None);
     let sql = format!(
-        "SELECT {COLUMNS} FROM {} AS e {} AND e.event_id = ${}",
+        "SELECT {} FROM {} AS e {} AND e.event_id = ${}",
+        columns(),
         names.table(),
         clause.sql(),
         clause.next_parameter()
@@ -302,6 +304,10 @@ async fn get(
     let row =
         bind(sqlx::query(AssertSqlSafe(sql)), clause).bind(Uuid::from(id)).fetch_optional(db).await.during(DOING)?;
     row.map(|row| event_of(&row, DOING)).transpose()
+}
+
+fn uncounted(by: Field) -> StoreError {
+    StoreError::new(StoreErrorKind::Unsupported, NAME, DOING).with_hint(format!("events are not counted by {by}"))
 }
 
 const DOING: &str = "reading";

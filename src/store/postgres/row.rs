@@ -7,25 +7,33 @@
 //!
 //! A row without a text is one that another program has inserted: all of it is in the columns.
 
+use std::borrow::Cow;
+
 use serde_json::{Number, Value};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::error::DuringOperation as _;
+use super::event_columns::{self, TEXT_COLUMNS};
 use super::timestamptz::StoredTime;
 use crate::event::undecodable::{UNKNOWN_TYPE, mark};
-use crate::event::{AuditEvent, CompactText, Details, EventId, EventType, Phase};
+use crate::event::{AuditEvent, Details, EventId, EventType, Phase};
 use crate::store::StoreError;
 
 /// The columns that an event is read from, of the table `e`.
-pub(super) const COLUMNS: &str = "e.event_id, e.created_at, e.event_type, e.phase, e.actor_user_email, e.actor_api_key_hash, \
-    e.actor_remote_addr, e.resource_route, e.resource_method, e.outcome, e.details::pg_catalog.text, e.event";
+pub(super) fn columns() -> String {
+    let texts = TEXT_COLUMNS.map(|(column, _)| format!("e.{column}")).join(", ");
+    format!(
+        "e.event_id, e.created_at, e.event_type, e.phase, e.target_type, e.target_id, e.more_targets, e.outcome, \
+         e.details::pg_catalog.text, e.event, {texts}"
+    )
+}
 
-/// The event of a row of [`COLUMNS`].
+/// The event of a row of [`columns`].
 pub(super) fn event_of(row: &PgRow, doing: &'static str) -> Result<AuditEvent, StoreError> {
     let columns = Columns::of(row).during(doing)?;
-    let text: Option<&str> = row.try_get(11).during(doing)?;
+    let text: Option<&str> = row.try_get(9).during(doing)?;
     Ok(columns.event_of(text.unwrap_or_default()))
 }
 
@@ -51,32 +59,40 @@ struct Columns<'r> {
     created_at: StoredTime,
     event_type: &'r str,
     phase: &'r str,
-    user_email: Option<&'r str>,
-    api_key_hash: Option<&'r str>,
-    remote_addr: Option<&'r str>,
-    route: Option<&'r str>,
-    method: Option<&'r str>,
+    target_type: Option<&'r str>,
+    target_id: Option<&'r str>,
+    more_targets: Option<Vec<Option<String>>>,
     outcome: Option<i32>,
     details: Option<&'r str>,
+    texts: [Option<&'r str>; TEXT_COLUMNS.len()],
 }
 
 impl<'r> Columns<'r> {
     fn of(row: &'r PgRow) -> Result<Self, sqlx::Error> {
         // If the owner has dropped NOT NULL, a row may lack the value.
         let text = |column: usize| row.try_get::<Option<&'r str>, _>(column);
+        let mut texts = [None; TEXT_COLUMNS.len()];
+        for (text_column, column) in texts.iter_mut().zip(10..) {
+            *text_column = text(column)?;
+        }
         Ok(Self {
             event_id: row.try_get::<Uuid, _>(0)?.into(),
             created_at: row.try_get(1)?,
             event_type: text(2)?.unwrap_or(UNKNOWN_TYPE),
             phase: text(3)?.unwrap_or_default(),
-            user_email: text(4)?,
-            api_key_hash: text(5)?,
-            remote_addr: text(6)?,
-            route: text(7)?,
-            method: text(8)?,
-            outcome: row.try_get(9)?,
-            details: text(10)?,
+            target_type: text(4)?,
+            target_id: text(5)?,
+            more_targets: row.try_get(6)?,
+            outcome: row.try_get(7)?,
+            details: text(8)?,
+            texts,
         })
+    }
+
+    /// The targets, each as text.
+    fn targets(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let first = self.target_type.zip(self.target_id).map(|(target_type, id)| format!("{target_type}/{id}").into());
+        first.into_iter().chain(self.more_targets.iter().flatten().flatten().map(|text| text.as_str().into()))
     }
 
     fn event_of(&self, text: &str) -> AuditEvent {
@@ -109,15 +125,21 @@ impl<'r> Columns<'r> {
             ("created_at", event.created_at == self.created_at.time && !self.created_at.is_clamped),
             ("event_type", event.event_type.as_str() == self.event_type),
             ("phase", event.phase.as_str() == self.phase),
-            ("actor_user_email", event.actor.user_email.as_deref() == self.user_email),
-            ("actor_api_key_hash", event.actor.api_key_hash.as_deref() == self.api_key_hash),
-            ("actor_remote_addr", event.actor.remote_addr.as_deref() == self.remote_addr),
-            ("resource_route", event.resource.route.as_deref() == self.route),
-            ("resource_method", event.resource.method.as_deref() == self.method),
             ("outcome", event.outcome.map(i32::from) == self.outcome),
             ("details", is_same_object(&event.details, self.details)),
+            ("target_type, target_id or more_targets", self.has_targets(event)),
         ];
-        same.into_iter().filter(|(_, is_same)| !is_same).map(|(column, _)| column).collect()
+        let texts = TEXT_COLUMNS.into_iter().zip(&self.texts);
+        let texts =
+            texts.map(|((column, field), text)| (column, event_columns::text(event, field).as_deref() == *text));
+        same.into_iter().chain(texts).filter(|(_, is_same)| !is_same).map(|(column, _)| column).collect()
+    }
+
+    fn has_targets(&self, event: &AuditEvent) -> bool {
+        match (&*event.targets, self.target_type, &self.more_targets) {
+            ([], None, None) => self.target_id.is_none(),
+            _ => self.targets().eq(event.targets.iter().map(ToString::to_string)),
+        }
     }
 
     /// A value of a column that no event can have.
@@ -142,11 +164,14 @@ impl<'r> Columns<'r> {
         event.created_at = self.created_at.time;
         // How it ended is not known.
         event.phase = self.phase.parse().unwrap_or(Phase::Unknown);
-        event.actor.user_email = self.user_email.map(CompactText::from);
-        event.actor.api_key_hash = self.api_key_hash.map(CompactText::from);
-        event.actor.remote_addr = self.remote_addr.map(CompactText::from);
-        event.resource.route = self.route.map(CompactText::from);
-        event.resource.method = self.method.map(CompactText::from);
+        for ((_, field), text) in TEXT_COLUMNS.into_iter().zip(self.texts) {
+            let (Some(field), Some(text)) = (field.event_field(), text) else { continue };
+            if !field.set_text(&mut event, text) {
+                event.classification.error = serde_json::from_value(text.into()).ok();
+            }
+        }
+        // What is no target, no filter finds as one.
+        event.targets = self.targets().filter_map(|text| text.parse().ok()).collect();
         event.outcome = self.outcome.and_then(|outcome| outcome.try_into().ok());
         event.details = match self.details.map(serde_json::from_str) {
             Some(Ok(Value::Object(details))) => details,

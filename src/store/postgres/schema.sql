@@ -21,7 +21,17 @@ CREATE TABLE IF NOT EXISTS {table}(
     details jsonb,
     outcome integer,
     phase text COLLATE "C" NOT NULL,
-    event text COLLATE "C" NOT NULL
+    event text COLLATE "C" NOT NULL,
+    actor_acting_for text COLLATE "C",
+    request_id text COLLATE "C",
+    request_uri text COLLATE "C",
+    trace_id text COLLATE "C",
+    domain text COLLATE "C",
+    action text COLLATE "C",
+    error text COLLATE "C",
+    target_type text COLLATE "C",
+    target_id text COLLATE "C",
+    more_targets text[] COLLATE "C"
 ) PARTITION BY RANGE (event_id);
 ALTER TABLE {table} ALTER COLUMN id SET DEFAULT pg_catalog.nextval({sequence_text}::pg_catalog.regclass),
     ALTER COLUMN phase SET DEFAULT 'completed', ALTER COLUMN event SET DEFAULT '';

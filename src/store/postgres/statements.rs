@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::column_arrays::COLUMNS;
+use super::event_columns::{COLUMN_COUNT, columns, stored};
 use super::identifiers::{Identifiers, STARTED};
 
 /// The statements that insert events.
@@ -34,22 +34,19 @@ impl Statements {
 
 /// Has no `ON CONFLICT`: nearly always none of the ids is there yet.
 fn insert_batch(names: &Identifiers) -> String {
-    format!("INSERT INTO {} ({}) {}", names.table(), columns(), rows())
+    format!("INSERT INTO {} ({}) {}", names.table(), column_list(), rows())
 }
 
 fn insert_one(names: &Identifiers) -> String {
-    let values = (1..).zip(COLUMNS).map(|(n, (column, kind))| match *column {
-        "details" => format!("${n}::pg_catalog.{kind}::pg_catalog.jsonb"),
-        _ => format!("${n}::pg_catalog.{kind}"),
-    });
-    format!("INSERT INTO {} ({}) VALUES ({})", names.table(), columns(), values.collect::<Vec<_>>().join(", "))
+    let values = (1..).zip(columns()).map(|(n, (column, kind))| stored(column, &format!("${n}::pg_catalog.{kind}")));
+    format!("INSERT INTO {} ({}) VALUES ({})", names.table(), column_list(), values.collect::<Vec<_>>().join(", "))
 }
 
 /// Every part of the statement sees the tables as they were before it. So a `started` event becomes an open one only if it
 /// is new and no event of the batch ends it. The row of the answer is the number of new events.
 fn insert_batch_and_started(names: &Identifiers) -> String {
-    let (given, columns, started) = (rows(), columns(), names.side_table(STARTED));
-    let (ended, writer) = (COLUMNS.len() + 1, COLUMNS.len() + 2);
+    let (given, columns, started) = (rows(), column_list(), names.side_table(STARTED));
+    let (ended, writer) = (COLUMN_COUNT + 1, COLUMN_COUNT + 2);
     format!(
         "WITH given AS MATERIALIZED ({given}), \
          kept AS (INSERT INTO {} ({columns}) SELECT {columns} FROM given ON CONFLICT DO NOTHING RETURNING event_id), \
@@ -69,7 +66,7 @@ fn insert_in_transaction(names: &Identifiers) -> String {
          SELECT pg_catalog.count(*) FROM kept",
         insert_one(names),
         names.side_table(STARTED),
-        COLUMNS.len() + 1
+        COLUMN_COUNT + 1
     )
 }
 
@@ -77,19 +74,16 @@ fn count_durably(names: &Identifiers) -> String {
     format!("SELECT pg_catalog.count(*), {COMMIT_MARK} FROM {} WHERE event_id = ANY ($1)", names.table())
 }
 
-fn columns() -> String {
-    COLUMNS.iter().map(|(column, _)| *column).collect::<Vec<_>>().join(", ")
+fn column_list() -> String {
+    columns().map(|(column, _)| column).collect::<Vec<_>>().join(", ")
 }
 
 /// The parameters as rows. `unnest` calls beside each other in the select list step through their arrays together; in
 /// `FROM`, each would first materialize its rows, a tenth of the server's work.
 fn rows() -> String {
-    let selected = COLUMNS.iter().map(|(column, _)| match *column {
-        "details" => "g.details::pg_catalog.jsonb AS details".to_owned(),
-        column => format!("g.{column}"),
-    });
+    let selected = columns().map(|(column, _)| format!("{} AS {column}", stored(column, &format!("g.{column}"))));
     let arrays = (1..)
-        .zip(COLUMNS)
+        .zip(columns())
         .map(|(n, (column, kind))| format!("pg_catalog.unnest(${n}::pg_catalog.{kind}[]) AS {column}"));
     format!(
         "SELECT {} FROM (SELECT {}) AS g",

@@ -1,8 +1,8 @@
 //! The conditions of a filter and a cursor.
 
-use super::Dialect;
+use super::{Dialect, TextColumn};
 use crate::event::{EventId, Phase, Timestamp};
-use crate::query::{Condition, Cursor, Field, Filter, OutcomePattern, TextPattern};
+use crate::query::{Condition, Cursor, Filter, OutcomePattern, TextPattern};
 
 /// `WHERE ...` and the values of its parameters, in their order.
 #[derive(Debug, Clone)]
@@ -26,8 +26,12 @@ impl Clause {
     /// The events that pass the filter and come after the cursor.
     pub(crate) fn new(dialect: &'static Dialect, filter: &Filter, after: Option<Cursor>) -> Self {
         let mut clause = Self { sql: String::from("WHERE true"), values: Vec::new(), dialect, is_ordered: true };
-        clause.text(Field::UserEmail, &filter.user_email);
-        clause.text(Field::EventType, &filter.event_type);
+        for (field, condition) in filter.texts() {
+            clause.text((dialect.text)(field), condition);
+        }
+        for (key, condition) in &filter.details {
+            clause.detail(key, condition);
+        }
         // A row with a time before the first one that an event can have counts as one of that time.
         if let Some(since) = filter.since.filter(|since| *since > Timestamp::MIN) {
             clause.and("created_at >= ", BindValue::Timestamp(since));
@@ -40,14 +44,20 @@ impl Clause {
             clause.and("created_at < ", BindValue::Timestamp(until));
         }
         clause.outcome(&filter.outcome);
-        clause.text(Field::Route, &filter.route);
-        clause.text(Field::RemoteAddr, &filter.remote_addr);
         clause.phase(&filter.phase);
         if let Some(Cursor { created_at, event_id }) = after {
             let (moment, id) = (clause.bound(BindValue::Timestamp(created_at)), clause.bound(BindValue::Id(event_id)));
             clause.sql.push_str(&format!(" AND (created_at, event_id) < ({moment}, {id})"));
         }
         clause
+    }
+
+    /// Adds a condition without parameters.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn and_also(mut self, condition: &str) -> Self {
+        self.sql.push_str(" AND ");
+        self.sql.push_str(condition);
+        self
     }
 
     /// The text.
@@ -84,17 +94,49 @@ impl Clause {
         if self.dialect.numbered { format!("${}", self.values.len()) } else { "?".to_owned() }
     }
 
-    fn text(&mut self, field: Field, condition: &Condition<TextPattern>) {
-        let column = self.dialect.columns.of(field);
+    fn text(&mut self, column: TextColumn, condition: &Condition<TextPattern>) {
+        match column {
+            TextColumn::One(column) => self.column(column, condition),
+            TextColumn::List { rows, value, array } => {
+                let one = |clause: &mut Self, pattern: &TextPattern| match (array, pattern.as_exact()) {
+                    (Some(array), Some(text)) if !text.contains('\0') => {
+                        format!("{array} @> ARRAY[{}]", clause.bound(BindValue::Text(text.to_owned())))
+                    }
+                    _ => format!("EXISTS (SELECT FROM {rows} WHERE {})", clause.like(value, pattern)),
+                };
+                self.one_of(condition.included(), one);
+                self.none_of(condition.excluded(), None, one);
+                self.is_ordered &= condition.included().is_empty();
+            }
+            #[cfg(feature = "sqlite")]
+            TextColumn::Elsewhere => {}
+        }
+    }
+
+    fn detail(&mut self, key: &str, condition: &Condition<TextPattern>) {
+        let Some(value) = self.dialect.detail.filter(|_| !condition.is_empty()) else { return };
+        if key.contains('\0') {
+            // No event has such a key.
+            if !condition.included().is_empty() {
+                self.sql.push_str(" AND false");
+            }
+            return;
+        }
+        let key = self.bound(BindValue::Text(key.to_owned()));
+        self.column(&value.replace("{key}", &key), condition);
+    }
+
+    fn column(&mut self, column: &str, condition: &Condition<TextPattern>) {
         let texts: Vec<&str> = condition.included().iter().filter_map(TextPattern::as_exact).collect();
-        if texts.len() > 1 && texts.len() == condition.included().len() {
+        if texts.len() > 1 && texts.len() == condition.included().len() && !texts.iter().any(|text| text.contains('\0'))
+        {
             let listed: Vec<_> = texts.iter().map(|text| self.bound(BindValue::Text((*text).to_owned()))).collect();
             self.sql.push_str(&format!(" AND {column} IN ({})", listed.join(", ")));
             self.is_ordered = false;
         } else {
             self.one_of(condition.included(), |clause, pattern| clause.like(column, pattern));
         }
-        self.none_of(condition.excluded(), column, |clause, pattern| clause.like(column, pattern));
+        self.none_of(condition.excluded(), Some(column), |clause, pattern| clause.like(column, pattern));
     }
 
     fn outcome(&mut self, condition: &Condition<OutcomePattern>) {
@@ -112,7 +154,7 @@ impl Clause {
             OutcomePattern::Missing => "outcome IS NULL".to_owned(),
         };
         self.one_of(condition.included(), one);
-        self.none_of(condition.excluded(), "outcome", one);
+        self.none_of(condition.excluded(), Some("outcome"), one);
     }
 
     fn phase(&mut self, condition: &Condition<Phase>) {
@@ -120,7 +162,7 @@ impl Clause {
             format!("phase = {}", clause.bound(BindValue::Text(phase.as_str().to_owned())))
         };
         self.one_of(condition.included(), one);
-        self.none_of(condition.excluded(), "phase", one);
+        self.none_of(condition.excluded(), Some("phase"), one);
     }
 
     fn one_of<T>(&mut self, values: &[T], mut one: impl FnMut(&mut Self, &T) -> String) {
@@ -135,15 +177,15 @@ impl Clause {
         }
     }
 
-    /// Excludes values. A null is none of them, although SQL would answer null.
-    fn none_of<T>(&mut self, values: &[T], column: &str, mut one: impl FnMut(&mut Self, &T) -> String) {
+    /// Excludes values. A null in the column is none of them, although SQL would answer null. Without a column, the condition
+    /// is never null.
+    fn none_of<T>(&mut self, values: &[T], column: Option<&str>, mut one: impl FnMut(&mut Self, &T) -> String) {
         let is_ordered = self.is_ordered;
         for value in values {
             let condition = one(self, value);
-            if condition.ends_with(" IS NULL") || condition.ends_with(" IS NOT NULL") {
-                self.sql.push_str(&format!(" AND NOT {condition}"));
-            } else {
-                self.sql.push_str(&format!(" AND ({column} IS NULL OR NOT ({condition}))"));
+            match column.filter(|_| !condition.ends_with(" IS NULL") && !condition.ends_with(" IS NOT NULL")) {
+                Some(column) => self.sql.push_str(&format!(" AND ({column} IS NULL OR NOT ({condition}))")),
+                None => self.sql.push_str(&format!(" AND NOT ({condition})")),
             }
         }
         self.is_ordered = is_ordered;

@@ -5,7 +5,10 @@ use crate::query::Field;
 /// The dialect of a database.
 #[derive(Debug)]
 pub(crate) struct Dialect {
-    pub(crate) columns: ColumnNames,
+    /// The place of a field with text.
+    pub(crate) text: fn(Field) -> TextColumn,
+    /// The value of a detail as text, where `{key}` stands for the key; null if it cannot be compared. None: tested otherwise.
+    pub(crate) detail: Option<&'static str>,
     /// True if parameters are numbered (`$1`), false if they are not (`?`).
     pub(crate) numbered: bool,
     /// The operator of patterns, which tells upper case from lower case.
@@ -16,25 +19,14 @@ pub(crate) struct Dialect {
     pub(crate) literal: fn(char, &mut String),
 }
 
-/// The names of the columns.
-#[derive(Debug)]
-pub(crate) struct ColumnNames {
-    pub(crate) event_type: &'static str,
-    pub(crate) user_email: &'static str,
-    pub(crate) remote_addr: &'static str,
-    pub(crate) route: &'static str,
-}
-
-impl ColumnNames {
-    /// The column of a field.
-    pub(crate) fn of(&self, field: Field) -> &'static str {
-        match field {
-            Field::EventType => self.event_type,
-            Field::UserEmail => self.user_email,
-            Field::RemoteAddr => self.remote_addr,
-            Field::Route => self.route,
-            Field::Outcome => "outcome",
-            Field::Phase => "phase",
-        }
-    }
+/// The place of a field with text.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum TextColumn {
+    /// A column, or an expression, that is null where the event has no value.
+    One(&'static str),
+    /// A list of values: an item of `FROM`, the value of one of its rows, and the array of all if an index of it finds one.
+    List { rows: &'static str, value: &'static str, array: Option<&'static str> },
+    /// None: the store tests the condition otherwise.
+    #[cfg(feature = "sqlite")]
+    Elsewhere,
 }

@@ -4,4 +4,4 @@ mod clause;
 mod dialect;
 
 pub(super) use clause::{BindValue, Clause};
-pub(super) use dialect::{ColumnNames, Dialect};
+pub(super) use dialect::{Dialect, TextColumn};

@@ -43,7 +43,7 @@ impl StoreAdmin for SqliteStore {
             // A step is a lease of its own, so that an append that waits gets its turn in between.
             loop {
                 let mut lease = self.lease("ensure-indexes").await?;
-                let result = value_index::merge_next_field(&mut lease.state).await;
+                let result = value_index::merge_next_parts(&mut lease.state).await;
                 if !lease.finish(result).await? {
                     return Ok(());
                 }

@@ -6,10 +6,13 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::event::limits::MAX_TARGETS;
 use crate::event::undecodable::{UNKNOWN_TYPE, Undecodable};
-use crate::event::{Actor, AuditEvent, EventId, Phase, Resource, Timestamp};
-use crate::query::{Cursor, Field, FilterableFields};
-use crate::store::sql::ColumnNames;
+use crate::event::{
+    Actor, AuditEvent, Classification, EventId, Phase, RequestInfo, Resource, Target, Targets, Timestamp,
+};
+use crate::query::{Cursor, Field, FilterValues, detail_text};
+use crate::store::sql::TextColumn;
 
 /// The columns of one event. Other fields are skipped.
 #[derive(Debug, Deserialize)]
@@ -26,6 +29,14 @@ pub(super) struct EventColumns<'a> {
     pub(super) resource: ResourceColumns<'a>,
     #[serde(default)]
     pub(super) outcome: Option<u16>,
+    #[serde(borrow, default)]
+    pub(super) request: RequestColumns<'a>,
+    #[serde(borrow, default)]
+    pub(super) classification: ClassificationColumns<'a>,
+    #[serde(borrow, default)]
+    pub(super) targets: TargetList<'a>,
+    #[serde(borrow, default)]
+    pub(super) details: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -33,13 +44,63 @@ pub(super) struct ActorColumns<'a> {
     #[serde(borrow, default, deserialize_with = "text")]
     pub(super) user_email: Option<Cow<'a, str>>,
     #[serde(borrow, default, deserialize_with = "text")]
+    pub(super) api_key_hash: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
     pub(super) remote_addr: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub(super) acting_for: Option<Cow<'a, str>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct ResourceColumns<'a> {
     #[serde(borrow, default, deserialize_with = "text")]
     pub(super) route: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub(super) method: Option<Cow<'a, str>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct RequestColumns<'a> {
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub(super) request_id: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub(super) request_uri: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub(super) trace_id: Option<Cow<'a, str>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct ClassificationColumns<'a> {
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub(super) domain: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub(super) action: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text")]
+    pub(super) error: Option<Cow<'a, str>>,
+}
+
+/// The targets of an event, none twice, and no more than an event has.
+#[derive(Debug, Default)]
+pub(super) struct TargetList<'a>(Vec<TargetColumns<'a>>);
+
+#[derive(Debug, PartialEq, Deserialize)]
+pub(super) struct TargetColumns<'a> {
+    #[serde(borrow, rename = "type")]
+    pub(super) target_type: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) id: Cow<'a, str>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for TargetList<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut targets = Self::default();
+        for target in Option::<Vec<TargetColumns<'a>>>::deserialize(deserializer)?.into_iter().flatten() {
+            if targets.0.len() < MAX_TARGETS && !targets.0.contains(&target) {
+                targets.0.push(target);
+            }
+        }
+        Ok(targets)
+    }
 }
 
 impl<'a> EventColumns<'a> {
@@ -48,14 +109,69 @@ impl<'a> EventColumns<'a> {
     pub(super) fn salvaged(text: &'a str, otherwise: Cursor) -> Self {
         let event = Entries::of(text);
         let (actor, resource) = (event.object("actor"), event.object("resource"));
+        let (request, classification) = (event.object("request"), event.object("classification"));
         Self {
             event_id: event.get("event_id").unwrap_or(otherwise.event_id),
             created_at: event.get("created_at").unwrap_or(otherwise.created_at),
             event_type: event.text("event_type").unwrap_or(UNKNOWN_TYPE.into()),
             phase: event.get("phase").unwrap_or(Phase::Unknown),
-            actor: ActorColumns { user_email: actor.text("user_email"), remote_addr: actor.text("remote_addr") },
-            resource: ResourceColumns { route: resource.text("route") },
+            actor: ActorColumns {
+                user_email: actor.text("user_email"),
+                api_key_hash: actor.text("api_key_hash"),
+                remote_addr: actor.text("remote_addr"),
+                acting_for: actor.text("acting_for"),
+            },
+            resource: ResourceColumns { route: resource.text("route"), method: resource.text("method") },
             outcome: event.get("outcome"),
+            request: RequestColumns {
+                request_id: request.text("request_id"),
+                request_uri: request.text("request_uri"),
+                trace_id: request.text("trace_id"),
+            },
+            classification: ClassificationColumns {
+                domain: classification.text("domain"),
+                action: classification.text("action"),
+                error: classification.text("error"),
+            },
+            targets: event.get("targets").unwrap_or_default(),
+            details: None,
+        }
+    }
+
+    /// Adds the values that a segment has in the text of an event alone.
+    pub(super) fn with_values_of(mut self, text: &'a str) -> Self {
+        let of_text = serde_json::from_str::<Self>(text).unwrap_or_else(|_| Self::salvaged(text, self.cursor()));
+        self.actor.api_key_hash = of_text.actor.api_key_hash;
+        self.actor.acting_for = of_text.actor.acting_for;
+        self.resource.method = of_text.resource.method;
+        Self {
+            request: of_text.request,
+            classification: of_text.classification,
+            targets: of_text.targets,
+            details: of_text.details,
+            ..self
+        }
+    }
+
+    /// Returns the value of a field with at most one, borrowed where it can be.
+    pub(super) fn value(&self, field: Field) -> Option<Cow<'a, str>> {
+        match field {
+            Field::EventType => Some(self.event_type.clone()),
+            Field::UserEmail => self.actor.user_email.clone(),
+            Field::RemoteAddr => self.actor.remote_addr.clone(),
+            Field::Route => self.resource.route.clone(),
+            Field::Outcome => self.outcome.map(|outcome| outcome.to_string().into()),
+            Field::Phase => Some(self.phase.as_str().into()),
+            Field::Method => self.resource.method.clone(),
+            Field::ApiKeyHash => self.actor.api_key_hash.clone(),
+            Field::ActingFor => self.actor.acting_for.clone(),
+            Field::Domain => self.classification.domain.clone(),
+            Field::Action => self.classification.action.clone(),
+            Field::Error => self.classification.error.clone(),
+            Field::Uri => self.request.request_uri.clone(),
+            Field::RequestId => self.request.request_id.clone(),
+            Field::TraceId => self.request.trace_id.clone(),
+            Field::Target | Field::TargetType => None,
         }
     }
 
@@ -87,11 +203,24 @@ impl<'a> EventColumns<'a> {
 
     /// Returns an event built from the columns and marked with `text`.
     pub(super) fn stand_in(&self, text: &str) -> AuditEvent {
+        let owned = |text: &Option<Cow<'_, str>>| text.as_deref().map(Into::into);
         let mut actor = Actor::default();
-        actor.user_email = self.actor.user_email.as_deref().map(Into::into);
-        actor.remote_addr = self.actor.remote_addr.as_deref().map(Into::into);
+        actor.user_email = owned(&self.actor.user_email);
+        actor.api_key_hash = owned(&self.actor.api_key_hash);
+        actor.remote_addr = owned(&self.actor.remote_addr);
+        actor.acting_for = owned(&self.actor.acting_for);
         let mut resource = Resource::default();
-        resource.route = self.resource.route.as_deref().map(Into::into);
+        resource.route = owned(&self.resource.route);
+        resource.method = owned(&self.resource.method);
+        let mut request = RequestInfo::default();
+        request.request_id = owned(&self.request.request_id);
+        request.request_uri = owned(&self.request.request_uri);
+        request.trace_id = owned(&self.request.trace_id);
+        let mut classification = Classification::default();
+        classification.domain = owned(&self.classification.domain);
+        classification.action = owned(&self.classification.action);
+        classification.error =
+            self.classification.error.as_deref().and_then(|error| serde_json::from_value(error.into()).ok());
         let undecodable = Undecodable {
             event_id: self.event_id,
             created_at: self.created_at,
@@ -99,6 +228,9 @@ impl<'a> EventColumns<'a> {
             phase: self.phase,
             actor,
             resource,
+            request,
+            classification,
+            targets: self.targets.to_targets(),
             outcome: self.outcome,
             text,
         };
@@ -106,34 +238,70 @@ impl<'a> EventColumns<'a> {
     }
 }
 
-impl EventColumns<'_> {
-    pub(super) fn filterable_fields(&self) -> FilterableFields<'_> {
-        FilterableFields {
-            created_at: self.created_at,
-            event_type: &self.event_type,
-            user_email: self.actor.user_email.as_deref(),
-            outcome: self.outcome,
-            route: self.resource.route.as_deref(),
-            remote_addr: self.actor.remote_addr.as_deref(),
-            phase: self.phase,
-        }
+impl<'a> TargetList<'a> {
+    fn to_targets(&self) -> Targets {
+        self.0.iter().map(|target| Target::new(target.target_type.as_ref(), &target.id)).collect()
     }
 
+    /// Returns each type once.
+    pub(super) fn types(&self) -> impl Iterator<Item = &Cow<'a, str>> {
+        let types = self.0.iter().enumerate();
+        let is_first = |n: usize, target_type: &str| self.0[..n].iter().all(|other| other.target_type != target_type);
+        types.filter(move |(n, target)| is_first(*n, &target.target_type)).map(|(_, target)| &target.target_type)
+    }
+
+    /// Returns the targets in their text form.
+    pub(super) fn texts(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|target| format!("{}/{}", target.target_type, target.id))
+    }
+}
+
+impl EventColumns<'_> {
     /// Returns the event's position in a listing.
     pub(super) fn cursor(&self) -> Cursor {
         Cursor { created_at: self.created_at, event_id: self.event_id }
     }
 
-    /// Returns the event's value in a field, as text.
-    pub(super) fn value(&self, field: Field) -> Option<Cow<'_, str>> {
-        match field {
-            Field::EventType => Some(self.event_type.as_ref().into()),
-            Field::UserEmail => self.actor.user_email.as_deref().map(Cow::from),
-            Field::RemoteAddr => self.actor.remote_addr.as_deref().map(Cow::from),
-            Field::Route => self.resource.route.as_deref().map(Cow::from),
-            Field::Outcome => self.outcome.map(|outcome| outcome.to_string().into()),
-            Field::Phase => Some(self.phase.as_str().into()),
+    /// Gives `visit` the details that can be compared, each with its text.
+    pub(super) fn each_detail(&self, mut visit: impl FnMut(&str, &str)) {
+        let Some(details) = self.details.filter(|details| details.get() != "{}") else { return };
+        for (key, value) in Entries::of(details.get()).0 {
+            // Lists and objects are not, and may be long.
+            if !value.get().starts_with(['[', '{'])
+                && let Ok(value) = serde_json::from_str(value.get())
+                && let Some(text) = detail_text(&value)
+            {
+                visit(&key, &text);
+            }
         }
+    }
+}
+
+impl FilterValues for EventColumns<'_> {
+    fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    fn outcome(&self) -> Option<u16> {
+        self.outcome
+    }
+
+    fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    fn any_text(&self, field: Field, test: &mut dyn FnMut(&str) -> bool) -> bool {
+        match field {
+            Field::Target => self.targets.texts().any(|text| test(&text)),
+            Field::TargetType => self.targets.types().any(|text| test(text)),
+            _ => self.value(field).is_some_and(|text| test(&text)),
+        }
+    }
+
+    fn has_detail(&self, key: &str, test: &mut dyn FnMut(&str) -> bool) -> bool {
+        let mut has = false;
+        self.each_detail(|name, text| has |= name == key && test(text));
+        has
     }
 }
 
@@ -146,22 +314,63 @@ fn text<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow
     Ok(Option::<BorrowedText<'a>>::deserialize(deserializer)?.map(|text| text.0))
 }
 
-/// The indexed fields, in the order of their merge. A field's position is its number in the file.
-pub(super) const INDEXED_FIELDS: [Field; 6] =
-    [Field::EventType, Field::UserEmail, Field::RemoteAddr, Field::Route, Field::Outcome, Field::Phase];
-
-/// Returns the number of a field in the file.
-pub(super) fn field_number(field: Field) -> i64 {
-    INDEXED_FIELDS.iter().zip(0..).find(|(known, _)| **known == field).map_or(-1, |(_, number)| number)
+/// A part of the index of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum IndexPart {
+    /// The values of a field, each with the rows that have it.
+    Values(Field),
+    /// The [terms](super::segments::terms): values that are searched as a whole.
+    Terms,
 }
 
-/// Returns the column of a field.
-pub(super) fn column_name(field: Field) -> &'static str {
-    COLUMN_NAMES.of(field)
+/// The parts of a segment's index, in the order of their merge. A part's position is its number in the file.
+pub(super) const INDEX_PARTS: [IndexPart; 15] = [
+    IndexPart::Values(Field::EventType),
+    IndexPart::Values(Field::UserEmail),
+    IndexPart::Values(Field::RemoteAddr),
+    IndexPart::Values(Field::Route),
+    IndexPart::Values(Field::Outcome),
+    IndexPart::Values(Field::Method),
+    IndexPart::Values(Field::ApiKeyHash),
+    IndexPart::Values(Field::ActingFor),
+    IndexPart::Values(Field::Domain),
+    IndexPart::Values(Field::Action),
+    IndexPart::Values(Field::Error),
+    IndexPart::Values(Field::TargetType),
+    IndexPart::Values(Field::Uri),
+    IndexPart::Terms,
+    IndexPart::Values(Field::Phase),
+];
+
+impl IndexPart {
+    /// Returns the number of the part in the file.
+    pub(super) fn number(self) -> i64 {
+        INDEX_PARTS.iter().zip(0..).find(|(known, _)| **known == self).map_or(-1, |(_, number)| number)
+    }
+
+    /// Returns the part that finds a field's values.
+    pub(super) fn of(field: Field) -> Self {
+        match field {
+            Field::RequestId | Field::TraceId | Field::Target => Self::Terms,
+            _ => Self::Values(field),
+        }
+    }
 }
 
-pub(super) const COLUMN_NAMES: ColumnNames =
-    ColumnNames { event_type: "event_type", user_email: "user_email", remote_addr: "remote_addr", route: "route" };
+/// Returns the column of a field; `None` if its value is in the text of the event alone.
+pub(super) fn column_name(field: Field) -> Option<&'static str> {
+    match field {
+        Field::EventType | Field::UserEmail | Field::RemoteAddr | Field::Route | Field::Outcome | Field::Phase => {
+            Some(field.as_str())
+        }
+        _ => None,
+    }
+}
+
+/// Returns the place of a field with text.
+pub(super) fn text_column(field: Field) -> TextColumn {
+    column_name(field).map_or(TextColumn::Elsewhere, TextColumn::One)
+}
 
 /// The entries of a JSON object in their order; none for other values.
 #[derive(Debug, Default)]

@@ -13,9 +13,9 @@
 //!    the newest table `audit_segment_N`, which has indexes of the ids and the times. Segments are small, so that the
 //!    pages an insertion touches stay hot however many events the log holds. If the journal still grows past its bound,
 //!    an append moves a chunk first.
-//! 3. **Index.** Which rows of a segment have which type, user, address, route, outcome and phase is in
-//!    `audit_postings`: compact sets of rows, written once with each chunk and once more when the segment is full. So
-//!    a filter reads matching events only, and none where no event matches.
+//! 3. **Index.** Which rows of a segment have which values is in `audit_postings`: compact sets of rows, and for ids, targets and
+//!    details digests with their rows, written once with each chunk and once more when the segment is full. So a filter
+//!    reads matching events only, and none where no event matches.
 //! 4. **Purge.** A segment that is wholly old loses its indexes, then its rows by the chunk, then its table.
 //!
 //! The file can be opened by several processes of one machine. It must not lie on a network file system: SQLite's

@@ -194,7 +194,7 @@ async fn delete_segment_rows(state: &mut WriterState, kept: &Segment, at_most: i
 /// Deletes old rows of a segment that has newer ones too.
 async fn delete_rows(state: &mut WriterState, kept: &Segment, before: i64, at_most: i64) -> Result<u64, StoreError> {
     let Segment { n, .. } = *kept;
-    if kept.state == SegmentState::Indexed || kept.merged_fields != 0 {
+    if kept.state == SegmentState::Indexed || kept.merged_parts != 0 {
         segment::set_unindexed(&mut state.connection.db, n).await?;
     }
     let sql = format!(

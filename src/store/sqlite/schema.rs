@@ -120,11 +120,13 @@ pub(super) async fn create(db: &mut SqliteConnection, beside: bool) -> Result<()
 
 /// Creates the missing tables inside a transaction.
 pub(super) async fn create_tables(db: &mut SqliteConnection) -> Result<(), StoreError> {
-    sqlx::query(AssertSqlSafe(format!("{TABLES} INSERT OR IGNORE INTO audit_version VALUES (1, {VERSION});")))
-        .persistent(false)
-        .execute(&mut *db)
-        .await
-        .during(DOING)?;
+    sqlx::query(AssertSqlSafe(format!(
+        "{TABLES} INSERT OR IGNORE INTO audit_version VALUES (1, {VERSION}, randomblob(16));"
+    )))
+    .persistent(false)
+    .execute(&mut *db)
+    .await
+    .during(DOING)?;
     for kept in segment::load(db).await? {
         if kept.state != segment::SegmentState::Dropping {
             segment::create(db, kept.n).await?;
@@ -194,7 +196,7 @@ CREATE TABLE IF NOT EXISTS audit_journal(
 CREATE TABLE IF NOT EXISTS audit_segments(
     n INTEGER PRIMARY KEY, first_at INTEGER NOT NULL, last_at INTEGER NOT NULL,
     min_id BLOB NOT NULL, max_id BLOB NOT NULL, events_n INTEGER NOT NULL, state INTEGER NOT NULL,
-    merged INTEGER NOT NULL DEFAULT 0);
+    merged INTEGER NOT NULL DEFAULT 0, terms_n INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS audit_postings(
     id INTEGER PRIMARY KEY, n INTEGER NOT NULL, field INTEGER NOT NULL, part INTEGER NOT NULL, first BLOB NOT NULL,
     body BLOB NOT NULL);
@@ -203,6 +205,6 @@ CREATE TABLE IF NOT EXISTS audit_started(
     event_id BLOB PRIMARY KEY, writer BLOB NOT NULL, event TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS audit_writers(id BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS audit_probe(one INTEGER PRIMARY KEY CHECK (one = 1), times INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS audit_version(one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS audit_version(one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, term_key BLOB NOT NULL);
 INSERT INTO audit_journal(seq, events_n, min_at, max_at, min_id, max_id, events) SELECT 1, 0, 0, 0, x'', x'', '[]' WHERE NOT EXISTS (SELECT 1 FROM audit_journal);
 ";

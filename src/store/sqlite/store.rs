@@ -362,7 +362,7 @@ async fn make_room(state: &mut WriterState, coming: usize) -> Result<(), StoreEr
     let chunk = (coming * COMPACTED_PER_APPENDED).clamp(MIN_COMPACTED, compaction::CHUNK_EVENTS);
     let moved = async {
         compaction::compact_chunk(state, chunk).await?;
-        value_index::merge_next_field(state).await
+        value_index::merge_next_parts(state).await
     };
     match moved.await {
         Ok(_) => Ok(()),

@@ -1,8 +1,10 @@
 //! Reads that go wrong: a listing in memory, with what the fault changes about it.
 
+use std::collections::HashSet;
+
 use super::super::fault::Fault;
 use super::FaultyStore;
-use crate::event::{AuditEvent, CompactText, EventId};
+use crate::event::{AuditEvent, CompactText, EventId, Phase};
 use crate::query::{Buckets, Condition, Cursor, Field, Filter, OutcomePattern, PageQuery, TextPattern, ValueCount};
 use crate::store::{Reader, StoreError, StoreErrorKind, StoreFuture};
 
@@ -16,7 +18,7 @@ impl Reader for FaultyStore {
             if fault == Fault::RefusesGreatSkips && i64::try_from(query.skip).is_err() {
                 return self.refusal("query");
             }
-            let listing = self.listing(fault).await?;
+            let listing = self.shown(fault, &query.filter).await?;
             let skip = query.skip.saturating_add(u64::from(fault == Fault::SkipOffByOne && query.skip > 0));
             let limit = match fault {
                 Fault::LimitOffByOne => query.limit.saturating_add(1),
@@ -44,7 +46,7 @@ impl Reader for FaultyStore {
             if self.breaks(fault, filter) {
                 return self.refusal("count");
             }
-            let listing = self.listing(fault).await?;
+            let listing = self.shown(fault, filter).await?;
             let passing = listing.iter().filter(|event| passes(fault, filter, event)).count() as u64;
             Ok(match fault {
                 Fault::CountOffByOne => passing + 1,
@@ -59,7 +61,7 @@ impl Reader for FaultyStore {
             let Some(fault) = self.fault() else { return self.inner_reader()?.top_values(filter, by, at_most).await };
             let everything = Filter::default();
             let filter = if fault == Fault::TopValuesIgnoreFilter { &everything } else { filter };
-            let listing = self.listing(fault).await?;
+            let listing = self.shown(fault, filter).await?;
             let mut counts: Vec<ValueCount> = Vec::new();
             for event in listing.iter().filter(|event| passes(fault, filter, event)) {
                 let value = by.value_of(event);
@@ -88,7 +90,7 @@ impl Reader for FaultyStore {
             let everything = Filter::default();
             let filter = if fault == Fault::HistogramIgnoresFilter { &everything } else { filter };
             let mut counts = vec![0; buckets.len()];
-            for event in self.listing(fault).await?.iter().filter(|event| passes(fault, filter, event)) {
+            for event in self.shown(fault, filter).await?.iter().filter(|event| passes(fault, filter, event)) {
                 // Off by a microsecond, which only an event at the very edge shows.
                 let late = i64::from(fault == Fault::BucketsIncludeTheirEnd);
                 let moment = crate::Timestamp::from_micros_clamped(event.created_at.as_micros() - late);
@@ -137,6 +139,23 @@ impl Reader for FaultyStore {
 impl FaultyStore {
     pub(super) fn inner_reader(&self) -> Result<&dyn Reader, StoreError> {
         self.inner.parts().reader.ok_or_else(|| self.error(StoreErrorKind::Unsupported, "reading"))
+    }
+
+    /// Every event, in the order of a listing, without those that the filter folds.
+    async fn shown(&self, fault: Fault, filter: &Filter) -> Result<Vec<AuditEvent>, StoreError> {
+        let mut all = self.listing(fault).await?;
+        match fault {
+            _ if !filter.folded => {}
+            Fault::IgnoresFolding => {}
+            Fault::FoldsOpenEvents => all.retain(|event| event.phase != Phase::Started),
+            _ => {
+                let folded = PageQuery::new(Filter::new().folded(true), usize::MAX);
+                let shown: HashSet<EventId> =
+                    self.inner_reader()?.query(&folded).await?.iter().map(|event| event.event_id).collect();
+                all.retain(|event| event.phase != Phase::Started || shown.contains(&event.event_id));
+            }
+        }
+        Ok(all)
     }
 
     /// Every event, in the order of a listing, as the fault lets them be seen.
@@ -196,6 +215,16 @@ fn comes_after(fault: Fault, event: &AuditEvent, after: Cursor) -> bool {
 fn passes(fault: Fault, filter: &Filter, event: &AuditEvent) -> bool {
     let mut filter = filter.clone();
     match fault {
+        Fault::LooksAtTheFirstTarget => {
+            let mut event = event.clone();
+            event.targets = event.targets.into_iter().take(1).collect();
+            return filter.matches(&event);
+        }
+        Fault::ComparesTextDetailsOnly => {
+            let mut event = event.clone();
+            event.details.retain(|_, value| value.is_string());
+            return filter.matches(&event);
+        }
         Fault::SinceExclusive if filter.since == Some(event.created_at) => return false,
         Fault::UntilInclusive if filter.until == Some(event.created_at) => filter.until = None,
         Fault::IgnoresPhase => filter.phase = Condition::default(),

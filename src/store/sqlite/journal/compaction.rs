@@ -13,6 +13,7 @@ use crate::store::StoreError;
 use crate::store::sqlite::error::{DuringOperation as _, discarded, permanent};
 use crate::store::sqlite::id_blob::id_bytes;
 use crate::store::sqlite::segments::segment::{self, SEGMENT_EVENTS, Segment, SegmentState};
+use crate::store::sqlite::segments::terms::TermKey;
 use crate::store::sqlite::segments::value_index::{self, ChunkPostings};
 use crate::store::sqlite::writer_state::{StateTransaction, WriterState};
 
@@ -36,13 +37,13 @@ fn has_enough(state: &WriterState, elsewhere: usize) -> bool {
     state.journal.len() + elsewhere >= COMPACT_FROM_EVENTS || state.journal.bytes() >= COMPACT_FROM_BYTES
 }
 
-/// Moves one chunk or merges one field of an index. Returns true if work is left.
+/// Moves one chunk or merges a part of an index. Returns true if work is left.
 pub(crate) async fn compact_some(state: &mut WriterState, elsewhere: usize) -> Result<bool, StoreError> {
     // The last row stays. One that alone has enough events would otherwise be tried forever.
     if has_enough(state, elsewhere) && compact_chunk(state, IDLE_CHUNK_EVENTS).await? {
         return Ok(is_needed(state, 0));
     }
-    value_index::merge_next_field(state).await
+    value_index::merge_next_parts(state).await
 }
 
 /// Moves about this many of the oldest events. Returns false if there were none.
@@ -102,6 +103,7 @@ pub(crate) async fn compact_rows(transaction: &mut StateTransaction<'_>, last: i
 
 /// Inserts events into the newest segment while it has room, then into new ones.
 async fn insert(state: &mut WriterState, mut events: &[StoredEvent<'_>]) -> Result<(), StoreError> {
+    let key = TermKey::load(&mut state.connection.db).await?;
     while !events.is_empty() {
         let mut current = match state.segments.last() {
             Some(newest) if newest.has_room() => *newest,
@@ -113,7 +115,7 @@ async fn insert(state: &mut WriterState, mut events: &[StoredEvent<'_>]) -> Resu
         };
         let room = usize::try_from(SEGMENT_EVENTS - current.events_n).unwrap_or(0);
         let (now, later) = events.split_at(room.min(events.len()));
-        insert_part(state, &mut current, now).await?;
+        insert_part(state, &mut current, now, &key).await?;
         update_segment_list(state, current).await?;
         events = later;
     }
@@ -125,10 +127,11 @@ async fn insert_part(
     state: &mut WriterState,
     segment: &mut Segment,
     events: &[StoredEvent<'_>],
+    key: &TermKey,
 ) -> Result<(), StoreError> {
     // Its rows are numbered from 1 without a gap: from an indexed segment none is ever removed.
     let before = segment.events_n;
-    let mut part = ChunkPostings::default();
+    let mut part = ChunkPostings::new(key);
     let mut rest = events;
     for shape in SHAPES {
         while rest.len() >= shape {
@@ -138,12 +141,14 @@ async fn insert_part(
         }
     }
     if segment.events_n == before + events.len() as u64 {
-        return part.insert(&mut state.connection.db, segment.n, as_number(before) + 1).await;
+        segment.terms_n += part.insert(&mut state.connection.db, segment.n, as_number(before) + 1).await?;
+        return Ok(());
     }
     // An event was there already, so that the rows are not those of the part. Or the database discards rows: then they
     // must not leave the journal.
     assert_all_in(state, segment.n, events).await?;
     segment.state = SegmentState::Unindexed;
+    segment.terms_n = 0;
     value_index::delete(&mut state.connection.db, segment.n).await
 }
 
@@ -201,7 +206,7 @@ fn statement(n: i64, rows: usize) -> String {
 
 /// Updates the segment in the list, in the file and in memory.
 async fn update_segment_list(state: &mut WriterState, segment: Segment) -> Result<(), StoreError> {
-    sqlx::query("INSERT OR REPLACE INTO audit_segments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)")
+    sqlx::query("INSERT OR REPLACE INTO audit_segments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8)")
         .bind(segment.n)
         .bind(segment.first_at)
         .bind(segment.last_at)
@@ -209,6 +214,7 @@ async fn update_segment_list(state: &mut WriterState, segment: Segment) -> Resul
         .bind(id_bytes(segment.max_id))
         .bind(as_number(segment.events_n))
         .bind(segment.state.number())
+        .bind(as_number(segment.terms_n))
         .execute(&mut *state.connection.db)
         .await
         .during(DOING)?;

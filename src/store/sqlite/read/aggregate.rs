@@ -6,16 +6,17 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 
 use super::index_lookup::IndexLookup;
+use super::open_events::OpenEvents;
 use super::scan;
 use super::select::Selection;
 use super::source::{SourceRef, sources};
 use crate::event::Timestamp;
 use crate::query::{Buckets, Field, Filter, ValueCount};
 use crate::store::sqlite::error::DuringOperation as _;
-use crate::store::sqlite::event_columns::column_name;
-use crate::store::sqlite::event_columns::field_number;
+use crate::store::sqlite::event_columns::IndexPart;
 use crate::store::sqlite::segments::postings;
 use crate::store::sqlite::segments::row_set::RowSet;
+use crate::store::sqlite::segments::segment_row;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// The largest number of different values in memory, about 100 MB at the worst.
@@ -27,9 +28,14 @@ pub(crate) async fn top_values(
     by: Field,
     at_most: usize,
 ) -> Result<Vec<ValueCount>, StoreError> {
-    let selection = Selection { filter, after: None };
+    if !Field::COUNTED.contains(&by) {
+        return Err(StoreError::new(StoreErrorKind::Unsupported, "sqlite", DOING)
+            .with_hint(format!("events are not counted by {by}")));
+    }
+    let open = OpenEvents::of(db, filter).await?;
+    let selection = Selection { filter, after: None, open: &open };
     let mut found = ValueCounts::default();
-    let mut lookup = IndexLookup::new(filter);
+    let mut lookup = IndexLookup::new(selection);
     let mut sources = sources(db, selection).await?;
     while let Some(source) = sources.pop_front() {
         match source.source_ref {
@@ -44,18 +50,26 @@ pub(crate) async fn top_values(
                 if rows.as_ref().is_some_and(RowSet::is_empty) {
                     continue;
                 }
-                if source.indexed && selection.contains_span(source.min_at, source.max_at) {
-                    of_index(db, n, by, rows.as_ref(), &mut found).await?;
-                } else {
-                    let column = column_name(by);
-                    let select = selection.select(&format!("CAST({column} AS TEXT), count(*)"), n, rows.as_ref());
-                    let select = select.then(&format!(" GROUP BY {column}"));
-                    for row in select.query().fetch_all(&mut *db).await.during(DOING)? {
-                        let (value, events): (Option<&str>, i64) =
-                            (row.try_get(0).during(DOING)?, row.try_get(1).during(DOING)?);
-                        found.add(value, u64::try_from(events).unwrap_or(0));
-                    }
+                if !source.indexed {
+                    segment_row::scan(db, n, "true", |row, event, _| {
+                        if rows.as_ref().map_or_else(|| selection.contains(event), |rows| rows.contains(row)) {
+                            found.add(event.value(by).as_deref(), 1);
+                        }
+                    })
+                    .await?;
+                    continue;
                 }
+                let rows = match rows {
+                    rows if selection.contains_span(source.min_at, source.max_at) => rows,
+                    rows => {
+                        let mut within = scan::rows_within(db, selection, n).await?;
+                        if let Some(rows) = rows {
+                            within.intersect(&rows);
+                        }
+                        Some(within)
+                    }
+                };
+                of_index(db, n, by, rows.as_ref(), &mut found).await?;
             }
         }
         if found.values.len() > MOST_VALUES {
@@ -100,7 +114,7 @@ async fn of_index(
 ) -> Result<(), StoreError> {
     let blocks: Vec<Vec<u8>> = sqlx::query_scalar("SELECT body FROM audit_postings WHERE n = ?1 AND field = ?2")
         .bind(n)
-        .bind(field_number(by))
+        .bind(IndexPart::Values(by).number())
         .fetch_all(db)
         .await
         .during(DOING)?;
@@ -126,14 +140,15 @@ pub(crate) async fn histogram(
     buckets: &Buckets,
 ) -> Result<Vec<u64>, StoreError> {
     let filter = buckets.confine(filter);
-    let selection = Selection { filter: &filter, after: None };
+    let open = OpenEvents::of(db, &filter).await?;
+    let selection = Selection { filter: &filter, after: None, open: &open };
     let mut counts = vec![0; buckets.len()];
     let mut put = |bucket: Option<usize>, events: u64| {
         if let Some(count) = bucket.and_then(|bucket| counts.get_mut(bucket)) {
             *count += events;
         }
     };
-    let mut lookup = IndexLookup::new(&filter);
+    let mut lookup = IndexLookup::new(selection);
     let mut sources = sources(db, selection).await?;
     while let Some(source) = sources.pop_front() {
         let bucket_of = |micros| buckets.index_of(Timestamp::from_micros_clamped(micros));

@@ -2,6 +2,7 @@
 
 pub(super) mod aggregate;
 pub(super) mod index_lookup;
+pub(super) mod open_events;
 pub(super) mod prefilter;
 pub(super) mod reader;
 pub(super) mod scan;

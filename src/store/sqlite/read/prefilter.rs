@@ -2,7 +2,7 @@
 
 use crate::event::Phase;
 use crate::event::undecodable::UNKNOWN_TYPE;
-use crate::query::{Condition, Filter, OutcomePattern, TextPattern};
+use crate::query::{Condition, Field, Filter, OutcomePattern, TextPattern};
 
 /// For each condition, the texts of which one must occur.
 #[derive(Debug)]
@@ -12,8 +12,12 @@ pub(crate) struct Prefilter {
 
 impl Prefilter {
     pub(crate) fn of(filter: &Filter) -> Self {
-        let texts = [&filter.user_email, &filter.route, &filter.remote_addr];
-        let texts = texts.into_iter().map(|condition| of_each(condition, of_pattern));
+        let texts = filter.texts().into_iter().map(|(field, condition)| match field {
+            Field::EventType => None,
+            Field::Target => of_each(condition, of_target),
+            _ => of_each(condition, of_pattern),
+        });
+        let details = filter.details.values().map(|condition| of_each(condition, of_pattern));
         // An undecodable event may be shown with a type that is not in its text.
         let types =
             of_each(&filter.event_type, |pattern| of_pattern(pattern).filter(|_| !pattern.matches(UNKNOWN_TYPE)));
@@ -26,7 +30,7 @@ impl Prefilter {
             // A phase of a later version is read as unknown.
             of_each(&filter.phase, |phase| Some(phase.as_str().to_owned()).filter(|_| *phase != Phase::Unknown)),
         ];
-        Self { each: texts.chain(others).flatten().collect() }
+        Self { each: texts.chain(details).chain(others).flatten().collect() }
     }
 
     /// Returns true if the text, as this store writes events, may hold a matching event.
@@ -49,4 +53,10 @@ fn of_pattern(pattern: &TextPattern) -> Option<String> {
         pattern.literals().iter().max_by_key(|literal| literal.len()).filter(|literal| !literal.is_empty())?;
     let quoted = serde_json::to_string(longest).ok()?;
     Some(quoted.strip_prefix('"')?.strip_suffix('"')?.to_owned())
+}
+
+/// Returns the id of a target; its type is elsewhere in the text.
+fn of_target(pattern: &TextPattern) -> Option<String> {
+    let (_, id) = pattern.as_exact()?.split_once('/')?;
+    of_pattern(&TextPattern::exact(id))
 }

@@ -5,14 +5,16 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::aggregate;
 use super::index_lookup::IndexLookup;
+use super::open_events::OpenEvents;
 use super::scan::{self, as_limit};
-use super::select::{self, Selection};
+use super::select::Selection;
 use super::source::{Source, SourceRef, sources};
 use crate::event::{AuditEvent, EventId, Timestamp};
 use crate::query::{Buckets, Cursor, Field, Filter, PageQuery, ValueCount};
 use crate::store::sqlite::error::DuringOperation as _;
 use crate::store::sqlite::id_blob::id_bytes;
 use crate::store::sqlite::journal::stored_row::{COLUMNS, StoredEvent, StoredRow};
+use crate::store::sqlite::segments::segment_row;
 use crate::store::sqlite::store::SqliteStore;
 use crate::store::{Reader, StoreError, StoreFuture};
 
@@ -31,7 +33,7 @@ impl Reader for SqliteStore {
     fn count<'a>(&'a self, filter: &'a Filter) -> StoreFuture<'a, u64> {
         Box::pin(async move {
             let mut lease = self.readers.take(&self.config).await?;
-            let result = count(lease.db(), Selection { filter, after: None }, i64::MIN).await;
+            let result = count_all(lease.db(), filter).await;
             self.readers.finish(lease, result).await
         })
     }
@@ -70,7 +72,8 @@ impl Reader for SqliteStore {
 }
 
 async fn list(db: &mut SqliteConnection, query: &PageQuery) -> Result<Vec<AuditEvent>, StoreError> {
-    let selection = Selection { filter: &query.filter, after: query.after };
+    let open = OpenEvents::of(db, &query.filter).await?;
+    let selection = Selection { filter: &query.filter, after: query.after, open: &open };
     match skip(db, selection, query.skip).await? {
         Some(selection) => scan::events(db, selection, query.limit).await,
         None => Ok(Vec::new()),
@@ -117,6 +120,11 @@ async fn skip<'a>(
     Ok(Some(selection))
 }
 
+async fn count_all(db: &mut SqliteConnection, filter: &Filter) -> Result<u64, StoreError> {
+    let open = OpenEvents::of(db, filter).await?;
+    count(db, Selection { filter, after: None, open: &open }, i64::MIN).await
+}
+
 /// Counts the selected events at or after `from`.
 async fn count(db: &mut SqliteConnection, selection: Selection<'_>, from: i64) -> Result<u64, StoreError> {
     let since = selection.filter.since.map_or(from, |since| since.as_micros().max(from));
@@ -124,8 +132,8 @@ async fn count(db: &mut SqliteConnection, selection: Selection<'_>, from: i64) -
         since: if since == i64::MIN { None } else { Some(Timestamp::from_micros_clamped(since)) },
         ..selection.filter.clone()
     };
-    let selection = Selection { filter: &filter, after: selection.after };
-    let mut lookup = IndexLookup::new(&filter);
+    let selection = Selection { filter: &filter, ..selection };
+    let mut lookup = IndexLookup::new(selection);
     let mut sources = sources(db, selection).await?;
     let mut total = 0;
     while let Some(source) = sources.pop_front() {
@@ -193,7 +201,7 @@ async fn get_of(
     for n in segments {
         let sql = format!(
             "SELECT {} FROM audit_segment_{n} WHERE event_id = ?1 AND (?3 IS NULL OR user_email = ?3) LIMIT ?2",
-            select::COLUMNS
+            segment_row::COLUMNS
         );
         let found = sqlx::query(AssertSqlSafe(sql))
             .bind(bytes.as_slice())
@@ -203,8 +211,7 @@ async fn get_of(
             .await
             .during(DOING)?;
         if let Some(row) = found {
-            let text = scan::lossy(&row, scan::EVENT)?.unwrap_or_default();
-            return Ok(Some(scan::columns_of(&row)?.event(&text)));
+            return segment_row::with_event(&row, |columns, text| Some(columns.event(text)));
         }
     }
     // An event whose text has no id has one that is made of its time: it is in none of these columns.

@@ -1,7 +1,6 @@
 //! Scan: one page out of many sources. They are visited by their newest event, until none can have an event newer than
 //! the last of a full page.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -9,16 +8,16 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::index_lookup::IndexLookup;
 use super::prefilter::Prefilter;
-use super::select::{COLUMNS_AFTER_CURSOR, Projection, Selection};
+use super::select::{Projection, Selection};
 use super::source::{Source, SourceRef, sources};
-use crate::event::{AuditEvent, EventId, Phase, Timestamp};
+use crate::event::AuditEvent;
 use crate::query::Cursor;
 use crate::store::StoreError;
 use crate::store::sqlite::error::DuringOperation as _;
-use crate::store::sqlite::event_columns::{ActorColumns, EventColumns, ResourceColumns};
-use crate::store::sqlite::id_blob::id_of;
+use crate::store::sqlite::event_columns::EventColumns;
 use crate::store::sqlite::journal::stored_row::{COLUMNS, StoredEvent, StoredRow};
 use crate::store::sqlite::segments::row_set::RowSet;
+use crate::store::sqlite::segments::segment_row::{self, COLUMNS_AFTER_CURSOR, place_of};
 
 /// Returns the newest selected events, newest first.
 pub(crate) async fn events(
@@ -58,7 +57,7 @@ async fn scan_newest<T>(
     of_segment: impl Fn(&SqliteRow) -> Result<Option<Vec<(Cursor, T)>>, StoreError>,
 ) -> Result<BTreeMap<Cursor, T>, StoreError> {
     let mut page = NewestEvents { found: BTreeMap::new(), limit };
-    let mut lookup = IndexLookup::with_row_limit(selection.filter, MAX_POINT_READS);
+    let mut lookup = IndexLookup::with_row_limit(selection, MAX_POINT_READS);
     let mut sources = sources(db, selection).await?;
     // The number of journal events in one statement: it grows while the page is not full.
     let mut about = limit.min(MOST_JOURNAL_EVENTS);
@@ -82,13 +81,20 @@ async fn scan_newest<T>(
                     continue;
                 }
                 // Frequent values: a walk in the order of time meets enough of them soon.
-                let is_frequent = rows.take_if(|rows| rows.len() > MAX_POINT_READS).is_some();
+                let frequent = rows.take_if(|rows| source.indexed && rows.len() > MAX_POINT_READS);
+                let walked = frequent.as_ref().filter(|_| selection.is_beyond_columns());
                 let narrowed = source.narrow(selection.filter);
                 let (mut left, mut within) = (limit, Selection { filter: &narrowed, ..selection });
                 let mut is_exhausted = false;
                 while left > 0 {
                     let step = left.min(MOST_SEGMENT_EVENTS);
-                    let select = within.newest(part, n, rows.as_ref(), is_frequent);
+                    let chosen = match walked {
+                        Some(rows) => Some(newest_rows(db, within, n, rows, step).await?),
+                        None => None,
+                    };
+                    let (rows, is_frequent) =
+                        (chosen.as_ref().or(rows.as_ref()), frequent.is_some() && walked.is_none());
+                    let select = within.newest(part, n, rows, is_frequent);
                     let mut found = Vec::with_capacity(step);
                     let mut is_decoded = true;
                     for row in select.query().bind(as_limit(step)).fetch_all(&mut *db).await.during(DOING)? {
@@ -97,17 +103,26 @@ async fn scan_newest<T>(
                             None => is_decoded = false,
                         }
                     }
+                    // Fewer than were asked for: there are no more.
+                    let mut last = found.iter().map(|(place, _)| *place).min();
+                    is_exhausted = found.len() < step;
                     if !is_decoded {
-                        let select = within.newest(Projection::Columns, n, rows.as_ref(), is_frequent);
-                        for row in select.query().bind(as_limit(step)).fetch_all(&mut *db).await.during(DOING)? {
-                            let (columns, text) = (columns_of(&row)?, lossy(&row, EVENT)?.unwrap_or_default());
-                            found.push((columns.cursor(), of_columns(&columns, &text)));
+                        found.clear();
+                        let select = within.newest(Projection::Columns, n, rows, is_frequent);
+                        let listed = select.query().bind(as_limit(step)).fetch_all(&mut *db).await.during(DOING)?;
+                        is_exhausted = listed.len() < step;
+                        for row in &listed {
+                            segment_row::with_event(row, |columns, text| {
+                                last = Some(last.map_or(columns.cursor(), |last| last.min(columns.cursor())));
+                                // The text may be another than the one that was indexed.
+                                if selection.filter.matches_values(columns) {
+                                    found.push((columns.cursor(), of_columns(columns, text)));
+                                }
+                            })?;
                         }
                     }
-                    // Fewer than were asked for: there are no more.
-                    is_exhausted = found.len() < step;
                     left = if is_exhausted { 0 } else { left - step };
-                    within.after = found.iter().map(|(place, _)| *place).min();
+                    within.after = last;
                     found.into_iter().for_each(|(place, item)| page.put(place, item));
                 }
                 if is_exhausted {
@@ -187,13 +202,67 @@ pub(crate) async fn scan_strays(
     let rows =
         sqlx::query(AssertSqlSafe(sql)).bind(source.min_at).bind(source.max_at).fetch_all(db).await.during(DOING)?;
     for row in &rows {
-        let columns = columns_of(row)?;
-        if selection.contains(&columns) {
-            visit(&columns, &lossy(row, EVENT)?.unwrap_or_default());
-        }
+        segment_row::with_event(row, |columns, text| {
+            if selection.contains(columns) {
+                visit(columns, text);
+            }
+        })?;
     }
     Ok(())
 }
+
+/// Returns at least the `limit` newest of these rows that are within the selection's time, or all of them. Walks the index
+/// of times, which has no other columns.
+async fn newest_rows(
+    db: &mut SqliteConnection,
+    selection: Selection<'_>,
+    n: i64,
+    rows: &RowSet,
+    limit: usize,
+) -> Result<RowSet, StoreError> {
+    let mut newest = RowSet::default();
+    let (mut count, mut last_at, mut offset) = (0, None, 0);
+    let mut step = WALKED_AT_ONCE;
+    loop {
+        let walked =
+            selection.rows_by_time(n).query().bind(step).bind(offset).fetch_one(&mut *db).await.during(DOING)?;
+        let walked: String = walked.try_get(0).during(DOING)?;
+        let walked: Vec<(i64, i64)> = serde_json::from_str(&walked).during(DOING)?;
+        for (at, row) in &walked {
+            // All events of one moment, because their ids decide.
+            if count >= limit && last_at != Some(*at) {
+                return Ok(newest);
+            }
+            if let Some(row) = u32::try_from(*row).ok().filter(|row| rows.contains(*row)) {
+                newest.insert(row);
+                count += 1;
+                last_at = Some(*at);
+            }
+        }
+        if (walked.len() as i64) < step {
+            return Ok(newest);
+        }
+        offset += step;
+        step *= 4;
+    }
+}
+
+/// Returns the rows of a segment within the selection's time.
+pub(crate) async fn rows_within(
+    db: &mut SqliteConnection,
+    selection: Selection<'_>,
+    n: i64,
+) -> Result<RowSet, StoreError> {
+    let walked = selection.rows_by_time(n).query().bind(-1_i64).bind(0_i64).fetch_one(db).await.during(DOING)?;
+    let walked: String = walked.try_get(0).during(DOING)?;
+    let walked: Vec<(i64, u32)> = serde_json::from_str(&walked).during(DOING)?;
+    let mut rows = RowSet::default();
+    walked.into_iter().for_each(|(_, row)| rows.insert(row));
+    Ok(rows)
+}
+
+/// The number of entries of the index of times that are read first.
+const WALKED_AT_ONCE: i64 = 512;
 
 /// Returns the events of a row that has a whole page; `None` if one contradicts its columns.
 fn events_of(row: &SqliteRow) -> Result<Option<Vec<(Cursor, AuditEvent)>>, StoreError> {
@@ -212,32 +281,6 @@ fn events_of(row: &SqliteRow) -> Result<Option<Vec<(Cursor, AuditEvent)>>, Store
     let are_whole =
         ids.len() == events.len() * HEX_ID && events.iter().zip(places).all(|(event, place)| is_at(event, place));
     Ok(are_whole.then(|| events.into_iter().map(|event| (Cursor::of(&event), event)).collect()))
-}
-
-/// The columns of a row with [`Projection::Columns`].
-pub(crate) fn columns_of(row: &SqliteRow) -> Result<EventColumns<'_>, StoreError> {
-    let Cursor { created_at, event_id } = place_of(row, 0, 1)?;
-    Ok(EventColumns {
-        event_id,
-        created_at,
-        event_type: lossy(row, 2)?.unwrap_or_default(),
-        phase: lossy(row, 3)?.and_then(|phase| phase.parse().ok()).unwrap_or(Phase::Unknown),
-        actor: ActorColumns { user_email: lossy(row, 4)?, remote_addr: lossy(row, 5)? },
-        resource: ResourceColumns { route: lossy(row, 6)? },
-        outcome: row.try_get::<Option<i64>, _>(7).during(DOING)?.and_then(|outcome| outcome.try_into().ok()),
-    })
-}
-
-/// Returns the position in these columns. A malformed id becomes the least.
-fn place_of(row: &SqliteRow, moment: usize, id: usize) -> Result<Cursor, StoreError> {
-    let created_at = Timestamp::from_micros_clamped(row.try_get(moment).during(DOING)?);
-    let id = row.try_get(id).and_then(id_of).unwrap_or(0);
-    Ok(Cursor { created_at, event_id: EventId::from_u128(id) })
-}
-
-/// Returns a text that was read as bytes.
-pub(crate) fn lossy(row: &SqliteRow, column: usize) -> Result<Option<Cow<'_, str>>, StoreError> {
-    Ok(row.try_get::<Option<&[u8]>, _>(column).during(DOING)?.map(String::from_utf8_lossy))
 }
 
 /// The newest of the items added.
@@ -271,8 +314,6 @@ pub(crate) fn as_limit(limit: usize) -> i64 {
 }
 
 const DOING: &str = "reading";
-/// The column of [`Projection::Columns`] that has the text.
-pub(crate) const EVENT: usize = 8;
 /// The digits of an id.
 const HEX_ID: usize = 32;
 /// The number of a segment's events in one statement: 64 MiB at the most, where SQLite rejects a text of 1 GB.

@@ -3,24 +3,30 @@
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{Sqlite, SqliteArguments};
 
-use crate::query::{Cursor, Filter};
+use super::open_events::OpenEvents;
+use crate::event::Phase;
+use crate::query::{Condition, Cursor, Field, Filter, TextPattern};
 use crate::store::sql::{BindValue, Clause, Dialect};
-use crate::store::sqlite::event_columns::{COLUMN_NAMES, EventColumns};
+use crate::store::sqlite::event_columns::{EventColumns, column_name, text_column};
 use crate::store::sqlite::id_blob::id_bytes;
 use crate::store::sqlite::segments::row_set::RowSet;
+use crate::store::sqlite::segments::segment_row::COLUMNS;
 
 /// The events of `filter` that sort after `after`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Selection<'a> {
     pub(crate) filter: &'a Filter,
     pub(crate) after: Option<Cursor>,
+    /// The open events, if the filter is folded.
+    pub(crate) open: &'a OpenEvents,
 }
 
 pub(crate) type SqliteQuery<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
 
 /// `LIKE` would not tell upper case from lower case.
 const DIALECT: Dialect = Dialect {
-    columns: COLUMN_NAMES,
+    text: text_column,
+    detail: None,
     numbered: false,
     like: "GLOB",
     wildcard: '*',
@@ -54,7 +60,24 @@ impl Selection<'_> {
 
     /// Returns true if the event is selected.
     pub(crate) fn contains(&self, event: &EventColumns<'_>) -> bool {
-        self.filter.matches_fields(&event.filterable_fields()) && self.after.is_none_or(|after| event.cursor() < after)
+        self.filter.matches_values(event)
+            && self.after.is_none_or(|after| event.cursor() < after)
+            && !self.is_folded(event.phase, event.event_id.as_u128())
+    }
+
+    /// Returns true if the event is shown by its end alone.
+    pub(crate) fn is_folded(&self, phase: Phase, id: u128) -> bool {
+        self.filter.folded && phase == Phase::Started && !self.open.contains(id)
+    }
+
+    /// Returns true if the filter has conditions that the columns of a segment cannot test.
+    pub(crate) fn is_beyond_columns(&self) -> bool {
+        let is_beyond = |(field, condition): (Field, &Condition<TextPattern>)| {
+            !condition.is_empty() && column_name(field).is_none()
+        };
+        self.filter.folded
+            || self.filter.texts().into_iter().any(is_beyond)
+            || self.filter.details.values().any(|condition| !condition.is_empty())
     }
 
     /// Builds the SELECT of a segment's selected events, to be continued. `rows` are the rows that the index found:
@@ -100,6 +123,20 @@ impl Selection<'_> {
             );
         }
         select
+    }
+
+    /// Builds the SELECT of time and row of each event within the selection's time, newest first, as one array; the last
+    /// parameters are the limit and the number of entries to skip.
+    pub(crate) fn rows_by_time(&self, n: i64) -> Select {
+        let of_any_value = Filter { since: self.filter.since, until: self.filter.until, ..Filter::default() };
+        let clause = Clause::new(&DIALECT, &of_any_value, None);
+        let sql = format!(
+            "SELECT json_group_array(json_array(created_at, seq)) FROM (SELECT created_at, seq FROM audit_segment_{n} \
+             INDEXED BY audit_segment_{n}_time {} AND created_at <= {} ORDER BY created_at DESC LIMIT ? OFFSET ?)",
+            clause.sql(),
+            self.after.map_or(i64::MAX, |after| after.created_at.as_micros())
+        );
+        Select { sql, rows: None, values: clause.into_values() }
     }
 
     /// Selects through the index of times, for values that are frequent. The planner has no statistics, takes an
@@ -155,17 +192,3 @@ impl Select {
         query
     }
 }
-
-/// The columns of an event that may be undecodable. Texts come as bytes: they may be no UTF-8.
-pub(crate) const COLUMNS: &str =
-    concat!("CAST(created_at AS INTEGER), CAST(event_id AS BLOB), ", columns_after_cursor!());
-/// [`COLUMNS`] without time and id.
-pub(crate) const COLUMNS_AFTER_CURSOR: &str = columns_after_cursor!();
-
-macro_rules! columns_after_cursor {
-    () => {
-        "CAST(event_type AS BLOB), CAST(phase AS BLOB), CAST(user_email AS BLOB), CAST(remote_addr AS BLOB), \
-         CAST(route AS BLOB), CAST(outcome AS INTEGER), CAST(event AS BLOB)"
-    };
-}
-use columns_after_cursor;

@@ -15,7 +15,9 @@ pub(crate) type FieldValue<'a> = Option<Cow<'a, str>>;
 /// The values of one field, each with its rows.
 #[derive(Debug, Default)]
 pub(crate) struct Postings<'a, S = RandomState> {
-    rows: HashMap<FieldValue<'a>, Vec<u32>, S>,
+    rows: HashMap<Cow<'a, str>, Vec<u32>, S>,
+    /// The rows without a value.
+    missing: Vec<u32>,
 }
 
 /// A range of the values, encoded.
@@ -29,13 +31,22 @@ pub(crate) struct Block {
 impl<'a, S: BuildHasher> Postings<'a, S> {
     /// Adds a row. The rows of a value come in ascending order.
     pub(crate) fn add(&mut self, value: FieldValue<'a>, row: u32) {
-        self.rows.entry(value).or_default().push(row);
+        match value {
+            // Looked for first: it would be copied.
+            Some(value) => match self.rows.get_mut(&value) {
+                Some(rows) => rows.push(row),
+                None => drop(self.rows.insert(value, vec![row])),
+            },
+            None => self.missing.push(row),
+        }
     }
 
     /// The blocks, each of which ends when it has this many bytes; one at the least.
     pub(crate) fn into_blocks(self, bytes: usize) -> Vec<Block> {
         let mut sorted: Vec<_> = self.rows.into_iter().collect();
         sorted.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let missing = (!self.missing.is_empty()).then_some((None, self.missing));
+        let sorted = missing.into_iter().chain(sorted.into_iter().map(|(value, rows)| (Some(value), rows)));
         let mut blocks = Vec::new();
         let mut block = Block { first: Vec::new(), body: Vec::new() };
         for (value, rows) in sorted {

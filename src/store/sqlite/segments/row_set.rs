@@ -17,7 +17,7 @@ impl RowSet {
 
     /// Adds all of these rows.
     pub(crate) fn union(&mut self, kept: EncodedRows<'_>) {
-        if !kept.dense {
+        if kept.shape != Shape::Bitmap {
             return kept.each(|row| self.insert(row));
         }
         let words = kept.words();
@@ -63,14 +63,21 @@ impl RowSet {
 /// The number of row numbers in a segment: twice the rows it holds.
 pub(crate) const MAX_ROWS: u32 = 1 << 16;
 
-/// Encodes ascending rows: their number, then the steps between them or, where shorter, a bitmap. `[3, 5]` is `[0x04,
-/// 0x03, 0x02]`.
+/// Encodes ascending rows: their number, then the first of a run without a gap, the steps between them or, where shorter, a
+/// bitmap. `[3, 5]` is `[0x08, 0x03, 0x02]`, `[3, 4, 5, 6]` is `[0x12, 0x03]`.
 pub(crate) fn encode(rows: &[u32], text: &mut Vec<u8>) {
     let words = rows.last().map_or(0, |last| *last as usize / 64 + 1);
     // A step has a byte at the least.
-    let dense = rows.len() > words * 8;
-    write_varint((rows.len() as u64) << 1 | u64::from(dense), text);
-    if dense {
+    let shape = match rows {
+        [first, .., last] if (last - first) as usize + 1 == rows.len() => Shape::Run,
+        _ if rows.len() > words * 8 => Shape::Bitmap,
+        _ => Shape::Steps,
+    };
+    write_varint((rows.len() as u64) << 2 | shape as u64, text);
+    if shape == Shape::Run {
+        return write_varint(u64::from(rows[0]), text);
+    }
+    if shape == Shape::Bitmap {
         let mut set = RowSet::default();
         rows.iter().for_each(|row| set.insert(*row));
         write_varint(words as u64, text);
@@ -84,11 +91,21 @@ pub(crate) fn encode(rows: &[u32], text: &mut Vec<u8>) {
     }
 }
 
+/// The form of encoded rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Steps = 0,
+    Bitmap = 1,
+    Run = 2,
+}
+
 /// Encoded rows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EncodedRows<'a> {
     len: u64,
-    dense: bool,
+    shape: Shape,
+    /// The first row of a run.
+    first: u32,
     text: &'a [u8],
 }
 
@@ -96,16 +113,28 @@ impl<'a> EncodedRows<'a> {
     /// Decodes rows from the beginning of a text; `None` if there are none.
     pub(crate) fn take(text: &mut &'a [u8]) -> Option<Self> {
         let header = read_varint(text)?;
-        let (len, dense) = (header >> 1, header & 1 == 1);
-        let begin = *text;
-        if dense {
-            let bytes = usize::try_from(read_varint(text)?).ok()?.checked_mul(8)?;
-            if bytes > MAX_ROWS as usize / 8 {
-                return None;
+        let (len, begin) = (header >> 2, *text);
+        match header & 3 {
+            0 => {}
+            1 => {
+                let bytes = usize::try_from(read_varint(text)?).ok()?.checked_mul(8)?;
+                if bytes > MAX_ROWS as usize / 8 {
+                    return None;
+                }
+                let (words, rest) = text.split_at_checked(bytes)?;
+                *text = rest;
+                return Some(Self { len, shape: Shape::Bitmap, first: 0, text: words });
             }
-            let (words, rest) = text.split_at_checked(bytes)?;
-            *text = rest;
-            return Some(Self { len, dense, text: words });
+            2 => {
+                let first = read_varint(text)?;
+                return (first + len <= u64::from(MAX_ROWS)).then_some(Self {
+                    len,
+                    shape: Shape::Run,
+                    first: first as u32,
+                    text: &[],
+                });
+            }
+            _ => return None,
         }
         let mut row = 0;
         for _ in 0..len {
@@ -114,7 +143,7 @@ impl<'a> EncodedRows<'a> {
                 return None;
             }
         }
-        Some(Self { len, dense, text: &begin[..begin.len() - text.len()] })
+        Some(Self { len, shape: Shape::Steps, first: 0, text: &begin[..begin.len() - text.len()] })
     }
 
     pub(crate) fn len(self) -> u64 {
@@ -128,7 +157,10 @@ impl<'a> EncodedRows<'a> {
 
     /// Gives each row to `visit`, ascending.
     pub(crate) fn each(self, mut visit: impl FnMut(u32)) {
-        if self.dense {
+        if self.shape == Shape::Run {
+            return (self.first..self.first + self.len as u32).for_each(visit);
+        }
+        if self.shape == Shape::Bitmap {
             for (mut left, place) in self.words().zip(0_u32..) {
                 while left != 0 {
                     visit(place * 64 + left.trailing_zeros());

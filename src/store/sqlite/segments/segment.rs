@@ -5,10 +5,9 @@
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _};
 
-use crate::query::Field;
 use crate::store::StoreError;
 use crate::store::sqlite::error::DuringOperation as _;
-use crate::store::sqlite::event_columns::INDEXED_FIELDS;
+use crate::store::sqlite::event_columns::{INDEX_PARTS, IndexPart};
 use crate::store::sqlite::id_blob::id_of;
 
 /// The capacity of a segment.
@@ -24,8 +23,10 @@ pub(crate) struct Segment {
     pub(crate) max_id: u128,
     pub(crate) events_n: u64,
     pub(crate) state: SegmentState,
-    /// The number of merged fields of its index; negative for a segment with too many rows for an index.
-    pub(crate) merged_fields: i64,
+    /// The number of merged parts of its index; negative for a segment with too many rows for an index.
+    pub(crate) merged_parts: i64,
+    /// The number of terms in its index.
+    pub(crate) terms_n: u64,
 }
 
 /// The state of a segment.
@@ -68,7 +69,8 @@ impl Segment {
             max_id: 0,
             events_n: 0,
             state: SegmentState::Indexed,
-            merged_fields: 0,
+            merged_parts: 0,
+            terms_n: 0,
         }
     }
 
@@ -78,12 +80,12 @@ impl Segment {
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.state == SegmentState::Indexed && self.merged_fields == 0 && self.events_n < SEGMENT_EVENTS
+        self.state == SegmentState::Indexed && self.merged_parts == 0 && self.events_n < SEGMENT_EVENTS
     }
 
-    /// The field to be merged next.
-    pub(crate) fn field(&self) -> Option<Field> {
-        usize::try_from(self.merged_fields).ok().and_then(|merged| INDEXED_FIELDS.get(merged)).copied()
+    /// The parts of the index that are not merged yet, in their order.
+    pub(crate) fn unmerged_parts(&self) -> &'static [IndexPart] {
+        usize::try_from(self.merged_parts).ok().and_then(|merged| INDEX_PARTS.get(merged..)).unwrap_or_default()
     }
 }
 
@@ -91,7 +93,7 @@ impl Segment {
 pub(crate) async fn load(db: &mut SqliteConnection) -> Result<Vec<Segment>, StoreError> {
     let rows = sqlx::query(
         "SELECT n, CAST(first_at AS INTEGER), CAST(last_at AS INTEGER), CAST(min_id AS BLOB), CAST(max_id AS BLOB), \
-         CAST(events_n AS INTEGER), CAST(state AS INTEGER), CAST(merged AS INTEGER) FROM audit_segments ORDER BY n",
+         CAST(events_n AS INTEGER), CAST(state AS INTEGER), CAST(merged AS INTEGER), CAST(terms_n AS INTEGER) FROM audit_segments ORDER BY n",
     )
     .fetch_all(db)
     .await
@@ -109,7 +111,8 @@ fn of_row(row: &SqliteRow) -> Result<Segment, sqlx::Error> {
         max_id: id_of(row.try_get(4)?).unwrap_or(u128::MAX),
         events_n: u64::try_from(row.try_get::<i64, _>(5)?).unwrap_or(0),
         state: SegmentState::of_number(row.try_get(6)?),
-        merged_fields: row.try_get(7)?,
+        merged_parts: row.try_get(7)?,
+        terms_n: u64::try_from(row.try_get::<i64, _>(8)?).unwrap_or(0),
     })
 }
 
@@ -136,7 +139,7 @@ pub(crate) async fn set_indexed(db: &mut SqliteConnection, n: i64) -> Result<(),
 /// Deletes the index of the fields.
 pub(crate) async fn set_unindexed(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
     let sql = format!(
-        "UPDATE audit_segments SET state = 0, merged = 0 WHERE n = {n}; DELETE FROM audit_postings WHERE n = {n};"
+        "UPDATE audit_segments SET state = 0, merged = 0, terms_n = 0 WHERE n = {n}; DELETE FROM audit_postings WHERE n = {n};"
     );
     sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(db).await.during("indexing")?;
     Ok(())

@@ -1,9 +1,10 @@
 //! The index of each segment: for each field its values, and the rows that have them ([`postings`]).
 //!
 //! An index of SQLite's rewrites a page for nearly every event. So each chunk that is moved into a segment brings a *part*
-//! of the index with it. A part has blocks in the order of the values, and a lookup of one value reads one block of each
-//! part. The parts of a full segment are merged into one, a field at a time.
+//! of the index with it. It has blocks in the order of the values, and a lookup of one value reads one block of each chunk's.
+//! Those of a full segment are merged into one, a part of the index at a time.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::iter::repeat;
 
@@ -14,38 +15,58 @@ use sqlx::{AssertSqlSafe, Row as _};
 use super::postings::{self, Block, Postings};
 use super::row_set::MAX_ROWS;
 use super::segment::{self, Segment, SegmentState};
+use super::segment_row;
+use super::terms::{self, TermKey, TermList};
 use crate::query::Field;
 use crate::store::StoreError;
 use crate::store::sqlite::error::DuringOperation as _;
-use crate::store::sqlite::event_columns::{BorrowedText, EventColumns, INDEXED_FIELDS, column_name, field_number};
+use crate::store::sqlite::event_columns::{BorrowedText, EventColumns, INDEX_PARTS, IndexPart, column_name};
 use crate::store::sqlite::writer_state::{StateTransaction, WriterState};
 
-/// The postings of a chunk: the part of a segment's index that comes with it.
-#[derive(Debug, Default)]
+/// The postings and the terms of a chunk: the part of a segment's index that comes with it.
+#[derive(Debug)]
 pub(crate) struct ChunkPostings<'a> {
-    fields: [Postings<'a>; INDEXED_FIELDS.len()],
+    fields: [Postings<'a>; INDEX_PARTS.len()],
+    terms: TermList,
+    key: &'a TermKey,
 }
 
 impl<'a> ChunkPostings<'a> {
-    /// Adds an event that becomes this row.
-    pub(crate) fn add(&mut self, event: &EventColumns<'a>, row: u32) {
-        let values = [
-            Some(event.event_type.clone()),
-            event.actor.user_email.clone(),
-            event.actor.remote_addr.clone(),
-            event.resource.route.clone(),
-            event.outcome.map(|outcome| outcome.to_string().into()),
-            Some(event.phase.as_str().into()),
-        ];
-        self.fields.iter_mut().zip(values).for_each(|(field, value)| field.add(value, row));
+    pub(crate) fn new(key: &'a TermKey) -> Self {
+        Self { fields: std::array::from_fn(|_| Postings::default()), terms: TermList::default(), key }
     }
 
-    /// Inserts the part inside a transaction. `first` is the first of its rows.
-    pub(crate) async fn insert(self, db: &mut SqliteConnection, n: i64, first: i64) -> Result<(), StoreError> {
-        let fields = self.fields.into_iter().zip(INDEXED_FIELDS);
-        let blocks = fields.flat_map(|(values, field)| values.into_blocks(BLOCK_BYTES).into_iter().zip(repeat(field)));
-        insert(db, n, first, blocks.collect()).await
+    /// Adds an event that becomes this row.
+    pub(crate) fn add(&mut self, event: &EventColumns<'a>, row: u32) {
+        for (part, values) in INDEX_PARTS.into_iter().zip(&mut self.fields) {
+            match part {
+                IndexPart::Values(field) => add_values(values, event, field, row),
+                IndexPart::Terms => self.terms.add(self.key, event, row),
+            }
+        }
     }
+
+    /// Inserts the part inside a transaction, and returns the number of terms. `first` is the first of its rows.
+    pub(crate) async fn insert(self, db: &mut SqliteConnection, n: i64, first: i64) -> Result<u64, StoreError> {
+        let terms = self.terms.into_blocks(BLOCK_BYTES);
+        let terms_n = terms.iter().map(|block| terms::count(&block.body)).sum();
+        let fields = self.fields.into_iter().zip(INDEX_PARTS).filter(|(_, part)| *part != IndexPart::Terms);
+        let blocks = fields.flat_map(|(values, part)| values.into_blocks(BLOCK_BYTES).into_iter().zip(repeat(part)));
+        insert(db, n, first, blocks.chain(terms.into_iter().zip(repeat(IndexPart::Terms))).collect()).await?;
+        Ok(terms_n)
+    }
+}
+
+/// Adds a row to the values of a field.
+fn add_values<'a>(values: &mut Postings<'a>, event: &EventColumns<'a>, field: Field, row: u32) {
+    if field != Field::TargetType {
+        return values.add(event.value(field), row);
+    }
+    let mut types = event.targets.types().cloned().peekable();
+    if types.peek().is_none() {
+        values.add(None, row);
+    }
+    types.for_each(|target_type| values.add(Some(target_type), row));
 }
 
 /// Deletes the index of a segment, inside a transaction.
@@ -56,37 +77,54 @@ pub(crate) async fn delete(db: &mut SqliteConnection, n: i64) -> Result<(), Stor
 
 /// Returns the next segment whose index is not merged.
 pub(crate) fn next_unmerged(segments: &[Segment]) -> Option<&Segment> {
-    segments
-        .iter()
-        .find(|segment| segment.state != SegmentState::Dropping && !segment.has_room() && segment.field().is_some())
+    segments.iter().find(|segment| {
+        segment.state != SegmentState::Dropping && !segment.has_room() && !segment.unmerged_parts().is_empty()
+    })
 }
 
-/// Merges one field of one segment. Returns true if work is left.
+/// Merges the next parts of one segment's index, as many as are small. Returns true if work is left.
 ///
 /// The merged blocks are built without the lock, and then replace the parts only if the segment is unchanged.
-pub(crate) async fn merge_next_field(state: &mut WriterState) -> Result<bool, StoreError> {
+pub(crate) async fn merge_next_parts(state: &mut WriterState) -> Result<bool, StoreError> {
+    merge_parts(state, MERGED_AT_ONCE).await
+}
+
+/// Merges parts until their blocks have this many bytes.
+pub(crate) async fn merge_parts(state: &mut WriterState, at_once: usize) -> Result<bool, StoreError> {
     let Some(segment) = next_unmerged(&state.segments).copied() else { return Ok(false) };
-    let Some(field) = segment.field() else { return Ok(false) };
     let db = &mut *state.connection.db;
-    let blocks = match segment.state {
-        SegmentState::Indexed => merge_parts(db, segment.n, field).await?,
-        _ => build_from_rows(db, segment.n, field).await?,
-    };
+    let mut merged = Vec::new();
+    let mut bytes = 0;
+    for part in segment.unmerged_parts() {
+        let blocks = match segment.state {
+            SegmentState::Indexed => merge_chunks(db, segment.n, *part).await?,
+            _ => build_from_rows(db, segment.n, *part).await?,
+        };
+        bytes += blocks.iter().flatten().map(|block| block.body.len()).sum::<usize>();
+        merged.push((*part, blocks));
+        // Building reads every row.
+        if bytes >= at_once || segment.state != SegmentState::Indexed {
+            break;
+        }
+    }
     let mut transaction = StateTransaction::begin(state).await?;
     transaction.segments = segment::load(&mut transaction.connection.db).await?;
     if transaction.segments.contains(&segment) {
-        replace(&mut transaction.connection.db, segment, field, blocks).await?;
+        for (part, blocks) in merged {
+            replace(&mut transaction.connection.db, segment, part, blocks).await?;
+        }
         transaction.segments = segment::load(&mut transaction.connection.db).await?;
     }
     transaction.commit().await?;
     Ok(next_unmerged(&state.segments).is_some())
 }
 
-/// Replaces the parts by the blocks, inside a transaction. `None`: the segment has too many rows for an index.
+/// Replaces what came with the chunks by the blocks, inside a transaction. `None`: the segment has too many rows for an
+/// index.
 async fn replace(
     db: &mut SqliteConnection,
     segment: Segment,
-    field: Field,
+    part: IndexPart,
     blocks: Option<Vec<Block>>,
 ) -> Result<(), StoreError> {
     let n = segment.n;
@@ -96,24 +134,38 @@ async fn replace(
     };
     sqlx::query("DELETE FROM audit_postings WHERE n = ?1 AND field = ?2")
         .bind(n)
-        .bind(field_number(field))
+        .bind(part.number())
         .execute(&mut *db)
         .await
         .during(DOING)?;
-    insert(db, n, 0, blocks.into_iter().zip(repeat(field)).collect()).await?;
+    if part == IndexPart::Terms {
+        let terms: u64 = blocks.iter().map(|block| terms::count(&block.body)).sum();
+        sqlx::query("UPDATE audit_segments SET terms_n = ?2 WHERE n = ?1")
+            .bind(n)
+            .bind(i64::try_from(terms).unwrap_or(i64::MAX))
+            .execute(&mut *db)
+            .await
+            .during(DOING)?;
+    }
+    insert(db, n, 0, blocks.into_iter().zip(repeat(part)).collect()).await?;
     sqlx::query("UPDATE audit_segments SET merged = merged + 1 WHERE n = ?1")
         .bind(n)
         .execute(&mut *db)
         .await
         .during(DOING)?;
-    if segment.state == SegmentState::Unindexed && field_number(field) + 1 == INDEXED_FIELDS.len() as i64 {
+    if segment.state == SegmentState::Unindexed && INDEX_PARTS.last() == Some(&part) {
         segment::set_indexed(db, n).await?;
     }
     Ok(())
 }
 
 /// Inserts blocks of a part, inside of a transaction.
-async fn insert(db: &mut SqliteConnection, n: i64, part: i64, blocks: Vec<(Block, Field)>) -> Result<(), StoreError> {
+async fn insert(
+    db: &mut SqliteConnection,
+    n: i64,
+    chunk: i64,
+    blocks: Vec<(Block, IndexPart)>,
+) -> Result<(), StoreError> {
     let mut rest = blocks.as_slice();
     for shape in SHAPES {
         while rest.len() >= shape {
@@ -124,10 +176,8 @@ async fn insert(db: &mut SqliteConnection, n: i64, part: i64, blocks: Vec<(Block
                 rows.trim_end_matches(',')
             );
             let mut query = sqlx::query(AssertSqlSafe(sql));
-            for (block, field) in now {
-                let Block { first, body } = block;
-                query =
-                    query.bind(n).bind(field_number(*field)).bind(part).bind(first.as_slice()).bind(body.as_slice());
+            for (Block { first, body }, part) in now {
+                query = query.bind(n).bind(part.number()).bind(chunk).bind(first.as_slice()).bind(body.as_slice());
             }
             query.execute(&mut *db).await.during(DOING)?;
             rest = later;
@@ -136,38 +186,82 @@ async fn insert(db: &mut SqliteConnection, n: i64, part: i64, blocks: Vec<(Block
     Ok(())
 }
 
-/// Merges the parts that came with the chunks.
-async fn merge_parts(db: &mut SqliteConnection, n: i64, field: Field) -> Result<Option<Vec<Block>>, StoreError> {
-    let parts: Vec<Vec<u8>> =
+/// Merges what came with the chunks.
+async fn merge_chunks(db: &mut SqliteConnection, n: i64, part: IndexPart) -> Result<Option<Vec<Block>>, StoreError> {
+    let bodies: Vec<Vec<u8>> =
         sqlx::query_scalar("SELECT body FROM audit_postings WHERE n = ?1 AND field = ?2 ORDER BY part, first")
             .bind(n)
-            .bind(field_number(field))
+            .bind(part.number())
             .fetch_all(db)
             .await
             .during(DOING)?;
+    if part == IndexPart::Terms {
+        let mut all = TermList::default();
+        for body in &bodies {
+            all.add_block(body).during(DOING)?;
+        }
+        return Ok(Some(all.into_blocks(BLOCK_BYTES)));
+    }
     let mut all: Postings<'_> = Postings::default();
-    for part in &parts {
-        postings::read(part, |value, rows| rows.each(|row| all.add(value.map(Into::into), row))).during(DOING)?;
+    for body in &bodies {
+        postings::read(body, |value, rows| rows.each(|row| all.add(value.map(Into::into), row))).during(DOING)?;
     }
     Ok(Some(all.into_blocks(BLOCK_BYTES)))
 }
 
 /// Builds the blocks from the rows; `None` if those are too many.
-async fn build_from_rows(db: &mut SqliteConnection, n: i64, field: Field) -> Result<Option<Vec<Block>>, StoreError> {
-    let column = column_name(field);
-    // One row out of SQLite: each costs a crossing of threads.
-    let sql = format!(
-        "SELECT coalesce(max(seq), 0), json_group_array(json_array(seq, CAST({column} AS TEXT))) \
-         FROM (SELECT seq, {column} FROM audit_segment_{n} ORDER BY seq)"
-    );
-    let (last, rows): (i64, String) = sqlx::query_as(AssertSqlSafe(sql)).fetch_one(db).await.during(DOING)?;
+async fn build_from_rows(db: &mut SqliteConnection, n: i64, part: IndexPart) -> Result<Option<Vec<Block>>, StoreError> {
+    let sql = format!("SELECT coalesce(max(seq), 0) FROM audit_segment_{n}");
+    let last: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *db).await.during(DOING)?;
     if last >= i64::from(MAX_ROWS) {
         return Ok(None);
     }
+    let column = match part {
+        IndexPart::Values(field) => column_name(field),
+        IndexPart::Terms => None,
+    };
+    let Some(column) = column else { return build_from_events(db, n, part).await };
+    // One row out of SQLite: each costs a crossing of threads.
+    let sql = format!(
+        "SELECT json_group_array(json_array(seq, CAST({column} AS TEXT))) \
+         FROM (SELECT seq, {column} FROM audit_segment_{n} ORDER BY seq)"
+    );
+    let rows: String = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(db).await.during(DOING)?;
     let rows: Vec<(u32, Option<BorrowedText<'_>>)> = serde_json::from_str(&rows).during(DOING)?;
     let mut all: Postings<'_> = Postings::default();
     rows.into_iter().for_each(|(row, value)| all.add(value.map(|text| text.0), row));
     Ok(Some(all.into_blocks(BLOCK_BYTES)))
+}
+
+/// Builds the blocks from the texts of the events.
+async fn build_from_events(
+    db: &mut SqliteConnection,
+    n: i64,
+    part: IndexPart,
+) -> Result<Option<Vec<Block>>, StoreError> {
+    let key = TermKey::load(&mut *db).await?;
+    let (mut values, mut terms) = (Postings::<'static>::default(), TermList::default());
+    segment_row::scan(db, n, "true", |row, event, _| match part {
+        IndexPart::Terms => terms.add(&key, event, row),
+        IndexPart::Values(field) => add_owned_values(&mut values, event, field, row),
+    })
+    .await?;
+    Ok(Some(match part {
+        IndexPart::Terms => terms.into_blocks(BLOCK_BYTES),
+        IndexPart::Values(_) => values.into_blocks(BLOCK_BYTES),
+    }))
+}
+
+/// Adds a row to the values of a field, which outlive the event.
+fn add_owned_values(values: &mut Postings<'static>, event: &EventColumns<'_>, field: Field, row: u32) {
+    let owned: Vec<String> = match field {
+        Field::TargetType => event.targets.types().map(|target_type| target_type.to_string()).collect(),
+        _ => event.value(field).map(Cow::into_owned).into_iter().collect(),
+    };
+    if owned.is_empty() {
+        values.add(None, row);
+    }
+    owned.into_iter().for_each(|value| values.add(Some(value.into()), row));
 }
 
 /// Returns the segments whose index does not list each of their events once for every field.
@@ -176,21 +270,32 @@ pub(crate) async fn find_damaged(db: &mut SqliteConnection) -> Result<Vec<i64>, 
     let mut listed: HashMap<(i64, i64), u64> = HashMap::new();
     let mut blocks = sqlx::query("SELECT n, field, body FROM audit_postings WHERE n > 0").fetch(db);
     while let Some(block) = blocks.try_next().await.during(DOING)? {
-        let (n, field): (i64, i64) = (block.try_get(0).during(DOING)?, block.try_get(1).during(DOING)?);
-        let sum = listed.entry((n, field)).or_default();
-        // A block that is none lists nothing.
-        let _ = postings::read(block.try_get(2).during(DOING)?, |_, rows| *sum += rows.len());
+        let (n, part): (i64, i64) = (block.try_get(0).during(DOING)?, block.try_get(1).during(DOING)?);
+        let body: &[u8] = block.try_get(2).during(DOING)?;
+        let sum = listed.entry((n, part)).or_default();
+        if part == IndexPart::Terms.number() {
+            *sum += terms::count(body);
+        } else {
+            // A block that is none lists nothing.
+            let _ = postings::read(body, |_, rows| *sum += rows.len());
+        }
     }
+    let is_whole = |segment: &Segment, part: IndexPart| {
+        let listed = listed.get(&(segment.n, part.number())).copied().unwrap_or(0);
+        match part {
+            IndexPart::Terms => listed == segment.terms_n,
+            // An event may have targets of several types.
+            IndexPart::Values(Field::TargetType) => listed >= segment.events_n,
+            IndexPart::Values(_) => listed == segment.events_n,
+        }
+    };
     let is_damaged = |segment: &&Segment| {
-        segment.state == SegmentState::Indexed
-            && INDEXED_FIELDS
-                .iter()
-                .any(|field| listed.get(&(segment.n, field_number(*field))).copied().unwrap_or(0) != segment.events_n)
+        segment.state == SegmentState::Indexed && !INDEX_PARTS.into_iter().all(|part| is_whole(segment, part))
     };
     Ok(segments.iter().filter(is_damaged).map(|segment| segment.n).collect())
 }
 
-/// Gives up the damaged indexes: [`merge_next_field`] builds them again from the rows. Returns their number.
+/// Gives up the damaged indexes: [`merge_next_parts`] builds them again from the rows. Returns their number.
 pub(crate) async fn discard_damaged(state: &mut WriterState) -> Result<usize, StoreError> {
     let mut transaction = StateTransaction::begin(state).await?;
     let damaged = find_damaged(&mut transaction.connection.db).await?;
@@ -205,4 +310,6 @@ pub(crate) async fn discard_damaged(state: &mut WriterState) -> Result<usize, St
 const DOING: &str = "indexing";
 /// Two of them to a page.
 const BLOCK_BYTES: usize = 1800;
+/// The size of the blocks from which a step has merged enough: some milliseconds of work.
+const MERGED_AT_ONCE: usize = 64 * 1024;
 const SHAPES: [usize; 3] = [64, 8, 1];
