@@ -88,7 +88,7 @@ pub mod testing;
 pub mod viewer;
 pub mod writer;
 
-pub use capture::{AuditContext, PeerAddr, ResultCount};
+pub use capture::{AuditContext, Change, ChangeSet, PeerAddr, ResultCount};
 pub use event::{
     Actor, AuditEvent, Classification, CompactText, Details, ErrorCode, EventError, EventId, EventType, Phase,
     RequestInfo, Resource, Target, Targets, Timestamp,

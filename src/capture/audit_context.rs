@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::attempt::{Attempt, AttemptStage};
+use super::change_set::ChangeSet;
 use super::context_values::ContextValues;
 use super::layer_config::LayerConfig;
 use super::request_head::{RequestHead, actor_in};
@@ -242,9 +243,84 @@ impl AuditContext {
         self.update(|values| values.details.extend(details))
     }
 
+    /// Adds the differences between an object before and after the action, as `details.changes`: see [`ChangeSet`]. A further
+    /// call adds to them. If there is no object on one side, `&()` or `&None::<Order>` stands for it.
+    ///
+    /// Values that are no JSON, such as a map whose keys are lists, leave `details.changes_error`.
+    ///
+    /// ```
+    /// # #[cfg(feature = "axum")] {
+    /// use tower_audit::AuditContext;
+    ///
+    /// #[derive(Clone, serde::Serialize)]
+    /// struct Order {
+    ///     status: &'static str,
+    /// }
+    ///
+    /// async fn ship(audit: AuditContext) {
+    ///     let before = Order { status: "open" };
+    ///     let after = Order { status: "shipped" };
+    ///     audit.target("order", 7).diff(&before, &after);
+    /// }
+    /// # }
+    /// ```
+    pub fn diff(&self, before: &impl serde::Serialize, after: &impl serde::Serialize) -> &Self {
+        // Serialized before the lock is taken: it is the app's code.
+        match ChangeSet::between(before, after) {
+            Ok(changes) => self.update(|values| changes.add_to(&mut values.details)),
+            Err(_) => self.detail("changes_error", "the values are no JSON"),
+        }
+    }
+
     /// Sets the type of the event, and so makes the request an audited one.
     pub fn event_type(&self, event_type: EventType) -> &Self {
         self.update(|values| values.event_type = Some(event_type))
+    }
+
+    /// Records a sign-in of this actor: the type [`auth`](EventType::AUTH), classified as `authentication`, `login`.
+    ///
+    /// ```
+    /// # #[cfg(feature = "axum")] {
+    /// use axum::http::StatusCode;
+    /// use tower_audit::{Actor, AuditContext};
+    ///
+    /// async fn sign_in(audit: AuditContext, name: String) -> StatusCode {
+    ///     if name == "alice" {
+    ///         audit.login(Actor::user(name));
+    ///         StatusCode::OK
+    ///     } else {
+    ///         audit.login_failed(name);
+    ///         StatusCode::UNAUTHORIZED
+    ///     }
+    /// }
+    ///
+    /// async fn sign_out(audit: AuditContext) {
+    ///     audit.logout();
+    /// }
+    /// # }
+    /// ```
+    pub fn login(&self, actor: Actor) -> &Self {
+        self.authentication("login").actor(actor)
+    }
+
+    /// Records a sign-out of the request's actor: the type [`auth`](EventType::AUTH), classified as `authentication`, `logout`.
+    pub fn logout(&self) -> &Self {
+        self.authentication("logout")
+    }
+
+    /// Records a failed sign-in with this name: the type [`auth`](EventType::AUTH), classified as `authentication`, `failure`, with
+    /// the error [`bad-authentication`](ErrorCode::BAD_AUTHENTICATION).
+    ///
+    /// The name is whatever the client gave; people type their password there at times. Pass an empty text to record none.
+    pub fn login_failed(&self, name: impl Into<CompactText>) -> &Self {
+        let name = Some(name.into()).filter(|name: &CompactText| !name.is_empty());
+        let mut actor = Actor::default();
+        actor.user_email = name;
+        self.authentication("failure").actor(actor).error(ErrorCode::BAD_AUTHENTICATION)
+    }
+
+    fn authentication(&self, action: &'static str) -> &Self {
+        self.event_type(EventType::AUTH).classify("authentication", action)
     }
 
     /// Sets the error, if the status does not describe it well enough.

@@ -3,6 +3,7 @@
 mod api_key;
 mod attempt;
 mod audit_context;
+mod change_set;
 mod client_addr;
 mod context_values;
 #[cfg(feature = "axum")]
@@ -18,6 +19,7 @@ mod wait_clock;
 
 pub(crate) use attempt::{AttemptStage, EndKind, StartedEvent, TransactionalEvent, WithheldResponse};
 pub use audit_context::AuditContext;
+pub use change_set::{Change, ChangeSet};
 pub use client_addr::PeerAddr;
 pub(crate) use layer_config::LayerConfig;
 #[cfg(feature = "route-coverage")]

@@ -75,3 +75,4 @@ pub(crate) use path_target::RoutedPath;
 pub use record_when::RecordWhen;
 pub(crate) use request_outcome::RequestOutcome;
 pub use rule::Rule;
+pub(crate) use secret_names::{HIDDEN, looks_like_credential};

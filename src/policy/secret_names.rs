@@ -62,7 +62,7 @@ const THINGS: [&str; 4] = ["key", "state", "sid", "ticket"];
 const IDS: [&str; 2] = ["id", "name"];
 
 /// The text in place of a hidden value.
-pub(super) const HIDDEN: &str = "***";
+pub(crate) const HIDDEN: &str = "***";
 
 impl SecretNames {
     /// # Errors
@@ -84,11 +84,18 @@ impl SecretNames {
         self.0.contains(&name) || is_credential() || has_credential()
     }
 
-    /// Hides the values of the app's own names, at any depth.
+    /// Hides the values of the app's own names, at any depth, and those of changes whose path has such a name.
     pub(super) fn redact_details(&self, details: &mut Details) {
         if self.0.is_empty() {
             return;
         }
+        if let Some(Value::Array(changes)) = details.get_mut("changes") {
+            changes.iter_mut().for_each(|change| self.redact_change(change));
+        }
+        self.redact_object(details);
+    }
+
+    fn redact_object(&self, details: &mut Details) {
         for (key, value) in details {
             if self.0.contains(&normalized(key)) {
                 *value = HIDDEN.into();
@@ -98,9 +105,23 @@ impl SecretNames {
         }
     }
 
+    /// Hides the values of a change (`path`, `op`, `from`, `to`) if a member on its path has one of the names.
+    fn redact_change(&self, change: &mut Value) {
+        let path = change.get("path").and_then(Value::as_str).unwrap_or_default();
+        let is_hidden =
+            path.split('/').any(|name| self.0.contains(&normalized(&name.replace("~1", "/").replace("~0", "~"))));
+        if is_hidden {
+            for side in ["from", "to"] {
+                if let Some(value) = change.get_mut(side) {
+                    *value = HIDDEN.into();
+                }
+            }
+        }
+    }
+
     fn redact_value(&self, value: &mut Value) {
         match value {
-            Value::Object(object) => self.redact_details(object),
+            Value::Object(object) => self.redact_object(object),
             Value::Array(items) => items.iter_mut().for_each(|item| self.redact_value(item)),
             _ => {}
         }
@@ -115,6 +136,11 @@ impl SecretNames {
                 || self.0.contains(&name)
         })
     }
+}
+
+/// Returns true for the name of a parameter or a member that looks like a credential, and is not the name or the id of a thing.
+pub(crate) fn looks_like_credential(name: &str) -> bool {
+    SecretNames::default().hide_in_path(name)
 }
 
 /// The query with `***` for every value that is to be hidden.
@@ -268,6 +294,21 @@ mod tests {
         names.redact_details(details);
         let expected = serde_json::json!({"IBAN": "***", "token": "t", "list": [{"a": {"i_ban": "***"}}, 2]});
         assert_eq!(Value::Object(details.clone()), expected);
+    }
+
+    #[test]
+    fn changes_are_hidden_by_the_names_on_their_paths() {
+        let names = SecretNames::new(&["iban".to_owned(), "a/b".to_owned()]).expect("names");
+        let change = |path: &str| serde_json::json!({"path": path, "op": "replace", "from": {"iban": 1}, "to": 2});
+        let paths = ["/bank/IBAN", "/iban/0/x", "/a~1b", "/name"];
+        let mut details = serde_json::json!({"changes": paths.map(change)});
+        let Value::Object(details) = &mut details else { unreachable!("an object") };
+        names.redact_details(details);
+        let sides = |n: usize| (details["changes"][n]["from"].clone(), details["changes"][n]["to"].clone());
+        for n in 0..3 {
+            assert_eq!(sides(n), (HIDDEN.into(), HIDDEN.into()), "{}", paths[n]);
+        }
+        assert_eq!(sides(3), (serde_json::json!({"iban": HIDDEN}), 2.into()));
     }
 
     #[test]

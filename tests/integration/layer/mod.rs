@@ -5,6 +5,7 @@ mod attempts;
 mod batches_in_flight;
 mod body;
 mod cancellation;
+mod changes;
 mod client_addr;
 mod context;
 mod docs;
