@@ -126,6 +126,10 @@ mod grpc_manual {}
 #[doc = include_str!("../docs/capture.md")]
 mod capture_manual {}
 
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../docs/who.md")]
+mod who_manual {}
+
 #[cfg(doctest)]
 #[doc = include_str!("../docs/stores/new.md")]
 mod new_store_manual {}
