@@ -314,8 +314,7 @@ impl AuditContext {
     /// The name is whatever the client gave; people type their password there at times. Pass an empty text to record none.
     pub fn login_failed(&self, name: impl Into<CompactText>) -> &Self {
         let name = Some(name.into()).filter(|name: &CompactText| !name.is_empty());
-        let mut actor = Actor::default();
-        actor.user_email = name;
+        let actor = Actor { user_email: name, ..Actor::default() };
         self.authentication("failure").actor(actor).error(ErrorCode::BAD_AUTHENTICATION)
     }
 
