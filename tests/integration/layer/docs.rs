@@ -28,13 +28,14 @@ fn the_table_of_features_is_that_of_the_manifest() {
 
 #[test]
 fn the_examples_of_the_readme_exist() {
-    for name in ["quickstart", "hyper", "per_route", "reference"] {
+    for name in ["quickstart", "hyper", "per_route", "shop", "reference"] {
         assert!(README.contains(&format!("`{name}`")), "{name} is not in the README");
         let path = format!("{}/examples/{name}.rs", env!("CARGO_MANIFEST_DIR"));
         assert!(std::path::Path::new(&path).exists(), "{name} does not exist");
     }
     let quickstart = include_str!("../../../examples/quickstart.rs");
     assert!(quickstart.lines().count() < 60, "the quickstart has grown");
+    assert!(include_str!("../../../examples/shop.rs").lines().count() < 300, "the shop has grown");
 }
 
 #[test]
