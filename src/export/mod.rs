@@ -15,6 +15,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod changes;
 mod csv;
 mod event_format;
 mod json;
@@ -25,6 +26,7 @@ mod samples;
 mod sanitize;
 mod unsafe_chars;
 
+pub use changes::{RecordedChange, RecordedChanges};
 pub use csv::Csv;
 pub use event_format::EventFormat;
 #[cfg(feature = "api")]

@@ -88,7 +88,7 @@ fn csv_is_read_by_another_parser() {
     let records = read(&raw);
     assert_eq!(records.len(), events.len());
     for (record, event) in records.iter().zip(&events) {
-        assert_eq!(record.len(), 22, "{event:?}");
+        assert_eq!(record.len(), 26, "{event:?}");
         for (column, value) in hostile::texts(event) {
             let (found, value) =
                 (record[column].as_deref().unwrap_or("missing"), value.as_deref().unwrap_or("missing").to_owned());

@@ -9,6 +9,7 @@ mod errors;
 #[cfg(unix)]
 mod export;
 mod formats;
+mod history;
 #[path = "../support/hostile.rs"]
 mod hostile;
 mod hostile_text;

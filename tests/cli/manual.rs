@@ -33,7 +33,7 @@ fn every_shell_completes_every_command() {
 const COMPLETIONS: [(&str, &str); 5] = [
     ("tower-audit dest", "tower-audit destroy-and-recreate"),
     ("tower-audit query --form", "tower-audit query --format"),
-    ("tower-audit --url memory: tail --fol", "tower-audit --url memory: tail --follow"),
+    ("tower-audit --url memory: tail --follo", "tower-audit --url memory: tail --follow"),
     ("tower-audit purge --older", "tower-audit purge --older-than"),
     ("tower-audit export --format js", "tower-audit export --format json"),
 ];

@@ -203,7 +203,7 @@ fn an_account_that_may_only_purge_can_do_all_of_it() {
     let (count, meaning) = run(database.url_as(&purger), &["purge", "--older-than", "1d"]).ok_saying();
     let expected = "tower-audit: 1 day: 3 of 3 events, from 2026-05-01T10:00:00Z to 2026-05-03T10:00:00Z\n";
     assert_eq!((count.as_str(), meaning.as_str()), ("3\n", expected));
-    let events = json(&run(database.url(), &["query"]).ok());
+    let events = json(&run(database.url(), &["query", "--all"]).ok());
     assert_eq!((&events[0]["phase"], &events[1]["phase"]), (&"completed".into(), &"started".into()), "{events}");
     assert_eq!((&events[0]["details"]["deleted"], &events[2]), (&3.into(), &serde_json::Value::Null));
     assert_eq!(run(database.url_as(&purger), &["query"]).code, Some(3));

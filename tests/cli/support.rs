@@ -65,9 +65,9 @@ impl Store {
         self.run(&["count"]).ok().trim().parse().expect("a number")
     }
 
-    /// The events that `query` prints with these arguments.
+    /// The events that `query --all` prints with these arguments.
     pub(crate) fn query(&self, words: &[&str]) -> Vec<AuditEvent> {
-        serde_json::from_str(&self.run(&[&["query"], words].concat()).ok()).expect("a JSON array of events")
+        serde_json::from_str(&self.run(&[&["query", "--all"], words].concat()).ok()).expect("a JSON array of events")
     }
 }
 

@@ -9,7 +9,7 @@ use std::str::FromStr as _;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use tower_audit::query::{Field, Filter};
-use tower_audit::{EventId, Timestamp};
+use tower_audit::{EventId, Target, Timestamp};
 
 use crate::error::CliError;
 use crate::help;
@@ -35,7 +35,7 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Prints the events that pass the filters, newest first
     Query(QueryArgs),
-    /// Prints the newest events that pass the filters, the oldest of them first; with -f, also those that come
+    /// Prints the newest events that pass the filters, the oldest of them first, and ends; with -f, goes on with new ones
     Tail(TailArgs),
     /// Writes every event that passes the filters, newest first, to standard output or to a file
     Export(ExportArgs),
@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Count(FilterArgs),
     /// Prints the event with this id
     Get(GetArgs),
+    /// Prints the events of one object, newest first: who did what to it, and what changed from what to what
+    History(HistoryArgs),
     /// Removes the events older than a duration, says which before, and records it
     Purge(PurgeArgs),
     /// Copies the log into a file while it is written, and prints how many events are in the copy (SQLite)
@@ -89,6 +91,39 @@ pub(crate) struct QueryArgs {
     /// Print JSON in many lines, each level by so many blanks further to the right, 8 at the most
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=8))]
     pub(crate) indent: Option<u8>,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct HistoryArgs {
+    /// The object, such as order/7
+    #[arg(value_name = "TYPE/ID")]
+    object: String,
+
+    #[command(flatten)]
+    filter: FilterArgs,
+
+    /// Maximum number of events; 0 for all
+    #[arg(short = 'n', long, value_name = "N", default_value = "100", value_parser = whole_number, allow_hyphen_values = true)]
+    pub(crate) limit: u64,
+
+    /// Output format [default: table on a terminal, with the changes below each event, else json]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Format>,
+
+    /// Print JSON in many lines, each level by so many blanks further to the right, 8 at the most
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=8))]
+    pub(crate) indent: Option<u8>,
+}
+
+impl HistoryArgs {
+    /// Parses the filter: the object, and the options.
+    pub(crate) fn filter(&self, now: Timestamp) -> Result<Filter, CliError> {
+        let mut filter = self.filter.filter(now, true)?;
+        // Not as a filter: there a `!` at the beginning excludes.
+        let target: Target = self.object.parse().map_err(|error| CliError::Usage(format!("{error}")))?;
+        filter.target = target.into();
+        Ok(filter)
+    }
 }
 
 #[derive(ClapArgs)]
@@ -261,11 +296,21 @@ pub(crate) struct FilterArgs {
     /// Events whose detail has this value; text, integers and booleans are compared
     #[arg(long, value_name = "KEY=VALUE", allow_hyphen_values = true)]
     detail: Vec<String>,
+
+    /// One event a request: none that started one whose end is stored. The default of query, history and of tail's table;
+    /// those that are still open stay
+    #[arg(long)]
+    folded: bool,
+
+    /// Every event, also those that started a request. The default of the other commands
+    #[arg(long, conflicts_with = "folded")]
+    all: bool,
 }
 
 impl FilterArgs {
-    /// Parses the filter. Relative times count back from `now`.
-    pub(crate) fn filter(&self, now: Timestamp) -> Result<Filter, CliError> {
+    /// Parses the filter. Relative times count back from `now`. Without `--folded` and `--all`, it is folded if the command
+    /// says so.
+    pub(crate) fn filter(&self, now: Timestamp, folds: bool) -> Result<Filter, CliError> {
         let conditions = [
             ("event_type", self.event_type.as_slice()),
             ("user_email", self.user_email.as_slice()),
@@ -299,7 +344,7 @@ impl FilterArgs {
             })?;
         }
         filter.check_times().map_err(|error| CliError::Usage(format!("--{error}")))?;
-        Ok(filter)
+        Ok(filter.folded(self.folded || folds && !self.all))
     }
 }
 
@@ -515,9 +560,39 @@ mod tests {
     }
 
     #[test]
+    fn folding_is_a_default_that_can_be_turned_round() {
+        for (words, folds, expected) in [
+            (&[][..], true, true),
+            (&[], false, false),
+            (&["--all"], true, false),
+            (&["--folded"], false, true),
+            (&["--all"], false, false),
+        ] {
+            let Command::Count(filter) = parse(&[&["count"], words].concat()).command else { panic!("count") };
+            assert_eq!(filter.filter(Timestamp::now(), folds).unwrap().folded, expected, "{words:?} {folds}");
+        }
+        assert!(Args::try_parse_from(["tower-audit", "count", "--all", "--folded"]).is_err());
+    }
+
+    #[test]
+    fn the_object_of_a_history_is_a_condition_beside_others() {
+        let Command::History(args) = parse(&["history", "order/7/a*", "-u", "alice", "-n", "3"]).command else {
+            panic!("history")
+        };
+        let filter = args.filter(Timestamp::now()).unwrap();
+        let expected = Filter::new().user_email("alice").target(Target::new("order", "7/a*")).folded(true);
+        assert_eq!((filter, args.limit), (expected, 3));
+        for wrong in ["order", "!order/7", "Order/7", "/7", "order/"] {
+            let Command::History(args) = parse(&["history", wrong]).command else { panic!("history") };
+            let error = args.filter(Timestamp::now()).unwrap_err().to_string();
+            assert!(error.contains("TYPE/ID"), "{error}");
+        }
+    }
+
+    #[test]
     fn a_wrong_filter_names_its_option() {
         let Command::Count(filter) = parse(&["count", "--since", "-5d"]).command else { panic!("count") };
-        let error = filter.filter(Timestamp::now()).unwrap_err().to_string();
+        let error = filter.filter(Timestamp::now(), false).unwrap_err().to_string();
         assert!(error.starts_with("--since: \"-5d\" is no time: expected"), "{error}");
     }
 

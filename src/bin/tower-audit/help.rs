@@ -9,6 +9,7 @@ use crate::error::EXIT_CODES;
 const EXAMPLES: &str = "\
 Examples:
   tower-audit query --url sqlite:/var/lib/app/audit.db -u alice@example.org -s 7d
+  tower-audit history order/7
   tower-audit tail -f --outcome 4xx,5xx
   tower-audit stats -s 30d --interval day
   tower-audit export -s 2026-01-01 --until 2026-02-01 --format csv -o january.csv

@@ -11,7 +11,7 @@ use crate::output::Stdout;
 use crate::progress::with_progress;
 
 pub(crate) async fn run(url: &str, args: FilterArgs) -> Result<(), CliError> {
-    let filter = args.filter(Timestamp::now())?;
+    let filter = args.filter(Timestamp::now(), false)?;
     with_store(url, OnMissing::Fail, async |store| {
         let count = with_progress("counting", reader(store)?.count(&filter)).await?;
         let mut out = Stdout::new();

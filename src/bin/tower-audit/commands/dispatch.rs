@@ -1,8 +1,8 @@
 //! From the arguments to the command that was given.
 
 use super::{
-    backup, completions, count, destroy_and_recreate, doctor, export, get, man, migrate, purge, query, serve, stats,
-    tail,
+    backup, completions, count, destroy_and_recreate, doctor, export, get, history, man, migrate, purge, query, serve,
+    stats, tail,
 };
 use crate::args::{Args, Command};
 use crate::error::CliError;
@@ -19,6 +19,7 @@ pub(crate) async fn run(args: Args) -> Result<(), CliError> {
         Command::Export(args) => export::run(&named()?, args).await,
         Command::Count(args) => count::run(&named()?, args).await,
         Command::Get(args) => get::run(&named()?, args).await,
+        Command::History(args) => history::run(&named()?, args).await,
         Command::Purge(args) => purge::run(&named()?, args).await,
         Command::DestroyAndRecreate(args) => destroy_and_recreate::run(&named()?, args).await,
         Command::Backup(args) => backup::run(&named()?, args).await,

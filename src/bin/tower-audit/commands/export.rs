@@ -27,7 +27,7 @@ const PAGE_EVENTS: usize = 500;
 const PAGES_AHEAD: usize = 2;
 
 pub(crate) async fn run(url: &str, args: ExportArgs) -> Result<(), CliError> {
-    let filter = args.filter.filter(Timestamp::now())?;
+    let filter = args.filter.filter(Timestamp::now(), false)?;
     let form = Form::of(&args)?;
     let Some(path) = args.output.filter(|path| path.as_os_str() != "-") else {
         return with_shared_store(url, OnMissing::Fail, async |store| {

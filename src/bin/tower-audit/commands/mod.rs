@@ -11,6 +11,7 @@ mod destroy_and_recreate;
 mod doctor;
 mod export;
 mod get;
+mod history;
 mod man;
 mod migrate;
 mod purge;

@@ -15,7 +15,7 @@ use crate::stats::StatsReport;
 const FIELDS: [Field; 4] = [Field::EventType, Field::UserEmail, Field::Route, Field::Outcome];
 
 pub(crate) async fn run(url: &str, args: StatsArgs) -> Result<(), CliError> {
-    let filter = args.filter.filter(Timestamp::now())?;
+    let filter = args.filter.filter(Timestamp::now(), false)?;
     let fields = if args.by.is_empty() { &FIELDS[..] } else { &args.by };
     with_store(url, OnMissing::Fail, async |store| {
         let report = StatsReport::of(reader(store)?, filter, fields, args.top, args.interval);

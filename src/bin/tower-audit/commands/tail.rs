@@ -6,16 +6,17 @@ use tower_audit::Timestamp;
 use tower_audit::store::sqlite::path_of;
 
 use super::open_store::{OnMissing, reader, with_store};
-use crate::args::TailArgs;
+use crate::args::{Format, TailArgs};
 use crate::error::CliError;
 use crate::output::OutputTarget;
 use crate::signals::interrupt;
 use crate::tail::Follower;
 
 pub(crate) async fn run(url: &str, args: TailArgs) -> Result<(), CliError> {
-    let filter = args.filter.filter(Timestamp::now())?;
     let target = OutputTarget::stdout();
-    let listing = target.stream(args.format.map_or_else(|| target.default_stream_format(), Into::into));
+    let format = args.format.map_or_else(|| target.default_stream_format(), Into::into);
+    let filter = args.filter.filter(Timestamp::now(), format == Format::Table)?;
+    let listing = target.stream(format);
     let asked_to_end = args.follow.then(end_when_asked);
     let work = with_store(url, OnMissing::Fail, async |store| {
         let mut follower = Follower::new(reader(store)?, filter, listing, path_of(url));

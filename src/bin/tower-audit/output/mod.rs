@@ -1,6 +1,7 @@
 //! Output formats for events, and the places that they are written to.
 
 mod atomic_file;
+mod history;
 mod indented;
 mod stdout;
 mod table;

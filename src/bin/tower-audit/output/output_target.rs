@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal as _};
 
 use tower_audit::export::{Csv, EventFormat, JsonArray, Jsonl};
 
+use super::history::History;
 use super::indented::IndentedArray;
 use super::table::Table;
 use crate::args::Format;
@@ -80,6 +81,14 @@ impl OutputTarget {
             (format, None) => Ok(self.listing(format.unwrap_or_else(|| self.default_format()))),
             (None | Some(Format::Json), Some(blanks)) => Ok(Box::new(IndentedArray::new(blanks.into()))),
             (Some(_), Some(_)) => Err(CliError::Usage("--indent: only --format json has more than one line".into())),
+        }
+    }
+
+    /// Returns an [`indented_listing`](Self::indented_listing) whose table has the changes of each event.
+    pub(crate) fn history(self, format: Option<Format>, indent: Option<u8>) -> Result<Box<dyn EventFormat>, CliError> {
+        match format.unwrap_or_else(|| self.default_format()) {
+            Format::Table if indent.is_none() => Ok(Box::new(History::new(self.terminal_columns, self.colour))),
+            _ => self.indented_listing(format, indent),
         }
     }
 

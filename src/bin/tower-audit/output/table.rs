@@ -245,7 +245,7 @@ pub(crate) fn ellipsize(text: &str, width: usize) -> Cow<'_, str> {
 
 pub(crate) const PLAIN: &str = "\u{1b}[0m";
 pub(crate) const BOLD: &str = "\u{1b}[1m";
-const GREEN: &str = "\u{1b}[32m";
+pub(crate) const GREEN: &str = "\u{1b}[32m";
 pub(crate) const YELLOW: &str = "\u{1b}[33m";
 pub(crate) const RED: &str = "\u{1b}[31m";
 
