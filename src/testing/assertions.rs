@@ -77,6 +77,12 @@ impl RecordedEvents {
         self.narrow(format!("route {route:?}"), |event| event.resource.route.as_deref() == Some(route))
     }
 
+    /// Asserts one of the targets by its text form, such as `order/7`.
+    #[track_caller]
+    pub fn target(self, target: &str) -> Self {
+        self.narrow(format!("target {target:?}"), |event| event.targets.iter().any(|it| it.to_string() == target))
+    }
+
     /// Asserts the HTTP method.
     #[track_caller]
     pub fn method(self, method: &str) -> Self {

@@ -95,7 +95,7 @@ fn csv_is_read_by_another_parser() {
             assert_eq!(found.replace('\'', ""), value.replace('\'', ""), "{column}");
             assert!(found.len() >= value.len(), "{column}");
         }
-        for column in ["details", "extra"] {
+        for column in ["details", "extra", "targets"] {
             let json = record[column].as_deref().unwrap_or_default();
             serde_json::from_str::<serde_json::Value>(json).expect("JSON");
         }

@@ -226,6 +226,18 @@ fn faults_in_toml() {
             "[[rules]]\ntype = \"upload\"\nbody_end = true\nwrite_ahead = false",
             "line 4: rule 1 (`upload`): key `write_ahead`: cannot be false where `body_end` is true",
         ),
+        (
+            "[[rules]]\ntype = \"a.b\"\npaths = [\"/a/{id}\"]\ntarget = \"order\"",
+            "line 4: rule 1 (`a.b`): key `target`: \"order\": expected TYPE/ID with parameters of the path",
+        ),
+        (
+            "[[rules]]\ntype = \"a.b\"\npaths = [\"/a/{id}\"]\ntarget = \"order/{nr}\"",
+            "line 4: rule 1 (`a.b`): key `target`: `{nr}` is no parameter of the rule's paths",
+        ),
+        (
+            "preset = \"ivre\"\n[capture]\ndefault_target = \"off\"",
+            "line 3: key `capture.default_target`: \"off\": expected true or false",
+        ),
         ("preset = \"ivre\"\npreset = false", "line 2: not TOML: duplicate key"),
         ("preset = \"ivre\"\nbase_path = ", "line 2: not TOML: "),
     ] {

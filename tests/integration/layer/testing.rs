@@ -11,7 +11,7 @@ use tower_audit::testing::{MemoryLog, assert_nothing_recorded, assert_recorded};
 use tower_audit::{Actor, AuditContext, AuditLayer, AuditPolicy, EventType, Phase, Rule};
 
 async fn upload(audit: AuditContext) -> StatusCode {
-    audit.actor(Actor::user("alice"));
+    audit.actor(Actor::user("alice")).target("scan", 7);
     StatusCode::CREATED
 }
 
@@ -34,11 +34,18 @@ async fn an_app_asserts_what_was_recorded() {
     let scan = Request::post("/scans").body(Body::empty()).expect("a request");
     assert_eq!(app(&log).oneshot(scan).await.expect("an answer").status(), 201);
     let started = assert_recorded(&log).phase(Phase::Started).by_nobody().once();
-    let completed =
-        assert_recorded(&log).event_type("upload").by("alice").outcome(201).route("/scans").method("POST").once();
+    let completed = assert_recorded(&log)
+        .event_type("upload")
+        .by("alice")
+        .outcome(201)
+        .route("/scans")
+        .method("POST")
+        .target("scan/7")
+        .once();
     assert_eq!(completed.request.started_event_id, Some(started.event_id));
     assert_recorded(&log).event_type("upload").times(2);
 
+    assert!(failure(&|| drop(assert_recorded(&log).target("scan/8"))).contains("target \"scan/8\""));
     let text = failure(&|| drop(assert_recorded(&log).event_type("upload").once()));
     assert!(
         text.contains("2 match (a rule with write-ahead records `started` as well: add `.phase(Phase::Completed)`)"),
