@@ -38,6 +38,7 @@
 //! - [`AuditContext::record_in`]: the event in the handler's own transaction, committed with its effect or not at all
 //! - [`AuditPolicy`], [`Rule`]: which requests, and how
 //! - [`AuditEvent`]: one entry; [`event::limits`]: how large its parts may be
+//! - [`retention`]: deleting old events by an age, a number or rules, recorded in the log
 //! - [`store`]: the contract of a store, and the stores; [`query`]: what a reader may ask; [`export`]: events as
 //!   CSV and JSON
 //! - `testing` (feature `testing`): assertions about recorded events, for the tests of an app
@@ -49,6 +50,7 @@
 //! - `refusals.md`: a 503 or a 500 of the layer; `testing.md`: tests of an app
 //! - `durability.md`, `guarantees.md`: crashes and losses; each promise with its limits and its tests
 //! - `capture.md`, `event-format.md`, `grpc.md`: data of a request, the event field by field, gRPC calls
+//! - `retention.md`: deleting old events by age, number or rules
 //! - `cli.md`, `api.md`, `viewer.md`: the program, the read API and the viewer
 //! - `stores/sqlite.md`, `stores/postgres.md`, `stores/memory.md`, `stores/new.md`: each store, and how to add one
 //! - `performance.md`, `design.md`, `compare.md`, `glossary.md`: costs, reasons, alternatives and terms
@@ -64,6 +66,7 @@
 //! | `viewer` | yes | HTML pages over the same reader and gate; implies `api` |
 //! | `route-coverage` | no | the routes of an axum app that no rule audits, for a test; implies `axum` |
 //! | `policy-file` | no | `AuditPolicy::from_file`, for TOML and YAML |
+//! | `retention-rules` | no | [`retention`] by rules: patterns on the fields of events, from a YAML file |
 //! | `cli` | no | the program `tower-audit` |
 //! | `conformance` | no | the suite that every store must pass, and a faulty store; outside of semver |
 //! | `testing` | no | a log in memory and assertions about it, for the tests of an app |
@@ -73,12 +76,15 @@ pub mod api;
 pub(crate) mod backoff;
 pub mod capture;
 pub(crate) mod clock;
+#[cfg(any(feature = "policy-file", feature = "retention-rules"))]
+pub(crate) mod config_file;
 pub mod event;
 pub mod export;
 pub(crate) mod log_lines;
 pub mod middleware;
 pub mod policy;
 pub mod query;
+pub mod retention;
 #[cfg(feature = "route-coverage")]
 pub mod route_coverage;
 pub mod store;
@@ -113,6 +119,10 @@ mod viewer_manual {}
 #[cfg(all(doctest, feature = "axum", feature = "sqlite"))]
 #[doc = include_str!("../docs/durability.md")]
 mod durability {}
+
+#[cfg(all(doctest, feature = "retention-rules"))]
+#[doc = include_str!("../docs/retention.md")]
+mod retention_manual {}
 
 #[cfg(doctest)]
 #[doc = include_str!("../docs/testing.md")]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    AuditStore, Capabilities, Diagnostic, Parts, PurgeOutcome, Reader, StoreAdmin, StoreError, StoreErrorKind,
+    AuditStore, Capabilities, Diagnostic, Parts, PurgeOutcome, Reader, Removal, StoreAdmin, StoreError, StoreErrorKind,
     StoreFuture,
 };
 use crate::event::{AuditEvent, EventId, Phase, Timestamp};
@@ -124,7 +124,7 @@ impl AuditStore for MemoryStore {
     }
 
     fn parts(&self) -> Parts<'_> {
-        Parts { reader: Some(self), admin: Some(self), ..Parts::NONE }
+        Parts { reader: Some(self), admin: Some(self), removal: Some(self), ..Parts::NONE }
     }
 }
 
@@ -206,5 +206,34 @@ impl StoreAdmin for MemoryStore {
             }
             Ok(PurgeOutcome { deleted: old.len() as u64, has_more: old.len() == at_most })
         })
+    }
+}
+
+impl Removal for MemoryStore {
+    fn positions<'a>(&'a self, query: &'a PageQuery) -> StoreFuture<'a, Vec<Cursor>> {
+        Box::pin(async move { Ok(self.query(query).await?.iter().map(Cursor::of).collect()) })
+    }
+
+    fn remove<'a>(&'a self, positions: &'a [Cursor]) -> StoreFuture<'a, u64> {
+        Box::pin(async move {
+            let mut kept = self.lock();
+            let mut deleted = 0;
+            for place in positions {
+                if kept.by_cursor.remove(place).is_some() {
+                    kept.cursors.remove(&place.event_id);
+                    deleted += 1;
+                }
+            }
+            Ok(deleted)
+        })
+    }
+
+    /// Returns none: the store has no recovery, and so no list.
+    fn still_open<'a>(&'a self, _: &'a [EventId]) -> StoreFuture<'a, Vec<EventId>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    fn finish(&self) -> StoreFuture<'_, ()> {
+        Box::pin(std::future::ready(Ok(())))
     }
 }

@@ -11,6 +11,7 @@ mod store_future;
 
 mod reader;
 mod recovery;
+mod removal;
 mod statistics;
 mod store_admin;
 mod transactional;
@@ -31,7 +32,7 @@ mod open;
 
 mod event_range;
 mod pages;
-pub mod retention;
+mod retention_floor;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -51,7 +52,10 @@ pub use parts::Parts;
 pub use reader::Reader;
 pub use recovery::Recovery;
 pub use redacted_url::RedactedUrl;
+pub use removal::{MAX_REMOVED, Removal};
+pub use retention_floor::RetentionFloor;
+pub(crate) use retention_floor::in_words as duration_in_words;
 pub use statistics::statistics;
-pub use store_admin::{PurgeOutcome, StoreAdmin};
+pub use store_admin::{OPEN_COPY_AGE, PurgeOutcome, StoreAdmin};
 pub use store_future::StoreFuture;
 pub use transactional::{TransactionId, TransactionStatus, Transactional};

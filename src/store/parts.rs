@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Reader, Recovery, StoreAdmin, Transactional};
+use super::{Reader, Recovery, Removal, StoreAdmin, Transactional};
 
 /// The optional parts of a store, from [`AuditStore::parts`](super::AuditStore::parts).
 ///
@@ -22,6 +22,8 @@ pub struct Parts<'a> {
     pub reader: Option<&'a dyn Reader>,
     /// Creates the schema and deletes old events.
     pub admin: Option<&'a dyn StoreAdmin>,
+    /// Deletes single events.
+    pub removal: Option<&'a dyn Removal>,
     /// Closes the `started` events of dead processes.
     pub recovery: Option<&'a dyn Recovery>,
     /// Inserts events in transactions of the app's own.
@@ -30,7 +32,7 @@ pub struct Parts<'a> {
 
 impl Parts<'_> {
     /// No part: the store can be appended to and nothing else.
-    pub const NONE: Self = Self { reader: None, admin: None, recovery: None, transactional: None };
+    pub const NONE: Self = Self { reader: None, admin: None, removal: None, recovery: None, transactional: None };
 }
 
 /// Lists the parts that are there.
@@ -39,6 +41,7 @@ impl fmt::Debug for Parts<'_> {
         let parts = [
             ("reader", self.reader.is_some()),
             ("admin", self.admin.is_some()),
+            ("removal", self.removal.is_some()),
             ("recovery", self.recovery.is_some()),
             ("transactional", self.transactional.is_some()),
         ];

@@ -1,5 +1,7 @@
 //! The part of a store that creates its schema and deletes old events.
 
+use std::time::Duration;
+
 use super::StoreFuture;
 use crate::event::Timestamp;
 
@@ -19,8 +21,20 @@ pub trait StoreAdmin: Send + Sync {
 
     /// Removes up to about `at_most` of the events older than `before`, and says how many and whether there may be
     /// more. Callers repeat it until there is no more; writers get their turn between the calls.
+    ///
+    /// Copies of events that the store keeps beside them go as well. A copy of an open `started` event stays while it is
+    /// younger than [`OPEN_COPY_AGE`]: its request may be running, and the copy tells of it if the process dies.
     fn purge(&self, before: Timestamp, at_most: usize) -> StoreFuture<'_, PurgeOutcome>;
+
+    /// Returns the age below which no event may be deleted; none by default. See
+    /// [`RetentionFloor`](super::RetentionFloor).
+    fn retention_floor(&self) -> Option<Duration> {
+        None
+    }
 }
+
+/// The age from which a purge deletes the copy of an open `started` event as well: a day.
+pub const OPEN_COPY_AGE: Duration = Duration::from_secs(86_400);
 
 /// The result of one call of [`StoreAdmin::purge`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -127,10 +127,11 @@ impl AuditLog {
     /// process.
     pub fn disabled() -> Self {
         static IS_SAID: AtomicBool = AtomicBool::new(false);
-        if !IS_SAID.load(Ordering::Relaxed) {
+        // Before there is a subscriber, nobody would read it.
+        if !IS_SAID.load(Ordering::Relaxed)
+            && !(tracing::enabled!(tracing::Level::WARN) && IS_SAID.swap(true, Ordering::Relaxed))
+        {
             tracing::warn!("auditing is off: nothing that is done is recorded");
-            // Before there is a subscriber, nobody reads it.
-            IS_SAID.store(tracing::enabled!(tracing::Level::WARN), Ordering::Relaxed);
         }
         Self { inner: None }
     }

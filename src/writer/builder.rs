@@ -21,7 +21,7 @@ use super::limits::{
 use super::queue::{Queue, QueueLimits};
 use super::throttle::Throttle;
 use super::worker::{AppendSlots, Worker};
-use crate::store::{AuditStore, Durability, OpenOptions, RedactedUrl, StoreErrorKind};
+use crate::store::{AuditStore, Durability, OpenOptions, RedactedUrl, RetentionFloor, StoreErrorKind};
 
 /// A builder for a log, from [`AuditLog::builder`].
 #[derive(Debug)]
@@ -35,6 +35,7 @@ pub struct AuditLogBuilder {
     close_timeout: Duration,
     detached: DetachedLimits,
     durability: Durability,
+    retention_floor: Option<Duration>,
 }
 
 enum LogTarget {
@@ -74,6 +75,7 @@ impl AuditLogBuilder {
             close_timeout: DEFAULT_CLOSE_TIMEOUT,
             detached: DetachedLimits { requests: MAX_DETACHED, timeout: None },
             durability: Durability::default(),
+            retention_floor: None,
         }
     }
 
@@ -140,6 +142,13 @@ impl AuditLogBuilder {
     /// opens and [`AuditLog::health`] still reports it. A store that the app opened itself has to be told as well.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
+        self
+    }
+
+    /// Sets the retention floor: no event younger than this is deleted through the log's store, whoever asks, and the store
+    /// cannot be recreated. See [`RetentionFloor`].
+    pub fn retention_floor(mut self, floor: Duration) -> Self {
+        self.retention_floor = Some(floor);
         self
     }
 
@@ -225,6 +234,10 @@ impl AuditLogBuilder {
                 crate::store::open(url, options).await?
             }
             LogTarget::Store(store) => Arc::clone(store),
+        };
+        let store = match self.retention_floor {
+            Some(floor) => Arc::new(RetentionFloor::new(store, floor)),
+            None => store,
         };
         match catch_store_panic(|| store.health()).await {
             // The store has warned of it.

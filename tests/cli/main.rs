@@ -19,6 +19,7 @@ mod manual;
 mod postgres;
 mod purge;
 mod query;
+mod rotate;
 mod secrets;
 #[cfg(unix)]
 mod serve;

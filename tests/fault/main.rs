@@ -9,6 +9,7 @@ mod cluster;
 #[cfg(feature = "postgres")]
 mod instances;
 mod kill;
+mod rotation_killed;
 mod shutdown;
 mod store_fails;
 mod support;

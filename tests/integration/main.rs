@@ -9,5 +9,6 @@ mod layer;
 #[cfg(feature = "postgres")]
 #[path = "../support/postgres.rs"]
 mod postgres_server;
+mod retention;
 mod stores;
 mod transaction;

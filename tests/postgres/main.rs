@@ -24,6 +24,7 @@ mod proxy;
 mod purge;
 mod query_plans;
 mod recovery;
+mod retention;
 mod rights;
 mod scheduling_delay;
 mod schema_damage;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use tower_audit::EventId;
-use tower_audit::store::retention::PurgeError;
+use tower_audit::retention::PurgeError;
 use tower_audit::store::{StoreError, StoreErrorKind};
 
 use crate::recreate::RecreateError;
@@ -18,7 +18,7 @@ use crate::sanitize::sanitize_line;
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0  done; also when the reader of the output went away, and after Ctrl-C in tail -f and serve
-  1  it failed, was declined, or was interrupted and cleaned up (purge, export --output)
+  1  it failed, was declined, or was interrupted and cleaned up (purge, rotate, export --output)
   2  something typed makes no sense, or a store or a --yes is missing; nothing was changed
   3  the store cannot be opened, or does not answer as it should
   4  get: there is no event with this id
@@ -67,6 +67,8 @@ impl CliError {
                 StoreErrorKind::Unsupported => 1,
                 _ => 3,
             },
+            Self::Purge(PurgeError::BelowFloor { .. }) => 2,
+            Self::Purge(PurgeError::NotPlanned(cause)) if cause.kind() == StoreErrorKind::Unsupported => 1,
             Self::Purge(PurgeError::Interrupted { .. }) => 1,
             Self::Purge(_) | Self::Unsaid(_) => 3,
             Self::NotFound(_) => 4,
@@ -90,9 +92,11 @@ impl CliError {
                 Some("try again; if it persists, check for locks on the store and for disk space")
             }
             Self::Store(cause)
-            | Self::Purge(PurgeError::Failed { source: cause, .. } | PurgeError::NotStarted(cause))
-                if cause.kind() == StoreErrorKind::Denied =>
-            {
+            | Self::Purge(
+                PurgeError::Failed { source: cause, .. }
+                | PurgeError::NotStarted(cause)
+                | PurgeError::NotPlanned(cause),
+            ) if cause.kind() == StoreErrorKind::Denied => {
                 Some("ask the owner of the log for that right, or name another account")
             }
             Self::Store(_) => Some("check --url, AUDIT_URL or DATABASE_URL, and the rights on what it names"),
@@ -106,7 +110,10 @@ impl CliError {
             Self::Start(_) => Some("see the limits of the process (ulimit -a)"),
             Self::Declined => None,
             Self::ExportInterrupted => Some("run it again"),
-            Self::Purge(PurgeError::NotStarted(_)) => Some("correct the store, and the rights on it"),
+            Self::Purge(PurgeError::BelowFloor { .. }) => Some("`tower-audit --help` lists the options"),
+            Self::Purge(PurgeError::NotStarted(_) | PurgeError::NotPlanned(_)) => {
+                Some("correct the store, and the rights on it")
+            }
             Self::Purge(PurgeError::Interrupted { .. } | PurgeError::Failed { .. }) => {
                 Some("run it again for the rest")
             }

@@ -1,15 +1,11 @@
 //! Reading a policy from a TOML or YAML file, feature `policy-file`.
 
-use std::io::Read as _;
 use std::path::Path;
 
 use super::schema::{self, Language};
-use super::spanned_value::SpannedValue;
+use crate::config_file::{FileError, SpannedValue, contents};
 use crate::policy::error::Location;
 use crate::policy::{AuditPolicy, PolicyError};
-
-/// The largest file that is read.
-const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// Reading a policy from a file, feature `policy-file`.
 ///
@@ -106,21 +102,23 @@ impl AuditPolicy {
                 return Err(PolicyError::new(Location::default(), problem).in_file(path.display().to_string()));
             }
         };
-        contents(path).and_then(|text| read(&text)).map_err(|error| error.in_file(path.display().to_string()))
+        contents(path)
+            .map_err(PolicyError::from)
+            .and_then(|text| read(&text))
+            .map_err(|error| error.in_file(path.display().to_string()))
     }
 }
 
-fn contents(path: &Path) -> Result<String, PolicyError> {
-    let unreadable = |error| PolicyError::new(Location::default(), "the file cannot be read").with_source(error);
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(PolicyError::new(Location::default(), "the file is too large: expected 1 MiB at most"));
+impl From<FileError> for PolicyError {
+    fn from(error: FileError) -> Self {
+        let FileError { line, problem, source } = error;
+        let mut policy_error = Self::new(Location::default(), problem);
+        if let Some(line) = line {
+            policy_error = policy_error.on_line(line);
+        }
+        match source {
+            Some(source) => policy_error.with_source(source),
+            None => policy_error,
+        }
     }
-    String::from_utf8(bytes).map_err(|error| {
-        let valid = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
-        let line = valid.iter().filter(|&&byte| byte == b'\n').count() + 1;
-        PolicyError::new(Location::default(), "the file is not UTF-8").on_line(line)
-    })
 }

@@ -1,7 +1,5 @@
 //! Policies in TOML and YAML, feature `policy-file`.
 
-mod spanned_value;
-
 mod schema;
 
 mod from_file;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::spanned_value::{RawValue, SpannedValue, TableEntry};
+use crate::config_file::{RawValue, SpannedValue, TableEntry};
 use crate::event::EventType;
 use crate::event::excerpt;
 use crate::policy::error::Location;

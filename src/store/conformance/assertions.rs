@@ -2,7 +2,7 @@
 
 use crate::event::{AuditEvent, EventId};
 use crate::query::{Filter, PageQuery};
-use crate::store::{AuditStore, Reader, StoreAdmin};
+use crate::store::{AuditStore, Reader, Removal, StoreAdmin};
 
 /// More than any check appends.
 const ALL_OF_THEM: usize = 10_000_000;
@@ -13,6 +13,10 @@ pub(super) fn reader(store: &dyn AuditStore) -> &dyn Reader {
 
 pub(super) fn keeper(store: &dyn AuditStore) -> &dyn StoreAdmin {
     store.parts().admin.expect("the check said that it needs a keeper")
+}
+
+pub(super) fn removal(store: &dyn AuditStore) -> &dyn Removal {
+    store.parts().removal.expect("the check said that it needs removal")
 }
 
 pub(super) async fn append(store: &dyn AuditStore, events: &[AuditEvent]) {

@@ -3,7 +3,7 @@
 use super::harness::{Check, Need};
 use super::{
     aggregation, appending, filtering, idempotency, lifecycle, numbers, ordering, paging, provisioning, purging,
-    recovery, round_trip, scale, text, text_patterns,
+    recovery, removing, round_trip, scale, text, text_patterns,
 };
 
 /// Makes a module of tests, one for each check of the suite; see [`store::conformance`](crate::store::conformance).
@@ -107,6 +107,14 @@ macro_rules! conformance_tests {
             purging::a_purge_of_nothing_removes_nothing [Reader, Admin],
             purging::purged_events_are_gone_everywhere [Reader, Admin],
             purging::a_purge_spares_concurrent_appends [Reader, Admin],
+            removing::positions_are_those_of_the_listing [Reader, Removal],
+            removing::exactly_the_events_at_the_positions_go [Reader, Removal],
+            removing::an_event_of_another_time_stays [Reader, Removal],
+            removing::a_removal_can_be_repeated [Reader, Removal],
+            removing::removed_events_may_come_again [Reader, Removal],
+            removing::a_removal_spares_concurrent_appends [Reader, Removal],
+            removing::a_purge_after_removals_is_exact [Reader, Admin, Removal],
+            removing::open_events_are_named [Removal, Recovery],
             provisioning::recreate_empties_the_store [Reader, Admin],
             provisioning::recreate_leaves_a_store_that_works [Reader, Admin],
             provisioning::recreate_forgets_the_ids [Reader, Admin],

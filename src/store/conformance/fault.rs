@@ -199,6 +199,22 @@ faults! {
     PurgeTakesTheNewest,
     /// Purged events are still found by id.
     PurgeLeavesIds,
+    /// Positions come oldest first.
+    PositionsReversed,
+    /// Positions are listed from the first on.
+    PositionsIgnoreSkip,
+    /// A removal removes nothing but says so.
+    RemovesNothing,
+    /// A removal says one too many.
+    RemoveMiscounts,
+    /// A removal takes the newest event, too.
+    RemoveTakesTheNewest,
+    /// A removal takes an event of another time.
+    RemoveIgnoresTime,
+    /// No `started` event is said to be open.
+    NothingIsOpen,
+    /// Every event is said to be open.
+    EverythingIsOpen,
     /// `init` leaves the events.
     InitKeepsEvents,
     /// `init` leaves a store that takes no events.

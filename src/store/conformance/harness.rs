@@ -181,6 +181,8 @@ pub enum Need {
     Reader,
     /// The store can be provisioned and purged.
     Admin,
+    /// Single events can be deleted.
+    Removal,
     /// The store finds the `started` events of dead processes.
     Recovery,
     /// A second handle can be opened on the same events.
@@ -192,6 +194,7 @@ impl Need {
         match self {
             Self::Reader => fresh.store.parts().reader.is_some(),
             Self::Admin => fresh.store.parts().admin.is_some(),
+            Self::Removal => fresh.store.parts().removal.is_some(),
             Self::Recovery => fresh.store.parts().recovery.is_some(),
             Self::SecondHandle => fresh.backing.reopen.is_some(),
         }

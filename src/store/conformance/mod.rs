@@ -45,6 +45,7 @@ mod paging;
 mod provisioning;
 mod purging;
 mod recovery;
+mod removing;
 mod round_trip;
 mod scale;
 mod text;

@@ -52,6 +52,7 @@ mod pool;
 mod purge;
 mod reader;
 mod recovery;
+mod removal;
 mod roles;
 mod row;
 mod schema;

@@ -13,7 +13,7 @@ use super::partition;
 use super::session::only;
 use super::timestamptz::Timestamptz;
 use crate::event::Timestamp;
-use crate::store::{PurgeOutcome, StoreError};
+use crate::store::{OPEN_COPY_AGE, PurgeOutcome, StoreError};
 
 /// The position at which the last call stopped, if there was more to delete. The next call begins there: deleted rows stay
 /// in the indexes until a vacuum, and each call would scan them again.
@@ -75,9 +75,10 @@ pub(super) async fn purge(
 
 /// Deletes the copies of `started` events that are still open and older than `before`: who and what they name would
 /// outlive the purge, and come back in the event that closes them. A log makes the ids of these events, so that a span of
-/// time is a span of ids.
+/// time is a span of ids. Those younger than [`OPEN_COPY_AGE`] stay: their requests may be running.
 async fn forget_open(db: &mut PgConnection, names: &Identifiers, before: Timestamp) -> Result<(), StoreError> {
-    let Ok(millis) = u128::try_from(before.as_micros().div_euclid(1000)) else { return Ok(()) };
+    let young = Timestamp::from_micros_clamped(Timestamp::now().as_micros() - OPEN_COPY_AGE.as_micros() as i64);
+    let Ok(millis) = u128::try_from(before.min(young).as_micros().div_euclid(1000)) else { return Ok(()) };
     let sql = format!("DELETE FROM {} WHERE event_id < $1", names.side_table(STARTED));
     sqlx::query(AssertSqlSafe(sql)).bind(Uuid::from_u128(millis << 80)).execute(db).await.during(DOING)?;
     Ok(())
@@ -132,7 +133,7 @@ async fn remove(
 /// - t0: two purges find the same events. t1: one deletes them, and the other waits. t2: the first commits, the other
 ///   deletes nothing, and the events are gone.
 /// - A trigger discards every DELETE: the events are still there, and would be after every further attempt.
-async fn refuse_undeletable(db: &mut PgConnection, names: &Identifiers, id: Uuid) -> Result<(), StoreError> {
+pub(super) async fn refuse_undeletable(db: &mut PgConnection, names: &Identifiers, id: Uuid) -> Result<(), StoreError> {
     let sql = format!("SELECT EXISTS (SELECT FROM {} WHERE event_id = $1)", names.table());
     let exists: bool = sqlx::query_scalar(AssertSqlSafe(sql)).bind(id).fetch_one(&mut *db).await.during(DOING)?;
     if !exists {
@@ -143,7 +144,7 @@ async fn refuse_undeletable(db: &mut PgConnection, names: &Identifiers, id: Uuid
 }
 
 /// The error for events that these things keep from being deleted.
-fn undeletable(causes: &[Obstacle]) -> StoreError {
+pub(super) fn undeletable(causes: &[Obstacle]) -> StoreError {
     let texts: Vec<&str> = causes.iter().map(|cause| cause.text.as_str()).collect();
     let statements: Vec<&str> = causes.iter().map(|cause| cause.statement.as_str()).collect();
     permanent(DOING).with_hint(if causes.is_empty() {

@@ -15,7 +15,7 @@ use super::session::PgQuery;
 use super::store::PostgresStore;
 use super::timestamptz::Timestamptz;
 use crate::event::{AuditEvent, EventId, Timestamp};
-use crate::query::{Buckets, Field, Filter, PageQuery, ValueCount};
+use crate::query::{Buckets, Cursor, Field, Filter, PageQuery, ValueCount};
 use crate::store::sql::{Clause, TextColumn};
 use crate::store::{Reader, StoreError, StoreErrorKind, StoreFuture};
 
@@ -92,18 +92,22 @@ impl Reader for PostgresStore {
 /// The index has the times of the rows: `infinity`, 10000-01-01 and 9999-12-31T23:59:59.999999 are three of them and one of
 /// an event's. A page that has no event at either end of time is the same in both orders, and so are all but a few pages
 /// of a log that somebody has filled with such rows. Only those few are read part by part.
-async fn list(db: &mut PgConnection, names: &Identifiers, query: &PageQuery) -> Result<Vec<AuditEvent>, StoreError> {
+pub(super) async fn list<T: Listed>(
+    db: &mut PgConnection,
+    names: &Identifiers,
+    query: &PageQuery,
+) -> Result<Vec<T>, StoreError> {
     if query.after.is_none_or(|after| is_within_time(after.created_at)) {
         let ordinary = Part { clause: clause(names, &query.filter, query.after), span: "", ids_below: None };
-        let events = ordinary.read(db, names, query.skip, query.limit).await?;
-        if events.iter().all(|event| is_within_time(event.created_at)) {
+        let events: Vec<T> = ordinary.read(db, names, query.skip, query.limit).await?;
+        if events.iter().all(|event| is_within_time(event.time())) {
             return Ok(events);
         }
     }
     let mut events = Vec::new();
     let mut skip = query.skip;
     for part in parts(names, query) {
-        let part_events = part.read(db, names, skip, query.limit - events.len()).await?;
+        let part_events: Vec<T> = part.read(db, names, skip, query.limit - events.len()).await?;
         if skip > 0 {
             skip = if part_events.is_empty() { skip.saturating_sub(part.count(db, names).await?) } else { 0 };
         }
@@ -113,6 +117,46 @@ async fn list(db: &mut PgConnection, names: &Identifiers, query: &PageQuery) -> 
         }
     }
     Ok(events)
+}
+
+/// An event of a listing, or its position.
+pub(super) trait Listed: Sized + Send {
+    /// The columns that it is read from, of the table `e`.
+    fn columns() -> String;
+
+    fn of_row(row: &PgRow) -> Result<Self, StoreError>;
+
+    fn time(&self) -> Timestamp;
+}
+
+impl Listed for AuditEvent {
+    fn columns() -> String {
+        columns()
+    }
+
+    fn of_row(row: &PgRow) -> Result<Self, StoreError> {
+        event_of(row, DOING)
+    }
+
+    fn time(&self) -> Timestamp {
+        self.created_at
+    }
+}
+
+impl Listed for Cursor {
+    fn columns() -> String {
+        "e.created_at, e.event_id".to_owned()
+    }
+
+    fn of_row(row: &PgRow) -> Result<Self, StoreError> {
+        let Timestamptz(created_at) = row.try_get(0).during(DOING)?;
+        let id: Uuid = row.try_get(1).during(DOING)?;
+        Ok(Self { created_at, event_id: id.into() })
+    }
+
+    fn time(&self) -> Timestamp {
+        self.created_at
+    }
 }
 
 /// A part of a listing with one order.
@@ -141,14 +185,14 @@ fn parts(names: &Identifiers, query: &PageQuery) -> Vec<Part> {
 }
 
 impl Part {
-    async fn read(
+    async fn read<T: Listed>(
         &self,
         db: &mut PgConnection,
         names: &Identifiers,
         skip: u64,
         limit: usize,
-    ) -> Result<Vec<AuditEvent>, StoreError> {
-        let (table, condition, columns) = (names.table(), self.condition(), columns());
+    ) -> Result<Vec<T>, StoreError> {
+        let (table, condition, columns) = (names.table(), self.condition(), T::columns());
         let order = match self.ids_below {
             None => "ORDER BY created_at DESC, event_id DESC",
             Some(_) => "ORDER BY event_id DESC",
@@ -178,7 +222,7 @@ impl Part {
             asked = asked.bind(i64::try_from(skip).unwrap_or(i64::MAX));
         }
         let rows = asked.fetch_all(db).await.during(DOING)?;
-        rows.iter().map(|row| event_of(row, DOING)).collect()
+        rows.iter().map(T::of_row).collect()
     }
 
     async fn count(&self, db: &mut PgConnection, names: &Identifiers) -> Result<u64, StoreError> {

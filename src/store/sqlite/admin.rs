@@ -81,7 +81,7 @@ impl StoreAdmin for SqliteStore {
 }
 
 impl SqliteStore {
-    async fn scrub(&self) -> Result<(), StoreError> {
+    pub(super) async fn scrub(&self) -> Result<(), StoreError> {
         let mut left = None;
         loop {
             let mut lease = self.lease("purge").await?;
@@ -95,7 +95,7 @@ impl SqliteStore {
 }
 
 /// Runs `step` while deleted bytes are overwritten (`PRAGMA secure_delete`).
-async fn overwriting<T>(
+pub(super) async fn overwriting<T>(
     state: &mut WriterState,
     step: impl AsyncFnOnce(&mut WriterState) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {

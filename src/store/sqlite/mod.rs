@@ -48,6 +48,7 @@ mod purge;
 mod read;
 mod read_pool;
 mod recovery;
+mod removal;
 mod schema;
 mod segments;
 mod store;

@@ -15,7 +15,7 @@ use super::lock_wait::POLLS;
 use super::segments::segment::{self, Segment, SegmentState};
 use super::writer_state::{StateTransaction, WriterState};
 use crate::event::{EventId, Timestamp};
-use crate::store::{PurgeOutcome, StoreError};
+use crate::store::{OPEN_COPY_AGE, PurgeOutcome, StoreError};
 
 /// Overwrites deleted bytes from here on, in freed pages too. An append need not: its pages are reused soon, and
 /// [scrubbed](scrub) by the next purge.
@@ -39,23 +39,32 @@ pub(super) async fn compact_old(state: &mut WriterState, before: i64, at_most: u
     let mut old = newest_old(&mut transaction, before).await?;
     if let Some(seq) = old {
         transaction.refresh().await?;
-        begin_journal(&mut transaction).await?;
-        let last = transaction.journal.last_seq;
-        if seq == last {
-            // The last row stays, so it must be another: one without an event.
-            let result =
-                sqlx::query(EMPTY_ROW).bind(last + 1).execute(&mut *transaction.connection.db).await.during(DOING)?;
-            if result.rows_affected() != 1 {
-                return Err(discarded(DOING));
-            }
-            transaction.journal.push_row(last + 1, Vec::new(), 0);
-        }
-        let chunk = transaction.journal.oldest_chunk(CHUNK_EVENTS.min(at_most)).unwrap_or(seq);
-        compact_rows(&mut transaction, chunk.min(seq)).await?;
+        compact_through(&mut transaction, seq, at_most).await?;
         old = newest_old(&mut transaction, before).await?;
     }
     transaction.commit().await?;
     Ok(old.is_some())
+}
+
+/// Moves a chunk of about `at_most` of the oldest journal events, but none after the row `seq`.
+pub(super) async fn compact_through(
+    transaction: &mut StateTransaction<'_>,
+    seq: i64,
+    at_most: usize,
+) -> Result<(), StoreError> {
+    begin_journal(transaction).await?;
+    let last = transaction.journal.last_seq;
+    if seq == last {
+        // The last row stays, so it must be another: one without an event.
+        let result =
+            sqlx::query(EMPTY_ROW).bind(last + 1).execute(&mut *transaction.connection.db).await.during(DOING)?;
+        if result.rows_affected() != 1 {
+            return Err(discarded(DOING));
+        }
+        transaction.journal.push_row(last + 1, Vec::new(), 0);
+    }
+    let chunk = transaction.journal.oldest_chunk(CHUNK_EVENTS.min(at_most)).unwrap_or(seq);
+    compact_rows(transaction, chunk.min(seq)).await
 }
 
 /// Returns the last journal row with an old event.
@@ -96,8 +105,10 @@ pub(super) async fn delete_old(
 }
 
 /// Deletes up to `at_most` old `started` events from the list of open ones: recovery would bring them back as
-/// `unknown`. Returns their number.
+/// `unknown`. Those that are younger than [`OPEN_COPY_AGE`] stay: their requests may be running. Returns their number.
 pub(super) async fn remove_open(state: &mut WriterState, before: Timestamp, at_most: usize) -> Result<u64, StoreError> {
+    let before =
+        before.min(Timestamp::from_micros_clamped(Timestamp::now().as_micros() - OPEN_COPY_AGE.as_micros() as i64));
     // The moments of a log all have one width. Of a copy that cannot be read, the id says when.
     let least = EventId::from_micros(before.as_micros(), 0);
     let mut transaction = StateTransaction::begin(state).await?;
@@ -212,17 +223,8 @@ async fn delete_rows(state: &mut WriterState, kept: &Segment, before: i64, at_mo
         segment::drop_table(&mut state.connection.db, n).await?;
         return Ok(gone);
     }
-    // Where the segment begins now is what says whether more of it is old.
-    let sql = format!(
-        "UPDATE audit_segments SET events_n = events_n - ?2, \
-         first_at = coalesce((SELECT min(created_at) FROM audit_segment_{n} WHERE typeof(created_at) = 'integer'), last_at) WHERE n = ?1"
-    );
-    sqlx::query(AssertSqlSafe(sql))
-        .bind(n)
-        .bind(i64::try_from(gone).unwrap_or(i64::MAX))
-        .execute(&mut *state.connection.db)
-        .await
-        .during(DOING)?;
+    // The first event that is left says whether more of the segment is old.
+    segment::set_fewer(&mut state.connection.db, n, gone).await?;
     // If there were fewer than it may remove, none is left that is old.
     let sql = format!("SELECT EXISTS (SELECT 1 FROM audit_segment_{n} WHERE created_at < ?1)");
     if gone < u64::try_from(at_most).unwrap_or(0)

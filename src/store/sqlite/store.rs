@@ -338,7 +338,13 @@ impl AuditStore for SqliteStore {
     }
 
     fn parts(&self) -> Parts<'_> {
-        Parts { reader: Some(self), admin: Some(self), recovery: Some(self), transactional: Some(self) }
+        Parts {
+            reader: Some(self),
+            admin: Some(self),
+            removal: Some(self),
+            recovery: Some(self),
+            transactional: Some(self),
+        }
     }
 }
 

@@ -6,9 +6,9 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use tower_audit::api::{AuditApi, Caller, GateFuture};
 use tower_audit::query::{Buckets, Cursor, Filter, PageQuery, Statistics, StatisticsQuery, TextPattern};
+use tower_audit::retention::{PurgeError, Retention, RetentionPlan, RetentionRules, RulesError};
 use tower_audit::store::{
     AuditStore, Capabilities, Diagnostic, MemoryStore, OpenOptions, Parts, PurgeOutcome, StoreError, StoreFuture,
-    retention::{PurgeError, Retention},
     sqlite::SqliteStore,
 };
 use tower_audit::viewer::AuditViewer;
@@ -49,6 +49,7 @@ fn errors_go_through_question_marks_and_task_boundaries() {
     error::<RecordError>();
     error::<StoreError>();
     error::<PurgeError>();
+    error::<RulesError>();
 }
 
 #[test]
@@ -70,6 +71,8 @@ fn futures_and_bodies_can_be_spawned() {
 #[test]
 fn data_goes_anywhere() {
     data::<Actor>();
+    data::<RetentionPlan>();
+    data::<RetentionRules>();
     data::<AuditContext>();
     data::<AuditEvent>();
     data::<AuditPolicy>();

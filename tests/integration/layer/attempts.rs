@@ -402,21 +402,3 @@ async fn attempts_that_only_an_outer_layer_names_are_one_request() {
     assert_eq!(service.oneshot(post("/scans")).await.expect("infallible").status(), 200);
     assert_eq!(outcomes(&store), [Some(200)]);
 }
-
-/// A request has at most 1,024 attempts, the outermost included. Each further one is another request: it has its own event,
-/// and the outer layer, which knows nothing of it, records its own end, too.
-#[tokio::test(start_paused = true)]
-async fn attempts_beyond_the_limit_are_other_requests() {
-    for (attempts, events) in [(1023, 1023), (1030, 1031)] {
-        let (log, store) = memory_log().await;
-        let service = ServiceBuilder::new()
-            .layer(AuditLayer::new(&log, presets::ivre()))
-            .layer(tower::retry::RetryLayer::new(Again(attempts - 1)))
-            .layer(AuditLayer::for_route(&log, own("b.inner")).expect("a valid rule"))
-            .service(failing(u16::MAX));
-        assert_eq!(service.oneshot(post("/scans")).await.expect("infallible").status(), 503);
-        assert_eq!(outcomes(&store), vec![Some(503); events]);
-        let outer = completed(&store).iter().filter(|event| event.event_type == EventType::UPLOAD).count();
-        assert_eq!(outer, events - attempts, "{attempts} attempts");
-    }
-}

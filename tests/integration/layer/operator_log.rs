@@ -254,35 +254,12 @@ async fn the_subscriber_stalls_over_sqlite() {
 #[test]
 fn a_subscriber_that_stalls_costs_nobody_an_answer() {
     for test in ["the_subscriber_stalls", "the_subscriber_stalls_over_sqlite"] {
-        assert_passes_alone(test);
+        let mut command = Command::new(std::env::current_exe().expect("the test knows where it is"));
+        let name = format!("layer::operator_log::{test}");
+        command.args(["--exact", &name, "--ignored", "--nocapture", "--test-threads=1"]);
+        let output = command.output().expect("it runs");
+        assert!(output.status.success(), "{output:?}");
     }
-}
-
-/// Runs an ignored test of this file in a process of its own.
-fn assert_passes_alone(test: &str) {
-    let mut command = Command::new(std::env::current_exe().expect("the test knows where it is"));
-    let name = format!("layer::operator_log::{test}");
-    command.args(["--exact", &name, "--ignored", "--nocapture", "--test-threads=1"]);
-    let output = command.output().expect("it runs");
-    assert!(output.status.success(), "{output:?}");
-}
-
-/// In a process of its own, because one line is for all logs of a process.
-#[test]
-#[ignore = "run by auditing_that_is_off_is_said_once"]
-fn several_logs_are_off() {
-    // Nobody listens yet.
-    assert!(AuditLog::disabled().is_off());
-    let (said, _listening) = Said::listen();
-    for _ in 0..8 {
-        assert!(AuditLog::disabled().is_off());
-    }
-    assert_eq!(said.of("auditing is off").len(), 1, "{:?}", said.lines());
-}
-
-#[test]
-fn auditing_that_is_off_is_said_once() {
-    assert_passes_alone("several_logs_are_off");
 }
 
 /// Opens what `AUDIT_URL` names, in a process of its own.

@@ -412,39 +412,3 @@ async fn more_parts_than_one_request_has_attempts_are_told_each() {
     assert_eq!(outcomes.iter().filter(|outcome| **outcome == Some(204)).count(), 1100);
     assert_eq!(outcomes.last(), Some(&Some(207)));
 }
-
-/// All requests share the address of the target `/`, so a header's stands for it. The request of the handler is dropped, and
-/// the allocator would give its place to the header of the next one.
-#[tokio::test(start_paused = true)]
-async fn a_part_for_the_root_is_another_request_than_the_one_that_was_dropped() {
-    fn root() -> Request<Body> {
-        let mut request = post("/");
-        let value = HeaderValue::from_bytes(b"a value that the allocator has a place for").expect("a valid value");
-        request.headers_mut().insert("x-first", value);
-        request
-    }
-    let (log, store) = memory_log().await;
-    let rule = Rule::new(EventType::new("a.whole").expect("a valid type")).methods(["POST"]).paths(["/"]);
-    let named = AuditLayer::new(&log, AuditPolicy::builder().rule(rule).build().expect("a valid policy"));
-    let limited = AuditPolicy::builder().rule(presets::oversize_query()).max_results(1000).build();
-    let limited = AuditLayer::new(&log, limited.expect("a valid policy"));
-    let part = AuditLayer::new(&log, AuditPolicy::builder().build().expect("a valid policy"));
-    let part = part.layer(tower::service_fn(|_request: Request<Body>| async {
-        AuditContext::current().expect("a layer is around").event_type(EventType::new("a.part").expect("a valid type"));
-        Ok::<_, Infallible>(response(StatusCode::OK))
-    }));
-    let handler = tower::service_fn(move |request: Request<Body>| {
-        let part = part.clone();
-        async move {
-            drop(request);
-            let mut other = root();
-            // As many extensions as the request around it has.
-            other.extensions_mut().insert(Actor::user("alice"));
-            part.oneshot(other).await.map(|_| response(StatusCode::OK))
-        }
-    });
-    named.layer(limited.layer(handler)).oneshot(root()).await.expect("infallible");
-    let mut types: Vec<_> = store.events().iter().map(|event| event.event_type.to_string()).collect();
-    types.sort_unstable();
-    assert_eq!(types, ["a.part", "a.whole"]);
-}

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
 
-use tower_audit::query::{Filter, PageQuery};
-use tower_audit::store::{AuditStore, Capabilities, Diagnostic, MemoryStore, Parts, Recovery, StoreFuture};
+use tower_audit::query::{Cursor, Filter, PageQuery};
+use tower_audit::store::{AuditStore, Capabilities, Diagnostic, MemoryStore, Parts, Recovery, Removal, StoreFuture};
 use tower_audit::{AuditEvent, EventId, Phase};
 
 /// One handle. It lives until it is closed or dropped.
@@ -76,7 +76,37 @@ impl AuditStore for OrphanMemory {
     }
 
     fn parts(&self) -> Parts<'_> {
-        Parts { recovery: Some(self), ..self.backing.store.parts() }
+        Parts { recovery: Some(self), removal: Some(self), ..self.backing.store.parts() }
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl Removal for OrphanMemory {
+    fn positions<'a>(&'a self, query: &'a PageQuery) -> StoreFuture<'a, Vec<Cursor>> {
+        self.inner_removal().positions(query)
+    }
+
+    fn remove<'a>(&'a self, positions: &'a [Cursor]) -> StoreFuture<'a, u64> {
+        self.inner_removal().remove(positions)
+    }
+
+    fn still_open<'a>(&'a self, ids: &'a [EventId]) -> StoreFuture<'a, Vec<EventId>> {
+        Box::pin(async move {
+            let ended: Vec<_> =
+                self.backing.store.events().iter().filter_map(|event| event.request.started_event_id).collect();
+            let writers = self.backing.writers.lock().expect("nothing panics under this lock");
+            Ok(ids.iter().copied().filter(|id| writers.contains_key(id) && !ended.contains(id)).collect())
+        })
+    }
+
+    fn finish(&self) -> StoreFuture<'_, ()> {
+        self.inner_removal().finish()
+    }
+}
+
+impl OrphanMemory {
+    fn inner_removal(&self) -> &dyn Removal {
+        self.backing.store.parts().removal.expect("memory has this part")
     }
 }
 

@@ -7,7 +7,7 @@ use tower_audit::store::EventRange;
 
 use super::open_store::{OnMissing, admin, with_store};
 use super::prompt::ask;
-use super::purge::to_the_second;
+use super::retention_run::to_the_second;
 use super::roles;
 use crate::args::DestroyArgs;
 use crate::error::{CliError, warn};
@@ -16,6 +16,12 @@ use crate::recreate::{DestroyedEvents, recreate};
 
 pub(crate) async fn run(url: &str, args: DestroyArgs) -> Result<(), CliError> {
     roles::check(url, args.roles)?;
+    if args.floor.floor()?.is_some() {
+        return Err(CliError::Usage(
+            "this would remove events younger than the retention floor (--floor, AUDIT_RETENTION_FLOOR); nothing was changed"
+                .into(),
+        ));
+    }
     if !args.yes && !io::stdin().is_terminal() {
         return Err(CliError::Usage(
             "this destroys every event in the store, and there is no terminal to ask at: give --yes if that is meant; \

@@ -3,6 +3,7 @@
 mod account;
 mod open_store;
 mod prompt;
+mod retention_run;
 
 mod backup;
 mod completions;
@@ -17,6 +18,7 @@ mod migrate;
 mod purge;
 mod query;
 mod roles;
+mod rotate;
 mod serve;
 mod stats;
 mod tail;

@@ -1,5 +1,7 @@
 //! Purges, provisioning, maintenance and the closing of orphans that go wrong.
 
+use std::time::Duration;
+
 use super::super::fault::Fault;
 use super::FaultyStore;
 use crate::event::{AuditEvent, EventId, Phase, Timestamp};
@@ -82,6 +84,10 @@ impl StoreAdmin for FaultyStore {
                 _ => purged,
             })
         })
+    }
+
+    fn retention_floor(&self) -> Option<Duration> {
+        self.inner.parts().admin.and_then(StoreAdmin::retention_floor)
     }
 }
 

@@ -6,5 +6,6 @@ mod store;
 mod admin;
 mod append;
 mod reader;
+mod removal;
 
 pub use store::FaultyStore;

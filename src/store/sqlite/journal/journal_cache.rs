@@ -88,6 +88,12 @@ impl JournalCache {
         }
     }
 
+    /// Returns the last row with one of these ids.
+    pub(crate) fn last_row_with(&self, ids: &HashSet<u128>) -> Option<i64> {
+        let has_one = |row: &&CachedRow| row.ids.iter().any(|id| ids.contains(id));
+        if self.ids.is_disjoint(ids) { None } else { self.rows.iter().rev().find(has_one).map(|row| row.seq) }
+    }
+
     /// Returns the last of the oldest rows that together hold `events` events or a chunk's bytes. The journal's last
     /// row stays, so that numbers never go back.
     pub(crate) fn oldest_chunk(&self, events: usize) -> Option<i64> {

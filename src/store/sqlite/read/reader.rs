@@ -80,6 +80,16 @@ async fn list(db: &mut SqliteConnection, query: &PageQuery) -> Result<Vec<AuditE
     }
 }
 
+/// Returns the positions of a page.
+pub(crate) async fn positions(db: &mut SqliteConnection, query: &PageQuery) -> Result<Vec<Cursor>, StoreError> {
+    let open = OpenEvents::of(db, &query.filter).await?;
+    let selection = Selection { filter: &query.filter, after: query.after, open: &open };
+    match skip(db, selection, query.skip).await? {
+        Some(selection) if query.limit > 0 => scan::positions(db, selection, query.limit).await,
+        _ => Ok(Vec::new()),
+    }
+}
+
 /// Skips the first `left` events; `None` if there are fewer.
 ///
 /// Whole stretches of time are counted over the indexes; only within the last of them are the events gone through, a

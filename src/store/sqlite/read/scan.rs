@@ -41,9 +41,19 @@ pub(crate) async fn nth(
     selection: Selection<'_>,
     nth: usize,
 ) -> Result<Option<Cursor>, StoreError> {
+    let found = positions(db, selection, nth).await?;
+    Ok(if found.len() == nth { found.last().copied() } else { None })
+}
+
+/// Returns the positions of the newest selected events, newest first.
+pub(crate) async fn positions(
+    db: &mut SqliteConnection,
+    selection: Selection<'_>,
+    limit: usize,
+) -> Result<Vec<Cursor>, StoreError> {
     let of_segment = |row: &SqliteRow| Ok(Some(vec![(place_of(row, 0, 1)?, ())]));
-    let found = scan_newest(db, selection, nth, |_, _| (), Projection::Cursor, of_segment).await?;
-    Ok(if found.len() == nth { found.into_keys().next() } else { None })
+    let found = scan_newest(db, selection, limit, |_, _| (), Projection::Cursor, of_segment).await?;
+    Ok(found.into_keys().rev().collect())
 }
 
 /// Collects the newest `limit` events by position. `of_columns` converts a journal event, `of_segment` a row of this

@@ -130,6 +130,21 @@ pub(crate) async fn create(db: &mut SqliteConnection, n: i64) -> Result<(), Stor
     Ok(())
 }
 
+/// Counts events that were deleted, and sets the time of the first that is left, inside a transaction.
+pub(crate) async fn set_fewer(db: &mut SqliteConnection, n: i64, deleted: u64) -> Result<(), StoreError> {
+    let sql = format!(
+        "UPDATE audit_segments SET events_n = events_n - ?2, \
+         first_at = coalesce((SELECT min(created_at) FROM audit_segment_{n} WHERE typeof(created_at) = 'integer'), last_at) WHERE n = ?1"
+    );
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(n)
+        .bind(i64::try_from(deleted).unwrap_or(i64::MAX))
+        .execute(db)
+        .await
+        .during("purge")?;
+    Ok(())
+}
+
 /// Marks the index of the fields as exact.
 pub(crate) async fn set_indexed(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
     sqlx::query("UPDATE audit_segments SET state = 2 WHERE n = ?1").bind(n).execute(db).await.during("indexing")?;

@@ -1,26 +1,26 @@
-//! The values of a policy file in TOML or YAML, each with its line.
+//! The values of a file in TOML or YAML, each with its line.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
+#[cfg(feature = "policy-file")]
 use toml::de::{DeTable, DeValue};
 
-use crate::policy::PolicyError;
-use crate::policy::error::Location;
+use super::FileError;
 
 /// The maximum nesting depth of a YAML file.
 const MAX_YAML_DEPTH: usize = 16;
 
 /// A value and the line on which it begins.
 #[derive(Debug)]
-pub(super) struct SpannedValue {
-    pub(super) line: usize,
-    pub(super) value: RawValue,
+pub(crate) struct SpannedValue {
+    pub(crate) line: usize,
+    pub(crate) value: RawValue,
 }
 
 #[derive(Debug)]
-pub(super) enum RawValue {
+pub(crate) enum RawValue {
     Null,
     Bool(bool),
     Int(i128),
@@ -34,24 +34,25 @@ pub(super) enum RawValue {
 
 /// A key, its line, and its value.
 #[derive(Debug)]
-pub(super) struct TableEntry {
-    pub(super) name: String,
-    pub(super) line: usize,
-    pub(super) node: SpannedValue,
+pub(crate) struct TableEntry {
+    pub(crate) name: String,
+    pub(crate) line: usize,
+    pub(crate) node: SpannedValue,
 }
 
 impl SpannedValue {
-    pub(super) fn from_toml(text: &str) -> Result<Self, PolicyError> {
+    #[cfg(feature = "policy-file")]
+    pub(crate) fn from_toml(text: &str) -> Result<Self, FileError> {
         let lines = LineIndex::of(text);
         let table = DeTable::parse(text).map_err(|error| {
             let line = lines.at(error.span().map_or(0, |span| span.start));
-            PolicyError::new(Location::default(), format!("not TOML: {}", one_line(error.message()))).on_line(line)
+            FileError::new(format!("not TOML: {}", one_line(error.message()))).on_line(line)
         })?;
         Ok(Self { line: 1, value: toml_table(table.get_ref(), &lines) })
     }
 
-    pub(super) fn from_yaml(text: &str) -> Result<Self, PolicyError> {
-        // A policy has four levels. The parser's own limit, 64, takes more than the stack of a thread in a build for tests.
+    pub(crate) fn from_yaml(text: &str) -> Result<Self, FileError> {
+        // A policy has four levels, a list of rules two. The parser's own limit, 64, takes more than the stack of a thread in a build for tests.
         let budget = serde_saphyr::budget! { max_depth: MAX_YAML_DEPTH };
         let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true, budget: budget };
         let value: Spanned<Yaml> = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
@@ -59,23 +60,24 @@ impl SpannedValue {
             let message = error.to_string();
             // The position comes first in our own words.
             let message = message.split(" at line ").next().unwrap_or(&message);
-            PolicyError::new(Location::default(), format!("not YAML: {}", one_line(message))).on_line(line)
+            FileError::new(format!("not YAML: {}", one_line(message))).on_line(line)
         })?;
         Ok(Self { line: 1, value: value.value.0 })
     }
 
-    pub(super) fn entries(&self) -> &[TableEntry] {
+    pub(crate) fn entries(&self) -> &[TableEntry] {
         match &self.value {
             RawValue::Table(entries) => entries,
             _ => &[],
         }
     }
 
-    pub(super) fn entry(&self, name: &str) -> Option<&TableEntry> {
+    #[cfg(feature = "policy-file")]
+    pub(crate) fn entry(&self, name: &str) -> Option<&TableEntry> {
         self.entries().iter().find(|entry| entry.name == name)
     }
 
-    pub(super) fn items(&self) -> &[Self] {
+    pub(crate) fn items(&self) -> &[Self] {
         match &self.value {
             RawValue::List(items) => items,
             _ => &[],
@@ -85,7 +87,7 @@ impl SpannedValue {
 
 impl RawValue {
     /// Returns the kind of the value, for an error.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
             Self::Bool(_) => "true or false",
@@ -98,6 +100,7 @@ impl RawValue {
     }
 }
 
+#[cfg(feature = "policy-file")]
 fn toml_table(table: &DeTable<'_>, lines: &LineIndex) -> RawValue {
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(name, _)| name.span().start);
@@ -108,6 +111,7 @@ fn toml_table(table: &DeTable<'_>, lines: &LineIndex) -> RawValue {
     RawValue::Table(entries.into_iter().map(entry).collect())
 }
 
+#[cfg(feature = "policy-file")]
 fn toml_node(node: &toml::Spanned<DeValue<'_>>, lines: &LineIndex) -> SpannedValue {
     let value = match node.get_ref() {
         DeValue::String(text) => RawValue::Text(text.to_string()),
@@ -199,8 +203,10 @@ impl<'de> Visitor<'de> for YamlVisitor {
 }
 
 /// The offsets at which the lines of a text begin.
+#[cfg(feature = "policy-file")]
 struct LineIndex(Vec<usize>);
 
+#[cfg(feature = "policy-file")]
 impl LineIndex {
     fn of(text: &str) -> Self {
         Self(text.match_indices('\n').map(|(at, _)| at + 1).collect())

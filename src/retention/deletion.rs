@@ -1,0 +1,165 @@
+//! The deletion: chunk after chunk, within the bounds of a preview.
+
+use tokio::time::Instant;
+
+use super::pacing::{CHUNK_EVENTS, Stop, retry};
+use super::plan::RetentionPlan;
+use super::preview::{Deletion, PurgePreview, PurgeReport};
+use super::survey::{RequiredParts, ties_through};
+use crate::event::Timestamp;
+use crate::query::Cursor;
+use crate::store::StoreError;
+
+/// The end of the deletion.
+#[derive(Debug)]
+pub(super) enum End {
+    Done,
+    Interrupted,
+    Failed(StoreError),
+}
+
+impl End {
+    pub(super) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Interrupted => "interrupted",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
+/// A running deletion.
+pub(super) struct Deleter<'a> {
+    pub(super) parts: RequiredParts<'a>,
+    pub(super) stop: Stop<'a>,
+    pub(super) progress: &'a mut (dyn FnMut(u64) + Send),
+    pub(super) report: PurgeReport,
+}
+
+/// A deletion was stopped or has failed.
+enum Halt {
+    Interrupted,
+    Failed(StoreError),
+}
+
+impl From<StoreError> for Halt {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Deleter<'_> {
+    /// Deletes the events of the preview.
+    pub(super) async fn run(&mut self, plan: &RetentionPlan, preview: &PurgePreview) -> End {
+        match self.delete(plan, preview).await {
+            Ok(()) => End::Done,
+            Err(Halt::Interrupted) => End::Interrupted,
+            Err(Halt::Failed(error)) => End::Failed(error),
+        }
+    }
+
+    async fn delete(&mut self, plan: &RetentionPlan, preview: &PurgePreview) -> Result<(), Halt> {
+        let deleted = match &preview.deletion {
+            Deletion::Nothing => Ok(()),
+            Deletion::Before(cutoff) => self.before(*cutoff).await,
+            Deletion::Through(last) => {
+                self.before(last.created_at).await?;
+                self.through(*last).await
+            }
+            #[cfg(feature = "retention-rules")]
+            Deletion::ByRules { all_before, rules: counts, .. } => {
+                let RetentionPlan::Rules(rules) = plan else { return Ok(()) };
+                self.report.rules = vec![0; counts.len()];
+                if let Some(all_before) = all_before {
+                    self.before(*all_before).await?;
+                    self.report.rules.clone_from(counts);
+                }
+                self.by_rules(rules, preview, *all_before).await
+            }
+        };
+        deleted?;
+        #[cfg(not(feature = "retention-rules"))]
+        let _ = plan;
+        if !matches!(preview.deletion, Deletion::Nothing | Deletion::Before(_)) {
+            let removal = self.parts.removal()?;
+            retry(|| removal.finish()).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes all that is older than a moment.
+    async fn before(&mut self, cutoff: Timestamp) -> Result<(), Halt> {
+        let admin = self.parts.admin()?;
+        loop {
+            let begun = Instant::now();
+            let chunk = retry(|| admin.purge(cutoff, CHUNK_EVENTS)).await?;
+            self.count(chunk.deleted);
+            if !chunk.has_more {
+                return Ok(());
+            }
+            self.pause_after(begun).await?;
+        }
+    }
+
+    /// Deletes the events of one moment from this position on.
+    async fn through(&mut self, last: Cursor) -> Result<(), Halt> {
+        let removal = self.parts.removal()?;
+        let query = ties_through(last);
+        loop {
+            let begun = Instant::now();
+            let positions = retry(|| removal.positions(&query)).await?;
+            if positions.is_empty() {
+                return Ok(());
+            }
+            let deleted = retry(|| removal.remove(&positions)).await?;
+            self.count(deleted);
+            if deleted == 0 {
+                // Rows that are listed and cannot be deleted by their positions.
+                return Ok(());
+            }
+            self.pause_after(begun).await?;
+        }
+    }
+
+    #[cfg(feature = "retention-rules")]
+    async fn by_rules(
+        &mut self,
+        rules: &super::rules::RetentionRules,
+        preview: &PurgePreview,
+        since: Option<Timestamp>,
+    ) -> Result<(), Halt> {
+        use super::plan::before;
+        use super::rule_walk::{RuleCutoffs, RuleWalk};
+
+        let (reader, removal) = (self.parts.reader()?, self.parts.removal()?);
+        let floor = preview.floor.map(|floor| before(floor, preview.as_of));
+        let cutoffs = RuleCutoffs::new(rules, preview.as_of, floor);
+        let mut walk = RuleWalk::new(&cutoffs, reader, removal, since);
+        while let Some(page) = walk.next().await? {
+            if page.selected.is_empty() {
+                if self.stop.is_ready() {
+                    return Err(Halt::Interrupted);
+                }
+                continue;
+            }
+            let begun = Instant::now();
+            let positions: Vec<Cursor> = page.selected.iter().map(|(position, _)| *position).collect();
+            let deleted = retry(|| removal.remove(&positions)).await?;
+            for (_, rule) in page.selected {
+                self.report.rules.get_mut(rule).into_iter().for_each(|count| *count += 1);
+            }
+            self.count(deleted);
+            self.pause_after(begun).await?;
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, deleted: u64) {
+        self.report.deleted += deleted;
+        (self.progress)(self.report.deleted);
+    }
+
+    async fn pause_after(&mut self, begun: Instant) -> Result<(), Halt> {
+        if self.stop.pause_after(begun.elapsed()).await { Err(Halt::Interrupted) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,142 @@
+//! A purge: its plan, and the facts about it that the log will hold.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use super::deletion::{Deleter, End};
+use super::pacing::{Stop, retry};
+use super::plan::RetentionPlan;
+use super::preview::{PurgePreview, PurgeReport};
+use super::purge_error::PurgeError;
+use super::record;
+use super::survey::{RequiredParts, survey};
+use crate::event::{Actor, Timestamp};
+use crate::query::TimeError;
+use crate::store::AuditStore;
+
+/// Deletes the events older than `cutoff`, and returns their number: [`Retention`] with its defaults.
+///
+/// # Errors
+/// Those of [`Retention::run`].
+pub async fn purge_before(store: &dyn AuditStore, cutoff: Timestamp) -> Result<u64, PurgeError> {
+    Retention::before(cutoff).run(store).await.map(|report| report.deleted)
+}
+
+/// A purge: its plan, and the facts about it that the log will hold. See the documentation of the module.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Retention {
+    plan: RetentionPlan,
+    actor: Actor,
+    floor: Option<Duration>,
+    as_of: Option<Timestamp>,
+}
+
+impl Retention {
+    /// A purge by a plan.
+    pub fn new(plan: RetentionPlan) -> Self {
+        Self { plan, actor: Actor::default(), floor: None, as_of: None }
+    }
+
+    /// Deletes events from before `cutoff`.
+    pub fn before(cutoff: Timestamp) -> Self {
+        Self::new(RetentionPlan::Before(cutoff))
+    }
+
+    /// Deletes events older than `age`, such as `180d` or `2y`, counted from the run. The purge's event holds this text.
+    ///
+    /// # Errors
+    /// Those of [`parse_cutoff`](crate::query::parse_cutoff).
+    pub fn older_than(age: &str) -> Result<Self, TimeError> {
+        Ok(Self::new(RetentionPlan::older_than(age)?))
+    }
+
+    /// Sets the actor of the purge's event: the operator or the job that asked for it.
+    pub fn actor(mut self, actor: Actor) -> Self {
+        self.actor = actor;
+        self
+    }
+
+    /// Sets the floor: no event younger than this is deleted. A cutoff above it is an error; watermarks and rules leave the
+    /// events above it. The floor of the log counts as well, if it is higher.
+    pub fn floor(mut self, floor: Duration) -> Self {
+        self.floor = Some(floor);
+        self
+    }
+
+    /// Sets the moment from which ages are counted, instead of the moment of each preview or run.
+    pub fn as_of(mut self, now: Timestamp) -> Self {
+        self.as_of = Some(now);
+        self
+    }
+
+    /// Returns the plan.
+    pub fn plan(&self) -> &RetentionPlan {
+        &self.plan
+    }
+
+    /// Counts the events that a purge would delete now. Changes nothing: a dry run.
+    ///
+    /// Rules read every event that is older than the least of their ages, a page at a time.
+    ///
+    /// # Errors
+    /// [`PurgeError::BelowFloor`], or [`PurgeError::NotPlanned`] if the store cannot be read or lacks a part that the plan
+    /// needs.
+    pub async fn preview(&self, store: &dyn AuditStore) -> Result<PurgePreview, PurgeError> {
+        let own = store.parts().admin.and_then(|admin| admin.retention_floor());
+        let floor = self.floor.into_iter().chain(own).max();
+        survey(RequiredParts::of(store), &self.plan, self.as_of.unwrap_or_else(Timestamp::now), floor).await
+    }
+
+    /// Records and runs the purge.
+    ///
+    /// It deletes [`CHUNK_EVENTS`](super::CHUNK_EVENTS) events at a time and pauses between the chunks. What fails with a
+    /// transient error is repeated for [`RETRY_TIMEOUT`](super::RETRY_TIMEOUT).
+    ///
+    /// # Errors
+    /// [`PurgeError`] says how much was deleted, and whether that is recorded.
+    ///
+    /// # Cancel safety
+    /// Dropped after the first chunk, the `started` event stays without an end. Use [`run_until`](Self::run_until) to stop
+    /// a purge.
+    pub async fn run(&self, store: &dyn AuditStore) -> Result<PurgeReport, PurgeError> {
+        let preview = self.preview(store).await?;
+        self.run_until(store, &preview, std::future::pending(), |_| ()).await
+    }
+
+    /// Records and runs the purge within the bounds of a preview, ends after the current chunk once `stop` is ready, and
+    /// calls `progress` with the number of deleted events after each chunk.
+    ///
+    /// # Errors
+    /// Those of [`run`](Self::run), and [`PurgeError::Interrupted`] if it was stopped.
+    pub async fn run_until(
+        &self,
+        store: &dyn AuditStore,
+        preview: &PurgePreview,
+        stop: impl Future<Output = ()> + Send,
+        mut progress: impl FnMut(u64) + Send,
+    ) -> Result<PurgeReport, PurgeError> {
+        let started = record::started(&self.plan, &self.actor, preview);
+        retry(|| store.append(std::slice::from_ref(&started))).await.map_err(PurgeError::NotStarted)?;
+        let stop = pin!(stop);
+        let mut deleter = Deleter {
+            parts: RequiredParts::of(store),
+            stop: Stop::new(stop),
+            progress: &mut progress,
+            report: PurgeReport { deleted: 0, rules: Vec::new() },
+        };
+        let end = deleter.run(&self.plan, preview).await;
+        let report = deleter.report;
+        let deleted = report.deleted;
+        let completed = record::completed(&started, &self.plan, preview, &report, end.as_str());
+        retry(|| store.append(std::slice::from_ref(&completed)))
+            .await
+            .map_err(|source| PurgeError::NotRecorded { deleted, source })?;
+        match end {
+            End::Done => Ok(report),
+            End::Interrupted => Err(PurgeError::Interrupted { deleted }),
+            End::Failed(source) => Err(PurgeError::Failed { deleted, source }),
+        }
+    }
+}
