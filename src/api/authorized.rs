@@ -148,6 +148,11 @@ impl Confined {
         self.request.access_event()
     }
 
+    /// Returns the names of the filters that the store has no index for.
+    pub(crate) fn unindexed(&self) -> Vec<&'static str> {
+        self.reader.unindexed(self.filter())
+    }
+
     pub(crate) async fn query(&self, query: &ConfinedQuery) -> Result<Vec<AuditEvent>, ApiError> {
         self.reader.query(query).await.map_err(store_failed)
     }

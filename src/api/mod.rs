@@ -71,5 +71,5 @@ mod timeout;
 pub use access_log::AUDIT_READ;
 pub use caller::Caller;
 pub use gate::{Gate, GateError, GateFn, GateFuture, gate_fn};
-pub use handlers::AUDIT_NEXT_CURSOR;
+pub use handlers::{AUDIT_NEXT_CURSOR, AUDIT_UNINDEXED};
 pub use router::AuditApi;

@@ -107,6 +107,7 @@ fn success(operation: &Operation) -> Value {
             "description": "The page.",
             "headers": {
                 "audit-next-cursor": header("The cursor of the next page; absent on the last one."),
+                "audit-unindexed": header("The filters that the store has no index for; absent if there are none."),
                 "link": header("The next page, as `rel=\"next\"`, relative to this one; absent on the last one."),
             },
             "content": { "application/json": { "schema": events } },

@@ -26,6 +26,16 @@ pub trait Reader: Send + Sync {
     /// Counts the events that pass the filter in each of the buckets, in the order of the buckets.
     fn histogram<'a>(&'a self, filter: &'a Filter, buckets: &'a Buckets) -> StoreFuture<'a, Vec<u64>>;
 
+    /// Returns the names of the filter's conditions that the store has no index for. A query with one of them reads every event
+    /// that the other conditions leave, until its page is full: where the store is large, let `since` bound it. None by
+    /// default.
+    ///
+    /// So a slow query is announced. The read API returns the names in a header.
+    fn unindexed(&self, filter: &Filter) -> Vec<&'static str> {
+        let _ = filter;
+        Vec::new()
+    }
+
     /// Checks that events can be read with the rights that the store was opened with, without reading one.
     ///
     /// A service asks it once, when it mounts a reader: an account that may only append is told so at the start and not

@@ -12,6 +12,9 @@ use crate::export::{EventFormat as _, JsonArray};
 /// The header with the cursor of the next page. The last page has none.
 pub const AUDIT_NEXT_CURSOR: HeaderName = HeaderName::from_static("audit-next-cursor");
 
+/// The header with the names of the filters that the store has no index for. Absent if there are none.
+pub const AUDIT_UNINDEXED: HeaderName = HeaderName::from_static("audit-unindexed");
+
 /// Returns a page of events.
 pub(crate) async fn list(request: Admitted) -> Result<Recorded<Response>, ApiError> {
     let params = request.params()?;
@@ -32,6 +35,11 @@ pub(crate) async fn list(request: Admitted) -> Result<Recorded<Response>, ApiErr
             .and_then(|()| format.finish(&mut body))
             .map_err(|_| ApiError::StoreFailed)?;
         let mut response = json(body);
+        let unindexed = request.unindexed().join(", ");
+        if !unindexed.is_empty() {
+            let value = HeaderValue::try_from(unindexed).expect("names are visible ASCII");
+            response.headers_mut().insert(AUDIT_UNINDEXED, value);
+        }
         if let Some(last) = events.last().filter(|_| has_more) {
             let cursor = params.cursor_after(last, request.caller());
             // Relative to the request, so that it holds below any prefix.

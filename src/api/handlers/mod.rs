@@ -9,6 +9,6 @@ mod stats;
 pub(crate) use count::count;
 pub(crate) use export::export;
 pub(crate) use get::get;
-pub use list::AUDIT_NEXT_CURSOR;
 pub(crate) use list::list;
+pub use list::{AUDIT_NEXT_CURSOR, AUDIT_UNINDEXED};
 pub(crate) use stats::stats;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::event::AuditEvent;
-use crate::query::Field;
+use crate::query::{Field, Filter, TextPattern};
 use crate::store::sql::TextColumn;
 
 /// The columns with one text of the event each.
@@ -88,9 +88,9 @@ fn escaped(text: &str) -> String {
 pub(super) fn text_column(field: Field) -> TextColumn {
     match field {
         Field::EventType => TextColumn::One("event_type"),
-        Field::Target => TextColumn::List { rows: TARGETS, value: "target.value", array: Some(TARGET_ARRAY) },
+        Field::Target => TextColumn::List { rows: TARGETS, value: "target.value", indexed: Some(HAS_TARGET) },
         Field::TargetType => {
-            TextColumn::List { rows: TARGETS, value: "pg_catalog.split_part(target.value, '/', 1)", array: None }
+            TextColumn::List { rows: TARGETS, value: "pg_catalog.split_part(target.value, '/', 1)", indexed: None }
         }
         Field::Outcome => TextColumn::One("outcome"),
         Field::Phase => TextColumn::One("phase"),
@@ -100,10 +100,40 @@ pub(super) fn text_column(field: Field) -> TextColumn {
     }
 }
 
-/// Every target of an event.
-pub(super) const TARGET_ARRAY: &str = "array_append(more_targets, ((target_type || '/'::text) || target_id))";
+/// The first target in its text form.
+macro_rules! first_target {
+    () => {
+        "((target_type || '/'::text) || target_id)"
+    };
+}
+
+/// The first target in its text form, as an index has it.
+#[cfg(test)]
+pub(super) const FIRST_TARGET: &str = first_target!();
+/// An event with this target.
+const HAS_TARGET: &str = concat!("(", first_target!(), " = {value} OR more_targets @> ARRAY[{value}])");
+/// Every target of an event; null if there is none.
 const TARGETS: &str =
-    "pg_catalog.unnest(array_append(more_targets, ((target_type || '/'::text) || target_id))) AS target(value)";
+    concat!("pg_catalog.unnest(pg_catalog.array_append(more_targets, ", first_target!(), ")) AS target(value)");
+
+/// Returns the names of the filter's conditions that no index answers.
+pub(super) fn unindexed(filter: &Filter) -> Vec<&'static str> {
+    let by_text = filter.texts().into_iter().filter(|(field, condition)| {
+        let begins = |pattern: &TextPattern| pattern.literals().first().is_some_and(|literal| !literal.is_empty());
+        let is_whole = |pattern: &TextPattern| pattern.as_exact().is_some();
+        let included = condition.included();
+        let is_indexed = match field {
+            Field::EventType | Field::UserEmail | Field::RemoteAddr | Field::Route => {
+                included.iter().all(|pattern| is_whole(pattern) || begins(pattern) || *pattern == TextPattern::any())
+            }
+            Field::Target | Field::RequestId | Field::TraceId => included.iter().all(is_whole),
+            _ => false,
+        };
+        !condition.is_empty() && !is_indexed
+    });
+    let details = filter.details.values().any(|condition| !condition.is_empty()).then_some("detail");
+    by_text.map(|(field, _)| field.as_str()).chain(details).collect()
+}
 
 #[cfg(test)]
 mod tests {

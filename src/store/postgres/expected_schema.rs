@@ -76,6 +76,7 @@ pub(super) const PARTITION_KEY: &str = "RANGE (event_id)";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Index {
     pub(super) suffix: &'static str,
+    method: &'static str,
     columns: &'static str,
     /// As the server writes it.
     predicate: Option<&'static str>,
@@ -86,12 +87,13 @@ impl Index {
     /// look for equal ones.
     pub(super) fn definition(self) -> String {
         let rows = self.predicate.map(|predicate| format!(" WHERE {predicate}")).unwrap_or_default();
-        format!("({}) WITH (deduplicate_items = off){rows}", self.columns)
+        let storage = if self.method == BTREE { " WITH (deduplicate_items = off)" } else { "" };
+        format!("USING {} ({}){storage}{rows}", self.method, self.columns)
     }
 
     /// Reports that the server's words for an index are those for this one. How it is stored does not matter.
     pub(super) fn is(self, definition: &str) -> bool {
-        let Some((_, definition)) = definition.rsplit_once(" USING btree ") else { return false };
+        let Some((_, definition)) = definition.rsplit_once(&format!(" USING {} ", self.method)) else { return false };
         let (head, predicate) = match definition.split_once(" WHERE ") {
             Some((head, predicate)) => (head, Some(predicate)),
             None => (definition, None),
@@ -102,13 +104,21 @@ impl Index {
     }
 }
 
+const BTREE: &str = "btree";
+
 const fn index(suffix: &'static str, columns: &'static str, predicate: Option<&'static str>) -> Index {
-    Index { suffix, columns, predicate }
+    Index { suffix, method: BTREE, columns, predicate }
 }
 
-/// The indexes of the events. Each ends in the order of a listing, so that the first page of a filter and its ten
-/// thousandth cost the same.
-pub(super) const INDEXES: [Index; 7] = [
+/// An index of whole values, which are sorted after they were found: few events share one. Rows without a value are not in
+/// it.
+const fn whole_values(suffix: &'static str, columns: &'static str) -> Index {
+    Index { suffix, method: "hash", columns, predicate: None }
+}
+
+/// The indexes of the events. Those with a time end in the order of a listing, so that the first page of a filter and its
+/// ten thousandth cost the same.
+pub(super) const INDEXES: [Index; 11] = [
     index("_idx_created", "created_at, event_id", None),
     index("_idx_type_created", "event_type, created_at, event_id", None),
     index("_idx_user_created", "actor_user_email, created_at, event_id", Some("(actor_user_email IS NOT NULL)")),
@@ -117,6 +127,15 @@ pub(super) const INDEXES: [Index; 7] = [
     index("_idx_outcome_created", "outcome, created_at, event_id", Some("(outcome IS NOT NULL)")),
     // Nearly every event is `completed`: that listing is the whole one.
     index("_idx_phase_created", "phase, created_at, event_id", Some("(phase <> 'completed'::text)")),
+    whole_values("_idx_request", "request_id"),
+    whole_values("_idx_trace", "trace_id"),
+    whole_values("_idx_target", "(((target_type || '/'::text) || target_id))"),
+    Index {
+        suffix: "_idx_more_targets",
+        method: "gin",
+        columns: "more_targets",
+        predicate: Some("(more_targets IS NOT NULL)"),
+    },
 ];
 
 /// The bare names that a log needs and another application may have taken, without the monthly partitions.
@@ -154,6 +173,7 @@ END
 
 #[cfg(test)]
 mod tests {
+    use super::super::event_columns::FIRST_TARGET;
     use super::*;
 
     #[test]
@@ -174,6 +194,8 @@ mod tests {
         ] {
             assert!(!by_user.is(&server(&other)), "{other}");
         }
+        let asks = |index: &Index| index.definition().contains(FIRST_TARGET);
+        assert!(INDEXES.iter().any(asks), "a filter asks for what is indexed");
         assert!(!by_user.is("CREATE INDEX i ON ONLY public.audit_events USING hash (actor_user_email)"));
     }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::access::{check_may_read, explained};
 use super::dialect::{bind, clause};
 use super::error::{DuringOperation as _, NAME};
-use super::event_columns::text_column;
+use super::event_columns::{text_column, unindexed};
 use super::grants::Right;
 use super::identifiers::Identifiers;
 use super::row::{columns, event_of};
@@ -57,6 +57,10 @@ impl Reader for PostgresStore {
             let result = explained(&mut lease.db, &self.config.identifiers, Right::Read, result).await;
             lease.finish(result)
         })
+    }
+
+    fn unindexed(&self, filter: &Filter) -> Vec<&'static str> {
+        unindexed(filter)
     }
 
     fn check_access(&self) -> StoreFuture<'_, ()> {

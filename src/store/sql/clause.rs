@@ -97,15 +97,18 @@ impl Clause {
     fn text(&mut self, column: TextColumn, condition: &Condition<TextPattern>) {
         match column {
             TextColumn::One(column) => self.column(column, condition),
-            TextColumn::List { rows, value, array } => {
-                let one = |clause: &mut Self, pattern: &TextPattern| match (array, pattern.as_exact()) {
-                    (Some(array), Some(text)) if !text.contains('\0') => {
-                        format!("{array} @> ARRAY[{}]", clause.bound(BindValue::Text(text.to_owned())))
-                    }
-                    _ => format!("EXISTS (SELECT FROM {rows} WHERE {})", clause.like(value, pattern)),
+            TextColumn::List { rows, value, indexed } => {
+                let each = |clause: &mut Self, pattern: &TextPattern| {
+                    format!("EXISTS (SELECT FROM {rows} WHERE {})", clause.like(value, pattern))
                 };
-                self.one_of(condition.included(), one);
-                self.none_of(condition.excluded(), None, one);
+                self.one_of(condition.included(), |clause, pattern| match (indexed, pattern.as_exact()) {
+                    (Some(indexed), Some(text)) if !text.contains('\0') => {
+                        indexed.replace("{value}", &clause.bound(BindValue::Text(text.to_owned())))
+                    }
+                    _ => each(clause, pattern),
+                });
+                // Never null, as the indexed condition is where an event has no target.
+                self.none_of(condition.excluded(), None, each);
                 self.is_ordered &= condition.included().is_empty();
             }
             #[cfg(feature = "sqlite")]

@@ -24,8 +24,9 @@ pub(crate) struct Dialect {
 pub(crate) enum TextColumn {
     /// A column, or an expression, that is null where the event has no value.
     One(&'static str),
-    /// A list of values: an item of `FROM`, the value of one of its rows, and the array of all if an index of it finds one.
-    List { rows: &'static str, value: &'static str, array: Option<&'static str> },
+    /// A list of values: an item of `FROM`, the value of one of its rows, and the condition, if there is one, that indexes answer
+    /// for a whole value, with `{value}` in its place.
+    List { rows: &'static str, value: &'static str, indexed: Option<&'static str> },
     /// None: the store tests the condition otherwise.
     #[cfg(feature = "sqlite")]
     Elsewhere,

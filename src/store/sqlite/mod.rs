@@ -37,6 +37,7 @@ mod damage;
 mod diagnostics;
 mod error;
 mod event_columns;
+mod events_view;
 mod file_identity;
 mod id_blob;
 mod journal;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use sqlx::AssertSqlSafe;
 
 use super::error::{DuringOperation as _, discarded};
+use super::events_view;
 use super::id_blob::id_bytes;
 use super::journal::append::{EMPTY_ROW, begin_journal};
 use super::journal::compaction::{CHUNK_EVENTS, compact_rows};
@@ -191,6 +192,7 @@ async fn delete_segment_rows(state: &mut WriterState, kept: &Segment, at_most: i
         .rows_affected();
     if is_exhausted(state, n, gone, at_most).await? {
         segment::drop_table(&mut state.connection.db, n).await?;
+        events_view::refresh(&mut state.connection.db).await?;
     } else {
         sqlx::query("UPDATE audit_segments SET events_n = events_n - ?2 WHERE n = ?1")
             .bind(n)
@@ -221,6 +223,7 @@ async fn delete_rows(state: &mut WriterState, kept: &Segment, before: i64, at_mo
         .rows_affected();
     if is_exhausted(state, n, gone, at_most).await? {
         segment::drop_table(&mut state.connection.db, n).await?;
+        events_view::refresh(&mut state.connection.db).await?;
         return Ok(gone);
     }
     // The first event that is left says whether more of the segment is old.

@@ -11,6 +11,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::error::{DuringOperation as _, config, open_error, permanent};
+use super::events_view;
 use super::segments::segment;
 use crate::log_lines::log_line;
 use crate::store::StoreError;
@@ -132,7 +133,7 @@ pub(super) async fn create_tables(db: &mut SqliteConnection) -> Result<(), Store
             segment::create(db, kept.n).await?;
         }
     }
-    Ok(())
+    events_view::refresh(db).await
 }
 
 /// Drops every table inside a transaction and returns the journal's last number: later numbers follow it, so that the
@@ -142,6 +143,7 @@ pub(super) async fn drop_all(db: &mut SqliteConnection) -> Result<i64, StoreErro
         .fetch_one(&mut *db)
         .await
         .during("init")?;
+    events_view::drop_view(db).await?;
     for kept in segment::load(db).await? {
         segment::drop_table(db, kept.n).await?;
     }

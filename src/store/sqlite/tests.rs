@@ -8,6 +8,7 @@ mod reading;
 mod recovery;
 mod shared_file;
 mod triggers;
+mod view;
 
 use std::path::PathBuf;
 

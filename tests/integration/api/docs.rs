@@ -40,6 +40,9 @@ async fn every_parameter_described_is_understood() {
                 "format" => "csv",
                 "limit" | "skip" | "top" | "buckets" => "1",
                 "by" => "route",
+                "target" => "order/7",
+                "detail" => "plan=gold",
+                "folded" => "true",
                 _ => "x",
             };
             if parameter["in"] == "query" && name != "cursor" {
@@ -48,4 +51,11 @@ async fn every_parameter_described_is_understood() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_filter_without_an_index_is_named_in_a_header() {
+    let app = app(spy(&events(3)).await);
+    assert_eq!(ask(&app, ROOT, "/audit/?uri=/x*&route=/y").await.header("audit-unindexed"), Some("uri"));
+    assert_eq!(ask(&app, ROOT, "/audit/?route=/y").await.header("audit-unindexed"), None);
 }

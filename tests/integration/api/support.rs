@@ -280,6 +280,11 @@ impl Reader for Spy {
         self.read(format!("get of {:?}", [user_email]), self.reader_inside().get_of(id, user_email))
     }
 
+    /// As a store that has no index of request targets.
+    fn unindexed(&self, filter: &Filter) -> Vec<&'static str> {
+        if filter.uri.is_empty() { Vec::new() } else { vec!["uri"] }
+    }
+
     fn check_access(&self) -> StoreFuture<'_, ()> {
         // No read of an event, so that it is not written down.
         let trouble = *self.trouble.lock().expect("no test panics under the lock");

@@ -102,6 +102,10 @@ impl Reader for FaultyStore {
         })
     }
 
+    fn unindexed(&self, filter: &Filter) -> Vec<&'static str> {
+        self.inner_reader().map(|reader| reader.unindexed(filter)).unwrap_or_default()
+    }
+
     fn check_access(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move { self.inner_reader()?.check_access().await })
     }

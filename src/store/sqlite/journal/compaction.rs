@@ -11,6 +11,7 @@ use super::stored_row::{StoredEvent, StoredRow};
 use crate::event::EventId;
 use crate::store::StoreError;
 use crate::store::sqlite::error::{DuringOperation as _, discarded, permanent};
+use crate::store::sqlite::events_view;
 use crate::store::sqlite::id_blob::id_bytes;
 use crate::store::sqlite::segments::segment::{self, SEGMENT_EVENTS, Segment, SegmentState};
 use crate::store::sqlite::segments::terms::TermKey;
@@ -116,7 +117,11 @@ async fn insert(state: &mut WriterState, mut events: &[StoredEvent<'_>]) -> Resu
         let room = usize::try_from(SEGMENT_EVENTS - current.events_n).unwrap_or(0);
         let (now, later) = events.split_at(room.min(events.len()));
         insert_part(state, &mut current, now, &key).await?;
+        let is_new = state.segments.last().is_none_or(|newest| newest.n != current.n);
         update_segment_list(state, current).await?;
+        if is_new {
+            events_view::refresh(&mut state.connection.db).await?;
+        }
         events = later;
     }
     Ok(())

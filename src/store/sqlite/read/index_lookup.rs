@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 use super::select::Selection;
 use super::source::{Source, SourceRef};
 use crate::event::Phase;
-use crate::query::{Condition, Field, OutcomePattern, TextPattern};
+use crate::query::{Condition, Field, Filter, OutcomePattern, TextPattern};
 use crate::store::StoreError;
 use crate::store::sqlite::error::DuringOperation as _;
 use crate::store::sqlite::event_columns::IndexPart;
@@ -84,6 +84,18 @@ impl<'a> IndexLookup<'a> {
             max_rows: u64::MAX,
             key: None,
         }
+    }
+
+    /// Returns the names of the conditions that the index does not answer: patterns for what it has digests of.
+    pub(crate) fn unindexed(filter: &Filter) -> Vec<&'static str> {
+        let has_pattern = |condition: &Condition<TextPattern>| {
+            condition.included().iter().chain(condition.excluded()).any(|pattern| pattern.as_exact().is_none())
+        };
+        let texts = filter.texts().into_iter();
+        let texts =
+            texts.filter(|(field, condition)| IndexPart::of(*field) == IndexPart::Terms && has_pattern(condition));
+        let details = filter.details.values().any(has_pattern).then_some("detail");
+        texts.map(|(field, _)| field.as_str()).chain(details).collect()
     }
 
     /// A lookup that may stop in a segment after more than this many rows, if a walk can test the conditions itself.

@@ -54,6 +54,10 @@ impl Reader for SqliteStore {
         })
     }
 
+    fn unindexed(&self, filter: &Filter) -> Vec<&'static str> {
+        IndexLookup::unindexed(filter)
+    }
+
     fn get(&self, id: EventId) -> StoreFuture<'_, Option<AuditEvent>> {
         Box::pin(async move {
             let mut lease = self.readers.take(&self.config).await?;

@@ -170,7 +170,7 @@ pub(crate) async fn begin_dropping(db: &mut SqliteConnection, n: i64) -> Result<
     Ok(())
 }
 
-/// Drops the table and deletes its list entry.
+/// Drops the table and deletes its list entry. The caller makes the view of the events again.
 pub(crate) async fn drop_table(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
     let sql = format!(
         "DROP TABLE IF EXISTS audit_segment_{n}; DELETE FROM audit_segments WHERE n = {n}; DELETE FROM audit_postings WHERE n = {n};"
