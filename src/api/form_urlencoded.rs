@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// Decodes a value of a form. Invalid UTF-8 is an error, not U+FFFD: a filter would match other text than was given.
-pub(super) fn decode(text: &str) -> Result<Cow<'_, str>, &'static str> {
+pub(crate) fn decode(text: &str) -> Result<Cow<'_, str>, &'static str> {
     if !text.contains(['%', '+', '\0']) {
         return Ok(Cow::Borrowed(text));
     }

@@ -157,6 +157,13 @@ impl Params {
         Timestamp::from_micros_clamped(until.as_micros() - DEFAULT_SPAN_MICROS)
     }
 
+    /// Folds the events, unless the query says otherwise.
+    #[cfg(feature = "viewer")]
+    pub(crate) fn folded_by_default(mut self) -> Self {
+        self.filter.folded |= !self.raw_filters.iter().any(|(name, _)| *name == "folded");
+        self
+    }
+
     /// Returns the page size.
     pub(crate) fn limit(&self) -> usize {
         self.limit.unwrap_or(DEFAULT_LIMIT)

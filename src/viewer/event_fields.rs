@@ -64,11 +64,12 @@ const GROUPS: [(&str, &str, &[&str]); 5] = [
     ]),
 ];
 
-/// Returns the groups with fields, without `details`.
+/// Returns the groups with fields, without `details` and `targets`.
 pub(super) fn groups(event: &AuditEvent, caller: &Caller, links: &Links) -> Vec<FieldGroup> {
     // An event is JSON.
     let Ok(Value::Object(mut rest)) = serde_json::to_value(event) else { return Vec::new() };
     rest.remove("details");
+    rest.remove("targets");
     let mut parts: Vec<_> = GROUPS[1..]
         .iter()
         .filter_map(|(part, title, order)| match rest.remove(*part)? {

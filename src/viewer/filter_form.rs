@@ -24,7 +24,7 @@ pub(super) struct FormField<'a> {
 /// An active filter, and the link that removes it.
 #[derive(Debug)]
 pub(super) struct ActiveFilter<'a> {
-    pub(super) label: &'static str,
+    pub(super) label: &'a str,
     pub(super) relation: &'static str,
     pub(super) value: SafeText<'a>,
     pub(super) without: String,
@@ -42,7 +42,13 @@ pub(super) struct QuickFilter {
 pub(super) struct FilterForm<'a> {
     pub(super) action: String,
     pub(super) is_admin: bool,
+    /// True on the page that the search box leads to.
+    pub(super) has_search: bool,
+    /// The link to the other way of folding.
+    pub(super) folding: QuickFilter,
     pub(super) controls: Vec<FormField<'a>>,
+    /// The filters without a field, which the form sends again.
+    pub(super) others: Vec<Pair<'a>>,
     pub(super) limit: Option<usize>,
     pub(super) chips: Vec<ActiveFilter<'a>>,
     pub(super) times: Vec<QuickFilter>,
@@ -62,13 +68,13 @@ const CONTROLS: [(&str, &str, &str, &[&str]); 8] = [
     ("until", "Until", "2026-05-25", &[]),
 ];
 
-const TIMES: [(&str, Option<&str>); 6] = [
-    ("1 hour", Some("1h")),
-    ("1 day", Some("1d")),
-    ("7 days", Some("7d")),
-    ("30 days", Some("30d")),
-    ("1 year", Some("1y")),
-    ("All time", None),
+const TIMES: [(&str, &str); 6] = [
+    ("1 hour", "1h"),
+    ("1 day", "1d"),
+    ("7 days", "7d"),
+    ("30 days", "30d"),
+    ("1 year", "1y"),
+    ("All time", "1970-01-01"),
 ];
 
 type Pair<'a> = (&'a str, &'a str);
@@ -110,10 +116,11 @@ impl<'a> FilterForm<'a> {
                 };
                 FormField { name, label, note, hint, options, more, values }
             });
-        let chips = given.iter().enumerate().map(|(n, (name, value))| {
+        let shown = given.iter().enumerate().filter(|(_, (name, _))| *name != "folded");
+        let chips = shown.map(|(n, (name, value))| {
             let without: Vec<_> =
                 given.iter().enumerate().filter(|(other, _)| *other != n).map(|(_, it)| *it).collect();
-            let label = CONTROLS.iter().find(|(of, ..)| of == name).map_or("", |(_, label, ..)| label);
+            let label = CONTROLS.iter().find(|(of, ..)| of == name).map_or(*name, |(_, label, ..)| label);
             let is_time = matches!(*name, "since" | "until");
             let (relation, value) = match value.strip_prefix('!') {
                 Some(rest) => ("is not", rest),
@@ -123,7 +130,7 @@ impl<'a> FilterForm<'a> {
         });
         let times = TIMES.into_iter().map(|(label, since)| {
             let others = given.iter().copied().filter(|(name, _)| !matches!(*name, "since" | "until"));
-            let pairs: Vec<_> = others.chain(since.map(|since| ("since", since))).collect();
+            let pairs: Vec<_> = others.chain([("since", since)]).collect();
             QuickFilter { label, href: link(&pairs), is_set: is_same(&pairs, &given) }
         });
         let kinds =
@@ -138,7 +145,14 @@ impl<'a> FilterForm<'a> {
         Self {
             action: links.to(page, []),
             is_admin: caller.is_admin(),
+            has_search: page.is_empty(),
+            folding: {
+                let others = given.iter().copied().filter(|(name, _)| *name != "folded");
+                let pairs: Vec<_> = others.chain(params.filter.folded.then_some(("folded", "false"))).collect();
+                QuickFilter { label: "Starts, too", href: link(&pairs), is_set: !params.filter.folded }
+            },
             limit: params.explicit_limit(),
+            others: given.iter().copied().filter(|(name, _)| CONTROLS.iter().all(|(of, ..)| of != name)).collect(),
             controls: controls.collect(),
             chips: chips.collect(),
             times: times.collect(),

@@ -15,7 +15,7 @@ use crate::event::Timestamp;
 use crate::query::{Condition, OutcomePattern, Statistics};
 
 /// The largest number of bars.
-pub(super) const MAX_BARS: usize = 60;
+const MAX_BARS: usize = 60;
 
 /// The number of events from which the page says "more than": counting them all may take long.
 const MAX_COUNTED: u64 = 1000;
@@ -65,7 +65,7 @@ impl HistogramRequest {
 
     async fn section(&self) -> Result<HistogramSection, ApiError> {
         let filter = self.filter.with(|filter| (filter.since, filter.until) = (Some(self.since), Some(self.until)));
-        let all = self.request.statistics(&filter, &[], 0, MAX_BARS).await?;
+        let (filter, all) = fitted(&self.request, filter).await?;
         let failed = failures(&self.request, &filter).await?;
         let total = match self.total {
             Some(total) => Thousands(total).to_string(),
@@ -76,14 +76,14 @@ impl HistogramRequest {
         Ok(HistogramSection {
             total,
             within: Thousands(all.total),
-            span: self.span(),
+            span: if self.is_last_days {
+                "the last 30 days".to_owned()
+            } else {
+                span(filter.since.unwrap_or(self.since), self.until)
+            },
             is_total: !self.is_default_span || self.total == Some(all.total),
             chart: Some(chart).filter(|_| all.total > 0),
         })
-    }
-
-    fn span(&self) -> String {
-        if self.is_last_days { "the last 30 days".to_owned() } else { span(self.since, self.until) }
     }
 
     /// Returns the number of events that pass, or "more than 1,000".
@@ -94,6 +94,24 @@ impl HistogramRequest {
         }
         Ok(Thousands(self.request.count(&self.filter).await?).to_string())
     }
+}
+
+/// Counts the events over the span of the filter. While more than half of the span is before the first event, it begins
+/// there: a chart of all time has the time of the log.
+pub(super) async fn fitted(
+    request: &Confined,
+    mut filter: ConfinedFilter,
+) -> Result<(ConfinedFilter, Statistics), ApiError> {
+    const MAX_ROUNDS: usize = 4;
+    let mut all = request.statistics(&filter, &[], 0, MAX_BARS).await?;
+    for _ in 1..MAX_ROUNDS {
+        let buckets = all.histogram.as_ref().map_or(&[][..], |histogram| &histogram.buckets);
+        let first = buckets.iter().position(|bucket| bucket.count > 0).filter(|first| *first > buckets.len() / 2);
+        let Some(first) = first else { break };
+        filter = filter.with(|filter| filter.since = Some(buckets[first].since));
+        all = request.statistics(&filter, &[], 0, MAX_BARS).await?;
+    }
+    Ok((filter, all))
 }
 
 /// Counts the denied and failed events (4xx, 5xx), unless the filter has a condition on the status.

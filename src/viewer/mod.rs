@@ -34,6 +34,7 @@
 
 mod assets;
 mod bar_chart;
+mod change_rows;
 mod event_fields;
 mod event_row;
 mod filter_form;
@@ -47,6 +48,7 @@ mod related_events;
 mod response;
 mod router;
 mod safe_html;
+mod search;
 mod state;
 mod time;
 

@@ -38,6 +38,15 @@ pub(super) const OVERVIEW: Operation = Operation {
     error_statuses: &[],
 };
 
+/// The history of an object.
+pub(super) const HISTORY: Operation = Operation {
+    path: "/history",
+    name: "view_history",
+    summary: "One page of the events of an object, with what each changed.",
+    parameters: &[FILTERS, &[LIMIT, CURSOR]],
+    error_statuses: &[],
+};
+
 /// One event.
 pub(super) const EVENT: Operation = Operation {
     path: "/events/{id}",

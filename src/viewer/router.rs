@@ -11,7 +11,7 @@ use axum::routing::{self, MethodRouter};
 use http::request::Parts;
 
 use super::links::Links;
-use super::operations::{EVENT, EVENTS, OVERVIEW};
+use super::operations::{EVENT, EVENTS, HISTORY, OVERVIEW};
 use super::pages::{PageRequest, error_page};
 use super::state::{SharedState, ViewerState};
 use super::{assets, pages, response};
@@ -46,7 +46,7 @@ impl AuditViewer {
     }
 
     /// Records every read in `log` before anything is shown, as [`AuditApi::record_reads`] does. `details.read` is
-    /// `view_list`, `view_get` or `view_stats`; downloads have the names of the API.
+    /// `view_list`, `view_get`, `view_history` or `view_stats`; downloads have the names of the API.
     #[must_use]
     pub fn record_reads(mut self, log: &AuditLog) -> Self {
         self.api.read_log = Some(log.clone());
@@ -97,6 +97,7 @@ impl AuditViewer {
         };
         let list = || page(page_route(&EVENTS, Links::from_mount, pages::events), Links::HERE);
         let overview = page_route(&OVERVIEW, |_| Links::from(Links::HERE), pages::overview);
+        let history = page_route(&HISTORY, |_| Links::from(Links::HERE), pages::history);
         let event = page_route(&EVENT, |_| Links::from(Links::ABOVE), pages::event);
         let mut router = Router::new();
         if !at.is_empty() {
@@ -105,6 +106,7 @@ impl AuditViewer {
         router
             .route(&format!("{at}{}", EVENTS.path), list())
             .route(&format!("{at}{}", OVERVIEW.path), page(overview, Links::HERE))
+            .route(&format!("{at}{}", HISTORY.path), page(history, Links::HERE))
             .route(&format!("{at}{}", EVENT.path), page(event, Links::ABOVE))
             .route(&format!("{at}{}/json", EVENT.path), download(read_route(&Operation::GET, handlers::get)))
             .route(&format!("{at}/export"), download(read_route(&Operation::EXPORT, handlers::export)))

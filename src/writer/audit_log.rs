@@ -128,9 +128,9 @@ impl AuditLog {
     pub fn disabled() -> Self {
         static IS_SAID: AtomicBool = AtomicBool::new(false);
         // Before there is a subscriber, nobody would read it.
-        if !IS_SAID.load(Ordering::Relaxed)
-            && !(tracing::enabled!(tracing::Level::WARN) && IS_SAID.swap(true, Ordering::Relaxed))
-        {
+        let is_said = IS_SAID.load(Ordering::Relaxed)
+            || tracing::enabled!(tracing::Level::WARN) && IS_SAID.swap(true, Ordering::Relaxed);
+        if !is_said {
             tracing::warn!("auditing is off: nothing that is done is recorded");
         }
         Self { inner: None }

@@ -135,6 +135,15 @@ async function reads() {
   await page.locator('dd').filter({ hasText: 'admin_action' }).getByRole('link').click();
   await page.waitForURL(`${ui}/?event_type=admin_action`);
 
+  // An object's history, from its event; and the search box.
+  await page.goto(`${ui}/`);
+  await page.getByLabel('Search').fill('alice 4xx since:1y');
+  await page.getByRole('button', { name: 'Search' }).click();
+  await page.waitForURL(`${ui}/?user_email=alice%2A&outcome=4xx&since=1y`);
+  assert.ok((await texts(page, '.chips a')).length >= 3, 'the search is shown as filters');
+  await page.goto(`${ui}/history?target=users/bob@example.org`);
+  assert.match(await page.locator('h1').textContent(), /History of/);
+
   // A bar leads to its events.
   await page.goto(`${ui}/?since=30d`);
   const bar = page.locator('.chart svg a').nth(5);
@@ -180,6 +189,7 @@ async function looks() {
     filtered: `${ui}/?outcome=4xx&outcome=5xx&since=1h&user_email=%2a%40example.org&user_email=%21*`,
     empty: `${ui}/?user_email=nobody@example.org&since=1d`,
     overview: `${ui}/overview?since=1y`,
+    history: `${ui}/history?target=users/bob@example.org`,
     event: await of('tr.panicked th a'),
     request: await of('tr.denied:has(.method) th a'),
     hostile: await of('tr:has(.odd) th a'),

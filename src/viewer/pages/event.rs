@@ -7,8 +7,9 @@ use super::PageRequest;
 use crate::api::Caller;
 use crate::api::authorized::Recorded;
 use crate::api::error::ApiError;
-use crate::event::{AuditEvent, Timestamp};
+use crate::event::{AuditEvent, Target, Timestamp};
 use crate::viewer::assets;
+use crate::viewer::change_rows::ChangeRows;
 use crate::viewer::event_fields::{DisplayValue, FieldGroup, groups};
 use crate::viewer::event_row::EventRow;
 use crate::viewer::links::Links;
@@ -26,12 +27,36 @@ struct EventPage<'a> {
     id: String,
     row: EventRow<'a>,
     groups: Vec<FieldGroup>,
+    targets: Vec<TargetLinks<'a>>,
+    changes: ChangeRows<'a>,
     details: Option<PrettyJson>,
     has_related: bool,
     has_request_id: bool,
     of_request: Vec<EventRow<'a>>,
     of_actor: Vec<EventRow<'a>>,
     looked_through: usize,
+}
+
+/// An object of the event, and the links to its history and its events.
+struct TargetLinks<'a> {
+    target_type: SafeText<'a>,
+    id: SafeText<'a>,
+    label: Option<SafeText<'a>>,
+    history: String,
+    list: String,
+}
+
+impl<'a> TargetLinks<'a> {
+    fn of(target: &'a Target, links: &Links) -> Self {
+        let text = target.to_string();
+        Self {
+            target_type: SafeText::line(&target.target_type),
+            id: SafeText::line(&target.id),
+            label: target.label.as_deref().map(SafeText::line),
+            history: links.to("history", [("target", text.as_str())]),
+            list: links.list([("target", text.as_str())]),
+        }
+    }
 }
 
 /// Shows one event and its neighbours.
@@ -80,6 +105,8 @@ fn page(
         id: event.event_id.to_string(),
         row: EventRow::of(event, links, now),
         groups: groups(event, caller, links),
+        targets: event.targets.iter().map(|target| TargetLinks::of(target, links)).collect(),
+        changes: ChangeRows::of(event),
         details: Some(PrettyJson::of(&event.details)).filter(|_| !event.details.is_empty()),
         has_related: related.is_some(),
         has_request_id: event.request.request_id.is_some(),

@@ -9,6 +9,7 @@ use super::PageRequest;
 use crate::api::Caller;
 use crate::api::authorized::{Confined, Recorded};
 use crate::api::error::ApiError;
+use crate::api::form_urlencoded::decode;
 use crate::api::params::Params;
 use crate::event::{AuditEvent, EventId, Timestamp};
 use crate::query::Cursor;
@@ -20,6 +21,10 @@ use crate::viewer::links::{Links, raw_filters, redirect};
 use crate::viewer::previous_page::previous_page;
 use crate::viewer::response::page_with_parts;
 use crate::viewer::safe_html::SafeText;
+use crate::viewer::search::{self, Search};
+
+/// The longest text of the search box.
+const MAX_SEARCH_BYTES: usize = 2048;
 
 /// The default page size.
 const DEFAULT_LIMIT: usize = 50;
@@ -47,12 +52,30 @@ pub(in crate::viewer) async fn events(request: PageRequest) -> Result<Recorded<R
     if let Some(query) = strip_empty_fields(admitted.head().uri.query()) {
         return redirect(&format!("{}{query}", links.root()));
     }
-    let params = admitted.params()?;
+    if let Some(text) = searched(admitted.head().uri.query())? {
+        return redirect(&match search::read(&text, Timestamp::now()).map_err(ApiError::BadRequest)? {
+            Search::Event(id) => links.event(id),
+            Search::Filters(pairs) => links.list(pairs.iter().map(|(name, value)| (*name, value.as_str()))),
+        });
+    }
+    let params = admitted.params()?.folded_by_default();
     let request = Arc::new(admitted.confine(&params).await?);
     let page = LoadedPage::read(&request, &params).await?;
     let access = request.access_event().params(&params).count(page.events.len() as u64);
     let page = request.record(access, page).await?;
     page.try_map(|page| render(&request, &params, &links, &page))
+}
+
+/// Returns the text of the search box, if the query string is that of the box.
+fn searched(query: Option<&str>) -> Result<Option<String>, ApiError> {
+    let Some(text) = query.and_then(|query| query.strip_prefix("q=")).filter(|text| !text.contains('&')) else {
+        return Ok(None);
+    };
+    let text = decode(text).map_err(|why| ApiError::BadRequest(format!("q: its value {why}")))?;
+    if text.len() > MAX_SEARCH_BYTES {
+        return Err(ApiError::BadRequest(format!("q: its value has more than {MAX_SEARCH_BYTES} bytes")));
+    }
+    Ok(Some(text.into_owned()))
 }
 
 fn render(request: &Arc<Confined>, params: &Params, links: &Links, loaded: &LoadedPage) -> Result<Response, ApiError> {
@@ -77,21 +100,25 @@ fn render(request: &Arc<Confined>, params: &Params, links: &Links, loaded: &Load
         older: last.filter(|_| loaded.is_followed).map(|event| around.at("cursor", Cursor::of(event))),
         here: first.map(|event| around.at("cursor", begins_at(event))),
         exports: ["csv", "json", "jsonl"]
-            .map(|format| (format, links.to("export", raw_filters(params).chain([("format", format)]))))
+            .map(|format| {
+                let others = raw_filters(params).filter(|(name, _)| *name != "folded");
+                let folded = params.filter.folded.then_some(("folded", "true"));
+                (format, links.to("export", others.chain(folded).chain([("format", format)])))
+            })
             .into(),
     };
     page_with_parts(&page, vec![Box::pin(histogram.draw())])
 }
 
 /// A page of events, and if there are others.
-struct LoadedPage {
-    events: Vec<AuditEvent>,
-    is_preceded: bool,
-    is_followed: bool,
+pub(super) struct LoadedPage {
+    pub(super) events: Vec<AuditEvent>,
+    pub(super) is_preceded: bool,
+    pub(super) is_followed: bool,
 }
 
 impl LoadedPage {
-    async fn read(request: &Confined, params: &Params) -> Result<Self, ApiError> {
+    pub(super) async fn read(request: &Confined, params: &Params) -> Result<Self, ApiError> {
         let limit = params.explicit_limit().unwrap_or(DEFAULT_LIMIT);
         if let Some(place) = params.newer {
             let events = previous_page(request, request.filter(), place, limit).await?;

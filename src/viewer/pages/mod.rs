@@ -3,11 +3,13 @@
 mod error;
 mod event;
 mod events;
+mod history;
 mod overview;
 mod request;
 
 pub(super) use error::{error_page, reject_method};
 pub(super) use event::event;
 pub(super) use events::events;
+pub(super) use history::history;
 pub(super) use overview::overview;
 pub(super) use request::PageRequest;

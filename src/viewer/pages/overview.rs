@@ -15,7 +15,7 @@ use crate::query::{Field, Statistics, TextPattern, ValueCount};
 use crate::viewer::assets;
 use crate::viewer::bar_chart::BarChart;
 use crate::viewer::filter_form::{FilterForm, strip_empty_fields};
-use crate::viewer::histogram::{MAX_BARS, counts_failed, failures};
+use crate::viewer::histogram::{counts_failed, failures, fitted};
 use crate::viewer::links::{Links, raw_filters, redirect};
 use crate::viewer::operations::is_filterable;
 use crate::viewer::response::{DeferredPart, page_with_parts};
@@ -75,12 +75,12 @@ pub(in crate::viewer) async fn overview(request: PageRequest) -> Result<Recorded
     if let Some(query) = strip_empty_fields(admitted.head().uri.query()) {
         return redirect(&format!("{}overview{query}", links.root()));
     }
-    let params = admitted.params()?;
+    let params = admitted.params()?.folded_by_default();
     let (since, until) = params.span()?;
     let request = Arc::new(admitted.confine(&params).await?);
     let filter = request.filter().with(|filter| (filter.since, filter.until) = (Some(since), Some(until)));
     // A store that cannot be read says so in the status.
-    let all = request.statistics(&filter, &[], 0, MAX_BARS).await?;
+    let (filter, all) = fitted(&request, filter).await?;
     let failed = failures(&request, &filter).await?;
     let access = request.access_event().params(&params).count(all.total);
     let counts = request.record(access, (all, failed)).await?;

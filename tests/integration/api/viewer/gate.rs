@@ -108,8 +108,8 @@ async fn what_is_missing_and_what_is_anothers_look_the_same() {
 async fn the_store_is_not_asked_for_who_gets_nothing() {
     let spy = spy(&events(3)).await;
     let ui = viewer(spy.clone());
-    for page in ["", "/", "/overview"] {
-        assert_eq!(ask(&ui, ALICE, &format!("/ui{page}?user_email={BOB}")).await.status, 403);
+    for page in ["", "/", "/overview", "/history"] {
+        assert_eq!(ask(&ui, ALICE, &format!("/ui{page}?target=order/7&user_email={BOB}")).await.status, 403);
         assert_eq!(ask(&ui, "", &format!("/ui{page}")).await.status, 401);
         assert_eq!(ask(&ui, ALICE, &format!("/ui{page}?nonsense=1")).await.status, 400);
     }
@@ -118,6 +118,7 @@ async fn the_store_is_not_asked_for_who_gets_nothing() {
     assert!(spy.reads().is_empty());
     ask(&ui, ALICE, "/ui/?since=2026-05-25").await;
     ask(&ui, ALICE, "/ui/overview?since=2026-05-25").await;
+    ask(&ui, ALICE, "/ui/history?target=order/7").await;
     ask(&ui, ALICE, "/ui/events/00000000000000000000000000000001").await;
     let reads = spy.reads();
     let own = format!("of {:?}", [ALICE]);
@@ -192,9 +193,15 @@ async fn what_fails_later_leaves_the_rest_of_the_page() {
 async fn other_verbs_are_refused() {
     let ui = viewer(spy(&events(3)).await);
     let id = "00000000000000000000000000000001";
-    for page in
-        ["/ui", "/ui/", "/ui/overview", &format!("/ui/events/{id}"), &format!("/ui/events/{id}/json"), "/ui/export"]
-    {
+    for page in [
+        "/ui",
+        "/ui/",
+        "/ui/overview",
+        "/ui/history?target=order/7",
+        &format!("/ui/events/{id}"),
+        &format!("/ui/events/{id}/json"),
+        "/ui/export",
+    ] {
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
             let answer = ask_by(&ui, method, ROOT, page).await;
             assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, Some("GET,HEAD")), "{page}");

@@ -2,6 +2,7 @@
 
 mod gate;
 mod headers;
+mod history;
 mod hostile;
 mod html;
 mod pages;
