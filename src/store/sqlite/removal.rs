@@ -10,6 +10,7 @@ use sqlx::AssertSqlSafe;
 
 use super::admin::overwriting;
 use super::error::DuringOperation as _;
+use super::events_view;
 use super::id_blob::id_of;
 use super::purge::compact_through;
 use super::read::reader;
@@ -138,6 +139,7 @@ async fn delete_from(
     let is_left: bool = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut **db).await.during(DOING)?;
     if !is_left {
         segment::drop_table(db, n).await?;
+        events_view::refresh(db).await?;
         return Ok(deleted);
     }
     if segment.state == SegmentState::Indexed || segment.merged_parts != 0 {
