@@ -3,7 +3,7 @@
 use serde_json::json;
 use tower_audit::{AuditEvent, ChangeSet, EventType, Phase, Target};
 
-use crate::support::{Store, at, on_terminal};
+use crate::support::{Store, at, many, on_terminal};
 
 /// Order 7 is made by alice, changed by bob for carol with a `started` event before, and read in part; order 8 is another.
 fn orders() -> Vec<AuditEvent> {
@@ -93,4 +93,14 @@ fn a_query_shows_an_action_once_unless_it_is_told_otherwise() {
     assert_eq!(store.run(&["count"]).ok(), "5\n");
     assert_eq!(store.run(&["count", "--folded"]).ok(), "4\n");
     assert_eq!(store.run(&["count", "--target", "order/7", "--folded"]).ok(), "3\n");
+}
+
+#[test]
+fn a_folded_listing_of_many_pages_is_whole() {
+    let store = Store::of(&many(5_000, "2026-01-01T00:00:00Z"));
+    let lines = |words: &[&str]| store.run(words).ok().lines().count();
+    assert_eq!(lines(&["query", "--limit", "0", "--format", "jsonl"]), 5_000);
+    for skip in ["300", "511", "999", "4999"] {
+        assert_eq!(lines(&["query", "--skip", skip, "-n", "1", "--format", "jsonl"]), 1, "{skip}");
+    }
 }

@@ -231,6 +231,8 @@ async fn newest_rows(
     limit: usize,
 ) -> Result<RowSet, StoreError> {
     let mut newest = RowSet::default();
+    // Events of the cursor's own moment may be before it, and do not count.
+    let after = selection.after.map(|after| after.created_at.as_micros());
     let (mut count, mut last_at, mut offset) = (0, None, 0);
     let mut step = WALKED_AT_ONCE;
     loop {
@@ -245,8 +247,10 @@ async fn newest_rows(
             }
             if let Some(row) = u32::try_from(*row).ok().filter(|row| rows.contains(*row)) {
                 newest.insert(row);
-                count += 1;
-                last_at = Some(*at);
+                if after != Some(*at) {
+                    count += 1;
+                    last_at = Some(*at);
+                }
             }
         }
         if (walked.len() as i64) < step {
