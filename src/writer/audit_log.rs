@@ -286,7 +286,15 @@ impl AuditLog {
         }
         // The next event would go through the writer.
         let mut settled = inner.settled.clone();
-        let awaited = async { while !inner.queue.is_awaited() && settled.changed().await.is_ok() {} };
+        let taken = inner.queue.taken();
+        let awaited = async {
+            // Under a steady load the worker never waits for an event: it takes the next batch at once.
+            while !inner.queue.is_awaited() && inner.queue.taken() == taken {
+                if let Some(Err(_)) = inner.within(LOOK_AGAIN, settled.changed()).await {
+                    return;
+                }
+            }
+        };
         if with_deadline(&inner.runtime, deadline, awaited).await.is_none() {
             return bad(StoreErrorKind::Transient, "it does not answer for the events that it was given");
         }
@@ -519,5 +527,8 @@ fn unless_detached<F: Future + Unpin>(may_leave: bool, mut future: F) -> impl Fu
 
 /// The runtime of the log is gone, or what was called has panicked.
 struct Gone;
+
+/// The pause before a health check looks at the worker again: the worker does not say when it begins to wait.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 const GONE: &str = "the writer has stopped, because the runtime on which the log was opened has ended";

@@ -47,6 +47,8 @@ struct QueueState {
     owed: OwedEvents,
     /// The number of the next event: that of all events ever queued.
     accepted: u64,
+    /// The number of batches that the worker has taken.
+    taken: u64,
     /// The number of events that the worker waits for; none while it does not wait.
     needs: Option<usize>,
     /// The number of callers outside, and the memory of their events.
@@ -105,6 +107,7 @@ impl Queue {
             bytes: 0,
             owed: OwedEvents::new(),
             accepted: 0,
+            taken: 0,
             needs: None,
             outside: (0, 0),
             intake: Intake::Open,
@@ -155,6 +158,11 @@ impl Queue {
     /// Returns true if the worker would take an event that arrives now.
     pub(super) fn is_awaited(&self) -> bool {
         self.lock().needs.is_some()
+    }
+
+    /// Returns the number of batches that the worker has taken.
+    pub(super) fn taken(&self) -> u64 {
+        self.lock().taken
     }
 
     /// Returns the number of all events ever queued.
@@ -342,6 +350,7 @@ impl Queue {
                 if state.owed.is_due(now, is_ready) {
                     *batch = state.owed.take(at_most);
                     state.needs = None;
+                    state.taken += 1;
                     return Taken::Owed;
                 }
                 if is_ready {
@@ -369,6 +378,7 @@ impl Queue {
             state.bytes -= batch.bytes();
         }
         state.needs = None;
+        state.taken += 1;
         let has_callers_outside = state.outside.0 > 0;
         drop(state);
         if has_callers_outside {

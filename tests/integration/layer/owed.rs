@@ -333,3 +333,32 @@ async fn a_request_of_a_detached_handler_is_answered_after_its_event() {
     assert_eq!(*answers.lock().expect("no panic"), Some((StatusCode::OK, 1)));
     assert_eq!(store.kept.events().len(), 2);
 }
+
+/// The worker never waits for an event, and the store serves one append at a time: the next event is accepted all the same.
+#[tokio::test(start_paused = true)]
+async fn a_log_that_is_never_idle_is_healthy() {
+    let (log, store) = Scripted::log().await;
+    store.set_all(Append::KeepsAfter(Duration::from_millis(5)));
+    let clients = (0..16).map(|client| {
+        let log = log.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(client)).await;
+            for _ in 0..200 {
+                log.record(AuditEvent::new(EventType::UPLOAD)).await.expect("it is written");
+            }
+        })
+    });
+    let clients: Vec<_> = clients.collect();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    for _ in 0..3 {
+        let begun = Instant::now();
+        log.health().await.expect("it is healthy");
+        assert!(begun.elapsed() < Duration::from_millis(50), "{:?}", begun.elapsed());
+    }
+    assert!(clients.iter().all(|client| !client.is_finished()), "the log was busy all the time");
+    for client in clients {
+        client.await.expect("no panic");
+    }
+    // The load has ended while a check was looking.
+    log.health().await.expect("it is healthy");
+}
