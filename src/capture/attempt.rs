@@ -32,6 +32,8 @@ pub(crate) struct Attempt {
     pub(super) stage: AttemptStage,
     /// Set once the caller has dropped the future of this attempt, which now runs on the log's runtime.
     pub(super) detached: Option<Detached>,
+    /// An answer has left a layer around, of any log, before this attempt had ended: it is not made of this end.
+    pub(super) is_passed_over: bool,
     /// A layer nearer to the handler has its own limit of results.
     pub(crate) is_limited_within: bool,
 }
@@ -141,9 +143,9 @@ impl Attempt {
         self.layer.as_ref().is_some_and(|layer| layer.log_id == log)
     }
 
-    /// Returns true if its caller left before the handler had ended, so that no layer around gets that end.
+    /// Returns true if its caller left, or had an answer, before the handler had ended, so that no layer around gets that end.
     pub(super) fn is_given_up(&self) -> bool {
-        self.detached == Some(Detached::BeforeEnd)
+        self.is_passed_over || self.detached == Some(Detached::BeforeEnd)
     }
 
     /// Returns true if its end is being recorded, and the response of a layer around may be made of it.

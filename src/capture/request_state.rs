@@ -295,6 +295,9 @@ impl Attempts {
             return AttemptRelation::Alone;
         }
         let kind = end.0;
+        if kind != EndKind::Dropped {
+            self.pass_over_within(attempt);
+        }
         if let Some(mark) = mark
             && std::iter::successors(Some(mark), |&mark| self[mark].outer).skip(1).any(|outer| outer == attempt)
         {
@@ -347,6 +350,25 @@ impl Attempts {
             Some(AttemptStage::Refused(_)) => AttemptRelation::Told,
             _ => AttemptRelation::Alone,
         }
+    }
+
+    /// Marks the attempts within this one, the next of each log, whose handlers have not ended: an answer leaves without them. A
+    /// task of its own goes on when a timeout has answered, and may have settled before a layer further out sees that answer.
+    fn pass_over_within(&mut self, attempt: usize) {
+        for number in attempt + 1..self.list.len() {
+            if self[number].stage.is_open()
+                && self.outer_with_a_say(number).is_none_or(|outer| outer <= attempt)
+                && self.around(number).any(|around| around == attempt)
+            {
+                self[number].is_passed_over = true;
+            }
+        }
+    }
+
+    /// The next attempt outwards of the same log that has a say.
+    fn outer_with_a_say(&self, attempt: usize) -> Option<usize> {
+        std::iter::successors(self[attempt].outer, |&outer| self[outer].outer)
+            .find(|&outer| self[outer].stage != AttemptStage::Silent)
     }
 
     fn withdraw_within(&mut self, attempt: usize) {

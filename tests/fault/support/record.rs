@@ -24,7 +24,7 @@ impl Record {
     /// Reads the log at this URL from outside.
     #[track_caller]
     pub(crate) fn read_url(url: &str) -> Self {
-        let words = ["query", "--url", url, "--format", "jsonl", "--limit", "0"];
+        let words = ["query", "--url", url, "--all", "--format", "jsonl", "--limit", "0"];
         let lines = run(env!("CARGO_BIN_EXE_tower-audit"), &words);
         let events = lines.lines().map(|line| serde_json::from_str::<AuditEvent>(line).expect("an event"));
         Self { events: events.filter(|event| event.event_type != EventType::AUDIT_FAILED).collect() }
