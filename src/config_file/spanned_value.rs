@@ -22,7 +22,7 @@ pub(crate) struct SpannedValue {
 #[derive(Debug)]
 pub(crate) enum RawValue {
     Null,
-    Bool(bool),
+    Bool(#[cfg_attr(not(feature = "policy-file"), expect(dead_code, reason = "rules of retention have none"))] bool),
     Int(i128),
     Text(String),
     List(Vec<SpannedValue>),
@@ -77,6 +77,7 @@ impl SpannedValue {
         self.entries().iter().find(|entry| entry.name == name)
     }
 
+    #[cfg(feature = "policy-file")]
     pub(crate) fn items(&self) -> &[Self] {
         match &self.value {
             RawValue::List(items) => items,

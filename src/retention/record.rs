@@ -1,5 +1,6 @@
 //! The events that record a purge.
 
+#[cfg(feature = "retention-rules")]
 use serde_json::{Map, Value};
 
 use super::plan::RetentionPlan;

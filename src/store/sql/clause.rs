@@ -97,6 +97,7 @@ impl Clause {
     fn text(&mut self, column: TextColumn, condition: &Condition<TextPattern>) {
         match column {
             TextColumn::One(column) => self.column(column, condition),
+            #[cfg(feature = "postgres")]
             TextColumn::List { rows, value, indexed } => {
                 let each = |clause: &mut Self, pattern: &TextPattern| {
                     format!("EXISTS (SELECT FROM {rows} WHERE {})", clause.like(value, pattern))
