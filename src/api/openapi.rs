@@ -76,6 +76,11 @@ fn get(operation: &Operation) -> Value {
     for status in shared.iter().chain(operation.error_statuses) {
         responses.insert(status.as_u16().to_string(), refusal(*status));
     }
+    if operation.parameters().next().is_some() {
+        // Not the API's own: the longest values of all parameters together are longer than a server takes.
+        let about = "The server does not take a request target of this length; hyper takes 65,534 bytes.";
+        responses.insert(StatusCode::URI_TOO_LONG.as_u16().to_string(), json!({ "description": about }));
+    }
     json!({
         "operationId": operation.name,
         "summary": operation.summary,

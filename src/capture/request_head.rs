@@ -12,6 +12,8 @@ use super::{PeerAddr, api_key, client_addr};
 use crate::event::limits::{MAX_HEADER_BYTES, MAX_METHOD_BYTES, MAX_URI_BYTES};
 use crate::event::{Actor, AuditEvent, CompactText, EventId, address};
 use crate::event::{truncate, truncate_bytes};
+#[cfg(feature = "axum")]
+use crate::policy;
 use crate::policy::{AuditPolicy, CaptureConfig, ProxyHeader, RequestPath, RoutedPath};
 
 /// The parts of a request's head that are kept while its handler runs. All are shared references, so that this allocates
@@ -103,23 +105,7 @@ fn is_nested(original: &str, path: &str, extensions: &Extensions) -> bool {
         rest = after;
     }
     path == if rest.is_empty() { "/" } else { rest }
-        && extensions.get::<axum::extract::MatchedPath>().is_none_or(|matched| fits(matched.as_str(), original))
-}
-
-/// Returns true if a path fits a pattern of axum's.
-#[cfg(feature = "axum")]
-fn fits(pattern: &str, path: &str) -> bool {
-    let mut segments = path.split('/');
-    for expected in pattern.split('/') {
-        if expected.starts_with("{*") {
-            return true;
-        }
-        let is_parameter = expected.starts_with('{') && expected.ends_with('}');
-        if !segments.next().is_some_and(|segment| is_parameter || segment == expected) {
-            return false;
-        }
-    }
-    segments.next().is_none()
+        && extensions.get::<axum::extract::MatchedPath>().is_none_or(|matched| policy::fits(matched.as_str(), original))
 }
 
 /// The actor that a layer put into the extensions of a request or of a response.

@@ -71,6 +71,8 @@ pub use explain::{ExplainedRule, Explanation, RuleResult};
 pub use fail_mode::FailMode;
 #[doc(hidden)]
 pub use matching_rules::MatchingRules;
+#[cfg(feature = "axum")]
+pub(crate) use path_parameters::fits;
 pub(crate) use path_target::RoutedPath;
 pub use record_when::RecordWhen;
 pub(crate) use request_outcome::RequestOutcome;

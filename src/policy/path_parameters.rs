@@ -76,7 +76,7 @@ pub(super) struct FittedParameter<'f, 'a> {
 impl<'a> Fitted<'a> {
     pub(super) fn of(template: &'a str, path: &'a str, recorded: Option<&'a str>) -> Option<Self> {
         let (wanted, given): (Segments<'a>, Segments<'a>) = (segments(template).collect(), segments(path).collect());
-        fits(&given, &wanted).then(|| Self {
+        all_fit(&given, &wanted).then(|| Self {
             wanted,
             given,
             recorded: recorded.into_iter().flat_map(segments).collect(),
@@ -145,7 +145,7 @@ impl<'t> Alignment<'t> {
 /// nested router sees the rest of a path alone, an app behind a prefix knows nothing of that. Of all ways that fit then, none
 /// is surely the right one. A path by a detour (`/./`, `%2f`) could fit one by chance.
 fn alignments<'t>(given: &[&str], wanted: &'t [&'t str], is_plain: bool) -> Vec<Alignment<'t>> {
-    if fits(given, wanted) {
+    if all_fit(given, wanted) {
         return vec![Alignment { skipped: 0, wanted }];
     }
     if !is_plain {
@@ -155,12 +155,18 @@ fn alignments<'t>(given: &[&str], wanted: &'t [&'t str], is_plain: bool) -> Vec<
     let template_first = (1..wanted.len()).map(|skipped| (0, skipped));
     path_first
         .chain(template_first)
-        .filter(|(path, template)| fits(&given[*path..], &wanted[*template..]))
+        .filter(|(path, template)| all_fit(&given[*path..], &wanted[*template..]))
         .map(|(skipped, template)| Alignment { skipped, wanted: &wanted[template..] })
         .collect()
 }
 
-fn fits(given: &[&str], wanted: &[&str]) -> bool {
+/// Returns true if a template fits a path from the beginning of both to the end.
+#[cfg(feature = "axum")]
+pub(crate) fn fits(template: &str, path: &str) -> bool {
+    Fitted::of(template, path, None).is_some()
+}
+
+fn all_fit(given: &[&str], wanted: &[&str]) -> bool {
     let takes_rest = wanted.last().is_some_and(|last| parameters(last).any(|(_, takes_rest)| takes_rest));
     let enough = if takes_rest { given.len() + 1 >= wanted.len() } else { given.len() == wanted.len() };
     enough && given.iter().zip(wanted).all(|(given, wanted)| is_same(given, wanted))

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::event::{ErrorCode, EventId, EventType, Phase, Target, Timestamp, excerpt};
 use crate::query::{Filter, TextPattern, parse_time};
 
-/// What the words of a search stand for.
+/// The meaning of a search.
 #[derive(Debug, PartialEq)]
 pub(super) enum Search {
     /// Filters, each as in a query string.

@@ -28,7 +28,7 @@ pub enum Delivery {
 /// # Limits
 /// A subscriber may be [`MAX_SUBSCRIPTION_EVENTS`] events behind. For one that is slower, the oldest are dropped and
 /// counted in a [`Delivery::Missed`] in their place; the writer never waits. All subscribers of a log share these events,
-/// which take at most 64 KiB each and usually about 1 KiB.
+/// which take at most [`MAX_EVENT_BYTES`](crate::event::limits::MAX_EVENT_BYTES) each and usually about 1 KiB.
 pub struct Subscription(Option<broadcast::Receiver<Delivery>>);
 
 impl Subscription {

@@ -122,7 +122,7 @@ async fn a_view_in_the_journals_place_acknowledges_nothing() {
     }
 }
 
-/// The same name, another table: what is acknowledged is in it.
+/// Another table of the same name has what is acknowledged.
 #[tokio::test]
 async fn a_journal_that_was_renamed_and_made_anew_is_appended_to() {
     for batch in [vec![event(3)], vec![started(4)]] {
