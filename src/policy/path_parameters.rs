@@ -175,6 +175,7 @@ fn all_fit(given: &[&str], wanted: &[&str]) -> bool {
 /// Returns true if the segment of a path fits that of a template; any fits a parameter.
 fn is_same(given: &str, wanted: &str) -> bool {
     parameters(wanted).next().is_some()
+        || (given == wanted && !wanted.contains(['{', '}']))
         || percent::decoded(given.as_bytes()).eq(percent::decoded(unescaped(wanted).as_bytes()))
 }
 

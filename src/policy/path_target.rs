@@ -48,6 +48,10 @@ impl AuditPolicy {
                     (Some(named), _) => (named, false),
                     (None, None) => (self.route_pattern(rule?, request.path)?, false),
                 };
+                if !template.contains('{') {
+                    // No parameter: nothing to split.
+                    return None;
+                }
                 settings.target_of_route(&request.fitted(settings, template, has_base_path)?)
             }
             RuleTarget::Named(template) => {

@@ -722,11 +722,3 @@ fn a_timeout_within_two_layers_whose_client_has_left_is_told() {
     ];
     Cases::new().wrong(bytes).expect("it is told");
 }
-
-/// A timeout gives up a task of its own, in which a layer of the outermost log goes on and settles. Until then the layer of the
-/// other log in between writes the timeout's answer.
-#[test]
-fn the_answer_of_a_timeout_is_not_made_of_a_task_that_goes_on() {
-    let bytes: &[u8] = &[170, 41, 51, 63, 4, 45, 32, 0, 239, 123, 36, 55, 21, 79, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0];
-    Cases::new().wrong(bytes).expect("it is told");
-}

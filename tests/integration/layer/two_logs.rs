@@ -158,31 +158,42 @@ async fn a_declared_type_survives_a_timeout_between_two_logs() {
 }
 
 /// The layer of the second log holds the answer of a timeout up, until the handler that the timeout has given up is at its
-/// end: no answer is made of that end, and the first log has both.
+/// end: no answer is made of that end, and the first log has both. A task of its own is not dropped by the timeout.
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_another_log_holds_up_is_not_the_end_of_the_handler() {
-    let (log, store) = memory_log().await;
-    let slow = FaultyStore::new(Arc::new(MemoryStore::new()));
-    let other = AuditLog::builder().store(Arc::new(slow.clone())).open().await.expect("it opens");
-    let handler = tower::service_fn(|_request: Request<Body>| async {
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        Ok::<_, Infallible>(response(StatusCode::OK))
-    });
-    let inner = AuditLayer::for_route(&log, own("scan.imported")).expect("a valid rule").layer(handler);
-    let between =
-        tower_http::timeout::TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_secs(1));
-    let service = preset(&log).layer(preset(&other).layer(between.layer(inner)));
-    slow.pause_appends();
-    let answer = tokio::spawn(service.oneshot(post("/scans")));
-    slow.until_paused(1).await;
-    assert_eq!(store.events().len(), 0, "the handler has not ended");
-    tokio::time::timeout(Duration::from_secs(2), first_event(&store)).await.expect("the handler ends");
-    slow.resume_appends();
-    let answer = answer.await.expect("no panic").expect("infallible");
-    assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
-    let mut outcomes: Vec<_> = store.events().iter().map(|event| event.outcome).collect();
-    outcomes.sort_unstable();
-    assert_eq!(outcomes, [Some(200), Some(504)]);
+    for has_a_task in [false, true] {
+        let (log, store) = memory_log().await;
+        let slow = FaultyStore::new(Arc::new(MemoryStore::new()));
+        let other = AuditLog::builder().store(Arc::new(slow.clone())).open().await.expect("it opens");
+        let handler = tower::service_fn(|_request: Request<Body>| async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            Ok::<_, Infallible>(response(StatusCode::OK))
+        });
+        let inner = AuditLayer::for_route(&log, own("scan.imported")).expect("a valid rule").layer(handler);
+        let inner = tower::service_fn(move |request| {
+            let run = inner.clone().oneshot(request);
+            async move {
+                if has_a_task {
+                    return tokio::spawn(run).await.expect("no panic");
+                }
+                run.await
+            }
+        });
+        let between =
+            tower_http::timeout::TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_secs(1));
+        let service = preset(&log).layer(preset(&other).layer(between.layer(inner)));
+        slow.pause_appends();
+        let answer = tokio::spawn(service.oneshot(post("/scans")));
+        slow.until_paused(1).await;
+        assert_eq!(store.events().len(), 0, "the handler has not ended");
+        tokio::time::timeout(Duration::from_secs(2), first_event(&store)).await.expect("the handler ends");
+        slow.resume_appends();
+        let answer = answer.await.expect("no panic").expect("infallible");
+        assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
+        let mut outcomes: Vec<_> = store.events().iter().map(|event| event.outcome).collect();
+        outcomes.sort_unstable();
+        assert_eq!(outcomes, [Some(200), Some(504)], "{has_a_task}");
+    }
 }
 
 async fn first_event(store: &MemoryStore) {
