@@ -195,7 +195,7 @@ async fn order_of(db: &mut SqliteConnection, id: i64, who: Option<&Claims>) -> A
     Ok(Order { owner, item, status })
 }
 
-/// What a handler of an order is given.
+/// Arguments of a handler of an order.
 type Given = (State<Shop>, AuditContext, Option<Extension<Claims>>);
 type Answer<T> = Result<T, Refusal>;
 

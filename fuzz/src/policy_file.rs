@@ -29,10 +29,10 @@ pub fn run(data: &[u8]) {
             }
             write(&mut yaml, &Value::Object(values), ": ");
             let toml = checked(AuditPolicy::from_toml(&toml), &toml);
-            // What is advised is written in the file's own language.
+            // Advice is written in the file's own language.
             let yaml = checked(AuditPolicy::from_yaml(&yaml), &yaml)
                 .map_err(|error| error.replace("`preset: mutations`", "`preset = \"mutations\"`"));
-            // What is too deep for one format need not be for the other.
+            // The two formats have different limits of depth.
             let is_read = |policy: &Result<_, String>| !policy.as_ref().is_err_and(|error| error.starts_with("not "));
             if is_read(&toml) && is_read(&yaml) {
                 assert_eq!(toml, yaml);

@@ -25,7 +25,7 @@ pub fn run(data: &[u8]) {
     };
     assert_eq!(TextPattern::parse(&pattern.to_string()).as_ref(), Ok(&pattern));
     assert_eq!(pattern.matches(&text), matches_plainly(&written, &text), "{pattern:?} {text:?}");
-    // What is made of the pattern's own texts matches it, whatever stands for the stars.
+    // A text made of the pattern's literals matches, with any text in place of the stars.
     assert!(pattern.matches(&pattern.literals().join(if pattern.as_exact().is_some() { "" } else { &text })));
 }
 

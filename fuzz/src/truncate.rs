@@ -11,7 +11,7 @@ const LEAST: usize = 128;
 pub fn run(data: &[u8]) {
     let mut choices = Choices(data);
     let limit = LEAST + choices.below(256);
-    // What is around the limit matters, and a fuzzer's inputs are short.
+    // Sizes near the limit matter, and a fuzzer's inputs are short.
     let times = 1 + choices.below(8);
     let bytes = choices.0.repeat(times);
 

@@ -275,7 +275,7 @@ fn without_credentials(value: &Value, depth: usize) -> Value {
         (name.clone(), shown)
     };
     match value {
-        // What is deeper is cut in the event as well.
+        // Deeper values are cut in the event as well.
         Value::Array(_) | Value::Object(_) if depth >= ChangeSet::MAX_DEPTH => "…".into(),
         Value::Array(items) => items.iter().map(|item| without_credentials(item, depth + 1)).collect(),
         Value::Object(entries) => Value::Object(entries.iter().map(entry).collect()),

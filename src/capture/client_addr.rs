@@ -113,7 +113,7 @@ mod tests {
             (&["::ffff:192.0.2.1"], "192.0.2.1"),
             (&["fe80::1%eth0"], "fe80::1"),
             (&["[fe80::1%eth0]:80"], "fe80::1"),
-            // What is no address ends what can be known.
+            // A text that is no address ends the chain.
             (&["fe80::1%"], "10.0.0.1"),
             (&["192.0.2.1%eth0"], "10.0.0.1"),
             (&["\"192.0.2.1\""], "10.0.0.1"),
@@ -142,7 +142,7 @@ mod tests {
             (&[r#"proto=http;host="a,for=1.2.3.4;x=";for=203.0.113.9"#], "203.0.113.9"),
             (&[r#"for="203.0.113.9";host="a\",for=1.2.3.4;x=""#], "203.0.113.9"),
             (&[r#"for=203.0.113.9;host="a,for=1.2.3.4""#], "203.0.113.9"),
-            // What names no address, and what is said twice, ends what can be known.
+            // An element without an address, or with two, ends the chain.
             (&["for=_hidden"], "10.0.0.1"),
             (&["for=unknown"], "10.0.0.1"),
             (&["by=203.0.113.43"], "10.0.0.1"),

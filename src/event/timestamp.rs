@@ -164,7 +164,7 @@ fn from_own_text(text: &[u8]) -> Option<Timestamp> {
     let [month, day] = [digits(&[*mo1, *mo2])?, digits(&[*d1, *d2])?];
     let [hour, minute, second] = [digits(&[*h1, *h2])?, digits(&[*mi1, *mi2])?, digits(&[*s1, *s2])?];
     let days = days_from_civil(year, month, day);
-    // What is no day of the month comes back as one of the next.
+    // A day beyond the end of its month comes back as one of the next month.
     if civil_from_days(days) != (year, month, day) || hour > 23 || minute > 59 || second > 59 {
         return None;
     }

@@ -122,7 +122,7 @@ mod tests {
             (&["all", "events.get"], &[], EVERYTHING),
             (&["oauth.all"], &[], "oauth.token.issued"),
             (&["upload", "auth"], &["auth"], "upload"),
-            // What used to pass silently.
+            // An event name without a type is an error, not a silent pass.
             (&["event.get"], &[], "key `filter.include`: \"event.get\" is no known event type"),
             (&[], &["event.get"], "key `filter.exclude`: \"event.get\" is no known event type"),
             (&[], &["event.all"], "key `filter.exclude`: \"event.all\" matches no event type"),

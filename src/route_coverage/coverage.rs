@@ -49,7 +49,7 @@ impl Coverage {
             is_on = true;
             let names = |template: &String, method| !types(policy, method, template, None).is_empty();
             let is_whole = |template| methods.iter().all(|method| names(template, method));
-            // Whether it makes no difference which of the templates the layer sees.
+            // True if every template that the layer may see gives the same answer.
             let is_clear =
                 |method| sees.iter().all(|template| names(template, method)) || !sees.iter().any(|t| names(t, method));
             let mut covered = Vec::new();

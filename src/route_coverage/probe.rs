@@ -33,7 +33,7 @@ pub(super) async fn probe_route(app: &Router, route: &ListedRoute) -> Vec<(Optio
     // Deeper than any route, so that only what takes all the rest could match it.
     let nowhere = example_path("/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}/{i}/{j}/{k}/{l}/{m}/{n}/{o}/{p}", None);
     let path = if route.path.is_some() { example_path(template, None) } else { nowhere.clone() };
-    // What is around the fallback is around the whole app: nothing is nested further out.
+    // The layers around the fallback are around the whole app: nothing is nested further out.
     let outermost = probe::layers_of(|| probe_future(app, &Method::GET, &nowhere));
     let mut seen = None;
     let mut coverages = Vec::new();

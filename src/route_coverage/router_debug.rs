@@ -103,7 +103,7 @@ impl DebugParser<'_> {
             let id = self.id()?;
             let path = self.text()?;
             let (methods, answers_any) = endpoints.remove(&id).ok_or_else(|| self.wrong())?;
-            // What axum calls the rest of a path that it makes up itself.
+            // axum's own names for parameters that it adds.
             let path = path.replace("{*__private__axum_nest_tail_param}", "{*rest}");
             let path = path.replace("{*__private__axum_fallback}", "{*fallback}");
             routes.push(ListedRoute { path: Some(path), methods, has_any_handler: answers_any });

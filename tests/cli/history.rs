@@ -86,7 +86,7 @@ fn a_query_shows_an_action_once_unless_it_is_told_otherwise() {
     assert_eq!(lines(&["query", "--format", "table"]), 1 + 4);
     assert_eq!(lines(&["tail", "--format", "table"]), 1 + 4);
     assert_eq!(lines(&["tail", "--format", "table", "--all"]), 1 + 5);
-    // What is read by programs, and counted, is every event.
+    // Output for programs, and counts, include every event.
     assert_eq!(lines(&["tail"]), 5);
     assert_eq!(lines(&["tail", "--folded"]), 4);
     assert_eq!((lines(&["export"]), lines(&["export", "--folded"])), (5, 4));

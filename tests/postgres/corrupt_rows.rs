@@ -262,7 +262,7 @@ async fn rows_with_times_that_no_event_can_have_are_listed_counted_and_purged_on
     let counted = program(&[&purge[..], &["--dry-run", "-q"]].concat(), &database.url());
     let removed = program(&purge, &database.url());
     assert_eq!((counted.trim(), removed.trim()), ("1503", "1503"));
-    // What the purge says of itself is two events.
+    // The purge's own record is two events.
     assert_eq!(ok(reader.count(&everything).await), 50 + 1503 + 2);
 }
 

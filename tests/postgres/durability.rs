@@ -125,7 +125,7 @@ async fn a_replica_is_waited_for_read_and_refused_until_it_is_the_primary() {
     let second = event(2);
     ok(store.append(std::slice::from_ref(&second)).await);
     ok(store.health().await);
-    // What is acknowledged is there as well.
+    // The acknowledged event is on the replica.
     eventually("the replica has it", async || all(&*reading).await.len() == 2).await;
     for weaker in ["local", "remote_write"] {
         primary.sql("postgres", &format!("ALTER DATABASE {name} SET synchronous_commit = {weaker}"));
@@ -180,7 +180,7 @@ async fn told_to_warn_it_works_and_its_health_says_so() {
     assert!(ill.to_string().contains("synchronous_commit is off"), "{ill}");
     assert!(!log.store().expect("it is on").capabilities().durable, "it promises nothing");
     assert_eq!(all(&**log.store().expect("it is on")).await.len(), 1);
-    // What cannot be written to is no matter of durability.
+    // A table that takes no event is another error than one that is not durable.
     database.sql("ALTER TABLE audit_events DROP COLUMN details");
     assert_ne!(log.health().await.unwrap_err().kind(), StoreErrorKind::NotDurable);
     log.close().await.expect("it closes");

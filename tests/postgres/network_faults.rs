@@ -67,7 +67,7 @@ async fn what_was_answered_is_kept_once_and_nobody_waits_beyond_the_deadline() {
         client.await.expect("a client does not panic");
     }
     let stormy = begun.elapsed();
-    // What nobody waits for any more may have been lost with its batch; that it closes is all that is asked.
+    // Events without a waiting caller may be lost with their batch; the log has to close, no more.
     let _ = log.close().await;
     let store = open(&database.url()).await;
     close_orphans(&*store).await;

@@ -176,7 +176,7 @@ async fn a_reader_reads_and_nothing_else() {
     let role = database.account_of(&roles[1]);
     let store = ok(open_to_read(&format!("{}?table=readable", database.url_as(&role))).await);
     assert_eq!(all(&*store).await, std::slice::from_ref(&kept));
-    // Which events are open, it may see: a folded listing asks for it.
+    // A folded listing needs the right to read the open events.
     let folded = PageQuery::new(Filter::new().folded(true), 10);
     assert_eq!(ok(store.parts().reader.expect("the store is read").query(&folded).await), [kept]);
     assert!(store.append(&[event(2)]).await.is_err());
@@ -318,7 +318,7 @@ async fn a_role_that_is_not_the_logs_is_taken_only_if_that_is_meant() {
         database.sql(&log);
     }
     ok(create_roles(&url(&other)).await);
-    // Who has the rights already is given them anew.
+    // Rights that exist already are granted anew.
     ok(create_roles(&url(&database)).await);
 }
 

@@ -180,7 +180,7 @@ async fn mend(database: &Database<'_>, url: &str, sabotage: &str) -> String {
         let says_migrate = complaint.iter().any(|text| text.contains("tower-audit migrate"));
         assert!(says_migrate || !statements.is_empty(), "{sabotage}: no remedy: {complaint:?}");
         if says_migrate {
-            // What it cannot do it says, and the next look does so as well.
+            // `migrate` reports damage that it cannot mend, and so does the next look.
             let _ = migrate(url).await;
         }
         complaints.extend(complaint);

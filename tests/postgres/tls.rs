@@ -114,7 +114,7 @@ async fn the_server_must_be_who_the_url_says() {
         assert!(error.to_string().contains(words), "{host} {mode} {root:?}: {error}");
         assert_eq!(error.kind(), StoreErrorKind::Config, "{error}");
     }
-    // What the URL does not ask for is not asked for.
+    // Checks that the URL does not ask for are not made.
     for (host, mode, root, is_encrypted) in [
         ("127.0.0.1", "verify-ca", Some(&*root), "true"),
         ("127.0.0.1", "require", None, "true"),

@@ -1,6 +1,6 @@
 //! The program `tower-audit`: reads a store of audit events, and keeps it. `docs/cli.md` is its manual.
 //!
-//! What an event holds was chosen by the clients of the audited app, attackers included. So nothing of it goes to a
+//! The clients of the audited app, attackers included, chose the contents of its events. So nothing of an event goes to a
 //! terminal as it is: see [`sanitize`].
 
 mod args;

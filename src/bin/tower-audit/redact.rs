@@ -17,7 +17,7 @@ pub(crate) fn redact_urls(text: &str) -> Cow<'_, str> {
     while let Some(after) = rest.strip_prefix("://") {
         shown.push_str("://…");
         let end = after.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`')).unwrap_or(after.len());
-        // What a password with a blank or a quote in it has behind that, up to the host.
+        // A password may contain a blank or a quote; its remainder ends at the host.
         let end = end + after[end..].find('@').map_or(0, |at| host_end(&after[end..], at));
         let next = after[end..].find("://").map_or(after.len(), |next| end + next);
         shown.push_str(&after[end..next]);

@@ -99,7 +99,7 @@ fn a_name_of_the_format_is_renamed_in_every_object() {
         assert!(names.iter().all(|name| !extra.contains_key(*name) && extra[&format!("_{name}")] == "bob"));
     }
     assert_eq!(read_back(&event), event);
-    // What was never made to fit is written unambiguously as well.
+    // Details that were never truncated are written unambiguously as well.
     assert_eq!(unfit, event);
 }
 

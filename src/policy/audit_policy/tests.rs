@@ -273,7 +273,7 @@ fn the_handler_names_the_type() {
         Some(Decision { rule: None, event_type: invited.clone(), fail_mode: FailMode::Closed })
     );
     assert_eq!(policy.decide(MatchingRules::NONE, &says(&EventType::ADMIN_ACTION)), None);
-    // What is excluded is as if it had not been said.
+    // An excluded declaration counts as none.
     let admin = RequestOutcome { declared_type: Some(&EventType::ADMIN_ACTION), ..status(200) };
     assert_eq!(decided(&policy, policy.matching_rules(&Method::POST, "/scans"), &admin).as_deref(), Some("upload"));
 }

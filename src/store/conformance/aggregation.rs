@@ -93,7 +93,7 @@ pub(super) async fn histogram_agrees_with_the_model(harness: &Harness) {
             }
         }
         assert_eq!(histogram(&*fresh.store, &filter, &buckets).await, expected, "{buckets:?} of {filter:?}");
-        // What counting each by itself would say.
+        // The histogram agrees with a count of each bucket.
         let first = Filter { since: Some(buckets.start_of(0)), until: Some(buckets.start_of(1)), ..Filter::default() };
         let alone = histogram(&*fresh.store, &Filter::default(), &buckets).await;
         assert_eq!(alone[0], count(&*fresh.store, &first).await, "the first of {buckets:?}");

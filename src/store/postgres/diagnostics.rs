@@ -27,7 +27,7 @@ pub(super) async fn inspect(readers: &Pool, config: &Config) -> Result<Vec<Diagn
 
 async fn all(db: &mut PgConnection, names: &Identifiers) -> Result<Vec<Diagnostic>, StoreError> {
     let owner = owner::owner(db, names).await?;
-    // Who the remedies are for.
+    // Only the owner of the tables can apply the remedies.
     let by_owner = match &owner {
         Some(TableOwner { is_us: false, name }) => {
             format!("let the owner of the tables, {}, run ", quote_identifier(name))
@@ -63,7 +63,7 @@ async fn server(db: &mut PgConnection, names: &Identifiers) -> Result<Vec<Diagno
             "add ?sslmode=verify-full to the URL",
         ),
     });
-    // Whether that is enough, `health` says.
+    // `health` judges these settings.
     let settings = DurabilitySettings::ask(db, names, DOING).await?;
     if !settings.can_mark_commits {
         diagnostics.push(Diagnostic::warning(

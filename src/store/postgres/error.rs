@@ -39,7 +39,7 @@ pub(super) fn from_driver(doing: &'static str, error: sqlx::Error) -> StoreError
         sqlx::Error::Database(refused) => classify(refused.code().as_deref().unwrap_or_default(), refused.constraint()),
         sqlx::Error::Configuration(_) => (StoreErrorKind::Config, "".into()),
         sqlx::Error::Tls(error) => (StoreErrorKind::Config, tls_hint(&error.to_string()).into()),
-        // What the library for TLS says of a certificate comes in here.
+        // Errors of the TLS library about a certificate arrive here.
         sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
             (StoreErrorKind::Config, tls_hint(&error.to_string()).into())
         }

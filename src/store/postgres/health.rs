@@ -53,7 +53,7 @@ impl HealthCheck<'_> {
         let facts = DurabilitySettings::ask(db, names, HEALTH).await?;
         facts.check_writable(HEALTH)?;
         if self.config.durability == Durability::Required {
-            // What would not last is not tried: where a replica is missing, it might not end.
+            // A commit that would not be durable is not tried: where a replica is missing, it might not end.
             facts.check_durable(HEALTH)?;
         }
         schema::require(db, names).await?;

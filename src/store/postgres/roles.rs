@@ -115,7 +115,7 @@ struct Existing {
 
 impl Existing {
     async fn of(db: &mut PgConnection, names: &Identifiers, role: &str) -> Result<Option<Self>, StoreError> {
-        // Who makes a role is a member of it from PostgreSQL 16 on.
+        // From PostgreSQL 16 on, the creator of a role is a member of it.
         let found: Option<(Option<String>, bool, bool)> = sqlx::query_as(
             "SELECT pg_catalog.shobj_description(r.oid, 'pg_authid') AS mark, \
              NOT (r.rolcanlogin OR r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls \

@@ -162,7 +162,7 @@ impl<'r> Columns<'r> {
         let mut event = AuditEvent::new(EventType::as_stored(self.event_type));
         event.event_id = self.event_id;
         event.created_at = self.created_at.time;
-        // How it ended is not known.
+        // An unreadable phase says nothing about the end of the request.
         event.phase = self.phase.parse().unwrap_or(Phase::Unknown);
         for ((_, field), text) in TEXT_COLUMNS.into_iter().zip(self.texts) {
             let (Some(field), Some(text)) = (field.event_field(), text) else { continue };
@@ -170,7 +170,7 @@ impl<'r> Columns<'r> {
                 event.classification.error = serde_json::from_value(text.into()).ok();
             }
         }
-        // What is no target, no filter finds as one.
+        // Text that is no target is found by no filter on targets either.
         event.targets = self.targets().filter_map(|text| text.parse().ok()).collect();
         event.outcome = self.outcome.and_then(|outcome| outcome.try_into().ok());
         event.details = match self.details.map(serde_json::from_str) {

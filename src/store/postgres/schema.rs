@@ -120,7 +120,7 @@ pub(super) async fn create(db: &mut PgConnection, names: &Identifiers) -> Result
         grants::grant_again(db, names, given).await?;
     }
     run(db, DOING, "COMMIT".to_owned()).await?;
-    // What was made may show that another part is not where it belongs.
+    // The new parts may show that another part is not where it belongs.
     Change::refuse(survey(db, names).await?.changed(names))
 }
 

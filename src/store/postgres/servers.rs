@@ -103,7 +103,7 @@ impl Servers {
         let wanted = if target == SessionTarget::Standby { "a standby" } else { "the primary" };
         let remedy = format!("none of the {} servers of the URL answered as {wanted}", servers.len());
         Err(match failure {
-            // What a change of the URL would mend is told as such: all of them refuse the password, say.
+            // An error of all servers that a change of the URL mends, such as a refused password, is told as such.
             Some(error) => match Err::<(), _>(error).during(doing) {
                 Err(error) if error.is_transient() => transient(doing).with_hint(remedy).with_source(error),
                 Err(error) => error,

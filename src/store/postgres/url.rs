@@ -1,8 +1,8 @@
 //! A URL `postgres://USER:PASSWORD@HOST:PORT,HOST:PORT/DATABASE?NAME=VALUE&…`, taken apart.
 //!
-//! What libpq takes, this takes, with two exceptions. An unescaped `?`, `#` or `@` in a user or a password is an error:
-//! libpq guesses there, and a guess that is wrong shows a password to a name server. And a parameter that nobody knows
-//! is an error, for it is a setting that would silently be missing.
+//! Takes URLs as libpq does, with two exceptions. An unescaped `?`, `#` or `@` in a user or a password is an error:
+//! libpq guesses there, and a guess that is wrong shows a password to a name server. An unknown parameter is an
+//! error too: it is a setting that would silently be missing.
 //!
 //! No part of a malformed URL is shown: any of it may be a piece of a password.
 
@@ -36,7 +36,7 @@ impl Url {
         let parts = UrlParts::of(url.trim()).ok_or_else(malformed)?;
         let mut found = Self { schema: None, table: None, roles: None, target: None, servers: Vec::new() };
         let (mut hosts, mut ports) = hosts_of(parts.authority).ok_or_else(malformed)?;
-        // What is given to the driver, as parameters of a URL without anything else.
+        // The driver gets a URL that consists of parameters alone.
         let mut given = String::new();
         let mut give = |name: &str, value: &str| given.extend(["&", name, "=", &encoded(value)]);
         let (user, password) = parts.user.split_once(':').unwrap_or((parts.user, ""));

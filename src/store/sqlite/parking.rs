@@ -159,7 +159,7 @@ impl Parked {
 
     /// Closes the connection: the files beside PATH are its own again.
     async fn come_back(mut self, database: &Path) {
-        // What it had in its log and nowhere else is found there by the next connection.
+        // The next connection finds in the log the events that are nowhere else.
         if let Some(log) = self.log.take() {
             let name = with_suffix(database, "-wal");
             if !name.exists() {

@@ -87,7 +87,7 @@ pub(super) fn foreign_error() -> StoreError {
 /// `beside`: also in a database of an application, beside its tables.
 pub(super) async fn create(db: &mut SqliteConnection, beside: bool) -> Result<(), StoreError> {
     sqlx::query("BEGIN IMMEDIATE").execute(&mut *db).await.during(DOING)?;
-    // Who had the lock before may have made it all, or something else.
+    // The previous holder of the lock may have made the tables, or others.
     match examine(db).await? {
         FileState::Current => {
             let tables: i64 = sqlx::query_scalar(COUNT_OF_OURS).fetch_one(&mut *db).await.during(DOING)?;

@@ -81,7 +81,7 @@ async fn who_read_what_and_how_many() {
     }
     let event = records.events().remove(0);
     assert_eq!((event.resource.route.as_deref(), event.resource.method.as_deref()), (Some("/audit/"), Some("GET")));
-    // What is no reading is not recorded.
+    // A request that reads no event is not recorded.
     let before = records.events().len();
     for (caller, uri) in
         [("", "/audit/"), (ALICE, "/audit/?limit=x"), ("fails", "/audit/"), ("", "/audit/openapi.json")]

@@ -99,7 +99,7 @@ async fn a_store_that_fails_on_the_way_ends_the_body_in_an_error() {
         let told = format!("{error} {error:?}");
         assert!(!told.contains("injected") && !told.contains("memory"), "{told}");
         assert!(body.frame().await.is_none(), "nothing follows an error");
-        // What cannot be read from the start says so in its status.
+        // A failure before the first byte shows in the status.
         ask(&app, ALICE, &uri).await.assert_problem(500);
     }
 }

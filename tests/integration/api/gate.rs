@@ -105,7 +105,7 @@ async fn caller_by_route_by_filter() {
                     _ => 400,
                 };
                 assert_eq!(ask(&app, caller, &one).await.status, status, "{name}: {caller:?} asks for {one}");
-                // What the API is like, everybody may know.
+                // The OpenAPI document is public.
                 assert_eq!(ask(&app, caller, "/audit/openapi.json").await.status, 200);
             }
         }

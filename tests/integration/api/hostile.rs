@@ -86,7 +86,7 @@ async fn hostile_events_come_out_as_they_are_and_safe() {
     let csv = ask(&app, ALICE, "/audit/export?format=csv").await;
     assert!(csv.text().contains(",'=cmd|' /C calc'!A0,"), "{csv:?}");
     assert_eq!(csv.header("content-type"), Some("text/csv; charset=utf-8; header=present"));
-    // What was found can be looked for again.
+    // A shown value can be used as a filter.
     let query: String = hostile.bytes().map(|byte| format!("%{byte:02x}")).collect();
     assert_eq!(ask(&app, ALICE, &format!("/audit/count?route={query}")).await.text(), "1\n");
 }

@@ -16,7 +16,7 @@ struct Tree {
     root: &'static str,
     /// The text of each file, without comments and strings.
     code: BTreeMap<String, String>,
-    /// What each module passes on: a name, and the path that it stands for.
+    /// Re-exports of each module: a name, and the path that it stands for.
     exports: BTreeMap<String, BTreeMap<String, Vec<String>>>,
 }
 
@@ -95,7 +95,7 @@ impl Tree {
         Some(file)
     }
 
-    /// Which files each file uses. A module and what is in it are no arrow.
+    /// The files that each file uses. A module and its own parts are no arrow.
     fn arrows(&self) -> BTreeMap<String, Names> {
         let mut arrows = BTreeMap::new();
         for (file, text) in &self.code {

@@ -101,7 +101,7 @@ async fn each_attempt_is_told() {
             for (tried, end) in ends.iter().enumerate() {
                 assert_eq!(end.event_type.as_str(), "user.removed", "{case}");
                 assert_eq!(end.request.request_id.as_deref(), Some("r-1"), "{case}");
-                // What one attempt says is not said of another.
+                // Additions of one attempt are not in the event of another.
                 assert_eq!(end.details.keys().collect::<Vec<_>>(), [&format!("tried_{tried}")], "{case}");
             }
             let mut started: Vec<_> = of_phase(&store, Phase::Started).iter().map(|event| event.event_id).collect();

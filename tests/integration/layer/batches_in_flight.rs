@@ -424,7 +424,7 @@ async fn a_further_batch_begins_when_as_much_waits_as_is_under_way() {
     let_others_run().await;
     let second = appends.try_recv().expect("as many wait");
     assert_eq!(second.ids.len(), 100);
-    // What is under way is less again: what is worth a batch of its own is, too.
+    // Fewer events are in flight again, so a smaller number deserves a batch of its own.
     first.answers(Answer::Kept);
     second.answers(Answer::Kept);
     recordings.extend(record(&log, 1).0);

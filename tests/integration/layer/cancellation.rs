@@ -78,7 +78,7 @@ async fn an_effect_has_its_event_after_a_drop_at_any_poll() {
                     // At the first poll an admin action waits for its start: then its handler is never called.
                     let is_called = path == "/scans" || polls > 1;
                     assert_eq!(*effects, usize::from(is_called), "{case}");
-                    // What was started is ended.
+                    // Each `started` event has an end.
                     assert_eq!(started, if path == "/scans" { 0 } else { ends + not_run }, "{case}");
                     assert_eq!(started, usize::from(path != "/scans" && polls > 0), "{case}");
                 }

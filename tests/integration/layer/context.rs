@@ -157,7 +157,7 @@ async fn a_credential_in_a_path_is_hidden_where_a_router_names_it() {
             let request = Request::post(path).body(axum::body::Body::empty()).expect("valid");
             app.oneshot(request).await.expect("infallible");
             let uri = store.events()[0].request.request_uri.clone();
-            // What no route matches is no route's parameter.
+            // A path that matches no route has no parameters.
             let expected = expected.or((part == RequestPath::Redacted).then_some(path));
             assert_eq!(uri.as_deref(), expected, "{part:?}");
         }

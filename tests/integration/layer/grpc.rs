@@ -176,7 +176,7 @@ async fn the_status_decides_by_which_rule_a_call_is_recorded() {
         ("Watch", "internal", &[]),
         ("Watch", "slow", &["completed vault.used", "started vault.used"]),
         ("Watch", "slow denied", &["completed vault.denied", "started vault.used"]),
-        // What was started is ended, though no rule asks for it.
+        // A `started` event gets an end, though no rule asks for one.
         ("Watch", "slow internal", &["completed vault.used", "started vault.used"]),
     ] {
         let (log, store) = memory_log().await;

@@ -42,7 +42,7 @@ impl fmt::Display for Failed {
 
 impl std::error::Error for Failed {}
 
-// What is drawn.
+// Drawing of cases.
 
 /// From the outside to the inside.
 #[derive(Debug, Clone)]
@@ -121,7 +121,7 @@ impl Draw<'_> {
     }
 
     fn stack(&mut self, depth: u8) -> Stack {
-        // What is said in a stack without a layer would be said of the request around it.
+        // Additions in a stack without a layer would belong to the request around it.
         let mut parts = vec![self.audit()];
         for _ in 0..self.below(5) {
             let part = match self.below(9) {
@@ -159,7 +159,7 @@ impl Draw<'_> {
     }
 }
 
-// What happens.
+// Execution of a case.
 
 #[derive(Debug, Default)]
 struct World {
@@ -481,7 +481,7 @@ fn handler(handler: Handler, world: &Arc<World>, logs: &[AuditLog; 2]) -> Servic
     }))
 }
 
-// What must be.
+// The oracle.
 
 fn is_end(event: &AuditEvent) -> bool {
     event.phase == Phase::Completed && !event.details.contains_key("not_run")
@@ -666,7 +666,7 @@ impl Cases {
         Self { runtime, stores, logs }
     }
 
-    /// What is wrong with the case that is read off these bytes.
+    /// Runs the case that these bytes describe, and returns its first fault.
     fn wrong(&self, bytes: &[u8]) -> Result<(), String> {
         let case = Draw(bytes.iter()).case();
         let wrong = self.runtime.block_on(tried(&case, &self.stores, &self.logs));

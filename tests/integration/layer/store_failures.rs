@@ -132,7 +132,7 @@ async fn a_store_that_is_well_again_is_used_again() {
         faulty.set_fault(None);
         let before = memory.events().len();
         if matches!(fault, Fault::HangsAppend) {
-            // What hangs for ever keeps the writer for ever: only its end frees it.
+            // An append that hangs for ever occupies the writer until it ends.
             break;
         }
         assert_eq!(service.oneshot(post("/scans")).await.expect("infallible").status(), 200, "{fault:?}");

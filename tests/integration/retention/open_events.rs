@@ -60,7 +60,7 @@ async fn what_a_watermark_takes_is_still_closed_if_the_process_dies() {
     assert_eq!((unknown.actor.user_email.as_deref(), unknown.created_at >= before), (Some("alice"), true));
 }
 
-/// What nobody has ended for a day goes with its copy.
+/// An event that has been open for a day is purged together with its copy.
 #[tokio::test]
 async fn an_old_open_event_goes_with_its_copy() {
     let place = Place::sqlite().await;

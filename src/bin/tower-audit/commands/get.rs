@@ -27,7 +27,7 @@ pub(crate) async fn run(url: &str, args: GetArgs) -> Result<(), CliError> {
                 };
                 writeln!(out, "{text}")?;
             }
-            // What reads JSON gets JSON, whatever it makes of the exit code.
+            // A reader of JSON gets JSON beside the exit code.
             (None, Format::Json) => writeln!(out, "null")?,
             (Some(event), format) => {
                 let mut listing = target.listing(format);

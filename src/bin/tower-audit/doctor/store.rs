@@ -49,7 +49,7 @@ pub(crate) async fn store(url: &str) -> Vec<Diagnostic> {
     match within_timeout(tower_audit::store::open(url, options)).await {
         Ok(store) => {
             found.extend(opened(&*store).await);
-            // What was looked at is known; what closing fails at is of no interest.
+            // The checks are done; a failure to close changes nothing about them.
             let _ = tokio::time::timeout(CHECK_TIMEOUT, store.close()).await;
         }
         Err(Trouble { why, .. }) => found.push(Diagnostic::error(
@@ -71,7 +71,7 @@ async fn opened(store: &dyn AuditStore) -> Vec<Diagnostic> {
     ];
     let abilities: Vec<&str> = abilities.into_iter().filter(|(can, _)| *can).map(|(_, text)| text).collect();
     let mut found = vec![if can.durable {
-        // What this one is, and what this account may do with it, follows.
+        // The lines below tell this store's state and this account's rights.
         Diagnostic::ok("store", format!("opens; a store of its kind {}", abilities.join(", ")))
     } else {
         Diagnostic::error(

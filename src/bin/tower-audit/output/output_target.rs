@@ -103,7 +103,7 @@ impl OutputTarget {
 }
 
 fn terminal_columns() -> usize {
-    // What a terminal has that does not say.
+    // Width of a terminal that does not tell its own.
     const USUAL: usize = 80;
     match terminal_size::terminal_size() {
         Some((terminal_size::Width(columns), _)) if columns > 0 => usize::from(columns),

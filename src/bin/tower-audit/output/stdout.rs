@@ -20,7 +20,7 @@ impl Stdout {
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
         let stdout = io::stdout();
         let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
-        // Whether it is a broken pipe is told whatever is asked for.
+        // `poll` reports ERR, a broken pipe, without being asked for it.
         matches!(poll(&mut fds, Some(&at_once)), Ok(1..)) && fds[0].revents().contains(PollFlags::ERR)
     }
 

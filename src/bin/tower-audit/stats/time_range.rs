@@ -25,7 +25,7 @@ pub(super) async fn of_events(
     now: Timestamp,
 ) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
     let Some(EventRange { first, last, .. }) = EventRange::of(reader, filter).await? else { return Ok(None) };
-    // What is before `until` is the last microsecond that counts.
+    // `until` is exclusive: the last microsecond that counts is the one before it.
     let until = filter.until.and_then(|until| Timestamp::from_micros(until.as_micros() - 1));
     Ok(Some((filter.since.unwrap_or(first), until.map_or(last, |until| until.min(now)).max(last))))
 }

@@ -132,7 +132,7 @@ impl<'a> Follower<'a> {
         let is_back = self.looked_back.elapsed() >= FULL_POLL_EVERY;
         let back = if is_back { LATE_EVENT_MICROS } else { RECENT_MICROS };
         let since = self.seen.since(back, now);
-        // What is too much for the memory is shown in parts, the earlier half first.
+        // A span with too many events for the memory is halved, and the earlier half is shown first.
         let mut spans = vec![(since, None)];
         while let Some((since, until)) = spans.pop() {
             match self.new_events(since, until).await? {

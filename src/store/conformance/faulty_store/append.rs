@@ -90,7 +90,7 @@ impl FaultyStore {
                 Cow::Borrowed(events)
             }
             Fault::MaintenanceForgetsIds => {
-                // What is lost here is only the knowledge: see `maintain_faultily`.
+                // Only the answer is lost here, not the event: see `maintain_faultily`.
                 let lost = &state.lost;
                 state.repeated.extend(events.iter().filter(|event| lost.contains(&event.event_id)).cloned());
                 Cow::Borrowed(events)

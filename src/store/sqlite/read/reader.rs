@@ -103,7 +103,7 @@ async fn skip<'a>(
     mut selection: Selection<'a>,
     mut left: u64,
 ) -> Result<Option<Selection<'a>>, StoreError> {
-    // How many sources the next stretch takes in: more as long as that is not too far.
+    // Number of sources in the next stretch; it doubles as long as the stretch does not reach too far.
     let mut stretch = 1;
     while left > COUNT_FROM {
         let end = selection.end();

@@ -34,7 +34,7 @@ async fn exactly_the_older_events_go() {
     assert_eq!(purge(&store, Timestamp::MAX, 50).await, 175);
     assert_eq!(all(&store).await, []);
     assert_eq!(place.number("SELECT count(*) FROM sqlite_schema WHERE name GLOB 'audit_segment_*'").await, 0);
-    // What was removed may come again.
+    // A removed event may be appended again.
     store.append(&events(0..20)).await.unwrap();
     assert_eq!(all(&store).await.len(), 20);
     place.assert_whole().await;

@@ -30,7 +30,7 @@ async fn a_log_lives_beside_the_tables_of_an_app() {
     assert_eq!(all(&again).await, newest_first(events(0..3000)));
     again.append(&[event(3000)]).await.unwrap();
     assert_eq!(all(&store).await.len(), 3001);
-    // What is made anew is the log, and nothing else.
+    // `recreate` touches the tables of the log alone.
     store.parts().admin.unwrap().recreate().await.unwrap();
     assert_eq!(all(&store).await, []);
     for (asked, answer) in [("SELECT a FROM segments", 7), ("PRAGMA user_version", 42), ("PRAGMA application_id", 9)] {

@@ -50,7 +50,7 @@ async fn a_page_is_refused_as_the_api_refuses() {
                     }
                     elements(&answer);
                     if caller == ALICE {
-                        // What she asked for stands in the page that refuses it at the most.
+                        // The page that refuses her may repeat her own words, and nothing else.
                         let shown = elements(&answer).into_iter().any(|it| it.tag == "td" && it.text.contains(BOB));
                         assert!(!shown, "{context}");
                     }

@@ -202,7 +202,7 @@ async fn a_form_asks_again_what_was_asked() {
             let query = if asked.is_empty() { String::new() } else { format!("?{asked}") };
             let answer = ask(&ui, ROOT, &format!("{page}{query}")).await;
             assert_eq!(answer.status, 200, "{asked}");
-            // What a browser sends: every field with a name, in the order of the page.
+            // A browser sends every field with a name, in the order of the page.
             let fields: Vec<_> = elements(&answer)
                 .iter()
                 .filter(|it| it.tag == "input" && it.attribute("name") != Some("q"))
@@ -305,7 +305,7 @@ async fn an_event_has_its_neighbours() {
         for (caller, of, expected) in [
             (ROOT, 10, [22, 19, 16, 13, 7, 4, 1].as_slice()),
             (ROOT, 22, &[10, 30, 27, 24, 21, 18, 15]),
-            // Who has no name: by the address.
+            // An actor without a name is found by the address.
             (ROOT, 20, &[29, 26, 23, 17, 14, 11]),
             // Alice may not see what Bob began.
             (ALICE, 22, &[30, 27, 24, 21, 18, 15]),

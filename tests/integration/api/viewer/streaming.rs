@@ -75,7 +75,7 @@ async fn who_read_what_is_recorded_before_it_is_shown() {
         assert_eq!((event.actor.user_email.as_deref(), event.outcome), (Some(caller), Some(outcome)), "{page}");
         assert_eq!(records.events().len(), before + 1);
     }
-    // What cannot be recorded is not shown.
+    // A reading that cannot be recorded is refused.
     log.close().await.unwrap();
     for page in ["/ui/", "/ui/overview", "/ui/events/00000000000000000000000000000001"] {
         let answer = ask(&ui, ROOT, page).await;

@@ -1,0 +1,123 @@
+//! The command line: commands, options and their values.
+//!
+//! clap reads the words; the values whose grammar the API shares are read by the library, so that both give the same
+//! answers and the same errors.
+
+mod number;
+
+mod format;
+
+mod filter;
+
+mod export;
+mod listing;
+mod stats;
+
+mod retention;
+
+mod maintenance;
+mod serve;
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::help;
+
+pub(crate) use export::ExportArgs;
+pub(crate) use filter::FilterArgs;
+pub(crate) use format::{ExportFormat, Format};
+pub(crate) use listing::{GetArgs, HistoryArgs, QueryArgs, TailArgs};
+pub(crate) use maintenance::{BackupArgs, DestroyArgs, DoctorArgs, MigrateArgs};
+pub(crate) use retention::{PurgeArgs, RotateArgs, RunArgs, RunFormat};
+pub(crate) use serve::ServeArgs;
+pub(crate) use stats::{Interval, StatsArgs};
+
+/// Reads and keeps a store of audit events.
+#[derive(Parser)]
+#[command(name = "tower-audit", version, long_version = help::version(), after_help = help::after())]
+pub(crate) struct Args {
+    /// The store, such as sqlite:/var/lib/app/audit.db; without it and --url-file, the value of AUDIT_URL, else of
+    /// DATABASE_URL. Not for a URL with a password: other users of the machine can see a command line
+    #[arg(long, global = true, value_name = "URL", display_order = 100)]
+    pub(crate) url: Option<String>,
+
+    /// A file whose first line is the URL: for a URL with a password, in a file that only you can read
+    #[arg(long, global = true, value_name = "FILE", display_order = 101)]
+    pub(crate) url_file: Option<PathBuf>,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Prints the events that pass the filters, newest first
+    Query(QueryArgs),
+    /// Prints the newest events that pass the filters, the oldest of them first, and ends; with -f, goes on with new ones
+    Tail(TailArgs),
+    /// Writes every event that passes the filters, newest first, to standard output or to a file
+    Export(ExportArgs),
+    /// Prints how many events there are of what, and when they were
+    Stats(StatsArgs),
+    /// Prints how many events pass the filters
+    Count(FilterArgs),
+    /// Prints the event with this id
+    Get(GetArgs),
+    /// Prints the events of one object, newest first: who did what to it, and what changed from what to what
+    History(HistoryArgs),
+    /// Removes the events older than a duration or a moment, says which before, and records it
+    Purge(PurgeArgs),
+    /// Removes the oldest events above a number, or those that rules select, says which before, and records it
+    Rotate(RotateArgs),
+    /// Copies the log into a file while it is written, and prints how many events are in the copy (SQLite)
+    Backup(BackupArgs),
+    /// Makes what is missing of the store: tables, indexes, partitions. Leaves every event as it is
+    #[command(alias = "ensure-indexes")]
+    Migrate(MigrateArgs),
+    /// Destroys every event in the store and makes it anew, empty. Asks first
+    #[command(alias = "init")]
+    DestroyAndRecreate(DestroyArgs),
+    /// Says whether the next event would be kept, durably, what else is wrong, and what to do about it
+    Doctor(DoctorArgs),
+    /// Serves the viewer and the read API to a browser on this machine, and prints the address to open
+    Serve(ServeArgs),
+    /// Prints what a shell needs to complete commands and options
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Prints a page of the manual, for `man -l -`
+    Man(ManArgs),
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct ManArgs {
+    /// The command that the page is about; without it, the program
+    #[arg(value_name = "COMMAND")]
+    pub(crate) command: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn parse(words: &[&str]) -> Args {
+        Args::try_parse_from([&["tower-audit"], words].concat()).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_url_may_come_before_or_after_the_subcommand() {
+        assert_eq!(parse(&["--url", "memory:", "count"]).url.as_deref(), Some("memory:"));
+        assert_eq!(parse(&["count", "--url", "memory:"]).url.as_deref(), Some("memory:"));
+        assert_eq!(parse(&["--url=a:", "get", "00", "--url=b:"]).url.as_deref(), Some("b:"));
+    }
+}
