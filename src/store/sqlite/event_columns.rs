@@ -177,6 +177,9 @@ impl<'a> EventColumns<'a> {
 
     /// Returns the event of the text; one built from the columns if the text is no event or contradicts them.
     pub(super) fn event(&self, text: &str) -> AuditEvent {
+        if text.is_empty() {
+            return self.stand_in("the text of the event is missing");
+        }
         let Ok(event) = serde_json::from_str::<AuditEvent>(text) else { return self.stand_in(text) };
         let differing = self.differing(&event);
         if differing.is_empty() {

@@ -65,7 +65,7 @@ fn definition(segments: &[i64]) -> String {
         [] => String::new(),
         _ => format!("{} FROM ({}) UNION ALL ", selected(&SEGMENT_COLUMNS, "event"), groups.join(" UNION ALL ")),
     };
-    format!("{BEGINNING}{of_segments}{}{JOURNAL} UNION ALL {DAMAGED}", selected(&JOURNAL_COLUMNS, "e.value"))
+    format!("{BEGINNING}{of_segments}{}{JOURNAL}", selected(&JOURNAL_COLUMNS, "piece"))
 }
 
 /// The SELECT of every column: of those that a table has, by its own, and of the others from the text.
@@ -99,17 +99,28 @@ const SEGMENT_COLUMNS: [(&str, &str); 9] = [
     ("event", "event"),
 ];
 
+/// The columns of an event of the journal; NULL where its text is damaged.
 const JOURNAL_COLUMNS: [(&str, &str); 9] = [
-    ("event_id", "json_extract(e.value, '$.event_id')"),
-    ("event_type", "json_extract(e.value, '$.event_type')"),
-    ("created_at", "json_extract(e.value, '$.created_at')"),
-    ("actor_user_email", "json_extract(e.value, '$.actor.user_email')"),
-    ("actor_remote_addr", "json_extract(e.value, '$.actor.remote_addr')"),
-    ("resource_route", "json_extract(e.value, '$.resource.route')"),
-    ("outcome", "json_extract(e.value, '$.outcome')"),
-    ("phase", "coalesce(json_extract(e.value, '$.phase'), 'completed')"),
-    ("event", "e.value"),
+    ("event_id", of_piece!("event_id")),
+    ("event_type", concat!("coalesce(", of_piece!("event_type"), ", 'audit.unreadable')")),
+    ("created_at", of_piece!("created_at")),
+    ("actor_user_email", of_piece!("actor.user_email")),
+    ("actor_remote_addr", of_piece!("actor.remote_addr")),
+    ("resource_route", of_piece!("resource.route")),
+    ("outcome", of_piece!("outcome")),
+    (
+        "phase",
+        concat!("CASE WHEN json_valid(piece) THEN coalesce(", of_piece!("phase"), ", 'completed') ELSE 'unknown' END"),
+    ),
+    ("event", "piece"),
 ];
+
+macro_rules! of_piece {
+    ($path:literal) => {
+        concat!("CASE WHEN json_valid(piece) THEN json_extract(piece, '$.", $path, "') END")
+    };
+}
+use of_piece;
 
 /// The columns that are in the text of an event alone.
 const PATHS: [(&str, &str); 12] = [
@@ -127,12 +138,11 @@ const PATHS: [(&str, &str); 12] = [
     ("target_id", "targets[0].id"),
 ];
 
-const JOURNAL: &str =
-    " FROM audit_journal AS j, json_each(CASE WHEN json_valid(j.events) THEN j.events ELSE '[]' END) AS e";
-
-/// A row of the journal that is no list of events is shown as one.
-const DAMAGED: &str = "SELECT NULL, 'audit.unreadable', NULL, NULL, NULL, NULL, NULL, 'unknown', j.events, NULL, NULL, NULL, NULL, \
-    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM audit_journal AS j WHERE NOT json_valid(j.events)";
+/// The texts of the journal's events. A row that is no JSON is cut where its events begin: as a JSON string it becomes a
+/// list of strings. It has a row for each piece, if it has one at all.
+const JOURNAL: &str = " FROM (SELECT trim(e.value, '[],') AS piece FROM audit_journal AS j, json_each(\
+    CASE WHEN json_valid(j.events) THEN j.events ELSE '[' || \
+    replace(json_quote(CAST(j.events AS TEXT)), ',{\\\"event_id\\\":', '\",\"{\\\"event_id\\\":') || ']' END) AS e)";
 
 /// By it, the log knows its view.
 const BEGINNING: &str = "CREATE VIEW audit_events AS /* made by tower-audit, and made again by it */ ";

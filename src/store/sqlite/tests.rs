@@ -1,6 +1,7 @@
 //! The SQLite store by its behaviour; the suite of all stores is elsewhere.
 
 mod appending;
+mod damaged_bytes;
 mod file;
 mod indexing;
 mod purging;

@@ -4,4 +4,5 @@ pub(super) mod append;
 pub(super) mod compaction;
 pub(super) mod journal_cache;
 pub(super) mod journal_row;
+mod pieces;
 pub(super) mod stored_row;

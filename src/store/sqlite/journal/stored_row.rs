@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
+use super::pieces::pieces;
 use crate::event::{EventId, Timestamp};
 use crate::query::Cursor;
 use crate::store::sqlite::event_columns::EventColumns;
@@ -43,16 +43,7 @@ impl StoredRow {
 
     /// The texts of its events, with their numbers in the row.
     pub(crate) fn pieces<'a>(&self, text: &'a str) -> impl DoubleEndedIterator<Item = (usize, &'a str)> + use<'a> {
-        let mut pieces: Vec<&str> = match serde_json::from_str::<Vec<&RawValue>>(text) {
-            Ok(events) => events.into_iter().map(RawValue::get).collect(),
-            Err(_) => cut(text),
-        };
-        let events = self.events();
-        if pieces.len() < events {
-            // Events are missing, and there is no telling which.
-            pieces = vec![text; events];
-        }
-        pieces.into_iter().enumerate()
+        pieces(text, self.events()).into_iter().enumerate()
     }
 
     /// The event of a piece.
@@ -104,25 +95,11 @@ impl StoredRow {
     }
 }
 
-/// Splits a malformed array at the beginnings of its events: one damaged event leaves the others.
-fn cut(text: &str) -> Vec<&str> {
-    let begins: Vec<usize> = text
-        .match_indices(BEGINNING)
-        .map(|(at, _)| at)
-        .filter(|at| matches!(text.as_bytes().get(at.wrapping_sub(1)), Some(b'[' | b',')))
-        .collect();
-    let ends = begins.iter().skip(1).copied().chain([text.len()]);
-    let pieces = begins.iter().zip(ends).filter_map(|(begin, end)| text.get(*begin..end));
-    pieces.map(|piece| piece.strip_suffix([',', ']']).unwrap_or(piece)).collect()
-}
-
 #[derive(Deserialize)]
 struct OnlyId {
     event_id: EventId,
 }
 
-/// Every event that a writer serialises begins with it, and no text in an event has it: a quote is escaped there.
-const BEGINNING: &str = "{\"event_id\":";
 /// No writer puts more into a row.
 const MOST_EVENTS: usize = 64 * 1024;
 
