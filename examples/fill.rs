@@ -2,12 +2,13 @@
 //! `cargo run --release --features postgres --example fill -- URL COUNT [DAYS]`.
 //!
 //! Their times are spread evenly over the 500 days before now, or so many; a robot and a hundred thousand users took
-//! turns at random.
+//! turns at random. COUNT is the number of requests: those of an administrator have a `started` event too, one in 20.
+//! Most events have a target, half a trace.
 
 use std::error::Error;
 
 use tower_audit::store::OpenOptions;
-use tower_audit::{Actor, AuditEvent, EventId, EventType, Phase, Timestamp};
+use tower_audit::{Actor, AuditEvent, EventId, EventType, Phase, Target, Timestamp};
 
 const DAY_MICROS: i64 = 86_400 * 1_000_000;
 const BATCH: u64 = 256;
@@ -27,16 +28,28 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut made = 0;
     while made < count {
         let until = count.min(made + BATCH);
-        let events: Vec<AuditEvent> = (made..until).map(|n| event(first + step * n as i64)).collect();
+        let events: Vec<AuditEvent> = (made..until).flat_map(|n| events_of_request(first + step * n as i64)).collect();
         store.append(&events).await?;
         while store.maintain().await? {}
         if until / 500_000 > made / 500_000 {
-            eprintln!("{until} of {count} events");
+            eprintln!("{until} of {count} requests");
         }
         made = until;
     }
     store.close().await?;
     Ok(())
+}
+
+/// Makes the event of one request, behind its `started` event if it has one.
+fn events_of_request(micros: i64) -> impl Iterator<Item = AuditEvent> {
+    let mut end = event(micros);
+    let start = (end.event_type == EventType::ADMIN_ACTION && end.phase == Phase::Completed).then(|| {
+        let mut start = end.clone();
+        (start.phase, start.outcome, start.request.duration_us) = (Phase::Started, None, None);
+        (end.event_id, end.request.started_event_id) = (id_at(micros + 1), Some(start.event_id));
+        start
+    });
+    start.into_iter().chain([end])
 }
 
 fn event(micros: i64) -> AuditEvent {
@@ -59,15 +72,19 @@ fn event(micros: i64) -> AuditEvent {
         event.actor.api_key_hash = Some(format!("{:064x}", u128::from(user) << 64 | 0xabcd).into());
         event.actor.remote_addr = Some(format!("10.{}.{}.{}", user >> 16 & 255, user >> 8 & 255, user & 255).into());
     }
-    let (route, uri) = match fastrand::u8(0..10) {
-        0..4 => ("/scans".to_owned(), "/scans".to_owned()),
-        4..7 => ("/scans/{id}".to_owned(), format!("/scans/{}", fastrand::u32(..))),
-        7 => ("/flows/cleanup".to_owned(), "/flows/cleanup".to_owned()),
+    // One object is touched again and again, the others now and then.
+    let id = if fastrand::u16(0..1000) == 0 { 7 } else { fastrand::u32(..2_000_000) };
+    let (route, uri, target) = match fastrand::u8(0..10) {
+        0..4 => ("/scans".to_owned(), "/scans".to_owned(), None),
+        4..7 => ("/scans/{id}".to_owned(), format!("/scans/{id}"), Some(Target::new("scans", id))),
+        7 => ("/flows/cleanup".to_owned(), "/flows/cleanup".to_owned(), None),
         _ => {
             let area = fastrand::u8(0..40);
-            (format!("/areas/{area}/{{id}}"), format!("/areas/{area}/{}", fastrand::u32(..)))
+            let target = Target::new(format!("area.{area}"), id);
+            (format!("/areas/{area}/{{id}}"), format!("/areas/{area}/{id}"), Some(target))
         }
     };
+    event.targets = target.into_iter().collect();
     event.resource.route = Some(route.into());
     event.resource.method = Some("POST".into());
     event.outcome = match fastrand::u16(0..1000) {
@@ -82,11 +99,23 @@ fn event(micros: i64) -> AuditEvent {
     if fastrand::u16(0..1000) == 0 {
         (event.phase, event.outcome) = (Phase::Unknown, None);
     }
+    if event.event_type == EventType::OVERSIZE_QUERY {
+        event.details.insert("result_count".into(), fastrand::u32(1001..100_000).into());
+        event.details.insert("max_results".into(), 1000.into());
+    }
+    if fastrand::bool() {
+        event.request.trace_id = Some(trace_id().into());
+    }
     event.request.request_id = Some(format!("{:032x}", fastrand::u128(..)).into());
     event.request.request_uri = Some(uri.into());
     event.request.user_agent = Some("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101".into());
     event.request.duration_us = Some(fastrand::u64(500..50_000));
     event
+}
+
+/// Makes the id of a trace: of one with many requests, or of another each time.
+fn trace_id() -> String {
+    format!("{:032x}", if fastrand::u16(0..10_000) == 0 { 7 } else { fastrand::u128(8..) })
 }
 
 /// A UUIDv7 of that time.

@@ -17,7 +17,7 @@ const ROUNDS: usize = 40;
 
 /// The filters: each field by something frequent and something rare, patterns, negations, several values, and some at
 /// once. Time is the middle of what `fill` spreads its events over.
-const FILTERS: [&[(&str, &str)]; 26] = [
+const FILTERS: [&[(&str, &str)]; 43] = [
     &[],
     &[("event_type", "upload")],
     &[("event_type", "oversize_query")],
@@ -44,6 +44,23 @@ const FILTERS: [&[(&str, &str)]; 26] = [
     &[("event_type", "auth"), ("event_type", "admin_action")],
     &[("route", "/scans"), ("outcome", "!200"), ("user_email", "robot@example.org")],
     &[("event_type", "auth"), ("phase", "unknown"), ("since", "300d")],
+    &[("target_type", "scans")],
+    &[("target_type", "nothing")],
+    &[("target", "scans/7")],
+    &[("target", "scans/7"), ("user_email", "robot@example.org")],
+    &[("target", "scans/none")],
+    &[("trace_id", "00000000000000000000000000000007")],
+    &[("trace_id", "0000000000000000000000000000000a")],
+    &[("request_id", "nothing")],
+    &[("api_key_hash", "nothing")],
+    &[("acting_for", "nobody@example.org")],
+    &[("method", "POST")],
+    &[("method", "DELETE")],
+    &[("action", "nothing")],
+    &[("domain", "nothing")],
+    &[("error", "nothing")],
+    &[("uri", "/areas/7/*")],
+    &[("detail", "max_results=1000")],
 ];
 
 #[tokio::main(flavor = "current_thread")]
@@ -65,7 +82,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
         let name: Vec<_> = set.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let name = if name.is_empty() { "(none)".to_owned() } else { name.join(" ") };
-        pages(reader, &name, filter).await?;
+        let unindexed = reader.unindexed(&filter);
+        pages(reader, &name, filter.clone()).await?;
+        if !unindexed.is_empty() {
+            println!("{:58} without an index: {}", "", unindexed.join(", "));
+        } else if set.len() < 2 {
+            pages(reader, &format!("folded {name}"), filter.folded(true)).await?;
+        }
     }
     for field in Field::COUNTED {
         let begin = Instant::now();

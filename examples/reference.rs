@@ -24,6 +24,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tower_audit::api::{AuditApi, Caller, GateError, gate_fn};
 use tower_audit::policy::presets;
+#[cfg(feature = "route-coverage")]
 use tower_audit::route_coverage::RouteCoverage;
 use tower_audit::viewer::AuditViewer;
 use tower_audit::{
@@ -50,6 +51,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let sessions = Arc::new(Sessions { is_secure: !is_local, ..Sessions::default() });
     let app = app(App { effects: effects.map(Arc::new), max_results, log: log.clone(), sessions }, policy);
     // A route that no rule covers is a warning at the start.
+    #[cfg(feature = "route-coverage")]
     RouteCoverage::of(&app).await?.log_report();
 
     // Before the line that says that it listens: an earlier signal would end the process without closing the log.
@@ -415,6 +417,7 @@ mod tests {
         assert_eq!(error, "AUDIT_URL is not UTF-8");
     }
 
+    #[cfg(feature = "route-coverage")]
     #[tokio::test]
     async fn whatever_changes_something_is_audited() -> Result<(), Box<dyn Error>> {
         let log = AuditLog::open("memory:").await?;

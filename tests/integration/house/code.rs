@@ -6,7 +6,28 @@ use std::path::{Path, PathBuf};
 
 /// Returns the Rust files below a folder of the project: path with `/`, relative to the project, and text.
 pub(super) fn files(folder: &str) -> BTreeMap<String, String> {
-    let home = Path::new(env!("CARGO_MANIFEST_DIR"));
+    files_with(folder, &["rs"])
+}
+
+/// Returns the pages, scripts and examples that show commands.
+pub(super) fn documents() -> BTreeMap<String, String> {
+    let mut documents = BTreeMap::new();
+    for folder in ["docs", "benches", "examples", "tests", "src"] {
+        documents.append(&mut files_with(folder, &["md", "sh", "rs"]));
+    }
+    for page in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        documents.insert(page.to_owned(), fs::read_to_string(home().join(page)).expect("a page of the project"));
+    }
+    documents
+}
+
+/// Returns the folder of the project.
+pub(super) fn home() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files_with(folder: &str, extensions: &[&str]) -> BTreeMap<String, String> {
+    let home = home();
     let mut files = BTreeMap::new();
     let mut folders = vec![home.join(folder)];
     while let Some(folder) = folders.pop() {
@@ -14,7 +35,7 @@ pub(super) fn files(folder: &str) -> BTreeMap<String, String> {
             let path = entry.expect("an entry").path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+            } else if path.extension().is_some_and(|is| extensions.iter().any(|extension| is == *extension)) {
                 files.insert(relative(home, path.clone()), fs::read_to_string(path).expect("a file of text"));
             }
         }
