@@ -153,6 +153,12 @@ impl Confined {
         self.reader.unindexed(self.filter())
     }
 
+    /// True if the store has an index for each condition of the filter.
+    #[cfg(feature = "viewer")]
+    pub(crate) fn has_indexes_for(&self, filter: &ConfinedFilter) -> bool {
+        self.reader.unindexed(filter).is_empty()
+    }
+
     pub(crate) async fn query(&self, query: &ConfinedQuery) -> Result<Vec<AuditEvent>, ApiError> {
         self.reader.query(query).await.map_err(store_failed)
     }

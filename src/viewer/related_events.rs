@@ -4,14 +4,14 @@ use super::previous_page::previous_page;
 use crate::api::authorized::Confined;
 use crate::api::confined_filter::ConfinedFilter;
 use crate::api::error::ApiError;
-use crate::event::{AuditEvent, Phase, Timestamp};
+use crate::event::{AuditEvent, Timestamp};
 use crate::query::{Condition, Cursor, TextPattern};
 
-/// The number of events searched on either side for those of the same request.
-pub(super) const MAX_SCANNED: usize = 250;
+/// The number of events of the same request shown on either side.
+const MAX_OF_REQUEST: usize = 50;
 
-/// The search for events of the same request spans an hour on either side. An `unknown` end may come later.
-const SEARCH_SPAN_MICROS: i64 = 3_600_000_000;
+/// The time on either side that is searched where the store has no index on requests: an hour.
+const SCANNED_SPAN_MICROS: i64 = 3_600_000_000;
 
 /// The number of events of the actor shown on either side.
 const MAX_NEIGHBOURS: usize = 3;
@@ -66,7 +66,8 @@ fn around(event: &AuditEvent, reach: i64, filter: &ConfinedFilter) -> ConfinedFi
     filter.with(|filter| (filter.since, filter.until) = (at(moment - reach), at(moment + reach)))
 }
 
-/// Returns the events of the same request. Stores have no index on it, so the events near by are searched.
+/// Returns the events of the same request: those of its route with its request id. A client may choose that id, so there may be
+/// any number of them; a store without an index on it is asked about the hour on either side alone.
 async fn of_request(request: &Confined, event: &AuditEvent) -> Result<Vec<AuditEvent>, ApiError> {
     let Some(request_id) = &event.request.request_id else { return Ok(Vec::new()) };
     let route = event
@@ -74,19 +75,20 @@ async fn of_request(request: &Confined, event: &AuditEvent) -> Result<Vec<AuditE
         .route
         .as_deref()
         .map_or_else(|| Condition::none_of([TextPattern::any()]), |route| TextPattern::exact(route).into());
-    let of_route = request.everything().with(|filter| filter.route = route);
-    let near = around(event, SEARCH_SPAN_MICROS, &of_route);
+    let mut of_request = request.everything().with(|filter| {
+        filter.route = route;
+        filter.request_id = TextPattern::exact(request_id.as_str()).into();
+    });
+    if !request.has_indexes_for(&of_request) {
+        of_request = around(event, SCANNED_SPAN_MICROS, &of_request);
+    }
     let place = Cursor::of(event);
-    let mut events = previous_page(request, &near, place, MAX_SCANNED).await?;
-    events.extend(request.query(&near.page(MAX_SCANNED).after(Some(place))).await?);
-    if event.phase == Phase::Started {
-        let ends = of_route.with(|filter| filter.phase = Phase::Unknown.into());
-        events.extend(previous_page(request, &ends, place, MAX_SCANNED).await?);
-    }
+    let mut events = previous_page(request, &of_request, place, MAX_OF_REQUEST).await?;
+    events.extend(request.query(&of_request.page(MAX_OF_REQUEST).after(Some(place))).await?);
     if let Some(started) = event.request.started_event_id {
-        events.extend(request.get(started).await?);
+        let started = request.get(started).await?;
+        events.extend(started.filter(|started| started.request.request_id.as_ref() == Some(request_id)));
     }
-    events.retain(|other| other.request.request_id.as_ref() == Some(request_id) && other.event_id != event.event_id);
     events.sort_by_key(AuditEvent::sort_key);
     events.dedup_by_key(|event| event.event_id);
     Ok(events)

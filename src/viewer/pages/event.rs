@@ -13,7 +13,7 @@ use crate::viewer::change_rows::ChangeRows;
 use crate::viewer::event_fields::{DisplayValue, FieldGroup, groups};
 use crate::viewer::event_row::EventRow;
 use crate::viewer::links::Links;
-use crate::viewer::related_events::{MAX_SCANNED, RelatedEvents};
+use crate::viewer::related_events::RelatedEvents;
 use crate::viewer::response::page as answer;
 use crate::viewer::safe_html::{PrettyJson, SafeText};
 
@@ -34,7 +34,6 @@ struct EventPage<'a> {
     has_request_id: bool,
     of_request: Vec<EventRow<'a>>,
     of_actor: Vec<EventRow<'a>>,
-    looked_through: usize,
 }
 
 /// An object of the event, and the links to its history and its events.
@@ -112,6 +111,5 @@ fn page(
         has_request_id: event.request.request_id.is_some(),
         of_request,
         of_actor,
-        looked_through: MAX_SCANNED,
     })
 }
