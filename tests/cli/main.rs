@@ -19,6 +19,8 @@ mod manual;
 mod postgres;
 mod purge;
 mod query;
+#[cfg(unix)]
+mod questions;
 mod rotate;
 mod secrets;
 #[cfg(unix)]

@@ -156,17 +156,17 @@ fn what_cannot_be_served_is_told() {
     }
 }
 
-struct Server {
+pub(crate) struct Server {
     child: Child,
     /// The name that the printed address has.
     host: String,
     port: u16,
-    token: String,
-    _store: Store,
+    pub(crate) token: String,
+    store: Store,
 }
 
 impl Server {
-    fn start(store: Store) -> Self {
+    pub(crate) fn start(store: Store) -> Self {
         Self::start_as(store, &["serve"])
     }
 
@@ -180,10 +180,15 @@ impl Server {
         let (host, port) = authority.split_once(':').expect("a port");
         assert!(token.len() >= 32, "{token}");
         let (host, port, token) = (host.to_owned(), port.parse().expect("a port"), token.to_owned());
-        Self { child, host, port, token, _store: store }
+        Self { child, host, port, token, store }
     }
 
-    fn ask(&self, path: &str, headers: &[&str]) -> Answer {
+    /// The store that it serves.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) fn ask(&self, path: &str, headers: &[&str]) -> Answer {
         self.ask_as(&self.host, path, headers)
     }
 
@@ -220,14 +225,14 @@ impl Drop for Server {
     }
 }
 
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     head: String,
-    body: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {
             let (found, value) = line.split_once(": ")?;
             found.eq_ignore_ascii_case(name).then_some(value)
