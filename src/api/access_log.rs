@@ -11,7 +11,7 @@ use super::Caller;
 use super::operation::Operation;
 use super::params::Params;
 use crate::AuditLog;
-use crate::event::{Actor, AuditEvent, EventId, EventType, Phase};
+use crate::event::{Actor, AuditEvent, BoundedEvent, EventId, EventType, Phase};
 use crate::writer::InFlightGuard;
 
 /// The event type of a read of the log.
@@ -105,15 +105,11 @@ impl ExportAccess {
         }
     }
 
-    /// Records the `completed` event of an export that broke off, on the runtime of the log.
+    /// Leaves the `completed` event of an export that broke off to the log, which writes it until the store answers.
     pub(crate) fn abandon(&mut self, end: &'static str) {
         if let Some(event) = self.take(end) {
-            let (log, in_flight) = (self.log.clone(), self.in_flight.take());
-            self.log.spawn(async move {
-                // The log reports its own failures.
-                let _ = log.record(event).await;
-                drop(in_flight);
-            });
+            self.log.write_later(BoundedEvent::new(Box::new(event)));
+            self.in_flight = None;
         }
     }
 

@@ -32,6 +32,8 @@ pub(crate) struct Attempt {
     pub(super) stage: AttemptStage,
     /// Set once the caller has dropped the future of this attempt, which now runs on the log's runtime.
     pub(super) detached: Option<Detached>,
+    /// The handler is to be dropped at its next poll: its caller has left, and it takes too long, or too many run.
+    pub(super) is_cancelled: bool,
     /// An answer has left a layer around, of any log, before this attempt had ended: it is not made of this end.
     pub(super) is_passed_over: bool,
     /// A layer nearer to the handler has its own limit of results.

@@ -149,6 +149,22 @@ impl AuditContext {
         self.lock().detach(self.attempt());
     }
 
+    /// Returns true if no caller waits for the attempt any more.
+    pub(crate) fn is_detached(&self) -> bool {
+        self.lock().is_detached(self.attempt())
+    }
+
+    /// Ends the handler of the attempt at its next poll.
+    pub(crate) fn cancel(&self) {
+        self.state.cancel(self.attempt());
+    }
+
+    /// Returns true if the handler of the attempt is to be dropped.
+    #[inline]
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.state.is_cancelled(self.attempt())
+    }
+
     /// The time for which the request may still wait for its events.
     pub(crate) fn time_left(&self) -> Duration {
         self.lock().time_left(self.attempt(), Instant::now())

@@ -10,7 +10,7 @@
 //! 2    └ retry ─▶ inner layer        its own `started`; 200, and an event; marks the response
 //! ```
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub(crate) struct RequestState {
     /// Unique in the process.
     id: u64,
     attempts: Mutex<Attempts>,
+    /// One of them is cancelled: most handlers are polled without a look at them.
+    has_cancelled: AtomicBool,
     /// Wakes the layers that wait for an attempt to be settled.
     settled: Notify,
 }
@@ -78,7 +80,12 @@ impl RequestState {
     pub(super) fn new(first: Attempt) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let attempts = Attempts { list: SmallVec::from_iter([first]), ..Attempts::default() };
-        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), attempts: Mutex::new(attempts), settled: Notify::new() }
+        Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            attempts: Mutex::new(attempts),
+            has_cancelled: AtomicBool::new(false),
+            settled: Notify::new(),
+        }
     }
 
     pub(super) fn id(&self) -> u64 {
@@ -88,6 +95,16 @@ impl RequestState {
     pub(super) fn lock(&self) -> MutexGuard<'_, Attempts> {
         // Nothing under this lock panics half way through a change.
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn cancel(&self, attempt: usize) {
+        self.lock()[attempt].is_cancelled = true;
+        self.has_cancelled.store(true, Ordering::Release);
+    }
+
+    #[inline]
+    pub(super) fn is_cancelled(&self, attempt: usize) -> bool {
+        self.has_cancelled.load(Ordering::Acquire) && self.lock()[attempt].is_cancelled
     }
 
     /// Settles an attempt, unless it is settled already. Returns true if the request has others.
@@ -214,15 +231,16 @@ impl Attempts {
         !self.clocks.is_empty() && self.time_left(attempt, Instant::now()) < layer.log.write_timeout() / 10
     }
 
-    /// Returns true if the caller has dropped the future of this attempt, or of one around it.
-    fn is_detached(&self, attempt: usize) -> bool {
-        self.around(attempt).any(|attempt| self[attempt].detached.is_some())
+    /// Returns true if no caller waits for this attempt: its future was dropped, or that of one around it, or an answer has
+    /// left without it. The task that polls it may be another one, which does not notice.
+    pub(super) fn is_detached(&self, attempt: usize) -> bool {
+        self.around(attempt).any(|attempt| self[attempt].detached.is_some() || self[attempt].is_passed_over)
     }
 
     /// Marks the attempt as one that no caller waits for. A handler that has not been called yet is then not called.
     pub(crate) fn detach(&mut self, attempt: usize) {
         let is_open = self[attempt].stage.is_open();
-        self[attempt].detached = Some(if is_open { Detached::BeforeEnd } else { Detached::AtEnd });
+        self[attempt].detached.get_or_insert(if is_open { Detached::BeforeEnd } else { Detached::AtEnd });
         if self[attempt].stage == AttemptStage::Waiting {
             self[attempt].stage = AttemptStage::Withdrawn;
         }

@@ -12,7 +12,7 @@ use crate::capture::AuditContext;
 use crate::event::{AuditEvent, BoundedEvent};
 use crate::policy::FailMode;
 use crate::store::TransactionId;
-use crate::writer::{AuditLog, IfRefused, InFlightGuard, RecordError};
+use crate::writer::{AuditLog, InFlightGuard, RecordError};
 
 /// The event at the end of a body.
 pub(super) struct BodyEndEvent {
@@ -63,14 +63,17 @@ impl BodyEndEvent {
 
     /// Writes the event of a body that the client waits for no longer, on the log's runtime.
     pub(super) fn write_detached(&mut self, body_end: &'static str, end: CallEnd) {
+        self.context.detach();
         self.begin_within(self.log.write_timeout(), body_end, end);
         if let WriteState::Writing(write) = std::mem::replace(&mut self.state, WriteState::Written) {
             let in_flight = self.in_flight.take();
-            self.log.spawn(async move {
+            let write = async move {
                 let _guard = in_flight;
                 // The writer logs a failure; no client waits for it.
                 let _ = write.await;
-            });
+            };
+            // Its handler has ended: there is nothing to cancel.
+            self.log.spawn(write, || {});
         }
     }
 
@@ -98,7 +101,10 @@ impl BodyEndEvent {
         let log = self.log.clone();
         let deadline = Instant::now() + timeout;
         self.state = WriteState::Writing(match transaction {
-            None => Box::pin(async move { log.write(event, deadline, IfRefused::OwnIfDetached).await }),
+            None => {
+                let context = self.context.clone();
+                Box::pin(async move { log.write_end(event, deadline, || context.is_detached()).await })
+            }
             Some(transaction) => {
                 Box::pin(async move { log.write_or_await_transaction(event, deadline, transaction).await })
             }

@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use super::instrumented::{Instrumented, PanicPayload};
-use crate::writer::is_cancelled;
 
 pin_project! {
     /// The future of a handler. None: it was cancelled, and is dropped.
@@ -27,8 +26,8 @@ impl<F: Future> Future for Cancellable<F> {
     type Output = Option<Result<F::Output, PanicPayload>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let handler = self.project().handler;
-        if is_cancelled() {
+        let mut handler = self.project().handler;
+        if handler.as_mut().is_cancelled() {
             handler.end();
             return Poll::Ready(None);
         }

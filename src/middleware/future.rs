@@ -62,7 +62,8 @@ pin_project! {
                         && let Some(shared) = context.layer()
                     {
                         context.detach();
-                        shared.log.spawn(async move { drop(lifecycle.await) });
+                        let context = context.clone();
+                        shared.log.spawn(async move { drop(lifecycle.await) }, move || context.cancel());
                     }
                 }
                 WayProj::Watched { future, head } => {
@@ -70,7 +71,8 @@ pin_project! {
                         && let Some(shared) = context.layer()
                         && let Some(lifecycle) = unfinished_lifecycle::<R, E>(&context, head.take(), &shared)
                     {
-                        shared.log.spawn(async move { drop(lifecycle.await) });
+                        // Its handler is gone: there is nothing to cancel.
+                        shared.log.spawn(async move { drop(lifecycle.await) }, || {});
                     }
                 }
                 WayProj::Off { .. } | WayProj::Never | WayProj::Over => {}

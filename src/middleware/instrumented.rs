@@ -40,6 +40,11 @@ impl<F> Instrumented<F> {
         self.project().slot
     }
 
+    /// Returns true if the request has no client, and its handler is to be dropped.
+    pub(super) fn is_cancelled(self: Pin<&mut Self>) -> bool {
+        if let Scope::Held(context, _) = self.project().slot { context.is_cancelled() } else { false }
+    }
+
     /// Drops the future before its end.
     pub(super) fn end(self: Pin<&mut Self>) {
         let mut this = self.project();

@@ -226,7 +226,7 @@ impl RequestLifecycle {
         } else {
             // No client waits for it, so it has a whole write timeout.
             let deadline = Instant::now() + self.shared.log.write_timeout();
-            if self.shared.log.write(event, deadline, IfRefused::OwnIfDetached).await.is_ok() {
+            if self.shared.log.write_end(event, deadline, || true).await.is_ok() {
                 self.claim.settle(AttemptStage::Told(EndKind::Dropped));
             }
         }
@@ -549,7 +549,7 @@ impl RequestLifecycle {
         let deadline = wait.deadline();
         let log = &self.shared.log;
         let written = match transaction {
-            None => log.write(event, deadline, IfRefused::OwnIfDetached).await,
+            None => log.write_end(event, deadline, || self.claim.is_detached()).await,
             // Boxed, because few requests have room for it to spare.
             Some(transaction) => Box::pin(log.write_or_await_transaction(event, deadline, transaction)).await,
         };

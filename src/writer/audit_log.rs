@@ -2,30 +2,27 @@
 
 use std::env::VarError;
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, oneshot, watch};
-use tokio::time::Instant;
+use tokio::sync::{Semaphore, watch};
 
 use super::builder::AuditLogBuilder;
 use super::deadline::{Within, from_now, with_deadline};
-use super::detached_requests::{Detached, DetachedLimits, is_detached};
+use super::detached_requests::{Detached, DetachedLimits};
 use super::error::{CloseError, OpenError, OpenErrorRepr, RecordError, RecordErrorKind};
 use super::failure_log::FailureLog;
 use super::first_requests::FirstRequests;
 use super::in_flight_requests::{InFlightGuard, InFlightRequests};
 use super::limits::{DEFAULT_WRITE_TIMEOUT, GRACE};
-use super::queue::{Entry, PushOutcome, Queue, weight};
+use super::queue::Queue;
 use super::stats::{Counters, Stats, add};
 use super::store_damage::StoreDamage;
 use super::subscription::{Subscribers, Subscription};
-use super::waiter::{Answer, IfRefused};
+use super::waiter::IfRefused;
 use crate::event::{AuditEvent, BoundedEvent, EventId};
 use crate::log_lines;
 use crate::store::{AuditStore, StoreError, StoreErrorKind};
@@ -338,48 +335,6 @@ impl AuditLog {
         self.inner.as_ref().map(|inner| &inner.store)
     }
 
-    /// Writes an event.
-    ///
-    /// An error says that the event is not known to be durable. The store may take it later: `if_refused` is the duty of
-    /// the log then.
-    pub(crate) async fn write(
-        &self,
-        event: BoundedEvent,
-        deadline: Instant,
-        if_refused: IfRefused,
-    ) -> Result<(), RecordError> {
-        let Some(inner) = &self.inner else { return Ok(()) };
-        let id = event.event_id;
-        match inner.write(Entry { event, deadline, if_refused }).await {
-            Ok(true) => Ok(()),
-            // Not noted: the log goes on.
-            Ok(false) => Err(RecordError::new(RecordErrorKind::Timeout)),
-            Err(error) => {
-                inner.failure_log.note(id, &error);
-                Err(error)
-            }
-        }
-    }
-
-    /// Queues an event that no caller waits for.
-    pub(crate) fn write_later(&self, event: BoundedEvent) {
-        let event_id = event.event_id;
-        if let Some(inner) = &self.inner
-            && inner.queue.owe(event, None).is_err()
-        {
-            add(&inner.counters.rejected, 1);
-            inner.failure_log.note(event_id, &RecordError::new(RecordErrorKind::QueueFull));
-        }
-    }
-
-    /// Counts and logs a request that is rejected because no time is left for the event at its end.
-    pub(crate) fn refuse_late(&self, event_id: EventId) {
-        if let Some(inner) = &self.inner {
-            add(&inner.counters.rejected, 1);
-            inner.failure_log.note(event_id, &RecordError::new(RecordErrorKind::Timeout));
-        }
-    }
-
     /// Rejects the event of a request before its handler runs, if the log is closed. Returns the id to quote.
     pub(crate) fn refuse_if_closed(&self) -> Option<EventId> {
         let inner = self.inner.as_ref().filter(|inner| inner.queue.is_closed())?;
@@ -421,12 +376,15 @@ impl AuditLog {
         }
     }
 
-    /// Drives the lifecycle of a request whose client has gone to its end, on the log's runtime.
-    ///
-    /// The handler may be dropped before its end: see [`is_cancelled`](super::is_cancelled).
-    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+    /// Drives the lifecycle of a request whose client has gone to its end, on the log's runtime. `cancel` is called if too
+    /// many of these run, or if this one takes too long: the next poll then ends its handler.
+    pub(crate) fn spawn(
+        &self,
+        future: impl Future<Output = ()> + Send + 'static,
+        cancel: impl FnOnce() + Send + 'static,
+    ) {
         if let Some(inner) = &self.inner {
-            inner.runtime.spawn(Detached::new(future, Arc::clone(&inner.counters), inner.detached));
+            inner.runtime.spawn(Detached::new(future, cancel, Arc::clone(&inner.counters), inner.detached));
         }
     }
 
@@ -453,76 +411,6 @@ impl LogInner {
     {
         self.runtime.spawn(async move { call().await }).await.map_err(|_| Gone)
     }
-
-    /// Writes an event. Returns true if it is durable, false if the log owes it: its client has gone, and its deadline
-    /// has passed.
-    async fn write(&self, entry: Entry) -> Result<bool, RecordError> {
-        let Entry { deadline, if_refused, .. } = entry;
-        let (id, bytes) = (entry.event.event_id, weight(&entry.event));
-        let pushed = match self.queue.push(entry) {
-            Ok(PushOutcome::Queued(answer)) => Ok(answer),
-            // Boxed, because it is rare and every request would carry the room for it.
-            Ok(PushOutcome::Full(entry)) => match Box::pin(self.push_when_room(entry)).await {
-                Some(pushed) => pushed,
-                None => return Ok(false),
-            },
-            Err(error) => Err(error),
-        };
-        let mut answer = pushed.inspect_err(|_| add(&self.counters.rejected, 1))?;
-        let late = deadline + GRACE;
-        let may_leave = if_refused == IfRefused::OwnIfDetached;
-        let mut is_owed = false;
-        let mut heard = with_deadline(&self.runtime, late, unless_detached(may_leave, &mut answer)).await;
-        if let Some(None) = heard {
-            is_owed = self.queue.adopt(id, bytes);
-            heard = with_deadline(&self.runtime, late, unless_detached(false, &mut answer)).await;
-        }
-        // The worker answers by the deadline. This limit is for when it cannot: it hangs, or is not driven.
-        let heard = match heard {
-            Some(heard) => heard.and_then(Result::ok),
-            None => {
-                answer.close();
-                answer.try_recv().ok().or_else(|| (!is_owed).then(|| Err(RecordError::new(RecordErrorKind::Timeout))))
-            }
-        };
-        match heard {
-            Some(answer) => {
-                if is_owed {
-                    self.queue.release(id);
-                }
-                answer.map(|()| true)
-            }
-            None if is_owed => Ok(false),
-            None => {
-                add(&self.counters.failed, 1);
-                Err(RecordError::new(RecordErrorKind::Stopped))
-            }
-        }
-    }
-
-    /// Waits for room in the queue. None: the request is detached, and the log owes its event.
-    async fn push_when_room(&self, entry: Entry) -> Option<Result<oneshot::Receiver<Answer>, RecordError>> {
-        let (deadline, may_leave) = (entry.deadline, entry.if_refused == IfRefused::OwnIfDetached);
-        let mut entry = Some(entry);
-        let pushed = with_deadline(&self.runtime, deadline, self.queue.push_in_turn(&mut entry)).await;
-        if may_leave
-            && is_detached()
-            && let Some(Entry { event, .. }) = entry
-            && self.queue.owe(event, None).is_ok()
-        {
-            return None;
-        }
-        Some(pushed.unwrap_or_else(|| Err(RecordError::new(RecordErrorKind::QueueFull))))
-    }
-}
-
-/// Waits for the future. None: it is polled for a request whose client has gone, and `may_leave`.
-fn unless_detached<F: Future + Unpin>(may_leave: bool, mut future: F) -> impl Future<Output = Option<F::Output>> {
-    poll_fn(move |cx| match Pin::new(&mut future).poll(cx) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending if may_leave && is_detached() => Poll::Ready(None),
-        Poll::Pending => Poll::Pending,
-    })
 }
 
 /// The runtime of the log is gone, or what was called has panicked.

@@ -72,12 +72,6 @@ impl Batch {
         Self { events: self.events.split_off(at), waiters: self.waiters.split_off(at) }
     }
 
-    /// Appends the events of another batch.
-    pub(super) fn append(&mut self, other: &mut Self) {
-        self.events.append(&mut other.events);
-        self.waiters.append(&mut other.waiters);
-    }
-
     /// Returns the number of events at the front that fit in a batch of this count and memory; at least one.
     pub(super) fn front(&self, max_events: usize, max_bytes: usize) -> usize {
         let mut bytes = 0;

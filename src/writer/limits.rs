@@ -33,3 +33,7 @@ pub(super) const MAX_OWED_EVENTS: usize = 4096;
 pub(super) const MAX_OWED_BYTES: usize = 64 * 1024 * 1024;
 /// The maximum number of batches that wait for their next try without counting as under way.
 pub(super) const MAX_PAUSING_BATCHES: usize = 4;
+/// The maximum number of events whose callers were refused and have not read the answer.
+pub(super) const MAX_UNHEARD_EVENTS: usize = MAX_QUEUE_EVENTS;
+/// The maximum memory of events whose callers were refused and have not read the answer: 64 MiB.
+pub(super) const MAX_UNHEARD_BYTES: usize = MAX_QUEUE_BYTES;

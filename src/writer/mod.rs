@@ -15,6 +15,7 @@ mod closing_events;
 mod deadline;
 mod detached_requests;
 mod error;
+mod event_write;
 mod failure_log;
 mod first_requests;
 mod idle_timer;
@@ -34,7 +35,6 @@ mod worker;
 pub use audit_log::AuditLog;
 pub(crate) use audit_log::LogId;
 pub use builder::AuditLogBuilder;
-pub(crate) use detached_requests::is_cancelled;
 pub use error::{CloseError, OpenError, RecordError, RecordErrorKind};
 pub(crate) use in_flight_requests::InFlightGuard;
 pub use limits::{

@@ -10,7 +10,7 @@ use super::batch::Batch;
 use super::catch_panic::catch_panic;
 use super::error::{RecordError, RecordErrorKind};
 use super::limits::{MAX_BATCH_BYTES, MAX_QUEUE_EVENTS};
-use super::owed_events::OwedEvents;
+use super::owed_events::{DebtCaller, HeldEvent, OwedEvents};
 use super::waiter::{Answer, IfRefused, Waiter};
 use crate::event::{AuditEvent, BoundedEvent, EventId};
 
@@ -53,6 +53,10 @@ struct QueueState {
     needs: Option<usize>,
     /// The number of callers outside, and the memory of their events.
     outside: (usize, usize),
+    /// An event was settled without an append: the worker publishes it.
+    is_settled_anew: bool,
+    /// The worker has written everything after the close.
+    is_over: bool,
     intake: Intake,
 }
 
@@ -91,6 +95,8 @@ pub(super) enum Taken {
     Events,
     /// A batch of events that the log owes.
     Owed,
+    /// None, but an event was settled without an append.
+    Nothing,
     /// None: the queue is closed and empty.
     Closed,
 }
@@ -110,6 +116,8 @@ impl Queue {
             taken: 0,
             needs: None,
             outside: (0, 0),
+            is_settled_anew: false,
+            is_over: false,
             intake: Intake::Open,
         };
         Self {
@@ -129,7 +137,7 @@ impl Queue {
     /// Returns the number of queued events.
     pub(super) fn len(&self) -> usize {
         let state = self.lock();
-        state.batch.len() + state.owed.waiting.len()
+        state.batch.len() + state.owed.waiting()
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -173,7 +181,7 @@ impl Queue {
     /// Returns the number of the first queued event, or of the next that arrives.
     pub(super) fn first(&self) -> u64 {
         let state = self.lock();
-        state.batch.first().min(state.owed.waiting.lowest()).min(state.accepted)
+        state.batch.first().min(state.owed.lowest()).min(state.accepted)
     }
 
     /// Queues the event, if there is room and no caller waits for room already. Returns the receiver of its answer.
@@ -243,38 +251,42 @@ impl Queue {
     }
 
     /// Queues an event that the log owes, with the number of the event that it ends, if it ends one. Returns the event if
-    /// the log owes too many.
+    /// the log owes too many, or the worker has ended.
     pub(super) fn owe(&self, event: BoundedEvent, number: Option<u64>) -> Result<(), BoundedEvent> {
         let bytes = weight(&event);
         let mut state = self.lock();
         let overdue_at = Instant::now() + self.limits.timeout;
-        if state.intake == Intake::Stopped || !state.owed.register(event.event_id, bytes, overdue_at, false) {
+        if state.intake == Intake::Stopped
+            || state.is_over
+            || !state.owed.register(event.event_id, bytes, overdue_at, DebtCaller::Left)
+        {
             return Err(event);
         }
         let number = number.unwrap_or_else(|| {
             state.accepted += 1;
             state.accepted - 1
         });
-        state.owed.waiting.push(*event.into_inner(), Waiter::of_log(number, bytes));
+        state.owed.put_behind(*event.into_inner(), Waiter::of_log(number, bytes));
         drop(state);
         self.filled.notify_one();
         Ok(())
     }
 
-    /// Makes the log the owner of an event that is queued or at the store. Returns false if it owes too many.
-    pub(super) fn adopt(&self, id: EventId, bytes: usize) -> bool {
+    /// Ends the hold of an event whose caller has read its refusal: the log owes it if the client has left.
+    pub(super) fn hear(&self, id: EventId, has_left: bool) -> HeldEvent {
         let overdue_at = Instant::now() + self.limits.timeout;
-        self.lock().owed.register(id, bytes, overdue_at, false)
+        let mut state = self.lock();
+        let held = state.owed.hear(id, has_left, overdue_at);
+        // What waited for it to be settled, waits for it no longer.
+        state.is_settled_anew |= held == HeldEvent::Dropped;
+        drop(state);
+        self.filled.notify_one();
+        held
     }
 
     /// Removes an event from those that the log owes. Returns true if it was one that no caller was told of.
     pub(super) fn release(&self, id: EventId) -> bool {
         self.lock().owed.release(id)
-    }
-
-    /// Returns true if the log owes the event.
-    pub(super) fn is_owed(&self, id: EventId) -> bool {
-        self.lock().owed.contains(id)
     }
 
     /// Returns the number of events that the log owes.
@@ -293,15 +305,21 @@ impl Queue {
     }
 
     /// Queues events that only the log waits for again. Returns those that are too many.
-    pub(super) fn put_behind(&self, mut batch: Batch) -> Batch {
+    pub(super) fn put_behind(&self, batch: Batch) -> Batch {
         let overdue_at = Instant::now() + self.limits.timeout;
+        let mut rejected = Batch::default();
         let mut state = self.lock();
-        let owed = &mut state.owed;
-        let rejected = batch.extract(|waiter, event| {
-            let id = event.event_id;
-            !owed.contains(id) && !owed.register(id, waiter.bytes, overdue_at, waiter.is_refused())
-        });
-        owed.waiting.append(&mut batch);
+        for (event, waiter) in batch.events.into_iter().zip(batch.waiters) {
+            if waiter.is_refused() {
+                state.owed.register(event.event_id, waiter.bytes, overdue_at, DebtCaller::Told);
+            }
+            // The caller of a held event may have let go of it.
+            if let Some((event, waiter)) = state.owed.put_behind(event, waiter)
+                && waiter.is_refused()
+            {
+                rejected.push(event, waiter);
+            }
+        }
         drop(state);
         self.filled.notify_one();
         rejected
@@ -319,9 +337,11 @@ impl Queue {
         self.filled.notify_one();
     }
 
-    /// Removes the owed events that wait for their next append, and returns them.
-    pub(super) fn take_owed(&self) -> Batch {
-        std::mem::take(&mut self.lock().owed.waiting)
+    /// Removes the owed events that wait for their next append, and returns them. The worker ends: the log owes no more.
+    pub(super) fn end(&self) -> Batch {
+        let mut state = self.lock();
+        state.is_over = true;
+        state.owed.take_all()
     }
 
     /// Takes the next batch into the empty `batch`: events of callers as soon as `at_least` of them wait or
@@ -335,6 +355,9 @@ impl Queue {
         loop {
             let next = {
                 let mut state = self.lock();
+                if std::mem::take(&mut state.is_settled_anew) {
+                    return Taken::Nothing;
+                }
                 let now = Instant::now();
                 let give_up_at = match state.intake {
                     Intake::Open => None,
@@ -406,15 +429,29 @@ impl Queue {
         // Not under the lock: an answer wakes a caller, and the waker may use the log.
         let mut expired = 0;
         for (waiter, event) in due.waiters.iter_mut().zip(&due.events) {
-            expired += usize::from(waiter.expire(|| self.is_owed(event.event_id)));
+            expired += usize::from(self.expire_waiter(waiter, event.event_id));
         }
         // The store never had a `started` event of these: there is none to end.
-        due.extract(|waiter, _| !waiter.is_the_logs() || waiter.is_refused());
+        due.extract(|waiter, _| !waiter.is_the_logs());
         if !due.is_empty() {
             self.put_behind(due);
         }
         self.wake_first_outside();
         expired
+    }
+
+    /// Answers a caller whose deadline has passed. Returns true if its event counts as timed out: not if it is held, which its
+    /// caller counts.
+    pub(super) fn expire_waiter(&self, waiter: &mut Waiter, id: EventId) -> bool {
+        let is_held = waiter.is_to_be_held() && {
+            let overdue_at = Instant::now() + self.limits.timeout;
+            self.lock().owed.register(id, waiter.bytes, overdue_at, DebtCaller::Unheard)
+        };
+        let is_heard = waiter.expire(is_held);
+        if is_held && !is_heard {
+            self.release(id);
+        }
+        !(is_held && is_heard)
     }
 
     /// Rejects all events from here on. Queued events are written until the deadline.
@@ -439,7 +476,7 @@ impl Queue {
         state.needs = None;
         state.bytes = 0;
         let left = std::mem::take(&mut state.batch);
-        drop(std::mem::take(&mut state.owed.waiting));
+        drop(state.owed.take_all());
         drop(state);
         for waiter in left.waiters {
             catch_panic(|| drop(waiter));

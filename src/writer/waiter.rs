@@ -7,7 +7,15 @@ use super::catch_panic::catch_panic;
 use super::error::{RecordError, RecordErrorKind};
 
 /// The answer to a caller.
-pub(super) type Answer = Result<(), RecordError>;
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// The event is durable.
+    Durable,
+    /// It is not known to be durable, and the log does not try again.
+    Refused(RecordError),
+    /// Its deadline has passed, and the log holds the event until the caller has read this.
+    Held,
+}
 
 /// An event's owner, number and deadline.
 #[derive(Debug)]
@@ -40,8 +48,9 @@ enum EventOwner {
 pub(crate) enum IfRefused {
     /// None.
     Leave,
-    /// Writes the event until the store answers, if the client has hung up: it is the end of a request.
-    OwnIfDetached,
+    /// Holds the event until its caller has read the refusal: it is the end of a request, which the log owes if the client has
+    /// left by then.
+    Hold,
     /// Ends the event, if it becomes durable: it is a `started` event, and its handler does not run.
     EndNotRun,
 }
@@ -78,9 +87,8 @@ impl Waiter {
     /// Answers that the event is durable.
     pub(super) fn accept(&mut self) -> FollowUp {
         match std::mem::replace(&mut self.owner, EventOwner::Answered) {
-            EventOwner::Caller(sender) => match (send(sender, Ok(())), self.if_refused) {
+            EventOwner::Caller(sender) => match (send(sender, Answer::Durable), self.if_refused) {
                 (false, IfRefused::EndNotRun) => FollowUp::EndNotRun,
-                (false, IfRefused::OwnIfDetached) => FollowUp::Release,
                 _ => FollowUp::Nothing,
             },
             EventOwner::Log => FollowUp::Release,
@@ -95,7 +103,7 @@ impl Waiter {
     pub(super) fn reject(&mut self, error: RecordError) -> FollowUp {
         let must_end = self.if_refused == IfRefused::EndNotRun && self.is_unclear;
         let is_heard = match std::mem::replace(&mut self.owner, EventOwner::Answered) {
-            EventOwner::Caller(sender) => send(sender, Err(error)),
+            EventOwner::Caller(sender) => send(sender, Answer::Refused(error)),
             EventOwner::Answered => return FollowUp::Nothing,
             EventOwner::Log | EventOwner::Refused => false,
         };
@@ -106,22 +114,26 @@ impl Waiter {
         }
     }
 
-    /// Answers that the deadline has passed, while the store has the event. Returns true if a caller was told.
-    ///
-    /// If the caller has left the event to the log (`is_owed`), it is the log's from here on.
-    pub(super) fn expire(&mut self, is_owed: impl FnOnce() -> bool) -> bool {
+    /// Returns true if the log holds the event until its caller has read a refusal.
+    pub(super) fn is_to_be_held(&self) -> bool {
+        self.if_refused == IfRefused::Hold
+    }
+
+    /// Answers that the deadline has passed. `is_held`: the log holds the event until the caller has read this. Returns
+    /// false if there is no caller any more.
+    pub(super) fn expire(&mut self, is_held: bool) -> bool {
         let EventOwner::Caller(sender) = std::mem::replace(&mut self.owner, EventOwner::Answered) else { return false };
-        if self.if_refused == IfRefused::OwnIfDetached && is_owed() {
-            self.owner = EventOwner::Log;
-            // Its request, if it still waits, goes on without an answer.
-            catch_panic(|| drop(sender));
-            return false;
+        if is_held {
+            let is_heard = send(sender, Answer::Held);
+            if is_heard {
+                self.owner = EventOwner::Log;
+            }
+            return is_heard;
         }
-        send(sender, Err(RecordError::new(RecordErrorKind::Timeout)));
         if self.if_refused == IfRefused::EndNotRun {
             self.owner = EventOwner::Refused;
         }
-        true
+        send(sender, Answer::Refused(RecordError::new(RecordErrorKind::Timeout)))
     }
 
     /// Notes that the store may have the event.
@@ -134,14 +146,9 @@ impl Waiter {
         !matches!(self.owner, EventOwner::Answered)
     }
 
-    /// Returns true if neither its caller nor a counter has an answer for the event.
-    pub(super) fn is_open(&self) -> bool {
-        matches!(self.owner, EventOwner::Caller(_) | EventOwner::Log)
-    }
-
-    /// Returns true if the log owes the event.
+    /// Returns true if the log owes the event, or holds it for its caller.
     pub(super) fn is_the_logs(&self) -> bool {
-        matches!(self.owner, EventOwner::Log | EventOwner::Refused)
+        matches!(self.owner, EventOwner::Log)
     }
 
     /// Returns true if its caller was refused, and the store may yet take the event.

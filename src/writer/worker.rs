@@ -32,7 +32,7 @@ use super::subscription::Subscribers;
 use super::throttle::Throttle;
 use super::waiter::{FollowUp, Waiter};
 use crate::backoff::Backoff;
-use crate::event::AuditEvent;
+use crate::event::{AuditEvent, EventId};
 use crate::log_lines::log_line;
 use crate::store::{AuditStore, StoreError, StoreErrorKind, chain};
 
@@ -216,6 +216,7 @@ impl Worker {
                     let written = state.writing.next().await;
                     self.settle(&mut state.batches, written.key);
                 }
+                WorkerEvent::Taken(Taken::Nothing) => self.publish(&state.batches),
                 WorkerEvent::Taken(taken) => {
                     state.next_kind = taken;
                     self.begin(state);
@@ -289,6 +290,10 @@ impl Worker {
     fn settle(&self, under_way: &mut Vec<BatchUnderWay>, written: u64) {
         under_way.retain(|batch| batch.key != written);
         self.counters.at_store(under_way.iter().map(|batch| batch.events).sum());
+        self.publish(under_way);
+    }
+
+    fn publish(&self, under_way: &[BatchUnderWay]) {
         let first = under_way.iter().map(|batch| batch.first).min().unwrap_or(u64::MAX);
         self.settled.send_replace(first.min(self.queue.first()));
     }
@@ -492,7 +497,7 @@ impl Worker {
         let parts = parts.iter_mut().flat_map(|part| part.batch.waiters.iter_mut().zip(&part.batch.events));
         for (waiter, event) in waiters.iter_mut().zip(events).chain(parts) {
             if waiter.is_expired(now) {
-                expired += usize::from(waiter.expire(|| self.queue.is_owed(event.event_id)));
+                expired += usize::from(self.queue.expire_waiter(waiter, event.event_id));
             }
         }
         add(&self.counters.timed_out, expired + self.queue.expire(now));
@@ -503,13 +508,13 @@ impl Worker {
         if batch.is_empty() {
             return;
         }
-        let open = batch.waiters.iter().filter(|waiter| waiter.is_open()).count();
-        add(&self.counters.written, open);
+        // Before the answers, which a caller may read at once.
+        add(&self.counters.written, batch.waiters.iter().filter(|waiter| waiter.has_caller()).count());
         add(&self.counters.batches, 1);
         for (waiter, event) in batch.waiters.iter_mut().zip(&batch.events) {
             match waiter.accept() {
                 FollowUp::Nothing => {}
-                FollowUp::Release => drop(self.queue.release(event.event_id)),
+                FollowUp::Release => add(&self.counters.written, usize::from(self.queue.release(event.event_id))),
                 FollowUp::EndNotRun => self.end_not_run(event, waiter.number),
             }
         }
@@ -518,19 +523,22 @@ impl Worker {
 
     /// Answers that the batch is not written.
     fn reject(&self, batch: &mut Batch, cause: StoreError) {
-        add(&self.counters.failed, batch.waiters.iter().filter(|waiter| waiter.is_open()).count());
+        add(&self.counters.failed, batch.waiters.iter().filter(|waiter| waiter.has_caller()).count());
         let error = RecordError::store(Arc::new(cause));
         for (waiter, event) in batch.waiters.iter_mut().zip(&batch.events) {
             match waiter.reject(error.clone()) {
                 FollowUp::Nothing => {}
-                FollowUp::Release => {
-                    if self.queue.release(event.event_id) {
-                        // Callers note their own.
-                        self.failure_log.note(event.event_id, &error);
-                    }
-                }
+                FollowUp::Release => self.fail_owed(event.event_id, &error),
                 FollowUp::EndNotRun => self.end_not_run(event, waiter.number),
             }
+        }
+    }
+
+    /// Counts and names an event that the log owed and that is not written. Callers name their own.
+    fn fail_owed(&self, id: EventId, error: &RecordError) {
+        if self.queue.release(id) {
+            add(&self.counters.failed, 1);
+            self.failure_log.note(id, error);
         }
     }
 
@@ -550,14 +558,11 @@ impl Worker {
 
     /// Names the events that the log owes and did not get to write before it was closed.
     fn give_up(&self) {
-        let mut owed = self.queue.take_owed();
-        add(&self.counters.failed, owed.waiters.iter().filter(|waiter| waiter.is_open()).count());
+        let mut owed = self.queue.end();
         let error = RecordError::new(RecordErrorKind::Closed);
         for (waiter, event) in owed.waiters.iter_mut().zip(&owed.events) {
             waiter.reject(error.clone());
-            if self.queue.release(event.event_id) {
-                self.failure_log.note(event.event_id, &error);
-            }
+            self.fail_owed(event.event_id, &error);
         }
     }
 }

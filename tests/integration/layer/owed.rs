@@ -1,7 +1,6 @@
 //! Events that no caller waits for: the log owes them until the store answers, and names those that are left.
 
 use std::convert::Infallible;
-use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,90 +10,11 @@ use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 use tower::{Layer as _, Service, ServiceExt as _};
 use tower_audit::policy::presets;
-use tower_audit::store::{AuditStore, Capabilities, Diagnostic, MemoryStore, StoreError, StoreErrorKind, StoreFuture};
-use tower_audit::{AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType, Phase, RecordWhen, Rule};
+use tower_audit::store::StoreErrorKind;
+use tower_audit::{AuditEvent, AuditLayer, AuditPolicy, EventType, Phase, RecordWhen, Rule};
 
+use crate::layer::scripted_store::{Append, Scripted, WRITE_TIMEOUT};
 use crate::layer::support::{Body, answering, delete, let_others_run, of_phase, post, response};
-
-const DEADLINE: Duration = Duration::from_millis(500);
-
-/// The behaviour of one append.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Append {
-    Keeps,
-    KeepsAfter(Duration),
-    Fails(StoreErrorKind),
-    /// Its answer is lost.
-    KeepsAndFails,
-}
-
-type Script = Box<dyn FnMut(&[AuditEvent]) -> Append + Send>;
-
-/// A store whose appends do as a script says.
-struct Scripted {
-    kept: MemoryStore,
-    script: Mutex<Script>,
-}
-
-impl fmt::Debug for Scripted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Scripted")
-    }
-}
-
-impl Scripted {
-    async fn log() -> (AuditLog, Arc<Self>) {
-        let store = Arc::new(Self { kept: MemoryStore::new(), script: Mutex::new(Box::new(|_| Append::Keeps)) });
-        let log = AuditLog::builder().store(store.clone()).write_timeout(DEADLINE).open().await.expect("it opens");
-        (log, store)
-    }
-
-    fn set(&self, script: impl FnMut(&[AuditEvent]) -> Append + Send + 'static) {
-        *self.script.lock().expect("no panic") = Box::new(script);
-    }
-
-    fn set_all(&self, append: Append) {
-        self.set(move |_| append);
-    }
-}
-
-impl AuditStore for Scripted {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::new("scripted")
-    }
-
-    fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
-        Box::pin(async move {
-            let append = (self.script.lock().expect("no panic"))(events);
-            match append {
-                Append::Fails(kind) => return Err(StoreError::new(kind, "scripted", "append")),
-                Append::KeepsAfter(delay) => tokio::time::sleep(delay).await,
-                Append::Keeps | Append::KeepsAndFails => {}
-            }
-            self.kept.append(events).await?;
-            match append {
-                Append::KeepsAndFails => Err(StoreError::new(StoreErrorKind::Transient, "scripted", "append")),
-                _ => Ok(()),
-            }
-        })
-    }
-
-    fn health(&self) -> StoreFuture<'_, ()> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn diagnose(&self) -> StoreFuture<'_, Vec<Diagnostic>> {
-        Box::pin(std::future::ready(Ok(Vec::new())))
-    }
-
-    fn maintain(&self) -> StoreFuture<'_, bool> {
-        Box::pin(std::future::ready(Ok(false)))
-    }
-
-    fn close(&self) -> StoreFuture<'_, ()> {
-        self.kept.close()
-    }
-}
 
 fn policy(is_write_ahead: bool, is_body_end: bool) -> AuditPolicy {
     let rule = Rule::new(EventType::new("a.b").expect("a valid type")).when(RecordWhen::always()).paths(["/x"]);
@@ -215,7 +135,7 @@ async fn closing_names_the_ends_that_could_not_be_written() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     let begun = Instant::now();
     let error = log.close().await.expect_err("three ends are not written");
-    assert!(begun.elapsed() <= DEADLINE + Duration::from_millis(200), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() <= WRITE_TIMEOUT + Duration::from_millis(200), "{:?}", begun.elapsed());
     assert_eq!(error.owed_events().len(), 3, "{error}");
     for id in error.owed_events() {
         assert!(error.to_string().contains(&id.to_string()), "{error}");
@@ -247,7 +167,7 @@ async fn an_event_that_is_never_taken_stops_no_other() {
             async move {
                 let begun = Instant::now();
                 let status = service.oneshot(request).await.expect("infallible").status();
-                assert!(begun.elapsed() <= DEADLINE + Duration::from_millis(100), "{:?}", begun.elapsed());
+                assert!(begun.elapsed() <= WRITE_TIMEOUT + Duration::from_millis(100), "{:?}", begun.elapsed());
                 status
             }
         };

@@ -1,0 +1,152 @@
+//! Clients that leave while the store is out: the end of their request is the log's, whichever task and whichever layer
+//! writes it, and however late it is noticed that they have left.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use http::{Request, Response, StatusCode};
+use tower::{Layer as _, ServiceExt as _};
+use tower_audit::store::StoreErrorKind;
+use tower_audit::{AuditBody, AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType, Phase, RecordWhen, Rule};
+
+use crate::layer::scripted_store::{Append, Scripted, WRITE_TIMEOUT};
+use crate::layer::support::{Body, let_others_run, of_phase, post, response};
+
+fn rule(is_write_ahead: bool) -> Rule {
+    let event_type = EventType::new("a.b").expect("a valid type");
+    Rule::new(event_type).when(RecordWhen::always()).paths(["/x"]).write_ahead(is_write_ahead)
+}
+
+fn layer(log: &AuditLog, is_write_ahead: bool) -> AuditLayer {
+    AuditLayer::new(log, AuditPolicy::builder().rule(rule(is_write_ahead)).build().expect("a valid policy"))
+}
+
+/// The outcome of each end, and each `started` event has exactly one.
+fn outcomes(store: &Scripted) -> Vec<Option<u16>> {
+    let events = store.kept.events();
+    for started in events.iter().filter(|event| event.phase == Phase::Started) {
+        let ends = events.iter().filter(|event| event.request.started_event_id == Some(started.event_id));
+        assert_eq!(ends.count(), 1, "{events:?}");
+    }
+    of_phase(&store.kept, Phase::Completed).iter().rev().map(|event| event.outcome).collect()
+}
+
+/// Fails for now, what is no `started` event.
+fn fail_ends(store: &Scripted) {
+    store.set(|events: &[AuditEvent]| {
+        if events.iter().any(|event| event.phase != Phase::Started) {
+            Append::Fails(StoreErrorKind::Transient)
+        } else {
+            Append::Keeps
+        }
+    });
+}
+
+/// The inner layer is on a task of its own, which does not notice that the client leaves: before its handler has ended, or
+/// while its event is written.
+#[tokio::test(start_paused = true)]
+async fn the_end_on_a_task_of_its_own_outlasts_an_outage() {
+    for hung_up_at in [20, 200] {
+        for (is_outer_ahead, is_inner_ahead) in [(true, false), (false, true), (true, true), (false, false)] {
+            let case = format!("at {hung_up_at} ms, write-ahead {is_outer_ahead}, {is_inner_ahead}");
+            let (log, store) = Scripted::log().await;
+            fail_ends(&store);
+            let handler = tower::service_fn(|_request: Request<Body>| async {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                Ok::<_, Infallible>(response(StatusCode::OK))
+            });
+            let inner = layer(&log, is_inner_ahead).layer(handler);
+            let on_a_task = tower::service_fn(move |request: Request<Body>| {
+                let task = tokio::spawn(inner.clone().oneshot(request));
+                async move { task.await.expect("no panic") }
+            });
+            let answer = layer(&log, is_outer_ahead).layer(on_a_task).oneshot(post("/x"));
+            assert!(tokio::time::timeout(Duration::from_millis(hung_up_at), answer).await.is_err(), "{case}");
+            tokio::time::sleep(WRITE_TIMEOUT * 4).await;
+            assert_eq!(log.stats().owed, 1, "{case}");
+            store.set_all(Append::Keeps);
+            log.close().await.expect("nothing is left");
+            assert_eq!(outcomes(&store), [Some(200)], "{case}");
+        }
+    }
+}
+
+/// A timeout in between has answered, and the handler that goes on has no client.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_handler_that_was_answered_for_outlasts_an_outage() {
+    let (log, store) = Scripted::log().await;
+    let handler = tower::service_fn(|_request: Request<Body>| async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Ok::<_, Infallible>(response(StatusCode::OK))
+    });
+    let inner = layer(&log, true).layer(handler);
+    let answers_early = tower::service_fn(move |request: Request<Body>| {
+        let task = tokio::spawn(inner.clone().oneshot(request));
+        async move {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            drop(task);
+            let mut answer = Response::new(AuditBody::<Body>::default());
+            *answer.status_mut() = StatusCode::GATEWAY_TIMEOUT;
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let answer = layer(&log, false).layer(answers_early).oneshot(post("/x")).await.expect("infallible");
+    assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
+    fail_ends(&store);
+    tokio::time::sleep(WRITE_TIMEOUT * 4).await;
+    assert_eq!(log.stats().owed, 1);
+    store.set_all(Append::Keeps);
+    log.close().await.expect("nothing is left");
+    assert_eq!(outcomes(&store), [Some(504), Some(200)]);
+}
+
+/// The writer has answered that the time is over, and the client leaves before its task is polled.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_before_it_is_told_of_a_timeout_leaves_the_end_to_the_log() {
+    for (is_write_ahead, is_body_end) in [(false, false), (true, false), (true, true)] {
+        {
+            for leaves in [true, false] {
+                let case =
+                    format!("write-ahead {is_write_ahead}, at the end of the body {is_body_end}, leaves {leaves}");
+                let (log, store) = Scripted::log().await;
+                let handler = tower::service_fn(|_request: Request<Body>| async {
+                    Ok::<_, Infallible>(response(StatusCode::OK))
+                });
+                let policy = AuditPolicy::builder().rule(rule(is_write_ahead).body_end(is_body_end)).build();
+                let service = AuditLayer::new(&log, policy.expect("a valid policy")).layer(handler);
+                let answer = async {
+                    let response = service.oneshot(post("/x")).await.expect("infallible");
+                    let status = response.status();
+                    http_body_util::BodyExt::collect(response.into_body()).await.map(|_| status)
+                };
+                {
+                    let mut answer = pin!(answer);
+                    let mut cx = Context::from_waker(Waker::noop());
+                    fail_ends(&store);
+                    // Up to the write of the end.
+                    for _ in 0..4 {
+                        assert!(answer.as_mut().poll(&mut cx).is_pending(), "{case}");
+                        let_others_run().await;
+                    }
+                    // Answered, and not polled.
+                    tokio::time::sleep(WRITE_TIMEOUT + Duration::from_millis(200)).await;
+                    if !leaves {
+                        let told = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await;
+                        let Poll::Ready(told) = told else { panic!("it is answered: {case}") };
+                        assert!(told.is_err() || told.is_ok_and(|status| status == StatusCode::INTERNAL_SERVER_ERROR));
+                    }
+                }
+                let_others_run().await;
+                assert_eq!(log.stats().owed, u64::from(leaves), "{case}");
+                assert_eq!(log.stats().timed_out, u64::from(!leaves), "{case}");
+                store.set_all(Append::Keeps);
+                log.close().await.expect("nothing is left");
+                let events = of_phase(&store.kept, Phase::Completed);
+                assert_eq!(events.len(), usize::from(leaves), "{case}: {events:?}");
+            }
+        }
+    }
+}
