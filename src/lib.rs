@@ -39,6 +39,7 @@
 //! - [`AuditPolicy`], [`Rule`]: which requests, and how
 //! - [`AuditEvent`]: one entry; [`event::limits`]: how large its parts may be
 //! - [`retention`]: deleting old events by an age, a number or rules, recorded in the log
+//! - `seal` (feature `seal`): a Merkle tree over the events, signed checkpoints, and proofs checked offline
 //! - [`store`]: the contract of a store, and the stores; [`query`]: what a reader may ask; [`export`]: events as
 //!   CSV and JSON
 //! - `testing` (feature `testing`): assertions about recorded events, for the tests of an app
@@ -50,7 +51,7 @@
 //! - `refusals.md`: a 503 or a 500 of the layer; `testing.md`: tests of an app
 //! - `durability.md`, `guarantees.md`: crashes and losses; each promise with its limits and its tests
 //! - `capture.md`, `event-format.md`, `grpc.md`: data of a request, the event field by field, gRPC calls
-//! - `retention.md`: deleting old events by age, number or rules
+//! - `retention.md`: deleting old events by age, number or rules; `seal.md`: the formats that make tampering visible
 //! - `cli.md`, `api.md`, `viewer.md`: the program, the read API and the viewer
 //! - `stores/sqlite.md`, `stores/postgres.md`, `stores/memory.md`, `stores/new.md`: each store, and how to add one
 //! - `performance.md`, `design.md`, `compare.md`, `glossary.md`: costs, reasons, alternatives and terms
@@ -67,6 +68,7 @@
 //! | `route-coverage` | no | the routes of an axum app that no rule audits, for a test; implies `axum` |
 //! | `policy-file` | no | `AuditPolicy::from_file`, for TOML and YAML |
 //! | `retention-rules` | no | [`retention`] by rules: patterns on the fields of events, from a YAML file |
+//! | `seal` | no | a Merkle tree over the events, signed checkpoints and proofs; brings Ed25519 |
 //! | `cli` | no | the program `tower-audit` |
 //! | `conformance` | no | the suite that every store must pass, and a faulty store; outside of semver |
 //! | `testing` | no | a log in memory and assertions about it, for the tests of an app |
@@ -87,6 +89,8 @@ pub mod query;
 pub mod retention;
 #[cfg(feature = "route-coverage")]
 pub mod route_coverage;
+#[cfg(feature = "seal")]
+pub mod seal;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;

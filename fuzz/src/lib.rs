@@ -11,6 +11,7 @@ pub mod policy;
 pub mod policy_file;
 pub mod query_string;
 pub mod request;
+pub mod seal;
 pub mod text_pattern;
 pub mod time_expr;
 pub mod truncate;

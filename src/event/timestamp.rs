@@ -59,7 +59,7 @@ impl Timestamp {
     }
 
     /// The 27 characters of the textual form, without an allocation.
-    fn to_text(self) -> [u8; 27] {
+    pub(crate) fn to_text(self) -> [u8; 27] {
         let days = self.0.div_euclid(MICROS_PER_DAY);
         let mut rest = self.0.rem_euclid(MICROS_PER_DAY);
         let (year, month, day) = civil_from_days(days);
