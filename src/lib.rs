@@ -85,6 +85,7 @@ pub mod export;
 pub(crate) mod log_lines;
 pub mod middleware;
 pub mod policy;
+pub(crate) mod problem_details;
 pub mod query;
 pub mod retention;
 #[cfg(feature = "route-coverage")]

@@ -2,10 +2,10 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 
-use crate::export::escape_unsafe_chars;
+use crate::problem_details::ProblemDetails;
 
 /// An error response. The first five are checked in this order.
 #[derive(Debug)]
@@ -67,22 +67,12 @@ impl ApiError {
     }
 }
 
-/// A problem document by RFC 9457, which names neither the store nor a cause. A detail may quote the request, so characters
-/// that are not safe to look at are written as JSON's escapes.
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (title, detail) = self.title_and_detail();
         let status = self.status();
-        let document = serde_json::json!({
-            "type": "about:blank",
-            "title": title,
-            "status": status.as_u16(),
-            "detail": detail,
-        });
-        let mut response = Response::new(Body::from(escape_unsafe_chars(document.to_string())));
-        *response.status_mut() = status;
+        let mut response = ProblemDetails::new(status, title, detail).into_response().map(Body::from);
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
         }

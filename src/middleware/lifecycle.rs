@@ -18,7 +18,7 @@ use super::cancellable::Cancellable;
 use super::handler_end::{BodySize, HandlerEnd, LifecycleOutput};
 use super::instrumented::{Instrumented, instrument};
 use super::record_decision::{RecordDecision, add_query_counts, decide};
-use super::{problem_details, response_mark, trailers_only};
+use super::{not_recorded, response_mark, trailers_only};
 use crate::capture::scope::{RequestFingerprint, Scope};
 use crate::capture::{
     AttemptRelation, AttemptStage, AuditContext, EndKind, LayerConfig, Protocol, ResultCount, StartedEvent,
@@ -259,8 +259,8 @@ impl RequestLifecycle {
         refusal.has_run |= self.claim.lock().has_run_elsewhere(self.claim.attempt());
         let mut response = match (self.protocol, refusal.has_run) {
             (Protocol::Grpc, _) => trailers_only::refused(refusal),
-            (Protocol::Http, true) => problem_details::possibly_executed(refusal.event_id),
-            (Protocol::Http, false) => problem_details::not_executed(refusal.event_id),
+            (Protocol::Http, true) => not_recorded::possibly_executed(refusal.event_id),
+            (Protocol::Http, false) => not_recorded::not_executed(refusal.event_id),
         };
         self.settle(AttemptStage::Refused(refusal), Some(response.extensions_mut()));
         Some(Ok(response))

@@ -18,9 +18,9 @@ mod handler_end;
 mod instrumented;
 mod layer;
 mod lifecycle;
+mod not_recorded;
 #[cfg(feature = "route-coverage")]
 pub(crate) mod probe;
-mod problem_details;
 mod read_ahead;
 mod record_decision;
 mod response_mark;
@@ -32,5 +32,5 @@ pub use body::AuditBody;
 pub use body_error::BodyError;
 pub use future::ResponseFuture;
 pub use layer::AuditLayer;
-pub use problem_details::AUDIT_EVENT_ID;
+pub use not_recorded::AUDIT_EVENT_ID;
 pub use service::AuditService;

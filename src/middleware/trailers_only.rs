@@ -5,7 +5,7 @@ use http::{HeaderName, HeaderValue, Response};
 
 use super::body::AuditBody;
 use super::call_end::GRPC_STATUS;
-use super::problem_details::AUDIT_EVENT_ID;
+use super::not_recorded::AUDIT_EVENT_ID;
 use crate::capture::WithheldResponse;
 
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");

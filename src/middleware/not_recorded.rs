@@ -1,11 +1,11 @@
-//! Problem documents for requests whose event was not written.
+//! Refusals of requests whose event was not written.
 
-use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use http::header::{HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::body::AuditBody;
 use crate::event::EventId;
+use crate::problem_details::ProblemDetails;
 
 /// The header that gives the id to quote when an event could not be written.
 pub const AUDIT_EVENT_ID: HeaderName = HeaderName::from_static("audit-event-id");
@@ -36,23 +36,12 @@ pub(super) fn possibly_executed<B>(id: EventId) -> Response<AuditBody<B>> {
     )
 }
 
-/// A problem document (RFC 9457) that names neither the store nor the cause.
 fn problem<B>(status: StatusCode, id: EventId, title: &str, detail: &str) -> Response<AuditBody<B>> {
-    let document = serde_json::json!({
-        "type": "about:blank",
-        "title": title,
-        "status": status.as_u16(),
-        "detail": detail,
-        "audit_event_id": id.to_string(),
-    });
-    let mut response = Response::new(AuditBody::problem(Bytes::from(document.to_string())));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let document = ProblemDetails::new(status, title, detail).with("audit_event_id", id.to_string());
+    let mut response = document.into_response().map(AuditBody::problem);
     // 32 hexadecimal digits are a header value.
     if let Ok(value) = HeaderValue::from_str(id.to_hex().as_str()) {
-        headers.insert(AUDIT_EVENT_ID, value);
+        response.headers_mut().insert(AUDIT_EVENT_ID, value);
     }
     response
 }
