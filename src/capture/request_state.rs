@@ -328,7 +328,7 @@ impl Attempts {
                 _ => AttemptRelation::Told,
             };
         }
-        let (mut open, mut given_up, mut last, mut settled) = (None, None, None, 0);
+        let (mut open, mut latest, mut settled) = (None, None, 0);
         for (number, within) in self.within(attempt) {
             match within.stage {
                 AttemptStage::Silent => {}
@@ -336,23 +336,22 @@ impl Attempts {
                 stage if !stage.is_settled() => open = Some(number),
                 stage => {
                     settled += 1;
-                    if within.is_given_up() {
-                        given_up = Some(number);
-                    } else {
-                        last = Some(stage);
-                    }
+                    // Without a response of its own, it is no attempt that this end is made of.
+                    let is_given_up = within.is_given_up() || stage == AttemptStage::Told(EndKind::Dropped);
+                    latest = Some((number, stage, is_given_up));
                 }
             }
         }
         // An end that this one is not made of: still to come, or come to after this one.
-        if let Some(other) = open.or(given_up.filter(|_| last.is_none())) {
+        let given_up = latest.and_then(|(number, _, is_given_up)| is_given_up.then_some(number));
+        if let Some(other) = open.or(given_up) {
             self.withdraw_within(attempt);
             // Without an answer, there is nothing to record beside it.
             return if kind == EndKind::Dropped { AttemptRelation::Told } else { AttemptRelation::Beside(other) };
         }
         // A handler has named this very run, and the response is none of those within: an end of its own.
         let is_named_here = kind == EndKind::Response && self[attempt].values.event_type.is_some();
-        match last {
+        match latest.map(|(_, stage, _)| stage) {
             // The response may be made of that of any of them, or of none.
             Some(AttemptStage::Told(told)) if settled > 1 && (kind == EndKind::Response || told != kind) => {
                 AttemptRelation::Alone

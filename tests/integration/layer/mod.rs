@@ -9,6 +9,7 @@ mod changes;
 mod client_addr;
 mod context;
 mod docs;
+mod early_answers;
 mod grpc;
 mod grpcio;
 mod hang_ups;
