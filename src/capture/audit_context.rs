@@ -8,11 +8,13 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::attempt::{Attempt, AttemptStage};
+use super::attempts::Attempts;
 use super::change_set::ChangeSet;
 use super::context_values::ContextValues;
 use super::layer_config::LayerConfig;
 use super::request_head::{RequestHead, actor_in};
-use super::request_state::{Attempts, RequestState, Wait};
+use super::request_state::RequestState;
+use super::wait::Wait;
 use crate::event::{Actor, AuditEvent, CompactText, Details, ErrorCode, EventType, Target, Targets};
 use crate::policy::MatchingRules;
 use crate::writer::LogId;
@@ -172,7 +174,7 @@ impl AuditContext {
 
     /// Begins a wait for an event, within the time that the request has left.
     pub(crate) fn begin_wait(&self) -> Wait {
-        Arc::clone(&self.state).begin_wait(self.attempt())
+        Wait::begin(Arc::clone(&self.state), self.attempt())
     }
 
     /// Settles the attempt. Returns true if the request has others.

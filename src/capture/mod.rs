@@ -1,11 +1,28 @@
-//! Data captured from a request and added by its handler.
+//! Data captured from a request and added by its handler, and the state that the layers around one request share.
+//!
+//! In the order of reading:
+//!
+//! | file | holds |
+//! |---|---|
+//! | `request_head.rs`, `client_addr.rs`, `forwarded.rs`, `api_key.rs` | facts of the request |
+//! | `context_values.rs`, `change_set.rs`, `result_count.rs` | additions of handlers |
+//! | `layer_config.rs`, `unmatched_requests.rs` | the configuration of a layer |
+//! | `attempt.rs`, `attempts.rs` | one run of everything inside of a layer, and those of one request |
+//! | `attempt_relation.rs` | of several attempts, the one that an end belongs to |
+//! | `event_draft.rs` | the event that is made of the facts and the additions |
+//! | `request_state.rs` | the attempts, under their lock |
+//! | `wait_clock.rs`, `wait.rs` | the time for which a request waits for its events |
+//! | `audit_context.rs`, `scope.rs`, `extractor.rs` | the handle of a handler, and the ways to find it |
 
 mod api_key;
 mod attempt;
+mod attempt_relation;
+mod attempts;
 mod audit_context;
 mod change_set;
 mod client_addr;
 mod context_values;
+mod event_draft;
 #[cfg(feature = "axum")]
 mod extractor;
 mod forwarded;
@@ -15,9 +32,11 @@ mod request_state;
 mod result_count;
 pub(crate) mod scope;
 mod unmatched_requests;
+mod wait;
 mod wait_clock;
 
 pub(crate) use attempt::{AttemptStage, EndKind, StartedEvent, TransactionalEvent, WithheldResponse};
+pub(crate) use attempt_relation::AttemptRelation;
 pub use audit_context::AuditContext;
 pub use change_set::{Change, ChangeSet};
 pub use client_addr::PeerAddr;
@@ -25,6 +44,5 @@ pub(crate) use layer_config::LayerConfig;
 #[cfg(feature = "route-coverage")]
 pub(crate) use layer_config::ProbeStandIn;
 pub(crate) use request_head::{Protocol, RequestHead, is_grpc, path_and_query, sent};
-pub(crate) use request_state::AttemptRelation;
 pub use result_count::ResultCount;
 pub(crate) use unmatched_requests::UnmatchedRequests;

@@ -5,14 +5,30 @@
 //! - **Off.** The log is off: the inner service's future, untouched.
 //! - **Watched.** No rule names the request. Its future is polled in place, without an allocation, and its response is
 //!   inspected: a declared event type or too many results still make an event.
-//! - **Audited.** A rule names the request. Its lifecycle is one boxed future (`lifecycle.rs`) that owns everything it
+//! - **Audited.** A rule names the request. Its lifecycle is one boxed future that owns everything it
 //!   needs. If the caller drops it, it moves to the log's runtime and runs to its end there.
+//!
+//! The lifecycle, in the order of its steps:
+//!
+//! | file | holds |
+//! |---|---|
+//! | `layer.rs`, `service.rs` | the decision which way a request takes |
+//! | `future.rs` | the future of a response, and its move to the log's runtime |
+//! | `end_claim.rs`, `lifecycle.rs` | the lifecycle and its claim |
+//! | `started_event.rs` | `started`, before the handler is called |
+//! | `instrumented.rs`, `cancellable.rs`, `handler_end.rs` | the run of the handler, and its end |
+//! | `event_decision.rs`, `record_decision.rs` | the event for that end |
+//! | `response_release.rs`, `response_mark.rs` | the write of the event, and then the release of the response |
+//! | `body.rs`, `body_end_event.rs` | an event at the end of the body |
+//! | `call_end.rs`, `read_ahead.rs`, `trailers_only.rs` | gRPC |
 
 mod body;
 mod body_end_event;
 mod body_error;
 mod call_end;
 mod cancellable;
+mod end_claim;
+mod event_decision;
 mod future;
 mod handler_end;
 mod instrumented;
@@ -24,7 +40,9 @@ pub(crate) mod probe;
 mod read_ahead;
 mod record_decision;
 mod response_mark;
+mod response_release;
 mod service;
+mod started_event;
 mod trailers_only;
 mod transactional;
 

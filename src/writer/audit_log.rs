@@ -13,19 +13,18 @@ use tokio::sync::{Semaphore, watch};
 use super::builder::AuditLogBuilder;
 use super::deadline::{Within, from_now, with_deadline};
 use super::detached_requests::{Detached, DetachedLimits};
-use super::error::{CloseError, OpenError, OpenErrorRepr, RecordError, RecordErrorKind};
+use super::error::{OpenError, OpenErrorRepr, RecordError, RecordErrorKind};
 use super::failure_log::FailureLog;
 use super::first_requests::FirstRequests;
 use super::in_flight_requests::{InFlightGuard, InFlightRequests};
-use super::limits::{DEFAULT_WRITE_TIMEOUT, GRACE};
+use super::limits::DEFAULT_WRITE_TIMEOUT;
 use super::queue::Queue;
 use super::stats::{Counters, Stats, add};
 use super::store_damage::StoreDamage;
 use super::subscription::{Subscribers, Subscription};
 use super::waiter::IfRefused;
 use crate::event::{AuditEvent, BoundedEvent, EventId};
-use crate::log_lines;
-use crate::store::{AuditStore, StoreError, StoreErrorKind};
+use crate::store::AuditStore;
 
 /// The handle that an app holds: a writer and its store. Cheap to clone; every layer and every handler share one.
 ///
@@ -193,136 +192,6 @@ impl AuditLog {
         self.inner().map_or_else(Subscription::ended, |inner| inner.subscribers.subscribe())
     }
 
-    /// Waits until every event that was given to the log before is written, or has failed.
-    ///
-    /// # Errors
-    /// If that takes longer than the write timeout (the store hangs or fails for now), or the writer is gone.
-    ///
-    /// # Cancel safety
-    /// Can be dropped at any time.
-    pub async fn flush(&self) -> Result<(), RecordError> {
-        let Some(inner) = &self.inner else { return Ok(()) };
-        // The worker takes in order: an entry behind everything else is behind all of it.
-        let target = inner.queue.accepted();
-        if inner.queue.owed() > 0 {
-            inner.queue.hurry();
-        }
-        let mut settled = inner.settled.clone();
-        let settled = inner.within(inner.write_timeout + GRACE, settled.wait_for(|settled| *settled >= target)).await;
-        match settled {
-            // An error says that the worker has ended: if it was not stopped, everything is settled.
-            Some(_) if !inner.queue.is_stopped() => Ok(()),
-            Some(_) => Err(RecordError::new(RecordErrorKind::Stopped)),
-            None => Err(RecordError::new(RecordErrorKind::Timeout)),
-        }
-    }
-
-    /// Waits for running audited requests and for transactions that outlived theirs, writes the remaining events, and closes
-    /// the store. From then on every handle rejects events. Closing twice is no error.
-    ///
-    /// Each step has a timeout: requests the [`close_timeout`](AuditLogBuilder::close_timeout), the remaining events and the
-    /// store the write timeout each, or the close timeout if that is shorter.
-    ///
-    /// # Errors
-    /// If requests were still running after the timeout (their events are rejected), if events could not be written, or the
-    /// store could not be closed; if the runtime on which the log was opened has ended before. The error counts them.
-    ///
-    /// # Cancel safety
-    /// Dropped before it is ready, the log may be closed or not.
-    pub async fn close(&self) -> Result<(), CloseError> {
-        let Some(inner) = &self.inner else { return Ok(()) };
-        let before = self.stats();
-        let mut left = CloseError::default();
-        let is_stopped = inner.queue.is_stopped();
-        if !is_stopped && inner.within(inner.close_timeout, inner.in_flight_requests.drained()).await.is_none() {
-            left.unfinished_requests = inner.in_flight_requests.count();
-        }
-        let step = inner.close_timeout.min(inner.write_timeout) + GRACE;
-        inner.queue.close(from_now(step + GRACE));
-        let mut settled = inner.settled.clone();
-        // Ends when the worker drops its side, which it does when the queue is empty and the store has answered.
-        inner.within(step, async { while settled.changed().await.is_ok() {} }).await;
-        for (id, is_told) in inner.queue.take_owed_ids() {
-            if !is_told {
-                inner.failure_log.note(id, &RecordError::new(RecordErrorKind::Closed));
-            }
-            left.owed_events.push(id);
-        }
-        inner.failure_log.flush();
-        left.is_stopped = inner.queue.is_stopped();
-        let store = Arc::clone(&inner.store);
-        left.store = match inner.within(step, inner.call(move || async move { store.close().await })).await {
-            Some(Ok(result)) => result.err(),
-            // Its runtime is gone.
-            Some(Err(Gone)) => None,
-            None => Some(StoreError::new(StoreErrorKind::Transient, "audit", "close").with_hint("it took too long")),
-        };
-        let after = self.stats();
-        left.unwritten_events = (after.failed - before.failed) + (after.timed_out - before.timed_out);
-        (left.queued_events, left.unanswered_events) = (after.queued, after.at_store);
-        if log_lines::is_behind() {
-            // On a thread of the runtime's own: this one must not wait for the subscriber.
-            inner.within(step, inner.runtime.spawn_blocking(move || log_lines::flush(step))).await;
-        }
-        if left.is_empty() { Ok(()) } else { Err(left) }
-    }
-
-    /// Checks by a call of the store, within the write timeout, that the next event would be accepted and durable, and that no
-    /// event is late. A disabled log is healthy.
-    ///
-    /// # Errors
-    /// If the store fails its check, or the writer is gone, hangs, or has owed an event for longer than the write timeout.
-    pub async fn health(&self) -> Result<(), StoreError> {
-        let Some(inner) = &self.inner else { return Ok(()) };
-        let deadline = from_now(inner.write_timeout);
-        let name = inner.store.capabilities().name;
-        let bad = |kind, remedy: &str| Err(StoreError::new(kind, name, "health check").with_hint(remedy));
-        inner.damage.check(name)?;
-        if inner.queue.is_stopped() {
-            return bad(StoreErrorKind::Permanent, GONE);
-        }
-        // The next event would go through the writer.
-        let mut settled = inner.settled.clone();
-        let taken = inner.queue.taken();
-        let awaited = async {
-            // Under a steady load the worker never waits for an event: it takes the next batch at once.
-            while !inner.queue.is_awaited() && inner.queue.taken() == taken {
-                if let Some(Err(_)) = inner.within(LOOK_AGAIN, settled.changed()).await {
-                    return;
-                }
-            }
-        };
-        if with_deadline(&inner.runtime, deadline, awaited).await.is_none() {
-            return bad(StoreErrorKind::Transient, "it does not answer for the events that it was given");
-        }
-        // A check that hangs goes on when its caller has given up: then the next one waits for it.
-        let turn = Arc::clone(&inner.health_checks).acquire_owned();
-        let Some(turn) = with_deadline(&inner.runtime, deadline, turn).await else {
-            return bad(StoreErrorKind::Transient, "the store has not answered earlier checks");
-        };
-        let store = Arc::clone(&inner.store);
-        let check = inner.call(move || async move {
-            let _turn = turn;
-            store.health().await
-        });
-        match with_deadline(&inner.runtime, deadline, check).await {
-            Some(Ok(Ok(()))) => match inner.queue.overdue() {
-                0 => Ok(()),
-                events => bad(
-                    StoreErrorKind::Transient,
-                    &format!("{events} events of requests whose clients have gone are not written yet"),
-                ),
-            },
-            Some(Ok(Err(error))) => Err(error),
-            Some(Err(Gone)) => {
-                bad(StoreErrorKind::Permanent, "the check panicked, or the runtime of the log has ended")
-            }
-            None => {
-                bad(StoreErrorKind::Transient, "the store does not answer, or the runtime of the log is not driven")
-            }
-        }
-    }
-
     /// Returns the writer's counters.
     pub fn stats(&self) -> Stats {
         self.inner
@@ -404,7 +273,7 @@ impl LogInner {
     }
 
     /// Calls the store on the log's runtime, where the call goes on if the caller is dropped.
-    async fn call<F, T>(&self, call: impl FnOnce() -> F + Send + 'static) -> Result<T, Gone>
+    pub(super) async fn call<F, T>(&self, call: impl FnOnce() -> F + Send + 'static) -> Result<T, Gone>
     where
         F: Future<Output = T> + Send + 'static,
         T: Send + 'static,
@@ -414,9 +283,4 @@ impl LogInner {
 }
 
 /// The runtime of the log is gone, or what was called has panicked.
-struct Gone;
-
-/// The pause before a health check looks at the worker again: the worker does not say when it begins to wait.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
-
-const GONE: &str = "the writer has stopped, because the runtime on which the log was opened has ended";
+pub(super) struct Gone;

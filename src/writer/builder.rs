@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
+use super::append_slots::AppendSlots;
 use super::audit_log::{AuditLog, LogInner};
 use super::catch_panic::{catch_panic, catch_store_panic};
 use super::closing_events;
@@ -20,7 +21,7 @@ use super::limits::{
 };
 use super::queue::{Queue, QueueLimits};
 use super::throttle::Throttle;
-use super::worker::{AppendSlots, Worker};
+use super::worker::Worker;
 use crate::store::{AuditStore, Durability, OpenOptions, RedactedUrl, RetentionFloor, StoreErrorKind};
 
 /// A builder for a log, from [`AuditLog::builder`].

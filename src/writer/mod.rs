@@ -4,10 +4,27 @@
 //! batch; those that arrive meanwhile are the next batch. There is no timer: an idle log writes an event at once, a busy
 //! one shares each commit among many requests. Over a store that serves concurrent appends well, further batches begin
 //! beside the first when enough events wait. Each request gets its own answer.
+//!
+//! An event goes down this table, and its answer up:
+//!
+//! | file | holds |
+//! |---|---|
+//! | `audit_log.rs`, `builder.rs` | the handle of the app |
+//! | `event_write.rs`, `deadline.rs`, `alarm.rs` | the wait of a caller |
+//! | `queue.rs`, `queue_line.rs`, `waiter.rs`, `batch.rs` | the queue, and the line of those who wait for room |
+//! | `owed_queue.rs`, `owed_events.rs`, `closing_events.rs` | the events that the log owes |
+//! | `worker.rs`, `batches_in_flight.rs`, `append_slots.rs` | the worker's loop |
+//! | `batch_write.rs`, `batch_answers.rs` | the tries of one batch, and its answers |
+//! | `flush.rs`, `health_check.rs` | the questions of the app: all written? would the next one be? |
+//! | `detached_requests.rs`, `in_flight_requests.rs` | requests under way |
+//! | `transactional.rs`, `pending_transactions.rs` | events in transactions of the app |
 
 mod alarm;
+mod append_slots;
 mod audit_log;
 mod batch;
+mod batch_answers;
+mod batch_write;
 mod batches_in_flight;
 mod builder;
 mod catch_panic;
@@ -18,12 +35,16 @@ mod error;
 mod event_write;
 mod failure_log;
 mod first_requests;
+mod flush;
+mod health_check;
 mod idle_timer;
 mod in_flight_requests;
 mod limits;
 mod owed_events;
+mod owed_queue;
 mod pending_transactions;
 mod queue;
+mod queue_line;
 mod stats;
 mod store_damage;
 mod subscription;

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use super::batch::Batch;
 use super::catch_panic::catch_panic;
 use super::error::{RecordError, RecordErrorKind};
-use super::limits::{MAX_BATCH_BYTES, MAX_QUEUE_EVENTS};
-use super::owed_events::{DebtCaller, HeldEvent, OwedEvents};
+use super::limits::MAX_BATCH_BYTES;
+use super::owed_events::{DebtCaller, OwedEvents};
 use super::waiter::{Answer, IfRefused, Waiter};
 use crate::event::{AuditEvent, BoundedEvent, EventId};
 
@@ -31,38 +31,38 @@ pub(super) struct QueueLimits {
 #[derive(Debug)]
 pub(super) struct Queue {
     state: Mutex<QueueState>,
-    limits: QueueLimits,
+    pub(super) limits: QueueLimits,
     /// Wakes the worker.
-    filled: Notify,
+    pub(super) filled: Notify,
     /// Wakes the first caller outside.
-    drained: Notify,
+    pub(super) drained: Notify,
     /// The line of the callers outside: a fair lock.
-    turn: Semaphore,
+    pub(super) turn: Semaphore,
 }
 
 #[derive(Debug)]
-struct QueueState {
+pub(super) struct QueueState {
     batch: Batch,
     bytes: usize,
-    owed: OwedEvents,
+    pub(super) owed: OwedEvents,
     /// The number of the next event: that of all events ever queued.
-    accepted: u64,
+    pub(super) accepted: u64,
     /// The number of batches that the worker has taken.
     taken: u64,
     /// The number of events that the worker waits for; none while it does not wait.
     needs: Option<usize>,
     /// The number of callers outside, and the memory of their events.
-    outside: (usize, usize),
+    pub(super) outside: (usize, usize),
     /// An event was settled without an append: the worker publishes it.
-    is_settled_anew: bool,
+    pub(super) is_settled_anew: bool,
     /// The worker has written everything after the close.
-    is_over: bool,
-    intake: Intake,
+    pub(super) is_over: bool,
+    pub(super) intake: Intake,
 }
 
 /// The answer to events that arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Intake {
+pub(super) enum Intake {
     Open,
     /// The log was closed. Queued events are still written, until then.
     Closed(Instant),
@@ -129,7 +129,7 @@ impl Queue {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, QueueState> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, QueueState> {
         // No code panics under this lock half way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -189,7 +189,7 @@ impl Queue {
         self.push_as(entry, false)
     }
 
-    fn push_as(&self, entry: Entry, is_first: bool) -> Result<PushOutcome, RecordError> {
+    pub(super) fn push_as(&self, entry: Entry, is_first: bool) -> Result<PushOutcome, RecordError> {
         let bytes = weight(&entry.event);
         let mut state = self.lock();
         state.intake.check()?;
@@ -210,138 +210,6 @@ impl Queue {
             self.filled.notify_one();
         }
         Ok(PushOutcome::Queued(receiver))
-    }
-
-    /// Queues the event when it is its turn and there is room. The caller bounds the wait.
-    ///
-    /// # Cancel safety
-    /// Dropped before it is ready, the event is not queued, and is in `slot`.
-    pub(super) async fn push_in_turn(
-        &self,
-        slot: &mut Option<Entry>,
-    ) -> Result<oneshot::Receiver<Answer>, RecordError> {
-        let bytes = slot.as_ref().map_or(0, |entry| weight(&entry.event));
-        let _outside = self.wait_outside(bytes)?;
-        let Ok(_turn) = self.turn.acquire().await else {
-            return Err(RecordError::new(RecordErrorKind::Closed));
-        };
-        loop {
-            let drained = self.drained.notified();
-            tokio::pin!(drained);
-            drained.as_mut().enable();
-            let Some(entry) = slot.take() else { return Err(RecordError::new(RecordErrorKind::QueueFull)) };
-            match self.push_as(entry, true)? {
-                PushOutcome::Queued(receiver) => return Ok(receiver),
-                PushOutcome::Full(entry) => *slot = Some(entry),
-            }
-            drained.await;
-        }
-    }
-
-    /// Counts a caller outside, until the guard is dropped.
-    fn wait_outside(&self, bytes: usize) -> Result<Outside<'_>, RecordError> {
-        let mut state = self.lock();
-        let (callers, their_bytes) = &mut state.outside;
-        if *callers >= MAX_QUEUE_EVENTS || (*callers > 0 && *their_bytes + bytes > self.limits.bytes) {
-            return Err(RecordError::new(RecordErrorKind::QueueFull));
-        }
-        *callers += 1;
-        *their_bytes += bytes;
-        Ok(Outside { queue: self, bytes })
-    }
-
-    /// Queues an event that the log owes, with the number of the event that it ends, if it ends one. Returns the event if
-    /// the log owes too many, or the worker has ended.
-    pub(super) fn owe(&self, event: BoundedEvent, number: Option<u64>) -> Result<(), BoundedEvent> {
-        let bytes = weight(&event);
-        let mut state = self.lock();
-        let overdue_at = Instant::now() + self.limits.timeout;
-        if state.intake == Intake::Stopped
-            || state.is_over
-            || !state.owed.register(event.event_id, bytes, overdue_at, DebtCaller::Left)
-        {
-            return Err(event);
-        }
-        let number = number.unwrap_or_else(|| {
-            state.accepted += 1;
-            state.accepted - 1
-        });
-        state.owed.put_behind(*event.into_inner(), Waiter::of_log(number, bytes));
-        drop(state);
-        self.filled.notify_one();
-        Ok(())
-    }
-
-    /// Ends the hold of an event whose caller has read its refusal: the log owes it if the client has left.
-    pub(super) fn hear(&self, id: EventId, has_left: bool) -> HeldEvent {
-        let overdue_at = Instant::now() + self.limits.timeout;
-        let mut state = self.lock();
-        let held = state.owed.hear(id, has_left, overdue_at);
-        // What waited for it to be settled, waits for it no longer.
-        state.is_settled_anew |= held == HeldEvent::Dropped;
-        drop(state);
-        self.filled.notify_one();
-        held
-    }
-
-    /// Removes an event from those that the log owes. Returns true if it was one that no caller was told of.
-    pub(super) fn release(&self, id: EventId) -> bool {
-        self.lock().owed.release(id)
-    }
-
-    /// Returns the number of events that the log owes.
-    pub(super) fn owed(&self) -> usize {
-        self.lock().owed.len()
-    }
-
-    /// Returns the number of events that the log has owed for longer than its timeout.
-    pub(super) fn overdue(&self) -> usize {
-        self.lock().owed.overdue(Instant::now())
-    }
-
-    /// Releases all events that the log owes. Returns their ids, and true for those whose callers were told.
-    pub(super) fn take_owed_ids(&self) -> Vec<(EventId, bool)> {
-        self.lock().owed.take_ids()
-    }
-
-    /// Queues events that only the log waits for again. Returns those that are too many.
-    pub(super) fn put_behind(&self, batch: Batch) -> Batch {
-        let overdue_at = Instant::now() + self.limits.timeout;
-        let mut rejected = Batch::default();
-        let mut state = self.lock();
-        for (event, waiter) in batch.events.into_iter().zip(batch.waiters) {
-            if waiter.is_refused() {
-                state.owed.register(event.event_id, waiter.bytes, overdue_at, DebtCaller::Told);
-            }
-            // The caller of a held event may have let go of it.
-            if let Some((event, waiter)) = state.owed.put_behind(event, waiter)
-                && waiter.is_refused()
-            {
-                rejected.push(event, waiter);
-            }
-        }
-        drop(state);
-        self.filled.notify_one();
-        rejected
-    }
-
-    /// Tries the events that the log owes at once.
-    pub(super) fn hurry(&self) {
-        self.lock().owed.hurry();
-        self.filled.notify_one();
-    }
-
-    /// Ends an append of events that the log owes.
-    pub(super) fn end_owed_append(&self, events: usize, has_failed: bool, took: Duration) {
-        self.lock().owed.end_append(events, has_failed, took);
-        self.filled.notify_one();
-    }
-
-    /// Removes the owed events that wait for their next append, and returns them. The worker ends: the log owes no more.
-    pub(super) fn end(&self) -> Batch {
-        let mut state = self.lock();
-        state.is_over = true;
-        state.owed.take_all()
     }
 
     /// Takes the next batch into the empty `batch`: events of callers as soon as `at_least` of them wait or
@@ -491,21 +359,6 @@ impl Queue {
 
     fn wake_first_outside(&self) {
         catch_panic(|| self.drained.notify_one());
-    }
-}
-
-/// A caller that waits for room.
-struct Outside<'a> {
-    queue: &'a Queue,
-    bytes: usize,
-}
-
-impl Drop for Outside<'_> {
-    fn drop(&mut self) {
-        let mut state = self.queue.lock();
-        let (callers, their_bytes) = &mut state.outside;
-        *callers -= 1;
-        *their_bytes -= self.bytes;
     }
 }
 
