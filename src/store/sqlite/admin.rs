@@ -6,8 +6,9 @@ use super::error::DuringOperation as _;
 use super::journal::journal_cache::JournalCache;
 use super::lock_wait::POLLS;
 use super::purge;
+use super::repair;
 use super::schema;
-use super::segments::value_index;
+use super::segments::{index_check, value_index};
 use super::store::SqliteStore;
 use super::writer_lock::{DeadWriter, writer_ids};
 use super::writer_state::{StateTransaction, WriterState};
@@ -32,8 +33,15 @@ impl StoreAdmin for SqliteStore {
             let done = schema::create(&mut connection.db, self.config.shares_file).await;
             let done = done.and(connection.set_busy_timeout(POLLS).await);
             lease.finish(done).await?;
+            loop {
+                let mut lease = self.lease("ensure-indexes").await?;
+                let repaired = repair::repair_some(&mut lease.state).await;
+                if !lease.finish(repaired).await? {
+                    break;
+                }
+            }
             let mut lease = self.lease("ensure-indexes").await?;
-            let damaged = value_index::discard_damaged(&mut lease.state).await;
+            let damaged = index_check::discard_damaged(&mut lease.state).await;
             let damaged = lease.finish(damaged).await?;
             if damaged > 0 {
                 log_line(move || {

@@ -1,17 +1,20 @@
 //! Diagnostics of the file, for `doctor`.
 
-use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Row as _};
 
 use super::config::{Config, with_suffix};
 use super::error::DuringOperation as _;
 use super::file_identity::{LARGE_LOG_BYTES, length};
 use super::journal::journal_cache::MAX_EVENTS;
+use super::journal::journal_check;
+use super::journal::stored_row::EVENTS_N;
 use super::mount::{Mount, VOLATILE_HINT, volatile_message};
 use super::parking::Parking;
 use super::read_pool::ReadPool;
 use super::schema::{self, VERSION};
-use super::segments::value_index;
+use super::segments::terms::TermKey;
+use super::segments::{index_check, segment_check};
 use super::version::{self, Version};
 use crate::store::{Diagnostic, StoreError};
 
@@ -59,11 +62,11 @@ fn log_of(bytes: u64) -> Diagnostic {
 }
 
 async fn ask(db: &mut SqliteConnection) -> Result<Vec<Diagnostic>, StoreError> {
-    let row = sqlx::query(
+    let row = sqlx::query(AssertSqlSafe(format!(
         "SELECT sqlite_version(), (SELECT count(*) FROM audit_segments), \
-         (SELECT coalesce(sum(events_n), 0) FROM audit_journal), (SELECT count(*) FROM audit_started), \
-         (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size)",
-    )
+         (SELECT coalesce(sum(max({EVENTS_N}, 0)), 0) FROM audit_journal), (SELECT count(*) FROM audit_started), \
+         (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size)"
+    )))
     .fetch_one(&mut *db)
     .await
     .during(DOING)?;
@@ -85,7 +88,13 @@ async fn ask(db: &mut SqliteConnection) -> Result<Vec<Diagnostic>, StoreError> {
     if !triggers.is_empty() {
         diagnostics.push(Diagnostic::error("triggers", schema::triggers_message(&triggers), schema::TRIGGERS_HINT));
     }
-    let damaged = value_index::find_damaged(db).await?;
+    diagnostics.extend(contradictions(&mut *db).await?);
+    if let Err(error) = TermKey::load(&mut *db).await {
+        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        diagnostics.push(Diagnostic::error("index", format!("events are not indexed: {cause}"), TERM_KEY_HINT));
+        return Ok(diagnostics);
+    }
+    let damaged = index_check::find_damaged(&mut *db).await?;
     if !damaged.is_empty() {
         diagnostics.push(Diagnostic::error(
             "index",
@@ -105,6 +114,49 @@ async fn ask(db: &mut SqliteConnection) -> Result<Vec<Diagnostic>, StoreError> {
     }
     Ok(diagnostics)
 }
+
+/// The columns that count and bound events, against the events.
+async fn contradictions(db: &mut SqliteConnection) -> Result<Vec<Diagnostic>, StoreError> {
+    let mut diagnostics = Vec::new();
+    let journal = journal_check::find_faults(&mut *db).await?;
+    if journal.rows > 0 {
+        diagnostics.push(Diagnostic::error(
+            "journal",
+            format!(
+                "{} rows of the journal were changed: their numbers, times or ids contradict their events, so that listings and \
+                 counts may be wrong",
+                journal.rows
+            ),
+            CONTRADICTION_HINT,
+        ));
+    }
+    if journal.undecodable > 0 {
+        diagnostics.push(Diagnostic::warning(
+            "undecodable",
+            format!(
+                "{} events of the journal cannot be decoded, and are shown as `details.unreadable_event`",
+                journal.undecodable
+            ),
+            "find out who changed the file, or whether its disk fails; a copy that is whole has the events",
+        ));
+    }
+    let segments = segment_check::find_contradicting(db).await?;
+    if !segments.is_empty() {
+        diagnostics.push(Diagnostic::error(
+            "segments",
+            format!(
+                "the list of segments was changed: {} entries contradict their events, so that listings and counts may be wrong",
+                segments.len()
+            ),
+            CONTRADICTION_HINT,
+        ));
+    }
+    Ok(diagnostics)
+}
+
+const CONTRADICTION_HINT: &str = "copy the file and those beside it (-wal, -shm) first, and find out who changed it; `tower-audit \
+    migrate` then makes numbers, times and ids anew from the events, and changes no event";
+const TERM_KEY_HINT: &str = "`tower-audit migrate` makes another key, and builds the indexes again";
 
 /// The largest ordinary number of journal events: a batch may come on top of the bound.
 const MOST_WAITING: i64 = 2 * MAX_EVENTS as i64;

@@ -31,6 +31,7 @@
 
 mod admin;
 mod backup;
+mod checked_sql;
 mod config;
 mod connection;
 mod damage;
@@ -50,6 +51,7 @@ mod read;
 mod read_pool;
 mod recovery;
 mod removal;
+mod repair;
 mod schema;
 mod segments;
 mod store;

@@ -12,6 +12,7 @@ use super::events_view;
 use super::id_blob::id_bytes;
 use super::journal::append::{EMPTY_ROW, begin_journal};
 use super::journal::compaction::{CHUNK_EVENTS, compact_rows};
+use super::journal::stored_row::{HAS_EVENTS, MIN_AT};
 use super::lock_wait::POLLS;
 use super::segments::segment::{self, Segment, SegmentState};
 use super::writer_state::{StateTransaction, WriterState};
@@ -70,11 +71,8 @@ pub(super) async fn compact_through(
 
 /// Returns the last journal row with an old event.
 async fn newest_old(state: &mut WriterState, before: i64) -> Result<Option<i64>, StoreError> {
-    sqlx::query_scalar("SELECT max(seq) FROM audit_journal WHERE events_n > 0 AND min_at < ?1")
-        .bind(before)
-        .fetch_one(&mut *state.connection.db)
-        .await
-        .during(DOING)
+    let sql = format!("SELECT max(seq) FROM audit_journal WHERE {HAS_EVENTS} AND {MIN_AT} < ?1");
+    sqlx::query_scalar(AssertSqlSafe(sql)).bind(before).fetch_one(&mut *state.connection.db).await.during(DOING)
 }
 
 /// Deletes up to `at_most` old events from the segments.
@@ -207,9 +205,6 @@ async fn delete_segment_rows(state: &mut WriterState, kept: &Segment, at_most: i
 /// Deletes old rows of a segment that has newer ones too.
 async fn delete_rows(state: &mut WriterState, kept: &Segment, before: i64, at_most: i64) -> Result<u64, StoreError> {
     let Segment { n, .. } = *kept;
-    if kept.state == SegmentState::Indexed || kept.merged_parts != 0 {
-        segment::set_unindexed(&mut state.connection.db, n).await?;
-    }
     let sql = format!(
         "DELETE FROM audit_segment_{n} WHERE seq IN \
          (SELECT seq FROM audit_segment_{n} WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)"
@@ -221,10 +216,15 @@ async fn delete_rows(state: &mut WriterState, kept: &Segment, before: i64, at_mo
         .await
         .during(DOING)?
         .rows_affected();
-    if is_exhausted(state, n, gone, at_most).await? {
-        segment::drop_table(&mut state.connection.db, n).await?;
-        events_view::refresh(&mut state.connection.db).await?;
-        return Ok(gone);
+    if gone > 0 {
+        if is_exhausted(state, n, gone, at_most).await? {
+            segment::drop_table(&mut state.connection.db, n).await?;
+            events_view::refresh(&mut state.connection.db).await?;
+            return Ok(gone);
+        }
+        if kept.state == SegmentState::Indexed || kept.merged_parts != 0 {
+            segment::set_unindexed(&mut state.connection.db, n).await?;
+        }
     }
     // The first event that is left says whether more of the segment is old.
     segment::set_fewer(&mut state.connection.db, n, gone).await?;

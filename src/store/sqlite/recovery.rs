@@ -41,7 +41,8 @@ async fn close_orphans(
             continue;
         }
         let Some(dead) = DeadWriter::find(&transaction.connection.database, &id) else { continue };
-        let sql = "SELECT CAST(event_id AS BLOB), CAST(event AS BLOB) FROM audit_started WHERE writer = ?1";
+        let sql = "SELECT coalesce(CAST(event_id AS BLOB), x''), coalesce(CAST(event AS BLOB), x'') FROM audit_started \
+                   WHERE coalesce(CAST(writer AS BLOB), x'') = ?1";
         let open =
             sqlx::query(sql).bind(id.as_slice()).fetch_all(&mut *transaction.connection.db).await.during(DOING)?;
         let ends = open.iter().map(|row| Ok(close(&started(row)?))).collect::<Result<Vec<_>, StoreError>>()?;

@@ -67,7 +67,8 @@ impl Removal for SqliteStore {
                 .await
                 .during(DOING);
             let open: Vec<Vec<u8>> = self.readers.finish(lease, open).await?;
-            open.iter().map(|id| id_of(id).map(EventId::from_u128).during(DOING)).collect()
+            // An id that is none is of no event.
+            Ok(open.iter().filter_map(|id| id_of(id).ok()).map(EventId::from_u128).collect())
         })
     }
 

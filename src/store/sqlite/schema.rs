@@ -5,6 +5,7 @@
 //!
 //! Columns that a listing looks at come before the long text of a row: SQLite then reads no overflow page for them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use sqlx::sqlite::SqliteConnection;
@@ -12,7 +13,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::error::{DuringOperation as _, config, open_error, permanent};
 use super::events_view;
-use super::segments::segment;
+use super::segments::{segment, segment_check};
 use crate::log_lines::log_line;
 use crate::store::StoreError;
 
@@ -47,21 +48,34 @@ pub(super) async fn examine(db: &mut SqliteConnection) -> Result<FileState, Stor
     if versions == 0 {
         return match (id, user_version, tables) {
             (0, 0, 0) => Ok(FileState::Empty),
-            (id, ..) if id == i64::from(APPLICATION_ID) => {
-                Err(config("the file is a log of a version that was never released: begin another"))
-            }
+            (id, ..) if id == i64::from(APPLICATION_ID) => Err(no_version_error()),
+            _ if has_journal(db).await? => Err(no_version_error()),
             _ => Ok(FileState::Foreign),
         };
     }
-    let version: i32 =
-        sqlx::query_scalar("SELECT version FROM audit_version WHERE one = 1").fetch_one(db).await.during(DOING)?;
+    let sql = "SELECT CASE typeof(version) WHEN 'integer' THEN version ELSE 0 END FROM audit_version WHERE one = 1";
+    let version: Option<i64> = sqlx::query_scalar(sql).fetch_optional(db).await.during(DOING)?;
     match version {
-        VERSION => Ok(FileState::Current),
-        newer if newer > VERSION => Err(config(format!(
+        None => Err(no_version_error()),
+        Some(version) if version == i64::from(VERSION) => Ok(FileState::Current),
+        Some(newer) if newer > i64::from(VERSION) => Err(config(format!(
             "the file has version {newer} of the tables and this program knows those up to {VERSION}: use a newer one"
         ))),
-        other => Err(config(format!("version {other} of the tables does not exist"))),
+        Some(_) => Err(config(format!(
+            "the number of the tables' version was changed, for no version has it: put {VERSION} back with `UPDATE \
+             audit_version SET version = {VERSION}`"
+        ))),
     }
+}
+
+/// Returns true if there is a table with the columns of the journal.
+async fn has_journal(db: &mut SqliteConnection) -> Result<bool, StoreError> {
+    sqlx::query_scalar(
+        "SELECT count(*) = 3 FROM pragma_table_info('audit_journal') WHERE name IN ('seq', 'events_n', 'events')",
+    )
+    .fetch_one(db)
+    .await
+    .during(DOING)
 }
 
 /// The error of an empty file where no log is to be created.
@@ -76,6 +90,15 @@ pub(super) fn empty_error(database: &Path) -> StoreError {
              file, which has the events. Copy both, or make the copy with `tower-audit backup`",
         ),
     }
+}
+
+/// The error of a log whose version somebody has deleted.
+fn no_version_error() -> StoreError {
+    config(format!(
+        "the file is a log without the number of its tables' version: bring `audit_version` back as it was, or make it \
+         again with `CREATE TABLE IF NOT EXISTS audit_version(one INTEGER PRIMARY KEY, version INTEGER NOT NULL, term_key BLOB NOT \
+         NULL); INSERT INTO audit_version VALUES (1, {VERSION}, randomblob(16))`, then run `tower-audit migrate`"
+    ))
 }
 
 /// The error of a database of another application.
@@ -128,6 +151,14 @@ pub(super) async fn create_tables(db: &mut SqliteConnection) -> Result<(), Store
     .execute(&mut *db)
     .await
     .during(DOING)?;
+    let listed: BTreeSet<i64> = sqlx::query_scalar("SELECT n FROM audit_segments")
+        .fetch_all(&mut *db)
+        .await
+        .during(DOING)?
+        .into_iter()
+        .collect();
+    let tables = segment::tables(db).await?;
+    segment_check::repair(db, &tables.symmetric_difference(&listed).copied().collect()).await?;
     for kept in segment::load(db).await? {
         if kept.state != segment::SegmentState::Dropping {
             segment::create(db, kept.n).await?;

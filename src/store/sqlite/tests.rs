@@ -1,6 +1,7 @@
 //! The SQLite store by its behaviour; the suite of all stores is elsewhere.
 
 mod appending;
+mod changed_columns;
 mod damaged_bytes;
 mod file;
 mod indexing;

@@ -124,9 +124,11 @@ fn lock_path(database: &Path, id: &[u8]) -> PathBuf {
     with_suffix(database, &format!("-writer-{}", crate::event::hex::encode(id, &mut [0; 32])))
 }
 
-/// Returns the ids of all writers that the file names.
+/// Returns the ids of all writers that the file names. An open event whose writer has no row is one of a dead writer.
 pub(super) async fn writer_ids(db: &mut SqliteConnection) -> Result<Vec<Vec<u8>>, StoreError> {
-    sqlx::query_scalar("SELECT id FROM audit_writers").fetch_all(db).await.during("listing the writers")
+    let sql = "SELECT coalesce(CAST(id AS BLOB), x'') FROM audit_writers \
+               UNION SELECT coalesce(CAST(writer AS BLOB), x'') FROM audit_started";
+    sqlx::query_scalar(sql).fetch_all(db).await.during("listing the writers")
 }
 
 /// Deletes the writer's row, unless it has open events: those are left to recovery.
@@ -156,7 +158,10 @@ pub(super) async fn unregister_writer(
 }
 
 pub(super) async fn delete_writer_row(connection: &mut WriteConnection, id: &[u8]) -> Result<(), StoreError> {
-    for sql in ["DELETE FROM audit_started WHERE writer = ?1", "DELETE FROM audit_writers WHERE id = ?1"] {
+    for sql in [
+        "DELETE FROM audit_started WHERE coalesce(CAST(writer AS BLOB), x'') = ?1",
+        "DELETE FROM audit_writers WHERE coalesce(CAST(id AS BLOB), x'') = ?1",
+    ] {
         sqlx::query(sql).bind(id).execute(&mut *connection.db).await.during(DOING)?;
     }
     Ok(())

@@ -84,8 +84,10 @@ impl WriterState {
         }
         self.journal.remove_rows_through(first.saturating_sub(1));
         if last > self.journal.last_seq {
+            // Rows with a number below 1 too, which somebody has changed.
+            let known = if self.journal.last_seq > 0 { self.journal.last_seq } else { i64::MIN };
             let sql = format!("SELECT {COLUMNS} FROM audit_journal WHERE seq > ?1 ORDER BY seq");
-            let mut rows = sqlx::query(AssertSqlSafe(sql)).bind(self.journal.last_seq).fetch(&mut *db);
+            let mut rows = sqlx::query(AssertSqlSafe(sql)).bind(known).fetch(&mut *db);
             while let Some(row) = rows.try_next().await.during(DOING)? {
                 let (row, text) = StoredRow::read(&row).during(DOING)?;
                 let ids = row.ids(&text);

@@ -3,17 +3,18 @@
 //! A chunk is one transaction, so that every event is always in exactly one of the two. It is large, because it dirties
 //! nearly every page of a segment's indexes, and small enough for an append to wait for.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use sqlx::AssertSqlSafe;
 
-use super::stored_row::{StoredEvent, StoredRow};
+use super::stored_row::{EVENTS_N, MAX_AT, MIN_AT, StoredEvent, StoredRow};
 use crate::event::EventId;
 use crate::store::StoreError;
 use crate::store::sqlite::error::{DuringOperation as _, discarded, permanent};
 use crate::store::sqlite::events_view;
 use crate::store::sqlite::id_blob::id_bytes;
 use crate::store::sqlite::segments::segment::{self, SEGMENT_EVENTS, Segment, SegmentState};
+use crate::store::sqlite::segments::segment_check;
 use crate::store::sqlite::segments::terms::TermKey;
 use crate::store::sqlite::segments::value_index::{self, ChunkPostings};
 use crate::store::sqlite::writer_state::{StateTransaction, WriterState};
@@ -64,11 +65,12 @@ pub(crate) async fn compact_rows(transaction: &mut StateTransaction<'_>, last: i
     // One row out of SQLite instead of one for each batch: each row costs a crossing of threads. The texts come as they
     // are, one after the other, for a row may hold anything.
     let (rows, text): (String, Vec<u8>) = sqlx::query_as(
-        "SELECT json_group_array(json_array(seq, events_n, min_at, max_at, length(text))), \
-         coalesce(CAST(group_concat(text, '') AS BLOB), x'') FROM \
-         (SELECT seq, CAST(events_n AS INTEGER) AS events_n, CAST(min_at AS INTEGER) AS min_at, \
-          CAST(max_at AS INTEGER) AS max_at, CAST(events AS BLOB) AS text FROM audit_journal \
-          WHERE seq <= ?1 ORDER BY seq)",
+        AssertSqlSafe(format!(
+            "SELECT json_group_array(json_array(seq, n, first_at, last_at, length(text))), \
+             coalesce(CAST(group_concat(text, '') AS BLOB), x'') FROM \
+             (SELECT seq, {EVENTS_N} AS n, {MIN_AT} AS first_at, {MAX_AT} AS last_at, coalesce(CAST(events AS BLOB), x'') AS text \
+              FROM audit_journal WHERE seq <= ?1 ORDER BY seq)"
+        ))
     )
     .bind(last)
     .fetch_one(&mut *transaction.connection.db)
@@ -80,13 +82,13 @@ pub(crate) async fn compact_rows(transaction: &mut StateTransaction<'_>, last: i
     for (seq, events_n, min_at, max_at, len) in &rows {
         let (text, later) = rest.split_at_checked(*len).ok_or_else(|| permanent(DOING))?;
         rest = later;
-        if *events_n > 0 {
+        if *events_n != 0 {
             let row = StoredRow { seq: *seq, events_n: *events_n, min_at: *min_at, max_at: *max_at };
             texts.push((row, String::from_utf8_lossy(text)));
         }
     }
     let events: Vec<StoredEvent<'_>> =
-        texts.iter().flat_map(|(row, text)| row.pieces(text).map(|piece| row.stored(piece))).collect();
+        texts.iter().flat_map(|(row, text)| row.pieces(text).map(|piece| row.moved(piece))).collect();
     if !events.is_empty() {
         insert(transaction, &events).await?;
     }
@@ -105,11 +107,12 @@ pub(crate) async fn compact_rows(transaction: &mut StateTransaction<'_>, last: i
 /// Inserts events into the newest segment while it has room, then into new ones.
 async fn insert(state: &mut WriterState, mut events: &[StoredEvent<'_>]) -> Result<(), StoreError> {
     let key = TermKey::load(&mut state.connection.db).await?;
+    check_newest(state).await?;
     while !events.is_empty() {
         let mut current = match state.segments.last() {
             Some(newest) if newest.has_room() => *newest,
-            newest => {
-                let made = Segment::empty(newest.map_or(1, |newest| newest.n + 1));
+            _ => {
+                let made = Segment::empty(segment::next_number(&mut state.connection.db).await?);
                 segment::create(&mut state.connection.db, made.n).await?;
                 made
             }
@@ -123,6 +126,18 @@ async fn insert(state: &mut WriterState, mut events: &[StoredEvent<'_>]) -> Resu
             events_view::refresh(&mut state.connection.db).await?;
         }
         events = later;
+    }
+    Ok(())
+}
+
+/// Makes the entry of the newest segment anew if it has room and another number of rows than it says: its next rows would
+/// have the wrong numbers in the index.
+async fn check_newest(state: &mut WriterState) -> Result<(), StoreError> {
+    let db = &mut state.connection.db;
+    let Some(newest) = state.segments.last().filter(|newest| newest.has_room()) else { return Ok(()) };
+    if !segment_check::is_numbered(db, newest.n, newest.events_n).await? {
+        segment_check::repair(db, &BTreeSet::from([newest.n])).await?;
+        state.segments = segment::load(db).await?;
     }
     Ok(())
 }

@@ -10,20 +10,44 @@ use sqlx::sqlite::SqliteRow;
 use super::pieces::pieces;
 use crate::event::{EventId, Timestamp};
 use crate::query::Cursor;
+use crate::store::sqlite::checked_sql::{span_begin, span_end};
 use crate::store::sqlite::event_columns::EventColumns;
 
 /// A row of the journal without its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StoredRow {
     pub(crate) seq: i64,
+    /// Negative if the row does not say.
     pub(crate) events_n: i64,
     pub(crate) min_at: i64,
     pub(crate) max_at: i64,
 }
 
 /// The columns that [`StoredRow::read`] reads. The text comes as bytes: it may be no UTF-8.
-pub(crate) const COLUMNS: &str =
-    "seq, CAST(events_n AS INTEGER), CAST(min_at AS INTEGER), CAST(max_at AS INTEGER), CAST(events AS BLOB)";
+pub(crate) const COLUMNS: &str = concat!(
+    "seq, ",
+    events_n!(),
+    ", ",
+    span_begin!("min_at", "max_at"),
+    ", ",
+    span_end!("min_at", "max_at"),
+    ", CAST(events AS BLOB)"
+);
+/// The number of a row's events; negative if the column cannot be it.
+pub(crate) const EVENTS_N: &str = events_n!();
+/// True for a row that may have events.
+pub(crate) const HAS_EVENTS: &str = concat!("(", events_n!(), ") <> 0");
+pub(crate) const MIN_AT: &str = span_begin!("min_at", "max_at");
+pub(crate) const MAX_AT: &str = span_end!("min_at", "max_at");
+
+/// The text of a row without events is `[]`.
+macro_rules! events_n {
+    () => {
+        "CASE WHEN typeof(events_n) <> 'integer' OR events_n NOT BETWEEN 0 AND 65536 THEN -1 \
+         WHEN events_n = 0 AND CAST(events AS BLOB) IS NOT CAST('[]' AS BLOB) THEN -1 ELSE events_n END"
+    };
+}
+use events_n;
 
 /// An event of the journal.
 #[derive(Debug)]
@@ -46,7 +70,7 @@ impl StoredRow {
         pieces(text, self.events()).into_iter().enumerate()
     }
 
-    /// The event of a piece.
+    /// The event of a piece, as readers find it: within the row's bounds.
     pub(crate) fn stored<'a>(&self, (number, text): (usize, &'a str)) -> StoredEvent<'a> {
         let columns =
             serde_json::from_str::<EventColumns<'a>>(text).ok().filter(|columns| self.spans(columns.created_at));
@@ -60,6 +84,19 @@ impl StoredRow {
         StoredEvent { columns, text }
     }
 
+    /// The event of a piece that leaves the journal. One outside of the row's bounds keeps its time if its id has the same:
+    /// then the bounds were changed, and not the event.
+    pub(crate) fn moved<'a>(&self, (number, text): (usize, &'a str)) -> StoredEvent<'a> {
+        let has_time_of_id = |columns: &EventColumns<'_>| {
+            let millis = i64::try_from(columns.event_id.as_u128() >> 80).unwrap_or(i64::MAX);
+            (millis - 1..=millis).contains(&columns.created_at.as_micros().div_euclid(1000))
+        };
+        match serde_json::from_str(text) {
+            Ok(columns) if has_time_of_id(&columns) => StoredEvent { columns, text },
+            _ => self.stored((number, text)),
+        }
+    }
+
     /// The ids of its events.
     pub(crate) fn ids(&self, text: &str) -> Vec<u128> {
         match serde_json::from_str::<Vec<OnlyId>>(text) {
@@ -71,7 +108,7 @@ impl StoredRow {
     }
 
     fn events(&self) -> usize {
-        usize::try_from(self.events_n).unwrap_or(0).min(MOST_EVENTS)
+        usize::try_from(self.events_n).unwrap_or(0)
     }
 
     /// Returns true if the time lies within the row's bounds, by which readers find it.
@@ -99,9 +136,6 @@ impl StoredRow {
 struct OnlyId {
     event_id: EventId,
 }
-
-/// No writer puts more into a row.
-const MOST_EVENTS: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

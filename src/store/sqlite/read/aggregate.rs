@@ -9,7 +9,7 @@ use super::index_lookup::IndexLookup;
 use super::open_events::OpenEvents;
 use super::scan;
 use super::select::Selection;
-use super::source::{SourceRef, sources};
+use super::source::{SourceRef, counted_sources, sources};
 use crate::event::Timestamp;
 use crate::query::{Buckets, Field, Filter, ValueCount};
 use crate::store::sqlite::error::DuringOperation as _;
@@ -149,13 +149,14 @@ pub(crate) async fn histogram(
         }
     };
     let mut lookup = IndexLookup::new(selection);
-    let mut sources = sources(db, selection).await?;
+    let mut sources =
+        if lookup.is_unconstrained() { counted_sources(db, selection).await? } else { sources(db, selection).await? };
     while let Some(source) = sources.pop_front() {
         let bucket_of = |micros| buckets.index_of(Timestamp::from_micros_clamped(micros));
         let (first, last) = (bucket_of(source.min_at), bucket_of(source.max_at));
         let is_one = first.is_some() && first == last && selection.contains_span(source.min_at, source.max_at);
-        if is_one && lookup.is_unconstrained() {
-            put(first, u64::try_from(source.events_n).unwrap_or(0));
+        if let Some(events) = source.events_n.filter(|_| is_one && lookup.is_unconstrained()) {
+            put(first, events);
             continue;
         }
         match source.source_ref {

@@ -8,12 +8,14 @@ use super::index_lookup::IndexLookup;
 use super::open_events::OpenEvents;
 use super::scan::{self, as_limit};
 use super::select::Selection;
-use super::source::{Source, SourceRef, sources};
+use super::source::{Source, SourceRef, counted_sources, sources};
 use crate::event::{AuditEvent, EventId, Timestamp};
 use crate::query::{Buckets, Cursor, Field, Filter, PageQuery, ValueCount};
+use crate::store::sqlite::checked_sql::may_have_id;
 use crate::store::sqlite::error::DuringOperation as _;
+use crate::store::sqlite::event_columns::EventColumns;
 use crate::store::sqlite::id_blob::id_bytes;
-use crate::store::sqlite::journal::stored_row::{COLUMNS, StoredEvent, StoredRow};
+use crate::store::sqlite::journal::stored_row::{COLUMNS, HAS_EVENTS, MIN_AT, StoredEvent, StoredRow};
 use crate::store::sqlite::segments::segment_row;
 use crate::store::sqlite::store::SqliteStore;
 use crate::store::{Reader, StoreError, StoreFuture};
@@ -148,13 +150,14 @@ async fn count(db: &mut SqliteConnection, selection: Selection<'_>, from: i64) -
     };
     let selection = Selection { filter: &filter, ..selection };
     let mut lookup = IndexLookup::new(selection);
-    let mut sources = sources(db, selection).await?;
+    let mut sources =
+        if lookup.is_unconstrained() { counted_sources(db, selection).await? } else { sources(db, selection).await? };
     let mut total = 0;
     while let Some(source) = sources.pop_front() {
         let Source { source_ref: place, events_n, min_at, max_at, .. } = source;
         let is_within = selection.contains_span(min_at, max_at);
-        if is_within && lookup.is_unconstrained() {
-            total += u64::try_from(events_n).unwrap_or(0);
+        if let Some(events) = events_n.filter(|_| is_within && lookup.is_unconstrained()) {
+            total += events;
             continue;
         }
         match place {
@@ -172,6 +175,8 @@ async fn count(db: &mut SqliteConnection, selection: Selection<'_>, from: i64) -
                 }
                 let narrowed = source.narrow(selection.filter);
                 let select = Selection { filter: &narrowed, ..selection }.select("count(*)", n, rows.as_ref());
+                // Rows with an id that is none are counted with the strays.
+                let select = select.then(" AND +event_id > x''");
                 let row = select.query().fetch_one(&mut *db).await.during(DOING)?;
                 total += u64::try_from(row.try_get::<i64, _>(0).during(DOING)?).unwrap_or(0);
                 scan::scan_strays(db, selection, source, n, |_, _| total += 1).await?;
@@ -186,7 +191,8 @@ pub(crate) async fn get(db: &mut SqliteConnection, id: EventId) -> Result<Option
     get_of(db, id, None).await
 }
 
-/// Returns the event with this id; with a user, only if it is that user's.
+/// Returns the event with this id; with a user, only if it is that user's. One of another user is looked for in all places,
+/// as one that is missing is.
 async fn get_of(
     db: &mut SqliteConnection,
     id: EventId,
@@ -195,7 +201,8 @@ async fn get_of(
     let is_theirs = |event: &AuditEvent| user_email.is_none_or(|user| event.actor.user_email.as_deref() == Some(user));
     let bytes = id_bytes(id.as_u128());
     let sql = format!(
-        "SELECT {COLUMNS} FROM audit_journal WHERE events_n > 0 AND min_id <= ?1 AND max_id >= ?1 AND instr(events, ?2) > 0"
+        "SELECT {COLUMNS} FROM audit_journal WHERE {HAS_EVENTS} AND {} AND instr(events, ?2) > 0",
+        may_have_id!()
     );
     let rows = sqlx::query(AssertSqlSafe(sql))
         .bind(bytes.as_slice())
@@ -203,36 +210,42 @@ async fn get_of(
         .fetch_all(&mut *db)
         .await
         .during(DOING)?;
-    if let Some(event) = in_rows(&rows, id)? {
-        return Ok(Some(event).filter(is_theirs));
+    if let Some(event) = in_rows(&rows, id)?.filter(is_theirs) {
+        return Ok(Some(event));
     }
     let segments: Vec<i64> =
-        sqlx::query_scalar("SELECT n FROM audit_segments WHERE min_id <= ?1 AND max_id >= ?1 ORDER BY n DESC")
+        sqlx::query_scalar(concat!("SELECT n FROM audit_segments WHERE ", may_have_id!(), " ORDER BY n DESC"))
             .bind(bytes.as_slice())
             .fetch_all(&mut *db)
             .await
             .during(DOING)?;
     for n in segments {
-        let sql = format!(
-            "SELECT {} FROM audit_segment_{n} WHERE event_id = ?1 AND (?3 IS NULL OR user_email = ?3) LIMIT ?2",
-            segment_row::COLUMNS
-        );
+        let sql = format!("SELECT {} FROM audit_segment_{n} WHERE event_id = ?1 LIMIT ?2", segment_row::COLUMNS);
         let found = sqlx::query(AssertSqlSafe(sql))
             .bind(bytes.as_slice())
             .bind(as_limit(1))
-            .bind(user_email)
             .fetch_optional(&mut *db)
             .await
             .during(DOING)?;
-        if let Some(row) = found {
-            return segment_row::with_event(&row, |columns, text| Some(columns.event(text)));
+        let found = found.map(|row| segment_row::with_event(&row, |columns, text| shown(columns, text, is_theirs)));
+        if let Some(event) = found.transpose()?.flatten() {
+            return Ok(Some(event));
         }
     }
     // An event whose text has no id has one that is made of its time: it is in none of these columns.
     let milli = i64::try_from(id.as_u128() >> 80).unwrap_or(i64::MAX).saturating_mul(1000);
-    let sql = format!("SELECT {COLUMNS} FROM audit_journal WHERE events_n > 0 AND min_at BETWEEN ?1 AND ?1 + 999");
+    let sql =
+        format!("SELECT {COLUMNS} FROM audit_journal WHERE {HAS_EVENTS} AND max({MIN_AT}, 0) BETWEEN ?1 AND ?1 + 999");
     let rows = sqlx::query(AssertSqlSafe(sql)).bind(milli).fetch_all(&mut *db).await.during(DOING)?;
     Ok(in_rows(&rows, id)?.filter(is_theirs))
+}
+
+/// Returns the event of a segment's row as a listing shows it: the text, where it is at the row's place and may be shown;
+/// otherwise what the columns say.
+fn shown(columns: &EventColumns<'_>, text: &str, is_theirs: impl Fn(&AuditEvent) -> bool) -> Option<AuditEvent> {
+    let whole = serde_json::from_str::<AuditEvent>(text).ok();
+    let whole = whole.filter(|event| Cursor::of(event) == columns.cursor() && is_theirs(event));
+    whole.or_else(|| Some(columns.event(text)).filter(is_theirs))
 }
 
 /// The event with this id in these rows of the journal. The id may also stand in an event that names another.

@@ -10,7 +10,7 @@ use super::index_lookup::IndexLookup;
 use super::prefilter::Prefilter;
 use super::select::{Projection, Selection};
 use super::source::{Source, SourceRef, sources};
-use crate::event::AuditEvent;
+use crate::event::{AuditEvent, Timestamp};
 use crate::query::Cursor;
 use crate::store::StoreError;
 use crate::store::sqlite::error::DuringOperation as _;
@@ -157,13 +157,13 @@ pub(crate) async fn scan_journal(
     about: usize,
     mut visit: impl FnMut(&EventColumns<'_>, &str),
 ) -> Result<(), StoreError> {
-    let about = i64::try_from(about.min(MOST_JOURNAL_EVENTS)).unwrap_or(0);
+    let about = about.min(MOST_JOURNAL_EVENTS) as u64;
     let mut seqs = Vec::new();
     let mut events_n = 0;
     let mut next = Some(first);
     while let Some(Source { source_ref: SourceRef::Journal(seq), events_n: more, .. }) = next {
         seqs.push(seq);
-        events_n += more;
+        events_n += more.unwrap_or(about);
         next = if events_n < about {
             rest.pop_front_if(|source| matches!(source.source_ref, SourceRef::Journal(_)))
         } else {
@@ -203,9 +203,12 @@ pub(crate) async fn scan_strays(
     n: i64,
     mut visit: impl FnMut(&EventColumns<'_>, &str),
 ) -> Result<(), StoreError> {
+    // The listing of a segment without an end has times beyond those of a timestamp.
+    let last = if source.max_at < Timestamp::MAX.as_micros() { source.max_at } else { i64::MAX };
     let rows = sqlx::query(AssertSqlSafe(strays(n)))
         .bind(source.min_at)
-        .bind(source.max_at)
+        .bind(last)
+        .bind(None::<i64>)
         .fetch_all(db)
         .await
         .during(DOING)?;
@@ -219,7 +222,7 @@ pub(crate) async fn scan_strays(
     Ok(())
 }
 
-/// Selects the strays of a segment: with times before ?1 or after ?2, or without an id. Each range has a statement of its own;
+/// Selects the strays of a segment: with times before ?1 or after ?2, or without a time or an id; ?3 is NULL. Each range has a statement of its own;
 /// of conditions with OR between them, SQLite makes a scan of every row.
 fn strays(n: i64) -> String {
     let columns = COLUMNS_AFTER_CURSOR;
@@ -229,7 +232,9 @@ fn strays(n: i64) -> String {
          FROM audit_segment_{n} WHERE seq IN (\
          SELECT seq FROM audit_segment_{n} WHERE created_at < ?1 UNION ALL \
          SELECT seq FROM audit_segment_{n} WHERE created_at > ?2 UNION ALL \
-         SELECT seq FROM audit_segment_{n} WHERE event_id <= x'')"
+         SELECT seq FROM audit_segment_{n} WHERE created_at IS ?3 UNION ALL \
+         SELECT seq FROM audit_segment_{n} WHERE event_id <= x'' UNION ALL \
+         SELECT seq FROM audit_segment_{n} WHERE event_id IS ?3)"
     )
 }
 
@@ -281,9 +286,9 @@ pub(crate) async fn rows_within(
 ) -> Result<RowSet, StoreError> {
     let walked = selection.rows_by_time(n).query().bind(-1_i64).bind(0_i64).fetch_one(db).await.during(DOING)?;
     let walked: String = walked.try_get(0).during(DOING)?;
-    let walked: Vec<(i64, u32)> = serde_json::from_str(&walked).during(DOING)?;
+    let walked: Vec<(i64, i64)> = serde_json::from_str(&walked).during(DOING)?;
     let mut rows = RowSet::default();
-    walked.into_iter().for_each(|(_, row)| rows.insert(row));
+    walked.into_iter().filter_map(|(_, row)| u32::try_from(row).ok()).for_each(|row| rows.insert(row));
     Ok(rows)
 }
 
@@ -362,9 +367,15 @@ mod tests {
         let mut db = SqliteConnection::connect("sqlite::memory:").await.unwrap();
         segment::create(&mut db, 1).await.unwrap();
         let plan = format!("EXPLAIN QUERY PLAN {}", strays(1));
-        let steps = sqlx::query(AssertSqlSafe(plan)).bind(1_i64).bind(2_i64).fetch_all(&mut db).await.unwrap();
+        let steps = sqlx::query(AssertSqlSafe(plan))
+            .bind(1_i64)
+            .bind(2_i64)
+            .bind(None::<i64>)
+            .fetch_all(&mut db)
+            .await
+            .unwrap();
         let steps: Vec<String> = steps.iter().map(|step| step.get("detail")).collect();
-        assert!(steps.iter().filter(|step| step.starts_with("SEARCH")).count() == 4, "{steps:?}");
+        assert!(steps.iter().filter(|step| step.starts_with("SEARCH")).count() == 6, "{steps:?}");
         assert!(!steps.iter().any(|step| step.starts_with("SCAN")), "{steps:?}");
     }
 }

@@ -9,13 +9,16 @@ use super::select::Selection;
 use crate::event::Timestamp;
 use crate::query::Filter;
 use crate::store::StoreError;
-use crate::store::sqlite::error::DuringOperation as _;
+use crate::store::sqlite::error::{DuringOperation as _, permanent};
+use crate::store::sqlite::journal::stored_row::{EVENTS_N, HAS_EVENTS, MAX_AT, MIN_AT};
+use crate::store::sqlite::segments::segment::{self, FIRST_AT, LAST_AT};
 
 /// A journal row or segment that may have selected events.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Source {
     pub(crate) source_ref: SourceRef,
-    pub(crate) events_n: i64,
+    /// The number of events; `None` if the row does not say.
+    pub(crate) events_n: Option<u64>,
     pub(crate) min_at: i64,
     pub(crate) max_at: i64,
     /// True for a segment with an exact index.
@@ -49,22 +52,34 @@ pub(crate) async fn sources(
     db: &mut SqliteConnection,
     selection: Selection<'_>,
 ) -> Result<VecDeque<Source>, StoreError> {
-    // Values that somebody has changed are read as numbers, and times within the years of a timestamp.
-    let time = |column: &str| {
-        let (min, max) = (Timestamp::MIN.as_micros(), Timestamp::MAX.as_micros());
-        format!("max(min(CAST({column} AS INTEGER), {max}), {min})")
-    };
+    list(db, selection, EVENTS_N).await
+}
+
+/// Lists the sources as [`sources`] does, for counts. The number of a journal row's events is that of its text.
+pub(crate) async fn counted_sources(
+    db: &mut SqliteConnection,
+    selection: Selection<'_>,
+) -> Result<VecDeque<Source>, StoreError> {
+    let counted = format!(
+        "CASE WHEN json_valid(events) AND json_type(events) = 'array' \
+         THEN max(({EVENTS_N}), json_array_length(events)) ELSE -1 END"
+    );
+    list(db, selection, &counted).await
+}
+
+async fn list(
+    db: &mut SqliteConnection,
+    selection: Selection<'_>,
+    events_n: &str,
+) -> Result<VecDeque<Source>, StoreError> {
     let sql = format!(
         "SELECT json_group_array(json_array(kind, number, events_n, min_at, max_at, indexed)) FROM (\
-         SELECT 0 AS kind, seq AS number, CAST(events_n AS INTEGER) AS events_n, {} AS min_at, {} AS max_at, \
-             0 AS indexed FROM audit_journal \
+         SELECT 0 AS kind, seq AS number, {events_n} AS events_n, {MIN_AT} AS min_at, {MAX_AT} AS max_at, 0 AS indexed \
+             FROM audit_journal WHERE {HAS_EVENTS} AND {MAX_AT} >= ?1 AND {MIN_AT} < ?2 \
          UNION ALL \
-         SELECT 1, n, CAST(events_n AS INTEGER), {}, {}, state = 2 FROM audit_segments) \
-         WHERE events_n > 0 AND max_at >= ?1 AND min_at < ?2",
-        time("min_at"),
-        time("max_at"),
-        time("first_at"),
-        time("last_at"),
+         SELECT 1, n, {}, {FIRST_AT} AS min_at, {LAST_AT} AS max_at, state = 2 \
+             FROM audit_segments WHERE {LAST_AT} >= ?1 AND {FIRST_AT} < ?2)",
+        segment::EVENTS_N,
     );
     let listed: String = sqlx::query_scalar(AssertSqlSafe(sql))
         .bind(selection.earliest())
@@ -72,15 +87,20 @@ pub(crate) async fn sources(
         .fetch_one(db)
         .await
         .during(DOING)?;
-    let listed: Vec<(i64, i64, i64, i64, i64, i64)> = serde_json::from_str(&listed).during(DOING)?;
+    let listed: Vec<(i64, i64, i64, i64, i64, Option<i64>)> = serde_json::from_str(&listed).during(DOING)?;
+    if listed.iter().any(|(kind, number, ..)| *kind == 1 && *number < 1) {
+        return Err(permanent(DOING).with_hint(
+            "the list of segments names one that cannot be: `tower-audit migrate` makes the list anew from the segments",
+        ));
+    }
     let mut sources: Vec<Source> = listed
         .into_iter()
         .map(|(kind, number, events_n, min_at, max_at, indexed)| Source {
             source_ref: if kind == 0 { SourceRef::Journal(number) } else { SourceRef::Segment(number) },
-            events_n,
+            events_n: u64::try_from(events_n).ok(),
             min_at,
             max_at,
-            indexed: indexed == 1,
+            indexed: indexed == Some(1),
         })
         .collect();
     sources.sort_by_key(|source| std::cmp::Reverse(source.max_at));

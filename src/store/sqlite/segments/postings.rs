@@ -97,4 +97,10 @@ fn entry<'a>(body: &mut &'a [u8]) -> Option<(Option<&'a str>, EncodedRows<'a>)> 
     Some((value, EncodedRows::take(body)?))
 }
 
+/// Returns the key of the first value of a block.
+pub(crate) fn first_key(mut body: &[u8]) -> Option<&[u8]> {
+    let len = usize::try_from(row_set::read_varint(&mut body)?).ok()?;
+    body.get(..len)
+}
+
 pub(crate) const PRESENT: u8 = 1;

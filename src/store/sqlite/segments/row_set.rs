@@ -7,7 +7,11 @@ pub(crate) struct RowSet {
 }
 
 impl RowSet {
+    /// Adds a row. One beyond those of a segment is left out: it would need memory for all numbers before it.
     pub(crate) fn insert(&mut self, row: u32) {
+        if row >= MAX_ROWS {
+            return;
+        }
         let word = row as usize / 64;
         if self.words.len() <= word {
             self.words.resize(word + 1, 0);

@@ -2,11 +2,14 @@
 //!
 //! A segment is small: the indexes of the one that grows stay in the cache, and a purge drops whole tables.
 
+use std::collections::BTreeSet;
+
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _};
 
 use crate::store::StoreError;
-use crate::store::sqlite::error::DuringOperation as _;
+use crate::store::sqlite::checked_sql::{span_begin, span_end};
+use crate::store::sqlite::error::{DuringOperation as _, permanent};
 use crate::store::sqlite::event_columns::{INDEX_PARTS, IndexPart};
 use crate::store::sqlite::id_blob::id_of;
 
@@ -43,9 +46,10 @@ pub(crate) enum SegmentState {
 impl SegmentState {
     fn of_number(number: i64) -> Self {
         match number {
-            0 => Self::Unindexed,
+            1 => Self::Dropping,
             2 => Self::Indexed,
-            _ => Self::Dropping,
+            // A number that is none: nothing is relied upon.
+            _ => Self::Unindexed,
         }
     }
 
@@ -91,28 +95,57 @@ impl Segment {
 
 /// Every segment, oldest first.
 pub(crate) async fn load(db: &mut SqliteConnection) -> Result<Vec<Segment>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT n, CAST(first_at AS INTEGER), CAST(last_at AS INTEGER), CAST(min_id AS BLOB), CAST(max_id AS BLOB), \
-         CAST(events_n AS INTEGER), CAST(state AS INTEGER), CAST(merged AS INTEGER), CAST(terms_n AS INTEGER) FROM audit_segments ORDER BY n",
-    )
-    .fetch_all(db)
-    .await
-    .during(LISTING)?;
+    let sql = format!(
+        "SELECT n, {FIRST_AT}, {LAST_AT}, CAST(min_id AS BLOB), CAST(max_id AS BLOB), {EVENTS_N}, \
+         CAST(coalesce(state, 0) AS INTEGER), CAST(coalesce(merged, 0) AS INTEGER), CAST(coalesce(terms_n, 0) AS INTEGER) \
+         FROM audit_segments ORDER BY n"
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(db).await.during(LISTING)?;
     rows.iter().map(|row| of_row(row).during(LISTING)).collect()
 }
 
 fn of_row(row: &SqliteRow) -> Result<Segment, sqlx::Error> {
+    let id = |column| row.try_get::<Option<&[u8]>, _>(column).map(|id| id.and_then(|id| id_of(id).ok()));
+    let (min_id, max_id) = match (id(3)?, id(4)?) {
+        (Some(min), Some(max)) if min <= max => (min, max),
+        // Ids that are none, or contradict each other, bound nothing.
+        _ => (0, u128::MAX),
+    };
     Ok(Segment {
         n: row.try_get(0)?,
         first_at: row.try_get(1)?,
         last_at: row.try_get(2)?,
-        // An id that is none bounds nothing.
-        min_id: id_of(row.try_get(3)?).unwrap_or(0),
-        max_id: id_of(row.try_get(4)?).unwrap_or(u128::MAX),
+        min_id,
+        max_id,
         events_n: u64::try_from(row.try_get::<i64, _>(5)?).unwrap_or(0),
         state: SegmentState::of_number(row.try_get(6)?),
         merged_parts: row.try_get(7)?,
         terms_n: u64::try_from(row.try_get::<i64, _>(8)?).unwrap_or(0),
+    })
+}
+
+/// Returns the numbers of the segments that have a table.
+pub(crate) async fn tables(db: &mut SqliteConnection) -> Result<BTreeSet<i64>, StoreError> {
+    let names: Vec<String> = sqlx::query_scalar(
+        "SELECT substr(name, 15) FROM sqlite_schema WHERE type = 'table' AND name GLOB 'audit_segment_[1-9]*'",
+    )
+    .fetch_all(db)
+    .await
+    .during(LISTING)?;
+    // Another name of an app's table is no number as this crate writes it.
+    let numbers = names.iter().filter_map(|name| name.parse::<i64>().ok().filter(|n| n.to_string() == *name));
+    Ok(numbers.collect())
+}
+
+/// Returns the number after those of all segments, inside a transaction.
+pub(crate) async fn next_number(db: &mut SqliteConnection) -> Result<i64, StoreError> {
+    let listed: Option<i64> =
+        sqlx::query_scalar("SELECT max(n) FROM audit_segments").fetch_one(&mut *db).await.during(LISTING)?;
+    // A table that somebody has taken off the list is none to write into.
+    let last = tables(db).await?.last().copied().max(listed).unwrap_or(0);
+    last.max(0).checked_add(1).ok_or_else(|| {
+        permanent(LISTING)
+            .with_hint("the list of segments has the greatest of all numbers: `tower-audit migrate` makes it anew")
     })
 }
 
@@ -130,11 +163,17 @@ pub(crate) async fn create(db: &mut SqliteConnection, n: i64) -> Result<(), Stor
     Ok(())
 }
 
-/// Counts events that were deleted, and sets the time of the first that is left, inside a transaction.
+/// Counts events that were deleted, and sets the times of the first and the last that are left, inside a transaction.
 pub(crate) async fn set_fewer(db: &mut SqliteConnection, n: i64, deleted: u64) -> Result<(), StoreError> {
+    let left = |which: &str| {
+        format!(
+            "coalesce((SELECT {which}(created_at) FROM audit_segment_{n} WHERE typeof(created_at) = 'integer'), {LAST_AT})"
+        )
+    };
     let sql = format!(
-        "UPDATE audit_segments SET events_n = events_n - ?2, \
-         first_at = coalesce((SELECT min(created_at) FROM audit_segment_{n} WHERE typeof(created_at) = 'integer'), last_at) WHERE n = ?1"
+        "UPDATE audit_segments SET events_n = events_n - ?2, first_at = {}, last_at = {} WHERE n = ?1",
+        left("min"),
+        left("max")
     );
     sqlx::query(AssertSqlSafe(sql))
         .bind(n)
@@ -180,3 +219,9 @@ pub(crate) async fn drop_table(db: &mut SqliteConnection, n: i64) -> Result<(), 
 }
 
 const LISTING: &str = "listing the segments";
+
+/// The number of a segment's events; negative if the column cannot be it.
+pub(crate) const EVENTS_N: &str =
+    "CASE WHEN typeof(events_n) = 'integer' AND events_n BETWEEN 1 AND 65535 THEN events_n ELSE -1 END";
+pub(crate) const FIRST_AT: &str = span_begin!("first_at", "last_at");
+pub(crate) const LAST_AT: &str = span_end!("first_at", "last_at");

@@ -77,6 +77,11 @@ impl TermList {
         read(body, |digest, row| self.terms.push((digest, row)))
     }
 
+    /// Returns the terms: digests, each with a row.
+    pub(crate) fn into_terms(self) -> Vec<(u64, u16)> {
+        self.terms
+    }
+
     /// Returns the blocks, each of which begins with a term that no other has.
     pub(crate) fn into_blocks(mut self, bytes: usize) -> Vec<Block> {
         self.terms.sort_unstable();
@@ -94,6 +99,11 @@ impl TermList {
 /// Returns the number of terms in a block.
 pub(crate) fn count(body: &[u8]) -> u64 {
     (body.len() / TERM_BYTES) as u64
+}
+
+/// Returns the key of the first term of a block.
+pub(crate) fn first_key(body: &[u8]) -> Option<&[u8]> {
+    body.get(..TERM_BYTES)
 }
 
 /// Decodes a block: gives each digest to `visit`, with its row.

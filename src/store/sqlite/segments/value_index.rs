@@ -5,12 +5,10 @@
 //! Those of a full segment are merged into one, a part of the index at a time.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::iter::repeat;
 
-use futures_util::TryStreamExt as _;
+use sqlx::AssertSqlSafe;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{AssertSqlSafe, Row as _};
 
 use super::postings::{self, Block, Postings};
 use super::row_set::MAX_ROWS;
@@ -211,9 +209,9 @@ async fn merge_chunks(db: &mut SqliteConnection, n: i64, part: IndexPart) -> Res
 
 /// Builds the blocks from the rows; `None` if those are too many.
 async fn build_from_rows(db: &mut SqliteConnection, n: i64, part: IndexPart) -> Result<Option<Vec<Block>>, StoreError> {
-    let sql = format!("SELECT coalesce(max(seq), 0) FROM audit_segment_{n}");
-    let last: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *db).await.during(DOING)?;
-    if last >= i64::from(MAX_ROWS) {
+    let sql = format!("SELECT coalesce(max(seq) < {MAX_ROWS} AND min(seq) >= 0, true) FROM audit_segment_{n}");
+    let are_rows: bool = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *db).await.during(DOING)?;
+    if !are_rows {
         return Ok(None);
     }
     let column = match part {
@@ -262,49 +260,6 @@ fn add_owned_values(values: &mut Postings<'static>, event: &EventColumns<'_>, fi
         values.add(None, row);
     }
     owned.into_iter().for_each(|value| values.add(Some(value.into()), row));
-}
-
-/// Returns the segments whose index does not list each of their events once for every field.
-pub(crate) async fn find_damaged(db: &mut SqliteConnection) -> Result<Vec<i64>, StoreError> {
-    let segments = segment::load(&mut *db).await?;
-    let mut listed: HashMap<(i64, i64), u64> = HashMap::new();
-    let mut blocks = sqlx::query("SELECT n, field, body FROM audit_postings WHERE n > 0").fetch(db);
-    while let Some(block) = blocks.try_next().await.during(DOING)? {
-        let (n, part): (i64, i64) = (block.try_get(0).during(DOING)?, block.try_get(1).during(DOING)?);
-        let body: &[u8] = block.try_get(2).during(DOING)?;
-        let sum = listed.entry((n, part)).or_default();
-        if part == IndexPart::Terms.number() {
-            *sum += terms::count(body);
-        } else {
-            // A block that is none lists nothing.
-            let _ = postings::read(body, |_, rows| *sum += rows.len());
-        }
-    }
-    let is_whole = |segment: &Segment, part: IndexPart| {
-        let listed = listed.get(&(segment.n, part.number())).copied().unwrap_or(0);
-        match part {
-            IndexPart::Terms => listed == segment.terms_n,
-            // An event may have targets of several types.
-            IndexPart::Values(Field::TargetType) => listed >= segment.events_n,
-            IndexPart::Values(_) => listed == segment.events_n,
-        }
-    };
-    let is_damaged = |segment: &&Segment| {
-        segment.state == SegmentState::Indexed && !INDEX_PARTS.into_iter().all(|part| is_whole(segment, part))
-    };
-    Ok(segments.iter().filter(is_damaged).map(|segment| segment.n).collect())
-}
-
-/// Gives up the damaged indexes: [`merge_next_parts`] builds them again from the rows. Returns their number.
-pub(crate) async fn discard_damaged(state: &mut WriterState) -> Result<usize, StoreError> {
-    let mut transaction = StateTransaction::begin(state).await?;
-    let damaged = find_damaged(&mut transaction.connection.db).await?;
-    for n in &damaged {
-        segment::set_unindexed(&mut transaction.connection.db, *n).await?;
-    }
-    transaction.segments = segment::load(&mut transaction.connection.db).await?;
-    transaction.commit().await?;
-    Ok(damaged.len())
 }
 
 const DOING: &str = "indexing";
