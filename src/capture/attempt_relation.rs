@@ -15,6 +15,8 @@ pub(crate) enum AttemptRelation {
     Told,
     /// The rules of one of them leave this end out.
     LeftOut,
+    /// One of them could not, and this response is its refusal.
+    IsRefusal(WithheldResponse),
     /// One of them could not, and a layer in between has made another response of its refusal.
     Refused(WithheldResponse),
     /// One of them is about to.
@@ -49,6 +51,7 @@ impl Attempts {
                 }
                 // A layer in between has given the response another status.
                 AttemptStage::LeftOut(..) => AttemptRelation::Alone,
+                AttemptStage::Refused(refusal) => AttemptRelation::IsRefusal(refusal),
                 _ => AttemptRelation::Told,
             };
         }

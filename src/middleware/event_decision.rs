@@ -15,6 +15,8 @@ pub(super) enum EventDecision {
     Awaited,
     /// A layer within has recorded it.
     Told,
+    /// A layer within could not record it, and this is its refusal.
+    IsRefusal(WithheldResponse),
     /// A layer within could not record it, and a layer in between has made another response of its refusal.
     Refused(WithheldResponse),
     /// No rule records it. The handler may have written its event in a transaction.
@@ -59,6 +61,7 @@ impl RequestLifecycle {
             _ if written.is_some() => None,
             AttemptRelation::Told => return EventDecision::Told,
             AttemptRelation::LeftOut => return EventDecision::Nothing(None),
+            AttemptRelation::IsRefusal(refusal) => return EventDecision::IsRefusal(refusal),
             AttemptRelation::Refused(refusal) => return EventDecision::Refused(refusal),
             AttemptRelation::Alone => None,
             AttemptRelation::Beside(open) => Some(open),

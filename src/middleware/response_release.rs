@@ -59,6 +59,7 @@ impl RequestLifecycle {
             let (event, decided, written) = match decision {
                 EventDecision::Record(event, decided, written) => (event, decided, written),
                 EventDecision::Refused(refusal) => return self.withhold(refusal),
+                EventDecision::IsRefusal(refusal) => return self.pass_refusal(end, refusal),
                 EventDecision::Told | EventDecision::Awaited => return self.release(end, None),
                 EventDecision::Nothing(_) => return self.pass(end),
             };
@@ -143,6 +144,18 @@ impl RequestLifecycle {
         if is_named {
             self.settle(AttemptStage::LeftOut(end.kind(), end.status()), end.extensions_mut());
         }
+        drop(self);
+        end.release(None)
+    }
+
+    /// Releases the refusal of a layer within. What a layer further out sees is still one, whatever is made of it in between.
+    fn pass_refusal<R, E>(mut self, mut end: HandlerEnd<R, E>, refusal: WithheldResponse) -> LifecycleOutput<R, E>
+    where
+        R: Body,
+        R::Data: From<Bytes>,
+        R::Error: Into<BodyError>,
+    {
+        self.settle(AttemptStage::Refused(refusal), end.extensions_mut());
         drop(self);
         end.release(None)
     }

@@ -288,17 +288,25 @@ async fn an_attempt_that_nobody_polls_is_not_waited_for_without_end() {
 /// A layer in between that dresses a refusal up does not make an outcome of it.
 #[tokio::test(start_paused = true)]
 async fn a_refusal_that_was_made_anew_is_still_one() {
-    for (write_ahead, status, retry) in [(true, 503, true), (false, 500, false)] {
+    for (write_ahead, has_another, status, retry) in
+        [(true, false, 503, true), (false, false, 500, false), (true, true, 503, true), (false, true, 500, false)]
+    {
         let (log, faulty, store) = faulty_log().await;
         let inner = AuditLayer::for_route(&log, own("scan.imported").write_ahead(write_ahead)).expect("a valid rule");
+        let another = if has_another {
+            AuditLayer::for_route(&log, own("another.layer")).expect("a valid rule")
+        } else {
+            AuditLayer::new(&log, AuditPolicy::builder().build().expect("a valid policy"))
+        };
         let refused = Arc::new(std::sync::Mutex::new(None));
         let seen = Arc::clone(&refused);
         let service = ServiceBuilder::new()
             .layer(AuditLayer::new(&log, presets::ivre()))
             .map_response(move |answer: Response<_>| {
                 *seen.lock().expect("no panic") = answer.headers().get("audit-event-id").cloned();
-                Response::new(answer.into_body())
+                Response::new(AuditBody::<Body>::default())
             })
+            .layer(another)
             .service(inner.layer(answering(StatusCode::OK)));
         faulty.set_fault(Some(Fault::FailsAppend(tower_audit::store::StoreErrorKind::Permanent)));
         let answer = service.oneshot(post("/scans")).await.expect("infallible");
