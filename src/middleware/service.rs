@@ -21,7 +21,6 @@ use super::lifecycle::{BoxedLifecycle, RequestLifecycle};
 use super::probe;
 use crate::capture::scope::{self, RequestFingerprint, Scope};
 use crate::capture::{AttemptStage, AuditContext, LayerConfig, RequestHead, WithheldResponse, path_and_query, sent};
-use crate::event::EventId;
 use crate::policy::MatchingRules;
 use crate::writer::LogId;
 
@@ -120,8 +119,7 @@ where
             return ResponseFuture::audited(Box::pin(ready(lifecycle.withhold(refusal))), context, false);
         }
         if shared.policy.is_fail_closed(rules) && context.lock().is_out_of_time(context.attempt()) {
-            let refusal = WithheldResponse { event_id: EventId::new(), has_run: false };
-            shared.log.refuse_late(refusal.event_id);
+            let refusal = lifecycle.refuse_late();
             return ResponseFuture::audited(Box::pin(ready(lifecycle.withhold(refusal))), context, false);
         }
         context.begin();

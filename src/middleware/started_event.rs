@@ -70,22 +70,32 @@ impl RequestLifecycle {
             }
             is_late
         };
+        if is_late {
+            return Err(self.refuse_late());
+        }
         let Some(event) = self.end_unrun() else {
             return Err(WithheldResponse { event_id: EventId::new(), has_run: false });
         };
         let refusal = WithheldResponse { event_id: event.event_id, has_run: false };
-        if is_late {
-            // The client waits for the answer: the log writes the end without the request.
-            self.shared.log.refuse_late(refusal.event_id);
-            self.shared.log.write_later(event);
-        } else {
-            // No client waits for it, so it has a whole write timeout.
-            let deadline = Instant::now() + self.shared.log.write_timeout();
-            if self.shared.log.write_end(event, deadline, || true).await.is_ok() {
-                self.claim.settle(AttemptStage::Told(EndKind::Dropped));
-            }
+        // No client waits for it, so it has a whole write timeout.
+        let deadline = Instant::now() + self.shared.log.write_timeout();
+        if self.shared.log.write_end(event, deadline, || true).await.is_ok() {
+            self.claim.settle(AttemptStage::Told(EndKind::Dropped));
         }
         Err(refusal)
+    }
+
+    /// Refuses a request because too little time is left for the event at its end. The client waits for the answer, so the
+    /// log ends the `started` event, of this layer or of one around it, without the request.
+    pub(super) fn refuse_late(&self) -> WithheldResponse {
+        self.claim.lock().adopt_started(self.claim.attempt());
+        let event = self.end_unrun();
+        let event_id = event.as_ref().map_or_else(EventId::new, |event| event.event_id);
+        self.shared.log.refuse_late(event_id);
+        if let Some(event) = event {
+            self.shared.log.write_later(event);
+        }
+        WithheldResponse { event_id, has_run: false }
     }
 
     /// The end of a `started` event whose handler is not called: no client waits for it any more, or no time is left for

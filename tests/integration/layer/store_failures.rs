@@ -394,6 +394,32 @@ async fn a_start_that_took_nearly_all_of_the_time_is_not_done() {
     }
 }
 
+/// The outer layer fails open, so it calls what is within it whatever time is left; the inner one has no write-ahead, and
+/// refuses. The `started` event of the outer one is ended.
+#[tokio::test(start_paused = true)]
+async fn a_request_without_a_start_of_its_own_is_not_done_late() {
+    let (log, faulty, memory) = faulty_log().await;
+    let runs = Arc::default();
+    let rule = |name| Rule::new(EventType::new(name).expect("a valid type")).paths(["/x"]);
+    let policy = |rule| AuditPolicy::builder().rule(rule).build().expect("a valid policy");
+    let inner = AuditLayer::new(&log, policy(rule("in.ner"))).layer(counting(&runs));
+    let outer = policy(rule("out.er").write_ahead(true).fail_mode(FailMode::Open));
+    let service = AuditLayer::new(&log, outer).layer(inner);
+    faulty.pause_appends();
+    let answer = tokio::spawn(service.oneshot(post("/x")));
+    faulty.until_paused(1).await;
+    tokio::time::advance(Duration::from_millis(4600)).await;
+    faulty.resume_appends();
+    let answer = answer.await.expect("no panic").expect("infallible");
+    assert_eq!((answer.status(), runs.load(Ordering::Relaxed)), (StatusCode::SERVICE_UNAVAILABLE, 0));
+    assert_eq!(log.stats().rejected, 1);
+    log.close().await.expect("everything is written");
+    let [end] = &of_phase(&memory, Phase::Completed)[..] else { panic!("{:?}", memory.events()) };
+    assert_eq!((end.outcome, &end.details["not_run"]), (Some(503), &true.into()));
+    assert_eq!(end.request.started_event_id, Some(of_phase(&memory, Phase::Started)[0].event_id));
+    assert_eq!(answer.headers()["audit-event-id"], end.event_id.to_string());
+}
+
 /// The `started` event has taken 4.4 of 5 seconds, and then the client leaves: its end may take four seconds more.
 #[tokio::test(start_paused = true)]
 async fn the_end_of_a_request_without_a_client_has_the_whole_timeout() {
