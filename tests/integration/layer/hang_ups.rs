@@ -150,3 +150,67 @@ async fn a_client_that_leaves_before_it_is_told_of_a_timeout_leaves_the_end_to_t
         }
     }
 }
+
+/// The `started` event has taken 300 ms of 500: an end for which no client waits has a whole write timeout all the same.
+#[tokio::test(start_paused = true)]
+async fn an_end_without_a_client_has_a_whole_write_timeout() {
+    for is_body_end in [false, true] {
+        let (log, store) = Scripted::log().await;
+        store.set(|events| {
+            let is_start = events.iter().all(|event| event.phase == Phase::Started);
+            Append::KeepsAfter(Duration::from_millis(if is_start { 300 } else { 400 }))
+        });
+        let handler = tower::service_fn(|_request: Request<Body>| async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            Ok::<_, Infallible>(response(StatusCode::OK))
+        });
+        let policy = AuditPolicy::builder().rule(rule(true).body_end(is_body_end)).build().expect("a valid policy");
+        let answer = AuditLayer::new(&log, policy).layer(handler).oneshot(post("/x"));
+        // While the handler runs, or when it has answered.
+        let hung_up_at = Duration::from_millis(if is_body_end { 410 } else { 350 });
+        assert_eq!(tokio::time::timeout(hung_up_at, answer).await.is_ok(), is_body_end);
+        tokio::time::sleep(Duration::from_millis(700) - hung_up_at).await;
+        assert_eq!((log.stats().owed, log.stats().at_store), (0, 1), "at the end of the body: {is_body_end}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!((log.stats().owed, log.stats().written, log.stats().timed_out), (0, 2, 0));
+        assert_eq!(outcomes(&store), [Some(200)]);
+        log.close().await.expect("nothing is left");
+    }
+}
+
+/// The queue has room for one event, and another one is in it until the deadline has passed. The worker looks at
+/// deadlines every 20 ms:
+///
+/// ```text
+/// 305 ms  another event is queued, until 805 ms
+/// 310 ms  the end waits for room, until 810 ms; then its client leaves
+/// 820 ms  the worker removes the other event
+/// ```
+#[tokio::test(start_paused = true)]
+async fn an_end_that_found_no_room_is_written_if_its_client_has_left() {
+    let store = Scripted::new();
+    let log = AuditLog::builder().store(store.clone()).write_timeout(WRITE_TIMEOUT).queue_limits(1, usize::MAX);
+    let log = log.open().await.expect("it opens");
+    store.set_all(Append::KeepsAfter(WRITE_TIMEOUT * 4));
+    let record = || {
+        let log = log.clone();
+        tokio::spawn(async move { log.record(AuditEvent::new(EventType::UPLOAD)).await })
+    };
+    let first = record();
+    tokio::time::sleep(Duration::from_millis(305)).await;
+    let second = record();
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let service = layer(&log, false).layer(crate::layer::support::answering(StatusCode::OK));
+    let answer = service.oneshot(post("/x"));
+    assert!(tokio::time::timeout(Duration::from_millis(50), answer).await.is_err());
+    tokio::time::sleep(Duration::from_millis(455)).await;
+    assert_eq!((log.stats().owed, log.stats().rejected), (1, 0), "at 815 ms");
+    for other in [first, second] {
+        other.await.expect("no panic").expect_err("its time is over");
+    }
+    store.set_all(Append::Keeps);
+    tokio::time::sleep(WRITE_TIMEOUT * 4).await;
+    log.close().await.expect("nothing is left");
+    let ends = of_phase(&store.kept, Phase::Completed);
+    assert!(ends.iter().any(|end| end.event_type.as_str() == "a.b" && end.outcome == Some(200)), "{ends:?}");
+}

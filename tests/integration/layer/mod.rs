@@ -10,6 +10,7 @@ mod client_addr;
 mod context;
 mod docs;
 mod early_answers;
+mod fallbacks;
 mod grpc;
 mod grpcio;
 mod hang_ups;

@@ -369,3 +369,23 @@ async fn a_layer_whose_rules_match_nothing_is_noticed() {
         assert_eq!(said.of("no rule matches").len(), expected, "{:?}", said.lines());
     }
 }
+
+/// A long read keeps SQLite from starting its log over: said once each time that the log grows large.
+#[tokio::test]
+async fn a_large_write_ahead_log_is_said_once() {
+    let directory = tempfile::tempdir().expect("there is room for a temporary directory");
+    let (said, _guard) = Said::listen();
+    let path = directory.path().join("audit.db");
+    let log = AuditLog::open(&format!("sqlite:{}", path.display())).await.expect("it opens");
+    log.record(AuditEvent::new(EventType::UPLOAD)).await.expect("it is written");
+    let file = std::fs::File::options().write(true).open(directory.path().join("audit.db-wal")).expect("it is there");
+    for megabytes in [300, 300, 1, 300] {
+        // Without a byte on the disk: what is behind the last frame counts for nothing.
+        file.set_len(megabytes * 1_000_000).expect("the file system has sparse files");
+        log.record(AuditEvent::new(EventType::UPLOAD)).await.expect("it is written");
+    }
+    log.close().await.expect("nothing is left");
+    let lines = said.of("has grown large");
+    assert_eq!(lines.len(), 2, "{:?}", said.lines());
+    assert!(lines[0].contains("WARN") && lines[0].contains("bytes=300000000"), "{lines:?}");
+}

@@ -212,6 +212,56 @@ async fn a_bad_event_among_those_that_are_owed_holds_up_none_of_them() {
     assert_eq!((log.stats().owed, store.kept.events().len()), (3, 61));
 }
 
+/// An event that the store rejects for good, among others that the log owes: it alone is lost, and named.
+#[tokio::test(start_paused = true)]
+async fn an_owed_event_that_is_rejected_takes_no_other_with_it() {
+    let (log, store) = Scripted::log().await;
+    let service = AuditLayer::new(&log, policy(false, false)).layer(breaking(store.clone(), Duration::from_millis(50)));
+    for at in 0..16 {
+        let mut request = post("/x");
+        let agent = if at == 5 { "bad" } else { "good" };
+        request.headers_mut().insert("user-agent", http::HeaderValue::from_static(agent));
+        hang_up(service.clone().oneshot(request), Duration::from_millis(1)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!((log.stats().owed, log.stats().failed), (16, 0));
+    let is_bad = |event: &AuditEvent| event.request.user_agent.as_deref() == Some("bad");
+    store.set(
+        move |events| {
+            if events.iter().any(is_bad) { Append::Fails(StoreErrorKind::Permanent) } else { Append::Keeps }
+        },
+    );
+    log.flush().await.expect("everything is settled");
+    let stats = log.stats();
+    assert_eq!((stats.owed, stats.failed, stats.written, store.kept.events().len()), (0, 1, 15, 15));
+    log.close().await.expect("nothing is left");
+}
+
+/// While the store fails, an owed event is tried once a second, and less often if the failure takes long: the store's
+/// time is the callers'.
+#[tokio::test(start_paused = true)]
+async fn what_is_owed_is_tried_again_after_a_pause() {
+    for (append, tries) in
+        [(Append::Fails(StoreErrorKind::Transient), 55..=75), (Append::FailsAfter(Duration::from_secs(2)), 5..=8)]
+    {
+        let (log, store) = Scripted::log().await;
+        let service =
+            AuditLayer::new(&log, policy(false, false)).layer(breaking(store.clone(), Duration::from_millis(50)));
+        hang_up(service.oneshot(post("/x")), Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(log.stats().owed, 1);
+        let counted = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&counted);
+        store.set(move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+            append
+        });
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let counted = counted.load(Ordering::Relaxed);
+        assert!(tries.contains(&counted), "{append:?}: {counted} tries");
+    }
+}
+
 /// The store has the `started` event, its answer was lost, and the next try fails for good: 503, and an end.
 #[tokio::test(start_paused = true)]
 async fn a_start_whose_answer_was_lost_is_ended() {

@@ -16,6 +16,7 @@ pub(crate) enum Append {
     Keeps,
     KeepsAfter(Duration),
     Fails(StoreErrorKind),
+    FailsAfter(Duration),
     /// Its answer is lost.
     KeepsAndFails,
 }
@@ -35,8 +36,12 @@ impl fmt::Debug for Scripted {
 }
 
 impl Scripted {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { kept: MemoryStore::new(), script: Mutex::new(Box::new(|_| Append::Keeps)) })
+    }
+
     pub(crate) async fn log() -> (AuditLog, Arc<Self>) {
-        let store = Arc::new(Self { kept: MemoryStore::new(), script: Mutex::new(Box::new(|_| Append::Keeps)) });
+        let store = Self::new();
         let log = AuditLog::builder().store(store.clone()).write_timeout(WRITE_TIMEOUT).open().await.expect("it opens");
         (log, store)
     }
@@ -60,6 +65,10 @@ impl AuditStore for Scripted {
             let append = (self.script.lock().expect("no panic"))(events);
             match append {
                 Append::Fails(kind) => return Err(StoreError::new(kind, "scripted", "append")),
+                Append::FailsAfter(delay) => {
+                    tokio::time::sleep(delay).await;
+                    return Err(StoreError::new(StoreErrorKind::Transient, "scripted", "append"));
+                }
                 Append::KeepsAfter(delay) => tokio::time::sleep(delay).await,
                 Append::Keeps | Append::KeepsAndFails => {}
             }
