@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::config::{Config, with_suffix};
 use super::error::{DuringOperation as _, config, corrupt, permanent};
-use super::file_identity::{file_id, length};
+use super::file_id::{file_id, length};
 use super::private_file::create_private_file;
 use super::store::SqliteStore;
 use crate::query::Filter;

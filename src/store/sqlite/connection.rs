@@ -6,17 +6,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _};
 
+use super::abandoned::frames;
 use super::config::{Config, with_suffix};
 use super::error::{
     DuringOperation as _, NAME, OPENING, config as refused, corrupt, from_driver, is_busy, open_error, permanent,
     transient,
 };
-use super::file_identity::{FileIdentity, Lengths, check_only_name, file_id, replaced_error};
+use super::file_id::file_id;
+use super::file_identity::{FileIdentity, Lengths, check_only_name, replaced_error};
 use super::lock_wait::{LockWait, POLLS};
+use super::log_file::LogFile;
 use super::mount::{Mount, check_not_mounted_alone, volatile_message};
+use super::open_descriptors::has_removed_only;
 use super::parking::Parking;
 use super::private_file::{create_private_file, sync_directory};
 use super::schema::{self, FileState};
@@ -69,6 +74,32 @@ impl WriteConnection {
             _ => {}
         }
         let version = set_up(&mut db, config).await?;
+        check_log(&mut db, &resolved, version).await?;
+        // A link that led nowhere leads to the file by now.
+        let resolved = config.resolved().during(OPENING)?;
+        let identity = FileIdentity::now(config, &resolved)?;
+        if identity.database().is_none() || before.is_some_and(|before| identity.database() != Some(before)) {
+            return Err(replaced_error());
+        }
+        if !identity.had_index() || has_removed_only(&with_suffix(&resolved, "-shm")) {
+            return Err(transient(OPENING).with_hint(
+                "its index (-shm) was removed, and another connection of this process still has the removed one open: \
+                 end the reads that go on, close the pools that are open on the file, or start the process again",
+            ));
+        }
+        if has_removed_only(&with_suffix(&resolved, "-wal")) {
+            return Err(replaced_error());
+        }
+        let identity = identity.with_log_file()?;
+        // The write lock lies in the index (-shm). Two connections with different indexes hold different locks, and write
+        // their pages to the same place of the log:
+        //   t0  A has the lock, and its pages go into the log
+        //   t1  the index is removed; B notices, opens the file anew and makes another index from the log
+        //   t2  B commits, and its pages go where those of A are
+        // So this hook refuses every commit after the index was removed, and B takes the lock of the removed index before it
+        // opens the file again (`Abandoned`): by then A has committed, or its hook refuses. The same holds for a log that
+        // was removed: B empties it with the lock.
+        db.lock_handle().await.during(OPENING)?.set_commit_hook(identity.watch());
         if found != FileState::Current || (is_first && config.create_if_missing) {
             schema::create(&mut db, config.shares_file).await?;
         }
@@ -77,28 +108,8 @@ impl WriteConnection {
         if found == FileState::Empty {
             sync_directory(&resolved)?;
         }
-        // A link that led nowhere leads to the file by now.
-        let resolved = config.resolved().during(OPENING)?;
-        let identity = FileIdentity::now(config, &resolved)?;
-        if identity.database().is_none() || (before.is_some() && identity.database() != before) {
-            return Err(replaced_error());
-        }
-        if !identity.has_index() {
-            return Err(transient(OPENING).with_hint(
-                "its index (-shm) was removed, and another connection of this process still has the removed one open: \
-                 end the reads that go on, close the pools that are open on the file, or start the process again",
-            ));
-        }
-        // The write lock lies in the index (-shm). Two connections with different indexes hold different locks, and write
-        // their pages to the same place of the log:
-        //   t0  A has the lock, and its pages go into the log
-        //   t1  the index is removed; B notices, opens the file anew and makes another index from the log
-        //   t2  B commits, and its pages go where those of A are
-        // So this hook refuses every commit after the index was removed, and B takes the lock of the removed index before it
-        // opens the file again (`wait_for_others`): by then A has committed, or its hook refuses.
-        db.lock_handle().await.during(OPENING)?.set_commit_hook(identity.index_watch());
         let mut connection = Self {
-            db: FileConnection { db: Some(db), identity, parking: parking.clone(), is_suspect: false },
+            db: FileConnection { db: Some(db), identity, parking: parking.clone(), version, is_suspect: false },
             database: resolved,
             lock_timeout: config.lock_timeout(),
             version,
@@ -118,11 +129,6 @@ impl WriteConnection {
     /// Begins the wait of a statement for the write lock.
     pub(super) fn lock_wait(&self) -> LockWait {
         LockWait::begin(self.lock_timeout)
-    }
-
-    /// Waits until no connection commits with the removed index that this connection has open.
-    pub(super) async fn wait_for_others(&mut self) -> Result<(), StoreError> {
-        self.execute_locking("BEGIN IMMEDIATE; ROLLBACK").await.during(OPENING)
     }
 
     /// Runs a statement that begins with taking the write lock.
@@ -201,46 +207,42 @@ impl WriteConnection {
 
 /// The driver's connection and the files it has open.
 ///
-/// A connection whose database is no longer at PATH is [parked](Parking). One with damaged files is never closed: closing
-/// copies the log into the database, and destroys the evidence that the two still hold.
+/// Dropped, it is [abandoned](super::abandoned), or [parked](Parking) if its database is no longer at PATH. One with damaged
+/// files is never closed: closing copies the log into the database, and destroys the evidence that the two still hold.
 pub(super) struct FileConnection {
     db: Option<SqliteConnection>,
     pub(super) identity: FileIdentity,
     parking: Arc<Parking>,
+    version: Version,
     pub(super) is_suspect: bool,
-}
-
-impl FileConnection {
-    /// Closes the connection. The last one to close copies the write-ahead log into the database.
-    pub(super) async fn close(mut self) -> Result<(), sqlx::Error> {
-        match self.db.take_if(|_| !self.is_suspect && self.identity.has_database()) {
-            Some(db) => db.close().await,
-            None => Ok(()),
-        }
-    }
 }
 
 impl Deref for FileConnection {
     type Target = SqliteConnection;
 
     fn deref(&self) -> &SqliteConnection {
-        self.db.as_ref().expect("only `close` and `drop` take it, and both end the handle")
+        self.db.as_ref().expect("only `drop` takes it")
     }
 }
 
 impl DerefMut for FileConnection {
     fn deref_mut(&mut self) -> &mut SqliteConnection {
-        self.db.as_mut().expect("only `close` and `drop` take it, and both end the handle")
+        self.db.as_mut().expect("only `drop` takes it")
     }
 }
 
 impl Drop for FileConnection {
     fn drop(&mut self) {
-        let Some(db) = self.db.take() else { return };
+        let Some(mut db) = self.db.take() else { return };
         if self.is_suspect {
             std::mem::forget(db);
         } else if !self.identity.has_database() {
             self.parking.park(db, self.identity.clone());
+        } else {
+            // Polled once, it is in the queue of the connection's thread: a transaction holds its lock no longer than the
+            // statement that is running.
+            let _ = sqlx::query("ROLLBACK").execute(&mut db).now_or_never();
+            self.parking.abandoned.push(db, self.identity.clone(), self.version.can_look_at_log());
         }
     }
 }
@@ -357,6 +359,28 @@ async fn set_up(db: &mut SqliteConnection, config: &Config) -> Result<Version, S
     }
 }
 
+/// Fails if the index counts frames that the log at its path does not have: it is the index of a log that was removed or
+/// replaced while another process had it open. What is written beside that log is lost, or its events are.
+async fn check_log(db: &mut SqliteConnection, database: &Path, version: Version) -> Result<(), StoreError> {
+    if !version.can_look_at_log() {
+        return Ok(());
+    }
+    for _ in 0..LOG_LOOKS {
+        let frames = frames(db).await?;
+        // Another process may begin the log anew between the two.
+        if frames == 0
+            || LogFile::open(&with_suffix(database, "-wal")).and_then(|log| log.ends_with(frames)).during(OPENING)?
+        {
+            return Ok(());
+        }
+    }
+    Err(transient(OPENING).with_hint(
+        "its write-ahead log (-wal) was removed or replaced while another process had it open. That process copies its events \
+         with its next event or health check, and when it ends in good order: do not kill it. A reader cannot: see \
+         docs/operate.md",
+    ))
+}
+
 /// Commits a change of a counter: the commit reaches the disk, and no event is added.
 async fn probe(db: &mut SqliteConnection) -> Result<(), StoreError> {
     let sql = format!("BEGIN IMMEDIATE; {PROBE}; COMMIT");
@@ -380,6 +404,7 @@ const PAGE_BYTES: u32 = 4096;
 /// Negative: KiB. Enough for the indexes of the segment that grows.
 const CACHE_PAGES: &str = "-16384";
 const LOOKS: usize = 3;
+const LOG_LOOKS: usize = 10;
 /// The bytes of a write-ahead log before its first frame, and of a frame before its page.
 const LOG_HEADER: u64 = 32;
 const FRAME_HEADER: u64 = 24;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use super::error::corrupt;
-use super::file_identity::{FileId, file_id};
+use super::file_id::{FileId, file_id};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// The first damage that a connection of the store met.

@@ -5,7 +5,8 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::config::{Config, with_suffix};
 use super::error::DuringOperation as _;
-use super::file_identity::{LARGE_LOG_BYTES, length};
+use super::file_id::length;
+use super::file_identity::LARGE_LOG_BYTES;
 use super::journal::journal_cache::MAX_EVENTS;
 use super::journal::journal_check;
 use super::journal::stored_row::EVENTS_N;

@@ -30,6 +30,12 @@ pub(super) fn from_driver(doing: &'static str, error: sqlx::Error) -> StoreError
     let (kind, remedy) = match primary_code(&error) {
         Some(SQLITE_BUSY | SQLITE_LOCKED) => (StoreErrorKind::Transient, "another process holds the file's lock"),
         Some(SQLITE_FULL) => (StoreErrorKind::Transient, "no space is left for the file: free some"),
+        Some(SQLITE_IOERR) if is_short(&error) => (
+            StoreErrorKind::Transient,
+            "the write-ahead log (-wal) is shorter than its index says: it was removed while a process had it open. That \
+             process copies its events with its next event or health check, and when it ends in good order: do not kill it. A \
+             reader cannot: see docs/operate.md",
+        ),
         Some(SQLITE_IOERR) => (StoreErrorKind::Transient, "the disk failed"),
         Some(SQLITE_CANTOPEN) => (
             StoreErrorKind::Transient,
@@ -44,9 +50,10 @@ pub(super) fn from_driver(doing: &'static str, error: sqlx::Error) -> StoreError
             "the tables of the log were changed: `tower-audit migrate` makes those that are missing; a column that was \
              renamed or dropped has to be brought back as it was",
         ),
-        Some(SQLITE_CONSTRAINT) if code(&error) == Some(SQLITE_CONSTRAINT_COMMITHOOK) => {
-            (StoreErrorKind::Transient, "the index (-shm) of the log file was removed or replaced under the writer")
-        }
+        Some(SQLITE_CONSTRAINT) if code(&error) == Some(SQLITE_CONSTRAINT_COMMITHOOK) => (
+            StoreErrorKind::Transient,
+            "the index (-shm) or the write-ahead log (-wal) was removed or replaced under the writer",
+        ),
         Some(SQLITE_CONSTRAINT) => (
             StoreErrorKind::Permanent,
             "a trigger or a constraint that somebody added to the tables of the log refuses its rows: list the triggers \
@@ -94,6 +101,16 @@ pub(super) fn is_plain_error(error: &sqlx::Error) -> bool {
 /// Returns true if another connection held a lock longer than the busy timeout.
 pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     matches!(primary_code(error), Some(SQLITE_BUSY | SQLITE_LOCKED))
+}
+
+/// Returns true if a file ended before the page that was read from it.
+pub(super) fn is_short(error: &sqlx::Error) -> bool {
+    code(error) == Some(SQLITE_IOERR_SHORT_READ)
+}
+
+/// Returns true if a page is not what it should be.
+pub(super) fn is_damage(error: &sqlx::Error) -> bool {
+    matches!(primary_code(error), Some(SQLITE_CORRUPT | SQLITE_NOTADB))
 }
 
 /// Returns true if a statement's own check failed: `json('')`, which is malformed, stands for a guard that does not hold or a
@@ -163,6 +180,7 @@ const SQLITE_NOMEM: i32 = 7;
 const SQLITE_READONLY: i32 = 8;
 const SQLITE_INTERRUPT: i32 = 9;
 const SQLITE_IOERR: i32 = 10;
+const SQLITE_IOERR_SHORT_READ: i32 = SQLITE_IOERR | (2 << 8);
 const SQLITE_CORRUPT: i32 = 11;
 const SQLITE_FULL: i32 = 13;
 const SQLITE_CANTOPEN: i32 = 14;

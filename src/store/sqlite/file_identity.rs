@@ -2,14 +2,18 @@
 //!
 //! A database that was unlinked or replaced accepts writes that no reader finds. One whose index (`-shm`) was, is written
 //! by two processes that do not see each other. So the files are looked up by name before each write and after each
-//! commit: two calls of `stat` each, about a microsecond a call, too little for another thread. The files are never opened
-//! here: closing a descriptor of a file drops all locks of the process on it, SQLite's too (fcntl(2), advisory locks).
+//! commit: two calls of `stat` each, about a microsecond a call, too little for another thread. Database and index are
+//! never opened here: closing a descriptor of a file drops all locks of the process on it, SQLite's too (fcntl(2), advisory
+//! locks). SQLite locks no part of the log.
 
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::config::{Config, with_suffix};
 use super::error::{DuringOperation as _, config, transient};
+use super::file_id::{FileId, LOOKING, file_id, stat};
+use super::log_file::LogFile;
 use crate::log_lines::log_line;
 use crate::store::StoreError;
 
@@ -21,6 +25,8 @@ pub(super) struct FileIdentity {
     index: File,
     /// The database after symbolic links: its log is beside it.
     resolved: PathBuf,
+    /// The log, for a connection that writes.
+    log_file: Option<Arc<LogFile>>,
     /// True after the warning that the log has grown large.
     is_large: bool,
 }
@@ -31,10 +37,6 @@ struct File {
     id: Option<FileId>,
     len: u64,
 }
-
-/// The device and inode of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct FileId(u64, u64);
 
 /// The result of comparing the files' lengths with those before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,8 +55,34 @@ impl FileIdentity {
             log: File::now(with_suffix(resolved, "-wal"))?,
             index: File::now(with_suffix(resolved, "-shm"))?,
             resolved: resolved.to_owned(),
+            log_file: None,
             is_large: false,
         })
+    }
+
+    /// Opens the log beside SQLite's own descriptor. Fails if another is at its path by now.
+    pub(super) fn with_log_file(mut self) -> Result<Self, StoreError> {
+        let log = LogFile::open(&self.log.path).during(LOOKING)?;
+        if Some(log.id().during(LOOKING)?) != self.log.id {
+            return Err(replaced_error());
+        }
+        self.log_file = Some(Arc::new(log));
+        Ok(self)
+    }
+
+    /// The log that was at its path when the connection was opened.
+    pub(super) fn log_file(&self) -> Option<&LogFile> {
+        self.log_file.as_deref()
+    }
+
+    /// Opens the log that is at its path now; `None` if none is.
+    pub(super) fn log_at_path(&self) -> Option<LogFile> {
+        LogFile::open(&self.log.path).ok()
+    }
+
+    /// The database without symbolic links.
+    pub(super) fn resolved(&self) -> &Path {
+        &self.resolved
     }
 
     /// Fails if a file was replaced or removed.
@@ -90,7 +118,7 @@ impl FileIdentity {
 
     /// Returns true if the database is still at PATH; false in doubt.
     pub(super) fn has_database(&self) -> bool {
-        self.is_at(&self.database.path)
+        self.database.is_at_path()
     }
 
     /// Returns true if the database is at this path.
@@ -138,19 +166,29 @@ impl FileIdentity {
         file_id(&with_suffix(database, "-shm")).is_ok_and(|found| found == self.index.id)
     }
 
-    /// Returns a check that the index is still at its path.
-    pub(super) fn index_watch(&self) -> impl FnMut() -> bool + Send + 'static {
-        let File { path, id, .. } = self.index.clone();
-        move || file_id(&path).is_ok_and(|found| found == id)
+    /// Returns a check that log and index are still at their paths.
+    pub(super) fn watch(&self) -> impl FnMut() -> bool + Send + 'static {
+        let (index, log) = (self.index.clone(), self.log.clone());
+        move || index.is_at_path() && log.is_at_path()
     }
 
-    /// Returns true if the database is at PATH and its index is not.
-    pub(super) fn has_lost_index(&self) -> bool {
-        self.has_database() && !self.index_watch()()
+    /// Returns true if the log is still at its path; false in doubt.
+    pub(super) fn has_log(&self) -> bool {
+        self.log.is_at_path()
+    }
+
+    /// Returns true if the index is still at its path; false in doubt.
+    pub(super) fn has_index(&self) -> bool {
+        self.index.is_at_path()
+    }
+
+    /// Returns true if all files are still at their paths; false in doubt.
+    pub(super) fn is_in_place(&self) -> bool {
+        self.has_database() && self.has_log() && self.has_index()
     }
 
     /// Returns true if there was an index.
-    pub(super) fn has_index(&self) -> bool {
+    pub(super) fn had_index(&self) -> bool {
         self.index.id.is_some()
     }
 
@@ -179,6 +217,10 @@ impl File {
         Ok(Self { path, id, len })
     }
 
+    fn is_at_path(&self) -> bool {
+        self.id.is_some() && file_id(&self.path).is_ok_and(|found| found == self.id)
+    }
+
     /// Compares the file with the last look.
     fn look(&mut self) -> Result<Lengths, StoreError> {
         let metadata = stat(&self.path)?;
@@ -188,11 +230,6 @@ impl File {
         let before = std::mem::replace(&mut self.len, metadata.map_or(0, |metadata| metadata.len()));
         Ok(if self.len < before { Lengths::Cut } else { Lengths::Grown })
     }
-}
-
-/// Returns the device and inode of the file of this name, or `None` if there is none.
-pub(super) fn file_id(path: &Path) -> Result<Option<FileId>, StoreError> {
-    Ok(stat(path)?.as_ref().map(FileId::of))
 }
 
 /// Rejects a database with several names: SQLite finds the write-ahead log by name, so a process that opens the
@@ -218,40 +255,8 @@ fn links(_metadata: &Metadata) -> u64 {
     1
 }
 
-/// The length of the file of this name; 0 if there is none.
-pub(super) fn length(path: &Path) -> Result<u64, StoreError> {
-    Ok(stat(path)?.map_or(0, |metadata| metadata.len()))
-}
-
-fn stat(path: &Path) -> Result<Option<Metadata>, StoreError> {
-    match std::fs::metadata(path) {
-        Ok(metadata) => Ok(Some(metadata)),
-        Err(error) if is_not_found(&error) => Ok(None),
-        Err(error) => Err(error).during("looking at the file"),
-    }
-}
-
 pub(super) fn replaced_error() -> StoreError {
     transient("write").with_hint("the log file was removed or replaced under the writer")
-}
-
-fn is_not_found(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
-}
-
-impl FileId {
-    #[cfg(unix)]
-    pub(super) fn of(metadata: &Metadata) -> Self {
-        use std::os::unix::fs::MetadataExt as _;
-        Self(metadata.dev(), metadata.ino())
-    }
-
-    /// Elsewhere an open file cannot be removed, and its time of creation is enough.
-    #[cfg(not(unix))]
-    pub(super) fn of(metadata: &Metadata) -> Self {
-        let created = metadata.created().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-        Self(0, created.map_or(0, |since| since.as_micros() as u64))
-    }
 }
 
 /// Twice what SQLite's log is cut back to: a reader keeps it from being used again.

@@ -29,8 +29,13 @@ impl LockWait {
 
     /// Returns true if the statement failed because another connection has the lock, and is to be repeated.
     pub(super) async fn is_to_repeat<T>(&mut self, result: &Result<T, sqlx::Error>) -> bool {
+        result.as_ref().is_err_and(is_busy) && self.has_time().await
+    }
+
+    /// Returns true after a pause, or false at once if the time is over.
+    pub(super) async fn has_time(&mut self) -> bool {
         let now = Instant::now();
-        if !result.as_ref().is_err_and(is_busy) || now >= self.until {
+        if now >= self.until {
             return false;
         }
         // SQLite does not wait if it sees that waiting is in vain.

@@ -29,6 +29,7 @@
 //! writer id, a row, and a lock on the file `PATH-writer-ID`, which the kernel releases when the process dies. So a live
 //! writer is never taken for dead because of a timeout.
 
+mod abandoned;
 mod admin;
 mod backup;
 mod checked_sql;
@@ -39,11 +40,14 @@ mod diagnostics;
 mod error;
 mod event_columns;
 mod events_view;
+mod file_id;
 mod file_identity;
 mod id_blob;
 mod journal;
 mod lock_wait;
+mod log_file;
 mod mount;
+mod open_descriptors;
 mod parking;
 mod private_file;
 mod purge;

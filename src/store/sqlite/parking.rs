@@ -14,10 +14,12 @@ use std::time::Duration;
 use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
 
-use super::config::with_suffix;
+use super::abandoned::Abandoned;
+use super::config::{Config, with_suffix};
 use super::file_identity::FileIdentity;
 use super::private_file::create_private_file;
 use crate::log_lines::log_line;
+use crate::store::StoreError;
 
 /// The parked connections of a store.
 #[derive(Default)]
@@ -25,6 +27,8 @@ pub(super) struct Parking {
     parked: Mutex<VecDeque<Parked>>,
     /// The copies that were made; diagnostics list them.
     copies: Mutex<Vec<PathBuf>>,
+    /// Those whose database is at PATH.
+    pub(super) abandoned: Abandoned,
 }
 
 struct Parked {
@@ -42,6 +46,11 @@ impl Parking {
     pub(super) fn park(&self, db: SqliteConnection, identity: FileIdentity) {
         let log = identity.set_log_aside();
         self.lock().push_back(Parked { db: ManuallyDrop::new(db), identity, log, is_saved: false });
+    }
+
+    /// Prepares the abandoned connections for their close, and parks those whose database is gone by now.
+    pub(super) async fn hand_over(&self, config: &Config) -> Result<(), StoreError> {
+        self.abandoned.hand_over(config, |db, identity| self.park(db, identity)).await
     }
 
     /// Returns the copies of replaced databases.

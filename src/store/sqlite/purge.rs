@@ -164,6 +164,8 @@ pub(super) async fn scrub(state: &mut WriterState, left: Option<i64>) -> Result<
     give_back(state).await?;
     // Readers are not waited for: then the log is used again from its beginning, as always.
     state.connection.set_busy_timeout(CHECKPOINT_WAIT).await?;
+    // With a removed index it would empty the log of another one.
+    state.connection.check_before().await?;
     pragma(state, "PRAGMA wal_checkpoint(TRUNCATE)").await?;
     state.connection.set_busy_timeout(POLLS).await?;
     Ok(None)

@@ -13,7 +13,8 @@ use super::config::{Config, with_suffix};
 use super::connection::{check_location, options, resolve_database};
 use super::damage::Damage;
 use super::error::{DuringOperation as _, closed_error, config, is_not_openable, open_error, transient};
-use super::file_identity::{FileIdentity, length};
+use super::file_id::length;
+use super::file_identity::FileIdentity;
 use super::schema::{self, FileState};
 use crate::store::StoreError;
 

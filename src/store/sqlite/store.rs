@@ -11,7 +11,7 @@ use super::config::Config;
 use super::connection::{check_modes, resets_logs_wrongly};
 use super::damage::Damage;
 use super::diagnostics;
-use super::error::{DuringOperation as _, NAME, as_transient, closed_error};
+use super::error::{NAME, as_transient, closed_error};
 use super::file_identity::{FileIdentity, check_only_name};
 use super::journal::append;
 use super::journal::compaction;
@@ -144,10 +144,9 @@ impl SqliteStore {
         }
         if let Some(state) = writer.state.take() {
             let mut lease = WriteLease { writer, store: self, state };
-            return match lease.state.connection.check_before().await {
-                Ok(()) => Ok(lease),
-                Err(error) => lease.part(error).await,
-            };
+            let checked = lease.state.connection.check_before().await;
+            lease.note(&checked);
+            return checked.map(|()| lease);
         }
         let state = self.open_again(&mut writer).await;
         self.damage.note(&self.config.path, &state);
@@ -157,6 +156,7 @@ impl SqliteStore {
     /// Opens the file that is at PATH now.
     async fn open_again(&self, writer: &mut Writer) -> Result<WriterState, StoreError> {
         self.close_idle().await;
+        self.parking.hand_over(&self.config).await?;
         let mut still = None;
         if let (Some(last), Ok(database)) = (&writer.last, self.config.resolved()) {
             self.parking.tend(&database, self.config.timeout / 2).await;
@@ -169,6 +169,7 @@ impl SqliteStore {
         let mut state =
             WriterState::open(&self.config, &self.parking, writer.last.is_none()).await.map_err(as_transient)?;
         drop(still);
+        self.parking.abandoned.close_beside_another().await;
         let now = state.connection.db.identity.clone();
         if writer.last.as_ref().is_some_and(|last| last.database() != now.database()) {
             self.record_replaced(&mut state, &mut writer.lock).await?;
@@ -185,6 +186,25 @@ impl SqliteStore {
         event.details.insert("copies_of_replaced_logs".into(), names.collect::<Vec<_>>().into());
         event.truncate_to_limits();
         append::append(state, writer_lock, &[event]).await
+    }
+
+    /// Takes the writer out of the file. If the file's log was removed, that is done in the one that follows it.
+    async fn end_writer(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        if let Some(state) = &mut writer.state
+            && state.connection.check_before().await.is_ok()
+            && unregister_writer(&mut state.connection, &mut writer.lock).await.is_ok()
+        {
+            writer.state = None;
+            return Ok(());
+        }
+        writer.state = None;
+        if !writer.lock.is_registered() || self.parking.abandoned.is_empty() {
+            // The lock is released: the next process to open the file finds this writer dead.
+            writer.lock = WriterLock::new();
+            return Ok(());
+        }
+        let mut state = self.open_again(writer).await?;
+        unregister_writer(&mut state.connection, &mut writer.lock).await
     }
 
     async fn close_idle(&self) {
@@ -217,39 +237,14 @@ impl WriteLease<'_> {
     /// Returns the state to the store if the call succeeded and the files are still those it has open.
     pub(super) async fn finish<T>(mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         self.note(&result);
-        let result = match result {
-            Ok(result) => result,
-            // The commit hook refuses once the index was removed. Another process may be half way through a commit under
-            // the removed index: its lock is taken before the file is opened again.
-            Err(error) if self.state.connection.db.identity.has_lost_index() => {
-                self.state.connection.roll_back().await;
-                return self.part(error).await;
-            }
-            Err(error) => return Err(error),
-        };
-        if let Err(error) = self.state.connection.check_after().await {
-            return self.part(error).await;
-        }
+        let result = result?;
+        let checked = self.state.connection.check_after().await;
+        self.note(&checked);
+        checked?;
         if !self.state.connection.has_open_transaction {
             self.writer.state = Some(self.state);
         }
         Ok(result)
-    }
-
-    /// Closes the connection: its files are no longer those at PATH, or damaged.
-    async fn part<T>(mut self, error: StoreError) -> Result<T, StoreError> {
-        let parted = Err(error);
-        self.note(&parted);
-        let lost_index = self.state.connection.db.identity.has_lost_index() && !self.state.connection.db.is_suspect;
-        if lost_index && let Err(error) = self.state.connection.wait_for_others().await {
-            // The next lease meets the lost index again, and waits again.
-            self.writer.state = Some(self.state);
-            return Err(error);
-        }
-        // If only the write-ahead log was removed, closing saves its events; only then may another connection open.
-        self.store.close_idle().await;
-        let _ = self.state.connection.db.close().await;
-        parted
     }
 
     fn note<T>(&mut self, result: &Result<T, StoreError>) {
@@ -303,7 +298,7 @@ impl AuditStore for SqliteStore {
                 Writer { closed: true, .. } => false,
                 Writer { state: Some(state), .. } => compaction::is_needed(state, elsewhere),
                 // Opens no connection for less: a store that does not write leaves no work behind.
-                _ => elsewhere >= compaction::COMPACT_FROM_EVENTS,
+                _ => elsewhere >= compaction::COMPACT_FROM_EVENTS || !self.parking.abandoned.is_empty(),
             };
             if !has_work || self.damage.check(&self.config.path, "indexing").is_err() {
                 return Ok(false);
@@ -323,16 +318,12 @@ impl AuditStore for SqliteStore {
         Box::pin(async move {
             let mut writer = self.writer.lock().await;
             writer.closed = true;
+            let left = self.end_writer(&mut writer).await;
             self.readers.close().await;
             self.status_readers.close().await;
-            let Some(WriterState { mut connection, .. }) = writer.state.take() else {
-                // The lock is released: the next process to open the file finds this writer dead.
-                writer.lock = WriterLock::new();
-                return Ok(());
-            };
-            let left = unregister_writer(&mut connection, &mut writer.lock).await;
             // The last connection to go copies the write-ahead log into the database.
-            connection.db.close().await.during("close")?;
+            self.parking.hand_over(&self.config).await?;
+            self.parking.abandoned.close_last().await?;
             left
         })
     }

@@ -4,6 +4,7 @@ use std::ops::{Deref, DerefMut};
 
 use super::connection::WriteConnection;
 use super::error::DuringOperation as _;
+use super::file_identity::replaced_error;
 use crate::store::StoreError;
 
 /// A transaction that holds SQLite's write lock.
@@ -19,7 +20,13 @@ impl<'a, T: AsMut<WriteConnection>> WriteTransaction<'a, T> {
     /// Takes the write lock. Waits for other writers up to half of the store's timeout.
     pub(super) async fn begin(target: &'a mut T) -> Result<Self, StoreError> {
         target.as_mut().execute_locking("BEGIN IMMEDIATE").await.during(DOING)?;
-        Ok(Self { target, is_over: false })
+        let transaction = Self { target, is_over: false };
+        // SQLite writes pages before the commit if they are many, and its commit hook is too late for them. With the lock,
+        // nobody can empty a removed log and go over to another.
+        if !transaction.target.as_mut().db.identity.is_in_place() {
+            return Err(replaced_error());
+        }
+        Ok(transaction)
     }
 
     pub(super) async fn commit(mut self) -> Result<(), StoreError> {

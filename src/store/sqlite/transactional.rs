@@ -14,7 +14,7 @@ use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
 
 use super::error::{DuringOperation as _, NAME, discarded, is_plain_error};
-use super::file_identity::file_id;
+use super::file_id::file_id;
 use super::id_blob::id_bytes;
 use super::journal::append::journal_columns;
 use super::journal::journal_row::JournalRow;

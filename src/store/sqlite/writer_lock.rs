@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::config::with_suffix;
 use super::connection::WriteConnection;
 use super::error::{DuringOperation as _, transient};
-use super::file_identity::FileId;
+use super::file_id::FileId;
 use super::transaction::WriteTransaction;
 use crate::store::StoreError;
 

@@ -1,6 +1,7 @@
 //! A store that fails under a running server: answers, stored events, and recovery without a restart.
 
 mod assertions;
+mod beside_another;
 mod disk_full;
 mod file_replaced;
 mod index;

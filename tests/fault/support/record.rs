@@ -60,9 +60,9 @@ impl Record {
         for (id, count) in &completed {
             assert_eq!(*count, 1, "request {id} is recorded {count} times");
         }
-        for shot in shots.into_iter().filter(|shot| shot.is_success()) {
-            assert!(completed.contains_key(shot.id.as_str()), "{:?} {} was answered and is lost", shot.kind, shot.id);
-        }
+        let shots = shots.into_iter().filter(|shot| shot.is_success());
+        let lost: Vec<&str> = shots.map(|shot| shot.id.as_str()).filter(|id| !completed.contains_key(id)).collect();
+        assert!(lost.is_empty(), "{} requests were answered and are lost: {lost:?}", lost.len());
     }
 
     /// No effect without a trace: no administrator's action took effect twice, or without a `started` event. Returns the

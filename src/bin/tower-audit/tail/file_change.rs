@@ -34,7 +34,7 @@ impl FileChange {
 
     /// Files have no names of their own here.
     #[cfg(not(unix))]
-    fn look(&self) -> Option<(u64, u64)> {
+    fn read_id(&self) -> Option<(u64, u64)> {
         None
     }
 }
