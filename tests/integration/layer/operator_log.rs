@@ -311,17 +311,21 @@ fn an_error_can_be_returned_by_main() {
     is_error::<OpenError>();
 }
 
-/// Once, after a hundred of them: events that do not say who, and events that all come from one proxy.
+/// Once, after a hundred of them: events that do not say who or from where, and events that all come from one proxy.
 #[tokio::test(start_paused = true)]
 async fn events_that_name_nobody_are_noticed() {
-    for (named, proxied, expected) in [(49, 100, [1, 1]), (50, 99, [0, 0])] {
+    for (named, with_addr, proxied, expected) in
+        [(49, 250, 100, [1, 0, 1]), (50, 250, 99, [0, 0, 0]), (250, 49, 0, [0, 1, 0]), (250, 50, 0, [0, 0, 0])]
+    {
         let log = AuditLog::open("memory:").await.expect("it opens");
         let (said, _guard) = Said::listen();
         let service = AuditLayer::new(&log, presets::ivre()).layer(answering(http::StatusCode::OK));
         for n in 0..250 {
             let mut request = post("/scans");
             let peer = tower_audit::PeerAddr("10.0.0.1:80".parse().expect("an address"));
-            request.extensions_mut().insert(peer);
+            if n < with_addr {
+                request.extensions_mut().insert(peer);
+            }
             if n < named {
                 request.extensions_mut().insert(tower_audit::Actor::user("alice"));
             }
@@ -331,7 +335,7 @@ async fn events_that_name_nobody_are_noticed() {
             service.clone().oneshot(request).await.expect("infallible");
         }
         log.close().await.expect("nothing is left");
-        let lines = ["name no actor", "trusted_proxies"].map(|what| said.of(what).len());
+        let lines = ["name no actor", "no client address", "trusted_proxies"].map(|what| said.of(what).len());
         assert_eq!(lines, expected, "{:?}", said.lines());
     }
 }
