@@ -6,13 +6,14 @@ use axum::extract::{ConnectInfo, MatchedPath};
 use http::StatusCode;
 use http::request::Parts;
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
 use super::Caller;
 use super::operation::Operation;
 use super::params::Params;
 use crate::AuditLog;
 use crate::event::{Actor, AuditEvent, BoundedEvent, EventId, EventType, Phase};
-use crate::writer::InFlightGuard;
+use crate::writer::{IfRefused, InFlightGuard};
 
 /// The event type of a read of the log.
 pub const AUDIT_READ: &str = "audit.read";
@@ -75,6 +76,8 @@ impl AccessEvent {
 pub(crate) struct ExportAccess {
     log: AuditLog,
     completed: Option<AuditEvent>,
+    /// The `completed` event, while it is written: the client may leave.
+    unwritten: Option<BoundedEvent>,
     released: u64,
     /// Makes closing the log wait for the second event.
     in_flight: Option<InFlightGuard>,
@@ -88,8 +91,11 @@ impl ExportAccess {
         let mut started = AuditEvent::new(read_type());
         let (event_id, created_at) = (started.event_id, started.created_at);
         started = AuditEvent { event_id, created_at, phase: Phase::Started, outcome: None, ..completed.clone() };
-        log.record(started).await?;
-        Ok(Self { log: log.clone(), completed: Some(with_start(completed, event_id)), released: 0, in_flight })
+        let deadline = Instant::now() + log.write_timeout();
+        // The log ends it, if it becomes durable after the export was refused.
+        log.write(BoundedEvent::new(Box::new(started)), deadline, IfRefused::EndNotRun).await?;
+        let completed = Some(with_start(completed, event_id));
+        Ok(Self { log: log.clone(), completed, unwritten: None, released: 0, in_flight })
     }
 
     /// Counts the events of a page that is sent next.
@@ -99,26 +105,30 @@ impl ExportAccess {
 
     /// Records the `completed` event, before the last page is sent.
     pub(crate) async fn complete(&mut self) -> Result<(), crate::RecordError> {
-        match self.take("complete") {
-            Some(event) => self.log.record(event).await.map(drop),
-            None => Ok(()),
-        }
+        let Some(event) = self.take("complete") else { return Ok(()) };
+        let event = self.unwritten.insert(event).clone();
+        let deadline = Instant::now() + self.log.write_timeout();
+        let written = self.log.write(event, deadline, IfRefused::Leave).await;
+        self.unwritten = None;
+        written
     }
 
     /// Leaves the `completed` event of an export that broke off to the log, which writes it until the store answers.
     pub(crate) fn abandon(&mut self, end: &'static str) {
-        if let Some(event) = self.take(end) {
-            self.log.write_later(BoundedEvent::new(Box::new(event)));
+        // With the id that it has been given to the log with: a store has it once.
+        if let Some(event) = self.unwritten.take().or_else(|| self.take(end)) {
+            self.log.write_later(event);
             self.in_flight = None;
         }
     }
 
-    fn take(&mut self, end: &'static str) -> Option<AuditEvent> {
+    fn take(&mut self, end: &'static str) -> Option<BoundedEvent> {
         let completed = self.completed.take()?;
         // The event has the time of the end.
         let (event_id, created_at) = EventId::new_with_time();
         let event = AuditEvent { event_id, created_at, ..completed };
-        Some(AccessEvent(event).count(self.released).detail("body_end", end).into_event())
+        let event = AccessEvent(event).count(self.released).detail("body_end", end).into_event();
+        Some(BoundedEvent::new(Box::new(event)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Readings that are recorded themselves.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use http::Method;
@@ -8,6 +9,7 @@ use http_body_util::BodyExt as _;
 use tower_audit::api::{AUDIT_READ, AuditApi};
 use tower_audit::store::conformance::{Fault, FaultyStore};
 use tower_audit::store::{AuditStore, MemoryStore, StoreErrorKind};
+use tower_audit::writer::DEFAULT_WRITE_TIMEOUT;
 use tower_audit::{AuditEvent, AuditLog, Phase};
 
 use crate::api::support::{ALICE, BOB, ROOT, TestGate, Trouble, app, ask, events, respond, spy};
@@ -144,7 +146,7 @@ fn of_export(records: &MemoryStore) -> (AuditEvent, AuditEvent) {
     let [completed, started] = records.events().try_into().expect("two events");
     assert_eq!((started.phase, started.outcome), (Phase::Started, None));
     assert_eq!(completed.request.started_event_id, Some(started.event_id));
-    assert_eq!(completed.details["format"], "csv");
+    assert_eq!(started.details["format"], "csv");
     (started, completed)
 }
 
@@ -184,6 +186,42 @@ async fn an_export_that_ends_early_says_how_many_left() {
         let (_, completed) = of_export(&records);
         assert_eq!((&completed.details["count"], &completed.details["body_end"]), (&1000.into(), &end.into()));
     }
+}
+
+/// The client leaves before the end of an export, or while that end is recorded; the log's store is out for longer than
+/// the write timeout.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_an_export_outlasts_an_outage() {
+    for (frames, end) in [(1, "dropped"), (2, "complete")] {
+        let Recorded { app, records, log, faulty } = recorded(spy(&events(1200)).await).await;
+        let mut body = respond(&app, Method::GET, ROOT, "/audit/export?format=csv").await.into_body();
+        faulty.set_fault(Some(Fault::FailsAppend(StoreErrorKind::Transient)));
+        for _ in 0..frames {
+            let frame = tokio::time::timeout(Duration::from_secs(1), body.frame()).await;
+            assert!(frame.is_ok_and(|frame| frame.expect("a page").is_ok()) || end == "complete");
+        }
+        drop(body);
+        tokio::time::sleep(DEFAULT_WRITE_TIMEOUT * 2).await;
+        assert_eq!((records.events().len(), log.stats().owed), (1, 1), "{end}");
+        faulty.set_fault(None);
+        log.flush().await.expect("the store answers");
+        log.close().await.expect("nothing is left");
+        let (_, completed) = of_export(&records);
+        assert_eq!(completed.details["body_end"], end);
+    }
+}
+
+/// The store keeps the `started` event after the export was refused: the log ends it.
+#[tokio::test(start_paused = true)]
+async fn an_export_that_is_refused_leaves_no_start_open() {
+    let Recorded { app, records, log, faulty } = recorded(spy(&events(30)).await).await;
+    faulty.pause_appends();
+    let request = respond(&app, Method::GET, ROOT, "/audit/export?format=csv");
+    assert_eq!(request.await.status(), http::StatusCode::SERVICE_UNAVAILABLE);
+    faulty.resume_appends();
+    log.close().await.expect("nothing is left");
+    let (_, completed) = of_export(&records);
+    assert_eq!((completed.outcome, &completed.details["not_run"]), (Some(503), &true.into()));
 }
 
 #[tokio::test]
