@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::random::random_fraction;
+
 /// Exponential backoff with full jitter: each pause is random, up to a bound that doubles until it reaches the maximum.
 ///
 /// Writers that failed together then do not try again together. With 50 ms and 2 s, the pauses are at most 50 ms, 100 ms,
@@ -22,7 +24,7 @@ impl Backoff {
     pub(crate) fn next_pause(&mut self) -> Duration {
         let bound = self.bound;
         self.bound = bound.saturating_mul(2).min(self.max);
-        bound.mul_f64(fastrand::f64()).max(MIN_PAUSE)
+        bound.mul_f64(random_fraction()).max(MIN_PAUSE)
     }
 }
 

@@ -87,6 +87,7 @@ pub mod middleware;
 pub mod policy;
 pub(crate) mod problem_details;
 pub mod query;
+pub(crate) mod random;
 pub mod retention;
 #[cfg(feature = "route-coverage")]
 pub mod route_coverage;

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{EventError, Timestamp, hex};
 use crate::clock;
+use crate::random::random;
 
 /// The id of an event: a UUID, made as version 7 (RFC 9562), so that ids sort by time.
 ///
@@ -33,7 +34,7 @@ impl EventId {
     /// Returns a new id and the time it was made at: one reading of the clock, so that sorting by either agrees.
     pub(crate) fn new_with_time() -> (Self, Timestamp) {
         let stamp = clock::stamp();
-        let id = Self::from_micros(stamp.id_micros, fastrand::u64(..));
+        let id = Self::from_micros(stamp.id_micros, random());
         (id, Timestamp::from_micros_clamped(stamp.micros))
     }
 
@@ -209,6 +210,16 @@ mod tests {
         ] {
             assert!(text.parse::<EventId>().is_err(), "{text}");
         }
+    }
+
+    /// Within a process the times differ; the random bits must differ between processes.
+    #[test]
+    fn an_app_that_seeds_its_random_numbers_makes_no_equal_ids() {
+        let draw = || {
+            fastrand::seed(7);
+            (0..1000).map(|_| EventId::new().as_u128() as u64).collect::<std::collections::HashSet<_>>()
+        };
+        assert!(draw().is_disjoint(&draw()));
     }
 
     #[test]

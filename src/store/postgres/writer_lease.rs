@@ -15,9 +15,7 @@
 //! answered or ended before the next (`abandoned.rs`). A writer that is cut off for longer than the grace is taken for
 //! dead: its row is deleted, and a foreign key keeps it from using that number again. It registers under another.
 
-use std::collections::hash_map::RandomState;
 use std::fmt;
-use std::hash::BuildHasher as _;
 use std::pin::pin;
 use std::sync::Mutex as SyncMutex;
 use std::sync::{Arc, PoisonError};
@@ -35,6 +33,7 @@ use super::identifiers::{STARTED, WRITERS};
 use super::observer::Observer;
 use super::pool::{Pool, SessionLease, Shared};
 use super::session::SessionKind;
+use crate::random::random;
 use crate::store::StoreError;
 
 /// A writer.
@@ -267,7 +266,7 @@ async fn pulses(db: &mut PgConnection) -> bool {
 async fn register(db: &mut PgConnection, config: &Config) -> Result<i64, StoreError> {
     let sql = format!("INSERT INTO {} (id) VALUES ($1) ON CONFLICT DO NOTHING", config.identifiers.side_table(WRITERS));
     for _ in 0..MOST_NUMBERS {
-        let id = random();
+        let id = random().cast_signed();
         if !try_lock(db, id).await? {
             continue;
         }
@@ -279,11 +278,6 @@ async fn register(db: &mut PgConnection, config: &Config) -> Result<i64, StoreEr
         sqlx::query("SELECT pg_catalog.pg_advisory_unlock($1)").bind(id).execute(&mut *db).await.during(DOING)?;
     }
     Err(transient(DOING).with_hint("every number that was tried is another writer's"))
-}
-
-/// From the randomness of the system: the generator of the thread may have been seeded, alike in two processes.
-fn random() -> i64 {
-    RandomState::new().hash_one("a writer").cast_signed()
 }
 
 /// Takes the lock again; false if the writer was taken for dead.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::config::{Config, with_suffix};
 use super::error::{DuringOperation as _, config, corrupt, permanent};
 use super::file_id::{file_id, length};
-use super::private_file::create_private_file;
+use super::private_file::claim_private_file;
 use super::store::SqliteStore;
 use crate::query::Filter;
 use crate::store::{Reader as _, StoreError};
@@ -54,10 +54,9 @@ impl SqliteStore {
     pub async fn backup(&self, target: &Path, replace: bool) -> Result<Backup, StoreError> {
         let target = std::path::absolute(target).during(DOING)?;
         self.check_target(&target, replace)?;
-        let part = Part(with_suffix(&target, &format!(".part-{:016x}", fastrand::u64(..))));
+        let part = Part(claim_private_file(&target, ".part-").during(DOING)?);
         let name = part.0.to_str().ok_or_else(|| config("the path of the copy is no text: choose another"))?;
         let before = self.count(&Filter::default()).await?;
-        create_private_file(&part.0);
         self.readers.copy_into(&self.config, name).await?;
         let events = read_through(&self.config, &part.0).await?;
         let after = self.count(&Filter::default()).await?;
@@ -121,10 +120,14 @@ impl Part {
             std::fs::rename(&self.0, target).during(DOING)?;
         } else if let Err(error) = std::fs::hard_link(&self.0, target) {
             // Not every file system has links.
-            if error.kind() == std::io::ErrorKind::AlreadyExists || target.exists() {
+            if error.kind() == std::io::ErrorKind::AlreadyExists {
                 return Err(exists(target));
             }
-            std::fs::rename(&self.0, target).during(DOING)?;
+            match File::create_new(target) {
+                Ok(_) => std::fs::rename(&self.0, target).during(DOING)?,
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Err(exists(target)),
+                Err(error) => return Err(error).during(DOING),
+            }
         }
         if let Some(folder) = target.parent().filter(|_| cfg!(unix)) {
             File::open(folder).and_then(|folder| folder.sync_all()).during(DOING)?;

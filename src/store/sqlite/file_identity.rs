@@ -14,6 +14,7 @@ use super::config::{Config, with_suffix};
 use super::error::{DuringOperation as _, config, transient};
 use super::file_id::{FileId, LOOKING, file_id, stat};
 use super::log_file::LogFile;
+use super::private_file::claim_private_file;
 use crate::log_lines::log_line;
 use crate::store::StoreError;
 
@@ -135,10 +136,18 @@ impl FileIdentity {
         if log.id.is_none() || !file_id(&log.path).is_ok_and(|found| found == log.id) {
             return None;
         }
-        let aside = with_suffix(&self.resolved, &format!("-wal-of-replaced-{:016x}", fastrand::u64(..)));
-        match std::fs::rename(&log.path, &aside) {
+        // The rename replaces the empty file that was claimed, and no other.
+        let aside = claim_private_file(&self.resolved, "-wal-of-replaced-");
+        let renamed = aside.and_then(|aside| match std::fs::rename(&log.path, &aside) {
+            Ok(()) => Ok(aside),
+            Err(error) => {
+                let _ = std::fs::remove_file(aside);
+                Err(error)
+            }
+        });
+        match renamed {
             // The index of a log is made anew from it; one that fits another log is worse than none.
-            Ok(()) => {
+            Ok(aside) => {
                 let _ = std::fs::remove_file(&self.index.path);
                 Some(aside)
             }

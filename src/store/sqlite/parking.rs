@@ -17,7 +17,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::abandoned::Abandoned;
 use super::config::{Config, with_suffix};
 use super::file_identity::FileIdentity;
-use super::private_file::create_private_file;
+use super::private_file::claim_private_file;
 use crate::log_lines::log_line;
 use crate::store::StoreError;
 
@@ -121,9 +121,9 @@ impl Parked {
             sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)").persistent(false).fetch_one(&mut *self.db).await;
         let is_whole = whole.is_ok_and(|(busy, log, done)| busy == 0 && log == done);
         let bytes: i64 = sqlx::query_scalar(SIZE).persistent(false).fetch_one(&mut *self.db).await.unwrap_or(i64::MAX);
-        if bytes <= MOST_COPIED_BYTES {
-            let copy = with_suffix(database, &format!("-replaced-{:016x}", fastrand::u64(..)));
-            create_private_file(&copy);
+        if bytes <= MOST_COPIED_BYTES
+            && let Some(copy) = claim_copy(database)
+        {
             let name = copy.to_string_lossy().into_owned();
             match sqlx::query("VACUUM INTO ?1").persistent(false).bind(name).execute(&mut *self.db).await {
                 Ok(_) => {
@@ -171,8 +171,13 @@ impl Parked {
         // The next connection finds in the log the events that are nowhere else.
         if let Some(log) = self.log.take() {
             let name = with_suffix(database, "-wal");
-            if !name.exists() {
-                let _ = std::fs::rename(&log, &name);
+            // A log that is there has events of others.
+            match std::fs::hard_link(&log, &name) {
+                Ok(()) => drop(std::fs::remove_file(&log)),
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                // Not every file system has links.
+                Err(_) if !name.exists() => drop(std::fs::rename(&log, &name)),
+                Err(_) => {}
             }
         }
         let _ = sqlx::query("ROLLBACK").execute(&mut *self.db).await;
@@ -183,6 +188,19 @@ impl Parked {
                     "an earlier connection to the audit log stays open"
                 );
             });
+        }
+    }
+}
+
+/// Claims the name of a copy; `None` if no file can be made beside PATH.
+fn claim_copy(database: &Path) -> Option<PathBuf> {
+    match claim_private_file(database, "-replaced-") {
+        Ok(copy) => Some(copy),
+        Err(error) => {
+            log_line(move || {
+                tracing::error!(%error, "the audit log was removed or replaced under the writer, and could not be copied");
+            });
+            None
         }
     }
 }

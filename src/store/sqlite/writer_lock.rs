@@ -12,18 +12,21 @@ use super::connection::WriteConnection;
 use super::error::{DuringOperation as _, transient};
 use super::file_id::FileId;
 use super::transaction::WriteTransaction;
+use crate::random::random;
 use crate::store::StoreError;
 
 /// A writer of the file. It lives as long as it holds the lock of its own file beside the database.
 pub(super) struct WriterLock {
     id: [u8; 16],
     lock: Option<(PathBuf, File)>,
+    /// The lock file that this writer has made: rows may name it, whether its lock is held or lost.
+    claimed: Option<PathBuf>,
 }
 
 impl WriterLock {
     /// A writer that is not registered yet.
     pub(super) fn new() -> Self {
-        Self { id: fastrand::u128(..).to_be_bytes(), lock: None }
+        Self { id: new_id(), lock: None, claimed: None }
     }
 
     pub(super) fn id(&self) -> &[u8; 16] {
@@ -36,7 +39,8 @@ impl WriterLock {
     }
 
     /// Takes the lock, and takes it again if its file was removed. It must be held before a row names the writer: a row
-    /// whose lock is free is a dead writer's.
+    /// whose lock is free is a dead writer's. A file that is there is another writer's: the first lock is of a file that this
+    /// call makes, whatever id that takes.
     pub(super) fn register(&mut self, database: &Path) -> Result<(), StoreError> {
         const DOING: &str = "registering the writer";
         let path = lock_path(database, &self.id);
@@ -47,7 +51,12 @@ impl WriterLock {
             return Ok(());
         }
         self.lock = None;
-        let file = File::options().create(true).truncate(false).write(true).open(&path).during(DOING)?;
+        let (path, file) = if self.claimed.as_ref() == Some(&path) {
+            let file = File::options().create(true).truncate(false).write(true).open(&path).during(DOING)?;
+            (path, file)
+        } else {
+            self.claim(database).during(DOING)?
+        };
         match file.try_lock() {
             // Somebody may have removed the file between the two calls.
             Ok(()) if is_at(&file, &path) => {
@@ -59,8 +68,24 @@ impl WriterLock {
         }
     }
 
+    /// Makes a lock file of a name that no other writer has.
+    fn claim(&mut self, database: &Path) -> io::Result<(PathBuf, File)> {
+        loop {
+            let path = lock_path(database, &self.id);
+            match File::create_new(&path) {
+                Ok(file) => {
+                    self.claimed = Some(path.clone());
+                    return Ok((path, file));
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.id = new_id(),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Releases the lock and deletes its file.
     pub(super) fn unregister(&mut self) {
+        self.claimed = None;
         if let Some((path, file)) = self.lock.take() {
             remove(&path, Some(file));
         }
@@ -118,6 +143,10 @@ fn is_at(file: &File, path: &Path) -> bool {
         (Ok(open), Ok(named)) => FileId::of(&open) == FileId::of(&named),
         _ => false,
     }
+}
+
+fn new_id() -> [u8; 16] {
+    (u128::from(random()) << 64 | u128::from(random())).to_be_bytes()
 }
 
 fn lock_path(database: &Path, id: &[u8]) -> PathBuf {

@@ -3,6 +3,8 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
+use super::super::config::with_suffix;
+use super::super::writer_lock::WriterLock;
 use super::*;
 use crate::store::Recovery as _;
 
@@ -54,6 +56,44 @@ async fn a_writer_whose_lock_file_was_removed_takes_it_again() {
     remove();
     store.append(&[event(2)]).await.unwrap();
     assert_eq!(other.recover(&close).await.unwrap(), 0, "an append took the lock again");
+}
+
+/// As two processes of an app do that seeds its random numbers, for tests that can be repeated.
+#[tokio::test]
+async fn writers_with_equal_seeds_have_locks_of_their_own() {
+    let place = Place::new();
+    fastrand::seed(7);
+    let one = place.open().await;
+    fastrand::seed(7);
+    let two = place.open().await;
+    one.append(&[started(1)]).await.unwrap();
+    two.append(&[started(2)]).await.unwrap();
+    assert_eq!(place.number("SELECT count(*) FROM audit_writers").await, 2);
+    assert_eq!(lock_files(&place), 2);
+    assert_eq!(one.recover(&close).await.unwrap() + two.recover(&close).await.unwrap(), 0);
+}
+
+#[test]
+fn a_writer_takes_no_lock_file_of_another() {
+    let place = Place::new();
+    let mut lock = WriterLock::new();
+    let id = *lock.id();
+    let name = format!("-writer-{:032x}", u128::from_be_bytes(id));
+    let others = std::fs::File::create_new(with_suffix(&place.path(), &name)).unwrap();
+    lock.register(&place.path()).unwrap();
+    assert_ne!(*lock.id(), id);
+    others.try_lock().unwrap();
+    // Its own is taken again.
+    let own = *lock.id();
+    std::fs::remove_file(with_suffix(&place.path(), &format!("-writer-{:032x}", u128::from_be_bytes(own)))).unwrap();
+    // Nor does a failure make it another writer.
+    let path = with_suffix(&place.path(), &format!("-writer-{:032x}", u128::from_be_bytes(own)));
+    let held = std::fs::File::create_new(&path).unwrap();
+    held.lock().unwrap();
+    lock.register(&place.path()).unwrap_err();
+    drop(held);
+    lock.register(&place.path()).unwrap();
+    assert_eq!(*lock.id(), own);
 }
 
 #[tokio::test(flavor = "multi_thread")]
