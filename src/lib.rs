@@ -53,7 +53,8 @@
 //! - `capture.md`, `event-format.md`, `grpc.md`: data of a request, the event field by field, gRPC calls
 //! - `retention.md`: deleting old events by age, number or rules; `seal.md`: the formats that make tampering visible
 //! - `cli.md`, `api.md`, `viewer.md`: the program, the read API and the viewer
-//! - `stores/sqlite.md`, `stores/postgres.md`, `stores/memory.md`, `stores/new.md`: each store, and how to add one
+//! - `stores/sqlite.md`, `stores/postgres.md`, `stores/jsonl.md`, `stores/memory.md`, `stores/new.md`: each store, and how
+//!   to add one
 //! - `performance.md`, `design.md`, `compare.md`, `glossary.md`: costs, reasons, alternatives and terms
 //!
 //! # Features
@@ -63,6 +64,7 @@
 //! | `axum` | yes | the extractor [`AuditContext`], the route template and the peer's address from axum |
 //! | `sqlite` | yes | the store `sqlite:PATH`; compiles SQLite |
 //! | `postgres` | no | the store `postgres://…`, for many instances; TLS by rustls |
+//! | `jsonl` | no | the store `jsonl:PATH`: JSON lines in files, rotated and compressed; on Unix alone |
 //! | `api` | yes | the read API: an axum router behind the app's own gate; implies `axum` |
 //! | `viewer` | yes | HTML pages over the same reader and gate; implies `api` |
 //! | `route-coverage` | no | the routes of an axum app that no rule audits, for a test; implies `axum` |

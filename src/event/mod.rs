@@ -35,7 +35,7 @@ mod fit;
 
 mod bounded_event;
 
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "jsonl"))]
 pub(crate) mod undecodable;
 
 pub use actor::Actor;

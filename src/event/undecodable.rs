@@ -18,7 +18,10 @@ pub(crate) const UNKNOWN_TYPE: &str = "audit.unreadable";
 
 /// A stored event that cannot be decoded, and the values that the store knows all the same.
 #[derive(Debug)]
-#[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "PostgreSQL reads its columns itself"))]
+#[cfg_attr(
+    not(any(feature = "sqlite", feature = "jsonl")),
+    allow(dead_code, reason = "PostgreSQL reads its columns itself")
+)]
 pub(crate) struct Undecodable<'a> {
     pub(crate) event_id: EventId,
     pub(crate) created_at: Timestamp,
@@ -38,7 +41,10 @@ pub(crate) struct Undecodable<'a> {
 
 impl Undecodable<'_> {
     /// The event that is shown in its place.
-    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "PostgreSQL reads its columns itself"))]
+    #[cfg_attr(
+        not(any(feature = "sqlite", feature = "jsonl")),
+        allow(dead_code, reason = "PostgreSQL reads its columns itself")
+    )]
     pub(crate) fn into_event(self) -> AuditEvent {
         let mut event = AuditEvent::new(EventType::as_stored(self.event_type));
         event.event_id = self.event_id;

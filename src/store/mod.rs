@@ -20,6 +20,8 @@ mod parts;
 
 mod audit_store;
 
+#[cfg(all(feature = "jsonl", unix))]
+pub mod jsonl;
 mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;

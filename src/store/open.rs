@@ -15,6 +15,8 @@ pub const SCHEMES: &[&str] = &[
     "sqlite",
     #[cfg(feature = "postgres")]
     "postgres",
+    #[cfg(all(feature = "jsonl", unix))]
+    "jsonl",
 ];
 
 /// Opens the store that `url` names.
@@ -45,13 +47,25 @@ pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn AuditStore>
             let _ = options;
             Err(absent("postgres"))
         }
+        #[cfg(all(feature = "jsonl", unix))]
+        "jsonl" => super::jsonl::JsonlStore::open(rest, options).await.map(|store| Arc::new(store) as _),
+        #[cfg(not(feature = "jsonl"))]
+        "jsonl" => {
+            let _ = options;
+            Err(absent("jsonl"))
+        }
+        #[cfg(all(feature = "jsonl", not(unix)))]
+        "jsonl" => {
+            let _ = options;
+            Err(config("jsonl", "this system is no Unix: use `sqlite:PATH`"))
+        }
         _ => Err(no_store(url)),
     }
 }
 
 /// Explains why a URL names no store. Shows at most a known scheme of it, for a password may be in any other part.
 fn no_store(url: &str) -> StoreError {
-    const STORES: &str = "`sqlite:PATH`, `postgres://USER@HOST/DATABASE` or `memory:`";
+    const STORES: &str = "`sqlite:PATH`, `postgres://USER@HOST/DATABASE`, `jsonl:PATH` or `memory:`";
     let is_padding = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`');
     let hint = match RedactedUrl::of(url).scheme() {
         _ if url.starts_with(is_padding) || url.ends_with(is_padding) => {
@@ -68,7 +82,7 @@ fn no_store(url: &str) -> StoreError {
 }
 
 /// The error of a store that is left out of this build.
-#[cfg(not(all(feature = "sqlite", feature = "postgres")))]
+#[cfg(not(all(feature = "sqlite", feature = "postgres", feature = "jsonl")))]
 fn absent(feature: &'static str) -> StoreError {
     config(
         feature,

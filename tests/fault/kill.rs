@@ -4,22 +4,39 @@ use std::time::{Duration, Instant};
 
 use tower_audit::{Phase, Timestamp};
 
-use crate::support::{Folder, Record, SOON, Server, Settings, Shot, alone, integrity, load_while, until};
+use crate::support::{Folder, Record, SOON, Server, Settings, Shot, alone, integrity, load_while, until, url};
 
 const KILLS: usize = 40;
+/// On a log of JSON lines, whose recovery is another.
+#[cfg(feature = "jsonl")]
+const JSONL_KILLS: usize = 16;
 const CLIENTS: usize = 16;
 /// The largest number of responses before a kill.
 const MOST_RESPONSES: usize = 400;
 
 #[test]
 fn what_was_answered_survives_every_kill() {
+    let folder = Folder::new();
+    survives(&folder, &url(&folder.database()), KILLS);
+    assert_eq!(integrity(&folder.database()), "ok");
+}
+
+/// Small files, so that rotation and compression are killed too.
+#[cfg(feature = "jsonl")]
+#[test]
+fn what_was_answered_survives_every_kill_in_json_lines() {
+    let folder = Folder::new();
+    let path = folder.path().join("audit.jsonl");
+    survives(&folder, &format!("jsonl:{}?rotate_bytes=64K&gzip=true", path.display()), JSONL_KILLS);
+}
+
+fn survives(folder: &Folder, url: &str, kills: usize) {
     let _turn = alone();
     let begun = Instant::now();
-    let folder = Folder::new();
-    let settings = folder.settings();
+    let settings = Settings::new(url).env("EFFECTS", folder.effects_file());
     let mut shots = Vec::new();
     let mut killed_at = Vec::new();
-    for kill in 0..KILLS {
+    for kill in 0..kills {
         if kill % 4 == 3 {
             kill_while_starting(&settings);
         }
@@ -29,21 +46,20 @@ fn what_was_answered_survives_every_kill() {
     // The last start closes the events that the last kill left open.
     settings.start().stop();
 
-    let record = Record::read(&folder.database());
+    let record = Record::read_url(url);
     record.assert_successes(shots.iter().flatten());
     record.assert_all_ended();
     let effects = record.assert_no_effect_without_record(&folder.effects(), shots.iter().flatten());
     assert_closed_by_the_next_start(&record, &killed_at);
-    assert_eq!(integrity(&folder.database()), "ok");
 
     let sent: usize = shots.iter().map(Vec::len).sum();
     let successes = shots.iter().flatten().filter(|shot| shot.is_success()).count();
     let cut = shots.iter().flatten().filter(|shot| shot.status.is_none()).count();
     let unknown = record.of_phase(Phase::Unknown).count();
     println!(
-        "kill: {KILLS} kills under load and {} while starting, {sent} requests, {successes} of them 2xx, {cut} cut \
+        "kill: {kills} kills under load and {} while starting, {sent} requests, {successes} of them 2xx, {cut} cut \
          off, {effects} effects, {} events, {unknown} of them unknown, {:?}",
-        KILLS / 4,
+        kills / 4,
         record.len(),
         begun.elapsed(),
     );

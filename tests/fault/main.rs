@@ -8,6 +8,8 @@
 mod cluster;
 #[cfg(feature = "postgres")]
 mod instances;
+#[cfg(feature = "jsonl")]
+mod jsonl;
 mod kill;
 mod rotation_killed;
 mod shutdown;

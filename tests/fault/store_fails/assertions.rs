@@ -53,7 +53,7 @@ const HEADERS: [&str; 6] = ["content-type", "content-length", "cache-control", "
 
 /// Waits until both kinds of requests go well again, and returns those that were tried.
 #[track_caller]
-pub(super) fn until_recovered(server: &Server, name: &str) -> Vec<Shot> {
+pub(crate) fn until_recovered(server: &Server, name: &str) -> Vec<Shot> {
     let mut client = server.client();
     let mut shots = Vec::new();
     for kind in [Kind::Admin, Kind::Upload] {

@@ -48,7 +48,7 @@ fn a_full_disk_refuses_and_recovers() {
 }
 
 /// Runs `body` while a thread fills every byte that becomes free, also those that a truncated log frees.
-pub(super) fn while_full(disk: &Path, body: impl FnOnce()) {
+pub(crate) fn while_full(disk: &Path, body: impl FnOnce()) {
     /// Stops the filling thread, even if the test panics.
     struct Enough<'a>(&'a AtomicBool);
     impl Drop for Enough<'_> {
@@ -78,7 +78,7 @@ pub(super) fn while_full(disk: &Path, body: impl FnOnce()) {
 }
 
 /// Sends requests until so many were refused.
-pub(super) fn until_refused(client: &mut Client, kind: Kind, refusals: usize) -> Vec<Shot> {
+pub(crate) fn until_refused(client: &mut Client, kind: Kind, refusals: usize) -> Vec<Shot> {
     let mut shots: Vec<Shot> = Vec::new();
     let mut refused = 0;
     until("requests are refused", SOON, || {

@@ -10,3 +10,8 @@ mod mute;
 mod opening;
 mod read_only;
 mod sync;
+
+#[cfg(feature = "jsonl")]
+pub(crate) use assertions::until_recovered;
+#[cfg(feature = "jsonl")]
+pub(crate) use disk_full::{until_refused, while_full};

@@ -47,7 +47,12 @@ fn build(profile: &Path) {
 }
 
 /// Features of the server for the tests of this build.
-const FEATURES: &str = if cfg!(feature = "postgres") { "api,postgres" } else { "api" };
+const FEATURES: &str = match (cfg!(feature = "postgres"), cfg!(feature = "jsonl")) {
+    (true, true) => "api,jsonl,postgres",
+    (true, false) => "api,postgres",
+    (false, true) => "api,jsonl",
+    (false, false) => "api",
+};
 
 /// Returns the time of the newest change below `folder`.
 fn newest(folder: &Path) -> Option<SystemTime> {

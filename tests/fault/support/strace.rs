@@ -27,9 +27,20 @@ pub(crate) struct Fault(Child);
 impl Fault {
     /// Every sync of the process fails with this error, or takes this long: see the manual of `strace`.
     pub(crate) fn in_syncs_of(pid: u32, how: &str) -> Self {
+        Self::in_calls_of(pid, SYNCS, how, &[])
+    }
+
+    /// Each of these calls of the process on this file fails with this error, or takes this long.
+    #[cfg(feature = "jsonl")]
+    pub(crate) fn on_file(pid: u32, file: &Path, calls: &str, how: &str) -> Self {
+        Self::in_calls_of(pid, calls, how, &["-P", file.to_str().expect("a path of text")])
+    }
+
+    fn in_calls_of(pid: u32, calls: &str, how: &str, more: &[&str]) -> Self {
         install();
         let mut child = Command::new("strace")
-            .args(["-f", "-o", "/dev/null", "-e", &format!("trace={SYNCS}"), "-e", &format!("inject={SYNCS}:{how}")])
+            .args(["-f", "-o", "/dev/null", "-e", &format!("trace={calls}"), "-e", &format!("inject={calls}:{how}")])
+            .args(more)
             .args(["-p", &pid.to_string()])
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
@@ -37,7 +48,8 @@ impl Fault {
             .expect("`strace` starts");
         let mut said = BufReader::new(child.stderr.take().expect("it was piped"));
         let mut line = String::new();
-        said.read_line(&mut line).expect("`strace` speaks UTF-8");
+        // With a file, it says first what that is.
+        while !line.contains("attach") && said.read_line(&mut line).expect("`strace` speaks UTF-8") > 0 {}
         assert!(line.contains("attached"), "`strace` cannot attach, see /proc/sys/kernel/yama/ptrace_scope: {line}");
         // It prints a line for each new thread, too.
         std::thread::spawn(move || said.lines().map_while(Result::ok).count());

@@ -13,8 +13,8 @@ pub(super) struct Expected {
 }
 
 /// Returns the number of syncs in the right places, or the first call that was out of order.
-pub(super) fn check(calls: &[Call], database: &Path, effects: &Path, expected: &[Expected]) -> Result<usize, String> {
-    let log = format!("{}-wal", database.display());
+pub(super) fn check(calls: &[Call], log: &Path, effects: &Path, expected: &[Expected]) -> Result<usize, String> {
+    let log = log.display().to_string();
     let effects = effects.display().to_string();
     let responses: Vec<&Call> = calls.iter().filter(|call| is_response(call)).collect();
     if responses.len() != expected.len() {
@@ -64,7 +64,7 @@ impl Place<'_> {
     fn rounds(&self, id: &str) -> Result<Vec<usize>, String> {
         let writes: Vec<&Call> = self
             .entered_here()
-            .filter(|call| call.name.starts_with("pwrite") && call.target() == self.log && call.arguments.contains(id))
+            .filter(|call| call.name.contains("write") && call.target() == self.log && call.arguments.contains(id))
             .collect();
         let mut rounds: Vec<usize> = Vec::new();
         for write in writes {
@@ -107,7 +107,7 @@ mod tests {
 
     fn of(lines: &[&str], is_written_ahead: bool) -> Result<usize, String> {
         let expected = [Expected { id: "r-1".to_owned(), is_written_ahead }];
-        check(&parse(&lines.join("\n")), Path::new("/d/a.db"), Path::new("/d/effects"), &expected)
+        check(&parse(&lines.join("\n")), Path::new("/d/a.db-wal"), Path::new("/d/effects"), &expected)
     }
 
     #[track_caller]

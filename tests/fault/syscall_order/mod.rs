@@ -5,19 +5,33 @@ mod check;
 mod trace;
 
 use std::fs;
+use std::path::Path;
 
 use self::check::Expected;
-use crate::support::{Client, Folder, Kind, SOON, beside_others, fire, strace, until};
+use crate::support::{Client, Folder, Kind, SOON, Settings, beside, beside_others, fire, strace, until, url};
 
 const REQUESTS: usize = 100;
 
 #[test]
 fn an_event_is_synced_before_its_response_leaves() {
-    let _turn = beside_others();
     let folder = Folder::new();
+    is_in_order(&folder, &url(&folder.database()), &beside(&folder.database(), "-wal"));
+}
+
+#[cfg(feature = "jsonl")]
+#[test]
+fn a_line_is_synced_before_its_response_leaves() {
+    let folder = Folder::new();
+    let path = folder.path().join("audit.jsonl");
+    is_in_order(&folder, &format!("jsonl:{}", path.display()), &path);
+}
+
+/// Events are written to the file `log`.
+fn is_in_order(folder: &Folder, url: &str, log: &Path) {
+    let _turn = beside_others();
     let traced = folder.path().join("trace");
     let words = strace::tracing("fdatasync,fsync,write,writev,sendto,sendmsg,pwrite64,pwritev,pwritev2", &traced);
-    let server = folder.settings().under(words).start();
+    let server = Settings::new(url).env("EFFECTS", folder.effects_file()).under(words).start();
     let pid = server.pid();
 
     let mut client = Client::new(server.address());
@@ -37,7 +51,7 @@ fn an_event_is_synced_before_its_response_leaves() {
         text.lines().any(|line| trace::split(line) == Some((&pid, "+++ exited with 0 +++"))).then_some(text)
     });
     let calls = trace::parse(&text);
-    match check::check(&calls, &folder.database(), &folder.effects_file(), &expected) {
+    match check::check(&calls, log, &folder.effects_file(), &expected) {
         Ok(syncs) => println!("order: {REQUESTS} responses, {} calls, {syncs} syncs, each in its place", calls.len()),
         Err(why) => panic!("{why}"),
     }

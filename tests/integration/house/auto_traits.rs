@@ -36,6 +36,8 @@ fn handles_are_shared_between_tasks() {
     shared::<AuditApi>();
     shared::<AuditViewer>();
     shared::<SqliteStore>();
+    #[cfg(all(feature = "jsonl", unix))]
+    shared::<tower_audit::store::jsonl::JsonlStore>();
     shared::<Box<dyn AuditStore>>();
     shared::<Parts<'_>>();
 }

@@ -3,6 +3,10 @@
 mod append_only;
 mod faults;
 mod faulty_store;
+#[cfg(all(feature = "jsonl", unix))]
+mod jsonl;
+#[cfg(all(feature = "jsonl", unix))]
+mod jsonl_files;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;

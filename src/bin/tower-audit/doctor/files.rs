@@ -8,14 +8,15 @@ mod unix {
 
     use tower_audit::store::Diagnostic;
 
-    pub(super) fn look(path: &Path) -> Vec<Diagnostic> {
+    /// Looks at the file, its folder and its disk. The names of the files beside it end in these.
+    pub(super) fn look(path: &Path, beside: &[&str]) -> Vec<Diagnostic> {
         let mut found = Vec::new();
         if let Ok(metadata) = std::fs::metadata(path) {
             if !metadata.is_file() {
                 // The mode of a device is its system's; opening the store reports the rest.
                 return found;
             }
-            found.push(file(path, &metadata));
+            found.push(file(path, beside, &metadata));
         }
         let folder = path.parent().unwrap_or(Path::new("/"));
         if let Ok(metadata) = std::fs::metadata(folder) {
@@ -27,10 +28,11 @@ mod unix {
         found
     }
 
-    fn file(path: &Path, metadata: &Metadata) -> Diagnostic {
+    fn file(path: &Path, beside: &[&str], metadata: &Metadata) -> Diagnostic {
         let (shown, mode) = (path.display(), metadata.mode() & 0o7777);
         let text = format!("{shown}, mode {mode:04o}, of user {}", metadata.uid());
-        let remedy = format!("chmod o= {shown} {shown}-wal {shown}-shm, and give the app the umask 027");
+        let others: String = beside.iter().map(|end| format!(" {shown}{end}")).collect();
+        let remedy = format!("chmod o= {shown}{others}, and give the app the umask 027");
         if mode & 0o002 != 0 {
             Diagnostic::error("file", format!("{text}: every user of this machine can change events"), remedy)
         } else if mode & 0o004 != 0 {
@@ -95,7 +97,11 @@ use tower_audit::store::Diagnostic;
 /// Nothing for stores that are no file.
 #[cfg(unix)]
 pub(super) fn files(url: &str) -> Vec<Diagnostic> {
-    tower_audit::store::sqlite::path_of(url).map(|path| unix::look(&path)).unwrap_or_default()
+    use tower_audit::store::{jsonl, sqlite};
+    if let Some(path) = sqlite::path_of(url) {
+        return unix::look(&path, &["-wal", "-shm"]);
+    }
+    jsonl::path_of(url).map(|path| unix::look(&path, &[".*"])).unwrap_or_default()
 }
 
 #[cfg(not(unix))]

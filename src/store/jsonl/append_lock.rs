@@ -1,0 +1,181 @@
+//! The lock among the processes of a log, and numbers in it that tell them of each other's changes.
+//!
+//! Held alone for an append, a rotation and the removal of events. The kernel releases it when its process dies. A busy writer
+//! holds it nearly always, so readers do without: the lock's file says up to where the file at PATH has durable batches.
+//!
+//! | place | number |
+//! |---|---|
+//! | 0 | changes of files |
+//! | 8 | changes of lines |
+//! | 16, 24 | the inode of the file at PATH, and the length of its durable batches |
+//! | 32 | both and a constant, by exclusive or: a reader sees by it that it has read two halves |
+
+use std::fs::{File, TryLockError};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::error::{DuringOperation as _, transient};
+use super::place::{FileKey, Place, private, stat};
+use crate::store::StoreError;
+
+/// The lock, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Held {
+    file: File,
+    key: FileKey,
+}
+
+/// The numbers of changes, as another process left them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Changes {
+    lock: FileKey,
+    /// Files that were made, renamed or removed.
+    pub(super) files: u64,
+    /// Lines that were overwritten.
+    pub(super) edits: u64,
+}
+
+/// The length of the durable batches in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Durable {
+    pub(super) inode: u64,
+    pub(super) len: u64,
+}
+
+impl Durable {
+    fn check(self) -> u64 {
+        self.inode ^ self.len ^ 0x6a73_6f6e_6c6c_6f67
+    }
+}
+
+/// Reads the numbers without the lock. `None` if there is no lock, or this user has no right to it.
+pub(super) fn peek(place: &Place) -> io::Result<Option<(Changes, Option<Durable>)>> {
+    let file = match File::open(place.state.join("lock")) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => return Ok(None),
+        file => file?,
+    };
+    let key = FileKey::of(&file.metadata()?);
+    read_numbers(&file, key).map(Some)
+}
+
+fn read_numbers(file: &File, lock: FileKey) -> io::Result<(Changes, Option<Durable>)> {
+    let mut bytes = [0; 40];
+    let mut read = 0;
+    while read < bytes.len() {
+        match file.read_at(&mut bytes[read..], read as u64)? {
+            0 => break,
+            more => read += more,
+        }
+    }
+    let number = |n: usize| u64::from_le_bytes(std::array::from_fn(|byte| bytes[8 * n + byte]));
+    let durable = Durable { inode: number(2), len: number(3) };
+    let changes = Changes { lock, files: number(0), edits: number(1) };
+    Ok((changes, Some(durable).filter(|durable| durable.check() == number(4))))
+}
+
+impl Held {
+    /// Takes the lock alone. Makes it, and its folder, if it is not there.
+    pub(super) fn alone(place: &Place, timeout: Duration, operation: &'static str) -> Result<Self, StoreError> {
+        let path = place.state.join("lock");
+        let deadline = Instant::now() + timeout;
+        loop {
+            let mut options = private();
+            options.read(true).write(true).create(true);
+            let file = match options.open(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    place.make_state().during(operation)?;
+                    let file = options.open(&path).during(operation)?;
+                    place.give_to_owner(&file);
+                    file
+                }
+                file => file.during(operation)?,
+            };
+            if let Some(held) = Self::lock(file, &path, File::try_lock, deadline, operation)? {
+                return Ok(held);
+            }
+        }
+    }
+
+    /// Takes the lock together with other readers. `None` if there is none, or this user has no right to it.
+    pub(super) fn shared(
+        place: &Place,
+        timeout: Duration,
+        operation: &'static str,
+    ) -> Result<Option<Self>, StoreError> {
+        let path = place.state.join("lock");
+        let deadline = Instant::now() + timeout;
+        loop {
+            let file = match File::open(&path) {
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
+                    return Ok(None);
+                }
+                file => file.during(operation)?,
+            };
+            if let Some(held) = Self::lock(file, &path, File::try_lock_shared, deadline, operation)? {
+                return Ok(Some(held));
+            }
+        }
+    }
+
+    /// Returns `None` if the file was removed meanwhile.
+    fn lock(
+        file: File,
+        path: &Path,
+        try_lock: fn(&File) -> Result<(), TryLockError>,
+        deadline: Instant,
+        operation: &'static str,
+    ) -> Result<Option<Self>, StoreError> {
+        let mut pause = Duration::from_micros(50);
+        loop {
+            match try_lock(&file) {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(Duration::from_millis(2));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(transient(operation).with_hint("another process holds the log's lock"));
+                }
+                Err(TryLockError::Error(error)) => return Err(error).during(operation),
+            }
+        }
+        let key = FileKey::of(&file.metadata().during(operation)?);
+        let named = stat(path).during(operation)?.map(|metadata| FileKey::of(&metadata));
+        Ok((named == Some(key)).then_some(Self { file, key }))
+    }
+
+    /// Reads the numbers of changes.
+    pub(super) fn changes(&self) -> io::Result<Changes> {
+        read_numbers(&self.file, self.key).map(|(changes, _)| changes)
+    }
+
+    /// Returns the length of the durable batches, as it was told.
+    pub(super) fn durable(&self) -> io::Result<Option<Durable>> {
+        read_numbers(&self.file, self.key).map(|(_, durable)| durable)
+    }
+
+    /// Tells readers up to where the file at PATH has durable batches.
+    pub(super) fn publish(&self, durable: Durable) -> io::Result<()> {
+        if self.durable()? == Some(durable) {
+            return Ok(());
+        }
+        let numbers = [durable.inode, durable.len, durable.check()];
+        self.file.write_all_at(numbers.map(u64::to_le_bytes).as_flattened(), 16)
+    }
+
+    /// Tells the others that files were made, renamed or removed.
+    pub(super) fn tell_files(&self) -> io::Result<Changes> {
+        let changes = self.changes()?;
+        self.file.write_all_at(&changes.files.wrapping_add(1).to_le_bytes(), 0)?;
+        self.changes()
+    }
+
+    /// Tells the others that lines were overwritten.
+    pub(super) fn tell_edits(&self) -> io::Result<Changes> {
+        let changes = self.changes()?;
+        self.file.write_all_at(&changes.edits.wrapping_add(1).to_le_bytes(), 8)?;
+        self.changes()
+    }
+}

@@ -1,0 +1,62 @@
+//! Diagnostics of the files, for `doctor`.
+
+use super::error::DuringOperation as _;
+use super::place::Kind;
+use super::shared::Shared;
+use crate::store::{Diagnostic, StoreError};
+
+pub(super) fn inspect(shared: &Shared) -> Result<Vec<Diagnostic>, StoreError> {
+    shared.snapshot()?;
+    let catalogue = shared.lock_catalogue();
+    let bytes: u64 = catalogue.files().map(|file| file.stamp.size).sum();
+    let events: u64 = catalogue.files().map(|file| file.index.events()).sum();
+    let mut found = vec![Diagnostic::ok(
+        "files",
+        format!("{events} events in {} files of {} MB", catalogue.files().count(), bytes / 1_000_000),
+    )];
+    let unreadable: u64 = catalogue.files().map(|file| file.index.unreadable).sum();
+    if unreadable > 0 {
+        found.push(Diagnostic::warning(
+            "lines",
+            format!("{unreadable} lines are no events"),
+            "`tower-audit query --type audit.unreadable` shows them: another program has written to the file, or a disk has \
+             failed",
+        ));
+    }
+    for name in &catalogue.unread {
+        found.push(Diagnostic::warning(
+            "archive",
+            format!("{} is compressed in a way that is not read: its events are not shown", name.display()),
+            "decompress it, or compress it with gzip",
+        ));
+    }
+    let foreign = catalogue.rotated.iter().filter(|file| matches!(file.kind, Kind::Foreign(_))).count();
+    if foreign > 0 {
+        found.push(Diagnostic::warning(
+            "rotation",
+            format!("{foreign} files were rotated by another program"),
+            "with logrotate, use `create` and not `copytruncate`, which loses lines by its design; or take the file out of \
+             its configuration: the log rotates itself",
+        ));
+    }
+    let torn = torn_lines(&catalogue.place.state).during("diagnosis")?;
+    if torn > 0 {
+        found.push(Diagnostic::warning(
+            "torn",
+            format!("{torn} times, a process died or a disk was full while a line was written"),
+            format!(
+                "what there was of the lines is in {}/torn-*; no response left for them",
+                catalogue.place.state.display()
+            ),
+        ));
+    }
+    Ok(found)
+}
+
+fn torn_lines(state: &std::path::Path) -> std::io::Result<usize> {
+    let entries = match std::fs::read_dir(state) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        entries => entries?,
+    };
+    Ok(entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with("torn-")).count())
+}

@@ -1,0 +1,272 @@
+//! A file of the log: what is known of it, and its lines.
+
+use std::fs::{File, Metadata};
+use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom};
+use std::ops::ControlFlow;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use flate2::bufread::MultiGzDecoder;
+use serde::{Deserialize, Serialize};
+
+use super::file_index::{Block, FileIndex};
+use super::line::{self, Head, Line};
+use super::line_reader::{LineReader, RawLine};
+use super::place::{FileKey, Form, Kind, private, sync_folder};
+use crate::event::Timestamp;
+
+/// A file of the log and its index.
+#[derive(Debug, Clone)]
+pub(super) struct LogFile {
+    pub(super) path: PathBuf,
+    pub(super) kind: Kind,
+    pub(super) stamp: Stamp,
+    pub(super) index: Arc<FileIndex>,
+    /// A number of this process for the file as it is: another one after lines were overwritten.
+    pub(super) serial: u64,
+    /// False if the file has fewer events than the index says.
+    pub(super) is_exact: bool,
+}
+
+/// By this, a file is known to be as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    pub(super) key: FileKey,
+    pub(super) size: u64,
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        Self { key: FileKey::of(metadata), size: metadata.len(), modified: (metadata.mtime(), metadata.mtime_nsec()) }
+    }
+}
+
+/// The index of a file as it is kept in the folder of the state.
+#[derive(Serialize, Deserialize)]
+struct SavedIndex {
+    version: u32,
+    size: u64,
+    modified: (i64, i64),
+    index: FileIndex,
+}
+
+impl LogFile {
+    /// Reads the index of a rotated file from the folder of the state.
+    pub(super) fn load(path: &Path, kind: Kind, stamp: Stamp, state: &Path) -> Option<Self> {
+        let saved = std::fs::read(index_path(state, stamp.key)).ok()?;
+        let saved = serde_json::from_slice::<SavedIndex>(&saved)
+            .ok()
+            .filter(|saved| saved.version == VERSION && saved.size == stamp.size && saved.modified == stamp.modified)?;
+        Some(Self::new(path, kind, stamp, saved.index))
+    }
+
+    /// Makes the index of a rotated file from its lines, and keeps it in the folder of the state.
+    pub(super) fn scan(path: &Path, kind: Kind, stamp: Stamp, state: &Path) -> io::Result<Self> {
+        let file = Self::new(path, kind, stamp, scan(path, kind)?);
+        file.save(state);
+        Ok(file)
+    }
+
+    fn new(path: &Path, kind: Kind, stamp: Stamp, index: FileIndex) -> Self {
+        Self { path: path.to_owned(), kind, stamp, index: Arc::new(index), serial: next_serial(), is_exact: true }
+    }
+
+    /// Keeps the index, so that the next process need not read the file. An index that cannot be kept is made again.
+    pub(super) fn save(&self, state: &Path) {
+        if !self.is_exact {
+            return;
+        }
+        let saved = SavedIndex {
+            version: VERSION,
+            size: self.stamp.size,
+            modified: self.stamp.modified,
+            index: (*self.index).clone(),
+        };
+        let path = index_path(state, self.stamp.key);
+        let temporary = path.with_extension(format!("{:016x}.tmp", fastrand::u64(..)));
+        let write = || -> io::Result<()> {
+            let file = private().write(true).create_new(true).open(&temporary)?;
+            serde_json::to_writer(io::BufWriter::new(&file), &saved)?;
+            // Without it, a crash may leave an index whose text is missing: it would be made again, not believed.
+            std::fs::rename(&temporary, &path)?;
+            sync_folder(state)
+        };
+        if write().is_err() {
+            let _ = std::fs::remove_file(&temporary);
+        }
+    }
+
+    /// Forgets the index: the file is indexed from its beginning.
+    pub(super) fn begin_again(&mut self) {
+        (self.index, self.serial, self.is_exact) = (Arc::default(), next_serial(), true);
+    }
+
+    fn form(&self) -> Form {
+        match self.kind {
+            Kind::Active => Form::Plain,
+            Kind::Rotated(_, form) | Kind::Foreign(form) => form,
+        }
+    }
+
+    pub(super) fn is_plain(&self) -> bool {
+        self.form() == Form::Plain
+    }
+
+    /// Calls `visit` with each event of the block, until it breaks.
+    pub(super) fn visit_block(
+        &self,
+        block: &Block,
+        visit: &mut dyn FnMut(&RawLine<'_>, &Head) -> ControlFlow<()>,
+    ) -> io::Result<ControlFlow<()>> {
+        let source = self.open_block(block)?;
+        let mut otherwise = block.otherwise;
+        let mut reader = LineReader::new(source, block.start);
+        loop {
+            let raw = match reader.next() {
+                Ok(Some(raw)) if raw.is_whole => raw,
+                Ok(_) => return Ok(ControlFlow::Continue(())),
+                Err(error) if is_damage(&error) => return Ok(visit_damage(self, block, otherwise, &error, visit)),
+                Err(error) => return Err(error),
+            };
+            let Line::Event(head) = line::parse(raw.bytes, otherwise) else { continue };
+            otherwise = otherwise.max(head.created_at);
+            if visit(&raw, &head).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+    }
+
+    /// The heads of the block's events.
+    pub(super) fn heads(&self, block: &Block) -> io::Result<Vec<Head>> {
+        let mut heads = Vec::new();
+        let done = self.visit_block(block, &mut |_, head| {
+            heads.push(*head);
+            ControlFlow::Continue(())
+        })?;
+        debug_assert!(done.is_continue());
+        Ok(heads)
+    }
+
+    /// Opens the whole file, uncompressed.
+    pub(super) fn open(&self) -> io::Result<Box<dyn BufRead + Send>> {
+        let file = File::open(&self.path)?;
+        if FileKey::of(&file.metadata()?) != self.stamp.key {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let file = BufReader::with_capacity(BUFFER_BYTES, file);
+        if self.is_plain() {
+            return Ok(Box::new(file));
+        }
+        Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(file))))
+    }
+
+    fn open_block(&self, block: &Block) -> io::Result<Box<dyn BufRead>> {
+        let mut file = File::open(&self.path)?;
+        if FileKey::of(&file.metadata()?) != self.stamp.key {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        if self.is_plain() {
+            file.seek(SeekFrom::Start(block.start))?;
+            return Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, file.take(block.len))));
+        }
+        let (start, len) = block.member.unwrap_or((0, u64::MAX));
+        file.seek(SeekFrom::Start(start))?;
+        let member = BufReader::with_capacity(BUFFER_BYTES, file.take(len));
+        Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(member))))
+    }
+}
+
+/// Inodes are used again; these numbers are not.
+pub(super) fn next_serial() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Indexes a rotated file. Of a file that another program has compressed, all lines are one block.
+fn scan(path: &Path, kind: Kind) -> io::Result<FileIndex> {
+    let file = File::open(path)?;
+    let is_plain = matches!(kind, Kind::Active | Kind::Rotated(_, Form::Plain) | Kind::Foreign(Form::Plain));
+    let mut index = FileIndex::default();
+    if is_plain {
+        index_lines(&mut LineReader::new(BufReader::with_capacity(BUFFER_BYTES, file), 0), &mut index)?;
+        return Ok(index);
+    }
+    let mut whole = FileIndex::default();
+    let decoder = MultiGzDecoder::new(BufReader::with_capacity(BUFFER_BYTES, file));
+    let mut reader = LineReader::new(BufReader::with_capacity(BUFFER_BYTES, decoder), 0);
+    match index_lines(&mut reader, &mut whole) {
+        Err(error) if !is_damage(&error) => return Err(error),
+        Err(error) => {
+            let head = damage_head(path, whole.otherwise(), &error);
+            whole.push(0, &Line::Event(head));
+        }
+        Ok(()) => {}
+    }
+    index = whole;
+    if let Some(mut block) = index.blocks.first().cloned() {
+        for other in &index.blocks[1..] {
+            block.len += other.len;
+            block.events += other.events;
+            block.first_at = block.first_at.min(other.first_at);
+            block.last_at = block.last_at.max(other.last_at);
+            block.first_id = block.first_id.min(other.first_id);
+            block.last_id = block.last_id.max(other.last_id);
+            block.greatest_id = other.greatest_id;
+        }
+        index.blocks = vec![block];
+    }
+    Ok(index)
+}
+
+/// Adds whole lines to the index. A line without its end is left out.
+pub(super) fn index_lines<R: BufRead>(reader: &mut LineReader<R>, index: &mut FileIndex) -> io::Result<()> {
+    while let Some(raw) = reader.next()? {
+        if !raw.is_whole {
+            break;
+        }
+        let line = line::parse(raw.bytes, index.otherwise());
+        index.push(raw.len, &line);
+    }
+    Ok(())
+}
+
+/// Returns true for an error in the compressed bytes.
+fn is_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+}
+
+/// An event in the place of those that damage hides.
+fn visit_damage(
+    file: &LogFile,
+    block: &Block,
+    otherwise: Timestamp,
+    error: &io::Error,
+    visit: &mut dyn FnMut(&RawLine<'_>, &Head) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let text = damage_text(&file.path, error);
+    let raw = RawLine { start: block.start, len: 0, bytes: text.as_bytes(), is_whole: true };
+    visit(&raw, &damage_head(&file.path, otherwise, error))
+}
+
+fn damage_head(path: &Path, otherwise: Timestamp, error: &io::Error) -> Head {
+    match line::parse(damage_text(path, error).as_bytes(), otherwise) {
+        Line::Event(head) => head,
+        Line::Blank | Line::Ended(_) => unreachable!("the text is no line of the store"),
+    }
+}
+
+fn damage_text(path: &Path, error: &io::Error) -> String {
+    let name = path.file_name().unwrap_or_default().display();
+    format!("the rest of {name} cannot be decompressed: {error}")
+}
+
+pub(super) fn index_path(state: &Path, key: FileKey) -> PathBuf {
+    state.join(format!("index-{key}"))
+}
+
+/// The version of a saved index; another one is made again.
+const VERSION: u32 = 1;
+pub(super) const BUFFER_BYTES: usize = 64 << 10;

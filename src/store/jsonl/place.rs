@@ -1,0 +1,197 @@
+//! Names: the file, its rotated files, and the folder of its state.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::event::Timestamp;
+
+/// The places of a log's files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The file, without symbolic links.
+    pub(super) file: PathBuf,
+    /// Its folder.
+    pub(super) folder: PathBuf,
+    /// The folder of locks and indexes.
+    pub(super) state: PathBuf,
+}
+
+/// The kind of a file of the log, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Active,
+    /// Rotated by this store: its number.
+    Rotated(u64, Form),
+    /// Rotated by another program.
+    Foreign(Form),
+}
+
+/// The form of a rotated file's content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Plain,
+    Gzip,
+    /// Compressed in a way that this store does not read.
+    Other,
+}
+
+/// Device and inode of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct FileKey(u64, u64);
+
+impl FileKey {
+    pub(super) fn inode(self) -> u64 {
+        self.1
+    }
+
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        Self(metadata.dev(), metadata.ino())
+    }
+}
+
+impl std::fmt::Display for FileKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:x}-{:x}", self.0, self.1)
+    }
+}
+
+impl Place {
+    /// Resolves symbolic links. A file that does not exist yet is named within its resolved folder.
+    pub(super) fn resolve(path: &Path) -> io::Result<Self> {
+        let file = match path.canonicalize() {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Err(error) };
+                folder.canonicalize()?.join(name)
+            }
+            resolved => resolved?,
+        };
+        let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
+        let mut state = file.clone().into_os_string();
+        state.push(".state");
+        Ok(Self { file, folder, state: state.into() })
+    }
+
+    /// Returns the kind of a file in the folder; `None` for one that is none of the log's.
+    pub(super) fn kind(&self, name: &OsStr) -> Option<Kind> {
+        let own = self.file.file_name()?.as_bytes();
+        let rest = name.as_bytes().strip_prefix(own)?;
+        if rest.is_empty() {
+            return Some(Kind::Active);
+        }
+        let (stem, form) = match rest.strip_suffix(b".gz") {
+            Some(stem) => (stem, Form::Gzip),
+            None => {
+                let other =
+                    [".bz2", ".xz", ".zst", ".lz4", ".Z"].iter().find_map(|end| rest.strip_suffix(end.as_bytes()));
+                other.map_or((rest, Form::Plain), |stem| (stem, Form::Other))
+            }
+        };
+        let (separator, stem) = stem.split_first()?;
+        let is_number = |bytes: &[u8]| !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit);
+        if *separator == b'.'
+            && let Some((time, number)) = stem.split_at_checked(16).filter(|(time, _)| time.ends_with(b"Z"))
+            && is_number(&time[..8])
+            && let Some(digits) = number.strip_prefix(b"-").filter(|digits| is_number(digits))
+        {
+            return Some(Kind::Rotated(std::str::from_utf8(digits).ok()?.parse().ok()?, form));
+        }
+        let is_foreign = matches!(separator, b'.' | b'-')
+            && stem.first().is_some_and(u8::is_ascii_digit)
+            && stem.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'_' | b'.' | b'T' | b'Z'));
+        is_foreign.then_some(Kind::Foreign(form))
+    }
+
+    /// The name of the rotated file with this number.
+    pub(super) fn rotated(&self, at: Timestamp, number: u64) -> PathBuf {
+        let text = at.to_string();
+        let digits: String = text.get(..19).unwrap_or(&text).chars().filter(|c| !matches!(c, '-' | ':')).collect();
+        with_suffix(&self.file, &format!(".{digits}Z-{number:06}"))
+    }
+
+    /// Makes the folder of the state, readable by its owner alone.
+    pub(super) fn make_state(&self) -> io::Result<()> {
+        match fs::DirBuilder::new().mode(0o700).create(&self.state) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => {
+                self.give_to_owner(&File::open(&self.state)?);
+                self.sync_folder()
+            }
+        }
+    }
+
+    /// Gives a new file to the owner of the log: one made by root would be closed to the app.
+    pub(super) fn give_to_owner(&self, file: &File) {
+        if let Ok(owner) = fs::metadata(&self.file).or_else(|_| fs::metadata(&self.folder)) {
+            // Only root may, and needs to.
+            let _ = std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()));
+        }
+    }
+
+    /// Makes entries of the folder durable.
+    pub(super) fn sync_folder(&self) -> io::Result<()> {
+        sync_folder(&self.folder)
+    }
+}
+
+/// Makes the entries of a folder durable.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Options for a file that only its owner may read: a log says who did what.
+pub(super) fn private() -> OpenOptions {
+    let mut options = File::options();
+    options.mode(0o600);
+    options
+}
+
+/// Appends a suffix to the file's name.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Returns the metadata of the file, or `None` if there is none.
+pub(super) fn stat(path: &Path) -> io::Result<Option<Metadata>> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_the_log_are_told_by_their_names() {
+        let path = Path::new("/var/log/app/audit.jsonl");
+        let place =
+            Place { file: path.into(), folder: "/var/log/app".into(), state: "/var/log/app/audit.jsonl.state".into() };
+        for (name, kind) in [
+            ("audit.jsonl", Some(Kind::Active)),
+            ("audit.jsonl.20260525T120000Z-000042", Some(Kind::Rotated(42, Form::Plain))),
+            ("audit.jsonl.20260525T120000Z-1000042.gz", Some(Kind::Rotated(1_000_042, Form::Gzip))),
+            ("audit.jsonl.1", Some(Kind::Foreign(Form::Plain))),
+            ("audit.jsonl.2.gz", Some(Kind::Foreign(Form::Gzip))),
+            ("audit.jsonl-20260525", Some(Kind::Foreign(Form::Plain))),
+            ("audit.jsonl-20260525.xz", Some(Kind::Foreign(Form::Other))),
+            ("audit.jsonl.state", None),
+            ("audit.jsonl.bak", None),
+            ("audit.jsonl2", None),
+            ("audit.jsonl.", None),
+            ("other.jsonl.1", None),
+        ] {
+            assert_eq!(place.kind(OsStr::new(name)), kind, "{name}");
+        }
+        let at = "2026-05-25T12:00:00.5Z".parse().unwrap();
+        assert_eq!(place.rotated(at, 7), Path::new("/var/log/app/audit.jsonl.20260525T120000Z-000007"));
+    }
+}

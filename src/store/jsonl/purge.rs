@@ -1,0 +1,188 @@
+//! Removal of events from files: by age, and by their positions.
+
+use std::collections::{HashMap, HashSet};
+
+use super::append_lock::Held;
+use super::blanks::overwrite;
+use super::error::DuringOperation as _;
+use super::file_index::FileIndex;
+use super::housekeeping::Housekeeping;
+use super::line::Head;
+use super::log_file::LogFile;
+use super::place::{FileKey, Kind};
+use super::rewriting::Rewriting;
+use super::shared::Shared;
+use crate::event::{EventId, Timestamp};
+use crate::query::Cursor;
+use crate::store::{PurgeOutcome, StoreError};
+
+impl Shared {
+    /// Removes events that are older: a rotated file that is wholly old at once, else about `at_most` of one file.
+    pub(super) fn purge(&self, before: Timestamp, at_most: usize) -> Result<PurgeOutcome, StoreError> {
+        let _housekeeping = self.housekeeping()?;
+        let is_old = |head: &Head| head.created_at < before;
+        let Some(file) = self.first_file(|file| has_older(&file.index, before))? else {
+            return Ok(PurgeOutcome { deleted: 0, has_more: false });
+        };
+        let is_wholly_old = file.index.last_at().is_some_and(|last| last < before);
+        let deleted = if file.kind != Kind::Active && is_wholly_old {
+            self.remove_file(&file)?
+        } else if file.is_plain() {
+            let select = |index: &FileIndex| {
+                let blocks = index.blocks.iter().enumerate();
+                blocks.filter(|(_, block)| block.events > 0 && block.first_at < before).map(|(n, _)| n).collect()
+            };
+            self.overwrite(file.stamp.key, &select, at_most.max(1), &is_old)?.len() as u64
+        } else {
+            self.rewrite(file, &is_old)?.len() as u64
+        };
+        let has_more = self.first_file(|file| has_older(&file.index, before))?.is_some();
+        Ok(PurgeOutcome { deleted, has_more })
+    }
+
+    /// Removes the events at these positions, and returns the number of those that were there.
+    pub(super) fn remove(&self, positions: &[Cursor]) -> Result<u64, StoreError> {
+        let _housekeeping = self.housekeeping()?;
+        let doomed: HashMap<EventId, Timestamp> =
+            positions.iter().map(|position| (position.event_id, position.created_at)).collect();
+        let is_doomed = |head: &Head| doomed.get(&head.event_id) == Some(&head.created_at);
+        let select = |index: &FileIndex| {
+            let mut blocks: Vec<usize> = doomed.keys().flat_map(|id| index.blocks_with(*id)).collect();
+            blocks.sort_unstable();
+            blocks.dedup();
+            blocks
+        };
+        let mut removed = HashSet::new();
+        for file in self.files()? {
+            if select(&file.index).is_empty() {
+                continue;
+            }
+            removed.extend(if file.is_plain() {
+                self.overwrite(file.stamp.key, &select, usize::MAX, &is_doomed)?
+            } else if self.has_one(&file, &select(&file.index), &is_doomed)? {
+                self.rewrite(file, &is_doomed)?
+            } else {
+                HashSet::new()
+            });
+        }
+        Ok(removed.len() as u64)
+    }
+
+    /// Gives the room of removed events back to the disk.
+    pub(super) fn tidy(&self) -> Result<(), StoreError> {
+        let _housekeeping = self.housekeeping()?;
+        for file in self.files()?.into_iter().filter(|file| file.kind != Kind::Active) {
+            let is_full_of_blanks = file.is_plain() && file.index.blank_bytes * 2 > file.index.len;
+            let is_empty = file.index.events() == 0;
+            if is_empty && file.index.ended.is_empty() && file.index.len > 0 {
+                self.remove_file(&file)?;
+            } else if is_full_of_blanks {
+                self.rewrite(file, &|_| false)?;
+            } else {
+                let catalogue = self.lock_catalogue();
+                file.save(&catalogue.place.state);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns true if the active file is large and has fewer events than blanks.
+    pub(super) fn is_full_of_blanks(&self) -> Result<bool, StoreError> {
+        let active = self.files()?.into_iter().find(|file| file.kind == Kind::Active);
+        Ok(active
+            .is_some_and(|file| file.index.blank_bytes >= MANY_BLANKS && file.index.blank_bytes * 2 > file.index.len))
+    }
+
+    fn housekeeping(&self) -> Result<Housekeeping, StoreError> {
+        let place = self.lock_catalogue().place.clone();
+        Housekeeping::take(&place, self.config.timeout, DOING)
+    }
+
+    fn files(&self) -> Result<Vec<LogFile>, StoreError> {
+        self.snapshot()?;
+        Ok(self.lock_catalogue().files().cloned().collect())
+    }
+
+    /// The first file of which this is true; rotated ones first.
+    fn first_file(&self, is_it: impl Fn(&LogFile) -> bool) -> Result<Option<LogFile>, StoreError> {
+        let mut files = self.files()?;
+        files.sort_by_key(|file| file.kind == Kind::Active);
+        Ok(files.into_iter().find(is_it))
+    }
+
+    fn remove_file(&self, file: &LogFile) -> Result<u64, StoreError> {
+        let mut catalogue = self.lock_catalogue();
+        let held = Held::alone(&catalogue.place, self.config.timeout / 2, DOING)?;
+        std::fs::remove_file(&file.path).during(DOING)?;
+        catalogue.place.sync_folder().during(DOING)?;
+        let _ = std::fs::remove_file(super::log_file::index_path(&catalogue.place.state, file.stamp.key));
+        held.tell_files().during(DOING)?;
+        catalogue.forget_look();
+        Ok(file.index.events())
+    }
+
+    fn overwrite(
+        &self,
+        key: FileKey,
+        select: &dyn Fn(&FileIndex) -> Vec<usize>,
+        at_most: usize,
+        is_selected: &dyn Fn(&Head) -> bool,
+    ) -> Result<HashSet<EventId>, StoreError> {
+        let mut catalogue = self.lock_catalogue();
+        let held = Held::alone(&catalogue.place, self.config.timeout / 2, DOING)?;
+        let changes = held.changes().during(DOING)?;
+        catalogue.refresh(Some(changes), super::catalogue::Edits::Indexed).during(DOING)?;
+        catalogue.catch_up(None, &mut |_, _, _, _| {}).during(DOING)?;
+        // Gone: another process has rewritten it, and the next call finds what it made.
+        let Some(file) = catalogue.file_mut(key) else { return Ok(HashSet::new()) };
+        let blocks = select(&file.index);
+        let removed = overwrite(file, blocks, at_most, is_selected).during(DOING)?;
+        if !removed.is_empty() {
+            let changes = held.tell_edits().during(DOING)?;
+            catalogue.saw(changes);
+        }
+        Ok(removed)
+    }
+
+    fn rewrite(&self, file: LogFile, is_removed: &dyn Fn(&Head) -> bool) -> Result<HashSet<EventId>, StoreError> {
+        let place = self.lock_catalogue().place.clone();
+        let is_compressed = !file.is_plain();
+        let mut rewriting = Rewriting::begin(&place, file, is_compressed).during(DOING)?;
+        while rewriting.step(is_removed).during(DOING)? {}
+        let hold = || Held::alone(&place, self.config.timeout / 2, DOING).map_err(std::io::Error::other);
+        match rewriting.finish(&place, hold).during(DOING)? {
+            None => Ok(HashSet::new()),
+            Some((_, removed, held)) => {
+                held.tell_files().during(DOING)?;
+                // Whoever has the catalogue may wait for the lock.
+                drop(held);
+                self.lock_catalogue().forget_look();
+                Ok(removed)
+            }
+        }
+    }
+
+    /// Returns true if one of the blocks has a selected event.
+    fn has_one(
+        &self,
+        file: &LogFile,
+        blocks: &[usize],
+        is_selected: &dyn Fn(&Head) -> bool,
+    ) -> Result<bool, StoreError> {
+        for number in blocks {
+            let heads = file.heads(&file.index.blocks[*number]).during(DOING)?;
+            if heads.iter().any(is_selected) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn has_older(index: &FileIndex, before: Timestamp) -> bool {
+    index.blocks.iter().any(|block| block.events > 0 && block.first_at < before)
+}
+
+const DOING: &str = "purge";
+/// Below it, the room is not worth a file of its own.
+const MANY_BLANKS: u64 = 1 << 20;

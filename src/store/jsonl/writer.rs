@@ -1,0 +1,332 @@
+//! The writer: one batch after the other, under the lock of the log.
+
+use std::collections::HashSet;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+
+use super::active_file::{ActiveFile, Fate, replaced_error};
+use super::append_lock::{Durable, Held};
+use super::batch::Batch;
+use super::catalogue::{Catalogue, Edits};
+use super::config::Config;
+use super::error::{APPEND, DuringOperation as _, OPENING, closed_error, config, error_of};
+use super::known_ids::KnownIds;
+use super::line::Line;
+use super::place::{FileKey, Place, private};
+use super::snapshot::Snapshot;
+use super::writer_lock::WriterLock;
+use crate::event::{AuditEvent, EventType};
+use crate::log_lines::log_line;
+use crate::store::{StoreError, StoreErrorKind};
+
+/// The state of a handle that writes.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) config: Config,
+    pub(super) catalogue: Catalogue,
+    pub(super) file: Option<ActiveFile>,
+    known: KnownIds,
+    pub(super) lock: WriterLock,
+    /// Events about the log itself, written before the next batch.
+    pub(super) notes: Vec<AuditEvent>,
+    /// A file with lines that could be neither synced nor removed.
+    distrusted: Option<FileKey>,
+    pub(super) is_closed: bool,
+}
+
+impl Writer {
+    pub(super) fn new(config: Config, place: Place) -> Self {
+        Self {
+            config,
+            catalogue: Catalogue::new(place),
+            file: None,
+            known: KnownIds::default(),
+            lock: WriterLock::new(),
+            notes: Vec::new(),
+            distrusted: None,
+            is_closed: false,
+        }
+    }
+
+    /// Takes the log's lock.
+    pub(super) fn hold(&self, operation: &'static str) -> Result<Held, StoreError> {
+        if self.is_closed {
+            return Err(closed_error(operation));
+        }
+        Held::alone(&self.catalogue.place, self.config.timeout / 2, operation)
+    }
+
+    /// Appends the events that the log does not have yet. They are durable when this returns.
+    pub(super) fn append(&mut self, held: &Held, batch: &Batch) -> Result<(), StoreError> {
+        for _ in 0..MAX_FILES {
+            self.settle(held)?;
+            if batch.has_started {
+                self.lock.register(&self.catalogue.place).during(APPEND)?;
+            }
+            self.rotate_if_due(held, batch.lines.len() as u64)?;
+            let notes = Batch::encode(&self.notes, self.config.profile, self.lock.id)?;
+            let fresh = self.fresh(batch, notes)?;
+            let Some(file) = &self.file else { return Err(replaced_error()) };
+            let end = self.end();
+            if fresh.entries.is_empty() {
+                // The events may be there because an append was written whose sync has failed since.
+                file.sync()?;
+                match file.fate(&self.config.path, end)? {
+                    Fate::Kept => return Ok(()),
+                    Fate::Lost => continue,
+                }
+            }
+            if let Err(failed) = file.append(&fresh.lines, end) {
+                if !failed.is_cut {
+                    self.distrusted = Some(file.key);
+                }
+                return Err(failed.cause).during(APPEND);
+            }
+            if file.fate(&self.config.path, end + fresh.lines.len() as u64)? == Fate::Kept {
+                self.notes.clear();
+                self.add(&fresh);
+                return self.publish(held);
+            }
+        }
+        Err(replaced_error())
+    }
+
+    /// Returns the entries whose ids the log does not have, behind the notes.
+    fn fresh(&mut self, batch: &Batch, notes: Batch) -> Result<Batch, StoreError> {
+        let (mut seen, mut read) = (HashSet::new(), HashSet::new());
+        let mut failed = None;
+        let fresh = batch.select(notes, |head| {
+            seen.insert(head.event_id)
+                && !self.known.contains(&self.catalogue, head.event_id, &mut read).unwrap_or_else(|error| {
+                    failed = Some(error);
+                    true
+                })
+        });
+        match failed {
+            Some(error) => Err(error).during("looking for repeated events"),
+            None => Ok(fresh),
+        }
+    }
+
+    /// Begins with another catalogue: the log was made anew.
+    pub(super) fn forget_all(&mut self, catalogue: Catalogue) {
+        self.catalogue = catalogue;
+        self.known = KnownIds::default();
+        self.notes.clear();
+    }
+
+    /// Takes note of lines that were written.
+    fn add(&mut self, batch: &Batch) {
+        let Some(active) = &mut self.catalogue.active else { return };
+        let index = Arc::make_mut(&mut active.index);
+        for (head, range) in &batch.entries {
+            let block = index.push(range.len() as u64, &Line::Event(*head));
+            self.known.add(active.serial, index, block, head.event_id);
+        }
+    }
+
+    /// The end of the file: that of its last whole line.
+    pub(super) fn end(&self) -> u64 {
+        self.catalogue.active.as_ref().map_or(0, |active| active.index.len)
+    }
+
+    /// Opens the file at PATH if it is another one than before, reads the lines of other processes, and repairs a torn one.
+    pub(super) fn settle(&mut self, held: &Held) -> Result<(), StoreError> {
+        let was_told = self.catalogue.seen() != Some(held.changes().during(APPEND)?);
+        let before = self.open_current(held)?;
+        self.catalogue.refresh(Some(held.changes().during(APPEND)?), Edits::Tolerated).during(APPEND)?;
+        if let Some((before, was_empty)) = before
+            && !was_told
+            && !was_empty
+        {
+            self.note_replaced(held, &before)?;
+        }
+        if self.distrusted.is_some() {
+            self.leave_distrusted(held)?;
+        }
+        let (indexed, size) = (self.end(), self.size()?);
+        if size < indexed {
+            self.note("the log file was cut while it was written: lines that nobody has copied are lost");
+        }
+        if size == indexed {
+            return self.publish(held);
+        }
+        let known = &mut self.known;
+        let torn =
+            self.catalogue.catch_up(None, &mut |file, index, block, head| known.add(file, index, block, head.event_id));
+        if torn.during(APPEND)? > 0 {
+            self.repair()?;
+        }
+        let Some(file) = &self.file else { return Ok(()) };
+        let durable = Durable { inode: file.key.inode(), len: self.end() };
+        if held.durable().during(APPEND)? != Some(durable) {
+            // The lines of a process that died may not be on the disk yet.
+            file.sync()?;
+        }
+        self.publish(held)
+    }
+
+    /// Tells readers up to where the file has durable batches.
+    fn publish(&self, held: &Held) -> Result<(), StoreError> {
+        let Some(file) = &self.file else { return Ok(()) };
+        held.publish(Durable { inode: file.key.inode(), len: self.end() }).during(APPEND)
+    }
+
+    fn size(&self) -> Result<u64, StoreError> {
+        let Some(file) = &self.file else { return Ok(0) };
+        Ok(file.metadata()?.len())
+    }
+
+    /// Opens the file at PATH, unless it is open. Returns the file that was open instead, and whether it was empty.
+    fn open_current(&mut self, held: &Held) -> Result<Option<(ActiveFile, bool)>, StoreError> {
+        let named = super::place::stat(&self.config.path).during(APPEND)?;
+        if let (Some(file), Some(named)) = (&self.file, &named)
+            && file.key == FileKey::of(named)
+        {
+            return Ok(None);
+        }
+        let place = Place::resolve(&self.config.path).during(APPEND)?;
+        if place != self.catalogue.place {
+            return Err(error_of(StoreErrorKind::Config, APPEND)
+                .with_hint("PATH is a symbolic link that now leads elsewhere: start the app again"));
+        }
+        let was_empty = self.end() == 0;
+        let before = self.file.take();
+        let is_new = named.is_none();
+        self.file = ActiveFile::open(&self.catalogue.place, true).map_err(|error| match &before {
+            // The file that was there may come back.
+            Some(_) if error.kind() == StoreErrorKind::Config => {
+                super::error::transient(APPEND).with_hint("another thing is at PATH").with_source(error)
+            }
+            _ => error,
+        })?;
+        if is_new && before.is_some() {
+            held.tell_files().during(APPEND).map(drop)?;
+        }
+        Ok(before.map(|before| (before, was_empty)))
+    }
+
+    /// Checks at the start that events can be written.
+    pub(super) fn open(&mut self) -> Result<(), StoreError> {
+        let place = &self.catalogue.place;
+        if !place.folder.is_dir() {
+            return Err(config(format!("{} is no folder: make it first", place.folder.display())));
+        }
+        if let Some(metadata) = super::place::stat(&place.file).during(OPENING)? {
+            super::active_file::check_is_file(&metadata)?;
+        }
+        place.make_state().during(OPENING)?;
+        let held = self.hold(OPENING)?;
+        let changes = held.changes().during(OPENING)?;
+        self.catalogue.refresh(Some(changes), Edits::Indexed).during(OPENING)?;
+        self.settle(&held)
+    }
+
+    /// Does what an append does, except for its lines.
+    pub(super) fn probe(&mut self) -> Result<(), StoreError> {
+        const DOING: &str = "health check";
+        let held = self.hold(DOING)?;
+        self.settle(&held)?;
+        let Some(file) = &self.file else { return Err(replaced_error()) };
+        file.reserve(self.end())?;
+        let path = self.catalogue.place.state.join("probe");
+        let probe = private().write(true).create(true).truncate(false).open(path).during(DOING)?;
+        probe.write_all_at(&[b' '; 4096], 0).and_then(|()| probe.sync_data()).during(DOING)?;
+        match file.fate(&self.config.path, self.end())? {
+            Fate::Kept => Ok(()),
+            Fate::Lost => Err(replaced_error()),
+        }
+    }
+
+    /// Releases everything. The writer's open events are left to the next recovery.
+    pub(super) fn close(&mut self) -> Result<(), StoreError> {
+        if !self.is_closed {
+            let has_open_events = self.hold("closing").and_then(|held| {
+                self.settle(&held)?;
+                let own = Some(self.lock.id);
+                Ok(Snapshot::of(&self.catalogue).open_events().into_values().any(|writer| writer == own))
+            });
+            self.lock.release(has_open_events.unwrap_or(true));
+            self.is_closed = true;
+            self.file = None;
+        }
+        Ok(())
+    }
+
+    fn repair(&mut self) -> Result<(), StoreError> {
+        let (Some(file), end) = (&self.file, self.end()) else { return Ok(()) };
+        let copy = file.repair(&self.catalogue.place, end)?;
+        if copy.is_none() {
+            // The line has an end now.
+            self.catalogue.catch_up(None, &mut |_, _, _, _| {}).during(APPEND)?;
+        }
+        log_line(move || {
+            tracing::warn!(
+                copy,
+                "the audit log ended in a line that was not written to its end: no response left for it"
+            );
+        });
+        Ok(())
+    }
+
+    /// Leaves a file with lines that could be neither synced nor removed.
+    fn leave_distrusted(&mut self, held: &Held) -> Result<(), StoreError> {
+        if self.distrusted == self.file.as_ref().map(|file| file.key) {
+            self.rotate(held)?;
+        }
+        self.distrusted = None;
+        Ok(())
+    }
+
+    /// Writes an event about the log before the next batch, and a line to the operator.
+    pub(super) fn note(&mut self, reason: &'static str) {
+        let mut event = AuditEvent::new(EventType::AUDIT_FAILED);
+        event.details.insert("reason".into(), reason.into());
+        event.truncate_to_limits();
+        self.notes.push(event);
+        self.notes.truncate(MAX_NOTES);
+        log_line(move || {
+            tracing::error!(reason, "the file of the audit log was removed, moved or cut by another program");
+        });
+    }
+
+    /// Takes note of a file that another program has taken away from PATH.
+    fn note_replaced(&mut self, held: &Held, before: &ActiveFile) -> Result<(), StoreError> {
+        use std::os::unix::fs::MetadataExt as _;
+        if self.catalogue.rotated.iter().any(|file| file.stamp.key == before.key) {
+            // Renamed by logrotate: readers find it.
+            return Ok(());
+        }
+        if before.metadata()?.nlink() > 0 {
+            self.note("the log file was moved away while it was written: readers of this log no longer see its events");
+            return Ok(());
+        }
+        match self.rescue(held, before) {
+            Ok(()) => {
+                self.note("the log file was removed while it was written; its events were put back as a rotated file")
+            }
+            Err(_) => self.note("the log file was removed while it was written, and its events are lost"),
+        }
+        Ok(())
+    }
+
+    /// Makes a rotated file of one that was removed and is still open.
+    fn rescue(&mut self, held: &Held, before: &ActiveFile) -> io::Result<()> {
+        let place = self.catalogue.place.clone();
+        let path = place.rotated(crate::event::Timestamp::now(), self.catalogue.last_number() + 1);
+        let copy = super::place::private().write(true).create_new(true).open(&path)?;
+        place.give_to_owner(&copy);
+        if let Err(error) = before.copy_to(&copy) {
+            let _ = std::fs::remove_file(&path);
+            return Err(error);
+        }
+        place.sync_folder()?;
+        let changes = held.tell_files()?;
+        self.catalogue.refresh(Some(changes), Edits::Tolerated)
+    }
+}
+
+/// The number of files that an append is tried on while others take them away.
+const MAX_FILES: usize = 4;
+const MAX_NOTES: usize = 8;

@@ -1,0 +1,67 @@
+//! The file is removed, renamed or cut by another program under load.
+
+use std::fs;
+
+use super::scene::Scene;
+use crate::support::{beside, beside_others};
+
+#[test]
+fn a_file_that_is_removed_is_put_back() {
+    let _turn = beside_others();
+    let scene = Scene::new("");
+    let mut shots = Vec::new();
+    for round in 0..3 {
+        let remove = || fs::remove_file(&scene.log).expect("the file is there");
+        shots.extend(scene.disturb(&format!("removed-{round}"), remove).0);
+    }
+    scene.server.terminate();
+    let record = scene.record();
+    record.assert_successes(&shots);
+    record.assert_all_ended();
+    assert!(scene.server.said().contains("was removed while it was written"), "{}", scene.server.said());
+}
+
+/// logrotate's `create`: renamed, and a new file made.
+#[test]
+fn a_file_that_is_rotated_by_another_program_is_left_for_the_new_one() {
+    let _turn = beside_others();
+    let scene = Scene::new("");
+    let mut shots = Vec::new();
+    for round in 0..3 {
+        let rotate = || {
+            for number in (1..3).rev() {
+                let name = |number| beside(&scene.log, &format!(".{number}"));
+                let _ = fs::rename(name(number), name(number + 1));
+            }
+            fs::rename(&scene.log, beside(&scene.log, ".1")).expect("the file is there");
+            // The server may have made one meanwhile.
+            drop(fs::File::options().append(true).create(true).open(&scene.log).expect("a new file"));
+        };
+        shots.extend(scene.disturb(&format!("renamed-{round}"), rotate).0);
+    }
+    scene.server.terminate();
+    let record = scene.record();
+    record.assert_successes(&shots);
+    record.assert_all_ended();
+    assert!(fs::metadata(beside(&scene.log, ".1")).expect("it was rotated").len() > 0);
+    assert!(fs::metadata(&scene.log).expect("there is a new file").len() > 0);
+}
+
+/// logrotate's `copytruncate` may lose what is written between its copy and its cut, by its design: it is noticed.
+#[test]
+fn a_file_that_is_cut_is_noticed_and_goes_on() {
+    let _turn = beside_others();
+    let scene = Scene::new("");
+    let cut = || {
+        fs::copy(&scene.log, beside(&scene.log, ".1")).expect("a copy");
+        fs::File::options().write(true).truncate(true).open(&scene.log).expect("it is cut");
+    };
+    let (shots, cut_at) = scene.disturb("cut", cut);
+    scene.server.terminate();
+    // What was answered before the copy is in it; an event that is in both is shown once.
+    let record = scene.record();
+    record.assert_successes(shots.iter().filter(|shot| shot.sent > cut_at));
+    assert!(scene.server.said().contains("was cut while it was written"), "{}", scene.server.said());
+    let text = fs::read_to_string(&scene.log).expect("the file is there");
+    assert!(text.contains("\"audit.failed\""), "the log itself says that it was cut");
+}
