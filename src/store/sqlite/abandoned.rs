@@ -51,8 +51,8 @@ impl Abandoned {
         self.lock().is_empty()
     }
 
-    /// Ends their transactions and copies the logs that were removed; parks those whose database was. Closes those whose
-    /// index was removed: the next connection of this process would use that index too.
+    /// Ends their transactions and parks those whose database was removed. Copies the logs that were removed, and closes
+    /// their connections: the next connection of this process would use their index too.
     ///
     /// # Errors
     /// If a log cannot be copied now. Its connection stays open, and the next call tries again.
@@ -74,7 +74,7 @@ impl Abandoned {
                 continue;
             }
             out.one().copy_removed_log(config).await?;
-            if !out.one().identity.has_index() {
+            if !out.one().identity.is_in_place() {
                 out.close_beside_holder().await?;
             }
         }

@@ -74,6 +74,8 @@ impl WriteConnection {
             _ => {}
         }
         let version = set_up(&mut db, config).await?;
+        // Of a new file, it opens the log and its index.
+        schema::examine(&mut db).await?;
         check_log(&mut db, &resolved, version).await?;
         // A link that led nowhere leads to the file by now.
         let resolved = config.resolved().during(OPENING)?;
@@ -375,9 +377,9 @@ async fn check_log(db: &mut SqliteConnection, database: &Path, version: Version)
         }
     }
     Err(transient(OPENING).with_hint(
-        "its write-ahead log (-wal) was removed or replaced while another process had it open. That process copies its events \
-         with its next event or health check, and when it ends in good order: do not kill it. A reader cannot: see \
-         docs/operate.md",
+        "its write-ahead log (-wal) was removed or replaced while another process, or a pool of the app's, had it open. A service \
+         copies its events with its next event or health check, and when it ends in good order: do not kill it. A reader \
+         cannot: see docs/operate.md",
     ))
 }
 

@@ -71,6 +71,16 @@ impl FileIdentity {
         Ok(self)
     }
 
+    /// Closes the log's second descriptor.
+    pub(super) fn without_log_file(self) -> Self {
+        Self { log_file: None, ..self }
+    }
+
+    /// Returns the device and inode of the log.
+    pub(super) fn log(&self) -> Option<FileId> {
+        self.log.id
+    }
+
     /// The log that was at its path when the connection was opened.
     pub(super) fn log_file(&self) -> Option<&LogFile> {
         self.log_file.as_deref()
@@ -266,6 +276,14 @@ fn links(_metadata: &Metadata) -> u64 {
 
 pub(super) fn replaced_error() -> StoreError {
     transient("write").with_hint("the log file was removed or replaced under the writer")
+}
+
+/// The error while connections of this process have a log open that is no longer at its path.
+pub(super) fn removed_log_error() -> StoreError {
+    transient("opening the file again").with_hint(
+        "its write-ahead log (-wal) was removed, and another connection of this process still has the removed one open: \
+         end the reads that go on, close the pools that are open on the file, or start the process again",
+    )
 }
 
 /// Twice what SQLite's log is cut back to: a reader keeps it from being used again.

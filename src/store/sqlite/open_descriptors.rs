@@ -4,7 +4,9 @@
 //! is at its path is not always the one in use.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use super::file_id::FileId;
 
 /// Returns true if this process has a removed file of this name open, and not the one that is there now. Returns false where
 /// the system does not say.
@@ -12,13 +14,23 @@ pub(super) fn has_removed_only(path: &Path) -> bool {
     let mut removed = OsString::from(path);
     removed.push(" (deleted)");
     let mut has_removed = false;
-    for entry in std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten() {
-        // The link of a file names it, and is not followed: other descriptors may lead to a file system that hangs.
-        let Ok(name) = std::fs::read_link(entry.path()) else { continue };
+    for (_, name) in descriptors() {
         if name == path {
             return false;
         }
         has_removed |= name.as_os_str() == removed;
     }
     has_removed
+}
+
+/// Returns true if this process has the file open. Returns false where the system does not say.
+pub(super) fn has_open(file: FileId) -> bool {
+    let mut files = descriptors().filter(|(_, name)| name.is_absolute());
+    files.any(|(link, _)| std::fs::metadata(link).is_ok_and(|metadata| FileId::of(&metadata) == file))
+}
+
+/// Lists the open descriptors: the link of each, and the name that it had or has.
+fn descriptors() -> impl Iterator<Item = (PathBuf, PathBuf)> {
+    let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    entries.filter_map(|entry| Some((entry.path(), std::fs::read_link(entry.path()).ok()?)))
 }

@@ -1,8 +1,8 @@
 //! The store: one connection that writes, a few that read.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
 
 use sqlx::SqlitePool;
 use tokio::sync::{Mutex, MutexGuard};
@@ -12,9 +12,10 @@ use super::connection::{check_modes, resets_logs_wrongly};
 use super::damage::Damage;
 use super::diagnostics;
 use super::error::{NAME, as_transient, closed_error};
-use super::file_identity::{FileIdentity, check_only_name};
+use super::file_identity::{FileIdentity, check_only_name, removed_log_error, replaced_error};
 use super::journal::append;
 use super::journal::compaction;
+use super::open_descriptors::has_open;
 use super::parking::Parking;
 use super::read_pool::ReadPool;
 use super::segments::value_index;
@@ -43,6 +44,8 @@ pub struct SqliteStore {
     pub(super) is_to_scrub: AtomicBool,
     damage: Arc<Damage>,
     pub(super) parking: Arc<Parking>,
+    /// The files of the last connection that wrote. The app's own connections must have the same open.
+    files: std::sync::Mutex<Option<FileIdentity>>,
 }
 
 struct Writer {
@@ -107,18 +110,15 @@ impl SqliteStore {
         let (damage, parking) = (Arc::<Damage>::default(), Arc::<Parking>::default());
         let state =
             if config.create_if_missing { Some(WriterState::open(&config, &parking, true).await?) } else { None };
+        let last = state.as_ref().map(|state| state.connection.db.identity.clone().without_log_file());
         let store = Self {
+            files: std::sync::Mutex::new(last.clone()),
             readers: ReadPool::new(&damage),
             status_readers: ReadPool::new(&damage),
             transactional_events: AtomicUsize::new(0),
             checked_schema: AtomicI64::new(UNCHECKED),
             is_to_scrub: AtomicBool::new(false),
-            writer: Mutex::new(Writer {
-                last: state.as_ref().map(|state| state.connection.db.identity.clone()),
-                state,
-                lock: WriterLock::new(),
-                closed: false,
-            }),
+            writer: Mutex::new(Writer { last, state, lock: WriterLock::new(), closed: false }),
             config,
             damage,
             parking,
@@ -159,6 +159,11 @@ impl SqliteStore {
         self.parking.hand_over(&self.config).await?;
         let mut still = None;
         if let (Some(last), Ok(database)) = (&writer.last, self.config.resolved()) {
+            // SQLite has one index for all connections of a process to a database. One that still has the removed log would
+            // have it count frames that a new log does not have.
+            if last.has_database() && !last.has_log() && last.log().is_some_and(has_open) {
+                return Err(removed_log_error());
+            }
             self.parking.tend(&database, self.config.timeout / 2).await;
             if !last.has_same_index(&database) {
                 // The reads that go on have an index that was removed, and SQLite would use it for this connection too.
@@ -170,12 +175,23 @@ impl SqliteStore {
             WriterState::open(&self.config, &self.parking, writer.last.is_none()).await.map_err(as_transient)?;
         drop(still);
         self.parking.abandoned.close_beside_another().await;
-        let now = state.connection.db.identity.clone();
+        let now = state.connection.db.identity.clone().without_log_file();
         if writer.last.as_ref().is_some_and(|last| last.database() != now.database()) {
             self.record_replaced(&mut state, &mut writer.lock).await?;
         }
-        writer.last = Some(now);
+        writer.last = Some(now.clone());
+        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
         Ok(state)
+    }
+
+    /// Fails if a connection of the app's may have files open that were removed or replaced. Call it while the connection
+    /// holds the write lock: nobody goes over to another log before its transaction ends.
+    pub(super) fn check_files(&self) -> Result<(), StoreError> {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*files {
+            Some(files) if !files.is_in_place() => Err(replaced_error()),
+            _ => Ok(()),
+        }
     }
 
     /// Records in the log at PATH that another was there before.

@@ -34,7 +34,11 @@ impl Transactional for SqliteStore {
                 return Err(rejected_error("the connection is not in a transaction: begin one with sqlx"));
             }
             match sqlx::query(TAKE_WRITE_LOCK).execute(&mut *db).await {
-                Err(error) if is_plain_error(&error) => return Err(other_database_error().with_source(error)),
+                Err(error) if is_plain_error(&error) => {
+                    // A connection that cannot read a log that was removed knows the tables that it saw before.
+                    self.check_files()?;
+                    return Err(other_database_error().with_source(error));
+                }
                 locked => locked.during(DOING)?,
             };
             let (file, synchronous, journal, schema): (String, i64, String, i64) =
@@ -43,6 +47,7 @@ impl Transactional for SqliteStore {
             if here.is_none() || file_id(Path::new(&file))? != here {
                 return Err(other_database_error());
             }
+            self.check_files()?;
             if synchronous < FULL || journal != "wal" {
                 return Err(rejected_error(format!(
                     "the connection has synchronous={synchronous} and journal_mode={journal}, so its commit would not \

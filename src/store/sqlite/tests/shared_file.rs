@@ -1,7 +1,9 @@
 //! A log in the database of an application, beside its tables.
 
 use sqlx::SqlitePool;
+use sqlx::sqlite::SqlitePoolOptions;
 
+use super::super::config::with_suffix;
 use super::*;
 use crate::store::StoreErrorKind;
 
@@ -63,5 +65,48 @@ async fn a_pool_in_memory_is_refused() {
         let pool = SqlitePool::connect(url).await.unwrap();
         let error = SqliteStore::from_pool(&pool, OpenOptions::default()).await.unwrap_err();
         assert!(error.to_string().contains("in memory"), "{error}");
+    }
+}
+
+/// The pool's connections keep the removed file open. What they commit is in no file that has a name.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_log_whose_files_are_removed_waits_for_the_pool_of_the_app() {
+    use crate::store::{AppConnection, Transactional as _};
+
+    for suffixes in [&["-wal"][..], &["-shm"], &["-wal", "-shm"]] {
+        let place = Place::new();
+        app(&place, TABLES).await.close().await;
+        let options = SqliteConnectOptions::new().filename(place.path());
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+        let store = SqliteStore::from_pool(&pool, OpenOptions::default()).await.unwrap();
+        store.append(&events(0..3)).await.unwrap();
+        sqlx::query("INSERT INTO segments VALUES (8)").execute(&pool).await.unwrap();
+        for suffix in suffixes {
+            std::fs::remove_file(with_suffix(&place.path(), suffix)).unwrap();
+        }
+        for _ in 0..3 {
+            let mut transaction = pool.begin().await.unwrap();
+            let error = store.prepare(AppConnection::Sqlite(&mut transaction)).await.unwrap_err();
+            assert!(error.is_transient() && error.to_string().contains("removed"), "{suffixes:?} {error}");
+            sqlx::query("INSERT INTO segments VALUES (8)").execute(&mut *transaction).await.unwrap();
+            transaction.commit().await.unwrap();
+            let error = store.append(&events(3..5)).await.unwrap_err();
+            assert!(error.is_transient() && error.to_string().contains("removed"), "{suffixes:?} {error}");
+        }
+        assert!(store.health().await.unwrap_err().is_transient());
+        pool.close().await;
+        store.append(&events(3..5)).await.unwrap();
+        store.health().await.unwrap();
+        assert_eq!(all(&store).await, newest_first(events(0..5)), "{suffixes:?}");
+        assert_eq!(place.number("SELECT count(*) FROM segments WHERE a = 8").await, 4, "{suffixes:?}");
+        place.assert_whole().await;
+
+        let pool = SqlitePool::connect_with(SqliteConnectOptions::new().filename(place.path())).await.unwrap();
+        let mut transaction = pool.begin().await.unwrap();
+        store.prepare(AppConnection::Sqlite(&mut transaction)).await.unwrap();
+        store.insert(AppConnection::Sqlite(&mut transaction), &event(5), true).await.unwrap();
+        transaction.commit().await.unwrap();
+        assert_eq!(all(&store).await.len(), 6);
     }
 }
