@@ -8,6 +8,7 @@ use std::path::Path;
 use super::error::{APPEND, DuringOperation as _, OPENING, config, transient};
 use super::place::{FileKey, Place, private, stat};
 use crate::event::Timestamp;
+use crate::random::random;
 use crate::store::StoreError;
 
 /// The file at PATH, opened for appends.
@@ -101,7 +102,7 @@ impl ActiveFile {
         const DOING: &str = "repairing a torn line";
         place.make_state().during(DOING)?;
         let at = Timestamp::now().as_micros();
-        let path = place.state.join(format!("torn-{at}-{:04x}", fastrand::u16(..)));
+        let path = place.state.join(format!("torn-{at}-{:016x}", random()));
         let copy = private().write(true).create_new(true).open(&path).during(DOING)?;
         place.give_to_owner(&copy);
         let mut source = &self.file;

@@ -16,6 +16,7 @@ use super::line::{self, Head, Line};
 use super::line_reader::{LineReader, RawLine};
 use super::place::{FileKey, Form, Kind, private, sync_folder};
 use crate::event::Timestamp;
+use crate::random::random;
 
 /// A file of the log and its index.
 #[derive(Debug, Clone)]
@@ -86,7 +87,7 @@ impl LogFile {
             index: (*self.index).clone(),
         };
         let path = index_path(state, self.stamp.key);
-        let temporary = path.with_extension(format!("{:016x}.tmp", fastrand::u64(..)));
+        let temporary = path.with_extension(format!("{:016x}.tmp", random()));
         let write = || -> io::Result<()> {
             let file = private().write(true).create_new(true).open(&temporary)?;
             serde_json::to_writer(io::BufWriter::new(&file), &saved)?;

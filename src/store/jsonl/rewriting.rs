@@ -16,6 +16,7 @@ use super::line_reader::LineReader;
 use super::log_file::{LogFile, Stamp, next_serial};
 use super::place::{Form, Kind, Place, private, stat};
 use crate::event::EventId;
+use crate::random::random;
 
 /// A file that takes the place of another when it is whole.
 pub(super) struct Rewriting {
@@ -42,7 +43,7 @@ impl Rewriting {
     /// Begins to write the file anew, in the folder of the state.
     pub(super) fn begin(place: &Place, source: LogFile, is_compressed: bool) -> io::Result<Self> {
         let lines = LineReader::for_copy(source.open()?);
-        let temporary = place.state.join(format!("rewrite-{:016x}.tmp", fastrand::u64(..)));
+        let temporary = place.state.join(format!("rewrite-{:016x}.tmp", random()));
         let target = private().write(true).create_new(true).open(&temporary)?;
         // Whoever may read the file may read the new one.
         target.set_permissions(fs::metadata(&source.path)?.permissions())?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::line::WriterId;
 use super::place::{FileKey, Place, private, stat, sync_folder};
+use crate::random::random;
 
 /// The lock of a writer that has written a `started` event.
 #[derive(Debug)]
@@ -17,7 +18,7 @@ pub(super) struct WriterLock {
 impl WriterLock {
     /// A writer that is not registered yet. Its id is not 0.
     pub(super) fn new() -> Self {
-        Self { id: WriterId(fastrand::u64(1..)), held: None }
+        Self { id: WriterId(random().max(1)), held: None }
     }
 
     /// Takes the lock, and takes it again if its file was removed. It must be held before a line names the writer.
