@@ -178,11 +178,10 @@ impl OwedEvents {
         self.waiting
     }
 
-    /// Returns the lowest number of the events that are neither in the queue nor at the store; the largest number if there
-    /// is none.
+    /// Returns the lowest number of the events that wait for their next append; the largest number if there is none.
     pub(super) fn lowest(&self) -> u64 {
-        let events = self.debts.values().filter_map(|debt| debt.event.as_deref());
-        events.map(|(_, waiter)| waiter.number).min().unwrap_or(u64::MAX)
+        let waiting = self.debts.values().filter(|debt| debt.is_waiting()).filter_map(|debt| debt.event.as_deref());
+        waiting.map(|(_, waiter)| waiter.number).min().unwrap_or(u64::MAX)
     }
 
     /// Returns the number of events that have been owed for longer than the write timeout.

@@ -38,8 +38,8 @@ impl Queue {
         let overdue_at = Instant::now() + self.limits.timeout;
         let mut state = self.lock();
         let held = state.owed.hear(id, has_left, overdue_at);
-        // What waited for it to be settled, waits for it no longer.
-        state.is_settled_anew |= held == HeldEvent::Dropped;
+        // A held event counts as settled. One that is owed waits for an append again.
+        state.is_unsettled_again |= held == HeldEvent::Owed;
         drop(state);
         self.filled.notify_one();
         held

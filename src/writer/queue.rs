@@ -53,8 +53,8 @@ pub(super) struct QueueState {
     needs: Option<usize>,
     /// The number of callers outside, and the memory of their events.
     pub(super) outside: (usize, usize),
-    /// An event was settled without an append: the worker publishes it.
-    pub(super) is_settled_anew: bool,
+    /// An event that counted as settled waits for an append again: the worker publishes it.
+    pub(super) is_unsettled_again: bool,
     /// The worker has written everything after the close.
     pub(super) is_over: bool,
     pub(super) intake: Intake,
@@ -95,7 +95,7 @@ pub(super) enum Taken {
     Events,
     /// A batch of events that the log owes.
     Owed,
-    /// None, but an event was settled without an append.
+    /// None, but an event that counted as settled waits for an append again.
     Nothing,
     /// None: the queue is closed and empty.
     Closed,
@@ -116,7 +116,7 @@ impl Queue {
             taken: 0,
             needs: None,
             outside: (0, 0),
-            is_settled_anew: false,
+            is_unsettled_again: false,
             is_over: false,
             intake: Intake::Open,
         };
@@ -223,7 +223,7 @@ impl Queue {
         loop {
             let next = {
                 let mut state = self.lock();
-                if std::mem::take(&mut state.is_settled_anew) {
+                if std::mem::take(&mut state.is_unsettled_again) {
                     return Taken::Nothing;
                 }
                 let now = Instant::now();

@@ -133,6 +133,7 @@ async fn a_client_that_leaves_before_it_is_told_of_a_timeout_leaves_the_end_to_t
                     }
                     // Answered, and not polled.
                     tokio::time::sleep(WRITE_TIMEOUT + Duration::from_millis(200)).await;
+                    log.flush().await.expect("its time is over, whoever has read that");
                     if !leaves {
                         let told = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await;
                         let Poll::Ready(told) = told else { panic!("it is answered: {case}") };
