@@ -3,6 +3,15 @@
 use std::time::Duration;
 
 /// Options for opening a store.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use tower_audit::store::OpenOptions;
+///
+/// let options = OpenOptions::new().create_if_missing(false).timeout(Duration::from_secs(2));
+/// assert!(!options.create_if_missing);
+/// ```
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct OpenOptions {
@@ -31,6 +40,34 @@ pub enum Durability {
     /// Of SQLite this is about one thing: a version that may damage files (the WAL-reset bug). What else it checks at the
     /// start are things without which it keeps nothing at all, and it sets what a commit means itself.
     Warn,
+}
+
+impl OpenOptions {
+    /// The defaults: the store is made if it is missing, waits take 5 seconds at the most, durability is required.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets [`create_if_missing`](Self::create_if_missing).
+    #[must_use]
+    pub fn create_if_missing(mut self, create: bool) -> Self {
+        self.create_if_missing = create;
+        self
+    }
+
+    /// Sets [`timeout`](Self::timeout).
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sets [`durability`](Self::durability).
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
 }
 
 impl Default for OpenOptions {

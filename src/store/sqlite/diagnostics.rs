@@ -13,6 +13,7 @@ use super::journal::stored_row::EVENTS_N;
 use super::mount::{Mount, VOLATILE_HINT, volatile_message};
 use super::parking::Parking;
 use super::read_pool::ReadPool;
+use super::recovery::OpenCounts;
 use super::schema::{self, VERSION};
 use super::segments::terms::TermKey;
 use super::segments::{index_check, segment_check};
@@ -49,6 +50,30 @@ pub(super) async fn inspect(
     Ok(diagnostics)
 }
 
+/// Returns the diagnostics of the open events.
+pub(super) fn of_open(OpenCounts { alive, dead }: OpenCounts) -> Vec<Diagnostic> {
+    let mut diagnostics = Vec::new();
+    if alive > 0 {
+        let text = format!("{alive} requests or purges have started and not ended, of writers that live");
+        diagnostics.push(Diagnostic::ok("open", text));
+    }
+    if dead > 0 {
+        diagnostics.push(Diagnostic::warning(
+            "open",
+            format!("{dead} requests or purges have started and not ended, of writers that do not live any more"),
+            "the next log that opens closes them as `unknown`: start the service",
+        ));
+    }
+    diagnostics
+}
+
+/// Returns true if there are open events.
+pub(super) async fn has_open(readers: &ReadPool, config: &Config) -> Result<bool, StoreError> {
+    let mut lease = readers.take(config).await?;
+    let result = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM audit_started)").fetch_one(lease.db()).await;
+    readers.finish(lease, result.during(DOING)).await
+}
+
 /// The diagnostic for a write-ahead log of this size.
 fn log_of(bytes: u64) -> Diagnostic {
     let text = format!("the file beside it (-wal) has {} MB", bytes / 1_000_000);
@@ -65,7 +90,7 @@ fn log_of(bytes: u64) -> Diagnostic {
 async fn ask(db: &mut SqliteConnection) -> Result<Vec<Diagnostic>, StoreError> {
     let row = sqlx::query(AssertSqlSafe(format!(
         "SELECT sqlite_version(), (SELECT count(*) FROM audit_segments), \
-         (SELECT coalesce(sum(max({EVENTS_N}, 0)), 0) FROM audit_journal), (SELECT count(*) FROM audit_started), \
+         (SELECT coalesce(sum(max({EVENTS_N}, 0)), 0) FROM audit_journal), \
          (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size)"
     )))
     .fetch_one(&mut *db)
@@ -73,7 +98,7 @@ async fn ask(db: &mut SqliteConnection) -> Result<Vec<Diagnostic>, StoreError> {
     .during(DOING)?;
     let number = |column: usize| row.try_get::<i64, _>(column).during(DOING);
     let sqlite: String = row.try_get(0).during(DOING)?;
-    let (segments, journal, open, bytes) = (number(1)?, number(2)?, number(3)?, number(4)?);
+    let (segments, journal, bytes) = (number(1)?, number(2)?, number(3)?);
     let mut diagnostics = vec![
         Diagnostic::ok("tables", format!("version {VERSION}; SQLite {sqlite}")),
         Diagnostic::ok(
@@ -109,9 +134,6 @@ async fn ask(db: &mut SqliteConnection) -> Result<Vec<Diagnostic>, StoreError> {
             format!("{journal} events wait to be indexed, so that reading is slow"),
             "see in the service's log why they are not: it warns of each time that it fails",
         ));
-    }
-    if open > 0 {
-        diagnostics.push(Diagnostic::ok("open", format!("{open} requests or purges have started and not ended")));
     }
     Ok(diagnostics)
 }

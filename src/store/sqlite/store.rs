@@ -18,6 +18,7 @@ use super::journal::compaction;
 use super::open_descriptors::has_open;
 use super::parking::Parking;
 use super::read_pool::ReadPool;
+use super::recovery;
 use super::segments::value_index;
 use super::writer_lock::{WriterLock, unregister_writer};
 use super::writer_state::{UNCHECKED, WriterState};
@@ -304,7 +305,16 @@ impl AuditStore for SqliteStore {
     }
 
     fn diagnose(&self) -> StoreFuture<'_, Vec<Diagnostic>> {
-        Box::pin(diagnostics::inspect(&self.readers, &self.config, &self.parking))
+        Box::pin(async move {
+            let mut found = diagnostics::inspect(&self.readers, &self.config, &self.parking).await?;
+            if diagnostics::has_open(&self.readers, &self.config).await? {
+                let mut lease = self.lease("inspecting the file").await?;
+                let (state, writer_lock) = lease.parts();
+                let counted = recovery::count_open(state, writer_lock).await;
+                found.extend(diagnostics::of_open(lease.finish(counted).await?));
+            }
+            Ok(found)
+        })
     }
 
     fn maintain(&self) -> StoreFuture<'_, bool> {

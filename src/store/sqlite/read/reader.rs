@@ -220,10 +220,14 @@ async fn get_of(
             .await
             .during(DOING)?;
     for n in segments {
-        let sql = format!("SELECT {} FROM audit_segment_{n} WHERE event_id = ?1 LIMIT ?2", segment_row::COLUMNS);
+        let sql = format!(
+            "SELECT {} FROM audit_segment_{n} WHERE event_id = ?1 AND (?3 IS NULL OR user_email = ?3) LIMIT ?2",
+            segment_row::COLUMNS
+        );
         let found = sqlx::query(AssertSqlSafe(sql))
             .bind(bytes.as_slice())
             .bind(as_limit(1))
+            .bind(user_email)
             .fetch_optional(&mut *db)
             .await
             .during(DOING)?;

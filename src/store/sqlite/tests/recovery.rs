@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use super::super::config::with_suffix;
 use super::super::writer_lock::WriterLock;
 use super::*;
-use crate::store::Recovery as _;
+use crate::store::{Recovery as _, Severity};
 
 fn close(event: &AuditEvent) -> AuditEvent {
     let mut end = AuditEvent::new(event.event_type.clone());
@@ -35,6 +35,27 @@ async fn an_ended_request_is_no_orphan() {
         0
     );
     assert_eq!(lock_files(&place), 0);
+}
+
+#[tokio::test]
+async fn doctor_tells_the_open_events_of_the_dead_from_those_of_the_living() {
+    let place = Place::new();
+    let (living, dead) = (place.open().await, place.open().await);
+    living.append(&[started(1), started(2)]).await.unwrap();
+    dead.append(&[started(3)]).await.unwrap();
+    let open = async |store: &SqliteStore| {
+        let found = store.diagnose().await.unwrap();
+        let open = found.into_iter().filter(|one| one.subject == "open");
+        open.map(|one| (one.severity, one.message.split(' ').next().unwrap().to_owned())).collect::<Vec<_>>()
+    };
+    let of = |severity, number: &str| (severity, number.to_owned());
+    assert_eq!(open(&place.try_open(false).await.unwrap()).await, [of(Severity::Ok, "3")]);
+    drop(dead);
+    for store in [&living, &place.try_open(false).await.unwrap()] {
+        assert_eq!(open(store).await, [of(Severity::Ok, "2"), of(Severity::Warning, "1")]);
+    }
+    assert_eq!(living.recover(&close).await.unwrap(), 1, "the lock was released");
+    assert_eq!(open(&living).await, [of(Severity::Ok, "2")]);
 }
 
 #[tokio::test]
