@@ -7,7 +7,7 @@
 #     benches/load.sh --prefill 5000000   audited, with so many events stored, against an empty store
 #     benches/load.sh --prefill 5000000 --purge
 #                                         what writers notice while a fifth of the events is purged
-# Kinds: bare audited naive, audited-pg naive-pg, filled and filled-pg (with --prefill), memory, which is layer and
+# Kinds: bare audited naive, audited-jsonl, audited-pg naive-pg, filled and filled-pg (with --prefill), memory, which is layer and
 # writer without a disk, and lean-pg, which is audited-pg without the indexes that naive-pg does not have. A kind and a number, as in audited-pg:3, is so many servers on one store, each with connections
 # of its own: their rates are summed.
 # Further: --rounds N (5), --seconds N (5) for each measurement, --connections "1 64 256", --kinds "bare audited naive",
@@ -41,7 +41,7 @@ command -v wrk >/dev/null || { echo 'wrk is missing' >&2; exit 69; }
 here=$(cd "$(dirname "$0")/.." && pwd)
 cd "$here"
 . benches/support/postgres.sh
-cargo build --quiet --release --features cli,api,postgres --example reference --example naive --example fill \
+cargo build --quiet --release --features cli,api,jsonl,postgres --example reference --example naive --example fill \
     --bin tower-audit
 target=${CARGO_TARGET_DIR:-target}/release
 work=$(mktemp -d ${dir:+-p "$dir"})
@@ -90,6 +90,7 @@ start_one() {
         bare) url='' ;;
         memory) url='memory:' ;;
         audited) url="sqlite:$work/store/audit.db" ;;
+        audited-jsonl) url="jsonl:$work/store/audit.jsonl" ;;
         filled) url="sqlite:$filled" ;;
         naive) url="sqlite:$work/store/naive.db" ;;
         audited-pg | naive-pg | lean-pg) url="$postgres/empty" ;;

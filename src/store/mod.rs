@@ -23,6 +23,8 @@ mod audit_store;
 #[cfg(all(feature = "jsonl", unix))]
 pub mod jsonl;
 mod memory;
+#[cfg(any(feature = "sqlite", all(feature = "jsonl", unix)))]
+mod mount;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

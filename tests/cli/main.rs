@@ -13,6 +13,8 @@ mod history;
 #[path = "../support/hostile.rs"]
 mod hostile;
 mod hostile_text;
+#[cfg(all(feature = "jsonl", unix))]
+mod json_lines;
 mod manual;
 #[cfg(feature = "postgres")]
 #[path = "../support/postgres.rs"]

@@ -3,6 +3,7 @@
 use super::error::DuringOperation as _;
 use super::place::Kind;
 use super::shared::Shared;
+use crate::store::mount::{Mount, VOLATILE_HINT, volatile_message};
 use crate::store::{Diagnostic, StoreError};
 
 pub(super) fn inspect(shared: &Shared) -> Result<Vec<Diagnostic>, StoreError> {
@@ -38,6 +39,10 @@ pub(super) fn inspect(shared: &Shared) -> Result<Vec<Diagnostic>, StoreError> {
             "with logrotate, use `create` and not `copytruncate`, which loses lines by its design; or take the file out of \
              its configuration: the log rotates itself",
         ));
+    }
+    if let Some(file_system) = Mount::of(&catalogue.place.file).as_ref().and_then(Mount::volatile_file_system) {
+        let text = format!("not durable: {}", volatile_message(file_system));
+        found.push(Diagnostic::warning("mount", text, VOLATILE_HINT));
     }
     let torn = torn_lines(&catalogue.place.state).during("diagnosis")?;
     if torn > 0 {

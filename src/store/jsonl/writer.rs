@@ -18,6 +18,7 @@ use super::snapshot::Snapshot;
 use super::writer_lock::WriterLock;
 use crate::event::{AuditEvent, EventType};
 use crate::log_lines::log_line;
+use crate::store::mount::{Mount, volatile_message};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// The state of a handle that writes.
@@ -217,6 +218,12 @@ impl Writer {
             super::active_file::check_is_file(&metadata)?;
         }
         place.make_state().during(OPENING)?;
+        let mount = Mount::of(&place.file);
+        if let Some(file_system) = mount.as_ref().and_then(Mount::volatile_file_system).map(str::to_owned) {
+            log_line(move || {
+                tracing::warn!("the audit log is not durable: {}", volatile_message(&file_system));
+            });
+        }
         let held = self.hold(OPENING)?;
         let changes = held.changes().during(OPENING)?;
         self.catalogue.refresh(Some(changes), Edits::Indexed).during(OPENING)?;

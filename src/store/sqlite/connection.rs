@@ -20,13 +20,14 @@ use super::file_id::file_id;
 use super::file_identity::{FileIdentity, Lengths, check_only_name, replaced_error};
 use super::lock_wait::{LockWait, POLLS};
 use super::log_file::LogFile;
-use super::mount::{Mount, check_not_mounted_alone, volatile_message};
 use super::open_descriptors::has_removed_only;
+use super::own_mount::check_not_mounted_alone;
 use super::parking::Parking;
 use super::private_file::{create_private_file, sync_directory};
 use super::schema::{self, FileState};
 use super::version::{self, Version};
 use crate::log_lines::log_line;
+use crate::store::mount::{Mount, volatile_message};
 use crate::store::{Durability, StoreError, StoreErrorKind};
 
 /// A connection that writes.

@@ -10,7 +10,6 @@ use super::file_identity::LARGE_LOG_BYTES;
 use super::journal::journal_cache::MAX_EVENTS;
 use super::journal::journal_check;
 use super::journal::stored_row::EVENTS_N;
-use super::mount::{Mount, VOLATILE_HINT, volatile_message};
 use super::parking::Parking;
 use super::read_pool::ReadPool;
 use super::recovery::OpenCounts;
@@ -18,6 +17,7 @@ use super::schema::{self, VERSION};
 use super::segments::terms::TermKey;
 use super::segments::{index_check, segment_check};
 use super::version::{self, Version};
+use crate::store::mount::{Mount, VOLATILE_HINT, volatile_message};
 use crate::store::{Diagnostic, StoreError};
 
 pub(super) async fn inspect(

@@ -1,24 +1,17 @@
 //! The mount that a file lies on, from Linux's `/proc/self/mountinfo` (format: proc_pid_mountinfo(5)).
-//!
-//! SQLite finds the write-ahead log by the database's name. A database that is a mount of its own, as `docker run -v
-//! audit.db:/data/audit.db` makes it, has its `-wal` in the container's own folder: the events in it vanish with the
-//! container, and a process outside does not see them.
 
 use std::path::{Path, PathBuf};
 
-use super::error::config;
-use crate::store::StoreError;
-
 /// The mount of a path.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Mount {
+pub(crate) struct Mount {
     point: PathBuf,
     file_system: String,
 }
 
 impl Mount {
     /// Returns the mount that a path without symbolic links lies on; `None` where the system does not say.
-    pub(super) fn of(path: &Path) -> Option<Self> {
+    pub(crate) fn of(path: &Path) -> Option<Self> {
         Self::from_table(&std::fs::read("/proc/self/mountinfo").ok()?, path)
     }
 
@@ -40,20 +33,14 @@ impl Mount {
     }
 
     /// Returns the file system's name if it is kept in memory only.
-    pub(super) fn volatile_file_system(&self) -> Option<&str> {
+    pub(crate) fn volatile_file_system(&self) -> Option<&str> {
         Some(self.file_system.as_str()).filter(|name| ["tmpfs", "ramfs"].contains(name))
     }
-}
 
-/// Rejects a database that is a mount of its own.
-pub(super) fn check_not_mounted_alone(database: &Path) -> Result<(), StoreError> {
-    match Mount::of(database) {
-        Some(mount) if mount.point == database => Err(config(format!(
-            "{} is mounted alone, so that its write-ahead log (-wal) lies elsewhere and its events are lost: mount the \
-             folder that it is in, not the file",
-            database.display()
-        ))),
-        _ => Ok(()),
+    /// Returns the place of the mount.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn point(&self) -> &Path {
+        &self.point
     }
 }
 
@@ -88,11 +75,11 @@ fn path_from_bytes(bytes: Vec<u8>) -> PathBuf {
 }
 
 /// The warning about a file that lives in memory.
-pub(super) fn volatile_message(file_system: &str) -> String {
+pub(crate) fn volatile_message(file_system: &str) -> String {
     format!("the file lies on {file_system}, in memory: a restart of the machine loses it")
 }
 
-pub(super) const VOLATILE_HINT: &str = "keep the log on a disk";
+pub(crate) const VOLATILE_HINT: &str = "keep the log on a disk";
 
 #[cfg(test)]
 mod tests {
