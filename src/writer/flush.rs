@@ -37,7 +37,7 @@ impl AuditLog {
     /// Waits for running audited requests and for transactions that outlived theirs, writes the remaining events, and closes
     /// the store. From then on every handle rejects events. Closing twice is no error.
     ///
-    /// Each step has a timeout: requests the [`close_timeout`](AuditLogBuilder::close_timeout), the remaining events and the
+    /// Each step has a timeout: requests the [`close_timeout`](super::AuditLogBuilder::close_timeout), the remaining events and the
     /// store the write timeout each, or the close timeout if that is shorter.
     ///
     /// # Errors

@@ -4,7 +4,8 @@ use super::super::events_view;
 use super::super::segments::segment;
 use super::*;
 use crate::event::Target;
-use crate::store::StoreAdmin as _;
+use crate::query::Cursor;
+use crate::store::{Removal as _, StoreAdmin as _};
 use serde_json::{Value, json};
 
 fn rich(n: u64) -> AuditEvent {
@@ -77,6 +78,23 @@ async fn the_view_has_every_event_wherever_it_lies() {
     store.recreate().await.unwrap();
     assert_shows(&place, &[], "made anew").await;
     place.assert_whole().await;
+}
+
+/// Retention by rules removes single events; the segment goes with its last one.
+#[tokio::test]
+async fn the_view_outlives_a_segment_whose_events_are_removed_one_by_one() {
+    let place = Place::new();
+    let store = place.open().await;
+    let events: Vec<_> = (0..20).map(rich).collect();
+    store.append(&events[..10]).await.unwrap();
+    settle(&store).await;
+    store.append(&events[10..]).await.unwrap();
+    let positions: Vec<Cursor> = events[..10].iter().map(Cursor::of).collect();
+    assert_eq!(store.remove(&positions[..9]).await.unwrap(), 9);
+    assert_shows(&place, &events[9..], "a segment with one event").await;
+    assert_eq!(store.remove(&positions).await.unwrap(), 1);
+    assert_eq!(place.number("SELECT count(*) FROM audit_segments").await, 0);
+    assert_shows(&place, &events[10..], "no segment").await;
 }
 
 #[tokio::test]
