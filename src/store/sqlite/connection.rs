@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
 use super::abandoned::frames;
 use super::config::{Config, with_suffix};
@@ -16,7 +16,7 @@ use super::error::{
     DuringOperation as _, NAME, OPENING, config as refused, corrupt, from_driver, is_busy, open_error, permanent,
     transient,
 };
-use super::file_id::file_id;
+use super::file_id::{FileId, file_id};
 use super::file_identity::{FileIdentity, Lengths, check_only_name, replaced_error};
 use super::lock_wait::{LockWait, POLLS};
 use super::log_file::LogFile;
@@ -66,54 +66,18 @@ impl WriteConnection {
             .connect()
             .await
             .map_err(open_error)?;
-        let found = schema::examine(&mut db).await?;
-        match found {
-            FileState::Empty if !config.create_if_missing => return Err(schema::empty_error(&resolved)),
-            FileState::Foreign if !(config.create_if_missing && config.shares_file) => {
-                return Err(schema::foreign_error());
+        let (identity, version) = match prepare(&mut db, config, &resolved, before, is_first).await {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                // Until it is closed, the next connection would use its index.
+                let _ = db.close().await;
+                return Err(error);
             }
-            _ => {}
-        }
-        let version = set_up(&mut db, config).await?;
-        // Of a new file, it opens the log and its index.
-        schema::examine(&mut db).await?;
-        check_log(&mut db, &resolved, version).await?;
-        // A link that led nowhere leads to the file by now.
-        let resolved = config.resolved().during(OPENING)?;
-        let identity = FileIdentity::now(config, &resolved)?;
-        if identity.database().is_none() || before.is_some_and(|before| identity.database() != Some(before)) {
-            return Err(replaced_error());
-        }
-        if !identity.had_index() || has_removed_only(&with_suffix(&resolved, "-shm")) {
-            return Err(transient(OPENING).with_hint(
-                "its index (-shm) was removed, and another connection of this process still has the removed one open: \
-                 end the reads that go on, close the pools that are open on the file, or start the process again",
-            ));
-        }
-        if has_removed_only(&with_suffix(&resolved, "-wal")) {
-            return Err(replaced_error());
-        }
-        let identity = identity.with_log_file()?;
-        // The write lock lies in the index (-shm). Two connections with different indexes hold different locks, and write
-        // their pages to the same place of the log:
-        //   t0  A has the lock, and its pages go into the log
-        //   t1  the index is removed; B notices, opens the file anew and makes another index from the log
-        //   t2  B commits, and its pages go where those of A are
-        // So this hook refuses every commit after the index was removed, and B takes the lock of the removed index before it
-        // opens the file again (`Abandoned`): by then A has committed, or its hook refuses. The same holds for a log that
-        // was removed: B empties it with the lock.
-        db.lock_handle().await.during(OPENING)?.set_commit_hook(identity.watch());
-        if found != FileState::Current || (is_first && config.create_if_missing) {
-            schema::create(&mut db, config.shares_file).await?;
-        }
-        schema::check_no_triggers(&mut db).await?;
-        probe(&mut db).await?;
-        if found == FileState::Empty {
-            sync_directory(&resolved)?;
-        }
+        };
+        let database = identity.resolved().to_owned();
         let mut connection = Self {
             db: FileConnection { db: Some(db), identity, parking: parking.clone(), version, is_suspect: false },
-            database: resolved,
+            database,
             lock_timeout: config.lock_timeout(),
             version,
             has_open_transaction: false,
@@ -206,6 +170,63 @@ impl WriteConnection {
             .during(DOING)?;
         if verdict == "ok" { Ok(()) } else { Err(corrupt(DOING, verdict.lines().next().unwrap_or_default())) }
     }
+}
+
+/// Checks the file that a new connection has opened, creates missing tables, and proves that the file can be written. `before`
+/// is the database that was there before.
+async fn prepare(
+    db: &mut SqliteConnection,
+    config: &Config,
+    resolved: &Path,
+    before: Option<FileId>,
+    is_first: bool,
+) -> Result<(FileIdentity, Version), StoreError> {
+    let found = schema::examine(&mut *db).await?;
+    match found {
+        FileState::Empty if !config.create_if_missing => return Err(schema::empty_error(resolved)),
+        FileState::Foreign if !(config.create_if_missing && config.shares_file) => {
+            return Err(schema::foreign_error());
+        }
+        _ => {}
+    }
+    let version = set_up(&mut *db, config).await?;
+    // Of a new file, it opens the log and its index.
+    schema::examine(&mut *db).await?;
+    check_log(&mut *db, resolved, version).await?;
+    // A link that led nowhere leads to the file by now.
+    let resolved = config.resolved().during(OPENING)?;
+    let identity = FileIdentity::now(config, &resolved)?;
+    if identity.database().is_none() || before.is_some_and(|before| identity.database() != Some(before)) {
+        return Err(replaced_error());
+    }
+    if !identity.had_index() || has_removed_only(&with_suffix(&resolved, "-shm")) {
+        return Err(transient(OPENING).with_hint(
+            "its index (-shm) was removed, and another connection of this process still has the removed one open: \
+             end the reads that go on, close the pools that are open on the file, or start the process again",
+        ));
+    }
+    if has_removed_only(&with_suffix(&resolved, "-wal")) {
+        return Err(replaced_error());
+    }
+    let identity = identity.with_log_file()?;
+    // The write lock lies in the index (-shm). Two connections with different indexes hold different locks, and write
+    // their pages to the same place of the log:
+    //   t0  A has the lock, and its pages go into the log
+    //   t1  the index is removed; B notices, opens the file anew and makes another index from the log
+    //   t2  B commits, and its pages go where those of A are
+    // So this hook refuses every commit after the index was removed, and B takes the lock of the removed index before it
+    // opens the file again (`Abandoned`): by then A has committed, or its hook refuses. The same holds for a log that
+    // was removed: B empties it with the lock.
+    db.lock_handle().await.during(OPENING)?.set_commit_hook(identity.watch());
+    if found != FileState::Current || (is_first && config.create_if_missing) {
+        schema::create(&mut *db, config.shares_file).await?;
+    }
+    schema::check_no_triggers(&mut *db).await?;
+    probe(&mut *db).await?;
+    if found == FileState::Empty {
+        sync_directory(&resolved)?;
+    }
+    Ok((identity, version))
 }
 
 /// The driver's connection and the files it has open.

@@ -23,10 +23,10 @@ pub(super) fn has_removed_only(path: &Path) -> bool {
     has_removed
 }
 
-/// Returns true if this process has the file open. Returns false where the system does not say.
-pub(super) fn has_open(file: FileId) -> bool {
-    let mut files = descriptors().filter(|(_, name)| name.is_absolute());
-    files.any(|(link, _)| std::fs::metadata(link).is_ok_and(|metadata| FileId::of(&metadata) == file))
+/// Counts the descriptors of the file in this process. Returns 0 where the system does not say.
+pub(super) fn count_open(file: FileId) -> usize {
+    let files = descriptors().filter(|(_, name)| name.is_absolute());
+    files.filter(|(link, _)| std::fs::metadata(link).is_ok_and(|metadata| FileId::of(&metadata) == file)).count()
 }
 
 /// Lists the open descriptors: the link of each, and the name that it had or has.

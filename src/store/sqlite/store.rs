@@ -15,7 +15,7 @@ use super::error::{NAME, as_transient, closed_error};
 use super::file_identity::{FileIdentity, check_only_name, removed_log_error, replaced_error};
 use super::journal::append;
 use super::journal::compaction;
-use super::open_descriptors::has_open;
+use super::open_descriptors::count_open;
 use super::parking::Parking;
 use super::read_pool::ReadPool;
 use super::recovery;
@@ -111,9 +111,9 @@ impl SqliteStore {
         let (damage, parking) = (Arc::<Damage>::default(), Arc::<Parking>::default());
         let state =
             if config.create_if_missing { Some(WriterState::open(&config, &parking, true).await?) } else { None };
-        let last = state.as_ref().map(|state| state.connection.db.identity.clone().without_log_file());
+        let last = state.as_ref().map(|state| state.connection.db.identity.clone());
         let store = Self {
-            files: std::sync::Mutex::new(last.clone()),
+            files: std::sync::Mutex::new(last.clone().map(FileIdentity::without_log_file)),
             readers: ReadPool::new(&damage),
             status_readers: ReadPool::new(&damage),
             transactional_events: AtomicUsize::new(0),
@@ -162,7 +162,8 @@ impl SqliteStore {
         if let (Some(last), Ok(database)) = (&writer.last, self.config.resolved()) {
             // SQLite has one index for all connections of a process to a database. One that still has the removed log would
             // have it count frames that a new log does not have.
-            if last.has_database() && !last.has_log() && last.log().is_some_and(has_open) {
+            // One descriptor is our own (`FileIdentity::with_log_file`): while it is open, no other file has this inode.
+            if last.has_database() && !last.has_log() && last.log().is_some_and(|log| count_open(log) > 1) {
                 return Err(removed_log_error());
             }
             self.parking.tend(&database, self.config.timeout / 2).await;
@@ -176,12 +177,12 @@ impl SqliteStore {
             WriterState::open(&self.config, &self.parking, writer.last.is_none()).await.map_err(as_transient)?;
         drop(still);
         self.parking.abandoned.close_beside_another().await;
-        let now = state.connection.db.identity.clone().without_log_file();
+        let now = state.connection.db.identity.clone();
         if writer.last.as_ref().is_some_and(|last| last.database() != now.database()) {
             self.record_replaced(&mut state, &mut writer.lock).await?;
         }
         writer.last = Some(now.clone());
-        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = Some(now.without_log_file());
         Ok(state)
     }
 

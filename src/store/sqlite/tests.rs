@@ -4,6 +4,7 @@ mod appending;
 mod changed_columns;
 mod damaged_bytes;
 mod file;
+mod files_changed;
 mod indexing;
 mod purging;
 mod reading;

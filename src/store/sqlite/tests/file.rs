@@ -208,23 +208,26 @@ async fn a_full_disk_is_an_error_that_passes_and_keeps_nothing_half() {
     place.assert_whole().await;
 }
 
-/// As between the look at the files and the commit: another process may have made another index by then, and would write
-/// to the same place of the write-ahead log.
+/// As between the look at the files and the commit: another process may have made another index by then, or gone over to
+/// another log, and would write to the same place of the write-ahead log.
 #[tokio::test]
-async fn nothing_is_committed_with_an_index_that_was_removed() {
-    let place = Place::new();
-    let store = place.open().await;
-    store.append(&events(0..3)).await.unwrap();
-    let mut lease = store.lease("append").await.unwrap();
-    std::fs::remove_file(with_suffix(&place.path(), "-shm")).unwrap();
-    let (connection, writer) = lease.parts();
-    let done = append::append(connection, writer, &events(3..5)).await;
-    let error = lease.finish(done).await.unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Transient, "{error}");
-    assert!(error.to_string().contains("-shm"), "{error}");
-    assert_eq!(all(&store).await.len(), 3);
-    store.append(&events(3..5)).await.unwrap();
-    assert_eq!(all(&store).await.len(), 5);
+async fn nothing_is_committed_with_an_index_or_a_log_that_was_removed() {
+    for suffix in ["-shm", "-wal"] {
+        let place = Place::new();
+        let store = place.open().await;
+        store.append(&events(0..3)).await.unwrap();
+        let mut lease = store.lease("append").await.unwrap();
+        std::fs::remove_file(with_suffix(&place.path(), suffix)).unwrap();
+        let (connection, writer) = lease.parts();
+        let done = append::append(connection, writer, &events(3..5)).await;
+        assert!(done.is_err(), "the commit hook misses {suffix}");
+        let error = lease.finish(done).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Transient, "{error}");
+        assert!(error.to_string().contains(suffix), "{error}");
+        store.append(&events(3..5)).await.unwrap();
+        assert_eq!(all(&store).await, newest_first(events(0..5)), "{suffix}");
+        place.assert_whole().await;
+    }
 }
 
 #[cfg(unix)]

@@ -74,7 +74,10 @@ async fn a_pool_in_memory_is_refused() {
 async fn a_log_whose_files_are_removed_waits_for_the_pool_of_the_app() {
     use crate::store::{AppConnection, Transactional as _};
 
-    for suffixes in [&["-wal"][..], &["-shm"], &["-wal", "-shm"]] {
+    // `true`: another process has made an index by then.
+    for (suffixes, is_made) in
+        [(&["-wal"][..], false), (&["-shm"], false), (&["-shm"], true), (&["-wal", "-shm"], false)]
+    {
         let place = Place::new();
         app(&place, TABLES).await.close().await;
         let options = SqliteConnectOptions::new().filename(place.path());
@@ -84,6 +87,9 @@ async fn a_log_whose_files_are_removed_waits_for_the_pool_of_the_app() {
         sqlx::query("INSERT INTO segments VALUES (8)").execute(&pool).await.unwrap();
         for suffix in suffixes {
             std::fs::remove_file(with_suffix(&place.path(), suffix)).unwrap();
+        }
+        if is_made {
+            std::fs::write(with_suffix(&place.path(), "-shm"), b"").unwrap();
         }
         for _ in 0..3 {
             let mut transaction = pool.begin().await.unwrap();

@@ -1,0 +1,84 @@
+//! Files and rows that somebody else changes under an open store.
+
+use std::fs::{File, read};
+
+use super::super::config::with_suffix;
+use super::super::writer_state::StateTransaction;
+use super::*;
+use crate::store::StoreErrorKind;
+
+/// The last frame of the write-ahead log is cut off. Nothing more is written, and what is there stays as it is.
+#[tokio::test]
+async fn a_write_ahead_log_that_was_cut_is_damage_until_another_file_is_there() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.append(&events(0..100)).await.unwrap();
+    let files = [place.path(), with_suffix(&place.path(), "-wal")];
+    let log = File::options().write(true).open(&files[1]).unwrap();
+    log.set_len(log.metadata().unwrap().len() - 100).unwrap();
+    let before = files.each_ref().map(|file| read(file).unwrap());
+    for _ in 0..3 {
+        let error = store.append(&events(100..101)).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error}");
+        let error = store.health().await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error}");
+    }
+    assert!(files.each_ref().map(|file| read(file).unwrap()) == before, "the files are evidence");
+    for suffix in ["", "-wal", "-shm"] {
+        std::fs::rename(with_suffix(&place.path(), suffix), with_suffix(&place.path(), &format!(".away{suffix}")))
+            .unwrap();
+    }
+    store.append(&events(100..101)).await.unwrap();
+    store.health().await.unwrap();
+    store.close().await.unwrap();
+    assert_eq!(place.number("SELECT sum(events_n) FROM audit_journal").await, 2, "the event, and one that says why");
+    let away = with_suffix(&place.path(), ".away");
+    assert!(read(&away).unwrap() == before[0] && read(with_suffix(&away, "-wal")).unwrap() == before[1]);
+}
+
+/// The ids of rows that are gone are known no more: the events are appended again.
+#[tokio::test]
+async fn events_whose_rows_were_deleted_are_appended_again() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.append(&events(0..3)).await.unwrap();
+    store.append(&events(3..5)).await.unwrap();
+    let delete = "DELETE FROM audit_journal WHERE seq = (SELECT max(seq) FROM audit_journal)";
+    sqlx::query(delete).execute(&mut place.raw().await).await.unwrap();
+    assert_eq!(all(&store).await.len(), 3);
+    store.append(&events(3..5)).await.unwrap();
+    assert_eq!(all(&store).await, newest_first(events(0..5)));
+}
+
+#[tokio::test]
+async fn a_reader_reads_the_file_that_took_the_place() {
+    let (place, other) = (Place::new(), Place::new());
+    for (place, events) in [(&place, events(0..3)), (&other, events(20..22))] {
+        let store = place.open().await;
+        store.append(&events).await.unwrap();
+        store.close().await.unwrap();
+    }
+    let reader = place.try_open(false).await.unwrap();
+    assert_eq!(all(&reader).await.len(), 3);
+    std::fs::rename(other.path(), place.path()).unwrap();
+    assert_eq!(all(&reader).await, newest_first(events(20..22)));
+}
+
+/// As between the look at the files and the lock: by then another process may have gone over to another log.
+#[cfg(unix)]
+#[tokio::test]
+async fn no_transaction_begins_with_a_removed_file() {
+    for suffix in ["-wal", "-shm"] {
+        let place = Place::new();
+        let store = place.open().await;
+        store.append(&events(0..3)).await.unwrap();
+        let mut lease = store.lease("test").await.unwrap();
+        std::fs::remove_file(with_suffix(&place.path(), suffix)).unwrap();
+        let begun = StateTransaction::begin(&mut lease.state).await.map(drop);
+        let error = lease.finish(begun).await.expect_err(suffix);
+        assert!(error.is_transient() && error.to_string().contains("removed"), "{error}");
+        store.append(&events(3..5)).await.unwrap();
+        assert_eq!(all(&store).await, newest_first(events(0..5)), "{suffix}");
+        place.assert_whole().await;
+    }
+}
