@@ -39,7 +39,8 @@
 //! - [`AuditPolicy`], [`Rule`]: which requests, and how
 //! - [`AuditEvent`]: one entry; [`event::limits`]: how large its parts may be
 //! - [`retention`]: deleting old events by an age, a number or rules, recorded in the log
-//! - `seal` (feature `seal`): a Merkle tree over the events, signed checkpoints, and proofs checked offline
+//! - `seal`, `sealing` (feature `seal`): a Merkle tree over the events, signed checkpoints, proofs checked offline, and
+//!   the verification of a whole log
 //! - [`store`]: the contract of a store, and the stores; [`query`]: what a reader may ask; [`export`]: events as
 //!   CSV and JSON
 //! - `testing` (feature `testing`): assertions about recorded events, for the tests of an app
@@ -51,7 +52,7 @@
 //! - `refusals.md`: a 503 or a 500 of the layer; `testing.md`: tests of an app
 //! - `durability.md`, `guarantees.md`: crashes and losses; each promise with its limits and its tests
 //! - `capture.md`, `event-format.md`, `grpc.md`: data of a request, the event field by field, gRPC calls
-//! - `retention.md`: deleting old events by age, number or rules; `seal.md`: the formats that make tampering visible
+//! - `retention.md`: deleting old events by age, number or rules; `seal.md`: making tampering visible
 //! - `cli.md`, `api.md`, `viewer.md`: the program, the read API and the viewer
 //! - `stores/sqlite.md`, `stores/postgres.md`, `stores/jsonl.md`, `stores/memory.md`, `stores/new.md`: each store, and how
 //!   to add one
@@ -95,6 +96,8 @@ pub mod retention;
 pub mod route_coverage;
 #[cfg(feature = "seal")]
 pub mod seal;
+#[cfg(feature = "seal")]
+pub mod sealing;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    AuditStore, Capabilities, Diagnostic, Parts, PurgeOutcome, Reader, Removal, StoreAdmin, StoreError, StoreErrorKind,
-    StoreFuture,
+    AuditStore, Capabilities, Diagnostic, Parts, PurgeOutcome, Reader, Removal, SealBatch, Sealing, StoreAdmin,
+    StoreError, StoreErrorKind, StoreFuture, StoredCheckpoint, StoredLeaf, StoredNode, UnsealedEvents,
 };
 use crate::event::{AuditEvent, EventId, Phase, Timestamp};
 use crate::query::{Buckets, Cursor, Field, Filter, PageQuery, ValueCount};
@@ -40,6 +40,16 @@ struct Events {
     cursors: HashMap<EventId, Cursor>,
     /// The `started` events that nothing has ended yet.
     open: HashSet<EventId>,
+    seal: Seal,
+}
+
+/// The seal of the events.
+#[derive(Default)]
+struct Seal {
+    leaves: Vec<StoredLeaf>,
+    indexes: HashMap<EventId, usize>,
+    nodes: Vec<StoredNode>,
+    checkpoints: Vec<StoredCheckpoint>,
 }
 
 impl Events {
@@ -124,7 +134,7 @@ impl AuditStore for MemoryStore {
     }
 
     fn parts(&self) -> Parts<'_> {
-        Parts { reader: Some(self), admin: Some(self), removal: Some(self), ..Parts::NONE }
+        Parts { reader: Some(self), admin: Some(self), removal: Some(self), sealing: Some(self), ..Parts::NONE }
     }
 }
 
@@ -235,5 +245,77 @@ impl Removal for MemoryStore {
 
     fn finish(&self) -> StoreFuture<'_, ()> {
         Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// Every event that was appended is there, so none is late: a position is always empty.
+impl Sealing for MemoryStore {
+    fn newest_checkpoint(&self) -> StoreFuture<'_, Option<StoredCheckpoint>> {
+        Box::pin(async move { Ok(self.lock().seal.checkpoints.last().cloned()) })
+    }
+
+    fn checkpoints(&self, after: u64, at_most: usize) -> StoreFuture<'_, Vec<StoredCheckpoint>> {
+        Box::pin(async move {
+            let kept = self.lock();
+            let later = kept.seal.checkpoints.iter().filter(|checkpoint| checkpoint.size > after);
+            Ok(later.take(at_most).cloned().collect())
+        })
+    }
+
+    fn unsealed<'a>(&'a self, _: &'a str, at_most: usize) -> StoreFuture<'a, UnsealedEvents> {
+        Box::pin(async move {
+            let kept = self.lock();
+            let without_leaf = kept.by_cursor.values().filter(|event| !kept.seal.indexes.contains_key(&event.event_id));
+            let events: Vec<AuditEvent> = without_leaf.take(at_most).cloned().collect();
+            let has_more = events.len() == at_most;
+            Ok(UnsealedEvents { events, position: String::new(), has_more })
+        })
+    }
+
+    fn seal<'a>(&'a self, batch: &'a SealBatch) -> StoreFuture<'a, bool> {
+        Box::pin(async move {
+            self.check_open("sealing")?;
+            let seal = &mut self.lock().seal;
+            if seal.checkpoints.last().map(|newest| newest.size) != batch.after {
+                return Ok(false);
+            }
+            for leaf in &batch.leaves {
+                seal.indexes.insert(leaf.event_id, seal.leaves.len());
+                seal.leaves.push(*leaf);
+            }
+            seal.nodes.extend(&batch.nodes);
+            seal.checkpoints.push(batch.checkpoint.clone());
+            Ok(true)
+        })
+    }
+
+    fn leaves(&self, first: u64, at_most: usize) -> StoreFuture<'_, Vec<StoredLeaf>> {
+        Box::pin(async move {
+            let first = usize::try_from(first).unwrap_or(usize::MAX);
+            Ok(self.lock().seal.leaves.iter().skip(first).take(at_most).copied().collect())
+        })
+    }
+
+    fn leaf_of(&self, id: EventId) -> StoreFuture<'_, Option<StoredLeaf>> {
+        Box::pin(async move {
+            let kept = self.lock();
+            Ok(kept.seal.indexes.get(&id).and_then(|index| kept.seal.leaves.get(*index)).copied())
+        })
+    }
+
+    fn nodes(&self, level: u8, first: u64, at_most: usize) -> StoreFuture<'_, Vec<StoredNode>> {
+        Box::pin(async move {
+            let kept = self.lock();
+            let of_level = kept.seal.nodes.iter().filter(|node| node.level == level && node.index >= first);
+            Ok(of_level.take(at_most).copied().collect())
+        })
+    }
+
+    fn events<'a>(&'a self, ids: &'a [EventId]) -> StoreFuture<'a, Vec<AuditEvent>> {
+        Box::pin(async move {
+            let kept = self.lock();
+            let places = ids.iter().filter_map(|id| kept.cursors.get(id));
+            Ok(places.filter_map(|place| kept.by_cursor.get(place)).cloned().collect())
+        })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Reader, Recovery, Removal, StoreAdmin, Transactional};
+use super::{Reader, Recovery, Removal, Sealing, StoreAdmin, Transactional};
 
 /// The optional parts of a store, from [`AuditStore::parts`](super::AuditStore::parts).
 ///
@@ -28,11 +28,14 @@ pub struct Parts<'a> {
     pub recovery: Option<&'a dyn Recovery>,
     /// Inserts events in transactions of the app's own.
     pub transactional: Option<&'a dyn Transactional>,
+    /// Keeps the leaves and checkpoints of the seal.
+    pub sealing: Option<&'a dyn Sealing>,
 }
 
 impl Parts<'_> {
     /// No part: the store can be appended to and nothing else.
-    pub const NONE: Self = Self { reader: None, admin: None, removal: None, recovery: None, transactional: None };
+    pub const NONE: Self =
+        Self { reader: None, admin: None, removal: None, recovery: None, transactional: None, sealing: None };
 }
 
 /// Lists the parts that are there.
@@ -44,6 +47,7 @@ impl fmt::Debug for Parts<'_> {
             ("removal", self.removal.is_some()),
             ("recovery", self.recovery.is_some()),
             ("transactional", self.transactional.is_some()),
+            ("sealing", self.sealing.is_some()),
         ];
         f.debug_set().entries(parts.iter().filter(|(_, is_there)| *is_there).map(|(name, _)| name)).finish()
     }

@@ -24,6 +24,8 @@ use super::store_damage::StoreDamage;
 use super::subscription::{Subscribers, Subscription};
 use super::waiter::IfRefused;
 use crate::event::{AuditEvent, BoundedEvent, EventId};
+#[cfg(feature = "seal")]
+use crate::sealing::{SealStatus, SealTask};
 use crate::store::AuditStore;
 
 /// The handle that an app holds: a writer and its store. Cheap to clone; every layer and every handler share one.
@@ -78,6 +80,8 @@ pub(super) struct LogInner {
     pub(super) health_checks: Arc<Semaphore>,
     /// The store does maintenance beside the worker.
     pub(super) is_maintaining: Arc<AtomicBool>,
+    #[cfg(feature = "seal")]
+    pub(super) seal: Option<SealTask>,
     pub(super) detached: DetachedLimits,
     pub(super) runtime: Handle,
     pub(super) write_timeout: Duration,
@@ -190,6 +194,13 @@ impl AuditLog {
     /// ```
     pub fn subscribe(&self) -> Subscription {
         self.inner().map_or_else(Subscription::ended, |inner| inner.subscribers.subscribe())
+    }
+
+    /// Returns the state of the log's sealer; none if the log was opened without
+    /// [`seal`](crate::AuditLogBuilder::seal).
+    #[cfg(feature = "seal")]
+    pub fn seal_status(&self) -> Option<SealStatus> {
+        Some(self.inner.as_ref()?.seal.as_ref()?.status())
     }
 
     /// Returns the writer's counters.

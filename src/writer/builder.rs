@@ -22,6 +22,10 @@ use super::limits::{
 use super::queue::{Queue, QueueLimits};
 use super::throttle::Throttle;
 use super::worker::Worker;
+#[cfg(feature = "seal")]
+use crate::sealing::{SealKey, SealTask};
+#[cfg(feature = "seal")]
+use crate::store::StoreError;
 use crate::store::{AuditStore, Durability, OpenOptions, RedactedUrl, RetentionFloor, StoreErrorKind};
 
 /// A builder for a log, from [`AuditLog::builder`].
@@ -37,6 +41,8 @@ pub struct AuditLogBuilder {
     detached: DetachedLimits,
     durability: Durability,
     retention_floor: Option<Duration>,
+    #[cfg(feature = "seal")]
+    seal: Option<SealKey>,
 }
 
 enum LogTarget {
@@ -77,6 +83,8 @@ impl AuditLogBuilder {
             detached: DetachedLimits { requests: MAX_DETACHED, timeout: None },
             durability: Durability::default(),
             retention_floor: None,
+            #[cfg(feature = "seal")]
+            seal: None,
         }
     }
 
@@ -153,6 +161,20 @@ impl AuditLogBuilder {
         self
     }
 
+    /// Seals the log with this key: a task beside the writer gives each durable event a leaf of a Merkle tree and signs the tree, at
+    /// most two seconds later. No request waits for it. See [`sealing`](crate::sealing).
+    ///
+    /// [`AuditLog::seal_status`] tells how far it is. [`AuditLog::health`] fails if it has not sealed for ten seconds, or refuses to
+    /// sign for good. [`AuditLog::close`] seals what is left.
+    ///
+    /// A process that holds the key can seal events that it has made up. Let another one seal, by `tower-audit seal`, if the process
+    /// that writes is not to be trusted with that.
+    #[cfg(feature = "seal")]
+    pub fn seal(mut self, key: SealKey) -> Self {
+        self.seal = Some(key);
+        self
+    }
+
     /// Opens the log: opens the store and checks it, closes as `unknown` what dead processes left `started`, and starts
     /// the writer on the current runtime.
     ///
@@ -174,6 +196,11 @@ impl AuditLogBuilder {
             Err(_) => return Err(OpenError(OpenErrorRepr::Timeout(limit))),
         };
         let capabilities = store.capabilities();
+        #[cfg(feature = "seal")]
+        if self.seal.is_some() && store.parts().sealing.is_none() {
+            let kind = StoreErrorKind::Unsupported;
+            return Err(StoreError::new(kind, capabilities.name, "sealing").into());
+        }
         catch_panic(|| {
             tracing::info!(
                 store = capabilities.name,
@@ -206,6 +233,8 @@ impl AuditLogBuilder {
             retries: Throttle::default(),
         };
         runtime.spawn(worker.run());
+        #[cfg(feature = "seal")]
+        let seal = self.seal.map(|key| SealTask::spawn(&runtime, Arc::clone(&store), key));
         Ok(AuditLog::from_inner(LogInner {
             store,
             queue,
@@ -219,6 +248,8 @@ impl AuditLogBuilder {
             pending_transactions: Arc::new(Semaphore::new(MAX_PENDING_TRANSACTIONS)),
             health_checks: Arc::new(Semaphore::new(MAX_HEALTH_CHECKS)),
             is_maintaining: Arc::default(),
+            #[cfg(feature = "seal")]
+            seal,
             detached: self.detached,
             runtime,
             write_timeout: self.write_timeout,

@@ -67,6 +67,10 @@ impl AuditLog {
         }
         inner.failure_log.flush();
         left.is_stopped = inner.queue.is_stopped();
+        #[cfg(feature = "seal")]
+        if let Some(seal) = &inner.seal {
+            inner.within(step, seal.stop()).await;
+        }
         let store = Arc::clone(&inner.store);
         left.store = match inner.within(step, inner.call(move || async move { store.close().await })).await {
             Some(Ok(result)) => result.err(),

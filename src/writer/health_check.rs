@@ -19,6 +19,10 @@ impl AuditLog {
         let name = inner.store.capabilities().name;
         let bad = |kind, remedy: &str| Err(StoreError::new(kind, name, "health check").with_hint(remedy));
         inner.damage.check(name)?;
+        #[cfg(feature = "seal")]
+        if let Some(seal) = &inner.seal {
+            seal.check(name)?;
+        }
         if inner.queue.is_stopped() {
             return bad(StoreErrorKind::Permanent, GONE);
         }

@@ -24,6 +24,7 @@ mod query;
 #[cfg(unix)]
 mod questions;
 mod rotate;
+mod seal;
 mod secrets;
 #[cfg(unix)]
 mod serve;

@@ -10,5 +10,6 @@ mod layer;
 #[path = "../support/postgres.rs"]
 mod postgres_server;
 mod retention;
+mod seal;
 mod stores;
 mod transaction;

@@ -8,6 +8,8 @@ use std::process::ExitCode;
 
 use tower_audit::EventId;
 use tower_audit::retention::PurgeError;
+use tower_audit::seal::ProofError;
+use tower_audit::sealing::{SealKeyError, SealerError};
 use tower_audit::store::{StoreError, StoreErrorKind};
 
 use crate::recreate::RecreateError;
@@ -23,6 +25,7 @@ Exit codes:
   3  the store cannot be opened, or does not answer as it should
   4  get: there is no event with this id
   5  doctor: something is wrong
+  6  verify: the log is damaged; verify-proof: the proof does not hold; seal: the tree is not the one that the key signed
   130, 143  a shell's numbers for a command that SIGINT or SIGTERM ended: there was nothing to clean up";
 
 /// The failure of a command.
@@ -54,6 +57,16 @@ pub(crate) enum CliError {
     Declined,
     /// A purge did not come to its end.
     Purge(PurgeError),
+    /// A key's file cannot be used.
+    Key(SealKeyError),
+    /// The log is not sealed any more.
+    Seal(SealerError),
+    /// The log has no checkpoint.
+    NotSealed,
+    /// The log is damaged, which was told.
+    Damaged { findings: u64 },
+    /// A proof does not hold.
+    NotProven(ProofError),
     /// The store was made anew, and the event that says so could not be written.
     Unsaid(StoreError),
 }
@@ -71,9 +84,13 @@ impl CliError {
             Self::Purge(PurgeError::NotPlanned(cause)) if cause.kind() == StoreErrorKind::Unsupported => 1,
             Self::Purge(PurgeError::Interrupted { .. }) => 1,
             Self::Purge(_) | Self::Unsaid(_) => 3,
+            Self::Key(_) => 2,
             Self::NotFound(_) => 4,
             Self::Unhealthy { .. } => 5,
+            Self::Damaged { .. } | Self::NotProven(_) | Self::Seal(SealerError::Refused(_)) => 6,
+            Self::Seal(_) => 3,
             Self::Unsupported { .. }
+            | Self::NotSealed
             | Self::Output(_)
             | Self::File { .. }
             | Self::ExportInterrupted
@@ -105,6 +122,12 @@ impl CliError {
             Self::Output(_) => Some("check the output's disk space"),
             Self::File { .. } => Some("check the folder's permissions and disk space"),
             Self::Unhealthy { .. } => Some("what the report says"),
+            Self::Key(_) => Some("`tower-audit keygen FILE --origin NAME` makes a key"),
+            Self::NotSealed => Some("`tower-audit seal --key FILE` seals it"),
+            Self::Damaged { .. } => Some("keep the store and its backups as they are: they are evidence"),
+            Self::NotProven(_) => Some("check that event, proof and key belong together; if they do, it is evidence"),
+            Self::Seal(SealerError::Store(_)) => Some("correct the store, and the rights on it"),
+            Self::Seal(_) => Some("keep the store as it is, and compare it with its backups"),
             Self::Listen(_) => Some("name a free --port, or none"),
             Self::Input(_) => Some("pass --yes to answer without a terminal"),
             Self::Start(_) => Some("see the limits of the process (ulimit -a)"),
@@ -166,6 +189,12 @@ impl fmt::Display for CliError {
             Self::Start(_) => f.write_str("cannot start"),
             Self::Declined => f.write_str("declined; nothing was changed"),
             Self::Purge(error) => error.fmt(f),
+            Self::Key(error) => error.fmt(f),
+            Self::Seal(error) => error.fmt(f),
+            Self::NotSealed => f.write_str("the log has no checkpoint"),
+            Self::Damaged { findings: 1 } => f.write_str("the log is damaged"),
+            Self::Damaged { findings } => write!(f, "the log is damaged in {findings} places"),
+            Self::NotProven(error) => write!(f, "the proof does not hold: {error}"),
             Self::Unsaid(_) => f.write_str("the store was recreated, but its audit.init event could not be written"),
         }
     }
@@ -178,12 +207,17 @@ impl Error for CliError {
             Self::Output(error) | Self::Input(error) | Self::Start(error) | Self::Listen(error) => Some(error),
             Self::File { cause, .. } => Some(cause),
             Self::Purge(error) => error.source(),
+            Self::Key(error) => error.source(),
+            Self::Seal(error) => error.source(),
             Self::Unsaid(cause) => Some(cause),
             Self::Usage(_)
             | Self::Unsupported { .. }
             | Self::NotFound(_)
             | Self::Unhealthy { .. }
             | Self::Declined
+            | Self::NotSealed
+            | Self::Damaged { .. }
+            | Self::NotProven(_)
             | Self::ExportInterrupted => None,
         }
     }
@@ -296,6 +330,9 @@ mod tests {
             (CliError::NotFound(EventId::from_u128(1)), 4),
             (CliError::Unhealthy { wrong: 1 }, 5),
             (CliError::ExportInterrupted, 1),
+            (CliError::NotSealed, 1),
+            (CliError::Damaged { findings: 1 }, 6),
+            (CliError::Seal(SealerError::Store(store(StoreErrorKind::Transient))), 3),
             (CliError::Listen(io::Error::from(io::ErrorKind::AddrInUse)), 1),
             (CliError::File { path: "x".into(), cause: io::Error::from(io::ErrorKind::StorageFull) }, 1),
             (CliError::Purge(PurgeError::NotRecorded { deleted: 3, source: store(StoreErrorKind::Transient) }), 3),

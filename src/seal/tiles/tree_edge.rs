@@ -2,11 +2,11 @@
 
 use super::TileId;
 use super::tile::{Tile, perfect_root};
-use crate::seal::{Hash, SealError};
+use crate::seal::{Hash, Node, SealError};
 
 /// The right edge of a tree: of each level, the hashes that no full tile has yet. Leaves are appended to it.
 ///
-/// At most 8 × 255 hashes, whatever the size of the tree.
+/// At most 8 × 255 hashes, whatever the size of the tree, beside the tiles and nodes that were not taken yet.
 ///
 /// ```
 /// use tower_audit::seal::{Hash, TreeEdge};
@@ -29,12 +29,13 @@ pub struct TreeEdge {
     taken: u64,
     levels: Vec<Vec<Hash>>,
     full: Vec<Tile>,
+    nodes: Vec<(Node, Hash)>,
 }
 
 impl TreeEdge {
     /// The edge of the empty tree.
     pub const fn new() -> Self {
-        Self { size: 0, taken: 0, levels: Vec::new(), full: Vec::new() }
+        Self { size: 0, taken: 0, levels: Vec::new(), full: Vec::new(), nodes: Vec::new() }
     }
 
     /// The edge of a tree of this size, from its partial tiles: those of [`TileId::partial_tiles`].
@@ -78,6 +79,7 @@ impl TreeEdge {
             }
             hash = perfect_root(hashes);
             let index = (self.size >> (8 * (level + 1))) - 1;
+            self.nodes.push((Node { level: 8 * (level as u8 + 1), index }, hash));
             self.full.push(Tile::new(level as u8, index, std::mem::take(hashes)));
         }
     }
@@ -99,6 +101,11 @@ impl TreeEdge {
             }
         }
         root.unwrap_or_else(Hash::of_empty_tree)
+    }
+
+    /// Returns the roots of the tiles that became full since they were taken last. They are the hashes of the levels above 0.
+    pub fn take_nodes(&mut self) -> Vec<(Node, Hash)> {
+        std::mem::take(&mut self.nodes)
     }
 
     /// Returns the tiles that came since they were taken last: full ones, then the partial ones of this size.

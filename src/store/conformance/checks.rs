@@ -3,7 +3,7 @@
 use super::harness::{Check, Need};
 use super::{
     aggregation, appending, filtering, idempotency, lifecycle, numbers, ordering, paging, provisioning, purging,
-    recovery, removing, round_trip, scale, text, text_patterns,
+    recovery, removing, round_trip, scale, sealing, text, text_patterns,
 };
 
 /// Makes a module of tests, one for each check of the suite; see [`store::conformance`](crate::store::conformance).
@@ -115,6 +115,12 @@ macro_rules! conformance_tests {
             removing::a_removal_spares_concurrent_appends [Reader, Removal],
             removing::a_purge_after_removals_is_exact [Reader, Admin, Removal],
             removing::open_events_are_named [Removal, Recovery],
+            sealing::a_sealed_batch_comes_back [Sealing],
+            sealing::a_batch_that_does_not_follow_is_refused [Sealing],
+            sealing::each_event_is_sealed_once [Sealing],
+            sealing::late_events_are_not_skipped [Sealing],
+            sealing::concurrent_appends_are_all_sealed [Sealing, SecondHandle],
+            sealing::a_leaf_outlives_its_event [Reader, Admin, Sealing],
             provisioning::recreate_empties_the_store [Reader, Admin],
             provisioning::recreate_leaves_a_store_that_works [Reader, Admin],
             provisioning::recreate_forgets_the_ids [Reader, Admin],

@@ -199,6 +199,16 @@ faults! {
     PurgeTakesTheNewest,
     /// Purged events are still found by id.
     PurgeLeavesIds,
+    /// Events whose ids are below that of a sealed one get no leaf.
+    SkipsLateEvents,
+    /// A sealed event is given to the sealer again.
+    ForgetsLeaves,
+    /// A batch that follows another tree is answered as if it were stored.
+    LosesRacesUnnoticed,
+    /// The seeds are not kept.
+    LosesSeeds,
+    /// A leaf goes with its event.
+    PurgeTakesLeaves,
     /// Positions come oldest first.
     PositionsReversed,
     /// Positions are listed from the first on.

@@ -185,6 +185,8 @@ pub enum Need {
     Removal,
     /// The store finds the `started` events of dead processes.
     Recovery,
+    /// Leaves and checkpoints can be kept beside the events.
+    Sealing,
     /// A second handle can be opened on the same events.
     SecondHandle,
 }
@@ -196,6 +198,7 @@ impl Need {
             Self::Admin => fresh.store.parts().admin.is_some(),
             Self::Removal => fresh.store.parts().removal.is_some(),
             Self::Recovery => fresh.store.parts().recovery.is_some(),
+            Self::Sealing => fresh.store.parts().sealing.is_some(),
             Self::SecondHandle => fresh.backing.reopen.is_some(),
         }
     }

@@ -48,6 +48,7 @@ mod recovery;
 mod removing;
 mod round_trip;
 mod scale;
+mod sealing;
 mod text;
 mod text_patterns;
 

@@ -144,6 +144,12 @@ pub(super) const DROP_PARTITION: &str = "_drop_partition";
 pub(super) const STARTED: &str = "_started";
 /// The writers.
 pub(super) const WRITERS: &str = "_writers";
+/// The leaves of the seal.
+pub(super) const LEAVES: &str = "_leaves";
+/// The nodes of the seal.
+pub(super) const NODES: &str = "_nodes";
+/// The checkpoints of the seal.
+pub(super) const CHECKPOINTS: &str = "_checkpoints";
 /// The version of the tables.
 pub(super) const VERSION: &str = "_version";
 /// PostgreSQL cuts names there.

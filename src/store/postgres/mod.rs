@@ -57,6 +57,7 @@ mod roles;
 mod row;
 mod schema;
 mod schema_survey;
+mod sealing;
 mod servers;
 mod session;
 mod statements;

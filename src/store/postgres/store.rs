@@ -23,6 +23,7 @@ use super::partition;
 use super::pool::Pool;
 use super::purge::PurgePosition;
 use super::schema;
+use super::sealing::Sweep;
 use super::session::{SessionKind, millis, run, within_timeout};
 use super::statements::Statements;
 use super::writer_lease::WriterLease;
@@ -56,6 +57,8 @@ pub struct PostgresStore {
     /// A health check has come as far as a commit that needs a replica.
     is_committing: AtomicBool,
     pub(super) purge_position: PurgePosition,
+    /// The search for events without a leaf.
+    pub(super) sweep: Sweep,
     /// The next time to create partitions; none for an account that may not.
     next_partition_check: Mutex<Option<Instant>>,
 }
@@ -118,6 +121,7 @@ impl PostgresStore {
             writer_lease: WriterLease::new(config.clone(), &observer),
             is_committing: AtomicBool::new(false),
             purge_position: PurgePosition::default(),
+            sweep: Sweep::default(),
             next_partition_check: Mutex::default(),
             statements: Statements::new(&config.identifiers),
             config,
@@ -275,6 +279,7 @@ impl AuditStore for PostgresStore {
             removal: Some(self),
             recovery: Some(self),
             transactional: Some(self),
+            sealing: Some(self),
         }
     }
 }

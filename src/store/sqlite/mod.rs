@@ -57,6 +57,7 @@ mod recovery;
 mod removal;
 mod repair;
 mod schema;
+mod sealing;
 mod segments;
 mod store;
 #[cfg(test)]

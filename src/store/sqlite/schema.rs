@@ -13,6 +13,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::error::{DuringOperation as _, config, open_error, permanent};
 use super::events_view;
+use super::sealing::tables;
 use super::segments::{segment, segment_check};
 use crate::log_lines::log_line;
 use crate::store::StoreError;
@@ -175,6 +176,7 @@ pub(super) async fn drop_all(db: &mut SqliteConnection) -> Result<i64, StoreErro
         .await
         .during("init")?;
     events_view::drop_view(db).await?;
+    tables::drop_all(db).await?;
     for kept in segment::load(db).await? {
         segment::drop_table(db, kept.n).await?;
     }
@@ -212,10 +214,12 @@ const DOING: &str = "preparing the tables";
 
 const SELECT_TRIGGERS: &str = "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND \
     (lower(tbl_name) GLOB 'audit_segment_[0-9]*' OR lower(tbl_name) IN ('audit_journal', 'audit_segments', \
-    'audit_postings', 'audit_started', 'audit_writers', 'audit_probe', 'audit_version')) ORDER BY name";
+    'audit_postings', 'audit_started', 'audit_writers', 'audit_probe', 'audit_version', 'audit_leaves', 'audit_nodes', \
+    'audit_checkpoints')) ORDER BY name";
 
 const SELECT_OWN_TABLES: &str = "SELECT name FROM sqlite_schema WHERE name GLOB 'audit_segment_[0-9]*' OR name IN \
-    ('audit_journal', 'audit_segments', 'audit_postings', 'audit_started', 'audit_writers', 'audit_probe')";
+    ('audit_journal', 'audit_segments', 'audit_postings', 'audit_started', 'audit_writers', 'audit_probe', \
+    'audit_leaves', 'audit_nodes', 'audit_checkpoints')";
 
 const COUNT_OF_OURS: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN \
     ('audit_journal', 'audit_segments', 'audit_postings', 'audit_started', 'audit_writers', 'audit_probe')";

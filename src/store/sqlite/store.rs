@@ -362,6 +362,7 @@ impl AuditStore for SqliteStore {
             removal: Some(self),
             recovery: Some(self),
             transactional: Some(self),
+            sealing: Some(self),
         }
     }
 }

@@ -40,7 +40,7 @@ fn plain() -> Harness {
 }
 
 fn sink() -> Harness {
-    plain().without(&[Need::Reader, Need::Admin, Need::Removal, Need::Recovery, Need::SecondHandle])
+    plain().without(&[Need::Reader, Need::Admin, Need::Removal, Need::Recovery, Need::Sealing, Need::SecondHandle])
 }
 
 tower_audit::conformance_tests!(append_only, || async { sink() });

@@ -16,6 +16,7 @@ mod stats;
 mod retention;
 
 mod maintenance;
+mod seal;
 mod serve;
 
 use std::path::PathBuf;
@@ -31,6 +32,7 @@ pub(crate) use format::{ExportFormat, Format};
 pub(crate) use listing::{GetArgs, HistoryArgs, QueryArgs, TailArgs};
 pub(crate) use maintenance::{BackupArgs, DestroyArgs, DoctorArgs, MigrateArgs};
 pub(crate) use retention::{PurgeArgs, RotateArgs, RunArgs, RunFormat};
+pub(crate) use seal::{KeygenArgs, ProofArgs, SealArgs, TrustArgs, VerifyArgs, VerifyProofArgs};
 pub(crate) use serve::ServeArgs;
 pub(crate) use stats::{Interval, StatsArgs};
 
@@ -83,6 +85,18 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Serves the viewer and the read API to a browser on this machine, and prints the address to open
     Serve(ServeArgs),
+    /// Makes the key that seals a log, and prints its public part
+    Keygen(KeygenArgs),
+    /// Seals the log: gives each event a leaf of a Merkle tree, and signs the tree, until it is asked to end
+    Seal(SealArgs),
+    /// Prints the newest signed checkpoint of a sealed log
+    Checkpoint,
+    /// Verifies every event of a sealed log, and names what was edited, removed or put in
+    Verify(VerifyArgs),
+    /// Prints the proof that an event is in the log, for a .tlog-proof file
+    Proof(ProofArgs),
+    /// Checks the proof of an event without the log
+    VerifyProof(VerifyProofArgs),
     /// Prints what a shell needs to complete commands and options
     Completions {
         /// The shell

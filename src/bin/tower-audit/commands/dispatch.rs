@@ -2,7 +2,7 @@
 
 use super::{
     backup, completions, count, destroy_and_recreate, doctor, export, get, history, man, migrate, purge, query, rotate,
-    serve, stats, tail,
+    seal, serve, stats, tail, verify,
 };
 use crate::args::{Args, Command};
 use crate::error::CliError;
@@ -27,6 +27,12 @@ pub(crate) async fn run(args: Args) -> Result<(), CliError> {
         Command::Migrate(args) => migrate::run(&named()?, args).await,
         Command::Serve(args) => serve::run(&named()?, args).await,
         Command::Doctor(args) => doctor::run(url, args).await,
+        Command::Keygen(args) => seal::keygen(args),
+        Command::Seal(args) => seal::run(&named()?, args).await,
+        Command::Checkpoint => verify::checkpoint(&named()?).await,
+        Command::Verify(args) => verify::verify(&named()?, args).await,
+        Command::Proof(args) => verify::proof(&named()?, args).await,
+        Command::VerifyProof(args) => verify::verify_proof(&args),
         Command::Completions { shell } => completions::run(shell),
         Command::Man(args) => man::run(&args),
     }

@@ -19,9 +19,11 @@ mod purge;
 mod query;
 mod roles;
 mod rotate;
+mod seal;
 mod serve;
 mod stats;
 mod tail;
+mod verify;
 
 mod dispatch;
 

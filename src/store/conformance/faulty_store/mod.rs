@@ -7,5 +7,6 @@ mod admin;
 mod append;
 mod reader;
 mod removal;
+mod sealing;
 
 pub use store::FaultyStore;

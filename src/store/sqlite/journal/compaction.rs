@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use sqlx::AssertSqlSafe;
+use sqlx::sqlite::SqliteConnection;
 
 use super::stored_row::{EVENTS_N, MAX_AT, MIN_AT, StoredEvent, StoredRow};
 use crate::event::EventId;
@@ -13,6 +14,8 @@ use crate::store::StoreError;
 use crate::store::sqlite::error::{DuringOperation as _, discarded, permanent};
 use crate::store::sqlite::events_view;
 use crate::store::sqlite::id_blob::id_bytes;
+use crate::store::sqlite::sealing::position::Position;
+use crate::store::sqlite::sealing::tables;
 use crate::store::sqlite::segments::segment::{self, SEGMENT_EVENTS, Segment, SegmentState};
 use crate::store::sqlite::segments::segment_check;
 use crate::store::sqlite::segments::terms::TermKey;
@@ -112,7 +115,9 @@ async fn insert(state: &mut WriterState, mut events: &[StoredEvent<'_>]) -> Resu
         let mut current = match state.segments.last() {
             Some(newest) if newest.has_room() => *newest,
             _ => {
-                let made = Segment::empty(segment::next_number(&mut state.connection.db).await?);
+                let db = &mut state.connection.db;
+                let n = segment::next_number(db).await?.max(first_unsealed_segment(db).await?);
+                let made = Segment::empty(n);
                 segment::create(&mut state.connection.db, made.n).await?;
                 made
             }
@@ -140,6 +145,17 @@ async fn check_newest(state: &mut WriterState) -> Result<(), StoreError> {
         state.segments = segment::load(db).await?;
     }
     Ok(())
+}
+
+/// Returns the number behind the segment that the newest checkpoint names; 0 in a log that is not sealed. A sealed log gives no
+/// number twice, not even after a purge of every segment: a position would take the new one for sealed.
+async fn first_unsealed_segment(db: &mut SqliteConnection) -> Result<i64, StoreError> {
+    let sql = "SELECT position FROM audit_checkpoints ORDER BY size DESC LIMIT 1";
+    if !tables::exist(db).await? {
+        return Ok(0);
+    }
+    let position: Option<String> = sqlx::query_scalar(sql).fetch_optional(db).await.during(DOING)?;
+    Ok(position.map_or(0, |position| Position::read(&position).segment.max(0).saturating_add(1)))
 }
 
 /// Inserts events into a segment, and their postings into its index.

@@ -1,0 +1,71 @@
+//! Options of the commands of the seal.
+
+use std::path::PathBuf;
+
+use clap::Args as ClapArgs;
+
+#[derive(ClapArgs)]
+pub(crate) struct KeygenArgs {
+    /// The file of the private key; FILE.checkpoint is made beside it, the memory of the sealer
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// The origin of the log, which no other log has, such as example.com/audit
+    #[arg(long, value_name = "NAME")]
+    pub(crate) origin: String,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct SealArgs {
+    /// The file of the private key, from keygen
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+
+    /// Seal what is there, and end
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+/// The keys that are trusted.
+#[derive(ClapArgs)]
+pub(crate) struct TrustArgs {
+    /// A public key of the log, as keygen prints it; may be given several times
+    #[arg(long = "vkey", value_name = "VKEY", required = true)]
+    pub(crate) keys: Vec<String>,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+
+    /// A checkpoint that was kept elsewhere, such as the file beside the key: the log must have grown from it; may be given several
+    /// times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) against: Vec<PathBuf>,
+
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct ProofArgs {
+    /// The id of the event
+    #[arg(value_name = "ID", allow_hyphen_values = true)]
+    pub(crate) id: String,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct VerifyProofArgs {
+    /// The file with the event, as get prints it
+    #[arg(value_name = "EVENT")]
+    pub(crate) event: PathBuf,
+
+    /// The file with the proof, as proof prints it
+    #[arg(value_name = "PROOF")]
+    pub(crate) proof: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+}

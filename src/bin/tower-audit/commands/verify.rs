@@ -1,0 +1,121 @@
+//! `checkpoint`, `verify`, `proof` and `verify-proof`.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use tower_audit::seal::{Checkpoint, SignedNote, TlogProof, VerifierKey};
+use tower_audit::sealing::{EventProof, Report, Verifier, prove};
+use tower_audit::store::{AuditStore, Sealing};
+use tower_audit::{AuditEvent, EventId};
+
+use super::open_store::{OnMissing, with_store};
+use crate::args::{ProofArgs, TrustArgs, VerifyArgs, VerifyProofArgs};
+use crate::error::CliError;
+use crate::output::Stdout;
+use crate::progress::Progress;
+
+/// Prints the newest checkpoint.
+pub(crate) async fn checkpoint(url: &str) -> Result<(), CliError> {
+    with_store(url, OnMissing::Fail, async |store| {
+        let Some(newest) = sealing(store)?.newest_checkpoint().await? else { return Err(CliError::NotSealed) };
+        print(&newest.note)
+    })
+    .await
+}
+
+/// Verifies everything, and prints a report.
+pub(crate) async fn verify(url: &str, args: VerifyArgs) -> Result<(), CliError> {
+    let keys = keys(&args.trust)?;
+    let kept = args.against.iter().map(|path| kept(path, &keys)).collect::<Result<Vec<_>, _>>()?;
+    with_store(url, OnMissing::Fail, async |store| {
+        sealing(store)?;
+        let verifier = kept.into_iter().fold(Verifier::new(store, keys), Verifier::against);
+        let mut progress = Progress::new("leaves verified", true);
+        let report = verifier.verify(|leaves| progress.at(leaves)).await?;
+        drop(progress);
+        match args.json {
+            true => print(&(serde_json::to_string(&report).map_err(std::io::Error::from)? + "\n"))?,
+            false => print(&in_words(&report))?,
+        }
+        if report.is_intact() { Ok(()) } else { Err(CliError::Damaged { findings: report.damaged }) }
+    })
+    .await
+}
+
+/// Prints the proof of an event.
+pub(crate) async fn proof(url: &str, args: ProofArgs) -> Result<(), CliError> {
+    let id: EventId = args.id.parse().map_err(|error| CliError::Usage(format!("{error}")))?;
+    with_store(url, OnMissing::Fail, async |store| {
+        sealing(store)?;
+        match prove(store, id).await? {
+            Some(EventProof { proof, .. }) => print(&proof.to_string()),
+            None => Err(CliError::NotFound(id)),
+        }
+    })
+    .await
+}
+
+/// Checks a proof without a store.
+pub(crate) fn verify_proof(args: &VerifyProofArgs) -> Result<(), CliError> {
+    let keys = keys(&args.trust)?;
+    let shown = |path: &Path, error: &dyn std::fmt::Display| CliError::Usage(format!("{}: {error}", path.display()));
+    let event = read(&args.event)?;
+    let event: AuditEvent = serde_json::from_str(&event).map_err(|error| shown(&args.event, &error))?;
+    let proof: TlogProof = read(&args.proof)?.parse().map_err(|error| shown(&args.proof, &error))?;
+    let index = proof.index;
+    let id = event.event_id;
+    let checkpoint = EventProof::new(event, proof).verify(&keys).map_err(CliError::NotProven)?;
+    print(&format!("event {id} is leaf {index} of {} in {}\n", checkpoint.size, checkpoint.origin))
+}
+
+fn sealing(store: &dyn AuditStore) -> Result<&dyn Sealing, CliError> {
+    store.parts().sealing.ok_or_else(|| CliError::Unsupported { store: store.capabilities().name, what: "sealed" })
+}
+
+fn keys(trust: &TrustArgs) -> Result<Vec<VerifierKey>, CliError> {
+    let parse = |key: &String| key.parse().map_err(|error| CliError::Usage(format!("--vkey: {error}")));
+    trust.keys.iter().map(parse).collect()
+}
+
+/// Reads a checkpoint that was kept, and checks its signature.
+fn kept(path: &Path, keys: &[VerifierKey]) -> Result<Checkpoint, CliError> {
+    let shown = |error: &dyn std::fmt::Display| CliError::Usage(format!("--against {}: {error}", path.display()));
+    let note: SignedNote = read(path)?.parse().map_err(|error| shown(&error))?;
+    Checkpoint::open(&note, keys).map_err(|error| shown(&error))
+}
+
+fn read(path: &Path) -> Result<String, CliError> {
+    let failed = |error: &dyn std::fmt::Display| CliError::Usage(format!("{}: {error}", path.display()));
+    let bytes = std::fs::metadata(path).map_err(|error| failed(&error))?.len();
+    if bytes > MAX_FILE_BYTES {
+        return Err(failed(&format!("{bytes} bytes are too many: expected {MAX_FILE_BYTES} at the most")));
+    }
+    std::fs::read_to_string(path).map_err(|error| failed(&error))
+}
+
+fn in_words(report: &Report) -> String {
+    let Report { size, intact, purged, unsealed, checkpoints, .. } = report;
+    let origin = report.origin.as_deref().unwrap_or("no log that can be trusted");
+    let mut text = format!(
+        "{origin}: {size} leaves, {checkpoints} checkpoints; {intact} events are intact, {purged} purged, {unsealed} not sealed yet\n"
+    );
+    for finding in &report.findings {
+        let id = finding.event_id.map(|id| format!(" (event {id})")).unwrap_or_default();
+        text.push_str(&format!("{}: {}{id}\n", finding.damage, finding.text));
+    }
+    if report.damaged > report.findings.len() as u64 {
+        text.push_str(&format!("and {} more\n", report.damaged - report.findings.len() as u64));
+    }
+    text
+}
+
+fn print(text: &str) -> Result<(), CliError> {
+    let mut out = Stdout::new();
+    // A note may have been written by anyone who can write to the store; its lines are kept.
+    let lines: Vec<_> = text.split('\n').map(crate::sanitize::sanitize_line).collect();
+    out.write_all(lines.join("\n").as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+const MAX_FILE_BYTES: u64 = 4 << 20;

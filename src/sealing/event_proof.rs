@@ -1,0 +1,70 @@
+//! The proof that one event is in the log.
+
+use super::stored_tree::tiles_of;
+use crate::event::{AuditEvent, EventId};
+use crate::seal::{
+    Checkpoint, Leaf, NoteError, ProofError, Salts, SealError, Seed, SignedNote, TlogProof, VerifierKey, cells,
+    inclusion_nodes, inclusion_proof,
+};
+use crate::store::{AuditStore, StoreError, StoreErrorKind};
+
+/// An event and the proof that it is in the log, which is checked without the log.
+///
+/// The proof's extra bytes are the salts of the event's cells: with them, anyone can compute the leaf of the event, and of no
+/// other.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct EventProof {
+    /// The event.
+    pub event: AuditEvent,
+    /// The proof.
+    pub proof: TlogProof,
+}
+
+impl EventProof {
+    /// An event, as its JSON says it, and a proof of it.
+    pub fn new(event: AuditEvent, proof: TlogProof) -> Self {
+        Self { event, proof }
+    }
+
+    /// Checks that this very event is in the log, by one of these keys. Returns the checkpoint.
+    ///
+    /// # Errors
+    /// Says what does not hold: the salts, the signature, or the path from the event to the root.
+    pub fn verify(&self, keys: &[VerifierKey]) -> Result<Checkpoint, ProofError> {
+        let malformed = |error: SealError| ProofError::Note(NoteError::Malformed(error));
+        let salts = Salts::from_bytes(self.proof.extra.as_deref().unwrap_or_default()).map_err(malformed)?;
+        let leaf = Leaf::with_salts(&self.event, &salts).map_err(malformed)?;
+        self.proof.verify(&leaf.hash(), keys)
+    }
+}
+
+/// Makes the proof of an event. None if there is no such event, or it has no leaf yet.
+///
+/// Reads a few hundred rows, whatever the size of the log.
+///
+/// # Errors
+/// The store cannot be read, keeps no seal, or its tree has gaps: then [`Verifier`](super::Verifier) tells more.
+pub async fn prove(store: &dyn AuditStore, id: EventId) -> Result<Option<EventProof>, StoreError> {
+    let name = store.capabilities().name;
+    let failed = |reason: String| StoreError::new(StoreErrorKind::Permanent, name, DOING).with_hint(reason);
+    let Some(sealing) = store.parts().sealing else {
+        return Err(StoreError::new(StoreErrorKind::Unsupported, name, DOING));
+    };
+    let (Some(leaf), Some(newest)) = (sealing.leaf_of(id).await?, sealing.newest_checkpoint().await?) else {
+        return Ok(None);
+    };
+    let Some(event) = sealing.events(&[id]).await?.into_iter().next() else { return Ok(None) };
+    if leaf.index >= newest.size {
+        return Ok(None);
+    }
+    let nodes = inclusion_nodes(leaf.index, newest.size).map_err(|error| failed(error.to_string()))?;
+    let tiles = tiles_of(sealing, &nodes, newest.size).await?;
+    let hashes = inclusion_proof(leaf.index, newest.size, &tiles).map_err(|error| failed(error.to_string()))?;
+    let checkpoint: SignedNote = newest.note.parse().map_err(|error: SealError| failed(error.to_string()))?;
+    let mut proof = TlogProof::new(leaf.index, hashes, checkpoint);
+    proof.extra = Some(Seed::from_bytes(leaf.seed).salts(cells(&event).len()).to_bytes());
+    Ok(Some(EventProof { event, proof }))
+}
+
+const DOING: &str = "proving an event";

@@ -1,0 +1,138 @@
+//! The result of a verification.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::event::EventId;
+use crate::seal::Hash;
+
+/// A kind of damage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Damage {
+    /// An event is another than the one that was sealed, or its seed is.
+    Edited,
+    /// A sealed event is gone, and no purge accounts for it.
+    Missing,
+    /// An event has no leaf, although the sealer went on after its time: it was put into the store past the log.
+    Inserted,
+    /// Leaves have changed their places.
+    Reordered,
+    /// The end of the tree is gone: leaves, or the checkpoints over them, or the store is older than a checkpoint that was kept.
+    TailCut,
+    /// There is a checkpoint of another history, rightly signed.
+    Fork,
+    /// A checkpoint is signed by none of the given keys.
+    WrongKey,
+    /// Events have no leaf for longer than the limit: the sealer does not run.
+    UnsealedTooLong,
+    /// Leaves, nodes or checkpoints were changed or are missing.
+    SealEdited,
+}
+
+impl Damage {
+    /// Returns the name, as in the report.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Edited => "edited",
+            Self::Missing => "missing",
+            Self::Inserted => "inserted",
+            Self::Reordered => "reordered",
+            Self::TailCut => "tail_cut",
+            Self::Fork => "fork",
+            Self::WrongKey => "wrong_key",
+            Self::UnsealedTooLong => "unsealed_too_long",
+            Self::SealEdited => "seal_edited",
+        }
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl Serialize for Damage {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Finding {
+    /// The kind of damage.
+    pub damage: Damage,
+    /// The index of the leaf, if it is about one.
+    pub index: Option<u64>,
+    /// The event, if it is about one.
+    pub event_id: Option<EventId>,
+    /// The finding in words.
+    pub text: String,
+}
+
+/// The result of a verification.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Report {
+    /// The origin of the log; none if there is no checkpoint that can be trusted.
+    pub origin: Option<String>,
+    /// The number of leaves of the newest checkpoint.
+    pub size: u64,
+    /// The root of the newest checkpoint.
+    #[serde(serialize_with = "text")]
+    pub root: Option<Hash>,
+    /// The number of checkpoints that were checked.
+    pub checkpoints: u64,
+    /// The number of events that are as they were sealed.
+    pub intact: u64,
+    /// The number of leaves whose events purges account for.
+    pub purged: u64,
+    /// The number of events without a leaf, those of the last seconds included.
+    pub unsealed: u64,
+    /// The number of findings.
+    pub damaged: u64,
+    /// The first findings, at most [`MAX_FINDINGS`](Self::MAX_FINDINGS).
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// The largest number of findings in a report.
+    pub const MAX_FINDINGS: usize = 100;
+
+    pub(super) fn new() -> Self {
+        Self {
+            origin: None,
+            size: 0,
+            root: None,
+            checkpoints: 0,
+            intact: 0,
+            purged: 0,
+            unsealed: 0,
+            damaged: 0,
+            findings: Vec::new(),
+        }
+    }
+
+    /// Returns true if nothing is wrong.
+    pub fn is_intact(&self) -> bool {
+        self.damaged == 0
+    }
+
+    pub(super) fn add(&mut self, damage: Damage, index: Option<u64>, event_id: Option<EventId>, text: String) {
+        self.damaged += 1;
+        if self.findings.len() < Self::MAX_FINDINGS {
+            self.findings.push(Finding { damage, index, event_id, text });
+        }
+    }
+}
+
+fn text<S: Serializer>(hash: &Option<Hash>, serializer: S) -> Result<S::Ok, S::Error> {
+    match hash {
+        Some(hash) => serializer.collect_str(hash),
+        None => serializer.serialize_none(),
+    }
+}

@@ -1,0 +1,50 @@
+//! Sealing a store, proving one of its events, and verifying all of it.
+//!
+//! ```
+//! use tower_audit::sealing::{SealKey, Verifier};
+//! use tower_audit::{AuditEvent, AuditLog, EventType};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("seal.key");
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! // Once, on the machine that seals: a key, and beside it the file with the newest checkpoint.
+//! let key = SealKey::create(&path, "example.com/audit")?;
+//! let public = key.verifier_key();
+//!
+//! let log = AuditLog::builder().url("memory:").seal(key).open().await?;
+//! log.record(AuditEvent::new(EventType::UPLOAD)).await?;
+//! # let store = log.store().unwrap().clone();
+//! log.close().await?;
+//!
+//! let report = Verifier::new(&store, vec![public]).verify(|_| {}).await?;
+//! assert!(report.is_intact() && report.size == 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod seal_key;
+mod stored_tree;
+
+mod error;
+
+mod status;
+
+mod sealer;
+
+mod seal_task;
+
+mod event_proof;
+mod finding;
+mod purges;
+mod tree_check;
+mod verifier;
+
+pub use error::{Refusal, SealerError};
+pub use event_proof::{EventProof, prove};
+pub use finding::{Damage, Finding, Report};
+pub use seal_key::{SealKey, SealKeyError};
+pub(crate) use seal_task::SealTask;
+pub use sealer::{SEAL_INTERVAL, Sealer, Step};
+pub use status::SealStatus;
+pub use verifier::{UNSEALED_LIMIT, Verifier};

@@ -1,0 +1,184 @@
+//! A private key in a file, and beside it the newest tree that it has signed.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::seal::{Checkpoint, SignedNote, Signer, TreeEdge, VerifierKey};
+
+/// The key of a sealer: the file with the private key, and `PATH.checkpoint` with the newest checkpoint that it has signed.
+///
+/// The second file is the memory of the sealer, outside of the database. A sealer signs no tree that is smaller, or another, even
+/// after the database was restored from a backup. Keep both files together, and back up neither with the database.
+///
+/// `Debug` shows the public key.
+pub struct SealKey {
+    path: PathBuf,
+    signer: Signer,
+    newest: Checkpoint,
+}
+
+impl SealKey {
+    /// Creates a key with this name, and its files. The name is the *origin* of the log: choose one that no other log has, such as
+    /// `example.com/audit`.
+    ///
+    /// On Unix, nobody but the owner may read them.
+    ///
+    /// # Errors
+    /// One of the files exists or cannot be written, or the name is none: no spaces, no `+`.
+    pub fn create(path: impl Into<PathBuf>, name: &str) -> Result<Self, SealKeyError> {
+        let path = path.into();
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|error| SealKeyError::new(&path, "made", error))?;
+        let signer = Signer::from_seed(name, seed).map_err(|error| SealKeyError::new(&path, "made", error))?;
+        let edge = TreeEdge::new();
+        let newest = Checkpoint::new(name, edge.size(), edge.root());
+        let newest = newest.map_err(|error| SealKeyError::new(&path, "made", error))?;
+        let key = Self { path, signer, newest };
+        let note = key.sign(&key.newest).map_err(|error| SealKeyError::new(&key.path, "made", error))?;
+        let beside = beside(&key.path);
+        write_new(&beside, &note.to_string()).map_err(|error| SealKeyError::new(&beside, "written", error))?;
+        let secret = key.signer.to_secret_text() + "\n";
+        write_new(&key.path, &secret).map_err(|error| SealKeyError::new(&key.path, "written", error))?;
+        sync_folder(&key.path).map_err(|error| SealKeyError::new(&key.path, "written", error))?;
+        Ok(key)
+    }
+
+    /// Reads the files of a key.
+    ///
+    /// # Errors
+    /// One of the files is missing or malformed, or the checkpoint is not signed by the key.
+    pub fn load(path: impl Into<PathBuf>) -> Result<Self, SealKeyError> {
+        let path = path.into();
+        let text = read(&path).map_err(|error| SealKeyError::new(&path, "read", error))?;
+        let signer: Signer = text.parse().map_err(|error| SealKeyError::new(&path, "used", error))?;
+        let beside = beside(&path);
+        let newest = read(&beside).map_err(|error| {
+            let missing = error.kind() == io::ErrorKind::NotFound;
+            SealKeyError { is_memory_missing: missing, ..SealKeyError::new(&beside, "read", error) }
+        })?;
+        let newest = newest.parse::<SignedNote>().map_err(|error| SealKeyError::new(&beside, "used", error))?;
+        let newest = Checkpoint::open(&newest, &[signer.verifier_key()]);
+        let newest = newest.map_err(|error| SealKeyError::new(&beside, "used", error))?;
+        Ok(Self { path, signer, newest })
+    }
+
+    /// Returns the public key.
+    pub fn verifier_key(&self) -> VerifierKey {
+        self.signer.verifier_key()
+    }
+
+    /// Returns the newest checkpoint that the key has signed, as far as the file knows.
+    pub fn newest_checkpoint(&self) -> &Checkpoint {
+        &self.newest
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.signer.name()
+    }
+
+    pub(super) fn sign(&self, checkpoint: &Checkpoint) -> Result<SignedNote, crate::seal::SealError> {
+        SignedNote::sign(checkpoint.to_string(), &[&self.signer])
+    }
+
+    /// Replaces the file with the newest checkpoint. Blocks until it is durable.
+    pub(super) fn remember(&mut self, checkpoint: Checkpoint, note: &str) -> Result<(), SealKeyError> {
+        let beside = beside(&self.path);
+        replace(&beside, note).map_err(|error| SealKeyError::new(&beside, "written", error))?;
+        self.newest = checkpoint;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for SealKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealKey")
+            .field("path", &self.path)
+            .field("key", &self.signer.verifier_key())
+            .finish_non_exhaustive()
+    }
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".checkpoint");
+    name.into()
+}
+
+/// Reads a small file; a larger one is none of ours.
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(MAX_FILE_BYTES).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = private().create_new(true).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// A crash leaves the old file or the new one.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let new = PathBuf::from(name);
+    let mut file = private().create(true).truncate(true).open(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&new, path)?;
+    sync_folder(path)
+}
+
+/// A name is durable when its folder is synced.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(folder) if cfg!(unix) => {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            File::open(folder)?.sync_all()
+        }
+        _ => Ok(()),
+    }
+}
+
+const MAX_FILE_BYTES: u64 = 64 * 1024;
+
+/// An error of a key's files. Never shows the key.
+#[derive(Debug)]
+pub struct SealKeyError {
+    path: PathBuf,
+    what: &'static str,
+    is_memory_missing: bool,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl SealKeyError {
+    fn new(path: &Path, what: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { path: path.to_owned(), what, is_memory_missing: false, source: source.into() }
+    }
+}
+
+impl fmt::Display for SealKeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} cannot be {}", self.path.display(), self.what)?;
+        if self.is_memory_missing {
+            f.write_str(": it has the newest tree that the key has signed; bring it back, or begin with a new key")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for SealKeyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.source)
+    }
+}

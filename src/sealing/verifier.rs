@@ -1,0 +1,270 @@
+//! Verifying a sealed store.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::time::Duration;
+
+use super::finding::{Damage, Report};
+use super::purges::Purges;
+use super::tree_check::TreeCheck;
+use crate::event::{AuditEvent, EventId, Timestamp};
+use crate::seal::{Checkpoint, Hash, Leaf, NoteError, Seed, SignedNote, VerifierKey};
+use crate::store::{AuditStore, Sealing, StoreError, StoreErrorKind, StoredCheckpoint, StoredLeaf};
+
+/// The time after which an event without a leaf is damage: a minute.
+pub const UNSEALED_LIMIT: Duration = Duration::from_secs(60);
+
+/// Compares every event of a store with its leaf, the leaves with the checkpoints, and these with the public keys.
+///
+/// Streams: the memory does not grow with the log. Sealers and writers may go on meanwhile.
+pub struct Verifier<'s> {
+    store: &'s dyn AuditStore,
+    keys: Vec<VerifierKey>,
+    kept: Vec<Checkpoint>,
+    unsealed_limit: Duration,
+}
+
+impl<'s> Verifier<'s> {
+    /// A verifier of this store that trusts these keys.
+    pub fn new(store: &'s dyn AuditStore, keys: Vec<VerifierKey>) -> Self {
+        Self { store, keys, kept: Vec::new(), unsealed_limit: UNSEALED_LIMIT }
+    }
+
+    /// Adds a checkpoint that was kept elsewhere: the log must have grown from it. Without one, nobody can tell a whole log
+    /// from one that was cut back to an earlier state of its own.
+    #[must_use]
+    pub fn against(mut self, checkpoint: Checkpoint) -> Self {
+        self.kept.push(checkpoint);
+        self
+    }
+
+    /// Sets the time after which an event without a leaf is damage: [`UNSEALED_LIMIT`] by default.
+    #[must_use]
+    pub fn unsealed_limit(mut self, limit: Duration) -> Self {
+        self.unsealed_limit = limit;
+        self
+    }
+
+    /// Verifies everything. `progress` is called with the number of leaves that were checked, a few times a second.
+    ///
+    /// # Errors
+    /// The store cannot be read, or keeps no seal. Damage is no error: it is in the report.
+    ///
+    /// # Cancel safety
+    /// Can be dropped at any time.
+    pub async fn verify(&self, mut progress: impl FnMut(u64)) -> Result<Report, StoreError> {
+        let Some(sealing) = self.store.parts().sealing else {
+            return Err(StoreError::new(StoreErrorKind::Unsupported, self.store.capabilities().name, "verifying"));
+        };
+        let purges = Purges::read(self.store).await?;
+        let mut report = Report::new();
+        let mut tree = TreeCheck::new();
+        let mut checkpoints = Checkpoints::new(sealing, &self.keys);
+        let mut kept: VecDeque<&Checkpoint> = self.kept.iter().filter(|kept| kept.size > 0).collect();
+        kept.make_contiguous().sort_by_key(|kept| kept.size);
+        let mut sealed_at = None;
+        loop {
+            let page = sealing.leaves(tree.size(), PAGE).await?;
+            let Some(last) = page.last() else { break };
+            // After the leaves, so that the checkpoint that came with them is there.
+            checkpoints.read_through(last.index + 1, &mut report).await?;
+            let events = events_of(sealing, &page).await?;
+            for leaf in &page {
+                if leaf.index != tree.size() {
+                    tree.note_gap(leaf.index, &mut report);
+                }
+                let computed = match events.get(&leaf.event_id) {
+                    Some(event) => Some(Leaf::of(event, &Seed::from_bytes(leaf.seed)).hash()),
+                    None => {
+                        note_missing(leaf, &purges, &mut report);
+                        None
+                    }
+                };
+                report.intact += u64::from(computed.is_some_and(|computed| *computed.as_bytes() == leaf.hash));
+                tree.push(leaf, computed, &mut report);
+                while let Some((checkpoint, at)) = checkpoints.take_through(tree.size()) {
+                    if checkpoint.size == tree.size() {
+                        tree.compare(&checkpoint, &mut report);
+                        sealed_at = Some(at);
+                        (report.origin, report.root) = (Some(checkpoint.origin), Some(checkpoint.root));
+                        report.size = checkpoint.size;
+                    }
+                }
+                compare_kept(&mut kept, &tree, &mut report);
+            }
+            check_nodes(sealing, &mut tree, &mut report).await?;
+            progress(tree.size());
+        }
+        let size = tree.size();
+        checkpoints.read_through(u64::MAX, &mut report).await?;
+        if let Some((checkpoint, _)) = checkpoints.take_last() {
+            let text = format!("{} leaves were signed, and {size} are there: the end is gone", checkpoint.size);
+            report.add(Damage::TailCut, Some(size), None, text);
+        } else if report.size < size && checkpoints.last_size < size {
+            let newest = checkpoints.last_size;
+            let text =
+                format!("{size} leaves are there, and the newest checkpoint is of {newest}: later ones are gone");
+            report.add(Damage::TailCut, Some(newest), None, text);
+        }
+        if let Some(kept) = kept.back() {
+            let text = format!("a checkpoint of {} leaves was kept, and {size} are there: the end is gone", kept.size);
+            report.add(Damage::TailCut, Some(size), None, text);
+        }
+        tree.finish(&mut report);
+        self.check_unsealed(sealing, sealed_at, &mut report).await?;
+        report.findings.sort_by_key(|finding| finding.index.unwrap_or(u64::MAX));
+        Ok(report)
+    }
+
+    /// Counts the events without a leaf. Those that are too old are damage.
+    async fn check_unsealed(
+        &self,
+        sealing: &dyn Sealing,
+        sealed_at: Option<Timestamp>,
+        report: &mut Report,
+    ) -> Result<(), StoreError> {
+        let limit = i64::try_from(self.unsealed_limit.as_micros()).unwrap_or(i64::MAX);
+        let mut position = String::new();
+        let mut oldest: Option<AuditEvent> = None;
+        loop {
+            let found = sealing.unsealed(&position, PAGE).await?;
+            for event in &found.events {
+                report.unsealed += 1;
+                let since = |time: Timestamp| time.as_micros().saturating_sub(event.created_at.as_micros());
+                if since(Timestamp::now()) <= limit {
+                    continue;
+                }
+                if sealed_at.is_some_and(|sealed_at| since(sealed_at) > limit) {
+                    let text = format!("the event {} has no leaf, and later ones have", event.event_id);
+                    report.add(Damage::Inserted, None, Some(event.event_id), text);
+                } else if oldest.as_ref().is_none_or(|oldest| event.created_at < oldest.created_at) {
+                    oldest = Some(event.clone());
+                }
+            }
+            // A store in memory knows no position.
+            if !found.has_more || found.position == position {
+                break;
+            }
+            position = found.position;
+        }
+        if let Some(event) = oldest {
+            let text = format!("events have no leaf since {}: the sealer does not run", event.created_at);
+            report.add(Damage::UnsealedTooLong, None, Some(event.event_id), text);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Verifier<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier").field("store", &self.store).field("keys", &self.keys).finish_non_exhaustive()
+    }
+}
+
+async fn events_of(sealing: &dyn Sealing, page: &[StoredLeaf]) -> Result<HashMap<EventId, AuditEvent>, StoreError> {
+    let ids: Vec<EventId> = page.iter().map(|leaf| leaf.event_id).collect();
+    Ok(sealing.events(&ids).await?.into_iter().map(|event| (event.event_id, event)).collect())
+}
+
+fn note_missing(leaf: &StoredLeaf, purges: &Purges, report: &mut Report) {
+    if purges.account_for(leaf.event_id) {
+        report.purged += 1;
+        return;
+    }
+    let text = format!("the event of leaf {} is gone, and no purge accounts for it", leaf.index);
+    report.add(Damage::Missing, Some(leaf.index), Some(leaf.event_id), text);
+}
+
+/// Compares the tree with the checkpoints of its size that were kept elsewhere.
+fn compare_kept(kept: &mut VecDeque<&Checkpoint>, tree: &TreeCheck, report: &mut Report) {
+    while let Some(checkpoint) = kept.pop_front_if(|kept| kept.size <= tree.size()) {
+        if tree.root().is_some_and(|root| root != checkpoint.root) {
+            let size = checkpoint.size;
+            let text = format!("the first {size} leaves are not those of the checkpoint that was kept");
+            report.add(Damage::Fork, None, None, text);
+        }
+    }
+}
+
+/// Compares the stored nodes with those that follow from the leaves.
+async fn check_nodes(sealing: &dyn Sealing, tree: &mut TreeCheck, report: &mut Report) -> Result<(), StoreError> {
+    let mut by_level: HashMap<u8, Vec<(u64, Hash)>> = HashMap::new();
+    for (node, hash) in tree.take_nodes() {
+        by_level.entry(node.level / 8).or_default().push((node.index, hash));
+    }
+    for (level, computed) in by_level {
+        let Some((first, _)) = computed.first() else { continue };
+        let stored = sealing.nodes(level, *first, computed.len()).await?;
+        let stored: HashMap<u64, [u8; 32]> = stored.into_iter().map(|node| (node.index, node.hash)).collect();
+        for (index, hash) in computed {
+            if stored.get(&index) != Some(hash.as_bytes()) {
+                let first_leaf = index << (8 * u32::from(level));
+                let text = format!("the node {index} of level {level} is missing or was changed");
+                report.add(Damage::SealEdited, Some(first_leaf), None, text);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The checkpoints of a store whose signatures are right, in the order of their sizes.
+struct Checkpoints<'v> {
+    sealing: &'v dyn Sealing,
+    keys: &'v [VerifierKey],
+    read: VecDeque<(Checkpoint, Timestamp)>,
+    /// The size of the last checkpoint that was read, right or wrong.
+    last_size: u64,
+}
+
+impl<'v> Checkpoints<'v> {
+    fn new(sealing: &'v dyn Sealing, keys: &'v [VerifierKey]) -> Self {
+        Self { sealing, keys, read: VecDeque::new(), last_size: 0 }
+    }
+
+    /// Reads the checkpoints up to this size, and reports those that are wrong.
+    async fn read_through(&mut self, size: u64, report: &mut Report) -> Result<(), StoreError> {
+        while self.last_size < size {
+            let page = self.sealing.checkpoints(self.last_size, CHECKPOINTS).await?;
+            let is_last = page.len() < CHECKPOINTS;
+            for stored in page {
+                self.last_size = stored.size;
+                report.checkpoints += 1;
+                match self.open(&stored) {
+                    Ok(checkpoint) => self.read.push_back((checkpoint, stored.sealed_at)),
+                    Err((damage, reason)) => {
+                        let text = format!("the checkpoint of {} leaves: {reason}", stored.size);
+                        report.add(damage, None, None, text);
+                    }
+                }
+            }
+            if is_last {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&self, stored: &StoredCheckpoint) -> Result<Checkpoint, (Damage, String)> {
+        let edited = |reason: String| (Damage::SealEdited, reason);
+        let note: SignedNote =
+            stored.note.parse().map_err(|error: crate::seal::SealError| edited(error.to_string()))?;
+        match Checkpoint::open(&note, self.keys) {
+            Ok(checkpoint) if checkpoint.size == stored.size => Ok(checkpoint),
+            Ok(checkpoint) => Err(edited(format!("it is signed for {} leaves", checkpoint.size))),
+            Err(error @ NoteError::NoKnownSignature { .. }) => Err((Damage::WrongKey, error.to_string())),
+            Err(error) => Err(edited(error.to_string())),
+        }
+    }
+
+    /// Takes the next checkpoint, if it is of at most this size.
+    fn take_through(&mut self, size: u64) -> Option<(Checkpoint, Timestamp)> {
+        self.read.pop_front_if(|(checkpoint, _)| checkpoint.size <= size)
+    }
+
+    fn take_last(&mut self) -> Option<(Checkpoint, Timestamp)> {
+        self.read.pop_back()
+    }
+}
+
+const PAGE: usize = 2048;
+const CHECKPOINTS: usize = 256;

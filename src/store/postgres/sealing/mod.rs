@@ -1,0 +1,10 @@
+//! The seal's tables, and the events that have no leaf.
+
+mod batch;
+mod horizon;
+mod part;
+mod rows;
+mod tables;
+mod unsealed;
+
+pub(super) use unsealed::Sweep;

@@ -1,0 +1,9 @@
+//! The seal's tables, and the order in which events get their leaves.
+
+mod batch;
+mod part;
+mod rows;
+mod unsealed;
+
+pub(super) mod position;
+pub(super) mod tables;

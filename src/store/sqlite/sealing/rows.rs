@@ -1,0 +1,171 @@
+//! Reading the tables of the seal.
+
+use std::collections::HashSet;
+
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{AssertSqlSafe, Row as _};
+
+use super::tables;
+use crate::event::{AuditEvent, EventId, Timestamp};
+use crate::store::sqlite::error::DuringOperation as _;
+use crate::store::sqlite::id_blob::{id_bytes, id_of};
+use crate::store::sqlite::journal::stored_row::{COLUMNS, HAS_EVENTS, StoredRow};
+use crate::store::sqlite::segments::{segment, segment_row};
+use crate::store::{StoreError, StoredCheckpoint, StoredLeaf, StoredNode};
+
+/// Returns the newest checkpoint.
+pub(super) async fn newest_checkpoint(db: &mut SqliteConnection) -> Result<Option<StoredCheckpoint>, StoreError> {
+    let sql = format!("{SELECT_CHECKPOINTS} ORDER BY size DESC LIMIT 1");
+    if !tables::exist(db).await? {
+        return Ok(None);
+    }
+    let row = sqlx::query(AssertSqlSafe(sql)).fetch_optional(db).await.during(DOING)?;
+    row.as_ref().map(checkpoint_of).transpose()
+}
+
+/// Returns checkpoints of more than `after` leaves.
+pub(super) async fn checkpoints(
+    db: &mut SqliteConnection,
+    after: u64,
+    at_most: usize,
+) -> Result<Vec<StoredCheckpoint>, StoreError> {
+    let sql = format!("{SELECT_CHECKPOINTS} WHERE size > ?1 ORDER BY size LIMIT ?2");
+    if !tables::exist(db).await? {
+        return Ok(Vec::new());
+    }
+    let rows =
+        sqlx::query(AssertSqlSafe(sql)).bind(number(after)).bind(limit(at_most)).fetch_all(db).await.during(DOING)?;
+    rows.iter().map(checkpoint_of).collect()
+}
+
+fn checkpoint_of(row: &SqliteRow) -> Result<StoredCheckpoint, StoreError> {
+    Ok(StoredCheckpoint {
+        size: row.try_get::<i64, _>(0).during(DOING)?.cast_unsigned(),
+        note: text(row, 1)?,
+        sealed_at: Timestamp::from_micros_clamped(row.try_get(2).during(DOING)?),
+        position: text(row, 3)?,
+    })
+}
+
+/// Returns leaves from `first` on.
+pub(super) async fn leaves(
+    db: &mut SqliteConnection,
+    first: u64,
+    at_most: usize,
+) -> Result<Vec<StoredLeaf>, StoreError> {
+    if !tables::exist(db).await? {
+        return Ok(Vec::new());
+    }
+    let sql = format!("{SELECT_LEAVES} WHERE n >= ?1 ORDER BY n LIMIT ?2");
+    let rows =
+        sqlx::query(AssertSqlSafe(sql)).bind(number(first)).bind(limit(at_most)).fetch_all(db).await.during(DOING)?;
+    rows.iter().map(leaf_of_row).collect()
+}
+
+/// Returns the leaf of an event.
+pub(super) async fn leaf_of(db: &mut SqliteConnection, id: EventId) -> Result<Option<StoredLeaf>, StoreError> {
+    if !tables::exist(db).await? {
+        return Ok(None);
+    }
+    let sql = format!("{SELECT_LEAVES} WHERE event_id = ?1");
+    let row = sqlx::query(AssertSqlSafe(sql)).bind(id_bytes(id.as_u128())).fetch_optional(db).await.during(DOING)?;
+    row.as_ref().map(leaf_of_row).transpose()
+}
+
+/// A value of another length is damage that a verifier names: it becomes zeros, which no hash and no id is.
+fn leaf_of_row(row: &SqliteRow) -> Result<StoredLeaf, StoreError> {
+    Ok(StoredLeaf {
+        index: row.try_get::<i64, _>(0).during(DOING)?.cast_unsigned(),
+        event_id: EventId::from_u128(row.try_get(1).and_then(id_of).unwrap_or_default()),
+        seed: bytes(row, 2)?,
+        hash: bytes(row, 3)?,
+    })
+}
+
+/// Returns nodes of a level from `first` on.
+pub(super) async fn nodes(
+    db: &mut SqliteConnection,
+    level: u8,
+    first: u64,
+    at_most: usize,
+) -> Result<Vec<StoredNode>, StoreError> {
+    if !tables::exist(db).await? {
+        return Ok(Vec::new());
+    }
+    let sql = "SELECT n, CAST(hash AS BLOB) FROM audit_nodes WHERE level = ?1 AND n >= ?2 ORDER BY n LIMIT ?3";
+    let rows = sqlx::query(sql)
+        .bind(i64::from(level))
+        .bind(number(first))
+        .bind(limit(at_most))
+        .fetch_all(db)
+        .await
+        .during(DOING)?;
+    rows.iter()
+        .map(|row| {
+            let index = row.try_get::<i64, _>(0).during(DOING)?.cast_unsigned();
+            Ok(StoredNode { level, index, hash: bytes(row, 1)? })
+        })
+        .collect()
+}
+
+/// Returns those of the events that are there.
+pub(super) async fn events(db: &mut SqliteConnection, ids: &[EventId]) -> Result<Vec<AuditEvent>, StoreError> {
+    let (Some(first), Some(last)) = (ids.iter().min(), ids.iter().max()) else { return Ok(Vec::new()) };
+    let wanted: HashSet<EventId> = ids.iter().copied().collect();
+    let listed = serde_json::to_string(ids).during(DOING)?;
+    let mut events = Vec::with_capacity(ids.len());
+    let with_table = segment::tables(db).await?;
+    for segment in segment::load(db).await? {
+        if !with_table.contains(&segment.n) || last.as_u128() < segment.min_id || segment.max_id < first.as_u128() {
+            continue;
+        }
+        let sql = format!(
+            "SELECT {} FROM audit_segment_{} WHERE event_id IN (SELECT unhex(value) FROM json_each(?1))",
+            segment_row::COLUMNS,
+            segment.n
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql)).bind(&listed).fetch_all(&mut *db).await.during(DOING)?;
+        for row in &rows {
+            events.push(segment_row::with_event(row, |columns, text| columns.event(text))?);
+        }
+    }
+    let sql = format!("SELECT {COLUMNS} FROM audit_journal WHERE {HAS_EVENTS} AND max_id >= ?1 AND min_id <= ?2");
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(id_bytes(first.as_u128()))
+        .bind(id_bytes(last.as_u128()))
+        .fetch_all(db)
+        .await
+        .during(DOING)?;
+    for row in &rows {
+        let (row, text) = StoredRow::read(row).during(DOING)?;
+        let stored = row.pieces(&text).map(|piece| row.stored(piece));
+        let stored = stored.filter(|stored| wanted.contains(&stored.columns.event_id));
+        events.extend(stored.map(|stored| stored.columns.event(stored.text)));
+    }
+    Ok(events)
+}
+
+fn bytes(row: &SqliteRow, column: usize) -> Result<[u8; 32], StoreError> {
+    let bytes: Option<&[u8]> = row.try_get(column).during(DOING)?;
+    Ok(bytes.and_then(|bytes| bytes.try_into().ok()).unwrap_or_default())
+}
+
+fn text(row: &SqliteRow, column: usize) -> Result<String, StoreError> {
+    let bytes: Option<&[u8]> = row.try_get(column).during(DOING)?;
+    Ok(String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned())
+}
+
+fn number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn limit(at_most: usize) -> i64 {
+    i64::try_from(at_most).unwrap_or(i64::MAX)
+}
+
+/// Values that somebody has changed are read as what they should be.
+const SELECT_CHECKPOINTS: &str =
+    "SELECT size, CAST(note AS BLOB), CAST(sealed_at AS INTEGER), CAST(position AS BLOB) FROM audit_checkpoints";
+const SELECT_LEAVES: &str =
+    "SELECT n, CAST(event_id AS BLOB), CAST(seed AS BLOB), CAST(hash AS BLOB) FROM audit_leaves";
+const DOING: &str = "reading the seal";

@@ -1,0 +1,40 @@
+//! The tables of the seal. A log that was never sealed has none of them.
+
+use sqlx::sqlite::SqliteConnection;
+
+use crate::store::StoreError;
+use crate::store::sqlite::error::DuringOperation as _;
+
+/// Returns true if the file has the tables.
+pub(crate) async fn exist(db: &mut SqliteConnection) -> Result<bool, StoreError> {
+    let sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('audit_leaves', 'audit_nodes', 'audit_checkpoints')";
+    let tables: i64 = sqlx::query_scalar(sql).fetch_one(db).await.during(DOING)?;
+    Ok(tables == 3)
+}
+
+/// Creates the missing tables inside a transaction.
+pub(super) async fn create(db: &mut SqliteConnection) -> Result<(), StoreError> {
+    sqlx::query(TABLES).persistent(false).execute(db).await.during(DOING)?;
+    Ok(())
+}
+
+/// Drops the tables inside a transaction.
+pub(crate) async fn drop_all(db: &mut SqliteConnection) -> Result<(), StoreError> {
+    let sql =
+        "DROP TABLE IF EXISTS audit_leaves; DROP TABLE IF EXISTS audit_nodes; DROP TABLE IF EXISTS audit_checkpoints;";
+    sqlx::query(sql).persistent(false).execute(db).await.during("init")?;
+    Ok(())
+}
+
+const DOING: &str = "sealing";
+
+/// A leaf takes 88 bytes of its row and 20 of the index.
+const TABLES: &str = "
+CREATE TABLE IF NOT EXISTS audit_leaves(
+    n INTEGER PRIMARY KEY, event_id BLOB NOT NULL, seed BLOB NOT NULL, hash BLOB NOT NULL);
+CREATE UNIQUE INDEX IF NOT EXISTS audit_leaves_id ON audit_leaves(event_id);
+CREATE TABLE IF NOT EXISTS audit_nodes(
+    level INTEGER NOT NULL, n INTEGER NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (level, n)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS audit_checkpoints(
+    size INTEGER PRIMARY KEY, note TEXT NOT NULL, sealed_at INTEGER NOT NULL, position TEXT NOT NULL);
+";

@@ -1,0 +1,121 @@
+//! `keygen`, `seal`, `checkpoint`, `verify`, `proof` and `verify-proof`.
+
+use std::io::Read as _;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::support::{Run, Store, json, many, program, samples};
+
+/// A sealed store, and its public key.
+fn sealed(events: u32) -> (Store, String) {
+    let place = Store::of(&many(events, "2026-01-01T00:00:00Z"));
+    let key = place.folder().join("seal.key");
+    let words = ["keygen", key.to_str().expect("UTF-8"), "--origin", "example.com/audit"];
+    let vkey = Run::of(program(&words)).ok().trim().to_owned();
+    assert_eq!(place.run(&["seal", "--once", "--key", key.to_str().expect("UTF-8")]).ok(), format!("{events}\n"));
+    (place, vkey)
+}
+
+#[test]
+fn a_sealed_log_verifies_and_a_damaged_one_does_not() {
+    let (place, vkey) = sealed(700);
+    let kept = place.folder().join("seal.key.checkpoint");
+    let kept = kept.to_str().expect("UTF-8");
+    let words = ["verify", "--vkey", &vkey, "--against", kept];
+    assert_eq!(
+        place.run(&words).ok(),
+        "example.com/audit: 700 leaves, 1 checkpoints; 700 events are intact, 0 purged, 0 not sealed yet\n"
+    );
+    let report = json(&place.run(&[&words[..], &["--json"]].concat()).ok());
+    assert_eq!((&report["size"], &report["damaged"], &report["findings"]), (&700.into(), &0.into(), &json("[]")));
+    let checkpoint = place.run(&["checkpoint"]).ok();
+    assert!(checkpoint.starts_with("example.com/audit\n700\n"), "{checkpoint}");
+    assert_eq!(checkpoint, std::fs::read_to_string(kept).expect("the file beside the key"));
+
+    // Every event of one address, as somebody at a shell would do it.
+    crate::support::runtime().block_on(async {
+        use sqlx::{ConnectOptions as _, Connection as _};
+        let mut db =
+            sqlx::sqlite::SqliteConnectOptions::new().filename(place.path()).connect().await.expect("it opens");
+        sqlx::query("DELETE FROM audit_leaves WHERE n = 20; UPDATE audit_leaves SET seed = zeroblob(32) WHERE n = 10")
+            .execute(&mut db)
+            .await
+            .expect("it is changed");
+        db.close().await.expect("it closes");
+    });
+    let done = place.run(&words);
+    assert_eq!(done.code, Some(6), "{done:?}");
+    let lines: Vec<_> = done.stdout.lines().collect();
+    assert!(lines[1].starts_with("edited: the event of leaf 10 is not the one that was sealed"), "{done:?}");
+    assert!(lines[2].starts_with("missing: the leaves 20 to 20 are gone"), "{done:?}");
+    assert!(done.stderr.contains("the log is damaged in") && done.stderr.contains("evidence"), "{done:?}");
+    let done = place.run(&[&words[..], &["--json"]].concat());
+    assert_eq!((done.code, &json(&done.stdout)["findings"][0]["damage"]), (Some(6), &"edited".into()));
+}
+
+#[test]
+fn an_event_is_proven_without_the_store() {
+    let (place, vkey) = sealed(300);
+    let event = place.query(&["--limit", "1", "--skip", "7"]).remove(0);
+    let id = event.event_id.to_string();
+    let proof = place.file("event.tlog-proof", &place.run(&["proof", &id]).ok());
+    let event = place.file("event.json", &place.run(&["get", &id]).ok());
+    let files = [event.to_str().expect("UTF-8"), proof.to_str().expect("UTF-8")];
+    let verify = |key: &str| Run::of(program(&["verify-proof", files[0], files[1], "--vkey", key]));
+    assert_eq!(verify(&vkey).ok(), format!("event {id} is leaf 292 of 300 in example.com/audit\n"));
+    let other = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k";
+    assert!(verify(other).failed(6).contains("signed by none of the given keys"), "another key");
+    let text = std::fs::read_to_string(&event).expect("the event");
+    place.file("event.json", &text.replace("upload", "auth"));
+    assert!(verify(&vkey).failed(6).contains("does not hold"), "another event");
+    place.file("event.json", "x");
+    assert!(verify(&vkey).failed(2).contains("event.json"), "no event");
+    assert!(place.run(&["proof", "0199a700000070008000000000000001"]).failed(4).contains("there is no event"));
+    assert!(place.run(&["proof", "x"]).failed(2).contains("is no event_id"));
+}
+
+#[test]
+fn errors_say_what_is_missing() {
+    let place = Store::of(&samples());
+    assert!(place.run(&["checkpoint"]).failed(1).contains("seal --key FILE"));
+    assert!(place.run(&["verify"]).failed(2).contains("--vkey"));
+    assert!(place.run(&["verify", "--vkey", "x"]).failed(2).contains("expected NAME+ID+BASE64"));
+    let key = place.folder().join("key");
+    let key = key.to_str().expect("UTF-8");
+    assert!(place.run(&["seal", "--key", key]).failed(2).contains("keygen FILE"));
+    assert!(Run::of(program(&["keygen", key, "--origin", "a b"])).failed(2).contains("without spaces"));
+    Run::of(program(&["keygen", key, "--origin", "example.com/audit"])).ok();
+    assert!(
+        Run::of(program(&["keygen", key, "--origin", "example.com/audit"])).failed(2).contains("cannot be written")
+    );
+    let secret = std::fs::read_to_string(key).expect("the key");
+    place.file("key", &secret.replace("PRIVATE", "PUBLIC"));
+    let error = place.run(&["seal", "--key", key]).failed(2);
+    assert!(error.contains("PRIVATE+KEY+NAME+ID+BASE64") && !error.contains(secret.trim()), "{error}");
+}
+
+/// The process seals what comes, and ends at a signal.
+#[cfg(unix)]
+#[test]
+fn a_process_of_its_own_seals_what_comes() {
+    let (place, vkey) = sealed(10);
+    let key = place.folder().join("seal.key");
+    let mut sealer = place
+        .command(&["seal", "--key", key.to_str().expect("UTF-8")])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    place.append(&samples());
+    let since = Instant::now();
+    while !place.run(&["checkpoint"]).ok().starts_with("example.com/audit\n13\n") {
+        assert!(since.elapsed() < Duration::from_secs(20), "not sealed");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    rustix::process::kill_process(rustix::process::Pid::from_child(&sealer), rustix::process::Signal::TERM)
+        .expect("it gets a signal");
+    assert!(sealer.wait().expect("it ends").success());
+    let mut said = String::new();
+    sealer.stderr.take().expect("a pipe").read_to_string(&mut said).expect("UTF-8");
+    assert!(said.contains("sealing with example.com/audit+") && !said.contains("PRIVATE"), "{said}");
+    assert!(place.run(&["verify", "--vkey", &vkey]).ok().contains("13 events are intact"));
+}

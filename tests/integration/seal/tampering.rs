@@ -1,0 +1,254 @@
+//! Each manipulation of a sealed file is found, and named.
+
+use sqlx::Row as _;
+use tower_audit::Timestamp;
+use tower_audit::retention::{Retention, RetentionPlan};
+use tower_audit::seal::{Checkpoint, Hash, SignedNote, Signer};
+use tower_audit::sealing::{Damage, SealKey, Sealer};
+use tower_audit::store::{AuditStore as _, MemoryStore};
+
+use super::support::{SealedLog, event, kinds, seal};
+
+const EVENTS: u64 = 900;
+
+#[tokio::test]
+async fn an_untouched_log_is_intact() {
+    let log = SealedLog::of(EVENTS).await;
+    let report = log.verify_against(Some(log.kept())).await;
+    assert!(report.is_intact(), "{report:?}");
+    assert_eq!((report.size, report.intact, report.unsealed, report.checkpoints), (EVENTS, EVENTS, 0, 9));
+    assert_eq!(report.root, Some(log.kept().root));
+}
+
+/// SQL, the kind of the first finding, and the leaf that it names, if it names one. Leaves are in the order of the commits, so
+/// leaf and event have the same number here.
+#[tokio::test]
+async fn each_manipulation_of_the_tables_is_found_and_named() {
+    let text = |n: u64| format!("(SELECT event_id FROM audit_leaves WHERE n = {n})");
+    let cases: Vec<(&str, String, &[Damage], Option<u64>)> = vec![
+        // Events in a segment.
+        ("a digit of a detail", format!("UPDATE audit_segment_1 SET event = replace(event, '\"number\":17}}', '\"number\":18}}') WHERE event_id = {}", text(17)), &[Damage::Edited], Some(17)),
+        ("a name, in column and text", format!("UPDATE audit_segment_1 SET event = replace(event, user_email, 'x'), user_email = 'x' WHERE event_id = {}", text(30)), &[Damage::Edited], Some(30)),
+        ("a name, in the column alone", format!("UPDATE audit_segment_1 SET user_email = 'x' WHERE event_id = {}", text(30)), &[Damage::Edited], Some(30)),
+        ("an outcome", format!("UPDATE audit_segment_1 SET event = replace(event, '\"outcome\":200', '\"outcome\":403'), outcome = 403 WHERE event_id = {}", text(5)), &[Damage::Edited], Some(5)),
+        ("a time", format!("UPDATE audit_segment_1 SET created_at = created_at + 1 WHERE event_id = {}", text(9)), &[Damage::Edited], Some(9)),
+        ("the text is gone", format!("UPDATE audit_segment_1 SET event = '' WHERE event_id = {}", text(9)), &[Damage::Edited], Some(9)),
+        ("two bodies are swapped", "UPDATE audit_segment_1 SET event = (SELECT event FROM audit_segment_1 AS other WHERE other.seq = 25 - audit_segment_1.seq) WHERE seq IN (12, 13)".into(), &[Damage::Edited], Some(11)),
+        ("an event is deleted", format!("DELETE FROM audit_segment_1 WHERE event_id = {}", text(40)), &[Damage::Missing], Some(40)),
+        ("many events are deleted", "DELETE FROM audit_segment_1 WHERE seq BETWEEN 100 AND 200".into(), &[Damage::Missing], Some(99)),
+        ("an event is deleted with its leaf", format!("DELETE FROM audit_segment_1 WHERE event_id = {}; DELETE FROM audit_leaves WHERE n = 40", text(40)), &[Damage::Missing], Some(40)),
+        ("a segment is dropped", "DROP VIEW audit_events; DROP TABLE audit_segment_1; DELETE FROM audit_segments; DELETE FROM audit_postings".into(), &[Damage::Missing], Some(0)),
+        // Events in the journal.
+        ("a row of the journal is edited", "UPDATE audit_journal SET events = replace(events, 'user3', 'user4')".into(), &[Damage::Edited], None),
+        ("rows of the journal are deleted", "DELETE FROM audit_journal WHERE events_n > 0".into(), &[Damage::Missing], None),
+        // Events that were put in.
+        ("an event is put into a segment", "INSERT INTO audit_segment_1(seq, event_id, created_at, event_type, phase, event) SELECT 0, x'0199a700000070008000000000000001', created_at, event_type, phase, replace(event, lower(hex(event_id)), '0199a700000070008000000000000001') FROM audit_segment_1 WHERE seq = 1; UPDATE audit_segments SET min_id = x'00', first_at = 0".into(), &[Damage::Inserted], None),
+        // The seal.
+        ("a seed", "UPDATE audit_leaves SET seed = zeroblob(32) WHERE n = 77".into(), &[Damage::Edited], Some(77)),
+        ("a leaf's hash", "UPDATE audit_leaves SET hash = zeroblob(32) WHERE n = 77".into(), &[Damage::SealEdited], Some(77)),
+        ("a short hash", "UPDATE audit_leaves SET hash = x'00' WHERE n = 77".into(), &[Damage::SealEdited], Some(77)),
+        ("a leaf's event", "UPDATE audit_leaves SET event_id = x'01' WHERE n = 77".into(), &[Damage::Missing, Damage::Inserted], Some(77)),
+        ("the last leaves", "DELETE FROM audit_leaves WHERE n >= 890".into(), &[Damage::TailCut, Damage::Inserted], Some(890)),
+        ("the last checkpoint", "DELETE FROM audit_checkpoints WHERE size = 900".into(), &[Damage::TailCut], Some(800)),
+        ("a node", "UPDATE audit_nodes SET hash = zeroblob(32) WHERE n = 1".into(), &[Damage::SealEdited], Some(256)),
+        ("a node is deleted", "DELETE FROM audit_nodes WHERE n = 2".into(), &[Damage::SealEdited], Some(512)),
+        ("the size in a note", "UPDATE audit_checkpoints SET note = replace(note, '300', '301') WHERE size = 300".into(), &[Damage::SealEdited], None),
+        ("the size beside a note", "UPDATE audit_checkpoints SET size = 301 WHERE size = 300".into(), &[Damage::SealEdited], None),
+        ("a note is no note", "UPDATE audit_checkpoints SET note = 'x' WHERE size = 300".into(), &[Damage::SealEdited], None),
+    ];
+    let whole = SealedLog::of(EVENTS).await;
+    for (what, sql, expected, leaf) in cases {
+        let log = whole.copy();
+        log.tamper(&sql).await;
+        let report = log.verify().await;
+        assert_eq!(kinds(&report), expected, "{what}: {report:?}");
+        if leaf.is_some() {
+            assert_eq!(report.findings[0].index, leaf, "{what}: {report:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn leaves_that_changed_their_places_are_named() {
+    // Sealed in small steps, as an idle log is.
+    let log = SealedLog::new();
+    let store = log.open().await;
+    let mut sealer = log.sealer(&store);
+    for first in (0..40).step_by(5) {
+        store.append(&(first..first + 5).map(event).collect::<Vec<_>>()).await.unwrap();
+        seal(&mut sealer).await;
+    }
+    store.close().await.unwrap();
+    log.tamper(
+        "UPDATE audit_leaves SET n = -1 WHERE n = 16; UPDATE audit_leaves SET n = 16 WHERE n = 18; UPDATE audit_leaves SET n = 18 WHERE n = -1",
+    )
+    .await;
+    let report = log.verify().await;
+    assert_eq!(kinds(&report), [Damage::Reordered], "{report:?}");
+    assert_eq!(report.findings[0].text, "the leaves 16 and 18 have changed their places");
+}
+
+/// Somebody who knows the format, but not the key, edits an event and its leaf together.
+#[tokio::test]
+async fn an_edit_that_also_makes_the_leaf_anew_is_found() {
+    let log = SealedLog::of(EVENTS).await;
+    let store = log.open().await;
+    let sealing = store.parts().sealing.unwrap();
+    let leaf = sealing.leaves(333, 1).await.unwrap()[0];
+    let mut event = sealing.events(&[leaf.event_id]).await.unwrap().remove(0);
+    store.close().await.unwrap();
+    event.outcome = Some(500);
+    let hash = tower_audit::seal::Leaf::of(&event, &tower_audit::seal::Seed::from_bytes(leaf.seed)).hash();
+    let mut db = log.connect().await;
+    sqlx::query("UPDATE audit_segment_1 SET outcome = 500, event = ?1 WHERE event_id = ?2")
+        .bind(serde_json::to_string(&event).unwrap())
+        .bind(leaf.event_id.to_bytes().to_vec())
+        .execute(&mut db)
+        .await
+        .unwrap();
+    sqlx::query("UPDATE audit_leaves SET hash = ?1 WHERE n = 333")
+        .bind(hash.as_bytes().to_vec())
+        .execute(&mut db)
+        .await
+        .unwrap();
+    drop(db);
+    let report = log.verify().await;
+    assert!(kinds(&report).contains(&Damage::SealEdited), "{report:?}");
+    assert_eq!(report.findings[0].index, Some(300), "the first since the last root that fits: {report:?}");
+}
+
+#[tokio::test]
+async fn an_end_that_was_cut_cleanly_is_found_with_a_checkpoint_that_was_kept() {
+    let log = SealedLog::of(EVENTS).await;
+    let kept = log.kept();
+    log.tamper(
+        "DELETE FROM audit_checkpoints WHERE size > 600; DELETE FROM audit_nodes WHERE n >= 2; \
+         DELETE FROM audit_segment_1 WHERE event_id IN (SELECT event_id FROM audit_leaves WHERE n >= 600); \
+         DELETE FROM audit_journal WHERE events_n > 0; DELETE FROM audit_leaves WHERE n >= 600",
+    )
+    .await;
+    assert!(log.verify().await.is_intact(), "nothing in the file tells of it");
+    let report = log.verify_against(Some(kept)).await;
+    assert_eq!(kinds(&report), [Damage::TailCut], "{report:?}");
+    // Nor does the sealer go on from there.
+    let store = log.open().await;
+    let error = log.sealer(&store).step().await.unwrap_err().to_string();
+    assert!(error.contains("has signed a tree of 900 leaves, and the store has 600"), "{error}");
+}
+
+#[tokio::test]
+async fn a_checkpoint_of_another_key_is_named() {
+    let log = SealedLog::of(300).await;
+    let other = Signer::from_seed("example.com/audit", [9; 32]).unwrap();
+    let note = SignedNote::sign(log.kept().to_string(), &[&other]).unwrap();
+    let mut db = log.connect().await;
+    sqlx::query("UPDATE audit_checkpoints SET note = ?1 WHERE size = 300")
+        .bind(note.to_string())
+        .execute(&mut db)
+        .await
+        .unwrap();
+    drop(db);
+    let report = log.verify().await;
+    assert_eq!(kinds(&report), [Damage::WrongKey], "{report:?}");
+    let store = log.open().await;
+    let error = log.sealer(&store).step().await.unwrap_err().to_string();
+    assert!(error.contains("is not of this key"), "{error}");
+}
+
+/// A thief of the key signs another tree.
+#[tokio::test]
+async fn a_signed_checkpoint_of_another_history_is_a_fork() {
+    let log = SealedLog::of(EVENTS).await;
+    let text = std::fs::read_to_string(log.file("key")).unwrap();
+    let thief: Signer = text.parse().unwrap();
+    let forged = Checkpoint::new("example.com/audit", 650, Hash::of_leaf(b"other")).unwrap();
+    let note = SignedNote::sign(forged.to_string(), &[&thief]).unwrap();
+    let mut db = log.connect().await;
+    sqlx::query("INSERT INTO audit_checkpoints VALUES (650, ?1, 0, '')")
+        .bind(note.to_string())
+        .execute(&mut db)
+        .await
+        .unwrap();
+    drop(db);
+    let report = log.verify().await;
+    assert_eq!(kinds(&report), [Damage::Fork], "{report:?}");
+}
+
+#[tokio::test]
+async fn two_histories_are_told_apart_by_a_kept_checkpoint() {
+    let log = SealedLog::of(500).await;
+    std::fs::copy(log.file("audit.db"), log.file("old.db")).unwrap();
+    std::fs::copy(log.file("key.checkpoint"), log.file("old.checkpoint")).unwrap();
+    let seal_more = async |number: u64| {
+        let store = log.open().await;
+        store.append(&[event(number)]).await.unwrap();
+        let sealed = seal(&mut log.sealer(&store)).await;
+        store.close().await.unwrap();
+        sealed
+    };
+    seal_more(1000).await;
+    let kept = log.kept();
+    // The old file is put back, and the sealer's memory with it: then it signs another tree of 501 leaves.
+    std::fs::rename(log.file("old.db"), log.file("audit.db")).unwrap();
+    std::fs::rename(log.file("old.checkpoint"), log.file("key.checkpoint")).unwrap();
+    assert_eq!(seal_more(1001).await.size, kept.size);
+    assert!(log.verify().await.is_intact(), "nothing in the file tells of it");
+    assert_eq!(kinds(&log.verify_against(Some(kept)).await), [Damage::Fork]);
+}
+
+#[tokio::test]
+async fn events_that_nobody_seals_are_named() {
+    let log = SealedLog::of(100).await;
+    let store = log.open().await;
+    let mut young = event(200);
+    young.created_at = Timestamp::now();
+    store.append(&[young]).await.unwrap();
+    store.close().await.unwrap();
+    let report = log.verify().await;
+    assert!(report.is_intact() && report.unsealed == 1, "{report:?}");
+    let log = SealedLog::of(0).await;
+    let store = log.open().await;
+    store.append(&[event(1), event(2)]).await.unwrap();
+    store.close().await.unwrap();
+    let report = log.verify().await;
+    assert_eq!(kinds(&report), [Damage::UnsealedTooLong], "{report:?}");
+    assert_eq!(report.unsealed, 2);
+}
+
+#[tokio::test]
+async fn a_purge_is_accounted_for_and_what_is_left_verifies() {
+    let log = SealedLog::new();
+    let store = log.open().await;
+    let mut sealer = log.sealer(&store);
+    // An id has the time at which it was made: only real times are purged here.
+    let old: Vec<_> = (0..50).map(|_| tower_audit::AuditEvent::new(tower_audit::EventType::UPLOAD)).collect();
+    store.append(&old).await.unwrap();
+    seal(&mut sealer).await;
+    let cutoff = Timestamp::from_micros(old[29].created_at.as_micros() + 1).unwrap();
+    Retention::new(RetentionPlan::Before(cutoff)).run(&*store).await.unwrap();
+    seal(&mut sealer).await;
+    store.close().await.unwrap();
+    let report = log.verify_against(Some(log.kept())).await;
+    assert!(report.is_intact(), "{report:?}");
+    assert_eq!((report.purged, report.size), (30, 52), "the purge has two events of its own: {report:?}");
+    // The events of the purge are what accounts for it.
+    log.tamper("DELETE FROM audit_journal WHERE events LIKE '%audit.purge%'").await;
+    let report = log.verify().await;
+    assert_eq!(kinds(&report), [Damage::Missing], "{report:?}");
+    assert_eq!(report.damaged, 32);
+}
+
+#[tokio::test]
+async fn a_store_without_a_seal_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = SealKey::create(folder.path().join("key"), "example.com/audit").unwrap();
+    let store = MemoryStore::new();
+    store.append(&[event(1)]).await.unwrap();
+    let mut sealer = Sealer::new(store.clone(), key);
+    assert_eq!(sealer.step().await.unwrap().sealed, 1);
+    let log = SealedLog::of(1).await;
+    let mut db = log.connect().await;
+    let tables =
+        sqlx::query("SELECT count(*) FROM sqlite_schema WHERE name LIKE 'audit_leaves%'").fetch_one(&mut db).await;
+    assert_eq!(tables.unwrap().get::<i64, _>(0), 2, "the table and its index are made with the first leaf");
+}
