@@ -29,7 +29,6 @@ mod unsafe_chars;
 pub use changes::{RecordedChange, RecordedChanges};
 pub use csv::Csv;
 pub use event_format::EventFormat;
-#[cfg(feature = "api")]
 pub(crate) use json::escape_unsafe_chars;
 pub use json::{JsonArray, to_json, to_json_pretty};
 pub use jsonl::Jsonl;
