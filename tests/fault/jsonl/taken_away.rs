@@ -1,9 +1,13 @@
 //! The file is removed, renamed or cut by another program under load.
 
 use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
-use super::scene::Scene;
-use crate::support::{beside, beside_others};
+use super::scene::{Scene, settings};
+use crate::support::strace::Fault;
+use crate::support::{Folder, Kind, Record, SOON, beside, beside_others, fire, until};
 
 #[test]
 fn a_file_that_is_removed_is_put_back() {
@@ -64,4 +68,39 @@ fn a_file_that_is_cut_is_noticed_and_goes_on() {
     assert!(scene.server.said().contains("was cut while it was written"), "{}", scene.server.said());
     let text = fs::read_to_string(&scene.log).expect("the file is there");
     assert!(text.contains("\"audit.failed\""), "the log itself says that it was cut");
+}
+
+/// Between the write and the acknowledgement: a success is in the log all the same.
+#[test]
+fn what_happens_to_the_file_during_the_sync_is_noticed() {
+    let _turn = beside_others();
+    let folder = Folder::new();
+    let log = folder.path().join("audit.jsonl");
+    let url = format!("jsonl:{}", log.display());
+    let server = settings(&folder, &url).deadline(Duration::from_secs(20)).start();
+    let cut = |log: &Path| drop(fs::File::options().write(true).truncate(true).open(log).expect("it is cut"));
+    let remove = |log: &Path| fs::remove_file(log).expect("it is there");
+    let rename = |log: &Path| fs::rename(log, beside(log, ".1")).expect("it is there");
+    let disturbances: [&dyn Fn(&Path); 3] = [&cut, &remove, &rename];
+    let mut client = server.client();
+    for (number, disturb) in disturbances.into_iter().enumerate() {
+        let first = fire(&mut client, Kind::Upload, format!("first-{number}"));
+        assert!(first.is_success(), "{}", server.said());
+        let length = || fs::metadata(&log).expect("the file is there").len();
+        let before = length();
+        // Half a second, in microseconds.
+        let fault = Fault::on_file(server.pid(), &log, "fdatasync", "delay_enter=500000");
+        let mut client = server.client();
+        let id = format!("during-{number}");
+        let shot = thread::scope(|scope| {
+            let firing = scope.spawn(|| fire(&mut client, Kind::Upload, id.clone()));
+            until("the line is written", SOON, || (length() > before).then_some(()));
+            disturb(&log);
+            firing.join().expect("a client does not panic")
+        });
+        drop(fault);
+        assert!(shot.is_success(), "{}", server.said());
+        Record::read_url(&url).assert_successes([&shot]);
+    }
+    server.stop();
 }
