@@ -46,6 +46,7 @@ mod id_blob;
 mod journal;
 mod lock_wait;
 mod log_file;
+mod open_counts;
 mod open_descriptors;
 mod own_mount;
 mod parking;

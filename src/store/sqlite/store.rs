@@ -15,10 +15,10 @@ use super::error::{NAME, as_transient, closed_error};
 use super::file_identity::{FileIdentity, check_only_name, removed_log_error, replaced_error};
 use super::journal::append;
 use super::journal::compaction;
+use super::open_counts;
 use super::open_descriptors::count_open;
 use super::parking::Parking;
 use super::read_pool::ReadPool;
-use super::recovery;
 use super::segments::value_index;
 use super::writer_lock::{WriterLock, unregister_writer};
 use super::writer_state::{UNCHECKED, WriterState};
@@ -311,7 +311,7 @@ impl AuditStore for SqliteStore {
             if diagnostics::has_open(&self.readers, &self.config).await? {
                 let mut lease = self.lease("inspecting the file").await?;
                 let (state, writer_lock) = lease.parts();
-                let counted = recovery::count_open(state, writer_lock).await;
+                let counted = open_counts::count_open(state, writer_lock).await;
                 found.extend(diagnostics::of_open(lease.finish(counted).await?));
             }
             Ok(found)
