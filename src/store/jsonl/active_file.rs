@@ -37,7 +37,7 @@ impl ActiveFile {
                 let mut options = private();
                 match options.read(true).append(true).create_new(true).open(&place.file) {
                     Ok(file) => {
-                        place.give_to_owner(&file);
+                        place.give_to_owner_of_rotated(&file);
                         place.sync_folder().during(OPENING)?;
                         return Self::of(file).map(Some);
                     }

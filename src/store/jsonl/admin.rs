@@ -82,7 +82,7 @@ impl Writer {
         std::fs::remove_file(&place.file).during(DOING)?;
         self.file = Some(ActiveFile::create_like(&place, &before)?);
         place.sync_folder().during(DOING)?;
-        held.tell_files().during(DOING)?;
+        self.replaced = Some(held.tell_replaced().during(DOING)?);
         self.forget_all(Catalogue::new(place));
         self.settle(held)
     }

@@ -9,6 +9,9 @@
 //! | 8 | changes of lines |
 //! | 16, 24 | the inode of the file at PATH, and the length of its durable batches |
 //! | 32 | both and a constant, by exclusive or: a reader sees by it that it has read two halves |
+//! | 40 | replacements of the file at PATH by a process of the log |
+//! | 48 | cuts of the file at PATH by another program |
+//! | 56, 64 | the inode of the file at PATH, and the day (UTC) of its last append |
 
 use std::fs::{File, TryLockError};
 use std::io::{self, ErrorKind};
@@ -35,6 +38,17 @@ pub(super) struct Changes {
     pub(super) files: u64,
     /// Lines that were overwritten.
     pub(super) edits: u64,
+    /// Files at PATH that a process of the log replaced.
+    replaced: u64,
+    /// Times that another program cut the file at PATH.
+    pub(super) cuts: u64,
+}
+
+impl Changes {
+    /// Returns true if a process of the log has replaced the file at PATH since `before`.
+    pub(super) fn has_replaced_since(self, before: Self) -> bool {
+        self.lock == before.lock && self.replaced != before.replaced
+    }
 }
 
 /// The length of the durable batches in a file.
@@ -61,7 +75,7 @@ pub(super) fn peek(place: &Place) -> io::Result<Option<(Changes, Option<Durable>
 }
 
 fn read_numbers(file: &File, lock: FileKey) -> io::Result<(Changes, Option<Durable>)> {
-    let mut bytes = [0; 40];
+    let mut bytes = [0; 56];
     let mut read = 0;
     while read < bytes.len() {
         match file.read_at(&mut bytes[read..], read as u64)? {
@@ -71,7 +85,7 @@ fn read_numbers(file: &File, lock: FileKey) -> io::Result<(Changes, Option<Durab
     }
     let number = |n: usize| u64::from_le_bytes(std::array::from_fn(|byte| bytes[8 * n + byte]));
     let durable = Durable { inode: number(2), len: number(3) };
-    let changes = Changes { lock, files: number(0), edits: number(1) };
+    let changes = Changes { lock, files: number(0), edits: number(1), replaced: number(5), cuts: number(6) };
     Ok((changes, Some(durable).filter(|durable| durable.check() == number(4))))
 }
 
@@ -82,11 +96,11 @@ impl Held {
         let deadline = Instant::now() + timeout;
         loop {
             let mut options = private();
-            options.read(true).write(true).create(true);
+            options.read(true).write(true);
             let file = match options.open(&path) {
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     place.make_state().during(operation)?;
-                    let file = options.open(&path).during(operation)?;
+                    let file = options.create(true).open(&path).during(operation)?;
                     place.give_to_owner(&file);
                     file
                 }
@@ -177,5 +191,38 @@ impl Held {
         let changes = self.changes()?;
         self.file.write_all_at(&changes.edits.wrapping_add(1).to_le_bytes(), 8)?;
         self.changes()
+    }
+
+    /// Tells the others that a process of the log, and no other program, has replaced the file at PATH.
+    pub(super) fn tell_replaced(&self) -> io::Result<Changes> {
+        let changes = self.changes()?;
+        self.file.write_all_at(&changes.replaced.wrapping_add(1).to_le_bytes(), 40)?;
+        self.tell_files()
+    }
+
+    /// Tells the others that the file at PATH was cut: what they know of its lines is no longer true.
+    pub(super) fn tell_cut(&self) -> io::Result<Changes> {
+        let changes = self.changes()?;
+        self.file.write_all_at(&changes.cuts.wrapping_add(1).to_le_bytes(), 48)?;
+        self.changes()
+    }
+
+    /// Returns the day of the last append to the file with this inode, if it was noted.
+    pub(super) fn day_of(&self, inode: u64) -> io::Result<Option<u64>> {
+        let mut bytes = [0; 16];
+        match self.file.read_exact_at(&mut bytes, 56) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+            read => read?,
+        }
+        let number = |n: usize| u64::from_le_bytes(std::array::from_fn(|byte| bytes[8 * n + byte]));
+        Ok((number(0) == inode).then_some(number(1)))
+    }
+
+    /// Notes the day of an append to the file with this inode.
+    pub(super) fn note_day(&self, inode: u64, day: u64) -> io::Result<()> {
+        if self.day_of(inode)? == Some(day) {
+            return Ok(());
+        }
+        self.file.write_all_at([inode, day].map(u64::to_le_bytes).as_flattened(), 56)
     }
 }

@@ -33,7 +33,11 @@ pub(super) struct Catalogue {
     pub(super) denied: Vec<std::ffi::OsString>,
     /// Files of other programs that are too large to be indexed while an append waits.
     pub(super) unindexed: Vec<std::ffi::OsString>,
+    /// A file with lines behind its index that could be neither synced nor removed: they do not count.
+    pub(super) distrusted: Option<FileKey>,
     seen: Option<(Option<Changes>, Stamp)>,
+    /// True if the next refresh looks at the folder in any case.
+    must_look: bool,
     /// The active file. While it is open, no other file has its inode.
     opened: Option<(FileKey, File)>,
 }
@@ -47,7 +51,9 @@ impl Catalogue {
             unread: Vec::new(),
             denied: Vec::new(),
             unindexed: Vec::new(),
+            distrusted: None,
             seen: None,
+            must_look: false,
             opened: None,
         }
     }
@@ -58,13 +64,21 @@ impl Catalogue {
         let folder = Stamp::of(&fs::metadata(&self.place.folder)?);
         let active = stat(&self.place.file)?;
         let is_same = self.active.as_ref().map(|file| file.stamp.key) == active.as_ref().map(FileKey::of);
-        if is_same && self.seen == Some((changes, folder)) {
+        if is_same && !self.must_look && self.seen == Some((changes, folder)) {
             return Ok(());
         }
         let was_edited = match (&self.seen, changes) {
             (Some((Some(seen), _)), Some(now)) => seen.edits != now.edits,
             _ => false,
         };
+        let was_cut = match (&self.seen, changes) {
+            (Some((Some(seen), _)), Some(now)) => seen.cuts != now.cuts,
+            _ => false,
+        };
+        if was_cut && let Some(active) = &mut self.active {
+            // It may be as long as before by now, with other lines.
+            active.begin_again();
+        }
         self.list(active.map(|metadata| Stamp::of(&metadata)), edits)?;
         if was_edited && let Some(active) = &mut self.active {
             match edits {
@@ -72,7 +86,7 @@ impl Catalogue {
                 Edits::Indexed => active.begin_again(),
             }
         }
-        self.seen = Some((changes, folder));
+        (self.seen, self.must_look) = (Some((changes, folder)), false);
         Ok(())
     }
 
@@ -85,17 +99,12 @@ impl Catalogue {
 
     /// Makes the next refresh look at the folder.
     pub(super) fn forget_look(&mut self) {
-        self.seen = None;
+        self.must_look = true;
     }
 
     /// The file with this key.
     pub(super) fn file_mut(&mut self, key: FileKey) -> Option<&mut LogFile> {
         self.active.iter_mut().chain(&mut self.rotated).find(|file| file.stamp.key == key)
-    }
-
-    /// Returns the changes of the last look.
-    pub(super) fn seen(&self) -> Option<Changes> {
-        self.seen.and_then(|(changes, _)| changes)
     }
 
     fn list(&mut self, active: Option<Stamp>, edits: Edits) -> io::Result<()> {
@@ -152,7 +161,10 @@ impl Catalogue {
                 continue;
             }
             let file = match known.remove(&stamp.key) {
-                Some(file) if file.is_plain() && file.kind == Kind::Active && file.index.len == stamp.size => {
+                Some(file)
+                    if file.kind == Kind::Active
+                        && (file.index.len == stamp.size || self.distrusted == Some(stamp.key)) =>
+                {
                     Ok(LogFile { path, kind, stamp, ..file })
                 }
                 Some(file) if file.kind != Kind::Active && file.stamp == stamp => Ok(LogFile { path, kind, ..file }),

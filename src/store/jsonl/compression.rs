@@ -49,8 +49,20 @@ impl Shared {
             return Ok(true);
         }
         let hold = || Held::alone(&place, self.config.timeout / 2, DOING).map_err(io::Error::other);
-        if let Some((_, _, held)) = rewriting.finish(&place, hold).during(DOING)? {
-            held.tell_files().during(DOING)?;
+        let key = rewriting.key();
+        match rewriting.finish(&place, hold).during(DOING)? {
+            Some((_, _, held)) => {
+                state.changed = None;
+                held.tell_files().during(DOING)?;
+            }
+            None => {
+                // Another program has changed the file. One that changes again is left as it is.
+                if state.changed == Some(key) {
+                    state.failed = Some(key);
+                }
+                state.changed = Some(key);
+                self.lock_catalogue().forget_look();
+            }
         }
         Ok(true)
     }

@@ -12,4 +12,6 @@ pub(super) struct CompressionState {
     pub(super) idle: Option<Stamp>,
     /// A file that cannot be compressed.
     pub(super) failed: Option<FileKey>,
+    /// A file that was changed by another program while it was compressed.
+    pub(super) changed: Option<FileKey>,
 }

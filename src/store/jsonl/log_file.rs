@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::file_index::{Block, FileIndex};
 use super::line::{self, Head, Line};
 use super::line_reader::{LineReader, RawLine};
-use super::place::{FileKey, Form, Kind, private, sync_folder};
+use super::place::{FileKey, Form, Kind, give_to_owner_of, private, sync_folder};
 use crate::event::Timestamp;
 use crate::random::random;
 
@@ -90,6 +90,7 @@ impl LogFile {
         let temporary = path.with_extension(format!("{:016x}.tmp", random()));
         let write = || -> io::Result<()> {
             let file = private().write(true).create_new(true).open(&temporary)?;
+            give_to_owner_of(state, &file);
             serde_json::to_writer(io::BufWriter::new(&file), &saved)?;
             // Without it, a crash may leave an index whose text is missing: it would be made again, not believed.
             std::fs::rename(&temporary, &path)?;

@@ -118,24 +118,53 @@ impl Place {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
             Err(error) => Err(error),
             Ok(()) => {
-                self.give_to_owner(&File::open(&self.state)?);
+                let newest = fs::metadata(&self.file).ok().or_else(|| self.newest_rotated());
+                if let Some(owner) = newest.or_else(|| fs::metadata(&self.folder).ok()) {
+                    give(&File::open(&self.state)?, &owner);
+                }
                 self.sync_folder()
             }
         }
     }
 
-    /// Gives a new file to the owner of the log: one made by root would be closed to the app.
+    /// Gives a new file of the state to the owner of the log: one made by root would be closed to the app.
     pub(super) fn give_to_owner(&self, file: &File) {
-        if let Ok(owner) = fs::metadata(&self.file).or_else(|_| fs::metadata(&self.folder)) {
-            // Only root may, and needs to.
-            let _ = std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()));
+        give_to_owner_of(&self.state, file);
+    }
+
+    /// Gives a new file at PATH to the owner of the files before it, else to that of the state or of the folder.
+    pub(super) fn give_to_owner_of_rotated(&self, file: &File) {
+        match self.newest_rotated() {
+            Some(owner) => give(file, &owner),
+            None if self.state.is_dir() => give_to_owner_of(&self.state, file),
+            None => give_to_owner_of(&self.folder, file),
         }
+    }
+
+    fn newest_rotated(&self) -> Option<Metadata> {
+        let entries = fs::read_dir(&self.folder).ok()?.flatten();
+        let rotated = entries
+            .filter(|entry| matches!(self.kind(&entry.file_name()), Some(Kind::Rotated(..) | Kind::Foreign(_))))
+            .filter_map(|entry| entry.metadata().ok().filter(Metadata::is_file));
+        rotated.max_by_key(|metadata| (metadata.mtime(), metadata.mtime_nsec()))
     }
 
     /// Makes entries of the folder durable.
     pub(super) fn sync_folder(&self) -> io::Result<()> {
         sync_folder(&self.folder)
     }
+}
+
+/// Gives a file to the owner of its folder.
+pub(super) fn give_to_owner_of(folder: &Path, file: &File) {
+    if let Ok(owner) = fs::metadata(folder) {
+        give(file, &owner);
+    }
+}
+
+fn give(file: &File, owner: &Metadata) {
+    // Only root may, and needs to.
+    let _ = std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()));
 }
 
 /// Makes the entries of a folder durable.

@@ -8,8 +8,8 @@ use super::error::DuringOperation as _;
 use super::file_index::FileIndex;
 use super::housekeeping::Housekeeping;
 use super::line::Head;
-use super::log_file::LogFile;
-use super::place::{FileKey, Kind};
+use super::log_file::{LogFile, Stamp};
+use super::place::{FileKey, Kind, stat};
 use super::rewriting::Rewriting;
 use super::shared::Shared;
 use crate::event::{EventId, Timestamp};
@@ -113,10 +113,15 @@ impl Shared {
     fn remove_file(&self, file: &LogFile) -> Result<u64, StoreError> {
         let mut catalogue = self.lock_catalogue();
         let held = Held::alone(&catalogue.place, self.config.timeout / 2, DOING)?;
+        if stat(&file.path).during(DOING)?.map(|metadata| Stamp::of(&metadata)) != Some(file.stamp) {
+            // Another file has the name by now (logrotate shifts names): the next call looks again.
+            catalogue.forget_look();
+            return Ok(0);
+        }
         std::fs::remove_file(&file.path).during(DOING)?;
         catalogue.place.sync_folder().during(DOING)?;
         let _ = std::fs::remove_file(super::log_file::index_path(&catalogue.place.state, file.stamp.key));
-        held.tell_files().during(DOING)?;
+        tell_removed(&held, file.kind)?;
         catalogue.forget_look();
         Ok(file.index.events())
     }
@@ -147,13 +152,17 @@ impl Shared {
     fn rewrite(&self, file: LogFile, is_removed: &dyn Fn(&Head) -> bool) -> Result<HashSet<EventId>, StoreError> {
         let place = self.lock_catalogue().place.clone();
         let is_compressed = !file.is_plain();
+        let kind = file.kind;
         let mut rewriting = Rewriting::begin(&place, file, is_compressed).during(DOING)?;
         while rewriting.step(is_removed).during(DOING)? {}
         let hold = || Held::alone(&place, self.config.timeout / 2, DOING).map_err(std::io::Error::other);
         match rewriting.finish(&place, hold).during(DOING)? {
-            None => Ok(HashSet::new()),
+            None => {
+                self.lock_catalogue().forget_look();
+                Ok(HashSet::new())
+            }
             Some((_, removed, held)) => {
-                held.tell_files().during(DOING)?;
+                tell_removed(&held, kind)?;
                 // Whoever has the catalogue may wait for the lock.
                 drop(held);
                 self.lock_catalogue().forget_look();
@@ -177,6 +186,14 @@ impl Shared {
         }
         Ok(false)
     }
+}
+
+/// Tells the other processes that a file was removed, or written anew.
+fn tell_removed(held: &Held, kind: Kind) -> Result<(), StoreError> {
+    // A writer may not have noticed yet that logrotate has taken this file from it. It is not to put the events back.
+    let is_foreign = matches!(kind, Kind::Foreign(_));
+    let told = if is_foreign { held.tell_replaced() } else { held.tell_files() };
+    told.during(DOING).map(drop)
 }
 
 fn has_older(index: &FileIndex, before: Timestamp) -> bool {

@@ -14,7 +14,7 @@ use super::file_index::FileIndex;
 use super::line::{self, Head, Line};
 use super::line_reader::LineReader;
 use super::log_file::{LogFile, Stamp, next_serial};
-use super::place::{Form, Kind, Place, private, stat};
+use super::place::{FileKey, Form, Kind, Place, private, stat};
 use crate::event::EventId;
 use crate::random::random;
 
@@ -154,6 +154,11 @@ impl Rewriting {
         }
         self.written += bytes.len() as u64;
         Ok(())
+    }
+
+    /// The key of the source.
+    pub(super) fn key(&self) -> FileKey {
+        self.source.stamp.key
     }
 
     /// The path of the source.

@@ -5,12 +5,13 @@
 
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::active_file::ActiveFile;
+use super::active_file::{ActiveFile, replaced_error};
 use super::append_lock::Held;
 use super::catalogue::Edits;
 use super::error::DuringOperation as _;
+use super::log_file::Stamp;
 use super::place::{Kind, stat};
 use super::writer::Writer;
 use crate::event::{AuditEvent, EventType, Timestamp};
@@ -27,19 +28,32 @@ impl Writer {
         let rotation = self.config.rotation;
         let is_large = rotation.bytes.is_some_and(|bytes| end + more > bytes);
         let is_old = || -> Result<bool, StoreError> {
-            let written = file.metadata()?.mtime();
-            Ok(written.div_euclid(DAY_SECONDS) < Timestamp::now().as_micros().div_euclid(DAY_SECONDS * 1_000_000))
+            // A health check changes the file's time too, so the day of the last append is noted.
+            let noted = held.day_of(file.key.inode()).during(DOING)?;
+            let written = day_of_seconds(file.metadata()?.mtime());
+            Ok(noted.map_or(written, |noted| noted.min(written)) < today())
         };
         if is_large || (rotation.daily && is_old()?) {
             self.rotate(held)?;
-            self.expire(held)?;
+            self.plan_expiry();
         }
         Ok(())
+    }
+
+    /// Notes the day of an append, by which the next day's first one rotates.
+    pub(super) fn note_day(&self, held: &Held) -> Result<(), StoreError> {
+        match &self.file {
+            Some(file) if self.config.rotation.daily => held.note_day(file.key.inode(), today()).during(DOING),
+            _ => Ok(()),
+        }
     }
 
     /// Rotates the file.
     pub(super) fn rotate(&mut self, held: &Held) -> Result<(), StoreError> {
         let Some(file) = &self.file else { return Ok(()) };
+        if !self.is_listed() {
+            return Err(replaced_error());
+        }
         let before = file.metadata()?;
         file.seal(self.end())?;
         let place = self.catalogue.place.clone();
@@ -59,7 +73,8 @@ impl Writer {
         self.file = None;
         self.file = Some(ActiveFile::create_like(&place, &before)?);
         place.sync_folder().during(DOING)?;
-        let changes = held.tell_files().during(DOING)?;
+        let changes = held.tell_replaced().during(DOING)?;
+        self.replaced = Some(changes);
         self.catalogue.refresh(Some(changes), Edits::Tolerated).during(DOING)?;
         if let Some(rotated) = self.catalogue.rotated.iter().find(|file| file.path == renamed) {
             rotated.save(&place.state);
@@ -67,37 +82,65 @@ impl Writer {
         Ok(())
     }
 
-    /// Removes the oldest rotated files beyond those to keep, and records it.
-    fn expire(&mut self, held: &Held) -> Result<(), StoreError> {
-        let Some(keep) = self.config.rotation.keep else { return Ok(()) };
+    /// Chooses the oldest rotated files beyond those to keep, and records it. They go when the record is durable.
+    fn plan_expiry(&mut self) {
+        let Some(keep) = self.config.rotation.keep else { return };
         let mut own: Vec<_> = self
             .catalogue
             .rotated
             .iter()
             .filter_map(|file| match file.kind {
-                Kind::Rotated(number, _) => Some((number, file.path.clone(), file.index.events())),
+                Kind::Rotated(number, _) => Some((number, file)),
                 Kind::Active | Kind::Foreign(_) => None,
             })
             .collect();
-        own.sort();
+        own.sort_by_key(|(number, file)| (*number, &file.path));
         let mut deleted = 0;
-        for (_, path, events) in own.iter().take(own.len().saturating_sub(keep)) {
-            std::fs::remove_file(path).during(DOING)?;
-            deleted += events;
+        let mut more = Vec::new();
+        for (_, file) in own.iter().take(own.len().saturating_sub(keep)) {
+            if !self.expiring.iter().any(|(path, _)| *path == file.path) {
+                deleted += file.index.events();
+                more.push((file.path.clone(), file.stamp));
+            }
         }
-        if own.len() <= keep {
-            return Ok(());
+        if more.is_empty() {
+            return;
         }
-        self.catalogue.place.sync_folder().during(DOING)?;
+        self.expiring.extend(more);
         let mut event = AuditEvent::new(EventType::AUDIT_PURGE);
         event.details.insert("reason".into(), "the log keeps a number of rotated files".into());
         event.details.insert("keep".into(), keep.into());
         event.details.insert("deleted".into(), deleted.into());
         event.truncate_to_limits();
         self.notes.push(event);
-        log_line(move || tracing::info!(deleted, keep, "the oldest rotated files of the audit log were removed"));
-        let changes = held.tell_files().during(DOING)?;
-        self.catalogue.refresh(Some(changes), Edits::Tolerated).during(DOING)
+        log_line(move || tracing::info!(deleted, keep, "the oldest rotated files of the audit log are removed"));
+    }
+
+    /// Removes the files whose removal is recorded. One that cannot be removed now is chosen again by the next rotation.
+    pub(super) fn expire(&mut self, held: &Held) {
+        if self.expiring.is_empty() {
+            return;
+        }
+        let expiring = std::mem::take(&mut self.expiring);
+        if let Err(error) = self.remove_expiring(held, expiring) {
+            log_line(move || tracing::warn!(%error, "an old rotated file of the audit log cannot be removed"));
+        }
+    }
+
+    fn remove_expiring(&mut self, held: &Held, expiring: Vec<(PathBuf, Stamp)>) -> io::Result<()> {
+        let mut failed = None;
+        for (path, stamp) in expiring {
+            // Another program may have put another file there.
+            if stat(&path)?.map(|metadata| Stamp::of(&metadata)) == Some(stamp)
+                && let Err(error) = std::fs::remove_file(&path)
+            {
+                failed = Some(error);
+            }
+        }
+        self.catalogue.place.sync_folder()?;
+        let changes = held.tell_files()?;
+        self.catalogue.refresh(Some(changes), Edits::Tolerated)?;
+        failed.map_or(Ok(()), Err)
     }
 }
 
@@ -117,6 +160,15 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
         return Err(ErrorKind::AlreadyExists.into());
     }
     std::fs::rename(from, to)
+}
+
+/// The number of the day (UTC) since 1970.
+fn day_of_seconds(seconds: i64) -> u64 {
+    u64::try_from(seconds.div_euclid(DAY_SECONDS)).unwrap_or(0)
+}
+
+fn today() -> u64 {
+    day_of_seconds(Timestamp::now().as_micros().div_euclid(1_000_000))
 }
 
 const DOING: &str = "rotation";

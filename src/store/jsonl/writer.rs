@@ -3,16 +3,18 @@
 use std::collections::HashSet;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::active_file::{ActiveFile, Fate, replaced_error};
-use super::append_lock::{Durable, Held};
+use super::append_lock::{Changes, Durable, Held};
 use super::batch::Batch;
 use super::catalogue::{Catalogue, Edits};
 use super::config::Config;
 use super::error::{APPEND, DuringOperation as _, OPENING, closed_error, config, error_of};
 use super::known_ids::KnownIds;
 use super::line::Line;
+use super::log_file::Stamp;
 use super::place::{FileKey, Place, private};
 use super::snapshot::Snapshot;
 use super::writer_lock::WriterLock;
@@ -31,8 +33,10 @@ pub(super) struct Writer {
     pub(super) lock: WriterLock,
     /// Events about the log itself, written before the next batch.
     pub(super) notes: Vec<AuditEvent>,
-    /// A file with lines that could be neither synced nor removed.
-    distrusted: Option<FileKey>,
+    /// Old files that go when the notes are written.
+    pub(super) expiring: Vec<(PathBuf, Stamp)>,
+    /// The changes when PATH was last looked at.
+    pub(super) replaced: Option<Changes>,
     pub(super) is_closed: bool,
 }
 
@@ -45,7 +49,8 @@ impl Writer {
             known: KnownIds::default(),
             lock: WriterLock::new(),
             notes: Vec::new(),
-            distrusted: None,
+            expiring: Vec::new(),
+            replaced: None,
             is_closed: false,
         }
     }
@@ -68,6 +73,9 @@ impl Writer {
             self.rotate_if_due(held, batch.lines.len() as u64)?;
             let notes = Batch::encode(&self.notes, self.config.profile, self.lock.id)?;
             let fresh = self.fresh(batch, notes)?;
+            if !self.is_listed() {
+                continue;
+            }
             let Some(file) = &self.file else { return Err(replaced_error()) };
             let end = self.end();
             if fresh.entries.is_empty() {
@@ -80,14 +88,17 @@ impl Writer {
             }
             if let Err(failed) = file.append(&fresh.lines, end) {
                 if !failed.is_cut {
-                    self.distrusted = Some(file.key);
+                    self.catalogue.distrusted = Some(file.key);
                 }
                 return Err(failed.cause).during(APPEND);
             }
             if file.fate(&self.config.path, end + fresh.lines.len() as u64)? == Fate::Kept {
                 self.notes.clear();
                 self.add(&fresh);
-                return self.publish(held);
+                self.publish(held)?;
+                self.note_day(held)?;
+                self.expire(held);
+                return Ok(());
             }
         }
         Err(replaced_error())
@@ -115,6 +126,7 @@ impl Writer {
         self.catalogue = catalogue;
         self.known = KnownIds::default();
         self.notes.clear();
+        self.expiring.clear();
     }
 
     /// Takes note of lines that were written.
@@ -134,29 +146,36 @@ impl Writer {
 
     /// Opens the file at PATH if it is another one than before, reads the lines of other processes, and repairs a torn one.
     pub(super) fn settle(&mut self, held: &Held) -> Result<(), StoreError> {
-        let was_told = self.catalogue.seen() != Some(held.changes().during(APPEND)?);
-        let before = self.open_current(held)?;
-        self.catalogue.refresh(Some(held.changes().during(APPEND)?), Edits::Tolerated).during(APPEND)?;
-        if let Some((before, was_empty)) = before
-            && !was_told
-            && !was_empty
-        {
-            self.note_replaced(held, &before)?;
-        }
-        if self.distrusted.is_some() {
+        self.open_listed(held)?;
+        if self.catalogue.distrusted.is_some() {
             self.leave_distrusted(held)?;
         }
         let (indexed, size) = (self.end(), self.size()?);
-        if size < indexed {
+        let published = held.durable().during(APPEND)?;
+        let inode = self.file.as_ref().map(|file| file.key.inode());
+        let durable = published.filter(|durable| Some(durable.inode) == inode).map_or(0, |durable| durable.len);
+        if size < indexed.max(durable) {
             self.note("the log file was cut while it was written: lines that nobody has copied are lost");
+            // It may grow again before the others look.
+            let changes = held.tell_cut().during(APPEND)?;
+            self.catalogue.refresh(Some(changes), Edits::Tolerated).during(APPEND)?;
         }
+        if !self.is_listed() {
+            return Err(replaced_error());
+        }
+        let indexed = self.end();
         if size == indexed {
             return self.publish(held);
         }
         let known = &mut self.known;
         let torn =
             self.catalogue.catch_up(None, &mut |file, index, block, head| known.add(file, index, block, head.event_id));
-        if torn.during(APPEND)? > 0 {
+        let torn = torn.during(APPEND)?;
+        if !self.is_listed() || self.end() + torn < size {
+            // The name led to another file while it was read: what is known does not reach the end of this one.
+            return Err(replaced_error());
+        }
+        if torn > 0 {
             self.repair()?;
         }
         let Some(file) = &self.file else { return Ok(()) };
@@ -166,6 +185,33 @@ impl Writer {
             file.sync()?;
         }
         self.publish(held)
+    }
+
+    /// Opens the file at PATH and looks at the files, until both have found the same one there.
+    fn open_listed(&mut self, held: &Held) -> Result<(), StoreError> {
+        for _ in 0..MAX_FILES {
+            let changes = held.changes().during(APPEND)?;
+            let was_told = self.replaced.is_none_or(|before| changes.has_replaced_since(before));
+            self.replaced = Some(changes);
+            let before = self.open_current(held)?;
+            self.catalogue.refresh(Some(held.changes().during(APPEND)?), Edits::Tolerated).during(APPEND)?;
+            if let Some((before, was_empty)) = before
+                && !was_told
+                && !was_empty
+            {
+                self.note_replaced(held, &before)?;
+            }
+            if self.is_listed() {
+                return Ok(());
+            }
+        }
+        Err(replaced_error())
+    }
+
+    /// Returns true if the open file is the one that the catalogue has at PATH: then the index is of this file.
+    pub(super) fn is_listed(&self) -> bool {
+        let listed = self.catalogue.active.as_ref().map(|active| active.stamp.key);
+        self.file.as_ref().map(|file| file.key) == listed
     }
 
     /// Tells readers up to where the file has durable batches.
@@ -202,8 +248,12 @@ impl Writer {
             }
             _ => error,
         })?;
+        if is_new && let Some(file) = &self.file {
+            // The inode may be that of a longer file that was removed.
+            held.publish(Durable { inode: file.key.inode(), len: 0 }).during(APPEND)?;
+        }
         if is_new && before.is_some() {
-            held.tell_files().during(APPEND).map(drop)?;
+            self.replaced = Some(held.tell_replaced().during(APPEND)?);
         }
         Ok(before.map(|before| (before, was_empty)))
     }
@@ -239,6 +289,7 @@ impl Writer {
         file.reserve(self.end())?;
         let path = self.catalogue.place.state.join("probe");
         let probe = private().write(true).create(true).truncate(false).open(path).during(DOING)?;
+        self.catalogue.place.give_to_owner(&probe);
         probe.write_all_at(&[b' '; 4096], 0).and_then(|()| probe.sync_data()).during(DOING)?;
         match file.fate(&self.config.path, self.end())? {
             Fate::Kept => Ok(()),
@@ -279,10 +330,10 @@ impl Writer {
 
     /// Leaves a file with lines that could be neither synced nor removed.
     fn leave_distrusted(&mut self, held: &Held) -> Result<(), StoreError> {
-        if self.distrusted == self.file.as_ref().map(|file| file.key) {
+        if self.catalogue.distrusted == self.file.as_ref().map(|file| file.key) {
             self.rotate(held)?;
         }
-        self.distrusted = None;
+        self.catalogue.distrusted = None;
         Ok(())
     }
 
@@ -329,7 +380,8 @@ impl Writer {
             return Err(error);
         }
         place.sync_folder()?;
-        let changes = held.tell_files()?;
+        let changes = held.tell_replaced()?;
+        self.replaced = Some(changes);
         self.catalogue.refresh(Some(changes), Edits::Tolerated)
     }
 }

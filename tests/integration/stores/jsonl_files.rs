@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -259,4 +259,127 @@ async fn a_purge_gives_room_back() {
     assert_eq!(deleted + left, 1000);
     assert_eq!(left, all.iter().filter(|event| event.created_at >= middle).count() as u64);
     assert!(size() * 2 < before, "{} of {before} bytes are left", size());
+}
+
+#[tokio::test]
+async fn a_file_removed_after_housekeeping_is_put_back_and_told() {
+    let place = Place::new();
+    let store = place.open("?rotate_bytes=64K&gzip=true").await;
+    for batch in events(300).chunks(100) {
+        store.append(batch).await.unwrap();
+    }
+    assert!(!place.rotated().is_empty());
+    // It changes files of the log, but not the one at PATH.
+    while store.maintain().await.unwrap() {}
+    fs::remove_file(place.log()).unwrap();
+    store.append(&events(1)).await.unwrap();
+    let listed = listing(&*store).await;
+    let told = listed.iter().filter(|event| event.event_type == EventType::AUDIT_FAILED).count();
+    assert_eq!((listed.len(), told), (302, 1), "300 events, one more, and the event that tells");
+}
+
+#[tokio::test]
+async fn a_file_that_was_cut_and_has_grown_again_is_read_anew_by_each_process() {
+    let place = Place::new();
+    let (first, second) = (place.open("").await, place.open("").await);
+    first.append(&events(5)).await.unwrap();
+    assert_eq!(count(&*first).await, 5);
+    File::options().write(true).open(place.log()).unwrap().set_len(0).unwrap();
+    // It knows of the five lines by what the first one has published, and makes the file longer than it was.
+    second.append(&events(20)).await.unwrap();
+    first.append(&events(1)).await.unwrap();
+    let lines = fs::read_to_string(place.log()).unwrap().lines().count();
+    assert_eq!(lines, 22, "20 events, one more, and the event that tells of the cut");
+    for store in [&first, &second] {
+        assert_eq!(listing(&**store).await.len(), lines);
+    }
+}
+
+#[tokio::test]
+async fn a_purge_removes_no_file_that_is_another_one_than_was_listed() {
+    let place = Place::new();
+    let store = place.open("?rotate_bytes=64K").await;
+    for batch in events(400).chunks(100) {
+        store.append(batch).await.unwrap();
+    }
+    assert_eq!(count(&*store).await, 400);
+    // The folder does not change by it, so a look at the folder shows nothing.
+    let newer = events(3);
+    let lines: String = newer.iter().map(|event| serde_json::to_string(event).unwrap() + "\n").collect();
+    fs::write(&place.rotated()[0], lines).unwrap();
+    let admin = store.parts().admin.expect("it can be purged");
+    let mut steps = 0;
+    while admin.purge(newer[0].created_at, 1000).await.unwrap().has_more {
+        steps += 1;
+        assert!(steps < 20, "the purge comes to an end");
+    }
+    let mut left = listing(&*store).await;
+    left.reverse();
+    assert_eq!(left, newer);
+}
+
+#[tokio::test]
+async fn a_rotated_file_that_another_program_touches_is_compressed_all_the_same() {
+    let place = Place::new();
+    let store = place.open("?rotate_bytes=64K&gzip=true").await;
+    for batch in events(400).chunks(100) {
+        store.append(batch).await.unwrap();
+    }
+    assert_eq!(count(&*store).await, 400);
+    for file in place.rotated() {
+        let file = File::options().append(true).open(file).unwrap();
+        file.set_modified(file.metadata().unwrap().modified().unwrap() + Duration::from_secs(1)).unwrap();
+    }
+    let mut steps = 0;
+    while store.maintain().await.unwrap() {
+        steps += 1;
+        assert!(steps < 200, "the compression comes to an end");
+    }
+    assert!(place.rotated().iter().all(|file| file.extension().is_some_and(|end| end == "gz")));
+    assert_eq!(count(&*store).await, 400);
+}
+
+#[tokio::test]
+async fn a_health_check_does_not_put_off_the_rotation_of_a_day() {
+    let place = Place::new();
+    let store = place.open("?rotate=daily").await;
+    store.append(&events(2)).await.unwrap();
+    // The day of the last append, in the file of the lock.
+    let lock = File::options().read(true).write(true).open(place.folder.path().join("audit.jsonl.state/lock")).unwrap();
+    let mut day = [0; 8];
+    lock.read_exact_at(&mut day, 64).unwrap();
+    lock.write_all_at(&(u64::from_le_bytes(day) - 1).to_le_bytes(), 64).unwrap();
+    store.health().await.unwrap();
+    store.append(&events(2)).await.unwrap();
+    assert_eq!(place.rotated().len(), 1);
+    store.append(&events(2)).await.unwrap();
+    assert_eq!(place.rotated().len(), 1, "the day is the same");
+    assert_eq!(count(&*store).await, 6);
+}
+
+#[tokio::test]
+async fn what_root_makes_belongs_to_the_owner_of_the_folder() {
+    let place = Place::new();
+    let owner = match fs::metadata(place.folder.path()).unwrap().uid() {
+        0 => 12_345,
+        own => own,
+    };
+    chown(place.folder.path(), Some(owner), None).unwrap();
+    let store = place.open("?rotate_bytes=64K").await;
+    store.health().await.unwrap();
+    let state = place.folder.path().join("audit.jsonl.state");
+    fs::remove_file(state.join("lock")).unwrap();
+    for batch in events(300).chunks(100) {
+        store.append(batch).await.unwrap();
+    }
+    fs::remove_file(place.log()).unwrap();
+    store.append(&events(1)).await.unwrap();
+    let names = |folder: &Path| -> Vec<PathBuf> {
+        fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect()
+    };
+    let all: Vec<_> = names(place.folder.path()).into_iter().chain(names(&state)).collect();
+    assert!(all.len() >= 6, "{all:?}");
+    for path in all {
+        assert_eq!(fs::metadata(&path).unwrap().uid(), owner, "{path:?}");
+    }
 }
