@@ -113,13 +113,11 @@ impl Drop for Out<'_> {
 }
 
 impl Parked {
-    /// Checkpoints the database, wherever its file is, and copies it beside PATH.
+    /// Copies the database beside PATH. Its own file is left as it is: it may be open under its new name, with a log of its
+    /// own, and a checkpoint would write old pages over newer ones.
     async fn save(&mut self, database: &Path) -> Option<PathBuf> {
         // It may have been given up within a transaction; if not, this fails.
         let _ = sqlx::query("ROLLBACK").execute(&mut *self.db).await;
-        let whole: Result<(i64, i64, i64), _> =
-            sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)").persistent(false).fetch_one(&mut *self.db).await;
-        let is_whole = whole.is_ok_and(|(busy, log, done)| busy == 0 && log == done);
         let bytes: i64 = sqlx::query_scalar(SIZE).persistent(false).fetch_one(&mut *self.db).await.unwrap_or(i64::MAX);
         if bytes <= MOST_COPIED_BYTES
             && let Some(copy) = claim_copy(database)
@@ -128,9 +126,6 @@ impl Parked {
             match sqlx::query("VACUUM INTO ?1").persistent(false).bind(name).execute(&mut *self.db).await {
                 Ok(_) => {
                     let _ = std::fs::File::open(&copy).and_then(|file| file.sync_all());
-                    if let Some(log) = self.log.take_if(|_| is_whole) {
-                        let _ = std::fs::remove_file(log);
-                    }
                     let shown = copy.clone();
                     log_line(move || {
                         tracing::error!(
@@ -157,10 +152,9 @@ impl Parked {
             tracing::error!(
                 bytes,
                 log,
-                is_whole,
                 "the audit log was removed or replaced under the writer. If its file was moved, put it back at its place, \
-             and the log goes on with it; its last events are in the file too if it is whole. If it was removed, the \
-             process still has it open until it ends: copy it and its write-ahead log"
+             and the log goes on with it; its last events are in the write-ahead log that was set aside. If it was removed, \
+             the process still has it open until it ends: copy it and its write-ahead log"
             );
         });
         None

@@ -80,10 +80,10 @@ impl ReadPool {
         // In no transaction: SQLite makes one itself.
         let result =
             sqlx::query("VACUUM INTO ?1").persistent(false).bind(target).execute(&mut open.db).await.during(DOING);
-        self.damage.note(&config.path, &result);
         if !open.is_current() {
             return Err(transient(DOING).with_hint("the file was replaced or written to while it was read: try again"));
         }
+        self.damage.note(&config.path, &result);
         result.map(drop)
     }
 
@@ -107,6 +107,10 @@ impl ReadPool {
         mut lease: ReadLease<'_>,
         result: Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        if result.is_err() && !lease.open.is_current() {
+            // Over a removed index, a whole file reads like a damaged one.
+            return Err(transient(DOING).with_hint("the file was removed or replaced while it was read: read again"));
+        }
         self.damage.note(lease.open.identity.path(), &result);
         if lease.open.still.is_some() && !lease.open.is_current() {
             return Err(transient(DOING).with_hint("somebody began to write the file while it was read: read again"));

@@ -160,13 +160,14 @@ impl SqliteStore {
         self.parking.hand_over(&self.config).await?;
         let mut still = None;
         if let (Some(last), Ok(database)) = (&writer.last, self.config.resolved()) {
+            // First: a parked connection whose file is back at PATH gives its log back.
+            self.parking.tend(&database, self.config.timeout / 2).await;
             // SQLite has one index for all connections of a process to a database. One that still has the removed log would
             // have it count frames that a new log does not have.
             // One descriptor is our own (`FileIdentity::with_log_file`): while it is open, no other file has this inode.
             if last.has_database() && !last.has_log() && last.log().is_some_and(|log| count_open(log) > 1) {
                 return Err(removed_log_error());
             }
-            self.parking.tend(&database, self.config.timeout / 2).await;
             if !last.has_same_index(&database) {
                 // The reads that go on have an index that was removed, and SQLite would use it for this connection too.
                 still = Some((self.readers.quiet(&self.config).await?, self.status_readers.quiet(&self.config).await?));
@@ -177,6 +178,8 @@ impl SqliteStore {
             WriterState::open(&self.config, &self.parking, writer.last.is_none()).await.map_err(as_transient)?;
         drop(still);
         self.parking.abandoned.close_beside_another().await;
+        // Another file may have the same version of its schema, and triggers.
+        self.checked_schema.store(UNCHECKED, Ordering::Relaxed);
         let now = state.connection.db.identity.clone();
         if writer.last.as_ref().is_some_and(|last| last.database() != now.database()) {
             self.record_replaced(&mut state, &mut writer.lock).await?;
@@ -350,6 +353,9 @@ impl AuditStore for SqliteStore {
             self.status_readers.close().await;
             // The last connection to go copies the write-ahead log into the database.
             self.parking.hand_over(&self.config).await?;
+            if let Ok(database) = self.config.resolved() {
+                self.parking.tend(&database, self.config.timeout / 2).await;
+            }
             self.parking.abandoned.close_last().await?;
             left
         })
