@@ -67,6 +67,12 @@ pub(super) fn of_open(OpenCounts { alive, dead }: OpenCounts) -> Vec<Diagnostic>
     diagnostics
 }
 
+/// Returns the diagnostic of open events that could not be counted.
+pub(super) fn of_uncounted(error: &StoreError) -> Diagnostic {
+    let text = format!("the open events could not be counted: {error}");
+    Diagnostic::warning("open", text, "mend what the other lines name, then ask again")
+}
+
 /// Returns true if there are open events.
 pub(super) async fn has_open(readers: &ReadPool, config: &Config) -> Result<bool, StoreError> {
     let mut lease = readers.take(config).await?;

@@ -15,7 +15,7 @@ use super::error::{NAME, as_transient, closed_error};
 use super::file_identity::{FileIdentity, check_only_name, removed_log_error, replaced_error};
 use super::journal::append;
 use super::journal::compaction;
-use super::open_counts;
+use super::open_counts::{self, OpenCounts};
 use super::open_descriptors::count_open;
 use super::parking::Parking;
 use super::read_pool::ReadPool;
@@ -228,6 +228,16 @@ impl SqliteStore {
         unregister_writer(&mut state.connection, &mut writer.lock).await
     }
 
+    async fn count_open(&self) -> Result<OpenCounts, StoreError> {
+        if !diagnostics::has_open(&self.readers, &self.config).await? {
+            return Ok(OpenCounts::default());
+        }
+        let mut lease = self.lease("inspecting the file").await?;
+        let (state, writer_lock) = lease.parts();
+        let counted = open_counts::count_open(state, writer_lock).await;
+        lease.finish(counted).await
+    }
+
     async fn close_idle(&self) {
         self.readers.close_idle().await;
         self.status_readers.close_idle().await;
@@ -311,12 +321,11 @@ impl AuditStore for SqliteStore {
     fn diagnose(&self) -> StoreFuture<'_, Vec<Diagnostic>> {
         Box::pin(async move {
             let mut found = diagnostics::inspect(&self.readers, &self.config, &self.parking).await?;
-            if diagnostics::has_open(&self.readers, &self.config).await? {
-                let mut lease = self.lease("inspecting the file").await?;
-                let (state, writer_lock) = lease.parts();
-                let counted = open_counts::count_open(state, writer_lock).await;
-                found.extend(diagnostics::of_open(lease.finish(counted).await?));
-            }
+            // A fault that keeps the open events from being counted is one of those found above, or of `health`.
+            found.extend(match self.count_open().await {
+                Ok(counts) => diagnostics::of_open(counts),
+                Err(error) => vec![diagnostics::of_uncounted(&error)],
+            });
             Ok(found)
         })
     }
