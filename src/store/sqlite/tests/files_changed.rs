@@ -82,3 +82,26 @@ async fn no_transaction_begins_with_a_removed_file() {
         place.assert_whole().await;
     }
 }
+
+/// The database alone is moved and put back; only a health check has met that. Its log was set aside meanwhile.
+#[tokio::test]
+async fn a_database_that_is_put_back_has_its_log_again() {
+    for is_closed in [false, true] {
+        let place = Place::new();
+        let store = place.open().await;
+        store.append(&events(0..3)).await.unwrap();
+        let moved = with_suffix(&place.path(), ".moved");
+        std::fs::rename(place.path(), &moved).unwrap();
+        store.health().await.expect_err("there is no file, or a new one is begun later");
+        std::fs::remove_file(place.path()).ok();
+        std::fs::rename(&moved, place.path()).unwrap();
+        if !is_closed {
+            store.append(&events(3..5)).await.unwrap();
+            assert_eq!(all(&store).await, newest_first(events(0..5)));
+        }
+        store.close().await.unwrap();
+        let again = place.open().await;
+        assert_eq!(all(&again).await.len(), if is_closed { 3 } else { 5 });
+        place.assert_whole().await;
+    }
+}
