@@ -13,7 +13,7 @@ fn help_tells_the_exit_codes() {
     }
     let version = Run::of(program(&["--version"])).ok();
     assert!(
-        version.starts_with("tower-audit ") && version.ends_with("stores: memory, sqlite, postgres\n"),
+        version.starts_with("tower-audit ") && version.ends_with("stores: memory, sqlite, postgres, jsonl\n"),
         "{version}"
     );
 }
