@@ -47,6 +47,7 @@ mod purge;
 mod reader;
 mod recovery;
 mod removal;
+mod replacement;
 mod rewriting;
 mod rotation;
 mod scan;

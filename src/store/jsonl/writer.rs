@@ -1,7 +1,6 @@
 //! The writer: one batch after the other, under the lock of the log.
 
 use std::collections::HashSet;
-use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use super::log_file::Stamp;
 use super::place::{FileKey, Place, private};
 use super::snapshot::Snapshot;
 use super::writer_lock::WriterLock;
-use crate::event::{AuditEvent, EventType};
+use crate::event::AuditEvent;
 use crate::log_lines::log_line;
 use crate::store::mount::{Mount, volatile_message};
 use crate::store::{StoreError, StoreErrorKind};
@@ -336,56 +335,7 @@ impl Writer {
         self.catalogue.distrusted = None;
         Ok(())
     }
-
-    /// Writes an event about the log before the next batch, and a line to the operator.
-    pub(super) fn note(&mut self, reason: &'static str) {
-        let mut event = AuditEvent::new(EventType::AUDIT_FAILED);
-        event.details.insert("reason".into(), reason.into());
-        event.truncate_to_limits();
-        self.notes.push(event);
-        self.notes.truncate(MAX_NOTES);
-        log_line(move || {
-            tracing::error!(reason, "the file of the audit log was removed, moved or cut by another program");
-        });
-    }
-
-    /// Takes note of a file that another program has taken away from PATH.
-    fn note_replaced(&mut self, held: &Held, before: &ActiveFile) -> Result<(), StoreError> {
-        use std::os::unix::fs::MetadataExt as _;
-        if self.catalogue.rotated.iter().any(|file| file.stamp.key == before.key) {
-            // Renamed by logrotate: readers find it.
-            return Ok(());
-        }
-        if before.metadata()?.nlink() > 0 {
-            self.note("the log file was moved away while it was written: readers of this log no longer see its events");
-            return Ok(());
-        }
-        match self.rescue(held, before) {
-            Ok(()) => {
-                self.note("the log file was removed while it was written; its events were put back as a rotated file")
-            }
-            Err(_) => self.note("the log file was removed while it was written, and its events are lost"),
-        }
-        Ok(())
-    }
-
-    /// Makes a rotated file of one that was removed and is still open.
-    fn rescue(&mut self, held: &Held, before: &ActiveFile) -> io::Result<()> {
-        let place = self.catalogue.place.clone();
-        let path = place.rotated(crate::event::Timestamp::now(), self.catalogue.last_number() + 1);
-        let copy = super::place::private().write(true).create_new(true).open(&path)?;
-        place.give_to_owner(&copy);
-        if let Err(error) = before.copy_to(&copy) {
-            let _ = std::fs::remove_file(&path);
-            return Err(error);
-        }
-        place.sync_folder()?;
-        let changes = held.tell_replaced()?;
-        self.replaced = Some(changes);
-        self.catalogue.refresh(Some(changes), Edits::Tolerated)
-    }
 }
 
 /// The number of files that an append is tried on while others take them away.
 const MAX_FILES: usize = 4;
-const MAX_NOTES: usize = 8;
