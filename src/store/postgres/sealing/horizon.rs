@@ -15,6 +15,9 @@ use std::collections::VecDeque;
 #[derive(Debug, Default)]
 pub(super) struct Horizon {
     looks: VecDeque<(i64, i64)>,
+    /// Number of times that the least time between two looks was doubled, so that a transaction of many days costs no more
+    /// memory.
+    doublings: u32,
 }
 
 impl Horizon {
@@ -25,14 +28,19 @@ impl Horizon {
         if self.looks.back().is_some_and(|(_, known)| *known > next) {
             self.looks.clear();
         }
-        if self.looks.back().is_none_or(|(at, _)| now_micros - at >= SPACING_MICROS) {
+        let spacing = SPACING_MICROS << self.doublings;
+        if self.looks.back().is_none_or(|(at, _)| now_micros - at >= spacing) {
             self.looks.push_back((now_micros, next));
         }
         // The first stays until a later one is behind every open transaction.
         while self.looks.get(1).is_some_and(|(_, next)| *next <= oldest_open) {
             self.looks.pop_front();
         }
+        if self.looks.len() < MAX_LOOKS / 4 {
+            self.doublings = 0;
+        }
         if self.looks.len() > MAX_LOOKS {
+            self.doublings = (self.doublings + 1).min(MAX_DOUBLINGS);
             let mut number = 0;
             self.looks.retain(|_| {
                 number += 1;
@@ -45,6 +53,8 @@ impl Horizon {
 
 const SPACING_MICROS: i64 = 500_000;
 const MAX_LOOKS: usize = 1024;
+/// Half a second becomes six days.
+const MAX_DOUBLINGS: u32 = 20;
 
 #[cfg(test)]
 mod tests {
