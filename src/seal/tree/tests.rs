@@ -83,7 +83,7 @@ proptest! {
         prop_assert_eq!(edge.root(), tiles(first + more).0.root());
     }
 
-    /// What a verifier is given may be anything.
+    /// Arguments of a verifier may be anything.
     #[test]
     fn no_proof_makes_a_verifier_panic(
         (a, b) in (any::<u64>(), any::<u64>()), small in 0..20u64, count in 0..70usize, shift in 0..64u32,

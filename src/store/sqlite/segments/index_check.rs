@@ -66,7 +66,7 @@ async fn sum_of_rows(db: &mut SqliteConnection, n: i64) -> Result<i64, StoreErro
     sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(db).await.during(DOING)
 }
 
-/// What the blocks of a segment's index list.
+/// Rows and terms that the blocks of a segment's index list.
 #[derive(Debug, Default)]
 struct Found {
     /// The number of listed rows or terms by field and chunk.

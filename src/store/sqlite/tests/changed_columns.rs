@@ -125,7 +125,7 @@ async fn template(folder: &TempDir) -> (PathBuf, Vec<AuditEvent>) {
     (path, newest_first(given))
 }
 
-/// What a reader shows, or the error that says why not.
+/// The listing of a reader, or the error that says why there is none.
 async fn read(store: &SqliteStore) -> Result<(Vec<AuditEvent>, Vec<String>), StoreError> {
     let none = Filter::default;
     let mut listed = Vec::new();
