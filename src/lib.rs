@@ -54,8 +54,8 @@
 //! - `capture.md`, `event-format.md`, `grpc.md`: data of a request, the event field by field, gRPC calls
 //! - `retention.md`: deleting old events by age, number or rules; `seal.md`: making tampering visible
 //! - `cli.md`, `api.md`, `viewer.md`: the program, the read API and the viewer
-//! - `stores/sqlite.md`, `stores/postgres.md`, `stores/jsonl.md`, `stores/memory.md`, `stores/new.md`: each store, and how
-//!   to add one
+//! - `stores/sqlite.md`, `stores/postgres.md`, `stores/jsonl.md`, `stores/tracing.md`, `stores/memory.md`, `stores/new.md`:
+//!   each store, and how to add one
 //! - `performance.md`, `design.md`, `compare.md`, `glossary.md`: costs, reasons, alternatives and terms
 //!
 //! # Features
@@ -154,6 +154,10 @@ mod who_manual {}
 #[cfg(doctest)]
 #[doc = include_str!("../docs/stores/new.md")]
 mod new_store_manual {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/stores/tracing.md")]
+mod tracing_store_manual {}
 
 #[cfg(doctest)]
 #[doc = include_str!("../docs/stores/memory.md")]

@@ -10,6 +10,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
 use tracing::subscriber::NoSubscriber;
 use tracing::{Dispatch, Span};
 
@@ -61,6 +62,17 @@ pub(crate) fn log_line(write: impl FnOnce() + Send + 'static) {
             lines.is_running = spawn();
         }
     }));
+}
+
+/// Calls `call`, which uses the subscriber, on the thread of the lines, and returns its value. None if it panicked, or if
+/// too many lines wait.
+///
+/// # Cancel safety
+/// Dropped before it is ready, the call is made all the same.
+pub(crate) async fn call_subscriber<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (sender, receiver) = oneshot::channel();
+    log_line(move || drop(sender.send(call())));
+    receiver.await.ok()
 }
 
 /// Returns true if lines wait for the subscriber.

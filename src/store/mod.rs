@@ -21,6 +21,8 @@ mod parts;
 
 mod audit_store;
 
+mod sink;
+
 #[cfg(all(feature = "jsonl", unix))]
 pub mod jsonl;
 mod memory;
@@ -32,6 +34,7 @@ pub mod postgres;
 mod sql;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+pub mod tracing;
 
 mod open;
 

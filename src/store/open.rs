@@ -17,6 +17,7 @@ pub const SCHEMES: &[&str] = &[
     "postgres",
     #[cfg(all(feature = "jsonl", unix))]
     "jsonl",
+    "tracing",
 ];
 
 /// Opens the store that `url` names.
@@ -59,13 +60,14 @@ pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn AuditStore>
             let _ = options;
             Err(config("jsonl", "this system is no Unix: use `sqlite:PATH`"))
         }
+        "tracing" => super::tracing::TracingStore::open(rest).map(|store| Arc::new(store) as _),
         _ => Err(no_store(url)),
     }
 }
 
 /// Explains why a URL names no store. Shows at most a known scheme of it, for a password may be in any other part.
 fn no_store(url: &str) -> StoreError {
-    const STORES: &str = "`sqlite:PATH`, `postgres://USER@HOST/DATABASE`, `jsonl:PATH` or `memory:`";
+    const STORES: &str = "`sqlite:PATH`, `postgres://USER@HOST/DATABASE`, `jsonl:PATH`, `tracing:TARGET` or `memory:`";
     let is_padding = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`');
     let hint = match RedactedUrl::of(url).scheme() {
         _ if url.starts_with(is_padding) || url.ends_with(is_padding) => {

@@ -91,7 +91,6 @@ impl fmt::Debug for RedactedUrl {
 
 /// The name of a parameter as it may be shown: only if it looks like one. Behind an unescaped `?` in a password stands the
 /// rest of the password.
-#[cfg(any(feature = "sqlite", feature = "jsonl"))]
 pub(crate) fn parameter_name(name: &str) -> &str {
     let is_plain = (1..=32).contains(&name.len()) && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'_'));
     if is_plain { name } else { "…" }

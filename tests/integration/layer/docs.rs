@@ -87,7 +87,11 @@ fn no_store_writes_a_line_itself() {
     let mut lines = 0;
     for file in files {
         let source = std::fs::read_to_string(&file).expect("a source file");
-        for (at, _) in source.match_indices("tracing::") {
+        let macros = ["info!", "warn!", "error!", "debug!", "trace!", "event!"];
+        for (at, path) in source.match_indices("tracing::") {
+            if !macros.iter().any(|name| source[at + path.len()..].starts_with(name)) {
+                continue;
+            }
             let before = source[..at].trim_end().trim_end_matches('{').trim_end();
             assert!(before.ends_with("log_line(||") || before.ends_with("log_line(move ||"), "{}", file.display());
             lines += 1;

@@ -15,5 +15,6 @@ mod recovery_store;
 mod sabotage;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod tracing;
 #[cfg(feature = "sqlite")]
 mod undecodable;

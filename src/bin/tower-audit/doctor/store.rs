@@ -73,6 +73,9 @@ async fn opened(store: &dyn AuditStore) -> Vec<Diagnostic> {
     let mut found = vec![if can.durable {
         // The lines below tell this store's state and this account's rights.
         Diagnostic::ok("store", format!("opens; a store of its kind {}", abilities.join(", ")))
+    } else if parts.reader.is_none() {
+        // Its own diagnostics say what that means.
+        Diagnostic::ok("store", "opens; a sink, to which events can be appended and nothing else")
     } else {
         Diagnostic::error(
             "store",
