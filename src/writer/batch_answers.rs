@@ -24,7 +24,7 @@ impl Worker {
         for (waiter, event) in batch.waiters.iter_mut().zip(&batch.events) {
             match waiter.accept() {
                 FollowUp::Nothing => {}
-                FollowUp::Release => add(&self.counters.written, usize::from(self.queue.release(event.event_id))),
+                FollowUp::Release => add(&self.counters.written, usize::from(self.queue.accept_owed(event.event_id))),
                 FollowUp::EndNotRun => self.end_not_run(event, waiter.number),
             }
         }

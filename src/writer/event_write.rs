@@ -113,7 +113,8 @@ impl LogInner {
             Some(Ok(Answer::Durable)) => Ok(Written::Durable),
             Some(Ok(Answer::Refused(error))) => Err(error),
             Some(Ok(Answer::Held)) => match self.queue.hear(id, has_left()) {
-                HeldEvent::Owed | HeldEvent::Settled => Ok(Written::LeftToLog),
+                HeldEvent::Durable => Ok(Written::Durable),
+                HeldEvent::Owed | HeldEvent::Lost => Ok(Written::LeftToLog),
                 HeldEvent::Dropped => {
                     add(&self.counters.timed_out, 1);
                     Err(RecordError::new(RecordErrorKind::Timeout))

@@ -25,7 +25,9 @@ impl AuditLog {
             inner.queue.hurry();
         }
         let mut settled = inner.settled.clone();
-        let settled = inner.within(inner.write_timeout + GRACE, settled.wait_for(|settled| *settled >= target)).await;
+        // The worker has yet to hear of an event that it took for settled and that waits for an append again.
+        let is_settled = |settled: &u64| *settled >= target && inner.queue.first() >= target;
+        let settled = inner.within(inner.write_timeout + GRACE, settled.wait_for(is_settled)).await;
         match settled {
             // An error says that the worker has ended: if it was not stopped, everything is settled.
             Some(_) if !inner.queue.is_stopped() => Ok(()),

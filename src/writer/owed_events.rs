@@ -66,6 +66,8 @@ pub(super) enum DebtCaller {
     Left,
     /// Was refused, and has not read the answer.
     Unheard,
+    /// Was refused, and has not read the answer; the event is durable by now.
+    UnheardOfDurable,
     /// Was told that the event is not written.
     Told,
 }
@@ -77,8 +79,10 @@ pub(super) enum HeldEvent {
     Owed,
     /// It is not written.
     Dropped,
-    /// The log has written it meanwhile, or has named it as lost.
-    Settled,
+    /// The log has written it meanwhile.
+    Durable,
+    /// The log has named it as lost meanwhile.
+    Lost,
 }
 
 /// The failures after which the next batch has half the size.
@@ -113,7 +117,9 @@ impl OwedEvents {
     /// Registers an event that is queued or at the store. Returns false if there are too many.
     pub(super) fn register(&mut self, id: EventId, bytes: usize, overdue_at: Instant, caller: DebtCaller) -> bool {
         let has_room = match caller {
-            DebtCaller::Unheard => self.unheard.has_room(bytes, MAX_UNHEARD_EVENTS, MAX_UNHEARD_BYTES),
+            DebtCaller::Unheard | DebtCaller::UnheardOfDurable => {
+                self.unheard.has_room(bytes, MAX_UNHEARD_EVENTS, MAX_UNHEARD_BYTES)
+            }
             DebtCaller::Left | DebtCaller::Told => self.owed.has_room(bytes, MAX_OWED_EVENTS, MAX_OWED_BYTES),
         };
         if !self.debts.contains_key(&id) && has_room {
@@ -133,13 +139,28 @@ impl OwedEvents {
 
     /// Notes that the caller of a held event has read the refusal, by which time its client had left or not.
     pub(super) fn hear(&mut self, id: EventId, has_left: bool, overdue_at: Instant) -> HeldEvent {
-        let Some(mut debt) = self.remove(id) else { return HeldEvent::Settled };
+        let Some(mut debt) = self.remove(id) else { return HeldEvent::Lost };
+        if debt.caller == DebtCaller::UnheardOfDurable {
+            return HeldEvent::Durable;
+        }
         if !has_left || !self.owed.has_room(debt.bytes, MAX_OWED_EVENTS, MAX_OWED_BYTES) {
             return HeldEvent::Dropped;
         }
         (debt.caller, debt.overdue_at) = (DebtCaller::Left, overdue_at);
         self.insert(id, debt);
         HeldEvent::Owed
+    }
+
+    /// Removes an event that is durable; one whose caller has not read the refusal stays, for [`hear`](Self::hear). Returns
+    /// true if it was registered and no caller was told of it.
+    pub(super) fn accept(&mut self, id: EventId) -> bool {
+        if let Some(debt) = self.debts.get_mut(&id)
+            && debt.caller == DebtCaller::Unheard
+        {
+            debt.caller = DebtCaller::UnheardOfDurable;
+            return true;
+        }
+        self.release(id)
     }
 
     /// Removes an event. Returns true if it was registered and no caller was told of it.
@@ -165,7 +186,7 @@ impl OwedEvents {
     }
 
     fn load(&mut self, debt: &Debt) -> &mut Load {
-        if debt.caller == DebtCaller::Unheard { &mut self.unheard } else { &mut self.owed }
+        if debt.caller.is_unheard() { &mut self.unheard } else { &mut self.owed }
     }
 
     /// Returns the number of events that the log owes.
@@ -186,7 +207,7 @@ impl OwedEvents {
 
     /// Returns the number of events that have been owed for longer than the write timeout.
     pub(super) fn overdue(&self, now: Instant) -> usize {
-        let owed = self.debts.values().filter(|debt| debt.caller != DebtCaller::Unheard);
+        let owed = self.debts.values().filter(|debt| !debt.caller.is_unheard());
         owed.filter(|debt| debt.overdue_at <= now).count()
     }
 
@@ -194,6 +215,7 @@ impl OwedEvents {
     pub(super) fn take_ids(&mut self) -> Vec<(EventId, bool)> {
         (self.owed, self.unheard, self.waiting) = (Load::default(), Load::default(), 0);
         let debts = std::mem::take(&mut self.debts).into_iter();
+        let debts = debts.filter(|(_, debt)| debt.caller != DebtCaller::UnheardOfDurable);
         debts.map(|(id, debt)| (id, debt.caller == DebtCaller::Told)).collect()
     }
 
@@ -279,9 +301,15 @@ impl OwedEvents {
     }
 }
 
+impl DebtCaller {
+    fn is_unheard(self) -> bool {
+        matches!(self, Self::Unheard | Self::UnheardOfDurable)
+    }
+}
+
 impl Debt {
     /// Returns true if the event waits for its next append. A held event does not: its caller may let go of it.
     fn is_waiting(&self) -> bool {
-        self.event.is_some() && self.caller != DebtCaller::Unheard
+        self.event.is_some() && !self.caller.is_unheard()
     }
 }

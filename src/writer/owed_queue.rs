@@ -45,6 +45,11 @@ impl Queue {
         held
     }
 
+    /// Removes an event that is durable from those that the log owes. Returns true if it was one that no caller was told of.
+    pub(super) fn accept_owed(&self, id: EventId) -> bool {
+        self.lock().owed.accept(id)
+    }
+
     /// Removes an event from those that the log owes. Returns true if it was one that no caller was told of.
     pub(super) fn release(&self, id: EventId) -> bool {
         self.lock().owed.release(id)

@@ -7,13 +7,14 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use http::{Request, Response, StatusCode};
 use tower::{Layer as _, ServiceExt as _};
 use tower_audit::store::StoreErrorKind;
 use tower_audit::{AuditBody, AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType, Phase, RecordWhen, Rule};
 
 use crate::layer::scripted_store::{Append, Scripted, WRITE_TIMEOUT};
-use crate::layer::support::{Body, let_others_run, of_phase, post, response};
+use crate::layer::support::{Body, answering, let_others_run, of_phase, post, response};
 
 fn rule(is_write_ahead: bool) -> Rule {
     let event_type = EventType::new("a.b").expect("a valid type");
@@ -140,6 +141,13 @@ async fn a_client_that_leaves_before_it_is_told_of_a_timeout_leaves_the_end_to_t
                         assert!(told.is_err() || told.is_ok_and(|status| status == StatusCode::INTERNAL_SERVER_ERROR));
                     }
                 }
+                // Between the task that learns of the timeout and the worker.
+                let flush = tokio::spawn({
+                    let log = log.clone();
+                    async move { log.flush().now_or_never() }
+                });
+                let flushed = flush.await.expect("no panic");
+                assert_eq!(flushed.is_none(), leaves, "an event that is owed is not settled: {case}");
                 let_others_run().await;
                 assert_eq!(log.stats().owed, u64::from(leaves), "{case}");
                 assert_eq!(log.stats().timed_out, u64::from(!leaves), "{case}");
@@ -150,6 +158,28 @@ async fn a_client_that_leaves_before_it_is_told_of_a_timeout_leaves_the_end_to_t
             }
         }
     }
+}
+
+/// The store takes the event after its deadline, and before the task of the request is polled: the response leaves.
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_durable_before_its_request_learns_of_the_timeout_releases_the_response() {
+    let (log, store) = Scripted::log().await;
+    store.set_all(Append::KeepsAfter(WRITE_TIMEOUT + Duration::from_millis(50)));
+    let service = layer(&log, false).layer(answering(StatusCode::CREATED));
+    let mut answer = pin!(service.oneshot(post("/x")));
+    for _ in 0..4 {
+        assert!(answer.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let_others_run().await;
+    }
+    tokio::time::sleep(WRITE_TIMEOUT + Duration::from_millis(200)).await;
+    let Poll::Ready(Ok(answer)) = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await else {
+        panic!("it is answered");
+    };
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    let stats = log.stats();
+    assert_eq!((stats.written, stats.timed_out, stats.failed, stats.owed), (1, 0, 0, 0));
+    assert_eq!(outcomes(&store), [Some(201)]);
+    log.close().await.expect("nothing is left");
 }
 
 /// The `started` event has taken 300 ms of 500: an end for which no client waits has a whole write timeout all the same.
@@ -201,7 +231,7 @@ async fn an_end_that_found_no_room_is_written_if_its_client_has_left() {
     tokio::time::sleep(Duration::from_millis(305)).await;
     let second = record();
     tokio::time::sleep(Duration::from_millis(5)).await;
-    let service = layer(&log, false).layer(crate::layer::support::answering(StatusCode::OK));
+    let service = layer(&log, false).layer(answering(StatusCode::OK));
     let answer = service.oneshot(post("/x"));
     assert!(tokio::time::timeout(Duration::from_millis(50), answer).await.is_err());
     tokio::time::sleep(Duration::from_millis(455)).await;
