@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::error::{APPEND, DuringOperation as _, OPENING, config, transient};
 use super::place::{FileKey, Place, private, stat};
+use super::size_limit::{check_size, size_limit};
 use crate::event::Timestamp;
 use crate::random::random;
 use crate::store::StoreError;
@@ -47,14 +48,19 @@ impl ActiveFile {
             }
         }
         let file = File::options().read(true).append(true).open(&place.file).during(OPENING)?;
+        // The process, or the program, that made it may have died before it did.
+        place.sync_folder().during(OPENING)?;
         Self::of(file).map(Some)
     }
 
-    /// Makes a new file at PATH with the rights of the one before it.
+    /// Makes a new file at PATH with the rights of the one before it. On failure there is none.
     pub(super) fn create_like(place: &Place, before: &Metadata) -> Result<Self, StoreError> {
         let mut options = private();
         let file = options.read(true).append(true).create_new(true).open(&place.file).during(APPEND)?;
-        file.set_permissions(fs::Permissions::from_mode(before.mode() & 0o777)).during(APPEND)?;
+        if let Err(error) = file.set_permissions(fs::Permissions::from_mode(before.mode() & 0o777)) {
+            let _ = fs::remove_file(&place.file);
+            return Err(error).during(APPEND);
+        }
         // Only root may give a file away; the app's own files are its own.
         let _ = std::os::unix::fs::fchown(&file, Some(before.uid()), Some(before.gid()));
         Self::of(file)
@@ -70,17 +76,19 @@ impl ActiveFile {
         self.file.metadata().during(APPEND)
     }
 
-    /// Writes the lines at the end and makes them durable. On failure, cuts the file back to `end`; if that fails too, `end`
-    /// is where the trust in the file ends.
+    /// Writes the lines at the end and makes them durable. On failure, cuts the file back to `end`.
     ///
     /// After a failed sync the system forgets which pages are not on the disk (fsyncgate), and another sync would succeed for
     /// lines that are lost. So the lines are taken away, and written anew by the next try.
     pub(super) fn append(&self, lines: &[u8], end: u64) -> Result<(), AppendError> {
-        let written = (&self.file).write_all(lines).and_then(|()| self.file.sync_data());
-        written.map_err(|cause| {
-            let is_cut = self.file.set_len(end).and_then(|()| self.file.sync_data()).is_ok();
-            AppendError { cause, is_cut }
-        })
+        let cut = || self.file.set_len(end).and_then(|()| self.file.sync_data());
+        check_size(end + lines.len() as u64).map_err(|cause| AppendError { cause, is_trusted: true })?;
+        if let Err(cause) = (&self.file).write_all(lines) {
+            // Lines that stay are synced before they count; half a line is moved away.
+            let _ = cut();
+            return Err(AppendError { cause, is_trusted: true });
+        }
+        self.file.sync_data().map_err(|cause| AppendError { cause, is_trusted: cut().is_ok() })
     }
 
     /// Makes what was written before durable.
@@ -103,16 +111,15 @@ impl ActiveFile {
         place.make_state().during(DOING)?;
         let at = Timestamp::now().as_micros();
         let path = place.state.join(format!("torn-{at}-{:016x}", random()));
-        let copy = private().write(true).create_new(true).open(&path).during(DOING)?;
-        place.give_to_owner(&copy);
-        let mut source = &self.file;
-        source.seek(SeekFrom::Start(end)).during(DOING)?;
-        io::copy(&mut source, &mut &copy).during(DOING)?;
-        copy.sync_all().during(DOING)?;
-        super::place::sync_folder(&place.state).during(DOING)?;
+        if let Err(error) = self.copy_torn(place, end, &path) {
+            // The next try makes another one.
+            let _ = fs::remove_file(&path);
+            return Err(error).during(DOING);
+        }
         if self.file.set_len(end).is_err() {
             // A file that can only be appended to (chattr +a).
             let _ = fs::remove_file(&path);
+            check_size(self.metadata()?.len() + 1).during(DOING)?;
             (&self.file).write_all(b"\n").during(DOING)?;
             self.file.sync_data().during(DOING)?;
             return Ok(None);
@@ -121,13 +128,27 @@ impl ActiveFile {
         Ok(Some(path.display().to_string()))
     }
 
-    /// Reserves space behind the end, as the next append will. The file's length stays.
+    fn copy_torn(&self, place: &Place, end: u64, path: &Path) -> io::Result<()> {
+        let copy = private().write(true).create_new(true).open(path)?;
+        place.give_to_owner(&copy);
+        let mut source = &self.file;
+        source.seek(SeekFrom::Start(end))?;
+        io::copy(&mut source, &mut &copy)?;
+        copy.sync_all()?;
+        super::place::sync_folder(&place.state)
+    }
+
+    /// Reserves space behind the end, as the next append will, within the largest size of a file. The file's length stays.
     pub(super) fn reserve(&self, end: u64) -> Result<(), StoreError> {
+        let room = size_limit().map_or(RESERVED_BYTES, |limit| limit.saturating_sub(end).min(RESERVED_BYTES));
+        if room == 0 {
+            return Ok(());
+        }
         #[cfg(target_os = "linux")]
         {
             use rustix::fs::{FallocateFlags, fallocate};
             use rustix::io::Errno;
-            match fallocate(&self.file, FallocateFlags::KEEP_SIZE, end, RESERVED_BYTES) {
+            match fallocate(&self.file, FallocateFlags::KEEP_SIZE, end, room) {
                 Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
                 Err(error) => return Err(io::Error::from(error)).during("health check"),
             }
@@ -147,6 +168,7 @@ impl ActiveFile {
     /// Copies the file's content.
     pub(super) fn copy_to(&self, mut target: &File) -> io::Result<()> {
         let mut source = &self.file;
+        check_size(self.file.metadata()?.len())?;
         source.seek(SeekFrom::Start(0))?;
         io::copy(&mut source, &mut target)?;
         target.sync_all()
@@ -157,8 +179,8 @@ impl ActiveFile {
 #[derive(Debug)]
 pub(super) struct AppendError {
     pub(super) cause: io::Error,
-    /// True if nothing of the lines is left.
-    pub(super) is_cut: bool,
+    /// False if lines behind `end` may be lost though another sync succeeds.
+    pub(super) is_trusted: bool,
 }
 
 /// Rejects what is no file: events written to it are kept nowhere.
@@ -180,5 +202,4 @@ pub(super) fn replaced_error() -> StoreError {
     transient(APPEND).with_hint("the log file was removed, replaced or cut under the writer")
 }
 
-#[cfg(target_os = "linux")]
 const RESERVED_BYTES: u64 = 256 << 10;

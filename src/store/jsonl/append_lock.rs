@@ -8,7 +8,7 @@
 //! | 0 | changes of files |
 //! | 8 | changes of lines |
 //! | 16, 24 | the inode of the file at PATH, and the length of its durable batches |
-//! | 32 | both and a constant, by exclusive or: a reader sees by it that it has read two halves |
+//! | 32 | both and the start of the machine, by exclusive or: a reader sees by it that it has read two halves, or numbers from before a power loss |
 //! | 40 | replacements of the file at PATH by a process of the log |
 //! | 48 | cuts of the file at PATH by another program |
 //! | 56, 64 | the inode of the file at PATH, and the day (UTC) of its last append |
@@ -19,14 +19,16 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::boot_id::boot_id;
 use super::error::{DuringOperation as _, transient};
+use super::locked_file::LockedFile;
 use super::place::{FileKey, Place, private, stat};
 use crate::store::StoreError;
 
 /// The lock, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Held {
-    file: File,
+    file: LockedFile,
     key: FileKey,
 }
 
@@ -60,7 +62,7 @@ pub(super) struct Durable {
 
 impl Durable {
     fn check(self) -> u64 {
-        self.inode ^ self.len ^ 0x6a73_6f6e_6c6c_6f67
+        self.inode ^ self.len ^ boot_id() ^ 0x6a73_6f6e_6c6c_6f67
     }
 }
 
@@ -155,6 +157,7 @@ impl Held {
                 Err(TryLockError::Error(error)) => return Err(error).during(operation),
             }
         }
+        let file = LockedFile::new(file);
         let key = FileKey::of(&file.metadata().during(operation)?);
         let named = stat(path).during(operation)?.map(|metadata| FileKey::of(&metadata));
         Ok((named == Some(key)).then_some(Self { file, key }))
@@ -224,5 +227,23 @@ impl Held {
             return Ok(());
         }
         self.file.write_all_at([inode, day].map(u64::to_le_bytes).as_flattened(), 56)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A process that forks without `exec` shares its open files with the child, as a duplicate does.
+    #[test]
+    fn a_released_lock_is_free_though_another_process_has_its_file_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::resolve(&folder.path().join("audit.jsonl")).unwrap();
+        let held = Held::alone(&place, Duration::ZERO, "test").unwrap();
+        let shared = held.file.try_clone().unwrap();
+        assert!(Held::alone(&place, Duration::ZERO, "test").is_err(), "it is held");
+        drop(held);
+        Held::alone(&place, Duration::ZERO, "test").unwrap();
+        drop(shared);
     }
 }

@@ -257,3 +257,32 @@ impl Catalogue {
 
 /// The size up to which a file is indexed while an append waits: some 50 ms.
 const MAX_SCANNED_BYTES: u64 = 4 << 20;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt as _;
+
+    use super::*;
+    use crate::event::{AuditEvent, EventType};
+
+    /// A reader without rights to the folder of the state is told of nothing.
+    #[test]
+    fn lines_that_are_overwritten_are_noticed_without_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let lines: Vec<String> =
+            (0..3).map(|_| serde_json::to_string(&AuditEvent::new(EventType::AUTH)).unwrap() + "\n").collect();
+        fs::write(&path, lines.concat()).unwrap();
+        let mut catalogue = Catalogue::new(Place::resolve(&path).unwrap());
+        let mut events = || {
+            catalogue.refresh(None, Edits::Indexed).unwrap();
+            catalogue.catch_up(None, &mut |_, _, _, _| {}).unwrap();
+            catalogue.files().map(|file| file.index.events()).sum::<u64>()
+        };
+        assert_eq!(events(), 3);
+        let file = File::options().write(true).open(&path).unwrap();
+        file.write_all_at(&vec![b' '; lines[0].len() - 1], 0).unwrap();
+        file.set_modified(file.metadata().unwrap().modified().unwrap() + std::time::Duration::from_secs(1)).unwrap();
+        assert_eq!(events(), 2);
+    }
+}

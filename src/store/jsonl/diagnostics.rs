@@ -40,6 +40,15 @@ pub(super) fn inspect(shared: &Shared) -> Result<Vec<Diagnostic>, StoreError> {
              its configuration: the log rotates itself",
         ));
     }
+    if let (Some(active), Some(bytes)) = (&catalogue.active, shared.config.rotation.bytes)
+        && active.stamp.size > bytes.saturating_mul(2)
+    {
+        found.push(Diagnostic::warning(
+            "rotation",
+            "the file is more than twice as large as `rotate_bytes`: it cannot be rotated",
+            "let the service's user rename files of the folder, and take `chattr +a` away; or say `rotate=never`",
+        ));
+    }
     if let Some(file_system) = Mount::of(&catalogue.place.file).as_ref().and_then(Mount::volatile_file_system) {
         let text = format!("not durable: {}", volatile_message(file_system));
         found.push(Diagnostic::warning("mount", text, VOLATILE_HINT));

@@ -5,13 +5,14 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::error::{DuringOperation as _, transient};
+use super::locked_file::LockedFile;
 use super::place::{Place, private};
 use crate::store::StoreError;
 
 /// The lock of those who rewrite or remove rotated files.
 #[derive(Debug)]
 pub(super) struct Housekeeping {
-    _file: File,
+    _file: LockedFile,
 }
 
 impl Housekeeping {
@@ -25,7 +26,7 @@ impl Housekeeping {
     pub(super) fn try_take(place: &Place) -> io::Result<Option<Self>> {
         let file = Self::open(place)?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Self { _file: file })),
+            Ok(()) => Ok(Some(Self { _file: LockedFile::new(file) })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }

@@ -15,6 +15,7 @@ use super::line::{self, Head, Line};
 use super::line_reader::LineReader;
 use super::log_file::{LogFile, Stamp, next_serial};
 use super::place::{FileKey, Form, Kind, Place, private, stat};
+use super::size_limit::check_size;
 use crate::event::EventId;
 use crate::random::random;
 
@@ -148,6 +149,7 @@ impl Rewriting {
         } else {
             lines
         };
+        check_size(self.written + bytes.len() as u64)?;
         self.target.write_all(&bytes)?;
         if self.is_compressed {
             self.index.blocks[block].member = Some((self.written, bytes.len() as u64));

@@ -7,26 +7,31 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::active_file::{ActiveFile, replaced_error};
+use super::active_file::{ActiveFile, Fate, replaced_error};
 use super::append_lock::Held;
 use super::catalogue::Edits;
 use super::error::DuringOperation as _;
 use super::log_file::Stamp;
-use super::place::{Kind, stat};
+use super::place::{FileKey, Kind, stat};
+use super::rotation_failure::RotationFailure;
+use super::size_limit::size_limit;
 use super::writer::Writer;
 use crate::event::{AuditEvent, EventType, Timestamp};
 use crate::log_lines::log_line;
 use crate::store::StoreError;
 
 impl Writer {
-    /// Rotates the file if it would become too large, or is of an earlier day.
+    /// Rotates the file if it would become too large, or is of an earlier day. If it cannot be rotated, it stays the file
+    /// that is appended to.
     pub(super) fn rotate_if_due(&mut self, held: &Held, more: u64) -> Result<(), StoreError> {
         let (Some(file), end) = (&self.file, self.end()) else { return Ok(()) };
         if end == 0 {
             return Ok(());
         }
         let rotation = self.config.rotation;
-        let is_large = rotation.bytes.is_some_and(|bytes| end + more > bytes);
+        // A limit of the process may be below the size of the URL.
+        let largest = rotation.bytes.map(|bytes| size_limit().map_or(bytes, |limit| limit.min(bytes)));
+        let is_large = largest.is_some_and(|largest| end + more > largest);
         let is_old = || -> Result<bool, StoreError> {
             // A health check changes the file's time too, so the day of the last append is noted.
             let noted = held.day_of(file.key.inode()).during(DOING)?;
@@ -34,9 +39,34 @@ impl Writer {
             Ok(noted.map_or(written, |noted| noted.min(written)) < today())
         };
         if is_large || (rotation.daily && is_old()?) {
-            self.rotate(held)?;
-            self.plan_expiry();
+            if self.rotation_failure.as_ref().is_some_and(|failure| failure.is_fresh(file.key, end)) {
+                return Ok(());
+            }
+            let key = file.key;
+            match self.rotate(held) {
+                Ok(()) => {
+                    self.rotation_failure = None;
+                    self.plan_expiry();
+                }
+                Err(error) => self.go_on_after(error, key, end)?,
+            }
         }
+        Ok(())
+    }
+
+    /// Goes on in the file that was not rotated, if it is at PATH still.
+    fn go_on_after(&mut self, error: StoreError, key: FileKey, end: u64) -> Result<(), StoreError> {
+        let is_there = match &self.file {
+            Some(file) if file.key == key => file.fate(&self.config.path, end)? == Fate::Kept,
+            _ => false,
+        };
+        if !is_there {
+            return Err(error);
+        }
+        self.rotation_failure = Some(RotationFailure::new(key, end));
+        log_line(move || {
+            tracing::error!(%error, "the file of the audit log cannot be rotated: the log goes on in it");
+        });
         Ok(())
     }
 
@@ -70,8 +100,15 @@ impl Writer {
             }
         };
         place.sync_folder().during(DOING)?;
-        self.file = None;
-        self.file = Some(ActiveFile::create_like(&place, &before)?);
+        match ActiveFile::create_like(&place, &before) {
+            Ok(new) => self.file = Some(new),
+            Err(error) => {
+                // The old one goes on. If it cannot have its name back, the next append makes a new one.
+                rename_new(&renamed, &place.file).and_then(|()| place.sync_folder()).during(DOING)?;
+                held.tell_files().during(DOING)?;
+                return Err(error);
+            }
+        }
         place.sync_folder().during(DOING)?;
         let changes = held.tell_replaced().during(DOING)?;
         self.replaced = Some(changes);

@@ -15,6 +15,8 @@ use super::known_ids::KnownIds;
 use super::line::Line;
 use super::log_file::Stamp;
 use super::place::{FileKey, Place, private};
+use super::rotation_failure::RotationFailure;
+use super::size_limit::check_size;
 use super::snapshot::Snapshot;
 use super::writer_lock::WriterLock;
 use crate::event::AuditEvent;
@@ -34,6 +36,8 @@ pub(super) struct Writer {
     pub(super) notes: Vec<AuditEvent>,
     /// Old files that go when the notes are written.
     pub(super) expiring: Vec<(PathBuf, Stamp)>,
+    /// The last rotation, if it failed.
+    pub(super) rotation_failure: Option<RotationFailure>,
     /// The changes when PATH was last looked at.
     pub(super) replaced: Option<Changes>,
     pub(super) is_closed: bool,
@@ -49,6 +53,7 @@ impl Writer {
             lock: WriterLock::new(),
             notes: Vec::new(),
             expiring: Vec::new(),
+            rotation_failure: None,
             replaced: None,
             is_closed: false,
         }
@@ -86,7 +91,7 @@ impl Writer {
                 }
             }
             if let Err(failed) = file.append(&fresh.lines, end) {
-                if !failed.is_cut {
+                if !failed.is_trusted {
                     self.catalogue.distrusted = Some(file.key);
                 }
                 return Err(failed.cause).during(APPEND);
@@ -285,6 +290,9 @@ impl Writer {
         let held = self.hold(DOING)?;
         self.settle(&held)?;
         let Some(file) = &self.file else { return Err(replaced_error()) };
+        if self.config.rotation.bytes.is_none() {
+            check_size(self.end() + 1).during(DOING)?;
+        }
         file.reserve(self.end())?;
         let path = self.catalogue.place.state.join("probe");
         let probe = private().write(true).create(true).truncate(false).open(path).during(DOING)?;
@@ -316,7 +324,11 @@ impl Writer {
         let copy = file.repair(&self.catalogue.place, end)?;
         if copy.is_none() {
             // The line has an end now.
-            self.catalogue.catch_up(None, &mut |_, _, _, _| {}).during(APPEND)?;
+            let known = &mut self.known;
+            let caught = self
+                .catalogue
+                .catch_up(None, &mut |file, index, block, head| known.add(file, index, block, head.event_id));
+            caught.during(APPEND)?;
         }
         log_line(move || {
             tracing::warn!(

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::line::WriterId;
+use super::locked_file::LockedFile;
 use super::place::{FileKey, Place, private, stat, sync_folder};
 use crate::random::random;
 
@@ -12,7 +13,7 @@ use crate::random::random;
 #[derive(Debug)]
 pub(super) struct WriterLock {
     pub(super) id: WriterId,
-    held: Option<(PathBuf, File)>,
+    held: Option<(PathBuf, LockedFile)>,
 }
 
 impl WriterLock {
@@ -34,6 +35,7 @@ impl WriterLock {
         let file = private().write(true).create(true).truncate(false).open(&path)?;
         place.give_to_owner(&file);
         file.try_lock()?;
+        let file = LockedFile::new(file);
         if !is_at(&file, &path)? {
             return Err(io::Error::other("the writer's lock was removed while it was taken"));
         }
@@ -57,7 +59,7 @@ impl WriterLock {
 /// The locks of dead writers, held so that no other process closes their events too.
 #[derive(Debug, Default)]
 pub(super) struct DeadWriters {
-    locks: Vec<(PathBuf, File)>,
+    locks: Vec<(PathBuf, LockedFile)>,
     living: Vec<WriterId>,
 }
 
@@ -79,7 +81,7 @@ impl DeadWriters {
                 }
             };
             match file.try_lock() {
-                Ok(()) => found.locks.push((path, file)),
+                Ok(()) => found.locks.push((path, LockedFile::new(file))),
                 Err(TryLockError::WouldBlock | TryLockError::Error(_)) => found.living.push(WriterId(id)),
             }
         }

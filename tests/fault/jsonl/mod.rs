@@ -1,7 +1,12 @@
 //! A log of JSON lines: calls that fail, files that are taken away, processes that share it.
 
+mod append_only;
 mod failed_calls;
 mod full_disk;
+mod machine_restart;
+mod rotation_fails;
 mod scene;
 mod shared;
+mod size_limit;
 mod taken_away;
+mod torn_line;
