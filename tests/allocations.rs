@@ -1,11 +1,11 @@
-//! An unaudited request allocates nothing. In a binary of its own, because its allocator counts.
+//! An unaudited request allocates nothing, and an audited one little. In a binary of its own, because its allocator counts.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, Uri};
 use http_body_util::Full;
 use tower::{Layer as _, Service};
 use tower_audit::policy::presets;
@@ -66,4 +66,28 @@ fn an_unaudited_request_allocates_nothing() {
             assert_eq!(allocations(&mut audited, request), 0, "{uri}");
         }
     }
+}
+
+/// The state of the request, its lifecycle, and the context in the extensions. Beyond 1,032 bytes, the allocator of glibc
+/// takes its slow path, and merges neighbouring blocks with each of them that is freed.
+#[test]
+fn an_audited_request_begins_with_three_small_allocations() {
+    const MAX_FAST_BYTES: u64 = 1032;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let log = runtime.block_on(AuditLog::open("memory:")).expect("a log in memory");
+    let _entered = runtime.enter();
+    let handler = tower::service_fn(|_request: Request<()>| {
+        std::future::ready(Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"ok")))))
+    });
+    let policy = AuditPolicy::builder().rule(presets::ivre::upload().paths(["/notes"])).build();
+    let mut audited = AuditLayer::new(&log, policy.expect("a valid policy")).layer(handler);
+    let uri = Uri::from_static("/notes");
+    let request = || Request::builder().method(Method::POST).uri(uri.clone()).body(()).expect("a valid request");
+    drop(audited.call(request()));
+    let mut request = request();
+    request.extensions_mut().insert(1_u8);
+    let mut future = None;
+    let begun = allocation_counter::measure(|| future = Some(audited.call(request)));
+    assert_eq!(begun.count_total, 3);
+    assert!(begun.bytes_total <= 2 * MAX_FAST_BYTES + 16, "{} bytes", begun.bytes_total);
 }

@@ -25,7 +25,8 @@ pub(crate) struct Attempt {
     pub(crate) head: Option<RequestHead>,
     /// The rules of the layer that name the request.
     pub(crate) matching_rules: MatchingRules,
-    pub(crate) values: ContextValues,
+    /// Boxed, since most handlers add nothing: a state of more than 1,032 bytes costs the allocator of glibc its slow path.
+    values: Option<Box<ContextValues>>,
     /// The `started` event that the end of this attempt closes.
     pub(crate) started: Option<StartedEvent>,
     pub(crate) written: Option<TransactionalEvent>,
@@ -139,6 +140,15 @@ impl Attempt {
         stage: AttemptStage,
     ) -> Self {
         Self { layer: Some(layer), head, matching_rules, stage, ..Self::default() }
+    }
+
+    /// The facts that were added; none as long as nothing was.
+    pub(super) fn values(&self) -> Option<&ContextValues> {
+        self.values.as_deref()
+    }
+
+    pub(super) fn values_mut(&mut self) -> &mut ContextValues {
+        self.values.get_or_insert_default()
     }
 
     pub(super) fn is_of(&self, log: LogId) -> bool {

@@ -77,7 +77,8 @@ impl Attempts {
             return if kind == EndKind::Dropped { AttemptRelation::Told } else { AttemptRelation::Beside(other) };
         }
         // A handler has named this very run, and the response is none of those within: an end of its own.
-        let is_named_here = kind == EndKind::Response && self[attempt].values.event_type.is_some();
+        let is_named_here =
+            kind == EndKind::Response && self[attempt].values().is_some_and(|values| values.event_type.is_some());
         match latest.map(|(_, stage, _)| stage) {
             // The response may be made of that of any of them, or of none.
             Some(AttemptStage::Told(told)) if settled > 1 && (kind == EndKind::Response || told != kind) => {

@@ -205,7 +205,7 @@ impl AuditContext {
     }
 
     fn update(&self, change: impl FnOnce(&mut ContextValues)) -> &Self {
-        change(&mut self.lock()[self.attempt()].values);
+        change(self.lock()[self.attempt()].values_mut());
         self
     }
 }

@@ -27,23 +27,23 @@ impl Attempts {
 
     /// The facts that were added in the attempts of the chain, the outermost first, so that the last one counts.
     fn contexts(&self, attempt: usize) -> impl Iterator<Item = &ContextValues> {
-        self.chain(attempt).into_iter().map(|number| &self[number].values)
+        self.chain(attempt).into_iter().filter_map(|number| self[number].values())
     }
 
     /// The last value that was added.
     fn last<T>(&self, attempt: usize, of: impl Fn(&ContextValues) -> Option<T>) -> Option<T> {
         if !self.has_others() {
-            return of(&self[attempt].values);
+            return self[attempt].values().and_then(of);
         }
         self.contexts(attempt).filter_map(of).last()
     }
 
     /// The event type that a handler has declared.
     pub(crate) fn declared(&self, attempt: usize) -> Option<EventType> {
-        let own = &self[attempt].values.event_type;
+        let own = self[attempt].values().and_then(|values| values.event_type.as_ref());
         // A type that was declared within belongs to the ends that were recorded there.
         if own.is_some() && self.within(attempt).any(|(_, within)| matches!(within.stage, AttemptStage::Told(_))) {
-            return own.clone();
+            return own.cloned();
         }
         self.last(attempt, |values| values.event_type.clone())
     }
@@ -114,7 +114,7 @@ impl Attempts {
 
     /// The actor that a layer put into the extensions of the request or of its response.
     fn extension_actor(&self, attempt: usize) -> Option<Actor> {
-        let of_values = |attempt: &Attempt| attempt.values.extension_actor.clone();
+        let of_values = |attempt: &Attempt| attempt.values()?.extension_actor.clone();
         let of_head = |attempt: &Attempt| attempt.head.as_ref()?.actor().cloned();
         let chain = self.chain(attempt);
         let latest = |of: &dyn Fn(&Attempt) -> Option<Actor>| chain.iter().rev().find_map(|&number| of(&self[number]));
@@ -131,8 +131,7 @@ impl Attempts {
             if !named.is_empty() {
                 event.targets = named;
             }
-        } else {
-            let values = &self[attempt].values;
+        } else if let Some(values) = self[attempt].values() {
             values.name(event);
             if !values.targets.is_empty() {
                 event.targets.clone_from(&values.targets);
@@ -142,7 +141,11 @@ impl Attempts {
 
     /// The details that were added so far. Moved out, if no other attempt needs them.
     pub(crate) fn take_details(&mut self, attempt: usize) -> Details {
-        if self.has_others() { self.details(attempt) } else { std::mem::take(&mut self[attempt].values.details) }
+        if self.has_others() {
+            return self.details(attempt);
+        }
+        let has_details = self[attempt].values().is_some_and(|values| !values.details.is_empty());
+        if has_details { std::mem::take(&mut self[attempt].values_mut().details) } else { Details::new() }
     }
 
     /// The details that were added so far.

@@ -19,13 +19,50 @@ use crate::event::{BoundedEvent, EventId};
 use crate::policy::FailMode;
 use crate::store::TransactionId;
 
+/// The step after the decision about an event.
+enum NextStep<R, E> {
+    /// Nothing is to be written before the response leaves.
+    Leave(LifecycleOutput<R, E>),
+    /// Write the event, and then release the response.
+    Write(RequestLifecycle, HandlerEnd<R, E>, EndEvent),
+}
+
+/// The event of a handler's end, to be written before the response leaves.
+struct EndEvent {
+    event: BoundedEvent,
+    /// The handler's transaction, with the event in it.
+    transaction: Option<TransactionId>,
+    fail_mode: FailMode,
+}
+
 impl RequestLifecycle {
     /// Records the end of the handler and releases the response, or the one that replaces it.
+    ///
+    /// Two futures one after the other: one alone would have room for the decision while the event is written.
     #[expect(clippy::manual_async_fn, reason = "an `async fn` has room for each argument twice")]
-    pub(super) fn finish<R, E>(
-        mut self,
-        mut end: HandlerEnd<R, E>,
-    ) -> impl Future<Output = LifecycleOutput<R, E>> + Send
+    pub(super) fn finish<R, E>(self, end: HandlerEnd<R, E>) -> impl Future<Output = LifecycleOutput<R, E>> + Send
+    where
+        R: Body + Send + 'static,
+        R::Data: From<Bytes>,
+        R::Error: Into<BodyError>,
+        E: Send,
+    {
+        async move {
+            let (lifecycle, end, EndEvent { event, transaction, fail_mode }) = match self.prepare(end).await {
+                NextStep::Leave(output) => return output,
+                NextStep::Write(lifecycle, end, event) => (lifecycle, end, event),
+            };
+            let event_id = event.event_id;
+            match lifecycle.write(event, transaction).await {
+                Ok(()) => lifecycle.release(end, None),
+                Err(()) => lifecycle.answer_without_event(end, event_id, fail_mode),
+            }
+        }
+    }
+
+    /// Decides about the end of the handler, and takes every step but the write of its event.
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` has room for each argument twice")]
+    fn prepare<R, E>(mut self, mut end: HandlerEnd<R, E>) -> impl Future<Output = NextStep<R, E>> + Send
     where
         R: Body + Send + 'static,
         R::Data: From<Bytes>,
@@ -46,24 +83,24 @@ impl RequestLifecycle {
             }
             if let EventDecision::Record(.., Some(written)) | EventDecision::Nothing(Some(written)) = decision {
                 match Box::pin(self.is_committed(written, end.status())).await {
-                    Ok(true) => return self.release(end, None),
+                    Ok(true) => return NextStep::Leave(self.release(end, None)),
                     Ok(false) => {}
                     Err(()) => {
                         if let EventDecision::Record(event, ..) = decision {
                             self.shared.log.await_transaction(event, written.transaction);
                         }
-                        return self.answer_without_event(end, written.event_id, written.fail_mode);
+                        let output = self.answer_without_event(end, written.event_id, written.fail_mode);
+                        return NextStep::Leave(output);
                     }
                 }
             }
             let (event, decided, written) = match decision {
                 EventDecision::Record(event, decided, written) => (event, decided, written),
-                EventDecision::Refused(refusal) => return self.withhold(refusal),
-                EventDecision::IsRefusal(refusal) => return self.pass_refusal(end, refusal),
-                EventDecision::Told | EventDecision::Awaited => return self.release(end, None),
-                EventDecision::Nothing(_) => return self.pass(end),
+                EventDecision::Refused(refusal) => return NextStep::Leave(self.withhold(refusal)),
+                EventDecision::IsRefusal(refusal) => return NextStep::Leave(self.pass_refusal(end, refusal)),
+                EventDecision::Told | EventDecision::Awaited => return NextStep::Leave(self.release(end, None)),
+                EventDecision::Nothing(_) => return NextStep::Leave(self.pass(end)),
             };
-            let event_id = event.event_id;
             let transaction = written.map(|written| written.transaction);
             let call = end.is_open_call().then_some(OpenCall { result_count: facts.result_count });
             let body_size = body_size.answering(event.resource.method.as_deref(), end.status());
@@ -89,14 +126,11 @@ impl RequestLifecycle {
                 if let Err(started) = is_started {
                     // The client is refused now, and waits for no further event.
                     end_of_body.write_detached("dropped", CallEnd::REFUSED);
-                    return self.answer_without_event(end, started, decided.fail_mode);
+                    return NextStep::Leave(self.answer_without_event(end, started, decided.fail_mode));
                 }
-                return self.release(end, Some(end_of_body));
+                return NextStep::Leave(self.release(end, Some(end_of_body)));
             }
-            match self.write(event, transaction).await {
-                Ok(()) => self.release(end, None),
-                Err(()) => self.answer_without_event(end, event_id, decided.fail_mode),
-            }
+            NextStep::Write(self, end, EndEvent { event, transaction, fail_mode: decided.fail_mode })
         }
     }
 
