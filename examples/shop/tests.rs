@@ -2,6 +2,7 @@
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Response};
+use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use tower_audit::query::{Filter, PageQuery};
@@ -182,5 +183,30 @@ async fn users_read_their_own_events_in_the_api_and_the_viewer() -> Tested {
 #[tokio::test]
 async fn no_route_that_changes_something_was_forgotten() -> Tested {
     assert_all_mutations_audited(&Fixture::new().await?.app).await;
+    Ok(())
+}
+
+/// The upgrade is recorded before the client has its 101; the conversation itself is no request.
+#[tokio::test]
+async fn a_conversation_is_recorded_before_it_begins() -> Tested {
+    use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+
+    let fixture = Fixture::new().await?;
+    let alice = fixture.sign_in("alice").await?;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let server = fixture.app.clone().into_make_service_with_connect_info::<SocketAddr>();
+    let server = tokio::spawn(async move { axum::serve(listener, server).await });
+    let mut request = format!("ws://{address}/api/v1/chat").into_client_request()?;
+    request.headers_mut().insert("authorization", format!("Bearer {alice}").parse()?);
+    let (mut socket, answer) = tokio_tungstenite::connect_async(request).await?;
+    assert_eq!(answer.status(), StatusCode::SWITCHING_PROTOCOLS);
+    let watched = fixture.events(Filter::new().event_type("order.watched")).await?;
+    let lines: Vec<_> = watched.iter().map(|event| (line(event).0, event.resource.route.as_deref())).collect();
+    assert_eq!(lines, [("alice order.watched 101".to_owned(), Some("/api/v1/chat"))]);
+    socket.send("hello".into()).await?;
+    assert_eq!(socket.next().await.ok_or("an answer")??.to_text()?, "hello");
+    socket.close(None).await?;
+    server.abort();
     Ok(())
 }
