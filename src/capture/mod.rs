@@ -4,7 +4,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `request_head.rs`, `client_addr.rs`, `forwarded.rs`, `api_key.rs` | facts of the request |
+//! | `request_head.rs`, `request_target.rs`, `protocol.rs`, `client_addr.rs`, `forwarded.rs`, `api_key.rs` | facts of the request |
 //! | `context_values.rs`, `change_set.rs`, `result_count.rs` | additions of handlers |
 //! | `layer_config.rs`, `unmatched_requests.rs` | the configuration of a layer |
 //! | `attempt.rs`, `attempts.rs` | one run of everything inside of a layer, and those of one request |
@@ -27,8 +27,10 @@ mod event_draft;
 mod extractor;
 mod forwarded;
 mod layer_config;
+mod protocol;
 mod request_head;
 mod request_state;
+mod request_target;
 mod result_count;
 pub(crate) mod scope;
 mod unmatched_requests;
@@ -43,6 +45,8 @@ pub use client_addr::PeerAddr;
 pub(crate) use layer_config::LayerConfig;
 #[cfg(feature = "route-coverage")]
 pub(crate) use layer_config::ProbeStandIn;
-pub(crate) use request_head::{Protocol, RequestHead, is_grpc, path_and_query, sent};
+pub(crate) use protocol::{Protocol, is_grpc};
+pub(crate) use request_head::RequestHead;
+pub(crate) use request_target::{path_and_query, sent};
 pub use result_count::ResultCount;
 pub(crate) use unmatched_requests::UnmatchedRequests;

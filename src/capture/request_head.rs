@@ -4,16 +4,15 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::uri::{Authority, PathAndQuery};
 use http::{Extensions, HeaderMap, HeaderValue, Method, Uri};
 use smallvec::SmallVec;
 
+use super::protocol::{Protocol, is_grpc};
+use super::request_target::{RequestTarget, sent};
 use super::{PeerAddr, api_key, client_addr};
 use crate::event::limits::{MAX_HEADER_BYTES, MAX_METHOD_BYTES, MAX_URI_BYTES};
 use crate::event::{Actor, AuditEvent, CompactText, EventId, address};
 use crate::event::{truncate, truncate_bytes};
-#[cfg(feature = "axum")]
-use crate::policy;
 use crate::policy::{AuditPolicy, CaptureConfig, ProxyHeader, RequestPath, RoutedPath};
 
 /// The parts of a request's head that are kept while its handler runs. All are shared references, so that this allocates
@@ -38,106 +37,9 @@ pub(crate) struct RequestHead {
     x_forwarded_for: SmallVec<[HeaderValue; 1]>,
 }
 
-/// The target of a request (RFC 9112 section 3.2).
-#[derive(Clone)]
-enum RequestTarget {
-    /// A path, or the `*` of `OPTIONS`.
-    Path(PathAndQuery),
-    /// `/`, and the header whose address tells this request from others.
-    Root(#[expect(dead_code, reason = "keeps its address in use")] HeaderValue),
-    /// The host and port of `CONNECT`.
-    Authority(Authority),
-    None,
-}
-
-impl RequestTarget {
-    fn of(uri: &Uri, headers: &HeaderMap) -> Self {
-        match (uri.path_and_query(), uri.authority()) {
-            (Some(path), _) => match first_value(headers) {
-                Some(first) if path == "/" => Self::Root(first.clone()),
-                _ => Self::Path(path.clone()),
-            },
-            (None, Some(authority)) => Self::Authority(authority.clone()),
-            (None, None) => Self::None,
-        }
-    }
-}
-
-/// The target of a request as the client sent it: a router that nests another one strips a prefix off the path.
-///
-/// Axum keeps the full target in the extensions. A request that a handler makes may carry the extensions of another
-/// request, so they are believed only where the path of the nest explains the difference:
-///
-/// | path | `OriginalUri` | `NestedPath` | target |
-/// |---|---|---|---|
-/// | `/scans` | `/api/scans` | `/api` | `/api/scans` |
-/// | `/scans` | `/batch/scans` | none | `/scans` |
-/// | `/scans` | `/api/batch/scans` | `/api` | `/scans` |
-///
-/// A handler of `/acme/batch/scans` in a nest `/{tenant}` may send `/other/scans` to another router with such a nest. Then the
-/// path is `/scans` and `NestedPath` `/{tenant}/{tenant}`, as if that router were nested in the first. `MatchedPath`, to which
-/// each router adds its own part, is `/{tenant}/batch/scans/{tenant}/scans` and does not fit.
-#[cfg_attr(not(feature = "axum"), expect(unused_variables, reason = "only axum's routers change it"))]
-#[inline]
-pub(crate) fn sent<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
-    #[cfg(feature = "axum")]
-    if let Some(axum::extract::OriginalUri(original)) = extensions.get()
-        && original.query() == uri.query()
-        && (original.path() == uri.path() || is_nested(original.path(), uri.path(), extensions))
-    {
-        return original;
-    }
-    uri
-}
-
-/// Returns true if a nest has made `path` of `original`.
-#[cfg(feature = "axum")]
-#[cold]
-fn is_nested(original: &str, path: &str, extensions: &Extensions) -> bool {
-    let Some(nest) = extensions.get::<axum::extract::NestedPath>() else { return false };
-    let mut rest = original;
-    for expected in nest.as_str().trim_end_matches('/').split('/').skip(1) {
-        let Some(below) = rest.strip_prefix('/') else { return false };
-        let (segment, after) = below.split_at(below.find('/').unwrap_or(below.len()));
-        if segment != expected && !(expected.starts_with('{') && expected.ends_with('}')) {
-            return false;
-        }
-        rest = after;
-    }
-    path == if rest.is_empty() { "/" } else { rest }
-        && extensions.get::<axum::extract::MatchedPath>().is_none_or(|matched| policy::fits(matched.as_str(), original))
-}
-
 /// The actor that a layer put into the extensions of a request or of a response.
 pub(crate) fn actor_in(extensions: &Extensions) -> Option<&Actor> {
     extensions.get::<Arc<Actor>>().map(|actor| &**actor).or_else(|| extensions.get())
-}
-
-/// The header whose address stands for that of the target `/`, which all requests share.
-#[inline]
-pub(super) fn first_value(headers: &HeaderMap) -> Option<&HeaderValue> {
-    headers.values().next()
-}
-
-/// Path and query of a target.
-#[inline]
-pub(crate) fn path_and_query(uri: &Uri) -> &str {
-    uri.path_and_query().map_or("", PathAndQuery::as_str)
-}
-
-/// The protocol of a request, by its `content-type`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    Http,
-    Grpc,
-}
-
-/// Returns true for the `content-type` of gRPC over HTTP/2: `application/grpc`, with a suffix or parameters. That of
-/// gRPC-Web is another one.
-pub(crate) fn is_grpc(content_type: &HeaderValue) -> bool {
-    const NAME: &[u8] = b"application/grpc";
-    let Some((name, rest)) = content_type.as_bytes().split_at_checked(NAME.len()) else { return false };
-    name.eq_ignore_ascii_case(NAME) && matches!(rest.first(), None | Some(b'+' | b';' | b' ' | b'\t'))
 }
 
 /// A header that may have a key in it.
@@ -217,11 +119,7 @@ impl RequestHead {
     }
 
     pub(crate) fn path(&self) -> &str {
-        match &self.target {
-            RequestTarget::Path(target) => target.path(),
-            RequestTarget::Root(_) => "/",
-            _ => "",
-        }
+        self.target.path().unwrap_or_default()
     }
 
     /// The protocol that the client expects an answer in.
@@ -231,12 +129,7 @@ impl RequestHead {
 
     /// Returns true if it is the head of a request with this method and target.
     pub(crate) fn is_of(&self, method: &Method, target: &str) -> bool {
-        let own = match &self.target {
-            RequestTarget::Path(path) => path.as_str(),
-            RequestTarget::Root(_) => "/",
-            RequestTarget::Authority(_) | RequestTarget::None => "",
-        };
-        self.method == *method && own == target
+        self.method == *method && self.target.path_and_query() == target
     }
 
     /// The actor that came with the request.
@@ -281,7 +174,7 @@ impl RequestHead {
         });
         let named_route = named_route.map(CompactText::as_str);
         let recorded = self.recorded_path(policy, settings, rule, named_route);
-        if let Some(path) = self.sent_path() {
+        if let Some(path) = self.target.path() {
             let recorded = recorded.as_deref();
             let request = RoutedPath { path, recorded, named: named_route, matched: self.matched_path() };
             event.targets.extend(policy.path_target(settings, rule, request));
@@ -320,15 +213,6 @@ impl RequestHead {
         client_addr::resolve(self.peer, capture, values.iter().map(HeaderValue::as_bytes))
     }
 
-    /// The path of the target; none of `CONNECT`.
-    fn sent_path(&self) -> Option<&str> {
-        match &self.target {
-            RequestTarget::Path(target) => Some(target.path()),
-            RequestTarget::Root(_) => Some("/"),
-            RequestTarget::Authority(_) | RequestTarget::None => None,
-        }
-    }
-
     /// The path as it may be recorded.
     fn recorded_path(
         &self,
@@ -339,7 +223,7 @@ impl RequestHead {
     ) -> Option<Cow<'_, str>> {
         let is_own = std::ptr::eq(policy, settings);
         let rule_of_settings = rule.filter(|_| is_own);
-        let path = settings.redact_path(self.sent_path()?, named_route, self.matched_path(), rule_of_settings)?;
+        let path = settings.redact_path(self.target.path()?, named_route, self.matched_path(), rule_of_settings)?;
         if !is_own && settings.capture_config().request_path() == RequestPath::Redacted {
             return Some(policy.redact_path(&path, None, None, rule)?.into_owned().into());
         }
@@ -347,26 +231,16 @@ impl RequestHead {
     }
 
     fn request_uri(&self, recorded_path: Option<Cow<'_, str>>, settings: &AuditPolicy) -> Option<CompactText> {
-        let query = match &self.target {
-            RequestTarget::Path(target) => target.query(),
-            RequestTarget::Authority(authority) => {
-                return Some(truncate(without_user(authority), MAX_URI_BYTES).into());
-            }
-            RequestTarget::Root(_) | RequestTarget::None => None,
-        };
+        if let Some(host) = self.target.host_and_port() {
+            return Some(truncate(host, MAX_URI_BYTES).into());
+        }
         let path = recorded_path?;
         let path = truncate(&path, MAX_URI_BYTES);
-        Some(match query.and_then(|query| settings.capture_config().redact_query(query)) {
+        Some(match self.target.query().and_then(|query| settings.capture_config().redact_query(query)) {
             None => path.into(),
             Some(query) => truncate(&format!("{path}?{query}"), MAX_URI_BYTES).into(),
         })
     }
-}
-
-/// Host and port: before an `@` there may be a password.
-fn without_user(authority: &Authority) -> &str {
-    let text = authority.as_str();
-    text.rsplit_once('@').map_or(text, |(_, host)| host)
 }
 
 fn push_key(

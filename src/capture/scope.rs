@@ -10,7 +10,8 @@ use http::Request;
 
 use super::audit_context::AuditContext;
 use super::layer_config::LayerConfig;
-use super::request_head::{RequestHead, first_value};
+use super::request_head::RequestHead;
+use super::request_target::first_value;
 use crate::writer::LogId;
 
 thread_local! {
