@@ -21,7 +21,7 @@ done
 here=$(cd "$(dirname "$0")/.." && pwd)
 cd "$here"
 . benches/support/postgres.sh
-cargo build --quiet --release --features cli,api,postgres --example reference --example reading --example fill \
+cargo build --quiet --release --features cli,api,postgres --example reference --example query_latency --example fill \
     --bin tower-audit
 target=${CARGO_TARGET_DIR:-target}/release
 work=${dir:-$(mktemp -d)}
@@ -101,7 +101,7 @@ PYTHON
 for store in $stores; do
     echo "== $store, $events events"
     "fill_$store"
-    "$target/examples/reading" "$url"
+    "$target/examples/query_latency" "$url"
     measure 'tower-audit export' "$target/tower-audit" export --url "$url" --format jsonl
     measure 'query --limit 0' "$target/tower-audit" query --url "$url" --limit 0 --format jsonl
     AUDIT_URL=$url LISTEN=127.0.0.1:0 "$target/examples/reference" 2>"$work/said" &

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::Caller;
 use super::operation::Operation;
-use super::params::Params;
+use super::query_params::Params;
 use crate::AuditLog;
 use crate::event::{Actor, AuditEvent, BoundedEvent, EventId, EventType, Phase};
 use crate::writer::{IfRefused, InFlightGuard};

@@ -50,7 +50,8 @@
 //! recorded by [`AuditApi::record_reads`]. Inside of the layer that authenticates, so that the gate sees its extensions.
 
 pub(crate) mod access_log;
-pub(crate) mod authorized;
+pub(crate) mod admission;
+pub(crate) mod audit_api;
 mod bounded_reader;
 mod caller;
 pub(crate) mod confined_filter;
@@ -58,18 +59,17 @@ mod cursor_token;
 pub(crate) mod error;
 pub(crate) mod form_urlencoded;
 mod gate;
+mod guarded_call;
 pub(crate) mod handlers;
 mod openapi;
 pub(crate) mod operation;
-pub(crate) mod parameter;
-pub(crate) mod params;
+pub(crate) mod parameter_schema;
+pub(crate) mod query_params;
 pub(crate) mod response;
-pub(crate) mod router;
 pub(crate) mod state;
-mod timeout;
 
 pub use access_log::AUDIT_READ;
+pub use audit_api::AuditApi;
 pub use caller::Caller;
 pub use gate::{Gate, GateError, GateFn, GateFuture, gate_fn};
 pub use handlers::{AUDIT_NEXT_CURSOR, AUDIT_UNINDEXED};
-pub use router::AuditApi;

@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::operation::Operation;
-use super::parameter::{FORMATS, Parameter};
+use super::parameter_schema::{FORMATS, Parameter};
 use super::response::json as json_response;
 use crate::event::limits::{MAX_TARGET_TYPE_BYTES, MAX_TARGETS};
 use crate::event::{EventType, Phase};

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use super::parameter::{AGGREGATION, FILTERS, FORMATTING, PAGING, Parameter};
+use super::parameter_schema::{AGGREGATION, FILTERS, FORMATTING, PAGING, Parameter};
 
 /// An operation of the API: a GET request.
 #[derive(Debug)]

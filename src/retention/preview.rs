@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::event::Timestamp;
 use crate::query::Cursor;
-use crate::store::EventRange;
+use crate::store::EventExtent;
 
 /// The events that a purge would delete, counted; and the bounds that the run then keeps to.
 ///
@@ -15,7 +15,7 @@ use crate::store::EventRange;
 pub struct PurgePreview {
     /// The number of events to delete, and the times of the first and the last; none if there is no event, or if
     /// [`is_counted`](Self::is_counted) is false.
-    pub range: Option<EventRange>,
+    pub range: Option<EventExtent>,
     /// The number of events to delete for each rule, in the order of the rules; empty without rules.
     pub rules: Vec<u64>,
     /// The number of events that the plan selects and the floor keeps.

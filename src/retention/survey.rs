@@ -8,7 +8,7 @@ use super::preview::{Deletion, PurgePreview};
 use super::purge_error::PurgeError;
 use crate::event::{AuditEvent, EventId, EventType, Phase, Timestamp};
 use crate::query::{Cursor, Filter, PageQuery};
-use crate::store::{AuditStore, EventRange, Parts, Reader, Removal, StoreError, StoreErrorKind};
+use crate::store::{AuditStore, EventExtent, Parts, Reader, Removal, StoreError, StoreErrorKind};
 
 /// The parts of a store, each required where it is used.
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +67,7 @@ pub(super) async fn survey(
         RetentionPlan::Before(_) | RetentionPlan::OlderThan { .. } => {
             let cutoff = plan.cutoff(now).unwrap_or(Timestamp::MIN);
             preview.deletion = Deletion::Before(cutoff);
-            let counted = async { EventRange::of(parts.reader()?, &Filter::new().until(cutoff)).await };
+            let counted = async { EventExtent::of(parts.reader()?, &Filter::new().until(cutoff)).await };
             match counted.await {
                 Ok(range) => preview.range = range,
                 // An account may have the right to delete old events, and none to count them.
@@ -107,10 +107,10 @@ async fn survey_watermarks(
         let young = Filter::new().since(floor);
         preview.kept_by_floor = retry(|| reader.count(&young)).await?.saturating_sub(low);
         preview.deletion = Deletion::Before(floor);
-        preview.range = EventRange::of(reader, &Filter::new().until(floor)).await?;
+        preview.range = EventExtent::of(reader, &Filter::new().until(floor)).await?;
         return Ok(());
     }
-    let older = EventRange::of(reader, &Filter::new().until(last.created_at)).await?;
+    let older = EventExtent::of(reader, &Filter::new().until(last.created_at)).await?;
     let mut ties = 0;
     let mut next = Some(ties_through(last));
     while let Some(query) = next.take() {
@@ -119,7 +119,7 @@ async fn survey_watermarks(
         next = page.last().filter(|_| page.len() == query.limit).map(|last| query.after(*last));
     }
     preview.deletion = Deletion::Through(last);
-    preview.range = Some(EventRange {
+    preview.range = Some(EventExtent {
         events: older.map_or(0, |older| older.events) + ties,
         first: older.map_or(last.created_at, |older| older.first),
         last: last.created_at,
@@ -186,7 +186,7 @@ async fn survey_rules(
         }
     }
     let events: u64 = counts.iter().sum();
-    preview.range = first.zip(last).map(|(first, last)| EventRange { events, first, last });
+    preview.range = first.zip(last).map(|(first, last)| EventExtent { events, first, last });
     preview.rules = counts;
     preview.deletion = Deletion::ByRules { until: cutoffs.until(), all_before, rules: counts_before };
     Ok(())

@@ -38,7 +38,7 @@ pub mod tracing;
 
 mod open;
 
-mod event_range;
+mod event_extent;
 mod pages;
 mod retention_floor;
 
@@ -51,7 +51,7 @@ pub use capabilities::Capabilities;
 pub use diagnostic::{Diagnostic, Severity};
 pub(crate) use error::chain;
 pub use error::{StoreError, StoreErrorKind};
-pub use event_range::EventRange;
+pub use event_extent::EventExtent;
 pub use memory::MemoryStore;
 pub use open::{SCHEMES, open};
 pub use options::{Durability, OpenOptions};

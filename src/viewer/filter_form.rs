@@ -3,7 +3,7 @@
 use super::links::Links;
 use super::safe_html::SafeText;
 use crate::api::Caller;
-use crate::api::params::Params;
+use crate::api::query_params::Params;
 
 /// A field of the form.
 #[derive(Debug)]

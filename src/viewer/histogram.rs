@@ -8,7 +8,7 @@ use super::bar_chart::BarChart;
 use super::links::Links;
 use super::safe_html::Thousands;
 use super::time::span;
-use crate::api::authorized::Confined;
+use crate::api::admission::Confined;
 use crate::api::confined_filter::ConfinedFilter;
 use crate::api::error::ApiError;
 use crate::event::Timestamp;

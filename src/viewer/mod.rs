@@ -33,6 +33,7 @@
 //! reader. A browser gets a page instead of a problem document.
 
 mod assets;
+mod audit_viewer;
 mod bar_chart;
 mod change_rows;
 mod event_fields;
@@ -46,10 +47,9 @@ mod pages;
 mod previous_page;
 mod related_events;
 mod response;
-mod router;
 mod safe_html;
 mod search;
 mod state;
 mod time;
 
-pub use router::AuditViewer;
+pub use audit_viewer::AuditViewer;

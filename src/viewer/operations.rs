@@ -1,7 +1,7 @@
 //! The operations of the pages, by which their query strings are parsed.
 
 use crate::api::operation::Operation;
-use crate::api::parameter::{CURSOR, FILTERS, LIMIT, MAX_CURSOR_BYTES, Parameter};
+use crate::api::parameter_schema::{CURSOR, FILTERS, LIMIT, MAX_CURSOR_BYTES, Parameter};
 
 const PAGING: &[Parameter] = &[
     LIMIT,

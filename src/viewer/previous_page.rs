@@ -1,6 +1,6 @@
 //! The page of newer events. Stores list from the newest event on, so it is the end of a listing.
 
-use crate::api::authorized::Confined;
+use crate::api::admission::Confined;
 use crate::api::confined_filter::ConfinedFilter;
 use crate::api::error::ApiError;
 use crate::event::{AuditEvent, Timestamp};

@@ -1,7 +1,7 @@
 //! The neighbours of an event: others of its request, and of its actor before and after.
 
 use super::previous_page::previous_page;
-use crate::api::authorized::Confined;
+use crate::api::admission::Confined;
 use crate::api::confined_filter::ConfinedFilter;
 use crate::api::error::ApiError;
 use crate::event::{AuditEvent, Timestamp};

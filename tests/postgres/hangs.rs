@@ -12,7 +12,7 @@ use tower_audit::{AuditLog, EventId};
 use crate::cluster::{Cluster, Database, eventually};
 use crate::proxy::{Mode, Proxy};
 use crate::scheduling_delay::SchedulingDelay;
-use crate::session_count::{SessionCount, Stopped};
+use crate::session_monitor::{SessionCount, Stopped};
 use crate::support::{all, event, ok, open, open_with_timeout, started};
 
 const DEADLINE: Duration = Duration::from_secs(1);

@@ -8,7 +8,7 @@ use tower_audit::store::{self, OpenOptions};
 
 use crate::cluster::{Cluster, eventually, unique};
 use crate::proxy::Proxy;
-use crate::session_count::SessionCount;
+use crate::session_monitor::SessionCount;
 use crate::support::{close_orphans, event, ok, open, open_with_timeout, started};
 
 const TIMEOUT: Duration = Duration::from_secs(3);

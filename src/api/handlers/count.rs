@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 
-use crate::api::authorized::{Admitted, Recorded};
+use crate::api::admission::{Admitted, Recorded};
 use crate::api::error::ApiError;
 use crate::api::response::json;
 

@@ -12,7 +12,7 @@ use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use tokio::task::JoinSet;
 
 use crate::api::access_log::ExportAccess;
-use crate::api::authorized::{Admitted, Confined, Recorded};
+use crate::api::admission::{Admitted, Confined, Recorded};
 use crate::api::confined_filter::ConfinedQuery;
 use crate::api::error::ApiError;
 use crate::event::AuditEvent;

@@ -4,7 +4,7 @@ use axum::response::Response;
 use http::header::LINK;
 use http::{HeaderName, HeaderValue};
 
-use crate::api::authorized::{Admitted, Recorded};
+use crate::api::admission::{Admitted, Recorded};
 use crate::api::error::ApiError;
 use crate::api::response::json;
 use crate::export::{EventFormat as _, JsonArray};

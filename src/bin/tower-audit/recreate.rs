@@ -1,6 +1,6 @@
 //! A store made anew, with one event in it that says so.
 
-use tower_audit::store::EventRange;
+use tower_audit::store::EventExtent;
 use tower_audit::store::{AuditStore, StoreAdmin, StoreError};
 use tower_audit::{Actor, AuditEvent, EventType};
 
@@ -40,7 +40,7 @@ pub(crate) enum DestroyedEvents {
     /// They could not be counted.
     Unknown,
     Nothing,
-    Events(EventRange),
+    Events(EventExtent),
 }
 
 /// The type of the first event of a log that was made anew.

@@ -5,7 +5,7 @@ use axum::response::Response;
 
 use super::PageRequest;
 use crate::api::Caller;
-use crate::api::authorized::Recorded;
+use crate::api::admission::Recorded;
 use crate::api::error::ApiError;
 use crate::event::{AuditEvent, Target, Timestamp};
 use crate::viewer::assets;

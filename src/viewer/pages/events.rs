@@ -7,10 +7,10 @@ use axum::response::Response;
 
 use super::PageRequest;
 use crate::api::Caller;
-use crate::api::authorized::{Confined, Recorded};
+use crate::api::admission::{Confined, Recorded};
 use crate::api::error::ApiError;
 use crate::api::form_urlencoded::decode;
-use crate::api::params::Params;
+use crate::api::query_params::Params;
 use crate::event::{AuditEvent, EventId, Timestamp};
 use crate::query::Cursor;
 use crate::viewer::assets;

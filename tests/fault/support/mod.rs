@@ -6,9 +6,9 @@ mod exclusive;
 mod folder;
 mod http;
 mod load;
+mod log_contents;
 mod namespace;
 mod program;
-mod record;
 mod server;
 #[cfg(feature = "postgres")]
 mod store_urls;
@@ -21,9 +21,9 @@ pub(crate) use exclusive::{alone, beside_others};
 pub(crate) use folder::{Folder, beside, url};
 pub(crate) use http::{Answer, Client, Request};
 pub(crate) use load::{Kind, Shot, fire, load_while};
+pub(crate) use log_contents::Record;
 pub(crate) use namespace::{in_own_namespace, is_root};
 pub(crate) use program::{run, try_run};
-pub(crate) use record::Record;
 pub(crate) use server::{Exit, Server, Settings};
 #[cfg(feature = "postgres")]
 pub(crate) use store_urls::{Place, load_everywhere_while};

@@ -3,11 +3,11 @@
 use std::io::{self, IsTerminal as _};
 
 use tower_audit::query::Filter;
-use tower_audit::store::EventRange;
+use tower_audit::store::EventExtent;
 
 use super::open_store::{OnMissing, admin, with_store};
 use super::prompt::ask;
-use super::retention_run::to_the_second;
+use super::purge_run::to_the_second;
 use super::roles;
 use crate::args::DestroyArgs;
 use crate::error::{CliError, warn};
@@ -32,7 +32,7 @@ pub(crate) async fn run(url: &str, args: DestroyArgs) -> Result<(), CliError> {
     // A store that cannot be opened without making it has no event: it is not made before there is an answer.
     let destroyed = with_store(url, OnMissing::Fail, async |store| {
         let Some(reader) = store.parts().reader else { return Ok(DestroyedEvents::Unknown) };
-        Ok(match with_progress("counting", EventRange::of(reader, &Filter::default())).await {
+        Ok(match with_progress("counting", EventExtent::of(reader, &Filter::default())).await {
             Ok(None) => DestroyedEvents::Nothing,
             Ok(Some(extent)) => DestroyedEvents::Events(extent),
             Err(_) => DestroyedEvents::Unknown,
@@ -44,7 +44,7 @@ pub(crate) async fn run(url: &str, args: DestroyArgs) -> Result<(), CliError> {
         confirm(destroyed)?;
     }
     with_store(url, OnMissing::Create, async |store| {
-        let work = recreate(store, admin(store, "made anew")?, destroyed, super::account::name());
+        let work = recreate(store, admin(store, "made anew")?, destroyed, super::os_user::name());
         Ok(with_progress("making the store anew", work).await?)
     })
     .await?;
@@ -54,7 +54,7 @@ pub(crate) async fn run(url: &str, args: DestroyArgs) -> Result<(), CliError> {
 /// Asks for the number of the events, or a word: nothing that is typed in passing destroys.
 fn confirm(destroyed: DestroyedEvents) -> Result<(), CliError> {
     let (text, word) = match destroyed {
-        DestroyedEvents::Events(EventRange { events, first, last, .. }) => {
+        DestroyedEvents::Events(EventExtent { events, first, last, .. }) => {
             let (first, last) = (to_the_second(first), to_the_second(last));
             (format!("this destroys all {events} events in the store, from {first} to {last}"), events.to_string())
         }

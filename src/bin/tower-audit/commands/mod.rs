@@ -1,9 +1,9 @@
 //! The subcommands, and the helpers that they share.
 
-mod account;
 mod open_store;
+mod os_user;
 mod prompt;
-mod retention_run;
+mod purge_run;
 
 mod backup;
 mod completions;

@@ -6,7 +6,7 @@ use tower_audit::Timestamp;
 use tower_audit::query::{parse_duration, parse_time};
 use tower_audit::retention::RetentionPlan;
 
-use super::retention_run::{self, Age, spelled};
+use super::purge_run::{self, Age, spelled};
 use crate::args::PurgeArgs;
 use crate::error::CliError;
 
@@ -32,5 +32,5 @@ pub(crate) async fn run(url: &str, args: PurgeArgs) -> Result<(), CliError> {
         }
         (None, None) => return Err(CliError::Usage("--older-than: expected a duration".into())),
     };
-    retention_run::run(url, args.run, plan, Some(age), &meaning).await
+    purge_run::run(url, args.run, plan, Some(age), &meaning).await
 }

@@ -3,7 +3,7 @@
 use tower_audit::query::parse_duration;
 use tower_audit::retention::{RetentionPlan, RetentionRules};
 
-use super::retention_run::{self, Age, spelled};
+use super::purge_run::{self, Age, spelled};
 use crate::args::RotateArgs;
 use crate::error::{CliError, warn, with_causes};
 
@@ -42,5 +42,5 @@ pub(crate) async fn run(url: &str, args: RotateArgs) -> Result<(), CliError> {
             "expected --high-watermark N --low-watermark M, --age DAYS, or --config RULES".into(),
         ));
     };
-    retention_run::run(url, args.run, plan, age, &meaning).await
+    purge_run::run(url, args.run, plan, age, &meaning).await
 }

@@ -35,7 +35,7 @@ pub(crate) async fn run(url: &str, args: ServeArgs) -> Result<(), CliError> {
         writeln!(out, "{}", access.address())?;
         out.flush()?;
         warn("open this address in a browser; Ctrl-C ends the server, and the address with it");
-        let app = app(Arc::clone(store), access, &super::account::name());
+        let app = app(Arc::clone(store), access, &super::os_user::name());
         let ended = |mut told: tokio::sync::watch::Receiver<bool>| async move {
             let _ = told.wait_for(|told| *told).await;
         };

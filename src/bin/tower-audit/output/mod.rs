@@ -2,17 +2,17 @@
 
 mod atomic_file;
 mod history;
-mod indented;
+mod pretty_json;
 mod stdout;
 mod table;
 
-mod output_target;
+mod format_selection;
 
 #[cfg(test)]
 mod samples;
 
 pub(crate) use atomic_file::AtomicFile;
-pub(crate) use indented::indented;
-pub(crate) use output_target::OutputTarget;
+pub(crate) use format_selection::OutputTarget;
+pub(crate) use pretty_json::indented;
 pub(crate) use stdout::Stdout;
 pub(crate) use table::{BOLD, PLAIN, RED, YELLOW, cell, ellipsize};

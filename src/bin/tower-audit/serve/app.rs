@@ -13,8 +13,8 @@ use tower_audit::api::{AuditApi, Caller, GateError, gate_fn};
 use tower_audit::store::AuditStore;
 use tower_audit::viewer::AuditViewer;
 
+use super::access_token::AccessToken;
 use super::host_check;
-use super::token::AccessToken;
 
 /// The page that a browser is redirected to after it has sent the token.
 const FIRST_PAGE: &str = "/audit/ui/";

@@ -5,7 +5,7 @@ use tower_audit::query::{Buckets, Filter};
 use tower_audit::store::{Reader, StoreError};
 
 use crate::args::Interval;
-use tower_audit::store::EventRange;
+use tower_audit::store::EventExtent;
 
 const SECOND: i64 = 1_000_000;
 const MINUTE: i64 = 60 * SECOND;
@@ -24,7 +24,7 @@ pub(super) async fn of_events(
     filter: &Filter,
     now: Timestamp,
 ) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
-    let Some(EventRange { first, last, .. }) = EventRange::of(reader, filter).await? else { return Ok(None) };
+    let Some(EventExtent { first, last, .. }) = EventExtent::of(reader, filter).await? else { return Ok(None) };
     // `until` is exclusive: the last microsecond that counts is the one before it.
     let until = filter.until.and_then(|until| Timestamp::from_micros(until.as_micros() - 1));
     Ok(Some((filter.since.unwrap_or(first), until.map_or(last, |until| until.min(now)).max(last))))

@@ -8,7 +8,7 @@ use axum::extract::{FromRef, Request, State};
 use axum::middleware::map_response;
 use axum::routing::{self, MethodRouter};
 
-use super::authorized::{Admitted, ReadHandler};
+use super::admission::{Admitted, ReadHandler};
 use super::operation::Operation;
 use super::state::{ApiState, DEFAULT_TIMEOUT};
 use super::{Gate, handlers, openapi, response};

@@ -1,5 +1,5 @@
 //! Times of pages, counts and statistics by filter, over a store that `fill` has filled. `benches/reading.sh` runs it; alone:
-//! `cargo run --release --features postgres --example reading -- URL`.
+//! `cargo run --release --features postgres --example query_latency -- URL`.
 //!
 //! A page has 100 events. The last page is the 10,000th, or the last full one of fewer. Times are the least of many
 //! readings in milliseconds, so that other work on the machine counts little; the pages of a filter take turns.

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _};
 use tower_audit::export::{Csv, EventFormat, JsonArray, Jsonl};
 
 use super::history::History;
-use super::indented::IndentedArray;
+use super::pretty_json::IndentedArray;
 use super::table::Table;
 use crate::args::Format;
 use crate::error::CliError;

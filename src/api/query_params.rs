@@ -5,7 +5,7 @@ use super::cursor_token::{CursorBinding, CursorToken};
 use super::error::ApiError;
 use super::form_urlencoded::{decode, encode_into};
 use super::operation::Operation;
-use super::parameter::{
+use super::parameter_schema::{
     DEFAULT_BUCKETS, DEFAULT_BY, DEFAULT_LIMIT, DEFAULT_TOP, DETAIL, FORMATS, MAX_LIMIT, MAX_TOP, Parameter,
 };
 use crate::event::excerpt;

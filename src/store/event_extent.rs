@@ -12,7 +12,7 @@ use crate::query::{Buckets, Filter};
 /// The number of events that pass a filter, and the times of the first and the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct EventRange {
+pub struct EventExtent {
     /// The number of events, at least 1.
     pub events: u64,
     /// The time of the oldest event.
@@ -21,7 +21,7 @@ pub struct EventRange {
     pub last: Timestamp,
 }
 
-impl EventRange {
+impl EventExtent {
     /// Counts the events that pass `filter`; none if there is no event.
     ///
     /// Counts them about three times, over an index of the times. Events that are purged meanwhile leave the bounds at the
@@ -123,7 +123,7 @@ mod tests {
             (Some(most - 1), None, Some((2, most - 1, most))),
         ] {
             let filter = Filter::new().since(since.map(at)).until(until.map(at));
-            let found = EventRange::of(&store, &filter).await.unwrap();
+            let found = EventExtent::of(&store, &filter).await.unwrap();
             let found = found.map(|it| (it.events, it.first.as_micros(), it.last.as_micros()));
             assert_eq!(found, expected, "{since:?} {until:?}");
         }

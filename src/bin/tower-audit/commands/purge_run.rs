@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde_json::json;
 use tower_audit::query::Filter;
 use tower_audit::retention::{PurgeError, PurgePreview, PurgeReport, Retention, RetentionPlan};
-use tower_audit::store::{AuditStore, EventRange};
+use tower_audit::store::{AuditStore, EventExtent};
 use tower_audit::{Actor, Timestamp};
 
-use super::account;
 use super::open_store::{OnMissing, admin, with_store};
+use super::os_user;
 use super::prompt::ask;
 use crate::args::{RunArgs, RunFormat};
 use crate::error::{CliError, warn};
@@ -41,7 +41,7 @@ pub(super) async fn run(
     if let Some(age) = age.as_ref().filter(|_| needs_yes) {
         confirmed_by(age)?;
     }
-    let mut retention = Retention::new(plan).actor(Actor::user(account::name()));
+    let mut retention = Retention::new(plan).actor(Actor::user(os_user::name()));
     if let Some(floor) = args.floor.floor()? {
         retention = retention.floor(floor);
     }
@@ -105,7 +105,7 @@ fn tell(meaning: &str, plan: &RetentionPlan, preview: &PurgePreview, all: Option
     let of = all.map_or_else(|| "events".to_owned(), |all| format!("of {all} events"));
     let text = match preview.range {
         _ if !preview.is_counted => "an unknown number of events (no right to count them)".to_owned(),
-        Some(EventRange { events, first, last, .. }) => {
+        Some(EventExtent { events, first, last, .. }) => {
             format!("{events} {of}, from {} to {}", to_the_second(first), to_the_second(last))
         }
         None => format!("0 {of}"),
