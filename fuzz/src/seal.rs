@@ -1,9 +1,9 @@
-//! Texts and bytes of the seal: notes, checkpoints, proofs, keys, tiles and bundles.
+//! Texts and bytes of the seal: notes, checkpoints, removals, proofs, keys, tiles and bundles.
 
 use tower_audit::AuditEvent;
 use tower_audit::seal::{
-    Checkpoint, Hash, Leaf, Salts, Seed, SignedNote, Signer, Tile, TileId, TlogProof, VerifierKey, read_bundle,
-    verify_consistency, verify_inclusion, write_bundle, write_canonical_json,
+    Checkpoint, Hash, Leaf, LeafRanges, RemovalNote, Salts, Seed, SignedNote, Signer, Tile, TileId, TlogProof,
+    VerifierKey, read_bundle, verify_consistency, verify_inclusion, write_bundle, write_canonical_json,
 };
 
 use super::choices::Choices;
@@ -14,8 +14,13 @@ pub fn run(data: &[u8]) {
     match choices.below(8) {
         0 => note(&choices.rest()),
         1 => {
-            if let Ok(checkpoint) = same_text::<Checkpoint>(&choices.rest()) {
+            let text = choices.rest();
+            if let Ok(checkpoint) = same_text::<Checkpoint>(&text) {
                 assert!(!checkpoint.origin.is_empty());
+            }
+            let _ = same_text::<RemovalNote>(&text);
+            if let Ok(leaves) = same_text::<LeafRanges>(&text) {
+                assert!(!leaves.is_empty() && leaves.count() > 0);
             }
         }
         2 => proof(&choices.rest()),

@@ -5,9 +5,13 @@ use tokio::time::Instant;
 use super::pacing::{CHUNK_EVENTS, Stop, retry};
 use super::plan::RetentionPlan;
 use super::preview::{Deletion, PurgePreview, PurgeReport};
+#[cfg(feature = "seal")]
+use super::sealed_removal::SealedRemoval;
 use super::survey::{RequiredParts, ties_through};
 use crate::event::Timestamp;
-use crate::query::Cursor;
+#[cfg(feature = "seal")]
+use crate::query::Filter;
+use crate::query::{Cursor, PageQuery};
 use crate::store::StoreError;
 
 /// The end of the deletion.
@@ -34,6 +38,8 @@ pub(super) struct Deleter<'a> {
     pub(super) stop: Stop<'a>,
     pub(super) progress: &'a mut (dyn FnMut(u64) + Send),
     pub(super) report: PurgeReport,
+    #[cfg(feature = "seal")]
+    pub(super) sealed: Option<SealedRemoval<'a>>,
 }
 
 /// A deletion was stopped or has failed.
@@ -80,15 +86,28 @@ impl Deleter<'_> {
         deleted?;
         #[cfg(not(feature = "retention-rules"))]
         let _ = plan;
-        if !matches!(preview.deletion, Deletion::Nothing | Deletion::Before(_)) {
+        #[cfg(feature = "seal")]
+        let copies_before = match self.sealed {
+            Some(_) => all_before(&preview.deletion),
+            None => None,
+        };
+        #[cfg(not(feature = "seal"))]
+        let copies_before = None;
+        #[cfg(feature = "seal")]
+        self.delete_part().await?;
+        if copies_before.is_some() || !matches!(preview.deletion, Deletion::Nothing | Deletion::Before(_)) {
             let removal = self.parts.removal()?;
-            retry(|| removal.finish()).await?;
+            retry(|| removal.finish(copies_before)).await?;
         }
         Ok(())
     }
 
     /// Deletes all that is older than a moment.
     async fn before(&mut self, cutoff: Timestamp) -> Result<(), Halt> {
+        #[cfg(feature = "seal")]
+        if self.sealed.is_some() {
+            return self.listed(PageQuery::new(Filter::new().until(cutoff), CHUNK_EVENTS)).await;
+        }
         let admin = self.parts.admin()?;
         loop {
             let begun = Instant::now();
@@ -103,22 +122,61 @@ impl Deleter<'_> {
 
     /// Deletes the events of one moment from this position on.
     async fn through(&mut self, last: Cursor) -> Result<(), Halt> {
+        self.listed(ties_through(last)).await
+    }
+
+    /// Deletes the events of a listing, page after page.
+    async fn listed(&mut self, first: PageQuery) -> Result<(), Halt> {
         let removal = self.parts.removal()?;
-        let query = ties_through(last);
-        loop {
-            let begun = Instant::now();
+        let mut next = Some(first);
+        while let Some(query) = next.take() {
             let positions = retry(|| removal.positions(&query)).await?;
-            if positions.is_empty() {
-                return Ok(());
+            if let Some(last) = positions.last().filter(|_| positions.len() == query.limit) {
+                next = Some(query.clone().after(*last));
             }
-            let deleted = retry(|| removal.remove(&positions)).await?;
+            self.remove(positions).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes events by their positions; of a sealed log, once their part is full.
+    async fn remove(&mut self, positions: Vec<Cursor>) -> Result<(), Halt> {
+        #[cfg(feature = "seal")]
+        if let Some(sealed) = &mut self.sealed {
+            return match sealed.add(positions) {
+                true => self.delete_part().await,
+                false if self.stop.is_ready() => Err(Halt::Interrupted),
+                false => Ok(()),
+            };
+        }
+        let begun = Instant::now();
+        let removal = self.parts.removal()?;
+        let deleted = retry(|| removal.remove(&positions)).await?;
+        self.count(deleted);
+        self.pause_after(begun).await
+    }
+
+    /// Signs the part of a sealed log that was listed, and deletes its events.
+    #[cfg(feature = "seal")]
+    async fn delete_part(&mut self) -> Result<(), Halt> {
+        let removal = self.parts.removal()?;
+        let Some(sealed) = &mut self.sealed else { return Ok(()) };
+        let positions = sealed.sign_part().await?;
+        self.report.unsealed = sealed.unsealed();
+        let mut left = positions.len();
+        for chunk in positions.chunks(CHUNK_EVENTS) {
+            let begun = Instant::now();
+            let deleted = retry(|| removal.remove(chunk)).await?;
+            left -= chunk.len();
+            if left == 0
+                && let Some(sealed) = &mut self.sealed
+            {
+                sealed.note_deleted();
+            }
             self.count(deleted);
-            if deleted == 0 {
-                // Rows that are listed and cannot be deleted by their positions.
-                return Ok(());
-            }
             self.pause_after(begun).await?;
         }
+        Ok(())
     }
 
     #[cfg(feature = "retention-rules")]
@@ -142,14 +200,11 @@ impl Deleter<'_> {
                 }
                 continue;
             }
-            let begun = Instant::now();
             let positions: Vec<Cursor> = page.selected.iter().map(|(position, _)| *position).collect();
-            let deleted = retry(|| removal.remove(&positions)).await?;
             for (_, rule) in page.selected {
                 self.report.rules.get_mut(rule).into_iter().for_each(|count| *count += 1);
             }
-            self.count(deleted);
-            self.pause_after(begun).await?;
+            self.remove(positions).await?;
         }
         Ok(())
     }
@@ -161,5 +216,17 @@ impl Deleter<'_> {
 
     async fn pause_after(&mut self, begun: Instant) -> Result<(), Halt> {
         if self.stop.pause_after(begun.elapsed()).await { Err(Halt::Interrupted) } else { Ok(()) }
+    }
+}
+
+/// Returns the moment before which a deletion deletes everything.
+#[cfg(feature = "seal")]
+fn all_before(deletion: &Deletion) -> Option<Timestamp> {
+    match deletion {
+        Deletion::Nothing => None,
+        Deletion::Before(cutoff) => Some(*cutoff),
+        Deletion::Through(last) => Some(last.created_at),
+        #[cfg(feature = "retention-rules")]
+        Deletion::ByRules { all_before, .. } => *all_before,
     }
 }

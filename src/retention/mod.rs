@@ -37,6 +37,9 @@
 //! A [`RetentionPlan`] is a cutoff, a pair of watermarks, or a list of rules (feature `retention-rules`). `docs/retention.md`
 //! is the manual.
 //!
+//! # Sealed logs
+//! A purge of a sealed log is signed with a retention key: see `Retention::key`. It deletes events that have a leaf, and no others.
+//!
 //! # Open events
 //! A `started` event is open until its request ends. Deleting it must not break the promise that a crash leaves a trace of
 //! each request that had begun:
@@ -57,6 +60,9 @@ mod rules;
 mod rule_walk;
 
 mod survey;
+
+#[cfg(feature = "seal")]
+mod sealed_removal;
 
 mod deletion;
 

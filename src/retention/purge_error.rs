@@ -20,6 +20,15 @@ pub enum PurgeError {
     },
     /// The store lacks a part that the plan needs, or the events cannot be counted. Nothing was deleted.
     NotPlanned(StoreError),
+    /// The log is sealed, and no retention key was given. Nothing was deleted.
+    KeyRequired,
+    /// The retention key is that of another log. Nothing was deleted.
+    WrongKey {
+        /// The origin that the key is for.
+        key: String,
+        /// The origin of the log.
+        log: String,
+    },
     /// The `started` event could not be written. Nothing was deleted.
     NotStarted(StoreError),
     /// The caller stopped it. The deletion is recorded.
@@ -52,6 +61,15 @@ impl fmt::Display for PurgeError {
                  age of at least that",
                 duration_in_words(*floor)
             ),
+            Self::KeyRequired => f.write_str(
+                "the log is sealed, and nothing was deleted: a purge of it is signed with the retention key, which its writers do \
+                 not have. Give it by `--retention-key FILE`, or `Retention::key` (feature `seal`); `tower-audit keygen FILE \
+                 --retention --origin NAME` makes one",
+            ),
+            Self::WrongKey { key, log } => write!(
+                f,
+                "the retention key is that of the log {key:?}, and this is {log:?}; nothing was deleted: give the key of this log"
+            ),
             Self::NotPlanned(_) => f.write_str("the events to delete cannot be counted; nothing was deleted"),
             Self::NotStarted(_) => f.write_str("the purge's started event cannot be written; nothing was deleted"),
             Self::Interrupted { deleted } => {
@@ -74,7 +92,7 @@ impl Error for PurgeError {
             | Self::NotStarted(source)
             | Self::Failed { source, .. }
             | Self::NotRecorded { source, .. } => Some(source),
-            Self::BelowFloor { .. } | Self::Interrupted { .. } => None,
+            Self::BelowFloor { .. } | Self::Interrupted { .. } | Self::KeyRequired | Self::WrongKey { .. } => None,
         }
     }
 }

@@ -30,6 +30,9 @@ pub(super) fn completed(
     event.request.started_event_id = Some(started.event_id);
     event.details.insert("deleted".into(), report.deleted.into());
     event.details.insert("ended".into(), ended.into());
+    if report.unsealed > 0 {
+        event.details.insert("unsealed".into(), report.unsealed.into());
+    }
     event.truncate_to_limits();
     event
 }

@@ -10,9 +10,15 @@ use super::plan::RetentionPlan;
 use super::preview::{PurgePreview, PurgeReport};
 use super::purge_error::PurgeError;
 use super::record;
+#[cfg(feature = "seal")]
+use super::sealed_removal::SealedRemoval;
 use super::survey::{RequiredParts, survey};
+#[cfg(feature = "seal")]
+use crate::event::AuditEvent;
 use crate::event::{Actor, Timestamp};
 use crate::query::TimeError;
+#[cfg(feature = "seal")]
+use crate::sealing::RetentionKey;
 use crate::store::AuditStore;
 
 /// Deletes the events older than `cutoff`, and returns their number: [`Retention`] with its defaults.
@@ -31,12 +37,21 @@ pub struct Retention {
     actor: Actor,
     floor: Option<Duration>,
     as_of: Option<Timestamp>,
+    #[cfg(feature = "seal")]
+    key: Option<RetentionKey>,
 }
 
 impl Retention {
     /// A purge by a plan.
     pub fn new(plan: RetentionPlan) -> Self {
-        Self { plan, actor: Actor::default(), floor: None, as_of: None }
+        Self {
+            plan,
+            actor: Actor::default(),
+            floor: None,
+            as_of: None,
+            #[cfg(feature = "seal")]
+            key: None,
+        }
     }
 
     /// Deletes events from before `cutoff`.
@@ -68,6 +83,13 @@ impl Retention {
     /// Sets the moment from which ages are counted, instead of the moment of each preview or run.
     pub fn as_of(mut self, now: Timestamp) -> Self {
         self.as_of = Some(now);
+        self
+    }
+
+    /// Sets the key that signs the purge. A purge of a sealed log needs it; one of another log does not use it.
+    #[cfg(feature = "seal")]
+    pub fn key(mut self, key: RetentionKey) -> Self {
+        self.key = Some(key);
         self
     }
 
@@ -118,18 +140,34 @@ impl Retention {
         mut progress: impl FnMut(u64) + Send,
     ) -> Result<PurgeReport, PurgeError> {
         let started = record::started(&self.plan, &self.actor, preview);
+        #[cfg(feature = "seal")]
+        let sealed = self.sealed(store, &started).await?;
+        #[cfg(feature = "seal")]
+        if let Some(sealed) = &sealed {
+            sealed.sign_event(&started).await.map_err(PurgeError::NotStarted)?;
+        }
+        #[cfg(not(feature = "seal"))]
+        if sealed_origin(store).await?.is_some() {
+            return Err(PurgeError::KeyRequired);
+        }
         retry(|| store.append(std::slice::from_ref(&started))).await.map_err(PurgeError::NotStarted)?;
         let stop = pin!(stop);
         let mut deleter = Deleter {
             parts: RequiredParts::of(store),
             stop: Stop::new(stop),
             progress: &mut progress,
-            report: PurgeReport { deleted: 0, rules: Vec::new() },
+            report: PurgeReport { deleted: 0, rules: Vec::new(), unsealed: 0 },
+            #[cfg(feature = "seal")]
+            sealed,
         };
         let end = deleter.run(&self.plan, preview).await;
         let report = deleter.report;
         let deleted = report.deleted;
         let completed = record::completed(&started, &self.plan, preview, &report, end.as_str());
+        #[cfg(feature = "seal")]
+        if let Some(sealed) = &deleter.sealed {
+            sealed.sign_event(&completed).await.map_err(|source| PurgeError::NotRecorded { deleted, source })?;
+        }
         retry(|| store.append(std::slice::from_ref(&completed)))
             .await
             .map_err(|source| PurgeError::NotRecorded { deleted, source })?;
@@ -139,4 +177,29 @@ impl Retention {
             End::Failed(source) => Err(PurgeError::Failed { deleted, source }),
         }
     }
+}
+
+impl Retention {
+    /// Begins the signed removal of a sealed log.
+    #[cfg(feature = "seal")]
+    async fn sealed<'a>(
+        &'a self,
+        store: &'a dyn AuditStore,
+        started: &AuditEvent,
+    ) -> Result<Option<SealedRemoval<'a>>, PurgeError> {
+        let Some(log) = sealed_origin(store).await? else { return Ok(None) };
+        let Some(key) = &self.key else { return Err(PurgeError::KeyRequired) };
+        if key.origin() != log {
+            return Err(PurgeError::WrongKey { key: key.origin().to_owned(), log });
+        }
+        let name = store.capabilities().name;
+        Ok(store.parts().sealing.map(|sealing| SealedRemoval::new(sealing, key, name, started)))
+    }
+}
+
+/// Returns the origin of the log as its newest checkpoint says it; none if the log is not sealed.
+async fn sealed_origin(store: &dyn AuditStore) -> Result<Option<String>, PurgeError> {
+    let Some(sealing) = store.parts().sealing else { return Ok(None) };
+    let newest = retry(|| sealing.newest_checkpoint()).await.map_err(PurgeError::NotPlanned)?;
+    Ok(newest.map(|newest| newest.note.lines().next().unwrap_or_default().to_owned()))
 }

@@ -1,8 +1,8 @@
 //! The seal: a Merkle tree over the events, signed checkpoints of it, and proofs that are checked offline.
 //!
 //! Pure functions over bytes: the tree of RFC 9162, stored as tiles by C2SP tlog-tiles v0.1.0; signed notes v1.0.0 with
-//! tlog-checkpoints v1.0.0 and cosignatures v1.0.1; tlog-proofs; and the leaf of an event, format v1. `docs/seal.md` has the
-//! format of the leaf.
+//! tlog-checkpoints v1.0.0 and cosignatures v1.0.1; tlog-proofs; the leaf of an event, format v1; and signed removals. `docs/seal.md`
+//! has the formats that are ours.
 //!
 //! ```
 //! use tower_audit::seal::{Checkpoint, Leaf, Seed, SignedNote, Signer, TileSet, TlogProof, TreeEdge, inclusion_proof};
@@ -41,6 +41,8 @@ mod tlog_proof;
 mod canonical_json;
 mod leaf;
 
+mod removal;
+
 #[cfg(test)]
 mod golden_log;
 
@@ -52,6 +54,7 @@ pub use note::{
     Checkpoint, MAX_NOTE_BYTES, MAX_SIGNATURES, NoteError, NoteSignature, SignatureType, SignedNote, Signer, Verified,
     VerifierKey,
 };
+pub use removal::{LeafRanges, RETENTION_SUFFIX, RemovalNote};
 pub use tiles::{MAX_ENTRY_BYTES, Tile, TileId, TileSet, TreeEdge, read_bundle, write_bundle};
 pub use tlog_proof::{ProofError, TlogProof};
 pub use tree::{

@@ -6,7 +6,7 @@ use crate::seal::{
     Checkpoint, Leaf, NoteError, ProofError, Salts, SealError, Seed, SignedNote, TlogProof, VerifierKey, cells,
     inclusion_nodes, inclusion_proof,
 };
-use crate::store::{AuditStore, StoreError, StoreErrorKind};
+use crate::store::{AuditStore, StoreError, StoreErrorKind, StoredSeed};
 
 /// An event and the proof that it is in the log, which is checked without the log.
 ///
@@ -58,12 +58,15 @@ pub async fn prove(store: &dyn AuditStore, id: EventId) -> Result<Option<EventPr
     if leaf.index >= newest.size {
         return Ok(None);
     }
+    let StoredSeed::Whole(seed) = leaf.seed else {
+        return Err(failed("the seed of the event is gone".to_owned()));
+    };
     let nodes = inclusion_nodes(leaf.index, newest.size).map_err(|error| failed(error.to_string()))?;
     let tiles = tiles_of(sealing, &nodes, newest.size).await?;
     let hashes = inclusion_proof(leaf.index, newest.size, &tiles).map_err(|error| failed(error.to_string()))?;
     let checkpoint: SignedNote = newest.note.parse().map_err(|error: SealError| failed(error.to_string()))?;
     let mut proof = TlogProof::new(leaf.index, hashes, checkpoint);
-    proof.extra = Some(Seed::from_bytes(leaf.seed).salts(cells(&event).len()).to_bytes());
+    proof.extra = Some(Seed::from_bytes(seed).salts(cells(&event).len()).to_bytes());
     Ok(Some(EventProof { event, proof }))
 }
 

@@ -13,7 +13,7 @@ use crate::seal::Hash;
 pub enum Damage {
     /// An event is another than the one that was sealed, or its seed is.
     Edited,
-    /// A sealed event is gone, and no purge accounts for it.
+    /// A sealed event is gone, and no signed purge accounts for it.
     Missing,
     /// An event has no leaf, although the sealer went on after its time: it was put into the store past the log.
     Inserted,
@@ -27,8 +27,16 @@ pub enum Damage {
     WrongKey,
     /// Events have no leaf for longer than the limit: the sealer does not run.
     UnsealedTooLong,
-    /// Leaves, nodes or checkpoints were changed or are missing.
+    /// Leaves, nodes, checkpoints or signed removals were changed or are missing.
     SealEdited,
+    /// An event was purged with its seed, and no signed purge accounts for it.
+    PurgeUnaccounted,
+    /// A purge was claimed without the retention key: an event that records one, or a signed removal.
+    PurgeForged,
+    /// Purged events are there again with their seeds: from an older copy of the store.
+    PurgeRolledBack,
+    /// A purged event was put in again.
+    Reinserted,
 }
 
 impl Damage {
@@ -44,6 +52,10 @@ impl Damage {
             Self::WrongKey => "wrong_key",
             Self::UnsealedTooLong => "unsealed_too_long",
             Self::SealEdited => "seal_edited",
+            Self::PurgeUnaccounted => "purge_unaccounted",
+            Self::PurgeForged => "purge_forged",
+            Self::PurgeRolledBack => "purge_rolled_back",
+            Self::Reinserted => "reinserted",
         }
     }
 }
@@ -89,7 +101,7 @@ pub struct Report {
     pub checkpoints: u64,
     /// The number of events that are as they were sealed.
     pub intact: u64,
-    /// The number of leaves whose events purges account for.
+    /// The number of leaves whose events signed purges account for.
     pub purged: u64,
     /// The number of events without a leaf, those of the last seconds included.
     pub unsealed: u64,

@@ -23,6 +23,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod key_file;
+mod retention_key;
 mod seal_key;
 mod stored_tree;
 
@@ -36,13 +38,14 @@ mod seal_task;
 
 mod event_proof;
 mod finding;
-mod purges;
+mod removals;
 mod tree_check;
 mod verifier;
 
 pub use error::{Refusal, SealerError};
 pub use event_proof::{EventProof, prove};
 pub use finding::{Damage, Finding, Report};
+pub use retention_key::RetentionKey;
 pub use seal_key::{SealKey, SealKeyError};
 pub(crate) use seal_task::SealTask;
 pub use sealer::{SEAL_INTERVAL, Sealer, Step};

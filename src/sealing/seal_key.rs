@@ -1,11 +1,11 @@
 //! A private key in a file, and beside it the newest tree that it has signed.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::seal::{Checkpoint, SignedNote, Signer, TreeEdge, VerifierKey};
+use super::key_file::{read, replace, sync_folder, write_new};
+use crate::seal::{Checkpoint, RETENTION_SUFFIX, SealError, SignedNote, Signer, TreeEdge, VerifierKey};
 
 /// The key of a sealer: the file with the private key, and `PATH.checkpoint` with the newest checkpoint that it has signed.
 ///
@@ -29,9 +29,12 @@ impl SealKey {
     /// One of the files exists or cannot be written, or the name is none: no spaces, no `+`.
     pub fn create(path: impl Into<PathBuf>, name: &str) -> Result<Self, SealKeyError> {
         let path = path.into();
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(|error| SealKeyError::new(&path, "made", error))?;
-        let signer = Signer::from_seed(name, seed).map_err(|error| SealKeyError::new(&path, "made", error))?;
+        if name.ends_with(RETENTION_SUFFIX) {
+            let error =
+                format!("the origin {name:?} ends with `{RETENTION_SUFFIX}`, as the names of retention keys do");
+            return Err(SealKeyError::new(&path, "made", error));
+        }
+        let signer = new_signer(&path, name)?;
         let edge = TreeEdge::new();
         let newest = Checkpoint::new(name, edge.size(), edge.root());
         let newest = newest.map_err(|error| SealKeyError::new(&path, "made", error))?;
@@ -78,7 +81,7 @@ impl SealKey {
         self.signer.name()
     }
 
-    pub(super) fn sign(&self, checkpoint: &Checkpoint) -> Result<SignedNote, crate::seal::SealError> {
+    pub(super) fn sign(&self, checkpoint: &Checkpoint) -> Result<SignedNote, SealError> {
         SignedNote::sign(checkpoint.to_string(), &[&self.signer])
     }
 
@@ -100,57 +103,18 @@ impl fmt::Debug for SealKey {
     }
 }
 
+/// Returns a new private key.
+pub(super) fn new_signer(path: &Path, name: &str) -> Result<Signer, SealKeyError> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| SealKeyError::new(path, "made", error))?;
+    Signer::from_seed(name, seed).map_err(|error| SealKeyError::new(path, "made", error))
+}
+
 fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".checkpoint");
     name.into()
 }
-
-/// Reads a small file; a larger one is none of ours.
-fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(MAX_FILE_BYTES).read_to_string(&mut text)?;
-    Ok(text)
-}
-
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-}
-
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = private().create_new(true).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
-}
-
-/// A crash leaves the old file or the new one.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let new = PathBuf::from(name);
-    let mut file = private().create(true).truncate(true).open(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&new, path)?;
-    sync_folder(path)
-}
-
-/// A name is durable when its folder is synced.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(folder) if cfg!(unix) => {
-            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-            File::open(folder)?.sync_all()
-        }
-        _ => Ok(()),
-    }
-}
-
-const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 /// An error of a key's files. Never shows the key.
 #[derive(Debug)]
@@ -162,7 +126,11 @@ pub struct SealKeyError {
 }
 
 impl SealKeyError {
-    fn new(path: &Path, what: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub(super) fn new(
+        path: &Path,
+        what: &'static str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
         Self { path: path.to_owned(), what, is_memory_missing: false, source: source.into() }
     }
 }

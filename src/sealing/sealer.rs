@@ -14,7 +14,7 @@ use crate::event::Timestamp;
 use crate::log_lines::log_line;
 use crate::seal::{Checkpoint, Leaf, Seed, SignedNote, TreeEdge};
 use crate::store::{
-    AuditStore, SealBatch, Sealing, StoreError, StoreErrorKind, StoredCheckpoint, StoredLeaf, StoredNode,
+    AuditStore, SealBatch, Sealing, StoreError, StoreErrorKind, StoredCheckpoint, StoredLeaf, StoredNode, StoredSeed,
 };
 
 /// The pause between two looks for new events. With the time of a step, an event is sealed within two seconds.
@@ -86,7 +86,12 @@ impl Sealer {
         let mut leaves = Vec::with_capacity(found.events.len());
         for (event, seed) in found.events.iter().zip(seeds) {
             let hash = Leaf::of(event, &Seed::from_bytes(seed)).hash();
-            leaves.push(StoredLeaf { index: tree.edge.size(), event_id: event.event_id, seed, hash: *hash.as_bytes() });
+            leaves.push(StoredLeaf {
+                index: tree.edge.size(),
+                event_id: event.event_id,
+                seed: StoredSeed::Whole(seed),
+                hash: *hash.as_bytes(),
+            });
             tree.edge.push(hash);
             if leaves.len() % EVENTS_A_TURN == 0 {
                 // Requests share the thread.

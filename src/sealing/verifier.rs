@@ -5,11 +5,11 @@ use std::fmt;
 use std::time::Duration;
 
 use super::finding::{Damage, Report};
-use super::purges::Purges;
+use super::removals::Removals;
 use super::tree_check::TreeCheck;
 use crate::event::{AuditEvent, EventId, Timestamp};
 use crate::seal::{Checkpoint, Hash, Leaf, NoteError, Seed, SignedNote, VerifierKey};
-use crate::store::{AuditStore, Sealing, StoreError, StoreErrorKind, StoredCheckpoint, StoredLeaf};
+use crate::store::{AuditStore, Sealing, StoreError, StoreErrorKind, StoredCheckpoint, StoredLeaf, StoredSeed};
 
 /// The time after which an event without a leaf is damage: a minute.
 pub const UNSEALED_LIMIT: Duration = Duration::from_secs(60);
@@ -20,6 +20,7 @@ pub const UNSEALED_LIMIT: Duration = Duration::from_secs(60);
 pub struct Verifier<'s> {
     store: &'s dyn AuditStore,
     keys: Vec<VerifierKey>,
+    retention_keys: Vec<VerifierKey>,
     kept: Vec<Checkpoint>,
     unsealed_limit: Duration,
 }
@@ -27,7 +28,7 @@ pub struct Verifier<'s> {
 impl<'s> Verifier<'s> {
     /// A verifier of this store that trusts these keys.
     pub fn new(store: &'s dyn AuditStore, keys: Vec<VerifierKey>) -> Self {
-        Self { store, keys, kept: Vec::new(), unsealed_limit: UNSEALED_LIMIT }
+        Self { store, keys, retention_keys: Vec::new(), kept: Vec::new(), unsealed_limit: UNSEALED_LIMIT }
     }
 
     /// Adds a checkpoint that was kept elsewhere: the log must have grown from it. Without one, nobody can tell a whole log
@@ -35,6 +36,13 @@ impl<'s> Verifier<'s> {
     #[must_use]
     pub fn against(mut self, checkpoint: Checkpoint) -> Self {
         self.kept.push(checkpoint);
+        self
+    }
+
+    /// Adds a retention key: purges that it has signed account for missing events. Without one, every missing event is damage.
+    #[must_use]
+    pub fn retention_key(mut self, key: VerifierKey) -> Self {
+        self.retention_keys.push(key);
         self
     }
 
@@ -56,14 +64,16 @@ impl<'s> Verifier<'s> {
         let Some(sealing) = self.store.parts().sealing else {
             return Err(StoreError::new(StoreErrorKind::Unsupported, self.store.capabilities().name, "verifying"));
         };
-        let purges = Purges::read(self.store).await?;
         let mut report = Report::new();
+        let origin = self.keys.first().map(VerifierKey::name);
+        let mut removals = Removals::read(sealing, &self.retention_keys, origin, &mut report).await?;
         let mut tree = TreeCheck::new();
         let mut checkpoints = Checkpoints::new(sealing, &self.keys);
         let mut kept: VecDeque<&Checkpoint> = self.kept.iter().filter(|kept| kept.size > 0).collect();
         kept.make_contiguous().sort_by_key(|kept| kept.size);
         let mut sealed_at = None;
         loop {
+            removals.begin_page();
             let page = sealing.leaves(tree.size(), PAGE).await?;
             let Some(last) = page.last() else { break };
             // After the leaves, so that the checkpoint that came with them is there.
@@ -74,9 +84,12 @@ impl<'s> Verifier<'s> {
                     tree.note_gap(leaf.index, &mut report);
                 }
                 let computed = match events.get(&leaf.event_id) {
-                    Some(event) => Some(Leaf::of(event, &Seed::from_bytes(leaf.seed)).hash()),
+                    Some(event) => {
+                        removals.check_event(leaf, event, &mut report).await?;
+                        if removals.judge_present(leaf, &mut report) { Some(hash_of(event, &leaf.seed)) } else { None }
+                    }
                     None => {
-                        note_missing(leaf, &purges, &mut report);
+                        removals.judge_gone(leaf, &mut report).await?;
                         None
                     }
                 };
@@ -166,13 +179,13 @@ async fn events_of(sealing: &dyn Sealing, page: &[StoredLeaf]) -> Result<HashMap
     Ok(sealing.events(&ids).await?.into_iter().map(|event| (event.event_id, event)).collect())
 }
 
-fn note_missing(leaf: &StoredLeaf, purges: &Purges, report: &mut Report) {
-    if purges.account_for(leaf.event_id) {
-        report.purged += 1;
-        return;
+/// Returns the hash of the leaf that an event and its seed make.
+fn hash_of(event: &AuditEvent, seed: &StoredSeed) -> Hash {
+    match seed {
+        StoredSeed::Whole(seed) => Leaf::of(event, &Seed::from_bytes(*seed)).hash(),
+        // No leaf has this hash.
+        StoredSeed::Other(_) | StoredSeed::Gone => Hash::of_empty_tree(),
     }
-    let text = format!("the event of leaf {} is gone, and no purge accounts for it", leaf.index);
-    report.add(Damage::Missing, Some(leaf.index), Some(leaf.event_id), text);
 }
 
 /// Compares the tree with the checkpoints of its size that were kept elsewhere.

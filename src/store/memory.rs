@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
     AuditStore, Capabilities, Diagnostic, Parts, PurgeOutcome, Reader, Removal, SealBatch, Sealing, StoreAdmin,
-    StoreError, StoreErrorKind, StoreFuture, StoredCheckpoint, StoredLeaf, StoredNode, UnsealedEvents,
+    StoreError, StoreErrorKind, StoreFuture, StoredCheckpoint, StoredLeaf, StoredNode, StoredRemoval, StoredSeed,
+    UnsealedEvents,
 };
 use crate::event::{AuditEvent, EventId, Phase, Timestamp};
 use crate::query::{Buckets, Cursor, Field, Filter, PageQuery, ValueCount};
@@ -50,6 +51,7 @@ struct Seal {
     indexes: HashMap<EventId, usize>,
     nodes: Vec<StoredNode>,
     checkpoints: Vec<StoredCheckpoint>,
+    removals: Vec<StoredRemoval>,
 }
 
 impl Events {
@@ -231,6 +233,9 @@ impl Removal for MemoryStore {
             for place in positions {
                 if kept.by_cursor.remove(place).is_some() {
                     kept.cursors.remove(&place.event_id);
+                    if let Some(index) = kept.seal.indexes.get(&place.event_id).copied() {
+                        kept.seal.leaves.get_mut(index).into_iter().for_each(|leaf| leaf.seed = StoredSeed::Gone);
+                    }
                     deleted += 1;
                 }
             }
@@ -243,7 +248,7 @@ impl Removal for MemoryStore {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
-    fn finish(&self) -> StoreFuture<'_, ()> {
+    fn finish(&self, _: Option<Timestamp>) -> StoreFuture<'_, ()> {
         Box::pin(std::future::ready(Ok(())))
     }
 }
@@ -281,7 +286,7 @@ impl Sealing for MemoryStore {
             }
             for leaf in &batch.leaves {
                 seal.indexes.insert(leaf.event_id, seal.leaves.len());
-                seal.leaves.push(*leaf);
+                seal.leaves.push(leaf.clone());
             }
             seal.nodes.extend(&batch.nodes);
             seal.checkpoints.push(batch.checkpoint.clone());
@@ -292,14 +297,39 @@ impl Sealing for MemoryStore {
     fn leaves(&self, first: u64, at_most: usize) -> StoreFuture<'_, Vec<StoredLeaf>> {
         Box::pin(async move {
             let first = usize::try_from(first).unwrap_or(usize::MAX);
-            Ok(self.lock().seal.leaves.iter().skip(first).take(at_most).copied().collect())
+            Ok(self.lock().seal.leaves.iter().skip(first).take(at_most).cloned().collect())
         })
     }
 
     fn leaf_of(&self, id: EventId) -> StoreFuture<'_, Option<StoredLeaf>> {
         Box::pin(async move {
             let kept = self.lock();
-            Ok(kept.seal.indexes.get(&id).and_then(|index| kept.seal.leaves.get(*index)).copied())
+            Ok(kept.seal.indexes.get(&id).and_then(|index| kept.seal.leaves.get(*index)).cloned())
+        })
+    }
+
+    fn leaf_indexes<'a>(&'a self, ids: &'a [EventId]) -> StoreFuture<'a, Vec<(EventId, u64)>> {
+        Box::pin(async move {
+            let kept = self.lock();
+            let index = |id: &EventId| Some((*id, *kept.seal.indexes.get(id)? as u64));
+            Ok(ids.iter().filter_map(index).collect())
+        })
+    }
+
+    fn removals(&self, first: u64, at_most: usize) -> StoreFuture<'_, Vec<StoredRemoval>> {
+        Box::pin(async move {
+            let first = usize::try_from(first).unwrap_or(usize::MAX);
+            Ok(self.lock().seal.removals.iter().skip(first).take(at_most).cloned().collect())
+        })
+    }
+
+    fn add_removal<'a>(&'a self, note: &'a str) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.check_open("purge")?;
+            let removals = &mut self.lock().seal.removals;
+            let number = removals.len() as u64;
+            removals.push(StoredRemoval { number, note: note.to_owned() });
+            Ok(())
         })
     }
 

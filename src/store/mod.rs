@@ -63,7 +63,9 @@ pub use redacted_url::RedactedUrl;
 pub use removal::{MAX_REMOVED, Removal};
 pub use retention_floor::RetentionFloor;
 pub(crate) use retention_floor::in_words as duration_in_words;
-pub use sealing::{SealBatch, Sealing, StoredCheckpoint, StoredLeaf, StoredNode, UnsealedEvents};
+pub use sealing::{
+    SealBatch, Sealing, StoredCheckpoint, StoredLeaf, StoredNode, StoredRemoval, StoredSeed, UnsealedEvents,
+};
 pub use statistics::statistics;
 pub use store_admin::{OPEN_COPY_AGE, PurgeOutcome, StoreAdmin};
 pub use store_future::StoreFuture;

@@ -160,8 +160,8 @@ impl<S: AuditStore> Removal for RetentionFloor<S> {
         Box::pin(async move { self.removal(PURGE)?.still_open(ids).await })
     }
 
-    fn finish(&self) -> StoreFuture<'_, ()> {
-        Box::pin(async { self.removal(PURGE)?.finish().await })
+    fn finish(&self, copies_before: Option<Timestamp>) -> StoreFuture<'_, ()> {
+        Box::pin(async move { self.removal(PURGE)?.finish(copies_before).await })
     }
 }
 

@@ -5,8 +5,9 @@ use crate::event::{AuditEvent, EventId, Timestamp};
 
 /// Keeps the leaves, the nodes and the checkpoints of the log's Merkle tree beside its events.
 ///
-/// A store knows nothing of hashes and signatures: `docs/seal.md` says what a sealer puts into it. Rows are inserted and never
-/// updated, so a role that may only insert and read suffices.
+/// A store knows nothing of hashes and signatures: `docs/seal.md` says what a sealer puts into it. A sealer inserts rows and updates
+/// none, so a role that may only insert and read suffices. [`Removal::remove`](super::Removal::remove) deletes the seeds of the events
+/// that it deletes.
 ///
 /// # Contract
 /// - **Order.** Leaves are numbered from 0 without a gap. The number is the order of the sealer, not that of the ids.
@@ -14,7 +15,7 @@ use crate::event::{AuditEvent, EventId, Timestamp};
 ///   sealers that race, one stores its batch and the other is told so.
 /// - **Nothing is skipped.** [`unsealed`](Self::unsealed) returns every durable event without a leaf sooner or later, however late
 ///   its transaction was committed.
-/// - **A leaf outlives its event.** A purge deletes no leaf.
+/// - **A leaf outlives its event.** A purge deletes no leaf. The seed goes with the event, in one transaction.
 pub trait Sealing: Send + Sync {
     /// Returns the newest checkpoint; none before the first.
     fn newest_checkpoint(&self) -> StoreFuture<'_, Option<StoredCheckpoint>>;
@@ -38,15 +39,26 @@ pub trait Sealing: Send + Sync {
     /// Returns the leaf of an event.
     fn leaf_of(&self, id: EventId) -> StoreFuture<'_, Option<StoredLeaf>>;
 
+    /// Returns the numbers of the leaves of these events, in any order. Events without a leaf are left out.
+    ///
+    /// Needs no right to read seeds.
+    fn leaf_indexes<'a>(&'a self, ids: &'a [EventId]) -> StoreFuture<'a, Vec<(EventId, u64)>>;
+
     /// Returns nodes of a level in the order of their numbers, from `first` on.
     fn nodes(&self, level: u8, first: u64, at_most: usize) -> StoreFuture<'_, Vec<StoredNode>>;
 
     /// Returns those of these events that are there, in any order.
     fn events<'a>(&'a self, ids: &'a [EventId]) -> StoreFuture<'a, Vec<AuditEvent>>;
+
+    /// Returns signed removals in the order of their numbers, from `first` on.
+    fn removals(&self, first: u64, at_most: usize) -> StoreFuture<'_, Vec<StoredRemoval>>;
+
+    /// Stores a signed removal behind the others, as durable as an append.
+    fn add_removal<'a>(&'a self, note: &'a str) -> StoreFuture<'a, ()>;
 }
 
 /// A leaf as a store keeps it.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "a row")]
 pub struct StoredLeaf {
     /// The number of the leaf, from 0.
@@ -54,7 +66,7 @@ pub struct StoredLeaf {
     /// The event.
     pub event_id: EventId,
     /// The seed of the salts.
-    pub seed: [u8; 32],
+    pub seed: StoredSeed,
     /// The hash of the leaf in the tree.
     pub hash: [u8; 32],
 }
@@ -65,6 +77,54 @@ impl std::fmt::Debug for StoredLeaf {
         let Self { index, event_id, .. } = self;
         f.debug_struct("StoredLeaf").field("index", index).field("event_id", event_id).finish_non_exhaustive()
     }
+}
+
+/// The seed of a leaf as a store keeps it. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoredSeed {
+    /// The 32 bytes from which the salts of all cells are derived.
+    Whole([u8; 32]),
+    /// Bytes of another length: someone has changed them.
+    Other(Box<[u8]>),
+    /// None: the event was purged.
+    Gone,
+}
+
+impl StoredSeed {
+    /// Returns the seed that a column holds.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        match bytes.try_into() {
+            Ok(seed) => Self::Whole(seed),
+            Err(_) if bytes.is_empty() => Self::Gone,
+            Err(_) => Self::Other(bytes.into()),
+        }
+    }
+
+    /// Returns the bytes of the column.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Whole(seed) => seed,
+            Self::Other(bytes) => bytes,
+            Self::Gone => &[],
+        }
+    }
+}
+
+impl std::fmt::Debug for StoredSeed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "StoredSeed({} bytes)", self.as_bytes().len())
+    }
+}
+
+/// A signed removal as a store keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a row")]
+pub struct StoredRemoval {
+    /// The number, from 0.
+    pub number: u64,
+    /// The signed note.
+    pub note: String,
 }
 
 /// The root of a full tile, which is a hash of the tile above.

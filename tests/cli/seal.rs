@@ -119,3 +119,36 @@ fn a_process_of_its_own_seals_what_comes() {
     assert!(said.contains("sealing with example.com/audit+") && !said.contains("PRIVATE"), "{said}");
     assert!(place.run(&["verify", "--vkey", &vkey]).ok().contains("13 events are intact"));
 }
+
+/// A purge of a sealed log needs the key that the writers lack.
+#[test]
+fn a_purge_of_a_sealed_log_is_signed() {
+    let (place, vkey) = sealed(500);
+    let key = place.folder().join("retention.key");
+    let key = key.to_str().expect("UTF-8");
+    let made = ["keygen", key, "--retention", "--origin", "example.com/audit"];
+    let retention = Run::of(program(&made)).ok().trim().to_owned();
+    assert!(retention.starts_with("example.com/audit/retention+"), "{retention}");
+    assert!(!place.folder().join("retention.key.checkpoint").exists(), "a retention key has no memory");
+    let before = "2026-01-01T00:01:40Z";
+    let refused = place.run(&["purge", "--before", before, "--yes"]).failed(2);
+    assert!(refused.contains("nothing was deleted") && refused.contains("--retention-key FILE"), "{refused}");
+    let seal_key = place.folder().join("seal.key");
+    let seal_key = seal_key.to_str().expect("UTF-8");
+    let words = ["purge", "--before", before, "--yes", "--retention-key"];
+    assert!(place.run(&[&words[..], &[seal_key]].concat()).failed(2).contains("keygen --retention"));
+    assert_eq!(place.count(), 500, "nothing was deleted");
+    assert_eq!(place.run(&[&words[..], &[key, "--quiet"]].concat()).ok(), "");
+    assert_eq!(place.count(), 402, "100 are gone, and the purge has two of its own");
+    place.run(&["seal", "--once", "--key", seal_key]).ok();
+    let verified = place.run(&["verify", "--vkey", &vkey, "--retention-vkey", &retention]).ok();
+    assert!(verified.contains("402 events are intact, 100 purged"), "{verified}");
+    let unknown = place.run(&["verify", "--vkey", &vkey]);
+    assert_eq!(unknown.code, Some(6));
+    assert!(
+        unknown.stdout.contains("purge_unaccounted: the event of leaf 0 was purged, and no retention key was given"),
+        "{unknown:?}"
+    );
+    let error = place.run(&["verify", "--vkey", &vkey, "--retention-vkey", "x"]).failed(2);
+    assert!(error.contains("--retention-vkey") && error.contains("NAME+ID+BASE64"), "{error}");
+}

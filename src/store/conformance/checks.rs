@@ -121,6 +121,8 @@ macro_rules! conformance_tests {
             sealing::late_events_are_not_skipped [Sealing],
             sealing::concurrent_appends_are_all_sealed [Sealing, SecondHandle],
             sealing::a_leaf_outlives_its_event [Reader, Admin, Sealing],
+            sealing::a_removal_takes_the_seed [Removal, Sealing],
+            sealing::signed_removals_come_back [Sealing],
             provisioning::recreate_empties_the_store [Reader, Admin],
             provisioning::recreate_leaves_a_store_that_works [Reader, Admin],
             provisioning::recreate_forgets_the_ids [Reader, Admin],

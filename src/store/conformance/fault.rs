@@ -207,6 +207,10 @@ faults! {
     LosesRacesUnnoticed,
     /// The seeds are not kept.
     LosesSeeds,
+    /// A removed event leaves its seed behind.
+    RemoveKeepsSeeds,
+    /// Signed removals are lost, all but the first.
+    LosesRemovals,
     /// A leaf goes with its event.
     PurgeTakesLeaves,
     /// Positions come oldest first.

@@ -84,7 +84,7 @@ pub(super) async fn a_removal_can_be_repeated(harness: &Harness) {
     assert_eq!(remove(&*fresh.store, &[]).await, 0, "nothing was asked for");
     assert_eq!(remove(&*fresh.store, &positions(&all[..20])).await, 20);
     assert_eq!(remove(&*fresh.store, &positions(&all[10..25])).await, 5, "ten of them are gone already");
-    if let Err(error) = removal(&*fresh.store).finish().await {
+    if let Err(error) = removal(&*fresh.store).finish(None).await {
         panic!("the end of the removals failed: {error}");
     }
     assert_holds(&*fresh.store, &all[25..], "after repeated removals").await;

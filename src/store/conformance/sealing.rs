@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use super::Harness;
-use super::assertions::{append, keeper};
+use super::assertions::{append, keeper, removal};
 use super::fixtures::{at, event, event_at, events, shuffled};
 use crate::event::{AuditEvent, EventId};
-use crate::store::{AuditStore, SealBatch, Sealing, StoredCheckpoint, StoredLeaf, StoredNode};
+use crate::query::Cursor;
+use crate::store::{AuditStore, SealBatch, Sealing, StoredCheckpoint, StoredLeaf, StoredNode, StoredSeed};
 
 fn sealing(store: &dyn AuditStore) -> &dyn Sealing {
     store.parts().sealing.expect("the check said that it needs sealing")
@@ -18,7 +19,7 @@ fn batch(after: Option<u64>, events: &[AuditEvent], position: &str) -> SealBatch
     let leaves = events.iter().zip(first..).map(|(event, index)| StoredLeaf {
         index,
         event_id: event.event_id,
-        seed: [index as u8 ^ 0x55; 32],
+        seed: StoredSeed::Whole([index as u8 ^ 0x55; 32]),
         hash: [index as u8; 32],
     });
     let size = first + events.len() as u64;
@@ -89,7 +90,7 @@ pub(super) async fn a_sealed_batch_comes_back(harness: &Harness) {
     let leaves = sealing.leaves(0, 1000).await.expect("leaves");
     assert!(leaves == expected, "the leaves are not those that were stored: {leaves:?}");
     assert_eq!(sealing.leaves(295, 10).await.expect("leaves"), expected[295..305], "some of the leaves");
-    assert_eq!(sealing.leaf_of(all[417].event_id).await.expect("a leaf"), Some(expected[417]), "one leaf");
+    assert_eq!(sealing.leaf_of(all[417].event_id).await.expect("a leaf"), Some(expected[417].clone()), "one leaf");
     assert_eq!(sealing.leaf_of(event(9999).event_id).await.expect("no leaf"), None, "of an unknown event");
     let nodes: Vec<_> = [&first, &second].iter().flat_map(|batch| batch.nodes.clone()).collect();
     assert_eq!(sealing.nodes(1, 0, 10).await.expect("nodes"), nodes, "the nodes");
@@ -102,6 +103,50 @@ pub(super) async fn a_sealed_batch_comes_back(harness: &Harness) {
     let mut found = sealing.events(&ids).await.expect("events by their ids");
     found.sort_by_key(|event| event.event_id);
     assert_eq!(found, [event(5), event(599)], "events by their ids");
+    let mut indexes = sealing.leaf_indexes(&ids).await.expect("the numbers of leaves");
+    indexes.sort_unstable();
+    let number = |id| expected.iter().find(|leaf| leaf.event_id == id).map(|leaf| (id, leaf.index));
+    assert_eq!(indexes, [number(ids[0]), number(ids[1])].map(|found| found.expect("it is sealed")), "leaves by ids");
+}
+
+pub(super) async fn a_removal_takes_the_seed(harness: &Harness) {
+    let fresh = harness.fresh().await;
+    let sealing = sealing(&*fresh.store);
+    let all = events(0..50);
+    append(&*fresh.store, &all).await;
+    seal_all(sealing, 100).await;
+    let before = sealing.leaves(0, 100).await.expect("leaves");
+    let positions: Vec<_> = all[10..20].iter().map(Cursor::of).collect();
+    // A position that is not the event's own deletes neither the event nor its seed.
+    let forged = Cursor { created_at: all[0].created_at, event_id: all[30].event_id };
+    let positions = [&positions[..], &[forged]].concat();
+    assert_eq!(removal(&*fresh.store).remove(&positions).await.expect("a removal"), 10);
+    let gone: Vec<_> = all[10..20].iter().map(|event| event.event_id).collect();
+    let leaves = sealing.leaves(0, 100).await.expect("leaves");
+    assert_eq!(leaves.len(), before.len(), "every leaf stays");
+    for (leaf, before) in leaves.iter().zip(&before) {
+        assert_eq!((leaf.index, leaf.event_id, leaf.hash), (before.index, before.event_id, before.hash));
+        let expected = if gone.contains(&leaf.event_id) { &StoredSeed::Gone } else { &before.seed };
+        assert!(leaf.seed == *expected, "the seed of leaf {}: {:?}", leaf.index, leaf.seed);
+    }
+    assert_eq!(sealing.leaf_of(gone[0]).await.expect("a leaf").map(|leaf| leaf.seed), Some(StoredSeed::Gone));
+}
+
+pub(super) async fn signed_removals_come_back(harness: &Harness) {
+    let fresh = harness.fresh().await;
+    let sealing = sealing(&*fresh.store);
+    append(&*fresh.store, &events(0..3)).await;
+    assert!(sealing.removals(0, 10).await.expect("none").is_empty(), "before the first seal");
+    seal_all(sealing, 100).await;
+    assert!(sealing.removals(0, 10).await.expect("none").is_empty(), "before the first");
+    let notes = ["one\n\n— key AAAA\n", "two\n", "one\n\n— key AAAA\n"];
+    for note in notes {
+        sealing.add_removal(note).await.expect("a removal is stored");
+    }
+    let stored = sealing.removals(0, 10).await.expect("removals");
+    let found: Vec<_> = stored.iter().map(|stored| (stored.number, &*stored.note)).collect();
+    assert_eq!(found, [(0, notes[0]), (1, notes[1]), (2, notes[2])], "in their order");
+    assert_eq!(sealing.removals(1, 1).await.expect("removals"), stored[1..2], "some of them");
 }
 
 pub(super) async fn a_batch_that_does_not_follow_is_refused(harness: &Harness) {

@@ -2,7 +2,7 @@
 
 use super::scan::still_open;
 use super::store::JsonlStore;
-use crate::event::EventId;
+use crate::event::{EventId, Timestamp};
 use crate::query::{Cursor, PageQuery};
 use crate::store::{Removal, StoreFuture};
 
@@ -27,7 +27,8 @@ impl Removal for JsonlStore {
         Box::pin(self.blocking(DOING, move || Ok(still_open(&shared.snapshot()?, &ids))))
     }
 
-    fn finish(&self) -> StoreFuture<'_, ()> {
+    /// Keeps no copies of open events.
+    fn finish(&self, _: Option<Timestamp>) -> StoreFuture<'_, ()> {
         Box::pin(self.tidy())
     }
 }

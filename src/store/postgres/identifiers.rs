@@ -150,6 +150,8 @@ pub(super) const LEAVES: &str = "_leaves";
 pub(super) const NODES: &str = "_nodes";
 /// The checkpoints of the seal.
 pub(super) const CHECKPOINTS: &str = "_checkpoints";
+/// The signed removals of the seal.
+pub(super) const REMOVALS: &str = "_removals";
 /// The version of the tables.
 pub(super) const VERSION: &str = "_version";
 /// PostgreSQL cuts names there.

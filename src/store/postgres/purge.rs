@@ -76,7 +76,11 @@ pub(super) async fn purge(
 /// Deletes the copies of `started` events that are still open and older than `before`: who and what they name would
 /// outlive the purge, and come back in the event that closes them. A log makes the ids of these events, so that a span of
 /// time is a span of ids. Those younger than [`OPEN_COPY_AGE`] stay: their requests may be running.
-async fn forget_open(db: &mut PgConnection, names: &Identifiers, before: Timestamp) -> Result<(), StoreError> {
+pub(super) async fn forget_open(
+    db: &mut PgConnection,
+    names: &Identifiers,
+    before: Timestamp,
+) -> Result<(), StoreError> {
     let young = Timestamp::from_micros_clamped(Timestamp::now().as_micros() - OPEN_COPY_AGE.as_micros() as i64);
     let Ok(millis) = u128::try_from(before.min(young).as_micros().div_euclid(1000)) else { return Ok(()) };
     let sql = format!("DELETE FROM {} WHERE event_id < $1", names.side_table(STARTED));

@@ -7,14 +7,15 @@ use uuid::Uuid;
 use super::access::explained;
 use super::error::{DuringOperation as _, FOREIGN_KEY_VIOLATION, cause, has_code};
 use super::grants::Right;
-use super::identifiers::{Identifiers, STARTED};
+use super::identifiers::{Identifiers, LEAVES, STARTED};
 use super::obstacles;
-use super::purge::{refuse_undeletable, undeletable};
+use super::purge::{forget_open, refuse_undeletable, undeletable};
 use super::reader;
+use super::sealing::tables;
 use super::session::only;
 use super::store::PostgresStore;
 use super::timestamptz::Timestamptz;
-use crate::event::EventId;
+use crate::event::{EventId, Timestamp};
 use crate::query::{Cursor, PageQuery};
 use crate::store::{Removal, StoreError, StoreFuture};
 
@@ -58,9 +59,15 @@ impl Removal for PostgresStore {
         })
     }
 
-    /// Does nothing: the server's vacuum frees the rows.
-    fn finish(&self) -> StoreFuture<'_, ()> {
-        Box::pin(std::future::ready(Ok(())))
+    /// The server's vacuum frees the rows.
+    fn finish(&self, copies_before: Option<Timestamp>) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            let Some(before) = copies_before else { return Ok(()) };
+            let mut lease = self.admin_sessions.lease(&self.config, DOING).await?;
+            let result = forget_open(&mut lease.db, &self.config.identifiers, before).await;
+            let result = explained(&mut lease.db, &self.config.identifiers, Right::Purge, result).await;
+            lease.finish(result)
+        })
     }
 }
 
@@ -75,7 +82,15 @@ async fn remove(db: &mut PgConnection, names: &Identifiers, positions: &[Cursor]
                 '9999-12-31 23:59:59.999999+00'::timestamptz))",
         names.table()
     );
-    let sql = format!("WITH gone AS (DELETE FROM {there} RETURNING 1) SELECT count(*) FROM gone");
+    // The seed goes in the statement that deletes its event.
+    let seeds = match tables::exist(db, names).await? {
+        true => format!(
+            ", blank AS (UPDATE {} AS l SET seed = ''::bytea FROM gone g WHERE l.event_id = g.event_id)",
+            names.side_table(LEAVES)
+        ),
+        false => String::new(),
+    };
+    let sql = format!("WITH gone AS (DELETE FROM {there} RETURNING e.event_id){seeds} SELECT count(*) FROM gone");
     let rows: Vec<i64> = match sqlx::query_scalar(AssertSqlSafe(sql)).bind(&ids).bind(&times).fetch_all(&mut *db).await
     {
         Err(error) if has_code(&error, FOREIGN_KEY_VIOLATION) => {

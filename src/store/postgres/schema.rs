@@ -6,7 +6,7 @@ use sqlx::postgres::{PgConnection, PgDatabaseError};
 use super::error::{DuringOperation as _, INSUFFICIENT_PRIVILEGE, MISSING, cause, config, from_driver, has_code};
 use super::expected_schema::{self, SCHEMA, VERSION};
 use super::grants;
-use super::identifiers::{CHECKPOINTS, Identifiers, LEAVES, NODES, quote_identifier};
+use super::identifiers::{CHECKPOINTS, Identifiers, LEAVES, NODES, REMOVALS, quote_identifier};
 use super::indexes;
 use super::owner::{is_owner, owner, require_owner};
 use super::partition;
@@ -135,7 +135,7 @@ pub(super) async fn recreate(db: &mut PgConnection, names: &Identifiers) -> Resu
             tables.iter().map(|table| format!("{}.{}", names.quoted_schema(), quote_identifier(table))).collect();
         execute(db, format!("DROP TABLE {}", tables.join(", "))).await?;
     }
-    let seal = [LEAVES, NODES, CHECKPOINTS].map(|end| names.side_table(end));
+    let seal = [LEAVES, NODES, CHECKPOINTS, REMOVALS].map(|end| names.side_table(end));
     execute(db, format!("DROP TABLE IF EXISTS {}", seal.join(", "))).await?;
     create_missing(db, names).await?;
     grants::grant_again(db, names, given).await?;

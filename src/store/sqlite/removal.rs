@@ -12,12 +12,13 @@ use super::admin::overwriting;
 use super::error::DuringOperation as _;
 use super::events_view;
 use super::id_blob::id_of;
-use super::purge::compact_through;
+use super::purge::{self, compact_through};
 use super::read::reader;
+use super::sealing::removals::delete_seeds;
 use super::segments::segment::{self, Segment, SegmentState};
 use super::store::SqliteStore;
 use super::writer_state::{StateTransaction, WriterState};
-use crate::event::EventId;
+use crate::event::{EventId, Timestamp};
 use crate::query::{Cursor, PageQuery};
 use crate::store::{Removal, StoreError, StoreFuture};
 
@@ -72,8 +73,22 @@ impl Removal for SqliteStore {
         })
     }
 
-    fn finish(&self) -> StoreFuture<'_, ()> {
+    fn finish(&self, copies_before: Option<Timestamp>) -> StoreFuture<'_, ()> {
         Box::pin(async move {
+            while let Some(before) = copies_before {
+                let mut lease = self.lease(DOING).await?;
+                let done = overwriting(&mut lease.state, async |state| {
+                    purge::remove_open(state, before, COPIES_AT_ONCE).await
+                });
+                let done = done.await;
+                let deleted = lease.finish(done).await?;
+                if deleted > 0 {
+                    self.is_to_scrub.store(true, Ordering::Relaxed);
+                }
+                if deleted < COPIES_AT_ONCE as u64 {
+                    break;
+                }
+            }
             if self.is_to_scrub.swap(false, Ordering::Relaxed) {
                 self.scrub().await?;
             }
@@ -125,17 +140,19 @@ async fn delete_from(
     let sql = format!(
         "DELETE FROM audit_segment_{n} WHERE seq IN (SELECT event.seq FROM json_each(?1) AS position \
          CROSS JOIN audit_segment_{n} AS event ON event.event_id = unhex(position.value ->> 0) \
-         WHERE CAST(event.created_at AS INTEGER) = position.value ->> 1)"
+         WHERE CAST(event.created_at AS INTEGER) = position.value ->> 1) RETURNING event_id"
     );
-    let deleted = sqlx::query(AssertSqlSafe(sql))
+    let rows: Vec<Vec<u8>> = sqlx::query_scalar(AssertSqlSafe(sql))
         .bind(serde_json::to_string(positions).during(DOING)?)
-        .execute(&mut **db)
+        .fetch_all(&mut **db)
         .await
-        .during(DOING)?
-        .rows_affected();
+        .during(DOING)?;
+    let deleted = rows.len() as u64;
     if deleted == 0 {
         return Ok(0);
     }
+    let ids: Vec<EventId> = rows.iter().filter_map(|id| id_of(id).ok()).map(EventId::from_u128).collect();
+    delete_seeds(db, &ids).await?;
     let sql = format!("SELECT EXISTS (SELECT 1 FROM audit_segment_{n})");
     let is_left: bool = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut **db).await.during(DOING)?;
     if !is_left {
@@ -151,3 +168,4 @@ async fn delete_from(
 }
 
 const DOING: &str = "purge";
+const COPIES_AT_ONCE: usize = 1000;

@@ -1,7 +1,9 @@
 //! Sealing a store, proving its events, and finding each manipulation of it.
 
+mod corpus;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod purging;
 mod sealer;
 mod support;
 mod tampering;

@@ -110,7 +110,7 @@ async fn an_event_is_proven_without_the_log() {
     let log = SealedLog::of(700).await;
     let store = log.open().await;
     for index in [0, 255, 256, 699] {
-        let leaf = store.parts().sealing.unwrap().leaves(index, 1).await.unwrap()[0];
+        let leaf = store.parts().sealing.unwrap().leaves(index, 1).await.unwrap().remove(0);
         let proven = prove(&*store, leaf.event_id).await.unwrap().expect("it is sealed");
         // As text, as it is handed on.
         let proof: TlogProof = proven.proof.to_string().parse().unwrap();

@@ -133,6 +133,8 @@ const TABLE: &[(&str, &[Fault])] = &[
     ("late_events_are_not_skipped", &[SkipsLateEvents]),
     ("concurrent_appends_are_all_sealed", &[SkipsLateEvents]),
     ("a_leaf_outlives_its_event", &[PurgeTakesLeaves]),
+    ("a_removal_takes_the_seed", &[RemoveKeepsSeeds, RemovesNothing]),
+    ("signed_removals_come_back", &[LosesRemovals]),
     ("recreate_empties_the_store", &[InitKeepsEvents]),
     ("recreate_leaves_a_store_that_works", &[InitBreaksAppends]),
     ("recreate_forgets_the_ids", &[InitKeepsIds]),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use tower_audit::query::{Cursor, Filter, PageQuery};
 use tower_audit::store::{AuditStore, Capabilities, Diagnostic, MemoryStore, Parts, Recovery, Removal, StoreFuture};
-use tower_audit::{AuditEvent, EventId, Phase};
+use tower_audit::{AuditEvent, EventId, Phase, Timestamp};
 
 /// One handle. It lives until it is closed or dropped.
 #[derive(Debug)]
@@ -99,8 +99,8 @@ impl Removal for OrphanMemory {
         })
     }
 
-    fn finish(&self) -> StoreFuture<'_, ()> {
-        self.inner_removal().finish()
+    fn finish(&self, copies_before: Option<Timestamp>) -> StoreFuture<'_, ()> {
+        self.inner_removal().finish(copies_before)
     }
 }
 

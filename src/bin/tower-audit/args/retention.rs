@@ -61,6 +61,10 @@ pub(crate) struct RunArgs {
     #[arg(short = 'q', long)]
     pub(crate) quiet: bool,
 
+    /// The retention key from keygen --retention: a purge of a sealed log is signed with it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) retention_key: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) floor: FloorArgs,
 

@@ -6,13 +6,17 @@ use clap::Args as ClapArgs;
 
 #[derive(ClapArgs)]
 pub(crate) struct KeygenArgs {
-    /// The file of the private key; FILE.checkpoint is made beside it, the memory of the sealer
+    /// The file of the private key. FILE.checkpoint is made beside it, the memory of the sealer; not for a retention key
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 
     /// The origin of the log, which no other log has, such as example.com/audit
     #[arg(long, value_name = "NAME")]
     pub(crate) origin: String,
+
+    /// Make the key that signs purges of the log, which neither its writers nor its sealer should have
+    #[arg(long)]
+    pub(crate) retention: bool,
 }
 
 #[derive(ClapArgs)]
@@ -38,6 +42,11 @@ pub(crate) struct TrustArgs {
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
     pub(crate) trust: TrustArgs,
+
+    /// The public retention key of the log, as keygen --retention prints it: without it, nothing accounts for purged events; may be given
+    /// several times
+    #[arg(long = "retention-vkey", value_name = "VKEY")]
+    pub(crate) retention_keys: Vec<String>,
 
     /// A checkpoint that was kept elsewhere, such as the file beside the key: the log must have grown from it; may be given several
     /// times

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use tower_audit::query::Filter;
 use tower_audit::retention::{PurgeError, PurgePreview, PurgeReport, Retention, RetentionPlan};
+use tower_audit::sealing::RetentionKey;
 use tower_audit::store::{AuditStore, EventExtent};
 use tower_audit::{Actor, Timestamp};
 
@@ -45,6 +46,9 @@ pub(super) async fn run(
     if let Some(floor) = args.floor.floor()? {
         retention = retention.floor(floor);
     }
+    if let Some(path) = &args.retention_key {
+        retention = retention.key(RetentionKey::load(path).map_err(CliError::Key)?);
+    }
     with_store(url, OnMissing::Fail, async |store| {
         admin(store, "purged")?;
         let preview = with_progress("counting", retention.preview(store)).await.map_err(not_planned)?;
@@ -70,6 +74,12 @@ pub(super) async fn run(
         let mut progress = Progress::new("events deleted", !args.quiet);
         let report = retention.run_until(store, &preview, stop, |deleted| progress.at(deleted)).await?;
         drop(progress);
+        if report.unsealed > 0 {
+            warn(&format!(
+                "{} events stay, because they are not sealed yet: run it again when the sealer runs",
+                report.unsealed
+            ));
+        }
         if args.quiet { Ok(()) } else { print(args.format, &retention, &preview, Some(&report)) }
     })
     .await

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use tower_audit::sealing::{SEAL_INTERVAL, SealKey, Sealer, SealerError};
+use tower_audit::sealing::{RetentionKey, SEAL_INTERVAL, SealKey, Sealer, SealerError};
 
 use super::open_store::{OnMissing, with_shared_store};
 use crate::args::{KeygenArgs, SealArgs};
@@ -13,9 +13,12 @@ use crate::signals::interrupt;
 
 /// Makes a key, and prints its public part.
 pub(crate) fn keygen(args: KeygenArgs) -> Result<(), CliError> {
-    let key = SealKey::create(&args.file, &args.origin).map_err(CliError::Key)?;
+    let public = match args.retention {
+        true => RetentionKey::create(&args.file, &args.origin).map_err(CliError::Key)?.verifier_key(),
+        false => SealKey::create(&args.file, &args.origin).map_err(CliError::Key)?.verifier_key(),
+    };
     let mut out = Stdout::new();
-    writeln!(out, "{}", key.verifier_key())?;
+    writeln!(out, "{public}")?;
     out.flush()?;
     Ok(())
 }

@@ -26,10 +26,12 @@ pub(crate) async fn checkpoint(url: &str) -> Result<(), CliError> {
 /// Verifies everything, and prints a report.
 pub(crate) async fn verify(url: &str, args: VerifyArgs) -> Result<(), CliError> {
     let keys = keys(&args.trust)?;
+    let retention_keys = parsed(&args.retention_keys, "--retention-vkey")?;
     let kept = args.against.iter().map(|path| kept(path, &keys)).collect::<Result<Vec<_>, _>>()?;
     with_store(url, OnMissing::Fail, async |store| {
         sealing(store)?;
         let verifier = kept.into_iter().fold(Verifier::new(store, keys), Verifier::against);
+        let verifier = retention_keys.into_iter().fold(verifier, Verifier::retention_key);
         let mut progress = Progress::new("leaves verified", true);
         let report = verifier.verify(|leaves| progress.at(leaves)).await?;
         drop(progress);
@@ -73,8 +75,12 @@ fn sealing(store: &dyn AuditStore) -> Result<&dyn Sealing, CliError> {
 }
 
 fn keys(trust: &TrustArgs) -> Result<Vec<VerifierKey>, CliError> {
-    let parse = |key: &String| key.parse().map_err(|error| CliError::Usage(format!("--vkey: {error}")));
-    trust.keys.iter().map(parse).collect()
+    parsed(&trust.keys, "--vkey")
+}
+
+fn parsed(keys: &[String], option: &str) -> Result<Vec<VerifierKey>, CliError> {
+    let parse = |key: &String| key.parse().map_err(|error| CliError::Usage(format!("{option}: {error}")));
+    keys.iter().map(parse).collect()
 }
 
 /// Reads a checkpoint that was kept, and checks its signature.

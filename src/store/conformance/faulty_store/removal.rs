@@ -2,7 +2,7 @@
 
 use super::super::fault::Fault;
 use super::FaultyStore;
-use crate::event::EventId;
+use crate::event::{EventId, Timestamp};
 use crate::query::{Cursor, PageQuery};
 use crate::store::{Removal, StoreError, StoreErrorKind, StoreFuture};
 
@@ -60,8 +60,8 @@ impl Removal for FaultyStore {
         })
     }
 
-    fn finish(&self) -> StoreFuture<'_, ()> {
-        Box::pin(async { self.inner_removal()?.finish().await })
+    fn finish(&self, copies_before: Option<Timestamp>) -> StoreFuture<'_, ()> {
+        Box::pin(async move { self.inner_removal()?.finish(copies_before).await })
     }
 }
 

@@ -5,7 +5,7 @@ use super::FaultyStore;
 use crate::event::{AuditEvent, EventId};
 use crate::store::{
     SealBatch, Sealing, StoreError, StoreErrorKind, StoreFuture, StoredCheckpoint, StoredLeaf, StoredNode,
-    UnsealedEvents,
+    StoredRemoval, StoredSeed, UnsealedEvents,
 };
 
 #[deny(clippy::missing_trait_methods)]
@@ -49,8 +49,13 @@ impl Sealing for FaultyStore {
     fn leaves(&self, first: u64, at_most: usize) -> StoreFuture<'_, Vec<StoredLeaf>> {
         Box::pin(async move {
             let mut leaves = self.inner_sealing()?.leaves(first, at_most).await?;
+            if self.fault() == Some(Fault::RemoveKeepsSeeds) {
+                for leaf in leaves.iter_mut().filter(|leaf| leaf.seed == StoredSeed::Gone) {
+                    leaf.seed = StoredSeed::Whole([1; 32]);
+                }
+            }
             if self.fault() == Some(Fault::LosesSeeds) {
-                leaves.iter_mut().for_each(|leaf| leaf.seed = [0; 32]);
+                leaves.iter_mut().for_each(|leaf| leaf.seed = StoredSeed::Whole([0; 32]));
             }
             Ok(leaves)
         })
@@ -74,6 +79,24 @@ impl Sealing for FaultyStore {
 
     fn events<'a>(&'a self, ids: &'a [EventId]) -> StoreFuture<'a, Vec<AuditEvent>> {
         Box::pin(async move { self.inner_sealing()?.events(ids).await })
+    }
+
+    fn leaf_indexes<'a>(&'a self, ids: &'a [EventId]) -> StoreFuture<'a, Vec<(EventId, u64)>> {
+        Box::pin(async move { self.inner_sealing()?.leaf_indexes(ids).await })
+    }
+
+    fn removals(&self, first: u64, at_most: usize) -> StoreFuture<'_, Vec<StoredRemoval>> {
+        Box::pin(async move {
+            let mut removals = self.inner_sealing()?.removals(first, at_most).await?;
+            if self.fault() == Some(Fault::LosesRemovals) {
+                removals.truncate(1);
+            }
+            Ok(removals)
+        })
+    }
+
+    fn add_removal<'a>(&'a self, note: &'a str) -> StoreFuture<'a, ()> {
+        Box::pin(async move { self.inner_sealing()?.add_removal(note).await })
     }
 }
 

@@ -46,7 +46,7 @@ async fn insert(db: &mut PgConnection, names: &Identifiers, batch: &SealBatch) -
     let leaves = sqlx::query(AssertSqlSafe(sql))
         .bind(batch.leaves.iter().map(|leaf| leaf.index.cast_signed()).collect::<Vec<_>>())
         .bind(batch.leaves.iter().map(|leaf| Uuid::from(leaf.event_id)).collect::<Vec<_>>())
-        .bind(batch.leaves.iter().map(|leaf| leaf.seed.to_vec()).collect::<Vec<_>>())
+        .bind(batch.leaves.iter().map(|leaf| leaf.seed.as_bytes().to_vec()).collect::<Vec<_>>())
         .bind(batch.leaves.iter().map(|leaf| leaf.hash.to_vec()).collect::<Vec<_>>());
     let mut inserted = match leaves.execute(&mut *db).await {
         Ok(done) => done.rows_affected(),

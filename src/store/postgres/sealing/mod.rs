@@ -3,8 +3,9 @@
 mod batch;
 mod horizon;
 mod part;
+mod removals;
 mod rows;
-mod tables;
+pub(super) mod tables;
 mod unsealed;
 
 pub(super) use unsealed::Sweep;

@@ -1,12 +1,14 @@
 //! The sealing part of the store.
 
 use super::unsealed::uuids;
-use super::{batch, rows, unsealed};
+use super::{batch, removals, rows, unsealed};
 use crate::event::{AuditEvent, EventId};
 use crate::store::postgres::access::explained;
 use crate::store::postgres::grants::Right;
 use crate::store::postgres::store::PostgresStore;
-use crate::store::{SealBatch, Sealing, StoreFuture, StoredCheckpoint, StoredLeaf, StoredNode, UnsealedEvents};
+use crate::store::{
+    SealBatch, Sealing, StoreFuture, StoredCheckpoint, StoredLeaf, StoredNode, StoredRemoval, UnsealedEvents,
+};
 
 impl Sealing for PostgresStore {
     fn newest_checkpoint(&self) -> StoreFuture<'_, Option<StoredCheckpoint>> {
@@ -67,6 +69,30 @@ impl Sealing for PostgresStore {
         })
     }
 
+    fn leaf_indexes<'a>(&'a self, ids: &'a [EventId]) -> StoreFuture<'a, Vec<(EventId, u64)>> {
+        Box::pin(async move {
+            let mut lease = self.readers.lease(&self.config, READING).await?;
+            let result = rows::leaf_indexes(&mut lease.db, &self.config.identifiers, &uuids(ids)).await;
+            lease.finish(result)
+        })
+    }
+
+    fn removals(&self, first: u64, at_most: usize) -> StoreFuture<'_, Vec<StoredRemoval>> {
+        Box::pin(async move {
+            let mut lease = self.readers.lease(&self.config, READING).await?;
+            let result = removals::read(&mut lease.db, &self.config.identifiers, first, at_most).await;
+            lease.finish(result)
+        })
+    }
+
+    fn add_removal<'a>(&'a self, note: &'a str) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let mut lease = self.admin_sessions.lease(&self.config, PURGING).await?;
+            let result = removals::add(&mut lease.db, &self.config.identifiers, note).await;
+            lease.finish(result)
+        })
+    }
+
     fn events<'a>(&'a self, ids: &'a [EventId]) -> StoreFuture<'a, Vec<AuditEvent>> {
         Box::pin(async move {
             let names = &self.config.identifiers;
@@ -80,3 +106,4 @@ impl Sealing for PostgresStore {
 
 const READING: &str = "reading the seal";
 const SEALING: &str = "sealing";
+const PURGING: &str = "purge";

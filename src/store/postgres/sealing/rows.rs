@@ -8,7 +8,7 @@ use super::tables;
 use crate::event::{EventId, Timestamp};
 use crate::store::postgres::error::DuringOperation as _;
 use crate::store::postgres::identifiers::{CHECKPOINTS, Identifiers, LEAVES, NODES};
-use crate::store::{StoreError, StoredCheckpoint, StoredLeaf, StoredNode};
+use crate::store::{StoreError, StoredCheckpoint, StoredLeaf, StoredNode, StoredSeed};
 
 /// Returns the newest checkpoint.
 pub(super) async fn newest_checkpoint(
@@ -82,6 +82,25 @@ pub(super) async fn leaf_of(
     row.as_ref().map(leaf_of_row).transpose()
 }
 
+/// Returns the numbers of the leaves of these events.
+pub(super) async fn leaf_indexes(
+    db: &mut PgConnection,
+    names: &Identifiers,
+    ids: &[Uuid],
+) -> Result<Vec<(EventId, u64)>, StoreError> {
+    if !tables::exist(db, names).await? {
+        return Ok(Vec::new());
+    }
+    let sql = format!("SELECT event_id, n FROM {} WHERE event_id = ANY ($1)", names.side_table(LEAVES));
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(ids).fetch_all(db).await.during(DOING)?;
+    rows.iter()
+        .map(|row| {
+            let id: Uuid = row.try_get(0).during(DOING)?;
+            Ok((id.into(), row.try_get::<i64, _>(1).during(DOING)?.cast_unsigned()))
+        })
+        .collect()
+}
+
 fn select_leaves(names: &Identifiers) -> String {
     format!("SELECT n, event_id, seed, hash FROM {}", names.side_table(LEAVES))
 }
@@ -90,7 +109,7 @@ fn leaf_of_row(row: &PgRow) -> Result<StoredLeaf, StoreError> {
     Ok(StoredLeaf {
         index: row.try_get::<i64, _>(0).during(DOING)?.cast_unsigned(),
         event_id: row.try_get::<Uuid, _>(1).during(DOING)?.into(),
-        seed: bytes(row, 2)?,
+        seed: StoredSeed::from_bytes(row.try_get(2).during(DOING)?),
         hash: bytes(row, 3)?,
     })
 }
@@ -129,11 +148,11 @@ fn bytes(row: &PgRow, column: usize) -> Result<[u8; 32], StoreError> {
     Ok(bytes.try_into().unwrap_or_default())
 }
 
-fn number(number: u64) -> i64 {
+pub(super) fn number(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn limit(at_most: usize) -> i64 {
+pub(super) fn limit(at_most: usize) -> i64 {
     i64::try_from(at_most).unwrap_or(i64::MAX)
 }
 

@@ -6,12 +6,12 @@ use crate::store::StoreError;
 use crate::store::postgres::error::{
     DuringOperation as _, INSUFFICIENT_PRIVILEGE, cause, config, from_driver, has_code,
 };
-use crate::store::postgres::identifiers::{CHECKPOINTS, Identifiers, LEAVES, NODES};
+use crate::store::postgres::identifiers::{CHECKPOINTS, Identifiers, LEAVES, NODES, REMOVALS};
 use crate::store::postgres::schema::begin_exclusive;
 use crate::store::postgres::session::run;
 
 /// Returns true if the database has the tables.
-pub(super) async fn exist(db: &mut PgConnection, names: &Identifiers) -> Result<bool, StoreError> {
+pub(in crate::store::postgres) async fn exist(db: &mut PgConnection, names: &Identifiers) -> Result<bool, StoreError> {
     sqlx::query_scalar(
         "SELECT count(*) = 3 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE n.nspname = $1 AND c.relname = ANY ($2) AND c.relkind IN ('r', 'p')",
@@ -23,16 +23,31 @@ pub(super) async fn exist(db: &mut PgConnection, names: &Identifiers) -> Result<
     .during(DOING)
 }
 
+/// Returns true if the database has the table of signed removals, which logs of earlier versions lack.
+pub(super) async fn has_removals(db: &mut PgConnection, names: &Identifiers) -> Result<bool, StoreError> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p'))",
+    )
+    .bind(names.schema())
+    .bind(names.unquoted(REMOVALS))
+    .fetch_one(db)
+    .await
+    .during(DOING)
+}
+
 /// Creates the missing tables.
 pub(super) async fn create(db: &mut PgConnection, names: &Identifiers) -> Result<(), StoreError> {
     begin_exclusive(db, names, DOING).await?;
     let [leaves, nodes, checkpoints] = ENDS.map(|end| names.side_table(end));
+    let removals = names.side_table(REMOVALS);
     let sql = format!(
         "SET LOCAL client_min_messages = warning; \
          CREATE TABLE IF NOT EXISTS {leaves}(n bigint PRIMARY KEY, event_id uuid NOT NULL UNIQUE, seed bytea NOT NULL, hash bytea NOT NULL); \
          CREATE TABLE IF NOT EXISTS {nodes}(level smallint NOT NULL, n bigint NOT NULL, hash bytea NOT NULL, PRIMARY KEY (level, n)); \
          CREATE TABLE IF NOT EXISTS {checkpoints}(size bigint PRIMARY KEY, note text COLLATE \"C\" NOT NULL, \
              sealed_at bigint NOT NULL, position text COLLATE \"C\" NOT NULL); \
+         CREATE TABLE IF NOT EXISTS {removals}(n bigint PRIMARY KEY, note text COLLATE \"C\" NOT NULL); \
          COMMIT"
     );
     match sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut *db).await {

@@ -29,7 +29,7 @@ pub(super) async fn store(state: &mut WriterState, batch: &SealBatch) -> Result<
         query.push_values(leaves, |mut row, leaf| {
             row.push_bind(leaf.index.cast_signed())
                 .push_bind(id_bytes(leaf.event_id.as_u128()))
-                .push_bind(leaf.seed.to_vec())
+                .push_bind(leaf.seed.as_bytes().to_vec())
                 .push_bind(leaf.hash.to_vec());
         });
         inserted += query.build().execute(&mut **db).await.during(DOING)?.rows_affected();

@@ -6,4 +6,5 @@ mod rows;
 mod unsealed;
 
 pub(super) mod position;
+pub(super) mod removals;
 pub(super) mod tables;

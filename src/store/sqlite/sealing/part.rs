@@ -1,10 +1,11 @@
 //! The sealing part of the store.
 
-use super::{batch, rows, unsealed};
+use super::{batch, removals, rows, unsealed};
 use crate::event::{AuditEvent, EventId};
 use crate::store::sqlite::store::SqliteStore;
 use crate::store::{
-    SealBatch, Sealing, StoreError, StoreFuture, StoredCheckpoint, StoredLeaf, StoredNode, UnsealedEvents,
+    SealBatch, Sealing, StoreError, StoreFuture, StoredCheckpoint, StoredLeaf, StoredNode, StoredRemoval,
+    UnsealedEvents,
 };
 
 impl Sealing for SqliteStore {
@@ -69,6 +70,30 @@ impl Sealing for SqliteStore {
             let mut lease = self.readers.take(&self.config).await?;
             let result = rows::events(lease.db(), ids).await;
             self.readers.finish(lease, result).await
+        })
+    }
+
+    fn leaf_indexes<'a>(&'a self, ids: &'a [EventId]) -> StoreFuture<'a, Vec<(EventId, u64)>> {
+        Box::pin(async move {
+            let mut lease = self.readers.take(&self.config).await?;
+            let result = rows::leaf_indexes(lease.db(), ids).await;
+            self.readers.finish(lease, result).await
+        })
+    }
+
+    fn removals(&self, first: u64, at_most: usize) -> StoreFuture<'_, Vec<StoredRemoval>> {
+        Box::pin(async move {
+            let mut lease = self.readers.take(&self.config).await?;
+            let result = removals::read(lease.db(), first, at_most).await;
+            self.readers.finish(lease, result).await
+        })
+    }
+
+    fn add_removal<'a>(&'a self, note: &'a str) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let mut lease = self.lease("purge").await?;
+            let result: Result<(), StoreError> = removals::add(&mut lease.state, note).await;
+            lease.finish(result).await
         })
     }
 }

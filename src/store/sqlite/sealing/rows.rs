@@ -11,7 +11,7 @@ use crate::store::sqlite::error::DuringOperation as _;
 use crate::store::sqlite::id_blob::{id_bytes, id_of};
 use crate::store::sqlite::journal::stored_row::{COLUMNS, HAS_EVENTS, StoredRow};
 use crate::store::sqlite::segments::{segment, segment_row};
-use crate::store::{StoreError, StoredCheckpoint, StoredLeaf, StoredNode};
+use crate::store::{StoreError, StoredCheckpoint, StoredLeaf, StoredNode, StoredSeed};
 
 /// Returns the newest checkpoint.
 pub(super) async fn newest_checkpoint(db: &mut SqliteConnection) -> Result<Option<StoredCheckpoint>, StoreError> {
@@ -72,12 +72,31 @@ pub(super) async fn leaf_of(db: &mut SqliteConnection, id: EventId) -> Result<Op
     row.as_ref().map(leaf_of_row).transpose()
 }
 
+/// Returns the numbers of the leaves of these events.
+pub(super) async fn leaf_indexes(
+    db: &mut SqliteConnection,
+    ids: &[EventId],
+) -> Result<Vec<(EventId, u64)>, StoreError> {
+    if !tables::exist(db).await? {
+        return Ok(Vec::new());
+    }
+    let sql =
+        "SELECT CAST(event_id AS BLOB), n FROM audit_leaves WHERE event_id IN (SELECT unhex(value) FROM json_each(?1))";
+    let rows = sqlx::query(sql).bind(serde_json::to_string(ids).during(DOING)?).fetch_all(db).await.during(DOING)?;
+    rows.iter()
+        .map(|row| {
+            let id = row.try_get::<&[u8], _>(0).and_then(id_of).map(EventId::from_u128).during(DOING)?;
+            Ok((id, row.try_get::<i64, _>(1).during(DOING)?.cast_unsigned()))
+        })
+        .collect()
+}
+
 /// A value of another length is damage that a verifier names: it becomes zeros, which no hash and no id is.
 fn leaf_of_row(row: &SqliteRow) -> Result<StoredLeaf, StoreError> {
     Ok(StoredLeaf {
         index: row.try_get::<i64, _>(0).during(DOING)?.cast_unsigned(),
         event_id: EventId::from_u128(row.try_get(1).and_then(id_of).unwrap_or_default()),
-        seed: bytes(row, 2)?,
+        seed: StoredSeed::from_bytes(row.try_get::<Option<&[u8]>, _>(2).during(DOING)?.unwrap_or_default()),
         hash: bytes(row, 3)?,
     })
 }
@@ -150,16 +169,16 @@ fn bytes(row: &SqliteRow, column: usize) -> Result<[u8; 32], StoreError> {
     Ok(bytes.and_then(|bytes| bytes.try_into().ok()).unwrap_or_default())
 }
 
-fn text(row: &SqliteRow, column: usize) -> Result<String, StoreError> {
+pub(super) fn text(row: &SqliteRow, column: usize) -> Result<String, StoreError> {
     let bytes: Option<&[u8]> = row.try_get(column).during(DOING)?;
     Ok(String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned())
 }
 
-fn number(number: u64) -> i64 {
+pub(super) fn number(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn limit(at_most: usize) -> i64 {
+pub(super) fn limit(at_most: usize) -> i64 {
     i64::try_from(at_most).unwrap_or(i64::MAX)
 }
 

@@ -12,6 +12,12 @@ pub(crate) async fn exist(db: &mut SqliteConnection) -> Result<bool, StoreError>
     Ok(tables == 3)
 }
 
+/// Returns true if the file has the table of signed removals, which logs of earlier versions lack.
+pub(super) async fn has_removals(db: &mut SqliteConnection) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'audit_removals')";
+    sqlx::query_scalar(sql).fetch_one(db).await.during(DOING)
+}
+
 /// Creates the missing tables inside a transaction.
 pub(super) async fn create(db: &mut SqliteConnection) -> Result<(), StoreError> {
     sqlx::query(TABLES).persistent(false).execute(db).await.during(DOING)?;
@@ -20,8 +26,8 @@ pub(super) async fn create(db: &mut SqliteConnection) -> Result<(), StoreError> 
 
 /// Drops the tables inside a transaction.
 pub(crate) async fn drop_all(db: &mut SqliteConnection) -> Result<(), StoreError> {
-    let sql =
-        "DROP TABLE IF EXISTS audit_leaves; DROP TABLE IF EXISTS audit_nodes; DROP TABLE IF EXISTS audit_checkpoints;";
+    let sql = "DROP TABLE IF EXISTS audit_leaves; DROP TABLE IF EXISTS audit_nodes; DROP TABLE IF EXISTS audit_checkpoints; \
+         DROP TABLE IF EXISTS audit_removals;";
     sqlx::query(sql).persistent(false).execute(db).await.during("init")?;
     Ok(())
 }
@@ -37,4 +43,5 @@ CREATE TABLE IF NOT EXISTS audit_nodes(
     level INTEGER NOT NULL, n INTEGER NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (level, n)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS audit_checkpoints(
     size INTEGER PRIMARY KEY, note TEXT NOT NULL, sealed_at INTEGER NOT NULL, position TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS audit_removals(n INTEGER PRIMARY KEY, note TEXT NOT NULL);
 ";

@@ -1,0 +1,192 @@
+//! The signed removals of a log: which events may be gone, and which must be.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::finding::{Damage, Report};
+use crate::event::{AuditEvent, EventId, EventType, Phase, Timestamp};
+use crate::seal::{LeafRanges, RemovalNote, SignedNote, VerifierKey};
+use crate::store::{Sealing, StoreError, StoredLeaf, StoredRemoval, StoredSeed};
+
+/// The removals that the retention key has signed, as far as they were read.
+///
+/// A purge may run meanwhile. It signs a part before it deletes its events, so after an event was found to be gone, its part is there.
+pub(super) struct Removals<'v> {
+    sealing: &'v dyn Sealing,
+    keys: &'v [VerifierKey],
+    origin: Option<&'v str>,
+    /// The time of the first checkpoint. Purges before it are not signed.
+    sealed_since: Timestamp,
+    next: u64,
+    purges: HashMap<EventId, SignedPurge>,
+    /// Leaves whose events may be gone.
+    planned: LeafRanges,
+    /// Leaves whose events were gone before the current page of leaves was read.
+    done: LeafRanges,
+    is_done_stale: bool,
+    /// The events that record purges, with their digests.
+    events: HashMap<EventId, [u8; 32]>,
+}
+
+#[derive(Default)]
+struct SignedPurge {
+    parts: BTreeMap<u64, LeafRanges>,
+    done: u64,
+}
+
+impl<'v> Removals<'v> {
+    /// Reads the removals that are there.
+    pub(super) async fn read(
+        sealing: &'v dyn Sealing,
+        keys: &'v [VerifierKey],
+        origin: Option<&'v str>,
+        report: &mut Report,
+    ) -> Result<Self, StoreError> {
+        let first = sealing.checkpoints(0, 1).await?;
+        let mut this = Self {
+            sealing,
+            keys,
+            origin,
+            sealed_since: first.first().map_or(Timestamp::MAX, |first| first.sealed_at),
+            next: 0,
+            purges: HashMap::new(),
+            planned: LeafRanges::default(),
+            done: LeafRanges::default(),
+            is_done_stale: false,
+            events: HashMap::new(),
+        };
+        this.read_on(report).await?;
+        Ok(this)
+    }
+
+    /// Reads the removals that were added since.
+    async fn read_on(&mut self, report: &mut Report) -> Result<(), StoreError> {
+        loop {
+            let page = self.sealing.removals(self.next, PAGE).await?;
+            let is_last = page.len() < PAGE;
+            for stored in page {
+                if stored.number > self.next {
+                    let (first, last) = (self.next, stored.number - 1);
+                    report.add(
+                        Damage::SealEdited,
+                        None,
+                        None,
+                        format!("the signed removals {first} to {last} are gone"),
+                    );
+                }
+                self.next = stored.number.saturating_add(1);
+                self.take(&stored, report);
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    fn take(&mut self, stored: &StoredRemoval, report: &mut Report) {
+        if self.keys.is_empty() {
+            return;
+        }
+        let note = stored.note.parse::<SignedNote>().map_err(|error| error.to_string());
+        let note = note.and_then(|note| RemovalNote::open(&note, self.keys).map_err(|error| error.to_string()));
+        let note = note.and_then(|note| match self.origin {
+            Some(origin) if origin != note.origin => Err(format!("it is of the log {:?}", note.origin)),
+            _ => Ok(note),
+        });
+        let note = match note {
+            Ok(note) => note,
+            Err(reason) => {
+                let text = format!("the signed removal {} cannot be trusted: {reason}", stored.number);
+                return report.add(Damage::PurgeForged, None, None, text);
+            }
+        };
+        let purge = self.purges.entry(note.purge).or_default();
+        if let Some(part) = note.part {
+            self.planned.add(&note.leaves);
+            purge.parts.entry(part).or_default().add(&note.leaves);
+        }
+        if let Some(done) = note.done {
+            purge.done = purge.done.max(done);
+            self.is_done_stale = true;
+        }
+        self.events.extend(note.event);
+    }
+
+    /// Prepares for a page of leaves that is read after this.
+    pub(super) fn begin_page(&mut self) {
+        if !std::mem::take(&mut self.is_done_stale) {
+            return;
+        }
+        self.done = LeafRanges::default();
+        for purge in self.purges.values() {
+            for (_, leaves) in purge.parts.range(..=purge.done) {
+                self.done.add(leaves);
+            }
+        }
+    }
+
+    /// Judges a leaf whose event is gone.
+    pub(super) async fn judge_gone(&mut self, leaf: &StoredLeaf, report: &mut Report) -> Result<(), StoreError> {
+        if !self.planned.contains(leaf.index) {
+            self.read_on(report).await?;
+        }
+        if self.planned.contains(leaf.index) {
+            report.purged += 1;
+            return Ok(());
+        }
+        let (damage, how) = match leaf.seed {
+            StoredSeed::Gone => (Damage::PurgeUnaccounted, "was purged"),
+            _ => (Damage::Missing, "is gone"),
+        };
+        let why = match self.keys {
+            [] => "no retention key was given, so no purge can account for it",
+            _ => "no signed purge accounts for it",
+        };
+        let text = format!("the event of leaf {} {how}, and {why}", leaf.index);
+        report.add(damage, Some(leaf.index), Some(leaf.event_id), text);
+        Ok(())
+    }
+
+    /// Judges a leaf whose event is there. Returns false if the event is not to be compared with the leaf.
+    pub(super) fn judge_present(&self, leaf: &StoredLeaf, report: &mut Report) -> bool {
+        let is_gone = leaf.seed == StoredSeed::Gone;
+        let (damage, text) = match (is_gone, self.planned.contains(leaf.index)) {
+            (true, true) => (Damage::Reinserted, "was purged, and is there again"),
+            (false, true) if self.done.contains(leaf.index) => (
+                Damage::PurgeRolledBack,
+                "was purged, and is there again with its seed: from an older copy of the store",
+            ),
+            (true, false) => (Damage::Edited, "has lost its seed, and was not purged"),
+            (false, _) => return true,
+        };
+        report.add(damage, Some(leaf.index), Some(leaf.event_id), format!("the event of leaf {} {text}", leaf.index));
+        !is_gone
+    }
+
+    /// Checks that an event that records a purge is the one that was signed.
+    pub(super) async fn check_event(
+        &mut self,
+        leaf: &StoredLeaf,
+        event: &AuditEvent,
+        report: &mut Report,
+    ) -> Result<(), StoreError> {
+        // Of a purge that died, the recovery of a log makes the end: `unknown`, which claims nothing.
+        if self.keys.is_empty() || event.event_type != EventType::AUDIT_PURGE || event.phase == Phase::Unknown {
+            return Ok(());
+        }
+        if !self.events.contains_key(&event.event_id) {
+            self.read_on(report).await?;
+        }
+        let text = match self.events.get(&event.event_id) {
+            Some(digest) if *digest == RemovalNote::digest_of(event) => return Ok(()),
+            Some(_) => "is not the one that the retention key has signed",
+            None if event.created_at < self.sealed_since => return Ok(()),
+            None => "claims a purge, and the retention key has not signed it",
+        };
+        let text = format!("the event of leaf {} {text}", leaf.index);
+        report.add(Damage::PurgeForged, Some(leaf.index), Some(event.event_id), text);
+        Ok(())
+    }
+}
+
+/// Each has at most a mebibyte.
+const PAGE: usize = 16;
