@@ -73,8 +73,8 @@ impl Retention {
         self
     }
 
-    /// Sets the floor: no event younger than this is deleted. A cutoff above it is an error; watermarks and rules leave the
-    /// events above it. The floor of the log counts as well, if it is higher.
+    /// Sets the floor: no event younger than this is deleted. An age shorter than the floor is an error; watermarks and rules
+    /// keep every younger event. The floor of the log counts as well, if it is longer.
     pub fn floor(mut self, floor: Duration) -> Self {
         self.floor = Some(floor);
         self
