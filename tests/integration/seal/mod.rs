@@ -4,6 +4,7 @@ mod corpus;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod purging;
+mod referees;
 mod sealer;
 mod support;
 mod tampering;
