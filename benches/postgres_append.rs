@@ -15,7 +15,7 @@ const ROUND: Duration = Duration::from_millis(1500);
 const ROUNDS: usize = 3;
 
 fn event(n: u64) -> AuditEvent {
-    let mut event = AuditEvent::new(EventType::BUILT_IN[n as usize % 4].clone());
+    let mut event = AuditEvent::new(EventType::ALL[n as usize % 4].clone());
     event.actor = Actor::user(format!("user{}@example.org", n.wrapping_mul(2_654_435_761) % 100_000));
     event.actor.remote_addr = Some(format!("192.0.2.{}", n % 250).into());
     event.resource.route = Some("/flows/cleanup".into());

@@ -23,7 +23,7 @@ const INDEXED: &str =
     CREATE INDEX by_time ON events(created_at); CREATE INDEX by_user ON events(user_email, created_at);";
 
 fn event(n: u64) -> AuditEvent {
-    let mut event = AuditEvent::new(EventType::BUILT_IN[n as usize % 4].clone());
+    let mut event = AuditEvent::new(EventType::ALL[n as usize % 4].clone());
     // A step through all users that is nowhere near their order.
     event.actor = Actor::user(format!("user{}@example.org", n.wrapping_mul(2_654_435_761) % USERS));
     event.actor.remote_addr = Some("192.0.2.7".into());

@@ -59,7 +59,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = tokio::net::TcpListener::bind(&listen).await?;
     let address = listener.local_addr()?;
     let place =
-        if log.is_off() { "nowhere: AUDIT_URL is off" } else { "the store that AUDIT_URL names, else audit.db" };
+        if log.is_disabled() { "nowhere: AUDIT_URL is off" } else { "the store that AUDIT_URL names, else audit.db" };
     say(&format!("listening on http://{address}"));
     say(&format!("the viewer is http://{address}/audit/ui/; sign in with admin-token, alice-token or bob-token"));
     say(&format!("events go to {place}"));

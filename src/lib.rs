@@ -111,8 +111,9 @@ pub use event::{
     RequestInfo, Resource, Target, Targets, Timestamp,
 };
 pub use middleware::{AUDIT_EVENT_ID, AuditBody, AuditLayer, AuditService, ResponseFuture};
-pub use policy::{AuditPolicy, FailMode, PolicyError, RecordWhen, Rule};
-pub use writer::{AuditLog, AuditLogBuilder, CloseError, OpenError, RecordError, Stats};
+pub use policy::{AuditPolicy, FailMode, PolicyBuilder, PolicyError, RecordWhen, Rule};
+pub use store::{StoreError, StoreErrorKind};
+pub use writer::{AuditLog, AuditLogBuilder, CloseError, OpenError, RecordError, RecordErrorKind, Stats};
 
 /// The pages of the repository, so that their code is compiled.
 #[cfg(all(doctest, feature = "axum", feature = "sqlite"))]

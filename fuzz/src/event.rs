@@ -45,7 +45,7 @@ fn assert_fits(event: &AuditEvent) {
     let size = assert_comes_back(event);
     assert!(size <= limits::MAX_EVENT_BYTES, "{size} bytes");
     for field in FIELDS {
-        if let (Some(text), Some(limit)) = (field.value(event), field.max_bytes()) {
+        if let (Some(text), Some(limit)) = (field.value_of(event), field.max_bytes()) {
             assert!(text.len() <= limit, "{}: {text:?}", field.path());
         }
     }

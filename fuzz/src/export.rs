@@ -76,7 +76,7 @@ fn event(choices: &mut Choices<'_>) -> AuditEvent {
 
 /// The columns, each with the value of the event.
 fn given(event: &AuditEvent) -> impl Iterator<Item = (&'static str, String)> {
-    let fields = FIELDS.iter().map(|field| (field.name(), field.value(event).unwrap_or_default().into_owned()));
+    let fields = FIELDS.iter().map(|field| (field.name(), field.value_of(event).unwrap_or_default().into_owned()));
     fields.chain([
         ("details", to_json(&event.details).expect("an object is JSON")),
         ("targets", to_json(&event.targets).expect("a list is JSON")),

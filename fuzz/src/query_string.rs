@@ -57,7 +57,7 @@ impl Server {
         let app = runtime.block_on(async {
             let log = AuditLog::open("memory:").await.expect("a log");
             for n in 0..EVENTS {
-                let mut event = AuditEvent::new(EventType::BUILT_IN[usize::from(n) % 4].clone());
+                let mut event = AuditEvent::new(EventType::ALL[usize::from(n) % 4].clone());
                 event.event_id = EventId::from_u128(n.into());
                 // Some at the same time.
                 event.created_at = format!("2026-05-25T12:00:0{}Z", n / 2).parse().expect("a time");

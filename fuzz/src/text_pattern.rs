@@ -12,10 +12,10 @@ pub fn run(data: &[u8]) {
     let exactly = TextPattern::exact(text.as_str());
     assert!(exactly.matches(&text) && exactly.as_exact() == Some(text.as_str()));
     if exactly.to_string().len() <= TextPattern::MAX_BYTES {
-        assert_eq!(TextPattern::parse(&exactly.to_string()), Ok(exactly));
+        assert_eq!(exactly.to_string().parse::<TextPattern>(), Ok(exactly));
     }
 
-    let pattern = match TextPattern::parse(&written) {
+    let pattern = match written.parse::<TextPattern>() {
         Ok(pattern) => pattern,
         Err(error) => {
             let error = error.to_string();
@@ -23,7 +23,7 @@ pub fn run(data: &[u8]) {
             return;
         }
     };
-    assert_eq!(TextPattern::parse(&pattern.to_string()).as_ref(), Ok(&pattern));
+    assert_eq!(pattern.to_string().parse::<TextPattern>().as_ref(), Ok(&pattern));
     assert_eq!(pattern.matches(&text), matches_plainly(&written, &text), "{pattern:?} {text:?}");
     // A text made of the pattern's literals matches, with any text in place of the stars.
     assert!(pattern.matches(&pattern.literals().join(if pattern.as_exact().is_some() { "" } else { &text })));

@@ -15,9 +15,6 @@ use crate::AuditLog;
 use crate::event::{Actor, AuditEvent, BoundedEvent, EventId, EventType, Phase};
 use crate::writer::{IfRefused, InFlightGuard};
 
-/// The event type of a read of the log.
-pub const AUDIT_READ: &str = "audit.read";
-
 /// The audit event of a read, before it is recorded.
 #[derive(Debug, Clone)]
 pub(crate) struct AccessEvent(AuditEvent);
@@ -25,7 +22,7 @@ pub(crate) struct AccessEvent(AuditEvent);
 impl AccessEvent {
     /// An event of this caller and operation, with outcome 200.
     pub(crate) fn of(caller: &Caller, head: &Parts, operation: &Operation) -> Self {
-        let mut event = AuditEvent::new(read_type());
+        let mut event = AuditEvent::new(EventType::AUDIT_READ);
         event.actor = Actor::user(caller.name());
         let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
         event.actor.remote_addr = peer.map(|ConnectInfo(peer)| peer.ip().to_canonical().to_string().into());
@@ -88,7 +85,7 @@ impl ExportAccess {
     pub(crate) async fn begin(log: &AuditLog, record: AccessEvent) -> Result<Self, crate::RecordError> {
         let in_flight = log.begin_request();
         let completed = record.into_event();
-        let mut started = AuditEvent::new(read_type());
+        let mut started = AuditEvent::new(EventType::AUDIT_READ);
         let (event_id, created_at) = (started.event_id, started.created_at);
         started = AuditEvent { event_id, created_at, phase: Phase::Started, outcome: None, ..completed.clone() };
         let deadline = Instant::now() + log.write_timeout();
@@ -141,8 +138,4 @@ impl Drop for ExportAccess {
 fn with_start(mut completed: AuditEvent, started: EventId) -> AuditEvent {
     completed.request.started_event_id = Some(started);
     completed
-}
-
-fn read_type() -> EventType {
-    EventType::new(AUDIT_READ).expect("`domain.action`, in lower case")
 }

@@ -33,7 +33,7 @@ impl AuditApi {
         Self(ApiState::new(Some(store), gate))
     }
 
-    /// Records every read in `log` as an event of type [`audit.read`](super::AUDIT_READ), with the caller, the filters and
+    /// Records every read in `log` as an event of type [`audit.read`](crate::EventType::AUDIT_READ), with the caller, the filters and
     /// the number of events. The event is durable before anything is shown; if it cannot be written, the response is 503.
     /// Off by default. With a log that is off, every response is 501.
     ///
@@ -47,8 +47,8 @@ impl AuditApi {
 
     /// Sets the timeout of the gate and of each query, after which the response is 503.
     #[must_use]
-    pub fn timeout(mut self, deadline: Duration) -> Self {
-        self.0.timeout = deadline;
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.0.timeout = timeout;
         self
     }
 

@@ -68,7 +68,6 @@ pub(crate) mod query_params;
 pub(crate) mod response;
 pub(crate) mod state;
 
-pub use access_log::AUDIT_READ;
 pub use audit_api::AuditApi;
 pub use caller::Caller;
 pub use gate::{Gate, GateError, GateFn, GateFuture, gate_fn};

@@ -39,7 +39,8 @@ pub(crate) const FILTERS: &[Parameter] = &[
         schema: || {
             let own = r"[a-z0-9_-]+(\.[a-z0-9_-]+)+";
             let like = r"[a-z0-9._-]{0,40}\*[a-z0-9._-]{0,20}";
-            let names = EventType::BUILT_IN.map(|built_in| built_in.as_str().to_owned()).join("|");
+            let simple = EventType::ALL.iter().map(EventType::as_str).filter(|name| !name.contains('.'));
+            let names = simple.collect::<Vec<_>>().join("|");
             json!({ "type": "string", "pattern": format!("^!?({names}|{own}|{like})$"), "maxLength": EventType::MAX_BYTES })
         },
     },

@@ -27,7 +27,7 @@ impl ApiState {
 
     /// Returns the store if it can be read, and if the log of reads, if any, is on.
     pub(super) fn readable_store(&self) -> Option<Arc<dyn AuditStore>> {
-        if self.read_log.as_ref().is_some_and(AuditLog::is_off) {
+        if self.read_log.as_ref().is_some_and(AuditLog::is_disabled) {
             return None;
         }
         self.store.clone().filter(|store| store.parts().reader.is_some())

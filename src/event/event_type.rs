@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::EventError;
 use super::truncate::truncate;
 
-/// The type of an event: one of the four built-in ones, or an app's own `domain.action`.
+/// The type of an event: one of [this crate's](Self::ALL), or an app's own `domain.action`.
 ///
 /// ```
 /// use tower_audit::EventType;
@@ -42,12 +42,32 @@ impl EventType {
     pub const AUTH: Self = Self(Name::BuiltIn("auth"));
     /// Events were removed from the log; written by the log itself.
     pub const AUDIT_PURGE: Self = Self(Name::BuiltIn("audit.purge"));
-
     /// Auditing itself failed for a while, or another log was in this one's place; written by the log itself.
     pub const AUDIT_FAILED: Self = Self(Name::BuiltIn("audit.failed"));
+    /// The log was read; written by the read API that [records its access](crate::api::AuditApi::record_access).
+    pub const AUDIT_READ: Self = Self(Name::BuiltIn("audit.read"));
+    /// The log was made anew; written by `tower-audit destroy-and-recreate`.
+    pub const AUDIT_INIT: Self = Self(Name::BuiltIn("audit.init"));
 
-    /// The types that exist without an app's doing.
-    pub const BUILT_IN: [Self; 4] = [Self::UPLOAD, Self::ADMIN_ACTION, Self::OVERSIZE_QUERY, Self::AUTH];
+    /// The types of this crate: those of requests, and then those of the log itself. A later version may have more.
+    pub const ALL: &'static [Self] = &[
+        Self::UPLOAD,
+        Self::HTTP_MUTATION,
+        Self::ADMIN_ACTION,
+        Self::OVERSIZE_QUERY,
+        Self::AUTH,
+        Self::AUDIT_PURGE,
+        Self::AUDIT_FAILED,
+        Self::AUDIT_READ,
+        Self::AUDIT_INIT,
+    ];
+
+    /// The types that a policy knows without a rule or a declaration.
+    pub(crate) fn of_requests() -> &'static [Self] {
+        const OF_REQUESTS: &[EventType] =
+            &[EventType::UPLOAD, EventType::ADMIN_ACTION, EventType::OVERSIZE_QUERY, EventType::AUTH];
+        OF_REQUESTS
+    }
 
     /// The longest name, in bytes.
     pub const MAX_BYTES: usize = 64;
@@ -55,7 +75,7 @@ impl EventType {
     /// An app's own type.
     ///
     /// # Errors
-    /// If the name is neither built in nor of the form `domain.action`.
+    /// If the name is neither one of this crate's nor of the form `domain.action`.
     pub fn new(name: &str) -> Result<Self, EventError> {
         name.parse()
     }
@@ -85,8 +105,8 @@ impl FromStr for EventType {
     type Err = EventError;
 
     fn from_str(text: &str) -> Result<Self, EventError> {
-        if let Some(built_in) = Self::BUILT_IN.into_iter().find(|known| known.as_str() == text) {
-            return Ok(built_in);
+        if let Some(known) = Self::ALL.iter().find(|known| known.as_str() == text) {
+            return Ok(known.clone());
         }
         let part_is_fine =
             |part: &str| !part.is_empty() && part.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));

@@ -22,7 +22,7 @@ use super::{AuditEvent, CompactText, ErrorCode, EventId, EventType, Phase, Targe
 /// event.actor = Actor::user("alice");
 /// let field = FIELDS.iter().find(|field| field.path() == "actor.user_email").unwrap();
 /// assert_eq!((field.name(), field.max_bytes()), ("user_email", Some(512)));
-/// assert_eq!(field.value(&event).as_deref(), Some("alice"));
+/// assert_eq!(field.value_of(&event).as_deref(), Some("alice"));
 /// ```
 pub struct EventField {
     path: &'static str,
@@ -49,7 +49,7 @@ impl EventField {
     }
 
     /// Returns the event's value as text.
-    pub fn value<'e>(&self, event: &'e AuditEvent) -> Option<Cow<'e, str>> {
+    pub fn value_of<'e>(&self, event: &'e AuditEvent) -> Option<Cow<'e, str>> {
         (self.value)(event)
     }
 
@@ -274,7 +274,7 @@ mod tests {
             let mut event = AuditEvent::new(EventType::UPLOAD);
             if field.set_text(&mut event, "text") {
                 assert!(field.max_bytes().is_some(), "{}", field.path());
-                assert_eq!(field.value(&event).as_deref(), Some("text"), "{}", field.path());
+                assert_eq!(field.value_of(&event).as_deref(), Some("text"), "{}", field.path());
             }
         }
         assert_eq!(FIELDS.iter().filter(|field| field.max_bytes().is_some()).count(), 16);

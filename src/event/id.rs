@@ -76,12 +76,6 @@ impl EventId {
     }
 }
 
-impl Default for EventId {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.to_hex().as_str())

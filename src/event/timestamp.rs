@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::civil::DateTime;
 use jiff::fmt::temporal::Pieces;
@@ -44,6 +45,24 @@ impl Timestamp {
     /// The microseconds since 1970-01-01T00:00Z; negative before.
     pub const fn as_micros(self) -> i64 {
         self.0
+    }
+
+    /// The moment this much later, cut to the microsecond; none after [`MAX`](Self::MAX).
+    pub fn checked_add(self, duration: Duration) -> Option<Self> {
+        Self::from_micros(self.0.checked_add(i64::try_from(duration.as_micros()).ok()?)?)
+    }
+
+    /// The moment this much earlier, cut to the microsecond; none before [`MIN`](Self::MIN).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_audit::Timestamp;
+    /// use tower_audit::query::Filter;
+    ///
+    /// let last_hour = Filter::new().since(Timestamp::now().checked_sub(Duration::from_secs(3600)));
+    /// ```
+    pub fn checked_sub(self, duration: Duration) -> Option<Self> {
+        Self::from_micros(self.0.checked_sub(i64::try_from(duration.as_micros()).ok()?)?)
     }
 
     /// The moment of a civil time; digits beyond the microsecond are cut. A leap second, `23:59:60`, is the second before
@@ -109,6 +128,30 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
     era * 146_097 + day_of_era - 719_468
+}
+
+/// Digits beyond the microsecond are cut, towards the past. Fails outside of the years 0001 to 9999.
+impl TryFrom<SystemTime> for Timestamp {
+    type Error = EventError;
+
+    fn try_from(time: SystemTime) -> Result<Self, EventError> {
+        let micros = match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => i64::try_from(after.as_micros()).ok(),
+            Err(before) => i64::try_from(before.duration().as_nanos().div_ceil(1000)).ok().and_then(i64::checked_neg),
+        };
+        micros.and_then(Self::from_micros).ok_or_else(|| EventError::timestamp(&format!("{time:?}")))
+    }
+}
+
+/// Fails where the platform's clock does not reach: on Windows before the year 1601.
+impl TryFrom<Timestamp> for SystemTime {
+    type Error = EventError;
+
+    fn try_from(time: Timestamp) -> Result<Self, EventError> {
+        let distance = Duration::from_micros(time.0.unsigned_abs());
+        let moment = if time.0 < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) };
+        moment.ok_or_else(|| EventError::timestamp(&time.to_string()))
+    }
 }
 
 impl fmt::Display for Timestamp {
@@ -286,6 +329,29 @@ mod tests {
         }
         let leap: Timestamp = "2016-12-31T23:59:60.5Z".parse().unwrap();
         assert_eq!(leap, "2016-12-31T23:59:59.5Z".parse().unwrap());
+    }
+
+    #[test]
+    fn it_is_a_time_of_the_system_and_comes_back() {
+        for micros in [Timestamp::MIN.0, -1_500_000, -1, 0, 1, 1_780_000_000_123_456, Timestamp::MAX.0] {
+            let time = Timestamp(micros);
+            assert_eq!(SystemTime::try_from(time).and_then(Timestamp::try_from), Ok(time));
+        }
+        let before = UNIX_EPOCH - Duration::from_nanos(1);
+        assert_eq!(Timestamp::try_from(before), Ok(Timestamp(-1)));
+        assert_eq!(Timestamp::try_from(UNIX_EPOCH + Duration::from_nanos(1999)), Ok(Timestamp(1)));
+        let late = SystemTime::try_from(Timestamp::MAX).unwrap() + Duration::from_micros(1);
+        assert!(Timestamp::try_from(late).is_err());
+    }
+
+    #[test]
+    fn it_is_moved_within_its_years_alone() {
+        let second = Duration::from_secs(1);
+        assert_eq!(Timestamp(0).checked_sub(second), Some(Timestamp(-1_000_000)));
+        assert_eq!(Timestamp(0).checked_add(Duration::from_nanos(1999)), Some(Timestamp(1)));
+        assert_eq!(Timestamp::MAX.checked_add(second), None);
+        assert_eq!(Timestamp::MIN.checked_sub(second), None);
+        assert_eq!(Timestamp(0).checked_add(Duration::MAX), None);
     }
 
     /// RFC 3339 section 5.6: `time-numoffset` has hours to 23 and minutes to 59.

@@ -168,7 +168,7 @@ fn is_formula(cell: &str) -> bool {
 const CELL_SEPARATORS: [char; 4] = [';', '\t', '\r', '\n'];
 
 fn fields(event: &AuditEvent) -> impl Iterator<Item = Cow<'_, str>> {
-    let values = FIELDS.iter().map(|field| field.value(event).unwrap_or_default());
+    let values = FIELDS.iter().map(|field| field.value_of(event).unwrap_or_default());
     values.chain([json(&event.details), json(&extra(event)), targets(event)])
 }
 

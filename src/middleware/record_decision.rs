@@ -22,7 +22,7 @@ pub(super) fn decide(
     match (policy.decide(matching_rules, ended), started) {
         (Some(Decision { rule, event_type, fail_mode }), started) => Some(RecordDecision {
             // The head of the response leaves before this event, so a `started` one must be durable.
-            body_end: started.is_some() && rule.is_some_and(|rule| policy.rule(rule).is_body_end()),
+            body_end: started.is_some() && rule.is_some_and(|rule| policy.rule(rule).writes_at_body_end()),
             rule,
             event_type,
             fail_mode,

@@ -42,7 +42,7 @@ impl RequestLifecycle {
                 created_at: event.created_at,
                 event_type: event.event_type.clone(),
                 fail_mode,
-                body_end: policy.rule(rule_at).is_body_end(),
+                body_end: policy.rule(rule_at).writes_at_body_end(),
                 is_durable: true,
             };
             // The log ends it, if it becomes durable after this request was refused.

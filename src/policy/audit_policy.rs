@@ -272,13 +272,13 @@ impl AuditPolicy {
     ///
     /// ```
     /// let policy = tower_audit::AuditPolicy::mutations().with_pepper(*b"from a safe place")?;
-    /// assert!(policy.capture_config().pepper().is_some());
+    /// assert!(policy.capture_config().has_pepper());
     /// # Ok::<(), tower_audit::PolicyError>(())
     /// ```
     ///
     /// # Errors
     /// If the secret is empty.
-    pub fn with_pepper(&self, pepper: impl Into<Vec<u8>>) -> Result<Self, PolicyError> {
+    pub fn with_pepper(self, pepper: impl Into<Vec<u8>>) -> Result<Self, PolicyError> {
         let mut parts = self.0.parts.clone();
         parts.capture_config.pepper = Some(pepper.into());
         Self::new(parts)

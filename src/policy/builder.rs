@@ -214,7 +214,7 @@ impl PolicyBuilder {
                 .map_err(|error| PolicyError::new(Location::key("declare").item(item), error.to_string()))
         });
         let declared = declared.collect::<Result<Vec<_>, _>>()?;
-        let mut known: Vec<&EventType> = EventType::BUILT_IN.iter().collect();
+        let mut known: Vec<&EventType> = EventType::of_requests().iter().collect();
         for event_type in self.rules.iter().map(Rule::event_type).chain(&declared) {
             if !known.contains(&event_type) {
                 known.push(event_type);

@@ -100,8 +100,13 @@ pub enum ApiKeySource {
 
 impl CaptureConfig {
     /// The secret with which API keys are hashed.
-    pub fn pepper(&self) -> Option<&[u8]> {
+    pub(crate) fn pepper(&self) -> Option<&[u8]> {
         self.pepper.as_deref()
+    }
+
+    /// Returns true if API keys are hashed with a secret.
+    pub fn has_pepper(&self) -> bool {
+        self.pepper.is_some()
     }
 
     /// The networks whose proxies are believed.

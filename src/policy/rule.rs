@@ -189,7 +189,7 @@ impl Rule {
     }
 
     /// Returns true if the `completed` event is written at the end of the body.
-    pub fn is_body_end(&self) -> bool {
+    pub fn writes_at_body_end(&self) -> bool {
         self.body_end
     }
 

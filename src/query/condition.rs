@@ -12,7 +12,7 @@ use crate::event::{EventError, EventType, Phase, Target, address};
 /// use tower_audit::query::{Condition, TextPattern};
 ///
 /// let one: Condition<TextPattern> = "alice@example.org".into();
-/// let others = Condition::none_of([TextPattern::parse("*@example.org")?]);
+/// let others = Condition::none_of(["*@example.org".parse()?]);
 /// assert_eq!(one.included().len() + others.excluded().len(), 2);
 /// # Ok::<(), tower_audit::query::FilterError>(())
 /// ```
@@ -145,7 +145,7 @@ impl<T: fmt::Debug> fmt::Debug for DebugNot<'_, T> {
 
 /// Parses a pattern for event types.
 pub(super) fn event_type(text: &str) -> Result<TextPattern, FilterError> {
-    let pattern = TextPattern::parse(text)?;
+    let pattern = text.parse::<TextPattern>()?;
     if let Some(exact) = pattern.as_exact() {
         let event_type: EventType = exact.parse().map_err(|error| FilterError::new(format!("{error}")))?;
         return Ok(TextPattern::exact(event_type.as_str()));
@@ -165,7 +165,7 @@ pub(super) fn event_type(text: &str) -> Result<TextPattern, FilterError> {
 /// Other text is compared as it is: an app may name its clients otherwise. Text that only looks like an address, such as
 /// `192.0.2.300`, is an error, since it would match nothing.
 pub(super) fn remote_addr(text: &str) -> Result<TextPattern, FilterError> {
-    let pattern = TextPattern::parse(text)?;
+    let pattern = text.parse::<TextPattern>()?;
     let Some(exact) = pattern.as_exact() else { return Ok(pattern) };
     match address::read(exact.as_bytes()) {
         Some(addr) => Ok(TextPattern::exact(address::to_text(addr).as_str())),
@@ -189,7 +189,7 @@ fn looks_like_address(text: &str) -> bool {
 
 /// Parses text that is compared exactly. A `*` has to be escaped.
 pub(super) fn exact(text: &str) -> Result<TextPattern, FilterError> {
-    let pattern = TextPattern::parse(text)?;
+    let pattern = text.parse::<TextPattern>()?;
     match pattern.as_exact() {
         Some(_) => Ok(pattern),
         None => Err(FilterError::new(format!(
@@ -213,7 +213,7 @@ pub(super) fn target(text: &str) -> Result<TextPattern, FilterError> {
 
 /// Parses a pattern for types of targets.
 pub(super) fn target_type(text: &str) -> Result<TextPattern, FilterError> {
-    let pattern = TextPattern::parse(text)?;
+    let pattern = text.parse::<TextPattern>()?;
     let may_be = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
     if pattern.literals().iter().all(|literal| literal.chars().all(may_be)) {
         return Ok(pattern);

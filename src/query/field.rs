@@ -137,9 +137,10 @@ impl Field {
         match self {
             Self::Target => event.targets.iter().any(|target| test(&target.to_string())),
             Self::TargetType => event.targets.iter().any(|target| test(&target.target_type)),
-            _ => {
-                self.event_field().and_then(|field| field.value(event)).is_some_and(|value: Cow<'_, str>| test(&value))
-            }
+            _ => self
+                .event_field()
+                .and_then(|field| field.value_of(event))
+                .is_some_and(|value: Cow<'_, str>| test(&value)),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::str::FromStr as _;
 
 use serde_json::Value;
 
@@ -12,11 +13,17 @@ use crate::event::{AuditEvent, Phase, Timestamp};
 
 /// A filter over events: the conjunction of its conditions. Without conditions it passes every event.
 ///
+/// A text given to a setter is compared as it is; `*` stands for anything in a parsed [`TextPattern`] alone.
+///
 /// ```
 /// use tower_audit::{AuditEvent, EventType};
 /// use tower_audit::query::{Condition, Filter, OutcomePattern, TextPattern};
 ///
 /// let filter = Filter::new().event_type(EventType::AUTH).since("2026-05-25T00:00:00Z".parse::<tower_audit::Timestamp>()?);
+/// assert!(!filter.matches(&AuditEvent::new(EventType::UPLOAD)));
+///
+/// // Requests below a route.
+/// let filter = Filter::new().route("/scans*".parse::<TextPattern>()?);
 /// assert!(!filter.matches(&AuditEvent::new(EventType::UPLOAD)));
 ///
 /// // Denied or failed requests of any user whose name does not begin with `monitor-`.
@@ -390,7 +397,7 @@ fn parser_of(name: &str) -> fn(&str) -> Result<TextPattern, FilterError> {
         "target" => target,
         "target_type" => target_type,
         "request_id" | "trace_id" => exact,
-        _ => TextPattern::parse,
+        _ => TextPattern::from_str,
     }
 }
 

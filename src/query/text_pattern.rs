@@ -1,6 +1,7 @@
 //! Text patterns with `*` as a wildcard.
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::event::excerpt;
 use crate::event::limits::MAX_DETAIL_STRING_BYTES;
@@ -13,8 +14,8 @@ use crate::event::limits::MAX_DETAIL_STRING_BYTES;
 /// ```
 /// use tower_audit::query::TextPattern;
 ///
-/// assert!(TextPattern::parse("/scans*")?.matches("/scans/{id}"));
-/// assert!(TextPattern::parse(r"CORP\\*")?.matches(r"CORP\alice"));
+/// assert!("/scans*".parse::<TextPattern>()?.matches("/scans/{id}"));
+/// assert!(r"CORP\\*".parse::<TextPattern>()?.matches(r"CORP\alice"));
 /// assert!(!TextPattern::exact("a*").matches("ab"));
 /// assert_eq!(TextPattern::exact("a*").to_string(), r"a\*");
 /// # Ok::<(), tower_audit::query::FilterError>(())
@@ -45,46 +46,6 @@ impl TextPattern {
     /// Matches any text, but not a missing one.
     pub fn any() -> Self {
         Self::prefix("")
-    }
-
-    /// Parses the textual form.
-    ///
-    /// # Errors
-    /// A backslash is before a character that needs no escape, a `!` at the beginning is not escaped, or the text has more
-    /// than 8 `*` or [`MAX_BYTES`](Self::MAX_BYTES).
-    pub fn parse(text: &str) -> Result<Self, super::FilterError> {
-        let wrong = |why: &str| super::FilterError::new(format!("{:?} {why}", excerpt(text)));
-        if text.len() > Self::MAX_BYTES {
-            return Err(wrong(&format!("has {} bytes: expected {} at the most", text.len(), Self::MAX_BYTES)));
-        }
-        if text.starts_with('!') {
-            return Err(wrong(r"negates twice: expected \! where a text begins with one"));
-        }
-        let mut literals = vec![String::new()];
-        let mut rest = text.chars();
-        while let Some(c) = rest.next() {
-            let plain = match c {
-                '*' => {
-                    // Two stars are one.
-                    if literals.len() == 1 || literals.last().is_some_and(|literal| !literal.is_empty()) {
-                        literals.push(String::new());
-                    }
-                    continue;
-                }
-                '\\' => match rest.next() {
-                    Some(plain @ ('*' | '!' | '\\')) => plain,
-                    _ => return Err(wrong(r"has a backslash that stands for nothing: expected \\, \* or \!")),
-                },
-                plain => plain,
-            };
-            if let Some(literal) = literals.last_mut() {
-                literal.push(plain);
-            }
-        }
-        if literals.len() > MAX_STARS + 1 {
-            return Err(wrong("has more than 8 *"));
-        }
-        Ok(Self { literals })
     }
 
     /// Returns true if the text matches.
@@ -131,7 +92,48 @@ impl From<String> for TextPattern {
     }
 }
 
-/// The textual form, which [`parse`](TextPattern::parse) reads.
+/// Parses the textual form. Fails if a backslash is before a character that needs no escape, a `!` at the beginning is not
+/// escaped, or the text has more than 8 `*` or [`MAX_BYTES`](TextPattern::MAX_BYTES).
+impl FromStr for TextPattern {
+    type Err = super::FilterError;
+
+    fn from_str(text: &str) -> Result<Self, super::FilterError> {
+        let wrong = |why: &str| super::FilterError::new(format!("{:?} {why}", excerpt(text)));
+        if text.len() > Self::MAX_BYTES {
+            return Err(wrong(&format!("has {} bytes: expected {} at the most", text.len(), Self::MAX_BYTES)));
+        }
+        if text.starts_with('!') {
+            return Err(wrong(r"negates twice: expected \! where a text begins with one"));
+        }
+        let mut literals = vec![String::new()];
+        let mut rest = text.chars();
+        while let Some(c) = rest.next() {
+            let plain = match c {
+                '*' => {
+                    // Two stars are one.
+                    if literals.len() == 1 || literals.last().is_some_and(|literal| !literal.is_empty()) {
+                        literals.push(String::new());
+                    }
+                    continue;
+                }
+                '\\' => match rest.next() {
+                    Some(plain @ ('*' | '!' | '\\')) => plain,
+                    _ => return Err(wrong(r"has a backslash that stands for nothing: expected \\, \* or \!")),
+                },
+                plain => plain,
+            };
+            if let Some(literal) = literals.last_mut() {
+                literal.push(plain);
+            }
+        }
+        if literals.len() > MAX_STARS + 1 {
+            return Err(wrong("has more than 8 *"));
+        }
+        Ok(Self { literals })
+    }
+}
+
+/// The textual form, which [`FromStr`] reads.
 impl fmt::Display for TextPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use fmt::Write as _;
@@ -180,7 +182,7 @@ mod tests {
             ("%_?[a]", &["%_?[a]"], &["abca", "x_?a"]),
             ("é*", &["é", "éa"], &["e\u{301}"]),
         ] {
-            let pattern = TextPattern::parse(pattern).unwrap();
+            let pattern = TextPattern::from_str(pattern).unwrap();
             assert!(matching.iter().all(|text| pattern.matches(text)), "{pattern} and {matching:?}");
             assert!(!other.iter().any(|text| pattern.matches(text)), "{pattern} and {other:?}");
         }
@@ -189,10 +191,10 @@ mod tests {
     #[test]
     fn what_is_no_pattern() {
         for (text, why) in [("!a", "negates twice"), (r"a\b", "backslash"), ("a\\", "backslash")] {
-            assert!(TextPattern::parse(text).unwrap_err().to_string().contains(why), "{text}");
+            assert!(TextPattern::from_str(text).unwrap_err().to_string().contains(why), "{text}");
         }
-        assert!(TextPattern::parse("a*b*c*d*e*f*g*h*").is_ok());
-        assert!(TextPattern::parse("a*b*c*d*e*f*g*h*i*").unwrap_err().to_string().contains("more than 8"));
+        assert!(TextPattern::from_str("a*b*c*d*e*f*g*h*").is_ok());
+        assert!(TextPattern::from_str("a*b*c*d*e*f*g*h*i*").unwrap_err().to_string().contains("more than 8"));
     }
 
     #[test]
@@ -202,10 +204,10 @@ mod tests {
         let limits = [MAX_USER_EMAIL_BYTES, MAX_ROUTE_BYTES, MAX_ADDR_BYTES, MAX_URI_BYTES, MAX_DETAIL_STRING_BYTES];
         for limit in limits.into_iter().chain([EventType::MAX_BYTES]) {
             let longest = TextPattern::exact("*".repeat(limit));
-            assert_eq!(TextPattern::parse(&longest.to_string()), Ok(longest));
+            assert_eq!(TextPattern::from_str(&longest.to_string()), Ok(longest));
         }
-        assert!(TextPattern::parse(&"é".repeat(4096)).is_ok());
-        let error = TextPattern::parse(&format!("{}*", "é".repeat(4096))).unwrap_err().to_string();
+        assert!(TextPattern::from_str(&"é".repeat(4096)).is_ok());
+        let error = TextPattern::from_str(&format!("{}*", "é".repeat(4096))).unwrap_err().to_string();
         assert!(error.ends_with("has 8193 bytes: expected 8192 at the most") && error.len() < 300, "{error}");
     }
 
@@ -227,22 +229,22 @@ mod tests {
     proptest! {
         #[test]
         fn the_textual_form_is_read_back(text in r"[ab*!\\é]{0,12}") {
-            if let Ok(pattern) = TextPattern::parse(&text) {
-                prop_assert_eq!(TextPattern::parse(&pattern.to_string()).unwrap(), pattern);
+            if let Ok(pattern) = TextPattern::from_str(&text) {
+                prop_assert_eq!(TextPattern::from_str(&pattern.to_string()).unwrap(), pattern);
             }
             let exactly = TextPattern::exact(text.clone());
             prop_assert!(exactly.matches(&text));
-            prop_assert_eq!(TextPattern::parse(&exactly.to_string()).unwrap(), exactly);
+            prop_assert_eq!(TextPattern::from_str(&exactly.to_string()).unwrap(), exactly);
         }
 
         #[test]
         fn matching_agrees_with_the_plainest_way(pattern in r"([aAé%*]|\\[*!\\]){0,8}", text in r"[aAé%*!\\]{0,6}") {
-            prop_assert_eq!(TextPattern::parse(&pattern).unwrap().matches(&text), matches_slowly(&pattern, &text));
+            prop_assert_eq!(TextPattern::from_str(&pattern).unwrap().matches(&text), matches_slowly(&pattern, &text));
         }
 
         #[test]
         fn stars_agree_with_the_plainest_way(pattern in "[ab*]{0,8}", text in "[ab]{0,10}") {
-            prop_assert_eq!(TextPattern::parse(&pattern).unwrap().matches(&text), matches_slowly(&pattern, &text));
+            prop_assert_eq!(TextPattern::from_str(&pattern).unwrap().matches(&text), matches_slowly(&pattern, &text));
         }
     }
 }

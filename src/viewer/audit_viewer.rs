@@ -55,8 +55,8 @@ impl AuditViewer {
 
     /// Sets the timeout of the gate and of each query, after which the response is 503.
     #[must_use]
-    pub fn timeout(mut self, deadline: Duration) -> Self {
-        self.api.timeout = deadline;
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.api.timeout = timeout;
         self
     }
 

@@ -110,7 +110,7 @@ fn pair(word: &str, now: Timestamp) -> Result<(&'static str, String), String> {
 fn by_form(word: &str, now: Timestamp) -> Option<(&'static str, String)> {
     let as_it_is = |name: &'static str| Some((name, word.to_owned()));
     let is_hex = word.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let built_in = EventType::BUILT_IN.iter().any(|known| known.as_str() == word);
+    let is_known = EventType::ALL.iter().any(|known| known.as_str() == word);
     let status = word.as_bytes();
     match word {
         "anonymous" => Some(("user_email", "!*".into())),
@@ -120,7 +120,7 @@ fn by_form(word: &str, now: Timestamp) -> Option<(&'static str, String)> {
         _ if [Phase::Completed, Phase::Started, Phase::Unknown].iter().any(|phase| phase.as_str() == word) => {
             as_it_is("phase")
         }
-        _ if built_in => as_it_is("event_type"),
+        _ if is_known => as_it_is("event_type"),
         _ if ErrorCode::ALL.iter().any(|code| code.as_str() == word) => as_it_is("error"),
         _ if word.starts_with('/') && word.contains('{') => as_it_is("route"),
         _ if word.starts_with('/') => Some(("uri", if word.contains('*') { word.into() } else { format!("{word}*") })),

@@ -1,6 +1,5 @@
 //! The handle that an app holds.
 
-use std::env::VarError;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use tokio::sync::{Semaphore, watch};
 use super::builder::AuditLogBuilder;
 use super::deadline::{Within, from_now, with_deadline};
 use super::detached_requests::{Detached, DetachedLimits};
-use super::error::{OpenError, OpenErrorRepr, RecordError, RecordErrorKind};
+use super::error::{OpenError, RecordError, RecordErrorKind};
 use super::failure_log::FailureLog;
 use super::first_requests::FirstRequests;
 use super::in_flight_requests::{InFlightGuard, InFlightRequests};
@@ -60,7 +59,7 @@ impl fmt::Debug for AuditLog {
                 .field("store", &inner.store.capabilities().name)
                 .field("stats", &self.stats())
                 .finish_non_exhaustive(),
-            None => f.write_str("AuditLog(off)"),
+            None => f.write_str("AuditLog(disabled)"),
         }
     }
 }
@@ -104,18 +103,13 @@ impl AuditLog {
         Self::builder().url(url).open().await
     }
 
-    /// Opens the log at the URL in the environment variable `AUDIT_URL`. `off`, or an empty value, turns auditing
+    /// Opens the log at the URL in the environment variable `AUDIT_URL`, with the defaults of [`builder`](Self::builder). `off`, or an empty value, turns auditing
     /// [disabled](Self::disabled), which has to be asked for.
     ///
     /// # Errors
     /// If the variable is not set, or is no text; otherwise see [`AuditLogBuilder::open`].
     pub async fn from_env() -> Result<Self, OpenError> {
-        match std::env::var("AUDIT_URL") {
-            Ok(url) if url.is_empty() || url == "off" => Ok(Self::disabled()),
-            Ok(url) => Self::open(&url).await,
-            Err(VarError::NotPresent) => Err(OpenError(OpenErrorRepr::Unset)),
-            Err(VarError::NotUnicode(_)) => Err(OpenError(OpenErrorRepr::NotUnicode)),
-        }
+        Self::builder().url_from_env().open().await
     }
 
     /// Returns a builder, which needs a [`url`](AuditLogBuilder::url) or a [`store`](AuditLogBuilder::store).
@@ -137,7 +131,7 @@ impl AuditLog {
     }
 
     /// Returns true if auditing is disabled.
-    pub fn is_off(&self) -> bool {
+    pub fn is_disabled(&self) -> bool {
         self.inner.is_none()
     }
 

@@ -1,5 +1,6 @@
 //! A builder for logs.
 
+use std::env::VarError;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +17,8 @@ use super::error::{OpenError, OpenErrorRepr};
 use super::failure_log::FailureLog;
 use super::first_requests::FirstRequests;
 use super::limits::{
-    DEFAULT_CLOSE_TIMEOUT, DEFAULT_WRITE_TIMEOUT, MAX_BATCH_EVENTS, MAX_DETACHED, MAX_HEALTH_CHECKS,
-    MAX_PENDING_TRANSACTIONS, MAX_QUEUE_BYTES, MAX_QUEUE_EVENTS, MAX_TIMEOUT,
+    DEFAULT_BATCH_EVENTS, DEFAULT_CLOSE_TIMEOUT, DEFAULT_DETACHED, DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS,
+    DEFAULT_WRITE_TIMEOUT, MAX_HEALTH_CHECKS, MAX_PENDING_TRANSACTIONS, MAX_TIMEOUT,
 };
 use super::queue::{Queue, QueueLimits};
 use super::throttle::Throttle;
@@ -45,13 +46,20 @@ pub struct AuditLogBuilder {
     seal: Option<SealKey>,
 }
 
+#[derive(Debug)]
 enum LogTarget {
+    Given(StoreTarget),
+    /// The URL in the environment.
+    Environment,
+}
+
+enum StoreTarget {
     Url(String),
     Store(Arc<dyn AuditStore>),
 }
 
 /// Omits the password of a URL.
-impl std::fmt::Debug for LogTarget {
+impl std::fmt::Debug for StoreTarget {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Url(url) => write!(f, "{}", RedactedUrl::of(url)),
@@ -60,7 +68,7 @@ impl std::fmt::Debug for LogTarget {
     }
 }
 
-impl LogTarget {
+impl StoreTarget {
     /// Returns the place for the operator's log: a path, or a URL without its password.
     fn shown(&self) -> String {
         match self {
@@ -76,11 +84,11 @@ impl AuditLogBuilder {
         Self {
             target: None,
             write_timeout: DEFAULT_WRITE_TIMEOUT,
-            queue_events: MAX_QUEUE_EVENTS,
-            queue_bytes: MAX_QUEUE_BYTES,
-            batch_events: MAX_BATCH_EVENTS,
+            queue_events: DEFAULT_QUEUE_EVENTS,
+            queue_bytes: DEFAULT_QUEUE_BYTES,
+            batch_events: DEFAULT_BATCH_EVENTS,
             close_timeout: DEFAULT_CLOSE_TIMEOUT,
-            detached: DetachedLimits { requests: MAX_DETACHED, timeout: None },
+            detached: DetachedLimits { requests: DEFAULT_DETACHED, timeout: None },
             durability: Durability::default(),
             retention_floor: None,
             #[cfg(feature = "seal")]
@@ -88,15 +96,23 @@ impl AuditLogBuilder {
         }
     }
 
-    /// Sets the URL of the store, such as `sqlite:audit.db`. The last call of `url` and [`store`](Self::store) counts.
+    /// Sets the URL of the store, such as `sqlite:audit.db`. The last call of `url`, [`url_from_env`](Self::url_from_env) and
+    /// [`store`](Self::store) counts.
     pub fn url(mut self, url: &str) -> Self {
-        self.target = Some(LogTarget::Url(url.to_owned()));
+        self.target = Some(LogTarget::Given(StoreTarget::Url(url.to_owned())));
+        self
+    }
+
+    /// Takes the URL from the environment variable `AUDIT_URL`, when the log is opened. `off`, or an empty value, makes a
+    /// [disabled](AuditLog::disabled) log, which has to be asked for.
+    pub fn url_from_env(mut self) -> Self {
+        self.target = Some(LogTarget::Environment);
         self
     }
 
     /// Sets the store: an open one, or an [`Arc`] of it. The last call of [`url`](Self::url) and `store` counts.
     pub fn store(mut self, store: impl AuditStore + 'static) -> Self {
-        self.target = Some(LogTarget::Store(Arc::new(store)));
+        self.target = Some(LogTarget::Given(StoreTarget::Store(Arc::new(store))));
         self
     }
 
@@ -106,10 +122,10 @@ impl AuditLogBuilder {
         self
     }
 
-    /// Sets the maximum number of queued events and their memory: [`MAX_QUEUE_EVENTS`] and [`MAX_QUEUE_BYTES`] by default.
+    /// Sets the maximum number of queued events and their memory: [`DEFAULT_QUEUE_EVENTS`] and [`DEFAULT_QUEUE_BYTES`] by default.
     /// At least one event fits.
     ///
-    /// Further requests wait for room until their deadline, in the order of their arrival: at most [`MAX_QUEUE_EVENTS`],
+    /// Further requests wait for room until their deadline, in the order of their arrival: at most [`DEFAULT_QUEUE_EVENTS`],
     /// whose events take as much memory again. Those beyond them are rejected at once.
     pub fn queue_limits(mut self, events: usize, bytes: usize) -> Self {
         self.queue_events = events.max(1);
@@ -117,7 +133,7 @@ impl AuditLogBuilder {
         self
     }
 
-    /// Sets the maximum number of events in a batch: [`MAX_BATCH_EVENTS`] by default, at least 1. A batch has at most
+    /// Sets the maximum number of events in a batch: [`DEFAULT_BATCH_EVENTS`] by default, at least 1. A batch has at most
     /// [`MAX_BATCH_BYTES`](super::MAX_BATCH_BYTES).
     ///
     /// At most [`Capabilities::max_parallel_appends`](crate::store::Capabilities::max_parallel_appends) batches are at the
@@ -136,7 +152,7 @@ impl AuditLogBuilder {
     }
 
     /// Sets the maximum number of audited requests that run on after their client has gone, and the timeout of each:
-    /// [`MAX_DETACHED`] without a timeout by default.
+    /// [`DEFAULT_DETACHED`] without a timeout by default.
     ///
     /// Without the layer, a client that hangs up cancels its handler. With it, the handler of an audited request runs to
     /// its end, so that the event has its outcome. A slow handler then keeps its memory and connections, though its client
@@ -182,16 +198,24 @@ impl AuditLogBuilder {
     /// longer: after a crash, many events may have to be closed.
     ///
     /// # Errors
-    /// If neither [`url`](Self::url) nor [`store`](Self::store) was called; if the URL is malformed, or the store cannot be opened or is not durable in a way it should be; if it does not
+    /// If none of [`url`](Self::url), [`url_from_env`](Self::url_from_env) and [`store`](Self::store) was called; if `AUDIT_URL` is asked for and not set, or is no text; if the URL is malformed, or the store cannot be opened or is not durable in a way it should be; if it does not
     /// answer in time; outside of a tokio runtime.
     ///
     /// # Cancel safety
     /// Dropped before it is ready, no log is open; the store may have been created.
-    pub async fn open(self) -> Result<AuditLog, OpenError> {
-        let target = self.target.as_ref().ok_or(OpenError(OpenErrorRepr::NoTarget))?;
+    pub async fn open(mut self) -> Result<AuditLog, OpenError> {
+        let target = match self.target.take().ok_or(OpenError(OpenErrorRepr::NoTarget))? {
+            LogTarget::Given(target) => target,
+            LogTarget::Environment => match std::env::var("AUDIT_URL") {
+                Ok(url) if url.is_empty() || url == "off" => return Ok(AuditLog::disabled()),
+                Ok(url) => StoreTarget::Url(url),
+                Err(VarError::NotPresent) => return Err(OpenError(OpenErrorRepr::Unset)),
+                Err(VarError::NotUnicode(_)) => return Err(OpenError(OpenErrorRepr::NotUnicode)),
+            },
+        };
         let runtime = Handle::try_current().map_err(|_| OpenError(OpenErrorRepr::NoRuntime))?;
         let limit = self.write_timeout.max(DEFAULT_WRITE_TIMEOUT).saturating_mul(4).min(MAX_TIMEOUT);
-        let store = match tokio::time::timeout_at(from_now(limit), self.open_store(target)).await {
+        let store = match tokio::time::timeout_at(from_now(limit), self.open_store(&target)).await {
             Ok(store) => store?,
             Err(_) => return Err(OpenError(OpenErrorRepr::Timeout(limit))),
         };
@@ -258,14 +282,14 @@ impl AuditLogBuilder {
     }
 
     /// Opens the store, checks it, and closes the `started` events of dead processes.
-    async fn open_store(&self, target: &LogTarget) -> Result<Arc<dyn AuditStore>, OpenError> {
+    async fn open_store(&self, target: &StoreTarget) -> Result<Arc<dyn AuditStore>, OpenError> {
         let store = match target {
-            LogTarget::Url(url) => {
+            StoreTarget::Url(url) => {
                 let options =
                     OpenOptions { timeout: self.write_timeout, durability: self.durability, ..OpenOptions::default() };
                 crate::store::open(url, options).await?
             }
-            LogTarget::Store(store) => Arc::clone(store),
+            StoreTarget::Store(store) => Arc::clone(store),
         };
         let store = match self.retention_floor {
             Some(floor) => Arc::new(RetentionFloor::new(store, floor)),

@@ -5,15 +5,15 @@ use std::time::Duration;
 /// The default time that a request waits for all of its events together.
 pub const DEFAULT_WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The maximum number of queued events.
-pub const MAX_QUEUE_EVENTS: usize = 16_384;
+pub const DEFAULT_QUEUE_EVENTS: usize = 16_384;
 /// The maximum memory of queued events: 64 MiB.
-pub const MAX_QUEUE_BYTES: usize = 64 * 1024 * 1024;
+pub const DEFAULT_QUEUE_BYTES: usize = 64 * 1024 * 1024;
 /// The maximum number of events in a batch.
-pub const MAX_BATCH_EVENTS: usize = 1024;
+pub const DEFAULT_BATCH_EVENTS: usize = 1024;
 /// The maximum memory of the events of one batch: 8 MiB.
 pub const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// The maximum number of audited requests that run on after their client has gone.
-pub const MAX_DETACHED: usize = 16_384;
+pub const DEFAULT_DETACHED: usize = 16_384;
 /// The maximum number of events that a subscriber may be behind.
 pub const MAX_SUBSCRIPTION_EVENTS: usize = 1024;
 
@@ -34,6 +34,6 @@ pub(super) const MAX_OWED_BYTES: usize = 64 * 1024 * 1024;
 /// The maximum number of batches that wait for their next try without counting as under way.
 pub(super) const MAX_PAUSING_BATCHES: usize = 4;
 /// The maximum number of events whose callers were refused and have not read the answer.
-pub(super) const MAX_UNHEARD_EVENTS: usize = MAX_QUEUE_EVENTS;
+pub(super) const MAX_UNHEARD_EVENTS: usize = DEFAULT_QUEUE_EVENTS;
 /// The maximum memory of events whose callers were refused and have not read the answer: 64 MiB.
-pub(super) const MAX_UNHEARD_BYTES: usize = MAX_QUEUE_BYTES;
+pub(super) const MAX_UNHEARD_BYTES: usize = DEFAULT_QUEUE_BYTES;

@@ -59,8 +59,8 @@ pub use builder::AuditLogBuilder;
 pub use error::{CloseError, OpenError, RecordError, RecordErrorKind};
 pub(crate) use in_flight_requests::InFlightGuard;
 pub use limits::{
-    DEFAULT_WRITE_TIMEOUT, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_DETACHED, MAX_QUEUE_BYTES, MAX_QUEUE_EVENTS,
-    MAX_SUBSCRIPTION_EVENTS,
+    DEFAULT_BATCH_EVENTS, DEFAULT_DETACHED, DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS, DEFAULT_WRITE_TIMEOUT,
+    MAX_BATCH_BYTES, MAX_SUBSCRIPTION_EVENTS,
 };
 pub use stats::Stats;
 pub use subscription::{Delivery, Subscription};

@@ -3,7 +3,7 @@
 use tokio::sync::oneshot;
 
 use super::error::{RecordError, RecordErrorKind};
-use super::limits::MAX_QUEUE_EVENTS;
+use super::limits::DEFAULT_QUEUE_EVENTS;
 use super::queue::{Entry, PushOutcome, Queue, weight};
 use super::waiter::Answer;
 
@@ -38,7 +38,7 @@ impl Queue {
     fn wait_outside(&self, bytes: usize) -> Result<Outside<'_>, RecordError> {
         let mut state = self.lock();
         let (callers, their_bytes) = &mut state.outside;
-        if *callers >= MAX_QUEUE_EVENTS || (*callers > 0 && *their_bytes + bytes > self.limits.bytes) {
+        if *callers >= DEFAULT_QUEUE_EVENTS || (*callers > 0 && *their_bytes + bytes > self.limits.bytes) {
             return Err(RecordError::new(RecordErrorKind::QueueFull));
         }
         *callers += 1;

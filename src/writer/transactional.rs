@@ -72,7 +72,7 @@ impl AuditLog {
         event: AuditEvent,
     ) -> Result<EventId, RecordError> {
         let id = event.event_id;
-        if self.is_off() {
+        if self.is_disabled() {
             return Ok(id);
         }
         if event.phase != Phase::Completed {

@@ -55,7 +55,7 @@ async fn a_row_that_is_no_event_hides_no_other() {
             assert!(stray.details["unreadable_event"].is_string(), "{stray:?}");
             assert_eq!(ok(reader.get(ID).await), Some(stray));
         }
-        let hers = Filter::new().user_email(TextPattern::parse("mallory*").expect("a pattern"));
+        let hers = Filter::new().user_email("mallory*".parse::<TextPattern>().expect("a pattern"));
         assert_eq!(walk(reader, &hers, 3).await.len(), 1, "{time} {text}");
     }
 }
@@ -215,7 +215,7 @@ async fn rows_with_times_that_no_event_can_have_are_listed_counted_and_purged_on
     let strays: usize = TIMES.iter().map(|(_, count)| count).sum();
     let reader = store.parts().reader.expect("the store is read");
     let everything = Filter::default();
-    let pattern = |text| TextPattern::parse(text).expect("a pattern");
+    let pattern = |text: &str| text.parse::<TextPattern>().expect("a pattern");
     let filters = [
         (everything.clone(), strays + 50),
         (everything.clone().since(Timestamp::MIN), strays + 50),

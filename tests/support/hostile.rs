@@ -191,5 +191,5 @@ pub(crate) fn events() -> Vec<AuditEvent> {
 /// The fields of an event that take free text, by their names in CSV.
 pub(crate) fn texts(event: &AuditEvent) -> impl Iterator<Item = (&'static str, Option<Cow<'_, str>>)> {
     let takes_text = |field: &&EventField| field.set_text(&mut AuditEvent::new(EventType::UPLOAD), "");
-    FIELDS.iter().filter(takes_text).map(|field| (field.name(), field.value(event)))
+    FIELDS.iter().filter(takes_text).map(|field| (field.name(), field.value_of(event)))
 }

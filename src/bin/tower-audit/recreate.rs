@@ -22,8 +22,7 @@ pub(crate) async fn recreate(
     actor: String,
 ) -> Result<(), RecreateError> {
     keeper.recreate().await.map_err(RecreateError::Failed)?;
-    let event_type = EventType::new(AUDIT_INIT).expect("`domain.action`, in lower case");
-    let mut event = AuditEvent::new(event_type);
+    let mut event = AuditEvent::new(EventType::AUDIT_INIT);
     event.actor = Actor::user(actor);
     match destroyed {
         DestroyedEvents::Unknown => {}
@@ -42,6 +41,3 @@ pub(crate) enum DestroyedEvents {
     Nothing,
     Events(EventExtent),
 }
-
-/// The type of the first event of a log that was made anew.
-const AUDIT_INIT: &str = "audit.init";

@@ -337,7 +337,7 @@ fn files() {
 #[test]
 fn a_pepper_comes_from_elsewhere() {
     let policy = AuditPolicy::from_toml("preset = \"ivre\"").expect("a policy");
-    let peppered = policy.with_pepper(*b"hunter2").expect("a policy");
+    let peppered = policy.clone().with_pepper(*b"hunter2").expect("a policy");
     assert_eq!(peppered.capture_config().pepper(), Some(&b"hunter2"[..]));
     assert_eq!(policy.capture_config().pepper(), None);
     assert!(policy.with_pepper([]).is_err());

@@ -206,7 +206,7 @@ pub(super) async fn patterns_match_as_they_say(harness: &Harness) {
         "A*",
         "a\u{10FFFF}*",
     ] {
-        let pattern = TextPattern::parse(text).expect("each is a pattern");
+        let pattern = text.parse::<TextPattern>().expect("each is a pattern");
         for (name, _, set) in TEXT_FIELDS {
             for condition in [Condition::from(pattern.clone()), Condition::none_of([pattern.clone()])] {
                 let mut filter = Filter::default();
@@ -293,7 +293,7 @@ pub(super) async fn targets_are_matched_each(harness: &Harness) {
         filters.push(Filter { target: target.clone().into(), ..Filter::default() });
         filters.push(Filter { target: Condition::none_of([target]), ..Filter::default() });
     }
-    let pattern = |text: &str| TextPattern::parse(text).expect("each is a pattern");
+    let pattern = |text: &str| text.parse::<TextPattern>().expect("each is a pattern");
     for text in ["order", "orders", "user", "item", "none", "o*", "*r", "order*", "*"] {
         filters.push(Filter { target_type: pattern(text).into(), ..Filter::default() });
         filters.push(Filter { target_type: Condition::none_of([pattern(text)]), ..Filter::default() });

@@ -194,7 +194,7 @@ fn text(random: &mut Rng, pool: &[&str]) -> TextPattern {
         1 => format!("*{text}"),
         _ => text,
     };
-    TextPattern::parse(&pattern).expect("what a pattern prints is one")
+    pattern.parse::<TextPattern>().expect("what a pattern prints is one")
 }
 
 fn pick<T: Clone>(random: &mut Rng, pool: &[T]) -> T {

@@ -56,7 +56,7 @@ pub(super) fn stored(column: &str, value: &str) -> String {
 
 /// Returns the text of the event in one of [`TEXT_COLUMNS`].
 pub(super) fn text(event: &AuditEvent, field: Field) -> Option<Cow<'_, str>> {
-    field.event_field().and_then(|field| field.value(event))
+    field.event_field().and_then(|field| field.value_of(event))
 }
 
 /// The targets of an event, as their columns have them.

@@ -6,11 +6,11 @@ use std::time::Duration;
 use axum::Router;
 use http::Method;
 use http_body_util::BodyExt as _;
-use tower_audit::api::{AUDIT_READ, AuditApi};
+use tower_audit::api::AuditApi;
 use tower_audit::store::conformance::{Fault, FaultyStore};
 use tower_audit::store::{AuditStore, MemoryStore, StoreErrorKind};
 use tower_audit::writer::DEFAULT_WRITE_TIMEOUT;
-use tower_audit::{AuditEvent, AuditLog, Phase};
+use tower_audit::{AuditEvent, AuditLog, EventType, Phase};
 
 use crate::api::support::{ALICE, BOB, ROOT, TestGate, Trouble, app, ask, events, respond, spy};
 
@@ -33,7 +33,7 @@ async fn recorded(store: impl AuditStore) -> Recorded {
 /// Returns the actor, outcome, phase and details of the event of the last read.
 fn last(records: &MemoryStore) -> (String, Option<u16>, Phase, String) {
     let event = records.events().remove(0);
-    assert_eq!(event.event_type.as_str(), AUDIT_READ);
+    assert_eq!(event.event_type, EventType::AUDIT_READ);
     let details = serde_json::to_string(&event.details).expect("JSON");
     (event.actor.user_email.expect("a name").to_string(), event.outcome, event.phase, details)
 }

@@ -335,7 +335,7 @@ fn looks_like(fault: Fault, pattern: &TextPattern, found: &str) -> bool {
         }
         (Fault::MatchesLikeBesideStars, literals @ [_, _, ..]) => like(literals.join("%").as_bytes(), found.as_bytes()),
         (Fault::FoldsCaseBesideStars, [_, _, ..]) => {
-            let folded = TextPattern::parse(&pattern.to_string().to_lowercase());
+            let folded = pattern.to_string().to_lowercase().parse::<TextPattern>();
             folded.is_ok_and(|folded| folded.matches(&found.to_lowercase()))
         }
         _ => pattern.matches(found),

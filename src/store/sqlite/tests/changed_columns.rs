@@ -140,7 +140,7 @@ async fn read(store: &SqliteStore) -> Result<(Vec<AuditEvent>, Vec<String>), Sto
         }
     }
     let mut wrong = Vec::new();
-    let exact = |text: &str| TextPattern::parse(text).unwrap().into();
+    let exact = |text: &str| text.parse::<TextPattern>().unwrap().into();
     for (name, filter) in [
         ("all", none()),
         ("user", Filter { user_email: "user3".into(), ..none() }),

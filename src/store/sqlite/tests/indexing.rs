@@ -138,7 +138,7 @@ fn some_pattern() -> impl Strategy<Value = TextPattern> {
         prop::sample::select(
             &["*", "*b", "*\"\n*", "*b*", "a*c", "user-*9@*", "*org", r"b\*?*", "u*d", "*?*", "*[*_", r"*\*?*"][..]
         )
-        .prop_map(|text| TextPattern::parse(text).unwrap()),
+        .prop_map(|text| text.parse::<TextPattern>().unwrap()),
     ]
 }
 
@@ -275,7 +275,7 @@ proptest! {
 fn telling() -> Vec<Filter> {
     let none = Filter::default();
     // The last of them are for `GLOB`, which goes over segments that have no index.
-    let like = |pattern| Filter { route: TextPattern::parse(pattern).unwrap().into(), ..Filter::default() };
+    let like = |pattern: &str| Filter { route: pattern.parse::<TextPattern>().unwrap().into(), ..Filter::default() };
     vec![
         none.clone(),
         Filter { user_email: TextPattern::prefix("user-").into(), ..none.clone() },

@@ -92,7 +92,7 @@ async fn what_a_segment_has_much_of_is_in_pages_of_any_size() {
     settle(&store).await;
     assert!(place.number("SELECT max(events_n) FROM audit_segments").await > 4000);
     let none = Filter::default();
-    let pattern = |text: &str| crate::query::TextPattern::parse(text).unwrap().into();
+    let pattern = |text: &str| text.parse::<crate::query::TextPattern>().unwrap().into();
     for (least, filter) in [
         (5000, none.clone()),
         (2500, Filter { event_type: EventType::AUTH.into(), ..none.clone() }),
