@@ -49,8 +49,8 @@ impl fmt::Display for Refusal {
             Self::RolledBack { signed, stored } => write!(
                 f,
                 "the key has signed a tree of {signed} leaves, and the store has {stored}: it was restored from a backup, or its \
-                 end was cut off; `tower-audit verify --against` with the file beside the key tells more. A log that goes on \
-                 from here needs a new key"
+                 end was cut off; `tower-audit verify --against` with the file beside the key tells more. To go on from here, \
+                 see docs/seal.md, \"After a restore\""
             ),
             Self::Forked { signed } => write!(
                 f,

@@ -139,7 +139,9 @@ impl fmt::Display for SealKeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} cannot be {}", self.path.display(), self.what)?;
         if self.is_memory_missing {
-            f.write_str(": it has the newest tree that the key has signed; bring it back, or begin with a new key")?;
+            f.write_str(
+                ": it has the newest tree that the key has signed; bring it back, or see docs/seal.md, \"After a restore\"",
+            )?;
         }
         Ok(())
     }
