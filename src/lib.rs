@@ -52,7 +52,8 @@
 //! - `refusals.md`: a 503 or a 500 of the layer; `testing.md`: tests of an app
 //! - `durability.md`, `guarantees.md`: crashes and losses; each promise with its limits and its tests
 //! - `capture.md`, `event-format.md`, `grpc.md`: data of a request, the event field by field, gRPC calls
-//! - `retention.md`: deleting old events by age, number or rules; `seal.md`: making tampering visible
+//! - `who.md`: the actor by JWT, sessions, keys and certificates; `questions.md`: twenty questions to a log
+//! - `retention.md`: deleting old events by age, number or rules, or moving them out; `seal.md`: making tampering visible
 //! - `cli.md`, `api.md`, `viewer.md`: the program, the read API and the viewer
 //! - `stores/sqlite.md`, `stores/postgres.md`, `stores/jsonl.md`, `stores/tracing.md`, `stores/memory.md`, `stores/new.md`:
 //!   each store, and how to add one
