@@ -7,6 +7,7 @@ const MANIFEST: &str = include_str!("../../../Cargo.toml");
 const CRATE_DOCS: &str = include_str!("../../../src/lib.rs");
 const README: &str = include_str!("../../../README.md");
 const GUARANTEES: &str = include_str!("../../../docs/guarantees.md");
+const THREATS: &str = include_str!("../../../docs/threat-model.md");
 const OPERATE: &str = include_str!("../../../docs/operate.md");
 const STATS: &str = include_str!("../../../src/writer/stats.rs");
 const EVENT_FORMAT: &str = include_str!("../../../docs/event-format.md");
@@ -105,7 +106,7 @@ fn every_promise_has_tests_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let checks = std::fs::read_to_string(root.join("src/store/conformance/checks.rs")).expect("the list of checks");
     let mut tests = 0;
-    for token in GUARANTEES.split('`').skip(1).step_by(2) {
+    for token in [GUARANTEES, THREATS].iter().flat_map(|page| page.split('`').skip(1).step_by(2)) {
         let Some((place, name)) =
             token.split_once("::").filter(|(place, _)| *place == "conformance" || place.ends_with(".rs"))
         else {
@@ -117,10 +118,15 @@ fn every_promise_has_tests_that_exist() {
             continue;
         }
         let source = std::fs::read_to_string(root.join("tests").join(place));
-        let source = source.unwrap_or_else(|error| panic!("docs/guarantees.md names {token}: {error}"));
-        assert!(source.contains(&format!("fn {name}(")), "docs/guarantees.md names {token}, which is not there");
+        let source = source.unwrap_or_else(|error| panic!("a page names {token}: {error}"));
+        assert!(source.contains(&format!("fn {name}(")), "a page names {token}, which is not there");
     }
     assert!(tests > 60, "{tests} tests of the page are read");
+    for adversary in THREATS.split("\n## ").filter(|section| section.contains("*Cannot*")) {
+        let name = adversary.lines().next().unwrap_or_default();
+        let cannot = adversary.split("*Cannot*").nth(1).unwrap_or_default();
+        assert!(cannot.contains(".rs::"), "{name:?} cannot do something that has no test");
+    }
     for promise in GUARANTEES.split("\n### ").skip(1) {
         let name = promise.lines().next().unwrap_or_default();
         assert!(promise.contains("\nTests: `"), "the promise {name:?} has no test");

@@ -167,6 +167,20 @@ async fn events_that_nobody_seals_are_named() {
     assert_eq!(report.unsealed, 2);
 }
 
+/// The limit that docs/threat-model.md names: nothing tells of the last two seconds.
+#[tokio::test]
+async fn what_was_changed_before_it_was_sealed_leaves_no_trace() {
+    let log = SealedLog::of(100).await;
+    let store = log.open().await;
+    store.append(&[event(100), event(101)]).await.unwrap();
+    store.close().await.unwrap();
+    log.tamper("UPDATE audit_journal SET events = replace(events, '\"number\":101', '\"number\":999')").await;
+    let store = log.open().await;
+    assert_eq!(seal(&mut log.sealer(&store)).await.size, 102);
+    store.close().await.unwrap();
+    assert!(log.verify_against(Some(log.kept())).await.is_intact());
+}
+
 #[tokio::test]
 async fn a_store_without_a_seal_says_so() {
     let folder = tempfile::tempdir().unwrap();
