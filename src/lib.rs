@@ -57,6 +57,7 @@
 //! - `cli.md`, `api.md`, `viewer.md`: the program, the read API and the viewer
 //! - `stores/sqlite.md`, `stores/postgres.md`, `stores/jsonl.md`, `stores/tracing.md`, `stores/memory.md`, `stores/new.md`:
 //!   each store, and how to add one
+//! - `coming-from/nexus-iq.md`: the same names and lists as in another product's audit log
 //! - `performance.md`, `design.md`, `compare.md`, `glossary.md`: costs, reasons, alternatives and terms
 //!
 //! # Features
@@ -73,6 +74,7 @@
 //! | `policy-file` | no | `AuditPolicy::from_file`, for TOML and YAML |
 //! | `retention-rules` | no | [`retention`] by rules: patterns on the fields of events, from a YAML file |
 //! | `seal` | no | a Merkle tree over the events, signed checkpoints and proofs; brings Ed25519 |
+//! | `metrics` | no | metrics of each log, to the recorder of the `metrics` crate |
 //! | `cli` | no | the program `tower-audit` |
 //! | `conformance` | no | the suite that every store must pass, and a faulty store; outside of semver |
 //! | `testing` | no | a log in memory and assertions about it, for the tests of an app |
@@ -156,6 +158,10 @@ mod who_manual {}
 #[cfg(doctest)]
 #[doc = include_str!("../docs/stores/new.md")]
 mod new_store_manual {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/coming-from/nexus-iq.md")]
+mod nexus_iq_manual {}
 
 #[cfg(doctest)]
 #[doc = include_str!("../docs/stores/tracing.md")]

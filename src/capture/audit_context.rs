@@ -12,10 +12,10 @@ use super::attempts::Attempts;
 use super::change_set::ChangeSet;
 use super::context_values::ContextValues;
 use super::layer_config::LayerConfig;
-use super::request_head::{RequestHead, actor_in};
+use super::request_head::{RequestHead, actor_in, is_trace_id};
 use super::request_state::RequestState;
 use super::wait::Wait;
-use crate::event::{Actor, AuditEvent, CompactText, Details, ErrorCode, EventType, Target, Targets};
+use crate::event::{Actor, AuditEvent, CompactText, Details, ErrorCode, EventId, EventType, Target, Targets, nexus_iq};
 use crate::policy::MatchingRules;
 use crate::writer::LogId;
 
@@ -149,6 +149,11 @@ impl AuditContext {
     /// Marks the attempt as one that no caller waits for.
     pub(crate) fn detach(&self) {
         self.lock().detach(self.attempt());
+    }
+
+    /// The id of the `started` event, if there is one.
+    pub(crate) fn started_event_id(&self) -> Option<EventId> {
+        self.lock()[self.attempt()].started.as_ref().map(|started| started.event_id)
     }
 
     /// Returns true if no caller waits for the attempt any more.
@@ -318,12 +323,12 @@ impl AuditContext {
     /// # }
     /// ```
     pub fn login(&self, actor: Actor) -> &Self {
-        self.authentication("login").actor(actor)
+        self.authentication(nexus_iq::LOGIN).actor(actor)
     }
 
     /// Records a sign-out of the request's actor: the type [`auth`](EventType::AUTH), classified as `authentication`, `logout`.
     pub fn logout(&self) -> &Self {
-        self.authentication("logout")
+        self.authentication(nexus_iq::LOGOUT)
     }
 
     /// Records a failed sign-in with this name: the type [`auth`](EventType::AUTH), classified as `authentication`, `failure`, with
@@ -333,11 +338,11 @@ impl AuditContext {
     pub fn login_failed(&self, name: impl Into<CompactText>) -> &Self {
         let name = Some(name.into()).filter(|name: &CompactText| !name.is_empty());
         let actor = Actor { user_email: name, ..Actor::default() };
-        self.authentication("failure").actor(actor).error(ErrorCode::BAD_AUTHENTICATION)
+        self.authentication(nexus_iq::FAILURE).actor(actor).error(ErrorCode::BAD_AUTHENTICATION)
     }
 
     fn authentication(&self, action: &'static str) -> &Self {
-        self.event_type(EventType::AUTH).classify("authentication", action)
+        self.event_type(EventType::AUTH).classify(nexus_iq::AUTHENTICATION, action)
     }
 
     /// Sets the error, if the status does not describe it well enough.
@@ -345,7 +350,8 @@ impl AuditContext {
         self.update(|values| values.error = Some(error))
     }
 
-    /// Sets the app's domain and action: `security.user`, `update`.
+    /// Sets the app's domain and action, `security.user`, `update`, in place of [the rule's](crate::Rule::classify).
+    /// [`nexus_iq`] has those of Nexus IQ Server.
     pub fn classify(&self, domain: impl Into<CompactText>, action: impl Into<CompactText>) -> &Self {
         let (domain, action) = (domain.into(), action.into());
         self.update(|values| (values.domain, values.action) = (Some(domain), Some(action)))
@@ -366,6 +372,18 @@ impl AuditContext {
     pub fn route(&self, template: impl Into<CompactText>) -> &Self {
         let template = template.into();
         self.update(|values| values.route = Some(template))
+    }
+
+    /// Sets the trace id: 32 hexadecimal digits in lower case, not all zero, as W3C Trace Context has them. Any other text
+    /// is ignored. Without a call, it is that of [`AuditLayer::trace_id`](crate::AuditLayer::trace_id), or of the header
+    /// `traceparent`.
+    pub fn trace_id(&self, id: impl Into<CompactText>) -> &Self {
+        let id = id.into();
+        self.update(|values| {
+            if is_trace_id(id.as_bytes()) {
+                values.trace_id = Some(id);
+            }
+        })
     }
 
     /// The id that all events of the request share: the client's `x-request-id`, if it is bounded and clean, or one made

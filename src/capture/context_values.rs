@@ -16,6 +16,7 @@ pub(crate) struct ContextValues {
     pub(crate) domain: Option<CompactText>,
     pub(crate) action: Option<CompactText>,
     pub(crate) route: Option<CompactText>,
+    pub(crate) trace_id: Option<CompactText>,
     pub(crate) result_count: Option<u64>,
     /// The status that the handler will answer with if its transaction is committed.
     pub(crate) expected_status: Option<StatusCode>,
@@ -35,6 +36,7 @@ impl ContextValues {
             (&self.route, &mut event.resource.route),
             (&self.domain, &mut event.classification.domain),
             (&self.action, &mut event.classification.action),
+            (&self.trace_id, &mut event.request.trace_id),
         ];
         for (added, known) in named {
             if added.is_some() {

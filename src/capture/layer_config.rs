@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::unmatched_requests::UnmatchedRequests;
-use crate::event::Details;
+use crate::event::{CompactText, Details};
 use crate::log_lines::log_line;
 use crate::policy::AuditPolicy;
 use crate::writer::{AuditLog, LogId};
@@ -21,6 +21,7 @@ pub(crate) struct LayerConfig {
     pub(crate) inspects_responses: bool,
     pub(crate) unmatched_requests: UnmatchedRequests,
     pub(crate) details_from_response: Option<DetailsFn>,
+    pub(crate) trace_id: Option<TraceIdFn>,
     /// The stand-in, in a clone of an app whose route coverage is probed.
     #[cfg(feature = "route-coverage")]
     pub(crate) probe_stand_in: Option<Box<dyn ProbeStandIn>>,
@@ -36,6 +37,8 @@ pub(crate) trait ProbeStandIn: Send + Sync {
 pub(crate) type DetailsFn =
     Arc<dyn Fn(&http::response::Parts) -> Result<Details, Box<dyn Error + Send + Sync>> + Send + Sync + 'static>;
 
+pub(crate) type TraceIdFn = Arc<dyn Fn() -> Option<CompactText> + Send + Sync + 'static>;
+
 impl LayerConfig {
     /// A copy of the configuration with this stand-in.
     #[cfg(feature = "route-coverage")]
@@ -48,8 +51,19 @@ impl LayerConfig {
             inspects_responses: self.inspects_responses,
             unmatched_requests: UnmatchedRequests::new(&self.policy),
             details_from_response: None,
+            trace_id: None,
             probe_stand_in: Some(stand_in),
         }
+    }
+
+    /// The trace id that the callback reads off the current span.
+    #[inline]
+    pub(crate) fn trace_id(&self) -> Option<CompactText> {
+        let hook = self.trace_id.as_ref()?;
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook())).unwrap_or_else(|_| {
+            log_line(|| tracing::warn!("the trace id callback of an audit layer panicked"));
+            None
+        })
     }
 
     /// The details that the callback reads off the response.

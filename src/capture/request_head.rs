@@ -285,14 +285,17 @@ fn join_values(values: &[HeaderValue]) -> Option<CompactText> {
 fn trace_id(value: &[u8]) -> Option<CompactText> {
     let mut parts = value.split(|b| *b == b'-');
     let (version, id) = (parts.next()?, parts.next()?);
-    let is_hex = |b: &u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
-    let fits = version.len() == 2
-        && version != b"ff"
-        && version.iter().all(is_hex)
-        && id.len() == 32
-        && id.iter().all(is_hex)
-        && id.iter().any(|b| *b != b'0');
+    let fits = version.len() == 2 && version != b"ff" && version.iter().all(is_lower_hex) && is_trace_id(id);
     fits.then(|| String::from_utf8_lossy(id).into())
+}
+
+/// Returns true for a trace id: 32 lower-case digits, not all zero.
+pub(super) fn is_trace_id(id: &[u8]) -> bool {
+    id.len() == 32 && id.iter().all(is_lower_hex) && id.iter().any(|b| *b != b'0')
+}
+
+fn is_lower_hex(byte: &u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }
 
 /// The id of a request whose client gave none that can be used.

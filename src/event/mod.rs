@@ -1,6 +1,7 @@
 //! The event: plain data, without I/O or async.
 
 pub mod limits;
+pub mod nexus_iq;
 
 pub(crate) mod hex;
 

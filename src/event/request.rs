@@ -18,7 +18,8 @@ extensible_struct! {
         user_agent: CompactText,
         /// The header `forwarded`, or `x-forwarded-for`, as it came: a claim, kept apart from `remote_addr`.
         forwarded: CompactText,
-        /// The trace id of the header `traceparent` (W3C Trace Context).
+        /// The trace id of W3C Trace Context: of the app's current span, if the layer is told how to find it, else of the header
+        /// `traceparent`.
         trace_id: CompactText,
         /// From the arrival of the request at the layer to the head of the response, or to the end of its body where
         /// the rule asks for that, in microseconds.

@@ -17,6 +17,7 @@ use super::body_error::BodyError;
 use super::handler_end::HandlerEnd;
 use super::instrumented::{Instrumented, PanicPayload};
 use super::lifecycle::{BoxedLifecycle, RequestLifecycle};
+use super::request_span::RequestSpan;
 use crate::capture::scope::Scope;
 use crate::capture::{AttemptStage, AuditContext, LayerConfig, Protocol, RequestHead, ResultCount};
 
@@ -144,7 +145,7 @@ where
         result: Result<Result<Response<R>, E>, PanicPayload>,
     ) -> Self {
         let Some(shared) = context.layer() else { polled_after_completion() };
-        let lifecycle = RequestLifecycle::new(&shared, context.clone(), protocol, None);
+        let lifecycle = RequestLifecycle::new(&shared, context.clone(), protocol, None, RequestSpan::none());
         Self::Audited { lifecycle: Some(Box::pin(lifecycle.finish(HandlerEnd::of(result)))), context, has_begun: true }
     }
 }
@@ -289,7 +290,7 @@ where
     attempts.detach(attempt);
     drop(attempts);
     // Dropped, it settles the attempt.
-    let lifecycle = RequestLifecycle::new(shared, context.clone(), Protocol::Http, None);
+    let lifecycle = RequestLifecycle::new(shared, context.clone(), Protocol::Http, None, RequestSpan::none());
     is_wanted.then(|| -> BoxedLifecycle<R, E> { Box::pin(lifecycle.finish(HandlerEnd::Dropped)) })
 }
 

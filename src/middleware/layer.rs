@@ -8,7 +8,7 @@ use tower_layer::Layer;
 
 use super::service::AuditService;
 use crate::capture::{LayerConfig, UnmatchedRequests};
-use crate::event::Details;
+use crate::event::{CompactText, Details};
 use crate::log_lines::log_line;
 use crate::policy::{AuditPolicy, PolicyBuilder, PolicyError, Rule};
 use crate::writer::AuditLog;
@@ -111,6 +111,7 @@ impl AuditLayer {
                 inherits_settings,
                 inspects_responses: watches_responses,
                 details_from_response: None,
+                trace_id: None,
                 #[cfg(feature = "route-coverage")]
                 probe_stand_in: None,
             })
@@ -136,20 +137,41 @@ impl AuditLayer {
     where
         F: Fn(&http::response::Parts) -> Result<Details, Box<dyn Error + Send + Sync>> + Send + Sync + 'static,
     {
-        if let Some(shared) = &mut self.config {
-            *shared = Arc::new(LayerConfig {
-                log: shared.log.clone(),
-                log_id: shared.log_id,
-                unmatched_requests: UnmatchedRequests::new(&shared.policy),
-                policy: shared.policy.clone(),
-                inherits_settings: shared.inherits_settings,
-                inspects_responses: shared.inspects_responses,
-                details_from_response: Some(Arc::new(details)),
-                #[cfg(feature = "route-coverage")]
-                probe_stand_in: None,
-            });
-        }
+        self.change(|config| config.details_from_response = Some(Arc::new(details)));
         self
+    }
+
+    /// Adds a callback that returns the trace id of the current span, which events have in place of that of the header
+    /// `traceparent`. It is called when a request that a rule names arrives, within the span of the layers around.
+    ///
+    /// A text that is no [trace id](crate::AuditContext::trace_id) is ignored; a panic is a line of the operator's log.
+    ///
+    /// `docs/capture.md` has the callback for OpenTelemetry, which this crate does not depend on.
+    #[must_use]
+    pub fn trace_id<F>(mut self, trace_id: F) -> Self
+    where
+        F: Fn() -> Option<CompactText> + Send + Sync + 'static,
+    {
+        self.change(|config| config.trace_id = Some(Arc::new(trace_id)));
+        self
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut LayerConfig)) {
+        let Some(shared) = &mut self.config else { return };
+        let mut config = LayerConfig {
+            log: shared.log.clone(),
+            log_id: shared.log_id,
+            unmatched_requests: UnmatchedRequests::new(&shared.policy),
+            policy: shared.policy.clone(),
+            inherits_settings: shared.inherits_settings,
+            inspects_responses: shared.inspects_responses,
+            details_from_response: shared.details_from_response.clone(),
+            trace_id: shared.trace_id.clone(),
+            #[cfg(feature = "route-coverage")]
+            probe_stand_in: None,
+        };
+        change(&mut config);
+        *shared = Arc::new(config);
     }
 }
 

@@ -15,6 +15,7 @@ use super::cancellable::Cancellable;
 use super::end_claim::EndClaim;
 use super::handler_end::{HandlerEnd, LifecycleOutput};
 use super::instrumented::{Instrumented, instrument};
+use super::request_span::{RequestSpan, STARTED_EVENT_ID};
 use crate::capture::scope::{RequestFingerprint, Scope};
 use crate::capture::{AuditContext, LayerConfig, Protocol};
 use crate::writer::InFlightGuard;
@@ -26,6 +27,7 @@ pub(super) struct RequestLifecycle {
     pub(super) protocol: Protocol,
     /// Absent where the layer has not looked at the clock.
     pub(super) arrived: Option<Instant>,
+    pub(super) span: RequestSpan,
     /// Keeps a closing log waiting.
     pub(super) in_flight: Option<InFlightGuard>,
 }
@@ -39,12 +41,14 @@ impl RequestLifecycle {
         context: AuditContext,
         protocol: Protocol,
         arrived: Option<Instant>,
+        span: RequestSpan,
     ) -> Self {
         Self {
             shared: Arc::clone(shared),
             claim: EndClaim::new(context),
             protocol,
             arrived,
+            span,
             in_flight: shared.log.begin_request(),
         }
     }
@@ -67,8 +71,13 @@ impl RequestLifecycle {
         if let Err(refusal) = self.start(rule).await {
             return self.withhold(refusal);
         }
+        if !self.span.is_none()
+            && let Some(event_id) = self.claim.started_event_id()
+        {
+            self.span.record(STARTED_EVENT_ID, event_id);
+        }
         let mut slot = Scope::Held(self.claim.clone(), RequestFingerprint::NONE);
-        match instrument(&mut slot, || service.call(request)) {
+        match instrument(&mut slot, || self.span.call(|| service.call(request))) {
             Ok(future) => self.run(Instrumented::new(future, slot)).await,
             Err(panic) => self.finish(HandlerEnd::Panic(panic)).await,
         }

@@ -20,6 +20,7 @@
 //! | `event_decision.rs`, `record_decision.rs` | the event for that end |
 //! | `response_release.rs`, `response_mark.rs` | the write of the event, and then the release of the response |
 //! | `body.rs`, `body_end_event.rs` | an event at the end of the body |
+//! | `request_span.rs` | the span of the request in the app's subscriber |
 //! | `call_end.rs`, `read_ahead.rs`, `trailers_only.rs` | gRPC |
 
 mod body;
@@ -39,6 +40,7 @@ mod not_recorded;
 pub(crate) mod probe;
 mod read_ahead;
 mod record_decision;
+mod request_span;
 mod response_mark;
 mod response_release;
 mod service;

@@ -13,6 +13,7 @@ use super::call_end::CallEnd;
 use super::event_decision::EventDecision;
 use super::handler_end::{BodySize, HandlerEnd, LifecycleOutput};
 use super::lifecycle::RequestLifecycle;
+use super::request_span::EVENT_ID;
 use super::{not_recorded, response_mark, trailers_only};
 use crate::capture::{AttemptStage, Protocol, WithheldResponse};
 use crate::event::{BoundedEvent, EventId};
@@ -83,7 +84,10 @@ impl RequestLifecycle {
             }
             if let EventDecision::Record(.., Some(written)) | EventDecision::Nothing(Some(written)) = decision {
                 match Box::pin(self.is_committed(written, end.status())).await {
-                    Ok(true) => return NextStep::Leave(self.release(end, None)),
+                    Ok(true) => {
+                        self.span.record(EVENT_ID, written.event_id);
+                        return NextStep::Leave(self.release(end, None));
+                    }
                     Ok(false) => {}
                     Err(()) => {
                         if let EventDecision::Record(event, ..) = decision {
@@ -112,6 +116,7 @@ impl RequestLifecycle {
                     Some(_) => Box::pin(self.start_call(&mut event, &decided, transaction)).await,
                     None => Ok(()),
                 };
+                self.span.record(EVENT_ID, event.event_id);
                 let mut end_of_body = BodyEndEvent {
                     log: self.shared.log.clone(),
                     context: self.claim.clone(),
@@ -130,6 +135,7 @@ impl RequestLifecycle {
                 }
                 return NextStep::Leave(self.release(end, Some(end_of_body)));
             }
+            self.span.record(EVENT_ID, event.event_id);
             NextStep::Write(self, end, EndEvent { event, transaction, fail_mode: decided.fail_mode })
         }
     }

@@ -19,6 +19,7 @@ use super::instrumented::{Instrumented, instrument};
 use super::lifecycle::{BoxedLifecycle, RequestLifecycle};
 #[cfg(feature = "route-coverage")]
 use super::probe;
+use super::request_span::RequestSpan;
 use crate::capture::scope::{self, RequestFingerprint, Scope};
 use crate::capture::{AttemptStage, AuditContext, LayerConfig, RequestHead, WithheldResponse, path_and_query, sent};
 use crate::policy::MatchingRules;
@@ -101,7 +102,11 @@ where
         let protocol = head.protocol();
         let context = around.context(shared, head, rules);
         request.extensions_mut().insert(context.clone());
-        let lifecycle = RequestLifecycle::new(shared, context.clone(), protocol, Some(arrived));
+        if let Some(trace_id) = shared.trace_id() {
+            context.trace_id(trace_id);
+        }
+        let span = RequestSpan::open();
+        let lifecycle = RequestLifecycle::new(shared, context.clone(), protocol, Some(arrived), span);
         if let Some(rule) = write_ahead {
             // The service that is ready is the one to call; a clone takes its place.
             let next = self.inner.clone();
@@ -125,10 +130,11 @@ where
         context.begin();
         // Called at once: anything that the handler does within the call belongs to the request.
         let mut slot = Scope::Held(context.clone(), RequestFingerprint::NONE);
-        let lifecycle: BoxedLifecycle<R, S::Error> = match instrument(&mut slot, || self.inner.call(request)) {
-            Ok(future) => Box::pin(lifecycle.run(Instrumented::new(future, slot))),
-            Err(panic) => Box::pin(lifecycle.finish(HandlerEnd::Panic(panic))),
-        };
+        let lifecycle: BoxedLifecycle<R, S::Error> =
+            match instrument(&mut slot, || lifecycle.span.call(|| self.inner.call(request))) {
+                Ok(future) => Box::pin(lifecycle.run(Instrumented::new(future, slot))),
+                Err(panic) => Box::pin(lifecycle.finish(HandlerEnd::Panic(panic))),
+            };
         ResponseFuture::audited(lifecycle, context, true)
     }
 }

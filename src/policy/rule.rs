@@ -38,6 +38,8 @@ pub struct Rule {
     write_ahead: Option<bool>,
     body_end: bool,
     target: RuleTarget,
+    /// Domain and action.
+    classification: Option<(CompactText, CompactText)>,
     pub(crate) fail_mode: FailMode,
 }
 
@@ -62,6 +64,7 @@ impl Rule {
             write_ahead: None,
             body_end: false,
             target: RuleTarget::OfRoute,
+            classification: None,
             fail_mode: FailMode::Closed,
         }
     }
@@ -169,6 +172,14 @@ impl Rule {
         self
     }
 
+    /// Sets the app's domain and action of the events: `security.user`, `update`. A handler's
+    /// [`classify`](crate::AuditContext::classify) replaces them.
+    #[must_use]
+    pub fn classify(mut self, domain: impl Into<CompactText>, action: impl Into<CompactText>) -> Self {
+        self.classification = Some((domain.into(), action.into()));
+        self
+    }
+
     /// Sets the treatment of a request whose event cannot be written.
     #[must_use]
     pub fn fail_mode(mut self, fail_mode: FailMode) -> Self {
@@ -191,6 +202,11 @@ impl Rule {
     /// Returns true if the `completed` event is written at the end of the body.
     pub fn writes_at_body_end(&self) -> bool {
         self.body_end
+    }
+
+    /// The domain and the action of the events.
+    pub(crate) fn classification(&self) -> Option<&(CompactText, CompactText)> {
+        self.classification.as_ref()
     }
 
     pub(super) fn rule_target(&self) -> &RuleTarget {
@@ -262,6 +278,13 @@ impl Rule {
         }
         if let Some(fault) = self.target_template().and_then(TargetTemplate::problem) {
             return wrong("target", fault);
+        }
+        if let Some((domain, action)) = &self.classification {
+            for (key, name) in [("domain", domain), ("action", action)] {
+                if name.is_empty() {
+                    return wrong(key, "is empty: expected a name, such as \"security.user\" or \"update\"".into());
+                }
+            }
         }
         let own_methods = if self.is_auth() { &Methods::Unsafe } else { &Methods::Any };
         let methods = match self.methods.as_ref().unwrap_or(own_methods).compile() {

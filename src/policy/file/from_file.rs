@@ -40,6 +40,7 @@ use crate::policy::{AuditPolicy, PolicyError};
 /// | `when` | `"always"` (the default), `"success"`, `"effect_possible"`, `"abnormal"`, `"declared"`, a status such as `404`, a range such as `"4xx"` or `"200-299"`, or a list of any of these |
 /// | `write_ahead`, `body_end` | `true` or `false` (the default); `body_end` implies `write_ahead` |
 /// | `target` | the target of the events, with parameters of the path: `"order/{id}"`; `"off"`: none; see [`Rule::target`](crate::Rule::target) |
+/// | `domain`, `action` | the app's names for the action, both or neither: see [`Rule::classify`](crate::Rule::classify) |
 /// | `fail_mode` | `"closed"` (the default) or `"open"` |
 impl AuditPolicy {
     /// Reads a policy in TOML.

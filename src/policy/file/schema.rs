@@ -14,7 +14,8 @@ use crate::policy::{
 };
 
 const ROOT_KEYS: &[&str] = &["preset", "base_path", "max_results", "rules", "declare", "filter", "capture"];
-const RULE_KEYS: &[&str] = &["type", "methods", "paths", "when", "write_ahead", "body_end", "target", "fail_mode"];
+const RULE_KEYS: &[&str] =
+    &["type", "methods", "paths", "when", "write_ahead", "body_end", "target", "domain", "action", "fail_mode"];
 const FILTER_KEYS: &[&str] = &["include", "exclude"];
 const CAPTURE_KEYS: &[&str] =
     &["trusted_proxies", "proxy_header", "query_string", "path", "api_key", "default_target", "redact"];
@@ -144,6 +145,12 @@ fn rule(index: usize, node: &SpannedValue) -> Result<Rule> {
                 }
             },
         };
+    }
+    match (table.field("domain"), table.field("action")) {
+        (Some(domain), Some(action)) => rule = rule.classify(domain.text()?, action.text()?),
+        (Some(domain), None) => return Err(domain.error("has no effect without `action`")),
+        (None, Some(action)) => return Err(action.error("has no effect without `domain`")),
+        (None, None) => {}
     }
     if let Some(fail) = table.field("fail_mode") {
         let modes = [("closed", FailMode::Closed), ("open", FailMode::Open)];

@@ -147,7 +147,7 @@ fn every_counter_has_an_alert() {
 fn every_relative_link_of_a_page_leads_to_a_heading_or_a_file() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut pages = Vec::new();
-    for folder in [root.join("docs"), root.join("docs/stores")] {
+    for folder in [root.join("docs"), root.join("docs/stores"), root.join("docs/coming-from")] {
         let files = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
         pages.extend(files.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
     }
