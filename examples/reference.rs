@@ -41,6 +41,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Ok(path) => Some(File::options().create(true).append(true).open(path)?),
         Err(_) => None,
     };
+    // Before the log is opened: its metrics go to this recorder.
+    #[cfg(feature = "metrics")]
+    let prometheus = prometheus()?;
     // Unset: a file. `off` or empty: auditing is disabled.
     let log = match env("AUDIT_URL", "sqlite:audit.db")?.as_str() {
         "" | "off" => AuditLog::disabled(),
@@ -50,6 +53,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let is_local = listen.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback());
     let sessions = Arc::new(Sessions { is_secure: !is_local, ..Sessions::default() });
     let app = app(App { effects: effects.map(Arc::new), max_results, log: log.clone(), sessions }, policy);
+    // Outside of the audit layer. A service in production serves it where only its monitoring comes.
+    #[cfg(feature = "metrics")]
+    let app = app.route(
+        "/metrics",
+        routing::get(move || async move {
+            prometheus.run_upkeep();
+            prometheus.render()
+        }),
+    );
     // A route that no rule covers is a warning at the start.
     #[cfg(feature = "route-coverage")]
     RouteCoverage::of(&app).await?.log_report();
@@ -68,6 +80,20 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .await?;
     log.close().await?;
     Ok(())
+}
+
+/// A recorder with buckets, so that quantiles can be computed over instances.
+#[cfg(feature = "metrics")]
+fn prometheus() -> Result<metrics_exporter_prometheus::PrometheusHandle, metrics_exporter_prometheus::BuildError> {
+    use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
+    let seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_duration_seconds".into()), &seconds)?
+        .set_buckets_for_metric(
+            Matcher::Full("tower_audit_batch_events".into()),
+            &[1.0, 4.0, 16.0, 64.0, 256.0, 1024.0],
+        )?
+        .install_recorder()
 }
 
 /// Writes a line to stderr. A reader that has gone, or a full disk, does not stop the server: `eprintln!` would panic.

@@ -49,6 +49,7 @@
 //! The pages in `docs/` of the repository and of the package:
 //!
 //! - `operate.md`: installing, backing up, upgrading, purging, watching, and every line of the log
+//! - `metrics.md`: metrics, a dashboard and alerts
 //! - `refusals.md`: a 503 or a 500 of the layer; `testing.md`: tests of an app
 //! - `durability.md`, `guarantees.md`: crashes and losses; each promise with its limits and its tests
 //! - `capture.md`, `event-format.md`, `grpc.md`: data of a request, the event field by field, gRPC calls

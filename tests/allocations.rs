@@ -2,6 +2,8 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+#[cfg(feature = "metrics")]
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -90,4 +92,103 @@ fn an_audited_request_begins_with_three_small_allocations() {
     let begun = allocation_counter::measure(|| future = Some(audited.call(request)));
     assert_eq!(begun.count_total, 3);
     assert!(begun.bytes_total <= 2 * MAX_FAST_BYTES + 16, "{} bytes", begun.bytes_total);
+}
+
+/// As many allocations with a recorder as without: handles are made when the log is opened, and with the first event of a type.
+#[cfg(feature = "metrics")]
+#[test]
+fn metrics_allocate_nothing_on_an_audited_request() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let counted = || {
+        let log = runtime.block_on(AuditLog::open("memory:")).expect("a log in memory");
+        let bare = tower::service_fn(|_request: Request<()>| {
+            std::future::ready(Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"ok")))))
+        });
+        let mut audited = AuditLayer::new(&log, presets::ivre()).layer(bare);
+        let mut run = |requests: u32| {
+            let counted = allocation_counter::measure(|| {
+                for _ in 0..requests {
+                    let request = Request::post("/scans").body(()).expect("a valid request");
+                    runtime.block_on(audited.call(request)).expect("infallible");
+                }
+            });
+            counted.count_total
+        };
+        // The first ones set up; the store's map grows in steps, the same with a recorder and without.
+        run(10);
+        run(100)
+    };
+    let without = counted();
+    let with = metrics::with_local_recorder(&CallCounter, counted);
+    assert!(CALLS.load(Ordering::Relaxed) > 500, "it was called");
+    assert_eq!(with, without);
+}
+
+/// The number of calls of any handle.
+#[cfg(feature = "metrics")]
+static CALLS: AtomicU64 = AtomicU64::new(0);
+
+/// A recorder that counts calls and allocates nothing for them.
+#[cfg(feature = "metrics")]
+struct CallCounter;
+
+#[cfg(feature = "metrics")]
+mod call_counter {
+    use super::*;
+    use metrics::{
+        Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString,
+        Unit,
+    };
+
+    fn call() {
+        CALLS.fetch_add(1, Ordering::Relaxed);
+    }
+
+    impl CounterFn for CallCounter {
+        fn increment(&self, _: u64) {
+            call();
+        }
+
+        fn absolute(&self, _: u64) {
+            call();
+        }
+    }
+
+    impl GaugeFn for CallCounter {
+        fn increment(&self, _: f64) {
+            call();
+        }
+
+        fn decrement(&self, _: f64) {
+            call();
+        }
+
+        fn set(&self, _: f64) {
+            call();
+        }
+    }
+
+    impl HistogramFn for CallCounter {
+        fn record(&self, _: f64) {
+            call();
+        }
+    }
+
+    impl Recorder for CallCounter {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+            Counter::from_arc(Arc::new(CallCounter))
+        }
+
+        fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+            Gauge::from_arc(Arc::new(CallCounter))
+        }
+
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::from_arc(Arc::new(CallCounter))
+        }
+    }
 }

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::status::SharedStatus;
 use super::{SealKey, SealStatus, Sealer};
+use crate::event::Timestamp;
 use crate::store::{AuditStore, StoreError};
 
 /// The task that seals the store of a log. It ends when this is dropped, after a last step.
@@ -19,8 +20,14 @@ pub(crate) struct SealTask {
 }
 
 impl SealTask {
-    pub(crate) fn spawn(runtime: &Handle, store: Arc<dyn AuditStore>, key: SealKey) -> Self {
-        let status = Arc::<SharedStatus>::default();
+    /// `on_caught_up` is called with the time of each step that leaves no event unsealed.
+    pub(crate) fn spawn(
+        runtime: &Handle,
+        store: Arc<dyn AuditStore>,
+        key: SealKey,
+        on_caught_up: impl Fn(Timestamp) + Send + Sync + 'static,
+    ) -> Self {
+        let status = Arc::new(SharedStatus::new(on_caught_up));
         let (stop, stopped) = watch::channel(false);
         let task = runtime.spawn(Sealer::new(store, key).run(Arc::clone(&status), stopped));
         Self { status, stop, task: Mutex::new(Some(task)) }

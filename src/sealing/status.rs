@@ -22,23 +22,38 @@ pub struct SealStatus {
 }
 
 /// The state, shared with the task that seals.
-#[derive(Debug, Default)]
 pub(crate) struct SharedStatus {
     state: Mutex<(SealStatus, Option<Instant>)>,
+    on_caught_up: Box<dyn Fn(Timestamp) + Send + Sync>,
+}
+
+impl std::fmt::Debug for SharedStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SharedStatus").field("state", &self.state).finish_non_exhaustive()
+    }
 }
 
 impl SharedStatus {
+    pub(super) fn new(on_caught_up: impl Fn(Timestamp) + Send + Sync + 'static) -> Self {
+        Self { state: Mutex::default(), on_caught_up: Box::new(on_caught_up) }
+    }
+
     pub(crate) fn get(&self) -> SealStatus {
         self.lock().0.clone()
     }
 
     pub(super) fn note_step(&self, size: u64, has_more: bool) {
-        let (status, failing_since) = &mut *self.lock();
-        status.size = size;
-        status.error = None;
-        *failing_since = None;
-        if !has_more {
-            status.caught_up_at = Some(Timestamp::now());
+        let now = (!has_more).then(Timestamp::now);
+        {
+            let (status, failing_since) = &mut *self.lock();
+            status.size = size;
+            status.error = None;
+            *failing_since = None;
+            status.caught_up_at = now.or(status.caught_up_at);
+        }
+        // Not under the lock: it may be the app's code.
+        if let Some(now) = now {
+            (self.on_caught_up)(now);
         }
     }
 

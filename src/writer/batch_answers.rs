@@ -28,6 +28,7 @@ impl Worker {
                 FollowUp::EndNotRun => self.end_not_run(event, waiter.number),
             }
         }
+        self.counters.metrics.count_batch(&batch.events);
         self.subscribers.deliver(&mut batch.events);
     }
 

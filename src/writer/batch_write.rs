@@ -188,6 +188,7 @@ impl Worker {
             return Ok(());
         }
         let Batch { events, waiters } = batch;
+        let timer = self.counters.metrics.timer();
         let result = {
             let mut append = pin!(call_store(|| self.store.append(events)));
             loop {
@@ -197,6 +198,7 @@ impl Worker {
                 }
             }
         };
+        self.counters.metrics.end_append(timer, result.is_ok());
         let error = match result {
             Ok(()) => return Ok(()),
             Err(StoreFailure::Panic) => {
@@ -244,5 +246,6 @@ impl Worker {
             }
         }
         add(&self.counters.timed_out, expired + self.queue.expire(now));
+        self.publish_levels();
     }
 }

@@ -21,6 +21,7 @@ use super::limits::{
     DEFAULT_WRITE_TIMEOUT, MAX_HEALTH_CHECKS, MAX_PENDING_TRANSACTIONS, MAX_TIMEOUT,
 };
 use super::queue::{Queue, QueueLimits};
+use super::stats::Counters;
 use super::throttle::Throttle;
 use super::worker::Worker;
 #[cfg(feature = "seal")]
@@ -42,6 +43,8 @@ pub struct AuditLogBuilder {
     detached: DetachedLimits,
     durability: Durability,
     retention_floor: Option<Duration>,
+    #[cfg(feature = "metrics")]
+    metrics_label: Option<String>,
     #[cfg(feature = "seal")]
     seal: Option<SealKey>,
 }
@@ -91,6 +94,8 @@ impl AuditLogBuilder {
             detached: DetachedLimits { requests: DEFAULT_DETACHED, timeout: None },
             durability: Durability::default(),
             retention_floor: None,
+            #[cfg(feature = "metrics")]
+            metrics_label: None,
             #[cfg(feature = "seal")]
             seal: None,
         }
@@ -177,6 +182,16 @@ impl AuditLogBuilder {
         self
     }
 
+    /// Sets the value of the label `log` of the log's metrics: the kind of the store, such as `sqlite`, by default. A second
+    /// log of one label in a process has `-2` behind it. See `docs/metrics.md`.
+    ///
+    /// The metrics go to the recorder that is set when the log is opened. Set it before.
+    #[cfg(feature = "metrics")]
+    pub fn metrics_label(mut self, label: impl Into<String>) -> Self {
+        self.metrics_label = Some(label.into());
+        self
+    }
+
     /// Seals the log with this key: a task beside the writer gives each durable event a leaf of a Merkle tree and signs the tree, at
     /// most two seconds later. No request waits for it. See [`sealing`](crate::sealing).
     ///
@@ -238,7 +253,10 @@ impl AuditLogBuilder {
             bytes: self.queue_bytes,
             timeout: self.write_timeout,
         }));
-        let counters = Arc::default();
+        #[cfg(feature = "metrics")]
+        let counters = Arc::new(Counters::of_log(self.metrics_label.as_deref().unwrap_or(capabilities.name)));
+        #[cfg(not(feature = "metrics"))]
+        let counters = Arc::<Counters>::default();
         let damage = Arc::default();
         let subscribers = Arc::default();
         let failure_log = Arc::new(FailureLog::new(runtime.clone()));
@@ -258,7 +276,8 @@ impl AuditLogBuilder {
         };
         runtime.spawn(worker.run());
         #[cfg(feature = "seal")]
-        let seal = self.seal.map(|key| SealTask::spawn(&runtime, Arc::clone(&store), key));
+        let seal =
+            self.seal.map(|key| SealTask::spawn(&runtime, Arc::clone(&store), key, counters.metrics.register_sealed()));
         Ok(AuditLog::from_inner(LogInner {
             store,
             queue,

@@ -46,7 +46,8 @@ struct DetachedRequest {
 
 impl Drop for DetachedRequest {
     fn drop(&mut self) {
-        self.counters.detached.fetch_sub(1, Relaxed);
+        let before = self.counters.detached.fetch_sub(1, Relaxed);
+        self.counters.metrics.set_detached(before - 1);
         if !self.is_over {
             add(&self.counters.abandoned, 1);
             log_line(|| {
@@ -61,6 +62,7 @@ impl Drop for DetachedRequest {
 impl<F, C: FnOnce()> Detached<F, C> {
     pub(super) fn new(future: F, cancel: C, counters: Arc<Counters>, limits: DetachedLimits) -> Self {
         let before = counters.detached.fetch_add(1, Relaxed);
+        counters.metrics.set_detached(before + 1);
         let mut cancel = Some(cancel);
         if before >= limits.requests as u64
             && let Some(cancel) = cancel.take()

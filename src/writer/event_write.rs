@@ -53,7 +53,10 @@ impl AuditLog {
     async fn write_entry(&self, entry: Entry, has_left: impl Fn() -> bool) -> Result<(), RecordError> {
         let Some(inner) = self.inner() else { return Ok(()) };
         let id = entry.event.event_id;
-        match inner.write(entry, has_left).await {
+        let timer = inner.counters.metrics.timer();
+        let written = inner.write(entry, has_left).await;
+        inner.counters.metrics.end_write(timer, matches!(written, Ok(Written::Durable)));
+        match written {
             Ok(Written::Durable) => Ok(()),
             Ok(Written::LeftToLog) => Err(RecordError::new(RecordErrorKind::Timeout)),
             Err(error) => {

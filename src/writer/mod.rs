@@ -17,6 +17,7 @@
 //! | `batch_write.rs`, `batch_answers.rs` | the tries of one batch, and its answers |
 //! | `flush.rs`, `health_check.rs` | the questions of the app: all written? would the next one be? |
 //! | `detached_requests.rs`, `in_flight_requests.rs` | requests under way |
+//! | `stats.rs`, `metrics/` | the counters, and the app's own metrics |
 //! | `transactional.rs`, `pending_transactions.rs` | events in transactions of the app |
 
 mod alarm;
@@ -40,6 +41,7 @@ mod health_check;
 mod idle_timer;
 mod in_flight_requests;
 mod limits;
+mod metrics;
 mod owed_events;
 mod owed_queue;
 mod pending_transactions;

@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Counters of a log since it was opened, for the app's metrics.
+use super::metrics::{LogMetrics, TotalCounter};
+
+/// Counters of a log since it was opened. With the feature `metrics` they are in the app's recorder as well.
 ///
 /// `queued`, `at_store`, `owed` and `detached` are values of this moment; the others only grow. Each accepted event ends in
 /// exactly one of `written`, `failed` and `timed_out`.
@@ -42,23 +44,74 @@ pub struct Stats {
 }
 
 /// The counters behind [`Stats`].
-#[derive(Debug, Default)]
+#[derive(Debug)]
+#[cfg_attr(not(feature = "metrics"), derive(Default))]
 pub(crate) struct Counters {
-    pub(super) written: AtomicU64,
-    pub(super) failed: AtomicU64,
-    pub(super) timed_out: AtomicU64,
-    pub(super) rejected: AtomicU64,
-    pub(super) unrecorded: AtomicU64,
-    pub(super) transactional: AtomicU64,
-    pub(super) status_mismatches: AtomicU64,
-    pub(super) batches: AtomicU64,
-    pub(super) retries: AtomicU64,
+    pub(super) written: Total,
+    pub(super) failed: Total,
+    pub(super) timed_out: Total,
+    pub(super) rejected: Total,
+    pub(super) unrecorded: Total,
+    pub(super) transactional: Total,
+    pub(super) status_mismatches: Total,
+    pub(super) batches: Total,
+    pub(super) retries: Total,
     pub(super) at_store: AtomicU64,
     pub(super) detached: AtomicU64,
-    pub(super) abandoned: AtomicU64,
+    pub(super) abandoned: Total,
+    pub(super) metrics: LogMetrics,
+}
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub(crate) struct Total {
+    count: AtomicU64,
+    counter: TotalCounter,
+}
+
+impl Total {
+    pub(super) fn get(&self) -> u64 {
+        self.count.load(Relaxed)
+    }
 }
 
 impl Counters {
+    /// Returns the counters of a log of this name.
+    #[cfg(feature = "metrics")]
+    pub(super) fn of_log(name: &str) -> Self {
+        use super::metrics::names;
+        let counters = Self {
+            written: Total::default(),
+            failed: Total::default(),
+            timed_out: Total::default(),
+            rejected: Total::default(),
+            unrecorded: Total::default(),
+            transactional: Total::default(),
+            status_mismatches: Total::default(),
+            batches: Total::default(),
+            retries: Total::default(),
+            at_store: AtomicU64::default(),
+            detached: AtomicU64::default(),
+            abandoned: Total::default(),
+            metrics: LogMetrics::register(name),
+        };
+        for (total, name) in [
+            (&counters.written, names::WRITTEN),
+            (&counters.failed, names::FAILED),
+            (&counters.timed_out, names::TIMED_OUT),
+            (&counters.rejected, names::REJECTED),
+            (&counters.unrecorded, names::UNRECORDED),
+            (&counters.transactional, names::TRANSACTIONAL),
+            (&counters.status_mismatches, names::STATUS_MISMATCHES),
+            (&counters.batches, names::BATCHES),
+            (&counters.retries, names::RETRIES),
+            (&counters.abandoned, names::ABANDONED),
+        ] {
+            counters.metrics.register_total(&total.counter, name);
+        }
+        counters
+    }
+
     pub(super) fn at_store(&self, events: usize) {
         self.at_store.store(events as u64, Relaxed);
     }
@@ -67,23 +120,24 @@ impl Counters {
         Stats {
             queued: queued as u64,
             owed: owed as u64,
-            written: self.written.load(Relaxed),
-            failed: self.failed.load(Relaxed),
-            timed_out: self.timed_out.load(Relaxed),
-            rejected: self.rejected.load(Relaxed),
-            unrecorded: self.unrecorded.load(Relaxed),
-            transactional: self.transactional.load(Relaxed),
-            status_mismatches: self.status_mismatches.load(Relaxed),
-            batches: self.batches.load(Relaxed),
-            retries: self.retries.load(Relaxed),
+            written: self.written.get(),
+            failed: self.failed.get(),
+            timed_out: self.timed_out.get(),
+            rejected: self.rejected.get(),
+            unrecorded: self.unrecorded.get(),
+            transactional: self.transactional.get(),
+            status_mismatches: self.status_mismatches.get(),
+            batches: self.batches.get(),
+            retries: self.retries.get(),
             at_store: self.at_store.load(Relaxed),
             detached: self.detached.load(Relaxed),
-            abandoned: self.abandoned.load(Relaxed),
+            abandoned: self.abandoned.get(),
         }
     }
 }
 
-/// Adds `n` to a counter.
-pub(super) fn add(counter: &AtomicU64, n: usize) {
-    counter.fetch_add(n as u64, Relaxed);
+/// Adds `n` to a total. Not to be called under a lock: it calls the app's recorder.
+pub(super) fn add(total: &Total, n: usize) {
+    total.count.fetch_add(n as u64, Relaxed);
+    total.counter.add(n as u64);
 }

@@ -3,7 +3,7 @@
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
+use std::sync::atomic::Ordering::{AcqRel, Release};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -108,7 +108,7 @@ impl AuditLog {
         let (inner, store) = self.transactional()?;
         let kept = inner.within_timeout(store.insert(transaction.connection(), event, is_new)).await?;
         add(&inner.counters.transactional, 1);
-        if inner.counters.transactional.load(Relaxed) % MAINTENANCE_EVERY == 0 {
+        if inner.counters.transactional.get() % MAINTENANCE_EVERY == 0 {
             self.request_maintenance(inner);
         }
         Ok(kept)

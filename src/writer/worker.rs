@@ -8,6 +8,7 @@ use std::future::{Future, pending};
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -197,6 +198,7 @@ impl Worker {
         let first = if is_owed { batch.lowest() } else { batch.first() };
         state.batches.push(BatchUnderWay { key, first, events });
         self.counters.at_store(state.batches.iter().map(|batch| batch.events).sum());
+        self.publish_levels();
         if is_owed {
             let written = AssertUnwindSafe(self.write_owed(batch)).catch_unwind();
             state.writing.push(async move {
@@ -235,7 +237,14 @@ impl Worker {
     fn settle(&self, under_way: &mut Vec<BatchUnderWay>, written: u64) {
         under_way.retain(|batch| batch.key != written);
         self.counters.at_store(under_way.iter().map(|batch| batch.events).sum());
+        self.publish_levels();
         self.publish(under_way);
+    }
+
+    /// Publishes the numbers of queued, appended and owed events to the app's recorder.
+    pub(super) fn publish_levels(&self) {
+        let Self { queue, counters, .. } = self;
+        counters.metrics.set_levels(|| [queue.len() as u64, counters.at_store.load(Relaxed), queue.owed() as u64]);
     }
 
     fn publish(&self, under_way: &[BatchUnderWay]) {

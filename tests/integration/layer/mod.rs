@@ -16,6 +16,8 @@ mod grpc;
 mod grpcio;
 mod hang_ups;
 mod identity;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod nested;
 mod operator_log;
 mod outcomes;
