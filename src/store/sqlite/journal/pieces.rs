@@ -9,7 +9,7 @@
 //!   it is cut behind the first value.
 //! - `[A#B,C]`: every event is whole.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 
@@ -50,14 +50,18 @@ fn cut(text: &str, events: usize) -> Vec<&str> {
 
 /// Cuts a text at the beginnings of its events.
 fn parts(text: &str) -> Vec<Part<'_>> {
-    let mut beginnings = Beginnings { text, nested: HashSet::new() };
+    parts_within(&mut Values::of(text))
+}
+
+fn parts_within<'a>(values: &mut Values<'a>) -> Vec<Part<'a>> {
+    let text = values.text;
     let mut parts = Vec::new();
     let mut begin = match text.get(char_len(text)..) {
         Some(first) if first.starts_with(BEGINNING) || text.starts_with('[') => char_len(text),
         _ => 0,
     };
     while begin < text.len() {
-        let value_end = value_len(&text[begin..]).map(|len| begin + len);
+        let value_end = values.value_len(begin).map(|len| begin + len);
         if let Some(end) = value_end {
             let next = end + char_len(&text[end..]);
             if next == text.len() || text[next..].starts_with(BEGINNING) {
@@ -66,7 +70,7 @@ fn parts(text: &str) -> Vec<Part<'_>> {
                 continue;
             }
         }
-        let next = beginnings.next(value_end.unwrap_or(begin + 1)).unwrap_or(text.len());
+        let next = values.next_beginning(value_end.unwrap_or(begin + 1)).unwrap_or(text.len());
         let part = &text[begin..next];
         let part = part.strip_suffix([',', ']']).unwrap_or(part);
         parts.push(Part { text: part, value_len: value_end.map(|end| end - begin).filter(|len| *len < part.len()) });
@@ -75,56 +79,69 @@ fn parts(text: &str) -> Vec<Part<'_>> {
     parts
 }
 
-/// The beginnings of events in a damaged text.
-struct Beginnings<'a> {
+/// The JSON values in a damaged text. Reading them has a budget of bytes: of nested lists without an end, each value would be
+/// read to the end of the text. Without budget, every beginning is one of an event.
+struct Values<'a> {
     text: &'a str,
-    /// The places of objects that are elements of a list within an event.
-    nested: HashSet<usize>,
+    /// True for the places of objects that are elements of a list within an event, false for those of events.
+    is_nested: HashMap<usize, bool>,
+    /// The bytes that were read.
+    read: usize,
 }
 
-impl Beginnings<'_> {
-    /// Finds the first beginning at or after this place.
-    fn next(&mut self, from: usize) -> Option<usize> {
-        let from = (from..=self.text.len()).find(|at| self.text.is_char_boundary(*at))?;
-        let found = self.text[from..].match_indices(BEGINNING).map(|(at, _)| from + at);
-        let after_comma = found.filter(|at| self.text[..*at].ends_with(','));
-        after_comma.into_iter().find(|at| !Self::is_nested(self.text, &mut self.nested, *at))
+impl<'a> Values<'a> {
+    fn of(text: &'a str) -> Self {
+        Self { text, is_nested: HashMap::new(), read: 0 }
+    }
+
+    /// Finds the first beginning of an event at or after this place.
+    fn next_beginning(&mut self, from: usize) -> Option<usize> {
+        let text = self.text;
+        let from = (from..=text.len()).find(|at| text.is_char_boundary(*at))?;
+        let found = text[from..].match_indices(BEGINNING).map(|(at, _)| from + at);
+        found.filter(|at| text[..*at].ends_with(',')).find(|at| !self.is_nested(*at))
     }
 
     /// Returns true for an object within an event: it and its neighbours end with the list that they are in, and that
     /// is not the end of the text.
-    fn is_nested(text: &str, nested: &mut HashSet<usize>, at: usize) -> bool {
-        if nested.contains(&at) {
-            return true;
-        }
-        let mut chain = vec![at];
-        let mut place = at;
-        while let Some(len) = value_len(&text[place..]) {
-            let rest = &text[place + len..];
-            match rest.strip_prefix(',') {
-                Some(next) if next.starts_with(BEGINNING) => {
-                    place += len + 1;
-                    chain.push(place);
-                }
-                _ if rest.len() > 1 && rest.starts_with(']') => {
-                    nested.extend(chain);
-                    return true;
-                }
-                _ => return false,
+    fn is_nested(&mut self, at: usize) -> bool {
+        let (mut chain, mut place) = (Vec::new(), at);
+        let is_nested = loop {
+            if let Some(known) = self.is_nested.get(&place) {
+                break *known;
             }
+            chain.push(place);
+            let Some(len) = self.value_len(place) else { break false };
+            let rest = &self.text[place + len..];
+            match rest.strip_prefix(',') {
+                Some(next) if next.starts_with(BEGINNING) => place += len + 1,
+                _ => break rest.len() > 1 && rest.starts_with(']'),
+            }
+        };
+        self.is_nested.extend(chain.into_iter().map(|place| (place, is_nested)));
+        is_nested
+    }
+
+    /// Returns the length of the JSON object at this place; `None` if there is none, or the budget is spent.
+    fn value_len(&mut self, at: usize) -> Option<usize> {
+        let text = &self.text[at..];
+        if self.read > BUDGET_FOR_BYTE * self.text.len() || !text.starts_with('{') {
+            return None;
         }
-        false
+        let mut values = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
+        let (len, read) = match values.next()? {
+            Ok(_) => (Some(values.byte_offset()), values.byte_offset()),
+            Err(error) => (None, place_of(&error, text)),
+        };
+        self.read += read;
+        len
     }
 }
 
-/// Returns the length of the JSON object that a text begins with.
-fn value_len(text: &str) -> Option<usize> {
-    if !text.starts_with('{') {
-        return None;
-    }
-    let mut values = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
-    values.next()?.ok()?;
-    Some(values.byte_offset())
+/// Returns the number of bytes before an error.
+fn place_of(error: &serde_json::Error, text: &str) -> usize {
+    let lines: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+    lines + error.column()
 }
 
 /// Returns the length of the first character.
@@ -134,6 +151,8 @@ fn char_len(text: &str) -> usize {
 
 /// Every event that a writer serialises begins with it.
 const BEGINNING: &str = "{\"event_id\":";
+/// A whole text is read once, and one with damaged events once or twice more.
+const BUDGET_FOR_BYTE: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -206,5 +225,16 @@ mod tests {
     fn a_text_of_nothing_but_beginnings_takes_no_long_time() {
         let text = format!("[{{\"event_id\":[{}", format!(",{BEGINNING}[").repeat(100_000));
         assert!(pieces(&text, 3).iter().map(|piece| piece.len()).sum::<usize>() <= text.len());
+    }
+
+    /// Each value would be read to the end of the text: 45 KB are 68 MB.
+    #[test]
+    fn nested_lists_without_an_end_are_not_read_again_and_again() {
+        let text = format!("[{}", format!("{BEGINNING}[0,").repeat(3000));
+        let mut values = Values::of(&text);
+        assert_eq!((values.value_len(1), values.read), (None, text.len() - 1));
+        assert_eq!(parts_within(&mut values).len(), 3000);
+        // The last one is read to its end.
+        assert!(values.read <= (BUDGET_FOR_BYTE + 1) * text.len(), "{} of {}", values.read, text.len());
     }
 }
