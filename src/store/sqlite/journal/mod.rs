@@ -5,5 +5,5 @@ pub(super) mod compaction;
 pub(super) mod journal_cache;
 pub(super) mod journal_check;
 pub(super) mod journal_row;
-mod pieces;
+pub(super) mod pieces;
 pub(super) mod stored_row;

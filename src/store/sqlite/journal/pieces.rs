@@ -24,6 +24,16 @@ pub(super) fn pieces(text: &str, events: usize) -> Vec<&str> {
     pieces
 }
 
+/// Returns the stretches of a row's text in which this text stands, each from one beginning to the next. None is decoded. Where the
+/// beginning of an event is damaged, the one before it is in the same stretch.
+pub(crate) fn events_with<'a>(text: &'a str, wanted: &'a str) -> impl Iterator<Item = &'a str> {
+    text.match_indices(wanted).map(move |(at, _)| {
+        let begin = text[..at].rfind(BEGINNING).unwrap_or(0);
+        let end = text[at..].find(BEGINNING).map_or(text.len(), |next| at + next);
+        &text[begin..end]
+    })
+}
+
 /// A part of a damaged text, from one beginning to the next.
 struct Part<'a> {
     text: &'a str,

@@ -1,6 +1,7 @@
 //! The read part: each call reads one snapshot.
 
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use futures_util::TryStreamExt as _;
+use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::aggregate;
@@ -15,6 +16,7 @@ use crate::store::sqlite::checked_sql::may_have_id;
 use crate::store::sqlite::error::DuringOperation as _;
 use crate::store::sqlite::event_columns::EventColumns;
 use crate::store::sqlite::id_blob::id_bytes;
+use crate::store::sqlite::journal::pieces::events_with;
 use crate::store::sqlite::journal::stored_row::{COLUMNS, HAS_EVENTS, MIN_AT, StoredEvent, StoredRow};
 use crate::store::sqlite::segments::segment_row;
 use crate::store::sqlite::store::SqliteStore;
@@ -200,19 +202,30 @@ async fn get_of(
 ) -> Result<Option<AuditEvent>, StoreError> {
     let is_theirs = |event: &AuditEvent| user_email.is_none_or(|user| event.actor.user_email.as_deref() == Some(user));
     let bytes = id_bytes(id.as_u128());
+    let digits = id.to_string();
+    // As the store writes it.
+    let owner = user_email.and_then(|user| Some(format!("\"user_email\":{}", serde_json::to_string(user).ok()?)));
+    // For a user, each row that may have the id is read, whether the id is in it or not: the time tells nothing.
     let sql = format!(
-        "SELECT {COLUMNS} FROM audit_journal WHERE {HAS_EVENTS} AND {} AND instr(events, ?2) > 0",
+        "SELECT {COLUMNS} FROM audit_journal WHERE {HAS_EVENTS} AND {} AND (?3 OR instr(events, ?2) > 0)",
         may_have_id!()
     );
-    let rows = sqlx::query(AssertSqlSafe(sql))
+    let mut rows = sqlx::query(AssertSqlSafe(sql))
         .bind(bytes.as_slice())
-        .bind(id.to_string())
-        .fetch_all(&mut *db)
-        .await
-        .during(DOING)?;
-    if let Some(event) = in_rows(&rows, id)?.filter(is_theirs) {
-        return Ok(Some(event));
+        .bind(digits.as_str())
+        .bind(owner.is_some())
+        .fetch(&mut *db);
+    while let Some(row) = rows.try_next().await.during(DOING)? {
+        let (row, text) = StoredRow::read(&row).during(DOING)?;
+        let is_owner = |event: &str| owner.as_ref().is_none_or(|owner| event.contains(owner));
+        // A row in which it is another user's event is not decoded.
+        if events_with(&text, &digits).any(is_owner)
+            && let Some(event) = in_row(row, &text, id).filter(is_theirs)
+        {
+            return Ok(Some(event));
+        }
     }
+    drop(rows);
     let segments: Vec<i64> =
         sqlx::query_scalar(concat!("SELECT n FROM audit_segments WHERE ", may_have_id!(), " ORDER BY n DESC"))
             .bind(bytes.as_slice())
@@ -240,8 +253,14 @@ async fn get_of(
     let milli = i64::try_from(id.as_u128() >> 80).unwrap_or(i64::MAX).saturating_mul(1000);
     let sql =
         format!("SELECT {COLUMNS} FROM audit_journal WHERE {HAS_EVENTS} AND max({MIN_AT}, 0) BETWEEN ?1 AND ?1 + 999");
-    let rows = sqlx::query(AssertSqlSafe(sql)).bind(milli).fetch_all(&mut *db).await.during(DOING)?;
-    Ok(in_rows(&rows, id)?.filter(is_theirs))
+    let mut rows = sqlx::query(AssertSqlSafe(sql)).bind(milli).fetch(&mut *db);
+    while let Some(row) = rows.try_next().await.during(DOING)? {
+        let (row, text) = StoredRow::read(&row).during(DOING)?;
+        if let Some(event) = in_row(row, &text, id).filter(is_theirs) {
+            return Ok(Some(event));
+        }
+    }
+    Ok(None)
 }
 
 /// Returns the event of a segment's row as a listing shows it: the text, where it is at the row's place and may be shown;
@@ -252,18 +271,11 @@ fn shown(columns: &EventColumns<'_>, text: &str, is_theirs: impl Fn(&AuditEvent)
     whole.or_else(|| Some(columns.event(text)).filter(is_theirs))
 }
 
-/// The event with this id in these rows of the journal. The id may also stand in an event that names another.
-fn in_rows(rows: &[SqliteRow], id: EventId) -> Result<Option<AuditEvent>, StoreError> {
-    for row in rows {
-        let (row, text) = StoredRow::read(row).during(DOING)?;
-        for piece in row.pieces(&text) {
-            let StoredEvent { columns, text } = row.stored(piece);
-            if columns.event_id == id {
-                return Ok(Some(columns.event(text)));
-            }
-        }
-    }
-    Ok(None)
+/// The event with this id in this row of the journal. The id may also stand in an event that names another.
+fn in_row(row: StoredRow, text: &str, id: EventId) -> Option<AuditEvent> {
+    let stored = row.pieces(text).map(|piece| row.stored(piece));
+    let mut found = stored.filter(|StoredEvent { columns, .. }| columns.event_id == id);
+    found.next().map(|StoredEvent { columns, text }| columns.event(text))
 }
 
 const DOING: &str = "reading";

@@ -257,3 +257,32 @@ async fn an_event_is_shown_to_no_user_that_its_text_denies() {
     let by_id = store.get_of(event.event_id, "mallory").await.unwrap().unwrap();
     assert_eq!(&by_id, event);
 }
+
+/// By the time it takes, an event of another user is not told from one that is missing: its batch is not decoded.
+#[tokio::test]
+async fn an_event_of_another_user_costs_no_more_than_one_that_is_missing() {
+    let place = Place::new();
+    let store = place.open().await;
+    let mut batch: Vec<_> = events(0..1000).into_iter().chain(events(1001..1500)).collect();
+    for event in &mut batch {
+        event.actor.user_email = Some("alice".into());
+        event.details.insert("text".into(), vec!["bob"; 100].into());
+    }
+    batch[700].actor.user_email = Some("bob".into());
+    store.append(&batch).await.unwrap();
+    // One that is missing, that of another user, one that has the reader's name in its details, and one that is decoded.
+    let cases = [(1000, "carol", false), (300, "carol", false), (701, "bob", false), (300, "alice", true)];
+    let mut fastest = [std::time::Duration::MAX; 4];
+    for _ in 0..15 {
+        for (fastest, (n, user, is_there)) in fastest.iter_mut().zip(cases) {
+            let begun = std::time::Instant::now();
+            let found = store.get_of(event(n).event_id, user).await.unwrap();
+            *fastest = begun.elapsed().min(*fastest);
+            assert_eq!(found.is_some(), is_there, "{n}");
+        }
+    }
+    let [missing, foreign, named, own] = fastest;
+    assert!(3 * foreign < own && 3 * named < own, "{fastest:?}");
+    assert!(foreign < 3 * missing && named < 3 * missing, "{fastest:?}");
+    assert_eq!(store.get_of(event(700).event_id, "bob").await.unwrap(), Some(batch.swap_remove(700)));
+}
