@@ -75,6 +75,12 @@ impl StoreError {
         self.operation
     }
 
+    /// Returns the remedy; empty if there is none.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn remedy(&self) -> &str {
+        self.hint.as_deref().unwrap_or_default()
+    }
+
     /// Returns true if a retry may succeed.
     pub fn is_transient(&self) -> bool {
         self.kind == StoreErrorKind::Transient
