@@ -221,7 +221,7 @@ async fn prepare(
     if found != FileState::Current || (is_first && config.create_if_missing) {
         schema::create(&mut *db, config.shares_file).await?;
     }
-    schema::check_no_triggers(&mut *db).await?;
+    schema::check_no_obstacles(&mut *db).await?;
     probe(&mut *db).await?;
     if found == FileState::Empty {
         sync_directory(&resolved)?;

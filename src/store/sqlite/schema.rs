@@ -193,16 +193,39 @@ pub(super) async fn drop_all(db: &mut SqliteConnection) -> Result<i64, StoreErro
 
 /// Returns the names of the triggers on the log's tables.
 pub(super) async fn triggers(db: &mut SqliteConnection) -> Result<Vec<String>, StoreError> {
-    sqlx::query_scalar(SELECT_TRIGGERS).fetch_all(db).await.during(DOING)
+    sqlx::query_scalar(concat!("SELECT name FROM main.sqlite_schema WHERE ", is_trigger!(), " ORDER BY name"))
+        .fetch_all(db)
+        .await
+        .during(DOING)
 }
 
-/// Rejects triggers on the log's tables: one that deletes a row loses an acknowledged event without an error.
-pub(super) async fn check_no_triggers(db: &mut SqliteConnection) -> Result<(), StoreError> {
-    match triggers(db).await?.as_slice() {
-        [] => Ok(()),
-        names => Err(permanent(DOING).with_hint(format!("{}: {TRIGGERS_HINT}", triggers_message(names)))),
+/// Rejects obstacles to an acknowledged event that SQLite passes over without an error: a trigger on the log's tables that deletes or
+/// changes a row, and a constraint by which a new row of the journal replaces another. Each changes the number of the schema.
+pub(super) async fn check_no_obstacles(db: &mut SqliteConnection) -> Result<(), StoreError> {
+    match triggers(&mut *db).await?.as_slice() {
+        [] => {}
+        names => return Err(permanent(DOING).with_hint(format!("{}: {TRIGGERS_HINT}", triggers_message(names)))),
+    }
+    match sqlx::query_scalar(JOURNAL_REPLACES).fetch_one(db).await.during(DOING)? {
+        false => Ok(()),
+        true => Err(permanent(DOING).with_hint(
+            "`audit_journal` has a unique index or a primary key without the column `seq`, by which a new row can replace \
+             another: drop the index, or make the table anew without it and with the same rows",
+        )),
     }
 }
+
+/// The error for temporary triggers on the log's tables. Only their own connection has them, and they change no number.
+pub(super) fn temporary_triggers_error(names: String) -> StoreError {
+    permanent(DOING).with_hint(format!(
+        "{}, temporary ones of this connection: drop each with `DROP TRIGGER temp.NAME`",
+        triggers_message(&[names])
+    ))
+}
+
+/// The names of a connection's temporary triggers on the log's tables; NULL if it has none.
+pub(super) const TEMPORARY_TRIGGERS: &str =
+    concat!("(SELECT group_concat(name, ', ') FROM temp.sqlite_schema WHERE ", is_trigger!(), ")");
 
 pub(super) fn triggers_message(names: &[String]) -> String {
     format!("a trigger can delete events of the log unnoticed, and its tables have {}", names.join(", "))
@@ -212,10 +235,23 @@ pub(super) const TRIGGERS_HINT: &str = "drop each with `DROP TRIGGER NAME`, or p
 
 const DOING: &str = "preparing the tables";
 
-const SELECT_TRIGGERS: &str = "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND \
-    (lower(tbl_name) GLOB 'audit_segment_[0-9]*' OR lower(tbl_name) IN ('audit_journal', 'audit_segments', \
-    'audit_postings', 'audit_started', 'audit_writers', 'audit_probe', 'audit_version', 'audit_leaves', 'audit_nodes', \
-    'audit_checkpoints')) ORDER BY name";
+/// True for a trigger on a table of the log.
+macro_rules! is_trigger {
+    () => {
+        "type = 'trigger' AND \
+         (lower(tbl_name) GLOB 'audit_segment_[0-9]*' OR lower(tbl_name) IN ('audit_journal', 'audit_segments', \
+         'audit_postings', 'audit_started', 'audit_writers', 'audit_probe', 'audit_version', 'audit_leaves', 'audit_nodes', \
+         'audit_checkpoints'))"
+    };
+}
+use is_trigger;
+
+/// True if a row of the journal can conflict with another: no two have the same number.
+const JOURNAL_REPLACES: &str = "SELECT EXISTS (SELECT 1 FROM pragma_index_list('audit_journal', 'main') AS listed \
+        WHERE listed.\"unique\" AND NOT EXISTS \
+            (SELECT 1 FROM pragma_index_info(listed.name, 'main') WHERE lower(name) = 'seq')) \
+    OR EXISTS (SELECT 1 FROM pragma_table_info('audit_journal', 'main') WHERE pk > 0) AND NOT EXISTS \
+        (SELECT 1 FROM pragma_table_info('audit_journal', 'main') WHERE pk > 0 AND lower(name) = 'seq')";
 
 const SELECT_OWN_TABLES: &str = "SELECT name FROM sqlite_schema WHERE name GLOB 'audit_segment_[0-9]*' OR name IN \
     ('audit_journal', 'audit_segments', 'audit_postings', 'audit_started', 'audit_writers', 'audit_probe', \

@@ -10,8 +10,8 @@
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Connection as _};
 
 use super::error::{DuringOperation as _, NAME, discarded, is_plain_error};
 use super::file_id::file_id;
@@ -19,7 +19,7 @@ use super::id_blob::id_bytes;
 use super::journal::append::journal_columns;
 use super::journal::journal_row::JournalRow;
 use super::read::reader::get;
-use super::schema::check_no_triggers;
+use super::schema::{TEMPORARY_TRIGGERS, check_no_obstacles, temporary_triggers_error};
 use super::store::SqliteStore;
 use crate::event::{AuditEvent, EventId};
 use crate::store::{
@@ -41,8 +41,9 @@ impl Transactional for SqliteStore {
                 }
                 locked => locked.during(DOING)?,
             };
-            let (file, synchronous, journal, schema): (String, i64, String, i64) =
-                sqlx::query_as(SELECT_DATABASE).fetch_one(&mut *db).await.during(DOING)?;
+            let sql = format!("{SELECT_DATABASE}, {TEMPORARY_TRIGGERS}");
+            let (file, synchronous, journal, schema, temporary): (String, i64, String, i64, Option<String>) =
+                sqlx::query_as(AssertSqlSafe(sql)).fetch_one(&mut *db).await.during(DOING)?;
             let here = file_id(&self.config.path)?;
             if here.is_none() || file_id(Path::new(&file))? != here {
                 return Err(other_database_error());
@@ -55,8 +56,11 @@ impl Transactional for SqliteStore {
                 )));
             }
             // The lock is held: no trigger can come before the end of the transaction, but from the app's own statements.
+            if let Some(names) = temporary {
+                return Err(temporary_triggers_error(names));
+            }
             if schema != self.checked_schema.load(Ordering::Relaxed) {
-                check_no_triggers(db).await?;
+                check_no_obstacles(db).await?;
                 self.checked_schema.store(schema, Ordering::Relaxed);
             }
             // One number for all: the lock tells transactions apart.

@@ -24,7 +24,7 @@ pub(super) struct WriterState {
     pub(super) connection: WriteConnection,
     pub(super) journal: JournalCache,
     pub(super) segments: Vec<Segment>,
-    /// SQLite's number of the schema in which no table of the log has a trigger. Every change of a schema counts it up.
+    /// SQLite's number of the schema in which nothing discards rows of the log. Every change of a schema counts it up.
     pub(super) checked_schema: i64,
 }
 
@@ -57,8 +57,8 @@ impl WriterState {
         self.load().await
     }
 
-    /// Reads the journal rows and the list of segments that other writers have changed. Fails if somebody has put a
-    /// trigger on a table of the log. Call it inside a transaction.
+    /// Reads the journal rows and the list of segments that other writers have changed. Fails if somebody has put an
+    /// obstacle in their way. Call it inside a transaction.
     pub(super) async fn refresh(&mut self) -> Result<(), StoreError> {
         let db = &mut *self.connection.db;
         let (first, last, schema): (Option<i64>, Option<i64>, i64) = sqlx::query_as(
@@ -69,7 +69,7 @@ impl WriterState {
         .await
         .during(DOING)?;
         if schema != self.checked_schema {
-            schema::check_no_triggers(&mut *db).await?;
+            schema::check_no_obstacles(&mut *db).await?;
             self.checked_schema = schema;
         }
         let (Some(first), Some(last)) = (first, last) else {

@@ -170,3 +170,77 @@ async fn a_health_check_of_an_emptied_journal_changes_nothing() {
     store.append(&events(3..5)).await.unwrap();
     assert_eq!(all(&store).await, newest_first(events(3..5)));
 }
+
+/// Only the connection that made it has a temporary trigger, and the number of the schema stays.
+#[tokio::test]
+async fn a_transactional_event_is_refused_while_its_connection_has_a_temporary_trigger() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.append(&[event(0), started(1)]).await.unwrap();
+    settle(&store).await;
+    let mut app = place.raw().await;
+    for create in TRIGGERS {
+        let mut transaction = app.begin().await.unwrap();
+        store.prepare(AppConnection::Sqlite(&mut transaction)).await.unwrap();
+        let create = create.replace("CREATE TRIGGER t", "CREATE TEMP TRIGGER t").replace(" ON audit", " ON main.audit");
+        sqlx::query(AssertSqlSafe(create)).execute(&mut *transaction).await.unwrap();
+        let error = store.prepare(AppConnection::Sqlite(&mut transaction)).await.unwrap_err();
+        assert!(error.to_string().contains("have t, temporary ones"), "{error}");
+        sqlx::query("DROP TRIGGER temp.t").execute(&mut *transaction).await.unwrap();
+        store.prepare(AppConnection::Sqlite(&mut transaction)).await.unwrap();
+        transaction.rollback().await.unwrap();
+    }
+    // One on a table of the app's is its own affair.
+    let own = "CREATE TEMP TABLE own(a); CREATE TEMP TRIGGER u AFTER INSERT ON own BEGIN DELETE FROM own; END";
+    sqlx::raw_sql(own).execute(&mut app).await.unwrap();
+    let mut transaction = app.begin().await.unwrap();
+    store.prepare(AppConnection::Sqlite(&mut transaction)).await.unwrap();
+    store.insert(AppConnection::Sqlite(&mut transaction), &event(2), true).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!(all(&store).await.len(), 3);
+}
+
+/// A new row would replace one that was acknowledged, and SQLite counts one row as changed.
+#[tokio::test]
+async fn a_journal_whose_rows_can_replace_each_other_is_not_appended_to() {
+    let columns = "seq INTEGER PRIMARY KEY, events_n INTEGER, min_at INTEGER, max_at INTEGER, min_id BLOB, max_id BLOB, events TEXT";
+    for made in [
+        format!("{columns}, UNIQUE (events_n) ON CONFLICT REPLACE"),
+        columns
+            .replace("PRIMARY KEY", "")
+            .replace("events_n INTEGER", "events_n INTEGER PRIMARY KEY ON CONFLICT REPLACE"),
+        columns.replace("PRIMARY KEY", "").replace("max_at INTEGER", "max_at INTEGER UNIQUE ON CONFLICT REPLACE"),
+    ] {
+        for batch in [vec![event(3)], vec![AuditEvent { created_at: event(2).created_at, ..started(3) }]] {
+            let place = Place::new();
+            let store = place.open().await;
+            store.append(&[event(2)]).await.unwrap();
+            let change = format!(
+                "ALTER TABLE audit_journal RENAME TO before; CREATE TABLE audit_journal({made}); \
+                 INSERT INTO audit_journal SELECT * FROM before"
+            );
+            let mut raw = place.raw().await;
+            sqlx::raw_sql(AssertSqlSafe(change)).execute(&mut raw).await.unwrap();
+            let error = store.append(&batch).await.unwrap_err();
+            assert!(error.kind() == StoreErrorKind::Permanent && error.to_string().contains("unique"), "{error}");
+            assert!(store.health().await.unwrap_err().to_string().contains("unique"));
+            let mut transaction = raw.begin().await.unwrap();
+            let error = store.prepare(AppConnection::Sqlite(&mut transaction)).await.unwrap_err();
+            assert!(error.to_string().contains("unique"), "{error}");
+            transaction.rollback().await.unwrap();
+            assert_eq!(all(&store).await, [event(2)], "{made}");
+        }
+    }
+}
+
+/// The journal may have an index, and a key that no two rows have in common.
+#[tokio::test]
+async fn other_indexes_of_the_journal_keep_nothing_from_being_appended() {
+    let place = Place::new();
+    let store = place.open().await;
+    let indexes = "CREATE INDEX i ON audit_journal(min_at); CREATE UNIQUE INDEX u ON audit_journal(events_n, seq)";
+    sqlx::raw_sql(indexes).execute(&mut place.raw().await).await.unwrap();
+    store.append(&events(0..3)).await.unwrap();
+    store.health().await.unwrap();
+    assert_eq!(all(&store).await.len(), 3);
+}
