@@ -244,10 +244,10 @@ impl Drop for AbandonedConnection {
 }
 
 /// A connection that cannot write, and holds SQLite's shared lock of the database.
-struct Holder(Option<SqliteConnection>);
+pub(super) struct Holder(Option<SqliteConnection>);
 
 impl Holder {
-    async fn open(database: &Path) -> Result<Self, StoreError> {
+    pub(super) async fn open(database: &Path) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new().filename(database).read_only(true).disable_statement_logging();
         let mut db = options.connect().await.during(DOING)?;
         match sqlx::query("SELECT 1 FROM sqlite_schema LIMIT 1").execute(&mut db).await {
@@ -257,7 +257,7 @@ impl Holder {
         }
     }
 
-    async fn close(mut self) {
+    pub(super) async fn close(mut self) {
         if let Some(db) = self.0.take() {
             let _ = db.close().await;
         }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
 
-use super::abandoned::Abandoned;
+use super::abandoned::{Abandoned, Holder};
 use super::config::{Config, with_suffix};
 use super::file_identity::FileIdentity;
 use super::private_file::claim_private_file;
@@ -160,21 +160,41 @@ impl Parked {
         None
     }
 
-    /// Closes the connection: the files beside PATH are its own again.
+    /// Closes the connection. It gets its log back, unless another is there: that one has events of another process, and SQLite
+    /// would delete it with the last connection.
     async fn come_back(mut self, database: &Path) {
-        // The next connection finds in the log the events that are nowhere else.
+        let name = with_suffix(database, "-wal");
         if let Some(log) = self.log.take() {
-            let name = with_suffix(database, "-wal");
-            // A log that is there has events of others.
-            match std::fs::hard_link(&log, &name) {
-                Ok(()) => drop(std::fs::remove_file(&log)),
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            // The next connection finds in the log the events that are nowhere else.
+            let named = match std::fs::hard_link(&log, &name) {
+                Ok(()) => {
+                    let _ = std::fs::remove_file(&log);
+                    Ok(())
+                }
                 // Not every file system has links.
-                Err(_) if !name.exists() => drop(std::fs::rename(&log, &name)),
-                Err(_) => {}
+                Err(_) if !name.exists() => std::fs::rename(&log, &name),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = named {
+                log_line(move || {
+                    tracing::error!(
+                        log = %log.display(),
+                        %error,
+                        "the file of the audit log was put back, and another write-ahead log is there: that of the file is \
+                         kept, and may have its last events; to read them, copy both to another folder, the log as NAME-wal"
+                    );
+                });
             }
         }
         let _ = sqlx::query("ROLLBACK").execute(&mut *self.db).await;
+        let holder = match self.identity.has_log() || !name.exists() {
+            true => None,
+            false => match Holder::open(database).await {
+                Ok(holder) => Some(holder),
+                // The connection stays open: it is not closed by being dropped.
+                Err(_) => return,
+            },
+        };
         if let Err(error) = ManuallyDrop::into_inner(self.db).close().await {
             log_line(move || {
                 tracing::warn!(
@@ -182,6 +202,9 @@ impl Parked {
                     "an earlier connection to the audit log stays open"
                 );
             });
+        }
+        if let Some(holder) = holder {
+            holder.close().await;
         }
     }
 }

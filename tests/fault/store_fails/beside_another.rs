@@ -287,6 +287,35 @@ fn a_database_that_is_removed_or_renamed_beside_another_server() {
     }
 }
 
+/// The database comes back with the log of another server, which has written it at its other place and was killed. The first
+/// server has the log that it wrote before the move, and must not write that over it.
+#[test]
+fn a_moved_database_that_another_server_has_written_comes_back() {
+    let _turn = beside_others();
+    let Scene { folder, database, server, mut shots } = Scene::new();
+    let elsewhere = folder.path().join("elsewhere");
+    fs::create_dir(&elsewhere).expect("a folder to move to");
+    let moved = elsewhere.join("audit.db");
+    fs::rename(&database, &moved).expect("the database is there");
+    shots.extend(until_recovered(&server, "meanwhile"));
+    let other = folder.settings_for(&moved).start();
+    let mut at_path = until_recovered(&other, "other");
+    other.kill();
+    for suffix in ["", "-wal", "-shm"] {
+        let away = beside(&elsewhere.join("meanwhile.db"), suffix);
+        fs::rename(beside(&database, suffix), away).expect("a log of meanwhile");
+    }
+    for suffix in ["", "-wal"] {
+        fs::rename(beside(&moved, suffix), beside(&database, suffix)).expect("the log of the other server");
+    }
+    at_path.extend(until_recovered(&server, "back"));
+    assert!(server.said().contains("another write-ahead log is there"), "{}", server.said());
+    server.stop();
+    Record::read(&database).assert_successes(&at_path);
+    assert_somewhere(&database, &shots);
+    assert_eq!(integrity(&database), "ok");
+}
+
 fn scene_file(database: &Path, round: usize) -> PathBuf {
     beside(database, &format!(".away-{round}"))
 }

@@ -105,3 +105,32 @@ async fn a_database_that_is_put_back_has_its_log_again() {
         place.assert_whole().await;
     }
 }
+
+/// Another process has had the database open while it was back, and was killed: its log is at the path.
+#[tokio::test]
+async fn a_database_that_is_put_back_keeps_the_log_of_another_process() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.append(&events(0..3)).await.unwrap();
+    store.maintain().await.unwrap();
+    let moved = with_suffix(&place.path(), ".moved");
+    std::fs::rename(place.path(), &moved).unwrap();
+    store.health().await.expect_err("there is no file, or a new one is begun later");
+    std::fs::remove_file(place.path()).ok();
+    std::fs::rename(&moved, place.path()).unwrap();
+    for suffix in ["-wal", "-shm"] {
+        std::fs::remove_file(with_suffix(&place.path(), suffix)).ok();
+    }
+    let other = Place::new();
+    std::fs::copy(place.path(), other.path()).unwrap();
+    let of_other = other.open().await;
+    of_other.append(&[event(7)]).await.unwrap();
+    std::fs::copy(with_suffix(&other.path(), "-wal"), with_suffix(&place.path(), "-wal")).unwrap();
+    store.append(&[event(8)]).await.unwrap();
+    let listed = all(&store).await;
+    assert!(listed.contains(&event(7)) && listed.contains(&event(8)), "{listed:?}");
+    place.assert_whole().await;
+    let names = std::fs::read_dir(place.folder.path()).unwrap().map(|file| file.unwrap().file_name());
+    let kept = names.filter(|name| name.to_string_lossy().contains("-wal-of-replaced-")).count();
+    assert_eq!(kept, 1, "the log that has the first events");
+}
