@@ -82,8 +82,25 @@ impl WriteConnection {
             version,
             has_open_transaction: false,
         };
-        connection.set_busy_timeout(POLLS).await?;
-        Ok(connection)
+        match connection.set_busy_timeout(POLLS).await {
+            Ok(()) => Ok(connection),
+            Err(error) => {
+                connection.close_unused(&error).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Closes a connection that has written no event, after this error: abandoned connections are kept, and each attempt to
+    /// open the file would add one.
+    pub(super) async fn close_unused(mut self, error: &StoreError) {
+        self.db.is_suspect |= error.kind() == StoreErrorKind::Corrupt;
+        if !self.db.is_suspect
+            && self.db.identity.is_in_place()
+            && let Some(db) = self.db.db.take()
+        {
+            let _ = db.close().await;
+        }
     }
 
     /// Sets SQLite's timeout for a lock. Statements that are not repeated ([`LockWait`]) need a long one.

@@ -37,8 +37,13 @@ impl WriterState {
         let connection = WriteConnection::open(config, parking, is_first).await?;
         let mut state =
             Self { connection, journal: JournalCache::default(), segments: Vec::new(), checked_schema: UNCHECKED };
-        state.load().await?;
-        Ok(state)
+        match state.load().await {
+            Ok(()) => Ok(state),
+            Err(error) => {
+                state.connection.close_unused(&error).await;
+                Err(error)
+            }
+        }
     }
 
     /// Reads journal and segments in one snapshot.

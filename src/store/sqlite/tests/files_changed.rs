@@ -134,3 +134,24 @@ async fn a_database_that_is_put_back_keeps_the_log_of_another_process() {
     let kept = names.filter(|name| name.to_string_lossy().contains("-wal-of-replaced-")).count();
     assert_eq!(kept, 1, "the log that has the first events");
 }
+
+/// Every event asks for a connection: those that read the tables in vain are closed.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn connections_that_cannot_read_the_tables_do_not_add_up() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.append(&events(0..3)).await.unwrap();
+    let mut raw = place.raw().await;
+    sqlx::query("ALTER TABLE audit_segments RENAME TO away").execute(&mut raw).await.unwrap();
+    let database = super::super::file_id::file_id(&place.path()).unwrap().unwrap();
+    let mut counts = Vec::new();
+    for _ in 0..10 {
+        store.append(&[event(3), event(0)]).await.unwrap_err();
+        counts.push(super::super::open_descriptors::count_open(database));
+    }
+    assert!(counts.iter().all(|count| *count <= counts[0] + 1), "{counts:?}");
+    sqlx::query("ALTER TABLE away RENAME TO audit_segments").execute(&mut raw).await.unwrap();
+    store.append(&[event(3)]).await.unwrap();
+    assert_eq!(all(&store).await.len(), 4);
+}
