@@ -64,7 +64,7 @@ impl FileIdentity {
     /// Opens the log beside SQLite's own descriptor. Fails if another is at its path by now.
     pub(super) fn with_log_file(mut self) -> Result<Self, StoreError> {
         let log = LogFile::open(&self.log.path).during(LOOKING)?;
-        if Some(log.id().during(LOOKING)?) != self.log.id {
+        if Some(log.id()) != self.log.id {
             return Err(replaced_error());
         }
         self.log_file = Some(Arc::new(log));

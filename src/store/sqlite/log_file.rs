@@ -4,14 +4,18 @@
 //! is SQLite's: <https://sqlite.org/fileformat2.html#the_write_ahead_log>.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::file_id::FileId;
 
 /// An open write-ahead log.
 #[derive(Debug)]
-pub(super) struct LogFile(File);
+pub(super) struct LogFile {
+    file: File,
+    id: FileId,
+}
 
 /// The first bytes of a log that has frames.
 struct Header {
@@ -24,11 +28,19 @@ struct Header {
 
 impl LogFile {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        File::open(path).map(Self)
+        let file = File::open(path)?;
+        let id = FileId::of(&file.metadata()?);
+        lock_open().push(id);
+        Ok(Self { file, id })
     }
 
-    pub(super) fn id(&self) -> io::Result<FileId> {
-        Ok(FileId::of(&self.0.metadata()?))
+    pub(super) fn id(&self) -> FileId {
+        self.id
+    }
+
+    /// Counts the descriptors of this kind that the process has of a log.
+    pub(super) fn count(id: FileId) -> usize {
+        lock_open().iter().filter(|open| **open == id).count()
     }
 
     /// Returns true if a transaction ends with this frame; the first is 1. An index that counts so many frames can be this
@@ -77,15 +89,42 @@ impl LogFile {
 
     /// Reads bytes; `None` if the file ends before.
     fn read<const N: usize>(&self, at: u64) -> io::Result<Option<[u8; N]>> {
-        let mut file = &self.0;
-        file.seek(SeekFrom::Start(at))?;
         let mut bytes = [0; N];
-        match file.read_exact(&mut bytes) {
+        match read_at(&self.file, &mut bytes, at) {
             Ok(()) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
             Err(error) => Err(error),
         }
     }
+}
+
+impl Drop for LogFile {
+    fn drop(&mut self) {
+        let mut open = lock_open();
+        if let Some(place) = open.iter().position(|id| *id == self.id) {
+            open.swap_remove(place);
+        }
+    }
+}
+
+fn lock_open() -> MutexGuard<'static, Vec<FileId>> {
+    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The logs that are open.
+static OPEN: Mutex<Vec<FileId>> = Mutex::new(Vec::new());
+
+/// Fills the buffer from this place of the file.
+#[cfg(unix)]
+fn read_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, at)
+}
+
+#[cfg(not(unix))]
+fn read_at(mut file: &File, bytes: &mut [u8], at: u64) -> io::Result<()> {
+    use std::io::{Read as _, Seek as _};
+    file.seek(io::SeekFrom::Start(at))?;
+    file.read_exact(bytes)
 }
 
 const HEADER_BYTES: usize = 32;

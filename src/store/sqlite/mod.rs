@@ -46,6 +46,7 @@ mod id_blob;
 mod journal;
 mod lock_wait;
 mod log_file;
+mod neighbours;
 mod open_counts;
 mod open_descriptors;
 mod own_mount;
@@ -66,6 +67,7 @@ mod tests;
 mod transaction;
 mod transactional;
 mod version;
+mod writer;
 mod writer_lock;
 mod writer_state;
 

@@ -15,11 +15,14 @@ use super::error::{NAME, as_transient, closed_error};
 use super::file_identity::{FileIdentity, check_only_name, removed_log_error, replaced_error};
 use super::journal::append;
 use super::journal::compaction;
+use super::log_file::LogFile;
+use super::neighbours;
 use super::open_counts::{self, OpenCounts};
 use super::open_descriptors::count_open;
 use super::parking::Parking;
 use super::read_pool::ReadPool;
 use super::segments::value_index;
+use super::writer::Writer;
 use super::writer_lock::{WriterLock, unregister_writer};
 use super::writer_state::{UNCHECKED, WriterState};
 use crate::event::{AuditEvent, EventType};
@@ -33,10 +36,10 @@ use crate::store::{AuditStore, Capabilities, Diagnostic, OpenOptions, Parts, Sto
 /// append may have been committed; appending the events again is right in both cases.
 pub struct SqliteStore {
     pub(super) config: Config,
-    writer: Mutex<Writer>,
-    pub(super) readers: ReadPool,
+    writer: Arc<Mutex<Writer>>,
+    pub(super) readers: Arc<ReadPool>,
     /// Connections for the status of transactional events, so that long reads do not delay it.
-    pub(super) status_readers: ReadPool,
+    pub(super) status_readers: Arc<ReadPool>,
     /// The number of transactional events since the last look at the journal.
     pub(super) transactional_events: AtomicUsize,
     /// SQLite's number of the schema in which a transactional event last met no trigger.
@@ -47,14 +50,6 @@ pub struct SqliteStore {
     pub(super) parking: Arc<Parking>,
     /// The files of the last connection that wrote. The app's own connections must have the same open.
     files: std::sync::Mutex<Option<FileIdentity>>,
-}
-
-struct Writer {
-    state: Option<WriterState>,
-    /// The files of the last connection that was opened.
-    last: Option<FileIdentity>,
-    lock: WriterLock,
-    closed: bool,
 }
 
 impl SqliteStore {
@@ -114,16 +109,17 @@ impl SqliteStore {
         let last = state.as_ref().map(|state| state.connection.db.identity.clone());
         let store = Self {
             files: std::sync::Mutex::new(last.clone().map(FileIdentity::without_log_file)),
-            readers: ReadPool::new(&damage),
-            status_readers: ReadPool::new(&damage),
+            readers: Arc::new(ReadPool::new(&damage)),
+            status_readers: Arc::new(ReadPool::new(&damage)),
             transactional_events: AtomicUsize::new(0),
             checked_schema: AtomicI64::new(UNCHECKED),
             is_to_scrub: AtomicBool::new(false),
-            writer: Mutex::new(Writer { last, state, lock: WriterLock::new(), closed: false }),
+            writer: Arc::new(Mutex::new(Writer { last, state, lock: WriterLock::new(), closed: false })),
             config,
             damage,
             parking,
         };
+        neighbours::add(&store.config, &store.writer, [&store.readers, &store.status_readers], &store.parking);
         if !store.config.create_if_missing {
             let reader = store.readers.take(&store.config).await?;
             store.readers.finish(reader, Ok(())).await?;
@@ -162,10 +158,14 @@ impl SqliteStore {
         if let (Some(last), Ok(database)) = (&writer.last, self.config.resolved()) {
             // First: a parked connection whose file is back at PATH gives its log back.
             self.parking.tend(&database, self.config.timeout / 2).await;
+            if last.has_database() && !last.is_in_place() {
+                neighbours::close_idle(last.database(), &self.writer).await?;
+            }
             // SQLite has one index for all connections of a process to a database. One that still has the removed log would
             // have it count frames that a new log does not have.
-            // One descriptor is our own (`FileIdentity::with_log_file`): while it is open, no other file has this inode.
-            if last.has_database() && !last.has_log() && last.log().is_some_and(|log| count_open(log) > 1) {
+            // Some descriptors are our own (`FileIdentity::with_log_file`): while they are open, no other file has this inode.
+            let is_open = |log| count_open(log) > LogFile::count(log);
+            if last.has_database() && !last.has_log() && last.log().is_some_and(is_open) {
                 return Err(removed_log_error());
             }
             if !last.has_same_index(&database) {

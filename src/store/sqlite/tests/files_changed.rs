@@ -135,6 +135,38 @@ async fn a_database_that_is_put_back_keeps_the_log_of_another_process() {
     assert_eq!(kept, 1, "the log that has the first events");
 }
 
+/// The idle one is asked for nothing: its connection has the removed files open.
+#[tokio::test]
+async fn two_stores_of_a_process_go_over_to_new_files() {
+    for suffixes in [&["-wal"][..], &["-shm"], &["-wal", "-shm"]] {
+        let place = Place::new();
+        let (store, idle) = (place.open().await, place.open().await);
+        for round in 0..3 {
+            idle.append(&[event(10 * round)]).await.unwrap();
+            store.append(&[event(10 * round + 1)]).await.unwrap();
+            assert_eq!(all(&idle).await.len() as u64, 4 * round + 2);
+            for suffix in suffixes {
+                std::fs::remove_file(with_suffix(&place.path(), suffix)).unwrap();
+            }
+            let mut appended = store.append(&[event(10 * round + 2)]).await;
+            for _ in 0..2 {
+                if appended.is_err() {
+                    appended = store.append(&[event(10 * round + 2)]).await;
+                }
+            }
+            appended.unwrap_or_else(|error| panic!("{suffixes:?} {round}: {error}"));
+            // It opens the file again with its next event.
+            let _ = idle.append(&[event(10 * round + 3)]).await;
+            idle.append(&[event(10 * round + 3)]).await.unwrap();
+        }
+        assert_eq!(all(&store).await.len(), 12, "{suffixes:?}");
+        store.close().await.unwrap();
+        idle.close().await.unwrap();
+        place.assert_whole().await;
+        assert_eq!(all(&place.open().await).await.len(), 12, "{suffixes:?}");
+    }
+}
+
 /// Every event asks for a connection: those that read the tables in vain are closed.
 #[cfg(target_os = "linux")]
 #[tokio::test]
