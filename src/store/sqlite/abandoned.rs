@@ -100,6 +100,14 @@ impl Abandoned {
                 out.close_beside_holder().await?;
                 continue;
             }
+            if let Err(error) = out.one().identity.check_frames() {
+                // They are closed by the end of the process, which copies nothing.
+                std::mem::forget(out.leave().db.take());
+                while let Some(out) = self.take() {
+                    std::mem::forget(out.leave().db.take());
+                }
+                return Err(error);
+            }
             // SQLite copies it with the last connection of all processes, and does not say whether this one is.
             let copied = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").persistent(false).execute(out.one().db()).await;
             let mut last = out.leave();
@@ -185,6 +193,7 @@ impl AbandonedConnection {
             (true, false) => sqlx::query(WAIT_FOR_COMMIT).execute(self.db()).await.map(|_| true),
             (false, _) if self.was_emptied().await? => return Ok(true),
             (false, _) => {
+                self.identity.check_frames()?;
                 let done =
                     sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").persistent(false).fetch_one(self.db()).await;
                 done.map(|(busy, _, _): (i64, i64, i64)| busy == 0)
@@ -237,7 +246,9 @@ impl AbandonedConnection {
 impl Drop for AbandonedConnection {
     fn drop(&mut self) {
         // The driver closes it, as the last perhaps.
-        if let Some(db) = self.db.take_if(|_| !self.identity.has_database() || !self.identity.has_index()) {
+        let identity = &self.identity;
+        let is_kept = |_: &mut _| !identity.has_database() || !identity.has_index() || identity.check_frames().is_err();
+        if let Some(db) = self.db.take_if(is_kept) {
             std::mem::forget(db);
         }
     }

@@ -13,13 +13,15 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 use super::abandoned::frames;
 use super::config::{Config, with_suffix};
 use super::error::{
-    DuringOperation as _, NAME, OPENING, config as refused, corrupt, from_driver, is_busy, open_error, permanent,
-    transient,
+    DuringOperation as _, NAME, OPENING, config as refused, corrupt, from_driver, is_busy, log_with_gap, open_error,
+    permanent, transient,
 };
 use super::file_id::{FileId, file_id};
 use super::file_identity::{FileIdentity, Lengths, check_only_name, replaced_error};
+use super::index_file::IndexFile;
 use super::lock_wait::{LockWait, POLLS};
 use super::log_file::LogFile;
+use super::log_frames::LogFrames;
 use super::open_descriptors::has_removed_only;
 use super::own_mount::check_not_mounted_alone;
 use super::parking::Parking;
@@ -225,7 +227,7 @@ async fn prepare(
     if has_removed_only(&with_suffix(&resolved, "-wal")) {
         return Err(replaced_error());
     }
-    let identity = identity.with_log_file()?;
+    let identity = identity.with_frames()?;
     // The write lock lies in the index (-shm). Two connections with different indexes hold different locks, and write
     // their pages to the same place of the log:
     //   t0  A has the lock, and its pages go into the log
@@ -413,6 +415,12 @@ async fn check_log(db: &mut SqliteConnection, database: &Path, version: Version)
             || LogFile::open(&with_suffix(database, "-wal")).and_then(|log| log.ends_with(frames)).during(OPENING)?
         {
             return Ok(());
+        }
+        let log = LogFile::open(&with_suffix(database, "-wal")).during(OPENING)?;
+        let index = IndexFile::open(&with_suffix(database, "-shm")).during(OPENING)?;
+        let frames = LogFrames::new(log, index);
+        if frames.fit().during(OPENING)? && frames.look_for_gap().during(OPENING)? {
+            return Err(log_with_gap(OPENING));
         }
     }
     Err(transient(OPENING).with_hint(

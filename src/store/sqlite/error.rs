@@ -164,6 +164,11 @@ pub(super) fn corrupt(doing: &'static str, action: impl std::fmt::Display) -> St
     StoreError::new(StoreErrorKind::Corrupt, NAME, doing).with_hint(format!("{action}: {DAMAGED}"))
 }
 
+/// The error for a log that lacks frames.
+pub(super) fn log_with_gap(doing: &'static str) -> StoreError {
+    StoreError::new(StoreErrorKind::Corrupt, NAME, doing).with_hint(GAP)
+}
+
 pub(super) const NAME: &str = "sqlite";
 pub(super) const OPENING: &str = "opening the file";
 
@@ -172,6 +177,12 @@ const DAMAGED: &str = "the file is damaged, and nothing more is written to it. C
     -shm) to another place before anything else; get back what can be read of the copy with `tower-audit backup`, or \
     `.recover` of SQLite's shell; then move all three away, and the log goes on in a new file, or in a whole one that \
     takes their place";
+
+/// The remedy for a log with a gap.
+const GAP: &str = "the write-ahead log (-wal) was removed, another program goes on writing with the removed one, and the one at \
+    its path has a gap: nothing more is written to it, and every acknowledged event is before the gap. Find the program \
+    (`lsof +L1` lists removed files) and kill it with SIGKILL: in good order, it could copy its log over the events. Then stop \
+    every process that has the file open, and start again";
 
 const SQLITE_ERROR: i32 = 1;
 const SQLITE_BUSY: i32 = 5;

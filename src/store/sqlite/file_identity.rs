@@ -2,18 +2,20 @@
 //!
 //! A database that was unlinked or replaced accepts writes that no reader finds. One whose index (`-shm`) was, is written
 //! by two processes that do not see each other. So the files are looked up by name before each write and after each
-//! commit: two calls of `stat` each, about a microsecond a call, too little for another thread. Database and index are
-//! never opened here: closing a descriptor of a file drops all locks of the process on it, SQLite's too (fcntl(2), advisory
-//! locks). SQLite locks no part of the log.
+//! commit: two calls of `stat` each, about a microsecond a call, too little for another thread. The database is never opened
+//! here: closing a descriptor of a file drops all locks of the process on it, SQLite's too (fcntl(2), advisory locks). SQLite
+//! locks no part of the log; the index has a descriptor of its own kind ([`IndexFile`]).
 
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::config::{Config, with_suffix};
-use super::error::{DuringOperation as _, config, transient};
+use super::error::{DuringOperation as _, config, log_with_gap, transient};
 use super::file_id::{FileId, LOOKING, file_id, stat};
+use super::index_file::IndexFile;
 use super::log_file::LogFile;
+use super::log_frames::LogFrames;
 use super::private_file::claim_private_file;
 use crate::log_lines::log_line;
 use crate::store::StoreError;
@@ -26,8 +28,8 @@ pub(super) struct FileIdentity {
     index: File,
     /// The database after symbolic links: its log is beside it.
     resolved: PathBuf,
-    /// The log, for a connection that writes.
-    log_file: Option<Arc<LogFile>>,
+    /// Log and index, for a connection that writes.
+    frames: Option<Arc<LogFrames>>,
     /// True after the warning that the log has grown large.
     is_large: bool,
 }
@@ -56,24 +58,21 @@ impl FileIdentity {
             log: File::now(with_suffix(resolved, "-wal"))?,
             index: File::now(with_suffix(resolved, "-shm"))?,
             resolved: resolved.to_owned(),
-            log_file: None,
+            frames: None,
             is_large: false,
         })
     }
 
-    /// Opens the log beside SQLite's own descriptor. Fails if another is at its path by now.
-    pub(super) fn with_log_file(mut self) -> Result<Self, StoreError> {
+    /// Opens log and index beside SQLite's own descriptors. Fails if others are at their paths by now.
+    pub(super) fn with_frames(mut self) -> Result<Self, StoreError> {
         let log = LogFile::open(&self.log.path).during(LOOKING)?;
-        if Some(log.id()) != self.log.id {
+        let log_id = log.id();
+        let frames = LogFrames::new(log, IndexFile::open(&self.index.path).during(LOOKING)?);
+        if Some(log_id) != self.log.id || Some(frames.index_id().during(LOOKING)?) != self.index.id {
             return Err(replaced_error());
         }
-        self.log_file = Some(Arc::new(log));
+        self.frames = Some(Arc::new(frames));
         Ok(self)
-    }
-
-    /// Closes the log's second descriptor.
-    pub(super) fn without_log_file(self) -> Self {
-        Self { log_file: None, ..self }
     }
 
     /// Returns the device and inode of the log.
@@ -83,7 +82,20 @@ impl FileIdentity {
 
     /// The log that was at its path when the connection was opened.
     pub(super) fn log_file(&self) -> Option<&LogFile> {
-        self.log_file.as_deref()
+        self.frames.as_deref().map(LogFrames::log)
+    }
+
+    /// Fails if the log lacks a frame that its index counts. Exact while the write lock is held.
+    pub(super) fn check_frames(&self) -> Result<(), StoreError> {
+        match &self.frames {
+            Some(frames) if frames.look_for_gap().during(LOOKING)? => Err(log_with_gap(LOOKING)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns true if the log lacked a frame when a commit was refused.
+    pub(super) fn has_gap(&self) -> bool {
+        self.frames.as_ref().is_some_and(|frames| frames.has_gap())
     }
 
     /// Opens the log that is at its path now; `None` if none is.
@@ -185,10 +197,11 @@ impl FileIdentity {
         file_id(&with_suffix(database, "-shm")).is_ok_and(|found| found == self.index.id)
     }
 
-    /// Returns a check that log and index are still at their paths.
+    /// Returns a check that log and index are still at their paths, and that the log has the frames that the index counts.
     pub(super) fn watch(&self) -> impl FnMut() -> bool + Send + 'static {
-        let (index, log) = (self.index.clone(), self.log.clone());
-        move || index.is_at_path() && log.is_at_path()
+        let (index, log, frames) = (self.index.clone(), self.log.clone(), self.frames.clone());
+        let has_gap = move || frames.as_ref().is_some_and(|frames| frames.look_for_gap().unwrap_or(true));
+        move || index.is_at_path() && log.is_at_path() && !has_gap()
     }
 
     /// Returns true if the log is still at its path; false in doubt.

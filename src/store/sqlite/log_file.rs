@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -54,6 +55,20 @@ impl LogFile {
     pub(super) fn goes_on_after(&self, frame: u64) -> io::Result<bool> {
         let Some(header) = self.header()? else { return Ok(false) };
         Ok(self.frame(&header, frame + 1)?.is_some())
+    }
+
+    /// Returns true if the log has all of these frames, with these salts.
+    pub(super) fn has_frames(&self, frames: RangeInclusive<u64>, salts: [u8; 8]) -> io::Result<bool> {
+        if frames.is_empty() {
+            return Ok(true);
+        }
+        let Some(header) = self.header()?.filter(|header| header.salts == salts) else { return Ok(false) };
+        for frame in frames {
+            if self.frame(&header, frame)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Returns true if this log was begun after the other, of the same index. Nothing follows a log that goes on.
@@ -116,12 +131,12 @@ static OPEN: Mutex<Vec<FileId>> = Mutex::new(Vec::new());
 
 /// Fills the buffer from this place of the file.
 #[cfg(unix)]
-fn read_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<()> {
+pub(super) fn read_at(file: &File, bytes: &mut [u8], at: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, bytes, at)
 }
 
 #[cfg(not(unix))]
-fn read_at(mut file: &File, bytes: &mut [u8], at: u64) -> io::Result<()> {
+pub(super) fn read_at(mut file: &File, bytes: &mut [u8], at: u64) -> io::Result<()> {
     use std::io::{Read as _, Seek as _};
     file.seek(io::SeekFrom::Start(at))?;
     file.read_exact(bytes)

@@ -11,7 +11,7 @@ use super::config::Config;
 use super::connection::{check_modes, resets_logs_wrongly};
 use super::damage::Damage;
 use super::diagnostics;
-use super::error::{NAME, as_transient, closed_error};
+use super::error::{NAME, as_transient, closed_error, log_with_gap};
 use super::file_identity::{FileIdentity, check_only_name, removed_log_error, replaced_error};
 use super::journal::append;
 use super::journal::compaction;
@@ -108,7 +108,7 @@ impl SqliteStore {
             if config.create_if_missing { Some(WriterState::open(&config, &parking, true).await?) } else { None };
         let last = state.as_ref().map(|state| state.connection.db.identity.clone());
         let store = Self {
-            files: std::sync::Mutex::new(last.clone().map(FileIdentity::without_log_file)),
+            files: std::sync::Mutex::new(last.clone()),
             readers: Arc::new(ReadPool::new(&damage)),
             status_readers: Arc::new(ReadPool::new(&damage)),
             transactional_events: AtomicUsize::new(0),
@@ -163,7 +163,7 @@ impl SqliteStore {
             }
             // SQLite has one index for all connections of a process to a database. One that still has the removed log would
             // have it count frames that a new log does not have.
-            // Some descriptors are our own (`FileIdentity::with_log_file`): while they are open, no other file has this inode.
+            // Some descriptors are our own (`FileIdentity::with_frames`): while they are open, no other file has this inode.
             let is_open = |log| count_open(log) > LogFile::count(log);
             if last.has_database() && !last.has_log() && last.log().is_some_and(is_open) {
                 return Err(removed_log_error());
@@ -185,7 +185,7 @@ impl SqliteStore {
             self.record_replaced(&mut state, &mut writer.lock).await?;
         }
         writer.last = Some(now.clone());
-        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = Some(now.without_log_file());
+        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
         Ok(state)
     }
 
@@ -195,7 +195,8 @@ impl SqliteStore {
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         match &*files {
             Some(files) if !files.is_in_place() => Err(replaced_error()),
-            _ => Ok(()),
+            Some(files) => files.check_frames(),
+            None => Ok(()),
         }
     }
 
@@ -267,6 +268,9 @@ impl WriteLease<'_> {
 
     /// Returns the state to the store if the call succeeded and the files are still those it has open.
     pub(super) async fn finish<T>(mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        // The commit hook gives no reason.
+        let has_gap = self.state.connection.db.identity.has_gap();
+        let result = result.map_err(|error| if has_gap { log_with_gap(error.doing()) } else { error });
         self.note(&result);
         let result = result?;
         let checked = self.state.connection.check_after().await;

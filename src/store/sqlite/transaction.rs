@@ -26,6 +26,7 @@ impl<'a, T: AsMut<WriteConnection>> WriteTransaction<'a, T> {
         if !transaction.target.as_mut().db.identity.is_in_place() {
             return Err(replaced_error());
         }
+        transaction.target.as_mut().db.identity.check_frames()?;
         Ok(transaction)
     }
 

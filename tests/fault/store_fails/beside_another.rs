@@ -10,7 +10,7 @@ use std::thread;
 
 use super::assertions::{assert_answers, outcomes, until_recovered};
 use crate::support::{
-    Folder, Record, SOON, Server, Shot, alone, beside, beside_others, integrity, load_while, until, url,
+    Database, Folder, Record, SOON, Server, Shot, alone, beside, beside_others, integrity, load_while, until, url,
 };
 
 const ROUNDS: usize = 5;
@@ -253,6 +253,53 @@ fn the_log_of_a_killed_server_can_be_copied_from_a_reader() {
     next.stop();
     Record::read(&database).assert_successes(&shots);
     assert_eq!(integrity(&database), "ok");
+}
+
+/// A program without our commit hook goes on writing with the removed log, and the frames that it counts are missing in the new
+/// one. Nothing is acknowledged behind them, and nothing is copied into the database that is not there.
+#[test]
+fn a_program_that_writes_with_the_removed_log_makes_a_gap() {
+    let _turn = beside_others();
+    for is_killed in [true, false] {
+        let Scene { folder, database, server, mut shots } = Scene::new();
+        let idle = folder.settings().start();
+        let mut program = Database::open(&database);
+        program.execute("CREATE TABLE other(a); INSERT INTO other VALUES (1)");
+        remove(&database, &["-wal"]);
+        shots.extend(load_while(server.address(), 4, "before", |progress| {
+            until("requests go well", SOON, || (progress.successes() >= 40).then_some(()));
+        }));
+        shots.extend(until_recovered(&idle, "idle"));
+        // The new log is begun again, with the frames of before behind its end. The program reads no page that is in it.
+        let mut another = Database::open(&database);
+        another.execute("PRAGMA wal_checkpoint(RESTART)");
+        another.close();
+        server.until_health(200);
+        program.execute("INSERT INTO other VALUES (2)");
+        let refused = load_while(server.address(), 4, "gap", |progress| {
+            until("requests are refused", SOON, || (progress.failures() >= 8).then_some(()));
+        });
+        assert_eq!(server.health(), 503);
+        assert!(server.said().contains("has a gap"), "{}", server.said());
+        shots.extend(refused);
+        assert_answers(&shots, &folder.effects());
+        // It has no event to write, and would copy the log.
+        idle.terminate();
+        idle.ended();
+        program.close();
+        if is_killed {
+            server.kill();
+        } else {
+            server.terminate();
+            server.ended();
+        }
+        Record::read(&database).assert_successes(&shots);
+        let next = folder.settings().start();
+        shots.extend(until_recovered(&next, "next"));
+        next.stop();
+        Record::read(&database).assert_successes(&shots);
+        assert_eq!(integrity(&database), "ok");
+    }
 }
 
 /// The database goes away with its name; a success is in the log at PATH or in a copy of the one that was there.

@@ -3,6 +3,7 @@
 use std::fs::{File, read};
 
 use super::super::config::with_suffix;
+use super::super::journal::append;
 use super::super::writer_state::StateTransaction;
 use super::*;
 use crate::store::StoreErrorKind;
@@ -186,4 +187,95 @@ async fn connections_that_cannot_read_the_tables_do_not_add_up() {
     sqlx::query("ALTER TABLE away RENAME TO audit_segments").execute(&mut raw).await.unwrap();
     store.append(&[event(3)]).await.unwrap();
     assert_eq!(all(&store).await.len(), 4);
+}
+
+/// As a program makes one that has a removed log open: a frame that the index counts is missing, this many before the last.
+#[cfg(unix)]
+fn make_gap(place: &Place, before_last: u64) {
+    use std::os::unix::fs::FileExt as _;
+
+    let log = File::options().read(true).write(true).open(with_suffix(&place.path(), "-wal")).unwrap();
+    let mut page = [0; 4];
+    log.read_exact_at(&mut page, 8).unwrap();
+    let frame = 24 + u64::from(u32::from_be_bytes(page));
+    let end = log.metadata().unwrap().len();
+    assert_eq!((end - 32) % frame, 0);
+    log.write_all_at(&[0; 24], end - (before_last + 1) * frame).unwrap();
+}
+
+#[cfg(unix)]
+#[track_caller]
+fn assert_gap(error: &StoreError) {
+    assert!(error.kind() == StoreErrorKind::Corrupt && error.to_string().contains("has a gap"), "{error}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn nothing_is_written_behind_a_gap_of_the_write_ahead_log() {
+    use sqlx::Connection as _;
+
+    use crate::store::{AppConnection, Transactional as _};
+
+    let place = Place::new();
+    let store = place.open().await;
+    store.append(&events(0..3)).await.unwrap();
+    let mut app = place.raw().await;
+    make_gap(&place, 0);
+    // Opening is refused, too.
+    assert_gap(&place.try_open(true).await.unwrap_err());
+    let mut transaction = app.begin().await.unwrap();
+    assert_gap(&store.prepare(AppConnection::Sqlite(&mut transaction)).await.unwrap_err());
+    transaction.rollback().await.unwrap();
+    let mut lease = store.lease("test").await.unwrap();
+    let begun = StateTransaction::begin(&mut lease.state).await.map(drop);
+    assert_gap(&begun.unwrap_err());
+    lease.state.connection.roll_back().await;
+    // The commit hook.
+    let (state, writer_lock) = lease.parts();
+    let appended = append::append(state, writer_lock, &events(3..5)).await;
+    assert_gap(&lease.finish(appended).await.unwrap_err());
+    let error = store.append(&events(3..5)).await.unwrap_err();
+    assert_gap(&error);
+}
+
+/// How a store ends.
+#[cfg(unix)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum End {
+    Closed,
+    Dropped,
+    /// After its log was removed, too.
+    Removed,
+}
+
+/// SQLite would copy pages that are not there.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_write_ahead_log_with_a_gap_is_not_copied_into_the_database() {
+    for end in [End::Closed, End::Dropped, End::Removed] {
+        let place = Place::new();
+        let store = place.open().await;
+        store.append(&events(0..3)).await.unwrap();
+        let mut raw = place.raw().await;
+        for _ in 0..2 {
+            sqlx::query("UPDATE audit_probe SET times = times + 1").execute(&mut raw).await.unwrap();
+        }
+        raw.close().await.unwrap();
+        let before = read(place.path()).unwrap();
+        make_gap(&place, 1);
+        if end == End::Removed {
+            std::fs::remove_file(with_suffix(&place.path(), "-wal")).unwrap();
+            store.append(&events(3..5)).await.unwrap_err();
+            assert_gap(&store.append(&events(3..5)).await.unwrap_err());
+        }
+        if end == End::Dropped {
+            drop(store);
+            // As long as another connection takes to be closed.
+            let other = Place::new();
+            other.open().await.close().await.unwrap();
+        } else {
+            assert_gap(&store.close().await.unwrap_err());
+        }
+        assert!(read(place.path()).unwrap() == before, "{end:?}");
+    }
 }
