@@ -105,6 +105,7 @@ pub mod sealing;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub(crate) mod throttle;
 #[cfg(feature = "viewer")]
 pub mod viewer;
 pub mod writer;

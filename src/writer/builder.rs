@@ -22,13 +22,13 @@ use super::limits::{
 };
 use super::queue::{Queue, QueueLimits};
 use super::stats::Counters;
-use super::throttle::Throttle;
 use super::worker::Worker;
 #[cfg(feature = "seal")]
 use crate::sealing::{SealKey, SealTask};
 #[cfg(feature = "seal")]
 use crate::store::StoreError;
 use crate::store::{AuditStore, Durability, OpenOptions, RedactedUrl, RetentionFloor, StoreErrorKind};
+use crate::throttle::Throttle;
 
 /// A builder for a log, from [`AuditLog::builder`].
 #[derive(Debug)]

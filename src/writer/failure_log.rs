@@ -7,10 +7,10 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::error::{RecordError, RecordErrorKind};
-use super::throttle::PAUSE;
 use crate::event::EventId;
 use crate::log_lines::log_line;
 use crate::store::chain;
+use crate::throttle::PAUSE;
 
 /// Names the events that were not written, and the error. Each id that a client was given is in one line.
 ///

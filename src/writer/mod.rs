@@ -50,7 +50,6 @@ mod queue_line;
 mod stats;
 mod store_damage;
 mod subscription;
-mod throttle;
 mod transactional;
 mod waiter;
 mod worker;

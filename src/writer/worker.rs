@@ -27,9 +27,9 @@ use super::queue::{Queue, Taken};
 use super::stats::Counters;
 use super::store_damage::StoreDamage;
 use super::subscription::Subscribers;
-use super::throttle::Throttle;
 use crate::log_lines::log_line;
 use crate::store::{AuditStore, StoreError};
+use crate::throttle::Throttle;
 
 /// The worker of a log: owns the order of the appends, and answers the callers.
 pub(super) struct Worker {

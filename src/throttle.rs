@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The least time between two lines of one kind in the operator's log.
-pub(super) const PAUSE: Duration = Duration::from_secs(1);
+pub(crate) const PAUSE: Duration = Duration::from_secs(1);
 
 /// Leaves out lines that come too often, and counts them.
 #[derive(Debug, Default)]
-pub(super) struct Throttle(Mutex<Said>);
+pub(crate) struct Throttle(Mutex<Said>);
 
 #[derive(Debug, Default)]
 struct Said {
@@ -20,7 +20,7 @@ struct Said {
 
 impl Throttle {
     /// Returns the number of lines left out since the last one, if a line may be written now.
-    pub(super) fn pass(&self) -> Option<u64> {
+    pub(crate) fn pass(&self) -> Option<u64> {
         let now = Instant::now();
         // No code panics under this lock half way through a change.
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
