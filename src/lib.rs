@@ -56,8 +56,8 @@
 //! - `who.md`: the actor by JWT, sessions, keys and certificates; `questions.md`: twenty questions to a log
 //! - `retention.md`: deleting old events by age, number or rules, or moving them out; `seal.md`: making tampering visible
 //! - `cli.md`, `api.md`, `viewer.md`: the program, the read API and the viewer
-//! - `stores/sqlite.md`, `stores/postgres.md`, `stores/jsonl.md`, `stores/tracing.md`, `stores/memory.md`, `stores/new.md`:
-//!   each store, and how to add one
+//! - `stores/sqlite.md`, `stores/postgres.md`, `stores/jsonl.md`, `stores/tracing.md`, `stores/syslog.md`,
+//!   `stores/memory.md`, `stores/new.md`: each store, and how to add one
 //! - `coming-from/nexus-iq.md`: the same names and lists as in another product's audit log
 //! - `performance.md`, `design.md`, `compare.md`, `glossary.md`: costs, reasons, alternatives and terms
 //!
@@ -69,6 +69,7 @@
 //! | `sqlite` | yes | the store `sqlite:PATH`; compiles SQLite |
 //! | `postgres` | no | the store `postgres://…`, for many instances; TLS by rustls |
 //! | `jsonl` | no | the store `jsonl:PATH`: JSON lines in files, rotated and compressed; on Unix alone |
+//! | `syslog` | no | the sink `syslog:…`: messages of RFC 5424 and RFC 3164 over local sockets, UDP, TCP and TLS; on Unix alone |
 //! | `api` | yes | the read API: an axum router behind the app's own gate; implies `axum` |
 //! | `viewer` | yes | HTML pages over the same reader and gate; implies `api` |
 //! | `route-coverage` | no | the routes of an axum app that no rule audits, for a test; implies `axum` |
@@ -160,6 +161,10 @@ mod who_manual {}
 #[cfg(doctest)]
 #[doc = include_str!("../docs/stores/new.md")]
 mod new_store_manual {}
+
+#[cfg(all(doctest, feature = "syslog", unix))]
+#[doc = include_str!("../docs/stores/syslog.md")]
+mod syslog_manual {}
 
 #[cfg(doctest)]
 #[doc = include_str!("../docs/coming-from/nexus-iq.md")]

@@ -12,6 +12,7 @@ pub mod policy_file;
 pub mod query_string;
 pub mod request;
 pub mod seal;
+pub mod syslog;
 pub mod text_pattern;
 pub mod time_expr;
 pub mod truncate;

@@ -34,6 +34,8 @@ pub mod postgres;
 mod sql;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+#[cfg(all(feature = "syslog", unix))]
+pub mod syslog;
 pub mod tracing;
 
 mod open;

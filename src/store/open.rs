@@ -18,6 +18,8 @@ pub const SCHEMES: &[&str] = &[
     #[cfg(all(feature = "jsonl", unix))]
     "jsonl",
     "tracing",
+    #[cfg(all(feature = "syslog", unix))]
+    "syslog",
 ];
 
 /// Opens the store that `url` names.
@@ -61,13 +63,28 @@ pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn AuditStore>
             Err(config("jsonl", "this system is no Unix: use `sqlite:PATH`"))
         }
         "tracing" => super::tracing::TracingStore::open(rest).map(|store| Arc::new(store) as _),
+        #[cfg(all(feature = "syslog", unix))]
+        "syslog" | "syslog+udp" | "syslog+tcp" | "syslog+tls" => {
+            super::syslog::SyslogStore::open_url(url, options).await.map(|sink| Arc::new(sink) as _)
+        }
+        #[cfg(not(feature = "syslog"))]
+        "syslog" | "syslog+udp" | "syslog+tcp" | "syslog+tls" => {
+            let _ = options;
+            Err(absent("syslog"))
+        }
+        #[cfg(all(feature = "syslog", not(unix)))]
+        "syslog" | "syslog+udp" | "syslog+tcp" | "syslog+tls" => {
+            let _ = options;
+            Err(config("syslog", "this system is no Unix"))
+        }
         _ => Err(no_store(url)),
     }
 }
 
 /// Explains why a URL names no store. Shows at most a known scheme of it, for a password may be in any other part.
 fn no_store(url: &str) -> StoreError {
-    const STORES: &str = "`sqlite:PATH`, `postgres://USER@HOST/DATABASE`, `jsonl:PATH`, `tracing:TARGET` or `memory:`";
+    const STORES: &str = "`sqlite:PATH`, `postgres://USER@HOST/DATABASE`, `jsonl:PATH`, `tracing:TARGET`, \
+                          `syslog:///dev/log` or `memory:`";
     let is_padding = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`');
     let hint = match RedactedUrl::of(url).scheme() {
         _ if url.starts_with(is_padding) || url.ends_with(is_padding) => {
@@ -84,7 +101,7 @@ fn no_store(url: &str) -> StoreError {
 }
 
 /// The error of a store that is left out of this build.
-#[cfg(not(all(feature = "sqlite", feature = "postgres", feature = "jsonl")))]
+#[cfg(not(all(feature = "sqlite", feature = "postgres", feature = "jsonl", feature = "syslog")))]
 fn absent(feature: &'static str) -> StoreError {
     config(
         feature,

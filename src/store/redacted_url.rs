@@ -21,13 +21,16 @@ pub struct RedactedUrl {
 }
 
 /// The schemes of the stores, and those that people write by mistake.
-const KNOWN: [&str; 36] = [
+const KNOWN: [&str; 39] = [
     "memory",
     "sqlite",
     "postgres",
     "postgresql",
     "jsonl",
     "syslog",
+    "syslog+udp",
+    "syslog+tcp",
+    "syslog+tls",
     "tracing",
     "nats",
     "duckdb",

@@ -13,7 +13,8 @@ fn help_tells_the_exit_codes() {
     }
     let version = Run::of(program(&["--version"])).ok();
     assert!(
-        version.starts_with("tower-audit ") && version.ends_with("stores: memory, sqlite, postgres, jsonl\n"),
+        version.starts_with("tower-audit ")
+            && version.ends_with("stores: memory, sqlite, postgres, jsonl, tracing, syslog\n"),
         "{version}"
     );
 }

@@ -12,4 +12,6 @@ mod postgres_server;
 mod retention;
 mod seal;
 mod stores;
+#[cfg(all(feature = "syslog", unix))]
+mod syslog;
 mod transaction;

@@ -15,6 +15,8 @@ mod recovery_store;
 mod sabotage;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(all(feature = "syslog", unix))]
+mod syslog;
 mod tracing;
 #[cfg(feature = "sqlite")]
 mod undecodable;

@@ -1,0 +1,17 @@
+//! Ways to a collector.
+
+mod certificates;
+mod destination;
+
+mod datagram;
+mod stream;
+mod tls;
+mod unix;
+
+mod connection;
+
+pub(super) use certificates::Certificates;
+pub(super) use connection::{Channel, Connection};
+pub(super) use datagram::Sent;
+pub(super) use destination::{Destination, Server};
+pub use destination::{Framing, UnixSocket};

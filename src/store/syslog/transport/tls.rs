@@ -1,0 +1,97 @@
+//! TLS (RFC 5425), with rustls.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use super::{Certificates, Server};
+
+/// Connects to a collector. The files are read each time, so that renewed certificates are used.
+pub(super) async fn connect(server: &Server, certificates: &Certificates) -> io::Result<TlsStream<TcpStream>> {
+    let config = client_config(certificates)?;
+    let name = certificates.server_name.as_ref().unwrap_or(&server.host).clone();
+    let name =
+        ServerName::try_from(name).map_err(|_| wrong("the name of the collector is none that a certificate has"))?;
+    let stream = TcpStream::connect((server.host.as_str(), server.port)).await?;
+    stream.set_nodelay(true)?;
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await
+}
+
+fn client_config(certificates: &Certificates) -> io::Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    match &certificates.ca_file {
+        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+        Some(path) => {
+            for certificate in read_certificates("ca_file", path)? {
+                roots
+                    .add(certificate)
+                    .map_err(|error| wrong(format!("`ca_file` has a certificate of no authority: {error}")))?;
+            }
+        }
+    }
+    // An app may have another provider of cryptography, or several: this one is named.
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| wrong(error.to_string()))?
+        .with_root_certificates(roots);
+    match (&certificates.cert_file, &certificates.key_file) {
+        (None, None) => Ok(builder.with_no_client_auth()),
+        (Some(cert_file), Some(key_file)) => {
+            let chain = read_certificates("cert_file", cert_file)?;
+            let key = PrivateKeyDer::from_pem_file(key_file)
+                .map_err(|error| wrong(format!("`key_file` has no private key in PEM: {error}")))?;
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|error| wrong(format!("`key_file` is not the key of `cert_file`: {error}")))
+        }
+        _ => Err(wrong("`cert_file` and `key_file` belong together: give both or none")),
+    }
+}
+
+fn read_certificates(parameter: &str, path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
+    let unreadable = |error| wrong(format!("`{parameter}` has no certificate in PEM: {error}"));
+    let certificates = CertificateDer::pem_file_iter(path).map_err(unreadable)?.collect::<Result<Vec<_>, _>>();
+    let certificates = certificates.map_err(unreadable)?;
+    if certificates.is_empty() {
+        return Err(wrong(format!("`{parameter}` has no certificate in PEM")));
+    }
+    Ok(certificates)
+}
+
+fn wrong(problem: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, problem.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_hold_no_certificates_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let empty = folder.path().join("empty.pem");
+        std::fs::write(&empty, "nothing").unwrap();
+        let missing = folder.path().join("missing.pem");
+        let none = Certificates::default;
+        for (certificates, named) in [
+            (Certificates { ca_file: Some(empty.clone()), ..none() }, "`ca_file` has no certificate"),
+            (Certificates { ca_file: Some(missing.clone()), ..none() }, "`ca_file` has no certificate"),
+            (Certificates { cert_file: Some(empty.clone()), ..none() }, "belong together"),
+            (Certificates { key_file: Some(empty.clone()), ..none() }, "belong together"),
+            (Certificates { cert_file: Some(empty.clone()), key_file: Some(empty), ..none() }, "`cert_file` has no"),
+        ] {
+            let error = client_config(&certificates).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+            assert!(error.to_string().contains(named), "{error}");
+        }
+        assert!(client_config(&none()).is_ok());
+    }
+}
