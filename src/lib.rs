@@ -54,7 +54,8 @@
 //! - `durability.md`, `guarantees.md`: crashes and losses; each promise with its limits and its tests
 //! - `capture.md`, `event-format.md`, `grpc.md`: data of a request, the event field by field, gRPC calls
 //! - `who.md`: the actor by JWT, sessions, keys and certificates; `questions.md`: twenty questions to a log
-//! - `retention.md`: deleting old events by age, number or rules, or moving them out; `seal.md`: making tampering visible
+//! - `retention.md`: deleting old events by age, number or rules, or moving them out
+//! - `seal.md`, `threat-model.md`: making tampering visible, and each adversary's limits
 //! - `cli.md`, `api.md`, `viewer.md`: the program, the read API and the viewer
 //! - `stores/sqlite.md`, `stores/postgres.md`, `stores/jsonl.md`, `stores/tracing.md`, `stores/syslog.md`,
 //!   `stores/memory.md`, `stores/new.md`: each store, and how to add one
