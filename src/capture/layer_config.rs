@@ -22,6 +22,8 @@ pub(crate) struct LayerConfig {
     pub(crate) unmatched_requests: UnmatchedRequests,
     pub(crate) details_from_response: Option<DetailsFn>,
     pub(crate) trace_id: Option<TraceIdFn>,
+    /// A response names its event.
+    pub(crate) gives_receipts: bool,
     /// The stand-in, in a clone of an app whose route coverage is probed.
     #[cfg(feature = "route-coverage")]
     pub(crate) probe_stand_in: Option<Box<dyn ProbeStandIn>>,
@@ -40,20 +42,36 @@ pub(crate) type DetailsFn =
 pub(crate) type TraceIdFn = Arc<dyn Fn() -> Option<CompactText> + Send + Sync + 'static>;
 
 impl LayerConfig {
+    pub(crate) fn new(log: &AuditLog, log_id: LogId, policy: AuditPolicy, inherits_settings: bool) -> Self {
+        Self {
+            log: log.clone(),
+            log_id,
+            inspects_responses: policy.inspects_responses(),
+            unmatched_requests: UnmatchedRequests::new(&policy),
+            policy,
+            inherits_settings,
+            details_from_response: None,
+            trace_id: None,
+            gives_receipts: false,
+            #[cfg(feature = "route-coverage")]
+            probe_stand_in: None,
+        }
+    }
+
+    /// A copy of the configuration, without a stand-in, for a layer that has seen no request yet.
+    pub(crate) fn copied(&self) -> Self {
+        Self {
+            details_from_response: self.details_from_response.clone(),
+            trace_id: self.trace_id.clone(),
+            gives_receipts: self.gives_receipts,
+            ..Self::new(&self.log, self.log_id, self.policy.clone(), self.inherits_settings)
+        }
+    }
+
     /// A copy of the configuration with this stand-in.
     #[cfg(feature = "route-coverage")]
     pub(crate) fn replaced_by(&self, stand_in: Box<dyn ProbeStandIn>) -> Self {
-        Self {
-            log: self.log.clone(),
-            log_id: self.log_id,
-            policy: self.policy.clone(),
-            inherits_settings: self.inherits_settings,
-            inspects_responses: self.inspects_responses,
-            unmatched_requests: UnmatchedRequests::new(&self.policy),
-            details_from_response: None,
-            trace_id: None,
-            probe_stand_in: Some(stand_in),
-        }
+        Self { probe_stand_in: Some(stand_in), ..self.copied() }
     }
 
     /// The trace id that the callback reads off the current span.

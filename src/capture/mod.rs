@@ -49,4 +49,3 @@ pub(crate) use protocol::{Protocol, is_grpc};
 pub(crate) use request_head::RequestHead;
 pub(crate) use request_target::{path_and_query, sent};
 pub use result_count::ResultCount;
-pub(crate) use unmatched_requests::UnmatchedRequests;

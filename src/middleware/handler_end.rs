@@ -8,7 +8,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::response::Parts;
-use http::{Extensions, Response, StatusCode};
+use http::{Extensions, HeaderValue, Response, StatusCode};
 use http_body::Body;
 
 use super::body::AuditBody;
@@ -16,8 +16,10 @@ use super::body_end_event::BodyEndEvent;
 use super::body_error::BodyError;
 use super::call_end::{self, CallEnd};
 use super::instrumented::PanicPayload;
+use super::not_recorded::AUDIT_EVENT_ID;
 use super::read_ahead::ReadAhead;
 use crate::capture::EndKind;
+use crate::event::EventId;
 
 /// The end of a handler.
 pub(super) enum HandlerEnd<R, E> {
@@ -91,6 +93,15 @@ impl<R, E> HandlerEnd<R, E> {
 
     pub(super) fn extensions_mut(&mut self) -> Option<&mut Extensions> {
         if let Self::Response(parts, _) | Self::Call(parts, ..) = self { Some(&mut parts.extensions) } else { None }
+    }
+
+    /// Names the event of the response, if there is one.
+    pub(super) fn give_receipt(&mut self, event_id: EventId) {
+        if let Self::Response(parts, _) | Self::Call(parts, ..) = self
+            && let Ok(id) = HeaderValue::from_str(event_id.to_hex().as_str())
+        {
+            parts.headers.insert(AUDIT_EVENT_ID, id);
+        }
     }
 
     /// Returns true for the response to a gRPC call that is not read ahead yet.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tower_layer::Layer;
 
 use super::service::AuditService;
-use crate::capture::{LayerConfig, UnmatchedRequests};
+use crate::capture::LayerConfig;
 use crate::event::{CompactText, Details};
 use crate::log_lines::log_line;
 use crate::policy::{AuditPolicy, PolicyBuilder, PolicyError, Rule};
@@ -100,21 +100,9 @@ impl AuditLayer {
 
     fn with_settings(log: &AuditLog, policy: AuditPolicy, inherits_settings: bool) -> Self {
         let config = log.log_id().map(|log_id| {
-            let watches_responses = policy.inspects_responses();
             let (rules, store) = (policy.active_rules(), log.store().map(|store| store.capabilities().name));
             log_line(move || tracing::info!(store, rules, "an audit layer is in place"));
-            Arc::new(LayerConfig {
-                unmatched_requests: UnmatchedRequests::new(&policy),
-                log: log.clone(),
-                log_id,
-                policy,
-                inherits_settings,
-                inspects_responses: watches_responses,
-                details_from_response: None,
-                trace_id: None,
-                #[cfg(feature = "route-coverage")]
-                probe_stand_in: None,
-            })
+            Arc::new(LayerConfig::new(log, log_id, policy, inherits_settings))
         });
         Self { config }
     }
@@ -141,6 +129,31 @@ impl AuditLayer {
         self
     }
 
+    /// Sets whether each recorded response names its event in the header [`AUDIT_EVENT_ID`](crate::AUDIT_EVENT_ID): not by default.
+    ///
+    /// The client then holds a receipt: a durable event with this id exists. If it cannot be found later, and no purge accounts
+    /// for it, it was removed. On a sealed log, `tower-audit proof` turns the id into a proof.
+    ///
+    /// Of a response whose event is written at the end of its body, or of a gRPC call that goes on, the header names the
+    /// `started` event, which is durable already. A response that leaves without its event, by a rule that fails open, has
+    /// no header. Neither has one that only a layer of another log has recorded, unless that layer gives receipts, too; of
+    /// several, the outermost counts. A refusal has the header in any case, with the id of the event that is not known to be
+    /// written: it is a problem document.
+    ///
+    /// ```
+    /// use tower_audit::{AuditLayer, AuditLog, AuditPolicy};
+    ///
+    /// # async fn doc() -> Result<(), Box<dyn std::error::Error>> {
+    /// let log = AuditLog::open("memory:").await?;
+    /// let layer = AuditLayer::new(&log, AuditPolicy::mutations()).receipts(true);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn receipts(mut self, receipts: bool) -> Self {
+        self.change(|config| config.gives_receipts = receipts);
+        self
+    }
+
     /// Adds a callback that returns the trace id of the current span, which events have in place of that of the header
     /// `traceparent`. It is called when a request that a rule names arrives, within the span of the layers around.
     ///
@@ -158,18 +171,7 @@ impl AuditLayer {
 
     fn change(&mut self, change: impl FnOnce(&mut LayerConfig)) {
         let Some(shared) = &mut self.config else { return };
-        let mut config = LayerConfig {
-            log: shared.log.clone(),
-            log_id: shared.log_id,
-            unmatched_requests: UnmatchedRequests::new(&shared.policy),
-            policy: shared.policy.clone(),
-            inherits_settings: shared.inherits_settings,
-            inspects_responses: shared.inspects_responses,
-            details_from_response: shared.details_from_response.clone(),
-            trace_id: shared.trace_id.clone(),
-            #[cfg(feature = "route-coverage")]
-            probe_stand_in: None,
-        };
+        let mut config = shared.copied();
         change(&mut config);
         *shared = Arc::new(config);
     }

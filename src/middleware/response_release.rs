@@ -55,7 +55,7 @@ impl RequestLifecycle {
             };
             let event_id = event.event_id;
             match lifecycle.write(event, transaction).await {
-                Ok(()) => lifecycle.release(end, None),
+                Ok(()) => lifecycle.release(end, Some(event_id), None),
                 Err(()) => lifecycle.answer_without_event(end, event_id, fail_mode),
             }
         }
@@ -86,7 +86,7 @@ impl RequestLifecycle {
                 match Box::pin(self.is_committed(written, end.status())).await {
                     Ok(true) => {
                         self.span.record(EVENT_ID, written.event_id);
-                        return NextStep::Leave(self.release(end, None));
+                        return NextStep::Leave(self.release(end, Some(written.event_id), None));
                     }
                     Ok(false) => {}
                     Err(()) => {
@@ -102,7 +102,7 @@ impl RequestLifecycle {
                 EventDecision::Record(event, decided, written) => (event, decided, written),
                 EventDecision::Refused(refusal) => return NextStep::Leave(self.withhold(refusal)),
                 EventDecision::IsRefusal(refusal) => return NextStep::Leave(self.pass_refusal(end, refusal)),
-                EventDecision::Told | EventDecision::Awaited => return NextStep::Leave(self.release(end, None)),
+                EventDecision::Told | EventDecision::Awaited => return NextStep::Leave(self.release(end, None, None)),
                 EventDecision::Nothing(_) => return NextStep::Leave(self.pass(end)),
             };
             let transaction = written.map(|written| written.transaction);
@@ -133,7 +133,9 @@ impl RequestLifecycle {
                     end_of_body.write_detached("dropped", CallEnd::REFUSED);
                     return NextStep::Leave(self.answer_without_event(end, started, decided.fail_mode));
                 }
-                return NextStep::Leave(self.release(end, Some(end_of_body)));
+                let started = self.claim.lock()[self.claim.attempt()].started.clone();
+                let receipt = started.filter(|started| started.is_durable).map(|started| started.event_id);
+                return NextStep::Leave(self.release(end, receipt, Some(end_of_body)));
             }
             self.span.record(EVENT_ID, event.event_id);
             NextStep::Write(self, end, EndEvent { event, transaction, fail_mode: decided.fail_mode })
@@ -161,14 +163,24 @@ impl RequestLifecycle {
         written.map_err(|_| ())
     }
 
-    /// Settles the attempt as recorded and releases the handler's response.
-    fn release<R, E>(mut self, mut end: HandlerEnd<R, E>, end_of_body: Option<BodyEndEvent>) -> LifecycleOutput<R, E>
+    /// Settles the attempt as recorded and releases the handler's response. `receipt`: a durable event of the request.
+    fn release<R, E>(
+        mut self,
+        mut end: HandlerEnd<R, E>,
+        receipt: Option<EventId>,
+        end_of_body: Option<BodyEndEvent>,
+    ) -> LifecycleOutput<R, E>
     where
         R: Body,
         R::Data: From<Bytes>,
         R::Error: Into<BodyError>,
     {
         self.settle(AttemptStage::Told(end.kind()), end.extensions_mut());
+        if self.shared.gives_receipts
+            && let Some(event_id) = receipt
+        {
+            end.give_receipt(event_id);
+        }
         drop(self);
         end.release(end_of_body)
     }
@@ -214,7 +226,7 @@ impl RequestLifecycle {
     {
         if fail_mode == FailMode::Open {
             self.shared.log.count_unrecorded();
-            return self.release(end, None);
+            return self.release(end, None, None);
         }
         let refusal = WithheldResponse { event_id, has_run: true };
         match end {

@@ -156,6 +156,9 @@ impl RequestLifecycle {
         match written {
             Err(_) if fail_mode != FailMode::Open => Err(event_id),
             Err(_) => {
+                if let Some(started) = &mut self.claim.lock()[attempt].started {
+                    started.is_durable = false;
+                }
                 self.shared.log.count_unrecorded();
                 Ok(())
             }

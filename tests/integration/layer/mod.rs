@@ -23,6 +23,7 @@ mod operator_log;
 mod outcomes;
 mod owed;
 mod readiness;
+mod receipts;
 mod route_coverage;
 mod scripted_store;
 mod spans;
