@@ -59,7 +59,7 @@
 //! - `cli.md`, `api.md`, `viewer.md`: the program, the read API and the viewer
 //! - `stores/sqlite.md`, `stores/postgres.md`, `stores/jsonl.md`, `stores/tracing.md`, `stores/syslog.md`,
 //!   `stores/memory.md`, `stores/new.md`: each store, and how to add one
-//! - `coming-from/nexus-iq.md`: the same names and lists as in another product's audit log
+//! - `coming-from/nexus-iq.md`, `coming-from/privacyidea.md`: names and settings of other audit logs, and their counterparts here
 //! - `performance.md`, `design.md`, `compare.md`, `glossary.md`: costs, reasons, alternatives and terms
 //!
 //! # Features
@@ -151,7 +151,7 @@ mod testing_manual {}
 #[doc = include_str!("../docs/grpc.md")]
 mod grpc_manual {}
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "axum"))]
 #[doc = include_str!("../docs/capture.md")]
 mod capture_manual {}
 

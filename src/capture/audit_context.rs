@@ -3,12 +3,13 @@
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
-use http::{Extensions, Method, StatusCode};
+use http::{Extensions, HeaderMap, Method, StatusCode, Uri};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::attempt::{Attempt, AttemptStage};
 use super::attempts::Attempts;
+use super::captured_parts::captured;
 use super::change_set::ChangeSet;
 use super::context_values::ContextValues;
 use super::layer_config::LayerConfig;
@@ -16,7 +17,7 @@ use super::request_head::{RequestHead, actor_in, is_trace_id};
 use super::request_state::RequestState;
 use super::wait::Wait;
 use crate::event::{Actor, AuditEvent, CompactText, Details, ErrorCode, EventId, EventType, Target, Targets, nexus_iq};
-use crate::policy::MatchingRules;
+use crate::policy::{BodyCapture, MatchingRules};
 use crate::writer::LogId;
 
 /// Adds facts to the event of the current request. Cheap to clone; clones share one event.
@@ -134,6 +135,36 @@ impl AuditContext {
     pub(crate) fn declared_for(&self, log: LogId) -> bool {
         let attempts = self.lock();
         attempts.nearest(self.attempt(), log).is_none() && attempts.declared(self.attempt()).is_some()
+    }
+
+    /// Adds the headers and the parameters of the query that the rules of the layer ask for.
+    pub(crate) fn capture_parts(&self, headers: &HeaderMap, uri: &Uri) {
+        let mut attempts = self.lock();
+        let attempt = self.attempt();
+        let Some(layer) = &attempts[attempt].layer else { return };
+        let settings = attempts.settings(attempt).unwrap_or(&layer.policy);
+        let captured = captured(&layer.policy, settings, attempts[attempt].matching_rules, headers, uri);
+        attempts[attempt].values_mut().details.extend(captured);
+    }
+
+    /// The part of the request's body that the rules of the layer ask for.
+    pub(crate) fn body_capture(&self) -> Option<BodyCapture> {
+        let attempts = self.lock();
+        let attempt = &attempts[self.attempt()];
+        let policy = &attempt.layer.as_ref()?.policy;
+        let asked = attempt.matching_rules.iter().filter_map(|index| policy.rule(index).capture()?.body);
+        asked.max_by_key(|capture| *capture == BodyCapture::Redacted)
+    }
+
+    /// Hides what looks like a credential in members of the request's body.
+    pub(crate) fn redact_members(&self, members: &mut Value) {
+        let attempts = self.lock();
+        let attempt = self.attempt();
+        let own = || attempts[attempt].layer.as_ref().map(|layer| &layer.policy);
+        match attempts.settings(attempt).or_else(own) {
+            Some(settings) => settings.capture_config().redact_members(members),
+            None => *members = Value::Null,
+        }
     }
 
     /// Notes that a layer within has its own limit of results.

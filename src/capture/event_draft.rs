@@ -106,7 +106,7 @@ impl Attempts {
 
     /// The policy whose capture settings apply to the events of this attempt's layer: its own, or, for a layer of a single
     /// route, the one around it.
-    fn settings(&self, attempt: usize) -> Option<&AuditPolicy> {
+    pub(super) fn settings(&self, attempt: usize) -> Option<&AuditPolicy> {
         let of_log = std::iter::successors(Some(attempt), |&attempt| self[attempt].outer);
         let mut layers = of_log.filter_map(|attempt| self[attempt].layer.as_deref());
         layers.find(|layer| !layer.inherits_settings).map(|layer| &layer.policy)

@@ -4,7 +4,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `request_head.rs`, `request_target.rs`, `protocol.rs`, `client_addr.rs`, `forwarded.rs`, `api_key.rs` | facts of the request |
+//! | `request_head.rs`, `request_target.rs`, `protocol.rs`, `client_addr.rs`, `forwarded.rs`, `api_key.rs`, `captured_parts.rs` | facts of the request |
 //! | `context_values.rs`, `change_set.rs`, `result_count.rs` | additions of handlers |
 //! | `layer_config.rs`, `unmatched_requests.rs` | the configuration of a layer |
 //! | `attempt.rs`, `attempts.rs` | one run of everything inside of a layer, and those of one request |
@@ -19,6 +19,7 @@ mod attempt;
 mod attempt_relation;
 mod attempts;
 mod audit_context;
+mod captured_parts;
 mod change_set;
 mod client_addr;
 mod context_values;

@@ -20,6 +20,7 @@
 //! | `event_decision.rs`, `record_decision.rs` | the event for that end |
 //! | `response_release.rs`, `response_mark.rs` | the write of the event, and then the release of the response |
 //! | `body.rs`, `body_end_event.rs` | an event at the end of the body |
+//! | `capture_body.rs` | the digest of a request's body, by a layer of its own |
 //! | `request_span.rs` | the span of the request in the app's subscriber |
 //! | `call_end.rs`, `read_ahead.rs`, `trailers_only.rs` | gRPC |
 
@@ -28,6 +29,7 @@ mod body_end_event;
 mod body_error;
 mod call_end;
 mod cancellable;
+mod capture_body;
 mod end_claim;
 mod event_decision;
 mod future;
@@ -50,6 +52,7 @@ mod transactional;
 
 pub use body::AuditBody;
 pub use body_error::BodyError;
+pub use capture_body::{CaptureBody, CaptureBodyLayer, CapturedBody};
 pub use future::ResponseFuture;
 pub use layer::AuditLayer;
 pub use not_recorded::AUDIT_EVENT_ID;

@@ -105,6 +105,9 @@ where
         if let Some(trace_id) = shared.trace_id() {
             context.trace_id(trace_id);
         }
+        if shared.policy.captures(rules) {
+            context.capture_parts(request.headers(), request.uri());
+        }
         let span = RequestSpan::open();
         let lifecycle = RequestLifecycle::new(shared, context.clone(), protocol, Some(arrived), span);
         if let Some(rule) = write_ahead {

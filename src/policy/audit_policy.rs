@@ -45,6 +45,8 @@ struct PolicyInner {
     active: MatchingRules,
     /// Those of them that have a request side.
     with_matcher: MatchingRules,
+    /// Those that ask for data of the request.
+    capturing: MatchingRules,
     /// The number of segments of the longest pattern, base path included.
     max_segments: usize,
     /// True if a pattern has a hidden parameter.
@@ -72,7 +74,7 @@ impl AuditPolicy {
             let problem = "the pepper is empty: expected secret bytes, or no pepper";
             return Err(PolicyError::new(Location::key("pepper"), problem));
         }
-        let (mut active, mut named) = (0, 0);
+        let (mut active, mut named, mut capturing) = (0, 0, 0);
         let mut request_sides = Vec::new();
         for (index, rule) in parts.rules.iter().enumerate() {
             let request_side = rule.compile(index)?;
@@ -91,6 +93,7 @@ impl AuditPolicy {
                 continue;
             }
             active |= 1 << index;
+            capturing |= u64::from(rule.capture().is_some()) << index;
             if let Some(request_side) = request_side {
                 named |= 1 << index;
                 request_sides.push((index, request_side));
@@ -108,6 +111,7 @@ impl AuditPolicy {
             rules_by_method: opened_by,
             active,
             with_matcher: named,
+            capturing: MatchingRules(capturing),
             max_segments: segment_limit,
             patterns_hide,
         })))
@@ -170,6 +174,12 @@ impl AuditPolicy {
     /// Returns true if one of these rules fails the request when its event cannot be written.
     pub(crate) fn is_fail_closed(&self, candidates: MatchingRules) -> bool {
         candidates.iter().any(|index| self.rule(index).fail_mode != FailMode::Open)
+    }
+
+    /// Returns true if one of these rules asks for data of the request beyond the usual.
+    #[inline]
+    pub(crate) fn captures(&self, candidates: MatchingRules) -> bool {
+        candidates.0 & self.0.capturing.0 != 0
     }
 
     /// Decides how a request with this outcome is recorded, or returns `None`.

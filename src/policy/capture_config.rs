@@ -5,9 +5,11 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use serde_json::Value;
 
 use super::path_parameters;
-use super::secret_names::{SecretNames, redact_query};
+use super::secret_names::{HIDDEN, SecretNames, redact_query};
+use super::secret_values;
 use crate::event::Details;
 
 /// Settings for capturing and redacting request data: the part of a policy beside its rules.
@@ -192,6 +194,46 @@ impl CaptureConfig {
     /// Returns true for a parameter of a path whose name says that it is a credential, or is of the app's own list.
     pub(super) fn is_credential(&self, name: &str) -> bool {
         self.secret_names.hide_in_path(name)
+    }
+
+    /// Puts `***` in the place of everything in the text that looks like a credential: `docs/capture.md` lists it.
+    ///
+    /// ```
+    /// let policy = tower_audit::AuditPolicy::mutations();
+    /// assert_eq!(policy.capture_config().mask("by Bearer c2VjcmV0, 4111 1111 1111 1111"), "by Bearer ***, ***");
+    /// ```
+    #[expect(clippy::unused_self, reason = "settings may add to what is masked")]
+    pub fn mask<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        secret_values::mask(text)
+    }
+
+    /// Puts `***` in the place of every value of a request's body, at any depth, whose key is a name of a credential or of the
+    /// app's own list, and masks the others.
+    pub(crate) fn redact_members(&self, value: &mut Value) {
+        match value {
+            Value::Object(members) => {
+                for (key, value) in members {
+                    if self.secret_names.is_secret(key) {
+                        *value = HIDDEN.into();
+                    } else {
+                        self.redact_members(value);
+                    }
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| self.redact_members(item)),
+            Value::String(text) => {
+                if let Cow::Owned(masked) = self.mask(text) {
+                    *text = masked;
+                }
+            }
+            // A number of a payment card may be one.
+            Value::Number(number) => {
+                if let Cow::Owned(masked) = self.mask(&number.to_string()) {
+                    *value = masked.into();
+                }
+            }
+            Value::Null | Value::Bool(_) => {}
+        }
     }
 
     /// Puts `***` in the place of every value of the details, at any depth, whose key is a name of the app's own list.

@@ -33,6 +33,7 @@ mod error;
 mod fail_mode;
 
 mod event_type_filter;
+mod form;
 mod method_set;
 mod percent;
 mod request_outcome;
@@ -42,12 +43,14 @@ mod path_variants;
 mod path_parameters;
 mod path_pattern;
 mod secret_names;
+mod secret_values;
 
 mod base_path;
 mod capture_config;
 mod decision;
 mod matching_rules;
 mod record_when;
+mod rule_capture;
 mod rule_target;
 
 mod rule;
@@ -69,6 +72,7 @@ pub(crate) use decision::Decision;
 pub use error::PolicyError;
 pub use explain::{ExplainedRule, Explanation, RuleResult};
 pub use fail_mode::FailMode;
+pub(crate) use form::form_pairs;
 #[doc(hidden)]
 pub use matching_rules::MatchingRules;
 #[cfg(feature = "axum")]
@@ -77,4 +81,5 @@ pub(crate) use path_target::RoutedPath;
 pub use record_when::RecordWhen;
 pub(crate) use request_outcome::RequestOutcome;
 pub use rule::Rule;
+pub use rule_capture::{BodyCapture, MAX_BODY_BYTES};
 pub(crate) use secret_names::{HIDDEN, looks_like_credential};

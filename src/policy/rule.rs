@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::method_set::{MethodSet, Methods};
 use super::path_pattern::PathPattern;
+use super::rule_capture::{BodyCapture, RuleCapture};
 use super::rule_target::{RuleTarget, TargetTemplate};
 use super::{FailMode, PolicyError, RecordWhen};
 use crate::event::{CompactText, EventType, excerpt};
@@ -40,6 +41,7 @@ pub struct Rule {
     target: RuleTarget,
     /// Domain and action.
     classification: Option<(CompactText, CompactText)>,
+    capture: Option<Box<RuleCapture>>,
     pub(crate) fail_mode: FailMode,
 }
 
@@ -65,6 +67,7 @@ impl Rule {
             body_end: false,
             target: RuleTarget::OfRoute,
             classification: None,
+            capture: None,
             fail_mode: FailMode::Closed,
         }
     }
@@ -180,6 +183,36 @@ impl Rule {
         self
     }
 
+    /// Sets the headers of the request that its event has, in `details.headers`: an allow-list, empty by default. At most 16;
+    /// one with the name of a credential is an error when the policy is built.
+    ///
+    /// Values that look like credentials are masked. If several rules match a request, its event has what any of them asks for.
+    #[must_use]
+    pub fn capture_headers(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.capture_mut().headers = names.into_iter().map(|name| name.into().to_ascii_lowercase()).collect();
+        self
+    }
+
+    /// Sets the parameters of the query that the event has, in `details.query`, decoded. As for
+    /// [`capture_headers`](Self::capture_headers).
+    #[must_use]
+    pub fn capture_query(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.capture_mut().query = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets the part of the request's body that the event has, in `details.request_body`. It needs a
+    /// [`CaptureBodyLayer`](crate::middleware::CaptureBodyLayer) within the audit layer.
+    #[must_use]
+    pub fn capture_body(mut self, capture: BodyCapture) -> Self {
+        self.capture_mut().body = Some(capture);
+        self
+    }
+
+    fn capture_mut(&mut self) -> &mut RuleCapture {
+        self.capture.get_or_insert_default()
+    }
+
     /// Sets the treatment of a request whose event cannot be written.
     #[must_use]
     pub fn fail_mode(mut self, fail_mode: FailMode) -> Self {
@@ -207,6 +240,11 @@ impl Rule {
     /// The domain and the action of the events.
     pub(crate) fn classification(&self) -> Option<&(CompactText, CompactText)> {
         self.classification.as_ref()
+    }
+
+    /// The data of the request that the rule asks for.
+    pub(crate) fn capture(&self) -> Option<&RuleCapture> {
+        self.capture.as_deref()
     }
 
     pub(super) fn rule_target(&self) -> &RuleTarget {
@@ -285,6 +323,9 @@ impl Rule {
                     return wrong(key, "is empty: expected a name, such as \"security.user\" or \"update\"".into());
                 }
             }
+        }
+        if let Some((key, fault)) = self.capture().and_then(RuleCapture::problem) {
+            return wrong(key, fault);
         }
         let own_methods = if self.is_auth() { &Methods::Unsafe } else { &Methods::Any };
         let methods = match self.methods.as_ref().unwrap_or(own_methods).compile() {

@@ -127,7 +127,7 @@ impl SecretNames {
         }
     }
 
-    fn is_secret(&self, name: &str) -> bool {
+    pub(super) fn is_secret(&self, name: &str) -> bool {
         // `user[password]` and `filter.pin` are as bad as what is inside of them.
         std::iter::once(name).chain(name.split(['[', ']', '.'])).any(|name| {
             let name = normalized(name);

@@ -41,6 +41,8 @@ use crate::policy::{AuditPolicy, PolicyError};
 /// | `write_ahead`, `body_end` | `true` or `false` (the default); `body_end` implies `write_ahead` |
 /// | `target` | the target of the events, with parameters of the path: `"order/{id}"`; `"off"`: none; see [`Rule::target`](crate::Rule::target) |
 /// | `domain`, `action` | the app's names for the action, both or neither: see [`Rule::classify`](crate::Rule::classify) |
+/// | `headers`, `query` | lists of names: [`Rule::capture_headers`](crate::Rule::capture_headers), [`Rule::capture_query`](crate::Rule::capture_query) |
+/// | `body` | `"digest"` or `"redacted"`: [`Rule::capture_body`](crate::Rule::capture_body) |
 /// | `fail_mode` | `"closed"` (the default) or `"open"` |
 impl AuditPolicy {
     /// Reads a policy in TOML.

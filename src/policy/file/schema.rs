@@ -9,13 +9,26 @@ use crate::event::EventType;
 use crate::event::excerpt;
 use crate::policy::error::Location;
 use crate::policy::{
-    ApiKeySource, AuditPolicy, FailMode, PolicyBuilder, PolicyError, ProxyHeader, QueryString, RecordWhen, RequestPath,
-    Rule, presets,
+    ApiKeySource, AuditPolicy, BodyCapture, FailMode, PolicyBuilder, PolicyError, ProxyHeader, QueryString, RecordWhen,
+    RequestPath, Rule, presets,
 };
 
 const ROOT_KEYS: &[&str] = &["preset", "base_path", "max_results", "rules", "declare", "filter", "capture"];
-const RULE_KEYS: &[&str] =
-    &["type", "methods", "paths", "when", "write_ahead", "body_end", "target", "domain", "action", "fail_mode"];
+const RULE_KEYS: &[&str] = &[
+    "type",
+    "methods",
+    "paths",
+    "when",
+    "write_ahead",
+    "body_end",
+    "target",
+    "domain",
+    "action",
+    "headers",
+    "query",
+    "body",
+    "fail_mode",
+];
 const FILTER_KEYS: &[&str] = &["include", "exclude"];
 const CAPTURE_KEYS: &[&str] =
     &["trusted_proxies", "proxy_header", "query_string", "path", "api_key", "default_target", "redact"];
@@ -151,6 +164,15 @@ fn rule(index: usize, node: &SpannedValue) -> Result<Rule> {
         (Some(domain), None) => return Err(domain.error("has no effect without `action`")),
         (None, Some(action)) => return Err(action.error("has no effect without `domain`")),
         (None, None) => {}
+    }
+    if let Some(names) = table.field("headers") {
+        rule = rule.capture_headers(names.texts()?);
+    }
+    if let Some(names) = table.field("query") {
+        rule = rule.capture_query(names.texts()?);
+    }
+    if let Some(body) = table.field("body") {
+        rule = rule.capture_body(body.choice(&[("digest", BodyCapture::Digest), ("redacted", BodyCapture::Redacted)])?);
     }
     if let Some(fail) = table.field("fail_mode") {
         let modes = [("closed", FailMode::Closed), ("open", FailMode::Open)];

@@ -123,7 +123,7 @@ fn faults_in_toml() {
         (
             "preset = \"ivre\"\n\n[[rules]]\ntype = \"upload\"\npaths = [\"/a\"]\n\nwrite_ahaed = true",
             "line 7: rule 1 (`upload`): key `write_ahaed` is unknown: expected one of `type`, `methods`, `paths`, `when`, \
-          `write_ahead`, `body_end`, `target`, `fail_mode`",
+             `write_ahead`, `body_end`, `target`, `domain`, `action`, `headers`, `query`, `body`, `fail_mode`",
         ),
         ("presets = true", "line 1: key `presets` is unknown: expected one of `preset`, `base_path`,"),
         (

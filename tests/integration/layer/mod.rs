@@ -24,6 +24,7 @@ mod outcomes;
 mod owed;
 mod readiness;
 mod receipts;
+mod request_data;
 mod route_coverage;
 mod scripted_store;
 mod spans;

@@ -10,6 +10,7 @@ mod jsonl_files;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod privacyidea;
 mod recovery_store;
 #[cfg(all(feature = "sqlite", unix))]
 mod sabotage;

@@ -1,0 +1,146 @@
+//! Values that look like credentials, wherever they stand. `docs/capture.md` lists them.
+
+use std::borrow::Cow;
+
+use super::secret_names::HIDDEN;
+
+/// Puts `***` in the place of everything in the text that looks like a credential: the token behind `Bearer` or `Basic`, a
+/// JWT, the number of a payment card, a PEM block.
+pub(super) fn mask(text: &str) -> Cow<'_, str> {
+    let bytes = text.as_bytes();
+    let (mut masked, mut copied, mut at) = (String::new(), 0, 0);
+    while at < bytes.len() {
+        let is_begin = at == 0 || bytes[at] == b'-' || !bytes[at - 1].is_ascii_alphanumeric();
+        match Some(at).filter(|_| is_begin).and_then(|at| secret_at(text, at)) {
+            Some((begin, end)) => {
+                masked.push_str(&text[copied..begin]);
+                masked.push_str(HIDDEN);
+                (copied, at) = (end, end);
+            }
+            None => at += 1,
+        }
+    }
+    if copied == 0 && masked.is_empty() {
+        return text.into();
+    }
+    masked.push_str(&text[copied..]);
+    masked.into()
+}
+
+/// The place of a secret that begins here: only ASCII is looked at, so both ends are between characters.
+fn secret_at(text: &str, at: usize) -> Option<(usize, usize)> {
+    let rest = &text.as_bytes()[at..];
+    match rest.first()? {
+        b'-' => pem(text, at).map(|end| (at, end)),
+        b'B' | b'b' => scheme(rest).map(|(begin, end)| (at + begin, at + end)),
+        b'e' => jwt(rest).map(|end| (at, at + end)),
+        b'2'..=b'6' => card(rest).map(|end| (at, at + end)),
+        _ => None,
+    }
+}
+
+/// `-----BEGIN … -----END …-----`; without an end, all that follows.
+fn pem(text: &str, at: usize) -> Option<usize> {
+    const END: &str = "-----END ";
+    let rest = text[at..].strip_prefix("-----BEGIN ")?;
+    let from = text.len() - rest.len();
+    let Some(end) = rest.find(END).map(|end| from + end + END.len()) else { return Some(text.len()) };
+    Some(text[end..].find("-----").map_or(text.len(), |dashes| end + dashes + 5))
+}
+
+/// The token behind `Bearer` or `Basic` (RFC 9110 section 11.4: token68).
+fn scheme(rest: &[u8]) -> Option<(usize, usize)> {
+    const SCHEMES: [&[u8]; 2] = [b"bearer", b"basic"];
+    let scheme =
+        SCHEMES.into_iter().find(|name| rest.get(..name.len()).is_some_and(|b| b.eq_ignore_ascii_case(name)))?;
+    let blanks = rest[scheme.len()..].iter().take_while(|b| **b == b' ').count();
+    let begin = scheme.len() + blanks;
+    let is_token = |b: &&u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(b);
+    let length = rest[begin..].iter().take_while(is_token).count();
+    (blanks > 0 && length >= MIN_TOKEN_BYTES).then_some((begin, begin + length))
+}
+
+/// Three or five parts between dots, the first of which is a JSON object in base64url (RFC 7519).
+fn jwt(rest: &[u8]) -> Option<usize> {
+    if !rest.starts_with(b"eyJ") {
+        return None;
+    }
+    let is_jwt = |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    let length = rest.iter().take_while(is_jwt).count();
+    let dots = rest[..length].iter().filter(|b| **b == b'.').count();
+    matches!(dots, 2 | 4).then_some(length)
+}
+
+/// 13 to 19 digits, with single blanks or hyphens between them, whose last one is right by Luhn (ISO/IEC 7812-1).
+fn card(rest: &[u8]) -> Option<usize> {
+    let mut digits = Vec::with_capacity(MAX_CARD_DIGITS);
+    let mut end = 0;
+    for (at, byte) in rest.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' if digits.len() == MAX_CARD_DIGITS => return None,
+            b'0'..=b'9' => {
+                digits.push(byte - b'0');
+                end = at + 1;
+            }
+            b' ' | b'-' if end == at => {}
+            _ => break,
+        }
+    }
+    let is_end = rest.get(end).is_none_or(|byte| !byte.is_ascii_alphanumeric());
+    let sum: u32 = digits.iter().rev().enumerate().map(|(at, digit)| luhn(at, *digit)).sum();
+    (digits.len() >= MIN_CARD_DIGITS && is_end && sum % 10 == 0).then_some(end)
+}
+
+/// Every second digit from the right counts twice; of 18, the sum of its digits is 9.
+fn luhn(from_right: usize, digit: u8) -> u32 {
+    let value = u32::from(digit) << (from_right % 2);
+    if value > 9 { value - 9 } else { value }
+}
+
+/// The shortest token that is masked: `Bearer of news` is none.
+const MIN_TOKEN_BYTES: usize = 6;
+const MIN_CARD_DIGITS: usize = 13;
+const MAX_CARD_DIGITS: usize = 19;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_looks_like_a_credential_is_masked_and_nothing_else() {
+        let jwt = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl";
+        let jwe = "eyJhbGciOiJkaXIifQ..aXY.Y2lwaGVy.dGFn";
+        let pem = "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----";
+        for (text, masked) in [
+            ("Bearer abc.DEF-123", "Bearer ***"),
+            ("authorization: bEaReR  c2VjcmV0 and more", "authorization: bEaReR  *** and more"),
+            ("Basic YWxpY2U6c2VjcmV0", "Basic ***"),
+            (&format!("a {jwt}, b"), "a ***, b"),
+            (jwe, "***"),
+            ("4111 1111 1111 1111", "***"),
+            ("card=5500-0000-0000-0004.", "card=***."),
+            ("378282246310005", "***"),
+            (&format!("x{pem}y{pem}"), "x***y***"),
+            ("-----BEGIN RSA PRIVATE KEY-----\nMIIB", "***"),
+            ("Bearer of news", "Bearer of news"),
+            ("4111 1111 1111 1112", "4111 1111 1111 1112"),
+            ("1764500000000", "1764500000000"),
+            ("41111111111111110000000", "41111111111111110000000"),
+            ("a4111111111111111", "a4111111111111111"),
+            ("eyJhbGciOiJIUzI1NiJ9", "eyJhbGciOiJIUzI1NiJ9"),
+            ("forbearer secret", "forbearer secret"),
+            ("é Bearer sécret — ü", "é Bearer sécret — ü"),
+            ("", ""),
+        ] {
+            assert_eq!(mask(text), masked, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_manual_names_each_kind() {
+        const MANUAL: &str = include_str!("../../docs/capture.md");
+        for kind in ["`Bearer` or `Basic`", "JWT", "payment card", "PEM block"] {
+            assert!(MANUAL.contains(kind), "{kind} is not in docs/capture.md");
+        }
+    }
+}
