@@ -92,6 +92,8 @@ pub struct Finding {
 pub struct Report {
     /// The origin of the log; none if there is no checkpoint that can be trusted.
     pub origin: Option<String>,
+    /// The number of leaves of the checkpoint from which on the log was verified; 0 for all of it.
+    pub since: u64,
     /// The number of leaves of the newest checkpoint.
     pub size: u64,
     /// The root of the newest checkpoint.
@@ -118,6 +120,7 @@ impl Report {
     pub(super) fn new() -> Self {
         Self {
             origin: None,
+            since: 0,
             size: 0,
             root: None,
             checkpoints: 0,

@@ -37,8 +37,9 @@ struct WindowLeaf {
 }
 
 impl TreeCheck {
-    pub(super) fn new() -> Self {
-        Self { window: Some(Vec::new()), ..Self::default() }
+    /// A tree that grows from one that is known to be right.
+    pub(super) fn from(edge: TreeEdge) -> Self {
+        Self { good: edge.clone(), edge, window: Some(Vec::new()), state: TreeState::Sound }
     }
 
     /// Returns the number of leaves.

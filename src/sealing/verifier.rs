@@ -6,9 +6,13 @@ use std::time::Duration;
 
 use super::finding::{Damage, Report};
 use super::removals::Removals;
+use super::stored_tree::{edge, tiles_of};
 use super::tree_check::TreeCheck;
 use crate::event::{AuditEvent, EventId, Timestamp};
-use crate::seal::{Checkpoint, Hash, Leaf, NoteError, Seed, SignedNote, VerifierKey};
+use crate::seal::{
+    Checkpoint, Hash, Leaf, NoteError, Seed, SignedNote, TreeEdge, VerifierKey, inclusion_nodes, inclusion_proof,
+    verify_inclusion,
+};
 use crate::store::{AuditStore, Sealing, StoreError, StoreErrorKind, StoredCheckpoint, StoredLeaf, StoredSeed};
 
 /// The time after which an event without a leaf is damage: a minute.
@@ -22,13 +26,14 @@ pub struct Verifier<'s> {
     keys: Vec<VerifierKey>,
     retention_keys: Vec<VerifierKey>,
     kept: Vec<Checkpoint>,
+    since: Option<Checkpoint>,
     unsealed_limit: Duration,
 }
 
 impl<'s> Verifier<'s> {
     /// A verifier of this store that trusts these keys.
     pub fn new(store: &'s dyn AuditStore, keys: Vec<VerifierKey>) -> Self {
-        Self { store, keys, retention_keys: Vec::new(), kept: Vec::new(), unsealed_limit: UNSEALED_LIMIT }
+        Self { store, keys, retention_keys: Vec::new(), kept: Vec::new(), since: None, unsealed_limit: UNSEALED_LIMIT }
     }
 
     /// Adds a checkpoint that was kept elsewhere: the log must have grown from it. Without one, nobody can tell a whole log
@@ -36,6 +41,14 @@ impl<'s> Verifier<'s> {
     #[must_use]
     pub fn against(mut self, checkpoint: Checkpoint) -> Self {
         self.kept.push(checkpoint);
+        self
+    }
+
+    /// Verifies what came after this checkpoint, and that the log has grown from it. What came before is not looked at: events of the tree of
+    /// the checkpoint may be edited or missing, and older ones may have been put in.
+    #[must_use]
+    pub fn since(mut self, checkpoint: Checkpoint) -> Self {
+        self.since = Some(checkpoint);
         self
     }
 
@@ -61,15 +74,14 @@ impl<'s> Verifier<'s> {
     /// # Cancel safety
     /// Can be dropped at any time.
     pub async fn verify(&self, mut progress: impl FnMut(u64)) -> Result<Report, StoreError> {
-        let Some(sealing) = self.store.parts().sealing else {
-            return Err(StoreError::new(StoreErrorKind::Unsupported, self.store.capabilities().name, "verifying"));
-        };
+        let sealing = self.sealing()?;
         let mut report = Report::new();
         let origin = self.keys.first().map(VerifierKey::name);
         let mut removals = Removals::read(sealing, &self.retention_keys, origin, &mut report).await?;
-        let mut tree = TreeCheck::new();
         let mut checkpoints = Checkpoints::new(sealing, &self.keys);
-        let mut kept: VecDeque<&Checkpoint> = self.kept.iter().filter(|kept| kept.size > 0).collect();
+        let Some(mut tree) = self.begin(sealing, &mut checkpoints, &mut report).await? else { return Ok(report) };
+        let first = tree.size().max(1);
+        let mut kept: VecDeque<&Checkpoint> = self.kept.iter().filter(|kept| kept.size >= first).collect();
         kept.make_contiguous().sort_by_key(|kept| kept.size);
         let mut sealed_at = None;
         loop {
@@ -129,6 +141,93 @@ impl<'s> Verifier<'s> {
         Ok(report)
     }
 
+    /// Begins with the tree of the given checkpoint. None if the store has no such tree.
+    async fn begin(
+        &self,
+        sealing: &dyn Sealing,
+        checkpoints: &mut Checkpoints<'_>,
+        report: &mut Report,
+    ) -> Result<Option<TreeCheck>, StoreError> {
+        let Some(since) = self.since.as_ref().filter(|since| since.size > 0) else {
+            return Ok(Some(TreeCheck::from(TreeEdge::new())));
+        };
+        (report.origin, report.root) = (Some(since.origin.clone()), Some(since.root));
+        (report.since, report.size, checkpoints.last_size) = (since.size, since.size, since.size);
+        let is_there = !sealing.leaves(since.size - 1, 1).await?.is_empty();
+        match edge(sealing, since.size).await? {
+            Ok(edge) if edge.root() == since.root => return Ok(Some(TreeCheck::from(edge))),
+            Ok(_) => {
+                let text = format!("the first {} leaves are not those of the checkpoint", since.size);
+                report.add(Damage::Fork, None, None, text);
+            }
+            Err(_) if !is_there => {
+                let text = format!("the checkpoint has {} leaves, and the log has fewer: the end is gone", since.size);
+                report.add(Damage::TailCut, None, None, text);
+            }
+            Err(error) => report.add(Damage::SealEdited, None, None, format!("the tree of the checkpoint: {error}")),
+        }
+        Ok(None)
+    }
+
+    /// Verifies one event: that it is the one that was sealed, and that its leaf is in the tree of the newest checkpoint. None if the
+    /// event has no leaf.
+    ///
+    /// Reads a few hundred rows, whatever the size of the log.
+    ///
+    /// # Errors
+    /// The store cannot be read, or keeps no seal.
+    pub async fn verify_event(&self, id: EventId) -> Result<Option<Report>, StoreError> {
+        let sealing = self.sealing()?;
+        let (Some(leaf), Some(newest)) = (sealing.leaf_of(id).await?, sealing.newest_checkpoint().await?) else {
+            return Ok(None);
+        };
+        let mut report = Report::new();
+        let origin = self.keys.first().map(VerifierKey::name);
+        let mut removals = Removals::read(sealing, &self.retention_keys, origin, &mut report).await?;
+        removals.begin_page();
+        let event = sealing.events(&[id]).await?.into_iter().next();
+        match &event {
+            Some(event) => {
+                removals.check_event(&leaf, event, &mut report).await?;
+                let is_compared = removals.judge_present(&leaf, &mut report);
+                if is_compared && *hash_of(event, &leaf.seed).as_bytes() != leaf.hash {
+                    let text =
+                        format!("the event of leaf {} is not the one that was sealed, or its seed is not", leaf.index);
+                    report.add(Damage::Edited, Some(leaf.index), Some(id), text);
+                } else if is_compared {
+                    report.intact = 1;
+                }
+            }
+            None => removals.judge_gone(&leaf, &mut report).await?,
+        }
+        report.checkpoints = 1;
+        match open(&newest, &self.keys) {
+            Ok(checkpoint) => {
+                let nodes = inclusion_nodes(leaf.index, checkpoint.size);
+                let tiles = tiles_of(sealing, nodes.as_deref().unwrap_or_default(), checkpoint.size).await?;
+                let proven = inclusion_proof(leaf.index, checkpoint.size, &tiles).and_then(|proof| {
+                    let hash = Hash::from_bytes(leaf.hash);
+                    verify_inclusion(&hash, leaf.index, checkpoint.size, &proof, &checkpoint.root)
+                });
+                if let Err(error) = proven {
+                    let text = format!("leaf {} is not in the tree that was signed: {error}", leaf.index);
+                    report.add(Damage::SealEdited, Some(leaf.index), Some(id), text);
+                }
+                (report.size, report.root) = (checkpoint.size, Some(checkpoint.root));
+                report.origin = Some(checkpoint.origin);
+            }
+            Err((damage, reason)) => {
+                report.add(damage, None, None, format!("the checkpoint of {} leaves: {reason}", newest.size));
+            }
+        }
+        Ok(Some(report))
+    }
+
+    fn sealing(&self) -> Result<&'s dyn Sealing, StoreError> {
+        let name = self.store.capabilities().name;
+        self.store.parts().sealing.ok_or_else(|| StoreError::new(StoreErrorKind::Unsupported, name, "verifying"))
+    }
+
     /// Counts the events without a leaf. Those that are too old are damage.
     async fn check_unsealed(
         &self,
@@ -137,7 +236,10 @@ impl<'s> Verifier<'s> {
         report: &mut Report,
     ) -> Result<(), StoreError> {
         let limit = i64::try_from(self.unsealed_limit.as_micros()).unwrap_or(i64::MAX);
-        let mut position = String::new();
+        let mut position = match &self.since {
+            Some(_) => sealing.newest_checkpoint().await?.map_or(String::new(), |newest| newest.position),
+            None => String::new(),
+        };
         let mut oldest: Option<AuditEvent> = None;
         loop {
             let found = sealing.unsealed(&position, PAGE).await?;
@@ -220,6 +322,17 @@ async fn check_nodes(sealing: &dyn Sealing, tree: &mut TreeCheck, report: &mut R
     Ok(())
 }
 
+fn open(stored: &StoredCheckpoint, keys: &[VerifierKey]) -> Result<Checkpoint, (Damage, String)> {
+    let edited = |reason: String| (Damage::SealEdited, reason);
+    let note: SignedNote = stored.note.parse().map_err(|error: crate::seal::SealError| edited(error.to_string()))?;
+    match Checkpoint::open(&note, keys) {
+        Ok(checkpoint) if checkpoint.size == stored.size => Ok(checkpoint),
+        Ok(checkpoint) => Err(edited(format!("it is signed for {} leaves", checkpoint.size))),
+        Err(error @ NoteError::NoKnownSignature { .. }) => Err((Damage::WrongKey, error.to_string())),
+        Err(error) => Err(edited(error.to_string())),
+    }
+}
+
 /// The checkpoints of a store whose signatures are right, in the order of their sizes.
 struct Checkpoints<'v> {
     sealing: &'v dyn Sealing,
@@ -242,7 +355,7 @@ impl<'v> Checkpoints<'v> {
             for stored in page {
                 self.last_size = stored.size;
                 report.checkpoints += 1;
-                match self.open(&stored) {
+                match open(&stored, self.keys) {
                     Ok(checkpoint) => self.read.push_back((checkpoint, stored.sealed_at)),
                     Err((damage, reason)) => {
                         let text = format!("the checkpoint of {} leaves: {reason}", stored.size);
@@ -255,18 +368,6 @@ impl<'v> Checkpoints<'v> {
             }
         }
         Ok(())
-    }
-
-    fn open(&self, stored: &StoredCheckpoint) -> Result<Checkpoint, (Damage, String)> {
-        let edited = |reason: String| (Damage::SealEdited, reason);
-        let note: SignedNote =
-            stored.note.parse().map_err(|error: crate::seal::SealError| edited(error.to_string()))?;
-        match Checkpoint::open(&note, self.keys) {
-            Ok(checkpoint) if checkpoint.size == stored.size => Ok(checkpoint),
-            Ok(checkpoint) => Err(edited(format!("it is signed for {} leaves", checkpoint.size))),
-            Err(error @ NoteError::NoKnownSignature { .. }) => Err((Damage::WrongKey, error.to_string())),
-            Err(error) => Err(edited(error.to_string())),
-        }
     }
 
     /// Takes the next checkpoint, if it is of at most this size.

@@ -152,3 +152,81 @@ fn a_purge_of_a_sealed_log_is_signed() {
     let error = place.run(&["verify", "--vkey", &vkey, "--retention-vkey", "x"]).failed(2);
     assert!(error.contains("--retention-vkey") && error.contains("NAME+ID+BASE64"), "{error}");
 }
+
+#[test]
+fn a_part_of_the_log_is_verified_and_a_policy_names_the_keys() {
+    let (place, vkey) = sealed(300);
+    let id = place.query(&["--limit", "1", "--skip", "7"])[0].event_id.to_string();
+    let kept = place.file("kept", &place.run(&["checkpoint"]).ok());
+    let kept = kept.to_str().expect("UTF-8");
+    place.append(&samples());
+    let key = place.folder().join("seal.key");
+    place.run(&["seal", "--once", "--key", key.to_str().expect("UTF-8")]).ok();
+    let since = place.run(&["verify", "--vkey", &vkey, "--since", kept]).ok();
+    assert_eq!(
+        since,
+        "example.com/audit: 303 leaves since 300, 1 checkpoints; 3 events are intact, 0 purged, 0 not sealed yet\n"
+    );
+    let report = json(&place.run(&["verify", "--vkey", &vkey, "--event", &id, "--json"]).ok());
+    assert_eq!((&report["intact"], &report["size"], &report["damaged"]), (&1.into(), &303.into(), &0.into()));
+    let unknown = ["verify", "--vkey", &vkey, "--event", "0199a700000070008000000000000001"];
+    assert!(place.run(&unknown).failed(4).contains("there is no event"));
+
+    let witness = "example.com/w+";
+    let policy = |quorum: &str| place.file("policy", &format!("# trust\nlog {vkey}\n{quorum}\n"));
+    let policy = |quorum: &str| policy(quorum).to_str().expect("UTF-8").to_owned();
+    let trusted = policy("quorum none");
+    assert!(place.run(&["verify", "--policy", &trusted, "--against", kept]).ok().contains("303 events are intact"));
+    let proof = place.file("event.tlog-proof", &place.run(&["proof", &id]).ok());
+    let event = place.file("event.json", &place.run(&["get", &id]).ok());
+    let files = [event.to_str().expect("UTF-8"), proof.to_str().expect("UTF-8")];
+    let verify = |policy: &str| Run::of(program(&["verify-proof", files[0], files[1], "--policy", policy]));
+    assert!(verify(&trusted).ok().contains("of 303 in example.com/audit"));
+    // The cosigner of the specification's example.
+    let key = cosigner();
+    let quorum = policy(&format!("witness w {key}\nquorum w"));
+    assert!(verify(&quorum).failed(6).contains("the quorum \"w\" of the policy is not met: cosigned by no witness"));
+    let error = place.run(&["verify", "--policy", &quorum, "--against", kept]).failed(2);
+    assert!(error.contains("--against") && error.contains("is not met"), "{error}");
+    let error = place.run(&["verify", "--policy", &policy(&format!("witness w {witness}"))]).failed(2);
+    assert!(error.contains("--policy") && error.contains("line 3"), "{error}");
+    assert!(place.run(&["verify"]).failed(2).contains("--vkey"));
+}
+
+/// A key of a witness: type 0x04, and so another id than the same key of a log.
+fn cosigner() -> String {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use sha2::{Digest as _, Sha256};
+
+    let log = tower_audit::seal::Signer::from_seed("w.example", [5; 32]).expect("a name").verifier_key();
+    let bytes = [&[4][..], log.public_key()].concat();
+    let digest = Sha256::digest([b"w.example\n", &bytes[..]].concat());
+    let id: String = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("w.example+{id}+{}", STANDARD.encode(bytes))
+}
+
+#[test]
+fn doctor_tells_how_far_the_seal_is() {
+    let (place, _) = sealed(20);
+    let line = |done: &Run| {
+        let report = json(&done.stdout);
+        let found = report["diagnostics"]
+            .as_array()
+            .expect("diagnostics")
+            .iter()
+            .find(|found| found["subject"] == "seal")
+            .cloned();
+        found.expect("a line about the seal")
+    };
+    let found = line(&place.run(&["doctor", "--format", "json"]));
+    assert_eq!(found["severity"], "ok", "{found}");
+    assert!(
+        found["message"].as_str().expect("text").starts_with("20 leaves; the newest checkpoint is of 2"),
+        "{found}"
+    );
+    place.append(&samples());
+    let found = line(&place.run(&["doctor", "--format", "json"]));
+    assert_eq!(found["severity"], "warning", "{found}");
+    assert!(found["message"].as_str().expect("text").contains("without a leaf for"), "{found}");
+}

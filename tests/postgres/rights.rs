@@ -25,7 +25,7 @@ async fn an_appender_appends_and_nothing_else() {
     let database = cluster.database();
     let owner = open(&database.url()).await;
     let made = ok(create_roles(&database.url()).await);
-    assert_eq!(made, ["appender", "reader", "purger"].map(|of| database.role(of)));
+    assert_eq!(made, ["appender", "reader", "purger", "sealer"].map(|of| database.role(of)));
     let role = database.account_of(&made[0]);
     assert_eq!(ok(create_roles(&database.url()).await), made, "as often as one likes");
     let store = open(&database.url_as(&role)).await;
@@ -309,7 +309,7 @@ async fn a_role_that_is_not_the_logs_is_taken_only_if_that_is_meant() {
     let error = create_roles(&url(&other)).await.unwrap_err();
     assert!(error.to_string().contains(&format!("was made for the log \"{}\"", database.name())), "{error}");
     let text = error.to_string();
-    for role in ["appender", "reader", "purger"] {
+    for role in ["appender", "reader", "purger", "sealer"] {
         let log = format!(
             "COMMENT ON ROLE \"{prefix}_{role}\" IS 'tower-audit \"{}\".\"public\".\"audit_events\"';",
             other.name()
@@ -331,7 +331,7 @@ async fn an_owner_who_may_make_no_roles_takes_those_made_for_them() {
     let url = format!("{}?schema=log", database.url_as(&owner));
     let _store = open(&url).await;
     let prefix = format!("{}_log_audit_events", database.name());
-    for role in ["appender", "reader", "purger"] {
+    for role in ["appender", "reader", "purger", "sealer"] {
         let error = create_roles(&url).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Denied);
         let statement = format!("CREATE ROLE \"{prefix}_{role}\" NOLOGIN;");

@@ -6,6 +6,7 @@ mod note_error;
 mod signature_type;
 mod signed_note;
 mod signer;
+mod trust_policy;
 mod verifier_key;
 
 #[cfg(test)]
@@ -16,4 +17,5 @@ pub use note_error::NoteError;
 pub use signature_type::SignatureType;
 pub use signed_note::{MAX_NOTE_BYTES, MAX_SIGNATURES, NoteSignature, SignedNote, Verified};
 pub use signer::Signer;
+pub use trust_policy::TrustPolicy;
 pub use verifier_key::VerifierKey;

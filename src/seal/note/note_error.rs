@@ -17,6 +17,13 @@ pub enum NoteError {
         /// The id of the key.
         key_id: u32,
     },
+    /// Too few witnesses have cosigned the checkpoint.
+    QuorumNotMet {
+        /// The name of the witness or the group that the policy requires.
+        quorum: String,
+        /// The names of the witnesses and groups that are met.
+        met: Vec<String>,
+    },
     /// No signature is by a known key.
     NoKnownSignature {
         /// The names and ids of the keys that did sign.
@@ -30,6 +37,10 @@ impl fmt::Display for NoteError {
             Self::Malformed(error) => error.fmt(f),
             Self::BadSignature { name, key_id } => {
                 write!(f, "the signature of {name}+{key_id:08x} does not fit the text: one of them was changed")
+            }
+            Self::QuorumNotMet { quorum, met } => {
+                let met = if met.is_empty() { "no witness".to_owned() } else { met.join(", ") };
+                write!(f, "the quorum {quorum:?} of the policy is not met: cosigned by {met}")
             }
             Self::NoKnownSignature { signed_by } => {
                 f.write_str("signed by none of the given keys, but by ")?;

@@ -63,7 +63,7 @@ impl Access {
         let is_member: bool = row.try_get(0).during(DOING)?;
         let main = match right {
             Right::Append => "INSERT",
-            Right::Read => "SELECT",
+            Right::Read | Right::Seal => "SELECT",
             Right::Purge => "DELETE",
         };
         let lacks_main = missing.iter().any(|grant| grant.object == Object::Table("") && grant.privilege == main);
@@ -87,6 +87,7 @@ impl Access {
             Right::Append => ("append events", "log"),
             Right::Read => ("read events", "reader"),
             Right::Purge => ("remove events", "purge"),
+            Right::Seal => ("seal the log", "sealer"),
         };
         let lacks = match self.missing.len() {
             0 => String::new(),

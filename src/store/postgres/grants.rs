@@ -4,8 +4,8 @@ use sqlx::postgres::PgConnection;
 
 use super::error::{DuringOperation as _, config};
 use super::identifiers::{
-    CREATE_PARTITION, DROP_PARTITION, Identifiers, MAX_ROLE_PREFIX_BYTES, STARTED, VERSION, WRITERS, hash,
-    quote_identifier,
+    CHECKPOINTS, CREATE_PARTITION, DROP_PARTITION, Identifiers, LEAVES, MAX_ROLE_PREFIX_BYTES, NODES, REMOVALS,
+    STARTED, VERSION, WRITERS, hash, quote_identifier,
 };
 use super::session::run;
 use crate::store::StoreError;
@@ -16,6 +16,7 @@ pub(super) enum Right {
     Append,
     Read,
     Purge,
+    Seal,
 }
 
 /// Something that a privilege is granted on.
@@ -70,9 +71,10 @@ const fn grant(
 /// The privileges of the roles. The appender sees ids to tell new events from repeated ones. Other programs delete by
 /// `id`, which the purger may therefore see.
 pub(super) const GRANTS: [Grant; 20] = {
-    use Right::{Append, Purge, Read};
+    use Right::{Append, Purge, Read, Seal};
     const WRITE: &[Right] = &[Append, Purge];
-    const ALL: &[Right] = &[Append, Read, Purge];
+    const ALL: &[Right] = &[Append, Read, Purge, Seal];
+    const READ: &[Right] = &[Read, Seal];
     const EVENTS: Object = Object::Table("");
     const OPEN: Object = Object::Table(STARTED);
     const LEASES: Object = Object::Table(WRITERS);
@@ -92,18 +94,37 @@ pub(super) const GRANTS: [Grant; 20] = {
         grant("DELETE", &[], LEASES, WRITE),
         grant("EXECUTE", &[], Object::Function(CREATE_PARTITION, ""), WRITE),
         grant("EXECUTE", &[], Object::Function(DROP_PARTITION, "pg_catalog.timestamptz"), &[Purge]),
-        grant("SELECT", &[], EVENTS, &[Read]),
-        grant("SELECT", &["event_id"], OPEN, &[Read]),
+        grant("SELECT", &[], EVENTS, READ),
+        grant("SELECT", &["event_id"], OPEN, READ),
         grant("DELETE", &[], EVENTS, &[Purge]),
         grant("SELECT", &["created_at"], EVENTS, &[Purge]),
         grant("SELECT", &["id"], EVENTS, &[Purge]),
     ]
 };
 
+/// The privileges on the tables of the seal, which are there once the log is sealed. A purger deletes seeds, and sees none.
+const SEAL_GRANTS: [Grant; 11] = {
+    use Right::{Purge, Read, Seal};
+    const READ: &[Right] = &[Read, Seal];
+    [
+        grant("SELECT", &[], Object::Table(LEAVES), READ),
+        grant("SELECT", &[], Object::Table(NODES), READ),
+        grant("SELECT", &[], Object::Table(CHECKPOINTS), &[Read, Seal, Purge]),
+        grant("SELECT", &[], Object::Table(REMOVALS), &[Read, Seal, Purge]),
+        grant("INSERT", &[], Object::Table(LEAVES), &[Seal]),
+        grant("INSERT", &[], Object::Table(NODES), &[Seal]),
+        grant("INSERT", &[], Object::Table(CHECKPOINTS), &[Seal]),
+        grant("INSERT", &[], Object::Table(REMOVALS), &[Purge]),
+        grant("SELECT", &["n"], Object::Table(LEAVES), &[Purge]),
+        grant("SELECT", &["event_id"], Object::Table(LEAVES), &[Purge]),
+        grant("UPDATE", &["seed"], Object::Table(LEAVES), &[Purge]),
+    ]
+};
+
 /// The roles of one log.
 #[derive(Debug)]
 pub(super) struct Roles {
-    pub(super) names: [String; 3],
+    pub(super) names: [String; 4],
     /// The comment on each of them.
     pub(super) mark: String,
     /// The account of the session.
@@ -132,11 +153,12 @@ impl Roles {
 
     /// The name of the role that has this right.
     pub(super) fn of_right(&self, right: Right) -> &str {
-        let [appender, reader, purger] = &self.names;
+        let [appender, reader, purger, sealer] = &self.names;
         match right {
             Right::Append => appender,
             Right::Read => reader,
             Right::Purge => purger,
+            Right::Seal => sealer,
         }
     }
 
@@ -147,7 +169,8 @@ impl Roles {
 
     /// Grants the roles, which exist, their rights to the tables as they are now.
     pub(super) async fn grant_all(&self, db: &mut PgConnection, names: &Identifiers) -> Result<(), StoreError> {
-        run(db, DOING, self.grant_statements(names)).await?;
+        run(db, DOING, self.grant_statements(&GRANTS, names)).await?;
+        self.grant_seal(db, names).await?;
         // An account that may create tables could take the name of a partition to come.
         let makes: Option<String> = sqlx::query_scalar(
             "SELECT rolname::text FROM pg_catalog.pg_roles \
@@ -168,9 +191,23 @@ impl Roles {
         }
     }
 
+    /// Grants the roles their rights to the tables of the seal, if these exist.
+    pub(super) async fn grant_seal(&self, db: &mut PgConnection, names: &Identifiers) -> Result<(), StoreError> {
+        let tables: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE n.nspname = $1 AND c.relname = ANY($2) AND c.relkind IN ('r', 'p')",
+        )
+        .bind(names.schema())
+        .bind([LEAVES, NODES, CHECKPOINTS, REMOVALS].map(|suffix| names.unquoted(suffix)))
+        .fetch_one(&mut *db)
+        .await
+        .during(DOING)?;
+        if tables == 4 { run(db, DOING, self.grant_statements(&SEAL_GRANTS, names)).await } else { Ok(()) }
+    }
+
     /// Every grant to every role.
-    fn grant_statements(&self, names: &Identifiers) -> String {
-        let statements = GRANTS.iter().map(|grant| {
+    fn grant_statements(&self, grants: &[Grant], names: &Identifiers) -> String {
+        let statements = grants.iter().map(|grant| {
             let roles = grant.rights.iter().map(|right| quote_identifier(self.of_right(*right)));
             let columns =
                 if grant.columns.is_empty() { String::new() } else { format!(" ({})", grant.columns.join(", ")) };
@@ -228,7 +265,7 @@ fn bounded(mut prefix: String) -> String {
     prefix + &hash
 }
 
-const ENDS: [&str; 3] = ["_appender", "_reader", "_purger"];
+const ENDS: [&str; 4] = ["_appender", "_reader", "_purger", "_sealer"];
 /// The beginning of the comment on a role.
 pub(super) const MARK: &str = "tower-audit ";
 const DOING: &str = "granting rights";

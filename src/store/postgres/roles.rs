@@ -31,7 +31,8 @@ use crate::store::{OpenOptions, StoreError, StoreErrorKind};
 /// - `…_appender` keeps events: it may not read, change or remove one. It makes the partitions of the months to come.
 /// - `…_reader` reads them.
 /// - `…_purger` removes them, whole months as well, and keeps the event that says so; it reads no more of them than
-///   their times, ids and numbers.
+///   their times, ids and numbers. Of a sealed log it deletes seeds, and reads none.
+/// - `…_sealer` reads events and seals them: it may not append, change or remove one.
 ///
 /// # Errors
 /// If the tables are missing; if the role that connects does not own them or may not make roles; and if a role of such

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
+use tower_audit::retention::Retention;
 use tower_audit::seal::VerifierKey;
 use tower_audit::sealing::{Report, SealKey, Sealer, Verifier};
+use tower_audit::store::postgres::create_roles;
 use tower_audit::store::{self, AuditStore, OpenOptions};
 use tower_audit::{AuditEvent, EventType};
 
-use super::support::{event, seal};
+use super::support::{Database, SealedLog, event, seal};
 use crate::postgres_server::{Cluster, unique};
 
 struct Log {
@@ -50,11 +52,6 @@ impl Log {
         let sql = format!("SET search_path = {}", self.schema);
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut db).await.expect("the schema");
         db
-    }
-
-    async fn tamper(&self, sql: &str) {
-        let mut db = self.connect().await;
-        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut db).await.expect(sql);
     }
 
     async fn verify(&self) -> Report {
@@ -106,26 +103,42 @@ async fn of_two_sealers_one_stores_its_batch() {
     assert!(log.verify().await.is_intact());
 }
 
-/// What a role that seals needs, and that it can do nothing else.
+/// The log's roles for sealing and purging: each does its work, and nothing else.
 #[tokio::test]
-async fn a_role_that_may_only_insert_and_read_seals() {
-    let log = Log::of(100).await;
-    let role = unique("sealer");
-    let schema = &log.schema;
-    log.tamper(&format!(
-        "CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA {schema} TO {role}; GRANT SELECT ON audit_events, audit_events_version, audit_events_started TO {role}; \
-         GRANT SELECT, INSERT ON audit_events_leaves, audit_events_nodes, audit_events_checkpoints TO {role}"
-    ))
-    .await;
+async fn the_sealer_seals_and_the_purger_purges() {
+    let log = SealedLog::on(Database::Postgres);
     let owner = log.open().await;
+    // Before the tables of the seal are made: they are granted with them.
+    let roles = create_roles(&log.url()).await.unwrap();
+    owner.append(&(0..100).map(event).collect::<Vec<_>>()).await.unwrap();
+    seal(&mut log.sealer(&owner)).await;
+    assert_eq!(create_roles(&log.url()).await.unwrap(), roles, "as often as one likes");
+    let open_as = async |role: &str| {
+        let account = unique("account");
+        log.tamper(&format!("CREATE ROLE {account} LOGIN; GRANT {role} TO {account}")).await;
+        let mut options = OpenOptions::default();
+        options.create_if_missing = false;
+        store::open(&log.url().replace("postgres@", &format!("{account}@")), options).await.unwrap()
+    };
+    let sealer = open_as(&roles[3]).await;
+    assert!(sealer.append(&[event(200)]).await.is_err(), "a sealer may not append");
     owner.append(&[event(500)]).await.unwrap();
-    let url =
-        format!("{}?schema={schema}", Cluster::shared().url("postgres")).replace("postgres@", &format!("{role}@"));
-    let mut options = OpenOptions::default();
-    options.create_if_missing = false;
-    let store = store::open(&url, options).await.unwrap();
-    assert_eq!(seal(&mut log.sealer(&store)).await.size, 101);
-    store.close().await.unwrap();
-    owner.close().await.unwrap();
-    assert!(log.verify().await.is_intact());
+    assert_eq!(seal(&mut log.sealer(&sealer)).await.size, 101);
+    let key = log.retention.clone();
+    assert!(Retention::before(event(50).created_at).key(key.clone()).run(&*sealer).await.is_err(), "nor purge");
+
+    let purger = open_as(&roles[2]).await;
+    assert!(purger.parts().sealing.unwrap().leaves(0, 1).await.is_err(), "a purger may not read a seed");
+    let done = Retention::before(event(50).created_at).key(key).run(&*purger).await.unwrap();
+    assert_eq!(done.deleted, 50);
+    assert!(log.sealer(&purger).step().await.is_err(), "nor seal");
+    assert_eq!(seal(&mut log.sealer(&sealer)).await.size, 103);
+
+    let reader = open_as(&roles[1]).await;
+    let verifier = Verifier::new(&reader, vec![log.key.clone()]).retention_key(log.retention.verifier_key());
+    let report = verifier.verify(|_| {}).await.unwrap();
+    assert!(report.is_intact() && report.purged == 50, "a reader verifies: {report:?}");
+    for store in [owner, sealer, purger, reader] {
+        store.close().await.unwrap();
+    }
 }

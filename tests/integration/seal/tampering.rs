@@ -3,10 +3,10 @@
 use sqlx::Row as _;
 use tower_audit::Timestamp;
 use tower_audit::seal::{Checkpoint, Hash, SignedNote, Signer};
-use tower_audit::sealing::{Damage, SealKey, Sealer};
+use tower_audit::sealing::{Damage, SealKey, Sealer, Verifier};
 use tower_audit::store::{AuditStore as _, MemoryStore, StoredSeed};
 
-use super::support::{SealedLog, event, kinds, seal};
+use super::support::{Database, SealedLog, event, kinds, seal};
 
 const EVENTS: u64 = 900;
 
@@ -165,6 +165,92 @@ async fn events_that_nobody_seals_are_named() {
     let report = log.verify().await;
     assert_eq!(kinds(&report), [Damage::UnsealedTooLong], "{report:?}");
     assert_eq!(report.unsealed, 2);
+}
+
+#[tokio::test]
+async fn what_came_after_a_checkpoint_is_verified_alone() {
+    for database in Database::ALL {
+        let log = SealedLog::on(*database).with(500).await;
+        let since = log.kept();
+        let store = log.open().await;
+        store.append(&(500..800).map(event).collect::<Vec<_>>()).await.unwrap();
+        seal(&mut log.sealer(&store)).await;
+        let verify = async |since: &Checkpoint, kept: Checkpoint| {
+            let verifier = Verifier::new(&store, vec![log.key.clone()]).since(since.clone()).against(kept);
+            verifier.verify(|_| {}).await.unwrap()
+        };
+        let report = verify(&since, log.kept()).await;
+        assert!(report.is_intact(), "{database:?}: {report:?}");
+        assert_eq!((report.since, report.size, report.intact), (500, 800, 300));
+        assert!(verify(&log.kept(), since.clone()).await.is_intact(), "nothing came after the newest");
+
+        let mut other = since.clone();
+        other.root = Hash::of_leaf(b"other");
+        assert_eq!(kinds(&verify(&other, since.clone()).await), [Damage::Fork]);
+        let later = Checkpoint::new("example.com/audit", 900, other.root).unwrap();
+        assert_eq!(kinds(&verify(&later, since.clone()).await), [Damage::TailCut]);
+        // Leaf 700 is behind the checkpoint, leaf 7 is not.
+        let leaves = if *database == Database::Sqlite { "audit_leaves" } else { "audit_events_leaves" };
+        for (leaf, expected) in [(7, None), (700, Some(700))] {
+            let sql =
+                format!("UPDATE {leaves} SET seed = (SELECT o.seed FROM {leaves} o WHERE o.n = 100) WHERE n = {leaf}");
+            log.tamper(&sql).await;
+            let report = verify(&since, since.clone()).await;
+            assert_eq!(report.findings.first().and_then(|finding| finding.index), expected, "{report:?}");
+        }
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn one_event_is_verified_alone() {
+    for database in Database::ALL {
+        let log = SealedLog::on(*database).with(600).await;
+        log.purge(20).await;
+        let store = log.open().await;
+        let sealing = store.parts().sealing.unwrap();
+        let verify = async |leaf: u64| {
+            let id = sealing.leaves(leaf, 1).await.unwrap().remove(0).event_id;
+            let verifier = Verifier::new(&store, vec![log.key.clone()]).retention_key(log.retention.verifier_key());
+            verifier.verify_event(id).await.unwrap().expect("it has a leaf")
+        };
+        let report = verify(300).await;
+        assert!(report.is_intact() && report.intact == 1 && report.size == 602, "{database:?}: {report:?}");
+        let report = verify(7).await;
+        assert!(report.is_intact() && report.purged == 1, "{database:?}: {report:?}");
+        let unknown = Verifier::new(&store, vec![log.key.clone()]).verify_event(event(1).event_id).await.unwrap();
+        assert_eq!(unknown, None);
+        let (leaves, events, checkpoints) = match database {
+            Database::Sqlite => ("audit_leaves", "audit_segment_1", "audit_checkpoints"),
+            _ => ("audit_events_leaves", "audit_events", "audit_events_checkpoints"),
+        };
+        let of = |n: u64| format!("WHERE event_id = (SELECT event_id FROM {leaves} WHERE n = {n})");
+        let other = "(SELECT o.seed FROM {leaves} o WHERE o.n = 100)".replace("{leaves}", leaves);
+        for (sql, leaf, expected) in [
+            (format!("UPDATE {events} SET outcome = 403 {}", of(30)), 30, Damage::Edited),
+            (format!("DELETE FROM {events} {}", of(31)), 31, Damage::Missing),
+            (format!("UPDATE {leaves} SET seed = {other} WHERE n = 32"), 32, Damage::Edited),
+            (
+                format!("UPDATE {leaves} SET hash = (SELECT o.hash FROM {leaves} o WHERE o.n = 100) WHERE n = 33"),
+                33,
+                Damage::Edited,
+            ),
+            (
+                format!("UPDATE {leaves} SET hash = (SELECT o.hash FROM {leaves} o WHERE o.n = 100) WHERE n = 513"),
+                512,
+                Damage::SealEdited,
+            ),
+            (
+                format!("UPDATE {checkpoints} SET note = replace(note, '602', '603') WHERE size = 602"),
+                300,
+                Damage::SealEdited,
+            ),
+        ] {
+            log.tamper(&sql).await;
+            assert_eq!(kinds(&verify(leaf).await).first(), Some(&expected), "{database:?}: {sql}");
+        }
+        store.close().await.unwrap();
+    }
 }
 
 /// The limit that docs/threat-model.md names: nothing tells of the last two seconds.

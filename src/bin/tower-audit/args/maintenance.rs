@@ -13,7 +13,7 @@ pub(crate) struct DestroyArgs {
     #[arg(short = 'y', long)]
     pub(crate) yes: bool,
 
-    /// Also makes the roles that may append, read or purge, and nothing else (PostgreSQL)
+    /// Also makes the roles that may append, read, purge or seal, and nothing else (PostgreSQL)
     #[arg(long)]
     pub(crate) roles: bool,
 
@@ -34,7 +34,7 @@ pub(crate) struct BackupArgs {
 
 #[derive(ClapArgs)]
 pub(crate) struct MigrateArgs {
-    /// Also makes the roles that may append, read or purge, and nothing else (PostgreSQL)
+    /// Also makes the roles that may append, read, purge or seal, and nothing else (PostgreSQL)
     #[arg(long)]
     pub(crate) roles: bool,
 }

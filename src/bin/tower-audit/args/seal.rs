@@ -34,8 +34,13 @@ pub(crate) struct SealArgs {
 #[derive(ClapArgs)]
 pub(crate) struct TrustArgs {
     /// A public key of the log, as keygen prints it; may be given several times
-    #[arg(long = "vkey", value_name = "VKEY", required = true)]
+    #[arg(long = "vkey", value_name = "VKEY", required_unless_present = "policy")]
     pub(crate) keys: Vec<String>,
+
+    /// A file with the public keys of the log and of witnesses, and the witnesses that must have cosigned what was kept or is proven (C2SP
+    /// tlog-policy)
+    #[arg(long, value_name = "FILE", conflicts_with = "keys")]
+    pub(crate) policy: Option<PathBuf>,
 }
 
 #[derive(ClapArgs)]
@@ -52,6 +57,14 @@ pub(crate) struct VerifyArgs {
     /// times
     #[arg(long, value_name = "FILE")]
     pub(crate) against: Vec<PathBuf>,
+
+    /// Verify what came after the checkpoint in this file, which was verified before, and that the log has grown from it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) since: Option<PathBuf>,
+
+    /// Verify the event with this id alone
+    #[arg(long, value_name = "ID", allow_hyphen_values = true, conflicts_with_all = ["against", "since"])]
+    pub(crate) event: Option<String>,
 
     /// Print the report as JSON
     #[arg(long)]

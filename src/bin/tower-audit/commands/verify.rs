@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use tower_audit::seal::{Checkpoint, SignedNote, TlogProof, VerifierKey};
+use tower_audit::seal::{Checkpoint, NoteError, SignedNote, TlogProof, TrustPolicy, VerifierKey};
 use tower_audit::sealing::{EventProof, Report, Verifier, prove};
 use tower_audit::store::{AuditStore, Sealing};
 use tower_audit::{AuditEvent, EventId};
@@ -25,16 +25,25 @@ pub(crate) async fn checkpoint(url: &str) -> Result<(), CliError> {
 
 /// Verifies everything, and prints a report.
 pub(crate) async fn verify(url: &str, args: VerifyArgs) -> Result<(), CliError> {
-    let keys = keys(&args.trust)?;
+    let trust = Trust::of(&args.trust)?;
+    let keys = trust.keys.clone();
     let retention_keys = parsed(&args.retention_keys, "--retention-vkey")?;
-    let kept = args.against.iter().map(|path| kept(path, &keys)).collect::<Result<Vec<_>, _>>()?;
+    let against = args.against.iter().map(|path| kept("--against", path, &trust)).collect::<Result<Vec<_>, _>>()?;
+    let since = args.since.as_ref().map(|path| kept("--since", path, &trust)).transpose()?;
+    let id = args.event.as_ref().map(|id| id.parse::<EventId>()).transpose();
+    let id = id.map_err(|error| CliError::Usage(format!("--event: {error}")))?;
     with_store(url, OnMissing::Fail, async |store| {
         sealing(store)?;
-        let verifier = kept.into_iter().fold(Verifier::new(store, keys), Verifier::against);
+        let verifier = against.into_iter().fold(Verifier::new(store, keys), Verifier::against);
         let verifier = retention_keys.into_iter().fold(verifier, Verifier::retention_key);
-        let mut progress = Progress::new("leaves verified", true);
-        let report = verifier.verify(|leaves| progress.at(leaves)).await?;
-        drop(progress);
+        let verifier = since.into_iter().fold(verifier, Verifier::since);
+        let report = match id {
+            Some(id) => verifier.verify_event(id).await?.ok_or(CliError::NotFound(id))?,
+            None => {
+                let mut progress = Progress::new("leaves verified", true);
+                verifier.verify(|leaves| progress.at(leaves)).await?
+            }
+        };
         match args.json {
             true => print(&(serde_json::to_string(&report).map_err(std::io::Error::from)? + "\n"))?,
             false => print(&in_words(&report))?,
@@ -59,14 +68,15 @@ pub(crate) async fn proof(url: &str, args: ProofArgs) -> Result<(), CliError> {
 
 /// Checks a proof without a store.
 pub(crate) fn verify_proof(args: &VerifyProofArgs) -> Result<(), CliError> {
-    let keys = keys(&args.trust)?;
+    let trust = Trust::of(&args.trust)?;
     let shown = |path: &Path, error: &dyn std::fmt::Display| CliError::Usage(format!("{}: {error}", path.display()));
     let event = read(&args.event)?;
     let event: AuditEvent = serde_json::from_str(&event).map_err(|error| shown(&args.event, &error))?;
     let proof: TlogProof = read(&args.proof)?.parse().map_err(|error| shown(&args.proof, &error))?;
     let index = proof.index;
     let id = event.event_id;
-    let checkpoint = EventProof::new(event, proof).verify(&keys).map_err(CliError::NotProven)?;
+    trust.open(&proof.checkpoint).map_err(|error| CliError::NotProven(error.into()))?;
+    let checkpoint = EventProof::new(event, proof).verify(&trust.keys).map_err(CliError::NotProven)?;
     print(&format!("event {id} is leaf {index} of {} in {}\n", checkpoint.size, checkpoint.origin))
 }
 
@@ -74,8 +84,26 @@ fn sealing(store: &dyn AuditStore) -> Result<&dyn Sealing, CliError> {
     store.parts().sealing.ok_or_else(|| CliError::Unsupported { store: store.capabilities().name, what: "sealed" })
 }
 
-fn keys(trust: &TrustArgs) -> Result<Vec<VerifierKey>, CliError> {
-    parsed(&trust.keys, "--vkey")
+/// The keys that are trusted, and the witnesses that are required.
+struct Trust {
+    keys: Vec<VerifierKey>,
+    policy: Option<TrustPolicy>,
+}
+
+impl Trust {
+    fn of(args: &TrustArgs) -> Result<Self, CliError> {
+        let Some(path) = &args.policy else { return Ok(Self { keys: parsed(&args.keys, "--vkey")?, policy: None }) };
+        let shown = |error| CliError::Usage(format!("--policy {}: {error}", path.display()));
+        let policy: TrustPolicy = read(path)?.parse().map_err(shown)?;
+        Ok(Self { keys: policy.log_keys().to_vec(), policy: Some(policy) })
+    }
+
+    fn open(&self, note: &SignedNote) -> Result<Checkpoint, NoteError> {
+        match &self.policy {
+            Some(policy) => policy.open(note),
+            None => Checkpoint::open(note, &self.keys),
+        }
+    }
 }
 
 fn parsed(keys: &[String], option: &str) -> Result<Vec<VerifierKey>, CliError> {
@@ -84,10 +112,10 @@ fn parsed(keys: &[String], option: &str) -> Result<Vec<VerifierKey>, CliError> {
 }
 
 /// Reads a checkpoint that was kept, and checks its signature.
-fn kept(path: &Path, keys: &[VerifierKey]) -> Result<Checkpoint, CliError> {
-    let shown = |error: &dyn std::fmt::Display| CliError::Usage(format!("--against {}: {error}", path.display()));
+fn kept(option: &str, path: &Path, trust: &Trust) -> Result<Checkpoint, CliError> {
+    let shown = |error: &dyn std::fmt::Display| CliError::Usage(format!("{option} {}: {error}", path.display()));
     let note: SignedNote = read(path)?.parse().map_err(|error| shown(&error))?;
-    Checkpoint::open(&note, keys).map_err(|error| shown(&error))
+    trust.open(&note).map_err(|error| shown(&error))
 }
 
 fn read(path: &Path) -> Result<String, CliError> {
@@ -102,8 +130,9 @@ fn read(path: &Path) -> Result<String, CliError> {
 fn in_words(report: &Report) -> String {
     let Report { size, intact, purged, unsealed, checkpoints, .. } = report;
     let origin = report.origin.as_deref().unwrap_or("no log that can be trusted");
+    let since = if report.since > 0 { format!(" since {}", report.since) } else { String::new() };
     let mut text = format!(
-        "{origin}: {size} leaves, {checkpoints} checkpoints; {intact} events are intact, {purged} purged, {unsealed} not sealed yet\n"
+        "{origin}: {size} leaves{since}, {checkpoints} checkpoints; {intact} events are intact, {purged} purged, {unsealed} not sealed yet\n"
     );
     for finding in &report.findings {
         let id = finding.event_id.map(|id| format!(" (event {id})")).unwrap_or_default();

@@ -4,7 +4,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use tower_audit::query::{Filter, PageQuery};
-use tower_audit::store::{AuditStore, Diagnostic, OpenOptions, RedactedUrl, StoreError, StoreErrorKind};
+use tower_audit::sealing::UNSEALED_LIMIT;
+use tower_audit::store::{AuditStore, Diagnostic, OpenOptions, RedactedUrl, Sealing, StoreError, StoreErrorKind};
 use tower_audit::{Phase, Timestamp};
 
 use super::files::files;
@@ -127,6 +128,9 @@ async fn opened(store: &dyn AuditStore) -> Vec<Diagnostic> {
             ));
         }
     }
+    if may_read && let Some(sealing) = parts.sealing {
+        found.extend(seal(sealing).await);
+    }
     match within_timeout(store.diagnose()).await {
         Ok(more) => found.extend(more),
         Err(trouble) => {
@@ -134,6 +138,36 @@ async fn opened(store: &dyn AuditStore) -> Vec<Diagnostic> {
         }
     }
     found
+}
+
+/// The newest checkpoint, and the oldest event behind it.
+async fn seal(sealing: &dyn Sealing) -> Option<Diagnostic> {
+    let newest = match within_timeout(sealing.newest_checkpoint()).await {
+        Ok(newest) => newest?,
+        Err(Trouble { is_denied: true, .. }) => return None,
+        Err(Trouble { why, .. }) => {
+            return Some(Diagnostic::error("seal", why, "`tower-audit verify` names what is wrong with the seal"));
+        }
+    };
+    let text = format!("{} leaves; the newest checkpoint is of {}", newest.size, newest.sealed_at);
+    match within_timeout(sealing.unsealed(&newest.position, 1)).await {
+        Ok(behind) => {
+            let oldest = behind.events.iter().map(|event| event.created_at).min();
+            let age = oldest.map(|oldest| Timestamp::now().as_micros() - oldest.as_micros());
+            Some(match age.filter(|age| *age > UNSEALED_LIMIT.as_micros() as i64) {
+                None => Diagnostic::ok("seal", text),
+                Some(age) => Diagnostic::warning(
+                    "seal",
+                    format!("{text}; an event has been without a leaf for {} s", age / 1_000_000),
+                    "start the sealer: `tower-audit seal --key FILE`",
+                ),
+            })
+        }
+        Err(Trouble { is_denied: true, .. }) => None,
+        Err(Trouble { why, .. }) => {
+            Some(Diagnostic::error("seal", why, "`tower-audit verify` names what is wrong with the seal"))
+        }
+    }
 }
 
 fn nothing_yet() -> String {

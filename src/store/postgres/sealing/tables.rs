@@ -6,6 +6,7 @@ use crate::store::StoreError;
 use crate::store::postgres::error::{
     DuringOperation as _, INSUFFICIENT_PRIVILEGE, cause, config, from_driver, has_code,
 };
+use crate::store::postgres::grants::granted_roles;
 use crate::store::postgres::identifiers::{CHECKPOINTS, Identifiers, LEAVES, NODES, REMOVALS};
 use crate::store::postgres::schema::begin_exclusive;
 use crate::store::postgres::session::run;
@@ -47,11 +48,15 @@ pub(super) async fn create(db: &mut PgConnection, names: &Identifiers) -> Result
          CREATE TABLE IF NOT EXISTS {nodes}(level smallint NOT NULL, n bigint NOT NULL, hash bytea NOT NULL, PRIMARY KEY (level, n)); \
          CREATE TABLE IF NOT EXISTS {checkpoints}(size bigint PRIMARY KEY, note text COLLATE \"C\" NOT NULL, \
              sealed_at bigint NOT NULL, position text COLLATE \"C\" NOT NULL); \
-         CREATE TABLE IF NOT EXISTS {removals}(n bigint PRIMARY KEY, note text COLLATE \"C\" NOT NULL); \
-         COMMIT"
+         CREATE TABLE IF NOT EXISTS {removals}(n bigint PRIMARY KEY, note text COLLATE \"C\" NOT NULL)"
     );
     match sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut *db).await {
-        Ok(_) => Ok(()),
+        Ok(_) => {
+            if let Some(roles) = granted_roles(db, names).await? {
+                roles.grant_seal(db, names).await?;
+            }
+            run(db, DOING, "COMMIT".to_owned()).await
+        }
         Err(error) if has_code(&error, INSUFFICIENT_PRIVILEGE) => {
             run(db, DOING, "ROLLBACK".to_owned()).await?;
             Err(config(
