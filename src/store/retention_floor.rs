@@ -34,6 +34,9 @@ pub struct RetentionFloor<S> {
 impl<S: AuditStore> RetentionFloor<S> {
     /// Puts a floor around a store.
     pub fn new(inner: S, floor: Duration) -> Self {
+        if let Some(admin) = inner.parts().admin {
+            admin.apply_retention_floor(floor);
+        }
         Self { inner, floor }
     }
 
@@ -136,6 +139,12 @@ impl<S: AuditStore> StoreAdmin for RetentionFloor<S> {
     fn retention_floor(&self) -> Option<Duration> {
         let inner = self.inner.parts().admin.and_then(StoreAdmin::retention_floor);
         Some(inner.map_or(self.floor, |inner| inner.max(self.floor)))
+    }
+
+    fn apply_retention_floor(&self, floor: Duration) {
+        if let Some(admin) = self.inner.parts().admin {
+            admin.apply_retention_floor(floor.max(self.floor));
+        }
     }
 }
 

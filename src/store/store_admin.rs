@@ -31,6 +31,12 @@ pub trait StoreAdmin: Send + Sync {
     fn retention_floor(&self) -> Option<Duration> {
         None
     }
+
+    /// Sets the age below which the store deletes no event on its own, as a log of JSON lines does with `keep`. Called by
+    /// [`RetentionFloor`](super::RetentionFloor); does nothing by default.
+    fn apply_retention_floor(&self, floor: Duration) {
+        let _ = floor;
+    }
 }
 
 /// The age from which a purge deletes the copy of an open `started` event as well: a day.

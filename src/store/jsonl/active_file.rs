@@ -80,8 +80,14 @@ impl ActiveFile {
     ///
     /// After a failed sync the system forgets which pages are not on the disk (fsyncgate), and another sync would succeed for
     /// lines that are lost. So the lines are taken away, and written anew by the next try.
-    pub(super) fn append(&self, lines: &[u8], end: u64) -> Result<(), AppendError> {
-        let cut = || self.file.set_len(end).and_then(|()| self.file.sync_data());
+    /// Where `may_cut` says no, another process may have written lines behind these.
+    pub(super) fn append(&self, lines: &[u8], end: u64, may_cut: impl Fn() -> bool) -> Result<(), AppendError> {
+        let cut = || {
+            if !may_cut() {
+                return Err(io::ErrorKind::ResourceBusy.into());
+            }
+            self.file.set_len(end).and_then(|()| self.file.sync_data())
+        };
         check_size(end + lines.len() as u64).map_err(|cause| AppendError { cause, is_trusted: true })?;
         if let Err(cause) = (&self.file).write_all(lines) {
             // Lines that stay are synced before they count; half a line is moved away.
@@ -89,6 +95,11 @@ impl ActiveFile {
             return Err(AppendError { cause, is_trusted: true });
         }
         self.file.sync_data().map_err(|cause| AppendError { cause, is_trusted: cut().is_ok() })
+    }
+
+    /// The length of the file.
+    pub(super) fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
     }
 
     /// Makes what was written before durable.
@@ -158,10 +169,11 @@ impl ActiveFile {
         Ok(())
     }
 
-    /// Makes everything of the file durable, and gives back space that was reserved.
-    pub(super) fn seal(&self, end: u64) -> Result<(), StoreError> {
+    /// Makes everything of the file durable, and gives back space that was reserved. Cuts nothing: lines that are not trusted
+    /// may be those of another process.
+    pub(super) fn seal(&self) -> Result<(), StoreError> {
         // Not possible where the file can only be appended to; then the space stays reserved.
-        let _ = self.file.set_len(end);
+        let _ = self.len().and_then(|len| self.file.set_len(len));
         self.file.sync_all().during("rotation")
     }
 

@@ -1,9 +1,13 @@
 //! The administering part: makes the log anew, purges.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use super::active_file::ActiveFile;
 use super::append_lock::Held;
 use super::catalogue::Catalogue;
 use super::error::DuringOperation as _;
+use super::log_file::remove_compressed_copy;
 use super::store::JsonlStore;
 use super::writer::Writer;
 use crate::event::Timestamp;
@@ -41,6 +45,11 @@ impl StoreAdmin for JsonlStore {
             Ok(outcome)
         })
     }
+
+    fn apply_retention_floor(&self, floor: Duration) {
+        let micros = u64::try_from(floor.as_micros()).unwrap_or(u64::MAX);
+        self.shared.config.floor.fetch_max(micros, Ordering::Relaxed);
+    }
 }
 
 impl JsonlStore {
@@ -66,14 +75,22 @@ impl Writer {
         const DOING: &str = "init";
         self.settle(held)?;
         let place = self.catalogue.place.clone();
-        let unread = self.catalogue.unread.iter().chain(&self.catalogue.denied).map(|name| place.folder.join(name));
-        let rotated = self.catalogue.rotated.iter().map(|file| file.path.clone());
-        for path in rotated.chain(unread) {
-            std::fs::remove_file(path).during(DOING)?;
+        let catalogue = &self.catalogue;
+        let unindexed = catalogue.unindexed.iter().map(|(name, _)| name);
+        let failed = catalogue.failed.iter().map(|(name, _)| name);
+        let others = catalogue.unread.iter().chain(&catalogue.denied).chain(unindexed).chain(failed);
+        for file in &catalogue.rotated {
+            remove_compressed_copy(&file.path, file.kind).during(DOING)?;
+            std::fs::remove_file(&file.path).during(DOING)?;
         }
+        for name in others {
+            std::fs::remove_file(place.folder.join(name)).during(DOING)?;
+        }
+        self.removed.clear();
         for entry in std::fs::read_dir(&place.state).during(DOING)? {
             let name = entry.during(DOING)?.file_name();
-            if name.to_str().is_some_and(|name| name.starts_with("torn-") || name.starts_with("index-")) {
+            let has_events = |name: &str| ["torn-", "index-", "rewrite-"].iter().any(|prefix| name.starts_with(prefix));
+            if name.to_str().is_some_and(has_events) {
                 std::fs::remove_file(place.state.join(name)).during(DOING)?;
             }
         }

@@ -6,12 +6,13 @@
 //! | place | number |
 //! |---|---|
 //! | 0 | changes of files |
-//! | 8 | changes of lines |
+//! | 8 | changes of lines; odd while they are made |
 //! | 16, 24 | the inode of the file at PATH, and the length of its durable batches |
 //! | 32 | both and the start of the machine, by exclusive or: a reader sees by it that it has read two halves, or numbers from before a power loss |
 //! | 40 | replacements of the file at PATH by a process of the log |
 //! | 48 | cuts of the file at PATH by another program |
 //! | 56, 64 | the inode of the file at PATH, and the day (UTC) of its last append |
+//! | 72 | the inode of a file with lines that could be neither synced nor cut away; 0 if there is none |
 
 use std::fs::{File, TryLockError};
 use std::io::{self, ErrorKind};
@@ -38,15 +39,27 @@ pub(super) struct Changes {
     lock: FileKey,
     /// Files that were made, renamed or removed.
     pub(super) files: u64,
-    /// Lines that were overwritten.
-    pub(super) edits: u64,
+    /// Lines that were overwritten; odd while they are.
+    edits: u64,
     /// Files at PATH that a process of the log replaced.
     replaced: u64,
     /// Times that another program cut the file at PATH.
     pub(super) cuts: u64,
+    /// The inode of a file that is to be left: another sync would succeed without some of its lines.
+    pub(super) distrusted: u64,
 }
 
 impl Changes {
+    /// Returns true if lines are being overwritten, or a process died while it did that.
+    pub(super) fn is_editing(self) -> bool {
+        self.edits % 2 == 1
+    }
+
+    /// Returns true if lines may have been overwritten since `before`.
+    pub(super) fn has_edits_since(self, before: Option<Self>) -> bool {
+        self.is_editing() || before.is_none_or(|before| self.lock != before.lock || self.edits != before.edits)
+    }
+
     /// Returns true if a process of the log has replaced the file at PATH since `before`.
     pub(super) fn has_replaced_since(self, before: Self) -> bool {
         self.lock == before.lock && self.replaced != before.replaced
@@ -77,7 +90,7 @@ pub(super) fn peek(place: &Place) -> io::Result<Option<(Changes, Option<Durable>
 }
 
 fn read_numbers(file: &File, lock: FileKey) -> io::Result<(Changes, Option<Durable>)> {
-    let mut bytes = [0; 56];
+    let mut bytes = [0; 80];
     let mut read = 0;
     while read < bytes.len() {
         match file.read_at(&mut bytes[read..], read as u64)? {
@@ -87,7 +100,14 @@ fn read_numbers(file: &File, lock: FileKey) -> io::Result<(Changes, Option<Durab
     }
     let number = |n: usize| u64::from_le_bytes(std::array::from_fn(|byte| bytes[8 * n + byte]));
     let durable = Durable { inode: number(2), len: number(3) };
-    let changes = Changes { lock, files: number(0), edits: number(1), replaced: number(5), cuts: number(6) };
+    let changes = Changes {
+        lock,
+        files: number(0),
+        edits: number(1),
+        replaced: number(5),
+        cuts: number(6),
+        distrusted: number(9),
+    };
     Ok((changes, Some(durable).filter(|durable| durable.check() == number(4))))
 }
 
@@ -189,11 +209,24 @@ impl Held {
         self.changes()
     }
 
+    /// Tells the others that lines are about to be overwritten. They believe no index until [`end_edits`](Self::end_edits),
+    /// which the next holder of the lock calls if this process dies before it does.
+    pub(super) fn begin_edits(&self) -> io::Result<()> {
+        let edits = self.changes()?.edits;
+        self.file.write_all_at(&(edits.wrapping_add(1) | 1).to_le_bytes(), 8)
+    }
+
     /// Tells the others that lines were overwritten.
-    pub(super) fn tell_edits(&self) -> io::Result<Changes> {
-        let changes = self.changes()?;
-        self.file.write_all_at(&changes.edits.wrapping_add(1).to_le_bytes(), 8)?;
+    pub(super) fn end_edits(&self) -> io::Result<Changes> {
+        let edits = self.changes()?.edits;
+        self.file.write_all_at(&(edits | 1).wrapping_add(1).to_le_bytes(), 8)?;
         self.changes()
+    }
+
+    /// Returns true unless the lock's file was removed, and another process may hold another one.
+    pub(super) fn is_current(&self, place: &Place) -> bool {
+        let named = stat(&place.state.join("lock")).ok().flatten();
+        named.map(|metadata| FileKey::of(&metadata)) == Some(self.key)
     }
 
     /// Tells the others that a process of the log, and no other program, has replaced the file at PATH.
@@ -208,6 +241,11 @@ impl Held {
         let changes = self.changes()?;
         self.file.write_all_at(&changes.cuts.wrapping_add(1).to_le_bytes(), 48)?;
         self.changes()
+    }
+
+    /// Tells the others to leave the file with this inode; 0: none.
+    pub(super) fn tell_distrusted(&self, inode: u64) -> io::Result<()> {
+        self.file.write_all_at(&inode.to_le_bytes(), 72)
     }
 
     /// Returns the day of the last append to the file with this inode, if it was noted.

@@ -13,13 +13,14 @@ use super::line::{self, Head};
 use super::log_file::{LogFile, Stamp, next_serial};
 use crate::event::EventId;
 
-/// Overwrites at most `at_most` of the selected events in these blocks of a plain file, under the log's lock. Returns the
-/// ids of those that are gone.
+/// Overwrites at most `at_most` of the selected events in these blocks of a plain file, under the log's lock. Calls `begin`
+/// before the first. Returns the ids of those that are gone.
 pub(super) fn overwrite(
     file: &mut LogFile,
     blocks: impl IntoIterator<Item = usize>,
     at_most: usize,
     is_selected: &dyn Fn(&Head) -> bool,
+    begin: &mut dyn FnMut() -> io::Result<()>,
 ) -> io::Result<HashSet<EventId>> {
     let target = File::options().write(true).open(&file.path)?;
     if Stamp::of(&target.metadata()?).key != file.stamp.key {
@@ -31,7 +32,8 @@ pub(super) fn overwrite(
         let (mut kept, mut places) = (Vec::new(), Vec::new());
         let left = at_most.saturating_sub(removed.len());
         let done = file.visit_block(&block, &mut |raw, head| {
-            if places.len() < left && is_selected(head) {
+            // A line without a length is none: it stands for those that cannot be read.
+            if raw.len > 0 && places.len() < left && is_selected(head) {
                 places.push((raw.start, raw.len, *head));
             } else {
                 kept.push(*head);
@@ -42,6 +44,7 @@ pub(super) fn overwrite(
         if places.is_empty() {
             continue;
         }
+        begin()?;
         for (start, len, head) in &places {
             let len = usize::try_from(len - 1).map_err(io::Error::other)?;
             let end = head.ended.and_then(|id| line::ended_line(id, len));

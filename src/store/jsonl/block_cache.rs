@@ -26,6 +26,8 @@ struct Blocks {
     events: HashMap<Key, Events>,
     /// The blocks, in the order in which they were read.
     order: VecDeque<Key>,
+    /// The length of their lines.
+    bytes: u64,
 }
 
 impl std::fmt::Debug for BlockCache {
@@ -47,21 +49,27 @@ impl BlockCache {
         if let Some(events) = self.lock().events.get(&key) {
             return Ok(events.clone());
         }
-        let mut events = read(file, block)?;
+        let (mut events, mut is_whole) = read(file, block)?;
         if file.is_plain() && events.iter().any(|(head, _)| !head.is_readable) {
             let held = hold()?;
-            events = read(file, block)?;
+            (events, is_whole) = read(file, block)?;
             drop(held);
         }
         let events = Arc::new(events);
-        let mut blocks = self.lock();
-        if blocks.order.len() >= MAX_BLOCKS
-            && let Some(oldest) = blocks.order.pop_front()
-        {
-            blocks.events.remove(&oldest);
+        if !is_whole {
+            // It may be read another time.
+            return Ok(events);
         }
+        let mut blocks = self.lock();
         if blocks.events.insert(key, events.clone()).is_none() {
             blocks.order.push_back(key);
+            blocks.bytes += block.len;
+        }
+        while blocks.bytes > MAX_BYTES
+            && let Some(oldest) = blocks.order.pop_front()
+        {
+            blocks.bytes -= oldest.2;
+            blocks.events.remove(&oldest);
         }
         Ok(events)
     }
@@ -71,15 +79,17 @@ impl BlockCache {
     }
 }
 
-fn read(file: &LogFile, block: &Block) -> io::Result<Vec<(Head, AuditEvent)>> {
-    let mut events = Vec::new();
+/// Returns the events, and true unless some of them cannot be read.
+fn read(file: &LogFile, block: &Block) -> io::Result<(Vec<(Head, AuditEvent)>, bool)> {
+    let (mut events, mut is_whole) = (Vec::new(), true);
     let done = file.visit_block(block, &mut |raw, head| {
+        is_whole &= raw.len > 0;
         events.push((*head, line::decode(raw.bytes, head)));
         ControlFlow::Continue(())
     })?;
     debug_assert!(done.is_continue());
-    Ok(events)
+    Ok((events, is_whole))
 }
 
-/// With some 300 events each, some ten megabytes.
-const MAX_BLOCKS: usize = 48;
+/// Some 15,000 events, which take some ten megabytes more.
+const MAX_BYTES: u64 = 6 << 20;

@@ -1,16 +1,17 @@
 //! The files of a log and their indexes, in memory.
 
-use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufReader, ErrorKind, Seek as _, SeekFrom};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::append_lock::Changes;
 use super::file_index::FileIndex;
 use super::line::{self, Head, Line};
 use super::line_reader::LineReader;
-use super::log_file::{BUFFER_BYTES, LogFile, Stamp, next_serial};
-use super::place::{FileKey, Form, Kind, Place, stat};
+use super::log_file::{BUFFER_BYTES, LogFile, Stamp};
+use super::place::{FileKey, Kind, Place, stat};
 
 /// The treatment of lines that another process has overwritten, and of large files without an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,11 +29,17 @@ pub(super) struct Catalogue {
     pub(super) active: Option<LogFile>,
     pub(super) rotated: Vec<LogFile>,
     /// Files in a form that is not read.
-    pub(super) unread: Vec<std::ffi::OsString>,
+    pub(super) unread: Vec<OsString>,
     /// Rotated files that this user may not read.
-    pub(super) denied: Vec<std::ffi::OsString>,
+    pub(super) denied: Vec<OsString>,
     /// Files of other programs that are too large to be indexed while an append waits.
-    pub(super) unindexed: Vec<std::ffi::OsString>,
+    pub(super) unindexed: Vec<(OsString, FileKey)>,
+    /// Rotated files that cannot be read, and why.
+    pub(super) failed: Vec<(OsString, String)>,
+    /// Other logs whose names begin like those of this log's rotated files.
+    pub(super) neighbours: Vec<OsString>,
+    /// The time at which files that failed are read again.
+    pub(super) retry_at: Option<Instant>,
     /// A file with lines behind its index that could be neither synced nor removed: they do not count.
     pub(super) distrusted: Option<FileKey>,
     seen: Option<(Option<Changes>, Stamp)>,
@@ -51,6 +58,9 @@ impl Catalogue {
             unread: Vec::new(),
             denied: Vec::new(),
             unindexed: Vec::new(),
+            failed: Vec::new(),
+            neighbours: Vec::new(),
+            retry_at: None,
             distrusted: None,
             seen: None,
             must_look: false,
@@ -62,13 +72,23 @@ impl Catalogue {
     /// to [`catch_up`](Self::catch_up).
     pub(super) fn refresh(&mut self, changes: Option<Changes>, edits: Edits) -> io::Result<()> {
         let folder = Stamp::of(&fs::metadata(&self.place.folder)?);
-        let active = stat(&self.place.file)?;
-        let is_same = self.active.as_ref().map(|file| file.stamp.key) == active.as_ref().map(FileKey::of);
-        if is_same && !self.must_look && self.seen == Some((changes, folder)) {
+        let active = stat(&self.place.file)?.map(|metadata| Stamp::of(&metadata));
+        if changes.is_none()
+            && let (Some(known), Some(now)) = (&mut self.active, active)
+            && known.stamp != now
+        {
+            // Nobody tells a reader without rights to the lock that lines were overwritten, and not only added.
+            known.begin_again();
+        }
+        let is_same = self.active.as_ref().map(|file| file.stamp.key) == active.map(|stamp| stamp.key);
+        let is_due = self.must_look
+            || changes.is_some_and(Changes::is_editing)
+            || self.retry_at.is_some_and(|at| at <= Instant::now());
+        if is_same && !is_due && self.seen == Some((changes, folder)) {
             return Ok(());
         }
         let was_edited = match (&self.seen, changes) {
-            (Some((Some(seen), _)), Some(now)) => seen.edits != now.edits,
+            (Some((seen, _)), Some(now)) => now.has_edits_since(*seen),
             _ => false,
         };
         let was_cut = match (&self.seen, changes) {
@@ -79,7 +99,7 @@ impl Catalogue {
             // It may be as long as before by now, with other lines.
             active.begin_again();
         }
-        self.list(active.map(|metadata| Stamp::of(&metadata)), edits)?;
+        self.list(active, edits, was_edited)?;
         if was_edited && let Some(active) = &mut self.active {
             match edits {
                 Edits::Tolerated => active.is_exact = false,
@@ -107,88 +127,11 @@ impl Catalogue {
         self.active.iter_mut().chain(&mut self.rotated).find(|file| file.stamp.key == key)
     }
 
-    fn list(&mut self, active: Option<Stamp>, edits: Edits) -> io::Result<()> {
-        let mut known: HashMap<FileKey, LogFile> =
-            self.rotated.drain(..).chain(self.active.take()).map(|file| (file.stamp.key, file)).collect();
-        self.unread.clear();
-        self.denied.clear();
-        self.unindexed.clear();
-        self.active = active.map(|stamp| {
-            match known.remove(&stamp.key) {
-                // Open here, or in the writer: so its inode is not that of another file by now.
-                Some(file) if file.kind == Kind::Active => LogFile { stamp, ..file },
-                _ => LogFile {
-                    path: self.place.file.clone(),
-                    kind: Kind::Active,
-                    stamp,
-                    index: Arc::default(),
-                    serial: next_serial(),
-                    is_exact: true,
-                },
-            }
-        });
+    /// Closes the file that was the active one.
+    pub(super) fn forget_opened(&mut self) {
         if self.opened.as_ref().map(|(key, _)| *key) != self.active.as_ref().map(|file| file.stamp.key) {
             self.opened = None;
         }
-        let mut found = Vec::new();
-        let mut plain = HashSet::new();
-        for entry in fs::read_dir(&self.place.folder)? {
-            let name = entry?.file_name();
-            match self.place.kind(&name) {
-                Some(Kind::Rotated(_, Form::Other) | Kind::Foreign(Form::Other)) => self.unread.push(name),
-                Some(kind @ (Kind::Rotated(_, form) | Kind::Foreign(form))) => {
-                    if form == Form::Plain {
-                        plain.insert(name.clone());
-                    }
-                    found.push((name, kind));
-                }
-                Some(Kind::Active) | None => {}
-            }
-        }
-        for (name, kind) in found {
-            // While a file is compressed, or after a crash then, both are there.
-            if name
-                .to_str()
-                .and_then(|name| name.strip_suffix(".gz"))
-                .is_some_and(|name| plain.contains(std::ffi::OsStr::new(name)))
-            {
-                continue;
-            }
-            let path = self.place.folder.join(&name);
-            let Some(metadata) = stat(&path)?.filter(|metadata| metadata.is_file()) else { continue };
-            let stamp = Stamp::of(&metadata);
-            if self.active.as_ref().is_some_and(|active| active.stamp.key == stamp.key) {
-                continue;
-            }
-            let file = match known.remove(&stamp.key) {
-                Some(file)
-                    if file.kind == Kind::Active
-                        && (file.index.len == stamp.size || self.distrusted == Some(stamp.key)) =>
-                {
-                    Ok(LogFile { path, kind, stamp, ..file })
-                }
-                Some(file) if file.kind != Kind::Active && file.stamp == stamp => Ok(LogFile { path, kind, ..file }),
-                Some(file) if file.is_plain() && file.stamp.size == stamp.size && edits == Edits::Tolerated => {
-                    Ok(LogFile { path, kind, stamp, is_exact: false, ..file })
-                }
-                _ => match LogFile::load(&path, kind, stamp, &self.place.state) {
-                    Some(file) => Ok(file),
-                    None if edits == Edits::Tolerated && stamp.size > MAX_SCANNED_BYTES => {
-                        self.unindexed.push(name);
-                        continue;
-                    }
-                    None => LogFile::scan(&path, kind, stamp, &self.place.state),
-                },
-            };
-            match file {
-                Ok(file) => self.rotated.push(file),
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) if error.kind() == ErrorKind::PermissionDenied => self.denied.push(name),
-                Err(error) => return Err(error),
-            }
-        }
-        self.rotated.sort_by_key(|file| file.path.clone());
-        Ok(())
     }
 
     /// Indexes the lines that were added to the active file, those before `until`. Calls `add` with the file's serial
@@ -237,6 +180,7 @@ impl Catalogue {
                 add(active.serial, index, block, &head);
             }
         }
+        index.date_beginning(stamp.modified_at());
         Ok(end - index.len)
     }
 
@@ -254,9 +198,6 @@ impl Catalogue {
         self.rotated.iter().filter_map(number).max().unwrap_or(0)
     }
 }
-
-/// The size up to which a file is indexed while an append waits: some 50 ms.
-const MAX_SCANNED_BYTES: u64 = 4 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -73,6 +73,8 @@ impl Shared {
             return Ok(None);
         }
         let source = {
+            // Archives are indexed without the lock.
+            self.snapshot()?;
             let mut catalogue = self.lock_catalogue();
             let held = Held::shared(place, self.config.timeout / 2, DOING)?;
             let changes = held.as_ref().map(Held::changes).transpose().during(DOING)?;

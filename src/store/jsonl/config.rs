@@ -1,6 +1,8 @@
 //! The path and the parameters in a `jsonl:` URL.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use super::error::config;
@@ -17,6 +19,8 @@ pub(super) struct Config {
     pub(super) timeout: Duration,
     pub(super) profile: Profile,
     pub(super) rotation: Rotation,
+    /// The age below which `keep` deletes nothing, in microseconds. Copies of the configuration share it.
+    pub(super) floor: Arc<AtomicU64>,
 }
 
 /// The rules of rotation.
@@ -55,6 +59,7 @@ impl Config {
             timeout: options.timeout,
             profile: Profile::Native,
             rotation: Rotation::default(),
+            floor: Arc::default(),
         };
         let mut seen = Vec::new();
         for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {

@@ -20,7 +20,7 @@ pub(super) fn inspect(shared: &Shared) -> Result<Vec<Diagnostic>, StoreError> {
         found.push(Diagnostic::warning(
             "lines",
             format!("{unreadable} lines are no events"),
-            "`tower-audit query --type audit.unreadable` shows them: another program has written to the file, or a disk has \
+            "`tower-audit query --event-type audit.unreadable` shows them: another program has written to the file, or a disk has \
              failed",
         ));
     }
@@ -29,6 +29,19 @@ pub(super) fn inspect(shared: &Shared) -> Result<Vec<Diagnostic>, StoreError> {
             "archive",
             format!("{} is compressed in a way that is not read: its events are not shown", name.display()),
             "decompress it, or compress it with gzip",
+        ));
+    }
+    for (name, why) in &catalogue.failed {
+        found.push(Diagnostic::warning(
+            "archive",
+            format!("{} cannot be read, and stands for one event: {why}", name.display()),
+            "keep what can be copied of it, and see to the disk",
+        ));
+    }
+    for name in &catalogue.neighbours {
+        found.push(Diagnostic::ok(
+            "neighbour",
+            format!("{0} is a log of its own, for there is {0}.state: its events are not read here", name.display()),
         ));
     }
     let foreign = catalogue.rotated.iter().filter(|file| matches!(file.kind, Kind::Foreign(_))).count();

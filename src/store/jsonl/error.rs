@@ -43,6 +43,20 @@ fn of_io(operation: &'static str, error: io::Error) -> StoreError {
     if hint.is_empty() { made } else { made.with_hint(hint) }
 }
 
+/// Returns true for an error of one file alone: damaged bytes, a part of the disk that cannot be read, a broken name. An error
+/// of the process, such as too many open files, is none.
+pub(super) fn is_of_one_file(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let of_file =
+        [Errno::IO, Errno::LOOP, Errno::ISDIR, Errno::NOTDIR, Errno::BADMSG, Errno::NXIO, Errno::NODEV, Errno::STALE];
+    is_damage(error) || Errno::from_io_error(error).is_some_and(|errno| of_file.contains(&errno))
+}
+
+/// Returns true for an error in compressed bytes.
+pub(super) fn is_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
+}
+
 pub(super) fn error_of(kind: StoreErrorKind, operation: &'static str) -> StoreError {
     StoreError::new(kind, NAME, operation)
 }

@@ -8,7 +8,7 @@ use super::line::{Head, Line, WriterId};
 use crate::event::{EventId, Timestamp};
 
 /// The index of one file. It can be made again from the lines.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct FileIndex {
     pub(super) blocks: Vec<Block>,
     /// The number of uncompressed bytes that are indexed. Whole lines.
@@ -21,6 +21,10 @@ pub(super) struct FileIndex {
     pub(super) unreadable: u64,
     /// The number of bytes in blank lines.
     pub(super) blank_bytes: u64,
+    /// The time for lines at the beginning of the file that have none.
+    base: Timestamp,
+    /// True if `base` is the time of the first event.
+    is_dated: bool,
 }
 
 /// Some hundred consecutive lines of a file.
@@ -42,10 +46,47 @@ pub(super) struct Block {
     pub(super) otherwise: Timestamp,
 }
 
+impl Default for FileIndex {
+    fn default() -> Self {
+        Self {
+            blocks: Vec::new(),
+            len: 0,
+            open: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            unreadable: 0,
+            blank_bytes: 0,
+            base: Timestamp::MIN,
+            is_dated: false,
+        }
+    }
+}
+
 impl FileIndex {
+    /// The empty index of a copy of the file, with the same times for lines that have none.
+    pub(super) fn for_copy(&self) -> Self {
+        Self { base: self.base, is_dated: true, ..Self::default() }
+    }
+
     /// The time for the next line if it has none.
     pub(super) fn otherwise(&self) -> Timestamp {
-        self.blocks.last().map_or(Timestamp::MIN, |block| block.otherwise.max(block.last_at))
+        self.blocks.last().map_or(self.base, |block| block.otherwise.max(block.last_at))
+    }
+
+    /// Gives this time to lines at the beginning that have none, unless an event behind them has given them its own. It is
+    /// not before they were written: a purge by age takes no line for older than it is.
+    pub(super) fn date_beginning(&mut self, at: Timestamp) {
+        if self.is_dated {
+            return;
+        }
+        let base = std::mem::replace(&mut self.base, at);
+        for block in &mut self.blocks {
+            let dated = |time: Timestamp| if time == base { at } else { time };
+            block.otherwise = dated(block.otherwise);
+            if block.events > 0 {
+                block.last_at = dated(block.last_at);
+                block.first_at = dated(block.first_at).min(block.last_at);
+            }
+        }
     }
 
     /// Adds the next line. Returns the number of its block.
@@ -64,6 +105,11 @@ impl FileIndex {
                 self.end(*id);
             }
             Line::Event(head) => {
+                if head.is_readable && !self.is_dated {
+                    self.date_beginning(head.created_at);
+                    self.is_dated = true;
+                }
+                let block = &mut self.blocks[number];
                 block.add(head);
                 self.unreadable += u64::from(!head.is_readable);
                 if let Some(id) = head.ended {
@@ -114,6 +160,15 @@ impl FileIndex {
         self.blocks.iter().map(|block| block.events).sum()
     }
 
+    /// The least and the greatest id.
+    pub(super) fn least_id(&self) -> Option<EventId> {
+        self.blocks.iter().filter(|block| block.events > 0).map(|block| block.first_id).min()
+    }
+
+    pub(super) fn greatest_id(&self) -> Option<EventId> {
+        self.blocks.iter().filter(|block| block.events > 0).map(|block| block.last_id).max()
+    }
+
     /// The time of the newest event, if there is an event.
     pub(super) fn last_at(&self) -> Option<Timestamp> {
         self.blocks.iter().filter(|block| block.events > 0).map(|block| block.last_at).max()
@@ -128,6 +183,17 @@ impl Block {
         self.first_id = self.first_id.min(head.event_id);
         self.last_id = self.last_id.max(head.event_id);
         self.greatest_id = self.greatest_id.max(head.event_id);
+    }
+
+    /// Adds the next block of the file.
+    pub(super) fn join(&mut self, next: &Self) {
+        self.len += next.len;
+        self.events += next.events;
+        self.first_at = self.first_at.min(next.first_at);
+        self.last_at = self.last_at.max(next.last_at);
+        self.first_id = self.first_id.min(next.first_id);
+        self.last_id = self.last_id.max(next.last_id);
+        self.greatest_id = next.greatest_id;
     }
 
     /// Sets what its lines are now that some were removed.

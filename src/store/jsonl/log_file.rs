@@ -11,10 +11,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use flate2::bufread::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
+use super::error::{is_damage, is_of_one_file};
 use super::file_index::{Block, FileIndex};
 use super::line::{self, Head, Line};
 use super::line_reader::{LineReader, RawLine};
-use super::place::{FileKey, Form, Kind, give_to_owner_of, private, sync_folder};
+use super::place::{FileKey, Form, Kind, give_to_owner_of, private, sync_folder, with_suffix};
 use crate::event::Timestamp;
 use crate::random::random;
 
@@ -29,6 +30,8 @@ pub(super) struct LogFile {
     pub(super) serial: u64,
     /// False if the file has fewer events than the index says.
     pub(super) is_exact: bool,
+    /// The text that stands for the events of a file that cannot be read.
+    pub(super) failure: Option<Arc<str>>,
 }
 
 /// By this, a file is known to be as it was.
@@ -42,6 +45,13 @@ pub(super) struct Stamp {
 impl Stamp {
     pub(super) fn of(metadata: &Metadata) -> Self {
         Self { key: FileKey::of(metadata), size: metadata.len(), modified: (metadata.mtime(), metadata.mtime_nsec()) }
+    }
+
+    /// The time of the last write.
+    pub(super) fn modified_at(&self) -> Timestamp {
+        let (seconds, nanos) = self.modified;
+        let micros = seconds.checked_mul(1_000_000).map(|micros| micros + nanos / 1000);
+        micros.and_then(Timestamp::from_micros).unwrap_or(Timestamp::MAX)
     }
 }
 
@@ -66,13 +76,51 @@ impl LogFile {
 
     /// Makes the index of a rotated file from its lines, and keeps it in the folder of the state.
     pub(super) fn scan(path: &Path, kind: Kind, stamp: Stamp, state: &Path) -> io::Result<Self> {
-        let file = Self::new(path, kind, stamp, scan(path, kind)?);
+        let mut index = scan(path, kind)?;
+        index.date_beginning(stamp.modified_at());
+        let file = Self::new(path, kind, stamp, index);
         file.save(state);
         Ok(file)
     }
 
-    fn new(path: &Path, kind: Kind, stamp: Stamp, index: FileIndex) -> Self {
-        Self { path: path.to_owned(), kind, stamp, index: Arc::new(index), serial: next_serial(), is_exact: true }
+    /// The file at PATH, not indexed yet.
+    pub(super) fn active(path: &Path, stamp: Stamp) -> Self {
+        Self::new(path, Kind::Active, stamp, FileIndex::default())
+    }
+
+    /// An archive that cannot be read: one event in the place of those in it, as new as the file.
+    pub(super) fn failed(path: &Path, kind: Kind, stamp: Stamp, error: &io::Error) -> Self {
+        let text = format!("{} cannot be read: {error}", path.file_name().unwrap_or_default().display());
+        let mut index = FileIndex::default();
+        index.push(0, &Line::Event(text_head(&text, Timestamp::MIN)));
+        index.date_beginning(stamp.modified_at());
+        Self { is_exact: false, failure: Some(text.into()), ..Self::new(path, kind, stamp, index) }
+    }
+
+    pub(super) fn new(path: &Path, kind: Kind, stamp: Stamp, index: FileIndex) -> Self {
+        Self {
+            path: path.to_owned(),
+            kind,
+            stamp,
+            index: Arc::new(index),
+            serial: next_serial(),
+            is_exact: true,
+            failure: None,
+        }
+    }
+
+    /// Indexes the lines of a plain file behind those that are indexed.
+    pub(super) fn index_rest(&mut self) -> io::Result<()> {
+        if self.index.len == self.stamp.size {
+            return Ok(());
+        }
+        let mut file = File::open(&self.path)?;
+        let index = Arc::make_mut(&mut self.index);
+        file.seek(SeekFrom::Start(index.len))?;
+        let mut reader = LineReader::new(BufReader::with_capacity(BUFFER_BYTES, file), index.len);
+        index_lines(&mut reader, index)?;
+        index.date_beginning(self.stamp.modified_at());
+        Ok(())
     }
 
     /// Keeps the index, so that the next process need not read the file. An index that cannot be kept is made again.
@@ -123,14 +171,24 @@ impl LogFile {
         block: &Block,
         visit: &mut dyn FnMut(&RawLine<'_>, &Head) -> ControlFlow<()>,
     ) -> io::Result<ControlFlow<()>> {
-        let source = self.open_block(block)?;
         let mut otherwise = block.otherwise;
+        if let Some(text) = &self.failure {
+            return Ok(visit_text(text, block.start, otherwise, visit));
+        }
+        let source = match self.open_block(block) {
+            Err(error) if self.kind != Kind::Active && is_of_one_file(&error) => {
+                return Ok(visit_text(&damage_text(&self.path, &error), block.start, otherwise, visit));
+            }
+            source => source?,
+        };
         let mut reader = LineReader::new(source, block.start);
         loop {
             let raw = match reader.next() {
                 Ok(Some(raw)) if raw.is_whole => raw,
                 Ok(_) => return Ok(ControlFlow::Continue(())),
-                Err(error) if is_damage(&error) => return Ok(visit_damage(self, block, otherwise, &error, visit)),
+                Err(error) if self.kind != Kind::Active && is_of_one_file(&error) => {
+                    return Ok(visit_text(&damage_text(&self.path, &error), block.start, otherwise, visit));
+                }
                 Err(error) => return Err(error),
             };
             let Line::Event(head) = line::parse(raw.bytes, otherwise) else { continue };
@@ -174,10 +232,33 @@ impl LogFile {
             file.seek(SeekFrom::Start(block.start))?;
             return Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, file.take(block.len))));
         }
-        let (start, len) = block.member.unwrap_or((0, u64::MAX));
+        let Some((start, len)) = block.member else { return self.open_piece(file, block) };
         file.seek(SeekFrom::Start(start))?;
         let member = BufReader::with_capacity(BUFFER_BYTES, file.take(len));
         Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(member))))
+    }
+}
+
+impl LogFile {
+    /// Opens a piece of a file that another program has compressed: everything before it is decompressed, too.
+    fn open_piece(&self, file: File, block: &Block) -> io::Result<Box<dyn BufRead>> {
+        let mut text = MultiGzDecoder::new(BufReader::with_capacity(BUFFER_BYTES, file));
+        io::copy(&mut (&mut text).take(block.start), &mut io::sink())?;
+        // Damage is behind the last line.
+        let is_last = block.start + block.len == self.index.len;
+        let text = text.take(if is_last { u64::MAX } else { block.len });
+        Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, text)))
+    }
+}
+
+/// Deletes the compressed copy of a plain file: a process has died after it made that, and before it deleted the plain one.
+pub(super) fn remove_compressed_copy(path: &Path, kind: Kind) -> io::Result<()> {
+    if !matches!(kind, Kind::Rotated(_, Form::Plain)) {
+        return Ok(());
+    }
+    match std::fs::remove_file(with_suffix(path, ".gz")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }
 
@@ -187,12 +268,12 @@ pub(super) fn next_serial() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Indexes a rotated file. Of a file that another program has compressed, all lines are one block.
+/// Indexes a rotated file. Of a file that another program has compressed, the blocks are larger.
 fn scan(path: &Path, kind: Kind) -> io::Result<FileIndex> {
     let file = File::open(path)?;
     let is_plain = matches!(kind, Kind::Active | Kind::Rotated(_, Form::Plain) | Kind::Foreign(Form::Plain));
-    let mut index = FileIndex::default();
     if is_plain {
+        let mut index = FileIndex::default();
         index_lines(&mut LineReader::new(BufReader::with_capacity(BUFFER_BYTES, file), 0), &mut index)?;
         return Ok(index);
     }
@@ -202,25 +283,19 @@ fn scan(path: &Path, kind: Kind) -> io::Result<FileIndex> {
     match index_lines(&mut reader, &mut whole) {
         Err(error) if !is_damage(&error) => return Err(error),
         Err(error) => {
-            let head = damage_head(path, whole.otherwise(), &error);
+            let head = text_head(&damage_text(path, &error), whole.otherwise());
             whole.push(0, &Line::Event(head));
         }
         Ok(()) => {}
     }
-    index = whole;
-    if let Some(mut block) = index.blocks.first().cloned() {
-        for other in &index.blocks[1..] {
-            block.len += other.len;
-            block.events += other.events;
-            block.first_at = block.first_at.min(other.first_at);
-            block.last_at = block.last_at.max(other.last_at);
-            block.first_id = block.first_id.min(other.first_id);
-            block.last_id = block.last_id.max(other.last_id);
-            block.greatest_id = other.greatest_id;
+    whole.blocks = whole.blocks.into_iter().fold(Vec::new(), |mut pieces: Vec<Block>, block| {
+        match pieces.last_mut() {
+            Some(piece) if piece.len + block.len <= PIECE_BYTES => piece.join(&block),
+            _ => pieces.push(block),
         }
-        index.blocks = vec![block];
-    }
-    Ok(index)
+        pieces
+    });
+    Ok(whole)
 }
 
 /// Adds whole lines to the index. A line without its end is left out.
@@ -235,26 +310,19 @@ pub(super) fn index_lines<R: BufRead>(reader: &mut LineReader<R>, index: &mut Fi
     Ok(())
 }
 
-/// Returns true for an error in the compressed bytes.
-fn is_damage(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
-}
-
-/// An event in the place of those that damage hides.
-fn visit_damage(
-    file: &LogFile,
-    block: &Block,
+/// An event in the place of those that cannot be read. Its line has no length.
+fn visit_text(
+    text: &str,
+    start: u64,
     otherwise: Timestamp,
-    error: &io::Error,
     visit: &mut dyn FnMut(&RawLine<'_>, &Head) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
-    let text = damage_text(&file.path, error);
-    let raw = RawLine { start: block.start, len: 0, bytes: text.as_bytes(), is_whole: true };
-    visit(&raw, &damage_head(&file.path, otherwise, error))
+    let raw = RawLine { start, len: 0, bytes: text.as_bytes(), is_whole: true };
+    visit(&raw, &text_head(text, otherwise))
 }
 
-fn damage_head(path: &Path, otherwise: Timestamp, error: &io::Error) -> Head {
-    match line::parse(damage_text(path, error).as_bytes(), otherwise) {
+fn text_head(text: &str, otherwise: Timestamp) -> Head {
+    match line::parse(text.as_bytes(), otherwise) {
         Line::Event(head) => head,
         Line::Blank | Line::Ended(_) => unreachable!("the text is no line of the store"),
     }
@@ -262,7 +330,11 @@ fn damage_head(path: &Path, otherwise: Timestamp, error: &io::Error) -> Head {
 
 fn damage_text(path: &Path, error: &io::Error) -> String {
     let name = path.file_name().unwrap_or_default().display();
-    format!("the rest of {name} cannot be decompressed: {error}")
+    if is_damage(error) {
+        format!("the rest of {name} cannot be decompressed: {error}")
+    } else {
+        format!("the rest of {name} cannot be read: {error}")
+    }
 }
 
 pub(super) fn index_path(state: &Path, key: FileKey) -> PathBuf {
@@ -270,5 +342,7 @@ pub(super) fn index_path(state: &Path, key: FileKey) -> PathBuf {
 }
 
 /// The version of a saved index; another one is made again.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// To read a piece, everything before it in the file is decompressed. A larger one takes more memory.
+const PIECE_BYTES: u64 = 4 << 20;
 pub(super) const BUFFER_BYTES: usize = 64 << 10;

@@ -77,32 +77,7 @@ impl Place {
 
     /// Returns the kind of a file in the folder; `None` for one that is none of the log's.
     pub(super) fn kind(&self, name: &OsStr) -> Option<Kind> {
-        let own = self.file.file_name()?.as_bytes();
-        let rest = name.as_bytes().strip_prefix(own)?;
-        if rest.is_empty() {
-            return Some(Kind::Active);
-        }
-        let (stem, form) = match rest.strip_suffix(b".gz") {
-            Some(stem) => (stem, Form::Gzip),
-            None => {
-                let other =
-                    [".bz2", ".xz", ".zst", ".lz4", ".Z"].iter().find_map(|end| rest.strip_suffix(end.as_bytes()));
-                other.map_or((rest, Form::Plain), |stem| (stem, Form::Other))
-            }
-        };
-        let (separator, stem) = stem.split_first()?;
-        let is_number = |bytes: &[u8]| !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit);
-        if *separator == b'.'
-            && let Some((time, number)) = stem.split_at_checked(16).filter(|(time, _)| time.ends_with(b"Z"))
-            && is_number(&time[..8])
-            && let Some(digits) = number.strip_prefix(b"-").filter(|digits| is_number(digits))
-        {
-            return Some(Kind::Rotated(std::str::from_utf8(digits).ok()?.parse().ok()?, form));
-        }
-        let is_foreign = matches!(separator, b'.' | b'-')
-            && stem.first().is_some_and(u8::is_ascii_digit)
-            && stem.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'_' | b'.' | b'T' | b'Z'));
-        is_foreign.then_some(Kind::Foreign(form))
+        kind_of(self.file.file_name()?, name)
     }
 
     /// The name of the rotated file with this number.
@@ -153,6 +128,34 @@ impl Place {
     pub(super) fn sync_folder(&self) -> io::Result<()> {
         sync_folder(&self.folder)
     }
+}
+
+/// Returns the kind of a file beside the log of the name `own`; `None` for one that is none of that log's.
+pub(super) fn kind_of(own: &OsStr, name: &OsStr) -> Option<Kind> {
+    let rest = name.as_bytes().strip_prefix(own.as_bytes())?;
+    if rest.is_empty() {
+        return Some(Kind::Active);
+    }
+    let (stem, form) = match rest.strip_suffix(b".gz") {
+        Some(stem) => (stem, Form::Gzip),
+        None => {
+            let other = [".bz2", ".xz", ".zst", ".lz4", ".Z"].iter().find_map(|end| rest.strip_suffix(end.as_bytes()));
+            other.map_or((rest, Form::Plain), |stem| (stem, Form::Other))
+        }
+    };
+    let (separator, stem) = stem.split_first()?;
+    let is_number = |bytes: &[u8]| !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit);
+    if *separator == b'.'
+        && let Some((time, number)) = stem.split_at_checked(16).filter(|(time, _)| time.ends_with(b"Z"))
+        && is_number(&time[..8])
+        && let Some(digits) = number.strip_prefix(b"-").filter(|digits| is_number(digits))
+    {
+        return Some(Kind::Rotated(std::str::from_utf8(digits).ok()?.parse().ok()?, form));
+    }
+    let is_foreign = matches!(separator, b'.' | b'-')
+        && stem.first().is_some_and(u8::is_ascii_digit)
+        && stem.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'_' | b'.' | b'T' | b'Z'));
+    is_foreign.then_some(Kind::Foreign(form))
 }
 
 /// Gives a file to the owner of its folder.

@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use super::append_lock::Held;
 use super::blanks::overwrite;
-use super::error::DuringOperation as _;
+use super::error::{DuringOperation as _, is_of_one_file};
 use super::file_index::FileIndex;
 use super::housekeeping::Housekeeping;
 use super::line::Head;
-use super::log_file::{LogFile, Stamp};
+use super::log_file::{LogFile, Stamp, remove_compressed_copy};
 use super::place::{FileKey, Kind, stat};
 use super::rewriting::Rewriting;
 use super::shared::Shared;
@@ -20,24 +20,48 @@ impl Shared {
     /// Removes events that are older: a rotated file that is wholly old at once, else about `at_most` of one file.
     pub(super) fn purge(&self, before: Timestamp, at_most: usize) -> Result<PurgeOutcome, StoreError> {
         let _housekeeping = self.housekeeping()?;
-        let is_old = |head: &Head| head.created_at < before;
-        let Some(file) = self.first_file(|file| has_older(&file.index, before))? else {
-            return Ok(PurgeOutcome { deleted: 0, has_more: false });
-        };
-        let is_wholly_old = file.index.last_at().is_some_and(|last| last < before);
-        let deleted = if file.kind != Kind::Active && is_wholly_old {
-            self.remove_file(&file)?
-        } else if file.is_plain() {
-            let select = |index: &FileIndex| {
-                let blocks = index.blocks.iter().enumerate();
-                blocks.filter(|(_, block)| block.events > 0 && block.first_at < before).map(|(n, _)| n).collect()
-            };
-            self.overwrite(file.stamp.key, &select, at_most.max(1), &is_old)?.len() as u64
-        } else {
-            self.rewrite(file, &is_old)?.len() as u64
-        };
-        let has_more = self.first_file(|file| has_older(&file.index, before))?.is_some();
+        let mut failed = HashSet::new();
+        let mut deleted = 0;
+        while let Some(file) = self.oldest_file(before, &failed)? {
+            let key = file.stamp.key;
+            match self.purge_file(file, before, at_most.max(1)) {
+                // It stays until all of it is old, and keeps no other from being purged.
+                Err(error) if is_damage_of(&error) => {
+                    failed.insert(key);
+                }
+                purged => {
+                    deleted = purged?;
+                    break;
+                }
+            }
+        }
+        let has_more = self.oldest_file(before, &failed)?.is_some();
         Ok(PurgeOutcome { deleted, has_more })
+    }
+
+    fn purge_file(&self, file: LogFile, before: Timestamp, at_most: usize) -> Result<u64, StoreError> {
+        let is_old = |head: &Head| head.created_at < before;
+        let is_wholly_old = file.index.last_at().is_some_and(|last| last < before);
+        if file.kind != Kind::Active && is_wholly_old && !self.ends_open_events(&file) {
+            return self.remove_file(&file);
+        }
+        if !file.is_plain() {
+            return Ok(self.rewrite(file, &is_old)?.len() as u64);
+        }
+        let select = |index: &FileIndex| {
+            let blocks = index.blocks.iter().enumerate();
+            blocks.filter(|(_, block)| block.events > 0 && block.first_at < before).map(|(n, _)| n).collect()
+        };
+        let removed = self.overwrite(file.stamp.key, &select, at_most, &is_old)?.len() as u64;
+        Ok(removed)
+    }
+
+    /// Returns true if the file has the end of an event that another file has as `started`: without the file, that one would
+    /// be open again.
+    fn ends_open_events(&self, file: &LogFile) -> bool {
+        let catalogue = self.lock_catalogue();
+        let mut others = catalogue.files().filter(|other| other.stamp.key != file.stamp.key);
+        others.any(|other| other.index.open.keys().any(|id| file.index.ended.contains(id)))
     }
 
     /// Removes the events at these positions, and returns the number of those that were there.
@@ -74,9 +98,10 @@ impl Shared {
         for file in self.files()?.into_iter().filter(|file| file.kind != Kind::Active) {
             let is_full_of_blanks = file.is_plain() && file.index.blank_bytes * 2 > file.index.len;
             let is_empty = file.index.events() == 0;
-            if is_empty && file.index.ended.is_empty() && file.index.len > 0 {
+            let is_needed = self.ends_open_events(&file);
+            if is_empty && !is_needed && file.index.len > 0 {
                 self.remove_file(&file)?;
-            } else if is_full_of_blanks {
+            } else if is_full_of_blanks && file.index.blank_bytes > MAX_ENDED_BYTES * file.index.ended.len() as u64 {
                 self.rewrite(file, &|_| false)?;
             } else {
                 let catalogue = self.lock_catalogue();
@@ -103,11 +128,11 @@ impl Shared {
         Ok(self.lock_catalogue().files().cloned().collect())
     }
 
-    /// The first file of which this is true; rotated ones first.
-    fn first_file(&self, is_it: impl Fn(&LogFile) -> bool) -> Result<Option<LogFile>, StoreError> {
-        let mut files = self.files()?;
-        files.sort_by_key(|file| file.kind == Kind::Active);
-        Ok(files.into_iter().find(is_it))
+    /// The file with older events whose newest one is the oldest; rotated ones first.
+    fn oldest_file(&self, before: Timestamp, without: &HashSet<FileKey>) -> Result<Option<LogFile>, StoreError> {
+        let files = self.files()?.into_iter();
+        let older = files.filter(|file| has_older(file, before) && !without.contains(&file.stamp.key));
+        Ok(older.min_by_key(|file| (file.kind == Kind::Active, file.index.last_at())))
     }
 
     fn remove_file(&self, file: &LogFile) -> Result<u64, StoreError> {
@@ -117,6 +142,11 @@ impl Shared {
             // Another file has the name by now (logrotate shifts names): the next call looks again.
             catalogue.forget_look();
             return Ok(0);
+        }
+        remove_compressed_copy(&file.path, file.kind).during(DOING)?;
+        if matches!(file.kind, Kind::Foreign(_)) {
+            // A writer that has the file open is not to put it back, even if this process dies now.
+            tell_removed(&held, file.kind)?;
         }
         std::fs::remove_file(&file.path).during(DOING)?;
         catalogue.place.sync_folder().during(DOING)?;
@@ -140,13 +170,22 @@ impl Shared {
         catalogue.catch_up(None, &mut |_, _, _, _| {}).during(DOING)?;
         // Gone: another process has rewritten it, and the next call finds what it made.
         let Some(file) = catalogue.file_mut(key) else { return Ok(HashSet::new()) };
+        remove_compressed_copy(&file.path, file.kind).during(DOING)?;
         let blocks = select(&file.index);
-        let removed = overwrite(file, blocks, at_most, is_selected).during(DOING)?;
-        if !removed.is_empty() {
-            let changes = held.tell_edits().during(DOING)?;
-            catalogue.saw(changes);
+        let mut is_begun = false;
+        let removed = overwrite(file, blocks, at_most, is_selected, &mut || {
+            if !std::mem::replace(&mut is_begun, true) {
+                held.begin_edits()?;
+            }
+            Ok(())
+        });
+        if is_begun {
+            let changes = held.end_edits().during(DOING)?;
+            if removed.is_ok() {
+                catalogue.saw(changes);
+            }
         }
-        Ok(removed)
+        removed.during(DOING)
     }
 
     fn rewrite(&self, file: LogFile, is_removed: &dyn Fn(&Head) -> bool) -> Result<HashSet<EventId>, StoreError> {
@@ -196,10 +235,18 @@ fn tell_removed(held: &Held, kind: Kind) -> Result<(), StoreError> {
     told.during(DOING).map(drop)
 }
 
-fn has_older(index: &FileIndex, before: Timestamp) -> bool {
-    index.blocks.iter().any(|block| block.events > 0 && block.first_at < before)
+/// Returns true for an error that the file will have again.
+fn is_damage_of(error: &StoreError) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    source.is_some_and(is_of_one_file)
+}
+
+fn has_older(file: &LogFile, before: Timestamp) -> bool {
+    file.index.blocks.iter().any(|block| block.events > 0 && block.first_at < before)
 }
 
 const DOING: &str = "purge";
 /// Below it, the room is not worth a file of its own.
 const MANY_BLANKS: u64 = 1 << 20;
+/// The length of a line that names an ended event, and some.
+const MAX_ENDED_BYTES: u64 = 64;

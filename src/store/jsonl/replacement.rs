@@ -2,11 +2,15 @@
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::active_file::ActiveFile;
 use super::append_lock::Held;
 use super::catalogue::Edits;
+use super::file_index::FileIndex;
 use super::place::private;
+use super::removed_file::{RemovedFile, Wait};
 use super::writer::Writer;
 use crate::event::{AuditEvent, EventType, Timestamp};
 use crate::log_lines::log_line;
@@ -25,21 +29,64 @@ impl Writer {
         });
     }
 
-    /// Takes note of a file that another program has taken away from PATH.
-    pub(super) fn note_replaced(&mut self, held: &Held, before: &ActiveFile) -> Result<(), StoreError> {
-        if self.catalogue.rotated.iter().any(|file| file.stamp.key == before.key) {
-            // Renamed by logrotate: readers find it.
+    /// Takes note of a file that another program has taken away from PATH. `index` is that of its lines, as far as they are
+    /// known.
+    pub(super) fn note_replaced(
+        &mut self,
+        held: &Held,
+        before: ActiveFile,
+        index: Arc<FileIndex>,
+    ) -> Result<(), StoreError> {
+        let is_renamed = self.catalogue.rotated.iter().any(|file| file.stamp.key == before.key)
+            || self.catalogue.unindexed.iter().any(|(_, key)| *key == before.key);
+        if is_renamed {
+            // By logrotate: readers find it.
             return Ok(());
         }
         if before.metadata()?.nlink() > 0 {
             self.note("the log file was moved away while it was written: readers of this log no longer see its events");
             return Ok(());
         }
-        match self.rescue(held, before) {
-            Ok(()) => {
-                self.note("the log file was removed while it was written; its events were put back as a rotated file")
+        if self.removed.len() < MAX_REMOVED {
+            self.removed.push(RemovedFile::new(before, index));
+        } else {
+            self.note("the log file was removed while it was written, and its events are lost");
+        }
+        self.put_back(held, Wait::ForRoom)
+    }
+
+    /// Puts files back that another program has removed, and that are still open here.
+    ///
+    /// logrotate with `compress` renames a file, copies it into another, and removes it. Its events are not lost.
+    pub(super) fn put_back(&mut self, held: &Held, wait: Wait) -> Result<(), StoreError> {
+        for mut removed in std::mem::take(&mut self.removed) {
+            if removed.is_kept_in(&self.catalogue.rotated) {
+                continue;
             }
-            Err(_) => self.note("the log file was removed while it was written, and its events are lost"),
+            let may_be_kept = !self.catalogue.unindexed.is_empty() && removed.since.elapsed() < INDEXING_TIME;
+            let is_soon = removed.tried_at.is_some_and(|at| at.elapsed() < RETRY_TIME);
+            if wait == Wait::ForRoom && (may_be_kept || is_soon) {
+                self.removed.push(removed);
+                continue;
+            }
+            match self.rescue(held, &removed.file) {
+                Ok(()) => {
+                    self.note(
+                        "the log file was removed while it was written; its events were put back as a rotated file",
+                    );
+                }
+                Err(error) if wait == Wait::ForRoom => {
+                    if removed.tried_at.is_none() {
+                        self.note("the log file was removed while it was written; its events cannot be put back yet");
+                        log_line(
+                            move || tracing::error!(%error, "a removed file of the audit log cannot be put back yet"),
+                        );
+                    }
+                    removed.tried_at = Some(Instant::now());
+                    self.removed.push(removed);
+                }
+                Err(_) => self.note("the log file was removed while it was written, and its events are lost"),
+            }
         }
         Ok(())
     }
@@ -62,3 +109,8 @@ impl Writer {
 }
 
 const MAX_NOTES: usize = 8;
+/// Each keeps its place on the disk until it is closed.
+const MAX_REMOVED: usize = 8;
+const RETRY_TIME: Duration = Duration::from_secs(1);
+/// The time for large archives to be indexed, of which one may have the events.
+const INDEXING_TIME: Duration = Duration::from_secs(60);

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, BufRead, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use flate2::Compression as Level;
 use flate2::write::GzEncoder;
@@ -13,7 +12,7 @@ use super::append_lock::Held;
 use super::file_index::FileIndex;
 use super::line::{self, Head, Line};
 use super::line_reader::LineReader;
-use super::log_file::{LogFile, Stamp, next_serial};
+use super::log_file::{LogFile, Stamp, remove_compressed_copy};
 use super::place::{FileKey, Form, Kind, Place, private, stat};
 use super::size_limit::check_size;
 use crate::event::EventId;
@@ -50,12 +49,12 @@ impl Rewriting {
         target.set_permissions(fs::metadata(&source.path)?.permissions())?;
         place.give_to_owner(&target);
         Ok(Self {
+            index: source.index.for_copy(),
             source,
             lines,
             temporary,
             target,
             is_compressed,
-            index: FileIndex::default(),
             buffer: Vec::new(),
             written: 0,
             removed: HashSet::new(),
@@ -118,6 +117,7 @@ impl Rewriting {
         }
         let (path, kind) = self.new_name();
         // A compressed file that is there already was left by a process that died before it removed the plain one.
+        remove_compressed_copy(&path, kind)?;
         fs::rename(&self.temporary, &path)?;
         place.sync_folder()?;
         if path != self.source.path {
@@ -125,8 +125,7 @@ impl Rewriting {
             place.sync_folder()?;
         }
         let stamp = Stamp::of(&self.target.metadata()?);
-        let index = Arc::new(std::mem::take(&mut self.index));
-        let file = LogFile { path, kind, stamp, index, serial: next_serial(), is_exact: true };
+        let file = LogFile::new(&path, kind, stamp, std::mem::take(&mut self.index));
         file.save(&place.state);
         Ok(Some((file, std::mem::take(&mut self.removed), held)))
     }

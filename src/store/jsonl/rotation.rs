@@ -6,12 +6,13 @@
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use super::active_file::{ActiveFile, Fate, replaced_error};
 use super::append_lock::Held;
 use super::catalogue::Edits;
 use super::error::DuringOperation as _;
-use super::log_file::Stamp;
+use super::log_file::{Stamp, remove_compressed_copy};
 use super::place::{FileKey, Kind, stat};
 use super::rotation_failure::RotationFailure;
 use super::size_limit::size_limit;
@@ -85,7 +86,7 @@ impl Writer {
             return Err(replaced_error());
         }
         let before = file.metadata()?;
-        file.seal(self.end())?;
+        file.seal()?;
         let place = self.catalogue.place.clone();
         let mut number = self.catalogue.last_number();
         let renamed = loop {
@@ -132,9 +133,15 @@ impl Writer {
             })
             .collect();
         own.sort_by_key(|(number, file)| (*number, &file.path));
+        let floor = i64::try_from(self.config.floor.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+        let youngest = Timestamp::now().as_micros().saturating_sub(floor);
         let mut deleted = 0;
         let mut more = Vec::new();
         for (_, file) in own.iter().take(own.len().saturating_sub(keep)) {
+            if floor > 0 && file.index.last_at().is_some_and(|last| last.as_micros() > youngest) {
+                // A later rotation deletes it.
+                continue;
+            }
             if !self.expiring.iter().any(|(path, _)| *path == file.path) {
                 deleted += file.index.events();
                 more.push((file.path.clone(), file.stamp));
@@ -168,9 +175,12 @@ impl Writer {
         let mut failed = None;
         for (path, stamp) in expiring {
             // Another program may have put another file there.
-            if stat(&path)?.map(|metadata| Stamp::of(&metadata)) == Some(stamp)
-                && let Err(error) = std::fs::remove_file(&path)
-            {
+            if stat(&path)?.map(|metadata| Stamp::of(&metadata)) != Some(stamp) {
+                continue;
+            }
+            let kind = path.file_name().and_then(|name| self.catalogue.place.kind(name));
+            let copy = kind.map_or(Ok(()), |kind| remove_compressed_copy(&path, kind));
+            if let Err(error) = copy.and_then(|()| std::fs::remove_file(&path)) {
                 failed = Some(error);
             }
         }

@@ -1,20 +1,22 @@
 //! The writer: one batch after the other, under the lock of the log.
 
 use std::collections::HashSet;
+use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::active_file::{ActiveFile, Fate, replaced_error};
-use super::append_lock::{Changes, Durable, Held};
+use super::append_lock::{Changes, Durable, Held, peek};
 use super::batch::Batch;
 use super::catalogue::{Catalogue, Edits};
 use super::config::Config;
 use super::error::{APPEND, DuringOperation as _, OPENING, closed_error, config, error_of};
 use super::known_ids::KnownIds;
 use super::line::Line;
-use super::log_file::Stamp;
+use super::log_file::{LogFile, Stamp};
 use super::place::{FileKey, Place, private};
+use super::removed_file::{RemovedFile, Wait};
 use super::rotation_failure::RotationFailure;
 use super::size_limit::check_size;
 use super::snapshot::Snapshot;
@@ -36,6 +38,8 @@ pub(super) struct Writer {
     pub(super) notes: Vec<AuditEvent>,
     /// Old files that go when the notes are written.
     pub(super) expiring: Vec<(PathBuf, Stamp)>,
+    /// Files that another program has removed, to be put back.
+    pub(super) removed: Vec<RemovedFile>,
     /// The last rotation, if it failed.
     pub(super) rotation_failure: Option<RotationFailure>,
     /// The changes when PATH was last looked at.
@@ -53,6 +57,7 @@ impl Writer {
             lock: WriterLock::new(),
             notes: Vec::new(),
             expiring: Vec::new(),
+            removed: Vec::new(),
             rotation_failure: None,
             replaced: None,
             is_closed: false,
@@ -90,16 +95,27 @@ impl Writer {
                     Fate::Lost => continue,
                 }
             }
-            if let Err(failed) = file.append(&fresh.lines, end) {
+            let place = &self.catalogue.place;
+            if let Err(failed) = file.append(&fresh.lines, end, || held.is_current(place)) {
                 if !failed.is_trusted {
                     self.catalogue.distrusted = Some(file.key);
+                    // On failure, this process alone leaves it.
+                    let _ = held.tell_distrusted(file.key.inode());
                 }
                 return Err(failed.cause).during(APPEND);
             }
-            if file.fate(&self.config.path, end + fresh.lines.len() as u64)? == Fate::Kept {
+            let end = end + fresh.lines.len() as u64;
+            if file.fate(&self.config.path, end)? == Fate::Kept {
+                let is_alone = file.len().during(APPEND)? == end && held.is_current(place);
                 self.notes.clear();
-                self.add(&fresh);
-                self.publish(held)?;
+                if is_alone {
+                    self.add(&fresh);
+                    self.publish(held)?;
+                } else {
+                    // Others have written, too, and nobody knows whose lines are where.
+                    self.catalogue.active.iter_mut().for_each(LogFile::begin_again);
+                    self.settle(held)?;
+                }
                 self.note_day(held)?;
                 self.expire(held);
                 return Ok(());
@@ -151,6 +167,7 @@ impl Writer {
     /// Opens the file at PATH if it is another one than before, reads the lines of other processes, and repairs a torn one.
     pub(super) fn settle(&mut self, held: &Held) -> Result<(), StoreError> {
         self.open_listed(held)?;
+        self.believe_distrust(held)?;
         if self.catalogue.distrusted.is_some() {
             self.leave_distrusted(held)?;
         }
@@ -197,14 +214,20 @@ impl Writer {
             let changes = held.changes().during(APPEND)?;
             let was_told = self.replaced.is_none_or(|before| changes.has_replaced_since(before));
             self.replaced = Some(changes);
+            if changes.is_editing() {
+                // A process died while it overwrote lines.
+                held.end_edits().during(APPEND)?;
+            }
+            let index = self.catalogue.active.as_ref().map(|active| active.index.clone()).unwrap_or_default();
             let before = self.open_current(held)?;
             self.catalogue.refresh(Some(held.changes().during(APPEND)?), Edits::Tolerated).during(APPEND)?;
             if let Some((before, was_empty)) = before
                 && !was_told
                 && !was_empty
             {
-                self.note_replaced(held, &before)?;
+                self.note_replaced(held, before, index)?;
             }
+            self.put_back(held, Wait::ForRoom)?;
             if self.is_listed() {
                 return Ok(());
             }
@@ -278,10 +301,27 @@ impl Writer {
                 tracing::warn!("the audit log is not durable: {}", volatile_message(&file_system));
             });
         }
+        // Makes the lock.
+        drop(self.hold(OPENING)?);
+        self.index_without_lock().during(OPENING)?;
         let held = self.hold(OPENING)?;
-        let changes = held.changes().during(OPENING)?;
-        self.catalogue.refresh(Some(changes), Edits::Indexed).during(OPENING)?;
         self.settle(&held)
+    }
+
+    /// Indexes the files, so that less of them is read while other processes wait for the lock.
+    fn index_without_lock(&mut self) -> io::Result<()> {
+        let told = peek(&self.catalogue.place)?;
+        self.catalogue.refresh(told.map(|(changes, _)| changes), Edits::Indexed)?;
+        let inode = self.catalogue.active.as_ref().map(|active| active.stamp.key.inode());
+        if let Some((_, Some(durable))) = told
+            && inode == Some(durable.inode)
+        {
+            let known = &mut self.known;
+            self.catalogue.catch_up(Some(durable.len), &mut |file, index, block, head| {
+                known.add(file, index, block, head.event_id);
+            })?;
+        }
+        Ok(())
     }
 
     /// Does what an append does, except for its lines.
@@ -309,6 +349,7 @@ impl Writer {
         if !self.is_closed {
             let has_open_events = self.hold("closing").and_then(|held| {
                 self.settle(&held)?;
+                self.put_back_at_last(&held)?;
                 let own = Some(self.lock.id);
                 Ok(Snapshot::of(&self.catalogue).open_events().into_values().any(|writer| writer == own))
             });
@@ -317,6 +358,15 @@ impl Writer {
             self.file = None;
         }
         Ok(())
+    }
+
+    /// Puts removed files back before they are closed, and writes the events that say so.
+    fn put_back_at_last(&mut self, held: &Held) -> Result<(), StoreError> {
+        if self.removed.is_empty() {
+            return Ok(());
+        }
+        self.put_back(held, Wait::No)?;
+        self.append(held, &Batch::default())
     }
 
     fn repair(&mut self) -> Result<(), StoreError> {
@@ -339,10 +389,30 @@ impl Writer {
         Ok(())
     }
 
+    /// Takes note of a file that another process cannot trust. Only its durable batches count.
+    fn believe_distrust(&mut self, held: &Held) -> Result<(), StoreError> {
+        let told = held.changes().during(APPEND)?.distrusted;
+        let key = self.file.as_ref().map(|file| file.key).filter(|key| key.inode() == told);
+        let durable = held.durable().during(APPEND)?.filter(|durable| durable.inode == told);
+        if self.catalogue.distrusted.is_none()
+            && key.is_some()
+            && let Some(durable) = durable
+        {
+            let known = &mut self.known;
+            let caught = self.catalogue.catch_up(Some(durable.len), &mut |file, index, block, head| {
+                known.add(file, index, block, head.event_id);
+            });
+            caught.during(APPEND)?;
+            self.catalogue.distrusted = key;
+        }
+        Ok(())
+    }
+
     /// Leaves a file with lines that could be neither synced nor removed.
     fn leave_distrusted(&mut self, held: &Held) -> Result<(), StoreError> {
         if self.catalogue.distrusted == self.file.as_ref().map(|file| file.key) {
             self.rotate(held)?;
+            held.tell_distrusted(0).during(APPEND)?;
         }
         self.catalogue.distrusted = None;
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::scene::Scene;
+use super::scene::{Scene, settings};
 use crate::store_fails::until_recovered;
 use crate::support::strace::Fault;
 use crate::support::{Kind, Shot, alone, beside, fire};
@@ -61,4 +61,34 @@ fn each_call_of_an_append_fails_in_turn() {
             }
         }
     }
+}
+
+/// Another sync would succeed for lines that the disk does not have, in another process, too.
+#[test]
+fn every_process_leaves_a_file_that_could_be_neither_synced_nor_cut() {
+    let _turn = alone();
+    let scene = Scene::new("");
+    let other = settings(&scene.folder, &scene.url()).start();
+    let home = scene.log.parent().expect("it is in a folder").to_owned();
+    let files = || {
+        fs::read_dir(&home)
+            .expect("the folder")
+            .filter(|entry| entry.as_ref().is_ok_and(|one| one.path().is_file()))
+            .count()
+    };
+    let mut shots = until_recovered(&scene.server, "before");
+    assert_eq!(files(), 1);
+    let fault = Fault::on_file(scene.server.pid(), &scene.log, "fdatasync,ftruncate,renameat2", "error=EIO");
+    let shot = fire(&mut scene.server.client(), Kind::Upload, "refused".to_owned());
+    assert!(!shot.is_success());
+    shots.push(shot);
+    let shot = fire(&mut other.client(), Kind::Upload, "other".to_owned());
+    assert!(shot.is_success(), "{}", other.said());
+    shots.push(shot);
+    assert_eq!(files(), 2, "it is not appended to any more");
+    drop(fault);
+    shots.extend(until_recovered(&scene.server, "after"));
+    shots.extend(until_recovered(&other, "other"));
+    assert_eq!(files(), 2);
+    scene.record().assert_successes(&shots);
 }

@@ -1,9 +1,14 @@
 //! A log of JSON lines: calls that fail, files that are taken away, processes that share it.
 
 mod append_only;
+mod archive_fails;
+mod each_call;
 mod failed_calls;
 mod full_disk;
+mod lock_removed;
+mod logrotate;
 mod machine_restart;
+mod purge_killed;
 mod rotation_fails;
 mod scene;
 mod shared;

@@ -8,6 +8,8 @@ use std::fs;
 use std::path::Path;
 
 use self::check::Expected;
+#[cfg(feature = "jsonl")]
+pub(crate) use self::trace::parse;
 use crate::support::{Client, Folder, Kind, SOON, Settings, beside, beside_others, fire, strace, until, url};
 
 const REQUESTS: usize = 100;

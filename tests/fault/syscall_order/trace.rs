@@ -4,26 +4,26 @@ use std::collections::HashMap;
 
 /// A system call; the moments are lines of the trace.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Call {
-    pub(super) name: String,
+pub(crate) struct Call {
+    pub(crate) name: String,
     /// All of them, as they are shown.
-    pub(super) arguments: String,
-    pub(super) entered: usize,
+    pub(crate) arguments: String,
+    pub(crate) entered: usize,
     /// None: it never returned.
-    pub(super) returned: Option<Returned>,
+    pub(crate) returned: Option<Returned>,
 }
 
 /// The end of a system call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Returned {
-    pub(super) at: usize,
+pub(crate) struct Returned {
+    pub(crate) at: usize,
     /// The return value; -1 is an error.
-    pub(super) value: i64,
+    pub(crate) value: i64,
 }
 
 impl Call {
     /// The target of its first argument, a descriptor: a path, or `TCP:[...]`.
-    pub(super) fn target(&self) -> &str {
+    pub(crate) fn target(&self) -> &str {
         let Some((_, rest)) = self.arguments.split_once('<') else { return "" };
         // A socket has an arrow in its name.
         let end = rest.find(">,").or_else(|| rest.rfind('>'));
@@ -31,13 +31,13 @@ impl Call {
     }
 
     /// The line of its successful return.
-    pub(super) fn succeeded(&self) -> Option<usize> {
+    pub(crate) fn succeeded(&self) -> Option<usize> {
         self.returned.filter(|returned| returned.value >= 0).map(|returned| returned.at)
     }
 }
 
 /// The calls in the order in which they were entered. A call that another thread interrupts in the trace is one call.
-pub(super) fn parse(text: &str) -> Vec<Call> {
+pub(crate) fn parse(text: &str) -> Vec<Call> {
     let mut calls: Vec<Call> = Vec::new();
     let mut unfinished: HashMap<&str, usize> = HashMap::new();
     for (at, line) in text.lines().enumerate() {
@@ -70,7 +70,7 @@ pub(super) fn parse(text: &str) -> Vec<Call> {
 }
 
 /// Splits a line into the padded thread id and the call.
-pub(super) fn split(line: &str) -> Option<(&str, &str)> {
+pub(crate) fn split(line: &str) -> Option<(&str, &str)> {
     line.split_once(' ').map(|(thread, rest)| (thread, rest.trim()))
 }
 

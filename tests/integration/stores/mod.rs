@@ -6,7 +6,13 @@ mod faulty_store;
 #[cfg(all(feature = "jsonl", unix))]
 mod jsonl;
 #[cfg(all(feature = "jsonl", unix))]
+mod jsonl_archives;
+#[cfg(all(feature = "jsonl", unix))]
 mod jsonl_files;
+#[cfg(all(feature = "jsonl", unix))]
+mod jsonl_place;
+#[cfg(all(feature = "jsonl", unix))]
+mod jsonl_removal;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
