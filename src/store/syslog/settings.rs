@@ -156,7 +156,7 @@ impl SyslogSettings {
         self
     }
 
-    /// Sets the largest message, in bytes: 2,048 over UDP, else 8,192 by default. A larger one is cut.
+    /// Sets the largest message, in bytes: 2,048 over UDP, else 8,000 by default. A larger one is cut.
     ///
     /// # Errors
     /// If it is below 480, which every collector takes, or above the maximum of the transport: 65,507 over UDP, else 1 MiB.

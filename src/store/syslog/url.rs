@@ -97,7 +97,7 @@ fn with_parameter(settings: SyslogSettings, name: &str, value: &str) -> Result<S
         "bom" => settings.byte_order_mark(choice(name, value, &[("true", true), ("false", false)])?),
         "max_bytes" => {
             let bytes =
-                value.parse().map_err(|_| config("`max_bytes` is no number: expected one of bytes, such as 8192"))?;
+                value.parse().map_err(|_| config("`max_bytes` is no number: expected one of bytes, such as 8000"))?;
             settings.max_bytes(bytes)?
         }
         "socket" => settings.socket(choice(

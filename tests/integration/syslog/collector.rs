@@ -128,7 +128,8 @@ impl Collector {
     /// The lines of a file, once there are this many.
     pub(crate) fn lines(&self, name: &str, count: usize) -> Vec<String> {
         let path = self.path(name);
-        let read = || fs::read_to_string(&path).unwrap_or_default();
+        // A collector that cuts a message may cut a character.
+        let read = || String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()).into_owned();
         let mut length = 0;
         self.wait(&format!("{name} has {count} lines"), || {
             // Read when it has grown: it may have megabytes.

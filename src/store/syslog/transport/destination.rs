@@ -87,8 +87,8 @@ impl Destination {
         match self {
             // RFC 5426 section 3.2: a collector should take this. Larger ones would be in more than two packets.
             Self::Udp(_) => 2048,
-            // The default of rsyslog, and what RFC 5425 section 4.3.1 asks of collectors.
-            _ => 8192,
+            // rsyslog takes 8,096 bytes by default, and drops the end of a larger message with its mark.
+            _ => 8000,
         }
     }
 
