@@ -117,7 +117,7 @@ pub use event::{
     Actor, AuditEvent, Classification, CompactText, Details, ErrorCode, EventError, EventId, EventType, Phase,
     RequestInfo, Resource, Target, Targets, Timestamp,
 };
-pub use middleware::{AUDIT_EVENT_ID, AuditBody, AuditLayer, AuditService, ResponseFuture};
+pub use middleware::{AUDIT_EVENT_ID, AUDIT_RECEIPT, AuditBody, AuditLayer, AuditService, ResponseFuture};
 pub use policy::{AuditPolicy, FailMode, PolicyBuilder, PolicyError, RecordWhen, Rule};
 pub use store::{StoreError, StoreErrorKind};
 pub use writer::{AuditLog, AuditLogBuilder, CloseError, OpenError, RecordError, RecordErrorKind, Stats};

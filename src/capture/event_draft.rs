@@ -112,6 +112,12 @@ impl Attempts {
         layers.find(|layer| !layer.inherits_settings).map(|layer| &layer.policy)
     }
 
+    /// Returns true if this attempt's layer gives receipts, or one of its log around it whose settings it has.
+    pub(crate) fn gives_receipts(&self, attempt: usize) -> bool {
+        let mut of_log = std::iter::successors(Some(attempt), |&attempt| self[attempt].outer);
+        of_log.any(|attempt| self[attempt].layer.as_ref().is_some_and(|layer| layer.gives_receipts))
+    }
+
     /// Hides the secrets in the details of an event that the rules of this attempt's layer record.
     pub(crate) fn redact_details(&self, of: usize, details: &mut Details) {
         let own = || self[of].layer.as_ref().map(|layer| &layer.policy);

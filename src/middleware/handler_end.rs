@@ -16,7 +16,7 @@ use super::body_end_event::BodyEndEvent;
 use super::body_error::BodyError;
 use super::call_end::{self, CallEnd};
 use super::instrumented::PanicPayload;
-use super::not_recorded::AUDIT_EVENT_ID;
+use super::not_recorded::AUDIT_RECEIPT;
 use super::read_ahead::ReadAhead;
 use crate::capture::EndKind;
 use crate::event::EventId;
@@ -95,12 +95,12 @@ impl<R, E> HandlerEnd<R, E> {
         if let Self::Response(parts, _) | Self::Call(parts, ..) = self { Some(&mut parts.extensions) } else { None }
     }
 
-    /// Names the event of the response, if there is one.
-    pub(super) fn give_receipt(&mut self, event_id: EventId) {
-        if let Self::Response(parts, _) | Self::Call(parts, ..) = self
-            && let Ok(id) = HeaderValue::from_str(event_id.to_hex().as_str())
-        {
-            parts.headers.insert(AUDIT_EVENT_ID, id);
+    /// Names the event of the response, if there is a response. Without an event, a receipt of others is removed.
+    pub(super) fn give_receipt(&mut self, event_id: Option<EventId>) {
+        let (Self::Response(parts, _) | Self::Call(parts, ..)) = self else { return };
+        match event_id.and_then(|id| HeaderValue::from_str(id.to_hex().as_str()).ok()) {
+            Some(id) => drop(parts.headers.insert(AUDIT_RECEIPT, id)),
+            None => drop(parts.headers.remove(AUDIT_RECEIPT)),
         }
     }
 

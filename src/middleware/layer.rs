@@ -129,16 +129,15 @@ impl AuditLayer {
         self
     }
 
-    /// Sets whether each recorded response names its event in the header [`AUDIT_EVENT_ID`](crate::AUDIT_EVENT_ID): not by default.
+    /// Sets whether each recorded response names its event in the header [`AUDIT_RECEIPT`](crate::AUDIT_RECEIPT): not by default.
     ///
-    /// The client then holds a receipt: a durable event with this id exists. If it cannot be found later, and no purge accounts
-    /// for it, it was removed. On a sealed log, `tower-audit proof` turns the id into a proof.
+    /// The client then holds a receipt: the store has acknowledged an event with this id. If it cannot be found later, and no purge
+    /// accounts for it, the store has lost it, or it was removed. On a sealed log, `tower-audit proof` turns the id into a proof.
     ///
     /// Of a response whose event is written at the end of its body, or of a gRPC call that goes on, the header names the
-    /// `started` event, which is durable already. A response that leaves without its event, by a rule that fails open, has
-    /// no header. Neither has one that only a layer of another log has recorded, unless that layer gives receipts, too; of
-    /// several, the outermost counts. A refusal has the header in any case, with the id of the event that is not known to be
-    /// written: it is a problem document.
+    /// `started` event. A response that leaves without its event, by a rule that fails open, has no such header, nor has a
+    /// refusal. A layer [for a route](Self::for_route) gives them if one of the same log around it does. Of several logs, the
+    /// outermost that gives receipts counts. A store that cannot be read gives none: nobody could look the event up.
     ///
     /// ```
     /// use tower_audit::{AuditLayer, AuditLog, AuditPolicy};
@@ -150,7 +149,10 @@ impl AuditLayer {
     /// ```
     #[must_use]
     pub fn receipts(mut self, receipts: bool) -> Self {
-        self.change(|config| config.gives_receipts = receipts);
+        self.change(|config| {
+            let is_readable = || config.log.store().is_some_and(|store| store.parts().reader.is_some());
+            config.gives_receipts = receipts && is_readable();
+        });
         self
     }
 

@@ -55,5 +55,5 @@ pub use body_error::BodyError;
 pub use capture_body::{CaptureBody, CaptureBodyLayer, CapturedBody};
 pub use future::ResponseFuture;
 pub use layer::AuditLayer;
-pub use not_recorded::AUDIT_EVENT_ID;
+pub use not_recorded::{AUDIT_EVENT_ID, AUDIT_RECEIPT};
 pub use service::AuditService;

@@ -10,6 +10,10 @@ use crate::problem_details::ProblemDetails;
 /// The header that gives the id to quote when an event could not be written.
 pub const AUDIT_EVENT_ID: HeaderName = HeaderName::from_static("audit-event-id");
 
+/// The header that names the event of a recorded response, if its layer [gives receipts](crate::AuditLayer::receipts). Another
+/// one than that of a refusal, after which a client may try again.
+pub const AUDIT_RECEIPT: HeaderName = HeaderName::from_static("audit-receipt");
+
 /// The delay after which a client may try again, in seconds. Short: nothing has been done, and the writer recovers.
 const RETRY_AFTER_SECONDS: &str = "1";
 

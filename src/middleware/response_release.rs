@@ -135,6 +135,9 @@ impl RequestLifecycle {
                 }
                 let started = self.claim.lock()[self.claim.attempt()].started.clone();
                 let receipt = started.filter(|started| started.is_durable).map(|started| started.event_id);
+                if receipt.is_none() && self.gives_receipts() {
+                    end.give_receipt(None);
+                }
                 return NextStep::Leave(self.release(end, receipt, Some(end_of_body)));
             }
             self.span.record(EVENT_ID, event.event_id);
@@ -176,10 +179,8 @@ impl RequestLifecycle {
         R::Error: Into<BodyError>,
     {
         self.settle(AttemptStage::Told(end.kind()), end.extensions_mut());
-        if self.shared.gives_receipts
-            && let Some(event_id) = receipt
-        {
-            end.give_receipt(event_id);
+        if receipt.is_some() && self.gives_receipts() {
+            end.give_receipt(receipt);
         }
         drop(self);
         end.release(end_of_body)
@@ -215,7 +216,7 @@ impl RequestLifecycle {
     /// Answers a request whose event is not known to be durable, by the fail mode.
     fn answer_without_event<R, E>(
         mut self,
-        end: HandlerEnd<R, E>,
+        mut end: HandlerEnd<R, E>,
         event_id: EventId,
         fail_mode: FailMode,
     ) -> LifecycleOutput<R, E>
@@ -226,6 +227,9 @@ impl RequestLifecycle {
     {
         if fail_mode == FailMode::Open {
             self.shared.log.count_unrecorded();
+            if self.gives_receipts() {
+                end.give_receipt(None);
+            }
             return self.release(end, None, None);
         }
         let refusal = WithheldResponse { event_id, has_run: true };
@@ -241,6 +245,12 @@ impl RequestLifecycle {
                 end.release(None)
             }
         }
+    }
+
+    /// Returns true if the layer gives receipts, or, for a layer of a single route, the one around it.
+    fn gives_receipts(&self) -> bool {
+        self.shared.gives_receipts
+            || (self.shared.inherits_settings && self.claim.lock().gives_receipts(self.claim.attempt()))
     }
 
     /// Settles the attempt, and marks the response if there may be a layer further out that knows the request.

@@ -88,7 +88,7 @@ fn card(rest: &[u8]) -> Option<usize> {
     }
     let is_end = rest.get(end).is_none_or(|byte| !byte.is_ascii_alphanumeric());
     let sum: u32 = digits.iter().rev().enumerate().map(|(at, digit)| luhn(at, *digit)).sum();
-    (digits.len() >= MIN_CARD_DIGITS && is_end && sum % 10 == 0).then_some(end)
+    (digits.len() >= MIN_CARD_DIGITS && is_end && sum.is_multiple_of(10)).then_some(end)
 }
 
 /// Every second digit from the right counts twice; of 18, the sum of its digits is 9.

@@ -211,12 +211,13 @@ impl OwedEvents {
         owed.filter(|debt| debt.overdue_at <= now).count()
     }
 
-    /// Removes all events. Returns their ids, and true for those whose callers were told.
+    /// Removes all events but those that are durable, whose callers have yet to learn of it. Returns their ids, and true for
+    /// those whose callers were told.
     pub(super) fn take_ids(&mut self) -> Vec<(EventId, bool)> {
-        (self.owed, self.unheard, self.waiting) = (Load::default(), Load::default(), 0);
-        let debts = std::mem::take(&mut self.debts).into_iter();
-        let debts = debts.filter(|(_, debt)| debt.caller != DebtCaller::UnheardOfDurable);
-        debts.map(|(id, debt)| (id, debt.caller == DebtCaller::Told)).collect()
+        let is_owed = |(_, debt): &(&EventId, &Debt)| debt.caller != DebtCaller::UnheardOfDurable;
+        let ids: Vec<_> = self.debts.iter().filter(is_owed).map(|(id, _)| *id).collect();
+        let debts = ids.into_iter().filter_map(|id| Some((id, self.remove(id)?.caller == DebtCaller::Told)));
+        debts.collect()
     }
 
     /// Returns true if no event waits and none is at the store.

@@ -182,6 +182,26 @@ async fn an_event_that_is_durable_before_its_request_learns_of_the_timeout_relea
     log.close().await.expect("nothing is left");
 }
 
+/// The same, and the log closes before the task is polled: it waits for the request no longer than it may.
+#[tokio::test(start_paused = true)]
+async fn closing_forgets_no_event_that_is_durable_before_its_request_learns_of_it() {
+    let store = Scripted::new();
+    let log = AuditLog::builder().store(store.clone()).write_timeout(WRITE_TIMEOUT).close_timeout(WRITE_TIMEOUT);
+    let log = log.open().await.expect("it opens");
+    store.set_all(Append::KeepsAfter(WRITE_TIMEOUT + Duration::from_millis(50)));
+    let service = layer(&log, false).layer(answering(StatusCode::CREATED));
+    let mut answer = pin!(service.oneshot(post("/x")));
+    for _ in 0..4 {
+        assert!(answer.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let_others_run().await;
+    }
+    tokio::time::sleep(WRITE_TIMEOUT + Duration::from_millis(200)).await;
+    let error = log.close().await.expect_err("a request is unfinished");
+    assert!(error.owed_events().is_empty(), "{error}");
+    let answer = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await;
+    assert!(matches!(answer, Poll::Ready(Ok(answer)) if answer.status() == StatusCode::CREATED));
+}
+
 /// The `started` event has taken 300 ms of 500: an end for which no client waits has a whole write timeout all the same.
 #[tokio::test(start_paused = true)]
 async fn an_end_without_a_client_has_a_whole_write_timeout() {
