@@ -219,7 +219,7 @@ impl BodyObserver {
     }
 
     /// Records a body that was read to its end.
-    fn end(mut self: Box<Self>) {
+    fn end(mut self) {
         self.is_complete = true;
         // The drop records it.
     }

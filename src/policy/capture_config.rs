@@ -202,7 +202,7 @@ impl CaptureConfig {
     /// let policy = tower_audit::AuditPolicy::mutations();
     /// assert_eq!(policy.capture_config().mask("by Bearer c2VjcmV0, 4111 1111 1111 1111"), "by Bearer ***, ***");
     /// ```
-    #[expect(clippy::unused_self, reason = "settings may add to what is masked")]
+    #[allow(clippy::unused_self, reason = "settings may add to what is masked")]
     pub fn mask<'t>(&self, text: &'t str) -> Cow<'t, str> {
         secret_values::mask(text)
     }

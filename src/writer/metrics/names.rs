@@ -20,7 +20,8 @@ pub(super) enum Kind {
 
 macro_rules! metrics {
     ($($constant:ident = $name:literal, $kind:ident, $unit:ident, $help:literal;)*) => {
-        $(pub(in crate::writer) const $constant: &str = $name;)*
+        $(#[cfg_attr(not(feature = "seal"), allow(dead_code, reason = "one is of the seal"))]
+        pub(in crate::writer) const $constant: &str = $name;)*
 
         /// All metrics.
         pub(super) const ALL: &[Description] = &[

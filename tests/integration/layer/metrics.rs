@@ -17,7 +17,7 @@ use tower_audit::policy::presets;
 use tower_audit::sealing::SealKey;
 use tower_audit::store::conformance::{Fault, FaultyStore};
 use tower_audit::store::{MemoryStore, StoreErrorKind};
-use tower_audit::{AuditEvent, AuditLayer, AuditLog, EventType};
+use tower_audit::{AuditEvent, AuditLayer, AuditLog, EventType, Timestamp};
 
 use crate::layer::support::{answering, delete, let_others_run, post};
 
@@ -246,7 +246,7 @@ async fn a_sealed_log_tells_when_it_was_last_sealed() {
     let log = AuditLog::builder().url("memory:").metrics_label("sealed").seal(key).open().await.expect("it opens");
     let sealed = || values(&recorder)["tower_audit_sealed_timestamp_seconds{log=\"sealed\"}"];
     let begun = sealed();
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs_f64();
+    let now = Timestamp::now().as_micros() as f64 / 1e6;
     assert!((now - 60.0..=now + 1.0).contains(&begun), "it begins with the start: {begun}, now {now}");
     log.record(AuditEvent::new(EventType::AUTH)).await.expect("it is kept");
     log.close().await.expect("it seals what is left");
