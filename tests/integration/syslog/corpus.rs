@@ -12,7 +12,6 @@ use tower_audit::{AuditEvent, Details};
 
 use super::collector::Collector;
 
-#[allow(dead_code, reason = "the tests of the program use other parts")]
 #[path = "../../support/hostile.rs"]
 mod hostile;
 
