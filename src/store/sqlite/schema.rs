@@ -241,7 +241,7 @@ macro_rules! is_trigger {
         "type = 'trigger' AND \
          (lower(tbl_name) GLOB 'audit_segment_[0-9]*' OR lower(tbl_name) IN ('audit_journal', 'audit_segments', \
          'audit_postings', 'audit_started', 'audit_writers', 'audit_probe', 'audit_version', 'audit_leaves', 'audit_nodes', \
-         'audit_checkpoints'))"
+         'audit_checkpoints', 'audit_removals'))"
     };
 }
 use is_trigger;
@@ -255,7 +255,7 @@ const JOURNAL_REPLACES: &str = "SELECT EXISTS (SELECT 1 FROM pragma_index_list('
 
 const SELECT_OWN_TABLES: &str = "SELECT name FROM sqlite_schema WHERE name GLOB 'audit_segment_[0-9]*' OR name IN \
     ('audit_journal', 'audit_segments', 'audit_postings', 'audit_started', 'audit_writers', 'audit_probe', \
-    'audit_leaves', 'audit_nodes', 'audit_checkpoints')";
+    'audit_leaves', 'audit_nodes', 'audit_checkpoints', 'audit_removals')";
 
 const COUNT_OF_OURS: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN \
     ('audit_journal', 'audit_segments', 'audit_postings', 'audit_started', 'audit_writers', 'audit_probe')";
