@@ -462,3 +462,56 @@ const QUICKLY_CHECKED: u64 = 64 * 1024 * 1024;
 const CHECKPOINT_PAGES: &str = "4000";
 /// The size to which SQLite truncates a write-ahead log that has grown larger.
 const WAL_SIZE_LIMIT: &str = "67108864";
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::store::OpenOptions;
+
+    /// A new database in a folder, its options, and a connection to it that has read.
+    async fn opened() -> (tempfile::TempDir, Config, SqliteConnection) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().canonicalize().unwrap().join("audit.db");
+        let config = Config::parse(path.to_str().unwrap(), OpenOptions::default()).unwrap();
+        let mut db = options(&config, &path).create_if_missing(true).connect().await.unwrap();
+        prepare(&mut db, &config, &path, None, true).await.unwrap();
+        (folder, config, db)
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_replaced_while_it_is_opened_is_refused() {
+        let (folder, config, mut db) = opened().await;
+        let other = folder.path().join("other");
+        std::fs::write(&other, "").unwrap();
+        let before = file_id(&other).unwrap();
+        let error = prepare(&mut db, &config, &config.path, before, false).await.unwrap_err();
+        assert!(error.is_transient() && error.to_string().contains("replaced"), "{error}");
+        prepare(&mut db, &config, &config.path, file_id(&config.path).unwrap(), false).await.unwrap();
+    }
+
+    /// Its commits would go into a file without a name.
+    #[tokio::test]
+    async fn a_connection_that_has_another_log_open_is_refused() {
+        let (_folder, config, mut db) = opened().await;
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").persistent(false).execute(&mut db).await.unwrap();
+        let log = with_suffix(&config.path, "-wal");
+        std::fs::remove_file(&log).unwrap();
+        std::fs::write(&log, "").unwrap();
+        let error = prepare(&mut db, &config, &config.path, None, false).await.unwrap_err();
+        assert!(error.is_transient() && error.to_string().contains("replaced"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn files_that_are_replaced_between_two_looks_are_refused() {
+        for suffix in ["-wal", "-shm"] {
+            let (_folder, config, _db) = opened().await;
+            let identity = FileIdentity::now(&config, &config.path).unwrap();
+            identity.clone().with_frames().unwrap();
+            let path = with_suffix(&config.path, suffix);
+            std::fs::rename(&path, with_suffix(&path, ".away")).unwrap();
+            std::fs::write(&path, "").unwrap();
+            let error = identity.with_frames().unwrap_err();
+            assert!(error.is_transient() && error.to_string().contains("replaced"), "{error}");
+        }
+    }
+}

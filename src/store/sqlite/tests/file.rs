@@ -253,3 +253,28 @@ async fn a_file_with_two_names_is_refused_and_makes_health_ill() {
     store.health().await.unwrap();
     store.append(&events(3..4)).await.unwrap();
 }
+
+/// An account that may write every file is stopped as well: SQLite would make files that others cannot write.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_read_only_file_is_refused_and_those_beside_it_follow_its_mode() {
+    use std::fs::{Permissions, metadata, set_permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let place = Place::new();
+    let store = place.open().await;
+    store.append(&events(0..3)).await.unwrap();
+    set_permissions(place.path(), Permissions::from_mode(0o444)).unwrap();
+    for error in [store.health().await.unwrap_err(), place.try_open(true).await.unwrap_err()] {
+        assert!(error.to_string().contains("the file is read-only"), "{error}");
+    }
+    set_permissions(place.path(), Permissions::from_mode(0o640)).unwrap();
+    for suffix in ["-wal", "-shm"] {
+        set_permissions(with_suffix(&place.path(), suffix), Permissions::from_mode(0o444)).unwrap();
+    }
+    store.health().await.unwrap();
+    for suffix in ["-wal", "-shm"] {
+        let mode = metadata(with_suffix(&place.path(), suffix)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o640, "{suffix}");
+    }
+}

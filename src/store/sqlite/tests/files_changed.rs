@@ -76,6 +76,7 @@ async fn no_transaction_begins_with_a_removed_file() {
         let mut lease = store.lease("test").await.unwrap();
         std::fs::remove_file(with_suffix(&place.path(), suffix)).unwrap();
         let begun = StateTransaction::begin(&mut lease.state).await.map(drop);
+        assert!(begun.is_err(), "nobody looks with the lock: {suffix}");
         let error = lease.finish(begun).await.expect_err(suffix);
         assert!(error.is_transient() && error.to_string().contains("removed"), "{error}");
         store.append(&events(3..5)).await.unwrap();
@@ -278,4 +279,43 @@ async fn a_write_ahead_log_with_a_gap_is_not_copied_into_the_database() {
         }
         assert!(read(place.path()).unwrap() == before, "{end:?}");
     }
+}
+
+/// A new connection would use the index that the read has open.
+#[tokio::test]
+async fn a_read_of_a_removed_index_is_waited_for() {
+    let place = Place::new();
+    let options = OpenOptions { timeout: std::time::Duration::from_millis(100), ..OpenOptions::default() };
+    let store = SqliteStore::open(place.path().to_str().unwrap(), options).await.unwrap();
+    store.append(&events(0..3)).await.unwrap();
+    let lease = store.readers.take(&store.config).await.unwrap();
+    std::fs::remove_file(with_suffix(&place.path(), "-shm")).unwrap();
+    store.append(&events(3..5)).await.unwrap_err();
+    let error = store.append(&events(3..5)).await.unwrap_err();
+    assert!(error.is_transient() && error.to_string().contains("a read of the file"), "{error}");
+    drop(lease);
+    // The driver closes its connection on another thread.
+    while let Err(error) = store.append(&events(3..5)).await {
+        assert!(error.is_transient(), "{error}");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(all(&store).await, newest_first(events(0..5)));
+    place.assert_whole().await;
+}
+
+/// The process that wrote it was killed.
+#[tokio::test]
+async fn a_reader_leaves_the_write_ahead_log_as_it_is() {
+    let (place, copy) = (Place::new(), Place::new());
+    let store = place.open().await;
+    store.append(&events(0..3)).await.unwrap();
+    let files = |place: &Place| ["", "-wal"].map(|suffix| with_suffix(&place.path(), suffix));
+    for (from, to) in files(&place).iter().zip(files(&copy)) {
+        std::fs::copy(from, to).unwrap();
+    }
+    let before = files(&copy).map(|file| read(file).unwrap());
+    let reader = copy.try_open(false).await.unwrap();
+    assert_eq!(all(&reader).await.len(), 3);
+    reader.close().await.unwrap();
+    assert!(files(&copy).map(|file| read(file).unwrap_or_default()) == before);
 }

@@ -244,3 +244,51 @@ async fn other_indexes_of_the_journal_keep_nothing_from_being_appended() {
     store.health().await.unwrap();
     assert_eq!(all(&store).await.len(), 3);
 }
+
+/// Without a trigger and without an error, SQLite passes over a row with NULL in such a column.
+#[tokio::test]
+async fn a_journal_that_discards_rows_acknowledges_nothing() {
+    for (condition, empties) in [("events_n > 0", false), ("true", true)] {
+        for batch in [vec![event(3), event(4)], vec![started(5)]] {
+            let place = Place::new();
+            let store = place.open().await;
+            store.append(&events(0..3)).await.unwrap();
+            let change = format!(
+                "ALTER TABLE audit_journal RENAME TO before; CREATE TABLE audit_journal(\
+                 seq INTEGER PRIMARY KEY, events_n INTEGER, min_at INTEGER, max_at INTEGER, min_id BLOB, max_id BLOB, events TEXT, \
+                 kept AS (CASE WHEN seq > 2 AND {condition} THEN NULL ELSE 1 END) STORED NOT NULL ON CONFLICT IGNORE); \
+                 INSERT INTO audit_journal SELECT * FROM before"
+            );
+            let mut raw = place.raw().await;
+            sqlx::raw_sql(AssertSqlSafe(change)).execute(&mut raw).await.unwrap();
+            if empties {
+                sqlx::query("DELETE FROM audit_journal").execute(&mut raw).await.unwrap();
+            }
+            for _ in 0..2 {
+                let error = store.append(&batch).await.unwrap_err();
+                assert!(error.to_string().contains("discards rows"), "{error}");
+            }
+            assert!(store.health().await.unwrap_err().to_string().contains("discards rows"));
+            let mut transaction = raw.begin().await.unwrap();
+            store.prepare(AppConnection::Sqlite(&mut transaction)).await.unwrap();
+            let error = store.insert(AppConnection::Sqlite(&mut transaction), &event(6), true).await.unwrap_err();
+            assert!(error.to_string().contains("discards rows"), "{error}");
+            transaction.rollback().await.unwrap();
+            assert_eq!(all(&store).await.len(), if empties { 0 } else { 3 });
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_segment_that_discards_rows_takes_none_from_the_journal() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.append(&events(0..3)).await.unwrap();
+    settle(&store).await;
+    store.append(&events(3..9)).await.unwrap();
+    let change = "ALTER TABLE audit_segment_1 ADD COLUMN kept CHECK (seq < 5)";
+    sqlx::query(change).execute(&mut place.raw().await).await.unwrap();
+    let error = try_settle(&store).await.unwrap_err();
+    assert!(error.to_string().contains("discards rows"), "{error}");
+    assert_eq!(all(&store).await, newest_first(events(0..9)));
+}
