@@ -1,29 +1,28 @@
 //! The writing connection: options, checks at the start, checks around each commit.
 
 use std::fmt;
-use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
 use super::abandoned::frames;
 use super::config::{Config, with_suffix};
+use super::database_file::{check_location, check_modes, resolve_database};
 use super::error::{
     DuringOperation as _, NAME, OPENING, config as refused, corrupt, from_driver, is_busy, log_with_gap, open_error,
     permanent, transient,
 };
+use super::file_connection::FileConnection;
 use super::file_id::{FileId, file_id};
-use super::file_identity::{FileIdentity, Lengths, check_only_name, replaced_error};
+use super::file_identity::{FileIdentity, Lengths, replaced_error};
 use super::index_file::IndexFile;
 use super::lock_wait::{LockWait, POLLS};
 use super::log_file::LogFile;
 use super::log_frames::LogFrames;
 use super::open_descriptors::has_removed_only;
-use super::own_mount::check_not_mounted_alone;
 use super::parking::Parking;
 use super::private_file::{create_private_file, sync_directory};
 use super::schema::{self, FileState};
@@ -95,14 +94,8 @@ impl WriteConnection {
 
     /// Closes a connection that has written no event, after this error: abandoned connections are kept, and each attempt to
     /// open the file would add one.
-    pub(super) async fn close_unused(mut self, error: &StoreError) {
-        self.db.is_suspect |= error.kind() == StoreErrorKind::Corrupt;
-        if !self.db.is_suspect
-            && self.db.identity.is_in_place()
-            && let Some(db) = self.db.db.take()
-        {
-            let _ = db.close().await;
-        }
+    pub(super) async fn close_unused(self, error: &StoreError) {
+        self.db.close_unused(error).await;
     }
 
     /// Sets SQLite's timeout for a lock. Statements that are not repeated ([`LockWait`]) need a long one.
@@ -248,48 +241,6 @@ async fn prepare(
     Ok((identity, version))
 }
 
-/// The driver's connection and the files it has open.
-///
-/// Dropped, it is [abandoned](super::abandoned), or [parked](Parking) if its database is no longer at PATH. One with damaged
-/// files is never closed: closing copies the log into the database, and destroys the evidence that the two still hold.
-pub(super) struct FileConnection {
-    db: Option<SqliteConnection>,
-    pub(super) identity: FileIdentity,
-    parking: Arc<Parking>,
-    version: Version,
-    pub(super) is_suspect: bool,
-}
-
-impl Deref for FileConnection {
-    type Target = SqliteConnection;
-
-    fn deref(&self) -> &SqliteConnection {
-        self.db.as_ref().expect("only `drop` takes it")
-    }
-}
-
-impl DerefMut for FileConnection {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
-        self.db.as_mut().expect("only `drop` takes it")
-    }
-}
-
-impl Drop for FileConnection {
-    fn drop(&mut self) {
-        let Some(mut db) = self.db.take() else { return };
-        if self.is_suspect {
-            std::mem::forget(db);
-        } else if !self.identity.has_database() {
-            self.parking.park(db, self.identity.clone());
-        } else {
-            // Polled once, it is in the queue of the connection's thread: a transaction holds its lock no longer than the
-            // statement that is running.
-            let _ = sqlx::query("ROLLBACK").execute(&mut db).now_or_never();
-            self.parking.abandoned.push(db, self.identity.clone(), self.version.can_look_at_log());
-        }
-    }
-}
-
 impl AsMut<Self> for WriteConnection {
     fn as_mut(&mut self) -> &mut Self {
         self
@@ -300,50 +251,6 @@ impl fmt::Debug for WriteConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WriteConnection").field("version", &self.version).finish_non_exhaustive()
     }
-}
-
-/// Resolves the path of the database. Fails unless a regular file is there or can be created there.
-pub(super) fn resolve_database(config: &Config) -> Result<PathBuf, StoreError> {
-    let shown = config.path.display();
-    match std::fs::metadata(&config.path) {
-        Ok(metadata) if !metadata.is_file() => Err(refused(format!("{shown} is no regular file"))),
-        Ok(_) => config.resolved().during(OPENING),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let resolved = config.resolved().map_err(|error| {
-                refused(format!("the directory of {shown} does not exist: create it")).with_source(error)
-            })?;
-            if config.create_if_missing {
-                return Ok(resolved);
-            }
-            Err(refused(format!("{shown} does not exist: check the path; an app makes the file when it starts, and so does `tower-audit migrate`"))
-                .with_source(error))
-        }
-        Err(error) => Err(error).during(OPENING),
-    }
-}
-
-/// Rejects a database whose write-ahead log other processes would look for in another place.
-pub(super) fn check_location(database: &Path) -> Result<(), StoreError> {
-    check_only_name(database)?;
-    check_not_mounted_alone(database)
-}
-
-/// Fails if the file is read-only: SQLite would open it, and create `-wal` and `-shm` that are read-only too. Such
-/// files get the mode of the database again.
-pub(super) fn check_modes(database: &Path) -> Result<(), StoreError> {
-    let Ok(metadata) = std::fs::metadata(database) else { return Ok(()) };
-    let permissions = metadata.permissions();
-    if permissions.readonly() {
-        return Err(transient(OPENING).with_hint("the file is read-only: give the service the right to write it"));
-    }
-    for suffix in ["-wal", "-shm"] {
-        let other = with_suffix(database, suffix);
-        if std::fs::metadata(&other).is_ok_and(|metadata| metadata.permissions().readonly()) {
-            // The file of another user stays as it is; SQLite reports it.
-            let _ = std::fs::set_permissions(&other, permissions.clone());
-        }
-    }
-    Ok(())
 }
 
 /// The options of every connection. They change nothing in an existing file, which may be another application's.

@@ -10,8 +10,9 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::config::{Config, with_suffix};
-use super::connection::{check_location, options, resolve_database};
+use super::connection::options;
 use super::damage::Damage;
+use super::database_file::{check_location, resolve_database};
 use super::error::{DuringOperation as _, closed_error, config, is_not_openable, open_error, transient};
 use super::file_id::length;
 use super::file_identity::FileIdentity;

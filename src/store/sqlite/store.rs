@@ -5,15 +5,17 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use sqlx::SqlitePool;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::Mutex;
 
 use super::config::Config;
-use super::connection::{check_modes, resets_logs_wrongly};
+use super::connection::resets_logs_wrongly;
 use super::damage::Damage;
+use super::database_file::check_modes;
 use super::diagnostics;
-use super::error::{NAME, as_transient, closed_error, log_with_gap};
+use super::error::{NAME, as_transient, closed_error};
 use super::file_identity::{FileIdentity, check_only_name, removed_log_error, replaced_error};
 use super::journal::append;
+use super::journal::bounded_append;
 use super::journal::compaction;
 use super::log_file::LogFile;
 use super::neighbours;
@@ -21,13 +23,12 @@ use super::open_counts::{self, OpenCounts};
 use super::open_descriptors::count_open;
 use super::parking::Parking;
 use super::read_pool::ReadPool;
-use super::segments::value_index;
+use super::write_lease::WriteLease;
 use super::writer::Writer;
 use super::writer_lock::{WriterLock, unregister_writer};
 use super::writer_state::{UNCHECKED, WriterState};
 use crate::event::{AuditEvent, EventType};
-use crate::log_lines::log_line;
-use crate::store::{AuditStore, Capabilities, Diagnostic, OpenOptions, Parts, StoreError, StoreErrorKind, StoreFuture};
+use crate::store::{AuditStore, Capabilities, Diagnostic, OpenOptions, Parts, StoreError, StoreFuture};
 
 /// Events in one SQLite file; see the documentation of the module.
 ///
@@ -140,14 +141,14 @@ impl SqliteStore {
             return Err(damaged);
         }
         if let Some(state) = writer.state.take() {
-            let mut lease = WriteLease { writer, store: self, state };
+            let mut lease = WriteLease { writer, damage: &self.damage, path: &self.config.path, state };
             let checked = lease.state.connection.check_before().await;
             lease.note(&checked);
             return checked.map(|()| lease);
         }
         let state = self.open_again(&mut writer).await;
         self.damage.note(&self.config.path, &state);
-        Ok(WriteLease { writer, store: self, state: state? })
+        Ok(WriteLease { writer, damage: &self.damage, path: &self.config.path, state: state? })
     }
 
     /// Opens the file that is at PATH now.
@@ -252,43 +253,6 @@ impl fmt::Debug for SqliteStore {
     }
 }
 
-/// The writer's state, taken out of the store. Dropped without [`finish`](Self::finish), it closes the connection and
-/// rolls back.
-pub(super) struct WriteLease<'a> {
-    writer: MutexGuard<'a, Writer>,
-    store: &'a SqliteStore,
-    pub(super) state: WriterState,
-}
-
-impl WriteLease<'_> {
-    /// The writer's state and its lock.
-    pub(super) fn parts(&mut self) -> (&mut WriterState, &mut WriterLock) {
-        (&mut self.state, &mut self.writer.lock)
-    }
-
-    /// Returns the state to the store if the call succeeded and the files are still those it has open.
-    pub(super) async fn finish<T>(mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
-        // The commit hook gives no reason.
-        let has_gap = self.state.connection.db.identity.has_gap();
-        let result = result.map_err(|error| if has_gap { log_with_gap(error.doing()) } else { error });
-        self.note(&result);
-        let result = result?;
-        let checked = self.state.connection.check_after().await;
-        self.note(&checked);
-        checked?;
-        if !self.state.connection.has_open_transaction {
-            self.writer.state = Some(self.state);
-        }
-        Ok(result)
-    }
-
-    fn note<T>(&mut self, result: &Result<T, StoreError>) {
-        self.store.damage.note(&self.store.config.path, result);
-        self.state.connection.db.is_suspect |=
-            result.as_ref().is_err_and(|error| error.kind() == StoreErrorKind::Corrupt);
-    }
-}
-
 impl AuditStore for SqliteStore {
     fn capabilities(&self) -> Capabilities {
         Capabilities { durable: true, ..Capabilities::new(NAME) }
@@ -298,7 +262,7 @@ impl AuditStore for SqliteStore {
         Box::pin(async move {
             let mut lease = self.lease("append").await?;
             let (state, writer_lock) = lease.parts();
-            let appended = make_room_and_append(state, writer_lock, events).await;
+            let appended = bounded_append::append(state, writer_lock, events).await;
             lease.finish(appended).await
         })
     }
@@ -385,45 +349,3 @@ impl AuditStore for SqliteStore {
         }
     }
 }
-
-/// Appends, after a compaction if the journal is full.
-async fn make_room_and_append(
-    state: &mut WriterState,
-    writer_lock: &mut WriterLock,
-    events: &[AuditEvent],
-) -> Result<(), StoreError> {
-    if state.journal.is_full() {
-        make_room(state, events.len()).await?;
-    }
-    append::append(state, writer_lock, events).await
-}
-
-/// Compacts four journal events for each new one: a small batch waits for little, and the journal still shrinks.
-///
-/// Rows that cannot be compacted stay in the journal and appends go on: slow reads are better than a log that rejects
-/// events.
-async fn make_room(state: &mut WriterState, coming: usize) -> Result<(), StoreError> {
-    let chunk = (coming * COMPACTED_PER_APPENDED).clamp(MIN_COMPACTED, compaction::CHUNK_EVENTS);
-    let moved = async {
-        compaction::compact_chunk(state, chunk).await?;
-        value_index::merge_next_parts(state).await
-    };
-    match moved.await {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() != StoreErrorKind::Permanent => Err(error),
-        Err(error) => {
-            let events = state.journal.len();
-            log_line(move || {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    events,
-                    "the journal of the audit log cannot be moved into segments, and grows"
-                );
-            });
-            state.reload_after_failure().await
-        }
-    }
-}
-
-const COMPACTED_PER_APPENDED: usize = 4;
-const MIN_COMPACTED: usize = 64;

@@ -1,6 +1,7 @@
 //! The journal: the table that appends go to, one row a batch, without a secondary index.
 
 pub(super) mod append;
+pub(super) mod bounded_append;
 pub(super) mod compaction;
 pub(super) mod journal_cache;
 pub(super) mod journal_check;
