@@ -86,6 +86,12 @@ impl StoreAdmin for FaultyStore {
         })
     }
 
+    fn apply_retention_floor(&self, floor: Duration) {
+        if let Ok(keeper) = self.inner_keeper() {
+            keeper.apply_retention_floor(floor);
+        }
+    }
+
     fn retention_floor(&self) -> Option<Duration> {
         self.inner.parts().admin.and_then(StoreAdmin::retention_floor)
     }
