@@ -1,5 +1,6 @@
 //! Sealing a store, proving its events, and finding each manipulation of it.
 
+mod canonical;
 mod corpus;
 #[cfg(feature = "postgres")]
 mod postgres;
