@@ -78,9 +78,9 @@ impl Writer {
                 Err(error) if wait == Wait::ForRoom => {
                     if removed.tried_at.is_none() {
                         self.note("the log file was removed while it was written; its events cannot be put back yet");
-                        log_line(
-                            move || tracing::error!(%error, "a removed file of the audit log cannot be put back yet"),
-                        );
+                        log_line(move || {
+                            tracing::error!(%error, "a removed file of the audit log cannot be put back yet");
+                        });
                     }
                     removed.tried_at = Some(Instant::now());
                     self.removed.push(removed);
