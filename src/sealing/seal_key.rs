@@ -1,6 +1,7 @@
 //! A private key in a file, and beside it the newest tree that it has signed.
 
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -86,10 +87,23 @@ impl SealKey {
     }
 
     /// Replaces the file with the newest checkpoint. Blocks until it is durable.
+    ///
+    /// Several sealers may share the file: one writes at a time, and a checkpoint never takes the place of a larger one.
     pub(super) fn remember(&mut self, checkpoint: Checkpoint, note: &str) -> Result<(), SealKeyError> {
         let beside = beside(&self.path);
-        replace(&beside, note).map_err(|error| SealKeyError::new(&beside, "written", error))?;
-        self.newest = checkpoint;
+        let failed = |error: io::Error| SealKeyError::new(&beside, "written", error);
+        // Released when it is closed.
+        let lock = File::open(&self.path).map_err(failed)?;
+        lock.lock().map_err(failed)?;
+        let written = read(&beside).ok().and_then(|note| note.parse::<SignedNote>().ok());
+        let written = written.and_then(|note| Checkpoint::open(&note, &[self.verifier_key()]).ok());
+        match written {
+            Some(written) if written.size > checkpoint.size => self.newest = written,
+            _ => {
+                replace(&beside, note).map_err(failed)?;
+                self.newest = checkpoint;
+            }
+        }
         Ok(())
     }
 }
@@ -150,5 +164,54 @@ impl fmt::Display for SealKeyError {
 impl std::error::Error for SealKeyError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&*self.source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seal::Hash;
+
+    /// Sealer A stores leaves 1 to 5, B stores 6 to 9 and remembers 9, and only then A remembers 5.
+    #[test]
+    fn a_slow_sealer_does_not_take_the_memory_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let mut slow = SealKey::create(&path, "example.com/audit").unwrap();
+        let mut fast = SealKey::load(&path).unwrap();
+        let remember = |key: &mut SealKey, size: u64| {
+            let root = Hash::of_leaf(&size.to_be_bytes());
+            let checkpoint = Checkpoint::new("example.com/audit", size, root).unwrap();
+            let note = key.sign(&checkpoint).unwrap().to_string();
+            key.remember(checkpoint, &note).unwrap();
+        };
+        remember(&mut fast, 9);
+        remember(&mut slow, 5);
+        assert_eq!(SealKey::load(&path).unwrap().newest_checkpoint().size, 9);
+        assert_eq!(slow.newest_checkpoint().size, 9);
+    }
+
+    /// A sealer that starts meanwhile reads a whole checkpoint, whoever writes.
+    #[test]
+    fn sealers_of_one_file_write_one_after_the_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        SealKey::create(&path, "example.com/audit").unwrap();
+        std::thread::scope(|scope| {
+            for sealer in 0..4 {
+                let path = &path;
+                scope.spawn(move || {
+                    let mut key = SealKey::load(path).unwrap();
+                    for step in 1..30_u64 {
+                        let size = step * 4 + sealer;
+                        let checkpoint = Checkpoint::new("example.com/audit", size, Hash::of_empty_tree()).unwrap();
+                        let note = key.sign(&checkpoint).unwrap().to_string();
+                        key.remember(checkpoint, &note).unwrap();
+                        SealKey::load(path).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(SealKey::load(&path).unwrap().newest_checkpoint().size, 29 * 4 + 3);
     }
 }
