@@ -8,8 +8,8 @@ use axum::extract::{FromRef, Request, State};
 use axum::middleware::map_response;
 use axum::routing::{self, MethodRouter};
 
-use super::admission::{Admitted, ReadHandler};
 use super::operation::Operation;
+use super::read_access::{Admitted, ReadHandler};
 use super::state::{ApiState, DEFAULT_TIMEOUT};
 use super::{Gate, handlers, openapi, response};
 use crate::AuditLog;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::guarded_call::{Interrupted, with_timeout};
+use super::with_timeout::{Interrupted, with_timeout};
 use crate::event::{AuditEvent, EventId};
 use crate::query::{Buckets, Field, Filter, PageQuery, ValueCount};
 use crate::store::{AuditStore, Reader, StoreError, StoreErrorKind, StoreFuture};

@@ -50,7 +50,6 @@
 //! recorded by [`AuditApi::record_reads`]. Inside of the layer that authenticates, so that the gate sees its extensions.
 
 pub(crate) mod access_log;
-pub(crate) mod admission;
 pub(crate) mod audit_api;
 mod bounded_reader;
 mod caller;
@@ -59,14 +58,15 @@ mod cursor_token;
 pub(crate) mod error;
 pub(crate) mod form_urlencoded;
 mod gate;
-mod guarded_call;
 pub(crate) mod handlers;
 mod openapi;
 pub(crate) mod operation;
 pub(crate) mod parameter_schema;
 pub(crate) mod query_params;
+pub(crate) mod read_access;
 pub(crate) mod response;
 pub(crate) mod state;
+mod with_timeout;
 
 pub use audit_api::AuditApi;
 pub use caller::Caller;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::attempt::{Attempt, AttemptStage};
 use super::attempts::Attempts;
-use super::captured_parts::captured;
+use super::captured_headers_and_query::captured;
 use super::change_set::ChangeSet;
 use super::context_values::ContextValues;
 use super::layer_config::LayerConfig;

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-use super::unmatched_requests::UnmatchedRequests;
+use super::no_match_warning::UnmatchedRequests;
 use crate::event::{CompactText, Details};
 use crate::log_lines::log_line;
 use crate::policy::AuditPolicy;

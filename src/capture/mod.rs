@@ -4,9 +4,9 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `request_head.rs`, `request_target.rs`, `protocol.rs`, `client_addr.rs`, `forwarded.rs`, `api_key.rs`, `captured_parts.rs` | facts of the request |
+//! | `request_head.rs`, `request_target.rs`, `protocol.rs`, `client_addr.rs`, `forwarded.rs`, `api_key.rs`, `captured_headers_and_query.rs` | facts of the request |
 //! | `context_values.rs`, `change_set.rs`, `result_count.rs` | additions of handlers |
-//! | `layer_config.rs`, `unmatched_requests.rs` | the configuration of a layer |
+//! | `layer_config.rs`, `no_match_warning.rs` | the configuration of a layer |
 //! | `attempt.rs`, `attempts.rs` | one run of everything inside of a layer, and those of one request |
 //! | `attempt_relation.rs` | of several attempts, the one that an end belongs to |
 //! | `event_draft.rs` | the event that is made of the facts and the additions |
@@ -19,7 +19,7 @@ mod attempt;
 mod attempt_relation;
 mod attempts;
 mod audit_context;
-mod captured_parts;
+mod captured_headers_and_query;
 mod change_set;
 mod client_addr;
 mod context_values;
@@ -28,13 +28,13 @@ mod event_draft;
 mod extractor;
 mod forwarded;
 mod layer_config;
+mod no_match_warning;
 mod protocol;
 mod request_head;
 mod request_state;
 mod request_target;
 mod result_count;
 pub(crate) mod scope;
-mod unmatched_requests;
 mod wait;
 mod wait_clock;
 

@@ -8,9 +8,9 @@ use super::bar_chart::BarChart;
 use super::links::Links;
 use super::safe_html::Thousands;
 use super::time::span;
-use crate::api::admission::Confined;
 use crate::api::confined_filter::ConfinedFilter;
 use crate::api::error::ApiError;
+use crate::api::read_access::Confined;
 use crate::event::Timestamp;
 use crate::query::{Condition, OutcomePattern, Statistics};
 

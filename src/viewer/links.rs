@@ -5,10 +5,10 @@ use axum::response::Response;
 use http::HeaderValue;
 use http::request::Parts;
 
-use crate::api::admission::Recorded;
 use crate::api::error::ApiError;
 use crate::api::form_urlencoded::encode_into;
 use crate::api::query_params::Params;
+use crate::api::read_access::Recorded;
 
 /// Links from one page to the others.
 #[derive(Debug, Clone)]

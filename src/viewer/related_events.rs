@@ -1,9 +1,9 @@
 //! The neighbours of an event: others of its request, and of its actor before and after.
 
-use super::previous_page::previous_page;
-use crate::api::admission::Confined;
+use super::newer_page::previous_page;
 use crate::api::confined_filter::ConfinedFilter;
 use crate::api::error::ApiError;
+use crate::api::read_access::Confined;
 use crate::event::{AuditEvent, Timestamp};
 use crate::query::{Condition, Cursor, TextPattern};
 

@@ -15,11 +15,11 @@ use super::deadline::from_now;
 use super::detached_requests::DetachedLimits;
 use super::error::{OpenError, OpenErrorRepr};
 use super::failure_log::FailureLog;
-use super::first_requests::FirstRequests;
 use super::limits::{
     DEFAULT_BATCH_EVENTS, DEFAULT_CLOSE_TIMEOUT, DEFAULT_DETACHED, DEFAULT_QUEUE_BYTES, DEFAULT_QUEUE_EVENTS,
     DEFAULT_WRITE_TIMEOUT, MAX_HEALTH_CHECKS, MAX_PENDING_TRANSACTIONS, MAX_TIMEOUT,
 };
+use super::missing_actor_warning::FirstRequests;
 use super::queue::{Queue, QueueLimits};
 use super::stats::Counters;
 use super::worker::Worker;

@@ -9,8 +9,8 @@ use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep};
 
-use super::alarm::Alarm;
 use super::limits::MAX_TIMEOUT;
+use super::timer_thread::Alarm;
 
 /// Returns the deadline of a timeout that begins now.
 pub(super) fn from_now(duration: Duration) -> Instant {

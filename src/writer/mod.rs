@@ -10,7 +10,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `audit_log.rs`, `builder.rs` | the handle of the app |
-//! | `event_write.rs`, `deadline.rs`, `alarm.rs` | the wait of a caller |
+//! | `event_write.rs`, `deadline.rs`, `timer_thread.rs` | the wait of a caller |
 //! | `queue.rs`, `queue_line.rs`, `waiter.rs`, `batch.rs` | the queue, and the line of those who wait for room |
 //! | `owed_queue.rs`, `owed_events.rs`, `closing_events.rs` | the events that the log owes |
 //! | `worker.rs`, `batches_in_flight.rs`, `append_slots.rs` | the worker's loop |
@@ -20,7 +20,6 @@
 //! | `stats.rs`, `metrics/` | the counters, and the app's own metrics |
 //! | `transactional.rs`, `pending_transactions.rs` | events in transactions of the app |
 
-mod alarm;
 mod append_slots;
 mod audit_log;
 mod batch;
@@ -35,13 +34,13 @@ mod detached_requests;
 mod error;
 mod event_write;
 mod failure_log;
-mod first_requests;
 mod flush;
 mod health_check;
 mod idle_timer;
 mod in_flight_requests;
 mod limits;
 mod metrics;
+mod missing_actor_warning;
 mod owed_events;
 mod owed_queue;
 mod pending_transactions;
@@ -50,6 +49,7 @@ mod queue_line;
 mod stats;
 mod store_damage;
 mod subscription;
+mod timer_thread;
 mod transactional;
 mod waiter;
 mod worker;

@@ -2,6 +2,7 @@
 
 mod backup;
 mod common;
+mod completions_and_manual;
 mod destroy_and_recreate;
 #[cfg(unix)]
 mod doctor;
@@ -15,7 +16,6 @@ mod hostile;
 mod hostile_text;
 #[cfg(all(feature = "jsonl", unix))]
 mod json_lines;
-mod manual;
 #[cfg(feature = "postgres")]
 #[path = "../support/postgres.rs"]
 mod postgres;

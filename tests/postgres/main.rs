@@ -14,6 +14,7 @@ mod index_rebuild;
 #[path = "../fault/support/namespace.rs"]
 mod namespace;
 mod network_faults;
+mod opening_refused;
 mod other_readers;
 mod outages;
 mod parallel_appends;
@@ -22,18 +23,17 @@ mod partitions;
 mod proxy;
 mod purge;
 mod query_plans;
-mod recovery;
 mod retention;
 mod rights;
 mod scheduling_delay;
 mod schema_damage;
-mod schema_version;
 mod script;
 mod session_monitor;
-mod sessions;
+mod session_settings;
 mod silent_discards;
 mod support;
 mod tls;
 mod transactional;
 #[path = "../support/transaction_checks.rs"]
 mod transactions;
+mod writer_liveness;

@@ -2,8 +2,8 @@
 
 use axum::response::Response;
 
-use crate::api::admission::{Admitted, Recorded};
 use crate::api::error::ApiError;
+use crate::api::read_access::{Admitted, Recorded};
 use crate::api::response::json;
 
 /// Counts the events that pass the filters.

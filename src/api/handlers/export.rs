@@ -12,9 +12,9 @@ use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use tokio::task::JoinSet;
 
 use crate::api::access_log::ExportAccess;
-use crate::api::admission::{Admitted, Confined, Recorded};
 use crate::api::confined_filter::ConfinedQuery;
 use crate::api::error::ApiError;
+use crate::api::read_access::{Admitted, Confined, Recorded};
 use crate::event::AuditEvent;
 use crate::export::{Csv, EventFormat, JsonArray, Jsonl};
 use crate::query::Cursor;

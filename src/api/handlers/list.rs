@@ -4,8 +4,8 @@ use axum::response::Response;
 use http::header::LINK;
 use http::{HeaderName, HeaderValue};
 
-use crate::api::admission::{Admitted, Recorded};
 use crate::api::error::ApiError;
+use crate::api::read_access::{Admitted, Recorded};
 use crate::api::response::json;
 use crate::export::{EventFormat as _, JsonArray};
 

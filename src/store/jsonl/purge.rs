@@ -3,12 +3,12 @@
 use std::collections::{HashMap, HashSet};
 
 use super::append_lock::Held;
-use super::blanks::overwrite;
 use super::error::{DuringOperation as _, is_of_one_file};
 use super::file_index::FileIndex;
-use super::housekeeping::Housekeeping;
 use super::line::Head;
+use super::line_erasure::overwrite;
 use super::log_file::{LogFile, Stamp, remove_compressed_copy};
+use super::maintenance_lock::Housekeeping;
 use super::place::{FileKey, Kind, stat};
 use super::rewriting::Rewriting;
 use super::shared::Shared;

@@ -21,12 +21,12 @@ use super::file_identity::{FileIdentity, Lengths, replaced_error};
 use super::index_file::IndexFile;
 use super::lock_wait::{LockWait, POLLS};
 use super::log_file::LogFile;
-use super::log_frames::LogFrames;
 use super::open_descriptors::has_removed_only;
 use super::parking::Parking;
 use super::private_file::{create_private_file, sync_directory};
 use super::schema::{self, FileState};
 use super::version::{self, Version};
+use super::wal_gap::LogFrames;
 use crate::log_lines::log_line;
 use crate::store::mount::{Mount, volatile_message};
 use crate::store::{Durability, StoreError, StoreErrorKind};
@@ -370,7 +370,8 @@ const CHECKPOINT_PAGES: &str = "4000";
 /// The size to which SQLite truncates a write-ahead log that has grown larger.
 const WAL_SIZE_LIMIT: &str = "67108864";
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
     use crate::store::OpenOptions;

@@ -15,8 +15,8 @@ use super::error::{DuringOperation as _, config, log_with_gap, transient};
 use super::file_id::{FileId, LOOKING, file_id, stat};
 use super::index_file::IndexFile;
 use super::log_file::LogFile;
-use super::log_frames::LogFrames;
 use super::private_file::claim_private_file;
+use super::wal_gap::LogFrames;
 use crate::log_lines::log_line;
 use crate::store::StoreError;
 

@@ -5,8 +5,8 @@ use axum::response::Response;
 
 use super::PageRequest;
 use crate::api::Caller;
-use crate::api::admission::Recorded;
 use crate::api::error::ApiError;
+use crate::api::read_access::Recorded;
 use crate::event::{AuditEvent, Target, Timestamp};
 use crate::viewer::assets;
 use crate::viewer::change_rows::ChangeRows;

@@ -6,10 +6,10 @@ use askama::Template;
 use axum::response::Response;
 
 use super::PageRequest;
-use crate::api::admission::{Confined, Recorded};
 use crate::api::confined_filter::ConfinedFilter;
 use crate::api::error::ApiError;
 use crate::api::query_params::Params;
+use crate::api::read_access::{Confined, Recorded};
 use crate::event::Timestamp;
 use crate::query::{Field, Statistics, TextPattern, ValueCount};
 use crate::viewer::assets;

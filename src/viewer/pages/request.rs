@@ -1,6 +1,6 @@
 //! The request of a page.
 
-use crate::api::admission::Admitted;
+use crate::api::read_access::Admitted;
 use crate::viewer::links::Links;
 
 /// An admitted request, and the links from its page to others.

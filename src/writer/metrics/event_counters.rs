@@ -3,7 +3,7 @@
 use metrics::{Counter, Label};
 
 use super::names::EVENTS;
-use super::registry;
+use super::recorder;
 use crate::event::{AuditEvent, EventType, Phase};
 
 /// Counters of events by type, phase and outcome, each made with its first event.
@@ -57,7 +57,7 @@ impl EventCounters {
                 Label::new("phase", event.phase.as_str()),
                 Label::new("outcome", OUTCOMES[outcome]),
             ];
-            registry::counter(EVENTS, labels)
+            recorder::counter(EVENTS, labels)
         };
         counters[phase][outcome].get_or_insert_with(make).increment(1);
     }

@@ -10,7 +10,7 @@ use metrics::{Counter, Gauge, Histogram, Label};
 use super::event_counters::EventCounters;
 use super::log_label::LogLabel;
 use super::names;
-use super::registry::{self, describe_all};
+use super::recorder::{self, describe_all};
 use crate::event::AuditEvent;
 #[cfg(feature = "seal")]
 use crate::event::Timestamp;
@@ -45,7 +45,7 @@ struct ByResult {
 
 impl ByResult {
     fn register(name: &'static str, label: &LogLabel) -> Self {
-        let histogram = |result| registry::histogram(name, vec![label.label(), Label::new("result", result)]);
+        let histogram = |result| recorder::histogram(name, vec![label.label(), Label::new("result", result)]);
         Self { ok: histogram("ok"), failed: histogram("failed") }
     }
 
@@ -71,7 +71,7 @@ impl LogMetrics {
     pub(in crate::writer) fn register(name: &str) -> Self {
         describe_all();
         let label = LogLabel::new(name);
-        let gauge = |name| registry::gauge(name, vec![label.label()]);
+        let gauge = |name| recorder::gauge(name, vec![label.label()]);
         Self {
             queued: gauge(names::QUEUED),
             at_store: gauge(names::AT_STORE),
@@ -79,7 +79,7 @@ impl LogMetrics {
             detached: gauge(names::DETACHED),
             write_durations: ByResult::register(names::WRITE_DURATION, &label),
             append_durations: ByResult::register(names::APPEND_DURATION, &label),
-            batch_events: registry::histogram(names::BATCH_EVENTS, vec![label.label()]),
+            batch_events: recorder::histogram(names::BATCH_EVENTS, vec![label.label()]),
             events: Mutex::default(),
             label,
         }
@@ -87,13 +87,13 @@ impl LogMetrics {
 
     /// Registers the counter of a total.
     pub(in crate::writer) fn register_total(&self, total: &TotalCounter, name: &'static str) {
-        total.0.get_or_init(|| registry::counter(name, vec![self.label.label()]));
+        total.0.get_or_init(|| recorder::counter(name, vec![self.label.label()]));
     }
 
     /// Registers the time at which the sealer of the log last left no event unsealed, which begins with now. Returns its setter.
     #[cfg(feature = "seal")]
     pub(in crate::writer) fn register_sealed(&self) -> impl Fn(Timestamp) + Send + Sync + 'static {
-        let gauge = registry::gauge(names::SEALED, vec![self.label.label()]);
+        let gauge = recorder::gauge(names::SEALED, vec![self.label.label()]);
         let set = move |time: Timestamp| _ = catch_panic(|| gauge.set(time.as_micros() as f64 / 1e6));
         set(Timestamp::now());
         set

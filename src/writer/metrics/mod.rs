@@ -15,7 +15,7 @@ mod log_metrics;
 #[cfg(feature = "metrics")]
 pub(super) mod names;
 #[cfg(feature = "metrics")]
-mod registry;
+mod recorder;
 
 #[cfg(not(feature = "metrics"))]
 pub(super) use disabled::{LogMetrics, TotalCounter};

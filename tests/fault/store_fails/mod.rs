@@ -1,9 +1,9 @@
 //! A store that fails under a running server: answers, stored events, and recovery without a restart.
 
 mod assertions;
-mod beside_another;
 mod disk_full;
 mod file_replaced;
+mod files_removed_while_open;
 mod index;
 mod locked;
 mod mute;

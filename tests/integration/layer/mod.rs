@@ -1,7 +1,6 @@
 //! The promises of the layer and the writer, through the public surface. One module per theme; each says what belongs
 //! in it. Nothing here sleeps: time is paused, or a condition is waited for.
 
-mod attempts;
 mod batches_in_flight;
 mod body;
 mod cancellation;
@@ -25,6 +24,7 @@ mod owed;
 mod readiness;
 mod receipts;
 mod request_data;
+mod retries_and_timeouts;
 mod route_coverage;
 mod scripted_store;
 mod spans;

@@ -6,13 +6,13 @@ mod pretty_json;
 mod stdout;
 mod table;
 
-mod format_selection;
+mod output_target;
 
 #[cfg(test)]
 mod samples;
 
 pub(crate) use atomic_file::AtomicFile;
-pub(crate) use format_selection::OutputTarget;
+pub(crate) use output_target::OutputTarget;
 pub(crate) use pretty_json::indented;
 pub(crate) use stdout::Stdout;
 pub(crate) use table::{BOLD, PLAIN, RED, YELLOW, cell, ellipsize};

@@ -13,7 +13,7 @@ use tower_audit::store::{Reader, StoreError, StoreErrorKind, pages};
 use tower_audit::{AuditEvent, Timestamp};
 
 use super::dedup::{LATE_EVENT_MICROS, SeenEvents};
-use super::file_change::FileChange;
+use super::file_replacement::FileChange;
 use crate::error::{CliError, warn, with_causes};
 use crate::output::Stdout;
 

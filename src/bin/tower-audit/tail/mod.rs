@@ -5,7 +5,7 @@
 //! again and again, and what was shown is remembered for as long as it may be read again.
 
 mod dedup;
-mod file_change;
+mod file_replacement;
 mod follower;
 
 pub(crate) use follower::Follower;

@@ -19,10 +19,10 @@ use super::access_log::{AccessEvent, ExportAccess};
 use super::bounded_reader::BoundedReader;
 use super::confined_filter::{ConfinedFilter, ConfinedQuery};
 use super::error::ApiError;
-use super::guarded_call::{Interrupted, with_timeout};
 use super::operation::Operation;
 use super::query_params::Params;
 use super::state::ApiState;
+use super::with_timeout::{Interrupted, with_timeout};
 use super::{Caller, GateError};
 use crate::event::{AuditEvent, EventId, Timestamp};
 #[cfg(feature = "viewer")]

@@ -1,8 +1,8 @@
 //! The page of newer events. Stores list from the newest event on, so it is the end of a listing.
 
-use crate::api::admission::Confined;
 use crate::api::confined_filter::ConfinedFilter;
 use crate::api::error::ApiError;
+use crate::api::read_access::Confined;
 use crate::event::{AuditEvent, Timestamp};
 use crate::query::Cursor;
 
