@@ -34,6 +34,7 @@ impl Drop for AppendOnly {
 }
 
 #[tokio::test]
+#[expect(clippy::await_holding_lock, reason = "each test has a runtime of its own")]
 async fn an_event_without_its_line_feed_is_not_written_twice() {
     let _turn = beside_others();
     let folder = Folder::new();
@@ -55,6 +56,7 @@ async fn an_event_without_its_line_feed_is_not_written_twice() {
 }
 
 #[tokio::test]
+#[expect(clippy::await_holding_lock, reason = "each test has a runtime of its own")]
 async fn it_outgrows_its_rotation() {
     let _turn = beside_others();
     let folder = Folder::new();

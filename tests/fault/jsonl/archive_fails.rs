@@ -19,7 +19,7 @@ fn lines(count: usize) -> String {
     (0..count).map(line).collect()
 }
 
-fn words<'a>(words: &'a [std::ffi::OsString]) -> Vec<&'a str> {
+fn words(words: &[std::ffi::OsString]) -> Vec<&str> {
     words.iter().map(|word| word.to_str().expect("text")).collect()
 }
 

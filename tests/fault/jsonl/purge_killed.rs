@@ -13,6 +13,7 @@ async fn uploads(store: &dyn AuditStore) -> u64 {
 }
 
 #[tokio::test]
+#[expect(clippy::await_holding_lock, reason = "each test has a runtime of its own")]
 async fn a_reader_does_not_show_what_it_removed() {
     let _turn = beside_others();
     let folder = Folder::new();
