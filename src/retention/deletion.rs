@@ -20,6 +20,8 @@ pub(super) enum End {
     Done,
     Interrupted,
     Failed(StoreError),
+    /// Somebody has begun to seal the log.
+    Sealed(StoreError),
 }
 
 impl End {
@@ -27,7 +29,7 @@ impl End {
         match self {
             Self::Done => "done",
             Self::Interrupted => "interrupted",
-            Self::Failed(_) => "failed",
+            Self::Failed(_) | Self::Sealed(_) => "failed",
         }
     }
 }
@@ -46,6 +48,7 @@ pub(super) struct Deleter<'a> {
 enum Halt {
     Interrupted,
     Failed(StoreError),
+    Sealed(StoreError),
 }
 
 impl From<StoreError> for Halt {
@@ -61,6 +64,7 @@ impl Deleter<'_> {
             Ok(()) => End::Done,
             Err(Halt::Interrupted) => End::Interrupted,
             Err(Halt::Failed(error)) => End::Failed(error),
+            Err(Halt::Sealed(error)) => End::Sealed(error),
         }
     }
 
@@ -110,6 +114,7 @@ impl Deleter<'_> {
         }
         let admin = self.parts.admin()?;
         loop {
+            self.still_unsealed().await?;
             let begun = Instant::now();
             let chunk = retry(|| admin.purge(cutoff, CHUNK_EVENTS)).await?;
             self.count(chunk.deleted);
@@ -117,6 +122,29 @@ impl Deleter<'_> {
                 return Ok(());
             }
             self.pause_after(begun).await?;
+        }
+    }
+
+    /// Ends an unsigned deletion once the log has a checkpoint: what it deleted afterwards would be missing for ever.
+    async fn still_unsealed(&self) -> Result<(), Halt> {
+        let Some(sealing) = self.parts.sealing() else { return Ok(()) };
+        match retry(|| sealing.newest_checkpoint()).await? {
+            None => Ok(()),
+            Some(_) => Err(Halt::Sealed(self.parts.failed(
+                "somebody has begun to seal the log: run it again for the rest, with the retention key (`--retention-key`)",
+            ))),
+        }
+    }
+
+    /// Returns true if nothing of this purge is signed.
+    pub(super) fn is_unsigned(&self) -> bool {
+        #[cfg(feature = "seal")]
+        {
+            self.sealed.is_none()
+        }
+        #[cfg(not(feature = "seal"))]
+        {
+            true
         }
     }
 
@@ -149,6 +177,7 @@ impl Deleter<'_> {
                 false => Ok(()),
             };
         }
+        self.still_unsealed().await?;
         let begun = Instant::now();
         let removal = self.parts.removal()?;
         let deleted = retry(|| removal.remove(&positions)).await?;

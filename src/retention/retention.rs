@@ -18,6 +18,8 @@ use crate::event::AuditEvent;
 use crate::event::{Actor, Timestamp};
 use crate::query::TimeError;
 #[cfg(feature = "seal")]
+use crate::seal::VerifierKey;
+#[cfg(feature = "seal")]
 use crate::sealing::RetentionKey;
 use crate::store::AuditStore;
 
@@ -39,6 +41,8 @@ pub struct Retention {
     as_of: Option<Timestamp>,
     #[cfg(feature = "seal")]
     key: Option<RetentionKey>,
+    #[cfg(feature = "seal")]
+    seal_keys: Vec<VerifierKey>,
 }
 
 impl Retention {
@@ -51,6 +55,8 @@ impl Retention {
             as_of: None,
             #[cfg(feature = "seal")]
             key: None,
+            #[cfg(feature = "seal")]
+            seal_keys: Vec::new(),
         }
     }
 
@@ -90,6 +96,16 @@ impl Retention {
     #[cfg(feature = "seal")]
     pub fn key(mut self, key: RetentionKey) -> Self {
         self.key = Some(key);
+        self
+    }
+
+    /// Adds a public key of the seal: no event is purged that differs from the sealed one, its time included. Needs the right to read.
+    ///
+    /// Without one, the purge believes what the database says of an event, so somebody who can write to the database can have any
+    /// event purged.
+    #[cfg(feature = "seal")]
+    pub fn seal_key(mut self, key: VerifierKey) -> Self {
+        self.seal_keys.push(key);
         self
     }
 
@@ -141,9 +157,9 @@ impl Retention {
     ) -> Result<PurgeReport, PurgeError> {
         let started = record::started(&self.plan, &self.actor, preview);
         #[cfg(feature = "seal")]
-        let sealed = self.sealed(store, &started).await?;
+        let mut sealed = self.sealed(store, &started).await?;
         #[cfg(feature = "seal")]
-        if let Some(sealed) = &sealed {
+        if let Some(sealed) = &mut sealed {
             sealed.sign_event(&started).await.map_err(PurgeError::NotStarted)?;
         }
         #[cfg(not(feature = "seal"))]
@@ -161,11 +177,20 @@ impl Retention {
             sealed,
         };
         let end = deleter.run(&self.plan, preview).await;
-        let report = deleter.report;
+        let report = deleter.report.clone();
         let deleted = report.deleted;
         let completed = record::completed(&started, &self.plan, preview, &report, end.as_str());
         #[cfg(feature = "seal")]
-        if let Some(sealed) = &deleter.sealed {
+        if matches!(end, End::Sealed(_)) {
+            // Without a key, the end would be a claim that nobody has signed: the log closes the started event as it does of a purge that died.
+            deleter.sealed = self.sealed(store, &started).await.ok().flatten();
+        }
+        let end = match end {
+            End::Sealed(source) if deleter.is_unsigned() => return Err(PurgeError::Failed { deleted, source }),
+            end => end,
+        };
+        #[cfg(feature = "seal")]
+        if let Some(sealed) = &mut deleter.sealed {
             sealed.sign_event(&completed).await.map_err(|source| PurgeError::NotRecorded { deleted, source })?;
         }
         retry(|| store.append(std::slice::from_ref(&completed)))
@@ -174,7 +199,7 @@ impl Retention {
         match end {
             End::Done => Ok(report),
             End::Interrupted => Err(PurgeError::Interrupted { deleted }),
-            End::Failed(source) => Err(PurgeError::Failed { deleted, source }),
+            End::Failed(source) | End::Sealed(source) => Err(PurgeError::Failed { deleted, source }),
         }
     }
 }
@@ -193,7 +218,7 @@ impl Retention {
             return Err(PurgeError::WrongKey { key: key.origin().to_owned(), log });
         }
         let name = store.capabilities().name;
-        Ok(store.parts().sealing.map(|sealing| SealedRemoval::new(sealing, key, name, started)))
+        Ok(store.parts().sealing.map(|sealing| SealedRemoval::new(sealing, key, &self.seal_keys, name, started)))
     }
 }
 

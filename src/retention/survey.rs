@@ -34,6 +34,14 @@ impl<'a> RequiredParts<'a> {
         self.parts.admin.ok_or_else(|| self.missing("purging"))
     }
 
+    pub(super) fn sealing(self) -> Option<&'a dyn crate::store::Sealing> {
+        self.parts.sealing
+    }
+
+    pub(super) fn failed(self, hint: &str) -> StoreError {
+        StoreError::new(StoreErrorKind::Permanent, self.store, "purge").with_hint(hint)
+    }
+
     fn missing(self, doing: &'static str) -> StoreError {
         StoreError::new(StoreErrorKind::Unsupported, self.store, doing)
     }

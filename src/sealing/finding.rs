@@ -27,7 +27,7 @@ pub enum Damage {
     WrongKey,
     /// Events have no leaf for longer than the limit: the sealer does not run.
     UnsealedTooLong,
-    /// Leaves, nodes, checkpoints or signed removals were changed or are missing.
+    /// Leaves, nodes, checkpoints or signed removals were changed, or nodes or removals are missing.
     SealEdited,
     /// An event was purged with its seed, and no signed purge accounts for it.
     PurgeUnaccounted,
@@ -132,9 +132,9 @@ impl Report {
         }
     }
 
-    /// Returns true if nothing is wrong.
+    /// Returns true if there is a checkpoint that a given key has signed, and nothing is wrong. Nobody vouches for an empty store.
     pub fn is_intact(&self) -> bool {
-        self.damaged == 0
+        self.damaged == 0 && self.origin.is_some()
     }
 
     pub(super) fn add(&mut self, damage: Damage, index: Option<u64>, event_id: Option<EventId>, text: String) {

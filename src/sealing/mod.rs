@@ -36,12 +36,14 @@ mod sealer;
 
 mod seal_task;
 
+mod check_sealed;
 mod event_proof;
 mod finding;
 mod removals;
 mod tree_check;
 mod verifier;
 
+pub(crate) use check_sealed::check_sealed;
 pub use error::{Refusal, SealerError};
 pub use event_proof::{EventProof, prove};
 pub use finding::{Damage, Finding, Report};
@@ -50,4 +52,4 @@ pub use seal_key::{SealKey, SealKeyError};
 pub(crate) use seal_task::SealTask;
 pub use sealer::{SEAL_INTERVAL, Sealer, Step};
 pub use status::SealStatus;
-pub use verifier::{UNSEALED_LIMIT, Verifier};
+pub use verifier::{SEALER_WAIT, UNSEALED_LIMIT, Verifier};

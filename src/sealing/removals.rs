@@ -1,6 +1,8 @@
 //! The signed removals of a log: which events may be gone, and which must be.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use sha2::{Digest as _, Sha256};
 
 use super::finding::{Damage, Report};
 use crate::event::{AuditEvent, EventId, EventType, Phase, Timestamp};
@@ -25,6 +27,39 @@ pub(super) struct Removals<'v> {
     is_done_stale: bool,
     /// The events that record purges, with their digests.
     events: HashMap<EventId, [u8; 32]>,
+    /// Events that record purges from before the seal.
+    unsigned: HashSet<EventId>,
+    /// Parts whose ids are compared, by the leaf that comes next.
+    open: BTreeMap<u64, Vec<OpenPart>>,
+    /// Parts that were signed after their first leaf was read.
+    late: Vec<OpenPart>,
+    /// The leaf that is read next.
+    at: u64,
+}
+
+/// A part of a purge, as far as its leaves were read.
+struct OpenPart {
+    removal: u64,
+    leaves: LeafRanges,
+    expected: [u8; 32],
+    ids: Sha256,
+}
+
+impl OpenPart {
+    /// Adds a leaf. Returns the leaf that comes next; if there is none, reports ids that are not those that were signed.
+    fn add(&mut self, leaf: &StoredLeaf, report: &mut Report) -> Option<u64> {
+        self.ids.update(leaf.event_id.to_bytes());
+        let next = leaf.index.checked_add(1).and_then(|next| self.leaves.first_from(next));
+        if next.is_none() && <[u8; 32]>::from(self.ids.finalize_reset()) != self.expected {
+            let text = format!(
+                "the signed removal {} was made for other events than those of the leaves {}",
+                self.removal,
+                self.leaves.first_and_last()
+            );
+            report.add(Damage::PurgeForged, None, None, text);
+        }
+        next
+    }
 }
 
 #[derive(Default)]
@@ -53,6 +88,10 @@ impl<'v> Removals<'v> {
             done: LeafRanges::default(),
             is_done_stale: false,
             events: HashMap::new(),
+            unsigned: HashSet::new(),
+            open: BTreeMap::new(),
+            late: Vec::new(),
+            at: 0,
         };
         this.read_on(report).await?;
         Ok(this)
@@ -90,6 +129,7 @@ impl<'v> Removals<'v> {
         let note = note.and_then(|note| RemovalNote::open(&note, self.keys).map_err(|error| error.to_string()));
         let note = note.and_then(|note| match self.origin {
             Some(origin) if origin != note.origin => Err(format!("it is of the log {:?}", note.origin)),
+            _ if note.number != stored.number => Err(format!("it was signed as number {}", note.number)),
             _ => Ok(note),
         });
         let note = match note {
@@ -102,6 +142,15 @@ impl<'v> Removals<'v> {
         let purge = self.purges.entry(note.purge).or_default();
         if let Some(part) = note.part {
             self.planned.add(&note.leaves);
+            let first = note.leaves.first_from(0);
+            if let (Some(expected), Some(first)) = (note.ids, first) {
+                let (removal, leaves) = (stored.number, note.leaves.clone());
+                let part = OpenPart { removal, leaves, expected, ids: Sha256::new() };
+                match first < self.at {
+                    true => self.late.push(part),
+                    false => self.open.entry(first).or_default().push(part),
+                }
+            }
             purge.parts.entry(part).or_default().add(&note.leaves);
         }
         if let Some(done) = note.done {
@@ -122,6 +171,49 @@ impl<'v> Removals<'v> {
                 self.done.add(leaves);
             }
         }
+    }
+
+    /// Notes that the leaves before this one are not read.
+    pub(super) fn skip_to(&mut self, first: u64) {
+        self.at = first;
+        let before: Vec<u64> = self.open.range(..first).map(|(index, _)| *index).collect();
+        let parts = before.iter().filter_map(|index| self.open.remove(index)).flatten();
+        self.late.extend(parts.filter(|part| part.leaves.first_from(first).is_some()));
+    }
+
+    /// Adds a leaf to the parts that list it.
+    pub(super) fn note_leaf(&mut self, leaf: &StoredLeaf, report: &mut Report) {
+        self.at = leaf.index.saturating_add(1);
+        while let Some(entry) = self.open.first_entry()
+            && *entry.key() <= leaf.index
+        {
+            let (index, parts) = entry.remove_entry();
+            // Of leaves that are gone, nothing can be compared; they are reported.
+            for mut part in parts.into_iter().filter(|_| index == leaf.index) {
+                if let Some(next) = part.add(leaf, report) {
+                    self.open.entry(next).or_default().push(part);
+                }
+            }
+        }
+    }
+
+    /// Compares the ids of parts that were signed after their first leaf was read.
+    pub(super) async fn finish(&mut self, report: &mut Report) -> Result<(), StoreError> {
+        for mut part in std::mem::take(&mut self.late) {
+            let mut next = part.leaves.first_from(0);
+            while let Some(first) = next {
+                for leaf in self.sealing.leaves(first, LEAVES).await? {
+                    if next == Some(leaf.index) {
+                        next = part.add(&leaf, report);
+                    }
+                }
+                // A leaf that is gone is reported.
+                if next.is_some_and(|next| next <= first.saturating_add(LEAVES as u64 - 1)) {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Judges a leaf whose event is gone.
@@ -169,17 +261,24 @@ impl<'v> Removals<'v> {
         event: &AuditEvent,
         report: &mut Report,
     ) -> Result<(), StoreError> {
-        // Of a purge that died, the recovery of a log makes the end: `unknown`, which claims nothing.
-        if self.keys.is_empty() || event.event_type != EventType::AUDIT_PURGE || event.phase == Phase::Unknown {
+        if self.keys.is_empty() || event.event_type != EventType::AUDIT_PURGE {
             return Ok(());
         }
         if !self.events.contains_key(&event.event_id) {
             self.read_on(report).await?;
         }
+        // Of a purge that died, the recovery of a log makes the end: `unknown`, of a purge that was rightly begun.
+        let begun = event.request.started_event_id.filter(|_| event.phase == Phase::Unknown);
+        if begun.is_some_and(|begun| self.events.contains_key(&begun) || self.unsigned.contains(&begun)) {
+            return Ok(());
+        }
         let text = match self.events.get(&event.event_id) {
             Some(digest) if *digest == RemovalNote::digest_of(event) => return Ok(()),
             Some(_) => "is not the one that the retention key has signed",
-            None if event.created_at < self.sealed_since => return Ok(()),
+            None if event.created_at < self.sealed_since => {
+                self.unsigned.insert(event.event_id);
+                return Ok(());
+            }
             None => "claims a purge, and the retention key has not signed it",
         };
         let text = format!("the event of leaf {} {text}", leaf.index);
@@ -190,3 +289,4 @@ impl<'v> Removals<'v> {
 
 /// Each has at most a mebibyte.
 const PAGE: usize = 16;
+const LEAVES: usize = 2048;

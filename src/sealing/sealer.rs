@@ -77,6 +77,13 @@ impl Sealer {
         let sealing = sealing(&store)?;
         let found = sealing.unsealed(&tree.position, BATCH_EVENTS).await?;
         if found.events.is_empty() {
+            // Another sealer may have gone on: then its tree is read, compared, and remembered.
+            if sealing.newest_checkpoint().await?.map(|newest| newest.size) != tree.after {
+                tree = self.read_tree().await?;
+                let size = tree.edge.size();
+                self.tree = Some(tree);
+                return Ok(Step { sealed: 0, size, has_more: true });
+            }
             tree.position = found.position;
             let size = tree.edge.size();
             self.tree = Some(tree);
@@ -118,7 +125,11 @@ impl Sealer {
             },
         };
         if !sealing.seal(&batch).await? {
-            // Another sealer was faster. Nobody has seen the note.
+            // Another sealer was faster, and nobody has seen the note; or a row of somebody else is in the way.
+            if sealing.newest_checkpoint().await?.map(|newest| newest.size) == tree.after {
+                let text = "a leaf or a node is there already that no checkpoint has".to_owned();
+                return Err(Refusal::Damaged(text).into());
+            }
             return Ok(Step { sealed: 0, size: tree.after.unwrap_or(0), has_more: true });
         }
         let size = checkpoint.size;
@@ -156,8 +167,26 @@ impl Sealer {
         }
     }
 
-    /// Reads the tree of the newest checkpoint, and compares it with what the key has signed.
+    /// Reads the tree of the newest checkpoint, compares it with what the key has signed, and remembers it: another sealer with this key may have
+    /// signed it, and this one must not go back behind it.
     async fn read_tree(&self) -> Result<Tree, SealerError> {
+        loop {
+            let (tree, checkpoint) = self.read_newest_tree().await?;
+            let Some(checkpoint) = checkpoint else { return Ok(tree) };
+            if self.lock().newest_checkpoint().size < checkpoint.size {
+                let note = self.lock().sign(&checkpoint);
+                let note = note.map_err(|error| Refusal::Damaged(error.to_string()))?;
+                self.remember(checkpoint.clone(), note).await?;
+            }
+            // Another sealer with these files may have written a larger one meanwhile, and stored it before.
+            if self.lock().newest_checkpoint().size <= checkpoint.size {
+                return Ok(tree);
+            }
+        }
+    }
+
+    /// Reads the tree, and its checkpoint: none before the first.
+    async fn read_newest_tree(&self) -> Result<(Tree, Option<Checkpoint>), SealerError> {
         let sealing = sealing(&self.store)?;
         let (signed, key) = {
             let key = self.lock();
@@ -165,7 +194,7 @@ impl Sealer {
         };
         let Some(newest) = sealing.newest_checkpoint().await? else {
             return match signed.size {
-                0 => Ok(Tree { edge: TreeEdge::new(), after: None, position: String::new() }),
+                0 => Ok((Tree { edge: TreeEdge::new(), after: None, position: String::new() }, None)),
                 signed => Err(Refusal::RolledBack { signed, stored: 0 }.into()),
             };
         };
@@ -188,7 +217,7 @@ impl Sealer {
         if root(sealing, signed.size).await? != Some(signed.root) {
             return Err(Refusal::Forked { signed: signed.size }.into());
         }
-        Ok(Tree { edge, after: Some(newest.size), position: newest.position })
+        Ok((Tree { edge, after: Some(newest.size), position: newest.position }, Some(checkpoint)))
     }
 
     fn sign(&self, edge: &TreeEdge) -> Result<(Checkpoint, SignedNote), SealerError> {

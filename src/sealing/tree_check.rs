@@ -9,6 +9,8 @@ use crate::store::StoredLeaf;
 #[derive(Debug, Default)]
 pub(super) struct TreeCheck {
     edge: TreeEdge,
+    /// The number of leaves, those that are gone included.
+    size: u64,
     /// The edge at the last checkpoint that fits.
     good: TreeEdge,
     /// The leaves since then. None: they are too many to be kept.
@@ -39,12 +41,12 @@ struct WindowLeaf {
 impl TreeCheck {
     /// A tree that grows from one that is known to be right.
     pub(super) fn from(edge: TreeEdge) -> Self {
-        Self { good: edge.clone(), edge, window: Some(Vec::new()), state: TreeState::Sound }
+        Self { good: edge.clone(), size: edge.size(), edge, window: Some(Vec::new()), state: TreeState::Sound }
     }
 
     /// Returns the number of leaves.
     pub(super) fn size(&self) -> u64 {
-        self.edge.size()
+        self.size
     }
 
     /// Returns the root, if every leaf so far may be right.
@@ -55,7 +57,10 @@ impl TreeCheck {
     /// Appends a leaf. `computed` is the hash that follows from its event; none if the event is gone.
     pub(super) fn push(&mut self, leaf: &StoredLeaf, computed: Option<Hash>, report: &mut Report) {
         let stored = Hash::from_bytes(leaf.hash);
-        self.edge.push(stored);
+        self.size = leaf.index.saturating_add(1);
+        if !matches!(self.state, TreeState::Broken) {
+            self.edge.push(stored);
+        }
         let leaf = WindowLeaf {
             index: leaf.index,
             event_id: leaf.event_id,
@@ -76,7 +81,7 @@ impl TreeCheck {
 
     /// Notes that leaves are missing before the next one.
     pub(super) fn note_gap(&mut self, next: u64, report: &mut Report) {
-        let missing = self.edge.size();
+        let missing = self.size;
         report.add(
             Damage::Missing,
             Some(missing),
@@ -84,10 +89,8 @@ impl TreeCheck {
             format!("the leaves {missing} to {} are gone, and their events cannot be told", next - 1),
         );
         self.break_off(report);
-        // Later leaves keep their numbers.
-        while self.edge.size() < next {
-            self.edge.push(Hash::of_empty_tree());
-        }
+        // Later leaves keep their numbers. There may be more numbers between than anyone can count.
+        self.size = next;
     }
 
     /// Compares the tree with a checkpoint of its size, whose signature is right.

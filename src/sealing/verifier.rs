@@ -1,8 +1,10 @@
 //! Verifying a sealed store.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::finding::{Damage, Report};
 use super::removals::Removals;
@@ -13,10 +15,14 @@ use crate::seal::{
     Checkpoint, Hash, Leaf, NoteError, Seed, SignedNote, TreeEdge, VerifierKey, inclusion_nodes, inclusion_proof,
     verify_inclusion,
 };
-use crate::store::{AuditStore, Sealing, StoreError, StoreErrorKind, StoredCheckpoint, StoredLeaf, StoredSeed};
+use crate::store::{
+    AuditStore, ForeignRow, Sealing, StoreError, StoreErrorKind, StoredCheckpoint, StoredLeaf, StoredSeed,
+};
 
 /// The time after which an event without a leaf is damage: a minute.
 pub const UNSEALED_LIMIT: Duration = Duration::from_secs(60);
+/// The time for which a verification waits for a sealer, if events lack leaves: three seconds.
+pub const SEALER_WAIT: Duration = Duration::from_secs(3);
 
 /// Compares every event of a store with its leaf, the leaves with the checkpoints, and these with the public keys.
 ///
@@ -28,12 +34,21 @@ pub struct Verifier<'s> {
     kept: Vec<Checkpoint>,
     since: Option<Checkpoint>,
     unsealed_limit: Duration,
+    sealer_wait: Duration,
 }
 
 impl<'s> Verifier<'s> {
     /// A verifier of this store that trusts these keys.
     pub fn new(store: &'s dyn AuditStore, keys: Vec<VerifierKey>) -> Self {
-        Self { store, keys, retention_keys: Vec::new(), kept: Vec::new(), since: None, unsealed_limit: UNSEALED_LIMIT }
+        Self {
+            store,
+            keys,
+            retention_keys: Vec::new(),
+            kept: Vec::new(),
+            since: None,
+            unsealed_limit: UNSEALED_LIMIT,
+            sealer_wait: SEALER_WAIT,
+        }
     }
 
     /// Adds a checkpoint that was kept elsewhere: the log must have grown from it. Without one, nobody can tell a whole log
@@ -66,6 +81,13 @@ impl<'s> Verifier<'s> {
         self
     }
 
+    /// Sets the time for which a verification waits for a sealer, if events lack leaves: [`SEALER_WAIT`] by default.
+    #[must_use]
+    pub fn sealer_wait(mut self, wait: Duration) -> Self {
+        self.sealer_wait = wait;
+        self
+    }
+
     /// Verifies everything. `progress` is called with the number of leaves that were checked, a few times a second.
     ///
     /// # Errors
@@ -80,21 +102,31 @@ impl<'s> Verifier<'s> {
         let mut removals = Removals::read(sealing, &self.retention_keys, origin, &mut report).await?;
         let mut checkpoints = Checkpoints::new(sealing, &self.keys);
         let Some(mut tree) = self.begin(sealing, &mut checkpoints, &mut report).await? else { return Ok(report) };
+        removals.skip_to(tree.size());
         let first = tree.size().max(1);
         let mut kept: VecDeque<&Checkpoint> = self.kept.iter().filter(|kept| kept.size >= first).collect();
         kept.make_contiguous().sort_by_key(|kept| kept.size);
-        let mut sealed_at = None;
+        // The time of the newest event that is as it was sealed.
+        let mut latest = None;
         loop {
             removals.begin_page();
             let page = sealing.leaves(tree.size(), PAGE).await?;
-            let Some(last) = page.last() else { break };
+            let Some(last) = page.last().filter(|_| i64::try_from(tree.size()).is_ok()) else {
+                checkpoints.read_through(u64::MAX, &mut report).await?;
+                // A sealer may have gone on between the two reads.
+                if checkpoints.are_beyond(tree.size()) && !sealing.leaves(tree.size(), 1).await?.is_empty() {
+                    continue;
+                }
+                break;
+            };
             // After the leaves, so that the checkpoint that came with them is there.
             checkpoints.read_through(last.index + 1, &mut report).await?;
-            let events = events_of(sealing, &page).await?;
+            let events = events_of(sealing, &page, &mut report).await?;
             for leaf in &page {
                 if leaf.index != tree.size() {
                     tree.note_gap(leaf.index, &mut report);
                 }
+                removals.note_leaf(leaf, &mut report);
                 let computed = match events.get(&leaf.event_id) {
                     Some(event) => {
                         removals.check_event(leaf, event, &mut report).await?;
@@ -105,12 +137,14 @@ impl<'s> Verifier<'s> {
                         None
                     }
                 };
-                report.intact += u64::from(computed.is_some_and(|computed| *computed.as_bytes() == leaf.hash));
+                if computed.is_some_and(|computed| *computed.as_bytes() == leaf.hash) {
+                    report.intact += 1;
+                    latest = latest.max(events.get(&leaf.event_id).map(|event| event.created_at));
+                }
                 tree.push(leaf, computed, &mut report);
-                while let Some((checkpoint, at)) = checkpoints.take_through(tree.size()) {
+                while let Some(checkpoint) = checkpoints.take_through(tree.size()) {
                     if checkpoint.size == tree.size() {
                         tree.compare(&checkpoint, &mut report);
-                        sealed_at = Some(at);
                         (report.origin, report.root) = (Some(checkpoint.origin), Some(checkpoint.root));
                         report.size = checkpoint.size;
                     }
@@ -121,8 +155,10 @@ impl<'s> Verifier<'s> {
             progress(tree.size());
         }
         let size = tree.size();
-        checkpoints.read_through(u64::MAX, &mut report).await?;
-        if let Some((checkpoint, _)) = checkpoints.take_last() {
+        removals.finish(&mut report).await?;
+        if let Some(checkpoint) = checkpoints.take_last() {
+            // Every event had a leaf that is older than this.
+            latest = Some(Timestamp::MAX);
             let text = format!("{} leaves were signed, and {size} are there: the end is gone", checkpoint.size);
             report.add(Damage::TailCut, Some(size), None, text);
         } else if report.size < size && checkpoints.last_size < size {
@@ -136,7 +172,8 @@ impl<'s> Verifier<'s> {
             report.add(Damage::TailCut, Some(size), None, text);
         }
         tree.finish(&mut report);
-        self.check_unsealed(sealing, sealed_at, &mut report).await?;
+        check_foreign_rows(sealing, &mut report).await?;
+        self.check_unsealed(sealing, latest, &mut report).await?;
         report.findings.sort_by_key(|finding| finding.index.unwrap_or(u64::MAX));
         Ok(report)
     }
@@ -185,7 +222,7 @@ impl<'s> Verifier<'s> {
         let origin = self.keys.first().map(VerifierKey::name);
         let mut removals = Removals::read(sealing, &self.retention_keys, origin, &mut report).await?;
         removals.begin_page();
-        let event = sealing.events(&[id]).await?.into_iter().next();
+        let event = events_of(sealing, std::slice::from_ref(&leaf), &mut report).await?.remove(&id);
         match &event {
             Some(event) => {
                 removals.check_event(&leaf, event, &mut report).await?;
@@ -228,11 +265,11 @@ impl<'s> Verifier<'s> {
         self.store.parts().sealing.ok_or_else(|| StoreError::new(StoreErrorKind::Unsupported, name, "verifying"))
     }
 
-    /// Counts the events without a leaf. Those that are too old are damage.
+    /// Counts the events without a leaf. One that is too old is damage, unless it gets a leaf now.
     async fn check_unsealed(
         &self,
         sealing: &dyn Sealing,
-        sealed_at: Option<Timestamp>,
+        latest: Option<Timestamp>,
         report: &mut Report,
     ) -> Result<(), StoreError> {
         let limit = i64::try_from(self.unsealed_limit.as_micros()).unwrap_or(i64::MAX);
@@ -240,33 +277,73 @@ impl<'s> Verifier<'s> {
             Some(_) => sealing.newest_checkpoint().await?.map_or(String::new(), |newest| newest.position),
             None => String::new(),
         };
-        let mut oldest: Option<AuditEvent> = None;
+        let mut suspects: Vec<(EventId, Timestamp)> = Vec::new();
         loop {
             let found = sealing.unsealed(&position, PAGE).await?;
-            for event in &found.events {
-                report.unsealed += 1;
-                let since = |time: Timestamp| time.as_micros().saturating_sub(event.created_at.as_micros());
-                if since(Timestamp::now()) <= limit {
-                    continue;
-                }
-                if sealed_at.is_some_and(|sealed_at| since(sealed_at) > limit) {
-                    let text = format!("the event {} has no leaf, and later ones have", event.event_id);
-                    report.add(Damage::Inserted, None, Some(event.event_id), text);
-                } else if oldest.as_ref().is_none_or(|oldest| event.created_at < oldest.created_at) {
-                    oldest = Some(event.clone());
-                }
-            }
+            report.unsealed += found.events.len() as u64;
+            let now = Timestamp::now().as_micros();
+            // One of the future would be young for years.
+            let old =
+                found.events.iter().filter(|event| now.abs_diff(event.created_at.as_micros()) > limit.unsigned_abs());
+            let room = MAX_SUSPECTS.saturating_sub(suspects.len());
+            suspects.extend(old.take(room).map(|event| (event.event_id, event.created_at)));
             // A store in memory knows no position.
             if !found.has_more || found.position == position {
                 break;
             }
             position = found.position;
         }
-        if let Some(event) = oldest {
-            let text = format!("events have no leaf since {}: the sealer does not run", event.created_at);
-            report.add(Damage::UnsealedTooLong, None, Some(event.event_id), text);
+        let has_grown = self.wait_for_leaves(sealing, &mut suspects).await?;
+        let mut oldest: Option<(EventId, Timestamp)> = None;
+        for (id, at) in suspects {
+            let is_behind = latest.is_some_and(|latest| latest.as_micros().saturating_sub(at.as_micros()) > limit);
+            if is_behind && !has_grown {
+                let text = format!("the event {id} has no leaf, and later ones have");
+                report.add(Damage::Inserted, None, Some(id), text);
+            } else if oldest.is_none_or(|(_, oldest)| at < oldest) {
+                oldest = Some((id, at));
+            }
+        }
+        if let Some((id, at)) = oldest {
+            let why = match has_grown {
+                true => "the sealer has not come to it, or it was put in past the log",
+                false => "the sealer does not run, or passes it over",
+            };
+            report.add(Damage::UnsealedTooLong, None, Some(id), format!("an event of {at} has no leaf: {why}"));
         }
         Ok(())
+    }
+
+    /// Gives a sealer the time to come to these events, and leaves those that have no leaf then. Returns true if the tree has grown.
+    ///
+    /// An event may be committed late, or wait for its turn in a backlog:
+    ///
+    /// - t0: the transaction of an event of this morning is committed, beside later events that have leaves.
+    /// - t0 + 0.1 s: a verification finds it without a leaf.
+    /// - t0 + 1 s: the sealer's next step gives it one.
+    async fn wait_for_leaves(
+        &self,
+        sealing: &dyn Sealing,
+        suspects: &mut Vec<(EventId, Timestamp)>,
+    ) -> Result<bool, StoreError> {
+        if suspects.is_empty() {
+            return Ok(false);
+        }
+        let size = async || Ok::<_, StoreError>(sealing.newest_checkpoint().await?.map_or(0, |newest| newest.size));
+        let before = size().await?;
+        let until = Instant::now() + self.sealer_wait;
+        loop {
+            let mut sealed = HashSet::new();
+            for chunk in suspects.chunks(PAGE) {
+                let ids: Vec<EventId> = chunk.iter().map(|(id, _)| *id).collect();
+                sealed.extend(sealing.leaf_indexes(&ids).await?.into_iter().map(|(id, _)| id));
+            }
+            suspects.retain(|(id, _)| !sealed.contains(id));
+            if suspects.is_empty() || Instant::now() >= until {
+                return Ok(size().await? > before);
+            }
+            tokio::time::sleep(SEALER_POLL.min(self.sealer_wait)).await;
+        }
     }
 }
 
@@ -276,9 +353,40 @@ impl fmt::Debug for Verifier<'_> {
     }
 }
 
-async fn events_of(sealing: &dyn Sealing, page: &[StoredLeaf]) -> Result<HashMap<EventId, AuditEvent>, StoreError> {
+/// Returns the events of leaves. Reports those that are there twice.
+async fn events_of(
+    sealing: &dyn Sealing,
+    page: &[StoredLeaf],
+    report: &mut Report,
+) -> Result<HashMap<EventId, AuditEvent>, StoreError> {
     let ids: Vec<EventId> = page.iter().map(|leaf| leaf.event_id).collect();
-    Ok(sealing.events(&ids).await?.into_iter().map(|event| (event.event_id, event)).collect())
+    let mut events = HashMap::with_capacity(ids.len());
+    for event in sealing.events(&ids).await? {
+        let id = event.event_id;
+        if events.insert(id, event).is_some() {
+            let index = page.iter().find(|leaf| leaf.event_id == id).map(|leaf| leaf.index);
+            report.add(
+                Damage::Inserted,
+                index,
+                Some(id),
+                "the store has two events with one id, and one leaf".to_owned(),
+            );
+        }
+    }
+    Ok(events)
+}
+
+/// Reports rows that no other read of a verification sees.
+async fn check_foreign_rows(sealing: &dyn Sealing, report: &mut Report) -> Result<(), StoreError> {
+    for row in sealing.foreign_rows(Report::MAX_FINDINGS).await? {
+        match row {
+            ForeignRow::Leaf { number } => {
+                report.add(Damage::SealEdited, None, None, format!("a leaf has the number {number}: the first has 0"));
+            }
+            ForeignRow::Event { text } => report.add(Damage::Inserted, None, None, text),
+        }
+    }
+    Ok(())
 }
 
 /// Returns the hash of the leaf that an event and its seed make.
@@ -337,7 +445,7 @@ fn open(stored: &StoredCheckpoint, keys: &[VerifierKey]) -> Result<Checkpoint, (
 struct Checkpoints<'v> {
     sealing: &'v dyn Sealing,
     keys: &'v [VerifierKey],
-    read: VecDeque<(Checkpoint, Timestamp)>,
+    read: VecDeque<Checkpoint>,
     /// The size of the last checkpoint that was read, right or wrong.
     last_size: u64,
 }
@@ -356,7 +464,7 @@ impl<'v> Checkpoints<'v> {
                 self.last_size = stored.size;
                 report.checkpoints += 1;
                 match open(&stored, self.keys) {
-                    Ok(checkpoint) => self.read.push_back((checkpoint, stored.sealed_at)),
+                    Ok(checkpoint) => self.read.push_back(checkpoint),
                     Err((damage, reason)) => {
                         let text = format!("the checkpoint of {} leaves: {reason}", stored.size);
                         report.add(damage, None, None, text);
@@ -371,14 +479,22 @@ impl<'v> Checkpoints<'v> {
     }
 
     /// Takes the next checkpoint, if it is of at most this size.
-    fn take_through(&mut self, size: u64) -> Option<(Checkpoint, Timestamp)> {
-        self.read.pop_front_if(|(checkpoint, _)| checkpoint.size <= size)
+    fn take_through(&mut self, size: u64) -> Option<Checkpoint> {
+        self.read.pop_front_if(|checkpoint| checkpoint.size <= size)
     }
 
-    fn take_last(&mut self) -> Option<(Checkpoint, Timestamp)> {
+    /// Returns true if a checkpoint of a larger tree was read.
+    fn are_beyond(&self, size: u64) -> bool {
+        self.read.back().is_some_and(|checkpoint| checkpoint.size > size)
+    }
+
+    fn take_last(&mut self) -> Option<Checkpoint> {
         self.read.pop_back()
     }
 }
 
 const PAGE: usize = 2048;
 const CHECKPOINTS: usize = 256;
+/// A mebibyte and a half.
+const MAX_SUSPECTS: usize = 65_536;
+const SEALER_POLL: Duration = Duration::from_millis(250);

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    AuditStore, Capabilities, Diagnostic, Parts, PurgeOutcome, Reader, Removal, SealBatch, Sealing, StoreAdmin,
-    StoreError, StoreErrorKind, StoreFuture, StoredCheckpoint, StoredLeaf, StoredNode, StoredRemoval, StoredSeed,
-    UnsealedEvents,
+    AuditStore, Capabilities, Diagnostic, ForeignRow, Parts, PurgeOutcome, Reader, Removal, SealBatch, Sealing,
+    StoreAdmin, StoreError, StoreErrorKind, StoreFuture, StoredCheckpoint, StoredLeaf, StoredNode, StoredRemoval,
+    StoredSeed, UnsealedEvents,
 };
 use crate::event::{AuditEvent, EventId, Phase, Timestamp};
 use crate::query::{Buckets, Cursor, Field, Filter, PageQuery, ValueCount};
@@ -318,19 +318,27 @@ impl Sealing for MemoryStore {
 
     fn removals(&self, first: u64, at_most: usize) -> StoreFuture<'_, Vec<StoredRemoval>> {
         Box::pin(async move {
-            let first = usize::try_from(first).unwrap_or(usize::MAX);
-            Ok(self.lock().seal.removals.iter().skip(first).take(at_most).cloned().collect())
+            let kept = self.lock();
+            Ok(kept.seal.removals.iter().filter(|stored| stored.number >= first).take(at_most).cloned().collect())
         })
     }
 
-    fn add_removal<'a>(&'a self, note: &'a str) -> StoreFuture<'a, ()> {
+    fn add_removal<'a>(&'a self, number: u64, note: &'a str) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             self.check_open("purge")?;
             let removals = &mut self.lock().seal.removals;
-            let number = removals.len() as u64;
+            if removals.iter().any(|stored| stored.number == number) {
+                return Ok(false);
+            }
             removals.push(StoredRemoval { number, note: note.to_owned() });
-            Ok(())
+            removals.sort_by_key(|stored| stored.number);
+            Ok(true)
         })
+    }
+
+    /// Returns none: only this crate writes to the memory.
+    fn foreign_rows(&self, _: usize) -> StoreFuture<'_, Vec<ForeignRow>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
     fn nodes(&self, level: u8, first: u64, at_most: usize) -> StoreFuture<'_, Vec<StoredNode>> {

@@ -66,7 +66,7 @@ pub use removal::{MAX_REMOVED, Removal};
 pub use retention_floor::RetentionFloor;
 pub(crate) use retention_floor::in_words as duration_in_words;
 pub use sealing::{
-    SealBatch, Sealing, StoredCheckpoint, StoredLeaf, StoredNode, StoredRemoval, StoredSeed, UnsealedEvents,
+    ForeignRow, SealBatch, Sealing, StoredCheckpoint, StoredLeaf, StoredNode, StoredRemoval, StoredSeed, UnsealedEvents,
 };
 pub use statistics::statistics;
 pub use store_admin::{OPEN_COPY_AGE, PurgeOutcome, StoreAdmin};

@@ -53,8 +53,11 @@ pub trait Sealing: Send + Sync {
     /// Returns signed removals in the order of their numbers, from `first` on.
     fn removals(&self, first: u64, at_most: usize) -> StoreFuture<'_, Vec<StoredRemoval>>;
 
-    /// Stores a signed removal behind the others, as durable as an append.
-    fn add_removal<'a>(&'a self, note: &'a str) -> StoreFuture<'a, ()>;
+    /// Stores a signed removal under a number, as durable as an append. Returns false, and stores nothing, if the number is taken.
+    fn add_removal<'a>(&'a self, number: u64, note: &'a str) -> StoreFuture<'a, bool>;
+
+    /// Returns rows that no writer, sealer or purge makes and no other method returns, in any order.
+    fn foreign_rows(&self, at_most: usize) -> StoreFuture<'_, Vec<ForeignRow>>;
 }
 
 /// A leaf as a store keeps it.
@@ -115,6 +118,22 @@ impl std::fmt::Debug for StoredSeed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "StoredSeed({} bytes)", self.as_bytes().len())
     }
+}
+
+/// A row that somebody has put into the store past the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ForeignRow {
+    /// A leaf whose number is below 0.
+    Leaf {
+        /// The number.
+        number: i64,
+    },
+    /// An event that listings show and that no id leads to.
+    Event {
+        /// The row, and what is wrong with it.
+        text: String,
+    },
 }
 
 /// A signed removal as a store keeps it.

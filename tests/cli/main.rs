@@ -32,3 +32,4 @@ mod stats;
 mod support;
 #[cfg(unix)]
 mod tail;
+mod verify_output;

@@ -39,6 +39,19 @@ impl LeafRanges {
         after.checked_sub(1).and_then(|at| self.ranges.get(at)).is_some_and(|(_, last)| index <= *last)
     }
 
+    /// Returns the smallest leaf of the set from `index` on.
+    pub(crate) fn first_from(&self, index: u64) -> Option<u64> {
+        let at = self.ranges.partition_point(|(_, last)| *last < index);
+        self.ranges.get(at).map(|(first, _)| index.max(*first))
+    }
+
+    /// Returns the first and the last leaf, in words.
+    pub(crate) fn first_and_last(&self) -> String {
+        let (first, last) =
+            (self.ranges.first().map_or(0, |(first, _)| *first), self.ranges.last().map_or(0, |(_, last)| *last));
+        format!("{first} to {last}")
+    }
+
     /// Adds the leaves of another set.
     pub fn add(&mut self, other: &Self) {
         // Purges list later leaves than the ones before, as a rule.
@@ -128,6 +141,7 @@ mod tests {
             indexes.extend(more);
             for index in 0..60 {
                 prop_assert_eq!(set.contains(index), indexes.contains(&index));
+                prop_assert_eq!(set.first_from(index), indexes.iter().copied().filter(|next| *next >= index).min());
             }
             indexes.sort_unstable();
             indexes.dedup();

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest as _, Sha256};
 
 use super::LeafRanges;
 use crate::event::{AuditEvent, EventId};
@@ -19,20 +20,24 @@ pub const RETENTION_SUFFIX: &str = "/retention";
 /// ```text
 /// tower-audit/removal/v1
 /// example.com/audit                          the origin
+/// number 17                                  its number among the removals of the log
 /// purge 0199a7b0000070008000000000000001     the id of the purge's `started` event
 /// event 0199a7b0… FZzBd1…=                   an event that records the purge, and its digest
 /// part 3                                     the number of a part; its leaves follow
 /// done 3                                     the parts up to this one are deleted
+/// ids mX2V…=                                 the digest of the ids of the part's events
 /// leaves 0-999 1005
 /// ```
 ///
-/// The last four lines are there as needed. A part is signed before its events are deleted: they may be gone from then on. Once it is
+/// The last five lines are there as needed. A part is signed before its events are deleted: they may be gone from then on. Once it is
 /// done, they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "a text of its lines")]
 pub struct RemovalNote {
     /// The origin of the log.
     pub origin: String,
+    /// The number, from 0. A removal that is left out leaves a gap.
+    pub number: u64,
     /// The id of the `started` event of the purge.
     pub purge: EventId,
     /// An event that records the purge, with its [digest](Self::digest_of).
@@ -41,6 +46,8 @@ pub struct RemovalNote {
     pub part: Option<u64>,
     /// The number of parts whose events are deleted.
     pub done: Option<u64>,
+    /// The [digest](Self::digest_of_ids) of the ids of the part's events.
+    pub ids: Option<[u8; 32]>,
     /// The leaves of the part.
     pub leaves: LeafRanges,
 }
@@ -48,7 +55,23 @@ pub struct RemovalNote {
 impl RemovalNote {
     /// A note of this purge that lists nothing.
     pub fn new(origin: impl Into<String>, purge: EventId) -> Self {
-        Self { origin: origin.into(), purge, event: None, part: None, done: None, leaves: LeafRanges::default() }
+        Self {
+            origin: origin.into(),
+            number: 0,
+            purge,
+            event: None,
+            part: None,
+            done: None,
+            ids: None,
+            leaves: LeafRanges::default(),
+        }
+    }
+
+    /// Returns the SHA-256 of ids, in the order of their leaves. So the numbers of leaves are of no use for other events.
+    pub fn digest_of_ids(ids: impl IntoIterator<Item = EventId>) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        ids.into_iter().for_each(|id| digest.update(id.to_bytes()));
+        digest.finalize().into()
     }
 
     /// Returns the digest of an event that records a purge: `fields` of its [`Leaf`], with a seed of zeros. It is over every value, in
@@ -80,7 +103,7 @@ impl RemovalNote {
 
 impl fmt::Display for RemovalNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{HEADER}\n{}\npurge {}\n", self.origin, self.purge)?;
+        write!(f, "{HEADER}\n{}\nnumber {}\npurge {}\n", self.origin, self.number, self.purge)?;
         if let Some((id, digest)) = &self.event {
             writeln!(f, "event {id} {}", STANDARD.encode(digest))?;
         }
@@ -89,6 +112,9 @@ impl fmt::Display for RemovalNote {
         }
         if let Some(done) = self.done {
             writeln!(f, "done {done}")?;
+        }
+        if let Some(ids) = &self.ids {
+            writeln!(f, "ids {}", STANDARD.encode(ids))?;
         }
         if !self.leaves.is_empty() {
             writeln!(f, "leaves {}", self.leaves)?;
@@ -106,17 +132,21 @@ impl FromStr for RemovalNote {
             return Err(SealError::at_line(1, format!("expected `{HEADER}`")));
         }
         let origin = lines.next().unwrap_or_default();
+        let number = lines.next().and_then(|line| decimal(line.strip_prefix("number ")?));
+        let number = number.ok_or_else(|| SealError::at_line(3, "expected `number NUMBER`"))?;
         let purge = lines.next().and_then(|line| line.strip_prefix("purge ")?.parse().ok());
-        let purge = purge.ok_or_else(|| SealError::at_line(3, "expected `purge EVENT_ID`"))?;
-        let mut removal = Self::new(origin, purge);
+        let purge = purge.ok_or_else(|| SealError::at_line(4, "expected `purge EVENT_ID`"))?;
+        let mut removal = Self { number, ..Self::new(origin, purge) };
         for (number, line) in lines.enumerate() {
             removal.read_line(line).ok_or_else(|| {
-                let expected = "`event ID DIGEST`, `part NUMBER`, `done NUMBER` or `leaves RANGES`";
-                SealError::at_line(number + 4, SealError::text("line of a removal", line, expected))
+                let expected = "`event ID DIGEST`, `part NUMBER`, `done NUMBER`, `ids DIGEST` or `leaves RANGES`";
+                SealError::at_line(number + 5, SealError::text("line of a removal", line, expected))
             })?;
         }
         // One text for one removal: the lines in their order, each once, numbers and ids in their usual form.
-        if origin.is_empty() || removal.to_string() != text || removal.part.is_some() == removal.leaves.is_empty() {
+        let is_part = removal.part.is_some();
+        let is_whole = is_part != removal.leaves.is_empty() && is_part == removal.ids.is_some();
+        if origin.is_empty() || removal.to_string() != text || !is_whole {
             return Err(SealError::new(
                 "lines of a removal that are repeated, out of order, or not as they are written",
             ));
@@ -135,6 +165,7 @@ impl RemovalNote {
             }
             "part" => self.part = Some(decimal(value)?),
             "done" => self.done = Some(decimal(value)?),
+            "ids" => self.ids = Some(STANDARD.decode(value).ok()?.try_into().ok()?),
             "leaves" => self.leaves = value.parse().ok()?,
             _ => return None,
         }
@@ -153,6 +184,7 @@ mod tests {
     fn removal() -> RemovalNote {
         let mut removal = RemovalNote::new("example.com/audit", EventId::from_u128(0x0199_a7b0 << 96));
         removal.part = Some(2);
+        removal.ids = Some(RemovalNote::digest_of_ids([EventId::from_u128(7)]));
         removal.leaves = "0-999 1005".parse().unwrap();
         removal
     }
@@ -175,10 +207,13 @@ mod tests {
         let mut full = removal();
         full.event = Some((EventId::from_u128(7), RemovalNote::digest_of(&AuditEvent::new(EventType::AUDIT_PURGE))));
         full.done = Some(2);
-        for removal in [removal(), full.clone(), RemovalNote { part: None, leaves: LeafRanges::default(), ..full }] {
+        for removal in
+            [removal(), full.clone(), RemovalNote { part: None, ids: None, leaves: LeafRanges::default(), ..full }]
+        {
             assert_eq!(removal.to_string().parse::<RemovalNote>().unwrap(), removal);
         }
         let text = removal().to_string();
+        let ids = format!("ids {}\n", STANDARD.encode(removal().ids.unwrap()));
         for (from, to) in [
             ("removal/v1", "removal/v2"),
             ("example.com/audit\n", "\n"),
@@ -187,9 +222,13 @@ mod tests {
             ("part 2\n", "part 2\npart 2\n"),
             ("part 2\n", ""),
             ("part 2\n", "part 2\nother 1\n"),
+            ("number 0", "number 00"),
+            ("number 0\n", ""),
+            ("ids ", "ids ="),
+            (&ids, ""),
             ("leaves 0-999 1005\n", ""),
             ("leaves 0-999 1005\n", "leaves 0-999 1005"),
-            ("part 2\nleaves 0-999 1005\n", "leaves 0-999 1005\npart 2\n"),
+            (&format!("{ids}leaves 0-999 1005\n"), &format!("leaves 0-999 1005\n{ids}")),
         ] {
             let changed = text.replace(from, to);
             assert!(changed != text && changed.parse::<RemovalNote>().is_err(), "{changed}");

@@ -140,9 +140,11 @@ pub(super) async fn signed_removals_come_back(harness: &Harness) {
     seal_all(sealing, 100).await;
     assert!(sealing.removals(0, 10).await.expect("none").is_empty(), "before the first");
     let notes = ["one\n\n— key AAAA\n", "two\n", "one\n\n— key AAAA\n"];
-    for note in notes {
-        sealing.add_removal(note).await.expect("a removal is stored");
+    for (number, note) in (0..).zip(notes) {
+        assert!(sealing.add_removal(number, note).await.expect("a removal is stored"));
+        assert!(!sealing.add_removal(number, "other\n").await.expect("an answer"), "the number is taken");
     }
+    assert!(sealing.foreign_rows(10).await.expect("none").is_empty());
     let stored = sealing.removals(0, 10).await.expect("removals");
     let found: Vec<_> = stored.iter().map(|stored| (stored.number, &*stored.note)).collect();
     assert_eq!(found, [(0, notes[0]), (1, notes[1]), (2, notes[2])], "in their order");

@@ -1,10 +1,13 @@
 //! Sealing a store, proving its events, and finding each manipulation of it.
 
 mod canonical;
+mod checked_purge;
 mod corpus;
+mod hidden;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod purging;
+mod racing;
 mod referees;
 mod sealer;
 mod support;

@@ -81,9 +81,12 @@ async fn a_claimed_purge_accounts_for_nothing() {
         // Nor does a removal that another key has signed.
         let thief = Signer::from_seed("example.com/audit/retention", [9; 32]).unwrap();
         let purge = "0199a7b0000070008000000000000001";
-        let text = format!("tower-audit/removal/v1\nexample.com/audit\npurge {purge}\npart 1\nleaves 0-49\n");
+        let ids = "A".repeat(43) + "=";
+        let text = format!(
+            "tower-audit/removal/v1\nexample.com/audit\nnumber 0\npurge {purge}\npart 1\nids {ids}\nleaves 0-49\n"
+        );
         let note = SignedNote::sign(text, &[&thief]).unwrap();
-        store.parts().sealing.unwrap().add_removal(&note.to_string()).await.unwrap();
+        store.parts().sealing.unwrap().add_removal(0, &note.to_string()).await.unwrap();
         let report = log.verify().await;
         assert_eq!(report.purged, 0, "{report:?}");
         assert!(report.findings.iter().any(|found| found.text.starts_with("the signed removal 0 cannot be trusted")));

@@ -220,6 +220,7 @@ impl SealedLog {
     pub(crate) async fn verify_against(&self, kept: Option<Checkpoint>) -> Report {
         let store = self.open().await;
         let verifier = Verifier::new(&store, vec![self.key.clone()]).retention_key(self.retention.verifier_key());
+        let verifier = verifier.sealer_wait(std::time::Duration::from_millis(50));
         let report = kept.into_iter().fold(verifier, Verifier::against).verify(|_| {}).await.expect("a report");
         store.close().await.expect("the store closes");
         report

@@ -65,6 +65,10 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) retention_key: Option<PathBuf>,
 
+    /// A public key of the seal: remove no event that differs from the sealed one, its time included. Needs the right to read
+    #[arg(long = "vkey", value_name = "VKEY", requires = "retention_key")]
+    pub(crate) seal_keys: Vec<String>,
+
     #[command(flatten)]
     pub(crate) floor: FloorArgs,
 

@@ -49,6 +49,9 @@ pub(super) async fn run(
     if let Some(path) = &args.retention_key {
         retention = retention.key(RetentionKey::load(path).map_err(CliError::Key)?);
     }
+    for key in &args.seal_keys {
+        retention = retention.seal_key(key.parse().map_err(|error| CliError::Usage(format!("--vkey: {error}")))?);
+    }
     with_store(url, OnMissing::Fail, async |store| {
         admin(store, "purged")?;
         let preview = with_progress("counting", retention.preview(store)).await.map_err(not_planned)?;

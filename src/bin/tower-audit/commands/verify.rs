@@ -44,11 +44,19 @@ pub(crate) async fn verify(url: &str, args: VerifyArgs) -> Result<(), CliError> 
                 verifier.verify(|leaves| progress.at(leaves)).await?
             }
         };
-        match args.json {
-            true => print(&(serde_json::to_string(&report).map_err(std::io::Error::from)? + "\n"))?,
-            false => print(&in_words(&report))?,
+        let printed = match args.json {
+            true => serde_json::to_string(&report)
+                .map(|text| text + "\n")
+                .map_err(|error| std::io::Error::from(error).into()),
+            false => Ok(in_words(&report)),
+        };
+        let printed = printed.and_then(|text| print(&text));
+        // The damage counts for more than a reader that has gone.
+        match report.damaged {
+            0 if report.is_intact() => printed,
+            0 => Err(CliError::NotSealed),
+            findings => Err(CliError::Damaged { findings }),
         }
-        if report.is_intact() { Ok(()) } else { Err(CliError::Damaged { findings: report.damaged }) }
     })
     .await
 }

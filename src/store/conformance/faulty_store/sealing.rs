@@ -4,7 +4,7 @@ use super::super::fault::Fault;
 use super::FaultyStore;
 use crate::event::{AuditEvent, EventId};
 use crate::store::{
-    SealBatch, Sealing, StoreError, StoreErrorKind, StoreFuture, StoredCheckpoint, StoredLeaf, StoredNode,
+    ForeignRow, SealBatch, Sealing, StoreError, StoreErrorKind, StoreFuture, StoredCheckpoint, StoredLeaf, StoredNode,
     StoredRemoval, StoredSeed, UnsealedEvents,
 };
 
@@ -95,8 +95,12 @@ impl Sealing for FaultyStore {
         })
     }
 
-    fn add_removal<'a>(&'a self, note: &'a str) -> StoreFuture<'a, ()> {
-        Box::pin(async move { self.inner_sealing()?.add_removal(note).await })
+    fn add_removal<'a>(&'a self, number: u64, note: &'a str) -> StoreFuture<'a, bool> {
+        Box::pin(async move { self.inner_sealing()?.add_removal(number, note).await })
+    }
+
+    fn foreign_rows(&self, at_most: usize) -> StoreFuture<'_, Vec<ForeignRow>> {
+        Box::pin(async move { self.inner_sealing()?.foreign_rows(at_most).await })
     }
 }
 

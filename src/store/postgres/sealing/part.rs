@@ -7,7 +7,8 @@ use crate::store::postgres::access::explained;
 use crate::store::postgres::grants::Right;
 use crate::store::postgres::store::PostgresStore;
 use crate::store::{
-    SealBatch, Sealing, StoreFuture, StoredCheckpoint, StoredLeaf, StoredNode, StoredRemoval, UnsealedEvents,
+    ForeignRow, SealBatch, Sealing, StoreFuture, StoredCheckpoint, StoredLeaf, StoredNode, StoredRemoval,
+    UnsealedEvents,
 };
 
 impl Sealing for PostgresStore {
@@ -85,10 +86,18 @@ impl Sealing for PostgresStore {
         })
     }
 
-    fn add_removal<'a>(&'a self, note: &'a str) -> StoreFuture<'a, ()> {
+    fn foreign_rows(&self, at_most: usize) -> StoreFuture<'_, Vec<ForeignRow>> {
+        Box::pin(async move {
+            let mut lease = self.readers.lease(&self.config, READING).await?;
+            let result = rows::foreign_rows(&mut lease.db, &self.config.identifiers, at_most).await;
+            lease.finish(result)
+        })
+    }
+
+    fn add_removal<'a>(&'a self, number: u64, note: &'a str) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             let mut lease = self.admin_sessions.lease(&self.config, PURGING).await?;
-            let result = removals::add(&mut lease.db, &self.config.identifiers, note).await;
+            let result = removals::add(&mut lease.db, &self.config.identifiers, number, note).await;
             lease.finish(result)
         })
     }

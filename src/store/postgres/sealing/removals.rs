@@ -34,31 +34,24 @@ pub(super) async fn read(
         .collect()
 }
 
-/// Stores a removal behind the others.
-pub(super) async fn add(db: &mut PgConnection, names: &Identifiers, note: &str) -> Result<(), StoreError> {
+/// Stores a removal, unless its number is taken.
+pub(super) async fn add(
+    db: &mut PgConnection,
+    names: &Identifiers,
+    number: u64,
+    note: &str,
+) -> Result<bool, StoreError> {
     if !tables::has_removals(db, names).await? {
         tables::create(db, names).await?;
     }
-    let sql = format!(
-        "INSERT INTO {0}(n, note) SELECT coalesce(pg_catalog.max(n) + 1, 0), $1 FROM {0}",
-        names.side_table(REMOVALS)
-    );
-    for _ in 0..ATTEMPTS {
-        match sqlx::query(AssertSqlSafe(sql.clone())).bind(note).execute(&mut *db).await {
-            Ok(done) if done.rows_affected() == 1 => return Ok(()),
-            Ok(_) => {
-                return Err(
-                    permanent(DOING).with_hint("a trigger or a rule on a table of the seal discards rows; drop it")
-                );
-            }
-            // Another purge has taken the number meanwhile.
-            Err(error) if has_code(&error, UNIQUE_VIOLATION) => {}
-            Err(error) => return Err(from_driver(DOING, error)),
-        }
+    let sql = format!("INSERT INTO {}(n, note) VALUES ($1, $2)", names.side_table(REMOVALS));
+    match sqlx::query(AssertSqlSafe(sql)).bind(rows::number(number)).bind(note).execute(&mut *db).await {
+        Ok(done) if done.rows_affected() == 1 => Ok(true),
+        Ok(_) => Err(permanent(DOING).with_hint("a trigger or a rule on a table of the seal discards rows; drop it")),
+        Err(error) if has_code(&error, UNIQUE_VIOLATION) => Ok(false),
+        Err(error) => Err(from_driver(DOING, error)),
     }
-    Err(permanent(DOING).with_hint("other purges take every number; run them one after the other"))
 }
 
 const READING: &str = "reading the seal";
 const DOING: &str = "purge";
-const ATTEMPTS: usize = 100;

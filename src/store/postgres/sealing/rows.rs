@@ -8,7 +8,7 @@ use super::tables;
 use crate::event::{EventId, Timestamp};
 use crate::store::postgres::error::DuringOperation as _;
 use crate::store::postgres::identifiers::{CHECKPOINTS, Identifiers, LEAVES, NODES};
-use crate::store::{StoreError, StoredCheckpoint, StoredLeaf, StoredNode, StoredSeed};
+use crate::store::{ForeignRow, StoreError, StoredCheckpoint, StoredLeaf, StoredNode, StoredSeed};
 
 /// Returns the newest checkpoint.
 pub(super) async fn newest_checkpoint(
@@ -77,7 +77,7 @@ pub(super) async fn leaf_of(
     if !tables::exist(db, names).await? {
         return Ok(None);
     }
-    let sql = format!("{} WHERE event_id = $1", select_leaves(names));
+    let sql = format!("{} WHERE event_id = $1 AND n >= 0", select_leaves(names));
     let row = sqlx::query(AssertSqlSafe(sql)).bind(Uuid::from(id)).fetch_optional(db).await.during(DOING)?;
     row.as_ref().map(leaf_of_row).transpose()
 }
@@ -91,7 +91,7 @@ pub(super) async fn leaf_indexes(
     if !tables::exist(db, names).await? {
         return Ok(Vec::new());
     }
-    let sql = format!("SELECT event_id, n FROM {} WHERE event_id = ANY ($1)", names.side_table(LEAVES));
+    let sql = format!("SELECT event_id, n FROM {} WHERE event_id = ANY ($1) AND n >= 0", names.side_table(LEAVES));
     let rows = sqlx::query(AssertSqlSafe(sql)).bind(ids).fetch_all(db).await.during(DOING)?;
     rows.iter()
         .map(|row| {
@@ -112,6 +112,21 @@ fn leaf_of_row(row: &PgRow) -> Result<StoredLeaf, StoreError> {
         seed: StoredSeed::from_bytes(row.try_get(2).during(DOING)?),
         hash: bytes(row, 3)?,
     })
+}
+
+/// Returns leaves with numbers below 0. Ids are checked by their type.
+pub(super) async fn foreign_rows(
+    db: &mut PgConnection,
+    names: &Identifiers,
+    at_most: usize,
+) -> Result<Vec<ForeignRow>, StoreError> {
+    if !tables::exist(db, names).await? {
+        return Ok(Vec::new());
+    }
+    let sql = format!("SELECT n FROM {} WHERE n < 0 LIMIT $1", names.side_table(LEAVES));
+    let numbers: Vec<i64> =
+        sqlx::query_scalar(AssertSqlSafe(sql)).bind(limit(at_most)).fetch_all(db).await.during(DOING)?;
+    Ok(numbers.into_iter().map(|number| ForeignRow::Leaf { number }).collect())
 }
 
 /// Returns nodes of a level from `first` on.

@@ -139,7 +139,7 @@ async fn newer(
     at_most: usize,
 ) -> Result<Vec<AuditEvent>, StoreError> {
     let without_leaf = leaves
-        .map(|leaves| format!("AND NOT EXISTS (SELECT FROM {leaves} l WHERE l.event_id = e.event_id)"))
+        .map(|leaves| format!("AND NOT EXISTS (SELECT FROM {leaves} l WHERE l.event_id = e.event_id AND l.n >= 0)"))
         .unwrap_or_default();
     let sql = format!(
         "SELECT {} FROM {} AS e WHERE e.event_id >= $1 {without_leaf} ORDER BY e.event_id LIMIT $2",
@@ -213,7 +213,7 @@ async fn chunk(
 ) -> Result<(Vec<Uuid>, Option<Uuid>), StoreError> {
     let sql = format!(
         "WITH part AS MATERIALIZED (SELECT e.event_id FROM {} AS e WHERE e.event_id < $1 ORDER BY e.event_id DESC LIMIT {CHUNK}) \
-         SELECT ARRAY(SELECT p.event_id FROM part p WHERE NOT EXISTS (SELECT FROM {leaves} l WHERE l.event_id = p.event_id)), \
+         SELECT ARRAY(SELECT p.event_id FROM part p WHERE NOT EXISTS (SELECT FROM {leaves} l WHERE l.event_id = p.event_id AND l.n >= 0)), \
          (SELECT p.event_id FROM part p ORDER BY p.event_id LIMIT 1)",
         names.table()
     );

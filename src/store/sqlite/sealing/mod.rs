@@ -1,6 +1,7 @@
 //! The seal's tables, and the order in which events get their leaves.
 
 mod batch;
+mod foreign_rows;
 mod part;
 mod rows;
 mod unsealed;

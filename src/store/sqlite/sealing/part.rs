@@ -1,10 +1,10 @@
 //! The sealing part of the store.
 
-use super::{batch, removals, rows, unsealed};
+use super::{batch, foreign_rows, removals, rows, unsealed};
 use crate::event::{AuditEvent, EventId};
 use crate::store::sqlite::store::SqliteStore;
 use crate::store::{
-    SealBatch, Sealing, StoreError, StoreFuture, StoredCheckpoint, StoredLeaf, StoredNode, StoredRemoval,
+    ForeignRow, SealBatch, Sealing, StoreError, StoreFuture, StoredCheckpoint, StoredLeaf, StoredNode, StoredRemoval,
     UnsealedEvents,
 };
 
@@ -89,11 +89,19 @@ impl Sealing for SqliteStore {
         })
     }
 
-    fn add_removal<'a>(&'a self, note: &'a str) -> StoreFuture<'a, ()> {
+    fn add_removal<'a>(&'a self, number: u64, note: &'a str) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             let mut lease = self.lease("purge").await?;
-            let result: Result<(), StoreError> = removals::add(&mut lease.state, note).await;
+            let result: Result<bool, StoreError> = removals::add(&mut lease.state, number, note).await;
             lease.finish(result).await
+        })
+    }
+
+    fn foreign_rows(&self, at_most: usize) -> StoreFuture<'_, Vec<ForeignRow>> {
+        Box::pin(async move {
+            let mut lease = self.readers.take(&self.config).await?;
+            let result = foreign_rows::foreign_rows(lease.db(), at_most).await;
+            self.readers.finish(lease, result).await
         })
     }
 }

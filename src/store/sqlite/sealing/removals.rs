@@ -34,20 +34,31 @@ pub(super) async fn read(
         .collect()
 }
 
-/// Stores a removal behind the others.
-pub(super) async fn add(state: &mut WriterState, note: &str) -> Result<(), StoreError> {
+/// Stores a removal, unless its number is taken.
+pub(super) async fn add(state: &mut WriterState, number: u64, note: &str) -> Result<bool, StoreError> {
     let mut transaction = StateTransaction::begin(state).await?;
     transaction.refresh().await?;
     if !tables::has_removals(&mut transaction.connection.db).await? {
         tables::create(&mut transaction.connection.db).await?;
         transaction.refresh_schema().await?;
     }
-    let sql = "INSERT INTO audit_removals(n, note) SELECT coalesce(max(n) + 1, 0), ?1 FROM audit_removals";
-    let done = sqlx::query(sql).bind(note).execute(&mut *transaction.connection.db).await.during(DOING)?;
+    let db = &mut transaction.connection.db;
+    let is_taken: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM audit_removals WHERE n = ?1)")
+        .bind(rows::number(number))
+        .fetch_one(&mut **db)
+        .await
+        .during(DOING)?;
+    if is_taken {
+        transaction.roll_back().await?;
+        return Ok(false);
+    }
+    let sql = "INSERT INTO audit_removals(n, note) VALUES (?1, ?2)";
+    let done = sqlx::query(sql).bind(rows::number(number)).bind(note).execute(&mut **db).await.during(DOING)?;
     if done.rows_affected() != 1 {
         return Err(discarded(DOING));
     }
-    transaction.commit().await
+    transaction.commit().await?;
+    Ok(true)
 }
 
 /// Deletes the seeds of events, inside the transaction that deletes these.

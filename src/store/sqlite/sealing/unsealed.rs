@@ -68,7 +68,7 @@ pub(super) async fn unsealed(
 /// position is another row's.
 async fn is_sealed_row(db: &mut SqliteConnection, position: Position) -> Result<bool, StoreError> {
     let sql = format!(
-        "SELECT EXISTS (SELECT 1 FROM audit_segment_{} AS event JOIN audit_leaves AS leaf ON leaf.event_id = event.event_id WHERE event.seq = ?1)",
+        "SELECT EXISTS (SELECT 1 FROM audit_segment_{} AS event JOIN audit_leaves AS leaf ON leaf.event_id = event.event_id WHERE event.seq = ?1 AND leaf.n >= 0)",
         position.segment
     );
     sqlx::query_scalar(AssertSqlSafe(sql)).bind(position.row).fetch_one(db).await.during(DOING)
@@ -94,10 +94,12 @@ async fn of_segment(
     .during(DOING)?;
     let Some(last) = last else { return Ok(true) };
     let without_leaf = match has_tables {
-        true => "AND NOT EXISTS (SELECT 1 FROM audit_leaves AS leaf WHERE leaf.event_id = event.event_id)",
+        true => {
+            "AND NOT EXISTS (SELECT 1 FROM audit_leaves AS leaf WHERE leaf.event_id = event.event_id AND leaf.n >= 0)"
+        }
         false => "",
     };
-    // A row whose id is none has been damaged since it was inserted; a leaf for it would find no event.
+    // A row whose id is none has been damaged since it was inserted; a leaf for it would find no event. A verification names it.
     let sql = format!(
         "SELECT {} FROM audit_segment_{n} AS event WHERE seq > ?1 AND seq <= ?2 {without_leaf} \
          AND typeof(event_id) = 'blob' AND length(event_id) = 16 ORDER BY seq",
@@ -154,7 +156,7 @@ async fn of_journal(
 /// Returns the ids of those events that have a leaf.
 async fn sealed(db: &mut SqliteConnection, events: &[AuditEvent]) -> Result<HashSet<EventId>, StoreError> {
     let ids: Vec<EventId> = events.iter().map(|event| event.event_id).collect();
-    let sql = "SELECT event_id FROM audit_leaves WHERE event_id IN (SELECT unhex(value) FROM json_each(?1))";
+    let sql = "SELECT event_id FROM audit_leaves WHERE n >= 0 AND event_id IN (SELECT unhex(value) FROM json_each(?1))";
     let rows = sqlx::query(sql).bind(serde_json::to_string(&ids).during(DOING)?).fetch_all(db).await.during(DOING)?;
     rows.iter().map(|row| row.try_get::<&[u8], _>(0).and_then(id_of).map(EventId::from_u128).during(DOING)).collect()
 }
