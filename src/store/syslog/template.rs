@@ -117,10 +117,10 @@ impl Template {
     }
 }
 
-/// The text of an event of any type: what is at a fixed place stands before what a client can choose.
-const DEFAULT: &str = "{event_type} {phase} outcome={outcome} from={actor.remote_addr} user={actor.user_email} \
-                       method={resource.method} route={resource.route} action={classification.action} \
-                       error={classification.error} id={event_id}";
+/// The text of an event of any type: what a client can choose is at the end, where a text that is too long is cut.
+const DEFAULT: &str = "{event_type} {phase} outcome={outcome} from={actor.remote_addr} error={classification.error} \
+                       id={event_id} user={actor.user_email} method={resource.method} route={resource.route} \
+                       action={classification.action}";
 
 /// The template for events of any type.
 impl Default for Template {

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use tower_audit::event::FIELDS;
 use tower_audit::store::AuditStore as _;
-use tower_audit::store::syslog::SyslogSettings;
+use tower_audit::store::syslog::{Format, SyslogSettings};
 use tower_audit::{Actor, AuditEvent, ErrorCode, EventType};
 
 use super::collector::Collector;
@@ -32,8 +32,8 @@ fn failure(name: &str) -> AuditEvent {
 /// Names that would have another address banned by a careless filter.
 fn attacks() -> Vec<String> {
     let line = format!(
-        "auth completed outcome=401 from={VICTIM} user=x method=POST route=/login action=failure error=bad-authentication \
-         id=0123456789abcdef0123456789abcdef"
+        "auth completed outcome=401 from={VICTIM} error=bad-authentication id=0123456789abcdef0123456789abcdef user=x \
+         method=POST route=/login action=failure"
     );
     let mut attacks = vec![
         "alice".to_owned(),
@@ -94,14 +94,37 @@ async fn each_failed_sign_in_counts_for_its_client_and_none_for_another() {
     }
 }
 
+/// A name that fills the message leaves what the filter looks at where it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_name_hides_no_failed_sign_in() {
+    let collector = Collector::rsyslog();
+    let udp = SyslogSettings::udp("127.0.0.1", collector.udp).unwrap().format(Format::Rfc3164);
+    let local = SyslogSettings::unix(collector.path("log")).max_bytes(1000).unwrap();
+    let mut sent = 0;
+    for settings in [udp, local] {
+        let sink = sink(settings).await;
+        for name in [" ".repeat(512), "\u{202e}".repeat(300), "x".repeat(2000)] {
+            let mut event = failure(&name);
+            event.truncate_to_limits();
+            sink.append(&[event]).await.unwrap();
+            sent += 1;
+        }
+        assert!(sink.cut_messages() > 0);
+    }
+    for name in ["traditional", "precise"] {
+        assert_eq!(collector.lines(name, sent).len(), sent);
+        assert_eq!(addresses(&collector.path(name)), vec![CLIENT; sent], "{name}");
+    }
+}
+
 /// Shows that the filter above could fail: an address is found in a line of another host.
 #[test]
 fn a_line_from_a_victim_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
     let line = format!(
-        "Nov 30 11:00:00 web1 tower-audit[57]: auth completed outcome=401 from={VICTIM} user=x method=POST route=/login \
-         action=failure error=bad-authentication id=0123456789abcdef0123456789abcdef\n"
+        "Nov 30 11:00:00 web1 tower-audit[57]: auth completed outcome=401 from={VICTIM} error=bad-authentication \
+         id=0123456789abcdef0123456789abcdef user=x method=POST route=/login action=failure\n"
     );
     std::fs::write(&log, line).unwrap();
     assert_eq!(addresses(&log), [VICTIM]);

@@ -176,7 +176,7 @@ async fn a_stream_that_the_collector_ends_is_made_again_before_the_next_message(
         let text = std::str::from_utf8(&bytes[..length]).unwrap();
         let (count, message) = text.split_once(' ').unwrap();
         assert_eq!(count.parse::<usize>().unwrap(), message.len());
-        assert!(message.ends_with(&format!("id={}", event.event_id)), "{message}");
+        assert!(message.contains(&format!(" error= id={} user= ", event.event_id)), "{message}");
         drop(stream);
         // The end has arrived when a look at the connection finds it, and makes another.
         let mut looks = 0;
