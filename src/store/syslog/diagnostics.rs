@@ -18,7 +18,10 @@ pub(super) fn diagnose(settings: &SyslogSettings, cut: u64) -> Vec<Diagnostic> {
         0 => Diagnostic::ok("size", format!("no message was larger than {} bytes", settings.max_bytes)),
         _ => Diagnostic::warning(
             "size",
-            format!("{cut} messages were larger than {} bytes, and were cut", settings.max_bytes),
+            format!(
+                "{cut} messages were larger than {} bytes, or than the socket takes, and were cut",
+                settings.max_bytes
+            ),
             "raise `max_bytes`, here and in the collector",
         ),
     });

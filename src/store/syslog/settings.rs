@@ -41,6 +41,8 @@ pub struct SyslogSettings {
     sender: Sender,
     sd_id: Option<SdId>,
     with_bom: bool,
+    /// A setting that was given, and that RFC 3164 has no place for.
+    of_rfc5424: Option<&'static str>,
 }
 
 impl SyslogSettings {
@@ -86,6 +88,17 @@ impl SyslogSettings {
             sender: Sender::current(),
             sd_id: Some(SdId::default()),
             with_bom: true,
+            of_rfc5424: None,
+        }
+    }
+
+    /// Checks that every setting that was given has an effect.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        match self.of_rfc5424 {
+            Some(name) if self.format == Format::Rfc3164 => Err(config(format!(
+                "messages of RFC 3164 have no place for `{name}`: leave it out, or set `format=rfc5424`"
+            ))),
+            _ => Ok(()),
         }
     }
 
@@ -141,17 +154,20 @@ impl SyslogSettings {
     }
 
     /// Sets the name of the structured data, with your private enterprise number; `none`: no structured data. By default it is
-    /// `audit@32473`, with the number for examples of RFC 5612.
+    /// `audit@32473`, with the number for examples of RFC 5612. Of RFC 5424 alone: with the other format no sink opens.
     ///
     /// # Errors
     /// If it is neither `none` nor of the form `NAME@NUMBER`.
     pub fn structured_data(mut self, id: &str) -> Result<Self, StoreError> {
+        self.of_rfc5424 = Some("structured_data");
         self.sd_id = if id == "none" { None } else { Some(SdId::parse(id)?) };
         Ok(self)
     }
 
-    /// Sets whether text that is more than ASCII begins with a byte order mark, as RFC 5424 section 6.4 has it: yes by default.
+    /// Sets whether text that is more than ASCII begins with a byte order mark, as RFC 5424 section 6.4 has it: yes by default. Of that format
+    /// alone: with the other one no sink opens.
     pub fn byte_order_mark(mut self, with_mark: bool) -> Self {
+        self.of_rfc5424 = Some("bom");
         self.with_bom = with_mark;
         self
     }

@@ -172,6 +172,19 @@ mod tests {
     }
 
     #[test]
+    fn a_type_has_its_own_before_those_of_the_url() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("formats.toml");
+        std::fs::write(&path, "facility = 'mail'\n[types.auth]\nfacility = 'authpriv'").unwrap();
+        let settings = SyslogSettings::unix("/dev/log").facility(Facility::Daemon).with_file(&path).unwrap();
+        assert!(message(&settings, EventType::UPLOAD).starts_with("<29>"));
+        assert!(message(&settings, EventType::AUTH).starts_with("<85>"));
+        let own = TypeSettings::new().facility(Facility::Cron);
+        let settings = SyslogSettings::unix("/dev/log").event_type(EventType::AUTH, own).with_file(&path).unwrap();
+        assert!(message(&settings, EventType::AUTH).starts_with("<77>"));
+    }
+
+    #[test]
     fn what_is_wrong_is_named_with_its_line() {
         for (text, named) in [
             ("severity: loud", "line 1: `severity`: "),

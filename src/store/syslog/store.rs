@@ -13,7 +13,7 @@ use super::SyslogSettings;
 use super::diagnostics;
 use super::error::{APPEND, NAME, unreachable};
 use super::message::{MIN_BYTES, Message};
-use super::transport::{Channel, Connection, Sent};
+use super::transport::{Channel, Connection, MAX_VERDICT, MIN_VERDICT, Sent, Times};
 use super::url;
 use crate::backoff::Backoff;
 use crate::event::AuditEvent;
@@ -48,14 +48,17 @@ struct State {
     backoff: Backoff,
     /// Before it, no connection is tried after a failure.
     retry_at: Option<Instant>,
+    /// The wait for the other end of a new stream to end it.
+    verdict: Duration,
 }
 
 impl SyslogStore {
     /// Connects to a collector.
     ///
     /// # Errors
-    /// If the collector is not reached.
+    /// If the collector is not reached, or a setting has no effect in the format of the messages.
     pub async fn open(settings: SyslogSettings, options: OpenOptions) -> Result<Self, StoreError> {
+        settings.check()?;
         let sink = Self {
             timeout: options.timeout,
             state: Mutex::new(State {
@@ -63,6 +66,7 @@ impl SyslogStore {
                 max_bytes: settings.max_bytes,
                 backoff: backoff_within(options.timeout),
                 retry_at: None,
+                verdict: MIN_VERDICT,
             }),
             settings,
             is_closed: AtomicBool::new(false),
@@ -106,7 +110,7 @@ impl SyslogStore {
             let hint = format!("the collector was not reached; the next attempt is in {} ms", pause.as_millis());
             return Err(StoreError::new(StoreErrorKind::Transient, NAME, operation).with_hint(hint));
         }
-        let result = match timeout_at(deadline, self.send_or_reconnect(&mut state, events)).await {
+        let result = match timeout_at(deadline, self.send_or_reconnect(&mut state, events, deadline)).await {
             Ok(result) => result,
             Err(_) => Err(late()),
         };
@@ -124,12 +128,19 @@ impl SyslogStore {
         }
     }
 
-    /// Sends over the open connection; if that is lost, over a new one. Without events, a socket for datagrams is always made anew:
-    /// the open one does not tell that its collector has ended.
-    async fn send_or_reconnect(&self, state: &mut MutexGuard<'_, State>, events: &[AuditEvent]) -> io::Result<()> {
-        let is_check = events.is_empty();
+    /// Sends over the open connection; if that is lost, over a new one.
+    async fn send_or_reconnect(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        events: &[AuditEvent],
+        deadline: Instant,
+    ) -> io::Result<()> {
         let open = state.connection.take();
-        let open = open.filter(|open| !is_check || matches!(open.channel, Channel::Stream(_)));
+        if events.is_empty()
+            && let Some(Channel::Datagrams(_)) = open.as_ref().map(|open| &open.channel)
+        {
+            return self.check_datagrams(state, open, deadline).await;
+        }
         if let Some(mut connection) = open {
             let loss = match connection.loss() {
                 Some(reason) => reason,
@@ -141,12 +152,33 @@ impl SyslogStore {
                     Err(error) => error,
                 },
             };
+            // Example: a proxy closes its connections 200 ms after it accepts them, for its backend is down. The next one is watched
+            // for 100 ms, that behind it for 200 ms, then for 400 ms: from there on each attempt is an error.
+            let longest = MAX_VERDICT.min(self.timeout / 4).max(MIN_VERDICT);
+            state.verdict = if connection.is_young() { (state.verdict * 2).min(longest) } else { MIN_VERDICT };
             self.note_loss(loss);
         }
-        let mut connection = Connection::open(&self.settings.destination).await?;
-        state.max_bytes = self.settings.max_bytes;
+        let mut connection = self.connect(state, deadline).await?;
         self.send(&mut connection, &mut state.max_bytes, events).await?;
         state.connection = Some(connection);
+        Ok(())
+    }
+
+    async fn connect(&self, state: &mut State, deadline: Instant) -> io::Result<Connection> {
+        let times = Times { deadline, verdict: state.verdict, silence: self.timeout };
+        let connection = Connection::open(&self.settings.destination, times).await?;
+        state.max_bytes = self.settings.max_bytes;
+        Ok(connection)
+    }
+
+    /// Checks a socket for datagrams with a new one: a local one does not tell that its collector has ended. Over UDP the open one
+    /// stays in use, which a refusal may still reach, unless the name has another address now.
+    async fn check_datagrams(&self, state: &mut State, open: Option<Connection>, deadline: Instant) -> io::Result<()> {
+        if let Some(refusal) = open.as_ref().and_then(Connection::udp_refusal) {
+            refusal?;
+        }
+        let new = self.connect(state, deadline).await?;
+        state.connection = Some(open.filter(|open| open.has_peer_of(&new)).unwrap_or(new));
         Ok(())
     }
 
@@ -166,7 +198,7 @@ impl SyslogStore {
                     }
                     cut += u64::from(message.is_cut);
                 }
-                datagrams.finish_batch().await?;
+                datagrams.finish_batch(events.len()).await?;
             }
             Channel::Stream(stream) => {
                 let mut batch = Vec::with_capacity(events.len() * 1024);
@@ -266,5 +298,86 @@ impl AuditStore for SyslogStore {
                 Err(_) => Err(unreachable("close", io::ErrorKind::TimedOut.into())),
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use tokio::net::UdpSocket;
+
+    use super::*;
+    use crate::event::EventType;
+    use crate::store::syslog::transport::tests::{Refusal, Way};
+
+    #[tokio::test]
+    async fn a_setting_without_an_effect_is_an_error_at_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let _collector = tokio::net::UnixDatagram::bind(&path).unwrap();
+        for (parameters, named) in [
+            ("", None),
+            ("?structured_data=audit@12345", Some("`structured_data`")),
+            ("?structured_data=none", Some("`structured_data`")),
+            ("?bom=false", Some("`bom`")),
+            ("?bom=false&format=rfc5424", None),
+        ] {
+            let url = format!("syslog:{}{parameters}", path.display());
+            match (SyslogStore::open_url(&url, OpenOptions::new()).await, named) {
+                (Ok(_), None) => {}
+                (Err(error), Some(named)) => {
+                    assert_eq!(error.kind(), StoreErrorKind::Config);
+                    assert!(error.to_string().contains(named), "{error}");
+                }
+                (opened, _) => panic!("{parameters}: {opened:?}"),
+            }
+        }
+    }
+
+    async fn received(collector: &UdpSocket) -> SocketAddr {
+        collector.recv_from(&mut [0; 4096]).await.unwrap().1
+    }
+
+    /// A sink and its collector, and the way between them: a refusal takes a moment, as it does from another host.
+    async fn udp() -> Option<(SyslogStore, UdpSocket, Way)> {
+        let collector = UdpSocket::bind("127.45.0.2:0").await.unwrap();
+        let address = collector.local_addr().unwrap();
+        let way = Way::to(address)?;
+        let settings = SyslogSettings::udp(&address.ip().to_string(), address.port()).unwrap();
+        Some((SyslogStore::open(settings, OpenOptions::new()).await.unwrap(), collector, way))
+    }
+
+    #[tokio::test]
+    async fn a_check_does_not_prove_that_there_is_a_udp_collector() {
+        let Some((sink, collector, way)) = udp().await else { return };
+        sink.health().await.unwrap();
+        // The sink tries once more over a new socket.
+        let refused = async {
+            loop {
+                way.refuse(received(&collector).await, Refusal::Port);
+            }
+        };
+        let event = [AuditEvent::new(EventType::UPLOAD)];
+        let result: Result<(), StoreError> = tokio::select! {
+            biased;
+            () = refused => unreachable!("it has no end"),
+            result = sink.append(&event) => result,
+        };
+        assert_eq!(result.unwrap_err().kind(), StoreErrorKind::Transient);
+    }
+
+    #[tokio::test]
+    async fn a_check_tells_of_a_refused_datagram() {
+        let Some((sink, collector, way)) = udp().await else { return };
+        let event = [AuditEvent::new(EventType::UPLOAD)];
+        sink.append(&event).await.unwrap();
+        let sender = received(&collector).await;
+        sink.health().await.unwrap();
+        sink.append(&event).await.unwrap();
+        assert_eq!(received(&collector).await, sender, "a check leaves the socket in use");
+        // It goes down, and the datagram is refused after its acknowledgement.
+        way.refuse(sender, Refusal::Port);
+        assert_eq!(sink.health().await.unwrap_err().kind(), StoreErrorKind::Transient);
     }
 }

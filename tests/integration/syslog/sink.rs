@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -168,7 +169,7 @@ async fn a_stream_that_the_collector_ends_is_made_again_before_the_next_message(
     let begin = Instant::now();
     let sink = open(&url, options()).await.unwrap();
     let (mut stream, _) = listener.accept().await.unwrap();
-    for _ in 0..20 {
+    for _ in 0..6 {
         let event = AuditEvent::new(EventType::UPLOAD);
         sink.append(std::slice::from_ref(&event)).await.unwrap();
         let mut bytes = vec![0; 4096];
@@ -239,5 +240,45 @@ async fn a_socket_at_the_same_path_is_found() {
     for (socket, is_used) in [(first, false), (second, true)] {
         socket.set_nonblocking(true).unwrap();
         assert_eq!(socket.recv(&mut [0; 8192]).is_ok(), is_used);
+    }
+}
+
+/// As a proxy does whose backend is down: it accepts, dials, and closes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_front_that_accepts_and_closes_takes_no_event() {
+    // tracing asks one subscriber alone, that of this thread, of a line that is new: without it the line is off for every test.
+    let _listening = tracing::subscriber::set_default(tracing_subscriber::fmt().with_writer(io::sink).finish());
+    for (dials_for, most) in [(Duration::ZERO, 0), (Duration::from_millis(120), 3)] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("syslog+tcp://{}", listener.local_addr().unwrap());
+        let closed = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&closed);
+        let front = tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                tokio::time::sleep(dials_for).await;
+                drop(stream);
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        let mut acknowledged = 0;
+        match open(&url, OpenOptions::new().timeout(Duration::from_secs(1))).await {
+            Err(error) => assert_eq!(error.kind(), StoreErrorKind::Transient),
+            Ok(sink) => {
+                for connections in 1..=6 {
+                    eventually("the front has closed the connection", || closed.load(Ordering::SeqCst) >= connections)
+                        .await;
+                    let until = Instant::now() + Duration::from_millis(900);
+                    // A refusal waits for the next attempt.
+                    while closed.load(Ordering::SeqCst) <= connections && Instant::now() < until {
+                        acknowledged += u32::from(sink.append(&[AuditEvent::new(EventType::UPLOAD)]).await.is_ok());
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                }
+                assert!(sink.health().await.is_err());
+            }
+        }
+        assert!(acknowledged <= most, "{dials_for:?}: {acknowledged} events were acknowledged");
+        front.abort();
     }
 }

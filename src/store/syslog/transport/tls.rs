@@ -10,19 +10,42 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{self, CertificateError, ClientConfig, RootCertStore};
 
+use super::super::error::WrongFiles;
 use super::{Certificates, Server};
 
-/// Connects to a collector. The files are read each time, so that renewed certificates are used.
-pub(super) async fn connect(server: &Server, certificates: &Certificates) -> io::Result<TlsStream<TcpStream>> {
-    let config = client_config(certificates)?;
-    let name = certificates.server_name.as_ref().unwrap_or(&server.host).clone();
-    let name =
-        ServerName::try_from(name).map_err(|_| wrong("the name of the collector is none that a certificate has"))?;
-    let stream = TcpStream::connect((server.host.as_str(), server.port)).await?;
-    stream.set_nodelay(true)?;
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await
+/// The sink's side of TLS connections to one collector.
+pub(super) struct Client {
+    connector: TlsConnector,
+    name: ServerName<'static>,
+}
+
+impl Client {
+    /// Reads the certificates. For each connection, so that renewed ones are used.
+    pub(super) fn new(server: &Server, certificates: &Certificates) -> io::Result<Self> {
+        let config = client_config(certificates)?;
+        let name = certificates.server_name.as_ref().unwrap_or(&server.host).clone();
+        let name = ServerName::try_from(name)
+            .map_err(|_| wrong("the name of the collector is none that a certificate has"))?;
+        Ok(Self { connector: TlsConnector::from(Arc::new(config)), name })
+    }
+
+    /// Agrees on TLS with the collector.
+    pub(super) async fn connect(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        self.connector.connect(self.name.clone(), stream).await.map_err(without_names)
+    }
+}
+
+/// Replaces the error that names the collector: it is a part of the URL.
+fn without_names(error: io::Error) -> io::Error {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    match cause {
+        Some(rustls::Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        )) => io::Error::new(io::ErrorKind::InvalidData, "its certificate is for another name: set `server_name`"),
+        _ => error,
+    }
 }
 
 fn client_config(certificates: &Certificates) -> io::Result<ClientConfig> {
@@ -67,7 +90,7 @@ fn read_certificates(parameter: &str, path: &Path) -> io::Result<Vec<Certificate
 }
 
 fn wrong(problem: impl Into<String>) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, problem.into())
+    io::Error::new(io::ErrorKind::InvalidInput, WrongFiles(problem.into()))
 }
 
 #[cfg(test)]
@@ -89,7 +112,7 @@ mod tests {
             (Certificates { cert_file: Some(empty.clone()), key_file: Some(empty), ..none() }, "`cert_file` has no"),
         ] {
             let error = client_config(&certificates).unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+            assert!(WrongFiles::is(&error));
             assert!(error.to_string().contains(named), "{error}");
         }
         assert!(client_config(&none()).is_ok());
