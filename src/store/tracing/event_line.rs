@@ -144,18 +144,24 @@ fn text(value: &str) -> LineValue {
     LineValue::Text(escape(value).into_owned())
 }
 
-/// Escapes unsafe characters as Rust does: a line feed is `\n`, U+202E is `\u{202e}`.
+/// Escapes unsafe characters as Rust does: a line feed is `\n`, U+202E is `\u{202e}`. A backslash that would look like the
+/// beginning of one is `\u{5c}`, so that two values never look alike.
 fn escape(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_unsafe_to_display) {
+    if !text.contains(is_unsafe_to_display) && !text.contains('\\') {
         return text.into();
     }
     let mut escaped = String::with_capacity(text.len() + 16);
-    for char in text.chars() {
+    for (at, char) in text.char_indices() {
         if is_unsafe_to_display(char) {
             escaped.extend(char.escape_default());
+        } else if char == '\\' && ESCAPES.iter().any(|escape| text[at + 1..].starts_with(escape)) {
+            escaped.push_str("\\u{5c}");
         } else {
             escaped.push(char);
         }
     }
     escaped.into()
 }
+
+/// The escapes of [`char::escape_default`] for unsafe characters, behind their backslash.
+const ESCAPES: [&str; 4] = ["n", "r", "t", "u{"];

@@ -202,6 +202,24 @@ async fn no_value_ends_a_line_or_drives_a_terminal() {
 }
 
 #[tokio::test]
+async fn two_values_never_look_alike() {
+    let listener = Listener::default();
+    let _guard = set_default(listener.clone());
+    let log = AuditLog::open("tracing:pi-audit").await.expect("it opens");
+    let values =
+        ["\n", "\\n", "\\\n", "\\\\n", "\r", "\\r", "\t", "\\t", "\u{202e}", "\\u{202e}", "\\u{5c}n", "CORP\\anna"];
+    let mut written = std::collections::BTreeSet::new();
+    for value in values {
+        let mut event = AuditEvent::new(EventType::AUTH);
+        event.actor = Actor::user(value);
+        log.record(event).await.expect("the subscriber takes it");
+        let line = listener.lines().pop().expect("a line");
+        assert!(written.insert(line.fields["user_email"].to_string()), "{value:?}: {written:?}");
+    }
+    assert!(written.contains(r#""CORP\\anna""#), "a backslash is readable: {written:?}");
+}
+
+#[tokio::test]
 async fn it_says_at_the_start_that_nothing_is_durable() {
     let printed = Printed::default();
     let writer = printed.clone();
