@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 use tracing::Span;
 use tracing::field::Empty;
+use tracing::span::Entered;
 
 use crate::event::EventId;
 
@@ -38,8 +39,25 @@ impl<F: Future> Future for InSpan<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let _entered = this.span.as_ref().map(|span| span.enter());
+        let _within = this.span.as_ref().map(|span| Within::enter(span));
         this.future.poll(cx)
+    }
+}
+
+/// Leaves a span when it is dropped, also while a panic of the handler unwinds: a panic of the subscriber would then abort the
+/// process.
+struct Within<'s>(Option<Entered<'s>>);
+
+impl<'s> Within<'s> {
+    fn enter(span: &'s Span) -> Self {
+        Self(Some(span.enter()))
+    }
+}
+
+impl Drop for Within<'_> {
+    fn drop(&mut self) {
+        let entered = self.0.take();
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(entered)));
     }
 }
 
@@ -67,9 +85,9 @@ impl RequestSpan {
 
     /// Calls a service within the span, which its future then runs in. Runs code of the subscriber's.
     pub(super) fn call<F>(&self, call: impl FnOnce() -> F) -> InSpan<F> {
-        let entered = self.0.as_ref().map(|span| span.enter());
+        let within = self.0.as_ref().map(|span| Within::enter(span));
         let future = call();
-        drop(entered);
+        drop(within);
         InSpan { future, span: self.0.clone() }
     }
 

@@ -72,6 +72,12 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
         }
     }
 
+    fn on_exit(&self, id: &Id, _: Context<'_, S>) {
+        if self.panics_in == "exit" {
+            self.say("exit", Some(id), "");
+        }
+    }
+
     fn on_close(&self, id: Id, _: Context<'_, S>) {
         self.say("close", Some(&id), "");
     }
@@ -125,7 +131,9 @@ async fn a_handler_runs_in_a_span_that_gets_the_ids_of_its_events() {
 
 #[tokio::test(start_paused = true)]
 async fn a_subscriber_that_panics_loses_no_event() {
-    for (panics_in, outcome) in [("new", 200), ("record", 200), ("close", 200), ("enter", 500), ("event", 500)] {
+    for (panics_in, outcome) in
+        [("new", 200), ("record", 200), ("close", 200), ("exit", 200), ("enter", 500), ("event", 500)]
+    {
         let spans = Spans { panics_in, ..Spans::default() };
         let _guard = set_default(Registry::default().with(spans.clone()));
         let (log, store) = memory_log().await;
@@ -141,6 +149,34 @@ async fn a_subscriber_that_panics_loses_no_event() {
         assert_eq!(events.len(), 2, "{panics_in}");
         assert_eq!(events[0].outcome, Some(outcome), "{panics_in}");
         assert_eq!(events[0].details.contains_key("panic"), outcome == 500, "{panics_in}");
+    }
+}
+
+/// A second panic that leaves a destructor would abort the process.
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_that_panics_while_the_handler_panics_loses_no_event() {
+    for panics_in in ["exit", "close"] {
+        let spans = Spans { panics_in, ..Spans::default() };
+        let _guard = set_default(Registry::default().with(spans.clone()));
+        let (log, store) = memory_log().await;
+        let handler = service_fn(|request: http::Request<Body>| {
+            // On the way to its future, or within it.
+            assert!(!request.headers().contains_key("early"), "the handler panics");
+            async { panic!("the handler panics") as Result<Response<Body>, Infallible> }
+        });
+        let service = AuditLayer::new(&log, presets::ivre()).layer(handler);
+        for is_early in [true, false] {
+            let mut request = delete("/auth/admin/users/bob");
+            if is_early {
+                request.headers_mut().insert("early", HeaderValue::from_static("yes"));
+            }
+            let answer = tokio::spawn(service.clone().oneshot(request)).await;
+            assert!(answer.expect_err("it panics").is_panic());
+            let events = store.events();
+            assert_eq!((events[0].outcome, events[0].details.contains_key("panic")), (Some(500), true), "{panics_in}");
+        }
+        assert_eq!(store.events().len(), 4, "{panics_in}");
+        assert!(!spans.said().is_empty(), "{panics_in}");
     }
 }
 
