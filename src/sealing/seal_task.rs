@@ -20,12 +20,12 @@ pub(crate) struct SealTask {
 }
 
 impl SealTask {
-    /// `on_caught_up` is called with the time of each step that leaves no event unsealed.
+    /// `on_caught_up` is called with the time of each step that leaves no event unsealed, and with none if the last one does.
     pub(crate) fn spawn(
         runtime: &Handle,
         store: Arc<dyn AuditStore>,
         key: SealKey,
-        on_caught_up: impl Fn(Timestamp) + Send + Sync + 'static,
+        on_caught_up: impl Fn(Option<Timestamp>) + Send + Sync + 'static,
     ) -> Self {
         let status = Arc::new(SharedStatus::new(on_caught_up));
         let (stop, stopped) = watch::channel(false);

@@ -160,6 +160,9 @@ impl Sealer {
                     backoff.next_pause().max(SEAL_INTERVAL / 4)
                 }
             };
+            if is_last {
+                status.note_end();
+            }
             if is_last || status.get().is_stopped {
                 return;
             }

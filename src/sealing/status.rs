@@ -28,7 +28,7 @@ pub struct SealStatus {
 /// The state, shared with the task that seals.
 pub(crate) struct SharedStatus {
     state: Mutex<State>,
-    on_caught_up: Box<dyn Fn(Timestamp) + Send + Sync>,
+    on_caught_up: Box<dyn Fn(Option<Timestamp>) + Send + Sync>,
 }
 
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl std::fmt::Debug for SharedStatus {
 }
 
 impl SharedStatus {
-    pub(super) fn new(on_caught_up: impl Fn(Timestamp) + Send + Sync + 'static) -> Self {
+    pub(super) fn new(on_caught_up: impl Fn(Option<Timestamp>) + Send + Sync + 'static) -> Self {
         let now = Instant::now();
         let state = State { status: SealStatus::default(), caught_up: now, stepped: now, is_failing: false };
         Self { state: Mutex::new(state), on_caught_up: Box::new(on_caught_up) }
@@ -73,8 +73,16 @@ impl SharedStatus {
             }
         }
         // Not under the lock: it may be the app's code.
-        if let Some(now) = now {
+        if now.is_some() {
             (self.on_caught_up)(now);
+        }
+    }
+
+    /// Notes the end of the sealer, behind its last step.
+    pub(super) fn note_end(&self) {
+        let is_failing = self.lock().is_failing;
+        if !is_failing {
+            (self.on_caught_up)(None);
         }
     }
 

@@ -190,6 +190,8 @@ impl Worker {
         let Batch { events, waiters } = batch;
         let timer = self.counters.metrics.timer();
         let result = {
+            let _at_store = self.counters.enter_store(events.len());
+            self.publish_levels();
             let mut append = pin!(call_store(|| self.store.append(events)));
             loop {
                 match tokio::time::timeout(TICK, append.as_mut()).await {
@@ -199,6 +201,10 @@ impl Worker {
             }
         };
         self.counters.metrics.end_append(timer, result.is_ok());
+        if result.is_err() {
+            // A pause follows, in which nothing is at the store.
+            self.publish_levels();
+        }
         let error = match result {
             Ok(()) => return Ok(()),
             Err(StoreFailure::Panic) => {

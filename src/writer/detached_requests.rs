@@ -46,8 +46,8 @@ struct DetachedRequest {
 
 impl Drop for DetachedRequest {
     fn drop(&mut self) {
-        let before = self.counters.detached.fetch_sub(1, Relaxed);
-        self.counters.metrics.set_detached(before - 1);
+        self.counters.detached.fetch_sub(1, Relaxed);
+        self.counters.metrics.end_detached();
         if !self.is_over {
             add(&self.counters.abandoned, 1);
             log_line(|| {
@@ -62,7 +62,7 @@ impl Drop for DetachedRequest {
 impl<F, C: FnOnce()> Detached<F, C> {
     pub(super) fn new(future: F, cancel: C, counters: Arc<Counters>, limits: DetachedLimits) -> Self {
         let before = counters.detached.fetch_add(1, Relaxed);
-        counters.metrics.set_detached(before + 1);
+        counters.metrics.begin_detached();
         let mut cancel = Some(cancel);
         if before >= limits.requests as u64
             && let Some(cancel) = cancel.take()
@@ -101,5 +101,78 @@ impl<F: Future<Output = ()>, C: FnOnce()> Future for Detached<F, C> {
         let polled = this.future.poll(cx);
         this.under_way.is_over = polled.is_ready();
         polled
+    }
+}
+
+#[cfg(all(test, feature = "metrics"))]
+mod tests {
+    use std::sync::{Condvar, Mutex};
+
+    use metrics::{
+        Counter, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit, with_local_recorder,
+    };
+
+    use super::*;
+
+    /// A recorder of one gauge, in which setting 1 takes until 0 was set, or a second.
+    #[derive(Default)]
+    struct SlowGauge {
+        value: Mutex<f64>,
+        is_changed: Condvar,
+    }
+
+    impl GaugeFn for SlowGauge {
+        fn increment(&self, value: f64) {
+            *self.value.lock().unwrap() += value;
+        }
+
+        fn decrement(&self, value: f64) {
+            *self.value.lock().unwrap() -= value;
+        }
+
+        fn set(&self, value: f64) {
+            let mut kept = self.value.lock().unwrap();
+            if (value, *kept) == (1.0, 2.0) {
+                let timeout = Duration::from_secs(1);
+                kept = self.is_changed.wait_timeout_while(kept, timeout, |kept| *kept > 0.0).unwrap().0;
+            }
+            *kept = value;
+            self.is_changed.notify_all();
+        }
+    }
+
+    struct OneGauge(Arc<SlowGauge>);
+
+    impl Recorder for OneGauge {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+            Counter::noop()
+        }
+
+        fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+            if key.name() == "tower_audit_detached" { Gauge::from_arc(Arc::clone(&self.0)) } else { Gauge::noop() }
+        }
+
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::noop()
+        }
+    }
+
+    #[test]
+    fn requests_that_end_at_once_leave_none_behind() {
+        let gauge = Arc::new(SlowGauge::default());
+        let counters = with_local_recorder(&OneGauge(Arc::clone(&gauge)), || Arc::new(Counters::of_log("detached")));
+        let request = || {
+            let limits = DetachedLimits { requests: 10, timeout: None };
+            Detached::new(std::future::ready(()), || (), Arc::clone(&counters), limits)
+        };
+        let requests = [request(), request()];
+        assert_eq!(*gauge.value.lock().unwrap(), 2.0);
+        let ends = requests.map(|request| std::thread::spawn(move || drop(request)));
+        ends.into_iter().for_each(|end| end.join().unwrap());
+        assert_eq!(*gauge.value.lock().unwrap(), 0.0);
     }
 }

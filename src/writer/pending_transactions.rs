@@ -113,6 +113,7 @@ impl LogInner {
                 catch_store_panic(|| self.store.append(std::slice::from_ref(event))).await?;
                 add(&self.counters.written, 1);
                 add(&self.counters.batches, 1);
+                self.counters.metrics.count_batch(std::slice::from_ref(event));
                 self.deliver_committed(event.event_id);
             }
             TransactionStatus::Committed => self.deliver_committed(event.event_id),

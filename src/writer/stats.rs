@@ -62,6 +62,18 @@ pub(crate) struct Counters {
     pub(super) metrics: LogMetrics,
 }
 
+/// Counts events as being at the store.
+pub(super) struct AtStore<'c> {
+    counters: &'c Counters,
+    events: u64,
+}
+
+impl Drop for AtStore<'_> {
+    fn drop(&mut self) {
+        self.counters.at_store.fetch_sub(self.events, Relaxed);
+    }
+}
+
 /// A number that only grows.
 #[derive(Debug, Default)]
 pub(crate) struct Total {
@@ -112,8 +124,11 @@ impl Counters {
         counters
     }
 
-    pub(super) fn at_store(&self, events: usize) {
-        self.at_store.store(events as u64, Relaxed);
+    /// Counts events as being at the store, until the guard is dropped: by the answer to their append, or with its future.
+    pub(super) fn enter_store(&self, events: usize) -> AtStore<'_> {
+        let events = events as u64;
+        self.at_store.fetch_add(events, Relaxed);
+        AtStore { counters: self, events }
     }
 
     pub(super) fn read(&self, queued: usize, owed: usize) -> Stats {

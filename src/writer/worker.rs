@@ -101,6 +101,8 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.queue.stop();
         self.subscribers.close();
+        // Nothing is queued, appended or owed by a log that writes no more; the app may hold it for ever.
+        self.counters.metrics.set_levels(|| [0; 3]);
     }
 }
 
@@ -197,8 +199,6 @@ impl Worker {
         let events = batch.len();
         let first = if is_owed { batch.lowest() } else { batch.first() };
         state.batches.push(BatchUnderWay { key, first, events });
-        self.counters.at_store(state.batches.iter().map(|batch| batch.events).sum());
-        self.publish_levels();
         if is_owed {
             let written = AssertUnwindSafe(self.write_owed(batch)).catch_unwind();
             state.writing.push(async move {
@@ -236,7 +236,6 @@ impl Worker {
     /// Publishes the number of the first event that is not settled: batches end in any order.
     fn settle(&self, under_way: &mut Vec<BatchUnderWay>, written: u64) {
         under_way.retain(|batch| batch.key != written);
-        self.counters.at_store(under_way.iter().map(|batch| batch.events).sum());
         self.publish_levels();
         self.publish(under_way);
     }

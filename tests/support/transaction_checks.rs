@@ -349,6 +349,28 @@ async fn a_transaction_that_outlives_the_deadline_is_watched_to_its_end() {
     }
 }
 
+#[tokio::test]
+async fn an_event_that_the_log_appends_after_a_rollback_is_counted_by_its_type() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let backing = Backing::new().await;
+    let log = backing.builder_with_timeout(DEADLINE / 2).await.write_timeout(DEADLINE).open().await;
+    let log = log.expect("the log opens");
+    let (app, mut taken) = app(&backing, &log, Course::GivesAway);
+    let (method, path, _) = REQUESTS[0];
+    let answer = app.oneshot(request(method, path)).await.expect("infallible");
+    assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR, "possibly done");
+    // The worker's attempt has failed.
+    log.flush().await.expect("everything is settled");
+    taken.recv().await.expect("the handler gave it away").rollback().await.expect("rolled back");
+    log.close().await.expect("the log waits for it");
+    assert_eq!(log.stats().written, 1);
+    let text = recorder.handle().render();
+    let counted = text.lines().filter(|line| line.starts_with("tower_audit_events_total{"));
+    let counted: Vec<&str> = counted.filter_map(|line| line.rsplit(' ').next()).collect();
+    assert_eq!(counted, ["1"], "{text}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_is_closed_watches_no_longer() {
     let backing = Backing::new().await;

@@ -23,7 +23,7 @@ impl TotalCounter {
 
 impl LogMetrics {
     #[cfg(feature = "seal")]
-    pub(in crate::writer) fn register_sealed(&self) -> impl Fn(Timestamp) + Send + Sync + 'static {
+    pub(in crate::writer) fn register_sealed(&self) -> impl Fn(Option<Timestamp>) + Send + Sync + 'static {
         |_| {}
     }
 
@@ -45,5 +45,8 @@ impl LogMetrics {
     pub(in crate::writer) fn set_levels(&self, _: impl FnOnce() -> [u64; 3]) {}
 
     #[inline]
-    pub(in crate::writer) fn set_detached(&self, _: u64) {}
+    pub(in crate::writer) fn begin_detached(&self) {}
+
+    #[inline]
+    pub(in crate::writer) fn end_detached(&self) {}
 }

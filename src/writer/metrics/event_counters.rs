@@ -29,6 +29,16 @@ const PHASES: [Phase; 3] = [Phase::Completed, Phase::Started, Phase::Unknown];
 const OUTCOMES: [&str; 7] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx", "other"];
 
 impl EventCounters {
+    /// Adds handles that were made beside these, as far as there is room. A handle of one counter is as good as another.
+    pub(super) fn merge(&mut self, others: Self) {
+        for theirs in others.types {
+            let is_known = self.types.iter().any(|known| known.event_type == theirs.event_type);
+            if !is_known && self.types.len() < MAX_TYPES {
+                self.types.push(theirs);
+            }
+        }
+    }
+
     /// Counts an event. `log`: the label of the log. Calls the recorder.
     pub(super) fn count(&mut self, event: &AuditEvent, log: impl FnOnce() -> Label) {
         let phase = PHASES.iter().position(|phase| *phase == event.phase).unwrap_or_default();

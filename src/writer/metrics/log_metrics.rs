@@ -90,12 +90,16 @@ impl LogMetrics {
         total.0.get_or_init(|| recorder::counter(name, vec![self.label.label()]));
     }
 
-    /// Registers the time at which the sealer of the log last left no event unsealed, which begins with now. Returns its setter.
+    /// Registers the time at which the sealer of the log last left no event unsealed, which begins with now. Returns its setter;
+    /// none is the end of the log.
     #[cfg(feature = "seal")]
-    pub(in crate::writer) fn register_sealed(&self) -> impl Fn(Timestamp) + Send + Sync + 'static {
+    pub(in crate::writer) fn register_sealed(&self) -> impl Fn(Option<Timestamp>) + Send + Sync + 'static {
         let gauge = recorder::gauge(names::SEALED, vec![self.label.label()]);
-        let set = move |time: Timestamp| _ = catch_panic(|| gauge.set(time.as_micros() as f64 / 1e6));
-        set(Timestamp::now());
+        let set = move |time: Option<Timestamp>| {
+            let seconds = time.map_or(f64::INFINITY, |time| time.as_micros() as f64 / 1e6);
+            catch_panic(|| gauge.set(seconds));
+        };
+        set(Some(Timestamp::now()));
         set
     }
 
@@ -115,13 +119,15 @@ impl LogMetrics {
 
     /// Counts the events of an acknowledged batch.
     pub(in crate::writer) fn count_batch(&self, events: &[AuditEvent]) {
-        // Taken out, for the recorder is not called under the lock. Only the worker counts batches.
+        // Taken out, for the recorder is not called under the lock. Another task may count a batch meanwhile, with new handles.
         let mut counters = mem::take(&mut *self.events());
         catch_panic(|| {
             self.batch_events.record(events.len() as f64);
             events.iter().for_each(|event| counters.count(event, || self.label.label()));
         });
-        *self.events() = counters;
+        let mut kept = self.events();
+        let others = mem::replace(&mut *kept, counters);
+        kept.merge(others);
     }
 
     /// Sets the numbers of events that are queued, at the store and owed.
@@ -134,9 +140,13 @@ impl LogMetrics {
         });
     }
 
-    /// Sets the number of handlers that run on after their client has gone.
-    pub(in crate::writer) fn set_detached(&self, requests: u64) {
-        catch_panic(|| self.detached.set(requests as f64));
+    /// Counts a handler that runs on after its client has gone. Not set: two that end at once may call the recorder in any order.
+    pub(in crate::writer) fn begin_detached(&self) {
+        catch_panic(|| self.detached.increment(1.0));
+    }
+
+    pub(in crate::writer) fn end_detached(&self) {
+        catch_panic(|| self.detached.decrement(1.0));
     }
 
     fn events(&self) -> MutexGuard<'_, EventCounters> {
@@ -148,7 +158,7 @@ impl LogMetrics {
 impl Drop for LogMetrics {
     fn drop(&mut self) {
         self.set_levels(|| [0; 3]);
-        self.set_detached(0);
+        catch_panic(|| self.detached.set(0.0));
     }
 }
 

@@ -114,9 +114,36 @@ fn a_log_that_is_gone_leaves_no_level_behind() {
     });
     let at_store = || values(&recorder)["tower_audit_at_store{log=\"ending\"}"];
     assert_eq!(at_store(), 1.0);
+    // The worker ends with its runtime; the app may hold the log for ever.
     drop(runtime);
+    assert_eq!(at_store(), 0.0);
     drop(log);
     assert_eq!(at_store(), 0.0);
+}
+
+/// `AuditStoreHangs` says that the store does not answer.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_at_once_has_no_events() {
+    let recorder = recorder();
+    let _guard = set_default_local_recorder(&recorder);
+    let (log, faulty) = faulty_log("failing").await;
+    faulty.set_fault(Some(Fault::FailsAppend(StoreErrorKind::Transient)));
+    let writing = tokio::spawn({
+        let log = log.clone();
+        async move { log.record(AuditEvent::new(EventType::AUTH)).await }
+    });
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(31)).await;
+        assert_eq!(log.stats().at_store, 0, "it has answered");
+        assert_eq!(values(&recorder)["tower_audit_at_store{log=\"failing\"}"], 0.0);
+    }
+    assert!(log.stats().retries > 1);
+    faulty.set_fault(Some(Fault::HangsAppend));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(log.stats().at_store, 1);
+    assert_eq!(values(&recorder)["tower_audit_at_store{log=\"failing\"}"], 1.0);
+    faulty.set_fault(None);
+    writing.abort();
 }
 
 #[tokio::test(start_paused = true)]
@@ -249,8 +276,13 @@ async fn a_sealed_log_tells_when_it_was_last_sealed() {
     let now = Timestamp::now().as_micros() as f64 / 1e6;
     assert!((now - 60.0..=now + 1.0).contains(&begun), "it begins with the start: {begun}, now {now}");
     log.record(AuditEvent::new(EventType::AUTH)).await.expect("it is kept");
+    while sealed() <= begun {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(sealed() < now + 60.0, "{}", sealed());
+    log.record(AuditEvent::new(EventType::AUTH)).await.expect("it is kept");
     log.close().await.expect("it seals what is left");
-    assert!(sealed() > begun, "{} is not after {begun}", sealed());
+    assert_eq!(sealed(), f64::INFINITY, "no event of it will be unsealed");
     // A log that seals nothing has no such metric.
     let _log = AuditLog::builder().url("memory:").metrics_label("unsealed").open().await.expect("it opens");
     assert!(!values(&recorder).keys().any(|key| key.contains("sealed_timestamp") && key.contains("\"unsealed\"")));
