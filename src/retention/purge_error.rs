@@ -22,6 +22,8 @@ pub enum PurgeError {
     NotPlanned(StoreError),
     /// The log is sealed, and no retention key was given. Nothing was deleted.
     KeyRequired,
+    /// A retention key was given, and the log has no checkpoint. Nothing was deleted.
+    NotSealed,
     /// The retention key is that of another log. Nothing was deleted.
     WrongKey {
         /// The origin that the key is for.
@@ -66,6 +68,10 @@ impl fmt::Display for PurgeError {
                  not have. Give it by `--retention-key FILE`, or `Retention::key` (feature `seal`); `tower-audit keygen FILE \
                  --retention --origin NAME` makes one",
             ),
+            Self::NotSealed => f.write_str(
+                "a retention key was given, and the log has no checkpoint: nothing was deleted. If the log was never sealed, purge it without the \
+                 key; otherwise find out where the tables of the seal are",
+            ),
             Self::WrongKey { key, log } => write!(
                 f,
                 "the retention key is that of the log {key:?}, and this is {log:?}; nothing was deleted: give the key of this log"
@@ -92,7 +98,11 @@ impl Error for PurgeError {
             | Self::NotStarted(source)
             | Self::Failed { source, .. }
             | Self::NotRecorded { source, .. } => Some(source),
-            Self::BelowFloor { .. } | Self::Interrupted { .. } | Self::KeyRequired | Self::WrongKey { .. } => None,
+            Self::BelowFloor { .. }
+            | Self::Interrupted { .. }
+            | Self::KeyRequired
+            | Self::NotSealed
+            | Self::WrongKey { .. } => None,
         }
     }
 }

@@ -92,7 +92,7 @@ impl Retention {
         self
     }
 
-    /// Sets the key that signs the purge. A purge of a sealed log needs it; one of another log does not use it.
+    /// Sets the key that signs the purge. A purge of a sealed log needs it; one of another log refuses it.
     #[cfg(feature = "seal")]
     pub fn key(mut self, key: RetentionKey) -> Self {
         self.key = Some(key);
@@ -212,7 +212,10 @@ impl Retention {
         store: &'a dyn AuditStore,
         started: &AuditEvent,
     ) -> Result<Option<SealedRemoval<'a>>, PurgeError> {
-        let Some(log) = sealed_origin(store).await? else { return Ok(None) };
+        let Some(log) = sealed_origin(store).await? else {
+            // Somebody may have hidden the tables of the seal.
+            return if self.key.is_some() { Err(PurgeError::NotSealed) } else { Ok(None) };
+        };
         let Some(key) = &self.key else { return Err(PurgeError::KeyRequired) };
         if key.origin() != log {
             return Err(PurgeError::WrongKey { key: key.origin().to_owned(), log });

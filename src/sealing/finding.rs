@@ -109,7 +109,7 @@ pub struct Report {
     pub unsealed: u64,
     /// The number of findings.
     pub damaged: u64,
-    /// The first findings, at most [`MAX_FINDINGS`](Self::MAX_FINDINGS).
+    /// The first findings, at most [`MAX_FINDINGS`](Self::MAX_FINDINGS), the first of each kind among them.
     pub findings: Vec<Finding>,
 }
 
@@ -139,8 +139,16 @@ impl Report {
 
     pub(super) fn add(&mut self, damage: Damage, index: Option<u64>, event_id: Option<EventId>, text: String) {
         self.damaged += 1;
+        let finding = Finding { damage, index, event_id, text };
         if self.findings.len() < Self::MAX_FINDINGS {
-            self.findings.push(Finding { damage, index, event_id, text });
+            return self.findings.push(finding);
+        }
+        // A hundred of one kind, which anyone who appends can make, do not hide the first of another.
+        let count = |kind: Damage| self.findings.iter().filter(|finding| finding.damage == kind).count();
+        if count(damage) == 0
+            && let Some(repeated) = self.findings.iter().rposition(|finding| count(finding.damage) > 1)
+        {
+            self.findings[repeated] = finding;
         }
     }
 }
@@ -149,5 +157,23 @@ fn text<S: Serializer>(hash: &Option<Hash>, serializer: S) -> Result<S::Ok, S::E
     match hash {
         Some(hash) => serializer.collect_str(hash),
         None => serializer.serialize_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hundred_findings_of_one_kind_do_not_hide_another() {
+        let mut report = Report::new();
+        for index in 0..500 {
+            report.add(Damage::PurgeForged, Some(index), None, String::new());
+        }
+        report.add(Damage::Edited, Some(7), None, String::new());
+        report.add(Damage::Edited, Some(8), None, String::new());
+        let edited = report.findings.iter().filter(|finding| finding.damage == Damage::Edited);
+        assert_eq!(edited.map(|finding| finding.index).collect::<Vec<_>>(), [Some(7)]);
+        assert_eq!((report.findings.len(), report.damaged), (Report::MAX_FINDINGS, 502));
     }
 }

@@ -80,7 +80,12 @@ impl CliError {
                 StoreErrorKind::Unsupported => 1,
                 _ => 3,
             },
-            Self::Purge(PurgeError::BelowFloor { .. } | PurgeError::KeyRequired | PurgeError::WrongKey { .. }) => 2,
+            Self::Purge(
+                PurgeError::BelowFloor { .. }
+                | PurgeError::KeyRequired
+                | PurgeError::NotSealed
+                | PurgeError::WrongKey { .. },
+            ) => 2,
             Self::Purge(PurgeError::NotPlanned(cause)) if cause.kind() == StoreErrorKind::Unsupported => 1,
             Self::Purge(PurgeError::Interrupted { .. }) => 1,
             Self::Purge(_) | Self::Unsaid(_) => 3,
@@ -134,7 +139,7 @@ impl CliError {
             Self::Declined => None,
             Self::ExportInterrupted => Some("run it again"),
             Self::Purge(PurgeError::BelowFloor { .. }) => Some("`tower-audit --help` lists the options"),
-            Self::Purge(PurgeError::KeyRequired | PurgeError::WrongKey { .. }) => None,
+            Self::Purge(PurgeError::KeyRequired | PurgeError::NotSealed | PurgeError::WrongKey { .. }) => None,
             Self::Purge(PurgeError::NotStarted(_) | PurgeError::NotPlanned(_)) => {
                 Some("correct the store, and the rights on it")
             }

@@ -265,6 +265,20 @@ async fn a_purge_signs_the_ids_and_not_the_numbers_alone() {
     assert_eq!(kinds(&report), [Damage::PurgeForged], "{report:?}");
 }
 
+/// Somebody who hides the tables of the seal for the time of a purge.
+#[tokio::test]
+async fn a_purge_with_a_key_is_not_run_unsigned() {
+    let log = SealedLog::of(100).await;
+    log.tamper("ALTER TABLE audit_checkpoints RENAME TO hidden").await;
+    let store = log.open().await;
+    let purge = tower_audit::retention::Retention::before(event(50).created_at).key(log.retention.clone());
+    let error = purge.run(&*store).await.unwrap_err();
+    assert!(matches!(error, tower_audit::retention::PurgeError::NotSealed), "{error:?}");
+    store.close().await.unwrap();
+    log.tamper("ALTER TABLE hidden RENAME TO audit_checkpoints").await;
+    assert!(log.verify().await.is_intact(), "nothing was deleted");
+}
+
 /// A long purge of a log that somebody begins to seal.
 #[tokio::test]
 async fn a_purge_ends_when_sealing_begins() {
