@@ -44,7 +44,7 @@ impl EventType {
     pub const AUDIT_PURGE: Self = Self(Name::BuiltIn("audit.purge"));
     /// Auditing itself failed for a while, or another log was in this one's place; written by the log itself.
     pub const AUDIT_FAILED: Self = Self(Name::BuiltIn("audit.failed"));
-    /// The log was read; written by the read API that [records its access](crate::api::AuditApi::record_access).
+    /// The log was read; written by the read API that records its reads.
     pub const AUDIT_READ: Self = Self(Name::BuiltIn("audit.read"));
     /// The log was made anew; written by `tower-audit destroy-and-recreate`.
     pub const AUDIT_INIT: Self = Self(Name::BuiltIn("audit.init"));

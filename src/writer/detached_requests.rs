@@ -104,7 +104,8 @@ impl<F: Future<Output = ()>, C: FnOnce()> Future for Detached<F, C> {
     }
 }
 
-#[cfg(all(test, feature = "metrics"))]
+#[cfg(test)]
+#[cfg(feature = "metrics")]
 mod tests {
     use std::sync::{Condvar, Mutex};
 
