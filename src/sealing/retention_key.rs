@@ -10,8 +10,8 @@ use crate::seal::{RETENTION_SUFFIX, RemovalNote, SealError, SignedNote, Signer, 
 
 /// The retention key of a log: a purge of a sealed log is signed with it.
 ///
-/// Whoever may append events could otherwise claim that missing ones were purged. So keep it where purges run, and neither with the
-/// writers nor with the sealer. Its name is the origin of the log with `/retention` behind it.
+/// Without it, an account that may append events could claim that missing ones were purged. Keep it where purges run, and neither with
+/// the writers nor with the sealer. Its name is the origin of the log with `/retention` behind it.
 ///
 /// `Debug` shows the public key.
 #[derive(Clone)]

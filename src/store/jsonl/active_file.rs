@@ -80,7 +80,8 @@ impl ActiveFile {
     ///
     /// After a failed sync the system forgets which pages are not on the disk (fsyncgate), and another sync would succeed for
     /// lines that are lost. So the lines are taken away, and written anew by the next try.
-    /// Where `may_cut` says no, another process may have written lines behind these.
+    ///
+    /// If `may_cut` says no, the file stays as it is: another process may have written lines behind these.
     pub(super) fn append(&self, lines: &[u8], end: u64, may_cut: impl Fn() -> bool) -> Result<(), AppendError> {
         let cut = || {
             if !may_cut() {

@@ -10,7 +10,7 @@ use crate::store::StoreError;
 
 const KEYS: &str = "`facility`, `severity` (or `level`) and `template`";
 
-/// What is wrong in the file, and on which line of it.
+/// A fault of the file, and its line.
 struct Problem {
     line: usize,
     text: String,

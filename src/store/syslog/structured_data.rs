@@ -66,7 +66,7 @@ impl Param<'_> {
 impl StructuredData {
     /// Returns the element of this event, or `-` if there is no room for it.
     ///
-    /// What is too long gives way: first the longest values, by halves; then the last parameters, which are counted in the
+    /// The longest values give way first, by halves; then the last parameters, which are counted in the
     /// parameter `omitted`.
     pub(super) fn new(id: &SdId, event: &AuditEvent, max_bytes: usize) -> Self {
         let mut params = params(event);

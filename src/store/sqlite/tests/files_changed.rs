@@ -239,7 +239,7 @@ async fn nothing_is_written_behind_a_gap_of_the_write_ahead_log() {
     assert_gap(&error);
 }
 
-/// How a store ends.
+/// The end of a store.
 #[cfg(unix)]
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum End {
