@@ -12,7 +12,7 @@ use crate::event::{EventError, EventType, Phase, Target, address};
 /// use tower_audit::query::{Condition, TextPattern};
 ///
 /// let one: Condition<TextPattern> = "alice@example.org".into();
-/// let others = Condition::none_of(["*@example.org".parse()?]);
+/// let others = Condition::none_of(["*@example.org".parse::<TextPattern>()?]);
 /// assert_eq!(one.included().len() + others.excluded().len(), 2);
 /// # Ok::<(), tower_audit::query::FilterError>(())
 /// ```

@@ -12,7 +12,7 @@ use crate::seal::error::decimal;
 /// use tower_audit::seal::TrustPolicy;
 ///
 /// let policy: TrustPolicy = "
-/// # comments and empty lines are skipped
+/// ## comments and empty lines are skipped
 /// log example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k
 /// quorum none
 /// "
