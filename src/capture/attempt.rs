@@ -25,7 +25,7 @@ pub(crate) struct Attempt {
     pub(crate) head: Option<RequestHead>,
     /// The rules of the layer that name the request.
     pub(crate) matching_rules: MatchingRules,
-    /// Boxed, since most handlers add nothing: a state of more than 1,032 bytes costs the allocator of glibc its slow path.
+    /// Boxed, since most handlers add nothing, and each audited request would hold the room for it.
     values: Option<Box<ContextValues>>,
     /// The `started` event that the end of this attempt closes.
     pub(crate) started: Option<StartedEvent>,
