@@ -2,6 +2,7 @@
 
 mod error;
 mod redacted_url;
+mod url_parameters;
 
 mod app_transaction;
 mod capabilities;

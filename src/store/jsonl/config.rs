@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::error::config;
 use super::line::Profile;
 use crate::store::redacted_url::parameter_name;
+use crate::store::url_parameters::url_parameters;
 use crate::store::{OpenOptions, StoreError};
 
 /// The path of the file, and what is done with it.
@@ -61,14 +62,8 @@ impl Config {
             rotation: Rotation::default(),
             floor: Arc::default(),
         };
-        let mut seen = Vec::new();
-        for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
-            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        for (name, value) in url_parameters(parameters).map_err(config)? {
             parsed.set(name, value)?;
-            if seen.contains(&name) {
-                return Err(config(format!("`{name}` is given twice")));
-            }
-            seen.push(name);
         }
         Ok(parsed)
     }

@@ -4,6 +4,7 @@ use super::error::config;
 use super::{Facility, Format, Framing, Severity, SyslogSettings, UnixSocket};
 use crate::store::StoreError;
 use crate::store::redacted_url::parameter_name;
+use crate::store::url_parameters::url_parameters;
 
 /// The forms of a URL.
 const FORMS: &str =
@@ -71,13 +72,7 @@ const PARAMETERS: &str = "`format`, `facility`, `severity`, `formats`, `app_name
      socket `socket`; of TCP `framing`; of TLS `ca_file`, `cert_file`, `key_file` and `server_name`";
 
 fn with_parameters(mut settings: SyslogSettings, parameters: &str) -> Result<SyslogSettings, StoreError> {
-    let mut seen = Vec::new();
-    for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
-        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        if seen.contains(&name) {
-            return Err(config(format!("`{}` is given twice", parameter_name(name))));
-        }
-        seen.push(name);
+    for (name, value) in url_parameters(parameters).map_err(config)? {
         settings = with_parameter(settings, name, value)?;
     }
     Ok(settings)

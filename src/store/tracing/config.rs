@@ -3,6 +3,7 @@
 use tracing::Level;
 
 use crate::store::redacted_url::parameter_name;
+use crate::store::url_parameters::url_parameters;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// The place and the shape of the lines.
@@ -43,14 +44,8 @@ impl Config {
             ));
         }
         let mut parsed = Self { target: target.to_owned(), level: Level::INFO, format: LineFormat::Fields };
-        let mut seen = Vec::new();
-        for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
-            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        for (name, value) in url_parameters(parameters).map_err(config)? {
             parsed.set(name, value)?;
-            if seen.contains(&name) {
-                return Err(config(format!("`{name}` is given twice")));
-            }
-            seen.push(name);
         }
         Ok(parsed)
     }
