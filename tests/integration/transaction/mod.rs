@@ -1,4 +1,4 @@
-//! Events in an app's own transactions, in one SQLite file. `tests/postgres` has those on PostgreSQL.
+//! Events in an app's own transactions, in one SQLite file. `tests/servers/postgres` has those on PostgreSQL.
 
 mod database;
 mod killed;

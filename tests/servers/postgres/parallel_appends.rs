@@ -6,7 +6,7 @@ use std::time::Duration;
 use tower_audit::AuditLog;
 
 use crate::cluster::{Cluster, eventually};
-use crate::support::{all, end_of, event, ok, open, open_with_timeout, started};
+use crate::postgres::support::{all, end_of, event, ok, open, open_with_timeout, started};
 
 const TASKS: u64 = 128;
 const EACH: u64 = 15;

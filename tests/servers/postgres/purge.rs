@@ -6,7 +6,7 @@ use tower_audit::store::{AuditStore, PurgeOutcome};
 use tower_audit::{EventId, Phase};
 
 use crate::cluster::{Cluster, Database, eventually};
-use crate::support::{all, at, event, ok, open};
+use crate::postgres::support::{all, at, event, ok, open};
 
 const CHUNK: usize = 1000;
 

@@ -9,7 +9,7 @@ use tower_audit::store::postgres::create_roles;
 use tower_audit::store::{AuditStore, StoreError};
 
 use crate::cluster::{Cluster, Database, eventually, unique};
-use crate::support::{end_of, event, ok, open, open_with_timeout, started};
+use crate::postgres::support::{end_of, event, ok, open, open_with_timeout, started};
 
 /// A damage to the tables, its repair, and words of the health check's error.
 struct Sabotage {
@@ -284,7 +284,7 @@ fn a_disk_that_is_full_makes_health_ill_until_there_is_room() {
         eprintln!("not tried: only root can mount a small disk for the server");
         return;
     }
-    crate::namespace::in_own_namespace("health::a_disk_that_is_full_makes_health_ill_until_there_is_room", || {
+    crate::namespace::in_own_namespace("postgres::health::a_disk_that_is_full_makes_health_ill_until_there_is_room", || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         runtime.expect("a runtime").block_on(on_a_full_disk());
     });

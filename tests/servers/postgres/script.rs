@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{all, event, ok, open};
+use crate::postgres::support::{all, event, ok, open};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/postgres.sh");
 

@@ -7,7 +7,7 @@ use tower_audit::query::Filter;
 use tower_audit::store::{AuditStore, Durability, StoreErrorKind};
 
 use crate::cluster::{Cluster, eventually};
-use crate::support::{all, append_at_last, event, ok, open, open_to_read, open_with_timeout, refusal};
+use crate::postgres::support::{all, append_at_last, event, ok, open, open_to_read, open_with_timeout, refusal};
 
 /// The health is bad for a reason with this word in it, as soon as the server has read its configuration.
 async fn becomes_ill(store: &dyn AuditStore, word: &str) {

@@ -8,7 +8,7 @@ use tower_audit::store::{Severity, StoreErrorKind};
 use tower_audit::{Actor, EventId, Timestamp};
 
 use crate::cluster::{Cluster, Database};
-use crate::support::{event, ok, open, open_to_read};
+use crate::postgres::support::{event, ok, open, open_to_read};
 
 /// The exit code and the output of `doctor` for this URL.
 fn doctor(url: &str) -> (Option<i32>, String) {

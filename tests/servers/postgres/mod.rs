@@ -1,7 +1,5 @@
-//! The PostgreSQL store by its behaviour, on private clusters; the suite of all stores is in `tests/integration/stores`.
+//! The PostgreSQL store by its behaviour, on private clusters.
 
-#[path = "../support/postgres.rs"]
-mod cluster;
 mod corrupt_rows;
 mod database;
 mod denials;
@@ -11,8 +9,6 @@ mod hangs;
 mod health;
 mod idle_sessions;
 mod index_rebuild;
-#[path = "../fault/support/namespace.rs"]
-mod namespace;
 mod network_faults;
 mod opening_refused;
 mod other_readers;
@@ -34,6 +30,6 @@ mod silent_discards;
 mod support;
 mod tls;
 mod transactional;
-#[path = "../support/transaction_checks.rs"]
+#[path = "../../support/transaction_checks.rs"]
 mod transactions;
 mod writer_liveness;

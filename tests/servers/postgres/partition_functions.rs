@@ -6,7 +6,7 @@ use tower_audit::store::postgres::create_roles;
 use tower_audit::{EventId, Timestamp};
 
 use crate::cluster::{Cluster, Database, unique};
-use crate::support::{all, at, event, ok, open, open_to_read};
+use crate::postgres::support::{all, at, event, ok, open, open_to_read};
 
 /// The months that there are.
 const MONTHS: &str = "SELECT count(*) FROM pg_inherits \

@@ -4,7 +4,7 @@ use tower_audit::AuditEvent;
 use tower_audit::query::{Field, Filter};
 
 use crate::cluster::{Cluster, unique};
-use crate::support::{all, at, close_orphans, end_of, event, ok, open, started};
+use crate::postgres::support::{all, at, close_orphans, end_of, event, ok, open, started};
 
 /// Settings of sessions by a database, a role and a URL.
 const PRESETS: [&[(&str, &str)]; 3] = [

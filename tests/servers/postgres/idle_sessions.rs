@@ -7,9 +7,9 @@ use tower_audit::query::Filter;
 use tower_audit::store::{self, OpenOptions};
 
 use crate::cluster::{Cluster, eventually, unique};
-use crate::proxy::Proxy;
-use crate::session_monitor::SessionCount;
-use crate::support::{close_orphans, event, ok, open, open_with_timeout, started};
+use crate::postgres::proxy::Proxy;
+use crate::postgres::session_monitor::SessionCount;
+use crate::postgres::support::{close_orphans, event, ok, open, open_with_timeout, started};
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 

@@ -7,7 +7,7 @@ use tower_audit::store::postgres::create_roles;
 use tower_audit::store::{Severity, StoreError};
 
 use crate::cluster::{Cluster, Database};
-use crate::support::{all, event, ok, open, open_to_read};
+use crate::postgres::support::{all, event, ok, open, open_to_read};
 
 /// IVRE's tables, as its own program makes them.
 const IVRE: &str = "CREATE SEQUENCE seq_audit_events_id; \
@@ -263,7 +263,7 @@ async fn what_is_made_again_is_given_to_the_roles_again() {
     let roles = ok(create_roles(&database.url()).await);
     let [appender, reader] = [0, 1].map(|role: usize| database.account_of(&roles[role]));
     database.sql("DROP TABLE audit_events CASCADE");
-    let error = crate::support::refusal(&database.url_as(&appender)).await;
+    let error = crate::postgres::support::refusal(&database.url_as(&appender)).await;
     assert!(error.to_string().contains("let their owner \"postgres\" run `tower-audit migrate`"), "{error}");
     ok(migrate(&database.url()).await);
     ok(open(&database.url_as(&appender)).await.append(&[event(1)]).await);

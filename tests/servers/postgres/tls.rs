@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use tower_audit::store::StoreErrorKind;
 
 use crate::cluster::{Cluster, eventually};
-use crate::support::{append_at_last, event, ok, open, refusal};
+use crate::postgres::support::{append_at_last, event, ok, open, refusal};
 
 /// An authority made for a test, and the certificates it signs.
 struct Authority(TempDir);

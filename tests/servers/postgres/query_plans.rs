@@ -8,7 +8,7 @@ use tower_audit::query::{Cursor, Filter, PageQuery};
 use tower_audit::store::Reader;
 
 use crate::cluster::Cluster;
-use crate::support::{ok, open};
+use crate::postgres::support::{ok, open};
 
 const PAGE: usize = 10;
 const LAST: u64 = 10_000;

@@ -14,9 +14,9 @@ use tower_audit::store::postgres::{PostgresStore, PostgresTable, create_roles};
 use tower_audit::{AuditContext, AuditEvent, AuditLayer, AuditLog, EventType};
 
 use crate::cluster::{Cluster, unique};
-use crate::database::Backing;
-use crate::proxy::{Mode, Proxy};
-use crate::support::all;
+use crate::postgres::database::Backing;
+use crate::postgres::proxy::{Mode, Proxy};
+use crate::postgres::support::all;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_whose_answer_is_lost_is_recorded_once() {

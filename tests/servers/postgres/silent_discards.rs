@@ -7,7 +7,7 @@ use tower_audit::store::postgres::create_roles;
 use tower_audit::store::{AuditStore, Durability, OpenOptions, Severity, StoreErrorKind};
 
 use crate::cluster::{Cluster, Database};
-use crate::support::{all, at, end_of, event, ok, open, open_to_read, refusal, started};
+use crate::postgres::support::{all, at, end_of, event, ok, open, open_to_read, refusal, started};
 
 const DISCARD_BOB: &str = "CREATE FUNCTION discard_bob() RETURNS trigger LANGUAGE plpgsql AS \
     $$BEGIN IF NEW.actor_user_email LIKE 'user7@%' THEN RETURN NULL; END IF; RETURN NEW; END$$; \

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use tower_audit::AuditLog;
 
 use crate::cluster::{Cluster, eventually};
-use crate::proxy::{Mode, Proxy};
-use crate::support::{all, append_at_last, event, ok, open, open_with_timeout};
+use crate::postgres::proxy::{Mode, Proxy};
+use crate::postgres::support::{all, append_at_last, event, ok, open, open_with_timeout};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_append_works_as_soon_as_the_server_does() {

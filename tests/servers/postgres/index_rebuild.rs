@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::cluster::{Cluster, eventually};
-use crate::support::{event, ok, open, open_with_timeout};
+use crate::postgres::support::{event, ok, open, open_with_timeout};
 
 /// The number of the partitions' indexes that are valid and attached.
 const WHOLE: &str = "SELECT count(*) FROM pg_inherits i JOIN pg_index x ON x.indexrelid = i.inhrelid \

@@ -4,7 +4,7 @@ use tower_audit::store::AuditStore;
 use tower_audit::{EventId, Timestamp};
 
 use crate::cluster::Cluster;
-use crate::support::{all, event, ok, open};
+use crate::postgres::support::{all, event, ok, open};
 
 const PARTITIONS: &str = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'audit_events'::regclass AND inhrelid::regclass::text ~ '_[0-9]+$'";
 

@@ -8,7 +8,7 @@ use tower_audit::store::Reader;
 use tower_audit::{AuditEvent, EventId, Phase, Timestamp};
 
 use crate::cluster::Cluster;
-use crate::support::{at, event, ok, open};
+use crate::postgres::support::{at, event, ok, open};
 
 /// A role that appends makes a row between the events `1` and `2`, or wherever its time is.
 const STRAYS: [(&str, &str); 8] = [
@@ -180,13 +180,13 @@ async fn what_another_program_inserts_is_read_from_its_columns() {
 async fn a_started_event_that_is_none_is_ended_all_the_same() {
     let database = Cluster::shared().database();
     let store = open(&database.url()).await;
-    let (first, second) = (crate::support::started(1), crate::support::started(2));
+    let (first, second) = (crate::postgres::support::started(1), crate::postgres::support::started(2));
     ok(store.append(&[first.clone(), second]).await);
     database.sql(&format!("UPDATE audit_events_started SET event = 'x' WHERE event_id = '{}'", first.event_id));
     ok(store.close().await);
     let store = open(&database.url()).await;
-    assert_eq!(crate::support::close_orphans(&*store).await, 2);
-    let ended: Vec<_> = crate::support::all(&*store).await;
+    assert_eq!(crate::postgres::support::close_orphans(&*store).await, 2);
+    let ended: Vec<_> = crate::postgres::support::all(&*store).await;
     assert!(ended.iter().any(|event| event.request.started_event_id == Some(first.event_id)), "{ended:?}");
 }
 

@@ -14,9 +14,9 @@ use tower_audit::policy::presets;
 use tower_audit::{AuditLayer, AuditLog, EventId, Phase};
 
 use crate::cluster::Cluster;
-use crate::faulty_network::{FAULTS, FaultyNetwork};
-use crate::scheduling_delay::SchedulingDelay;
-use crate::support::{all, close_orphans, open};
+use crate::postgres::faulty_network::{FAULTS, FaultyNetwork};
+use crate::postgres::scheduling_delay::SchedulingDelay;
+use crate::postgres::support::{all, close_orphans, open};
 
 const CLIENTS: usize = 48;
 const DEADLINE: Duration = Duration::from_secs(1);

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use tower_audit::{Actor, AuditEvent, EventType, Resource, Timestamp};
 
 use crate::cluster::Cluster;
-use crate::support::{at, event, ok, open};
+use crate::postgres::support::{at, event, ok, open};
 
 #[tokio::test]
 async fn a_reader_of_the_older_columns_reads_it() {
@@ -140,7 +140,7 @@ struct Reader {
 impl Reader {
     fn start(url: &str) -> Self {
         let mut child = Command::new(python())
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/postgres/sqlalchemy_reader.py"))
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/servers/postgres/sqlalchemy_reader.py"))
             .arg(url)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -1,7 +1,7 @@
 //! Live and dead writers, when sessions end and servers restart.
 
 use crate::cluster::{Cluster, eventually};
-use crate::support::{all, append_at_last, close_orphans, end_of, ok, open, started};
+use crate::postgres::support::{all, append_at_last, close_orphans, end_of, ok, open, started};
 
 const END_ALL_SESSIONS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
     WHERE datname = current_database() AND pid <> pg_backend_pid()";

@@ -6,7 +6,7 @@ use tower_audit::store::StoreErrorKind;
 use tower_audit::store::postgres::create_roles;
 
 use crate::cluster::{Cluster, Database, unique};
-use crate::support::{all, at, close_orphans, end_of, event, ok, open, open_to_read, refusal, started};
+use crate::postgres::support::{all, at, close_orphans, end_of, event, ok, open, open_to_read, refusal, started};
 
 #[tokio::test]
 async fn without_rights_it_says_which_command_to_run() {

@@ -3,7 +3,7 @@
 use tower_audit::store::StoreErrorKind;
 
 use crate::cluster::Cluster;
-use crate::support::{event, ok, open, open_to_read, refusal};
+use crate::postgres::support::{event, ok, open, open_to_read, refusal};
 
 #[tokio::test]
 async fn the_tables_of_another_application_are_left_alone() {

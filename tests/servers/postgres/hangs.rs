@@ -10,10 +10,10 @@ use tower_audit::query::Filter;
 use tower_audit::{AuditLog, EventId};
 
 use crate::cluster::{Cluster, Database, eventually};
-use crate::proxy::{Mode, Proxy};
-use crate::scheduling_delay::SchedulingDelay;
-use crate::session_monitor::{SessionCount, Stopped};
-use crate::support::{all, event, ok, open, open_with_timeout, started};
+use crate::postgres::proxy::{Mode, Proxy};
+use crate::postgres::scheduling_delay::SchedulingDelay;
+use crate::postgres::session_monitor::{SessionCount, Stopped};
+use crate::postgres::support::{all, event, ok, open, open_with_timeout, started};
 
 const DEADLINE: Duration = Duration::from_secs(1);
 /// The slack of a request beyond the deadline and the scheduling delay.

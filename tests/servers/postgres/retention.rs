@@ -5,7 +5,7 @@ use tower_audit::retention::{PurgeError, Retention, RetentionPlan, RetentionRule
 use tower_audit::store::StoreErrorKind;
 
 use crate::cluster::{Cluster, unique};
-use crate::support::{all, at, end_of, event, ok, open, open_to_read, started};
+use crate::postgres::support::{all, at, end_of, event, ok, open, open_to_read, started};
 
 fn rules(yaml: &str) -> Retention {
     Retention::new(RetentionPlan::Rules(RetentionRules::from_yaml(yaml).expect("rules")))

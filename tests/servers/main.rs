@@ -1,0 +1,7 @@
+//! The stores that are servers by their behaviour, on private servers; the suite of all stores is in `tests/integration/stores`.
+
+#[path = "../support/postgres.rs"]
+mod cluster;
+#[path = "../fault/support/namespace.rs"]
+mod namespace;
+mod postgres;
