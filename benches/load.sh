@@ -7,7 +7,7 @@
 #     benches/load.sh --prefill 5000000   audited, with so many events stored, against an empty store
 #     benches/load.sh --prefill 5000000 --purge
 #                                         what writers notice while a fifth of the events is purged
-# Kinds: bare audited naive, audited-jsonl, audited-pg naive-pg, filled and filled-pg (with --prefill), memory, which is layer and
+# Kinds: bare audited naive, audited-jsonl, audited-pg naive-pg, targeted and targeted-pg, whose events name a target, filled and filled-pg (with --prefill), memory, which is layer and
 # writer without a disk, and lean-pg, which is audited-pg without the indexes that naive-pg does not have. A kind and a number, as in audited-pg:3, is so many servers on one store, each with connections
 # of its own: their rates are summed.
 # Further: --rounds N (5), --seconds N (5) for each measurement, --connections "1 64 256", --kinds "bare audited naive",
@@ -25,7 +25,7 @@ while [ $# -gt 0 ]; do
         --connections) connections=$2; shift ;;
         --kinds) kinds=$2; shift ;;
         --postgres) on=-pg ;;
-        --work) query="?sleep_ms=$2"; shift ;;
+        --work) query="&sleep_ms=$2"; shift ;;
         --prefill) prefill=$2; shift ;;
         --days) days=$2; shift ;;
         --purge) purge=yes ;;
@@ -62,6 +62,11 @@ esac
 # Starts so many servers of this kind over one store of their own and sets `addresses`.
 start() { # KIND[:SERVERS]
     sort=${1%:*}
+    # Both have a query of one parameter, so that the target alone makes the difference.
+    case $sort in
+        targeted*) parameter='scan=7' ;;
+        *) parameter='step=7' ;;
+    esac
     rm -rf "$work/store"
     mkdir "$work/store"
     # What the one before left to do (an autovacuum of its tables, pages to be written) is not charged to this one.
@@ -69,7 +74,7 @@ start() { # KIND[:SERVERS]
         *-pg) sql postgres 'DROP DATABASE IF EXISTS empty' ;;
     esac
     case $sort in
-        audited-pg | naive-pg | lean-pg) sql postgres 'CREATE DATABASE empty' ;;
+        audited-pg | targeted-pg | naive-pg | lean-pg) sql postgres 'CREATE DATABASE empty' ;;
         filled-pg) sql postgres 'CHECKPOINT' ;;
     esac
     if [ "$sort" = lean-pg ]; then
@@ -89,11 +94,11 @@ start_one() {
     case $1 in
         bare) url='' ;;
         memory) url='memory:' ;;
-        audited) url="sqlite:$work/store/audit.db" ;;
+        audited | targeted) url="sqlite:$work/store/audit.db" ;;
         audited-jsonl) url="jsonl:$work/store/audit.jsonl" ;;
         filled) url="sqlite:$filled" ;;
         naive) url="sqlite:$work/store/naive.db" ;;
-        audited-pg | naive-pg | lean-pg) url="$postgres/empty" ;;
+        audited-pg | targeted-pg | naive-pg | lean-pg) url="$postgres/empty" ;;
         filled-pg) url="$postgres/$filled_pg" ;;
         *) echo "there is no kind $1" >&2; exit 64 ;;
     esac
@@ -128,7 +133,7 @@ drive() {
     : >"$work/found"
     driving=''
     for address in $addresses; do
-        timeout $(($2 + 30)) wrk -t "$threads" -c "$1" -d "${2}s" -s benches/load.lua "$address/scans$query" \
+        timeout $(($2 + 30)) wrk -t "$threads" -c "$1" -d "${2}s" -s benches/load.lua "$address/scans?$parameter$query" \
             >>"$work/found" &
         driving="$driving $!"
     done
@@ -220,7 +225,7 @@ for count in $connections; do
         printf '%5s %-12s %10s %9s %9s %7s\n' "$count" "$kind" "$(median "$found" 1)" "$(median "$found" 2)" \
             "$(median "$found" 3)" "$(awk '{n += $4} END {print n}' "$found")"
     done
-    for pair in memory/bare audited/bare audited/naive filled/audited audited-pg/bare audited-pg/naive-pg \
+    for pair in memory/bare audited/bare targeted/audited targeted-pg/audited-pg audited/naive filled/audited audited-pg/bare audited-pg/naive-pg \
         lean-pg/naive-pg filled-pg/audited-pg audited-pg:2/audited-pg audited-pg:3/audited-pg; do
         above=$work/${pair%/*}.$count below=$work/${pair#*/}.$count
         if [ -e "$above" ] && [ -e "$below" ]; then

@@ -233,6 +233,8 @@ struct Fate {
     status: Option<u16>,
     sleep_ms: Option<u64>,
     panic: Option<u8>,
+    /// The scan that the results belong to: the target of the event.
+    scan: Option<u32>,
 }
 
 impl App {
@@ -249,6 +251,9 @@ async fn upload(State(app): State<App>, Query(fate): Query<Fate>, headers: Heade
     app.take_effect(&headers)?;
     if let Some(ms) = fate.sleep_ms {
         tokio::time::sleep(Duration::from_millis(ms)).await;
+    }
+    if let (Some(scan), Some(audit)) = (fate.scan, AuditContext::current()) {
+        audit.target("scan", scan);
     }
     assert!(fate.panic != Some(1), "asked for by the client");
     let status = StatusCode::from_u16(fate.status.unwrap_or(200)).map_err(|_| StatusCode::BAD_REQUEST)?;
