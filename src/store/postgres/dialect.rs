@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::event_columns::text_column;
+use super::event_columns::{DIGEST, text_column};
 use super::identifiers::{Identifiers, STARTED};
 use super::session::PgQuery;
 use super::timestamptz::Timestamptz;
@@ -11,6 +11,7 @@ use crate::store::sql::{BindValue, Clause, Dialect};
 
 pub(super) static DIALECT: Dialect = Dialect {
     text: text_column,
+    digest: |column| matches!(column, "request_id" | "trace_id").then_some(DIGEST),
     // The server writes a number with a fraction in its own way.
     detail: Some(
         "(CASE pg_catalog.jsonb_typeof(details -> {key}) WHEN 'string' THEN details ->> {key} \

@@ -107,11 +107,28 @@ macro_rules! first_target {
     };
 }
 
+/// The digest of a text: it tells values apart, whatever their length.
+macro_rules! digest {
+    ($text:expr) => {
+        concat!("pg_catalog.hashtextextended(", $text, ", (0)::bigint)")
+    };
+}
+
 /// The first target in its text form, as an index has it.
 #[cfg(test)]
 pub(super) const FIRST_TARGET: &str = first_target!();
+/// The digest of a whole value, as an index has it.
+pub(super) const DIGEST: &str = digest!("{value}");
 /// An event with this target.
-const HAS_TARGET: &str = concat!("(", first_target!(), " = {value} OR more_targets @> ARRAY[{value}])");
+const HAS_TARGET: &str = concat!(
+    "((",
+    digest!(first_target!()),
+    " = ",
+    digest!("{value}"),
+    " AND ",
+    first_target!(),
+    " = {value}) OR more_targets @> ARRAY[{value}])"
+);
 /// Every target of an event; null if there is none.
 const TARGETS: &str =
     concat!("pg_catalog.unnest(pg_catalog.array_append(more_targets, ", first_target!(), ")) AS target(value)");

@@ -110,12 +110,6 @@ const fn index(suffix: &'static str, columns: &'static str, predicate: Option<&'
     Index { suffix, method: BTREE, columns, predicate }
 }
 
-/// An index of whole values, which are sorted after they were found: few events share one. Rows without a value are not in
-/// it.
-const fn whole_values(suffix: &'static str, columns: &'static str) -> Index {
-    Index { suffix, method: "hash", columns, predicate: None }
-}
-
 /// The indexes of the events. Those with a time end in the order of a listing, so that the first page of a filter and its
 /// ten thousandth cost the same.
 pub(super) const INDEXES: [Index; 11] = [
@@ -127,9 +121,15 @@ pub(super) const INDEXES: [Index; 11] = [
     index("_idx_outcome_created", "outcome, created_at, event_id", Some("(outcome IS NOT NULL)")),
     // Nearly every event is `completed`: that listing is the whole one.
     index("_idx_phase_created", "phase, created_at, event_id", Some("(phase <> 'completed'::text)")),
-    whole_values("_idx_request", "request_id"),
-    whole_values("_idx_trace", "trace_id"),
-    whole_values("_idx_target", "(((target_type || '/'::text) || target_id))"),
+    // Short digests of long values. A hash index would be smaller, but each insert of a value walks over all pages with that
+    // value, and clients choose request ids.
+    index("_idx_request", "hashtextextended(request_id, (0)::bigint), created_at", Some("(request_id IS NOT NULL)")),
+    index("_idx_trace", "hashtextextended(trace_id, (0)::bigint), created_at", Some("(trace_id IS NOT NULL)")),
+    index(
+        "_idx_target",
+        "hashtextextended(((target_type || '/'::text) || target_id), (0)::bigint), created_at",
+        Some("(target_id IS NOT NULL)"),
+    ),
     Index {
         suffix: "_idx_more_targets",
         method: "gin",

@@ -132,7 +132,10 @@ impl Clause {
 
     fn column(&mut self, column: &str, condition: &Condition<TextPattern>) {
         let texts: Vec<&str> = condition.included().iter().filter_map(TextPattern::as_exact).collect();
-        if texts.len() > 1 && texts.len() == condition.included().len() && !texts.iter().any(|text| text.contains('\0'))
+        if (self.dialect.digest)(column).is_none()
+            && texts.len() > 1
+            && texts.len() == condition.included().len()
+            && !texts.iter().any(|text| text.contains('\0'))
         {
             let listed: Vec<_> = texts.iter().map(|text| self.bound(BindValue::Text((*text).to_owned()))).collect();
             self.sql.push_str(&format!(" AND {column} IN ({})", listed.join(", ")));
@@ -203,7 +206,14 @@ impl Clause {
             return "false".to_owned();
         }
         if let Some(text) = pattern.as_exact() {
-            return format!("{column} = {}", self.bound(BindValue::Text(text.to_owned())));
+            let value = self.bound(BindValue::Text(text.to_owned()));
+            return match (self.dialect.digest)(column) {
+                Some(digest) => {
+                    let [indexed, asked] = [column, &*value].map(|text| digest.replace("{value}", text));
+                    format!("({indexed} = {asked} AND {column} = {value})")
+                }
+                None => format!("{column} = {value}"),
+            };
         }
         let mut conditions = Vec::new();
         let beginning = &literals[0];

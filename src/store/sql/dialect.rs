@@ -7,6 +7,8 @@ use crate::query::Field;
 pub(crate) struct Dialect {
     /// The place of a field with text.
     pub(crate) text: fn(Field) -> TextColumn,
+    /// The digest of a column by which an index finds whole values, if it has one; `{value}` stands for what is digested.
+    pub(crate) digest: fn(&str) -> Option<&'static str>,
     /// The value of a detail as text, where `{key}` stands for the key; null if it cannot be compared. None: tested otherwise.
     pub(crate) detail: Option<&'static str>,
     /// True if parameters are numbered (`$1`), false if they are not (`?`).

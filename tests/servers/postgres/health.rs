@@ -284,10 +284,13 @@ fn a_disk_that_is_full_makes_health_ill_until_there_is_room() {
         eprintln!("not tried: only root can mount a small disk for the server");
         return;
     }
-    crate::namespace::in_own_namespace("postgres::health::a_disk_that_is_full_makes_health_ill_until_there_is_room", || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        runtime.expect("a runtime").block_on(on_a_full_disk());
-    });
+    crate::namespace::in_own_namespace(
+        "postgres::health::a_disk_that_is_full_makes_health_ill_until_there_is_room",
+        || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+            runtime.expect("a runtime").block_on(on_a_full_disk());
+        },
+    );
 }
 
 async fn on_a_full_disk() {

@@ -26,6 +26,7 @@ pub(crate) type SqliteQuery<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments
 /// `LIKE` would not tell upper case from lower case.
 const DIALECT: Dialect = Dialect {
     text: text_column,
+    digest: |_| None,
     detail: None,
     numbered: false,
     like: "GLOB",
