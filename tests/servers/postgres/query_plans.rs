@@ -123,20 +123,22 @@ async fn every_page_of_every_filter_comes_from_an_index() {
     }
 }
 
-/// A hash index of the same rows would have 170 pages with that request id alone, and go through them for each insert.
+/// A hash index has some 150 pages of one value that sixty thousand events have, and goes through them for each insert.
 #[tokio::test]
 async fn a_value_that_many_events_have_costs_an_append_no_more() {
     let database = Cluster::shared().database();
     ok(open(&database.url()).await.close().await);
-    database.sql(FILL);
-    let pages = |hot: &str| {
-        let row = format!(
-            "(gen_random_uuid(), 'upload', now(), '{{}}', 200, 'completed', '{{}}', '{hot}', '{hot}', 'order', '{hot}')"
-        );
-        let plan = database.sql(&format!(
-            "BEGIN; EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) INSERT INTO audit_events(event_id, event_type, created_at, \
-             details, outcome, phase, event, request_id, trace_id, target_type, target_id) VALUES {row}; ROLLBACK"
-        ));
+    let insert = |value: &str, events: u32| {
+        format!(
+            "INSERT INTO audit_events(event_id, event_type, created_at, details, outcome, phase, event, request_id, \
+             trace_id, target_type, target_id) SELECT gen_random_uuid(), 'upload', now(), '{{}}', 200, 'completed', \
+             '{{}}', '{value}', '{value}', 'order', '{value}' FROM generate_series(1, {events})"
+        )
+    };
+    database.sql(&insert("hot", 60_000));
+    let pages = |value: &str| {
+        let plan =
+            database.sql(&format!("BEGIN; EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {}; ROLLBACK", insert(value, 1)));
         let plan = &plan[plan.find('[').expect("a plan")..];
         let plan: Value = serde_json::Deserializer::from_str(plan).into_iter().next().expect("a plan").expect("JSON");
         let number = |name: &str| plan[0]["Plan"][name].as_u64().expect("a number of pages");
