@@ -14,7 +14,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use tower_audit::retention::Retention;
+//! use tower_audit::retention::Purge;
 //! use tower_audit::{Actor, AuditEvent, AuditLog, EventType};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -25,10 +25,10 @@
 //! # old.created_at = "2020-01-01T00:00:00Z".parse()?;
 //! # log.record(old).await?;
 //! let store = log.store().ok_or("auditing is off")?;
-//! let retention = Retention::older_than("180d")?.actor(Actor::user("retention job"));
-//! let counted = retention.preview(&**store).await?.events();
-//! let report = retention.run(&**store).await?;
-//! assert_eq!((counted, report.deleted), (1, 1));
+//! let purge = Purge::older_than("180d")?.actor(Actor::user("retention job"));
+//! let counted = purge.preview(&**store).await?.events();
+//! let report = purge.run(&**store).await?;
+//! assert_eq!((counted, report.deleted), (Some(1), 1));
 //! # Ok(())
 //! # }
 //! ```
@@ -38,7 +38,7 @@
 //! is the manual.
 //!
 //! # Sealed logs
-//! A purge of a sealed log is signed with a retention key: see `Retention::key`. It deletes events that have a leaf, and no others.
+//! A purge of a sealed log is signed with a retention key: see `Purge::key`. It deletes events that have a leaf, and no others.
 //!
 //! # Open events
 //! A `started` event is open until its request ends. Deleting it must not break the promise that a crash leaves a trace of
@@ -66,13 +66,13 @@ mod sealed_removal;
 
 mod deletion;
 
-#[expect(clippy::module_inception, reason = "the file of `Retention`")]
-mod retention;
+mod purge;
 
 pub use pacing::{CHUNK_EVENTS, RETRY_TIMEOUT};
 pub use plan::{RetentionPlan, WatermarkError};
 pub use preview::{PurgePreview, PurgeReport};
+pub use purge::Purge;
 pub use purge_error::PurgeError;
-pub use retention::{Retention, purge_before};
+
 #[cfg(feature = "retention-rules")]
 pub use rules::{PatternError, PythonPattern, RetentionRule, RetentionRules, RuleField, RulesError};

@@ -14,7 +14,7 @@ use crate::store::EventExtent;
 #[non_exhaustive]
 pub struct PurgePreview {
     /// The number of events to delete, and the times of the first and the last; none if there is no event, or if
-    /// [`is_counted`](Self::is_counted) is false.
+    /// this account may delete events and not count them.
     pub range: Option<EventExtent>,
     /// The number of events to delete for each rule, in the order of the rules; empty without rules.
     pub rules: Vec<u64>,
@@ -22,8 +22,7 @@ pub struct PurgePreview {
     pub kept_by_floor: u64,
     /// The number of `started` events that the rules select and that stay because their requests run.
     pub open: u64,
-    /// False if this account may delete events and not count them.
-    pub is_counted: bool,
+    pub(super) is_counted: bool,
     /// The moment from which ages are counted.
     pub as_of: Timestamp,
     /// The floor: no younger event is deleted.
@@ -32,9 +31,9 @@ pub struct PurgePreview {
 }
 
 impl PurgePreview {
-    /// Returns the number of events to delete; 0 if they are not counted.
-    pub fn events(&self) -> u64 {
-        self.range.map_or(0, |range| range.events)
+    /// Returns the number of events to delete; none if this account may delete events and not count them.
+    pub fn events(&self) -> Option<u64> {
+        self.is_counted.then(|| self.range.map_or(0, |range| range.events))
     }
 }
 

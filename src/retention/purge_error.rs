@@ -65,7 +65,7 @@ impl fmt::Display for PurgeError {
             ),
             Self::KeyRequired => f.write_str(
                 "the log is sealed, and nothing was deleted: a purge of it is signed with the retention key, which its writers do \
-                 not have. Give it by `--retention-key FILE`, or `Retention::key` (feature `seal`); `tower-audit keygen FILE \
+                 not have. Give it by `--retention-key FILE`, or `Purge::key` (feature `seal`); `tower-audit keygen FILE \
                  --retention --origin NAME` makes one",
             ),
             Self::NotSealed => f.write_str(

@@ -37,7 +37,7 @@ pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn AuditStore>
         "memory" if rest.is_empty() => Ok(Arc::new(MemoryStore::new())),
         "memory" => Err(config("memory", "expected `memory:` and nothing after it")),
         #[cfg(feature = "sqlite")]
-        "sqlite" => super::sqlite::SqliteStore::open(rest, options).await.map(|store| Arc::new(store) as _),
+        "sqlite" => super::sqlite::SqliteStore::open(url, options).await.map(|store| Arc::new(store) as _),
         #[cfg(not(feature = "sqlite"))]
         "sqlite" => {
             let _ = options;
@@ -51,7 +51,7 @@ pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn AuditStore>
             Err(absent("postgres"))
         }
         #[cfg(all(feature = "jsonl", unix))]
-        "jsonl" => super::jsonl::JsonlStore::open(rest, options).await.map(|store| Arc::new(store) as _),
+        "jsonl" => super::jsonl::JsonlStore::open(url, options).await.map(|store| Arc::new(store) as _),
         #[cfg(not(feature = "jsonl"))]
         "jsonl" => {
             let _ = options;

@@ -1,6 +1,12 @@
-//! The parameters of a store's URL.
+//! The parts of a store's URL.
 
 use super::redacted_url::parameter_name;
+
+/// Returns what a URL of this scheme has behind the colon; none if it has another scheme.
+#[cfg(any(feature = "sqlite", all(feature = "jsonl", unix)))]
+pub(super) fn after_scheme<'a>(url: &'a str, scheme: &str) -> Option<&'a str> {
+    url.split_once(':').filter(|(given, _)| given.eq_ignore_ascii_case(scheme)).map(|(_, rest)| rest)
+}
 
 /// Splits `NAME=VALUE&…` into names and values. An error is the hint: a name is given twice.
 pub(super) fn url_parameters(text: &str) -> Result<Vec<(&str, &str)>, String> {

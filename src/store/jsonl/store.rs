@@ -15,6 +15,7 @@ use super::place::Place;
 use super::shared::Shared;
 use super::writer::Writer;
 use crate::event::AuditEvent;
+use crate::store::url_parameters::after_scheme;
 use crate::store::{AuditStore, Capabilities, Diagnostic, OpenOptions, Parts, StoreError, StoreFuture};
 
 /// Events as JSON lines in files; see the documentation of the module.
@@ -29,13 +30,14 @@ pub struct JsonlStore {
 }
 
 impl JsonlStore {
-    /// Opens the log at the path of a `jsonl:` URL, with the parameters behind it.
+    /// Opens the log that a URL `jsonl:PATH` names, with the parameters behind the path.
     ///
     /// Without [`OpenOptions::create_if_missing`], nothing is made and nothing is written before the first append.
     ///
     /// # Errors
-    /// If the path or a parameter cannot be one, the path is no regular file, or the file is not there and not to be made.
-    pub async fn open(rest: &str, options: OpenOptions) -> Result<Self, StoreError> {
+    /// If the URL has another scheme, the path or a parameter cannot be one, the path is no regular file, or the file is not there and not to be made.
+    pub async fn open(url: &str, options: OpenOptions) -> Result<Self, StoreError> {
+        let rest = after_scheme(url, NAME).ok_or_else(|| super::error::config("expected `jsonl:PATH`"))?;
         let config = Config::parse(rest, options)?;
         run(OPENING, move || Self::open_now(config)).await
     }

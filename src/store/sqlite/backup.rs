@@ -35,10 +35,9 @@ impl SqliteStore {
     ///
     /// # let folder = tempfile::tempdir()?;
     /// # let path = folder.path().join("audit.db");
-    /// # let path = path.to_str().unwrap();
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-    /// let store = SqliteStore::open(path, OpenOptions::default()).await?;
-    /// let backup = store.backup(&folder.path().join("copy.db"), false).await?;
+    /// let store = SqliteStore::open(&format!("sqlite:{}", path.display()), OpenOptions::default()).await?;
+    /// let backup = store.backup(&folder.path().join("copy.db")).await?;
     /// assert_eq!(backup.events, 0);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # })?;
@@ -46,12 +45,28 @@ impl SqliteStore {
     /// ```
     ///
     /// # Errors
-    /// If a file is at `target` and `replace` is false, if `target` is the log itself or no regular file, if another
-    /// database's `-wal` or `-journal` lies beside it, or if the log cannot be read or the copy not be written. What was at `target` is then as it was.
+    /// If a file is at `target`, if another database's `-wal` or `-journal` lies beside it, or if the log cannot be read or the copy
+    /// not be written.
     ///
     /// # Cancel safety
-    /// Dropped, it leaves what was at `target`. SQLite may go on with a file of another name beside it.
-    pub async fn backup(&self, target: &Path, replace: bool) -> Result<Backup, StoreError> {
+    /// Dropped, it leaves `target` as it was. SQLite may go on with a file of another name beside it.
+    pub async fn backup(&self, target: &Path) -> Result<Backup, StoreError> {
+        self.copy(target, false).await
+    }
+
+    /// Copies the log as [`backup`](Self::backup) does, and replaces the file at `target` once the copy is complete.
+    ///
+    /// # Errors
+    /// Those of [`backup`](Self::backup), but for a file at `target`; and if that is the log itself or no regular file. What was
+    /// at `target` is then as it was.
+    ///
+    /// # Cancel safety
+    /// That of [`backup`](Self::backup).
+    pub async fn backup_over(&self, target: &Path) -> Result<Backup, StoreError> {
+        self.copy(target, true).await
+    }
+
+    async fn copy(&self, target: &Path, replace: bool) -> Result<Backup, StoreError> {
         let target = std::path::absolute(target).during(DOING)?;
         self.check_target(&target, replace)?;
         let part = Part(claim_private_file(&target, ".part-").during(DOING)?);

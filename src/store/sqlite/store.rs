@@ -12,7 +12,7 @@ use super::connection::resets_logs_wrongly;
 use super::damage::Damage;
 use super::database_file::check_modes;
 use super::diagnostics;
-use super::error::{NAME, as_transient, closed_error};
+use super::error::{NAME, as_transient, closed_error, config};
 use super::file_identity::{FileIdentity, check_only_name, removed_log_error, replaced_error};
 use super::journal::append;
 use super::journal::bounded_append;
@@ -28,6 +28,7 @@ use super::writer::Writer;
 use super::writer_lock::{WriterLock, unregister_writer};
 use super::writer_state::{UNCHECKED, WriterState};
 use crate::event::{AuditEvent, EventType};
+use crate::store::url_parameters::after_scheme;
 use crate::store::{AuditStore, Capabilities, Diagnostic, OpenOptions, Parts, StoreError, StoreFuture};
 
 /// Events in one SQLite file; see the documentation of the module.
@@ -54,14 +55,15 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the log at the path of a `sqlite:` URL.
+    /// Opens the log that a URL `sqlite:PATH` names.
     ///
     /// Without [`OpenOptions::create_if_missing`], nothing is made and nothing is written before the first append.
     ///
     /// # Errors
-    /// If the path cannot be one, the file is not there and not to be made, it is no log of this version, or it
+    /// If the URL has another scheme, the path cannot be one, the file is not there and not to be made, it is no log of this version, or it
     /// cannot be written durably.
-    pub async fn open(rest: &str, options: OpenOptions) -> Result<Self, StoreError> {
+    pub async fn open(url: &str, options: OpenOptions) -> Result<Self, StoreError> {
+        let rest = after_scheme(url, NAME).ok_or_else(|| config("expected `sqlite:PATH`"))?;
         Self::open_in(Config::parse(rest, options)?).await
     }
 

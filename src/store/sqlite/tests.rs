@@ -44,7 +44,7 @@ impl Place {
 
     async fn try_open(&self, create: bool) -> Result<SqliteStore, StoreError> {
         let options = OpenOptions { create_if_missing: create, ..OpenOptions::default() };
-        SqliteStore::open(self.path().to_str().unwrap(), options).await
+        SqliteStore::open(&format!("sqlite:{}", self.path().display()), options).await
     }
 
     /// Looks into the file past the store.

@@ -6,7 +6,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use tower_audit::api::{AuditApi, Caller, GateFuture};
 use tower_audit::query::{Buckets, Cursor, Filter, PageQuery, Statistics, StatisticsQuery, TextPattern};
-use tower_audit::retention::{PurgeError, Retention, RetentionPlan, RetentionRules, RulesError};
+use tower_audit::retention::{Purge, PurgeError, RetentionPlan, RetentionRules, RulesError};
 use tower_audit::store::{
     AuditStore, Capabilities, Diagnostic, MemoryStore, OpenOptions, Parts, PurgeOutcome, StoreError, StoreFuture,
     sqlite::SqliteStore,
@@ -99,7 +99,7 @@ fn data_goes_anywhere() {
     data::<RecordWhen>();
     data::<RequestInfo>();
     data::<Resource>();
-    data::<Retention>();
+    data::<Purge>();
     data::<Rule>();
     data::<Statistics>();
     data::<StatisticsQuery>();

@@ -1,6 +1,6 @@
 //! `started` events of requests that run are not torn from their ends.
 
-use tower_audit::retention::{Retention, RetentionPlan, RetentionRules};
+use tower_audit::retention::{Purge, RetentionPlan, RetentionRules};
 use tower_audit::{Actor, AuditEvent, AuditLog, EventType, Phase, Timestamp};
 
 use super::support::{Place, all, left};
@@ -26,13 +26,13 @@ async fn a_rule_leaves_an_open_event_until_it_has_ended() {
     place.store.append(&[open.clone(), ended.clone(), end_of(&ended)]).await.expect("it is kept");
     // Without a rule that matches everything: such a rule deletes old events whatever they hold.
     let rules = || RetentionPlan::Rules(RetentionRules::from_yaml("- ['.*$', 0]").expect("rules"));
-    let preview = Retention::new(rules()).preview(&*place.store).await.expect("it is counted");
-    assert_eq!((preview.events(), preview.open), (2, 1));
-    assert_eq!(Retention::new(rules()).run(&*place.store).await.expect("it runs").deleted, 2);
+    let preview = Purge::new(rules()).preview(&*place.store).await.expect("it is counted");
+    assert_eq!((preview.events(), preview.open), (Some(2), 1));
+    assert_eq!(Purge::new(rules()).run(&*place.store).await.expect("it runs").deleted, 2);
     assert_eq!(left(&*place.store).await, std::slice::from_ref(&open));
     let end = end_of(&open);
     place.store.append(std::slice::from_ref(&end)).await.expect("it is kept");
-    assert_eq!(Retention::new(rules()).run(&*place.store).await.expect("it runs").rules.iter().sum::<u64>(), 4);
+    assert_eq!(Purge::new(rules()).run(&*place.store).await.expect("it runs").rules.iter().sum::<u64>(), 4);
     assert_eq!(left(&*place.store).await, []);
 }
 
@@ -47,7 +47,7 @@ async fn what_a_watermark_takes_is_still_closed_if_the_process_dies() {
     place.store.append(&newer).await.expect("they are kept");
     let plan = RetentionPlan::watermarks(3, 2).expect("marks");
     let second = place.second().await;
-    assert_eq!(Retention::new(plan).run(&*second).await.expect("it runs").deleted, 4);
+    assert_eq!(Purge::new(plan).run(&*second).await.expect("it runs").deleted, 4);
     second.close().await.expect("it closes");
     assert!(!all(&*place.store).await.contains(&open));
     // The process dies; the next log records the end of its request.
@@ -69,6 +69,6 @@ async fn an_old_open_event_goes_with_its_copy() {
     place.store.append(std::slice::from_ref(&open)).await.expect("it is kept");
     let removal = place.store.parts().removal.expect("a removal part");
     assert_eq!(removal.still_open(&[open.event_id]).await.expect("it is read"), [open.event_id]);
-    assert_eq!(Retention::older_than("1d").expect("an age").run(&*place.store).await.expect("it runs").deleted, 1);
+    assert_eq!(Purge::older_than("1d").expect("an age").run(&*place.store).await.expect("it runs").deleted, 1);
     assert_eq!(removal.still_open(&[open.event_id]).await.expect("it is read"), []);
 }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tower_audit::retention::{PurgeError, Retention, RetentionPlan, RetentionRules};
+use tower_audit::retention::{Purge, PurgeError, RetentionPlan, RetentionRules};
 use tower_audit::store::{MemoryStore, RetentionFloor};
 use tower_audit::{AuditEvent, AuditLog, Phase};
 
 use super::support::{Place, aged, all, fill, left, now, purges};
 
-fn watermarks(high: u64, low: u64) -> Retention {
-    Retention::new(RetentionPlan::watermarks(high, low).expect("marks")).as_of(now())
+fn watermarks(high: u64, low: u64) -> Purge {
+    Purge::new(RetentionPlan::watermarks(high, low).expect("marks")).as_of(now())
 }
 
 /// `count` events of 200 days, of which runs of seven have the same time.
@@ -41,7 +41,7 @@ async fn exactly_the_newest_remain() {
             let report = watermarks(high, low).run(&*place.store).await.expect("it runs");
             events.sort_by_key(|event| std::cmp::Reverse(event.sort_key()));
             let goes = if count as u64 > high { count as u64 - low } else { 0 };
-            assert_eq!((preview.events(), report.deleted), (goes, goes), "{count} {high} {low}");
+            assert_eq!((preview.events(), report.deleted), (Some(goes), goes), "{count} {high} {low}");
             events.truncate(count as usize - goes as usize);
             assert_eq!(left(&*place.store).await, events, "{count} {high} {low}");
             let purges = purges(&*place.store).await;
@@ -117,7 +117,7 @@ async fn nothing_below_the_floor_is_deleted() {
         let store: &dyn tower_audit::store::AuditStore = if on_store { &floored } else { &memory };
         fill(store, &events).await;
         let with_floor = |plan: RetentionPlan| {
-            let retention = Retention::new(plan);
+            let retention = Purge::new(plan);
             if on_store { retention } else { retention.floor(floor) }
         };
 
@@ -129,10 +129,10 @@ async fn nothing_below_the_floor_is_deleted() {
             RetentionRules::from_yaml("- rotate: 60\n  action: GET\n- rotate: 0\n  action: .*\n").expect("rules");
         let by_rules = with_floor(RetentionPlan::Rules(rules));
         let preview = by_rules.preview(store).await.expect("it is counted");
-        assert_eq!((preview.events(), preview.kept_by_floor, preview.floor), (3, 3, Some(floor)));
+        assert_eq!((preview.events(), preview.kept_by_floor, preview.floor), (Some(3), 3, Some(floor)));
         let by_number = with_floor(RetentionPlan::watermarks(2, 1).expect("marks"));
         let preview = by_number.preview(store).await.expect("it is counted");
-        assert_eq!((preview.events(), preview.kept_by_floor), (3, 2));
+        assert_eq!((preview.events(), preview.kept_by_floor), (Some(3), 2));
 
         assert_eq!(by_rules.run(store).await.expect("it runs").deleted, 3);
         let purge = &purges(store).await[0];
@@ -149,9 +149,9 @@ async fn the_floor_of_a_log_holds_for_its_store() {
     let log = AuditLog::builder().store(MemoryStore::new()).retention_floor(DAY).open().await.expect("it opens");
     log.record(aged(100, 0)).await.expect("it is kept");
     let store = log.store().expect("it is on");
-    let error = Retention::older_than("1h").expect("an age").run(&**store).await.expect_err("it is refused");
+    let error = Purge::older_than("1h").expect("an age").run(&**store).await.expect_err("it is refused");
     assert!(error.to_string().contains("the retention floor of 1 day"), "{error}");
     assert!(store.parts().admin.expect("an admin part").recreate().await.is_err());
-    assert_eq!(Retention::older_than("2d").expect("an age").run(&**store).await.expect("it runs").deleted, 1);
+    assert_eq!(Purge::older_than("2d").expect("an age").run(&**store).await.expect("it runs").deleted, 1);
     assert_eq!(purges(&**store).await[0].phase, Phase::Completed);
 }

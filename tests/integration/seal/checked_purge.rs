@@ -1,6 +1,6 @@
 //! Purges that compare each event with what was sealed, before they sign for it.
 
-use tower_audit::retention::{PurgeError, Retention};
+use tower_audit::retention::{Purge, PurgeError};
 use tower_audit::seal::{Leaf, Seed};
 use tower_audit::store::StoredSeed;
 
@@ -9,7 +9,7 @@ use super::support::{Database, SealedLog, event};
 /// Purges everything older than the second event, and returns the error.
 async fn refused(log: &SealedLog) -> String {
     let store = log.open().await;
-    let purge = Retention::before(event(1).created_at).key(log.retention.clone()).seal_key(log.key.clone());
+    let purge = Purge::before(event(1).created_at).key(log.retention.clone()).seal_key(log.key.clone());
     let error = purge.run(&*store).await.expect_err("it is refused");
     store.close().await.expect("the store closes");
     let PurgeError::Failed { deleted: 0, source } = error else { panic!("{error:?}") };
@@ -21,7 +21,7 @@ async fn a_purge_that_checks_deletes_what_is_old() {
     for database in Database::ALL {
         let log = SealedLog::on(*database).with(300).await;
         let store = log.open().await;
-        let purge = Retention::before(event(200).created_at).key(log.retention.clone()).seal_key(log.key.clone());
+        let purge = Purge::before(event(200).created_at).key(log.retention.clone()).seal_key(log.key.clone());
         assert_eq!(purge.run(&*store).await.unwrap().deleted, 200, "{database:?}");
         super::support::seal(&mut log.sealer(&store)).await;
         store.close().await.unwrap();

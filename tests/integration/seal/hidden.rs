@@ -209,7 +209,7 @@ async fn a_purge_whose_end_was_taken_out_is_not_taken_back() {
     log.purge(50).await;
     // The events of that purge are purged as well.
     let store = log.open().await;
-    let purge = tower_audit::retention::Retention::before(Timestamp::now()).key(log.retention.clone());
+    let purge = tower_audit::retention::Purge::before(Timestamp::now()).key(log.retention.clone());
     assert_eq!(purge.run(&*store).await.unwrap().deleted, 152);
     seal(&mut log.sealer(&store)).await;
     store.close().await.unwrap();
@@ -271,7 +271,7 @@ async fn a_purge_with_a_key_is_not_run_unsigned() {
     let log = SealedLog::of(100).await;
     log.tamper("ALTER TABLE audit_checkpoints RENAME TO hidden").await;
     let store = log.open().await;
-    let purge = tower_audit::retention::Retention::before(event(50).created_at).key(log.retention.clone());
+    let purge = tower_audit::retention::Purge::before(event(50).created_at).key(log.retention.clone());
     let error = purge.run(&*store).await.unwrap_err();
     assert!(matches!(error, tower_audit::retention::PurgeError::NotSealed), "{error:?}");
     store.close().await.unwrap();
@@ -289,7 +289,7 @@ async fn a_purge_ends_when_sealing_begins() {
     let store = MemoryStore::new();
     store.append(&(0..5000).map(event).collect::<Vec<_>>()).await.unwrap();
     let mut sealer = Sealer::new(store.clone(), key);
-    let purge = tower_audit::retention::Retention::before(event(4900).created_at);
+    let purge = tower_audit::retention::Purge::before(event(4900).created_at);
     let preview = purge.preview(&store).await.unwrap();
     let mut chunks = 0;
     // After the first chunk, on a thread of its own.

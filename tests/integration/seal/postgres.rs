@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
-use tower_audit::retention::Retention;
+use tower_audit::retention::Purge;
 use tower_audit::seal::VerifierKey;
 use tower_audit::sealing::{Report, SealKey, Sealer, Verifier};
 use tower_audit::store::postgres::create_roles;
@@ -125,11 +125,11 @@ async fn the_sealer_seals_and_the_purger_purges() {
     owner.append(&[event(500)]).await.unwrap();
     assert_eq!(seal(&mut log.sealer(&sealer)).await.size, 101);
     let key = log.retention.clone();
-    assert!(Retention::before(event(50).created_at).key(key.clone()).run(&*sealer).await.is_err(), "nor purge");
+    assert!(Purge::before(event(50).created_at).key(key.clone()).run(&*sealer).await.is_err(), "nor purge");
 
     let purger = open_as(&roles[2]).await;
     assert!(purger.parts().sealing.unwrap().leaves(0, 1).await.is_err(), "a purger may not read a seed");
-    let done = Retention::before(event(50).created_at).key(key).run(&*purger).await.unwrap();
+    let done = Purge::before(event(50).created_at).key(key).run(&*purger).await.unwrap();
     assert_eq!(done.deleted, 50);
     assert!(log.sealer(&purger).step().await.is_err(), "nor seal");
     assert_eq!(seal(&mut log.sealer(&sealer)).await.size, 103);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tower_audit::query::{Filter, PageQuery};
-use tower_audit::retention::{PurgeError, Retention, RetentionPlan};
+use tower_audit::retention::{Purge, PurgeError, RetentionPlan};
 use tower_audit::seal::{SignedNote, Signer};
 use tower_audit::sealing::{Damage, RetentionKey, Verifier};
 use tower_audit::store::StoredSeed;
@@ -17,7 +17,7 @@ async fn a_purge_is_accounted_for_and_what_is_left_verifies() {
         let log = SealedLog::on(*database).with(700).await;
         log.purge(300).await;
         let store = log.open().await;
-        let rotated = Retention::new(RetentionPlan::watermarks(200, 150).unwrap()).key(log.retention.clone());
+        let rotated = Purge::new(RetentionPlan::watermarks(200, 150).unwrap()).key(log.retention.clone());
         assert_eq!(rotated.run(&*store).await.unwrap().deleted, 252, "{database:?}");
         seal(&mut log.sealer(&store)).await;
         let report = log.verify_against(Some(log.kept())).await;
@@ -45,7 +45,7 @@ async fn a_sealed_log_is_not_purged_without_its_key() {
     for database in Database::ALL {
         let log = SealedLog::on(*database).with(100).await;
         let store = log.open().await;
-        let purge = Retention::before(event(50).created_at);
+        let purge = Purge::before(event(50).created_at);
         let error = purge.run(&*store).await.unwrap_err();
         assert!(matches!(error, PurgeError::KeyRequired) && error.to_string().contains("--retention-key"), "{error}");
         let folder = tempfile::tempdir().unwrap();
@@ -99,7 +99,7 @@ async fn a_claimed_purge_accounts_for_nothing() {
 async fn a_purge_that_died_is_finished_by_the_next() {
     let log = SealedLog::of(500).await;
     let store = log.open().await;
-    let purge = Retention::before(event(300).created_at).key(log.retention.clone());
+    let purge = Purge::before(event(300).created_at).key(log.retention.clone());
     let preview = purge.preview(&*store).await.unwrap();
     {
         let mut done = 0;
@@ -124,7 +124,7 @@ async fn events_without_a_leaf_are_not_purged() {
         let log = SealedLog::on(*database).with(100).await;
         let store = log.open().await;
         store.append(&[event(7_000), event(7_001)]).await.unwrap();
-        let purge = Retention::before(event(8_000).created_at).key(log.retention.clone());
+        let purge = Purge::before(event(8_000).created_at).key(log.retention.clone());
         let done = purge.run(&*store).await.unwrap();
         assert_eq!((done.deleted, done.unsealed), (100, 2), "{database:?}");
         seal(&mut log.sealer(&store)).await;
@@ -146,7 +146,7 @@ async fn a_purge_beside_a_verification_is_no_damage() {
         let log = SealedLog::on(*database).with(3000).await;
         let store = log.open().await;
         for first in (500..3000).step_by(500) {
-            let purge = Retention::before(event(first).created_at).key(log.retention.clone());
+            let purge = Purge::before(event(first).created_at).key(log.retention.clone());
             let (done, report) = tokio::join!(purge.run(&*store), log.verify());
             done.unwrap();
             assert!(report.is_intact(), "{database:?}: {report:?}");

@@ -9,7 +9,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use tempfile::TempDir;
 use tower_audit::query::{Cursor, Filter, PageQuery};
-use tower_audit::retention::Retention;
+use tower_audit::retention::Purge;
 use tower_audit::seal::{Checkpoint, SignedNote, VerifierKey};
 use tower_audit::sealing::{Damage, Report, RetentionKey, SealKey, Sealer, Step, Verifier};
 use tower_audit::store::{self, AuditStore, OpenOptions};
@@ -86,7 +86,7 @@ impl SealedLog {
     pub(crate) async fn purge(&self, events: u64) {
         let store = self.open().await;
         let cutoff = event(events).created_at;
-        let done = Retention::before(cutoff).key(self.retention.clone()).run(&*store).await.expect("a purge");
+        let done = Purge::before(cutoff).key(self.retention.clone()).run(&*store).await.expect("a purge");
         assert_eq!((done.deleted, done.unsealed), (events, 0));
         seal(&mut self.sealer(&store)).await;
         store.close().await.expect("the store closes");

@@ -422,7 +422,7 @@ impl Scene {
 
     async fn back_up_grown(&mut self) {
         self.grow().await;
-        self.store.backup(&self.path("-copy"), false).await.expect("it is done");
+        self.store.backup(&self.path("-copy")).await.expect("it is done");
     }
 
     async fn overwrite_by_older(&mut self) {
@@ -479,5 +479,5 @@ impl Scene {
 async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
     let mut options = OpenOptions::default();
     options.timeout = Duration::from_millis(400);
-    SqliteStore::open(path.to_str().expect("it is done"), options).await
+    SqliteStore::open(&format!("sqlite:{}", path.display()), options).await
 }

@@ -10,7 +10,7 @@ use tower_audit::store::{AuditStore as _, OpenOptions, Reader as _, StoreAdmin a
 use tower_audit::{Actor, AuditEvent, EventType, Timestamp};
 
 async fn open(path: &Path) -> SqliteStore {
-    SqliteStore::open(path.to_str().expect("UTF-8"), OpenOptions::default()).await.expect("it opens")
+    SqliteStore::open(&format!("sqlite:{}", path.display()), OpenOptions::default()).await.expect("it opens")
 }
 
 fn of_alice() -> AuditEvent {

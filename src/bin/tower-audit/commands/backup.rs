@@ -12,12 +12,20 @@ pub(crate) async fn run(url: &str, args: BackupArgs) -> Result<(), CliError> {
 
     use crate::progress::with_progress;
 
-    let Some(rest) = url.strip_prefix("sqlite:") else { return Err(elsewhere()) };
+    if !url.starts_with("sqlite:") {
+        return Err(elsewhere());
+    }
     check_target(&args)?;
     let mut options = OpenOptions::default();
     options.create_if_missing = false;
-    let store = with_progress("opening the store", SqliteStore::open(rest, options)).await?;
-    let made = with_progress("copying the log", store.backup(&args.file, args.force)).await;
+    let store = with_progress("opening the store", SqliteStore::open(url, options)).await?;
+    let made = with_progress("copying the log", async {
+        match args.force {
+            true => store.backup_over(&args.file).await,
+            false => store.backup(&args.file).await,
+        }
+    })
+    .await;
     let _ = store.close().await;
     match made {
         Ok(made) => writeln!(io::stdout(), "{}", made.events).map_err(CliError::Output),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tower_audit::query::Filter;
-use tower_audit::retention::{PurgeError, PurgePreview, PurgeReport, Retention, RetentionPlan};
+use tower_audit::retention::{Purge, PurgeError, PurgePreview, PurgeReport, RetentionPlan};
 use tower_audit::sealing::RetentionKey;
 use tower_audit::store::{AuditStore, EventExtent};
 use tower_audit::{Actor, Timestamp};
@@ -42,7 +42,7 @@ pub(super) async fn run(
     if let Some(age) = age.as_ref().filter(|_| needs_yes) {
         confirmed_by(age)?;
     }
-    let mut retention = Retention::new(plan).actor(Actor::user(os_user::name()));
+    let mut retention = Purge::new(plan).actor(Actor::user(os_user::name()));
     if let Some(floor) = args.floor.floor()? {
         retention = retention.floor(floor);
     }
@@ -55,18 +55,18 @@ pub(super) async fn run(
     with_store(url, OnMissing::Fail, async |store| {
         admin(store, "purged")?;
         let preview = with_progress("counting", retention.preview(store)).await.map_err(not_planned)?;
-        if args.dry_run && !preview.is_counted {
+        if args.dry_run && preview.events().is_none() {
             // Counting is all that a dry run does: the error of the store says what is missing.
             count_all(store).await?;
         }
-        let all = if preview.is_counted { count_all(store).await.ok() } else { None };
+        let all = if preview.events().is_some() { count_all(store).await.ok() } else { None };
         if !args.quiet || asks {
             tell(meaning, retention.plan(), &preview, all);
         }
         if args.dry_run {
             return print(args.format, &retention, &preview, None);
         }
-        if asks && (preview.events() != 0 || !preview.is_counted) {
+        if asks && preview.events() != Some(0) {
             ask("Delete them? [y/N] ", |answer| ["y", "yes"].iter().any(|yes| answer.eq_ignore_ascii_case(yes)))?;
         }
         if needs_yes && age.is_none() {
@@ -117,7 +117,7 @@ fn tell(meaning: &str, plan: &RetentionPlan, preview: &PurgePreview, all: Option
     }
     let of = all.map_or_else(|| "events".to_owned(), |all| format!("of {all} events"));
     let text = match preview.range {
-        _ if !preview.is_counted => "an unknown number of events (no right to count them)".to_owned(),
+        _ if preview.events().is_none() => "an unknown number of events (no right to count them)".to_owned(),
         Some(EventExtent { events, first, last, .. }) => {
             format!("{events} {of}, from {} to {}", to_the_second(first), to_the_second(last))
         }
@@ -128,18 +128,20 @@ fn tell(meaning: &str, plan: &RetentionPlan, preview: &PurgePreview, all: Option
 
 fn print(
     format: RunFormat,
-    retention: &Retention,
+    retention: &Purge,
     preview: &PurgePreview,
     report: Option<&PurgeReport>,
 ) -> Result<(), CliError> {
     let mut out = Stdout::new();
     match format {
-        RunFormat::Number => writeln!(out, "{}", report.map_or(preview.events(), |report| report.deleted))?,
+        RunFormat::Number => {
+            writeln!(out, "{}", report.map_or(preview.events().unwrap_or(0), |report| report.deleted))?
+        }
         RunFormat::Json => {
             let range = preview.range;
             let mut object = json!({
                 "dry_run": report.is_none(),
-                "events": preview.is_counted.then(|| preview.events()),
+                "events": preview.events(),
                 "first": range.map(|range| range.first),
                 "last": range.map(|range| range.last),
                 "kept_by_floor": preview.kept_by_floor,

@@ -79,7 +79,7 @@ fn rich(n: u64) -> AuditEvent {
 /// tables have no constraints, as if somebody had made them anew.
 async fn template(folder: &TempDir) -> (PathBuf, Vec<AuditEvent>) {
     let path = folder.path().join("template.db");
-    let store = SqliteStore::open(path.to_str().unwrap(), OpenOptions::default()).await.unwrap();
+    let store = SqliteStore::open(&format!("sqlite:{}", path.display()), OpenOptions::default()).await.unwrap();
     let mut given = Vec::new();
     let append = async |range: std::ops::Range<u64>| {
         let batch: Vec<_> = range.map(rich).collect();

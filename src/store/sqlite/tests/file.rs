@@ -67,7 +67,7 @@ async fn other_files_are_refused_and_left_as_they_are() {
     std::fs::remove_file(place.path()).unwrap();
     std::fs::create_dir(place.path()).unwrap();
     assert_eq!(place.try_open(true).await.unwrap_err().kind(), StoreErrorKind::Config);
-    let error = SqliteStore::open("/dev/null", OpenOptions::default()).await.unwrap_err();
+    let error = SqliteStore::open("sqlite:/dev/null", OpenOptions::default()).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Config);
 }
 
@@ -164,7 +164,7 @@ async fn a_folder_that_was_removed_is_noticed_and_not_made() {
 async fn a_held_lock_is_an_error_that_passes() {
     let place = Place::new();
     let options = OpenOptions { timeout: std::time::Duration::from_millis(40), ..OpenOptions::default() };
-    let store = SqliteStore::open(place.path().to_str().unwrap(), options).await.unwrap();
+    let store = SqliteStore::open(&format!("sqlite:{}", place.path().display()), options).await.unwrap();
     let mut other = place.raw().await;
     sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
     assert!(store.append(&events(0..1)).await.unwrap_err().is_transient());
@@ -245,7 +245,7 @@ async fn a_file_with_two_names_is_refused_and_makes_health_ill() {
     assert_eq!(all(&place.try_open(false).await.unwrap()).await.len(), 3);
     for create in [true, false] {
         let options = OpenOptions { create_if_missing: create, ..OpenOptions::default() };
-        let error = SqliteStore::open(twin.to_str().unwrap(), options).await.unwrap_err();
+        let error = SqliteStore::open(&format!("sqlite:{}", twin.display()), options).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Config);
         assert!(error.to_string().contains("hard link"), "{error}");
     }

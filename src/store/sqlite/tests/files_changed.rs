@@ -286,7 +286,7 @@ async fn a_write_ahead_log_with_a_gap_is_not_copied_into_the_database() {
 async fn a_read_of_a_removed_index_is_waited_for() {
     let place = Place::new();
     let options = OpenOptions { timeout: std::time::Duration::from_millis(100), ..OpenOptions::default() };
-    let store = SqliteStore::open(place.path().to_str().unwrap(), options).await.unwrap();
+    let store = SqliteStore::open(&format!("sqlite:{}", place.path().display()), options).await.unwrap();
     store.append(&events(0..3)).await.unwrap();
     let lease = store.readers.take(&store.config).await.unwrap();
     std::fs::remove_file(with_suffix(&place.path(), "-shm")).unwrap();

@@ -172,7 +172,7 @@ async fn the_events_of_a_living_neighbour_are_left_alone_until_it_is_killed() {
 #[ignore = "run by the_events_of_a_living_neighbour_are_left_alone_until_it_is_killed"]
 async fn neighbour() {
     let Ok(path) = std::env::var("NEIGHBOUR_LOG") else { return };
-    let store = SqliteStore::open(&path, OpenOptions::default()).await.unwrap();
+    let store = SqliteStore::open(&format!("sqlite:{path}"), OpenOptions::default()).await.unwrap();
     store.append(&[started(1)]).await.unwrap();
     println!("\nneighbour has started");
     let mut line = String::new();

@@ -23,18 +23,10 @@ use crate::seal::VerifierKey;
 use crate::sealing::RetentionKey;
 use crate::store::AuditStore;
 
-/// Deletes the events older than `cutoff`, and returns their number: [`Retention`] with its defaults.
-///
-/// # Errors
-/// Those of [`Retention::run`].
-pub async fn purge_before(store: &dyn AuditStore, cutoff: Timestamp) -> Result<u64, PurgeError> {
-    Retention::before(cutoff).run(store).await.map(|report| report.deleted)
-}
-
 /// A purge: its plan, and the facts about it that the log will hold. See the documentation of the module.
 #[derive(Debug, Clone)]
 #[must_use]
-pub struct Retention {
+pub struct Purge {
     plan: RetentionPlan,
     actor: Actor,
     floor: Option<Duration>,
@@ -45,7 +37,7 @@ pub struct Retention {
     seal_keys: Vec<VerifierKey>,
 }
 
-impl Retention {
+impl Purge {
     /// A purge by a plan.
     pub fn new(plan: RetentionPlan) -> Self {
         Self {
@@ -204,7 +196,7 @@ impl Retention {
     }
 }
 
-impl Retention {
+impl Purge {
     /// Begins the signed removal of a sealed log.
     #[cfg(feature = "seal")]
     async fn sealed<'a>(
