@@ -57,7 +57,7 @@
 //! - `retention.md`: deleting old events by age, number or rules, or moving them out
 //! - `seal.md`, `threat-model.md`: making tampering visible, and each adversary's limits
 //! - `cli.md`, `api.md`, `viewer.md`: the program, the read API and the viewer
-//! - `stores/sqlite.md`, `stores/postgres.md`, `stores/jsonl.md`, `stores/tracing.md`, `stores/syslog.md`,
+//! - `stores/sqlite.md`, `stores/postgres.md`, `stores/jsonl.md`, `stores/nats.md`, `stores/tracing.md`, `stores/syslog.md`,
 //!   `stores/memory.md`, `stores/new.md`: each store, and how to add one
 //! - `coming-from/nexus-iq.md`, `coming-from/privacyidea.md`: names and settings of other audit logs, and their counterparts here
 //! - `performance.md`, `design.md`, `compare.md`, `glossary.md`: costs, reasons, alternatives and terms
@@ -70,6 +70,7 @@
 //! | `sqlite` | yes | the store `sqlite:PATH`; compiles SQLite |
 //! | `postgres` | no | the store `postgres://…`, for many instances; TLS by rustls |
 //! | `jsonl` | no | the store `jsonl:PATH`: JSON lines in files, rotated and compressed; on Unix alone |
+//! | `nats` | no | the store `nats://…`: a JetStream cluster that acknowledges by quorum; events are read elsewhere |
 //! | `syslog` | no | the sink `syslog:…`: messages of RFC 5424 and RFC 3164 over local sockets, UDP, TCP and TLS; on Unix alone |
 //! | `api` | yes | the read API: an axum router behind the app's own gate; implies `axum` |
 //! | `viewer` | yes | HTML pages over the same reader and gate; implies `api` |
@@ -162,6 +163,10 @@ mod who_manual {}
 #[cfg(doctest)]
 #[doc = include_str!("../docs/stores/new.md")]
 mod new_store_manual {}
+
+#[cfg(all(doctest, feature = "nats"))]
+#[doc = include_str!("../docs/stores/nats.md")]
+mod nats_manual {}
 
 #[cfg(all(doctest, feature = "syslog", unix))]
 #[doc = include_str!("../docs/stores/syslog.md")]

@@ -24,11 +24,16 @@ mod audit_store;
 
 mod sink;
 
+#[cfg(any(feature = "nats", all(feature = "syslog", unix)))]
+mod client_tls;
+
 #[cfg(all(feature = "jsonl", unix))]
 pub mod jsonl;
 mod memory;
 #[cfg(any(feature = "sqlite", all(feature = "jsonl", unix)))]
 mod mount;
+#[cfg(feature = "nats")]
+pub mod nats;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

@@ -17,6 +17,10 @@ pub const SCHEMES: &[&str] = &[
     "postgres",
     #[cfg(all(feature = "jsonl", unix))]
     "jsonl",
+    #[cfg(feature = "nats")]
+    "nats",
+    #[cfg(feature = "nats")]
+    "tls",
     "tracing",
     #[cfg(all(feature = "syslog", unix))]
     "syslog",
@@ -62,6 +66,13 @@ pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn AuditStore>
             let _ = options;
             Err(config("jsonl", "this system is no Unix: use `sqlite:PATH`"))
         }
+        #[cfg(feature = "nats")]
+        "nats" | "tls" => super::nats::NatsStore::open(url, options).await.map(|store| Arc::new(store) as _),
+        #[cfg(not(feature = "nats"))]
+        "nats" | "tls" => {
+            let _ = options;
+            Err(absent("nats"))
+        }
         "tracing" => super::tracing::TracingStore::open(rest).map(|store| Arc::new(store) as _),
         #[cfg(all(feature = "syslog", unix))]
         "syslog" | "syslog+udp" | "syslog+tcp" | "syslog+tls" => {
@@ -83,7 +94,7 @@ pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn AuditStore>
 
 /// Explains why a URL names no store. Shows at most a known scheme of it, for a password may be in any other part.
 fn no_store(url: &str) -> StoreError {
-    const STORES: &str = "`sqlite:PATH`, `postgres://USER@HOST/DATABASE`, `jsonl:PATH`, `tracing:TARGET`, \
+    const STORES: &str = "`sqlite:PATH`, `postgres://USER@HOST/DATABASE`, `jsonl:PATH`, `nats://HOST`, `tracing:TARGET`, \
                           `syslog:///dev/log` or `memory:`";
     let is_padding = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`');
     let hint = match RedactedUrl::of(url).scheme() {
@@ -101,7 +112,7 @@ fn no_store(url: &str) -> StoreError {
 }
 
 /// The error of a store that is left out of this build.
-#[cfg(not(all(feature = "sqlite", feature = "postgres", feature = "jsonl", feature = "syslog")))]
+#[cfg(not(all(feature = "sqlite", feature = "postgres", feature = "jsonl", feature = "nats", feature = "syslog")))]
 fn absent(feature: &'static str) -> StoreError {
     config(
         feature,

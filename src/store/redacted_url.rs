@@ -21,7 +21,7 @@ pub struct RedactedUrl {
 }
 
 /// The schemes of the stores, and those that people write by mistake.
-const KNOWN: [&str; 39] = [
+const KNOWN: [&str; 40] = [
     "memory",
     "sqlite",
     "postgres",
@@ -33,6 +33,7 @@ const KNOWN: [&str; 39] = [
     "syslog+tls",
     "tracing",
     "nats",
+    "tls",
     "duckdb",
     "mongodb",
     "mongodb+srv",

@@ -20,3 +20,20 @@ pub(super) fn url_parameters(text: &str) -> Result<Vec<(&str, &str)>, String> {
     }
     Ok(parameters)
 }
+
+/// Resolves the percent signs of a part of a URL. `None` if one does not begin two hexadecimal digits of UTF-8.
+#[cfg(any(feature = "postgres", feature = "nats"))]
+pub(super) fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16));
+        let value = digit()? * 16 + digit()?;
+        bytes.push(u8::try_from(value).ok()?);
+    }
+    String::from_utf8(bytes).ok()
+}

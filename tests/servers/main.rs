@@ -4,4 +4,7 @@
 mod cluster;
 #[path = "../fault/support/namespace.rs"]
 mod namespace;
+mod nats;
+#[path = "../support/nats.rs"]
+mod nats_cluster;
 mod postgres;

@@ -14,6 +14,7 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use super::error::config;
 use super::servers::SessionTarget;
 use crate::store::StoreError;
+use crate::store::url_parameters::percent_decoded;
 
 /// The parameters, and one set of options for each server.
 pub(super) struct Url {
@@ -189,19 +190,7 @@ fn looks_like_a_name(name: &str) -> bool {
 
 /// The text with its percent signs resolved.
 fn decoded(value: &str) -> Result<String, StoreError> {
-    let wrong = || config("a percent sign in the URL must begin two hexadecimal digits of UTF-8");
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16)).ok_or_else(wrong);
-        let value = digit()? * 16 + digit()?;
-        bytes.push(u8::try_from(value).map_err(|_| wrong())?);
-    }
-    String::from_utf8(bytes).map_err(|_| wrong())
+    percent_decoded(value).ok_or_else(|| config("a percent sign in the URL must begin two hexadecimal digits of UTF-8"))
 }
 
 fn encoded(value: &str) -> String {

@@ -38,6 +38,8 @@ fn handles_are_shared_between_tasks() {
     shared::<SqliteStore>();
     #[cfg(all(feature = "jsonl", unix))]
     shared::<tower_audit::store::jsonl::JsonlStore>();
+    #[cfg(feature = "nats")]
+    shared::<tower_audit::store::nats::NatsStore>();
     #[cfg(all(feature = "syslog", unix))]
     shared::<tower_audit::store::syslog::SyslogStore>();
     shared::<Box<dyn AuditStore>>();

@@ -1,19 +1,17 @@
 //! TLS (RFC 5425), with rustls.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{self, CertificateError, ClientConfig, RootCertStore};
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{self, CertificateError, ClientConfig};
 
 use super::super::error::WrongFiles;
 use super::{Certificates, Server};
+use crate::store::client_tls::{self, ClientFiles};
 
 /// The sink's side of TLS connections to one collector.
 pub(super) struct Client {
@@ -49,44 +47,12 @@ fn without_names(error: io::Error) -> io::Error {
 }
 
 fn client_config(certificates: &Certificates) -> io::Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    match &certificates.ca_file {
-        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-        Some(path) => {
-            for certificate in read_certificates("ca_file", path)? {
-                roots
-                    .add(certificate)
-                    .map_err(|error| wrong(format!("`ca_file` has a certificate of no authority: {error}")))?;
-            }
-        }
-    }
-    // An app may have another provider of cryptography, or several: this one is named.
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| wrong(error.to_string()))?
-        .with_root_certificates(roots);
-    match (&certificates.cert_file, &certificates.key_file) {
-        (None, None) => Ok(builder.with_no_client_auth()),
-        (Some(cert_file), Some(key_file)) => {
-            let chain = read_certificates("cert_file", cert_file)?;
-            let key = PrivateKeyDer::from_pem_file(key_file)
-                .map_err(|error| wrong(format!("`key_file` has no private key in PEM: {error}")))?;
-            builder
-                .with_client_auth_cert(chain, key)
-                .map_err(|error| wrong(format!("`key_file` is not the key of `cert_file`: {error}")))
-        }
-        _ => Err(wrong("`cert_file` and `key_file` belong together: give both or none")),
-    }
-}
-
-fn read_certificates(parameter: &str, path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
-    let unreadable = |error| wrong(format!("`{parameter}` has no certificate in PEM: {error}"));
-    let certificates = CertificateDer::pem_file_iter(path).map_err(unreadable)?.collect::<Result<Vec<_>, _>>();
-    let certificates = certificates.map_err(unreadable)?;
-    if certificates.is_empty() {
-        return Err(wrong(format!("`{parameter}` has no certificate in PEM")));
-    }
-    Ok(certificates)
+    let files = ClientFiles {
+        ca_file: certificates.ca_file.as_deref(),
+        cert_file: certificates.cert_file.as_deref(),
+        key_file: certificates.key_file.as_deref(),
+    };
+    client_tls::client_config(files).map_err(wrong)
 }
 
 fn wrong(problem: impl Into<String>) -> io::Error {
