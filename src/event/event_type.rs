@@ -42,6 +42,8 @@ impl EventType {
     pub const AUTH: Self = Self(Name::BuiltIn("auth"));
     /// Events were removed from the log; written by the log itself.
     pub const AUDIT_PURGE: Self = Self(Name::BuiltIn("audit.purge"));
+    /// Values of a person were erased from events; written by the log itself.
+    pub const AUDIT_ERASE: Self = Self(Name::BuiltIn("audit.erase"));
     /// Auditing itself failed for a while, or another log was in this one's place; written by the log itself.
     pub const AUDIT_FAILED: Self = Self(Name::BuiltIn("audit.failed"));
     /// The log was read; written by the read API that records its reads.
@@ -57,6 +59,7 @@ impl EventType {
         Self::OVERSIZE_QUERY,
         Self::AUTH,
         Self::AUDIT_PURGE,
+        Self::AUDIT_ERASE,
         Self::AUDIT_FAILED,
         Self::AUDIT_READ,
         Self::AUDIT_INIT,

@@ -30,6 +30,7 @@ mod targets;
 
 mod audit_event;
 
+mod erased;
 mod fields;
 
 mod fit;
@@ -45,6 +46,7 @@ pub(crate) use bounded_event::BoundedEvent;
 pub use classification::Classification;
 pub use compact_text::CompactText;
 pub use details::Details;
+pub use erased::ERASED_MEMBER;
 pub use error::EventError;
 pub use error_code::ErrorCode;
 pub use event_type::EventType;

@@ -40,6 +40,9 @@
 //! # Sealed logs
 //! A purge of a sealed log is signed with a retention key: see `Purge::key`. It deletes events that have a leaf, and no others.
 //!
+//! # Erasure
+//! An [`Erasure`] blanks the values of one person in all events, and leaves the events.
+//!
 //! # Open events
 //! A `started` event is open until its request ends. Deleting it must not break the promise that a crash leaves a trace of
 //! each request that had begun:
@@ -62,12 +65,17 @@ mod rule_walk;
 mod survey;
 
 #[cfg(feature = "seal")]
+mod removal_signer;
+#[cfg(feature = "seal")]
 mod sealed_removal;
 
 mod deletion;
 
+mod erasure;
+
 mod purge;
 
+pub use erasure::{Erasure, ErasureError, ErasurePreview, ErasureReport};
 pub use pacing::{CHUNK_EVENTS, RETRY_TIMEOUT};
 pub use plan::{RetentionPlan, WatermarkError};
 pub use preview::{PurgePreview, PurgeReport};

@@ -4,7 +4,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-#[cfg(any(feature = "retention-rules", feature = "seal"))]
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, select};
 use tokio::time::Instant;
@@ -48,7 +47,6 @@ impl<'a> Stop<'a> {
     }
 
     /// Returns true if the purge is to stop.
-    #[cfg(any(feature = "retention-rules", feature = "seal"))]
     pub(super) fn is_ready(&mut self) -> bool {
         self.0.as_mut().now_or_never().is_some()
     }

@@ -12,7 +12,7 @@ use super::purge_error::PurgeError;
 use super::record;
 #[cfg(feature = "seal")]
 use super::sealed_removal::SealedRemoval;
-use super::survey::{RequiredParts, survey};
+use super::survey::{RequiredParts, newest_origin, survey};
 #[cfg(feature = "seal")]
 use crate::event::AuditEvent;
 use crate::event::{Actor, Timestamp};
@@ -155,7 +155,7 @@ impl Purge {
             sealed.sign_event(&started).await.map_err(PurgeError::NotStarted)?;
         }
         #[cfg(not(feature = "seal"))]
-        if sealed_origin(store).await?.is_some() {
+        if newest_origin(store).await.map_err(PurgeError::NotPlanned)?.is_some() {
             return Err(PurgeError::KeyRequired);
         }
         retry(|| store.append(std::slice::from_ref(&started))).await.map_err(PurgeError::NotStarted)?;
@@ -204,7 +204,7 @@ impl Purge {
         store: &'a dyn AuditStore,
         started: &AuditEvent,
     ) -> Result<Option<SealedRemoval<'a>>, PurgeError> {
-        let Some(log) = sealed_origin(store).await? else {
+        let Some(log) = newest_origin(store).await.map_err(PurgeError::NotPlanned)? else {
             // Somebody may have hidden the tables of the seal.
             return if self.key.is_some() { Err(PurgeError::NotSealed) } else { Ok(None) };
         };
@@ -215,11 +215,4 @@ impl Purge {
         let name = store.capabilities().name;
         Ok(store.parts().sealing.map(|sealing| SealedRemoval::new(sealing, key, &self.seal_keys, name, started)))
     }
-}
-
-/// Returns the origin of the log as its newest checkpoint says it; none if the log is not sealed.
-async fn sealed_origin(store: &dyn AuditStore) -> Result<Option<String>, PurgeError> {
-    let Some(sealing) = store.parts().sealing else { return Ok(None) };
-    let newest = retry(|| sealing.newest_checkpoint()).await.map_err(PurgeError::NotPlanned)?;
-    Ok(newest.map(|newest| newest.note.lines().next().unwrap_or_default().to_owned()))
 }

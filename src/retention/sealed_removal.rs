@@ -12,35 +12,24 @@
 //! With public keys of the seal, each event of a part is first compared with its leaf, and the leaf with the newest checkpoint. Without,
 //! the purge believes the database.
 
-use std::collections::HashMap;
-use std::time::Duration;
-
-use tokio::time::Instant;
-
-use super::pacing::{CHUNK_EVENTS, retry};
+use super::pacing::CHUNK_EVENTS;
+use super::removal_signer::RemovalSigner;
 use crate::event::{AuditEvent, EventId};
 use crate::query::Cursor;
-use crate::seal::{LeafRanges, RemovalNote, SealError, VerifierKey};
+use crate::seal::{LeafRanges, RemovalKind, RemovalNote, VerifierKey};
 use crate::sealing::{RetentionKey, check_sealed};
-use crate::store::{Sealing, StoreError, StoreErrorKind};
+use crate::store::{Sealing, StoreError};
 
 /// The signed removal of events from a sealed log.
 pub(super) struct SealedRemoval<'a> {
-    sealing: &'a dyn Sealing,
-    key: &'a RetentionKey,
+    signer: RemovalSigner<'a>,
     /// The public keys of the seal.
     seal_keys: &'a [VerifierKey],
-    store: &'static str,
-    purge: EventId,
     positions: Vec<Cursor>,
     parts: u64,
     done: u64,
-    /// The number of the next removal.
-    next: u64,
     /// The number of events that stay because they have no leaf.
     unsealed: u64,
-    /// The moment until which the purge waits for the sealer.
-    wait_until: Option<Instant>,
 }
 
 impl<'a> SealedRemoval<'a> {
@@ -51,19 +40,8 @@ impl<'a> SealedRemoval<'a> {
         store: &'static str,
         started: &AuditEvent,
     ) -> Self {
-        Self {
-            sealing,
-            key,
-            seal_keys,
-            store,
-            purge: started.event_id,
-            positions: Vec::new(),
-            parts: 0,
-            done: 0,
-            next: 0,
-            unsealed: 0,
-            wait_until: None,
-        }
+        let signer = RemovalSigner::new(sealing, key, store, RemovalKind::Purge, started);
+        Self { signer, seal_keys, positions: Vec::new(), parts: 0, done: 0, unsealed: 0 }
     }
 
     /// Adds events to the next part. Returns true if it is full.
@@ -78,13 +56,12 @@ impl<'a> SealedRemoval<'a> {
         let mut indexes = Vec::with_capacity(self.positions.len());
         let positions = std::mem::take(&mut self.positions);
         for chunk in positions.chunks(CHUNK_EVENTS) {
-            let leaves = self.leaves_of(chunk).await?;
+            let ids: Vec<EventId> = chunk.iter().map(|position| position.event_id).collect();
+            let leaves = self.signer.leaves_of(&ids).await?;
             if !self.seal_keys.is_empty() {
                 let ids: Vec<EventId> = leaves.keys().copied().collect();
-                let checked = check_sealed(self.sealing, self.seal_keys, &ids).await?;
-                checked.map_err(|reason| {
-                    StoreError::new(StoreErrorKind::Permanent, self.store, "purge").with_hint(reason)
-                })?;
+                let checked = check_sealed(self.signer.sealing, self.seal_keys, &ids).await?;
+                checked.map_err(|reason| self.signer.failed(reason))?;
             }
             for position in chunk {
                 match leaves.get(&position.event_id) {
@@ -98,12 +75,12 @@ impl<'a> SealedRemoval<'a> {
         }
         if !sealed.is_empty() {
             self.parts += 1;
-            let mut note = RemovalNote::new(self.key.origin(), self.purge);
+            let mut note = self.signer.note();
             note.part = Some(self.parts);
             indexes.sort_unstable();
             note.ids = Some(RemovalNote::digest_of_ids(indexes.iter().map(|(_, id)| *id)));
             note.leaves = indexes.into_iter().map(|(index, _)| index).collect::<LeafRanges>();
-            self.store_note(note).await?;
+            self.signer.store_note(note).await?;
         }
         Ok(sealed)
     }
@@ -115,52 +92,13 @@ impl<'a> SealedRemoval<'a> {
 
     /// Signs an event of the purge, which is to be appended afterwards.
     pub(super) async fn sign_event(&mut self, event: &AuditEvent) -> Result<(), StoreError> {
-        let mut note = RemovalNote::new(self.key.origin(), self.purge);
-        note.event = Some((event.event_id, RemovalNote::digest_of(event)));
-        note.done = (self.done > 0).then_some(self.done);
-        self.store_note(note).await
+        self.signer.sign_event(event, self.done).await
     }
 
     pub(super) fn unsealed(&self) -> u64 {
         self.unsealed
     }
-
-    /// Returns the leaves of these events. Waits for the sealer, but not longer than [`SEAL_TIMEOUT`] in the whole purge.
-    async fn leaves_of(&mut self, positions: &[Cursor]) -> Result<HashMap<EventId, u64>, StoreError> {
-        let ids: Vec<EventId> = positions.iter().map(|position| position.event_id).collect();
-        loop {
-            let leaves = retry(|| self.sealing.leaf_indexes(&ids)).await?;
-            let until = *self.wait_until.get_or_insert_with(|| Instant::now() + SEAL_TIMEOUT);
-            if leaves.len() == ids.len() || Instant::now() >= until {
-                return Ok(leaves.into_iter().collect());
-            }
-            tokio::time::sleep(SEAL_POLL).await;
-        }
-    }
-
-    /// Signs a note with the next number, and stores it. Another purge may take that number: then it is signed again.
-    async fn store_note(&mut self, mut note: RemovalNote) -> Result<(), StoreError> {
-        let failed = |reason: String| StoreError::new(StoreErrorKind::Permanent, self.store, "purge").with_hint(reason);
-        for _ in 0..ATTEMPTS {
-            loop {
-                let page = retry(|| self.sealing.removals(self.next, REMOVALS)).await?;
-                let Some(last) = page.last() else { break };
-                self.next = last.number.saturating_add(1);
-            }
-            note.number = self.next;
-            let signed = self.key.sign(&note).map_err(|error: SealError| failed(error.to_string()))?;
-            if retry(|| self.sealing.add_removal(note.number, &signed)).await? {
-                return Ok(());
-            }
-        }
-        Err(failed("other purges take every number; run them one after the other".to_owned()))
-    }
 }
 
 /// The events of a part, which are in memory: half a mebibyte.
 const PART_EVENTS: usize = 16 * CHUNK_EVENTS;
-/// The time that a purge waits for events to be sealed. A sealer takes two seconds.
-const SEAL_TIMEOUT: Duration = Duration::from_secs(5);
-const SEAL_POLL: Duration = Duration::from_millis(250);
-const REMOVALS: usize = 16;
-const ATTEMPTS: usize = 100;

@@ -47,6 +47,13 @@ impl<'a> RequiredParts<'a> {
     }
 }
 
+/// Returns the origin of the log as its newest checkpoint says it; none if the log is not sealed.
+pub(super) async fn newest_origin(store: &dyn AuditStore) -> Result<Option<String>, StoreError> {
+    let Some(sealing) = store.parts().sealing else { return Ok(None) };
+    let newest = retry(|| sealing.newest_checkpoint()).await?;
+    Ok(newest.map(|newest| newest.note.lines().next().unwrap_or_default().to_owned()))
+}
+
 /// Counts the events that a plan selects.
 pub(super) async fn survey(
     parts: RequiredParts<'_>,

@@ -49,12 +49,12 @@ mod golden_log;
 pub use canonical_json::write_canonical_json;
 pub use error::SealError;
 pub use hash::Hash;
-pub use leaf::{Cell, Leaf, Salts, Seed, cells};
+pub use leaf::{Cell, Leaf, Salts, Seed, SurvivingSalts, cells};
 pub use note::{
     Checkpoint, MAX_NOTE_BYTES, MAX_SIGNATURES, NoteError, NoteSignature, SignatureType, SignedNote, Signer,
     TrustPolicy, Verified, VerifierKey,
 };
-pub use removal::{LeafRanges, RETENTION_SUFFIX, RemovalNote};
+pub use removal::{ErasedCells, LeafRanges, RETENTION_SUFFIX, RemovalKind, RemovalNote};
 pub use tiles::{MAX_ENTRY_BYTES, Tile, TileId, TileSet, TreeEdge, read_bundle, write_bundle};
 pub use tlog_proof::{ProofError, TlogProof};
 pub use tree::{

@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 
+use super::leaf_hash::leaf_hash;
 use super::stored_tree::tiles_of;
 use crate::event::{AuditEvent, EventId};
-use crate::seal::{
-    Checkpoint, Leaf, Seed, SignedNote, VerifierKey, inclusion_nodes, inclusion_proof, verify_inclusion,
-};
-use crate::store::{Sealing, StoreError, StoredSeed};
+use crate::seal::{Checkpoint, SignedNote, VerifierKey, inclusion_nodes, inclusion_proof, verify_inclusion};
+use crate::store::{Sealing, StoreError};
 
 /// Compares each of these events with its leaf, and the leaves with the newest checkpoint. The inner error names the first that does not fit.
 ///
@@ -28,11 +27,7 @@ pub(crate) async fn check_sealed(
         let Some(event) = events.get(id) else {
             return Ok(Err(format!("the event {id} is gone: another purge runs, or somebody has deleted it")));
         };
-        let hash = match &leaf.seed {
-            StoredSeed::Whole(seed) => Some(Leaf::of(event, &Seed::from_bytes(*seed)).hash()),
-            StoredSeed::Other(_) | StoredSeed::Gone => None,
-        };
-        match hash {
+        match leaf_hash(event, &leaf.seed) {
             Some(hash) if *hash.as_bytes() == leaf.hash => leaves.push((*id, leaf.index, hash)),
             _ => {
                 return Ok(Err(format!(

@@ -1,17 +1,18 @@
 //! The proof that one event is in the log.
 
+use super::leaf_hash::surviving;
 use super::stored_tree::tiles_of;
 use crate::event::{AuditEvent, EventId};
 use crate::seal::{
-    Checkpoint, Leaf, NoteError, ProofError, Salts, SealError, Seed, SignedNote, TlogProof, VerifierKey, cells,
-    inclusion_nodes, inclusion_proof,
+    Checkpoint, Leaf, NoteError, ProofError, Salts, SealError, Seed, SignedNote, SurvivingSalts, TlogProof,
+    VerifierKey, cells, inclusion_nodes, inclusion_proof,
 };
 use crate::store::{AuditStore, StoreError, StoreErrorKind, StoredSeed};
 
 /// An event and the proof that it is in the log, which is checked without the log.
 ///
 /// The proof's extra bytes are the salts of the event's cells: with them, anyone can compute the leaf of the event, and of no
-/// other.
+/// other. Of cells that were erased they are the commitments: nothing proves what stands in these now.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct EventProof {
@@ -33,9 +34,20 @@ impl EventProof {
     /// Says what does not hold: the salts, the signature, or the path from the event to the root.
     pub fn verify(&self, keys: &[VerifierKey]) -> Result<Checkpoint, ProofError> {
         let malformed = |error: SealError| ProofError::Note(NoteError::Malformed(error));
-        let salts = Salts::from_bytes(self.proof.extra.as_deref().unwrap_or_default()).map_err(malformed)?;
-        let leaf = Leaf::with_salts(&self.event, &salts).map_err(malformed)?;
-        self.proof.verify(&leaf.hash(), keys)
+        let extra = self.proof.extra.as_deref().unwrap_or_default();
+        let leaf = match SurvivingSalts::from_bytes(extra) {
+            Ok(salts) => Leaf::with_surviving(&self.event, &salts),
+            Err(_) => Salts::from_bytes(extra).and_then(|salts| Leaf::with_salts(&self.event, &salts)),
+        };
+        self.proof.verify(&leaf.map_err(malformed)?.hash(), keys)
+    }
+
+    /// Returns the names of the cells that were erased: the proof holds whatever stands in them now. Members of `details` that were erased are
+    /// not in the event, and not listed.
+    pub fn unproven_cells(&self) -> Vec<String> {
+        let salts = SurvivingSalts::from_bytes(self.proof.extra.as_deref().unwrap_or_default());
+        let values = salts.map(|salts| salts.values_of_erased(&self.event)).unwrap_or_default();
+        values.into_iter().map(|(cell, _)| cell.name()).collect()
     }
 }
 
@@ -58,15 +70,17 @@ pub async fn prove(store: &dyn AuditStore, id: EventId) -> Result<Option<EventPr
     if leaf.index >= newest.size {
         return Ok(None);
     }
-    let StoredSeed::Whole(seed) = leaf.seed else {
-        return Err(failed("the seed of the event is gone".to_owned()));
+    let salts = match (&leaf.seed, surviving(&leaf.seed)) {
+        (StoredSeed::Whole(seed), _) => Seed::from_bytes(*seed).salts(cells(&event).len()).to_bytes(),
+        (_, Some(salts)) => salts.to_bytes(),
+        _ => return Err(failed("the seed of the event is gone".to_owned())),
     };
     let nodes = inclusion_nodes(leaf.index, newest.size).map_err(|error| failed(error.to_string()))?;
     let tiles = tiles_of(sealing, &nodes, newest.size).await?;
     let hashes = inclusion_proof(leaf.index, newest.size, &tiles).map_err(|error| failed(error.to_string()))?;
     let checkpoint: SignedNote = newest.note.parse().map_err(|error: SealError| failed(error.to_string()))?;
     let mut proof = TlogProof::new(leaf.index, hashes, checkpoint);
-    proof.extra = Some(Seed::from_bytes(seed).salts(cells(&event).len()).to_bytes());
+    proof.extra = Some(salts);
     Ok(Some(EventProof { event, proof }))
 }
 

@@ -37,6 +37,11 @@ pub enum Damage {
     PurgeRolledBack,
     /// A purged event was put in again.
     Reinserted,
+    /// Cells were erased that no signed erasure lists, an erased cell has a value, or an event records an erasure that the retention key has not
+    /// signed.
+    ErasureForged,
+    /// Erased cells are there again with their salts: from an older copy of the store.
+    ErasureRolledBack,
 }
 
 impl Damage {
@@ -56,6 +61,8 @@ impl Damage {
             Self::PurgeForged => "purge_forged",
             Self::PurgeRolledBack => "purge_rolled_back",
             Self::Reinserted => "reinserted",
+            Self::ErasureForged => "erasure_forged",
+            Self::ErasureRolledBack => "erasure_rolled_back",
         }
     }
 }
@@ -105,6 +112,8 @@ pub struct Report {
     pub intact: u64,
     /// The number of leaves whose events signed purges account for.
     pub purged: u64,
+    /// The number of intact events of which signed erasures have blanked cells.
+    pub erased: u64,
     /// The number of events without a leaf, those of the last seconds included.
     pub unsealed: u64,
     /// The number of findings.
@@ -126,6 +135,7 @@ impl Report {
             checkpoints: 0,
             intact: 0,
             purged: 0,
+            erased: 0,
             unsealed: 0,
             damaged: 0,
             findings: Vec::new(),

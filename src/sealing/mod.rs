@@ -36,7 +36,10 @@ mod sealer;
 
 mod seal_task;
 
+mod leaf_hash;
+
 mod check_sealed;
+mod erasures;
 mod event_proof;
 mod finding;
 mod removals;

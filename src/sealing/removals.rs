@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sha2::{Digest as _, Sha256};
 
+use super::erasures::Erasures;
 use super::finding::{Damage, Report};
+use super::leaf_hash::surviving;
 use crate::event::{AuditEvent, EventId, EventType, Phase, Timestamp};
-use crate::seal::{LeafRanges, RemovalNote, SignedNote, VerifierKey};
+use crate::seal::{ErasedCells, LeafRanges, RemovalKind, RemovalNote, SignedNote, VerifierKey};
 use crate::store::{Sealing, StoreError, StoredLeaf, StoredRemoval, StoredSeed};
 
 /// The removals that the retention key has signed, as far as they were read.
@@ -20,14 +22,16 @@ pub(super) struct Removals<'v> {
     sealed_since: Timestamp,
     next: u64,
     purges: HashMap<EventId, SignedPurge>,
+    runs: HashMap<EventId, SignedErasure>,
+    erasures: Erasures,
     /// Leaves whose events may be gone.
     planned: LeafRanges,
     /// Leaves whose events were gone before the current page of leaves was read.
     done: LeafRanges,
     is_done_stale: bool,
-    /// The events that record purges, with their digests.
+    /// The events that record purges and erasures, with their digests.
     events: HashMap<EventId, [u8; 32]>,
-    /// Events that record purges from before the seal.
+    /// Events that record purges and erasures from before the seal.
     unsigned: HashSet<EventId>,
     /// Parts whose ids are compared, by the leaf that comes next.
     open: BTreeMap<u64, Vec<OpenPart>>,
@@ -68,6 +72,13 @@ struct SignedPurge {
     done: u64,
 }
 
+/// The parts of an erasure.
+#[derive(Default)]
+struct SignedErasure {
+    parts: BTreeMap<u64, Vec<ErasedCells>>,
+    done: u64,
+}
+
 impl<'v> Removals<'v> {
     /// Reads the removals that are there.
     pub(super) async fn read(
@@ -84,6 +95,8 @@ impl<'v> Removals<'v> {
             sealed_since: first.first().map_or(Timestamp::MAX, |first| first.sealed_at),
             next: 0,
             purges: HashMap::new(),
+            runs: HashMap::new(),
+            erasures: Erasures::default(),
             planned: LeafRanges::default(),
             done: LeafRanges::default(),
             is_done_stale: false,
@@ -139,9 +152,7 @@ impl<'v> Removals<'v> {
                 return report.add(Damage::PurgeForged, None, None, text);
             }
         };
-        let purge = self.purges.entry(note.purge).or_default();
         if let Some(part) = note.part {
-            self.planned.add(&note.leaves);
             let first = note.leaves.first_from(0);
             if let (Some(expected), Some(first)) = (note.ids, first) {
                 let (removal, leaves) = (stored.number, note.leaves.clone());
@@ -151,10 +162,25 @@ impl<'v> Removals<'v> {
                     false => self.open.entry(first).or_default().push(part),
                 }
             }
-            purge.parts.entry(part).or_default().add(&note.leaves);
+            match note.kind {
+                RemovalKind::Purge => {
+                    self.planned.add(&note.leaves);
+                    let purge = self.purges.entry(note.started).or_default();
+                    purge.parts.entry(part).or_default().add(&note.leaves);
+                }
+                RemovalKind::Erasure => {
+                    self.erasures.plan(&note.cells, &note.leaves, note.pseudonym.as_deref());
+                    let erasure = self.runs.entry(note.started).or_default();
+                    erasure.parts.entry(part).or_default().extend(note.cells);
+                }
+            }
         }
         if let Some(done) = note.done {
-            purge.done = purge.done.max(done);
+            let of_action = match note.kind {
+                RemovalKind::Purge => &mut self.purges.entry(note.started).or_default().done,
+                RemovalKind::Erasure => &mut self.runs.entry(note.started).or_default().done,
+            };
+            *of_action = done.max(*of_action);
             self.is_done_stale = true;
         }
         self.events.extend(note.event);
@@ -169,6 +195,12 @@ impl<'v> Removals<'v> {
         for purge in self.purges.values() {
             for (_, leaves) in purge.parts.range(..=purge.done) {
                 self.done.add(leaves);
+            }
+        }
+        self.erasures.clear_done();
+        for erasure in self.runs.values() {
+            for (_, cells) in erasure.parts.range(..=erasure.done) {
+                self.erasures.note_done(cells);
             }
         }
     }
@@ -254,14 +286,42 @@ impl<'v> Removals<'v> {
         !is_gone
     }
 
-    /// Checks that an event that records a purge is the one that was signed.
+    /// Judges the erased cells of a leaf whose event is there. Returns false if the event is not to be counted as intact.
+    pub(super) async fn judge_erased(
+        &mut self,
+        leaf: &StoredLeaf,
+        event: &AuditEvent,
+        report: &mut Report,
+    ) -> Result<bool, StoreError> {
+        let salts = surviving(&leaf.seed);
+        if !self.erasures.judge_done(leaf, salts.as_ref(), report) {
+            return Ok(false);
+        }
+        let Some(salts) = salts else { return Ok(true) };
+        if self.erasures.unaccounted(leaf, &salts).is_some() {
+            self.read_on(report).await?;
+        }
+        if let Some(cell) = self.erasures.unaccounted(leaf, &salts) {
+            let why = match self.keys {
+                [] => "no retention key was given, so no erasure can account for it",
+                _ => "no signed erasure accounts for it",
+            };
+            let text = format!("the cell {cell} of the event of leaf {} is erased, and {why}", leaf.index);
+            report.add(Damage::ErasureForged, Some(leaf.index), Some(leaf.event_id), text);
+            return Ok(false);
+        }
+        Ok(self.erasures.judge_values(leaf, event, &salts, report))
+    }
+
+    /// Checks that an event that records a purge or an erasure is the one that was signed.
     pub(super) async fn check_event(
         &mut self,
         leaf: &StoredLeaf,
         event: &AuditEvent,
         report: &mut Report,
     ) -> Result<(), StoreError> {
-        if self.keys.is_empty() || event.event_type != EventType::AUDIT_PURGE {
+        let is_purge = event.event_type == EventType::AUDIT_PURGE;
+        if self.keys.is_empty() || !(is_purge || event.event_type == EventType::AUDIT_ERASE) {
             return Ok(());
         }
         if !self.events.contains_key(&event.event_id) {
@@ -274,15 +334,19 @@ impl<'v> Removals<'v> {
         }
         let text = match self.events.get(&event.event_id) {
             Some(digest) if *digest == RemovalNote::digest_of(event) => return Ok(()),
+            // The digest is over erased values too. What is left of the event is compared with its leaf.
+            Some(_) if surviving(&leaf.seed).is_some() => return Ok(()),
             Some(_) => "is not the one that the retention key has signed",
             None if event.created_at < self.sealed_since => {
                 self.unsigned.insert(event.event_id);
                 return Ok(());
             }
-            None => "claims a purge, and the retention key has not signed it",
+            None if is_purge => "claims a purge, and the retention key has not signed it",
+            None => "claims an erasure, and the retention key has not signed it",
         };
         let text = format!("the event of leaf {} {text}", leaf.index);
-        report.add(Damage::PurgeForged, Some(leaf.index), Some(event.event_id), text);
+        let damage = if is_purge { Damage::PurgeForged } else { Damage::ErasureForged };
+        report.add(damage, Some(leaf.index), Some(event.event_id), text);
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! Verifying a sealed store.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::time::Duration;
@@ -7,17 +8,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::finding::{Damage, Report};
+use super::leaf_hash::{leaf_hash, surviving};
 use super::removals::Removals;
 use super::stored_tree::{edge, tiles_of};
 use super::tree_check::TreeCheck;
 use crate::event::{AuditEvent, EventId, Timestamp};
 use crate::seal::{
-    Checkpoint, Hash, Leaf, NoteError, Seed, SignedNote, TreeEdge, VerifierKey, inclusion_nodes, inclusion_proof,
-    verify_inclusion,
+    Checkpoint, Hash, NoteError, SignedNote, TreeEdge, VerifierKey, inclusion_nodes, inclusion_proof, verify_inclusion,
 };
-use crate::store::{
-    AuditStore, ForeignRow, Sealing, StoreError, StoreErrorKind, StoredCheckpoint, StoredLeaf, StoredSeed,
-};
+use crate::store::{AuditStore, ForeignRow, Sealing, StoreError, StoreErrorKind, StoredCheckpoint, StoredLeaf};
 
 /// The time after which an event without a leaf is damage: a minute.
 pub const UNSEALED_LIMIT: Duration = Duration::from_secs(60);
@@ -127,21 +126,29 @@ impl<'s> Verifier<'s> {
                     tree.note_gap(leaf.index, &mut report);
                 }
                 removals.note_leaf(leaf, &mut report);
-                let computed = match events.get(&leaf.event_id) {
+                let is_intact;
+                let read = Read::of(leaf, events.get(&leaf.event_id)).settled(sealing).await?;
+                let (leaf, computed) = (&*read.leaf, read.computed);
+                match read.event.as_deref() {
                     Some(event) => {
                         removals.check_event(leaf, event, &mut report).await?;
-                        if removals.judge_present(leaf, &mut report) { Some(hash_of(event, &leaf.seed)) } else { None }
+                        let is_compared = removals.judge_present(leaf, &mut report);
+                        is_intact = is_compared
+                            && removals.judge_erased(leaf, event, &mut report).await?
+                            && computed.is_some_and(|computed| *computed.as_bytes() == leaf.hash);
+                        tree.push(leaf, if is_compared { computed } else { None }, &mut report);
                     }
                     None => {
+                        is_intact = false;
                         removals.judge_gone(leaf, &mut report).await?;
-                        None
+                        tree.push(leaf, None, &mut report);
                     }
-                };
-                if computed.is_some_and(|computed| *computed.as_bytes() == leaf.hash) {
-                    report.intact += 1;
-                    latest = latest.max(events.get(&leaf.event_id).map(|event| event.created_at));
                 }
-                tree.push(leaf, computed, &mut report);
+                if is_intact {
+                    report.intact += 1;
+                    report.erased += u64::from(surviving(&leaf.seed).is_some());
+                    latest = latest.max(read.event.as_deref().map(|event| event.created_at));
+                }
                 while let Some(checkpoint) = checkpoints.take_through(tree.size()) {
                     if checkpoint.size == tree.size() {
                         tree.compare(&checkpoint, &mut report);
@@ -227,12 +234,14 @@ impl<'s> Verifier<'s> {
             Some(event) => {
                 removals.check_event(&leaf, event, &mut report).await?;
                 let is_compared = removals.judge_present(&leaf, &mut report);
-                if is_compared && *hash_of(event, &leaf.seed).as_bytes() != leaf.hash {
+                let is_accounted = is_compared && removals.judge_erased(&leaf, event, &mut report).await?;
+                if is_compared && leaf_hash(event, &leaf.seed).is_none_or(|hash| *hash.as_bytes() != leaf.hash) {
                     let text =
                         format!("the event of leaf {} is not the one that was sealed, or its seed is not", leaf.index);
                     report.add(Damage::Edited, Some(leaf.index), Some(id), text);
-                } else if is_compared {
+                } else if is_accounted {
                     report.intact = 1;
+                    report.erased = u64::from(surviving(&leaf.seed).is_some());
                 }
             }
             None => removals.judge_gone(&leaf, &mut report).await?,
@@ -389,13 +398,44 @@ async fn check_foreign_rows(sealing: &dyn Sealing, report: &mut Report) -> Resul
     Ok(())
 }
 
-/// Returns the hash of the leaf that an event and its seed make.
-fn hash_of(event: &AuditEvent, seed: &StoredSeed) -> Hash {
-    match seed {
-        StoredSeed::Whole(seed) => Leaf::of(event, &Seed::from_bytes(*seed)).hash(),
-        // No leaf has this hash.
-        StoredSeed::Other(_) | StoredSeed::Gone => Hash::of_empty_tree(),
+/// A leaf and its event, as they were read one after the other.
+struct Read<'p> {
+    leaf: Cow<'p, StoredLeaf>,
+    event: Option<Cow<'p, AuditEvent>>,
+    /// The hash of the leaf that the two make.
+    computed: Option<Hash>,
+}
+
+impl<'p> Read<'p> {
+    fn of(leaf: &'p StoredLeaf, event: Option<&'p AuditEvent>) -> Self {
+        let computed = event.map(|event| computed(event, leaf));
+        Self { leaf: Cow::Borrowed(leaf), event: event.map(Cow::Borrowed), computed }
     }
+
+    /// Reads both again if they do not fit: an erasure may have changed them between the two reads.
+    ///
+    /// - t0: the leaf is read, with the seed of the whole event.
+    /// - t1: an erasure blanks a cell of the event, and puts the salts that are left in place of the seed.
+    /// - t2: the event is read, without the value.
+    async fn settled(mut self, sealing: &dyn Sealing) -> Result<Self, StoreError> {
+        while self.computed.is_some_and(|computed| *computed.as_bytes() != self.leaf.hash) {
+            let again = sealing.leaves(self.leaf.index, 1).await?.into_iter().next();
+            let Some(again) = again.filter(|again| again.index == self.leaf.index && again.seed != self.leaf.seed)
+            else {
+                break;
+            };
+            let event = sealing.events(&[again.event_id]).await?.into_iter().next();
+            self.computed = event.as_ref().map(|event| computed(event, &again));
+            (self.leaf, self.event) = (Cow::Owned(again), event.map(Cow::Owned));
+        }
+        Ok(self)
+    }
+}
+
+/// Returns the hash of the leaf that an event and its seed make.
+fn computed(event: &AuditEvent, leaf: &StoredLeaf) -> Hash {
+    // No leaf has the hash of an empty tree.
+    leaf_hash(event, &leaf.seed).unwrap_or_else(Hash::of_empty_tree)
 }
 
 /// Compares the tree with the checkpoints of its size that were kept elsewhere.

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    AuditStore, Capabilities, Diagnostic, ForeignRow, Parts, PurgeOutcome, Reader, Removal, SealBatch, Sealing,
-    StoreAdmin, StoreError, StoreErrorKind, StoreFuture, StoredCheckpoint, StoredLeaf, StoredNode, StoredRemoval,
-    StoredSeed, UnsealedEvents,
+    AuditStore, Capabilities, CellErasure, Diagnostic, ForeignRow, Parts, PurgeOutcome, Reader, Removal,
+    ReplaceEventFn, SealBatch, Sealing, StoreAdmin, StoreError, StoreErrorKind, StoreFuture, StoredCheckpoint,
+    StoredLeaf, StoredNode, StoredRemoval, StoredSeed, UnsealedEvents,
 };
 use crate::event::{AuditEvent, EventId, Phase, Timestamp};
 use crate::query::{Buckets, Cursor, Field, Filter, PageQuery, ValueCount};
@@ -136,7 +136,14 @@ impl AuditStore for MemoryStore {
     }
 
     fn parts(&self) -> Parts<'_> {
-        Parts { reader: Some(self), admin: Some(self), removal: Some(self), sealing: Some(self), ..Parts::NONE }
+        Parts {
+            reader: Some(self),
+            admin: Some(self),
+            removal: Some(self),
+            sealing: Some(self),
+            erasure: Some(self),
+            ..Parts::NONE
+        }
     }
 }
 
@@ -249,6 +256,34 @@ impl Removal for MemoryStore {
     }
 
     fn finish(&self, _: Option<Timestamp>) -> StoreFuture<'_, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+impl CellErasure for MemoryStore {
+    fn erase<'a>(&'a self, ids: &'a [EventId], replace: ReplaceEventFn<'a>) -> StoreFuture<'a, u64> {
+        Box::pin(async move {
+            self.check_open("erasing")?;
+            let mut kept = self.lock();
+            let mut replaced = 0;
+            for id in ids {
+                let kept = &mut *kept;
+                let Some(event) = kept.cursors.get(id).and_then(|place| kept.by_cursor.get_mut(place)) else {
+                    continue;
+                };
+                let leaf = kept.seal.indexes.get(id).and_then(|index| kept.seal.leaves.get_mut(*index));
+                let Some(erased) = replace(event, leaf.as_ref().map(|leaf| &leaf.seed)) else { continue };
+                *event = erased.event;
+                if let (Some(leaf), Some(seed)) = (leaf, erased.seed) {
+                    leaf.seed = StoredSeed::from_bytes(&seed);
+                }
+                replaced += 1;
+            }
+            Ok(replaced)
+        })
+    }
+
+    fn finish(&self) -> StoreFuture<'_, ()> {
         Box::pin(std::future::ready(Ok(())))
     }
 }

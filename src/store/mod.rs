@@ -6,6 +6,7 @@ mod url_parameters;
 
 mod app_transaction;
 mod capabilities;
+mod cell_erasure;
 mod diagnostic;
 mod options;
 mod store_future;
@@ -56,6 +57,7 @@ pub mod conformance;
 pub use app_transaction::{AppConnection, AppTransaction};
 pub use audit_store::AuditStore;
 pub use capabilities::Capabilities;
+pub use cell_erasure::{CellErasure, ErasedEvent, ReplaceEventFn};
 pub use diagnostic::{Diagnostic, Severity};
 pub(crate) use error::chain;
 pub use error::{StoreError, StoreErrorKind};

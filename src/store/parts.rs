@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Reader, Recovery, Removal, Sealing, StoreAdmin, Transactional};
+use super::{CellErasure, Reader, Recovery, Removal, Sealing, StoreAdmin, Transactional};
 
 /// The optional parts of a store, from [`AuditStore::parts`](super::AuditStore::parts).
 ///
@@ -30,12 +30,21 @@ pub struct Parts<'a> {
     pub transactional: Option<&'a dyn Transactional>,
     /// Keeps the leaves and checkpoints of the seal.
     pub sealing: Option<&'a dyn Sealing>,
+    /// Erases single values of events.
+    pub erasure: Option<&'a dyn CellErasure>,
 }
 
 impl Parts<'_> {
     /// No part: the store can be appended to and nothing else.
-    pub const NONE: Self =
-        Self { reader: None, admin: None, removal: None, recovery: None, transactional: None, sealing: None };
+    pub const NONE: Self = Self {
+        reader: None,
+        admin: None,
+        removal: None,
+        recovery: None,
+        transactional: None,
+        sealing: None,
+        erasure: None,
+    };
 }
 
 /// Lists the parts that are there.
@@ -48,6 +57,7 @@ impl fmt::Debug for Parts<'_> {
             ("recovery", self.recovery.is_some()),
             ("transactional", self.transactional.is_some()),
             ("sealing", self.sealing.is_some()),
+            ("erasure", self.erasure.is_some()),
         ];
         f.debug_set().entries(parts.iter().filter(|(_, is_there)| *is_there).map(|(name, _)| name)).finish()
     }

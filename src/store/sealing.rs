@@ -88,7 +88,7 @@ impl std::fmt::Debug for StoredLeaf {
 pub enum StoredSeed {
     /// The 32 bytes from which the salts of all cells are derived.
     Whole([u8; 32]),
-    /// Bytes of another length: someone has changed them.
+    /// Bytes of another length: the salts that are left of an event with erased cells, or someone has changed them.
     Other(Box<[u8]>),
     /// None: the event was purged.
     Gone,

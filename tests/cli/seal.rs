@@ -230,3 +230,49 @@ fn doctor_tells_how_far_the_seal_is() {
     assert_eq!(found["severity"], "warning", "{found}");
     assert!(found["message"].as_str().expect("text").contains("without a leaf for"), "{found}");
 }
+
+/// An erasure is counted, signed, recorded, and leaves what `verify` proves.
+#[test]
+fn a_person_is_erased_from_a_sealed_log() {
+    let (place, vkey) = sealed(500);
+    let key = place.folder().join("retention.key");
+    let key = key.to_str().expect("UTF-8");
+    let made = ["keygen", key, "--retention", "--origin", "example.com/audit"];
+    let retention = Run::of(program(&made)).ok().trim().to_owned();
+    let seal_key = place.folder().join("seal.key");
+    let seal_key = seal_key.to_str().expect("UTF-8");
+    place.append(&samples());
+    place.append(&samples());
+    place.run(&["seal", "--once", "--key", seal_key]).ok();
+    let (user, events) = ("alice@example.org", 2);
+    let words = ["erase", "--user", user, "--pseudonym", "former-1"];
+    let counted = place.run(&[&words[..], &["--dry-run"]].concat());
+    assert_eq!((counted.code, counted.stdout.as_str()), (Some(0), "2\n"), "{counted:?}");
+    assert!(counted.stderr.contains("values of 2 events") && counted.stderr.contains("origin 2"), "{counted:?}");
+    assert!(place.run(&words).failed(2).contains("--yes"), "there is no terminal to ask at");
+    let refused = place.run(&[&words[..], &["--yes"]].concat()).failed(2);
+    assert!(refused.contains("nothing was erased") && refused.contains("--retention-key FILE"), "{refused}");
+    let done = place.run(&[&words[..], &["--yes", "--retention-key", key, "--format", "json"]].concat());
+    let report = json(&done.stdout);
+    assert_eq!((&report["erased"], &report["unsealed"]), (&events.into(), &0.into()), "{report}");
+    assert_eq!(place.run(&["count", "--user-email", user]).ok(), "0\n");
+    assert_eq!(place.run(&["count", "--user-email", "former-1"]).ok(), format!("{events}\n"));
+    place.run(&["seal", "--once", "--key", seal_key]).ok();
+    let verified = place.run(&["verify", "--vkey", &vkey, "--retention-vkey", &retention]).ok();
+    assert!(verified.contains(&format!("508 events are intact ({events} with erased values)")), "{verified}");
+    assert_eq!(place.run(&["verify", "--vkey", &vkey]).code, Some(6), "without the key, nothing accounts for it");
+
+    let event = place.query(&["--user-email", "former-1", "--limit", "1"]).remove(0);
+    let id = event.event_id.to_string();
+    let proof = place.file("event.tlog-proof", &place.run(&["proof", &id]).ok());
+    let event = place.file("event.json", &place.run(&["get", &id]).ok());
+    let files = [event.to_str().expect("UTF-8"), proof.to_str().expect("UTF-8")];
+    let proven = Run::of(program(&["verify-proof", files[0], files[1], "--vkey", &vkey])).ok();
+    assert!(proven.contains("; erased, so nothing proves what stands there: actor.user_email, origin"), "{proven}");
+
+    let name = place.file("name", "\n");
+    let name = name.to_str().expect("UTF-8");
+    assert!(place.run(&["erase", "--user-file", name, "--dry-run"]).failed(2).contains("first line is empty"));
+    place.file("name", "nobody@example.org\n");
+    assert_eq!(place.run(&["erase", "--user-file", name, "--dry-run", "--quiet"]).ok(), "0\n");
+}

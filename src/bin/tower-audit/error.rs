@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use tower_audit::EventId;
-use tower_audit::retention::PurgeError;
+use tower_audit::retention::{ErasureError, PurgeError};
 use tower_audit::seal::ProofError;
 use tower_audit::sealing::{SealKeyError, SealerError};
 use tower_audit::store::{StoreError, StoreErrorKind};
@@ -36,17 +36,25 @@ pub(crate) enum CliError {
     /// The store failed.
     Store(StoreError),
     /// The store has no part that does this.
-    Unsupported { store: &'static str, what: &'static str },
+    Unsupported {
+        store: &'static str,
+        what: &'static str,
+    },
     /// There is no event with this id.
     NotFound(EventId),
     /// The output cannot be written.
     Output(io::Error),
     /// A file cannot be written.
-    File { path: PathBuf, cause: io::Error },
+    File {
+        path: PathBuf,
+        cause: io::Error,
+    },
     /// Somebody ended an export.
     ExportInterrupted,
     /// Something is wrong with the store, which was told.
-    Unhealthy { wrong: usize },
+    Unhealthy {
+        wrong: usize,
+    },
     /// Nothing can be served.
     Listen(io::Error),
     /// The answer to a question cannot be read.
@@ -57,6 +65,7 @@ pub(crate) enum CliError {
     Declined,
     /// A purge did not come to its end.
     Purge(PurgeError),
+    Erasure(ErasureError),
     /// A key's file cannot be used.
     Key(SealKeyError),
     /// The log is not sealed any more.
@@ -64,7 +73,9 @@ pub(crate) enum CliError {
     /// The log has no checkpoint.
     NotSealed,
     /// The log is damaged, which was told.
-    Damaged { findings: u64 },
+    Damaged {
+        findings: u64,
+    },
     /// A proof does not hold.
     NotProven(ProofError),
     /// The store was made anew, and the event that says so could not be written.
@@ -86,6 +97,14 @@ impl CliError {
                 | PurgeError::NotSealed
                 | PurgeError::WrongKey { .. },
             ) => 2,
+            Self::Erasure(
+                ErasureError::Name(_)
+                | ErasureError::KeyRequired
+                | ErasureError::NotSealed
+                | ErasureError::WrongKey { .. },
+            ) => 2,
+            Self::Erasure(ErasureError::Interrupted { .. }) => 1,
+            Self::Erasure(_) => 3,
             Self::Purge(PurgeError::NotPlanned(cause)) if cause.kind() == StoreErrorKind::Unsupported => 1,
             Self::Purge(PurgeError::Interrupted { .. }) => 1,
             Self::Purge(_) | Self::Unsaid(_) => 3,
@@ -121,6 +140,16 @@ impl CliError {
             ) if cause.kind() == StoreErrorKind::Denied => {
                 Some("ask the owner of the log for that right, or name another account")
             }
+            // The store's own hint says whose right it is.
+            Self::Erasure(
+                ErasureError::Name(_)
+                | ErasureError::KeyRequired
+                | ErasureError::NotSealed
+                | ErasureError::WrongKey { .. }
+                | ErasureError::Interrupted { .. }
+                | ErasureError::Failed { .. },
+            ) => None,
+            Self::Erasure(_) => Some("correct the store, and run it again"),
             Self::Store(_) => Some("check --url, AUDIT_URL or DATABASE_URL, and the rights on what it names"),
             Self::Unsupported { .. } => Some("choose another store with --url"),
             Self::NotFound(_) => Some("check the id and the store; a purge may have removed the event"),
@@ -195,6 +224,7 @@ impl fmt::Display for CliError {
             Self::Start(_) => f.write_str("cannot start"),
             Self::Declined => f.write_str("declined; nothing was changed"),
             Self::Purge(error) => error.fmt(f),
+            Self::Erasure(error) => error.fmt(f),
             Self::Key(error) => error.fmt(f),
             Self::Seal(error) => error.fmt(f),
             Self::NotSealed => f.write_str("the log has no checkpoint"),
@@ -213,6 +243,7 @@ impl Error for CliError {
             Self::Output(error) | Self::Input(error) | Self::Start(error) | Self::Listen(error) => Some(error),
             Self::File { cause, .. } => Some(cause),
             Self::Purge(error) => error.source(),
+            Self::Erasure(error) => error.source(),
             Self::Key(error) => error.source(),
             Self::Seal(error) => error.source(),
             Self::Unsaid(cause) => Some(cause),
@@ -238,6 +269,12 @@ impl From<StoreError> for CliError {
 impl From<PurgeError> for CliError {
     fn from(unfinished: PurgeError) -> Self {
         Self::Purge(unfinished)
+    }
+}
+
+impl From<ErasureError> for CliError {
+    fn from(unfinished: ErasureError) -> Self {
+        Self::Erasure(unfinished)
     }
 }
 

@@ -33,7 +33,7 @@ pub enum Cell<'e> {
 }
 
 impl Cell<'_> {
-    const FIXED: [Self; 10] = [
+    pub(super) const FIXED: [Self; 10] = [
         Self::Facts,
         Self::Resource,
         Self::UserEmail,
@@ -65,6 +65,13 @@ impl Cell<'_> {
             }
         };
         out.extend_from_slice(name.as_bytes());
+    }
+
+    /// Returns the name, such as `actor.user_email` or `details/reason`.
+    pub fn name(self) -> String {
+        let mut name = Vec::new();
+        self.write_name(&mut name);
+        String::from_utf8_lossy(&name).into_owned()
     }
 
     /// Appends the canonical JSON of the cell's value in this event; null if it has none.

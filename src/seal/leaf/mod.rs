@@ -2,8 +2,10 @@
 
 mod canonical_cell;
 mod cell;
+mod commitment;
 mod salts;
 mod sealed_leaf;
+mod surviving_salts;
 
 #[cfg(test)]
 mod tests;
@@ -11,3 +13,4 @@ mod tests;
 pub use cell::{Cell, cells};
 pub use salts::{Salts, Seed};
 pub use sealed_leaf::Leaf;
+pub use surviving_salts::SurvivingSalts;

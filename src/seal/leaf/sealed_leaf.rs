@@ -1,8 +1,9 @@
 //! The entry of an event in the tree.
 
-use sha2::{Digest, Sha256};
+use sha2::Digest as _;
 
-use super::{Salts, Seed, cells};
+use super::commitment::{begin_fields, hash_of};
+use super::{Salts, Seed, SurvivingSalts, cells};
 use crate::event::{AuditEvent, EventId};
 use crate::seal::{Hash, SealError};
 
@@ -42,6 +43,14 @@ impl Leaf {
             return Err(SealError::new(format!("{} salts for an event of {count} cells", salts.len())));
         }
         Ok(Self { event_id: event.event_id, fields: fields(event, salts) })
+    }
+
+    /// The leaf of an event of which cells were erased: that of the event as it was sealed.
+    ///
+    /// # Errors
+    /// The event has more or fewer members of `details` than salts are left.
+    pub fn with_surviving(event: &AuditEvent, salts: &SurvivingSalts) -> Result<Self, SealError> {
+        Ok(Self { event_id: event.event_id, fields: salts.fields_of(event)? })
     }
 
     /// The leaf of this event id, with the digest over its cells that was stored.
@@ -94,22 +103,12 @@ impl Leaf {
 
 fn fields(event: &AuditEvent, salts: &Salts) -> [u8; 32] {
     let cells = cells(event);
-    let mut fields = Sha256::new_with_prefix(CELLS_LABEL);
-    fields.update(u16::try_from(cells.len()).unwrap_or(u16::MAX).to_be_bytes());
+    let mut fields = begin_fields(cells.len());
     let mut preimage = Vec::with_capacity(512);
     for (cell, salt) in cells.zip(salts.iter()) {
-        preimage.clear();
-        preimage.extend_from_slice(salt);
-        preimage.extend_from_slice(&[0; 2]);
-        cell.write_name(&mut preimage);
-        // The names of details have 128 bytes at most.
-        let length = u16::try_from(preimage.len() - 18).unwrap_or(u16::MAX);
-        preimage[16..18].copy_from_slice(&length.to_be_bytes());
-        cell.write_value(event, &mut preimage);
-        fields.update(Sha256::digest(&preimage));
+        fields.update(hash_of(event, cell, salt, &mut preimage));
     }
     fields.finalize().into()
 }
 
 const LEAF_LABEL: &[u8] = b"tower-audit/leaf/v1\n";
-const CELLS_LABEL: &[u8] = b"tower-audit/cells/v1\n";

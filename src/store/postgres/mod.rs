@@ -29,6 +29,7 @@ mod abandoned;
 mod access;
 mod admin;
 mod append;
+mod cell_erasure;
 mod column_arrays;
 mod config;
 mod connect;

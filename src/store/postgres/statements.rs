@@ -59,6 +59,13 @@ fn insert_batch_and_started(names: &Identifiers) -> String {
     )
 }
 
+/// Replaces the columns of a batch of events, in the order of [`columns`].
+pub(super) fn update_batch(names: &Identifiers) -> String {
+    let set = columns().map(|(column, _)| column).filter(|column| *column != "event_id");
+    let set: Vec<String> = set.map(|column| format!("{column} = g.{column}")).collect();
+    format!("UPDATE {} AS e SET {} FROM ({}) AS g WHERE e.event_id = g.event_id", names.table(), set.join(", "), rows())
+}
+
 /// The row of the answer is 1 if the event is new. Needs no more rights than an append.
 fn insert_in_transaction(names: &Identifiers) -> String {
     format!(

@@ -280,6 +280,7 @@ impl AuditStore for PostgresStore {
             recovery: Some(self),
             transactional: Some(self),
             sealing: Some(self),
+            erasure: Some(self),
         }
     }
 }

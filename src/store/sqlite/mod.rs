@@ -32,6 +32,7 @@
 mod abandoned;
 mod admin;
 mod backup;
+mod cell_erasure;
 mod checked_sql;
 mod config;
 mod connection;

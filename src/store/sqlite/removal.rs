@@ -98,7 +98,7 @@ impl Removal for SqliteStore {
 }
 
 /// Moves a chunk of the journal if one of these events is in it. Returns true if one still is.
-async fn compact_events(state: &mut WriterState, ids: &HashSet<u128>) -> Result<bool, StoreError> {
+pub(super) async fn compact_events(state: &mut WriterState, ids: &HashSet<u128>) -> Result<bool, StoreError> {
     let mut transaction = StateTransaction::begin(state).await?;
     transaction.refresh().await?;
     let Some(seq) = transaction.journal.last_row_with(ids) else {

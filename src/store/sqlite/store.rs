@@ -348,6 +348,7 @@ impl AuditStore for SqliteStore {
             recovery: Some(self),
             transactional: Some(self),
             sealing: Some(self),
+            erasure: Some(self),
         }
     }
 }

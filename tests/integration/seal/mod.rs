@@ -3,6 +3,7 @@
 mod canonical;
 mod checked_purge;
 mod corpus;
+mod erasing;
 mod hidden;
 #[cfg(feature = "postgres")]
 mod postgres;

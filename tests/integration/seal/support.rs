@@ -9,7 +9,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use tempfile::TempDir;
 use tower_audit::query::{Cursor, Filter, PageQuery};
-use tower_audit::retention::Purge;
+use tower_audit::retention::{Erasure, ErasureReport, Purge};
 use tower_audit::seal::{Checkpoint, SignedNote, VerifierKey};
 use tower_audit::sealing::{Damage, Report, RetentionKey, SealKey, Sealer, Step, Verifier};
 use tower_audit::store::{self, AuditStore, OpenOptions};
@@ -90,6 +90,15 @@ impl SealedLog {
         assert_eq!((done.deleted, done.unsealed), (events, 0));
         seal(&mut self.sealer(&store)).await;
         store.close().await.expect("the store closes");
+    }
+
+    /// Erases a person, and seals the events of the erasure.
+    pub(crate) async fn erase(&self, erasure: Erasure) -> ErasureReport {
+        let store = self.open().await;
+        let done = erasure.key(self.retention.clone()).run(&*store).await.expect("an erasure");
+        seal(&mut self.sealer(&store)).await;
+        store.close().await.expect("the store closes");
+        done
     }
 
     /// Another log with the same files.

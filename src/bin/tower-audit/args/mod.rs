@@ -13,6 +13,7 @@ mod export;
 mod listing;
 mod stats;
 
+mod erase;
 mod retention;
 
 mod maintenance;
@@ -26,6 +27,7 @@ use clap_complete::Shell;
 
 use crate::help;
 
+pub(crate) use erase::EraseArgs;
 pub(crate) use export::ExportArgs;
 pub(crate) use filter::FilterArgs;
 pub(crate) use format::{ExportFormat, Format};
@@ -73,6 +75,8 @@ pub(crate) enum Command {
     Purge(PurgeArgs),
     /// Removes the oldest events above a number, or those that rules select, says which before, and records it
     Rotate(RotateArgs),
+    /// Erases the values of one person from all events, says which before, and records it. The events stay
+    Erase(EraseArgs),
     /// Copies the log into a file while it is written, and prints how many events are in the copy (SQLite)
     Backup(BackupArgs),
     /// Makes what is missing of the store: tables, indexes, partitions. Leaves every event as it is

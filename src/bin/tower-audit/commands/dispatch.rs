@@ -1,8 +1,8 @@
 //! From the arguments to the command that was given.
 
 use super::{
-    backup, completions, count, destroy_and_recreate, doctor, export, get, history, man, migrate, purge, query, rotate,
-    seal, serve, stats, tail, verify,
+    backup, completions, count, destroy_and_recreate, doctor, erase, export, get, history, man, migrate, purge, query,
+    rotate, seal, serve, stats, tail, verify,
 };
 use crate::args::{Args, Command};
 use crate::error::CliError;
@@ -22,6 +22,7 @@ pub(crate) async fn run(args: Args) -> Result<(), CliError> {
         Command::History(args) => history::run(&named()?, args).await,
         Command::Purge(args) => purge::run(&named()?, args).await,
         Command::Rotate(args) => rotate::run(&named()?, args).await,
+        Command::Erase(args) => erase::run(&named()?, args).await,
         Command::DestroyAndRecreate(args) => destroy_and_recreate::run(&named()?, args).await,
         Command::Backup(args) => backup::run(&named()?, args).await,
         Command::Migrate(args) => migrate::run(&named()?, args).await,

@@ -10,6 +10,7 @@ mod completions;
 mod count;
 mod destroy_and_recreate;
 mod doctor;
+mod erase;
 mod export;
 mod get;
 mod history;

@@ -84,8 +84,13 @@ pub(crate) fn verify_proof(args: &VerifyProofArgs) -> Result<(), CliError> {
     let index = proof.index;
     let id = event.event_id;
     trust.open(&proof.checkpoint).map_err(|error| CliError::NotProven(error.into()))?;
-    let checkpoint = EventProof::new(event, proof).verify(&trust.keys).map_err(CliError::NotProven)?;
-    print(&format!("event {id} is leaf {index} of {} in {}\n", checkpoint.size, checkpoint.origin))
+    let proof = EventProof::new(event, proof);
+    let checkpoint = proof.verify(&trust.keys).map_err(CliError::NotProven)?;
+    let unproven = match proof.unproven_cells().as_slice() {
+        [] => String::new(),
+        cells => format!("; erased, so nothing proves what stands there: {}", cells.join(", ")),
+    };
+    print(&format!("event {id} is leaf {index} of {} in {}{unproven}\n", checkpoint.size, checkpoint.origin))
 }
 
 fn sealing(store: &dyn AuditStore) -> Result<&dyn Sealing, CliError> {
@@ -136,11 +141,12 @@ fn read(path: &Path) -> Result<String, CliError> {
 }
 
 fn in_words(report: &Report) -> String {
-    let Report { size, intact, purged, unsealed, checkpoints, .. } = report;
+    let Report { size, intact, purged, erased, unsealed, checkpoints, .. } = report;
     let origin = report.origin.as_deref().unwrap_or("no log that can be trusted");
     let since = if report.since > 0 { format!(" since {}", report.since) } else { String::new() };
+    let erased = if *erased > 0 { format!(" ({erased} with erased values)") } else { String::new() };
     let mut text = format!(
-        "{origin}: {size} leaves{since}, {checkpoints} checkpoints; {intact} events are intact, {purged} purged, {unsealed} not sealed yet\n"
+        "{origin}: {size} leaves{since}, {checkpoints} checkpoints; {intact} events are intact{erased}, {purged} purged, {unsealed} not sealed yet\n"
     );
     for finding in &report.findings {
         let id = finding.event_id.map(|id| format!(" (event {id})")).unwrap_or_default();

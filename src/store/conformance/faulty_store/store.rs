@@ -186,6 +186,7 @@ impl AuditStore for FaultyStore {
             recovery: inner.recovery.map(|_| self as &dyn Recovery),
             transactional: inner.transactional,
             sealing: inner.sealing.map(|_| self as &dyn Sealing),
+            erasure: inner.erasure,
         }
     }
 }

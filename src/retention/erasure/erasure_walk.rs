@@ -1,0 +1,71 @@
+//! A walk over all events, newest first: those that are the person's, or name them.
+
+use std::collections::BTreeSet;
+
+use super::erasable_cell::ErasableCell;
+use super::erasure_preview::ErasurePreview;
+use super::person::Person;
+use crate::event::{AuditEvent, EventId};
+use crate::query::{Cursor, Filter, PageQuery};
+use crate::retention::pacing::{CHUNK_EVENTS, retry};
+use crate::store::{Reader, StoreError};
+
+/// The events of one page that are to be erased, with their cells.
+#[derive(Default)]
+pub(super) struct WalkedPage {
+    pub(super) events: Vec<(AuditEvent, BTreeSet<ErasableCell>)>,
+    /// The number of events that were looked at.
+    pub(super) seen: u64,
+    pub(super) unreadable: u64,
+}
+
+pub(super) struct ErasureWalk<'a> {
+    reader: &'a dyn Reader,
+    person: &'a Person,
+    next: Option<PageQuery>,
+    /// The newest event.
+    pub(super) newest: Option<Cursor>,
+}
+
+impl<'a> ErasureWalk<'a> {
+    /// A walk that begins with the newest event.
+    pub(super) fn new(reader: &'a dyn Reader, person: &'a Person) -> Self {
+        Self { reader, person, next: Some(PageQuery::new(Filter::new(), CHUNK_EVENTS)), newest: None }
+    }
+
+    /// A walk that begins with the newest event of a preview.
+    pub(super) fn of_preview(reader: &'a dyn Reader, person: &'a Person, preview: &ErasurePreview) -> Self {
+        let mut walk = Self::new(reader, person);
+        walk.next = preview.newest.map(|newest| {
+            let above = newest.event_id.as_u128().checked_add(1);
+            let after = above.map(|id| Cursor { event_id: EventId::from_u128(id), ..newest });
+            PageQuery::new(Filter::new(), CHUNK_EVENTS).after(after)
+        });
+        walk
+    }
+
+    /// Reads the next page. None at the end.
+    pub(super) async fn next(&mut self) -> Result<Option<WalkedPage>, StoreError> {
+        let Some(query) = self.next.take() else { return Ok(None) };
+        let reader = self.reader;
+        let events = retry(|| reader.query(&query)).await?;
+        self.newest = self.newest.or(events.first().map(Cursor::of));
+        self.next = events.last().filter(|_| events.len() == query.limit).map(|last| query.after(Cursor::of(last)));
+        let mut page = WalkedPage { seen: events.len() as u64, ..WalkedPage::default() };
+        for event in events {
+            let cells = self.person.cells_of(&event);
+            if cells.is_empty() {
+                continue;
+            }
+            // It stands for one that cannot be decoded: to store it would destroy what there is.
+            match event.details.contains_key(UNREADABLE) {
+                true => page.unreadable += 1,
+                false => page.events.push((event, cells)),
+            }
+        }
+        Ok(Some(page))
+    }
+}
+
+/// The detail by which a store marks an event that cannot be decoded.
+const UNREADABLE: &str = "unreadable_event";

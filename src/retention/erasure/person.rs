@@ -1,0 +1,139 @@
+//! The person of an erasure: the cells of an event that belong to them, and the event without these.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::erasable_cell::ErasableCell;
+use crate::event::{AuditEvent, ERASED_MEMBER};
+
+/// A person by the name that the log has of them, and what takes its place.
+#[derive(Debug, Clone)]
+pub(super) struct Person {
+    pub(super) id: String,
+    /// The id as it stands in a URI.
+    encoded: String,
+    pub(super) pseudonym: Option<String>,
+    /// Members of `details` that are erased in the person's own events, whatever is in them.
+    pub(super) details: BTreeSet<String>,
+}
+
+impl Person {
+    pub(super) fn new(id: &str) -> Self {
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+        let encode = |byte: u8| if is_plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+        let encoded = id.bytes().map(encode).collect();
+        Self { id: id.to_owned(), encoded, pseudonym: None, details: BTreeSet::new() }
+    }
+
+    /// Returns the cells of the event that are to be blanked: of the person's own events, who, from where, and what was asked; of
+    /// every event, those that name the person.
+    pub(super) fn cells_of(&self, event: &AuditEvent) -> BTreeSet<ErasableCell> {
+        use ErasableCell::{ApiKeyHash, Detail, Ids, Origin, RequestUri, UserEmail};
+        let is_own = event.actor.user_email.as_deref() == Some(&self.id);
+        let own = [UserEmail, ApiKeyHash, Origin, RequestUri, Ids].into_iter();
+        let own = own.chain(self.details.iter().cloned().map(Detail)).filter(|_| is_own);
+        let details = event.details.keys().cloned().map(Detail);
+        let all = ErasableCell::FIXED.into_iter().chain(details);
+        let named = all.filter(|cell| self.is_named_in(cell, event));
+        own.filter(|cell| !cell.is_empty_in(event)).chain(named).collect()
+    }
+
+    /// Returns the event without the values of these cells, and with the mark of their erasure.
+    pub(super) fn erase(&self, event: &AuditEvent, cells: &BTreeSet<ErasableCell>) -> AuditEvent {
+        let mut names: BTreeSet<String> = event.erased_cells().into_iter().map(str::to_owned).collect();
+        let mut erased = event.clone();
+        for cell in cells {
+            cell.blank(&mut erased, self.pseudonym.as_deref());
+            names.insert(match cell {
+                // The name of the member is the name of the person.
+                ErasableCell::Detail(name) if self.is_in(name) => "details".to_owned(),
+                cell => cell.name().into_owned(),
+            });
+        }
+        let names: Vec<Value> = names.into_iter().map(Value::from).collect();
+        erased.extra.insert(ERASED_MEMBER.to_owned(), names.into());
+        erased
+    }
+
+    fn is_named_in(&self, cell: &ErasableCell, event: &AuditEvent) -> bool {
+        let mut is_named = false;
+        cell.visit(event, &mut |text| is_named |= self.is_in(text));
+        is_named
+    }
+
+    /// Returns true if the text has the id as a word of its own: `bob` is in `user/bob` and `bob?` and not in `bobby`.
+    pub(super) fn is_in(&self, text: &str) -> bool {
+        has_word(text, &self.id) || (self.encoded != self.id && has_word(text, &self.encoded))
+    }
+}
+
+fn has_word(text: &str, word: &str) -> bool {
+    text.match_indices(word).any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        let after = text[at + word.len()..].chars().next();
+        [before, after].into_iter().flatten().all(|beside| !beside.is_alphanumeric())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Actor, EventType, Target};
+    use serde_json::json;
+
+    fn names(person: &Person, event: &AuditEvent) -> Vec<String> {
+        person.cells_of(event).iter().map(|cell| cell.name().into_owned()).collect()
+    }
+
+    #[test]
+    fn an_id_is_a_word() {
+        let person = Person::new("bob@example.org");
+        for text in ["bob@example.org", "user/bob@example.org", "/u?m=bob%40example.org&x=1", "Bob <bob@example.org>"] {
+            assert!(person.is_in(text), "{text}");
+        }
+        for text in ["abob@example.org", "bob@example.organic", "Bob@example.org", "bob", ""] {
+            assert!(!person.is_in(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn own_events_lose_who_from_where_and_what_was_asked() {
+        let mut event = AuditEvent::new(EventType::UPLOAD);
+        event.actor = Actor::user("bob").acting_for("alice");
+        event.actor.remote_addr = Some("192.0.2.7".into());
+        event.request.request_uri = Some("/orders/7?x=1".into());
+        event.request.request_id = Some("r1".into());
+        event.targets.insert(Target::new("order", 7));
+        event.details = json!({"reason": "asked by bob", "count": 7, "phone": "1"}).as_object().unwrap().clone();
+        let mut bob = Person::new("bob");
+        bob.details.extend(["phone".to_owned(), "absent".to_owned()]);
+        assert_eq!(
+            names(&bob, &event),
+            ["actor.user_email", "origin", "request_uri", "ids", "details/phone", "details/reason"]
+        );
+        assert_eq!(names(&Person::new("alice"), &event), ["actor.acting_for"], "of others' events, what names them");
+        assert_eq!(names(&Person::new("7"), &event), ["request_uri", "targets", "details/count"]);
+        assert!(names(&Person::new("carol"), &event).is_empty());
+
+        bob.pseudonym = Some("former".to_owned());
+        let erased = bob.erase(&event, &bob.cells_of(&event));
+        assert_eq!(erased.actor.user_email.as_deref(), Some("former"));
+        assert_eq!(erased.actor.acting_for.as_deref(), Some("alice"));
+        assert_eq!(erased.details, *json!({"count": 7}).as_object().unwrap());
+        assert_eq!(erased.erased_cells().len(), 6);
+        assert!(bob.cells_of(&erased).is_empty(), "nothing is left to erase");
+        assert!(!serde_json::to_string(&erased).unwrap().contains("bob"));
+    }
+
+    #[test]
+    fn a_name_of_a_member_goes_with_it() {
+        let mut event = AuditEvent::new(EventType::UPLOAD);
+        event.details = json!({"bob": true, "x": {"by": ["bob"]}}).as_object().unwrap().clone();
+        event.extra.insert("later".into(), json!({"bob": 1}));
+        let bob = Person::new("bob");
+        let erased = bob.erase(&event, &bob.cells_of(&event));
+        assert_eq!(erased.erased_cells(), ["details", "details/x", "other"]);
+        assert!(!serde_json::to_string(&erased).unwrap().contains("bob"));
+    }
+}
