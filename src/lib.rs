@@ -145,6 +145,10 @@ mod durability {}
 mod retention_manual {}
 
 #[cfg(doctest)]
+#[doc = include_str!("../docs/export.md")]
+mod export_manual {}
+
+#[cfg(doctest)]
 #[doc = include_str!("../docs/testing.md")]
 mod testing_manual {}
 

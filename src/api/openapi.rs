@@ -122,11 +122,16 @@ fn success(operation: &Operation) -> Value {
             "content": { "application/json": { "schema": { "type": "integer", "minimum": 0 } } },
         }),
         "export" => json!({
-            "description": format!("The events, as {}.", FORMATS.join(", ")),
+            "description": format!(
+                "The events, as {}. The array is of audit events without a `profile`, else of what the profile makes of them.",
+                FORMATS.join(", ")
+            ),
             "content": {
                 "application/jsonl": { "schema": text },
                 "text/csv": { "schema": text },
-                "application/json": { "schema": events },
+                "application/json": { "schema": { "type": "array" } },
+                "application/cloudevents-batch+json": { "schema": { "type": "array", "items": { "type": "object" } } },
+                "text/plain": { "schema": text },
             },
         }),
         "stats" => json!({

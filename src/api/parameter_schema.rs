@@ -7,6 +7,7 @@ use crate::event::limits::{
     MAX_TARGET_TYPE_BYTES, MAX_URI_BYTES, MAX_USER_EMAIL_BYTES,
 };
 use crate::event::{EventType, Phase, Timestamp};
+use crate::export::Profile;
 use crate::query::{Buckets, Field};
 
 /// A parameter. Its value is never empty.
@@ -199,13 +200,26 @@ const MAX_OUTCOMES_BYTES: usize = 20 * 7;
 pub(crate) const MAX_CURSOR_BYTES: usize = 256;
 
 /// The parameters of an export.
-pub(crate) const FORMATTING: &[Parameter] = &[Parameter {
-    name: "format",
-    description: "The format.",
-    max_bytes: 8,
-    may_repeat: false,
-    schema: || json!({ "type": "string", "enum": FORMATS, "default": FORMATS[0] }),
-}];
+pub(crate) const FORMATTING: &[Parameter] = &[
+    Parameter {
+        name: "format",
+        description: "The format. With a `profile`, `jsonl` is one event a line, and `csv` is refused; so is `json` with `cef`, \
+                whose events are lines of text.",
+        max_bytes: 8,
+        may_repeat: false,
+        schema: || json!({ "type": "string", "enum": FORMATS, "default": FORMATS[0] }),
+    },
+    Parameter {
+        name: "profile",
+        description: "The shape of each event, that of another system; without it, the event as it is.",
+        max_bytes: 16,
+        may_repeat: false,
+        schema: || {
+            let names: Vec<_> = Profile::ALL.iter().map(|profile| profile.as_str()).collect();
+            json!({ "type": "string", "enum": names })
+        },
+    },
+];
 
 /// The parameters of statistics.
 pub(crate) const AGGREGATION: &[Parameter] = &[

@@ -10,6 +10,7 @@ use super::parameter_schema::{
 };
 use crate::event::excerpt;
 use crate::event::{AuditEvent, Timestamp};
+use crate::export::Profile;
 use crate::query::{Buckets, Cursor, Field, Filter};
 
 /// The parameters of a request, validated.
@@ -27,6 +28,8 @@ pub(crate) struct Params {
     pub(crate) newer: Option<Cursor>,
     /// One of [`FORMATS`].
     pub(crate) format: &'static str,
+    /// The shape of each event of an export.
+    pub(crate) profile: Option<Profile>,
     /// The fields to count by, each once.
     pub(crate) by: Vec<Field>,
     /// The largest number of values of each field.
@@ -58,6 +61,7 @@ impl Params {
             after: None,
             newer: None,
             format: FORMATS[0],
+            profile: None,
             by: Vec::new(),
             top: DEFAULT_TOP,
             buckets: DEFAULT_BUCKETS,
@@ -115,6 +119,9 @@ impl Params {
                 self.format = known.ok_or_else(|| {
                     format!("format: {:?} is unknown: expected one of {}", excerpt(value), FORMATS.join(", "))
                 })?;
+            }
+            "profile" => {
+                self.profile = Some(value.parse().map_err(|error| format!("{name}: {error}"))?);
             }
             // `outcome=401,403` is the same as `outcome=401&outcome=403`, also for a cursor.
             "outcome" => {

@@ -20,6 +20,7 @@ mod csv;
 mod event_format;
 mod json;
 mod jsonl;
+mod profile;
 #[cfg(test)]
 mod samples;
 #[cfg(any(feature = "cli", feature = "viewer"))]
@@ -32,6 +33,11 @@ pub use event_format::EventFormat;
 pub(crate) use json::escape_unsafe_chars;
 pub use json::{JsonArray, to_json, to_json_pretty};
 pub use jsonl::Jsonl;
+#[cfg(any(all(feature = "jsonl", unix), all(feature = "syslog", unix)))]
+pub(crate) use profile::Encoding;
+#[cfg(all(feature = "jsonl", unix))]
+pub(crate) use profile::original_of;
+pub use profile::{EventSource, EventSourceError, Profile, ProfileError, ProfileFormat};
 #[cfg(any(feature = "cli", feature = "viewer"))]
 pub use sanitize::{SanitizedPiece, SanitizedText};
 pub use unsafe_chars::{drives_terminal, is_unsafe_to_display};

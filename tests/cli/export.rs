@@ -177,3 +177,33 @@ fn a_dash_is_standard_output() {
     assert_eq!(Run::of(command).ok(), store.run(&["export"]).ok());
     assert_eq!(beside(&store), ["audit.db"]);
 }
+
+#[test]
+fn a_profile_is_the_shape_of_another_system() {
+    let store = Store::of(&samples());
+    let ids: Vec<String> = store.query(&["--limit", "0"]).iter().map(|event| event.event_id.to_string()).collect();
+    for (profile, pointer) in [
+        ("cloudevents", "/id"),
+        ("ecs", "/event/id"),
+        ("ocsf", "/metadata/uid"),
+        ("otlp", "/resourceLogs/0/scopeLogs/0/logRecords/0/attributes/0/value/stringValue"),
+        ("iq", "/data/event/event_id"),
+    ] {
+        let lines = store.run(&["export", "--profile", profile, "--source", "shop"]).ok();
+        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+        let found: Vec<_> = lines.lines().map(|line| read(line).pointer(pointer).expect("an id").clone()).collect();
+        assert_eq!(found, ids, "{profile}");
+        let array = read(&store.run(&["export", "--profile", profile, "--source", "shop", "--format", "json"]).ok());
+        assert!(lines.lines().map(read).eq(array.as_array().expect("an array").iter().cloned()), "{profile}");
+        assert!(store.run(&["export", "--profile", profile, "--format", "csv"]).failed(2).contains("no CSV"));
+    }
+    let lines = store.run(&["export", "--profile", "cef", "--source", "shop"]).ok();
+    assert_eq!(lines.lines().count(), ids.len());
+    assert!(lines.lines().zip(&ids).all(|(line, id)| {
+        line.starts_with("CEF:0|tower-audit|shop|") && line.contains(&format!(" externalId={id} "))
+    }));
+    assert!(store.run(&["export", "--profile", "cef", "--format", "json"]).failed(2).contains("lines of text"));
+    assert!(store.run(&["export", "--profile", "splunk"]).failed(2).contains("cloudevents"));
+    assert!(store.run(&["export", "--profile", "ecs", "--source", "two words"]).failed(2).contains("URI reference"));
+    assert!(store.run(&["export", "--source", "shop"]).failed(2).contains("--profile"));
+}

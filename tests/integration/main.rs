@@ -4,11 +4,14 @@
 mod api;
 #[allow(unreachable_pub, reason = "the fuzz targets are a crate of their own, too")]
 mod fuzz_seeds;
+#[path = "../support/hostile.rs"]
+mod hostile;
 mod house;
 mod layer;
 #[cfg(feature = "postgres")]
 #[path = "../support/postgres.rs"]
 mod postgres_server;
+mod profiles;
 mod retention;
 mod seal;
 mod stores;

@@ -14,9 +14,10 @@ use tokio::task::JoinSet;
 use crate::api::access_log::ExportAccess;
 use crate::api::confined_filter::ConfinedQuery;
 use crate::api::error::ApiError;
+use crate::api::query_params::Params;
 use crate::api::read_access::{Admitted, Confined, Recorded};
 use crate::event::AuditEvent;
-use crate::export::{Csv, EventFormat, JsonArray, Jsonl};
+use crate::export::{Csv, EventFormat, EventSource, JsonArray, Jsonl, ProfileFormat};
 use crate::query::Cursor;
 
 /// The events of a page; two pages are in memory at a time. An event has at most 128 KiB, and usually half a KiB.
@@ -26,17 +27,15 @@ const PAGE_EVENTS: usize = 1000;
 pub(crate) async fn export(request: Admitted) -> Result<Recorded<Response>, ApiError> {
     let params = request.params()?;
     let request = request.confine(&params).await?;
-    let (format, content_type, disposition): (Box<dyn EventFormat + Send>, _, _) = match params.format {
-        "csv" => {
-            (Box::new(Csv::new()), "text/csv; charset=utf-8; header=present", "attachment; filename=\"audit.csv\"")
-        }
-        "json" => (Box::<JsonArray>::default(), "application/json", "attachment; filename=\"audit.json\""),
-        _ => (Box::new(Jsonl), "application/jsonl", "attachment; filename=\"audit.jsonl\""),
-    };
+    let Form { format, content_type, disposition } = Form::of(&params)?;
     let query = request.filter().page(PAGE_EVENTS);
     // A failing store is an error status, as long as no byte is sent.
     let first = request.query(&query).await?;
     let access = request.access_event().params(&params).detail("format", params.format);
+    let access = match params.profile {
+        Some(profile) => access.detail("profile", profile.as_str()),
+        None => access,
+    };
     let access = request.record_export(access).await?;
     Ok(access.map(|access| {
         let mut pages =
@@ -47,6 +46,46 @@ pub(crate) async fn export(request: Admitted) -> Result<Recorded<Response>, ApiE
         response.headers_mut().insert(CONTENT_DISPOSITION, HeaderValue::from_static(disposition));
         response
     }))
+}
+
+/// The format of an export, and what the headers say of it.
+struct Form {
+    format: Box<dyn EventFormat + Send>,
+    content_type: &'static str,
+    disposition: &'static str,
+}
+
+impl Form {
+    fn of(params: &Params) -> Result<Self, ApiError> {
+        let (csv, json, jsonl, text) = (
+            "attachment; filename=\"audit.csv\"",
+            "attachment; filename=\"audit.json\"",
+            "attachment; filename=\"audit.jsonl\"",
+            "attachment; filename=\"audit.log\"",
+        );
+        let (format, content_type, disposition): (Box<dyn EventFormat + Send>, _, _) =
+            match (params.format, params.profile) {
+                ("csv", None) => (Box::new(Csv::new()), "text/csv; charset=utf-8; header=present", csv),
+                ("json", None) => (Box::<JsonArray>::default(), "application/json", json),
+                (_, None) => (Box::new(Jsonl), "application/jsonl", jsonl),
+                ("csv", Some(profile)) => {
+                    let why = format!("profile: {profile} has no CSV: expected the format jsonl, or no profile");
+                    return Err(ApiError::BadRequest(why));
+                }
+                ("json", Some(profile)) => match ProfileFormat::array(profile, EventSource::default()) {
+                    Some(array) => (Box::new(array), profile.array_content_type(), json),
+                    None => {
+                        let why = format!("profile: {profile} is lines of text: expected the format jsonl");
+                        return Err(ApiError::BadRequest(why));
+                    }
+                },
+                (_, Some(profile)) => {
+                    let lines = ProfileFormat::lines(profile, EventSource::default());
+                    (Box::new(lines), profile.content_type(), if profile.is_json() { jsonl } else { text })
+                }
+            };
+        Ok(Self { format, content_type, disposition })
+    }
 }
 
 /// The pages of an export that are not sent yet. One page is sent while the next is read, as fast as the client takes

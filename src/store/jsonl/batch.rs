@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use super::line::{self, Head, Profile, WriterId};
+use super::line::{self, Head, WriterId};
 use crate::event::{AuditEvent, Phase};
+use crate::export::Encoding;
 use crate::store::StoreError;
 
 /// Events as lines.
@@ -18,13 +19,13 @@ pub(super) struct Batch {
 impl Batch {
     pub(super) fn encode<'a>(
         events: impl IntoIterator<Item = &'a AuditEvent>,
-        profile: Profile,
+        encoding: Option<&Encoding>,
         writer: WriterId,
     ) -> Result<Self, StoreError> {
         let mut batch = Self::default();
         for event in events {
             let begin = batch.lines.len();
-            line::encode(event, profile, writer, &mut batch.lines)?;
+            line::encode(event, encoding, writer, &mut batch.lines)?;
             batch.entries.push((Head::of(event, writer), begin..batch.lines.len()));
             batch.has_started |= event.phase == Phase::Started;
         }

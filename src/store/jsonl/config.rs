@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use super::error::config;
-use super::line::Profile;
+use crate::export::{Encoding, EventSource, Profile};
 use crate::store::redacted_url::parameter_name;
 use crate::store::url_parameters::url_parameters;
 use crate::store::{OpenOptions, StoreError};
@@ -18,7 +18,8 @@ pub(super) struct Config {
     pub(super) path: PathBuf,
     pub(super) create_if_missing: bool,
     pub(super) timeout: Duration,
-    pub(super) profile: Profile,
+    /// The shape of the lines; `None`: the event's own JSON.
+    pub(super) encoding: Option<Encoding>,
     pub(super) rotation: Rotation,
     /// The age below which `keep` deletes nothing, in microseconds. Copies of the configuration share it.
     pub(super) floor: Arc<AtomicU64>,
@@ -58,12 +59,23 @@ impl Config {
             path,
             create_if_missing: options.create_if_missing,
             timeout: options.timeout,
-            profile: Profile::Native,
+            encoding: None,
             rotation: Rotation::default(),
             floor: Arc::default(),
         };
+        let mut source = None;
         for (name, value) in url_parameters(parameters).map_err(config)? {
-            parsed.set(name, value)?;
+            match name {
+                "source" => source = Some(value.parse::<EventSource>().map_err(|error| config(error.to_string()))?),
+                _ => parsed.set(name, value)?,
+            }
+        }
+        match (&mut parsed.encoding, source) {
+            (_, None) => {}
+            (Some(encoding), Some(source)) => encoding.settings.source = source,
+            (None, Some(_)) => {
+                return Err(config("`source` is for a `profile` that is not `native`: add one, or leave it out"));
+            }
         }
         Ok(parsed)
     }
@@ -107,16 +119,28 @@ impl Config {
                 };
             }
             "profile" => {
-                self.profile = match value {
-                    "native" => Profile::Native,
-                    "iq" => Profile::Iq,
-                    _ => return Err(config("`profile` is `native` or `iq`")),
+                self.encoding = match value.parse() {
+                    _ if value == "native" => None,
+                    Ok(profile) if Profile::has_whole_event(profile) => {
+                        Some(Encoding::new(profile, EventSource::default()))
+                    }
+                    Ok(lossy) => {
+                        return Err(config(format!(
+                            "a line of `{lossy}` has not the whole event, so that no event could be read back: write them \
+                             with `syslog:///dev/log?profile={lossy}`, or with `tower-audit export --profile {lossy}`"
+                        )));
+                    }
+                    Err(_) => {
+                        let all: Vec<_> = Profile::ALL.iter().copied().filter(|it| it.has_whole_event()).collect();
+                        return Err(config(format!("`profile` is `native`, {}", Profile::names(&all))));
+                    }
                 };
             }
             _ => {
                 let name = parameter_name(name);
                 return Err(config(format!(
-                    "{name:?} is no parameter: `jsonl:PATH` takes `rotate_bytes`, `rotate`, `keep`, `gzip` and `profile`"
+                    "{name:?} is no parameter: `jsonl:PATH` takes `rotate_bytes`, `rotate`, `keep`, `gzip`, `profile` \
+                     and `source`"
                 )));
             }
         }
@@ -201,7 +225,7 @@ mod tests {
         let all = parse("///a?rotate_bytes=1M&rotate=daily&keep=7&gzip=true&profile=iq").unwrap();
         assert_eq!(all.rotation.bytes, Some(1 << 20));
         assert_eq!((all.rotation.keep, all.rotation.gzip, all.rotation.daily), (Some(7), true, true));
-        assert_eq!(all.profile, Profile::Iq);
+        assert_eq!(all.encoding.unwrap().profile, Profile::Iq);
         assert_eq!(all.path, std::path::Path::new("/a"));
         assert_eq!(parse("a?rotate=never").unwrap().rotation.bytes, None);
         assert_eq!(parse("a?rotate_bytes=0").unwrap().rotation.bytes, None);
@@ -220,7 +244,10 @@ mod tests {
             ("a?rotate_bytes=99999999999G", "`rotate_bytes`"),
             ("a?rotate=hourly", "`rotate`"),
             ("a?gzip=yes", "`gzip`"),
-            ("a?profile=ecs", "`profile`"),
+            ("a?profile=ecsx", "`cloudevents`"),
+            ("a?profile=cef", "syslog:"),
+            ("a?source=shop", "`profile`"),
+            ("a?profile=ecs&source=a%20b", "URI reference"),
             ("a\n", "'\\n'"),
             ("..", "no file"),
             ("a?Hunter2=1", "…"),

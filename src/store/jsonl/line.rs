@@ -12,19 +12,10 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::error::{APPEND, DuringOperation as _};
-use super::iq;
 use crate::event::undecodable::{UNKNOWN_TYPE, Undecodable};
 use crate::event::{Actor, AuditEvent, Classification, EventId, Phase, RequestInfo, Resource, Targets, Timestamp, hex};
+use crate::export::{Encoding, Profile, original_of};
 use crate::store::StoreError;
-
-/// The shape of the lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Profile {
-    /// The event's own JSON.
-    Native,
-    /// The audit log of Nexus IQ Server, with the event in `data`.
-    Iq,
-}
 
 /// The id of a writer: of one handle of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -69,23 +60,24 @@ impl Head {
     }
 }
 
-/// Appends the event's line, with its line feed.
+/// Appends the event's line, with its line feed; without an encoding, as the event's own JSON.
 pub(super) fn encode(
     event: &AuditEvent,
-    profile: Profile,
+    encoding: Option<&Encoding>,
     writer: WriterId,
     lines: &mut Vec<u8>,
 ) -> Result<(), StoreError> {
     let begin = lines.len();
-    match profile {
-        Profile::Native => serde_json::to_writer(&mut *lines, event).during(APPEND)?,
-        Profile::Iq => iq::encode(event, lines).during(APPEND)?,
+    match encoding {
+        None => serde_json::to_writer(&mut *lines, event).during(APPEND)?,
+        Some(encoding) => encoding.encode(event, lines).during(APPEND)?,
     }
     let is_started = event.phase == Phase::Started;
     if is_started || split_writer(&lines[begin..]).1.is_some() {
         lines.pop();
         let id = if is_started { writer.0 } else { 0 };
-        lines.extend_from_slice(SUFFIX_BEGIN);
+        let is_cloud_event = encoding.is_some_and(|encoding| encoding.profile == Profile::CloudEvents);
+        lines.extend_from_slice(if is_cloud_event { CLOUD_EVENTS_SUFFIX_BEGIN } else { SUFFIX_BEGIN });
         lines.extend_from_slice(hex::encode(&id.to_be_bytes(), &mut [0; 16]).as_bytes());
         lines.extend_from_slice(SUFFIX_END);
     }
@@ -161,7 +153,7 @@ pub(super) fn ended_line(id: EventId, len: usize) -> Option<Vec<u8>> {
 fn event_of(line: &[u8]) -> (Option<Cow<'_, [u8]>>, Option<WriterId>) {
     let (text, writer) = split_writer(line);
     if !line.starts_with(b"{\"event_id\"") {
-        return (iq::event_of(line).map(Cow::Borrowed), writer);
+        return (original_of(line), writer);
     }
     let event = match writer {
         None => Cow::Borrowed(line),
@@ -172,13 +164,17 @@ fn event_of(line: &[u8]) -> (Option<Cow<'_, [u8]>>, Option<WriterId>) {
 
 /// Splits the writer's id from the end of a line. The rest has no closing brace.
 fn split_writer(line: &[u8]) -> (&[u8], Option<WriterId>) {
-    const LEN: usize = SUFFIX_BEGIN.len() + 16 + SUFFIX_END.len();
-    let Some((head, tail)) = line.len().checked_sub(LEN).and_then(|at| line.split_at_checked(at)) else {
-        return (line, None);
-    };
-    let digits = tail.strip_prefix(SUFFIX_BEGIN).and_then(|tail| tail.strip_suffix(SUFFIX_END));
+    let digits = line.strip_suffix(SUFFIX_END).and_then(|rest| rest.split_at_checked(rest.len().checked_sub(16)?));
+    let named = digits.and_then(|(rest, digits)| {
+        let head = [SUFFIX_BEGIN, CLOUD_EVENTS_SUFFIX_BEGIN].iter().find_map(|begin| rest.strip_suffix(*begin))?;
+        Some((head, digits))
+    });
+    let Some((head, digits)) = named else { return (line, None) };
     let is_lower = |digits: &&[u8]| digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
-    match digits.filter(is_lower).and_then(|digits| u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()) {
+    match Some(digits)
+        .filter(is_lower)
+        .and_then(|digits| u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok())
+    {
         Some(id) => (head, Some(WriterId(id))),
         None => (line, None),
     }
@@ -220,6 +216,8 @@ struct RequestHead {
 }
 
 const SUFFIX_BEGIN: &[u8] = b",\"audit_writer\":\"";
+/// Attributes of CloudEvents have lower-case letters and digits alone.
+const CLOUD_EVENTS_SUFFIX_BEGIN: &[u8] = b",\"auditwriter\":\"";
 const SUFFIX_END: &[u8] = b"\"}";
 const ENDED_BEGIN: &str = "{\"ended\":\"";
 
@@ -227,12 +225,13 @@ const ENDED_BEGIN: &str = "{\"ended\":\"";
 mod tests {
     use super::*;
     use crate::event::EventType;
+    use crate::export::EventSource;
 
     const WRITER: WriterId = WriterId(0xfeed);
 
-    fn line(event: &AuditEvent, profile: Profile) -> Vec<u8> {
+    fn line(event: &AuditEvent, encoding: Option<&Encoding>) -> Vec<u8> {
         let mut lines = Vec::new();
-        encode(event, profile, WRITER, &mut lines).unwrap();
+        encode(event, encoding, WRITER, &mut lines).unwrap();
         assert_eq!(lines.pop(), Some(b'\n'));
         assert!(serde_json::from_slice::<serde_json::Value>(&lines).is_ok(), "a line is JSON");
         lines
@@ -246,15 +245,17 @@ mod tests {
     }
 
     #[test]
-    fn events_come_back_from_either_shape() {
-        for profile in [Profile::Native, Profile::Iq] {
+    fn events_come_back_from_every_shape() {
+        let whole = Profile::ALL.iter().copied().filter(|profile| profile.has_whole_event());
+        for profile in whole.map(Some).chain([None]) {
+            let encoding = profile.map(|profile| Encoding::new(profile, EventSource::default()));
             for phase in [Phase::Completed, Phase::Started, Phase::Unknown] {
                 let mut event = AuditEvent::new(EventType::AUTH);
                 event.phase = phase;
                 event.details.insert("event".into(), "a name that the shape has too".into());
                 event.details.insert("audit_writer".into(), "0123456789abcdef".into());
                 event.extra.insert("audit_writer".into(), "0123456789abcdef".into());
-                let line = line(&event, profile);
+                let line = line(&event, encoding.as_ref());
                 let head = head(&line);
                 assert_eq!(head, Head::of(&event, WRITER), "{profile:?} {phase:?}");
                 assert_eq!(decode(&line, &head), event, "{profile:?} {phase:?}");

@@ -36,7 +36,6 @@ mod config;
 mod diagnostics;
 mod error;
 mod file_index;
-mod iq;
 mod known_ids;
 mod line;
 mod line_erasure;

@@ -36,7 +36,7 @@ impl Recovery for JsonlStore {
             let ends: Vec<AuditEvent> = orphans.events.iter().map(close).collect();
             let closed = ends.len() as u64;
             self.blocking(DOING, move || {
-                let batch = Batch::encode(&ends, writer.config.profile, writer.lock.id)?;
+                let batch = Batch::encode(&ends, writer.config.encoding.as_ref(), writer.lock.id)?;
                 if !ends.is_empty() {
                     writer.append(&orphans.held, &batch)?;
                 }

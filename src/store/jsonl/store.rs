@@ -120,7 +120,7 @@ impl AuditStore for JsonlStore {
 
     fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            let batch = Batch::encode(events, self.shared.config.profile, self.writer_id)?;
+            let batch = Batch::encode(events, self.shared.config.encoding.as_ref(), self.writer_id)?;
             self.write(APPEND, move |writer| {
                 let held = writer.hold(APPEND)?;
                 if batch.entries.is_empty() { Ok(()) } else { writer.append(&held, &batch) }

@@ -80,7 +80,7 @@ impl Writer {
                 self.lock.register(&self.catalogue.place).during(APPEND)?;
             }
             self.rotate_if_due(held, batch.lines.len() as u64)?;
-            let notes = Batch::encode(&self.notes, self.config.profile, self.lock.id)?;
+            let notes = Batch::encode(&self.notes, self.config.encoding.as_ref(), self.lock.id)?;
             let fresh = self.fresh(batch, notes)?;
             if !self.is_listed() {
                 continue;

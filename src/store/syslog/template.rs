@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::error::config;
 use super::escape::{push_json, push_token};
 use crate::event::{AuditEvent, EventField, FIELDS, excerpt};
+use crate::export::{Encoding, EventSource, Profile};
 use crate::store::StoreError;
 
 /// The text of a message, with placeholders such as `{actor.user_email}`.
@@ -16,6 +17,7 @@ use crate::store::StoreError;
 /// | `{event_type}`, `{actor.user_email}`, … | a field by its path: every one of [`FIELDS`] |
 /// | `{details}`, `{details.KEY}`, `{details.KEY.KEY}` | the details or a part of them: an object or a list as compact JSON |
 /// | `{event}` | the whole event as compact JSON |
+/// | `{cef}`, `{ecs}`, … | the event in a [`Profile`](crate::export::Profile), with the blanks that it has |
 /// | `{userid}`, `{type}`, `{createdBy}`, `{streamIds}`, `{content}` | those of Pryv, see `docs/stores/syslog.md` |
 /// | `{{`, `}}` | a brace |
 ///
@@ -53,6 +55,7 @@ enum Placeholder {
     /// A part of the details: the keys that lead to it.
     Details(Vec<String>),
     Event,
+    Profile(Encoding),
     StreamIds,
     Content,
 }
@@ -104,6 +107,12 @@ impl Template {
         Ok(Self { source: source.to_owned(), pieces })
     }
 
+    /// A text that is the event in a profile, and nothing else.
+    pub fn profile(profile: Profile) -> Self {
+        let pieces = vec![Piece::Placeholder(Placeholder::of_profile(profile))];
+        Self { source: format!("{{{profile}}}"), pieces }
+    }
+
     /// Returns the text for an event.
     pub fn render(&self, event: &AuditEvent) -> String {
         let mut out = String::with_capacity(256);
@@ -140,6 +149,9 @@ fn placeholder(name: &str) -> Result<Placeholder, StoreError> {
     if let Some(field) = FIELDS.iter().find(|field| field.path() == path) {
         return Ok(Placeholder::Field(field));
     }
+    if let Ok(profile) = name.parse() {
+        return Ok(Placeholder::of_profile(profile));
+    }
     match name {
         "details" => Ok(Placeholder::Details(Vec::new())),
         "event" => Ok(Placeholder::Event),
@@ -152,10 +164,11 @@ fn placeholder(name: &str) -> Result<Placeholder, StoreError> {
             _ => {
                 let fields: Vec<_> = FIELDS.iter().map(|field| format!("{{{}}}", field.path())).collect();
                 Err(config(format!(
-                    "`{{{}}}` is no placeholder: expected {}, {{details}}, {{details.KEY}}, {{event}}, or one of Pryv's: \
-                     {{userid}}, {{type}}, {{createdBy}}, {{streamIds}}, {{content}}; a brace is doubled",
+                    "`{{{}}}` is no placeholder: expected {}, {{details}}, {{details.KEY}}, {{event}}, one of \
+                     a profile ({}), or one of Pryv's: {{userid}}, {{type}}, {{createdBy}}, {{streamIds}}, {{content}}; a brace is doubled",
                     excerpt(name),
-                    fields.join(", ")
+                    fields.join(", "),
+                    Profile::ALL.iter().map(|profile| format!("{{{profile}}}")).collect::<Vec<_>>().join(", ")
                 )))
             }
         },
@@ -163,6 +176,13 @@ fn placeholder(name: &str) -> Result<Placeholder, StoreError> {
 }
 
 impl Placeholder {
+    /// The whole event is left out beside the fields of the profile: a message has a limit.
+    fn of_profile(profile: Profile) -> Self {
+        let mut encoding = Encoding::new(profile, EventSource::default());
+        encoding.settings.with_original = false;
+        Self::Profile(encoding)
+    }
+
     fn render(&self, event: &AuditEvent, out: &mut String) {
         match self {
             Self::Field(field) => push_token(out, &field.value_of(event).unwrap_or_default()),
@@ -182,6 +202,8 @@ impl Placeholder {
                 }
             },
             Self::Event => push_json(out, event),
+            // An event can be encoded, and the text is safe to display.
+            Self::Profile(encoding) => out.push_str(&encoding.to_text(event).unwrap_or_default()),
             Self::StreamIds => push_json(out, &stream_ids(event)),
             Self::Content => push_json(out, &content(event)),
         }

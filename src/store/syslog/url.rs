@@ -1,7 +1,8 @@
 //! `syslog:` URLs.
 
 use super::error::config;
-use super::{Facility, Format, Framing, Severity, SyslogSettings, UnixSocket};
+use super::{Facility, Format, Framing, Severity, SyslogSettings, Template, UnixSocket};
+use crate::export::ProfileError;
 use crate::store::StoreError;
 use crate::store::redacted_url::parameter_name;
 use crate::store::url_parameters::url_parameters;
@@ -68,7 +69,7 @@ fn server(place: &str, default_port: u16) -> Result<(&str, u16), StoreError> {
 }
 
 /// The parameters, for the error that lists them.
-const PARAMETERS: &str = "`format`, `facility`, `severity`, `formats`, `app_name`, `host_name`, `structured_data`, `bom` and `max_bytes`; of a local \
+const PARAMETERS: &str = "`format`, `profile`, `facility`, `severity`, `formats`, `app_name`, `host_name`, `structured_data`, `bom` and `max_bytes`; of a local \
      socket `socket`; of TCP `framing`; of TLS `ca_file`, `cert_file`, `key_file` and `server_name`";
 
 fn with_parameters(mut settings: SyslogSettings, parameters: &str) -> Result<SyslogSettings, StoreError> {
@@ -85,6 +86,10 @@ fn with_parameter(settings: SyslogSettings, name: &str, value: &str) -> Result<S
         }
         "facility" => settings.facility(Facility::from_name(value)?),
         "severity" => settings.severity(Severity::from_name(value)?),
+        "profile" => {
+            let profile = value.parse().map_err(|error: ProfileError| config(error.to_string()))?;
+            settings.template(Template::profile(profile))
+        }
         "formats" => with_file(settings, value)?,
         "app_name" => settings.app_name(value)?,
         "host_name" => settings.host_name(value)?,
@@ -181,6 +186,7 @@ mod tests {
             ("syslog+udp://c/Hunter2", "not shown"),
             ("syslog+relp://c", "none of a collector"),
             ("syslog:?format=json", "`rfc5424` or `rfc3164`"),
+            ("syslog:?profile=splunk", "`cef`"),
             ("syslog:?facility=local9", "local7"),
             ("syslog:?severity=loud", "notice"),
             ("syslog:?app_name=a%20b", "name of an app"),

@@ -123,3 +123,36 @@ async fn an_export_of_whole_pages_ends() {
     assert_eq!(ask(&app, ROOT, "/audit/export").await.text().lines().count(), 1000);
     assert_eq!(ask(&app, ROOT, "/audit/export?format=json").await.events().len(), 1000);
 }
+
+#[tokio::test]
+async fn an_export_has_the_shape_that_is_asked_for() {
+    let app = app(spy(&events(MANY)).await);
+    let plain = ask(&app, ROOT, "/audit/export").await;
+    for (profile, media_type, array_type) in [
+        ("iq", "application/jsonl", Some("application/json")),
+        ("cloudevents", "application/jsonl", Some("application/cloudevents-batch+json")),
+        ("ecs", "application/jsonl", Some("application/json")),
+        ("ocsf", "application/jsonl", Some("application/json")),
+        ("otlp", "application/jsonl", Some("application/json")),
+        ("cef", "text/plain; charset=utf-8", None),
+    ] {
+        let lines = ask(&app, ROOT, &format!("/audit/export?profile={profile}")).await;
+        assert_eq!(lines.header("content-type"), Some(media_type), "{profile}");
+        assert_eq!(lines.text().lines().count(), plain.text().lines().count());
+        let pairs = lines.text().lines().zip(plain.text().lines());
+        assert!(pairs.into_iter().all(|(line, event)| line.contains(&event[13..45])), "{profile}: another order");
+        let array = ask(&app, ROOT, &format!("/audit/export?profile={profile}&format=json")).await;
+        match array_type {
+            None => array.assert_problem(400),
+            Some(array_type) => {
+                assert_eq!(array.header("content-type"), Some(array_type), "{profile}");
+                let array: Vec<serde_json::Value> = serde_json::from_str(array.text()).expect("an array");
+                assert!(
+                    lines.text().lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()).eq(array)
+                );
+            }
+        }
+        ask(&app, ROOT, &format!("/audit/export?profile={profile}&format=csv")).await.assert_problem(400);
+    }
+    ask(&app, ROOT, "/audit/export?profile=splunk").await.assert_problem(400);
+}

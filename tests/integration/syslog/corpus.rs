@@ -11,9 +11,7 @@ use tower_audit::store::{AuditStore as _, OpenOptions};
 use tower_audit::{AuditEvent, Details};
 
 use super::collector::Collector;
-
-#[path = "../../support/hostile.rs"]
-mod hostile;
+use crate::hostile;
 
 /// The text of the messages: two values between the id and a word at the end.
 const TEMPLATE: &str = "{event_id} {actor.user_email} {details} end";

@@ -1,6 +1,8 @@
 //! Output formats.
 
 use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use tower_audit::export::{Profile, ProfileError};
 
 /// The output format of events, reports and statistics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -55,4 +57,10 @@ impl From<StreamFormat> for Format {
             StreamFormat::Table => Self::Table,
         }
     }
+}
+
+/// The parser of a profile's name, which completions know the names of.
+pub(super) fn profile() -> impl TypedValueParser<Value = Profile> {
+    PossibleValuesParser::new(Profile::ALL.iter().map(|profile| profile.as_str()))
+        .try_map(|name| -> Result<Profile, ProfileError> { name.parse() })
 }

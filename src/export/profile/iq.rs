@@ -4,30 +4,13 @@
 //! is lost and the log can be read back.
 
 use serde::ser::SerializeMap as _;
-use serde::{Deserialize, Serialize, Serializer};
-use serde_json::value::RawValue;
+use serde::{Serialize, Serializer};
 
 use crate::event::{AuditEvent, Timestamp};
 
 /// Appends the event in this shape, without a line feed.
 pub(super) fn encode(event: &AuditEvent, lines: &mut Vec<u8>) -> serde_json::Result<()> {
     serde_json::to_writer(lines, &Attributes(event))
-}
-
-/// Returns the whole event inside of a line of this shape.
-pub(super) fn event_of(line: &[u8]) -> Option<&[u8]> {
-    #[derive(Deserialize)]
-    struct Attributes<'a> {
-        #[serde(borrow)]
-        data: Data<'a>,
-    }
-    #[derive(Deserialize)]
-    struct Data<'a> {
-        #[serde(borrow)]
-        event: &'a RawValue,
-    }
-    let attributes: Attributes<'_> = serde_json::from_slice(line).ok()?;
-    Some(attributes.data.event.get().as_bytes())
 }
 
 struct Attributes<'a>(&'a AuditEvent);
