@@ -224,6 +224,20 @@ impl Cluster {
         }
     }
 
+    /// Waits until each server has a current copy of a stream: the next one that dies leaves a majority.
+    pub(crate) async fn caught_up(&self, client: &Client, stream: &str) {
+        eventually("each server has a current copy", async || {
+            let info = self.api(client, &format!("STREAM.INFO.{stream}"), Value::Null).await;
+            let replicas = info["cluster"]["replicas"].as_array().cloned().unwrap_or_default();
+            let is_current = |replica: &Value| {
+                replica["current"] == true && replica["lag"].as_u64().unwrap_or(0) < 50 && replica["offline"] != true
+            };
+            let heard = |replica: &Value| replica["active"].as_u64().is_some_and(|active| active < 2_000_000_000);
+            replicas.len() + 1 == self.nodes.len() && replicas.iter().all(|one| is_current(one) && heard(one))
+        })
+        .await;
+    }
+
     /// The events of a stream in its order, and the number of its messages.
     pub(crate) async fn events(&self, client: &Client, stream: &str) -> (Vec<AuditEvent>, u64) {
         let info = self.api(client, &format!("STREAM.INFO.{stream}"), Value::Null).await;

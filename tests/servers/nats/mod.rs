@@ -3,5 +3,6 @@
 mod conformance;
 mod logins;
 mod opening;
+mod outages;
 mod servers_checked;
 mod stream_checked;
