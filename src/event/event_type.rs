@@ -44,6 +44,10 @@ impl EventType {
     pub const AUDIT_PURGE: Self = Self(Name::BuiltIn("audit.purge"));
     /// Values of a person were erased from events; written by the log itself.
     pub const AUDIT_ERASE: Self = Self(Name::BuiltIn("audit.erase"));
+    /// The log's sealer has another key; written by `tower-audit keygen --continues`.
+    pub const AUDIT_KEY_ROTATED: Self = Self(Name::BuiltIn("audit.key_rotated"));
+    /// The log was restored from an older copy of its own, and is sealed on from there; written by `tower-audit keygen --restored`.
+    pub const AUDIT_RESTORED: Self = Self(Name::BuiltIn("audit.restored"));
     /// Auditing itself failed for a while, or another log was in this one's place; written by the log itself.
     pub const AUDIT_FAILED: Self = Self(Name::BuiltIn("audit.failed"));
     /// The log was read; written by the read API that records its reads.
@@ -60,6 +64,8 @@ impl EventType {
         Self::AUTH,
         Self::AUDIT_PURGE,
         Self::AUDIT_ERASE,
+        Self::AUDIT_KEY_ROTATED,
+        Self::AUDIT_RESTORED,
         Self::AUDIT_FAILED,
         Self::AUDIT_READ,
         Self::AUDIT_INIT,

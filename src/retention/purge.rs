@@ -20,7 +20,7 @@ use crate::query::TimeError;
 #[cfg(feature = "seal")]
 use crate::seal::VerifierKey;
 #[cfg(feature = "seal")]
-use crate::sealing::RetentionKey;
+use crate::sealing::{RetentionKey, trusted_keys};
 use crate::store::AuditStore;
 
 /// A purge: its plan, and the facts about it that the log will hold. See the documentation of the module.
@@ -213,6 +213,11 @@ impl Purge {
             return Err(PurgeError::WrongKey { key: key.origin().to_owned(), log });
         }
         let name = store.capabilities().name;
-        Ok(store.parts().sealing.map(|sealing| SealedRemoval::new(sealing, key, &self.seal_keys, name, started)))
+        // Keys for which the given ones vouch; a purge without any reads no event.
+        let seal_keys = match self.seal_keys.as_slice() {
+            [] => Vec::new(),
+            keys => trusted_keys(store, keys).await.map_err(PurgeError::NotPlanned)?,
+        };
+        Ok(store.parts().sealing.map(|sealing| SealedRemoval::new(sealing, key, seal_keys, name, started)))
     }
 }

@@ -24,7 +24,7 @@ use crate::store::{Sealing, StoreError};
 pub(super) struct SealedRemoval<'a> {
     signer: RemovalSigner<'a>,
     /// The public keys of the seal.
-    seal_keys: &'a [VerifierKey],
+    seal_keys: Vec<VerifierKey>,
     positions: Vec<Cursor>,
     parts: u64,
     done: u64,
@@ -36,7 +36,7 @@ impl<'a> SealedRemoval<'a> {
     pub(super) fn new(
         sealing: &'a dyn Sealing,
         key: &'a RetentionKey,
-        seal_keys: &'a [VerifierKey],
+        seal_keys: Vec<VerifierKey>,
         store: &'static str,
         started: &AuditEvent,
     ) -> Self {
@@ -60,7 +60,7 @@ impl<'a> SealedRemoval<'a> {
             let leaves = self.signer.leaves_of(&ids).await?;
             if !self.seal_keys.is_empty() {
                 let ids: Vec<EventId> = leaves.keys().copied().collect();
-                let checked = check_sealed(self.signer.sealing, self.seal_keys, &ids).await?;
+                let checked = check_sealed(self.signer.sealing, &self.seal_keys, &ids).await?;
                 checked.map_err(|reason| self.signer.failed(reason))?;
             }
             for position in chunk {

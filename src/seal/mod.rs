@@ -51,8 +51,8 @@ pub use error::SealError;
 pub use hash::Hash;
 pub use leaf::{Cell, Leaf, Salts, Seed, SurvivingSalts, cells};
 pub use note::{
-    Checkpoint, MAX_NOTE_BYTES, MAX_SIGNATURES, NoteError, NoteSignature, SignatureType, SignedNote, Signer,
-    TrustPolicy, Verified, VerifierKey,
+    Checkpoint, KeyRotation, MAX_NOTE_BYTES, MAX_SIGNATURES, NoteError, NoteSignature, RestoredTree, SignatureType,
+    SignedNote, Signer, TrustPolicy, Verified, VerifierKey,
 };
 pub use removal::{ErasedCells, LeafRanges, RETENTION_SUFFIX, RemovalKind, RemovalNote};
 pub use tiles::{MAX_ENTRY_BYTES, Tile, TileId, TileSet, TreeEdge, read_bundle, write_bundle};

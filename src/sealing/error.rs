@@ -31,6 +31,13 @@ pub enum Refusal {
         /// The number of leaves in the store.
         stored: u64,
     },
+    /// The log is to go on from an older copy of its own, and is as large as the tree that the key has signed.
+    NotBehind {
+        /// The number of leaves that the key has signed.
+        signed: u64,
+        /// The number of leaves in the store.
+        stored: u64,
+    },
     /// The tree in the store has another history.
     Forked {
         /// The number of leaves that the key has signed.
@@ -51,6 +58,11 @@ impl fmt::Display for Refusal {
                 "the key has signed a tree of {signed} leaves, and the store has {stored}: it was restored from a backup, or its \
                  end was cut off; `tower-audit verify --against` with the file beside the key tells more. To go on from here, \
                  see docs/seal.md, \"After a restore\""
+            ),
+            Self::NotBehind { signed, stored } => write!(
+                f,
+                "the key has signed a tree of {signed} leaves, and the store has {stored}: nothing was lost, so start the sealer again, or \
+                 rotate its key without `--restored`"
             ),
             Self::Forked { signed } => write!(
                 f,

@@ -34,6 +34,8 @@ mod status;
 
 mod sealer;
 
+mod key_succession;
+
 mod seal_task;
 
 mod leaf_hash;
@@ -42,6 +44,7 @@ mod check_sealed;
 mod erasures;
 mod event_proof;
 mod finding;
+mod key_chain;
 mod removals;
 mod tree_check;
 mod verifier;
@@ -50,6 +53,8 @@ pub(crate) use check_sealed::check_sealed;
 pub use error::{Refusal, SealerError};
 pub use event_proof::{EventProof, prove};
 pub use finding::{Damage, Finding, Report};
+pub use key_chain::trusted_keys;
+pub use key_succession::KeySuccession;
 pub use retention_key::RetentionKey;
 pub use seal_key::{SealKey, SealKeyError};
 pub(crate) use seal_task::SealTask;

@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::erasures::Erasures;
 use super::finding::{Damage, Report};
+use super::key_chain::KeyChain;
 use super::leaf_hash::surviving;
 use crate::event::{AuditEvent, EventId, EventType, Phase, Timestamp};
 use crate::seal::{ErasedCells, LeafRanges, RemovalKind, RemovalNote, SignedNote, VerifierKey};
@@ -17,7 +18,7 @@ use crate::store::{Sealing, StoreError, StoredLeaf, StoredRemoval, StoredSeed};
 pub(super) struct Removals<'v> {
     sealing: &'v dyn Sealing,
     keys: &'v [VerifierKey],
-    origin: Option<&'v str>,
+    chain: &'v KeyChain,
     /// The time of the first checkpoint. Purges before it are not signed.
     sealed_since: Timestamp,
     next: u64,
@@ -84,14 +85,14 @@ impl<'v> Removals<'v> {
     pub(super) async fn read(
         sealing: &'v dyn Sealing,
         keys: &'v [VerifierKey],
-        origin: Option<&'v str>,
+        chain: &'v KeyChain,
         report: &mut Report,
     ) -> Result<Self, StoreError> {
         let first = sealing.checkpoints(0, 1).await?;
         let mut this = Self {
             sealing,
             keys,
-            origin,
+            chain,
             sealed_since: first.first().map_or(Timestamp::MAX, |first| first.sealed_at),
             next: 0,
             purges: HashMap::new(),
@@ -140,8 +141,8 @@ impl<'v> Removals<'v> {
         }
         let note = stored.note.parse::<SignedNote>().map_err(|error| error.to_string());
         let note = note.and_then(|note| RemovalNote::open(&note, self.keys).map_err(|error| error.to_string()));
-        let note = note.and_then(|note| match self.origin {
-            Some(origin) if origin != note.origin => Err(format!("it is of the log {:?}", note.origin)),
+        let note = note.and_then(|note| match self.chain.has_origin(&note.origin) {
+            false => Err(format!("it is of the log {:?}", note.origin)),
             _ if note.number != stored.number => Err(format!("it was signed as number {}", note.number)),
             _ => Ok(note),
         });

@@ -6,18 +6,25 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::key_file::{read, replace, sync_folder, write_new};
-use crate::seal::{Checkpoint, RETENTION_SUFFIX, SealError, SignedNote, Signer, TreeEdge, VerifierKey};
+use crate::seal::{
+    Checkpoint, KeyRotation, RETENTION_SUFFIX, RestoredTree, SealError, SignedNote, Signer, TreeEdge, VerifierKey,
+};
 
 /// The key of a sealer: the file with the private key, and `PATH.checkpoint` with the newest checkpoint that it has signed.
 ///
 /// The second file is the memory of the sealer, outside of the database. A sealer signs no tree that is smaller, or another, even
 /// after the database was restored from a backup. Keep both files together, and back up neither with the database.
 ///
+/// A key that [takes the place of another](super::KeySuccession) has a third file, `PATH.rotation`: the statement by which the old key vouches for it. It
+/// holds no secret.
+///
 /// `Debug` shows the public key.
 pub struct SealKey {
     path: PathBuf,
     signer: Signer,
     newest: Checkpoint,
+    /// The statement of the key before this one.
+    statement: Option<(SignedNote, KeyRotation)>,
 }
 
 impl SealKey {
@@ -30,19 +37,44 @@ impl SealKey {
     /// One of the files exists or cannot be written, or the name is none: no spaces, no `+`.
     pub fn create(path: impl Into<PathBuf>, name: &str) -> Result<Self, SealKeyError> {
         let path = path.into();
-        if name.ends_with(RETENTION_SUFFIX) {
-            let error =
-                format!("the origin {name:?} ends with `{RETENTION_SUFFIX}`, as the names of retention keys do");
-            return Err(SealKeyError::new(&path, "made", error));
-        }
         let signer = new_signer(&path, name)?;
         let edge = TreeEdge::new();
         let newest = Checkpoint::new(name, edge.size(), edge.root());
         let newest = newest.map_err(|error| SealKeyError::new(&path, "made", error))?;
-        let key = Self { path, signer, newest };
+        Self { path, signer, newest, statement: None }.write()
+    }
+
+    /// Creates the key that takes the place of this one, and its files. Its memory begins with this checkpoint.
+    pub(super) fn create_successor(
+        &self,
+        path: &Path,
+        newest: Checkpoint,
+        restored: Option<RestoredTree>,
+    ) -> Result<Self, SealKeyError> {
+        let failed = |error: SealError| SealKeyError::new(path, "made", error);
+        let signer = new_signer(path, &newest.origin)?;
+        let statement = KeyRotation::sign(&self.signer, signer.verifier_key(), restored).map_err(failed)?;
+        let rotation = statement.text().parse().map_err(failed)?;
+        Self { path: path.to_owned(), signer, newest, statement: Some((statement, rotation)) }.write()
+    }
+
+    /// Writes the files of a new key.
+    fn write(self) -> Result<Self, SealKeyError> {
+        let key = self;
+        if key.name().ends_with(RETENTION_SUFFIX) {
+            let error = format!(
+                "the origin {:?} ends with `{RETENTION_SUFFIX}`, as the names of retention keys do",
+                key.name()
+            );
+            return Err(SealKeyError::new(&key.path, "made", error));
+        }
         let note = key.sign(&key.newest).map_err(|error| SealKeyError::new(&key.path, "made", error))?;
-        let beside = beside(&key.path);
+        let beside = beside(&key.path, MEMORY);
         write_new(&beside, &note.to_string()).map_err(|error| SealKeyError::new(&beside, "written", error))?;
+        if let Some((statement, _)) = &key.statement {
+            let beside = self::beside(&key.path, ROTATION);
+            write_new(&beside, &statement.to_string()).map_err(|error| SealKeyError::new(&beside, "written", error))?;
+        }
         let secret = key.signer.to_secret_text() + "\n";
         write_new(&key.path, &secret).map_err(|error| SealKeyError::new(&key.path, "written", error))?;
         sync_folder(&key.path).map_err(|error| SealKeyError::new(&key.path, "written", error))?;
@@ -57,7 +89,7 @@ impl SealKey {
         let path = path.into();
         let text = read(&path).map_err(|error| SealKeyError::new(&path, "read", error))?;
         let signer: Signer = text.parse().map_err(|error| SealKeyError::new(&path, "used", error))?;
-        let beside = beside(&path);
+        let beside = beside(&path, MEMORY);
         let newest = read(&beside).map_err(|error| {
             let missing = error.kind() == io::ErrorKind::NotFound;
             SealKeyError { is_memory_missing: missing, ..SealKeyError::new(&beside, "read", error) }
@@ -65,7 +97,25 @@ impl SealKey {
         let newest = newest.parse::<SignedNote>().map_err(|error| SealKeyError::new(&beside, "used", error))?;
         let newest = Checkpoint::open(&newest, &[signer.verifier_key()]);
         let newest = newest.map_err(|error| SealKeyError::new(&beside, "used", error))?;
-        Ok(Self { path, signer, newest })
+        let statement = read_statement(&path, &signer)?;
+        Ok(Self { path, signer, newest, statement })
+    }
+
+    /// Removes the files of a key that was just made.
+    pub(super) fn remove_files(self) {
+        for path in [beside(&self.path, MEMORY), beside(&self.path, ROTATION), self.path] {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
+    /// Returns this key, and the one before it: one of them has signed the newest checkpoint.
+    pub(super) fn known_keys(&self) -> Vec<VerifierKey> {
+        let before = self.statement.as_ref().map(|(_, rotation)| rotation.from.clone());
+        [self.verifier_key()].into_iter().chain(before).collect()
+    }
+
+    pub(super) fn statement(&self) -> Option<&SignedNote> {
+        self.statement.as_ref().map(|(statement, _)| statement)
     }
 
     /// Returns the public key.
@@ -90,7 +140,7 @@ impl SealKey {
     ///
     /// Several sealers may share the file: one writes at a time, and a checkpoint never takes the place of a larger one.
     pub(super) fn remember(&mut self, checkpoint: Checkpoint, note: &str) -> Result<(), SealKeyError> {
-        let beside = beside(&self.path);
+        let beside = beside(&self.path, MEMORY);
         let failed = |error: io::Error| SealKeyError::new(&beside, "written", error);
         // Released when it is closed.
         let lock = File::open(&self.path).map_err(failed)?;
@@ -124,11 +174,30 @@ pub(super) fn new_signer(path: &Path, name: &str) -> Result<Signer, SealKeyError
     Signer::from_seed(name, seed).map_err(|error| SealKeyError::new(path, "made", error))
 }
 
-fn beside(path: &Path) -> PathBuf {
+/// Reads the statement of the key before this one, if there is one.
+fn read_statement(path: &Path, signer: &Signer) -> Result<Option<(SignedNote, KeyRotation)>, SealKeyError> {
+    let beside = beside(path, ROTATION);
+    let text = match read(&beside) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(SealKeyError::new(&beside, "read", error)),
+    };
+    let note: SignedNote = text.parse().map_err(|error| SealKeyError::new(&beside, "used", error))?;
+    let rotation = KeyRotation::open(&note).map_err(|error| SealKeyError::new(&beside, "used", error))?;
+    if rotation.to != signer.verifier_key() {
+        return Err(SealKeyError::new(&beside, "used", format!("it vouches for another key, {}", rotation.to)));
+    }
+    Ok(Some((note, rotation)))
+}
+
+fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".checkpoint");
+    name.push(end);
     name.into()
 }
+
+const MEMORY: &str = ".checkpoint";
+const ROTATION: &str = ".rotation";
 
 /// An error of a key's files. Never shows the key.
 #[derive(Debug)]

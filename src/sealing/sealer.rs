@@ -177,9 +177,11 @@ impl Sealer {
             let (tree, checkpoint) = self.read_newest_tree().await?;
             let Some(checkpoint) = checkpoint else { return Ok(tree) };
             if self.lock().newest_checkpoint().size < checkpoint.size {
-                let note = self.lock().sign(&checkpoint);
-                let note = note.map_err(|error| Refusal::Damaged(error.to_string()))?;
-                self.remember(checkpoint.clone(), note).await?;
+                // In its own name: the key before this one may have signed it.
+                let own = Checkpoint::new(&self.name, checkpoint.size, checkpoint.root);
+                let signed = own.and_then(|own| Ok((self.lock().sign(&own)?, own)));
+                let (note, own) = signed.map_err(|error| Refusal::Damaged(error.to_string()))?;
+                self.remember(own, note).await?;
             }
             // Another sealer with these files may have written a larger one meanwhile, and stored it before.
             if self.lock().newest_checkpoint().size <= checkpoint.size {
@@ -191,9 +193,9 @@ impl Sealer {
     /// Reads the tree, and its checkpoint: none before the first.
     async fn read_newest_tree(&self) -> Result<(Tree, Option<Checkpoint>), SealerError> {
         let sealing = sealing(&self.store)?;
-        let (signed, key) = {
+        let (signed, keys) = {
             let key = self.lock();
-            (key.newest_checkpoint().clone(), key.verifier_key())
+            (key.newest_checkpoint().clone(), key.known_keys())
         };
         let Some(newest) = sealing.newest_checkpoint().await? else {
             return match signed.size {
@@ -202,7 +204,7 @@ impl Sealer {
             };
         };
         let checkpoint = newest.note.parse::<SignedNote>().map_err(|error| Refusal::WrongKey(error.to_string()))?;
-        let checkpoint = Checkpoint::open(&checkpoint, &[key]).map_err(|error| Refusal::WrongKey(error.to_string()))?;
+        let checkpoint = Checkpoint::open(&checkpoint, &keys).map_err(|error| Refusal::WrongKey(error.to_string()))?;
         if checkpoint.size != newest.size {
             return Err(Refusal::Damaged(format!(
                 "the checkpoint of {} leaves is stored as one of {}",

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::finding::{Damage, Report};
+use super::key_chain::KeyChain;
 use super::leaf_hash::{leaf_hash, surviving};
 use super::removals::Removals;
 use super::stored_tree::{edge, tiles_of};
@@ -97,9 +98,9 @@ impl<'s> Verifier<'s> {
     pub async fn verify(&self, mut progress: impl FnMut(u64)) -> Result<Report, StoreError> {
         let sealing = self.sealing()?;
         let mut report = Report::new();
-        let origin = self.keys.first().map(VerifierKey::name);
-        let mut removals = Removals::read(sealing, &self.retention_keys, origin, &mut report).await?;
-        let mut checkpoints = Checkpoints::new(sealing, &self.keys);
+        let chain = KeyChain::read(self.store.parts().reader, &self.keys).await?;
+        let mut removals = Removals::read(sealing, &self.retention_keys, &chain, &mut report).await?;
+        let mut checkpoints = Checkpoints::new(sealing, &chain);
         let Some(mut tree) = self.begin(sealing, &mut checkpoints, &mut report).await? else { return Ok(report) };
         removals.skip_to(tree.size());
         let first = tree.size().max(1);
@@ -156,7 +157,7 @@ impl<'s> Verifier<'s> {
                         report.size = checkpoint.size;
                     }
                 }
-                compare_kept(&mut kept, &tree, &mut report);
+                compare_kept(&mut kept, &tree, &chain, &mut report);
             }
             check_nodes(sealing, &mut tree, &mut report).await?;
             progress(tree.size());
@@ -175,7 +176,11 @@ impl<'s> Verifier<'s> {
             report.add(Damage::TailCut, Some(newest), None, text);
         }
         if let Some(kept) = kept.back() {
-            let text = format!("a checkpoint of {} leaves was kept, and {size} are there: the end is gone", kept.size);
+            let text = format!(
+                "a checkpoint of {} leaves was kept, and {size} are there: the end is gone{}",
+                kept.size,
+                chain.loss_of(kept)
+            );
             report.add(Damage::TailCut, Some(size), None, text);
         }
         tree.finish(&mut report);
@@ -226,8 +231,8 @@ impl<'s> Verifier<'s> {
             return Ok(None);
         };
         let mut report = Report::new();
-        let origin = self.keys.first().map(VerifierKey::name);
-        let mut removals = Removals::read(sealing, &self.retention_keys, origin, &mut report).await?;
+        let chain = KeyChain::read(self.store.parts().reader, &self.keys).await?;
+        let mut removals = Removals::read(sealing, &self.retention_keys, &chain, &mut report).await?;
         removals.begin_page();
         let event = events_of(sealing, std::slice::from_ref(&leaf), &mut report).await?.remove(&id);
         match &event {
@@ -247,8 +252,8 @@ impl<'s> Verifier<'s> {
             None => removals.judge_gone(&leaf, &mut report).await?,
         }
         report.checkpoints = 1;
-        match open(&newest, &self.keys) {
-            Ok(checkpoint) => {
+        match open(&newest, chain.keys()) {
+            Ok((checkpoint, _)) => {
                 let nodes = inclusion_nodes(leaf.index, checkpoint.size);
                 let tiles = tiles_of(sealing, nodes.as_deref().unwrap_or_default(), checkpoint.size).await?;
                 let proven = inclusion_proof(leaf.index, checkpoint.size, &tiles).and_then(|proof| {
@@ -439,11 +444,12 @@ fn computed(event: &AuditEvent, leaf: &StoredLeaf) -> Hash {
 }
 
 /// Compares the tree with the checkpoints of its size that were kept elsewhere.
-fn compare_kept(kept: &mut VecDeque<&Checkpoint>, tree: &TreeCheck, report: &mut Report) {
+fn compare_kept(kept: &mut VecDeque<&Checkpoint>, tree: &TreeCheck, chain: &KeyChain, report: &mut Report) {
     while let Some(checkpoint) = kept.pop_front_if(|kept| kept.size <= tree.size()) {
         if tree.root().is_some_and(|root| root != checkpoint.root) {
             let size = checkpoint.size;
-            let text = format!("the first {size} leaves are not those of the checkpoint that was kept");
+            let lost = chain.loss_of(checkpoint);
+            let text = format!("the first {size} leaves are not those of the checkpoint that was kept{lost}");
             report.add(Damage::Fork, None, None, text);
         }
     }
@@ -470,11 +476,11 @@ async fn check_nodes(sealing: &dyn Sealing, tree: &mut TreeCheck, report: &mut R
     Ok(())
 }
 
-fn open(stored: &StoredCheckpoint, keys: &[VerifierKey]) -> Result<Checkpoint, (Damage, String)> {
+fn open(stored: &StoredCheckpoint, keys: &[VerifierKey]) -> Result<(Checkpoint, SignedNote), (Damage, String)> {
     let edited = |reason: String| (Damage::SealEdited, reason);
     let note: SignedNote = stored.note.parse().map_err(|error: crate::seal::SealError| edited(error.to_string()))?;
     match Checkpoint::open(&note, keys) {
-        Ok(checkpoint) if checkpoint.size == stored.size => Ok(checkpoint),
+        Ok(checkpoint) if checkpoint.size == stored.size => Ok((checkpoint, note)),
         Ok(checkpoint) => Err(edited(format!("it is signed for {} leaves", checkpoint.size))),
         Err(error @ NoteError::NoKnownSignature { .. }) => Err((Damage::WrongKey, error.to_string())),
         Err(error) => Err(edited(error.to_string())),
@@ -484,15 +490,17 @@ fn open(stored: &StoredCheckpoint, keys: &[VerifierKey]) -> Result<Checkpoint, (
 /// The checkpoints of a store whose signatures are right, in the order of their sizes.
 struct Checkpoints<'v> {
     sealing: &'v dyn Sealing,
-    keys: &'v [VerifierKey],
+    chain: &'v KeyChain,
+    /// The number of rotations before the newest key so far.
+    age: usize,
     read: VecDeque<Checkpoint>,
     /// The size of the last checkpoint that was read, right or wrong.
     last_size: u64,
 }
 
 impl<'v> Checkpoints<'v> {
-    fn new(sealing: &'v dyn Sealing, keys: &'v [VerifierKey]) -> Self {
-        Self { sealing, keys, read: VecDeque::new(), last_size: 0 }
+    fn new(sealing: &'v dyn Sealing, chain: &'v KeyChain) -> Self {
+        Self { sealing, chain, age: 0, read: VecDeque::new(), last_size: 0 }
     }
 
     /// Reads the checkpoints up to this size, and reports those that are wrong.
@@ -503,8 +511,11 @@ impl<'v> Checkpoints<'v> {
             for stored in page {
                 self.last_size = stored.size;
                 report.checkpoints += 1;
-                match open(&stored, self.keys) {
-                    Ok(checkpoint) => self.read.push_back(checkpoint),
+                match open(&stored, self.chain.keys()) {
+                    Ok((checkpoint, note)) => {
+                        self.chain.check_order(&mut self.age, &note, stored.size, report);
+                        self.read.push_back(checkpoint);
+                    }
                     Err((damage, reason)) => {
                         let text = format!("the checkpoint of {} leaves: {reason}", stored.size);
                         report.add(damage, None, None, text);

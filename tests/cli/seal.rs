@@ -276,3 +276,37 @@ fn a_person_is_erased_from_a_sealed_log() {
     place.file("name", "nobody@example.org\n");
     assert_eq!(place.run(&["erase", "--user-file", name, "--dry-run", "--quiet"]).ok(), "0\n");
 }
+
+/// The successor of a key is vouched for in the log, and a restored log goes on under another origin.
+#[test]
+fn a_key_has_a_successor() {
+    let (place, vkey) = sealed(100);
+    let path = |name: &str| place.folder().join(name).to_str().expect("UTF-8").to_owned();
+    let (old, new) = (path("seal.key"), path("seal-2.key"));
+    let refused = place.run(&["keygen", &new, "--continues", &old, "--origin", "example.com/b"]).failed(2);
+    assert!(refused.contains("keeps the origin"), "{refused}");
+    let nothing_lost = ["keygen", &new, "--continues", &old, "--restored", "--origin", "example.com/b"];
+    assert!(place.run(&nothing_lost).failed(6).contains("nothing was lost"));
+    let second = place.run(&["keygen", &new, "--continues", &old]).ok().trim().to_owned();
+    assert!(second.starts_with("example.com/audit+") && second != vkey, "{second}");
+    assert_eq!(place.run(&["seal", "--once", "--key", &new]).ok(), "101\n");
+    assert!(place.run(&["seal", "--once", "--key", &old]).failed(6).contains("not of this key"));
+    let kept = path("seal-2.key.checkpoint");
+    let verified = place.run(&["verify", "--vkey", &vkey, "--against", &kept]).ok();
+    assert!(verified.contains("101 events are intact"), "{verified}");
+
+    std::fs::copy(place.path(), path("backup.db")).expect("a copy");
+    place.append(&samples());
+    place.run(&["seal", "--once", "--key", &new]).ok();
+    std::fs::copy(path("backup.db"), place.path()).expect("a restore");
+    let refused = place.run(&["seal", "--once", "--key", &new]).failed(6);
+    assert!(refused.contains("a tree of 104 leaves, and the store has 101"), "{refused}");
+    let third = path("seal-3.key");
+    place.run(&["keygen", &third, "--continues", &new, "--restored", "--origin", "example.com/audit-2"]).ok();
+    assert_eq!(place.run(&["seal", "--once", "--key", &third]).ok(), "102\n");
+    let verified = place.run(&["verify", "--vkey", &vkey]).ok();
+    assert!(verified.starts_with("example.com/audit-2: 102 leaves"), "{verified}");
+    let lost = place.run(&["verify", "--vkey", &vkey, "--against", &kept]);
+    assert_eq!(lost.code, Some(6), "{lost:?}");
+    assert!(lost.stdout.contains("restored from a copy of 101 leaves"), "{lost:?}");
+}

@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod key_name;
+mod key_rotation;
 mod note_error;
 mod signature_type;
 mod signed_note;
@@ -13,6 +14,7 @@ mod verifier_key;
 mod tests;
 
 pub use checkpoint::Checkpoint;
+pub use key_rotation::{KeyRotation, RestoredTree};
 pub use note_error::NoteError;
 pub use signature_type::SignatureType;
 pub use signed_note::{MAX_NOTE_BYTES, MAX_SIGNATURES, NoteSignature, SignedNote, Verified};

@@ -50,6 +50,16 @@ impl TrustPolicy {
         &self.logs
     }
 
+    /// Adds keys of logs, such as those for which the keys of the policy vouch. Those that are there are left out.
+    pub fn add_log_keys(&mut self, keys: &[VerifierKey]) {
+        for key in keys {
+            if !self.keys.contains(key) {
+                self.keys.push(key.clone());
+                self.logs.push(key.clone());
+            }
+        }
+    }
+
     /// Returns the checkpoint of a note that a log of the policy has signed, and witnesses as its quorum says.
     ///
     /// # Errors

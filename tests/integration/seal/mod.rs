@@ -10,6 +10,7 @@ mod postgres;
 mod purging;
 mod racing;
 mod referees;
+mod rotating;
 mod sealer;
 mod support;
 mod tampering;

@@ -11,8 +11,16 @@ pub(crate) struct KeygenArgs {
     pub(crate) file: PathBuf,
 
     /// The origin of the log, which no other log has, such as example.com/audit
-    #[arg(long, value_name = "NAME")]
-    pub(crate) origin: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "continues")]
+    pub(crate) origin: Option<String>,
+
+    /// Make the key that takes the place of the one in this file, which vouches for it, and record that in the log (--url)
+    #[arg(long, value_name = "OLD", conflicts_with = "retention")]
+    pub(crate) continues: Option<PathBuf>,
+
+    /// With --continues and a new --origin: go on from a log that was restored from an older copy of its own
+    #[arg(long, requires_all = ["continues", "origin"])]
+    pub(crate) restored: bool,
 
     /// Make the key that signs purges of the log, which neither its writers nor its sealer should have
     #[arg(long)]

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use tower_audit::seal::{Checkpoint, NoteError, SignedNote, TlogProof, TrustPolicy, VerifierKey};
-use tower_audit::sealing::{EventProof, Report, Verifier, prove};
+use tower_audit::sealing::{EventProof, Report, Verifier, prove, trusted_keys};
 use tower_audit::store::{AuditStore, Sealing};
 use tower_audit::{AuditEvent, EventId};
 
@@ -25,15 +25,17 @@ pub(crate) async fn checkpoint(url: &str) -> Result<(), CliError> {
 
 /// Verifies everything, and prints a report.
 pub(crate) async fn verify(url: &str, args: VerifyArgs) -> Result<(), CliError> {
-    let trust = Trust::of(&args.trust)?;
+    let mut trust = Trust::of(&args.trust)?;
     let keys = trust.keys.clone();
     let retention_keys = parsed(&args.retention_keys, "--retention-vkey")?;
-    let against = args.against.iter().map(|path| kept("--against", path, &trust)).collect::<Result<Vec<_>, _>>()?;
-    let since = args.since.as_ref().map(|path| kept("--since", path, &trust)).transpose()?;
     let id = args.event.as_ref().map(|id| id.parse::<EventId>()).transpose();
     let id = id.map_err(|error| CliError::Usage(format!("--event: {error}")))?;
     with_store(url, OnMissing::Fail, async |store| {
         sealing(store)?;
+        // A kept checkpoint may be one of a later key.
+        trust.add(&trusted_keys(store, &trust.keys).await?);
+        let against = args.against.iter().map(|path| kept("--against", path, &trust)).collect::<Result<Vec<_>, _>>()?;
+        let since = args.since.as_ref().map(|path| kept("--since", path, &trust)).transpose()?;
         let verifier = against.into_iter().fold(Verifier::new(store, keys), Verifier::against);
         let verifier = retention_keys.into_iter().fold(verifier, Verifier::retention_key);
         let verifier = since.into_iter().fold(verifier, Verifier::since);
@@ -109,6 +111,13 @@ impl Trust {
         let shown = |error| CliError::Usage(format!("--policy {}: {error}", path.display()));
         let policy: TrustPolicy = read(path)?.parse().map_err(shown)?;
         Ok(Self { keys: policy.log_keys().to_vec(), policy: Some(policy) })
+    }
+
+    fn add(&mut self, keys: &[VerifierKey]) {
+        self.keys = keys.to_vec();
+        if let Some(policy) = &mut self.policy {
+            policy.add_log_keys(keys);
+        }
     }
 
     fn open(&self, note: &SignedNote) -> Result<Checkpoint, NoteError> {
