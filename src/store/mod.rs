@@ -31,6 +31,8 @@ mod client_tls;
 #[cfg(all(feature = "jsonl", unix))]
 pub mod jsonl;
 mod memory;
+#[cfg(feature = "mongodb")]
+pub mod mongodb;
 #[cfg(any(feature = "sqlite", all(feature = "jsonl", unix)))]
 mod mount;
 #[cfg(feature = "nats")]

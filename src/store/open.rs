@@ -21,6 +21,8 @@ pub const SCHEMES: &[&str] = &[
     "nats",
     #[cfg(feature = "nats")]
     "tls",
+    #[cfg(feature = "mongodb")]
+    "mongodb",
     "tracing",
     #[cfg(all(feature = "syslog", unix))]
     "syslog",
@@ -73,6 +75,15 @@ pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn AuditStore>
             let _ = options;
             Err(absent("nats"))
         }
+        #[cfg(feature = "mongodb")]
+        "mongodb" | "mongodb+srv" => {
+            super::mongodb::MongodbStore::open(url, options).await.map(|store| Arc::new(store) as _)
+        }
+        #[cfg(not(feature = "mongodb"))]
+        "mongodb" | "mongodb+srv" => {
+            let _ = options;
+            Err(absent("mongodb"))
+        }
         "tracing" => super::tracing::TracingStore::open(rest).map(|store| Arc::new(store) as _),
         #[cfg(all(feature = "syslog", unix))]
         "syslog" | "syslog+udp" | "syslog+tcp" | "syslog+tls" => {
@@ -94,8 +105,8 @@ pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn AuditStore>
 
 /// Explains why a URL names no store. Shows at most a known scheme of it, for a password may be in any other part.
 fn no_store(url: &str) -> StoreError {
-    const STORES: &str = "`sqlite:PATH`, `postgres://USER@HOST/DATABASE`, `jsonl:PATH`, `nats://HOST`, `tracing:TARGET`, \
-                          `syslog:///dev/log` or `memory:`";
+    const STORES: &str = "`sqlite:PATH`, `postgres://USER@HOST/DATABASE`, `mongodb://HOST/DATABASE`, \
+                          `jsonl:PATH`, `nats://HOST`, `tracing:TARGET`, `syslog:///dev/log` or `memory:`";
     let is_padding = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`');
     let hint = match RedactedUrl::of(url).scheme() {
         _ if url.starts_with(is_padding) || url.ends_with(is_padding) => {
@@ -112,7 +123,14 @@ fn no_store(url: &str) -> StoreError {
 }
 
 /// The error of a store that is left out of this build.
-#[cfg(not(all(feature = "sqlite", feature = "postgres", feature = "jsonl", feature = "nats", feature = "syslog")))]
+#[cfg(not(all(
+    feature = "sqlite",
+    feature = "postgres",
+    feature = "jsonl",
+    feature = "mongodb",
+    feature = "nats",
+    feature = "syslog"
+)))]
 fn absent(feature: &'static str) -> StoreError {
     config(
         feature,

@@ -8,6 +8,9 @@ mod fuzz_seeds;
 mod hostile;
 mod house;
 mod layer;
+#[cfg(feature = "mongodb")]
+#[path = "../support/mongodb.rs"]
+mod mongodb_server;
 #[cfg(feature = "postgres")]
 #[path = "../support/postgres.rs"]
 mod postgres_server;

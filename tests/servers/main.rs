@@ -2,6 +2,11 @@
 
 #[path = "../support/postgres.rs"]
 mod cluster;
+#[cfg(feature = "mongodb")]
+mod mongodb;
+#[cfg(feature = "mongodb")]
+#[path = "../support/mongodb.rs"]
+mod mongodb_server;
 #[path = "../fault/support/namespace.rs"]
 mod namespace;
 mod nats;

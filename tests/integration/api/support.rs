@@ -86,6 +86,12 @@ pub(crate) async fn stores() -> Vec<(Arc<dyn AuditStore>, Option<tempfile::TempD
         let store = tower_audit::store::open(&url, tower_audit::store::OpenOptions::default()).await;
         stores.push((store.expect("the store opens"), None));
     }
+    #[cfg(feature = "mongodb")]
+    {
+        let url = crate::mongodb_server::MongodbServer::shared().new_url();
+        let store = tower_audit::store::open(&url, tower_audit::store::OpenOptions::default()).await;
+        stores.push((store.expect("the store opens"), None));
+    }
     stores
 }
 

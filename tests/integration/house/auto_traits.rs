@@ -36,6 +36,8 @@ fn handles_are_shared_between_tasks() {
     shared::<AuditApi>();
     shared::<AuditViewer>();
     shared::<SqliteStore>();
+    #[cfg(feature = "mongodb")]
+    shared::<tower_audit::store::mongodb::MongodbStore>();
     #[cfg(all(feature = "jsonl", unix))]
     shared::<tower_audit::store::jsonl::JsonlStore>();
     #[cfg(feature = "nats")]

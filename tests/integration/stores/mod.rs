@@ -14,6 +14,8 @@ mod jsonl_place;
 #[cfg(all(feature = "jsonl", unix))]
 mod jsonl_removal;
 mod memory;
+#[cfg(feature = "mongodb")]
+mod mongodb;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod privacyidea;

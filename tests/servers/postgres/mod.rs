@@ -27,7 +27,7 @@ mod script;
 mod session_monitor;
 mod session_settings;
 mod silent_discards;
-mod support;
+pub(crate) mod support;
 mod tls;
 mod transactional;
 #[path = "../../support/transaction_checks.rs"]

@@ -1,0 +1,13 @@
+//! The MongoDB store by its behaviour, on private servers.
+
+mod answers;
+mod hangs;
+mod obstacles;
+mod other_documents;
+mod other_readers;
+mod outages;
+mod proxy;
+mod rights;
+mod tls;
+mod write_concern;
+mod writers;
