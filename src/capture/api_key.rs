@@ -32,7 +32,7 @@ pub(super) fn digest<'h>(
         ApiKeySource::Both => (true, true),
     };
     let keys = x_api_keys.filter(|key| x_api_key && !key.is_empty());
-    let tokens = authorizations.filter_map(bearer).filter(|token| with_bearer && !is_jwt(token));
+    let tokens = authorizations.filter_map(token).filter(|_| with_bearer);
     let pepper = capture.pepper();
     all(keys, pepper).or_else(|| all(tokens, pepper))
 }
@@ -65,6 +65,11 @@ fn of_key(key: &[u8], pepper: Option<&[u8]>) -> Option<[u8; 32]> {
     let mut mac = Hmac::<Sha256>::new_from_slice(pepper).ok()?;
     mac.update(key);
     Some(mac.finalize().into_bytes().into())
+}
+
+/// The token of `authorization: Bearer`, unless it is a JWT.
+pub(super) fn token(value: &[u8]) -> Option<&[u8]> {
+    bearer(value).filter(|token| !is_jwt(token))
 }
 
 /// The token, if there are exactly two parts and the first is `bearer` in any case.

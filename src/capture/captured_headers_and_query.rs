@@ -1,16 +1,14 @@
 //! Headers and parameters of the query that a rule asks for.
 
-use std::borrow::Cow;
-
 use http::{HeaderMap, Uri};
 use serde_json::{Map, Value};
 
-use crate::event::{Details, truncate, truncate_bytes};
+use crate::event::{Details, truncate};
 use crate::policy::{AuditPolicy, MatchingRules, form_pairs};
 
 /// The longest value of a header or of a parameter, in bytes.
 const MAX_VALUE_BYTES: usize = 256;
-/// The maximum number of values of one name. Further ones are left out.
+/// The maximum number of values of one name. Of further ones there is the last, after an `…`.
 const MAX_VALUES: usize = 4;
 
 /// Returns the headers and the parameters of the query that these rules ask for: `headers` and `query`, objects with a text for
@@ -28,8 +26,7 @@ pub(super) fn captured(
     let mut found = Map::new();
     for name in asked().flat_map(|capture| &capture.headers) {
         for value in headers.get_all(name.as_str()) {
-            let text = truncate_bytes(value.as_bytes(), MAX_VALUE_BYTES);
-            add(&mut found, name, config.mask(&text));
+            add(&mut found, name, &config.mask(&String::from_utf8_lossy(value.as_bytes())));
         }
     }
     insert(&mut details, "headers", found);
@@ -38,8 +35,7 @@ pub(super) fn captured(
     if let Some(query) = uri.query().filter(|_| !names.is_empty()) {
         for (name, value) in form_pairs(query.as_bytes()) {
             if names.iter().any(|asked| **asked == name) {
-                let text = truncate(&value, MAX_VALUE_BYTES);
-                add(&mut found, &name, config.mask(&text));
+                add(&mut found, &name, &config.mask(&value));
             }
         }
     }
@@ -53,15 +49,17 @@ fn insert(details: &mut Details, key: &str, found: Map<String, Value>) {
     }
 }
 
-fn add(found: &mut Map<String, Value>, name: &str, value: Cow<'_, str>) {
-    let value = Value::String(value.into_owned());
+/// Adds a value that is masked already: half of a secret is not known as one.
+fn add(found: &mut Map<String, Value>, name: &str, masked: &str) {
+    let value = || Value::String(truncate(masked, MAX_VALUE_BYTES).into_owned());
     match found.get_mut(name) {
-        None => _ = found.insert(name.to_owned(), value),
-        Some(Value::Array(values)) => {
-            if values.len() < MAX_VALUES {
-                values.push(value);
-            }
-        }
-        Some(first) => *first = Value::Array(vec![first.take(), value]),
+        None => _ = found.insert(name.to_owned(), value()),
+        Some(Value::Array(values)) => match values.len() {
+            ..MAX_VALUES => values.push(value()),
+            // The last one: an app that reads a single value may read that.
+            MAX_VALUES => values.extend([Value::String("…".to_owned()), value()]),
+            _ => _ = values.pop().map(|_| values.push(value())),
+        },
+        Some(first) => *first = Value::Array(vec![first.take(), value()]),
     }
 }

@@ -49,7 +49,17 @@ enum KeyHeader {
     Authorization,
 }
 
-/// The maximum number of further lines with keys that are read.
+impl KeyHeader {
+    /// The key in a line of this header.
+    fn key(self, line: &HeaderValue) -> Option<&[u8]> {
+        match self {
+            Self::XApiKey => Some(line.as_bytes()).filter(|key| !key.is_empty()),
+            Self::Authorization => api_key::token(line.as_bytes()),
+        }
+    }
+}
+
+/// The maximum number of further keys of a header that are kept: more than an event names, so that it says that there were more.
 const MAX_MORE_KEYS: usize = 16;
 /// The maximum number of lines of a proxies' header that are read: the last ones.
 const MAX_FORWARDED_LINES: usize = 16;
@@ -249,9 +259,18 @@ fn push_key(
     header: KeyHeader,
     value: &HeaderValue,
 ) {
-    if first.is_none() {
+    let Some(first) = first else {
         *first = Some(value.clone());
-    } else if more.len() < MAX_MORE_KEYS {
+        return;
+    };
+    // A line without a key, or with one that is known, leaves no room for others if it is kept.
+    let key = header.key(value);
+    let known = || more.iter().filter(|(of, _)| *of == header).map(|(_, value)| header.key(value));
+    if key.is_some()
+        && header.key(first) != key
+        && !known().any(|known| known == key)
+        && known().count() < MAX_MORE_KEYS
+    {
         more.push((header, value.clone()));
     }
 }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -173,11 +173,8 @@ enum MemberFormat {
 }
 
 impl MemberFormat {
-    /// The format, by the content type. None of a body that is encoded.
+    /// The format, by the content type. The body may be encoded all the same: see [`BodyObserver::members`].
     fn of(headers: &HeaderMap) -> Option<Self> {
-        if headers.contains_key(CONTENT_ENCODING) {
-            return None;
-        }
         let name = headers.get(CONTENT_TYPE)?.to_str().ok()?.split(';').next()?.trim().to_ascii_lowercase();
         match name.as_str() {
             "application/x-www-form-urlencoded" => Some(Self::Form),
@@ -224,12 +221,14 @@ impl BodyObserver {
         // The drop records it.
     }
 
-    /// The members of the body, to be redacted.
+    /// The members of the body, to be redacted. An encoding that the headers name says nothing: many apps pass it over, and so
+    /// does this. A compressed body is neither JSON nor UTF-8.
     fn members(&self) -> Option<Value> {
         let content = self.content.as_deref().filter(|content| !content.is_empty())?;
         match self.format? {
             MemberFormat::Json => serde_json::from_slice(content).ok(),
             MemberFormat::Form => {
+                std::str::from_utf8(content).ok()?;
                 let mut members = Map::new();
                 for (name, value) in form_pairs(content) {
                     match members.get_mut(&name) {

@@ -9,9 +9,10 @@ use super::secret_names::HIDDEN;
 pub(super) fn mask(text: &str) -> Cow<'_, str> {
     let bytes = text.as_bytes();
     let (mut masked, mut copied, mut at) = (String::new(), 0, 0);
+    let mut run = TokenRun::default();
     while at < bytes.len() {
         let is_begin = at == 0 || bytes[at] == b'-' || !bytes[at - 1].is_ascii_alphanumeric();
-        match Some(at).filter(|_| is_begin).and_then(|at| secret_at(text, at)) {
+        match Some(at).filter(|_| is_begin).and_then(|at| secret_at(text, at, &mut run)) {
             Some((begin, end)) => {
                 masked.push_str(&text[copied..begin]);
                 masked.push_str(HIDDEN);
@@ -28,12 +29,12 @@ pub(super) fn mask(text: &str) -> Cow<'_, str> {
 }
 
 /// The place of a secret that begins here: only ASCII is looked at, so both ends are between characters.
-fn secret_at(text: &str, at: usize) -> Option<(usize, usize)> {
+fn secret_at(text: &str, at: usize, run: &mut TokenRun) -> Option<(usize, usize)> {
     let rest = &text.as_bytes()[at..];
     match rest.first()? {
         b'-' => pem(text, at).map(|end| (at, end)),
         b'B' | b'b' => scheme(rest).map(|(begin, end)| (at + begin, at + end)),
-        b'e' => jwt(rest).map(|end| (at, at + end)),
+        b'e' if rest.starts_with(b"eyJ") => run.jwt_at(text.as_bytes(), at).map(|end| (at, end)),
         b'2'..=b'6' => card(rest).map(|end| (at, at + end)),
         _ => None,
     }
@@ -54,21 +55,44 @@ fn scheme(rest: &[u8]) -> Option<(usize, usize)> {
     let scheme =
         SCHEMES.into_iter().find(|name| rest.get(..name.len()).is_some_and(|b| b.eq_ignore_ascii_case(name)))?;
     let blanks = rest[scheme.len()..].iter().take_while(|b| **b == b' ').count();
+    if blanks == 0 {
+        return None;
+    }
     let begin = scheme.len() + blanks;
     let is_token = |b: &&u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(b);
     let length = rest[begin..].iter().take_while(is_token).count();
-    (blanks > 0 && length >= MIN_TOKEN_BYTES).then_some((begin, begin + length))
+    (length >= MIN_TOKEN_BYTES).then_some((begin, begin + length))
 }
 
-/// Three or five parts between dots, the first of which is a JSON object in base64url (RFC 7519).
-fn jwt(rest: &[u8]) -> Option<usize> {
-    if !rest.starts_with(b"eyJ") {
-        return None;
+/// A run of the characters of a JWT, read once however often a JWT seems to begin in it.
+#[derive(Debug, Default)]
+struct TokenRun {
+    /// The place from which `dots` counts.
+    from: usize,
+    end: usize,
+    dots: usize,
+    /// The number of dots at the end: a sentence may end behind a JWT.
+    last_dots: usize,
+}
+
+impl TokenRun {
+    /// The end of a JWT that begins here: three or five parts between dots, the first of which is a JSON object in base64url
+    /// (RFC 7519).
+    fn jwt_at(&mut self, bytes: &[u8], at: usize) -> Option<usize> {
+        let dots = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'.').count();
+        if at >= self.end {
+            let is_jwt = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+            self.end = at + bytes[at..].iter().take_while(is_jwt).count();
+            self.dots = dots(&bytes[at..self.end]);
+            self.last_dots = bytes[at..self.end].iter().rev().take_while(|byte| **byte == b'.').count();
+        } else {
+            self.dots -= dots(&bytes[self.from..at]);
+        }
+        self.from = at;
+        // An unsecured JWT ends in a dot of its own.
+        let beyond = (0..=self.last_dots).find(|beyond| matches!(self.dots - beyond, 2 | 4))?;
+        Some(self.end - beyond)
     }
-    let is_jwt = |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    let length = rest.iter().take_while(is_jwt).count();
-    let dots = rest[..length].iter().filter(|b| **b == b'.').count();
-    matches!(dots, 2 | 4).then_some(length)
 }
 
 /// 13 to 19 digits, with single blanks or hyphens between them, whose last one is right by Luhn (ISO/IEC 7812-1).
@@ -117,6 +141,9 @@ mod tests {
             ("Basic YWxpY2U6c2VjcmV0", "Basic ***"),
             (&format!("a {jwt}, b"), "a ***, b"),
             (jwe, "***"),
+            (&format!("It was {jwt}. Then {jwe}..."), "It was ***. Then ***..."),
+            ("eyJhbGciOiJub25lIn0.e30.", "***"),
+            (&format!("eyJ-{jwt} eyJ.eyJ-x"), "*** eyJ.eyJ-x"),
             ("4111 1111 1111 1111", "***"),
             ("card=5500-0000-0000-0004.", "card=***."),
             ("378282246310005", "***"),
@@ -133,6 +160,15 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(mask(text), masked, "{text}");
+        }
+    }
+
+    /// Each would take half a minute if it were read again from each place where a secret seems to begin.
+    #[test]
+    fn many_beginnings_of_secrets_are_read_once() {
+        for beginning in ["eyJ-", "eyJ.", "basic-", "Basic ", "-----BEGIN ", "4-"] {
+            let text = beginning.repeat((256 << 10) / beginning.len());
+            assert!(mask(&text).len() <= text.len(), "{beginning}");
         }
     }
 

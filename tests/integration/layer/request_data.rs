@@ -66,7 +66,45 @@ async fn listed_headers_and_parameters_are_recorded_and_no_others() {
     many.headers_mut().insert("x-tenant", "t".repeat(5000).parse().expect("a value"));
     let event = event_of(rule().capture_headers(["x-tenant"]).capture_query(["n"]), many).await;
     assert!(event.details["headers"]["x-tenant"].as_str().expect("text").len() <= 256);
-    assert_eq!(event.details["query"]["n"], json!(["1", "1", "1", "1"]));
+    assert_eq!(event.details["query"]["n"], json!(["1", "1", "1", "1", "…", "1"]));
+    // An app that reads one value may read the last.
+    let hidden = post("/orders?n=a&n=a&n=a&n=a&n=b&n=admin");
+    let event = event_of(rule().capture_query(["n"]), hidden).await;
+    assert_eq!(event.details["query"]["n"], json!(["a", "a", "a", "a", "…", "admin"]));
+    // A secret is known by its whole, so it is hidden before it is cut.
+    let jwt = format!("eyJhbGciOiJIUzI1NiJ9.{}.{}", "bWFpbA".repeat(100), "c2ln".repeat(20));
+    let mut signed = post(&format!("/orders?n={jwt}"));
+    signed.headers_mut().insert("x-tenant", jwt.parse().expect("a value"));
+    let event = event_of(rule().capture_headers(["x-tenant"]).capture_query(["n"]), signed).await;
+    assert_eq!(Value::Object(event.details), json!({"headers": {"x-tenant": "***"}, "query": {"n": "***"}}));
+}
+
+/// The event has the digest of the key that the app reads, whichever line that is, or says that there are more.
+#[tokio::test(start_paused = true)]
+async fn no_number_of_lines_hides_a_key() {
+    let keys = async |lines: Vec<(&'static str, String)>| {
+        let mut request = post("/orders");
+        for (name, value) in lines {
+            request.headers_mut().append(name, value.parse().expect("a value"));
+        }
+        event_of(rule(), request).await.actor.api_key_hash.expect("a digest").to_string()
+    };
+    let of = |key: &str| sha256(key.as_bytes());
+    let repeated = |name: &'static str, value: &str| vec![(name, value.to_owned()); 40];
+    let with = |mut lines: Vec<(&'static str, String)>, name: &'static str, value: &str| {
+        lines.push((name, value.to_owned()));
+        lines
+    };
+    let both = format!("{} {}", of("junk"), of("real"));
+    assert_eq!(keys(with(repeated("x-api-key", "junk"), "x-api-key", "real")).await, both);
+    assert_eq!(keys(with(repeated("x-api-key", ""), "x-api-key", "real")).await, of("real"));
+    let basic = with(repeated("authorization", "Basic eDp5"), "x-api-key", "junk");
+    assert_eq!(keys(with(basic, "x-api-key", "real")).await, both);
+    assert_eq!(keys(with(repeated("authorization", "Basic eDp5"), "authorization", "Bearer real")).await, of("real"));
+    let jwts = repeated("authorization", "Bearer eyJhbGciOiJub25lIn0.e30.");
+    assert_eq!(keys(with(jwts, "authorization", "Bearer real")).await, of("real"));
+    let different = (0..40).map(|n| ("x-api-key", n.to_string())).collect();
+    assert!(keys(different).await.ends_with(" …"));
 }
 
 #[test]
@@ -85,10 +123,24 @@ fn a_list_with_a_credential_is_refused() {
     assert!(error.contains("\"digest\" or \"redacted\""), "{error}");
 }
 
+/// The event of a request with these headers, whose members are asked for, and the frames of the body.
+async fn with_headers(headers: &[(&str, &str)], body: &'static [u8]) -> (AuditEvent, Vec<Bytes>) {
+    send_body(Some(BodyCapture::Redacted), headers, &[body], usize::MAX).await
+}
+
 /// The event of a request whose handler reads so many frames of the body, and the frames that it read.
 async fn with_body(
     capture: Option<BodyCapture>,
     content_type: &str,
+    frames: &[&'static [u8]],
+    reads: usize,
+) -> (AuditEvent, Vec<Bytes>) {
+    send_body(capture, &[("content-type", content_type)], frames, reads).await
+}
+
+async fn send_body(
+    capture: Option<BodyCapture>,
+    headers: &[(&str, &str)],
     frames: &[&'static [u8]],
     reads: usize,
 ) -> (AuditEvent, Vec<Bytes>) {
@@ -115,7 +167,8 @@ async fn with_body(
         .layer(CaptureBodyLayer::new())
         .service(handler);
     let frames: Vec<_> = frames.iter().map(|data| Ok(http_body::Frame::data(Bytes::from_static(data)))).collect();
-    let request = Request::post("/orders").header("content-type", content_type);
+    let request = Request::post("/orders");
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     let request = request.body(StreamBody::new(stream::iter(frames))).expect("a request");
     service.oneshot(request).await.expect("infallible");
     let mut read = Vec::new();
@@ -169,6 +222,17 @@ async fn members_of_a_small_body_are_recorded_without_credentials() {
         content("application/x-www-form-urlencoded", &[FORM]).await,
         Some(json!({"item": ["a book", "b"], "password": "***", "token": "***", "note": "***"}))
     );
+    // What the request says of its encoding, and an app does not read, hides nothing.
+    for encoding in ["identity", "", "x", "gzip"] {
+        let (event, _) =
+            with_headers(&[("content-encoding", encoding), ("content-type", "application/json")], JSON).await;
+        assert_eq!(event.details["request_body"]["content"], redacted, "{encoding}");
+    }
+    const GZIP: &[u8] = b"\x1f\x8b\x08\0\0\0\0\0\0\x03K\xb4\x05\0";
+    for content_type in ["application/json", "application/x-www-form-urlencoded"] {
+        let (event, _) = with_headers(&[("content-encoding", "gzip"), ("content-type", content_type)], GZIP).await;
+        assert_eq!(event.details["request_body"].get("content"), None, "{content_type}");
+    }
     // No JSON, another format, or too large: the digest alone.
     assert_eq!(content("application/json", &[b"{\"a\": "]).await, None);
     assert_eq!(content("text/plain", &[JSON]).await, None);
