@@ -29,6 +29,11 @@ impl IdleTimer {
         self.since = Instant::now();
     }
 
+    /// Restarts the wait, and makes it this long unless it is restarted.
+    pub(super) fn postpone(&mut self, wait: Duration) {
+        self.since = Instant::now() + wait.saturating_sub(IDLE_AFTER);
+    }
+
     /// Returns after the time without an event; never, if `is_of_interest` is false.
     ///
     /// # Cancel safety
@@ -39,6 +44,9 @@ impl IdleTimer {
         }
         let end = self.since + IDLE_AFTER;
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
+        if timer.deadline() > end {
+            timer.as_mut().reset(end);
+        }
         loop {
             timer.as_mut().await;
             if Instant::now() >= end {
@@ -70,5 +78,14 @@ mod tests {
         quiet.restart();
         quiet.elapsed(true).await;
         assert_eq!(begun.elapsed(), IDLE_AFTER * 2, "a second time");
+        let begun = Instant::now();
+        quiet.postpone(IDLE_AFTER * 100);
+        assert!(quiet.elapsed(true).now_or_never().is_none());
+        quiet.restart();
+        quiet.elapsed(true).await;
+        assert_eq!(begun.elapsed(), IDLE_AFTER, "an event came meanwhile");
+        quiet.postpone(IDLE_AFTER * 100);
+        quiet.elapsed(true).await;
+        assert_eq!(begun.elapsed(), IDLE_AFTER * 101);
     }
 }

@@ -4,15 +4,19 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::log_lines::log_line;
 use crate::store::{StoreError, StoreErrorKind, chain};
+use crate::throttle::Throttle;
 
 /// Damage that the store found during maintenance. No caller waits for maintenance, so the health check reports it.
 #[derive(Debug, Default)]
-pub(super) struct StoreDamage(Mutex<Option<String>>);
+pub(super) struct StoreDamage {
+    found: Mutex<Option<String>>,
+    failures: Throttle,
+}
 
 impl StoreDamage {
     fn lock(&self) -> MutexGuard<'_, Option<String>> {
         // No code panics under this lock half way through a change.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records the result of maintenance. Returns true if there may be more to do.
@@ -27,8 +31,10 @@ impl StoreDamage {
                 false
             }
             Err(cause) => {
-                let error = chain(&cause).to_string();
-                log_line(move || tracing::warn!(error, "the audit store was not maintained"));
+                if let Some(unsaid) = self.failures.pass() {
+                    let error = chain(&cause).to_string();
+                    log_line(move || tracing::warn!(error, unsaid, "the audit store was not maintained"));
+                }
                 false
             }
         }
@@ -46,6 +52,11 @@ impl StoreDamage {
                 );
             });
         }
+    }
+
+    /// Returns true if the last maintenance found damage.
+    pub(super) fn is_found(&self) -> bool {
+        self.lock().is_some()
     }
 
     /// Returns an error if the store is damaged.

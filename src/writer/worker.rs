@@ -94,6 +94,8 @@ struct FinishedBatch {
 const MIN_FURTHER_BATCH: usize = 24;
 /// The pause after a panic of the worker itself.
 const AFTER_PANIC: Duration = Duration::from_millis(20);
+/// The pause after which a damaged store is maintained again, without an event that asks for it.
+const DAMAGE_RECHECK: Duration = Duration::from_secs(5);
 
 /// Stops the queue when the worker ends, however it does: its runtime may drop it at any time, also before its first
 /// poll.
@@ -183,8 +185,14 @@ impl Worker {
                 }
                 WorkerEvent::Maintained(result) => {
                     state.maintenance = None;
-                    state.needs_maintenance = self.damage.record(result);
-                    state.idle.restart();
+                    let has_more = self.damage.record(result);
+                    let is_damaged = self.damage.is_found();
+                    state.needs_maintenance = has_more || is_damaged;
+                    match is_damaged {
+                        // The health check fails until a maintenance succeeds, and without health there may be no events.
+                        true => state.idle.postpone(DAMAGE_RECHECK),
+                        false => state.idle.restart(),
+                    }
                 }
             }
         }

@@ -277,6 +277,12 @@ async fn damage_that_the_housekeeping_meets_fails_the_health_check() {
     let error = log.health().await.expect_err("it is damaged");
     assert_eq!(error.kind(), StoreErrorKind::Corrupt);
     assert!(std::error::Error::source(&error).expect("a cause").to_string().contains("a page is gone"));
+    // An instance that is not healthy may get no events. It is healthy again once the store is, all the same.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    log.health().await.expect_err("it is damaged still");
+    store.damage.send_replace(false);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    log.health().await.expect("it is mended");
 }
 
 /// A runtime that may be ended while another one runs.
