@@ -8,8 +8,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::call_end::CallEnd;
+use super::request_span::{EVENT_ID, RequestSpan};
 use crate::capture::AuditContext;
-use crate::event::{AuditEvent, BoundedEvent};
+use crate::event::{AuditEvent, BoundedEvent, EventId};
 use crate::policy::FailMode;
 use crate::store::TransactionId;
 use crate::writer::{AuditLog, InFlightGuard, RecordError};
@@ -17,6 +18,7 @@ use crate::writer::{AuditLog, InFlightGuard, RecordError};
 /// The event at the end of a body.
 pub(super) struct BodyEndEvent {
     pub(super) log: AuditLog,
+    pub(super) span: RequestSpan,
     /// The request's context: the handler may add facts while it streams.
     pub(super) context: AuditContext,
     pub(super) state: WriteState,
@@ -86,6 +88,12 @@ impl BodyEndEvent {
                 return;
             }
         };
+        if transaction.is_none() {
+            // The client decides how long a body takes, and new events are looked for by their time: the sealer and a reader
+            // that follows the log would find one late that had the time of the head.
+            (event.event_id, event.created_at) = EventId::new_with_time();
+        }
+        self.span.record(EVENT_ID, event.event_id);
         self.context.amend(&mut event);
         event.details.insert("body_bytes".into(), self.bytes.into());
         event.details.insert("body_end".into(), body_end.into());

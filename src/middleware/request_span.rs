@@ -91,6 +91,11 @@ impl RequestSpan {
         InSpan { future, span: self.0.clone() }
     }
 
+    /// The same span, which stays open until both are dropped.
+    pub(super) fn share(&self) -> Self {
+        Self(self.0.clone())
+    }
+
     pub(super) fn is_none(&self) -> bool {
         self.0.is_none()
     }

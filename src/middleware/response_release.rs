@@ -116,9 +116,9 @@ impl RequestLifecycle {
                     Some(_) => Box::pin(self.start_call(&mut event, &decided, transaction)).await,
                     None => Ok(()),
                 };
-                self.span.record(EVENT_ID, event.event_id);
                 let mut end_of_body = BodyEndEvent {
                     log: self.shared.log.clone(),
+                    span: self.span.share(),
                     context: self.claim.clone(),
                     state: WriteState::Waiting(event, transaction),
                     fail_mode: decided.fail_mode,

@@ -11,7 +11,9 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use tower::{Layer as _, ServiceExt as _};
 use tower_audit::policy::presets;
-use tower_audit::{Actor, AuditContext, AuditLayer, AuditLog, AuditPolicy, ErrorCode, EventType, Phase, Rule};
+use tower_audit::{
+    Actor, AuditContext, AuditEvent, AuditLayer, AuditLog, AuditPolicy, ErrorCode, EventType, Phase, Rule,
+};
 
 use crate::layer::support::{memory_log, of_phase, post, request};
 
@@ -107,6 +109,21 @@ async fn a_response_without_a_body_is_complete_at_its_head() {
     let response = at_body_end(&log).layer(handler).oneshot(post("/scans")).await.expect("infallible");
     assert_eq!(of_phase(&store, Phase::Completed).len(), 1);
     drop(response);
+}
+
+/// A client may take hours to read. A follower of the log and the sealer look for new events by their ids.
+#[tokio::test(start_paused = true)]
+async fn the_event_of_a_body_is_as_young_as_its_end() {
+    let (log, store) = memory_log().await;
+    let handler =
+        tower::service_fn(|_request: Request<_>| async { Ok::<_, Infallible>(Response::new(three_frames())) });
+    let response = at_body_end(&log).layer(handler).oneshot(post("/scans")).await.expect("infallible");
+    let meanwhile = log.record(AuditEvent::new(EventType::AUTH)).await.expect("recorded");
+    response.into_body().collect().await.expect("it ends well");
+    let events = store.events();
+    let meanwhile = events.iter().find(|event| event.event_id == meanwhile).expect("it is there");
+    let end = events.iter().find(|event| event.details.contains_key("body_end")).expect("it is there");
+    assert!(end.sort_key() > meanwhile.sort_key(), "{end:?}");
 }
 
 /// A handler that streams goes on saying things, and its event is bounded all the same.
