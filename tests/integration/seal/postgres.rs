@@ -87,6 +87,19 @@ async fn an_event_that_is_committed_late_is_sealed_late() {
     assert!(report.is_intact() && report.intact == 41, "{report:?}");
 }
 
+/// A checkpoint keeps the position of a look, and the server's clock may have been years ahead then.
+#[tokio::test]
+async fn a_position_of_the_future_makes_no_event_late() {
+    let log = Log::of(10).await;
+    let store = log.open().await;
+    let sealing = store.parts().sealing.expect("it is sealed");
+    let future = "01b00000-0000-0000-0000-000000000000";
+    store.append(&[AuditEvent::new(EventType::UPLOAD), AuditEvent::new(EventType::UPLOAD)]).await.unwrap();
+    let found = sealing.unsealed(future, 100).await.unwrap();
+    assert_eq!((found.events.len(), found.has_more), (2, false));
+    assert!(*found.position < *future, "{}", found.position);
+}
+
 #[tokio::test]
 async fn of_two_sealers_one_stores_its_batch() {
     let log = Log::of(0).await;

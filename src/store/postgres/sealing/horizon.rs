@@ -24,8 +24,8 @@ impl Horizon {
     /// Notes a look: the time, the number of the oldest open transaction, and that of the next one. Returns the time before which every
     /// transaction is over; none before there is one.
     pub(super) fn note(&mut self, now_micros: i64, oldest_open: i64, next: i64) -> Option<i64> {
-        // After a failover, numbers may go back.
-        if self.looks.back().is_some_and(|(_, known)| *known > next) {
+        // After a failover, numbers may go back; a clock that was set right goes back, too.
+        if self.looks.back().is_some_and(|(at, known)| *known > next || *at > now_micros) {
             self.looks.clear();
         }
         let spacing = SPACING_MICROS << self.doublings;
@@ -71,6 +71,7 @@ mod tests {
         assert_eq!(horizon.note(4 * SECOND, 61, 61), Some(4 * SECOND), "nothing is open");
         assert_eq!(horizon.note(5 * SECOND, 61, 99), Some(4 * SECOND), "61 is open");
         assert_eq!(horizon.note(6 * SECOND, 7, 8), None, "another server");
+        assert_eq!(horizon.note(2 * SECOND, 8, 8), Some(2 * SECOND), "a clock that went back");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod batch;
 mod horizon;
+mod pace;
 mod part;
 mod removals;
 mod rows;

@@ -2,19 +2,22 @@
 //!
 //! Nothing in a row tells when it was committed. Ids have the time at which the event was made, so:
 //!
-//! 1. Events from a *position* on, an id, are compared with the leaves at each look. The position is the time before which no
-//!    transaction is open any more ([`Horizon`]), less [`GRACE`] for the clocks of writers and their retries.
+//! 1. Events from a *position* on, an id, are compared with the leaves. The position is the time before which no transaction is
+//!    open any more ([`Horizon`]), less [`GRACE_MILLIS`] for the clocks of writers and their retries. A transaction that is open for hours, or a writer whose
+//!    clock is ahead, makes these many. So those of the last seconds are compared at each look, and all of them in a tenth of the time ([`Pace`]).
 //! 2. An event may still come later: a writer's clock is minutes behind, or the log owed it for long. So the events before the position are swept as well,
-//!    [`CHUNK`] of the newest and as many of the others at each look, and all at once when one of them was without a leaf.
+//!    [`CHUNK`] of the newest and as many of the others at each look; many more, but not all the time, when one of them was without a leaf.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
 use super::horizon::Horizon;
+use super::pace::Pace;
 use super::tables;
 use crate::event::{AuditEvent, EventId};
 use crate::store::postgres::error::DuringOperation as _;
@@ -31,6 +34,8 @@ pub(in crate::store::postgres) struct Sweep {
 #[derive(Debug, Default)]
 struct SweepState {
     horizon: Horizon,
+    /// The pace of comparing all events from the position on.
+    pace: Pace,
     /// The sweep goes on below this id, and begins anew when it is none.
     below: Option<Uuid>,
     /// A late event was found since the sweep began: it is not slowed down before the next whole round.
@@ -56,27 +61,44 @@ pub(super) async fn unsealed(
         false => None,
     };
     // Before the events are read: those of a transaction that ends in between are read, or are not behind it.
-    let settled = settled(db, sweep).await?;
-    let position = Position::read(position);
-    let low = position.low();
-    let mut events = newer(db, names, leaves.as_deref(), low, at_most).await?;
+    let times = times(db, sweep).await?;
+    let position = match Position::read(position) {
+        // The server's clock was ahead once.
+        Position::From(low) => Position::From(low.min(times.recent)),
+        scan @ Position::Scan(_) => scan,
+    };
+    let (low, begun) = (position.low(), Instant::now());
+    if matches!(position, Position::From(_)) && !sweep.lock().pace.is_due(begun) {
+        let ids = (times.recent, Some(times.soon));
+        let mut events = newer(db, names, leaves.as_deref(), ids, at_most).await?;
+        let mut has_more = events.len() >= at_most;
+        if let Some(leaves) = leaves.filter(|_| !has_more) {
+            let late = late(db, names, &leaves, sweep, low, at_most - events.len()).await?;
+            has_more = late.has_more;
+            events.extend(late.events);
+        }
+        return Ok(UnsealedEvents { events, position: position.to_string(), has_more });
+    }
+    let mut events = newer(db, names, leaves.as_deref(), (low, None), at_most).await?;
     if events.len() >= at_most {
         let last = events.iter().map(|event| Uuid::from(event.event_id)).max().unwrap_or(low);
         let next = match position {
             Position::Scan(_) => Position::Scan(Uuid::from_u128(last.as_u128().saturating_add(1))),
-            Position::From(_) => Position::From(last.min(settled).max(low)),
+            Position::From(_) => Position::From(last.min(times.settled).max(low)),
         };
         return Ok(UnsealedEvents { events, position: next.to_string(), has_more: true });
     }
     let mut has_more = false;
     if let (Some(leaves), Position::From(_)) = (leaves, position) {
+        let now = Instant::now();
+        sweep.lock().pace.note(now - begun, now);
         let late = late(db, names, &leaves, sweep, low, at_most - events.len()).await?;
         has_more = late.has_more;
         events.extend(late.events);
     }
     let next = match position {
-        Position::Scan(_) => settled,
-        Position::From(low) => settled.max(low),
+        Position::Scan(_) => times.settled,
+        Position::From(low) => times.settled.max(low),
     };
     Ok(UnsealedEvents { events, position: Position::From(next).to_string(), has_more })
 }
@@ -115,8 +137,16 @@ impl fmt::Display for Position {
     }
 }
 
-/// Returns the id before which, as far as clocks can be trusted, no event will come any more.
-async fn settled(db: &mut PgConnection, sweep: &Sweep) -> Result<Uuid, StoreError> {
+/// Moments of a look, as the ids of events that are made then.
+struct Times {
+    /// Before it no event will come any more, as far as clocks can be trusted.
+    settled: Uuid,
+    /// Some seconds ago, and in some seconds: the ids of nearly all events that come now are in between.
+    recent: Uuid,
+    soon: Uuid,
+}
+
+async fn times(db: &mut PgConnection, sweep: &Sweep) -> Result<Times, StoreError> {
     let (now, oldest_open, next): (i64, i64, i64) = sqlx::query_as(
         "SELECT (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::bigint, \
          pg_catalog.pg_snapshot_xmin(s)::text::bigint, pg_catalog.pg_snapshot_xmax(s)::text::bigint \
@@ -126,32 +156,37 @@ async fn settled(db: &mut PgConnection, sweep: &Sweep) -> Result<Uuid, StoreErro
     .await
     .during(DOING)?;
     let settled = sweep.lock().horizon.note(now, oldest_open, next);
-    let millis = settled.map_or(0, |settled| (settled / 1000 - GRACE_MILLIS).max(0));
-    Ok(Uuid::from_u128((millis.cast_unsigned() as u128) << 80))
+    let id = |millis: i64| Uuid::from_u128((millis.max(0).cast_unsigned() as u128) << 80);
+    Ok(Times {
+        settled: settled.map_or_else(Uuid::nil, |settled| id(settled / 1000 - GRACE_MILLIS)),
+        recent: id(now / 1000 - GRACE_MILLIS),
+        soon: id(now / 1000 + GRACE_MILLIS),
+    })
 }
 
-/// Returns events from this id on that have no leaf, the smallest ids first.
+/// Returns events from the first id on, and before the second if there is one, that have no leaf; the smallest ids first.
 async fn newer(
     db: &mut PgConnection,
     names: &Identifiers,
     leaves: Option<&str>,
-    low: Uuid,
+    (low, end): (Uuid, Option<Uuid>),
     at_most: usize,
 ) -> Result<Vec<AuditEvent>, StoreError> {
+    let before_end = if end.is_some() { "AND e.event_id < $3" } else { "" };
     let without_leaf = leaves
         .map(|leaves| format!("AND NOT EXISTS (SELECT FROM {leaves} l WHERE l.event_id = e.event_id AND l.n >= 0)"))
         .unwrap_or_default();
     let sql = format!(
-        "SELECT {} FROM {} AS e WHERE e.event_id >= $1 {without_leaf} ORDER BY e.event_id LIMIT $2",
+        "SELECT {} FROM {} AS e WHERE e.event_id >= $1 {before_end} {without_leaf} ORDER BY e.event_id LIMIT $2",
         columns(),
         names.table()
     );
-    let rows = sqlx::query(AssertSqlSafe(sql))
-        .bind(low)
-        .bind(i64::try_from(at_most).unwrap_or(i64::MAX))
-        .fetch_all(db)
-        .await
-        .during(DOING)?;
+    let asked = sqlx::query(AssertSqlSafe(sql)).bind(low).bind(i64::try_from(at_most).unwrap_or(i64::MAX));
+    let asked = match end {
+        Some(end) => asked.bind(end),
+        None => asked,
+    };
+    let rows = asked.fetch_all(db).await.during(DOING)?;
     rows.iter().map(|row| event_of(row, DOING)).collect()
 }
 
@@ -176,14 +211,15 @@ async fn late(
     };
     // The newest have just been looked at.
     let from = below.or(near_end);
-    let end = match from {
-        Some(from) => {
-            let (more, end) = chunk(db, names, leaves, from).await?;
-            ids.extend(more);
-            end
+    let (mut end, begun) = (from, Instant::now());
+    while let Some(next) = end {
+        let (more, after) = chunk(db, names, leaves, next).await?;
+        ids.extend(more);
+        end = after;
+        if !had_found || ids.len() >= room || begun.elapsed() >= HURRY {
+            break;
         }
-        None => None,
-    };
+    }
     ids.sort_unstable();
     ids.dedup();
     let is_cut = ids.len() > room;
@@ -192,7 +228,7 @@ async fn late(
     {
         let mut state = sweep.lock();
         state.below = match (is_cut, has_found && !had_found) {
-            // The first of them: everything is looked through at once.
+            // The first of them: everything is looked through.
             (_, true) => None,
             (true, false) => from,
             (false, false) => end,
@@ -201,7 +237,7 @@ async fn late(
         state.has_found = has_found || (had_found && end.is_some());
     }
     let events = if has_found { events(db, names, &ids).await? } else { Vec::new() };
-    Ok(Late { events, has_more: has_found || (had_found && end.is_some()) })
+    Ok(Late { events, has_more: has_found })
 }
 
 /// Looks at the [`CHUNK`] events below an id. Returns those without a leaf, and the smallest id; none if there are no more.
@@ -242,4 +278,6 @@ const DOING: &str = "looking for events without a leaf";
 /// The time by which an event may be inserted after it was made, beyond the time of its transaction.
 const GRACE_MILLIS: i64 = 10_000;
 const CHUNK: usize = 4096;
+/// The time of a look that a hurried sweep may take. The sealer looks once a second.
+const HURRY: Duration = Duration::from_millis(100);
 const SCAN: &str = "scan:";
