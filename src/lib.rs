@@ -93,6 +93,7 @@ pub(crate) mod clock;
 pub(crate) mod config_file;
 pub mod event;
 pub mod export;
+pub mod import;
 pub(crate) mod log_lines;
 pub mod middleware;
 pub mod policy;
@@ -144,6 +145,10 @@ mod durability {}
 #[cfg(all(doctest, feature = "retention-rules"))]
 #[doc = include_str!("../docs/retention.md")]
 mod retention_manual {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/import.md")]
+mod import_manual {}
 
 #[cfg(doctest)]
 #[doc = include_str!("../docs/export.md")]

@@ -40,7 +40,7 @@ for n in $(seq 10); do
 done
 
 # What a schema cannot say: `until` must be after `since`, and a cursor comes from the page before. So there is a span that
-# is one, and of a list nobody expects that whatever fits the schema is taken.
+# is one, and of a list nobody expects that whatever fits the schema is taken. Nor of an export: no profile has CSV, and not each an array.
 cat >"$work/schemathesis.toml" <<'EOF'
 [auth.openapi.app]
 bearer = "${TOKEN}"
@@ -51,6 +51,10 @@ bearer = "${TOKEN}"
 
 [[operations]]
 include-operation-id = "list"
+checks.positive_data_acceptance.enabled = false
+
+[[operations]]
+include-operation-id = "export"
 checks.positive_data_acceptance.enabled = false
 EOF
 # Not the phase `stateful`: there it guesses from the schema of an event what an id is, and takes part of a route for one.

@@ -7,6 +7,7 @@
 mod choices;
 pub mod event;
 pub mod export;
+pub mod import;
 pub mod policy;
 pub mod policy_file;
 pub mod query_string;

@@ -55,6 +55,9 @@ impl EventType {
     /// The log was made anew; written by `tower-audit destroy-and-recreate`.
     pub const AUDIT_INIT: Self = Self(Name::BuiltIn("audit.init"));
 
+    /// Records of another log were imported; written by `tower-audit import`.
+    pub const AUDIT_IMPORT: Self = Self(Name::BuiltIn("audit.import"));
+
     /// The types of this crate: those of requests, and then those of the log itself. A later version may have more.
     pub const ALL: &'static [Self] = &[
         Self::UPLOAD,
@@ -69,6 +72,7 @@ impl EventType {
         Self::AUDIT_FAILED,
         Self::AUDIT_READ,
         Self::AUDIT_INIT,
+        Self::AUDIT_IMPORT,
     ];
 
     /// The types that a policy knows without a rule or a declaration.

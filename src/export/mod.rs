@@ -35,7 +35,6 @@ pub use json::{JsonArray, to_json, to_json_pretty};
 pub use jsonl::Jsonl;
 #[cfg(any(all(feature = "jsonl", unix), all(feature = "syslog", unix)))]
 pub(crate) use profile::Encoding;
-#[cfg(all(feature = "jsonl", unix))]
 pub(crate) use profile::original_of;
 pub use profile::{EventSource, EventSourceError, Profile, ProfileError, ProfileFormat};
 #[cfg(any(feature = "cli", feature = "viewer"))]

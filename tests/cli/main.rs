@@ -14,6 +14,10 @@ mod history;
 #[path = "../support/hostile.rs"]
 mod hostile;
 mod hostile_text;
+#[cfg(unix)]
+mod import;
+#[cfg(all(feature = "postgres", unix))]
+mod import_ivre;
 #[cfg(all(feature = "jsonl", unix))]
 mod json_lines;
 #[cfg(feature = "postgres")]

@@ -20,12 +20,13 @@ use crate::sanitize::sanitize_line;
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0  done; also when the reader of the output went away, and after Ctrl-C in tail -f and serve
-  1  it failed, was declined, or was interrupted and cleaned up (purge, rotate, export --output)
+  1  it failed, was declined, or was interrupted and cleaned up (purge, rotate, import, export --output)
   2  something typed makes no sense, or a store or a --yes is missing; nothing was changed
   3  the store cannot be opened, or does not answer as it should
   4  get: there is no event with this id
   5  doctor: something is wrong
   6  verify: the log is damaged; verify-proof: the proof does not hold; seal: the tree is not the one that the key signed
+  7  import: records are no events; the others were imported
   130, 143  a shell's numbers for a command that SIGINT or SIGTERM ended: there was nothing to clean up";
 
 /// The failure of a command.
@@ -51,6 +52,24 @@ pub(crate) enum CliError {
     },
     /// Somebody ended an export.
     ExportInterrupted,
+    /// A source cannot be read.
+    Unreadable {
+        source: String,
+        cause: io::Error,
+    },
+    /// Records of an import are no events, which was told.
+    NotImported {
+        records: u64,
+    },
+    /// Somebody ended an import.
+    ImportInterrupted {
+        events: u64,
+    },
+    /// The store took no more events of an import.
+    ImportFailed {
+        events: u64,
+        source: StoreError,
+    },
     /// Something is wrong with the store, which was told.
     Unhealthy {
         wrong: usize,
@@ -83,6 +102,15 @@ pub(crate) enum CliError {
 }
 
 impl CliError {
+    /// The error of a command without a store.
+    pub(crate) fn no_store() -> Self {
+        Self::Usage(
+            "no store is named: give --url URL or --url-file FILE, or set AUDIT_URL or DATABASE_URL; a URL is such as \
+             sqlite:/var/lib/app/audit.db"
+                .into(),
+        )
+    }
+
     fn code(&self) -> u8 {
         match self {
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
@@ -113,11 +141,15 @@ impl CliError {
             Self::Unhealthy { .. } => 5,
             Self::Damaged { .. } | Self::NotProven(_) | Self::Seal(SealerError::Refused(_)) => 6,
             Self::Seal(_) => 3,
+            Self::NotImported { .. } => 7,
+            Self::ImportFailed { .. } => 3,
             Self::Unsupported { .. }
             | Self::NotSealed
             | Self::Output(_)
             | Self::File { .. }
             | Self::ExportInterrupted
+            | Self::Unreadable { .. }
+            | Self::ImportInterrupted { .. }
             | Self::Listen(_)
             | Self::Input(_)
             | Self::Start(_)
@@ -167,6 +199,13 @@ impl CliError {
             Self::Start(_) => Some("see the limits of the process (ulimit -a)"),
             Self::Declined => None,
             Self::ExportInterrupted => Some("run it again"),
+            Self::Unreadable { .. } => Some("name a file that is there, and that you may read"),
+            Self::NotImported { .. } => Some(
+                "correct the records that are named, and run it again: the events that are in the log stay as they are",
+            ),
+            Self::ImportInterrupted { .. } | Self::ImportFailed { .. } => {
+                Some("run it again for the rest: the events that are in the log stay as they are")
+            }
             Self::Purge(PurgeError::BelowFloor { .. }) => Some("`tower-audit --help` lists the options"),
             Self::Purge(PurgeError::KeyRequired | PurgeError::NotSealed | PurgeError::WrongKey { .. }) => None,
             Self::Purge(PurgeError::NotStarted(_) | PurgeError::NotPlanned(_)) => {
@@ -227,6 +266,11 @@ impl fmt::Display for CliError {
             Self::Erasure(error) => error.fmt(f),
             Self::Key(error) => error.fmt(f),
             Self::Seal(error) => error.fmt(f),
+            Self::Unreadable { source, .. } => write!(f, "{source} cannot be read"),
+            Self::NotImported { records: 1 } => f.write_str("a record was not imported"),
+            Self::NotImported { records } => write!(f, "{records} records were not imported"),
+            Self::ImportInterrupted { events } => write!(f, "interrupted; {events} events were imported"),
+            Self::ImportFailed { events, .. } => write!(f, "the import broke off; {events} events were imported"),
             Self::NotSealed => f.write_str("the log has no checkpoint"),
             Self::Damaged { findings: 1 } => f.write_str("the log is damaged"),
             Self::Damaged { findings } => write!(f, "the log is damaged in {findings} places"),
@@ -255,7 +299,11 @@ impl Error for CliError {
             | Self::NotSealed
             | Self::Damaged { .. }
             | Self::NotProven(_)
+            | Self::NotImported { .. }
+            | Self::ImportInterrupted { .. }
             | Self::ExportInterrupted => None,
+            Self::Unreadable { cause, .. } => Some(cause),
+            Self::ImportFailed { source, .. } => Some(source),
         }
     }
 }
@@ -373,6 +421,10 @@ mod tests {
             (CliError::NotFound(EventId::from_u128(1)), 4),
             (CliError::Unhealthy { wrong: 1 }, 5),
             (CliError::ExportInterrupted, 1),
+            (CliError::Unreadable { source: "x".into(), cause: io::Error::from(io::ErrorKind::NotFound) }, 1),
+            (CliError::NotImported { records: 2 }, 7),
+            (CliError::ImportInterrupted { events: 2 }, 1),
+            (CliError::ImportFailed { events: 2, source: store(StoreErrorKind::Transient) }, 3),
             (CliError::NotSealed, 1),
             (CliError::Damaged { findings: 1 }, 6),
             (CliError::Seal(SealerError::Store(store(StoreErrorKind::Transient))), 3),

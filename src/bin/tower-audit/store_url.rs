@@ -3,7 +3,7 @@
 use std::env::VarError;
 use std::fs::File;
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::CliError;
 
@@ -31,15 +31,8 @@ pub(crate) fn store_url(
         return Ok(Some(StoreUrl { url, source: "--url" }));
     }
     if let Some(path) = file {
-        let refused = |why: &str| CliError::Usage(format!("--url-file: {}: {why}", path.display()));
-        let mut text = String::new();
-        let file = File::open(&path).map_err(|error| refused(&error.to_string()))?;
-        file.take(MAX_FILE_BYTES).read_to_string(&mut text).map_err(|error| refused(&error.to_string()))?;
-        let url = text.lines().next().unwrap_or_default().trim();
-        if url.is_empty() {
-            return Err(refused("its first line is empty: expected a URL there"));
-        }
-        return Ok(Some(StoreUrl { url: url.to_owned(), source: "--url-file" }));
+        let url = first_line("--url-file", &path)?;
+        return Ok(Some(StoreUrl { url, source: "--url-file" }));
     }
     for name in ["AUDIT_URL", "DATABASE_URL"] {
         match variable(name) {
@@ -49,6 +42,19 @@ pub(crate) fn store_url(
         }
     }
     Ok(None)
+}
+
+/// Returns the URL in the first line of a file, which an option names.
+pub(crate) fn first_line(option: &str, path: &Path) -> Result<String, CliError> {
+    let refused = |why: &str| CliError::Usage(format!("{option}: {}: {why}", path.display()));
+    let mut text = String::new();
+    let file = File::open(path).map_err(|error| refused(&error.to_string()))?;
+    file.take(MAX_FILE_BYTES).read_to_string(&mut text).map_err(|error| refused(&error.to_string()))?;
+    let url = text.lines().next().unwrap_or_default().trim();
+    if url.is_empty() {
+        return Err(refused("its first line is empty: expected a URL there"));
+    }
+    Ok(url.to_owned())
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ mod ip_address;
 mod iq;
 mod message;
 mod ocsf;
-#[cfg(all(feature = "jsonl", unix))]
 mod original;
 mod otlp;
 mod outcome;
@@ -22,7 +21,6 @@ mod profile_name;
 pub(crate) use encoding::Encoding;
 pub(crate) use encoding_settings::EncodingSettings;
 pub use event_source::{EventSource, EventSourceError};
-#[cfg(all(feature = "jsonl", unix))]
 pub(crate) use original::original_of;
 pub use profile_format::ProfileFormat;
 pub use profile_name::{Profile, ProfileError};

@@ -43,6 +43,7 @@ mod grants;
 mod health;
 mod identifiers;
 mod indexes;
+mod ivre_table;
 mod json_text;
 mod location;
 mod observer;
@@ -69,6 +70,7 @@ mod url;
 mod writer_lease;
 
 pub use config::PostgresTable;
+pub use ivre_table::IvreTable;
 pub use roles::create_roles;
 pub use store::PostgresStore;
 pub(crate) use url::is_scheme;

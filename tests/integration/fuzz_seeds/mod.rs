@@ -50,4 +50,4 @@ macro_rules! targets {
     };
 }
 
-targets! { event export policy policy_file query_string request seal syslog text_pattern time_expr truncate }
+targets! { event export import policy policy_file query_string request seal syslog text_pattern time_expr truncate }

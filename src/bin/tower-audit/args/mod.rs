@@ -10,6 +10,7 @@ mod format;
 mod filter;
 
 mod export;
+mod import;
 mod listing;
 mod stats;
 
@@ -31,6 +32,7 @@ pub(crate) use erase::EraseArgs;
 pub(crate) use export::ExportArgs;
 pub(crate) use filter::FilterArgs;
 pub(crate) use format::{ExportFormat, Format};
+pub(crate) use import::{ImportArgs, ReportFormat};
 pub(crate) use listing::{GetArgs, HistoryArgs, QueryArgs, TailArgs};
 pub(crate) use maintenance::{BackupArgs, DestroyArgs, DoctorArgs, MigrateArgs};
 pub(crate) use retention::{PurgeArgs, RotateArgs, RunArgs, RunFormat};
@@ -63,6 +65,8 @@ pub(crate) enum Command {
     Tail(TailArgs),
     /// Writes every event that passes the filters, newest first, to standard output or to a file
     Export(ExportArgs),
+    /// Imports the records of another log, or of an export, and reports what could not be mapped. Can be repeated
+    Import(ImportArgs),
     /// Prints how many events there are of what, and when they were
     Stats(StatsArgs),
     /// Prints how many events pass the filters

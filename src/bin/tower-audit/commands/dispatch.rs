@@ -1,8 +1,8 @@
 //! From the arguments to the command that was given.
 
 use super::{
-    backup, completions, count, destroy_and_recreate, doctor, erase, export, get, history, man, migrate, purge, query,
-    rotate, seal, serve, stats, tail, verify,
+    backup, completions, count, destroy_and_recreate, doctor, erase, export, get, history, import, man, migrate, purge,
+    query, rotate, seal, serve, stats, tail, verify,
 };
 use crate::args::{Args, Command};
 use crate::error::CliError;
@@ -11,12 +11,16 @@ use crate::store_url::store_url;
 /// Runs the command that the arguments name.
 pub(crate) async fn run(args: Args) -> Result<(), CliError> {
     let url = store_url(args.url, args.url_file, |name| std::env::var(name))?;
-    let named = || url.clone().map(|url| url.url).ok_or_else(no_store);
+    let named = || url.clone().map(|url| url.url).ok_or_else(CliError::no_store);
     match args.command {
         Command::Query(args) => query::run(&named()?, args).await,
         Command::Tail(args) => tail::run(&named()?, args).await,
         Command::Stats(args) => stats::run(&named()?, args).await,
         Command::Export(args) => export::run(&named()?, args).await,
+        Command::Import(args) => {
+            let to = args.to.clone().or_else(|| url.map(|url| url.url));
+            import::run(to.as_deref(), args).await
+        }
         Command::Count(args) => count::run(&named()?, args).await,
         Command::Get(args) => get::run(&named()?, args).await,
         Command::History(args) => history::run(&named()?, args).await,
@@ -38,12 +42,4 @@ pub(crate) async fn run(args: Args) -> Result<(), CliError> {
         Command::Completions { shell } => completions::run(shell),
         Command::Man(args) => man::run(&args),
     }
-}
-
-fn no_store() -> CliError {
-    CliError::Usage(
-        "no store is named: give --url URL or --url-file FILE, or set AUDIT_URL or DATABASE_URL; a URL is such as \
-         sqlite:/var/lib/app/audit.db"
-            .into(),
-    )
 }

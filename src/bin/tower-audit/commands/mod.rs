@@ -14,6 +14,7 @@ mod erase;
 mod export;
 mod get;
 mod history;
+mod import;
 mod man;
 mod migrate;
 mod purge;
