@@ -37,7 +37,7 @@ mod fit;
 
 mod bounded_event;
 
-#[cfg(any(feature = "sqlite", feature = "postgres", feature = "jsonl", feature = "mongodb"))]
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql", feature = "jsonl", feature = "mongodb"))]
 pub(crate) mod undecodable;
 
 pub use actor::Actor;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+#[cfg(feature = "mysql")]
+use sqlx::mysql::{MySql, MySqlConnection};
 #[cfg(feature = "postgres")]
 use sqlx::postgres::{PgConnection, Postgres};
 #[cfg(feature = "sqlite")]
@@ -10,6 +12,9 @@ use sqlx::sqlite::{Sqlite, SqliteConnection};
 /// A connection of the app's, of one of the kinds that stores know.
 #[non_exhaustive]
 pub enum AppConnection<'a> {
+    /// To MariaDB or MySQL.
+    #[cfg(feature = "mysql")]
+    MySql(&'a mut MySqlConnection),
     /// To PostgreSQL.
     #[cfg(feature = "postgres")]
     Postgres(&'a mut PgConnection),
@@ -24,6 +29,8 @@ pub enum AppConnection<'a> {
 impl fmt::Debug for AppConnection<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            #[cfg(feature = "mysql")]
+            Self::MySql(_) => "MySql",
             #[cfg(feature = "postgres")]
             Self::Postgres(_) => "Postgres",
             #[cfg(feature = "sqlite")]
@@ -33,7 +40,7 @@ impl fmt::Debug for AppConnection<'_> {
     }
 }
 
-/// A transaction that an event can be written in: `sqlx`'s, for PostgreSQL or SQLite, or a connection that is in one, so
+/// A transaction that an event can be written in: `sqlx`'s, for MariaDB, MySQL, PostgreSQL or SQLite, or a connection that is in one, so
 /// that both `&mut tx` and `&mut *tx` will do.
 ///
 /// A connection that was told `BEGIN` by hand is not in a transaction that `sqlx` knows of, and is refused. Nobody else
@@ -74,5 +81,6 @@ macro_rules! transaction_of {
     };
 }
 
+transaction_of!("mysql", MySql, MySqlConnection);
 transaction_of!("postgres", Postgres, PgConnection);
 transaction_of!("sqlite", Sqlite, SqliteConnection);

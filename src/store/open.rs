@@ -15,6 +15,8 @@ pub const SCHEMES: &[&str] = &[
     "sqlite",
     #[cfg(feature = "postgres")]
     "postgres",
+    #[cfg(feature = "mysql")]
+    "mysql",
     #[cfg(all(feature = "jsonl", unix))]
     "jsonl",
     #[cfg(feature = "nats")]
@@ -37,7 +39,9 @@ pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn AuditStore>
     let Some((given, rest)) = url.split_once(':') else { return Err(no_store(url)) };
     #[cfg(feature = "postgres")]
     let scheme = if super::postgres::is_scheme(given) { "postgres" } else { scheme };
-    #[cfg(not(feature = "postgres"))]
+    #[cfg(feature = "mysql")]
+    let scheme = if super::mysql::is_scheme(given) { "mysql" } else { scheme };
+    #[cfg(not(any(feature = "postgres", feature = "mysql")))]
     let _ = given;
     match scheme {
         "memory" if rest.is_empty() => Ok(Arc::new(MemoryStore::new())),
@@ -55,6 +59,13 @@ pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn AuditStore>
         "postgres" | "postgresql" => {
             let _ = options;
             Err(absent("postgres"))
+        }
+        #[cfg(feature = "mysql")]
+        "mysql" => super::mysql::MysqlStore::open(url, options).await.map(|store| Arc::new(store) as _),
+        #[cfg(not(feature = "mysql"))]
+        "mysql" | "mariadb" => {
+            let _ = options;
+            Err(absent("mysql"))
         }
         #[cfg(all(feature = "jsonl", unix))]
         "jsonl" => super::jsonl::JsonlStore::open(url, options).await.map(|store| Arc::new(store) as _),
@@ -105,8 +116,9 @@ pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn AuditStore>
 
 /// Explains why a URL names no store. Shows at most a known scheme of it, for a password may be in any other part.
 fn no_store(url: &str) -> StoreError {
-    const STORES: &str = "`sqlite:PATH`, `postgres://USER@HOST/DATABASE`, `mongodb://HOST/DATABASE`, \
-                          `jsonl:PATH`, `nats://HOST`, `tracing:TARGET`, `syslog:///dev/log` or `memory:`";
+    const STORES: &str = "`sqlite:PATH`, `postgres://USER@HOST/DATABASE`, `mysql://USER@HOST/DATABASE`, \
+                          `mongodb://HOST/DATABASE`, `jsonl:PATH`, `nats://HOST`, `tracing:TARGET`, \
+                          `syslog:///dev/log` or `memory:`";
     let is_padding = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`');
     let hint = match RedactedUrl::of(url).scheme() {
         _ if url.starts_with(is_padding) || url.ends_with(is_padding) => {
@@ -126,6 +138,7 @@ fn no_store(url: &str) -> StoreError {
 #[cfg(not(all(
     feature = "sqlite",
     feature = "postgres",
+    feature = "mysql",
     feature = "jsonl",
     feature = "mongodb",
     feature = "nats",

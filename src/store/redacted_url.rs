@@ -21,7 +21,7 @@ pub struct RedactedUrl {
 }
 
 /// The schemes of the stores, and those that people write by mistake.
-const KNOWN: [&str; 40] = [
+const KNOWN: [&str; 43] = [
     "memory",
     "sqlite",
     "postgres",
@@ -39,6 +39,9 @@ const KNOWN: [&str; 40] = [
     "mongodb+srv",
     "mysql",
     "mariadb",
+    "mysql+pymysql",
+    "mysql+mysqldb",
+    "mariadb+pymysql",
     // Of other software.
     "sqlite3",
     "file",

@@ -22,7 +22,7 @@ pub(super) fn url_parameters(text: &str) -> Result<Vec<(&str, &str)>, String> {
 }
 
 /// Resolves the percent signs of a part of a URL. `None` if one does not begin two hexadecimal digits of UTF-8.
-#[cfg(any(feature = "postgres", feature = "nats"))]
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "nats"))]
 pub(super) fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();

@@ -96,7 +96,7 @@ impl AuditLog {
 
     /// Inserts an event in the transaction. Returns false if the store has it already.
     #[cfg_attr(
-        not(any(feature = "postgres", feature = "sqlite")),
+        not(any(feature = "postgres", feature = "mysql", feature = "sqlite")),
         expect(unused_variables, reason = "nobody can have a transaction")
     )]
     pub(crate) async fn insert_in<T: AppTransaction>(

@@ -30,6 +30,41 @@ fn what_was_answered_survives_every_kill_in_json_lines() {
     survives(&folder, &format!("jsonl:{}?rotate_bytes=64K&gzip=true", path.display()), JSONL_KILLS);
 }
 
+/// Four instances at a time: each start waits for three seconds before it takes the one before it for dead.
+#[cfg(feature = "mysql")]
+#[test]
+fn what_was_answered_survives_every_kill_of_an_instance_on_mariadb() {
+    const ROUNDS: usize = 4;
+    const INSTANCES: usize = 4;
+    let _turn = alone();
+    let mariadb = crate::mariadb::Server::start();
+    let database = mariadb.database();
+    let folder = Folder::new();
+    let settings = Settings::new(&database.url()).env("EFFECTS", folder.effects_file());
+    let mut shots = Vec::new();
+    for round in 0..ROUNDS {
+        std::thread::scope(|scope| {
+            let instances: Vec<_> = (0..INSTANCES)
+                .map(|instance| {
+                    let settings = &settings;
+                    scope.spawn(move || kill_under_load(settings.start(), round * INSTANCES + instance))
+                })
+                .collect();
+            shots.extend(instances.into_iter().map(|instance| instance.join().expect("a kill does not panic")));
+        });
+    }
+    // The last start closes the events that the last kills left open.
+    settings.start().stop();
+
+    let record = Record::read_url(&database.url());
+    record.assert_successes(shots.iter().flatten());
+    record.assert_all_ended();
+    record.assert_no_effect_without_record(&folder.effects(), shots.iter().flatten());
+    let left = "SELECT (SELECT COUNT(*) FROM audit_events_started), (SELECT COUNT(*) FROM audit_events_writers)";
+    assert_eq!(database.sql(left), "0\t0");
+    println!("kill on MariaDB: {} kills, {} events", ROUNDS * INSTANCES, record.len());
+}
+
 fn survives(folder: &Folder, url: &str, kills: usize) {
     let _turn = alone();
     let begun = Instant::now();

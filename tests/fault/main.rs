@@ -11,6 +11,9 @@ mod instances;
 #[cfg(feature = "jsonl")]
 mod jsonl;
 mod kill;
+#[cfg(feature = "mysql")]
+#[path = "../support/mariadb.rs"]
+mod mariadb;
 mod rotation_killed;
 mod shutdown;
 mod store_fails;

@@ -8,6 +8,9 @@ mod fuzz_seeds;
 mod hostile;
 mod house;
 mod layer;
+#[cfg(feature = "mysql")]
+#[path = "../support/mariadb.rs"]
+mod mariadb_server;
 #[cfg(feature = "mongodb")]
 #[path = "../support/mongodb.rs"]
 mod mongodb_server;

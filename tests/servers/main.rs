@@ -2,11 +2,16 @@
 
 #[path = "../support/postgres.rs"]
 mod cluster;
+#[cfg(feature = "mysql")]
+#[path = "../support/mariadb.rs"]
+mod mariadb;
 #[cfg(feature = "mongodb")]
 mod mongodb;
 #[cfg(feature = "mongodb")]
 #[path = "../support/mongodb.rs"]
 mod mongodb_server;
+#[cfg(feature = "mysql")]
+mod mysql;
 #[path = "../fault/support/namespace.rs"]
 mod namespace;
 mod nats;

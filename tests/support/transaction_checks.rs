@@ -21,7 +21,7 @@ use tower_audit::{
     AuditContext, AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventId, EventType, Phase, RecordError, RecordWhen,
 };
 
-use super::database::{Backing, Db, Pool};
+use super::database::{Backing, Db, EFFECT, Pool};
 
 /// The fate of a request's transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,8 +81,6 @@ async fn handle(State(app): State<App>, audit: AuditContext) -> Result<StatusCod
         }
     }
 }
-
-const EFFECT: &str = "INSERT INTO effects VALUES ($1)";
 
 async fn change(app: &App, audit: &AuditContext) -> Result<StatusCode, Box<dyn Error + Send + Sync>> {
     let mut tx = app.pool.begin().await?;
@@ -395,7 +393,7 @@ async fn another_database_is_refused_before_anything_is_written() {
     let backing = Backing::new().await;
     let log = backing.log().await;
     // It has a log of its own, so that nothing is amiss there.
-    let other = Backing::new().await;
+    let other = Backing::elsewhere().await;
     let others = other.log().await;
     let mut tx = other.pool.begin().await.expect("begun");
     let error = log.record_in(&mut tx, AuditEvent::new(EventType::AUTH)).await.expect_err("another database");

@@ -16,8 +16,8 @@ use super::error::{
     DuringOperation as _, FOREIGN_KEY_VIOLATION, UNIQUE_VIOLATION, cause, from_driver, has_code, permanent, transient,
 };
 use super::session::{PgQuery, only};
+use super::sessions::WriterLease;
 use super::statements::Statements;
-use super::writer_lease::WriterLease;
 use crate::event::AuditEvent;
 use crate::store::StoreError;
 

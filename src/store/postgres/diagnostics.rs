@@ -13,9 +13,9 @@ use super::identifiers::{Identifiers, STARTED, WRITERS, quote_identifier};
 use super::indexes;
 use super::obstacles;
 use super::owner::{self, TableOwner};
-use super::pool::Pool;
 use super::schema;
-use super::writer_lease::IS_FREE;
+use super::sessions::Pool;
+use super::writer_locks::IS_FREE;
 use crate::store::{Diagnostic, StoreError};
 
 pub(super) async fn inspect(readers: &Pool, config: &Config) -> Result<Vec<Diagnostic>, StoreError> {

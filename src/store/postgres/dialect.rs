@@ -19,6 +19,8 @@ pub(super) static DIALECT: Dialect = Dialect {
          WHEN 'number' THEN pg_catalog.substring(details ->> {key}, '^-?[0-9]+$') END) COLLATE \"C\"",
     ),
     numbered: true,
+    text_literal: None,
+    compares_rows: true,
     like: "LIKE",
     wildcard: '%',
     literal: |c, pattern| match c {

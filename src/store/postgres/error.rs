@@ -205,16 +205,6 @@ pub(super) fn permanent(doing: &'static str) -> StoreError {
     StoreError::new(StoreErrorKind::Permanent, NAME, doing)
 }
 
-/// The error of a store that was closed.
-pub(super) fn closed_error(doing: &'static str) -> StoreError {
-    permanent(doing).with_hint("the store is closed")
-}
-
-/// An opening that fails while the log is in use is no mistake in the URL: what was there may come back.
-pub(super) fn as_transient(error: StoreError) -> StoreError {
-    if error.kind() == StoreErrorKind::Config { transient("connecting again").with_source(error) } else { error }
-}
-
 pub(super) const NAME: &str = "postgres";
 pub(super) const MISSING: &str =
     "the tables of the log are missing: let their owner run `tower-audit migrate` on this database";

@@ -1,26 +1,9 @@
 //! The columns of an event: their names, their types, and the fields of the event that they hold.
 
-use std::borrow::Cow;
-
 use crate::event::AuditEvent;
-use crate::query::{Field, Filter, TextPattern};
+use crate::query::Field;
 use crate::store::sql::TextColumn;
-
-/// The columns with one text of the event each.
-pub(super) const TEXT_COLUMNS: [(&str, Field); 12] = [
-    ("actor_user_email", Field::UserEmail),
-    ("actor_api_key_hash", Field::ApiKeyHash),
-    ("actor_remote_addr", Field::RemoteAddr),
-    ("actor_acting_for", Field::ActingFor),
-    ("resource_route", Field::Route),
-    ("resource_method", Field::Method),
-    ("request_id", Field::RequestId),
-    ("request_uri", Field::Uri),
-    ("trace_id", Field::TraceId),
-    ("domain", Field::Domain),
-    ("action", Field::Action),
-    ("error", Field::Error),
-];
+pub(super) use crate::store::sql::{TEXT_COLUMNS, text, unindexed};
 
 /// The columns that are bound before [`TEXT_COLUMNS`], with the types of their values.
 const BEFORE: [(&str, &str); 4] =
@@ -52,11 +35,6 @@ pub(super) fn stored(column: &str, value: &str) -> String {
         "more_targets" => format!("{value}::pg_catalog.text[]"),
         _ => value.to_owned(),
     }
-}
-
-/// Returns the text of the event in one of [`TEXT_COLUMNS`].
-pub(super) fn text(event: &AuditEvent, field: Field) -> Option<Cow<'_, str>> {
-    field.event_field().and_then(|field| field.value_of(event))
 }
 
 /// The targets of an event, as their columns have them.
@@ -132,25 +110,6 @@ const HAS_TARGET: &str = concat!(
 /// Every target of an event; null if there is none.
 const TARGETS: &str =
     concat!("pg_catalog.unnest(pg_catalog.array_append(more_targets, ", first_target!(), ")) AS target(value)");
-
-/// Returns the names of the filter's conditions that no index answers.
-pub(super) fn unindexed(filter: &Filter) -> Vec<&'static str> {
-    let by_text = filter.texts().into_iter().filter(|(field, condition)| {
-        let begins = |pattern: &TextPattern| pattern.literals().first().is_some_and(|literal| !literal.is_empty());
-        let is_whole = |pattern: &TextPattern| pattern.as_exact().is_some();
-        let included = condition.included();
-        let is_indexed = match field {
-            Field::EventType | Field::UserEmail | Field::RemoteAddr | Field::Route => {
-                included.iter().all(|pattern| is_whole(pattern) || begins(pattern) || *pattern == TextPattern::any())
-            }
-            Field::Target | Field::RequestId | Field::TraceId => included.iter().all(is_whole),
-            _ => false,
-        };
-        !condition.is_empty() && !is_indexed
-    });
-    let details = filter.details.values().any(|condition| !condition.is_empty()).then_some("detail");
-    by_text.map(|(field, _)| field.as_str()).chain(details).collect()
-}
 
 #[cfg(test)]
 mod tests {

@@ -14,12 +14,12 @@ use super::error::{DuringOperation as _, permanent};
 use super::grants::Right;
 use super::identifiers::STARTED;
 use super::obstacles;
-use super::pool::Pool;
 use super::schema;
 use super::session::{millis, run};
+use super::sessions::{Pool, WriterLease};
 use super::statements::{COMMIT_MARK, Statements};
-use super::writer_lease::WriterLease;
-use crate::event::{Actor, AuditEvent, EventType, Phase};
+use crate::event::AuditEvent;
+use crate::store::sql::rehearsal;
 use crate::store::{Durability, StoreError, StoreErrorKind};
 
 /// A trial of all that the next event needs.
@@ -101,25 +101,6 @@ impl HealthCheck<'_> {
             "inserted events are gone before the commit: a trigger or a rule on a table of the log deletes them; drop it",
         ))
     }
-}
-
-/// The events of a request with a write-ahead rule, and of one without, each a batch of its own.
-fn rehearsal() -> [Vec<AuditEvent>; 3] {
-    let event = |event_type, phase, outcome| {
-        let mut event = AuditEvent::new(event_type);
-        event.phase = phase;
-        event.outcome = outcome;
-        event.actor = Actor::user("health@tower-audit.invalid");
-        event.actor.remote_addr = Some("192.0.2.1".into());
-        event.resource.route = Some("/health".into());
-        event.resource.method = Some("GET".into());
-        event
-    };
-    let started = event(EventType::ADMIN_ACTION, Phase::Started, None);
-    let mut ended = event(EventType::ADMIN_ACTION, Phase::Completed, Some(200));
-    ended.request.started_event_id = Some(started.event_id);
-    let plain = event(EventType::UPLOAD, Phase::Completed, Some(200));
-    [vec![started], vec![ended], vec![plain]]
 }
 
 pub(super) const HEALTH: &str = "health";

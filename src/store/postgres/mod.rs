@@ -23,16 +23,14 @@
 //! # Orphans
 //! A `started` event is also a row of `audit_events_started` until the event that ends it arrives. Each writing store is
 //! a writer: a row, and an advisory lock that a session of its own holds. The server releases the lock when that session
-//! ends, and never before; see `writer_lease.rs` for what happens when only the session dies.
+//! ends, and never before; see `sql/writer_lease.rs` for what happens when only the session dies.
 
-mod abandoned;
 mod access;
 mod admin;
 mod append;
 mod cell_erasure;
 mod column_arrays;
 mod config;
-mod connect;
 mod diagnostics;
 mod dialect;
 mod durability;
@@ -46,11 +44,9 @@ mod indexes;
 mod ivre_table;
 mod json_text;
 mod location;
-mod observer;
 mod obstacles;
 mod owner;
 mod partition;
-mod pool;
 mod purge;
 mod reader;
 mod recovery;
@@ -62,12 +58,13 @@ mod schema_survey;
 mod sealing;
 mod servers;
 mod session;
+mod sessions;
 mod statements;
 mod store;
 mod timestamptz;
 mod transactional;
 mod url;
-mod writer_lease;
+mod writer_locks;
 
 pub use config::PostgresTable;
 pub use ivre_table::IvreTable;

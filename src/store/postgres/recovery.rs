@@ -9,11 +9,11 @@ use uuid::Uuid;
 use super::append::append;
 use super::error::{DuringOperation as _, FOREIGN_KEY_VIOLATION, from_driver, has_code};
 use super::identifiers::{Identifiers, STARTED, WRITERS};
-use super::row;
 use super::session::run;
 use super::store::PostgresStore;
-use super::writer_lease::{GRACE, IS_FREE};
+use super::writer_locks::IS_FREE;
 use crate::event::AuditEvent;
+use crate::store::sql::{GRACE, started_event};
 use crate::store::{Recovery, StoreError, StoreFuture};
 
 type UnknownEventFn<'a> = &'a (dyn Fn(&AuditEvent) -> AuditEvent + Send + Sync);
@@ -94,7 +94,7 @@ impl PostgresStore {
         let sql = format!("SELECT event_id, event FROM {started} WHERE writer = $1");
         let left: Vec<(Uuid, String)> =
             sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_all(&mut *db).await.during(DOING)?;
-        let ends: Vec<AuditEvent> = left.iter().map(|(id, event)| close(&row::started((*id).into(), event))).collect();
+        let ends: Vec<AuditEvent> = left.iter().map(|(id, event)| close(&started_event((*id).into(), event))).collect();
         for some in ends.chunks(EVENTS_AT_ONCE) {
             append(db, &self.statements, &self.writer_lease, some).await?;
         }

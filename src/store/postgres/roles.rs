@@ -10,7 +10,6 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::config::Config;
-use super::connect::connect;
 use super::error::{
     DuringOperation as _, INSUFFICIENT_PRIVILEGE, NAME, cause, config as refused, from_driver, has_code,
 };
@@ -18,7 +17,9 @@ use super::grants::{MARK, Roles};
 use super::identifiers::{Identifiers, quote_identifier, quote_literal};
 use super::owner::require_owner;
 use super::schema::{self, begin_exclusive};
-use super::session::{SessionKind, run};
+use super::session::run;
+use super::sessions::PgSessions;
+use crate::store::sql::{SessionKind, connect};
 use crate::store::{OpenOptions, StoreError, StoreErrorKind};
 
 /// Makes the roles of the log that `url` names, as far as they are missing, gives them their rights, and says what
@@ -40,7 +41,7 @@ use crate::store::{OpenOptions, StoreError, StoreErrorKind};
 pub async fn create_roles(url: &str) -> Result<Vec<String>, StoreError> {
     let config = Config::parse(url, OpenOptions::default())?;
     let names = &config.identifiers;
-    let mut db = connect(&config, SessionKind::Admin).await?;
+    let mut db = connect::<PgSessions>(&config, SessionKind::Admin).await?;
     schema::require(&mut db, names).await?;
     require_owner(&mut db, names, DOING).await?;
     begin_exclusive(&mut db, names, DOING).await?;

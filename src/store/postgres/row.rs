@@ -1,25 +1,16 @@
-//! Reading a row of the events: a filter and a reader see the same values.
-//!
-//! Filters and the gate act on the columns; the rest of an event is in its text alone. So the text is the event of a row
-//! only if it says of each column what the column says. No writer of ours makes another row, but whoever may append can,
-//! and a later version may write what this one cannot read. Such a row hides no other, and is never shown under another's
-//! name: it is what its columns say, and `details.unreadable_event` says why.
-//!
-//! A row without a text is one that another program has inserted: all of it is in the columns.
+//! Reading a row of the events.
 
 use std::borrow::Cow;
 
-use serde_json::{Number, Value};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::error::DuringOperation as _;
-use super::event_columns::{self, TEXT_COLUMNS};
 use super::timestamptz::StoredTime;
-use crate::event::undecodable::{UNKNOWN_TYPE, mark};
-use crate::event::{AuditEvent, Details, EventId, EventType, Phase};
+use crate::event::AuditEvent;
 use crate::store::StoreError;
+use crate::store::sql::{StoredRow, TEXT_COLUMNS};
 
 /// The columns that an event is read from, of the table `e`.
 pub(super) fn columns() -> String {
@@ -32,216 +23,32 @@ pub(super) fn columns() -> String {
 
 /// The event of a row of [`columns`].
 pub(super) fn event_of(row: &PgRow, doing: &'static str) -> Result<AuditEvent, StoreError> {
-    let columns = Columns::of(row).during(doing)?;
+    let columns = columns_of(row).during(doing)?;
     let text: Option<&str> = row.try_get(9).during(doing)?;
     Ok(columns.event_of(text.unwrap_or_default()))
 }
 
-/// A `started` event by its text. Whoever may append can make a row whose text is none, or another's: what stands for it has
-/// its id alone, is ended like any other, and keeps no log from being opened.
-pub(super) fn started(id: EventId, text: &str) -> AuditEvent {
-    match serde_json::from_str::<AuditEvent>(text) {
-        Ok(event) if event.event_id == id => event,
-        _ => {
-            let mut event = AuditEvent::new(EventType::as_stored(UNKNOWN_TYPE));
-            event.event_id = id;
-            event.phase = Phase::Started;
-            mark(&mut event, text);
-            event
-        }
+fn columns_of(row: &PgRow) -> Result<StoredRow<'_>, sqlx::Error> {
+    let text = |column: usize| row.try_get::<Option<&str>, _>(column);
+    let mut texts = [None; TEXT_COLUMNS.len()];
+    for (text_column, column) in texts.iter_mut().zip(10..) {
+        *text_column = text(column)?;
     }
-}
-
-/// The values of the columns.
-#[derive(Debug, Clone)]
-struct Columns<'r> {
-    event_id: EventId,
-    created_at: StoredTime,
-    event_type: &'r str,
-    phase: &'r str,
-    target_type: Option<&'r str>,
-    target_id: Option<&'r str>,
-    more_targets: Option<Vec<Option<String>>>,
-    outcome: Option<i32>,
-    details: Option<&'r str>,
-    texts: [Option<&'r str>; TEXT_COLUMNS.len()],
-}
-
-impl<'r> Columns<'r> {
-    fn of(row: &'r PgRow) -> Result<Self, sqlx::Error> {
-        // If the owner has dropped NOT NULL, a row may lack the value.
-        let text = |column: usize| row.try_get::<Option<&'r str>, _>(column);
-        let mut texts = [None; TEXT_COLUMNS.len()];
-        for (text_column, column) in texts.iter_mut().zip(10..) {
-            *text_column = text(column)?;
-        }
-        Ok(Self {
-            event_id: row.try_get::<Uuid, _>(0)?.into(),
-            created_at: row.try_get(1)?,
-            event_type: text(2)?.unwrap_or(UNKNOWN_TYPE),
-            phase: text(3)?.unwrap_or_default(),
-            target_type: text(4)?,
-            target_id: text(5)?,
-            more_targets: row.try_get(6)?,
-            outcome: row.try_get(7)?,
-            details: text(8)?,
-            texts,
-        })
-    }
-
-    /// The targets, each as text.
-    fn targets(&self) -> impl Iterator<Item = Cow<'_, str>> {
-        let first = self.target_type.zip(self.target_id).map(|(target_type, id)| format!("{target_type}/{id}").into());
-        first.into_iter().chain(self.more_targets.iter().flatten().flatten().map(|text| text.as_str().into()))
-    }
-
-    fn event_of(&self, text: &str) -> AuditEvent {
-        if text.is_empty() {
-            let mut event = self.to_event();
-            if let Some(why) = self.impossible(&event) {
-                mark(&mut event, &why);
-            }
-            return event;
-        }
-        let Ok(event) = serde_json::from_str::<AuditEvent>(text) else {
-            let mut event = self.to_event();
-            mark(&mut event, text);
-            return event;
-        };
-        let differing = self.differing(&event);
-        if differing.is_empty() {
-            return event;
-        }
-        // Not the text: it may be another's.
-        let mut event = self.to_event();
-        mark(&mut event, &format!("the event is another than its row: {} differ", differing.join(", ")));
-        event
-    }
-
-    /// The columns of which the event says something else.
-    fn differing(&self, event: &AuditEvent) -> Vec<&'static str> {
-        let same = [
-            ("event_id", event.event_id == self.event_id),
-            ("created_at", event.created_at == self.created_at.time && !self.created_at.is_clamped),
-            ("event_type", event.event_type.as_str() == self.event_type),
-            ("phase", event.phase.as_str() == self.phase),
-            ("outcome", event.outcome.map(i32::from) == self.outcome),
-            ("details", is_same_object(&event.details, self.details)),
-            ("target_type, target_id or more_targets", self.has_targets(event)),
-        ];
-        let texts = TEXT_COLUMNS.into_iter().zip(&self.texts);
-        let texts =
-            texts.map(|((column, field), text)| (column, event_columns::text(event, field).as_deref() == *text));
-        same.into_iter().chain(texts).filter(|(_, is_same)| !is_same).map(|(column, _)| column).collect()
-    }
-
-    fn has_targets(&self, event: &AuditEvent) -> bool {
-        match (&*event.targets, self.target_type, &self.more_targets) {
-            ([], None, None) => self.target_id.is_none(),
-            _ => self.targets().eq(event.targets.iter().map(ToString::to_string)),
-        }
-    }
-
-    /// A value of a column that no event can have.
-    fn impossible(&self, event: &AuditEvent) -> Option<String> {
-        if self.created_at.is_clamped {
-            return Some("no event has a time outside of the years 1 to 9999".to_owned());
-        }
-        if event.phase.as_str() != self.phase {
-            return Some(format!("no event has the phase {:?}", self.phase));
-        }
-        if let Some(outcome) = self.outcome.filter(|outcome| event.outcome.map(i32::from) != Some(*outcome)) {
-            return Some(format!("no event has the outcome {outcome}"));
-        }
-        // For example 1e400, or arrays 200 deep.
-        let error = self.details.map(serde_json::from_str::<Value>)?.err()?;
-        Some(format!("its details cannot be read: {error}"))
-    }
-
-    fn to_event(&self) -> AuditEvent {
-        let mut event = AuditEvent::new(EventType::as_stored(self.event_type));
-        event.event_id = self.event_id;
-        event.created_at = self.created_at.time;
-        // An unreadable phase says nothing about the end of the request.
-        event.phase = self.phase.parse().unwrap_or(Phase::Unknown);
-        for ((_, field), text) in TEXT_COLUMNS.into_iter().zip(self.texts) {
-            let (Some(field), Some(text)) = (field.event_field(), text) else { continue };
-            if !field.set_text(&mut event, text) {
-                event.classification.error = serde_json::from_value(text.into()).ok();
-            }
-        }
-        // Text that is no target is found by no filter on targets either.
-        event.targets = self.targets().filter_map(|text| text.parse().ok()).collect();
-        event.outcome = self.outcome.and_then(|outcome| outcome.try_into().ok());
-        event.details = match self.details.map(serde_json::from_str) {
-            Some(Ok(Value::Object(details))) => details,
-            // Any JSON can be in the column.
-            Some(Ok(other)) if !other.is_null() => std::iter::once(("details".to_owned(), other)).collect(),
-            _ => Details::new(),
-        };
-        event.truncate_to_limits();
-        event
-    }
-}
-
-/// Compares details with what the server has made of them: it orders the names anew, and writes numbers in its own way.
-fn is_same_object(details: &Details, column: Option<&str>) -> bool {
-    match column.map(serde_json::from_str::<Value>) {
-        None | Some(Ok(Value::Null)) => details.is_empty(),
-        Some(Ok(Value::Object(column))) => {
-            details.len() == column.len()
-                && details.iter().all(|(name, value)| column.get(name).is_some_and(|other| is_same(value, other)))
-        }
-        _ => false,
-    }
-}
-
-fn is_same(one: &Value, other: &Value) -> bool {
-    match (one, other) {
-        (Value::Number(one), Value::Number(other)) => is_same_number(one, other),
-        (Value::Array(one), Value::Array(other)) => {
-            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
-        }
-        (Value::Object(one), Value::Object(other)) => {
-            one.len() == other.len()
-                && one.iter().all(|(name, value)| other.get(name).is_some_and(|other| is_same(value, other)))
-        }
-        (one, other) => one == other,
-    }
-}
-
-/// Compares integers exactly; what was a fraction or beyond them may be written as an integer now.
-fn is_same_number(one: &Number, other: &Number) -> bool {
-    if one.is_f64() || other.is_f64() { one.as_f64() == other.as_f64() } else { one == other }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn details_are_the_same_however_they_are_written() {
-        let details = json!({"a": [1e20, 1e308, -0.0, 1.5, u64::MAX], "b": {"c": null, "d": "x"}});
-        let details = details.as_object().expect("an object").clone();
-        let column = format!(
-            r#"{{"b": {{"d": "x", "c": null}}, "a": [100000000000000000000, 1{}, 0.0, 1.50, 18446744073709551615]}}"#,
-            "0".repeat(308)
-        );
-        assert!(is_same_object(&details, Some(&column)));
-        for other in [
-            column.replace("1.50", "1.51"),
-            column.replace("551615", "551614"),
-            column.replace("null", "0"),
-            column.replace(r#""d": "x", "#, ""),
-            "[]".to_owned(),
-            "{}".to_owned(),
-        ] {
-            assert!(!is_same_object(&details, Some(&other)), "{other}");
-        }
-        assert!(!is_same_object(&details, None));
-        for nothing in [None, Some("{}"), Some("null")] {
-            assert!(is_same_object(&Details::new(), nothing));
-        }
-    }
+    let (target_type, target_id) = (text(4)?, text(5)?);
+    let more_targets: Option<Vec<Option<String>>> = row.try_get(6)?;
+    let has_stray_target = target_type.is_none() && target_id.is_some() && more_targets.is_none();
+    let first = target_type.zip(target_id).map(|(target_type, id)| Cow::from(format!("{target_type}/{id}")));
+    let StoredTime { time, is_clamped } = row.try_get(1)?;
+    Ok(StoredRow {
+        event_id: row.try_get::<Uuid, _>(0)?.into(),
+        created_at: time,
+        is_clamped,
+        event_type: text(2)?,
+        phase: text(3)?,
+        targets: first.into_iter().chain(more_targets.into_iter().flatten().flatten().map(Cow::from)).collect(),
+        has_stray_target,
+        outcome: row.try_get(7)?,
+        details: text(8)?,
+        texts,
+    })
 }

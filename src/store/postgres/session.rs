@@ -1,99 +1,24 @@
-//! One session with the server, with every setting that could change what a statement means set explicitly.
+//! Statements of a session, and every setting that could change what a statement means.
 
 use std::time::Duration;
 
+use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgArguments, PgConnection, Postgres};
-use sqlx::{AssertSqlSafe, Row as _};
-use tokio::time::{Instant, timeout_at};
 
-use super::config::Config;
-use super::error::{DuringOperation as _, from_driver, permanent, transient};
+use super::error::{NAME, from_driver, permanent};
 use crate::store::StoreError;
-
-/// The purpose of a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SessionKind {
-    /// Appends: durable or not at all, on tables of this version.
-    Append,
-    /// Reads, and can do nothing else.
-    Read,
-    /// Makes, looks after and removes.
-    Admin,
-    /// Holds the writer's advisory lock.
-    Lock,
-    /// Looks at the other sessions of the log: at those of readers, or at the others.
-    Observe { readers: bool },
-}
-
-impl SessionKind {
-    /// Returns true if only the primary may serve it. Readers and observers of readers may use a standby.
-    fn is_of_primary(self) -> bool {
-        !matches!(self, Self::Read | Self::Observe { readers: true })
-    }
-}
+use crate::store::sql::{self, SessionKind};
 
 /// A statement and its values.
 pub(super) type PgQuery<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
 
-/// A session, and the number by which the server knows it.
-pub(super) struct Session {
-    pub(super) db: PgConnection,
-    pub(super) backend: Backend,
-}
-
-/// The process of the server that serves a session. The number may be another's later, with another start.
-#[derive(Debug, Clone)]
-pub(super) struct Backend {
-    pub(super) pid: i32,
-    pub(super) started: String,
-}
-
-impl Session {
-    /// Connects and sets what every session has. Dropped before its end, the server has no session that could do
-    /// anything.
-    pub(super) async fn establish(config: &Config, purpose: SessionKind) -> Result<Self, StoreError> {
-        let within = connect_within(config);
-        let mut db = config.servers.connect(within, purpose.is_of_primary(), CONNECTING).await?;
-        let sql = settings(purpose, config.timeout);
-        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut db).await.during(CONNECTING)?;
-        let row = rows.last().ok_or_else(|| permanent(CONNECTING))?;
-        let backend = Backend { pid: row.try_get(0).during(CONNECTING)?, started: row.try_get(1).during(CONNECTING)? };
-        Ok(Self { db, backend })
-    }
-}
-
-/// The end of an attempt to connect that begins now.
-pub(super) fn connect_until(config: &Config) -> Instant {
-    Instant::now() + connect_within(config)
-}
-
-/// The timeout of an attempt to connect: 3 s, or a quarter of a long timeout. A caller with a shorter timeout stops waiting
-/// earlier.
-fn connect_within(config: &Config) -> Duration {
-    config.timeout.clamp(MIN_CONNECT_TIMEOUT, CONNECT_TIMEOUT).max(config.timeout / 4)
-}
-
-/// A part of an attempt to connect.
-pub(super) async fn answered_until<T>(
-    until: Instant,
-    work: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
-    timeout_at(until, work).await.unwrap_or_else(|_| Err(unanswered(CONNECTING)))
-}
-
-/// Waits for the work until the timeout: a connection whose other end has vanished would keep its caller for a
-/// quarter of an hour. The future is dropped then; the session that it has leased has an owner all the same
-/// (`abandoned.rs`).
+/// Waits for the work until the timeout; see [`sql::within_timeout`].
 pub(super) async fn within_timeout<T>(
     timeout: Duration,
     doing: &'static str,
     work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| Err(unanswered(doing)))
-}
-
-pub(super) fn unanswered(doing: &'static str) -> StoreError {
-    transient(doing).with_hint("the server did not answer in time")
+    sql::within_timeout(NAME, timeout, doing, work).await
 }
 
 /// A statement of our own making, values bound elsewhere.
@@ -115,9 +40,6 @@ pub(super) fn millis(limit: Duration) -> i32 {
     i32::try_from(limit.as_millis()).unwrap_or(i32::MAX).max(1)
 }
 
-pub(super) const CONNECTING: &str = "connecting";
-const MIN_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The timeout of a reader's statement.
 const LONGEST_READ: Duration = Duration::from_secs(600);
 
@@ -131,7 +53,7 @@ const LONGEST_READ: Duration = Duration::from_secs(600);
 /// The sockets are the driver's and have no keepalive, so the server is told to look after its end: a session whose
 /// client has vanished ends within a minute, and one that is only idle is not forgotten by a firewall. What an operator
 /// has set of that stays. Only Linux can tell everywhere that a client has gone in the midst of a statement.
-fn settings(purpose: SessionKind, timeout: Duration) -> String {
+pub(super) fn settings(purpose: SessionKind, timeout: Duration) -> String {
     let read_only = if purpose == SessionKind::Read { "on" } else { "off" };
     // A plan for any value passes over partial indexes and takes no notice of how rare a value is.
     let plans = if purpose == SessionKind::Read { "force_custom_plan" } else { "auto" };

@@ -18,17 +18,16 @@ use super::grants::Right;
 use super::health::{HEALTH, HealthCheck};
 use super::indexes;
 use super::location::TableLocation;
-use super::observer::{Observer, Wait};
 use super::partition;
-use super::pool::Pool;
 use super::purge::PurgePosition;
 use super::schema;
 use super::sealing::Sweep;
-use super::session::{SessionKind, millis, run, within_timeout};
+use super::session::{millis, run, within_timeout};
+use super::sessions::{Observer, PgSessions, Pool, WriterLease};
 use super::statements::Statements;
-use super::writer_lease::WriterLease;
 use crate::event::AuditEvent;
 use crate::log_lines::log_line;
+use crate::store::sql::{SessionDriver as _, SessionKind, Wait};
 use crate::store::{AuditStore, Capabilities, Diagnostic, Durability, OpenOptions, Parts, StoreError, StoreFuture};
 
 /// Events in one table of a PostgreSQL server; see the documentation of the module.
@@ -227,7 +226,7 @@ impl AuditStore for PostgresStore {
             let result = self.probers.within(timeout, HEALTH, check.run()).await;
             match result {
                 Err(error) if self.is_committing.load(Ordering::Relaxed) => {
-                    Err(error.with_hint(Wait::Replica.reason()))
+                    Err(error.with_hint(PgSessions::reason(Wait::Replica)))
                 }
                 result => result,
             }

@@ -14,6 +14,7 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use super::error::config;
 use super::servers::SessionTarget;
 use crate::store::StoreError;
+use crate::store::sql::server_url::{BAD_PERCENT_SIGN, UrlParts, hosts_of, is_scheme_of, looks_like_a_name};
 use crate::store::url_parameters::percent_decoded;
 
 /// The parameters, and one set of options for each server.
@@ -27,14 +28,12 @@ pub(super) struct Url {
 
 /// Reports a scheme that is PostgreSQL's: in any case, and with the driver that SQLAlchemy puts behind it.
 pub(crate) fn is_scheme(scheme: &str) -> bool {
-    let (name, driver) = scheme.split_once('+').unwrap_or((scheme, "any"));
-    let is_name = ["postgres", "postgresql"].iter().any(|known| name.eq_ignore_ascii_case(known));
-    is_name && !driver.is_empty() && driver.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    is_scheme_of(&["postgres", "postgresql"], scheme)
 }
 
 impl Url {
     pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
-        let parts = UrlParts::of(url.trim()).ok_or_else(malformed)?;
+        let parts = UrlParts::of(url.trim(), is_scheme).ok_or_else(malformed)?;
         let mut found = Self { schema: None, table: None, roles: None, target: None, servers: Vec::new() };
         let (mut hosts, mut ports) = hosts_of(parts.authority).ok_or_else(malformed)?;
         // The driver gets a URL that consists of parameters alone.
@@ -90,53 +89,6 @@ impl Url {
     }
 }
 
-/// The parts of a URL, still encoded.
-struct UrlParts<'a> {
-    user: &'a str,
-    authority: &'a str,
-    database: &'a str,
-    parameters: &'a str,
-}
-
-impl<'a> UrlParts<'a> {
-    fn of(url: &'a str) -> Option<Self> {
-        let (scheme, rest) = url.split_once("://")?;
-        if !is_scheme(scheme) || rest.contains(|c: char| c == '#' || c.is_control() || c.is_whitespace()) {
-            return None;
-        }
-        let (place, parameters) = rest.split_once('?').unwrap_or((rest, ""));
-        let (authority, database) = place.split_once('/').unwrap_or((place, ""));
-        let (user, authority) = match authority.split_once('@') {
-            Some((user, authority)) => (user, authority),
-            // A host that comes late: what was taken for one is the beginning of a password.
-            None if database.contains('@') || (!place.contains('/') && parameters.contains('@')) => return None,
-            None => ("", authority),
-        };
-        let is_whole = !authority.contains('@') && !database.contains(['@', '/']);
-        is_whole.then_some(Self { user, authority, database, parameters })
-    }
-}
-
-/// The hosts and, in the same order, their ports, empty where there is none.
-fn hosts_of(authority: &str) -> Option<(Vec<String>, Vec<String>)> {
-    let mut places = (Vec::new(), Vec::new());
-    for place in authority.split(',') {
-        let (host, port) = match place.strip_prefix('[') {
-            Some(rest) => {
-                let (host, rest) = rest.split_once(']')?;
-                (host, if rest.is_empty() { "" } else { rest.strip_prefix(':')? })
-            }
-            None => place.split_once(':').unwrap_or((place, "")),
-        };
-        if port.contains(':') || host.contains(['[', ']']) {
-            return None;
-        }
-        places.0.push(decoded(host).ok()?);
-        places.1.push(port.to_owned());
-    }
-    Some(places)
-}
-
 /// Each host with its port: one port is that of all of them.
 fn pairs<'a>(hosts: &'a [String], ports: &'a [String]) -> Result<Vec<(&'a str, &'a str)>, StoreError> {
     match ports {
@@ -184,13 +136,9 @@ fn is_known_to_driver(name: &str) -> bool {
 /// Parameters that name a file, or are what would be in it.
 const FILES: [&str; 7] = ["sslrootcert", "ssl-root-cert", "ssl-ca", "sslcert", "ssl-cert", "sslkey", "ssl-key"];
 
-fn looks_like_a_name(name: &str) -> bool {
-    (1..=32).contains(&name.len()) && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'_' | b'-'))
-}
-
 /// The text with its percent signs resolved.
 fn decoded(value: &str) -> Result<String, StoreError> {
-    percent_decoded(value).ok_or_else(|| config("a percent sign in the URL must begin two hexadecimal digits of UTF-8"))
+    percent_decoded(value).ok_or_else(|| config(BAD_PERCENT_SIGN))
 }
 
 fn encoded(value: &str) -> String {

@@ -47,13 +47,20 @@ impl Clause {
         clause.phase(&filter.phase);
         if let Some(Cursor { created_at, event_id }) = after {
             let (moment, id) = (clause.bound(BindValue::Timestamp(created_at)), clause.bound(BindValue::Id(event_id)));
-            clause.sql.push_str(&format!(" AND (created_at, event_id) < ({moment}, {id})"));
+            if clause.dialect.compares_rows {
+                clause.sql.push_str(&format!(" AND (created_at, event_id) < ({moment}, {id})"));
+            } else {
+                // An index finds the rows by the first condition.
+                let same = clause.bound(BindValue::Timestamp(created_at));
+                let condition = format!(" AND created_at <= {moment} AND (event_id < {id} OR created_at < {same})");
+                clause.sql.push_str(&condition);
+            }
         }
         clause
     }
 
     /// Adds a condition without parameters.
-    #[cfg(feature = "postgres")]
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
     pub(crate) fn and_also(mut self, condition: &str) -> Self {
         self.sql.push_str(" AND ");
         self.sql.push_str(condition);
@@ -66,14 +73,14 @@ impl Clause {
     }
 
     /// The number of the next parameter.
-    #[cfg(feature = "postgres")]
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
     pub(crate) fn next_parameter(&self) -> usize {
         self.values.len() + 1
     }
 
     /// Returns true if an index of `(field, created_at)` yields the rows in the order of a listing; false for one of several
     /// values of a field.
-    #[cfg(feature = "postgres")]
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
     pub(crate) fn is_index_ordered(&self) -> bool {
         self.is_ordered
     }
@@ -94,17 +101,25 @@ impl Clause {
         if self.dialect.numbered { format!("${}", self.values.len()) } else { "?".to_owned() }
     }
 
+    /// A text that a condition may mention several times: a parameter, or a literal where parameters have no numbers.
+    fn mentioned(&mut self, text: &str) -> String {
+        match self.dialect.text_literal {
+            Some(literal) => literal(text),
+            None => self.bound(BindValue::Text(text.to_owned())),
+        }
+    }
+
     fn text(&mut self, column: TextColumn, condition: &Condition<TextPattern>) {
         match column {
             TextColumn::One(column) => self.column(column, condition),
-            #[cfg(feature = "postgres")]
+            #[cfg(any(feature = "postgres", feature = "mysql"))]
             TextColumn::List { rows, value, indexed } => {
                 let each = |clause: &mut Self, pattern: &TextPattern| {
-                    format!("EXISTS (SELECT FROM {rows} WHERE {})", clause.like(value, pattern))
+                    format!("EXISTS (SELECT 1 FROM {rows} WHERE {})", clause.like(value, pattern))
                 };
                 self.one_of(condition.included(), |clause, pattern| match (indexed, pattern.as_exact()) {
                     (Some(indexed), Some(text)) if !text.contains('\0') => {
-                        indexed.replace("{value}", &clause.bound(BindValue::Text(text.to_owned())))
+                        indexed.replace("{value}", &clause.mentioned(text))
                     }
                     _ => each(clause, pattern),
                 });
@@ -126,7 +141,7 @@ impl Clause {
             }
             return;
         }
-        let key = self.bound(BindValue::Text(key.to_owned()));
+        let key = self.mentioned(key);
         self.column(&value.replace("{key}", &key), condition);
     }
 

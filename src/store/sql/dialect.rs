@@ -13,6 +13,10 @@ pub(crate) struct Dialect {
     pub(crate) detail: Option<&'static str>,
     /// True if parameters are numbered (`$1`), false if they are not (`?`).
     pub(crate) numbered: bool,
+    /// Writes a text as a literal of hexadecimal digits, if parameters have no numbers and a text is mentioned several times.
+    pub(crate) text_literal: Option<fn(&str) -> String>,
+    /// True if an index serves a comparison of rows, `(a, b) < (x, y)`.
+    pub(crate) compares_rows: bool,
     /// The operator of patterns, which tells upper case from lower case.
     pub(crate) like: &'static str,
     /// Any run of characters, in such a pattern.
@@ -28,7 +32,7 @@ pub(crate) enum TextColumn {
     One(&'static str),
     /// A list of values: an item of `FROM`, the value of one of its rows, and the condition, if there is one, that indexes answer
     /// for a whole value, with `{value}` in its place.
-    #[cfg(feature = "postgres")]
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
     List { rows: &'static str, value: &'static str, indexed: Option<&'static str> },
     /// None: the store tests the condition otherwise.
     #[cfg(feature = "sqlite")]

@@ -1,7 +1,43 @@
-//! From what a reader asks to conditions in SQL with bound values; no I/O. The stores on SQL share it.
+//! The parts that the stores on SQL share: from what a reader asks to conditions with bound values; and, of the servers,
+//! the sessions and the writer's lease.
 
 mod clause;
 mod dialect;
 
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod abandoned_session;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod event_columns;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod observer;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod rehearsal;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(super) mod server_url;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod session_driver;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod session_pool;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod stored_row;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod writer_lease;
+
 pub(super) use clause::{BindValue, Clause};
 pub(super) use dialect::{Dialect, TextColumn};
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(super) use event_columns::{TEXT_COLUMNS, text, unindexed};
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(super) use observer::Observer;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(super) use rehearsal::rehearsal;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(super) use session_driver::{
+    CONNECTING, Session, SessionDriver, SessionKind, Sight, Wait, connect, connect_timeout, within_timeout,
+};
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(super) use session_pool::Pool;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(super) use stored_row::{StoredRow, started_event};
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(super) use writer_lease::{GRACE, LEAVING, REGISTERING, WriterLease, WriterLocks};

@@ -24,8 +24,9 @@ fn find() -> PathBuf {
     }
     assert!(
         path.is_file(),
-        "no reference server at {}: run `cargo build --features {FEATURES} --example reference`",
-        path.display()
+        "no reference server at {}: run `cargo build --features {} --example reference`",
+        path.display(),
+        features()
     );
     path
 }
@@ -33,7 +34,7 @@ fn find() -> PathBuf {
 fn build(profile: &Path) {
     let mut command = Command::new(env!("CARGO"));
     command
-        .args(["build", "--quiet", "--features", FEATURES, "--example", "reference"])
+        .args(["build", "--quiet", "--features", &features(), "--example", "reference"])
         .current_dir(env!("CARGO_MANIFEST_DIR"));
     match profile.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => {}
@@ -47,12 +48,15 @@ fn build(profile: &Path) {
 }
 
 /// Features of the server for the tests of this build.
-const FEATURES: &str = match (cfg!(feature = "postgres"), cfg!(feature = "jsonl")) {
-    (true, true) => "api,jsonl,postgres",
-    (true, false) => "api,postgres",
-    (false, true) => "api,jsonl",
-    (false, false) => "api",
-};
+fn features() -> String {
+    let stores = [
+        ("postgres", cfg!(feature = "postgres")),
+        ("mysql", cfg!(feature = "mysql")),
+        ("jsonl", cfg!(feature = "jsonl")),
+    ];
+    let stores = stores.into_iter().filter(|(_, is_on)| *is_on).map(|(feature, _)| feature);
+    std::iter::once("api").chain(stores).collect::<Vec<_>>().join(",")
+}
 
 /// Returns the time of the newest change below `folder`.
 fn newest(folder: &Path) -> Option<SystemTime> {

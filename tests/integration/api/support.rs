@@ -86,6 +86,13 @@ pub(crate) async fn stores() -> Vec<(Arc<dyn AuditStore>, Option<tempfile::TempD
         let store = tower_audit::store::open(&url, tower_audit::store::OpenOptions::default()).await;
         stores.push((store.expect("the store opens"), None));
     }
+    #[cfg(feature = "mysql")]
+    {
+        use crate::mariadb_server::{Server, unique};
+        let url = format!("{}?table={}", Server::shared().url_as("root", "audit"), unique("log"));
+        let store = tower_audit::store::open(&url, tower_audit::store::OpenOptions::default()).await;
+        stores.push((store.expect("the store opens"), None));
+    }
     #[cfg(feature = "mongodb")]
     {
         let url = crate::mongodb_server::MongodbServer::shared().new_url();

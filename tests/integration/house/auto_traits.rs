@@ -42,6 +42,10 @@ fn handles_are_shared_between_tasks() {
     shared::<tower_audit::store::jsonl::JsonlStore>();
     #[cfg(feature = "nats")]
     shared::<tower_audit::store::nats::NatsStore>();
+    #[cfg(feature = "mysql")]
+    shared::<tower_audit::store::mysql::MysqlStore>();
+    #[cfg(feature = "mysql")]
+    shared::<tower_audit::store::mysql::MysqlTable>();
     #[cfg(all(feature = "syslog", unix))]
     shared::<tower_audit::store::syslog::SyslogStore>();
     shared::<Box<dyn AuditStore>>();

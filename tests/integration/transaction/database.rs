@@ -12,6 +12,9 @@ use tower_audit::{AuditLog, writer::AuditLogBuilder};
 pub(crate) type Db = sqlx::Sqlite;
 pub(crate) type Pool = sqlx::SqlitePool;
 
+/// Takes the number of an effect.
+pub(crate) const EFFECT: &str = "INSERT INTO effects VALUES ($1)";
+
 pub(crate) struct Backing {
     pub(crate) pool: Pool,
     folder: tempfile::TempDir,
@@ -27,6 +30,11 @@ impl Backing {
 
     pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("app.db")
+    }
+
+    /// One whose transactions are those of another database.
+    pub(crate) async fn elsewhere() -> Self {
+        Self::new().await
     }
 
     pub(crate) async fn builder(&self) -> AuditLogBuilder {

@@ -13,6 +13,9 @@ use crate::cluster::{Cluster, Database};
 pub(crate) type Db = sqlx::Postgres;
 pub(crate) type Pool = sqlx::PgPool;
 
+/// Takes the number of an effect.
+pub(crate) const EFFECT: &str = "INSERT INTO effects VALUES ($1)";
+
 pub(crate) struct Backing {
     pub(crate) pool: Pool,
     pub(crate) database: Database<'static>,
@@ -24,6 +27,11 @@ impl Backing {
         database.sql("CREATE TABLE effects (n integer)");
         let pool = Pool::connect(&database.url()).await.expect("the server lets us in");
         Self { pool, database }
+    }
+
+    /// One whose transactions are those of another database.
+    pub(crate) async fn elsewhere() -> Self {
+        Self::new().await
     }
 
     pub(crate) async fn builder(&self) -> AuditLogBuilder {

@@ -28,7 +28,7 @@ mod session_monitor;
 mod session_settings;
 mod silent_discards;
 pub(crate) mod support;
-mod tls;
+pub(crate) mod tls;
 mod transactional;
 #[path = "../../support/transaction_checks.rs"]
 mod transactions;

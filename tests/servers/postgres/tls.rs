@@ -10,10 +10,10 @@ use crate::cluster::{Cluster, eventually};
 use crate::postgres::support::{append_at_last, event, ok, open, refusal};
 
 /// An authority made for a test, and the certificates it signs.
-struct Authority(TempDir);
+pub(crate) struct Authority(TempDir);
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let authority = Self(tempfile::Builder::new().prefix("tower-audit-tls-").tempdir().expect("a folder"));
         let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
         let to = ["-keyout", "ca.key", "-out", "ca.pem"];
@@ -23,7 +23,7 @@ impl Authority {
     }
 
     /// The certificate of a server of this name, and its key.
-    fn certify(&self, name: &str) -> (Vec<u8>, Vec<u8>) {
+    pub(crate) fn certify(&self, name: &str) -> (Vec<u8>, Vec<u8>) {
         let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "server.key"];
         self.openssl(&[&["req", "-subj", "/CN=server", "-out", "server.csr"], &key[..]].concat());
         std::fs::write(self.0.path().join("names"), format!("subjectAltName=DNS:{name}\n"))
@@ -55,7 +55,7 @@ impl Authority {
         assert!(done.status.success(), "openssl {words:?}: {}", String::from_utf8_lossy(&done.stderr));
     }
 
-    fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.0.path().join("ca.pem")
     }
 }

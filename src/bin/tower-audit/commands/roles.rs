@@ -8,7 +8,9 @@ pub(super) fn check(url: &str, wanted: bool) -> Result<(), CliError> {
     if !wanted || matches!(&*scheme, "postgres" | "postgresql") {
         return Ok(());
     }
-    Err(CliError::Usage("--roles is for `postgres://…`: other stores know no roles; nothing was changed".into()))
+    Err(CliError::Usage(
+        "--roles is for `postgres://…` alone: for `mysql://…` see examples/mysql_roles.sql; nothing was changed".into(),
+    ))
 }
 
 pub(super) async fn make(url: &str) -> Result<(), CliError> {

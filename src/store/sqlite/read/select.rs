@@ -29,6 +29,8 @@ const DIALECT: Dialect = Dialect {
     digest: |_| None,
     detail: None,
     numbered: false,
+    text_literal: None,
+    compares_rows: true,
     like: "GLOB",
     wildcard: '*',
     literal: |c, pattern| match c {

@@ -1,6 +1,7 @@
-//! The writer's lease: an advisory lock by which others see that it lives.
+//! The writer's lease: a lock by which others see that it lives.
 //!
-//! A writer is a row with a random number, and holds the advisory lock of that number in a session of its own. The
+//! A writer is a row with a random number, and holds the lock of that number (an advisory lock of PostgreSQL, a named lock
+//! of MariaDB and MySQL) in a session of its own. The
 //! server releases the lock when the session ends: when the process dies, whatever the clocks say.
 //!
 //! A session can also end without its process: the server restarts, the network breaks. So the session
@@ -12,7 +13,7 @@
 //!   before.
 //!
 //! There is one session at a time. One that does not answer holds the lock until the server ends it, so it must have
-//! answered or ended before the next (`abandoned.rs`). A writer that is cut off for longer than the grace is taken for
+//! answered or ended before the next (`abandoned_session.rs`). A writer that is cut off for longer than the grace is taken for
 //! dead: its row is deleted, and a foreign key keeps it from using that number again. It registers under another.
 
 use std::fmt;
@@ -22,25 +23,50 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
 
-use super::config::Config;
-use super::error::{DuringOperation as _, transient};
-use super::identifiers::{STARTED, WRITERS};
 use super::observer::Observer;
-use super::pool::{Pool, SessionLease, Shared};
-use super::session::SessionKind;
+use super::session_driver::{SessionDriver, SessionKind};
+use super::session_pool::{Pool, SessionLease, SharedPool};
 use crate::random::random;
-use crate::store::StoreError;
+use crate::store::{StoreError, StoreErrorKind};
+
+/// The locks and the list of writers of a database.
+pub(crate) trait WriterLocks: SessionDriver {
+    /// Takes the lock of a number for this session; false if another session has it.
+    fn try_lock(db: &mut Self::Connection, id: i64) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Releases the lock of a number.
+    fn unlock(db: &mut Self::Connection, id: i64) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Adds a writer to the list; false if the number is there already.
+    fn insert_writer(
+        db: &mut Self::Connection,
+        config: &Self::Config,
+        id: i64,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Counts that the writer has taken its lock again; false if it is not in the list.
+    fn count_retaken(
+        db: &mut Self::Connection,
+        config: &Self::Config,
+        id: i64,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Notes that the writer has left, and deletes it from the list if none of its events is open.
+    fn strike_off(
+        db: &mut Self::Connection,
+        config: &Self::Config,
+        id: i64,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
 
 /// A writer.
-pub(super) struct WriterLease {
-    config: Config,
+pub(crate) struct WriterLease<D: WriterLocks> {
+    config: D::Config,
     /// Of one session.
-    sessions: Pool,
+    sessions: Pool<D>,
     /// Held while the writer is being registered, so that it is once.
     registering: Mutex<()>,
     held: SyncMutex<Option<HeldLock>>,
@@ -76,9 +102,9 @@ impl Drop for HeldLock {
     }
 }
 
-impl WriterLease {
+impl<D: WriterLocks> WriterLease<D> {
     /// A writer that is not registered yet.
-    pub(super) fn new(config: Config, observer: &Arc<Observer>) -> Self {
+    pub(crate) fn new(config: D::Config, observer: &Arc<Observer<D>>) -> Self {
         Self {
             config,
             sessions: Pool::new(SessionKind::Lock, 1, observer),
@@ -88,7 +114,7 @@ impl WriterLease {
     }
 
     /// The number, with its lock held.
-    pub(super) async fn id(&self) -> Result<i64, StoreError> {
+    pub(crate) async fn id(&self) -> Result<i64, StoreError> {
         if let Some(id) = self.current()? {
             return Ok(id);
         }
@@ -96,14 +122,14 @@ impl WriterLease {
         if let Some(id) = self.current()? {
             return Ok(id);
         }
-        let mut lease = self.sessions.lease(&self.config, DOING).await?;
-        let registered = register(&mut lease.db, &self.config).await;
+        let mut lease = self.sessions.lease(&self.config, REGISTERING).await?;
+        let registered = register::<D>(&mut lease.db, &self.config).await;
         let id = match registered {
             Ok(id) => id,
             Err(error) => return lease.finish(Err(error)),
         };
         let (state, (stop, stopped)) = (Arc::default(), oneshot::channel());
-        let keeper = Keeper {
+        let keeper = Keeper::<D> {
             config: self.config.clone(),
             sessions: Arc::clone(self.sessions.shared()),
             id,
@@ -123,7 +149,7 @@ impl WriterLease {
             _ if found.task.is_finished() => *held = None,
             Lock::Held => return Ok(Some(found.id)),
             Lock::Lost => {
-                return Err(transient(DOING).with_hint(
+                return Err(transient::<D>(REGISTERING).with_hint(
                     "the session that holds the writer's lock does not answer; the lock is being taken again",
                 ));
             }
@@ -133,23 +159,23 @@ impl WriterLease {
     }
 
     /// The number, if there is one, even while its lock is lost.
-    pub(super) fn known(&self) -> Option<i64> {
+    pub(crate) fn known(&self) -> Option<i64> {
         self.held().as_ref().map(|held| held.id)
     }
 
     /// Releases the lock and drops the number.
-    pub(super) fn forget(&self) {
+    pub(crate) fn forget(&self) {
         *self.held() = None;
     }
 
     /// Unregisters the writer in one of the append sessions: its row is deleted, or, while events of it are open, says that it
     /// has left.
-    pub(super) async fn unregister(&self, writers: &Pool) -> Result<(), StoreError> {
+    pub(crate) async fn unregister(&self, writers: &Pool<D>) -> Result<(), StoreError> {
         let Some(id) = self.known() else { return Ok(()) };
-        let left = writers.within(self.config.timeout, LEAVING, async {
+        let left = writers.within(D::timeout(&self.config), LEAVING, async {
             let leave = async || {
                 let mut lease = writers.lease(&self.config, LEAVING).await?;
-                let result = strike_off(&mut lease.db, &self.config, id).await;
+                let result = D::strike_off(&mut lease.db, &self.config, id).await;
                 lease.finish(result)
             };
             match leave().await {
@@ -164,7 +190,7 @@ impl WriterLease {
         if let Some(mut held) = held {
             drop(held.stop.take());
             // When it has ended, its session is closed.
-            let _ = tokio::time::timeout(self.config.timeout, &mut held.task).await;
+            let _ = tokio::time::timeout(D::timeout(&self.config), &mut held.task).await;
         }
         self.sessions.close().await;
         left
@@ -175,7 +201,7 @@ impl WriterLease {
     }
 }
 
-impl fmt::Debug for WriterLease {
+impl<D: WriterLocks> fmt::Debug for WriterLease<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WriterLease").field("registered", &self.known().is_some()).finish_non_exhaustive()
     }
@@ -193,18 +219,18 @@ impl State {
 
 /// The task that holds the lock: it pings the session that has the lock, and takes the lock again when that session is
 /// gone.
-struct Keeper {
-    config: Config,
-    sessions: Arc<Shared>,
+struct Keeper<D: WriterLocks> {
+    config: D::Config,
+    sessions: Arc<SharedPool<D>>,
     id: i64,
     state: Arc<State>,
 }
 
-impl Keeper {
+impl<D: WriterLocks> Keeper<D> {
     /// Runs until it is stopped, or the writer was taken for dead.
-    async fn run(self, mut lease: SessionLease, mut stopped: oneshot::Receiver<()>) {
+    async fn run(self, mut lease: SessionLease<D>, mut stopped: oneshot::Receiver<()>) {
         loop {
-            let Some(is_broken) = unless(&mut stopped, pulses(&mut lease.db)).await else {
+            let Some(is_broken) = unless(&mut stopped, pulses(&mut *lease.db)).await else {
                 return lease.close().await;
             };
             self.state.set(Lock::Lost);
@@ -223,7 +249,7 @@ impl Keeper {
         }
     }
 
-    async fn retake_at_last(&self) -> Option<SessionLease> {
+    async fn retake_at_last(&self) -> Option<SessionLease<D>> {
         loop {
             match self.retake().await {
                 Ok(lease) => return lease,
@@ -233,9 +259,9 @@ impl Keeper {
     }
 
     /// The session that has the lock now, or none if the writer was taken for dead.
-    async fn retake(&self) -> Result<Option<SessionLease>, StoreError> {
-        let mut lease = self.sessions.lease(&self.config, DOING).await?;
-        match retaken(&mut lease.db, &self.config, self.id).await {
+    async fn retake(&self) -> Result<Option<SessionLease<D>>, StoreError> {
+        let mut lease = self.sessions.lease(&self.config, REGISTERING).await?;
+        match retaken::<D>(&mut lease.db, &self.config, self.id).await {
             Ok(true) => Ok(Some(lease)),
             Ok(false) => lease.finish(Ok(None)),
             Err(error) => lease.finish(Err(error)),
@@ -252,7 +278,7 @@ async fn unless<T>(stopped: &mut oneshot::Receiver<()>, work: impl Future<Output
 }
 
 /// Pings the session until it does not answer. True if its connection is broken.
-async fn pulses(db: &mut PgConnection) -> bool {
+async fn pulses(db: &mut impl sqlx::Connection) -> bool {
     loop {
         match tokio::time::timeout(PING_TIMEOUT, db.ping()).await {
             Ok(Ok(())) => tokio::time::sleep(PING_EVERY).await,
@@ -263,50 +289,34 @@ async fn pulses(db: &mut PgConnection) -> bool {
 }
 
 /// A number that no other writer has, with its lock, in the list of writers.
-async fn register(db: &mut PgConnection, config: &Config) -> Result<i64, StoreError> {
-    let sql = format!("INSERT INTO {} (id) VALUES ($1) ON CONFLICT DO NOTHING", config.identifiers.side_table(WRITERS));
+async fn register<D: WriterLocks>(db: &mut D::Connection, config: &D::Config) -> Result<i64, StoreError> {
     for _ in 0..MOST_NUMBERS {
         let id = random().cast_signed();
-        if !try_lock(db, id).await? {
+        if !D::try_lock(db, id).await? {
             continue;
         }
-        let result = sqlx::query(AssertSqlSafe(sql.clone())).bind(id).execute(&mut *db).await.during(DOING)?;
-        if result.rows_affected() == 1 {
+        if D::insert_writer(db, config, id).await? {
             return Ok(id);
         }
         // It is the number of one that died, perhaps: whose events are closed by its lock must find it free.
-        sqlx::query("SELECT pg_catalog.pg_advisory_unlock($1)").bind(id).execute(&mut *db).await.during(DOING)?;
+        D::unlock(db, id).await?;
     }
-    Err(transient(DOING).with_hint("every number that was tried is another writer's"))
+    Err(transient::<D>(REGISTERING).with_hint("every number that was tried is another writer's"))
 }
 
 /// Takes the lock again; false if the writer was taken for dead.
-async fn retaken(db: &mut PgConnection, config: &Config, id: i64) -> Result<bool, StoreError> {
-    if !try_lock(db, id).await? {
-        return Err(transient(DOING));
-    }
-    let sql = format!("UPDATE {} SET retaken = retaken + 1 WHERE id = $1", config.identifiers.side_table(WRITERS));
-    let result = sqlx::query(AssertSqlSafe(sql)).bind(id).execute(&mut *db).await.during(DOING)?;
-    Ok(result.rows_affected() == 1)
+async fn retaken<D: WriterLocks>(db: &mut D::Connection, config: &D::Config, id: i64) -> Result<bool, StoreError> {
+    if D::try_lock(db, id).await? { D::count_retaken(db, config, id).await } else { Err(transient::<D>(REGISTERING)) }
 }
 
-async fn try_lock(db: &mut PgConnection, id: i64) -> Result<bool, StoreError> {
-    sqlx::query_scalar("SELECT pg_catalog.pg_try_advisory_lock($1)").bind(id).fetch_one(db).await.during(DOING)
+fn transient<D: WriterLocks>(doing: &'static str) -> StoreError {
+    StoreError::new(StoreErrorKind::Transient, D::NAME, doing)
 }
 
-async fn strike_off(db: &mut PgConnection, config: &Config, id: i64) -> Result<(), StoreError> {
-    let (writers, started) = (config.identifiers.side_table(WRITERS), config.identifiers.side_table(STARTED));
-    let sql = format!("UPDATE {writers} SET has_left = true WHERE id = $1");
-    sqlx::query(AssertSqlSafe(sql)).bind(id).execute(&mut *db).await.during(LEAVING)?;
-    let sql = format!("DELETE FROM {writers} WHERE id = $1 AND NOT EXISTS (SELECT FROM {started} WHERE writer = $1)");
-    sqlx::query(AssertSqlSafe(sql)).bind(id).execute(&mut *db).await.during(LEAVING)?;
-    Ok(())
-}
-
-const DOING: &str = "registering the writer";
-const LEAVING: &str = "taking the writer's leave";
+pub(crate) const REGISTERING: &str = "registering the writer";
 /// Two of them are the same once in 2^64.
 const MOST_NUMBERS: u32 = 8;
+pub(crate) const LEAVING: &str = "taking the writer's leave";
 
 /// The pause between pings of the session that holds the lock, and the timeout of a ping.
 const PING_EVERY: Duration = Duration::from_millis(250);
@@ -314,8 +324,4 @@ const PING_TIMEOUT: Duration = Duration::from_millis(1000);
 /// The pause after a failed attempt to take the lock again.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// The time for which a lock must be free before its writer is dead: enough for a failed ping and several attempts.
-pub(super) const GRACE: Duration = Duration::from_millis(3000);
-/// A condition: the lock of the writer `w` is free. A lock by one 64-bit number is listed in halves.
-pub(super) const IS_FREE: &str = "NOT EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.locktype = 'advisory' AND l.objsubid = 1 \
-    AND l.granted AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) \
-    AND ((l.classid::int8 << 32) | l.objid::int8) = w.id)";
+pub(crate) const GRACE: Duration = Duration::from_millis(3000);

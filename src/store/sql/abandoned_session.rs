@@ -18,11 +18,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use sqlx::Row as _;
-use sqlx::postgres::PgConnection;
 
-use super::observer::{Observer, Sight, Wait};
-use super::session::{Session, SessionKind};
+use super::observer::Observer;
+use super::session_driver::{Session, SessionDriver, SessionKind, Sight, Wait};
 
 /// The last known reason for which abandoned sessions wait.
 #[derive(Debug, Default)]
@@ -45,11 +43,12 @@ pub(super) enum SessionEnd {
 }
 
 /// Waits for the server's answer, or until the server has ended the session.
-pub(super) async fn wait_for_end(
-    session: &mut Session,
+pub(super) async fn wait_for_end<D: SessionDriver>(
+    session: &mut Session<D>,
     kind: SessionKind,
-    observer: &Arc<Observer>,
+    observer: &Arc<Observer<D>>,
     waits: &Waits,
+    was_dropped: bool,
     is_closed: impl Fn() -> bool,
 ) -> SessionEnd {
     let _watched = waits.enter();
@@ -57,7 +56,7 @@ pub(super) async fn wait_for_end(
     let backend = session.backend.clone();
     let mut was_observed = false;
     let answered = {
-        let mut answer = pin!(answer(&mut session.db));
+        let mut answer = pin!(D::answer(&mut session.db, was_dropped));
         let mut pause = FIRST_LOOK;
         loop {
             let before = pause;
@@ -85,34 +84,6 @@ pub(super) async fn wait_for_end(
     }
 }
 
-/// Reads the answers that the server still owes, and leaves the transaction that the session may be in. False if the
-/// connection is broken.
-async fn answer(db: &mut PgConnection) -> bool {
-    for _ in 0..MOST_ANSWERS {
-        // In a statement that is a transaction of its own, both are equal.
-        let asked = sqlx::raw_sql("SELECT pg_catalog.now() OPERATOR(pg_catalog.=) pg_catalog.statement_timestamp()");
-        let is_free = match asked.fetch_all(&mut *db).await {
-            Ok(rows) => rows.first().and_then(|row| row.try_get(0).ok()).unwrap_or(false),
-            // The error of the abandoned statement, or of a transaction that has failed.
-            Err(sqlx::Error::Database(refused)) => {
-                if refused.code().as_deref() != Some(FAILED_TRANSACTION) {
-                    continue;
-                }
-                false
-            }
-            Err(_) => return false,
-        };
-        if is_free {
-            return true;
-        }
-        match sqlx::raw_sql("ROLLBACK").execute(&mut *db).await {
-            Ok(_) | Err(sqlx::Error::Database(_)) => {}
-            Err(_) => return false,
-        }
-    }
-    false
-}
-
 impl Waits {
     /// Counts a session until the guard is dropped.
     fn enter(&self) -> Watched<'_> {
@@ -124,13 +95,13 @@ impl Waits {
         self.seen().last = Some(wait);
     }
 
-    /// The reason that no place is free, if it is known.
-    pub(super) fn reason(&self) -> Option<&'static str> {
+    /// The thing that places wait for, if it is known.
+    pub(super) fn last(&self) -> Option<Wait> {
         let seen = self.seen();
         if seen.sessions == 0 {
             return None;
         }
-        seen.last.map(Wait::reason)
+        seen.last
     }
 
     fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
@@ -153,7 +124,3 @@ impl Drop for Watched<'_> {
 /// Most answers arrive before this; only then is the server asked about the session.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// The errors of the abandoned statements, a ROLLBACK, and some to spare.
-const MOST_ANSWERS: usize = 8;
-/// SQLSTATE `in_failed_sql_transaction`.
-const FAILED_TRANSACTION: &str = "25P02";

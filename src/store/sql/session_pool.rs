@@ -4,7 +4,7 @@
 //! service returns with the server.
 //!
 //! There are never more sessions on the server than places in the pool. A lease takes a place, and so does each abandoned
-//! session until the server has answered or ended it (`abandoned.rs`). A lease opens a session if none is idle.
+//! session until the server has answered or ended it (`abandoned_session.rs`). A lease opens a session if none is idle.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -12,60 +12,56 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::Connection as _;
-use sqlx::postgres::PgConnection;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::abandoned::{SessionEnd, Waits, wait_for_end};
-use super::config::Config;
-use super::connect::prepare;
-use super::error::{as_transient, closed_error, leaves_session_usable};
+use super::abandoned_session::{SessionEnd, Waits, wait_for_end};
 use super::observer::Observer;
-use super::session::{Session, SessionKind, answered_until, connect_until, unanswered};
-use crate::store::StoreError;
+use super::session_driver::{Session, SessionDriver, SessionKind, answered_until, connect_timeout, unanswered};
+use crate::store::{StoreError, StoreErrorKind};
 
 /// The pool of a store. Dropping it ends the wait for abandoned sessions.
-pub(super) struct Pool(Arc<Shared>);
+pub(crate) struct Pool<D: SessionDriver>(Arc<SharedPool<D>>);
 
 /// The part of a pool that its sessions share.
-pub(super) struct Shared {
+pub(crate) struct SharedPool<D: SessionDriver> {
     purpose: SessionKind,
-    observer: Arc<Observer>,
+    observer: Arc<Observer<D>>,
     /// The things that abandoned sessions wait for.
     waits: Waits,
-    idle: Mutex<Vec<Idle>>,
+    idle: Mutex<Vec<Idle<D>>>,
     places: Arc<Semaphore>,
     /// The runtime that waits for abandoned sessions.
     runtime: Handle,
 }
 
-struct Idle {
-    session: Session,
+struct Idle<D: SessionDriver> {
+    session: Session<D>,
     /// None: something has failed on another session meanwhile.
     since: Option<Instant>,
 }
 
 /// A session for one task. Dropped without [`finish`](Self::finish), it is abandoned.
-pub(super) struct SessionLease {
-    pub(super) db: Leased,
+pub(crate) struct SessionLease<D: SessionDriver> {
+    pub(crate) db: Leased<D>,
 }
 
 /// The connection of a lease.
-pub(super) struct Leased(Option<Held>);
+pub(crate) struct Leased<D: SessionDriver>(Option<Held<D>>);
 
 /// A session in its place.
-struct Held {
-    session: Session,
-    pool: Arc<Shared>,
+struct Held<D: SessionDriver> {
+    session: Session<D>,
+    pool: Arc<SharedPool<D>>,
     /// Dropped after the session.
     place: OwnedSemaphorePermit,
 }
 
-impl Pool {
+impl<D: SessionDriver> Pool<D> {
     /// On the current runtime.
-    pub(super) fn new(purpose: SessionKind, most: usize, observer: &Arc<Observer>) -> Self {
-        Self(Arc::new(Shared {
+    pub(crate) fn new(purpose: SessionKind, most: usize, observer: &Arc<Observer<D>>) -> Self {
+        Self(Arc::new(SharedPool {
             purpose,
             observer: Arc::clone(observer),
             waits: Waits::default(),
@@ -75,23 +71,23 @@ impl Pool {
         }))
     }
 
-    pub(super) fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<SharedPool<D>> {
         &self.0
     }
 
     /// A session that is idle, or a new one.
-    pub(super) async fn lease(&self, config: &Config, doing: &'static str) -> Result<SessionLease, StoreError> {
+    pub(crate) async fn lease(&self, config: &D::Config, doing: &'static str) -> Result<SessionLease<D>, StoreError> {
         self.0.lease(config, doing).await
     }
 
     /// The first session. An opening that fails is an error of the URL, not of its use.
-    pub(super) async fn first(&self, config: &Config) -> Result<SessionLease, StoreError> {
+    pub(crate) async fn first(&self, config: &D::Config) -> Result<SessionLease<D>, StoreError> {
         let place = self.0.place("opening the log").await?;
         self.0.open(config, place).await
     }
 
     /// Waits for the work until the timeout. The error has the reason as far as it is known.
-    pub(super) async fn within<T>(
+    pub(crate) async fn within<T>(
         &self,
         timeout: Duration,
         doing: &'static str,
@@ -99,15 +95,15 @@ impl Pool {
     ) -> Result<T, StoreError> {
         match tokio::time::timeout(timeout, work).await {
             Ok(result) => result,
-            Err(_) => Err(match self.0.waits.reason() {
-                Some(reason) => unanswered(doing).with_hint(reason),
-                None => unanswered(doing),
+            Err(_) => Err(match self.0.waits.last() {
+                Some(wait) => unanswered(D::NAME, doing).with_hint(D::reason(wait)),
+                None => unanswered(D::NAME, doing),
             }),
         }
     }
 
     /// Closes idle sessions and refuses leases.
-    pub(super) async fn close(&self) {
+    pub(crate) async fn close(&self) {
         self.0.places.close();
         let idle = std::mem::take(&mut *self.0.idle());
         for Idle { session, .. } in idle {
@@ -117,31 +113,31 @@ impl Pool {
     }
 }
 
-impl Drop for Pool {
+impl<D: SessionDriver> Drop for Pool<D> {
     fn drop(&mut self) {
         self.0.places.close();
         self.0.idle().clear();
     }
 }
 
-impl Shared {
+impl<D: SessionDriver> SharedPool<D> {
     /// A session that is idle, or a new one.
-    pub(super) async fn lease(
+    pub(crate) async fn lease(
         self: &Arc<Self>,
-        config: &Config,
+        config: &D::Config,
         doing: &'static str,
-    ) -> Result<SessionLease, StoreError> {
+    ) -> Result<SessionLease<D>, StoreError> {
         loop {
             let place = self.place(doing).await?;
             let Some(Idle { session, since }) = self.idle().pop() else {
-                return self.open(config, place).await.map_err(as_transient);
+                return self.open(config, place).await.map_err(as_transient::<D>);
             };
             let mut lease = self.hold(session, place);
             if since.is_some_and(|since| since.elapsed() < UNUSED) {
                 return Ok(lease);
             }
             // A firewall may have forgotten an idle connection, and tells neither end.
-            let limit = (config.timeout / 3).min(LONGEST_CHECK);
+            let limit = (D::timeout(config) / 3).min(LONGEST_CHECK);
             match tokio::time::timeout(limit, lease.db.ping()).await {
                 Ok(Ok(())) => return Ok(lease),
                 Ok(Err(_)) => lease.lose(),
@@ -156,25 +152,29 @@ impl Shared {
 
     /// Waits for a place.
     async fn place(&self, doing: &'static str) -> Result<OwnedSemaphorePermit, StoreError> {
-        Arc::clone(&self.places).acquire_owned().await.map_err(|_| closed_error(doing))
+        Arc::clone(&self.places).acquire_owned().await.map_err(|_| closed_error(D::NAME, doing))
     }
 
-    async fn open(self: &Arc<Self>, config: &Config, place: OwnedSemaphorePermit) -> Result<SessionLease, StoreError> {
-        let until = connect_until(config);
-        let session = answered_until(until, Session::establish(config, self.purpose)).await?;
+    async fn open(
+        self: &Arc<Self>,
+        config: &D::Config,
+        place: OwnedSemaphorePermit,
+    ) -> Result<SessionLease<D>, StoreError> {
+        let until = Instant::now() + connect_timeout(D::timeout(config));
+        let session = answered_until::<D, _>(until, D::establish(config, self.purpose)).await?;
         let mut lease = self.hold(session, place);
-        match answered_until(until, prepare(&mut lease.db, config, self.purpose)).await {
+        match answered_until::<D, _>(until, D::prepare(&mut lease.db, config, self.purpose)).await {
             Ok(()) => Ok(lease),
             Err(error) => lease.finish(Err(error)),
         }
     }
 
-    fn hold(self: &Arc<Self>, session: Session, place: OwnedSemaphorePermit) -> SessionLease {
+    fn hold(self: &Arc<Self>, session: Session<D>, place: OwnedSemaphorePermit) -> SessionLease<D> {
         SessionLease { db: Leased(Some(Held { session, pool: Arc::clone(self), place })) }
     }
 
     /// Returns a session before its place, so that the next lease finds it.
-    fn put(&self, session: Session, place: OwnedSemaphorePermit) {
+    fn put(&self, session: Session<D>, place: OwnedSemaphorePermit) {
         if !self.is_closed() {
             self.idle().push(Idle { session, since: Some(Instant::now()) });
         }
@@ -201,31 +201,31 @@ impl Shared {
         }
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle<D>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl SessionLease {
+impl<D: SessionDriver> SessionLease<D> {
     /// Returns the session to the pool after a success. After an error it is abandoned, and idle sessions are pinged before
     /// their use; if the error may be the session's, it is closed.
-    pub(super) fn finish<T>(mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(crate) fn finish<T>(mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         let Some(held) = self.db.0.take() else { return result };
         match &result {
             Ok(_) => held.pool.put(held.session, held.place),
             Err(error) => {
-                let is_usable = leaves_session_usable(error);
+                let is_usable = D::leaves_session_usable(error);
                 if !is_usable {
                     held.pool.suspect_idle();
                 }
-                held.give_up(is_usable);
+                held.give_up(is_usable, false);
             }
         }
         result
     }
 
     /// Closes the session in order.
-    pub(super) async fn close(mut self) {
+    pub(crate) async fn close(mut self) {
         if let Some(Held { session, place, .. }) = self.db.0.take() {
             let _ = session.db.close().await;
             drop(place);
@@ -233,25 +233,26 @@ impl SessionLease {
     }
 
     /// The connection is broken.
-    pub(super) fn lose(mut self) {
+    pub(crate) fn lose(mut self) {
         if let Some(held) = self.db.0.take() {
             held.pool.suspect_idle();
         }
     }
 }
 
-impl Held {
+impl<D: SessionDriver> Held<D> {
     /// Leaves the session, in its place, to the runtime.
-    fn give_up(self, is_usable: bool) {
+    fn give_up(self, is_usable: bool, was_dropped: bool) {
         let runtime = self.pool.runtime.clone();
-        runtime.spawn(self.end(is_usable));
+        runtime.spawn(self.end(is_usable, was_dropped));
     }
 
     /// Waits until the server has answered or ended the session. Returns it to the pool if it can be used again.
-    async fn end(self, is_usable: bool) {
+    async fn end(self, is_usable: bool, was_dropped: bool) {
         let Self { mut session, pool, place } = self;
         let is_closed = || pool.is_closed();
-        match wait_for_end(&mut session, pool.purpose, &pool.observer, &pool.waits, is_closed).await {
+        let ended = wait_for_end(&mut session, pool.purpose, &pool.observer, &pool.waits, was_dropped, is_closed);
+        match ended.await {
             SessionEnd::Idle if is_usable => pool.put(session, place),
             SessionEnd::Idle | SessionEnd::Answered => {
                 let _ = session.db.close().await;
@@ -265,33 +266,47 @@ impl Held {
     }
 }
 
-impl Deref for Leased {
-    type Target = PgConnection;
+impl<D: SessionDriver> Deref for Leased<D> {
+    type Target = D::Connection;
 
-    fn deref(&self) -> &PgConnection {
+    fn deref(&self) -> &D::Connection {
         &self.0.as_ref().expect(HELD).session.db
     }
 }
 
-impl DerefMut for Leased {
-    fn deref_mut(&mut self) -> &mut PgConnection {
+impl<D: SessionDriver> DerefMut for Leased<D> {
+    fn deref_mut(&mut self) -> &mut D::Connection {
         &mut self.0.as_mut().expect(HELD).session.db
     }
 }
 
 /// Abandons the session: the caller no longer waits, and the server may still be executing its statement.
-impl Drop for Leased {
+impl<D: SessionDriver> Drop for Leased<D> {
     fn drop(&mut self) {
         if let Some(held) = self.0.take() {
-            held.give_up(true);
+            held.give_up(true, true);
         }
     }
 }
 
-impl fmt::Debug for Pool {
+impl<D: SessionDriver> fmt::Debug for Pool<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool").field("purpose", &self.0.purpose).finish_non_exhaustive()
     }
+}
+
+/// An opening that fails while the log is in use is no mistake in the URL: what was there may come back.
+fn as_transient<D: SessionDriver>(error: StoreError) -> StoreError {
+    if error.kind() == StoreErrorKind::Config {
+        StoreError::new(StoreErrorKind::Transient, D::NAME, "connecting again").with_source(error)
+    } else {
+        error
+    }
+}
+
+/// The error of a store that was closed.
+fn closed_error(store: &'static str, doing: &'static str) -> StoreError {
+    StoreError::new(StoreErrorKind::Permanent, store, doing).with_hint("the store is closed")
 }
 
 const HELD: &str = "a lease has its session until it ends";

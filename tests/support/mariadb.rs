@@ -1,0 +1,397 @@
+//! A private MariaDB for tests: installed if it is missing, in a temporary folder, on a free port of this machine,
+//! gone when the test binary ends, however it ends.
+//!
+//! The server is a direct child of this process, so that it can be killed and waited for. A small shell beside it holds the
+//! other end of a pipe; when the pipe breaks, because this process has ended, it kills the server and removes the folder.
+
+#![allow(dead_code)] // Each test binary uses another part.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+/// A server and where its files are.
+pub(crate) struct Server {
+    folder: PathBuf,
+    port: u16,
+    arguments: Vec<String>,
+    process: Mutex<Option<Child>>,
+    _janitor: Child,
+}
+
+impl Server {
+    /// The one that all tests of this binary share. It is never configured by a test, nor restarted.
+    pub(crate) fn shared() -> &'static Self {
+        static SHARED: OnceLock<Server> = OnceLock::new();
+        // Tables of one file each would take a second to make, for each test.
+        SHARED.get_or_init(|| Self::start_with(&["--innodb-file-per-table=0"]))
+    }
+
+    /// One for a test that stops it, or changes what all of its sessions share.
+    pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// One with further arguments.
+    pub(crate) fn start_with(arguments: &[&str]) -> Self {
+        let server = Self::prepare(arguments);
+        server.resume();
+        server
+    }
+
+    /// One that is not started yet.
+    fn prepare(arguments: &[&str]) -> Self {
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        find_or_install();
+        // A short name: the path of a socket has 107 bytes at the most.
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("tamy-{}-{number}", std::process::id()));
+        fs::create_dir(&folder).expect("a folder of this name is new");
+        give(&folder);
+        let janitor = janitor(&folder);
+        let mut install = as_account(Command::new("mariadb-install-db"));
+        install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
+        // Two that are made at the same time would share the names of temporary tables.
+        install.env("TMPDIR", &folder).arg(format!("--datadir={}", folder.join("data").display()));
+        let made = install.output().expect("mariadb-install-db starts");
+        assert!(made.status.success(), "no data folder: {}", String::from_utf8_lossy(&made.stderr));
+        let accounts = "CREATE USER IF NOT EXISTS 'root'@'%'; GRANT ALL ON *.* TO 'root'@'%' WITH GRANT OPTION; CREATE DATABASE IF NOT EXISTS audit;";
+        fs::write(folder.join("accounts.sql"), accounts.replace("; ", ";\n")).expect("the folder is ours");
+        Self {
+            folder,
+            port: free_port(),
+            arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
+            process: Mutex::new(None),
+            _janitor: janitor,
+        }
+    }
+
+    /// Starts the server again after [`crash`](Self::crash) or [`stop`](Self::stop).
+    pub(crate) fn resume(&self) {
+        self.resume_with(&[]);
+    }
+
+    /// Starts the server again, with arguments that hold until it ends.
+    pub(crate) fn resume_with(&self, arguments: &[&str]) {
+        let mut process = self.process.lock().expect("no test panics under this lock");
+        let deadline = Instant::now() + START_WITHIN;
+        loop {
+            let mut child = self.spawn(arguments);
+            loop {
+                if self.answers() {
+                    *process = Some(child);
+                    return;
+                }
+                if child.try_wait().expect("a child can be waited for").is_some() {
+                    break;
+                }
+                assert!(Instant::now() < deadline, "the server does not answer: {}", self.log());
+                // A server that starts is waited for; there is no event to wait on.
+                std::thread::sleep(POLL);
+            }
+            // The one before may hold its files for a moment.
+            assert!(Instant::now() < deadline, "the server does not start: {}", self.log());
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// Kills the server, as a loss of power would: what was not committed is gone.
+    pub(crate) fn crash(&self) {
+        self.end("-KILL");
+    }
+
+    /// Ends the server in order; sessions are ended.
+    pub(crate) fn stop(&self) {
+        self.end("-TERM");
+    }
+
+    /// Stops the server's process; its connections stay.
+    pub(crate) fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    pub(crate) fn unpause(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let process = self.process.lock().expect("no test panics under this lock");
+        send(signal, process.as_ref().expect("the server runs"));
+    }
+
+    fn end(&self, signal: &str) {
+        let mut process = self.process.lock().expect("no test panics under this lock");
+        let Some(mut child) = process.take() else { return };
+        send(signal, &child);
+        child.wait().expect("a child can be waited for");
+    }
+
+    fn spawn(&self, arguments: &[&str]) -> Child {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log"));
+        let log = log.expect("the log can be written");
+        let mut command = Command::new(program("mariadbd"));
+        command.arg("--no-defaults");
+        if is_root() {
+            command.arg("--user=mysql");
+        }
+        command
+            .arg(format!("--datadir={}", self.folder.join("data").display()))
+            .arg(format!("--socket={}", self.socket().display()))
+            .arg(format!("--pid-file={}", self.folder.join("pid").display()))
+            .arg(format!("--init-file={}", self.folder.join("accounts.sql").display()))
+            .arg(format!("--tmpdir={}", self.folder.display()))
+            .arg(format!("--port={}", self.port))
+            .args(["--bind-address=127.0.0.1", "--skip-name-resolve", "--max-connections=200"])
+            .args(["--innodb-buffer-pool-size=64M", "--innodb-log-file-size=32M"])
+            .args(&self.arguments)
+            .args(arguments)
+            // A Ctrl-C at the terminal is for the test; the janitor sees to the server.
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("mariadbd starts")
+    }
+
+    fn answers(&self) -> bool {
+        self.client("root").args(["-e", "SELECT 1"]).output().is_ok_and(|asked| asked.status.success())
+    }
+
+    /// The server's log so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// The server's socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.join("socket")
+    }
+
+    /// A folder that the server may write to.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The output of the client for these statements, as root.
+    pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
+        let done = self.client("root").args(["-e", sql, database]).output().expect("the client starts");
+        assert!(done.status.success(), "{sql}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).expect("the client prints UTF-8").trim_end().to_owned()
+    }
+
+    fn client(&self, account: &str) -> Command {
+        let mut command = Command::new("mariadb");
+        command
+            .args(["--no-defaults", "--protocol=tcp", "-h", "127.0.0.1", "-P", &self.port.to_string(), "-u", account])
+            .args(["-N", "-B", "--connect-timeout=5"]);
+        command
+    }
+
+    /// A new, empty database.
+    pub(crate) fn database(&self) -> Database<'_> {
+        let database = Database { server: self, name: unique("db") };
+        self.sql("mysql", &format!("CREATE DATABASE {}", database.name));
+        database
+    }
+
+    /// The URL of a database for an account.
+    pub(crate) fn url_as(&self, account: &str, database: &str) -> String {
+        format!("mysql://{account}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.crash();
+    }
+}
+
+/// A database of its own, which lasts as long as its server.
+pub(crate) struct Database<'a> {
+    server: &'a Server,
+    name: String,
+}
+
+impl Database<'_> {
+    pub(crate) fn url(&self) -> String {
+        self.url_as("root")
+    }
+
+    pub(crate) fn url_as(&self, account: &str) -> String {
+        self.server.url_as(account, &self.name)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn sql(&self, sql: &str) -> String {
+        self.server.sql(&self.name, sql)
+    }
+
+    /// The output of the client for these statements, as an account.
+    pub(crate) fn sql_as(&self, account: &str, sql: &str) -> Result<String, String> {
+        let done: Output =
+            self.server.client(account).args(["-e", sql, &self.name]).output().expect("the client starts");
+        if done.status.success() {
+            Ok(String::from_utf8_lossy(&done.stdout).trim_end().to_owned())
+        } else {
+            Err(String::from_utf8_lossy(&done.stderr).into_owned())
+        }
+    }
+
+    /// A session of root that has done this and stays open until it is dropped.
+    pub(crate) fn hold(&self, sql: &str) -> Held {
+        let mut child = self
+            .server
+            .client("root")
+            .arg("--unbuffered")
+            .arg(&self.name)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the client starts");
+        let mut input = child.stdin.take().expect("it is piped");
+        writeln!(input, "{sql}; SELECT 'held';").expect("the client reads");
+        let mut line = String::new();
+        let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
+        while line.trim_end() != "held" {
+            line.clear();
+            let read = output.read_line(&mut line).expect("the client prints");
+            assert!(read > 0, "the client ended: {sql}");
+        }
+        Held { child, input: Some(input) }
+    }
+}
+
+/// An open session.
+pub(crate) struct Held {
+    child: Child,
+    input: Option<ChildStdin>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // At the end of its input the client ends, and the server rolls back.
+        drop(self.input.take());
+        let _ = self.child.wait();
+    }
+}
+
+/// A name that nothing else of this process has.
+pub(crate) fn unique(prefix: &str) -> String {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    format!("{prefix}_{}", MADE.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Waits until `is_so`, for as long as anything may take here.
+pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + START_WITHIN;
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Debian's package is installed if there is no MariaDB. It starts no service: a policy of this moment forbids that.
+fn find_or_install() {
+    static FOUND: OnceLock<()> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        if program("mariadbd").exists() {
+            return;
+        }
+        for arguments in
+            [&["update", "-qq"][..], &["install", "-y", "-qq", "--no-install-recommends", "mariadb-server"]]
+        {
+            let done = Command::new("apt-get")
+                .args(arguments)
+                .env("DEBIAN_FRONTEND", "noninteractive")
+                .output()
+                .expect("MariaDB is missing, and so is apt-get: install mariadb-server");
+            assert!(done.status.success(), "apt-get {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+        }
+        assert!(program("mariadbd").exists(), "the package `mariadb-server` brings the server");
+    });
+}
+
+fn program(name: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);
+    let mut found = folders.map(|folder| folder.join(name)).filter(|path| path.exists());
+    found.next().unwrap_or_else(|| Path::new("/usr/sbin").join(name))
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").expect("/proc is there").uid() == 0
+}
+
+/// The account `mysql`, which Debian's package makes, for root; for anybody else themselves.
+fn account() -> Option<(u32, u32)> {
+    if !is_root() {
+        return None;
+    }
+    let accounts = fs::read_to_string("/etc/passwd").expect("there is a list of accounts");
+    let account = accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let named = fields.next()? == "mysql";
+        let ids = (fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
+        named.then_some(ids)
+    });
+    Some(account.expect("there is an account `mysql`"))
+}
+
+fn give(path: &Path) {
+    if let Some((uid, gid)) = account() {
+        chown(path, Some(uid), Some(gid)).expect("root can give a folder away");
+    }
+}
+
+fn as_account(mut command: Command) -> Command {
+    if let Some((uid, gid)) = account() {
+        command.uid(uid).gid(gid);
+    }
+    command.current_dir("/");
+    command
+}
+
+fn send(signal: &str, child: &Child) {
+    let sent = Command::new("kill").args([signal, &child.id().to_string()]).status();
+    assert!(sent.expect("there is a `kill`").success(), "kill {signal}");
+}
+
+/// Cleans up when this process has ended, and with it the other end of its standard input.
+fn janitor(folder: &Path) -> Child {
+    const SCRIPT: &str = r#"trap '' INT TERM HUP; cat >/dev/null
+        [ -s "$0/pid" ] && kill -KILL "$(cat "$0/pid")"; sleep 0.2; rm -rf "$0""#;
+    Command::new("/bin/sh")
+        .arg("-c")
+        .arg(SCRIPT)
+        .arg(folder)
+        .current_dir("/")
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("there is a shell")
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("a listener has an address").port()
+}
+
+const START_WITHIN: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(5);
