@@ -5,7 +5,9 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::config::Config;
 use super::error::{DuringOperation as _, NAME};
-use super::session::{Session, SessionKind, answered_until, connect_until, within_timeout};
+use super::session::within_timeout;
+use super::sessions::PgSessions;
+use crate::store::sql::{CONNECTING, SessionDriver as _, SessionKind, connect_timeout};
 use crate::store::{OpenOptions, StoreError, StoreErrorKind};
 
 /// IVRE's table of events, read row by row for an import.
@@ -43,7 +45,8 @@ impl IvreTable {
     /// If the URL is malformed, the server cannot be reached, the account may not read the table, or it is not IVRE's.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         let config = Config::parse(url, OpenOptions::default().create_if_missing(false))?;
-        let session = answered_until(connect_until(&config), Session::establish(&config, SessionKind::Read)).await?;
+        let timeout = connect_timeout(config.timeout);
+        let session = within_timeout(timeout, CONNECTING, PgSessions::establish(&config, SessionKind::Read)).await?;
         let mut table = Self { config, db: session.db };
         table.check().await?;
         Ok(table)
