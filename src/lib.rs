@@ -58,8 +58,8 @@
 //! - `seal.md`, `threat-model.md`: making tampering visible, and each adversary's limits
 //! - `cli.md`, `api.md`, `viewer.md`: the program, the read API and the viewer
 //! - `stores/sqlite.md`, `stores/postgres.md`, `stores/mysql.md`, `stores/mongodb.md`, `stores/jsonl.md`, `stores/nats.md`,
-//!   `stores/tracing.md`, `stores/syslog.md`, `stores/memory.md`, `stores/new.md`: each store, and how to add one
-//! - `coming-from/nexus-iq.md`, `coming-from/privacyidea.md`: names and settings of other audit logs, and their counterparts here
+//!   `stores/tracing.md`, `stores/syslog.md`, `stores/tee.md`, `stores/memory.md`, `stores/new.md`: each store, and how to add one
+//! - `coming-from/nexus-iq.md`, `coming-from/privacyidea.md`, `coming-from/pryv.md`: names and settings of other audit logs, and their counterparts here
 //! - `performance.md`, `design.md`, `compare.md`, `glossary.md`: costs, reasons, alternatives and terms
 //!
 //! # Features
@@ -190,6 +190,10 @@ mod nexus_iq_manual {}
 #[cfg(doctest)]
 #[doc = include_str!("../docs/stores/tracing.md")]
 mod tracing_store_manual {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/stores/tee.md")]
+mod tee_manual {}
 
 #[cfg(doctest)]
 #[doc = include_str!("../docs/stores/memory.md")]

@@ -8,7 +8,6 @@ use http::Method;
 
 use super::base_path::BasePath;
 use super::error::Location;
-use super::event_type_filter::EventTypeFilter;
 use super::method_set::{MethodClass, RulesByMethod};
 use super::path_pattern::PathPattern;
 use super::path_variants::{self, PathVariant, UnorderedSegments};
@@ -16,7 +15,7 @@ use super::rule::RequestMatcher;
 use super::{
     CaptureConfig, Decision, FailMode, MatchingRules, PolicyBuilder, PolicyError, RequestOutcome, RequestPath, Rule,
 };
-use crate::event::{EventType, excerpt};
+use crate::event::{EventType, EventTypeFilter, excerpt};
 
 /// An ordered list of rules that selects the requests to audit. Cheap to clone.
 ///

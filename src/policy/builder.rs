@@ -8,13 +8,12 @@ use ipnet::IpNet;
 use super::audit_policy::Parts;
 use super::base_path::BasePath;
 use super::error::Location;
-use super::event_type_filter::EventTypeFilter;
 use super::secret_names::SecretNames;
 use super::{
     ApiKeySource, AuditPolicy, CaptureConfig, MatchingRules, PolicyError, ProxyHeader, QueryString, RequestPath, Rule,
 };
-use crate::event::EventType;
 use crate::event::excerpt;
+use crate::event::{EventType, EventTypeFilter};
 
 /// Makes an [`AuditPolicy`]: rules are asked in the order in which they were added.
 ///
@@ -220,7 +219,14 @@ impl PolicyBuilder {
                 known.push(event_type);
             }
         }
-        let filter = EventTypeFilter::new(self.include.as_deref(), self.exclude.as_deref(), &known)?;
+        let filter =
+            EventTypeFilter::new(self.include.as_deref(), self.exclude.as_deref(), &known).map_err(|error| {
+                let place = error.entry.map_or_else(
+                    || Location::key("filter"),
+                    |(list, item)| Location::key(&format!("filter.{list}")).item(item),
+                );
+                PolicyError::new(place, error.problem)
+            })?;
 
         let names = SecretNames::new(&self.redact).map_err(|(item, name)| {
             let problem = format!("{:?} is no name: expected letters or digits", excerpt(name));

@@ -32,7 +32,6 @@
 mod error;
 mod fail_mode;
 
-mod event_type_filter;
 mod form;
 mod method_set;
 mod percent;

@@ -13,6 +13,8 @@ pub struct StoreError {
     store: &'static str,
     operation: &'static str,
     hint: Option<String>,
+    /// A part of the store may have what was appended.
+    is_partly_stored: bool,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -40,7 +42,7 @@ pub enum StoreErrorKind {
 impl StoreError {
     /// An error of this kind, of a store, while doing something (`"append"`).
     pub fn new(kind: StoreErrorKind, store: &'static str, operation: &'static str) -> Self {
-        Self { kind, store, operation, hint: None, source: None }
+        Self { kind, store, operation, hint: None, is_partly_stored: false, source: None }
     }
 
     /// Adds the source error.
@@ -55,6 +57,17 @@ impl StoreError {
     pub fn with_hint(mut self, remedy: impl Into<String>) -> Self {
         self.hint = Some(remedy.into());
         self
+    }
+
+    /// Marks an append of which a part of the store may have the events, although it failed for good.
+    pub(crate) fn partly_stored(mut self) -> Self {
+        self.is_partly_stored = true;
+        self
+    }
+
+    /// Returns true if events of the failed append may be stored: the `started` ones among them need an end.
+    pub(crate) fn may_be_stored(&self) -> bool {
+        self.is_transient() || self.is_partly_stored
     }
 
     /// The error with another kind.

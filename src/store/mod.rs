@@ -47,6 +47,7 @@ mod sql;
 pub mod sqlite;
 #[cfg(all(feature = "syslog", unix))]
 pub mod syslog;
+pub mod tee;
 pub mod tracing;
 
 mod open;

@@ -2,7 +2,16 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "policy-file")]
+use futures_util::future::join_all;
+
+#[cfg(feature = "policy-file")]
+use super::tee::{LateMember, TeeFile};
 use super::{AuditStore, MemoryStore, OpenOptions, RedactedUrl, StoreError, StoreErrorKind};
+#[cfg(feature = "policy-file")]
+use super::{Capabilities, StoreFuture};
+#[cfg(feature = "policy-file")]
+use crate::log_lines::log_line;
 
 /// The schemes of the stores of this build, as their URLs have them.
 ///
@@ -28,6 +37,8 @@ pub const SCHEMES: &[&str] = &[
     "tracing",
     #[cfg(all(feature = "syslog", unix))]
     "syslog",
+    #[cfg(feature = "policy-file")]
+    "tee",
 ];
 
 /// Opens the store that `url` names.
@@ -110,15 +121,59 @@ pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn AuditStore>
             let _ = options;
             Err(config("syslog", "this system is no Unix"))
         }
+        #[cfg(feature = "policy-file")]
+        "tee" => open_tee(rest, options).await,
+        #[cfg(not(feature = "policy-file"))]
+        "tee" => {
+            let _ = options;
+            Err(absent("policy-file"))
+        }
         _ => Err(no_store(url)),
     }
+}
+
+/// Opens the members that a file lists, all beside each other. One that is not reached is opened later, unless it is required or read.
+#[cfg(feature = "policy-file")]
+fn open_tee(path: &str, options: OpenOptions) -> StoreFuture<'_, Arc<dyn AuditStore>> {
+    Box::pin(async move {
+        let file = TeeFile::read(std::path::Path::new(path))?;
+        let opened = join_all(file.members.iter().map(|member| open(&member.url, options))).await;
+        let mut stores: Vec<Arc<dyn AuditStore>> = Vec::with_capacity(opened.len());
+        for (member, opened) in file.members.iter().zip(opened) {
+            stores.push(match opened {
+                Ok(store) => store,
+                Err(error) if error.is_transient() && member.may_be_late() => {
+                    let name = member.name.clone();
+                    log_line(move || {
+                        let error = &error as &dyn std::error::Error;
+                        tracing::warn!(member = name, error, "a member of the tee is not reached, and is opened later");
+                    });
+                    Arc::new(late_member(member.url.clone(), options))
+                }
+                Err(error) => return Err(file.error_of(member, error)),
+            });
+        }
+        Ok(Arc::new(file.build(stores, options)?) as Arc<dyn AuditStore>)
+    })
+}
+
+/// A member that opens its URL when it is first needed. A store of its kind is durable unless it is a sink, or in memory.
+#[cfg(feature = "policy-file")]
+fn late_member(url: String, options: OpenOptions) -> LateMember {
+    let scheme = RedactedUrl::of(&url).scheme().unwrap_or_default();
+    let is_fleeting = matches!(scheme, "memory" | "tracing" | "nats") || scheme.starts_with("syslog");
+    let opener = move || -> StoreFuture<'static, Arc<dyn AuditStore>> {
+        let url = url.clone();
+        Box::pin(async move { open(&url, options).await })
+    };
+    LateMember::new(Capabilities::new(scheme).with_durable(!is_fleeting), Box::new(opener))
 }
 
 /// Explains why a URL names no store. Shows at most a known scheme of it, for a password may be in any other part.
 fn no_store(url: &str) -> StoreError {
     const STORES: &str = "`sqlite:PATH`, `postgres://USER@HOST/DATABASE`, `mysql://USER@HOST/DATABASE`, \
                           `mongodb://HOST/DATABASE`, `jsonl:PATH`, `nats://HOST`, `tracing:TARGET`, \
-                          `syslog:///dev/log` or `memory:`";
+                          `syslog:///dev/log`, `tee:FILE` or `memory:`";
     let is_padding = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`');
     let hint = match RedactedUrl::of(url).scheme() {
         _ if url.starts_with(is_padding) || url.ends_with(is_padding) => {
@@ -142,6 +197,7 @@ fn no_store(url: &str) -> StoreError {
     feature = "jsonl",
     feature = "mongodb",
     feature = "nats",
+    feature = "policy-file",
     feature = "syslog"
 )))]
 fn absent(feature: &'static str) -> StoreError {

@@ -21,7 +21,7 @@ pub struct RedactedUrl {
 }
 
 /// The schemes of the stores, and those that people write by mistake.
-const KNOWN: [&str; 43] = [
+const KNOWN: [&str; 44] = [
     "memory",
     "sqlite",
     "postgres",
@@ -32,6 +32,7 @@ const KNOWN: [&str; 43] = [
     "syslog+tcp",
     "syslog+tls",
     "tracing",
+    "tee",
     "nats",
     "tls",
     "duckdb",

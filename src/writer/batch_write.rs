@@ -216,7 +216,7 @@ impl Worker {
             }
             Err(StoreFailure::Error(error)) => error,
         };
-        if error.is_transient() {
+        if error.may_be_stored() {
             waiters.iter_mut().for_each(Waiter::set_unclear);
         }
         Err(error)

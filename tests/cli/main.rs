@@ -36,4 +36,5 @@ mod stats;
 mod support;
 #[cfg(unix)]
 mod tail;
+mod tee;
 mod verify_output;

@@ -10,6 +10,9 @@ const KILLS: usize = 40;
 /// On a log of JSON lines, whose recovery is another.
 #[cfg(feature = "jsonl")]
 const JSONL_KILLS: usize = 16;
+/// On a tee of both.
+#[cfg(feature = "jsonl")]
+const TEE_KILLS: usize = 12;
 const CLIENTS: usize = 16;
 /// The largest number of responses before a kill.
 const MOST_RESPONSES: usize = 400;
@@ -65,7 +68,27 @@ fn what_was_answered_survives_every_kill_of_an_instance_on_mariadb() {
     println!("kill on MariaDB: {} kills, {} events", ROUNDS * INSTANCES, record.len());
 }
 
-fn survives(folder: &Folder, url: &str, kills: usize) {
+/// Each member has each event that was acknowledged, once.
+#[cfg(feature = "jsonl")]
+#[test]
+fn what_was_answered_survives_every_kill_in_both_members_of_a_tee() {
+    let folder = Folder::new();
+    let members = [url(&folder.database()), format!("jsonl:{}", folder.path().join("audit.jsonl").display())];
+    let file = folder.path().join("tee.toml");
+    let text = format!(
+        "[[members]]\nname = 'database'\nurl = '{}'\n[[members]]\nname = 'lines'\nurl = '{}'\n",
+        members[0], members[1]
+    );
+    std::fs::write(&file, text).expect("the folder can be written to");
+    let shots = survives(&folder, &format!("tee:{}", file.display()), TEE_KILLS);
+    for member in members {
+        Record::read_url(&member).assert_successes(&shots);
+    }
+    assert_eq!(integrity(&folder.database()), "ok");
+}
+
+/// Returns what was sent.
+fn survives(folder: &Folder, url: &str, kills: usize) -> Vec<Shot> {
     let _turn = alone();
     let begun = Instant::now();
     let settings = Settings::new(url).env("EFFECTS", folder.effects_file());
@@ -100,6 +123,7 @@ fn survives(folder: &Folder, url: &str, kills: usize) {
     );
     assert!(unknown > 0, "no kill ever hit an action that had started: this run has shown little");
     assert!(begun.elapsed() < Duration::from_secs(60), "too slow to be run often: {:?}", begun.elapsed());
+    shots.into_iter().flatten().collect()
 }
 
 /// A kill may come before the log is open, while orphans are closed, or while the server listens.

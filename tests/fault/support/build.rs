@@ -53,6 +53,7 @@ fn features() -> String {
         ("postgres", cfg!(feature = "postgres")),
         ("mysql", cfg!(feature = "mysql")),
         ("jsonl", cfg!(feature = "jsonl")),
+        ("policy-file", cfg!(feature = "policy-file")),
     ];
     let stores = stores.into_iter().filter(|(_, is_on)| *is_on).map(|(feature, _)| feature);
     std::iter::once("api").chain(stores).collect::<Vec<_>>().join(",")

@@ -21,6 +21,8 @@ mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod privacyidea;
+#[cfg(feature = "sqlite")]
+mod pryv;
 mod recovery_store;
 #[cfg(all(feature = "sqlite", unix))]
 mod sabotage;
@@ -28,6 +30,10 @@ mod sabotage;
 mod sqlite;
 #[cfg(all(feature = "syslog", unix))]
 mod syslog;
+mod tee;
+mod tee_faults;
+#[cfg(feature = "postgres")]
+mod tee_postgres;
 mod tracing;
 #[cfg(feature = "sqlite")]
 mod undecodable;

@@ -107,3 +107,46 @@ async fn a_rotated_file_is_the_store_of_json_lines() {
     let text = std::fs::read_to_string(path).expect("the file");
     assert!(text.contains(&id.to_string()) && text.ends_with("}\n"), "{text}");
 }
+
+/// Container audit: written to both, read from the one that can be read.
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn a_container_writes_to_both_and_reads_from_one() {
+    use tower_audit::query::{Filter, PageQuery};
+    use tower_audit::store::{self, OpenOptions};
+
+    for (setting, part) in [
+        ("containeraudit", "`tee:FILE`"),
+        ("PI_AUDIT_CONTAINER_WRITE", "tracing:pi-audit?format=json"),
+        ("PI_AUDIT_CONTAINER_READ", "`read = \"sql\"`"),
+    ] {
+        assert!(here(setting).contains(part), "{setting}: {}", here(setting));
+    }
+    let printed = Printed::default();
+    let writer = printed.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).without_time();
+    let _guard = set_default(subscriber.finish());
+    let folder = tempfile::tempdir().expect("a folder");
+    let open = async |read: &str| {
+        let file = folder.path().join("audit.toml");
+        let text = format!(
+            "read = '{read}'\n[[members]]\nname = 'sql'\nurl = 'sqlite:{}'\n[[members]]\nname = 'logger'\nurl = \
+             'tracing:pi-audit?format=json'\n",
+            folder.path().join("audit.db").display()
+        );
+        std::fs::write(&file, text).expect("it is written");
+        store::open(&format!("tee:{}", file.display()), OpenOptions::default()).await
+    };
+    let error = open("logger").await.expect_err("a logger cannot be read").to_string();
+    assert!(error.contains("`read`: the member `logger` (tracing) cannot be read"), "{error}");
+    let tee = open("sql").await.expect("it opens");
+    let event = AuditEvent::new(EventType::AUTH);
+    tee.append(std::slice::from_ref(&event)).await.expect("it is kept");
+    let reader = tee.parts().reader.expect("it is read");
+    let page = reader.query(&PageQuery::new(Filter::default(), 10)).await.expect("it is read");
+    assert_eq!(page, std::slice::from_ref(&event));
+    tee.close().await.expect("it closes");
+    let printed = String::from_utf8(printed.0.lock().expect("no panic").clone()).expect("text");
+    let lines: Vec<&str> = printed.lines().filter(|line| line.contains("pi-audit:")).collect();
+    assert!(matches!(lines[..], [line] if line.contains(&event.event_id.to_string())), "{printed}");
+}

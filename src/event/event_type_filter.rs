@@ -1,13 +1,11 @@
 //! The include/exclude filter over event types.
 
-use super::PolicyError;
-use super::error::Location;
-use crate::event::EventType;
-use crate::event::excerpt;
+use super::EventType;
+use super::truncate::excerpt;
 
-/// The recorded event types: those included, less those excluded.
+/// The selected event types: those included, less those excluded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct EventTypeFilter {
+pub(crate) struct EventTypeFilter {
     /// Empty means everything.
     include: Vec<FilterEntry>,
     exclude: Vec<FilterEntry>,
@@ -21,33 +19,42 @@ enum FilterEntry {
     Name(String),
 }
 
+/// An entry that matches no type, or lists without an entry.
+#[derive(Debug)]
+pub(crate) struct EventTypeFilterError {
+    /// `include` or `exclude`, and the index of the entry; none if the fault is of both lists.
+    pub(crate) entry: Option<(&'static str, usize)>,
+    /// The problem in words.
+    pub(crate) problem: String,
+}
+
 impl EventTypeFilter {
     /// Reads both lists; one that was never given is `None`.
     ///
     /// # Errors
     /// If an entry matches none of the `known` types, or there are lists, but nothing in them.
-    pub(super) fn new(
+    pub(crate) fn new(
         include: Option<&[String]>,
         exclude: Option<&[String]>,
         known: &[&EventType],
-    ) -> Result<Self, PolicyError> {
-        let read = |key: &str, names: Option<&[String]>| {
+    ) -> Result<Self, EventTypeFilterError> {
+        let read = |list: &'static str, names: Option<&[String]>| {
             let entries = names.unwrap_or_default().iter().enumerate();
             let entries = entries.map(|(item, name)| {
                 FilterEntry::new(name, known)
-                    .map_err(|problem| PolicyError::new(Location::key(key).item(item), problem))
+                    .map_err(|problem| EventTypeFilterError { entry: Some((list, item)), problem })
             });
             entries.collect::<Result<Vec<_>, _>>()
         };
-        let filter = Self { include: read("filter.include", include)?, exclude: read("filter.exclude", exclude)? };
+        let filter = Self { include: read("include", include)?, exclude: read("exclude", exclude)? };
         if (include.is_some() || exclude.is_some()) && filter == Self::default() {
             let problem = "neither `include` nor `exclude` has an entry: expected event types, `resource.all` or `all`";
-            return Err(PolicyError::new(Location::key("filter"), problem));
+            return Err(EventTypeFilterError { entry: None, problem: problem.to_owned() });
         }
         Ok(filter)
     }
 
-    pub(super) fn allows(&self, event_type: &EventType) -> bool {
+    pub(crate) fn allows(&self, event_type: &EventType) -> bool {
         let name = event_type.as_str();
         let among = |entries: &[FilterEntry]| entries.iter().any(|entry| entry.matches(name));
         (self.include.is_empty() || among(&self.include)) && !among(&self.exclude)
@@ -100,7 +107,10 @@ mod tests {
                 let allowed = known.iter().filter(|known| filter.allows(known)).map(EventType::as_str);
                 allowed.collect::<Vec<_>>().join(" ")
             }
-            Err(error) => error.to_string().split(':').take(2).collect::<Vec<_>>().join(":"),
+            Err(error) => {
+                let list = error.entry.map(|(list, _)| format!("{list}: ")).unwrap_or_default();
+                list + error.problem.split(':').next().unwrap_or_default()
+            }
         }
     }
 
@@ -111,7 +121,7 @@ mod tests {
         for (include, exclude, expected) in [
             (&["all"][..], &[][..], EVERYTHING),
             (&[], &["all"], ""),
-            (&[], &[], "key `filter`: neither `include` nor `exclude` has an entry"),
+            (&[], &[], "neither `include` nor `exclude` has an entry"),
             (&["all"], &["events.get"], "upload auth events.create eventsource.open oauth.token.issued"),
             (&["events.all"], &["all"], ""),
             (&[], &["events.get"], "upload auth events.create eventsource.open oauth.token.issued"),
@@ -123,14 +133,14 @@ mod tests {
             (&["oauth.all"], &[], "oauth.token.issued"),
             (&["upload", "auth"], &["auth"], "upload"),
             // An event name without a type is an error, not a silent pass.
-            (&["event.get"], &[], "key `filter.include`: \"event.get\" is no known event type"),
-            (&[], &["event.get"], "key `filter.exclude`: \"event.get\" is no known event type"),
-            (&[], &["event.all"], "key `filter.exclude`: \"event.all\" matches no event type"),
-            (&["upload.all"], &[], "key `filter.include`: \"upload.all\" matches no event type"),
-            (&["oauth.token.all"], &[], "key `filter.include`: \"oauth.token.all\" is no known event type"),
-            (&["ALL"], &[], "key `filter.include`: \"ALL\" is no known event type"),
-            (&[""], &[], "key `filter.include`: \"\" is no known event type"),
-            (&[".all"], &[], "key `filter.include`: \".all\" matches no event type"),
+            (&["event.get"], &[], "include: \"event.get\" is no known event type"),
+            (&[], &["event.get"], "exclude: \"event.get\" is no known event type"),
+            (&[], &["event.all"], "exclude: \"event.all\" matches no event type"),
+            (&["upload.all"], &[], "include: \"upload.all\" matches no event type"),
+            (&["oauth.token.all"], &[], "include: \"oauth.token.all\" is no known event type"),
+            (&["ALL"], &[], "include: \"ALL\" is no known event type"),
+            (&[""], &[], "include: \"\" is no known event type"),
+            (&[".all"], &[], "include: \".all\" matches no event type"),
         ] {
             assert_eq!(check(include, exclude), expected, "{include:?} {exclude:?}");
         }

@@ -1,0 +1,47 @@
+//! Erasing values: in every member, or not at all.
+
+use super::health::guarded;
+use super::reader::{caught_up, error_of};
+use super::store::TeeStore;
+use crate::event::EventId;
+use crate::store::{CellErasure, ReplaceEventFn, StoreFuture};
+
+impl TeeStore {
+    /// Returns true if each member that can be read can erase. Copies in the others would keep the values.
+    pub(super) fn can_erase(&self) -> bool {
+        let mut readable =
+            self.state.lanes.iter().map(|lane| lane.store.parts()).filter(|parts| parts.reader.is_some());
+        readable.all(|parts| parts.erasure.is_some())
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl CellErasure for TeeStore {
+    /// Erases in each member, in the one that is read last: as long as one fails, the erasure is not done, and can be repeated. The number
+    /// is that of the member that is read.
+    fn erase<'a>(&'a self, ids: &'a [EventId], replace: ReplaceEventFn<'a>) -> StoreFuture<'a, u64> {
+        Box::pin(async move {
+            let mut replaced = 0;
+            let lanes: Vec<_> = self.state.lanes_reading_first().collect();
+            for lane in lanes.into_iter().rev() {
+                let Some(erasure) = lane.store.parts().erasure else { continue };
+                caught_up(lane, ERASURE).await?;
+                let of_member = guarded(|| erasure.erase(ids, replace)).await;
+                replaced = of_member.map_err(|failure| error_of(lane, &failure, ERASURE))?;
+            }
+            Ok(replaced)
+        })
+    }
+
+    fn finish(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            for lane in self.state.lanes_reading_first() {
+                let Some(erasure) = lane.store.parts().erasure else { continue };
+                guarded(|| erasure.finish()).await.map_err(|failure| error_of(lane, &failure, ERASURE))?;
+            }
+            Ok(())
+        })
+    }
+}
+
+const ERASURE: &str = "erasure";

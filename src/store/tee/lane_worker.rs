@@ -1,0 +1,161 @@
+//! The worker of a member: appends what is queued, in order, until nothing is left.
+
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tokio::time::timeout;
+
+use super::chunk::{Chunk, Part};
+use super::delivery::Failure;
+use super::lane::Lane;
+use crate::backoff::Backoff;
+use crate::event::AuditEvent;
+use crate::store::StoreErrorKind;
+
+/// The bounds of the pauses before an append is tried again: of the first, and of every pause.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+/// The tries after which a part is halved.
+const TRIES: u32 = 3;
+/// The tries after which a single event is given up if the member takes others.
+const TRIES_OF_ONE: u32 = 10;
+/// The number of parts from which none is halved because of a failure that may pass.
+const MAX_PARTS: usize = 16;
+
+/// Appends until the queue is empty. It owns the lane, and goes on when the tee is dropped.
+pub(super) async fn run(lane: Arc<Lane>) {
+    let running = Running(&lane);
+    while let Some(queued) = lane.take() {
+        deliver(&lane, Chunk::of(&lane, queued)).await;
+    }
+    std::mem::forget(running);
+}
+
+/// Lets another worker start if this one is dropped with its runtime.
+struct Running<'a>(&'a Lane);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.end_worker();
+    }
+}
+
+/// Appends a chunk until each of its events is accepted or given up.
+///
+/// An append that fails for now is tried again. If it fails [`TRIES`] times, or for good, its halves are tried alone, so that
+/// no event takes others down with it.
+async fn deliver(lane: &Lane, mut chunk: Chunk<'_>) {
+    let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+    loop {
+        let has_accepted = try_parts(lane, &mut chunk).await;
+        if has_accepted {
+            give_up_stubborn(&mut chunk);
+            backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+        }
+        if chunk.parts.is_empty() {
+            return;
+        }
+        if lane.is_abandoned() {
+            let failure = lane.view().failure.unwrap_or_else(|| Failure::transient("the tee was closed"));
+            chunk.reject_all(&failure);
+            return;
+        }
+        halve_failing(&mut chunk);
+        // It does not matter which of the two ends the pause.
+        let _ = timeout(backoff.next_pause(), lane.wake.notified()).await;
+        if chunk.parts.iter().all(Part::is_stubborn) {
+            lane.set_stuck();
+            chunk.extend(lane.take_more());
+        }
+    }
+}
+
+/// Tries the parts in order, up to the first that fails for now. Returns true if one was accepted.
+///
+/// A single event that has failed often does not end the round: either its member fails, or the event does.
+async fn try_parts(lane: &Lane, chunk: &mut Chunk<'_>) -> bool {
+    let mut has_accepted = false;
+    let mut at = 0;
+    while let Some(part) = chunk.parts.get(at) {
+        let result = append(lane, chunk.part(part)).await;
+        let Some(mut part) = chunk.parts.remove(at) else { break };
+        let Err(failure) = result else {
+            chunk.accept(&part);
+            has_accepted = true;
+            continue;
+        };
+        if failure.is_transient() {
+            part.tries += 1;
+            let is_stubborn = part.is_stubborn();
+            if is_stubborn {
+                chunk.note_failure(&part, &failure);
+            } else {
+                chunk.note_failure_of_all(&failure);
+                lane.note_failure_of_queued(&failure);
+            }
+            chunk.parts.insert(at, part);
+            if !is_stubborn {
+                break;
+            }
+            at += 1;
+        } else if failure.kind == StoreErrorKind::Permanent && !part.is_single() {
+            let [first, second] = part.halves();
+            chunk.parts.insert(at, second);
+            chunk.parts.insert(at, first);
+        } else {
+            chunk.reject(&part, &failure);
+        }
+    }
+    has_accepted
+}
+
+/// Appends once. The append runs to its end: the contract of a store.
+async fn append(lane: &Lane, events: &[AuditEvent]) -> Result<(), Failure> {
+    lane.begin_attempt();
+    let appended = AssertUnwindSafe(async { lane.store.append(events).await }).catch_unwind().await;
+    let result = match appended {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(Failure::of(&error)),
+        Err(_) => Err(Failure::transient("it panicked")),
+    };
+    lane.end_attempt(result.as_ref().map(|()| ()));
+    if result.is_err() {
+        lane.metrics.count_failure();
+    }
+    result
+}
+
+/// Gives up single events that the member refuses again and again while it takes others.
+fn give_up_stubborn(chunk: &mut Chunk<'_>) {
+    let (stubborn, others): (Vec<Part>, Vec<Part>) = chunk.parts.drain(..).partition(Part::is_stubborn);
+    chunk.parts.extend(others);
+    for part in stubborn {
+        let text = format!("it has refused the event {} times, and takes others", part.tries);
+        chunk.reject(&part, &Failure::transient(text));
+    }
+}
+
+/// Halves the parts that have failed several times, in their places.
+fn halve_failing(chunk: &mut Chunk<'_>) {
+    let mut halved = VecDeque::with_capacity(chunk.parts.len());
+    let mut count = chunk.parts.len();
+    for part in chunk.parts.drain(..) {
+        if part.tries >= TRIES && !part.is_single() && count < MAX_PARTS {
+            halved.extend(part.halves());
+            count += 1;
+        } else {
+            halved.push_back(part);
+        }
+    }
+    chunk.parts = halved;
+}
+
+impl Part {
+    /// Returns true for a single event that has failed often.
+    fn is_stubborn(&self) -> bool {
+        self.is_single() && self.tries >= TRIES_OF_ONE
+    }
+}
