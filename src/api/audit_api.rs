@@ -99,6 +99,13 @@ impl AuditApi {
             }
             router = router.route(&format!("{at}{}", operation.path), handler);
         }
+        #[cfg(feature = "seal")]
+        for (operation, handler) in [
+            (&Operation::SEAL, read_route(&Operation::SEAL, handlers::seal)),
+            (&Operation::PROOF, read_route(&Operation::PROOF, handlers::proof)),
+        ] {
+            router = router.route(&format!("{at}{}", operation.path), handler);
+        }
         router
             .route(&format!("{at}/openapi.json"), routing::get(openapi::serve))
             .layer(map_response(response::reject_method))

@@ -20,6 +20,9 @@ pub(crate) enum ApiError {
     Forbidden,
     /// No such event, or an event of another user: the responses are equal, byte for byte.
     NotFound,
+    /// The event has no proof: it is not sealed, or another than the one that was. The caller may see it.
+    #[cfg(feature = "seal")]
+    NoProof,
     /// A method other than GET and HEAD.
     MethodNotAllowed,
     /// The gate failed, panicked or timed out.
@@ -42,6 +45,8 @@ impl ApiError {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
+            #[cfg(feature = "seal")]
+            Self::NoProof => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::GateFailed | Self::StoreUnavailable | Self::ReadNotRecorded => StatusCode::SERVICE_UNAVAILABLE,
             Self::StoreFailed | Self::StoreDenied => StatusCode::INTERNAL_SERVER_ERROR,
@@ -55,6 +60,10 @@ impl ApiError {
             Self::BadRequest(detail) => ("Malformed request", detail),
             Self::Forbidden => ("Not permitted", "Only an administrator can read another user's events."),
             Self::NotFound => ("Not found", "Event not found."),
+            #[cfg(feature = "seal")]
+            Self::NoProof => {
+                ("No proof", "There is no proof of this event: it is not sealed yet, or differs from the sealed one.")
+            }
             Self::MethodNotAllowed => ("Method not allowed", "The audit log is only read: GET or HEAD."),
             Self::GateFailed => ("Not available", "Authentication is temporarily unavailable. Try again."),
             Self::StoreUnavailable => ("Not available", "The audit log is temporarily unavailable. Try again."),

@@ -21,8 +21,7 @@ pub(super) async fn serve(OriginalUri(uri): OriginalUri) -> Response {
 
 /// The document, by OpenAPI 3.1.
 fn document(mount: &str) -> Value {
-    let paths: Map<_, _> =
-        Operation::ALL.into_iter().map(|it| (it.path.to_owned(), json!({ "get": get(it) }))).collect();
+    let paths: Map<_, _> = Operation::ALL.iter().map(|it| (it.path.to_owned(), json!({ "get": get(it) }))).collect();
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -36,7 +35,9 @@ fn document(mount: &str) -> Value {
         "security": [{ "app": [] }],
         "paths": paths,
         "components": {
-            "schemas": { "AuditEvent": event(), "Statistics": statistics(), "Problem": problem() },
+            "schemas": {
+                "AuditEvent": event(), "Statistics": statistics(), "SealState": seal_state(), "Problem": problem(),
+            },
             "securitySchemes": {
                 "app": { "type": "http", "scheme": "bearer", "description": "The authentication of the app." },
             },
@@ -138,6 +139,15 @@ fn success(operation: &Operation) -> Value {
             "description": "The numbers.",
             "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Statistics" } } },
         }),
+        "seal" => json!({
+            "description": "The state.",
+            "content": { "application/json": { "schema": { "$ref": "#/components/schemas/SealState" } } },
+        }),
+        "proof" => json!({
+            "description": "The proof.",
+            "headers": { "content-disposition": header("The name of the file.") },
+            "content": { "text/plain": { "schema": text } },
+        }),
         _ => json!({ "description": "The event.", "content": { "application/json": { "schema": event } } }),
     }
 }
@@ -215,6 +225,33 @@ fn statistics() -> Value {
                             "properties": { "since": time, "until": time, "count": number },
                         },
                     },
+                },
+            },
+        },
+    })
+}
+
+fn seal_state() -> Value {
+    let number = json!({ "type": "integer", "minimum": 0 });
+    json!({
+        "type": "object",
+        "required": ["state", "index", "erased", "checkpoint"],
+        "properties": {
+            "state": {
+                "enum": ["none", "waiting", "sealed", "damaged"],
+                "description": "`none`: the log is not sealed; `waiting`: the event has no leaf yet; `damaged`: the event is another than the one \
+                                that was sealed.",
+            },
+            "index": { "type": ["integer", "null"], "minimum": 0, "description": "The number of the leaf." },
+            "erased": number,
+            "checkpoint": {
+                "type": ["object", "null"],
+                "description": "The newest checkpoint.",
+                "required": ["origin", "size", "sealed_at"],
+                "properties": {
+                    "origin": { "type": "string" },
+                    "size": number,
+                    "sealed_at": { "type": "string", "format": "date-time" },
                 },
             },
         },

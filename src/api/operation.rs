@@ -54,8 +54,35 @@ impl Operation {
         error_statuses: &[StatusCode::NOT_FOUND],
     };
 
+    #[cfg(feature = "seal")]
+    pub(crate) const SEAL: Self = Self {
+        path: "/{id}/seal",
+        name: "seal",
+        summary: "The state of the event with this id in the seal, and the newest checkpoint. No signature is checked.",
+        parameters: &[],
+        error_statuses: &[StatusCode::NOT_FOUND],
+    };
+    #[cfg(feature = "seal")]
+    pub(crate) const PROOF: Self = Self {
+        path: "/{id}/proof",
+        name: "proof",
+        summary: "The proof that the event with this id is in the log (C2SP tlog-proof), for a `.tlog-proof` file.",
+        parameters: &[],
+        error_statuses: &[StatusCode::NOT_FOUND],
+    };
+
     /// All operations.
-    pub(crate) const ALL: [&'static Self; 5] = [&Self::LIST, &Self::COUNT, &Self::EXPORT, &Self::STATS, &Self::GET];
+    pub(crate) const ALL: &'static [&'static Self] = &[
+        &Self::LIST,
+        &Self::COUNT,
+        &Self::EXPORT,
+        &Self::STATS,
+        &Self::GET,
+        #[cfg(feature = "seal")]
+        &Self::SEAL,
+        #[cfg(feature = "seal")]
+        &Self::PROOF,
+    ];
 
     /// Returns the parameters of the query string.
     pub(crate) fn parameters(&self) -> impl Iterator<Item = &'static Parameter> + use<> {

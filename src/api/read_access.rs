@@ -28,6 +28,10 @@ use crate::event::{AuditEvent, EventId, Timestamp};
 #[cfg(feature = "viewer")]
 use crate::query::ValueCount;
 use crate::query::{Buckets, Field, Statistics, StatisticsQuery};
+#[cfg(feature = "seal")]
+use crate::seal::TlogProof;
+#[cfg(feature = "seal")]
+use crate::sealing::{EventSeal, SealState, prove, seal_state};
 use crate::store::{AuditStore, Reader as _, StoreError, StoreErrorKind, statistics};
 
 /// A handler of the API or a page of the viewer: from an admitted request to a recorded response.
@@ -207,6 +211,38 @@ impl Confined {
         }
         self.request.record(access.clone().rejected(ApiError::NotFound.status())).await?;
         Err(ApiError::NotFound)
+    }
+
+    /// Returns the state in the seal of an event that the caller may see.
+    #[cfg(feature = "seal")]
+    pub(crate) async fn seal_state(&self, event: &AuditEvent) -> Result<SealState, ApiError> {
+        self.bounded("seal state", seal_state(&*self.request.store, event)).await
+    }
+
+    /// Returns the proof of an event that the caller may see. None if it has no leaf, or another one.
+    #[cfg(feature = "seal")]
+    pub(crate) async fn prove(&self, event: &AuditEvent) -> Result<Option<TlogProof>, ApiError> {
+        if self.seal_state(event).await?.state != EventSeal::Sealed {
+            return Ok(None);
+        }
+        let proof = self.bounded("prove", prove(&*self.request.store, event.event_id)).await?;
+        Ok(proof.map(|proven| proven.proof))
+    }
+
+    #[cfg(feature = "seal")]
+    async fn bounded<T>(
+        &self,
+        operation: &'static str,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, ApiError> {
+        let error = |kind| StoreError::new(kind, self.request.store.capabilities().name, operation);
+        let done = with_timeout(self.request.api.timeout, work).await.unwrap_or_else(|interrupted| {
+            Err(match interrupted {
+                Interrupted::TimedOut => error(StoreErrorKind::Transient).with_hint("it did not answer in time"),
+                Interrupted::Panicked => error(StoreErrorKind::Permanent).with_hint("it panicked"),
+            })
+        });
+        done.map_err(store_failed)
     }
 
     /// Records the reading, if readings are recorded. An error shows nothing.

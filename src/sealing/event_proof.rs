@@ -58,16 +58,35 @@ impl EventProof {
 /// # Errors
 /// The store cannot be read, keeps no seal, or its tree has gaps: then [`Verifier`](super::Verifier) tells more.
 pub async fn prove(store: &dyn AuditStore, id: EventId) -> Result<Option<EventProof>, StoreError> {
+    let Some(sealing) = store.parts().sealing else {
+        return Err(StoreError::new(StoreErrorKind::Unsupported, store.capabilities().name, DOING));
+    };
+    let Some(newest) = sealing.newest_checkpoint().await? else { return Ok(None) };
+    let failed = |error: SealError| {
+        StoreError::new(StoreErrorKind::Permanent, store.capabilities().name, DOING).with_hint(error.to_string())
+    };
+    prove_in(store, id, newest.note.parse().map_err(failed)?).await
+}
+
+/// Makes the proof of an event in the tree of this checkpoint, such as one that witnesses have cosigned. None if there is no such event, or the
+/// tree does not have its leaf.
+///
+/// # Errors
+/// Those of [`prove`], or the note has no checkpoint.
+pub async fn prove_in(
+    store: &dyn AuditStore,
+    id: EventId,
+    checkpoint: SignedNote,
+) -> Result<Option<EventProof>, StoreError> {
     let name = store.capabilities().name;
     let failed = |reason: String| StoreError::new(StoreErrorKind::Permanent, name, DOING).with_hint(reason);
     let Some(sealing) = store.parts().sealing else {
         return Err(StoreError::new(StoreErrorKind::Unsupported, name, DOING));
     };
-    let (Some(leaf), Some(newest)) = (sealing.leaf_of(id).await?, sealing.newest_checkpoint().await?) else {
-        return Ok(None);
-    };
+    let tree: Checkpoint = checkpoint.text().parse().map_err(|error: SealError| failed(error.to_string()))?;
+    let Some(leaf) = sealing.leaf_of(id).await? else { return Ok(None) };
     let Some(event) = sealing.events(&[id]).await?.into_iter().next() else { return Ok(None) };
-    if leaf.index >= newest.size {
+    if leaf.index >= tree.size {
         return Ok(None);
     }
     let salts = match (&leaf.seed, surviving(&leaf.seed)) {
@@ -75,10 +94,9 @@ pub async fn prove(store: &dyn AuditStore, id: EventId) -> Result<Option<EventPr
         (_, Some(salts)) => salts.to_bytes(),
         _ => return Err(failed("the seed of the event is gone".to_owned())),
     };
-    let nodes = inclusion_nodes(leaf.index, newest.size).map_err(|error| failed(error.to_string()))?;
-    let tiles = tiles_of(sealing, &nodes, newest.size).await?;
-    let hashes = inclusion_proof(leaf.index, newest.size, &tiles).map_err(|error| failed(error.to_string()))?;
-    let checkpoint: SignedNote = newest.note.parse().map_err(|error: SealError| failed(error.to_string()))?;
+    let nodes = inclusion_nodes(leaf.index, tree.size).map_err(|error| failed(error.to_string()))?;
+    let tiles = tiles_of(sealing, &nodes, tree.size).await?;
+    let hashes = inclusion_proof(leaf.index, tree.size, &tiles).map_err(|error| failed(error.to_string()))?;
     let mut proof = TlogProof::new(leaf.index, hashes, checkpoint);
     proof.extra = Some(salts);
     Ok(Some(EventProof { event, proof }))

@@ -41,22 +41,26 @@ mod seal_task;
 mod leaf_hash;
 
 mod check_sealed;
+mod cosign_request;
 mod erasures;
 mod event_proof;
 mod finding;
 mod key_chain;
 mod removals;
+mod seal_state;
 mod tree_check;
 mod verifier;
 
 pub(crate) use check_sealed::check_sealed;
+pub use cosign_request::CosignRequest;
 pub use error::{Refusal, SealerError};
-pub use event_proof::{EventProof, prove};
+pub use event_proof::{EventProof, prove, prove_in};
 pub use finding::{Damage, Finding, Report};
 pub use key_chain::trusted_keys;
 pub use key_succession::KeySuccession;
 pub use retention_key::RetentionKey;
 pub use seal_key::{SealKey, SealKeyError};
+pub use seal_state::{CheckpointAge, EventSeal, SealState, seal_state};
 pub(crate) use seal_task::SealTask;
 pub use sealer::{SEAL_INTERVAL, Sealer, Step};
 pub use status::SealStatus;

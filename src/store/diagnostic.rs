@@ -34,6 +34,19 @@ impl Diagnostic {
         Self { severity: Severity::Ok, subject, message: text.into(), hint: None }
     }
 
+    /// Tables of the seal that are gone, beside others that are there.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub(crate) fn of_missing_seal(tables: &[impl AsRef<str>]) -> Option<Self> {
+        let names: Vec<&str> = tables.iter().map(AsRef::as_ref).collect();
+        (!names.is_empty()).then(|| {
+            Self::error(
+                "seal",
+                format!("tables of the seal are gone: {}", names.join(", ")),
+                "keep the database as it is, and bring these tables back from a backup: without them nothing is sealed and nothing is proven",
+            )
+        })
+    }
+
     /// Something to be seen to, and how.
     pub fn warning(subject: &'static str, text: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, subject, message: text.into(), hint: Some(remedy.into()) }

@@ -103,6 +103,11 @@ impl AuditViewer {
         if !at.is_empty() {
             router = router.route(at, list());
         }
+        #[cfg(feature = "seal")]
+        {
+            let proof = download(read_route(&Operation::PROOF, handlers::proof));
+            router = router.route(&format!("{at}{}/proof", EVENT.path), proof);
+        }
         router
             .route(&format!("{at}{}", EVENTS.path), list())
             .route(&format!("{at}{}", OVERVIEW.path), page(overview, Links::HERE))

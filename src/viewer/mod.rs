@@ -48,6 +48,7 @@ mod pages;
 mod related_events;
 mod response;
 mod safe_html;
+mod seal_summary;
 mod search;
 mod state;
 mod time;

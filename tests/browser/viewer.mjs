@@ -132,6 +132,14 @@ async function reads() {
   const event = await page.getByRole('link', { name: 'JSON' }).getAttribute('href');
   const json = await context.request.get(new URL(event, page.url()).href);
   assert.equal((await json.json()).event_id, page.url().slice(-32));
+  // The seal of an event that came a moment ago, and the proof of it.
+  for (let tries = 0; !/sealed as leaf \d+/.test(await page.locator('[aria-labelledby=g-seal]').textContent()); tries += 1) {
+    assert.ok(tries < 200, 'the event is not sealed');
+    await page.reload();
+  }
+  const [proof] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: /^proof/ }).click()]);
+  assert.equal(proof.suggestedFilename(), `${page.url().slice(-32)}.tlog-proof`);
+  assert.match(readFileSync(await proof.path(), 'utf8'), /^c2sp\.org\/tlog-proof@v1\n/);
   await page.locator('dd').filter({ hasText: 'admin_action' }).getByRole('link').click();
   await page.waitForURL(`${ui}/?event_type=admin_action`);
 

@@ -38,3 +38,4 @@ mod support;
 mod tail;
 mod tee;
 mod verify_output;
+mod witness;

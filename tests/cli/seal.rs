@@ -310,3 +310,20 @@ fn a_key_has_a_successor() {
     assert_eq!(lost.code, Some(6), "{lost:?}");
     assert!(lost.stdout.contains("restored from a copy of 101 leaves"), "{lost:?}");
 }
+
+/// Tables that somebody has dropped are no log that was never sealed.
+#[test]
+fn doctor_names_missing_tables_of_the_seal() {
+    let (place, vkey) = sealed(50);
+    crate::support::runtime().block_on(async {
+        use sqlx::{ConnectOptions as _, Connection as _};
+        let mut db =
+            sqlx::sqlite::SqliteConnectOptions::new().filename(place.path()).connect().await.expect("it opens");
+        sqlx::query("DROP TABLE audit_nodes").execute(&mut db).await.expect("it is dropped");
+        db.close().await.expect("it closes");
+    });
+    let done = place.run(&["doctor"]);
+    assert_eq!(done.code, Some(5), "{done:?}");
+    assert!(done.stdout.contains("tables of the seal are gone: audit_nodes"), "{done:?}");
+    assert_ne!(place.run(&["verify", "--vkey", &vkey]).code, Some(0));
+}

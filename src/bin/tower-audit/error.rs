@@ -85,6 +85,14 @@ pub(crate) enum CliError {
     /// A purge did not come to its end.
     Purge(PurgeError),
     Erasure(ErasureError),
+    /// Too few witnesses have cosigned.
+    Witness(String),
+    /// A witness has cosigned a tree that this one has not grown from.
+    Contradicted {
+        witness: String,
+        witnessed: u64,
+        stored: u64,
+    },
     /// A key's file cannot be used.
     Key(SealKeyError),
     /// The log is not sealed any more.
@@ -133,6 +141,8 @@ impl CliError {
             ) => 2,
             Self::Erasure(ErasureError::Interrupted { .. }) => 1,
             Self::Erasure(_) => 3,
+            Self::Witness(_) => 3,
+            Self::Contradicted { .. } => 6,
             Self::Purge(PurgeError::NotPlanned(cause)) if cause.kind() == StoreErrorKind::Unsupported => 1,
             Self::Purge(PurgeError::Interrupted { .. }) => 1,
             Self::Purge(_) | Self::Unsaid(_) => 3,
@@ -181,6 +191,8 @@ impl CliError {
                 | ErasureError::Interrupted { .. }
                 | ErasureError::Failed { .. },
             ) => None,
+            Self::Witness(_) => Some("try again; the log itself is not concerned"),
+            Self::Contradicted { .. } => Some("keep the store and its backups as they are: they are evidence"),
             Self::Erasure(_) => Some("correct the store, and run it again"),
             Self::Store(_) => Some("check --url, AUDIT_URL or DATABASE_URL, and the rights on what it names"),
             Self::Unsupported { .. } => Some("choose another store with --url"),
@@ -264,6 +276,12 @@ impl fmt::Display for CliError {
             Self::Declined => f.write_str("declined; nothing was changed"),
             Self::Purge(error) => error.fmt(f),
             Self::Erasure(error) => error.fmt(f),
+            Self::Witness(reason) => f.write_str(reason),
+            Self::Contradicted { witness, witnessed, stored } => write!(
+                f,
+                "the witness {witness} has cosigned a tree of {witnessed} leaves, and the {stored} leaves here have not grown from it: the log was \
+                 rolled back, or its key was used for another history"
+            ),
             Self::Key(error) => error.fmt(f),
             Self::Seal(error) => error.fmt(f),
             Self::Unreadable { source, .. } => write!(f, "{source} cannot be read"),
@@ -292,6 +310,8 @@ impl Error for CliError {
             Self::Seal(error) => error.source(),
             Self::Unsaid(cause) => Some(cause),
             Self::Usage(_)
+            | Self::Witness(_)
+            | Self::Contradicted { .. }
             | Self::Unsupported { .. }
             | Self::NotFound(_)
             | Self::Unhealthy { .. }

@@ -14,6 +14,7 @@ mod signals;
 mod store_url;
 
 mod doctor;
+mod http_post;
 mod import;
 mod output;
 mod serve;

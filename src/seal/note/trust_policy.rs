@@ -39,7 +39,8 @@ struct Member {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum MemberKind {
-    Witness(VerifierKey),
+    /// The key, and the prefix of the URLs of the witness.
+    Witness(VerifierKey, Option<String>),
     /// The least number of members, and the members. They stand before the group.
     Group(usize, Vec<String>),
 }
@@ -48,6 +49,14 @@ impl TrustPolicy {
     /// Returns the keys of logs.
     pub fn log_keys(&self) -> &[VerifierKey] {
         &self.logs
+    }
+
+    /// Returns the witnesses: the name in the policy, the key, and the prefix of the URLs, if the policy has it.
+    pub fn witnesses(&self) -> impl Iterator<Item = (&str, &VerifierKey, Option<&str>)> {
+        self.members.iter().filter_map(|member| match &member.kind {
+            MemberKind::Witness(key, url) => Some((member.name.as_str(), key, url.as_deref())),
+            MemberKind::Group(..) => None,
+        })
     }
 
     /// Adds keys of logs, such as those for which the keys of the policy vouch. Those that are there are left out.
@@ -70,7 +79,7 @@ impl TrustPolicy {
         let mut met: Vec<&str> = Vec::new();
         for Member { name, kind } in &self.members {
             let is_met = match kind {
-                MemberKind::Witness(key) => verified.iter().any(|verified| verified.key == key),
+                MemberKind::Witness(key, _) => verified.iter().any(|verified| verified.key == key),
                 MemberKind::Group(least, members) => {
                     members.iter().filter(|member| met.contains(&member.as_str())).count() >= *least
                 }
@@ -96,9 +105,9 @@ impl TrustPolicy {
                 self.logs.push(key);
                 Ok(())
             }
-            ["witness", name, key] | ["witness", name, key, _] => {
+            ["witness", name, key, ref url @ ..] if url.len() <= 1 => {
                 let key = self.new_key(key, SignatureType::CosignatureV1, "0x04 (cosignature/v1)")?;
-                self.define(name, MemberKind::Witness(key))
+                self.define(name, MemberKind::Witness(key, url.first().map(|url| (*url).to_owned())))
             }
             ["group", name, least, ref members @ ..] if !members.is_empty() => {
                 let count = members.len();

@@ -14,6 +14,7 @@ use super::indexes;
 use super::obstacles;
 use super::owner::{self, TableOwner};
 use super::schema;
+use super::sealing;
 use super::sessions::Pool;
 use super::writer_locks::IS_FREE;
 use crate::store::{Diagnostic, StoreError};
@@ -39,6 +40,7 @@ async fn all(db: &mut PgConnection, names: &Identifiers) -> Result<Vec<Diagnosti
     diagnostics.extend(role(db, names, owner.as_ref()).await?);
     diagnostics.extend(months(db, names, &by_owner).await?);
     diagnostics.extend(open(db, names).await?);
+    diagnostics.extend(Diagnostic::of_missing_seal(&sealing::tables::missing(db, names).await?));
     Ok(diagnostics)
 }
 

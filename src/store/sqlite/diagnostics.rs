@@ -14,6 +14,7 @@ use super::open_counts::OpenCounts;
 use super::parking::Parking;
 use super::read_pool::ReadPool;
 use super::schema::{self, VERSION};
+use super::sealing::tables;
 use super::segments::terms::TermKey;
 use super::segments::{index_check, segment_check};
 use super::version::{self, Version};
@@ -121,6 +122,7 @@ async fn ask(db: &mut SqliteConnection) -> Result<Vec<Diagnostic>, StoreError> {
         diagnostics.push(Diagnostic::error("triggers", schema::triggers_message(&triggers), schema::TRIGGERS_HINT));
     }
     diagnostics.extend(contradictions(&mut *db).await?);
+    diagnostics.extend(Diagnostic::of_missing_seal(&tables::missing(&mut *db).await?));
     if let Err(error) = TermKey::load(&mut *db).await {
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         diagnostics.push(Diagnostic::error("index", format!("events are not indexed: {cause}"), TERM_KEY_HINT));

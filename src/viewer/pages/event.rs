@@ -16,6 +16,7 @@ use crate::viewer::links::Links;
 use crate::viewer::related_events::RelatedEvents;
 use crate::viewer::response::page as answer;
 use crate::viewer::safe_html::{PrettyJson, SafeText};
+use crate::viewer::seal_summary::SealSummary;
 
 #[derive(Template)]
 #[template(path = "event.html", config = "src/viewer/askama.toml")]
@@ -30,6 +31,7 @@ struct EventPage<'a> {
     targets: Vec<TargetLinks<'a>>,
     changes: ChangeRows<'a>,
     details: Option<PrettyJson>,
+    seal: Option<SealSummary<'a>>,
     has_related: bool,
     has_request_id: bool,
     of_request: Vec<EventRow<'a>>,
@@ -69,13 +71,27 @@ pub(in crate::viewer) async fn event(request: PageRequest) -> Result<Recorded<Re
     // The event is shown even where its neighbours cannot be read.
     let related = RelatedEvents::read(&request, &event).await.ok();
     let count = 1 + related.as_ref().map_or(0, RelatedEvents::count);
-    let shown = request.record(access.count(count as u64), (event, related)).await?;
-    shown.try_map(|(event, related)| page(&event, related.as_ref(), request.caller(), &links, params.now))
+    #[cfg(feature = "seal")]
+    let seal = request.seal_state(&event).await.ok();
+    #[cfg(not(feature = "seal"))]
+    let seal = ();
+    let shown = request.record(access.count(count as u64), (event, related, seal)).await?;
+    shown.try_map(|(event, related, seal)| {
+        #[cfg(feature = "seal")]
+        let seal = seal.as_ref().and_then(|seal| SealSummary::of(seal, params.now));
+        #[cfg(not(feature = "seal"))]
+        let seal = {
+            let () = seal;
+            None
+        };
+        page(&event, related.as_ref(), seal, request.caller(), &links, params.now)
+    })
 }
 
 fn page(
     event: &AuditEvent,
     related: Option<&RelatedEvents>,
+    seal: Option<SealSummary<'_>>,
     caller: &Caller,
     links: &Links,
     now: Timestamp,
@@ -107,6 +123,7 @@ fn page(
         targets: event.targets.iter().map(|target| TargetLinks::of(target, links)).collect(),
         changes: ChangeRows::of(event),
         details: Some(PrettyJson::of(&event.details)).filter(|_| !event.details.is_empty()),
+        seal,
         has_related: related.is_some(),
         has_request_id: event.request.request_id.is_some(),
         of_request,

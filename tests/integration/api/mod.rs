@@ -9,6 +9,8 @@ mod hostile;
 mod log;
 mod paging;
 mod paging_under_load;
+#[cfg(feature = "seal")]
+mod seal;
 mod stats;
 mod store_failures;
 mod support;

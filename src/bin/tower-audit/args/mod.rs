@@ -36,7 +36,7 @@ pub(crate) use import::{ImportArgs, ReportFormat};
 pub(crate) use listing::{GetArgs, HistoryArgs, QueryArgs, TailArgs};
 pub(crate) use maintenance::{BackupArgs, DestroyArgs, DoctorArgs, MigrateArgs};
 pub(crate) use retention::{PurgeArgs, RotateArgs, RunArgs, RunFormat};
-pub(crate) use seal::{KeygenArgs, ProofArgs, SealArgs, TrustArgs, VerifyArgs, VerifyProofArgs};
+pub(crate) use seal::{KeygenArgs, ProofArgs, SealArgs, TrustArgs, VerifyArgs, VerifyProofArgs, WitnessArgs};
 pub(crate) use serve::ServeArgs;
 pub(crate) use stats::{Interval, StatsArgs};
 
@@ -99,6 +99,8 @@ pub(crate) enum Command {
     Seal(SealArgs),
     /// Prints the newest signed checkpoint of a sealed log
     Checkpoint,
+    /// Has witnesses cosign the newest checkpoint, over HTTP, and keeps it in a file
+    Witness(WitnessArgs),
     /// Verifies every event of a sealed log, and names what was edited, removed or put in
     Verify(VerifyArgs),
     /// Prints the proof that an event is in the log, for a .tlog-proof file

@@ -80,10 +80,25 @@ pub(crate) struct VerifyArgs {
 }
 
 #[derive(ClapArgs)]
+pub(crate) struct WitnessArgs {
+    /// A file with the public keys of the log, and the witnesses with their URLs and the quorum of them (C2SP tlog-policy)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: PathBuf,
+
+    /// The file of the cosigned checkpoint, which is replaced by each newer one: for verify --against and proof --checkpoint
+    #[arg(long, value_name = "FILE")]
+    pub(crate) keep: PathBuf,
+}
+
+#[derive(ClapArgs)]
 pub(crate) struct ProofArgs {
     /// The id of the event
     #[arg(value_name = "ID", allow_hyphen_values = true)]
     pub(crate) id: String,
+
+    /// Prove it in the tree of the checkpoint in this file, such as one that witnesses have cosigned, and not in the newest
+    #[arg(long, value_name = "FILE")]
+    pub(crate) checkpoint: Option<PathBuf>,
 }
 
 #[derive(ClapArgs)]

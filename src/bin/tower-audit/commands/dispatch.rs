@@ -2,7 +2,7 @@
 
 use super::{
     backup, completions, count, destroy_and_recreate, doctor, erase, export, get, history, import, man, migrate, purge,
-    query, rotate, seal, serve, stats, tail, verify,
+    query, rotate, seal, serve, stats, tail, verify, witness,
 };
 use crate::args::{Args, Command};
 use crate::error::CliError;
@@ -36,6 +36,7 @@ pub(crate) async fn run(args: Args) -> Result<(), CliError> {
         Command::Keygen(args) => seal::keygen(&args),
         Command::Seal(args) => seal::run(&named()?, args).await,
         Command::Checkpoint => verify::checkpoint(&named()?).await,
+        Command::Witness(args) => witness::run(&named()?, args).await,
         Command::Verify(args) => verify::verify(&named()?, args).await,
         Command::Proof(args) => verify::proof(&named()?, args).await,
         Command::VerifyProof(args) => verify::verify_proof(&args),

@@ -26,6 +26,7 @@ mod serve;
 mod stats;
 mod tail;
 mod verify;
+mod witness;
 
 mod dispatch;
 

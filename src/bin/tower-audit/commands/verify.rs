@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use tower_audit::seal::{Checkpoint, NoteError, SignedNote, TlogProof, TrustPolicy, VerifierKey};
-use tower_audit::sealing::{EventProof, Report, Verifier, prove, trusted_keys};
+use tower_audit::sealing::{EventProof, Report, Verifier, prove, prove_in, trusted_keys};
 use tower_audit::store::{AuditStore, Sealing};
 use tower_audit::{AuditEvent, EventId};
 
@@ -66,9 +66,19 @@ pub(crate) async fn verify(url: &str, args: VerifyArgs) -> Result<(), CliError> 
 /// Prints the proof of an event.
 pub(crate) async fn proof(url: &str, args: ProofArgs) -> Result<(), CliError> {
     let id: EventId = args.id.parse().map_err(|error| CliError::Usage(format!("{error}")))?;
+    let checkpoint = args.checkpoint.as_ref().map(|path| {
+        let shown =
+            |error: &dyn std::fmt::Display| CliError::Usage(format!("--checkpoint {}: {error}", path.display()));
+        read(path)?.parse::<SignedNote>().map_err(|error| shown(&error))
+    });
+    let checkpoint = checkpoint.transpose()?;
     with_store(url, OnMissing::Fail, async |store| {
         sealing(store)?;
-        match prove(store, id).await? {
+        let proven = match &checkpoint {
+            Some(checkpoint) => prove_in(store, id, checkpoint.clone()).await?,
+            None => prove(store, id).await?,
+        };
+        match proven {
             Some(EventProof { proof, .. }) => print(&proof.to_string()),
             None => Err(CliError::NotFound(id)),
         }
@@ -95,7 +105,7 @@ pub(crate) fn verify_proof(args: &VerifyProofArgs) -> Result<(), CliError> {
     print(&format!("event {id} is leaf {index} of {} in {}{unproven}\n", checkpoint.size, checkpoint.origin))
 }
 
-fn sealing(store: &dyn AuditStore) -> Result<&dyn Sealing, CliError> {
+pub(super) fn sealing(store: &dyn AuditStore) -> Result<&dyn Sealing, CliError> {
     store.parts().sealing.ok_or_else(|| CliError::Unsupported { store: store.capabilities().name, what: "sealed" })
 }
 
@@ -140,7 +150,7 @@ fn kept(option: &str, path: &Path, trust: &Trust) -> Result<Checkpoint, CliError
     trust.open(&note).map_err(|error| shown(&error))
 }
 
-fn read(path: &Path) -> Result<String, CliError> {
+pub(super) fn read(path: &Path) -> Result<String, CliError> {
     let failed = |error: &dyn std::fmt::Display| CliError::Usage(format!("{}: {error}", path.display()));
     let bytes = std::fs::metadata(path).map_err(|error| failed(&error))?.len();
     if bytes > MAX_FILE_BYTES {
@@ -167,7 +177,7 @@ fn in_words(report: &Report) -> String {
     text
 }
 
-fn print(text: &str) -> Result<(), CliError> {
+pub(super) fn print(text: &str) -> Result<(), CliError> {
     let mut out = Stdout::new();
     // A note may have been written by anyone who can write to the store; its lines are kept.
     let lines: Vec<_> = text.split('\n').map(crate::sanitize::sanitize_line).collect();

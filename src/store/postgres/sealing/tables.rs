@@ -37,6 +37,24 @@ pub(super) async fn has_removals(db: &mut PgConnection, names: &Identifiers) -> 
     .during(DOING)
 }
 
+/// Returns the missing tables of a log that has others of them: somebody has dropped them.
+pub(in crate::store::postgres) async fn missing(
+    db: &mut PgConnection,
+    names: &Identifiers,
+) -> Result<Vec<String>, StoreError> {
+    let all: Vec<String> = ENDS.into_iter().chain([REMOVALS]).map(|end| names.unquoted(end)).collect();
+    let there: Vec<String> = sqlx::query_scalar(
+        "SELECT c.relname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = $1 AND c.relname = ANY ($2) AND c.relkind IN ('r', 'p')",
+    )
+    .bind(names.schema())
+    .bind(&all)
+    .fetch_all(db)
+    .await
+    .during(DOING)?;
+    Ok(if there.is_empty() { Vec::new() } else { all.into_iter().filter(|name| !there.contains(name)).collect() })
+}
+
 /// Creates the missing tables.
 pub(super) async fn create(db: &mut PgConnection, names: &Identifiers) -> Result<(), StoreError> {
     begin_exclusive(db, names, DOING).await?;

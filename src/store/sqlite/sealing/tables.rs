@@ -18,6 +18,14 @@ pub(super) async fn has_removals(db: &mut SqliteConnection) -> Result<bool, Stor
     sqlx::query_scalar(sql).fetch_one(db).await.during(DOING)
 }
 
+/// Returns the missing tables of a log that has others of them: somebody has dropped them.
+pub(crate) async fn missing(db: &mut SqliteConnection) -> Result<Vec<&'static str>, StoreError> {
+    let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name IN ('audit_leaves', 'audit_nodes', 'audit_checkpoints', 'audit_removals')";
+    let there: Vec<String> = sqlx::query_scalar(sql).fetch_all(db).await.during(DOING)?;
+    let missing = NAMES.into_iter().filter(|name| !there.iter().any(|there| there == name));
+    Ok(if there.is_empty() { Vec::new() } else { missing.collect() })
+}
+
 /// Creates the missing tables inside a transaction.
 pub(super) async fn create(db: &mut SqliteConnection) -> Result<(), StoreError> {
     sqlx::query(TABLES).persistent(false).execute(db).await.during(DOING)?;
@@ -32,6 +40,7 @@ pub(crate) async fn drop_all(db: &mut SqliteConnection) -> Result<(), StoreError
     Ok(())
 }
 
+const NAMES: [&str; 4] = ["audit_leaves", "audit_nodes", "audit_checkpoints", "audit_removals"];
 const DOING: &str = "sealing";
 
 /// A leaf takes 88 bytes of its row and 20 of the index.
