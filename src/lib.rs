@@ -58,7 +58,7 @@
 //! - `seal.md`, `threat-model.md`: making tampering visible, and each adversary's limits
 //! - `cli.md`, `api.md`, `viewer.md`: the program, the read API and the viewer
 //! - `stores/sqlite.md`, `stores/postgres.md`, `stores/mysql.md`, `stores/mongodb.md`, `stores/jsonl.md`, `stores/nats.md`,
-//!   `stores/tracing.md`, `stores/syslog.md`, `stores/tee.md`, `stores/memory.md`, `stores/new.md`: each store, and how to add one
+//!   `stores/spool.md`, `stores/tracing.md`, `stores/syslog.md`, `stores/tee.md`, `stores/memory.md`, `stores/new.md`: each store, and how to add one
 //! - `coming-from/nexus-iq.md`, `coming-from/privacyidea.md`, `coming-from/pryv.md`: names and settings of other audit logs, and their counterparts here
 //! - `performance.md`, `design.md`, `compare.md`, `glossary.md`: costs, reasons, alternatives and terms
 //!
@@ -108,6 +108,8 @@ pub mod route_coverage;
 pub mod seal;
 #[cfg(feature = "seal")]
 pub mod sealing;
+#[cfg(unix)]
+pub mod shipping;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -190,6 +192,10 @@ mod nexus_iq_manual {}
 #[cfg(doctest)]
 #[doc = include_str!("../docs/stores/tracing.md")]
 mod tracing_store_manual {}
+
+#[cfg(all(doctest, unix))]
+#[doc = include_str!("../docs/stores/spool.md")]
+mod spool_manual {}
 
 #[cfg(doctest)]
 #[doc = include_str!("../docs/stores/tee.md")]

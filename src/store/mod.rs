@@ -28,12 +28,16 @@ mod sink;
 #[cfg(any(feature = "nats", all(feature = "syslog", unix)))]
 mod client_tls;
 
+#[cfg(unix)]
+pub(crate) mod delivery;
+#[cfg(unix)]
+pub(crate) mod files;
 #[cfg(all(feature = "jsonl", unix))]
 pub mod jsonl;
 mod memory;
 #[cfg(feature = "mongodb")]
 pub mod mongodb;
-#[cfg(any(feature = "sqlite", all(feature = "jsonl", unix)))]
+#[cfg(any(feature = "sqlite", unix))]
 mod mount;
 #[cfg(feature = "mysql")]
 pub mod mysql;
@@ -41,6 +45,8 @@ pub mod mysql;
 pub mod nats;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(unix)]
+pub mod spool;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 mod sql;
 #[cfg(feature = "sqlite")]

@@ -34,6 +34,8 @@ pub const SCHEMES: &[&str] = &[
     "tls",
     #[cfg(feature = "mongodb")]
     "mongodb",
+    #[cfg(unix)]
+    "spool",
     "tracing",
     #[cfg(all(feature = "syslog", unix))]
     "syslog",
@@ -106,6 +108,12 @@ pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn AuditStore>
             let _ = options;
             Err(absent("mongodb"))
         }
+        #[cfg(unix)]
+        "spool" => {
+            super::spool::SpoolStore::open_url(rest, options, open_target).await.map(|spool| Arc::new(spool) as _)
+        }
+        #[cfg(not(unix))]
+        "spool" => Err(config("spool", "this system is no Unix: write to the target itself")),
         "tracing" => super::tracing::TracingStore::open(rest).map(|store| Arc::new(store) as _),
         #[cfg(all(feature = "syslog", unix))]
         "syslog" | "syslog+udp" | "syslog+tcp" | "syslog+tls" => {
@@ -169,10 +177,16 @@ fn late_member(url: String, options: OpenOptions) -> LateMember {
     LateMember::new(Capabilities::new(scheme).with_durable(!is_fleeting), Box::new(opener))
 }
 
+/// Opens the target of a spool.
+#[cfg(unix)]
+fn open_target(url: String, options: OpenOptions) -> super::StoreFuture<'static, Arc<dyn AuditStore>> {
+    Box::pin(async move { open(&url, options).await })
+}
+
 /// Explains why a URL names no store. Shows at most a known scheme of it, for a password may be in any other part.
 fn no_store(url: &str) -> StoreError {
     const STORES: &str = "`sqlite:PATH`, `postgres://USER@HOST/DATABASE`, `mysql://USER@HOST/DATABASE`, \
-                          `mongodb://HOST/DATABASE`, `jsonl:PATH`, `nats://HOST`, `tracing:TARGET`, \
+                          `mongodb://HOST/DATABASE`, `jsonl:PATH`, `nats://HOST`, `spool:DIR?to=URL`, `tracing:TARGET`, \
                           `syslog:///dev/log`, `tee:FILE` or `memory:`";
     let is_padding = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`');
     let hint = match RedactedUrl::of(url).scheme() {

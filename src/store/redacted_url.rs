@@ -21,12 +21,13 @@ pub struct RedactedUrl {
 }
 
 /// The schemes of the stores, and those that people write by mistake.
-const KNOWN: [&str; 44] = [
+const KNOWN: &[&str] = &[
     "memory",
     "sqlite",
     "postgres",
     "postgresql",
     "jsonl",
+    "spool",
     "syslog",
     "syslog+udp",
     "syslog+tcp",
@@ -73,7 +74,7 @@ impl RedactedUrl {
     /// Reads the scheme of a connection string; in any letter case (RFC 3986 section 3.1).
     pub fn of(url: &str) -> Self {
         let given = url.split_once(':').map(|(scheme, _)| scheme);
-        Self { scheme: given.and_then(|given| KNOWN.into_iter().find(|known| known.eq_ignore_ascii_case(given))) }
+        Self { scheme: given.and_then(|given| KNOWN.iter().copied().find(|known| known.eq_ignore_ascii_case(given))) }
     }
 
     /// Returns the scheme in lower case, if it is a known one.

@@ -14,8 +14,9 @@ fn help_tells_the_exit_codes() {
     let version = Run::of(program(&["--version"])).ok();
     assert!(
         version.starts_with("tower-audit ")
-            && version
-                .ends_with("stores: memory, sqlite, postgres, mysql, jsonl, nats, tls, mongodb, tracing, syslog\n"),
+            && version.ends_with(
+                "stores: memory, sqlite, postgres, mysql, jsonl, nats, tls, mongodb, spool, tracing, syslog\n"
+            ),
         "{version}"
     );
 }

@@ -32,6 +32,10 @@ mod seal;
 mod secrets;
 #[cfg(unix)]
 mod serve;
+#[cfg(unix)]
+mod ship;
+#[cfg(unix)]
+mod spool;
 mod stats;
 mod support;
 #[cfg(unix)]

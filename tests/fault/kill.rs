@@ -13,6 +13,8 @@ const JSONL_KILLS: usize = 16;
 /// On a tee of both.
 #[cfg(feature = "jsonl")]
 const TEE_KILLS: usize = 12;
+/// In front of SQLite.
+const SPOOL_KILLS: usize = 16;
 const CLIENTS: usize = 16;
 /// The largest number of responses before a kill.
 const MOST_RESPONSES: usize = 400;
@@ -85,6 +87,17 @@ fn what_was_answered_survives_every_kill_in_both_members_of_a_tee() {
         Record::read_url(&member).assert_successes(&shots);
     }
     assert_eq!(integrity(&folder.database()), "ok");
+}
+
+/// The process that starts next ships what the killed one has left, and closes what it left open.
+#[test]
+fn what_was_answered_survives_every_kill_in_a_spool() {
+    let folder = Folder::new();
+    let target = url(&folder.database());
+    survives(&folder, &format!("spool:{}?to={target}", folder.path().join("spool").display()), SPOOL_KILLS);
+    assert_eq!(integrity(&folder.database()), "ok");
+    let record = Record::read(&folder.database());
+    record.assert_all_ended();
 }
 
 /// Returns what was sent.

@@ -16,6 +16,7 @@ mod kill;
 mod mariadb;
 mod rotation_killed;
 mod shutdown;
+mod spool;
 mod store_fails;
 mod support;
 mod syscall_order;

@@ -70,6 +70,10 @@ pub(crate) enum CliError {
         events: u64,
         source: StoreError,
     },
+    /// Somebody ended a `ship` without --follow.
+    ShipInterrupted {
+        shipped: u64,
+    },
     /// Something is wrong with the store, which was told.
     Unhealthy {
         wrong: usize,
@@ -160,6 +164,7 @@ impl CliError {
             | Self::ExportInterrupted
             | Self::Unreadable { .. }
             | Self::ImportInterrupted { .. }
+            | Self::ShipInterrupted { .. }
             | Self::Listen(_)
             | Self::Input(_)
             | Self::Start(_)
@@ -218,6 +223,7 @@ impl CliError {
             Self::ImportInterrupted { .. } | Self::ImportFailed { .. } => {
                 Some("run it again for the rest: the events that are in the log stay as they are")
             }
+            Self::ShipInterrupted { .. } => Some("run it again: it goes on where it was, or skips what is there"),
             Self::Purge(PurgeError::BelowFloor { .. }) => Some("`tower-audit --help` lists the options"),
             Self::Purge(PurgeError::KeyRequired | PurgeError::NotSealed | PurgeError::WrongKey { .. }) => None,
             Self::Purge(PurgeError::NotStarted(_) | PurgeError::NotPlanned(_)) => {
@@ -268,6 +274,7 @@ impl fmt::Display for CliError {
             Self::Output(_) => f.write_str("the output cannot be written"),
             Self::File { path, .. } => write!(f, "{} cannot be written, and was left as it is", path.display()),
             Self::ExportInterrupted => f.write_str("interrupted; the file was left as it is"),
+            Self::ShipInterrupted { shipped } => write!(f, "interrupted; {shipped} events were shipped"),
             Self::Unhealthy { wrong: 1 } => f.write_str("something is wrong"),
             Self::Unhealthy { wrong } => write!(f, "{wrong} things are wrong"),
             Self::Listen(_) => f.write_str("cannot listen"),
@@ -321,7 +328,8 @@ impl Error for CliError {
             | Self::NotProven(_)
             | Self::NotImported { .. }
             | Self::ImportInterrupted { .. }
-            | Self::ExportInterrupted => None,
+            | Self::ExportInterrupted
+            | Self::ShipInterrupted { .. } => None,
             Self::Unreadable { cause, .. } => Some(cause),
             Self::ImportFailed { source, .. } => Some(source),
         }
@@ -445,6 +453,7 @@ mod tests {
             (CliError::NotImported { records: 2 }, 7),
             (CliError::ImportInterrupted { events: 2 }, 1),
             (CliError::ImportFailed { events: 2, source: store(StoreErrorKind::Transient) }, 3),
+            (CliError::ShipInterrupted { shipped: 3 }, 1),
             (CliError::NotSealed, 1),
             (CliError::Damaged { findings: 1 }, 6),
             (CliError::Seal(SealerError::Store(store(StoreErrorKind::Transient))), 3),

@@ -22,9 +22,9 @@ use std::time::{Duration, Instant};
 
 use super::boot_id::boot_id;
 use super::error::{DuringOperation as _, transient};
-use super::locked_file::LockedFile;
 use super::place::{FileKey, Place, private, stat};
 use crate::store::StoreError;
+use crate::store::files::LockedFile;
 
 /// The lock, until it is dropped.
 #[derive(Debug)]

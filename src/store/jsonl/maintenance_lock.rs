@@ -5,9 +5,9 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::error::{DuringOperation as _, transient};
-use super::locked_file::LockedFile;
 use super::place::{Place, private};
 use crate::store::StoreError;
+use crate::store::files::LockedFile;
 
 /// The lock of those who rewrite or remove rotated files.
 #[derive(Debug)]

@@ -41,7 +41,6 @@ mod line;
 mod line_erasure;
 mod line_reader;
 mod listing;
-mod locked_file;
 mod log_file;
 mod maintenance_lock;
 mod place;

@@ -1,13 +1,15 @@
 //! Names: the file, its rotated files, and the folder of its state.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::event::Timestamp;
+use crate::store::files::give;
+pub(super) use crate::store::files::{FileKey, give_to_owner_of, private, stat, sync_folder};
 
 /// The places of a log's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,26 +39,6 @@ pub(super) enum Form {
     Gzip,
     /// Compressed in a way that this store does not read.
     Other,
-}
-
-/// Device and inode of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct FileKey(u64, u64);
-
-impl FileKey {
-    pub(super) fn inode(self) -> u64 {
-        self.1
-    }
-
-    pub(super) fn of(metadata: &Metadata) -> Self {
-        Self(metadata.dev(), metadata.ino())
-    }
-}
-
-impl std::fmt::Display for FileKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:x}-{:x}", self.0, self.1)
-    }
 }
 
 impl Place {
@@ -158,44 +140,11 @@ pub(super) fn kind_of(own: &OsStr, name: &OsStr) -> Option<Kind> {
     is_foreign.then_some(Kind::Foreign(form))
 }
 
-/// Gives a file to the owner of its folder.
-pub(super) fn give_to_owner_of(folder: &Path, file: &File) {
-    if let Ok(owner) = fs::metadata(folder) {
-        give(file, &owner);
-    }
-}
-
-fn give(file: &File, owner: &Metadata) {
-    // Only root may, and needs to.
-    let _ = std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()));
-}
-
-/// Makes the entries of a folder durable.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-/// Options for a file that only its owner may read: a log says who did what.
-pub(super) fn private() -> OpenOptions {
-    let mut options = File::options();
-    options.mode(0o600);
-    options
-}
-
 /// Appends a suffix to the file's name.
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
-}
-
-/// Returns the metadata of the file, or `None` if there is none.
-pub(super) fn stat(path: &Path) -> io::Result<Option<Metadata>> {
-    match fs::metadata(path) {
-        Ok(metadata) => Ok(Some(metadata)),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::line::WriterId;
-use super::locked_file::LockedFile;
 use super::place::{FileKey, Place, private, stat, sync_folder};
 use crate::random::random;
+use crate::store::files::LockedFile;
 
 /// The lock of a writer that has written a `started` event.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use tower::{Layer as _, ServiceExt as _};
 use tower_audit::policy::presets;
 use tower_audit::sealing::SealKey;
 use tower_audit::store::conformance::{Fault, FaultyStore};
-use tower_audit::store::{MemoryStore, StoreErrorKind};
+use tower_audit::store::{Durability, MemoryStore, StoreErrorKind};
 use tower_audit::{AuditEvent, AuditLayer, AuditLog, EventType, Timestamp};
 
 use crate::layer::support::{answering, delete, let_others_run, post};
@@ -329,6 +329,13 @@ async fn described() -> BTreeSet<(String, &'static str, String)> {
     let recorder = Described::default();
     let guard = set_default_local_recorder(&recorder);
     let _log = AuditLog::open("memory:").await.expect("it opens");
+    #[cfg(unix)]
+    {
+        use tower_audit::store::spool::SpoolStore;
+        let folder = tempfile::tempdir().expect("a folder");
+        let spool = SpoolStore::builder(folder.path(), Arc::new(MemoryStore::new())).durability(Durability::Warn);
+        spool.open().await.expect("it opens");
+    }
     drop(guard);
     recorder.0.into_inner().expect("no panic")
 }

@@ -26,6 +26,12 @@ mod pryv;
 mod recovery_store;
 #[cfg(all(feature = "sqlite", unix))]
 mod sabotage;
+#[cfg(unix)]
+mod shipping;
+#[cfg(unix)]
+mod spool;
+#[cfg(unix)]
+mod spool_shipping;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(all(feature = "syslog", unix))]

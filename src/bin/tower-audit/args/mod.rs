@@ -20,6 +20,10 @@ mod retention;
 mod maintenance;
 mod seal;
 mod serve;
+#[cfg(unix)]
+mod ship;
+#[cfg(unix)]
+mod spool;
 
 use std::path::PathBuf;
 
@@ -38,6 +42,10 @@ pub(crate) use maintenance::{BackupArgs, DestroyArgs, DoctorArgs, MigrateArgs};
 pub(crate) use retention::{PurgeArgs, RotateArgs, RunArgs, RunFormat};
 pub(crate) use seal::{KeygenArgs, ProofArgs, SealArgs, TrustArgs, VerifyArgs, VerifyProofArgs, WitnessArgs};
 pub(crate) use serve::ServeArgs;
+#[cfg(unix)]
+pub(crate) use ship::ShipArgs;
+#[cfg(unix)]
+pub(crate) use spool::{SpoolArgs, SpoolCommand, SpoolDropArgs, SpoolListArgs, SpoolRetryArgs};
 pub(crate) use stats::{Interval, StatsArgs};
 
 /// Reads and keeps a store of audit events.
@@ -93,6 +101,12 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Serves the viewer and the read API to a browser on this machine, and prints the address to open
     Serve(ServeArgs),
+    /// Moves events from a store, or from a spool whose process has died, into another store, in order, each once
+    #[cfg(unix)]
+    Ship(ShipArgs),
+    /// Shows what waits in the directory of a spool, and retries or deletes its dead letters
+    #[cfg(unix)]
+    Spool(SpoolArgs),
     /// Makes the key that seals a log, and prints its public part
     Keygen(KeygenArgs),
     /// Seals the log: gives each event a leaf of a Merkle tree, and signs the tree, until it is asked to end

@@ -31,6 +31,10 @@ pub(crate) async fn run(args: Args) -> Result<(), CliError> {
         Command::Backup(args) => backup::run(&named()?, args).await,
         Command::Migrate(args) => migrate::run(&named()?, args).await,
         Command::Serve(args) => serve::run(&named()?, args).await,
+        #[cfg(unix)]
+        Command::Ship(args) => super::ship::run(url.map(|url| url.url), args).await,
+        #[cfg(unix)]
+        Command::Spool(args) => super::spool::run(url.map(|url| url.url), args).await,
         Command::Doctor(args) => doctor::run(url, args).await,
         Command::Keygen(args) if args.continues.is_some() => seal::succeed(&named()?, args).await,
         Command::Keygen(args) => seal::keygen(&args),

@@ -23,6 +23,10 @@ mod roles;
 mod rotate;
 mod seal;
 mod serve;
+#[cfg(unix)]
+mod ship;
+#[cfg(unix)]
+mod spool;
 mod stats;
 mod tail;
 mod verify;

@@ -97,9 +97,13 @@ use tower_audit::store::Diagnostic;
 /// Nothing for stores that are no file.
 #[cfg(unix)]
 pub(super) fn files(url: &str) -> Vec<Diagnostic> {
-    use tower_audit::store::{jsonl, sqlite};
+    use tower_audit::store::{jsonl, spool, sqlite};
     if let Some(path) = sqlite::path_of(url) {
         return unix::look(&path, &["-wal", "-shm"]);
+    }
+    if let Some(directory) = spool::directory_of(url) {
+        // The directory and its disk; its files are the service's own.
+        return unix::look(&directory.join("any"), &[]);
     }
     jsonl::path_of(url).map(|path| unix::look(&path, &[".*"])).unwrap_or_default()
 }

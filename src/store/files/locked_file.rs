@@ -5,11 +5,11 @@ use std::fs::File;
 /// A file whose lock this process holds. The lock is released when it is dropped, also if a child that was forked without
 /// `exec` has the file open, too.
 #[derive(Debug)]
-pub(super) struct LockedFile(File);
+pub(crate) struct LockedFile(File);
 
 impl LockedFile {
     /// Takes over a file that was locked.
-    pub(super) fn new(locked: File) -> Self {
+    pub(crate) fn new(locked: File) -> Self {
         Self(locked)
     }
 }
