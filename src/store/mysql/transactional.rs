@@ -37,7 +37,7 @@ impl Transactional for MysqlStore {
                     "the connection has the character set {charset}, which has no place for every text: use utf8mb4"
                 )));
             }
-            let facts = DurabilitySettings::ask(db, &self.config.identifiers, DOING).await?;
+            let facts = DurabilitySettings::ask_server(db, DOING).await?;
             if self.config.durability == Durability::Required {
                 facts.check_durable(DOING)?;
             }

@@ -73,14 +73,14 @@ impl Clause {
     }
 
     /// The number of the next parameter.
-    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    #[cfg(feature = "postgres")]
     pub(crate) fn next_parameter(&self) -> usize {
         self.values.len() + 1
     }
 
     /// Returns true if an index of `(field, created_at)` yields the rows in the order of a listing; false for one of several
     /// values of a field.
-    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    #[cfg(feature = "postgres")]
     pub(crate) fn is_index_ordered(&self) -> bool {
         self.is_ordered
     }

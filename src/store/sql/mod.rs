@@ -32,9 +32,9 @@ pub(super) use observer::Observer;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 pub(super) use rehearsal::rehearsal;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
-pub(super) use session_driver::{
-    CONNECTING, Session, SessionDriver, SessionKind, Sight, Wait, connect, connect_timeout, within_timeout,
-};
+pub(super) use session_driver::{CONNECTING, Session, SessionDriver, SessionKind, Sight, Wait, within_timeout};
+#[cfg(feature = "postgres")]
+pub(super) use session_driver::{connect, connect_timeout};
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 pub(super) use session_pool::Pool;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
