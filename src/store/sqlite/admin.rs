@@ -8,6 +8,7 @@ use super::lock_wait::POLLS;
 use super::purge;
 use super::repair;
 use super::schema;
+use super::segments::segment::Segment;
 use super::segments::{index_check, value_index};
 use super::store::SqliteStore;
 use super::writer_lock::{DeadWriter, writer_ids};
@@ -76,6 +77,7 @@ impl StoreAdmin for SqliteStore {
             });
             let result = result.await;
             let PurgeOutcome { deleted: removed, has_more: more } = lease.finish(result).await?;
+            self.delete_stale_postings().await?;
             let more = more || is_in_journal || closed >= at_most as u64;
             if removed > 0 || closed > 0 {
                 self.is_to_scrub.store(true, Ordering::Relaxed);
@@ -89,6 +91,20 @@ impl StoreAdmin for SqliteStore {
 }
 
 impl SqliteStore {
+    /// Deletes the postings that a deletion or an erasure has left, a step at a time.
+    pub(super) async fn delete_stale_postings(&self) -> Result<(), StoreError> {
+        loop {
+            let mut lease = self.lease("purge").await?;
+            if !lease.state.segments.iter().any(Segment::has_stale_postings) {
+                return lease.finish(Ok(())).await;
+            }
+            let left = overwriting(&mut lease.state, async |state| purge::delete_stale(state).await).await;
+            if !lease.finish(left).await? {
+                return Ok(());
+            }
+        }
+    }
+
     pub(super) async fn scrub(&self) -> Result<(), StoreError> {
         let mut left = None;
         loop {

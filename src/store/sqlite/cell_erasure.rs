@@ -14,7 +14,7 @@ use super::error::{DuringOperation as _, discarded};
 use super::id_blob::{id_bytes, id_of};
 use super::removal::compact_events;
 use super::sealing::tables;
-use super::segments::segment::{self, Segment, SegmentState};
+use super::segments::segment::{self, Segment};
 use super::segments::segment_row;
 use super::store::SqliteStore;
 use super::writer_state::{StateTransaction, WriterState};
@@ -41,6 +41,7 @@ impl CellErasure for SqliteStore {
             let done = overwriting(&mut lease.state, async |state| replace_events(state, ids, replace).await);
             let done = done.await;
             let replaced = lease.finish(done).await?;
+            self.delete_stale_postings().await?;
             if replaced > 0 {
                 self.is_to_scrub.store(true, Ordering::Relaxed);
             }
@@ -101,8 +102,8 @@ async fn replace_in(
         store(db, n, seq, &erased).await?;
         replaced += 1;
     }
-    if replaced > 0 && (segment.state == SegmentState::Indexed || segment.merged_parts != 0) {
-        // The index has the erased values, or digests of them.
+    if replaced > 0 && segment.has_index() {
+        // The index has the erased values, or digests of them. They are deleted before the erasure ends.
         segment::set_unindexed(db, n).await?;
     }
     Ok(replaced)

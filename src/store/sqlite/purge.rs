@@ -14,7 +14,7 @@ use super::journal::append::{EMPTY_ROW, begin_journal};
 use super::journal::compaction::{CHUNK_EVENTS, compact_rows};
 use super::journal::stored_row::{HAS_EVENTS, MIN_AT};
 use super::lock_wait::POLLS;
-use super::segments::segment::{self, Segment, SegmentState};
+use super::segments::segment::{self, POSTINGS_AT_ONCE, Segment, SegmentState};
 use super::writer_state::{StateTransaction, WriterState};
 use crate::event::{EventId, Timestamp};
 use crate::store::{OPEN_COPY_AGE, PurgeOutcome, StoreError};
@@ -176,6 +176,33 @@ async fn give_back(state: &mut WriterState) -> Result<(), StoreError> {
     state.connection.execute_locking("DELETE FROM audit_postings WHERE n = -1").await.during(DOING)
 }
 
+/// Deletes some of the postings that nothing reads any more, and drops segments that had only those left. Returns true if
+/// there may be more.
+pub(super) async fn delete_stale(state: &mut WriterState) -> Result<bool, StoreError> {
+    let mut transaction = StateTransaction::begin(state).await?;
+    let segments = segment::load(&mut transaction.connection.db).await?;
+    let mut left = POSTINGS_AT_ONCE;
+    for kept in segments.iter().filter(|kept| kept.has_stale_postings()) {
+        left -= segment::delete_postings(&mut transaction.connection.db, kept.n, left).await?.min(left);
+        if left == 0 {
+            break;
+        }
+        if kept.state == SegmentState::Dropping && !has_rows(&mut transaction, kept.n).await? {
+            drop_empty(&mut transaction, kept.n).await?;
+        }
+    }
+    transaction.segments = segment::load(&mut transaction.connection.db).await?;
+    transaction.commit().await?;
+    Ok(left == 0)
+}
+
+async fn drop_empty(state: &mut WriterState, n: i64) -> Result<(), StoreError> {
+    if segment::drop_empty(&mut state.connection.db, n).await? {
+        events_view::refresh(&mut state.connection.db).await?;
+    }
+    Ok(())
+}
+
 /// Deletes rows of a wholly old segment. Its table is dropped with the last row.
 async fn delete_segment_rows(state: &mut WriterState, kept: &Segment, at_most: i64) -> Result<u64, StoreError> {
     let Segment { n, .. } = *kept;
@@ -191,8 +218,7 @@ async fn delete_segment_rows(state: &mut WriterState, kept: &Segment, at_most: i
         .during(DOING)?
         .rows_affected();
     if is_exhausted(state, n, gone, at_most).await? {
-        segment::drop_table(&mut state.connection.db, n).await?;
-        events_view::refresh(&mut state.connection.db).await?;
+        drop_empty(state, n).await?;
     } else {
         sqlx::query("UPDATE audit_segments SET events_n = events_n - ?2 WHERE n = ?1")
             .bind(n)
@@ -220,11 +246,10 @@ async fn delete_rows(state: &mut WriterState, kept: &Segment, before: i64, at_mo
         .rows_affected();
     if gone > 0 {
         if is_exhausted(state, n, gone, at_most).await? {
-            segment::drop_table(&mut state.connection.db, n).await?;
-            events_view::refresh(&mut state.connection.db).await?;
+            drop_empty(state, n).await?;
             return Ok(gone);
         }
-        if kept.state == SegmentState::Indexed || kept.merged_parts != 0 {
+        if kept.has_index() {
             segment::set_unindexed(&mut state.connection.db, n).await?;
         }
     }
@@ -246,11 +271,14 @@ async fn delete_rows(state: &mut WriterState, kept: &Segment, before: i64, at_mo
 
 /// Returns true if the table has no row left, whatever the list counts.
 async fn is_exhausted(state: &mut WriterState, n: i64, gone: u64, at_most: i64) -> Result<bool, StoreError> {
-    let sql = format!("SELECT EXISTS (SELECT 1 FROM audit_segment_{n})");
-    let is_left: bool =
-        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *state.connection.db).await.during(DOING)?;
+    let is_left = has_rows(state, n).await?;
     // Rows that should have gone are there: the purge would come back to them again and again.
     if is_left && gone == 0 && at_most > 0 { Err(discarded(DOING)) } else { Ok(!is_left) }
+}
+
+async fn has_rows(state: &mut WriterState, n: i64) -> Result<bool, StoreError> {
+    let sql = format!("SELECT EXISTS (SELECT 1 FROM audit_segment_{n})");
+    sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *state.connection.db).await.during(DOING)
 }
 
 /// The largest number of free pages to overwrite: more than a journal has.

@@ -15,7 +15,7 @@ use super::id_blob::id_of;
 use super::purge::{self, compact_through};
 use super::read::reader;
 use super::sealing::removals::delete_seeds;
-use super::segments::segment::{self, Segment, SegmentState};
+use super::segments::segment::{self, Segment};
 use super::store::SqliteStore;
 use super::writer_state::{StateTransaction, WriterState};
 use crate::event::{EventId, Timestamp};
@@ -50,6 +50,7 @@ impl Removal for SqliteStore {
             let done = overwriting(&mut lease.state, async |state| delete_events(state, positions).await);
             let done = done.await;
             let deleted = lease.finish(done).await?;
+            self.delete_stale_postings().await?;
             if deleted > 0 {
                 self.is_to_scrub.store(true, Ordering::Relaxed);
             }
@@ -156,11 +157,12 @@ async fn delete_from(
     let sql = format!("SELECT EXISTS (SELECT 1 FROM audit_segment_{n})");
     let is_left: bool = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut **db).await.during(DOING)?;
     if !is_left {
-        segment::drop_table(db, n).await?;
-        events_view::refresh(db).await?;
+        if segment::drop_empty(db, n).await? {
+            events_view::refresh(db).await?;
+        }
         return Ok(deleted);
     }
-    if segment.state == SegmentState::Indexed || segment.merged_parts != 0 {
+    if segment.has_index() {
         segment::set_unindexed(db, n).await?;
     }
     segment::set_fewer(db, n, deleted).await?;

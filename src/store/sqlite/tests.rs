@@ -5,6 +5,7 @@ mod changed_columns;
 mod damaged_bytes;
 mod file;
 mod files_changed;
+mod index_bytes;
 mod indexing;
 mod purging;
 mod reading;

@@ -16,10 +16,11 @@ use crate::store::sqlite::events_view;
 use crate::store::sqlite::id_blob::id_bytes;
 use crate::store::sqlite::sealing::position::Position;
 use crate::store::sqlite::sealing::tables;
+use crate::store::sqlite::segments::chunk_postings::ChunkPostings;
 use crate::store::sqlite::segments::segment::{self, SEGMENT_EVENTS, Segment, SegmentState};
 use crate::store::sqlite::segments::segment_check;
 use crate::store::sqlite::segments::terms::TermKey;
-use crate::store::sqlite::segments::value_index::{self, ChunkPostings};
+use crate::store::sqlite::segments::value_index;
 use crate::store::sqlite::writer_state::{StateTransaction, WriterState};
 
 /// The number of journal events from which maintenance compacts. An idle log does no I/O, and a reader scans at most so
@@ -185,7 +186,7 @@ async fn insert_part(
     assert_all_in(state, segment.n, events).await?;
     segment.state = SegmentState::Unindexed;
     segment.terms_n = 0;
-    value_index::delete(&mut state.connection.db, segment.n).await
+    Ok(())
 }
 
 /// Fails if an event is not in the segment.

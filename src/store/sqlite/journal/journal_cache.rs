@@ -94,16 +94,19 @@ impl JournalCache {
         if self.ids.is_disjoint(ids) { None } else { self.rows.iter().rev().find(has_one).map(|row| row.seq) }
     }
 
-    /// Returns the last of the oldest rows that together hold `events` events or a chunk's bytes. The journal's last
-    /// row stays, so that numbers never go back.
+    /// Returns the last of the oldest rows that together hold `events` events, but no more than a chunk's bytes; one row at
+    /// the least. The journal's last row stays, so that numbers never go back.
     pub(crate) fn oldest_chunk(&self, events: usize) -> Option<i64> {
         let mut found = None;
         let (mut sum, mut bytes) = (0, 0);
         for row in self.rows.iter().take_while(|row| row.seq < self.last_seq) {
-            found = Some(row.seq);
             sum += row.ids.len();
             bytes += row.bytes;
-            if sum >= events || bytes >= CHUNK_BYTES {
+            if found.is_some() && bytes > CHUNK_BYTES {
+                break;
+            }
+            found = Some(row.seq);
+            if sum >= events {
                 break;
             }
         }
@@ -115,7 +118,7 @@ impl JournalCache {
 pub(crate) const MAX_EVENTS: usize = 64 * 1024;
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
-/// The largest number of bytes a transaction moves, as nearly as whole rows allow.
+/// The largest number of bytes that a transaction moves in several rows. One row is one batch: 8 MiB at most.
 const CHUNK_BYTES: usize = 2 * 1024 * 1024;
 
 #[cfg(test)]
@@ -132,6 +135,11 @@ mod tests {
         }
         assert!(cache.is_full());
         assert_eq!(cache.oldest_chunk(1000), Some(1));
+        let mut cache_of_two = JournalCache::default();
+        cache_of_two.push_row(1, vec![1], 1024);
+        cache_of_two.push_row(2, vec![2], 8 * 1024 * 1024);
+        cache_of_two.push_row(3, vec![3], 1024);
+        assert_eq!(cache_of_two.oldest_chunk(1000), Some(1));
         cache.remove_rows_through(1);
         assert!(!cache.is_full());
         cache.remove_rows_through(33);

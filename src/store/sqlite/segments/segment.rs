@@ -26,8 +26,9 @@ pub(crate) struct Segment {
     pub(crate) max_id: u128,
     pub(crate) events_n: u64,
     pub(crate) state: SegmentState,
-    /// The number of merged parts of its index; negative for a segment with too many rows for an index.
-    pub(crate) merged_parts: i64,
+    /// The number of merged parts of its index. Without an index, the number of the row from which it is still to be built; 0
+    /// before that begins, when postings of an earlier index may be left. Negative for a segment with too many rows for an index.
+    pub(crate) merged: i64,
     /// The number of terms in its index.
     pub(crate) terms_n: u64,
 }
@@ -73,7 +74,7 @@ impl Segment {
             max_id: 0,
             events_n: 0,
             state: SegmentState::Indexed,
-            merged_parts: 0,
+            merged: 0,
             terms_n: 0,
         }
     }
@@ -84,12 +85,22 @@ impl Segment {
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.state == SegmentState::Indexed && self.merged_parts == 0 && self.events_n < SEGMENT_EVENTS
+        self.state == SegmentState::Indexed && self.merged == 0 && self.events_n < SEGMENT_EVENTS
+    }
+
+    /// Returns true if the segment has an index, or a beginning of one.
+    pub(crate) fn has_index(&self) -> bool {
+        self.state == SegmentState::Indexed || self.merged != 0
+    }
+
+    /// Returns true if nothing reads the postings that it may have.
+    pub(crate) fn has_stale_postings(&self) -> bool {
+        self.state == SegmentState::Dropping || !self.has_index()
     }
 
     /// The parts of the index that are not merged yet, in their order.
     pub(crate) fn unmerged_parts(&self) -> &'static [IndexPart] {
-        usize::try_from(self.merged_parts).ok().and_then(|merged| INDEX_PARTS.get(merged..)).unwrap_or_default()
+        usize::try_from(self.merged).ok().and_then(|merged| INDEX_PARTS.get(merged..)).unwrap_or_default()
     }
 }
 
@@ -119,7 +130,7 @@ fn of_row(row: &SqliteRow) -> Result<Segment, sqlx::Error> {
         max_id,
         events_n: u64::try_from(row.try_get::<i64, _>(5)?).unwrap_or(0),
         state: SegmentState::of_number(row.try_get(6)?),
-        merged_parts: row.try_get(7)?,
+        merged: row.try_get(7)?,
         terms_n: u64::try_from(row.try_get::<i64, _>(8)?).unwrap_or(0),
     })
 }
@@ -184,29 +195,50 @@ pub(crate) async fn set_fewer(db: &mut SqliteConnection, n: i64, deleted: u64) -
     Ok(())
 }
 
-/// Marks the index of the fields as exact.
+/// Marks the index of the fields as exact. None of its parts is merged.
 pub(crate) async fn set_indexed(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
-    sqlx::query("UPDATE audit_segments SET state = 2 WHERE n = ?1").bind(n).execute(db).await.during("indexing")?;
+    sqlx::query("UPDATE audit_segments SET state = 2, merged = 0 WHERE n = ?1")
+        .bind(n)
+        .execute(db)
+        .await
+        .during("indexing")?;
     Ok(())
 }
 
-/// Deletes the index of the fields.
+/// Gives up the index of the fields. Its [postings](delete_postings) are left.
 pub(crate) async fn set_unindexed(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
-    let sql = format!(
-        "UPDATE audit_segments SET state = 0, merged = 0, terms_n = 0 WHERE n = {n}; DELETE FROM audit_postings WHERE n = {n};"
-    );
-    sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(db).await.during("indexing")?;
+    let sql = "UPDATE audit_segments SET state = 0, merged = 0, terms_n = 0 WHERE n = ?1";
+    sqlx::query(sql).bind(n).execute(db).await.during("indexing")?;
     Ok(())
 }
 
-/// Drops the indexes, so that the rows can go without a write to any of them.
+/// Deletes some postings of a segment, and returns their number. They may be hundreds of megabytes, so a transaction
+/// deletes [`POSTINGS_AT_ONCE`].
+pub(crate) async fn delete_postings(db: &mut SqliteConnection, n: i64, at_most: u64) -> Result<u64, StoreError> {
+    let sql = "DELETE FROM audit_postings WHERE id IN (SELECT id FROM audit_postings WHERE n = ?1 LIMIT ?2)";
+    let done = sqlx::query(sql).bind(n).bind(i64::try_from(at_most).unwrap_or(i64::MAX)).execute(db).await;
+    Ok(done.during("indexing")?.rows_affected())
+}
+
+/// Drops the indexes, so that the rows can go without a write to any of them. Its [postings](delete_postings) are left.
 pub(crate) async fn begin_dropping(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
     let sql = format!(
         "DROP INDEX IF EXISTS audit_segment_{n}_id; DROP INDEX IF EXISTS audit_segment_{n}_time;
-         UPDATE audit_segments SET state = 1 WHERE n = {n}; DELETE FROM audit_postings WHERE n = {n};"
+         UPDATE audit_segments SET state = 1 WHERE n = {n};"
     );
     sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(db).await.during("purge")?;
     Ok(())
+}
+
+/// Drops a segment without rows, or leaves that to [`delete_stale`](crate::store::sqlite::purge::delete_stale) if it has many
+/// postings. Returns true if it is gone: then the caller makes the view of the events again.
+pub(crate) async fn drop_empty(db: &mut SqliteConnection, n: i64) -> Result<bool, StoreError> {
+    if delete_postings(db, n, POSTINGS_AT_ONCE).await? < POSTINGS_AT_ONCE {
+        drop_table(db, n).await?;
+        return Ok(true);
+    }
+    begin_dropping(db, n).await?;
+    Ok(false)
 }
 
 /// Drops the table and deletes its list entry. The caller makes the view of the events again.
@@ -218,6 +250,8 @@ pub(crate) async fn drop_table(db: &mut SqliteConnection, n: i64) -> Result<(), 
     Ok(())
 }
 
+/// The largest number of postings that a transaction deletes: 5 MB if their values are as long as can be.
+pub(crate) const POSTINGS_AT_ONCE: u64 = 512;
 const LISTING: &str = "listing the segments";
 
 /// The number of a segment's events; negative if the column cannot be it.

@@ -37,7 +37,7 @@ async fn is_right(db: &mut SqliteConnection, n: i64) -> Result<bool, StoreError>
     let sql = format!(
         "SELECT state IN (0, 2) OR (state = 1 AND NOT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'audit_segment_{n}_time')), \
          events_n = ?1 AND {} AND first_at <= ?2 AND last_at >= ?3 AND typeof(min_id) = 'blob' AND typeof(max_id) = 'blob' \
-         AND min_id <= ?4 AND max_id >= ?5 AND merged BETWEEN -1 AND {} AND typeof(terms_n) = 'integer' AND terms_n >= 0, \
+         AND min_id <= ?4 AND max_id >= ?5 AND merged BETWEEN -1 AND CASE state WHEN 0 THEN {MAX_ROWS} ELSE {} END AND typeof(terms_n) = 'integer' AND terms_n >= 0, \
          state = 2 AND merged = 0 AND events_n < {SEGMENT_EVENTS} FROM audit_segments WHERE n = {n}",
         is_span!("first_at", "last_at"),
         INDEX_PARTS.len(),

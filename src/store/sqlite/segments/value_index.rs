@@ -3,105 +3,76 @@
 //! An index of SQLite's rewrites a page for nearly every event. So each chunk that is moved into a segment brings a *part*
 //! of the index with it. It has blocks in the order of the values, and a lookup of one value reads one block of each chunk's.
 //! Those of a full segment are merged into one, a part of the index at a time.
+//!
+//! A client chooses how long some values are, and a merge is one transaction. So a part that would take too many bytes stays in its
+//! chunks. So does then the part of the phases, by which readers find the chunks.
 
-use std::borrow::Cow;
 use std::iter::repeat;
 
-use sqlx::AssertSqlSafe;
+use futures_util::TryStreamExt as _;
+use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 
+use super::chunk_postings::{self, BLOCK_BYTES};
+use super::index_build;
 use super::postings::{self, Block, Postings};
-use super::row_set::MAX_ROWS;
 use super::segment::{self, Segment, SegmentState};
-use super::segment_row;
-use super::terms::{self, TermKey, TermList};
+use super::terms::{self, TermList};
 use crate::query::Field;
 use crate::store::StoreError;
 use crate::store::sqlite::error::DuringOperation as _;
-use crate::store::sqlite::event_columns::{BorrowedText, EventColumns, INDEX_PARTS, IndexPart, column_name};
+use crate::store::sqlite::event_columns::{INDEX_PARTS, IndexPart};
 use crate::store::sqlite::writer_state::{StateTransaction, WriterState};
 
-/// The postings and the terms of a chunk: the part of a segment's index that comes with it.
-#[derive(Debug)]
-pub(crate) struct ChunkPostings<'a> {
-    fields: [Postings<'a>; INDEX_PARTS.len()],
-    terms: TermList,
-    key: &'a TermKey,
-}
-
-impl<'a> ChunkPostings<'a> {
-    pub(crate) fn new(key: &'a TermKey) -> Self {
-        Self { fields: std::array::from_fn(|_| Postings::default()), terms: TermList::default(), key }
-    }
-
-    /// Adds an event that becomes this row.
-    pub(crate) fn add(&mut self, event: &EventColumns<'a>, row: u32) {
-        for (part, values) in INDEX_PARTS.into_iter().zip(&mut self.fields) {
-            match part {
-                IndexPart::Values(field) => add_values(values, event, field, row),
-                IndexPart::Terms => self.terms.add(self.key, event, row),
-            }
-        }
-    }
-
-    /// Inserts the part inside a transaction, and returns the number of terms. `first` is the first of its rows.
-    pub(crate) async fn insert(self, db: &mut SqliteConnection, n: i64, first: i64) -> Result<u64, StoreError> {
-        let terms = self.terms.into_blocks(BLOCK_BYTES);
-        let terms_n = terms.iter().map(|block| terms::count(&block.body)).sum();
-        let fields = self.fields.into_iter().zip(INDEX_PARTS).filter(|(_, part)| *part != IndexPart::Terms);
-        let blocks = fields.flat_map(|(values, part)| values.into_blocks(BLOCK_BYTES).into_iter().zip(repeat(part)));
-        insert(db, n, first, blocks.chain(terms.into_iter().zip(repeat(IndexPart::Terms))).collect()).await?;
-        Ok(terms_n)
-    }
-}
-
-/// Adds a row to the values of a field.
-fn add_values<'a>(values: &mut Postings<'a>, event: &EventColumns<'a>, field: Field, row: u32) {
-    if field != Field::TargetType {
-        return values.add(event.value(field), row);
-    }
-    let mut types = event.targets.types().cloned().peekable();
-    if types.peek().is_none() {
-        values.add(None, row);
-    }
-    types.for_each(|target_type| values.add(Some(target_type), row));
-}
-
-/// Deletes the index of a segment, inside a transaction.
-pub(crate) async fn delete(db: &mut SqliteConnection, n: i64) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM audit_postings WHERE n = ?1").bind(n).execute(db).await.during(DOING)?;
-    Ok(())
-}
-
-/// Returns the next segment whose index is not merged.
+/// Returns the next segment whose index is not built or not merged.
 pub(crate) fn next_unmerged(segments: &[Segment]) -> Option<&Segment> {
-    segments.iter().find(|segment| {
-        segment.state != SegmentState::Dropping && !segment.has_room() && !segment.unmerged_parts().is_empty()
+    segments.iter().find(|segment| match segment.state {
+        SegmentState::Dropping => false,
+        SegmentState::Unindexed => segment.merged >= 0,
+        SegmentState::Indexed => !segment.has_room() && !segment.unmerged_parts().is_empty(),
     })
 }
 
-/// Merges the next parts of one segment's index, as many as are small. Returns true if work is left.
-///
-/// The merged blocks are built without the lock, and then replace the parts only if the segment is unchanged.
+/// Merges the next parts of one segment's index, as many as are small, or builds a chunk of it. Returns true if work is left.
 pub(crate) async fn merge_next_parts(state: &mut WriterState) -> Result<bool, StoreError> {
-    merge_parts(state, MERGED_AT_ONCE).await
+    merge_parts(state, MergeLimits { at_once: MERGED_AT_ONCE, of_part: MAX_PART_BYTES }).await
 }
 
-/// Merges parts until their blocks have this many bytes.
-pub(crate) async fn merge_parts(state: &mut WriterState, at_once: usize) -> Result<bool, StoreError> {
+/// The limits of a step, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MergeLimits {
+    /// The size of the blocks from which a step has merged enough.
+    pub(crate) at_once: usize,
+    /// The largest size of a merged part.
+    pub(crate) of_part: usize,
+}
+
+/// Merges parts within these limits.
+pub(crate) async fn merge_parts(state: &mut WriterState, limits: MergeLimits) -> Result<bool, StoreError> {
     let Some(segment) = next_unmerged(&state.segments).copied() else { return Ok(false) };
+    if segment.state == SegmentState::Indexed {
+        merge_indexed(state, segment, limits).await?;
+    } else {
+        build_some(state, segment, limits).await?;
+    }
+    Ok(next_unmerged(&state.segments).is_some())
+}
+
+/// Merges parts of one segment's index.
+///
+/// The merged blocks are built without the lock, and then replace the parts only if the segment is unchanged.
+async fn merge_indexed(state: &mut WriterState, segment: Segment, limits: MergeLimits) -> Result<(), StoreError> {
     let db = &mut *state.connection.db;
-    let mut merged = Vec::new();
+    let mut merged: Vec<(IndexPart, Option<Vec<Block>>)> = Vec::new();
     let mut bytes = 0;
     for part in segment.unmerged_parts() {
-        let blocks = match segment.state {
-            SegmentState::Indexed => merge_chunks(db, segment.n, *part).await?,
-            _ => build_from_rows(db, segment.n, *part).await?,
-        };
-        bytes += blocks.iter().flatten().map(|block| block.body.len()).sum::<usize>();
+        let is_last_with_chunks = *part == PHASE
+            && (merged.iter().any(|(_, blocks)| blocks.is_none()) || has_other_chunks(db, segment.n).await?);
+        let blocks =
+            if is_last_with_chunks { None } else { merge_chunks(db, segment.n, *part, limits.of_part).await? };
+        bytes += blocks.as_ref().map_or(limits.of_part, |blocks| blocks.iter().map(|block| block.body.len()).sum());
         merged.push((*part, blocks));
-        // Building reads every row.
-        if bytes >= at_once || segment.state != SegmentState::Indexed {
+        if bytes >= limits.at_once {
             break;
         }
     }
@@ -109,162 +80,140 @@ pub(crate) async fn merge_parts(state: &mut WriterState, at_once: usize) -> Resu
     transaction.segments = segment::load(&mut transaction.connection.db).await?;
     if transaction.segments.contains(&segment) {
         for (part, blocks) in merged {
-            replace(&mut transaction.connection.db, segment, part, blocks).await?;
+            replace(&mut transaction.connection.db, segment.n, part, blocks).await?;
         }
         transaction.segments = segment::load(&mut transaction.connection.db).await?;
     }
-    transaction.commit().await?;
-    Ok(next_unmerged(&state.segments).is_some())
+    transaction.commit().await
 }
 
-/// Replaces what came with the chunks by the blocks, inside a transaction. `None`: the segment has too many rows for an
-/// index.
+/// Builds a chunk of the index of a segment without one. After the last chunk the index counts.
+async fn build_some(state: &mut WriterState, segment: Segment, limits: MergeLimits) -> Result<(), StoreError> {
+    let mut transaction = StateTransaction::begin(state).await?;
+    transaction.segments = segment::load(&mut transaction.connection.db).await?;
+    if transaction.segments.contains(&segment) {
+        let db = &mut *transaction.connection.db;
+        if index_build::build_chunk(db, &segment).await? {
+            segment::set_indexed(db, segment.n).await?;
+            // One part is merged at once: a segment without a merged part may take more rows.
+            let first = INDEX_PARTS[0];
+            let blocks = merge_chunks(db, segment.n, first, limits.of_part).await?;
+            replace(db, segment.n, first, blocks).await?;
+        }
+        transaction.segments = segment::load(&mut transaction.connection.db).await?;
+    }
+    transaction.commit().await
+}
+
+/// Replaces what came with the chunks by the blocks, inside a transaction. `None`: it stays.
 async fn replace(
     db: &mut SqliteConnection,
-    segment: Segment,
+    n: i64,
     part: IndexPart,
     blocks: Option<Vec<Block>>,
 ) -> Result<(), StoreError> {
-    let n = segment.n;
-    let Some(blocks) = blocks else {
-        sqlx::query("UPDATE audit_segments SET merged = -1 WHERE n = ?1").bind(n).execute(db).await.during(DOING)?;
-        return Ok(());
-    };
-    sqlx::query("DELETE FROM audit_postings WHERE n = ?1 AND field = ?2")
-        .bind(n)
-        .bind(part.number())
-        .execute(&mut *db)
-        .await
-        .during(DOING)?;
-    if part == IndexPart::Terms {
-        let terms: u64 = blocks.iter().map(|block| terms::count(&block.body)).sum();
-        sqlx::query("UPDATE audit_segments SET terms_n = ?2 WHERE n = ?1")
+    if let Some(blocks) = blocks {
+        sqlx::query("DELETE FROM audit_postings WHERE n = ?1 AND field = ?2")
             .bind(n)
-            .bind(i64::try_from(terms).unwrap_or(i64::MAX))
+            .bind(part.number())
             .execute(&mut *db)
             .await
             .during(DOING)?;
+        if part == IndexPart::Terms {
+            let terms: u64 = blocks.iter().map(|block| terms::count(&block.body)).sum();
+            sqlx::query("UPDATE audit_segments SET terms_n = ?2 WHERE n = ?1")
+                .bind(n)
+                .bind(i64::try_from(terms).unwrap_or(i64::MAX))
+                .execute(&mut *db)
+                .await
+                .during(DOING)?;
+        }
+        chunk_postings::insert(db, n, 0, blocks.into_iter().zip(repeat(part)).collect()).await?;
     }
-    insert(db, n, 0, blocks.into_iter().zip(repeat(part)).collect()).await?;
     sqlx::query("UPDATE audit_segments SET merged = merged + 1 WHERE n = ?1")
         .bind(n)
-        .execute(&mut *db)
+        .execute(db)
         .await
         .during(DOING)?;
-    if segment.state == SegmentState::Unindexed && INDEX_PARTS.last() == Some(&part) {
-        segment::set_indexed(db, n).await?;
-    }
     Ok(())
 }
 
-/// Inserts blocks of a part, inside of a transaction.
-async fn insert(
+/// Returns true if a part other than the phases is still in chunks.
+async fn has_other_chunks(db: &mut SqliteConnection, n: i64) -> Result<bool, StoreError> {
+    let others: Vec<i64> = INDEX_PARTS.iter().filter(|part| **part != PHASE).map(|part| part.number()).collect();
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM json_each(?2) AS f CROSS JOIN audit_postings AS p \
+         ON p.n = ?1 AND p.field = f.value AND p.part > 0)",
+    )
+    .bind(n)
+    .bind(serde_json::to_string(&others).during(DOING)?)
+    .fetch_one(db)
+    .await
+    .during(DOING)
+}
+
+/// Merges what came with the chunks; `None` if it would take more bytes than this.
+async fn merge_chunks(
     db: &mut SqliteConnection,
     n: i64,
-    chunk: i64,
-    blocks: Vec<(Block, IndexPart)>,
-) -> Result<(), StoreError> {
-    let mut rest = blocks.as_slice();
-    for shape in SHAPES {
-        while rest.len() >= shape {
-            let (now, later) = rest.split_at(shape);
-            let rows = "(?,?,?,?,?),".repeat(shape);
-            let sql = format!(
-                "INSERT INTO audit_postings(n, field, part, first, body) VALUES {}",
-                rows.trim_end_matches(',')
-            );
-            let mut query = sqlx::query(AssertSqlSafe(sql));
-            for (Block { first, body }, part) in now {
-                query = query.bind(n).bind(part.number()).bind(chunk).bind(first.as_slice()).bind(body.as_slice());
-            }
-            query.execute(&mut *db).await.during(DOING)?;
-            rest = later;
-        }
-    }
-    Ok(())
-}
-
-/// Merges what came with the chunks.
-async fn merge_chunks(db: &mut SqliteConnection, n: i64, part: IndexPart) -> Result<Option<Vec<Block>>, StoreError> {
-    let bodies: Vec<Vec<u8>> =
-        sqlx::query_scalar("SELECT body FROM audit_postings WHERE n = ?1 AND field = ?2 ORDER BY part, first")
-            .bind(n)
-            .bind(part.number())
-            .fetch_all(db)
-            .await
-            .during(DOING)?;
-    if part == IndexPart::Terms {
+    part: IndexPart,
+    at_most: usize,
+) -> Result<Option<Vec<Block>>, StoreError> {
+    let Some(bodies) = read_chunks(db, n, part, at_most).await? else { return Ok(None) };
+    let blocks = if part == IndexPart::Terms {
         let mut all = TermList::default();
         for body in &bodies {
             all.add_block(body).during(DOING)?;
         }
-        return Ok(Some(all.into_blocks(BLOCK_BYTES)));
-    }
-    let mut all: Postings<'_> = Postings::default();
-    for body in &bodies {
-        postings::read(body, |value, rows| rows.each(|row| all.add(value.map(Into::into), row))).during(DOING)?;
-    }
-    Ok(Some(all.into_blocks(BLOCK_BYTES)))
-}
-
-/// Builds the blocks from the rows; `None` if those are too many.
-async fn build_from_rows(db: &mut SqliteConnection, n: i64, part: IndexPart) -> Result<Option<Vec<Block>>, StoreError> {
-    let sql = format!("SELECT coalesce(max(seq) < {MAX_ROWS} AND min(seq) >= 0, true) FROM audit_segment_{n}");
-    let are_rows: bool = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *db).await.during(DOING)?;
-    if !are_rows {
-        return Ok(None);
-    }
-    let column = match part {
-        IndexPart::Values(field) => column_name(field),
-        IndexPart::Terms => None,
+        all.into_blocks(BLOCK_BYTES)
+    } else {
+        let mut all: Postings<'_> = Postings::default();
+        for body in &bodies {
+            postings::read(body, |value, rows| rows.each(|row| all.add(value.map(Into::into), row))).during(DOING)?;
+        }
+        all.into_blocks(BLOCK_BYTES)
     };
-    let Some(column) = column else { return build_from_events(db, n, part).await };
-    // One row out of SQLite: each costs a crossing of threads.
-    let sql = format!(
-        "SELECT json_group_array(json_array(seq, CAST({column} AS TEXT))) \
-         FROM (SELECT seq, {column} FROM audit_segment_{n} ORDER BY seq)"
-    );
-    let rows: String = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(db).await.during(DOING)?;
-    let rows: Vec<(u32, Option<BorrowedText<'_>>)> = serde_json::from_str(&rows).during(DOING)?;
-    let mut all: Postings<'_> = Postings::default();
-    rows.into_iter().for_each(|(row, value)| all.add(value.map(|text| text.0), row));
-    Ok(Some(all.into_blocks(BLOCK_BYTES)))
+    let bytes: usize = blocks.iter().map(stored_bytes).sum();
+    Ok((bytes <= at_most).then_some(blocks))
 }
 
-/// Builds the blocks from the texts of the events.
-async fn build_from_events(
+/// Returns the blocks of the chunks; `None` if they have more bytes than this.
+async fn read_chunks(
     db: &mut SqliteConnection,
     n: i64,
     part: IndexPart,
-) -> Result<Option<Vec<Block>>, StoreError> {
-    let key = TermKey::load(&mut *db).await?;
-    let (mut values, mut terms) = (Postings::<'static>::default(), TermList::default());
-    segment_row::scan(db, n, "true", |row, event, _| match part {
-        IndexPart::Terms => terms.add(&key, event, row),
-        IndexPart::Values(field) => add_owned_values(&mut values, event, field, row),
-    })
-    .await?;
-    Ok(Some(match part {
-        IndexPart::Terms => terms.into_blocks(BLOCK_BYTES),
-        IndexPart::Values(_) => values.into_blocks(BLOCK_BYTES),
-    }))
-}
-
-/// Adds a row to the values of a field, which outlive the event.
-fn add_owned_values(values: &mut Postings<'static>, event: &EventColumns<'_>, field: Field, row: u32) {
-    let owned: Vec<String> = match field {
-        Field::TargetType => event.targets.types().map(|target_type| target_type.to_string()).collect(),
-        _ => event.value(field).map(Cow::into_owned).into_iter().collect(),
-    };
-    if owned.is_empty() {
-        values.add(None, row);
+    at_most: usize,
+) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
+    let mut found = sqlx::query("SELECT body FROM audit_postings WHERE n = ?1 AND field = ?2 ORDER BY part, first")
+        .bind(n)
+        .bind(part.number())
+        .fetch(db);
+    let (mut bodies, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = found.try_next().await.during(DOING)? {
+        let body: Vec<u8> = row.try_get(0).during(DOING)?;
+        bytes += body.len();
+        if bytes > at_most {
+            return Ok(None);
+        }
+        bodies.push(body);
     }
-    owned.into_iter().for_each(|value| values.add(Some(value.into()), row));
+    Ok(Some(bodies))
 }
 
+/// The bytes of the pages that a block takes. Its first key is in the row and in SQLite's index of the blocks, on a page of its own
+/// if it is long.
+fn stored_bytes(block: &Block) -> usize {
+    let key = block.first.len();
+    let entry = if key > PAGE_BYTES / 4 { key.next_multiple_of(PAGE_BYTES) } else { key };
+    (block.body.len() + key).next_multiple_of(PAGE_BYTES / 2) + entry
+}
+
+/// The last part, by which readers find the chunks.
+const PHASE: IndexPart = IndexPart::Values(Field::Phase);
 const DOING: &str = "indexing";
-/// Two of them to a page.
-const BLOCK_BYTES: usize = 1800;
 /// The size of the blocks from which a step has merged enough: some milliseconds of work.
 const MERGED_AT_ONCE: usize = 64 * 1024;
-const SHAPES: [usize; 3] = [64, 8, 1];
+/// The largest size of a merged part: 250 bytes for each row of a full segment.
+const MAX_PART_BYTES: usize = 8 * 1024 * 1024;
+/// The size of a page of a database, as SQLite makes it.
+const PAGE_BYTES: usize = 4096;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::super::event_columns::INDEX_PARTS;
-use super::super::segments::value_index;
+use super::super::segments::value_index::{self, MergeLimits};
 use super::*;
 use crate::event::Target;
 use crate::query::{Buckets, Condition, Cursor, Field, OutcomePattern, TextPattern};
@@ -19,15 +19,17 @@ enum State {
     Half,
     /// Full, and its index is merged.
     Merged,
-    /// Without an index.
+    /// Full, and the parts of its index that are large stay in their chunks.
+    Large,
+    /// Without an index, which is being built.
     Bare,
     /// Without one, and an index that was made of its rows.
     Made,
 }
 
-const STATES: [State; 5] = [State::Parts, State::Half, State::Merged, State::Bare, State::Made];
+const STATES: [State; 6] = [State::Parts, State::Half, State::Merged, State::Large, State::Bare, State::Made];
 
-async fn sql(place: &Place, store: &SqliteStore, sql: &str) {
+pub(super) async fn sql(place: &Place, store: &SqliteStore, sql: &str) {
     sqlx::query(AssertSqlSafe(sql.to_owned())).persistent(false).execute(&mut place.raw().await).await.unwrap();
     // The writer reads the list of segments again.
     let mut lease = store.lease("test").await.unwrap();
@@ -37,10 +39,10 @@ async fn sql(place: &Place, store: &SqliteStore, sql: &str) {
     lease.finish(Ok(())).await.unwrap();
 }
 
-async fn merge(store: &SqliteStore, times: usize) {
+async fn merge(store: &SqliteStore, times: usize, of_part: usize) {
     for _ in 0..times {
         let mut lease = store.lease("test").await.unwrap();
-        let done = value_index::merge_parts(&mut lease.state, 1).await;
+        let done = value_index::merge_parts(&mut lease.state, MergeLimits { at_once: 1, of_part }).await;
         lease.finish(done).await.unwrap();
     }
 }
@@ -52,16 +54,20 @@ async fn bring(place: &Place, store: &SqliteStore, state: State) {
         State::Parts => {
             return sql(place, store, &format!("UPDATE audit_segments SET merged = 15 WHERE n = {n}")).await;
         }
-        State::Half | State::Bare => 7,
-        State::Merged | State::Made => INDEX_PARTS.len(),
+        State::Bare => 1,
+        State::Half => 7,
+        State::Merged | State::Large => INDEX_PARTS.len(),
+        // A step builds the part of the index that its rows have, another one makes it count.
+        State::Made => INDEX_PARTS.len() + 1,
     };
+    let of_part = if matches!(state, State::Large) { 4096 } else { usize::MAX };
     if matches!(state, State::Bare | State::Made) {
         sql(
             place,
             store,
             &format!(
                 "UPDATE audit_segments SET state = 0, merged = 0 WHERE n = {n}; DELETE FROM audit_postings WHERE n = {n};
-                 UPDATE audit_segments SET merged = merged + 100 WHERE n < {n}"
+                 UPDATE audit_segments SET merged = -1 - merged WHERE n < {n}"
             ),
         )
         .await;
@@ -71,18 +77,18 @@ async fn bring(place: &Place, store: &SqliteStore, state: State) {
             store,
             &format!(
                 "UPDATE audit_segments SET events_n = events_n + 32768 WHERE n = {n};
-                 UPDATE audit_segments SET merged = merged + 100 WHERE n < {n}"
+                 UPDATE audit_segments SET merged = -1 - merged WHERE n < {n}"
             ),
         )
         .await;
     }
-    merge(store, merges).await;
+    merge(store, merges, of_part).await;
     sql(
         place,
         store,
         &format!(
             "UPDATE audit_segments SET events_n = events_n % 32768 WHERE n = {n};
-             UPDATE audit_segments SET merged = merged - 100 WHERE n < {n}"
+             UPDATE audit_segments SET merged = -1 - merged WHERE n < {n}"
         ),
     )
     .await;
@@ -294,7 +300,10 @@ fn telling() -> Vec<Filter> {
 #[tokio::test]
 async fn a_purge_of_a_part_takes_the_index_along() {
     let place = Place::new();
-    let (store, model) = mixed(&place, &[State::Merged, State::Parts, State::Half], 7).await;
+    let states = [State::Merged, State::Parts, State::Half, State::Large, State::Bare];
+    let (store, model) = mixed(&place, &states, 7).await;
+    assert!(place.number("SELECT count(*) FROM audit_postings WHERE n = 4 AND part > 0 AND field <> 14").await > 0);
+    assert!(place.number("SELECT count(*) FROM audit_postings WHERE n = 4 AND part = 0").await > 0);
     let before = at(17);
     while store.purge(before, 13).await.unwrap().has_more {}
     while model.purge(before, 13).await.unwrap().has_more {}
@@ -303,7 +312,7 @@ async fn a_purge_of_a_part_takes_the_index_along() {
     }
     assert_eq!(place.number("SELECT count(*) FROM audit_postings").await, 0);
     store.migrate().await.unwrap();
-    assert_eq!(place.number("SELECT count(*) FROM audit_segments WHERE state = 2 AND merged = 15").await, 4);
+    assert_eq!(place.number("SELECT count(*) FROM audit_segments WHERE state = 2 AND merged = 15").await, 6);
     for filter in telling() {
         assert_alike(&store, &model, &filter).await;
     }
