@@ -2,6 +2,7 @@
 
 mod appending;
 mod changed_columns;
+mod clock_ahead;
 mod damaged_bytes;
 mod file;
 mod files_changed;

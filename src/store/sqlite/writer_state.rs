@@ -13,6 +13,7 @@ use super::journal::journal_cache::JournalCache;
 use super::journal::stored_row::{COLUMNS, StoredRow};
 use super::parking::Parking;
 use super::schema;
+use super::segments::id_gaps::IdGaps;
 use super::segments::segment::{self, Segment};
 use super::transaction::WriteTransaction;
 use crate::store::StoreError;
@@ -24,6 +25,7 @@ pub(super) struct WriterState {
     pub(super) connection: WriteConnection,
     pub(super) journal: JournalCache,
     pub(super) segments: Vec<Segment>,
+    pub(super) id_gaps: IdGaps,
     /// SQLite's number of the schema in which nothing discards rows of the log. Every change of a schema counts it up.
     pub(super) checked_schema: i64,
 }
@@ -35,8 +37,13 @@ impl WriterState {
     /// Opens the file as [`WriteConnection::open`] does, and reads its journal.
     pub(super) async fn open(config: &Config, parking: &Arc<Parking>, is_first: bool) -> Result<Self, StoreError> {
         let connection = WriteConnection::open(config, parking, is_first).await?;
-        let mut state =
-            Self { connection, journal: JournalCache::default(), segments: Vec::new(), checked_schema: UNCHECKED };
+        let mut state = Self {
+            connection,
+            journal: JournalCache::default(),
+            segments: Vec::new(),
+            id_gaps: IdGaps::default(),
+            checked_schema: UNCHECKED,
+        };
         match state.load().await {
             Ok(()) => Ok(state),
             Err(error) => {

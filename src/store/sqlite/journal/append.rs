@@ -16,16 +16,16 @@
 //! - t2: A inserts; the guard finds 10, and no row is inserted.
 //! - t3: A takes the write lock, looks for triggers, and refuses the events with the trigger's name.
 
-use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{Sqlite, SqliteArguments};
 
 use super::compaction;
 use super::journal_row::JournalRow;
+use super::kept_ids::ids_in_segments;
 use crate::event::{AuditEvent, EventType, Phase, Timestamp};
 use crate::store::StoreError;
 use crate::store::sqlite::connection::PROBE;
 use crate::store::sqlite::error::{DuringOperation as _, discarded, from_driver, is_discarded};
-use crate::store::sqlite::id_blob::{id_bytes, id_of};
+use crate::store::sqlite::id_blob::id_bytes;
 use crate::store::sqlite::writer_lock::WriterLock;
 use crate::store::sqlite::writer_state::{StateTransaction, WriterState};
 
@@ -171,50 +171,14 @@ pub(crate) async fn rehearse(state: &mut WriterState) -> Result<(), StoreError> 
 /// Returns the new events, each once, and adds their ids to the journal cache.
 async fn take_new<'a>(state: &mut WriterState, events: &'a [AuditEvent]) -> Result<Vec<&'a AuditEvent>, StoreError> {
     let mut new = Vec::with_capacity(events.len());
-    let mut doubtful = Vec::new();
-    // Ids grow with time: a new one is usually beyond every segment.
-    let highest = state.segments.iter().map(|segment| segment.max_id).max().unwrap_or(0);
-    for event in events {
-        let id = event.event_id.as_u128();
-        if !state.journal.insert_id(id) {
-            continue;
-        }
-        new.push(event);
-        if id <= highest && state.segments.iter().any(|segment| segment.may_contain(id)) {
-            doubtful.push(event.event_id);
-        }
+    new.extend(events.iter().filter(|event| state.journal.insert_id(event.event_id.as_u128())));
+    let ids: Vec<u128> = new.iter().map(|event| event.event_id.as_u128()).collect();
+    let kept = ids_in_segments(state, &ids).await?;
+    if !kept.is_empty() {
+        state.journal.remove_ids(&kept);
+        new.retain(|event| !kept.contains(&event.event_id.as_u128()));
     }
-    if doubtful.is_empty() {
-        return Ok(new);
-    }
-    let kept = ids_in_segments(state, &doubtful).await?;
-    state.journal.remove_ids(&kept);
-    new.retain(|event| !kept.contains(&event.event_id.as_u128()));
     Ok(new)
-}
-
-/// Returns the ids that are in segments.
-async fn ids_in_segments(state: &mut WriterState, ids: &[crate::event::EventId]) -> Result<Vec<u128>, StoreError> {
-    let mut kept = Vec::new();
-    for segment in &state.segments {
-        let here: Vec<_> = ids.iter().filter(|id| segment.may_contain(id.as_u128())).collect();
-        if here.is_empty() {
-            continue;
-        }
-        let sql = format!(
-            "SELECT event_id FROM audit_segment_{} WHERE event_id IN (SELECT unhex(value) FROM json_each(?1))",
-            segment.n
-        );
-        let found: Vec<Vec<u8>> = sqlx::query_scalar(AssertSqlSafe(sql))
-            .bind(serde_json::to_string(&here).during(DOING)?)
-            .fetch_all(&mut *state.connection.db)
-            .await
-            .during(DOING)?;
-        for id in found {
-            kept.push(id_of(&id).during(DOING)?);
-        }
-    }
-    Ok(kept)
 }
 
 /// Inserts a batch if no other process has appended since and a row can follow the last; otherwise returns false.

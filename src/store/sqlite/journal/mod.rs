@@ -6,5 +6,6 @@ pub(super) mod compaction;
 pub(super) mod journal_cache;
 pub(super) mod journal_check;
 pub(super) mod journal_row;
+mod kept_ids;
 pub(super) mod pieces;
 pub(super) mod stored_row;
