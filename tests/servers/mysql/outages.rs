@@ -7,6 +7,7 @@ use tower_audit::store::OpenOptions;
 
 use crate::mariadb::{Server, eventually};
 use crate::mysql::support::{all, append_at_last, close_orphans, end_of, event, ok, open, started};
+use crate::postgres::proxy::{Mode, Proxy};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_append_works_as_soon_as_the_server_does() {
@@ -151,4 +152,26 @@ async fn a_batch_that_is_larger_than_a_packet_is_split() {
     server.resume_with(&["--max-allowed-packet=64K"]);
     let refused = tower_audit::store::open(&database.url(), OpenOptions::default()).await.expect_err("too small");
     assert!(refused.to_string().contains("max_allowed_packet"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_whose_answer_is_lost_is_kept_once() {
+    let server = Server::shared();
+    let database = server.database();
+    let proxy = Proxy::to(server.port()).await;
+    let url = format!("mysql://root@127.0.0.1:{}/{}?ssl-mode=disabled", proxy.port(), database.name());
+    let store = open(&url).await;
+    ok(store.append(&[event(0)]).await);
+    for n in 1..=5 {
+        let same = [event(n)];
+        // The statement is prepared: the next answer is that of the insert.
+        proxy.set(Mode::LoseAnswer);
+        let error = store.append(&same).await.expect_err("its answer is lost");
+        assert!(error.is_transient() && proxy.is(Mode::Pass), "{error}");
+        assert_eq!(all(&*store).await.len() as u64, 2 * n, "it was committed all the same");
+        append_at_last(&*store, &same).await;
+        // A single new event leaves the statement prepared again.
+        append_at_last(&*store, &[event(100 + n)]).await;
+    }
+    assert_eq!(all(&*store).await.len(), 11);
 }

@@ -16,7 +16,7 @@ mod outages;
 mod parallel_appends;
 mod partition_functions;
 mod partitions;
-mod proxy;
+pub(crate) mod proxy;
 mod purge;
 mod query_plans;
 mod retention;
