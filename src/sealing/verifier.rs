@@ -235,12 +235,14 @@ impl<'s> Verifier<'s> {
         let mut removals = Removals::read(sealing, &self.retention_keys, &chain, &mut report).await?;
         removals.begin_page();
         let event = events_of(sealing, std::slice::from_ref(&leaf), &mut report).await?.remove(&id);
-        match &event {
+        let read = Read::of(&leaf, event.as_ref()).settled(sealing).await?;
+        let (leaf, event) = (&*read.leaf, read.event.as_deref());
+        match event {
             Some(event) => {
-                removals.check_event(&leaf, event, &mut report).await?;
-                let is_compared = removals.judge_present(&leaf, &mut report);
-                let is_accounted = is_compared && removals.judge_erased(&leaf, event, &mut report).await?;
-                if is_compared && leaf_hash(event, &leaf.seed).is_none_or(|hash| *hash.as_bytes() != leaf.hash) {
+                removals.check_event(leaf, event, &mut report).await?;
+                let is_compared = removals.judge_present(leaf, &mut report);
+                let is_accounted = is_compared && removals.judge_erased(leaf, event, &mut report).await?;
+                if is_compared && read.computed.is_none_or(|computed| *computed.as_bytes() != leaf.hash) {
                     let text =
                         format!("the event of leaf {} is not the one that was sealed, or its seed is not", leaf.index);
                     report.add(Damage::Edited, Some(leaf.index), Some(id), text);
@@ -249,7 +251,7 @@ impl<'s> Verifier<'s> {
                     report.erased = u64::from(surviving(&leaf.seed).is_some());
                 }
             }
-            None => removals.judge_gone(&leaf, &mut report).await?,
+            None => removals.judge_gone(leaf, &mut report).await?,
         }
         report.checkpoints = 1;
         match open(&newest, chain.keys()) {

@@ -26,6 +26,8 @@ pub struct TrustPolicy {
     /// Logs and witnesses.
     keys: Vec<VerifierKey>,
     members: Vec<Member>,
+    /// The names of witnesses, and the prefixes of their URLs.
+    urls: Vec<(String, String)>,
     /// None: `none`.
     quorum: Option<String>,
 }
@@ -39,8 +41,7 @@ struct Member {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum MemberKind {
-    /// The key, and the prefix of the URLs of the witness.
-    Witness(VerifierKey, Option<String>),
+    Witness(VerifierKey),
     /// The least number of members, and the members. They stand before the group.
     Group(usize, Vec<String>),
 }
@@ -54,7 +55,10 @@ impl TrustPolicy {
     /// Returns the witnesses: the name in the policy, the key, and the prefix of the URLs, if the policy has it.
     pub fn witnesses(&self) -> impl Iterator<Item = (&str, &VerifierKey, Option<&str>)> {
         self.members.iter().filter_map(|member| match &member.kind {
-            MemberKind::Witness(key, url) => Some((member.name.as_str(), key, url.as_deref())),
+            MemberKind::Witness(key) => {
+                let url = self.urls.iter().find(|(name, _)| *name == member.name);
+                Some((member.name.as_str(), key, url.map(|(_, url)| url.as_str())))
+            }
             MemberKind::Group(..) => None,
         })
     }
@@ -79,7 +83,7 @@ impl TrustPolicy {
         let mut met: Vec<&str> = Vec::new();
         for Member { name, kind } in &self.members {
             let is_met = match kind {
-                MemberKind::Witness(key, _) => verified.iter().any(|verified| verified.key == key),
+                MemberKind::Witness(key) => verified.iter().any(|verified| verified.key == key),
                 MemberKind::Group(least, members) => {
                     members.iter().filter(|member| met.contains(&member.as_str())).count() >= *least
                 }
@@ -107,7 +111,9 @@ impl TrustPolicy {
             }
             ["witness", name, key, ref url @ ..] if url.len() <= 1 => {
                 let key = self.new_key(key, SignatureType::CosignatureV1, "0x04 (cosignature/v1)")?;
-                self.define(name, MemberKind::Witness(key, url.first().map(|url| (*url).to_owned())))
+                self.define(name, MemberKind::Witness(key))?;
+                self.urls.extend(url.iter().map(|url| (name.to_owned(), (*url).to_owned())));
+                Ok(())
             }
             ["group", name, least, ref members @ ..] if !members.is_empty() => {
                 let count = members.len();
@@ -180,7 +186,8 @@ impl FromStr for TrustPolicy {
     type Err = SealError;
 
     fn from_str(text: &str) -> Result<Self, SealError> {
-        let mut policy = Self { logs: Vec::new(), keys: Vec::new(), members: Vec::new(), quorum: None };
+        let mut policy =
+            Self { logs: Vec::new(), keys: Vec::new(), members: Vec::new(), urls: Vec::new(), quorum: None };
         let mut quorum = None;
         for (number, line) in text.lines().enumerate() {
             let line = line.trim();

@@ -13,12 +13,12 @@ use crate::api::support::{ALICE, ROOT, TestGate, app_over, ask, events};
 
 /// Six events, of which the first five are sealed.
 async fn sealed(store: &Arc<dyn AuditStore>) -> (VerifierKey, tempfile::TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let key = SealKey::create(folder.path().join("key"), "example.com/audit").unwrap();
+    let folder = tempfile::tempdir().expect("no error");
+    let key = SealKey::create(folder.path().join("key"), "example.com/audit").expect("no error");
     let public = key.verifier_key();
-    store.append(&events(6)[..5]).await.unwrap();
-    assert_eq!(Sealer::new(Arc::clone(store), key).step().await.unwrap().sealed, 5);
-    store.append(&events(6)[5..]).await.unwrap();
+    store.append(&events(6)[..5]).await.expect("no error");
+    assert_eq!(Sealer::new(Arc::clone(store), key).step().await.expect("no error").sealed, 5);
+    store.append(&events(6)[5..]).await.expect("no error");
     (public, folder)
 }
 
@@ -54,7 +54,7 @@ async fn a_proof_goes_through_the_gate_and_is_checked_without_the_log() {
         answer.assert_guarded();
         let file = format!("attachment; filename=\"{:032x}.tlog-proof\"", 1);
         assert_eq!(answer.header("content-disposition"), Some(file.as_str()));
-        let event: AuditEvent = serde_json::from_str(&ask(&app, ALICE, &path(1, "")).await.text()).unwrap();
+        let event: AuditEvent = serde_json::from_str(ask(&app, ALICE, &path(1, "")).await.text()).unwrap();
         let proof = EventProof::new(event, answer.text().parse().unwrap());
         assert_eq!(proof.verify(&[key]).unwrap().size, 5);
 

@@ -18,26 +18,26 @@ fn event_of(user: &str) -> AuditEvent {
     event.request.user_agent = Some(format!("{user}-browser").into());
     event.request.request_id = Some(format!("req-{user}").into());
     event.targets.insert(Target::new("order", 7));
-    event.details = json!({"count": 3, "note": "for alice@example.org"}).as_object().unwrap().clone();
+    event.details = json!({"count": 3, "note": "for alice@example.org"}).as_object().expect("an object").clone();
     event
 }
 
 async fn stores() -> Vec<(Arc<dyn AuditStore>, Option<tempfile::TempDir>)> {
     let mut stores: Vec<(Arc<dyn AuditStore>, Option<tempfile::TempDir>)> = vec![(Arc::new(MemoryStore::new()), None)];
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("no error");
     let url = format!("sqlite:{}", folder.path().join("audit.db").display());
-    stores.push((store::open(&url, OpenOptions::default()).await.unwrap(), Some(folder)));
+    stores.push((store::open(&url, OpenOptions::default()).await.expect("no error"), Some(folder)));
     #[cfg(feature = "postgres")]
     {
         use crate::postgres_server::{Cluster, unique};
         let url = format!("{}?schema={}", Cluster::shared().url("postgres"), unique("erase"));
-        stores.push((store::open(&url, OpenOptions::default()).await.unwrap(), None));
+        stores.push((store::open(&url, OpenOptions::default()).await.expect("no error"), None));
     }
     stores
 }
 
 async fn all(store: &dyn AuditStore) -> Vec<AuditEvent> {
-    store.parts().reader.unwrap().query(&PageQuery::new(Filter::default(), 10_000)).await.unwrap()
+    store.parts().reader.expect("a reader").query(&PageQuery::new(Filter::default(), 10_000)).await.expect("no error")
 }
 
 #[tokio::test]

@@ -13,11 +13,11 @@ use tower_audit::{Actor, AuditEvent, EventType};
 use super::support::{Database, SealedLog, event, kinds, seal};
 
 fn user3() -> Erasure {
-    Erasure::of("user3@example.org").unwrap().actor(Actor::user("officer"))
+    Erasure::of("user3@example.org").expect("no error").actor(Actor::user("officer"))
 }
 
 async fn all(store: &dyn AuditStore) -> Vec<AuditEvent> {
-    store.parts().reader.unwrap().query(&PageQuery::new(Filter::default(), 10_000)).await.unwrap()
+    store.parts().reader.expect("a reader").query(&PageQuery::new(Filter::default(), 10_000)).await.expect("no error")
 }
 
 #[tokio::test]

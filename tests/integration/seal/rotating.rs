@@ -16,13 +16,13 @@ use super::support::{Database, SealedLog, event, kinds, seal};
 
 /// Appends events, and seals them with the key in this file.
 async fn go_on(log: &SealedLog, store: &Arc<dyn AuditStore>, key: &str, numbers: std::ops::Range<u64>) {
-    store.append(&numbers.map(event).collect::<Vec<_>>()).await.unwrap();
-    seal(&mut Sealer::new(Arc::clone(store), SealKey::load(log.file(key)).unwrap())).await;
+    store.append(&numbers.map(event).collect::<Vec<_>>()).await.expect("no error");
+    seal(&mut Sealer::new(Arc::clone(store), SealKey::load(log.file(key)).expect("no error"))).await;
 }
 
 async fn verify(store: &Arc<dyn AuditStore>, log: &SealedLog, key: &VerifierKey) -> Report {
     let verifier = Verifier::new(store, vec![key.clone()]).retention_key(log.retention.verifier_key());
-    verifier.sealer_wait(std::time::Duration::ZERO).verify(|_| {}).await.unwrap()
+    verifier.sealer_wait(std::time::Duration::ZERO).verify(|_| {}).await.expect("no error")
 }
 
 #[tokio::test]
