@@ -33,6 +33,8 @@ mod progress_file;
 mod source;
 
 mod store_source;
+#[cfg(feature = "nats")]
+mod stream_source;
 
 mod shipper;
 
@@ -40,3 +42,5 @@ pub use progress_file::ShipProgress;
 pub use shipper::{ShipStatus, ShipStep, Shipper};
 pub use source::ShipSource;
 pub use store_source::StoreSource;
+#[cfg(feature = "nats")]
+pub use stream_source::StreamSource;

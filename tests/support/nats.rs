@@ -288,6 +288,10 @@ pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool)
 
 /// The server, installed once for each target folder.
 fn program() -> PathBuf {
+    // Of another version.
+    if let Some(program) = std::env::var_os("NATS_SERVER") {
+        return program.into();
+    }
     static MADE: Mutex<()> = Mutex::new(());
     let _made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("nats-server");

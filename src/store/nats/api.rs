@@ -34,6 +34,7 @@ struct Refused {
 }
 
 pub(super) const STREAM_NOT_FOUND: u32 = 10059;
+pub(super) const CONSUMER_NOT_FOUND: u32 = 10014;
 pub(super) const STREAM_NAME_IN_USE: u32 = 10058;
 pub(super) const SUBJECT_IN_USE: u32 = 10065;
 pub(super) const NOT_ENABLED: u32 = 10076;

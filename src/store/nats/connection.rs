@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, HeaderMap, Message, ServerError, StatusCode};
+use async_nats::{
+    Client, ConnectErrorKind, ConnectOptions, Event, HeaderMap, Message, ServerError, StatusCode, Subscriber,
+};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -184,6 +186,28 @@ impl Connection {
         }
     }
 
+    /// Subscribes to a new inbox.
+    pub(super) async fn subscribe(&self) -> Result<(String, Subscriber), Unanswered> {
+        let inbox = self.client.new_inbox();
+        let subscribed = timeout(SEND_TIMEOUT, self.client.subscribe(inbox.clone())).await;
+        match subscribed {
+            Ok(Ok(messages)) if self.is_usable() => Ok((inbox, messages)),
+            _ => Err(Unanswered::Disconnected),
+        }
+    }
+
+    /// Publishes a message whose answers come to an inbox.
+    pub(super) async fn send(&self, subject: &str, inbox: &str, payload: String) -> Result<(), Unanswered> {
+        if !self.is_usable() {
+            return Err(Unanswered::Disconnected);
+        }
+        let published = self.client.publish_with_reply(subject.to_owned(), inbox.to_owned(), payload.into());
+        match timeout(SEND_TIMEOUT, published).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(Unanswered::Disconnected),
+        }
+    }
+
     /// Sends what is not sent yet.
     pub(super) async fn flush(&self) -> bool {
         self.client.flush().await.is_ok()
@@ -316,5 +340,6 @@ async fn with_login(options: ConnectOptions, login: &Login) -> Result<ConnectOpt
 const MAX_FAILURES: u32 = 2;
 /// A server that has vanished is noticed after two or three of them.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
+const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 const QUEUED_COMMANDS: usize = 64;
 const QUEUED_REPLIES: usize = 1024;

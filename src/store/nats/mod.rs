@@ -31,8 +31,13 @@ mod inspection;
 
 mod publish;
 
+mod consumer;
+mod stream_reader;
+
 mod diagnostics;
 
 mod store;
 
 pub use store::NatsStore;
+pub use stream_reader::StreamProgress;
+pub(crate) use stream_reader::{ReplayFrom, StreamReader};

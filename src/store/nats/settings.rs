@@ -20,6 +20,8 @@ pub(super) struct Settings {
     /// The partition of this writer; by default one at random.
     pub(super) partition: Option<u32>,
     pub(super) replicas: u64,
+    /// The name of the consumer that a reader is.
+    pub(super) consumer: String,
     /// The JetStream domain.
     pub(super) domain: Option<String>,
     pub(super) sync: SyncEvidence,

@@ -16,7 +16,6 @@ use super::inspection::{Inspection, Inspector};
 use super::message::{BatchMessage, MIN_MESSAGE_BYTES};
 use super::publish::{probe, publish};
 use super::settings::{Settings, SyncEvidence};
-use super::url;
 use crate::backoff::Backoff;
 use crate::event::AuditEvent;
 use crate::log_lines::log_line;
@@ -28,7 +27,6 @@ use crate::throttle::Throttle;
 
 /// Events in a JetStream cluster; see the documentation of the module.
 ///
-/// Opened by [`store::open`](crate::store::open) with a `nats://` or `tls://` URL.
 pub struct NatsStore {
     shared: Arc<Shared>,
 }
@@ -60,8 +58,11 @@ impl NatsStore {
     ///
     /// # Errors
     /// If the URL is malformed, no server is reached, the stream is none for events, or an acknowledged event may be lost.
-    pub(in crate::store) async fn open(given: &str, options: OpenOptions) -> Result<Self, StoreError> {
-        let settings = url::parse(given)?;
+    ///
+    /// # Cancel safety
+    /// Dropped before it is ready, nothing is open; the stream may have been created.
+    pub async fn open(url: &str, options: OpenOptions) -> Result<Self, StoreError> {
+        let settings = super::url::parse(url)?;
         let partition = settings.partition.unwrap_or_else(|| (random() % u64::from(settings.partitions)) as u32);
         let shared = Shared {
             inspector: Inspector::new(&settings, partition),

@@ -46,6 +46,7 @@ pub(super) fn parse(url: &str) -> Result<Settings, StoreError> {
         partitions: 1,
         partition: None,
         replicas: DEFAULT_REPLICAS,
+        consumer: "ship".into(),
         domain: None,
         sync: SyncEvidence::Missing,
     };
@@ -86,7 +87,7 @@ fn server(text: &str, default_port: u16) -> Option<Server> {
 }
 
 /// The parameters, for the error that lists them.
-const PARAMETERS: &str = "`stream`, `subject`, `streams`, `partition`, `replicas`, `domain`, `sync`, `monitor`, `credentials_file`, \
+const PARAMETERS: &str = "`stream`, `subject`, `streams`, `partition`, `replicas`, `consumer`, `domain`, `sync`, `monitor`, `credentials_file`, \
                           `nkey_file`, `system_credentials_file`, `system_nkey_file`, `system_user`, `system_password`, `ca_file`, \
                           `cert_file`, `key_file` and `tls_first`";
 
@@ -119,6 +120,7 @@ impl Parameters {
             "streams" => settings.partitions = number(name, &value, 1, MAX_PARTITIONS.into())? as u32,
             "partition" => settings.partition = Some(number(name, &value, 0, u64::from(MAX_PARTITIONS) - 1)? as u32),
             "replicas" => settings.replicas = number(name, &value, 1, MAX_REPLICAS)?,
+            "consumer" => settings.consumer = name_of(name, value, "ship", |byte| matches!(byte, b'_' | b'-'))?,
             "domain" => settings.domain = Some(name_of(name, value, "HUB", |byte| matches!(byte, b'_' | b'-'))?),
             "sync" if value == "declared" => self.is_declared = true,
             "sync" if value == "seen" => {}

@@ -54,6 +54,12 @@ impl DeadLetters {
         self.add(&DeadLetter { name, at: Timestamp::now(), reason, event: None, text })
     }
 
+    /// Keeps a line that is no event, durably. One of this name that is there already is replaced.
+    #[cfg(feature = "nats")]
+    pub(crate) fn add_text(&self, name: String, text: String, reason: String) -> io::Result<()> {
+        self.add(&DeadLetter { name, at: Timestamp::now(), reason, event: None, text: Some(text) })
+    }
+
     fn add(&self, letter: &DeadLetter) -> io::Result<()> {
         self.make()?;
         let path = self.path(&letter.name);

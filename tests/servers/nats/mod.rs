@@ -2,7 +2,9 @@
 
 mod conformance;
 mod logins;
+mod measurements;
 mod opening;
 mod outages;
 mod servers_checked;
+mod shipping;
 mod stream_checked;

@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use tower_audit::store::open;
 use tower_audit::{AuditEvent, AuditLog, EventId, EventType};
 
+use super::opening::options;
 use crate::nats_cluster::{Cluster, eventually};
 
 /// Writers that never pause, and the events that they have an acknowledgement for.
-struct Load {
+pub(super) struct Load {
     log: AuditLog,
     acknowledged: Arc<Mutex<HashSet<EventId>>>,
     refused: Arc<AtomicU64>,
@@ -20,7 +22,9 @@ struct Load {
 }
 
 impl Load {
-    async fn start(cluster: &Cluster) -> Self {
+    pub(super) async fn start(cluster: &Cluster) -> Self {
+        // A cluster that has just started takes longer than a log waits.
+        open(&cluster.url(""), options()).await.unwrap();
         let log = AuditLog::open(&cluster.url("")).await.unwrap();
         let (acknowledged, refused, is_over) = (Arc::default(), Arc::default(), Arc::default());
         let mut load = Self { log, acknowledged, refused, is_over, writers: Vec::new() };
@@ -50,14 +54,14 @@ impl Load {
     }
 
     /// Waits for a further acknowledgement of each writer, and returns the time that it took.
-    async fn goes_on(&self) -> Duration {
+    pub(super) async fn goes_on(&self) -> Duration {
         let (start, before) = (Instant::now(), self.count());
         eventually("events are acknowledged", async || self.count() > before + 16).await;
         start.elapsed()
     }
 
-    /// Ends the writers, and checks that each acknowledged event is in the stream once.
-    async fn check(self, cluster: &Cluster) {
+    /// Ends the writers, checks that each acknowledged event is in the stream once, and returns them.
+    pub(super) async fn check(self, cluster: &Cluster) -> HashSet<EventId> {
         self.is_over.store(true, Ordering::Relaxed);
         for writer in self.writers {
             writer.await.expect("no panic");
@@ -70,12 +74,13 @@ impl Load {
         let missing: Vec<_> = acknowledged.difference(&stored).collect();
         assert!(missing.is_empty(), "{} of {} are missing", missing.len(), acknowledged.len());
         assert_eq!(stored.len(), events.len(), "events are in the stream more than once");
+        acknowledged.clone()
     }
 }
 
 /// The number of servers to kill; more of them for a campaign.
-fn kills() -> usize {
-    std::env::var("NATS_KILLS").ok().map_or(3, |kills| kills.parse().expect("`NATS_KILLS` is a number"))
+pub(super) fn kills() -> usize {
+    std::env::var("NATS_KILLS").ok().map_or(2, |kills| kills.parse().expect("`NATS_KILLS` is a number"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -35,6 +35,18 @@ pub(crate) struct ShipArgs {
     #[arg(long, value_name = "WHEN")]
     pub(crate) since: Option<String>,
 
+    /// Of a NATS stream: move the consumer to this sequence number of each stream, for all instances, and ship from there
+    #[arg(long, value_name = "N", conflicts_with = "since")]
+    pub(crate) from_sequence: Option<u64>,
+
+    /// Of a NATS stream: print the progress of the consumer on each stream as JSON, and ship nothing
+    #[arg(long, conflicts_with_all = ["follow", "since", "from_sequence"])]
+    pub(crate) status: bool,
+
+    /// Of a NATS stream: pause the consumer, for all instances, until this moment (ISO 8601); a moment that has passed ends a pause
+    #[arg(long, value_name = "WHEN", conflicts_with_all = ["follow", "since", "from_sequence", "status"])]
+    pub(crate) pause_until: Option<String>,
+
     /// Keep events that the target refuses for good in this directory, and go on; `tower-audit spool list DIR` shows them
     #[arg(long, value_name = "DIR")]
     pub(crate) dead_letters: Option<PathBuf>,

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tower_audit::Timestamp;
 use tower_audit::query::parse_time;
-use tower_audit::shipping::{ShipProgress, Shipper, StoreSource};
+use tower_audit::shipping::{ShipProgress, ShipSource, Shipper, StoreSource, StreamSource};
 use tower_audit::store::spool::{SpoolDirectory, SpoolStore, directory_of};
-use tower_audit::store::{AuditStore, OpenOptions};
+use tower_audit::store::{AuditStore, OpenOptions, RedactedUrl};
 
 use super::open_store::{OnMissing, with_shared_store};
 use crate::args::ShipArgs;
@@ -24,6 +24,13 @@ pub(crate) async fn run(url: Option<String>, args: ShipArgs) -> Result<(), CliEr
         Some(file) => first_line("--from-file", file)?,
         None => args.from.clone().unwrap_or_default(),
     };
+    let is_stream = matches!(RedactedUrl::of(&from).scheme(), Some("nats" | "tls"));
+    if is_stream && let Some(done) = control_stream(&from, &args).await? {
+        return print(&done);
+    }
+    if !is_stream && (args.status || args.pause_until.is_some() || args.from_sequence.is_some()) {
+        return Err(CliError::Usage("--status, --pause-until and --from-sequence are for NATS streams".into()));
+    }
     let to = match &args.to_file {
         Some(file) => Some(first_line("--to-file", file)?),
         None => args.to.clone().or(url),
@@ -35,6 +42,7 @@ pub(crate) async fn run(url: Option<String>, args: ShipArgs) -> Result<(), CliEr
     }
     let shipped = with_shared_store(&to, OnMissing::Create, async |target| match directory_of(&from) {
         Some(directory) => ship_spool(&directory, target, &args).await,
+        None if is_stream => ship_stream(&from, target, &args).await,
         None => {
             with_shared_store(&from, OnMissing::Fail, async |source| {
                 let route = format!("{} > {}", without_secrets(&from), without_secrets(&to));
@@ -44,10 +52,58 @@ pub(crate) async fn run(url: Option<String>, args: ShipArgs) -> Result<(), CliEr
         }
     })
     .await?;
+    print(&shipped.to_string())
+}
+
+fn print(text: &str) -> Result<(), CliError> {
     let mut out = Stdout::new();
-    writeln!(out, "{shipped}")?;
+    writeln!(out, "{text}")?;
     out.flush()?;
     Ok(())
+}
+
+/// Answers what is asked of a stream's consumer, without shipping.
+async fn control_stream(from: &str, args: &ShipArgs) -> Result<Option<String>, CliError> {
+    if let Some(until) = &args.pause_until {
+        let until = when("--pause-until", until)?;
+        StreamSource::open(from).await?.pause(until).await?;
+        return Ok(Some(format!("paused until {until}")));
+    }
+    if !args.status {
+        return Ok(None);
+    }
+    let streams: Vec<_> = StreamSource::open(from)
+        .await?
+        .progress()
+        .await?
+        .into_iter()
+        .map(|it| {
+            serde_json::json!({
+                "stream": it.stream, "acknowledged": it.acknowledged, "pending": it.pending,
+                "unacknowledged": it.unacknowledged, "paused": it.is_paused,
+            })
+        })
+        .collect();
+    Ok(Some(serde_json::Value::from(streams).to_string()))
+}
+
+/// The servers keep the progress of a stream.
+async fn ship_stream(from: &str, target: &Arc<dyn AuditStore>, args: &ShipArgs) -> Result<u64, CliError> {
+    if args.progress.is_some() {
+        return Err(CliError::Usage(
+            "--progress is for stores: the servers keep the progress of a stream, by the name of the `consumer` in its URL".into(),
+        ));
+    }
+    let mut source = match (&args.since, args.from_sequence) {
+        (Some(since), _) => StreamSource::replay_since(from, when("--since", since)?).await?,
+        (None, Some(number)) => StreamSource::replay_from(from, number).await?,
+        (None, None) => StreamSource::open(from).await?,
+    };
+    if let Some(directory) = &args.dead_letters {
+        make(directory)?;
+        source = source.dead_letters(directory.clone());
+    }
+    ship(Shipper::new(source, Arc::clone(target))?, args).await
 }
 
 async fn ship_store(
@@ -56,7 +112,7 @@ async fn ship_store(
     route: &str,
     args: &ShipArgs,
 ) -> Result<u64, CliError> {
-    let since = args.since.as_deref().map(when).transpose()?;
+    let since = args.since.as_deref().map(|since| when("--since", since)).transpose()?;
     let mut events = StoreSource::new(Arc::clone(source))?;
     if let Some(since) = since {
         events = events.since(since);
@@ -68,7 +124,10 @@ async fn ship_store(
         }
         events = events.progress(progress);
     }
-    let mut shipper = Shipper::new(events, Arc::clone(target))?;
+    ship(Shipper::new(events, Arc::clone(target))?, args).await
+}
+
+async fn ship<S: ShipSource>(mut shipper: Shipper<S>, args: &ShipArgs) -> Result<u64, CliError> {
     if let Some(directory) = &args.dead_letters {
         make(directory)?;
         shipper = shipper.dead_letters(directory.clone());
@@ -142,8 +201,8 @@ async fn ship_spool(directory: &Path, target: &Arc<dyn AuditStore>, args: &ShipA
     }
 }
 
-fn when(text: &str) -> Result<Timestamp, CliError> {
-    parse_time(text, Timestamp::now()).map_err(|error| CliError::Usage(format!("--since: {error}")))
+fn when(option: &str, text: &str) -> Result<Timestamp, CliError> {
+    parse_time(text, Timestamp::now()).map_err(|error| CliError::Usage(format!("{option}: {error}")))
 }
 
 fn make(directory: &PathBuf) -> Result<(), CliError> {
