@@ -40,6 +40,7 @@ fn handles_are_shared_between_tasks() {
     shared::<tower_audit::store::mongodb::MongodbStore>();
     #[cfg(all(feature = "jsonl", unix))]
     shared::<tower_audit::store::jsonl::JsonlStore>();
+    shared::<tower_audit::store::spool::SpoolStore>();
     #[cfg(feature = "nats")]
     shared::<tower_audit::store::nats::NatsStore>();
     #[cfg(feature = "mysql")]
