@@ -9,9 +9,9 @@ use crate::event::AuditEvent;
 /// A place that events are appended to.
 ///
 /// # Contract
-/// - **Append.** A batch is stored whole or not at all. When the future returns `Ok`, the batch is as durable as
-///   [`Capabilities::durable`] says, and visible to readers. An error leaves it open whether the batch was stored; the
-///   caller may append it again.
+/// - **Append.** An event is stored whole or not at all. When the future returns `Ok`, every event of the batch is as durable
+///   as [`Capabilities::durable`] says, and visible to readers. An error leaves it open which of them were stored; the
+///   caller may append the batch again.
 /// - **The id is the key.** An event whose id is stored already is ignored, whatever its other fields; this is no error. So
 ///   an append can be repeated.
 /// - **Every event is accepted** that [`AuditEvent::truncate_to_limits`] leaves unchanged.

@@ -14,6 +14,9 @@ mod kill;
 #[cfg(feature = "mysql")]
 #[path = "../support/mariadb.rs"]
 mod mariadb;
+#[cfg(feature = "mongodb")]
+#[path = "../support/mongodb.rs"]
+mod mongodb_server;
 mod rotation_killed;
 mod shutdown;
 mod spool;

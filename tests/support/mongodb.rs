@@ -105,7 +105,8 @@ impl MongodbServer {
         let child = Command::new(programs().join("secantusd-py"))
             .args(["--host", "127.0.0.1", "--port", &self.port.to_string(), "--storage-path"])
             .arg(self.folder.join("data"))
-            .args(["--sync-on-commit", "--cache-size", "256M", "--log-level", "WARNING"])
+            // Without `--sync-on-commit`: only a write that asks for its journal is on the disk when it is acknowledged.
+            .args(["--cache-size", "256M", "--log-level", "WARNING"])
             .args(&self.arguments)
             .args(further)
             .current_dir(&self.folder)

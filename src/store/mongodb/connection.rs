@@ -1,5 +1,6 @@
 //! Commands to the server, each within a timeout.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -17,7 +18,6 @@ use crate::store::StoreError;
 /// The connections of a store.
 ///
 /// A command whose caller stops waiting is given up: the driver closes its connection. The server may still execute it.
-#[derive(Debug)]
 pub(super) struct Connection {
     client: Client,
     database: mongodb::Database,
@@ -31,6 +31,13 @@ pub(super) struct Reading<'a> {
     connection: &'a Connection,
     doing: &'static str,
     _permit: SemaphorePermit<'a>,
+}
+
+/// Without the servers and the account.
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
 }
 
 impl Connection {

@@ -24,6 +24,7 @@
 
 mod admin;
 mod append;
+mod cell_erasure;
 mod condition;
 mod config;
 mod connection;

@@ -234,7 +234,7 @@ fn binary(value: &Bson) -> Option<Binary> {
 
 const DOING: &str = "closing orphans";
 /// The field with the event that closes an orphan.
-const CLOSING: &str = "closing";
+pub(super) const CLOSING: &str = "closing";
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// The time for which a count must be the same: six counts were missed.
 const GRACE: Duration = Duration::from_secs(3);

@@ -164,7 +164,14 @@ impl AuditStore for MongodbStore {
     }
 
     fn parts(&self) -> Parts<'_> {
-        Parts { reader: Some(self), admin: Some(self), removal: Some(self), recovery: Some(self), ..Parts::NONE }
+        Parts {
+            reader: Some(self),
+            admin: Some(self),
+            removal: Some(self),
+            recovery: Some(self),
+            erasure: Some(self),
+            ..Parts::NONE
+        }
     }
 }
 

@@ -52,6 +52,7 @@ fn features() -> String {
     let stores = [
         ("postgres", cfg!(feature = "postgres")),
         ("mysql", cfg!(feature = "mysql")),
+        ("mongodb", cfg!(feature = "mongodb")),
         ("jsonl", cfg!(feature = "jsonl")),
         ("policy-file", cfg!(feature = "policy-file")),
     ];

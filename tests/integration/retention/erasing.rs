@@ -33,6 +33,11 @@ async fn stores() -> Vec<(Arc<dyn AuditStore>, Option<tempfile::TempDir>)> {
         let url = format!("{}?schema={}", Cluster::shared().url("postgres"), unique("erase"));
         stores.push((store::open(&url, OpenOptions::default()).await.expect("no error"), None));
     }
+    #[cfg(feature = "mongodb")]
+    {
+        let url = crate::mongodb_server::MongodbServer::shared().new_url();
+        stores.push((store::open(&url, OpenOptions::default()).await.unwrap(), None));
+    }
     stores
 }
 

@@ -13,6 +13,7 @@ mod jsonl_files;
 mod jsonl_place;
 #[cfg(all(feature = "jsonl", unix))]
 mod jsonl_removal;
+mod matrix;
 mod memory;
 #[cfg(feature = "mongodb")]
 mod mongodb;

@@ -36,7 +36,11 @@ async fn a_document_of_ivre_is_an_event() {
         Filter::new().phase(Phase::Completed).outcome(200).until(at("2026-05-26T00:00:00Z")),
         Filter::new().detail("n", "3").method("PUT"),
     ] {
-        assert_eq!(ok(reader.query(&PageQuery::new(filter.clone(), 10)).await), [found.clone()], "{filter:?}");
+        assert_eq!(
+            ok(reader.query(&PageQuery::new(filter.clone(), 10)).await),
+            std::slice::from_ref(&found),
+            "{filter:?}"
+        );
         assert_eq!(ok(reader.count(&filter).await), 1, "{filter:?}");
     }
     // The first of an id wins, also against another program's.

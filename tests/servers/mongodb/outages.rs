@@ -62,3 +62,29 @@ async fn a_log_keeps_what_it_acknowledged_over_kills_of_the_server() {
     acknowledged.sort_unstable();
     assert_eq!(kept, acknowledged, "every outage ends within the deadline, so every event is acknowledged");
 }
+
+/// The only member gives up being the primary for a moment: for a client, as when another is elected.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_the_primary_is_survived() {
+    let server = MongodbServer::start(&[]);
+    // Found as a replica set, and not addressed as one server.
+    let url = format!("mongodb://127.0.0.1:{}/app?replicaSet=secantus", server.port());
+    let log = AuditLog::builder().url(&url).write_timeout(Duration::from_secs(60)).open().await.expect("the log opens");
+    let mut recorded = Vec::new();
+    for round in 0..3 {
+        recorded.push(log.record(event(round)).await.expect("there is a primary"));
+        server.shell(&server.url("admin"), "db.command({'replSetStepDown': 2, 'force': True})");
+        let begin = Instant::now();
+        // Two while there is none, of which one is write-ahead.
+        let two = tokio::join!(log.record(event(round)), log.record(started(round)));
+        recorded.extend([two.0.expect("it waits for the next"), two.1.expect("it waits for the next")]);
+        assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    }
+    log.health().await.expect("there is a primary");
+    log.close().await.expect("the log closes");
+    let store = open(&url).await;
+    let mut kept: Vec<_> = all(&*store).await.iter().map(|event| event.event_id).collect();
+    kept.sort_unstable();
+    recorded.sort_unstable();
+    assert_eq!(kept, recorded);
+}
