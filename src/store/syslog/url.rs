@@ -172,6 +172,20 @@ mod tests {
     }
 
     #[test]
+    fn the_text_may_be_in_the_format_of_another_system() {
+        let event = AuditEvent::new(EventType::UPLOAD);
+        let text = |url: &str| parse(url).unwrap().message(&event);
+        let cef = text("syslog+udp://c?profile=cef&structured_data=none");
+        assert!(cef.contains(" upload - CEF:0|tower-audit|tower-audit|") && !cef.contains('\n'), "{cef}");
+        let ecs = text("syslog+udp://c?profile=ecs&structured_data=none");
+        let (_, document) = ecs.split_once(" upload - ").unwrap();
+        let document: serde_json::Value = serde_json::from_str(document).unwrap();
+        assert_eq!(document["event"]["id"], event.event_id.to_string());
+        // A message has a limit: the whole event is not in it twice.
+        assert!(document["event"].get("original").is_none());
+    }
+
+    #[test]
     fn what_is_wrong_is_named_and_no_secret_is_shown() {
         for (url, named) in [
             ("syslog:log", "not absolute"),

@@ -13,7 +13,7 @@ use super::open_store::{OnMissing, with_shared_store};
 use super::os_user;
 use crate::args::{ImportArgs, ReportFormat};
 use crate::error::CliError;
-use crate::import::{ImportReport, Source, SourceError, completed, read, started};
+use crate::import::{BATCH, HeldEnds, ImportReport, Source, SourceError, completed, read, started};
 use crate::output::Stdout;
 use crate::progress::Progress;
 use crate::signals::interrupt;
@@ -76,6 +76,33 @@ impl Import {
         sources: Vec<Source>,
         report: &mut ImportReport,
     ) -> Result<(), CliError> {
+        let mut held = HeldEnds::default();
+        let mut result = self.read_all(store, sources, report, &mut held).await;
+        let Some(store) = store.filter(|_| !matches!(result, Err(CliError::ImportFailed { .. }))) else {
+            return result;
+        };
+        // What was read before the work ended is imported.
+        let mut rest = Vec::new();
+        held.release(&mut rest);
+        for events in rest.chunks(BATCH) {
+            if let Err(source) = append(store, events).await {
+                result = Err(CliError::ImportFailed { events: report.events, source });
+                break;
+            }
+        }
+        result?;
+        // Indexes and segments, while nobody waits.
+        while store.maintain().await? {}
+        Ok(())
+    }
+
+    async fn read_all(
+        &self,
+        store: Option<&Arc<dyn AuditStore>>,
+        sources: Vec<Source>,
+        report: &mut ImportReport,
+        held: &mut HeldEnds,
+    ) -> Result<(), CliError> {
         let mut interrupt = pin!(interrupt());
         let mut progress = Progress::new("records", true);
         for source in sources {
@@ -89,31 +116,27 @@ impl Import {
                 };
                 let Some(batch) = batch else { break };
                 let batch = batch.map_err(|error| unreadable(&name, error))?;
-                let (mut events, mut stops) = (Vec::with_capacity(batch.len()), false);
-                let mut counted = Vec::with_capacity(batch.len());
+                let (mut ready, mut stops) = (Vec::with_capacity(batch.len()), false);
                 for record in batch {
+                    report.add(&name, &record);
                     stops = self.is_strict && record.event.is_err();
-                    counted.push(record);
+                    if let Ok(event) = record.event {
+                        held.pass(event, &mut ready);
+                    }
                     if stops {
                         break;
                     }
                 }
-                events.extend(counted.iter().filter_map(|record| record.event.as_ref().ok().cloned()));
-                if let Some(store) = store.filter(|_| !events.is_empty()) {
-                    let appended = append(store, &events).await;
-                    appended.map_err(|source| CliError::ImportFailed { events: report.events, source })?;
+                if let Some(store) = store.filter(|_| !ready.is_empty()) {
+                    let before = report.events.saturating_sub(ready.len() as u64);
+                    let appended = append(store, &ready).await;
+                    appended.map_err(|source| CliError::ImportFailed { events: before, source })?;
                 }
-                // Counted after they are in the store.
-                counted.iter().for_each(|record| report.add(&name, record));
                 progress.at(report.records);
                 if stops {
                     return Err(CliError::NotImported { records: report.rejected });
                 }
             }
-        }
-        if let Some(store) = store {
-            // Indexes and segments, while nobody waits.
-            while store.maintain().await? {}
         }
         Ok(())
     }

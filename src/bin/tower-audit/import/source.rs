@@ -13,7 +13,7 @@ use tower_audit::store::postgres::IvreTable;
 use crate::error::CliError;
 
 /// The number of records of a batch, and so of events of an append.
-const BATCH: usize = 256;
+pub(crate) const BATCH: usize = 256;
 /// The number of batches that are read ahead.
 const AHEAD: usize = 2;
 
