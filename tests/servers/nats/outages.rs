@@ -24,8 +24,8 @@ pub(super) struct Load {
 impl Load {
     pub(super) async fn start(cluster: &Cluster) -> Self {
         // A cluster that has just started takes longer than a log waits.
-        open(&cluster.url(""), options()).await.unwrap();
-        let log = AuditLog::open(&cluster.url("")).await.unwrap();
+        open(&cluster.url(""), options()).await.expect("the cluster is there");
+        let log = AuditLog::open(&cluster.url("")).await.expect("the cluster is there");
         let (acknowledged, refused, is_over) = (Arc::default(), Arc::default(), Arc::default());
         let mut load = Self { log, acknowledged, refused, is_over, writers: Vec::new() };
         load.writers = (0..16).map(|_| tokio::spawn(load.writer())).collect();
@@ -66,7 +66,7 @@ impl Load {
         for writer in self.writers {
             writer.await.expect("no panic");
         }
-        self.log.close().await.unwrap();
+        self.log.close().await.expect("it closes");
         let client = cluster.client().await;
         let (events, _) = cluster.events(&client, "AUDIT-0").await;
         let stored: HashSet<_> = events.iter().map(|event| event.event_id).collect();

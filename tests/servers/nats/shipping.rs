@@ -66,14 +66,15 @@ impl AuditStore for Arrivals {
 }
 
 fn shipper(source: StreamSource, to: &Arc<MemoryStore>) -> Shipper<StreamSource> {
-    Shipper::with_durability(source, Arc::clone(to) as Arc<dyn AuditStore>, Durability::Warn).unwrap()
+    Shipper::with_durability(source, Arc::clone(to) as Arc<dyn AuditStore>, Durability::Warn)
+        .expect("any store is taken")
 }
 
 /// Ships until nothing waits.
 async fn drain(shipper: &mut Shipper<StreamSource>) -> u64 {
     let mut shipped = 0;
     loop {
-        match shipper.step().await.unwrap().events {
+        match shipper.step().await.expect("it is shipped").events {
             0 => return shipped,
             events => shipped += events,
         }
@@ -210,12 +211,12 @@ impl Program {
     fn start(url: &str, folder: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tower-audit"));
         let to = format!("sqlite:{}", folder.join("audit.db").display());
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("log"));
         command
             .args(["ship", "--follow", "--from", url, "--to", &to])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log);
+            .stderr(log.expect("a log"));
         Self(command.spawn().expect("the program starts"))
     }
 }
