@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 #[cfg(feature = "policy-file")]
-use super::tee::{LateMember, TeeFile};
+use super::tee::{LateMember, OpenedMember, TeeFile};
 use super::{AuditStore, MemoryStore, OpenOptions, RedactedUrl, StoreError, StoreErrorKind};
 #[cfg(feature = "policy-file")]
 use super::{Capabilities, StoreFuture};
@@ -146,17 +146,17 @@ fn open_tee(path: &str, options: OpenOptions) -> StoreFuture<'_, Arc<dyn AuditSt
     Box::pin(async move {
         let file = TeeFile::read(std::path::Path::new(path))?;
         let opened = join_all(file.members.iter().map(|member| open(&member.url, options))).await;
-        let mut stores: Vec<Arc<dyn AuditStore>> = Vec::with_capacity(opened.len());
+        let mut stores = Vec::with_capacity(opened.len());
         for (member, opened) in file.members.iter().zip(opened) {
             stores.push(match opened {
-                Ok(store) => store,
+                Ok(store) => OpenedMember::Open(store),
                 Err(error) if error.is_transient() && member.may_be_late() => {
                     let name = member.name.clone();
                     log_line(move || {
                         let error = &error as &dyn std::error::Error;
                         tracing::warn!(member = name, error, "a member of the tee is not reached, and is opened later");
                     });
-                    Arc::new(late_member(member.url.clone(), options))
+                    OpenedMember::Late(Arc::new(late_member(member.url.clone(), options)))
                 }
                 Err(error) => return Err(file.error_of(member, error)),
             });

@@ -19,8 +19,11 @@ impl TeeStore {
         call: impl for<'a> Fn(&'a dyn StoreAdmin) -> StoreFuture<'a, ()>,
     ) -> Result<(), StoreError> {
         for lane in self.state.lanes_reading_first() {
-            let Some(admin) = lane.store.parts().admin else { continue };
+            if lane.is_open() && lane.store.parts().admin.is_none() {
+                continue;
+            }
             caught_up(lane, operation).await?;
+            let Some(admin) = lane.store.parts().admin else { continue };
             guarded(|| call(admin)).await.map_err(|failure| error_of(lane, &failure, operation))?;
         }
         Ok(())
@@ -47,10 +50,16 @@ impl StoreAdmin for TeeStore {
             let mut outcome = PurgeOutcome { deleted: 0, has_more: false };
             let mut failed = None;
             for lane in self.state.lanes_reading_first() {
-                let Some(admin) = lane.store.parts().admin else { continue };
-                let purged = match caught_up(lane, PURGE).await {
-                    Ok(()) => guarded(|| admin.purge(before, at_most)).await.map_err(|it| error_of(lane, &it, PURGE)),
-                    Err(error) => Err(error),
+                if lane.is_open() && lane.store.parts().admin.is_none() {
+                    continue;
+                }
+                let caught_up = caught_up(lane, PURGE).await;
+                let purged = match (caught_up, lane.store.parts().admin) {
+                    (Ok(()), None) => continue,
+                    (Ok(()), Some(admin)) => {
+                        guarded(|| admin.purge(before, at_most)).await.map_err(|it| error_of(lane, &it, PURGE))
+                    }
+                    (Err(error), _) => Err(error),
                 };
                 let is_read = Arc::ptr_eq(lane, reading);
                 match purged {
@@ -103,11 +112,12 @@ impl Removal for TeeStore {
     /// Deletes the events in each member that can. The other members come first, so that an event that is listed no more is nowhere.
     fn remove<'a>(&'a self, positions: &'a [Cursor]) -> StoreFuture<'a, u64> {
         Box::pin(async move {
-            let mut others: Vec<_> = self.state.lanes_reading_first().skip(1).collect();
-            others.retain(|lane| lane.store.parts().removal.is_some());
-            for lane in others {
-                let Some(removal) = lane.store.parts().removal else { continue };
+            for lane in self.state.lanes_reading_first().skip(1) {
+                if lane.is_open() && lane.store.parts().removal.is_none() {
+                    continue;
+                }
                 caught_up(lane, PURGE).await?;
+                let Some(removal) = lane.store.parts().removal else { continue };
                 guarded(|| removal.remove(positions)).await.map_err(|failure| error_of(lane, &failure, PURGE))?;
             }
             self.removal().await?.remove(positions).await

@@ -173,7 +173,7 @@ fn check_names(members: &[TeeMember]) -> Result<(), String> {
 
 /// Makes the lane of a member.
 fn lane(member: TeeMember, known: &[&EventType], durability: Durability, timeout: Duration) -> Result<Lane, String> {
-    let TeeMember { name, store, role, deadline, max_events, max_bytes, include, exclude } = member;
+    let TeeMember { name, store, role, deadline, max_events, max_bytes, include, exclude, is_open } = member;
     let filter = match (&include, &exclude) {
         (None, None) => None,
         _ => Some(EventTypeFilter::new(include.as_deref(), exclude.as_deref(), known).map_err(|error| {
@@ -193,6 +193,7 @@ fn lane(member: TeeMember, known: &[&EventType], durability: Durability, timeout
         filter,
         max_events,
         max_bytes,
+        is_open,
     };
     Ok(Lane::new(settings))
 }

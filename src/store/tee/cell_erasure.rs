@@ -1,5 +1,6 @@
 //! Erasing values: in every member, or not at all.
 
+use super::delivery::Failure;
 use super::health::guarded;
 use super::reader::{caught_up, error_of};
 use super::store::TeeStore;
@@ -24,8 +25,18 @@ impl CellErasure for TeeStore {
             let mut replaced = 0;
             let lanes: Vec<_> = self.state.lanes_reading_first().collect();
             for lane in lanes.into_iter().rev() {
-                let Some(erasure) = lane.store.parts().erasure else { continue };
+                if lane.is_open() && lane.store.parts().erasure.is_none() {
+                    continue;
+                }
                 caught_up(lane, ERASURE).await?;
+                let Some(erasure) = lane.store.parts().erasure else {
+                    // One that was opened after the parts were asked for.
+                    let failure = Failure::transient("it cannot erase");
+                    match lane.store.parts().reader {
+                        Some(_) => return Err(error_of(lane, &failure, ERASURE)),
+                        None => continue,
+                    }
+                };
                 let of_member = guarded(|| erasure.erase(ids, replace)).await;
                 replaced = of_member.map_err(|failure| error_of(lane, &failure, ERASURE))?;
             }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::NAME;
 use super::builder::{TeeBuilder, known_types};
 use super::lane::Role;
+use super::late_member::LateMember;
 use super::member::TeeMember;
 use super::quorum::{Quorum, Unmatched};
 use super::store::TeeStore;
@@ -37,6 +38,12 @@ pub(in crate::store) struct FileMember {
     backlog: Option<usize>,
     filter: Option<FileFilter>,
     is_read: bool,
+}
+
+/// A member of the file, opened or to be opened.
+pub(in crate::store) enum OpenedMember {
+    Open(Arc<dyn AuditStore>),
+    Late(Arc<LateMember>),
 }
 
 #[derive(Default)]
@@ -112,7 +119,7 @@ impl TeeFile {
     /// Builds the tee of the opened members, in their order.
     pub(in crate::store) fn build(
         self,
-        stores: Vec<Arc<dyn AuditStore>>,
+        stores: Vec<OpenedMember>,
         options: OpenOptions,
     ) -> Result<TeeStore, StoreError> {
         let Self { shown, builder, members } = self;
@@ -176,8 +183,15 @@ impl FileMember {
         Ok(member)
     }
 
-    fn with_store(self, store: Arc<dyn AuditStore>) -> TeeMember {
-        let mut member = TeeMember::new(self.name, store);
+    fn with_store(self, opened: OpenedMember) -> TeeMember {
+        let mut member = match opened {
+            OpenedMember::Open(store) => TeeMember::new(self.name, store),
+            OpenedMember::Late(late) => {
+                let mut member = TeeMember::new(self.name, Arc::clone(&late));
+                member.is_open = Some(Arc::new(move || late.is_open()));
+                member
+            }
+        };
         member.role = self.role;
         member.deadline = self.deadline;
         if let Some(events) = self.backlog {

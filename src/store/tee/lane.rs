@@ -42,6 +42,15 @@ pub(super) struct LaneSettings {
     pub(super) filter: Option<EventTypeFilter>,
     pub(super) max_events: usize,
     pub(super) max_bytes: usize,
+    /// Tells of a member that is opened later that it is open. None: it is.
+    pub(super) is_open: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
+}
+
+impl LaneSettings {
+    /// Returns false while the member has not been reached since the start: its parts are not known.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_open.as_ref().is_none_or(|is_open| is_open())
+    }
 }
 
 impl Deref for Lane {
@@ -187,12 +196,12 @@ impl Lane {
     }
 
     /// Notes the end of an append.
-    pub(super) fn end_attempt(&self, result: Result<(), &Failure>) {
+    pub(super) fn end_attempt(&self, failure: Option<&Failure>) {
         let mut state = self.lock();
         state.attempt = None;
         // A failure for good is of the event, or is met again by the next one.
-        state.failure = result.err().filter(|failure| failure.is_transient()).cloned();
-        if result.is_ok() {
+        state.failure = failure.filter(|failure| failure.is_transient()).cloned();
+        if failure.is_none() {
             state.is_stuck = false;
         }
     }

@@ -121,7 +121,7 @@ async fn append(lane: &Lane, events: &[AuditEvent]) -> Result<(), Failure> {
         Ok(Err(error)) => Err(Failure::of(&error)),
         Err(_) => Err(Failure::transient("it panicked")),
     };
-    lane.end_attempt(result.as_ref().map(|()| ()));
+    lane.end_attempt(result.as_ref().err());
     if result.is_err() {
         lane.metrics.count_failure();
     }

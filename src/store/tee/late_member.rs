@@ -28,6 +28,11 @@ impl LateMember {
         Self { capabilities, open, store: OnceCell::new(), is_closed: AtomicBool::new(false) }
     }
 
+    /// Returns true if the store is open.
+    pub(in crate::store) fn is_open(&self) -> bool {
+        self.store.initialized()
+    }
+
     async fn store(&self, operation: &'static str) -> Result<&Arc<dyn AuditStore>, StoreError> {
         if self.is_closed.load(Ordering::Acquire) {
             let error = StoreError::new(StoreErrorKind::Permanent, self.capabilities.name, operation);

@@ -33,7 +33,12 @@ pub struct TeeMember {
     pub(super) max_bytes: usize,
     pub(super) include: Option<Vec<String>>,
     pub(super) exclude: Option<Vec<String>>,
+    /// Tells of a member that is opened later that it is open. None: it is.
+    pub(super) is_open: Option<IsOpen>,
 }
+
+/// Returns true if a member is open.
+pub(super) type IsOpen = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// The default of [`TeeMember::backlog`]: as the queue of a log.
 const DEFAULT_EVENTS: usize = 16_384;
@@ -51,6 +56,7 @@ impl TeeMember {
             max_bytes: DEFAULT_BYTES,
             include: None,
             exclude: None,
+            is_open: None,
         }
     }
 

@@ -58,7 +58,7 @@ mod file;
 mod late_member;
 
 #[cfg(feature = "policy-file")]
-pub(super) use file::TeeFile;
+pub(super) use file::{OpenedMember, TeeFile};
 #[cfg(feature = "policy-file")]
 pub(super) use late_member::LateMember;
 

@@ -30,6 +30,10 @@ impl TeeStore {
 
 /// Waits until a member has what it was given, within its deadline.
 pub(super) async fn caught_up(lane: &Lane, operation: &'static str) -> Result<(), StoreError> {
+    if !lane.is_open() {
+        let failure = Failure::transient("it has not been reached since the start");
+        return Err(error_of(lane, &failure, operation));
+    }
     if lane.is_drained() {
         return Ok(());
     }

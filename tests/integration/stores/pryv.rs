@@ -18,7 +18,7 @@ const METHODS: [&str; 6] =
 /// Writes a tee's file whose storage has this filter, in this language.
 fn tee_with_filter(folder: &Path, extension: &str, filter: &str, more: &str) -> String {
     let of_filter = folder.join(format!("storage.{extension}"));
-    std::fs::write(&of_filter, filter).unwrap();
+    std::fs::write(&of_filter, filter).expect("the folder can be written to");
     let file = folder.join("tee.yaml");
     let text = format!(
         "declare: [{}{more}]\nunmatched: discard\nmembers:\n- name: storage\n  url: 'sqlite:{}'\n  filter: '{}'\n",
@@ -26,7 +26,7 @@ fn tee_with_filter(folder: &Path, extension: &str, filter: &str, more: &str) -> 
         folder.join("audit.db").display(),
         of_filter.display()
     );
-    std::fs::write(&file, text).unwrap();
+    std::fs::write(&file, text).expect("the folder can be written to");
     format!("tee:{}", file.display())
 }
 
@@ -35,17 +35,23 @@ async fn open(url: &str) -> Result<Arc<dyn AuditStore>, StoreError> {
 }
 
 fn events() -> Vec<AuditEvent> {
-    METHODS.iter().map(|method| AuditEvent::new(EventType::new(method).unwrap())).collect()
+    METHODS.iter().map(|method| AuditEvent::new(EventType::new(method).expect("it is well"))).collect()
 }
 
 async fn types_in(store: &dyn AuditStore) -> BTreeSet<String> {
-    let stored = store.parts().reader.unwrap().query(&PageQuery::new(Filter::default(), 100)).await.unwrap();
+    let stored = store
+        .parts()
+        .reader
+        .expect("it is read")
+        .query(&PageQuery::new(Filter::default(), 100))
+        .await
+        .expect("it is well");
     stored.iter().map(|event| event.event_type.to_string()).collect()
 }
 
 /// The methods that a storage with this filter records, or the error.
 async fn recorded(extension: &str, filter: &str) -> Result<BTreeSet<String>, String> {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("it is well");
     let url = tee_with_filter(folder.path(), extension, filter, "");
     let tee = open(&url).await.map_err(|error| error.to_string())?;
     tee.append(&events()).await.map_err(|error| error.to_string())?;

@@ -104,3 +104,41 @@ fn over_faulty_members(quorum: Quorum) -> Harness {
 }
 
 tower_audit::conformance_tests!(faults_of_others_are_not_seen, || async { over_faulty_members(Quorum::Any) });
+
+/// A service starts without a member that nobody needs, and the member gets what it has missed.
+#[cfg(all(feature = "syslog", unix))]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_is_not_there_at_the_start_is_opened_when_it_is() {
+    let folder = tempfile::tempdir().expect("there is room for a temporary directory");
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let open = async |required: bool| {
+        let text = format!(
+            "members:\n- name: database\n  url: 'sqlite:{}'\n- name: alarms\n  url: 'syslog:{}'\n  required: {required}\n",
+            place("audit.db"),
+            place("log")
+        );
+        std::fs::write(place("tee.yaml"), text).expect("the folder can be written to");
+        store::open(&format!("tee:{}", place("tee.yaml")), OpenOptions::default()).await
+    };
+    let error = open(true).await.expect_err("a required member must be there").to_string();
+    assert!(error.contains("tee.yaml, line 4: the member `alarms`"), "{error}");
+    let tee = open(false).await.expect("the other one is there");
+    let event = tower_audit::AuditEvent::new(tower_audit::EventType::AUTH);
+    tee.append(std::slice::from_ref(&event)).await.expect("it is not needed");
+    // Nobody knows yet whether it has copies.
+    let admin = tee.parts().admin.expect("the database has it");
+    let before = "2020-01-01T00:00:00Z".parse().expect("a time");
+    let error = admin.purge(before, 10).await.expect_err("its copies would stay").to_string();
+    assert!(error.contains("member `alarms`: it has not been reached since the start"), "{error}");
+    let collector = std::os::unix::net::UnixDatagram::bind(place("log")).expect("the path is free");
+    collector.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+    let message = tokio::task::spawn_blocking(move || {
+        let mut bytes = [0; 4096];
+        let length = collector.recv(&mut bytes).expect("the message arrives");
+        (String::from_utf8_lossy(&bytes[..length]).into_owned(), collector)
+    });
+    let (message, _collector) = message.await.expect("no panic");
+    assert!(message.contains(&event.event_id.to_string()), "{message}");
+    admin.purge(before, 10).await.expect("a sink has no copies to purge");
+    tee.close().await.expect("nothing is left");
+}

@@ -22,7 +22,7 @@ struct Lines {
 
 impl Lines {
     fn ids(&self) -> Vec<EventId> {
-        self.ids.lock().unwrap().clone()
+        self.ids.lock().expect("no panic").clone()
     }
 }
 
@@ -33,7 +33,7 @@ impl AuditStore for Lines {
 
     fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            self.ids.lock().unwrap().extend(events.iter().map(|event| event.event_id));
+            self.ids.lock().expect("no panic").extend(events.iter().map(|event| event.event_id));
             Ok(())
         })
     }
@@ -77,7 +77,7 @@ fn events(count: usize) -> Vec<AuditEvent> {
 }
 
 fn of_type(name: &str) -> AuditEvent {
-    AuditEvent::new(EventType::new(name).unwrap())
+    AuditEvent::new(EventType::new(name).expect("no panic"))
 }
 
 fn ids(events: &[AuditEvent]) -> Vec<EventId> {
@@ -89,7 +89,7 @@ fn held(memory: &MemoryStore) -> BTreeSet<EventId> {
 }
 
 fn status(tee: &TeeStore, member: &str) -> MemberStatus {
-    tee.members().into_iter().find(|status| status.name == member).unwrap()
+    tee.members().into_iter().find(|status| status.name == member).expect("a member")
 }
 
 /// Lets the workers of the members run, until a condition holds; time is paused and moves on.
