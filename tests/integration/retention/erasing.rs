@@ -36,7 +36,7 @@ async fn stores() -> Vec<(Arc<dyn AuditStore>, Option<tempfile::TempDir>)> {
     #[cfg(feature = "mongodb")]
     {
         let url = crate::mongodb_server::MongodbServer::shared().new_url();
-        stores.push((store::open(&url, OpenOptions::default()).await.unwrap(), None));
+        stores.push((store::open(&url, OpenOptions::default()).await.expect("it is done"), None));
     }
     stores
 }
