@@ -27,7 +27,7 @@ CRATE = "tower_audit"
 ALLOWED = {
     "std", "core", "alloc",
     "axum", "axum_core", "bytes", "futures_core", "http", "http_body", "ipnet", "serde_core", "serde_json",
-    "sqlx_core", "sqlx_postgres", "sqlx_sqlite", "tower_layer", "tower_service", "uuid",
+    "sqlx_core", "sqlx_mysql", "sqlx_postgres", "sqlx_sqlite", "tower_layer", "tower_service", "uuid",
 }
 AUTO = ("Send", "Sync", "Unpin", "UnwindSafe", "RefUnwindSafe")
 

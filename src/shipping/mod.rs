@@ -39,7 +39,7 @@ mod stream_source;
 mod shipper;
 
 pub use progress_file::ShipProgress;
-pub use shipper::{ShipStatus, ShipStep, Shipper};
+pub use shipper::{ShipStatus, ShipStatusView, ShipStep, Shipper};
 pub use source::ShipSource;
 pub use store_source::StoreSource;
 #[cfg(feature = "nats")]

@@ -53,6 +53,25 @@ pub struct ShipStatus {
     pub error: Option<String>,
 }
 
+/// A view of a shipper's state, for another task.
+#[derive(Debug, Clone)]
+pub struct ShipStatusView(watch::Receiver<ShipStatus>);
+
+impl ShipStatusView {
+    /// Returns the state now.
+    pub fn get(&self) -> ShipStatus {
+        self.0.borrow().clone()
+    }
+
+    /// Waits for the next change. Returns false once the shipper is gone.
+    ///
+    /// # Cancel safety
+    /// Can be dropped at any time.
+    pub async fn changed(&mut self) -> bool {
+        self.0.changed().await.is_ok()
+    }
+}
+
 /// The store and what is done about its failures.
 #[derive(Debug)]
 struct Ends {
@@ -128,9 +147,9 @@ impl<S: ShipSource> Shipper<S> {
         self
     }
 
-    /// Returns a receiver of the state, which changes with each batch.
-    pub fn status(&self) -> watch::Receiver<ShipStatus> {
-        self.status.subscribe()
+    /// Returns a view of the state, which changes with each batch. It outlives the shipper.
+    pub fn status(&self) -> ShipStatusView {
+        ShipStatusView(self.status.subscribe())
     }
 
     /// Ships one batch. Errors of the store that may pass are tried again within the call, see [`give_up_after`](Self::give_up_after).

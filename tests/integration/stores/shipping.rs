@@ -105,7 +105,7 @@ async fn an_answer_that_is_lost_doubles_nothing_and_a_refused_event_stops_or_is_
     while first.step().await.unwrap().events > 0 {}
     assert_eq!(to.events().len(), 100);
     assert!(faulty.appends() >= 2, "it was repeated");
-    assert_eq!(first.status().borrow().events, 100);
+    assert_eq!(first.status().get().events, 100);
     faulty.set_fault(Some(Fault::FailsAppend(StoreErrorKind::Permanent)));
     let error = shipper(&faulty).give_up_after(Duration::from_secs(20)).step().await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Permanent);

@@ -140,12 +140,12 @@ async fn ship<S: ShipSource>(mut shipper: Shipper<S>, args: &ShipArgs) -> Result
         let mut stop = std::pin::pin!(interrupt());
         loop {
             tokio::select! {
-                () = stop.as_mut() => return Err(CliError::ShipInterrupted { shipped: status.borrow().events }),
+                () = stop.as_mut() => return Err(CliError::ShipInterrupted { shipped: status.get().events }),
                 step = shipper.step() => if step?.events == 0 { break },
             }
         }
     }
-    let status = status.borrow().clone();
+    let status = status.get();
     if status.dead_letters > 0 {
         warn(&format!(
             "{} events were refused by the target for good: `tower-audit spool list` shows them",
