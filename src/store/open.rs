@@ -153,8 +153,11 @@ fn open_tee(path: &str, options: OpenOptions) -> StoreFuture<'_, Arc<dyn AuditSt
                 Err(error) if error.is_transient() && member.may_be_late() => {
                     let name = member.name.clone();
                     log_line(move || {
-                        let error = &error as &dyn std::error::Error;
-                        tracing::warn!(member = name, error, "a member of the tee is not reached, and is opened later");
+                        tracing::warn!(
+                            member = name,
+                            error = &error as &dyn std::error::Error,
+                            "a member of the tee is not reached, and is opened later"
+                        );
                     });
                     OpenedMember::Late(Arc::new(late_member(member.url.clone(), options)))
                 }

@@ -109,7 +109,7 @@ impl MongodbStore {
         match survey.refuse(OPENING) {
             Err(error) if error.kind() == StoreErrorKind::NotDurable && self.config.durability == Durability::Warn => {
                 log_line(move || {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "the audit log may lose events");
+                    tracing::warn!(error = &error as &dyn std::error::Error, "audit events may be lost");
                 });
                 Ok(())
             }

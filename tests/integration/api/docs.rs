@@ -51,6 +51,7 @@ async fn every_parameter_described_is_understood() {
                 "target" => "order/7",
                 "detail" => "plan=gold",
                 "folded" => "true",
+                "profile" => "ecs",
                 _ => "x",
             };
             if parameter["in"] == "query" && name != "cursor" {
