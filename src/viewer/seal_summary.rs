@@ -8,7 +8,6 @@ use crate::event::Timestamp;
 use crate::sealing::{EventSeal, SealState};
 
 /// The section about the seal.
-#[cfg_attr(not(feature = "seal"), expect(dead_code, reason = "no event has a state without the feature"))]
 pub(super) struct SealSummary<'a> {
     /// The state in words.
     pub(super) text: String,
@@ -19,7 +18,6 @@ pub(super) struct SealSummary<'a> {
 }
 
 /// The newest checkpoint of the log.
-#[cfg_attr(not(feature = "seal"), expect(dead_code, reason = "no event has a state without the feature"))]
 pub(super) struct CheckpointSummary<'a> {
     pub(super) origin: SafeText<'a>,
     pub(super) size: u64,
