@@ -42,7 +42,10 @@ impl<R: BufRead> CsvRecords<R> {
                     }
                     (_, b'\n') => break,
                     (_, b',') => {
-                        fields.push(std::mem::take(&mut field));
+                        // Of a record that is too large, nothing more is kept.
+                        if size <= MAX_RECORD_BYTES {
+                            fields.push(std::mem::take(&mut field));
+                        }
                         (state, was_quoted) = (Quote::None, false);
                     }
                     (_, b'\r') => {}

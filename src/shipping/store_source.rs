@@ -27,6 +27,8 @@ pub struct StoreSource {
     front: Timestamp,
     /// Of the events from it on, late ones may still appear.
     settled: Timestamp,
+    /// The time at which the last window was read, or at which the walk over the last minute began.
+    read_at: Timestamp,
     /// The width of the next window, in microseconds.
     width: i64,
     /// The ids of the events from `settled` on that were returned.
@@ -59,6 +61,7 @@ impl StoreSource {
             overlap: DEFAULT_OVERLAP,
             front: Timestamp::MIN,
             settled: Timestamp::MIN,
+            read_at: Timestamp::MIN,
             width: MAX_WIDTH,
             returned: BTreeSet::new(),
             walk_until: None,
@@ -134,13 +137,15 @@ impl StoreSource {
         }
         self.walk_until = Some(self.front);
         self.front = self.settled;
+        self.read_at = Timestamp::now();
         self.next_walk = Instant::now() + self.overlap / 4;
         true
     }
 
-    /// Everything before the overlap counts as settled, once it was read again.
+    /// Everything before the overlap counts as settled, once it was read again. The overlap ends where the reading was, not where the
+    /// store that takes the events has come to: it may have been away for hours.
     fn settle(&mut self) {
-        let horizon = Timestamp::now().checked_sub(self.overlap).unwrap_or(Timestamp::MIN);
+        let horizon = self.read_at.checked_sub(self.overlap).unwrap_or(Timestamp::MIN);
         self.settled = self.settled.max(self.front.min(horizon));
         let settled = (self.settled, EventId::from_u128(0));
         self.returned = self.returned.split_off(&settled);
@@ -151,6 +156,9 @@ impl ShipSource for StoreSource {
     fn next(&mut self, at_most: usize) -> StoreFuture<'_, Vec<AuditEvent>> {
         Box::pin(async move {
             loop {
+                if self.walk_until.is_none() {
+                    self.read_at = Timestamp::now();
+                }
                 let events = self.next_window(at_most.max(1)).await?;
                 let is_at_end = events.is_empty();
                 if self.walk_until.is_some_and(|until| is_at_end || self.front >= until) {

@@ -29,6 +29,9 @@ enum CellSalt {
     Erased([u8; 32]),
 }
 
+/// Facts, and route and method: the first of the cells.
+const NEVER_ERASED: usize = 2;
+
 impl SurvivingSalts {
     /// The salts of a whole event.
     pub fn of(event: &AuditEvent, seed: &Seed) -> Self {
@@ -127,6 +130,10 @@ impl SurvivingSalts {
         }
         if salts.len() < Cell::FIXED.len() || u16::try_from(salts.len()).is_err() {
             return Err(malformed());
+        }
+        // The time and what happened are never erased: their commitments would let them be edited unseen.
+        if salts[..NEVER_ERASED].iter().any(|salt| matches!(salt, CellSalt::Erased(_))) {
+            return Err(SealError::new("surviving salts of an event whose facts are blank: no erasure blanks them"));
         }
         Ok(Self(salts))
     }

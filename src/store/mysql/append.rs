@@ -134,7 +134,8 @@ impl<'a> Batch<'a> {
         let names = &config.identifiers;
         let pieces = pieces(&self.rows, config.facts.max_packet());
         let opened: Vec<&EventRow<'_>> = self.rows.iter().filter(|row| row.is_opened(&self.ended)).collect();
-        if pieces.len() == 1 && opened.is_empty() && self.ended.is_empty() {
+        // A repeat without a row of its own commits one all the same: what it repeats may be visible and not on the disk.
+        if pieces.len() == 1 && opened.is_empty() && self.ended.is_empty() && !self.rows.is_empty() {
             // A transaction of its own, unless there is one.
             return insert_rows(db, names, pieces[0]).await;
         }

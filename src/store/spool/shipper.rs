@@ -13,7 +13,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{Either, select};
 use tokio::time::Instant;
 
-use super::backlog::Batch;
+use super::backlog::{Batch, ReadPlace};
 use super::ends::{SpoolEnds, Stopped};
 use super::error::{DuringOperation as _, SHIPPING, blocking};
 use super::folder::Folder;
@@ -104,7 +104,7 @@ impl Shipper {
 
     /// Ships a batch. Returns false if there is none.
     async fn ship_from(&mut self, folder: &Arc<Folder>) -> Result<bool, Failure> {
-        let Some(place) = folder.backlog().read_place() else { return Ok(false) };
+        let Some(place) = next_place(folder).await? else { return Ok(false) };
         let batch = blocking(SHIPPING, move || place.read(MOST_EVENTS).during(SHIPPING)).await?;
         let count = batch.frames.iter().map(|frame| frame.events).sum();
         let end = batch.end;
@@ -223,3 +223,17 @@ const IDLE: Duration = Duration::from_secs(1);
 const LOOK_PAUSE: Duration = Duration::from_secs(5);
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 const AFTER_PANIC: Duration = Duration::from_millis(100);
+/// Returns the place of the oldest frame that is not shipped. A segment that was shipped while it was written, and is written no
+/// more, is removed first: it would hide the next one.
+async fn next_place(folder: &Arc<Folder>) -> Result<Option<ReadPlace>, StoreError> {
+    if let Some(place) = folder.backlog().read_place() {
+        return Ok(Some(place));
+    }
+    let folder = Arc::clone(folder);
+    blocking(SHIPPING, move || {
+        let mut backlog = folder.backlog();
+        backlog.remove_shipped(&folder.path).during(SHIPPING)?;
+        Ok(backlog.read_place())
+    })
+    .await
+}

@@ -121,6 +121,13 @@ pub(super) struct LaneView {
 const MAX_CHUNK_EVENTS: usize = 1024;
 const MAX_CHUNK_BYTES: usize = 8 * 1024 * 1024;
 
+impl LaneState {
+    /// Notes that nothing is left to do. A failure of the last events says nothing of the next ones, and would keep them away.
+    fn rest(&mut self) {
+        (self.is_running, self.failure, self.is_stuck) = (false, None, false);
+    }
+}
+
 impl Lane {
     pub(super) fn new(settings: LaneSettings) -> Self {
         Self {
@@ -179,7 +186,7 @@ impl Lane {
         let mut state = self.lock();
         let taken = take_from(&mut state.queue);
         if taken.is_empty() {
-            state.is_running = false;
+            state.rest();
             return None;
         }
         Some(taken)
@@ -237,7 +244,7 @@ impl Lane {
     /// Notes the end of a worker that did not finish: its runtime has ended.
     pub(super) fn end_worker(&self) {
         let mut state = self.lock();
-        state.is_running = false;
+        state.rest();
         state.attempt = None;
     }
 
