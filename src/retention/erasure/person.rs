@@ -101,7 +101,7 @@ mod tests {
     fn own_events_lose_who_from_where_and_what_was_asked() {
         let mut event = AuditEvent::new(EventType::UPLOAD);
         event.actor = Actor::user("bob").acting_for("alice");
-        event.actor.remote_addr = Some("192.0.2.7".into());
+        event.actor.remote_addr = Some("192.0.2.8".into());
         event.request.request_uri = Some("/orders/7?x=1".into());
         event.request.request_id = Some("r1".into());
         event.targets.insert(Target::new("order", 7));
