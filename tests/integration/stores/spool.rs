@@ -51,10 +51,12 @@ tower_audit::conformance_tests!(in_front_of_sqlite, || async {
 });
 #[cfg(feature = "jsonl")]
 tower_audit::conformance_tests!(in_front_of_jsonl, || async {
-    spool(|place| format!("jsonl:{}", place.join("audit.jsonl").display())).without(&[Need::Sealing])
+    spool(|place| format!("jsonl:{}", place.join("audit.jsonl").display()))
+        .without(&[Need::Sealing])
+        .with_event_count(3_000)
 });
 #[cfg(feature = "postgres")]
 tower_audit::conformance_tests!(in_front_of_postgres, || async {
     use crate::postgres_server::{Cluster, unique};
-    spool(|_| format!("{}?schema={}", Cluster::shared().url("postgres"), unique("log")))
+    spool(|_| format!("{}?schema={}", Cluster::shared().url("postgres"), unique("log"))).with_event_count(3_000)
 });
