@@ -172,10 +172,12 @@ impl Shared {
                     adopted.sort_by(|a, b| a.path.cmp(&b.path));
                 }
                 Ok(None) => {}
-                Err(error) => log_line(move || {
+                Err(error) => {
                     let folder = path.file_name().unwrap_or_default().display().to_string();
-                    tracing::error!(folder, %error, "the audit spool of a process that has died cannot be adopted");
-                }),
+                    log_line(move || {
+                        tracing::error!(folder, %error, "the audit spool of a process that has died cannot be adopted");
+                    });
+                }
             }
         }
         Ok(())
