@@ -91,7 +91,7 @@ impl RequestSpan {
         InSpan { future, span: self.0.clone() }
     }
 
-    /// The same span, which stays open until both are dropped.
+    /// Returns a second handle of the span, which stays open until both are dropped.
     pub(super) fn share(&self) -> Self {
         Self(self.0.clone())
     }

@@ -11,7 +11,7 @@ use crate::store::{AuditStore, Sealing};
 
 /// Makes the key that takes the place of another, has the old key vouch for it, and records that in the log.
 ///
-/// Whoever trusts the old key trusts the new one, as long as the event is in the log: see [`trusted_keys`](super::trusted_keys). Stop the old sealer, and start one
+/// Trust in the old key is trust in the new one, as long as the event is in the log: see [`trusted_keys`](super::trusted_keys). Stop the old sealer, and start one
 /// with the new key; until then, the old one goes on.
 ///
 /// ```

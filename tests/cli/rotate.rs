@@ -145,7 +145,7 @@ fn an_age_takes_precedence_and_a_bare_number_is_days() {
     assert!(store.run(&words).ok_saying().1.contains("--config takes precedence"));
 }
 
-/// Where nobody can be asked, a young event needs `--yes`, however it was selected.
+/// A young event needs `--yes` without a terminal, by whichever plan it was selected.
 #[test]
 fn young_events_need_to_be_confirmed() {
     let young: Vec<_> = (0..5).map(|_| AuditEvent::new(EventType::AUTH)).collect();

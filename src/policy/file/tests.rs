@@ -247,7 +247,7 @@ fn faults_in_toml() {
     }
 }
 
-/// The same for YAML, as far as its lines are found in another way.
+/// Names faults of YAML, too, whose lines are found in another way.
 #[test]
 fn faults_in_yaml() {
     for (text, error) in [

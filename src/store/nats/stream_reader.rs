@@ -80,7 +80,7 @@ pub struct StreamProgress {
 /// The place where a stream is read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum ReplayFrom {
-    /// Where the consumer is.
+    /// The position of the consumer.
     #[default]
     Progress,
     Number(u64),

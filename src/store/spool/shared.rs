@@ -45,7 +45,7 @@ pub(super) struct Shared {
     pub(super) metrics: OnceLock<SpoolMetrics>,
 }
 
-/// What the shipper is asked to do.
+/// The work that is asked of the shipper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     Running,

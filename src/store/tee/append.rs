@@ -40,7 +40,7 @@ struct Plan<'e> {
     discarded: u64,
     /// The earlier deliveries of each event, if it was in a refused append.
     earlier: Vec<Option<DeliveriesOfEvent>>,
-    /// What each member gets.
+    /// The share of each member.
     shares: Vec<Share>,
 }
 

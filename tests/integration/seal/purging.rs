@@ -61,7 +61,7 @@ async fn a_sealed_log_is_not_purged_without_its_key() {
     }
 }
 
-/// Whoever may append and delete, and has no retention key.
+/// An account that may append and delete, and has no retention key.
 #[tokio::test]
 async fn a_claimed_purge_accounts_for_nothing() {
     for database in Database::ALL {

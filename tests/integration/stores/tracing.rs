@@ -103,7 +103,7 @@ impl Visit for Fields {
     }
 }
 
-/// What `tracing_subscriber::fmt` prints.
+/// The output of `tracing_subscriber::fmt`.
 #[derive(Clone, Default)]
 struct Printed(Arc<Mutex<Vec<u8>>>);
 

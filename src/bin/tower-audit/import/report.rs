@@ -15,7 +15,7 @@ const MOST_LINES: usize = 20;
 /// The number of different notes that are counted: their names are of the file.
 const MOST_NOTES: usize = 200;
 
-/// What became of the records.
+/// The fates of the records of an import.
 #[derive(Debug, Default)]
 pub(crate) struct ImportReport {
     pub(crate) records: u64,

@@ -100,7 +100,7 @@ async fn look_into(state: &mut WriterState, looks: &[Look], kept: &mut Vec<u128>
 }
 
 const DOING: &str = "append";
-/// What a row tells: an id that is there, or a neighbour.
+/// The meaning of a row: an id that is there, or a neighbour.
 const KEPT: i64 = 0;
 const BELOW: i64 = 1;
 const ABOVE: i64 = 2;

@@ -162,7 +162,7 @@ impl Cases {
         Self { runtime, stores, logs, impatient_logs }
     }
 
-    /// What is wrong with the case.
+    /// The fault of the case, if there is one.
     fn wrong(&self, case: &Case) -> Vec<String> {
         let logs = if case.outage.is_some() { &self.impatient_logs } else { &self.logs };
         self.runtime.block_on(tried(case, &self.stores, logs))
