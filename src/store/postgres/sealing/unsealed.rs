@@ -68,21 +68,13 @@ pub(super) async fn unsealed(
         scan @ Position::Scan(_) => scan,
     };
     let (low, begun) = (position.low(), Instant::now());
-    if matches!(position, Position::From(_)) && !sweep.lock().pace.is_due(begun) {
-        let ids = (times.recent, Some(times.soon));
-        let mut events = newer(db, names, leaves.as_deref(), ids, at_most).await?;
-        let mut has_more = events.len() >= at_most;
-        if let Some(leaves) = leaves.filter(|_| !has_more) {
-            let late = late(db, names, &leaves, sweep, low, at_most - events.len()).await?;
-            has_more = late.has_more;
-            events.extend(late.events);
-        }
-        return Ok(UnsealedEvents { events, position: position.to_string(), has_more });
-    }
-    let mut events = newer(db, names, leaves.as_deref(), (low, None), at_most).await?;
+    let is_whole = matches!(position, Position::Scan(_)) || sweep.lock().pace.is_due(begun);
+    let ids = if is_whole { (low, None) } else { (times.recent, Some(times.soon)) };
+    let mut events = newer(db, names, leaves.as_deref(), ids, at_most).await?;
     if events.len() >= at_most {
         let last = events.iter().map(|event| Uuid::from(event.event_id)).max().unwrap_or(low);
         let next = match position {
+            _ if !is_whole => position,
             Position::Scan(_) => Position::Scan(Uuid::from_u128(last.as_u128().saturating_add(1))),
             Position::From(_) => Position::From(last.min(times.settled).max(low)),
         };
@@ -90,17 +82,20 @@ pub(super) async fn unsealed(
     }
     let mut has_more = false;
     if let (Some(leaves), Position::From(_)) = (leaves, position) {
-        let now = Instant::now();
-        sweep.lock().pace.note(now - begun, now);
+        if is_whole {
+            let now = Instant::now();
+            sweep.lock().pace.note(now - begun, now);
+        }
         let late = late(db, names, &leaves, sweep, low, at_most - events.len()).await?;
         has_more = late.has_more;
         events.extend(late.events);
     }
     let next = match position {
-        Position::Scan(_) => times.settled,
-        Position::From(low) => times.settled.max(low),
+        _ if !is_whole => position,
+        Position::Scan(_) => Position::From(times.settled),
+        Position::From(low) => Position::From(times.settled.max(low)),
     };
-    Ok(UnsealedEvents { events, position: Position::From(next).to_string(), has_more })
+    Ok(UnsealedEvents { events, position: next.to_string(), has_more })
 }
 
 /// A position among the ids.
