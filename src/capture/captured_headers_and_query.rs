@@ -54,12 +54,15 @@ fn add(found: &mut Map<String, Value>, name: &str, masked: &str) {
     let value = || Value::String(truncate(masked, MAX_VALUE_BYTES).into_owned());
     match found.get_mut(name) {
         None => _ = found.insert(name.to_owned(), value()),
-        Some(Value::Array(values)) => match values.len() {
-            ..MAX_VALUES => values.push(value()),
-            // The last one: an app that reads a single value may read that.
-            MAX_VALUES => values.extend([Value::String("…".to_owned()), value()]),
-            _ => _ = values.pop().map(|_| values.push(value())),
-        },
+        Some(Value::Array(values)) => {
+            if values.len() == MAX_VALUES {
+                values.push("…".into());
+            } else if values.len() > MAX_VALUES {
+                // An app that reads a single value may read the last.
+                values.pop();
+            }
+            values.push(value());
+        }
         Some(first) => *first = Value::Array(vec![first.take(), value()]),
     }
 }

@@ -90,8 +90,9 @@ impl TokenRun {
         }
         self.from = at;
         // An unsecured JWT ends in a dot of its own.
-        let beyond = (0..=self.last_dots).find(|beyond| matches!(self.dots - beyond, 2 | 4))?;
-        Some(self.end - beyond)
+        let possible = self.dots - self.last_dots..=self.dots;
+        let own = [4, 2].into_iter().find(|own| possible.contains(own))?;
+        Some(self.end - (self.dots - own))
     }
 }
 
@@ -163,13 +164,13 @@ mod tests {
         }
     }
 
-    /// Each would take half a minute if it were read again from each place where a secret seems to begin.
+    /// A megabyte of beginnings would be read a hundred thousand times.
     #[test]
-    fn many_beginnings_of_secrets_are_read_once() {
-        for beginning in ["eyJ-", "eyJ.", "basic-", "Basic ", "-----BEGIN ", "4-"] {
-            let text = beginning.repeat((256 << 10) / beginning.len());
-            assert!(mask(&text).len() <= text.len(), "{beginning}");
-        }
+    fn a_run_is_read_once_for_all_tokens_that_seem_to_begin_in_it() {
+        let mut run = TokenRun::default();
+        assert_eq!(run.jwt_at(b"eyJ-eyJ.a.b.c", 0), None);
+        assert_eq!(run.jwt_at(b"eyJ-eyJ.a.b c", 4), None, "what was read is not read again");
+        assert_eq!(TokenRun::default().jwt_at(b"eyJ-eyJ.a.b c", 4), Some(11));
     }
 
     #[test]
