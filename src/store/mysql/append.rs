@@ -132,12 +132,14 @@ impl<'a> Batch<'a> {
         commits: bool,
     ) -> Result<(), InsertError> {
         let names = &config.identifiers;
-        let pieces = pieces(&self.rows, config.facts.max_packet());
+        let pieces = split(&self.rows, config.facts.max_packet(), EventRow::bytes);
         let opened: Vec<&EventRow<'_>> = self.rows.iter().filter(|row| row.is_opened(&self.ended)).collect();
-        // A repeat without a row of its own commits one all the same: what it repeats may be visible and not on the disk.
-        if pieces.len() == 1 && opened.is_empty() && self.ended.is_empty() && !self.rows.is_empty() {
+        if let [piece] = pieces[..]
+            && opened.is_empty()
+            && self.ended.is_empty()
+        {
             // A transaction of its own, unless there is one.
-            return insert_rows(db, names, pieces[0]).await;
+            return insert_rows(db, names, piece).await;
         }
         if commits {
             sqlx::raw_sql("BEGIN").execute(&mut *db).await?;
@@ -150,13 +152,14 @@ impl<'a> Batch<'a> {
         for some in closed.chunks(IDS_AT_ONCE) {
             delete_started(db, names, some).await?;
         }
-        for piece in pieces_of(&opened, config.facts.max_packet()) {
+        for piece in split(&opened, config.facts.max_packet(), |row| row.bytes()) {
             insert_started(db, names, writer, piece).await?;
         }
-        if self.has_known && self.rows.is_empty() {
-            mark_commit(db, names).await?;
-        }
         if commits {
+            // Without a row of its own, it commits one all the same: what it repeats may be visible and not on the disk.
+            if self.rows.is_empty() {
+                mark_commit(db, names).await?;
+            }
             sqlx::raw_sql("COMMIT").execute(db).await?;
         }
         Ok(())
@@ -218,9 +221,6 @@ pub(super) async fn insert_one(
 }
 
 async fn insert_rows(db: &mut MySqlConnection, names: &Identifiers, rows: &[EventRow<'_>]) -> Result<(), InsertError> {
-    if rows.is_empty() {
-        return Ok(());
-    }
     let query = sqlx::query(AssertSqlSafe(insert_sql(names, rows.len()))).persistent(rows.len() <= MOST_PREPARED);
     let query = rows.iter().fold(query, |query, row| row.bind(query));
     let inserted = query.execute(db).await?.rows_affected();
@@ -300,16 +300,7 @@ pub(super) fn bind_ids<'q>(query: MysqlQuery<'q>, ids: &[EventId]) -> MysqlQuery
     ids.iter().fold(query, |query, id| query.bind(id.to_bytes().to_vec()))
 }
 
-/// Rows in pieces that fit into a packet; one empty piece if there are none.
-fn pieces<'r, 'a>(rows: &'r [EventRow<'a>], max_packet: usize) -> Vec<&'r [EventRow<'a>]> {
-    let pieces = split(rows, max_packet, EventRow::bytes);
-    if pieces.is_empty() { vec![rows] } else { pieces }
-}
-
-fn pieces_of<'r, 'a>(rows: &'r [&'a EventRow<'a>], max_packet: usize) -> Vec<&'r [&'a EventRow<'a>]> {
-    split(rows, max_packet, |row| row.bytes())
-}
-
+/// Rows in pieces that fit into a packet.
 fn split<T>(rows: &[T], max_packet: usize, bytes: impl Fn(&T) -> usize) -> Vec<&[T]> {
     let most = max_packet / 2;
     let mut pieces = Vec::new();

@@ -130,6 +130,27 @@ async fn a_repeated_batch_changes_nothing_whoever_repeats_it() {
     assert_eq!(all(&*one).await.len(), 200);
 }
 
+/// A reader can see a commit before it is on the disk. So a repeat that inserts nothing commits a row, and its answer is as good
+/// as that of an append.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeat_that_inserts_nothing_commits_all_the_same() {
+    let database = Server::shared().database();
+    let store = open(&database.url()).await;
+    let commits = || database.sql("SELECT commits FROM audit_events_version");
+    let (single, begun) = (event(1), started(2));
+    let pair = [event(3), end_of(&begun)];
+    for (round, counted) in ["0", "3", "6"].into_iter().enumerate() {
+        ok(store.append(std::slice::from_ref(&single)).await);
+        ok(store.append(std::slice::from_ref(&begun)).await);
+        ok(store.append(&pair).await);
+        assert_eq!(commits(), counted, "round {round}");
+    }
+    // An event that is new is a row of its own.
+    ok(store.append(&[single, event(4)]).await);
+    assert_eq!(commits(), "6");
+    assert_eq!(all(&*store).await.len(), 5);
+}
+
 /// A batch that is larger than a packet goes in pieces, and is there as a whole.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_that_is_larger_than_a_packet_is_split() {
