@@ -45,6 +45,8 @@ pub mod mysql;
 pub mod nats;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "mongodb"))]
+mod rehearsal;
 #[cfg(unix)]
 pub mod spool;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
@@ -55,6 +57,8 @@ pub mod sqlite;
 pub mod syslog;
 pub mod tee;
 pub mod tracing;
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "mongodb"))]
+mod unindexed;
 
 mod open;
 

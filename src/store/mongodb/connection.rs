@@ -69,7 +69,7 @@ impl Connection {
     /// Closes every connection.
     pub(super) async fn close(&self) {
         if !self.is_closed.swap(true, Ordering::AcqRel) {
-            // Those that are in use are closed at once.
+            // Those that are in use are closed at once. One that does not close in time is not waited for: none is used again.
             let closing = self.client.clone().shutdown().immediate(true);
             let _ = tokio::time::timeout(self.timeout, closing).await;
         }

@@ -9,8 +9,8 @@ use super::connection::Connection;
 use super::document::document_of;
 use super::error::{DuringOperation as _, ILLEGAL_OPERATION, has_code, permanent};
 use super::schema::Survey;
-use crate::event::{Actor, AuditEvent, EventType, Phase};
 use crate::store::StoreError;
+use crate::store::rehearsal::rehearsal;
 
 /// Checks that the next append would be accepted and durable.
 ///
@@ -39,7 +39,7 @@ async fn rehearse(connection: &Connection, config: &Config) -> Result<(), StoreE
     let mut session = connection.client().start_session().await.during(HEALTH)?;
     let transaction = session.start_transaction().write_concern(majority).read_concern(ReadConcern::majority());
     transaction.await.during(HEALTH)?;
-    let documents = events().iter().map(document_of).collect::<Result<Vec<Document>, _>>()?;
+    let documents = rehearsal().iter().flatten().map(document_of).collect::<Result<Vec<Document>, _>>()?;
     let collection = connection.collection(&config.names.events);
     let inserted = async {
         for document in &documents {
@@ -51,21 +51,6 @@ async fn rehearse(connection: &Connection, config: &Config) -> Result<(), StoreE
     // An abort that fails is one that the server does by itself.
     let _ = session.abort_transaction().await;
     inserted
-}
-
-/// An event of a request with a write-ahead rule, and one of another.
-fn events() -> [AuditEvent; 2] {
-    let event = |phase, outcome| {
-        let mut event = AuditEvent::new(EventType::ADMIN_ACTION);
-        event.phase = phase;
-        event.outcome = outcome;
-        event.actor = Actor::user("health@tower-audit.invalid");
-        event.actor.remote_addr = Some("192.0.2.1".into());
-        event.resource.route = Some("/health".into());
-        event.resource.method = Some("GET".into());
-        event
-    };
-    [event(Phase::Started, None), event(Phase::Completed, Some(200))]
 }
 
 pub(super) const HEALTH: &str = "health";

@@ -68,18 +68,7 @@ pub(super) async fn still_open(
     doing: &'static str,
     ids: &[EventId],
 ) -> Result<Vec<EventId>, StoreError> {
-    let reading = connection.read(doing).await?;
-    let mut open = Vec::new();
-    for some in ids.chunks(AT_ONCE) {
-        let search = Search {
-            filter: doc! {"_id": {"$in": hexes(some)}},
-            projection: Some(doc! {"_id": 1}),
-            ..Search::default()
-        };
-        let found = reading.find(&names.started, search).await?;
-        open.extend(found.iter().filter_map(|document| document.get_str("_id").ok()?.parse::<EventId>().ok()));
-    }
-    Ok(open)
+    ids_at("_id", connection, &names.started, doing, ids, |some| doc! {"_id": {"$in": some}}).await
 }
 
 /// Returns every id in the list, as text.
@@ -106,20 +95,9 @@ pub(super) async fn ended(
     doing: &'static str,
     ids: &[EventId],
 ) -> Result<Vec<EventId>, StoreError> {
-    let reading = connection.read(doing).await?;
-    let mut ended = Vec::new();
-    for some in ids.chunks(AT_ONCE) {
-        let search = Search {
-            // The second condition is that of the index.
-            filter: doc! {"$and": [{STARTED: {"$in": hexes(some)}}, {STARTED: {"$type": "string"}}]},
-            projection: Some(doc! {"_id": 0, STARTED: 1}),
-            ..Search::default()
-        };
-        for document in reading.find(&names.events, search).await? {
-            ended.extend(id_at(&document, STARTED));
-        }
-    }
-    Ok(ended)
+    // The second condition is that of the index.
+    let filter = |some| doc! {"$and": [{STARTED: {"$in": some}}, {STARTED: {"$type": "string"}}]};
+    ids_at(STARTED, connection, &names.events, doing, ids, filter).await
 }
 
 /// Returns those of the events that are stored.
@@ -129,19 +107,30 @@ pub(super) async fn stored(
     doing: &'static str,
     ids: &[EventId],
 ) -> Result<Vec<EventId>, StoreError> {
+    ids_at("event_id", connection, &names.events, doing, ids, |some| doc! {"event_id": {"$in": some}}).await
+}
+
+/// Returns the ids at a path of the documents that a filter for some of the ids finds.
+async fn ids_at(
+    path: &str,
+    connection: &Connection,
+    collection: &str,
+    doing: &'static str,
+    ids: &[EventId],
+    filter: impl Fn(Vec<String>) -> Document,
+) -> Result<Vec<EventId>, StoreError> {
     let reading = connection.read(doing).await?;
-    let mut stored = Vec::new();
+    // Nothing else is read, so that an index alone can answer.
+    let mut projection = doc! {"_id": 0};
+    projection.insert(path, 1);
+    let mut found = Vec::new();
     for some in ids.chunks(AT_ONCE) {
-        let search = Search {
-            filter: doc! {"event_id": {"$in": hexes(some)}},
-            projection: Some(doc! {"_id": 0, "event_id": 1}),
-            ..Search::default()
-        };
-        for document in reading.find(&names.events, search).await? {
-            stored.extend(id_at(&document, "event_id"));
+        let search = Search { filter: filter(hexes(some)), projection: Some(projection.clone()), ..Search::default() };
+        for document in reading.find(collection, search).await? {
+            found.extend(id_at(&document, path));
         }
     }
-    Ok(stored)
+    Ok(found)
 }
 
 pub(super) fn hexes(ids: &[EventId]) -> Vec<String> {

@@ -7,7 +7,7 @@ use mongodb::bson::{Bson, Document, doc};
 
 use super::condition::Conditions;
 use super::connection::{Connection, Search};
-use super::document::{path, unindexed};
+use super::document::path;
 use super::error::{NAME, permanent};
 use super::names::Names;
 use super::open_list;
@@ -18,6 +18,7 @@ use super::time::hex;
 use super::write_reply::integer;
 use crate::event::{AuditEvent, EventId};
 use crate::query::{Buckets, Cursor, Field, Filter, PageQuery, ValueCount};
+use crate::store::unindexed::unindexed;
 use crate::store::{Reader, StoreError, StoreErrorKind, StoreFuture};
 
 impl Reader for MongodbStore {

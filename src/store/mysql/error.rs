@@ -6,7 +6,7 @@ use std::fmt;
 
 use sqlx::mysql::MySqlDatabaseError;
 
-use crate::store::{StoreError, StoreErrorKind};
+use crate::store::{StoreError, StoreErrorKind, sql};
 
 /// Converts a result of the driver into one of the store, with the operation.
 pub(super) trait DuringOperation<T> {
@@ -29,37 +29,18 @@ impl<T> DuringOperation<T> for serde_json::Result<T> {
 pub(super) fn from_driver(doing: &'static str, error: sqlx::Error) -> StoreError {
     let (kind, remedy): (_, Cow<'static, str>) = match &error {
         sqlx::Error::Database(_) => classify(number(&error), is_signal(&error)),
-        sqlx::Error::Configuration(_) => (StoreErrorKind::Config, "".into()),
-        sqlx::Error::Tls(error) => (StoreErrorKind::Config, tls_hint(&error.to_string()).into()),
-        // Errors of the TLS library about a certificate arrive here.
-        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            (StoreErrorKind::Config, tls_hint(&error.to_string()).into())
-        }
-        sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => {
-            (StoreErrorKind::Permanent, "".into())
-        }
-        // The connection broke, or never was.
-        _ => (StoreErrorKind::Transient, "".into()),
+        error => sql::classify_unanswered(error, &TLS),
     };
     let made = StoreError::new(kind, NAME, doing).with_source(cause(error));
     if remedy.is_empty() { made } else { made.with_hint(remedy) }
 }
 
-/// The cause without what the driver puts around it: it would be printed twice, once by each.
+/// The cause of an error, as it is printed behind it.
 pub(super) fn cause(error: sqlx::Error) -> Box<dyn Error + Send + Sync> {
-    match error {
-        sqlx::Error::Database(refused) => {
-            let number = refused.try_downcast_ref::<MySqlDatabaseError>().map_or(0, MySqlDatabaseError::number);
-            Box::new(Refusal { number, message: without_values(number, refused.message()) })
-        }
-        sqlx::Error::Io(error) => Box::new(error),
-        sqlx::Error::Configuration(error)
-        | sqlx::Error::Tls(error)
-        | sqlx::Error::Encode(error)
-        | sqlx::Error::Decode(error)
-        | sqlx::Error::ColumnDecode { source: error, .. } => error,
-        error => Box::new(error),
-    }
+    sql::cause(error, |refused| {
+        let number = refused.try_downcast_ref::<MySqlDatabaseError>().map_or(0, MySqlDatabaseError::number);
+        Refusal { number, message: without_values(number, refused.message()) }
+    })
 }
 
 /// The server's message. Some repeat a value of an event, and are cut before it.
@@ -90,21 +71,6 @@ pub(super) fn leaves_session_usable(error: &StoreError) -> bool {
     let Some(refusal) = error.source().and_then(|cause| cause.downcast_ref::<Refusal>()) else { return false };
     // A server that ends or has ended the session, one that waits for no statement, and prepared statements that are no more.
     !matches!(refusal.number, 0 | 1053 | 1152..=1161 | 1184 | 1243 | 1615 | 1927 | 1412 | 4031)
-}
-
-/// The remedy when TLS fails.
-fn tls_hint(cause: &str) -> &'static str {
-    const UNKNOWN: &str =
-        "the server's certificate is of an authority that is not known here: name its file by `ssl-ca`";
-    const REMEDIES: [(&str, &str); 5] = [
-        ("UnknownIssuer", UNKNOWN),
-        ("BadSignature", UNKNOWN),
-        ("not valid for name", "the server's certificate is not for the host that the URL names"),
-        ("xpired", "the server's certificate has expired, or a clock is wrong"),
-        ("does not support TLS", "the server has no TLS and `ssl-mode` asks for it: turn it on there"),
-    ];
-    let known = REMEDIES.iter().find(|(words, _)| cause.contains(words));
-    known.map_or("the encrypted connection failed: see `ssl-mode`", |(_, remedy)| remedy)
 }
 
 /// The kind and the remedy of an error's number.
@@ -176,6 +142,7 @@ pub(super) fn permanent(doing: &'static str) -> StoreError {
 }
 
 pub(super) const NAME: &str = "mysql";
+const TLS: sql::TlsParameters = sql::TlsParameters { mode: "ssl-mode", authority: "ssl-ca" };
 pub(super) const MISSING: &str =
     "the tables of the log are missing: let their owner run `tower-audit migrate` on this database";
 /// A row with this key is there already.

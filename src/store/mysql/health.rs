@@ -12,7 +12,7 @@ use super::schema;
 use super::session::run;
 use super::sessions::{Pool, WriterLease};
 use crate::event::{AuditEvent, EventId};
-use crate::store::sql::rehearsal;
+use crate::store::rehearsal::rehearsal;
 use crate::store::{Durability, StoreError};
 
 /// A trial of all that the next event needs.

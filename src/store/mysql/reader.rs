@@ -12,7 +12,8 @@ use super::row::{columns, event_of, id_of};
 use super::store::MysqlStore;
 use crate::event::{AuditEvent, EventId, Phase};
 use crate::query::{Buckets, Cursor, Field, Filter, PageQuery, ValueCount};
-use crate::store::sql::{TextColumn, unindexed};
+use crate::store::sql::TextColumn;
+use crate::store::unindexed::unindexed;
 use crate::store::{Reader, StoreError, StoreErrorKind, StoreFuture};
 
 impl Reader for MysqlStore {

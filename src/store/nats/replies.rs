@@ -33,6 +33,7 @@ impl Replies {
     pub(super) fn deliver(&self, message: Message) {
         let token = message.subject.rsplit_once('.').and_then(|(_, token)| token.parse().ok());
         if let Some(sender) = token.and_then(|token: u64| self.lock().remove(&token)) {
+            // A caller that has stopped waiting meanwhile needs no reply.
             let _ = sender.send(message);
         }
     }

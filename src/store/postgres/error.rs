@@ -8,7 +8,7 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::PgDatabaseError;
 
 use crate::event::excerpt;
-use crate::store::{StoreError, StoreErrorKind};
+use crate::store::{StoreError, StoreErrorKind, sql};
 
 /// Converts a result of the driver into one of the store, with the operation.
 pub(super) trait DuringOperation<T> {
@@ -37,17 +37,7 @@ pub(super) fn from_driver(doing: &'static str, error: sqlx::Error) -> StoreError
         // A plan of before a change of the tables; the next session has none.
         sqlx::Error::Database(refused) if is_stale_plan(&**refused) => (StoreErrorKind::Transient, "".into()),
         sqlx::Error::Database(refused) => classify(refused.code().as_deref().unwrap_or_default(), refused.constraint()),
-        sqlx::Error::Configuration(_) => (StoreErrorKind::Config, "".into()),
-        sqlx::Error::Tls(error) => (StoreErrorKind::Config, tls_hint(&error.to_string()).into()),
-        // Errors of the TLS library about a certificate arrive here.
-        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            (StoreErrorKind::Config, tls_hint(&error.to_string()).into())
-        }
-        sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => {
-            (StoreErrorKind::Permanent, "".into())
-        }
-        // The connection broke, or never was.
-        _ => (StoreErrorKind::Transient, "".into()),
+        error => sql::classify_unanswered(error, &TLS),
     };
     let made = StoreError::new(kind, NAME, doing).with_source(cause(error));
     if remedy.is_empty() { made } else { made.with_hint(remedy) }
@@ -67,21 +57,12 @@ fn is_stale_plan(refused: &dyn DatabaseError) -> bool {
     known.is_some_and(|refused| refused.code() == "0A000" && refused.routine() == Some("RevalidateCachedQuery"))
 }
 
-/// The cause without what the driver puts around it: it would be printed twice, once by each.
+/// The cause of an error, as it is printed behind it.
 pub(super) fn cause(error: sqlx::Error) -> Box<dyn Error + Send + Sync> {
-    match error {
-        sqlx::Error::Database(refused) => Box::new(Refusal {
-            code: refused.code().unwrap_or_default().into_owned(),
-            message: refused.message().to_owned(),
-        }),
-        sqlx::Error::Io(error) => Box::new(error),
-        sqlx::Error::Configuration(error)
-        | sqlx::Error::Tls(error)
-        | sqlx::Error::Encode(error)
-        | sqlx::Error::Decode(error)
-        | sqlx::Error::ColumnDecode { source: error, .. } => error,
-        error => Box::new(error),
-    }
+    sql::cause(error, |refused| Refusal {
+        code: refused.code().unwrap_or_default().into_owned(),
+        message: refused.message().to_owned(),
+    })
 }
 
 /// The server's message, without its details (they repeat values of an event) and without the line of its source.
@@ -108,21 +89,6 @@ pub(super) fn leaves_session_usable(error: &StoreError) -> bool {
         "0A000" | "26000" | "42P05" => false,
         code => !matches!(code.get(..2), None | Some("08" | "57" | "58" | "XX")),
     }
-}
-
-/// The remedy when TLS fails.
-fn tls_hint(cause: &str) -> &'static str {
-    const UNKNOWN: &str =
-        "the server's certificate is of an authority that is not known here: name its file by `sslrootcert`";
-    const REMEDIES: [(&str, &str); 5] = [
-        ("UnknownIssuer", UNKNOWN),
-        ("BadSignature", UNKNOWN),
-        ("not valid for name", "the server's certificate is not for the host that the URL names"),
-        ("xpired", "the server's certificate has expired, or a clock is wrong"),
-        ("does not support TLS", "the server has no TLS and `sslmode` asks for it: turn it on there"),
-    ];
-    let known = REMEDIES.iter().find(|(words, _)| cause.contains(words));
-    known.map_or("the encrypted connection failed: see `sslmode`", |(_, remedy)| remedy)
 }
 
 /// The kind and the remedy of a SQLSTATE; by its class where that is enough.
@@ -206,6 +172,7 @@ pub(super) fn permanent(doing: &'static str) -> StoreError {
 }
 
 pub(super) const NAME: &str = "postgres";
+const TLS: sql::TlsParameters = sql::TlsParameters { mode: "sslmode", authority: "sslrootcert" };
 pub(super) const MISSING: &str =
     "the tables of the log are missing: let their owner run `tower-audit migrate` on this database";
 /// A row with this key is there already.

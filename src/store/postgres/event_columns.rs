@@ -3,7 +3,7 @@
 use crate::event::AuditEvent;
 use crate::query::Field;
 use crate::store::sql::TextColumn;
-pub(super) use crate::store::sql::{TEXT_COLUMNS, text, unindexed};
+pub(super) use crate::store::sql::{TEXT_COLUMNS, text};
 
 /// The columns that are bound before [`TEXT_COLUMNS`], with the types of their values.
 const BEFORE: [(&str, &str); 4] =

@@ -19,7 +19,7 @@ use super::session::{millis, run};
 use super::sessions::{Pool, WriterLease};
 use super::statements::{COMMIT_MARK, Statements};
 use crate::event::AuditEvent;
-use crate::store::sql::rehearsal;
+use crate::store::rehearsal::rehearsal;
 use crate::store::{Durability, StoreError, StoreErrorKind};
 
 /// A trial of all that the next event needs.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::access::{check_may_read, explained};
 use super::dialect::{bind, clause};
 use super::error::{DuringOperation as _, NAME};
-use super::event_columns::{text_column, unindexed};
+use super::event_columns::text_column;
 use super::grants::Right;
 use super::identifiers::Identifiers;
 use super::row::{columns, event_of};
@@ -17,6 +17,7 @@ use super::timestamptz::Timestamptz;
 use crate::event::{AuditEvent, EventId, Timestamp};
 use crate::query::{Buckets, Cursor, Field, Filter, PageQuery, ValueCount};
 use crate::store::sql::{Clause, TextColumn};
+use crate::store::unindexed::unindexed;
 use crate::store::{Reader, StoreError, StoreErrorKind, StoreFuture};
 
 impl Reader for PostgresStore {

@@ -1,7 +1,5 @@
 //! Closing the `started` events of writers that died.
 
-use std::collections::HashMap;
-
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
@@ -13,7 +11,7 @@ use super::session::run;
 use super::store::PostgresStore;
 use super::writer_locks::IS_FREE;
 use crate::event::AuditEvent;
-use crate::store::sql::{GRACE, started_event};
+use crate::store::sql::{SuspectWriter, dead_writers, started_event};
 use crate::store::{Recovery, StoreError, StoreFuture};
 
 type UnknownEventFn<'a> = &'a (dyn Fn(&AuditEvent) -> AuditEvent + Send + Sync);
@@ -21,25 +19,8 @@ type UnknownEventFn<'a> = &'a (dyn Fn(&AuditEvent) -> AuditEvent + Send + Sync);
 impl Recovery for PostgresStore {
     fn recover<'a>(&'a self, close: UnknownEventFn<'a>) -> StoreFuture<'a, u64> {
         Box::pin(async move {
-            let suspects = self.suspect_writers().await?;
-            if suspects.is_empty() {
-                return Ok(0);
-            }
-            let mut dead: Vec<SuspectWriter> = suspects.iter().filter(|suspect| suspect.has_left).copied().collect();
-            let before: HashMap<i64, i64> = suspects
-                .iter()
-                .filter(|suspect| !suspect.has_left)
-                .map(|suspect| (suspect.id, suspect.retaken))
-                .collect();
-            if !before.is_empty() {
-                // A writer that only lost its session takes the lock again meanwhile.
-                tokio::time::sleep(GRACE).await;
-                let still = self.suspect_writers().await?;
-                let same = still.iter().filter(|suspect| before.get(&suspect.id) == Some(&suspect.retaken));
-                dead.extend(same);
-            }
             let mut closed = 0;
-            for suspect in dead {
+            for suspect in dead_writers(|| self.suspect_writers()).await? {
                 let mut lease = self.writers.lease(&self.config, DOING).await?;
                 let result = self.close_writer(&mut lease.db, suspect, close).await;
                 closed += lease.finish(result)?;
@@ -47,14 +28,6 @@ impl Recovery for PostgresStore {
             Ok(closed)
         })
     }
-}
-
-/// A writer whose lock is free, or that said that it has left.
-#[derive(Debug, Clone, Copy)]
-struct SuspectWriter {
-    id: i64,
-    retaken: i64,
-    has_left: bool,
 }
 
 impl PostgresStore {

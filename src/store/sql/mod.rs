@@ -7,11 +7,11 @@ mod dialect;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod abandoned_session;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
+mod driver_error;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 mod event_columns;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod observer;
-#[cfg(any(feature = "postgres", feature = "mysql"))]
-mod rehearsal;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 pub(super) mod server_url;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
@@ -21,16 +21,18 @@ mod session_pool;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod stored_row;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
+mod suspect_writers;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 mod writer_lease;
 
 pub(super) use clause::{BindValue, Clause};
 pub(super) use dialect::{Dialect, TextColumn};
 #[cfg(any(feature = "postgres", feature = "mysql"))]
-pub(super) use event_columns::{TEXT_COLUMNS, text, unindexed};
+pub(super) use driver_error::{TlsParameters, cause, classify_unanswered};
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(super) use event_columns::{TEXT_COLUMNS, text};
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 pub(super) use observer::Observer;
-#[cfg(any(feature = "postgres", feature = "mysql"))]
-pub(super) use rehearsal::rehearsal;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 pub(super) use session_driver::{CONNECTING, Session, SessionDriver, SessionKind, Sight, Wait, within_timeout};
 #[cfg(feature = "postgres")]
@@ -40,4 +42,6 @@ pub(super) use session_pool::Pool;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 pub(super) use stored_row::{StoredRow, started_event};
 #[cfg(any(feature = "postgres", feature = "mysql"))]
-pub(super) use writer_lease::{GRACE, LEAVING, REGISTERING, WriterLease, WriterLocks};
+pub(super) use suspect_writers::{SuspectWriter, dead_writers};
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(super) use writer_lease::{LEAVING, REGISTERING, WriterLease, WriterLocks};

@@ -227,6 +227,7 @@ impl<D: SessionDriver> SessionLease<D> {
     /// Closes the session in order.
     pub(crate) async fn close(mut self) {
         if let Some(Held { session, place, .. }) = self.db.0.take() {
+            // Every statement was answered; after an error the connection is gone as well.
             let _ = session.db.close().await;
             drop(place);
         }
@@ -255,6 +256,7 @@ impl<D: SessionDriver> Held<D> {
         match ended.await {
             SessionEnd::Idle if is_usable => pool.put(session, place),
             SessionEnd::Idle | SessionEnd::Answered => {
+                // The server owes nothing any more; after an error the connection is gone as well.
                 let _ = session.db.close().await;
                 drop(place);
             }

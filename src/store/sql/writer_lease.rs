@@ -189,7 +189,7 @@ impl<D: WriterLocks> WriterLease<D> {
         let held = self.held().take();
         if let Some(mut held) = held {
             drop(held.stop.take());
-            // When it has ended, its session is closed.
+            // When it has ended, its session is closed. A task that does not end in time is aborted with `held`.
             let _ = tokio::time::timeout(D::timeout(&self.config), &mut held.task).await;
         }
         self.sessions.close().await;

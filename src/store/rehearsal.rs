@@ -3,7 +3,7 @@
 use crate::event::{Actor, AuditEvent, EventType, Phase};
 
 /// The events of a request with a write-ahead rule, and of one without, each a batch of its own.
-pub(crate) fn rehearsal() -> [Vec<AuditEvent>; 3] {
+pub(super) fn rehearsal() -> [Vec<AuditEvent>; 3] {
     let event = |event_type, phase, outcome| {
         let mut event = AuditEvent::new(event_type);
         event.phase = phase;
