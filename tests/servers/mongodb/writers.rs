@@ -37,6 +37,7 @@ async fn a_server_that_hangs_buries_nobody() {
     ok(store.append(std::slice::from_ref(&open_one)).await);
     let looking = tokio::spawn(async move { (close_orphans(&*other).await, other) });
     server.hang();
+    // The silence of the server has a length, and no event ends it: its process does not know our paused time.
     tokio::time::sleep(GRACE + Duration::from_secs(1)).await;
     server.wake();
     let (closed, other) = looking.await.expect("it looks");

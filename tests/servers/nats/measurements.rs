@@ -45,6 +45,7 @@ async fn events_a_second() {
             info["state"]["messages"].as_u64().expect("a number")
         };
         let before = messages().await;
+        // The span that is measured.
         tokio::time::sleep(Duration::from_secs(5)).await;
         is_over.store(true, Ordering::Relaxed);
         for task in tasks {
@@ -67,6 +68,7 @@ async fn memory_without_servers() {
     let cluster = Cluster::start();
     let load = Load::start(&cluster).await;
     load.goes_on().await;
+    // Until the memory is that of a log that writes for a while.
     tokio::time::sleep(Duration::from_secs(5)).await;
     let before = resident();
     for node in 0..3 {
