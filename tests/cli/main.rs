@@ -23,6 +23,9 @@ mod json_lines;
 #[cfg(feature = "postgres")]
 #[path = "../support/postgres.rs"]
 mod postgres;
+#[cfg(feature = "postgres")]
+#[path = "../support/private_server.rs"]
+mod private_server;
 mod purge;
 mod query;
 #[cfg(unix)]

@@ -17,6 +17,9 @@ mod mariadb;
 #[cfg(feature = "mongodb")]
 #[path = "../support/mongodb.rs"]
 mod mongodb_server;
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "mongodb"))]
+#[path = "../support/private_server.rs"]
+mod private_server;
 mod rotation_killed;
 mod shutdown;
 mod spool;

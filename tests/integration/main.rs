@@ -17,6 +17,9 @@ mod mongodb_server;
 #[cfg(feature = "postgres")]
 #[path = "../support/postgres.rs"]
 mod postgres_server;
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "mongodb"))]
+#[path = "../support/private_server.rs"]
+mod private_server;
 mod profiles;
 mod retention;
 mod seal;

@@ -18,3 +18,5 @@ mod nats;
 #[path = "../support/nats.rs"]
 mod nats_cluster;
 mod postgres;
+#[path = "../support/private_server.rs"]
+mod private_server;

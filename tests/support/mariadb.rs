@@ -4,18 +4,19 @@
 //! The server is a direct child of this process, so that it can be killed and waited for. A small shell beside it holds the
 //! other end of a pipe; when the pipe breaks, because this process has ended, it kills the server and removes the folder.
 
-#![allow(dead_code)] // Each test binary uses another part.
+#![allow(dead_code, unused_imports)] // Each test binary uses another part.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use crate::private_server::{Account, Held, POLL, START_WITHIN, free_port, install, is_root};
+pub(crate) use crate::private_server::{eventually, unique};
 
 /// A server and where its files are.
 pub(crate) struct Server {
@@ -254,54 +255,8 @@ impl Database<'_> {
 
     /// A session of root that has done this and stays open until it is dropped.
     pub(crate) fn hold(&self, sql: &str) -> Held {
-        let mut child = self
-            .server
-            .client("root")
-            .arg("--unbuffered")
-            .arg(&self.name)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the client starts");
-        let mut input = child.stdin.take().expect("it is piped");
-        writeln!(input, "{sql}; SELECT 'held';").expect("the client reads");
-        let mut line = String::new();
-        let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
-        while line.trim_end() != "held" {
-            line.clear();
-            let read = output.read_line(&mut line).expect("the client prints");
-            assert!(read > 0, "the client ended: {sql}");
-        }
-        Held { child, input: Some(input) }
-    }
-}
-
-/// An open session.
-pub(crate) struct Held {
-    child: Child,
-    input: Option<ChildStdin>,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        // At the end of its input the client ends, and the server rolls back.
-        drop(self.input.take());
-        let _ = self.child.wait();
-    }
-}
-
-/// A name that nothing else of this process has.
-pub(crate) fn unique(prefix: &str) -> String {
-    static MADE: AtomicU32 = AtomicU32::new(0);
-    format!("{prefix}_{}", MADE.fetch_add(1, Ordering::Relaxed))
-}
-
-/// Waits until `is_so`, for as long as anything may take here.
-pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + START_WITHIN;
-    while !is_so().await {
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        tokio::time::sleep(POLL).await;
+        let mut client = self.server.client("root");
+        Held::open(client.arg("--unbuffered").arg(&self.name), &format!("{sql}; SELECT 'held';"))
     }
 }
 
@@ -312,16 +267,7 @@ fn find_or_install() {
         if program("mariadbd").exists() {
             return;
         }
-        for arguments in
-            [&["update", "-qq"][..], &["install", "-y", "-qq", "--no-install-recommends", "mariadb-server"]]
-        {
-            let done = Command::new("apt-get")
-                .args(arguments)
-                .env("DEBIAN_FRONTEND", "noninteractive")
-                .output()
-                .expect("MariaDB is missing, and so is apt-get: install mariadb-server");
-            assert!(done.status.success(), "apt-get {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
-        }
+        install("mariadb-server");
         assert!(program("mariadbd").exists(), "the package `mariadb-server` brings the server");
     });
 }
@@ -333,33 +279,14 @@ fn program(name: &str) -> PathBuf {
     found.next().unwrap_or_else(|| Path::new("/usr/sbin").join(name))
 }
 
-fn is_root() -> bool {
-    fs::metadata("/proc/self").expect("/proc is there").uid() == 0
-}
-
-/// The account `mysql`, which Debian's package makes, for root; for anybody else themselves.
-fn account() -> Option<(u32, u32)> {
-    if !is_root() {
-        return None;
-    }
-    let accounts = fs::read_to_string("/etc/passwd").expect("there is a list of accounts");
-    let account = accounts.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let named = fields.next()? == "mysql";
-        let ids = (fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
-        named.then_some(ids)
-    });
-    Some(account.expect("there is an account `mysql`"))
-}
-
 fn give(path: &Path) {
-    if let Some((uid, gid)) = account() {
+    if let Some(Account { uid, gid }) = Account::of_server("mysql") {
         chown(path, Some(uid), Some(gid)).expect("root can give a folder away");
     }
 }
 
 fn as_account(mut command: Command) -> Command {
-    if let Some((uid, gid)) = account() {
+    if let Some(Account { uid, gid }) = Account::of_server("mysql") {
         command.uid(uid).gid(gid);
     }
     command.current_dir("/");
@@ -387,11 +314,3 @@ fn janitor(folder: &Path) -> Child {
         .spawn()
         .expect("there is a shell")
 }
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("a listener has an address").port()
-}
-
-const START_WITHIN: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(5);

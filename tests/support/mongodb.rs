@@ -8,14 +8,17 @@
 #![allow(dead_code)] // Each test binary uses another part.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
+
+pub(crate) use crate::private_server::unique;
+use crate::private_server::{POLL, START_WITHIN, free_port};
 
 /// The server's version, and the readers of the tests: the only place that names them. The server is a beta, and old betas go
 /// away: a newer one must pass every test before it takes this one's place.
@@ -166,12 +169,6 @@ impl Drop for MongodbServer {
     }
 }
 
-/// A name that nothing else of this process has.
-pub(crate) fn unique(prefix: &str) -> String {
-    static MADE: AtomicU32 = AtomicU32::new(0);
-    format!("{prefix}_{}", MADE.fetch_add(1, Ordering::Relaxed))
-}
-
 /// The folder with the server and a Python that has pymongo, made once for each target folder.
 pub(crate) fn programs() -> PathBuf {
     static MADE: OnceLock<PathBuf> = OnceLock::new();
@@ -219,11 +216,3 @@ fn janitor(folder: &Path) -> Child {
         .spawn()
         .expect("there is a shell")
 }
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("a listener has an address").port()
-}
-
-const START_WITHIN: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(5);

@@ -17,6 +17,9 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 use tower_audit::AuditEvent;
 
+pub(crate) use crate::private_server::eventually;
+use crate::private_server::{POLL, START_WITHIN};
+
 /// The version of the servers.
 const VERSION: &str = "2.15.1";
 
@@ -277,15 +280,6 @@ impl Drop for Cluster {
 pub(crate) const NKEY_SEED: &str = "SUAGRVZD7SALYVD5HGRV3CEEZCVWLRZPLBDCYQTIBMRYQ2WRXKXJP4J6BY";
 const USERS: &str = "{user: app, password: app}, {nkey: UCL5S7U5Z2WGWCP6F6NG5TTRFB2E3QEOB7VJMAYN3G5UT6V2IX6Q7WA3}, {user: reader, password: reader, permissions: {publish: \"$JS.API.STREAM.INFO.*\", subscribe: \"_INBOX.>\"}}";
 
-/// Waits until `is_so`, for as long as anything may take here.
-pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + START_WITHIN;
-    while !is_so().await {
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        tokio::time::sleep(POLL).await;
-    }
-}
-
 /// The server, installed once for each target folder.
 fn program() -> PathBuf {
     // Of another version.
@@ -333,6 +327,3 @@ fn janitor(folder: &Path) -> Child {
         .spawn()
         .expect("there is a shell")
 }
-
-const START_WITHIN: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(20);

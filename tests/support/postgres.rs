@@ -5,18 +5,20 @@
 //! restart could stumble over. A small shell beside it holds the other end of a pipe; when the pipe breaks, because
 //! this process has ended, it stops the server and removes the folder.
 
-#![allow(dead_code)] // Each test binary uses another part.
+#![allow(dead_code, unused_imports)] // Each test binary uses another part.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, chown};
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
+
+use crate::private_server::{Account, Held, POLL, START_WITHIN, free_port, install};
+pub(crate) use crate::private_server::{eventually, unique};
 
 /// A server and where its files are.
 pub(crate) struct Cluster {
@@ -27,13 +29,6 @@ pub(crate) struct Cluster {
     /// The configuration of one server may be changed by one test at a time; that test has a cluster of its own.
     server: Mutex<Option<Child>>,
     _janitor: Child,
-}
-
-/// The account of the server: it refuses to run as root.
-#[derive(Clone, Copy)]
-struct Account {
-    uid: u32,
-    gid: u32,
 }
 
 impl Cluster {
@@ -72,7 +67,7 @@ impl Cluster {
     fn start_from(make: impl FnOnce(&Path, Option<Account>, &Path) -> std::io::Result<Output>) -> Self {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let programs = programs();
-        let account = account();
+        let account = Account::of_server("postgres");
         // A short name: the path of a socket has 107 bytes at the most.
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("tapg-{}-{number}", std::process::id()));
@@ -287,23 +282,8 @@ impl Database<'_> {
 
     /// A transaction of the superuser that has done this and stays open until it is dropped.
     pub(crate) fn hold(&self, sql: &str) -> Held {
-        let mut child = self
-            .cluster
-            .psql_command("postgres", &self.name)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("psql starts");
-        let mut input = child.stdin.take().expect("it is piped");
-        writeln!(input, "BEGIN; {sql}; \\echo held").expect("psql reads");
-        let mut line = String::new();
-        let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
-        while line.trim_end() != "held" {
-            line.clear();
-            let read = output.read_line(&mut line).expect("psql prints");
-            assert!(read > 0, "psql ended: {sql}");
-        }
-        Held { child, input: Some(input) }
+        let mut client = self.cluster.psql_command("postgres", &self.name);
+        Held::open(&mut client, &format!("BEGIN; {sql}; \\echo held"))
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -323,42 +303,13 @@ impl Database<'_> {
     }
 }
 
-/// An open transaction.
-pub(crate) struct Held {
-    child: Child,
-    input: Option<ChildStdin>,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        // At the end of its input psql ends, and the server has rolled back before it does.
-        drop(self.input.take());
-        let _ = self.child.wait();
-    }
-}
-
-/// A name that nothing else of this process has.
-pub(crate) fn unique(prefix: &str) -> String {
-    static MADE: AtomicU32 = AtomicU32::new(0);
-    format!("{prefix}_{}", MADE.fetch_add(1, Ordering::Relaxed))
-}
-
-/// Waits until `is_so`, for as long as anything may take here.
-pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + START_WITHIN;
-    while !is_so().await {
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        tokio::time::sleep(POLL).await;
-    }
-}
-
 /// The newest PostgreSQL of the machine; Debian's is installed if there is none.
 fn programs() -> PathBuf {
     // Looked for once: of tests that begin at the same time, one installs it and the others wait.
     static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
     let find = || {
         find_programs().unwrap_or_else(|| {
-            install();
+            install("postgresql");
             find_programs().expect("the package `postgresql` brings the server")
         })
     };
@@ -376,33 +327,6 @@ fn find_programs() -> Option<PathBuf> {
     }
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).find(|folder| folder.join("postgres").exists() && folder.join("initdb").exists())
-}
-
-fn install() {
-    for arguments in [&["update", "-qq"][..], &["install", "-y", "-qq", "--no-install-recommends", "postgresql"]] {
-        let done = Command::new("apt-get")
-            .args(arguments)
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .output()
-            .expect("PostgreSQL is missing, and so is apt-get: install PostgreSQL");
-        assert!(done.status.success(), "apt-get {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
-    }
-}
-
-/// For root the account `postgres`, which Debian's package makes; for anybody else themselves.
-fn account() -> Option<Account> {
-    let me = fs::metadata("/proc/self").expect("/proc is there").uid();
-    if me != 0 {
-        return None;
-    }
-    let accounts = fs::read_to_string("/etc/passwd").expect("there is a list of accounts");
-    let account = accounts.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let named = fields.next()? == "postgres";
-        let (uid, gid) = (fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
-        named.then_some(Account { uid, gid })
-    });
-    Some(account.expect("there is an account `postgres`"))
 }
 
 fn as_account(program: &Path, account: Option<Account>) -> Command {
@@ -432,11 +356,3 @@ fn janitor(folder: &Path, programs: &Path, account: Option<Account>) -> Child {
         .spawn()
         .expect("there is a shell")
 }
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("a listener has an address").port()
-}
-
-const START_WITHIN: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(5);

@@ -1,0 +1,105 @@
+//! The parts that the private servers of tests have alike.
+
+#![allow(dead_code)] // Each test binary uses another part.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt as _;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// A session in a database's client that stays open until it is dropped.
+pub(crate) struct Held {
+    child: Child,
+    input: Option<ChildStdin>,
+}
+
+impl Held {
+    /// Starts the client and waits until it has printed a line `held`, with which the statements end.
+    pub(crate) fn open(client: &mut Command, statements: &str) -> Self {
+        let mut child = client.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the client starts");
+        let mut input = child.stdin.take().expect("it is piped");
+        writeln!(input, "{statements}").expect("the client reads");
+        let mut line = String::new();
+        let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
+        while line.trim_end() != "held" {
+            line.clear();
+            let read = output.read_line(&mut line).expect("the client prints");
+            assert!(read > 0, "the client ended: {statements}");
+        }
+        Self { child, input: Some(input) }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // At the end of its input the client ends, and the server rolls back.
+        drop(self.input.take());
+        let _ = self.child.wait();
+    }
+}
+
+/// A name that nothing else of this process has.
+pub(crate) fn unique(prefix: &str) -> String {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    format!("{prefix}_{}", MADE.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Waits until `is_so`, for as long as anything may take here.
+pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + START_WITHIN;
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Installs a package of Debian's.
+pub(crate) fn install(package: &str) {
+    for arguments in [&["update", "-qq"][..], &["install", "-y", "-qq", "--no-install-recommends", package]] {
+        let done = Command::new("apt-get")
+            .args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .output()
+            .unwrap_or_else(|error| panic!("{package} is missing, and so is apt-get: install {package}: {error}"));
+        assert!(done.status.success(), "apt-get {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+}
+
+/// The account of a server: servers refuse to run as root.
+#[derive(Clone, Copy)]
+pub(crate) struct Account {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+impl Account {
+    /// For root the account of this name, which Debian's package makes; for anybody else themselves.
+    pub(crate) fn of_server(name: &str) -> Option<Self> {
+        if !is_root() {
+            return None;
+        }
+        let accounts = fs::read_to_string("/etc/passwd").expect("there is a list of accounts");
+        let account = accounts.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let is_it = fields.next()? == name;
+            let (uid, gid) = (fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
+            is_it.then_some(Self { uid, gid })
+        });
+        Some(account.unwrap_or_else(|| panic!("there is no account `{name}`")))
+    }
+}
+
+pub(crate) fn is_root() -> bool {
+    fs::metadata("/proc/self").expect("/proc is there").uid() == 0
+}
+
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("a listener has an address").port()
+}
+
+pub(crate) const START_WITHIN: Duration = Duration::from_secs(60);
+pub(crate) const POLL: Duration = Duration::from_millis(5);
