@@ -13,9 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
-use std::time::Instant;
 
-use crate::private_server::{Account, Held, POLL, START_WITHIN, free_port, install, is_root};
+use crate::private_server::{Account, Held, free_port, install, is_root, janitor, started};
 pub(crate) use crate::private_server::{eventually, unique};
 
 /// A server and where its files are.
@@ -56,7 +55,9 @@ impl Server {
         let folder = std::env::temp_dir().join(format!("tamy-{}-{number}", std::process::id()));
         fs::create_dir(&folder).expect("a folder of this name is new");
         give(&folder);
-        let janitor = janitor(&folder);
+        // The server's processes hold files for a moment after its end.
+        let script = r#"[ -s "$0/pid" ] && kill -KILL "$(cat "$0/pid")"; sleep 0.2"#;
+        let janitor = janitor(Command::new("/bin/sh"), script, &folder);
         let mut install = as_account(Command::new("mariadb-install-db"));
         install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
         // Two that are made at the same time would share the names of temporary tables.
@@ -82,25 +83,7 @@ impl Server {
     /// Starts the server again, with arguments that hold until it ends.
     pub(crate) fn resume_with(&self, arguments: &[&str]) {
         let mut process = self.process.lock().expect("no test panics under this lock");
-        let deadline = Instant::now() + START_WITHIN;
-        loop {
-            let mut child = self.spawn(arguments);
-            loop {
-                if self.answers() {
-                    *process = Some(child);
-                    return;
-                }
-                if child.try_wait().expect("a child can be waited for").is_some() {
-                    break;
-                }
-                assert!(Instant::now() < deadline, "the server does not answer: {}", self.log());
-                // A server that starts is waited for; there is no event to wait on.
-                std::thread::sleep(POLL);
-            }
-            // The one before may hold its files for a moment.
-            assert!(Instant::now() < deadline, "the server does not start: {}", self.log());
-            std::thread::sleep(POLL);
-        }
+        *process = Some(started(|| self.spawn(arguments), || self.answers(), || self.log()));
     }
 
     /// Kills the server, as a loss of power would: what was not committed is gone.
@@ -296,21 +279,4 @@ fn as_account(mut command: Command) -> Command {
 fn send(signal: &str, child: &Child) {
     let sent = Command::new("kill").args([signal, &child.id().to_string()]).status();
     assert!(sent.expect("there is a `kill`").success(), "kill {signal}");
-}
-
-/// Cleans up when this process has ended, and with it the other end of its standard input.
-fn janitor(folder: &Path) -> Child {
-    const SCRIPT: &str = r#"trap '' INT TERM HUP; cat >/dev/null
-        [ -s "$0/pid" ] && kill -KILL "$(cat "$0/pid")"; sleep 0.2; rm -rf "$0""#;
-    Command::new("/bin/sh")
-        .arg("-c")
-        .arg(SCRIPT)
-        .arg(folder)
-        .current_dir("/")
-        .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("there is a shell")
 }

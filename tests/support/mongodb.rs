@@ -13,12 +13,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
-use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 pub(crate) use crate::private_server::unique;
-use crate::private_server::{POLL, START_WITHIN, free_port};
+use crate::private_server::{free_port, janitor, started};
 
 /// The server's version, and the readers of the tests: the only place that names them. The server is a beta, and old betas go
 /// away: a newer one must pass every test before it takes this one's place.
@@ -47,7 +46,7 @@ impl MongodbServer {
         let folder = std::env::temp_dir().join(format!("tamg-{}-{number}", std::process::id()));
         fs::create_dir(&folder).expect("a folder of this name is new");
         let server = Self {
-            _janitor: janitor(&folder),
+            _janitor: janitor(Command::new("/bin/sh"), r#"kill -9 "$(cat "$0/pid")""#, &folder),
             folder,
             port: free_port(),
             arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
@@ -83,24 +82,8 @@ impl MongodbServer {
     /// Starts the server again, with further arguments.
     pub(crate) fn resume_with(&self, further: &[&str]) {
         let mut running = self.child.lock().expect("no test panics under this lock");
-        let deadline = Instant::now() + START_WITHIN;
-        loop {
-            let mut child = self.spawn(further);
-            let has_ended = loop {
-                if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
-                    *running = Some(child);
-                    return;
-                }
-                if child.try_wait().expect("a child can be waited for").is_some() {
-                    break true;
-                }
-                assert!(Instant::now() < deadline, "the server does not answer: {}", self.log());
-                // A server that starts is waited for; there is no event to wait on.
-                std::thread::sleep(POLL);
-            };
-            assert!(has_ended && Instant::now() < deadline, "the server does not start: {}", self.log());
-            std::thread::sleep(POLL);
-        }
+        let answers = || TcpStream::connect(("127.0.0.1", self.port)).is_ok();
+        *running = Some(started(|| self.spawn(further), answers, || self.log()));
     }
 
     fn spawn(&self, further: &[&str]) -> Child {
@@ -200,19 +183,4 @@ fn run(program: &Path, words: &[&str]) {
     let done = done.unwrap_or_else(|error| panic!("MongoDB cannot be tested: {}: {error}", program.display()));
     let said = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "MongoDB cannot be tested: {} {words:?}: {said}", program.display());
-}
-
-/// Cleans up when this process has ended, and with it the other end of its standard input.
-fn janitor(folder: &Path) -> Child {
-    const SCRIPT: &str = r#"trap '' INT TERM HUP; cat >/dev/null; kill -9 "$(cat "$0/pid")" 2>/dev/null; rm -rf "$0""#;
-    Command::new("/bin/sh")
-        .arg("-c")
-        .arg(SCRIPT)
-        .arg(folder)
-        .current_dir("/")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("there is a shell")
 }

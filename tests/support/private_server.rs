@@ -6,6 +6,8 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -54,6 +56,41 @@ pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool)
         assert!(Instant::now() < deadline, "not in time: {what}");
         tokio::time::sleep(POLL).await;
     }
+}
+
+/// Starts a server and waits until it answers. One that ends at once is started again: the one before may hold its files, or
+/// its memory, for a moment.
+pub(crate) fn started(mut spawn: impl FnMut() -> Child, answers: impl Fn() -> bool, log: impl Fn() -> String) -> Child {
+    let deadline = Instant::now() + START_WITHIN;
+    loop {
+        let mut child = spawn();
+        while child.try_wait().expect("a child can be waited for").is_none() {
+            if answers() {
+                return child;
+            }
+            assert!(Instant::now() < deadline, "the server does not answer: {}", log());
+            // There is no event to wait on.
+            std::thread::sleep(POLL);
+        }
+        assert!(Instant::now() < deadline, "the server does not start: {}", log());
+        std::thread::sleep(POLL);
+    }
+}
+
+/// A shell that removes the folder of a server, its `$0`, once this process has ended, and with it the other end of the shell's
+/// standard input. The script ends the server before that.
+pub(crate) fn janitor(mut shell: Command, script: &str, folder: &Path) -> Child {
+    shell
+        .arg("-c")
+        .arg(format!("trap '' INT TERM HUP; cat >/dev/null; {script}; rm -rf \"$0\""))
+        .arg(folder)
+        .current_dir("/")
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("there is a shell")
 }
 
 /// Installs a package of Debian's.
