@@ -1,8 +1,8 @@
 //! From the arguments to the command that was given.
 
 use super::{
-    backup, completions, count, destroy_and_recreate, doctor, erase, export, get, history, import, man, migrate, purge,
-    query, rotate, seal, serve, stats, tail, verify, witness,
+    backup, checkpoint, completions, count, destroy_and_recreate, doctor, erase, export, get, history, import, man,
+    migrate, proof, purge, query, rotate, seal, serve, stats, tail, verify, verify_proof, witness,
 };
 use crate::args::{Args, Command};
 use crate::error::CliError;
@@ -39,11 +39,11 @@ pub(crate) async fn run(args: Args) -> Result<(), CliError> {
         Command::Keygen(args) if args.continues.is_some() => seal::succeed(&named()?, args).await,
         Command::Keygen(args) => seal::keygen(&args),
         Command::Seal(args) => seal::run(&named()?, args).await,
-        Command::Checkpoint => verify::checkpoint(&named()?).await,
+        Command::Checkpoint => checkpoint::run(&named()?).await,
         Command::Witness(args) => witness::run(&named()?, args).await,
-        Command::Verify(args) => verify::verify(&named()?, args).await,
-        Command::Proof(args) => verify::proof(&named()?, args).await,
-        Command::VerifyProof(args) => verify::verify_proof(&args),
+        Command::Verify(args) => verify::run(&named()?, args).await,
+        Command::Proof(args) => proof::run(&named()?, args).await,
+        Command::VerifyProof(args) => verify_proof::run(&args),
         Command::Completions { shell } => completions::run(shell),
         Command::Man(args) => man::run(&args),
     }

@@ -4,8 +4,11 @@ mod open_store;
 mod os_user;
 mod prompt;
 mod purge_run;
+mod small_file;
+mod trust;
 
 mod backup;
+mod checkpoint;
 mod completions;
 mod count;
 mod destroy_and_recreate;
@@ -17,6 +20,7 @@ mod history;
 mod import;
 mod man;
 mod migrate;
+mod proof;
 mod purge;
 mod query;
 mod roles;
@@ -30,6 +34,7 @@ mod spool;
 mod stats;
 mod tail;
 mod verify;
+mod verify_proof;
 mod witness;
 
 mod dispatch;

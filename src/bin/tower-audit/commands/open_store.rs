@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tower_audit::store::{AuditStore, OpenOptions, Reader, StoreAdmin};
+use tower_audit::store::{AuditStore, OpenOptions, Reader, Sealing, StoreAdmin};
 
 use crate::error::CliError;
 use crate::progress::with_progress;
@@ -45,4 +45,8 @@ pub(super) fn reader(store: &dyn AuditStore) -> Result<&dyn Reader, CliError> {
 
 pub(super) fn admin<'a>(store: &'a dyn AuditStore, what: &'static str) -> Result<&'a dyn StoreAdmin, CliError> {
     store.parts().admin.ok_or_else(|| CliError::Unsupported { store: store.capabilities().name, what })
+}
+
+pub(super) fn sealing(store: &dyn AuditStore) -> Result<&dyn Sealing, CliError> {
+    store.parts().sealing.ok_or_else(|| CliError::Unsupported { store: store.capabilities().name, what: "sealed" })
 }

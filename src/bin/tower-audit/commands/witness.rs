@@ -8,12 +8,12 @@ use tower_audit::seal::{Checkpoint, SignedNote, TrustPolicy, VerifierKey};
 use tower_audit::sealing::{CosignRequest, trusted_keys};
 use tower_audit::store::AuditStore;
 
-use super::open_store::{OnMissing, with_store};
-use super::verify::{print, read, sealing};
+use super::open_store::{OnMissing, sealing, with_store};
+use super::small_file::read;
 use crate::args::WitnessArgs;
 use crate::error::{CliError, warn};
 use crate::http_post::{Answer, post};
-use crate::output::AtomicFile;
+use crate::output::{AtomicFile, print_lines};
 
 pub(crate) async fn run(url: &str, args: WitnessArgs) -> Result<(), CliError> {
     let shown = |error: &dyn std::fmt::Display| CliError::Usage(format!("--policy {}: {error}", args.policy.display()));
@@ -55,7 +55,7 @@ pub(crate) async fn run(url: &str, args: WitnessArgs) -> Result<(), CliError> {
         file.finish()?;
         let cosignatures =
             note.signatures().len() - newest.note.parse().map_or(1, |note: SignedNote| note.signatures().len());
-        print(&format!("{} leaves of {}, {cosignatures} cosignatures\n", checkpoint.size, checkpoint.origin))
+        print_lines(&format!("{} leaves of {}, {cosignatures} cosignatures\n", checkpoint.size, checkpoint.origin))
     })
     .await
 }

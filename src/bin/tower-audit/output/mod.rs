@@ -14,5 +14,5 @@ mod samples;
 pub(crate) use atomic_file::AtomicFile;
 pub(crate) use output_target::OutputTarget;
 pub(crate) use pretty_json::indented;
-pub(crate) use stdout::Stdout;
+pub(crate) use stdout::{Stdout, print_lines};
 pub(crate) use table::{BOLD, PLAIN, RED, YELLOW, cell, ellipsize};

@@ -2,6 +2,9 @@
 
 use std::io::{self, BufWriter, StdoutLock, Write};
 
+use crate::error::CliError;
+use crate::sanitize::sanitize_line;
+
 /// Standard output, locked and buffered. Errors come back as values, so that a reader that goes away ends the program
 /// quietly.
 pub(crate) struct Stdout(BufWriter<StdoutLock<'static>>);
@@ -39,4 +42,13 @@ impl Write for Stdout {
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
     }
+}
+
+/// Prints text that others may have written; its lines are kept.
+pub(crate) fn print_lines(text: &str) -> Result<(), CliError> {
+    let mut out = Stdout::new();
+    let lines: Vec<_> = text.split('\n').map(sanitize_line).collect();
+    out.write_all(lines.join("\n").as_bytes())?;
+    out.flush()?;
+    Ok(())
 }
