@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_nats::{Client, ConnectOptions};
@@ -36,6 +36,18 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
+    /// The one that the tests of this binary share, each with streams of its own. No test stops one of its servers.
+    pub(crate) fn shared() -> &'static Self {
+        static SHARED: OnceLock<Cluster> = OnceLock::new();
+        SHARED.get_or_init(Self::start)
+    }
+
+    /// Streams that nothing else of this process has.
+    pub(crate) fn place(&self) -> Place<'_> {
+        static PLACES: AtomicU32 = AtomicU32::new(0);
+        Place { cluster: self, number: PLACES.fetch_add(1, Ordering::Relaxed) }
+    }
+
     /// Three servers that sync each write.
     pub(crate) fn start() -> Self {
         Self::start_with(&[ALWAYS, ALWAYS, ALWAYS], "")
@@ -266,6 +278,40 @@ impl Cluster {
             text.lines().rev().take(20).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n")
         };
         logs.iter().map(|(node, text)| format!("\nn{node}:\n{}", tail(text))).collect()
+    }
+}
+
+/// The streams of a log in a cluster.
+pub(crate) struct Place<'a> {
+    cluster: &'a Cluster,
+    number: u32,
+}
+
+impl Place<'_> {
+    pub(crate) fn url(&self, parameters: &str) -> String {
+        self.cluster.url(&format!("&{}{parameters}", self.parameters()))
+    }
+
+    pub(crate) fn url_as(&self, login: &str, parameters: &str) -> String {
+        self.cluster.url_as(login, &format!("{}&{parameters}", self.parameters()))
+    }
+
+    fn parameters(&self) -> String {
+        format!("stream={}&subject={}", self.name(), self.subject())
+    }
+
+    /// The beginning of the streams' names.
+    pub(crate) fn name(&self) -> String {
+        format!("PLACE{}", self.number)
+    }
+
+    pub(crate) fn subject(&self) -> String {
+        self.name().to_lowercase()
+    }
+
+    /// The stream of the first partition.
+    pub(crate) fn stream(&self) -> String {
+        self.name() + "-0"
     }
 }
 

@@ -1,6 +1,5 @@
 //! The suite of all stores, as far as a store without a reader goes.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tower_audit::store::conformance::{Check, FreshStore, Harness, Need, run};
@@ -10,11 +9,8 @@ use crate::nats_cluster::Cluster;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_store_passes_the_suite() {
-    static STREAMS: AtomicU32 = AtomicU32::new(0);
-    let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start()));
-    let harness = Harness::new(move || async move {
-        let number = STREAMS.fetch_add(1, Ordering::Relaxed);
-        let url = cluster.url(&format!("&stream=S{number}&subject=s{number}"));
+    let harness = Harness::new(|| async {
+        let url = Cluster::shared().place().url("");
         let options = OpenOptions::new().timeout(Duration::from_secs(20));
         FreshStore::new(open(&url, options).await.expect("the cluster is there"))
     });

@@ -12,11 +12,12 @@ use crate::nats_cluster::{ALWAYS, Cluster, NKEY_SEED};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn logins_by_password_and_by_nkey_and_those_that_are_refused() {
-    let cluster = Cluster::start();
+    let cluster = Cluster::shared();
+    let place = cluster.place();
     let seed = cluster.folder().join("user.nk");
     std::fs::write(&seed, format!("# a user\n{NKEY_SEED}\n")).unwrap();
     let system = "system_user=sys&system_password=sys";
-    let nkey = cluster.url_as("", &format!("{system}&nkey_file={}", seed.display()));
+    let nkey = place.url_as("", &format!("{system}&nkey_file={}", seed.display()));
     let store = open(&nkey, options()).await.unwrap();
     store.append(&[AuditEvent::new(EventType::UPLOAD)]).await.unwrap();
 
@@ -53,10 +54,10 @@ async fn logins_by_password_and_by_nkey_and_those_that_are_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_account_that_may_not_publish_is_told_so() {
-    let cluster = Cluster::start();
-    open(&cluster.url(""), options()).await.unwrap();
+    let place = Cluster::shared().place();
+    open(&place.url(""), options()).await.unwrap();
     let short = OpenOptions::new().timeout(Duration::from_secs(3));
-    let store = open(&cluster.url_as("reader:reader@", "sync=declared"), short).await.unwrap();
+    let store = open(&place.url_as("reader:reader@", "sync=declared"), short).await.unwrap();
     for refused in [store.append(&[AuditEvent::new(EventType::UPLOAD)]).await, store.health().await] {
         assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::Denied);
     }

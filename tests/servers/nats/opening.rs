@@ -18,22 +18,23 @@ fn batch(events: usize) -> Vec<AuditEvent> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_are_in_the_stream_once_whatever_is_repeated() {
-    let cluster = Cluster::start();
-    let store = open(&cluster.url(""), options()).await.unwrap();
+    let cluster = Cluster::shared();
+    let place = cluster.place();
+    let store = open(&place.url(""), options()).await.unwrap();
     assert!(store.capabilities().durable);
     let large = batch(3000);
     store.append(&large).await.unwrap();
     store.append(&large).await.unwrap();
     let other = batch(1);
     // By another writer.
-    let second = open(&cluster.url(""), options()).await.unwrap();
+    let second = open(&place.url(""), options()).await.unwrap();
     second.append(&other).await.unwrap();
     store.append(&other).await.unwrap();
     store.append(&[]).await.unwrap();
     store.health().await.unwrap();
 
     let client = cluster.client().await;
-    let (events, messages) = cluster.events(&client, "AUDIT-0").await;
+    let (events, messages) = cluster.events(&client, &place.stream()).await;
     let ids = |events: &[AuditEvent]| events.iter().map(|event| event.event_id).collect::<Vec<_>>();
     let mut expected = ids(&large);
     expected.extend(ids(&other));
@@ -52,7 +53,7 @@ async fn events_are_in_the_stream_once_whatever_is_repeated() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_evidence_of_syncs_is_asked_for_declared_or_missing() {
-    let cluster = Cluster::start();
+    let cluster = Cluster::shared();
     let refused = open(&cluster.url_without_evidence("stream=A&subject=a"), options()).await.unwrap_err();
     assert_eq!(refused.kind(), StoreErrorKind::NotDurable);
     assert!(refused.to_string().contains("sync=declared"), "{refused}");
@@ -82,19 +83,22 @@ async fn the_evidence_of_syncs_is_asked_for_declared_or_missing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writers_of_several_streams_spread_over_them() {
-    let cluster = Cluster::start();
+    let cluster = Cluster::shared();
+    let place = cluster.place();
     let client = cluster.client().await;
     for partition in 0..3 {
-        let log = AuditLog::open(&cluster.url(&format!("&streams=3&partition={partition}"))).await.unwrap();
+        let log = AuditLog::open(&place.url(&format!("&streams=3&partition={partition}"))).await.unwrap();
         for _ in 0..=partition {
             log.record(AuditEvent::new(EventType::AUTH)).await.unwrap();
         }
         log.close().await.unwrap();
-        let (events, _) = cluster.events(&client, &format!("AUDIT-{partition}")).await;
+        let (events, _) = cluster.events(&client, &format!("{}-{partition}", place.name())).await;
         assert_eq!(events.iter().filter(|event| event.event_type == EventType::AUTH).count(), partition + 1);
     }
     let names = cluster.api(&client, "STREAM.NAMES", Value::Null).await;
-    assert_eq!(names["streams"].as_array().map(Vec::len), Some(3), "{names}");
+    let names = names["streams"].as_array().expect("a list");
+    let ours = names.iter().filter(|name| name.as_str().is_some_and(|name| name.starts_with(&(place.name() + "-"))));
+    assert_eq!(ours.count(), 3, "{names:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -113,8 +117,8 @@ async fn one_server_alone_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_missing_stream_is_not_made_for_a_program_that_creates_nothing() {
-    let cluster = Cluster::start();
-    let refused = open(&cluster.url(""), options().create_if_missing(false)).await.unwrap_err();
+    let place = Cluster::shared().place();
+    let refused = open(&place.url(""), options().create_if_missing(false)).await.unwrap_err();
     assert_eq!(refused.kind(), StoreErrorKind::Config);
     assert!(refused.to_string().contains("no such stream"), "{refused}");
 }

@@ -83,10 +83,10 @@ async fn drain(shipper: &mut Shipper<StreamSource>) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_events_of_every_stream_are_shipped_once_and_in_order() {
-    let cluster = Cluster::start();
-    let url = cluster.url("&streams=2&partition=0");
+    let place = Cluster::shared().place();
+    let url = place.url("&streams=2&partition=0");
     let first = open(&url, options()).await.unwrap();
-    let second = open(&cluster.url("&streams=2&partition=1"), options()).await.unwrap();
+    let second = open(&place.url("&streams=2&partition=1"), options()).await.unwrap();
     let (mut sent, mut other) = (Vec::new(), Vec::new());
     for _ in 0..40 {
         let events = batch(3);
@@ -132,8 +132,8 @@ async fn the_events_of_every_stream_are_shipped_once_and_in_order() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_paused_consumer_is_given_nothing_until_it_goes_on() {
-    let cluster = Cluster::start();
-    let url = cluster.url("");
+    let place = Cluster::shared().place();
+    let url = place.url("");
     let store = open(&url, options()).await.unwrap();
     store.append(&batch(3)).await.unwrap();
     let source = StreamSource::open(&url).await.unwrap();
@@ -148,15 +148,16 @@ async fn a_paused_consumer_is_given_nothing_until_it_goes_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_line_that_is_no_event_is_set_aside_and_stops_nothing() {
-    let cluster = Cluster::start();
-    let url = cluster.url("");
+    let cluster = Cluster::shared();
+    let place = cluster.place();
+    let url = place.url("");
     let store = open(&url, options()).await.unwrap();
     let (before, after) = (batch(1), batch(1));
     store.append(&before).await.unwrap();
     let client = cluster.client().await;
     let good = serde_json::to_string(&batch(1)[0]).unwrap();
     for payload in [format!("no event\n{good}\n"), String::new(), "{}".into()] {
-        let published = client.request("audit.0", payload.into()).await.unwrap();
+        let published = client.request(format!("{}.0", place.subject()), payload.into()).await.unwrap();
         assert!(String::from_utf8_lossy(&published.payload).contains("\"seq\""));
     }
     store.append(&after).await.unwrap();
@@ -190,16 +191,16 @@ async fn a_line_that_is_no_event_is_set_aside_and_stops_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_of_somebody_else_is_not_used() {
-    let cluster = Cluster::start();
+    let cluster = Cluster::shared();
+    let place = cluster.place();
     let client = cluster.client().await;
-    open(&cluster.url(""), options()).await.unwrap();
-    let config =
-        json!({"stream_name": "AUDIT-0", "config": {"durable_name": "ship", "name": "ship", "ack_policy": "explicit"}});
-    let made = cluster.api(&client, "CONSUMER.CREATE.AUDIT-0.ship", config).await;
+    open(&place.url(""), options()).await.unwrap();
+    let config = json!({"stream_name": place.stream(), "config": {"durable_name": "ship", "name": "ship", "ack_policy": "explicit"}});
+    let made = cluster.api(&client, &format!("CONSUMER.CREATE.{}.ship", place.stream()), config).await;
     assert!(made["error"].is_null(), "{made}");
-    let refused = StreamSource::open(&cluster.url("")).await.unwrap_err();
+    let refused = StreamSource::open(&place.url("")).await.unwrap_err();
     assert!(refused.kind() == StoreErrorKind::Config && refused.to_string().contains("`ack_policy`"), "{refused}");
-    StreamSource::open(&cluster.url("&consumer=ours")).await.unwrap();
+    StreamSource::open(&place.url("&consumer=ours")).await.unwrap();
     let refused = StreamSource::open(&cluster.url("&stream=NONE&subject=none")).await.unwrap_err();
     assert!(refused.to_string().contains("there is no stream \"NONE-0\""), "{refused}");
 }

@@ -21,7 +21,7 @@ fn stream(name: &str, change: &[(&str, Value)]) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_would_lose_events_is_refused() {
-    let cluster = Cluster::start();
+    let cluster = Cluster::shared();
     let client = cluster.client().await;
     for (name, change, named) in [
         ("R1", vec![("num_replicas", json!(1))], vec!["`num_replicas` is 1"]),
@@ -65,24 +65,27 @@ async fn a_stream_that_would_lose_events_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_is_changed_or_full_while_it_is_open_is_reported() {
-    let cluster = Cluster::start();
+    let cluster = Cluster::shared();
+    let place = cluster.place();
     let client = cluster.client().await;
-    let store = open(&cluster.url(""), options()).await.unwrap();
+    let store = open(&place.url(""), options()).await.unwrap();
     let event = [AuditEvent::new(EventType::UPLOAD)];
     store.append(&event).await.unwrap();
-    let full = stream("AUDIT", &[("max_msgs", json!(1))]);
-    let changed = cluster.api(&client, "STREAM.UPDATE.AUDIT-0", full).await;
+    let full = stream(&place.name(), &[("max_msgs", json!(1))]);
+    let changed = cluster.api(&client, &format!("STREAM.UPDATE.{}", place.stream()), full).await;
     assert!(changed["error"].is_null(), "{changed}");
     let short = options().timeout(std::time::Duration::from_secs(2));
     let refused = store.health().await.unwrap_err();
     assert!(refused.kind() == StoreErrorKind::Transient && refused.to_string().contains("full"), "{refused}");
-    let second = open(&cluster.url(""), short).await.unwrap();
+    let second = open(&place.url(""), short).await.unwrap();
     let refused = second.append(&[AuditEvent::new(EventType::AUTH)]).await.unwrap_err();
     assert!(refused.kind() == StoreErrorKind::Transient && refused.to_string().contains("full"), "{refused}");
 
-    let old =
-        stream("AUDIT", &[("max_age", json!(60_000_000_000_u64)), ("duplicate_window", json!(60_000_000_000_u64))]);
-    let changed = cluster.api(&client, "STREAM.UPDATE.AUDIT-0", old).await;
+    let old = stream(
+        &place.name(),
+        &[("max_age", json!(60_000_000_000_u64)), ("duplicate_window", json!(60_000_000_000_u64))],
+    );
+    let changed = cluster.api(&client, &format!("STREAM.UPDATE.{}", place.stream()), old).await;
     assert!(changed["error"].is_null(), "{changed}");
     let refused = store.health().await.unwrap_err();
     assert!(
@@ -92,21 +95,22 @@ async fn a_stream_that_is_changed_or_full_while_it_is_open_is_reported() {
     // Known from then on.
     let refused = store.append(&event).await.unwrap_err();
     assert_eq!(refused.kind(), StoreErrorKind::NotDurable, "{refused}");
-    let (events, _) = cluster.events(&client, "AUDIT-0").await;
+    let (events, _) = cluster.events(&client, &place.stream()).await;
     assert_eq!(events.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_was_made_again_is_told_of_and_takes_events() {
-    let cluster = Cluster::start();
+    let cluster = Cluster::shared();
+    let place = cluster.place();
     let client = cluster.client().await;
-    let store = open(&cluster.url(""), options()).await.unwrap();
+    let store = open(&place.url(""), options()).await.unwrap();
     let append = || async { store.append(&[AuditEvent::new(EventType::UPLOAD)]).await };
     append().await.unwrap();
     append().await.unwrap();
-    let deleted = cluster.api(&client, "STREAM.DELETE.AUDIT-0", Value::Null).await;
+    let deleted = cluster.api(&client, &format!("STREAM.DELETE.{}", place.stream()), Value::Null).await;
     assert!(deleted["error"].is_null(), "{deleted}");
-    let made = cluster.api(&client, "STREAM.CREATE.AUDIT-0", stream("AUDIT", &[])).await;
+    let made = cluster.api(&client, &format!("STREAM.CREATE.{}", place.stream()), stream(&place.name(), &[])).await;
     assert!(made["error"].is_null(), "{made}");
     // The next append finds out by its number, and the one behind it looks.
     append().await.unwrap();
@@ -115,7 +119,7 @@ async fn a_stream_that_was_made_again_is_told_of_and_takes_events() {
     let found = store.diagnose().await.unwrap();
     let told = found.iter().find(|diagnostic| diagnostic.subject == "stream").expect("it is told of");
     assert_eq!(told.severity, tower_audit::store::Severity::Error);
-    assert_eq!(cluster.events(&client, "AUDIT-0").await.0.len(), 2);
+    assert_eq!(cluster.events(&client, &place.stream()).await.0.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
