@@ -44,7 +44,8 @@ impl Cluster {
                 .current_dir(folder)
                 .arg("-D")
                 .arg(folder.join("data"))
-                .args(["-U", "postgres", "-A", "trust", "--no-locale", "-E", "UTF8"])
+                // A loss of power would take the tests with it.
+                .args(["-U", "postgres", "-A", "trust", "--no-locale", "-E", "UTF8", "--no-sync"])
                 .output()
         })
     }

@@ -95,7 +95,7 @@ async fn an_archive_that_cannot_be_opened_stops_nothing_else() {
 #[tokio::test]
 async fn a_compressed_archive_is_read_in_bounded_memory() {
     let place = Place::new();
-    let mut large = events(4000);
+    let mut large = events(1600);
     for event in &mut large {
         event.details.insert("text".into(), "x".repeat(60_000).into());
     }
@@ -104,8 +104,8 @@ async fn a_compressed_archive_is_read_in_bounded_memory() {
     assert!(Command::new("gzip").arg("-1").arg(&archive).status().unwrap().success());
     fs::write(place.log(), "").unwrap();
     let url = format!("jsonl:{}", place.log().display());
-    // 240 MB of text in it. The program has some 20 MB of its own.
-    let memory = format!("--data={}", 100 << 20);
+    // 96 MB of text in it. The program has some 20 MB of its own.
+    let memory = format!("--data={}", 48 << 20);
     let run = |words: &[&str]| {
         let program = Command::new("prlimit")
             .args([&memory, "--", env!("CARGO_BIN_EXE_tower-audit")])
@@ -116,8 +116,8 @@ async fn a_compressed_archive_is_read_in_bounded_memory() {
         assert!(program.status.success(), "{words:?}: {}", String::from_utf8_lossy(&program.stderr));
         String::from_utf8(program.stdout).expect("text")
     };
-    assert_eq!(run(&["count", "--event-type", "upload"]).trim(), "4000");
+    assert_eq!(run(&["count", "--event-type", "upload"]).trim(), "1600");
     let newest = run(&["query", "--limit", "2", "--format", "jsonl"]);
-    assert!(newest.contains(&large[3999].event_id.to_string()) && newest.contains(&large[3998].event_id.to_string()));
+    assert!(newest.contains(&large[1599].event_id.to_string()) && newest.contains(&large[1598].event_id.to_string()));
     assert!(run(&["get", &large[7].event_id.to_string()]).contains(&large[7].event_id.to_string()));
 }

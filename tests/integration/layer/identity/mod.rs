@@ -193,9 +193,14 @@ fn search(count: u32, seed: u64) {
 /// The environment variable with the seed of a search: a number, to repeat one, or `random`.
 const SEED: &str = "TOWER_AUDIT_MODEL_SEED";
 
-/// On two threads, of which each has half of them. Other cases each time: a failure prints the seed that finds it again.
+/// The environment variable with the number of cases, for a longer search.
+const CASES: &str = "TOWER_AUDIT_MODEL_CASES";
+
+/// On two threads, of which each has half of them. Other cases each time, so that runs add up: a failure prints the seed that
+/// finds it again.
 #[test]
 fn every_run_is_told_once() {
+    let count = std::env::var(CASES).map_or(COUNT, |count| count.parse().expect("a number of cases"));
     let seed = match std::env::var(SEED).as_deref() {
         Err(_) | Ok("random") => getrandom::u64().expect("the system has random numbers"),
         Ok(seed) => seed.parse().expect("a seed is a number, or `random`"),
@@ -203,12 +208,12 @@ fn every_run_is_told_once() {
     std::thread::scope(|scope| {
         for thread in 0..2 {
             // The first thread of a repeated search has the seed of the one that failed, whichever that was.
-            scope.spawn(move || search(COUNT / 2, seed ^ thread));
+            scope.spawn(move || search(count / 2, seed ^ thread));
         }
     });
 }
 
-const COUNT: u32 = 100_000;
+const COUNT: u32 = 40_000;
 
 /// The client of the outermost request leaves, which changes nothing for the request `r4` that a handler further in sends:
 /// at the moment of a timeout, the innermost layer still waits for its `started`, and the layer of the other log around it
