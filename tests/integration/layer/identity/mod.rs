@@ -213,7 +213,7 @@ fn every_run_is_told_once() {
     });
 }
 
-const COUNT: u32 = 40_000;
+const COUNT: u32 = 100_000;
 
 /// The client of the outermost request leaves, which changes nothing for the request `r4` that a handler further in sends:
 /// at the moment of a timeout, the innermost layer still waits for its `started`, and the layer of the other log around it
