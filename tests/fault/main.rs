@@ -8,6 +8,8 @@
 mod cluster;
 #[cfg(feature = "postgres")]
 mod instances;
+#[cfg(all(feature = "nats", feature = "postgres"))]
+mod jetstream;
 #[cfg(feature = "jsonl")]
 mod jsonl;
 mod kill;
@@ -17,7 +19,10 @@ mod mariadb;
 #[cfg(feature = "mongodb")]
 #[path = "../support/mongodb.rs"]
 mod mongodb_server;
-#[cfg(any(feature = "postgres", feature = "mysql", feature = "mongodb"))]
+#[cfg(feature = "nats")]
+#[path = "../support/nats.rs"]
+mod nats_cluster;
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "mongodb", feature = "nats"))]
 #[path = "../support/private_server.rs"]
 mod private_server;
 mod rotation_killed;

@@ -1,7 +1,7 @@
 //! A private JetStream cluster for tests: three servers in a temporary folder, on addresses of this machine that nothing else uses,
 //! gone when the test binary ends, however it ends.
 
-#![allow(dead_code)] // Each test binary uses another part.
+#![allow(dead_code, unused_imports)] // Each test binary uses another part.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,6 +17,11 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 use tower_audit::AuditEvent;
 
+#[path = "network.rs"]
+pub(crate) mod network;
+
+use network::{Cable, Network};
+
 pub(crate) use crate::private_server::eventually;
 use crate::private_server::{POLL, START_WITHIN, janitor};
 
@@ -31,6 +36,9 @@ pub(crate) const DEFAULT: &str = "";
 pub(crate) struct Cluster {
     folder: PathBuf,
     addresses: Vec<String>,
+    /// The addresses that the servers have among themselves.
+    peers: Vec<String>,
+    network: Option<Network>,
     nodes: Vec<Mutex<Option<Child>>>,
     _janitor: Child,
 }
@@ -56,6 +64,16 @@ impl Cluster {
     /// Servers with these settings of JetStream, one for each, and these further lines in the configuration of all. `FOLDER` in
     /// them is a folder of the cluster.
     pub(crate) fn start_with(jetstream: &[&str], lines: &str) -> Self {
+        Self::start_on(None, jetstream, lines)
+    }
+
+    /// Three servers that sync each write, on three hosts that can be cut off from each other and from their clients. The namespace of networks and
+    /// mounts must be ours alone.
+    pub(crate) fn start_on_hosts() -> Self {
+        Self::start_on(Some(Network::new(3)), &[ALWAYS, ALWAYS, ALWAYS], "")
+    }
+
+    fn start_on(network: Option<Network>, jetstream: &[&str], lines: &str) -> Self {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let program = program();
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
@@ -64,11 +82,14 @@ impl Cluster {
         let script = r#"for file in "$0"/*.pid; do kill -KILL "$(cat "$file")"; done"#;
         let janitor = janitor(Command::new("/bin/sh"), script, &folder);
         let process = std::process::id();
-        let addresses = (0..jetstream.len() as u32)
+        let local = (0..jetstream.len() as u32)
             .map(|node| format!("127.{}.{}.{}", 64 + process / 256 % 190, process % 256, 1 + (number * 4 + node) % 254))
             .collect();
+        let on_hosts = |cable: Cable| (0..jetstream.len()).map(|node| cable.address(node)).collect();
+        let addresses: Vec<_> = if network.is_some() { on_hosts(Cable::Clients) } else { local };
+        let peers = if network.is_some() { on_hosts(Cable::Peers) } else { addresses.clone() };
         let nodes = jetstream.iter().map(|_| Mutex::new(None)).collect();
-        let cluster = Self { folder, addresses, nodes, _janitor: janitor };
+        let cluster = Self { folder, addresses, peers, network, nodes, _janitor: janitor };
         fs::write(cluster.folder.join("lines.conf"), lines.replace("FOLDER", &cluster.folder.display().to_string()))
             .expect("the folder is ours");
         for (node, jetstream) in jetstream.iter().enumerate() {
@@ -87,10 +108,14 @@ impl Cluster {
     pub(crate) fn configure(&self, node: usize, jetstream: &str) {
         let address = &self.addresses[node];
         let store = self.folder.join(format!("n{node}"));
-        let routes: Vec<_> = self.addresses.iter().map(|address| format!("nats://{address}:6222")).collect();
+        let routes: Vec<_> = self.peers.iter().map(|address| format!("nats://{address}:6222")).collect();
         let cluster = match self.addresses.len() {
             1 => String::new(),
-            _ => format!("cluster {{ name: test, listen: \"{address}:6222\", routes: [{}] }}", routes.join(", ")),
+            _ => format!(
+                "cluster {{ name: test, listen: \"{}:6222\", routes: [{}] }}",
+                self.peers[node],
+                routes.join(", ")
+            ),
         };
         let configuration = format!(
             "server_name: n{node}\nlisten: \"{address}:4222\"\nhttp: \"{address}:8222\"\n{cluster}\n\
@@ -149,10 +174,19 @@ impl Cluster {
         }
     }
 
+    /// The hosts of [`start_on_hosts`](Self::start_on_hosts).
+    pub(crate) fn network(&self) -> &Network {
+        self.network.as_ref().expect("the servers are on hosts of their own")
+    }
+
     fn resume_with(&self, node: usize, program: &Path) {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.join(format!("n{node}.log")));
-        let child = Command::new(program)
+        let mut words = self.network.as_ref().map(|network| network.on(node)).unwrap_or_default();
+        words.push(program.to_str().expect("a path in UTF-8").to_owned());
+        let child = Command::new(&words[0])
+            .args(&words[1..])
             .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .arg("-c")
             .arg(self.folder.join(format!("n{node}.conf")))
             .current_dir(&self.folder)
@@ -196,11 +230,18 @@ impl Cluster {
 
     /// A plain client of the app's account.
     pub(crate) async fn client(&self) -> Client {
+        self.client_without(None).await
+    }
+
+    /// A client that does not connect to one of the servers.
+    pub(crate) async fn client_without(&self, node: Option<usize>) -> Client {
+        let servers = self.addresses.iter().enumerate().filter(|(number, _)| Some(*number) != node);
         let servers: Vec<async_nats::ServerAddr> =
-            self.addresses.iter().map(|address| format!("nats://{address}:4222").parse().expect("a URL")).collect();
+            servers.map(|(_, address)| format!("nats://{address}:4222").parse().expect("a URL")).collect();
         let deadline = Instant::now() + START_WITHIN;
         loop {
-            let options = ConnectOptions::new().user_and_password("app".into(), "app".into());
+            let options =
+                ConnectOptions::new().user_and_password("app".into(), "app".into()).ignore_discovered_servers();
             match options.connect(&servers[..]).await {
                 Ok(client) => return client,
                 Err(error) => assert!(Instant::now() < deadline, "no server answers: {error}: {}", self.logs()),
@@ -242,16 +283,25 @@ impl Cluster {
 
     /// Waits until each server has a current copy of a stream: the next one that dies leaves a majority.
     pub(crate) async fn caught_up(&self, client: &Client, stream: &str) {
-        eventually("each server has a current copy", async || {
+        self.caught_up_within(client, stream, START_WITHIN).await;
+    }
+
+    /// As [`caught_up`](Self::caught_up), for a server that has lost its files: under load, it takes the server minutes.
+    pub(crate) async fn caught_up_within(&self, client: &Client, stream: &str, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        loop {
             let info = self.api(client, &format!("STREAM.INFO.{stream}"), Value::Null).await;
             let replicas = info["cluster"]["replicas"].as_array().cloned().unwrap_or_default();
             let is_current = |replica: &Value| {
                 replica["current"] == true && replica["lag"].as_u64().unwrap_or(0) < 50 && replica["offline"] != true
             };
             let heard = |replica: &Value| replica["active"].as_u64().is_some_and(|active| active < 2_000_000_000);
-            replicas.len() + 1 == self.nodes.len() && replicas.iter().all(|one| is_current(one) && heard(one))
-        })
-        .await;
+            if replicas.len() + 1 == self.nodes.len() && replicas.iter().all(|one| is_current(one) && heard(one)) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "a server has no current copy: {info}: {}", self.logs());
+            tokio::time::sleep(POLL).await;
+        }
     }
 
     /// The events of a stream in its order, and the number of its messages.
@@ -327,8 +377,8 @@ impl Drop for Cluster {
 pub(crate) const NKEY_SEED: &str = "SUAGRVZD7SALYVD5HGRV3CEEZCVWLRZPLBDCYQTIBMRYQ2WRXKXJP4J6BY";
 const USERS: &str = "{user: app, password: app}, {nkey: UCL5S7U5Z2WGWCP6F6NG5TTRFB2E3QEOB7VJMAYN3G5UT6V2IX6Q7WA3}, {user: reader, password: reader, permissions: {publish: \"$JS.API.STREAM.INFO.*\", subscribe: \"_INBOX.>\"}}";
 
-/// The server, installed once for each target folder.
-fn program() -> PathBuf {
+/// The server, installed once for each target folder. In a namespace of networks it cannot be installed.
+pub(crate) fn program() -> PathBuf {
     // Of another version.
     if let Some(program) = std::env::var_os("NATS_SERVER") {
         return program.into();

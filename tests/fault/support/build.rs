@@ -53,6 +53,7 @@ fn features() -> String {
         ("postgres", cfg!(feature = "postgres")),
         ("mysql", cfg!(feature = "mysql")),
         ("mongodb", cfg!(feature = "mongodb")),
+        ("nats", cfg!(feature = "nats")),
         ("jsonl", cfg!(feature = "jsonl")),
         ("policy-file", cfg!(feature = "policy-file")),
     ];

@@ -22,7 +22,7 @@ pub(crate) use folder::{Folder, beside, url};
 pub(crate) use http::{Answer, Client, Request};
 pub(crate) use load::{Kind, Shot, fire, load_while};
 pub(crate) use log_contents::Record;
-pub(crate) use namespace::{in_own_namespace, is_root};
+pub(crate) use namespace::{in_own_namespace, in_own_network, is_root};
 pub(crate) use program::{run, try_run};
 pub(crate) use server::{Exit, Server, Settings};
 #[cfg(feature = "postgres")]

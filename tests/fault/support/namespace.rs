@@ -1,4 +1,4 @@
-//! Mounts in a namespace of its own, which end with the test.
+//! Mounts, and networks, in a namespace of its own, which end with the test.
 
 use std::process::Command;
 
@@ -10,11 +10,24 @@ pub(crate) fn is_root() -> bool {
 /// Runs `body`, the rest of the test of this name, in a process with mounts of its own.
 #[track_caller]
 pub(crate) fn in_own_namespace(test: &str, body: impl FnOnce()) {
+    in_namespaces(&["--mount"], test, body);
+}
+
+/// As [`in_own_namespace`], with networks of its own too: there is no other host, and no loopback until it is set up.
+#[track_caller]
+#[allow(dead_code)] // Each test binary uses another part.
+pub(crate) fn in_own_network(test: &str, body: impl FnOnce()) {
+    in_namespaces(&["--mount", "--net"], test, body);
+}
+
+#[track_caller]
+fn in_namespaces(namespaces: &[&str], test: &str, body: impl FnOnce()) {
     if std::env::var_os(INSIDE).is_some() {
         return body();
     }
     let output = Command::new("unshare")
-        .args(if is_root() { ["--mount"].as_slice() } else { &["--mount", "--user", "--map-root-user"] })
+        .args(namespaces)
+        .args(if is_root() { [].as_slice() } else { &["--user", "--map-root-user"] })
         .arg("--")
         .arg(std::env::current_exe().expect("the test knows where it is"))
         .args([test, "--exact", "--nocapture"])
@@ -24,7 +37,7 @@ pub(crate) fn in_own_namespace(test: &str, body: impl FnOnce()) {
     let stdout = String::from_utf8_lossy(&output.stdout);
     let stderr = String::from_utf8_lossy(&output.stderr);
     eprint!("{stderr}");
-    assert!(output.status.success(), "in a mount namespace: {}\n{stdout}{stderr}", output.status);
+    assert!(output.status.success(), "in namespaces of its own: {}\n{stdout}{stderr}", output.status);
     assert!(stdout.contains("1 passed"), "there is no test {test:?}: {stdout}");
     for line in stdout.lines().filter(|line| line.starts_with(test)) {
         println!("{line}");
