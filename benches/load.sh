@@ -7,9 +7,10 @@
 #     benches/load.sh --prefill 5000000   audited, with so many events stored, against an empty store
 #     benches/load.sh --prefill 5000000 --purge
 #                                         what writers notice while a fifth of the events is purged
-# Kinds: bare audited naive, audited-jsonl, audited-pg naive-pg, targeted and targeted-pg, whose events name a target, filled and filled-pg (with --prefill), memory, which is layer and
+# Kinds: bare audited naive, audited-jsonl, audited-pg naive-pg, audited-mysql naive-mysql, audited-mongodb naive-mongodb, audited-nats naive-nats (one
+# publication a request), targeted and targeted-pg, whose events name a target, filled and filled-pg (with --prefill), memory, which is layer and
 # writer without a disk, and lean-pg, which is audited-pg without the indexes that naive-pg does not have. A kind and a number, as in audited-pg:3, is so many servers on one store, each with connections
-# of its own: their rates are summed.
+# of its own: their rates are summed. Servers are private: MariaDB, a stand-in for MongoDB, and three of JetStream that sync each write.
 # Further: --rounds N (5), --seconds N (5) for each measurement, --connections "1 64 256", --kinds "bare audited naive",
 # --days N (500), over which the events of the prefill are spread,
 # --dir DIR (where the databases go: a temporary directory, unless the filled one is to be kept for the next run).
@@ -41,13 +42,14 @@ command -v wrk >/dev/null || { echo 'wrk is missing' >&2; exit 69; }
 here=$(cd "$(dirname "$0")/.." && pwd)
 cd "$here"
 . benches/support/postgres.sh
+. benches/support/servers.sh
 cargo build --quiet --release --features cli,api,jsonl,postgres --example reference --example naive --example fill \
     --bin tower-audit
 target=${CARGO_TARGET_DIR:-target}/release
 work=$(mktemp -d ${dir:+-p "$dir"})
 cluster=''
 servers=''
-trap 'stop; stop_postgres; rm -rf "$work"; [ -n "$dir" ] || [ -z "$cluster" ] || rm -rf "$cluster"' EXIT
+trap 'stop; stop_postgres; stop_servers; rm -rf "$work"; [ -n "$dir" ] || [ -z "$cluster" ] || rm -rf "$cluster"' EXIT
 trap 'exit 130' INT TERM
 
 case "$kinds " in
@@ -58,6 +60,20 @@ case "$kinds " in
         mkdir -p "$cluster"
         start_postgres "$cluster" ;;
 esac
+# The server's account must get through to its folder.
+chmod a+x "$work"
+for server in mysql mongodb nats; do
+    case "$kinds " in
+        *-$server*)
+            mkdir "$work/$server"
+            case $server in
+                mysql) start_mariadb "$work/$server" ;;
+                mongodb) start_mongodb "$work/$server" ;;
+                nats) start_nats "$work/$server" ;;
+            esac ;;
+    esac
+done
+fresh=0
 
 # Starts so many servers of this kind over one store of their own and sets `addresses`.
 start() { # KIND[:SERVERS]
@@ -72,6 +88,9 @@ start() { # KIND[:SERVERS]
     # What the one before left to do (an autovacuum of its tables, pages to be written) is not charged to this one.
     case $sort in
         *-pg) sql postgres 'DROP DATABASE IF EXISTS empty' ;;
+        *-mysql) mariadb_sql '' 'DROP DATABASE IF EXISTS empty; CREATE DATABASE empty' ;;
+        # A name of its own each time: nothing is deleted while others are measured.
+        *-mongodb | *-nats) fresh=$((fresh + 1)) ;;
     esac
     case $sort in
         audited-pg | targeted-pg | naive-pg | lean-pg) sql postgres 'CREATE DATABASE empty' ;;
@@ -99,6 +118,10 @@ start_one() {
         filled) url="sqlite:$filled" ;;
         naive) url="sqlite:$work/store/naive.db" ;;
         audited-pg | targeted-pg | naive-pg | lean-pg) url="$postgres/empty" ;;
+        audited-mysql | naive-mysql) url="$mariadb/empty" ;;
+        audited-mongodb | naive-mongodb) url="$mongodb/empty$fresh?directConnection=true" ;;
+        audited-nats) url="nats://app:app@$nats?system_user=sys&system_password=sys&stream=LOAD$fresh&subject=load$fresh" ;;
+        naive-nats) url="nats://app:app@$nats" ;;
         filled-pg) url="$postgres/$filled_pg" ;;
         *) echo "there is no kind $1" >&2; exit 64 ;;
     esac
@@ -226,6 +249,7 @@ for count in $connections; do
             "$(median "$found" 3)" "$(awk '{n += $4} END {print n}' "$found")"
     done
     for pair in memory/bare audited/bare targeted/audited targeted-pg/audited-pg audited/naive filled/audited audited-pg/bare audited-pg/naive-pg \
+        audited-mysql/bare audited-mysql/naive-mysql audited-mongodb/bare audited-mongodb/naive-mongodb audited-nats/bare audited-nats/naive-nats \
         lean-pg/naive-pg filled-pg/audited-pg audited-pg:2/audited-pg audited-pg:3/audited-pg; do
         above=$work/${pair%/*}.$count below=$work/${pair#*/}.$count
         if [ -e "$above" ] && [ -e "$below" ]; then
