@@ -1,8 +1,9 @@
 #!/bin/sh
 # What reading many events costs: pages by filter, counts and top values, and the export of everything.
 #
-#     benches/reading.sh                  five million events, on SQLite and on a private PostgreSQL
+#     benches/reading.sh                  five million events, on SQLite and on a private PostgreSQL; the other stores are mariadb and mongodb
 #     benches/reading.sh --events 100000 --stores sqlite
+#     benches/reading.sh --events 500000 --stores "mariadb mongodb"
 # Further: --dir DIR (where the databases go and stay: a temporary directory, unless a filled one is to be kept).
 #
 # On PostgreSQL the events lie in a partition for each month, as they do when a service has written them all along.
@@ -21,6 +22,7 @@ done
 here=$(cd "$(dirname "$0")/.." && pwd)
 cd "$here"
 . benches/support/postgres.sh
+. benches/support/servers.sh
 cargo build --quiet --release --features cli,api,postgres --example reference --example query_latency --example fill \
     --bin tower-audit
 target=${CARGO_TARGET_DIR:-target}/release
@@ -28,7 +30,7 @@ work=${dir:-$(mktemp -d)}
 # The server's account must get through to its folder.
 chmod a+x "$work"
 serving=''
-trap 'stop; stop_postgres; [ -n "$dir" ] || rm -rf "$work"' EXIT
+trap 'stop; stop_postgres; stop_servers; [ -n "$dir" ] || rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
 stop() {
@@ -77,6 +79,32 @@ fill_postgres() {
     "$target/examples/fill" "$url" "$events"
     sql "reading_$events" 'VACUUM ANALYZE audit_events'
     : >"$work/reading-$events.pg.complete"
+}
+
+# All of these events lie in the partition of what is older than the first month that a log makes.
+fill_mariadb() {
+    mkdir -p "$work/mariadb"
+    start_mariadb "$work/mariadb"
+    url=$mariadb/reading_$events
+    [ -e "$work/reading-$events.mariadb.complete" ] && return
+    mariadb_sql '' "DROP DATABASE IF EXISTS reading_$events; CREATE DATABASE reading_$events"
+    "$target/examples/fill" "$url" "$events"
+    mariadb_sql "reading_$events" 'ANALYZE TABLE audit_events' >/dev/null
+    : >"$work/reading-$events.mariadb.complete"
+}
+
+# A server that stands in for MongoDB: its times say how many documents are read, not how fast MongoDB is.
+fill_mongodb() {
+    mkdir -p "$work/mongodb"
+    start_mongodb "$work/mongodb"
+    url="$mongodb/reading_$events?directConnection=true"
+    [ -e "$work/reading-$events.mongodb.complete" ] && return
+    rm -rf "$work/mongodb/data"
+    stop_servers
+    start_mongodb "$work/mongodb"
+    url="$mongodb/reading_$events?directConnection=true"
+    "$target/examples/fill" "$url" "$events"
+    : >"$work/reading-$events.mongodb.complete"
 }
 
 # Runs a program that reads all, and says how fast, with the most memory that it had. What it printed is counted.
