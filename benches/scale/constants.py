@@ -2,7 +2,7 @@
 
 M: `benches/scale/measure.py --profile debug --seconds 3`, 2026-11-30 19:30 UTC, two cores of a virtual machine that compilers used as well, PostgreSQL 15,
 nats-server 2.15.1, the app and the shipper unoptimised. A pair of constants for batches and events is solved from the runs of one process
-with 1 and 64 connections: cost of an event = batch / events of a batch + event.
+with 1 and 64 connections (benches/results/2026-11-30-busy/scale.jsonl): cost of an event = batch / events of a batch + event.
 """
 
 # The machine and its servers.
