@@ -11,8 +11,10 @@ SYNC = 112e-6  # M `sync_us`: 4 KiB into a file that has its blocks, and fdatasy
 WAKE = 60e-6  # A hop between two threads or machines; assumed. benches/results/2026-11-27-slow-wake: 70 to 90 µs for a request and its answer
 GENERATOR_CPU = 16e-6  # M `generator_us` at 64 connections
 PG_BATCH, PG_EVENT = 277e-6, 14.5e-6  # M `server_us`: 219.7 in batches of 1.35, 25.4 in batches of 25.4
-# A message is one sync on each server: `strace -f -y -e fsync,fdatasync,pwrite64`, 2026-11-30 (docs/stores/nats.md).
-NATS_MESSAGE, NATS_EVENT = 1202e-6, 6.5e-6  # M `nats_us`, three servers together: 1,208 with 1 event a message, 61.4 with 21.9
+# A group of messages is one sync on each server: `strace -f -c -e fsync,pwrite64` on one of them, 2026-11-30 (docs/stores/nats.md).
+# CPU of the three servers: M `nats_us`, 1,208 for one message at a time; `examples/naive` under wrk, 2026-11-30 19:58, µs a message with 1, 4, 16, 64
+# and 256 in flight: 1,008, 567, 213, 88, 53.
+NATS_GROUP, NATS_MESSAGE, NATS_EVENT = 1150e-6, 48e-6, 6.5e-6
 NODE_CORES = 4  # Of the machines of the tables: assumed
 DISK_RATE = 200e6  # Bytes a second that a disk writes: assumed
 
@@ -29,6 +31,7 @@ SHIP_STEP, SHIP_EVENT = 91e-6, 42e-6  # Unoptimised: an upper bound
 PG_KEPT, PG_WAL = 1204, 1516  # M `kept_bytes`, `wal_bytes` at 256 connections
 STREAM_BYTES = 535  # M `stream_bytes` with 8 events a message
 NODE_MESSAGE_WRITTEN, NODE_EVENT_WRITTEN = 4920, 575  # M `written_bytes_a_node`: 5,494 with 1 event a message, 799 with 21.9
+GROUPED_WRITTEN = 1261  # `examples/naive`, as above: bytes written an event of 480 bytes and node with 64 in flight
 SQLITE_KEPT = 769  # docs/performance.md: examples/fill.rs, ade69b7
 SQLITE_WRITTEN = 2100  # 100 s at 256 connections, 847f4bf, 2026-11-29: 2.1 KB written
 
