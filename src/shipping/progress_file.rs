@@ -96,6 +96,7 @@ impl ShipProgress {
             sync_folder(folder)
         };
         if let Err(error) = write() {
+            // A file with a temporary name is read by nobody.
             let _ = fs::remove_file(&temporary);
             return Err(failed(error));
         }

@@ -256,7 +256,7 @@ pub(super) async fn filters_agree_with_the_model(harness: &Harness) {
     for batch in model.events().chunks(37) {
         append(&*fresh.store, batch).await;
     }
-    for _ in 0..300 {
+    for _ in 0..harness.rounds(300) {
         let filter = model.some_filter();
         let expected = model.found(&filter);
         assert_listing(&found(&*fresh.store, filter.clone()).await, &expected, &format!("{filter:?}"));

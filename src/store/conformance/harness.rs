@@ -47,7 +47,7 @@ impl Harness {
     }
 
     /// Sets the number of events that the capacity checks append: 10,000 by default. Choose it so that internal
-    /// thresholds of the store are crossed.
+    /// thresholds of the store are crossed. A slow server has fewer: the check with random filters then tries fewer, too.
     #[must_use]
     pub fn with_event_count(mut self, events: usize) -> Self {
         self.total = events;
@@ -94,6 +94,11 @@ impl Harness {
 
     pub(super) fn total(&self) -> usize {
         self.total
+    }
+
+    /// The number of random filters to try: at most one for eight events.
+    pub(super) fn rounds(&self, most: usize) -> usize {
+        most.min(self.total / 8)
     }
 
     pub(super) fn lacks(&self, need: Need) -> bool {

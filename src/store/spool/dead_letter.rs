@@ -72,6 +72,7 @@ impl DeadLetters {
             .and_then(|()| file.sync_all())
             .and_then(|()| fs::rename(&temporary, &path));
         if let Err(error) = written {
+            // A file with a temporary name is read by nobody.
             let _ = fs::remove_file(&temporary);
             return Err(error);
         }

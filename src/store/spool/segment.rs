@@ -46,6 +46,7 @@ impl Segment {
             .and_then(|()| file.sync_all())
             .and_then(|()| sync_folder(folder));
         if let Err(error) = written {
+            // One that stays has an event too many: nobody was told that it is kept.
             let _ = std::fs::remove_file(&path);
             return Err(error);
         }
@@ -64,6 +65,7 @@ impl Segment {
         match self.file.sync_data() {
             Ok(()) => Ok(self.len + frame.bytes.len() as u64),
             Err(cause) => {
+                // The head of the next segment says how long this one is, whatever stays in it.
                 let _ = cut();
                 Err(WriteError { cause, is_spent: true })
             }

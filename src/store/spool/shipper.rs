@@ -76,7 +76,7 @@ impl Shipper {
                     });
                     log_line(move || tracing::error!(error = %chain(&error), "the audit spool cannot be read"));
                     self.pause(AFTER_FAILURE).await;
-                    // Someone may have removed the folder.
+                    // Someone may have removed the folder. If it cannot be made, the next append says so.
                     let own = Arc::clone(&self.shared.own);
                     let _ = blocking(SHIPPING, move || own.ensure().during(SHIPPING)).await;
                 }
@@ -175,6 +175,7 @@ impl Shipper {
         self.pause(IDLE).await;
         if self.shared.own.backlog().is_shipped() {
             let mut journal = Arc::clone(&self.shared.journal).lock_owned().await;
+            // A file that stays is removed after the next batch.
             let _ = blocking(SHIPPING, move || journal.end_shipped_segment()).await;
             let until_look = self.next_look.saturating_duration_since(Instant::now());
             self.pause(until_look).await;

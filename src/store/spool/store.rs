@@ -139,6 +139,7 @@ impl SpoolStore {
                 )));
             }
             let pause = if others.is_empty() { Duration::from_millis(100) } else { Duration::from_millis(2) };
+            // Whichever of the two ends the pause: the state is looked at again.
             let _ = tokio::time::timeout(pause, changed.changed()).await;
         }
     }
@@ -272,6 +273,7 @@ impl AuditStore for SpoolStore {
             self.shared.wake.notify_one();
             let mut changed = self.shared.changed.subscribe();
             let drained = async { while self.shared.state().is_running && changed.changed().await.is_ok() {} };
+            // What is left after that is counted below.
             let _ = tokio::time::timeout(self.options.timeout.mul_f64(0.8), drained).await;
             self.shared.phase.send_replace(Phase::Stopped);
             let SpoolStatus { events, .. } = self.status();

@@ -34,10 +34,8 @@ impl fmt::Debug for Target {
 impl Target {
     /// An open store.
     pub(super) fn of_store(store: Arc<dyn AuditStore>, options: OpenOptions) -> Result<Self, StoreError> {
-        let target = Self { store: OnceLock::new(), url: None, options, opening: Mutex::default() };
         check(&*store, options)?;
-        let _ = target.store.set(store);
-        Ok(target)
+        Ok(Self { store: store.into(), url: None, options, opening: Mutex::default() })
     }
 
     /// The store that a URL names. It is opened now if it answers within the timeout, and later otherwise.
