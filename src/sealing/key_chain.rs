@@ -1,5 +1,7 @@
 //! The keys of a log, each vouched for by the one before.
 
+use std::collections::VecDeque;
+
 use super::finding::{Damage, Report};
 use crate::event::{AuditEvent, EventType};
 use crate::query::{Cursor, Filter, PageQuery};
@@ -83,15 +85,39 @@ impl KeyChain {
             None => String::new(),
         }
     }
+}
 
-    /// Reports a checkpoint of a key that a newer one had replaced.
-    pub(super) fn check_order(&self, newest: &mut usize, note: &SignedNote, size: u64, report: &mut Report) {
-        let age = self.age_of(note);
-        if age < *newest {
+/// The ages of the keys that have signed checkpoints, in the order of their sizes.
+#[derive(Debug, Default)]
+pub(super) struct SignerAges {
+    /// The number of rotations before the newest key so far.
+    newest: usize,
+    /// The sizes of the checkpoints that were kept elsewhere, with the ages of their keys, the smallest first.
+    kept: VecDeque<(u64, usize)>,
+}
+
+impl SignerAges {
+    pub(super) fn new(mut kept: Vec<(u64, usize)>) -> Self {
+        kept.sort_unstable();
+        Self { newest: 0, kept: kept.into() }
+    }
+
+    /// Reports the checkpoint if its key is one that a newer one had replaced.
+    ///
+    /// ```text
+    /// kept by key 2:             151
+    /// stored by key 1:   100           161    key 2 has signed 151, so key 1 had been replaced before 161
+    /// ```
+    pub(super) fn check(&mut self, chain: &KeyChain, note: &SignedNote, size: u64, report: &mut Report) {
+        while let Some((_, age)) = self.kept.pop_front_if(|(kept, _)| *kept < size) {
+            self.newest = self.newest.max(age);
+        }
+        let age = chain.age_of(note);
+        if age < self.newest {
             let text = format!("the checkpoint of {size} leaves is signed by a key that another has replaced before");
             report.add(Damage::WrongKey, None, None, text);
         }
-        *newest = age.max(*newest);
+        self.newest = self.newest.max(age);
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::finding::{Damage, Report};
-use super::key_chain::KeyChain;
+use super::key_chain::{KeyChain, SignerAges};
 use super::leaf_hash::{leaf_hash, surviving};
 use super::removals::Removals;
 use super::stored_tree::{edge, tiles_of};
@@ -32,6 +32,7 @@ pub struct Verifier<'s> {
     keys: Vec<VerifierKey>,
     retention_keys: Vec<VerifierKey>,
     kept: Vec<Checkpoint>,
+    kept_notes: Vec<SignedNote>,
     since: Option<Checkpoint>,
     unsealed_limit: Duration,
     sealer_wait: Duration,
@@ -45,6 +46,7 @@ impl<'s> Verifier<'s> {
             keys,
             retention_keys: Vec::new(),
             kept: Vec::new(),
+            kept_notes: Vec::new(),
             since: None,
             unsealed_limit: UNSEALED_LIMIT,
             sealer_wait: SEALER_WAIT,
@@ -56,6 +58,14 @@ impl<'s> Verifier<'s> {
     #[must_use]
     pub fn against(mut self, checkpoint: Checkpoint) -> Self {
         self.kept.push(checkpoint);
+        self
+    }
+
+    /// Adds a signed checkpoint that was kept elsewhere: the log must have grown from it, as for [`against`](Self::against). Of larger trees, a checkpoint by a key
+    /// that was replaced before the note was signed is damage.
+    #[must_use]
+    pub fn against_note(mut self, note: SignedNote) -> Self {
+        self.kept_notes.push(note);
         self
     }
 
@@ -100,12 +110,16 @@ impl<'s> Verifier<'s> {
         let mut report = Report::new();
         let chain = KeyChain::read(self.store.parts().reader, &self.keys).await?;
         let mut removals = Removals::read(sealing, &self.retention_keys, &chain, &mut report).await?;
-        let mut checkpoints = Checkpoints::new(sealing, &chain);
+        let (notes, ages) = self.open_kept_notes(&chain, &mut report);
+        let mut checkpoints = Checkpoints::new(sealing, &chain, ages);
         let Some(mut tree) = self.begin(sealing, &mut checkpoints, &mut report).await? else { return Ok(report) };
         removals.skip_to(tree.size());
         let first = tree.size().max(1);
-        let mut kept: VecDeque<&Checkpoint> = self.kept.iter().filter(|kept| kept.size >= first).collect();
+        let mut kept: VecDeque<&Checkpoint> =
+            self.kept.iter().chain(&notes).filter(|kept| kept.size >= first).collect();
         kept.make_contiguous().sort_by_key(|kept| kept.size);
+        // One may be that from which on the log is verified.
+        compare_kept(&mut kept, &tree, &chain, &mut report);
         // The time of the newest event that is as it was sealed.
         let mut latest = None;
         loop {
@@ -190,6 +204,23 @@ impl<'s> Verifier<'s> {
         Ok(report)
     }
 
+    /// Opens the notes that were kept. Returns their checkpoints, and the ages of their keys.
+    fn open_kept_notes(&self, chain: &KeyChain, report: &mut Report) -> (Vec<Checkpoint>, SignerAges) {
+        let (mut checkpoints, mut ages) = (Vec::new(), Vec::new());
+        for note in &self.kept_notes {
+            match Checkpoint::open(note, chain.keys()) {
+                Ok(checkpoint) => {
+                    ages.push((checkpoint.size, chain.age_of(note)));
+                    checkpoints.push(checkpoint);
+                }
+                Err(error) => {
+                    report.add(Damage::WrongKey, None, None, format!("the checkpoint that was kept: {error}"));
+                }
+            }
+        }
+        (checkpoints, SignerAges::new(ages))
+    }
+
     /// Begins with the tree of the given checkpoint. None if the store has no such tree.
     async fn begin(
         &self,
@@ -255,7 +286,9 @@ impl<'s> Verifier<'s> {
         }
         report.checkpoints = 1;
         match open(&newest, chain.keys()) {
-            Ok((checkpoint, _)) => {
+            Ok((checkpoint, note)) => {
+                let (_, mut ages) = self.open_kept_notes(&chain, &mut report);
+                ages.check(&chain, &note, checkpoint.size, &mut report);
                 let nodes = inclusion_nodes(leaf.index, checkpoint.size);
                 let tiles = tiles_of(sealing, nodes.as_deref().unwrap_or_default(), checkpoint.size).await?;
                 let proven = inclusion_proof(leaf.index, checkpoint.size, &tiles).and_then(|proof| {
@@ -493,16 +526,15 @@ fn open(stored: &StoredCheckpoint, keys: &[VerifierKey]) -> Result<(Checkpoint, 
 struct Checkpoints<'v> {
     sealing: &'v dyn Sealing,
     chain: &'v KeyChain,
-    /// The number of rotations before the newest key so far.
-    age: usize,
+    ages: SignerAges,
     read: VecDeque<Checkpoint>,
     /// The size of the last checkpoint that was read, right or wrong.
     last_size: u64,
 }
 
 impl<'v> Checkpoints<'v> {
-    fn new(sealing: &'v dyn Sealing, chain: &'v KeyChain) -> Self {
-        Self { sealing, chain, age: 0, read: VecDeque::new(), last_size: 0 }
+    fn new(sealing: &'v dyn Sealing, chain: &'v KeyChain, ages: SignerAges) -> Self {
+        Self { sealing, chain, ages, read: VecDeque::new(), last_size: 0 }
     }
 
     /// Reads the checkpoints up to this size, and reports those that are wrong.
@@ -515,7 +547,7 @@ impl<'v> Checkpoints<'v> {
                 report.checkpoints += 1;
                 match open(&stored, self.chain.keys()) {
                     Ok((checkpoint, note)) => {
-                        self.chain.check_order(&mut self.age, &note, stored.size, report);
+                        self.ages.check(self.chain, &note, stored.size, report);
                         self.read.push_back(checkpoint);
                     }
                     Err((damage, reason)) => {

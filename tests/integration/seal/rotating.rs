@@ -102,6 +102,49 @@ async fn a_rotation_that_was_removed_or_forged_is_found() {
     store.close().await.unwrap();
 }
 
+/// Somebody who has the replaced key, and deletes the checkpoints of its successor.
+#[tokio::test]
+async fn a_kept_checkpoint_of_the_successor_ends_the_old_key() {
+    let log = SealedLog::of(100).await;
+    let store = log.open().await;
+    KeySuccession::of(log.file("key"), log.file("key2")).run(&*store).await.unwrap();
+    go_on(&log, &store, "key2", 100..150).await;
+    let note = |name: &str| -> SignedNote { std::fs::read_to_string(log.file(name)).unwrap().parse().unwrap() };
+    let kept = note("key2.checkpoint");
+    go_on(&log, &store, "key2", 150..160).await;
+    store.close().await.unwrap();
+    let newest = note("key2.checkpoint");
+    let old: Signer = std::fs::read_to_string(log.file("key")).unwrap().trim().parse().unwrap();
+    let forged = SignedNote::sign(newest.text(), &[&old]).unwrap();
+    log.tamper(&format!(
+        "DELETE FROM audit_checkpoints WHERE size IN (101, 151); UPDATE audit_checkpoints SET note = '{forged}' WHERE size = 161"
+    ))
+    .await;
+
+    let store = log.open().await;
+    let verifier = || Verifier::new(&store, vec![log.key.clone()]).sealer_wait(std::time::Duration::ZERO);
+    let report = verifier().verify(|_| {}).await.unwrap();
+    assert!(report.is_intact() && report.size == 161, "nothing else tells: {report:?}");
+    let found = |report: Report| {
+        assert!(report.findings.iter().all(|found| found.text.contains("another has replaced")), "{report:?}");
+        kinds(&report)
+    };
+    let report = verifier().against_note(kept.clone()).verify(|_| {}).await.unwrap();
+    assert_eq!(found(report), [WrongKey]);
+    let checkpoint: Checkpoint = kept.text().parse().unwrap();
+    let report = verifier().against_note(kept.clone()).since(checkpoint).verify(|_| {}).await.unwrap();
+    assert_eq!((report.since, found(report)), (151, vec![WrongKey]));
+    let leaf = store.parts().sealing.unwrap().leaves(10, 1).await.unwrap().remove(0);
+    let report = verifier().against_note(kept).verify_event(leaf.event_id).await.unwrap().unwrap();
+    assert_eq!(found(report), [WrongKey]);
+
+    // A note of another log's key is none that was kept of this one.
+    let thief = Signer::from_seed("example.com/audit", [9; 32]).unwrap();
+    let foreign = SignedNote::sign(newest.text(), &[&thief]).unwrap();
+    assert_eq!(kinds(&verifier().against_note(foreign).verify(|_| {}).await.unwrap()), [WrongKey]);
+    store.close().await.unwrap();
+}
+
 /// A log is restored from a copy of 100 events, and the key has signed 200.
 #[tokio::test]
 async fn a_restored_log_is_sealed_on_under_another_origin() {

@@ -42,11 +42,12 @@ impl Trust {
         }
     }
 
-    /// Reads a checkpoint that was kept, and checks its signature.
-    pub(super) fn read_checkpoint(&self, option: &str, path: &Path) -> Result<Checkpoint, CliError> {
+    /// Reads a checkpoint that was kept, with its note, and checks the signature.
+    pub(super) fn read_checkpoint(&self, option: &str, path: &Path) -> Result<(Checkpoint, SignedNote), CliError> {
         let shown = |error: &dyn std::fmt::Display| CliError::Usage(format!("{option} {}: {error}", path.display()));
         let note: SignedNote = read(path)?.parse().map_err(|error| shown(&error))?;
-        self.open(&note).map_err(|error| shown(&error))
+        let checkpoint = self.open(&note).map_err(|error| shown(&error))?;
+        Ok((checkpoint, note))
     }
 }
 

@@ -23,9 +23,10 @@ pub(crate) async fn run(url: &str, args: VerifyArgs) -> Result<(), CliError> {
         let against =
             args.against.iter().map(|path| trust.read_checkpoint("--against", path)).collect::<Result<Vec<_>, _>>()?;
         let since = args.since.as_ref().map(|path| trust.read_checkpoint("--since", path)).transpose()?;
-        let verifier = against.into_iter().fold(Verifier::new(store, keys), Verifier::against);
+        let notes = against.into_iter().chain(since.clone()).map(|(_, note)| note);
+        let verifier = notes.fold(Verifier::new(store, keys), Verifier::against_note);
         let verifier = retention_keys.into_iter().fold(verifier, Verifier::retention_key);
-        let verifier = since.into_iter().fold(verifier, Verifier::since);
+        let verifier = since.into_iter().fold(verifier, |verifier, (checkpoint, _)| verifier.since(checkpoint));
         let report = match id {
             Some(id) => verifier.verify_event(id).await?.ok_or(CliError::NotFound(id))?,
             None => {
