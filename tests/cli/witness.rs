@@ -113,10 +113,45 @@ fn what_a_witness_refuses_is_said() {
         "{bodies:?}"
     );
 
+    // The size is the same, and the tree is not.
+    let same = answer("409 Conflict", "text/x.tlog.size", "300\n");
+    let (url, served) = scripted(vec![same.clone(), same]);
+    let policy_file = policy(&place, &vkey, WITNESS, &url);
+    let refused = place.run(&["witness", "--policy", &policy_file, "--keep", &kept]).failed(6);
+    assert!(refused.contains("has cosigned a tree of 300 leaves, and the 300 leaves here"), "{refused}");
+    assert!(served.join().expect("it served")[1].starts_with("old 300\n\n"));
+    assert!(!place.folder().join("kept").exists());
+
     let nowhere = policy(&place, &vkey, WITNESS, "");
     assert!(place.run(&["witness", "--policy", &nowhere, "--keep", &kept]).failed(2).contains("no witness has a URL"));
     let ftp = policy(&place, &vkey, WITNESS, "ftp://127.0.0.1/");
     assert!(place.run(&["witness", "--policy", &ftp, "--keep", &kept]).failed(3).contains("https://"));
+}
+
+/// The file that was kept is heard before any witness is.
+#[test]
+fn a_log_that_has_not_grown_from_what_was_kept_is_not_cosigned() {
+    let (place, vkey) = sealed();
+    let (other, _) = sealed();
+    let (url, served) = scripted(Vec::new());
+    served.join().expect("it serves nobody");
+    let policy = policy(&place, &vkey, WITNESS, &url);
+    let kept = path(&place, "kept");
+    let words = ["witness", "--policy", &policy, "--keep", &kept];
+    let own = place.run(&["checkpoint"]).ok();
+    let smaller = other.run(&["checkpoint"]).ok();
+    (0..3).for_each(|_| grow(&other));
+    let larger = other.run(&["checkpoint"]).ok();
+    (0..2).for_each(|_| grow(&place));
+    for (note, size) in [(smaller, 300), (larger, 309)] {
+        std::fs::write(&kept, &note).expect("it is written");
+        let refused = place.run(&words).failed(6);
+        assert!(refused.contains(&format!("a tree of {size} leaves, and the 306 leaves here")), "{refused}");
+        assert_eq!(std::fs::read_to_string(&kept).expect("it is there"), note, "it is evidence");
+    }
+    // Of a tree that this one has grown from, the witnesses are asked.
+    std::fs::write(&kept, own).expect("it is written");
+    place.run(&words).failed(3);
 }
 
 /// A process that ends with the test.

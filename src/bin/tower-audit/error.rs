@@ -91,9 +91,10 @@ pub(crate) enum CliError {
     Erasure(ErasureError),
     /// Too few witnesses have cosigned.
     Witness(String),
-    /// A witness has cosigned a tree that this one has not grown from.
+    /// A witness has cosigned a tree that this one has not grown from, or such a tree was kept.
     Contradicted {
-        witness: String,
+        /// The holder of the other tree, with a verb: `the witness w1 has cosigned`.
+        holder: String,
         witnessed: u64,
         stored: u64,
     },
@@ -284,9 +285,9 @@ impl fmt::Display for CliError {
             Self::Purge(error) => error.fmt(f),
             Self::Erasure(error) => error.fmt(f),
             Self::Witness(reason) => f.write_str(reason),
-            Self::Contradicted { witness, witnessed, stored } => write!(
+            Self::Contradicted { holder, witnessed, stored } => write!(
                 f,
-                "the witness {witness} has cosigned a tree of {witnessed} leaves, and the {stored} leaves here have not grown from it: the log was \
+                "{holder} a tree of {witnessed} leaves, and the {stored} leaves here have not grown from it: the log was \
                  rolled back, or its key was used for another history"
             ),
             Self::Key(error) => error.fmt(f),

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use http::StatusCode;
-use tower_audit::seal::{Checkpoint, SignedNote, TrustPolicy, VerifierKey};
+use tower_audit::seal::{Checkpoint, SignedNote, TrustPolicy, VerifierKey, verify_consistency};
 use tower_audit::sealing::{CosignRequest, trusted_keys};
 use tower_audit::store::AuditStore;
 
@@ -32,6 +32,9 @@ pub(crate) async fn run(url: &str, args: WitnessArgs) -> Result<(), CliError> {
         let mut note: SignedNote = newest.note.parse().map_err(|error| distrusted(&error))?;
         let checkpoint = Checkpoint::open(&note, policy.log_keys()).map_err(|error| distrusted(&error))?;
         let kept = kept(&args.keep)?;
+        if let Some(kept) = &kept {
+            check_growth(store, &args.keep, kept, &note, &checkpoint).await?;
+        }
         let mut refusals: Vec<&str> = Vec::new();
         for (name, key, url) in &witnesses {
             let old = cosigned_size(kept.as_ref(), key).filter(|old| *old <= checkpoint.size).unwrap_or(0);
@@ -70,6 +73,11 @@ async fn cosign(
     size: u64,
 ) -> Result<SignedNote, CliError> {
     let failed = |reason: String| CliError::Witness(reason);
+    let contradicted = |witnessed| CliError::Contradicted {
+        holder: format!("the witness {} has cosigned", key.name()),
+        witnessed,
+        stored: size,
+    };
     let url = format!("{}/add-checkpoint", url.trim_end_matches('/'));
     let mut old = old;
     for _ in 0..2 {
@@ -83,17 +91,12 @@ async fn cosign(
                     .trim()
                     .parse()
                     .map_err(|_| failed(format!("it answers 409 with {:?}, and no size", excerpt(body))))?;
-                if old > size {
-                    return Err(CliError::Contradicted {
-                        witness: key.name().to_owned(),
-                        witnessed: old,
-                        stored: size,
-                    });
+                // At the same size, it has another root.
+                if old > size || (old == size && request.old_size == size) {
+                    return Err(contradicted(old));
                 }
             }
-            StatusCode::UNPROCESSABLE_ENTITY => {
-                return Err(CliError::Contradicted { witness: key.name().to_owned(), witnessed: old, stored: size });
-            }
+            StatusCode::UNPROCESSABLE_ENTITY => return Err(contradicted(old)),
             StatusCode::NOT_FOUND => {
                 return Err(failed("it does not know this log: its operator adds the origin and the vkey".to_owned()));
             }
@@ -115,6 +118,33 @@ fn kept(path: &Path) -> Result<Option<SignedNote>, CliError> {
     }
     let shown = |error: &dyn std::fmt::Display| CliError::Usage(format!("--keep {}: {error}", path.display()));
     read(path)?.parse().map(Some).map_err(|error| shown(&error))
+}
+
+/// Compares the tree with the one that was kept, whatever the witnesses have seen.
+async fn check_growth(
+    store: &dyn AuditStore,
+    path: &Path,
+    kept: &SignedNote,
+    note: &SignedNote,
+    checkpoint: &Checkpoint,
+) -> Result<(), CliError> {
+    // A restored log goes on under another origin.
+    let Ok(old) = kept.text().parse::<Checkpoint>() else { return Ok(()) };
+    if old.origin != checkpoint.origin || old.size == 0 {
+        return Ok(());
+    }
+    let has_grown = old.size <= checkpoint.size && {
+        let proof = CosignRequest::new(store, note.clone(), old.size).await?.proof;
+        verify_consistency(old.size, &old.root, checkpoint.size, &checkpoint.root, &proof).is_ok()
+    };
+    match has_grown {
+        true => Ok(()),
+        false => Err(CliError::Contradicted {
+            holder: format!("{} has", path.display()),
+            witnessed: old.size,
+            stored: checkpoint.size,
+        }),
+    }
 }
 
 /// Returns the size of the tree that this witness has cosigned in a note.
