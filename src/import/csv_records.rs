@@ -23,53 +23,48 @@ impl<R: BufRead> CsvRecords<R> {
     pub(super) fn next_record(&mut self) -> io::Result<Option<Numbered<Vec<String>>>> {
         loop {
             let begin = self.line;
-            let (mut fields, mut field) = (Vec::new(), Vec::new());
-            let (mut state, mut size, mut is_torn, mut has_bytes) = (Quote::None, 0_usize, false, false);
-            let mut was_quoted = false;
-            loop {
-                let Some(byte) = self.byte()? else {
-                    is_torn |= state == Quote::Open;
-                    break;
-                };
-                has_bytes = true;
-                size += 1;
-                match (state, byte) {
-                    (Quote::Open, b'"') => state = Quote::Closed,
-                    (Quote::Open, _) => push(&mut field, byte, size),
-                    (Quote::Closed, b'"') => {
-                        state = Quote::Open;
-                        push(&mut field, byte, size);
-                    }
-                    (_, b'\n') => break,
-                    (_, b',') => {
-                        // Of a record that is too large, nothing more is kept.
-                        if size <= MAX_RECORD_BYTES {
-                            fields.push(std::mem::take(&mut field));
-                        }
-                        (state, was_quoted) = (Quote::None, false);
-                    }
-                    (_, b'\r') => {}
-                    (Quote::None, b'"') if field.is_empty() && !was_quoted => (state, was_quoted) = (Quote::Open, true),
-                    (Quote::None, _) => push(&mut field, byte, size),
-                    // Text behind a quoted field.
-                    (Quote::Closed, _) => is_torn = true,
-                }
+            let Some(record) = self.read_record()? else { return Ok(None) };
+            if !record.is_blank() {
+                return Ok(Some((begin, record.into_content())));
             }
-            if !has_bytes {
-                return Ok(None);
-            }
-            fields.push(field);
-            if fields.len() == 1 && fields[0].is_empty() && !was_quoted {
-                continue;
-            }
-            let texts: Result<Vec<_>, _> = fields.into_iter().map(String::from_utf8).collect();
-            let content = match texts {
-                _ if size > MAX_RECORD_BYTES => Err(Rejection::TooLong),
-                _ if is_torn => Err(Rejection::Torn),
-                texts => texts.map_err(|_| Rejection::NotCsv),
-            };
-            return Ok(Some((begin, content)));
         }
+    }
+
+    /// Reads the bytes of one record. None at the end of the input.
+    fn read_record(&mut self) -> io::Result<Option<CsvRecord>> {
+        let (mut record, mut field, mut state) = (CsvRecord::default(), Vec::new(), Quote::None);
+        loop {
+            let Some(byte) = self.byte()? else {
+                if record.size == 0 {
+                    return Ok(None);
+                }
+                record.is_torn |= state == Quote::Open;
+                break;
+            };
+            record.size += 1;
+            match (state, byte) {
+                (Quote::Open, b'"') => state = Quote::Closed,
+                (Quote::Open, _) => record.push(&mut field, byte),
+                (Quote::Closed, b'"') => {
+                    state = Quote::Open;
+                    record.push(&mut field, byte);
+                }
+                (_, b'\n') => break,
+                (_, b',') => {
+                    record.end_field(&mut field);
+                    (state, record.is_last_quoted) = (Quote::None, false);
+                }
+                (_, b'\r') => {}
+                (Quote::None, b'"') if field.is_empty() && !record.is_last_quoted => {
+                    (state, record.is_last_quoted) = (Quote::Open, true);
+                }
+                (Quote::None, _) => record.push(&mut field, byte),
+                // Text behind a quoted field.
+                (Quote::Closed, _) => record.is_torn = true,
+            }
+        }
+        record.end_field(&mut field);
+        Ok(Some(record))
     }
 
     fn byte(&mut self) -> io::Result<Option<u8>> {
@@ -96,9 +91,57 @@ enum Quote {
     Closed,
 }
 
-/// Keeps nothing of a record that is too long.
-fn push(field: &mut Vec<u8>, byte: u8, size: usize) {
-    if size <= MAX_RECORD_BYTES {
-        field.push(byte);
+/// The bytes of one record; of one that is too long, those of its beginning.
+#[derive(Debug, Default)]
+struct CsvRecord {
+    fields: Vec<Vec<u8>>,
+    /// The number of bytes, those that were not kept included.
+    size: usize,
+    is_torn: bool,
+    is_last_quoted: bool,
+}
+
+impl CsvRecord {
+    fn push(&self, field: &mut Vec<u8>, byte: u8) {
+        if self.size <= MAX_RECORD_BYTES {
+            field.push(byte);
+        }
+    }
+
+    /// Keeps the field. Fields of a record that is too long are dropped: each comma is one, and takes more memory than its byte.
+    fn end_field(&mut self, field: &mut Vec<u8>) {
+        if self.size <= MAX_RECORD_BYTES {
+            self.fields.push(std::mem::take(field));
+        }
+    }
+
+    fn is_blank(&self) -> bool {
+        self.fields.len() == 1 && self.fields[0].is_empty() && !self.is_last_quoted
+    }
+
+    fn into_content(self) -> Result<Vec<String>, Rejection> {
+        if self.size > MAX_RECORD_BYTES {
+            return Err(Rejection::TooLong);
+        }
+        if self.is_torn {
+            return Err(Rejection::Torn);
+        }
+        self.fields.into_iter().map(|field| String::from_utf8(field).map_err(|_| Rejection::NotCsv)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_commas_beyond_the_limit_keeps_no_more_fields() {
+        let text = ",".repeat(MAX_RECORD_BYTES + 100_000) + "\na,b\n";
+        let mut records = CsvRecords::new(text.as_bytes());
+        let record = records.read_record().unwrap().unwrap();
+        assert_eq!(record.fields.len(), MAX_RECORD_BYTES);
+        assert!(matches!(record.into_content(), Err(Rejection::TooLong)));
+        let (line, fields) = records.next_record().unwrap().unwrap();
+        assert_eq!((line, fields.unwrap()), (2, vec!["a".to_owned(), "b".to_owned()]));
     }
 }

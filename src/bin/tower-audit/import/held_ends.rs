@@ -1,6 +1,6 @@
 //! The ends of requests, held until the event that began the request arrives.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use tower_audit::{AuditEvent, EventId, Phase};
 
@@ -10,13 +10,22 @@ use tower_audit::{AuditEvent, EventId, Phase};
 /// later append, takes that request for open, and a later log would end it once more as `unknown`. In one append both are closed.
 #[derive(Debug, Default)]
 pub(crate) struct HeldEnds {
-    held: HashMap<EventId, Vec<AuditEvent>>,
+    held: HashMap<EventId, Waiting>,
     /// The ids of the `started` events that are waited for, in the order of their ends.
-    order: VecDeque<EventId>,
+    order: BTreeMap<u64, EventId>,
+    next_number: u64,
     events: usize,
     /// The newest `started` events that were passed on: their ends need not wait.
     begun: HashSet<EventId>,
     begun_order: VecDeque<EventId>,
+}
+
+/// The ends that wait for one `started` event.
+#[derive(Debug)]
+struct Waiting {
+    /// The place in the order.
+    number: u64,
+    ends: Vec<AuditEvent>,
 }
 
 impl HeldEnds {
@@ -28,10 +37,7 @@ impl HeldEnds {
         if event.phase == Phase::Started {
             let id = event.event_id;
             ready.push(event);
-            if let Some(ends) = self.held.remove(&id) {
-                self.events -= ends.len();
-                ready.extend(ends);
-            }
+            self.release_ends_of(&id, ready);
             if self.begun.insert(id) {
                 self.begun_order.push_back(id);
             }
@@ -45,11 +51,13 @@ impl HeldEnds {
         match event.request.started_event_id.filter(|started| !self.begun.contains(started)) {
             None => ready.push(event),
             Some(started) => {
-                let ends = self.held.entry(started).or_default();
-                if ends.is_empty() {
-                    self.order.push_back(started);
-                }
-                ends.push(event);
+                let number = self.next_number;
+                let waiting = self.held.entry(started).or_insert_with(|| {
+                    self.order.insert(number, started);
+                    Waiting { number, ends: Vec::new() }
+                });
+                waiting.ends.push(event);
+                self.next_number += 1;
                 self.events += 1;
                 while self.events > Self::MOST {
                     self.release_oldest(ready);
@@ -66,11 +74,53 @@ impl HeldEnds {
     }
 
     fn release_oldest(&mut self, ready: &mut Vec<AuditEvent>) {
-        if let Some(started) = self.order.pop_front()
-            && let Some(ends) = self.held.remove(&started)
-        {
+        if let Some(started) = self.order.first_key_value().map(|(_, started)| *started) {
+            self.release_ends_of(&started, ready);
+        }
+    }
+
+    fn release_ends_of(&mut self, started: &EventId, ready: &mut Vec<AuditEvent>) {
+        if let Some(Waiting { number, ends }) = self.held.remove(started) {
+            self.order.remove(&number);
             self.events -= ends.len();
             ready.extend(ends);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tower_audit::EventType;
+
+    use super::*;
+
+    fn pair() -> (AuditEvent, AuditEvent) {
+        let (mut started, mut end) = (AuditEvent::new(EventType::UPLOAD), AuditEvent::new(EventType::UPLOAD));
+        started.phase = Phase::Started;
+        end.request.started_event_id = Some(started.event_id);
+        (started, end)
+    }
+
+    #[test]
+    fn pairs_that_were_passed_on_leave_nothing_behind() {
+        let (mut held, mut ready) = (HeldEnds::default(), Vec::new());
+        for _ in 0..3 * HeldEnds::MOST {
+            let (started, end) = pair();
+            held.pass(end, &mut ready);
+            held.pass(started, &mut ready);
+        }
+        assert_eq!(ready.len(), 6 * HeldEnds::MOST);
+        assert_eq!((held.held.len(), held.order.len(), held.events), (0, 0, 0));
+        assert!(held.begun.len() <= HeldEnds::MOST && held.begun_order.len() <= HeldEnds::MOST);
+    }
+
+    #[test]
+    fn the_oldest_ends_go_first_beyond_the_limit() {
+        let (mut held, mut ready) = (HeldEnds::default(), Vec::new());
+        let ends: Vec<AuditEvent> = (0..HeldEnds::MOST + 2).map(|_| pair().1).collect();
+        ends.iter().for_each(|end| held.pass(end.clone(), &mut ready));
+        assert_eq!(ready, ends[..2]);
+        held.release(&mut ready);
+        assert_eq!(ready, ends);
     }
 }
