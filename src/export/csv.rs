@@ -172,9 +172,19 @@ fn fields(event: &AuditEvent) -> impl Iterator<Item = Cow<'_, str>> {
     values.chain([json(&event.details), json(&extra(event)), targets(event)])
 }
 
-/// An empty object is an empty field. JSON has escapes of its own, which leave a value what it is.
+/// An empty object is an empty field.
 fn json<'a>(object: &Map<String, Value>) -> Cow<'a, str> {
-    if object.is_empty() { "".into() } else { escape_unsafe_chars(Value::Object(object.clone()).to_string()).into() }
+    if object.is_empty() { "".into() } else { json_field(Value::Object(object.clone()).to_string()).into() }
+}
+
+/// JSON has escapes of its own, which leave a value what it is: no apostrophe is needed where no cell begins.
+fn json_field(json: String) -> String {
+    let json = escape_unsafe_chars(json);
+    // Only strings have semicolons; tabs and line breaks in them are escaped already.
+    match neutralize_formula(&json) {
+        Cow::Owned(_) => json.replace(';', "\\u003b"),
+        Cow::Borrowed(_) => json,
+    }
 }
 
 /// The whole list, labels included; the first target has a column of its own besides.
@@ -183,7 +193,7 @@ fn targets(event: &AuditEvent) -> Cow<'_, str> {
         return "".into();
     }
     // A list of targets is JSON.
-    serde_json::to_string(&event.targets).map(escape_unsafe_chars).unwrap_or_default().into()
+    serde_json::to_string(&event.targets).map(json_field).unwrap_or_default().into()
 }
 
 /// The fields that a later version of the format added, where they were in the event.
@@ -205,6 +215,7 @@ fn extra(event: &AuditEvent) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Target;
     use crate::export::samples::{printed, upload};
 
     /// Reads RFC 4180 strictly: records end with CRLF, quotes are only where they may be.
@@ -320,6 +331,24 @@ mod tests {
         assert_eq!(read(&printed(Csv::new(), &[&events]))[1][4], shown);
         assert!(!printed(Csv::new(), &[&events]).contains(drives_terminal));
         assert_eq!(read(&printed(Csv::raw(), &[&events]))[1][4], hostile);
+    }
+
+    #[test]
+    fn json_columns_have_no_formulas_and_keep_their_values() {
+        let mut event = upload();
+        event.details = serde_json::json!({"note": "a;=1+1;-2", "\\;@b": [";＝c", "d;e"]}).as_object().unwrap().clone();
+        event.extra.insert("later".into(), ";+1".into());
+        let mut target = Target::new("order", 7);
+        target.label = Some("x;=1".into());
+        event.targets.insert(target);
+        let records = read(&printed(Csv::new(), &[&[event.clone()]]));
+        let value = |column: usize| serde_json::from_str::<Value>(&records[1][column]).unwrap();
+        assert_eq!(value(23), Value::Object(event.details.clone()));
+        assert_eq!(value(24), Value::Object(event.extra.clone()));
+        assert_eq!(value(25)[0]["label"], "x;=1");
+        assert!(records[1][23..26].iter().all(|field| !field.contains(';')), "{:?}", &records[1][23..26]);
+        event.details = serde_json::json!({"note": "a;b"}).as_object().unwrap().clone();
+        assert_eq!(read(&printed(Csv::new(), &[&[event]]))[1][23], r#"{"note":"a;b"}"#, "no formula");
     }
 
     #[test]
