@@ -1,5 +1,6 @@
 //! The person of an erasure: the cells of an event that belong to them, and the event without these.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde_json::Value;
@@ -11,8 +12,6 @@ use crate::event::{AuditEvent, ERASED_MEMBER};
 #[derive(Debug, Clone)]
 pub(super) struct Person {
     pub(super) id: String,
-    /// The id as it stands in a URI.
-    encoded: String,
     pub(super) pseudonym: Option<String>,
     /// Members of `details` that are erased in the person's own events, whatever is in them.
     pub(super) details: BTreeSet<String>,
@@ -20,10 +19,7 @@ pub(super) struct Person {
 
 impl Person {
     pub(super) fn new(id: &str) -> Self {
-        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
-        let encode = |byte: u8| if is_plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
-        let encoded = id.bytes().map(encode).collect();
-        Self { id: id.to_owned(), encoded, pseudonym: None, details: BTreeSet::new() }
+        Self { id: id.to_owned(), pseudonym: None, details: BTreeSet::new() }
     }
 
     /// Returns the cells of the event that are to be blanked: of the person's own events, who, from where, and what was asked; of
@@ -62,9 +58,20 @@ impl Person {
         is_named
     }
 
-    /// Returns true if the text has the id as a word of its own: `bob` is in `user/bob` and `bob?` and not in `bobby`.
+    /// Returns true if the text has the id as a word of its own: `bob` is in `user/bob` and `bob?` and not in `bobby`. Percent escapes are
+    /// decoded as well, those of a URI in the query of another one too: `bob` is in `to=%2Fbob` and in `next=%252Fbob`.
     pub(super) fn is_in(&self, text: &str) -> bool {
-        has_word(text, &self.id) || (self.encoded != self.id && has_word(text, &self.encoded))
+        let mut text = Cow::Borrowed(text);
+        for _ in 0..DECODINGS {
+            if has_word(&text, &self.id) {
+                return true;
+            }
+            match percent_decoded(&text) {
+                Some(decoded) => text = Cow::Owned(decoded),
+                None => return false,
+            }
+        }
+        has_word(&text, &self.id)
     }
 }
 
@@ -75,6 +82,25 @@ fn has_word(text: &str, word: &str) -> bool {
         [before, after].into_iter().flatten().all(|beside| !beside.is_alphanumeric())
     })
 }
+
+/// Returns the text with its percent escapes decoded; none if it has none.
+fn percent_decoded(text: &str) -> Option<String> {
+    if !text.contains('%') {
+        return None;
+    }
+    let digit = |at: usize| text.as_bytes().get(at).and_then(|byte| char::from(*byte).to_digit(16));
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(byte) = text.as_bytes().get(at) {
+        let escaped = (*byte == b'%').then(|| u8::try_from(digit(at + 1)? * 16 + digit(at + 2)?).ok()).flatten();
+        bytes.push(escaped.unwrap_or(*byte));
+        at += if escaped.is_some() { 3 } else { 1 };
+    }
+    (bytes.len() < text.len()).then(|| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A URI, in the query of a second, in the query of a third.
+const DECODINGS: usize = 3;
 
 #[cfg(test)]
 mod tests {
@@ -95,6 +121,23 @@ mod tests {
         for text in ["abob@example.org", "bob@example.organic", "Bob@example.org", "bob", ""] {
             assert!(!person.is_in(text), "{text}");
         }
+    }
+
+    #[test]
+    fn an_id_is_found_behind_percent_escapes() {
+        let bob = Person::new("bob");
+        for text in ["to=%2Fbob", "to=%2fbob%20x", "to=%2F%62ob", "next=%252Fbob", "100%/bob", "%zz%2Fbob", "%ff%2Fbob"]
+        {
+            assert!(bob.is_in(text), "{text}");
+        }
+        for text in ["to=%2Fbobby", "to=%41bob", "%", "%2", "%2Fbo%", "%é"] {
+            assert!(!bob.is_in(text), "{text}");
+        }
+        for text in ["m=bob%40example.org", "next=%2Fu%3Fm%3Dbob%2540example.org", "m=bob%40example%2eorg"] {
+            assert!(Person::new("bob@example.org").is_in(text), "{text}");
+        }
+        assert!(Person::new("Zoë").is_in("to=Zo%C3%AB"));
+        assert!(Person::new("a%41").is_in("id=a%2541"), "an id with a percent sign");
     }
 
     #[test]
