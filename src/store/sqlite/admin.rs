@@ -1,7 +1,5 @@
 //! The admin part: creates the tables, rebuilds indexes, purges.
 
-use std::sync::atomic::Ordering;
-
 use super::error::DuringOperation as _;
 use super::journal::journal_cache::JournalCache;
 use super::lock_wait::POLLS;
@@ -79,11 +77,8 @@ impl StoreAdmin for SqliteStore {
             let PurgeOutcome { deleted: removed, has_more: more } = lease.finish(result).await?;
             self.delete_stale_postings().await?;
             let more = more || is_in_journal || closed >= at_most as u64;
-            if removed > 0 || closed > 0 {
-                self.is_to_scrub.store(true, Ordering::Relaxed);
-            }
-            if !more && self.is_to_scrub.swap(false, Ordering::Relaxed) {
-                self.scrub().await?;
+            if !more {
+                self.scrub_if_due().await?;
             }
             Ok(PurgeOutcome { deleted: removed, has_more: more })
         })
@@ -105,7 +100,13 @@ impl SqliteStore {
         }
     }
 
-    pub(super) async fn scrub(&self) -> Result<(), StoreError> {
+    /// Overwrites copies of deleted values in free pages, also those that a killed purge or erasure has left.
+    pub(super) async fn scrub_if_due(&self) -> Result<(), StoreError> {
+        let mut lease = self.lease("purge").await?;
+        let is_due = purge::is_scrub_due(&mut lease.state).await;
+        if !lease.finish(is_due).await? {
+            return Ok(());
+        }
         let mut left = None;
         loop {
             let mut lease = self.lease("purge").await?;

@@ -4,7 +4,6 @@
 //! killed goes on with the next call, in whatever process.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::Ordering;
 
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row as _};
@@ -12,6 +11,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 use super::admin::overwriting;
 use super::error::{DuringOperation as _, discarded};
 use super::id_blob::{id_bytes, id_of};
+use super::purge;
 use super::removal::compact_events;
 use super::sealing::tables;
 use super::segments::segment::{self, Segment};
@@ -42,19 +42,15 @@ impl CellErasure for SqliteStore {
             let done = done.await;
             let replaced = lease.finish(done).await?;
             self.delete_stale_postings().await?;
-            if replaced > 0 {
-                self.is_to_scrub.store(true, Ordering::Relaxed);
-            }
             Ok(replaced)
         })
     }
 
     fn finish(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            if self.is_to_scrub.swap(false, Ordering::Relaxed) {
-                self.scrub().await?;
-            }
-            Ok(())
+            // An erasure that was killed before this left postings, and copies, to the next one.
+            self.delete_stale_postings().await?;
+            self.scrub_if_due().await
         })
     }
 }
@@ -76,6 +72,9 @@ async fn replace_events(
         }
     }
     transaction.segments = segment::load(&mut transaction.connection.db).await?;
+    if replaced > 0 {
+        purge::note_scrub_due(&mut transaction).await?;
+    }
     transaction.commit().await?;
     Ok(replaced)
 }

@@ -99,6 +99,9 @@ pub(super) async fn delete_old(
         left -= i64::try_from(gone).unwrap_or(i64::MAX);
     }
     transaction.segments = segment::load(&mut transaction.connection.db).await?;
+    if removed > 0 {
+        note_scrub_due(&mut transaction).await?;
+    }
     transaction.commit().await?;
     Ok(PurgeOutcome { deleted: removed, has_more: state.segments.iter().any(|kept| kept.first_at < before) })
 }
@@ -121,8 +124,29 @@ pub(super) async fn remove_open(state: &mut WriterState, before: Timestamp, at_m
     .execute(&mut *transaction.connection.db)
     .await
     .during(DOING)?;
+    if done.rows_affected() > 0 {
+        note_scrub_due(&mut transaction).await?;
+    }
     transaction.commit().await?;
     Ok(done.rows_affected())
+}
+
+/// Notes in the file that free pages have copies of what the transaction deletes, until [`scrub`] has overwritten them.
+///
+/// - t0: the last events of a purge or an erasure are deleted or blanked, and the note is committed with that.
+/// - t1: the process is killed.
+/// - t2: the next purge or erasure finds nothing to delete, finds the note and scrubs.
+pub(super) async fn note_scrub_due(state: &mut WriterState) -> Result<(), StoreError> {
+    let sql =
+        "INSERT INTO audit_postings(n, field, part, first, body) VALUES (-1, 0, 0, x'', x'') ON CONFLICT DO NOTHING";
+    sqlx::query(sql).execute(&mut *state.connection.db).await.during(DOING)?;
+    Ok(())
+}
+
+/// Returns true if free pages may have copies of deleted values, by [the note](note_scrub_due).
+pub(super) async fn is_scrub_due(state: &mut WriterState) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM audit_postings WHERE n = -1)";
+    sqlx::query_scalar(sql).fetch_one(&mut *state.connection.db).await.during(DOING)
 }
 
 /// Overwrites the next free pages and returns the number left; `None` begins. At the end frees them again, and
@@ -150,7 +174,7 @@ pub(super) async fn scrub(state: &mut WriterState, left: Option<i64>) -> Result<
         let mut transaction = StateTransaction::begin(state).await?;
         sqlx::query(
             "INSERT INTO audit_postings(n, field, part, first, body) \
-             SELECT -1, 0, coalesce(max(part) + 1, 0), x'', \
+             SELECT -1, 0, coalesce(max(part), 0) + 1, x'', \
              zeroblob((SELECT ?1 * (page_size - 4) + (page_size - 12) * 32 / 255 + 41 FROM pragma_page_size)) \
              FROM audit_postings WHERE n = -1",
         )
@@ -168,12 +192,14 @@ pub(super) async fn scrub(state: &mut WriterState, left: Option<i64>) -> Result<
     state.connection.check_before().await?;
     pragma(state, "PRAGMA wal_checkpoint(TRUNCATE)").await?;
     state.connection.set_busy_timeout(POLLS).await?;
+    let done = "DELETE FROM audit_postings WHERE n = -1";
+    state.connection.execute_locking(done).await.during(DOING)?;
     Ok(None)
 }
 
-/// Frees the overwritten pages.
+/// Frees the overwritten pages. The note stays.
 async fn give_back(state: &mut WriterState) -> Result<(), StoreError> {
-    state.connection.execute_locking("DELETE FROM audit_postings WHERE n = -1").await.during(DOING)
+    state.connection.execute_locking("DELETE FROM audit_postings WHERE n = -1 AND part > 0").await.during(DOING)
 }
 
 /// Deletes some of the postings that nothing reads any more, and drops segments that had only those left. Returns true if

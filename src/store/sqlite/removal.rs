@@ -4,7 +4,6 @@
 //! transaction and leaves the file whole, so a removal that is killed goes on with the next call, in whatever process.
 
 use std::collections::HashSet;
-use std::sync::atomic::Ordering;
 
 use sqlx::AssertSqlSafe;
 
@@ -51,9 +50,6 @@ impl Removal for SqliteStore {
             let done = done.await;
             let deleted = lease.finish(done).await?;
             self.delete_stale_postings().await?;
-            if deleted > 0 {
-                self.is_to_scrub.store(true, Ordering::Relaxed);
-            }
             Ok(deleted)
         })
     }
@@ -83,17 +79,11 @@ impl Removal for SqliteStore {
                 });
                 let done = done.await;
                 let deleted = lease.finish(done).await?;
-                if deleted > 0 {
-                    self.is_to_scrub.store(true, Ordering::Relaxed);
-                }
                 if deleted < COPIES_AT_ONCE as u64 {
                     break;
                 }
             }
-            if self.is_to_scrub.swap(false, Ordering::Relaxed) {
-                self.scrub().await?;
-            }
-            Ok(())
+            self.scrub_if_due().await
         })
     }
 }
@@ -127,6 +117,9 @@ async fn delete_events(state: &mut WriterState, positions: &[Cursor]) -> Result<
         }
     }
     transaction.segments = segment::load(&mut transaction.connection.db).await?;
+    if deleted > 0 {
+        purge::note_scrub_due(&mut transaction).await?;
+    }
     transaction.commit().await?;
     Ok(deleted)
 }

@@ -1,7 +1,7 @@
 //! The store: one connection that writes, a few that read.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use sqlx::SqlitePool;
@@ -46,8 +46,6 @@ pub struct SqliteStore {
     pub(super) transactional_events: AtomicUsize,
     /// SQLite's number of the schema in which a transactional event last met no trigger.
     pub(super) checked_schema: AtomicI64,
-    /// True after a purge: free pages may still have deleted events.
-    pub(super) is_to_scrub: AtomicBool,
     damage: Arc<Damage>,
     pub(super) parking: Arc<Parking>,
     /// The files of the last connection that wrote. The app's own connections must have the same open.
@@ -116,7 +114,6 @@ impl SqliteStore {
             status_readers: Arc::new(ReadPool::new(&damage)),
             transactional_events: AtomicUsize::new(0),
             checked_schema: AtomicI64::new(UNCHECKED),
-            is_to_scrub: AtomicBool::new(false),
             writer: Arc::new(Mutex::new(Writer { last, state, lock: WriterLock::new(), closed: false })),
             config,
             damage,

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use tower_audit::query::{Filter, PageQuery};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
+use tower_audit::query::{Cursor, Filter, PageQuery};
 use tower_audit::retention::{Erasure, ErasureError};
-use tower_audit::store::{self, AuditStore, MemoryStore, OpenOptions};
-use tower_audit::{Actor, AuditEvent, EventType, Phase, Target};
+use tower_audit::store::{self, AuditStore, ErasedEvent, MemoryStore, OpenOptions, StoredSeed};
+use tower_audit::{Actor, AuditEvent, EventId, EventType, Phase, Target, Timestamp};
 
 fn event_of(user: &str) -> AuditEvent {
     let mut event = AuditEvent::new(EventType::UPLOAD);
@@ -147,6 +149,63 @@ async fn erased_bytes_are_overwritten() {
     assert!(!has("carol@example.org"), "before it is closed");
     store.close().await.unwrap();
     assert!(!has("carol@example.org") && has("bob@example.org"));
+}
+
+/// An erasure or a purge that was killed after its last page, before free pages were overwritten.
+#[tokio::test]
+async fn what_a_killed_erasure_or_purge_left_is_overwritten_by_the_next() {
+    for (is_purge, next_is_purge) in [(false, false), (false, true), (true, false), (true, true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("audit.db").display());
+        // Others have the log open: it is not cleaned up by the end of the last.
+        let idle = store::open(&url, OpenOptions::default()).await.unwrap();
+        let killed = store::open(&url, OpenOptions::default()).await.unwrap();
+        for _ in 0..30 {
+            killed.append(&(0..100).map(|_| event_of("carol@example.org")).collect::<Vec<_>>()).await.unwrap();
+            while killed.maintain().await.unwrap() {}
+        }
+        let events = all(&*killed).await;
+        // A snapshot of before: no page of it is overwritten.
+        let mut reader = SqliteConnectOptions::new().filename(folder.path().join("audit.db")).connect().await.unwrap();
+        sqlx::raw_sql("BEGIN; SELECT count(*) FROM audit_journal").execute(&mut reader).await.unwrap();
+        let parts = killed.parts();
+        let mut done = 0;
+        for events in events.chunks(1000) {
+            if is_purge {
+                let positions: Vec<Cursor> = events.iter().map(Cursor::of).collect();
+                done += parts.removal.unwrap().remove(&positions).await.unwrap();
+                continue;
+            }
+            let ids: Vec<EventId> = events.iter().map(|event| event.event_id).collect();
+            let blank = |event: &AuditEvent, _: Option<&StoredSeed>| {
+                let mut event = event.clone();
+                event.actor.user_email = None;
+                event.request.user_agent = None;
+                event.request.request_id = None;
+                Some(ErasedEvent { event, seed: None })
+            };
+            done += parts.erasure.unwrap().erase(&ids, &blank).await.unwrap();
+        }
+        assert_eq!(done, 3000);
+        drop(killed);
+        let has = |text: &str| {
+            ["audit.db", "audit.db-wal"].iter().any(|name| {
+                let file = std::fs::read(folder.path().join(name)).unwrap_or_default();
+                file.windows(text.len()).any(|window| window == text.as_bytes())
+            })
+        };
+        assert!(has("carol@example.org"), "copies are left: purge {is_purge}");
+        reader.close().await.unwrap();
+        let next = store::open(&url, OpenOptions::default()).await.unwrap();
+        if next_is_purge {
+            assert_eq!(next.parts().admin.unwrap().purge(Timestamp::MIN, 100).await.unwrap().deleted, 0);
+        } else {
+            assert_eq!(Erasure::of("carol@example.org").unwrap().run(&*next).await.unwrap().events, 0);
+        }
+        assert!(!has("carol@example.org"), "purge: {is_purge}, then purge: {next_is_purge}");
+        next.close().await.unwrap();
+        idle.close().await.unwrap();
+    }
 }
 
 #[tokio::test]
