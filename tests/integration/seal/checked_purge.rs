@@ -1,7 +1,8 @@
 //! Purges that compare each event with what was sealed, before they sign for it.
 
 use tower_audit::retention::{Purge, PurgeError};
-use tower_audit::seal::{Leaf, Seed};
+use tower_audit::seal::{Cell, Leaf, Seed, SurvivingSalts};
+use tower_audit::sealing::Damage;
 use tower_audit::store::StoredSeed;
 
 use super::support::{Database, SealedLog, event};
@@ -87,4 +88,42 @@ async fn nor_is_one_that_has_the_leaf_of_another() {
     .await;
     let error = refused(&log).await;
     assert!(error.contains("is not the one that was sealed"), "{error}");
+}
+
+/// Somebody who blanks the facts, as an erasure blanks a name, and then writes others.
+#[tokio::test]
+async fn nor_is_one_whose_facts_were_blanked() {
+    for database in Database::ALL {
+        let log = SealedLog::on(*database).with(200).await;
+        log.keep_copy().await;
+        let store = log.open().await;
+        let sealing = store.parts().sealing.unwrap();
+        let leaf = sealing.leaves(150, 1).await.unwrap().remove(0);
+        let sealed = sealing.events(&[leaf.event_id]).await.unwrap().remove(0);
+        store.close().await.unwrap();
+        let StoredSeed::Whole(seed) = leaf.seed else { panic!("a seed") };
+        let mut salts = SurvivingSalts::of(&sealed, &Seed::from_bytes(seed));
+        salts.erase(&sealed, |cell| cell == Cell::Facts).unwrap();
+        let mut changed = sealed.clone();
+        changed.created_at = event(0).created_at;
+        assert_eq!(*Leaf::with_surviving(&changed, &salts).unwrap().hash().as_bytes(), leaf.hash, "it fits the leaf");
+        let salts: String = salts.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let dated = "created_at = (SELECT o.created_at FROM {events} o WHERE o.event_id = (SELECT event_id FROM {leaves} WHERE n = 0))";
+        let row = "WHERE event_id = (SELECT event_id FROM {leaves} WHERE n = 150)";
+        let (from, to) = (sealed.created_at, changed.created_at);
+        let sql = format!(
+            "UPDATE {{events}} SET {dated}, event = replace(event, '{from}', '{to}') {row}; UPDATE {{leaves}} SET seed = {{bytes}} WHERE n = 150"
+        );
+        let (events, leaves, bytes) = match database {
+            Database::Sqlite => ("audit_segment_1", "audit_leaves", format!("x'{salts}'")),
+            #[cfg(feature = "postgres")]
+            Database::Postgres => ("audit_events", "audit_events_leaves", format!("'\\x{salts}'::bytea")),
+        };
+        log.tamper(&sql.replace("{events}", events).replace("{leaves}", leaves).replace("{bytes}", &bytes)).await;
+        let error = refused(&log).await;
+        assert!(error.contains("is not the one that was sealed"), "{database:?}: {error}");
+        let report = log.verify().await;
+        let found: Vec<_> = report.findings.iter().map(|found| (found.damage, found.index)).collect();
+        assert!(found.contains(&(Damage::Edited, Some(150))), "{database:?}: {found:?}");
+    }
 }

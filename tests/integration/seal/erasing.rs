@@ -78,6 +78,21 @@ async fn an_erasure_is_accounted_for_and_what_is_left_verifies() {
     }
 }
 
+/// The cell of a pseudonym is blank already: there is nothing to sign for its event.
+#[tokio::test]
+async fn an_erasure_of_a_pseudonym_leaves_a_whole_log() {
+    for database in Database::ALL {
+        let log = SealedLog::on(*database).with(70).await;
+        let done = log.erase(user3().pseudonym("former-user-17").unwrap()).await;
+        assert_eq!((done.events, done.damaged), (10, 0));
+        let again = log.erase(Erasure::of("former-user-17").unwrap()).await;
+        assert_eq!((again.events, again.unsealed, again.damaged), (2, 0, 0), "the record of the first erasure");
+        let report = log.verify_against(Some(log.kept())).await;
+        assert!(report.is_intact(), "{database:?}: {report:?}");
+        assert_eq!((report.intact, report.erased), (74, 12));
+    }
+}
+
 #[tokio::test]
 async fn a_sealed_log_is_not_erased_without_its_key() {
     for database in Database::ALL {
