@@ -50,6 +50,9 @@ pub struct AuditEvent {
     pub classification: Classification,
     /// Fields of a later version of the format, kept as they were read.
     pub extra: Details,
+    /// True if a store shows the event in place of one that it cannot decode. Not a part of the JSON; a detail `unreadable_event` alone is no sign,
+    /// for any app can write that.
+    pub(crate) is_stand_in: bool,
 }
 
 impl AuditEvent {
@@ -85,6 +88,7 @@ impl AuditEvent {
             request: RequestInfo::default(),
             classification: Classification::default(),
             extra: Details::new(),
+            is_stand_in: false,
         }
     }
 
@@ -190,6 +194,7 @@ impl<'de> serde::de::Visitor<'de> for Visitor {
             request,
             classification,
             extra,
+            is_stand_in: false,
         })
     }
 }

@@ -64,5 +64,6 @@ impl Undecodable<'_> {
 /// Marks an event as one that stands for another, with the beginning of that one's text or the reason.
 pub(crate) fn mark(event: &mut AuditEvent, why: &str) {
     event.details.insert(UNREADABLE.into(), Value::from(truncate(why, MAX_DETAIL_STRING_BYTES)));
+    event.is_stand_in = true;
     event.truncate_to_limits();
 }

@@ -57,8 +57,8 @@ impl<'a> ErasureWalk<'a> {
             if cells.is_empty() {
                 continue;
             }
-            // It stands for one that cannot be decoded: to store it would destroy what there is.
-            match event.details.contains_key(UNREADABLE) {
+            // To store it would destroy what it stands for.
+            match event.is_stand_in {
                 true => page.unreadable += 1,
                 false => page.events.push((event, cells)),
             }
@@ -66,6 +66,3 @@ impl<'a> ErasureWalk<'a> {
         Ok(Some(page))
     }
 }
-
-/// The detail by which a store marks an event that cannot be decoded.
-const UNREADABLE: &str = "unreadable_event";

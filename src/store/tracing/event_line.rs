@@ -106,6 +106,7 @@ fn fields(event: &AuditEvent) -> io::Result<[LineValue; FIELDS.len()]> {
         request,
         classification,
         extra,
+        is_stand_in: _,
     } = event;
     Ok([
         text(MESSAGE),
