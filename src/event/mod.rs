@@ -48,6 +48,7 @@ pub use classification::Classification;
 pub use compact_text::CompactText;
 pub use details::Details;
 pub use erased::ERASED_MEMBER;
+pub(crate) use erased::is_erased_mark;
 pub use error::EventError;
 pub use error_code::ErrorCode;
 pub use event_type::EventType;

@@ -147,12 +147,13 @@ impl Purge {
         stop: impl Future<Output = ()> + Send,
         mut progress: impl FnMut(u64) + Send,
     ) -> Result<PurgeReport, PurgeError> {
-        let started = record::started(&self.plan, &self.actor, preview);
+        #[cfg_attr(not(feature = "seal"), expect(unused_mut, reason = "a signed event gets a nonce"))]
+        let mut started = record::started(&self.plan, &self.actor, preview);
         #[cfg(feature = "seal")]
         let mut sealed = self.sealed(store, &started).await?;
         #[cfg(feature = "seal")]
         if let Some(sealed) = &mut sealed {
-            sealed.sign_event(&started).await.map_err(PurgeError::NotStarted)?;
+            sealed.sign_event(&mut started).await.map_err(PurgeError::NotStarted)?;
         }
         #[cfg(not(feature = "seal"))]
         if newest_origin(store).await.map_err(PurgeError::NotPlanned)?.is_some() {
@@ -171,7 +172,8 @@ impl Purge {
         let end = deleter.run(&self.plan, preview).await;
         let report = deleter.report.clone();
         let deleted = report.deleted;
-        let completed = record::completed(&started, &self.plan, preview, &report, end.as_str());
+        #[cfg_attr(not(feature = "seal"), expect(unused_mut, reason = "a signed event gets a nonce"))]
+        let mut completed = record::completed(&started, &self.plan, preview, &report, end.as_str());
         #[cfg(feature = "seal")]
         if matches!(end, End::Sealed(_)) {
             // Without a key, the end would be a claim that nobody has signed: the log closes the started event as it does of a purge that died.
@@ -183,7 +185,7 @@ impl Purge {
         };
         #[cfg(feature = "seal")]
         if let Some(sealed) = &mut deleter.sealed {
-            sealed.sign_event(&completed).await.map_err(|source| PurgeError::NotRecorded { deleted, source })?;
+            sealed.sign_event(&mut completed).await.map_err(|source| PurgeError::NotRecorded { deleted, source })?;
         }
         retry(|| store.append(std::slice::from_ref(&completed)))
             .await

@@ -102,6 +102,8 @@ fn add_rules(details: &mut Map<String, Value>, list: &RetentionRules, counts: &[
     details.insert("rules".into(), listed.into());
 }
 
+/// The member of `details` with a random number, of an event that a retention key has signed. See `RemovalSigner::sign_event`.
+pub(super) const NONCE: &str = "nonce";
 /// Half of what `details` may have.
 #[cfg(feature = "retention-rules")]
 const MAX_RULES_BYTES: usize = 8 * 1024;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::pacing::retry;
+use super::record::NONCE;
 use crate::event::{AuditEvent, EventId};
 use crate::seal::{RemovalKind, RemovalNote, SealError};
 use crate::sealing::RetentionKey;
@@ -41,7 +42,15 @@ impl<'a> RemovalSigner<'a> {
     }
 
     /// Signs an event of the action, which is to be appended afterwards. `done`: the number of parts that are finished.
-    pub(super) async fn sign_event(&mut self, event: &AuditEvent, done: u64) -> Result<(), StoreError> {
+    ///
+    /// The note keeps the digest of the event for ever. So the event gets a random number, which goes with its first erased value: then the digest
+    /// tells nobody whether a guess of that value is right.
+    pub(super) async fn sign_event(&mut self, event: &mut AuditEvent, done: u64) -> Result<(), StoreError> {
+        let mut nonce = [0; 16];
+        getrandom::fill(&mut nonce)
+            .map_err(|error| self.failed(format!("the system's source of randomness fails: {error}")))?;
+        event.details.insert(NONCE.to_owned(), format!("{:032x}", u128::from_be_bytes(nonce)).into());
+        event.truncate_to_limits();
         let mut note = self.note();
         note.event = Some((event.event_id, RemovalNote::digest_of(event)));
         note.done = (done > 0).then_some(done);

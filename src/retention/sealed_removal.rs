@@ -91,7 +91,7 @@ impl<'a> SealedRemoval<'a> {
     }
 
     /// Signs an event of the purge, which is to be appended afterwards.
-    pub(super) async fn sign_event(&mut self, event: &AuditEvent) -> Result<(), StoreError> {
+    pub(super) async fn sign_event(&mut self, event: &mut AuditEvent) -> Result<(), StoreError> {
         self.signer.sign_event(event, self.done).await
     }
 

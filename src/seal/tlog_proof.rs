@@ -114,6 +114,8 @@ pub enum ProofError {
     Note(NoteError),
     /// The path does not lead from the leaf to the root.
     Tree(TreeError),
+    /// The proof says nothing of these cells of the event: they were erased, or left out.
+    Partial(Vec<String>),
 }
 
 impl fmt::Display for ProofError {
@@ -121,6 +123,9 @@ impl fmt::Display for ProofError {
         match self {
             Self::Note(error) => error.fmt(f),
             Self::Tree(error) => error.fmt(f),
+            Self::Partial(cells) => {
+                write!(f, "it proves a part of the event, and nothing of what stands in: {}", cells.join(", "))
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use super::leaf_hash::surviving;
 use super::stored_tree::tiles_of;
 use crate::event::{AuditEvent, EventId};
 use crate::seal::{
-    Checkpoint, Leaf, NoteError, ProofError, Salts, SealError, Seed, SignedNote, SurvivingSalts, TlogProof,
+    Cell, Checkpoint, Leaf, NoteError, ProofError, Salts, SealError, Seed, SignedNote, SurvivingSalts, TlogProof,
     VerifierKey, cells, inclusion_nodes, inclusion_proof,
 };
 use crate::store::{AuditStore, StoreError, StoreErrorKind, StoredSeed};
@@ -28,11 +28,27 @@ impl EventProof {
         Self { event, proof }
     }
 
-    /// Checks that this very event is in the log, by one of these keys. Returns the checkpoint.
+    /// Checks that this very event is in the log, by one of these keys, and that nothing was left out of it. Returns the checkpoint.
     ///
     /// # Errors
-    /// Says what does not hold: the salts, the signature, or the path from the event to the root.
+    /// Says what does not hold: the salts, the signature, or the path from the event to the root; [`ProofError::Partial`] if a cell is not
+    /// proven.
     pub fn verify(&self, keys: &[VerifierKey]) -> Result<Checkpoint, ProofError> {
+        let checkpoint = self.verify_partial(keys)?;
+        match self.unproven_cells() {
+            cells if cells.is_empty() => Ok(checkpoint),
+            cells => Err(ProofError::Partial(cells)),
+        }
+    }
+
+    /// Checks that an event is in the log of which this is what is left. Returns the checkpoint.
+    ///
+    /// An erasure leaves cells out, and so can anybody who has a proof of the whole event: the two cannot be told apart without the log. Show
+    /// [`unproven_cells`](Self::unproven_cells) beside the event.
+    ///
+    /// # Errors
+    /// Those of [`verify`](Self::verify), but for [`ProofError::Partial`].
+    pub fn verify_partial(&self, keys: &[VerifierKey]) -> Result<Checkpoint, ProofError> {
         let malformed = |error: SealError| ProofError::Note(NoteError::Malformed(error));
         let extra = self.proof.extra.as_deref().unwrap_or_default();
         let leaf = match SurvivingSalts::from_bytes(extra) {
@@ -42,12 +58,15 @@ impl EventProof {
         self.proof.verify(&leaf.map_err(malformed)?.hash(), keys)
     }
 
-    /// Returns the names of the cells that were erased: the proof holds whatever stands in them now. Members of `details` that were erased are
-    /// not in the event, and not listed.
+    /// Returns the names of the cells that were erased or left out: the proof holds whatever stands in them now. Members of `details` are not in
+    /// the event then, and their names are gone: `details (2)` are two of them.
     pub fn unproven_cells(&self) -> Vec<String> {
-        let salts = SurvivingSalts::from_bytes(self.proof.extra.as_deref().unwrap_or_default());
-        let values = salts.map(|salts| salts.values_of_erased(&self.event)).unwrap_or_default();
-        values.into_iter().map(|(cell, _)| cell.name()).collect()
+        let Ok(salts) = SurvivingSalts::from_bytes(self.proof.extra.as_deref().unwrap_or_default()) else {
+            return Vec::new();
+        };
+        let fixed = salts.erased().filter_map(SurvivingSalts::fixed_cell).map(Cell::name);
+        let details = Some(salts.erased_details()).filter(|count| *count > 0).map(|count| format!("details ({count})"));
+        fixed.chain(details).collect()
     }
 }
 

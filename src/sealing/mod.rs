@@ -48,6 +48,7 @@ mod finding;
 mod key_chain;
 mod removals;
 mod seal_state;
+mod signed_names;
 mod tree_check;
 mod verifier;
 

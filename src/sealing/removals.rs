@@ -170,7 +170,7 @@ impl<'v> Removals<'v> {
                     purge.parts.entry(part).or_default().add(&note.leaves);
                 }
                 RemovalKind::Erasure => {
-                    self.erasures.plan(&note.cells, &note.leaves, note.pseudonym.as_deref());
+                    self.erasures.plan(&note, part);
                     let erasure = self.runs.entry(note.started).or_default();
                     erasure.parts.entry(part).or_default().extend(note.cells);
                 }
@@ -199,9 +199,9 @@ impl<'v> Removals<'v> {
             }
         }
         self.erasures.clear_done();
-        for erasure in self.runs.values() {
-            for (_, cells) in erasure.parts.range(..=erasure.done) {
-                self.erasures.note_done(cells);
+        for (started, erasure) in &self.runs {
+            for (part, cells) in erasure.parts.range(..=erasure.done) {
+                self.erasures.note_done(*started, *part, cells);
             }
         }
     }
@@ -299,7 +299,7 @@ impl<'v> Removals<'v> {
             return Ok(false);
         }
         let Some(salts) = salts else { return Ok(true) };
-        if self.erasures.unaccounted(leaf, &salts).is_some() {
+        if !self.erasures.account_for(leaf, event, &salts) {
             self.read_on(report).await?;
         }
         if let Some(cell) = self.erasures.unaccounted(leaf, &salts) {

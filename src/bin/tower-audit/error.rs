@@ -209,6 +209,9 @@ impl CliError {
             Self::Key(_) => Some("`tower-audit keygen FILE --origin NAME` makes a key"),
             Self::NotSealed => Some("`tower-audit seal --key FILE` seals it"),
             Self::Damaged { .. } => Some("keep the store and its backups as they are: they are evidence"),
+            Self::NotProven(ProofError::Partial(_)) => {
+                Some("ask the keeper of the log whether these were erased; if so, pass --partial")
+            }
             Self::NotProven(_) => Some("check that event, proof and key belong together; if they do, it is evidence"),
             Self::Seal(SealerError::Store(_)) => Some("correct the store, and the rights on it"),
             Self::Seal(_) => Some("keep the store as it is, and compare it with its backups"),

@@ -1,10 +1,8 @@
 //! The parts of an event that an erasure blanks as a whole.
 
-use std::borrow::Cow;
-
 use serde_json::Value;
 
-use crate::event::{AuditEvent, Details, ERASED_MEMBER, Targets};
+use crate::event::{AuditEvent, Details, Targets, is_erased_mark};
 
 /// A part of an event that is erased as a whole. They are the cells of the leaf of a sealed event; facts, route and method are never erased.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,18 +31,18 @@ impl ErasableCell {
         Self::Other,
     ];
 
-    /// Returns the name, such as `actor.user_email` or `details/reason`.
-    pub(super) fn name(&self) -> Cow<'static, str> {
+    /// Returns the name in the mark of an erasure: `details` for each of its members, whose names may tell something.
+    pub(super) fn name(&self) -> &'static str {
         match self {
-            Self::UserEmail => "actor.user_email".into(),
-            Self::ActingFor => "actor.acting_for".into(),
-            Self::ApiKeyHash => "actor.api_key_hash".into(),
-            Self::Origin => "origin".into(),
-            Self::RequestUri => "request_uri".into(),
-            Self::Ids => "ids".into(),
-            Self::Targets => "targets".into(),
-            Self::Other => "other".into(),
-            Self::Detail(name) => format!("details/{name}").into(),
+            Self::UserEmail => "actor.user_email",
+            Self::ActingFor => "actor.acting_for",
+            Self::ApiKeyHash => "actor.api_key_hash",
+            Self::Origin => "origin",
+            Self::RequestUri => "request_uri",
+            Self::Ids => "ids",
+            Self::Targets => "targets",
+            Self::Other => "other",
+            Self::Detail(_) => "details",
         }
     }
 
@@ -70,12 +68,9 @@ impl ErasableCell {
                 }
             }
             Self::Other => {
-                for members in others(event) {
-                    let marked = members.iter().filter(|(name, _)| *name != ERASED_MEMBER);
-                    for (name, value) in marked {
-                        visit(name);
-                        visit_value(value, visit);
-                    }
+                for (name, value) in others(event) {
+                    visit(name);
+                    visit_value(value, visit);
                 }
             }
             Self::Detail(name) => {
@@ -91,7 +86,7 @@ impl ErasableCell {
     pub(super) fn is_empty_in(&self, event: &AuditEvent) -> bool {
         match self {
             Self::Targets => event.targets.is_empty() && event.targets.omitted() == 0,
-            Self::Other => others(event).into_iter().all(|members| members.keys().all(|name| name == ERASED_MEMBER)),
+            Self::Other => others(event).next().is_none(),
             Self::Detail(name) => !event.details.contains_key(name),
             _ => {
                 let mut is_empty = true;
@@ -124,7 +119,7 @@ impl ErasableCell {
                 event.classification.extra = Details::new();
                 event.request.extra = Details::new();
                 event.resource.extra = Details::new();
-                event.extra.retain(|name, _| name == ERASED_MEMBER);
+                event.extra.retain(|name, value| is_erased_mark(name, value));
             }
             Self::Detail(name) => {
                 event.details.remove(name);
@@ -133,8 +128,11 @@ impl ErasableCell {
     }
 }
 
-fn others(event: &AuditEvent) -> [&Details; 5] {
-    [&event.actor.extra, &event.classification.extra, &event.extra, &event.request.extra, &event.resource.extra]
+/// Returns the unknown members; the mark of an erasure is none of them.
+fn others(event: &AuditEvent) -> impl Iterator<Item = (&String, &Value)> {
+    let of_parts = [&event.actor.extra, &event.classification.extra, &event.request.extra, &event.resource.extra];
+    let of_event = event.extra.iter().filter(|(name, value)| !is_erased_mark(name, value));
+    of_parts.into_iter().flatten().chain(of_event)
 }
 
 fn visit_members(members: &Details, visit: &mut dyn FnMut(&str)) {

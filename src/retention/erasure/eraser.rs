@@ -12,9 +12,7 @@ use super::erasure_walk::{ErasureWalk, WalkedPage};
 use super::person::Person;
 #[cfg(feature = "seal")]
 use super::sealed_erasure::SealedErasure;
-#[cfg(feature = "seal")]
-use crate::event::AuditEvent;
-use crate::event::EventId;
+use crate::event::{AuditEvent, EventId};
 use crate::retention::pacing::{Stop, retry};
 use crate::store::{CellErasure, ErasedEvent, Reader, StoreError};
 
@@ -95,16 +93,17 @@ impl Eraser<'_> {
                 self.report.damaged += part.damaged;
                 let ids = part.ids();
                 let replace = |event: &_, seed: Option<&_>| part.replace(person, event, seed);
-                self.report.events += retry(|| erasure.erase(&ids, &replace)).await?;
-                sealed.note_erased();
+                let erased = retry(|| erasure.erase(&ids, &replace)).await?;
+                self.report.events += erased;
+                sealed.note_erased(&part, erased);
             }
             return Ok(());
         }
         let ids: Vec<EventId> = page.events.iter().map(|(event, _)| event.event_id).collect();
         // Somebody may have begun to seal the log: an event with a leaf is not erased without a signature.
-        let replace = |event: &_, seed: Option<&_>| {
+        let replace = |event: &AuditEvent, seed: Option<&_>| {
             let cells = person.cells_of(event);
-            (seed.is_none() && !cells.is_empty())
+            (seed.is_none() && !event.is_stand_in && !cells.is_empty())
                 .then(|| ErasedEvent { event: person.erase(event, &cells), seed: None })
         };
         self.report.events += retry(|| erasure.erase(&ids, &replace)).await?;

@@ -1,8 +1,10 @@
 //! An erasure: the person, and the facts about it that the log will hold.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::pin;
 
+use super::erasable_cell::ErasableCell;
 use super::eraser::{End, Eraser};
 use super::erasure_error::ErasureError;
 use super::erasure_preview::{ErasurePreview, ErasureReport};
@@ -143,13 +145,8 @@ impl Erasure {
                 let at = event.created_at;
                 let (first, last) = preview.range.unwrap_or((at, at));
                 preview.range = Some((first.min(at), last.max(at)));
-                let names = cells.iter().map(|cell| match cell.name().split_once('/') {
-                    // Their names may tell something.
-                    Some((details, _)) => details.to_owned(),
-                    None => cell.name().into_owned(),
-                });
-                let names: std::collections::BTreeSet<String> = names.collect();
-                names.into_iter().for_each(|name| *preview.cells.entry(name).or_default() += 1);
+                let names: BTreeSet<&str> = cells.iter().map(ErasableCell::name).collect();
+                names.into_iter().for_each(|name| *preview.cells.entry(name.to_owned()).or_default() += 1);
             }
             seen += page.seen;
             progress(seen);
@@ -184,7 +181,8 @@ impl Erasure {
         mut progress: impl FnMut(u64) + Send,
     ) -> Result<ErasureReport, ErasureError> {
         let (reader, erasure) = parts(store).map_err(ErasureError::NotPlanned)?;
-        let started = erasure_record::started(&self.person, &self.actor, preview);
+        #[cfg_attr(not(feature = "seal"), expect(unused_mut, reason = "a signed event gets a nonce"))]
+        let mut started = erasure_record::started(&self.person, &self.actor, preview);
         let log = newest_origin(store).await.map_err(ErasureError::NotPlanned)?;
         #[cfg(feature = "seal")]
         let mut sealed = match (log, &self.key) {
@@ -201,7 +199,7 @@ impl Erasure {
         };
         #[cfg(feature = "seal")]
         if let Some(sealed) = &mut sealed {
-            sealed.signer.sign_event(&started, 0).await.map_err(ErasureError::NotStarted)?;
+            sealed.signer.sign_event(&mut started, 0).await.map_err(ErasureError::NotStarted)?;
         }
         #[cfg(not(feature = "seal"))]
         if log.is_some() {
@@ -222,12 +220,13 @@ impl Erasure {
         let end = eraser.run(preview).await;
         let report = eraser.report.clone();
         let events = report.events;
-        let completed = erasure_record::completed(&started, &self.person, preview, &report, end.as_str());
+        #[cfg_attr(not(feature = "seal"), expect(unused_mut, reason = "a signed event gets a nonce"))]
+        let mut completed = erasure_record::completed(&started, &self.person, preview, &report, end.as_str());
         let not_recorded = |source| ErasureError::NotRecorded { events, source };
         #[cfg(feature = "seal")]
         if let Some(sealed) = &mut eraser.sealed {
             let done = sealed.done;
-            sealed.signer.sign_event(&completed, done).await.map_err(not_recorded)?;
+            sealed.signer.sign_event(&mut completed, done).await.map_err(not_recorded)?;
         }
         retry(|| store.append(std::slice::from_ref(&completed))).await.map_err(not_recorded)?;
         match end {

@@ -64,8 +64,6 @@ impl<'a> SealedErasure<'a> {
                 continue;
             };
             match erased(person, event, cells, &leaf.seed, &leaf.hash) {
-                // All of them are erased already, such as a pseudonym that is asked for.
-                Some((_, cells)) if cells.is_empty() => {}
                 Some((_, cells)) => {
                     part.by_event.insert(id, SignedLeaf { index: leaf.index, hash: leaf.hash, cells });
                 }
@@ -80,9 +78,13 @@ impl<'a> SealedErasure<'a> {
         Ok(part)
     }
 
-    /// Notes that every cell of the last part was blanked.
-    pub(super) fn note_erased(&mut self) {
-        self.done = self.parts;
+    /// Notes that so many events of the last part were blanked. A part that lacks one stays open, and so do those after it: another erasure or purge
+    /// has come to the event first, or the answer of the store was lost.
+    pub(super) fn note_erased(&mut self, part: &SignedPart, erased: u64) {
+        let is_whole = !part.by_event.is_empty() && erased == part.by_event.len() as u64;
+        if is_whole && self.done + 1 == self.parts {
+            self.done = self.parts;
+        }
     }
 }
 
@@ -124,8 +126,8 @@ impl SignedPart {
     }
 }
 
-/// Returns the event without the values of these cells, with the salts that are left, and the numbers of the cells that this blanks. None if the
-/// event is not the one that was sealed.
+/// Returns the event without the values of these cells, with the salts that are left, and the numbers of the cells that this blanks. A pseudonym of an
+/// earlier erasure is a value like others. None if the event is not the one that was sealed.
 fn erased(
     person: &Person,
     event: &AuditEvent,
@@ -168,8 +170,10 @@ fn erased(
         _ => BTreeSet::new(),
     };
     salts.erase(&event, |cell| is_among(&cells, cell)).ok()?;
-    let numbers = salts.erased().filter(|number| !before.contains(number)).collect();
-    let event = person.erase(&event, &cells);
+    let is_blanked_again = |number: u16| SurvivingSalts::fixed_cell(number).is_some_and(|cell| is_among(&cells, cell));
+    let numbers = salts.erased().filter(|number| !before.contains(number) || is_blanked_again(*number)).collect();
+    let mut event = person.erase(&event, &cells);
+    event.mark_erased(salts.names_of_erased());
     Some((ErasedEvent { event, seed: Some(salts.to_bytes()) }, numbers))
 }
 

@@ -73,17 +73,30 @@ impl SurvivingSalts {
         erased.filter_map(|(index, _)| u16::try_from(index).ok())
     }
 
-    /// Returns the canonical JSON of the values that stand in the erased cells now. Erased members of `details` have none: they are removed.
-    pub fn values_of_erased<'e>(&self, event: &'e AuditEvent) -> Vec<(Cell<'e>, String)> {
+    /// Returns the cell with this number, if it is one that every event has.
+    pub(crate) fn fixed_cell(number: u16) -> Option<Cell<'static>> {
+        Cell::FIXED.get(usize::from(number)).copied()
+    }
+
+    /// Returns the names of the erased cells, for the mark of the event: `details` for each of its members, whose names are gone.
+    pub(crate) fn names_of_erased(&self) -> impl Iterator<Item = String> {
+        self.erased().map(|number| Self::fixed_cell(number).map_or_else(|| "details".to_owned(), Cell::name))
+    }
+
+    /// Returns the number of erased members of `details`.
+    pub(crate) fn erased_details(&self) -> usize {
+        self.erased().filter(|number| Self::fixed_cell(*number).is_none()).count()
+    }
+
+    /// Returns the erased cells with their numbers and the canonical JSON of the values that stand in them now. Erased members of `details` have none: they are removed.
+    pub(crate) fn values_of_erased<'e>(&self, event: &'e AuditEvent) -> Vec<(u16, Cell<'e>, String)> {
         let unmarked = unmarked(event);
-        Cell::FIXED
-            .into_iter()
-            .zip(&self.0)
-            .filter(|(_, salt)| matches!(salt, CellSalt::Erased(_)))
-            .map(|(cell, _)| {
+        self.erased()
+            .filter_map(|number| Some((number, Self::fixed_cell(number)?)))
+            .map(|(number, cell)| {
                 let mut value = Vec::new();
                 cell.write_value(&unmarked, &mut value);
-                (cell, String::from_utf8_lossy(&value).into_owned())
+                (number, cell, String::from_utf8_lossy(&value).into_owned())
             })
             .collect()
     }
@@ -212,7 +225,9 @@ mod tests {
         event.actor.user_email = None;
         event.actor.remote_addr = None;
         event.details.remove("b");
-        event.extra.insert(ERASED_MEMBER.into(), serde_json::json!(["actor.user_email", "origin", "details/b"]));
+        event.mark_erased(salts.names_of_erased());
+        assert_eq!(event.erased_cells(), ["actor.user_email", "details", "origin"]);
+        assert_eq!(salts.erased_details(), 1);
         assert_eq!(Leaf::with_surviving(&event, &salts).unwrap(), leaf);
         assert_eq!(salts.erased().collect::<Vec<_>>(), [2, 5, 11]);
 

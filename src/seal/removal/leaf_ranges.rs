@@ -45,6 +45,11 @@ impl LeafRanges {
         self.ranges.get(at).map(|(first, _)| index.max(*first))
     }
 
+    /// Returns the first and the last leaf of each range, ascending.
+    pub(crate) fn ranges(&self) -> &[(u64, u64)] {
+        &self.ranges
+    }
+
     /// Returns the first and the last leaf, in words.
     pub(crate) fn first_and_last(&self) -> String {
         let (first, last) =

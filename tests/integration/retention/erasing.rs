@@ -75,7 +75,7 @@ async fn a_person_is_erased_from_their_own_events_and_from_those_of_others() {
         let own = events.iter().find(|event| event.erased_cells().contains(&"ids")).unwrap();
         assert_eq!(
             own.erased_cells(),
-            ["actor.api_key_hash", "actor.user_email", "details/count", "ids", "origin", "request_uri"]
+            ["actor.api_key_hash", "actor.user_email", "details", "ids", "origin", "request_uri"]
         );
         assert_eq!((own.actor.remote_addr.as_deref(), own.resource.route.as_deref()), (None, Some("/orders/{id}")));
         assert_eq!(own.details, *json!({"note": "for alice@example.org"}).as_object().unwrap());
@@ -205,6 +205,28 @@ async fn what_a_killed_erasure_or_purge_left_is_overwritten_by_the_next() {
         assert!(!has("carol@example.org"), "purge: {is_purge}, then purge: {next_is_purge}");
         next.close().await.unwrap();
         idle.close().await.unwrap();
+    }
+}
+
+/// Values of an app keep nothing of their event from an erasure.
+#[tokio::test]
+async fn neither_a_detail_nor_a_member_of_the_app_escapes() {
+    for (store, _folder) in stores().await {
+        let name = store.capabilities().name;
+        let mut named_as_unreadable = event_of("carol@example.org");
+        named_as_unreadable.details.insert("unreadable_event".into(), "no JSON".into());
+        let mut named_by_two = event_of("bob@example.org");
+        named_by_two.details.insert("dave@example.org".into(), "for carol@example.org".into());
+        let mut named_as_erased = event_of("bob@example.org");
+        named_as_erased.extra.insert("erased".into(), json!(["origin", "details/carol@example.org"]));
+        store.append(&[named_as_unreadable, named_by_two, named_as_erased]).await.unwrap();
+        let report = Erasure::of("carol@example.org").unwrap().run(&*store).await.unwrap();
+        assert_eq!((report.events, report.unreadable), (3, 0), "{name}");
+        let report = Erasure::of("dave@example.org").unwrap().run(&*store).await.unwrap();
+        assert_eq!(report.events, 0, "{name}: the member has gone with its name");
+        let text = serde_json::to_string(&all(&*store).await).unwrap();
+        assert!(!text.contains("carol") && !text.contains("dave"), "{name}: {text}");
+        store.close().await.unwrap();
     }
 }
 

@@ -1,10 +1,11 @@
 //! Erasures in a sealed log: signed, accounted for, and the rest still proven.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tower_audit::query::{Filter, PageQuery};
-use tower_audit::retention::{Erasure, ErasureError};
-use tower_audit::seal::{Cell, Leaf, Seed, SurvivingSalts};
+use tower_audit::retention::{Erasure, ErasureError, Purge};
+use tower_audit::seal::{Cell, Leaf, ProofError, RemovalNote, Seed, SurvivingSalts};
 use tower_audit::sealing::Damage::{self, Edited, ErasureForged, ErasureRolledBack, Missing, PurgeForged, SealEdited};
 use tower_audit::sealing::{RetentionKey, Verifier, prove};
 use tower_audit::store::{AuditStore, ErasedEvent, StoredSeed};
@@ -53,11 +54,13 @@ async fn an_erasure_is_accounted_for_and_what_is_left_verifies() {
         // A proof holds, and says what it does not prove.
         let erased = events.iter().find(|event| event.actor.user_email.as_deref() == Some("former-3")).unwrap();
         let proof = prove(&*store, erased.event_id).await.unwrap().unwrap();
-        assert_eq!(proof.verify(std::slice::from_ref(&log.key)).unwrap().size, 702);
+        assert_eq!(proof.verify_partial(std::slice::from_ref(&log.key)).unwrap().size, 702);
         assert_eq!(proof.unproven_cells(), ["actor.user_email"]);
+        let error = proof.verify(std::slice::from_ref(&log.key)).unwrap_err();
+        assert!(matches!(&error, ProofError::Partial(cells) if *cells == proof.unproven_cells()), "{error}");
         let mut edited = proof.clone();
         edited.event.outcome = Some(403);
-        assert!(edited.verify(std::slice::from_ref(&log.key)).is_err());
+        assert!(matches!(edited.verify_partial(std::slice::from_ref(&log.key)), Err(ProofError::Tree(_))));
         let verifier = Verifier::new(&store, vec![log.key.clone()]);
         let report = verifier.verify_event(erased.event_id).await.unwrap().unwrap();
         assert_eq!(kinds(&report), [ErasureForged], "no retention key is given: {report:?}");
@@ -78,19 +81,152 @@ async fn an_erasure_is_accounted_for_and_what_is_left_verifies() {
     }
 }
 
-/// The cell of a pseudonym is blank already: there is nothing to sign for its event.
+/// A pseudonym is erased as a name is, by a signed step of its own.
 #[tokio::test]
-async fn an_erasure_of_a_pseudonym_leaves_a_whole_log() {
+async fn a_pseudonym_is_erased_and_does_not_come_back_unseen() {
     for database in Database::ALL {
         let log = SealedLog::on(*database).with(70).await;
-        let done = log.erase(user3().pseudonym("former-user-17").unwrap()).await;
+        let done = log.erase(user3().pseudonym("former-17").unwrap()).await;
         assert_eq!((done.events, done.damaged), (10, 0));
-        let again = log.erase(Erasure::of("former-user-17").unwrap()).await;
-        assert_eq!((again.events, again.unsealed, again.damaged), (2, 0, 0), "the record of the first erasure");
+        log.keep_copy().await;
+        let again = log.erase(Erasure::of("former-17").unwrap().pseudonym("x-4").unwrap()).await;
+        assert_eq!((again.events, again.unsealed, again.damaged), (12, 0, 0), "and the record of the first erasure");
         let report = log.verify_against(Some(log.kept())).await;
         assert!(report.is_intact(), "{database:?}: {report:?}");
         assert_eq!((report.intact, report.erased), (74, 12));
+        let store = log.open().await;
+        let events = all(&*store).await;
+        store.close().await.unwrap();
+        assert_eq!(events.iter().filter(|event| event.actor.user_email.as_deref() == Some("x-4")).count(), 10);
+        assert!(!serde_json::to_string(&events).unwrap().contains("former-17"));
+        let (events, leaves, user) = match database {
+            Database::Sqlite => ("audit_segment_1", "audit_leaves", "user_email"),
+            #[cfg(feature = "postgres")]
+            Database::Postgres => ("audit_events", "audit_events_leaves", "actor_user_email"),
+        };
+        let report = log
+            .tampered(&format!(
+                "UPDATE {events} SET {user} = 'former-17', event = replace(event, 'x-4', 'former-17') \
+                 WHERE event_id = (SELECT event_id FROM {leaves} WHERE n = 10)"
+            ))
+            .await;
+        assert_eq!(kinds(&report), [ErasureRolledBack], "{database:?}: {report:?}");
     }
+}
+
+/// A pseudonym belongs to a cell: who acted, and for whom, cannot be exchanged.
+#[tokio::test]
+async fn pseudonyms_that_were_exchanged_are_named() {
+    for database in Database::ALL {
+        let log = SealedLog::on(*database).with(70).await;
+        let store = log.open().await;
+        let mut helped = event(7003);
+        helped.actor.acting_for = Some("user4@example.org".into());
+        store.append(std::slice::from_ref(&helped)).await.unwrap();
+        seal(&mut log.sealer(&store)).await;
+        store.close().await.unwrap();
+        log.erase(user3().pseudonym("former-3").unwrap()).await;
+        log.erase(Erasure::of("user4@example.org").unwrap().pseudonym("former-4").unwrap()).await;
+        let store = log.open().await;
+        log.compact(&*store).await;
+        store.close().await.unwrap();
+        assert!(log.verify().await.is_intact());
+        let (events, id, columns) = match database {
+            Database::Sqlite => ("audit_segment_1", format!("x'{}'", helped.event_id), "user_email = 'former-4'"),
+            #[cfg(feature = "postgres")]
+            Database::Postgres => (
+                "audit_events",
+                format!("'{}'", helped.event_id),
+                "actor_user_email = 'former-4', actor_acting_for = 'former-3'",
+            ),
+        };
+        let report = log
+            .tampered(&format!(
+                "UPDATE {events} SET {columns}, event = replace(replace(replace(event, 'former-3', 'x'), 'former-4', 'former-3'), \
+                 '\"x\"', '\"former-4\"') WHERE event_id = {id}"
+            ))
+            .await;
+        assert_eq!(kinds(&report), [ErasureForged], "{database:?}: {report:?}");
+    }
+}
+
+/// Somebody who has the proof of a whole event, and shows it without one of the details.
+#[tokio::test]
+async fn a_proof_with_details_left_out_is_accepted_as_a_part_only() {
+    let log = SealedLog::of(100).await;
+    let store = log.open().await;
+    let leaf = store.parts().sealing.unwrap().leaves(17, 1).await.unwrap().remove(0);
+    let whole = prove(&*store, leaf.event_id).await.unwrap().unwrap();
+    let keys = std::slice::from_ref(&log.key);
+    assert_eq!((whole.verify(keys).unwrap().size, whole.unproven_cells().len()), (100, 0));
+    let StoredSeed::Whole(seed) = leaf.seed else { panic!("a seed") };
+    let mut salts = SurvivingSalts::of(&whole.event, &Seed::from_bytes(seed));
+    salts.erase(&whole.event, |cell| cell == Cell::Detail("number")).unwrap();
+    let mut shown = whole.clone();
+    shown.event.details.remove("number");
+    shown.proof.extra = Some(salts.to_bytes());
+    assert_eq!(shown.verify_partial(keys).unwrap().size, 100);
+    let error = shown.verify(keys).unwrap_err();
+    assert!(matches!(&error, ProofError::Partial(cells) if cells == &["details (1)"]), "{error}");
+    store.close().await.unwrap();
+}
+
+/// The notes of a purge outlive the name of who ran it, and do not help to guess it.
+#[tokio::test]
+async fn the_digest_of_a_record_does_not_tell_an_erased_operator() {
+    for database in Database::ALL {
+        let log = SealedLog::on(*database).with(100).await;
+        let store = log.open().await;
+        let purge = Purge::before(event(10).created_at).actor(Actor::user("olga@example.org"));
+        assert_eq!(purge.key(log.retention.clone()).run(&*store).await.unwrap().deleted, 10);
+        seal(&mut log.sealer(&store)).await;
+        let digests = async || {
+            let removals = store.parts().sealing.unwrap().removals(0, 16).await.unwrap();
+            let keys = [log.retention.verifier_key()];
+            let notes =
+                removals.iter().map(|removal| RemovalNote::open(&removal.note.parse().unwrap(), &keys).unwrap());
+            notes.filter_map(|note| note.event).collect::<HashMap<_, _>>()
+        };
+        let records = async || {
+            let events = all(&*store).await;
+            events.into_iter().filter(|event| event.event_type == EventType::AUDIT_PURGE).collect::<Vec<_>>()
+        };
+        let (signed, before) = (digests().await, records().await);
+        assert_eq!(before.len(), 2);
+        assert!(before.iter().all(|event| signed[&event.event_id] == RemovalNote::digest_of(event)));
+
+        let erasure = Erasure::of("olga@example.org").unwrap().key(log.retention.clone());
+        assert_eq!(erasure.run(&*store).await.unwrap().events, 2);
+        seal(&mut log.sealer(&store)).await;
+        let signed = digests().await;
+        for mut event in records().await {
+            assert_eq!(event.erased_cells(), ["actor.user_email", "details"]);
+            // All that is left, and the right guess of what is not.
+            event.actor.user_email = Some("olga@example.org".into());
+            event.extra.clear();
+            assert_ne!(signed[&event.event_id], RemovalNote::digest_of(&event), "{database:?}: {event:?}");
+        }
+        store.close().await.unwrap();
+        assert!(log.verify().await.is_intact());
+    }
+}
+
+/// An event that cannot be decoded stays as it is: to store what is shown in its place would destroy it.
+#[tokio::test]
+async fn an_event_that_cannot_be_decoded_is_counted_and_left() {
+    let log = SealedLog::of(100).await;
+    let store = log.open().await;
+    log.compact(&*store).await;
+    log.tamper(
+        "UPDATE audit_segment_1 SET event = '{\"no\":\"event\"}' WHERE event_id = (SELECT event_id FROM audit_leaves WHERE n = 10)",
+    )
+    .await;
+    let done = user3().key(log.retention.clone()).run(&*store).await.unwrap();
+    assert_eq!((done.events, done.unreadable, done.damaged), (13, 1, 0));
+    store.close().await.unwrap();
+    let mut db = log.connect().await;
+    let sql = "SELECT count(*) FROM audit_segment_1 WHERE event = '{\"no\":\"event\"}'";
+    assert_eq!(sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut db).await.unwrap(), 1);
 }
 
 #[tokio::test]
@@ -177,7 +313,7 @@ fn manipulations(database: Database) -> Vec<(&'static str, String, &'static [Dam
         (
             "the pseudonym is gone",
             format!("UPDATE {events} SET {user} = NULL, {} WHERE {row}", set("\"former-3\"", "null")),
-            &[],
+            &[ErasureForged],
         ),
         (
             "an erased address has a value",
@@ -196,6 +332,22 @@ fn manipulations(database: Database) -> Vec<(&'static str, String, &'static [Dam
         (
             "the mark is edited",
             format!("UPDATE {events} SET {} WHERE {row}", set("\"erased\":[\"actor.user_email\"]", "\"erased\":[]")),
+            &[ErasureForged],
+        ),
+        (
+            "the mark has an entry more",
+            format!(
+                "UPDATE {events} SET {} WHERE {row}",
+                set("\"erased\":[\"actor.user_email\"]", "\"erased\":[\"actor.user_email\",\"details\"]")
+            ),
+            &[ErasureForged],
+        ),
+        (
+            "the mark has a text that is no name of a cell",
+            format!(
+                "UPDATE {events} SET {} WHERE {row}",
+                set("\"erased\":[\"actor.user_email\"]", "\"erased\":[\"actor.user_email\",\"details/theft\"]")
+            ),
             &[ErasureForged],
         ),
         ("a salt is edited", format!("UPDATE {leaves} SET seed = {flipped} WHERE n = 10"), &[Edited]),

@@ -111,6 +111,10 @@ pub(crate) struct VerifyProofArgs {
     #[arg(value_name = "PROOF")]
     pub(crate) proof: PathBuf,
 
+    /// Accept the proof of a part of the event: cells were erased, or left out by whoever has made the proof. They are named
+    #[arg(long)]
+    pub(crate) partial: bool,
+
     #[command(flatten)]
     pub(crate) trust: TrustArgs,
 }

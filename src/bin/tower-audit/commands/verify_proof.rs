@@ -22,10 +22,11 @@ pub(crate) fn run(args: &VerifyProofArgs) -> Result<(), CliError> {
     let id = event.event_id;
     trust.open(&proof.checkpoint).map_err(|error| CliError::NotProven(error.into()))?;
     let proof = EventProof::new(event, proof);
-    let checkpoint = proof.verify(trust.keys()).map_err(CliError::NotProven)?;
+    let checkpoint = if args.partial { proof.verify_partial(trust.keys()) } else { proof.verify(trust.keys()) };
+    let checkpoint = checkpoint.map_err(CliError::NotProven)?;
     let unproven = match proof.unproven_cells().as_slice() {
         [] => String::new(),
-        cells => format!("; erased, so nothing proves what stands there: {}", cells.join(", ")),
+        cells => format!("; erased or left out, so nothing proves what stands there: {}", cells.join(", ")),
     };
     print_lines(&format!("event {id} is leaf {index} of {} in {}{unproven}\n", checkpoint.size, checkpoint.origin))
 }
