@@ -50,8 +50,12 @@ impl Access {
             .during(DOING)?;
         let missing: Vec<&Grant> =
             needed.into_iter().zip(granted).filter(|(_, granted)| !granted).map(|(grant, _)| grant).collect();
-        // A purger appends, too: the event that says what it removed.
-        let including: &[Right] = if right == Right::Append { &[Right::Append, Right::Purge] } else { &[right] };
+        // A purger and an eraser append, too: the event that says what they did. An eraser reads what it looks through.
+        let including: &[Right] = match right {
+            Right::Append => &[Right::Append, Right::Purge, Right::Erase],
+            Right::Read => &[Right::Read, Right::Erase],
+            _ => &[right],
+        };
         let row = sqlx::query(MEMBERSHIP)
             .bind(including.iter().map(|right| roles.of_right(*right).to_owned()).collect::<Vec<_>>())
             .bind(roles.of_right(right))
@@ -65,6 +69,7 @@ impl Access {
             Right::Append => "INSERT",
             Right::Read | Right::Seal => "SELECT",
             Right::Purge => "DELETE",
+            Right::Erase => "UPDATE",
         };
         let lacks_main = missing.iter().any(|grant| grant.object == Object::Table("") && grant.privilege == main);
         Ok(Self {
@@ -88,6 +93,7 @@ impl Access {
             Right::Read => ("read events", "reader"),
             Right::Purge => ("remove events", "purge"),
             Right::Seal => ("seal the log", "sealer"),
+            Right::Erase => ("erase values", "log"),
         };
         let lacks = match self.missing.len() {
             0 => String::new(),

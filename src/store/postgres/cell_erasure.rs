@@ -6,14 +6,16 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
+use super::access::explained;
 use super::column_arrays::ColumnArrays;
 use super::error::{DuringOperation as _, permanent};
+use super::grants::Right;
 use super::identifiers::{Identifiers, LEAVES, STARTED};
 use super::json_text::JsonText;
 use super::row;
 use super::sealing::tables;
 use super::session::run;
-use super::statements::update_batch;
+use super::statements::erase_batch;
 use super::store::PostgresStore;
 use crate::event::{AuditEvent, EventId};
 use crate::store::{CellErasure, ErasedEvent, ReplaceEventFn, StoreError, StoreErrorKind, StoreFuture, StoredSeed};
@@ -26,12 +28,11 @@ impl CellErasure for PostgresStore {
             }
             let mut lease = self.admin_sessions.lease(&self.config, DOING).await?;
             let result = replace_events(&mut lease.db, &self.config.identifiers, ids, replace).await;
-            let result = result.map_err(|error| match error.kind() {
-                StoreErrorKind::Denied => error.with_hint(
-                    "an erasure changes events, which no role of the log may do: run it as the owner of the tables",
-                ),
-                _ => error,
-            });
+            if result.as_ref().is_err_and(|error| error.kind() == StoreErrorKind::Denied) {
+                // Nothing can be asked in a transaction that has failed.
+                run(&mut lease.db, DOING, "ROLLBACK".to_owned()).await?;
+            }
+            let result = explained(&mut lease.db, &self.config.identifiers, Right::Erase, result).await;
             lease.finish(result)
         })
     }
@@ -73,7 +74,7 @@ async fn replace_events(
 
 async fn store(db: &mut PgConnection, names: &Identifiers, erased: &[ErasedEvent]) -> Result<(), StoreError> {
     let events: Vec<AuditEvent> = erased.iter().map(|erased| erased.event.clone()).collect();
-    let sql = update_batch(names);
+    let sql = erase_batch(names);
     let query = ColumnArrays::of(&events).bind_columns(sqlx::query(AssertSqlSafe(sql)));
     let done = query.execute(&mut *db).await.during(DOING)?;
     if done.rows_affected() != events.len() as u64 {

@@ -162,7 +162,7 @@ async fn role(
         return Ok(vec![Diagnostic::warning("role", text, remedy)]);
     }
     let mut diagnostics = Vec::new();
-    for right in [Right::Append, Right::Read, Right::Purge] {
+    for right in [Right::Append, Right::Read, Right::Purge, Right::Erase] {
         let access = Access::of(db, names, right).await?;
         if access.is_meant && !access.missing.is_empty() {
             let (problem, remedy) = access.problem();

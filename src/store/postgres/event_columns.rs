@@ -19,6 +19,22 @@ const AFTER: [(&str, &str); 6] = [
     ("event", "text"),
 ];
 
+/// The columns that an erasure may change. The others say that something happened, when, and with which outcome.
+pub(super) const ERASABLE: [&str; 12] = [
+    "actor_user_email",
+    "actor_api_key_hash",
+    "actor_remote_addr",
+    "actor_acting_for",
+    "request_id",
+    "request_uri",
+    "trace_id",
+    "target_type",
+    "target_id",
+    "more_targets",
+    "details",
+    "event",
+];
+
 /// The number of columns that are bound.
 pub(super) const COLUMN_COUNT: usize = BEFORE.len() + TEXT_COLUMNS.len() + AFTER.len();
 

@@ -17,6 +17,7 @@ pub(super) enum Right {
     Read,
     Purge,
     Seal,
+    Erase,
 }
 
 /// Something that a privilege is granted on.
@@ -69,12 +70,12 @@ const fn grant(
 }
 
 /// The privileges of the roles. The appender sees ids to tell new events from repeated ones. Other programs delete by
-/// `id`, which the purger may therefore see.
-pub(super) const GRANTS: [Grant; 20] = {
-    use Right::{Append, Purge, Read, Seal};
-    const WRITE: &[Right] = &[Append, Purge];
-    const ALL: &[Right] = &[Append, Read, Purge, Seal];
-    const READ: &[Right] = &[Read, Seal];
+/// `id`, which the purger may therefore see. The eraser changes the columns of what an erasure blanks.
+pub(super) const GRANTS: [Grant; 33] = {
+    use Right::{Append, Erase, Purge, Read, Seal};
+    const WRITE: &[Right] = &[Append, Purge, Erase];
+    const ALL: &[Right] = &[Append, Read, Purge, Seal, Erase];
+    const READ: &[Right] = &[Read, Seal, Erase];
     const EVENTS: Object = Object::Table("");
     const OPEN: Object = Object::Table(STARTED);
     const LEASES: Object = Object::Table(WRITERS);
@@ -99,32 +100,45 @@ pub(super) const GRANTS: [Grant; 20] = {
         grant("DELETE", &[], EVENTS, &[Purge]),
         grant("SELECT", &["created_at"], EVENTS, &[Purge]),
         grant("SELECT", &["id"], EVENTS, &[Purge]),
+        grant("UPDATE", &["actor_user_email"], EVENTS, &[Erase]),
+        grant("UPDATE", &["actor_api_key_hash"], EVENTS, &[Erase]),
+        grant("UPDATE", &["actor_remote_addr"], EVENTS, &[Erase]),
+        grant("UPDATE", &["actor_acting_for"], EVENTS, &[Erase]),
+        grant("UPDATE", &["request_id"], EVENTS, &[Erase]),
+        grant("UPDATE", &["request_uri"], EVENTS, &[Erase]),
+        grant("UPDATE", &["trace_id"], EVENTS, &[Erase]),
+        grant("UPDATE", &["target_type"], EVENTS, &[Erase]),
+        grant("UPDATE", &["target_id"], EVENTS, &[Erase]),
+        grant("UPDATE", &["more_targets"], EVENTS, &[Erase]),
+        grant("UPDATE", &["details"], EVENTS, &[Erase]),
+        grant("UPDATE", &["event"], EVENTS, &[Erase]),
+        grant("UPDATE", &["event"], OPEN, &[Erase]),
     ]
 };
 
 /// The privileges on the tables of the seal, which are there once the log is sealed. A purger deletes seeds, and sees none.
 const SEAL_GRANTS: [Grant; 11] = {
-    use Right::{Purge, Read, Seal};
-    const READ: &[Right] = &[Read, Seal];
+    use Right::{Erase, Purge, Read, Seal};
+    const READ: &[Right] = &[Read, Seal, Erase];
     [
         grant("SELECT", &[], Object::Table(LEAVES), READ),
-        grant("SELECT", &[], Object::Table(NODES), READ),
-        grant("SELECT", &[], Object::Table(CHECKPOINTS), &[Read, Seal, Purge]),
-        grant("SELECT", &[], Object::Table(REMOVALS), &[Read, Seal, Purge]),
+        grant("SELECT", &[], Object::Table(NODES), &[Read, Seal]),
+        grant("SELECT", &[], Object::Table(CHECKPOINTS), &[Read, Seal, Purge, Erase]),
+        grant("SELECT", &[], Object::Table(REMOVALS), &[Read, Seal, Purge, Erase]),
         grant("INSERT", &[], Object::Table(LEAVES), &[Seal]),
         grant("INSERT", &[], Object::Table(NODES), &[Seal]),
         grant("INSERT", &[], Object::Table(CHECKPOINTS), &[Seal]),
-        grant("INSERT", &[], Object::Table(REMOVALS), &[Purge]),
+        grant("INSERT", &[], Object::Table(REMOVALS), &[Purge, Erase]),
         grant("SELECT", &["n"], Object::Table(LEAVES), &[Purge]),
         grant("SELECT", &["event_id"], Object::Table(LEAVES), &[Purge]),
-        grant("UPDATE", &["seed"], Object::Table(LEAVES), &[Purge]),
+        grant("UPDATE", &["seed"], Object::Table(LEAVES), &[Purge, Erase]),
     ]
 };
 
 /// The roles of one log.
 #[derive(Debug)]
 pub(super) struct Roles {
-    pub(super) names: [String; 4],
+    pub(super) names: [String; 5],
     /// The comment on each of them.
     pub(super) mark: String,
     /// The account of the session.
@@ -153,12 +167,13 @@ impl Roles {
 
     /// The name of the role that has this right.
     pub(super) fn of_right(&self, right: Right) -> &str {
-        let [appender, reader, purger, sealer] = &self.names;
+        let [appender, reader, purger, sealer, eraser] = &self.names;
         match right {
             Right::Append => appender,
             Right::Read => reader,
             Right::Purge => purger,
             Right::Seal => sealer,
+            Right::Erase => eraser,
         }
     }
 
@@ -265,7 +280,7 @@ fn bounded(mut prefix: String) -> String {
     prefix + &hash
 }
 
-const ENDS: [&str; 4] = ["_appender", "_reader", "_purger", "_sealer"];
+const ENDS: [&str; 5] = ["_appender", "_reader", "_purger", "_sealer", "_eraser"];
 /// The beginning of the comment on a role.
 pub(super) const MARK: &str = "tower-audit ";
 const DOING: &str = "granting rights";

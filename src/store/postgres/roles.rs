@@ -34,6 +34,8 @@ use crate::store::{OpenOptions, StoreError, StoreErrorKind};
 /// - `…_purger` removes them, whole months as well, and keeps the event that says so; it reads no more of them than
 ///   their times, ids and numbers. Of a sealed log it deletes seeds, and reads none.
 /// - `…_sealer` reads events and seals them: it may not append, change or remove one.
+/// - `…_eraser` reads events, replaces the values that an erasure blanks, and keeps the event that says so: it may not remove one, nor
+///   change its type, time, phase, outcome or route.
 ///
 /// # Errors
 /// If the tables are missing; if the role that connects does not own them or may not make roles; and if a role of such

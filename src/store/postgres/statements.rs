@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::event_columns::{COLUMN_COUNT, columns, stored};
+use super::event_columns::{COLUMN_COUNT, ERASABLE, columns, stored};
 use super::identifiers::{Identifiers, STARTED};
 
 /// The statements that insert events.
@@ -59,10 +59,9 @@ fn insert_batch_and_started(names: &Identifiers) -> String {
     )
 }
 
-/// Replaces the columns of a batch of events, in the order of [`columns`].
-pub(super) fn update_batch(names: &Identifiers) -> String {
-    let set = columns().map(|(column, _)| column).filter(|column| *column != "event_id");
-    let set: Vec<String> = set.map(|column| format!("{column} = g.{column}")).collect();
+/// Replaces the values of events that an erasure may blank, and no others. The parameters are those of a batch.
+pub(super) fn erase_batch(names: &Identifiers) -> String {
+    let set: Vec<String> = ERASABLE.iter().map(|column| format!("{column} = g.{column}")).collect();
     format!("UPDATE {} AS e SET {} FROM ({}) AS g WHERE e.event_id = g.event_id", names.table(), set.join(", "), rows())
 }
 

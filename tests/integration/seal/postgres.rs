@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
-use tower_audit::retention::Purge;
+use tower_audit::retention::{Erasure, Purge};
 use tower_audit::seal::VerifierKey;
 use tower_audit::sealing::{Report, SealKey, Sealer, Verifier};
 use tower_audit::store::postgres::create_roles;
@@ -118,7 +118,7 @@ async fn of_two_sealers_one_stores_its_batch() {
 
 /// The log's roles for sealing and purging: each does its work, and nothing else.
 #[tokio::test]
-async fn the_sealer_seals_and_the_purger_purges() {
+async fn the_sealer_seals_the_purger_purges_and_the_eraser_erases() {
     let log = SealedLog::on(Database::Postgres);
     let owner = log.open().await;
     // Before the tables of the seal are made: they are granted with them.
@@ -147,11 +147,22 @@ async fn the_sealer_seals_and_the_purger_purges() {
     assert!(log.sealer(&purger).step().await.is_err(), "nor seal");
     assert_eq!(seal(&mut log.sealer(&sealer)).await.size, 103);
 
+    let eraser = open_as(&roles[4]).await;
+    let erasure = Erasure::of("user3@example.org").unwrap().key(log.retention.clone());
+    let done = erasure.run(&*eraser).await.unwrap();
+    assert_eq!((done.events, done.unsealed, done.damaged), (8, 0, 0));
+    assert!(
+        Purge::before(event(60).created_at).key(log.retention.clone()).run(&*eraser).await.is_err(),
+        "it removes none"
+    );
+    assert!(log.sealer(&eraser).step().await.is_err(), "nor seals");
+    seal(&mut log.sealer(&sealer)).await;
+
     let reader = open_as(&roles[1]).await;
     let verifier = Verifier::new(&reader, vec![log.key.clone()]).retention_key(log.retention.verifier_key());
     let report = verifier.verify(|_| {}).await.unwrap();
-    assert!(report.is_intact() && report.purged == 50, "a reader verifies: {report:?}");
-    for store in [owner, sealer, purger, reader] {
+    assert!(report.is_intact() && (report.purged, report.erased) == (50, 8), "a reader verifies: {report:?}");
+    for store in [owner, sealer, purger, eraser, reader] {
         store.close().await.unwrap();
     }
 }

@@ -1,9 +1,10 @@
 //! A role that can append, and nothing else.
 
-use tower_audit::Timestamp;
 use tower_audit::query::{Field, Filter, PageQuery};
+use tower_audit::retention::Erasure;
 use tower_audit::store::StoreErrorKind;
 use tower_audit::store::postgres::create_roles;
+use tower_audit::{Actor, Target, Timestamp};
 
 use crate::cluster::{Cluster, Database, unique};
 use crate::postgres::support::{all, at, close_orphans, end_of, event, ok, open, open_to_read, refusal, started};
@@ -25,7 +26,7 @@ async fn an_appender_appends_and_nothing_else() {
     let database = cluster.database();
     let owner = open(&database.url()).await;
     let made = ok(create_roles(&database.url()).await);
-    assert_eq!(made, ["appender", "reader", "purger", "sealer"].map(|of| database.role(of)));
+    assert_eq!(made, ["appender", "reader", "purger", "sealer", "eraser"].map(|of| database.role(of)));
     let role = database.account_of(&made[0]);
     assert_eq!(ok(create_roles(&database.url()).await), made, "as often as one likes");
     let store = open(&database.url_as(&role)).await;
@@ -216,6 +217,52 @@ async fn a_purger_removes_what_is_old_and_reads_nothing() {
 }
 
 #[tokio::test]
+async fn an_eraser_blanks_values_and_removes_nothing() {
+    let database = Cluster::shared().database();
+    let url = format!("{}?table=erasable", database.url());
+    let owner = open(&url).await;
+    let (mut mine, other, mut open_one) = (event(1), event(2), started(3));
+    mine.actor = Actor::user("carol@example.org");
+    mine.targets.insert(Target::new("user", "carol@example.org"));
+    open_one.actor = Actor::user("carol@example.org");
+    ok(owner.append(&[mine.clone(), other.clone(), open_one.clone()]).await);
+    let roles = ok(create_roles(&url).await);
+    let role = database.account_of(&roles[4]);
+    let store = ok(open_to_read(&format!("{}?table=erasable", database.url_as(&role))).await);
+    let erasure = Erasure::of("carol@example.org").expect("a name");
+    let done = erasure.run(&*store).await.expect("the role erases");
+    assert_eq!(done.events, 2);
+    let left = all(&*owner).await;
+    assert_eq!(left.len(), 5, "with the record of the erasure");
+    assert!(left.contains(&other));
+    let erased = left.iter().find(|event| event.event_id == mine.event_id).expect("it is there");
+    assert_eq!((erased.erased_cells(), erased.created_at), (vec!["actor.user_email", "targets"], mine.created_at));
+    assert_eq!(database.sql("SELECT count(*) FROM erasable_started WHERE event LIKE '%carol%'"), "0");
+    for sql in [
+        "DELETE FROM erasable",
+        "TRUNCATE erasable",
+        "UPDATE erasable SET outcome = 1",
+        "UPDATE erasable SET event_type = 'x'",
+        "UPDATE erasable SET created_at = now()",
+        "UPDATE erasable SET event_id = event_id",
+        "UPDATE erasable SET resource_route = 'x'",
+        "UPDATE erasable_started SET writer = 1",
+        "SELECT erasable_drop_partition(now())",
+    ] {
+        let said = database.refusal_as(&role, sql);
+        assert!(said.contains("permission denied"), "{sql}: {said}");
+    }
+    // To others, it is named.
+    let web = database.account_of(&roles[0]);
+    database.sql(&format!("GRANT \"{}\" TO \"{web}\"", roles[1]));
+    let store = ok(open_to_read(&format!("{}?table=erasable", database.url_as(&web))).await);
+    let erasure = store.parts().erasure.expect("it erases");
+    let error = erasure.erase(&[other.event_id], &|_, _| None).await.unwrap_err();
+    let grant = format!("GRANT \"{}\" TO \"{web}\";", roles[4]);
+    assert!(error.kind() == StoreErrorKind::Denied && error.to_string().contains(&grant), "{error}");
+}
+
+#[tokio::test]
 async fn roles_keep_their_rights_over_init_and_have_none_to_another_log() {
     let database = Cluster::shared().database();
     let url = format!("{}?table=renewed", database.url());
@@ -309,7 +356,7 @@ async fn a_role_that_is_not_the_logs_is_taken_only_if_that_is_meant() {
     let error = create_roles(&url(&other)).await.unwrap_err();
     assert!(error.to_string().contains(&format!("was made for the log \"{}\"", database.name())), "{error}");
     let text = error.to_string();
-    for role in ["appender", "reader", "purger", "sealer"] {
+    for role in ["appender", "reader", "purger", "sealer", "eraser"] {
         let log = format!(
             "COMMENT ON ROLE \"{prefix}_{role}\" IS 'tower-audit \"{}\".\"public\".\"audit_events\"';",
             other.name()
@@ -331,7 +378,7 @@ async fn an_owner_who_may_make_no_roles_takes_those_made_for_them() {
     let url = format!("{}?schema=log", database.url_as(&owner));
     let _store = open(&url).await;
     let prefix = format!("{}_log_audit_events", database.name());
-    for role in ["appender", "reader", "purger", "sealer"] {
+    for role in ["appender", "reader", "purger", "sealer", "eraser"] {
         let error = create_roles(&url).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Denied);
         let statement = format!("CREATE ROLE \"{prefix}_{role}\" NOLOGIN;");
