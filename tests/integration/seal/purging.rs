@@ -40,6 +40,32 @@ async fn a_purge_is_accounted_for_and_what_is_left_verifies() {
     }
 }
 
+/// As an import of the archive does it.
+#[tokio::test]
+async fn events_that_were_put_back_are_named_until_they_are_purged_again() {
+    for database in Database::ALL {
+        let log = SealedLog::on(*database).with(100).await;
+        let store = log.open().await;
+        let first_ten = PageQuery::new(Filter::new().until(event(10).created_at), 100);
+        let archived = store.parts().reader.unwrap().query(&first_ten).await.unwrap();
+        store.close().await.unwrap();
+        log.purge(50).await;
+        let store = log.open().await;
+        store.append(&archived).await.unwrap();
+        assert_eq!(seal(&mut log.sealer(&store)).await.size, 102, "they have their leaves");
+        let report = log.verify().await;
+        assert_eq!((kinds(&report), report.damaged), (vec![Damage::Reinserted], 10), "{database:?}: {report:?}");
+        let checked = Purge::before(event(10).created_at).key(log.retention.clone()).seal_key(log.key.clone());
+        let error = std::error::Error::source(&checked.run(&*store).await.unwrap_err()).unwrap().to_string();
+        assert!(error.contains("is not the one that was sealed"), "{error}");
+        seal(&mut log.sealer(&store)).await;
+        store.close().await.unwrap();
+        log.purge(10).await;
+        let report = log.verify().await;
+        assert!(report.is_intact() && report.purged == 50, "{database:?}: {report:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_sealed_log_is_not_purged_without_its_key() {
     for database in Database::ALL {
