@@ -1,11 +1,14 @@
 //! Erasing values: in every member, or not at all.
 
+use std::collections::HashMap;
+
 use super::delivery::Failure;
 use super::health::guarded;
+use super::lane::Lane;
 use super::reader::{caught_up, error_of};
 use super::store::TeeStore;
-use crate::event::EventId;
-use crate::store::{CellErasure, ReplaceEventFn, StoreFuture};
+use crate::event::{AuditEvent, EventId};
+use crate::store::{CellErasure, ErasedEvent, ReplaceEventFn, StoreError, StoreFuture, StoredSeed};
 
 impl TeeStore {
     /// Returns true if each member that can be read can erase. Copies in the others would keep the values.
@@ -24,7 +27,19 @@ impl CellErasure for TeeStore {
         Box::pin(async move {
             let mut replaced = 0;
             let lanes: Vec<_> = self.state.lanes_reading_first().collect();
-            for lane in lanes.into_iter().rev() {
+            let seeds = match lanes.first() {
+                Some(reading) => seeds_of(reading, ids).await?,
+                None => HashMap::new(),
+            };
+            // Of a sealed log, one member has the seeds. The events of the others are those that were signed, and get no seed.
+            let of_others = |event: &AuditEvent, seed: Option<&StoredSeed>| match seed {
+                Some(_) => replace(event, seed),
+                None => {
+                    let erased = replace(event, seeds.get(&event.event_id))?;
+                    Some(ErasedEvent { seed: None, ..erased })
+                }
+            };
+            for (place, lane) in lanes.into_iter().enumerate().rev() {
                 if lane.is_open() && lane.store.parts().erasure.is_none() {
                     continue;
                 }
@@ -37,6 +52,7 @@ impl CellErasure for TeeStore {
                         None => continue,
                     }
                 };
+                let replace: ReplaceEventFn<'_> = if place == 0 { replace } else { &of_others };
                 let of_member = guarded(|| erasure.erase(ids, replace)).await;
                 replaced = of_member.map_err(|failure| error_of(lane, &failure, ERASURE))?;
             }
@@ -53,6 +69,18 @@ impl CellErasure for TeeStore {
             Ok(())
         })
     }
+}
+
+/// Returns the seeds of these events, as far as the member keeps a seal.
+async fn seeds_of(lane: &Lane, ids: &[EventId]) -> Result<HashMap<EventId, StoredSeed>, StoreError> {
+    let mut seeds = HashMap::new();
+    caught_up(lane, ERASURE).await?;
+    let Some(sealing) = lane.store.parts().sealing else { return Ok(seeds) };
+    for id in ids {
+        let leaf = guarded(|| sealing.leaf_of(*id)).await.map_err(|failure| error_of(lane, &failure, ERASURE))?;
+        seeds.extend(leaf.map(|leaf| (*id, leaf.seed)));
+    }
+    Ok(seeds)
 }
 
 const ERASURE: &str = "erasure";
