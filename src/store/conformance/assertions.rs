@@ -2,7 +2,7 @@
 
 use crate::event::{AuditEvent, EventId};
 use crate::query::{Filter, PageQuery};
-use crate::store::{AuditStore, Reader, Removal, StoreAdmin};
+use crate::store::{AuditStore, CellErasure, Reader, Removal, StoreAdmin};
 
 /// More than any check appends.
 const ALL_OF_THEM: usize = 10_000_000;
@@ -17,6 +17,10 @@ pub(super) fn keeper(store: &dyn AuditStore) -> &dyn StoreAdmin {
 
 pub(super) fn removal(store: &dyn AuditStore) -> &dyn Removal {
     store.parts().removal.expect("the check said that it needs removal")
+}
+
+pub(super) fn erasure(store: &dyn AuditStore) -> &dyn CellErasure {
+    store.parts().erasure.expect("the check said that it needs erasure")
 }
 
 pub(super) async fn append(store: &dyn AuditStore, events: &[AuditEvent]) {

@@ -2,8 +2,8 @@
 
 use super::harness::{Check, Need};
 use super::{
-    aggregation, appending, filtering, idempotency, lifecycle, numbers, ordering, paging, provisioning, purging,
-    recovery, removing, round_trip, scale, sealing, text, text_patterns,
+    aggregation, appending, erasing, filtering, idempotency, lifecycle, numbers, ordering, paging, provisioning,
+    purging, recovery, removing, round_trip, scale, sealing, text, text_patterns,
 };
 
 /// Makes a module of tests, one for each check of the suite; see [`store::conformance`](crate::store::conformance).
@@ -123,6 +123,12 @@ macro_rules! conformance_tests {
             sealing::a_leaf_outlives_its_event [Reader, Admin, Sealing],
             sealing::a_removal_takes_the_seed [Removal, Sealing],
             sealing::signed_removals_come_back [Sealing],
+            erasing::only_the_given_events_are_replaced [Reader, Erasure],
+            erasing::no_filter_finds_an_erased_value [Reader, Erasure],
+            erasing::events_that_are_left_as_they_are_stay [Reader, Erasure],
+            erasing::an_erasure_spares_concurrent_appends [Reader, Erasure],
+            erasing::the_copy_of_an_open_event_is_replaced [Reader, Recovery, Erasure, SecondHandle],
+            erasing::seed_and_event_are_replaced_together [Sealing, Erasure],
             provisioning::recreate_empties_the_store [Reader, Admin],
             provisioning::recreate_leaves_a_store_that_works [Reader, Admin],
             provisioning::recreate_forgets_the_ids [Reader, Admin],

@@ -229,6 +229,20 @@ faults! {
     NothingIsOpen,
     /// Every event is said to be open.
     EverythingIsOpen,
+    /// An erasure replaces nothing but says so.
+    ErasesNothing,
+    /// An erasure says one too many.
+    EraseMiscounts,
+    /// An erasure takes the newest event away.
+    EraseTakesTheNewest,
+    /// The events of before an erasure are still found.
+    EraseKeepsACopy,
+    /// An erasure replaces events that were to stay.
+    EraseReplacesAll,
+    /// An erasure leaves the seeds.
+    EraseKeepsSeeds,
+    /// An erasure leaves the copies of open `started` events.
+    EraseKeepsOpenCopies,
     /// `init` leaves the events.
     InitKeepsEvents,
     /// `init` leaves a store that takes no events.

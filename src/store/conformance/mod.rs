@@ -36,6 +36,7 @@ mod model;
 
 mod aggregation;
 mod appending;
+mod erasing;
 mod filtering;
 mod idempotency;
 mod lifecycle;

@@ -9,7 +9,7 @@ use crate::event::{AuditEvent, EventId};
 use crate::query::Cursor;
 use crate::store::{AuditStore, SealBatch, Sealing, StoredCheckpoint, StoredLeaf, StoredNode, StoredSeed};
 
-fn sealing(store: &dyn AuditStore) -> &dyn Sealing {
+pub(super) fn sealing(store: &dyn AuditStore) -> &dyn Sealing {
     store.parts().sealing.expect("the check said that it needs sealing")
 }
 
@@ -37,7 +37,7 @@ fn batch(after: Option<u64>, events: &[AuditEvent], position: &str) -> SealBatch
 }
 
 /// Seals everything as a sealer does, and returns the sealed events in their order.
-async fn seal_all(sealing: &dyn Sealing, at_most: usize) -> Vec<AuditEvent> {
+pub(super) async fn seal_all(sealing: &dyn Sealing, at_most: usize) -> Vec<AuditEvent> {
     let mut sealed = Vec::new();
     let mut newest = sealing.newest_checkpoint().await.expect("the newest checkpoint");
     let mut position = newest.as_ref().map_or(String::new(), |newest| newest.position.clone());

@@ -40,7 +40,15 @@ fn plain() -> Harness {
 }
 
 fn sink() -> Harness {
-    plain().without(&[Need::Reader, Need::Admin, Need::Removal, Need::Recovery, Need::Sealing, Need::SecondHandle])
+    plain().without(&[
+        Need::Reader,
+        Need::Admin,
+        Need::Removal,
+        Need::Recovery,
+        Need::Sealing,
+        Need::Erasure,
+        Need::SecondHandle,
+    ])
 }
 
 tower_audit::conformance_tests!(append_only, || async { sink() });

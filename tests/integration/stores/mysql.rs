@@ -26,7 +26,7 @@ fn mysql() -> Harness {
             async move { open(&url).await }
         })
     })
-    .without(&[Need::Sealing])
+    .without(&[Need::Sealing, Need::Erasure])
 }
 
 tower_audit::conformance_tests!(table, || async { mysql() });

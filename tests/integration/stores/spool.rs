@@ -29,6 +29,7 @@ fn spool(target: impl Fn(&Path) -> String + Send + Sync + 'static) -> Harness {
                 .owning(directory)
         }
     })
+    .except(OPEN_COPIES)
 }
 
 fn memory() -> Harness {
@@ -42,7 +43,11 @@ fn memory() -> Harness {
         };
         FreshStore::new(open().await).reopened_by(open).owning(directory)
     })
+    .except(OPEN_COPIES)
 }
+
+/// Open `started` events in the spool keep their values until they are ended: `docs/stores/spool.md`.
+const OPEN_COPIES: &str = "the_copy_of_an_open_event_is_replaced";
 
 /// No threshold of the spool's lies above, and those of a target are crossed in its own suite.
 const EVENTS: usize = 3_000;
@@ -55,7 +60,7 @@ tower_audit::conformance_tests!(in_front_of_sqlite, || async {
 #[cfg(feature = "jsonl")]
 tower_audit::conformance_tests!(in_front_of_jsonl, || async {
     spool(|place| format!("jsonl:{}", place.join("audit.jsonl").display()))
-        .without(&[Need::Sealing])
+        .without(&[Need::Sealing, Need::Erasure])
         .with_event_count(EVENTS)
 });
 #[cfg(feature = "postgres")]

@@ -346,6 +346,7 @@ tower_audit::conformance_tests!(conformance, || async {
         Need::Removal,
         Need::Recovery,
         Need::Sealing,
+        Need::Erasure,
         Need::SecondHandle,
     ])
 });

@@ -122,6 +122,11 @@ impl Recovery for FaultyStore {
                     };
                     orphans.recover(&close).await
                 }
+                Some(Fault::EraseKeepsOpenCopies) => {
+                    let copies = self.shared.state().open_copies.clone();
+                    let close = |event: &AuditEvent| close(copies.get(&event.event_id).unwrap_or(event));
+                    orphans.recover(&close).await
+                }
                 Some(Fault::RecoveryMiscounts) => match orphans.recover(close).await? {
                     0 => Ok(0),
                     closed => Ok(closed + 1),

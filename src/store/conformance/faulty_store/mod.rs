@@ -5,6 +5,7 @@ mod store;
 
 mod admin;
 mod append;
+mod erasure;
 mod reader;
 mod removal;
 mod sealing;

@@ -37,6 +37,8 @@ pub(super) struct FaultState {
     pub(super) replaced: HashMap<EventId, AuditEvent>,
     /// Stored events that are no longer visible.
     pub(super) lost: HashSet<EventId>,
+    /// Open events as they were before an erasure.
+    pub(super) open_copies: HashMap<EventId, AuditEvent>,
     /// The purged events.
     pub(super) purged: HashMap<EventId, AuditEvent>,
     /// The number of appends in progress.

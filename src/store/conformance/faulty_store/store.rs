@@ -7,8 +7,8 @@ use super::super::fault::Fault;
 use super::state::SharedFault;
 use crate::event::{AuditEvent, EventType};
 use crate::store::{
-    AuditStore, Capabilities, Diagnostic, Parts, Reader, Recovery, Removal, Sealing, StoreAdmin, StoreError,
-    StoreErrorKind, StoreFuture,
+    AuditStore, Capabilities, CellErasure, Diagnostic, Parts, Reader, Recovery, Removal, Sealing, StoreAdmin,
+    StoreError, StoreErrorKind, StoreFuture,
 };
 
 /// A store around another that does what a [`Fault`] says, and can be broken and healed while it is in use.
@@ -186,7 +186,7 @@ impl AuditStore for FaultyStore {
             recovery: inner.recovery.map(|_| self as &dyn Recovery),
             transactional: inner.transactional,
             sealing: inner.sealing.map(|_| self as &dyn Sealing),
-            erasure: inner.erasure,
+            erasure: inner.erasure.map(|_| self as &dyn CellErasure),
         }
     }
 }
