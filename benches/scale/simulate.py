@@ -508,7 +508,8 @@ def failures():
     services, rate = ONE_LOG
     rows = [leader_dies(topology, services, rate) for topology in FAILING]
     shippers = FAILING[0]["shippers"]
-    one = FETCH_EVENTS / (SHIP_STEP + FETCH_EVENTS * (SHIP_EVENT + PG_EVENT) + PG_BATCH + SYNC + 2 * WAKE)
+    # Nearly each message has one event.
+    one = FETCH_MESSAGES / (SHIP_STEP + FETCH_MESSAGES * (SHIP_EVENT + PG_EVENT) + PG_BATCH + SYNC + 2 * WAKE)
     for what, outage in [("the shipper dies while it has messages", TAKEN_AGAIN), ("the readable database is away for an hour", 3600.0)]:
         backlog = rate * outage
         time = backlog / (one * shippers - rate)
