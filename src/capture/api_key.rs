@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use smallvec::SmallVec;
 
+use super::digest_cache::cached;
 use crate::event::CompactText;
 use crate::event::hex;
 use crate::policy::{ApiKeySource, CaptureConfig};
@@ -45,14 +46,14 @@ fn all<'h>(keys: impl Iterator<Item = &'h [u8]>, pepper: Option<&[u8]>) -> Optio
             different.push(key);
         }
     }
-    let first = CompactText::from(hex::encode(&of_key(different.first()?, pepper)?, &mut [0; 64]));
+    let first = of_key(different.first()?, pepper)?;
     if different.len() == 1 {
         return Some(first);
     }
     let mut text = String::from(first);
     for key in different.iter().take(MAX_DIGESTS).skip(1) {
         text.push(' ');
-        text.push_str(hex::encode(&of_key(key, pepper)?, &mut [0; 64]));
+        text.push_str(&of_key(key, pepper)?);
     }
     if different.len() > MAX_DIGESTS {
         text.push_str(" …");
@@ -60,7 +61,11 @@ fn all<'h>(keys: impl Iterator<Item = &'h [u8]>, pepper: Option<&[u8]>) -> Optio
     Some(text.into())
 }
 
-fn of_key(key: &[u8], pepper: Option<&[u8]>) -> Option<[u8; 32]> {
+fn of_key(key: &[u8], pepper: Option<&[u8]>) -> Option<CompactText> {
+    cached(key, pepper, || Some(hex::encode(&digest_of(key, pepper)?, &mut [0; 64]).into()))
+}
+
+fn digest_of(key: &[u8], pepper: Option<&[u8]>) -> Option<[u8; 32]> {
     let Some(pepper) = pepper else { return Some(Sha256::digest(key).into()) };
     let mut mac = Hmac::<Sha256>::new_from_slice(pepper).ok()?;
     mac.update(key);
@@ -72,8 +77,18 @@ pub(super) fn token(value: &[u8]) -> Option<&[u8]> {
     bearer(value).filter(|token| !is_jwt(token))
 }
 
+const BEARER: &[u8] = b"bearer ";
+
 /// The token, if there are exactly two parts and the first is `bearer` in any case.
 fn bearer(value: &[u8]) -> Option<&[u8]> {
+    // As nearly every client writes it: one blank.
+    if let Some((scheme, token)) = value.split_at_checked(BEARER.len())
+        && scheme.eq_ignore_ascii_case(BEARER)
+        && !token.is_empty()
+        && !token.iter().fold(false, |has_blank, byte| has_blank | byte.is_ascii_whitespace())
+    {
+        return Some(token);
+    }
     let mut parts = value.split(|b| b.is_ascii_whitespace()).filter(|part| !part.is_empty());
     match (parts.next(), parts.next(), parts.next()) {
         (Some(scheme), Some(token), None) if scheme.eq_ignore_ascii_case(b"bearer") => Some(token),

@@ -4,7 +4,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `request_head.rs`, `request_target.rs`, `protocol.rs`, `client_addr.rs`, `forwarded.rs`, `api_key.rs`, `captured_headers_and_query.rs` | facts of the request |
+//! | `request_head.rs`, `request_target.rs`, `protocol.rs`, `client_addr.rs`, `forwarded.rs`, `api_key.rs`, `digest_cache.rs`, `captured_headers_and_query.rs` | facts of the request |
 //! | `context_values.rs`, `change_set.rs`, `result_count.rs` | additions of handlers |
 //! | `layer_config.rs`, `no_match_warning.rs` | the configuration of a layer |
 //! | `attempt.rs`, `attempts.rs` | one run of everything inside of a layer, and those of one request |
@@ -23,6 +23,7 @@ mod captured_headers_and_query;
 mod change_set;
 mod client_addr;
 mod context_values;
+mod digest_cache;
 mod event_draft;
 #[cfg(feature = "axum")]
 mod extractor;
