@@ -228,6 +228,11 @@ impl AuditPolicy {
     fn pattern(&self, index: usize, path: &str, these: impl Fn(&PathPattern) -> bool) -> Option<&PathPattern> {
         let (_, matcher) = self.0.request_matchers.iter().find(|(at, _)| *at == index)?;
         let patterns = matcher.patterns.iter().filter(|pattern| these(pattern));
+        if path_variants::is_plain(path) {
+            let matching = |path| patterns.clone().find(|pattern| pattern.matches_plain(path));
+            let below_base = self.strip_base_path(path);
+            return matching(below_base).or_else(|| matching(path).filter(|_| below_base.len() != path.len()));
+        }
         let mut first = None;
         self.each_form(path, |form| {
             first = patterns.clone().find(|pattern| form.matches(pattern));
