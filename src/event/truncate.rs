@@ -23,7 +23,7 @@ pub fn truncate(text: &str, limit: usize) -> Cow<'_, str> {
     if text.len() > limit {
         return Cow::Owned(with_digest(text.as_bytes(), text, limit));
     }
-    if text.as_bytes().contains(&0) {
+    if has_nul(text.as_bytes()) {
         let clean = text.replace('\0', "\u{fffd}");
         // A replacement is longer than what it replaces, so that the clean text may be too long by now.
         return if clean.len() > limit {
@@ -33,6 +33,19 @@ pub fn truncate(text: &str, limit: usize) -> Cow<'_, str> {
         };
     }
     Cow::Borrowed(text)
+}
+
+/// Returns true if one of the bytes is zero. Eight bytes at a time, for every text of an event is looked at: a word has a zero
+/// byte if subtracting one from each of its bytes sets a high bit that was not set.
+fn has_nul(bytes: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let zeros_in = |word: &[u8; 8]| {
+        let word = u64::from_le_bytes(*word);
+        word.wrapping_sub(ONES) & !word & (ONES << 7)
+    };
+    // The last word overlaps the one before.
+    let Some(last) = bytes.last_chunk() else { return bytes.contains(&0) };
+    bytes.as_chunks().0.iter().fold(zeros_in(last), |zeros, word| zeros | zeros_in(word)) != 0
 }
 
 /// Truncates bytes that may not be UTF-8; invalid ones become U+FFFD.
@@ -97,6 +110,21 @@ mod tests {
         fn clipped_bytes_fit(bytes in proptest::collection::vec(any::<u8>(), 0..600), limit in 128usize..400) {
             let text = truncate_bytes(&bytes, limit);
             prop_assert!(text.len() <= limit && !text.contains('\0'));
+        }
+    }
+
+    #[test]
+    fn a_nul_is_found_at_every_place() {
+        for length in 0..40 {
+            for fill in [1_u8, 0x7f, 0x80, 0x81, 0xff] {
+                let mut bytes = vec![fill; length];
+                assert!(!has_nul(&bytes), "{length} {fill}");
+                for place in 0..length {
+                    bytes[place] = 0;
+                    assert!(has_nul(&bytes), "{length} {fill} {place}");
+                    bytes[place] = fill;
+                }
+            }
         }
     }
 
