@@ -5,8 +5,8 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use super::context_values::ContextValues;
+use super::kept_head::KeptHead;
 use super::layer_config::LayerConfig;
-use super::request_head::RequestHead;
 use crate::event::{EventId, EventType, Timestamp};
 use crate::policy::{AuditPolicy, FailMode, MatchingRules};
 use crate::store::TransactionId;
@@ -22,7 +22,7 @@ pub(crate) struct Attempt {
     /// The next attempt outwards of the same log.
     pub(super) outer: Option<usize>,
     /// Absent once the end is recorded.
-    pub(crate) head: Option<RequestHead>,
+    pub(crate) head: Option<KeptHead>,
     /// The rules of the layer that name the request.
     pub(crate) matching_rules: MatchingRules,
     /// Boxed, since most handlers add nothing, and each audited request would hold the room for it.
@@ -135,7 +135,7 @@ impl AttemptStage {
 impl Attempt {
     pub(super) fn new(
         layer: Arc<LayerConfig>,
-        head: Option<RequestHead>,
+        head: Option<KeptHead>,
         matching_rules: MatchingRules,
         stage: AttemptStage,
     ) -> Self {

@@ -12,8 +12,10 @@ use super::attempts::Attempts;
 use super::captured_headers_and_query::captured;
 use super::change_set::ChangeSet;
 use super::context_values::ContextValues;
+use super::given_actor::actor_in;
+use super::kept_head::KeptHead;
 use super::layer_config::LayerConfig;
-use super::request_head::{RequestHead, actor_in, is_trace_id};
+use super::request_head::is_trace_id;
 use super::request_state::RequestState;
 use super::wait::Wait;
 use crate::event::{Actor, AuditEvent, CompactText, Details, ErrorCode, EventId, EventType, Target, Targets, nexus_iq};
@@ -56,7 +58,7 @@ impl AuditContext {
     /// The context of a request that no other layer has seen.
     pub(crate) fn new(
         layer: Arc<LayerConfig>,
-        head: Option<RequestHead>,
+        head: Option<KeptHead>,
         matching_rules: MatchingRules,
         stage: AttemptStage,
     ) -> Self {
@@ -68,7 +70,7 @@ impl AuditContext {
     pub(crate) fn within(
         &self,
         layer: Arc<LayerConfig>,
-        head: Option<RequestHead>,
+        head: Option<KeptHead>,
         matching_rules: MatchingRules,
         stage: AttemptStage,
     ) -> Self {
@@ -84,7 +86,7 @@ impl AuditContext {
     }
 
     /// The context of a layer whose rules do not name the request.
-    pub(crate) fn unmatched(layer: Arc<LayerConfig>, around: Option<&Self>, head: Option<RequestHead>) -> Self {
+    pub(crate) fn unmatched(layer: Arc<LayerConfig>, around: Option<&Self>, head: Option<KeptHead>) -> Self {
         match around {
             Some(around) => around.within(layer, head, MatchingRules::NONE, AttemptStage::Running),
             None => Self::new(layer, head, MatchingRules::NONE, AttemptStage::Running),

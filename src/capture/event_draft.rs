@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use super::attempt::{Attempt, AttemptStage};
 use super::attempts::Attempts;
 use super::context_values::{ContextValues, overlay};
-use super::request_head::{RequestHead, new_request_id};
+use super::request_head::new_request_id;
 use crate::event::{Actor, AuditEvent, CompactText, Details, EventType, Targets};
 use crate::policy::AuditPolicy;
 
@@ -60,7 +60,7 @@ impl Attempts {
         let Self { list, request_id, .. } = self;
         request_id.get_or_insert_with(|| {
             let head = list.iter().find_map(|attempt| attempt.head.as_ref());
-            head.and_then(RequestHead::clean_request_id).unwrap_or_else(new_request_id)
+            head.and_then(|head| head.clean_request_id()).unwrap_or_else(new_request_id)
         })
     }
 
@@ -86,7 +86,7 @@ impl Attempts {
             let settings = self.settings(of).unwrap_or(&layer.policy);
             head.apply_to(&mut event, &layer.policy, settings, rule, route.as_ref());
         }
-        if head.is_none_or(|head| head.actor().is_none())
+        if head.is_none_or(|head| !head.has_actor())
             && let Some(actor) = self.extension_actor(attempt)
         {
             overlay(&mut event.actor, actor);
@@ -129,7 +129,7 @@ impl Attempts {
     /// The actor that a layer put into the extensions of the request or of its response.
     fn extension_actor(&self, attempt: usize) -> Option<Actor> {
         let of_values = |attempt: &Attempt| attempt.values()?.extension_actor.clone();
-        let of_head = |attempt: &Attempt| attempt.head.as_ref()?.actor().cloned();
+        let of_head = |attempt: &Attempt| attempt.head.as_ref()?.actor();
         let chain = self.chain(attempt);
         let latest = |of: &dyn Fn(&Attempt) -> Option<Actor>| chain.iter().rev().find_map(|&number| of(&self[number]));
         latest(&of_values).or_else(|| latest(&of_head))

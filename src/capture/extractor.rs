@@ -6,7 +6,8 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 
 use super::audit_context::AuditContext;
-use super::request_head::RequestHead;
+use super::kept_head::KeptHead;
+use super::request_target::sent;
 use super::scope;
 
 /// Always succeeds: see [`AuditContext`].
@@ -18,7 +19,8 @@ impl<S: Send + Sync> FromRequestParts<S> for AuditContext {
         let mut attempts = context.lock();
         let attempt = &mut attempts[context.attempt()];
         if attempt.head.is_none() {
-            attempt.head = Some(RequestHead::of(&parts.method, &parts.uri, &parts.headers, &parts.extensions));
+            let target = sent(&parts.uri, &parts.extensions);
+            attempt.head = Some(KeptHead::of(&parts.method, target, &parts.headers, &parts.extensions));
         }
         drop(attempts);
         context.find_actor(&parts.extensions);

@@ -4,7 +4,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `request_head.rs`, `request_target.rs`, `protocol.rs`, `client_addr.rs`, `forwarded.rs`, `api_key.rs`, `digest_cache.rs`, `captured_headers_and_query.rs` | facts of the request |
+//! | `kept_head.rs`, `request_head.rs`, `request_target.rs`, `header_lines.rs`, `given_actor.rs`, `protocol.rs`, `client_addr.rs`, `forwarded.rs`, `api_key.rs`, `digest_cache.rs`, `captured_headers_and_query.rs` | facts of the request |
 //! | `context_values.rs`, `change_set.rs`, `result_count.rs` | additions of handlers |
 //! | `layer_config.rs`, `no_match_warning.rs` | the configuration of a layer |
 //! | `attempt.rs`, `attempts.rs` | one run of everything inside of a layer, and those of one request |
@@ -28,6 +28,9 @@ mod event_draft;
 #[cfg(feature = "axum")]
 mod extractor;
 mod forwarded;
+mod given_actor;
+mod header_lines;
+mod kept_head;
 mod layer_config;
 mod no_match_warning;
 mod protocol;
@@ -44,10 +47,10 @@ pub(crate) use attempt_relation::AttemptRelation;
 pub use audit_context::AuditContext;
 pub use change_set::{Change, ChangeSet};
 pub use client_addr::PeerAddr;
+pub(crate) use kept_head::KeptHead;
 pub(crate) use layer_config::LayerConfig;
 #[cfg(feature = "route-coverage")]
 pub(crate) use layer_config::ProbeStandIn;
 pub(crate) use protocol::{Protocol, is_grpc};
-pub(crate) use request_head::RequestHead;
 pub(crate) use request_target::{path_and_query, sent};
 pub use result_count::ResultCount;

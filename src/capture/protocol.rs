@@ -3,8 +3,9 @@
 use http::HeaderValue;
 
 /// The protocol of a request, by its `content-type`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Protocol {
+    #[default]
     Http,
     Grpc,
 }

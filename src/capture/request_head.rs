@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use http::{Extensions, HeaderMap, HeaderValue, Method, Uri};
-use smallvec::SmallVec;
 
+use super::given_actor::GivenActor;
+use super::header_lines::HeaderLines;
 use super::protocol::{Protocol, is_grpc};
-use super::request_target::{RequestTarget, sent};
+use super::request_target::RequestTarget;
 use super::{PeerAddr, api_key, client_addr};
 use crate::event::limits::{MAX_HEADER_BYTES, MAX_METHOD_BYTES, MAX_URI_BYTES};
 use crate::event::{Actor, AuditEvent, CompactText, EventId, address};
@@ -17,7 +17,7 @@ use crate::policy::{AuditPolicy, CaptureConfig, ProxyHeader, RequestPath, Routed
 
 /// The parts of a request's head that are kept while its handler runs. All are shared references, so that this allocates
 /// nothing; the text of an event is made with the event.
-#[derive(Clone)]
+#[derive(Default)]
 pub(crate) struct RequestHead {
     method: Method,
     target: RequestTarget,
@@ -25,97 +25,52 @@ pub(crate) struct RequestHead {
     matched_path: Option<axum::extract::MatchedPath>,
     protocol: Protocol,
     peer: Option<IpAddr>,
-    actor: Option<Actor>,
+    actor: Option<GivenActor>,
     user_agent: Option<HeaderValue>,
     x_request_id: Option<HeaderValue>,
     traceparent: Option<HeaderValue>,
-    x_api_key: Option<HeaderValue>,
-    authorization: Option<HeaderValue>,
-    /// Further lines of either.
-    more_keys: Vec<(KeyHeader, HeaderValue)>,
-    forwarded: SmallVec<[HeaderValue; 1]>,
-    x_forwarded_for: SmallVec<[HeaderValue; 1]>,
+    x_api_key: HeaderLines,
+    authorization: HeaderLines,
+    forwarded: HeaderLines,
+    x_forwarded_for: HeaderLines,
 }
 
-/// The actor that a layer put into the extensions of a request or of a response.
-pub(crate) fn actor_in(extensions: &Extensions) -> Option<&Actor> {
-    extensions.get::<Arc<Actor>>().map(|actor| &**actor).or_else(|| extensions.get())
-}
-
-/// A header that may have a key in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum KeyHeader {
-    XApiKey,
-    Authorization,
-}
-
-impl KeyHeader {
-    /// The key in a line of this header.
-    fn key(self, line: &HeaderValue) -> Option<&[u8]> {
-        match self {
-            Self::XApiKey => Some(line.as_bytes()).filter(|key| !key.is_empty()),
-            Self::Authorization => api_key::token(line.as_bytes()),
-        }
-    }
-}
-
-/// The maximum number of further keys of a header that are kept: more than an event names, so that it says that there were more.
-const MAX_MORE_KEYS: usize = 16;
-/// The maximum number of lines of a proxies' header that are read: the last ones.
-const MAX_FORWARDED_LINES: usize = 16;
 /// The longest `x-request-id` that is taken over, in bytes.
 const MAX_REQUEST_ID_BYTES: usize = 128;
 
 impl RequestHead {
-    pub(crate) fn of(method: &Method, uri: &Uri, headers: &HeaderMap, extensions: &Extensions) -> Self {
-        let peer = extensions.get::<PeerAddr>().map(|peer| peer.0.ip());
-        #[cfg(feature = "axum")]
-        let peer = peer.or_else(|| {
-            let info = extensions.get::<axum::extract::ConnectInfo<std::net::SocketAddr>>()?;
-            Some(info.0.ip())
-        });
-        let mut head = Self {
-            method: method.clone(),
-            target: RequestTarget::of(sent(uri, extensions), headers),
-            #[cfg(feature = "axum")]
-            matched_path: extensions.get().cloned(),
-            protocol: Protocol::Http,
-            peer,
-            actor: actor_in(extensions).cloned(),
-            user_agent: None,
-            x_request_id: None,
-            traceparent: None,
-            x_api_key: None,
-            authorization: None,
-            more_keys: Vec::new(),
-            forwarded: SmallVec::new(),
-            x_forwarded_for: SmallVec::new(),
-        };
+    /// Writes the head of a request over an empty one. `target`: the target as the client sent it.
+    pub(super) fn fill(&mut self, method: &Method, target: &Uri, headers: &HeaderMap, extensions: &Extensions) {
+        self.method = method.clone();
+        self.target = RequestTarget::of(target, headers);
+        if !extensions.is_empty() {
+            self.fill_from_extensions(extensions);
+        }
         // One pass: a look-up of each name would hash it.
         for (name, value) in headers {
             let first = match name.as_str() {
-                "user-agent" => &mut head.user_agent,
-                "x-request-id" => &mut head.x_request_id,
-                "traceparent" => &mut head.traceparent,
+                "user-agent" => &mut self.user_agent,
+                "x-request-id" => &mut self.x_request_id,
+                "traceparent" => &mut self.traceparent,
                 "x-api-key" => {
-                    push_key(&mut head.x_api_key, &mut head.more_keys, KeyHeader::XApiKey, value);
+                    self.x_api_key.push_key(value, |line| Some(line).filter(|key| !key.is_empty()));
                     continue;
                 }
                 "authorization" => {
-                    push_key(&mut head.authorization, &mut head.more_keys, KeyHeader::Authorization, value);
+                    self.authorization.push_key(value, api_key::token);
                     continue;
                 }
                 "forwarded" => {
-                    push_last(&mut head.forwarded, value);
+                    self.forwarded.push_last(value);
                     continue;
                 }
                 "x-forwarded-for" => {
-                    push_last(&mut head.x_forwarded_for, value);
+                    self.x_forwarded_for.push_last(value);
                     continue;
                 }
                 "content-type" => {
                     if is_grpc(value) {
-                        head.protocol = Protocol::Grpc;
+                        self.protocol = Protocol::Grpc;
                     }
                     continue;
                 }
@@ -125,7 +80,19 @@ impl RequestHead {
                 *first = Some(value.clone());
             }
         }
-        head
+    }
+
+    fn fill_from_extensions(&mut self, extensions: &Extensions) {
+        self.peer = extensions.get::<PeerAddr>().map(|peer| peer.0.ip());
+        #[cfg(feature = "axum")]
+        {
+            if self.peer.is_none() {
+                let info = extensions.get::<axum::extract::ConnectInfo<std::net::SocketAddr>>();
+                self.peer = info.map(|info| info.0.ip());
+            }
+            self.matched_path = extensions.get().cloned();
+        }
+        self.actor = GivenActor::of(extensions);
     }
 
     pub(crate) fn path(&self) -> &str {
@@ -142,9 +109,14 @@ impl RequestHead {
         self.method == *method && self.target.path_and_query() == target
     }
 
+    /// Returns true if an actor came with the request.
+    pub(super) fn has_actor(&self) -> bool {
+        self.actor.is_some()
+    }
+
     /// The actor that came with the request.
-    pub(crate) fn actor(&self) -> Option<&Actor> {
-        self.actor.as_ref()
+    pub(super) fn actor(&self) -> Option<Actor> {
+        self.actor.as_ref().map(GivenActor::to_actor)
     }
 
     /// The client's request id, if it is short and has only harmless characters.
@@ -166,13 +138,11 @@ impl RequestHead {
         named_route: Option<&CompactText>,
     ) {
         let capture = settings.capture_config();
-        event.actor = self.actor.clone().unwrap_or_default();
+        if let Some(actor) = self.actor() {
+            event.actor = actor;
+        }
         if event.actor.api_key_hash.is_none() {
-            event.actor.api_key_hash = api_key::digest(
-                self.keys(KeyHeader::XApiKey, self.x_api_key.as_ref()),
-                self.keys(KeyHeader::Authorization, self.authorization.as_ref()),
-                capture,
-            );
+            event.actor.api_key_hash = api_key::digest(self.x_api_key.iter(), self.authorization.iter(), capture);
         }
         if event.actor.remote_addr.is_none() {
             event.actor.remote_addr = self.remote_addr(capture).map(address::to_text);
@@ -193,7 +163,7 @@ impl RequestHead {
         request.request_uri = self.request_uri(recorded, settings);
         request.user_agent =
             self.user_agent.as_ref().map(|value| truncate_bytes(value.as_bytes(), MAX_HEADER_BYTES).into());
-        request.forwarded = join_values(&self.forwarded).or_else(|| join_values(&self.x_forwarded_for));
+        request.forwarded = self.forwarded.joined().or_else(|| self.x_forwarded_for.joined());
         request.trace_id = self.traceparent.as_ref().and_then(|value| trace_id(value.as_bytes()));
     }
 
@@ -209,18 +179,12 @@ impl RequestHead {
         None
     }
 
-    /// The lines of a header that may have a key in it.
-    fn keys<'a>(&'a self, header: KeyHeader, first: Option<&'a HeaderValue>) -> impl Iterator<Item = &'a [u8]> {
-        let more = self.more_keys.iter().filter(move |(of, _)| *of == header).map(|(_, value)| value);
-        first.into_iter().chain(more).map(HeaderValue::as_bytes)
-    }
-
     fn remote_addr(&self, capture: &CaptureConfig) -> Option<IpAddr> {
         let values = match capture.proxy_header() {
             ProxyHeader::XForwardedFor => &self.x_forwarded_for,
             ProxyHeader::Forwarded => &self.forwarded,
         };
-        client_addr::resolve(self.peer, capture, values.iter().map(HeaderValue::as_bytes))
+        client_addr::resolve(self.peer, capture, values.iter())
     }
 
     /// The path as it may be recorded.
@@ -253,50 +217,10 @@ impl RequestHead {
     }
 }
 
-fn push_key(
-    first: &mut Option<HeaderValue>,
-    more: &mut Vec<(KeyHeader, HeaderValue)>,
-    header: KeyHeader,
-    value: &HeaderValue,
-) {
-    let Some(first) = first else {
-        *first = Some(value.clone());
-        return;
-    };
-    // A line without a key, or with one that is known, leaves no room for others if it is kept.
-    let key = header.key(value);
-    let known = || more.iter().filter(|(of, _)| *of == header).map(|(_, value)| header.key(value));
-    if key.is_some()
-        && header.key(first) != key
-        && !known().any(|known| known == key)
-        && known().count() < MAX_MORE_KEYS
-    {
-        more.push((header, value.clone()));
-    }
-}
-
-fn push_last(lines: &mut SmallVec<[HeaderValue; 1]>, value: &HeaderValue) {
-    if lines.len() == MAX_FORWARDED_LINES {
-        lines.remove(0);
-    }
-    lines.push(value.clone());
-}
-
 /// Without the values of headers, which may hold credentials.
 impl std::fmt::Debug for RequestHead {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RequestHead").field("method", &self.method).field("path", &self.path()).finish_non_exhaustive()
-    }
-}
-
-fn join_values(values: &[HeaderValue]) -> Option<CompactText> {
-    match values {
-        [] => None,
-        [one] => Some(truncate_bytes(one.as_bytes(), MAX_HEADER_BYTES).into()),
-        many => {
-            let all = many.iter().map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b", "[..]);
-            Some(truncate_bytes(&all, MAX_HEADER_BYTES).into())
-        }
     }
 }
 

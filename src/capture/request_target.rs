@@ -7,7 +7,7 @@ use http::{Extensions, HeaderMap, HeaderValue, Uri};
 use crate::policy;
 
 /// The target of a request (RFC 9112 section 3.2).
-#[derive(Clone)]
+#[derive(Default)]
 pub(super) enum RequestTarget {
     /// A path, or the `*` of `OPTIONS`.
     Path(PathAndQuery),
@@ -15,6 +15,7 @@ pub(super) enum RequestTarget {
     Root(#[expect(dead_code, reason = "keeps its address in use")] HeaderValue),
     /// The host and port of `CONNECT`.
     Authority(Authority),
+    #[default]
     None,
 }
 

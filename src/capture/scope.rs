@@ -9,8 +9,8 @@ use std::sync::Arc;
 use http::Request;
 
 use super::audit_context::AuditContext;
+use super::kept_head::KeptHead;
 use super::layer_config::LayerConfig;
-use super::request_head::RequestHead;
 use super::request_target::first_value;
 use crate::writer::LogId;
 
@@ -49,7 +49,7 @@ pub(crate) struct LayerScope {
 
 /// Tells a request from others that its handler sends: a hash of its method and the address of its target. All requests
 /// share the address of the target `/`, so for that it is the address of the first header. Clones of a request have the
-/// same fingerprint, and the [`RequestHead`] keeps the address in use.
+/// same fingerprint, and the [`KeptHead`] keeps the address in use.
 ///
 /// The last byte is the number of the extensions: layers in between add some, and a request that is made of the target
 /// and the headers of another one begins with none.
@@ -121,7 +121,7 @@ impl LayerScope {
     }
 
     /// Makes the context of this scope, which the thread has left or is about to enter.
-    pub(crate) fn into_context(self, head: Option<RequestHead>) -> AuditContext {
+    pub(crate) fn into_context(self, head: Option<KeptHead>) -> AuditContext {
         let Self { shared, fingerprint, around, is_limited_within } = self;
         let around = around.map(|around| *around).or_else(|| current_if(fingerprint));
         let context = AuditContext::unmatched(shared, around.as_ref(), head);

@@ -19,7 +19,7 @@ use super::instrumented::{Instrumented, PanicPayload};
 use super::lifecycle::{BoxedLifecycle, RequestLifecycle};
 use super::request_span::RequestSpan;
 use crate::capture::scope::Scope;
-use crate::capture::{AttemptStage, AuditContext, LayerConfig, Protocol, RequestHead, ResultCount};
+use crate::capture::{AttemptStage, AuditContext, KeptHead, LayerConfig, Protocol, ResultCount};
 
 pin_project! {
     /// The future of [`AuditService`](super::AuditService).
@@ -88,7 +88,7 @@ pin_project! {
         /// The log is off, or a layer further out records the request.
         Off { #[pin] future: F },
         /// No rule names the request: its response is inspected.
-        Watched { #[pin] future: Instrumented<F>, head: Option<RequestHead> },
+        Watched { #[pin] future: Instrumented<F>, head: Option<KeptHead> },
         /// A rule names the request, or its response is recorded all the same.
         Audited { lifecycle: Option<BoxedLifecycle<R, E>>, context: AuditContext, has_begun: bool },
         /// A stand-in of the route coverage: never ready.
@@ -113,12 +113,12 @@ where
         Self { way: Way::Never }
     }
 
-    pub(super) fn unmatched(future: Instrumented<F>, head: RequestHead) -> Self {
+    pub(super) fn unmatched(future: Instrumented<F>, head: KeptHead) -> Self {
         Self { way: Way::Watched { future, head: Some(head) } }
     }
 
     /// A future whose handler has panicked when it was called.
-    pub(super) fn panicked(slot: Scope, head: RequestHead, panic: PanicPayload) -> Self {
+    pub(super) fn panicked(slot: Scope, head: KeptHead, panic: PanicPayload) -> Self {
         match to_record(slot, None, &mut Some(head)) {
             Some(context) => Self { way: Way::recording(context, Protocol::Http, Err(panic)) },
             None => resume_unwind(panic),
@@ -171,7 +171,7 @@ where
                 WayProj::Watched { mut future, head } => {
                     let result = ready!(future.as_mut().poll(cx));
                     let slot = std::mem::take(future.slot());
-                    let protocol = head.as_ref().map_or(Protocol::Http, RequestHead::protocol);
+                    let protocol = head.as_ref().map_or(Protocol::Http, |head| head.protocol());
                     match to_record(slot, extensions(&result), head) {
                         Some(context) => way.set(Way::recording(context, protocol, result)),
                         None => {
@@ -220,7 +220,7 @@ fn polled_after_completion() -> ! {
 
 /// Returns the context if a watched request must be recorded: its handler declared a type, or its response has too many
 /// results. `response`: the response's extensions.
-fn to_record(slot: Scope, response: Option<&Extensions>, head: &mut Option<RequestHead>) -> Option<AuditContext> {
+fn to_record(slot: Scope, response: Option<&Extensions>, head: &mut Option<KeptHead>) -> Option<AuditContext> {
     let is_too_many = |shared: &LayerConfig, count: u64| {
         shared.inspects_responses && shared.policy.max_results().is_some_and(|max| count > max)
     };
@@ -268,7 +268,7 @@ fn declared_in(slot: Scope) -> Option<AuditContext> {
 /// The rest of the lifecycle of a watched request that was cancelled.
 fn unfinished_lifecycle<R, E>(
     context: &AuditContext,
-    head: Option<RequestHead>,
+    head: Option<KeptHead>,
     shared: &Arc<LayerConfig>,
 ) -> Option<BoxedLifecycle<R, E>>
 where

@@ -21,7 +21,7 @@ use super::lifecycle::{BoxedLifecycle, RequestLifecycle};
 use super::probe;
 use super::request_span::RequestSpan;
 use crate::capture::scope::{self, RequestFingerprint, Scope};
-use crate::capture::{AttemptStage, AuditContext, LayerConfig, RequestHead, WithheldResponse, path_and_query, sent};
+use crate::capture::{AttemptStage, AuditContext, KeptHead, LayerConfig, WithheldResponse, path_and_query, sent};
 use crate::policy::MatchingRules;
 use crate::writer::LogId;
 
@@ -202,7 +202,7 @@ impl Around {
     }
 
     /// The context of a layer whose rules name the request.
-    fn context(self, shared: &Arc<LayerConfig>, head: RequestHead, rules: MatchingRules) -> AuditContext {
+    fn context(self, shared: &Arc<LayerConfig>, head: KeptHead, rules: MatchingRules) -> AuditContext {
         let around = match self.seen {
             Seen::InScope => scope::current(),
             Seen::WithRequest(context) => Some(context),
@@ -216,8 +216,9 @@ impl Around {
     }
 }
 
-fn head_of<B>(request: &Request<B>) -> RequestHead {
-    RequestHead::of(request.method(), request.uri(), request.headers(), request.extensions())
+fn head_of<B>(request: &Request<B>) -> KeptHead {
+    let target = sent(request.uri(), request.extensions());
+    KeptHead::of(request.method(), target, request.headers(), request.extensions())
 }
 
 impl<S: fmt::Debug> fmt::Debug for AuditService<S> {
