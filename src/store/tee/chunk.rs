@@ -22,6 +22,8 @@ pub(super) struct Part {
     pub(super) range: Range<usize>,
     /// Its tries that failed for now.
     pub(super) tries: u32,
+    /// Of a single event that failed often: the further tries that failed while the member took another part.
+    pub(super) refusals: u32,
 }
 
 enum ChunkEvents {
@@ -76,7 +78,7 @@ impl<'l> Chunk<'l> {
             end = range.end;
             self.deliveries.push(ChunkDelivery { delivery, left: range.len(), range, bytes });
         }
-        self.parts.push_back(Part { range: first..end, tries: 0 });
+        self.parts.push_back(Part::new(first..end));
     }
 
     fn events(&self) -> &[AuditEvent] {
@@ -144,6 +146,10 @@ impl<'l> Chunk<'l> {
 }
 
 impl Part {
+    fn new(range: Range<usize>) -> Self {
+        Self { range, tries: 0, refusals: 0 }
+    }
+
     pub(super) fn is_single(&self) -> bool {
         self.range.len() == 1
     }
@@ -151,7 +157,7 @@ impl Part {
     /// Halves it. The tries begin anew.
     pub(super) fn halves(self) -> [Self; 2] {
         let middle = self.range.start + self.range.len() / 2;
-        [self.range.start..middle, middle..self.range.end].map(|range| Self { range, tries: 0 })
+        [self.range.start..middle, middle..self.range.end].map(Self::new)
     }
 }
 

@@ -20,8 +20,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// The tries after which a part is halved.
 const TRIES: u32 = 3;
-/// The tries after which a single event is given up if the member takes others.
+/// The tries after which a single event no longer holds the others up.
 const TRIES_OF_ONE: u32 = 10;
+/// The refusals after which such an event is given up: the member failed for it, and took others in the same round.
+const REFUSALS: u32 = 10;
 /// The number of parts from which none is halved because of a failure that may pass.
 const MAX_PARTS: usize = 16;
 
@@ -52,7 +54,7 @@ async fn deliver(lane: &Lane, mut chunk: Chunk<'_>) {
     loop {
         let has_accepted = try_parts(lane, &mut chunk).await;
         if has_accepted {
-            give_up_stubborn(&mut chunk);
+            give_up_refused(&mut chunk);
             backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         }
         if chunk.parts.is_empty() {
@@ -109,6 +111,10 @@ async fn try_parts(lane: &Lane, chunk: &mut Chunk<'_>) -> bool {
             chunk.reject(&part, &failure);
         }
     }
+    if has_accepted {
+        // Those before the end of the round have failed in it.
+        chunk.parts.iter_mut().take(at).for_each(|part| part.refusals += 1);
+    }
     has_accepted
 }
 
@@ -128,12 +134,13 @@ async fn append(lane: &Lane, events: &[AuditEvent]) -> Result<(), Failure> {
     result
 }
 
-/// Gives up single events that the member refuses again and again while it takes others.
-fn give_up_stubborn(chunk: &mut Chunk<'_>) {
-    let (stubborn, others): (Vec<Part>, Vec<Part>) = chunk.parts.drain(..).partition(Part::is_stubborn);
+/// Gives up single events that the member refuses again and again while it takes others. The tries of an outage do not count.
+fn give_up_refused(chunk: &mut Chunk<'_>) {
+    let is_refused = |part: &Part| part.refusals >= REFUSALS;
+    let (refused, others): (Vec<Part>, Vec<Part>) = chunk.parts.drain(..).partition(is_refused);
     chunk.parts.extend(others);
-    for part in stubborn {
-        let text = format!("it has refused the event {} times, and takes others", part.tries);
+    for part in refused {
+        let text = format!("it has refused the event {} times, and takes others", part.refusals);
         chunk.reject(&part, &Failure::transient(text));
     }
 }

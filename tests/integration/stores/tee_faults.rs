@@ -1,7 +1,8 @@
 //! Members of a tee that hang, die and fill up, in turn and together, and what an append gets then.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -357,50 +358,133 @@ async fn a_member_that_is_back_counts_again() {
     assert_eq!((held(&first_memory), held(&second_memory)), (kept.clone(), kept));
 }
 
+/// Returns true if a member takes these events.
+type TakesFn = dyn Fn(&[AuditEvent]) -> bool + Send + Sync;
+
+/// A member that takes an append if its script says so, and fails for now otherwise.
+struct Scripted {
+    events: MemoryStore,
+    takes: Box<TakesFn>,
+}
+
+impl Scripted {
+    fn new(takes: impl Fn(&[AuditEvent]) -> bool + Send + Sync + 'static) -> Self {
+        Self { events: MemoryStore::new(), takes: Box::new(takes) }
+    }
+}
+
+impl fmt::Debug for Scripted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scripted").finish_non_exhaustive()
+    }
+}
+
+impl AuditStore for Scripted {
+    fn capabilities(&self) -> Capabilities {
+        self.events.capabilities()
+    }
+
+    fn parts(&self) -> tower_audit::store::Parts<'_> {
+        self.events.parts()
+    }
+
+    fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
+        if (self.takes)(events) {
+            return self.events.append(events);
+        }
+        let error = StoreError::new(StoreErrorKind::Transient, "scripted", "append");
+        Box::pin(std::future::ready(Err(error)))
+    }
+
+    fn health(&self) -> StoreFuture<'_, ()> {
+        self.events.health()
+    }
+
+    fn diagnose(&self) -> StoreFuture<'_, Vec<Diagnostic>> {
+        self.events.diagnose()
+    }
+
+    fn maintain(&self) -> StoreFuture<'_, bool> {
+        self.events.maintain()
+    }
+
+    fn close(&self) -> StoreFuture<'_, ()> {
+        self.events.close()
+    }
+}
+
+/// Appends until the tee accepts.
+async fn accepted(tee: &TeeStore, event: &AuditEvent) {
+    for _ in 0..100 {
+        if tee.append(std::slice::from_ref(event)).await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("not accepted within 10 s");
+}
+
+/// A failure with which a member's last event was given up keeps no later one away.
+#[tokio::test(start_paused = true)]
+async fn a_member_that_has_given_its_last_event_up_takes_the_next_one() {
+    let (a, b) = (event(), event());
+    let [a_id, b_id] = [&a, &b].map(|event| event.event_id);
+    let (others, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    // It takes the two after nine others, alone: the first, but not the second. From then on it takes everything.
+    let scripted = Scripted::new(move |events| {
+        let has = |id: EventId| events.iter().any(|event| event.event_id == id);
+        if is_over.load(Ordering::Acquire) {
+            return true;
+        }
+        if !has(a_id) && !has(b_id) {
+            others.fetch_add(1, Ordering::AcqRel);
+            return true;
+        }
+        let is_late = others.load(Ordering::Acquire) >= 9;
+        is_over.store(is_late && has(b_id), Ordering::Release);
+        is_late && !has(b_id)
+    });
+    let taken = scripted.events.clone();
+    let tee = tee().member(TeeMember::new("scripted", scripted)).quorum(Quorum::All).build().unwrap();
+    refused(&tee, &[a, b]).await;
+    for _ in 0..9 {
+        accepted(&tee, &event()).await;
+    }
+    until("the second is given up", || status(&tee, "scripted").behind == 0).await;
+    assert_eq!((held(&taken).contains(&a_id), held(&taken).contains(&b_id)), (true, false));
+    tee.append(&[event()]).await.unwrap();
+}
+
+/// The tries of an outage are the member's failures, not the event's.
+#[tokio::test(start_paused = true)]
+async fn an_event_that_failed_in_an_outage_is_not_given_up_after_it() {
+    let (a, b) = (event(), event());
+    let a_id = a.event_id;
+    let (is_away, failures) = (Arc::new(AtomicBool::new(true)), AtomicUsize::new(0));
+    let away = Arc::clone(&is_away);
+    // After the outage it fails for the first event twice more.
+    let scripted = Scripted::new(move |events| {
+        let has_first = events.iter().any(|event| event.event_id == a_id);
+        !away.load(Ordering::Acquire) && (!has_first || failures.fetch_add(1, Ordering::AcqRel) >= 2)
+    });
+    let tee = tee()
+        .member(TeeMember::new("read", MemoryStore::new()))
+        .member(TeeMember::new("scripted", scripted))
+        .quorum(Quorum::Any)
+        .build()
+        .unwrap();
+    tee.append(&[a, b]).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    is_away.store(false, Ordering::Release);
+    until("it has its backlog", || status(&tee, "scripted").behind == 0).await;
+    assert_eq!(status(&tee, "scripted").lost, 0, "{:?}", status(&tee, "scripted"));
+}
+
 /// A single event that a member never takes, though it may pass, stops nobody for ever.
 #[tokio::test(start_paused = true)]
 async fn one_event_does_not_stop_the_others_of_a_required_member() {
-    #[derive(Debug)]
-    struct Choosy(MemoryStore);
-
-    impl AuditStore for Choosy {
-        fn capabilities(&self) -> Capabilities {
-            self.0.capabilities()
-        }
-
-        fn parts(&self) -> tower_audit::store::Parts<'_> {
-            self.0.parts()
-        }
-
-        fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
-            if events.iter().any(|event| event.event_type == EventType::AUTH) {
-                return Box::pin(std::future::ready(Err(StoreError::new(
-                    StoreErrorKind::Transient,
-                    "choosy",
-                    "append",
-                ))));
-            }
-            self.0.append(events)
-        }
-
-        fn health(&self) -> StoreFuture<'_, ()> {
-            self.0.health()
-        }
-
-        fn diagnose(&self) -> StoreFuture<'_, Vec<Diagnostic>> {
-            self.0.diagnose()
-        }
-
-        fn maintain(&self) -> StoreFuture<'_, bool> {
-            self.0.maintain()
-        }
-
-        fn close(&self) -> StoreFuture<'_, ()> {
-            self.0.close()
-        }
-    }
-
-    let tee = tee().member(TeeMember::new("choosy", Choosy(MemoryStore::new())).required()).build().unwrap();
+    let choosy = Scripted::new(|events| events.iter().all(|event| event.event_type != EventType::AUTH));
+    let tee = tee().member(TeeMember::new("choosy", choosy).required()).build().unwrap();
     let log = AuditLog::builder().store(tee).open().await.unwrap();
     let refused = log.record(AuditEvent::new(EventType::AUTH)).await;
     assert!(refused.is_err());
