@@ -62,6 +62,25 @@ async fn an_event_that_appears_late_is_found() {
     assert!(drained(&mut source, 100).await.is_empty());
 }
 
+/// The clock of the events is the system's: the test waits for the half second by which it goes on.
+#[tokio::test]
+async fn an_event_that_appears_while_the_target_is_away_is_found() {
+    let overlap = Duration::from_millis(500);
+    let store = MemoryStore::new();
+    let begun = Timestamp::now().as_micros();
+    store.append(&[at(begun - 1_000_000)]).await.unwrap();
+    let mut source = StoreSource::new(Arc::new(store.clone())).unwrap().overlap(overlap);
+    assert_eq!(source.next(100).await.unwrap().len(), 1);
+    // Its time is before the end of what was read.
+    let late = at(begun);
+    store.append(std::slice::from_ref(&late)).await.unwrap();
+    while Timestamp::now().checked_sub(overlap).unwrap().as_micros() <= begun + 1_000 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    source.acknowledge().await.unwrap();
+    assert_eq!(drained(&mut source, 100).await, [late.event_id]);
+}
+
 #[tokio::test]
 async fn the_progress_is_kept_and_is_that_of_its_route() {
     let folder = tempfile::tempdir().unwrap();
