@@ -172,7 +172,9 @@ impl AuditLog {
         match inner.store.parts().transactional {
             Some(store) => Ok((inner, store)),
             None => Err(RecordError::store(Arc::new(
-                unsupported().with_hint("the log's store is no database that an app's transaction could be of"),
+                unsupported().with_hint(
+                    "the log's store is no database that an app's transaction could be of; neither is a spool or a tee in front of one",
+                ),
             ))),
         }
     }

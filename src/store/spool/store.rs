@@ -144,7 +144,8 @@ impl SpoolStore {
         }
     }
 
-    fn start(&self) {
+    /// Starts the shipper, once.
+    pub(super) fn start(&self) {
         if !self.is_started.swap(true, Ordering::AcqRel) {
             self.shared.metrics.get_or_init(|| SpoolMetrics::register(&self.shared.directory));
             Shipper::spawn(Arc::clone(&self.shared));
@@ -173,8 +174,8 @@ impl AuditStore for SpoolStore {
         self.capabilities
     }
 
-    /// The parts of the target, but the recovery, which is the spool's own. Before the target is open, those that a durable store has as
-    /// a rule.
+    /// The parts of the target, but the recovery, which is the spool's own, and the transactions: an event in one would go past the spool,
+    /// which would not see the end of a `started` event. Before the target is open, the parts that a durable store has as a rule.
     fn parts(&self) -> Parts<'_> {
         let all = Parts {
             reader: Some(self as &dyn Reader),
@@ -192,7 +193,7 @@ impl AuditStore for SpoolStore {
             admin: all.admin.filter(|_| parts.admin.is_some()),
             removal: all.removal.filter(|_| parts.removal.is_some()),
             recovery: all.recovery,
-            transactional: parts.transactional,
+            transactional: None,
             sealing: all.sealing.filter(|_| parts.sealing.is_some()),
             erasure: all.erasure.filter(|_| parts.erasure.is_some()),
         }

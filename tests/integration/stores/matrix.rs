@@ -19,11 +19,15 @@ fn parts_of(store: &dyn AuditStore) -> [bool; 6] {
     ]
 }
 
-/// The columns of a store's row.
-fn row_of(name: &str) -> [bool; 6] {
+/// The columns of a store's row, in front of a store with these parts.
+fn row_of(name: &str, target: [bool; 6]) -> [bool; 6] {
     let begin = format!("| [`{name}:`]");
     let row = PAGE.lines().find(|line| line.starts_with(&begin)).unwrap_or_else(|| panic!("{name} has no row"));
-    let cells: Vec<bool> = row.split('|').skip(3).map(|cell| cell.trim() == "yes").take(6).collect();
+    let cells = row.split('|').skip(3).zip(target).map(|(cell, target)| match cell.trim() {
+        "as its target" => target,
+        cell => cell == "yes",
+    });
+    let cells: Vec<bool> = cells.collect();
     cells.try_into().expect("six columns")
 }
 
@@ -49,8 +53,19 @@ async fn each_row_is_what_the_store_can() {
     for url in urls {
         stores.push(store::open(&url, OpenOptions::default()).await.expect("the store opens"));
     }
+    #[cfg(unix)]
+    {
+        let (spool, target) = (folder.path().join("spool"), folder.path().join("b.db"));
+        let url = format!("spool:{}?to=sqlite:{}", spool.display(), target.display());
+        stores.push(store::open(&url, OpenOptions::default()).await.expect("the store opens"));
+    }
+    let sqlite = row_of("sqlite", [false; 6]);
     for store in &stores {
         let name = store.capabilities().name;
-        assert_eq!(row_of(name), parts_of(&**store), "{name}: read, purge, erase, recovery, seal, same transaction");
+        assert_eq!(
+            row_of(name, sqlite),
+            parts_of(&**store),
+            "{name}: read, purge, erase, recovery, seal, same transaction"
+        );
     }
 }
