@@ -4,6 +4,9 @@ use std::path::Path;
 
 use super::trace::Call;
 
+/// Returns true for the path of a file that events are written to.
+pub(super) type IsLogFn<'a> = &'a dyn Fn(&str) -> bool;
+
 /// A request, in the order in which they were sent, each after the response to the one before.
 #[derive(Debug)]
 pub(super) struct Expected {
@@ -13,8 +16,12 @@ pub(super) struct Expected {
 }
 
 /// Returns the number of syncs in the right places, or the first call that was out of order.
-pub(super) fn check(calls: &[Call], log: &Path, effects: &Path, expected: &[Expected]) -> Result<usize, String> {
-    let log = log.display().to_string();
+pub(super) fn check(
+    calls: &[Call],
+    is_log: IsLogFn<'_>,
+    effects: &Path,
+    expected: &[Expected],
+) -> Result<usize, String> {
     let effects = effects.display().to_string();
     let responses: Vec<&Call> = calls.iter().filter(|call| is_response(call)).collect();
     if responses.len() != expected.len() {
@@ -23,7 +30,7 @@ pub(super) fn check(calls: &[Call], log: &Path, effects: &Path, expected: &[Expe
     let mut syncs = 0;
     let mut after = 0;
     for (request, response) in expected.iter().zip(responses) {
-        let place = Place { calls, log: &log, effects: &effects, after, before: response.entered };
+        let place = Place { calls, is_log, effects: &effects, after, before: response.entered };
         syncs += place.check(request).map_err(|why| {
             format!("request {} (lines {} to {} of the trace): {why}", request.id, after + 1, response.entered + 1)
         })?;
@@ -35,7 +42,7 @@ pub(super) fn check(calls: &[Call], log: &Path, effects: &Path, expected: &[Expe
 /// The calls between two responses.
 struct Place<'a> {
     calls: &'a [Call],
-    log: &'a str,
+    is_log: IsLogFn<'a>,
     effects: &'a str,
     after: usize,
     before: usize,
@@ -64,7 +71,7 @@ impl Place<'_> {
     fn rounds(&self, id: &str) -> Result<Vec<usize>, String> {
         let writes: Vec<&Call> = self
             .entered_here()
-            .filter(|call| call.name.contains("write") && call.target() == self.log && call.arguments.contains(id))
+            .filter(|call| call.name.contains("write") && (self.is_log)(call.target()) && call.arguments.contains(id))
             .collect();
         let mut rounds: Vec<usize> = Vec::new();
         for write in writes {
@@ -72,7 +79,7 @@ impl Place<'_> {
             // A sync covers what was written before it began.
             let sync = self
                 .entered_here()
-                .filter(|call| matches!(call.name.as_str(), "fsync" | "fdatasync") && call.target() == self.log)
+                .filter(|call| matches!(call.name.as_str(), "fsync" | "fdatasync") && call.target() == write.target())
                 .filter(|call| call.entered > written)
                 .find_map(|call| call.succeeded().filter(|done| *done < self.before))
                 .ok_or("what was written of its event was not synced before the response left")?;
@@ -88,7 +95,7 @@ impl Place<'_> {
     }
 }
 
-fn is_response(call: &Call) -> bool {
+pub(super) fn is_response(call: &Call) -> bool {
     matches!(call.name.as_str(), "write" | "writev" | "sendto" | "sendmsg")
         && call.target().starts_with("TCP")
         && call.arguments.contains("\"HTTP/1.1 ")
@@ -107,7 +114,8 @@ mod tests {
 
     fn of(lines: &[&str], is_written_ahead: bool) -> Result<usize, String> {
         let expected = [Expected { id: "r-1".to_owned(), is_written_ahead }];
-        check(&parse(&lines.join("\n")), Path::new("/d/a.db-wal"), Path::new("/d/effects"), &expected)
+        let is_log = |path: &str| path == "/d/a.db-wal";
+        check(&parse(&lines.join("\n")), &is_log, Path::new("/d/effects"), &expected)
     }
 
     #[track_caller]
