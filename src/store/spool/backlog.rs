@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 
-use super::frame::{self, Found, StoredFrame};
+use super::frame::{self, Found, Frame, StoredFrame};
 use super::open_events::OpenEvents;
 use super::progress::{self, Position, Progress};
 use super::segment::{FIRST_FRAME, Segment};
+use crate::event::AuditEvent;
 
 /// The segments of a folder, and how far they are shipped.
 #[derive(Debug, Default)]
@@ -23,6 +24,8 @@ pub(super) struct Backlog {
     pub(super) open: OpenEvents,
     /// The number of the segment that is being written.
     pub(super) active: Option<u64>,
+    /// The number of the newest segment of an adopted folder, whether or not it is still there.
+    newest: u64,
     progress: Option<Progress>,
 }
 
@@ -47,6 +50,7 @@ impl Backlog {
     pub(super) fn load(folder: &Path) -> io::Result<(Self, u64)> {
         let mut backlog = Self { open: OpenEvents::load(folder)?, ..Self::default() };
         let position = progress::read(folder)?.unwrap_or_default();
+        backlog.newest = position.segment;
         let mut torn = 0;
         for mut segment in Segment::open_all(folder)? {
             if segment.number < position.segment {
@@ -54,12 +58,13 @@ impl Backlog {
                 std::fs::remove_file(&segment.path)?;
                 continue;
             }
+            backlog.newest = segment.number;
             let begin = if segment.number == position.segment { position.offset.max(FIRST_FRAME) } else { FIRST_FRAME };
             let mut offset = FIRST_FRAME;
             loop {
                 match frame::read_at(&segment.file, offset, segment.len, segment.durable)? {
                     Found::Frame(frame) => {
-                        backlog.open.record_lines(&frame.lines);
+                        backlog.open.record_lines(&frame.lines, segment.number);
                         if offset >= begin {
                             backlog.events += frame.events;
                             backlog.oldest = backlog.oldest.or(Some(frame.appended_at));
@@ -124,6 +129,19 @@ impl Backlog {
         self.grow(len, events, bytes, appended_at);
     }
 
+    /// The number of the next segment of an adopted folder, and the length of the one before it.
+    pub(super) fn next_segment(&self) -> (u64, u64) {
+        (self.newest + 1, self.segments.back().map_or(0, |last| last.len))
+    }
+
+    /// Takes in a segment of an adopted folder whose frame ends open events.
+    pub(super) fn push_ended(&mut self, segment: Segment, frame: &Frame, ends: &[AuditEvent]) {
+        self.newest = segment.number;
+        self.push(segment, frame.events, frame.appended_at);
+        self.active = None;
+        ends.iter().for_each(|end| self.open.record(end, self.newest));
+    }
+
     /// The place of the oldest frame that is not shipped.
     pub(super) fn read_place(&self) -> Option<ReadPlace> {
         let segment = self.segments.front()?;
@@ -134,7 +152,8 @@ impl Backlog {
     pub(super) fn advance(&mut self, folder: &Path, end: Position, events: u64) -> io::Result<()> {
         let Some(first) = self.segments.front().filter(|first| first.number == end.segment) else { return Ok(()) };
         self.bytes -= end.offset.saturating_sub(self.shipped).min(self.bytes);
-        self.events -= events.min(self.events);
+        // The events of a damaged frame were counted when it was written.
+        self.events = if self.is_shipped() { 0 } else { self.events.saturating_sub(events) };
         self.shipped = end.offset;
         let next = if end.offset < first.len {
             frame::appended_at(&first.file, end.offset)
@@ -155,7 +174,7 @@ impl Backlog {
             && self.shipped >= first.len
             && self.active != Some(first.number)
         {
-            self.open.save(folder)?;
+            self.open.save(folder, first.number)?;
             match std::fs::remove_file(&first.path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 removed => removed?,
@@ -197,9 +216,11 @@ impl ReadPlace {
     }
 }
 
+/// Reads a range of a segment, as far as the file has it.
 fn read_range(segment: &Segment, begin: u64, end: u64) -> io::Result<Vec<u8>> {
     use std::os::unix::fs::FileExt as _;
-    let mut bytes = vec![0; usize::try_from(end - begin).map_err(|_| io::ErrorKind::FileTooLarge)?];
+    let present = end.min(segment.file.metadata()?.len()).saturating_sub(begin);
+    let mut bytes = vec![0; usize::try_from(present).map_err(|_| io::ErrorKind::FileTooLarge)?];
     segment.file.read_exact_at(&mut bytes, begin)?;
     Ok(bytes)
 }

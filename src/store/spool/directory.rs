@@ -150,7 +150,7 @@ impl SpoolDirectory {
 /// Appends events durably to a folder of their own, which is then free to be adopted.
 fn append(directory: &Path, events: &[AuditEvent]) -> Result<(), StoreError> {
     for part in events.chunks(FRAME_EVENTS) {
-        let folder = Arc::new(Folder::new(directory));
+        let folder = Arc::new(Folder::of_program(directory));
         let mut journal = Journal::new(Arc::clone(&folder), Limits::default(), Arc::default());
         let appended = journal.append(&Frame::encode(part)?, &[], Waiting { events: 0, bytes: 0 });
         journal.close();

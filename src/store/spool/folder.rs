@@ -9,11 +9,15 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::backlog::Backlog;
+use super::backlog::{Backlog, Batch};
+use super::error::{DuringOperation as _, closed_error};
+use super::frame::Frame;
 use super::progress::{self, Position};
+use super::segment::Segment;
 
-use crate::event::Timestamp;
+use crate::event::{AuditEvent, Timestamp};
 use crate::random::random;
+use crate::store::StoreError;
 use crate::store::files::{FileKey, LockedFile, give_to_owner_of, private, stat, sync_folder};
 
 /// A folder whose lock this process holds.
@@ -29,6 +33,15 @@ impl Folder {
     pub(super) fn new(directory: &Path) -> Self {
         let path = directory.join(format!("{PREFIX}{:016}-{:016x}", Timestamp::now().as_micros().max(0), random()));
         Self { path, lock: Mutex::default(), backlog: Mutex::default() }
+    }
+
+    /// A folder of the program, for events that it puts in. A `started` event among them is open in the folder of the process that wrote
+    /// it, or was ended.
+    pub(super) fn of_program(directory: &Path) -> Self {
+        let folder = Self::new(directory);
+        let mut name = folder.path.into_os_string();
+        name.push(OF_PROGRAM);
+        Self { path: name.into(), ..folder }
     }
 
     /// Makes the folder and takes its lock, if that is still to be done, or someone has removed it.
@@ -76,7 +89,10 @@ impl Folder {
         if !is_at(&file, &lock)? {
             return Ok(None);
         }
-        let (backlog, torn) = Backlog::load(path)?;
+        let (mut backlog, torn) = Backlog::load(path)?;
+        if path.as_os_str().as_encoded_bytes().ends_with(OF_PROGRAM.as_bytes()) {
+            backlog.open.clear();
+        }
         let folder = Self { path: path.to_owned(), lock: Mutex::new(Some(file)), backlog: Mutex::new(backlog) };
         Ok(Some((folder, torn)))
     }
@@ -106,6 +122,21 @@ impl Folder {
         self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Reads the oldest frames that are not shipped, with about `most` events. `None` if there are none, or the lock was released.
+    pub(super) fn next_batch(&self, most: u64) -> io::Result<Option<Batch>> {
+        let place = {
+            let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+            if lock.is_none() {
+                return Ok(None);
+            }
+            let mut backlog = self.backlog();
+            // A segment that was shipped while it was written, and has ended since, would hide the next one.
+            backlog.remove_shipped(&self.path)?;
+            backlog.read_place()
+        };
+        place.map(|place| place.read(most)).transpose()
+    }
+
     /// Takes note that everything before `end` is shipped. Does nothing once the lock was released: the folder is another's.
     pub(super) fn advance(&self, end: Position, events: u64) -> io::Result<()> {
         let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -115,15 +146,20 @@ impl Folder {
         self.backlog().advance(&self.path, end, events)
     }
 
-    /// Forgets the open events, durably: others end them now.
-    pub(super) fn forget_open_events(&self) -> io::Result<()> {
+    /// Appends the ends of open events durably, in a segment of their own. The folder is an adopted one: nobody else writes to it.
+    ///
+    /// The bounds of the spool do not hold for them: they are no more than the requests that its process was serving.
+    pub(super) fn append_ends(&self, ends: &[AuditEvent]) -> Result<(), StoreError> {
+        const DOING: &str = "closing orphans";
+        let frame = Frame::encode(ends)?;
         let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         if lock.is_none() {
-            return Ok(());
+            return Err(closed_error(DOING));
         }
-        let mut backlog = self.backlog();
-        backlog.open.clear();
-        backlog.open.save(&self.path)
+        let (number, previous_len) = self.backlog().next_segment();
+        let segment = Segment::create(&self.path, number, previous_len, &frame).during(DOING)?;
+        self.backlog().push_ended(segment, &frame, ends);
+        Ok(())
     }
 
     /// Removes the folder if everything is shipped and no event is open. Otherwise brings its file of open events up to date. Releases
@@ -137,7 +173,7 @@ impl Folder {
         if !backlog.segments.is_empty() {
             return Ok(());
         }
-        backlog.open.save(&self.path)?;
+        backlog.open.save(&self.path, u64::MAX)?;
         if backlog.open.is_empty() {
             for name in [progress::FILE, LOCK] {
                 match fs::remove_file(self.path.join(name)) {
@@ -164,4 +200,6 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
 }
 
 const PREFIX: &str = "writer-";
+/// The end of the name of a folder of the program.
+const OF_PROGRAM: &str = "-program";
 const LOCK: &str = "lock";

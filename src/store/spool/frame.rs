@@ -68,20 +68,22 @@ pub(super) enum Found {
     End,
 }
 
-/// Reads what stands at `offset` of a segment of `len` bytes. Of these, `durable` were acknowledged.
+/// Reads what stands at `offset` of a segment of `len` bytes. Of these, `durable` were acknowledged. The file is shorter if it was cut.
 pub(super) fn read_at(file: &File, offset: u64, len: u64, durable: u64) -> io::Result<Found> {
     if offset >= len {
         return Ok(Found::End);
     }
-    if let Some(frame) = frame_at(file, offset, len)? {
+    let present = len.min(file.metadata()?.len());
+    if let Some(frame) = frame_at(file, offset, present)? {
         return Ok(Found::Frame(frame));
     }
-    let mut rest = vec![0; usize::try_from(len - offset).map_err(|_| io::ErrorKind::FileTooLarge)?];
+    let rest = present.saturating_sub(offset);
+    let mut rest = vec![0; usize::try_from(rest).map_err(|_| io::ErrorKind::FileTooLarge)?];
     file.read_exact_at(&mut rest, offset)?;
     let starts = rest.windows(PREFIX.len()).enumerate().skip(1).filter(|(_, bytes)| *bytes == PREFIX.as_bytes());
     for (start, _) in starts {
         let start = offset + start as u64;
-        if frame_at(file, start, len)?.is_some() {
+        if frame_at(file, start, present)?.is_some() {
             return Ok(Found::Damage { end: start });
         }
     }

@@ -1,5 +1,6 @@
 //! The writing side of a spool: appends frames to the folder of this process.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,14 +56,20 @@ impl Journal {
             Some((segment, since)) => self.extend_segment(segment, since, frame)?,
         }
         let mut backlog = self.folder.backlog();
-        events.iter().for_each(|event| backlog.open.record(event));
+        let segment = backlog.active.unwrap_or_default();
+        events.iter().for_each(|event| backlog.open.record(event, segment));
         Ok(())
     }
 
     fn begin_segment(&mut self, frame: &Frame) -> Result<(), StoreError> {
         self.folder.ensure().during(APPEND)?;
-        let segment = Segment::create(&self.folder.path, self.next_number, self.previous_len, frame).during(APPEND)?;
-        self.next_number += 1;
+        let created = Segment::create(&self.folder.path, self.next_number, self.previous_len, frame);
+        let is_taken = matches!(&created, Err(error) if error.kind() == ErrorKind::AlreadyExists);
+        if created.is_ok() || is_taken {
+            // The name is taken by what a failed append could not remove.
+            self.next_number += 1;
+        }
+        let segment = created.during(APPEND)?;
         self.previous_len = segment.len;
         self.folder.backlog().push(segment.clone(), frame.events, frame.appended_at);
         self.active = Some((segment, Instant::now()));

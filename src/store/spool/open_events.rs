@@ -1,9 +1,13 @@
 //! The `started` events of a folder that no later event of it has ended.
 //!
-//! They outlive their segment in a file of their own, so that whoever adopts the folder can close them without the target.
+//! They outlive their segment in a file of their own, so that whoever adopts the folder can close them without the target. The event that
+//! closes one is written to the same folder, which so tells by itself what is still open:
+//!
+//! t0: the process of folder A dies, with an open event. t1: that of B adopts A and appends the end to A. t2: B dies as well, before the file
+//! is brought up to date. t3: C adopts A and reads the file, then the segment with the end: nothing is open.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind, Write as _};
 use std::path::Path;
 
@@ -14,16 +18,21 @@ use crate::store::files::{give_to_owner_of, private, sync_folder};
 /// Open events, and which of them are in the file.
 #[derive(Debug, Default)]
 pub(super) struct OpenEvents {
-    open: BTreeMap<EventId, AuditEvent>,
+    open: BTreeMap<EventId, OpenEvent>,
     saved: BTreeSet<EventId>,
-    /// The events that were ended, if they are to be remembered.
-    ended: Option<BTreeSet<EventId>>,
+}
+
+#[derive(Debug)]
+struct OpenEvent {
+    event: AuditEvent,
+    /// The number of its segment; 0 of one that was read from the file.
+    segment: u64,
 }
 
 impl OpenEvents {
-    /// Reads the file of a folder; remembers the events that end others.
+    /// Reads the file of a folder.
     pub(super) fn load(folder: &Path) -> io::Result<Self> {
-        let mut found = Self { ended: Some(BTreeSet::new()), ..Self::default() };
+        let mut found = Self::default();
         let text = match fs::read(folder.join(FILE)) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(found),
             text => text?,
@@ -32,7 +41,7 @@ impl OpenEvents {
             let event: AuditEvent =
                 serde_json::from_slice(line).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
             found.saved.insert(event.event_id);
-            found.open.insert(event.event_id, event);
+            found.open.insert(event.event_id, OpenEvent { event, segment: 0 });
         }
         Ok(found)
     }
@@ -45,39 +54,30 @@ impl OpenEvents {
         self.open.contains_key(&id)
     }
 
-    /// Takes note of an event.
-    pub(super) fn record(&mut self, event: &AuditEvent) {
+    /// Takes note of an event in a segment.
+    pub(super) fn record(&mut self, event: &AuditEvent, segment: u64) {
         if let Some(ended) = event.request.started_event_id {
             self.open.remove(&ended);
-            if let Some(all) = &mut self.ended {
-                all.insert(ended);
-            }
         }
         if event.phase == Phase::Started {
-            self.open.insert(event.event_id, event.clone());
+            self.open.insert(event.event_id, OpenEvent { event: event.clone(), segment });
         }
     }
 
     /// Takes note of the events in the lines of a frame. Only lines that may matter are parsed.
-    pub(super) fn record_lines(&mut self, lines: &[u8]) {
+    pub(super) fn record_lines(&mut self, lines: &[u8], segment: u64) {
         for line in lines.split(|byte| *byte == b'\n') {
             let has = |text: &[u8]| line.windows(text.len()).any(|window| window == text);
             if (has(b"\"started\"") || has(b"\"started_event_id\""))
                 && let Ok(event) = serde_json::from_slice(line)
             {
-                self.record(&event);
+                self.record(&event, segment);
             }
         }
     }
 
-    /// The open events, without those that `ended` names.
-    pub(super) fn orphans(&self, ended: &BTreeSet<EventId>) -> Vec<AuditEvent> {
-        self.open.values().filter(|event| !ended.contains(&event.event_id)).cloned().collect()
-    }
-
-    /// The events that were ended.
-    pub(super) fn ended(&self) -> impl Iterator<Item = EventId> {
-        self.ended.iter().flatten().copied()
+    pub(super) fn iter(&self) -> impl Iterator<Item = &AuditEvent> {
+        self.open.values().map(|open| &open.event)
     }
 
     /// Forgets every open event.
@@ -85,32 +85,45 @@ impl OpenEvents {
         self.open.clear();
     }
 
-    /// Brings the file up to date, durably. Call it before a segment is removed.
-    pub(super) fn save(&mut self, folder: &Path) -> io::Result<()> {
-        if self.open.keys().eq(&self.saved) {
+    /// Brings the file up to date, durably, with the open events up to this segment. Call it before the segment is removed.
+    ///
+    /// The others are in segments that stay. So a spool that has filled its disk, with the requests of that moment in its last segment,
+    /// gets rid of those before without writing anything.
+    pub(super) fn save(&mut self, folder: &Path, newest: u64) -> io::Result<()> {
+        let listed: Vec<&AuditEvent> =
+            self.open.values().filter(|open| open.segment <= newest).map(|open| &open.event).collect();
+        let ids: BTreeSet<EventId> = listed.iter().map(|event| event.event_id).collect();
+        if ids == self.saved {
             return Ok(());
         }
         let path = folder.join(FILE);
-        if self.open.is_empty() {
+        if listed.is_empty() {
             fs::remove_file(&path)?;
         } else {
             let temporary = folder.join(format!("{FILE}-{:016x}.tmp", random()));
             let file = private().write(true).create_new(true).open(&temporary)?;
             give_to_owner_of(folder, &file);
-            let mut writer = BufWriter::new(&file);
-            for event in self.open.values() {
-                serde_json::to_writer(&mut writer, event)?;
-                writer.write_all(b"\n")?;
+            let written = write(&file, &listed).and_then(|()| fs::rename(&temporary, &path));
+            if let Err(error) = written {
+                // The error of the list is the one to tell.
+                let _ = fs::remove_file(&temporary);
+                return Err(error);
             }
-            writer.flush()?;
-            drop(writer);
-            file.sync_all()?;
-            fs::rename(&temporary, &path)?;
         }
         sync_folder(folder)?;
-        self.saved = self.open.keys().copied().collect();
+        self.saved = ids;
         Ok(())
     }
+}
+
+fn write(file: &File, events: &[&AuditEvent]) -> io::Result<()> {
+    let mut writer = BufWriter::new(file);
+    for event in events {
+        serde_json::to_writer(&mut writer, event)?;
+        writer.write_all(b"\n")?;
+    }
+    writer.flush()?;
+    file.sync_all()
 }
 
 const FILE: &str = "open";

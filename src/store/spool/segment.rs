@@ -46,7 +46,7 @@ impl Segment {
             .and_then(|()| file.sync_all())
             .and_then(|()| sync_folder(folder));
         if let Err(error) = written {
-            // One that stays has an event too many: nobody was told that it is kept.
+            // One that stays has an event too many: nobody was told that it is kept. The append after the next takes another name.
             let _ = std::fs::remove_file(&path);
             return Err(error);
         }

@@ -13,7 +13,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{Either, select};
 use tokio::time::Instant;
 
-use super::backlog::{Batch, ReadPlace};
+use super::backlog::Batch;
 use super::ends::{SpoolEnds, Stopped};
 use super::error::{DuringOperation as _, SHIPPING, blocking};
 use super::folder::Folder;
@@ -36,6 +36,13 @@ pub(super) struct Shipper {
 enum Step {
     Shipped,
     NothingToShip,
+}
+
+/// The end of a pause.
+#[derive(Debug, PartialEq, Eq)]
+enum Paused {
+    Woken,
+    Whole,
 }
 
 impl Shipper {
@@ -104,8 +111,9 @@ impl Shipper {
 
     /// Ships a batch. Returns false if there is none.
     async fn ship_from(&mut self, folder: &Arc<Folder>) -> Result<bool, Failure> {
-        let Some(place) = next_place(folder).await? else { return Ok(false) };
-        let batch = blocking(SHIPPING, move || place.read(MOST_EVENTS).during(SHIPPING)).await?;
+        let read = Arc::clone(folder);
+        let batch = blocking(SHIPPING, move || read.next_batch(MOST_EVENTS).during(SHIPPING)).await?;
+        let Some(batch) = batch else { return Ok(false) };
         let count = batch.frames.iter().map(|frame| frame.events).sum();
         let end = batch.end;
         let events = self.set_damage_aside(folder, batch).await?;
@@ -170,12 +178,11 @@ impl Shipper {
         blocking(SHIPPING, move || shared.leave_shipped().during(SHIPPING)).await
     }
 
-    /// Waits for an append. After a moment without one, removes the segment that is shipped.
+    /// Waits for an append, or for a reader who waits for the target. After a moment without either, removes the segment that is shipped.
     async fn idle(&mut self) {
-        self.pause(IDLE).await;
-        if self.shared.own.backlog().is_shipped() {
+        if self.pause(IDLE).await == Paused::Whole && self.shared.own.backlog().is_shipped() {
             let mut journal = Arc::clone(&self.shared.journal).lock_owned().await;
-            // A file that stays is removed after the next batch.
+            // What could not be removed is tried again before the next batch is read.
             let _ = blocking(SHIPPING, move || journal.end_shipped_segment()).await;
             let until_look = self.next_look.saturating_duration_since(Instant::now());
             self.pause(until_look).await;
@@ -183,11 +190,12 @@ impl Shipper {
     }
 
     /// Waits until the time is over, or the shipper is woken.
-    async fn pause(&mut self, time: Duration) {
+    async fn pause(&mut self, time: Duration) -> Paused {
         let woken = pin!(self.shared.wake.notified());
         let slept = pin!(tokio::time::sleep(time));
         match select(woken, slept).await {
-            Either::Left(_) | Either::Right(_) => {}
+            Either::Left(_) => Paused::Woken,
+            Either::Right(_) => Paused::Whole,
         }
     }
 }
@@ -224,17 +232,3 @@ const IDLE: Duration = Duration::from_secs(1);
 const LOOK_PAUSE: Duration = Duration::from_secs(5);
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 const AFTER_PANIC: Duration = Duration::from_millis(100);
-/// Returns the place of the oldest frame that is not shipped. A segment that was shipped while it was written, and is written no
-/// more, is removed first: it would hide the next one.
-async fn next_place(folder: &Arc<Folder>) -> Result<Option<ReadPlace>, StoreError> {
-    if let Some(place) = folder.backlog().read_place() {
-        return Ok(Some(place));
-    }
-    let folder = Arc::clone(folder);
-    blocking(SHIPPING, move || {
-        let mut backlog = folder.backlog();
-        backlog.remove_shipped(&folder.path).during(SHIPPING)?;
-        Ok(backlog.read_place())
-    })
-    .await
-}

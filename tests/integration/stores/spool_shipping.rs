@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::future::poll_fn;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use tempfile::TempDir;
 use tower_audit::query::Filter;
 use tower_audit::store::spool::{SpoolDirectory, SpoolStore};
@@ -14,7 +17,7 @@ use tower_audit::store::{
     AuditStore, Capabilities, Diagnostic, MemoryStore, OpenOptions, Parts, Severity, StoreError, StoreErrorKind,
     StoreFuture, open,
 };
-use tower_audit::{AuditEvent, EventId, EventType, Phase};
+use tower_audit::{AuditEvent, AuditLog, EventId, EventType, Phase};
 
 /// A target that says it is durable, keeps the order of its appends, and fails as it is told.
 #[derive(Debug, Clone, Default)]
@@ -134,6 +137,20 @@ fn event() -> AuditEvent {
     AuditEvent::new(EventType::UPLOAD)
 }
 
+fn large(text: char) -> AuditEvent {
+    let mut event = event();
+    event.details.insert("text".into(), text.to_string().repeat(15_000).into());
+    event
+}
+
+/// The event with which a log closes an open one of a dead process.
+fn unknown_end(started: &AuditEvent) -> AuditEvent {
+    let mut end = event();
+    end.phase = Phase::Unknown;
+    end.request.started_event_id = Some(started.event_id);
+    end
+}
+
 fn batches(count: usize, size: usize) -> Vec<Vec<AuditEvent>> {
     (0..count).map(|_| (0..size).map(|_| event()).collect()).collect()
 }
@@ -205,11 +222,6 @@ async fn an_append_beyond_a_bound_is_refused_and_loses_nothing() {
     assert_eq!(place.target.order(), ids(&all));
     // The other bound, with the backlog of a process that has died.
     place.target.fail(Some(StoreErrorKind::Transient));
-    let large = |text: char| {
-        let mut event = event();
-        event.details.insert("text".into(), text.to_string().repeat(15_000).into());
-        event
-    };
     for _ in 0..60 {
         spool.append(&[large('a')]).await.unwrap_or_else(|error| assert!(error.is_transient()));
     }
@@ -294,14 +306,8 @@ async fn the_folder_of_a_dead_process_is_adopted_and_that_of_a_living_one_is_not
     let dead = directory.backlogs().await.unwrap();
     assert_eq!(dead.iter().map(|it| (it.is_alive, it.events)).collect::<Vec<_>>(), [(false, 4), (true, 3)]);
     let second = place.spool().await;
-    let end = |started: &AuditEvent| {
-        let mut end = event();
-        end.phase = Phase::Unknown;
-        end.request.started_event_id = Some(started.event_id);
-        end
-    };
-    assert_eq!(second.parts().recovery.unwrap().recover(&end).await.unwrap(), 1, "without the target");
-    assert_eq!(second.parts().recovery.unwrap().recover(&end).await.unwrap(), 0);
+    assert_eq!(second.parts().recovery.unwrap().recover(&unknown_end).await.unwrap(), 1, "without the target");
+    assert_eq!(second.parts().recovery.unwrap().recover(&unknown_end).await.unwrap(), 0);
     second.append(&all[2]).await.unwrap();
     assert_eq!(second.status().adopted, 1);
     place.target.fail(None);
@@ -360,6 +366,176 @@ async fn a_disk_that_changes_what_it_had_ends_the_writing() {
     until("the damage is met", async || spool.status().dead_letters == 1).await;
     assert_eq!(spool.append(&[event()]).await.unwrap_err().kind(), StoreErrorKind::Corrupt);
     assert_eq!(spool.health().await.unwrap_err().kind(), StoreErrorKind::Corrupt);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_follows_a_segment_that_was_shipped_while_it_was_written_is_shipped() {
+    let place = Place::new();
+    let spool = place.spool().await;
+    // More than a segment holds: the next append begins another one.
+    let full: Vec<AuditEvent> = (0..600).map(|_| large('a')).collect();
+    spool.append(&full).await.unwrap();
+    until("the full segment is shipped", async || spool.status().events == 0).await;
+    spool.append(&[event()]).await.unwrap();
+    until("the event behind it is shipped", async || spool.status().events == 0).await;
+    assert_eq!(place.target.order().len(), 601);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_segment_that_is_cut_short_is_damage_and_stops_no_shipping() {
+    let place = Place::new();
+    place.target.fail(Some(StoreErrorKind::Transient));
+    let spool = place.spool().await;
+    let all = batches(3, 2);
+    spool.append(&all[0]).await.unwrap();
+    until("the first is read", async || spool.status().target_error.is_some()).await;
+    for batch in &all[1..] {
+        spool.append(batch).await.unwrap();
+    }
+    let segment = place.segments().pop().unwrap();
+    let bytes = fs::read(&segment).unwrap();
+    let second = bytes.windows(7).enumerate().filter(|(_, it)| *it == b"#batch ").nth(1).unwrap().0 as u64;
+    // What is left is the first frame and a part of the second.
+    fs::File::options().write(true).open(&segment).unwrap().set_len(second + 100).unwrap();
+    place.target.fail(None);
+    until("the damage is met", async || spool.status().dead_letters == 1).await;
+    until("what is left is shipped", async || spool.status().events == 0).await;
+    assert_eq!(place.target.order(), ids(&all[..1]));
+    assert_eq!(spool.health().await.unwrap_err().kind(), StoreErrorKind::Corrupt);
+    let letters = SpoolDirectory::open(place.directory()).await.unwrap().dead_letters().await.unwrap();
+    assert!(letters[0].reason.contains("damaged") && letters[0].text.as_ref().unwrap().starts_with("#batch "));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_started_event_that_was_a_dead_letter_is_not_closed_after_its_end() {
+    let place = Place::new();
+    let spool = place.spool().await;
+    let mut started = event();
+    started.phase = Phase::Started;
+    place.target.refuse(started.event_id);
+    spool.append(std::slice::from_ref(&started)).await.unwrap();
+    until("it is a dead letter", async || spool.status().dead_letters == 1).await;
+    let mut end = event();
+    end.request.started_event_id = Some(started.event_id);
+    spool.append(std::slice::from_ref(&end)).await.unwrap();
+    spool.wait_shipped().await.unwrap();
+    spool.close().await.unwrap();
+    place.target.0.refused.lock().unwrap().clear();
+    let directory = SpoolDirectory::open(place.directory()).await.unwrap();
+    let letters = directory.dead_letters().await.unwrap();
+    assert_eq!(directory.retry(&[letters[0].name.clone()]).await.unwrap(), 1);
+    let spool = place.spool().await;
+    assert_eq!(spool.parts().recovery.unwrap().recover(&unknown_end).await.unwrap(), 0, "its end is known");
+    spool.wait_shipped().await.unwrap();
+    assert_eq!(place.target.order(), [end.event_id, started.event_id]);
+}
+
+/// A process dies between the two steps of closing: the end is durable, and the list of open events is as it was. Another one, which closes
+/// nothing, ships what both have left.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_event_is_closed_once_though_the_process_that_closes_it_dies() {
+    let place = Place::new();
+    place.target.fail(Some(StoreErrorKind::Transient));
+    let bystander = place.spool().await;
+    let first = place.spool().await;
+    let mut started = event();
+    started.phase = Phase::Started;
+    first.append(std::slice::from_ref(&started)).await.unwrap();
+    drop(first);
+    let second = place.spool().await;
+    {
+        let mut closing = second.parts().recovery.unwrap().recover(&unknown_end);
+        let is_written = || {
+            let texts = place.segments().into_iter().filter_map(|segment| fs::read_to_string(segment).ok());
+            texts.into_iter().any(|text| text.contains("\"unknown\""))
+        };
+        until("its end is written", async || {
+            is_written() || poll_fn(|context| Poll::Ready(closing.as_mut().poll(context).is_ready())).await
+        })
+        .await;
+    }
+    drop(second);
+    place.target.fail(None);
+    bystander.wait_shipped().await.unwrap();
+    until("nothing of the others is held", async || bystander.status().adopted == 0).await;
+    let third = place.spool().await;
+    third.parts().recovery.unwrap().recover(&unknown_end).await.unwrap();
+    third.wait_shipped().await.unwrap();
+    let events = place.target.0.events.events();
+    let ends = events.iter().filter(|event| event.request.started_event_id == Some(started.event_id));
+    assert_eq!(ends.count(), 1);
+    drop(bystander);
+    third.close().await.unwrap();
+    until("no folder is left", async || {
+        let spool = place.spool().await;
+        spool.close().await.unwrap();
+        fs::read_dir(place.directory()).unwrap().count() == 0
+    })
+    .await;
+}
+
+/// Closing takes no room that requests could have.
+#[tokio::test(flavor = "multi_thread")]
+async fn open_events_are_closed_by_a_process_whose_spool_is_full() {
+    let place = Place::new();
+    place.target.fail(Some(StoreErrorKind::Transient));
+    let open = async || {
+        let builder = SpoolStore::builder(place.directory(), Arc::new(place.target.clone())).max_events(2);
+        builder.timeout(Duration::from_secs(1)).open().await.unwrap()
+    };
+    let first = open().await;
+    let mut started = event();
+    started.phase = Phase::Started;
+    first.append(&[event(), started.clone()]).await.unwrap();
+    drop(first);
+    let second = open().await;
+    assert_eq!(second.parts().recovery.unwrap().recover(&unknown_end).await.unwrap(), 1);
+    assert_eq!(second.status().events, 3);
+    assert!(second.append(&[event()]).await.unwrap_err().is_transient());
+    place.target.fail(None);
+    second.wait_shipped().await.unwrap();
+    assert_eq!(place.target.order().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_of_the_app_is_no_place_for_an_event_of_a_spool() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().display();
+    let log = AuditLog::open(&format!("spool:{dir}/spool?to=sqlite:{dir}/audit.db")).await.unwrap();
+    let options = SqliteConnectOptions::new().filename(folder.path().join("audit.db"));
+    let mut app = SqlitePool::connect_with(options).await.unwrap().begin().await.unwrap();
+    let error = log.record_in(&mut app, event()).await.unwrap_err();
+    assert!(error.to_string().contains("spool"), "{error}");
+    drop(app);
+    log.close().await.unwrap();
+}
+
+/// A disk that the spool itself has filled has no room for the list of the requests that run.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_open_events_that_cannot_be_written_keeps_no_older_segment() {
+    let place = Place::new();
+    place.target.fail(Some(StoreErrorKind::Transient));
+    let spool = place.spool().await;
+    let full: Vec<AuditEvent> = (0..600).map(|_| large('a')).collect();
+    spool.append(&full).await.unwrap();
+    let mut started = event();
+    started.phase = Phase::Started;
+    spool.append(std::slice::from_ref(&started)).await.unwrap();
+    let segments = place.segments();
+    assert_eq!(segments.len(), 2);
+    // Nothing can be put in its place.
+    fs::create_dir_all(segments[0].with_file_name("open").join("full")).unwrap();
+    place.target.fail(None);
+    until("everything is shipped", async || spool.status().events == 0).await;
+    assert_eq!(place.target.order().len(), 601);
+    until("the older segment is removed", async || !segments[0].exists()).await;
+    assert!(segments[1].exists(), "it has an open event");
+    drop(spool);
+    let files = || fs::read_dir(segments[0].parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
+    assert_eq!(files().filter(|path| path.extension().is_some_and(|end| end == "tmp")).count(), 0);
+    fs::remove_dir_all(segments[0].with_file_name("open")).unwrap();
+    let spool = place.spool().await;
+    assert_eq!(spool.parts().recovery.unwrap().recover(&unknown_end).await.unwrap(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
