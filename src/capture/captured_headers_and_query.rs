@@ -25,6 +25,10 @@ pub(super) fn captured(
     let mut details = Details::new();
     let mut found = Map::new();
     for name in asked().flat_map(|capture| &capture.headers) {
+        // Another rule has asked for it, too.
+        if found.contains_key(name) {
+            continue;
+        }
         for value in headers.get_all(name.as_str()) {
             add(&mut found, name, &config.mask(&String::from_utf8_lossy(value.as_bytes())));
         }

@@ -79,6 +79,20 @@ async fn listed_headers_and_parameters_are_recorded_and_no_others() {
     assert_eq!(Value::Object(event.details), json!({"headers": {"x-tenant": "***"}, "query": {"n": "***"}}));
 }
 
+/// What two rules ask for was sent once.
+#[tokio::test(start_paused = true)]
+async fn a_header_that_two_rules_ask_for_is_recorded_once() {
+    let (log, store) = memory_log().await;
+    let asked = |rule: Rule| rule.capture_headers(["x-tenant", "X-Tenant"]).capture_query(["page", "page"]);
+    let any = Rule::new(EventType::new("any.change").expect("a type")).paths(["/{*path}"]);
+    let policy = AuditPolicy::builder().rules([asked(rule()), asked(any)]).build().expect("a policy");
+    let mut request = post("/orders?page=2");
+    request.headers_mut().insert("x-tenant", "acme".parse().expect("a value"));
+    AuditLayer::new(&log, policy).layer(answering(StatusCode::OK)).oneshot(request).await.expect("infallible");
+    let expected = json!({"headers": {"x-tenant": "acme"}, "query": {"page": "2"}});
+    assert_eq!(Value::Object(store.events().swap_remove(0).details), expected);
+}
+
 /// The event has the digest of the key that the app reads, whichever line that is, or says that there are more.
 #[tokio::test(start_paused = true)]
 async fn no_number_of_lines_hides_a_key() {
