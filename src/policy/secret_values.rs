@@ -11,7 +11,8 @@ pub(super) fn mask(text: &str) -> Cow<'_, str> {
     let (mut masked, mut copied, mut at) = (String::new(), 0, 0);
     let mut run = TokenRun::default();
     while at < bytes.len() {
-        let is_begin = at == 0 || bytes[at] == b'-' || !bytes[at - 1].is_ascii_alphanumeric();
+        let is_begin =
+            at == 0 || bytes[at] == b'-' || !bytes[at - 1].is_ascii_alphanumeric() || is_after_escape(bytes, at);
         match Some(at).filter(|_| is_begin).and_then(|at| secret_at(text, at, &mut run)) {
             Some((begin, end)) => {
                 masked.push_str(&text[copied..begin]);
@@ -26,6 +27,16 @@ pub(super) fn mask(text: &str) -> Cow<'_, str> {
     }
     masked.push_str(&text[copied..]);
     masked.into()
+}
+
+/// Returns true if `%` and two hexadecimal digits stand before this place, or such an escape escaped: a header may have a URL
+/// in it, and that one in a parameter.
+fn is_after_escape(bytes: &[u8], at: usize) -> bool {
+    let Some((mut before, digits)) = bytes[..at].split_last_chunk::<2>() else { return false };
+    for _ in 0..ESCAPED_AGAIN {
+        before = before.strip_suffix(b"25").unwrap_or(before);
+    }
+    before.ends_with(b"%") && digits.iter().all(u8::is_ascii_hexdigit)
 }
 
 /// The place of a secret that begins here: only ASCII is looked at, so both ends are between characters.
@@ -54,7 +65,7 @@ fn scheme(rest: &[u8]) -> Option<(usize, usize)> {
     const SCHEMES: [&[u8]; 2] = [b"bearer", b"basic"];
     let scheme =
         SCHEMES.into_iter().find(|name| rest.get(..name.len()).is_some_and(|b| b.eq_ignore_ascii_case(name)))?;
-    let blanks = rest[scheme.len()..].iter().take_while(|b| **b == b' ').count();
+    let blanks = blanks(&rest[scheme.len()..]);
     if blanks == 0 {
         return None;
     }
@@ -62,6 +73,19 @@ fn scheme(rest: &[u8]) -> Option<(usize, usize)> {
     let is_token = |b: &&u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(b);
     let length = rest[begin..].iter().take_while(is_token).count();
     (length >= MIN_TOKEN_BYTES).then_some((begin, begin + length))
+}
+
+/// The number of bytes of the blanks at the beginning: as they are, or escaped as in a URL.
+fn blanks(text: &[u8]) -> usize {
+    let mut rest = text;
+    loop {
+        rest = match rest {
+            [b' ' | b'\t', after @ ..] | [b'%', b'2', b'0', after @ ..] | [b'%', b'0', b'9', after @ ..] => after,
+            // A form's blank; one that belongs to the token is not first.
+            [b'+', after @ ..] if rest.len() == text.len() => after,
+            _ => return text.len() - rest.len(),
+        };
+    }
 }
 
 /// A run of the characters of a JWT, read once however often a JWT seems to begin in it.
@@ -124,6 +148,8 @@ fn luhn(from_right: usize, digit: u8) -> u32 {
 
 /// The shortest token that is masked: `Bearer of news` is none.
 const MIN_TOKEN_BYTES: usize = 6;
+/// The largest number of times that an escape is escaped.
+const ESCAPED_AGAIN: usize = 2;
 const MIN_CARD_DIGITS: usize = 13;
 const MAX_CARD_DIGITS: usize = 19;
 
@@ -148,6 +174,13 @@ mod tests {
             ("4111 1111 1111 1111", "***"),
             ("card=5500-0000-0000-0004.", "card=***."),
             ("378282246310005", "***"),
+            ("Bearer\tabc.DEF-123", "Bearer\t***"),
+            ("/in?next=%2Fcb%3Fauth%3DBearer%20c2VjcmV0%26a", "/in?next=%2Fcb%3Fauth%3DBearer%20***%26a"),
+            ("auth=Basic+YWxpY2U6c2VjcmV0", "auth=Basic+***"),
+            (&format!("/cb%3Ftoken%3D{jwt}%26b"), "/cb%3Ftoken%3D***%26b"),
+            (&format!("/in?next=%2Fcb%253Ftoken%253D{jwt}"), "/in?next=%2Fcb%253Ftoken%253D***"),
+            ("card%3D4111111111111111", "card%3D***"),
+            ("card3D4111111111111111", "card3D4111111111111111"),
             (&format!("x{pem}y{pem}"), "x***y***"),
             ("-----BEGIN RSA PRIVATE KEY-----\nMIIB", "***"),
             ("Bearer of news", "Bearer of news"),
