@@ -79,6 +79,12 @@ impl Attempts {
         }
     }
 
+    /// Returns true if this attempt is cancelled, or one of its log around it.
+    pub(super) fn is_cancelled(&self, attempt: usize) -> bool {
+        let mut of_log = std::iter::successors(Some(attempt), |&attempt| self[attempt].outer);
+        of_log.any(|attempt| self[attempt].is_cancelled)
+    }
+
     /// The nearest attempt of this log: this one, or one around it.
     pub(super) fn nearest(&self, attempt: usize, log: LogId) -> Option<usize> {
         self.around(attempt).find(|&attempt| self[attempt].is_of(log))

@@ -199,6 +199,12 @@ impl AuditContext {
         self.state.cancel(self.attempt());
     }
 
+    /// Ends the handler at its next poll if a layer of the log around it has ended it: its time and its number count once, not
+    /// for each layer. Returns true if it is ended.
+    pub(crate) fn cancel_with_outer(&self) -> bool {
+        self.state.cancel_with_outer(self.attempt())
+    }
+
     /// Returns true if the handler of the attempt is to be dropped.
     #[inline]
     pub(crate) fn is_cancelled(&self) -> bool {

@@ -55,6 +55,16 @@ impl RequestState {
         self.has_cancelled.store(true, Ordering::Release);
     }
 
+    /// Cancels the attempt if one of its log around it is cancelled. Returns true if it is cancelled then.
+    pub(super) fn cancel_with_outer(&self, attempt: usize) -> bool {
+        if !self.has_cancelled.load(Ordering::Acquire) {
+            return false;
+        }
+        let mut attempts = self.lock();
+        attempts[attempt].is_cancelled = attempts.is_cancelled(attempt);
+        attempts[attempt].is_cancelled
+    }
+
     #[inline]
     pub(super) fn is_cancelled(&self, attempt: usize) -> bool {
         self.has_cancelled.load(Ordering::Acquire) && self.lock()[attempt].is_cancelled

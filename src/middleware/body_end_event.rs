@@ -75,7 +75,7 @@ impl BodyEndEvent {
                 let _ = write.await;
             };
             // Its handler has ended: there is nothing to cancel.
-            self.log.spawn(write, || {});
+            self.log.spawn(write, Some(|| {}));
         }
     }
 

@@ -63,8 +63,10 @@ pin_project! {
                         && let Some(shared) = context.layer()
                     {
                         context.detach();
+                        let is_cancelled = context.cancel_with_outer();
                         let context = context.clone();
-                        shared.log.spawn(async move { drop(lifecycle.await) }, move || context.cancel());
+                        let cancel = (!is_cancelled).then_some(move || context.cancel());
+                        shared.log.spawn(async move { drop(lifecycle.await) }, cancel);
                     }
                 }
                 WayProj::Watched { future, head } => {
@@ -73,7 +75,7 @@ pin_project! {
                         && let Some(lifecycle) = unfinished_lifecycle::<R, E>(&context, head.take(), &shared)
                     {
                         // Its handler is gone: there is nothing to cancel.
-                        shared.log.spawn(async move { drop(lifecycle.await) }, || {});
+                        shared.log.spawn(async move { drop(lifecycle.await) }, Some(|| {}));
                     }
                 }
                 WayProj::Off { .. } | WayProj::Never | WayProj::Over => {}

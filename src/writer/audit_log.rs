@@ -251,11 +251,11 @@ impl AuditLog {
     }
 
     /// Drives the lifecycle of a request whose client has gone to its end, on the log's runtime. `cancel` is called if too
-    /// many of these run, or if this one takes too long: the next poll then ends its handler.
+    /// many of these run, or if this one takes too long: the next poll then ends its handler. None: it is cancelled already.
     pub(crate) fn spawn(
         &self,
         future: impl Future<Output = ()> + Send + 'static,
-        cancel: impl FnOnce() + Send + 'static,
+        cancel: Option<impl FnOnce() + Send + 'static>,
     ) {
         if let Some(inner) = &self.inner {
             inner.runtime.spawn(Detached::new(future, cancel, Arc::clone(&inner.counters), inner.detached));

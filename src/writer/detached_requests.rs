@@ -60,10 +60,9 @@ impl Drop for DetachedRequest {
 }
 
 impl<F, C: FnOnce()> Detached<F, C> {
-    pub(super) fn new(future: F, cancel: C, counters: Arc<Counters>, limits: DetachedLimits) -> Self {
+    pub(super) fn new(future: F, mut cancel: Option<C>, counters: Arc<Counters>, limits: DetachedLimits) -> Self {
         let before = counters.detached.fetch_add(1, Relaxed);
         counters.metrics.begin_detached();
-        let mut cancel = Some(cancel);
         if before >= limits.requests as u64
             && let Some(cancel) = cancel.take()
         {
@@ -168,7 +167,7 @@ mod tests {
         let counters = with_local_recorder(&OneGauge(Arc::clone(&gauge)), || Arc::new(Counters::of_log("detached")));
         let request = || {
             let limits = DetachedLimits { requests: 10, timeout: None };
-            Detached::new(std::future::ready(()), || (), Arc::clone(&counters), limits)
+            Detached::new(std::future::ready(()), Some(|| ()), Arc::clone(&counters), limits)
         };
         let requests = [request(), request()];
         assert_eq!(*gauge.value.lock().unwrap(), 2.0);

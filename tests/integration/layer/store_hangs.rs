@@ -451,6 +451,31 @@ async fn handlers_whose_client_has_gone_are_counted_and_bounded() {
     assert!(events.iter().all(|event| event.details["aborted"] == true && event.outcome.is_none()), "{events:?}");
 }
 
+/// Nested layers of a log: the handler has one limit, not one for each of them.
+#[tokio::test(start_paused = true)]
+async fn a_handler_within_several_layers_has_one_limit() {
+    for (requests, seconds) in [(1, 60), (0, 0)] {
+        let memory = MemoryStore::new();
+        let log = AuditLog::builder().store(Arc::new(memory.clone()));
+        let log = log.detached(requests, Some(Duration::from_secs(60))).open().await.expect("it opens");
+        let handler = tower::service_fn(|_request: Request<Body>| async {
+            tokio::time::sleep(Duration::from_secs(3600)).await;
+            Ok::<_, Infallible>(response(StatusCode::OK))
+        });
+        let layer = || AuditLayer::new(&log, presets::ivre());
+        let service = layer().layer(layer().layer(layer().layer(handler)));
+        assert!(tokio::time::timeout(Duration::from_millis(1), service.oneshot(post("/scans"))).await.is_err());
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        log.flush().await.expect("everything is settled");
+        assert_eq!((log.stats().detached, log.stats().abandoned), (0, 1), "{requests}");
+        let events = memory.events();
+        assert_eq!(events.len(), 1, "{events:?}");
+        assert_eq!((&events[0].details["aborted"], events[0].outcome), (&true.into(), None));
+        log.close().await.expect("no request runs");
+    }
+}
+
 /// It has come to its end: nothing has dropped it before.
 #[tokio::test(start_paused = true)]
 async fn a_panic_after_the_client_has_gone_is_an_outcome_and_abandons_nothing() {
