@@ -65,6 +65,8 @@ mod open;
 mod event_extent;
 mod pages;
 mod retention_floor;
+#[cfg(any(feature = "sqlite", all(feature = "jsonl", unix)))]
+mod value_counts;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -2,7 +2,7 @@
 
 use super::append_lock::{Held, peek};
 use super::catalogue::{Catalogue, Edits};
-use super::error::{DuringOperation as _, error_of, transient};
+use super::error::{DuringOperation as _, NAME, error_of, transient};
 use super::place::{FileKey, stat};
 use super::scan::Scan;
 use super::shared::Shared;
@@ -25,7 +25,7 @@ impl Reader for JsonlStore {
 
     fn top_values<'a>(&'a self, filter: &'a Filter, by: Field, at_most: usize) -> StoreFuture<'a, Vec<ValueCount>> {
         let filter = filter.clone();
-        Box::pin(self.read(move |scan| scan.top_values(&filter, by, at_most)))
+        Box::pin(async move { self.read(move |scan| scan.value_counts(&filter, by)).await?.top(NAME, by, at_most) })
     }
 
     fn histogram<'a>(&'a self, filter: &'a Filter, buckets: &'a Buckets) -> StoreFuture<'a, Vec<u64>> {

@@ -1,6 +1,6 @@
 //! Answers to queries, by scanning the blocks that may have a part of them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::ErrorKind;
 
 use super::append_lock::Held;
@@ -8,7 +8,8 @@ use super::block_cache::{BlockCache, Events};
 use super::line::{Head, WriterId};
 use super::snapshot::{BlockRef, Cancelled, ScanError, Snapshot};
 use crate::event::{AuditEvent, EventId};
-use crate::query::{Buckets, Cursor, Field, Filter, PageQuery, ValueCount};
+use crate::query::{Buckets, Cursor, Field, Filter, PageQuery};
+use crate::store::value_counts::ValueCounts;
 
 /// A scan of a snapshot.
 pub(super) struct Scan<'a> {
@@ -107,15 +108,12 @@ impl Scan<'_> {
             .map(|scanned| scanned + count)
     }
 
-    pub(super) fn top_values(&self, filter: &Filter, by: Field, at_most: usize) -> Result<Vec<ValueCount>, ScanError> {
+    /// Counts by value. All of them are read, even if there is no room for more.
+    pub(super) fn value_counts(&self, filter: &Filter, by: Field) -> Result<ValueCounts, ScanError> {
         let selection = self.select(filter);
-        let mut found: HashMap<Option<String>, u64> = HashMap::new();
-        self.each(&selection, &mut |_| false, &mut |_| {}, &mut |event| {
-            *found.entry(by.value_of(event)).or_default() += 1;
-        })?;
-        let mut counts = found.into_iter().map(|(value, count)| ValueCount { value, count }).collect();
-        ValueCount::sort_and_truncate(&mut counts, at_most);
-        Ok(counts)
+        let mut found = ValueCounts::default();
+        self.each(&selection, &mut |_| false, &mut |_| {}, &mut |event| found.add(by.value_of(event).as_deref(), 1))?;
+        Ok(found)
     }
 
     pub(super) fn histogram(&self, filter: &Filter, buckets: &Buckets) -> Result<Vec<u64>, ScanError> {

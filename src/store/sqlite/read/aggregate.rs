@@ -1,7 +1,5 @@
 //! Counts by value and by time: the sums over all sources.
 
-use std::collections::HashMap;
-
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 
@@ -17,10 +15,8 @@ use crate::store::sqlite::event_columns::IndexPart;
 use crate::store::sqlite::segments::postings;
 use crate::store::sqlite::segments::row_set::RowSet;
 use crate::store::sqlite::segments::segment_row;
+use crate::store::value_counts::ValueCounts;
 use crate::store::{StoreError, StoreErrorKind};
-
-/// The largest number of different values in memory, about 100 MB at the worst.
-const MOST_VALUES: usize = 1_000_000;
 
 pub(crate) async fn top_values(
     db: &mut SqliteConnection,
@@ -72,36 +68,11 @@ pub(crate) async fn top_values(
                 of_index(db, n, by, rows.as_ref(), &mut found).await?;
             }
         }
-        if found.values.len() > MOST_VALUES {
-            return Err(StoreError::new(StoreErrorKind::Permanent, "sqlite", DOING)
-                .with_hint(format!("there are more than {MOST_VALUES} values of {by}: choose a shorter time")));
+        if found.is_full() {
+            break;
         }
     }
-    let nothing = (found.missing > 0).then_some(ValueCount { value: None, count: found.missing });
-    let values = found.values.into_iter().map(|(value, events)| ValueCount { value: Some(value), count: events });
-    let mut counts = values.chain(nothing).collect();
-    ValueCount::sort_and_truncate(&mut counts, at_most);
-    Ok(counts)
-}
-
-/// The number of events for each value, and without one.
-#[derive(Debug, Default)]
-struct ValueCounts {
-    values: HashMap<String, u64>,
-    missing: u64,
-}
-
-impl ValueCounts {
-    fn add(&mut self, value: Option<&str>, more: u64) {
-        let Some(value) = value else {
-            self.missing += more;
-            return;
-        };
-        match self.values.get_mut(value) {
-            Some(events) => *events += more,
-            None => drop(self.values.insert(value.to_owned(), more)),
-        }
-    }
+    found.top("sqlite", by, at_most)
 }
 
 /// Adds the counts of a segment's index, of these rows or of all.
