@@ -92,13 +92,11 @@ impl Attempts {
             overlay(&mut event.actor, actor);
         }
         event.request.started_event_id = self[attempt].started.as_ref().map(|started| started.event_id);
-        if let Some(layer) = &self[of].layer {
-            // An end that no rule records is that of a `started` event: the same rule names both.
-            let rule = rule.or_else(|| layer.policy.first_write_ahead(self[of].matching_rules));
-            if let Some((domain, action)) = rule.and_then(|rule| layer.policy.rule(rule).classification()) {
-                event.classification.domain = Some(domain.clone());
-                event.classification.action = Some(action.clone());
-            }
+        if let Some(layer) = &self[of].layer
+            && let Some((domain, action)) = rule.and_then(|rule| layer.policy.rule(rule).classification())
+        {
+            event.classification.domain = Some(domain.clone());
+            event.classification.action = Some(action.clone());
         }
         self.write_names(attempt, &mut event);
         event

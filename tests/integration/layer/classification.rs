@@ -40,6 +40,17 @@ async fn a_rule_names_domain_and_action_and_a_handler_replaces_them() {
     assert_eq!(named(&events.await[0]), (Some("security.user.password"), Some("reset")));
     let events = events_of(|rule| rule, |_| StatusCode::OK).await;
     assert_eq!(named(&events[0]), (None, None));
+    // Start and end have the same names, also if the handler names another type.
+    let events = events_of(
+        |rule| user_update(rule).write_ahead(true),
+        |audit| {
+            audit.event_type(EventType::new("user.merge").expect("a type"));
+            StatusCode::OK
+        },
+    );
+    let events = events.await;
+    assert_eq!(events[0].event_type.as_str(), "user.merge");
+    assert_eq!(events.iter().map(named).collect::<Vec<_>>(), vec![(Some("security.user"), Some("update")); 2]);
     // The end that closes a `started` event has its names, also if no rule records it by itself.
     let only_failures = |rule: Rule| user_update(rule).write_ahead(true).when(RecordWhen::statuses([500]));
     let (log, store) = memory_log().await;
