@@ -8,6 +8,7 @@ mod file;
 mod files_changed;
 mod index_bytes;
 mod indexing;
+mod other_process;
 mod purging;
 mod reading;
 mod recovery;

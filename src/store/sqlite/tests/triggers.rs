@@ -1,5 +1,6 @@
 //! Triggers and other tables that somebody puts in the way of a log that is open.
 
+use super::super::journal::compaction;
 use super::*;
 use crate::store::{AppConnection, StoreErrorKind, Transactional as _};
 
@@ -291,4 +292,47 @@ async fn a_segment_that_discards_rows_takes_none_from_the_journal() {
     let error = try_settle(&store).await.unwrap_err();
     assert!(error.to_string().contains("discards rows"), "{error}");
     assert_eq!(all(&store).await, newest_first(events(0..9)));
+}
+
+/// Rows that stay although they were deleted. No trigger gets there without another number of the schema but a temporary one of
+/// the log's own connection, which nobody else has: so the number of rows is looked at as well.
+#[tokio::test]
+async fn rows_that_are_not_deleted_when_they_should_be_are_an_error() {
+    let keep = async |store: &SqliteStore, table: &str| {
+        let mut lease = store.lease("test").await.unwrap();
+        let create = format!(
+            "CREATE TEMP TRIGGER t BEFORE DELETE ON main.{table} WHEN old.seq % 2 = 0 BEGIN SELECT RAISE(IGNORE); END"
+        );
+        sqlx::query(AssertSqlSafe(create)).execute(&mut *lease.state.connection.db).await.unwrap();
+        lease.finish(Ok(())).await.unwrap();
+    };
+    let place = Place::new();
+    let store = place.open().await;
+    for n in 0..6 {
+        store.append(&[event(n)]).await.unwrap();
+    }
+    keep(&store, "audit_journal").await;
+    let mut lease = store.lease("test").await.unwrap();
+    let moved = compaction::compact_chunk(&mut lease.state, 100).await;
+    let error = lease.finish(moved).await.unwrap_err();
+    assert!(error.to_string().contains("discards rows"), "{error}");
+    assert_eq!(all(&store).await, newest_first(events(0..6)), "each is there once");
+    // Of a part of a segment, and of a whole one.
+    for until in [4, 100] {
+        let place = Place::new();
+        let store = place.open().await;
+        store.append(&events(0..6)).await.unwrap();
+        settle(&store).await;
+        keep(&store, "audit_segment_1").await;
+        // The first rows go; the next call finds those that are kept.
+        let mut lease = store.lease("test").await.unwrap();
+        let mut purged = purge::delete_old(&mut lease.state, at(until).as_micros(), 100).await;
+        for _ in 0..3 {
+            if purged.as_ref().is_ok_and(|purged| purged.has_more) {
+                purged = purge::delete_old(&mut lease.state, at(until).as_micros(), 100).await;
+            }
+        }
+        let error = lease.finish(purged).await.expect_err("rows are left");
+        assert!(error.to_string().contains("discards rows"), "{until}: {error}");
+    }
 }
