@@ -262,6 +262,50 @@ async fn what_is_owed_is_tried_again_after_a_pause() {
     }
 }
 
+/// While events of callers wait, what is owed waits a tenth of a second more, and no longer.
+#[tokio::test(start_paused = true)]
+async fn what_is_owed_lets_callers_go_first_for_a_tenth_of_a_second() {
+    let (log, store) = Scripted::log().await;
+    let service = AuditLayer::new(&log, policy(false, false)).layer(breaking(store.clone(), Duration::from_millis(50)));
+    hang_up(service.oneshot(post("/x")), Duration::from_millis(20)).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(log.stats().owed, 1);
+    let tries = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&tries);
+    store.set(move |events| {
+        if events.iter().all(|event| event.event_type == EventType::UPLOAD) {
+            return Append::KeepsAfter(Duration::from_millis(5));
+        }
+        seen.lock().expect("no panic").push(Instant::now());
+        Append::Fails(StoreErrorKind::Transient)
+    });
+    // The pause between two tries is a second by now.
+    for (clients, pauses) in [(0, 1000..=1005), (16, 1100..=1110)] {
+        let clients: Vec<_> = (0..clients)
+            .map(|client| {
+                let log = log.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(client)).await;
+                    loop {
+                        log.record(AuditEvent::new(EventType::UPLOAD)).await.expect("it is written");
+                    }
+                })
+            })
+            .collect();
+        // The first of them began before, or its pause did.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        tries.lock().expect("no panic").clear();
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        clients.iter().for_each(tokio::task::JoinHandle::abort);
+        let tries = std::mem::take(&mut *tries.lock().expect("no panic"));
+        assert!(tries.len() >= 8, "{tries:?}");
+        for two in tries.windows(2) {
+            let pause = (two[1] - two[0]).as_millis();
+            assert!(pauses.contains(&pause), "{pause} ms, expected {pauses:?}");
+        }
+    }
+}
+
 /// The store has the `started` event, its answer was lost, and the next try fails for good: 503, and an end.
 #[tokio::test(start_paused = true)]
 async fn a_start_whose_answer_was_lost_is_ended() {
