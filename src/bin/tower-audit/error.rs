@@ -239,7 +239,7 @@ impl CliError {
             Self::Purge(_) => {
                 Some("correct the store before the next purge; the log holds the range of deleted events")
             }
-            Self::Unsaid(_) => Some("note the purge elsewhere, and repair the store"),
+            Self::Unsaid(_) => Some("note elsewhere that the store was recreated, and repair it"),
         }
     }
 
