@@ -57,7 +57,8 @@ pub trait AuditStore: fmt::Debug + Send + Sync + 'static {
 
     /// Does a few milliseconds of the work that appends would otherwise have to do, and returns true if more is left.
     ///
-    /// Called while no event is queued. An append may begin while it runs.
+    /// Called while no event is queued, and by a busy log after each [`Capabilities::maintenance_after`] events. An append may
+    /// begin while it runs.
     fn maintain(&self) -> StoreFuture<'_, bool>;
 
     /// Releases every resource. Later appends fail.

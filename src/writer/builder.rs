@@ -271,6 +271,7 @@ impl AuditLogBuilder {
             settled,
             max_batch: self.batch_events,
             parallel: capabilities.max_parallel_appends.max(1),
+            maintenance_after: capabilities.maintenance_after.map_or(usize::MAX, |events| events.max(1)),
             slots: AppendSlots::new(capabilities.max_parallel_appends.max(1)),
             retries: Throttle::default(),
         };

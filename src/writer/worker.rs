@@ -44,6 +44,8 @@ pub(super) struct Worker {
     pub(super) max_batch: usize,
     /// The maximum number of concurrent appends.
     pub(super) parallel: usize,
+    /// The number of written events after which the store is maintained without an idle moment.
+    pub(super) maintenance_after: usize,
     pub(super) retries: Throttle,
     pub(super) slots: AppendSlots,
 }
@@ -60,6 +62,8 @@ struct WorkerState<'a> {
     maintenance: Option<Maintenance>,
     /// The store may have maintenance to do.
     needs_maintenance: bool,
+    /// The number of events written since the store was last maintained, less those of earlier rounds.
+    unmaintained: usize,
     idle: IdleTimer,
 }
 
@@ -121,6 +125,7 @@ impl Worker {
             next_key: 0,
             maintenance: None,
             needs_maintenance: false,
+            unmaintained: 0,
             idle: IdleTimer::new(),
         };
         while AssertUnwindSafe(self.work(&mut state)).catch_unwind().await.is_err() {
@@ -172,17 +177,16 @@ impl Worker {
                     self.begin(state);
                 }
                 WorkerEvent::Written(written) => {
-                    self.settle(&mut state.batches, written.key);
+                    let events = self.settle(&mut state.batches, written.key);
                     if state.next.is_empty() {
                         state.next = written.emptied;
                     }
                     state.needs_maintenance = true;
+                    state.unmaintained = state.unmaintained.saturating_add(events);
                     state.idle.restart();
+                    self.maintain_if_due(state);
                 }
-                WorkerEvent::Idle => {
-                    let store = Arc::clone(&self.store);
-                    state.maintenance = Some(Box::pin(async move { catch_store_panic(|| store.maintain()).await }));
-                }
+                WorkerEvent::Idle => self.maintain(state),
                 WorkerEvent::Maintained(result) => {
                     state.maintenance = None;
                     let has_more = self.damage.record(result);
@@ -193,9 +197,28 @@ impl Worker {
                         true => state.idle.postpone(DAMAGE_RECHECK),
                         false => state.idle.restart(),
                     }
+                    if has_more {
+                        self.maintain_if_due(state);
+                    } else {
+                        state.unmaintained = 0;
+                    }
                 }
             }
         }
+    }
+
+    /// Begins maintenance beside the appends, if enough events were written since the last one. Each round accounts for so
+    /// many events: what came during a long one is made up for by rounds without a pause.
+    fn maintain_if_due(&self, state: &mut WorkerState<'_>) {
+        if state.maintenance.is_none() && state.unmaintained >= self.maintenance_after {
+            state.unmaintained -= self.maintenance_after;
+            self.maintain(state);
+        }
+    }
+
+    fn maintain(&self, state: &mut WorkerState<'_>) {
+        let store = Arc::clone(&self.store);
+        state.maintenance = Some(Box::pin(async move { catch_store_panic(|| store.maintain()).await }));
     }
 
     /// Begins to write the batch that was taken.
@@ -241,11 +264,13 @@ impl Worker {
         }
     }
 
-    /// Publishes the number of the first event that is not settled: batches end in any order.
-    fn settle(&self, under_way: &mut Vec<BatchUnderWay>, written: u64) {
-        under_way.retain(|batch| batch.key != written);
+    /// Publishes the number of the first event that is not settled: batches end in any order. Returns the number of events
+    /// of the batch that has ended.
+    fn settle(&self, under_way: &mut Vec<BatchUnderWay>, written: u64) -> usize {
+        let ended: usize = under_way.extract_if(.., |batch| batch.key == written).map(|batch| batch.events).sum();
         self.publish_levels();
         self.publish(under_way);
+        ended
     }
 
     /// Publishes the numbers of queued, appended and owed events to the app's recorder.

@@ -107,6 +107,8 @@ impl SqliteStore {
         if !lease.finish(is_due).await? {
             return Ok(());
         }
+        // A checkpoint beside it would keep it from emptying the log.
+        let _none = self.maintaining.lock().await;
         let mut left = None;
         loop {
             let mut lease = self.lease("purge").await?;

@@ -83,7 +83,8 @@ impl WriteConnection {
             version,
             has_open_transaction: false,
         };
-        match connection.set_busy_timeout(POLLS).await {
+        let set = connection.set_busy_timeout(POLLS).await;
+        match set.and(connection.set_limits().await) {
             Ok(()) => Ok(connection),
             Err(error) => {
                 connection.close_unused(&error).await;
@@ -101,6 +102,15 @@ impl WriteConnection {
     /// Sets SQLite's timeout for a lock. Statements that are not repeated ([`LockWait`]) need a long one.
     pub(super) async fn set_busy_timeout(&mut self, timeout: Duration) -> Result<(), StoreError> {
         let sql = format!("PRAGMA busy_timeout = {}", timeout.as_millis());
+        sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(&mut *self.db).await.during(OPENING)?;
+        Ok(())
+    }
+
+    /// Sets the limits of a connection that writes: it reads little again. It leaves checkpoints to maintenance, unless that does
+    /// none for long. A version that may lose a commit beside a checkpoint makes them within its own commits.
+    async fn set_limits(&mut self) -> Result<(), StoreError> {
+        let pages = if self.version.resets_logs_wrongly() { CHECKPOINT_PAGES } else { LATEST_CHECKPOINT_PAGES };
+        let sql = format!("PRAGMA cache_size = {WRITER_CACHE_PAGES}; PRAGMA wal_autocheckpoint = {pages}");
         sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(&mut *self.db).await.during(OPENING)?;
         Ok(())
     }
@@ -357,8 +367,10 @@ const SYNCHRONOUS_FULL: i64 = 2;
 const RETRY_AFTER: Duration = Duration::from_millis(5);
 const ROW_BUFFER: usize = 256;
 const PAGE_BYTES: u32 = 4096;
-/// Negative: KiB. Enough for the indexes of the segment that grows.
+/// Negative: KiB.
 const CACHE_PAGES: &str = "-16384";
+/// Enough for the indexes of the segment that grows, and for the journal at rest.
+const WRITER_CACHE_PAGES: &str = "-6144";
 const LOOKS: usize = 3;
 const LOG_LOOKS: usize = 10;
 /// The bytes of a write-ahead log before its first frame, and of a frame before its page.
@@ -367,6 +379,8 @@ const FRAME_HEADER: u64 = 24;
 /// The largest database that is read through; it takes some tenths of a second.
 const QUICKLY_CHECKED: u64 = 64 * 1024 * 1024;
 const CHECKPOINT_PAGES: &str = "4000";
+/// The number of pages in the log from which a commit of ours makes a checkpoint: 32 MB.
+const LATEST_CHECKPOINT_PAGES: &str = "8000";
 /// The size to which SQLite truncates a write-ahead log that has grown larger.
 const WAL_SIZE_LIMIT: &str = "67108864";
 

@@ -16,7 +16,7 @@ use super::file_id::{FileId, LOOKING, file_id, stat};
 use super::index_file::IndexFile;
 use super::log_file::LogFile;
 use super::private_file::claim_private_file;
-use super::wal_gap::LogFrames;
+use super::wal_gap::{LogFrames, LogProgress};
 use crate::log_lines::log_line;
 use crate::store::StoreError;
 
@@ -91,6 +91,11 @@ impl FileIdentity {
             Some(frames) if frames.look_for_gap().during(LOOKING)? => Err(log_with_gap(LOOKING)),
             _ => Ok(()),
         }
+    }
+
+    /// Returns the state of the log; `None` if it cannot be read, or has no index.
+    pub(super) fn log_progress(&self) -> Option<LogProgress> {
+        self.frames.as_ref().and_then(|frames| frames.progress().ok())
     }
 
     /// Returns true if the log lacked a frame when a commit was refused.

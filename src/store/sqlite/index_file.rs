@@ -51,6 +51,13 @@ impl IndexFile {
         Ok(FileId::of(&self.0.metadata()?))
     }
 
+    /// Reads the number of frames that are in the database already. Those of a log that was begun anew since are 0.
+    pub(super) fn copied_frames(&self) -> io::Result<u64> {
+        let mut bytes = [0; 4];
+        read_at(&self.0, &mut bytes, 2 * HEADER_BYTES as u64)?;
+        Ok(u32::from_ne_bytes(bytes).into())
+    }
+
     /// Reads the header; `None` if it is being written, or has another format than this reads.
     pub(super) fn header(&self) -> io::Result<Option<IndexHeader>> {
         let mut both = [0; 2 * HEADER_BYTES];

@@ -34,6 +34,7 @@ mod admin;
 mod backup;
 mod cell_erasure;
 mod checked_sql;
+mod checkpoint;
 mod config;
 mod connection;
 mod damage;

@@ -64,7 +64,7 @@ pub(super) async fn close_idle(
         if !writer.last.as_ref().is_some_and(|last| last.database() == database && !last.is_in_place()) {
             continue;
         }
-        writer.state = None;
+        writer.drop_connections();
         for pool in pools.into_iter().flatten() {
             pool.close_idle().await;
         }

@@ -63,7 +63,7 @@ pub(super) async fn compact_through(
         if result.rows_affected() != 1 {
             return Err(discarded(DOING));
         }
-        transaction.journal.push_row(last + 1, Vec::new(), 0);
+        transaction.journal.push_empty(last + 1);
     }
     let chunk = transaction.journal.oldest_chunk(CHUNK_EVENTS.min(at_most)).unwrap_or(seq);
     compact_rows(transaction, chunk.min(seq)).await

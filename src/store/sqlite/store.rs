@@ -6,30 +6,33 @@ use std::sync::{Arc, PoisonError};
 
 use sqlx::SqlitePool;
 use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 
+use super::checkpoint;
 use super::config::Config;
-use super::connection::resets_logs_wrongly;
+use super::connection::{WriteConnection, resets_logs_wrongly};
 use super::damage::Damage;
 use super::database_file::check_modes;
 use super::diagnostics;
-use super::error::{NAME, as_transient, closed_error, config};
+use super::error::{NAME, as_transient, closed_error, config, transient};
 use super::file_identity::{FileIdentity, check_only_name, removed_log_error, replaced_error};
 use super::journal::append;
 use super::journal::bounded_append;
-use super::journal::compaction;
+use super::journal::compaction::{self, Step};
 use super::log_file::LogFile;
 use super::neighbours;
 use super::open_counts::{self, OpenCounts};
 use super::open_descriptors::count_open;
 use super::parking::Parking;
 use super::read_pool::ReadPool;
+use super::segments::value_index::MergedParts;
 use super::write_lease::WriteLease;
 use super::writer::Writer;
 use super::writer_lock::{WriterLock, unregister_writer};
 use super::writer_state::{UNCHECKED, WriterState};
 use crate::event::{AuditEvent, EventType};
 use crate::store::url_parameters::after_scheme;
-use crate::store::{AuditStore, Capabilities, Diagnostic, OpenOptions, Parts, StoreError, StoreFuture};
+use crate::store::{AuditStore, Capabilities, Diagnostic, OpenOptions, Parts, StoreError, StoreErrorKind, StoreFuture};
 
 /// Events in one SQLite file; see the documentation of the module.
 ///
@@ -39,6 +42,8 @@ use crate::store::{AuditStore, Capabilities, Diagnostic, OpenOptions, Parts, Sto
 pub struct SqliteStore {
     pub(super) config: Config,
     writer: Arc<Mutex<Writer>>,
+    /// Held by the maintenance that is under way.
+    pub(super) maintaining: Mutex<()>,
     pub(super) readers: Arc<ReadPool>,
     /// Connections for the status of transactional events, so that long reads do not delay it.
     pub(super) status_readers: Arc<ReadPool>,
@@ -114,7 +119,14 @@ impl SqliteStore {
             status_readers: Arc::new(ReadPool::new(&damage)),
             transactional_events: AtomicUsize::new(0),
             checked_schema: AtomicI64::new(UNCHECKED),
-            writer: Arc::new(Mutex::new(Writer { last, state, lock: WriterLock::new(), closed: false })),
+            writer: Arc::new(Mutex::new(Writer {
+                last,
+                state,
+                checkpointer: None,
+                lock: WriterLock::new(),
+                closed: false,
+            })),
+            maintaining: Mutex::new(()),
             config,
             damage,
             parking,
@@ -137,6 +149,9 @@ impl SqliteStore {
             if let Some(mut state) = writer.state.take() {
                 state.connection.db.is_suspect = true;
             }
+            if let Some(mut checkpointer) = writer.checkpointer.take() {
+                checkpointer.db.is_suspect = true;
+            }
             return Err(damaged);
         }
         if let Some(state) = writer.state.take() {
@@ -152,6 +167,7 @@ impl SqliteStore {
 
     /// Opens the file that is at PATH now.
     async fn open_again(&self, writer: &mut Writer) -> Result<WriterState, StoreError> {
+        writer.drop_connections();
         self.close_idle().await;
         self.parking.hand_over(&self.config).await?;
         let mut still = None;
@@ -216,10 +232,10 @@ impl SqliteStore {
             && state.connection.check_before().await.is_ok()
             && unregister_writer(&mut state.connection, &mut writer.lock).await.is_ok()
         {
-            writer.state = None;
+            writer.drop_connections();
             return Ok(());
         }
-        writer.state = None;
+        writer.drop_connections();
         if !writer.lock.is_registered() || self.parking.abandoned.is_empty() {
             // The lock is released: the next process to open the file finds this writer dead.
             writer.lock = WriterLock::new();
@@ -239,9 +255,90 @@ impl SqliteStore {
         lease.finish(counted).await
     }
 
+    /// Does one step of maintenance. Returns true if work is left.
+    async fn maintain_some(&self, elsewhere: usize) -> Result<bool, StoreError> {
+        let mut lease = self.lease(INDEXING).await?;
+        if checkpoint::is_due(&lease.state) {
+            lease.finish(Ok(())).await?;
+            self.checkpoint().await?;
+            lease = self.lease(INDEXING).await?;
+        }
+        match compaction::next_step(&mut lease.state, elsewhere).await {
+            Ok(Step::Move(planned)) => {
+                lease.finish(Ok(())).await?;
+                let prepared = joined(tokio::task::spawn_blocking(|| planned.prepare())).await?;
+                let mut lease = self.lease(INDEXING).await?;
+                let moved = prepared.apply(&mut lease.state).await;
+                let is_left = moved.map(|_| compaction::is_needed(&lease.state, 0));
+                lease.finish(is_left).await
+            }
+            Ok(Step::Merge(segment)) => {
+                lease.finish(Ok(())).await?;
+                let (readers, config) = (Arc::clone(&self.status_readers), self.config.clone());
+                let merged = joined(tokio::spawn(async move {
+                    let mut lease = readers.take(&config).await?;
+                    let merged = MergedParts::read(lease.db(), segment).await;
+                    readers.finish(lease, merged).await
+                }));
+                let merged = merged.await?;
+                let mut lease = self.lease(INDEXING).await?;
+                let replaced = merged.replace(&mut lease.state).await;
+                let is_left = replaced.map(|()| compaction::is_needed(&lease.state, 0));
+                lease.finish(is_left).await
+            }
+            Ok(Step::Locked) => {
+                let compacted = compaction::compact_some(&mut lease.state, elsewhere).await;
+                lease.finish(compacted).await
+            }
+            Err(error) => lease.finish(Err(error)).await,
+        }
+    }
+
+    /// Copies the write-ahead log into the database, most of it beside the appends.
+    async fn checkpoint(&self) -> Result<(), StoreError> {
+        let known = self.writer.lock().await.checkpointer.take();
+        let mut connection = match known {
+            Some(connection) if connection.db.identity.is_in_place() => connection,
+            _ => {
+                // It takes the write lock for a moment, for which it would compete with the appends.
+                let lease = self.lease(INDEXING).await?;
+                let existing = Config { create_if_missing: false, ..self.config.clone() };
+                let opened = WriteConnection::open(&existing, &self.parking, false).await;
+                lease.finish(Ok(())).await?;
+                opened?
+            }
+        };
+        let copied = checkpoint::copy_most(&mut connection).await;
+        self.damage.note(&self.config.path, &copied);
+        connection.db.is_suspect |= copied.as_ref().is_err_and(|error| error.kind() == StoreErrorKind::Corrupt);
+        let mut writer = self.writer.lock().await;
+        if copied.is_ok() && !writer.closed && connection.db.identity.is_in_place() {
+            writer.checkpointer = Some(connection);
+        } else {
+            drop(connection);
+        }
+        drop(writer);
+        copied?;
+        let mut lease = self.lease(INDEXING).await?;
+        let copied = checkpoint::copy_rest(&mut lease.state).await;
+        lease.finish(copied).await
+    }
+
     async fn close_idle(&self) {
         self.readers.close_idle().await;
         self.status_readers.close_idle().await;
+    }
+}
+
+/// Returns the output of a task; a panic in it goes on here.
+async fn joined<T>(task: JoinHandle<Result<T, StoreError>>) -> Result<T, StoreError> {
+    match task.await {
+        Ok(output) => output,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends.
+            Err(_) => Err(transient(INDEXING)),
+        },
     }
 }
 
@@ -254,7 +351,7 @@ impl fmt::Debug for SqliteStore {
 
 impl AuditStore for SqliteStore {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { durable: true, ..Capabilities::new(NAME) }
+        Capabilities::new(NAME).with_durable(true).with_maintenance_after(MAINTENANCE_AFTER)
     }
 
     fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
@@ -299,20 +396,21 @@ impl AuditStore for SqliteStore {
 
     fn maintain(&self) -> StoreFuture<'_, bool> {
         Box::pin(async move {
+            let _one = self.maintaining.lock().await;
             let elsewhere = self.transactional_events.load(Ordering::Relaxed);
             let has_work = match &*self.writer.lock().await {
                 Writer { closed: true, .. } => false,
-                Writer { state: Some(state), .. } => compaction::is_needed(state, elsewhere),
+                Writer { state: Some(state), .. } => {
+                    compaction::is_needed(state, elsewhere) || checkpoint::is_due(state)
+                }
                 // Opens no connection for less: a store that does not write leaves no work behind.
                 _ => elsewhere >= compaction::COMPACT_FROM_EVENTS || !self.parking.abandoned.is_empty(),
             };
-            if !has_work || self.damage.check(&self.config.path, "indexing").is_err() {
+            if !has_work || self.damage.check(&self.config.path, INDEXING).is_err() {
                 return Ok(false);
             }
             let elsewhere = self.transactional_events.swap(0, Ordering::Relaxed);
-            let mut lease = self.lease("indexing").await?;
-            let result = compaction::compact_some(&mut lease.state, elsewhere).await;
-            let result = lease.finish(result).await;
+            let result = self.maintain_some(elsewhere).await;
             if result.is_err() {
                 self.transactional_events.fetch_add(elsewhere, Ordering::Relaxed);
             }
@@ -322,6 +420,8 @@ impl AuditStore for SqliteStore {
 
     fn close(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
+            // It has a connection of its own, which would copy the log after this.
+            let _none = self.maintaining.lock().await;
             let mut writer = self.writer.lock().await;
             writer.closed = true;
             let left = self.end_writer(&mut writer).await;
@@ -349,3 +449,7 @@ impl AuditStore for SqliteStore {
         }
     }
 }
+
+const INDEXING: &str = "indexing";
+/// The number of appended events after which maintenance moves a chunk beside the appends.
+const MAINTENANCE_AFTER: usize = 1024;

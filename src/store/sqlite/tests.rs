@@ -1,6 +1,7 @@
 //! The SQLite store by its behaviour; the suite of all stores is elsewhere.
 
 mod appending;
+mod beside;
 mod changed_columns;
 mod clock_ahead;
 mod damaged_bytes;

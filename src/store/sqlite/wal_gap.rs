@@ -28,6 +28,15 @@ pub(super) struct LogFrames {
     has_gap: AtomicBool,
 }
 
+/// The state of a log between two checkpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LogProgress {
+    /// The number of frames in the log.
+    pub(super) frames: u64,
+    /// The number of frames that are in the database already.
+    pub(super) copied: u64,
+}
+
 impl LogFrames {
     pub(super) fn new(log: LogFile, index: IndexFile) -> Self {
         Self { log, index, seen: Mutex::new(None), has_gap: AtomicBool::new(false) }
@@ -58,6 +67,12 @@ impl LogFrames {
         }
         *seen = Some(header);
         Ok(false)
+    }
+
+    /// Returns the number of frames in the log, and of those that are in the database already. Both may be old.
+    pub(super) fn progress(&self) -> io::Result<LogProgress> {
+        let frames = self.index.header()?.map_or(0, |header| header.frames);
+        Ok(LogProgress { frames, copied: self.index.copied_frames()?.min(frames) })
     }
 
     /// Returns true if the log is the one of the index: its first frame counts.

@@ -28,6 +28,12 @@ pub(super) struct WriterState {
     pub(super) id_gaps: IdGaps,
     /// SQLite's number of the schema in which nothing discards rows of the log. Every change of a schema counts it up.
     pub(super) checked_schema: i64,
+    /// SQLite's number of the last commit of another connection, from which on the texts in `journal` are those of the file.
+    pub(super) data_version: i64,
+    /// True if the last step of maintenance moved a chunk.
+    pub(super) has_moved: bool,
+    /// The number of frames that the log had at the last checkpoint, whether it copied all of them or not.
+    pub(super) frames_at_checkpoint: u64,
 }
 
 /// A write transaction in which journal and segments change.
@@ -43,6 +49,9 @@ impl WriterState {
             segments: Vec::new(),
             id_gaps: IdGaps::default(),
             checked_schema: UNCHECKED,
+            data_version: UNCHECKED,
+            has_moved: false,
+            frames_at_checkpoint: 0,
         };
         match state.load().await {
             Ok(()) => Ok(state),
@@ -55,6 +64,9 @@ impl WriterState {
 
     /// Reads journal and segments in one snapshot.
     async fn load(&mut self) -> Result<(), StoreError> {
+        // Before the rows: of a commit in between, the texts of later rows are forgotten in vain.
+        let sql = "SELECT data_version FROM pragma_data_version";
+        self.data_version = sqlx::query_scalar(sql).fetch_one(&mut *self.connection.db).await.during(DOING)?;
         sqlx::query("BEGIN").execute(&mut *self.connection.db).await.during(DOING)?;
         self.refresh().await?;
         sqlx::query("COMMIT").execute(&mut *self.connection.db).await.during(DOING)?;

@@ -15,6 +15,8 @@ use crate::layer::support::let_others_run;
 
 const DEADLINE: Duration = Duration::from_secs(5);
 const AT_ONCE: usize = 4;
+/// Enough for a batch beside another.
+const EVENTS: usize = 24;
 
 /// Holds every append up until the test has answered it.
 #[derive(Debug)]
@@ -25,6 +27,7 @@ struct Steered {
     /// The number of calls of `maintain`, and of appends in progress during them.
     maintained: AtomicUsize,
     disturbed: AtomicUsize,
+    maintenance_after: Option<usize>,
 }
 
 /// An append that waits for its answer.
@@ -52,6 +55,10 @@ impl Append {
 impl Steered {
     /// A log over such a store, what comes out of its appends, and what it has kept.
     async fn log() -> (AuditLog, mpsc::UnboundedReceiver<Append>, Arc<Self>) {
+        Self::log_maintained_after(None).await
+    }
+
+    async fn log_maintained_after(events: Option<usize>) -> (AuditLog, mpsc::UnboundedReceiver<Append>, Arc<Self>) {
         let (appends, appended) = mpsc::unbounded_channel();
         let store = Arc::new(Self {
             kept: MemoryStore::new(),
@@ -59,6 +66,7 @@ impl Steered {
             under_way: AtomicUsize::new(0),
             maintained: AtomicUsize::new(0),
             disturbed: AtomicUsize::new(0),
+            maintenance_after: events,
         });
         let log = AuditLog::builder().store(store.clone()).write_timeout(DEADLINE).open().await.expect("it opens");
         (log, appended, store)
@@ -73,6 +81,7 @@ impl AuditStore for Steered {
     fn capabilities(&self) -> Capabilities {
         let mut capabilities = Capabilities::new("steered");
         capabilities.max_parallel_appends = AT_ONCE;
+        capabilities.maintenance_after = self.maintenance_after;
         capabilities
     }
 
@@ -409,6 +418,26 @@ async fn the_store_is_maintained_when_nothing_is_under_way() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(store.maintained.load(Ordering::Relaxed), 3, "until there is no more to do");
     assert_eq!(store.disturbed.load(Ordering::Relaxed), 0);
+}
+
+/// A log that is never idle would otherwise leave all of the work to its appends.
+#[tokio::test(start_paused = true)]
+async fn a_busy_store_is_maintained_after_the_events_that_it_names() {
+    for (after, maintained) in [(1, 3), (EVENTS, 1), (EVENTS + 1, 0)] {
+        let (log, mut appends, store) = Steered::log_maintained_after(Some(after)).await;
+        let others = record(&log, EVENTS).0;
+        let other = next(&mut appends).await;
+        let recordings = record(&log, EVENTS).0;
+        let first = next(&mut appends).await;
+        assert_eq!((other.ids.len(), first.ids.len()), (EVENTS, EVENTS));
+        first.answers(Answer::Kept);
+        all_recorded(recordings).await;
+        let_others_run().await;
+        assert_eq!(store.maintained.load(Ordering::Relaxed), maintained, "{after}");
+        assert_eq!(store.disturbed.load(Ordering::Relaxed), maintained, "the other append is under way");
+        other.answers(Answer::Kept);
+        all_recorded(others).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,6 +16,8 @@
 //! - t2: A inserts; the guard finds 10, and no row is inserted.
 //! - t3: A takes the write lock, looks for triggers, and refuses the events with the trigger's name.
 
+use std::sync::Arc;
+
 use sqlx::sqlite::{Sqlite, SqliteArguments};
 
 use super::compaction;
@@ -57,7 +59,7 @@ pub(crate) async fn append(
     }
     if insert_guarded(state, writer_lock, &batch).await? {
         let seq = state.journal.last_seq + 1;
-        state.journal.push_row(seq, batch.ids, batch.events.len());
+        state.journal.push_appended(seq, batch);
         return Ok(());
     }
     state.journal.remove_ids(&batch.ids);
@@ -92,7 +94,7 @@ pub(crate) async fn append_locked(
     }
     insert_locked(transaction, writer_lock, &batch).await?;
     let seq = transaction.journal.last_seq + 1;
-    transaction.journal.push_row(seq, batch.ids, batch.events.len());
+    transaction.journal.push_appended(seq, batch);
     Ok(())
 }
 
@@ -244,7 +246,7 @@ fn bound<'q>(
         .bind(batch.max_at)
         .bind(id_bytes(batch.min_id()))
         .bind(id_bytes(batch.max_id()))
-        .bind(batch.events.as_str())
+        .bind(Arc::clone(&batch.events))
 }
 
 const DOING: &str = "append";

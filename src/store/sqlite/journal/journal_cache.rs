@@ -4,9 +4,17 @@
 //! exact until another process appends, which the guard of the next append detects. [`WriterState::refresh`] then reads
 //! the new rows.
 //!
+//! It has the texts of the newest rows of this process too, so that compaction need not read them. They are those of the file as
+//! long as no other connection commits ([`PlannedMove`]).
+//!
+//! [`PlannedMove`]: super::planned_move::PlannedMove
 //! [`WriterState::refresh`]: crate::store::sqlite::writer_state::WriterState::refresh
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+use super::journal_row::JournalRow;
+use super::stored_row::StoredRow;
 
 /// The ids of the events in the journal.
 #[derive(Debug, Default)]
@@ -16,6 +24,8 @@ pub(crate) struct JournalCache {
     rows: VecDeque<CachedRow>,
     ids: HashSet<u128>,
     bytes: usize,
+    /// The bytes of the texts that are kept.
+    text_bytes: usize,
     /// The number of events below which the cache does not count as full: set after a failed compaction.
     not_before: usize,
 }
@@ -25,6 +35,26 @@ struct CachedRow {
     seq: i64,
     ids: Vec<u128>,
     bytes: usize,
+    appended: Option<AppendedRow>,
+}
+
+/// A row as this process has appended it.
+#[derive(Debug, Clone)]
+pub(crate) struct AppendedRow {
+    pub(crate) row: StoredRow,
+    pub(crate) text: Arc<str>,
+    /// The place behind each event in the text.
+    ends: Arc<[u32]>,
+}
+
+impl AppendedRow {
+    /// The texts of its events, with their numbers in the row.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = (usize, &str)> {
+        // An array: each event has one character before it.
+        let begins = std::iter::once(0).chain(self.ends.iter().copied());
+        let places = begins.zip(self.ends.iter()).map(|(begin, end)| (begin as usize + 1, *end as usize));
+        places.map(|(begin, end)| self.text.get(begin..end).unwrap_or_default()).enumerate()
+    }
 }
 
 impl JournalCache {
@@ -41,7 +71,16 @@ impl JournalCache {
     /// Starts over with an empty row of this number.
     pub(crate) fn restart(&mut self, first: i64) {
         *self = Self { last_seq: first, ..self.emptied() };
-        self.push_row(first, Vec::new(), 0);
+        self.push_empty(first);
+    }
+
+    /// Adds a row of this process without an event.
+    pub(crate) fn push_empty(&mut self, seq: i64) {
+        self.push_row(seq, Vec::new(), 0);
+        let row = StoredRow { seq, events_n: 0, min_at: 0, max_at: 0 };
+        if let Some(last) = self.rows.back_mut() {
+            last.appended = Some(AppendedRow { row, text: "".into(), ends: Arc::new([]) });
+        }
     }
 
     /// An empty cache, to be filled from the file.
@@ -75,7 +114,40 @@ impl JournalCache {
     pub(crate) fn push_row(&mut self, seq: i64, ids: Vec<u128>, bytes: usize) {
         self.last_seq = seq;
         self.bytes += bytes;
-        self.rows.push_back(CachedRow { seq, ids, bytes });
+        self.rows.push_back(CachedRow { seq, ids, bytes, appended: None });
+    }
+
+    /// Adds a row of this process, whose ids have been added already.
+    pub(crate) fn push_appended(&mut self, seq: i64, batch: JournalRow) {
+        let JournalRow { ids, min_at, max_at, events: text, ends, .. } = batch;
+        let events_n = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+        let bytes = text.len();
+        self.push_row(seq, ids, bytes);
+        if self.text_bytes + bytes <= MAX_TEXT_BYTES
+            && let Some(last) = self.rows.back_mut()
+        {
+            self.text_bytes += bytes;
+            last.appended = Some(AppendedRow { row: StoredRow { seq, events_n, min_at, max_at }, text, ends });
+        }
+    }
+
+    /// Forgets the texts: another connection may have changed those of the file.
+    pub(crate) fn forget_texts(&mut self) {
+        self.text_bytes = 0;
+        for row in &mut self.rows {
+            row.appended = None;
+        }
+    }
+
+    /// Returns the rows of the [oldest chunk](Self::oldest_chunk), if the texts of all are kept.
+    pub(crate) fn oldest_appended(&self, events: usize) -> Option<Vec<AppendedRow>> {
+        let last = self.oldest_chunk(events)?;
+        self.rows.iter().take_while(|row| row.seq <= last).map(|row| row.appended.clone()).collect()
+    }
+
+    /// Returns true if the oldest rows are these.
+    pub(crate) fn begins_with(&self, rows: &[AppendedRow]) -> bool {
+        self.rows.len() > rows.len() && self.rows.iter().zip(rows).all(|(known, row)| known.seq == row.row.seq)
     }
 
     /// Removes the rows up to this one.
@@ -85,6 +157,7 @@ impl JournalCache {
                 self.ids.remove(id);
             }
             self.bytes -= row.bytes;
+            self.text_bytes -= row.appended.map_or(0, |row| row.text.len());
         }
     }
 
@@ -117,6 +190,9 @@ impl JournalCache {
 /// The bound of the journal. It limits the events that a reader scans and the memory for ids.
 pub(crate) const MAX_EVENTS: usize = 64 * 1024;
 const MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// The largest number of bytes of the texts that are kept. Under load the journal is a fraction of it.
+const MAX_TEXT_BYTES: usize = 4 * 1024 * 1024;
 
 /// The largest number of bytes that a transaction moves in several rows. One row is one batch: 8 MiB at most.
 const CHUNK_BYTES: usize = 2 * 1024 * 1024;

@@ -1,5 +1,7 @@
 //! A batch as the journal stores it: one row, and changes to the list of started events.
 
+use std::sync::Arc;
+
 use serde_json::Error;
 
 use crate::event::{AuditEvent, Phase};
@@ -11,7 +13,9 @@ pub(crate) struct JournalRow {
     pub(crate) min_at: i64,
     pub(crate) max_at: i64,
     /// The events as a JSON array.
-    pub(crate) events: String,
+    pub(crate) events: Arc<str>,
+    /// The place behind each event in `events`.
+    pub(crate) ends: Arc<[u32]>,
     pub(crate) started_changes: Option<StartedChanges>,
 }
 
@@ -28,12 +32,14 @@ impl JournalRow {
     pub(crate) fn of(events: &[&AuditEvent]) -> Result<Self, Error> {
         let mut text = Vec::with_capacity(events.len() * TYPICAL_EVENT_BYTES);
         let mut ids = Vec::with_capacity(events.len());
+        let mut ends = Vec::with_capacity(events.len());
         let (mut min_at, mut max_at) = (i64::MAX, i64::MIN);
         let (mut started, mut ended) = (Vec::new(), Vec::new());
         for event in events {
             text.push(if text.is_empty() { b'[' } else { b',' });
             let begin = text.len();
             serde_json::to_writer(&mut text, event)?;
+            ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
             ids.push(event.event_id.as_u128());
             let at = event.created_at.as_micros();
             (min_at, max_at) = (min_at.min(at), max_at.max(at));
@@ -53,7 +59,7 @@ impl JournalRow {
             })
         };
         let events = String::from_utf8(text).map_err(<Error as serde::ser::Error>::custom)?;
-        Ok(Self { ids, min_at, max_at, events, started_changes: changes })
+        Ok(Self { ids, min_at, max_at, events: events.into(), ends: ends.into(), started_changes: changes })
     }
 
     pub(crate) fn min_id(&self) -> u128 {

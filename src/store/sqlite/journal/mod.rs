@@ -8,4 +8,6 @@ pub(super) mod journal_check;
 pub(super) mod journal_row;
 mod kept_ids;
 pub(super) mod pieces;
+pub(super) mod planned_move;
+mod prepared_events;
 pub(super) mod stored_row;

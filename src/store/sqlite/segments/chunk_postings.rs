@@ -35,14 +35,32 @@ impl<'a> ChunkPostings<'a> {
         }
     }
 
-    /// Inserts the part inside a transaction, and returns the number of terms. `first` is the first of its rows.
-    pub(crate) async fn insert(self, db: &mut SqliteConnection, n: i64, first: i64) -> Result<u64, StoreError> {
+    /// Encodes the part.
+    pub(crate) fn into_index(self) -> ChunkIndex {
         let terms = self.terms.into_blocks(BLOCK_BYTES);
         let terms_n = terms.iter().map(|block| terms::count(&block.body)).sum();
         let fields = self.fields.into_iter().zip(INDEX_PARTS).filter(|(_, part)| *part != IndexPart::Terms);
         let blocks = fields.flat_map(|(values, part)| values.into_blocks(BLOCK_BYTES).into_iter().zip(repeat(part)));
-        insert(db, n, first, blocks.chain(terms.into_iter().zip(repeat(IndexPart::Terms))).collect()).await?;
-        Ok(terms_n)
+        let blocks = blocks.chain(terms.into_iter().zip(repeat(IndexPart::Terms))).collect();
+        ChunkIndex { blocks, terms_n }
+    }
+}
+
+/// The encoded part of a chunk.
+#[derive(Debug)]
+pub(crate) struct ChunkIndex {
+    blocks: Vec<(Block, IndexPart)>,
+    terms_n: u64,
+}
+
+impl ChunkIndex {
+    /// Returns the number of terms.
+    pub(crate) fn terms_n(&self) -> u64 {
+        self.terms_n
+    }
+
+    pub(crate) fn into_blocks(self) -> Vec<(Block, IndexPart)> {
+        self.blocks
     }
 }
 
@@ -88,4 +106,4 @@ pub(crate) async fn insert(
 const DOING: &str = "indexing";
 /// Two of them to a page.
 pub(crate) const BLOCK_BYTES: usize = 1800;
-const SHAPES: [usize; 3] = [64, 8, 1];
+const SHAPES: [usize; 4] = [64, 16, 4, 1];

@@ -9,7 +9,7 @@ use futures_util::TryStreamExt as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::chunk_postings::ChunkPostings;
+use super::chunk_postings::{self, ChunkPostings};
 use super::row_set::MAX_ROWS;
 use super::segment::{self, POSTINGS_AT_ONCE, Segment};
 use super::segment_row::{self, COLUMNS, EVENT};
@@ -46,7 +46,9 @@ pub(crate) async fn build_chunk(db: &mut SqliteConnection, segment: &Segment) ->
         part.add(&segment_row::columns_of(row)?.with_values_of(text), *seq);
     }
     // Chunk 0 is the merged one.
-    let terms = part.insert(db, n, i64::from(*first) + 1).await?;
+    let index = part.into_index();
+    let terms = index.terms_n();
+    chunk_postings::insert(db, n, i64::from(*first) + 1, index.into_blocks()).await?;
     sqlx::query("UPDATE audit_segments SET merged = ?2, terms_n = terms_n + ?3 WHERE n = ?1")
         .bind(n)
         .bind(i64::from(*last) + 1)

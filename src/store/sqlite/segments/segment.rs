@@ -106,13 +106,22 @@ impl Segment {
 
 /// Every segment, oldest first.
 pub(crate) async fn load(db: &mut SqliteConnection) -> Result<Vec<Segment>, StoreError> {
-    let sql = format!(
+    let rows = sqlx::query(AssertSqlSafe(select("ORDER BY n"))).fetch_all(db).await.during(LISTING)?;
+    rows.iter().map(|row| of_row(row).during(LISTING)).collect()
+}
+
+/// Returns the newest segment.
+pub(crate) async fn newest(db: &mut SqliteConnection) -> Result<Option<Segment>, StoreError> {
+    let row = sqlx::query(AssertSqlSafe(select("ORDER BY n DESC LIMIT 1"))).fetch_optional(db).await.during(LISTING)?;
+    row.map(|row| of_row(&row).during(LISTING)).transpose()
+}
+
+fn select(which: &str) -> String {
+    format!(
         "SELECT n, {FIRST_AT}, {LAST_AT}, CAST(min_id AS BLOB), CAST(max_id AS BLOB), {EVENTS_N}, \
          CAST(coalesce(state, 0) AS INTEGER), CAST(coalesce(merged, 0) AS INTEGER), CAST(coalesce(terms_n, 0) AS INTEGER) \
-         FROM audit_segments ORDER BY n"
-    );
-    let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(db).await.during(LISTING)?;
-    rows.iter().map(|row| of_row(row).during(LISTING)).collect()
+         FROM audit_segments {which}"
+    )
 }
 
 fn of_row(row: &SqliteRow) -> Result<Segment, sqlx::Error> {

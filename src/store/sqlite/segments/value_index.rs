@@ -33,9 +33,14 @@ pub(crate) fn next_unmerged(segments: &[Segment]) -> Option<&Segment> {
     })
 }
 
+/// Returns the segment whose index is built and to be merged next.
+pub(crate) fn next_merge(segments: &[Segment]) -> Option<&Segment> {
+    next_unmerged(segments).filter(|segment| segment.state == SegmentState::Indexed)
+}
+
 /// Merges the next parts of one segment's index, as many as are small, or builds a chunk of it. Returns true if work is left.
 pub(crate) async fn merge_next_parts(state: &mut WriterState) -> Result<bool, StoreError> {
-    merge_parts(state, MergeLimits { at_once: MERGED_AT_ONCE, of_part: MAX_PART_BYTES }).await
+    merge_parts(state, LIMITS).await
 }
 
 /// The limits of a step, in bytes.
@@ -59,32 +64,55 @@ pub(crate) async fn merge_parts(state: &mut WriterState, limits: MergeLimits) ->
 }
 
 /// Merges parts of one segment's index.
-///
-/// The merged blocks are built without the lock, and then replace the parts only if the segment is unchanged.
 async fn merge_indexed(state: &mut WriterState, segment: Segment, limits: MergeLimits) -> Result<(), StoreError> {
-    let db = &mut *state.connection.db;
-    let mut merged: Vec<(IndexPart, Option<Vec<Block>>)> = Vec::new();
-    let mut bytes = 0;
-    for part in segment.unmerged_parts() {
-        let is_last_with_chunks = *part == PHASE
-            && (merged.iter().any(|(_, blocks)| blocks.is_none()) || has_other_chunks(db, segment.n).await?);
-        let blocks =
-            if is_last_with_chunks { None } else { merge_chunks(db, segment.n, *part, limits.of_part).await? };
-        bytes += blocks.as_ref().map_or(limits.of_part, |blocks| blocks.iter().map(|block| block.body.len()).sum());
-        merged.push((*part, blocks));
-        if bytes >= limits.at_once {
-            break;
-        }
+    let merged = MergedParts::read_within(&mut state.connection.db, segment, limits).await?;
+    merged.replace(state).await
+}
+
+/// Merged parts of a segment's index. They are built without the lock, and then replace those of the chunks only if the segment is
+/// unchanged.
+#[derive(Debug)]
+pub(crate) struct MergedParts {
+    segment: Segment,
+    /// `None`: the part stays in its chunks.
+    parts: Vec<(IndexPart, Option<Vec<Block>>)>,
+}
+
+impl MergedParts {
+    /// Reads and merges the next parts of the segment, as many as are small.
+    pub(crate) async fn read(db: &mut SqliteConnection, segment: Segment) -> Result<Self, StoreError> {
+        Self::read_within(db, segment, LIMITS).await
     }
-    let mut transaction = StateTransaction::begin(state).await?;
-    transaction.segments = segment::load(&mut transaction.connection.db).await?;
-    if transaction.segments.contains(&segment) {
-        for (part, blocks) in merged {
-            replace(&mut transaction.connection.db, segment.n, part, blocks).await?;
+
+    async fn read_within(db: &mut SqliteConnection, segment: Segment, limits: MergeLimits) -> Result<Self, StoreError> {
+        let mut parts: Vec<(IndexPart, Option<Vec<Block>>)> = Vec::new();
+        let mut bytes = 0;
+        for part in segment.unmerged_parts() {
+            let is_last_with_chunks = *part == PHASE
+                && (parts.iter().any(|(_, blocks)| blocks.is_none()) || has_other_chunks(db, segment.n).await?);
+            let blocks =
+                if is_last_with_chunks { None } else { merge_chunks(db, segment.n, *part, limits.of_part).await? };
+            bytes += blocks.as_ref().map_or(limits.of_part, |blocks| blocks.iter().map(|block| block.body.len()).sum());
+            parts.push((*part, blocks));
+            if bytes >= limits.at_once {
+                break;
+            }
         }
+        Ok(Self { segment, parts })
+    }
+
+    /// Replaces the parts of the chunks in one transaction.
+    pub(crate) async fn replace(self, state: &mut WriterState) -> Result<(), StoreError> {
+        let mut transaction = StateTransaction::begin(state).await?;
         transaction.segments = segment::load(&mut transaction.connection.db).await?;
+        if transaction.segments.contains(&self.segment) {
+            for (part, blocks) in self.parts {
+                replace(&mut transaction.connection.db, self.segment.n, part, blocks).await?;
+            }
+            transaction.segments = segment::load(&mut transaction.connection.db).await?;
+        }
+        transaction.commit().await
     }
-    transaction.commit().await
 }
 
 /// Builds a chunk of the index of a segment without one. After the last chunk the index counts.
@@ -211,6 +239,7 @@ fn stored_bytes(block: &Block) -> usize {
 /// The last part, by which readers find the chunks.
 const PHASE: IndexPart = IndexPart::Values(Field::Phase);
 const DOING: &str = "indexing";
+const LIMITS: MergeLimits = MergeLimits { at_once: MERGED_AT_ONCE, of_part: MAX_PART_BYTES };
 /// The size of the blocks from which a step has merged enough: some milliseconds of work.
 const MERGED_AT_ONCE: usize = 64 * 1024;
 /// The largest size of a merged part: 250 bytes for each row of a full segment.
