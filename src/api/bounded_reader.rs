@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::with_timeout::{Interrupted, with_timeout};
 use crate::event::{AuditEvent, EventId};
 use crate::query::{Buckets, Field, Filter, PageQuery, ValueCount};
-use crate::store::{AuditStore, Reader, StoreError, StoreErrorKind, StoreFuture};
+use crate::store::{AuditStore, Reader, StoreError, StoreErrorKind, StoreFuture, StoredPage};
 
 /// The reader of a store, bounded: a call that hangs or panics becomes an error.
 #[derive(Debug)]
@@ -44,6 +44,10 @@ impl BoundedReader {
 impl Reader for BoundedReader {
     fn query<'a>(&'a self, query: &'a PageQuery) -> StoreFuture<'a, Vec<AuditEvent>> {
         self.bounded("query", |reader| reader.query(query))
+    }
+
+    fn query_stored<'a>(&'a self, query: &'a PageQuery) -> StoreFuture<'a, Option<StoredPage>> {
+        self.bounded("query", |reader| reader.query_stored(query))
     }
 
     fn count<'a>(&'a self, filter: &'a Filter) -> StoreFuture<'a, u64> {

@@ -32,7 +32,7 @@ use crate::query::{Buckets, Field, Statistics, StatisticsQuery};
 use crate::seal::TlogProof;
 #[cfg(feature = "seal")]
 use crate::sealing::{EventSeal, SealState, prove, seal_state};
-use crate::store::{AuditStore, Reader as _, StoreError, StoreErrorKind, statistics};
+use crate::store::{AuditStore, Reader as _, StoreError, StoreErrorKind, StoredPage, statistics};
 
 /// A handler of the API or a page of the viewer: from an admitted request to a recorded response.
 ///
@@ -165,6 +165,11 @@ impl Confined {
 
     pub(crate) async fn query(&self, query: &ConfinedQuery) -> Result<Vec<AuditEvent>, ApiError> {
         self.reader.query(query).await.map_err(store_failed)
+    }
+
+    /// Returns the page as the store keeps it, if it keeps JSON.
+    pub(crate) async fn query_stored(&self, query: &ConfinedQuery) -> Result<Option<StoredPage>, ApiError> {
+        self.reader.query_stored(query).await.map_err(store_failed)
     }
 
     /// Counts by these fields, and over time in at most `max_buckets` buckets of a round width.

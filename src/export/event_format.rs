@@ -17,6 +17,20 @@ pub trait EventFormat {
     /// Those of `out`.
     fn write_page(&mut self, events: &[AuditEvent], out: &mut dyn Write) -> io::Result<()>;
 
+    /// Returns true if the format has each event as its JSON: then [`write_json`](Self::write_json) writes one that is JSON already.
+    fn takes_json(&self) -> bool {
+        false
+    }
+
+    /// Writes an event that is JSON in one line, if the format [takes](Self::takes_json) it.
+    ///
+    /// # Errors
+    /// Those of `out`; a format that takes no JSON.
+    fn write_json(&mut self, json: &str, out: &mut dyn Write) -> io::Result<()> {
+        let _ = (json, out);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Writes the end. `write_page` was called at least once, perhaps with an empty page.
     ///
     /// # Errors

@@ -17,16 +17,40 @@ pub struct JsonArray {
 impl EventFormat for JsonArray {
     fn write_page(&mut self, events: &[AuditEvent], out: &mut dyn Write) -> io::Result<()> {
         for event in events {
-            out.write_all(if self.is_open { b",\n" } else { b"[\n" })?;
-            self.is_open = true;
+            self.begin_event(out)?;
             out.write_all(to_json(event)?.as_bytes())?;
         }
         Ok(())
     }
 
+    fn takes_json(&self) -> bool {
+        true
+    }
+
+    fn write_json(&mut self, json: &str, out: &mut dyn Write) -> io::Result<()> {
+        self.begin_event(out)?;
+        write_safe_json(json, out)
+    }
+
     fn finish(&mut self, out: &mut dyn Write) -> io::Result<()> {
         out.write_all(if self.is_open { b"\n]\n" } else { b"[]\n" })
     }
+}
+
+impl JsonArray {
+    fn begin_event(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        out.write_all(if self.is_open { b",\n" } else { b"[\n" })?;
+        self.is_open = true;
+        Ok(())
+    }
+}
+
+/// Writes JSON whose characters that are unsafe to display are escaped.
+pub(super) fn write_safe_json(json: &str, out: &mut dyn Write) -> io::Result<()> {
+    if needs_no_escape(json.as_bytes()) {
+        return out.write_all(json.as_bytes());
+    }
+    out.write_all(escape_unsafe_chars(json.to_owned()).as_bytes())
 }
 
 /// Serializes a value as JSON in one line.

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::json::write_safe_json;
 use super::{EventFormat, to_json};
 use crate::event::AuditEvent;
 
@@ -17,6 +18,15 @@ impl EventFormat for Jsonl {
             out.write_all(b"\n")?;
         }
         Ok(())
+    }
+
+    fn takes_json(&self) -> bool {
+        true
+    }
+
+    fn write_json(&mut self, json: &str, out: &mut dyn Write) -> io::Result<()> {
+        write_safe_json(json, out)?;
+        out.write_all(b"\n")
     }
 
     fn finish(&mut self, _: &mut dyn Write) -> io::Result<()> {

@@ -17,6 +17,7 @@ mod removal;
 mod sealing;
 mod statistics;
 mod store_admin;
+mod stored_page;
 mod transactional;
 
 mod parts;
@@ -96,4 +97,5 @@ pub use sealing::{
 pub use statistics::statistics;
 pub use store_admin::{OPEN_COPY_AGE, PurgeOutcome, StoreAdmin};
 pub use store_future::StoreFuture;
+pub use stored_page::StoredPage;
 pub use transactional::{TransactionId, TransactionStatus, Transactional};

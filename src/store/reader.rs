@@ -1,6 +1,6 @@
 //! The part of a store that reads.
 
-use super::StoreFuture;
+use super::{StoreFuture, StoredPage};
 use crate::event::{AuditEvent, EventId};
 use crate::query::{Buckets, Field, Filter, PageQuery, ValueCount};
 
@@ -14,6 +14,13 @@ pub trait Reader: Send + Sync {
     /// One page: newest first, ties by id, greatest first. A page with fewer events than its limit is the last one, and
     /// the [`Cursor`](crate::query::Cursor) of its last event leads to the next.
     fn query<'a>(&'a self, query: &'a PageQuery) -> StoreFuture<'a, Vec<AuditEvent>>;
+
+    /// The page of [`query`](Self::query) as the store keeps it. `None`, the default: the store keeps no JSON that `query` would
+    /// show unchanged.
+    fn query_stored<'a>(&'a self, query: &'a PageQuery) -> StoreFuture<'a, Option<StoredPage>> {
+        let _ = query;
+        Box::pin(std::future::ready(Ok(None)))
+    }
 
     /// Counts the events that pass the filter, exactly.
     fn count<'a>(&'a self, filter: &'a Filter) -> StoreFuture<'a, u64>;

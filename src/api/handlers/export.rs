@@ -19,6 +19,7 @@ use crate::api::read_access::{Admitted, Confined, Recorded};
 use crate::event::AuditEvent;
 use crate::export::{Csv, EventFormat, EventSource, JsonArray, Jsonl, ProfileFormat};
 use crate::query::Cursor;
+use crate::store::StoredPage;
 
 /// The events of a page; two pages are in memory at a time. An event has at most 128 KiB, and usually half a KiB.
 const PAGE_EVENTS: usize = 1000;
@@ -30,7 +31,7 @@ pub(crate) async fn export(request: Admitted) -> Result<Recorded<Response>, ApiE
     let Form { format, content_type, disposition } = Form::of(&params)?;
     let query = request.filter().page(PAGE_EVENTS);
     // A failing store is an error status, as long as no byte is sent.
-    let first = request.query(&query).await?;
+    let first = Page::read(&request, &query, format.takes_json()).await?;
     let access = request.access_event().params(&params).detail("format", params.format);
     let access = match params.profile {
         Some(profile) => access.detail("profile", profile.as_str()),
@@ -96,18 +97,49 @@ struct ExportPages {
     format: Box<dyn EventFormat + Send>,
     access: Option<ExportAccess>,
     /// The page that is being read; dropping the export cancels the read.
-    ahead: JoinSet<Result<Vec<AuditEvent>, ApiError>>,
+    ahead: JoinSet<Result<Page, ApiError>>,
     /// The page to send next, unless it is still being read.
-    next: Option<Vec<AuditEvent>>,
+    next: Option<Page>,
+}
+
+/// A page of an export.
+enum Page {
+    Events(Vec<AuditEvent>),
+    /// As the store keeps it, and the query that it answers.
+    Stored(StoredPage, Box<ConfinedQuery>),
+}
+
+impl Page {
+    async fn read(request: &Confined, query: &ConfinedQuery, takes_json: bool) -> Result<Self, ApiError> {
+        if takes_json && let Some(page) = request.query_stored(query).await? {
+            return Ok(Self::Stored(page, Box::new(query.clone())));
+        }
+        request.query(query).await.map(Self::Events)
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Events(events) => events.len(),
+            Self::Stored(page, _) => page.len(),
+        }
+    }
+
+    fn last(&self) -> Option<Cursor> {
+        match self {
+            Self::Events(events) => events.last().map(Cursor::of),
+            Self::Stored(page, _) => page.last(),
+        }
+    }
 }
 
 impl ExportPages {
     /// Starts reading the page after this one. A page with fewer events than its limit is the last.
-    fn read_ahead(&mut self, page: Vec<AuditEvent>) -> Vec<AuditEvent> {
+    fn read_ahead(&mut self, page: Page) -> Page {
         if page.len() == self.query.limit {
-            self.query = self.query.clone().after(page.last().map(Cursor::of));
+            self.query = self.query.clone().after(page.last());
             let (request, query) = (Arc::clone(&self.request), self.query.clone());
-            self.ahead.spawn(async move { request.query(&query).await });
+            let takes_json = self.format.takes_json();
+            self.ahead.spawn(async move { Page::read(&request, &query, takes_json).await });
         }
         page
     }
@@ -125,6 +157,25 @@ impl ExportPages {
         }
     }
 
+    async fn write_page(&mut self, page: &Page, chunk: &mut Vec<u8>) -> Result<(), ExportAborted> {
+        match page {
+            Page::Events(events) => self.format.write_page(events, chunk)?,
+            Page::Stored(page, query) => match page.check(&query.filter) {
+                Some(texts) => {
+                    for json in texts {
+                        self.format.write_json(json, chunk)?;
+                    }
+                }
+                // One of them is to be shown otherwise.
+                None => {
+                    let events = self.request.query(query).await.map_err(|_| ExportAborted)?;
+                    self.format.write_page(&events, chunk)?;
+                }
+            },
+        }
+        Ok(())
+    }
+
     async fn write(&mut self) -> Result<Option<Bytes>, ExportAborted> {
         let page = match self.next.take() {
             Some(first) => first,
@@ -140,7 +191,7 @@ impl ExportPages {
             },
         };
         let mut chunk = Vec::new();
-        self.format.write_page(&page, &mut chunk)?;
+        self.write_page(&page, &mut chunk).await?;
         let is_last = self.ahead.is_empty();
         if let Some(access) = &mut self.access {
             access.release(page.len());

@@ -8,7 +8,7 @@ use crate::event::{AuditEvent, EventId, Timestamp};
 use crate::query::{Buckets, Cursor, Field, Filter, PageQuery, ValueCount};
 use crate::store::{
     CellErasure, ForeignRow, PurgeOutcome, Reader, Removal, ReplaceEventFn, SealBatch, Sealing, StoreAdmin, StoreError,
-    StoreErrorKind, StoreFuture, StoredCheckpoint, StoredLeaf, StoredNode, StoredRemoval, UnsealedEvents,
+    StoreErrorKind, StoreFuture, StoredCheckpoint, StoredLeaf, StoredNode, StoredPage, StoredRemoval, UnsealedEvents,
 };
 
 impl SpoolStore {
@@ -50,6 +50,13 @@ impl Reader for SpoolStore {
         Box::pin(async move {
             self.before_read(READ).await?;
             self.reader()?.query(query).await
+        })
+    }
+
+    fn query_stored<'a>(&'a self, query: &'a PageQuery) -> StoreFuture<'a, Option<StoredPage>> {
+        Box::pin(async move {
+            self.before_read(READ).await?;
+            self.reader()?.query_stored(query).await
         })
     }
 

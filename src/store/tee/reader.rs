@@ -10,7 +10,7 @@ use super::lane::Lane;
 use super::store::TeeStore;
 use crate::event::{AuditEvent, EventId};
 use crate::query::{Buckets, Field, Filter, PageQuery, ValueCount};
-use crate::store::{Reader, StoreError, StoreErrorKind, StoreFuture};
+use crate::store::{Reader, StoreError, StoreErrorKind, StoreFuture, StoredPage};
 
 impl TeeStore {
     /// Returns the reading part. If an event can be acknowledged before the member that is read has it, waits for what that member
@@ -52,6 +52,10 @@ pub(super) fn error_of(lane: &Lane, failure: &Failure, operation: &'static str) 
 impl Reader for TeeStore {
     fn query<'a>(&'a self, query: &'a PageQuery) -> StoreFuture<'a, Vec<AuditEvent>> {
         Box::pin(async move { self.reading("query").await?.query(query).await })
+    }
+
+    fn query_stored<'a>(&'a self, query: &'a PageQuery) -> StoreFuture<'a, Option<StoredPage>> {
+        Box::pin(async move { self.reading("query").await?.query_stored(query).await })
     }
 
     fn count<'a>(&'a self, filter: &'a Filter) -> StoreFuture<'a, u64> {

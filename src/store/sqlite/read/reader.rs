@@ -20,7 +20,7 @@ use crate::store::sqlite::journal::pieces::events_with;
 use crate::store::sqlite::journal::stored_row::{COLUMNS, HAS_EVENTS, MIN_AT, StoredEvent, StoredRow};
 use crate::store::sqlite::segments::segment_row;
 use crate::store::sqlite::store::SqliteStore;
-use crate::store::{Reader, StoreError, StoreFuture};
+use crate::store::{Reader, StoreError, StoreFuture, StoredPage};
 
 impl Reader for SqliteStore {
     fn query<'a>(&'a self, query: &'a PageQuery) -> StoreFuture<'a, Vec<AuditEvent>> {
@@ -30,6 +30,14 @@ impl Reader for SqliteStore {
             }
             let mut lease = self.readers.take(&self.config).await?;
             let result = list(lease.db(), query).await;
+            self.readers.finish(lease, result).await
+        })
+    }
+
+    fn query_stored<'a>(&'a self, query: &'a PageQuery) -> StoreFuture<'a, Option<StoredPage>> {
+        Box::pin(async move {
+            let mut lease = self.readers.take(&self.config).await?;
+            let result = list_texts(lease.db(), query).await;
             self.readers.finish(lease, result).await
         })
     }
@@ -85,6 +93,15 @@ async fn list(db: &mut SqliteConnection, query: &PageQuery) -> Result<Vec<AuditE
     match skip(db, selection, query.skip).await? {
         Some(selection) => scan::events(db, selection, query.limit).await,
         None => Ok(Vec::new()),
+    }
+}
+
+async fn list_texts(db: &mut SqliteConnection, query: &PageQuery) -> Result<Option<StoredPage>, StoreError> {
+    let open = OpenEvents::of(db, &query.filter).await?;
+    let selection = Selection { filter: &query.filter, after: query.after, open: &open };
+    match skip(db, selection, query.skip).await? {
+        Some(selection) if query.limit > 0 => scan::texts(db, selection, query.limit).await,
+        _ => Ok(None),
     }
 }
 

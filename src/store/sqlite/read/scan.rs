@@ -2,7 +2,9 @@
 //! the last of a full page.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use serde_json::value::RawValue;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _};
 
@@ -10,14 +12,14 @@ use super::index_lookup::IndexLookup;
 use super::prefilter::Prefilter;
 use super::select::{Projection, Selection};
 use super::source::{Source, SourceRef, sources};
-use crate::event::{AuditEvent, Timestamp};
+use crate::event::{AuditEvent, EventId, Timestamp};
 use crate::query::Cursor;
-use crate::store::StoreError;
 use crate::store::sqlite::error::DuringOperation as _;
 use crate::store::sqlite::event_columns::EventColumns;
 use crate::store::sqlite::journal::stored_row::{COLUMNS, StoredEvent, StoredRow};
 use crate::store::sqlite::segments::row_set::RowSet;
 use crate::store::sqlite::segments::segment_row::{self, COLUMNS_AFTER_CURSOR, place_of};
+use crate::store::{StoreError, StoredPage};
 
 /// Returns the newest selected events, newest first.
 pub(crate) async fn events(
@@ -33,6 +35,28 @@ pub(crate) async fn events(
     };
     let found = scan_newest(db, selection, limit, of_journal, Projection::Event, of_segment).await?;
     Ok(found.into_values().rev().collect())
+}
+
+/// Returns the texts of the newest selected events, newest first; `None` if one of them contradicts its columns.
+pub(crate) async fn texts(
+    db: &mut SqliteConnection,
+    selection: Selection<'_>,
+    limit: usize,
+) -> Result<Option<StoredPage>, StoreError> {
+    let is_whole = AtomicBool::new(true);
+    // An event of the journal is as it is shown.
+    let of_journal = |columns: &EventColumns<'_>, text: &str| {
+        let shown = serde_json::to_string(&columns.event(text)).unwrap_or_default();
+        shown.into_boxed_str()
+    };
+    let of_segment = |row: &SqliteRow| {
+        let texts = texts_of(row);
+        is_whole.fetch_and(texts.is_some(), Ordering::Relaxed);
+        // None of them is shown.
+        Ok(Some(texts.unwrap_or_default()))
+    };
+    let found = scan_newest(db, selection, limit, of_journal, Projection::Event, of_segment).await?;
+    Ok(is_whole.into_inner().then(|| StoredPage::new(found.into_iter().rev().collect())))
 }
 
 /// Returns the position of the `nth` selected event (from 1), or `None` if there are fewer.
@@ -312,6 +336,22 @@ fn events_of(row: &SqliteRow) -> Result<Option<Vec<(Cursor, AuditEvent)>>, Store
     let are_whole =
         ids.len() == events.len() * HEX_ID && events.iter().zip(places).all(|(event, place)| is_at(event, place));
     Ok(are_whole.then(|| events.into_iter().map(|event| (Cursor::of(&event), event)).collect()))
+}
+
+/// Returns the texts of a row that has a whole page, each with the position that its columns say; `None` if they are not one each.
+fn texts_of(row: &SqliteRow) -> Option<Vec<(Cursor, Box<str>)>> {
+    let text = |column: usize| row.try_get::<Option<&str>, _>(column).ok();
+    let (array, moments, ids) = (text(0)?, text(1)?, text(2)?);
+    let (Some(array), Some(moments), Some(ids)) = (array, moments, ids) else { return Some(Vec::new()) };
+    let texts: Vec<&RawValue> = serde_json::from_str(array).ok()?;
+    let (mut moments, mut ids) = (moments.split(','), ids.as_bytes().chunks(HEX_ID));
+    let places = texts.iter().map(|text| {
+        let created_at = Timestamp::from_micros(moments.next()?.parse().ok()?)?;
+        let id = u128::from_str_radix(std::str::from_utf8(ids.next()?).ok()?, 16).ok()?;
+        Some((Cursor { created_at, event_id: EventId::from_u128(id) }, Box::from(text.get())))
+    });
+    let found: Vec<_> = places.collect::<Option<_>>()?;
+    (moments.next().is_none() && ids.next().is_none()).then_some(found)
 }
 
 /// The newest of the items added.

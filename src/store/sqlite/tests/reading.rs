@@ -286,3 +286,32 @@ async fn an_event_of_another_user_costs_no_more_than_one_that_is_missing() {
     assert!(foreign < 3 * missing && named < 3 * missing, "{fastest:?}");
     assert_eq!(store.get_of(event(700).event_id, "bob").await.unwrap(), Some(batch.swap_remove(700)));
 }
+
+/// An export writes the texts as they are stored.
+#[tokio::test]
+async fn a_stored_page_has_the_events_of_the_page_or_is_known_to_have_others() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.append(&events(0..100)).await.unwrap();
+    settle(&store).await;
+    store.append(&events(100..150)).await.unwrap();
+    let uploads = Filter { event_type: "upload".into(), ..Filter::default() };
+    for filter in [Filter::default(), uploads.clone()] {
+        for limit in [1, 60, 70, 1000] {
+            let query = PageQuery::new(filter.clone(), limit).skip(3);
+            let page = store.query_stored(&query).await.unwrap().unwrap();
+            let texts: Vec<AuditEvent> =
+                page.check(&filter).unwrap().map(|text| serde_json::from_str(text).unwrap()).collect();
+            let right = store.query(&query).await.unwrap();
+            assert_eq!(texts, right);
+            assert_eq!((page.len(), page.last()), (right.len(), right.last().map(Cursor::of)));
+        }
+    }
+    let mut raw = place.raw().await;
+    for change in ["replace(event, 'upload', 'auth')", "event || ',' || event", "'{'"] {
+        let sql = format!("UPDATE audit_segment_1 SET event = {change} WHERE seq = 51");
+        sqlx::query(AssertSqlSafe(sql)).execute(&mut raw).await.unwrap();
+        let page = store.query_stored(&PageQuery::new(uploads.clone(), 1000)).await.unwrap();
+        assert!(page.is_none_or(|page| page.check(&uploads).is_none()), "{change}");
+    }
+}
