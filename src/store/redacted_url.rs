@@ -104,3 +104,22 @@ pub(crate) fn parameter_name(name: &str) -> &str {
     let is_plain = (1..=32).contains(&name.len()) && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'_'));
     if is_plain { name } else { "…" }
 }
+
+/// Returns true for `//USER:PASSWORD@HOST`: taken for a path, the password would be shown.
+#[cfg(feature = "sqlite")]
+pub(crate) fn names_a_user(rest: &str) -> bool {
+    let authority = rest.strip_prefix("//").and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    authority.split_once(':').is_some_and(|(_, rest)| rest.contains('@'))
+}
+
+/// Returns true for another URL, `USER:PASSWORD@HOST` and `password=…` within a path: errors show paths.
+#[cfg(any(feature = "sqlite", all(feature = "jsonl", unix)))]
+pub(crate) fn may_have_a_password(path: &str) -> bool {
+    let lower = path.to_ascii_lowercase();
+    let has_login = || path.split_once(':').is_some_and(|(_, rest)| rest.contains('@'));
+    lower.contains("://")
+        || has_login()
+        || ["password", "passwd", "pwd"]
+            .iter()
+            .any(|name| lower.split(*name).skip(1).any(|rest| rest.trim_start().starts_with('=')))
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::error::config;
 use crate::export::{Encoding, EventSource, Profile};
-use crate::store::redacted_url::parameter_name;
+use crate::store::redacted_url::{may_have_a_password, parameter_name};
 use crate::store::url_parameters::url_parameters;
 use crate::store::{OpenOptions, StoreError};
 
@@ -152,12 +152,7 @@ fn check_path(path: &str) -> Result<(), StoreError> {
     if path.is_empty() {
         return Err(config("the path is empty: expected `jsonl:PATH`"));
     }
-    let lower = path.to_ascii_lowercase();
-    let has_login = path.split_once(':').is_some_and(|(_, rest)| rest.contains('@'));
-    let names_password = ["password", "passwd", "pwd"]
-        .iter()
-        .any(|name| lower.split(*name).skip(1).any(|rest| rest.trim_start().starts_with('=')));
-    if lower.contains("://") || has_login || names_password {
+    if may_have_a_password(path) {
         return Err(config(
             "the path reads like a connection string, and is not shown, for it may have a password in it: expected \
              `jsonl:PATH`",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::SqlitePool;
 
 use super::error::{DuringOperation as _, config};
-use crate::store::redacted_url::parameter_name;
+use crate::store::redacted_url::{may_have_a_password, names_a_user, parameter_name};
 use crate::store::{Durability, OpenOptions, StoreError};
 
 /// The path of the file and the options of its connections.
@@ -108,23 +108,6 @@ impl Config {
     pub(super) fn lock_timeout(&self) -> Duration {
         self.timeout / 2
     }
-}
-
-/// Returns true for `//USER:PASSWORD@HOST`: taken for a path, the password would be shown.
-fn names_a_user(rest: &str) -> bool {
-    let authority = rest.strip_prefix("//").and_then(|rest| rest.split('/').next()).unwrap_or_default();
-    authority.split_once(':').is_some_and(|(_, rest)| rest.contains('@'))
-}
-
-/// Returns true for another URL, `USER:PASSWORD@HOST` and `password=…` within a path: errors show paths.
-fn may_have_a_password(path: &str) -> bool {
-    let lower = path.to_ascii_lowercase();
-    let has_login = || path.split_once(':').is_some_and(|(_, rest)| rest.contains('@'));
-    lower.contains("://")
-        || has_login()
-        || ["password", "passwd", "pwd"]
-            .iter()
-            .any(|name| lower.split(*name).skip(1).any(|rest| rest.trim_start().starts_with('=')))
 }
 
 /// Returns the absolute path of a `sqlite:PATH` URL, or `None` for any other URL.
