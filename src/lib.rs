@@ -57,7 +57,7 @@
 //! - `retention.md`: deleting old events by age, number or rules, or moving them out
 //! - `seal.md`, `threat-model.md`: making tampering visible, and each adversary's limits
 //! - `cli.md`, `api.md`, `viewer.md`: the program, the read API and the viewer
-//! - `stores/sqlite.md`, `stores/postgres.md`, `stores/mysql.md`, `stores/mongodb.md`, `stores/jsonl.md`, `stores/nats.md`,
+//! - `stores/sqlite.md`, `stores/postgres.md`, `stores/mysql.md`, `stores/mongodb.md`, `stores/duckdb.md`, `stores/jsonl.md`, `stores/nats.md`,
 //!   `stores/spool.md`, `stores/tracing.md`, `stores/syslog.md`, `stores/tee.md`, `stores/memory.md`, `stores/new.md`: each store, and how to add one
 //! - `coming-from/nexus-iq.md`, `coming-from/privacyidea.md`, `coming-from/pryv.md`: names and settings of other audit logs, and their counterparts here
 //! - `performance.md`, `design.md`, `compare.md`, `glossary.md`: costs, reasons, alternatives and terms
@@ -70,6 +70,7 @@
 //! | `sqlite` | yes | the store `sqlite:PATH`; compiles SQLite |
 //! | `postgres` | no | the store `postgres://…`, for many instances; TLS by rustls |
 //! | `mysql` | no | the store `mysql://…`, on MariaDB and MySQL, for many instances; TLS by rustls |
+//! | `duckdb` | no | the store `duckdb:PATH`: one file for analysis; loads DuckDB's library when it is opened; on Unix alone |
 //! | `mongodb` | no | the store `mongodb://…`: a replica set, with the documents that IVRE reads; TLS by rustls |
 //! | `jsonl` | no | the store `jsonl:PATH`: JSON lines in files, rotated and compressed; on Unix alone |
 //! | `nats` | no | the store `nats://…`: a JetStream cluster that acknowledges by quorum; events are read elsewhere |

@@ -38,7 +38,14 @@ mod fit;
 
 mod bounded_event;
 
-#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql", feature = "jsonl", feature = "mongodb"))]
+#[cfg(any(
+    feature = "sqlite",
+    feature = "postgres",
+    feature = "mysql",
+    feature = "jsonl",
+    feature = "mongodb",
+    feature = "duckdb"
+))]
 pub(crate) mod undecodable;
 
 pub use actor::Actor;

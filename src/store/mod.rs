@@ -31,6 +31,8 @@ mod client_tls;
 
 #[cfg(unix)]
 pub(crate) mod delivery;
+#[cfg(all(feature = "duckdb", unix))]
+pub mod duckdb;
 #[cfg(unix)]
 pub(crate) mod files;
 #[cfg(all(feature = "jsonl", unix))]
@@ -46,11 +48,11 @@ pub mod mysql;
 pub mod nats;
 #[cfg(feature = "postgres")]
 pub mod postgres;
-#[cfg(any(feature = "postgres", feature = "mysql", feature = "mongodb"))]
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "mongodb", all(feature = "duckdb", unix)))]
 mod rehearsal;
 #[cfg(unix)]
 pub mod spool;
-#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql", all(feature = "duckdb", unix)))]
 mod sql;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

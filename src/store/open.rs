@@ -34,6 +34,8 @@ pub const SCHEMES: &[&str] = &[
     "tls",
     #[cfg(feature = "mongodb")]
     "mongodb",
+    #[cfg(all(feature = "duckdb", unix))]
+    "duckdb",
     #[cfg(unix)]
     "spool",
     "tracing",
@@ -107,6 +109,18 @@ pub async fn open(url: &str, options: OpenOptions) -> Result<Arc<dyn AuditStore>
         "mongodb" | "mongodb+srv" => {
             let _ = options;
             Err(absent("mongodb"))
+        }
+        #[cfg(all(feature = "duckdb", unix))]
+        "duckdb" => super::duckdb::DuckdbStore::open(url, options).await.map(|store| Arc::new(store) as _),
+        #[cfg(not(feature = "duckdb"))]
+        "duckdb" => {
+            let _ = options;
+            Err(absent("duckdb"))
+        }
+        #[cfg(all(feature = "duckdb", not(unix)))]
+        "duckdb" => {
+            let _ = options;
+            Err(config("duckdb", "this system is no Unix: use `sqlite:PATH`"))
         }
         #[cfg(unix)]
         "spool" => {
@@ -189,7 +203,7 @@ fn open_target(url: String, options: OpenOptions) -> super::StoreFuture<'static,
 /// Explains why a URL names no store. Shows at most a known scheme of it, for a password may be in any other part.
 fn no_store(url: &str) -> StoreError {
     const STORES: &str = "`sqlite:PATH`, `postgres://USER@HOST/DATABASE`, `mysql://USER@HOST/DATABASE`, \
-                          `mongodb://HOST/DATABASE`, `jsonl:PATH`, `nats://HOST`, `spool:DIR?to=URL`, `tracing:TARGET`, \
+                          `mongodb://HOST/DATABASE`, `jsonl:PATH`, `duckdb:PATH`, `nats://HOST`, `spool:DIR?to=URL`, `tracing:TARGET`, \
                           `syslog:///dev/log`, `tee:FILE` or `memory:`";
     let is_padding = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`');
     let hint = match RedactedUrl::of(url).scheme() {
@@ -213,6 +227,7 @@ fn no_store(url: &str) -> StoreError {
     feature = "mysql",
     feature = "jsonl",
     feature = "mongodb",
+    feature = "duckdb",
     feature = "nats",
     feature = "policy-file",
     feature = "syslog"

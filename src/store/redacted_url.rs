@@ -106,14 +106,14 @@ pub(crate) fn parameter_name(name: &str) -> &str {
 }
 
 /// Returns true for `//USER:PASSWORD@HOST`: taken for a path, the password would be shown.
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "duckdb"))]
 pub(crate) fn names_a_user(rest: &str) -> bool {
     let authority = rest.strip_prefix("//").and_then(|rest| rest.split('/').next()).unwrap_or_default();
     authority.split_once(':').is_some_and(|(_, rest)| rest.contains('@'))
 }
 
 /// Returns true for another URL, `USER:PASSWORD@HOST` and `password=…` within a path: errors show paths.
-#[cfg(any(feature = "sqlite", all(feature = "jsonl", unix)))]
+#[cfg(any(feature = "sqlite", feature = "duckdb", all(feature = "jsonl", unix)))]
 pub(crate) fn may_have_a_password(path: &str) -> bool {
     let lower = path.to_ascii_lowercase();
     let has_login = || path.split_once(':').is_some_and(|(_, rest)| rest.contains('@'));

@@ -3,7 +3,7 @@
 use super::redacted_url::parameter_name;
 
 /// Returns what a URL of this scheme has behind the colon; none if it has another scheme.
-#[cfg(any(feature = "sqlite", all(feature = "jsonl", unix)))]
+#[cfg(any(feature = "sqlite", feature = "duckdb", all(feature = "jsonl", unix)))]
 pub(super) fn after_scheme<'a>(url: &'a str, scheme: &str) -> Option<&'a str> {
     url.split_once(':').filter(|(given, _)| given.eq_ignore_ascii_case(scheme)).map(|(_, rest)| rest)
 }

@@ -15,7 +15,7 @@ fn help_tells_the_exit_codes() {
     assert!(
         version.starts_with("tower-audit ")
             && version.ends_with(
-                "stores: memory, sqlite, postgres, mysql, jsonl, nats, tls, mongodb, spool, tracing, syslog, tee\n"
+                "stores: memory, sqlite, postgres, mysql, jsonl, nats, tls, mongodb, duckdb, spool, tracing, syslog, tee\n"
             ),
         "{version}"
     );

@@ -9,7 +9,7 @@ const PASSWORD: &str = "hunter2";
 
 /// Forms of other software and other databases, and unescaped ones. Where the password has more than
 /// one part, each begins with the text that the test looks for.
-const WRITTEN: [&str; 45] = [
+const WRITTEN: [&str; 47] = [
     // libpq's keywords
     "host=db.example.org user=app password=hunter2",
     "host=db password='hunter2 and more' dbname=app",
@@ -36,6 +36,8 @@ const WRITTEN: [&str; 45] = [
     "nosuch://app:hunter2@db/app",
     "sqlite://app:hunter2@db/app",
     "sqlite:audit.db?hunter2@db",
+    "duckdb://app:hunter2@db/app",
+    "duckdb:audit.duckdb?library=/lib&hunter2@db",
     "memory:hunter2",
     // without a scheme, or with none of a store
     "hunter2",

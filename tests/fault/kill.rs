@@ -10,6 +10,9 @@ const KILLS: usize = 40;
 /// On a log of JSON lines, whose recovery is another.
 #[cfg(feature = "jsonl")]
 const JSONL_KILLS: usize = 16;
+/// On DuckDB.
+#[cfg(feature = "duckdb")]
+const DUCKDB_KILLS: usize = 16;
 /// On a tee of both.
 #[cfg(feature = "jsonl")]
 const TEE_KILLS: usize = 12;
@@ -33,6 +36,14 @@ fn what_was_answered_survives_every_kill_in_json_lines() {
     let folder = Folder::new();
     let path = folder.path().join("audit.jsonl");
     survives(&folder, &format!("jsonl:{}?rotate_bytes=64K&gzip=true", path.display()), JSONL_KILLS);
+}
+
+/// One process at a time has the file: the next one replays what the killed one has left in the write-ahead log.
+#[cfg(feature = "duckdb")]
+#[test]
+fn what_was_answered_survives_every_kill_in_duckdb() {
+    let folder = Folder::new();
+    survives(&folder, &crate::duckdb_library::url(&folder.path().join("audit.duckdb")), DUCKDB_KILLS);
 }
 
 #[cfg(feature = "mysql")]

@@ -6,6 +6,9 @@
 #[cfg(feature = "postgres")]
 #[path = "../support/postgres.rs"]
 mod cluster;
+#[cfg(feature = "duckdb")]
+#[path = "../support/duckdb.rs"]
+mod duckdb_library;
 #[cfg(feature = "postgres")]
 mod instances;
 #[cfg(all(feature = "nats", feature = "postgres"))]

@@ -2,6 +2,9 @@
 //! has the table.
 
 mod api;
+#[cfg(all(feature = "duckdb", unix))]
+#[path = "../support/duckdb.rs"]
+mod duckdb_library;
 #[allow(unreachable_pub, reason = "the fuzz targets are a crate of their own, too")]
 mod fuzz_seeds;
 #[path = "../support/hostile.rs"]

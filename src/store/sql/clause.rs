@@ -60,7 +60,7 @@ impl Clause {
     }
 
     /// Adds a condition without parameters.
-    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    #[cfg(any(feature = "postgres", feature = "mysql", all(feature = "duckdb", unix)))]
     pub(crate) fn and_also(mut self, condition: &str) -> Self {
         self.sql.push_str(" AND ");
         self.sql.push_str(condition);
@@ -112,7 +112,7 @@ impl Clause {
     fn text(&mut self, column: TextColumn, condition: &Condition<TextPattern>) {
         match column {
             TextColumn::One(column) => self.column(column, condition),
-            #[cfg(any(feature = "postgres", feature = "mysql"))]
+            #[cfg(any(feature = "postgres", feature = "mysql", all(feature = "duckdb", unix)))]
             TextColumn::List { rows, value, indexed } => {
                 let each = |clause: &mut Self, pattern: &TextPattern| {
                     format!("EXISTS (SELECT 1 FROM {rows} WHERE {})", clause.like(value, pattern))

@@ -32,7 +32,7 @@ pub(crate) enum TextColumn {
     One(&'static str),
     /// A list of values: an item of `FROM`, the value of one of its rows, and the condition, if there is one, that indexes answer
     /// for a whole value, with `{value}` in its place.
-    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    #[cfg(any(feature = "postgres", feature = "mysql", all(feature = "duckdb", unix)))]
     List { rows: &'static str, value: &'static str, indexed: Option<&'static str> },
     /// None: the store tests the condition otherwise.
     #[cfg(feature = "sqlite")]

@@ -8,7 +8,7 @@ mod dialect;
 mod abandoned_session;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod driver_error;
-#[cfg(any(feature = "postgres", feature = "mysql"))]
+#[cfg(any(feature = "postgres", feature = "mysql", all(feature = "duckdb", unix)))]
 mod event_columns;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod observer;
@@ -18,7 +18,7 @@ pub(super) mod server_url;
 mod session_driver;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod session_pool;
-#[cfg(any(feature = "postgres", feature = "mysql"))]
+#[cfg(any(feature = "postgres", feature = "mysql", all(feature = "duckdb", unix)))]
 mod stored_row;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod suspect_writers;
@@ -29,7 +29,7 @@ pub(super) use clause::{BindValue, Clause};
 pub(super) use dialect::{Dialect, TextColumn};
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 pub(super) use driver_error::{TlsParameters, cause, classify_unanswered};
-#[cfg(any(feature = "postgres", feature = "mysql"))]
+#[cfg(any(feature = "postgres", feature = "mysql", all(feature = "duckdb", unix)))]
 pub(super) use event_columns::{TEXT_COLUMNS, text};
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 pub(super) use observer::Observer;
@@ -39,7 +39,7 @@ pub(super) use session_driver::{CONNECTING, Session, SessionDriver, SessionKind,
 pub(super) use session_driver::{connect, connect_timeout};
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 pub(super) use session_pool::Pool;
-#[cfg(any(feature = "postgres", feature = "mysql"))]
+#[cfg(any(feature = "postgres", feature = "mysql", all(feature = "duckdb", unix)))]
 pub(super) use stored_row::{StoredRow, started_event};
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 pub(super) use suspect_writers::{SuspectWriter, dead_writers};

@@ -54,6 +54,7 @@ fn features() -> String {
         ("mysql", cfg!(feature = "mysql")),
         ("mongodb", cfg!(feature = "mongodb")),
         ("nats", cfg!(feature = "nats")),
+        ("duckdb", cfg!(feature = "duckdb")),
         ("jsonl", cfg!(feature = "jsonl")),
         ("policy-file", cfg!(feature = "policy-file")),
     ];

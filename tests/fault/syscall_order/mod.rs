@@ -55,6 +55,15 @@ fn a_frame_is_synced_in_its_segment_before_its_response_leaves() {
     assert!(segments > 0, "the first append begins a segment");
 }
 
+#[cfg(feature = "duckdb")]
+#[test]
+fn a_commit_of_duckdb_is_synced_before_its_response_leaves() {
+    let folder = Folder::new();
+    let path = folder.path().join("audit.duckdb");
+    let log = beside(&path, ".wal");
+    assert_in_order(&folder, &crate::duckdb_library::url(&path), &|path| log == Path::new(path));
+}
+
 /// Returns the calls.
 fn assert_in_order(folder: &Folder, url: &str, is_log: IsLogFn<'_>) -> Vec<Call> {
     let _turn = beside_others();

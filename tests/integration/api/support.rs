@@ -79,6 +79,13 @@ pub(crate) async fn stores() -> Vec<(Arc<dyn AuditStore>, Option<tempfile::TempD
         let store = tower_audit::store::open(&url, tower_audit::store::OpenOptions::default()).await;
         stores.push((store.expect("the store opens"), Some(folder)));
     }
+    #[cfg(all(feature = "duckdb", unix))]
+    {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = crate::duckdb_library::url(&folder.path().join("audit.duckdb"));
+        let store = tower_audit::store::open(&url, tower_audit::store::OpenOptions::default()).await;
+        stores.push((store.expect("the store opens"), Some(folder)));
+    }
     #[cfg(feature = "postgres")]
     {
         use crate::postgres_server::{Cluster, unique};

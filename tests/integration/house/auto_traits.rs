@@ -36,6 +36,8 @@ fn handles_are_shared_between_tasks() {
     shared::<AuditApi>();
     shared::<AuditViewer>();
     shared::<SqliteStore>();
+    #[cfg(all(feature = "duckdb", unix))]
+    shared::<tower_audit::store::duckdb::DuckdbStore>();
     #[cfg(feature = "mongodb")]
     shared::<tower_audit::store::mongodb::MongodbStore>();
     #[cfg(all(feature = "jsonl", unix))]

@@ -37,6 +37,8 @@ async fn each_row_is_what_the_store_can() {
     let mut urls = vec![format!("sqlite:{}", folder.path().join("a.db").display()), "tracing:audit".to_owned()];
     #[cfg(all(feature = "jsonl", unix))]
     urls.push(format!("jsonl:{}", folder.path().join("a.jsonl").display()));
+    #[cfg(all(feature = "duckdb", unix))]
+    urls.push(crate::duckdb_library::url(&folder.path().join("a.duckdb")));
     #[cfg(feature = "mongodb")]
     urls.push(crate::mongodb_server::MongodbServer::shared().new_url());
     #[cfg(feature = "mysql")]

@@ -1,6 +1,10 @@
 //! The conformance suite on the stores of this crate, and the proof that each of its checks can fail.
 
 mod append_only;
+#[cfg(all(feature = "duckdb", unix))]
+mod duckdb;
+#[cfg(all(feature = "duckdb", unix))]
+mod duckdb_file;
 mod faults;
 mod faulty_store;
 #[cfg(all(feature = "jsonl", unix))]

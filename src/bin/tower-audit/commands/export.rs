@@ -112,35 +112,36 @@ impl Form {
     }
 }
 
+/// The file of a store that is on Unix alone.
 #[cfg(unix)]
-fn json_lines(url: &str) -> Option<PathBuf> {
-    store::jsonl::path_of(url)
+fn unix_file(url: &str) -> Option<PathBuf> {
+    store::jsonl::path_of(url).or_else(|| store::duckdb::path_of(url))
 }
 
 #[cfg(not(unix))]
-fn json_lines(_url: &str) -> Option<PathBuf> {
+fn unix_file(_url: &str) -> Option<PathBuf> {
     None
 }
 
-/// Returns true for the rest of the name of a file that a log of JSON lines has, or may have.
-fn is_rotated(url: &str, rest: &[u8]) -> bool {
-    url.starts_with("jsonl:") && rest.starts_with(b".")
+/// Returns true for the rest of the name of a file that a log of JSON lines has, or may have; or the write-ahead log of DuckDB.
+fn is_beside(url: &str, rest: &[u8]) -> bool {
+    (url.starts_with("jsonl:") || url.starts_with("duckdb:")) && rest.starts_with(b".")
 }
 
 /// Returns true if a file belongs to the store of this URL, by any name or link.
 fn is_of_store(url: &str, path: &Path) -> bool {
-    let Some(database) = sqlite::path_of(url).or_else(|| json_lines(url)) else { return false };
+    let Some(database) = sqlite::path_of(url).or_else(|| unix_file(url)) else { return false };
     let Some(name) = database.file_name() else { return false };
     let folder_of = |path: &Path| {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         folder.canonicalize().ok()
     };
     // SQLite makes files beside the database, and removes them: also one that is not there just now. A log of JSON lines
-    // has rotated ones.
+    // has rotated ones, and DuckDB a write-ahead log.
     let is_named_so = |path: &Path, name: &OsStr| {
         let own = path.file_name().unwrap_or_default().as_encoded_bytes();
         own.strip_prefix(name.as_encoded_bytes())
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"-") || is_rotated(url, rest))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"-") || is_beside(url, rest))
     };
     if is_named_so(path, name) && folder_of(path).is_some_and(|folder| folder_of(&database) == Some(folder)) {
         return true;

@@ -97,9 +97,12 @@ use tower_audit::store::Diagnostic;
 /// Nothing for stores that are no file.
 #[cfg(unix)]
 pub(super) fn files(url: &str) -> Vec<Diagnostic> {
-    use tower_audit::store::{jsonl, spool, sqlite};
+    use tower_audit::store::{duckdb, jsonl, spool, sqlite};
     if let Some(path) = sqlite::path_of(url) {
         return unix::look(&path, &["-wal", "-shm"]);
+    }
+    if let Some(path) = duckdb::path_of(url) {
+        return unix::look(&path, &[".wal"]);
     }
     if let Some(directory) = spool::directory_of(url) {
         // The directory and its disk; its files are the service's own.

@@ -23,7 +23,7 @@ pub(crate) fn url_source(url: &StoreUrl) -> Diagnostic {
         return Diagnostic::error(
             "url",
             format!("{shown}, named by {source}, and so not shown"),
-            "write it as sqlite:PATH, jsonl:PATH, mongodb://HOST/DATABASE, postgres://USER@HOST/DATABASE or mysql://USER@HOST/DATABASE",
+            "write it as sqlite:PATH, jsonl:PATH, duckdb:PATH, mongodb://HOST/DATABASE, postgres://USER@HOST/DATABASE or mysql://USER@HOST/DATABASE",
         );
     };
     let text = format!("{scheme}: store, named by {source}");
