@@ -216,7 +216,7 @@ fn extra(event: &AuditEvent) -> Map<String, Value> {
 mod tests {
     use super::*;
     use crate::event::Target;
-    use crate::export::samples::{printed, upload};
+    use crate::export::fixtures::{printed, upload};
 
     /// Reads RFC 4180 strictly: records end with CRLF, quotes are only where they may be.
     fn read(text: &str) -> Vec<Vec<String>> {

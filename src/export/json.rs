@@ -101,7 +101,7 @@ fn needs_no_escape(text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::samples::{printed, upload};
+    use crate::export::fixtures::{printed, upload};
 
     #[test]
     fn an_array_is_valid_in_any_number_of_pages() {

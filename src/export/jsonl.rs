@@ -37,7 +37,7 @@ impl EventFormat for Jsonl {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::samples::{printed, upload};
+    use crate::export::fixtures::{printed, upload};
 
     #[test]
     fn a_line_is_an_event() {

@@ -18,11 +18,11 @@
 mod changes;
 mod csv;
 mod event_format;
+#[cfg(test)]
+mod fixtures;
 mod json;
 mod jsonl;
 mod profile;
-#[cfg(test)]
-mod samples;
 #[cfg(any(feature = "cli", feature = "viewer"))]
 mod sanitize;
 mod unsafe_chars;

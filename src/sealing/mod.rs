@@ -42,11 +42,11 @@ mod leaf_hash;
 
 mod check_sealed;
 mod cosign_request;
-mod erasures;
+mod erasure_check;
 mod event_proof;
 mod finding;
 mod key_chain;
-mod removals;
+mod removal_check;
 mod seal_state;
 mod signed_names;
 mod tree_check;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::finding::{Damage, Report};
 use super::key_chain::{KeyChain, SignerAges};
 use super::leaf_hash::{leaf_hash, surviving};
-use super::removals::Removals;
+use super::removal_check::Removals;
 use super::stored_tree::{edge, tiles_of};
 use super::tree_check::TreeCheck;
 use crate::event::{AuditEvent, EventId, Timestamp};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{CellErasure, Reader, Recovery, Removal, Sealing, StoreAdmin, Transactional};
+use super::{CellErasure, OrphanRecovery, Reader, Removal, Sealing, StoreAdmin, Transactional};
 
 /// The optional parts of a store, from [`AuditStore::parts`](super::AuditStore::parts).
 ///
@@ -25,7 +25,7 @@ pub struct Parts<'a> {
     /// Deletes single events.
     pub removal: Option<&'a dyn Removal>,
     /// Closes the `started` events of dead processes.
-    pub recovery: Option<&'a dyn Recovery>,
+    pub recovery: Option<&'a dyn OrphanRecovery>,
     /// Inserts events in transactions of the app's own.
     pub transactional: Option<&'a dyn Transactional>,
     /// Keeps the leaves and checkpoints of the seal.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::schema::{self, Language};
+use super::decode::{self, Language};
 use crate::config_file::{FileError, SpannedValue, contents};
 use crate::policy::error::Location;
 use crate::policy::{AuditPolicy, PolicyError};
@@ -68,7 +68,7 @@ impl AuditPolicy {
     /// # Errors
     /// If the text is not TOML, or no policy; the error names the line and the key.
     pub fn from_toml(text: &str) -> Result<Self, PolicyError> {
-        schema::policy(&SpannedValue::from_toml(text)?, Language::Toml)
+        decode::policy(&SpannedValue::from_toml(text)?, Language::Toml)
     }
 
     /// Reads a policy in YAML.
@@ -87,7 +87,7 @@ impl AuditPolicy {
     /// # Errors
     /// If the text is not YAML, or no policy; the error names the line and the key.
     pub fn from_yaml(text: &str) -> Result<Self, PolicyError> {
-        schema::policy(&SpannedValue::from_yaml(text)?, Language::Yaml)
+        decode::policy(&SpannedValue::from_yaml(text)?, Language::Yaml)
     }
 
     /// Reads a policy from a file whose name ends in `.toml`, `.yaml` or `.yml`.

@@ -1,6 +1,6 @@
 //! Policies in TOML and YAML, feature `policy-file`.
 
-mod schema;
+mod decode;
 
 mod from_file;
 

@@ -2,8 +2,8 @@
 
 use super::harness::{Check, Need};
 use super::{
-    aggregation, appending, erasing, filtering, idempotency, lifecycle, numbers, ordering, paging, provisioning,
-    purging, recovery, removing, round_trip, scale, sealing, text, text_patterns,
+    aggregation, appending, erasing, filtering, idempotency, lifecycle, numbers, ordering, orphan_recovery, paging,
+    purging, recreate_and_migrate, removing, round_trip, scale, sealing, text, text_patterns,
 };
 
 /// Makes a module of tests, one for each check of the suite; see [`store::conformance`](crate::store::conformance).
@@ -114,7 +114,7 @@ macro_rules! conformance_tests {
             removing::removed_events_may_come_again [Reader, Removal],
             removing::a_removal_spares_concurrent_appends [Reader, Removal],
             removing::a_purge_after_removals_is_exact [Reader, Admin, Removal],
-            removing::open_events_are_named [Removal, Recovery],
+            removing::open_events_are_named [Removal, OrphanRecovery],
             sealing::a_sealed_batch_comes_back [Sealing],
             sealing::a_batch_that_does_not_follow_is_refused [Sealing],
             sealing::each_event_is_sealed_once [Sealing],
@@ -127,27 +127,27 @@ macro_rules! conformance_tests {
             erasing::no_filter_finds_an_erased_value [Reader, Erasure],
             erasing::events_that_are_left_as_they_are_stay [Reader, Erasure],
             erasing::an_erasure_spares_concurrent_appends [Reader, Erasure],
-            erasing::the_copy_of_an_open_event_is_replaced [Reader, Recovery, Erasure, SecondHandle],
+            erasing::the_copy_of_an_open_event_is_replaced [Reader, OrphanRecovery, Erasure, SecondHandle],
             erasing::seed_and_event_are_replaced_together [Sealing, Erasure],
-            provisioning::recreate_empties_the_store [Reader, Admin],
-            provisioning::recreate_leaves_a_store_that_works [Reader, Admin],
-            provisioning::recreate_forgets_the_ids [Reader, Admin],
-            provisioning::migrate_works_on_a_fresh_store [Admin],
-            provisioning::migrate_leaves_every_event [Reader, Admin],
-            provisioning::migrate_can_be_repeated [Admin],
-            provisioning::migrate_by_several_at_once [Reader, Admin, SecondHandle],
+            recreate_and_migrate::recreate_empties_the_store [Reader, Admin],
+            recreate_and_migrate::recreate_leaves_a_store_that_works [Reader, Admin],
+            recreate_and_migrate::recreate_forgets_the_ids [Reader, Admin],
+            recreate_and_migrate::migrate_works_on_a_fresh_store [Admin],
+            recreate_and_migrate::migrate_leaves_every_event [Reader, Admin],
+            recreate_and_migrate::migrate_can_be_repeated [Admin],
+            recreate_and_migrate::migrate_by_several_at_once [Reader, Admin, SecondHandle],
             lifecycle::capabilities_never_change [],
             lifecycle::a_working_store_is_healthy [],
             lifecycle::health_leaves_no_event_behind [Reader],
             lifecycle::a_closed_store_refuses_appends [],
             lifecycle::a_closed_store_is_not_healthy [],
             lifecycle::closing_keeps_every_event [Reader, SecondHandle],
-            recovery::the_living_are_left_alone [Reader, Recovery, SecondHandle],
-            recovery::completed_events_are_left_alone [Reader, Recovery, SecondHandle],
-            recovery::the_dead_are_closed_once [Reader, Recovery, SecondHandle],
-            recovery::the_first_to_come_closes [Reader, Recovery, SecondHandle],
-            recovery::a_dropped_handle_is_dead [Reader, Recovery, SecondHandle],
-            recovery::unknown_events_are_stored [Reader, Recovery, SecondHandle],
+            orphan_recovery::the_living_are_left_alone [Reader, OrphanRecovery, SecondHandle],
+            orphan_recovery::completed_events_are_left_alone [Reader, OrphanRecovery, SecondHandle],
+            orphan_recovery::the_dead_are_closed_once [Reader, OrphanRecovery, SecondHandle],
+            orphan_recovery::the_first_to_come_closes [Reader, OrphanRecovery, SecondHandle],
+            orphan_recovery::a_dropped_handle_is_dead [Reader, OrphanRecovery, SecondHandle],
+            orphan_recovery::unknown_events_are_stored [Reader, OrphanRecovery, SecondHandle],
         }
     };
 }

@@ -198,7 +198,7 @@ pub enum Need {
     /// Single events can be deleted.
     Removal,
     /// The store finds the `started` events of dead processes.
-    Recovery,
+    OrphanRecovery,
     /// Leaves and checkpoints can be kept beside the events.
     Sealing,
     /// Values of events can be erased.
@@ -213,7 +213,7 @@ impl Need {
             Self::Reader => fresh.store.parts().reader.is_some(),
             Self::Admin => fresh.store.parts().admin.is_some(),
             Self::Removal => fresh.store.parts().removal.is_some(),
-            Self::Recovery => fresh.store.parts().recovery.is_some(),
+            Self::OrphanRecovery => fresh.store.parts().recovery.is_some(),
             Self::Sealing => fresh.store.parts().sealing.is_some(),
             Self::Erasure => fresh.store.parts().erasure.is_some(),
             Self::SecondHandle => fresh.backing.reopen.is_some(),

@@ -15,7 +15,7 @@
 //!             async move { handle }
 //!         })
 //!     })
-//!     .without(&[Need::Recovery])
+//!     .without(&[Need::OrphanRecovery])
 //! });
 //! ```
 //!
@@ -42,10 +42,10 @@ mod idempotency;
 mod lifecycle;
 mod numbers;
 mod ordering;
+mod orphan_recovery;
 mod paging;
-mod provisioning;
 mod purging;
-mod recovery;
+mod recreate_and_migrate;
 mod removing;
 mod round_trip;
 mod scale;

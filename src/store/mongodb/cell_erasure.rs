@@ -6,7 +6,7 @@ use super::connection::{Change, Search};
 use super::document::{EVENT, columns_of};
 use super::error::permanent;
 use super::open_list::{AT_ONCE, hexes};
-use super::recovery::CLOSING;
+use super::orphan_recovery::CLOSING;
 use super::row::event_of;
 use super::store::MongodbStore;
 use crate::event::{AuditEvent, EventId};

@@ -20,7 +20,7 @@
 //! # Orphans
 //! A `started` event is also a document of `audit_events_started` until the event that ends it arrives. MongoDB has no lock
 //! that ends with its owner. So each writing store has a document with a counter, which it counts up twice a second; a
-//! writer is dead when a server that answers has shown the same count for three seconds (`writer_lease.rs`, `recovery.rs`).
+//! writer is dead when a server that answers has shown the same count for three seconds (`writer_lease.rs`, `orphan_recovery.rs`).
 
 mod admin;
 mod append;
@@ -35,9 +35,9 @@ mod error;
 mod health;
 mod names;
 mod open_list;
+mod orphan_recovery;
 mod purge;
 mod reader;
-mod recovery;
 mod removal;
 mod row;
 mod schema;

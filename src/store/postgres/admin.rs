@@ -1,9 +1,9 @@
 //! Creates the tables and deletes old events.
 
-use super::access::explained;
 use super::grants::Right;
 use super::indexes;
 use super::partition;
+use super::privileges::explained;
 use super::purge;
 use super::schema;
 use super::store::PostgresStore;

@@ -6,12 +6,12 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
-use super::access::explained;
 use super::column_arrays::ColumnArrays;
 use super::error::{DuringOperation as _, permanent};
 use super::grants::Right;
 use super::identifiers::{Identifiers, LEAVES, STARTED};
 use super::json_text::JsonText;
+use super::privileges::explained;
 use super::row;
 use super::sealing::tables;
 use super::session::run;

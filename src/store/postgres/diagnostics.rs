@@ -3,7 +3,6 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::access::Access;
 use super::config::Config;
 use super::durability::DurabilitySettings;
 use super::error::DuringOperation as _;
@@ -13,6 +12,7 @@ use super::identifiers::{Identifiers, STARTED, WRITERS, quote_identifier};
 use super::indexes;
 use super::obstacles;
 use super::owner::{self, TableOwner};
+use super::privileges::Access;
 use super::schema;
 use super::sealing;
 use super::sessions::Pool;

@@ -6,7 +6,6 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use super::access::explained;
 use super::append::append;
 use super::config::Config;
 use super::durability::DurabilitySettings;
@@ -14,6 +13,7 @@ use super::error::{DuringOperation as _, permanent};
 use super::grants::Right;
 use super::identifiers::STARTED;
 use super::obstacles;
+use super::privileges::explained;
 use super::schema;
 use super::session::{millis, run};
 use super::sessions::{Pool, WriterLease};

@@ -25,7 +25,6 @@
 //! a writer: a row, and an advisory lock that a session of its own holds. The server releases the lock when that session
 //! ends, and never before; see `sql/writer_lease.rs` for what happens when only the session dies.
 
-mod access;
 mod admin;
 mod append;
 mod cell_erasure;
@@ -45,11 +44,12 @@ mod ivre_table;
 mod json_text;
 mod location;
 mod obstacles;
+mod orphan_recovery;
 mod owner;
 mod partition;
+mod privileges;
 mod purge;
 mod reader;
-mod recovery;
 mod removal;
 mod roles;
 mod row;

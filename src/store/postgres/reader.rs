@@ -4,12 +4,12 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
-use super::access::{check_may_read, explained};
 use super::dialect::{bind, clause};
 use super::error::{DuringOperation as _, NAME};
 use super::event_columns::text_column;
 use super::grants::Right;
 use super::identifiers::Identifiers;
+use super::privileges::{check_may_read, explained};
 use super::row::{columns, event_of};
 use super::session::PgQuery;
 use super::store::PostgresStore;

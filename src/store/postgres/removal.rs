@@ -4,11 +4,11 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use super::access::explained;
 use super::error::{DuringOperation as _, FOREIGN_KEY_VIOLATION, cause, has_code};
 use super::grants::Right;
 use super::identifiers::{Identifiers, LEAVES, STARTED};
 use super::obstacles;
+use super::privileges::explained;
 use super::purge::{forget_open, refuse_undeletable, undeletable};
 use super::reader;
 use super::sealing::tables;

@@ -5,12 +5,12 @@ use std::time::Duration;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::access::explained;
 use super::config::Config;
 use super::durability::DurabilitySettings;
 use super::error::{self, DuringOperation as _, permanent};
 use super::grants::Right;
 use super::obstacles;
+use super::privileges::explained;
 use super::schema;
 use super::session::settings;
 use crate::store::StoreError;

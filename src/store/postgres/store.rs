@@ -8,7 +8,6 @@ use std::time::Duration;
 use sqlx::postgres::PgPool;
 use tokio::time::Instant;
 
-use super::access::explained;
 use super::append;
 use super::config::{Config, PostgresTable};
 use super::diagnostics;
@@ -19,6 +18,7 @@ use super::health::{HEALTH, HealthCheck};
 use super::indexes;
 use super::location::TableLocation;
 use super::partition;
+use super::privileges::explained;
 use super::purge::PurgePosition;
 use super::schema;
 use super::sealing::Sweep;

@@ -7,12 +7,12 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 use uuid::Uuid;
 
-use super::access::Access;
 use super::column_arrays::bind_one;
 use super::error::{DuringOperation as _, NAME};
 use super::grants::Right;
 use super::identifiers::{Identifiers, STARTED};
 use super::location::{SELECT_LOCATION, TableLocation};
+use super::privileges::Access;
 use super::store::PostgresStore;
 use crate::event::{AuditEvent, EventId};
 use crate::store::{

@@ -1,8 +1,8 @@
 //! The state of a spool, for `doctor` and the app.
 
 use super::error::DuringOperation as _;
-use super::folder::Folder;
-use super::shared::Shared;
+use super::process_folder::ProcessFolder;
+use super::spool_state::Shared;
 
 use crate::event::Timestamp;
 use crate::store::mount::{Mount, VOLATILE_HINT, volatile_message};
@@ -12,7 +12,7 @@ pub(super) fn inspect(shared: &Shared) -> Result<Vec<Diagnostic>, StoreError> {
     const DOING: &str = "diagnosis";
     let mut found = Vec::new();
     let (mut events, mut bytes, mut oldest, mut dead) = (0, 0, None::<i64>, 0);
-    for folder in Folder::list(&shared.directory).during(DOING)? {
+    for folder in ProcessFolder::list(&shared.directory).during(DOING)? {
         let summary = super::summary::summarize(&folder).during(DOING)?;
         events += summary.events;
         bytes += summary.bytes;

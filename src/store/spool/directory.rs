@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::config::Limits;
 use super::dead_letter::{DeadLetter, DeadLetters};
 use super::error::{DuringOperation as _, OPENING, blocking, config};
-use super::folder::Folder;
 use super::frame::Frame;
 use super::journal::{Journal, Waiting};
+use super::process_folder::ProcessFolder;
 use super::summary::summarize;
 use crate::event::{AuditEvent, Timestamp};
 use crate::store::StoreError;
@@ -72,7 +72,7 @@ impl SpoolDirectory {
         let directory = self.directory.clone();
         blocking(LISTING, move || {
             let mut found = Vec::new();
-            for folder in Folder::list(&directory).during(LISTING)? {
+            for folder in ProcessFolder::list(&directory).during(LISTING)? {
                 let summary = summarize(&folder).during(LISTING)?;
                 found.push(SpoolBacklog {
                     folder: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
@@ -150,7 +150,7 @@ impl SpoolDirectory {
 /// Appends events durably to a folder of their own, which is then free to be adopted.
 fn append(directory: &Path, events: &[AuditEvent]) -> Result<(), StoreError> {
     for part in events.chunks(FRAME_EVENTS) {
-        let folder = Arc::new(Folder::of_program(directory));
+        let folder = Arc::new(ProcessFolder::of_program(directory));
         let mut journal = Journal::new(Arc::clone(&folder), Limits::default(), Arc::default());
         let appended = journal.append(&Frame::encode(part)?, &[], Waiting { events: 0, bytes: 0 });
         journal.close();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 
 use super::error::{DuringOperation as _, SHIPPING, blocking};
-use super::shared::{Phase, Shared};
+use super::spool_state::{Phase, Shared};
 use crate::event::AuditEvent;
 use crate::log_lines::log_line;
 use crate::store::delivery::{DeliveryEnds, append_caught, is_healthy_caught};

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::config::Limits;
 use super::error::{APPEND, DuringOperation as _, closed_error, error_of, transient};
-use super::folder::Folder;
 use super::frame::Frame;
+use super::process_folder::ProcessFolder;
 use super::segment::Segment;
 use crate::event::AuditEvent;
 use crate::random::random;
@@ -19,7 +19,7 @@ use crate::store::{StoreError, StoreErrorKind};
 /// The writer of one folder.
 #[derive(Debug)]
 pub(super) struct Journal {
-    pub(super) folder: Arc<Folder>,
+    pub(super) folder: Arc<ProcessFolder>,
     limits: Limits,
     /// The segment that is written, and when it was made.
     active: Option<(Segment, Instant)>,
@@ -38,7 +38,7 @@ pub(super) struct Waiting {
 }
 
 impl Journal {
-    pub(super) fn new(folder: Arc<Folder>, limits: Limits, is_damaged: Arc<AtomicBool>) -> Self {
+    pub(super) fn new(folder: Arc<ProcessFolder>, limits: Limits, is_damaged: Arc<AtomicBool>) -> Self {
         Self { folder, limits, active: None, next_number: 1, previous_len: 0, is_closed: false, is_damaged }
     }
 

@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use super::backlog::Batch;
 use super::ends::{SpoolEnds, Stopped};
 use super::error::{DuringOperation as _, SHIPPING, blocking};
-use super::folder::Folder;
-use super::shared::{Phase, Shared};
+use super::process_folder::ProcessFolder;
+use super::spool_state::{Phase, Shared};
 use crate::event::{AuditEvent, Timestamp};
 use crate::log_lines::log_line;
 use crate::store::delivery::Delivery;
@@ -110,7 +110,7 @@ impl Shipper {
     }
 
     /// Ships a batch. Returns false if there is none.
-    async fn ship_from(&mut self, folder: &Arc<Folder>) -> Result<bool, Failure> {
+    async fn ship_from(&mut self, folder: &Arc<ProcessFolder>) -> Result<bool, Failure> {
         let read = Arc::clone(folder);
         let batch = blocking(SHIPPING, move || read.next_batch(MOST_EVENTS).during(SHIPPING)).await?;
         let Some(batch) = batch else { return Ok(false) };
@@ -128,7 +128,7 @@ impl Shipper {
     }
 
     /// Returns the events of a batch. What cannot be read becomes a dead letter.
-    async fn set_damage_aside(&self, folder: &Arc<Folder>, batch: Batch) -> Result<Vec<AuditEvent>, StoreError> {
+    async fn set_damage_aside(&self, folder: &Arc<ProcessFolder>, batch: Batch) -> Result<Vec<AuditEvent>, StoreError> {
         let (shared, folder) = (Arc::clone(&self.shared), Arc::clone(folder));
         blocking(SHIPPING, move || {
             let mut dead = Vec::new();

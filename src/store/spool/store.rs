@@ -11,8 +11,8 @@ use super::diagnostics;
 use super::error::{APPEND, DuringOperation as _, NAME, OPENING, blocking, config, transient};
 use super::frame::Frame;
 use super::metrics::SpoolMetrics;
-use super::shared::{Phase, Shared};
 use super::shipper::Shipper;
+use super::spool_state::{Phase, Shared};
 use super::status::SpoolStatus;
 use super::target::{OpenStoreFn, Target};
 use crate::event::AuditEvent;
@@ -115,7 +115,7 @@ impl SpoolStore {
                 others = blocking(operation, move || {
                     let mut left = Vec::new();
                     for (folder, end) in others {
-                        if !super::shared::is_shipped_to(&folder, end).during(operation)? {
+                        if !super::spool_state::is_shipped_to(&folder, end).during(operation)? {
                             left.push((folder, end));
                         }
                     }

@@ -3,8 +3,8 @@
 use std::io;
 use std::path::Path;
 
-use super::folder::Folder;
 use super::frame::{self, Found};
+use super::process_folder::ProcessFolder;
 use super::progress;
 use super::segment::{FIRST_FRAME, Segment};
 
@@ -20,7 +20,7 @@ pub(super) struct Summary {
 
 /// Reads the backlog of a folder, which its process may be writing. Changes nothing.
 pub(super) fn summarize(folder: &Path) -> io::Result<Summary> {
-    let mut summary = Summary { events: 0, bytes: 0, oldest: None, is_alive: Folder::is_alive(folder) };
+    let mut summary = Summary { events: 0, bytes: 0, oldest: None, is_alive: ProcessFolder::is_alive(folder) };
     let position = progress::read(folder)?.unwrap_or_default();
     let segments = match Segment::open_all(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(summary),

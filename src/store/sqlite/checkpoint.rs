@@ -6,9 +6,9 @@
 //! - t1: They are copied and synced; 300 more have come. It copies those, then the 60 that came meanwhile.
 //! - t2: The writing connection copies the last few between two appends, in a moment. The next append begins the log anew.
 
-use super::connection::WriteConnection;
 use super::error::DuringOperation as _;
 use super::wal_gap::LogProgress;
+use super::write_connection::WriteConnection;
 use super::writer_state::WriterState;
 use crate::store::StoreError;
 

@@ -16,8 +16,8 @@ use super::read_pool::ReadPool;
 use super::schema::{self, VERSION};
 use super::sealing::tables;
 use super::segments::terms::TermKey;
-use super::segments::{index_check, segment_check};
-use super::version::{self, Version};
+use super::segments::{index_check, segment_list_check};
+use super::sqlite_version::{self, Version};
 use crate::store::mount::{Mount, VOLATILE_HINT, volatile_message};
 use crate::store::{Diagnostic, StoreError};
 
@@ -114,7 +114,7 @@ async fn ask(db: &mut SqliteConnection) -> Result<Vec<Diagnostic>, StoreError> {
         ),
     ];
     if Version::parse(&sqlite).resets_logs_wrongly() {
-        let (text, remedy) = version::fault(&sqlite);
+        let (text, remedy) = sqlite_version::fault(&sqlite);
         diagnostics.push(Diagnostic::error("sqlite", text, remedy));
     }
     let triggers = schema::triggers(&mut *db).await?;
@@ -171,7 +171,7 @@ async fn contradictions(db: &mut SqliteConnection) -> Result<Vec<Diagnostic>, St
             "find out who changed the file, or whether its disk fails; a copy that is whole has the events",
         ));
     }
-    let segments = segment_check::find_contradicting(db).await?;
+    let segments = segment_list_check::find_contradicting(db).await?;
     if !segments.is_empty() {
         diagnostics.push(Diagnostic::error(
             "segments",

@@ -9,7 +9,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::file_identity::FileIdentity;
 use super::parking::Parking;
-use super::version::Version;
+use super::sqlite_version::Version;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// The driver's connection and the files it has open.

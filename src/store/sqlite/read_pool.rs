@@ -10,20 +10,20 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::config::{Config, with_suffix};
-use super::connection::options;
-use super::damage::Damage;
+use super::corruption_latch::CorruptionLatch;
 use super::database_file::{check_location, resolve_database};
 use super::error::{DuringOperation as _, closed_error, config, is_not_openable, open_error, transient};
 use super::file_id::length;
 use super::file_identity::FileIdentity;
 use super::schema::{self, FileState};
+use super::write_connection::options;
 use crate::store::StoreError;
 
 /// The connections that read.
 pub(super) struct ReadPool {
     idle: Mutex<Vec<PooledConnection>>,
     permits: Semaphore,
-    damage: Arc<Damage>,
+    damage: Arc<CorruptionLatch>,
 }
 
 /// A connection for one read, in a transaction of its own: every statement on it sees the same moment.
@@ -47,7 +47,7 @@ struct Still {
 }
 
 impl ReadPool {
-    pub(super) fn new(damage: &Arc<Damage>) -> Self {
+    pub(super) fn new(damage: &Arc<CorruptionLatch>) -> Self {
         Self { idle: Mutex::new(Vec::new()), permits: Semaphore::new(MAX_READERS), damage: damage.clone() }
     }
 

@@ -6,7 +6,7 @@ use super::error::DuringOperation as _;
 use super::events_view;
 use super::journal::journal_check;
 use super::purge::compact_through;
-use super::segments::{segment, segment_check};
+use super::segments::{segment, segment_list_check};
 use super::writer_state::{StateTransaction, WriterState};
 use crate::store::StoreError;
 
@@ -16,9 +16,9 @@ pub(super) async fn repair_some(state: &mut WriterState) -> Result<bool, StoreEr
     transaction.refresh().await?;
     let db = &mut transaction.connection.db;
     sqlx::query(RENEW_TERM_KEY).execute(&mut **db).await.during(DOING)?;
-    let contradicting = segment_check::find_contradicting(db).await?;
+    let contradicting = segment_list_check::find_contradicting(db).await?;
     if !contradicting.is_empty() {
-        segment_check::repair(db, &contradicting).await?;
+        segment_list_check::repair(db, &contradicting).await?;
         events_view::refresh(db).await?;
         transaction.segments = segment::load(&mut transaction.connection.db).await?;
         transaction.refresh_schema().await?;

@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 use super::error::{DuringOperation as _, config, open_error, permanent};
 use super::events_view;
 use super::sealing::tables;
-use super::segments::{segment, segment_check};
+use super::segments::{segment, segment_list_check};
 use crate::log_lines::log_line;
 use crate::store::StoreError;
 
@@ -159,7 +159,7 @@ pub(super) async fn create_tables(db: &mut SqliteConnection) -> Result<(), Store
         .into_iter()
         .collect();
     let tables = segment::tables(db).await?;
-    segment_check::repair(db, &tables.symmetric_difference(&listed).copied().collect()).await?;
+    segment_list_check::repair(db, &tables.symmetric_difference(&listed).copied().collect()).await?;
     for kept in segment::load(db).await? {
         if kept.state != segment::SegmentState::Dropping {
             segment::create(db, kept.n).await?;

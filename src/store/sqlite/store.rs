@@ -10,8 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::checkpoint;
 use super::config::Config;
-use super::connection::{WriteConnection, resets_logs_wrongly};
-use super::damage::Damage;
+use super::corruption_latch::CorruptionLatch;
 use super::database_file::check_modes;
 use super::diagnostics;
 use super::error::{NAME, as_transient, closed_error, config, transient};
@@ -26,6 +25,7 @@ use super::open_descriptors::count_open;
 use super::parking::Parking;
 use super::read_pool::ReadPool;
 use super::segments::value_index::MergedParts;
+use super::write_connection::{WriteConnection, resets_logs_wrongly};
 use super::write_lease::WriteLease;
 use super::writer::Writer;
 use super::writer_lock::{WriterLock, unregister_writer};
@@ -51,7 +51,7 @@ pub struct SqliteStore {
     pub(super) transactional_events: AtomicUsize,
     /// SQLite's number of the schema in which a transactional event last met no trigger.
     pub(super) checked_schema: AtomicI64,
-    damage: Arc<Damage>,
+    damage: Arc<CorruptionLatch>,
     pub(super) parking: Arc<Parking>,
     /// The files of the last connection that wrote. The app's own connections must have the same open.
     files: std::sync::Mutex<Option<FileIdentity>>,
@@ -109,7 +109,7 @@ impl SqliteStore {
     }
 
     pub(super) async fn open_in(config: Config) -> Result<Self, StoreError> {
-        let (damage, parking) = (Arc::<Damage>::default(), Arc::<Parking>::default());
+        let (damage, parking) = (Arc::<CorruptionLatch>::default(), Arc::<Parking>::default());
         let state =
             if config.create_if_missing { Some(WriterState::open(&config, &parking, true).await?) } else { None };
         let last = state.as_ref().map(|state| state.connection.db.identity.clone());

@@ -2,9 +2,9 @@
 
 use std::ops::{Deref, DerefMut};
 
-use super::connection::WriteConnection;
 use super::error::DuringOperation as _;
 use super::file_identity::replaced_error;
+use super::write_connection::WriteConnection;
 use crate::store::StoreError;
 
 /// A transaction that holds SQLite's write lock.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tokio::sync::MutexGuard;
 
-use super::damage::Damage;
+use super::corruption_latch::CorruptionLatch;
 use super::error::log_with_gap;
 use super::writer::Writer;
 use super::writer_lock::WriterLock;
@@ -15,7 +15,7 @@ use crate::store::{StoreError, StoreErrorKind};
 /// rolls back.
 pub(super) struct WriteLease<'a> {
     pub(super) writer: MutexGuard<'a, Writer>,
-    pub(super) damage: &'a Damage,
+    pub(super) damage: &'a CorruptionLatch,
     /// PATH.
     pub(super) path: &'a Path,
     pub(super) state: WriterState,

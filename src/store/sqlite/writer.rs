@@ -1,7 +1,7 @@
 //! The writer of a store: its connection, and the memory of it between two connections.
 
-use super::connection::WriteConnection;
 use super::file_identity::FileIdentity;
+use super::write_connection::WriteConnection;
 use super::writer_lock::WriterLock;
 use super::writer_state::WriterState;
 

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use sqlx::sqlite::SqliteConnection;
 
 use super::config::with_suffix;
-use super::connection::WriteConnection;
 use super::error::{DuringOperation as _, transient};
 use super::file_id::FileId;
 use super::transaction::WriteTransaction;
+use super::write_connection::WriteConnection;
 use crate::random::random;
 use crate::store::StoreError;
 

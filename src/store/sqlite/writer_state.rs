@@ -7,7 +7,6 @@ use futures_util::TryStreamExt as _;
 use sqlx::AssertSqlSafe;
 
 use super::config::Config;
-use super::connection::WriteConnection;
 use super::error::DuringOperation as _;
 use super::journal::journal_cache::JournalCache;
 use super::journal::stored_row::{COLUMNS, StoredRow};
@@ -16,6 +15,7 @@ use super::schema;
 use super::segments::id_gaps::IdGaps;
 use super::segments::segment::{self, Segment};
 use super::transaction::WriteTransaction;
+use super::write_connection::WriteConnection;
 use crate::store::StoreError;
 
 /// A connection that writes, and the store's knowledge of the file behind it.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio::time::timeout;
 
-use super::chunk::{Chunk, Part};
+use super::append_batch::{AppendBatch, Part};
 use super::delivery::Failure;
 use super::lane::Lane;
 use crate::backoff::Backoff;
@@ -31,7 +31,7 @@ const MAX_PARTS: usize = 16;
 pub(super) async fn run(lane: Arc<Lane>) {
     let running = Running(&lane);
     while let Some(queued) = lane.take() {
-        deliver(&lane, Chunk::of(&lane, queued)).await;
+        deliver(&lane, AppendBatch::of(&lane, queued)).await;
     }
     std::mem::forget(running);
 }
@@ -45,32 +45,32 @@ impl Drop for Running<'_> {
     }
 }
 
-/// Appends a chunk until each of its events is accepted or given up.
+/// Appends a batch until each of its events is accepted or given up.
 ///
 /// An append that fails for now is tried again. If it fails [`TRIES`] times, or for good, its halves are tried alone, so that
 /// no event takes others down with it.
-async fn deliver(lane: &Lane, mut chunk: Chunk<'_>) {
+async fn deliver(lane: &Lane, mut batch: AppendBatch<'_>) {
     let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     loop {
-        let has_accepted = try_parts(lane, &mut chunk).await;
+        let has_accepted = try_parts(lane, &mut batch).await;
         if has_accepted {
-            give_up_refused(&mut chunk);
+            give_up_refused(&mut batch);
             backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         }
-        if chunk.parts.is_empty() {
+        if batch.parts.is_empty() {
             return;
         }
         if lane.is_abandoned() {
             let failure = lane.view().failure.unwrap_or_else(|| Failure::transient("the tee was closed"));
-            chunk.reject_all(&failure);
+            batch.reject_all(&failure);
             return;
         }
-        halve_failing(&mut chunk);
+        halve_failing(&mut batch);
         // It does not matter which of the two ends the pause.
         let _ = timeout(backoff.next_pause(), lane.wake.notified()).await;
-        if chunk.parts.iter().all(Part::is_stubborn) {
+        if batch.parts.iter().all(Part::is_stubborn) {
             lane.set_stuck();
-            chunk.extend(lane.take_more());
+            batch.extend(lane.take_more());
         }
     }
 }
@@ -78,14 +78,14 @@ async fn deliver(lane: &Lane, mut chunk: Chunk<'_>) {
 /// Tries the parts in order, up to the first that fails for now. Returns true if one was accepted.
 ///
 /// A single event that has failed often does not end the round: either its member fails, or the event does.
-async fn try_parts(lane: &Lane, chunk: &mut Chunk<'_>) -> bool {
+async fn try_parts(lane: &Lane, batch: &mut AppendBatch<'_>) -> bool {
     let mut has_accepted = false;
     let mut at = 0;
-    while let Some(part) = chunk.parts.get(at) {
-        let result = append(lane, chunk.part(part)).await;
-        let Some(mut part) = chunk.parts.remove(at) else { break };
+    while let Some(part) = batch.parts.get(at) {
+        let result = append(lane, batch.part(part)).await;
+        let Some(mut part) = batch.parts.remove(at) else { break };
         let Err(failure) = result else {
-            chunk.accept(&part);
+            batch.accept(&part);
             has_accepted = true;
             continue;
         };
@@ -93,27 +93,27 @@ async fn try_parts(lane: &Lane, chunk: &mut Chunk<'_>) -> bool {
             part.tries += 1;
             let is_stubborn = part.is_stubborn();
             if is_stubborn {
-                chunk.note_failure(&part, &failure);
+                batch.note_failure(&part, &failure);
             } else {
-                chunk.note_failure_of_all(&failure);
+                batch.note_failure_of_all(&failure);
                 lane.note_failure_of_queued(&failure);
             }
-            chunk.parts.insert(at, part);
+            batch.parts.insert(at, part);
             if !is_stubborn {
                 break;
             }
             at += 1;
         } else if failure.kind == StoreErrorKind::Permanent && !part.is_single() {
             let [first, second] = part.halves();
-            chunk.parts.insert(at, second);
-            chunk.parts.insert(at, first);
+            batch.parts.insert(at, second);
+            batch.parts.insert(at, first);
         } else {
-            chunk.reject(&part, &failure);
+            batch.reject(&part, &failure);
         }
     }
     if has_accepted {
         // Those before the end of the round have failed in it.
-        chunk.parts.iter_mut().take(at).for_each(|part| part.refusals += 1);
+        batch.parts.iter_mut().take(at).for_each(|part| part.refusals += 1);
     }
     has_accepted
 }
@@ -135,21 +135,21 @@ async fn append(lane: &Lane, events: &[AuditEvent]) -> Result<(), Failure> {
 }
 
 /// Gives up single events that the member refuses again and again while it takes others. The tries of an outage do not count.
-fn give_up_refused(chunk: &mut Chunk<'_>) {
+fn give_up_refused(batch: &mut AppendBatch<'_>) {
     let is_refused = |part: &Part| part.refusals >= REFUSALS;
-    let (refused, others): (Vec<Part>, Vec<Part>) = chunk.parts.drain(..).partition(is_refused);
-    chunk.parts.extend(others);
+    let (refused, others): (Vec<Part>, Vec<Part>) = batch.parts.drain(..).partition(is_refused);
+    batch.parts.extend(others);
     for part in refused {
         let text = format!("it has refused the event {} times, and takes others", part.refusals);
-        chunk.reject(&part, &Failure::transient(text));
+        batch.reject(&part, &Failure::transient(text));
     }
 }
 
 /// Halves the parts that have failed several times, in their places.
-fn halve_failing(chunk: &mut Chunk<'_>) {
-    let mut halved = VecDeque::with_capacity(chunk.parts.len());
-    let mut count = chunk.parts.len();
-    for part in chunk.parts.drain(..) {
+fn halve_failing(batch: &mut AppendBatch<'_>) {
+    let mut halved = VecDeque::with_capacity(batch.parts.len());
+    let mut count = batch.parts.len();
+    for part in batch.parts.drain(..) {
         if part.tries >= TRIES && !part.is_single() && count < MAX_PARTS {
             halved.extend(part.halves());
             count += 1;
@@ -157,7 +157,7 @@ fn halve_failing(chunk: &mut Chunk<'_>) {
             halved.push_back(part);
         }
     }
-    chunk.parts = halved;
+    batch.parts = halved;
 }
 
 impl Part {

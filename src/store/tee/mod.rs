@@ -16,9 +16,9 @@
 //! | `routing.rs` | the members that take an event, and those that must have it |
 //! | `append.rs`, `undecided.rs` | one append: given to the members, then decided |
 //! | `lane.rs`, `delivery.rs` | the queue of a member, and the fate of what is in it |
-//! | `lane_worker.rs`, `chunk.rs` | the appends to a member |
+//! | `lane_worker.rs`, `append_batch.rs` | the appends to a member |
 //! | `losses.rs`, `metrics.rs` | the events that a member has not got |
-//! | `reader.rs`, `admin.rs`, `cell_erasure.rs`, `recovery.rs` | the parts |
+//! | `reader.rs`, `admin.rs`, `cell_erasure.rs`, `orphan_recovery.rs` | the parts |
 //! | `health.rs`, `diagnostics.rs`, `closing.rs` | the questions of an operator, and the end |
 
 mod quorum;
@@ -29,7 +29,7 @@ mod metrics;
 
 mod lane;
 
-mod chunk;
+mod append_batch;
 mod lane_worker;
 
 mod member;
@@ -47,8 +47,8 @@ mod store;
 
 mod admin;
 mod cell_erasure;
+mod orphan_recovery;
 mod reader;
-mod recovery;
 
 mod builder;
 

@@ -12,7 +12,7 @@ use super::lane::{Lane, Role};
 use super::tee_state::TeeState;
 use crate::event::{AuditEvent, EventId};
 use crate::store::{
-    AuditStore, Capabilities, CellErasure, Diagnostic, Parts, Reader, Recovery, Removal, StoreAdmin, StoreFuture,
+    AuditStore, Capabilities, CellErasure, Diagnostic, OrphanRecovery, Parts, Reader, Removal, StoreAdmin, StoreFuture,
 };
 
 /// Several stores that get every event, one of which is read. Made by [`TeeStore::builder`].
@@ -107,7 +107,7 @@ impl AuditStore for TeeStore {
             reader: reading.reader.map(|_| self as &dyn Reader),
             admin: reading.admin.map(|_| self as &dyn StoreAdmin),
             removal: reading.removal.map(|_| self as &dyn Removal),
-            recovery: reading.recovery.map(|_| self as &dyn Recovery),
+            recovery: reading.recovery.map(|_| self as &dyn OrphanRecovery),
             sealing: reading.sealing,
             erasure: reading.erasure.filter(|_| self.can_erase()).map(|_| self as &dyn CellErasure),
             ..Parts::NONE

@@ -12,11 +12,11 @@ use crate::viewer::assets;
 use crate::viewer::change_rows::ChangeRows;
 use crate::viewer::event_fields::{DisplayValue, FieldGroup, groups};
 use crate::viewer::event_row::EventRow;
+use crate::viewer::event_seal::SealSummary;
 use crate::viewer::links::Links;
 use crate::viewer::related_events::RelatedEvents;
 use crate::viewer::response::page as answer;
 use crate::viewer::safe_html::{PrettyJson, SafeText};
-use crate::viewer::seal_summary::SealSummary;
 
 #[derive(Template)]
 #[template(path = "event.html", config = "src/viewer/askama.toml")]

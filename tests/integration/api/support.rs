@@ -13,6 +13,7 @@ use tower_audit::api::{AuditApi, Caller, Gate, GateFuture};
 use tower_audit::query::{Buckets, Field, Filter, PageQuery, ValueCount};
 use tower_audit::store::{
     AuditStore, Capabilities, Diagnostic, MemoryStore, Parts, Reader, StoreError, StoreErrorKind, StoreFuture,
+    StoredPage,
 };
 use tower_audit::{Actor, AuditEvent, EventId, EventType};
 
@@ -282,6 +283,11 @@ impl AuditStore for Spy {
 impl Reader for Spy {
     fn query<'a>(&'a self, query: &'a PageQuery) -> StoreFuture<'a, Vec<AuditEvent>> {
         self.read(format!("query of {:?}", query.filter.user_email), self.reader_inside().query(query))
+    }
+
+    /// The store in memory keeps no JSON, so that a `query` follows, which is written down.
+    fn query_stored<'a>(&'a self, query: &'a PageQuery) -> StoreFuture<'a, Option<StoredPage>> {
+        self.reader_inside().query_stored(query)
     }
 
     fn count<'a>(&'a self, filter: &'a Filter) -> StoreFuture<'a, u64> {

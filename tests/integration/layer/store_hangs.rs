@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tower::{Layer as _, ServiceExt as _};
 use tower_audit::policy::presets;
 use tower_audit::store::{
-    AuditStore, Capabilities, Diagnostic, MemoryStore, Parts, Recovery, StoreError, StoreErrorKind, StoreFuture,
+    AuditStore, Capabilities, Diagnostic, MemoryStore, OrphanRecovery, Parts, StoreError, StoreErrorKind, StoreFuture,
 };
 use tower_audit::{AuditEvent, AuditLayer, AuditLog, EventId, EventType, Phase, RecordError};
 
@@ -123,7 +123,7 @@ impl Hanging {
     }
 }
 
-impl Recovery for Hanging {
+impl OrphanRecovery for Hanging {
     fn recover<'a>(&'a self, _close: &'a (dyn Fn(&AuditEvent) -> AuditEvent + Send + Sync)) -> StoreFuture<'a, u64> {
         Box::pin(async {
             self.pass(Call::Orphans).await;

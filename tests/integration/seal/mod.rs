@@ -4,7 +4,6 @@ mod canonical;
 mod checked_purge;
 mod corpus;
 mod erasing;
-mod hidden;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod purging;
@@ -14,3 +13,4 @@ mod rotating;
 mod sealer;
 mod support;
 mod tampering;
+mod unsealed_rows;

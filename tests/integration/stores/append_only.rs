@@ -44,7 +44,7 @@ fn sink() -> Harness {
         Need::Reader,
         Need::Admin,
         Need::Removal,
-        Need::Recovery,
+        Need::OrphanRecovery,
         Need::Sealing,
         Need::Erasure,
         Need::SecondHandle,

@@ -28,7 +28,7 @@ fn plain() -> Harness {
             async move { handle }
         })
     })
-    .without(&[Need::Recovery])
+    .without(&[Need::OrphanRecovery])
     .with_event_count(70_000)
 }
 

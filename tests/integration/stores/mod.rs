@@ -39,6 +39,8 @@ mod spool;
 mod spool_shipping;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "sqlite")]
+mod sqlite_undecodable;
 #[cfg(all(feature = "syslog", unix))]
 mod syslog;
 mod tee;
@@ -46,5 +48,3 @@ mod tee_faults;
 #[cfg(feature = "postgres")]
 mod tee_postgres;
 mod tracing;
-#[cfg(feature = "sqlite")]
-mod undecodable;

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
 
 use tower_audit::query::{Cursor, Filter, PageQuery};
-use tower_audit::store::{AuditStore, Capabilities, Diagnostic, MemoryStore, Parts, Recovery, Removal, StoreFuture};
+use tower_audit::store::{
+    AuditStore, Capabilities, Diagnostic, MemoryStore, OrphanRecovery, Parts, Removal, StoreFuture,
+};
 use tower_audit::{AuditEvent, EventId, Phase, Timestamp};
 
 /// One handle. It lives until it is closed or dropped.
@@ -110,7 +112,7 @@ impl OrphanMemory {
     }
 }
 
-impl Recovery for OrphanMemory {
+impl OrphanRecovery for OrphanMemory {
     fn recover<'a>(&'a self, close: &'a (dyn Fn(&AuditEvent) -> AuditEvent + Send + Sync)) -> StoreFuture<'a, u64> {
         Box::pin(async move {
             let reader = self.parts().reader.expect("memory can be read");

@@ -344,7 +344,7 @@ tower_audit::conformance_tests!(conformance, || async {
         Need::Reader,
         Need::Admin,
         Need::Removal,
-        Need::Recovery,
+        Need::OrphanRecovery,
         Need::Sealing,
         Need::Erasure,
         Need::SecondHandle,

@@ -14,8 +14,15 @@ async fn the_store_passes_the_suite() {
         let options = OpenOptions::new().timeout(Duration::from_secs(20));
         FreshStore::new(open(&url, options).await.expect("the cluster is there"))
     });
-    let all =
-        [Need::Reader, Need::Admin, Need::Removal, Need::Recovery, Need::Sealing, Need::Erasure, Need::SecondHandle];
+    let all = [
+        Need::Reader,
+        Need::Admin,
+        Need::Removal,
+        Need::OrphanRecovery,
+        Need::Sealing,
+        Need::Erasure,
+        Need::SecondHandle,
+    ];
     let harness = harness.without(&all);
     for check in Check::ALL {
         run(check, &harness).await;

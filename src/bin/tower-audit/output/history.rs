@@ -121,7 +121,7 @@ impl EventFormat for History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::samples::{printed, upload};
+    use crate::output::fixtures::{printed, upload};
     use serde_json::json;
     use tower_audit::ChangeSet;
     use unicode_width::UnicodeWidthStr as _;

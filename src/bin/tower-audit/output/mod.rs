@@ -9,7 +9,7 @@ mod table;
 mod output_target;
 
 #[cfg(test)]
-mod samples;
+mod fixtures;
 
 pub(crate) use atomic_file::AtomicFile;
 pub(crate) use output_target::OutputTarget;

@@ -113,7 +113,7 @@ fn terminal_columns() -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{printed, upload};
+    use super::super::fixtures::{printed, upload};
     use super::*;
 
     #[test]

@@ -47,7 +47,7 @@ pub(crate) fn indented(event: &AuditEvent, blanks: usize, level: usize) -> io::R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::samples::{printed, upload};
+    use crate::output::fixtures::{printed, upload};
 
     #[test]
     fn levels_are_as_wide_as_was_asked_for() {

@@ -266,7 +266,7 @@ fn style_of(event: &AuditEvent, column: usize) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::samples::{printed, upload};
+    use crate::output::fixtures::{printed, upload};
 
     fn lines(text: &str) -> Vec<&str> {
         text.lines().collect()

@@ -6,7 +6,7 @@ use super::super::fault::Fault;
 use super::FaultyStore;
 use crate::event::{AuditEvent, EventId, Phase, Timestamp};
 use crate::query::{Filter, PageQuery};
-use crate::store::{PurgeOutcome, Recovery, StoreAdmin, StoreError, StoreErrorKind, StoreFuture};
+use crate::store::{OrphanRecovery, PurgeOutcome, StoreAdmin, StoreError, StoreErrorKind, StoreFuture};
 
 #[deny(clippy::missing_trait_methods)]
 impl StoreAdmin for FaultyStore {
@@ -98,7 +98,7 @@ impl StoreAdmin for FaultyStore {
 }
 
 #[deny(clippy::missing_trait_methods)]
-impl Recovery for FaultyStore {
+impl OrphanRecovery for FaultyStore {
     fn recover<'a>(&'a self, close: &'a (dyn Fn(&AuditEvent) -> AuditEvent + Send + Sync)) -> StoreFuture<'a, u64> {
         Box::pin(async move {
             let Some(orphans) = self.inner.parts().recovery else {

@@ -7,7 +7,7 @@ use super::super::fault::Fault;
 use super::state::SharedFault;
 use crate::event::{AuditEvent, EventType};
 use crate::store::{
-    AuditStore, Capabilities, CellErasure, Diagnostic, Parts, Reader, Recovery, Removal, Sealing, StoreAdmin,
+    AuditStore, Capabilities, CellErasure, Diagnostic, OrphanRecovery, Parts, Reader, Removal, Sealing, StoreAdmin,
     StoreError, StoreErrorKind, StoreFuture,
 };
 
@@ -183,7 +183,7 @@ impl AuditStore for FaultyStore {
             reader: inner.reader.map(|_| self as &dyn Reader),
             admin: inner.admin.map(|_| self as &dyn StoreAdmin),
             removal: inner.removal.map(|_| self as &dyn Removal),
-            recovery: inner.recovery.map(|_| self as &dyn Recovery),
+            recovery: inner.recovery.map(|_| self as &dyn OrphanRecovery),
             transactional: inner.transactional,
             sealing: inner.sealing.map(|_| self as &dyn Sealing),
             erasure: inner.erasure.map(|_| self as &dyn CellErasure),

@@ -3,9 +3,9 @@
 mod batch;
 mod horizon;
 mod pace;
-mod part;
 mod removals;
 mod rows;
+mod store_impl;
 pub(super) mod tables;
 mod unsealed;
 

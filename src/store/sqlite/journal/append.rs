@@ -25,9 +25,9 @@ use super::journal_row::JournalRow;
 use super::kept_ids::ids_in_segments;
 use crate::event::{AuditEvent, EventType, Phase, Timestamp};
 use crate::store::StoreError;
-use crate::store::sqlite::connection::PROBE;
 use crate::store::sqlite::error::{DuringOperation as _, discarded, from_driver, is_discarded};
 use crate::store::sqlite::id_blob::id_bytes;
+use crate::store::sqlite::write_connection::PROBE;
 use crate::store::sqlite::writer_lock::WriterLock;
 use crate::store::sqlite::writer_state::{StateTransaction, WriterState};
 

@@ -13,7 +13,7 @@ use super::stored_row::{EVENTS_N, MAX_AT, MIN_AT, StoredEvent, StoredRow};
 use crate::store::StoreError;
 use crate::store::sqlite::error::{DuringOperation as _, discarded, permanent};
 use crate::store::sqlite::segments::segment::{self, Segment};
-use crate::store::sqlite::segments::segment_check;
+use crate::store::sqlite::segments::segment_list_check;
 use crate::store::sqlite::segments::terms::TermKey;
 use crate::store::sqlite::segments::value_index;
 use crate::store::sqlite::writer_state::{StateTransaction, WriterState};
@@ -145,8 +145,8 @@ pub(crate) async fn delete_rows(
 async fn check_newest(state: &mut WriterState) -> Result<(), StoreError> {
     let db = &mut state.connection.db;
     let Some(newest) = state.segments.last().filter(|newest| newest.has_room()) else { return Ok(()) };
-    if !segment_check::is_numbered(db, newest.n, newest.events_n).await? {
-        segment_check::repair(db, &BTreeSet::from([newest.n])).await?;
+    if !segment_list_check::is_numbered(db, newest.n, newest.events_n).await? {
+        segment_list_check::repair(db, &BTreeSet::from([newest.n])).await?;
         state.segments = segment::load(db).await?;
     }
     Ok(())

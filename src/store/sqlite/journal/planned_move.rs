@@ -17,7 +17,7 @@ use super::stored_row::StoredEvent;
 use crate::store::StoreError;
 use crate::store::sqlite::error::DuringOperation as _;
 use crate::store::sqlite::segments::segment::{self, Segment};
-use crate::store::sqlite::segments::segment_check;
+use crate::store::sqlite::segments::segment_list_check;
 use crate::store::sqlite::segments::terms::TermKey;
 use crate::store::sqlite::writer_state::{StateTransaction, WriterState};
 
@@ -103,7 +103,7 @@ impl PreparedMove {
 /// Returns true if the newest segment, where it has room, has the rows that its entry counts.
 async fn is_numbered(state: &mut WriterState) -> Result<bool, StoreError> {
     match state.segments.last().filter(|newest| newest.has_room()) {
-        Some(newest) => segment_check::is_numbered(&mut state.connection.db, newest.n, newest.events_n).await,
+        Some(newest) => segment_list_check::is_numbered(&mut state.connection.db, newest.n, newest.events_n).await,
         None => Ok(true),
     }
 }

@@ -2,8 +2,8 @@
 
 mod batch;
 mod foreign_rows;
-mod part;
 mod rows;
+mod store_impl;
 mod unsealed;
 
 pub(super) mod position;

@@ -7,7 +7,7 @@ pub(super) mod index_check;
 pub(super) mod postings;
 pub(super) mod row_set;
 pub(super) mod segment;
-pub(super) mod segment_check;
+pub(super) mod segment_list_check;
 pub(super) mod segment_row;
 pub(super) mod terms;
 pub(super) mod value_index;

@@ -9,7 +9,7 @@ use sqlx::Connection as _;
 use super::*;
 use crate::event::Target;
 use crate::query::{Buckets, TextPattern};
-use crate::store::{Recovery as _, Severity, StoreAdmin as _};
+use crate::store::{OrphanRecovery as _, Severity, StoreAdmin as _};
 
 /// Values of columns with numbers or ids.
 const NUMBERS: [&str; 10] =

@@ -10,12 +10,12 @@ use super::health::guarded;
 use super::store::TeeStore;
 use crate::event::AuditEvent;
 use crate::log_lines::log_line;
-use crate::store::{Recovery, StoreError, StoreErrorKind, StoreFuture};
+use crate::store::{OrphanRecovery, StoreError, StoreErrorKind, StoreFuture};
 
 const RECOVERY: &str = "recovery";
 
 #[deny(clippy::missing_trait_methods)]
-impl Recovery for TeeStore {
+impl OrphanRecovery for TeeStore {
     /// Closes the orphans of the member that is read, and appends the closing events to the others, whose orphans they end too.
     ///
     /// The others are not asked for orphans of their own. Example: two processes start at once. The first has closed an orphan in the

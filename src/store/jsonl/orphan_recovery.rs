@@ -10,7 +10,7 @@ use super::store::JsonlStore;
 use super::writer::Writer;
 use super::writer_lock::DeadWriters;
 use crate::event::AuditEvent;
-use crate::store::{Recovery, StoreError, StoreErrorKind, StoreFuture};
+use crate::store::{OrphanRecovery, StoreError, StoreErrorKind, StoreFuture};
 
 type UnknownEventFn<'a> = &'a (dyn Fn(&AuditEvent) -> AuditEvent + Send + Sync);
 
@@ -21,7 +21,7 @@ struct Orphans {
     events: Vec<AuditEvent>,
 }
 
-impl Recovery for JsonlStore {
+impl OrphanRecovery for JsonlStore {
     /// Of several processes, the second finds none left: the lock of the log is held from the look to the append.
     fn recover<'a>(&'a self, close: UnknownEventFn<'a>) -> StoreFuture<'a, u64> {
         Box::pin(async move {

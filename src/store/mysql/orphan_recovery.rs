@@ -13,11 +13,11 @@ use super::store::MysqlStore;
 use super::writer_locks::{IS_FREE, delete_writer};
 use crate::event::AuditEvent;
 use crate::store::sql::{SuspectWriter, WriterLocks as _, dead_writers, started_event};
-use crate::store::{Recovery, StoreError, StoreFuture};
+use crate::store::{OrphanRecovery, StoreError, StoreFuture};
 
 type UnknownEventFn<'a> = &'a (dyn Fn(&AuditEvent) -> AuditEvent + Send + Sync);
 
-impl Recovery for MysqlStore {
+impl OrphanRecovery for MysqlStore {
     fn recover<'a>(&'a self, close: UnknownEventFn<'a>) -> StoreFuture<'a, u64> {
         Box::pin(async move {
             let mut closed = 0;

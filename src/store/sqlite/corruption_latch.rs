@@ -11,7 +11,7 @@ use crate::store::{StoreError, StoreErrorKind};
 
 /// The first damage that a connection of the store met.
 #[derive(Debug, Default)]
-pub(super) struct Damage(Mutex<Option<Seen>>);
+pub(super) struct CorruptionLatch(Mutex<Option<Seen>>);
 
 #[derive(Debug)]
 struct Seen {
@@ -22,7 +22,7 @@ struct Seen {
     what: String,
 }
 
-impl Damage {
+impl CorruptionLatch {
     /// Records the damage that a result reports of the file at PATH.
     pub(super) fn note<T>(&self, path: &Path, result: &Result<T, StoreError>) {
         let Err(error) = result else { return };
@@ -69,7 +69,7 @@ mod tests {
         let path = folder.path().join("audit.db");
         for round in 0..20 {
             std::fs::write(&path, "damaged").unwrap();
-            let damage = Damage::default();
+            let damage = CorruptionLatch::default();
             damage.note(&path, &Err::<(), _>(corrupt("append", "test")));
             damage.check(&path, "append").expect_err("the damaged file is there");
             std::fs::remove_file(&path).unwrap();

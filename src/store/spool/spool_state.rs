@@ -9,9 +9,9 @@ use tokio::sync::{Notify, watch};
 
 use super::config::Limits;
 use super::dead_letter::DeadLetters;
-use super::folder::Folder;
 use super::journal::{Journal, Waiting};
 use super::metrics::SpoolMetrics;
+use super::process_folder::ProcessFolder;
 use super::progress::{self, Position};
 use super::status::SpoolStatus;
 use super::target::Target;
@@ -24,10 +24,10 @@ pub(super) struct Shared {
     pub(super) directory: PathBuf,
     pub(super) limits: Limits,
     pub(super) target: Target,
-    pub(super) own: Arc<Folder>,
+    pub(super) own: Arc<ProcessFolder>,
     pub(super) journal: Arc<tokio::sync::Mutex<Journal>>,
     /// The folders of dead processes that this one ships, oldest first.
-    adopted: Mutex<Vec<Arc<Folder>>>,
+    adopted: Mutex<Vec<Arc<ProcessFolder>>>,
     /// Held while folders are adopted or left, and while orphans are closed.
     pub(super) adoption: tokio::sync::Mutex<()>,
     pub(super) dead_letters: DeadLetters,
@@ -69,7 +69,7 @@ pub(super) struct ShippingState {
 
 impl Shared {
     pub(super) fn new(directory: PathBuf, limits: Limits, target: Target) -> Self {
-        let own = Arc::new(Folder::new(&directory));
+        let own = Arc::new(ProcessFolder::new(&directory));
         let is_damaged = Arc::default();
         Self {
             journal: Arc::new(tokio::sync::Mutex::new(Journal::new(own.clone(), limits, Arc::clone(&is_damaged)))),
@@ -102,7 +102,7 @@ impl Shared {
         self.changed.send_modify(|changes| *changes += 1);
     }
 
-    pub(super) fn adopted(&self) -> Vec<Arc<Folder>> {
+    pub(super) fn adopted(&self) -> Vec<Arc<ProcessFolder>> {
         self.adopted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -149,11 +149,11 @@ impl Shared {
     /// `adoption`.
     pub(super) fn adopt(&self) -> std::io::Result<()> {
         let known: BTreeSet<PathBuf> = self.adopted().iter().map(|folder| folder.path.clone()).collect();
-        for path in Folder::list(&self.directory)? {
+        for path in ProcessFolder::list(&self.directory)? {
             if path == self.own.path || known.contains(&path) {
                 continue;
             }
-            match Folder::adopt(&path) {
+            match ProcessFolder::adopt(&path) {
                 Ok(Some((folder, torn))) => {
                     let events = folder.backlog().events;
                     let name = path.file_name().unwrap_or_default().display().to_string();
@@ -205,7 +205,7 @@ impl Shared {
     /// The ends of the folders of other processes, as far as they have something to ship.
     pub(super) fn other_backlogs(&self) -> std::io::Result<Vec<(PathBuf, Position)>> {
         let mut found = Vec::new();
-        let folders = match Folder::list(&self.directory) {
+        let folders = match ProcessFolder::list(&self.directory) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(found),
             folders => folders?,
         };

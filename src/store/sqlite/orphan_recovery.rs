@@ -12,11 +12,11 @@ use super::writer_lock::{DeadWriter, WriterLock, delete_writer_row, writer_ids};
 use super::writer_state::{StateTransaction, WriterState};
 use crate::event::{AuditEvent, EventId, Timestamp};
 use crate::query::Cursor;
-use crate::store::{Recovery, StoreError, StoreFuture};
+use crate::store::{OrphanRecovery, StoreError, StoreFuture};
 
 type UnknownEventFn<'a> = &'a (dyn Fn(&AuditEvent) -> AuditEvent + Send + Sync);
 
-impl Recovery for SqliteStore {
+impl OrphanRecovery for SqliteStore {
     fn recover<'a>(&'a self, close: UnknownEventFn<'a>) -> StoreFuture<'a, u64> {
         Box::pin(async move {
             let mut lease = self.lease("closing orphans").await?;

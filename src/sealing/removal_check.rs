@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sha2::{Digest as _, Sha256};
 
-use super::erasures::Erasures;
+use super::erasure_check::Erasures;
 use super::finding::{Damage, Report};
 use super::key_chain::KeyChain;
 use super::leaf_hash::surviving;

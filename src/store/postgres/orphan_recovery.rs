@@ -12,11 +12,11 @@ use super::store::PostgresStore;
 use super::writer_locks::IS_FREE;
 use crate::event::AuditEvent;
 use crate::store::sql::{SuspectWriter, dead_writers, started_event};
-use crate::store::{Recovery, StoreError, StoreFuture};
+use crate::store::{OrphanRecovery, StoreError, StoreFuture};
 
 type UnknownEventFn<'a> = &'a (dyn Fn(&AuditEvent) -> AuditEvent + Send + Sync);
 
-impl Recovery for PostgresStore {
+impl OrphanRecovery for PostgresStore {
     fn recover<'a>(&'a self, close: UnknownEventFn<'a>) -> StoreFuture<'a, u64> {
         Box::pin(async move {
             let mut closed = 0;

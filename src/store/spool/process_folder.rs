@@ -22,13 +22,13 @@ use crate::store::files::{FileKey, LockedFile, give_to_owner_of, private, stat, 
 
 /// A folder whose lock this process holds.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(super) struct ProcessFolder {
     pub(super) path: PathBuf,
     lock: Mutex<Option<LockedFile>>,
     backlog: Mutex<Backlog>,
 }
 
-impl Folder {
+impl ProcessFolder {
     /// A folder of this process, not made yet. Its name begins with the time: names sort by age.
     pub(super) fn new(directory: &Path) -> Self {
         let path = directory.join(format!("{PREFIX}{:016}-{:016x}", Timestamp::now().as_micros().max(0), random()));

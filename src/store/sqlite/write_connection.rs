@@ -25,7 +25,7 @@ use super::open_descriptors::has_removed_only;
 use super::parking::Parking;
 use super::private_file::{create_private_file, sync_directory};
 use super::schema::{self, FileState};
-use super::version::{self, Version};
+use super::sqlite_version::{self, Version};
 use super::wal_gap::LogFrames;
 use crate::log_lines::log_line;
 use crate::store::mount::{Mount, volatile_message};
@@ -356,7 +356,7 @@ async fn probe(db: &mut SqliteConnection) -> Result<(), StoreError> {
 
 /// The error for an SQLite version that may damage the file.
 pub(super) fn resets_logs_wrongly(version: &str) -> StoreError {
-    let (text, remedy) = version::fault(version);
+    let (text, remedy) = sqlite_version::fault(version);
     StoreError::new(StoreErrorKind::NotDurable, NAME, OPENING).with_hint(format!("{text}: {remedy}"))
 }
 

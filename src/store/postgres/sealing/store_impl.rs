@@ -3,8 +3,8 @@
 use super::unsealed::uuids;
 use super::{batch, removals, rows, unsealed};
 use crate::event::{AuditEvent, EventId};
-use crate::store::postgres::access::explained;
 use crate::store::postgres::grants::Right;
+use crate::store::postgres::privileges::explained;
 use crate::store::postgres::store::PostgresStore;
 use crate::store::{
     ForeignRow, SealBatch, Sealing, StoreFuture, StoredCheckpoint, StoredLeaf, StoredNode, StoredRemoval,

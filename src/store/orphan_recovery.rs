@@ -6,10 +6,10 @@ use crate::event::AuditEvent;
 /// Finds the `started` events that no later event ends and whose process no longer lives.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot close the events of dead writers",
-    label = "expected a store's own type that implements `Recovery`",
+    label = "expected a store's own type that implements `OrphanRecovery`",
     note = "a store without locks for its writers leaves `recovery` out of its `Parts`"
 )]
-pub trait Recovery: Send + Sync {
+pub trait OrphanRecovery: Send + Sync {
     /// For each of them, keeps what `close` makes of it; each is closed once, whoever of several callers comes first.
     /// Says how many were closed.
     ///

@@ -16,11 +16,11 @@ use super::store::MongodbStore;
 use super::write_reply::integer;
 use super::writer_lease::delete_if_done;
 use crate::event::{AuditEvent, EventId, Timestamp};
-use crate::store::{OPEN_COPY_AGE, Recovery, StoreError, StoreFuture};
+use crate::store::{OPEN_COPY_AGE, OrphanRecovery, StoreError, StoreFuture};
 
 type UnknownEventFn<'a> = &'a (dyn Fn(&AuditEvent) -> AuditEvent + Send + Sync);
 
-impl Recovery for MongodbStore {
+impl OrphanRecovery for MongodbStore {
     fn recover<'a>(&'a self, close: UnknownEventFn<'a>) -> StoreFuture<'a, u64> {
         Box::pin(async move {
             let mut closed = 0;

@@ -5,11 +5,11 @@ use super::engine::{Engine, Writer, blocking};
 use super::store::DuckdbStore;
 use crate::event::{AuditEvent, EventId};
 use crate::store::sql::started_event;
-use crate::store::{Recovery, StoreError, StoreFuture};
+use crate::store::{OrphanRecovery, StoreError, StoreFuture};
 
 type UnknownEventFn<'a> = &'a (dyn Fn(&AuditEvent) -> AuditEvent + Send + Sync);
 
-impl Recovery for DuckdbStore {
+impl OrphanRecovery for DuckdbStore {
     fn recover<'a>(&'a self, close: UnknownEventFn<'a>) -> StoreFuture<'a, u64> {
         Box::pin(async move {
             let mut closed = 0;

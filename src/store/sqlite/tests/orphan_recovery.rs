@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use super::super::config::with_suffix;
 use super::super::writer_lock::WriterLock;
 use super::*;
-use crate::store::{Recovery as _, Severity};
+use crate::store::{OrphanRecovery as _, Severity};
 
 fn close(event: &AuditEvent) -> AuditEvent {
     let mut end = AuditEvent::new(event.event_type.clone());

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use super::error::{DuringOperation as _, blocking};
 use super::store::SpoolStore;
 use crate::event::AuditEvent;
-use crate::store::{Recovery, StoreFuture};
+use crate::store::{OrphanRecovery, StoreFuture};
 
 type UnknownEventFn<'a> = &'a (dyn Fn(&AuditEvent) -> AuditEvent + Send + Sync);
 
-impl Recovery for SpoolStore {
+impl OrphanRecovery for SpoolStore {
     /// Adopts the folders of dead processes. Their open events are closed once: by the process that holds the folder's lock, in that
     /// folder.
     fn recover<'a>(&'a self, close: UnknownEventFn<'a>) -> StoreFuture<'a, u64> {

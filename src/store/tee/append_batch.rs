@@ -9,15 +9,15 @@ use super::lane::{Lane, Queued};
 use crate::event::{AuditEvent, EventId};
 
 /// Deliveries that are appended together.
-pub(super) struct Chunk<'l> {
+pub(super) struct AppendBatch<'l> {
     lane: &'l Lane,
-    events: ChunkEvents,
-    deliveries: Vec<ChunkDelivery>,
+    events: BatchEvents,
+    deliveries: Vec<BatchDelivery>,
     /// The events that are neither accepted nor rejected, in parts that are tried alone.
     pub(super) parts: VecDeque<Part>,
 }
 
-/// A part of a chunk.
+/// A part of a batch.
 pub(super) struct Part {
     pub(super) range: Range<usize>,
     /// Its tries that failed for now.
@@ -26,14 +26,14 @@ pub(super) struct Part {
     pub(super) refusals: u32,
 }
 
-enum ChunkEvents {
+enum BatchEvents {
     /// Of one delivery: shared with the other members.
     Shared(Arc<[AuditEvent]>),
     /// Of several.
     Own(Vec<AuditEvent>),
 }
 
-struct ChunkDelivery {
+struct BatchDelivery {
     delivery: Arc<Delivery>,
     range: Range<usize>,
     bytes: usize,
@@ -41,22 +41,22 @@ struct ChunkDelivery {
     left: usize,
 }
 
-/// Gives up what is left of a chunk whose worker is dropped: its runtime has ended.
-impl Drop for Chunk<'_> {
+/// Gives up what is left of a batch whose worker is dropped: its runtime has ended.
+impl Drop for AppendBatch<'_> {
     fn drop(&mut self) {
         self.reject_all(&Failure::transient("its runtime has ended"));
     }
 }
 
-impl<'l> Chunk<'l> {
+impl<'l> AppendBatch<'l> {
     pub(super) fn of(lane: &'l Lane, queued: Vec<Queued>) -> Self {
         let events = match queued.as_slice() {
-            [single] => ChunkEvents::Shared(Arc::clone(&single.events)),
-            several => ChunkEvents::Own(several.iter().flat_map(|queued| queued.events.iter().cloned()).collect()),
+            [single] => BatchEvents::Shared(Arc::clone(&single.events)),
+            several => BatchEvents::Own(several.iter().flat_map(|queued| queued.events.iter().cloned()).collect()),
         };
-        let mut chunk = Self { lane, events, deliveries: Vec::new(), parts: VecDeque::new() };
-        chunk.add_deliveries(queued, 0);
-        chunk
+        let mut batch = Self { lane, events, deliveries: Vec::new(), parts: VecDeque::new() };
+        batch.add_deliveries(queued, 0);
+        batch
     }
 
     /// Adds deliveries, whose events are a part of their own.
@@ -67,7 +67,7 @@ impl<'l> Chunk<'l> {
         let first = self.events().len();
         let mut events = self.events().to_vec();
         events.extend(queued.iter().flat_map(|queued| queued.events.iter().cloned()));
-        self.events = ChunkEvents::Own(events);
+        self.events = BatchEvents::Own(events);
         self.add_deliveries(queued, first);
     }
 
@@ -76,15 +76,15 @@ impl<'l> Chunk<'l> {
         for Queued { events, bytes, delivery } in queued {
             let range = end..end + events.len();
             end = range.end;
-            self.deliveries.push(ChunkDelivery { delivery, left: range.len(), range, bytes });
+            self.deliveries.push(BatchDelivery { delivery, left: range.len(), range, bytes });
         }
         self.parts.push_back(Part::new(first..end));
     }
 
     fn events(&self) -> &[AuditEvent] {
         match &self.events {
-            ChunkEvents::Shared(events) => events,
-            ChunkEvents::Own(events) => events,
+            BatchEvents::Shared(events) => events,
+            BatchEvents::Own(events) => events,
         }
     }
 
