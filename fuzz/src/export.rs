@@ -45,7 +45,12 @@ pub fn run(data: &[u8]) {
     assert_eq!((header.len(), record.len()), (COLUMNS, COLUMNS));
     for (column, given) in given(&event) {
         let at = header.iter().position(|name| name == column).expect("a column");
-        assert!(is_guarded(&record[at], &given), "{column}: {:?} of {given:?}", record[at]);
+        let is_kept = match column {
+            // JSON has escapes, so that its value is as it was.
+            "details" | "targets" => is_same_json(&record[at], &given),
+            _ => is_guarded(&record[at], &given),
+        };
+        assert!(is_kept, "{column}: {:?} of {given:?}", record[at]);
     }
     for field in record {
         assert!(!field.starts_with(['\t', '\r', '\n']), "{field:?}");
@@ -123,6 +128,11 @@ fn records(csv: &str) -> Vec<Vec<String>> {
         }
     }
     records
+}
+
+fn is_same_json(field: &str, given: &str) -> bool {
+    let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("a JSON column");
+    value(field) == value(given)
 }
 
 /// Separators of cells in any program.

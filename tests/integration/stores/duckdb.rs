@@ -27,7 +27,7 @@ fn duckdb() -> Harness {
         });
         fresh.owning(folder)
     });
-    harness.without(&[Need::Sealing]).with_timeout(Duration::from_secs(300))
+    harness.without(&[Need::Sealing, Need::Erasure]).with_timeout(Duration::from_secs(300))
 }
 
 tower_audit::conformance_tests!(file, || async { duckdb() });

@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 
 use sqlx::AssertSqlSafe;
 
+use super::deletion::delete_rows;
 use super::planned_move::PlannedMove;
 use super::prepared_events::PreparedEvents;
 use super::stored_row::{EVENTS_N, MAX_AT, MIN_AT, StoredEvent, StoredRow};
 use crate::store::StoreError;
-use crate::store::sqlite::error::{DuringOperation as _, discarded, permanent};
+use crate::store::sqlite::error::{DuringOperation as _, permanent};
 use crate::store::sqlite::segments::segment::{self, Segment};
 use crate::store::sqlite::segments::segment_list_check;
 use crate::store::sqlite::segments::terms::TermKey;
@@ -120,24 +121,6 @@ pub(crate) async fn compact_rows(transaction: &mut StateTransaction<'_>, last: i
         PreparedEvents::of(&events, newest, &key)?.insert(transaction).await?;
     }
     delete_rows(transaction, last, rows.len()).await
-}
-
-/// Deletes the rows up to this one, and fails if there were not so many.
-pub(crate) async fn delete_rows(
-    transaction: &mut StateTransaction<'_>,
-    last: i64,
-    rows: usize,
-) -> Result<(), StoreError> {
-    let deleted = sqlx::query("DELETE FROM audit_journal WHERE seq <= ?1")
-        .bind(last)
-        .execute(&mut *transaction.connection.db)
-        .await
-        .during(DOING)?;
-    if deleted.rows_affected() != rows as u64 {
-        return Err(discarded(DOING));
-    }
-    transaction.journal.remove_rows_through(last);
-    Ok(())
 }
 
 /// Makes the entry of the newest segment anew if it has room and another number of rows than it says: its next rows would

@@ -3,6 +3,7 @@
 pub(super) mod append;
 pub(super) mod bounded_append;
 pub(super) mod compaction;
+mod deletion;
 pub(super) mod journal_cache;
 pub(super) mod journal_check;
 pub(super) mod journal_row;

@@ -10,7 +10,7 @@
 
 use sqlx::AssertSqlSafe;
 
-use super::compaction::delete_rows;
+use super::deletion::delete_rows;
 use super::journal_cache::AppendedRow;
 use super::prepared_events::PreparedEvents;
 use super::stored_row::StoredEvent;

@@ -148,7 +148,7 @@ async fn each_orphan_is_closed_once_whoever_comes_first() {
 async fn the_events_of_a_living_neighbour_are_left_alone_until_it_is_killed() {
     let place = Place::new();
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "store::sqlite::tests::recovery::neighbour", "--ignored", "--nocapture"])
+        .args(["--exact", "store::sqlite::tests::orphan_recovery::neighbour", "--ignored", "--nocapture"])
         .env("NEIGHBOUR_LOG", place.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
