@@ -23,11 +23,12 @@ use super::missing_actor_warning::FirstRequests;
 use super::queue::{Queue, QueueLimits};
 use super::stats::Counters;
 use super::worker::Worker;
+use crate::backoff::Backoff;
 #[cfg(feature = "seal")]
 use crate::sealing::{SealKey, SealTask};
-#[cfg(feature = "seal")]
-use crate::store::StoreError;
-use crate::store::{AuditStore, Durability, OpenOptions, RedactedUrl, RetentionFloor, StoreErrorKind};
+use crate::store::{
+    AuditStore, Durability, OpenOptions, OrphanRecovery, RedactedUrl, RetentionFloor, StoreError, StoreErrorKind,
+};
 use crate::throttle::Throttle;
 
 /// A builder for a log, from [`AuditLog::builder`].
@@ -321,7 +322,7 @@ impl AuditLogBuilder {
             health => health?,
         }
         if let Some(orphans) = store.parts().recovery {
-            let closed = catch_store_panic(|| orphans.recover(&closing_events::unknown)).await?;
+            let closed = close_orphans(orphans).await?;
             if closed > 0 {
                 catch_panic(|| {
                     tracing::warn!(events = closed, "closed started audit events of processes that have died");
@@ -331,3 +332,21 @@ impl AuditLogBuilder {
         Ok(store)
     }
 }
+
+/// Closes the orphans, and tries again a few times if that fails for now:
+///
+/// - t0: A and B open, and both find the dead writer W. A closes its events in a transaction.
+/// - t1: B closes those of another dead writer; the database finds a deadlock of the two, and ends B's transaction.
+/// - t2: B tries again, and finds what A has left.
+async fn close_orphans(orphans: &dyn OrphanRecovery) -> Result<u64, StoreError> {
+    let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+    for _ in 1..RECOVERY_TRIES {
+        match catch_store_panic(|| orphans.recover(&closing_events::unknown)).await {
+            Err(error) if error.kind() == StoreErrorKind::Transient => tokio::time::sleep(backoff.next_pause()).await,
+            ended => return ended,
+        }
+    }
+    catch_store_panic(|| orphans.recover(&closing_events::unknown)).await
+}
+
+const RECOVERY_TRIES: usize = 5;

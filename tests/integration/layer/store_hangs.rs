@@ -45,12 +45,15 @@ struct Hanging {
     order: Mutex<Vec<EventId>>,
     /// Makes `maintain` report damage.
     damage: watch::Sender<bool>,
+    /// The number of recoveries that fail for now.
+    conflicts: AtomicUsize,
 }
 
 impl Hanging {
     fn new(hangs: Option<Call>) -> Arc<Self> {
         let (hangs, damage) = (watch::Sender::new(hangs), watch::Sender::new(false));
-        Arc::new(Self { kept: MemoryStore::new(), hangs, calls: AtomicUsize::new(0), order: Mutex::default(), damage })
+        let (calls, conflicts) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Arc::new(Self { kept: MemoryStore::new(), hangs, calls, order: Mutex::default(), damage, conflicts })
     }
 
     async fn log() -> (AuditLog, Arc<Self>) {
@@ -127,7 +130,10 @@ impl OrphanRecovery for Hanging {
     fn recover<'a>(&'a self, _close: &'a (dyn Fn(&AuditEvent) -> AuditEvent + Send + Sync)) -> StoreFuture<'a, u64> {
         Box::pin(async {
             self.pass(Call::Orphans).await;
-            Ok(0)
+            match self.conflicts.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)) {
+                Ok(_) => Err(StoreError::new(StoreErrorKind::Transient, "hanging", "recovery")),
+                Err(_) => Ok(0),
+            }
         })
     }
 }
@@ -255,6 +261,17 @@ async fn opening_ends_whatever_hangs() {
         assert!(begun.elapsed() <= DEADLINE * 4 + Duration::from_millis(100), "{call:?}: {:?}", begun.elapsed());
         assert!(format!("{error:?}").contains("did not answer within 20s"), "{error:?}");
     }
+}
+
+/// Two instances that start together close the same orphans, and a database ends one of the two.
+#[tokio::test(start_paused = true)]
+async fn opening_tries_again_to_close_orphans() {
+    let store = Hanging::new(None);
+    store.conflicts.store(2, Ordering::Relaxed);
+    AuditLog::builder().store(store.clone()).open().await.expect("the third try succeeds");
+    store.conflicts.store(usize::MAX, Ordering::Relaxed);
+    let error = AuditLog::builder().store(store).open().await.expect_err("each try fails");
+    assert!(format!("{error:?}").contains("recovery"), "{error:?}");
 }
 
 #[tokio::test(start_paused = true)]
