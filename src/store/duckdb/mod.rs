@@ -9,7 +9,7 @@
 //!
 //! # The library
 //! DuckDB is not compiled and not linked: `libduckdb` is loaded when a store is opened, by its name or from the path in the URL
-//! ([`library`]). So the crate builds wherever Rust does. The calls are those of ADBC, which the library exports.
+//! (`library.rs`). So the crate builds wherever Rust does. The calls are those of ADBC, which the library exports.
 //!
 //! # The tables
 //! `audit_events` has IVRE's columns under IVRE's names, a column for each further field that filters use, and `event`, the whole event as
@@ -18,7 +18,7 @@
 //!
 //! # Checkpoints
 //! A checkpoint moves the write-ahead log into the file, and appends wait for it. It is made while the log is idle; under load, only when
-//! the write-ahead log has reached a bound ([`engine`]).
+//! the write-ahead log has reached a bound (`engine.rs`).
 //!
 //! # Orphans
 //! A `started` event is also a row of `audit_events_started`, with the number of the store that wrote it, until the event that
