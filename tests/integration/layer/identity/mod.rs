@@ -228,3 +228,15 @@ fn a_timeout_within_two_layers_whose_client_has_left_is_told() {
     ];
     assert_eq!(Cases::new().wrong(&Draw::without_outages(bytes).case()), [""; 0]);
 }
+
+/// A timeout gives up the run of a task, and its answer is held up until that run has ended and is told: to the outer layer it may
+/// have been made of that end.
+#[test]
+fn an_answer_that_is_held_up_until_the_end_within_is_told_may_be_made_of_it() {
+    #[rustfmt::skip]
+    let bytes: &[u8] = &[
+        34, 168, 0, 70, 24, 20, 192, 83, 209, 20, 99, 178, 0, 0, 0, 166, 0, 0,
+        0, 0, 39, 0, 52, 0, 0, 0, 34,
+    ];
+    assert_eq!(Cases::new().run(bytes), Ok(()));
+}

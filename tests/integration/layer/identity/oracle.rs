@@ -1,6 +1,8 @@
 //! The oracle: the events that there must be, and may be, for what happened.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tower_audit::{AuditEvent, Phase};
 
@@ -23,9 +25,15 @@ impl World {
             for (number, run) in runs.iter().enumerate().filter(|(_, run)| run.log == log) {
                 let within = || runs.iter().filter(|other| other.within == Some(number));
                 let (inner, given_up) = (within().count(), within().filter(|other| other.given_up.is_some()).count());
-                // Of an answer and an end of the same moment, a layer behind another task cannot tell which came first.
+                // Of an answer and an end of the same moment, a layer behind another task cannot tell which came first. Nor can it if
+                // the answer is held up until the end is told: it may have been made of that end.
+                let append = Duration::from_millis(kept.1.load(Ordering::Relaxed));
+                let is_told = |end| run.ended.is_some_and(|arrived| end + append <= arrived);
                 let surely_given_up = within()
-                    .filter(|other| other.given_up.is_some_and(|at| other.ended.is_none_or(|end| end > at)))
+                    .filter(|other| {
+                        let is_later = |at| other.ended.is_none_or(|end| end > at && !is_told(end));
+                        other.given_up.is_some_and(is_later)
+                    })
                     .count();
                 let arrivals = lock(&self.arrivals);
                 let uncalled = arrivals.iter().filter(|other| other.within == Some(number) && !other.is_called).count();
