@@ -103,7 +103,7 @@ fn without_values(message: &str) -> String {
     }
 }
 
-/// What DuckDB said.
+/// The message of DuckDB.
 #[derive(Debug)]
 struct Refusal(String);
 

@@ -45,7 +45,7 @@ async fn a_chunk_is_taken_from_memory_and_inserted_as_it_was_appended() {
     place.assert_whole().await;
 }
 
-/// What is in memory would overwrite what another connection has done to the journal.
+/// A chunk in memory would overwrite the changes of another connection to the journal.
 #[tokio::test]
 async fn a_chunk_that_another_connection_may_have_changed_is_read_from_the_file() {
     const BLANKED: &str = "UPDATE audit_journal SET events = replace(events, 'user3', 'other')";
