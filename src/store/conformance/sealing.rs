@@ -36,7 +36,8 @@ fn batch(after: Option<u64>, events: &[AuditEvent], position: &str) -> SealBatch
     }
 }
 
-/// Seals everything as a sealer does, and returns the sealed events in their order.
+/// Seals everything as a sealer does, and returns the sealed events in their order. As a sealer, it looks once more from a position that has
+/// moved: on PostgreSQL, the end of a scan leaves what was committed behind it to the next look.
 pub(super) async fn seal_all(sealing: &dyn Sealing, at_most: usize) -> Vec<AuditEvent> {
     let mut sealed = Vec::new();
     let mut newest = sealing.newest_checkpoint().await.expect("the newest checkpoint");
@@ -46,7 +47,7 @@ pub(super) async fn seal_all(sealing: &dyn Sealing, at_most: usize) -> Vec<Audit
         let found = sealing.unsealed(&position, at_most).await.expect("unsealed events");
         if found.events.is_empty() {
             empty += 1;
-            if !found.has_more || empty > 1000 {
+            if (!found.has_more && found.position == position) || empty > 1000 {
                 return sealed;
             }
             position = found.position;
