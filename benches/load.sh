@@ -7,7 +7,7 @@
 #     benches/load.sh --prefill 5000000   audited, with so many events stored, against an empty store
 #     benches/load.sh --prefill 5000000 --purge
 #                                         what writers notice while a fifth of the events is purged
-# Kinds: bare audited naive, audited-jsonl, audited-pg naive-pg, audited-mysql naive-mysql, audited-mongodb naive-mongodb, audited-nats naive-nats (one
+# Kinds: bare audited naive, audited-jsonl, audited-duckdb (DUCKDB_LIBRARY names its library), spooled-pg (a spool in front of PostgreSQL), audited-pg naive-pg, audited-mysql naive-mysql, audited-mongodb naive-mongodb, audited-nats naive-nats (one
 # publication a request), targeted and targeted-pg, whose events name a target, filled and filled-pg (with --prefill), memory, which is layer and
 # writer without a disk, and lean-pg, which is audited-pg without the indexes that naive-pg does not have. A kind and a number, as in audited-pg:3, is so many servers on one store, each with connections
 # of its own: their rates are summed. Servers are private: MariaDB, a stand-in for MongoDB, and three of JetStream that sync each write.
@@ -93,7 +93,7 @@ start() { # KIND[:SERVERS]
         *-mongodb | *-nats) fresh=$((fresh + 1)) ;;
     esac
     case $sort in
-        audited-pg | targeted-pg | naive-pg | lean-pg) sql postgres 'CREATE DATABASE empty' ;;
+        audited-pg | targeted-pg | naive-pg | lean-pg | spooled-pg) sql postgres 'CREATE DATABASE empty' ;;
         filled-pg) sql postgres 'CHECKPOINT' ;;
     esac
     if [ "$sort" = lean-pg ]; then
@@ -115,6 +115,8 @@ start_one() {
         memory) url='memory:' ;;
         audited | targeted) url="sqlite:$work/store/audit.db" ;;
         audited-jsonl) url="jsonl:$work/store/audit.jsonl" ;;
+        audited-duckdb) url="duckdb:$work/store/audit.duckdb?library=${DUCKDB_LIBRARY:-libduckdb.so}" ;;
+        spooled-pg) url="spool:$work/store/spool?to=$postgres/empty" ;;
         filled) url="sqlite:$filled" ;;
         naive) url="sqlite:$work/store/naive.db" ;;
         audited-pg | targeted-pg | naive-pg | lean-pg) url="$postgres/empty" ;;
@@ -249,12 +251,13 @@ for count in $connections; do
             "$(median "$found" 3)" "$(awk '{n += $4} END {print n}' "$found")"
     done
     for pair in memory/bare audited/bare targeted/audited targeted-pg/audited-pg audited/naive filled/audited audited-pg/bare audited-pg/naive-pg \
+        audited-jsonl/bare audited-duckdb/bare spooled-pg/bare spooled-pg/audited-jsonl \
         audited-mysql/bare audited-mysql/naive-mysql audited-mongodb/bare audited-mongodb/naive-mongodb audited-nats/bare audited-nats/naive-nats \
         lean-pg/naive-pg filled-pg/audited-pg audited-pg:2/audited-pg audited-pg:3/audited-pg; do
         above=$work/${pair%/*}.$count below=$work/${pair#*/}.$count
         if [ -e "$above" ] && [ -e "$below" ]; then
             # The ratio of each round, and of those the median: what slows a whole round down cancels out.
-            paste -d' ' "$above" "$below" | awk '{print $1 / $5}' >"$work/ratios"
+            paste -d' ' "$above" "$below" | awk '$5 > 0 {print $1 / $5}' >"$work/ratios"
             printf '%5s %s ÷ %s: %.3f\n' "$count" "${pair%/*}" "${pair#*/}" "$(median "$work/ratios" 1)"
         fi
     done
