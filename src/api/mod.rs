@@ -51,7 +51,6 @@
 
 pub(crate) mod access_log;
 pub(crate) mod audit_api;
-mod bounded_reader;
 mod caller;
 pub(crate) mod confined_filter;
 mod cursor_token;
@@ -66,6 +65,7 @@ pub(crate) mod query_params;
 pub(crate) mod read_access;
 pub(crate) mod response;
 pub(crate) mod state;
+mod timeout_reader;
 mod with_timeout;
 
 pub use audit_api::AuditApi;

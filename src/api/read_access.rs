@@ -16,12 +16,12 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 
 use super::access_log::{AccessEvent, ExportAccess};
-use super::bounded_reader::BoundedReader;
 use super::confined_filter::{ConfinedFilter, ConfinedQuery};
 use super::error::ApiError;
 use super::operation::Operation;
 use super::query_params::Params;
 use super::state::ApiState;
+use super::timeout_reader::TimeoutReader;
 use super::with_timeout::{Interrupted, with_timeout};
 use super::{Caller, GateError};
 use crate::event::{AuditEvent, EventId, Timestamp};
@@ -59,7 +59,7 @@ pub(crate) struct Admitted(Request);
 #[derive(Debug)]
 pub(crate) struct Confined {
     request: Request,
-    reader: BoundedReader,
+    reader: TimeoutReader,
     filter: ConfinedFilter,
 }
 
@@ -118,7 +118,7 @@ impl Admitted {
         let Self(request) = self;
         match ConfinedFilter::new(params.filter.clone(), &request.caller) {
             Ok(filter) => {
-                let reader = BoundedReader::new(Arc::clone(&request.store), request.api.timeout);
+                let reader = TimeoutReader::new(Arc::clone(&request.store), request.api.timeout);
                 Ok(Confined { request, reader, filter })
             }
             Err(_) => {

@@ -7,14 +7,14 @@ use http::{Extensions, HeaderMap, Method, StatusCode, Uri};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::attempt::{Attempt, AttemptStage};
-use super::attempts::Attempts;
 use super::captured_headers_and_query::captured;
 use super::change_set::ChangeSet;
 use super::context_values::ContextValues;
 use super::given_actor::actor_in;
-use super::kept_head::KeptHead;
-use super::layer_config::LayerConfig;
+use super::head_pool::KeptHead;
+use super::layer_attempt::{Attempt, AttemptStage};
+use super::layer_attempts::Attempts;
+use super::layer_state::LayerState;
 use super::request_head::is_trace_id;
 use super::request_state::RequestState;
 use super::wait::Wait;
@@ -57,7 +57,7 @@ pub struct AuditContext {
 impl AuditContext {
     /// The context of a request that no other layer has seen.
     pub(crate) fn new(
-        layer: Arc<LayerConfig>,
+        layer: Arc<LayerState>,
         head: Option<KeptHead>,
         matching_rules: MatchingRules,
         stage: AttemptStage,
@@ -69,7 +69,7 @@ impl AuditContext {
     /// The context of a layer within this one, around the same request.
     pub(crate) fn within(
         &self,
-        layer: Arc<LayerConfig>,
+        layer: Arc<LayerState>,
         head: Option<KeptHead>,
         matching_rules: MatchingRules,
         stage: AttemptStage,
@@ -86,7 +86,7 @@ impl AuditContext {
     }
 
     /// The context of a layer whose rules do not name the request.
-    pub(crate) fn unmatched(layer: Arc<LayerConfig>, around: Option<&Self>, head: Option<KeptHead>) -> Self {
+    pub(crate) fn unmatched(layer: Arc<LayerState>, around: Option<&Self>, head: Option<KeptHead>) -> Self {
         match around {
             Some(around) => around.within(layer, head, MatchingRules::NONE, AttemptStage::Running),
             None => Self::new(layer, head, MatchingRules::NONE, AttemptStage::Running),
@@ -100,7 +100,7 @@ impl AuditContext {
     }
 
     /// The layer that the context is of; none where there is no layer.
-    pub(crate) fn layer(&self) -> Option<Arc<LayerConfig>> {
+    pub(crate) fn layer(&self) -> Option<Arc<LayerState>> {
         self.lock()[self.attempt()].layer.clone()
     }
 

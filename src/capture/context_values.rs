@@ -26,7 +26,7 @@ pub(crate) struct ContextValues {
 
 impl ContextValues {
     /// Writes the actor, the route, the classification and the error into the event, over those that are in it. The targets of
-    /// several contexts are put together: see [`Attempts::write_names`](super::attempts::Attempts::write_names).
+    /// several contexts are put together: see [`Attempts::write_names`](super::layer_attempts::Attempts::write_names).
     pub(super) fn name(&self, event: &mut AuditEvent) {
         if let Some(actor) = &self.actor {
             overlay(&mut event.actor, actor.clone());

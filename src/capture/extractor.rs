@@ -6,7 +6,7 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 
 use super::audit_context::AuditContext;
-use super::kept_head::KeptHead;
+use super::head_pool::KeptHead;
 use super::request_target::sent;
 use super::scope;
 

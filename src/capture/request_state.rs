@@ -15,8 +15,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::attempt::{Attempt, AttemptStage};
-use super::attempts::Attempts;
+use super::layer_attempt::{Attempt, AttemptStage};
+use super::layer_attempts::Attempts;
 
 /// One request, shared by all layers that see it.
 pub(crate) struct RequestState {

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use http::Request;
 
 use super::audit_context::AuditContext;
-use super::kept_head::KeptHead;
-use super::layer_config::LayerConfig;
+use super::head_pool::KeptHead;
+use super::layer_state::LayerState;
 use super::request_target::first_value;
 use crate::writer::LogId;
 
@@ -39,7 +39,7 @@ const _: () = assert!(size_of::<Scope>() <= 32);
 /// A layer around a request that no rule names.
 #[derive(Debug)]
 pub(crate) struct LayerScope {
-    pub(crate) shared: Arc<LayerConfig>,
+    pub(crate) shared: Arc<LayerState>,
     fingerprint: RequestFingerprint,
     /// The context around, if it came with the request. Boxed, for it is rare.
     around: Option<Box<AuditContext>>,
@@ -86,7 +86,7 @@ impl RequestFingerprint {
 
 impl Scope {
     pub(crate) fn vacant(
-        shared: &Arc<LayerConfig>,
+        shared: &Arc<LayerState>,
         fingerprint: RequestFingerprint,
         around: Option<AuditContext>,
     ) -> Self {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::attempts::Attempts;
+use super::layer_attempts::Attempts;
 use super::request_state::RequestState;
 use crate::writer::LogId;
 

@@ -22,8 +22,8 @@ pub(crate) mod address;
 
 mod extensible_struct;
 
+mod action_labels;
 mod actor;
-mod classification;
 mod request;
 mod resource;
 mod target;
@@ -48,10 +48,10 @@ mod bounded_event;
 ))]
 pub(crate) mod undecodable;
 
+pub use action_labels::Classification;
 pub use actor::Actor;
 pub use audit_event::AuditEvent;
 pub(crate) use bounded_event::BoundedEvent;
-pub use classification::Classification;
 pub use compact_text::CompactText;
 pub use details::Details;
 pub use erased::ERASED_MEMBER;

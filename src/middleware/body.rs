@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::body_end_event::BodyEndEvent;
 use super::body_error::BodyError;
-use super::call_end::CallEnd;
+use super::grpc_call_end::GrpcCallEnd;
 use super::read_ahead::{ReadAhead, with_more};
 
 pin_project! {
@@ -187,9 +187,9 @@ impl BodyWithEvent {
     fn hold(&mut self, held: HeldFrame) {
         let complete = self.end_of_body.completeness();
         let (body_end, call) = match &held {
-            HeldFrame::Data(_) | HeldFrame::Empty => (complete, CallEnd::Missing),
-            HeldFrame::Trailers(trailers) => (complete, CallEnd::of(trailers)),
-            HeldFrame::Error(_) => ("error", CallEnd::Broken),
+            HeldFrame::Data(_) | HeldFrame::Empty => (complete, GrpcCallEnd::Missing),
+            HeldFrame::Trailers(trailers) => (complete, GrpcCallEnd::of(trailers)),
+            HeldFrame::Error(_) => ("error", GrpcCallEnd::Broken),
         };
         self.held = Some(held);
         self.end_of_body.begin(body_end, call);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::call_end::CallEnd;
+use super::grpc_call_end::GrpcCallEnd;
 use super::request_span::{EVENT_ID, RequestSpan};
 use crate::capture::AuditContext;
 use crate::event::{AuditEvent, BoundedEvent, EventId};
@@ -59,12 +59,12 @@ impl BodyEndEvent {
 
     /// Begins to write the event of a body, and of a call, that has ended so. No frame waits for it any longer than the
     /// request has time left.
-    pub(super) fn begin(&mut self, body_end: &'static str, end: CallEnd) {
+    pub(super) fn begin(&mut self, body_end: &'static str, end: GrpcCallEnd) {
         self.begin_within(self.context.time_left(), body_end, end);
     }
 
     /// Writes the event of a body that the client waits for no longer, on the log's runtime.
-    pub(super) fn write_detached(&mut self, body_end: &'static str, end: CallEnd) {
+    pub(super) fn write_detached(&mut self, body_end: &'static str, end: GrpcCallEnd) {
         self.context.detach();
         self.begin_within(self.log.write_timeout(), body_end, end);
         if let WriteState::Writing(write) = std::mem::replace(&mut self.state, WriteState::Written) {
@@ -79,7 +79,7 @@ impl BodyEndEvent {
         }
     }
 
-    fn begin_within(&mut self, timeout: Duration, body_end: &'static str, end: CallEnd) {
+    fn begin_within(&mut self, timeout: Duration, body_end: &'static str, end: GrpcCallEnd) {
         let (mut event, transaction) = match std::mem::replace(&mut self.state, WriteState::Written) {
             WriteState::Waiting(event, transaction) => (event, transaction),
             // A write that has begun goes on.
@@ -139,9 +139,9 @@ impl Drop for BodyEndEvent {
     fn drop(&mut self) {
         // A body that panics is dropped while the thread unwinds.
         if std::thread::panicking() {
-            self.write_detached("panic", CallEnd::Broken);
+            self.write_detached("panic", GrpcCallEnd::Broken);
         } else {
-            self.write_detached("dropped", CallEnd::Cancelled);
+            self.write_detached("dropped", GrpcCallEnd::Cancelled);
         }
     }
 }

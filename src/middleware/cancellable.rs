@@ -6,18 +6,18 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use super::instrumented::{Instrumented, PanicPayload};
+use super::scoped_future::{PanicPayload, ScopedFuture};
 
 pin_project! {
     /// The future of a handler. None: it was cancelled, and is dropped.
     pub(super) struct Cancellable<F> {
         #[pin]
-        handler: Instrumented<F>,
+        handler: ScopedFuture<F>,
     }
 }
 
 impl<F> Cancellable<F> {
-    pub(super) fn new(handler: Instrumented<F>) -> Self {
+    pub(super) fn new(handler: ScopedFuture<F>) -> Self {
         Self { handler }
     }
 }

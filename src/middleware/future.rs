@@ -15,11 +15,11 @@ use pin_project_lite::pin_project;
 use super::body::AuditBody;
 use super::body_error::BodyError;
 use super::handler_end::HandlerEnd;
-use super::instrumented::{Instrumented, PanicPayload};
 use super::lifecycle::{BoxedLifecycle, RequestLifecycle};
 use super::request_span::RequestSpan;
+use super::scoped_future::{PanicPayload, ScopedFuture};
 use crate::capture::scope::Scope;
-use crate::capture::{AttemptStage, AuditContext, KeptHead, LayerConfig, Protocol, ResultCount};
+use crate::capture::{AttemptStage, AuditContext, KeptHead, LayerState, Protocol, ResultCount};
 
 pin_project! {
     /// The future of [`AuditService`](super::AuditService).
@@ -90,7 +90,7 @@ pin_project! {
         /// The log is off, or a layer further out records the request.
         Off { #[pin] future: F },
         /// No rule names the request: its response is inspected.
-        Watched { #[pin] future: Instrumented<F>, head: Option<KeptHead> },
+        Watched { #[pin] future: ScopedFuture<F>, head: Option<KeptHead> },
         /// A rule names the request, or its response is recorded all the same.
         Audited { lifecycle: Option<BoxedLifecycle<R, E>>, context: AuditContext, has_begun: bool },
         /// A stand-in of the route coverage: never ready.
@@ -115,7 +115,7 @@ where
         Self { way: Way::Never }
     }
 
-    pub(super) fn unmatched(future: Instrumented<F>, head: KeptHead) -> Self {
+    pub(super) fn unmatched(future: ScopedFuture<F>, head: KeptHead) -> Self {
         Self { way: Way::Watched { future, head: Some(head) } }
     }
 
@@ -223,7 +223,7 @@ fn polled_after_completion() -> ! {
 /// Returns the context if a watched request must be recorded: its handler declared a type, or its response has too many
 /// results. `response`: the response's extensions.
 fn to_record(slot: Scope, response: Option<&Extensions>, head: &mut Option<KeptHead>) -> Option<AuditContext> {
-    let is_too_many = |shared: &LayerConfig, count: u64| {
+    let is_too_many = |shared: &LayerState, count: u64| {
         shared.inspects_responses && shared.policy.max_results().is_some_and(|max| count > max)
     };
     let counted = || Some(response?.get::<ResultCount>()?.0);
@@ -271,7 +271,7 @@ fn declared_in(slot: Scope) -> Option<AuditContext> {
 fn unfinished_lifecycle<R, E>(
     context: &AuditContext,
     head: Option<KeptHead>,
-    shared: &Arc<LayerConfig>,
+    shared: &Arc<LayerState>,
 ) -> Option<BoxedLifecycle<R, E>>
 where
     R: Body + Send + 'static,

@@ -14,10 +14,10 @@ use http_body::Body;
 use super::body::AuditBody;
 use super::body_end_event::BodyEndEvent;
 use super::body_error::BodyError;
-use super::call_end::{self, CallEnd};
-use super::instrumented::PanicPayload;
+use super::grpc_call_end::{self, GrpcCallEnd};
 use super::not_recorded::AUDIT_RECEIPT;
 use super::read_ahead::ReadAhead;
+use super::scoped_future::PanicPayload;
 use crate::capture::EndKind;
 use crate::event::EventId;
 
@@ -25,7 +25,7 @@ use crate::event::EventId;
 pub(super) enum HandlerEnd<R, E> {
     Response(Parts, R),
     /// The response to a gRPC call, read ahead. None: its end is still to come.
-    Call(Parts, Pin<Box<ReadAhead<R>>>, Option<CallEnd>),
+    Call(Parts, Pin<Box<ReadAhead<R>>>, Option<GrpcCallEnd>),
     Error(E),
     Panic(PanicPayload),
     /// Its future was dropped before it was ready.
@@ -106,7 +106,7 @@ impl<R, E> HandlerEnd<R, E> {
 
     /// Returns true for the response to a gRPC call that is not read ahead yet.
     pub(super) fn is_unread_call(&self) -> bool {
-        if let Self::Response(parts, _) = self { call_end::is_response(parts) } else { false }
+        if let Self::Response(parts, _) = self { grpc_call_end::is_response(parts) } else { false }
     }
 
     /// Returns true for the response to a gRPC call whose end is still to come.
@@ -115,19 +115,19 @@ impl<R, E> HandlerEnd<R, E> {
     }
 
     /// The end of the call, if it is one and the end is known.
-    pub(super) fn of_call(&self) -> Option<CallEnd> {
+    pub(super) fn of_call(&self) -> Option<GrpcCallEnd> {
         if let Self::Call(_, _, end) = self { *end } else { None }
     }
 
     pub(super) fn is_abnormal(&self) -> bool {
-        self.kind() != EndKind::Response || self.of_call().is_some_and(CallEnd::is_abnormal)
+        self.kind() != EndKind::Response || self.of_call().is_some_and(GrpcCallEnd::is_abnormal)
     }
 
     /// The outcome, if there is one yet.
     pub(super) fn status(&self) -> Option<StatusCode> {
         match self {
             Self::Response(parts, _) => Some(parts.status),
-            Self::Call(_, _, end) => end.map(CallEnd::status),
+            Self::Call(_, _, end) => end.map(GrpcCallEnd::status),
             Self::Error(_) | Self::Panic(_) => Some(StatusCode::INTERNAL_SERVER_ERROR),
             Self::Dropped => None,
         }
@@ -154,7 +154,7 @@ where
     pub(super) async fn read_ahead(self) -> Self {
         let Self::Response(parts, body) = self else { return self };
         let mut body = Box::pin(ReadAhead::new(body));
-        let end = match CallEnd::given(&parts.headers) {
+        let end = match GrpcCallEnd::given(&parts.headers) {
             None => {
                 let read = poll_fn(|cx| Poll::Ready(catch_unwind(AssertUnwindSafe(|| body.as_mut().read(cx)))));
                 match read.await {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tower_layer::Layer;
 
 use super::service::AuditService;
-use crate::capture::LayerConfig;
+use crate::capture::LayerState;
 use crate::event::{CompactText, Details};
 use crate::log_lines::log_line;
 use crate::policy::{AuditPolicy, PolicyBuilder, PolicyError, Rule};
@@ -89,7 +89,7 @@ use crate::writer::AuditLog;
 #[derive(Clone)]
 pub struct AuditLayer {
     /// None: auditing is off.
-    config: Option<Arc<LayerConfig>>,
+    config: Option<Arc<LayerState>>,
 }
 
 impl AuditLayer {
@@ -102,7 +102,7 @@ impl AuditLayer {
         let config = log.log_id().map(|log_id| {
             let (rules, store) = (policy.active_rules(), log.store().map(|store| store.capabilities().name));
             log_line(move || tracing::info!(store, rules, "an audit layer is in place"));
-            Arc::new(LayerConfig::new(log, log_id, policy, inherits_settings))
+            Arc::new(LayerState::new(log, log_id, policy, inherits_settings))
         });
         Self { config }
     }
@@ -171,7 +171,7 @@ impl AuditLayer {
         self
     }
 
-    fn change(&mut self, change: impl FnOnce(&mut LayerConfig)) {
+    fn change(&mut self, change: impl FnOnce(&mut LayerState)) {
         let Some(shared) = &mut self.config else { return };
         let mut config = shared.copied();
         change(&mut config);

@@ -14,15 +14,15 @@ use super::body_error::BodyError;
 use super::cancellable::Cancellable;
 use super::end_claim::EndClaim;
 use super::handler_end::{HandlerEnd, LifecycleOutput};
-use super::instrumented::{Instrumented, instrument};
 use super::request_span::{RequestSpan, STARTED_EVENT_ID};
+use super::scoped_future::{ScopedFuture, instrument};
 use crate::capture::scope::{RequestFingerprint, Scope};
-use crate::capture::{AuditContext, LayerConfig, Protocol};
+use crate::capture::{AuditContext, LayerState, Protocol};
 use crate::writer::InFlightGuard;
 
 /// The lifecycle of one audited request. It owns everything it needs, so that any task can poll it to its end.
 pub(super) struct RequestLifecycle {
-    pub(super) shared: Arc<LayerConfig>,
+    pub(super) shared: Arc<LayerState>,
     pub(super) claim: EndClaim,
     pub(super) protocol: Protocol,
     /// Absent where the layer has not looked at the clock.
@@ -37,7 +37,7 @@ pub(super) type BoxedLifecycle<R, E> = Pin<Box<dyn Future<Output = LifecycleOutp
 
 impl RequestLifecycle {
     pub(super) fn new(
-        shared: &Arc<LayerConfig>,
+        shared: &Arc<LayerState>,
         context: AuditContext,
         protocol: Protocol,
         arrived: Option<Instant>,
@@ -78,7 +78,7 @@ impl RequestLifecycle {
         }
         let mut slot = Scope::Held(self.claim.clone(), RequestFingerprint::NONE);
         match instrument(&mut slot, || self.span.call(|| service.call(request))) {
-            Ok(future) => self.run(Instrumented::new(future, slot)).await,
+            Ok(future) => self.run(ScopedFuture::new(future, slot)).await,
             Err(panic) => self.finish(HandlerEnd::Panic(panic)).await,
         }
     }
@@ -86,7 +86,7 @@ impl RequestLifecycle {
     /// Runs a handler that was called, records its end and releases the response.
     ///
     /// Chained, not awaited: an `async` block would have room for the handler and for the steps after it at the same time.
-    pub(super) fn run<F, R, E>(self, handler: Instrumented<F>) -> impl Future<Output = LifecycleOutput<R, E>> + Send
+    pub(super) fn run<F, R, E>(self, handler: ScopedFuture<F>) -> impl Future<Output = LifecycleOutput<R, E>> + Send
     where
         F: Future<Output = Result<Response<R>, E>> + Send,
         R: Body + Send + 'static,

@@ -16,35 +16,35 @@
 //! | `future.rs` | the future of a response, and its move to the log's runtime |
 //! | `end_claim.rs`, `lifecycle.rs` | the lifecycle and its claim |
 //! | `started_event.rs` | `started`, before the handler is called |
-//! | `instrumented.rs`, `cancellable.rs`, `handler_end.rs` | the run of the handler, and its end |
-//! | `event_decision.rs`, `record_decision.rs` | the event for that end |
+//! | `scoped_future.rs`, `cancellable.rs`, `handler_end.rs` | the run of the handler, and its end |
+//! | `event_disposition.rs`, `record_decision.rs` | the event for that end |
 //! | `response_release.rs`, `response_mark.rs` | the write of the event, and then the release of the response |
 //! | `body.rs`, `body_end_event.rs` | an event at the end of the body |
 //! | `capture_body.rs` | the digest of a request's body, by a layer of its own |
 //! | `request_span.rs` | the span of the request in the app's subscriber |
-//! | `call_end.rs`, `read_ahead.rs`, `trailers_only.rs` | gRPC |
+//! | `grpc_call_end.rs`, `read_ahead.rs`, `trailers_only.rs` | gRPC |
 
 mod body;
 mod body_end_event;
 mod body_error;
-mod call_end;
 mod cancellable;
 mod capture_body;
 mod end_claim;
-mod event_decision;
+mod event_disposition;
 mod future;
+mod grpc_call_end;
 mod handler_end;
-mod instrumented;
 mod layer;
+#[cfg(feature = "route-coverage")]
+pub(crate) mod layer_probe;
 mod lifecycle;
 mod not_recorded;
-#[cfg(feature = "route-coverage")]
-pub(crate) mod probe;
 mod read_ahead;
 mod record_decision;
 mod request_span;
 mod response_mark;
 mod response_release;
+mod scoped_future;
 mod service;
 mod started_event;
 mod trailers_only;

@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::body_error::BodyError;
-use super::call_end::CallEnd;
+use super::grpc_call_end::GrpcCallEnd;
 
 /// The maximum number of frames that are read ahead.
 const MAX_FRAMES: usize = 64;
@@ -49,13 +49,13 @@ where
     R::Error: Into<BodyError>,
 {
     /// Reads the frames that are ready, within the bounds. Returns the end of the call, if it was reached.
-    pub(super) fn read(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<CallEnd> {
+    pub(super) fn read(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<GrpcCallEnd> {
         let mut this = self.project();
         while this.frames.len() < MAX_FRAMES && (this.frames.len() < 2 || *this.bytes < MAX_BYTES) {
             let (frame, end) = match this.body.as_mut().poll_frame(cx) {
                 Poll::Pending => return None,
-                Poll::Ready(None) => (None, Some(CallEnd::Missing)),
-                Poll::Ready(Some(Err(error))) => (Some(Ahead::Error(error.into())), Some(CallEnd::Broken)),
+                Poll::Ready(None) => (None, Some(GrpcCallEnd::Missing)),
+                Poll::Ready(Some(Err(error))) => (Some(Ahead::Error(error.into())), Some(GrpcCallEnd::Broken)),
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(mut data) => {
                         *this.bytes += data.remaining();
@@ -63,7 +63,7 @@ where
                     }
                     Err(frame) => {
                         let trailers = frame.into_trailers().unwrap_or_default();
-                        let end = CallEnd::of(&trailers);
+                        let end = GrpcCallEnd::of(&trailers);
                         (Some(Ahead::Trailers(trailers)), Some(end))
                     }
                 },

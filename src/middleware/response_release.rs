@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::body_end_event::{BodyEndEvent, OpenCall, WriteState};
 use super::body_error::BodyError;
-use super::call_end::CallEnd;
-use super::event_decision::EventDecision;
+use super::event_disposition::EventDisposition;
+use super::grpc_call_end::GrpcCallEnd;
 use super::handler_end::{BodySize, HandlerEnd, LifecycleOutput};
 use super::lifecycle::RequestLifecycle;
 use super::request_span::EVENT_ID;
@@ -77,12 +77,12 @@ impl RequestLifecycle {
             }
             let body_size = end.inspect_body();
             let mut decision = self.decide(&end, &mut facts, true);
-            if let EventDecision::Awaited = decision {
+            if let EventDisposition::Awaited = decision {
                 // Boxed here and below: few requests need these futures, and all would have room for them.
                 Box::pin(self.await_inner_attempts()).await;
                 decision = self.decide(&end, &mut facts, false);
             }
-            if let EventDecision::Record(.., Some(written)) | EventDecision::Nothing(Some(written)) = decision {
+            if let EventDisposition::Record(.., Some(written)) | EventDisposition::Nothing(Some(written)) = decision {
                 match Box::pin(self.is_committed(written, end.status())).await {
                     Ok(true) => {
                         self.span.record(EVENT_ID, written.event_id);
@@ -90,7 +90,7 @@ impl RequestLifecycle {
                     }
                     Ok(false) => {}
                     Err(()) => {
-                        if let EventDecision::Record(event, ..) = decision {
+                        if let EventDisposition::Record(event, ..) = decision {
                             self.shared.log.await_transaction(event, written.transaction);
                         }
                         let output = self.answer_without_event(end, written.event_id, written.fail_mode);
@@ -99,11 +99,13 @@ impl RequestLifecycle {
                 }
             }
             let (event, decided, written) = match decision {
-                EventDecision::Record(event, decided, written) => (event, decided, written),
-                EventDecision::Refused(refusal) => return NextStep::Leave(self.withhold(refusal)),
-                EventDecision::IsRefusal(refusal) => return NextStep::Leave(self.pass_refusal(end, refusal)),
-                EventDecision::Told | EventDecision::Awaited => return NextStep::Leave(self.release(end, None, None)),
-                EventDecision::Nothing(_) => return NextStep::Leave(self.pass(end)),
+                EventDisposition::Record(event, decided, written) => (event, decided, written),
+                EventDisposition::Refused(refusal) => return NextStep::Leave(self.withhold(refusal)),
+                EventDisposition::IsRefusal(refusal) => return NextStep::Leave(self.pass_refusal(end, refusal)),
+                EventDisposition::Told | EventDisposition::Awaited => {
+                    return NextStep::Leave(self.release(end, None, None));
+                }
+                EventDisposition::Nothing(_) => return NextStep::Leave(self.pass(end)),
             };
             let transaction = written.map(|written| written.transaction);
             let call = end.is_open_call().then_some(OpenCall { result_count: facts.result_count });
@@ -130,7 +132,7 @@ impl RequestLifecycle {
                 };
                 if let Err(started) = is_started {
                     // The client is refused now, and waits for no further event.
-                    end_of_body.write_detached("dropped", CallEnd::REFUSED);
+                    end_of_body.write_detached("dropped", GrpcCallEnd::REFUSED);
                     return NextStep::Leave(self.answer_without_event(end, started, decided.fail_mode));
                 }
                 let started = self.claim.lock()[self.claim.attempt()].started.clone();

@@ -15,13 +15,13 @@ use super::body::AuditBody;
 use super::body_error::BodyError;
 use super::future::ResponseFuture;
 use super::handler_end::HandlerEnd;
-use super::instrumented::{Instrumented, instrument};
-use super::lifecycle::{BoxedLifecycle, RequestLifecycle};
 #[cfg(feature = "route-coverage")]
-use super::probe;
+use super::layer_probe;
+use super::lifecycle::{BoxedLifecycle, RequestLifecycle};
 use super::request_span::RequestSpan;
+use super::scoped_future::{ScopedFuture, instrument};
 use crate::capture::scope::{self, RequestFingerprint, Scope};
-use crate::capture::{AttemptStage, AuditContext, KeptHead, LayerConfig, WithheldResponse, path_and_query, sent};
+use crate::capture::{AttemptStage, AuditContext, KeptHead, LayerState, WithheldResponse, path_and_query, sent};
 use crate::policy::MatchingRules;
 use crate::writer::LogId;
 
@@ -30,13 +30,13 @@ use crate::writer::LogId;
 /// Readiness is that of the inner service, and so is the error type.
 pub struct AuditService<S> {
     inner: S,
-    config: Option<Arc<LayerConfig>>,
+    config: Option<Arc<LayerState>>,
 }
 
 impl<S> AuditService<S> {
-    pub(super) fn new(inner: S, shared: Option<Arc<LayerConfig>>) -> Self {
+    pub(super) fn new(inner: S, shared: Option<Arc<LayerState>>) -> Self {
         #[cfg(feature = "route-coverage")]
-        let shared = probe::reply(shared);
+        let shared = layer_probe::reply(shared);
         Self { inner, config: shared }
     }
 }
@@ -91,7 +91,7 @@ where
             let mut slot = around.slot(shared, &mut request);
             let head = head_of(&request);
             return match instrument(&mut slot, || self.inner.call(request)) {
-                Ok(future) => ResponseFuture::unmatched(Instrumented::new(future, slot), head),
+                Ok(future) => ResponseFuture::unmatched(ScopedFuture::new(future, slot), head),
                 Err(panic) => ResponseFuture::panicked(slot, head, panic),
             };
         }
@@ -135,7 +135,7 @@ where
         let mut slot = Scope::Held(context.clone(), RequestFingerprint::NONE);
         let lifecycle: BoxedLifecycle<R, S::Error> =
             match instrument(&mut slot, || lifecycle.span.call(|| self.inner.call(request))) {
-                Ok(future) => Box::pin(lifecycle.run(Instrumented::new(future, slot))),
+                Ok(future) => Box::pin(lifecycle.run(ScopedFuture::new(future, slot))),
                 Err(panic) => Box::pin(lifecycle.finish(HandlerEnd::Panic(panic))),
             };
         ResponseFuture::audited(lifecycle, context, true)
@@ -188,7 +188,7 @@ impl Around {
     }
 
     /// The scope of a layer whose rules do not name the request.
-    fn slot<B>(self, shared: &Arc<LayerConfig>, request: &mut Request<B>) -> Scope {
+    fn slot<B>(self, shared: &Arc<LayerState>, request: &mut Request<B>) -> Scope {
         match self.seen {
             Seen::InScope | Seen::ByNobody { has_other: false } => Scope::vacant(shared, self.fingerprint, None),
             Seen::WithRequest(context) => Scope::vacant(shared, self.fingerprint, Some(context)),
@@ -202,7 +202,7 @@ impl Around {
     }
 
     /// The context of a layer whose rules name the request.
-    fn context(self, shared: &Arc<LayerConfig>, head: KeptHead, rules: MatchingRules) -> AuditContext {
+    fn context(self, shared: &Arc<LayerState>, head: KeptHead, rules: MatchingRules) -> AuditContext {
         let around = match self.seen {
             Seen::InScope => scope::current(),
             Seen::WithRequest(context) => Some(context),

@@ -4,7 +4,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, Response};
 
 use super::body::AuditBody;
-use super::call_end::GRPC_STATUS;
+use super::grpc_call_end::GRPC_STATUS;
 use super::not_recorded::AUDIT_EVENT_ID;
 use crate::capture::WithheldResponse;
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::lifecycle::RequestLifecycle;
 use super::record_decision::{add_query_counts, decide};
-use crate::capture::{AuditContext, LayerConfig, TransactionalEvent};
+use crate::capture::{AuditContext, LayerState, TransactionalEvent};
 use crate::event::{BoundedEvent, ErrorCode, EventId};
 use crate::log_lines::log_line;
 use crate::policy::{MatchingRules, RequestOutcome};
@@ -97,7 +97,7 @@ impl AuditContext {
     }
 
     /// The event to be committed with the transaction.
-    fn expected_event(&self, layer: &LayerConfig, transaction: TransactionId) -> Result<BoundedEvent, RecordError> {
+    fn expected_event(&self, layer: &LayerState, transaction: TransactionId) -> Result<BoundedEvent, RecordError> {
         let mut attempts = self.lock();
         let attempt = attempts.named(self.attempt());
         if !attempts.is_open(attempt) {

@@ -52,15 +52,16 @@
 
 mod pacing;
 mod plan;
-mod preview;
 mod purge_error;
+mod purge_preview;
+mod purge_report;
 mod record;
 
 #[cfg(feature = "retention-rules")]
 mod rules;
 
 #[cfg(feature = "retention-rules")]
-mod rule_walk;
+mod rule_evaluation;
 
 mod survey;
 
@@ -69,7 +70,7 @@ mod removal_signer;
 #[cfg(feature = "seal")]
 mod sealed_removal;
 
-mod deletion;
+mod delete_chunks;
 
 mod erasure;
 
@@ -78,9 +79,10 @@ mod purge;
 pub use erasure::{Erasure, ErasureError, ErasurePreview, ErasureReport};
 pub use pacing::{CHUNK_EVENTS, RETRY_TIMEOUT};
 pub use plan::{RetentionPlan, WatermarkError};
-pub use preview::{PurgePreview, PurgeReport};
 pub use purge::Purge;
 pub use purge_error::PurgeError;
+pub use purge_preview::PurgePreview;
+pub use purge_report::PurgeReport;
 
 #[cfg(feature = "retention-rules")]
 pub use rules::{PatternError, PythonPattern, RetentionRule, RetentionRules, RuleField, RulesError};

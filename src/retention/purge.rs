@@ -4,11 +4,12 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
-use super::deletion::{Deleter, End};
+use super::delete_chunks::{Deleter, End};
 use super::pacing::{Stop, retry};
 use super::plan::RetentionPlan;
-use super::preview::{PurgePreview, PurgeReport};
 use super::purge_error::PurgeError;
+use super::purge_preview::PurgePreview;
+use super::purge_report::PurgeReport;
 use super::record;
 #[cfg(feature = "seal")]
 use super::sealed_removal::SealedRemoval;

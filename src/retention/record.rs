@@ -4,7 +4,8 @@
 use serde_json::{Map, Value};
 
 use super::plan::RetentionPlan;
-use super::preview::{PurgePreview, PurgeReport};
+use super::purge_preview::PurgePreview;
+use super::purge_report::PurgeReport;
 #[cfg(feature = "retention-rules")]
 use super::rules::RetentionRules;
 use crate::event::{Actor, AuditEvent, EventType, Phase};

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::pacing::retry;
 use super::plan::{RetentionPlan, WATERMARKS, before};
-use super::preview::{Deletion, PurgePreview};
 use super::purge_error::PurgeError;
+use super::purge_preview::{Deletion, PurgePreview};
 use crate::event::{AuditEvent, EventId, EventType, Phase, Timestamp};
 use crate::query::{Cursor, Filter, PageQuery};
 use crate::store::{AuditStore, EventExtent, Parts, Reader, Removal, StoreError, StoreErrorKind};
@@ -179,7 +179,7 @@ async fn survey_rules(
     floor: Option<Timestamp>,
     preview: &mut PurgePreview,
 ) -> Result<(), StoreError> {
-    use super::rule_walk::{RuleCutoffs, RuleWalk};
+    use super::rule_evaluation::{RuleCutoffs, RuleWalk};
 
     let cutoffs = RuleCutoffs::new(rules, preview.as_of, floor);
     let all_before = cutoffs.all_before();

@@ -16,7 +16,7 @@ use super::Coverage;
 use super::coverage::LayerView;
 use super::route_template::{example_path, nested_views};
 use super::router_debug::ListedRoute;
-use crate::middleware::probe::{self, ProbedLayer};
+use crate::middleware::layer_probe::{self, ProbedLayer};
 
 /// No handler is for this method.
 const PROBE_METHOD: &str = "TOWER-AUDIT-PROBE";
@@ -34,12 +34,12 @@ pub(super) async fn probe_route(app: &Router, route: &ListedRoute) -> Vec<(Optio
     let nowhere = example_path("/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}/{i}/{j}/{k}/{l}/{m}/{n}/{o}/{p}", None);
     let path = if route.path.is_some() { example_path(template, None) } else { nowhere.clone() };
     // The layers around the fallback are around the whole app: nothing is nested further out.
-    let outermost = probe::layers_of(|| probe_future(app, &Method::GET, &nowhere));
+    let outermost = layer_probe::layers_of(|| probe_future(app, &Method::GET, &nowhere));
     let mut seen = None;
     let mut coverages = Vec::new();
     for method in route.methods.iter().map(Some).chain(route.has_any_handler.then_some(None)) {
         let judged_by = method.map_or_else(unsafe_methods, |method| vec![method.clone()]);
-        let layers = probe::layers_of(|| probe_future(app, &judged_by[0], &path));
+        let layers = layer_probe::layers_of(|| probe_future(app, &judged_by[0], &path));
         let coverage = |seen: &[(ProbedLayer, String)]| {
             let around = layers.iter().map(|layer| {
                 let is_outermost = outermost.iter().any(|other| other.is(layer));
@@ -92,7 +92,7 @@ fn probe_future(app: &Router, method: &Method, path: &str) -> Option<RouteFuture
 
 /// Returns the paths that the layers around a route see: sends a probe through the middlewares outside of the innermost.
 async fn observe_paths(app: &Router, path: &str) -> Vec<(ProbedLayer, String)> {
-    let (future, sightings) = probe::with_stand_ins(|| probe_future(app, &probe_method(), path));
+    let (future, sightings) = layer_probe::with_stand_ins(|| probe_future(app, &probe_method(), path));
     let Some(future) = future else { return Vec::new() };
     let mut future = Box::pin(AssertUnwindSafe(future).catch_unwind());
     let complete = poll_fn(|cx| {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::finding::{Damage, Report};
-use super::signed_names::{SignedName, SignedNames};
+use super::signed_pseudonyms::{SignedName, SignedNames};
 use crate::event::{AuditEvent, EventId};
 use crate::seal::{Cell, ErasedCells, LeafRanges, RemovalNote, SurvivingSalts};
 use crate::store::StoredLeaf;

@@ -40,25 +40,25 @@ mod seal_task;
 
 mod leaf_hash;
 
-mod check_sealed;
 mod cosign_request;
 mod erasure_check;
 mod event_proof;
 mod finding;
 mod key_chain;
+mod pre_purge_check;
 mod removal_check;
 mod seal_state;
-mod signed_names;
+mod signed_pseudonyms;
 mod tree_check;
 mod verifier;
 
-pub(crate) use check_sealed::check_sealed;
 pub use cosign_request::CosignRequest;
 pub use error::{Refusal, SealerError};
 pub use event_proof::{EventProof, prove, prove_in};
 pub use finding::{Damage, Finding, Report};
 pub use key_chain::trusted_keys;
 pub use key_succession::KeySuccession;
+pub(crate) use pre_purge_check::check_sealed;
 pub use retention_key::RetentionKey;
 pub use seal_key::{SealKey, SealKeyError};
 pub use seal_state::{CheckpointAge, EventSeal, SealState, seal_state};

@@ -24,7 +24,7 @@ mod parts;
 
 mod audit_store;
 
-mod sink;
+mod sink_diagnostics;
 
 #[cfg(any(feature = "nats", all(feature = "syslog", unix)))]
 mod client_tls;
@@ -61,7 +61,7 @@ pub mod syslog;
 pub mod tee;
 pub mod tracing;
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "mongodb"))]
-mod unindexed;
+mod unindexed_conditions;
 
 mod open;
 

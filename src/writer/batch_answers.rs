@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::batch::Batch;
-use super::closing_events;
 use super::error::{RecordError, RecordErrorKind};
+use super::started_ends;
 use super::stats::add;
 use super::waiter::FollowUp;
 use super::worker::Worker;
@@ -56,7 +56,7 @@ impl Worker {
     /// Ends a `started` event that the store has, or may have, after its caller was told that it is not written.
     fn end_not_run(&self, started: &AuditEvent, number: u64) {
         self.queue.release(started.event_id);
-        if self.queue.owe(closing_events::not_run(started), Some(number)).is_err() {
+        if self.queue.owe(started_ends::not_run(started), Some(number)).is_err() {
             let event_id = started.event_id;
             log_line(move || {
                 tracing::error!(

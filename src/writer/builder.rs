@@ -10,7 +10,6 @@ use tokio::sync::{Semaphore, watch};
 use super::append_slots::AppendSlots;
 use super::audit_log::{AuditLog, LogInner};
 use super::catch_panic::{catch_panic, catch_store_panic};
-use super::closing_events;
 use super::deadline::from_now;
 use super::detached_requests::DetachedLimits;
 use super::error::{OpenError, OpenErrorRepr};
@@ -21,6 +20,7 @@ use super::limits::{
 };
 use super::missing_actor_warning::FirstRequests;
 use super::queue::{Queue, QueueLimits};
+use super::started_ends;
 use super::stats::Counters;
 use super::worker::Worker;
 use crate::backoff::Backoff;
@@ -341,12 +341,12 @@ impl AuditLogBuilder {
 async fn close_orphans(orphans: &dyn OrphanRecovery) -> Result<u64, StoreError> {
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
     for _ in 1..RECOVERY_TRIES {
-        match catch_store_panic(|| orphans.recover(&closing_events::unknown)).await {
+        match catch_store_panic(|| orphans.recover(&started_ends::unknown)).await {
             Err(error) if error.kind() == StoreErrorKind::Transient => tokio::time::sleep(backoff.next_pause()).await,
             ended => return ended,
         }
     }
-    catch_store_panic(|| orphans.recover(&closing_events::unknown)).await
+    catch_store_panic(|| orphans.recover(&started_ends::unknown)).await
 }
 
 const RECOVERY_TRIES: usize = 5;

@@ -11,8 +11,8 @@
 //! |---|---|
 //! | `audit_log.rs`, `builder.rs` | the handle of the app |
 //! | `event_write.rs`, `deadline.rs`, `timer_thread.rs` | the wait of a caller |
-//! | `queue.rs`, `queue_line.rs`, `waiter.rs`, `batch.rs` | the queue, and the line of those who wait for room |
-//! | `owed_queue.rs`, `owed_events.rs`, `closing_events.rs` | the events that the log owes |
+//! | `queue.rs`, `queue_waiters.rs`, `waiter.rs`, `batch.rs` | the queue, and the line of those who wait for room |
+//! | `owed_queue.rs`, `owed_events.rs`, `started_ends.rs` | the events that the log owes |
 //! | `worker.rs`, `batches_in_flight.rs`, `append_slots.rs` | the worker's loop |
 //! | `batch_write.rs`, `batch_answers.rs` | the tries of one batch, and its answers |
 //! | `flush.rs`, `health_check.rs` | the questions of the app: all written? would the next one be? |
@@ -28,7 +28,6 @@ mod batch_write;
 mod batches_in_flight;
 mod builder;
 mod catch_panic;
-mod closing_events;
 mod deadline;
 mod detached_requests;
 mod error;
@@ -45,7 +44,8 @@ mod owed_events;
 mod owed_queue;
 mod pending_transactions;
 mod queue;
-mod queue_line;
+mod queue_waiters;
+mod started_ends;
 mod stats;
 mod store_damage;
 mod subscription;

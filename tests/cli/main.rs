@@ -1,12 +1,12 @@
 //! The built program, from outside: what it prints, what it leaves in the store, and how it exits.
 
 mod backup;
-mod common;
 mod completions_and_manual;
 mod destroy_and_recreate;
 #[cfg(unix)]
 mod doctor;
 mod errors;
+mod every_command;
 #[cfg(unix)]
 mod export;
 mod formats;
@@ -44,5 +44,5 @@ mod support;
 #[cfg(unix)]
 mod tail;
 mod tee;
-mod verify_output;
+mod verify_exit_code;
 mod witness;

@@ -26,7 +26,7 @@ fn a_sealed_log_verifies_and_a_damaged_one_does_not() {
         place.run(&words).ok(),
         "example.com/audit: 700 leaves, 1 checkpoints; 700 events are intact, 0 purged, 0 not sealed yet\n"
     );
-    let report = json(&place.run(&[&words[..], &["--json"]].concat()).ok());
+    let report = json(&place.run(&[&words[..], &["--format", "json"]].concat()).ok());
     assert_eq!((&report["size"], &report["damaged"], &report["findings"]), (&700.into(), &0.into(), &json("[]")));
     let checkpoint = place.run(&["checkpoint"]).ok();
     assert!(checkpoint.starts_with("example.com/audit\n700\n"), "{checkpoint}");
@@ -49,7 +49,7 @@ fn a_sealed_log_verifies_and_a_damaged_one_does_not() {
     assert!(lines[1].starts_with("edited: the event of leaf 10 is not the one that was sealed"), "{done:?}");
     assert!(lines[2].starts_with("missing: the leaves 20 to 20 are gone"), "{done:?}");
     assert!(done.stderr.contains("the log is damaged in") && done.stderr.contains("evidence"), "{done:?}");
-    let done = place.run(&[&words[..], &["--json"]].concat());
+    let done = place.run(&[&words[..], &["--format", "json"]].concat());
     assert_eq!((done.code, &json(&done.stdout)["findings"][0]["damage"]), (Some(6), &"edited".into()));
 }
 
@@ -167,7 +167,7 @@ fn a_part_of_the_log_is_verified_and_a_policy_names_the_keys() {
         since,
         "example.com/audit: 303 leaves since 300, 1 checkpoints; 3 events are intact, 0 purged, 0 not sealed yet\n"
     );
-    let report = json(&place.run(&["verify", "--vkey", &vkey, "--event", &id, "--json"]).ok());
+    let report = json(&place.run(&["verify", "--vkey", &vkey, "--event", &id, "--format", "json"]).ok());
     assert_eq!((&report["intact"], &report["size"], &report["damaged"]), (&1.into(), &303.into(), &0.into()));
     let unknown = ["verify", "--vkey", &vkey, "--event", "0199a700000070008000000000000001"];
     assert!(place.run(&unknown).failed(4).contains("there is no event"));

@@ -28,7 +28,7 @@ mod nats_cluster;
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "mongodb", feature = "nats"))]
 #[path = "../support/private_server.rs"]
 mod private_server;
-mod rotation_killed;
+mod retention_killed;
 mod shutdown;
 mod spool;
 mod store_fails;

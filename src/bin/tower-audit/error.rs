@@ -12,7 +12,7 @@ use tower_audit::seal::ProofError;
 use tower_audit::sealing::{SealKeyError, SealerError};
 use tower_audit::store::{StoreError, StoreErrorKind};
 
-use crate::recreate::RecreateError;
+use crate::recreate_store::RecreateError;
 use crate::redact::{redact_passwords, redact_urls};
 use crate::sanitize::sanitize_line;
 

@@ -7,7 +7,7 @@ mod args;
 mod error;
 mod help;
 mod progress;
-mod recreate;
+mod recreate_store;
 mod redact;
 mod sanitize;
 mod signals;

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 
 use tokio::time::Instant;
 
+use super::data_subject::DataSubject;
 #[cfg(feature = "seal")]
 use super::erasable_cell::ErasableCell;
 use super::erasure_preview::{ErasurePreview, ErasureReport};
 use super::erasure_walk::{ErasureWalk, WalkedPage};
-use super::person::Person;
 #[cfg(feature = "seal")]
 use super::sealed_erasure::SealedErasure;
 use crate::event::{AuditEvent, EventId};
@@ -36,7 +36,7 @@ impl End {
 pub(super) struct Eraser<'a> {
     pub(super) reader: &'a dyn Reader,
     pub(super) erasure: &'a dyn CellErasure,
-    pub(super) person: &'a Person,
+    pub(super) person: &'a DataSubject,
     pub(super) stop: Stop<'a>,
     pub(super) progress: &'a mut (dyn FnMut(u64) + Send),
     pub(super) report: ErasureReport,

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::pin;
 
+use super::data_subject::DataSubject;
 use super::erasable_cell::ErasableCell;
 use super::eraser::{End, Eraser};
 use super::erasure_error::ErasureError;
 use super::erasure_preview::{ErasurePreview, ErasureReport};
 use super::erasure_record;
 use super::erasure_walk::ErasureWalk;
-use super::person::Person;
 #[cfg(feature = "seal")]
 use super::sealed_erasure::SealedErasure;
 use crate::event::Actor;
@@ -52,7 +52,7 @@ use crate::store::{AuditStore, CellErasure, Reader, StoreError, StoreErrorKind};
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Erasure {
-    person: Person,
+    person: DataSubject,
     actor: Actor,
     #[cfg(feature = "seal")]
     key: Option<RetentionKey>,
@@ -68,7 +68,7 @@ impl Erasure {
             return Err(ErasureError::Name(format!("{id:?} names no person: it has no letter and no digit")));
         }
         Ok(Self {
-            person: Person::new(id),
+            person: DataSubject::new(id),
             actor: Actor::default(),
             #[cfg(feature = "seal")]
             key: None,

@@ -1,11 +1,11 @@
 //! The events that record an erasure. They do not name the person.
 
+use super::data_subject::DataSubject;
 use super::erasure_preview::{ErasurePreview, ErasureReport};
-use super::person::Person;
 use crate::event::{Actor, AuditEvent, CompactText, Details, EventType, Phase};
 
 /// Returns the event that is written before anything is erased.
-pub(super) fn started(person: &Person, actor: &Actor, preview: &ErasurePreview) -> AuditEvent {
+pub(super) fn started(person: &DataSubject, actor: &Actor, preview: &ErasurePreview) -> AuditEvent {
     let mut event = event(person, actor, preview);
     event.phase = Phase::Started;
     event.truncate_to_limits();
@@ -15,7 +15,7 @@ pub(super) fn started(person: &Person, actor: &Actor, preview: &ErasurePreview) 
 /// Returns the event that is written afterwards. `ended` is `done`, `interrupted` or `failed`.
 pub(super) fn completed(
     started: &AuditEvent,
-    person: &Person,
+    person: &DataSubject,
     preview: &ErasurePreview,
     report: &ErasureReport,
     ended: &str,
@@ -34,7 +34,7 @@ pub(super) fn completed(
     event
 }
 
-fn event(person: &Person, actor: &Actor, preview: &ErasurePreview) -> AuditEvent {
+fn event(person: &DataSubject, actor: &Actor, preview: &ErasurePreview) -> AuditEvent {
     let mut event = AuditEvent::new(EventType::AUDIT_ERASE);
     // Of an operator who erases themselves, the name would stay behind.
     let names_person = |name: &Option<CompactText>| name.as_deref().is_some_and(|name| person.is_in(name));

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::data_subject::DataSubject;
 use super::erasable_cell::ErasableCell;
 use super::erasure_preview::ErasurePreview;
-use super::person::Person;
 use crate::event::{AuditEvent, EventId};
 use crate::query::{Cursor, Filter, PageQuery};
 use crate::retention::pacing::{CHUNK_EVENTS, retry};
@@ -21,7 +21,7 @@ pub(super) struct WalkedPage {
 
 pub(super) struct ErasureWalk<'a> {
     reader: &'a dyn Reader,
-    person: &'a Person,
+    person: &'a DataSubject,
     next: Option<PageQuery>,
     /// The newest event.
     pub(super) newest: Option<Cursor>,
@@ -29,12 +29,12 @@ pub(super) struct ErasureWalk<'a> {
 
 impl<'a> ErasureWalk<'a> {
     /// A walk that begins with the newest event.
-    pub(super) fn new(reader: &'a dyn Reader, person: &'a Person) -> Self {
+    pub(super) fn new(reader: &'a dyn Reader, person: &'a DataSubject) -> Self {
         Self { reader, person, next: Some(PageQuery::new(Filter::new(), CHUNK_EVENTS)), newest: None }
     }
 
     /// A walk that begins with the newest event of a preview.
-    pub(super) fn of_preview(reader: &'a dyn Reader, person: &'a Person, preview: &ErasurePreview) -> Self {
+    pub(super) fn of_preview(reader: &'a dyn Reader, person: &'a DataSubject, preview: &ErasurePreview) -> Self {
         let mut walk = Self::new(reader, person);
         walk.next = preview.newest.map(|newest| {
             let above = newest.event_id.as_u128().checked_add(1);

@@ -2,7 +2,7 @@
 
 mod erasable_cell;
 
-mod person;
+mod data_subject;
 
 mod erasure_error;
 mod erasure_preview;

@@ -11,8 +11,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::data_subject::DataSubject;
 use super::erasable_cell::ErasableCell;
-use super::person::Person;
 use crate::event::{AuditEvent, ERASED_MEMBER, EventId};
 use crate::retention::removal_signer::RemovalSigner;
 use crate::seal::{Cell, ErasedCells, Leaf, RemovalNote, Seed, SurvivingSalts};
@@ -47,7 +47,7 @@ impl<'a> SealedErasure<'a> {
     /// Signs the cells of these events, as far as the events have leaves and are those that were sealed.
     pub(super) async fn sign_part(
         &mut self,
-        person: &Person,
+        person: &DataSubject,
         events: &[(AuditEvent, BTreeSet<ErasableCell>)],
     ) -> Result<SignedPart, StoreError> {
         let ids: Vec<EventId> = events.iter().map(|(event, _)| event.event_id).collect();
@@ -96,7 +96,7 @@ impl SignedPart {
     /// Returns the event that takes the place of another: with no more blank cells than were signed, and none if it is not the sealed one.
     pub(super) fn replace(
         &self,
-        person: &Person,
+        person: &DataSubject,
         event: &AuditEvent,
         seed: Option<&StoredSeed>,
     ) -> Option<ErasedEvent> {
@@ -129,7 +129,7 @@ impl SignedPart {
 /// Returns the event without the values of these cells, with the salts that are left, and the numbers of the cells that this blanks. A pseudonym of an
 /// earlier erasure is a value like others. None if the event is not the one that was sealed.
 fn erased(
-    person: &Person,
+    person: &DataSubject,
     event: &AuditEvent,
     cells: &BTreeSet<ErasableCell>,
     seed: &StoredSeed,

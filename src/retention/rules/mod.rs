@@ -1,7 +1,7 @@
 //! Retention rules: a number of days for the events whose fields match patterns, feature `retention-rules`.
 
 mod pattern_error;
-mod python_category;
+mod python_char_class;
 
 mod python_syntax;
 

@@ -1,7 +1,7 @@
 //! Sets of characters in Python's syntax, such as `[^a-z\d]`.
 
 use super::pattern_error::PatternError;
-use super::python_category::category;
+use super::python_char_class::category;
 use super::python_syntax::{Flags, Translation};
 
 impl Translation {

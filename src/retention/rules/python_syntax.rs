@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::pattern_error::PatternError;
-use super::python_category::category;
+use super::python_char_class::category;
 
 /// The flags of a part of the pattern, as in `(?im:…)`.
 #[derive(Debug, Clone, Copy, Default)]

@@ -5,10 +5,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::engine::Writer;
 use super::error::{DuringOperation as _, permanent};
 use super::event_columns::columns;
 use super::session::Session;
+use super::shared_database::Writer;
 use super::value::Value;
 use crate::event::{AuditEvent, EventId, Phase};
 use crate::store::StoreError;

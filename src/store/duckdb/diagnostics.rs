@@ -2,8 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use super::engine::{Engine, Writer};
 use super::schema::{CURRENT, Survey};
+use super::shared_database::{Engine, Writer};
 use super::wal::wal_of;
 use crate::store::mount::Mount;
 use crate::store::{Diagnostic, StoreError};

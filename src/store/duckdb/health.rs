@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use super::append::{Batch, insert};
-use super::engine::Writer;
 use super::error::permanent;
 use super::schema;
+use super::shared_database::Writer;
 use super::value::Value;
 use crate::event::EventId;
 use crate::store::StoreError;

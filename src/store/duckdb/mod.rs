@@ -18,7 +18,7 @@
 //!
 //! # Checkpoints
 //! A checkpoint moves the write-ahead log into the file, and appends wait for it. It is made while the log is idle; under load, only when
-//! the write-ahead log has reached a bound (`engine.rs`).
+//! the write-ahead log has reached a bound (`shared_database.rs`).
 //!
 //! # Orphans
 //! A `started` event is also a row of `audit_events_started`, with the number of the store that wrote it, until the event that
@@ -26,23 +26,23 @@
 
 mod admin;
 mod append;
+mod blocking_read;
 mod config;
 mod diagnostics;
 mod dialect;
-mod engine;
 mod error;
 mod event_columns;
 mod health;
 mod library;
 mod orphan_recovery;
 mod purge;
-mod read;
 mod read_pool;
 mod reader;
 mod removal;
 mod row;
 mod schema;
 mod session;
+mod shared_database;
 mod store;
 mod value;
 mod wal;

@@ -1,7 +1,7 @@
 //! Closing the `started` events of stores that are not open any more.
 
 use super::append::{Batch, delete_started, insert, known_ids};
-use super::engine::{Engine, Writer, blocking};
+use super::shared_database::{Engine, Writer, blocking};
 use super::store::DuckdbStore;
 use crate::event::{AuditEvent, EventId};
 use crate::store::sql::started_event;

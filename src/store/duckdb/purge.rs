@@ -1,7 +1,7 @@
 //! Deleting old events, chunk by chunk.
 
-use super::engine::Writer;
 use super::session::Session;
+use super::shared_database::Writer;
 use super::value::Value;
 use crate::event::{EventId, Timestamp};
 use crate::query::Cursor;

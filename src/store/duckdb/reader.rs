@@ -1,9 +1,9 @@
 //! Reads: one statement each, so one snapshot.
 
+use super::blocking_read::read;
 use super::dialect::clause;
 use super::error::NAME;
 use super::event_columns::text_column;
-use super::read::read;
 use super::row::{MICROS, columns, event_of, nearest};
 use super::session::Session;
 use super::store::DuckdbStore;

@@ -1,7 +1,7 @@
 //! The removal part: positions of events, and the deletion of single ones.
 
+use super::blocking_read::read;
 use super::purge::{DOING, forget_open, remove};
-use super::read::read;
 use super::store::DuckdbStore;
 use super::value::Value;
 use crate::event::{EventId, Timestamp};

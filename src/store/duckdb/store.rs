@@ -6,9 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::append::{self, Batch};
 use super::config::Config;
 use super::diagnostics;
-use super::engine::{EngineHandle, Writer, blocking};
 use super::error::{NAME, OPENING, closed};
 use super::health::{self, HEALTH};
+use super::shared_database::{EngineHandle, Writer, blocking};
 use crate::event::AuditEvent;
 use crate::store::{AuditStore, Capabilities, Diagnostic, OpenOptions, Parts, StoreError, StoreFuture};
 

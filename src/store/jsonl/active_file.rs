@@ -6,8 +6,8 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _}
 use std::path::Path;
 
 use super::error::{APPEND, DuringOperation as _, OPENING, config, transient};
-use super::place::{FileKey, Place, private, stat};
-use super::size_limit::{check_size, size_limit};
+use super::file_layout::{FileKey, Place, private, stat};
+use super::rlimit_fsize::{check_size, size_limit};
 use crate::event::Timestamp;
 use crate::random::random;
 use crate::store::StoreError;
@@ -147,7 +147,7 @@ impl ActiveFile {
         source.seek(SeekFrom::Start(end))?;
         io::copy(&mut source, &mut &copy)?;
         copy.sync_all()?;
-        super::place::sync_folder(&place.state)
+        super::file_layout::sync_folder(&place.state)
     }
 
     /// Reserves space behind the end, as the next append will, within the largest size of a file. The file's length stays.

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use super::boot_id::boot_id;
 use super::error::{DuringOperation as _, transient};
-use super::place::{FileKey, Place, private, stat};
+use super::file_layout::{FileKey, Place, private, stat};
 use crate::store::StoreError;
 use crate::store::files::LockedFile;
 

@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use super::append_lock::Changes;
 use super::file_index::FileIndex;
+use super::file_layout::{FileKey, Kind, Place, stat};
 use super::line::{self, Head, Line};
 use super::line_reader::LineReader;
 use super::log_file::{BUFFER_BYTES, LogFile, Stamp};
-use super::place::{FileKey, Kind, Place, stat};
 
 /// The treatment of lines that another process has overwritten, and of large files without an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

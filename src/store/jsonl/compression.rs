@@ -10,9 +10,9 @@ use super::append_lock::Held;
 use super::catalogue::Edits;
 use super::compression_state::CompressionState;
 use super::error::DuringOperation as _;
+use super::file_layout::{FileKey, Form, Kind, Place};
 use super::log_file::Stamp;
-use super::maintenance_lock::Housekeeping;
-use super::place::{FileKey, Form, Kind, Place};
+use super::maintenance_lock::MaintenanceLock;
 use super::rewriting::Rewriting;
 use super::shared::Shared;
 use crate::event::Timestamp;
@@ -24,7 +24,7 @@ impl Shared {
     pub(super) fn compress_a_part(&self) -> Result<bool, StoreError> {
         let mut state = self.compression.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let place = self.lock_catalogue().place.clone();
-        let Some(_housekeeping) = Housekeeping::try_take(&place).during(DOING)? else { return Ok(false) };
+        let Some(_housekeeping) = MaintenanceLock::try_take(&place).during(DOING)? else { return Ok(false) };
         let mut rewriting = match state.file.take() {
             Some(rewriting) => rewriting,
             None => match self.begin_compression(&mut state, &place)? {
@@ -35,7 +35,7 @@ impl Shared {
         let more = match rewriting.step(&|_| false) {
             Ok(more) => more,
             Err(error) => {
-                let key = super::place::stat(rewriting.source()).ok().flatten().map(|file| FileKey::of(&file));
+                let key = super::file_layout::stat(rewriting.source()).ok().flatten().map(|file| FileKey::of(&file));
                 state.failed = key;
                 let name = rewriting.source().file_name().unwrap_or_default().to_owned();
                 log_line(move || {

@@ -1,7 +1,7 @@
 //! The state of compression between two calls.
 
+use super::file_layout::FileKey;
 use super::log_file::Stamp;
-use super::place::FileKey;
 use super::rewriting::Rewriting;
 
 /// The state of compression between two calls.

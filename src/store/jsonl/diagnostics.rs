@@ -1,7 +1,7 @@
 //! Diagnostics of the files, for `doctor`.
 
 use super::error::DuringOperation as _;
-use super::place::Kind;
+use super::file_layout::Kind;
 use super::shared::Shared;
 use crate::store::mount::{Mount, VOLATILE_HINT, volatile_message};
 use crate::store::{Diagnostic, StoreError};

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::catalogue::{Catalogue, Edits};
 use super::error::is_of_one_file;
+use super::file_layout::{FileKey, Form, Kind, kind_of, stat};
 use super::log_file::{LogFile, Stamp};
-use super::place::{FileKey, Form, Kind, kind_of, stat};
 
 /// A rotated file, as it was found.
 struct Found {

@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{is_damage, is_of_one_file};
 use super::file_index::{Block, FileIndex};
+use super::file_layout::{FileKey, Form, Kind, give_to_owner_of, private, sync_folder, with_suffix};
 use super::line::{self, Head, Line};
 use super::line_reader::{LineReader, RawLine};
-use super::place::{FileKey, Form, Kind, give_to_owner_of, private, sync_folder, with_suffix};
 use crate::event::Timestamp;
 use crate::random::random;
 

@@ -5,17 +5,17 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::error::{DuringOperation as _, transient};
-use super::place::{Place, private};
+use super::file_layout::{Place, private};
 use crate::store::StoreError;
 use crate::store::files::LockedFile;
 
 /// The lock of those who rewrite or remove rotated files.
 #[derive(Debug)]
-pub(super) struct Housekeeping {
+pub(super) struct MaintenanceLock {
     _file: LockedFile,
 }
 
-impl Housekeeping {
+impl MaintenanceLock {
     fn open(place: &Place) -> io::Result<File> {
         place.make_state()?;
         let file = private().write(true).create(true).truncate(false).open(place.state.join("housekeeping"))?;

@@ -4,11 +4,11 @@ use super::append_lock::Held;
 use super::batch::Batch;
 use super::block_cache::BlockCache;
 use super::error::{DuringOperation as _, error_of};
+use super::liveness_lock::DeadWriters;
 use super::scan::Scan;
 use super::snapshot::{Cancelled, ScanError, Snapshot};
 use super::store::JsonlStore;
 use super::writer::Writer;
-use super::writer_lock::DeadWriters;
 use crate::event::AuditEvent;
 use crate::store::{OrphanRecovery, StoreError, StoreErrorKind, StoreFuture};
 

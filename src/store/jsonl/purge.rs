@@ -5,11 +5,11 @@ use std::collections::{HashMap, HashSet};
 use super::append_lock::Held;
 use super::error::{DuringOperation as _, is_of_one_file};
 use super::file_index::FileIndex;
+use super::file_layout::{FileKey, Kind, stat};
 use super::line::Head;
 use super::line_erasure::overwrite;
 use super::log_file::{LogFile, Stamp, remove_compressed_copy};
-use super::maintenance_lock::Housekeeping;
-use super::place::{FileKey, Kind, stat};
+use super::maintenance_lock::MaintenanceLock;
 use super::rewriting::Rewriting;
 use super::shared::Shared;
 use crate::event::{EventId, Timestamp};
@@ -118,9 +118,9 @@ impl Shared {
             .is_some_and(|file| file.index.blank_bytes >= MANY_BLANKS && file.index.blank_bytes * 2 > file.index.len))
     }
 
-    fn housekeeping(&self) -> Result<Housekeeping, StoreError> {
+    fn housekeeping(&self) -> Result<MaintenanceLock, StoreError> {
         let place = self.lock_catalogue().place.clone();
-        Housekeeping::take(&place, self.config.timeout, DOING)
+        MaintenanceLock::take(&place, self.config.timeout, DOING)
     }
 
     fn files(&self) -> Result<Vec<LogFile>, StoreError> {

@@ -3,7 +3,7 @@
 use super::append_lock::{Held, peek};
 use super::catalogue::{Catalogue, Edits};
 use super::error::{DuringOperation as _, NAME, error_of, transient};
-use super::place::{FileKey, stat};
+use super::file_layout::{FileKey, stat};
 use super::scan::Scan;
 use super::shared::Shared;
 use super::snapshot::{Cancelled, ScanError, Snapshot};

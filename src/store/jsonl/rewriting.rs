@@ -10,11 +10,11 @@ use flate2::write::GzEncoder;
 
 use super::append_lock::Held;
 use super::file_index::FileIndex;
+use super::file_layout::{FileKey, Form, Kind, Place, private, stat};
 use super::line::{self, Head, Line};
 use super::line_reader::LineReader;
 use super::log_file::{LogFile, Stamp, remove_compressed_copy};
-use super::place::{FileKey, Form, Kind, Place, private, stat};
-use super::size_limit::check_size;
+use super::rlimit_fsize::check_size;
 use crate::event::EventId;
 use crate::random::random;
 
@@ -136,7 +136,7 @@ impl Rewriting {
             Kind::Rotated(number, Form::Plain) if self.is_compressed => Kind::Rotated(number, Form::Gzip),
             kind => return (self.source.path.clone(), kind),
         };
-        (super::place::with_suffix(&self.source.path, ".gz"), kind)
+        (super::file_layout::with_suffix(&self.source.path, ".gz"), kind)
     }
 
     fn flush(&mut self, block: usize) -> io::Result<()> {

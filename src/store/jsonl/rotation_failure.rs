@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::place::FileKey;
+use super::file_layout::FileKey;
 
 /// A rotation that failed.
 #[derive(Debug)]

@@ -10,8 +10,8 @@ use super::catalogue::Catalogue;
 use super::config::Config;
 use super::diagnostics;
 use super::error::{APPEND, DuringOperation as _, NAME, OPENING, transient};
+use super::file_layout::Place;
 use super::line::WriterId;
-use super::place::Place;
 use super::shared::Shared;
 use super::writer::Writer;
 use crate::event::AuditEvent;
@@ -91,7 +91,7 @@ async fn run<T: Send + 'static>(
 
 /// A log that is not to be made has its file, or one that was rotated.
 fn check_is_there(config: &Config, catalogue: &mut Catalogue) -> Result<(), StoreError> {
-    match super::place::stat(&config.path).during(OPENING)? {
+    match super::file_layout::stat(&config.path).during(OPENING)? {
         Some(metadata) => super::active_file::check_is_file(&metadata),
         None => {
             let is_missing =

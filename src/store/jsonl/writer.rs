@@ -12,15 +12,15 @@ use super::batch::Batch;
 use super::catalogue::{Catalogue, Edits};
 use super::config::Config;
 use super::error::{APPEND, DuringOperation as _, OPENING, closed_error, config, error_of};
+use super::file_layout::{FileKey, Place, private};
 use super::known_ids::KnownIds;
 use super::line::Line;
+use super::liveness_lock::LivenessLock;
 use super::log_file::{LogFile, Stamp};
-use super::place::{FileKey, Place, private};
 use super::removed_file::{RemovedFile, Wait};
+use super::rlimit_fsize::check_size;
 use super::rotation_failure::RotationFailure;
-use super::size_limit::check_size;
 use super::snapshot::Snapshot;
-use super::writer_lock::WriterLock;
 use crate::event::AuditEvent;
 use crate::log_lines::log_line;
 use crate::store::mount::{Mount, volatile_message};
@@ -33,7 +33,7 @@ pub(super) struct Writer {
     pub(super) catalogue: Catalogue,
     pub(super) file: Option<ActiveFile>,
     known: KnownIds,
-    pub(super) lock: WriterLock,
+    pub(super) lock: LivenessLock,
     /// Events about the log itself, written before the next batch.
     pub(super) notes: Vec<AuditEvent>,
     /// Old files that go when the notes are written.
@@ -54,7 +54,7 @@ impl Writer {
             catalogue: Catalogue::new(place),
             file: None,
             known: KnownIds::default(),
-            lock: WriterLock::new(),
+            lock: LivenessLock::new(),
             notes: Vec::new(),
             expiring: Vec::new(),
             removed: Vec::new(),
@@ -254,7 +254,7 @@ impl Writer {
 
     /// Opens the file at PATH, unless it is open. Returns the file that was open instead, and whether it was empty.
     fn open_current(&mut self, held: &Held) -> Result<Option<(ActiveFile, bool)>, StoreError> {
-        let named = super::place::stat(&self.config.path).during(APPEND)?;
+        let named = super::file_layout::stat(&self.config.path).during(APPEND)?;
         if let (Some(file), Some(named)) = (&self.file, &named)
             && file.key == FileKey::of(named)
         {
@@ -291,7 +291,7 @@ impl Writer {
         if !place.folder.is_dir() {
             return Err(config(format!("{} is no folder: make it first", place.folder.display())));
         }
-        if let Some(metadata) = super::place::stat(&place.file).during(OPENING)? {
+        if let Some(metadata) = super::file_layout::stat(&place.file).during(OPENING)? {
             super::active_file::check_is_file(&metadata)?;
         }
         place.make_state().during(OPENING)?;

@@ -7,10 +7,10 @@ use std::mem;
 
 use mongodb::bson::{RawDocumentBuf, doc, raw::cstr};
 
+use super::collections::Collections;
 use super::connection::{Change, Connection, raw};
 use super::document::document_of;
 use super::error::{permanent, transient};
-use super::names::Names;
 use super::open_list;
 use super::writer_lease::WriterLease;
 use crate::event::{AuditEvent, EventId, Phase};
@@ -19,7 +19,7 @@ use crate::store::StoreError;
 /// Inserts the events that are not there yet. Succeeds when every event is there, durably.
 pub(super) async fn append(
     connection: &Connection,
-    names: &Names,
+    names: &Collections,
     lease: &WriterLease,
     events: &[AuditEvent],
 ) -> Result<(), StoreError> {
@@ -58,7 +58,7 @@ pub(super) async fn append(
 /// Inserts events, and returns the ids of those that were there already.
 pub(super) async fn insert(
     connection: &Connection,
-    names: &Names,
+    names: &Collections,
     events: &[AuditEvent],
 ) -> Result<Vec<EventId>, StoreError> {
     let mut repeated = Vec::new();
@@ -87,7 +87,7 @@ struct Chunk {
 
 impl Chunk {
     /// Inserts the documents, and returns the ids of those that were there already.
-    async fn insert(self, connection: &Connection, names: &Names) -> Result<Vec<EventId>, StoreError> {
+    async fn insert(self, connection: &Connection, names: &Collections) -> Result<Vec<EventId>, StoreError> {
         if self.documents.is_empty() {
             return Ok(Vec::new());
         }
@@ -113,7 +113,7 @@ impl Chunk {
 
 /// Makes what is stored durable: an event that is there already may be of an append whose majority is still missing.
 /// A majority that has this write has all before it.
-pub(super) async fn confirm(connection: &Connection, names: &Names) -> Result<(), StoreError> {
+pub(super) async fn confirm(connection: &Connection, names: &Collections) -> Result<(), StoreError> {
     let change =
         Change { filter: doc! {"_id": CONFIRMED}, update: doc! {"$inc": {"count": 1_i64}}, upsert: true, many: false };
     match connection.update(DOING, &names.writers, [change]).await?.done(DOING)? {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use mongodb::options::{ClientOptions, ReadConcern, SelectionCriteria, Tls, WriteConcern};
 
+use super::collections::Collections;
 use super::error::{NAME, config, transient, unanswered};
-use super::names::Names;
 use super::url::{Url, malformed};
 use crate::store::{Durability, OpenOptions, StoreError};
 
@@ -14,7 +14,7 @@ use crate::store::{Durability, OpenOptions, StoreError};
 #[derive(Clone)]
 pub(super) struct Config {
     pub(super) options: ClientOptions,
-    pub(super) names: Names,
+    pub(super) names: Collections,
     pub(super) create_if_missing: bool,
     pub(super) timeout: Duration,
     pub(super) durability: Durability,

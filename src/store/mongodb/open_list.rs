@@ -7,10 +7,10 @@
 
 use mongodb::bson::{Binary, Bson, Document, doc};
 
+use super::collections::Collections;
 use super::connection::{Change, Connection, Search};
 use super::document::{EVENT, STARTED};
 use super::error::permanent;
-use super::names::Names;
 use super::time::hex;
 use crate::event::{AuditEvent, EventId};
 use crate::store::StoreError;
@@ -18,7 +18,7 @@ use crate::store::StoreError;
 /// Adds `started` events of a writer. One that is in the list already stays its writer's.
 pub(super) async fn add(
     connection: &Connection,
-    names: &Names,
+    names: &Collections,
     doing: &'static str,
     writer: &Binary,
     events: &[&AuditEvent],
@@ -50,7 +50,7 @@ pub(super) async fn add(
 /// Removes events that have ended.
 pub(super) async fn remove(
     connection: &Connection,
-    names: &Names,
+    names: &Collections,
     doing: &'static str,
     ids: &[EventId],
 ) -> Result<u64, StoreError> {
@@ -64,7 +64,7 @@ pub(super) async fn remove(
 /// Returns those of the ids that are in the list.
 pub(super) async fn still_open(
     connection: &Connection,
-    names: &Names,
+    names: &Collections,
     doing: &'static str,
     ids: &[EventId],
 ) -> Result<Vec<EventId>, StoreError> {
@@ -74,7 +74,7 @@ pub(super) async fn still_open(
 /// Returns every id in the list, as text.
 pub(super) async fn ids(
     connection: &Connection,
-    names: &Names,
+    names: &Collections,
     doing: &'static str,
 ) -> Result<Vec<String>, StoreError> {
     let search = Search { projection: Some(doc! {"_id": 1}), limit: Some(MOST_FOLDED + 1), ..Search::default() };
@@ -91,7 +91,7 @@ pub(super) async fn ids(
 /// Returns those of the `started` events whose ends are stored.
 pub(super) async fn ended(
     connection: &Connection,
-    names: &Names,
+    names: &Collections,
     doing: &'static str,
     ids: &[EventId],
 ) -> Result<Vec<EventId>, StoreError> {
@@ -103,7 +103,7 @@ pub(super) async fn ended(
 /// Returns those of the events that are stored.
 pub(super) async fn stored(
     connection: &Connection,
-    names: &Names,
+    names: &Collections,
     doing: &'static str,
     ids: &[EventId],
 ) -> Result<Vec<EventId>, StoreError> {

@@ -10,8 +10,8 @@ use super::append::{confirm, insert};
 use super::connection::{Change, Search};
 use super::document::EVENT;
 use super::error::transient;
+use super::event_decode;
 use super::open_list::{self, AT_ONCE};
-use super::row;
 use super::store::MongodbStore;
 use super::write_reply::integer;
 use super::writer_lease::delete_if_done;
@@ -192,7 +192,7 @@ impl MongodbStore {
             if !orphans.contains(&id) || document.contains_key(CLOSING) {
                 continue;
             }
-            let event = close(&row::started(id, document.get_str(EVENT).unwrap_or_default()));
+            let event = close(&event_decode::started(id, document.get_str(EVENT).unwrap_or_default()));
             let text = serde_json::to_string(&event).map_err(|error| transient(DOING).with_source(error))?;
             changes.push(Change {
                 filter: doc! {"_id": super::time::hex(id), CLOSING: {"$exists": false}},
@@ -214,7 +214,7 @@ impl MongodbStore {
         for document in &kept {
             let Some(id) = document.get_str("_id").ok().and_then(|id| id.parse::<EventId>().ok()) else { continue };
             let end = document.get_str(CLOSING).ok().and_then(|text| serde_json::from_str::<AuditEvent>(text).ok());
-            ends.push(end.unwrap_or_else(|| close(&row::started(id, ""))));
+            ends.push(end.unwrap_or_else(|| close(&event_decode::started(id, ""))));
             done.push(id);
         }
         if !insert(connection, names, &ends).await?.is_empty() {

@@ -2,8 +2,8 @@
 
 use mongodb::bson::{Bson, doc};
 
+use super::collections::Collections;
 use super::connection::{Connection, Search};
-use super::names::Names;
 use super::time::time_conditions;
 use crate::event::{EventId, Timestamp};
 use crate::store::{OPEN_COPY_AGE, PurgeOutcome, StoreError};
@@ -11,7 +11,7 @@ use crate::store::{OPEN_COPY_AGE, PurgeOutcome, StoreError};
 /// Deletes up to `at_most` of the oldest events.
 pub(super) async fn purge(
     connection: &Connection,
-    names: &Names,
+    names: &Collections,
     before: Timestamp,
     at_most: usize,
 ) -> Result<PurgeOutcome, StoreError> {
@@ -41,7 +41,11 @@ pub(super) async fn purge(
 /// Deletes the copies of `started` events that are still open and older than `before`: who and what they name would
 /// outlive the purge. A log makes the ids of these events, so that a span of time is a span of ids. Those younger than
 /// [`OPEN_COPY_AGE`] stay: their requests may be running.
-pub(super) async fn forget_open(connection: &Connection, names: &Names, before: Timestamp) -> Result<(), StoreError> {
+pub(super) async fn forget_open(
+    connection: &Connection,
+    names: &Collections,
+    before: Timestamp,
+) -> Result<(), StoreError> {
     let young = Timestamp::from_micros_clamped(Timestamp::now().as_micros() - OPEN_COPY_AGE.as_micros() as i64);
     let Ok(millis) = u128::try_from(before.min(young).as_micros().div_euclid(1000)) else { return Ok(()) };
     let first = super::time::hex(EventId::from_u128(millis << 80));

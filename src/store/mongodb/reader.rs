@@ -5,20 +5,20 @@ use std::ops::ControlFlow;
 
 use mongodb::bson::{Bson, Document, doc};
 
+use super::collections::Collections;
 use super::condition::Conditions;
 use super::connection::{Connection, Search};
 use super::document::path;
 use super::error::{NAME, permanent};
-use super::names::Names;
+use super::event_decode::{POSITION, event_of, position_of};
 use super::open_list;
-use super::row::{POSITION, event_of, position_of};
 use super::schema::listing_order;
 use super::store::MongodbStore;
 use super::time::hex;
 use super::write_reply::integer;
 use crate::event::{AuditEvent, EventId};
 use crate::query::{Buckets, Cursor, Field, Filter, PageQuery, ValueCount};
-use crate::store::unindexed::unindexed;
+use crate::store::unindexed_conditions::unindexed;
 use crate::store::{Reader, StoreError, StoreErrorKind, StoreFuture};
 
 impl Reader for MongodbStore {
@@ -88,7 +88,7 @@ impl MongodbStore {
 
 async fn conditions(
     connection: &Connection,
-    names: &Names,
+    names: &Collections,
     doing: &'static str,
     filter: &Filter,
     after: Option<Cursor>,
@@ -101,7 +101,7 @@ async fn conditions(
 /// Returns the positions of a page's events.
 pub(super) async fn positions(
     connection: &Connection,
-    names: &Names,
+    names: &Collections,
     doing: &'static str,
     query: &PageQuery,
 ) -> Result<Vec<Cursor>, StoreError> {
@@ -112,7 +112,7 @@ pub(super) async fn positions(
 /// Returns a page, each document as `read` makes it of its fields.
 async fn list<T>(
     connection: &Connection,
-    names: &Names,
+    names: &Collections,
     doing: &'static str,
     query: &PageQuery,
     fields: Option<Document>,
@@ -150,7 +150,7 @@ async fn list<T>(
 /// Reads every document that passes the filter, the newest first, until `take` has enough.
 async fn scan(
     connection: &Connection,
-    names: &Names,
+    names: &Collections,
     doing: &'static str,
     filter: &Filter,
     conditions: Conditions,
@@ -169,7 +169,7 @@ async fn scan(
 
 async fn top_values(
     connection: &Connection,
-    names: &Names,
+    names: &Collections,
     filter: &Filter,
     by: Field,
     at_most: usize,
@@ -217,7 +217,7 @@ async fn top_values(
 
 async fn histogram(
     connection: &Connection,
-    names: &Names,
+    names: &Collections,
     filter: &Filter,
     buckets: &Buckets,
 ) -> Result<Vec<u64>, StoreError> {

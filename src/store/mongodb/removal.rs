@@ -3,10 +3,10 @@
 use mongodb::bson::{Bson, doc};
 
 use super::connection::Search;
+use super::event_decode::position_of;
 use super::open_list::{AT_ONCE, hexes, still_open};
 use super::purge::forget_open;
 use super::reader;
-use super::row::position_of;
 use super::store::MongodbStore;
 use crate::event::{EventId, Timestamp};
 use crate::query::{Cursor, PageQuery};

@@ -2,10 +2,10 @@
 
 use mongodb::bson::{Bson, Document, doc};
 
+use super::collections::Collections;
 use super::connection::Connection;
 use super::document::STARTED;
 use super::error::{NAME, NAMESPACE_EXISTS, NAMESPACE_NOT_FOUND, has_code};
-use super::names::Names;
 use super::write_reply::integer;
 use crate::store::{StoreError, StoreErrorKind};
 
@@ -51,7 +51,11 @@ fn started_index() -> Document {
 }
 
 /// Creates the missing collections and indexes.
-pub(super) async fn create(connection: &Connection, names: &Names, doing: &'static str) -> Result<(), StoreError> {
+pub(super) async fn create(
+    connection: &Connection,
+    names: &Collections,
+    doing: &'static str,
+) -> Result<(), StoreError> {
     for name in names.all() {
         match connection.run(doing, with_concern(connection, doc! {"create": name})).await {
             Err(error) if !has_code(&error, NAMESPACE_EXISTS) => return Err(error),
@@ -66,7 +70,11 @@ pub(super) async fn create(connection: &Connection, names: &Names, doing: &'stat
 }
 
 /// Drops the collections. What is not there is no error.
-pub(super) async fn drop_all(connection: &Connection, names: &Names, doing: &'static str) -> Result<(), StoreError> {
+pub(super) async fn drop_all(
+    connection: &Connection,
+    names: &Collections,
+    doing: &'static str,
+) -> Result<(), StoreError> {
     for name in names.all() {
         match connection.run(doing, with_concern(connection, doc! {"drop": name})).await {
             Err(error) if !has_code(&error, NAMESPACE_NOT_FOUND) => return Err(error),
@@ -103,7 +111,11 @@ pub(super) struct Obstacle {
 
 impl Survey {
     /// Looks at the collections.
-    pub(super) async fn of(connection: &Connection, names: &Names, doing: &'static str) -> Result<Self, StoreError> {
+    pub(super) async fn of(
+        connection: &Connection,
+        names: &Collections,
+        doing: &'static str,
+    ) -> Result<Self, StoreError> {
         let command = doc! {
             "listCollections": 1, "filter": {"name": {"$in": names.all().to_vec()}}, "cursor": {"batchSize": 100},
         };
@@ -174,7 +186,7 @@ impl Survey {
     async fn look_at_indexes(
         &mut self,
         connection: &Connection,
-        names: &Names,
+        names: &Collections,
         name: &str,
         doing: &'static str,
     ) -> Result<(), StoreError> {

@@ -3,14 +3,14 @@
 use crate::store::StoreError;
 use crate::store::redacted_url::parameter_name;
 
+use super::collections::{Collections, DEFAULT_COLLECTION};
 use super::error::config;
-use super::names::{DEFAULT_COLLECTION, Names};
 
 /// A URL, taken apart.
 pub(super) struct Url {
     /// The URL for the driver, without the log's own parameters.
     pub(super) driver: String,
-    pub(super) names: Names,
+    pub(super) names: Collections,
     /// True if the URL asks for TLS that does not check certificates.
     pub(super) is_unverified: bool,
 }
@@ -86,7 +86,7 @@ impl Url {
             }
             kept.push(parameter);
         }
-        let names = Names::new(database, collection.unwrap_or(DEFAULT_COLLECTION))?;
+        let names = Collections::new(database, collection.unwrap_or(DEFAULT_COLLECTION))?;
         // The driver takes the scheme in lower case alone.
         let driver = format!("{}://{location}?{}", scheme.to_ascii_lowercase(), kept.join("&"));
         Ok(Self { driver: driver.trim_end_matches('?').to_owned(), names, is_unverified })

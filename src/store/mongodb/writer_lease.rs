@@ -16,9 +16,9 @@ use mongodb::bson::{Binary, doc, spec::BinarySubtype};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::collections::Collections;
 use super::connection::{Change, Connection, Search};
 use super::error::{permanent, transient};
-use super::names::Names;
 use crate::random::random;
 use crate::store::StoreError;
 
@@ -26,7 +26,7 @@ use crate::store::StoreError;
 #[derive(Debug)]
 pub(super) struct WriterLease {
     connection: Arc<Connection>,
-    names: Names,
+    names: Collections,
     /// Held while the writer is being registered, so that it is once.
     registering: tokio::sync::Mutex<()>,
     held: Mutex<Held>,
@@ -69,7 +69,7 @@ impl Drop for Registration {
 
 impl WriterLease {
     /// A writer that is not registered yet.
-    pub(super) fn new(connection: &Arc<Connection>, names: &Names) -> Self {
+    pub(super) fn new(connection: &Arc<Connection>, names: &Collections) -> Self {
         Self {
             connection: Arc::clone(connection),
             names: names.clone(),
@@ -191,7 +191,7 @@ impl WriterLease {
 /// Deletes the document of a dead writer without open events.
 pub(super) async fn delete_if_done(
     connection: &Connection,
-    names: &Names,
+    names: &Collections,
     doing: &'static str,
     writer: &Binary,
 ) -> Result<(), StoreError> {
@@ -205,7 +205,7 @@ pub(super) async fn delete_if_done(
 /// The task that counts.
 struct Counter {
     connection: Arc<Connection>,
-    names: Names,
+    names: Collections,
     id: Binary,
     state: Arc<State>,
 }
@@ -226,7 +226,7 @@ impl Counter {
 }
 
 /// Counts up. False if the writer was taken for dead.
-async fn count(connection: &Connection, names: &Names, id: &Binary) -> Result<bool, StoreError> {
+async fn count(connection: &Connection, names: &Collections, id: &Binary) -> Result<bool, StoreError> {
     let change = Change {
         filter: doc! {"_id": id.clone(), "is_dead": false},
         update: doc! {"$inc": {"count": 1_i64}},

@@ -17,7 +17,7 @@ use super::event_columns::{columns, targets};
 use super::identifiers::{Identifiers, STARTED, VERSION};
 use super::row::id_of;
 use super::session::{MysqlQuery, run};
-use super::sessions::WriterLease;
+use super::session_driver::WriterLease;
 use crate::event::{AuditEvent, EventId, Phase};
 use crate::store::StoreError;
 use crate::store::sql::{TEXT_COLUMNS, text};

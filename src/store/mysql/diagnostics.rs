@@ -10,7 +10,7 @@ use super::identifiers::{Identifiers, STARTED, WRITERS, quote_identifier};
 use super::indexes;
 use super::partition::{self, Month};
 use super::schema::{self, ALL, CURRENT, Survey};
-use super::sessions::Pool;
+use super::session_driver::Pool;
 use super::writer_locks::IS_FREE;
 use crate::store::{Diagnostic, StoreError, StoreErrorKind};
 

@@ -10,7 +10,7 @@ use super::error::{DuringOperation as _, permanent};
 use super::identifiers::STARTED;
 use super::schema;
 use super::session::run;
-use super::sessions::{Pool, WriterLease};
+use super::session_driver::{Pool, WriterLease};
 use crate::event::{AuditEvent, EventId};
 use crate::store::rehearsal::rehearsal;
 use crate::store::{Durability, StoreError};

@@ -47,7 +47,7 @@ mod schema;
 mod server_facts;
 mod server_identity;
 mod session;
-mod sessions;
+mod session_driver;
 mod store;
 mod transactional;
 mod url;

@@ -8,7 +8,7 @@ use super::error::DuringOperation as _;
 use super::identifiers::{STARTED, WRITERS};
 use super::row::id_of;
 use super::session::run;
-use super::sessions::MysqlSessions;
+use super::session_driver::MysqlSessions;
 use super::store::MysqlStore;
 use super::writer_locks::{IS_FREE, delete_writer};
 use crate::event::AuditEvent;

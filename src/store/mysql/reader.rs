@@ -13,7 +13,7 @@ use super::store::MysqlStore;
 use crate::event::{AuditEvent, EventId, Phase};
 use crate::query::{Buckets, Cursor, Field, Filter, PageQuery, ValueCount};
 use crate::store::sql::TextColumn;
-use crate::store::unindexed::unindexed;
+use crate::store::unindexed_conditions::unindexed;
 use crate::store::{Reader, StoreError, StoreErrorKind, StoreFuture};
 
 impl Reader for MysqlStore {

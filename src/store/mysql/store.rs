@@ -17,7 +17,7 @@ use super::indexes;
 use super::partition;
 use super::schema;
 use super::server_identity::ServerIdentity;
-use super::sessions::{Observer, Pool, WriterLease};
+use super::session_driver::{Pool, SessionObserver, WriterLease};
 use crate::event::AuditEvent;
 use crate::log_lines::log_line;
 use crate::store::sql::{SessionKind, within_timeout};
@@ -93,7 +93,7 @@ impl MysqlStore {
     }
 
     async fn open_in(config: Config) -> Result<Self, StoreError> {
-        let observer = Observer::new(config.clone());
+        let observer = SessionObserver::new(config.clone());
         let pool = |kind, most| Pool::new(kind, most, &observer);
         let store = Self {
             writers: pool(SessionKind::Append, PARALLEL_APPENDS),

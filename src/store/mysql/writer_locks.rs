@@ -6,7 +6,7 @@ use sqlx::mysql::MySqlConnection;
 use super::config::Config;
 use super::error::{DuringOperation as _, HAS_CHILDREN, from_driver, number};
 use super::identifiers::{STARTED, WRITERS};
-use super::sessions::MysqlSessions;
+use super::session_driver::MysqlSessions;
 use crate::store::StoreError;
 use crate::store::sql::{LEAVING, REGISTERING, WriterLocks};
 

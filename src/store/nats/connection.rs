@@ -13,7 +13,7 @@ use futures_util::StreamExt as _;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::replies::Replies;
-use super::settings::{Login, Server, Settings};
+use super::url_settings::{Login, Server, UrlSettings};
 use crate::store::StoreErrorKind;
 use crate::store::client_tls::{ClientFiles, client_config};
 
@@ -54,7 +54,7 @@ pub(super) enum Unanswered {
 
 impl Connection {
     pub(super) async fn open(
-        settings: &Settings,
+        settings: &UrlSettings,
         login: &Login,
         server: &Server,
         within: Duration,
@@ -272,7 +272,7 @@ impl NotConnected {
 }
 
 async fn options(
-    settings: &Settings,
+    settings: &UrlSettings,
     login: &Login,
     within: Duration,
     complaint: Arc<Mutex<Option<String>>>,
@@ -295,7 +295,7 @@ async fn options(
     with_login(with_tls(options, settings).await?, login).await
 }
 
-async fn with_tls(options: ConnectOptions, settings: &Settings) -> Result<ConnectOptions, NotConnected> {
+async fn with_tls(options: ConnectOptions, settings: &UrlSettings) -> Result<ConnectOptions, NotConnected> {
     let (ca_file, cert_file, key_file) =
         (settings.ca_file.clone(), settings.cert_file.clone(), settings.key_file.clone());
     let read = move || {

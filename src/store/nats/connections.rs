@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connection::{Connection, NotConnected};
 use super::error::{APPEND, NAME, transient};
-use super::settings::{Login, Settings};
+use super::url_settings::{Login, UrlSettings};
 use crate::backoff::Backoff;
 use crate::random::random;
 use crate::store::{StoreError, StoreErrorKind};
@@ -41,7 +41,7 @@ impl Connections {
     /// Returns the open connection, or makes one.
     pub(super) async fn get(
         &self,
-        settings: &Settings,
+        settings: &UrlSettings,
         operation: &'static str,
         deadline: Instant,
     ) -> Result<Arc<Connection>, StoreError> {
@@ -90,7 +90,7 @@ impl Connections {
 
 /// Tries each server once, from this one on, and returns the number of the one that was reached.
 pub(super) async fn connect(
-    settings: &Settings,
+    settings: &UrlSettings,
     login: &Login,
     first: usize,
     deadline: Instant,

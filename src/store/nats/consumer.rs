@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout};
 use super::api::{self, CONSUMER_NOT_FOUND, Failure};
 use super::connection::Connection;
 use super::error::{config, transient};
-use super::settings::Settings;
+use super::url_settings::UrlSettings;
 use crate::event::Timestamp;
 use crate::store::StoreError;
 
@@ -123,7 +123,7 @@ impl Consumer {
     /// Messages that a dropped call has received are held for the next one.
     pub(super) async fn next(
         &mut self,
-        settings: &Settings,
+        settings: &UrlSettings,
         connection: &Arc<Connection>,
         at_most: usize,
         within: Duration,
@@ -164,7 +164,7 @@ impl Consumer {
     /// Acknowledges every message up to this one, and waits until the servers have noted it.
     pub(super) async fn acknowledge(
         &mut self,
-        settings: &Settings,
+        settings: &UrlSettings,
         connection: &Connection,
         number: u64,
     ) -> Result<(), StoreError> {
@@ -188,7 +188,11 @@ impl Consumer {
         Ok(())
     }
 
-    pub(super) async fn progress(&self, settings: &Settings, connection: &Connection) -> Result<Progress, StoreError> {
+    pub(super) async fn progress(
+        &self,
+        settings: &UrlSettings,
+        connection: &Connection,
+    ) -> Result<Progress, StoreError> {
         let info = self.info(settings, connection).await.map_err(|failure| failure.during(SHIP))?;
         Ok(Progress {
             acknowledged: info.acknowledged(),
@@ -201,7 +205,7 @@ impl Consumer {
     /// Creates the consumer if it is missing.
     pub(super) async fn create(
         &self,
-        settings: &Settings,
+        settings: &UrlSettings,
         connection: &Connection,
         start: Start,
     ) -> Result<(), StoreError> {
@@ -258,7 +262,7 @@ impl Consumer {
     }
 
     /// Deletes the consumer; the next one begins where it is told to.
-    pub(super) async fn delete(&mut self, settings: &Settings, connection: &Connection) -> Result<(), StoreError> {
+    pub(super) async fn delete(&mut self, settings: &UrlSettings, connection: &Connection) -> Result<(), StoreError> {
         self.reading = None;
         let subject = settings.api(&format!("CONSUMER.DELETE.{}.{}", self.stream, self.name));
         let deleted: Result<Anything, _> = api::call(connection, &subject, "", soon()).await;
@@ -272,7 +276,7 @@ impl Consumer {
     /// Has the servers deliver nothing until this moment; one that has passed ends the pause.
     pub(super) async fn pause(
         &self,
-        settings: &Settings,
+        settings: &UrlSettings,
         connection: &Connection,
         until: Timestamp,
     ) -> Result<(), StoreError> {
@@ -282,7 +286,7 @@ impl Consumer {
         paused.map(|_| ()).map_err(|failure| failure.during(SHIP))
     }
 
-    async fn begin(&self, settings: &Settings, connection: &Arc<Connection>) -> Result<Reading, StoreError> {
+    async fn begin(&self, settings: &UrlSettings, connection: &Arc<Connection>) -> Result<Reading, StoreError> {
         let info = self.info(settings, connection).await.map_err(|failure| failure.during(SHIP))?;
         let (inbox, messages) =
             connection.subscribe().await.map_err(|failure| Failure::Unanswered(failure).during(SHIP))?;
@@ -301,7 +305,7 @@ impl Consumer {
     }
 
     /// Asks the servers which message is next: another instance may have acknowledged some, and some may not exist.
-    async fn look_for_next(&mut self, settings: &Settings, connection: &Connection) -> Result<(), StoreError> {
+    async fn look_for_next(&mut self, settings: &UrlSettings, connection: &Connection) -> Result<(), StoreError> {
         let info = self.info(settings, connection).await.map_err(|failure| failure.during(SHIP))?;
         let Some(reading) = self.reading.as_mut() else { return Ok(()) };
         reading.looked_at = Instant::now();
@@ -316,7 +320,7 @@ impl Consumer {
         Ok(())
     }
 
-    async fn info(&self, settings: &Settings, connection: &Connection) -> Result<ConsumerInfo, Failure> {
+    async fn info(&self, settings: &UrlSettings, connection: &Connection) -> Result<ConsumerInfo, Failure> {
         let subject = settings.api(&format!("CONSUMER.INFO.{}.{}", self.stream, self.name));
         api::call(connection, &subject, "", soon()).await
     }

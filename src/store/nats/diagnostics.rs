@@ -1,10 +1,10 @@
 //! Diagnostics of the stream and its servers.
 
 use super::inspection::Inspection;
-use super::settings::{Settings, SyncEvidence};
+use super::url_settings::{SyncEvidence, UrlSettings};
 use crate::store::Diagnostic;
 
-pub(super) fn diagnose(settings: &Settings, inspection: &Inspection, version: &str) -> Vec<Diagnostic> {
+pub(super) fn diagnose(settings: &UrlSettings, inspection: &Inspection, version: &str) -> Vec<Diagnostic> {
     let mut found = vec![durability(settings, inspection)];
     found.push(Diagnostic::ok(
         "server",
@@ -29,7 +29,7 @@ pub(super) fn diagnose(settings: &Settings, inspection: &Inspection, version: &s
     found
 }
 
-fn durability(settings: &Settings, inspection: &Inspection) -> Diagnostic {
+fn durability(settings: &UrlSettings, inspection: &Inspection) -> Diagnostic {
     if !inspection.weak.is_empty() {
         return Diagnostic::error(
             "durability",
@@ -43,7 +43,7 @@ fn durability(settings: &Settings, inspection: &Inspection) -> Diagnostic {
             "declared: the URL says that each server syncs each write (`sync=declared`); nobody has looked",
             "give a login of the system account, or `monitor`, instead of `sync=declared`",
         ),
-        SyncEvidence::Monitor(_) => {
+        SyncEvidence::MonitoringPort(_) => {
             Diagnostic::ok("durability", "seen: each peer syncs each write, by its monitoring port")
         }
         _ => Diagnostic::ok("durability", "seen: each peer syncs each write, by its answer to the system account"),

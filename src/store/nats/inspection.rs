@@ -9,9 +9,9 @@ use tokio::time::Instant;
 use super::api::{self, STREAM_NOT_FOUND};
 use super::connection::Connection;
 use super::error::{OPEN, error, not_durable, transient};
-use super::settings::{Settings, SyncEvidence};
 use super::stream::{StreamInfo, new_stream};
 use super::sync::{self, SeenPeers};
+use super::url_settings::{SyncEvidence, UrlSettings};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// The result of an inspection.
@@ -34,7 +34,7 @@ pub(super) struct Inspector {
 }
 
 impl Inspector {
-    pub(super) fn new(settings: &Settings, partition: u32) -> Self {
+    pub(super) fn new(settings: &UrlSettings, partition: u32) -> Self {
         Self {
             stream: settings.stream_name(partition),
             subject: settings.subject_name(partition),
@@ -48,7 +48,7 @@ impl Inspector {
     /// A cluster that has just started has no leader yet, so this is tried until the deadline.
     pub(super) async fn create(
         &self,
-        settings: &Settings,
+        settings: &UrlSettings,
         connection: &Connection,
         create_if_missing: bool,
         deadline: Instant,
@@ -76,7 +76,7 @@ impl Inspector {
     /// Inspects the stream and the servers that have a copy of it.
     pub(super) async fn inspect(
         &self,
-        settings: &Settings,
+        settings: &UrlSettings,
         connection: &Connection,
         operation: &'static str,
         deadline: Instant,
@@ -112,7 +112,7 @@ impl Inspector {
 
     async fn info(
         &self,
-        settings: &Settings,
+        settings: &UrlSettings,
         connection: &Connection,
         deadline: Instant,
     ) -> Result<StreamInfo, api::Failure> {

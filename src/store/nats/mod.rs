@@ -9,8 +9,8 @@
 //! message that is published again is recognised.
 
 mod error;
-mod settings;
 mod url;
+mod url_settings;
 
 mod message;
 
@@ -22,10 +22,10 @@ mod connections;
 mod api;
 mod stream;
 
-mod monitor;
+mod monitoring_port;
 mod sync;
 
-mod history;
+mod loss_detection;
 
 mod inspection;
 

@@ -11,11 +11,11 @@ use super::connection::Connection;
 use super::connections::{Connections, SHORTEST_ATTEMPT};
 use super::diagnostics;
 use super::error::{APPEND, HEALTH, NAME, OPEN, config, error, transient};
-use super::history::{Change, History};
 use super::inspection::{Inspection, Inspector};
+use super::loss_detection::{Change, History};
 use super::message::{BatchMessage, MIN_MESSAGE_BYTES};
 use super::publish::{probe, publish};
-use super::settings::{Settings, SyncEvidence};
+use super::url_settings::{SyncEvidence, UrlSettings};
 use crate::backoff::Backoff;
 use crate::event::AuditEvent;
 use crate::log_lines::log_line;
@@ -33,7 +33,7 @@ pub struct NatsStore {
 
 /// The store, as its inspections in the background have it.
 struct Shared {
-    settings: Settings,
+    settings: UrlSettings,
     options: OpenOptions,
     inspector: Inspector,
     connections: Connections,

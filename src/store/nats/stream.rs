@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::message::MIN_MESSAGE_BYTES;
-use super::settings::Settings;
+use super::url_settings::UrlSettings;
 
 /// Copies of a stream of which two sync each message before it is acknowledged.
 pub(super) const MIN_REPLICAS: u64 = 3;
@@ -14,7 +14,7 @@ const DEDUP_WINDOW: u64 = 120_000_000_000;
 const MIN_DEDUP_WINDOW: u64 = 30_000_000_000;
 
 /// The configuration that a missing stream is made with.
-pub(super) fn new_stream(settings: &Settings, partition: u32) -> Value {
+pub(super) fn new_stream(settings: &UrlSettings, partition: u32) -> Value {
     json!({
         "name": settings.stream_name(partition),
         "subjects": [settings.subject_name(partition)],

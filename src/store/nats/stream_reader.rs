@@ -12,14 +12,14 @@ use super::connection::Connection;
 use super::connections::Connections;
 use super::consumer::{Consumer, Progress, Received, SHIP, Start};
 use super::error::config;
-use super::settings::Settings;
 use super::url;
+use super::url_settings::UrlSettings;
 use crate::event::{AuditEvent, Timestamp};
 use crate::store::{OpenOptions, StoreError};
 
 /// The streams of a log, each read as a durable consumer of the same name. They take turns.
 pub(crate) struct StreamReader {
-    settings: Settings,
+    settings: UrlSettings,
     connections: Connections,
     timeout: Duration,
     start: Start,

@@ -19,9 +19,9 @@ use tokio::time::Instant;
 
 use super::connection::Unanswered;
 use super::connections::connect;
-use super::monitor::varz;
-use super::settings::{Login, Monitor, Settings, SyncEvidence};
+use super::monitoring_port::varz;
 use super::stream::Peer;
+use super::url_settings::{Login, MonitoringPort, SyncEvidence, UrlSettings};
 use crate::random::random;
 
 /// The servers that were seen to sync each write, with the time.
@@ -74,15 +74,15 @@ struct JetStreamConfig {
 }
 
 /// Asks the servers.
-pub(super) async fn ask(settings: &Settings, peers: &[Peer], deadline: Instant) -> Answers {
+pub(super) async fn ask(settings: &UrlSettings, peers: &[Peer], deadline: Instant) -> Answers {
     match &settings.sync {
         SyncEvidence::System(login) => ask_system(settings, login, peers, deadline).await,
-        SyncEvidence::Monitor(monitors) => ask_monitors(monitors, deadline).await,
+        SyncEvidence::MonitoringPort(monitors) => ask_monitors(monitors, deadline).await,
         SyncEvidence::Missing | SyncEvidence::Declared => Answers::default(),
     }
 }
 
-async fn ask_system(settings: &Settings, login: &Login, peers: &[Peer], deadline: Instant) -> Answers {
+async fn ask_system(settings: &UrlSettings, login: &Login, peers: &[Peer], deadline: Instant) -> Answers {
     let mut answers = Answers::default();
     let connected = connect(settings, login, (random() >> 32) as usize, deadline).await;
     let (connection, _) = match connected {
@@ -112,7 +112,7 @@ async fn ask_system(settings: &Settings, login: &Login, peers: &[Peer], deadline
     answers
 }
 
-async fn ask_monitors(monitors: &[Monitor], deadline: Instant) -> Answers {
+async fn ask_monitors(monitors: &[MonitoringPort], deadline: Instant) -> Answers {
     let within = deadline.saturating_duration_since(Instant::now()).min(ANSWER_TIMEOUT);
     let mut answers = Answers::default();
     for (number, answer) in join_all(monitors.iter().map(|monitor| varz(monitor, within))).await.into_iter().enumerate()

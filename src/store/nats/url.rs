@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::error::config;
-use super::settings::{Login, Monitor, Server, Settings, SyncEvidence};
+use super::url_settings::{Login, MonitoringPort, Server, SyncEvidence, UrlSettings};
 use crate::store::StoreError;
 use crate::store::redacted_url::parameter_name;
 use crate::store::url_parameters::{percent_decoded, url_parameters};
@@ -18,7 +18,7 @@ const MAX_REPLICAS: u64 = 5;
 const DEFAULT_REPLICAS: u64 = 3;
 
 /// Reads a whole URL. Percent signs are resolved in names, passwords and paths of files.
-pub(super) fn parse(url: &str) -> Result<Settings, StoreError> {
+pub(super) fn parse(url: &str) -> Result<UrlSettings, StoreError> {
     if let Some(control) = url.chars().find(|c| c.is_control()) {
         return Err(config(format!("the URL has the control character {control:?} in it: take it out")));
     }
@@ -33,7 +33,7 @@ pub(super) fn parse(url: &str) -> Result<Settings, StoreError> {
     let servers = hosts.split(',').map(|host| server(host, DEFAULT_PORT)).collect::<Option<Vec<_>>>();
     let servers =
         servers.ok_or_else(|| config(format!("a host or a port cannot be one, and is not shown: expected {FORMS}")))?;
-    let mut settings = Settings {
+    let mut settings = UrlSettings {
         servers,
         is_tls: scheme.eq_ignore_ascii_case("tls"),
         is_tls_first: false,
@@ -97,12 +97,12 @@ struct Parameters {
     system: Vec<Login>,
     system_user: Option<String>,
     system_password: Option<String>,
-    monitor: Option<Vec<Monitor>>,
+    monitor: Option<Vec<MonitoringPort>>,
     is_declared: bool,
 }
 
 impl Parameters {
-    fn read(mut self, parameters: &str, settings: &mut Settings) -> Result<(), StoreError> {
+    fn read(mut self, parameters: &str, settings: &mut UrlSettings) -> Result<(), StoreError> {
         for (name, value) in url_parameters(parameters).map_err(config)? {
             let value = percent_decoded(value).ok_or_else(|| {
                 let name = parameter_name(name);
@@ -113,7 +113,7 @@ impl Parameters {
         self.settle(settings)
     }
 
-    fn set(&mut self, name: &str, value: String, settings: &mut Settings) -> Result<(), StoreError> {
+    fn set(&mut self, name: &str, value: String, settings: &mut UrlSettings) -> Result<(), StoreError> {
         match name {
             "stream" => settings.stream = name_of(name, value, "AUDIT", |byte| matches!(byte, b'_' | b'-'))?,
             "subject" => settings.subject = subject(value)?,
@@ -143,7 +143,7 @@ impl Parameters {
         Ok(())
     }
 
-    fn settle(mut self, settings: &mut Settings) -> Result<(), StoreError> {
+    fn settle(mut self, settings: &mut UrlSettings) -> Result<(), StoreError> {
         match (self.system_user, self.system_password) {
             (Some(user), Some(password)) => self.system.push(Login::Password { user, password }),
             (None, None) => {}
@@ -155,7 +155,7 @@ impl Parameters {
         settings.sync = match (self.system.pop(), self.monitor, self.is_declared) {
             (None, None, false) => SyncEvidence::Missing,
             (Some(login), None, false) => SyncEvidence::System(login),
-            (None, Some(monitors), false) => SyncEvidence::Monitor(monitors),
+            (None, Some(monitors), false) => SyncEvidence::MonitoringPort(monitors),
             (None, None, true) => SyncEvidence::Declared,
             _ => {
                 return Err(config(
@@ -214,13 +214,13 @@ fn subject(value: String) -> Result<String, StoreError> {
     ))
 }
 
-fn monitors(value: &str) -> Result<Vec<Monitor>, StoreError> {
+fn monitors(value: &str) -> Result<Vec<MonitoringPort>, StoreError> {
     let one = |text: &str| {
         let rest = text.strip_prefix("http://")?;
         let (place, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
         let path = path.strip_suffix('/').unwrap_or(path);
         let is_path = path.bytes().all(|byte| byte.is_ascii_graphic());
-        Some(Monitor { server: server(place, DEFAULT_MONITOR_PORT).filter(|_| is_path)?, path: path.to_owned() })
+        Some(MonitoringPort { server: server(place, DEFAULT_MONITOR_PORT).filter(|_| is_path)?, path: path.to_owned() })
     };
     value.split(',').map(one).collect::<Option<Vec<_>>>().ok_or_else(|| {
         config(
@@ -250,7 +250,7 @@ mod tests {
         assert_eq!(addresses, ["n1:4223", "n2:4222", "[::1]:4224"]);
         assert!(matches!(&settings.login, Login::Password { user, password } if user == "app" && password == "p@ss"));
         assert_eq!((settings.stream_name(3).as_str(), settings.subject_name(3).as_str()), ("AUDIT-3", "audit.3"));
-        let SyncEvidence::Monitor(monitors) = &settings.sync else { panic!("no monitor") };
+        let SyncEvidence::MonitoringPort(monitors) = &settings.sync else { panic!("no monitor") };
         assert_eq!((monitors[0].server.port, monitors[1].path.as_str()), (8222, "/base"));
         assert!(!settings.is_tls);
 

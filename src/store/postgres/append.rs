@@ -11,13 +11,13 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
+use super::append_statements::Statements;
 use super::column_arrays::{ColumnArrays, bind_one, changes_started};
 use super::error::{
     DuringOperation as _, FOREIGN_KEY_VIOLATION, UNIQUE_VIOLATION, cause, from_driver, has_code, permanent, transient,
 };
 use super::session::{PgQuery, only};
-use super::sessions::WriterLease;
-use super::statements::Statements;
+use super::session_driver::WriterLease;
 use crate::event::AuditEvent;
 use crate::store::StoreError;
 

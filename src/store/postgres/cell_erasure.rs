@@ -6,6 +6,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
+use super::append_statements::erase_batch;
 use super::column_arrays::ColumnArrays;
 use super::error::{DuringOperation as _, permanent};
 use super::grants::Right;
@@ -15,7 +16,6 @@ use super::privileges::explained;
 use super::row;
 use super::sealing::tables;
 use super::session::run;
-use super::statements::erase_batch;
 use super::store::PostgresStore;
 use crate::event::{AuditEvent, EventId};
 use crate::store::{CellErasure, ErasedEvent, ReplaceEventFn, StoreError, StoreErrorKind, StoreFuture, StoredSeed};

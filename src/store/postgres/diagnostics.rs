@@ -10,12 +10,12 @@ use super::expected_schema::{DEFAULT, VERSION};
 use super::grants::{Right, Roles};
 use super::identifiers::{Identifiers, STARTED, WRITERS, quote_identifier};
 use super::indexes;
-use super::obstacles;
+use super::interfering_objects;
 use super::owner::{self, TableOwner};
 use super::privileges::Access;
 use super::schema;
 use super::sealing;
-use super::sessions::Pool;
+use super::session_driver::Pool;
 use super::writer_locks::IS_FREE;
 use crate::store::{Diagnostic, StoreError};
 
@@ -96,7 +96,7 @@ async fn tables(db: &mut PgConnection, names: &Identifiers, by_owner: &str) -> R
             format!("{by_owner}`tower-audit migrate`"),
         ));
     }
-    for obstacle in obstacles::find(db, names, DOING).await? {
+    for obstacle in interfering_objects::find(db, names, DOING).await? {
         diagnostics.push(Diagnostic::error(
             "tables",
             format!("{}: it is not the log's, and can keep events out or hide them", obstacle.text),

@@ -7,17 +7,17 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::append::append;
+use super::append_statements::{COMMIT_MARK, Statements};
 use super::config::Config;
 use super::durability::DurabilitySettings;
 use super::error::{DuringOperation as _, permanent};
 use super::grants::Right;
 use super::identifiers::STARTED;
-use super::obstacles;
+use super::interfering_objects;
 use super::privileges::explained;
 use super::schema;
 use super::session::{millis, run};
-use super::sessions::{Pool, WriterLease};
-use super::statements::{COMMIT_MARK, Statements};
+use super::session_driver::{Pool, WriterLease};
 use crate::event::AuditEvent;
 use crate::store::rehearsal::rehearsal;
 use crate::store::{Durability, StoreError, StoreErrorKind};
@@ -57,7 +57,7 @@ impl HealthCheck<'_> {
             facts.check_durable(HEALTH)?;
         }
         schema::require(db, names).await?;
-        obstacles::refuse_side_effects(db, names, self.config.durability, HEALTH).await?;
+        interfering_objects::refuse_side_effects(db, names, self.config.durability, HEALTH).await?;
         self.writer_lease.id().await?;
         // Early enough to say so: there are more statements than one.
         let lock_timeout = millis(self.config.timeout / 2);

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 use super::config::Config;
 use super::error::{DuringOperation as _, NAME};
 use super::session::within_timeout;
-use super::sessions::PgSessions;
+use super::session_driver::PgSessions;
 use crate::store::sql::{CONNECTING, SessionDriver as _, SessionKind, connect_timeout};
 use crate::store::{OpenOptions, StoreError, StoreErrorKind};
 

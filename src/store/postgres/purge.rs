@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::error::{DuringOperation as _, FOREIGN_KEY_VIOLATION, cause, has_code, permanent};
 use super::identifiers::{Identifiers, STARTED};
-use super::obstacles::{self, Obstacle};
+use super::interfering_objects::{self, Obstacle};
 use super::partition;
 use super::session::only;
 use super::timestamptz::Timestamptz;
@@ -121,7 +121,7 @@ async fn remove(
     }
     let rows: Vec<(i64, i64, Option<Timestamptz>, Option<Uuid>)> = match asked.fetch_all(&mut *db).await {
         Err(error) if has_code(&error, FOREIGN_KEY_VIOLATION) => {
-            let causes = obstacles::find_references(db, names, DOING).await?;
+            let causes = interfering_objects::find_references(db, names, DOING).await?;
             return Err(undeletable(&causes).with_source(cause(error)));
         }
         rows => rows.during(DOING)?,
@@ -143,7 +143,7 @@ pub(super) async fn refuse_undeletable(db: &mut PgConnection, names: &Identifier
     if !exists {
         return Ok(());
     }
-    let causes = obstacles::find_side_effects(db, names, DOING).await?;
+    let causes = interfering_objects::find_side_effects(db, names, DOING).await?;
     Err(undeletable(&causes))
 }
 

@@ -17,7 +17,7 @@ use super::timestamptz::Timestamptz;
 use crate::event::{AuditEvent, EventId, Timestamp};
 use crate::query::{Buckets, Cursor, Field, Filter, PageQuery, ValueCount};
 use crate::store::sql::{Clause, TextColumn};
-use crate::store::unindexed::unindexed;
+use crate::store::unindexed_conditions::unindexed;
 use crate::store::{Reader, StoreError, StoreErrorKind, StoreFuture};
 
 impl Reader for PostgresStore {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::error::{DuringOperation as _, FOREIGN_KEY_VIOLATION, cause, has_code};
 use super::grants::Right;
 use super::identifiers::{Identifiers, LEAVES, STARTED};
-use super::obstacles;
+use super::interfering_objects;
 use super::privileges::explained;
 use super::purge::{forget_open, refuse_undeletable, undeletable};
 use super::reader;
@@ -94,7 +94,7 @@ async fn remove(db: &mut PgConnection, names: &Identifiers, positions: &[Cursor]
     let rows: Vec<i64> = match sqlx::query_scalar(AssertSqlSafe(sql)).bind(&ids).bind(&times).fetch_all(&mut *db).await
     {
         Err(error) if has_code(&error, FOREIGN_KEY_VIOLATION) => {
-            let causes = obstacles::find_references(db, names, DOING).await?;
+            let causes = interfering_objects::find_references(db, names, DOING).await?;
             return Err(undeletable(&causes).with_source(cause(error)));
         }
         rows => rows.during(DOING)?,

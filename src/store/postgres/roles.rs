@@ -18,7 +18,7 @@ use super::identifiers::{Identifiers, quote_identifier, quote_literal};
 use super::owner::require_owner;
 use super::schema::{self, begin_exclusive};
 use super::session::run;
-use super::sessions::PgSessions;
+use super::session_driver::PgSessions;
 use crate::store::sql::{SessionKind, connect};
 use crate::store::{OpenOptions, StoreError, StoreErrorKind};
 

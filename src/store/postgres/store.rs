@@ -9,6 +9,7 @@ use sqlx::postgres::PgPool;
 use tokio::time::Instant;
 
 use super::append;
+use super::append_statements::Statements;
 use super::config::{Config, PostgresTable};
 use super::diagnostics;
 use super::durability::DurabilitySettings;
@@ -16,15 +17,14 @@ use super::error::NAME;
 use super::grants::Right;
 use super::health::{HEALTH, HealthCheck};
 use super::indexes;
-use super::location::TableLocation;
 use super::partition;
 use super::privileges::explained;
 use super::purge::PurgePosition;
 use super::schema;
 use super::sealing::Sweep;
 use super::session::{millis, run, within_timeout};
-use super::sessions::{Observer, PgSessions, Pool, WriterLease};
-use super::statements::Statements;
+use super::session_driver::{PgSessions, Pool, SessionObserver, WriterLease};
+use super::table_identity::TableIdentity;
 use crate::event::AuditEvent;
 use crate::log_lines::log_line;
 use crate::store::sql::{SessionDriver as _, SessionKind, Wait};
@@ -51,7 +51,7 @@ pub struct PostgresStore {
     /// Sessions that ask for the end of transactions: readers must not keep them waiting.
     pub(super) status_sessions: Pool,
     /// The location of the table, once it was asked for.
-    location: Mutex<Option<TableLocation>>,
+    location: Mutex<Option<TableIdentity>>,
     pub(super) writer_lease: WriterLease,
     /// A health check has come as far as a commit that needs a replica.
     is_committing: AtomicBool,
@@ -108,7 +108,7 @@ impl PostgresStore {
     }
 
     async fn open_in(config: Config) -> Result<Self, StoreError> {
-        let observer = Observer::new(config.clone());
+        let observer = SessionObserver::new(config.clone());
         let pool = |purpose, most| Pool::new(purpose, most, &observer);
         let store = Self {
             writers: pool(SessionKind::Append, PARALLEL_APPENDS),
@@ -177,7 +177,7 @@ impl PostgresStore {
         Ok(())
     }
 
-    pub(super) fn place(&self) -> std::sync::MutexGuard<'_, Option<TableLocation>> {
+    pub(super) fn place(&self) -> std::sync::MutexGuard<'_, Option<TableIdentity>> {
         self.location.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -11,9 +11,9 @@ use super::column_arrays::bind_one;
 use super::error::{DuringOperation as _, NAME};
 use super::grants::Right;
 use super::identifiers::{Identifiers, STARTED};
-use super::location::{SELECT_LOCATION, TableLocation};
 use super::privileges::Access;
 use super::store::PostgresStore;
+use super::table_identity::{SELECT_LOCATION, TableIdentity};
 use crate::event::{AuditEvent, EventId};
 use crate::store::{
     AppConnection, StoreError, StoreErrorKind, StoreFuture, TransactionId, TransactionStatus, Transactional,
@@ -35,7 +35,7 @@ impl Transactional for PostgresStore {
                 .fetch_one(&mut *db)
                 .await
                 .during(DOING)?;
-            let theirs = TableLocation::of(&row).during(DOING)?;
+            let theirs = TableIdentity::of(&row).during(DOING)?;
             let Some(number) = row.try_get::<Option<i64>, _>("number").during(DOING)? else {
                 return Err(rejected_error("the transaction is read-only, or one of a standby"));
             };
@@ -76,7 +76,7 @@ impl Transactional for PostgresStore {
 impl PostgresStore {
     /// Returns true if this is the log's table. If it differs from the known location, that is asked for again: the server
     /// may have been restarted, or the tables recreated.
-    async fn is_same_table(&self, place: TableLocation) -> Result<bool, StoreError> {
+    async fn is_same_table(&self, place: TableIdentity) -> Result<bool, StoreError> {
         if *self.place() == Some(place) {
             return Ok(true);
         }
@@ -90,7 +90,7 @@ impl PostgresStore {
                 .fetch_one(&mut *lease.db)
                 .await
                 .during(STATUS_OPERATION)?;
-            TableLocation::of(&row).during(STATUS_OPERATION)
+            TableIdentity::of(&row).during(STATUS_OPERATION)
         };
         let result = result.await;
         let ours = lease.finish(result)?;

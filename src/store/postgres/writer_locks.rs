@@ -6,7 +6,7 @@ use sqlx::postgres::PgConnection;
 use super::config::Config;
 use super::error::DuringOperation as _;
 use super::identifiers::{STARTED, WRITERS};
-use super::sessions::PgSessions;
+use super::session_driver::PgSessions;
 use crate::store::StoreError;
 use crate::store::sql::{LEAVING, REGISTERING, WriterLocks};
 

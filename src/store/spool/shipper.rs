@@ -14,7 +14,7 @@ use futures_util::future::{Either, select};
 use tokio::time::Instant;
 
 use super::backlog::Batch;
-use super::ends::{SpoolEnds, Stopped};
+use super::delivery_ends::{SpoolEnds, Stopped};
 use super::error::{DuringOperation as _, SHIPPING, blocking};
 use super::process_folder::ProcessFolder;
 use super::spool_state::{Phase, Shared};

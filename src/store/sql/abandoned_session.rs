@@ -6,7 +6,7 @@
 //!
 //! For example, an append whose answer was lost in the network:
 //! - t0: the write deadline passes. The append's future is dropped; the session is abandoned in its place.
-//! - t0 + 50 ms: no answer. Another session asks the server about this one (`observer.rs`). It is idle: the statement
+//! - t0 + 50 ms: no answer. Another session asks the server about this one (`session_observer.rs`). It is idle: the statement
 //!   never arrived, or its answer is lost. The server terminates it.
 //! - t0 + 150 ms: the session is gone. The place is free, and the next append opens another session.
 //!
@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 
-use super::observer::Observer;
 use super::session_driver::{Session, SessionDriver, SessionKind, Sight, Wait};
+use super::session_observer::SessionObserver;
 
 /// The last known reason for which abandoned sessions wait.
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ pub(super) enum SessionEnd {
 pub(super) async fn wait_for_end<D: SessionDriver>(
     session: &mut Session<D>,
     kind: SessionKind,
-    observer: &Arc<Observer<D>>,
+    observer: &Arc<SessionObserver<D>>,
     waits: &Waits,
     was_dropped: bool,
     is_closed: impl Fn() -> bool,

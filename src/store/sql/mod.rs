@@ -11,11 +11,11 @@ mod driver_error;
 #[cfg(any(feature = "postgres", feature = "mysql", all(feature = "duckdb", unix)))]
 mod event_columns;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
-mod observer;
-#[cfg(any(feature = "postgres", feature = "mysql"))]
 pub(super) mod server_url;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod session_driver;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod session_observer;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod session_pool;
 #[cfg(any(feature = "postgres", feature = "mysql", all(feature = "duckdb", unix)))]
@@ -32,11 +32,11 @@ pub(super) use driver_error::{TlsParameters, cause, classify_unanswered};
 #[cfg(any(feature = "postgres", feature = "mysql", all(feature = "duckdb", unix)))]
 pub(super) use event_columns::{TEXT_COLUMNS, text};
 #[cfg(any(feature = "postgres", feature = "mysql"))]
-pub(super) use observer::Observer;
-#[cfg(any(feature = "postgres", feature = "mysql"))]
 pub(super) use session_driver::{CONNECTING, Session, SessionDriver, SessionKind, Sight, Wait, within_timeout};
 #[cfg(feature = "postgres")]
 pub(super) use session_driver::{connect, connect_timeout};
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(super) use session_observer::SessionObserver;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 pub(super) use session_pool::Pool;
 #[cfg(any(feature = "postgres", feature = "mysql", all(feature = "duckdb", unix)))]

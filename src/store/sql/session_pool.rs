@@ -17,8 +17,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::abandoned_session::{SessionEnd, Waits, wait_for_end};
-use super::observer::Observer;
 use super::session_driver::{Session, SessionDriver, SessionKind, answered_until, connect_timeout, unanswered};
+use super::session_observer::SessionObserver;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// The pool of a store. Dropping it ends the wait for abandoned sessions.
@@ -27,7 +27,7 @@ pub(crate) struct Pool<D: SessionDriver>(Arc<SharedPool<D>>);
 /// The part of a pool that its sessions share.
 pub(crate) struct SharedPool<D: SessionDriver> {
     purpose: SessionKind,
-    observer: Arc<Observer<D>>,
+    observer: Arc<SessionObserver<D>>,
     /// The things that abandoned sessions wait for.
     waits: Waits,
     idle: Mutex<Vec<Idle<D>>>,
@@ -60,7 +60,7 @@ struct Held<D: SessionDriver> {
 
 impl<D: SessionDriver> Pool<D> {
     /// On the current runtime.
-    pub(crate) fn new(purpose: SessionKind, most: usize, observer: &Arc<Observer<D>>) -> Self {
+    pub(crate) fn new(purpose: SessionKind, most: usize, observer: &Arc<SessionObserver<D>>) -> Self {
         Self(Arc::new(SharedPool {
             purpose,
             observer: Arc::clone(observer),

@@ -26,8 +26,8 @@ use futures_util::future::{Either, select};
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
 
-use super::observer::Observer;
 use super::session_driver::{SessionDriver, SessionKind};
+use super::session_observer::SessionObserver;
 use super::session_pool::{Pool, SessionLease, SharedPool};
 use crate::random::random;
 use crate::store::{StoreError, StoreErrorKind};
@@ -104,7 +104,7 @@ impl Drop for HeldLock {
 
 impl<D: WriterLocks> WriterLease<D> {
     /// A writer that is not registered yet.
-    pub(crate) fn new(config: D::Config, observer: &Arc<Observer<D>>) -> Self {
+    pub(crate) fn new(config: D::Config, observer: &Arc<SessionObserver<D>>) -> Self {
         Self {
             config,
             sessions: Pool::new(SessionKind::Lock, 1, observer),

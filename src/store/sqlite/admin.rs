@@ -2,6 +2,7 @@
 
 use super::error::DuringOperation as _;
 use super::journal::journal_cache::JournalCache;
+use super::liveness_lock::{DeadWriter, writer_ids};
 use super::lock_wait::POLLS;
 use super::purge;
 use super::repair;
@@ -9,7 +10,6 @@ use super::schema;
 use super::segments::segment::Segment;
 use super::segments::{index_check, value_index};
 use super::store::SqliteStore;
-use super::writer_lock::{DeadWriter, writer_ids};
 use super::writer_state::{StateTransaction, WriterState};
 use crate::event::Timestamp;
 use crate::log_lines::log_line;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::config::{Config, with_suffix};
 use super::error::{DuringOperation as _, config, corrupt, permanent};
-use super::file_id::{file_id, length};
+use super::file_key::{file_key, length};
 use super::private_file::claim_private_file;
 use super::store::SqliteStore;
 use crate::query::Filter;
@@ -87,10 +87,10 @@ impl SqliteStore {
 
     fn check_target(&self, target: &Path, replace: bool) -> Result<(), StoreError> {
         let shown = target.display();
-        let found = file_id(target)?;
+        let found = file_key(target)?;
         let database = self.config.resolved().during(DOING)?;
         for own in [database.clone(), with_suffix(&database, "-wal"), with_suffix(&database, "-shm")] {
-            if own == target || (found.is_some() && file_id(&own)? == found) {
+            if own == target || (found.is_some() && file_key(&own)? == found) {
                 return Err(config(format!("{shown} is a file of the log itself: name another for the copy")));
             }
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use super::error::NAME;
-use super::file_id::{FileId, file_id};
+use super::file_key::{FileKey, file_key};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// The first damage that a connection of the store met.
@@ -15,7 +15,7 @@ pub(super) struct CorruptionLatch(Mutex<Option<Seen>>);
 
 #[derive(Debug)]
 struct Seen {
-    file: FileId,
+    file: FileKey,
     /// Holds the inode: another file at PATH has another. Never closed, because closing it drops SQLite's locks of the file.
     _open: ManuallyDrop<Option<File>>,
     /// The error that reported it, with its remedy.
@@ -34,8 +34,8 @@ impl CorruptionLatch {
             return;
         }
         let open = ManuallyDrop::new(File::open(path).ok());
-        let id = open.as_ref().and_then(|file| file.metadata().ok()).map(|metadata| FileId::of(&metadata));
-        if let Some(file) = id.or_else(|| file_id(path).ok().flatten()) {
+        let id = open.as_ref().and_then(|file| file.metadata().ok()).map(|metadata| FileKey::of(&metadata));
+        if let Some(file) = id.or_else(|| file_key(path).ok().flatten()) {
             let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
             *seen = Some(Seen { file, _open: open, what: format!("{}{cause}): {}", error.doing(), error.remedy()) });
         }
@@ -45,7 +45,7 @@ impl CorruptionLatch {
     pub(super) fn check(&self, path: &Path, doing: &'static str) -> Result<(), StoreError> {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(Seen { file, what, .. }) = &*seen else { return Ok(()) };
-        match file_id(path) {
+        match file_key(path) {
             Ok(now) if now != Some(*file) => {
                 *seen = None;
                 Ok(())

@@ -5,13 +5,13 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::config::{Config, with_suffix};
 use super::error::DuringOperation as _;
-use super::file_id::length;
 use super::file_identity::LARGE_LOG_BYTES;
+use super::file_key::length;
 use super::journal::journal_cache::MAX_EVENTS;
-use super::journal::journal_check;
+use super::journal::row_check;
 use super::journal::stored_row::EVENTS_N;
 use super::open_counts::OpenCounts;
-use super::parking::Parking;
+use super::parked_connections::ParkedConnections;
 use super::read_pool::ReadPool;
 use super::schema::{self, VERSION};
 use super::sealing::tables;
@@ -24,7 +24,7 @@ use crate::store::{Diagnostic, StoreError};
 pub(super) async fn inspect(
     readers: &ReadPool,
     config: &Config,
-    parking: &Parking,
+    parking: &ParkedConnections,
 ) -> Result<Vec<Diagnostic>, StoreError> {
     let mut lease = readers.take(config).await?;
     let result = ask(lease.db()).await;
@@ -149,7 +149,7 @@ async fn ask(db: &mut SqliteConnection) -> Result<Vec<Diagnostic>, StoreError> {
 /// The columns that count and bound events, against the events.
 async fn contradictions(db: &mut SqliteConnection) -> Result<Vec<Diagnostic>, StoreError> {
     let mut diagnostics = Vec::new();
-    let journal = journal_check::find_faults(&mut *db).await?;
+    let journal = row_check::find_faults(&mut *db).await?;
     if journal.rows > 0 {
         diagnostics.push(Diagnostic::error(
             "journal",

@@ -8,18 +8,18 @@ use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
 
 use super::file_identity::FileIdentity;
-use super::parking::Parking;
+use super::parked_connections::ParkedConnections;
 use super::sqlite_version::Version;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// The driver's connection and the files it has open.
 ///
-/// Dropped, it is [abandoned](super::abandoned), or [parked](Parking) if its database is no longer at PATH. One with damaged
+/// Dropped, it is [abandoned](super::abandoned), or [parked](ParkedConnections) if its database is no longer at PATH. One with damaged
 /// files is never closed: closing copies the log into the database, and destroys the evidence that the two still hold.
 pub(super) struct FileConnection {
     pub(super) db: Option<SqliteConnection>,
     pub(super) identity: FileIdentity,
-    pub(super) parking: Arc<Parking>,
+    pub(super) parking: Arc<ParkedConnections>,
     pub(super) version: Version,
     pub(super) is_suspect: bool,
 }

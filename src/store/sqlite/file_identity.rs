@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use super::config::{Config, with_suffix};
 use super::error::{DuringOperation as _, config, log_with_gap, transient};
-use super::file_id::{FileId, LOOKING, file_id, stat};
+use super::file_key::{FileKey, LOOKING, file_key, stat};
 use super::index_file::IndexFile;
-use super::log_file::LogFile;
 use super::private_file::claim_private_file;
+use super::wal_file::WalFile;
 use super::wal_gap::{LogFrames, LogProgress};
 use crate::log_lines::log_line;
 use crate::store::StoreError;
@@ -37,7 +37,7 @@ pub(super) struct FileIdentity {
 #[derive(Debug, Clone)]
 struct File {
     path: PathBuf,
-    id: Option<FileId>,
+    id: Option<FileKey>,
     len: u64,
 }
 
@@ -65,7 +65,7 @@ impl FileIdentity {
 
     /// Opens log and index beside SQLite's own descriptors. Fails if others are at their paths by now.
     pub(super) fn with_frames(mut self) -> Result<Self, StoreError> {
-        let log = LogFile::open(&self.log.path).during(LOOKING)?;
+        let log = WalFile::open(&self.log.path).during(LOOKING)?;
         let log_id = log.id();
         let frames = LogFrames::new(log, IndexFile::open(&self.index.path).during(LOOKING)?);
         if Some(log_id) != self.log.id || Some(frames.index_id().during(LOOKING)?) != self.index.id {
@@ -76,12 +76,12 @@ impl FileIdentity {
     }
 
     /// Returns the device and inode of the log.
-    pub(super) fn log(&self) -> Option<FileId> {
+    pub(super) fn log(&self) -> Option<FileKey> {
         self.log.id
     }
 
     /// The log that was at its path when the connection was opened.
-    pub(super) fn log_file(&self) -> Option<&LogFile> {
+    pub(super) fn log_file(&self) -> Option<&WalFile> {
         self.frames.as_deref().map(LogFrames::log)
     }
 
@@ -104,8 +104,8 @@ impl FileIdentity {
     }
 
     /// Opens the log that is at its path now; `None` if none is.
-    pub(super) fn log_at_path(&self) -> Option<LogFile> {
-        LogFile::open(&self.log.path).ok()
+    pub(super) fn log_at_path(&self) -> Option<WalFile> {
+        WalFile::open(&self.log.path).ok()
     }
 
     /// The database without symbolic links.
@@ -116,7 +116,7 @@ impl FileIdentity {
     /// Fails if a file was replaced or removed.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         for file in [&self.database, &self.log, &self.index] {
-            if file_id(&file.path)? != file.id {
+            if file_key(&file.path)? != file.id {
                 return Err(replaced_error());
             }
         }
@@ -151,7 +151,7 @@ impl FileIdentity {
 
     /// Returns true if the database is at this path.
     pub(super) fn is_at(&self, path: &Path) -> bool {
-        self.database.id.is_some() && matches!(file_id(path), Ok(found) if found == self.database.id)
+        self.database.id.is_some() && matches!(file_key(path), Ok(found) if found == self.database.id)
     }
 
     /// Renames the log of a database that is no longer at PATH, and returns its new name.
@@ -160,7 +160,7 @@ impl FileIdentity {
     /// The file is kept: it may hold acknowledged events that nothing else holds. In doubt nothing is touched.
     pub(super) fn set_log_aside(&self) -> Option<PathBuf> {
         let log = &self.log;
-        if log.id.is_none() || !file_id(&log.path).is_ok_and(|found| found == log.id) {
+        if log.id.is_none() || !file_key(&log.path).is_ok_and(|found| found == log.id) {
             return None;
         }
         // The rename replaces the empty file that was claimed, and no other.
@@ -193,13 +193,13 @@ impl FileIdentity {
     }
 
     /// Returns the device and inode of the database.
-    pub(super) fn database(&self) -> Option<FileId> {
+    pub(super) fn database(&self) -> Option<FileKey> {
         self.database.id
     }
 
     /// Returns true if the index beside this path is the one that was there.
     pub(super) fn has_same_index(&self, database: &Path) -> bool {
-        file_id(&with_suffix(database, "-shm")).is_ok_and(|found| found == self.index.id)
+        file_key(&with_suffix(database, "-shm")).is_ok_and(|found| found == self.index.id)
     }
 
     /// Returns a check that log and index are still at their paths, and that the log has the frames that the index counts.
@@ -250,18 +250,18 @@ impl FileIdentity {
 impl File {
     fn now(path: PathBuf) -> Result<Self, StoreError> {
         let metadata = stat(&path)?;
-        let (id, len) = (metadata.as_ref().map(FileId::of), metadata.map_or(0, |metadata| metadata.len()));
+        let (id, len) = (metadata.as_ref().map(FileKey::of), metadata.map_or(0, |metadata| metadata.len()));
         Ok(Self { path, id, len })
     }
 
     fn is_at_path(&self) -> bool {
-        self.id.is_some() && file_id(&self.path).is_ok_and(|found| found == self.id)
+        self.id.is_some() && file_key(&self.path).is_ok_and(|found| found == self.id)
     }
 
     /// Compares the file with the last look.
     fn look(&mut self) -> Result<Lengths, StoreError> {
         let metadata = stat(&self.path)?;
-        if metadata.as_ref().map(FileId::of) != self.id {
+        if metadata.as_ref().map(FileKey::of) != self.id {
             return Err(replaced_error());
         }
         let before = std::mem::replace(&mut self.len, metadata.map_or(0, |metadata| metadata.len()));

@@ -9,9 +9,9 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::file_id::{FileId, file_id};
-use super::log_file::read_at;
+use super::file_key::{FileKey, file_key};
 use super::open_descriptors::count_open;
+use super::wal_file::read_at;
 
 /// An open index.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl IndexFile {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|(id, file)| Arc::strong_count(file) > 1 || !is_ours_alone(*id, file));
-        let here = file_id(path).ok().flatten();
+        let here = file_key(path).ok().flatten();
         if let Some((_, file)) = open.iter().find(|(id, _)| Some(*id) == here) {
             return Ok(Self(file.clone()));
         }
@@ -38,7 +38,7 @@ impl IndexFile {
         // Before anything that can fail: then it would be closed.
         let opened = Self(file.clone());
         match file.metadata() {
-            Ok(metadata) => open.push((FileId::of(&metadata), file)),
+            Ok(metadata) => open.push((FileKey::of(&metadata), file)),
             Err(error) => {
                 std::mem::forget(file);
                 return Err(error);
@@ -47,8 +47,8 @@ impl IndexFile {
         Ok(opened)
     }
 
-    pub(super) fn id(&self) -> io::Result<FileId> {
-        Ok(FileId::of(&self.0.metadata()?))
+    pub(super) fn id(&self) -> io::Result<FileKey> {
+        Ok(FileKey::of(&self.0.metadata()?))
     }
 
     /// Reads the number of frames that are in the database already. Those of a log that was begun anew since are 0.
@@ -75,7 +75,7 @@ impl IndexFile {
 }
 
 /// Returns true if the index has no name any more, and nothing else in this process has it open.
-fn is_ours_alone(id: FileId, file: &File) -> bool {
+fn is_ours_alone(id: FileKey, file: &File) -> bool {
     has_no_name(file) && count_open(id) == 1
 }
 
@@ -90,7 +90,7 @@ fn has_no_name(_file: &File) -> bool {
 }
 
 /// The descriptors of this process.
-static OPEN: Mutex<Vec<(FileId, Arc<File>)>> = Mutex::new(Vec::new());
+static OPEN: Mutex<Vec<(FileKey, Arc<File>)>> = Mutex::new(Vec::new());
 
 const HEADER_BYTES: usize = 48;
 const FORMAT: u32 = 3_007_000;

@@ -1,7 +1,7 @@
 //! The numbers of open events, of living writers and of dead ones.
 
 use super::error::DuringOperation as _;
-use super::writer_lock::{DeadWriter, WriterLock};
+use super::liveness_lock::{DeadWriter, LivenessLock};
 use super::writer_state::{StateTransaction, WriterState};
 use crate::store::StoreError;
 
@@ -16,7 +16,7 @@ pub(super) struct OpenCounts {
 
 /// Counts the open events. Holds the write lock meanwhile, as recovery does: one that looked for a dead writer's lock at the
 /// same moment would take the writer for a living one.
-pub(super) async fn count_open(state: &mut WriterState, writer_lock: &WriterLock) -> Result<OpenCounts, StoreError> {
+pub(super) async fn count_open(state: &mut WriterState, writer_lock: &LivenessLock) -> Result<OpenCounts, StoreError> {
     let mut transaction = StateTransaction::begin(state).await?;
     let sql = "SELECT coalesce(CAST(writer AS BLOB), x''), count(*) FROM audit_started GROUP BY 1";
     let open: Vec<(Vec<u8>, i64)> =

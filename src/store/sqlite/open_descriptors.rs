@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::file_id::FileId;
+use super::file_key::FileKey;
 
 /// Returns true if this process has a removed file of this name open, and not the one that is there now. Returns false where
 /// the system does not say.
@@ -24,9 +24,9 @@ pub(super) fn has_removed_only(path: &Path) -> bool {
 }
 
 /// Counts the descriptors of the file in this process. Returns 0 where the system does not say.
-pub(super) fn count_open(file: FileId) -> usize {
+pub(super) fn count_open(file: FileKey) -> usize {
     let files = descriptors().filter(|(_, name)| name.is_absolute());
-    files.filter(|(link, _)| std::fs::metadata(link).is_ok_and(|metadata| FileId::of(&metadata) == file)).count()
+    files.filter(|(link, _)| std::fs::metadata(link).is_ok_and(|metadata| FileKey::of(&metadata) == file)).count()
 }
 
 /// Lists the open descriptors: the link of each, and the name that it had or has.

@@ -7,8 +7,8 @@ use super::error::DuringOperation as _;
 use super::event_columns::EventColumns;
 use super::id_blob::id_of;
 use super::journal::append::append_locked;
+use super::liveness_lock::{DeadWriter, LivenessLock, delete_writer_row, writer_ids};
 use super::store::SqliteStore;
-use super::writer_lock::{DeadWriter, WriterLock, delete_writer_row, writer_ids};
 use super::writer_state::{StateTransaction, WriterState};
 use crate::event::{AuditEvent, EventId, Timestamp};
 use crate::query::Cursor;
@@ -30,7 +30,7 @@ impl OrphanRecovery for SqliteStore {
 /// Closes all orphans in one transaction: of two processes, the second finds none left.
 async fn close_orphans(
     state: &mut WriterState,
-    writer_lock: &mut WriterLock,
+    writer_lock: &mut LivenessLock,
     close: UnknownEventFn<'_>,
 ) -> Result<u64, StoreError> {
     let mut transaction = StateTransaction::begin(state).await?;

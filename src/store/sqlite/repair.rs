@@ -4,7 +4,7 @@
 
 use super::error::DuringOperation as _;
 use super::events_view;
-use super::journal::journal_check;
+use super::journal::row_check;
 use super::purge::compact_through;
 use super::segments::{segment, segment_list_check};
 use super::writer_state::{StateTransaction, WriterState};
@@ -23,7 +23,7 @@ pub(super) async fn repair_some(state: &mut WriterState) -> Result<bool, StoreEr
         transaction.segments = segment::load(&mut transaction.connection.db).await?;
         transaction.refresh_schema().await?;
     }
-    let faults = journal_check::find_faults(&mut transaction.connection.db).await?;
+    let faults = row_check::find_faults(&mut transaction.connection.db).await?;
     if let Some(seq) = faults.last {
         compact_through(&mut transaction, seq, usize::MAX).await?;
     }

@@ -18,17 +18,17 @@ use super::file_identity::{FileIdentity, check_only_name, removed_log_error, rep
 use super::journal::append;
 use super::journal::bounded_append;
 use super::journal::compaction::{self, Step};
-use super::log_file::LogFile;
-use super::neighbours;
+use super::liveness_lock::{LivenessLock, unregister_writer};
 use super::open_counts::{self, OpenCounts};
 use super::open_descriptors::count_open;
-use super::parking::Parking;
+use super::parked_connections::ParkedConnections;
 use super::read_pool::ReadPool;
 use super::segments::value_index::MergedParts;
+use super::store_registry;
+use super::wal_file::WalFile;
 use super::write_connection::{WriteConnection, resets_logs_wrongly};
 use super::write_lease::WriteLease;
 use super::writer::Writer;
-use super::writer_lock::{WriterLock, unregister_writer};
 use super::writer_state::{UNCHECKED, WriterState};
 use crate::event::{AuditEvent, EventType};
 use crate::store::url_parameters::after_scheme;
@@ -52,7 +52,7 @@ pub struct SqliteStore {
     /// SQLite's number of the schema in which a transactional event last met no trigger.
     pub(super) checked_schema: AtomicI64,
     damage: Arc<CorruptionLatch>,
-    pub(super) parking: Arc<Parking>,
+    pub(super) parking: Arc<ParkedConnections>,
     /// The files of the last connection that wrote. The app's own connections must have the same open.
     files: std::sync::Mutex<Option<FileIdentity>>,
 }
@@ -109,7 +109,7 @@ impl SqliteStore {
     }
 
     pub(super) async fn open_in(config: Config) -> Result<Self, StoreError> {
-        let (damage, parking) = (Arc::<CorruptionLatch>::default(), Arc::<Parking>::default());
+        let (damage, parking) = (Arc::<CorruptionLatch>::default(), Arc::<ParkedConnections>::default());
         let state =
             if config.create_if_missing { Some(WriterState::open(&config, &parking, true).await?) } else { None };
         let last = state.as_ref().map(|state| state.connection.db.identity.clone());
@@ -123,7 +123,7 @@ impl SqliteStore {
                 last,
                 state,
                 checkpointer: None,
-                lock: WriterLock::new(),
+                lock: LivenessLock::new(),
                 closed: false,
             })),
             maintaining: Mutex::new(()),
@@ -131,7 +131,7 @@ impl SqliteStore {
             damage,
             parking,
         };
-        neighbours::add(&store.config, &store.writer, [&store.readers, &store.status_readers], &store.parking);
+        store_registry::add(&store.config, &store.writer, [&store.readers, &store.status_readers], &store.parking);
         if !store.config.create_if_missing {
             let reader = store.readers.take(&store.config).await?;
             store.readers.finish(reader, Ok(())).await?;
@@ -175,12 +175,12 @@ impl SqliteStore {
             // First: a parked connection whose file is back at PATH gives its log back.
             self.parking.tend(&database, self.config.timeout / 2).await;
             if last.has_database() && !last.is_in_place() {
-                neighbours::close_idle(last.database(), &self.writer).await?;
+                store_registry::close_idle(last.database(), &self.writer).await?;
             }
             // SQLite has one index for all connections of a process to a database. One that still has the removed log would
             // have it count frames that a new log does not have.
             // Some descriptors are our own (`FileIdentity::with_frames`): while they are open, no other file has this inode.
-            let is_open = |log| count_open(log) > LogFile::count(log);
+            let is_open = |log| count_open(log) > WalFile::count(log);
             if last.has_database() && !last.has_log() && last.log().is_some_and(is_open) {
                 return Err(removed_log_error());
             }
@@ -217,7 +217,7 @@ impl SqliteStore {
     }
 
     /// Records in the log at PATH that another was there before.
-    async fn record_replaced(&self, state: &mut WriterState, writer_lock: &mut WriterLock) -> Result<(), StoreError> {
+    async fn record_replaced(&self, state: &mut WriterState, writer_lock: &mut LivenessLock) -> Result<(), StoreError> {
         let mut event = AuditEvent::new(EventType::AUDIT_FAILED);
         event.details.insert("reason".into(), "the log file was removed or replaced while it was written".into());
         let names = self.parking.copies().into_iter().filter_map(|copy| Some(copy.file_name()?.to_str()?.to_owned()));
@@ -238,7 +238,7 @@ impl SqliteStore {
         writer.drop_connections();
         if !writer.lock.is_registered() || self.parking.abandoned.is_empty() {
             // The lock is released: the next process to open the file finds this writer dead.
-            writer.lock = WriterLock::new();
+            writer.lock = LivenessLock::new();
             return Ok(());
         }
         let mut state = self.open_again(writer).await?;

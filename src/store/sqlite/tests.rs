@@ -1,19 +1,19 @@
 //! The SQLite store by its behaviour; the suite of all stores is elsewhere.
 
+mod app_database;
 mod appending;
-mod beside;
 mod changed_columns;
 mod clock_ahead;
+mod concurrent_maintenance;
 mod damaged_bytes;
 mod file;
 mod files_changed;
+mod files_removed_while_open;
 mod index_bytes;
 mod indexing;
 mod orphan_recovery;
-mod other_process;
 mod purging;
 mod reading;
-mod shared_file;
 mod triggers;
 mod view;
 

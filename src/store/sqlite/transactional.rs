@@ -14,7 +14,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
 
 use super::error::{DuringOperation as _, NAME, discarded, is_plain_error};
-use super::file_id::file_id;
+use super::file_key::file_key;
 use super::id_blob::id_bytes;
 use super::journal::append::journal_columns;
 use super::journal::journal_row::JournalRow;
@@ -44,8 +44,8 @@ impl Transactional for SqliteStore {
             let sql = format!("{SELECT_DATABASE}, {TEMPORARY_TRIGGERS}");
             let (file, synchronous, journal, schema, temporary): (String, i64, String, i64, Option<String>) =
                 sqlx::query_as(AssertSqlSafe(sql)).fetch_one(&mut *db).await.during(DOING)?;
-            let here = file_id(&self.config.path)?;
-            if here.is_none() || file_id(Path::new(&file))? != here {
+            let here = file_key(&self.config.path)?;
+            if here.is_none() || file_key(Path::new(&file))? != here {
                 return Err(other_database_error());
             }
             self.check_files()?;

@@ -14,14 +14,14 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::file_id::FileId;
+use super::file_key::FileKey;
 use super::index_file::{IndexFile, IndexHeader};
-use super::log_file::LogFile;
+use super::wal_file::WalFile;
 
 /// A log and its index.
 #[derive(Debug)]
 pub(super) struct LogFrames {
-    log: LogFile,
+    log: WalFile,
     index: IndexFile,
     /// The frames that were in the log at the last look.
     seen: Mutex<Option<IndexHeader>>,
@@ -38,15 +38,15 @@ pub(super) struct LogProgress {
 }
 
 impl LogFrames {
-    pub(super) fn new(log: LogFile, index: IndexFile) -> Self {
+    pub(super) fn new(log: WalFile, index: IndexFile) -> Self {
         Self { log, index, seen: Mutex::new(None), has_gap: AtomicBool::new(false) }
     }
 
-    pub(super) fn log(&self) -> &LogFile {
+    pub(super) fn log(&self) -> &WalFile {
         &self.log
     }
 
-    pub(super) fn index_id(&self) -> io::Result<FileId> {
+    pub(super) fn index_id(&self) -> io::Result<FileKey> {
         self.index.id()
     }
 

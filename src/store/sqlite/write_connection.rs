@@ -16,16 +16,16 @@ use super::error::{
     permanent, transient,
 };
 use super::file_connection::FileConnection;
-use super::file_id::{FileId, file_id};
 use super::file_identity::{FileIdentity, Lengths, replaced_error};
+use super::file_key::{FileKey, file_key};
 use super::index_file::IndexFile;
 use super::lock_wait::{LockWait, POLLS};
-use super::log_file::LogFile;
 use super::open_descriptors::has_removed_only;
-use super::parking::Parking;
+use super::parked_connections::ParkedConnections;
 use super::private_file::{create_private_file, sync_directory};
 use super::schema::{self, FileState};
 use super::sqlite_version::{self, Version};
+use super::wal_file::WalFile;
 use super::wal_gap::LogFrames;
 use crate::log_lines::log_line;
 use crate::store::mount::{Mount, volatile_message};
@@ -46,7 +46,11 @@ impl WriteConnection {
     /// Opens the file, creates it if the options say so, and proves that it can be written durably.
     ///
     /// `is_first`: creates missing tables. Later, a missing table is an error: it held acknowledged events.
-    pub(super) async fn open(config: &Config, parking: &Arc<Parking>, is_first: bool) -> Result<Self, StoreError> {
+    pub(super) async fn open(
+        config: &Config,
+        parking: &Arc<ParkedConnections>,
+        is_first: bool,
+    ) -> Result<Self, StoreError> {
         let resolved = resolve_database(config)?;
         check_location(&resolved)?;
         if let Some(mount) = Mount::of(&resolved).filter(|_| is_first)
@@ -57,7 +61,7 @@ impl WriteConnection {
                 tracing::warn!("the audit log is not durable: {}", volatile_message(&file_system));
             });
         }
-        let before = file_id(&resolved)?;
+        let before = file_key(&resolved)?;
         if config.create_if_missing && before.is_none() {
             create_private_file(&resolved);
         }
@@ -200,7 +204,7 @@ async fn prepare(
     db: &mut SqliteConnection,
     config: &Config,
     resolved: &Path,
-    before: Option<FileId>,
+    before: Option<FileKey>,
     is_first: bool,
 ) -> Result<(FileIdentity, Version), StoreError> {
     let found = schema::examine(&mut *db).await?;
@@ -329,11 +333,11 @@ async fn check_log(db: &mut SqliteConnection, database: &Path, version: Version)
         let frames = frames(db).await?;
         // Another process may begin the log anew between the two.
         if frames == 0
-            || LogFile::open(&with_suffix(database, "-wal")).and_then(|log| log.ends_with(frames)).during(OPENING)?
+            || WalFile::open(&with_suffix(database, "-wal")).and_then(|log| log.ends_with(frames)).during(OPENING)?
         {
             return Ok(());
         }
-        let log = LogFile::open(&with_suffix(database, "-wal")).during(OPENING)?;
+        let log = WalFile::open(&with_suffix(database, "-wal")).during(OPENING)?;
         let index = IndexFile::open(&with_suffix(database, "-shm")).during(OPENING)?;
         let frames = LogFrames::new(log, index);
         if frames.fit().during(OPENING)? && frames.look_for_gap().during(OPENING)? {
@@ -405,10 +409,10 @@ mod tests {
         let (folder, config, mut db) = opened().await;
         let other = folder.path().join("other");
         std::fs::write(&other, "").unwrap();
-        let before = file_id(&other).unwrap();
+        let before = file_key(&other).unwrap();
         let error = prepare(&mut db, &config, &config.path, before, false).await.unwrap_err();
         assert!(error.is_transient() && error.to_string().contains("replaced"), "{error}");
-        prepare(&mut db, &config, &config.path, file_id(&config.path).unwrap(), false).await.unwrap();
+        prepare(&mut db, &config, &config.path, file_key(&config.path).unwrap(), false).await.unwrap();
     }
 
     /// Its commits would go into a file without a name.

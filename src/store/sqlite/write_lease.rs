@@ -6,8 +6,8 @@ use tokio::sync::MutexGuard;
 
 use super::corruption_latch::CorruptionLatch;
 use super::error::log_with_gap;
+use super::liveness_lock::LivenessLock;
 use super::writer::Writer;
-use super::writer_lock::WriterLock;
 use super::writer_state::WriterState;
 use crate::store::{StoreError, StoreErrorKind};
 
@@ -23,7 +23,7 @@ pub(super) struct WriteLease<'a> {
 
 impl WriteLease<'_> {
     /// The writer's state and its lock.
-    pub(super) fn parts(&mut self) -> (&mut WriterState, &mut WriterLock) {
+    pub(super) fn parts(&mut self) -> (&mut WriterState, &mut LivenessLock) {
         (&mut self.state, &mut self.writer.lock)
     }
 

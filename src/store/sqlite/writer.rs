@@ -1,8 +1,8 @@
 //! The writer of a store: its connection, and the memory of it between two connections.
 
 use super::file_identity::FileIdentity;
+use super::liveness_lock::LivenessLock;
 use super::write_connection::WriteConnection;
-use super::writer_lock::WriterLock;
 use super::writer_state::WriterState;
 
 pub(super) struct Writer {
@@ -11,7 +11,7 @@ pub(super) struct Writer {
     pub(super) checkpointer: Option<WriteConnection>,
     /// The files of the last connection that was opened.
     pub(super) last: Option<FileIdentity>,
-    pub(super) lock: WriterLock,
+    pub(super) lock: LivenessLock,
     pub(super) closed: bool,
 }
 

@@ -10,9 +10,9 @@ use super::config::Config;
 use super::error::DuringOperation as _;
 use super::journal::journal_cache::JournalCache;
 use super::journal::stored_row::{COLUMNS, StoredRow};
-use super::parking::Parking;
+use super::parked_connections::ParkedConnections;
 use super::schema;
-use super::segments::id_gaps::IdGaps;
+use super::segments::absent_id_ranges::AbsentIdRanges;
 use super::segments::segment::{self, Segment};
 use super::transaction::WriteTransaction;
 use super::write_connection::WriteConnection;
@@ -25,7 +25,7 @@ pub(super) struct WriterState {
     pub(super) connection: WriteConnection,
     pub(super) journal: JournalCache,
     pub(super) segments: Vec<Segment>,
-    pub(super) id_gaps: IdGaps,
+    pub(super) id_gaps: AbsentIdRanges,
     /// SQLite's number of the schema in which nothing discards rows of the log. Every change of a schema counts it up.
     pub(super) checked_schema: i64,
     /// SQLite's number of the last commit of another connection, from which on the texts in `journal` are those of the file.
@@ -41,13 +41,17 @@ pub(super) type StateTransaction<'a> = WriteTransaction<'a, WriterState>;
 
 impl WriterState {
     /// Opens the file as [`WriteConnection::open`] does, and reads its journal.
-    pub(super) async fn open(config: &Config, parking: &Arc<Parking>, is_first: bool) -> Result<Self, StoreError> {
+    pub(super) async fn open(
+        config: &Config,
+        parking: &Arc<ParkedConnections>,
+        is_first: bool,
+    ) -> Result<Self, StoreError> {
         let connection = WriteConnection::open(config, parking, is_first).await?;
         let mut state = Self {
             connection,
             journal: JournalCache::default(),
             segments: Vec::new(),
-            id_gaps: IdGaps::default(),
+            id_gaps: AbsentIdRanges::default(),
             checked_schema: UNCHECKED,
             data_version: UNCHECKED,
             has_moved: false,

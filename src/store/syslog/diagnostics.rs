@@ -2,7 +2,7 @@
 
 use super::SyslogSettings;
 use crate::store::Diagnostic;
-use crate::store::sink::diagnose_sink;
+use crate::store::sink_diagnostics::diagnose_sink;
 
 /// Reports what an operator should know of this sink.
 pub(super) fn diagnose(settings: &SyslogSettings, cut: u64) -> Vec<Diagnostic> {

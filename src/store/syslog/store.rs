@@ -18,7 +18,7 @@ use super::url;
 use crate::backoff::Backoff;
 use crate::event::AuditEvent;
 use crate::log_lines::log_line;
-use crate::store::sink::warn_of_sink;
+use crate::store::sink_diagnostics::warn_of_sink;
 use crate::store::{AuditStore, Capabilities, Diagnostic, OpenOptions, StoreError, StoreErrorKind, StoreFuture};
 use crate::throttle::Throttle;
 

@@ -10,12 +10,12 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::NAME;
+use super::acknowledgement::{Members, Need, Verdict, bit, takers};
 use super::delivery::{Delivery, DeliveryWatch, EventFate, Failure};
 use super::lane::{Enqueued, Lane, Queued, Role};
 use super::lane_worker;
-use super::routing::{Members, Need, Verdict, bit, takers};
+use super::refused_appends::DeliveriesOfEvent;
 use super::tee_state::TeeState;
-use super::undecided::DeliveriesOfEvent;
 use crate::event::AuditEvent;
 use crate::store::{StoreError, StoreErrorKind};
 

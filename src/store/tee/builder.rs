@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::NAME;
+use super::acknowledgement::{AckRules, MAX_MEMBERS, OWN_EVENTS, bit, takers};
 use super::lane::{Lane, LaneSettings, Role};
 use super::member::TeeMember;
 use super::quorum::{Quorum, Unmatched};
-use super::routing::{MAX_MEMBERS, OWN_EVENTS, Routing, bit, takers};
 use super::store::TeeStore;
 use super::tee_state::TeeState;
 use crate::event::{EventType, EventTypeFilter, excerpt};
@@ -122,7 +122,7 @@ impl TeeBuilder {
             .into_iter()
             .map(|member| Ok(Arc::new(lane(member, &known, durability, timeout)?)))
             .collect::<Result<Box<[_]>, String>>()?;
-        let routing = Routing::new(&lanes, quorum, unmatched);
+        let routing = AckRules::new(&lanes, quorum, unmatched);
         check_quorum(&lanes, &routing, quorum)?;
         if unmatched == Unmatched::Refuse {
             check_types(&lanes, &routing, &declared)?;
@@ -198,7 +198,7 @@ fn lane(member: TeeMember, known: &[&EventType], durability: Durability, timeout
     Ok(Lane::new(settings))
 }
 
-fn check_quorum(lanes: &[Arc<Lane>], routing: &Routing, quorum: Quorum) -> Result<(), String> {
+fn check_quorum(lanes: &[Arc<Lane>], routing: &AckRules, quorum: Quorum) -> Result<(), String> {
     let all = (0..lanes.len()).fold(0, |members, member| members | bit(member));
     if routing.need(all).is_some() {
         return Ok(());
@@ -212,7 +212,7 @@ fn check_quorum(lanes: &[Arc<Lane>], routing: &Routing, quorum: Quorum) -> Resul
 }
 
 /// Refuses filters that leave a declared type too few members.
-fn check_types(lanes: &[Arc<Lane>], routing: &Routing, declared: &[EventType]) -> Result<(), String> {
+fn check_types(lanes: &[Arc<Lane>], routing: &AckRules, declared: &[EventType]) -> Result<(), String> {
     let unmatched = declared.iter().find(|declared| routing.need(takers(lanes, declared)).is_none());
     unmatched.map_or(Ok(()), |event_type| {
         Err(format!(

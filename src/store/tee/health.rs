@@ -9,10 +9,10 @@ use futures_util::future::join_all;
 use tokio::time::timeout;
 
 use super::NAME;
+use super::acknowledgement::Verdict;
 use super::append::refusal;
 use super::delivery::Failure;
 use super::lane::{Lane, Role};
-use super::routing::Verdict;
 use super::tee_state::TeeState;
 use crate::store::{StoreError, StoreErrorKind, StoreFuture};
 
@@ -26,7 +26,7 @@ pub(super) async fn check(tee: &TeeState) -> Result<(), StoreError> {
         return Err(error);
     }
     let failed = super::append::members_of(&failures);
-    let all = (0..tee.lanes.len()).fold(0, |members, member| members | super::routing::bit(member));
+    let all = (0..tee.lanes.len()).fold(0, |members, member| members | super::acknowledgement::bit(member));
     let need = tee.routing.need(all);
     match need.map(|need| need.verdict(0, failed)) {
         Some(Verdict::Refused) => Err(refusal(tee, need.as_slice(), &failures, HEALTH)),

@@ -13,8 +13,8 @@
 //! | `builder.rs`, `member.rs`, `quorum.rs`, `file.rs` | the settings |
 //! | `late_member.rs` | a member that was not reached at the start |
 //! | `store.rs`, `tee_state.rs` | the store, and the state that its handles share |
-//! | `routing.rs` | the members that take an event, and those that must have it |
-//! | `append.rs`, `undecided.rs` | one append: given to the members, then decided |
+//! | `acknowledgement.rs` | the members that take an event, and those that must have it |
+//! | `append.rs`, `refused_appends.rs` | one append: given to the members, then decided |
 //! | `lane.rs`, `delivery.rs` | the queue of a member, and the fate of what is in it |
 //! | `lane_worker.rs`, `append_batch.rs` | the appends to a member |
 //! | `losses.rs`, `metrics.rs` | the events that a member has not got |
@@ -32,9 +32,9 @@ mod lane;
 mod append_batch;
 mod lane_worker;
 
+mod acknowledgement;
 mod member;
-mod routing;
-mod undecided;
+mod refused_appends;
 
 mod tee_state;
 

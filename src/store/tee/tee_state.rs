@@ -5,16 +5,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::NAME;
+use super::acknowledgement::AckRules;
 use super::lane::Lane;
-use super::routing::Routing;
-use super::undecided::Undecided;
+use super::refused_appends::RefusedAppends;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// The members and the rules of a tee.
 #[derive(Debug)]
 pub(super) struct TeeState {
     pub(super) lanes: Box<[Arc<Lane>]>,
-    pub(super) routing: Routing,
+    pub(super) routing: AckRules,
     /// The member that is read.
     pub(super) reading: Option<usize>,
     /// An event can be acknowledged before the member that is read has it.
@@ -25,14 +25,14 @@ pub(super) struct TeeState {
     pub(super) close_timeout: Duration,
     /// Taken while events are given to the members: each gets them in the same order.
     pub(super) giving: Mutex<()>,
-    pub(super) undecided: Mutex<Undecided>,
+    pub(super) undecided: Mutex<RefusedAppends>,
     /// Acknowledged events that too few members take.
     pub(super) discarded: AtomicU64,
     pub(super) is_closed: AtomicBool,
 }
 
 impl TeeState {
-    pub(super) fn undecided(&self) -> MutexGuard<'_, Undecided> {
+    pub(super) fn undecided(&self) -> MutexGuard<'_, RefusedAppends> {
         // Nothing under this lock panics half way through a change.
         self.undecided.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -9,7 +9,7 @@ use super::config::{Config, NAME};
 use super::event_line::EventLine;
 use crate::event::{AuditEvent, EventId};
 use crate::log_lines::call_subscriber;
-use crate::store::sink::{diagnose_sink, warn_of_sink};
+use crate::store::sink_diagnostics::{diagnose_sink, warn_of_sink};
 use crate::store::{AuditStore, Capabilities, Diagnostic, StoreError, StoreErrorKind, StoreFuture};
 
 /// Events to the subscriber of `tracing` that is current where they are appended.

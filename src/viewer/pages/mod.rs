@@ -5,11 +5,11 @@ mod event;
 mod events;
 mod history;
 mod overview;
-mod request;
+mod page_request;
 
 pub(super) use error::{error_page, reject_method};
 pub(super) use event::event;
 pub(super) use events::events;
 pub(super) use history::history;
 pub(super) use overview::overview;
-pub(super) use request::PageRequest;
+pub(super) use page_request::PageRequest;

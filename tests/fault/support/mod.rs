@@ -7,11 +7,11 @@ mod folder;
 mod http;
 mod load;
 mod log_contents;
-mod namespace;
-mod program;
-mod server;
 #[cfg(feature = "postgres")]
-mod store_urls;
+mod multi_server_load;
+mod namespace;
+mod run_command;
+mod server;
 pub(crate) mod strace;
 mod wait;
 
@@ -22,9 +22,9 @@ pub(crate) use folder::{Folder, beside, url};
 pub(crate) use http::{Answer, Client, Request};
 pub(crate) use load::{Kind, Shot, fire, load_while};
 pub(crate) use log_contents::Record;
-pub(crate) use namespace::{in_own_namespace, in_own_network, is_root};
-pub(crate) use program::{run, try_run};
-pub(crate) use server::{Exit, Server, Settings};
 #[cfg(feature = "postgres")]
-pub(crate) use store_urls::{Place, load_everywhere_while};
+pub(crate) use multi_server_load::{Place, load_everywhere_while};
+pub(crate) use namespace::{in_own_namespace, in_own_network, is_root};
+pub(crate) use run_command::{run, try_run};
+pub(crate) use server::{Exit, Server, Settings};
 pub(crate) use wait::{SOON, until};

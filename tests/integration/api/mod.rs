@@ -6,7 +6,7 @@ mod error_order;
 mod export;
 mod gate;
 mod hostile;
-mod log;
+mod log_capture;
 mod paging;
 mod paging_under_load;
 #[cfg(feature = "seal")]

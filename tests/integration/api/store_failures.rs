@@ -8,7 +8,7 @@ use tower_audit::api::AuditApi;
 use tower_audit::store::StoreErrorKind;
 use tower_audit::viewer::AuditViewer;
 
-use crate::api::log::Log;
+use crate::api::log_capture::Log;
 use crate::api::support::{ROOT, TestGate, Trouble, app, ask, events, spy};
 
 const ROUTES: [&str; 5] = ["/", "/count", "/export", "/stats", "/00000000000000000000000000000001"];

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::code;
+use super::source_files;
 
 const ARCHITECTURE: &str = include_str!("../../../ARCHITECTURE.md");
 /// Circles that stay: a type and its builder, and what ARCHITECTURE names beside them.
@@ -22,10 +22,10 @@ struct Tree {
 
 impl Tree {
     fn new(root: &'static str, is_of_tree: impl Fn(&str) -> bool) -> Self {
-        let code: BTreeMap<_, _> = code::files(root)
+        let code: BTreeMap<_, _> = source_files::files(root)
             .into_iter()
             .filter(|(path, _)| is_of_tree(path) && !path.contains("/tests/"))
-            .map(|(path, text)| (path, code::without_text(&text)))
+            .map(|(path, text)| (path, source_files::without_text(&text)))
             .collect();
         let mut exports = BTreeMap::new();
         for (path, text) in &code {

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::code;
+use super::source_files;
 
 /// The words of each documented `cargo` command; a line that ends in a backslash goes on in the next.
 fn commands() -> Vec<(String, Vec<String>)> {
     let mut commands = Vec::new();
-    for (path, text) in code::documents() {
+    for (path, text) in source_files::documents() {
         let text = text.replace("\\\n", " ");
         for line in text.lines() {
             for (at, _) in line.match_indices("cargo ") {
@@ -44,7 +44,8 @@ fn strings(array: Option<&toml::Value>) -> impl Iterator<Item = &str> {
 
 #[test]
 fn documented_commands_name_the_features_that_they_need() {
-    let manifest = std::fs::read_to_string(code::home().join("Cargo.toml")).unwrap().parse::<toml::Table>().unwrap();
+    let manifest =
+        std::fs::read_to_string(source_files::home().join("Cargo.toml")).unwrap().parse::<toml::Table>().unwrap();
     let features = manifest["features"].as_table().unwrap();
     let targets = |kind: &'static str, name: &str| {
         let all = manifest[kind].as_array().unwrap();

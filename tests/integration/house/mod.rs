@@ -2,8 +2,9 @@
 
 mod arrows;
 mod auto_traits;
-mod code;
 mod commands;
-mod random;
+mod doc_consistency;
+mod doc_summaries;
+mod random_source;
 mod scale;
-mod words;
+mod source_files;

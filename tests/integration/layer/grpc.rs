@@ -15,8 +15,8 @@ use tower_audit::store::conformance::{Fault, FaultyStore};
 use tower_audit::store::{MemoryStore, StoreErrorKind};
 use tower_audit::{AuditEvent, AuditLayer, AuditLog, AuditPolicy, EventType, FailMode, Phase, RecordWhen, Rule};
 
+use crate::layer::grpc_service::{Client, Vault, serve};
 use crate::layer::support::{memory_log, of_phase};
-use crate::layer::vault::{Client, Vault, serve};
 
 fn rule() -> Rule {
     Rule::new(EventType::new("vault.used").expect("a valid type")).paths(["/bank.Vault/{method}"])

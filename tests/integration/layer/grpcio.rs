@@ -9,8 +9,8 @@ use tower_audit::store::conformance::{Fault, FaultyStore};
 use tower_audit::store::{MemoryStore, StoreErrorKind};
 use tower_audit::{AuditLayer, AuditLog, AuditPolicy, EventType, Phase, Rule};
 
+use crate::layer::grpc_service::{Vault, serve};
 use crate::layer::support::{memory_log, of_phase};
-use crate::layer::vault::{Vault, serve};
 
 fn policy(is_ahead: bool) -> AuditPolicy {
     let rule = Rule::new(EventType::new("vault.used").expect("a valid type")).paths(["/bank.Vault/{method}"]);

@@ -7,7 +7,7 @@ use tower_audit::AuditEvent;
 use tower_audit::export::{Profile, is_unsafe_to_display};
 
 use super::corpus::{corpus, lines, source};
-use super::tools::output;
+use super::foreign_packages::output;
 
 #[test]
 fn liblognorm_reads_the_values_of_every_event() {

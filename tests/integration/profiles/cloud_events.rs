@@ -6,7 +6,7 @@ use serde_json::Value;
 use tower_audit::export::{Profile, ProfileFormat};
 
 use super::corpus::{corpus, lines, source, written};
-use super::tools::{node_modules, output};
+use super::foreign_packages::{node_modules, output};
 
 #[test]
 fn the_sdk_accepts_every_event_and_has_its_values() {

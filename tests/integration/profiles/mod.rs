@@ -4,7 +4,7 @@ mod cef;
 mod cloud_events;
 mod corpus;
 mod ecs;
+mod foreign_packages;
 mod ocsf;
 mod otlp;
 mod read_back;
-mod tools;

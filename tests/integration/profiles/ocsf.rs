@@ -7,7 +7,7 @@ use tower_audit::AuditEvent;
 use tower_audit::export::Profile;
 
 use super::corpus::{corpus, kinds, lines, source};
-use super::tools::{output, python};
+use super::foreign_packages::{output, python};
 
 #[test]
 fn every_event_is_valid_by_its_class() {

@@ -7,7 +7,7 @@ use tower_audit::AuditEvent;
 use tower_audit::export::Profile;
 
 use super::corpus::{corpus, lines, source};
-use super::tools::{output, python};
+use super::foreign_packages::{output, python};
 
 #[test]
 fn every_record_is_one_of_the_protocol() {

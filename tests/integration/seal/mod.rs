@@ -2,15 +2,15 @@
 
 mod canonical;
 mod checked_purge;
-mod corpus;
 mod erasing;
+mod key_succession;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod purging;
 mod racing;
 mod referees;
-mod rotating;
 mod sealer;
+mod sql_tampering;
 mod support;
 mod tampering;
 mod unsealed_rows;

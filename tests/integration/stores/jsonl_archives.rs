@@ -8,7 +8,7 @@ use std::process::Command;
 use tower_audit::store::AuditStore;
 use tower_audit::{AuditEvent, EventType};
 
-use super::jsonl_place::{Place, count, events, listing, open};
+use super::jsonl_fixture::{Place, count, events, listing, open};
 
 fn beside(log: &Path, suffix: &str) -> PathBuf {
     let mut name = log.as_os_str().to_owned();

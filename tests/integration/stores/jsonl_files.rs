@@ -10,7 +10,7 @@ use std::time::Duration;
 use tower_audit::store::{self, OpenOptions, StoreErrorKind};
 use tower_audit::{AuditEvent, EventType, Phase};
 
-use super::jsonl_place::{Place, count, events, listing, open};
+use super::jsonl_fixture::{Place, count, events, listing, open};
 
 #[tokio::test]
 async fn a_torn_line_is_moved_away_and_glued_to_nothing() {

@@ -10,7 +10,7 @@ use tower_audit::query::Cursor;
 use tower_audit::store::{AuditStore as _, RetentionFloor};
 use tower_audit::{AuditEvent, EventType, Phase, Timestamp};
 
-use super::jsonl_place::{Place, count, events, listing};
+use super::jsonl_fixture::{Place, count, events, listing};
 
 fn beside(log: &Path, suffix: &str) -> PathBuf {
     let mut name = log.as_os_str().to_owned();

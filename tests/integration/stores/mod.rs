@@ -1,11 +1,10 @@
 //! The conformance suite on the stores of this crate, and the proof that each of its checks can fail.
 
-mod append_only;
+mod conformance_faults;
 #[cfg(all(feature = "duckdb", unix))]
 mod duckdb;
 #[cfg(all(feature = "duckdb", unix))]
 mod duckdb_file;
-mod faults;
 mod faulty_store;
 #[cfg(all(feature = "jsonl", unix))]
 mod jsonl;
@@ -14,7 +13,7 @@ mod jsonl_archives;
 #[cfg(all(feature = "jsonl", unix))]
 mod jsonl_files;
 #[cfg(all(feature = "jsonl", unix))]
-mod jsonl_place;
+mod jsonl_fixture;
 #[cfg(all(feature = "jsonl", unix))]
 mod jsonl_removal;
 mod matrix;
@@ -29,16 +28,17 @@ mod privacyidea;
 #[cfg(feature = "sqlite")]
 mod pryv;
 mod recovery_store;
-#[cfg(all(feature = "sqlite", unix))]
-mod sabotage;
 #[cfg(unix)]
 mod shipping;
+mod skipped_checks;
 #[cfg(unix)]
 mod spool;
 #[cfg(unix)]
 mod spool_shipping;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(all(feature = "sqlite", unix))]
+mod sqlite_external_changes;
 #[cfg(feature = "sqlite")]
 mod sqlite_undecodable;
 #[cfg(all(feature = "syslog", unix))]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::packages;
+use super::debian_packages;
 
 /// A collector that writes each message as a line of JSON.
 pub(crate) struct Collector {
@@ -35,20 +35,20 @@ const POLL: Duration = Duration::from_millis(10);
 impl Collector {
     /// rsyslog as Debian has it, with room for large messages.
     pub(crate) fn rsyslog() -> Self {
-        packages::install("/usr/sbin/rsyslogd", "rsyslog");
+        debian_packages::install("/usr/sbin/rsyslogd", "rsyslog");
         Self::start_new(Kind::Rsyslog, RSYSLOG, |_| ())
     }
 
     /// rsyslog with its own limit of a message's size.
     pub(crate) fn rsyslog_with_default_size() -> Self {
-        packages::install("/usr/sbin/rsyslogd", "rsyslog");
+        debian_packages::install("/usr/sbin/rsyslogd", "rsyslog");
         Self::start_new(Kind::Rsyslog, &RSYSLOG.replace(" maxMessageSize=\"256k\"", ""), |_| ())
     }
 
     /// rsyslog that asks for TLS on both sides, with `ca.pem`, `server.pem` and `server.key` from this folder.
     pub(crate) fn rsyslog_with_tls(certificates: &Path) -> Self {
-        packages::install("/usr/sbin/rsyslogd", "rsyslog");
-        packages::install(&format!("/usr/lib/{ARCH}-linux-gnu/rsyslog/lmnsd_gtls.so"), "rsyslog-gnutls");
+        debian_packages::install("/usr/sbin/rsyslogd", "rsyslog");
+        debian_packages::install(&format!("/usr/lib/{ARCH}-linux-gnu/rsyslog/lmnsd_gtls.so"), "rsyslog-gnutls");
         let configuration = format!("{TLS_FILES}{RSYSLOG}{TLS_INPUT}");
         Self::start_new(Kind::Rsyslog, &configuration, |folder| {
             for name in ["ca.pem", "server.pem", "server.key"] {
@@ -59,7 +59,7 @@ impl Collector {
 
     /// syslog-ng.
     pub(crate) fn syslog_ng() -> Self {
-        packages::syslog_ng();
+        debian_packages::syslog_ng();
         Self::start_new(Kind::SyslogNg, SYSLOG_NG, |_| ())
     }
 
@@ -96,7 +96,7 @@ impl Collector {
                     .arg(folder.join("pid"));
             }
             Kind::SyslogNg => {
-                let root = packages::syslog_ng();
+                let root = debian_packages::syslog_ng();
                 let libraries = ["usr/lib/@-linux-gnu", "lib/@-linux-gnu", "usr/lib/syslog-ng"]
                     .map(|path| root.join(path.replace('@', ARCH)).display().to_string());
                 command.env("LD_LIBRARY_PATH", libraries.join(":")).arg(root.join("usr/sbin/syslog-ng"));

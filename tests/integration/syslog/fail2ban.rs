@@ -10,7 +10,7 @@ use tower_audit::{Actor, AuditEvent, ErrorCode, EventType};
 
 use super::collector::Collector;
 use super::corpus::sink;
-use super::packages;
+use super::debian_packages;
 
 /// The address of the client that tries; every other one below is a victim.
 const CLIENT: &str = "192.0.2.7";
@@ -55,7 +55,7 @@ fn attacks() -> Vec<String> {
 
 /// The addresses that fail2ban would count, one for each line that matches.
 fn addresses(log: &Path) -> Vec<String> {
-    packages::install("/usr/bin/fail2ban-regex", "fail2ban");
+    debian_packages::install("/usr/bin/fail2ban-regex", "fail2ban");
     let filter = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/fail2ban/tower-audit.conf");
     let done = Command::new("fail2ban-regex").args(["--out", "ip", "-e", "utf-8"]).args([log, &filter]).output();
     let done = done.expect("fail2ban-regex starts");

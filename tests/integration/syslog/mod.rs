@@ -2,8 +2,8 @@
 
 mod collector;
 mod corpus;
+mod debian_packages;
 mod fail2ban;
-mod packages;
 mod rsyslog;
 mod sink;
 mod syslog_ng;

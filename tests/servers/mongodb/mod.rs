@@ -1,6 +1,6 @@
 //! The MongoDB store by its behaviour, on private servers.
 
-mod answers;
+mod fail_points;
 mod hangs;
 mod obstacles;
 mod other_documents;

@@ -10,8 +10,8 @@ use tower_audit::query::Filter;
 use tower_audit::{AuditLog, EventId};
 
 use crate::cluster::{Cluster, Database, eventually};
+use crate::postgres::delay_monitor::SchedulingDelay;
 use crate::postgres::proxy::{Mode, Proxy};
-use crate::postgres::scheduling_delay::SchedulingDelay;
 use crate::postgres::session_monitor::{SessionCount, Stopped};
 use crate::postgres::support::{all, event, open, open_with_timeout, started};
 

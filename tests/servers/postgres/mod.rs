@@ -1,10 +1,11 @@
 //! The PostgreSQL store by its behaviour, on private clusters.
 
+mod chaos_proxy;
 mod corrupt_rows;
 mod database;
+mod delay_monitor;
 mod denials;
 mod durability;
-mod faulty_network;
 mod foreign_clients;
 mod hangs;
 mod health;
@@ -15,14 +16,13 @@ mod opening_refused;
 mod outages;
 mod partition_functions;
 mod partitions;
+mod postgres_script;
 pub(crate) mod proxy;
 mod purge;
 mod query_plans;
-mod retention;
+mod retention_rights;
 mod rights;
-mod scheduling_delay;
 mod schema_damage;
-mod script;
 mod session_monitor;
 mod session_settings;
 mod silent_discards;

@@ -14,8 +14,8 @@ use tower_audit::policy::presets;
 use tower_audit::{AuditLayer, AuditLog, EventId, Phase};
 
 use crate::cluster::Cluster;
-use crate::postgres::faulty_network::{FAULTS, FaultyNetwork};
-use crate::postgres::scheduling_delay::SchedulingDelay;
+use crate::postgres::chaos_proxy::{FAULTS, FaultyNetwork};
+use crate::postgres::delay_monitor::SchedulingDelay;
 use crate::postgres::support::{all, close_orphans, open};
 
 const CLIENTS: usize = 48;

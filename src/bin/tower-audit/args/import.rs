@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use clap::Args as ClapArgs;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args as ClapArgs, ValueEnum};
 use tower_audit::import::{ImportFormat, ImportFormatError};
+
+use super::ReportFormat;
 
 #[derive(ClapArgs)]
 pub(crate) struct ImportArgs {
@@ -36,15 +38,6 @@ pub(crate) struct ImportArgs {
     /// Output format of the report
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: ReportFormat,
-}
-
-/// The output format of a report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ReportFormat {
-    /// Lines for people
-    Text,
-    /// One JSON object
-    Json,
 }
 
 fn format() -> impl TypedValueParser<Value = ImportFormat> {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 
+use super::ReportFormat;
+
 #[derive(ClapArgs)]
 pub(crate) struct KeygenArgs {
     /// The file of the private key. FILE.checkpoint is made beside it, the memory of the sealer; not for a retention key
@@ -74,9 +76,9 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "ID", allow_hyphen_values = true, conflicts_with_all = ["against", "since"])]
     pub(crate) event: Option<String>,
 
-    /// Print the report as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    /// Output format
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: ReportFormat,
 }
 
 #[derive(ClapArgs)]

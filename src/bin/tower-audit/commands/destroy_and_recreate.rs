@@ -12,7 +12,7 @@ use super::roles;
 use crate::args::DestroyArgs;
 use crate::error::{CliError, warn};
 use crate::progress::with_progress;
-use crate::recreate::{DestroyedEvents, recreate};
+use crate::recreate_store::{DestroyedEvents, recreate};
 
 pub(crate) async fn run(url: &str, args: DestroyArgs) -> Result<(), CliError> {
     roles::check(url, args.roles)?;

@@ -1,8 +1,8 @@
 //! From the arguments to the command that was given.
 
 use super::{
-    backup, checkpoint, completions, count, destroy_and_recreate, doctor, erase, export, get, history, import, man,
-    migrate, proof, purge, query, rotate, seal, serve, stats, tail, verify, verify_proof, witness,
+    backup, checkpoint, completions, count, destroy_and_recreate, doctor, erase, export, get, history, import, keygen,
+    man, migrate, proof, purge, query, rotate, seal, serve, stats, tail, verify, verify_proof, witness,
 };
 use crate::args::{Args, Command};
 use crate::error::CliError;
@@ -36,8 +36,8 @@ pub(crate) async fn run(args: Args) -> Result<(), CliError> {
         #[cfg(unix)]
         Command::Spool(args) => super::spool::run(url.map(|url| url.url), args).await,
         Command::Doctor(args) => doctor::run(url, args).await,
-        Command::Keygen(args) if args.continues.is_some() => seal::succeed(&named()?, args).await,
-        Command::Keygen(args) => seal::keygen(&args),
+        Command::Keygen(args) if args.continues.is_some() => keygen::succeed(&named()?, args).await,
+        Command::Keygen(args) => keygen::run(&args),
         Command::Seal(args) => seal::run(&named()?, args).await,
         Command::Checkpoint => checkpoint::run(&named()?).await,
         Command::Witness(args) => witness::run(&named()?, args).await,

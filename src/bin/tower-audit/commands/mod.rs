@@ -18,6 +18,7 @@ mod export;
 mod get;
 mod history;
 mod import;
+mod keygen;
 mod man;
 mod migrate;
 mod proof;

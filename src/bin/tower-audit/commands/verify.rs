@@ -5,7 +5,7 @@ use tower_audit::sealing::{Report, Verifier, trusted_keys};
 
 use super::open_store::{OnMissing, sealing, with_store};
 use super::trust::{Trust, parse_keys};
-use crate::args::VerifyArgs;
+use crate::args::{ReportFormat, VerifyArgs};
 use crate::error::CliError;
 use crate::output::print_lines;
 use crate::progress::Progress;
@@ -34,11 +34,11 @@ pub(crate) async fn run(url: &str, args: VerifyArgs) -> Result<(), CliError> {
                 verifier.verify(|leaves| progress.at(leaves)).await?
             }
         };
-        let printed = match args.json {
-            true => serde_json::to_string(&report)
+        let printed = match args.format {
+            ReportFormat::Json => serde_json::to_string(&report)
                 .map(|text| text + "\n")
                 .map_err(|error| std::io::Error::from(error).into()),
-            false => Ok(in_words(&report)),
+            ReportFormat::Text => Ok(in_words(&report)),
         };
         let printed = printed.and_then(|text| print_lines(&text));
         // The damage counts for more than a reader that has gone.

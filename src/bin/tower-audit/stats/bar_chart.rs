@@ -7,7 +7,7 @@ use tower_audit::query::{Buckets, HistogramBucket, ValueCount};
 use unicode_width::UnicodeWidthStr as _;
 
 use super::report::StatsReport;
-use super::time_range::DAY;
+use super::time_buckets::DAY;
 use crate::output::{BOLD, OutputTarget, PLAIN, cell, ellipsize};
 
 /// The width of the chart without a terminal.

@@ -2,6 +2,6 @@
 
 mod bar_chart;
 mod report;
-mod time_range;
+mod time_buckets;
 
 pub(crate) use report::StatsReport;

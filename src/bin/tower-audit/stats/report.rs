@@ -7,7 +7,7 @@ use tower_audit::export::{Csv, to_json};
 use tower_audit::query::{Buckets, Field, Filter, Statistics, StatisticsQuery};
 use tower_audit::store::{Reader, statistics};
 
-use super::time_range;
+use super::time_buckets;
 use crate::args::Interval;
 use crate::error::CliError;
 
@@ -28,9 +28,9 @@ impl StatsReport {
         top: usize,
         interval: Interval,
     ) -> Result<Self, CliError> {
-        let buckets = match time_range::of_events(reader, &filter, Timestamp::now()).await? {
+        let buckets = match time_buckets::of_events(reader, &filter, Timestamp::now()).await? {
             None => None,
-            Some((first, last)) => Some(time_range::buckets(first, last, interval).ok_or_else(|| {
+            Some((first, last)) => Some(time_buckets::buckets(first, last, interval).ok_or_else(|| {
                 CliError::Usage(format!(
                     "--interval: {first} to {last} has more than {} intervals: narrow it with --since, or choose a longer interval",
                     Buckets::MAX_COUNT

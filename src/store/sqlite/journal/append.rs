@@ -21,14 +21,14 @@ use std::sync::Arc;
 use sqlx::sqlite::{Sqlite, SqliteArguments};
 
 use super::compaction;
+use super::duplicate_lookup::ids_in_segments;
 use super::journal_row::JournalRow;
-use super::kept_ids::ids_in_segments;
 use crate::event::{AuditEvent, EventType, Phase, Timestamp};
 use crate::store::StoreError;
 use crate::store::sqlite::error::{DuringOperation as _, discarded, from_driver, is_discarded};
 use crate::store::sqlite::id_blob::id_bytes;
+use crate::store::sqlite::liveness_lock::LivenessLock;
 use crate::store::sqlite::write_connection::PROBE;
-use crate::store::sqlite::writer_lock::WriterLock;
 use crate::store::sqlite::writer_state::{StateTransaction, WriterState};
 
 /// The last number that a writer assigns: enough for a million rows a second in a thousand centuries.
@@ -37,7 +37,7 @@ const LAST_SEQ: i64 = i64::MAX / 2;
 /// Appends the events that the file does not have yet.
 pub(crate) async fn append(
     state: &mut WriterState,
-    writer_lock: &mut WriterLock,
+    writer_lock: &mut LivenessLock,
     events: &[AuditEvent],
 ) -> Result<(), StoreError> {
     if events.is_empty() {
@@ -68,7 +68,7 @@ pub(crate) async fn append(
 
 async fn append_under_lock(
     state: &mut WriterState,
-    writer_lock: &mut WriterLock,
+    writer_lock: &mut LivenessLock,
     events: &[AuditEvent],
 ) -> Result<(), StoreError> {
     let mut transaction = StateTransaction::begin(state).await?;
@@ -79,7 +79,7 @@ async fn append_under_lock(
 /// Appends inside a transaction.
 pub(crate) async fn append_locked(
     transaction: &mut StateTransaction<'_>,
-    writer_lock: &mut WriterLock,
+    writer_lock: &mut LivenessLock,
     events: &[AuditEvent],
 ) -> Result<(), StoreError> {
     transaction.refresh().await?;
@@ -101,7 +101,7 @@ pub(crate) async fn append_locked(
 /// Inserts the row after the last one.
 async fn insert_locked(
     transaction: &mut StateTransaction<'_>,
-    writer_lock: &WriterLock,
+    writer_lock: &LivenessLock,
     batch: &JournalRow,
 ) -> Result<(), StoreError> {
     let guard = Guard::of(transaction);
@@ -158,7 +158,7 @@ pub(crate) async fn rehearse(state: &mut WriterState) -> Result<(), StoreError> 
     transaction.refresh().await?;
     let known = transaction.journal.last_seq;
     begin_journal(&mut transaction).await?;
-    insert_locked(&mut transaction, &WriterLock::new(), &batch).await?;
+    insert_locked(&mut transaction, &LivenessLock::new(), &batch).await?;
     transaction.roll_back().await?;
     let mut transaction = StateTransaction::begin(state).await?;
     if transaction.journal.last_seq != known {
@@ -186,7 +186,7 @@ async fn take_new<'a>(state: &mut WriterState, events: &'a [AuditEvent]) -> Resu
 /// Inserts a batch if no other process has appended since and a row can follow the last; otherwise returns false.
 async fn insert_guarded(
     state: &mut WriterState,
-    writer_lock: &WriterLock,
+    writer_lock: &LivenessLock,
     batch: &JournalRow,
 ) -> Result<bool, StoreError> {
     let guard = Guard::of(state);
@@ -232,7 +232,7 @@ impl Guard {
 fn bound<'q>(
     mut query: SqliteQuery<'q>,
     guard: Guard,
-    writer_lock: &WriterLock,
+    writer_lock: &LivenessLock,
     batch: &JournalRow,
 ) -> SqliteQuery<'q> {
     if let Some(changes) = &batch.started_changes {

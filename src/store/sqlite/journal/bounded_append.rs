@@ -3,15 +3,15 @@
 use super::{append, compaction};
 use crate::event::AuditEvent;
 use crate::log_lines::log_line;
+use crate::store::sqlite::liveness_lock::LivenessLock;
 use crate::store::sqlite::segments::value_index;
-use crate::store::sqlite::writer_lock::WriterLock;
 use crate::store::sqlite::writer_state::WriterState;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Appends, after a compaction if the journal is full.
 pub(crate) async fn append(
     state: &mut WriterState,
-    writer_lock: &mut WriterLock,
+    writer_lock: &mut LivenessLock,
     events: &[AuditEvent],
 ) -> Result<(), StoreError> {
     if state.journal.is_full() {

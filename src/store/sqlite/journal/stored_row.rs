@@ -7,11 +7,11 @@ use sha2::{Digest as _, Sha256};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use super::pieces::pieces;
+use super::row_salvage::pieces;
 use crate::event::{EventId, Timestamp};
 use crate::query::Cursor;
-use crate::store::sqlite::checked_sql::{span_begin, span_end};
 use crate::store::sqlite::event_columns::EventColumns;
+use crate::store::sqlite::untrusted_columns::{span_begin, span_end};
 
 /// A row of the journal without its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,14 +12,14 @@ use super::select::Selection;
 use super::source::{Source, SourceRef, counted_sources, sources};
 use crate::event::{AuditEvent, EventId, Timestamp};
 use crate::query::{Buckets, Cursor, Field, Filter, PageQuery, ValueCount};
-use crate::store::sqlite::checked_sql::may_have_id;
 use crate::store::sqlite::error::DuringOperation as _;
 use crate::store::sqlite::event_columns::EventColumns;
 use crate::store::sqlite::id_blob::id_bytes;
-use crate::store::sqlite::journal::pieces::events_with;
+use crate::store::sqlite::journal::row_salvage::events_with;
 use crate::store::sqlite::journal::stored_row::{COLUMNS, HAS_EVENTS, MIN_AT, StoredEvent, StoredRow};
 use crate::store::sqlite::segments::segment_row;
 use crate::store::sqlite::store::SqliteStore;
+use crate::store::sqlite::untrusted_columns::may_have_id;
 use crate::store::{Reader, StoreError, StoreFuture, StoredPage};
 
 impl Reader for SqliteStore {

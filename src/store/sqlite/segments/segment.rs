@@ -8,10 +8,10 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _};
 
 use crate::store::StoreError;
-use crate::store::sqlite::checked_sql::{span_begin, span_end};
 use crate::store::sqlite::error::{DuringOperation as _, permanent};
 use crate::store::sqlite::event_columns::{INDEX_PARTS, IndexPart};
 use crate::store::sqlite::id_blob::id_of;
+use crate::store::sqlite::untrusted_columns::{span_begin, span_end};
 
 /// The capacity of a segment.
 pub(crate) const SEGMENT_EVENTS: u64 = 32 * 1024;

@@ -13,9 +13,9 @@ use super::segment::{self, SEGMENT_EVENTS, SegmentState};
 use crate::event::Timestamp;
 use crate::log_lines::log_line;
 use crate::store::StoreError;
-use crate::store::sqlite::checked_sql::is_span;
 use crate::store::sqlite::error::DuringOperation as _;
 use crate::store::sqlite::event_columns::INDEX_PARTS;
+use crate::store::sqlite::untrusted_columns::is_span;
 
 /// Returns the segments whose entry contradicts their rows, and those without an entry or without rows.
 pub(crate) async fn find_contradicting(db: &mut SqliteConnection) -> Result<BTreeSet<i64>, StoreError> {

@@ -178,7 +178,7 @@ async fn connections_that_cannot_read_the_tables_do_not_add_up() {
     store.append(&events(0..3)).await.unwrap();
     let mut raw = place.raw().await;
     sqlx::query("ALTER TABLE audit_segments RENAME TO away").execute(&mut raw).await.unwrap();
-    let database = super::super::file_id::file_id(&place.path()).unwrap().unwrap();
+    let database = super::super::file_key::file_key(&place.path()).unwrap().unwrap();
     let mut counts = Vec::new();
     for _ in 0..10 {
         store.append(&[event(3), event(0)]).await.unwrap_err();

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
 use super::super::config::with_suffix;
-use super::super::writer_lock::WriterLock;
+use super::super::liveness_lock::LivenessLock;
 use super::*;
 use crate::store::{OrphanRecovery as _, Severity};
 
@@ -97,7 +97,7 @@ async fn writers_with_equal_seeds_have_locks_of_their_own() {
 #[test]
 fn a_writer_takes_no_lock_file_of_another() {
     let place = Place::new();
-    let mut lock = WriterLock::new();
+    let mut lock = LivenessLock::new();
     let id = *lock.id();
     let name = format!("-writer-{:032x}", u128::from_be_bytes(id));
     let others = std::fs::File::create_new(with_suffix(&place.path(), &name)).unwrap();
