@@ -16,14 +16,17 @@ use super::column_arrays::{ColumnArrays, bind_one, changes_started};
 use super::error::{
     DuringOperation as _, FOREIGN_KEY_VIOLATION, UNIQUE_VIOLATION, cause, from_driver, has_code, permanent, transient,
 };
+use super::identifiers::Identifiers;
+use super::interfering_objects;
 use super::session::{PgQuery, only};
 use super::session_driver::WriterLease;
 use crate::event::AuditEvent;
-use crate::store::StoreError;
+use crate::store::{Durability, StoreError};
 
 /// Inserts the events that are not there yet. Succeeds when every event is there.
 pub(super) async fn append(
     db: &mut PgConnection,
+    names: &Identifiers,
     statements: &Statements,
     writer: &WriterLease,
     events: &[AuditEvent],
@@ -36,7 +39,7 @@ pub(super) async fn append(
     } else {
         insert(db, statements, events).await?
     };
-    if inserted == events.len() as u64 { Ok(()) } else { confirm(db, statements, events).await }
+    if inserted == events.len() as u64 { Ok(()) } else { confirm(db, names, statements, events).await }
 }
 
 /// Inserts events of which some open or end something, and says how many were new.
@@ -79,24 +82,30 @@ async fn insert(db: &mut PgConnection, statements: &Statements, events: &[AuditE
     Ok(inserted.during(DOING)?.rows_affected())
 }
 
-/// Looks for events that were not inserted: they are there already, or something discards them.
+/// Looks for events that were not inserted: they are there already, or a trigger or a rule is in the way.
 ///
 /// The commit of whoever inserted them may have been shown to us before a replica has them: its session was ended, or
 /// its wait cancelled. So this is a transaction that writes, and its commit is durable only with all before it.
-async fn confirm(db: &mut PgConnection, statements: &Statements, events: &[AuditEvent]) -> Result<(), StoreError> {
+async fn confirm(
+    db: &mut PgConnection,
+    names: &Identifiers,
+    statements: &Statements,
+    events: &[AuditEvent],
+) -> Result<(), StoreError> {
     let mut ids: Vec<Uuid> = events.iter().map(|event| event.event_id.into()).collect();
     ids.sort_unstable();
     ids.dedup();
     let sql = Arc::clone(&statements.count_durably);
-    let rows = sqlx::query(AssertSqlSafe(sql)).bind(&ids).fetch_all(db).await.during(DOING)?;
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(&ids).fetch_all(&mut *db).await.during(DOING)?;
     let there: i64 = only(rows, DOING)?.try_get(0).during(DOING)?;
     let missing = ids.len() as u64 - there.cast_unsigned().min(ids.len() as u64);
     if missing == 0 {
         return Ok(());
     }
+    interfering_objects::refuse_side_effects(db, names, Durability::Required, DOING).await?;
     Err(permanent(DOING).with_hint(format!(
-        "the server refused nothing and did not insert {missing} of {} events: a trigger, a rule or a further unique index \
-         on the log's table discards them; drop it",
+        "the server refused nothing and did not insert {missing} of {} events: a further unique index on the log's table \
+         discards them, or a trigger or a rule that is there no more; drop it",
         ids.len()
     )))
 }

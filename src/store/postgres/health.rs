@@ -63,12 +63,12 @@ impl HealthCheck<'_> {
         let lock_timeout = millis(self.config.timeout / 2);
         run(db, HEALTH, format!("BEGIN; SET LOCAL lock_timeout = {lock_timeout}")).await?;
         let [started, ended, plain] = rehearsal();
-        append(db, self.statements, self.writer_lease, &started).await?;
+        append(db, names, self.statements, self.writer_lease, &started).await?;
         // Deferred constraints and triggers act here, and not at a commit.
         run(db, HEALTH, "SET CONSTRAINTS ALL IMMEDIATE".to_owned()).await?;
         self.expect(db, &started, 1).await?;
-        append(db, self.statements, self.writer_lease, &ended).await?;
-        append(db, self.statements, self.writer_lease, &plain).await?;
+        append(db, names, self.statements, self.writer_lease, &ended).await?;
+        append(db, names, self.statements, self.writer_lease, &plain).await?;
         self.expect(db, &[started, ended, plain].concat(), 0).await?;
         run(db, HEALTH, "ROLLBACK".to_owned()).await?;
         if !facts.can_mark_commits {

@@ -3,7 +3,8 @@
 //! # Guarantees
 //! - **Durable**: an append is acknowledged when its transaction is committed with `synchronous_commit=on` or stronger
 //!   by a server that has `fsync=on` and `full_page_writes=on` and is no standby, into tables that are not unlogged and
-//!   have no trigger or rule. Checked when a session is opened and by [`health`](crate::store::AuditStore::health).
+//!   have no trigger or rule. Checked when a session is opened and by [`health`](crate::store::AuditStore::health); triggers
+//!   and rules by every append.
 //! - **Exactly once**: the id is the key, over every partition, every writer and every time; of several events with
 //!   one id, the first is kept.
 //! - **Readable at once**: a read is one statement, so one snapshot, on the primary. Only a page with rows at the ends of

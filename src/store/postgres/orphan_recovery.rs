@@ -69,7 +69,7 @@ impl PostgresStore {
             sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_all(&mut *db).await.during(DOING)?;
         let ends: Vec<AuditEvent> = left.iter().map(|(id, event)| close(&started_event((*id).into(), event))).collect();
         for some in ends.chunks(EVENTS_AT_ONCE) {
-            append(db, &self.statements, &self.writer_lease, some).await?;
+            append(db, &self.config.identifiers, &self.statements, &self.writer_lease, some).await?;
         }
         // The ends may not name what they end.
         for sql in [format!("DELETE FROM {started} WHERE writer = $1"), format!("DELETE FROM {writers} WHERE id = $1")]

@@ -122,7 +122,7 @@ impl PostgresStore {
             purge_position: PurgePosition::default(),
             sweep: Sweep::default(),
             next_partition_check: Mutex::default(),
-            statements: Statements::new(&config.identifiers),
+            statements: Statements::new(&config.identifiers, config.durability),
             config,
         };
         let opened = async {
@@ -205,8 +205,9 @@ impl AuditStore for PostgresStore {
     fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
         Box::pin(self.writers.within(self.config.timeout, "append", async move {
             let mut lease = self.writers.lease(&self.config, "append").await?;
-            let result = append::append(&mut lease.db, &self.statements, &self.writer_lease, events).await;
-            let result = explained(&mut lease.db, &self.config.identifiers, Right::Append, result).await;
+            let names = &self.config.identifiers;
+            let result = append::append(&mut lease.db, names, &self.statements, &self.writer_lease, events).await;
+            let result = explained(&mut lease.db, names, Right::Append, result).await;
             lease.finish(result)
         }))
     }

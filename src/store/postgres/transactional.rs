@@ -11,6 +11,7 @@ use super::column_arrays::bind_one;
 use super::error::{DuringOperation as _, NAME};
 use super::grants::Right;
 use super::identifiers::{Identifiers, STARTED};
+use super::interfering_objects;
 use super::privileges::Access;
 use super::store::PostgresStore;
 use super::table_identity::{SELECT_LOCATION, TableIdentity};
@@ -59,7 +60,11 @@ impl Transactional for PostgresStore {
             let ended = event.request.started_event_id.map(Uuid::from);
             let query =
                 bind_one(sqlx::query(AssertSqlSafe(self.statements.insert_in_transaction.clone())), event).bind(ended);
-            let kept: i64 = query.fetch_one(db).await.during(DOING)?.try_get(0).during(DOING)?;
+            let kept: i64 = query.fetch_one(&mut *db).await.during(DOING)?.try_get(0).during(DOING)?;
+            if kept == 0 {
+                interfering_objects::refuse_side_effects(db, &self.config.identifiers, self.config.durability, DOING)
+                    .await?;
+            }
             Ok(kept == 1)
         })
     }

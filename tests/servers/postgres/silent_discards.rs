@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use tower_audit::AuditLog;
+use sqlx::{Connection as _, PgConnection, PgPool};
 use tower_audit::store::postgres::create_roles;
-use tower_audit::store::{AuditStore, Durability, OpenOptions, Severity, StoreErrorKind};
+use tower_audit::store::{AppConnection, AuditStore, Durability, OpenOptions, Severity, StoreErrorKind};
+use tower_audit::{AuditLog, EventId};
 
-use crate::cluster::{Cluster, Database};
+use crate::cluster::{Cluster, Database, eventually};
 use crate::postgres::support::{all, at, end_of, event, ok, open, open_to_read, refusal, started};
 
 const DISCARD_BOB: &str = "CREATE FUNCTION discard_bob() RETURNS trigger LANGUAGE plpgsql AS \
@@ -37,11 +38,11 @@ async fn who_is_discarded_is_told_and_nobody_else() {
     log.close().await.expect("it closes");
 }
 
-/// A trigger that inserts the row itself, into another partition, has not discarded it.
+/// A trigger that inserts the row itself, into another partition, has not discarded it. Told to be durable, the log refuses any.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_there_by_another_way_is_acknowledged() {
     let database = Cluster::shared().database();
-    let store = open(&database.url()).await;
+    let store = open_to_warn(&database.url()).await;
     database.sql(
         "CREATE FUNCTION divert() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN \
          IF pg_trigger_depth() > 1 THEN RETURN NEW; END IF; \
@@ -121,6 +122,14 @@ async fn what_could_delete_an_acknowledged_event_is_refused_with_the_statement_t
             assert_eq!(error.kind(), StoreErrorKind::Permanent, "{statement}: {error}");
             assert!(error.to_string().contains(&told), "{statement}: {error}");
         }
+        // The sessions that are open meet it, too: the next append is refused, of one event or of several. No other writes to the table
+        // of open events.
+        let plain =
+            if statement.contains("_started") { vec![] } else { vec![vec![event(2)], vec![event(3), event(4)]] };
+        for refused in [plain, vec![vec![started(5), event(6)]]].concat() {
+            let error = store.append(&refused).await.expect_err(statement);
+            assert!(error.to_string().contains(&told), "{statement}: {error}");
+        }
         let findings = ok(store.diagnose().await);
         let is_named = findings
             .iter()
@@ -134,6 +143,58 @@ async fn what_could_delete_an_acknowledged_event_is_refused_with_the_statement_t
         let first = started(1);
         ok(store.append(std::slice::from_ref(&first)).await);
         ok(store.append(&[end_of(&first)]).await);
+    }
+}
+
+/// Its statement waits for the table's lock, and is then executed with what the trigger's transaction has committed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trigger_that_is_committed_while_an_append_waits_is_met() {
+    let database = Cluster::shared().database();
+    let store = open(&database.url()).await;
+    database.sql(FUNCTIONS);
+    for waiting in [vec![event(1)], vec![event(1), event(2)], vec![started(1), event(2)]] {
+        // The session that is to wait has its statement prepared.
+        let mut served = waiting.clone();
+        served.iter_mut().for_each(|event| event.event_id = EventId::new());
+        ok(store.append(&served).await);
+        let mut other = PgConnection::connect(&database.url()).await.expect("the server lets us in");
+        let trigger = "BEGIN; CREATE TRIGGER gone AFTER INSERT ON audit_events FOR EACH ROW EXECUTE FUNCTION gone()";
+        sqlx::raw_sql(trigger).execute(&mut other).await.expect("a trigger");
+        let appending = tokio::spawn({
+            let (store, waiting) = (Arc::clone(&store), waiting.clone());
+            async move { store.append(&waiting).await }
+        });
+        eventually("the append waits", async || {
+            database.sql("SELECT count(*) FROM pg_locks l WHERE NOT granted AND relation = 'audit_events'::regclass")
+                == "1"
+        })
+        .await;
+        sqlx::raw_sql("COMMIT").execute(&mut other).await.expect("it is committed");
+        let error = appending.await.expect("no panic").expect_err("the trigger would delete the events");
+        assert!(error.to_string().contains("`DROP TRIGGER gone ON public.audit_events;`"), "{error}");
+        database.sql("DROP TRIGGER gone ON audit_events");
+        ok(store.append(&waiting).await);
+    }
+    assert_eq!(all(&*store).await.len(), 10);
+}
+
+/// The app's own transaction is told as well, before it commits an effect without its event.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_of_the_app_is_refused_the_same() {
+    let database = Cluster::shared().database();
+    let store = open(&database.url()).await;
+    let transactional = store.parts().transactional.expect("the app may record in its transactions");
+    database.sql(FUNCTIONS);
+    let pool = PgPool::connect(&database.url()).await.expect("the server lets us in");
+    for (statement, remedy) in DELETIONS {
+        database.sql(statement);
+        let mut tx = pool.begin().await.expect("begun");
+        ok(transactional.prepare(AppConnection::Postgres(&mut tx)).await);
+        let inserted = transactional.insert(AppConnection::Postgres(&mut tx), &event(1), true).await;
+        let error = inserted.expect_err(statement);
+        assert!(error.to_string().contains(remedy), "{statement}: {error}");
+        tx.rollback().await.expect("rolled back");
+        database.sql(remedy);
     }
 }
 
@@ -175,7 +236,7 @@ async fn a_purge_that_cannot_delete_is_an_error_with_its_cause() {
 #[tokio::test]
 async fn a_name_that_a_triggers_function_does_not_find_is_not_taken_for_a_table_of_the_log() {
     let database = Cluster::shared().database();
-    let store = open(&database.url()).await;
+    let store = open_to_warn(&database.url()).await;
     database.sql(
         "CREATE TABLE counts (n bigint); CREATE FUNCTION counted() RETURNS trigger LANGUAGE plpgsql AS \
          $$BEGIN INSERT INTO counts VALUES (1); RETURN NEW; END$$; \
