@@ -123,3 +123,35 @@ pub(crate) fn may_have_a_password(path: &str) -> bool {
             .iter()
             .any(|name| lower.split(*name).skip(1).any(|rest| rest.trim_start().starts_with('=')))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_url_nothing_but_a_known_scheme_is_shown() {
+        for (url, shown) in [
+            ("postgres://audit:hunter2@db/app", "postgres:…"),
+            ("POSTGRES://audit:hunter2@db/app", "postgres:…"),
+            ("jdbc:postgresql://db/app?password=hunter2", "jdbc:…"),
+            ("memory:hunter2", "memory:…"),
+        ] {
+            assert_eq!(format!("{0} {0:?}", RedactedUrl::of(url)), format!("{shown} {shown}"), "{url}");
+        }
+        for url in [
+            "hunter2",
+            "hunter2:",
+            "hunter2:app@db",
+            "hunter2://app@db/app",
+            "audit:hunter2@db/app",
+            "host=db password=hunter2",
+            "host=db password=hunter2 options=-c:x",
+            " postgres://audit:hunter2@db/app",
+            "",
+        ] {
+            let redacted = RedactedUrl::of(url);
+            assert_eq!(redacted.scheme(), None, "{url}");
+            assert_eq!(format!("{redacted} {redacted:?}"), "a URL without a known scheme a URL without a known scheme");
+        }
+    }
+}

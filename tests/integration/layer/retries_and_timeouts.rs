@@ -410,3 +410,37 @@ async fn attempts_that_only_an_outer_layer_names_are_one_request() {
     assert_eq!(service.oneshot(post("/scans")).await.expect("infallible").status(), 200);
     assert_eq!(outcomes(&store), [Some(200)]);
 }
+
+/// A cache between two layers keeps what the inner one has answered, with its extensions, and answers a later request with it when the
+/// service fails. The mark in it is that of another request: this answer is an end of its own.
+#[tokio::test(start_paused = true)]
+async fn an_answer_to_an_earlier_request_is_an_end_of_its_own() {
+    let (log, store) = memory_log().await;
+    let runs = Arc::new(AtomicUsize::new(0));
+    let handler = tower::service_fn(move |_request: Request<Body>| {
+        let is_first = runs.fetch_add(1, Ordering::Relaxed) == 0;
+        async move { Ok::<_, Infallible>(response(if is_first { StatusCode::OK } else { StatusCode::BAD_GATEWAY })) }
+    });
+    let inner = AuditLayer::for_route(&log, own("scan.imported")).expect("a valid rule").layer(handler);
+    let kept = Arc::new(std::sync::Mutex::new(None));
+    let cache = tower::service_fn(move |request: Request<Body>| {
+        let (inner, kept) = (inner.clone(), Arc::clone(&kept));
+        async move {
+            for _ in 0..2 {
+                let fresh = inner.clone().oneshot(request.clone()).await?;
+                if fresh.status().is_success() {
+                    *kept.lock().expect("no panic") = Some(fresh.extensions().clone());
+                    return Ok::<_, Infallible>(fresh);
+                }
+            }
+            let mut stale = Response::new(AuditBody::<Body>::default());
+            *stale.extensions_mut() = kept.lock().expect("no panic").clone().expect("an earlier answer");
+            Ok(stale)
+        }
+    });
+    let service = AuditLayer::new(&log, presets::ivre()).layer(cache);
+    for _ in 0..2 {
+        assert_eq!(service.clone().oneshot(post("/scans")).await.expect("infallible").status(), StatusCode::OK);
+    }
+    assert_eq!(outcomes(&store), [Some(200), Some(502), Some(502), Some(200)]);
+}

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 
 use serde_json::Value;
-use tower_audit::Timestamp;
 use tower_audit::query::{Cursor, Filter, PageQuery};
 use tower_audit::store::Reader;
+use tower_audit::{EventId, Timestamp};
 
-use crate::cluster::Cluster;
-use crate::postgres::support::{ok, open};
+use crate::cluster::{Cluster, Database};
+use crate::postgres::support::{event, ok, open};
 
 const PAGE: usize = 10;
 const LAST: u64 = 10_000;
@@ -85,14 +85,7 @@ async fn every_page_of_every_filter_comes_from_an_index() {
     let database = Cluster::shared().database();
     let filler = open(&database.url()).await;
     database.sql(FILL);
-    for setting in [
-        "session_preload_libraries = auto_explain",
-        "auto_explain.log_min_duration = 0",
-        "auto_explain.log_analyze = on",
-        "auto_explain.log_format = json",
-    ] {
-        database.sql(&format!("ALTER DATABASE {} SET {setting}", database.name()));
-    }
+    log_plans(&database);
     ok(filler.close().await);
     let store = open(&database.url()).await;
     let reader = store.parts().reader.expect("the store is read");
@@ -120,6 +113,35 @@ async fn every_page_of_every_filter_comes_from_an_index() {
             let read = rows_read(&plan, &what);
             assert!(read <= most_read * PAGE as u64 + PARTITIONS, "{what} reads {read} rows: {plan:#}");
         }
+    }
+}
+
+/// By what the server sends, an event of another user is not told from one that is missing. On a server of its own, whose log has the
+/// plans of this test alone.
+#[tokio::test]
+async fn nothing_of_an_event_of_another_user_is_sent() {
+    let cluster = Cluster::start();
+    let database = cluster.database();
+    let store = open(&database.url()).await;
+    let theirs = event(7);
+    ok(store.append(std::slice::from_ref(&theirs)).await);
+    ok(store.close().await);
+    log_plans(&database);
+    let store = open(&database.url()).await;
+    let reader = store.parts().reader.expect("the store is read");
+    // The session is opened, and its settings are made.
+    assert_eq!(ok(reader.get_of(EventId::new(), "user7@example.org").await), None);
+    for (id, user, rows) in [
+        (theirs.event_id, "user7@example.org", 1.0),
+        (theirs.event_id, "user8@example.org", 0.0),
+        (EventId::new(), "user8@example.org", 0.0),
+    ] {
+        let before = cluster.log().len();
+        let found = ok(reader.get_of(id, user).await);
+        assert_eq!(found.is_some(), rows > 0.0, "{user}");
+        let plans = plans_in(&cluster.log()[before..]);
+        let [plan] = &*plans else { panic!("{plans:#?}") };
+        assert_eq!(plan["Plan"]["Actual Rows"].as_f64(), Some(rows), "{plan:#}");
     }
 }
 
@@ -174,13 +196,26 @@ async fn plan_of(reader: &dyn Reader, query: &PageQuery) -> Value {
     let before = Cluster::shared().log().len();
     ok(reader.query(query).await);
     let log = Cluster::shared().log();
-    let plans: Vec<Value> = log[before..]
-        .split("plan:\n")
-        .skip(1)
-        .filter_map(|text| serde_json::Deserializer::from_str(text).into_iter().next()?.ok())
-        .collect();
+    let plans = plans_in(&log[before..]);
     assert_eq!(plans.len(), 1, "{log}");
     plans.into_iter().next().expect("there is one")
+}
+
+/// Has the server write the plan of each statement to its log.
+fn log_plans(database: &Database<'_>) {
+    for setting in [
+        "session_preload_libraries = auto_explain",
+        "auto_explain.log_min_duration = 0",
+        "auto_explain.log_analyze = on",
+        "auto_explain.log_format = json",
+    ] {
+        database.sql(&format!("ALTER DATABASE {} SET {setting}", database.name()));
+    }
+}
+
+fn plans_in(log: &str) -> Vec<Value> {
+    let plans = log.split("plan:\n").skip(1);
+    plans.filter_map(|text| serde_json::Deserializer::from_str(text).into_iter().next()?.ok()).collect()
 }
 
 /// The number of rows that were read. They came from indexes, except for tables that are nearly empty.

@@ -64,10 +64,21 @@ async fn does_as_it_is_told() {
                 store.append(&events(first.parse().unwrap()..end.parse().unwrap())).await.unwrap();
                 settle(store).await;
             }
+            // A program of somebody else's: with the files as they are when it is told so first.
             ["read"] => {
                 let options = SqliteConnectOptions::new().filename(&path);
                 let db = raw.insert(SqliteConnection::connect_with(&options).await.unwrap());
                 sqlx::query("SELECT * FROM audit_journal").fetch_all(db).await.unwrap();
+            }
+            ["write"] => {
+                let db = raw.as_mut().unwrap();
+                sqlx::query("CREATE TABLE IF NOT EXISTS beside (n)").execute(&mut *db).await.unwrap();
+                sqlx::query("INSERT INTO beside VALUES (1)").execute(db).await.unwrap();
+            }
+            ["copy"] => {
+                let db = raw.as_mut().unwrap();
+                let busy: i64 = sqlx::query_scalar("PRAGMA wal_checkpoint(FULL)").fetch_one(db).await.unwrap();
+                assert_eq!(busy, 0);
             }
             ["empty"] => {
                 let db = raw.as_mut().unwrap();
@@ -135,4 +146,29 @@ async fn a_removed_log_that_another_process_has_added_to_is_left_to_it() {
     other.tell("close");
     store.append(&events(60..61)).await.unwrap();
     assert_has(&place, store, events(0..61), "left to the other").await;
+}
+
+/// Another program has copied the removed log and died before it was emptied. A third one has begun the log anew several times: the index
+/// counts the frames of the newest. Copied by it, the removed ones would be pages in the wrong places; and there is nothing to copy.
+#[tokio::test]
+async fn a_removed_log_whose_events_are_copied_is_let_go_though_it_is_not_empty() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.append(&events(0..40)).await.unwrap();
+    let mut other = Other::start(&place);
+    other.tell("read");
+    std::fs::remove_file(with_suffix(&place.path(), "-wal")).unwrap();
+    other.tell("copy");
+    drop(other);
+    let mut third = Other::start(&place);
+    third.tell("read");
+    for _ in 0..6 {
+        third.tell("write");
+        third.tell("copy");
+    }
+    third.tell("write");
+    drop(third);
+    store.append(&events(40..41)).await.expect_err("the log is removed");
+    store.append(&events(40..41)).await.unwrap();
+    assert_has(&place, store, events(0..41), "copied and not emptied").await;
 }
