@@ -18,10 +18,10 @@ pub(super) fn text_column(field: Field) -> TextColumn {
     match field {
         Field::EventType => TextColumn::One("event_type"),
         Field::Target => {
-            TextColumn::List { rows: TARGETS, value: "target.value", indexed: Some("list_contains(targets, {value})") }
+            TextColumn::List { rows: TARGETS, value: "target.value", indexed: &["list_contains(targets, {value})"] }
         }
         Field::TargetType => {
-            TextColumn::List { rows: TARGETS, value: "split_part(target.value, '/', 1)", indexed: None }
+            TextColumn::List { rows: TARGETS, value: "split_part(target.value, '/', 1)", indexed: &[] }
         }
         Field::Outcome => TextColumn::One("outcome"),
         Field::Phase => TextColumn::One("phase"),

@@ -26,12 +26,12 @@ pub(super) fn text_column(field: Field) -> TextColumn {
     match field {
         Field::EventType => TextColumn::One("event_type"),
         Field::Target => {
-            TextColumn::List { rows: TARGETS, value: "CAST(target.value AS BINARY)", indexed: Some(HAS_TARGET) }
+            TextColumn::List { rows: TARGETS, value: "CAST(target.value AS BINARY)", indexed: &[HAS_TARGET] }
         }
         Field::TargetType => TextColumn::List {
             rows: TARGETS,
             value: "CAST(SUBSTRING_INDEX(target.value, '/', 1) AS BINARY)",
-            indexed: None,
+            indexed: &[],
         },
         Field::Outcome => TextColumn::One("outcome"),
         Field::Phase => TextColumn::One("phase"),

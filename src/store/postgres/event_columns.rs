@@ -82,9 +82,11 @@ fn escaped(text: &str) -> String {
 pub(super) fn text_column(field: Field) -> TextColumn {
     match field {
         Field::EventType => TextColumn::One("event_type"),
-        Field::Target => TextColumn::List { rows: TARGETS, value: "target.value", indexed: Some(HAS_TARGET) },
+        Field::Target => {
+            TextColumn::List { rows: TARGETS, value: "target.value", indexed: &[IS_FIRST_TARGET, IS_FURTHER_TARGET] }
+        }
         Field::TargetType => {
-            TextColumn::List { rows: TARGETS, value: "pg_catalog.split_part(target.value, '/', 1)", indexed: None }
+            TextColumn::List { rows: TARGETS, value: "pg_catalog.split_part(target.value, '/', 1)", indexed: &[] }
         }
         Field::Outcome => TextColumn::One("outcome"),
         Field::Phase => TextColumn::One("phase"),
@@ -113,16 +115,11 @@ macro_rules! digest {
 pub(super) const FIRST_TARGET: &str = first_target!();
 /// The digest of a whole value, as an index has it.
 pub(super) const DIGEST: &str = digest!("{value}");
-/// An event with this target.
-const HAS_TARGET: &str = concat!(
-    "((",
-    digest!(first_target!()),
-    " = ",
-    digest!("{value}"),
-    " AND ",
-    first_target!(),
-    " = {value}) OR more_targets @> ARRAY[{value}])"
-);
+/// An event with this target as its first. Its index is in the order of a listing.
+const IS_FIRST_TARGET: &str =
+    concat!("(", digest!(first_target!()), " = ", digest!("{value}"), " AND ", first_target!(), " = {value})");
+/// An event with this target as a further one.
+const IS_FURTHER_TARGET: &str = "more_targets @> ARRAY[{value}]";
 /// Every target of an event; null if there is none.
 const TARGETS: &str =
     concat!("pg_catalog.unnest(pg_catalog.array_append(more_targets, ", first_target!(), ")) AS target(value)");

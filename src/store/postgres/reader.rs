@@ -197,7 +197,7 @@ impl Part {
         skip: u64,
         limit: usize,
     ) -> Result<Vec<T>, StoreError> {
-        let (table, condition, columns) = (names.table(), self.condition(), T::columns());
+        let (table, condition, columns) = (names.table(), self.condition(self.clause.sql()), T::columns());
         let order = match self.ids_below {
             None => "ORDER BY created_at DESC, event_id DESC",
             Some(_) => "ORDER BY event_id DESC",
@@ -210,39 +210,58 @@ impl Part {
         let sql = if self.clause.is_index_ordered() {
             format!("SELECT {columns} FROM {table} AS e {condition} {order} {bounds}")
         } else {
-            // Every matching row is sorted for each page. So only times and ids are, from the index; then the rows of the
-            // page are fetched one by one.
             let page_order = match self.ids_below {
                 None => "ORDER BY page.created_at DESC, page.event_id DESC",
                 Some(_) => "ORDER BY page.event_id DESC",
             };
+            // Every matching row may be sorted for each page. So only times and ids are, from the index; then the rows of the
+            // page are fetched one by one.
+            let positions = match &*self.clause.branches() {
+                [] => format!("SELECT created_at, event_id FROM {table} {condition} {order} {bounds}"),
+                branches => {
+                    // Of each branch no more than the page can have: one whose index is in order ends there.
+                    let reach = if skip > 0 { next + 2 } else { next };
+                    let branches = branches.iter().map(|branch| {
+                        let condition = self.condition(branch);
+                        format!("(SELECT created_at, event_id FROM {table} {condition} {order} LIMIT ${reach})")
+                    });
+                    let branches = branches.collect::<Vec<_>>().join(" UNION ALL ");
+                    format!("SELECT created_at, event_id FROM ({branches}) AS branches {order} {bounds}")
+                }
+            };
             format!(
-                "SELECT e.* FROM (SELECT created_at, event_id FROM {table} {condition} {order} {bounds}) AS page \
+                "SELECT e.* FROM ({positions}) AS page \
                  CROSS JOIN LATERAL (SELECT {columns} FROM {table} AS e WHERE e.event_id = page.event_id OFFSET 0) AS e \
                  {page_order}"
             )
         };
-        let mut asked = self.bind(sqlx::query(AssertSqlSafe(sql))).bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut asked = self.bind(sqlx::query(AssertSqlSafe(sql))).bind(limit);
         if skip > 0 {
-            asked = asked.bind(i64::try_from(skip).unwrap_or(i64::MAX));
+            let skip = i64::try_from(skip).unwrap_or(i64::MAX);
+            asked = asked.bind(skip);
+            if !self.clause.branches().is_empty() {
+                asked = asked.bind(skip.saturating_add(limit));
+            }
         }
         let rows = asked.fetch_all(db).await.during(DOING)?;
         rows.iter().map(T::of_row).collect()
     }
 
     async fn count(&self, db: &mut PgConnection, names: &Identifiers) -> Result<u64, StoreError> {
-        let sql = format!("SELECT count(*) FROM {} {}", names.table(), self.condition());
+        let sql = format!("SELECT count(*) FROM {} {}", names.table(), self.condition(self.clause.sql()));
         let row = self.bind(sqlx::query(AssertSqlSafe(sql))).fetch_one(db).await.during(DOING)?;
         let count: i64 = row.try_get(0).during(DOING)?;
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
-    fn condition(&self) -> String {
+    /// The condition of a clause with this text.
+    fn condition(&self, sql: &str) -> String {
         let below = match self.ids_below {
             Some(Some(_)) => format!(" AND event_id < ${}", self.clause.next_parameter()),
             _ => String::new(),
         };
-        format!("{}{}{below}", self.clause.sql(), self.span)
+        format!("{sql}{}{below}", self.span)
     }
 
     fn bind<'q>(&self, query: PgQuery<'q>) -> PgQuery<'q> {

@@ -1,5 +1,8 @@
 //! The conditions of a filter and a cursor.
 
+#[cfg(feature = "postgres")]
+use std::ops::Range;
+
 use super::{Dialect, TextColumn};
 use crate::event::{EventId, Phase, Timestamp};
 use crate::query::{Condition, Cursor, Filter, OutcomePattern, TextPattern};
@@ -11,6 +14,17 @@ pub(crate) struct Clause {
     values: Vec<BindValue>,
     dialect: &'static Dialect,
     is_ordered: bool,
+    #[cfg(feature = "postgres")]
+    alternatives: Option<Alternatives>,
+}
+
+/// Conditions of which one holds, each answered by an index of its own.
+#[cfg(feature = "postgres")]
+#[derive(Debug, Clone)]
+struct Alternatives {
+    /// The place of `AND (… OR …)` in the text of the clause.
+    place: Range<usize>,
+    conditions: Vec<String>,
 }
 
 /// A value that is bound to a parameter.
@@ -25,7 +39,14 @@ pub(crate) enum BindValue {
 impl Clause {
     /// The events that pass the filter and come after the cursor.
     pub(crate) fn new(dialect: &'static Dialect, filter: &Filter, after: Option<Cursor>) -> Self {
-        let mut clause = Self { sql: String::from("WHERE true"), values: Vec::new(), dialect, is_ordered: true };
+        let mut clause = Self {
+            sql: String::from("WHERE true"),
+            values: Vec::new(),
+            dialect,
+            is_ordered: true,
+            #[cfg(feature = "postgres")]
+            alternatives: None,
+        };
         for (field, condition) in filter.texts() {
             clause.text((dialect.text)(field), condition);
         }
@@ -85,6 +106,19 @@ impl Clause {
         self.is_ordered
     }
 
+    /// The texts of clauses that divide the rows of this one among them, each with a condition that one index answers.
+    /// Empty if the filter has no such condition.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn branches(&self) -> Vec<String> {
+        let Some(Alternatives { place, conditions }) = &self.alternatives else { return Vec::new() };
+        let branch = |(n, condition): (usize, &String)| {
+            let earlier: String =
+                conditions[..n].iter().map(|earlier| format!(" AND ({earlier}) IS NOT TRUE")).collect();
+            format!("{} AND {condition}{earlier}{}", &self.sql[..place.start], &self.sql[place.end..])
+        };
+        conditions.iter().enumerate().map(branch).collect()
+    }
+
     /// The values, to be bound in this order.
     pub(crate) fn into_values(self) -> Vec<BindValue> {
         self.values
@@ -99,6 +133,14 @@ impl Clause {
     fn bound(&mut self, value: BindValue) -> String {
         self.values.push(value);
         if self.dialect.numbered { format!("${}", self.values.len()) } else { "?".to_owned() }
+    }
+
+    /// Binds a text for each of its mentions, in their order.
+    fn bind_each(&mut self, condition: &str, text: &str) -> String {
+        for _ in condition.matches("{value}") {
+            self.bound(BindValue::Text(text.to_owned()));
+        }
+        condition.replace("{value}", "?")
     }
 
     /// A text that a condition may mention several times: a parameter, or a literal where parameters have no numbers.
@@ -117,12 +159,24 @@ impl Clause {
                 let each = |clause: &mut Self, pattern: &TextPattern| {
                     format!("EXISTS (SELECT 1 FROM {rows} WHERE {})", clause.like(value, pattern))
                 };
-                self.one_of(condition.included(), |clause, pattern| match (indexed, pattern.as_exact()) {
-                    (Some(indexed), Some(text)) if !text.contains('\0') => {
-                        indexed.replace("{value}", &clause.mentioned(text))
+                let begin = self.sql.len();
+                let mut alternatives = Vec::new();
+                self.one_of(condition.included(), |clause, pattern| match pattern.as_exact() {
+                    Some(text) if !indexed.is_empty() && !text.contains('\0') => {
+                        let numbered = clause.dialect.numbered.then(|| clause.bound(BindValue::Text(text.to_owned())));
+                        let fill = |condition: &&str| match &numbered {
+                            Some(value) => condition.replace("{value}", value),
+                            None => clause.bind_each(condition, text),
+                        };
+                        alternatives = indexed.iter().map(fill).collect();
+                        format!("({})", alternatives.join(" OR "))
                     }
                     _ => each(clause, pattern),
                 });
+                #[cfg(feature = "postgres")]
+                if condition.included().len() == 1 && alternatives.len() > 1 {
+                    self.alternatives = Some(Alternatives { place: begin..self.sql.len(), conditions: alternatives });
+                }
                 // Never null, as the indexed condition is where an event has no target.
                 self.none_of(condition.excluded(), None, each);
                 self.is_ordered &= condition.included().is_empty();

@@ -30,10 +30,10 @@ pub(crate) struct Dialect {
 pub(crate) enum TextColumn {
     /// A column, or an expression, that is null where the event has no value.
     One(&'static str),
-    /// A list of values: an item of `FROM`, the value of one of its rows, and the condition, if there is one, that indexes answer
-    /// for a whole value, with `{value}` in its place.
+    /// A list of values: an item of `FROM`, the value of one of its rows, and conditions, if there are any, of which one holds
+    /// for an event with a whole value, with `{value}` in its place. An index answers each.
     #[cfg(any(feature = "postgres", feature = "mysql", all(feature = "duckdb", unix)))]
-    List { rows: &'static str, value: &'static str, indexed: Option<&'static str> },
+    List { rows: &'static str, value: &'static str, indexed: &'static [&'static str] },
     /// None: the store tests the condition otherwise.
     #[cfg(feature = "sqlite")]
     Elsewhere,

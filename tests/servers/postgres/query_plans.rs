@@ -46,7 +46,7 @@ ANALYZE audit_events;
 /// The filters of one field, each by something frequent and by something rare or absent; and those of several fields,
 /// of several values, and by patterns. With each, how many rows may be read for one that is answered: what is frequent
 /// is rightly met by going through the index of time.
-const FILTERS: [(&[(&str, &str)], u64); 31] = [
+const FILTERS: [(&[(&str, &str)], u64); 33] = [
     (&[], 1),
     (&[("event_type", "upload")], 10),
     (&[("event_type", "oversize_query")], 1),
@@ -70,6 +70,8 @@ const FILTERS: [(&[(&str, &str)], u64); 31] = [
     (&[("trace_id", "hot")], 10),
     (&[("target", "order/777")], 2),
     (&[("target", "order/none")], 1),
+    (&[("target", "order/hot")], 10),
+    (&[("target", "order/hot"), ("folded", "true")], 10),
     (&[("target", "order/777"), ("folded", "true")], 2),
     (&[("user_email", "robot*")], 20),
     (&[("user_email", "user-000*")], 20),
