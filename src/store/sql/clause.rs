@@ -14,6 +14,7 @@ pub(crate) struct Clause {
     values: Vec<BindValue>,
     dialect: &'static Dialect,
     is_ordered: bool,
+    has_literals: bool,
     #[cfg(feature = "postgres")]
     alternatives: Option<Alternatives>,
 }
@@ -44,6 +45,7 @@ impl Clause {
             values: Vec::new(),
             dialect,
             is_ordered: true,
+            has_literals: false,
             #[cfg(feature = "postgres")]
             alternatives: None,
         };
@@ -119,6 +121,12 @@ impl Clause {
         conditions.iter().enumerate().map(branch).collect()
     }
 
+    /// Returns true if the text is the same for other values: a prepared statement is of use for them.
+    #[cfg(feature = "mysql")]
+    pub(crate) fn is_reusable(&self) -> bool {
+        !self.has_literals
+    }
+
     /// The values, to be bound in this order.
     pub(crate) fn into_values(self) -> Vec<BindValue> {
         self.values
@@ -146,7 +154,10 @@ impl Clause {
     /// A text that a condition may mention several times: a parameter, or a literal where parameters have no numbers.
     fn mentioned(&mut self, text: &str) -> String {
         match self.dialect.text_literal {
-            Some(literal) => literal(text),
+            Some(literal) => {
+                self.has_literals = true;
+                literal(text)
+            }
             None => self.bound(BindValue::Text(text.to_owned())),
         }
     }

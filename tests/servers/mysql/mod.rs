@@ -5,6 +5,7 @@ mod durability;
 mod hangs;
 mod outages;
 mod partitions;
+mod prepared_statements;
 mod rights;
 mod schema_damage;
 mod support;
