@@ -76,6 +76,87 @@ async fn what_is_acknowledged_is_in_the_files() {
     }
 }
 
+/// The events are there again, whether the store was closed, dropped without it, or is still held by another part of the process.
+#[tokio::test]
+async fn a_store_that_is_opened_again_in_place_has_its_events() {
+    let (_folder, path) = place();
+    let mut ids = Vec::new();
+    for number in 0..6 {
+        let store = open(&path).await;
+        assert_eq!(listed(&*store).await, ids, "opened for the {number}th time");
+        let event = event(number);
+        ids.push(event.event_id);
+        store.append(&[event]).await.expect("it is kept");
+        if number.is_multiple_of(2) {
+            store.close().await.expect("it closes");
+            store.append(&[AuditEvent::new(EventType::UPLOAD)]).await.expect_err("it is closed");
+        }
+        if number == 3 {
+            // Two stores of one process have one database.
+            let second = open(&path).await;
+            assert_eq!(listed(&*second).await, ids);
+            second.close().await.expect("it closes");
+            store.health().await.expect("the other one is still open");
+        }
+        drop(store);
+    }
+    let store = open(&path).await;
+    assert_eq!(listed(&*store).await, ids);
+    // An id that a store before it has kept is known.
+    let mut again = event(99);
+    again.event_id = ids[0];
+    store.append(&[again]).await.expect("it is there already");
+    assert_eq!(listed(&*store).await, ids);
+}
+
+/// The process dies with a write-ahead log that no checkpoint has copied. It is opened in place, again and again.
+#[test]
+fn a_write_ahead_log_that_a_killed_process_left_is_replayed_in_place() {
+    const CHILD: &str = "TOWER_AUDIT_DUCKDB_CHILD";
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    if let Some(path) = std::env::var_os(CHILD) {
+        runtime.block_on(async {
+            let store = open(Path::new(&path)).await;
+            for number in 0..3 {
+                let event = event(number);
+                store.append(std::slice::from_ref(&event)).await.expect("it is kept");
+                println!("\nkept: {}", event.event_id);
+            }
+            std::future::pending::<()>().await;
+        });
+    }
+    let (_folder, path) = place();
+    let mut ids = Vec::new();
+    for life in 0..3 {
+        let mut child = Command::new(std::env::current_exe().expect("this program"))
+            .args([
+                "--exact",
+                "stores::duckdb_file::a_write_ahead_log_that_a_killed_process_left_is_replayed_in_place",
+                "--nocapture",
+            ])
+            .env(CHILD, &path)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        let kept = lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("kept: ").map(str::to_owned));
+        ids.extend(kept.take(3).map(|id| id.parse::<EventId>().expect("an id")));
+        // The file is the child's while it lives.
+        let held = runtime.block_on(try_open(&url(&path))).map(|_| ()).expect_err("another process has it");
+        assert!(chain(&held).contains(&child.id().to_string()), "{}", chain(&held));
+        child.kill().expect("it runs");
+        child.wait().expect("it is a child");
+        assert!(with_wal(&path).exists(), "life {life}: no checkpoint has copied it");
+        assert_eq!(ids.len(), 3 * (life + 1));
+    }
+    runtime.block_on(async {
+        let store = open(&path).await;
+        assert_eq!(listed(&*store).await, ids);
+        store.close().await.expect("it closes");
+        assert_eq!(listed(&*open(&path).await).await, ids);
+    });
+}
+
 fn with_wal(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".wal");
