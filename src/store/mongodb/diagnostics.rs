@@ -42,6 +42,17 @@ async fn server(connection: &Connection, config: &Config) -> Result<Vec<Diagnost
         ),
         (true, members) => Diagnostic::ok("servers", format!("a replica set with {members} members")),
     });
+    // An account without the right to ask sees nothing, and not every server has the command.
+    if let Ok(status) = connection.run_on_admin(DOING, doc! {"replSetGetStatus": 1}).await {
+        let late = late_members(&status);
+        if !late.is_empty() {
+            diagnostics.push(Diagnostic::warning(
+                "servers",
+                late.join(", "),
+                "start them, or look at their disks and network: without a majority of the members no event is accepted",
+            ));
+        }
+    }
     let is_local = config.options.hosts.iter().all(|host| {
         let host = host.to_string();
         let name = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name);
@@ -63,6 +74,27 @@ async fn server(connection: &Connection, config: &Config) -> Result<Vec<Diagnost
     });
     diagnostics.push(Diagnostic::ok("durability", "every write is sent with w=majority and j=true"));
     Ok(diagnostics)
+}
+
+/// Names the members of a replica set that are down, and those whose newest operation is older than the primary's.
+fn late_members(status: &Document) -> Vec<String> {
+    let members: Vec<_> =
+        status.get_array("members").into_iter().flatten().filter_map(|member| member.as_document()).collect();
+    let state = |member: &Document| member.get_str("stateStr").unwrap_or_default().to_owned();
+    let newest_of = |member: &Document| member.get_datetime("optimeDate").ok().map(|time| time.timestamp_millis());
+    let primary = members.iter().find(|member| state(member) == "PRIMARY").and_then(|primary| newest_of(primary));
+    let late = |member: &&Document| {
+        let name: String = member.get_str("name").unwrap_or_default().chars().take(64).collect();
+        match &*state(member) {
+            "PRIMARY" | "ARBITER" => None,
+            "SECONDARY" => {
+                let behind = (primary? - newest_of(member)?) / 1000;
+                (behind >= BEHIND_SECONDS).then(|| format!("{name:?} is {behind} s behind the primary"))
+            }
+            state => Some(format!("{name:?} is {state:?}")),
+        }
+    };
+    members.iter().filter_map(late).collect()
 }
 
 async fn collections(connection: &Connection, config: &Config) -> Result<Vec<Diagnostic>, StoreError> {
@@ -161,3 +193,32 @@ async fn documents(connection: &Connection, config: &Config) -> Result<Vec<Diagn
 }
 
 const DOING: &str = "inspecting the server";
+/// Times of operations have whole seconds, and an idle primary writes one every ten.
+const BEHIND_SECONDS: i64 = 20;
+
+#[cfg(test)]
+mod tests {
+    use mongodb::bson::DateTime;
+
+    use super::*;
+
+    #[test]
+    fn members_that_are_down_or_behind_are_named() {
+        let member = |name: &str, state: &str, seconds: i64| {
+            doc! {"name": name, "stateStr": state, "optimeDate": DateTime::from_millis(seconds * 1000)}
+        };
+        let members = [
+            member("a:27017", "PRIMARY", 1000),
+            member("b:27017", "SECONDARY", 990),
+            member("c:27017", "SECONDARY", 940),
+            member("d:27017", "(not reachable/healthy)", 0),
+            member("e:27017", "ARBITER", 0),
+        ];
+        assert_eq!(
+            late_members(&doc! {"members": members.to_vec()}),
+            ["\"c:27017\" is 60 s behind the primary", "\"d:27017\" is \"(not reachable/healthy)\""]
+        );
+        assert!(late_members(&doc! {"members": members[..2].to_vec()}).is_empty());
+        assert!(late_members(&doc! {"ok": 1}).is_empty());
+    }
+}

@@ -1,6 +1,7 @@
 //! Diagnostics of the stream and its servers.
 
 use super::inspection::Inspection;
+use super::stream::Cluster;
 use super::url_settings::{SyncEvidence, UrlSettings};
 use crate::store::Diagnostic;
 
@@ -17,6 +18,7 @@ pub(super) fn diagnose(settings: &UrlSettings, inspection: &Inspection, version:
             "start them: with one more down, no event is accepted",
         ));
     }
+    found.extend(copies(inspection));
     let is_open = !settings.is_tls && settings.servers.iter().any(|server| !server.is_local());
     if is_open {
         found.push(Diagnostic::warning(
@@ -27,6 +29,19 @@ pub(super) fn diagnose(settings: &UrlSettings, inspection: &Inspection, version:
     }
     found.push(room(inspection));
     found
+}
+
+/// Names the peers whose copies lack messages.
+fn copies(inspection: &Inspection) -> Option<Diagnostic> {
+    let behind = inspection.info.cluster.as_ref().map(Cluster::behind).unwrap_or_default();
+    let behind: Vec<_> = behind.iter().map(|(name, lag)| format!("{name} by {lag} operations")).collect();
+    (!behind.is_empty()).then(|| {
+        Diagnostic::warning(
+            "copies",
+            format!("behind the leader: {}", behind.join(", ")),
+            "wait for them, and look at their disks and network: until they have caught up, the loss of another server stops the writing",
+        )
+    })
 }
 
 fn durability(settings: &UrlSettings, inspection: &Inspection) -> Diagnostic {

@@ -93,6 +93,10 @@ pub(super) struct Cluster {
 struct Replica {
     name: String,
     offline: bool,
+    /// False for a copy that lacks messages.
+    current: bool,
+    /// The number of operations that the copy lacks.
+    lag: u64,
     /// The time since the leader has heard of it, in nanoseconds.
     active: u64,
 }
@@ -104,6 +108,9 @@ pub(super) struct Peer {
     /// True if the leader does not hear of it: it takes part in no acknowledgement.
     pub(super) is_gone: bool,
 }
+
+/// The operations that a copy may lack for a moment while many writers wait.
+const IN_FLIGHT: u64 = 1000;
 
 /// Heartbeats are a second apart.
 const GONE_AFTER: u64 = 5_000_000_000;
@@ -215,11 +222,22 @@ impl Cluster {
     pub(super) fn peers(&self) -> Vec<Peer> {
         let Some(leader) = self.leader.as_ref().filter(|name| !name.is_empty()) else { return Vec::new() };
         let leader = Peer { name: leader.clone(), is_gone: false };
-        let others = self.replicas.iter().map(|replica| Peer {
-            name: replica.name.clone(),
-            is_gone: replica.offline || replica.active > GONE_AFTER,
-        });
+        let others =
+            self.replicas.iter().map(|replica| Peer { name: replica.name.clone(), is_gone: replica.is_gone() });
         std::iter::once(leader).chain(others).collect()
+    }
+
+    /// The peers that the leader hears of and whose copies lack more than what is in flight under load, each with the number of
+    /// operations that it lacks.
+    pub(super) fn behind(&self) -> Vec<(String, u64)> {
+        let is_behind = |replica: &&Replica| !replica.is_gone() && !replica.current && replica.lag > IN_FLIGHT;
+        self.replicas.iter().filter(is_behind).map(|replica| (replica.name.clone(), replica.lag)).collect()
+    }
+}
+
+impl Replica {
+    fn is_gone(&self) -> bool {
+        self.offline || self.active > GONE_AFTER
     }
 }
 
@@ -302,9 +320,13 @@ mod tests {
             {"name": "b", "current": true, "active": 200_000_000},
             {"name": "c", "current": true, "active": 7_000_000_000_u64},
             {"name": "d", "offline": true, "active": 0},
+            {"name": "e", "current": false, "lag": 7000, "active": 0},
+            {"name": "f", "current": false, "lag": 7, "active": 0},
         ]});
-        let peers = serde_json::from_value::<Cluster>(cluster).unwrap().peers();
+        let cluster = serde_json::from_value::<Cluster>(cluster).unwrap();
+        let peers = cluster.peers();
         let gone: Vec<_> = peers.iter().map(|peer| (peer.name.as_str(), peer.is_gone)).collect();
-        assert_eq!(gone, [("a", false), ("b", false), ("c", true), ("d", true)]);
+        assert_eq!(gone, [("a", false), ("b", false), ("c", true), ("d", true), ("e", false), ("f", false)]);
+        assert_eq!(cluster.behind(), [("e".to_owned(), 7000)]);
     }
 }

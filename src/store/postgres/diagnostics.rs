@@ -13,6 +13,7 @@ use super::indexes;
 use super::interfering_objects;
 use super::owner::{self, TableOwner};
 use super::privileges::Access;
+use super::replicas;
 use super::schema;
 use super::sealing;
 use super::session_driver::Pool;
@@ -79,6 +80,7 @@ async fn server(db: &mut PgConnection, names: &Identifiers) -> Result<Vec<Diagno
         None => Diagnostic::ok("durability", settings.to_string()),
         Some(weakness) => Diagnostic::warning("durability", weakness, "set it to off and restart the server"),
     });
+    diagnostics.extend(replicas::diagnose(db, settings.has_replicas(), DOING).await?);
     Ok(diagnostics)
 }
 

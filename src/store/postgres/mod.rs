@@ -52,6 +52,7 @@ mod privileges;
 mod purge;
 mod reader;
 mod removal;
+mod replicas;
 mod roles;
 mod row;
 mod schema;

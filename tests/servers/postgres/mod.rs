@@ -20,6 +20,7 @@ mod postgres_script;
 pub(crate) mod proxy;
 mod purge;
 mod query_plans;
+mod replicas;
 mod retention_rights;
 mod rights;
 mod schema_damage;

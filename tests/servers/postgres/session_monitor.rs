@@ -69,6 +69,11 @@ impl Stopped {
         let sql = format!("SELECT pid FROM pg_stat_activity WHERE {OF_THE_LOG} AND {condition}");
         let pids: Vec<String> = database.sql(&sql).lines().map(str::to_owned).collect();
         assert!(!pids.is_empty(), "no session: {condition}");
+        Self::processes(pids)
+    }
+
+    /// Processes that are no sessions.
+    pub(crate) fn processes(pids: Vec<String>) -> Self {
         signal("STOP", &pids);
         Self(pids)
     }
