@@ -87,6 +87,7 @@ impl Backlog {
             }
             backlog.segments.push_back(segment);
         }
+        backlog.open.parse();
         Ok((backlog, torn))
     }
 

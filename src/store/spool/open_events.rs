@@ -11,6 +11,8 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind, Write as _};
 use std::path::Path;
 
+use serde::Deserialize;
+
 use crate::event::{AuditEvent, EventId, Phase};
 use crate::random::random;
 use crate::store::files::{give_to_owner_of, private, sync_folder};
@@ -19,7 +21,31 @@ use crate::store::files::{give_to_owner_of, private, sync_folder};
 #[derive(Debug, Default)]
 pub(super) struct OpenEvents {
     open: BTreeMap<EventId, OpenEvent>,
+    /// Open events of which the id alone was read, as their lines.
+    unparsed: BTreeMap<EventId, Unparsed>,
     saved: BTreeSet<EventId>,
+}
+
+#[derive(Debug)]
+struct Unparsed {
+    line: Box<str>,
+    segment: u64,
+}
+
+/// The members of an event that tell what it opens and ends.
+#[derive(Deserialize)]
+struct Outline {
+    event_id: EventId,
+    #[serde(default)]
+    phase: Phase,
+    #[serde(default)]
+    request: RequestOutline,
+}
+
+#[derive(Default, Deserialize)]
+struct RequestOutline {
+    #[serde(default)]
+    started_event_id: Option<EventId>,
 }
 
 #[derive(Debug)]
@@ -64,14 +90,28 @@ impl OpenEvents {
         }
     }
 
-    /// Takes note of the events in the lines of a frame. Only lines that may matter are parsed.
+    /// Takes note of the events in the lines of a frame. Of lines that may matter, the ids alone are parsed: nearly every event that
+    /// was started has ended in a later frame. Call [`parse`](Self::parse) after the last frame.
     pub(super) fn record_lines(&mut self, lines: &[u8], segment: u64) {
-        for line in lines.split(|byte| *byte == b'\n') {
-            let has = |text: &[u8]| line.windows(text.len()).any(|window| window == text);
-            if (has(b"\"started\"") || has(b"\"started_event_id\""))
-                && let Ok(event) = serde_json::from_slice(line)
-            {
-                self.record(&event, segment);
+        // `"phase":"started"` and `"started_event_id":"…"`.
+        let lines = String::from_utf8_lossy(lines);
+        for line in lines.split('\n').filter(|line| line.contains("\"started")) {
+            let Ok(outline) = serde_json::from_str::<Outline>(line) else { continue };
+            if let Some(ended) = outline.request.started_event_id {
+                self.open.remove(&ended);
+                self.unparsed.remove(&ended);
+            }
+            if outline.phase == Phase::Started {
+                self.unparsed.insert(outline.event_id, Unparsed { line: line.into(), segment });
+            }
+        }
+    }
+
+    /// Parses the events that are still open.
+    pub(super) fn parse(&mut self) {
+        for (id, Unparsed { line, segment }) in std::mem::take(&mut self.unparsed) {
+            if let Ok(event) = serde_json::from_str(&line) {
+                self.open.insert(id, OpenEvent { event, segment });
             }
         }
     }
@@ -131,4 +171,39 @@ const FILE: &str = "open";
 /// Returns true for an event that is open or ends another.
 pub(super) fn matters(event: &AuditEvent) -> bool {
     event.phase == Phase::Started || event.request.started_event_id.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::EventType;
+
+    fn event(phase: Phase, ends: Option<&AuditEvent>) -> AuditEvent {
+        let mut event = AuditEvent::new(EventType::UPLOAD);
+        event.phase = phase;
+        event.request.started_event_id = ends.map(|started| started.event_id);
+        event
+    }
+
+    fn lines(events: &[&AuditEvent]) -> Vec<u8> {
+        events.iter().flat_map(|event| [serde_json::to_vec(event).unwrap(), b"\n".to_vec()].concat()).collect()
+    }
+
+    #[test]
+    fn of_lines_the_events_are_open_that_no_later_one_ends() {
+        let [ended, open, late] = std::array::from_fn(|_| event(Phase::Started, None));
+        let mut plain = event(Phase::Completed, None);
+        plain.details.insert("started".into(), "\"started\"".into());
+        let mut found = OpenEvents::default();
+        found.record_lines(&lines(&[&ended, &plain, &open]), 1);
+        found.record_lines(b"{\"phase\":\"started\n{\"event_id\":\"started\"}\n\xff\"started\"\n", 1);
+        found.record_lines(&lines(&[&event(Phase::Completed, Some(&ended)), &late]), 2);
+        found.parse();
+        assert!(found.iter().eq([&open, &late]));
+        // What is told later of them counts.
+        found.record_lines(&lines(&[&event(Phase::Unknown, Some(&late))]), 3);
+        found.record(&event(Phase::Completed, Some(&open)), 3);
+        found.parse();
+        assert!(found.is_empty());
+    }
 }
