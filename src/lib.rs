@@ -52,6 +52,7 @@
 //! - `metrics.md`: metrics, a dashboard and alerts
 //! - `refusals.md`: a 503 or a 500 of the layer; `testing.md`: tests of an app
 //! - `durability.md`, `guarantees.md`: crashes and losses; each promise with its limits and its tests
+//! - `policy.md`: rules, and which of them decides
 //! - `capture.md`, `event-format.md`, `grpc.md`: data of a request, the event field by field, gRPC calls
 //! - `who.md`: the actor by JWT, sessions, keys and certificates; `questions.md`: twenty questions to a log
 //! - `retention.md`: deleting old events by age, number or rules, or moving them out
@@ -165,6 +166,10 @@ mod testing_manual {}
 #[cfg(doctest)]
 #[doc = include_str!("../docs/grpc.md")]
 mod grpc_manual {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/policy.md")]
+mod policy_manual {}
 
 #[cfg(all(doctest, feature = "axum"))]
 #[doc = include_str!("../docs/capture.md")]

@@ -5,7 +5,7 @@ use crate::event::{AuditEvent, EventId, Timestamp};
 /// The position of an event in a listing. Later events of the listing are older, or as old with a smaller id.
 ///
 /// Exhaustive: another field would be another order of the listing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "its fields are the order of the listing")]
 pub struct Cursor {
     /// The time of the event.
