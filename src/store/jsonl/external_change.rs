@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::active_file::ActiveFile;
 use super::append_lock::Held;
 use super::catalogue::Edits;
+use super::error::{APPEND, DuringOperation as _};
 use super::file_index::FileIndex;
 use super::file_layout::private;
 use super::removed_file::{RemovedFile, Wait};
@@ -37,10 +38,15 @@ impl Writer {
         before: ActiveFile,
         index: Arc<FileIndex>,
     ) -> Result<(), StoreError> {
-        let is_renamed = self.catalogue.rotated.iter().any(|file| file.stamp.key == before.key)
-            || self.catalogue.unindexed.iter().any(|(_, key)| *key == before.key);
-        if is_renamed {
+        if self.is_rotated(&before) {
             // By logrotate: readers find it.
+            return Ok(());
+        }
+        // t0: logrotate has made `PATH.1.gz` of `PATH.1`. t1: the folder is read, with both. t2: logrotate removes `PATH.1`.
+        // t3: `PATH.1` is looked at, and neither is listed.
+        self.catalogue.forget_look();
+        self.catalogue.refresh(Some(held.changes().during(APPEND)?), Edits::Tolerated).during(APPEND)?;
+        if self.is_rotated(&before) {
             return Ok(());
         }
         if before.metadata()?.nlink() > 0 {
@@ -53,6 +59,43 @@ impl Writer {
             self.note("the log file was removed while it was written, and its events are lost");
         }
         self.put_back(held, Wait::ForRoom)
+    }
+
+    /// Returns true if the file has the name of a rotated one.
+    fn is_rotated(&self, file: &ActiveFile) -> bool {
+        self.catalogue.rotated.iter().any(|rotated| rotated.stamp.key == file.key)
+            || self.catalogue.unindexed.iter().any(|(_, key)| *key == file.key)
+    }
+
+    /// Gives the files that logrotate has moved aside names of rotated files. It comes before a file is made at PATH.
+    ///
+    /// t0: logrotate renames PATH to `PATH.1`. t1: an append makes PATH. t2: logrotate finds it where it is about to make one, and
+    /// renames it to `PATH-2026052512.backup`. The next file of the same hour that it moves aside would replace this one.
+    pub(super) fn rename_files_moved_aside(&mut self, held: &Held) -> io::Result<()> {
+        let place = self.catalogue.place.clone();
+        for entry in std::fs::read_dir(&place.folder)? {
+            let entry = entry?;
+            if !place.is_moved_aside(&entry.file_name()) || !entry.file_type()?.is_file() {
+                continue;
+            }
+            self.catalogue.refresh(Some(held.changes()?), Edits::Tolerated)?;
+            if self.catalogue.neighbours.contains(&entry.file_name()) {
+                continue;
+            }
+            if let Err(error) = self.rename_as_rotated(&entry.path()) {
+                log_line(move || {
+                    tracing::error!(
+                        %error,
+                        "a file of the audit log that logrotate has moved aside cannot be renamed: the next one may replace it"
+                    );
+                });
+                continue;
+            }
+            place.sync_folder()?;
+            // A process that has the file open is not to put it back once a purge has removed it.
+            self.replaced = Some(held.tell_replaced()?);
+        }
+        Ok(())
     }
 
     /// Puts files back that another program has removed, and that are still open here.

@@ -62,6 +62,11 @@ impl Place {
         kind_of(self.file.file_name()?, name)
     }
 
+    /// Returns true for a file that logrotate has moved aside, because it was where logrotate was about to make one.
+    pub(super) fn is_moved_aside(&self, name: &OsStr) -> bool {
+        name.as_bytes().ends_with(MOVED_ASIDE) && matches!(self.kind(name), Some(Kind::Foreign(_)))
+    }
+
     /// The name of the rotated file with this number.
     pub(super) fn rotated(&self, at: Timestamp, number: u64) -> PathBuf {
         let text = at.to_string();
@@ -118,6 +123,12 @@ pub(super) fn kind_of(own: &OsStr, name: &OsStr) -> Option<Kind> {
     if rest.is_empty() {
         return Some(Kind::Active);
     }
+    let is_number = |bytes: &[u8]| !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit);
+    if let Some(stem) = rest.strip_suffix(MOVED_ASIDE) {
+        // `-2026052512.backup`, with the hour.
+        let is_foreign = stem.strip_prefix(b"-").is_some_and(|hour| hour.len() == 10 && is_number(hour));
+        return is_foreign.then_some(Kind::Foreign(Form::Plain));
+    }
     let (stem, form) = match rest.strip_suffix(b".gz") {
         Some(stem) => (stem, Form::Gzip),
         None => {
@@ -126,7 +137,6 @@ pub(super) fn kind_of(own: &OsStr, name: &OsStr) -> Option<Kind> {
         }
     };
     let (separator, stem) = stem.split_first()?;
-    let is_number = |bytes: &[u8]| !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit);
     if *separator == b'.'
         && let Some((time, number)) = stem.split_at_checked(16).filter(|(time, _)| time.ends_with(b"Z"))
         && is_number(&time[..8])
@@ -147,6 +157,9 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
+/// The end of the name that logrotate gives to a file where it was about to make one.
+const MOVED_ASIDE: &[u8] = b".backup";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,6 +177,10 @@ mod tests {
             ("audit.jsonl.2.gz", Some(Kind::Foreign(Form::Gzip))),
             ("audit.jsonl-20260525", Some(Kind::Foreign(Form::Plain))),
             ("audit.jsonl-20260525.xz", Some(Kind::Foreign(Form::Other))),
+            ("audit.jsonl-2026052512.backup", Some(Kind::Foreign(Form::Plain))),
+            ("audit.jsonl-20260525.backup", None),
+            ("audit.jsonl.1.gz-2026052512.backup", None),
+            ("audit.jsonl.backup", None),
             ("audit.jsonl.state", None),
             ("audit.jsonl.bak", None),
             ("audit.jsonl2", None),

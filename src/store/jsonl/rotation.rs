@@ -88,18 +88,7 @@ impl Writer {
         let before = file.metadata()?;
         file.seal()?;
         let place = self.catalogue.place.clone();
-        let mut number = self.catalogue.last_number();
-        let renamed = loop {
-            number += 1;
-            let path = place.rotated(Timestamp::now(), number);
-            match rename_new(&place.file, &path) {
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                renamed => {
-                    renamed.during(DOING)?;
-                    break path;
-                }
-            }
-        };
+        let renamed = self.rename_as_rotated(&place.file).during(DOING)?;
         place.sync_folder().during(DOING)?;
         match ActiveFile::create_like(&place, &before) {
             Ok(new) => self.file = Some(new),
@@ -118,6 +107,19 @@ impl Writer {
             rotated.save(&place.state);
         }
         Ok(())
+    }
+
+    /// Renames a file to a rotated one with a number greater than all before it. Returns its path.
+    pub(super) fn rename_as_rotated(&self, file: &Path) -> io::Result<PathBuf> {
+        let mut number = self.catalogue.last_number();
+        loop {
+            number += 1;
+            let path = self.catalogue.place.rotated(Timestamp::now(), number);
+            match rename_new(file, &path) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                renamed => return renamed.map(|()| path),
+            }
+        }
     }
 
     /// Chooses the oldest rotated files beyond those to keep, and records it. They go when the record is durable.

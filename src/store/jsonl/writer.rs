@@ -266,8 +266,11 @@ impl Writer {
                 .with_hint("PATH is a symbolic link that now leads elsewhere: start the app again"));
         }
         let was_empty = self.end() == 0;
-        let before = self.file.take();
         let is_new = named.is_none();
+        if is_new {
+            self.rename_files_moved_aside(held).during(APPEND)?;
+        }
+        let before = self.file.take();
         self.file = ActiveFile::open(&self.catalogue.place, true).map_err(|error| match &before {
             // The file that was there may come back.
             Some(_) if error.kind() == StoreErrorKind::Config => {

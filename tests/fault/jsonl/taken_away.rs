@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::scene::{Scene, settings};
 use crate::support::strace::Fault;
-use crate::support::{Folder, Kind, Record, SOON, beside, beside_others, fire, until};
+use crate::support::{Folder, Kind, Record, SOON, beside, beside_others, fire, run, until};
 
 #[test]
 fn a_file_that_is_removed_is_put_back() {
@@ -103,4 +103,31 @@ fn what_happens_to_the_file_during_the_sync_is_noticed() {
         Record::read_url(&url).assert_successes([&shot]);
     }
     server.stop();
+}
+
+/// logrotate has compressed the renamed file, and removes it after its name was read and before it is looked at.
+#[test]
+fn a_renamed_file_that_is_removed_while_the_folder_is_read_is_found_in_its_copy() {
+    let _turn = beside_others();
+    let folder = Folder::new();
+    let (log, calls) = (folder.path().join("audit.jsonl"), folder.path().join("calls"));
+    let url = format!("jsonl:{}", log.display());
+    let server = settings(&folder, &url).deadline(Duration::from_secs(20)).start();
+    let mut client = server.client();
+    let first = fire(&mut client, Kind::Upload, "first".to_owned());
+    let renamed = beside(&log, ".1");
+    fs::rename(&log, &renamed).expect("it is there");
+    run("gzip", &["--keep", renamed.to_str().expect("a path of text")]);
+    let fault = Fault::traced_on_file(server.pid(), &renamed, "statx", "delay_enter=500000", &calls);
+    let second = thread::scope(|scope| {
+        let firing = scope.spawn(|| fire(&mut client, Kind::Upload, "second".to_owned()));
+        let is_looked_at = || fs::read_to_string(&calls).is_ok_and(|calls| calls.contains("statx(")).then_some(());
+        until("the file is looked at", SOON, is_looked_at);
+        fs::remove_file(&renamed).expect("it is there");
+        firing.join().expect("a client does not panic")
+    });
+    drop(fault);
+    assert!(!server.said().contains("was removed, moved or cut"), "{}", server.said());
+    server.stop();
+    Record::read_url(&url).assert_successes([&first, &second]);
 }

@@ -37,7 +37,7 @@ pub(crate) struct Fault(Child);
 impl Fault {
     /// Every sync of the process fails with this error, or takes this long: see the manual of `strace`.
     pub(crate) fn in_syncs_of(pid: u32, how: &str) -> Self {
-        Self::in_calls_of(pid, SYNCS, how, &[])
+        Self::in_calls_of(pid, SYNCS, how, Path::new("/dev/null"), &[])
     }
 
     /// Each of these calls of the process on this file fails with this error, or takes this long.
@@ -49,12 +49,18 @@ impl Fault {
     /// Each of these calls of the process on one of these files fails with this error, or takes this long.
     #[cfg(feature = "jsonl")]
     pub(crate) fn on_files(pid: u32, files: &[&Path], calls: &str, how: &str) -> Self {
-        Self::in_calls_of(pid, calls, how, &paths(files))
+        Self::in_calls_of(pid, calls, how, Path::new("/dev/null"), &paths(files))
     }
 
-    fn in_calls_of(pid: u32, calls: &str, how: &str, more: &[&str]) -> Self {
+    /// As [`on_file`](Self::on_file). Each call is written to `into` when it begins.
+    #[cfg(feature = "jsonl")]
+    pub(crate) fn traced_on_file(pid: u32, file: &Path, calls: &str, how: &str, into: &Path) -> Self {
+        Self::in_calls_of(pid, calls, how, into, &paths(&[file]))
+    }
+
+    fn in_calls_of(pid: u32, calls: &str, how: &str, into: &Path, more: &[&str]) -> Self {
         let (trace, inject) = (format!("trace={calls}"), format!("inject={calls}:{how}"));
-        let words = ["-f", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+        let words = ["-f", "-o", into.to_str().expect("a path of text"), "-e", &trace, "-e", &inject];
         Self(attach(pid, &[&words, more].concat()))
     }
 }

@@ -116,6 +116,35 @@ async fn rotated_files_are_found_compressed_and_read_by_other_tools() {
     assert_eq!(count(&*other).await, 1000, "repeats are known");
 }
 
+/// logrotate renames PATH, an append makes it, and logrotate finds it where it is about to make one.
+#[tokio::test]
+async fn a_file_that_logrotate_moves_aside_is_read_and_not_replaced_by_the_next() {
+    let place = Place::new();
+    let store = place.open("?rotate=never").await;
+    let beside = |suffix: &str| place.folder.path().join(format!("audit.jsonl{suffix}"));
+    let mut all = events(3);
+    store.append(&all).await.unwrap();
+    for run in 1..=3 {
+        for number in (1..run).rev() {
+            fs::rename(beside(&format!(".{number}")), beside(&format!(".{}", number + 1))).unwrap();
+        }
+        fs::rename(place.log(), beside(".1")).unwrap();
+        let made_by_the_log = events(3);
+        store.append(&made_by_the_log).await.unwrap();
+        fs::rename(place.log(), beside("-2026052512.backup")).unwrap();
+        File::create_new(place.log()).unwrap();
+        let after = events(3);
+        store.append(&after).await.unwrap();
+        all.extend(made_by_the_log.into_iter().chain(after));
+        for store in [&store, &place.open("").await] {
+            assert_eq!(listing(&**store).await, all.iter().rev().cloned().collect::<Vec<_>>(), "run {run}");
+        }
+    }
+    let again = &all[3..6];
+    store.append(again).await.unwrap();
+    assert_eq!(count(&*store).await, all.len() as u64, "repeats are known");
+}
+
 #[tokio::test]
 async fn a_damaged_archive_hides_only_what_is_in_it() {
     let place = Place::new();
