@@ -7,6 +7,7 @@
 #![allow(dead_code, unused_imports)] // Each test binary uses another part.
 
 use std::fs;
+use std::net::TcpStream;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 
-use crate::private_server::{Account, Held, free_port, install, is_root, janitor, started};
+use crate::private_server::{Account, DataTemplate, Held, free_port, install, is_root, janitor, started};
 pub(crate) use crate::private_server::{eventually, unique};
 
 /// A server and where its files are.
@@ -58,11 +59,15 @@ impl Server {
         // The server's processes hold files for a moment after its end.
         let script = r#"[ -s "$0/pid" ] && kill -KILL "$(cat "$0/pid")"; sleep 0.2"#;
         let janitor = janitor(Command::new("/bin/sh"), script, &folder);
-        let mut install = as_account(Command::new("mariadb-install-db"));
-        install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
-        // Two that are made at the same time would share the names of temporary tables.
-        install.env("TMPDIR", &folder).arg(format!("--datadir={}", folder.join("data").display()));
-        let made = install.output().expect("mariadb-install-db starts");
+        static TEMPLATE: OnceLock<DataTemplate> = OnceLock::new();
+        let init = |folder: &Path| {
+            let mut install = as_account(Command::new("mariadb-install-db"));
+            install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", LOG_SIZE]);
+            // Two that are made at the same time would share the names of temporary tables.
+            install.env("TMPDIR", folder).arg(format!("--datadir={}", folder.join("data").display())).output()
+        };
+        let template = TEMPLATE.get_or_init(|| DataTemplate::new("tamy", Account::of_server("mysql"), init));
+        let made = template.copy_to(&folder.join("data")).expect("there is a `cp`");
         assert!(made.status.success(), "no data folder: {}", String::from_utf8_lossy(&made.stderr));
         let accounts = "CREATE USER IF NOT EXISTS 'root'@'%'; GRANT ALL ON *.* TO 'root'@'%' WITH GRANT OPTION; CREATE DATABASE IF NOT EXISTS audit;";
         fs::write(folder.join("accounts.sql"), accounts.replace("; ", ";\n")).expect("the folder is ours");
@@ -133,7 +138,7 @@ impl Server {
             .arg(format!("--tmpdir={}", self.folder.display()))
             .arg(format!("--port={}", self.port))
             .args(["--bind-address=127.0.0.1", "--skip-name-resolve", "--max-connections=200"])
-            .args(["--innodb-buffer-pool-size=64M", "--innodb-log-file-size=32M"])
+            .args(["--innodb-buffer-pool-size=64M", LOG_SIZE])
             .args(&self.arguments)
             .args(arguments)
             // A Ctrl-C at the terminal is for the test; the janitor sees to the server.
@@ -146,6 +151,11 @@ impl Server {
     }
 
     fn answers(&self) -> bool {
+        // A refused connection costs less than a client that ends with it.
+        TcpStream::connect(("127.0.0.1", self.port)).is_ok() && self.asked()
+    }
+
+    fn asked(&self) -> bool {
         self.client("root").args(["-e", "SELECT 1"]).output().is_ok_and(|asked| asked.status.success())
     }
 
@@ -242,6 +252,9 @@ impl Database<'_> {
         Held::open(client.arg("--unbuffered").arg(&self.name), &format!("{sql}; SELECT 'held';"))
     }
 }
+
+/// Of a template and of its copies: a server would make a log of another size anew.
+const LOG_SIZE: &str = "--innodb-log-file-size=32M";
 
 /// Debian's package is installed if there is no MariaDB. It starts no service: a policy of this moment forbids that.
 fn find_or_install() {

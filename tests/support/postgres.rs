@@ -16,7 +16,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 
-use crate::private_server::{Account, Held, free_port, install, janitor, started};
+use crate::private_server::{Account, DataTemplate, Held, free_port, install, janitor, started};
 pub(crate) use crate::private_server::{eventually, unique};
 
 /// A server and where its files are.
@@ -39,14 +39,18 @@ impl Cluster {
 
     /// One for a test that stops it, or changes what all of its sessions share.
     pub(crate) fn start() -> Self {
+        static TEMPLATE: OnceLock<DataTemplate> = OnceLock::new();
         Self::start_from(|programs, account, folder| {
-            as_account(&programs.join("initdb"), account)
-                .current_dir(folder)
-                .arg("-D")
-                .arg(folder.join("data"))
-                // A loss of power would take the tests with it.
-                .args(["-U", "postgres", "-A", "trust", "--no-locale", "-E", "UTF8", "--no-sync"])
-                .output()
+            let init = |folder: &Path| {
+                as_account(&programs.join("initdb"), account)
+                    .current_dir(folder)
+                    .arg("-D")
+                    .arg(folder.join("data"))
+                    // A loss of power would take the tests with it.
+                    .args(["-U", "postgres", "-A", "trust", "--no-locale", "-E", "UTF8", "--no-sync"])
+                    .output()
+            };
+            TEMPLATE.get_or_init(|| DataTemplate::new("tapg", account, init)).copy_to(&folder.join("data"))
         })
     }
 

@@ -3,12 +3,12 @@
 #![allow(dead_code)] // Each test binary uses another part.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -91,6 +91,32 @@ pub(crate) fn janitor(mut shell: Command, script: &str, folder: &Path) -> Child 
         .stderr(Stdio::null())
         .spawn()
         .expect("there is a shell")
+}
+
+/// A data folder that each server of this process gets a copy of: to make one takes seconds.
+pub(crate) struct DataTemplate {
+    data: PathBuf,
+    _janitor: Child,
+}
+
+impl DataTemplate {
+    /// Makes a folder of this name for the account. `make` makes `data` in it.
+    pub(crate) fn new(name: &str, account: Option<Account>, make: impl FnOnce(&Path) -> io::Result<Output>) -> Self {
+        let folder = std::env::temp_dir().join(format!("{name}-{}-data", std::process::id()));
+        fs::create_dir(&folder).expect("a folder of this name is new");
+        if let Some(Account { uid, gid }) = account {
+            chown(&folder, Some(uid), Some(gid)).expect("root can give a folder away");
+        }
+        let janitor = janitor(Command::new("/bin/sh"), ":", &folder);
+        let made = make(&folder).expect("the programs of the server start");
+        assert!(made.status.success(), "no data folder: {}", String::from_utf8_lossy(&made.stderr));
+        Self { data: folder.join("data"), _janitor: janitor }
+    }
+
+    /// Copies it.
+    pub(crate) fn copy_to(&self, data: &Path) -> io::Result<Output> {
+        Command::new("cp").args(["-a", "--sparse=always"]).arg(&self.data).arg(data).output()
+    }
 }
 
 /// Installs a package of Debian's.
