@@ -41,7 +41,7 @@ ROWS
 }
 
 counted() { # CASE COUNT
-    timeout 120 valgrind --tool=callgrind --callgrind-out-file="$work/out" "$binary" "$1" "$2" >"$work/said" 2>&1 ||
+    timeout 600 valgrind --tool=callgrind --callgrind-out-file="$work/out" "$binary" "$1" "$2" >"$work/said" 2>&1 ||
         { cat "$work/said" >&2; exit 1; }
     sed -n 's/^.*Collected : \([0-9]*\).*$/\1/p' "$work/said"
 }
