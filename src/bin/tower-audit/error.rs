@@ -20,12 +20,13 @@ use crate::sanitize::sanitize_line;
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0  done; also when the reader of the output went away, and after Ctrl-C in tail -f and serve
-  1  it failed, was declined, or was interrupted and cleaned up (purge, rotate, import, export --output)
+  1  it failed, was declined, or was interrupted and cleaned up (purge, rotate, erase, import, ship, export --output)
   2  something typed makes no sense, or a store or a --yes is missing; nothing was changed
   3  the store cannot be opened, or does not answer as it should
   4  get: there is no event with this id
   5  doctor: something is wrong
-  6  verify: the log is damaged; verify-proof: the proof does not hold; seal: the tree is not the one that the key signed
+  6  verify: the log is damaged; verify-proof: the proof does not hold; seal: the tree is not the one that the key signed;
+     witness: a witness knows another tree
   7  import: records are no events; the others were imported
   130, 143  a shell's numbers for a command that SIGINT or SIGTERM ended: there was nothing to clean up";
 

@@ -19,7 +19,7 @@ const ENVIRONMENT: &str = "\
 Environment:
   AUDIT_URL, DATABASE_URL  the store, in this order, if neither --url nor --url-file names one
   PGPASSWORD, PGPASSFILE   PostgreSQL: the password, or a file with passwords, if the URL has none
-  USER, LOGNAME            the actor of what purge and destroy-and-recreate record
+  USER, LOGNAME            the actor of the events that the program records
   NO_COLOR                 if it is set, no colours; nor if TERM is `dumb`";
 
 /// Examples, environment, exit codes.

@@ -8,7 +8,7 @@ use super::RunFormat;
 
 #[derive(ClapArgs)]
 pub(crate) struct EraseArgs {
-    /// The name of the person, exactly as the user of events has it. Other users of the machine can see a command line: --user-file hides it
+    /// The name of the person, exactly as actor.user_email has it. Other users of the machine can see a command line: --user-file hides it
     #[arg(long, value_name = "ID", allow_hyphen_values = true, required_unless_present = "user_file")]
     pub(crate) user: Option<String>,
 
@@ -16,7 +16,7 @@ pub(crate) struct EraseArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "user")]
     pub(crate) user_file: Option<PathBuf>,
 
-    /// The text in place of the name, so that the events of one person are still known as those of one; without it there is none
+    /// The text in place of the name, which links the person's events; without it the name is null
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) pseudonym: Option<String>,
 
@@ -24,7 +24,7 @@ pub(crate) struct EraseArgs {
     #[arg(long = "detail", value_name = "NAME", allow_hyphen_values = true)]
     pub(crate) details: Vec<String>,
 
-    /// Print of how many events values would be erased now, and erase none
+    /// Print the number of events whose values would be erased now, and erase none
     #[arg(long)]
     pub(crate) dry_run: bool,
 

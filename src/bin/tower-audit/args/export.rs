@@ -13,8 +13,8 @@ pub(crate) struct ExportArgs {
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
 
-    /// A file to write to, which is there when it is complete; prints how many events are in it. Only you can read it.
-    /// `-` is standard output
+    /// A file for the events, readable for you alone, which appears when it is complete. Prints their number. `-` is standard
+    /// output
     #[arg(short = 'o', long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 

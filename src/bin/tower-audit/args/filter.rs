@@ -1,4 +1,4 @@
-//! Options that say which events a command is about.
+//! Options that select events.
 
 use clap::Args as ClapArgs;
 use tower_audit::Timestamp;
@@ -11,7 +11,7 @@ use crate::error::CliError;
 /// makes a `*`, a `!` at the beginning, or a backslash plain
 #[derive(ClapArgs)]
 pub(crate) struct FilterArgs {
-    /// Events of this type: upload, admin_action, oversize_query, auth, an app's own domain.action, or domain.*
+    /// Events of this type: http.mutation, auth, audit.purge, an app's own domain.action, or domain.*
     #[arg(short = 't', long, value_name = "TYPE", allow_hyphen_values = true)]
     event_type: Vec<String>,
 
@@ -92,12 +92,12 @@ pub(crate) struct FilterArgs {
     #[arg(long, value_name = "KEY=VALUE", allow_hyphen_values = true)]
     detail: Vec<String>,
 
-    /// One event a request: none that started one whose end is stored. The default of query, history and of tail's table;
-    /// those that are still open stay
+    /// Leave out `started` events whose end is stored, so that a request is one event. The default of query, history and of
+    /// tail's table
     #[arg(long)]
     folded: bool,
 
-    /// Every event, also those that started a request. The default of the other commands
+    /// Every event, `started` ones too. The default of the other commands
     #[arg(long, conflicts_with = "folded")]
     all: bool,
 }

@@ -10,7 +10,7 @@ use super::ReportFormat;
 
 #[derive(ClapArgs)]
 pub(crate) struct ImportArgs {
-    /// The log that the records are of: an export of this program, Nexus IQ Server's audit.log, or IVRE's events
+    /// The format of the records: an export of this program, Nexus IQ Server's audit.log, or IVRE's events
     #[arg(long, value_name = "FORMAT", value_parser = format())]
     pub(crate) from: ImportFormat,
 

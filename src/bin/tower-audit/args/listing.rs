@@ -26,7 +26,7 @@ pub(crate) struct QueryArgs {
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
 
-    /// Print JSON in many lines, each level by so many blanks further to the right, 8 at the most
+    /// Print indented JSON, with N blanks a level, at most 8
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=8))]
     pub(crate) indent: Option<u8>,
 }
@@ -48,7 +48,7 @@ pub(crate) struct HistoryArgs {
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
 
-    /// Print JSON in many lines, each level by so many blanks further to the right, 8 at the most
+    /// Print indented JSON, with N blanks a level, at most 8
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=8))]
     pub(crate) indent: Option<u8>,
 }
@@ -92,7 +92,7 @@ pub(crate) struct GetArgs {
     #[arg(long, value_enum, default_value = "json")]
     pub(crate) format: Format,
 
-    /// Print JSON in many lines, each level by so many blanks further to the right, 8 at the most
+    /// Print indented JSON, with N blanks a level, at most 8
     /// [default: 2 on a terminal, else one line]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=8))]
     pub(crate) indent: Option<u8>,

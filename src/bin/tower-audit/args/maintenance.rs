@@ -13,7 +13,7 @@ pub(crate) struct DestroyArgs {
     #[arg(short = 'y', long)]
     pub(crate) yes: bool,
 
-    /// Also makes the roles that may append, read, purge or seal, and nothing else (PostgreSQL)
+    /// Make the roles, too: to append, read, purge, seal or erase, and nothing else (PostgreSQL)
     #[arg(long)]
     pub(crate) roles: bool,
 
@@ -34,14 +34,14 @@ pub(crate) struct BackupArgs {
 
 #[derive(ClapArgs)]
 pub(crate) struct MigrateArgs {
-    /// Also makes the roles that may append, read, purge or seal, and nothing else (PostgreSQL)
+    /// Make the roles, too: to append, read, purge, seal or erase, and nothing else (PostgreSQL)
     #[arg(long)]
     pub(crate) roles: bool,
 }
 
 #[derive(ClapArgs)]
 pub(crate) struct DoctorArgs {
-    /// A policy file of an app, TOML or YAML, to be looked at as the app would
+    /// A policy file of an app, TOML or YAML, to check as the app would
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
 

@@ -48,7 +48,7 @@ pub(crate) use ship::ShipArgs;
 pub(crate) use spool::{SpoolArgs, SpoolCommand, SpoolDropArgs, SpoolListArgs, SpoolRetryArgs};
 pub(crate) use stats::{Interval, StatsArgs};
 
-/// Reads and keeps a store of audit events.
+/// Reads and administers a store of audit events.
 #[derive(Parser)]
 #[command(name = "tower-audit", version, long_version = help::version(), after_help = help::after())]
 pub(crate) struct Args {
@@ -75,36 +75,36 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Imports the records of another log, or of an export, and reports what could not be mapped. Can be repeated
     Import(ImportArgs),
-    /// Prints how many events there are of what, and when they were
+    /// Prints the numbers of events by field and by time
     Stats(StatsArgs),
-    /// Prints how many events pass the filters
+    /// Prints the number of events that pass the filters
     Count(FilterArgs),
     /// Prints the event with this id
     Get(GetArgs),
     /// Prints the events of one object, newest first: who did what to it, and what changed from what to what
     History(HistoryArgs),
-    /// Removes the events older than a duration or a moment, says which before, and records it
+    /// Deletes the events older than a duration or a moment; prints the counts first, and records the purge
     Purge(PurgeArgs),
-    /// Removes the oldest events above a number, or those that rules select, says which before, and records it
+    /// Deletes the oldest events above a number, or those that rules select; prints the counts first, and records the purge
     Rotate(RotateArgs),
-    /// Erases the values of one person from all events, says which before, and records it. The events stay
+    /// Erases the values of one person from all events; prints the counts first, and records the erasure. The events stay
     Erase(EraseArgs),
-    /// Copies the log into a file while it is written, and prints how many events are in the copy (SQLite)
+    /// Copies the log into a file while it is written, and prints the number of events in the copy (SQLite)
     Backup(BackupArgs),
-    /// Makes what is missing of the store: tables, indexes, partitions. Leaves every event as it is
+    /// Makes missing tables, indexes and partitions of the store. Leaves every event as it is
     #[command(alias = "ensure-indexes")]
     Migrate(MigrateArgs),
     /// Destroys every event in the store and makes it anew, empty. Asks first
     #[command(alias = "init")]
     DestroyAndRecreate(DestroyArgs),
-    /// Says whether the next event would be kept, durably, what else is wrong, and what to do about it
+    /// Checks that the next event would be accepted and durable, and prints problems with their remedies
     Doctor(DoctorArgs),
     /// Serves the viewer and the read API to a browser on this machine, and prints the address to open
     Serve(ServeArgs),
     /// Moves events from a store, or from a spool whose process has died, into another store, in order, each once
     #[cfg(unix)]
     Ship(ShipArgs),
-    /// Shows what waits in the directory of a spool, and retries or deletes its dead letters
+    /// Lists the events that wait in a spool and its dead letters, and retries or deletes these
     #[cfg(unix)]
     Spool(SpoolArgs),
     /// Makes the key that seals a log, and prints its public part
@@ -115,13 +115,13 @@ pub(crate) enum Command {
     Checkpoint,
     /// Has witnesses cosign the newest checkpoint, over HTTP, and keeps it in a file
     Witness(WitnessArgs),
-    /// Verifies every event of a sealed log, and names what was edited, removed or put in
+    /// Verifies every event of a sealed log, and names those that were edited, deleted or inserted
     Verify(VerifyArgs),
     /// Prints the proof that an event is in the log, for a .tlog-proof file
     Proof(ProofArgs),
     /// Checks the proof of an event without the log
     VerifyProof(VerifyProofArgs),
-    /// Prints what a shell needs to complete commands and options
+    /// Prints completions of commands and options for a shell
     Completions {
         /// The shell
         #[arg(value_enum)]

@@ -1,4 +1,4 @@
-//! Options of the commands that remove events: `purge` and `rotate`.
+//! Options of the commands that delete events: `purge` and `rotate`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use crate::error::CliError;
 
 #[derive(ClapArgs)]
 pub(crate) struct PurgeArgs {
-    /// Minimum age of the events to remove: 180d, 2h, 90m, 10s, 1w, 2y, or a number of seconds; more than 0
+    /// Minimum age of the events to delete: 180d, 2h, 90m, 10s, 1w, 2y, or a number of seconds; more than 0
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, required_unless_present = "before")]
     pub(crate) older_than: Option<String>,
 
-    /// Remove the events from before this moment: 180d ago, a Unix timestamp, or ISO 8601 (UTC if it has no offset)
+    /// Delete the events from before this moment: 180d ago, a Unix timestamp, or ISO 8601 (UTC if it has no offset)
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true, conflicts_with = "older_than")]
     pub(crate) before: Option<String>,
 
@@ -25,7 +25,7 @@ pub(crate) struct PurgeArgs {
 
 #[derive(ClapArgs)]
 pub(crate) struct RotateArgs {
-    /// Remove events if there are more than this many
+    /// Delete the oldest events if there are more than this many
     #[arg(long, visible_alias = "highwatermark", value_name = "N", value_parser = whole_number, allow_hyphen_values = true, requires = "low_watermark")]
     pub(crate) high_watermark: Option<u64>,
 
@@ -33,12 +33,12 @@ pub(crate) struct RotateArgs {
     #[arg(long, visible_alias = "lowwatermark", value_name = "M", value_parser = whole_number, allow_hyphen_values = true, requires = "high_watermark")]
     pub(crate) low_watermark: Option<u64>,
 
-    /// Remove the events older than this: a number of days, or a duration with a unit such as 52w. Takes precedence over
+    /// Delete the events older than this: a number of days, or a duration with a unit such as 52w. Takes precedence over
     /// the watermarks
     #[arg(long, value_name = "DAYS", allow_hyphen_values = true)]
     pub(crate) age: Option<String>,
 
-    /// Remove the events that the rules of this YAML file select. Takes precedence over the age and the watermarks
+    /// Delete the events that the rules of this YAML file select. Takes precedence over the age and the watermarks
     #[arg(long, value_name = "RULES")]
     pub(crate) config: Option<PathBuf>,
 
@@ -46,10 +46,10 @@ pub(crate) struct RotateArgs {
     pub(crate) run: RunArgs,
 }
 
-/// Options of a run that removes events.
+/// Options of a run that deletes events.
 #[derive(ClapArgs)]
 pub(crate) struct RunArgs {
-    /// Print how many events would be removed now, and remove none
+    /// Print the number of events that would be deleted now, and delete none
     #[arg(long)]
     pub(crate) dry_run: bool,
 
@@ -65,7 +65,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) retention_key: Option<PathBuf>,
 
-    /// A public key of the seal: remove no event that differs from the sealed one, its time included. Needs the right to read
+    /// A public key of the seal: delete no event that differs from the sealed one, its time included. Needs the right to read
     #[arg(long = "vkey", value_name = "VKEY", requires = "retention_key")]
     pub(crate) seal_keys: Vec<String>,
 
@@ -77,10 +77,10 @@ pub(crate) struct RunArgs {
     pub(crate) format: RunFormat,
 }
 
-/// The floor below which nothing is removed.
+/// The floor below which nothing is deleted.
 #[derive(ClapArgs)]
 pub(crate) struct FloorArgs {
-    /// Never remove an event younger than this
+    /// Never delete an event younger than this
     #[arg(
         long = "floor",
         env = "AUDIT_RETENTION_FLOOR",
@@ -99,10 +99,10 @@ impl FloorArgs {
     }
 }
 
-/// The output format of a run that removes events.
+/// The output format of a run that deletes events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RunFormat {
-    /// The number of removed events, or of those that would be
+    /// The number of deleted events, or of those that would be
     Number,
     /// One object with the plan, the counts, also those of each rule, and the range
     Json,

@@ -16,7 +16,7 @@ pub(crate) struct KeygenArgs {
     #[arg(long, value_name = "NAME", required_unless_present = "continues")]
     pub(crate) origin: Option<String>,
 
-    /// Make the key that takes the place of the one in this file, which vouches for it, and record that in the log (--url)
+    /// Make the successor of the key in this file, which signs a statement of it, and record that in the log (--url)
     #[arg(long, value_name = "OLD", conflicts_with = "retention")]
     pub(crate) continues: Option<PathBuf>,
 
@@ -24,7 +24,7 @@ pub(crate) struct KeygenArgs {
     #[arg(long, requires_all = ["continues", "origin"])]
     pub(crate) restored: bool,
 
-    /// Make the key that signs purges of the log, which neither its writers nor its sealer should have
+    /// Make the key that signs purges and erasures of the log, which neither its writers nor its sealer should have
     #[arg(long)]
     pub(crate) retention: bool,
 }
@@ -58,7 +58,7 @@ pub(crate) struct VerifyArgs {
     #[command(flatten)]
     pub(crate) trust: TrustArgs,
 
-    /// The public retention key of the log, as keygen --retention prints it: without it, nothing accounts for purged events; may be given
+    /// The public retention key of the log, as keygen --retention prints it: without it, purged events count as missing; may be given
     /// several times
     #[arg(long = "retention-vkey", value_name = "VKEY")]
     pub(crate) retention_keys: Vec<String>,
@@ -113,7 +113,7 @@ pub(crate) struct VerifyProofArgs {
     #[arg(value_name = "PROOF")]
     pub(crate) proof: PathBuf,
 
-    /// Accept the proof of a part of the event: cells were erased, or left out by whoever has made the proof. They are named
+    /// Accept a proof of a part of the event, and name the cells that were erased or left out
     #[arg(long)]
     pub(crate) partial: bool,
 

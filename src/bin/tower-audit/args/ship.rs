@@ -47,7 +47,7 @@ pub(crate) struct ShipArgs {
     #[arg(long, value_name = "WHEN", conflicts_with_all = ["follow", "since", "from_sequence", "status"])]
     pub(crate) pause_until: Option<String>,
 
-    /// Keep events that the target refuses for good in this directory, and go on; `tower-audit spool list DIR` shows them
+    /// Put events that the target refuses for good into this directory, and go on; `tower-audit spool list DIR` shows them
     #[arg(long, value_name = "DIR")]
     pub(crate) dead_letters: Option<PathBuf>,
 }

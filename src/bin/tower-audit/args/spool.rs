@@ -14,7 +14,7 @@ pub(crate) struct SpoolArgs {
 
 #[derive(Subcommand)]
 pub(crate) enum SpoolCommand {
-    /// Prints what waits for the target, by process, and the dead letters with their reasons
+    /// Prints the events that wait for the target, by process, and the dead letters with their reasons
     List(SpoolListArgs),
     /// Puts dead letters back into the spool: the running service ships them within seconds, or the next one that starts
     Retry(SpoolRetryArgs),

@@ -14,8 +14,8 @@ pub(crate) struct StatsArgs {
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
 
-    /// Fields to count events by; can be given several times: event_type, user_email, remote_addr, route, outcome or
-    /// phase [default: event_type, user_email, route and outcome]
+    /// Fields to count events by; can be given several times: event_type, user_email, remote_addr, route, outcome, phase, method,
+    /// api_key_hash, acting_for, domain, action or error [default: event_type, user_email, route and outcome]
     #[arg(long, value_name = "FIELD", value_parser = Field::from_str)]
     pub(crate) by: Vec<Field>,
 
@@ -35,7 +35,7 @@ pub(crate) struct StatsArgs {
 /// The width of the time buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Interval {
-    /// So long that there are 40 at the most
+    /// At most 40 buckets
     Auto,
     /// A second
     Second,
