@@ -272,7 +272,7 @@ impl Drop for Given<'_, '_> {
     }
 }
 
-/// Waits for the answer of a member, within its deadline.
+/// Waits for the answer of a member, within its timeout.
 async fn answer(lane: &Lane, watches: &mut [DeliveryWatch], events: &[AuditEvent]) -> Result<(), Failure> {
     let all = async {
         for watch in watches {
@@ -280,9 +280,9 @@ async fn answer(lane: &Lane, watches: &mut [DeliveryWatch], events: &[AuditEvent
         }
         Ok(())
     };
-    match timeout(lane.deadline, all).await {
+    match timeout(lane.timeout, all).await {
         Ok(result) => result,
-        Err(_) => Err(Failure::transient(format!("it has not answered within {} ms", lane.deadline.as_millis()))),
+        Err(_) => Err(Failure::transient(format!("it has not answered within {} ms", lane.timeout.as_millis()))),
     }
 }
 

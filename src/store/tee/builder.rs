@@ -86,7 +86,7 @@ impl TeeBuilder {
     }
 
     /// Sets the time within which a member has to acknowledge an append, unless it has a
-    /// [deadline](TeeMember::deadline) of its own: 5 s by default. [`close`](crate::store::AuditStore::close) takes nine tenths of it at the
+    /// [timeout](TeeMember::timeout) of its own: 5 s by default. [`close`](crate::store::AuditStore::close) takes nine tenths of it at the
     /// most, so that the log, which waits for its write timeout, learns the outcome.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -173,7 +173,8 @@ fn check_names(members: &[TeeMember]) -> Result<(), String> {
 
 /// Makes the lane of a member.
 fn lane(member: TeeMember, known: &[&EventType], durability: Durability, timeout: Duration) -> Result<Lane, String> {
-    let TeeMember { name, store, role, deadline, max_events, max_bytes, include, exclude, is_open } = member;
+    let TeeMember { name, store, role, timeout: own_timeout, max_events, max_bytes, include, exclude, is_open } =
+        member;
     let filter = match (&include, &exclude) {
         (None, None) => None,
         _ => Some(EventTypeFilter::new(include.as_deref(), exclude.as_deref(), known).map_err(|error| {
@@ -189,7 +190,7 @@ fn lane(member: TeeMember, known: &[&EventType], durability: Durability, timeout
         store,
         role,
         is_counted: may_count && role != Role::BestEffort,
-        deadline: deadline.unwrap_or(timeout),
+        timeout: own_timeout.unwrap_or(timeout),
         filter,
         max_events,
         max_bytes,

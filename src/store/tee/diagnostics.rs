@@ -16,7 +16,7 @@ pub(super) async fn diagnose(tee: &TeeState) -> Vec<Diagnostic> {
     let of_members = tee.lanes.iter().enumerate().map(async |(index, lane)| {
         let mut found = vec![state_of(lane, Some(index) == tee.reading)];
         found.extend(losses_of(lane));
-        let own = match timeout(lane.deadline, guarded(|| lane.store.diagnose())).await {
+        let own = match timeout(lane.timeout, guarded(|| lane.store.diagnose())).await {
             Ok(Ok(own)) => own,
             Ok(Err(failure)) => vec![silent(&failure.text)],
             Err(_) => vec![silent("it does not answer")],

@@ -17,7 +17,7 @@ use crate::event::{EventType, EventTypeFilter, excerpt};
 use crate::store::{AuditStore, OpenOptions, StoreError, StoreErrorKind};
 
 const KEYS: &str = "`members`, `quorum`, `read`, `declare`, `unmatched` and `strict_health`";
-const MEMBER_KEYS: &str = "`name`, `url`, `url_env`, `required`, `deadline_ms`, `backlog` and `filter`";
+const MEMBER_KEYS: &str = "`name`, `url`, `url_env`, `required`, `timeout_ms`, `backlog` and `filter`";
 const FILTER_KEYS: &str = "`include` and `exclude`";
 
 /// A tee as its file has it: its members are not open.
@@ -34,7 +34,7 @@ pub(in crate::store) struct FileMember {
     pub(in crate::store) name: String,
     pub(in crate::store) url: String,
     role: Option<Role>,
-    deadline: Option<Duration>,
+    timeout: Option<Duration>,
     backlog: Option<usize>,
     filter: Option<FileFilter>,
     is_read: bool,
@@ -150,7 +150,7 @@ impl FileMember {
             name: String::new(),
             url: String::new(),
             role: None,
-            deadline: None,
+            timeout: None,
             backlog: None,
             filter: None,
             is_read: false,
@@ -171,7 +171,7 @@ impl FileMember {
                     url = Some(value.url(given.ok_or_else(missing)?)?);
                 }
                 "required" => member.role = Some(if value.flag()? { Role::Required } else { Role::BestEffort }),
-                "deadline_ms" => member.deadline = Some(Duration::from_millis(value.number(1..=3_600_000)? as u64)),
+                "timeout_ms" => member.timeout = Some(Duration::from_millis(value.number(1..=3_600_000)? as u64)),
                 "backlog" => member.backlog = Some(value.number(1..=1_000_000)?),
                 "filter" => member.filter = Some(value.filter()?),
                 _ => return Err(value.unknown(MEMBER_KEYS)),
@@ -193,7 +193,7 @@ impl FileMember {
             }
         };
         member.role = self.role;
-        member.deadline = self.deadline;
+        member.timeout = self.timeout;
         if let Some(events) = self.backlog {
             member.max_events = events;
         }
@@ -386,7 +386,7 @@ mod tests {
             name = "alarms"
             url = "syslog:///dev/log"
             required = false
-            deadline_ms = 500
+            timeout_ms = 500
             backlog = 100
             filter = { include = ["auth", "orders.all"], exclude = ["orders.list"] }
         "#;
@@ -400,7 +400,7 @@ members:
   - name: alarms
     url: syslog:///dev/log
     required: false
-    deadline_ms: 500
+    timeout_ms: 500
     backlog: 100
     filter:
       methods:
@@ -412,7 +412,7 @@ members:
             assert_eq!((local.name.as_str(), local.url.as_str(), local.role), ("local", "memory:", None));
             assert!(local.is_read && !local.may_be_late() && alarms.may_be_late());
             assert_eq!(alarms.role, Some(Role::BestEffort));
-            assert_eq!((alarms.deadline, alarms.backlog), (Some(Duration::from_millis(500)), Some(100)));
+            assert_eq!((alarms.timeout, alarms.backlog), (Some(Duration::from_millis(500)), Some(100)));
             let filter = alarms.filter.as_ref().unwrap();
             assert_eq!(filter.include.as_ref().unwrap().len() + filter.exclude.as_ref().unwrap().len(), 3);
         }
@@ -430,7 +430,7 @@ members:
             (format!("{member}declare: [A]"), "line 4: `declare`: "),
             (format!("{member}colour: red"), "line 4: \"colour\" is unknown: expected `members`"),
             (format!("{member}    required: maybe"), "line 4: `required`: a text: expected true or false"),
-            (format!("{member}    deadline_ms: 0"), "line 4: `deadline_ms`: expected a number from 1"),
+            (format!("{member}    timeout_ms: 0"), "line 4: `timeout_ms`: expected a number from 1"),
             (
                 format!("{member}    filter: {{include: [event.get]}}"),
                 "line 4: `include`: \"event.get\" is no known event type",

@@ -51,7 +51,7 @@ async fn failure_of(lane: &Lane) -> Option<Failure> {
     if let Some(obstacle) = lane.obstacle(1, 0) {
         return Some(obstacle);
     }
-    match timeout(lane.deadline, guarded(|| lane.store.health())).await {
+    match timeout(lane.timeout, guarded(|| lane.store.health())).await {
         Ok(Ok(())) => None,
         Ok(Err(failure)) => Some(failure),
         Err(_) => Some(Failure::transient("its health check does not answer")),

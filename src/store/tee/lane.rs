@@ -37,7 +37,7 @@ pub(super) struct LaneSettings {
     pub(super) role: Role,
     /// Its acknowledgements count for the quorum.
     pub(super) is_counted: bool,
-    pub(super) deadline: Duration,
+    pub(super) timeout: Duration,
     /// None takes everything.
     pub(super) filter: Option<EventTypeFilter>,
     pub(super) max_events: usize,
@@ -149,7 +149,7 @@ impl Lane {
     /// Returns the obstacle for an event that must be acknowledged by this member soon.
     pub(super) fn obstacle(&self, events: usize, bytes: usize) -> Option<Failure> {
         let state = self.lock();
-        if let Some(age) = state.attempt.map(|since| since.elapsed()).filter(|age| *age >= self.deadline) {
+        if let Some(age) = state.attempt.map(|since| since.elapsed()).filter(|age| *age >= self.timeout) {
             return Some(Failure::transient(format!("it has not answered for {} s", age.as_secs_f32().round())));
         }
         if let Some(failure) = state.failure.as_ref().filter(|_| !state.is_stuck) {

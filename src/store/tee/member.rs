@@ -18,7 +18,7 @@ use crate::store::AuditStore;
 ///
 /// let member = TeeMember::new("central", MemoryStore::new())
 ///     .best_effort()
-///     .deadline(Duration::from_secs(2))
+///     .timeout(Duration::from_secs(2))
 ///     .include(["auth", "orders.all"])
 ///     .exclude(["orders.list"]);
 /// # let _ = member;
@@ -28,7 +28,7 @@ pub struct TeeMember {
     pub(super) name: String,
     pub(super) store: Arc<dyn AuditStore>,
     pub(super) role: Option<Role>,
-    pub(super) deadline: Option<Duration>,
+    pub(super) timeout: Option<Duration>,
     pub(super) max_events: usize,
     pub(super) max_bytes: usize,
     pub(super) include: Option<Vec<String>>,
@@ -51,7 +51,7 @@ impl TeeMember {
             name: name.into(),
             store: Arc::new(store),
             role: None,
-            deadline: None,
+            timeout: None,
             max_events: DEFAULT_EVENTS,
             max_bytes: DEFAULT_BYTES,
             include: None,
@@ -74,8 +74,8 @@ impl TeeMember {
 
     /// Sets the time within which the member has to acknowledge an append: that of the tee by default. A later
     /// acknowledgement does not count; the append goes on.
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = Some(deadline);
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
         self
     }
 

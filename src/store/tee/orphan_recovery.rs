@@ -57,7 +57,7 @@ impl TeeStore {
     async fn tell_others(&self, events: &[AuditEvent]) {
         let others = self.state.lanes_reading_first().skip(1);
         let told = others.filter(|lane| lane.store.parts().reader.is_some()).map(async |lane| {
-            let appended = timeout(lane.deadline, guarded(|| lane.store.append(events))).await;
+            let appended = timeout(lane.timeout, guarded(|| lane.store.append(events))).await;
             let failure = match appended {
                 Ok(Ok(())) => return,
                 Ok(Err(failure)) => failure.text,

@@ -14,7 +14,7 @@ use crate::store::{Reader, StoreError, StoreErrorKind, StoreFuture, StoredPage};
 
 impl TeeStore {
     /// Returns the reading part. If an event can be acknowledged before the member that is read has it, waits for what that member
-    /// was given, within its deadline.
+    /// was given, within its timeout.
     async fn reading(&self, operation: &'static str) -> Result<&dyn Reader, StoreError> {
         let lane = self.reading_lane(operation)?;
         if self.state.reads_may_lag {
@@ -28,7 +28,7 @@ impl TeeStore {
     }
 }
 
-/// Waits until a member has what it was given, within its deadline.
+/// Waits until a member has what it was given, within its timeout.
 pub(super) async fn caught_up(lane: &Lane, operation: &'static str) -> Result<(), StoreError> {
     if !lane.is_open() {
         let failure = Failure::transient("it has not been reached since the start");
@@ -37,7 +37,7 @@ pub(super) async fn caught_up(lane: &Lane, operation: &'static str) -> Result<()
     if lane.is_drained() {
         return Ok(());
     }
-    timeout(lane.deadline, lane.drained()).await.map_err(|_| {
+    timeout(lane.timeout, lane.drained()).await.map_err(|_| {
         let hint = format!("the member `{}` is {} events behind", lane.name, lane.view().events);
         StoreError::new(StoreErrorKind::Transient, NAME, operation).with_hint(hint)
     })

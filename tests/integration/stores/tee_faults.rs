@@ -172,7 +172,7 @@ async fn a_required_member_that_hangs_refuses_within_its_deadline_and_then_at_on
     let other = MemoryStore::new();
     let tee = tee()
         .member(TeeMember::new("other", other.clone()))
-        .member(TeeMember::new("hanging", hanging.clone()).required().deadline(Duration::from_secs(2)))
+        .member(TeeMember::new("hanging", hanging.clone()).required().timeout(Duration::from_secs(2)))
         .quorum(Quorum::Any)
         .build()
         .unwrap();
@@ -284,7 +284,7 @@ async fn two_of_three_is_what_is_declared_under_load() {
             let members: [(FaultyStore, MemoryStore); 3] = std::array::from_fn(|_| faulty());
             let builder = members.iter().enumerate().fold(tee(), |builder, (number, (store, _))| {
                 let member =
-                    TeeMember::new(format!("m{number}"), store.clone()).deadline(DEADLINE).backlog(500, 1 << 20);
+                    TeeMember::new(format!("m{number}"), store.clone()).timeout(DEADLINE).backlog(500, 1 << 20);
                 builder.member(member)
             });
             let tee =
@@ -336,8 +336,8 @@ async fn a_member_that_is_back_counts_again() {
     let (first, first_memory) = faulty();
     let (second, second_memory) = faulty();
     let tee = tee()
-        .member(TeeMember::new("first", first.clone()).deadline(Duration::from_millis(100)))
-        .member(TeeMember::new("second", second.clone()).deadline(Duration::from_millis(100)))
+        .member(TeeMember::new("first", first.clone()).timeout(Duration::from_millis(100)))
+        .member(TeeMember::new("second", second.clone()).timeout(Duration::from_millis(100)))
         .quorum(Quorum::Any)
         .build()
         .unwrap();
