@@ -58,6 +58,8 @@
 //! - `retention.md`: deleting old events by age, number or rules, or moving them out
 //! - `seal.md`, `threat-model.md`: making tampering visible, and each adversary's limits
 //! - `cli.md`, `api.md`, `viewer.md`: the program, the read API and the viewer
+//! - `import.md`, `export.md`: events from other logs, and in the formats of other systems
+//! - `scale.md`, `stores/matrix.md`: stores for many services, and the parts of each
 //! - `stores/sqlite.md`, `stores/postgres.md`, `stores/mysql.md`, `stores/mongodb.md`, `stores/duckdb.md`, `stores/jsonl.md`, `stores/nats.md`,
 //!   `stores/spool.md`, `stores/tracing.md`, `stores/syslog.md`, `stores/tee.md`, `stores/memory.md`, `stores/new.md`: each store, and how to add one
 //! - `coming-from/nexus-iq.md`, `coming-from/privacyidea.md`, `coming-from/pryv.md`: names and settings of other audit logs, and their counterparts here

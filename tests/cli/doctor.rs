@@ -102,7 +102,7 @@ fn what_would_not_be_kept_is_wrong() {
     let memory = Run::of(program(&["doctor", "--url", "memory:"]));
     assert_eq!(complaints(&memory, 5), [("store".to_owned(), "error".to_owned())]);
     assert_eq!(complaints(&Run::of(program(&["doctor"])), 5), [("url".to_owned(), "error".to_owned())]);
-    assert_eq!(memory.stderr, "tower-audit: something is wrong\n  to do: what the report says\n");
+    assert_eq!(memory.stderr, "tower-audit: a check failed\n  to do: follow the hints of the report\n");
 }
 
 #[test]

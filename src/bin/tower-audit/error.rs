@@ -21,10 +21,10 @@ pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0  done; also when the reader of the output went away, and after Ctrl-C in tail -f and serve
   1  it failed, was declined, or was interrupted and cleaned up (purge, rotate, erase, import, ship, export --output)
-  2  something typed makes no sense, or a store or a --yes is missing; nothing was changed
+  2  an argument is wrong, or a store or a --yes is missing; nothing was changed
   3  the store cannot be opened, or does not answer as it should
   4  get: there is no event with this id
-  5  doctor: something is wrong
+  5  doctor: a check failed
   6  verify: the log is damaged; verify-proof: the proof does not hold; seal: the tree is not the one that the key signed;
      witness: a witness knows another tree
   7  import: records are no events; the others were imported
@@ -203,10 +203,10 @@ impl CliError {
             Self::Erasure(_) => Some("correct the store, and run it again"),
             Self::Store(_) => Some("check --url, AUDIT_URL or DATABASE_URL, and the rights on what it names"),
             Self::Unsupported { .. } => Some("choose another store with --url"),
-            Self::NotFound(_) => Some("check the id and the store; a purge may have removed the event"),
+            Self::NotFound(_) => Some("check the id and the store; a purge may have deleted the event"),
             Self::Output(_) => Some("check the output's disk space"),
             Self::File { .. } => Some("check the folder's permissions and disk space"),
-            Self::Unhealthy { .. } => Some("what the report says"),
+            Self::Unhealthy { .. } => Some("follow the hints of the report"),
             Self::Key(_) => Some("`tower-audit keygen FILE --origin NAME` makes a key"),
             Self::NotSealed => Some("`tower-audit seal --key FILE` seals it"),
             Self::Damaged { .. } => Some("keep the store and its backups as they are: they are evidence"),
@@ -280,8 +280,8 @@ impl fmt::Display for CliError {
             Self::File { path, .. } => write!(f, "{} cannot be written, and was left as it is", path.display()),
             Self::ExportInterrupted => f.write_str("interrupted; the file was left as it is"),
             Self::ShipInterrupted { shipped } => write!(f, "interrupted; {shipped} events were shipped"),
-            Self::Unhealthy { wrong: 1 } => f.write_str("something is wrong"),
-            Self::Unhealthy { wrong } => write!(f, "{wrong} things are wrong"),
+            Self::Unhealthy { wrong: 1 } => f.write_str("a check failed"),
+            Self::Unhealthy { wrong } => write!(f, "{wrong} checks failed"),
             Self::Listen(_) => f.write_str("cannot listen"),
             Self::Input(_) => f.write_str("the answer cannot be read"),
             Self::Start(_) => f.write_str("cannot start"),

@@ -18,7 +18,7 @@ pub(crate) async fn run(url: &str, args: DestroyArgs) -> Result<(), CliError> {
     roles::check(url, args.roles)?;
     if args.floor.floor()?.is_some() {
         return Err(CliError::Usage(
-            "this would remove events younger than the retention floor (--floor, AUDIT_RETENTION_FLOOR); nothing was changed"
+            "this would delete events younger than the retention floor (--floor, AUDIT_RETENTION_FLOOR); nothing was changed"
                 .into(),
         ));
     }

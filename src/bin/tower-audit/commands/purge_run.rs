@@ -180,7 +180,7 @@ fn confirmed_by(given: &Age) -> Result<(), CliError> {
     let means = if *option == "--before" { typed.clone() } else { format!("{typed} means {}", spelled(typed, *age)) };
     let why = if is_bare { "a number without a unit is seconds" } else { "that is less than a day" };
     Err(CliError::Usage(format!(
-        "{option}: {means}; {why}, and there is no terminal to ask at: give --yes if that is meant; nothing was removed"
+        "{option}: {means}; {why}, and there is no terminal to ask at: give --yes if that is meant; nothing was deleted"
     )))
 }
 
@@ -192,8 +192,8 @@ fn old_enough(preview: &PurgePreview) -> Result<(), CliError> {
         return Ok(());
     }
     Err(CliError::Usage(format!(
-        "the newest of {} events to remove is from {}; that is less than a day ago, and there is no terminal to ask at: give \
-         --yes if that is meant; nothing was removed",
+        "the newest of {} events to delete is from {}; that is less than a day ago, and there is no terminal to ask at: give \
+         --yes if that is meant; nothing was deleted",
         range.events,
         to_the_second(range.last)
     )))
