@@ -202,7 +202,7 @@ fn open_target(url: String, options: OpenOptions) -> super::StoreFuture<'static,
 
 /// Explains why a URL names no store. Shows at most a known scheme of it, for a password may be in any other part.
 fn no_store(url: &str) -> StoreError {
-    const STORES: &str = "`sqlite:PATH`, `postgres://USER@HOST/DATABASE`, `mysql://USER@HOST/DATABASE`, \
+    const STORES: &str = "`sqlite:PATH`, `postgres://HOST/DATABASE`, `mysql://HOST/DATABASE`, \
                           `mongodb://HOST/DATABASE`, `jsonl:PATH`, `duckdb:PATH`, `nats://HOST`, `spool:DIR?to=URL`, `tracing:TARGET`, \
                           `syslog:///dev/log`, `tee:FILE` or `memory:`";
     let is_padding = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`');

@@ -63,7 +63,7 @@ impl fmt::Display for EventSourceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "the name of a source is a URI reference of 1 to {} letters, digits and `-._~:/@+`, such as `shop` or \
+            "the name of a source is a URI reference of 1 to {} letters, digits and `@+:/-._~`, such as `shop` or \
              `https://shop.example.org/orders`",
             EventSource::MAX_BYTES
         )

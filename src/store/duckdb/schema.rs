@@ -33,7 +33,7 @@ pub(super) fn require(session: &mut Session, doing: &'static str) -> Result<(), 
     let remedy = match survey.has("event") {
         true => "bring the column back as it was",
         false => {
-            "the table is another program's, such as IVRE's: rename it, and give its events to `tower-audit import ivre`"
+            "the table is another program's, such as IVRE's: rename it, and give its events to `tower-audit import --from ivre`"
         }
     };
     Err(permanent(doing).with_hint(format!("`audit_events` has no column {}: {remedy}", missing.join(", "))))

@@ -55,7 +55,7 @@ fn durability(settings: &UrlSettings, inspection: &Inspection) -> Diagnostic {
     match &settings.sync {
         SyncEvidence::Declared => Diagnostic::warning(
             "durability",
-            "declared: the URL says that each server syncs each write (`sync=declared`); nobody has looked",
+            "declared: the URL says that each server syncs each write (`sync=declared`); no server was asked",
             "give a login of the system account, or `monitor`, instead of `sync=declared`",
         ),
         SyncEvidence::MonitoringPort(_) => {

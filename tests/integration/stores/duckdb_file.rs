@@ -247,7 +247,7 @@ async fn what_is_not_the_logs_is_refused_by_name() {
         "import sys, duckdb\nduckdb.connect(sys.argv[1]).execute('CREATE TABLE audit_events(id INTEGER, event_id UUID)')",
     );
     let error = try_open(&url(&ivre)).await.expect_err("the table is another program's");
-    assert!(error.to_string().contains("event_type") && error.to_string().contains("import ivre"), "{error}");
+    assert!(error.to_string().contains("event_type") && error.to_string().contains("import --from ivre"), "{error}");
 
     let later = folder.path().join("later.duckdb");
     open(&later).await.close().await.expect("it closes");

@@ -9,7 +9,7 @@ use crate::progress::with_progress;
 pub(crate) async fn run(url: &str, args: MigrateArgs) -> Result<(), CliError> {
     roles::check(url, args.roles)?;
     with_store(url, OnMissing::Create, async |store| {
-        Ok(with_progress("making what is missing", admin(store, "provisioned")?.migrate()).await?)
+        Ok(with_progress("making what is missing", admin(store, "migrated")?.migrate()).await?)
     })
     .await?;
     if args.roles { roles::make(url).await } else { Ok(()) }

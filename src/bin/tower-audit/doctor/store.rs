@@ -115,9 +115,15 @@ async fn opened(store: &dyn AuditStore) -> Vec<Diagnostic> {
             "read",
             "this account may append and not read, as it should be for an app that shows no events itself",
         ),
-        Err(Trouble { why, .. }) => Diagnostic::error("read", why.clone(), "see the rights on what the URL names"),
+        Err(Trouble { why, .. }) => Diagnostic::error(
+            "read",
+            why.clone(),
+            "check what the URL names: the server or the disk, and the rights on it",
+        ),
     }));
-    if let (Some(reader), Some(Ok(_))) = (parts.reader, read) {
+    // A store that cannot be read says so once.
+    let reads = matches!(&read, Some(Ok(_)));
+    if let Some(reader) = parts.reader.filter(|_| reads) {
         let since = Timestamp::from_micros(Timestamp::now().as_micros() - DAY_MICROS);
         let lost = Filter::new().since(since).phase(Phase::Unknown);
         if let Ok(lost @ 1..) = within_timeout(reader.count(&lost)).await {
@@ -128,7 +134,7 @@ async fn opened(store: &dyn AuditStore) -> Vec<Diagnostic> {
             ));
         }
     }
-    if may_read && let Some(sealing) = parts.sealing {
+    if reads && let Some(sealing) = parts.sealing {
         found.extend(seal(sealing).await);
     }
     match within_timeout(store.diagnose()).await {

@@ -68,7 +68,7 @@ impl ImportReport {
             writeln!(out, "  from {first} to {last}")?;
         }
         if self.rejected > 0 {
-            writeln!(out, "{} records are no event", self.rejected)?;
+            writeln!(out, "{} records are no events", self.rejected)?;
             for (rejection, count) in &self.rejections {
                 writeln!(out, "  {count}: {rejection}")?;
             }
