@@ -15,7 +15,7 @@ pub(crate) struct FilterArgs {
     #[arg(short = 't', long, value_name = "TYPE", allow_hyphen_values = true)]
     event_type: Vec<String>,
 
-    /// Events whose actor has this name, such as alice@example.org or *@example.org; '!*' is nobody
+    /// Events whose actor has this name, such as alice@example.org or *@example.org; '!*' is none
     #[arg(short = 'u', long, value_name = "NAME", allow_hyphen_values = true)]
     user_email: Vec<String>,
 
