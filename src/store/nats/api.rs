@@ -52,6 +52,20 @@ pub(super) async fn call<T: DeserializeOwned>(
     payload: impl Into<Bytes>,
     deadline: Instant,
 ) -> Result<T, Failure> {
+    let answer = ask(connection, subject, payload, deadline).await;
+    if answer.is_ok() {
+        connection.succeed();
+    }
+    answer
+}
+
+/// Calls the API over a connection for messages: an answer is no sign that the server acknowledges any.
+pub(super) async fn ask<T: DeserializeOwned>(
+    connection: &Connection,
+    subject: &str,
+    payload: impl Into<Bytes>,
+    deadline: Instant,
+) -> Result<T, Failure> {
     let within = deadline.saturating_duration_since(Instant::now());
     let answer = connection.request(subject, HeaderMap::new(), payload.into(), within).await;
     read(&answer.map_err(Failure::Unanswered)?.payload)

@@ -28,7 +28,7 @@ pub(super) struct Connection {
     /// Hands out the replies.
     reader: tokio::task::JoinHandle<()>,
     complaint: Arc<Mutex<Option<String>>>,
-    /// Requests without an answer since the last one with an answer.
+    /// Requests without an answer since the last success.
     failures: AtomicU32,
     is_given_up: AtomicBool,
 }
@@ -100,6 +100,12 @@ impl Connection {
         self.is_given_up.store(true, Ordering::Release);
     }
 
+    /// Takes note of a success. For a writer it is an acknowledged message, not any answer: a leader that is cut off from the
+    /// other servers answers what it is asked, and acknowledges nothing.
+    pub(super) fn succeed(&self) {
+        self.failures.store(0, Ordering::Relaxed);
+    }
+
     /// The largest message that the server takes, in bytes, headers included.
     pub(super) fn max_payload(&self) -> usize {
         self.client.server_info().max_payload
@@ -109,8 +115,8 @@ impl Connection {
         self.client.server_info().version
     }
 
-    /// Publishes a message and waits for the reply. After two requests without an answer the connection is given up: another
-    /// server may answer.
+    /// Publishes a message and waits for the reply. After two requests without an answer, and no [success](Self::succeed) in
+    /// between, the connection is given up: another server may answer.
     pub(super) async fn request(
         &self,
         subject: &str,
@@ -120,8 +126,7 @@ impl Connection {
     ) -> Result<Message, Unanswered> {
         let result = self.request_once(subject, headers, payload, within).await;
         match &result {
-            Ok(_) => self.failures.store(0, Ordering::Relaxed),
-            Err(Unanswered::Denied) => {}
+            Ok(_) | Err(Unanswered::Denied) => {}
             Err(_) => {
                 if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= MAX_FAILURES {
                     self.give_up();

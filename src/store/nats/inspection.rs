@@ -96,7 +96,14 @@ impl Inspector {
             ));
         }
         let peers = info.cluster.as_ref().map(super::stream::Cluster::peers).unwrap_or_default();
-        let mut absent = Vec::new();
+        let mut absent: Vec<_> = peers.iter().filter(|peer| peer.is_gone).map(|peer| peer.name.clone()).collect();
+        if !peers.is_empty() && peers.len() - absent.len() < peers.len() / 2 + 1 {
+            // It is cut off, or most of them are down: it acknowledges nothing. Another server may know of another leader.
+            connection.give_up();
+            let hint =
+                format!("the leader of stream {:?} does not hear of its peers {}", self.stream, absent.join(", "));
+            return Err(transient(operation, hint));
+        }
         if matches!(settings.sync, SyncEvidence::Missing) {
             weak.push(NO_EVIDENCE.to_owned());
         } else if !matches!(settings.sync, SyncEvidence::Declared) && !peers.is_empty() {
@@ -117,7 +124,7 @@ impl Inspector {
         deadline: Instant,
     ) -> Result<StreamInfo, api::Failure> {
         let subject = settings.api(&format!("STREAM.INFO.{}", self.stream));
-        api::call(connection, &subject, "", within(deadline)).await
+        api::ask(connection, &subject, "", within(deadline)).await
     }
 }
 

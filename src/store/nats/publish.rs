@@ -37,7 +37,9 @@ pub(super) async fn publish(
 ) -> Result<Acknowledgement, StoreError> {
     let answer = connection.request(subject, message.headers(stream), message.payload.clone(), within).await;
     let answer = answer.map_err(|failure| Failure::Unanswered(failure).during(APPEND))?;
-    acknowledged(&answer.payload, stream)
+    let acknowledgement = acknowledged(&answer.payload, stream)?;
+    connection.succeed();
+    Ok(acknowledgement)
 }
 
 /// Reads an acknowledgement by this stream.
