@@ -121,3 +121,28 @@ async fn no_step_writes_more_bytes_than_a_bound() {
     }
     place.assert_whole().await;
 }
+
+/// A batch is moved as a whole: it has one row in the journal. The largest has 8 MiB.
+#[tokio::test]
+async fn the_largest_batch_moves_within_a_bound() {
+    let place = Place::new();
+    let store = place.open().await;
+    let batch: Vec<_> = (0..1024)
+        .map(|n| {
+            let mut event = with_long_uri(n);
+            event.request.user_agent = Some("a".repeat(1024).into());
+            event.details.insert("text".into(), "d".repeat(4700).into());
+            event.truncate_to_limits();
+            event
+        })
+        .collect();
+    let bytes: usize = batch.iter().map(|event| serde_json::to_string(event).unwrap().len()).sum();
+    assert!((6 << 20..8 << 20).contains(&bytes), "{bytes} bytes");
+    store.append(&batch).await.unwrap();
+    store.append(&events(2000..2001)).await.unwrap();
+    let moved = largest_step(&place, &store).await;
+    println!("moving: {moved} bytes");
+    assert!((6 << 20..=20 << 20).contains(&moved), "{moved} bytes at once");
+    assert_eq!(all(&store).await.len(), 1025);
+    place.assert_whole().await;
+}
