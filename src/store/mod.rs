@@ -50,6 +50,8 @@ pub mod nats;
 pub mod postgres;
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "mongodb", all(feature = "duckdb", unix)))]
 mod rehearsal;
+#[cfg(any(feature = "sqlite", all(unix, any(feature = "duckdb", feature = "jsonl"))))]
+mod resolved_path;
 #[cfg(unix)]
 pub mod spool;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql", all(feature = "duckdb", unix)))]

@@ -11,7 +11,7 @@ use crate::store::{OpenOptions, StoreError};
 /// The file and the options of the database.
 #[derive(Debug, Clone)]
 pub(super) struct Config {
-    /// The given path, made absolute.
+    /// The given path, made absolute. May be a symbolic link, except in an open database.
     pub(super) path: PathBuf,
     /// The file of DuckDB's library; none for the one that the system's loader finds.
     pub(super) library: Option<PathBuf>,

@@ -26,6 +26,7 @@ use super::wal::{DatabaseFile, wal_of};
 use crate::random::random;
 use crate::store::StoreError;
 use crate::store::files::sync_folder;
+use crate::store::resolved_path::resolved_path;
 
 /// An open database.
 pub(super) struct Engine {
@@ -234,7 +235,8 @@ pub(super) struct EngineHandle {
 impl EngineHandle {
     /// Opens the database, or takes part in it. The options of whoever opens it count. Blocks.
     pub(super) fn open(config: &Config) -> Result<Self, StoreError> {
-        let slot = slot_of(&resolved(&config.path)?);
+        let config = &Config { path: resolved(&config.path)?, ..config.clone() };
+        let slot = slot_of(&config.path);
         let mut state = slot.state();
         let engine = match &state.engine {
             Some(engine) => Arc::clone(engine),
@@ -287,17 +289,11 @@ fn slot_of(path: &Path) -> Arc<Slot> {
     slot
 }
 
-/// Resolves symbolic links. A file that does not exist yet is named within its resolved folder.
+/// Resolves symbolic links: DuckDB's write-ahead log lies beside the resolved file, but beside a link that led nowhere when it was opened.
 fn resolved(path: &Path) -> Result<PathBuf, StoreError> {
-    match path.canonicalize() {
+    match resolved_path(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-                return Err(config("the path names no file"));
-            };
-            match folder.canonicalize() {
-                Ok(folder) => Ok(folder.join(name)),
-                Err(error) => Err(config("the folder of the file must exist").with_source(error)),
-            }
+            Err(config("the folder of the file must exist").with_source(error))
         }
         resolved => resolved.during(OPENING),
     }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::event::Timestamp;
 use crate::store::files::give;
 pub(super) use crate::store::files::{FileKey, give_to_owner_of, private, stat, sync_folder};
+use crate::store::resolved_path::resolved_path;
 
 /// The places of a log's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,13 +45,7 @@ pub(super) enum Form {
 impl Place {
     /// Resolves symbolic links. A file that does not exist yet is named within its resolved folder.
     pub(super) fn resolve(path: &Path) -> io::Result<Self> {
-        let file = match path.canonicalize() {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Err(error) };
-                folder.canonicalize()?.join(name)
-            }
-            resolved => resolved?,
-        };
+        let file = resolved_path(path)?;
         let folder = file.parent().unwrap_or(Path::new("/")).to_owned();
         let mut state = file.clone().into_os_string();
         state.push(".state");

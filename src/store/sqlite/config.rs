@@ -7,6 +7,7 @@ use sqlx::SqlitePool;
 
 use super::error::{DuringOperation as _, config};
 use crate::store::redacted_url::{may_have_a_password, names_a_user, parameter_name};
+use crate::store::resolved_path::resolved_path;
 use crate::store::{Durability, OpenOptions, StoreError};
 
 /// The path of the file and the options of its connections.
@@ -88,15 +89,7 @@ impl Config {
     /// Resolves symbolic links: SQLite puts `-wal` and `-shm` beside the resolved file. A file that does not exist yet
     /// is named within its resolved folder.
     pub(super) fn resolved(&self) -> std::io::Result<PathBuf> {
-        match self.path.canonicalize() {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let (Some(directory), Some(name)) = (self.path.parent(), self.path.file_name()) else {
-                    return Err(error);
-                };
-                Ok(directory.canonicalize()?.join(name))
-            }
-            resolved => resolved,
-        }
+        resolved_path(&self.path)
     }
 
     /// SQLite's timeout for a lock: at most half of the store's, so that SQLite's own error arrives first.

@@ -219,7 +219,7 @@ async fn prepare(
     // Of a new file, it opens the log and its index.
     schema::examine(&mut *db).await?;
     check_log(&mut *db, resolved, version).await?;
-    // A link that led nowhere leads to the file by now.
+    // A link may lead elsewhere by now.
     let resolved = config.resolved().during(OPENING)?;
     let identity = FileIdentity::now(config, &resolved)?;
     if identity.database().is_none() || before.is_some_and(|before| identity.database() != Some(before)) {

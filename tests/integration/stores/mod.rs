@@ -6,6 +6,8 @@ mod duckdb;
 #[cfg(all(feature = "duckdb", unix))]
 mod duckdb_file;
 mod faulty_store;
+#[cfg(unix)]
+mod file_links;
 #[cfg(all(feature = "jsonl", unix))]
 mod jsonl;
 #[cfg(all(feature = "jsonl", unix))]
