@@ -43,6 +43,9 @@ pub(super) struct Writer {
     /// None while the database is closed, since it could not be opened again.
     session: Option<Session>,
     file: DatabaseFile,
+    /// True from before a commit until it is known to be durable, or until a checkpoint. An event of such a commit can be read, but not
+    /// acknowledged.
+    is_unproven: bool,
 }
 
 impl Engine {
@@ -73,7 +76,7 @@ impl Engine {
         let file = DatabaseFile::open(&path)?;
         // New tables are in a new write-ahead log.
         file.has_grown_durably(None, OPENING)?;
-        let writer = Writer { session: Some(session), file };
+        let writer = Writer { session: Some(session), file, is_unproven: false };
         Ok(Self {
             config: config.clone(),
             writer: Arc::new(tokio::sync::Mutex::new(writer)),
@@ -170,18 +173,33 @@ impl Writer {
         doing: &'static str,
         work: impl FnOnce(&mut Session) -> Result<(T, bool), StoreError>,
     ) -> Result<T, StoreError> {
+        self.prove(doing)?;
         let before = self.file.look(doing)?;
+        self.is_unproven = true;
         let (done, has_changed) = self.session(doing)?.transaction(doing, work)?;
         if has_changed && !self.file.has_grown_durably(before, doing)? {
             self.checkpoint(doing)?;
         }
+        self.is_unproven = false;
         Ok(done)
+    }
+
+    /// Makes every commit before this one durable.
+    ///
+    /// t0: a checkpoint has deleted the write-ahead log.
+    /// t1: an append commits, in a new log; the sync of the folder fails, and so does the append.
+    /// t2: the append is repeated and finds its events. The new log may still lose its name in a crash of the machine: a checkpoint
+    /// writes them into the file first.
+    pub(super) fn prove(&mut self, doing: &'static str) -> Result<(), StoreError> {
+        if self.is_unproven { self.checkpoint(doing) } else { Ok(()) }
     }
 
     /// Moves the write-ahead log into the file.
     pub(super) fn checkpoint(&mut self, doing: &'static str) -> Result<(), StoreError> {
         self.session(doing)?.run(doing, CHECKPOINT, Vec::new())?;
-        self.file.look(doing).map(drop)
+        self.file.look(doing)?;
+        self.is_unproven = false;
+        Ok(())
     }
 
     /// The bytes of the write-ahead log.

@@ -5,6 +5,8 @@ mod file_replaced;
 mod files_removed_while_open;
 mod full_disk;
 mod locked;
+#[cfg(all(feature = "duckdb", feature = "jsonl"))]
+mod new_wal;
 mod opening;
 mod read_only;
 mod shm_removed;
