@@ -19,4 +19,13 @@ impl Cursor {
     pub fn of(event: &AuditEvent) -> Self {
         Self { created_at: event.created_at, event_id: event.event_id }
     }
+
+    /// Returns the position after which a page begins with this one. `None`: there is none; the page begins at the newest event.
+    pub(crate) fn just_before(self) -> Option<Self> {
+        if let Some(id) = self.event_id.as_u128().checked_add(1) {
+            return Some(Self { event_id: EventId::from_u128(id), ..self });
+        }
+        let created_at = Timestamp::from_micros(self.created_at.as_micros() + 1)?;
+        Some(Self { created_at, event_id: EventId::from_u128(0) })
+    }
 }

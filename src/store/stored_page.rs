@@ -27,6 +27,12 @@ impl StoredPage {
         self.events.is_empty()
     }
 
+    /// Returns the position of the first event.
+    #[cfg(feature = "api")]
+    pub(crate) fn first(&self) -> Option<Cursor> {
+        self.events.first().map(|(place, _)| *place)
+    }
+
     /// Returns the position of the last event.
     pub fn last(&self) -> Option<Cursor> {
         self.events.last().map(|(place, _)| *place)
@@ -36,7 +42,8 @@ impl StoredPage {
     /// the page is to be read by [`Reader::query`](super::Reader::query), which shows it as unreadable.
     pub fn check(&self, filter: &Filter) -> Option<impl Iterator<Item = &str>> {
         let is_event = |(place, text): &(Cursor, Box<str>)| {
-            !text.bytes().any(|byte| byte.is_ascii_control())
+            // JSON may have U+007F as it is (RFC 8259, section 7).
+            !text.bytes().any(|byte| byte < b' ')
                 && serde_json::from_str::<AuditEvent>(text)
                     .is_ok_and(|event| Cursor::of(&event) == *place && filter.matches(&event))
         };

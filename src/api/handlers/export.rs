@@ -157,7 +157,8 @@ impl ExportPages {
         }
     }
 
-    async fn write_page(&mut self, page: &Page, chunk: &mut Vec<u8>) -> Result<(), ExportAborted> {
+    /// Writes the events of a page and returns their number.
+    async fn write_page(&mut self, page: &Page, chunk: &mut Vec<u8>) -> Result<usize, ExportAborted> {
         match page {
             Page::Events(events) => self.format.write_page(events, chunk)?,
             Page::Stored(page, query) => match page.check(&query.filter) {
@@ -168,12 +169,13 @@ impl ExportPages {
                 }
                 // One of them is to be shown otherwise.
                 None => {
-                    let events = self.request.query(query).await.map_err(|_| ExportAborted)?;
+                    let events = read_again(&self.request, page, query).await.map_err(|_| ExportAborted)?;
                     self.format.write_page(&events, chunk)?;
+                    return Ok(events.len());
                 }
             },
         }
-        Ok(())
+        Ok(page.len())
     }
 
     async fn write(&mut self) -> Result<Option<Bytes>, ExportAborted> {
@@ -191,10 +193,10 @@ impl ExportPages {
             },
         };
         let mut chunk = Vec::new();
-        self.write_page(&page, &mut chunk).await?;
+        let written = self.write_page(&page, &mut chunk).await?;
         let is_last = self.ahead.is_empty();
         if let Some(access) = &mut self.access {
-            access.release(page.len());
+            access.release(written);
         }
         if is_last {
             self.format.finish(&mut chunk)?;
@@ -203,6 +205,28 @@ impl ExportPages {
             }
         }
         Ok(Some(chunk.into()))
+    }
+}
+
+/// Reads the events from the first to the last of a page. The page after it is read already, so whatever was appended meanwhile
+/// must not move the end:
+///
+/// t0: the page is read, events 2000 to 1001; the next page begins after event 1001.
+/// t1: event 2001 is appended, which records this export.
+/// t2: the same query now ends with event 1002.
+async fn read_again(request: &Confined, page: &StoredPage, query: &ConfinedQuery) -> Result<Vec<AuditEvent>, ApiError> {
+    let (Some(first), Some(last)) = (page.first(), page.last()) else { return Ok(Vec::new()) };
+    let mut query = query.clone().after(first.just_before());
+    let mut events = Vec::with_capacity(page.len());
+    // More than one page if events were appended between those of this one.
+    loop {
+        let read = request.query(&query).await?;
+        let end = read.last().filter(|_| read.len() == query.limit).map(Cursor::of);
+        events.extend(read.into_iter().take_while(|event| Cursor::of(event) >= last));
+        match end {
+            Some(end) if end > last => query = query.after(Some(end)),
+            _ => return Ok(events),
+        }
     }
 }
 

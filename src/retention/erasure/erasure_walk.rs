@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::data_subject::DataSubject;
 use super::erasable_cell::ErasableCell;
 use super::erasure_preview::ErasurePreview;
-use crate::event::{AuditEvent, EventId};
+use crate::event::AuditEvent;
 use crate::query::{Cursor, Filter, PageQuery};
 use crate::retention::pacing::{CHUNK_EVENTS, retry};
 use crate::store::{Reader, StoreError};
@@ -36,11 +36,8 @@ impl<'a> ErasureWalk<'a> {
     /// A walk that begins with the newest event of a preview.
     pub(super) fn of_preview(reader: &'a dyn Reader, person: &'a DataSubject, preview: &ErasurePreview) -> Self {
         let mut walk = Self::new(reader, person);
-        walk.next = preview.newest.map(|newest| {
-            let above = newest.event_id.as_u128().checked_add(1);
-            let after = above.map(|id| Cursor { event_id: EventId::from_u128(id), ..newest });
-            PageQuery::new(Filter::new(), CHUNK_EVENTS).after(after)
-        });
+        walk.next =
+            preview.newest.map(|newest| PageQuery::new(Filter::new(), CHUNK_EVENTS).after(newest.just_before()));
         walk
     }
 
