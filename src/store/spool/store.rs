@@ -57,8 +57,11 @@ impl SpoolStore {
         options: OpenOptions,
     ) -> Result<Self, StoreError> {
         let directory = std::path::absolute(directory).during(OPENING)?;
+        let own = Capabilities::new(NAME).with_durable(target.is_durable());
+        // A target that is not open yet is a server, which needs none while events are appended.
+        let maintenance = target.get().and_then(|target| target.capabilities().maintenance_after);
         let store = Self {
-            capabilities: Capabilities::new(NAME).with_durable(target.is_durable()),
+            capabilities: maintenance.map_or(own, |events| own.with_maintenance_after(events)),
             shared: Arc::new(Shared::new(directory, limits, target)),
             options,
             is_started: AtomicBool::new(false),

@@ -96,7 +96,10 @@ fn status(lane: &Lane) -> MemberStatus {
 
 impl AuditStore for TeeStore {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new(NAME).with_durable(self.state.is_durable)
+        let maintenance = self.state.lanes.iter().filter_map(|lane| lane.store.capabilities().maintenance_after).min();
+        let own = Capabilities::new(NAME).with_durable(self.state.is_durable);
+        // The member that asks for it most often decides.
+        maintenance.map_or(own, |events| own.with_maintenance_after(events))
     }
 
     /// The parts of the member that is read. None inserts events in transactions of the app: the other members would not have

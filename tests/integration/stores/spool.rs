@@ -68,3 +68,16 @@ tower_audit::conformance_tests!(in_front_of_postgres, || async {
     use crate::postgres_server::{Cluster, unique};
     spool(|_| format!("{}?schema={}", Cluster::shared().url("postgres"), unique("log"))).with_event_count(EVENTS)
 });
+
+/// Under load there is no idle moment: the target would never be maintained.
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn a_spool_asks_for_maintenance_as_often_as_its_target_does() {
+    let folder = tempfile::tempdir().expect("there is room for a temporary directory");
+    let url = format!("sqlite:{}", folder.path().join("audit.db").display());
+    let spool = open(folder.path(), &url).await;
+    let target = store::open(&url, OpenOptions::default()).await.expect("it opens");
+    assert!(target.capabilities().maintenance_after.is_some());
+    assert_eq!(spool.capabilities().maintenance_after, target.capabilities().maintenance_after);
+    spool.close().await.expect("it closes");
+}

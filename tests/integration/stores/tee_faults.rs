@@ -712,3 +712,67 @@ async fn an_erasure_is_of_every_member() {
     }
     assert!(build(Some(TeeMember::new("indelible", Indelible(MemoryStore::new())))).parts().erasure.is_none());
 }
+
+/// A store that asks to be maintained after so many events, and counts how often it is.
+#[derive(Debug, Clone)]
+struct Maintained {
+    events: MemoryStore,
+    after: Option<usize>,
+    times: Arc<AtomicUsize>,
+}
+
+impl Maintained {
+    fn after(after: Option<usize>) -> Self {
+        Self { events: MemoryStore::new(), after, times: Arc::default() }
+    }
+}
+
+impl AuditStore for Maintained {
+    fn capabilities(&self) -> Capabilities {
+        let own = self.events.capabilities();
+        self.after.map_or(own, |events| own.with_maintenance_after(events))
+    }
+
+    fn parts(&self) -> tower_audit::store::Parts<'_> {
+        self.events.parts()
+    }
+
+    fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
+        self.events.append(events)
+    }
+
+    fn health(&self) -> StoreFuture<'_, ()> {
+        self.events.health()
+    }
+
+    fn diagnose(&self) -> StoreFuture<'_, Vec<Diagnostic>> {
+        self.events.diagnose()
+    }
+
+    fn maintain(&self) -> StoreFuture<'_, bool> {
+        self.times.fetch_add(1, Ordering::AcqRel);
+        self.events.maintain()
+    }
+
+    fn close(&self) -> StoreFuture<'_, ()> {
+        self.events.close()
+    }
+}
+
+/// Under load there is no idle moment: members that need maintenance would never get it.
+#[tokio::test]
+async fn a_tee_asks_for_maintenance_as_often_as_the_member_that_needs_it_most() {
+    for (needs, of_tee) in
+        [([None, Some(64), Some(16)], Some(16)), ([Some(64), Some(16), None], Some(16)), ([None; 3], None)]
+    {
+        let members = needs.map(Maintained::after);
+        let builder = members
+            .iter()
+            .zip(["first", "second", "third"])
+            .fold(tee(), |builder, (member, name)| builder.member(TeeMember::new(name, member.clone()).required()));
+        let tee = builder.build().unwrap();
+        assert_eq!(tee.capabilities().maintenance_after, of_tee, "{needs:?}");
+        tee.maintain().await.unwrap();
+        assert_eq!(members.map(|member| member.times.load(Ordering::Acquire)), [1; 3]);
+    }
+}
