@@ -149,27 +149,24 @@ impl Worker {
                 let is_idle = writing.is_empty() && maintenance.is_none();
                 let take = pin!(self.take(next, batches));
                 let idle = pin!(idle.elapsed(*needs_maintenance && is_idle));
-                let store = pin!(async {
-                    match select(writing.next(), pin!(maintained(maintenance))).await {
-                        Either::Left((written, _)) => WorkerEvent::Written(written),
-                        Either::Right((result, _)) => WorkerEvent::Maintained(result),
-                    }
-                });
-                match select(store, select(take, idle)).await {
+                match select(pin!(answered(writing, maintenance)), select(take, idle)).await {
                     Either::Left((event, _)) => event,
                     Either::Right((Either::Left((taken, _)), _)) => WorkerEvent::Taken(taken),
                     Either::Right((Either::Right(((), _)), _)) => WorkerEvent::Idle,
                 }
             };
+            let event = match event {
+                // A batch under way may leave events that the log owes: they are queued behind the end. Its append may wait for
+                // the maintenance.
+                WorkerEvent::Taken(Taken::Closed) if !state.writing.is_empty() => {
+                    answered(&mut state.writing, &mut state.maintenance).await
+                }
+                event => event,
+            };
             match event {
-                WorkerEvent::Taken(Taken::Closed) if state.writing.is_empty() => {
+                WorkerEvent::Taken(Taken::Closed) => {
                     self.give_up();
                     return;
-                }
-                WorkerEvent::Taken(Taken::Closed) => {
-                    // A batch under way may leave events that the log owes: they are queued behind the end.
-                    let written = state.writing.next().await;
-                    self.settle(&mut state.batches, written.key);
                 }
                 WorkerEvent::Taken(Taken::Nothing) => self.publish(&state.batches),
                 WorkerEvent::Taken(taken) => {
@@ -282,6 +279,17 @@ impl Worker {
     fn publish(&self, under_way: &[BatchUnderWay]) {
         let first = under_way.iter().map(|batch| batch.first).min().unwrap_or(u64::MAX);
         self.settled.send_replace(first.min(self.queue.first()));
+    }
+}
+
+/// Polls the store's work until some of it ends: a batch, or the maintenance. Never ready without either.
+async fn answered(
+    writing: &mut BatchesInFlight<'_, FinishedBatch>,
+    maintenance: &mut Option<Maintenance>,
+) -> WorkerEvent {
+    match select(writing.next(), pin!(maintained(maintenance))).await {
+        Either::Left((written, _)) => WorkerEvent::Written(written),
+        Either::Right((result, _)) => WorkerEvent::Maintained(result),
     }
 }
 

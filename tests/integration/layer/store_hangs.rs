@@ -39,7 +39,11 @@ enum Call {
 #[derive(Debug)]
 struct Hanging {
     kept: MemoryStore,
+    /// The maximum number of concurrent appends.
+    parallel: usize,
     hangs: watch::Sender<Option<Call>>,
+    /// As on SQLite, appends and the housekeeping share the only connection that writes.
+    connection: tokio::sync::Mutex<()>,
     calls: AtomicUsize,
     /// The ids of what was kept, in the order of the appends.
     order: Mutex<Vec<EventId>>,
@@ -51,9 +55,14 @@ struct Hanging {
 
 impl Hanging {
     fn new(hangs: Option<Call>) -> Arc<Self> {
+        Self::with_parallel(1, hangs)
+    }
+
+    fn with_parallel(parallel: usize, hangs: Option<Call>) -> Arc<Self> {
         let (hangs, damage) = (watch::Sender::new(hangs), watch::Sender::new(false));
         let (calls, conflicts) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Arc::new(Self { kept: MemoryStore::new(), hangs, calls, order: Mutex::default(), damage, conflicts })
+        let (connection, order) = (tokio::sync::Mutex::default(), Mutex::default());
+        Arc::new(Self { kept: MemoryStore::new(), parallel, hangs, connection, calls, order, damage, conflicts })
     }
 
     async fn log() -> (AuditLog, Arc<Self>) {
@@ -75,16 +84,15 @@ impl Hanging {
 
 impl AuditStore for Hanging {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new("hanging")
+        let mut capabilities = Capabilities::new("hanging");
+        capabilities.max_parallel_appends = self.parallel;
+        capabilities
     }
 
     fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             self.pass(Call::Append).await;
-            if *self.hangs.borrow() == Some(Call::Maintain) {
-                // As on SQLite: the housekeeping has the only connection that writes.
-                self.pass(Call::Maintain).await;
-            }
+            let _connection = self.connection.lock().await;
             self.order.lock().expect("no panic").extend(events.iter().map(|event| event.event_id));
             self.kept.append(events).await
         })
@@ -96,6 +104,7 @@ impl AuditStore for Hanging {
 
     fn maintain(&self) -> StoreFuture<'_, bool> {
         Box::pin(async {
+            let _connection = self.connection.lock().await;
             self.pass(Call::Maintain).await;
             if *self.damage.borrow() {
                 return Err(
@@ -232,6 +241,25 @@ async fn closing_ends_and_names_what_is_left() {
         for recording in recordings {
             recording.await.expect("no panic").expect_err("it hangs");
         }
+    }
+}
+
+/// The append waits for the connection that the housekeeping has; the housekeeping waits for another process's lock.
+#[tokio::test(start_paused = true)]
+async fn closing_goes_on_with_the_housekeeping_that_an_append_waits_for() {
+    for parallel in [1, 2] {
+        let store = Hanging::with_parallel(parallel, None);
+        let log = AuditLog::builder().store(store.clone()).open().await.expect("it opens");
+        record(&log).await.expect("no panic").expect("recorded");
+        store.set(Some(Call::Maintain));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let recording = record(&log);
+        let_others_run().await;
+        let closing = tokio::spawn(async move { log.close().await });
+        let_others_run().await;
+        store.set(None);
+        closing.await.expect("no panic").expect("nothing is left");
+        recording.await.expect("no panic").expect("recorded");
     }
 }
 
