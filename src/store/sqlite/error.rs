@@ -68,10 +68,10 @@ pub(super) fn from_driver(doing: &'static str, error: sqlx::Error) -> StoreError
     if remedy.is_empty() { made } else { made.with_hint(remedy) }
 }
 
-/// Returns true for a missing table or column.
+/// Returns true for a missing table, column or index.
 fn of_schema(error: &sqlx::Error) -> bool {
     let message = error.as_database_error().map_or("", |error| error.message());
-    ["no such table", "no such column", "has no column"].iter().any(|part| message.contains(part))
+    ["no such table", "no such column", "has no column", "no such index"].iter().any(|part| message.contains(part))
 }
 
 /// The error for a statement that changed fewer rows than it should, without an error of SQLite's.

@@ -88,14 +88,19 @@ impl Segment {
         self.state == SegmentState::Indexed && self.merged == 0 && self.events_n < SEGMENT_EVENTS
     }
 
-    /// Returns true if the segment has an index, or a beginning of one.
+    /// Returns true if the segment has an index of its fields that readers use, or a beginning of one.
     pub(crate) fn has_index(&self) -> bool {
-        self.state == SegmentState::Indexed || self.merged != 0
+        match self.state {
+            SegmentState::Indexed => true,
+            // It has no index of times, and is never indexed again.
+            SegmentState::Dropping => false,
+            SegmentState::Unindexed => self.merged != 0,
+        }
     }
 
     /// Returns true if nothing reads the postings that it may have.
     pub(crate) fn has_stale_postings(&self) -> bool {
-        self.state == SegmentState::Dropping || !self.has_index()
+        !self.has_index()
     }
 
     /// The parts of the index that are not merged yet, in their order.

@@ -31,11 +31,12 @@ pub(crate) async fn find_contradicting(db: &mut SqliteConnection) -> Result<BTre
     Ok(found)
 }
 
-/// Returns true if the entry of a segment bounds and counts its rows.
+/// Returns true if the entry of a segment bounds and counts its rows, and the segment has the indexes of its state.
 async fn is_right(db: &mut SqliteConnection, n: i64) -> Result<bool, StoreError> {
     let Rows { events_n, first_at, last_at, min_id, max_id, first_seq, last_seq } = Rows::of(db, n).await?;
     let sql = format!(
-        "SELECT state IN (0, 2) OR (state = 1 AND NOT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'audit_segment_{n}_time')), \
+        "SELECT state IN (0, 1, 2) AND (SELECT count(*) FROM sqlite_schema WHERE type = 'index' AND name IN \
+         ('audit_segment_{n}_id', 'audit_segment_{n}_time')) = CASE state WHEN 1 THEN 0 ELSE 2 END, \
          events_n = ?1 AND {} AND first_at <= ?2 AND last_at >= ?3 AND typeof(min_id) = 'blob' AND typeof(max_id) = 'blob' \
          AND min_id <= ?4 AND max_id >= ?5 AND merged BETWEEN -1 AND CASE state WHEN 0 THEN {MAX_ROWS} ELSE {} END AND typeof(terms_n) = 'integer' AND terms_n >= 0, \
          state = 2 AND merged = 0 AND events_n < {SEGMENT_EVENTS} FROM audit_segments WHERE n = {n}",

@@ -1,7 +1,8 @@
 //! Purging: deleted events, and those that stay.
 
 use super::*;
-use crate::store::StoreAdmin as _;
+use crate::query::Cursor;
+use crate::store::{CellErasure as _, ErasedEvent, Removal as _, Severity, StoreAdmin as _};
 
 async fn purge(store: &SqliteStore, before: Timestamp, at_most: usize) -> u64 {
     let mut removed = 0;
@@ -170,4 +171,84 @@ async fn a_call_moves_no_more_of_the_journal_than_it_may_remove() {
     assert_eq!((purged.deleted, purged.has_more), (50, true));
     assert_eq!(place.number("SELECT sum(events_n) FROM audit_journal").await, 950);
     assert_eq!(purge(&store, at(900), 50).await, 850);
+}
+
+async fn assert_nothing_is_diagnosed(store: &SqliteStore) {
+    for diagnostic in store.diagnose().await.unwrap() {
+        assert!(diagnostic.severity == Severity::Ok || diagnostic.subject == "mount", "{diagnostic:?}");
+    }
+}
+
+/// A purge drops the indexes of an old segment before it deletes the rows. No reader may look for them while rows are left.
+#[tokio::test]
+async fn a_segment_whose_purge_was_stopped_is_read_after_other_deletions() {
+    #[derive(Debug, Clone, Copy)]
+    enum Deletion {
+        Single,
+        Cells,
+        Older,
+    }
+
+    for deletion in [Deletion::Single, Deletion::Cells, Deletion::Older] {
+        let place = Place::new();
+        let store = place.open().await;
+        store.append(&events(0..3000)).await.unwrap();
+        settle(&store).await;
+        // Its index is merged, as that of a full segment.
+        sqlx::query("UPDATE audit_segments SET merged = 15").execute(&mut place.raw().await).await.unwrap();
+        let stopped = store.purge(at(5000), 100).await.unwrap();
+        assert_eq!((stopped.deleted, stopped.has_more), (100, true));
+        let mut left = events(100..3000);
+        match deletion {
+            Deletion::Single => {
+                assert_eq!(store.remove(&[Cursor::of(&left.remove(0))]).await.unwrap(), 1);
+            }
+            Deletion::Cells => {
+                left[0].actor.user_email = Some("former-user".into());
+                let blanked = left[0].clone();
+                let replace = |_: &AuditEvent, _: Option<&_>| Some(ErasedEvent { event: blanked.clone(), seed: None });
+                assert_eq!(store.erase(&[blanked.event_id], &replace).await.unwrap(), 1);
+            }
+            Deletion::Older => {
+                store.purge(at(110), 1000).await.unwrap();
+                left.drain(..10);
+            }
+        }
+        maintain_all(&store).await;
+        let filter = Filter::default().event_type(EventType::UPLOAD);
+        left.retain(|event| event.event_type == EventType::UPLOAD);
+        assert!(left.len() > 1024, "{deletion:?}");
+        let found = store.query(&PageQuery::new(filter, 10_000)).await;
+        assert_eq!(found.unwrap(), newest_first(left), "{deletion:?}");
+        assert_nothing_is_diagnosed(&store).await;
+        assert!(purge(&store, at(5000), 1000).await > 2000, "{deletion:?}");
+        assert_eq!(all(&store).await, []);
+        place.assert_whole().await;
+    }
+}
+
+/// Filters with many matches look for it by its name.
+#[tokio::test]
+async fn an_index_that_is_missing_is_diagnosed_and_made_again() {
+    let place = Place::new();
+    let store = place.open().await;
+    store.append(&events(0..3000)).await.unwrap();
+    settle(&store).await;
+    let query = PageQuery::new(Filter::default().event_type(EventType::UPLOAD), 10_000);
+    for index in ["time", "id"] {
+        let dropped = format!("DROP INDEX audit_segment_1_{index}");
+        sqlx::query(AssertSqlSafe(dropped)).execute(&mut place.raw().await).await.unwrap();
+        let found = store.diagnose().await.unwrap();
+        assert!(
+            found.iter().any(|found| found.subject == "segments" && found.severity == Severity::Error),
+            "{found:?}"
+        );
+        if index == "time" {
+            let error = store.query(&query).await.unwrap_err();
+            assert!(error.to_string().contains("migrate"), "{error}");
+        }
+        store.migrate().await.unwrap();
+        assert_nothing_is_diagnosed(&store).await;
+        assert_eq!(store.query(&query).await.unwrap().len(), 1500);
+    }
 }
