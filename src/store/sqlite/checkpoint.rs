@@ -15,9 +15,15 @@ use crate::store::StoreError;
 /// Returns true if the log has grown enough since the last checkpoint.
 pub(super) fn is_due(state: &WriterState) -> bool {
     let Some(LogProgress { frames, copied }) = state.connection.db.identity.log_progress() else { return false };
-    // One that a reader stopped is not tried again at once.
+    // One that failed, or that a reader stopped, is not tried again at once.
     let tried = if state.frames_at_checkpoint <= frames { state.frames_at_checkpoint } else { 0 };
     !state.connection.version.resets_logs_wrongly() && frames.saturating_sub(copied.max(tried)) >= DUE_FRAMES
+}
+
+/// Notes that a checkpoint is tried. The next one is due after as many further frames, however this one ends: if the volume is
+/// full, compaction goes on meanwhile, within the log.
+pub(super) fn note_try(state: &mut WriterState) {
+    state.frames_at_checkpoint = state.connection.db.identity.log_progress().map_or(0, |progress| progress.frames);
 }
 
 /// Copies the log until few frames are left, or no more can be copied now.

@@ -258,7 +258,18 @@ impl SqliteStore {
     /// Does one step of maintenance. Returns true if work is left.
     async fn maintain_some(&self, elsewhere: usize) -> Result<bool, StoreError> {
         let mut lease = self.lease(INDEXING).await?;
+        if !self.parking.abandoned.is_empty() {
+            // A checkpoint that failed or was cancelled abandons its connection. The writer's has the same log open.
+            let closed = self.parking.hand_over(&self.config).await;
+            if closed.is_ok() {
+                self.parking.abandoned.close_beside_another().await;
+            }
+            lease.finish(Ok(())).await?;
+            closed?;
+            lease = self.lease(INDEXING).await?;
+        }
         if checkpoint::is_due(&lease.state) {
+            checkpoint::note_try(&mut lease.state);
             lease.finish(Ok(())).await?;
             self.checkpoint().await?;
             lease = self.lease(INDEXING).await?;
@@ -315,6 +326,7 @@ impl SqliteStore {
         if copied.is_ok() && !writer.closed && connection.db.identity.is_in_place() {
             writer.checkpointer = Some(connection);
         } else {
+            // Abandoned; the next maintenance closes it.
             drop(connection);
         }
         drop(writer);
@@ -400,11 +412,12 @@ impl AuditStore for SqliteStore {
             let elsewhere = self.transactional_events.load(Ordering::Relaxed);
             let has_work = match &*self.writer.lock().await {
                 Writer { closed: true, .. } => false,
+                _ if !self.parking.abandoned.is_empty() => true,
                 Writer { state: Some(state), .. } => {
                     compaction::is_needed(state, elsewhere) || checkpoint::is_due(state)
                 }
                 // Opens no connection for less: a store that does not write leaves no work behind.
-                _ => elsewhere >= compaction::COMPACT_FROM_EVENTS || !self.parking.abandoned.is_empty(),
+                _ => elsewhere >= compaction::COMPACT_FROM_EVENTS,
             };
             if !has_work || self.damage.check(&self.config.path, INDEXING).is_err() {
                 return Ok(false);

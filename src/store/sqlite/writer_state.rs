@@ -32,7 +32,7 @@ pub(super) struct WriterState {
     pub(super) data_version: i64,
     /// True if the last step of maintenance moved a chunk.
     pub(super) has_moved: bool,
-    /// The number of frames that the log had at the last checkpoint, whether it copied all of them or not.
+    /// The number of frames that the log had at the last checkpoint, whether it copied all, some or none of them.
     pub(super) frames_at_checkpoint: u64,
 }
 
