@@ -145,9 +145,12 @@ impl JournalCache {
         self.rows.iter().take_while(|row| row.seq <= last).map(|row| row.appended.clone()).collect()
     }
 
-    /// Returns true if the oldest rows are these.
+    /// Returns true if the oldest rows are these, with the texts that this cache has kept since: those of another connection are others.
     pub(crate) fn begins_with(&self, rows: &[AppendedRow]) -> bool {
-        self.rows.len() > rows.len() && self.rows.iter().zip(rows).all(|(known, row)| known.seq == row.row.seq)
+        let is_kept = |known: &CachedRow, row: &AppendedRow| {
+            known.appended.as_ref().is_some_and(|kept| Arc::ptr_eq(&kept.text, &row.text))
+        };
+        self.rows.len() > rows.len() && self.rows.iter().zip(rows).all(|(known, row)| is_kept(known, row))
     }
 
     /// Removes the rows up to this one.
@@ -200,6 +203,23 @@ const CHUNK_BYTES: usize = 2 * 1024 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A number of another connection's last commit says nothing about the texts of this one.
+    #[test]
+    fn rows_of_another_connection_are_others() {
+        let filled = || {
+            let mut cache = JournalCache::default();
+            (1..=3).for_each(|seq| cache.push_empty(seq));
+            cache
+        };
+        let mut cache = filled();
+        let rows = cache.oldest_appended(1).expect("the texts are kept");
+        assert_eq!(rows.len(), 2);
+        assert!(cache.begins_with(&rows));
+        assert!(!filled().begins_with(&rows));
+        cache.forget_texts();
+        assert!(!cache.begins_with(&rows));
+    }
 
     #[test]
     fn it_is_full_by_its_events_or_by_their_bytes() {

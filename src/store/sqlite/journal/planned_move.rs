@@ -2,7 +2,8 @@
 //!
 //! - t0: The texts of the oldest rows are taken from memory, with SQLite's number of the last commit of another connection.
 //! - t1: They are prepared on another thread. Appends of this process go on behind them.
-//! - t2: With the write lock, the number is compared again. No other connection has changed a row or a segment since t0: the chunk is
+//! - t2: With the write lock, the number is compared again, and the texts are those that are kept: a connection that was opened since
+//!   counts commits anew, and has other texts. No other connection has changed a row or a segment since t0: the chunk is
 //!   inserted, and its rows are deleted, in one transaction.
 //!
 //! If another connection has committed, the texts in memory may be old. They are forgotten, and the chunk is read from the file
