@@ -7,7 +7,7 @@ use http_body_util::BodyExt as _;
 use tower_audit::api::AuditApi;
 use tower_audit::store::conformance::{Fault, FaultyStore};
 use tower_audit::store::{AuditStore, MemoryStore, StoreErrorKind};
-use tower_audit::{AuditEvent, AuditLog, EventType, Timestamp};
+use tower_audit::{AuditEvent, AuditLog, EventId, EventType, Timestamp};
 
 use crate::api::support::{ALICE, ROOT, TestGate, Trouble, app, app_over, ask, event, events, respond, spy, stores};
 
@@ -158,11 +158,13 @@ async fn an_export_has_the_shape_that_is_asked_for() {
     ask(&app, ROOT, "/audit/export?profile=splunk").await.assert_problem(400);
 }
 
-/// Exports the log that records the export in itself. Returns the export without the events that record it.
-async fn export_while_growing(store: &Arc<dyn AuditStore>, format: &str) -> Vec<AuditEvent> {
+/// Exports the log that records the export in itself, and appends `meanwhile` after the first page was read. Returns the export without the
+/// events that record it.
+async fn export_while_growing(store: &Arc<dyn AuditStore>, format: &str, meanwhile: &[AuditEvent]) -> Vec<AuditEvent> {
     let log = AuditLog::builder().store(Arc::clone(store)).open().await.expect("the log opens");
     let app = AuditApi::from_store(Arc::clone(store), TestGate).record_reads(&log).router("/audit");
     let response = respond(&app, Method::GET, ROOT, &format!("/audit/export?format={format}")).await;
+    store.append(meanwhile).await.expect("they are kept");
     let body = response.into_body().collect().await.expect("the body ends well").to_bytes();
     let mut events: Vec<AuditEvent> = match format {
         "json" => serde_json::from_slice(&body).expect("an array"),
@@ -183,8 +185,56 @@ async fn an_export_that_its_own_log_records_has_every_event_once_whatever_is_in_
         }
         all.reverse();
         for format in ["json", "jsonl"] {
-            let exported = export_while_growing(&store, format).await;
+            let exported = export_while_growing(&store, format, &[]).await;
             assert!(exported == all, "{} {format}: {} events", store.capabilities().name, exported.len());
         }
     }
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn an_export_with_a_damaged_event_has_every_event_once_while_its_log_grows() {
+    use sqlx::Connection as _;
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("audit.db");
+    let store = tower_audit::store::open(&format!("sqlite:{}", path.display()), Default::default()).await;
+    let store = store.expect("the store opens");
+    let mut all = events(MANY);
+    // The newest are in the journal, and shown as they are listed: this one is in a segment, and in the first page.
+    all[2500].outcome = Some(418);
+    for batch in all.chunks(100) {
+        store.append(batch).await.expect("they are kept");
+    }
+    while store.maintain().await.expect("it is maintained") {}
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+    let mut raw = sqlx::sqlite::SqliteConnection::connect_with(&options).await.expect("it opens");
+    let segments: Vec<i64> =
+        sqlx::query_scalar("SELECT n FROM audit_segments").fetch_all(&mut raw).await.expect("it is read");
+    let mut damaged = 0;
+    for n in &segments {
+        let change = "event = replace(CAST(event AS TEXT), ':418', ':{}') WHERE instr(CAST(event AS TEXT), ':418') > 0";
+        let sql = format!("UPDATE audit_segment_{n} SET {change}");
+        let done = sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut raw).await.expect("it is damaged");
+        damaged += done.rows_affected();
+    }
+    assert_eq!(damaged, 1, "the event is in a segment: {segments:?}");
+    raw.close().await.expect("it closes");
+    // Of a machine whose clock is behind: more than a page of them, among the events of the first page.
+    let mut late = vec![event(3000, Some(ALICE), "/late"); 1200];
+    for (number, event) in (0..).zip(&mut late) {
+        event.event_id = EventId::from_u128(1 << 64 | number);
+    }
+    let exported = export_while_growing(&store, "jsonl", &late).await;
+    let ids = |events: &mut dyn Iterator<Item = &AuditEvent>| events.map(|event| event.event_id).collect::<Vec<_>>();
+    let is_late = |event: &&AuditEvent| event.resource.route.as_deref() == Some("/late");
+    assert_eq!(
+        ids(&mut exported.iter().filter(|event| !is_late(event))),
+        ids(&mut all.iter().rev()),
+        "{} events",
+        exported.len()
+    );
+    assert_eq!(exported.iter().filter(is_late).count(), late.len());
+    let unreadable = exported.iter().filter(|event| event.details.contains_key("unreadable_event"));
+    assert_eq!(ids(&mut unreadable.into_iter()), [EventId::from_u128(2501)]);
 }
