@@ -21,7 +21,7 @@ use super::partition;
 use super::privileges::explained;
 use super::purge::PurgePosition;
 use super::schema;
-use super::sealing::Sweep;
+use super::sealing::LateCommits;
 use super::session::{millis, run, within_timeout};
 use super::session_driver::{PgSessions, Pool, SessionObserver, WriterLease};
 use super::table_identity::TableIdentity;
@@ -57,7 +57,7 @@ pub struct PostgresStore {
     is_committing: AtomicBool,
     pub(super) purge_position: PurgePosition,
     /// The search for events without a leaf.
-    pub(super) sweep: Sweep,
+    pub(super) late_commits: LateCommits,
     /// The next time to create partitions; none for an account that may not.
     next_partition_check: Mutex<Option<Instant>>,
 }
@@ -120,7 +120,7 @@ impl PostgresStore {
             writer_lease: WriterLease::new(config.clone(), &observer),
             is_committing: AtomicBool::new(false),
             purge_position: PurgePosition::default(),
-            sweep: Sweep::default(),
+            late_commits: LateCommits::default(),
             next_partition_check: Mutex::default(),
             statements: Statements::new(&config.identifiers, config.durability),
             config,

@@ -11,6 +11,8 @@ mod driver_error;
 #[cfg(any(feature = "postgres", feature = "mysql", all(feature = "duckdb", unix)))]
 mod event_columns;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
+mod pace;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 pub(super) mod server_url;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod session_driver;
@@ -22,6 +24,8 @@ mod session_pool;
 mod stored_row;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod suspect_writers;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod unsealed;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod writer_lease;
 
@@ -43,5 +47,9 @@ pub(super) use session_pool::Pool;
 pub(super) use stored_row::{StoredRow, started_event};
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 pub(super) use suspect_writers::{SuspectWriter, dead_writers};
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(super) use unsealed::{CHUNK, Pending, Sweep, UnsealedSource};
+#[cfg(feature = "postgres")]
+pub(super) use unsealed::{GRACE_MILLIS, id_at};
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 pub(super) use writer_lease::{LEAVING, REGISTERING, WriterLease, WriterLocks};

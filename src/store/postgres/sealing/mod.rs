@@ -2,11 +2,10 @@
 
 mod batch;
 mod horizon;
-mod pace;
 mod removals;
 mod rows;
 mod store_impl;
 pub(super) mod tables;
 mod unsealed;
 
-pub(super) use unsealed::Sweep;
+pub(super) use unsealed::LateCommits;

@@ -32,7 +32,7 @@ impl Sealing for PostgresStore {
         Box::pin(async move {
             let names = &self.config.identifiers;
             let mut lease = self.readers.lease(&self.config, READING).await?;
-            let result = unsealed::unsealed(&mut lease.db, names, &self.sweep, position, at_most.max(1)).await;
+            let result = unsealed::unsealed(&mut lease.db, names, &self.late_commits, position, at_most.max(1)).await;
             let result = explained(&mut lease.db, names, Right::Read, result).await;
             lease.finish(result)
         })
