@@ -13,10 +13,10 @@ use super::datetime::datetime;
 use super::error::{
     DEADLOCK, DUPLICATE, DuringOperation as _, NO_PARENT, cause, from_driver, number, permanent, transient,
 };
-use super::event_columns::{columns, targets};
+use super::event_columns::{ERASABLE, columns, targets};
 use super::identifiers::{Identifiers, STARTED, VERSION};
 use super::row::id_of;
-use super::session::{MysqlQuery, run};
+use super::session::{IDS_AT_ONCE, MysqlQuery, bind_ids, marks, run};
 use super::session_driver::WriterLease;
 use crate::event::{AuditEvent, EventId, Phase};
 use crate::store::StoreError;
@@ -183,6 +183,22 @@ impl<'a> EventRow<'a> {
         Ok(Self { event, text, details, target, all_targets })
     }
 
+    /// Binds the values of the columns that an erasure may change, as [`ERASABLE`] has them.
+    pub(super) fn bind_erasable<'q>(&'q self, query: MysqlQuery<'q>) -> MysqlQuery<'q> {
+        let texts = TEXT_COLUMNS.into_iter().filter(|(column, _)| ERASABLE.contains(column));
+        texts
+            .fold(query, |query, (_, field)| query.bind(text(self.event, field)))
+            .bind(self.target.as_deref())
+            .bind(self.all_targets.as_deref())
+            .bind(&self.details)
+            .bind(&self.text)
+    }
+
+    /// The whole event as JSON.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     fn is_opened(&self, ended: &HashSet<EventId>) -> bool {
         self.event.phase == Phase::Started && !ended.contains(&self.event.event_id)
     }
@@ -291,15 +307,6 @@ async fn known_ids(
     Ok(known)
 }
 
-/// As many parameters, with commas between them.
-pub(super) fn marks(count: usize) -> String {
-    vec!["?"; count].join(",")
-}
-
-pub(super) fn bind_ids<'q>(query: MysqlQuery<'q>, ids: &[EventId]) -> MysqlQuery<'q> {
-    ids.iter().fold(query, |query, id| query.bind(id.to_bytes().to_vec()))
-}
-
 /// Rows in pieces that fit into a packet.
 fn split<T>(rows: &[T], max_packet: usize, bytes: impl Fn(&T) -> usize) -> Vec<&[T]> {
     let most = max_packet / 2;
@@ -325,7 +332,6 @@ const MOST_ATTEMPTS: usize = 4;
 const MOST_ROWS: usize = 1000;
 /// A statement for each number of rows up to this one stays prepared.
 const MOST_PREPARED: usize = 32;
-pub(super) const IDS_AT_ONCE: usize = 1000;
 
 #[cfg(test)]
 mod tests {

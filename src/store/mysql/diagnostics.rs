@@ -6,10 +6,11 @@ use sqlx::{AssertSqlSafe, Row as _};
 use super::config::Config;
 use super::durability::DurabilitySettings;
 use super::error::{DuringOperation as _, NO_SUCH_TABLE, from_driver, number};
-use super::identifiers::{Identifiers, STARTED, WRITERS, quote_identifier};
+use super::identifiers::{Identifiers, SEAL_TABLES, STARTED, WRITERS, quote_identifier};
 use super::indexes;
 use super::partition::{self, Month};
 use super::schema::{self, ALL, CURRENT, Survey};
+use super::sealing;
 use super::session_driver::Pool;
 use super::writer_locks::IS_FREE;
 use crate::store::{Diagnostic, StoreError, StoreErrorKind};
@@ -26,6 +27,7 @@ async fn all(db: &mut MySqlConnection, names: &Identifiers) -> Result<Vec<Diagno
     diagnostics.push(account(db, names).await?);
     diagnostics.extend(months(db, names).await?);
     diagnostics.extend(open(db, names).await?);
+    diagnostics.extend(Diagnostic::of_missing_seal(&sealing::tables::missing(db, names).await?));
     Ok(diagnostics)
 }
 
@@ -80,7 +82,8 @@ async fn tables(db: &mut MySqlConnection, names: &Identifiers) -> Result<Vec<Dia
             "give the table its collation back: utf8mb4_nopad_bin on MariaDB, utf8mb4_0900_bin on MySQL",
         ));
     }
-    for (trigger, table) in schema::triggers(db, names).await? {
+    let with_seal: Vec<&str> = ALL.into_iter().chain(SEAL_TABLES).collect();
+    for (trigger, table) in schema::triggers(db, names, &with_seal).await? {
         diagnostics.push(Diagnostic::error(
             "tables",
             format!("the trigger {trigger} on {table} is not the log's, and can change or discard events"),
@@ -114,7 +117,11 @@ async fn account(db: &mut MySqlConnection, names: &Identifiers) -> Result<Diagno
         grants.iter().filter_map(|grant| grant.strip_prefix("GRANT ")?.split_once(" ON ")).any(|(rights, on)| {
             let on = on.split_once(" TO ").map_or(on, |(object, _)| object);
             let is_of_events = on.ends_with(".*") || on.ends_with(&events);
-            let can_change = |right: &str| matches!(right, "ALL PRIVILEGES" | "UPDATE" | "DROP" | "ALTER" | "SUPER");
+            // Of some columns, as an eraser has it: `UPDATE (details, event)`.
+            let can_change = |right: &str| {
+                matches!(right, "ALL PRIVILEGES" | "UPDATE" | "DROP" | "ALTER" | "SUPER")
+                    || right.starts_with("UPDATE (")
+            };
             is_of_events && rights.split(", ").any(can_change)
         });
     Ok(if can_change {

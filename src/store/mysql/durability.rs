@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use sqlx::AssertSqlSafe;
 use sqlx::mysql::MySqlConnection;
 
 use super::error::{DuringOperation as _, NAME, config};
-use super::identifiers::{Identifiers, STARTED, VERSION, WRITERS};
+use super::identifiers::{Identifiers, SEAL_TABLES};
+use super::schema;
+use super::session::marks;
 use crate::log_lines::log_line;
 use crate::store::{Durability, StoreError, StoreErrorKind};
 
@@ -24,18 +27,15 @@ impl DurabilitySettings {
         names: &Identifiers,
         doing: &'static str,
     ) -> Result<Self, StoreError> {
-        let other_engines = sqlx::query_as(
+        let tables: Vec<&str> = schema::ALL.into_iter().chain(SEAL_TABLES).collect();
+        let sql = format!(
             "SELECT CAST(TABLE_NAME AS CHAR), CAST(COALESCE(ENGINE, 'none') AS CHAR) FROM information_schema.TABLES \
-             WHERE TABLE_SCHEMA = ? AND TABLE_NAME IN (?, ?, ?, ?) AND COALESCE(ENGINE, 'none') <> 'InnoDB'",
-        )
-        .bind(names.database())
-        .bind(names.unquoted(""))
-        .bind(names.unquoted(STARTED))
-        .bind(names.unquoted(WRITERS))
-        .bind(names.unquoted(VERSION))
-        .fetch_all(&mut *db)
-        .await
-        .during(doing)?;
+             WHERE TABLE_SCHEMA = ? AND TABLE_NAME IN ({}) AND COALESCE(ENGINE, 'none') <> 'InnoDB'",
+            marks(tables.len())
+        );
+        let query = sqlx::query_as(AssertSqlSafe(sql)).bind(names.database());
+        let query = tables.iter().fold(query, |query, suffix| query.bind(names.unquoted(suffix)));
+        let other_engines = query.fetch_all(&mut *db).await.during(doing)?;
         Ok(Self { other_engines, ..Self::ask_server(db, doing).await? })
     }
 

@@ -86,7 +86,8 @@ fn classify(number: u16, is_signal: bool) -> (StoreErrorKind, Cow<'static, str>)
         1251 | 2059 => (Config, "the account authenticates in a way that is not supported: use TLS or a socket"),
         1044 | 1142 | 1143 | 1227 | 1370 => (
             Denied,
-            "permission denied for this account: `examples/mysql_roles.sql` has the statements that grant the rights",
+            "permission denied for this account: `examples/mysql_roles.sql`, and `examples/mysql_seal_roles.sql` of a sealed log, have the \
+             statements that grant the rights",
         ),
         NO_SUCH_TABLE => (Permanent, MISSING),
         1054 => (Permanent, "a column of the log's table is missing or has another name: give it its name back"),

@@ -14,6 +14,21 @@ const BEFORE: [&str; 4] = ["event_id", "event_type", "created_at", "phase"];
 /// The columns that are bound after [`TEXT_COLUMNS`].
 const AFTER: [&str; 5] = ["target", "all_targets", "outcome", "details", "event"];
 
+/// The columns that an erasure may change, in the order of [`columns`].
+pub(super) const ERASABLE: [&str; 11] = [
+    "actor_user_email",
+    "actor_api_key_hash",
+    "actor_remote_addr",
+    "actor_acting_for",
+    "request_id",
+    "request_uri",
+    "trace_id",
+    "target",
+    "all_targets",
+    "details",
+    "event",
+];
+
 /// The targets of an event, as their columns have them: the first one as text and, if there are more, all of them as JSON.
 pub(super) fn targets(event: &AuditEvent) -> (Option<String>, Option<String>) {
     let texts: Vec<String> = event.targets.iter().map(ToString::to_string).collect();
@@ -58,5 +73,7 @@ mod tests {
         for field in Field::ALL {
             assert!(!matches!(text_column(*field), TextColumn::One("NULL")), "{field}");
         }
+        let erasable: Vec<&str> = columns().filter(|column| ERASABLE.contains(column)).collect();
+        assert_eq!(erasable, ERASABLE, "they are bound in this order");
     }
 }

@@ -3,13 +3,13 @@
 use sqlx::AssertSqlSafe;
 use sqlx::mysql::MySqlConnection;
 
-use super::append::{append_in, bind_ids, mark_commit, marks};
+use super::append::{append_in, mark_commit};
 use super::config::Config;
 use super::durability::DurabilitySettings;
 use super::error::{DuringOperation as _, permanent};
 use super::identifiers::STARTED;
 use super::schema;
-use super::session::run;
+use super::session::{bind_ids, marks, run};
 use super::session_driver::{Pool, WriterLease};
 use crate::event::{AuditEvent, EventId};
 use crate::store::rehearsal::rehearsal;
@@ -42,7 +42,7 @@ impl HealthCheck<'_> {
             facts.check_durable(HEALTH)?;
         }
         schema::require(db, names).await?;
-        if let Some((trigger, table)) = schema::triggers(db, names).await?.first() {
+        if let Some((trigger, table)) = schema::triggers(db, names, &schema::ALL).await?.first() {
             return Err(permanent(HEALTH).with_hint(format!(
                 "the trigger {trigger} on the table {table} can change or discard events: drop it"
             )));

@@ -76,6 +76,12 @@ pub(super) fn quote_identifier(name: &str) -> String {
 pub(super) const STARTED: &str = "_started";
 pub(super) const WRITERS: &str = "_writers";
 pub(super) const VERSION: &str = "_version";
+/// The tables of the seal.
+pub(super) const LEAVES: &str = "_leaves";
+pub(super) const NODES: &str = "_nodes";
+pub(super) const CHECKPOINTS: &str = "_checkpoints";
+pub(super) const REMOVALS: &str = "_removals";
+pub(super) const SEAL_TABLES: [&str; 4] = [LEAVES, NODES, CHECKPOINTS, REMOVALS];
 const MAX_NAME_CHARS: usize = 64;
 /// Names beside it are longer.
 const MAX_TABLE_CHARS: usize = 40;

@@ -27,6 +27,7 @@
 
 mod admin;
 mod append;
+mod cell_erasure;
 mod config;
 mod datetime;
 mod diagnostics;
@@ -44,6 +45,7 @@ mod reader;
 mod removal;
 mod row;
 mod schema;
+mod sealing;
 mod server_facts;
 mod server_identity;
 mod session;

@@ -3,13 +3,13 @@
 use sqlx::AssertSqlSafe;
 use sqlx::mysql::MySqlConnection;
 
-use super::append::{IDS_AT_ONCE, bind_ids, marks};
 use super::config::Config;
 use super::datetime::datetime;
 use super::error::{DuringOperation as _, permanent};
 use super::identifiers::{Identifiers, STARTED};
 use super::partition;
 use super::row::id_of;
+use super::session::{IDS_AT_ONCE, bind_ids, marks};
 use crate::event::{EventId, Timestamp};
 use crate::store::{OPEN_COPY_AGE, PurgeOutcome, StoreError};
 

@@ -3,13 +3,15 @@
 use sqlx::AssertSqlSafe;
 use sqlx::mysql::MySqlConnection;
 
-use super::append::{bind_ids, marks};
 use super::datetime::datetime;
 use super::error::DuringOperation as _;
 use super::identifiers::{Identifiers, STARTED};
-use super::purge::{DOING, forget_open};
+use super::purge::{DOING, forget_open, refuse_undeletable};
 use super::reader;
 use super::row::id_of;
+use super::sealing::removals::delete_seeds;
+use super::sealing::tables;
+use super::session::{bind_ids, marks, run};
 use super::store::MysqlStore;
 use crate::event::{EventId, Timestamp};
 use crate::query::{Cursor, PageQuery};
@@ -64,11 +66,39 @@ impl Removal for MysqlStore {
     }
 }
 
+/// Deletes the events and their seeds in one transaction.
 async fn remove(db: &mut MySqlConnection, names: &Identifiers, positions: &[Cursor]) -> Result<u64, StoreError> {
+    let is_sealed = tables::exist(db, names).await?;
+    run(db, DOING, "BEGIN".to_owned()).await?;
+    let there = there(db, names, positions).await?;
+    if there.is_empty() {
+        run(db, DOING, "ROLLBACK".to_owned()).await?;
+        return Ok(0);
+    }
+    let sql = format!("DELETE FROM {} WHERE event_id IN ({})", names.table(), marks(there.len()));
+    let query = bind_ids(sqlx::query(AssertSqlSafe(sql)).persistent(false), &there);
+    let deleted = query.execute(&mut *db).await.during(DOING)?.rows_affected();
+    if is_sealed {
+        // Those that another purge has deleted meanwhile have lost theirs as well.
+        delete_seeds(db, names, &there).await?;
+    }
+    if deleted < there.len() as u64 {
+        refuse_undeletable(db, names, &there).await?;
+    }
+    run(db, DOING, "COMMIT".to_owned()).await?;
+    Ok(deleted)
+}
+
+/// Returns the events that are there at these times. An event never gets another time.
+async fn there(
+    db: &mut MySqlConnection,
+    names: &Identifiers,
+    positions: &[Cursor],
+) -> Result<Vec<EventId>, StoreError> {
     let ids: Vec<EventId> = positions.iter().map(|position| position.event_id).collect();
     // The ids find the partitions and the rows by their key.
     let sql = format!(
-        "DELETE FROM {} WHERE event_id IN ({}) AND (event_id, created_at) IN ({})",
+        "SELECT event_id FROM {} WHERE event_id IN ({}) AND (event_id, created_at) IN ({})",
         names.table(),
         marks(ids.len()),
         vec!["(?,?)"; ids.len()].join(",")
@@ -77,5 +107,6 @@ async fn remove(db: &mut MySqlConnection, names: &Identifiers, positions: &[Curs
     let query = positions.iter().fold(query, |query, position| {
         query.bind(position.event_id.to_bytes().to_vec()).bind(datetime(position.created_at))
     });
-    Ok(query.execute(db).await.during(DOING)?.rows_affected())
+    let rows = query.fetch_all(db).await.during(DOING)?;
+    rows.iter().map(|row| id_of(row, 0, DOING)).collect()
 }

@@ -8,10 +8,10 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::error::{DuringOperation as _, MISSING, NO_SUCH_TABLE, config, from_driver, number, transient};
 use super::event_columns;
-use super::identifiers::{Identifiers, STARTED, VERSION, WRITERS, quote_identifier};
+use super::identifiers::{Identifiers, SEAL_TABLES, STARTED, VERSION, WRITERS, quote_identifier};
 use super::indexes::INDEXES;
 use super::partition;
-use super::session::execute;
+use super::session::{execute, marks};
 use crate::event::Target;
 use crate::store::StoreError;
 use crate::store::sql::TEXT_COLUMNS;
@@ -173,7 +173,7 @@ pub(super) async fn recreate(
     lock(db, names).await?;
     let made = async {
         Survey::of(db, names).await?.refuse_others(names)?;
-        for suffix in [STARTED, WRITERS, VERSION, ""] {
+        for suffix in SEAL_TABLES.into_iter().chain([STARTED, WRITERS, VERSION, ""]) {
             execute(db, format!("DROP TABLE IF EXISTS {}", names.side_table(suffix))).await?;
         }
         create_missing(db, names, is_mariadb).await
@@ -201,12 +201,17 @@ pub(super) async fn unlock(db: &mut MySqlConnection, names: &Identifiers) -> Res
     sqlx::query("SELECT RELEASE_LOCK(?)").bind(names.schema_lock()).fetch_all(db).await.during(DOING).map(drop)
 }
 
-/// The statements that make what is missing.
-fn statements(names: &Identifiers, is_mariadb: bool) -> Vec<String> {
-    let options = format!(
+/// The options of every table.
+pub(super) fn options(is_mariadb: bool) -> String {
+    format!(
         "ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE={}",
         if is_mariadb { "utf8mb4_nopad_bin" } else { "utf8mb4_0900_bin" }
-    );
+    )
+}
+
+/// The statements that make what is missing.
+fn statements(names: &Identifiers, is_mariadb: bool) -> Vec<String> {
+    let options = options(is_mariadb);
     let texts = TEXT_COLUMNS.map(|(column, field)| {
         let most = field.event_field().and_then(|field| field.max_bytes()).unwrap_or(128);
         format!("{column} VARCHAR({most}) NULL, ")
@@ -245,23 +250,20 @@ fn statements(names: &Identifiers, is_mariadb: bool) -> Vec<String> {
     ]
 }
 
-/// Triggers on the tables, as far as the account may see them: name and table.
+/// Triggers on tables of the log, by the ends of their names, as far as the account may see them: name and table.
 pub(super) async fn triggers(
     db: &mut MySqlConnection,
     names: &Identifiers,
+    tables: &[&str],
 ) -> Result<Vec<(String, String)>, StoreError> {
-    let rows = sqlx::query(
+    let sql = format!(
         "SELECT CAST(TRIGGER_NAME AS CHAR), CAST(EVENT_OBJECT_TABLE AS CHAR) FROM information_schema.TRIGGERS \
-         WHERE EVENT_OBJECT_SCHEMA = ? AND EVENT_OBJECT_TABLE IN (?, ?, ?, ?)",
-    )
-    .bind(names.database())
-    .bind(names.unquoted(""))
-    .bind(names.unquoted(STARTED))
-    .bind(names.unquoted(WRITERS))
-    .bind(names.unquoted(VERSION))
-    .fetch_all(db)
-    .await
-    .during(DOING)?;
+         WHERE EVENT_OBJECT_SCHEMA = ? AND EVENT_OBJECT_TABLE IN ({})",
+        marks(tables.len())
+    );
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(names.database());
+    let query = tables.iter().fold(query, |query, suffix| query.bind(names.unquoted(suffix)));
+    let rows = query.fetch_all(db).await.during(DOING)?;
     let pair = |row: &sqlx::mysql::MySqlRow| Ok((row.try_get(0)?, row.try_get(1)?));
     rows.iter().map(pair).collect::<Result<_, _>>().map_err(|error| from_driver(DOING, error))
 }

@@ -6,6 +6,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::mysql::{MySql, MySqlArguments, MySqlConnection};
 
 use super::error::{DuringOperation as _, MISSING, config};
+use crate::event::EventId;
 use crate::store::sql::SessionKind;
 use crate::store::{StoreError, StoreErrorKind};
 
@@ -15,6 +16,16 @@ pub(super) type MysqlQuery<'q> = sqlx::query::Query<'q, MySql, MySqlArguments>;
 /// Statements of our own making, values bound elsewhere.
 pub(super) async fn run(db: &mut MySqlConnection, doing: &'static str, sql: String) -> Result<(), StoreError> {
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(db).await.during(doing).map(drop)
+}
+
+/// As many parameters, with commas between them.
+pub(super) fn marks(count: usize) -> String {
+    vec!["?"; count].join(",")
+}
+
+/// Binds ids as the server keeps them.
+pub(super) fn bind_ids<'q>(query: MysqlQuery<'q>, ids: &[EventId]) -> MysqlQuery<'q> {
+    ids.iter().fold(query, |query, id| query.bind(id.to_bytes().to_vec()))
 }
 
 /// Defaults of the server or of the account must not reach the log. A writer has no time limit of the server's for a statement:
@@ -59,6 +70,8 @@ pub(super) async fn execute(db: &mut MySqlConnection, sql: String) -> Result<(),
     })
 }
 
+/// The number of ids in one statement.
+pub(super) const IDS_AT_ONCE: usize = 1000;
 /// The timeout of a reader's statement.
 const LONGEST_READ_SECONDS: u64 = 600;
 /// Changes of the tables give way to transactions in time: whoever wants the table queues behind them.

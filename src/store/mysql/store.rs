@@ -20,7 +20,7 @@ use super::server_identity::ServerIdentity;
 use super::session_driver::{Pool, SessionObserver, WriterLease};
 use crate::event::AuditEvent;
 use crate::log_lines::log_line;
-use crate::store::sql::{SessionKind, within_timeout};
+use crate::store::sql::{SessionKind, Sweep, within_timeout};
 use crate::store::{AuditStore, Capabilities, Diagnostic, Durability, OpenOptions, Parts, StoreError, StoreFuture};
 
 /// Events in one table of a MariaDB or MySQL server; see the documentation of the module.
@@ -45,6 +45,8 @@ pub struct MysqlStore {
     /// The server of the log, once it was asked for.
     server: Mutex<Option<ServerIdentity>>,
     pub(super) writer_lease: WriterLease,
+    /// The knowledge about events that are committed late.
+    pub(super) sweep: Sweep,
     /// The next time to create partitions; none for an account that may not.
     next_partition_check: Mutex<Option<Instant>>,
 }
@@ -103,6 +105,7 @@ impl MysqlStore {
             status_sessions: pool(SessionKind::Read, MAX_STATUS_SESSIONS),
             server: Mutex::default(),
             writer_lease: WriterLease::new(config.clone(), &observer),
+            sweep: Sweep::default(),
             next_partition_check: Mutex::default(),
             config,
         };
@@ -243,7 +246,8 @@ impl AuditStore for MysqlStore {
             removal: Some(self),
             recovery: Some(self),
             transactional: Some(self),
-            ..Parts::NONE
+            sealing: Some(self),
+            erasure: Some(self),
         }
     }
 }

@@ -4,6 +4,8 @@ mod canonical;
 mod checked_purge;
 mod erasing;
 mod key_succession;
+#[cfg(feature = "mysql")]
+mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod purging;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tower_audit::store::conformance::{FreshStore, Harness, Need};
+use tower_audit::store::conformance::{FreshStore, Harness};
 use tower_audit::store::{self, AuditStore, OpenOptions};
 
 use crate::mariadb_server::{Server, unique};
@@ -26,7 +26,6 @@ fn mysql() -> Harness {
             async move { open(&url).await }
         })
     })
-    .without(&[Need::Sealing, Need::Erasure])
 }
 
 tower_audit::conformance_tests!(table, || async { mysql() });
