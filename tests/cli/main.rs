@@ -20,10 +20,13 @@ mod import;
 mod import_ivre;
 #[cfg(all(feature = "jsonl", unix))]
 mod json_lines;
+#[cfg(feature = "mysql")]
+#[path = "../support/mariadb.rs"]
+mod mariadb;
 #[cfg(feature = "postgres")]
 #[path = "../support/postgres.rs"]
 mod postgres;
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "mysql"))]
 #[path = "../support/private_server.rs"]
 mod private_server;
 mod purge;
@@ -32,6 +35,8 @@ mod query;
 mod questions;
 mod rotate;
 mod seal;
+#[cfg(any(feature = "mysql", all(feature = "jsonl", unix)))]
+mod seal_by_url;
 mod secrets;
 #[cfg(unix)]
 mod serve;

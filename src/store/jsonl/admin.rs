@@ -8,6 +8,7 @@ use super::append_lock::Held;
 use super::catalogue::Catalogue;
 use super::error::DuringOperation as _;
 use super::log_file::remove_compressed_copy;
+use super::sealing::SealFiles;
 use super::store::JsonlStore;
 use super::writer::Writer;
 use crate::event::Timestamp;
@@ -16,9 +17,12 @@ use crate::store::{PurgeOutcome, StoreAdmin, StoreError, StoreFuture};
 impl StoreAdmin for JsonlStore {
     /// Removes every file of the log, those of other programs and torn lines too.
     fn recreate(&self) -> StoreFuture<'_, ()> {
-        Box::pin(self.write("init", |writer| {
+        let shared = self.shared.clone();
+        Box::pin(self.write("init", move |writer| {
             let held = writer.hold("init")?;
-            writer.recreate(&held)
+            writer.recreate(&held)?;
+            shared.lock_seal().forget();
+            Ok(())
         }))
     }
 
@@ -100,6 +104,7 @@ impl Writer {
         self.file = Some(ActiveFile::create_like(&place, &before)?);
         place.sync_folder().during(DOING)?;
         self.replaced = Some(held.tell_replaced().during(DOING)?);
+        SealFiles::of(&place).remove().during(DOING)?;
         self.forget_all(Catalogue::new(place));
         self.settle(held)
     }

@@ -2,6 +2,7 @@
 
 use super::error::DuringOperation as _;
 use super::file_layout::Kind;
+use super::sealing::SealFiles;
 use super::shared::Shared;
 use crate::store::mount::{Mount, VOLATILE_HINT, volatile_message};
 use crate::store::{Diagnostic, StoreError};
@@ -66,6 +67,8 @@ pub(super) fn inspect(shared: &Shared) -> Result<Vec<Diagnostic>, StoreError> {
         let text = format!("not durable: {}", volatile_message(file_system));
         found.push(Diagnostic::warning("mount", text, VOLATILE_HINT));
     }
+    let missing = SealFiles::of(&catalogue.place).missing().during("diagnosis")?;
+    found.extend(Diagnostic::of_missing_seal(&missing));
     let torn = torn_lines(&catalogue.place.state).during("diagnosis")?;
     if torn > 0 {
         found.push(Diagnostic::warning(

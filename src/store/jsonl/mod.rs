@@ -19,6 +19,9 @@
 //! few blocks of the file's end, an id leads to a block or two, and any other filter is a scan of the blocks in its span of time. A
 //! compressed file is a sequence of gzip members, one for each block.
 //!
+//! # The seal
+//! The folder `PATH.seal` has the leaves and checkpoints of a sealed log; see `sealing/mod.rs`.
+//!
 //! # Orphans
 //! The line of a `started` event names its writer. A writer holds the lock on `PATH.state/writer-ID`, which the kernel
 //! releases when the process dies; then its open events are closed by whoever recovers next.
@@ -56,6 +59,7 @@ mod rlimit_fsize;
 mod rotation;
 mod rotation_failure;
 mod scan;
+mod sealing;
 mod shared;
 mod snapshot;
 mod store;

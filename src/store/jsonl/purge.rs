@@ -64,8 +64,8 @@ impl Shared {
         others.any(|other| other.index.open.keys().any(|id| file.index.ended.contains(id)))
     }
 
-    /// Removes the events at these positions, and returns the number of those that were there.
-    pub(super) fn remove(&self, positions: &[Cursor]) -> Result<u64, StoreError> {
+    /// Removes the events at these positions, and returns the ids of those that were there.
+    pub(super) fn remove(&self, positions: &[Cursor]) -> Result<HashSet<EventId>, StoreError> {
         let _housekeeping = self.housekeeping()?;
         let doomed: HashMap<EventId, Timestamp> =
             positions.iter().map(|position| (position.event_id, position.created_at)).collect();
@@ -89,7 +89,7 @@ impl Shared {
                 HashSet::new()
             });
         }
-        Ok(removed.len() as u64)
+        Ok(removed)
     }
 
     /// Gives the room of removed events back to the disk.
@@ -99,7 +99,9 @@ impl Shared {
             let is_full_of_blanks = file.is_plain() && file.index.blank_bytes * 2 > file.index.len;
             let is_empty = file.index.events() == 0;
             let is_needed = self.ends_open_events(&file);
-            if is_empty && !is_needed && file.index.len > 0 {
+            // A compressed file has no blanks in the place of its events.
+            let had_lines = file.index.len > 0 || matches!(file.kind, Kind::Rotated(..));
+            if is_empty && !is_needed && had_lines {
                 self.remove_file(&file)?;
             } else if is_full_of_blanks && file.index.blank_bytes > MAX_ENDED_BYTES * file.index.ended.len() as u64 {
                 self.rewrite(file, &|_| false)?;

@@ -18,7 +18,7 @@ impl Removal for JsonlStore {
             if positions.is_empty() {
                 return Ok(0);
             }
-            self.blocking(DOING, move || shared.remove(&positions)).await
+            self.blocking(DOING, move || shared.remove_sealed(&positions)).await
         })
     }
 

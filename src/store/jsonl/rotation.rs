@@ -16,6 +16,7 @@ use super::file_layout::{FileKey, Kind, stat};
 use super::log_file::{Stamp, remove_compressed_copy};
 use super::rlimit_fsize::size_limit;
 use super::rotation_failure::RotationFailure;
+use super::sealing::SealFiles;
 use super::writer::Writer;
 use crate::event::{AuditEvent, EventType, Timestamp};
 use crate::log_lines::log_line;
@@ -125,6 +126,16 @@ impl Writer {
     /// Chooses the oldest rotated files beyond those to keep, and records it. They go when the record is durable.
     fn plan_expiry(&mut self) {
         let Some(keep) = self.config.rotation.keep else { return };
+        // Only a purge that is signed accounts for events that are gone. Where it cannot be told, the files stay.
+        if SealFiles::of(&self.catalogue.place).exist().unwrap_or(true) {
+            log_line(move || {
+                tracing::warn!(
+                    keep,
+                    "the log is sealed, so `keep` deletes no file: `tower-audit purge` does, with the retention key"
+                );
+            });
+            return;
+        }
         let mut own: Vec<_> = self
             .catalogue
             .rotated

@@ -138,7 +138,12 @@ impl Scan<'_> {
         Ok(None)
     }
 
-    fn events(&self, found: &BlockRef<'_>) -> Result<Events, ScanError> {
+    /// Fails if nobody waits for the answer.
+    pub(super) fn check(&self) -> Result<(), ScanError> {
+        self.cancelled.check()
+    }
+
+    pub(super) fn events(&self, found: &BlockRef<'_>) -> Result<Events, ScanError> {
         self.cancelled.check()?;
         self.cache.get(found.file, found.block, self.hold).map_err(|error| match error.kind() {
             ErrorKind::NotFound => ScanError::Moved,

@@ -8,6 +8,7 @@ use super::block_cache::BlockCache;
 use super::catalogue::Catalogue;
 use super::compression_state::CompressionState;
 use super::config::Config;
+use super::sealing::SealMemory;
 
 /// The parts that calls share.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ pub(super) struct Shared {
     pub(super) scans: Arc<Semaphore>,
     /// The file that is being compressed.
     pub(super) compression: Mutex<CompressionState>,
+    seal: Mutex<SealMemory>,
 }
 
 impl Shared {
@@ -30,12 +32,18 @@ impl Shared {
             cache: BlockCache::default(),
             scans: Arc::new(Semaphore::new(MAX_SCANS)),
             compression: Mutex::default(),
+            seal: Mutex::default(),
         }
     }
 
     pub(super) fn lock_catalogue(&self) -> MutexGuard<'_, Catalogue> {
         // A panic half way leaves an index that ends before its file does: the next look goes on there.
         self.catalogue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn lock_seal(&self) -> MutexGuard<'_, SealMemory> {
+        // What a panic has left is right: it is noted when it is known.
+        self.seal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

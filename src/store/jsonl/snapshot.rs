@@ -31,6 +31,11 @@ impl Snapshot {
         Self { files: catalogue.files().cloned().collect() }
     }
 
+    /// Every file, the active one first.
+    pub(super) fn files(&self) -> impl Iterator<Item = &LogFile> {
+        self.files.iter()
+    }
+
     /// The blocks that may have events from `since` to before `until`, newest first.
     pub(super) fn blocks(&self, since: Option<Timestamp>, until: Option<Timestamp>) -> Vec<BlockRef<'_>> {
         let (mut blocks, mut files) = (Vec::new(), Vec::new());
@@ -139,6 +144,13 @@ impl Cancelled {
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.0.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Another error than that of a file that has moved.
+impl From<io::Error> for ScanError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
     }
 }
 

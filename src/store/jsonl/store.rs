@@ -115,7 +115,14 @@ impl AuditStore for JsonlStore {
     }
 
     fn parts(&self) -> Parts<'_> {
-        Parts { reader: Some(self), admin: Some(self), removal: Some(self), recovery: Some(self), ..Parts::NONE }
+        Parts {
+            reader: Some(self),
+            admin: Some(self),
+            removal: Some(self),
+            recovery: Some(self),
+            sealing: Some(self),
+            ..Parts::NONE
+        }
     }
 
     fn append<'a>(&'a self, events: &'a [AuditEvent]) -> StoreFuture<'a, ()> {

@@ -3,6 +3,8 @@
 mod canonical;
 mod checked_purge;
 mod erasing;
+#[cfg(all(feature = "jsonl", unix))]
+mod jsonl;
 mod key_succession;
 #[cfg(feature = "mysql")]
 mod mysql;

@@ -24,8 +24,8 @@ fn jsonl(parameters: &'static str) -> Harness {
     })
 }
 
-tower_audit::conformance_tests!(native, || async { jsonl("").without(&[Need::Sealing, Need::Erasure]) });
+tower_audit::conformance_tests!(native, || async { jsonl("").without(&[Need::Erasure]) });
 // Files are rotated and compressed under the checks' feet.
 tower_audit::conformance_tests!(small_files, || async {
-    jsonl("?rotate_bytes=64K&gzip=true&profile=iq").without(&[Need::Sealing, Need::Erasure])
+    jsonl("?rotate_bytes=64K&gzip=true&profile=iq").without(&[Need::Erasure])
 });

@@ -60,7 +60,7 @@ tower_audit::conformance_tests!(in_front_of_sqlite, || async {
 #[cfg(feature = "jsonl")]
 tower_audit::conformance_tests!(in_front_of_jsonl, || async {
     spool(|place| format!("jsonl:{}", place.join("audit.jsonl").display()))
-        .without(&[Need::Sealing, Need::Erasure])
+        .without(&[Need::Erasure])
         .with_event_count(EVENTS)
 });
 #[cfg(feature = "postgres")]
