@@ -1,6 +1,5 @@
 //! One entry of the log.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Error as _, MapAccess};
@@ -9,7 +8,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::details::{self, Details};
 use super::extensible_struct::once;
-use super::{Actor, Classification, EventId, EventType, Phase, RequestInfo, Resource, Targets, Timestamp};
+use super::{
+    Actor, BorrowedText, Classification, EventId, EventType, Phase, RequestInfo, Resource, Targets, Timestamp,
+};
 
 /// One immutable entry of the log. `docs/event-format.md` is its format as JSON.
 ///
@@ -155,24 +156,26 @@ impl<'de> serde::de::Visitor<'de> for Visitor {
         let mut request = RequestInfo::default();
         let mut classification = Classification::default();
         let mut extra = Details::new();
-        let mut seen = [false; AuditEvent::NAMES.len()];
-        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            if let Some((field, seen)) = AuditEvent::NAMES.iter().zip(&mut seen).find(|(field, _)| **field == key) {
-                once(seen, field)?;
-            }
-            match key.as_ref() {
-                "event_id" => event_id = Some(map.next_value()?),
-                "event_type" => event_type = Some(map.next_value()?),
-                "created_at" => created_at = Some(map.next_value()?),
-                "phase" => phase = map.next_value()?,
-                "actor" => actor = map.next_value()?,
-                "resource" => resource = map.next_value()?,
-                "targets" => targets = map.next_value::<Option<Targets>>()?,
-                "targets_omitted" => targets_omitted = map.next_value::<Option<u64>>()?,
-                "outcome" => outcome = map.next_value()?,
-                "details" => details = map.next_value::<Option<Details>>()?,
-                "request" => request = map.next_value()?,
-                "classification" => classification = map.next_value()?,
+        let mut seen = Seen::default();
+        while let Some(BorrowedText(key)) = map.next_key()? {
+            match &*key {
+                "event_id" => event_id = Some(value_once(&mut map, &mut seen.event_id, "event_id")?),
+                "event_type" => event_type = Some(value_once(&mut map, &mut seen.event_type, "event_type")?),
+                "created_at" => created_at = Some(value_once(&mut map, &mut seen.created_at, "created_at")?),
+                "phase" => phase = value_once(&mut map, &mut seen.phase, "phase")?,
+                "actor" => actor = value_once(&mut map, &mut seen.actor, "actor")?,
+                "resource" => resource = value_once(&mut map, &mut seen.resource, "resource")?,
+                "targets" => targets = value_once::<_, Option<Targets>>(&mut map, &mut seen.targets, "targets")?,
+                "targets_omitted" => {
+                    targets_omitted =
+                        value_once::<_, Option<u64>>(&mut map, &mut seen.targets_omitted, "targets_omitted")?;
+                }
+                "outcome" => outcome = value_once(&mut map, &mut seen.outcome, "outcome")?,
+                "details" => details = value_once::<_, Option<Details>>(&mut map, &mut seen.details, "details")?,
+                "request" => request = value_once(&mut map, &mut seen.request, "request")?,
+                "classification" => {
+                    classification = value_once(&mut map, &mut seen.classification, "classification")?;
+                }
                 _ => {
                     let value = map.next_value()?;
                     extra.insert(key.into_owned(), value);
@@ -197,6 +200,33 @@ impl<'de> serde::de::Visitor<'de> for Visitor {
             is_stand_in: false,
         })
     }
+}
+
+/// The fields that came already.
+#[derive(Default)]
+struct Seen {
+    event_id: bool,
+    event_type: bool,
+    created_at: bool,
+    phase: bool,
+    actor: bool,
+    resource: bool,
+    targets: bool,
+    targets_omitted: bool,
+    outcome: bool,
+    details: bool,
+    request: bool,
+    classification: bool,
+}
+
+/// Reads the value of a field that did not come before.
+fn value_once<'de, A: MapAccess<'de>, T: Deserialize<'de>>(
+    map: &mut A,
+    seen: &mut bool,
+    field: &'static str,
+) -> Result<T, A::Error> {
+    once(seen, field)?;
+    map.next_value()
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::EventError;
 use super::truncate::truncate;
+use super::{BorrowedText, EventError};
 
 /// The type of an event: one of [this crate's](Self::ALL), or an app's own `domain.action`.
 ///
@@ -166,7 +166,7 @@ impl Serialize for EventType {
 /// A type is read as it was stored: the list of a later version may be longer than this one's.
 impl<'de> Deserialize<'de> for EventType {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <Cow<'de, str>>::deserialize(deserializer)?;
+        let BorrowedText(text) = BorrowedText::deserialize(deserializer)?;
         Ok(Self::as_stored(&text))
     }
 }

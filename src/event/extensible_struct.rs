@@ -58,8 +58,8 @@ macro_rules! extensible_struct {
                         }
                         let mut seen = Seen::default();
                         let mut this = $name::default();
-                        while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
-                            match key.as_ref() {
+                        while let Some(crate::event::BorrowedText(key)) = map.next_key()? {
+                            match &*key {
                                 $($(stringify!($field) => {
                                     crate::event::extensible_struct::once(&mut seen.$field, stringify!($field))?;
                                     this.$field = map.next_value()?;

@@ -10,6 +10,7 @@ mod truncate;
 mod details;
 mod error;
 
+mod borrowed_text;
 mod compact_text;
 mod error_code;
 mod event_type;
@@ -51,6 +52,7 @@ pub(crate) mod undecodable;
 pub use action_labels::Classification;
 pub use actor::Actor;
 pub use audit_event::AuditEvent;
+pub(crate) use borrowed_text::BorrowedText;
 pub(crate) use bounded_event::BoundedEvent;
 pub use compact_text::CompactText;
 pub use details::Details;

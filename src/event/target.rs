@@ -13,7 +13,7 @@ use super::details::{self, Details, truncate_map};
 use super::extensible_struct::once;
 use super::limits::{MAX_TARGET_EXTRA_BYTES, MAX_TARGET_ID_BYTES, MAX_TARGET_LABEL_BYTES, MAX_TARGET_TYPE_BYTES};
 use super::truncate::truncate;
-use super::{CompactText, EventError, hex};
+use super::{BorrowedText, CompactText, EventError, hex};
 
 /// An object that an event was about: its type, its id, and optionally a label for people.
 ///
@@ -181,7 +181,7 @@ impl<'de> serde::de::Visitor<'de> for Visitor {
         let (mut target_type, mut id, mut label) = (None, None, None);
         let mut extra = Details::new();
         let mut seen = [false; Target::NAMES.len()];
-        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+        while let Some(BorrowedText(key)) = map.next_key()? {
             if let Some((field, seen)) = Target::NAMES.iter().zip(&mut seen).find(|(field, _)| **field == key) {
                 once(seen, field)?;
             }

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::event::limits::MAX_TARGETS;
 use crate::event::undecodable::{UNKNOWN_TYPE, Undecodable};
 use crate::event::{
-    Actor, AuditEvent, Classification, EventId, Phase, RequestInfo, Resource, Target, Targets, Timestamp,
+    Actor, AuditEvent, BorrowedText, Classification, EventId, Phase, RequestInfo, Resource, Target, Targets, Timestamp,
 };
 use crate::query::{Cursor, Field, FilterValues, detail_text};
 use crate::store::sql::TextColumn;
@@ -189,9 +189,18 @@ impl<'a> EventColumns<'a> {
         self.stand_in(&format!("the event is another than its row: {} differ", differing.join(", ")))
     }
 
+    /// Returns true if the event contradicts none of the columns.
+    pub(super) fn fit(&self, event: &AuditEvent) -> bool {
+        self.compared(event).iter().all(|(_, is_equal)| *is_equal)
+    }
+
     /// Returns the columns that the event contradicts.
     fn differing(&self, event: &AuditEvent) -> Vec<&'static str> {
-        let pairs = [
+        self.compared(event).into_iter().filter(|(_, is_equal)| !is_equal).map(|(column, _)| column).collect()
+    }
+
+    fn compared(&self, event: &AuditEvent) -> [(&'static str, bool); 8] {
+        [
             ("event_id", event.event_id == self.event_id),
             ("created_at", event.created_at == self.created_at),
             ("event_type", event.event_type.as_str() == self.event_type),
@@ -200,8 +209,7 @@ impl<'a> EventColumns<'a> {
             ("remote_addr", event.actor.remote_addr.as_deref() == self.actor.remote_addr.as_deref()),
             ("route", event.resource.route.as_deref() == self.resource.route.as_deref()),
             ("outcome", event.outcome == self.outcome),
-        ];
-        pairs.into_iter().filter(|(_, is_equal)| !is_equal).map(|(column, _)| column).collect()
+        ]
     }
 
     /// Returns an event built from the columns and marked with `text`.
@@ -307,10 +315,6 @@ impl FilterValues for EventColumns<'_> {
         has
     }
 }
-
-/// A text that is borrowed where it can be.
-#[derive(Debug, Deserialize)]
-pub(super) struct BorrowedText<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 /// Reads an optional text, borrowed where it can be; serde would copy it.
 fn text<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cow<'a, str>>, D::Error> {
