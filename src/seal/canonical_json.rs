@@ -56,7 +56,14 @@ pub(super) fn write_object(members: &Map<String, Value>, out: &mut Vec<u8>) {
 pub(super) fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| *byte < b' ' || matches!(byte, b'"' | b'\\')) {
+    // Without an early end, so that the compiler looks at many bytes at once.
+    let is_plain = rest.iter().fold(true, |is_plain, byte| is_plain & !must_be_escaped(*byte));
+    if is_plain {
+        out.extend_from_slice(rest);
+        out.push(b'"');
+        return;
+    }
+    while let Some(at) = rest.iter().position(|byte| must_be_escaped(*byte)) {
         out.extend_from_slice(&rest[..at]);
         match rest[at] {
             0x08 => out.extend_from_slice(b"\\b"),
@@ -73,6 +80,10 @@ pub(super) fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
+fn must_be_escaped(byte: u8) -> bool {
+    (byte < b' ') | (byte == b'"') | (byte == b'\\')
+}
+
 fn write_number(number: &Number, out: &mut Vec<u8>) {
     if let Some(integer) = number.as_u64() {
         write_integer(integer, out);
@@ -84,8 +95,18 @@ fn write_number(number: &Number, out: &mut Vec<u8>) {
 }
 
 /// Appends the decimal digits of an integer.
-pub(super) fn write_integer(integer: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(integer.to_string().as_bytes());
+pub(super) fn write_integer(mut integer: u64, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (integer % 10) as u8;
+        integer /= 10;
+        if integer == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[start..]);
 }
 
 /// `Number::toString` of ECMAScript: the shortest digits that read back as the same number.

@@ -15,11 +15,12 @@ impl<'o> CellObject<'o> {
         Self { out, start }
     }
 
-    /// Begins a member; its value is to follow.
+    /// Begins a member of the format; its value is to follow.
     pub(super) fn name(&mut self, name: &str) -> &mut Vec<u8> {
-        self.out.push(if self.out.len() == self.start { b'{' } else { b',' });
-        write_string(name, self.out);
-        self.out.push(b':');
+        // Nothing in the names of the format is to be escaped.
+        self.out.extend_from_slice(if self.out.len() == self.start { b"{\"" } else { b",\"" });
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
         self.out
     }
 

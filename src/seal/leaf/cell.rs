@@ -32,8 +32,9 @@ pub enum Cell<'e> {
     Detail(&'e str),
 }
 
-impl Cell<'_> {
-    pub(super) const FIXED: [Self; 10] = [
+impl Cell<'static> {
+    /// The cells that every event has, in their order.
+    pub(super) const FIXED: &'static [Self] = &[
         Self::Facts,
         Self::Resource,
         Self::UserEmail,
@@ -45,7 +46,9 @@ impl Cell<'_> {
         Self::Targets,
         Self::Other,
     ];
+}
 
+impl Cell<'_> {
     /// Appends the name of the cell, such as `actor.user_email` or `details/reason`.
     pub(super) fn write_name(self, out: &mut Vec<u8>) {
         let name = match self {
@@ -111,16 +114,32 @@ impl Cell<'_> {
 /// Returns the cells of an event in the order of the leaf: the ten fixed ones, then the members of `details` by the bytes of
 /// their names.
 pub fn cells(event: &AuditEvent) -> impl ExactSizeIterator<Item = Cell<'_>> {
-    let mut cells: Vec<Cell<'_>> = Vec::with_capacity(Cell::FIXED.len() + event.details.len());
-    cells.extend(Cell::FIXED);
-    cells.extend(event.details.keys().map(|name| Cell::Detail(name)));
+    let mut names: Vec<&str> = event.details.keys().map(String::as_str).collect();
     // A map with the order of insertion (a feature of serde_json that an app may switch on) is not sorted.
-    cells[Cell::FIXED.len()..].sort_unstable_by_key(|cell| match cell {
-        Cell::Detail(name) => *name,
-        _ => "",
-    });
-    cells.into_iter()
+    names.sort_unstable();
+    Cells { fixed: Cell::FIXED.iter(), names: names.into_iter() }
 }
+
+/// The fixed cells, then those of the details. Allocates nothing for an event without details.
+struct Cells<'e> {
+    fixed: std::slice::Iter<'static, Cell<'static>>,
+    names: std::vec::IntoIter<&'e str>,
+}
+
+impl<'e> Iterator for Cells<'e> {
+    type Item = Cell<'e>;
+
+    fn next(&mut self) -> Option<Cell<'e>> {
+        self.fixed.next().copied().or_else(|| self.names.next().map(Cell::Detail))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.fixed.len() + self.names.len();
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Cells<'_> {}
 
 fn write_facts(event: &AuditEvent, out: &mut Vec<u8>) {
     let classification = &event.classification;

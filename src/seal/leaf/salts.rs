@@ -24,18 +24,22 @@ impl Seed {
 
     /// Returns the salts of the first `count` cells.
     pub fn salts(&self, count: usize) -> Salts {
-        let digests = (0..count.div_ceil(2)).map(|pair| {
+        Salts(self.each_salt().take(count).collect())
+    }
+
+    /// Returns the salts one by one, for any number of cells.
+    pub(super) fn each_salt(&self) -> impl Iterator<Item = [u8; 16]> {
+        let mut preimage = [0; SALT_LABEL.len() + 32 + 2];
+        preimage[..SALT_LABEL.len()].copy_from_slice(SALT_LABEL);
+        preimage[SALT_LABEL.len()..][..32].copy_from_slice(&self.0);
+        (0_usize..).flat_map(move |pair| {
             // A cell for each member of 16 KiB of details: fewer than 2^16.
             let pair = u16::try_from(pair).unwrap_or(u16::MAX);
-            Sha256::new_with_prefix(SALT_LABEL).chain_update(self.0).chain_update(pair.to_be_bytes()).finalize()
-        });
-        let mut salts: Vec<[u8; 16]> = Vec::with_capacity(count + 1);
-        for digest in digests {
-            let (halves, _) = digest.as_slice().as_chunks::<16>();
-            salts.extend_from_slice(halves);
-        }
-        salts.truncate(count);
-        Salts(salts)
+            preimage[SALT_LABEL.len() + 32..].copy_from_slice(&pair.to_be_bytes());
+            let digest: [u8; 32] = Sha256::digest(preimage).into();
+            let (halves, _) = digest.as_chunks::<16>();
+            [halves[0], halves[1]]
+        })
     }
 }
 

@@ -29,8 +29,7 @@ impl Leaf {
 
     /// The leaf of an event, with salts derived from this seed.
     pub fn of(event: &AuditEvent, seed: &Seed) -> Self {
-        let salts = seed.salts(cells(event).len());
-        Self { event_id: event.event_id, fields: fields(event, &salts) }
+        Self { event_id: event.event_id, fields: fields(event, seed.each_salt()) }
     }
 
     /// The leaf of an event, with the salts that a proof discloses.
@@ -42,7 +41,7 @@ impl Leaf {
         if salts.len() != count {
             return Err(SealError::new(format!("{} salts for an event of {count} cells", salts.len())));
         }
-        Ok(Self { event_id: event.event_id, fields: fields(event, salts) })
+        Ok(Self { event_id: event.event_id, fields: fields(event, salts.iter().copied()) })
     }
 
     /// The leaf of an event of which cells were erased: that of the event as it was sealed.
@@ -101,12 +100,13 @@ impl Leaf {
     }
 }
 
-fn fields(event: &AuditEvent, salts: &Salts) -> [u8; 32] {
+/// Returns the digest over the commitments. There are as many salts as cells, or more.
+fn fields(event: &AuditEvent, salts: impl Iterator<Item = [u8; 16]>) -> [u8; 32] {
     let cells = cells(event);
     let mut fields = begin_fields(cells.len());
     let mut preimage = Vec::with_capacity(512);
-    for (cell, salt) in cells.zip(salts.iter()) {
-        fields.update(hash_of(event, cell, salt, &mut preimage));
+    for (cell, salt) in cells.zip(salts) {
+        fields.update(hash_of(event, cell, &salt, &mut preimage));
     }
     fields.finalize().into()
 }
