@@ -96,7 +96,7 @@ async fn replace_in(
     let mut replaced = 0;
     for row in &rows {
         let seq: i64 = row.try_get(segment_row::EVENT + 1).during(DOING)?;
-        let event: AuditEvent = segment_row::with_event(row, |columns, text| columns.event(text))?;
+        let event: AuditEvent = segment_row::event(row)?;
         let Some(erased) = replace(&event, seeds.get(&event.event_id)) else { continue };
         store(db, n, seq, &erased).await?;
         replaced += 1;

@@ -1,6 +1,7 @@
 //! The seal's tables, and the order in which events get their leaves.
 
 mod batch;
+mod events;
 mod foreign_rows;
 mod rows;
 mod store_impl;

@@ -1,6 +1,6 @@
 //! The sealing part of the store.
 
-use super::{batch, foreign_rows, removals, rows, unsealed};
+use super::{batch, events, foreign_rows, removals, rows, unsealed};
 use crate::event::{AuditEvent, EventId};
 use crate::store::sqlite::store::SqliteStore;
 use crate::store::{
@@ -68,7 +68,7 @@ impl Sealing for SqliteStore {
     fn events<'a>(&'a self, ids: &'a [EventId]) -> StoreFuture<'a, Vec<AuditEvent>> {
         Box::pin(async move {
             let mut lease = self.readers.take(&self.config).await?;
-            let result = rows::events(lease.db(), ids).await;
+            let result = events::events(lease.db(), ids).await;
             self.readers.finish(lease, result).await
         })
     }

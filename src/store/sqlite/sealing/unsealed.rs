@@ -107,8 +107,7 @@ async fn of_segment(
     );
     let rows = sqlx::query(AssertSqlSafe(sql)).bind(position.row).bind(last).fetch_all(&mut *db).await.during(DOING)?;
     for row in &rows {
-        let event = segment_row::with_event(row, |columns, text| columns.event(text))?;
-        events.push(event);
+        events.push(segment_row::event(row)?);
     }
     position.row = last;
     Ok(usize::try_from(sealed).is_ok_and(|rows| rows < room))

@@ -6,7 +6,7 @@ use futures_util::TryStreamExt as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row as _};
 
-use crate::event::{EventId, Phase, Timestamp};
+use crate::event::{AuditEvent, EventId, Phase, Timestamp};
 use crate::query::Cursor;
 use crate::store::StoreError;
 use crate::store::sqlite::error::DuringOperation as _;
@@ -29,6 +29,16 @@ pub(crate) async fn scan(
         with_event(&row, |event, text| visit(u32::try_from(seq).unwrap_or(u32::MAX), event, text))?;
     }
     Ok(())
+}
+
+/// Returns the event of a row of [`COLUMNS`]; one built from the columns if the text is no event or contradicts them.
+pub(crate) fn event(row: &SqliteRow) -> Result<AuditEvent, StoreError> {
+    let text = lossy(row, EVENT)?.unwrap_or_default();
+    let columns = columns_of(row)?;
+    match serde_json::from_str::<AuditEvent>(&text) {
+        Ok(event) if columns.fit(&event) => Ok(event),
+        _ => Ok(columns.with_values_of(&text).event(&text)),
+    }
 }
 
 /// Gives `visit` the whole event of a row of [`COLUMNS`], and its text.
