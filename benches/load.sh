@@ -7,8 +7,10 @@
 #     benches/load.sh --prefill 5000000   audited, with so many events stored, against an empty store
 #     benches/load.sh --prefill 5000000 --purge
 #                                         what writers notice while a fifth of the events is purged
+#     benches/load.sh --prefill 5000000 --rotate
+#                                         the same while the log is rotated down to four fifths of them
 # Kinds: bare audited naive, audited-jsonl, audited-duckdb (DUCKDB_LIBRARY names its library), spooled-pg (a spool in front of PostgreSQL), audited-pg naive-pg, audited-mysql naive-mysql, audited-mongodb naive-mongodb, audited-nats naive-nats (one
-# publication a request), targeted and targeted-pg, whose events name a target, filled and filled-pg (with --prefill), memory, which is layer and
+# publication a request), sealed and sealed-pg, whose server seals its log, targeted and targeted-pg, whose events name a target, filled and filled-pg (with --prefill), memory, which is layer and
 # writer without a disk, and lean-pg, which is audited-pg without the indexes that naive-pg does not have. A kind and a number, as in audited-pg:3, is so many servers on one store, each with connections
 # of its own: their rates are summed. Servers are private: MariaDB, a stand-in for MongoDB, and three of JetStream that sync each write.
 # Further: --rounds N (5), --seconds N (5) for each measurement, --connections "1 64 256", --kinds "bare audited naive",
@@ -18,7 +20,7 @@
 # Generator, server and disk share one machine, so only ratios mean something: the kinds take turns within each round,
 # and what is printed are medians over the rounds.
 set -eu
-rounds=5 seconds=5 connections='1 64 256' kinds='' prefill=0 days=500 purge=no query='' dir='' on=''
+rounds=5 seconds=5 connections='1 64 256' kinds='' prefill=0 days=500 purge='' query='' dir='' on=''
 while [ $# -gt 0 ]; do
     case $1 in
         --rounds) rounds=$2; shift ;;
@@ -29,7 +31,8 @@ while [ $# -gt 0 ]; do
         --work) query="&sleep_ms=$2"; shift ;;
         --prefill) prefill=$2; shift ;;
         --days) days=$2; shift ;;
-        --purge) purge=yes ;;
+        --purge) purge='purge --older-than 400d' ;;
+        --rotate) purge=rotate ;;
         --dir) dir=$2; shift ;;
         *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 64 ;;
     esac
@@ -93,13 +96,19 @@ start() { # KIND[:SERVERS]
         *-mongodb | *-nats) fresh=$((fresh + 1)) ;;
     esac
     case $sort in
-        audited-pg | targeted-pg | naive-pg | lean-pg | spooled-pg) sql postgres 'CREATE DATABASE empty' ;;
+        audited-pg | sealed-pg | targeted-pg | naive-pg | lean-pg | spooled-pg) sql postgres 'CREATE DATABASE empty' ;;
         filled-pg) sql postgres 'CHECKPOINT' ;;
     esac
     if [ "$sort" = lean-pg ]; then
         "$target/tower-audit" ensure-indexes --url "$postgres/empty" >/dev/null
         for column in addr route outcome phase; do sql empty "DROP INDEX audit_events_idx_${column}_created"; done
     fi
+    seal_key=''
+    case $sort in
+        sealed*)
+            seal_key=$work/store/key
+            "$target/tower-audit" keygen "$seal_key" --origin example.com/load >/dev/null ;;
+    esac
     addresses=''
     server=0
     while [ $server -lt "$(expr "$1" : '.*:\([0-9]*\)' \| 1)" ]; do
@@ -113,13 +122,13 @@ start_one() {
     case $1 in
         bare) url='' ;;
         memory) url='memory:' ;;
-        audited | targeted) url="sqlite:$work/store/audit.db" ;;
+        audited | sealed | targeted) url="sqlite:$work/store/audit.db" ;;
         audited-jsonl) url="jsonl:$work/store/audit.jsonl" ;;
         audited-duckdb) url="duckdb:$work/store/audit.duckdb?library=${DUCKDB_LIBRARY:-libduckdb.so}" ;;
         spooled-pg) url="spool:$work/store/spool?to=$postgres/empty" ;;
         filled) url="sqlite:$filled" ;;
         naive) url="sqlite:$work/store/naive.db" ;;
-        audited-pg | targeted-pg | naive-pg | lean-pg) url="$postgres/empty" ;;
+        audited-pg | sealed-pg | targeted-pg | naive-pg | lean-pg) url="$postgres/empty" ;;
         audited-mysql | naive-mysql) url="$mariadb/empty" ;;
         audited-mongodb | naive-mongodb) url="$mongodb/empty$fresh?directConnection=true" ;;
         audited-nats) url="nats://app:app@$nats?system_user=sys&system_password=sys&stream=LOAD$fresh&subject=load$fresh" ;;
@@ -129,7 +138,10 @@ start_one() {
     esac
     case $1 in
         naive*) DATABASE=$url LISTEN=127.0.0.1:0 "$target/examples/naive" 2>"$work/said" & ;;
-        *) AUDIT_URL=$url LISTEN=127.0.0.1:0 "$target/examples/reference" 2>"$work/said" & ;;
+        *)
+            [ -z "$seal_key" ] || export SEAL_KEY="$seal_key"
+            AUDIT_URL=$url LISTEN=127.0.0.1:0 "$target/examples/reference" 2>"$work/said" &
+            unset SEAL_KEY ;;
     esac
     servers="$servers $!"
     for _ in $(seq 100); do
@@ -197,7 +209,10 @@ if [ "$prefill" -gt 0 ] && [ "${kinds#*filled}" != "$kinds" ]; then
     esac
 fi
 
-if [ "$purge" = yes ]; then
+if [ "$purge" = rotate ]; then
+    purge="rotate --high-watermark $((prefill / 10 * 9)) --low-watermark $((prefill / 10 * 8))"
+fi
+if [ -n "$purge" ]; then
     # What is purged is gone: the next run fills anew.
     if [ -n "$on" ]; then
         rm -f "$cluster/$filled_pg.complete"
@@ -211,23 +226,24 @@ if [ "$purge" = yes ]; then
     # Half of the quiet rounds come before, half after, so that a machine that slows down does not look like the purge.
     for _ in $(seq "$rounds"); do drive 64 "$seconds"; done >"$work/quiet"
     began=$(date +%s)
-    timeout 3000 "$target/tower-audit" purge --url "$url" --older-than 400d >"$work/purged" &
+    # shellcheck disable=SC2086 # its words
+    timeout 3000 "$target/tower-audit" $purge --url "$url" >"$work/purged" &
     purging=$!
     while kill -0 "$purging" 2>/dev/null; do drive 64 "$seconds"; done >"$work/purge"
-    wait "$purging" || echo "the purge stopped early" >&2
+    wait "$purging" || echo "\`$purge\` stopped early" >&2
     spent=$(($(date +%s) - began))
     # The last one may have been quiet in part.
     sed -i '$d' "$work/purge"
     for _ in $(seq "$rounds"); do drive 64 "$seconds"; done >>"$work/quiet"
     stop
-    echo "purged $(cat "$work/purged") of $prefill events in about $spent s"
+    echo "\`$purge\` of $prefill events in about $spent s: $(cat "$work/purged")"
     printf '%-8s %10s %9s %9s %9s %7s\n' 64 req/s p50 p99 'worst p99' failed
     for phase in quiet purge; do
         printf '%-8s %10s %9s %9s %9s %7s\n' $phase "$(median "$work/$phase" 1)" "$(median "$work/$phase" 2)" \
             "$(median "$work/$phase" 3)" "$(awk '$3 > m {m = $3} END {print m}' "$work/$phase")" \
             "$(awk '{n += $4} END {print n}' "$work/$phase")"
     done
-    echo "p99 while purging ÷ quiet: $(ratio "$(median "$work/purge" 3)" "$(median "$work/quiet" 3)") (goal: <= 2)"
+    echo "p99 meanwhile ÷ quiet: $(ratio "$(median "$work/purge" 3)" "$(median "$work/quiet" 3)") (goal: <= 2)"
     exit
 fi
 
@@ -250,7 +266,7 @@ for count in $connections; do
         printf '%5s %-12s %10s %9s %9s %7s\n' "$count" "$kind" "$(median "$found" 1)" "$(median "$found" 2)" \
             "$(median "$found" 3)" "$(awk '{n += $4} END {print n}' "$found")"
     done
-    for pair in memory/bare audited/bare targeted/audited targeted-pg/audited-pg audited/naive filled/audited audited-pg/bare audited-pg/naive-pg \
+    for pair in memory/bare audited/bare sealed/audited sealed-pg/audited-pg targeted/audited targeted-pg/audited-pg audited/naive filled/audited audited-pg/bare audited-pg/naive-pg \
         audited-jsonl/bare audited-duckdb/bare spooled-pg/bare spooled-pg/audited-jsonl \
         audited-mysql/bare audited-mysql/naive-mysql audited-mongodb/bare audited-mongodb/naive-mongodb audited-nats/bare audited-nats/naive-nats \
         lean-pg/naive-pg filled-pg/audited-pg audited-pg:2/audited-pg audited-pg:3/audited-pg; do

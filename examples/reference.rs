@@ -3,7 +3,8 @@
 //! network recon framework whose audit log was the first model of this crate.
 //!
 //! Everything comes from the environment: `LISTEN`, `AUDIT_URL`, `MAX_RESULTS`, `WRITE_DEADLINE_MS`, `EFFECTS` (a file
-//! to which a handler appends the request's `x-request-id` as its effect, before it answers), `UPLOAD_WRITE_AHEAD`.
+//! to which a handler appends the request's `x-request-id` as its effect, before it answers), `UPLOAD_WRITE_AHEAD`, `SEAL_KEY` (a
+//! file of `tower-audit keygen`: the server seals its log).
 
 use std::collections::HashMap;
 use std::env::VarError;
@@ -26,9 +27,12 @@ use tower_audit::api::{AuditApi, Caller, GateError, gate_fn};
 use tower_audit::policy::presets;
 #[cfg(feature = "route-coverage")]
 use tower_audit::route_coverage::RouteCoverage;
+#[cfg(feature = "seal")]
+use tower_audit::sealing::SealKey;
 use tower_audit::viewer::AuditViewer;
 use tower_audit::{
-    Actor, AuditContext, AuditLayer, AuditLog, AuditPolicy, ErrorCode, EventType, PolicyError, ResultCount,
+    Actor, AuditContext, AuditLayer, AuditLog, AuditLogBuilder, AuditPolicy, ErrorCode, EventType, PolicyError,
+    ResultCount,
 };
 
 #[tokio::main]
@@ -47,7 +51,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Unset: a file. `off` or empty: auditing is disabled.
     let log = match env("AUDIT_URL", "sqlite:audit.db")?.as_str() {
         "" | "off" => AuditLog::disabled(),
-        url => AuditLog::builder().url(url).write_timeout(deadline).open().await?,
+        url => sealed(AuditLog::builder().url(url).write_timeout(deadline))?.open().await?,
     };
     let policy = policy(env("UPLOAD_WRITE_AHEAD", "0")? == "1", max_results)?;
     let is_local = listen.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback());
@@ -80,6 +84,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .await?;
     log.close().await?;
     Ok(())
+}
+
+/// Seals the log, if there is a key.
+fn sealed(builder: AuditLogBuilder) -> Result<AuditLogBuilder, Box<dyn Error>> {
+    #[cfg(feature = "seal")]
+    if let Some(path) = std::env::var_os("SEAL_KEY") {
+        return Ok(builder.seal(SealKey::load(path)?));
+    }
+    Ok(builder)
 }
 
 /// A recorder with buckets, so that quantiles can be computed over instances.

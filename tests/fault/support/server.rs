@@ -83,7 +83,8 @@ impl Settings {
             Stderr::Heard | Stderr::Broken => command.stderr(Stdio::piped()),
             Stderr::File(path) => command.stderr(File::create(path).expect("a file for stderr")),
         };
-        for name in ["EFFECTS", "MAX_RESULTS", "WRITE_DEADLINE_MS", "UPLOAD_WRITE_AHEAD", "RUST_BACKTRACE"] {
+        for name in ["EFFECTS", "MAX_RESULTS", "WRITE_DEADLINE_MS", "UPLOAD_WRITE_AHEAD", "SEAL_KEY", "RUST_BACKTRACE"]
+        {
             command.env_remove(name);
         }
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
