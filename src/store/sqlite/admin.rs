@@ -3,7 +3,6 @@
 use super::error::DuringOperation as _;
 use super::journal::journal_cache::JournalCache;
 use super::liveness_lock::{DeadWriter, writer_ids};
-use super::lock_wait::POLLS;
 use super::purge;
 use super::repair;
 use super::schema;
@@ -28,9 +27,8 @@ impl StoreAdmin for SqliteStore {
         Box::pin(async move {
             let mut lease = self.lease("ensure-indexes").await?;
             let connection = &mut lease.state.connection;
-            connection.set_busy_timeout(self.config.lock_timeout()).await?;
-            let done = schema::create(&mut connection.db, self.config.shares_file).await;
-            let done = done.and(connection.set_busy_timeout(POLLS).await);
+            let lock_timeout = self.config.lock_timeout();
+            let done = schema::create(&mut connection.db, self.config.shares_file, lock_timeout).await;
             lease.finish(done).await?;
             loop {
                 let mut lease = self.lease("ensure-indexes").await?;

@@ -12,7 +12,24 @@
 
 use std::time::{Duration, Instant};
 
+use sqlx::sqlite::SqliteConnection;
+
 use super::error::is_busy;
+
+/// Runs a statement that begins with taking the write lock. SQLite's own timeout is [`POLLS`].
+pub(super) async fn execute_locking(
+    db: &mut SqliteConnection,
+    sql: &'static str,
+    timeout: Duration,
+) -> Result<(), sqlx::Error> {
+    let mut wait = LockWait::begin(timeout);
+    loop {
+        let done = sqlx::query(sql).execute(&mut *db).await;
+        if !wait.is_to_repeat(&done).await {
+            return done.map(drop);
+        }
+    }
+}
 
 /// The time that one statement waits for the write lock.
 #[derive(Debug)]

@@ -7,12 +7,14 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::error::{DuringOperation as _, config, open_error, permanent};
 use super::events_view;
+use super::lock_wait::execute_locking;
 use super::sealing::tables;
 use super::segments::{segment, segment_list_check};
 use crate::log_lines::log_line;
@@ -108,9 +110,9 @@ pub(super) fn foreign_error() -> StoreError {
 }
 
 /// Creates missing tables in one transaction. Several processes may call it at once.
-/// `beside`: also in a database of an application, beside its tables.
-pub(super) async fn create(db: &mut SqliteConnection, beside: bool) -> Result<(), StoreError> {
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut *db).await.during(DOING)?;
+/// `beside`: also in a database of an application, beside its tables. `lock_timeout` is that of the wait for the write lock.
+pub(super) async fn create(db: &mut SqliteConnection, beside: bool, lock_timeout: Duration) -> Result<(), StoreError> {
+    execute_locking(&mut *db, "BEGIN IMMEDIATE", lock_timeout).await.during(DOING)?;
     // The previous holder of the lock may have made the tables, or others.
     match examine(db).await? {
         FileState::Current => {

@@ -19,7 +19,7 @@ use super::file_connection::FileConnection;
 use super::file_identity::{FileIdentity, Lengths, replaced_error};
 use super::file_key::{FileKey, file_key};
 use super::index_file::IndexFile;
-use super::lock_wait::{LockWait, POLLS};
+use super::lock_wait::{self, LockWait, POLLS};
 use super::open_descriptors::has_removed_only;
 use super::parked_connections::ParkedConnections;
 use super::private_file::{create_private_file, sync_directory};
@@ -87,8 +87,7 @@ impl WriteConnection {
             version,
             has_open_transaction: false,
         };
-        let set = connection.set_busy_timeout(POLLS).await;
-        match set.and(connection.set_limits().await) {
+        match connection.set_limits().await {
             Ok(()) => Ok(connection),
             Err(error) => {
                 connection.close_unused(&error).await;
@@ -105,9 +104,7 @@ impl WriteConnection {
 
     /// Sets SQLite's timeout for a lock. Statements that are not repeated ([`LockWait`]) need a long one.
     pub(super) async fn set_busy_timeout(&mut self, timeout: Duration) -> Result<(), StoreError> {
-        let sql = format!("PRAGMA busy_timeout = {}", timeout.as_millis());
-        sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(&mut *self.db).await.during(OPENING)?;
-        Ok(())
+        set_busy_timeout(&mut self.db, timeout).await
     }
 
     /// Sets the limits of a connection that writes: it reads little again. It leaves checkpoints to maintenance, unless that does
@@ -126,13 +123,7 @@ impl WriteConnection {
 
     /// Runs a statement that begins with taking the write lock.
     pub(super) async fn execute_locking(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
-        let mut wait = self.lock_wait();
-        loop {
-            let done = sqlx::query(sql).execute(&mut *self.db).await;
-            if !wait.is_to_repeat(&done).await {
-                return done.map(drop);
-            }
-        }
+        lock_wait::execute_locking(&mut self.db, sql, self.lock_timeout).await
     }
 
     /// Rolls back a transaction that failed. SQLite may have done so itself.
@@ -244,11 +235,13 @@ async fn prepare(
     // opens the file again (`Abandoned`): by then A has committed, or its hook refuses. The same holds for a log that
     // was removed: B empties it with the lock.
     db.lock_handle().await.during(OPENING)?.set_commit_hook(identity.watch());
+    // From here on, statements that take the write lock are repeated: others may append without a pause.
+    set_busy_timeout(&mut *db, POLLS).await?;
     if found != FileState::Current || (is_first && config.create_if_missing) {
-        schema::create(&mut *db, config.shares_file).await?;
+        schema::create(&mut *db, config.shares_file, config.timeout).await?;
     }
     schema::check_no_obstacles(&mut *db).await?;
-    probe(&mut *db).await?;
+    probe(&mut *db, config.timeout).await?;
     if found == FileState::Empty {
         sync_directory(&resolved)?;
     }
@@ -352,8 +345,16 @@ async fn check_log(db: &mut SqliteConnection, database: &Path, version: Version)
 }
 
 /// Commits a change of a counter: the commit reaches the disk, and no event is added.
-async fn probe(db: &mut SqliteConnection) -> Result<(), StoreError> {
-    let sql = format!("BEGIN IMMEDIATE; {PROBE}; COMMIT");
+async fn probe(db: &mut SqliteConnection, lock_timeout: Duration) -> Result<(), StoreError> {
+    lock_wait::execute_locking(&mut *db, "BEGIN IMMEDIATE", lock_timeout).await.during(OPENING)?;
+    let sql = format!("{PROBE}; COMMIT");
+    sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(&mut *db).await.during(OPENING)?;
+    Ok(())
+}
+
+/// Sets SQLite's timeout for a lock.
+async fn set_busy_timeout(db: &mut SqliteConnection, timeout: Duration) -> Result<(), StoreError> {
+    let sql = format!("PRAGMA busy_timeout = {}", timeout.as_millis());
     sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(&mut *db).await.during(OPENING)?;
     Ok(())
 }

@@ -112,6 +112,21 @@ async fn a_busy_writer_starves_no_other() {
     assert_eq!(store.count(&Filter::default()).await.unwrap(), 34);
 }
 
+/// A process that starts beside busy ones waits for the lock, as its appends do later.
+#[tokio::test]
+async fn an_opening_waits_for_the_lock() {
+    let place = Place::new();
+    place.open().await.close().await.unwrap();
+    let mut holder = place.raw().await;
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut holder).await.unwrap();
+    let mut opening = std::pin::pin!(place.try_open(true));
+    // SQLite's own timeout is a second.
+    let early = tokio::time::timeout(std::time::Duration::from_millis(1500), &mut opening).await;
+    assert!(early.is_err(), "{early:?}");
+    sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.unwrap();
+    opening.await.unwrap();
+}
+
 #[tokio::test]
 async fn a_dropped_append_can_be_repeated() {
     use futures_util::FutureExt as _;
