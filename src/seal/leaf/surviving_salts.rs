@@ -259,6 +259,25 @@ mod tests {
         assert!(!holds(&salts, &erased) && !holds(&salts, seed.as_bytes()));
     }
 
+    /// With their commitments in place of their salts, the time and the type of an event could be edited unseen.
+    #[test]
+    fn the_facts_are_never_erased() {
+        let (mut event, seed) = (event(), Seed::from_bytes([7; 32]));
+        for never in [Cell::Facts, Cell::Resource] {
+            let mut salts = SurvivingSalts::of(&event, &seed);
+            salts.erase(&event, |cell| cell == never).unwrap();
+            let error = SurvivingSalts::from_bytes(&salts.to_bytes()).unwrap_err();
+            assert!(error.to_string().contains("facts are blank"), "{never:?}: {error}");
+        }
+        let mut salts = SurvivingSalts::of(&event, &seed);
+        salts.erase(&event, |cell| !matches!(cell, Cell::Facts | Cell::Resource)).unwrap();
+        let erased = SurvivingSalts::from_bytes(&salts.to_bytes()).unwrap();
+        assert_eq!(erased.erased().count(), 11);
+        event.details.clear();
+        event.outcome = Some(500);
+        assert_ne!(Leaf::with_surviving(&event, &erased).unwrap(), Leaf::of(&self::event(), &seed));
+    }
+
     #[test]
     fn other_bytes_are_no_salts() {
         let bytes = SurvivingSalts::of(&event(), &Seed::from_bytes([7; 32])).to_bytes();

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tower_audit::query::{Filter, PageQuery};
 use tower_audit::retention::{Erasure, ErasureError, Purge};
-use tower_audit::seal::{Cell, Leaf, ProofError, RemovalNote, Seed, SurvivingSalts};
+use tower_audit::seal::{Cell, Leaf, ProofError, RemovalKind, RemovalNote, Seed, SignedNote, Signer, SurvivingSalts};
 use tower_audit::sealing::Damage::{self, Edited, ErasureForged, ErasureRolledBack, Missing, PurgeForged, SealEdited};
 use tower_audit::sealing::{RetentionKey, Verifier, prove};
 use tower_audit::store::{AuditStore, ErasedEvent, StoredSeed};
-use tower_audit::{Actor, AuditEvent, EventType};
+use tower_audit::{Actor, AuditEvent, EventId, EventType};
 
 use super::support::{Database, SealedLog, event, kinds, seal};
 
@@ -273,6 +273,43 @@ async fn a_forged_erasure_is_named() {
         assert_eq!(
             (kinds(&report), report.findings[0].index),
             (vec![ErasureForged], Some(17)),
+            "{database:?}: {report:?}"
+        );
+    }
+}
+
+/// Facts, route and method are never erased, not even with a signature of the retention key.
+#[tokio::test]
+async fn an_event_whose_route_is_blank_is_edited() {
+    for database in Database::ALL {
+        let log = SealedLog::on(*database).with(100).await;
+        let store = log.open().await;
+        let sealing = store.parts().sealing.unwrap();
+        let leaf = sealing.leaves(17, 1).await.unwrap().remove(0);
+        let mut note = RemovalNote::new("example.com/audit", RemovalKind::Erasure, EventId::new());
+        note.part = Some(1);
+        note.ids = Some(RemovalNote::digest_of_ids([leaf.event_id]));
+        note.leaves = "17".parse().unwrap();
+        note.cells = vec!["1 17".parse().unwrap()];
+        let key: Signer = std::fs::read_to_string(log.file("retention")).unwrap().trim_end().parse().unwrap();
+        let signed = SignedNote::sign(note.to_string(), &[&key]).unwrap().to_string();
+        assert!(sealing.add_removal(0, &signed).await.unwrap());
+        let erase = |event: &AuditEvent, seed: Option<&StoredSeed>| {
+            let Some(StoredSeed::Whole(seed)) = seed else { return None };
+            let mut salts = SurvivingSalts::of(event, &Seed::from_bytes(*seed));
+            salts.erase(event, |cell| cell == Cell::Resource).unwrap();
+            let mut event = event.clone();
+            (event.resource.route, event.resource.method) = (None, None);
+            event.extra.insert("erased".into(), serde_json::json!(["resource"]));
+            assert_eq!(*Leaf::with_surviving(&event, &salts).unwrap().hash().as_bytes(), leaf.hash, "it fits the leaf");
+            Some(ErasedEvent { event, seed: Some(salts.to_bytes()) })
+        };
+        assert_eq!(store.parts().erasure.unwrap().erase(&[leaf.event_id], &erase).await.unwrap(), 1);
+        store.close().await.unwrap();
+        let report = log.verify().await;
+        assert_eq!(
+            (kinds(&report), report.findings.first().and_then(|finding| finding.index)),
+            (vec![Edited], Some(17)),
             "{database:?}: {report:?}"
         );
     }
