@@ -203,6 +203,23 @@ fn a_profile_is_the_shape_of_another_system() {
         line.starts_with("CEF:0|tower-audit|shop|") && line.contains(&format!(" externalId={id} "))
     }));
     assert!(store.run(&["export", "--profile", "cef", "--format", "json"]).failed(2).contains("lines of text"));
+    for profile in ["iq", "cloudevents", "ecs", "ocsf", "otlp", "cef"] {
+        let all = store.run(&["export", "--profile", profile, "--source", "shop", "--folded"]).ok();
+        let newest = store.run(&["query", "--profile", profile, "--source", "shop", "-n", "2"]).ok();
+        assert!(newest.lines().eq(all.lines().take(2)) && newest.lines().count() == 2, "{profile}: {newest}");
+    }
+    let array = store.run(&["query", "--profile", "ecs", "--format", "json"]).ok();
+    let array: serde_json::Value = serde_json::from_str(&array).expect("JSON");
+    assert_eq!(array.as_array().expect("an array").len(), ids.len());
+    for (options, problem) in [
+        (["--format", "table"], "no table"),
+        (["--format", "csv"], "no CSV"),
+        (["--indent", "2"], "--indent"),
+        (["--source", "two words"], "URI reference"),
+    ] {
+        let refused = store.run(&[&["query", "--profile", "ecs"], &options[..]].concat()).failed(2);
+        assert!(refused.contains(problem), "{refused}");
+    }
     assert!(store.run(&["export", "--profile", "splunk"]).failed(2).contains("cloudevents"));
     assert!(store.run(&["export", "--profile", "ecs", "--source", "two words"]).failed(2).contains("URI reference"));
     assert!(store.run(&["export", "--source", "shop"]).failed(2).contains("--profile"));

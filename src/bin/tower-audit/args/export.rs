@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
-use tower_audit::export::{EventSource, Profile};
 
 use super::filter::FilterArgs;
-use super::format::{ExportFormat, profile};
+use super::format::{ExportFormat, ProfileArgs};
 
 #[derive(ClapArgs)]
 pub(crate) struct ExportArgs {
@@ -26,14 +25,8 @@ pub(crate) struct ExportArgs {
     #[arg(long, value_enum, default_value = "jsonl")]
     pub(crate) format: ExportFormat,
 
-    /// The shape of each event, that of another system: one event a line, or with --format json an array
-    #[arg(long, value_name = "NAME", value_parser = profile())]
-    pub(crate) profile: Option<Profile>,
-
-    /// The name of the service whose events these are, for --profile: a URI reference such as shop
-    /// [default: tower-audit]
-    #[arg(long, value_name = "NAME", requires = "profile")]
-    pub(crate) source: Option<EventSource>,
+    #[command(flatten)]
+    pub(crate) profile: ProfileArgs,
 
     /// CSV: write control and bidirectional characters as they are, not as \u{1b}; never to a terminal
     #[arg(long)]

@@ -1,8 +1,10 @@
 //! Output formats.
 
-use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use tower_audit::export::{Profile, ProfileError};
+use clap::{Args as ClapArgs, ValueEnum};
+use tower_audit::export::{EventSource, Profile, ProfileError, ProfileFormat};
+
+use crate::error::CliError;
 
 /// The output format of events, reports and statistics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -68,8 +70,39 @@ impl From<StreamFormat> for Format {
     }
 }
 
+/// The shape of another system for each event.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct ProfileArgs {
+    /// The shape of each event, that of another system: one event a line, or with --format json an array
+    #[arg(long, value_name = "NAME", value_parser = profile())]
+    profile: Option<Profile>,
+
+    /// The name of the service whose events these are, for --profile: a URI reference such as shop
+    /// [default: tower-audit]
+    #[arg(long, value_name = "NAME", requires = "profile")]
+    source: Option<EventSource>,
+}
+
+impl ProfileArgs {
+    /// Returns the writer of events in this shape, as lines or in the format that was asked for; none without a profile.
+    pub(crate) fn listing(&self, format: Option<Format>) -> Result<Option<ProfileFormat>, CliError> {
+        let Some(profile) = self.profile else { return Ok(None) };
+        let source = self.source.clone().unwrap_or_default();
+        let problem = match format {
+            None | Some(Format::Jsonl) => return Ok(Some(ProfileFormat::lines(profile, source))),
+            Some(Format::Json) => match ProfileFormat::array(profile, source) {
+                Some(array) => return Ok(Some(array)),
+                None => "lines of text",
+            },
+            Some(Format::Csv) => "no CSV",
+            Some(Format::Table) => "no table",
+        };
+        Err(CliError::Usage(format!("--profile {profile}: it is {problem}: leave --format out")))
+    }
+}
+
 /// The parser of a profile's name, which completions know the names of.
-pub(super) fn profile() -> impl TypedValueParser<Value = Profile> {
+fn profile() -> impl TypedValueParser<Value = Profile> {
     PossibleValuesParser::new(Profile::ALL.iter().map(|profile| profile.as_str()))
         .try_map(|name| -> Result<Profile, ProfileError> { name.parse() })
 }

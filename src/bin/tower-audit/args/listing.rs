@@ -5,7 +5,7 @@ use tower_audit::query::Filter;
 use tower_audit::{EventId, Target, Timestamp};
 
 use super::filter::FilterArgs;
-use super::format::{Format, StreamFormat};
+use super::format::{Format, ProfileArgs, StreamFormat};
 use super::number::{tail_limit, whole_number};
 use crate::error::CliError;
 
@@ -26,8 +26,11 @@ pub(crate) struct QueryArgs {
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
 
+    #[command(flatten)]
+    pub(crate) profile: ProfileArgs,
+
     /// Print indented JSON, with N blanks a level, at most 8
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=8))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=8), conflicts_with = "profile")]
     pub(crate) indent: Option<u8>,
 }
 

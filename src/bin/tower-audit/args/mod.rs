@@ -35,7 +35,7 @@ use crate::help;
 pub(crate) use erase::EraseArgs;
 pub(crate) use export::ExportArgs;
 pub(crate) use filter::FilterArgs;
-pub(crate) use format::{ExportFormat, Format, ReportFormat};
+pub(crate) use format::{ExportFormat, Format, ProfileArgs, ReportFormat};
 pub(crate) use import::ImportArgs;
 pub(crate) use listing::{GetArgs, HistoryArgs, QueryArgs, TailArgs};
 pub(crate) use maintenance::{BackupArgs, DestroyArgs, DoctorArgs, MigrateArgs};

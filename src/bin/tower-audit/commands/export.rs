@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
-use tower_audit::export::{Csv, EventFormat, EventSource, Profile, ProfileFormat};
+use tower_audit::export::{Csv, EventFormat};
 use tower_audit::query::{Filter, PageQuery};
 use tower_audit::store::{self, AuditStore, StoreError, sqlite};
 use tower_audit::{AuditEvent, Timestamp};
 
 use super::open_store::{OnMissing, reader, with_shared_store};
-use crate::args::{ExportArgs, ExportFormat};
+use crate::args::{ExportArgs, ExportFormat, ProfileArgs};
 use crate::error::CliError;
 use crate::output::{AtomicFile, OutputTarget, Stdout};
 use crate::progress::Progress;
@@ -70,39 +70,26 @@ pub(crate) async fn run(url: &str, args: ExportArgs) -> Result<(), CliError> {
 #[derive(Debug, Clone)]
 struct Form {
     format: ExportFormat,
-    profile: Option<Profile>,
-    source: EventSource,
+    profile: ProfileArgs,
     raw: bool,
     bom: bool,
 }
 
 impl Form {
     fn of(args: &ExportArgs) -> Result<Self, CliError> {
-        let ExportArgs { format, profile, raw, bom, .. } = *args;
+        let ExportArgs { format, raw, bom, .. } = *args;
         for (option, is_given) in [("--raw", raw), ("--bom", bom)] {
             if is_given && format != ExportFormat::Csv {
                 return Err(CliError::Usage(format!("{option}: it is about CSV: add --format csv, or leave it out")));
             }
         }
-        match (profile, format) {
-            (Some(profile), ExportFormat::Csv) => {
-                return Err(CliError::Usage(format!("--profile {profile}: it is no CSV: leave --format out")));
-            }
-            (Some(profile), ExportFormat::Json) if !profile.is_json() => {
-                return Err(CliError::Usage(format!("--profile {profile}: it is lines of text: leave --format out")));
-            }
-            _ => {}
-        }
-        Ok(Self { format, profile, source: args.source.clone().unwrap_or_default(), raw, bom })
+        args.profile.listing(Some(format.into()))?;
+        Ok(Self { format, profile: args.profile.clone(), raw, bom })
     }
 
     fn listing(&self, target: OutputTarget) -> Box<dyn EventFormat> {
-        if let Some(profile) = self.profile {
-            let array = || ProfileFormat::array(profile, self.source.clone());
-            return Box::new(match (self.format == ExportFormat::Json).then(array).flatten() {
-                Some(array) => array,
-                None => ProfileFormat::lines(profile, self.source.clone()),
-            });
+        if let Ok(Some(profile)) = self.profile.listing(Some(self.format.into())) {
+            return Box::new(profile);
         }
         if self.format != ExportFormat::Csv {
             return target.listing(self.format.into());

@@ -21,7 +21,10 @@ const PAGE_EVENTS: usize = 256;
 pub(crate) async fn run(url: &str, args: QueryArgs) -> Result<(), CliError> {
     let filter = args.filter.filter(Timestamp::now(), true)?;
     let target = OutputTarget::stdout();
-    let mut listing = target.indented_listing(args.format, args.indent)?;
+    let mut listing = match args.profile.listing(args.format)? {
+        Some(profile) => Box::new(profile),
+        None => target.indented_listing(args.format, args.indent)?,
+    };
     with_store(url, OnMissing::Fail, async |store| {
         write_listing(reader(store)?, filter, args.limit, args.skip, &mut *listing, target).await
     })
