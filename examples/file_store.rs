@@ -320,7 +320,7 @@ impl Reader for FileStore {
     }
 
     fn histogram<'a>(&'a self, filter: &'a Filter, buckets: &'a Buckets) -> StoreFuture<'a, Vec<u64>> {
-        let (filter, buckets) = (filter.clone(), buckets.clone());
+        let (filter, buckets) = (filter.clone(), *buckets);
         self.on_thread("statistics", move |state, _| {
             let mut counts = vec![0; buckets.len()];
             for event in state.passing(&filter) {
