@@ -2,17 +2,19 @@
 
 mod support;
 
+use std::future::ready;
 use std::hint::black_box;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use futures_util::future::join_all;
 use http::{Method, Request};
+use http_body_util::Full;
 use support::*;
 use tower::layer::util::Identity;
 use tower::{Layer as _, Service};
 use tower_audit::policy::presets;
-use tower_audit::{AuditLayer, AuditLog, AuditPolicy};
+use tower_audit::{AuditContext, AuditLayer, AuditLog, AuditPolicy};
 
 /// A name, and the function that runs the case N times.
 type Case = (&'static str, fn(usize));
@@ -33,6 +35,10 @@ const CASES: &[Case] = &[
     ("candidates-post", |n| candidates(n, Method::POST, "/scans")),
     ("candidates-encoded", |n| candidates(n, Method::POST, "/%73cans//x/..")),
     ("event", built),
+    ("target-named", |n| touched(n, true)),
+    ("target-not-named", |n| touched(n, false)),
+    ("target-of-rule", |n| of_rule(n, true)),
+    ("target-of-no-rule", |n| of_rule(n, false)),
     ("audited", |n| audited(n, 1)),
     ("audited-64", |n| audited(n, 64)),
     ("unlogged", |n| unlogged(n, 1)),
@@ -107,6 +113,35 @@ fn built(count: usize) {
     let mut service = AuditLayer::new(&log, letting_go()).layer(bare());
     for _ in 0..count {
         black_box(call_now(&mut service, post()));
+    }
+}
+
+/// The same with a handler that looks for the context, and names a target or does not.
+fn touched(count: usize, names_target: bool) {
+    let runtime = current_thread();
+    let log = runtime.block_on(closed_log());
+    let _entered = runtime.enter();
+    let handler = tower::service_fn(move |_request: Request<()>| {
+        let audit = AuditContext::current().expect("a layer is around");
+        if names_target {
+            audit.target("order", 7);
+        }
+        ready(Ok::<_, std::convert::Infallible>(Answer::new(Full::new(Bytes::from_static(b"done\n")))))
+    });
+    let mut service = AuditLayer::new(&log, letting_go()).layer(handler);
+    for _ in 0..count {
+        black_box(call_now(&mut service, post()));
+    }
+}
+
+/// The same with a parameter in the path, which is the target or is not.
+fn of_rule(count: usize, is_target: bool) {
+    let runtime = current_thread();
+    let log = runtime.block_on(closed_log());
+    let _entered = runtime.enter();
+    let mut service = AuditLayer::new(&log, with_parameter(is_target)).layer(bare());
+    for _ in 0..count {
+        black_box(call_now(&mut service, request(Method::POST, "/orders/7", ())));
     }
 }
 

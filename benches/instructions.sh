@@ -33,6 +33,8 @@ candidates: GET|candidates-get||1
 candidates: POST|candidates-post||1
 candidates: POST, encoded path|candidates-encoded||1
 event built and let go - bare POST|event|bare-post|1
+  a target that the handler names|target-named|target-not-named|1
+  a target that the rule takes from the path|target-of-rule|target-of-no-rule|1
 audited, acknowledged at once - none, 1 at a time|audited|unlogged|1
 audited, acknowledged at once - none, 64 at a time|audited-64|unlogged-64|1
 record, 1 at a time - making the event|record|event-dropped|1
@@ -90,7 +92,7 @@ case $mode in
 --write)
     {
         echo case,instructions
-        for case in layer-get rules-10-post axum-layer event audited audited-64 record-64; do
+        for case in layer-get rules-10-post axum-layer event target-named target-of-rule audited audited-64 record-64; do
             echo "$case,$(value "$(row "$case")")"
         done
     } >"$work/table"

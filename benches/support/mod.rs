@@ -62,6 +62,13 @@ pub(crate) fn letting_go() -> AuditPolicy {
     AuditPolicy::builder().rule(presets::ivre::upload().fail_mode(FailMode::Open)).build().expect("a valid policy")
 }
 
+/// A rule for a path with a parameter, which is the target of its events or is not.
+pub(crate) fn with_parameter(is_target: bool) -> AuditPolicy {
+    let rule = presets::ivre::upload().paths(["/orders/{id}"]).fail_mode(FailMode::Open);
+    let rule = if is_target { rule.target("order", "{id}") } else { rule.without_target() };
+    AuditPolicy::builder().rule(rule).build().expect("a valid policy")
+}
+
 /// The presets, with the rule that looks at the responses of queries.
 pub(crate) fn with_limit() -> AuditPolicy {
     AuditPolicy::builder().preset_ivre().max_results(1000).build().expect("a valid policy")

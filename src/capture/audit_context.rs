@@ -281,7 +281,9 @@ impl AuditContext {
     /// # }
     /// ```
     pub fn target(&self, target_type: impl Into<CompactText>, id: impl std::fmt::Display) -> &Self {
-        self.targets([Target::new(target_type, id)])
+        // Made before the lock is taken: the conversions are the app's, and may use the context.
+        let target = Target::new(target_type, id);
+        self.update(|values| values.targets.insert(target))
     }
 
     /// Adds several objects, or one with a label. See [`target`](Self::target).

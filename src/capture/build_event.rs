@@ -84,7 +84,9 @@ impl Attempts {
         if let (Some(head), Some(layer)) = (head, &self[of].layer) {
             let route = self.last(attempt, |values| values.route.clone());
             let settings = self.settings(of).unwrap_or(&layer.policy);
-            head.apply_to(&mut event, &layer.policy, settings, rule, route.as_ref());
+            // The handler's targets replace that of the path.
+            let has_targets = self.last(attempt, |values| (!values.targets.is_empty()).then_some(())).is_some();
+            head.apply_to(&mut event, &layer.policy, settings, rule, route.as_ref(), has_targets);
         }
         if head.is_none_or(|head| !head.has_actor())
             && let Some(actor) = self.extension_actor(attempt)

@@ -128,7 +128,8 @@ impl RequestHead {
     }
 
     /// Fills in the fields that are known from the head. The route is the one that the handler named, or the router's, or
-    /// the pattern of this rule of `policy`. `settings`: the policy whose capture settings and base path apply.
+    /// the pattern of this rule of `policy`. `settings`: the policy whose capture settings and base path apply. `has_targets`: the
+    /// handler has named targets, so that none is taken from the path.
     pub(crate) fn apply_to(
         &self,
         event: &mut AuditEvent,
@@ -136,6 +137,7 @@ impl RequestHead {
         settings: &AuditPolicy,
         rule: Option<usize>,
         named_route: Option<&CompactText>,
+        has_targets: bool,
     ) {
         let capture = settings.capture_config();
         if let Some(actor) = self.actor() {
@@ -148,15 +150,18 @@ impl RequestHead {
             event.actor.remote_addr = self.remote_addr(capture).map(address::to_text);
         }
         event.resource.method = Some(truncate(self.method.as_str(), MAX_METHOD_BYTES).into());
+        // Looked for once: the target may be taken from it.
+        let is_unrouted = named_route.is_none() && self.matched_path().is_none();
+        let pattern = rule.filter(|_| is_unrouted).and_then(|rule| policy.route_pattern(rule, self.path()));
         event.resource.route = named_route.cloned().or_else(|| {
             let route = self.matched_path().map(|route| settings.strip_base_path(route));
-            route.or_else(|| policy.route_pattern(rule?, self.path())).map(CompactText::from)
+            route.or(pattern).map(CompactText::from)
         });
         let named_route = named_route.map(CompactText::as_str);
         let recorded = self.recorded_path(policy, settings, rule, named_route);
-        if let Some(path) = self.target.path() {
+        if let Some(path) = self.target.path().filter(|_| !has_targets) {
             let recorded = recorded.as_deref();
-            let request = RoutedPath { path, recorded, named: named_route, matched: self.matched_path() };
+            let request = RoutedPath { path, recorded, named: named_route, matched: self.matched_path(), pattern };
             event.targets.extend(policy.path_target(settings, rule, request));
         }
         let request = &mut event.request;

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::details::{self, Details, truncate_map};
 use super::extensible_struct::once;
 use super::limits::{MAX_TARGET_EXTRA_BYTES, MAX_TARGET_ID_BYTES, MAX_TARGET_LABEL_BYTES, MAX_TARGET_TYPE_BYTES};
-use super::truncate::truncate;
+use super::truncate::{fits, truncate};
 use super::{BorrowedText, CompactText, EventError, hex};
 
 /// An object that an event was about: its type, its id, and optionally a label for people.
@@ -78,8 +78,21 @@ impl Target {
         self.id == other.id && self.target_type == other.target_type
     }
 
+    /// Returns true if every part fits its limit, so that [`truncate_to_limits`](Self::truncate_to_limits) has nothing to do. One with
+    /// `extra` is not looked at so closely.
+    pub(super) fn fits(&self) -> bool {
+        is_type(&self.target_type)
+            && !self.id.is_empty()
+            && fits(&self.id, MAX_TARGET_ID_BYTES)
+            && self.label.as_ref().is_none_or(|label| !label.is_empty() && fits(label, MAX_TARGET_LABEL_BYTES))
+            && self.extra.is_empty()
+    }
+
     /// Makes every part fit its limit. Doing it twice changes nothing more.
     pub(super) fn truncate_to_limits(&mut self) {
+        if self.fits() {
+            return;
+        }
         if !is_type(&self.target_type) {
             self.target_type = type_of(&self.target_type);
         }

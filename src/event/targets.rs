@@ -52,9 +52,12 @@ impl Targets {
 
     /// Adds the targets of another list, and the number that it has omitted.
     pub fn append(&mut self, more: Self) {
-        let omitted = more.omitted;
-        self.extend(more);
-        self.add_omitted(omitted);
+        self.add_omitted(more.omitted);
+        if self.list.is_empty() {
+            self.list = more.list;
+        } else {
+            self.extend(more);
+        }
     }
 
     /// Returns the number of targets that were named beyond the limit, each as often as it was named.
@@ -74,7 +77,8 @@ impl Targets {
 
     /// Makes every target fit its limits. Of those that become equal, one is kept.
     pub(super) fn truncate_to_limits(&mut self) {
-        if self.list.is_empty() {
+        // No two of these are equal: `insert` alone adds one.
+        if self.list.iter().all(Target::fits) {
             return;
         }
         let mut fitting = Self { list: Vec::with_capacity(self.list.len()), omitted: self.omitted };

@@ -20,19 +20,26 @@ use super::hex;
 /// assert!(cut.len() <= 128 && cut.contains("[cut: 1000000 bytes, sha256 "));
 /// ```
 pub fn truncate(text: &str, limit: usize) -> Cow<'_, str> {
+    if fits(text, limit) {
+        return Cow::Borrowed(text);
+    }
+    shorten(text, limit)
+}
+
+/// Returns true if `text` is without U+0000 and no longer than `limit` bytes, as nearly every text is.
+#[inline]
+pub(super) fn fits(text: &str, limit: usize) -> bool {
+    text.len() <= limit && !has_nul(text.as_bytes())
+}
+
+#[cold]
+fn shorten(text: &str, limit: usize) -> Cow<'_, str> {
     if text.len() > limit {
         return Cow::Owned(with_digest(text.as_bytes(), text, limit));
     }
-    if has_nul(text.as_bytes()) {
-        let clean = text.replace('\0', "\u{fffd}");
-        // A replacement is longer than what it replaces, so that the clean text may be too long by now.
-        return if clean.len() > limit {
-            Cow::Owned(with_digest(text.as_bytes(), &clean, limit))
-        } else {
-            Cow::Owned(clean)
-        };
-    }
-    Cow::Borrowed(text)
+    let clean = text.replace('\0', "\u{fffd}");
+    // A replacement is longer than what it replaces, so that the clean text may be too long by now.
+    if clean.len() > limit { Cow::Owned(with_digest(text.as_bytes(), &clean, limit)) } else { Cow::Owned(clean) }
 }
 
 /// Returns true if one of the bytes is zero. Eight bytes at a time, for every text of an event is looked at: a word has a zero

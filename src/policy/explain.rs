@@ -96,7 +96,8 @@ impl AuditPolicy {
 
     fn explain_target(&self, index: usize, path: &str) -> Option<String> {
         let recorded = self.redact_path(path, None, None, Some(index));
-        let request = RoutedPath { path, recorded: recorded.as_deref(), named: None, matched: None };
+        let pattern = self.route_pattern(index, path);
+        let request = RoutedPath { path, recorded: recorded.as_deref(), named: None, matched: None, pattern };
         let template = || self.rule(index).target_template().map(ToString::to_string);
         self.path_target(self, Some(index), request).map(|target| target.to_string()).or_else(template)
     }

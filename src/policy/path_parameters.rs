@@ -58,8 +58,8 @@ pub(super) fn redact(path: &str, template: &str, hides: impl Fn(&str) -> bool) -
 pub(super) struct Fitted<'a> {
     wanted: Segments<'a>,
     given: Segments<'a>,
-    /// Those of the path as it is recorded.
-    recorded: Segments<'a>,
+    /// Those of the path as it is recorded; absent if that is the path as it was sent.
+    recorded: Option<Segments<'a>>,
 }
 
 type Segments<'a> = SmallVec<[&'a str; 12]>;
@@ -76,11 +76,12 @@ pub(super) struct FittedParameter<'f, 'a> {
 impl<'a> Fitted<'a> {
     pub(super) fn of(template: &'a str, path: &'a str, recorded: Option<&'a str>) -> Option<Self> {
         let (wanted, given): (Segments<'a>, Segments<'a>) = (segments(template).collect(), segments(path).collect());
-        all_fit(&given, &wanted).then(|| Self {
-            wanted,
-            given,
-            recorded: recorded.into_iter().flat_map(segments).collect(),
-        })
+        if !all_fit(&given, &wanted) {
+            return None;
+        }
+        let is_as_sent = recorded.is_some_and(|recorded| std::ptr::eq(recorded, path));
+        let recorded = (!is_as_sent).then(|| recorded.into_iter().flat_map(segments).collect());
+        Some(Self { wanted, given, recorded })
     }
 
     /// Returns the parameters of one segment each that have a literal one before them, the last first, with that one.
@@ -102,7 +103,8 @@ impl<'a> Fitted<'a> {
 
     fn at(&self, name: &'a str, range: Range<usize>) -> FittedParameter<'_, 'a> {
         let given = self.given.get(range.clone()).unwrap_or_default();
-        FittedParameter { name, is_recorded: self.recorded.get(range) == Some(given), given }
+        let is_recorded = self.recorded.as_ref().is_none_or(|recorded| recorded.get(range) == Some(given));
+        FittedParameter { name, is_recorded, given }
     }
 }
 
@@ -179,8 +181,26 @@ fn is_same(given: &str, wanted: &str) -> bool {
         || percent::decoded(given.as_bytes()).eq(percent::decoded(unescaped(wanted).as_bytes()))
 }
 
+/// The segments that are not empty. They are short: a byte at a time, they are found sooner than by a search.
 fn segments(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/').filter(|segment| !segment.is_empty())
+    let mut rest = path;
+    std::iter::from_fn(move || {
+        loop {
+            let end = position(rest, b'/').unwrap_or(rest.len());
+            let (segment, after) = rest.split_at(end);
+            rest = after.get(1..).unwrap_or_default();
+            if !segment.is_empty() {
+                return Some(segment);
+            }
+            if rest.is_empty() {
+                return None;
+            }
+        }
+    })
+}
+
+fn position(text: &str, byte: u8) -> Option<usize> {
+    text.bytes().position(|other| other == byte)
 }
 
 /// The parameters in a segment, of which routers allow more than one: each name, and whether it takes all the rest. Doubled
@@ -189,13 +209,13 @@ fn parameters(segment: &str) -> impl Iterator<Item = (&str, bool)> {
     let mut rest = segment;
     std::iter::from_fn(move || {
         loop {
-            let begin = rest.find('{')?;
+            let begin = position(rest, b'{')?;
             let after = &rest[begin + 1..];
             if let Some(after) = after.strip_prefix('{') {
                 rest = after;
                 continue;
             }
-            let end = after.find('}')?;
+            let end = position(after, b'}')?;
             rest = &after[end + 1..];
             let name = &after[..end];
             return Some(name.strip_prefix('*').map_or((name, false), |name| (name, true)));

@@ -10,8 +10,6 @@
 //! | `/users/{id}/reset/{token}` | `/users/7/reset/8b1c` | `users/7`: a credential is none |
 //! | `/{tenant}/{id}`, `/files/{*path}`, `/a/{x}.{y}` | | none |
 
-use smallvec::SmallVec;
-
 use super::path_parameters::Fitted;
 use super::rule_target::{RuleTarget, TargetTemplate};
 use super::{AuditPolicy, RequestPath};
@@ -28,6 +26,8 @@ pub(crate) struct RoutedPath<'a> {
     pub(crate) named: Option<&'a str>,
     /// The template that the router matched, with the base path.
     pub(crate) matched: Option<&'a str>,
+    /// The pattern of the rule that is the route where there is neither.
+    pub(crate) pattern: Option<&'a str>,
 }
 
 impl AuditPolicy {
@@ -46,7 +46,7 @@ impl AuditPolicy {
                 let (template, has_base_path) = match (request.named, request.matched) {
                     (None, Some(matched)) => (matched, true),
                     (Some(named), _) => (named, false),
-                    (None, None) => (self.route_pattern(rule?, request.path)?, false),
+                    (None, None) => (request.pattern?, false),
                 };
                 if !template.contains('{') {
                     // No parameter: nothing to split.
@@ -55,11 +55,11 @@ impl AuditPolicy {
                 settings.target_of_route(&request.fitted(settings, template, has_base_path)?)
             }
             RuleTarget::Named(template) => {
-                let own_pattern = rule.and_then(|index| self.matching_pattern(index, request.path));
-                let templates = [(request.named, false), (request.matched, true), (own_pattern, false)];
+                let own_pattern = || rule.and_then(|index| self.matching_pattern(index, request.path));
+                let of_request = [(request.named, false), (request.matched, true)].into_iter();
+                let templates = of_request.chain(std::iter::once_with(|| (own_pattern(), false)));
                 let fits = |(template, has_base_path)| request.fitted(settings, template?, has_base_path);
-                settings
-                    .target_of_template(template, &templates.into_iter().filter_map(fits).collect::<SmallVec<[_; 3]>>())
+                settings.target_of_template(template, || templates.clone().filter_map(fits))
             }
         }
     }
@@ -74,13 +74,21 @@ impl AuditPolicy {
 
     /// The template with the values of the first of these that has a parameter of the name. One that is hidden as a credential
     /// has none.
-    fn target_of_template(&self, template: &TargetTemplate, fitted: &[Fitted<'_>]) -> Option<Target> {
+    fn target_of_template<'a, I: Iterator<Item = Fitted<'a>>>(
+        &self,
+        template: &TargetTemplate,
+        fitted: impl Fn() -> I,
+    ) -> Option<Target> {
         let capture = self.capture_config();
         // Where every parameter is hidden, the rule has still asked for this one.
         let is_shown = |is_recorded| is_recorded || capture.request_path() == RequestPath::Template;
         template.resolve(|name| {
-            let parameter = fitted.iter().find_map(|fitted| fitted.parameter(name))?;
-            (is_shown(parameter.is_recorded) && !capture.is_credential(name)).then(|| parameter.value())
+            let value_in = |fitted: Fitted<'_>| {
+                let parameter = fitted.parameter(name)?;
+                let is_shown = is_shown(parameter.is_recorded) && !capture.is_credential(name);
+                Some(is_shown.then(|| parameter.value()))
+            };
+            fitted().find_map(value_in)?
         })
     }
 }
@@ -111,7 +119,8 @@ mod tests {
     /// The target, with the router's template.
     fn matched(policy: &AuditPolicy, template: &str, path: &str) -> Option<String> {
         let recorded = policy.redact_path(path, None, Some(template), Some(0));
-        let request = RoutedPath { path, recorded: recorded.as_deref(), named: None, matched: Some(template) };
+        let request =
+            RoutedPath { path, recorded: recorded.as_deref(), named: None, matched: Some(template), pattern: None };
         policy.path_target(policy, Some(0), request).map(|target| target.to_string())
     }
 
@@ -196,7 +205,8 @@ mod tests {
         let policy =
             policy(Rule::new(EventType::HTTP_MUTATION).paths(["/orders/{id}"]), |builder| builder.base_path("/cgi"));
         let target = |named, path| {
-            let request = RoutedPath { path, recorded: Some(path), named, matched: None };
+            let pattern = policy.route_pattern(0, path);
+            let request = RoutedPath { path, recorded: Some(path), named, matched: None, pattern };
             policy.path_target(&policy, Some(0), request).map(|target| target.to_string())
         };
         for path in ["/cgi/orders/7", "/orders/7"] {
