@@ -36,7 +36,7 @@ impl std::ops::IndexMut<usize> for Attempts {
 
 impl Attempts {
     pub(super) fn new(first: Attempt) -> Self {
-        Self { list: SmallVec::from_iter([first]), ..Self::default() }
+        Self { list: SmallVec::from_buf([first]), request_id: None, clocks: SmallVec::new() }
     }
 
     /// Returns true if the request has as many attempts as one state holds.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use http_body::Body;
 use tokio::time::Instant;
 use tower_service::Service;
@@ -81,15 +81,16 @@ where
             };
         }
         let rules = shared.policy.matching_rules(request.method(), request.uri().path());
-        let around = Around::of(&request);
+        let target = sent(request.uri(), request.extensions());
+        let around = Around::of(&request, target);
         if rules.is_empty() {
             shared.unmatched_requests.note(request.method());
             if around.is_named(shared.log_id, shared.inspects_responses) && !shared.inspects_responses {
                 // The layer around this one records it.
                 return ResponseFuture::disabled(self.inner.call(request));
             }
+            let head = KeptHead::of(request.method(), target, request.headers(), request.extensions());
             let mut slot = around.slot(shared, &mut request);
-            let head = head_of(&request);
             return match instrument(&mut slot, || self.inner.call(request)) {
                 Ok(future) => ResponseFuture::unmatched(ScopedFuture::new(future, slot), head),
                 Err(panic) => ResponseFuture::panicked(slot, head, panic),
@@ -98,7 +99,7 @@ where
         shared.unmatched_requests.note_match();
         let arrived = Instant::now();
         let write_ahead = shared.policy.first_write_ahead(rules);
-        let head = head_of(&request);
+        let head = KeptHead::of(request.method(), target, request.headers(), request.extensions());
         let protocol = head.protocol();
         let context = around.context(shared, head, rules);
         request.extensions_mut().insert(context.clone());
@@ -164,8 +165,9 @@ enum Seen {
 }
 
 impl Around {
-    fn of<B>(request: &Request<B>) -> Self {
-        let target = path_and_query(sent(request.uri(), request.extensions()));
+    /// `target`: the target as the client sent it.
+    fn of<B>(request: &Request<B>, target: &Uri) -> Self {
+        let target = path_and_query(target);
         let fingerprint = RequestFingerprint::of(request, target);
         if scope::is_innermost(fingerprint) {
             return Self { fingerprint, seen: Seen::InScope };
@@ -214,11 +216,6 @@ impl Around {
             None => AuditContext::new(shared, Some(head), rules, AttemptStage::Waiting),
         }
     }
-}
-
-fn head_of<B>(request: &Request<B>) -> KeptHead {
-    let target = sent(request.uri(), request.extensions());
-    KeptHead::of(request.method(), target, request.headers(), request.extensions())
 }
 
 impl<S: fmt::Debug> fmt::Debug for AuditService<S> {
