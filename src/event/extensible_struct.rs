@@ -41,6 +41,17 @@ macro_rules! extensible_struct {
             }
         }
 
+        #[cfg(any(unix, feature = "sqlite", feature = "postgres", feature = "mysql", feature = "nats"))]
+        impl crate::event::encoding::WriteJson for $name {
+            fn write_json(&self, to: &mut Vec<u8>) -> serde_json::Result<()> {
+                to.push(b'{');
+                $(extensible_struct!(@write $mode to self $($field)*);)+
+                crate::event::encoding::write_extra(to, &self.extra, Self::NAMES)?;
+                to.push(b'}');
+                Ok(())
+            }
+        }
+
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 struct Visitor;
@@ -86,6 +97,17 @@ macro_rules! extensible_struct {
     (@entry sparse $map:ident $this:ident $field:ident) => {
         if let Some(value) = &$this.$field {
             $map.serialize_entry(stringify!($field), value)?;
+        }
+    };
+    (@write $mode:ident $to:ident $this:ident $($field:ident)*) => {
+        $(extensible_struct!(@write_one $mode $to $this $field);)*
+    };
+    (@write_one always $to:ident $this:ident $field:ident) => {
+        crate::event::encoding::write_entry($to, concat!(",\"", stringify!($field), "\":"), &$this.$field)?;
+    };
+    (@write_one sparse $to:ident $this:ident $field:ident) => {
+        if let Some(value) = &$this.$field {
+            crate::event::encoding::write_entry($to, concat!(",\"", stringify!($field), "\":"), value)?;
         }
     };
 }

@@ -35,6 +35,9 @@ mod audit_event;
 mod erased;
 mod fields;
 
+#[cfg(any(unix, feature = "sqlite", feature = "postgres", feature = "mysql", feature = "nats"))]
+mod encoding;
+
 mod fit;
 
 mod bounded_event;
@@ -56,6 +59,8 @@ pub(crate) use borrowed_text::BorrowedText;
 pub(crate) use bounded_event::BoundedEvent;
 pub use compact_text::CompactText;
 pub use details::Details;
+#[cfg(any(unix, feature = "sqlite", feature = "postgres", feature = "mysql", feature = "nats"))]
+pub(crate) use encoding::WriteJson;
 pub use erased::ERASED_MEMBER;
 pub(crate) use erased::is_erased_mark;
 pub use error::EventError;

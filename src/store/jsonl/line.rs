@@ -13,7 +13,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::{APPEND, DuringOperation as _};
 use crate::event::undecodable::{UNKNOWN_TYPE, Undecodable};
-use crate::event::{Actor, AuditEvent, Classification, EventId, Phase, RequestInfo, Resource, Targets, Timestamp, hex};
+use crate::event::{
+    Actor, AuditEvent, Classification, EventId, Phase, RequestInfo, Resource, Targets, Timestamp, WriteJson as _, hex,
+};
 use crate::export::{Encoding, Profile, original_of};
 use crate::store::StoreError;
 
@@ -69,7 +71,7 @@ pub(super) fn encode(
 ) -> Result<(), StoreError> {
     let begin = lines.len();
     match encoding {
-        None => serde_json::to_writer(&mut *lines, event).during(APPEND)?,
+        None => event.write_json(lines).during(APPEND)?,
         Some(encoding) => encoding.encode(event, lines).during(APPEND)?,
     }
     let is_started = event.phase == Phase::Started;

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::{APPEND, error};
 use crate::event::limits::MAX_EVENT_BYTES;
-use crate::event::{AuditEvent, hex};
+use crate::event::{AuditEvent, WriteJson as _, hex};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Events in one message: JSON, one event a line.
@@ -75,7 +75,7 @@ struct Draft {
 
 impl Draft {
     fn push(&mut self, event: &AuditEvent) -> Result<(), StoreError> {
-        serde_json::to_writer(&mut self.payload, event).map_err(|cause| {
+        event.write_json(&mut self.payload).map_err(|cause| {
             error(StoreErrorKind::Permanent, APPEND, "an event cannot be written as JSON").with_source(cause)
         })?;
         self.payload.push(b'\n');

@@ -1,10 +1,11 @@
 //! JSON as PostgreSQL's `text`, written right where the message to the server is made.
 
-use serde::Serialize;
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, Postgres};
 use sqlx::{Encode, Type};
+
+use crate::event::WriteJson;
 
 /// A parameter that is serialized as JSON.
 #[derive(Debug, Clone, Copy)]
@@ -22,9 +23,9 @@ impl<T> PgHasArrayType for JsonText<'_, T> {
     }
 }
 
-impl<T: Serialize> Encode<'_, Postgres> for JsonText<'_, T> {
+impl<T: WriteJson> Encode<'_, Postgres> for JsonText<'_, T> {
     fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        serde_json::to_writer(&mut **buffer, self.0)?;
+        self.0.write_json(buffer)?;
         Ok(IsNull::No)
     }
 }

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::error_of;
 
-use crate::event::{AuditEvent, Timestamp, hex};
+use crate::event::{AuditEvent, Timestamp, WriteJson as _, hex};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// A batch as it is written.
@@ -27,7 +27,8 @@ impl Frame {
         let appended_at = Timestamp::now().as_micros().max(0);
         let mut bytes = vec![b' '; HEAD_BYTES];
         for event in events {
-            serde_json::to_writer(&mut bytes, event)
+            event
+                .write_json(&mut bytes)
                 .map_err(|error| error_of(StoreErrorKind::Permanent, "append").with_source(error))?;
             bytes.push(b'\n');
         }

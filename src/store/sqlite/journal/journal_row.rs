@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Error;
 
-use crate::event::{AuditEvent, Phase};
+use crate::event::{AuditEvent, Phase, WriteJson as _};
 
 /// A batch without the events that the file has, ready to be bound.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl JournalRow {
         for event in events {
             text.push(if text.is_empty() { b'[' } else { b',' });
             let begin = text.len();
-            serde_json::to_writer(&mut text, event)?;
+            event.write_json(&mut text)?;
             ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
             ids.push(event.event_id.as_u128());
             let at = event.created_at.as_micros();
