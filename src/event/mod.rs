@@ -61,6 +61,8 @@ pub use compact_text::CompactText;
 pub use details::Details;
 #[cfg(any(unix, feature = "sqlite", feature = "postgres", feature = "mysql", feature = "nats"))]
 pub(crate) use encoding::WriteJson;
+#[cfg(feature = "sqlite")]
+pub(crate) use encoding::needs_escape;
 pub use erased::ERASED_MEMBER;
 pub(crate) use erased::is_erased_mark;
 pub use error::EventError;

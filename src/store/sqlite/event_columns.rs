@@ -6,6 +6,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::own_text;
 use crate::event::limits::MAX_TARGETS;
 use crate::event::undecodable::{UNKNOWN_TYPE, Undecodable};
 use crate::event::{
@@ -94,16 +95,21 @@ pub(super) struct TargetColumns<'a> {
 impl<'de: 'a, 'a> Deserialize<'de> for TargetList<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut targets = Self::default();
-        for target in Option::<Vec<TargetColumns<'a>>>::deserialize(deserializer)?.into_iter().flatten() {
-            if targets.0.len() < MAX_TARGETS && !targets.0.contains(&target) {
-                targets.0.push(target);
-            }
-        }
+        let listed = Option::<Vec<TargetColumns<'a>>>::deserialize(deserializer)?;
+        listed.into_iter().flatten().for_each(|target| targets.insert(target));
         Ok(targets)
     }
 }
 
 impl<'a> EventColumns<'a> {
+    /// Reads the columns.
+    ///
+    /// # Errors
+    /// If the text is no event.
+    pub(super) fn read(text: &'a str) -> serde_json::Result<Self> {
+        own_text::read(text).map_or_else(|| serde_json::from_str(text), Ok)
+    }
+
     /// Reads the columns that an undecodable event still has. Of a repeated field, the first counts. `otherwise` stands
     /// for a missing time or id.
     pub(super) fn salvaged(text: &'a str, otherwise: Cursor) -> Self {
@@ -140,7 +146,7 @@ impl<'a> EventColumns<'a> {
 
     /// Adds the values that a segment has in the text of an event alone.
     pub(super) fn with_values_of(mut self, text: &'a str) -> Self {
-        let of_text = serde_json::from_str::<Self>(text).unwrap_or_else(|_| Self::salvaged(text, self.cursor()));
+        let of_text = Self::read(text).unwrap_or_else(|_| Self::salvaged(text, self.cursor()));
         self.actor.api_key_hash = of_text.actor.api_key_hash;
         self.actor.acting_for = of_text.actor.acting_for;
         self.resource.method = of_text.resource.method;
@@ -160,7 +166,7 @@ impl<'a> EventColumns<'a> {
             Field::UserEmail => self.actor.user_email.clone(),
             Field::RemoteAddr => self.actor.remote_addr.clone(),
             Field::Route => self.resource.route.clone(),
-            Field::Outcome => self.outcome.map(|outcome| outcome.to_string().into()),
+            Field::Outcome => self.outcome.map(outcome_text),
             Field::Phase => Some(self.phase.as_str().into()),
             Field::Method => self.resource.method.clone(),
             Field::ApiKeyHash => self.actor.api_key_hash.clone(),
@@ -249,7 +255,37 @@ impl<'a> EventColumns<'a> {
     }
 }
 
+/// Returns the text of an outcome, borrowed where it is a status.
+fn outcome_text(outcome: u16) -> Cow<'static, str> {
+    let at = usize::from(outcome.wrapping_sub(100)) * 3;
+    STATUSES
+        .get(at..at + 3)
+        .and_then(|status| std::str::from_utf8(status).ok())
+        .map_or_else(|| outcome.to_string().into(), Cow::Borrowed)
+}
+
+/// `100`, `101`, … to `999`, one behind the other.
+const STATUSES: &[u8] = &{
+    let mut digits = [b'0'; 2700];
+    let mut status = 100;
+    while status < 1000 {
+        let at = (status - 100) * 3;
+        digits[at] += (status / 100) as u8;
+        digits[at + 1] += (status / 10 % 10) as u8;
+        digits[at + 2] += (status % 10) as u8;
+        status += 1;
+    }
+    digits
+};
+
 impl<'a> TargetList<'a> {
+    /// Adds a target that is not in the list, if there is room.
+    pub(super) fn insert(&mut self, target: TargetColumns<'a>) {
+        if self.0.len() < MAX_TARGETS && !self.0.contains(&target) {
+            self.0.push(target);
+        }
+    }
+
     fn to_targets(&self) -> Targets {
         self.0.iter().map(|target| Target::new(target.target_type.as_ref(), &target.id)).collect()
     }
@@ -259,6 +295,10 @@ impl<'a> TargetList<'a> {
         let types = self.0.iter().enumerate();
         let is_first = |n: usize, target_type: &str| self.0[..n].iter().all(|other| other.target_type != target_type);
         types.filter(move |(n, target)| is_first(*n, &target.target_type)).map(|(_, target)| &target.target_type)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &TargetColumns<'a>> {
+        self.0.iter()
     }
 
     /// Returns the targets in their text form.
@@ -423,5 +463,17 @@ impl<'de> Visitor<'de> for EntriesVisitor {
             entries.push((key, value));
         }
         Ok(Entries(entries))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_has_its_own_text() {
+        for outcome in 0..=u16::MAX {
+            assert_eq!(outcome_text(outcome), outcome.to_string());
+        }
     }
 }

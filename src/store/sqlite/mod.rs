@@ -53,6 +53,7 @@ mod open_counts;
 mod open_descriptors;
 mod orphan_recovery;
 mod own_mount;
+mod own_text;
 mod parked_connections;
 mod private_file;
 mod purge;

@@ -44,7 +44,7 @@ pub(crate) async fn find_faults(db: &mut SqliteConnection) -> Result<JournalFaul
                 is_right = false;
                 continue;
             }
-            match serde_json::from_str::<EventColumns<'_>>(piece) {
+            match EventColumns::read(piece) {
                 Ok(columns) => {
                     let id = columns.event_id.as_u128();
                     let bounds = (ids.0.and_then(|id| id_of(id).ok()), ids.1.and_then(|id| id_of(id).ok()));

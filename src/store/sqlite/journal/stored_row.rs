@@ -72,8 +72,7 @@ impl StoredRow {
 
     /// The event of a piece, as readers find it: within the row's bounds.
     pub(crate) fn stored<'a>(&self, (number, text): (usize, &'a str)) -> StoredEvent<'a> {
-        let columns =
-            serde_json::from_str::<EventColumns<'a>>(text).ok().filter(|columns| self.spans(columns.created_at));
+        let columns = EventColumns::read(text).ok().filter(|columns| self.spans(columns.created_at));
         let columns = columns.unwrap_or_else(|| {
             let mut columns = EventColumns::salvaged(text, self.place_of(number, text));
             if !self.spans(columns.created_at) {
@@ -91,7 +90,7 @@ impl StoredRow {
             let millis = i64::try_from(columns.event_id.as_u128() >> 80).unwrap_or(i64::MAX);
             (millis - 1..=millis).contains(&columns.created_at.as_micros().div_euclid(1000))
         };
-        match serde_json::from_str(text) {
+        match EventColumns::read(text) {
             Ok(columns) if has_time_of_id(&columns) => StoredEvent { columns, text },
             _ => self.stored((number, text)),
         }

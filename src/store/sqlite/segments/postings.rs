@@ -15,7 +15,11 @@ pub(crate) type FieldValue<'a> = Option<Cow<'a, str>>;
 /// The values of one field, each with its rows.
 #[derive(Debug, Default)]
 pub(crate) struct Postings<'a, S = RandomState> {
-    rows: HashMap<Cow<'a, str>, Vec<u32>, S>,
+    /// The place of each value's rows in `rows`.
+    places: HashMap<Cow<'a, str>, usize, S>,
+    rows: Vec<Vec<u32>>,
+    /// The value of the last row and its place: the next event has it more often than not, and then nothing is hashed.
+    last: Option<(Cow<'a, str>, usize)>,
     /// The rows without a value.
     missing: Vec<u32>,
 }
@@ -31,19 +35,34 @@ pub(crate) struct Block {
 impl<'a, S: BuildHasher> Postings<'a, S> {
     /// Adds a row. The rows of a value come in ascending order.
     pub(crate) fn add(&mut self, value: FieldValue<'a>, row: u32) {
-        match value {
-            // Looked for first: it would be copied.
-            Some(value) => match self.rows.get_mut(&value) {
-                Some(rows) => rows.push(row),
-                None => drop(self.rows.insert(value, vec![row])),
-            },
-            None => self.missing.push(row),
+        let Some(value) = value else { return self.missing.push(row) };
+        let place = match &self.last {
+            Some((last, place)) if *last == value => *place,
+            _ => {
+                let place = self.place(value.clone());
+                self.last = Some((value, place));
+                place
+            }
+        };
+        self.rows[place].push(row);
+    }
+
+    /// Returns the place of a value's rows, made now if there are none yet.
+    fn place(&mut self, value: Cow<'a, str>) -> usize {
+        if let Some(place) = self.places.get(&value) {
+            return *place;
         }
+        self.rows.push(Vec::new());
+        self.places.insert(value, self.rows.len() - 1);
+        self.rows.len() - 1
     }
 
     /// The blocks, each of which ends when it has this many bytes; one at the least.
     pub(crate) fn into_blocks(self, bytes: usize) -> Vec<Block> {
-        let mut sorted: Vec<_> = self.rows.into_iter().collect();
+        let mut rows = self.rows;
+        let with_rows =
+            |(value, place): (_, usize)| (value, rows.get_mut(place).map(std::mem::take).unwrap_or_default());
+        let mut sorted: Vec<_> = self.places.into_iter().map(with_rows).collect();
         sorted.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         let missing = (!self.missing.is_empty()).then_some((None, self.missing));
         let sorted = missing.into_iter().chain(sorted.into_iter().map(|(value, rows)| (Some(value), rows)));

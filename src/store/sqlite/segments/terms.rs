@@ -6,6 +6,7 @@
 //! find a row too many by chance.
 
 use siphasher::sip::SipHasher13;
+use smallvec::SmallVec;
 use sqlx::sqlite::SqliteConnection;
 
 use super::postings::Block;
@@ -38,18 +39,26 @@ impl TermKey {
 
     /// Returns the digest of a field's value.
     pub(crate) fn field(&self, field: Field, value: &str) -> u64 {
-        self.digest(field.as_str(), "", value)
+        self.digest(field.as_str(), "", &[value])
+    }
+
+    /// Returns the digest of a target: that of its text form.
+    fn target(&self, target_type: &str, id: &str) -> u64 {
+        self.digest(Field::Target.as_str(), "", &[target_type, "/", id])
     }
 
     /// Returns the digest of a detail.
     pub(crate) fn detail(&self, key: &str, value: &str) -> u64 {
-        self.digest("detail", key, value)
+        self.digest("detail", key, &[value])
     }
 
-    fn digest(&self, name: &str, key: &str, value: &str) -> u64 {
+    fn digest(&self, name: &str, key: &str, value: &[&str]) -> u64 {
         // No event has U+0000, so that no two lists of parts read the same.
-        let parts = [name.as_bytes(), &[0], key.as_bytes(), &[0], value.as_bytes()];
-        self.0.hash(&parts.concat())
+        let mut text = SmallVec::<[u8; 256]>::new();
+        for part in [name, "\0", key, "\0"].iter().chain(value) {
+            text.extend_from_slice(part.as_bytes());
+        }
+        self.0.hash(&text)
     }
 }
 
@@ -68,7 +77,7 @@ impl TermList {
                 self.terms.push((key.field(field, &value), row));
             }
         }
-        self.terms.extend(event.targets.texts().map(|target| (key.field(Field::Target, &target), row)));
+        self.terms.extend(event.targets.iter().map(|target| (key.target(&target.target_type, &target.id), row)));
         event.each_detail(|name, value| self.terms.push((key.detail(name, value), row)));
     }
 
