@@ -35,7 +35,7 @@ impl Diagnostic {
     }
 
     /// Tables of the seal that are gone, beside others that are there.
-    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql", all(feature = "jsonl", unix)))]
     pub(crate) fn of_missing_seal(tables: &[impl AsRef<str>]) -> Option<Self> {
         let names: Vec<&str> = tables.iter().map(AsRef::as_ref).collect();
         (!names.is_empty()).then(|| {
