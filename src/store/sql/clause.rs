@@ -144,6 +144,7 @@ impl Clause {
     }
 
     /// Binds a text for each of its mentions, in their order.
+    #[cfg(any(feature = "postgres", feature = "mysql", all(feature = "duckdb", unix)))]
     fn bind_each(&mut self, condition: &str, text: &str) -> String {
         for _ in condition.matches("{value}") {
             self.bound(BindValue::Text(text.to_owned()));
@@ -170,6 +171,7 @@ impl Clause {
                 let each = |clause: &mut Self, pattern: &TextPattern| {
                     format!("EXISTS (SELECT 1 FROM {rows} WHERE {})", clause.like(value, pattern))
                 };
+                #[cfg(feature = "postgres")]
                 let begin = self.sql.len();
                 let mut alternatives = Vec::new();
                 self.one_of(condition.included(), |clause, pattern| match pattern.as_exact() {
