@@ -37,6 +37,8 @@ mod fields;
 
 #[cfg(any(unix, feature = "sqlite", feature = "postgres", feature = "mysql", feature = "nats"))]
 mod encoding;
+#[cfg(any(unix, feature = "sqlite", feature = "postgres", feature = "mysql", feature = "nats"))]
+mod event_json;
 
 mod fit;
 

@@ -6,7 +6,6 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::own_text;
 use crate::event::limits::MAX_TARGETS;
 use crate::event::undecodable::{UNKNOWN_TYPE, Undecodable};
 use crate::event::{
@@ -102,14 +101,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for TargetList<'a> {
 }
 
 impl<'a> EventColumns<'a> {
-    /// Reads the columns.
-    ///
-    /// # Errors
-    /// If the text is no event.
-    pub(super) fn read(text: &'a str) -> serde_json::Result<Self> {
-        own_text::read(text).map_or_else(|| serde_json::from_str(text), Ok)
-    }
-
     /// Reads the columns that an undecodable event still has. Of a repeated field, the first counts. `otherwise` stands
     /// for a missing time or id.
     pub(super) fn salvaged(text: &'a str, otherwise: Cursor) -> Self {
@@ -141,21 +132,6 @@ impl<'a> EventColumns<'a> {
             },
             targets: event.get("targets").unwrap_or_default(),
             details: None,
-        }
-    }
-
-    /// Adds the values that a segment has in the text of an event alone.
-    pub(super) fn with_values_of(mut self, text: &'a str) -> Self {
-        let of_text = Self::read(text).unwrap_or_else(|_| Self::salvaged(text, self.cursor()));
-        self.actor.api_key_hash = of_text.actor.api_key_hash;
-        self.actor.acting_for = of_text.actor.acting_for;
-        self.resource.method = of_text.resource.method;
-        Self {
-            request: of_text.request,
-            classification: of_text.classification,
-            targets: of_text.targets,
-            details: of_text.details,
-            ..self
         }
     }
 

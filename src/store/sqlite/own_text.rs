@@ -13,8 +13,33 @@ use super::event_columns::{
 };
 use crate::event::{Phase, needs_escape};
 
+impl<'a> EventColumns<'a> {
+    /// Reads the columns.
+    ///
+    /// # Errors
+    /// If the text is no event.
+    pub(super) fn read(text: &'a str) -> serde_json::Result<Self> {
+        read(text).map_or_else(|| serde_json::from_str(text), Ok)
+    }
+
+    /// Adds the values that a segment has in the text of an event alone.
+    pub(super) fn with_values_of(mut self, text: &'a str) -> Self {
+        let of_text = Self::read(text).unwrap_or_else(|_| Self::salvaged(text, self.cursor()));
+        self.actor.api_key_hash = of_text.actor.api_key_hash;
+        self.actor.acting_for = of_text.actor.acting_for;
+        self.resource.method = of_text.resource.method;
+        Self {
+            request: of_text.request,
+            classification: of_text.classification,
+            targets: of_text.targets,
+            details: of_text.details,
+            ..self
+        }
+    }
+}
+
 /// Returns the columns; none if the text is in another form.
-pub(super) fn read(text: &str) -> Option<EventColumns<'_>> {
+fn read(text: &str) -> Option<EventColumns<'_>> {
     let mut scanner = Scanner(text);
     scanner.skip("{\"event_id\":")?;
     let event_id = scanner.text()?.parse().ok()?;
