@@ -6,7 +6,7 @@
 //! - t1: the events are removed.
 //! - t2: their seeds are overwritten, and `removing` is deleted.
 //!
-//! Whoever finds `removing`, with nobody at work, looks which of its events are gone, and overwrites their seeds.
+//! A process that finds `removing`, with nobody at work, looks which of its events are gone, and overwrites their seeds.
 
 use std::collections::HashSet;
 use std::fs;
