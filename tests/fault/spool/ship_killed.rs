@@ -9,7 +9,8 @@ use tower_audit::{AuditEvent, EventType, Timestamp};
 use crate::cluster::Cluster;
 use crate::support::{Folder, Record, SOON, alone, run, until, url};
 
-const EVENTS: usize = 6_000;
+/// Several times what one process ships before it is killed.
+const EVENTS: usize = 20_000;
 const MOST_KILLS: usize = 5;
 
 /// Behind the part of a log that is read again and again.
