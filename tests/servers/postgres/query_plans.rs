@@ -13,7 +13,8 @@ use crate::postgres::support::{event, ok, open};
 const PAGE: usize = 10;
 const LAST: u64 = 10_000;
 
-/// Two hundred thousand events, one every three minutes up to now: by one statement, for it takes a second.
+/// Two hundred thousand events, one every three minutes up to the middle of this month, whatever day it is: on its first day this
+/// month's partition would be so small that the server reads it whole. By one statement, for it takes a second.
 const FILL: &str = r#"
 INSERT INTO audit_events(event_id, event_type, created_at, actor_user_email, actor_remote_addr, resource_route, details,
     outcome, phase, event, request_id, trace_id, target_type, target_id)
@@ -38,7 +39,10 @@ FROM (
             ELSE '/scans' END AS route,
         CASE WHEN n % 1000 = 7 THEN NULL WHEN n % 20000 = 5 THEN 418 WHEN n % 4 = 0 THEN 403 ELSE 200 END AS outcome,
         CASE WHEN n % 1000 = 7 THEN 'unknown' ELSE 'completed' END AS phase
-    FROM (SELECT n, now() - n * interval '3 minutes' AS at FROM generate_series(1, 200000) AS n) AS moments
+    FROM (
+        SELECT n, date_trunc('month', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' + interval '15 days' - n * interval '3 minutes' AS at
+        FROM generate_series(1, 200000) AS n
+    ) AS moments
 ) AS rows;
 ANALYZE audit_events;
 "#;
