@@ -251,7 +251,7 @@ mod tests {
             }
         }
 
-        /// Where a byte is lost or changed, the parser has the same view or the only one.
+        /// The parser has the same view of a text with a byte lost or changed, or the only one.
         #[test]
         fn damage_is_for_the_parser(
             event in events(), at in any::<prop::sample::Index>(), to in prop::option::of("[ -~\\x00-\\x1f]"),
